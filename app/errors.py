@@ -1,0 +1,166 @@
+"""Every error Slipway raises on purpose.
+
+SlipwayError                     code, retryable; str() is fit to show to a person
+├── ConfigError                  config.*            settings or langgraph.json cannot work
+├── InvalidRequest               request.invalid     a field of a request is wrong; names it
+├── RefusedRequest               request.refused     well-formed, but makes no sense here
+├── NotFound                     not_found           an id or a name nobody knows
+├── Conflict                     conflict            it exists already, or something is in its way
+├── TooLarge                     too_large           over a byte limit
+├── Unavailable                  unavailable         cannot be kept right now; says when to try again
+│   └── StoreUnavailable         store.unavailable   Redis is away, loading, read-only or full
+├── Fenced                       attempt.fenced      this attempt no longer owns its run
+├── StoredDataError              store.data          something stored cannot be read safely
+└── RunFailure                   why a run ended `failed`
+    ├── CeilingHit               ceiling.*           a hard stop of the run's chain
+    ├── InputRefused             input.invalid       the graph's state schema refuses the input
+    ├── GraphUnavailable         graph.unavailable   the graph does not import or compile
+    └── NodeFailed               node.failed         a node raised, and its retries are used up
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+
+class SlipwayError(Exception):
+    """Base of all: `code` is stable and machine-readable, `retryable` says whether trying again may help."""
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+    def details(self) -> dict[str, Any]:
+        """What a client is told besides the sentence: the code, and what the class adds."""
+        return {"code": self.code}
+
+
+class ConfigError(SlipwayError):
+    """Settings or langgraph.json cannot work as they are."""
+
+    code = "config.invalid"
+
+
+class InvalidRequest(SlipwayError):
+    """One field of a request is wrong. `field` is its path, such as `config.recursion_limit`."""
+
+    code = "request.invalid"
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}" if field else problem)
+        self.field = field
+
+    def details(self) -> dict[str, Any]:
+        return {"code": self.code, "field": self.field}
+
+
+class RefusedRequest(SlipwayError):
+    """The request is well-formed but makes no sense in the present state."""
+
+    code = "request.refused"
+
+
+class NotFound(SlipwayError):
+    """Nobody knows this id. `known` lists what exists instead, where the list is short."""
+
+    code = "not_found"
+
+    def __init__(self, kind: str, ident: str, known: Iterable[str] | None = None) -> None:
+        names = None if known is None else sorted(known)
+        exists = "" if names is None else f"; there is {', '.join(names)}" if names else "; there is none yet"
+        super().__init__(f"{kind} {ident!r} does not exist{exists}")
+        self.kind, self.ident, self.known = kind, ident, names
+
+    def details(self) -> dict[str, Any]:
+        return {"code": self.code, "kind": self.kind, "id": self.ident} | (
+            {} if self.known is None else {"known": self.known}
+        )
+
+
+class Conflict(SlipwayError):
+    """It exists already, or a run is in its way."""
+
+    code = "conflict"
+
+
+class TooLarge(SlipwayError):
+    """Over a byte limit that an operator set."""
+
+    code = "too_large"
+
+
+class Unavailable(SlipwayError):
+    """Cannot be kept right now. `retry_after_s` is a good moment to try again."""
+
+    code = "unavailable"
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StoreUnavailable(Unavailable):
+    """Redis did not answer, or answered that it cannot keep anything now."""
+
+    code = "store.unavailable"
+
+
+class Fenced(SlipwayError):
+    """The run has moved on to another attempt, or has ended; nothing this attempt writes counts any more."""
+
+    code = "attempt.fenced"
+
+
+class StoredDataError(SlipwayError):
+    """A stored value cannot be read: damaged, sealed with another key, or of a class that is not allowed."""
+
+    code = "store.data"
+
+
+class RunFailure(SlipwayError):
+    """Why a run ended `failed`: `node` is where, when a node was to blame."""
+
+    code = "run.failed"
+
+    def __init__(self, message: str, node: str | None = None) -> None:
+        super().__init__(message)
+        self.node = node
+
+
+class CeilingHit(RunFailure):
+    """A hard stop. `ceiling` is the part after `ceiling.` in the code; `limit` is what was set, `used` what was used."""
+
+    def __init__(self, ceiling: str, limit: float, used: float, node: str | None = None) -> None:
+        super().__init__(f"ceiling {ceiling} reached: {used:g} of {limit:g}", node)
+        self.ceiling, self.limit, self.used = ceiling, limit, used
+
+    @property
+    def full_code(self) -> str:
+        """Such as `ceiling.steps`."""
+        return f"ceiling.{self.ceiling}"
+
+    def details(self) -> dict[str, Any]:
+        return {"code": self.full_code, "limit": self.limit, "used": self.used}
+
+
+class InputRefused(RunFailure):
+    """The graph's state schema refuses the input; the message names the field."""
+
+    code = "input.invalid"
+
+
+class GraphUnavailable(RunFailure):
+    """The graph does not import or does not compile; the message says why."""
+
+    code = "graph.unavailable"
+
+
+class NodeFailed(RunFailure):
+    """A node raised and its retries are used up. `error` is the exception's class name."""
+
+    code = "node.failed"
+
+    def __init__(self, error: str, message: str, node: str | None = None) -> None:
+        super().__init__(message, node)
+        self.error = error

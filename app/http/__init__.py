@@ -1,0 +1,1 @@
+"""The HTTP face of Slipway: the only package that knows Starlette."""

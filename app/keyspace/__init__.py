@@ -1,0 +1,1 @@
+"""The names of everything Slipway keeps in Redis, and the scripts that move it."""

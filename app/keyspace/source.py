@@ -1,0 +1,28 @@
+"""Where the Lua comes from: each script is a file in `lua/`, with the shared functions of `prelude.lua` before it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script. `repeatable` promises that running it twice with the same arguments equals running it once."""
+
+    name: str
+    source: str
+    sha: str
+    repeatable: bool
+
+
+@cache
+def load(name: str, *, repeatable: bool, prelude: bool = True) -> Script:
+    """The script of `lua/<name>.lua`."""
+    folder = resources.files("app.keyspace") / "lua"
+    source = (folder / f"{name}.lua").read_text()
+    if prelude:
+        source = (folder / "prelude.lua").read_text() + "\n" + source
+    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), repeatable)

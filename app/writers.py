@@ -1,0 +1,62 @@
+"""Who carries a group of commands to Redis, and what must be true for them to count.
+
+The checkpointer says what it wants written as plain Redis commands; a writer takes them there atomically, under its
+own guard: an attempt's writer under its fencing token, the API's only while no run is active on the thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from app.errors import Conflict
+from app.keyspace.names import Keys
+from app.keyspace.source import load
+from app.link import Arg
+from app.wire import Wire
+
+Command = tuple[Arg, ...]
+
+_APPLY_FREE = load("apply_free", repeatable=False, prelude=False)
+_APPLY_IDLE = load("apply_idle", repeatable=False, prelude=False)
+
+
+class Writer(Protocol):
+    """All of `commands` in order, or none."""
+
+    async def write(self, commands: Sequence[Command]) -> None:
+        """Return once Redis has them. Raises `Fenced`, `Conflict` or `StoreUnavailable`."""
+        ...
+
+
+def packed(commands: Sequence[Command]) -> list[Arg]:
+    """Commands as one flat list of arguments, each led by its length: the form that the scripts take."""
+    flat: list[Arg] = []
+    for command in commands:
+        flat.append(len(command))
+        flat.extend(command)
+    return flat
+
+
+class FreeWriter:
+    """Writes without a guard: for tests, tools and threads that nobody runs."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def write(self, commands: Sequence[Command]) -> None:
+        if commands:
+            await self._wire.run(_APPLY_FREE, [], packed(commands))
+
+
+class IdleThreadWriter:
+    """Writes only while no run of the thread is pending or running; otherwise `Conflict`."""
+
+    def __init__(self, wire: Wire, keys: Keys, thread_id: str) -> None:
+        self._wire, self._key, self._thread_id = wire, keys.thread(thread_id), thread_id
+
+    async def write(self, commands: Sequence[Command]) -> None:
+        if not commands:
+            return
+        if await self._wire.run(_APPLY_IDLE, [self._key], packed(commands)) == b"busy":
+            raise Conflict(f"thread {self._thread_id} has a run that is pending or running")
