@@ -1,0 +1,78 @@
+"""Logs: lines for people on a terminal, JSON for machines, on standard error; standard output stays free for answers.
+
+Our own lines come from structlog and name their event with a dotted word (`run.started`); those of libraries arrive
+through `logging` and take the same shape.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Final
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from app.settings import Settings
+
+_QUIETER: Final = {"uvicorn.access": logging.WARNING, "asyncio": logging.WARNING, "httpx": logging.WARNING}
+"""Libraries that say too much at the level we run at."""
+
+
+def configure(settings: Settings, process: str) -> None:
+    """Send every log line of this process to standard error. `process` (web, worker, dev) is in each of them."""
+    before: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _Named(process),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *before,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=_rendering(settings.log_format))
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level.upper())
+    for name, level in _QUIETER.items():
+        logging.getLogger(name).setLevel(max(level, root.level))
+
+
+def _rendering(log_format: str) -> list[Processor]:
+    """How a line is written; `auto` looks at standard error."""
+    terminal = sys.stderr.isatty()
+    if log_format == "json" or (log_format == "auto" and not terminal):
+        return [
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ]
+    return [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.dev.ConsoleRenderer(
+            colors=terminal, exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
+        ),
+    ]
+
+
+class _Named:
+    """Adds the name of the process."""
+
+    def __init__(self, process: str) -> None:
+        self._process = process
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> dict[str, Any]:
+        event.setdefault("process", self._process)
+        return dict(event)

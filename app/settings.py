@@ -1,0 +1,198 @@
+"""Every option of Slipway: name, default, unit, help; and the combinations that cannot work.
+
+An option is an upper-case environment variable of the same name (`max_steps` is `MAX_STEPS`). Nothing is read until
+`Settings.load` is called; `Settings(...)` takes its arguments alone, which is what tests want.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from app.errors import ConfigError
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+REDIS_URL_NAMES: Final = ("REDIS_URL", "REDISCLOUD_URL")
+"""Where the address of Redis is looked for, in this order: the second is what the Redis Cloud add-on sets."""
+
+
+class Settings(BaseSettings):
+    """All options, checked together. Frozen: a process keeps what it started with."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_ignore_empty=True, case_sensitive=False, env_file_encoding="utf-8"
+    )
+
+    # where things are
+    redis_url: SecretStr | None = Field(
+        None,
+        description="Redis or Valkey: `redis://`, `rediss://` or `unix://`. `REDISCLOUD_URL` is read when it is "
+        "not set. Without either, `slipway dev` starts its own server",
+    )
+    key_prefix: str = Field(
+        "slipway",
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="First part of every key; two deployments may share a server",
+    )
+    config: Path = Field(Path("langgraph.json"), description="The file that names the graphs")
+    data_dir: Path = Field(Path(".slipway"), description="Where `slipway dev` keeps its own server's data")
+    library_dir: Path = Field(
+        Path("library"), description="Documents that `research_assistant` reads when it is given none"
+    )
+    model: str | None = Field(
+        None, description="A chat model for the graphs that ship, as LangChain names it, such as `openai:gpt-5`"
+    )
+
+    # web
+    host: str = Field("127.0.0.1", description="Address the web process listens on")
+    port: int = Field(8123, ge=0, le=65535, description="Port the web process listens on; 0 takes a free one")
+    max_body_bytes: int = Field(10 * MIB, ge=1 * KIB, description="Largest request body")
+    sse_ping_s: float = Field(5, gt=0, lt=55, description="Pause between comments on an idle event stream")
+    sse_buffer_events: int = Field(1000, ge=10, description="Events a slow client may fall behind before it is cut off")
+    inline_budget_s: float = Field(
+        5, gt=0, le=60, description="How long a short graph may run in the web process before a worker goes on"
+    )
+
+    # workers
+    worker_processes: int = Field(1, ge=1, le=64, description="Processes that `slipway worker` starts")
+    max_runs_per_worker: int = Field(32, ge=1, le=1000, description="Runs that one worker process executes at once")
+    lease_s: float = Field(
+        8, ge=0.5, le=300, description="How long a worker may be silent before its runs are given to another"
+    )
+    heartbeat_s: float = Field(2, ge=0.1, description="Pause between a worker's signs of life")
+    reap_every_s: float = Field(1, ge=0.1, description="Pause between looks for workers that fell silent")
+    drain_s: float = Field(25, ge=0, lt=30, description="How long a stopping process may take to hand its runs back")
+
+    # redis
+    redis_patience_web_s: float = Field(2, gt=0, le=60, description="How long a request waits for a Redis that is away")
+    redis_patience_worker_s: float = Field(90, gt=0, description="How long a run waits for a Redis that is away")
+    redis_max_connections: int = Field(8, ge=4, description="Connections that one process may hold")
+    event_ttl_s: int = Field(86_400, ge=60, description="How long the events of a run are kept after its end")
+    checkpointer: Literal["core"] = Field("core", description="`core`: plain Redis or Valkey commands, no modules")
+    encryption_key: SecretStr | None = Field(None, description="Seals checkpoints at rest; not sealed without it")
+
+    # ceilings: hard stops of a chain of runs
+    max_steps: int = Field(500, ge=1, description="Ceiling: supersteps")
+    max_node_visits: int = Field(200, ge=1, description="Ceiling: visits of one node")
+    max_attempts: int = Field(5, ge=1, description="Ceiling: attempts of a run")
+    max_retries: int = Field(20, ge=0, description="Ceiling: retries of nodes, in all")
+    max_active_s: float = Field(3600, gt=0, description="Ceiling: seconds of work; waiting for people does not count")
+    max_step_s: float = Field(600, gt=0, description="Ceiling: seconds for one superstep")
+    max_tool_calls: int = Field(100, ge=0, description="Ceiling: tool calls")
+    max_tokens: int | None = Field(None, ge=1, description="Ceiling: model tokens; unset is no ceiling")
+    max_cost_usd: float | None = Field(
+        None, gt=0, description="Ceiling: money for models, in US dollars; unset is no ceiling"
+    )
+    max_state_bytes: int = Field(64 * MIB, ge=64 * KIB, description="Ceiling: stored state of a thread")
+    max_event_bytes: int = Field(64 * MIB, ge=64 * KIB, description="Ceiling: events of a run")
+
+    # logs
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="`debug`, `info`, `warning` or `error`"
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="`text`, `json`, or `auto`: text on a terminal, JSON elsewhere"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments only: `load` is where the environment comes in."""
+        return (init_settings,)
+
+    @classmethod
+    def load(cls, env_file: Path | None = None, **given: Any) -> Self:
+        """The environment's settings, over those of `env_file`; `given` (the command line) wins where it is not None.
+
+        Raises `ConfigError`, naming the setting."""
+        found: dict[str, Any] = {}
+        if env_file is not None:
+            found |= DotEnvSettingsSource(cls, env_file=env_file)()
+        found |= EnvSettingsSource(cls)()
+        for name in REDIS_URL_NAMES:
+            if not found.get("redis_url") and os.environ.get(name):
+                found["redis_url"] = os.environ[name]
+        found |= {name: value for name, value in given.items() if value is not None}
+        return cls.of(found)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Settings of `values`, or a `ConfigError` that names what is wrong; other names are passed over."""
+        try:
+            return cls(**{name: value for name, value in values.items() if name in cls.model_fields})
+        except ValidationError as error:
+            raise ConfigError("; ".join(_sentence(problem) for problem in error.errors())) from None
+
+    @model_validator(mode="after")
+    def _can_work(self) -> Self:
+        """Refuse combinations that cannot work, with a `ConfigError`."""
+        if self.lease_s <= 2 * self.heartbeat_s:
+            raise ConfigError(
+                f"LEASE_S ({self.lease_s:g}) must be more than twice HEARTBEAT_S ({self.heartbeat_s:g}): "
+                "one late heartbeat would lose the lease"
+            )
+        if self.reap_every_s > self.lease_s:
+            raise ConfigError(
+                f"REAP_EVERY_S ({self.reap_every_s:g}) must not be longer than LEASE_S ({self.lease_s:g})"
+            )
+        if self.redis_patience_worker_s < self.redis_patience_web_s:
+            raise ConfigError(
+                f"REDIS_PATIENCE_WORKER_S ({self.redis_patience_worker_s:g}) must not be shorter than "
+                f"REDIS_PATIENCE_WEB_S ({self.redis_patience_web_s:g}): accepted runs would be lost before requests are"
+            )
+        if self.max_body_bytes > self.max_state_bytes:
+            raise ConfigError(
+                f"MAX_BODY_BYTES ({self.max_body_bytes}) must not be more than MAX_STATE_BYTES "
+                f"({self.max_state_bytes}): an accepted input could never be kept"
+            )
+        return self
+
+    @property
+    def redis(self) -> str:
+        """The address of Redis, with its secrets. Raises `ConfigError` when none is set."""
+        if self.redis_url is None:
+            raise ConfigError(f"{' or '.join(REDIS_URL_NAMES)} must be set; only `slipway dev` brings its own server")
+        return self.redis_url.get_secret_value()
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    """`MAX_STEPS: Input should be greater than or equal to 1`; never the value, which may be a secret."""
+    name = "_".join(str(part) for part in problem["loc"]).upper()
+    return f"{name}: {problem['msg']}"
+
+
+def settings_table() -> str:
+    """The options as a Markdown table, for the README; a test holds the two together."""
+    rows = ["| option | default | what it is |", "|---|---|---|"]
+    for name, option in Settings.model_fields.items():
+        rows.append(f"| `{name.upper()}` | {_shown(name, option.default)} | {option.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _shown(name: str, default: object) -> str:
+    """A default with its unit, as a person would write it."""
+    if default is None:
+        return ""
+    if name.endswith("_bytes") and isinstance(default, int):
+        return f"{default // MIB} MiB" if default % MIB == 0 else f"{default} bytes"
+    return f"{default} s" if name.endswith("_s") else f"`{default}`"

@@ -1,0 +1,1 @@
+"""Tests against a real Valkey, each under its own key prefix."""

@@ -1,0 +1,1 @@
+"""The supervisor, the embedded server and `slipway dev`."""

@@ -1,0 +1,132 @@
+"""Settings: where they come from, and what they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.environment import apply_graph_environment
+from app.errors import ConfigError
+from app.settings import Settings, settings_table
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without any of our options."""
+    for name in (*Settings.model_fields, "rediscloud_url"):
+        monkeypatch.delenv(name.upper(), raising=False)
+    return monkeypatch
+
+
+def test_construction_reads_no_environment(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MAX_STEPS", "7")
+    assert Settings().max_steps == 500
+
+
+def test_the_environment_sets_options_and_the_command_line_wins(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MAX_STEPS", "7")
+    environment.setenv("PORT", "5001")
+    settings = Settings.load(port=5002, host=None)
+    assert (settings.max_steps, settings.port, settings.host) == (7, 5002, "127.0.0.1")
+
+
+def test_an_empty_variable_is_not_set(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MAX_TOKENS", "")
+    assert Settings.load().max_tokens is None
+
+
+def test_a_file_is_read_below_the_environment(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "settings.env"
+    file.write_text("MAX_STEPS=7\nMAX_RETRIES=3\nSOMETHING_ELSE=1\n")
+    environment.setenv("MAX_STEPS", "8")
+    settings = Settings.load(file)
+    assert (settings.max_steps, settings.max_retries) == (8, 3)
+
+
+def test_redis_cloud_is_found_under_its_own_name(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("REDISCLOUD_URL", "redis://:a@b:1")
+    assert Settings.load().redis == "redis://:a@b:1"
+    environment.setenv("REDIS_URL", "redis://c")
+    assert Settings.load().redis == "redis://c"
+
+
+def test_no_address_is_an_error_that_names_the_setting() -> None:
+    with pytest.raises(ConfigError, match="REDIS_URL"):
+        _ = Settings().redis
+
+
+def test_secrets_are_not_shown() -> None:
+    settings = Settings.of({"redis_url": "redis://:hush@host", "encryption_key": "hush"})
+    assert "hush" not in repr(settings) + str(settings)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"max_steps": "many"}, "MAX_STEPS"),
+        ({"max_steps": 0}, "MAX_STEPS"),
+        ({"port": 70_000}, "PORT"),
+        ({"key_prefix": "a b"}, "KEY_PREFIX"),
+        ({"drain_s": 30}, "DRAIN_S"),
+        ({"log_level": "loud"}, "LOG_LEVEL"),
+        ({"lease_s": 4, "heartbeat_s": 2}, "LEASE_S .* HEARTBEAT_S"),
+        ({"reap_every_s": 9}, "REAP_EVERY_S .* LEASE_S"),
+        ({"redis_patience_worker_s": 1}, "REDIS_PATIENCE_WORKER_S .* REDIS_PATIENCE_WEB_S"),
+        ({"max_body_bytes": 2**30}, "MAX_BODY_BYTES .* MAX_STATE_BYTES"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(values: dict[str, object], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        Settings.of(values)
+
+
+def test_a_refusal_does_not_repeat_the_value() -> None:
+    with pytest.raises(ConfigError) as refused:
+        Settings.of({"redis_url": ["hush"]})
+    assert "hush" not in str(refused.value)
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        Settings().port = 1  # type: ignore[misc]
+
+
+def test_every_option_has_help_and_a_row() -> None:
+    table = settings_table()
+    for name, option in Settings.model_fields.items():
+        assert option.description, name
+        assert f"| `{name.upper()}` |" in table
+
+
+class TestGraphEnvironment:
+    """The `env` of langgraph.json."""
+
+    def test_a_mapping_is_set_below_what_is_set_already(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        environment.setenv("ONE", "mine")
+        environment.setenv("TWO", "")
+        environment.delenv("TWO")
+        config = tmp_path / "langgraph.json"
+        config.write_text('{"env": {"ONE": "1", "TWO": "2"}}')
+        assert apply_graph_environment(config) == ["TWO"]
+
+    def test_a_path_is_a_dotenv_file_beside_it(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        environment.setenv("KEY_OF_A_GRAPH", "")
+        environment.delenv("KEY_OF_A_GRAPH")
+        (tmp_path / ".env").write_text("KEY_OF_A_GRAPH=abc\n")
+        config = tmp_path / "langgraph.json"
+        config.write_text('{"env": ".env"}')
+        assert apply_graph_environment(config) == ["KEY_OF_A_GRAPH"]
+
+    @pytest.mark.parametrize("text", ["{}", "not json", '{"env": "missing.env"}', '{"env": {}}'])
+    def test_nothing_to_set(self, tmp_path: Path, text: str) -> None:
+        config = tmp_path / "langgraph.json"
+        config.write_text(text)
+        assert apply_graph_environment(config) == []
+
+    def test_any_other_shape_is_refused(self, tmp_path: Path) -> None:
+        config = tmp_path / "langgraph.json"
+        config.write_text('{"env": [1]}')
+        with pytest.raises(ConfigError, match="env"):
+            apply_graph_environment(config)
