@@ -1,4 +1,4 @@
-"""Where the Lua comes from: each script is a file in `lua/`, with the shared functions of `prelude.lua` before it."""
+"""Where the Lua comes from: each script is a file in `lua/`, with the key names and `prelude.lua` before it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+
+from app.keyspace.names import TEMPLATES, WAKE_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,5 +26,10 @@ def load(name: str, *, repeatable: bool, prelude: bool = True) -> Script:
     folder = resources.files("app.keyspace") / "lua"
     source = (folder / f"{name}.lua").read_text()
     if prelude:
-        source = (folder / "prelude.lua").read_text() + "\n" + source
+        source = "\n".join((_lua_names(), (folder / "prelude.lua").read_text(), source))
     return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), repeatable)
+
+
+def _lua_names() -> str:
+    templates = ", ".join(f"{kind} = '{template}'" for kind, template in TEMPLATES.items())
+    return f"local TEMPLATES = {{{templates}}}\nlocal WAKE_TOKENS = {WAKE_TOKENS}"

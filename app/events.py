@@ -1,0 +1,234 @@
+"""The log of a run: the truth about what happened, and the only thing that readers follow.
+
+Writers append to one Redis Stream a run and publish a wake-up in the same script (`keyspace/lua/prelude.lua`). The
+wake-up carries the new entries and the id they follow. Readers in one process share a `Tail` a run: a wake-up that
+continues exactly where the tail stands is taken as it is; anything else (a lost message, a late reader, a broken
+connection) is mended by reading the Stream. So a lost notification costs latency, never an event.
+
+No reader has a queue of its own. A tail keeps the last `KEEP` events for all; a reader who falls behind that reads
+the Stream at its own pace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ormsgpack
+
+from app.keyspace.names import Keys
+from app.subscriber import Subscriber
+from app.wire import Wire
+
+KEEP: Final = 1000
+_READ: Final = 500
+_HEAL_S: Final = 5.0
+_EXPECT_S: Final = 10.0
+
+Place = tuple[int, int]
+"""An event id as numbers, so that ids compare."""
+
+START: Final[Place] = (0, 0)
+
+
+def place_of(event_id: str) -> Place:
+    """The numbers of an id such as `1795344333862-0` (or `1795344333862`)."""
+    milliseconds, _, number = event_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of a run's log. `frame` is what an SSE client gets, but for the id line and the blank line after it;
+    `result` is on some `end` events: the JSON body that waiting clients get."""
+
+    id: str
+    place: Place
+    name: str
+    frame: bytes
+    result: bytes | None = None
+
+    @property
+    def last(self) -> bool:
+        """Whether nothing follows."""
+        return self.name == "end"
+
+
+def gap(missing_after: str) -> Event:
+    """Tells a reader that the log no longer reaches back to its position."""
+    frame = b'event: gap\r\ndata: {"missing_after":"%s"}\r\n' % missing_after.encode()
+    return Event(missing_after, place_of(missing_after), "gap", frame)
+
+
+class Tail:
+    """The end of one run's log as this process has heard it. It covers what lies after `_from`, when it knows that."""
+
+    def __init__(self) -> None:
+        self._from: Place | None = None
+        self._events: list[Event] = []
+        self._places: list[Place] = []
+        self._waiting: list[asyncio.Future[None]] = []
+        self.readers = 0
+        self.stale = False
+
+    def hear(self, message: bytes | None) -> None:
+        """Take a wake-up in, or (None) forget everything, for something may have been missed."""
+        if message is None:
+            self._from, self._events, self._places = None, [], []
+        else:
+            before, entries = ormsgpack.unpackb(message)
+            self._add(place_of(before), [_heard(entry) for entry in entries])
+        self.wake()
+
+    def _add(self, before: Place, events: list[Event]) -> None:
+        end = self._places[-1] if self._places else self._from
+        if end is not None and events[-1].place <= end:
+            return
+        if end != before:
+            self._from, self._events, self._places = before, [], []
+        self._events.extend(events)
+        self._places.extend(event.place for event in events)
+        if len(self._events) > 2 * KEEP:
+            self._from = self._places[-KEEP - 1]
+            del self._events[:-KEEP], self._places[:-KEEP]
+
+    def since(self, place: Place) -> Sequence[Event] | None:
+        """What is known to follow `place`; None when only the Stream can tell."""
+        if self._from is None or place < self._from:
+            return None
+        return self._events[bisect_right(self._places, place) :]
+
+    def wake(self) -> None:
+        """Let every reader look again."""
+        waiting, self._waiting = self._waiting, []
+        for reader in waiting:
+            if not reader.done():
+                reader.set_result(None)
+
+    def changed(self) -> asyncio.Future[None]:
+        """Done at the next wake-up."""
+        reader = asyncio.get_running_loop().create_future()
+        self._waiting.append(reader)
+        return reader
+
+
+class _Followed:
+    """A tail with its subscription and its slow timer."""
+
+    def __init__(self, subscribed: asyncio.Future[None], tail: Tail) -> None:
+        self.subscribed, self.tail = subscribed, tail
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class EventLog:
+    """Reading and following run logs. Appending is the scripts' work."""
+
+    def __init__(self, wire: Wire, keys: Keys, subscriber: Subscriber) -> None:
+        self._wire, self._keys, self._subscriber = wire, keys, subscriber
+        self._followed: dict[str, _Followed] = {}
+
+    def expect(self, run_id: str) -> None:
+        """Start listening for a run that is about to be made, so that its first events need no read."""
+        followed = self._join(run_id)
+        asyncio.get_running_loop().call_later(_EXPECT_S, self._leave, run_id, followed)
+
+    async def exists(self, run_id: str) -> bool:
+        """Whether the log is still kept."""
+        return bool(await self._wire.send("EXISTS", self._keys.events(run_id), again=True))
+
+    async def read(self, run_id: str, after: Place = START, count: int = _READ) -> list[Event]:
+        """Up to `count` events that follow `after`."""
+        start = f"({after[0]}-{after[1]}"
+        stream = self._keys.events(run_id)
+        entries = await self._wire.send("XRANGE", stream, start, "+", "COUNT", count, again=True)
+        return [_read(entry) for entry in entries]
+
+    async def follow(self, run_id: str, after: str = "0") -> AsyncGenerator[Sequence[Event], None]:
+        """Batches of events: all that follow `after` ("0": from the start, "$": only what is new), then live, until
+        the `end` event. A `gap` event comes first when the log no longer reaches back to `after`. Ends at once when
+        the log is not kept any more. Close it (`aclose`) to stop early."""
+        followed = self._join(run_id)
+        try:
+            place = await self._start(run_id, after, followed)
+            if place is None:
+                return
+            if isinstance(place, Event):
+                yield [place]
+                place = place.place
+            async for batch in self._from(run_id, place, followed):
+                yield batch
+        finally:
+            self._leave(run_id, followed)
+
+    async def _start(self, run_id: str, after: str, followed: _Followed) -> Place | Event | None:
+        if after in ("0", "0-0"):
+            return START
+        await followed.subscribed
+        stream = self._keys.events(run_id)
+        if after == "$":
+            newest = await self._wire.send("XREVRANGE", stream, "+", "-", "COUNT", 1, again=True)
+            event = _read(newest[0]) if newest else None
+            return None if event is None or event.last else event.place
+        oldest = await self._wire.send("XRANGE", stream, "-", "+", "COUNT", 1, again=True)
+        return gap(after) if not oldest or _read(oldest[0]).place > place_of(after) else place_of(after)
+
+    async def _from(
+        self, run_id: str, place: Place, followed: _Followed
+    ) -> AsyncGenerator[Sequence[Event], None]:
+        tail = followed.tail
+        while True:
+            batch = tail.since(place)
+            if batch is None or tail.stale:
+                await followed.subscribed
+                batch = tail.since(place) or await self.read(run_id, place)
+                tail.stale = False
+                if not batch and not await self.exists(run_id):
+                    return
+            if not batch:
+                await tail.changed()
+                continue
+            place = batch[-1].place
+            yield batch
+            if batch[-1].last:
+                return
+
+    def _join(self, run_id: str) -> _Followed:
+        followed = self._followed.get(run_id)
+        if followed is None:
+            tail = Tail()
+            followed = _Followed(self._subscriber.listen(self._keys.run_wake(run_id), tail.hear), tail)
+            self._followed[run_id] = followed
+            self._heal_later(followed)
+        followed.tail.readers += 1
+        return followed
+
+    def _leave(self, run_id: str, followed: _Followed) -> None:
+        followed.tail.readers -= 1
+        if followed.tail.readers == 0:
+            self._subscriber.forget(self._keys.run_wake(run_id))
+            del self._followed[run_id]
+            if followed.timer is not None:
+                followed.timer.cancel()
+
+    def _heal_later(self, followed: _Followed) -> None:
+        """The slow timer: now and then the Stream is read even when nothing was heard."""
+        followed.timer = asyncio.get_running_loop().call_later(_HEAL_S, self._heal, followed)
+
+    def _heal(self, followed: _Followed) -> None:
+        followed.tail.stale = True
+        followed.tail.wake()
+        self._heal_later(followed)
+
+
+def _heard(entry: Sequence[Any]) -> Event:
+    name, frame, result, event_id = entry
+    return Event(event_id, place_of(event_id), name, frame.encode(), result.encode() if result else None)
+
+
+def _read(entry: Sequence[Any]) -> Event:
+    event_id = entry[0].decode()
+    stored = dict(zip(entry[1][::2], entry[1][1::2], strict=True))
+    return Event(event_id, place_of(event_id), stored[b"n"].decode(), stored[b"f"], stored.get(b"r"))

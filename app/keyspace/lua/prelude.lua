@@ -1,0 +1,170 @@
+-- What every state script shares. ARGV[1] is the key prefix, ARGV[2] the arguments as one msgpack map.
+-- Time is the server's own: it decides about leases, due times and the order of runs.
+
+local PREFIX = ARGV[1]
+
+local function key(kind, id)
+  return PREFIX .. (id and string.format(TEMPLATES[kind], id) or TEMPLATES[kind])
+end
+
+local clock = redis.call('TIME')
+local now_us = clock[1] * 1000000 + clock[2]
+local now_ms = math.floor(now_us / 1000)
+
+local function whole(number) return string.format('%.0f', number) end
+
+local function frame(name, data)
+  return 'event: ' .. name .. '\r\ndata: ' .. data .. '\r\n'
+end
+
+-- The log of a run. Each entry is {name, frame, result}; the result is '' but for some ends. The wake-up carries the
+-- entries with their ids, and the id they follow, so that a reader who stands exactly there needs no read.
+local function append(run_id, entries)
+  if #entries == 0 then return end
+  local run, stream = key('run', run_id), key('events', run_id)
+  local before = redis.call('HGET', run, 'last_event') or '0-0'
+  local last
+  for _, entry in ipairs(entries) do
+    if entry[3] ~= '' then
+      last = redis.call('XADD', stream, '*', 'n', entry[1], 'f', entry[2], 'r', entry[3])
+    else
+      last = redis.call('XADD', stream, '*', 'n', entry[1], 'f', entry[2])
+    end
+    entry[4] = last
+  end
+  redis.call('HSET', run, 'last_event', last)
+  redis.call('PUBLISH', key('run_wake', run_id), cmsgpack.pack({before, entries}))
+end
+
+local function metadata_entry(run_id, attempt)
+  return {'metadata', frame('metadata', '{"run_id":"' .. run_id .. '","attempt":' .. attempt .. '}'), ''}
+end
+
+local function end_entry(run_id, status, result)
+  return {'end', frame('end', '{"run_id":"' .. run_id .. '","status":"' .. status .. '"}'), result or ''}
+end
+
+local function touch(thread_id)
+  redis.call('HSET', key('thread', thread_id), 'updated_us', whole(now_us))
+  redis.call('ZADD', key('threads'), whole(now_us), thread_id)
+end
+
+local function enqueue(run_id, attempt, due_ms)
+  redis.call('ZADD', key('queue'), whole(due_ms), run_id .. ':' .. attempt)
+  redis.call('RPUSH', key('queue_wake'), '1')
+  redis.call('LTRIM', key('queue_wake'), -WAKE_TOKENS, -1)
+end
+
+-- The first waiting run of a thread gets a job; the others wait for it.
+local function promote(thread_id)
+  local head = redis.call('ZRANGE', key('thread_queue', thread_id), 0, 0)[1]
+  if not head then return false end
+  local held = redis.call('HMGET', key('run', head), 'attempt', 'due_ms')
+  enqueue(head, tonumber(held[1]) + 1, math.max(tonumber(held[2]), 0))
+  return true
+end
+
+-- After a run left a thread: the next one gets its job, or the thread rests with `status`.
+local function rest(thread_id, status)
+  local thread = key('thread', thread_id)
+  if redis.call('EXISTS', thread) == 0 then return end
+  redis.call('HDEL', thread, 'active')
+  if status then redis.call('HSET', thread, 'rest_status', status) end
+  if not promote(thread_id) then
+    redis.call('HSET', thread, 'status', redis.call('HGET', thread, 'rest_status') or 'idle')
+  end
+  touch(thread_id)
+end
+
+local function drop_run(run_id, thread_id)
+  redis.call('DEL', key('run', run_id))
+  redis.call('ZREM', key('thread_runs', thread_id), run_id)
+  redis.call('PEXPIRE', key('events', run_id), 60000)
+end
+
+-- A run that never started is over at once: cancelled, or gone with `rollback`.
+local function cancel_waiting(run_id, thread_id, action, by, reason, event_ttl_s)
+  local run = key('run', run_id)
+  redis.call('ZREM', key('thread_queue', thread_id), run_id)
+  redis.call('ZREM', key('queue'), run_id .. ':' .. (tonumber(redis.call('HGET', run, 'attempt')) + 1))
+  redis.call('HSET', run, 'phase', 'cancelled', 'reason', reason, 'cancelled_by', by, 'updated_us', whole(now_us))
+  append(run_id, {end_entry(run_id, 'interrupted')})
+  if action == 'rollback' then
+    drop_run(run_id, thread_id)
+  else
+    redis.call('EXPIRE', key('events', run_id), event_ttl_s)
+  end
+end
+
+-- A running attempt is asked to stop; it answers by settling.
+local function ask_to_cancel(run_id, action, by, reason)
+  local run = key('run', run_id)
+  redis.call('HSET', run, 'cancel', action, 'cancelled_by', by, 'cancel_reason', reason)
+  local worker = redis.call('HGET', run, 'worker')
+  if worker then redis.call('PUBLISH', key('control', worker), run_id) end
+end
+
+-- The run that waits for a person is over once the thread goes on without or with an answer.
+local function resolve_waiting(thread_id, next_run, answered)
+  local thread = key('thread', thread_id)
+  local waiting = redis.call('HGET', thread, 'waiting')
+  if not waiting then return nil end
+  redis.call('HDEL', thread, 'waiting')
+  local run = key('run', waiting)
+  if redis.call('HGET', run, 'phase') ~= 'waiting_for_approval' then return nil end
+  redis.call('HSET', run, 'phase', 'completed', 'resumed_by', next_run, 'updated_us', whole(now_us),
+    'reason', answered and 'answered' or 'abandoned: the thread went on without an answer')
+  return answered and waiting or nil
+end
+
+-- The run's chain goes on in another run: what it used so far, and its first run, are carried over.
+local function carry_chain(from, to)
+  local held = redis.call('HMGET', key('run', from), 'usage', 'chain', 'ceilings')
+  redis.call('HSET', key('run', to), 'resumes', from, 'usage', held[1] or '{}', 'chain', held[2] or from)
+  if held[3] then redis.call('HSETNX', key('run', to), 'ceilings', held[3]) end
+end
+
+-- Take the lease of a queued run. Returns the attempt's number.
+local function take(run_id, thread_id, worker, lease_ms)
+  local run, thread = key('run', run_id), key('thread', thread_id)
+  local attempt = redis.call('HINCRBY', run, 'attempt', 1)
+  redis.call('HSET', run, 'phase', 'running', 'reason', '', 'worker', worker, 'seq', 0, 'updated_us', whole(now_us))
+  redis.call('HSETNX', run, 'started_us', whole(now_us))
+  redis.call('ZADD', key('leases'), whole(now_ms + lease_ms), run_id)
+  redis.call('ZREM', key('thread_queue', thread_id), run_id)
+  redis.call('HSET', thread, 'active', run_id, 'status', 'busy')
+  return attempt
+end
+
+-- Whether this attempt still owns its run; and the sequence number of its last group of writes.
+local function held_by(run_id, attempt)
+  local held = redis.call('HMGET', key('run', run_id), 'attempt', 'phase', 'seq', 'cancel', 'thread_id')
+  if held[1] ~= tostring(attempt) or held[2] ~= 'running' then return nil end
+  return {seq = tonumber(held[3]), cancel = held[4], thread_id = held[5]}
+end
+
+local function run_commands(first, last)
+  local at = first
+  while at <= last do
+    local words = tonumber(ARGV[at])
+    redis.call(unpack(ARGV, at + 1, at + words))
+    at = at + 1 + words
+  end
+end
+
+local function give_up_lease(run_id)
+  redis.call('ZREM', key('leases'), run_id)
+  redis.call('HDEL', key('run', run_id), 'worker')
+end
+
+-- Back into the queue, ahead of the thread's other runs. `counted` says whether the attempt is spent.
+local function requeue(run_id, thread_id, counted, reason, delay_ms)
+  local run = key('run', run_id)
+  give_up_lease(run_id)
+  if not counted then redis.call('HINCRBY', run, 'handovers', 1) end
+  redis.call('HSET', run, 'phase', 'queued', 'reason', reason, 'due_ms', whole(now_ms + delay_ms),
+    'announce', counted and 1 or 0, 'updated_us', whole(now_us))
+  redis.call('ZADD', key('thread_queue', thread_id), redis.call('HGET', run, 'created_us'), run_id)
+  redis.call('HDEL', key('thread', thread_id), 'active')
+  promote(thread_id)
+end

@@ -1,0 +1,14 @@
+-- One group of writes of an attempt, fenced by its number and numbered by `seq` so that a repetition changes nothing.
+-- ARGV: prefix, run, attempt, seq, count of events, (name, frame) of each, then commands as length and words.
+-- Returns {'ok', how to cancel or ''} or {'fenced'}.
+local run_id, attempt, seq, count = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local held = held_by(run_id, attempt)
+if not held then return {'fenced'} end
+if held.seq < seq then
+  local entries = {}
+  for i = 1, count do entries[i] = {ARGV[4 + 2 * i], ARGV[5 + 2 * i], ''} end
+  run_commands(6 + 2 * count, #ARGV)
+  append(run_id, entries)
+  redis.call('HSET', key('run', run_id), 'seq', seq)
+end
+return {'ok', held.cancel or ''}

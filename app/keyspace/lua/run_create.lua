@@ -1,0 +1,65 @@
+-- Accept a run: the record, its first event, its place in the thread's queue, its job, the thread's status.
+-- Returns {'ok', run fields}, {'no_thread'} or {'busy', run id}. Repeating it returns the run that exists.
+local A = cmsgpack.unpack(ARGV[2])
+local run, thread = key('run', A.run_id), key('thread', A.thread_id)
+
+if redis.call('EXISTS', run) == 1 then return {'ok', redis.call('HGETALL', run)} end
+
+if redis.call('EXISTS', thread) == 0 then
+  if not A.create_thread then return {'no_thread'} end
+  redis.call('HSET', thread, 'created_us', whole(now_us), 'state_us', whole(now_us), 'status', 'idle')
+  for field, value in pairs(A.metadata) do redis.call('HSET', thread, 'm:' .. field, value) end
+end
+
+local active = redis.call('HGET', thread, 'active')
+local queued = redis.call('ZRANGE', key('thread_queue', A.thread_id), 0, -1)
+if (active or #queued > 0) and A.multitask == 'reject' then return {'busy', active or queued[1]} end
+
+if A.multitask == 'interrupt' or A.multitask == 'rollback' then
+  for _, earlier in ipairs(queued) do
+    if redis.call('HGET', key('run', earlier), 'attempt') == '0' then
+      cancel_waiting(earlier, A.thread_id, A.multitask, 'run ' .. A.run_id, 'a newer run took over', A.event_ttl_s)
+    else
+      ask_to_cancel(earlier, A.multitask, 'run ' .. A.run_id, 'a newer run took over')
+    end
+  end
+  if active then ask_to_cancel(active, A.multitask, 'run ' .. A.run_id, 'a newer run took over') end
+end
+
+local created_us = now_us + A.after_ms * 1000
+redis.call('HSET', run, 'run_id', A.run_id, 'thread_id', A.thread_id, 'assistant_id', A.assistant_id,
+  'graph_id', A.graph_id, 'kwargs', A.kwargs, 'multitask', A.multitask, 'phase', 'queued', 'attempt', 0,
+  'handovers', 0, 'max_attempts', A.max_attempts, 'ceilings', A.ceilings, 'created_us', whole(created_us),
+  'updated_us', whole(now_us), 'due_ms', whole(now_ms + A.after_ms), 'chain', A.run_id, 'usage', '{}',
+  'continues', A.continues and 1 or 0)
+for field, value in pairs(A.assistant_metadata) do redis.call('HSET', run, 'm:' .. field, value) end
+local held = redis.call('HGETALL', thread)
+for i = 1, #held, 2 do
+  if string.sub(held[i], 1, 2) == 'm:' then redis.call('HSET', run, held[i], held[i + 1]) end
+end
+for field, value in pairs(A.metadata) do redis.call('HSET', run, 'm:' .. field, value) end
+
+if redis.call('HGET', thread, 'status') ~= 'busy' then
+  redis.call('HSET', thread, 'rest_status', redis.call('HGET', thread, 'status') or 'idle')
+end
+redis.call('HSET', thread, 'status', 'busy', 'm:graph_id', A.graph_id_json, 'm:assistant_id', A.assistant_id_json)
+redis.call('HDEL', thread, 'error')
+for field, value in pairs(A.thread_config) do redis.call('HSET', thread, 'c:' .. field, value) end
+redis.call('ZADD', key('thread_runs', A.thread_id), whole(created_us), A.run_id)
+redis.call('ZADD', key('thread_queue', A.thread_id), whole(created_us), A.run_id)
+
+local continued = not active and resolve_waiting(A.thread_id, A.run_id, A.continues)
+if continued then carry_chain(continued, A.run_id) end
+append(A.run_id, {metadata_entry(A.run_id, 1)})
+
+local first = not active and redis.call('ZRANGE', key('thread_queue', A.thread_id), 0, 0)[1] == A.run_id
+if first and A.inline_worker and A.after_ms == 0 then
+  take(A.run_id, A.thread_id, A.inline_worker, A.lease_ms)
+elseif first then
+  redis.call('HSET', run, 'reason', A.after_ms > 0 and 'delay' or 'queue')
+  enqueue(A.run_id, 1, now_ms + A.after_ms)
+else
+  redis.call('HSET', run, 'reason', 'earlier run of the thread')
+end
+touch(A.thread_id)
+return {'ok', redis.call('HGETALL', run)}

@@ -1,0 +1,19 @@
+-- Remove a thread with its runs. A running attempt finds its run gone, and is told to stop.
+-- Returns {'ok', number of runs} or {'missing'}.
+local A = cmsgpack.unpack(ARGV[2])
+local thread = key('thread', A.thread_id)
+if redis.call('EXISTS', thread) == 0 then return {'missing'} end
+local runs = redis.call('ZRANGE', key('thread_runs', A.thread_id), 0, -1)
+for _, run_id in ipairs(runs) do
+  local held = redis.call('HMGET', key('run', run_id), 'phase', 'attempt', 'worker')
+  if held[1] == 'queued' or held[1] == 'running' or held[1] == 'paused' then
+    redis.call('ZREM', key('queue'), run_id .. ':' .. (tonumber(held[2]) + 1))
+    redis.call('ZREM', key('leases'), run_id)
+    append(run_id, {end_entry(run_id, 'interrupted')})
+  end
+  drop_run(run_id, A.thread_id)
+  if held[3] then redis.call('PUBLISH', key('control', held[3]), run_id) end
+end
+redis.call('DEL', thread, key('thread_runs', A.thread_id), key('thread_queue', A.thread_id))
+redis.call('ZREM', key('threads'), A.thread_id)
+return {'ok', #runs}

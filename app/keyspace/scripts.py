@@ -1,0 +1,206 @@
+"""Every state script as a typed call: what goes in, what comes out, and what is atomic.
+
+The Lua files in `lua/` say how; the callers in `runs`, `threads`, `leases` and the workers never see a key. State
+scripts take one msgpack map; text in it is UTF-8, and JSON travels as text (Lua never decodes a user's JSON).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+import ormsgpack
+
+from app.keyspace.names import Keys
+from app.keyspace.source import load
+from app.link import Arg
+from app.wire import Wire
+from app.writers import Command, packed
+
+Fields = dict[str, bytes]
+"""A hash as Redis holds it."""
+
+_RUN_CREATE = load("run_create", repeatable=True)
+_RUN_CLAIM = load("run_claim", repeatable=False)
+_RUN_APPLY = load("run_apply", repeatable=True)
+_RUN_SETTLE = load("run_settle", repeatable=True)
+_RUN_RELEASE = load("run_release", repeatable=True)
+_RUN_REAP = load("run_reap", repeatable=True)
+_RUN_CANCEL = load("run_cancel", repeatable=True)
+_RUN_DELETE = load("run_delete", repeatable=False)
+_HEARTBEAT = load("heartbeat", repeatable=True)
+_THREAD_CREATE = load("thread_create", repeatable=True)
+_THREAD_PATCH = load("thread_patch", repeatable=True)
+_THREAD_DELETE = load("thread_delete", repeatable=False)
+
+
+class RunCreate(TypedDict):
+    """What `run_create.lua` wants. Metadata and config maps are field → JSON text."""
+
+    run_id: str
+    thread_id: str
+    create_thread: bool
+    assistant_id: str
+    assistant_id_json: str
+    graph_id: str
+    graph_id_json: str
+    kwargs: str
+    assistant_metadata: Mapping[str, str]
+    metadata: Mapping[str, str]
+    thread_config: Mapping[str, str]
+    multitask: str
+    after_ms: int
+    continues: bool
+    max_attempts: int
+    ceilings: str
+    inline_worker: str | None
+    lease_ms: int
+    event_ttl_s: int
+
+
+class RunSettle(TypedDict):
+    """What `run_settle.lua` wants. `entries` are (name, frame, "") of the last events, before `end`."""
+
+    run_id: str
+    attempt: int
+    seq: int
+    phase: str
+    status: str
+    reason: str
+    error: str | None
+    usage: str
+    entries: list[tuple[str, str, str]]
+    result: str
+    values: str | None
+    interrupts: str
+    thread_status: str
+    thread_error: str | None
+    rollback: bool
+    event_ttl_s: int
+
+
+class RunRelease(TypedDict):
+    """What `run_release.lua` wants. `counted` says whether the attempt is spent."""
+
+    run_id: str
+    attempt: int
+    seq: int
+    counted: bool
+    reason: str
+    delay_ms: int
+    usage: str
+    entries: list[tuple[str, str, str]]
+
+
+class Scripts:
+    """The state scripts on one wire, under one prefix. One round trip a call."""
+
+    def __init__(self, wire: Wire, keys: Keys) -> None:
+        self._wire, self._prefix = wire, keys.prefix
+
+    def _args(self, arguments: Mapping[str, Any]) -> tuple[str, bytes]:
+        return self._prefix, ormsgpack.packb(arguments)
+
+    async def run_create(self, arguments: RunCreate) -> tuple[str, Any]:
+        """("ok", fields), ("no_thread", None) or ("busy", run id)."""
+        reply = await self._wire.run(_RUN_CREATE, [], self._args(arguments))
+        word = reply[0].decode()
+        if word == "ok":
+            return word, fields(reply[1])
+        return word, reply[1].decode() if len(reply) > 1 else None
+
+    async def run_claim(self, worker: str, limit: int, lease_ms: int) -> tuple[float | None, list[Fields]]:
+        """The next due time in ms on the server's clock, if a job waits, and the runs now held by `worker`."""
+        args = self._args({"worker": worker, "limit": limit, "lease_ms": lease_ms})
+        reply = await self._wire.run(_RUN_CLAIM, [], args)
+        return (float(reply[0]) if reply[0] else None), [fields(run) for run in reply[1:]]
+
+    async def run_apply(
+        self, run_id: str, attempt: int, seq: int, entries: Sequence[tuple[str, bytes]], commands: Sequence[Command]
+    ) -> str | None:
+        """None when fenced, else how the run is asked to cancel, or ""."""
+        args: list[Arg] = [self._prefix, run_id, attempt, seq, len(entries)]
+        for entry in entries:
+            args.extend(entry)
+        args.extend(packed(commands))
+        reply = await self._wire.run(_RUN_APPLY, [], args)
+        return None if reply[0] == b"fenced" else reply[1].decode()
+
+    async def run_settle(self, arguments: RunSettle, commands: Sequence[Command]) -> tuple[str, str]:
+        """("ok", ""), ("fenced", "") or ("cancel", action)."""
+        args = [*self._args(arguments), *packed(commands)]
+        reply = await self._wire.run(_RUN_SETTLE, [], args)
+        return reply[0].decode(), reply[1].decode() if len(reply) > 1 else ""
+
+    async def run_release(self, arguments: RunRelease, commands: Sequence[Command]) -> bool:
+        """Whether the run was this attempt's to give back."""
+        reply = await self._wire.run(_RUN_RELEASE, [], [*self._args(arguments), *packed(commands)])
+        return bool(reply[0] == b"ok")
+
+    async def run_reap(
+        self, *, event_ttl_s: int, pause_ms: int, worker: str | None = None
+    ) -> list[tuple[str, int, str]]:
+        """(run, attempt, "queued" or "failed") of what was taken back."""
+        args = self._args({"event_ttl_s": event_ttl_s, "pause_ms": pause_ms, "worker": worker})
+        reply = await self._wire.run(_RUN_REAP, [], args)
+        return [(run.decode(), int(attempt), outcome.decode()) for run, attempt, outcome in reply]
+
+    async def run_cancel(
+        self, run_id: str, thread_id: str, *, action: str, by: str, reason: str, event_ttl_s: int
+    ) -> str:
+        """ "ok", "missing" or "final"."""
+        arguments = {
+            "run_id": run_id,
+            "thread_id": thread_id,
+            "action": action,
+            "by": by,
+            "reason": reason,
+            "event_ttl_s": event_ttl_s,
+        }
+        return _word(await self._wire.run(_RUN_CANCEL, [], self._args(arguments)))
+
+    async def run_delete(self, run_id: str, thread_id: str) -> str:
+        """ "ok", "missing" or "active"."""
+        return _word(await self._wire.run(_RUN_DELETE, [], self._args({"run_id": run_id, "thread_id": thread_id})))
+
+    async def heartbeat(
+        self, worker: str, attempts: Sequence[tuple[str, int]], *, lease_ms: int, forget_ms: int, gone: bool = False
+    ) -> list[str]:
+        """The runs that `worker` holds no longer. `gone` takes the worker off the list of the living."""
+        arguments = {
+            "worker": worker,
+            "attempts": list(attempts),
+            "lease_ms": lease_ms,
+            "forget_ms": forget_ms,
+            "gone": gone,
+        }
+        reply = await self._wire.run(_HEARTBEAT, [], self._args(arguments))
+        return [run.decode() for run in reply]
+
+    async def thread_create(self, thread_id: str, metadata: Mapping[str, str], token: str) -> tuple[str, Fields]:
+        """("ok" or "exists", fields). `token` tells this request's repetition from another's."""
+        arguments = {"thread_id": thread_id, "metadata": metadata, "token": token}
+        reply = await self._wire.run(_THREAD_CREATE, [], self._args(arguments))
+        return reply[0].decode(), fields(reply[1])
+
+    async def thread_patch(
+        self, thread_id: str, changes: Mapping[str, str], *, state: str | None = None
+    ) -> Fields | None:
+        """The thread after the change, or None when there is none. `state` is the status of its new state."""
+        arguments = {"thread_id": thread_id, "fields": changes, "state": state}
+        reply = await self._wire.run(_THREAD_PATCH, [], self._args(arguments))
+        return fields(reply[1]) if len(reply) > 1 else None
+
+    async def thread_delete(self, thread_id: str) -> bool:
+        """Whether there was such a thread."""
+        return _word(await self._wire.run(_THREAD_DELETE, [], self._args({"thread_id": thread_id}))) == "ok"
+
+
+def fields(flat: Sequence[bytes]) -> Fields:
+    """A hash's flat reply as a dict."""
+    values = iter(flat)
+    return {name.decode(): value for name, value in zip(values, values, strict=True)}
+
+
+def _word(reply: Sequence[bytes]) -> str:
+    return reply[0].decode()

@@ -1,0 +1,195 @@
+"""Threads: conversations or cases, the units that own checkpoints and runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import orjson
+
+from app.checkpoints import Checkpointer
+from app.clock import iso
+from app.encoding import dumps
+from app.errors import Conflict, NotFound
+from app.keyspace.names import Keys
+from app.keyspace.scripts import Fields, Scripts, fields
+from app.runs import gathered, new_id, spread
+from app.wire import Wire
+
+_PAGE: Final = 200
+
+Status = Literal["idle", "busy", "interrupted", "error"]
+STATUSES: Final = ("idle", "busy", "interrupted", "error")
+SORTABLE: Final = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """The stored record. `values` is None until a run has left a state; `interrupts` maps task id to what is asked."""
+
+    thread_id: str
+    created_at: str
+    updated_at: str
+    state_updated_at: str
+    metadata: dict[str, Any]
+    status: str
+    config: dict[str, Any]
+    values: dict[str, Any] | None
+    interrupts: dict[str, Any]
+    error: dict[str, Any] | None
+
+    @property
+    def graph_id(self) -> str | None:
+        """The graph of its runs, once it has had one or was told at creation."""
+        graph_id = self.metadata.get("graph_id")
+        return graph_id if isinstance(graph_id, str) else None
+
+    def public(self) -> dict[str, Any]:
+        """The protocol's Thread object."""
+        return {
+            "thread_id": self.thread_id,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+            "state_updated_at": self.state_updated_at,
+            "metadata": self.metadata,
+            "status": self.status,
+            "config": self.config,
+            "values": self.values,
+            "interrupts": self.interrupts,
+            "error": self.error,
+        }
+
+
+def thread_from(thread_id: str, held: Fields) -> Thread:
+    """The record of a stored hash."""
+
+    def parsed(name: str) -> Any:
+        return orjson.loads(held[name]) if held.get(name) else None
+
+    created_us = int(held["created_us"])
+    return Thread(
+        thread_id=thread_id,
+        created_at=iso(created_us),
+        updated_at=iso(int(held.get("updated_us", created_us))),
+        state_updated_at=iso(int(held.get("state_us", created_us))),
+        metadata=spread(held, "m:"),
+        status=held["status"].decode(),
+        config=spread(held, "c:"),
+        values=parsed("values"),
+        interrupts=parsed("interrupts") or {},
+        error=parsed("error"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a search asks for; None asks for anything. Metadata and values are matched by containment."""
+
+    ids: Collection[str] | None = None
+    metadata: dict[str, Any] | None = None
+    values: dict[str, Any] | None = None
+    status: str | None = None
+
+    def fits(self, thread: Thread) -> bool:
+        """Whether a thread is wanted."""
+        return (
+            (self.status is None or thread.status == self.status)
+            and (self.ids is None or thread.thread_id in self.ids)
+            and (not self.metadata or contains(thread.metadata, self.metadata))
+            and (not self.values or contains(thread.values or {}, self.values))
+        )
+
+
+def contains(whole: Any, part: Any) -> bool:
+    """Containment as in JSON databases: every member of `part` is in `whole`, at any depth."""
+    if isinstance(part, dict):
+        return isinstance(whole, dict) and all(k in whole and contains(whole[k], v) for k, v in part.items())
+    if isinstance(part, list):
+        return isinstance(whole, list) and all(any(contains(member, wanted) for member in whole) for wanted in part)
+    return isinstance(whole, bool) == isinstance(part, bool) and bool(whole == part)
+
+
+class ThreadStore:
+    """Threads in Redis. Deleting one removes its runs, logs and checkpoints."""
+
+    def __init__(self, wire: Wire, keys: Keys, scripts: Scripts, checkpointer: Checkpointer) -> None:
+        self._wire, self._keys, self._scripts, self._checkpointer = wire, keys, scripts, checkpointer
+
+    async def create(self, thread_id: str, metadata: dict[str, Any], *, exist_ok: bool = False) -> Thread:
+        """A new thread; the one that exists, untouched, with `exist_ok`; else `Conflict`."""
+        token = new_id()
+        word, held = await self._scripts.thread_create(thread_id, gathered(metadata), token)
+        mine = held.get("token", b"").decode() == token
+        if word == "exists" and not exist_ok and not mine:
+            raise Conflict(f"thread {thread_id} exists already")
+        return thread_from(thread_id, held)
+
+    async def get(self, thread_id: str) -> Thread:
+        """The thread, or `NotFound`."""
+        held = fields(await self._wire.send("HGETALL", self._keys.thread(thread_id), again=True))
+        if "created_us" not in held:
+            raise NotFound("thread", thread_id)
+        return thread_from(thread_id, held)
+
+    async def patch(self, thread_id: str, metadata: dict[str, Any]) -> Thread:
+        """Merge metadata, member by member, atomically."""
+        changes = {f"m:{name}": value for name, value in gathered(metadata).items()}
+        return await self._patched(thread_id, changes)
+
+    async def set_state(
+        self, thread_id: str, *, status: str, values: dict[str, Any] | None, interrupts: dict[str, Any]
+    ) -> Thread:
+        """What the thread shows after its state was written from outside a run."""
+        changes = {"values": dumps(values).decode(), "interrupts": dumps(interrupts).decode()}
+        return await self._patched(thread_id, changes, state=status)
+
+    async def _patched(self, thread_id: str, changes: dict[str, str], state: str | None = None) -> Thread:
+        held = await self._scripts.thread_patch(thread_id, changes, state=state)
+        if held is None:
+            raise NotFound("thread", thread_id)
+        return thread_from(thread_id, held)
+
+    async def delete(self, thread_id: str) -> None:
+        """Remove the thread and everything of it; a running attempt is fenced and told to stop."""
+        known = await self._scripts.thread_delete(thread_id)
+        await self._checkpointer.adelete_thread(thread_id)
+        if not known:
+            raise NotFound("thread", thread_id)
+
+    async def search(
+        self, wanted: Wanted, *, limit: int = 10, offset: int = 0, sort_by: str = "updated_at", sort_order: str = "desc"
+    ) -> list[Thread]:
+        """A page of the wanted threads."""
+        descending = sort_order == "desc"
+        if sort_by == "updated_at":
+            found: list[Thread] = []
+            async for thread in self._scan(descending):
+                if wanted.fits(thread):
+                    found.append(thread)
+                    if len(found) == offset + limit:
+                        break
+            return found[offset:]
+        every = [thread async for thread in self._scan(descending) if wanted.fits(thread)]
+        every.sort(key=lambda thread: str(getattr(thread, sort_by)), reverse=descending)
+        return every[offset : offset + limit]
+
+    async def count(self, wanted: Wanted) -> int:
+        """How many threads are wanted."""
+        if wanted == Wanted():
+            return int(await self._wire.send("ZCARD", self._keys.threads, again=True))
+        return len([thread async for thread in self._scan(True) if wanted.fits(thread)])
+
+    async def _scan(self, descending: bool) -> AsyncIterator[Thread]:
+        verb = "ZREVRANGE" if descending else "ZRANGE"
+        start = 0
+        while True:
+            ids = await self._wire.send(verb, self._keys.threads, start, start + _PAGE - 1, again=True)
+            names = [thread_id.decode() for thread_id in ids]
+            reads = [self._wire.send("HGETALL", self._keys.thread(name), again=True) for name in names]
+            for name, read in zip(names, reads, strict=True):
+                if "created_us" in (held := fields(await read)):
+                    yield thread_from(name, held)
+            if len(names) < _PAGE:
+                return
+            start += _PAGE
