@@ -1,0 +1,25 @@
+"""The chat model that MODEL names, if it names one."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+
+def model_name() -> str | None:
+    """Such as `openai:gpt-4.1-mini`; None when the graphs shall do without. Read at run time, not at import."""
+    return (os.environ.get("MODEL") or "").strip() or None
+
+
+def open_model(name: str) -> BaseChatModel:
+    """The model, made by LangChain's `init_chat_model`; raises ImportError or ValueError when it cannot be made. Blocks."""
+    try:
+        from langchain.chat_models import init_chat_model
+    except ImportError as error:
+        raise ImportError(f"MODEL is {name!r}, but LangChain is not installed: pip install langchain") from error
+
+    model: BaseChatModel = init_chat_model(name)
+    return model

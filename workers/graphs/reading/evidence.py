@@ -1,0 +1,71 @@
+"""From what each document has for a question to the evidence for an answer, and how much of the question it covers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final, TypedDict
+
+from workers.graphs.reading.questions import ALSO_SAID, Facet, wants_number
+from workers.graphs.reading.ranking import Candidate, Finding, distinct, score
+from workers.graphs.reading.words import content
+
+_MOST_A_PART: Final = 8
+_MOST_A_DOCUMENT: Final = 5
+_NEAR_WEIGHT: Final = 0.7
+_ALSO_WEIGHT: Final = 0.55
+
+
+class Part(TypedDict):
+    """The evidence for one part of the question, best first."""
+
+    text: str
+    passages: list[Candidate]
+    direct: bool
+    """Whether one passage has most of what this part asks for."""
+
+
+def gather(
+    findings: Iterable[Finding], parts: Sequence[str], facets: Sequence[Facet], set_aside: Collection[str] = ()
+) -> list[Part]:
+    """Evidence a part, without the documents whose names are in `set_aside`."""
+    findings = [finding for finding in findings if finding["name"] not in set_aside]
+    gathered: list[Part] = []
+    for number, text in enumerate(parts):
+        own = [facet for facet in facets if facet["part"] == number]
+        ranked = score(findings, own, prefer_numbers=wants_number(text))
+        chosen: list[Candidate] = [{**c} for c in distinct(ranked, most=_MOST_A_PART, most_a_document=_MOST_A_DOCUMENT)]
+        wanted = {facet["word"] for facet in own}
+        has = max((len(wanted & _having(candidate)) for candidate in chosen[:3]), default=0)
+        gathered.append({"text": text, "passages": chosen, "direct": bool(chosen) and 2 * has > len(wanted)})
+    return gathered
+
+
+def covered(parts: Iterable[Part], facets: Sequence[Facet]) -> tuple[list[str], list[str]]:
+    """The facets that the evidence has, and those that it lacks."""
+    has = {word for part in parts for candidate in part["passages"] for word in _having(candidate)}
+    words = [facet["word"] for facet in facets]
+    return [word for word in words if word in has], [word for word in words if word not in has]
+
+
+def widened(facets: Sequence[Facet], missing: Collection[str], near: dict[str, list[str]], round_number: int) -> list[Facet]:
+    """The facets with more stems for the missing ones: look-alikes first, then words of like meaning.
+
+    Returns them unchanged when there is nothing left to try.
+    """
+    wider: list[Facet] = []
+    for facet in facets:
+        stems = dict(facet["stems"])
+        if facet["word"] in missing:
+            for form in near.get(facet["word"], ()):
+                stems.setdefault(form, _NEAR_WEIGHT)
+            if round_number > 1 or len(stems) == len(facet["stems"]):
+                for form in list(facet["stems"]):
+                    for word in ALSO_SAID.get(form, ()):
+                        for other in content(word):
+                            stems.setdefault(other, _ALSO_WEIGHT)
+        wider.append({"word": facet["word"], "stems": stems, "part": facet["part"]})
+    return wider
+
+
+def _having(candidate: Candidate) -> set[str]:
+    return {word for word, count in candidate["counts"].items() if count > 0}

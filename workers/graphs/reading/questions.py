@@ -1,0 +1,119 @@
+"""What a question asks for: its parts, the words that matter (facets), and whether it wants changes or a summary."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, TypedDict
+
+from workers.graphs.reading.words import content, is_content, stem, words
+
+Intent = Literal["changes", "summary", "question"]
+
+_CHANGES: Final = re.compile(
+    r"\bchanges\b|\bwhat\b.{0,60}\bchanged?\b|\bhow (?:did|has|have)\b.{0,60}\bchanged?\b|\bchanged (?:since|between|from)\b"
+    r"|\bdifferences?\b|\bdiff\b|\bcompar(?:e|es|ed|ing|ison)\b|\bwhat(?:'s|’s| is| are)(?: the)? new\b|\bchangelog\b"
+    r"|\b(?:the|latest|recent|policy|any) (?:updates?|revisions?|amendments?)\b|\bänderung\w*|\bgeändert\w*|\bunterschied\w*"
+    r"|\bcambios?\b|\bdiferencias?\b|\bchangements?\b|\bmodifications?\b|\bmodifiche\b|\bwijziging\w*|\balterações\b",
+    re.IGNORECASE,
+)
+_DOING: Final = re.compile(r"\b(?:how (?:do|can|to|should)|can i|may i|want to|need to)\b.{0,60}\bchang", re.IGNORECASE)
+_SUMMARY: Final = re.compile(
+    r"\bsummar\w+|\boverview\b|\boutline\b|\b(?:key|main) (?:points?|ideas?|facts)\b|\btl;?dr\b|\bgist\b|\bhighlights\b|\brecap\b"
+    r"|\bwhat (?:is|are) (?:this|these|the) (?:documents?|texts?|library|files?|pages?) about\b"
+    r"|\bzusammenfass\w*|\bfass\w* .{0,60}zusammen\b|\büberblick\b|\brésum\w+|\bresum\w+|\briassu\w+|\bsamenvat\w+",
+    re.IGNORECASE,
+)
+_NUMBER: Final = re.compile(
+    r"\b(?:how (?:many|much|long|often|far|old|big|large|high)|when|limits?|deadlines?|maximum|minimum|percent\w*|wie ?viele?|wie lange"
+    r"|wann|combien|cuántos?|cuándo|quando|quanto|hoeveel|wanneer)\b",
+    re.IGNORECASE,
+)
+_EARLIER: Final = re.compile(
+    r"\b(?:previous(?:ly)?|earlier|older?|former(?:ly)?|used to|in the past|history|originally|versions?|v\d+)\b", re.IGNORECASE
+)
+_PARTS: Final = re.compile(
+    r"[?;？；\n]+|,? \b(?:and|und|et|y)\b (?=(?:how|what|when|who|whom|where|which|why|can|may|must|should|is|are|do|does|did"
+    r"|wie|was|wann|wer|wo|warum|comment|quand|qui|où|cuándo|quién|dónde)\b)",
+    re.IGNORECASE,
+)
+_ASKING: Final = frozenset(
+    content(
+        "summarize summarise summary overview outline key main point points idea fact highlights recap gist change changes changed "
+        "difference differences differ compare comparison version versions update updates updated revision revisions amendment new "
+        "latest recent brief briefly short text texts file files library question answer since previous previously earlier old "
+        "zusammenfassung überblick änderungen geändert unterschied unterschiede cambios resumen résumé changements"
+    )
+)
+
+ALSO_SAID: Final[dict[str, tuple[str, ...]]] = {
+    key: tuple(others)
+    for group in (
+        "holiday vacation leave", "pay salary wage", "refund reimburse repay", "reimburse claim pay", "cost price fee charge",
+        "delete erase remove destroy", "boss manager supervisor", "wfh remote home", "home remote", "buy purchase order",
+        "ill sick illness", "baby parental birth", "phone mobile device", "laptop device computer", "car vehicle", "train rail",
+        "plane flight fly", "food meal", "lodging hotel accommodation", "password credential", "mfa factor authenticator",
+        "2fa factor authenticator", "login sign-in", "email e-mail mail", "keep retain store retention", "breach incident",
+        "install setup installation", "start begin run launch", "error failure problem", "configure setting option", "quit resign",
+        "fire terminate", "deadline within days", "limit maximum up", "allow permit", "forbid prohibit", "abroad country",
+        "employee staff worker", "customer client buyer", "company firm business",
+    )
+    for word in group.split()
+    for key, others in [(stem(word), [stem(other) for other in group.split() if other != word])]
+}  # fmt: skip
+
+
+class Facet(TypedDict):
+    """One thing the question is about, with all the stems that count as it."""
+
+    word: str
+    """As the question has it."""
+    stems: dict[str, float]
+    """Stem -> weight: 1 for the question's own word, less for what it was widened to."""
+    part: int
+    """Which part of the question asks for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question, understood as far as words allow."""
+
+    text: str
+    intent: Intent
+    parts: tuple[str, ...]
+    facets: tuple[Facet, ...]
+
+    @property
+    def wants_number(self) -> bool:
+        """Whether the answer most likely has a figure or a date in it."""
+        return wants_number(self.text)
+
+
+def understand(text: str) -> Question:
+    """The question's intent, parts and facets."""
+    parts = tuple(part.strip(" ,.?!¿¡") for part in _PARTS.split(text))
+    parts = tuple(part for part in parts if any(is_content(word) for word in words(part))) or (text.strip(),)
+    intent = _intent(text)
+    facets: dict[str, Facet] = {}
+    for number, part in enumerate(parts):
+        for word in words(part):
+            key = stem(word)
+            if is_content(word) and key not in facets and (intent == "question" or key not in _ASKING):
+                facets[key] = {"word": word, "stems": {key: 1.0}, "part": number}
+    return Question(text.strip(), intent, parts, tuple(facets.values()))
+
+
+def wants_number(text: str) -> bool:
+    """Whether the answer most likely has a figure or a date in it."""
+    return bool(_NUMBER.search(text))
+
+
+def wants_earlier(text: str) -> bool:
+    """Whether the question is about how things were, or about versions."""
+    return bool(_EARLIER.search(text))
+
+
+def _intent(text: str) -> Intent:
+    if _CHANGES.search(text) and not _DOING.search(text):
+        return "changes"
+    return "summary" if _SUMMARY.search(text) else "question"

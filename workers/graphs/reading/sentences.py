@@ -1,0 +1,51 @@
+"""Where one sentence ends and the next begins, in most scripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+_END: Final = re.compile(r"[.!?…]+[\"'”’»)\]*_]*\s+|[。！？｡]+[」』”）]*\s*|[।؟۔]+\s*")
+_ABBREVIATION: Final = re.compile(
+    r"(?:^|[\s(\[])(?:[A-Za-zÀ-ÿ]|e\.g|i\.e|etc|vs|cf|approx|no|nos|nr|art|sec|fig|vol|pp?|ch|dr|mr|mrs|ms|prof|st|jr|sr|inc"
+    r"|ltd|co|corp|dept|est|min|max|incl|excl|z\.\s?b|d\.\s?h|u\.\s?a|bzw|ca|usw|abs|p\.\s?ex|jan|feb|mar|apr|jun|jul|aug"
+    r"|sept?|oct|nov|dec)\.$",
+    re.IGNORECASE,
+)
+_LONGEST: Final = 600
+"""Characters; a sentence beyond this is cut at a comma or a space, so that a page without a full stop stays quotable."""
+
+
+def sentences(text: str) -> Iterator[str]:
+    """The sentences of `text` in order, trimmed; their words together are the words of `text`."""
+    start = 0
+    for end in _END.finditer(text):
+        if _goes_on(text, start, end):
+            continue
+        yield from _pieces(text[start : end.end()])
+        start = end.end()
+    yield from _pieces(text[start:])
+
+
+def _goes_on(text: str, start: int, end: re.Match[str]) -> bool:
+    """Whether the sentence runs on after this full stop: an abbreviation, an initial, a small letter next."""
+    mark = end.group().strip()
+    if not mark.startswith((".", "…")):
+        return False
+    following = text[end.end() : end.end() + 1]
+    if following.islower():
+        return True
+    head = text[max(start, end.start() - 12) : end.start() + 1]
+    return mark == "." and bool(_ABBREVIATION.search(head))
+
+
+def _pieces(sentence: str) -> Iterator[str]:
+    sentence = sentence.strip()
+    while len(sentence) > _LONGEST:
+        cut = max(sentence.rfind(mark, _LONGEST // 2, _LONGEST) for mark in ("; ", ", ", " "))
+        cut = _LONGEST if cut < 0 else cut + 1
+        yield sentence[:cut].strip()
+        sentence = sentence[cut:].strip()
+    if sentence:
+        yield sentence
