@@ -124,7 +124,8 @@ class Settings(BaseSettings):
     def load(cls, env_file: Path | None = None, **given: Any) -> Self:
         """The environment's settings, over those of `env_file`; `given` (the command line) wins where it is not None.
 
-        Raises `ConfigError`, naming the setting."""
+        Raises `ConfigError`, naming the setting.
+        """
         found: dict[str, Any] = {}
         if env_file is not None:
             found |= DotEnvSettingsSource(cls, env_file=env_file)()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from app.environment import apply_graph_environment
+from app import logs
+from app.environment import apply_graph_environment, prepare
 from app.errors import ConfigError
 from app.settings import Settings, settings_table
 
@@ -108,25 +110,23 @@ class TestGraphEnvironment:
         environment.setenv("TWO", "")
         environment.delenv("TWO")
         config = tmp_path / "langgraph.json"
-        config.write_text('{"env": {"ONE": "1", "TWO": "2"}}')
-        assert apply_graph_environment(config) == ["TWO"]
+        config.write_text('{"graphs": {"a": "./a.py:a"}, "env": {"ONE": "1", "TWO": "2"}}')
+        apply_graph_environment(config)
+        assert (os.environ["ONE"], os.environ["TWO"]) == ("mine", "2")
 
     def test_a_path_is_a_dotenv_file_beside_it(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
         environment.setenv("KEY_OF_A_GRAPH", "")
         environment.delenv("KEY_OF_A_GRAPH")
         (tmp_path / ".env").write_text("KEY_OF_A_GRAPH=abc\n")
         config = tmp_path / "langgraph.json"
-        config.write_text('{"env": ".env"}')
-        assert apply_graph_environment(config) == ["KEY_OF_A_GRAPH"]
+        config.write_text('{"graphs": {"a": "./a.py:a"}, "env": ".env"}')
+        apply_graph_environment(config)
+        assert os.environ["KEY_OF_A_GRAPH"] == "abc"
 
-    @pytest.mark.parametrize("text", ["{}", "not json", '{"env": "missing.env"}', '{"env": {}}'])
-    def test_nothing_to_set(self, tmp_path: Path, text: str) -> None:
+    def test_it_may_name_settings(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        environment.setenv("MODEL", "")
+        environment.delenv("MODEL")
+        environment.setattr(logs, "configure", lambda settings, process: None)  # pytest's own handlers stay
         config = tmp_path / "langgraph.json"
-        config.write_text(text)
-        assert apply_graph_environment(config) == []
-
-    def test_any_other_shape_is_refused(self, tmp_path: Path) -> None:
-        config = tmp_path / "langgraph.json"
-        config.write_text('{"env": [1]}')
-        with pytest.raises(ConfigError, match="env"):
-            apply_graph_environment(config)
+        config.write_text('{"graphs": {"a": "./a.py:a"}, "env": {"MODEL": "some:model"}}')
+        assert prepare("web", config, port=None).model == "some:model"

@@ -1,0 +1,51 @@
+# `make run` and `make test` need Python 3.11 or newer and nothing else; what they install stays in .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# The first of these that is new enough; `make run PYTHON=…` overrides it.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+PYTEST_ARGS ?=
+LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --group build $(LOCK_ARGS)
+
+.PHONY: help run test lint lock bench clean
+
+help:  ## What can be made
+	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
+
+run: $(VENV)/runtime.stamp  ## Install what is needed and start everything on this machine
+	@exec $(BIN)/slipway dev
+
+test: lint  ## Check the code and run the whole suite
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/dev.stamp  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+lock: $(VENV)/dev.stamp  ## Pin requirements again (LOCK_ARGS=--upgrade takes newer ones)
+	$(LOCK) --output-file requirements.txt
+	$(LOCK) --output-file requirements-dev.txt --constraint requirements.txt --group dev --all-extras
+
+bench: $(VENV)/dev.stamp  ## Measure, and compare with the bare graph
+	$(BIN)/python -m tests.bench
+
+clean:  ## Remove the virtual environment; data in .slipway stays
+	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Slipway needs Python 3.11 or newer; none was found. Install one, or: make PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/runtime.stamp: requirements.txt pyproject.toml | $(BIN)/python
+	@echo "installing what Slipway needs into $(VENV) …"
+	@$(PIP) install --require-hashes --requirement requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/runtime.stamp
+	@echo "installing what the tests need into $(VENV) …"
+	@$(PIP) install --require-hashes --requirement requirements-dev.txt
+	@touch $@

@@ -1,0 +1,185 @@
+"""The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway version`."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.environment import prepare
+from app.errors import ConfigError, StoreUnavailable
+from app.preflight import wait_for_redis
+from app.processes import name_process, slipway, watch_parent
+from app.settings import Settings
+
+EXIT_CONFIG = 2
+"""Settings or langgraph.json cannot work: starting again will not help."""
+
+EXIT_UNAVAILABLE = 75
+"""Redis went away while starting: starting again may help (EX_TEMPFAIL)."""
+
+cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+Config = Annotated[Path | None, typer.Option(help="The file that names the graphs.")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")]
+
+
+def main() -> None:
+    """The console script: one line and an exit code where a person has to change something."""
+    try:
+        cli()
+    except ConfigError as error:
+        _give_up(str(error), EXIT_CONFIG)
+    except StoreUnavailable as error:
+        _give_up(str(error), EXIT_UNAVAILABLE)
+
+
+@cli.command()
+def dev(
+    config: Config = None,
+    host: Host = None,
+    port: Port = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the embedded Valkey keeps its data.")] = None,
+) -> None:
+    """Everything on this machine: Valkey (unless REDIS_URL is set), one web and one worker process."""
+    settings = prepare("dev", config, host=host, port=port, data_dir=data_dir)
+    name_process("slipway dev")
+    from app.dev import dev
+
+    asyncio.run(dev(settings))
+
+
+@cli.command()
+def web(
+    config: Config = None,
+    host: Host = None,
+    port: Port = None,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket, handed down.")] = None,
+) -> None:
+    """The API, the event streams and the pages."""
+    settings = prepare("web", config, host=host, port=port)
+    name_process("slipway web")
+    watch_parent()
+    _run(_web(settings, fd))
+
+
+@cli.command()
+def worker(
+    config: Config = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Processes to start.")] = None,
+) -> None:
+    """Executes runs."""
+    settings = prepare("worker", config, worker_processes=processes)
+    name_process("slipway worker")
+    watch_parent()
+    if settings.worker_processes == 1:
+        _run(_worker(settings))
+    else:
+        asyncio.run(_workers(settings))
+
+
+@cli.command()
+def release(config: Config = None) -> None:
+    """Checks settings, Redis and every graph; a non-zero exit stops a deploy."""
+    settings = prepare("release", config)
+    found = asyncio.run(_release(settings))
+    for problem in found:
+        typer.echo(f"slipway: {problem}", err=True)
+    if found:
+        raise typer.Exit(1)
+    typer.echo("settings, Redis and graphs are fit to serve")
+
+
+@cli.command()
+def version() -> None:
+    """The version that is installed."""
+    typer.echo(installed_version("slipway"))
+
+
+def _run(process: Coroutine[Any, Any, None]) -> None:
+    import uvloop
+
+    uvloop.run(process)
+
+
+def _give_up(message: str, code: int) -> None:
+    typer.echo(f"slipway: {message}", err=True)
+    sys.exit(code)
+
+
+async def _web(settings: Settings, fd: int | None) -> None:
+    """Serve until a signal; requests in flight get `drain_s`."""
+    import uvicorn
+
+    from app.http.server import create_app
+    from app.services import Services, open_services
+    from workers.registry import Registry
+
+    await wait_for_redis(settings.redis)
+    graphs = await Registry.load(settings.config)
+
+    def opener() -> AbstractAsyncContextManager[Services]:
+        return open_services(settings, graphs, "web")
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(opener),
+            host=settings.host,
+            port=settings.port,
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=int(settings.drain_s),
+        )
+    )
+    await server.serve(sockets=None if fd is None else [socket.socket(fileno=fd)])
+    if not server.started:
+        raise typer.Exit(1)
+
+
+async def _worker(settings: Settings) -> None:
+    """Execute runs until a signal, then hand back what is not done within `drain_s`."""
+    from workers.main import run
+
+    await wait_for_redis(settings.redis)
+    await run(settings)
+
+
+async def _workers(settings: Settings) -> None:
+    """Several worker processes under a supervisor of their own."""
+    from app.supervisor import ChildSpec, Supervisor, stop_requests
+
+    supervisor = Supervisor()
+    command = slipway("worker", "--config", str(settings.config.resolve()), "--processes", "1")
+    with stop_requests(on_second=supervisor.kill) as stop:
+        try:
+            for number in range(1, settings.worker_processes + 1):
+                await supervisor.keep(ChildSpec(f"worker-{number}", command, stop_within_s=settings.drain_s + 2))
+            await stop.wait()
+        finally:
+            await supervisor.stop()
+
+
+async def _release(settings: Settings) -> list[str]:
+    from app.release import redis_problems
+    from workers.registry import Registry
+
+    graphs = await Registry.load(settings.config)
+    unloadable = [f"graph {name!r} cannot be served: {reason}" for name, reason in graphs.failures().items()]
+    return [*await redis_problems(settings.redis), *unloadable]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The embedded Valkey: it keeps what it was told, has one owner at a time, and is never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.embedded import EmbeddedServer
+from app.errors import ConfigError
+from app.link import Address
+from app.supervisor import Supervisor
+from app.wire import Wire
+from tests.conftest import Eventually
+
+HOLD = """
+import asyncio, pathlib, sys
+from app.embedded import EmbeddedServer
+from app.supervisor import Supervisor
+
+async def main():
+    server, supervisor = EmbeddedServer(pathlib.Path(sys.argv[1])), Supervisor()
+    async with server.locked() as lock:
+        await supervisor.keep(server.spec(lock))
+        await server.answers()
+        print("pid", supervisor.pid("valkey"), flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@contextlib.asynccontextmanager
+async def running(data_dir: Path) -> AsyncIterator[tuple[EmbeddedServer, Supervisor, Wire]]:
+    server, supervisor = EmbeddedServer(data_dir), Supervisor()
+    async with server.locked() as lock:
+        try:
+            await supervisor.keep(server.spec(lock))
+            await server.answers()
+            wire = Wire(Address(server.url), "test", patience_s=5)
+            await wire.open()
+            try:
+                yield server, supervisor, wire
+            finally:
+                await wire.close()
+        finally:
+            await supervisor.stop()
+
+
+async def test_it_keeps_what_it_was_told(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as (_, _, wire):
+        await wire.send("SET", "a", "1")
+    async with running(tmp_path / "data") as (_, _, wire):
+        assert await wire.send("GET", "a") == b"1"
+
+
+async def test_it_keeps_what_it_was_told_before_it_was_killed(tmp_path: Path, eventually: Eventually) -> None:
+    async with running(tmp_path / "data") as (_, supervisor, wire):
+        await wire.send("SET", "a", "1")
+        first = supervisor.pid("valkey")
+        os.kill(first, signal.SIGKILL)
+        await eventually(lambda: supervisor.pid("valkey") != first)
+        assert await wire.send("GET", "a", again=True) == b"1"
+
+
+async def test_nobody_else_may_talk_to_it_and_it_never_drops_a_key(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as (server, _, wire):
+        assert await wire.send("CONFIG", "GET", "port") == [b"port", b"0"]
+        assert await wire.send("CONFIG", "GET", "maxmemory-policy") == [b"maxmemory-policy", b"noeviction"]
+        assert await wire.send("CONFIG", "GET", "appendonly") == [b"appendonly", b"yes"]
+        path = Path(server.url.removeprefix("unix://"))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+        assert stat.S_IMODE(server.data_dir.stat().st_mode) == 0o700
+
+
+async def test_a_path_too_long_for_a_socket_is_no_obstacle(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["a-long-name-of-a-folder"] * 6)
+    async with running(deep) as (_, _, wire):
+        assert await wire.send("PING") in (b"PONG", "PONG")
+
+
+async def test_a_second_owner_is_told_who_has_it(tmp_path: Path) -> None:
+    async with EmbeddedServer(tmp_path).locked():
+        with pytest.raises(ConfigError, match=rf"in use .*process {os.getpid()}.*--data-dir"):
+            async with EmbeddedServer(tmp_path).locked():
+                pass
+    async with EmbeddedServer(tmp_path).locked():
+        pass
+
+
+async def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="DATA_DIR"):
+        async with EmbeddedServer(tmp_path / "file" / "data").locked():
+            pass
+
+
+@pytest.mark.parametrize("orphan", [False, True], ids=["killed owner", "orphaned server"])
+async def test_a_successor_of_a_killed_owner_waits_for_the_old_server(tmp_path: Path, orphan: bool) -> None:
+    owner = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
+    assert owner.stdout is not None
+    with owner.stdout as said:
+        line = said.readline()
+        while line and not line.startswith(b"pid "):
+            line = said.readline()
+    pid = int(line.split()[1])
+    if orphan:
+        os.kill(pid, signal.SIGSTOP)  # a stopped server obeys nobody until it goes on
+    owner.kill()
+    owner.wait()
+    waking = asyncio.get_running_loop().call_later(0.3, os.kill, pid, signal.SIGCONT) if orphan else None
+    async with running(tmp_path) as (_, supervisor, wire):
+        assert supervisor.pid("valkey") != pid
+        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        assert await wire.send("DBSIZE") == 0
+    if waking is not None:
+        waking.cancel()

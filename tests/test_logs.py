@@ -1,0 +1,49 @@
+"""Log lines, as a process of ours writes them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import orjson
+import pytest
+
+SPEAK = """
+import logging, structlog
+from app.logs import configure
+from app.settings import Settings
+configure(Settings(log_format={format!r}), "web")
+log = structlog.get_logger("app.x")
+log.info("run.started", run_id="r1")
+log.debug("never.shown")
+logging.getLogger("lib").warning("from %s", "elsewhere", extra={{"port": 1}})
+logging.getLogger("httpx").info("never shown")
+try:
+    1 / 0
+except ZeroDivisionError:
+    log.exception("run.broke")
+"""
+
+
+def speak(log_format: str) -> str:
+    done = subprocess.run([sys.executable, "-c", SPEAK.format(format=log_format)], capture_output=True, check=True)
+    assert done.stdout == b""
+    return done.stderr.decode()
+
+
+@pytest.mark.parametrize("log_format", ["json", "auto"])
+def test_machines_get_one_object_a_line(log_format: str) -> None:
+    ours, theirs, broke = (orjson.loads(line) for line in speak(log_format).splitlines())
+    assert ours["event"] == "run.started"
+    assert (ours["process"], ours["level"], ours["run_id"]) == ("web", "info", "r1")
+    assert (theirs["event"], theirs["level"], theirs["port"]) == ("from elsewhere", "warning", 1)
+    assert "ZeroDivisionError" in broke["exception"]
+
+
+def test_people_get_pairs_and_a_plain_traceback() -> None:
+    said = speak("text")
+    assert "run.started" in said
+    assert "process=web" in said
+    assert "run_id=r1" in said
+    assert "ZeroDivisionError: division by zero" in said
+    assert "never" not in said
