@@ -1,8 +1,8 @@
 """Any value a graph holds, as JSON bytes: what clients see of states, events and results.
 
 `dumps` never raises. What JSON has no word for becomes the nearest thing it has: models and messages become objects,
-sets lists, times ISO 8601, timedelta seconds, Decimal a number, bytes base64, exceptions their repr, NaN and infinity null, and
-whatever is left its `str`. NUL and lone surrogates, which break clients and databases, become U+FFFD.
+sets lists, times ISO 8601, timedelta seconds, Decimal a number, bytes base64, exceptions their repr, NaN and
+infinity null, and what is left its `str`. NUL and lone surrogates, which break clients and databases, become U+FFFD.
 """
 
 from __future__ import annotations

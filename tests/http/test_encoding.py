@@ -82,7 +82,8 @@ def test_each_kind_of_value(value: Any, expected: Any) -> None:
 def test_messages_are_dumped_as_langchain_does() -> None:
     human, chunk = json.loads(dumps([HumanMessage("hi", id="1"), AIMessageChunk(content="x", id="2")]))
     assert (human["type"], human["content"], human["id"]) == ("human", "hi", "1")
-    assert chunk["type"] == "AIMessageChunk" and chunk["tool_call_chunks"] == []
+    assert chunk["type"] == "AIMessageChunk"
+    assert chunk["tool_call_chunks"] == []
 
 
 def test_a_message_inside_a_model_keeps_its_own_fields() -> None:
@@ -90,7 +91,8 @@ def test_a_message_inside_a_model_keeps_its_own_fields() -> None:
         reply: Any
 
     reply = json.loads(dumps(Turn(reply=AIMessage("x", tool_calls=[{"name": "t", "args": {}, "id": "c"}]))))["reply"]
-    assert reply["type"] == "ai" and reply["tool_calls"][0]["name"] == "t"
+    assert reply["type"] == "ai"
+    assert reply["tool_calls"][0]["name"] == "t"
 
 
 def test_circles_and_depths_end() -> None:
@@ -99,7 +101,8 @@ def test_circles_and_depths_end() -> None:
     deep: Any = 1
     for _ in range(5000):
         deep = [deep]
-    assert json.loads(dumps(circle)) and json.loads(dumps(deep))
+    assert json.loads(dumps(circle))
+    assert json.loads(dumps(deep))
 
 
 anything = st.recursive(
@@ -125,6 +128,6 @@ def test_nothing_raises_and_all_of_it_is_json(value: Any) -> None:
     assert b"\\ud8" not in encoded.lower()
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1), lambda inner: st.lists(inner)))
+@given(st.recursive(st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1), st.lists))
 def test_plain_json_is_itself(value: Any) -> None:
     assert json.loads(dumps(value)) == value

@@ -1,0 +1,316 @@
+"""Request bodies, as clients of the LangGraph protocol send them.
+
+Unknown fields are ignored and null means absent, except where null is a value (`input`, `values`, `resume`). Types are
+strict: a number in quotes is not a number.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from app.errors import InvalidRequest
+from app.http.inputs import checked_uuid
+
+JsonObject: TypeAlias = dict[str, Any]
+
+StreamMode = Literal[
+    "values", "messages", "messages-tuple", "updates", "events", "tasks", "checkpoints", "debug", "custom"
+]
+
+RESERVED_METADATA: Final = frozenset(
+    {"thread_id", "assistant_id", "run_id", "cron_id", "counters_since_delta_snapshot"}
+)
+RESERVED_CONFIG: Final = (
+    "langgraph_auth_",
+    "langgraph_request_id",
+    "__langsmith_project__",
+    "__langsmith_example_id__",
+    "__request_start_time_ms__",
+    "__after_seconds__",
+    "__otel_",
+    "__dd_trace_headers__",
+    "__pregel_node_finished",
+    "__context_provided__",
+)
+LONGEST_WEBHOOK: Final = 65536
+
+
+def _uuid(text: str) -> str:
+    try:
+        return checked_uuid(text, "")
+    except InvalidRequest as error:
+        raise ValueError(str(error)) from None
+
+
+def _one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _open_metadata(metadata: JsonObject) -> JsonObject:
+    return {name: value for name, value in metadata.items() if name not in RESERVED_METADATA}
+
+
+def _open_config(config: JsonObject) -> JsonObject:
+    return {name: value for name, value in config.items() if not name.startswith(RESERVED_CONFIG)}
+
+
+Uuid = Annotated[str, AfterValidator(_uuid)]
+Metadata = Annotated[JsonObject, AfterValidator(_open_metadata)]
+"""Without the keys that only the server writes."""
+Configurable = Annotated[JsonObject, AfterValidator(_open_config)]
+StreamModes = Annotated[list[StreamMode], BeforeValidator(_one_or_many)]
+Nodes = Annotated[Literal["*"] | list[str], Field(union_mode="left_to_right")]
+Limit = Annotated[int, Field(ge=1, le=1000)]
+Offset = Annotated[int, Field(ge=0, le=2**31)]
+Order = Literal["asc", "desc"]
+
+
+class Body(BaseModel):
+    """The habits all bodies share."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, given: Any) -> Any:
+        if isinstance(given, dict) and None in given.values():
+            return {name: value for name, value in given.items() if value is not None}
+        return given
+
+
+# runs
+
+
+class CommandBody(BaseModel):
+    """`command`: an answer to an interrupt, a write, a jump."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    resume: Any = None
+    update: JsonObject | list[Any] | None = None
+    goto: str | JsonObject | list[str | JsonObject] | None = None
+
+    def public(self) -> JsonObject:
+        """Only what was given; a `resume` of null counts when nothing else does."""
+        given = {name: getattr(self, name) for name in ("resume", "update", "goto") if name in self.model_fields_set}
+        return {name: value for name, value in given.items() if value is not None or len(given) == 1}
+
+
+class ConfigBody(Body):
+    """`config`: the parts of a RunnableConfig that a client may set."""
+
+    tags: list[str] = []
+    recursion_limit: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    configurable: Configurable = {}
+    metadata: Metadata = {}
+    max_concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    run_name: str | None = None
+
+    def public(self) -> JsonObject:
+        """As Run.kwargs shows it."""
+        shown: JsonObject = {"configurable": self.configurable, "metadata": self.metadata}
+        for name in ("tags", "recursion_limit", "max_concurrency", "run_name"):
+            if value := getattr(self, name):
+                shown[name] = value
+        return shown
+
+
+class CheckpointBody(Body):
+    """Where in a thread's past: all parts optional."""
+
+    checkpoint_id: str | None = None
+    checkpoint_ns: str | None = None
+    checkpoint_map: JsonObject | None = None
+    thread_id: str | None = None
+
+    def public(self) -> JsonObject:
+        """Without what is absent, and without the thread, which is that of the path."""
+        return self.model_dump(exclude_none=True, exclude={"thread_id"})
+
+
+class RunBody(Body):
+    """A run to be made on a thread."""
+
+    assistant_id: str
+    input: Any = None
+    command: CommandBody | None = None
+    config: ConfigBody = ConfigBody()
+    context: Configurable = {}
+    metadata: Metadata = {}
+    checkpoint: CheckpointBody | None = None
+    checkpoint_id: Uuid | None = None
+    interrupt_before: Nodes | None = None
+    interrupt_after: Nodes | None = None
+    stream_mode: StreamModes = ["values"]
+    stream_subgraphs: bool = False
+    stream_resumable: bool = False
+    multitask_strategy: Literal["reject", "interrupt", "rollback", "enqueue"] = "enqueue"
+    if_not_exists: Literal["reject", "create"] = "reject"
+    on_disconnect: Literal["cancel", "continue"] = "continue"
+    on_completion: Literal["delete", "keep"] = "delete"
+    after_seconds: Annotated[int, Field(ge=0, le=366 * 86400)] = 0
+    webhook: Annotated[str, Field(max_length=LONGEST_WEBHOOK, pattern=r"^(https?://[^\s/]|/)\S*$")] | None = None
+    durability: Literal["sync", "async", "exit"] | None = None
+    checkpoint_during: bool | None = None
+    feedback_keys: list[str] | None = None
+    strict_resume: bool = False
+
+    @property
+    def durable(self) -> str:
+        """`checkpoint_during` is the old spelling: true is async, false is exit."""
+        if self.durability is not None:
+            return self.durability
+        return "exit" if self.checkpoint_during is False else "async"
+
+    @property
+    def start_from(self) -> JsonObject | None:
+        """The checkpoint to start from, however it was said."""
+        place = self.checkpoint.public() if self.checkpoint else {}
+        if self.checkpoint_id:
+            place.setdefault("checkpoint_id", self.checkpoint_id)
+        return place or None
+
+
+# threads
+
+
+class StateUpdateBody(Body):
+    """One update of a superstep to be replayed."""
+
+    values: JsonObject | list[Any] | None = None
+    command: CommandBody | None = None
+    as_node: str | None = None
+
+
+class SuperstepBody(Body):
+    """Updates that count as one superstep."""
+
+    updates: list[StateUpdateBody] = Field(min_length=1)
+
+
+class ThreadBody(Body):
+    """A thread to be made."""
+
+    thread_id: Uuid | None = None
+    metadata: Metadata = {}
+    if_exists: Literal["raise", "do_nothing"] = "raise"
+    supersteps: list[SuperstepBody] = []
+
+
+class ThreadPatchBody(Body):
+    """Metadata to be merged."""
+
+    metadata: Metadata = {}
+
+
+class ThreadFilterBody(Body):
+    """Which threads: metadata and values by containment."""
+
+    metadata: JsonObject | None = None
+    values: JsonObject | None = None
+    status: Literal["idle", "busy", "interrupted", "error"] | None = None
+
+
+class ThreadSearchBody(ThreadFilterBody):
+    """A page of threads."""
+
+    ids: list[Uuid] | None = None
+    limit: Limit = 10
+    offset: Offset = 0
+    sort_by: Literal["thread_id", "status", "created_at", "updated_at", "state_updated_at"] = "updated_at"
+    sort_order: Order = "desc"
+    select: (
+        list[
+            Literal[
+                "thread_id",
+                "created_at",
+                "updated_at",
+                "state_updated_at",
+                "metadata",
+                "config",
+                "status",
+                "values",
+                "interrupts",
+                "error",
+            ]
+        ]
+        | None
+    ) = None
+
+
+class StateReadBody(Body):
+    """The state at a checkpoint."""
+
+    checkpoint: CheckpointBody
+    subgraphs: bool = False
+
+
+class StateWriteBody(Body):
+    """A state to be written as if `as_node` had returned `values`."""
+
+    values: JsonObject | list[Any] | None = None
+    as_node: str | None = None
+    checkpoint: CheckpointBody | None = None
+    checkpoint_id: str | None = None
+
+    @property
+    def start_from(self) -> JsonObject:
+        """The checkpoint to fork from; empty for the latest."""
+        place = self.checkpoint.public() if self.checkpoint else {}
+        return place | ({"checkpoint_id": self.checkpoint_id} if self.checkpoint_id else {})
+
+
+def _before(value: Any) -> Any:
+    """A checkpoint id, a checkpoint, or a config: always the id."""
+    if isinstance(value, dict):
+        value = value.get("configurable", value)
+        return value.get("checkpoint_id") if isinstance(value, dict) else value
+    return value
+
+
+class HistoryBody(Body):
+    """A page of past states, newest first."""
+
+    limit: Limit = 1
+    before: Annotated[str | None, BeforeValidator(_before)] = None
+    metadata: JsonObject | None = None
+    checkpoint: CheckpointBody | None = None
+
+
+# assistants
+
+
+class AssistantFilterBody(Body):
+    """Which assistants: metadata by containment, name as a part of it."""
+
+    metadata: JsonObject | None = None
+    graph_id: str | None = None
+    name: str | None = None
+
+
+class AssistantSearchBody(AssistantFilterBody):
+    """A page of assistants."""
+
+    limit: Limit = 10
+    offset: Offset = 0
+    sort_by: Literal["assistant_id", "graph_id", "name", "created_at", "updated_at"] = "created_at"
+    sort_order: Order = "desc"
+    select: (
+        list[
+            Literal[
+                "assistant_id",
+                "graph_id",
+                "name",
+                "description",
+                "config",
+                "context",
+                "created_at",
+                "updated_at",
+                "metadata",
+                "version",
+            ]
+        ]
+        | None
+    ) = None

@@ -1,0 +1,59 @@
+"""One declaration a route: the router, /openapi.json and the metrics are all made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+Handler = Callable[[Request], Awaitable[Response | ASGIApp]]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query parameter, as openapi.json shows it."""
+
+    name: str
+    schema: dict[str, Any]
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A method and a path, what it does, and what it takes and gives."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    body: type[BaseModel] | None = None
+    query: tuple[Query, ...] = ()
+    answers: str = "application/json"
+    """Media type of a success; empty when there is no body."""
+    status: int = 200
+
+    def route(self) -> Route:
+        """For Starlette's router."""
+        return Route(self.path, self.handler, methods=[self.method])
+
+
+def flag(name: str, about: str = "") -> Query:
+    """A query parameter that is true or false."""
+    return Query(name, {"type": "boolean", "default": False}, about)
+
+
+def number(name: str, default: int, least: int = 0, most: int | None = None) -> Query:
+    """A query parameter that is a whole number."""
+    bound = {} if most is None else {"maximum": most}
+    return Query(name, {"type": "integer", "default": default, "minimum": least, **bound})
+
+
+def names(name: str, about: str = "") -> Query:
+    """A query parameter that may be repeated, comma separated, or a JSON array."""
+    return Query(name, {"type": "array", "items": {"type": "string"}}, about)

@@ -1,0 +1,169 @@
+"""Reading a request: JSON bodies, ids in paths, and query parameters in all the encodings clients use.
+
+Whatever is wrong becomes `InvalidRequest` and names the field.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from app.encoding import DEEPEST, clean
+from app.errors import InvalidRequest
+
+Body = TypeVar("Body", bound=BaseModel)
+
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_TRUE: Final = frozenset({"true", "1"})
+_FALSE: Final = frozenset({"false", "0", ""})
+
+
+async def read_body(request: Request, model: type[Body]) -> Body:
+    """The body as `model`; an empty body counts as malformed."""
+    return validated(model, parsed(await request.body()))
+
+
+async def read_optional_body(request: Request, model: type[Body]) -> Body:
+    """The body as `model`, where no body means all defaults."""
+    raw = await request.body()
+    return validated(model, parsed(raw) if raw.strip() else {})
+
+
+def parsed(raw: bytes) -> Any:
+    """JSON bytes as Python values."""
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        value = _with_surrogates(raw, error)
+    if raw.count(b"[") + raw.count(b"{") > DEEPEST and _too_deep(value):
+        raise InvalidRequest("", f"the body is nested deeper than {DEEPEST} levels")
+    return value
+
+
+def validated(model: type[Body], value: Any) -> Body:
+    """`value` as `model`, or the first problem as `InvalidRequest`."""
+    if not isinstance(value, dict):
+        raise InvalidRequest("", "the body must be a JSON object")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise InvalidRequest(_path(problem["loc"]), problem["msg"].removeprefix("Value error, ")) from None
+
+
+def _path(parts: tuple[int | str, ...]) -> str:
+    """`config.tags[0]`."""
+    path = ""
+    for part in parts:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def _with_surrogates(raw: bytes, error: orjson.JSONDecodeError) -> Any:
+    """Lone surrogates are legal JSON that orjson refuses: they become U+FFFD. Anything else is malformed."""
+    problem = InvalidRequest("", f"the body is not valid JSON: {error}")
+    if b"\\ud" not in raw.lower():
+        raise problem from None
+    try:
+        return _cleaned(json.loads(raw, parse_constant=_refuse_constant))
+    except (ValueError, RecursionError):
+        raise problem from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    if isinstance(value, dict):
+        return {clean(key): _cleaned(item) for key, item in value.items()}
+    return value
+
+
+def _too_deep(value: Any) -> bool:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if depth > DEEPEST:
+            return True
+    return False
+
+
+# paths
+
+
+def path_id(request: Request, name: str) -> str:
+    """A UUID in the path, as canonical text."""
+    return checked_uuid(request.path_params[name], name)
+
+
+def checked_uuid(text: str, field: str) -> str:
+    """`text` as a canonical UUID."""
+    if not _UUID.fullmatch(text):
+        raise InvalidRequest(field, f"{clean(text)!r} is not a UUID")
+    return str(UUID(text))
+
+
+# queries
+
+
+def query_flag(request: Request, name: str, default: bool = False) -> bool:
+    """true/false or 1/0."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    word = text.lower()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise InvalidRequest(name, f"{clean(text)!r} is not true or false")
+
+
+def query_number(request: Request, name: str, default: int, least: int = 0, most: int = 2**31) -> int:
+    """A whole number between `least` and `most`."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"-?\d{1,12}", text, re.ASCII) or not least <= int(text) <= most:
+        raise InvalidRequest(name, f"{clean(text)!r} is not a whole number from {least} to {most}")
+    return int(text)
+
+
+def query_word(request: Request, name: str, allowed: tuple[str, ...]) -> str | None:
+    """One of `allowed`, or None when not given."""
+    text = request.query_params.get(name)
+    if not text:
+        return None
+    if text not in allowed:
+        raise InvalidRequest(name, f"{clean(text)!r} is not one of {', '.join(allowed)}")
+    return text
+
+
+def query_names(request: Request, name: str) -> list[str]:
+    """A list in any of three encodings: the key repeated, a JSON array, or comma separated."""
+    found: list[str] = []
+    for text in request.query_params.getlist(name):
+        if text.startswith("["):
+            try:
+                items = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                raise InvalidRequest(name, "is not a JSON array") from None
+            found.extend(str(item) for item in items)
+        else:
+            found.extend(part.strip() for part in text.split(",") if part.strip())
+    return found

@@ -1,0 +1,212 @@
+"""Answers that take their time: event streams, and JSON that is waited for.
+
+Headers go out at once. From then on a steady beat keeps proxies and clients awake, and a client that leaves is
+noticed while nothing is sent. Two small tasks and one timer a client; no connection and no command to Redis.
+
+    feed ──▶ Outbox ──▶ this response ──▶ socket          watch ◀── socket
+
+sse-starlette is not used: it spends four tasks in an anyio task group a client, writes a blank line after its
+pings (older clients read that as an empty event), sends an event at a time, and has no bound on a slow reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
+from typing import Final
+
+import structlog
+from starlette.types import Message, Receive, Scope, Send
+
+log = structlog.get_logger(__name__)
+
+MOST_BYTES: Final = 4 * 1024 * 1024
+"""What may wait for one client; an event larger than that goes through alone."""
+
+
+class Outbox:
+    """What waits to be sent to one client, in whole blocks, so that a heartbeat may go between any two."""
+
+    def __init__(self, *, beat: bytes, ping_s: float, most: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._beat, self._ping_s, self._most = beat, ping_s, most
+        self._blocks: list[bytes] = []
+        self._count = self._bytes = 0
+        self._beating = self._finished = False
+        self.whole = False
+        self._sender: asyncio.Future[None] | None = None
+        self._feeder: asyncio.Future[None] | None = None
+        self._timer = self._loop.call_later(ping_s, self._pulse)
+        self.gone = False
+
+    def put(self, blocks: list[bytes], count: int = 1) -> None:
+        """Add `count` things to send, as the blocks they are made of."""
+        if not self._finished:
+            self._blocks.extend(blocks)
+            self._count += count
+            self._bytes += sum(map(len, blocks))
+            self._wake(self._sender)
+
+    @property
+    def full(self) -> bool:
+        """Whether more waits than the client may fall behind."""
+        return self._count > self._most or self._bytes > MOST_BYTES
+
+    async def room(self, within_s: float) -> bool:
+        """Whether the client took what waited before `within_s` had passed."""
+        if not self.full:
+            return True
+        self._feeder = self._loop.create_future()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._feeder
+        return not self.full
+
+    def finish(self, last: bytes = b"", *, whole: bool = False) -> None:
+        """Send what waits, then `last`, then end. `whole` says that nothing is missing."""
+        if not self._finished:
+            self.whole = whole
+            self._blocks.append(last)
+            self._finished = True
+            self._timer.cancel()
+            self._wake(self._sender)
+            self._wake(self._feeder)
+
+    def drop(self, last: bytes) -> None:
+        """Forget what waits; end with `last`."""
+        self._blocks.clear()
+        self.finish(last)
+
+    def leave(self) -> None:
+        """The client has gone."""
+        self.gone = True
+        self.drop(b"")
+
+    async def take(self) -> bytes | None:
+        """Everything that waits, as soon as there is something; None when all was taken and nothing will come."""
+        while not self._blocks and not self._beating:
+            if self._finished:
+                return None
+            self._sender = self._loop.create_future()
+            await self._sender
+        if self._beating:
+            self._blocks.append(self._beat)
+        taken = b"".join(self._blocks)
+        self._blocks, self._count, self._bytes, self._beating = [], 0, 0, False
+        self._wake(self._feeder)
+        return taken
+
+    def _pulse(self) -> None:
+        self._beating = True
+        self._timer = self._loop.call_later(self._ping_s, self._pulse)
+        self._wake(self._sender)
+
+    @staticmethod
+    def _wake(waiter: asyncio.Future[None] | None) -> None:
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+
+class OpenAnswers:
+    """The long answers of this process that are not over. Closing them is how a web process lets its clients go:
+    they come back by themselves, to another process."""
+
+    def __init__(self) -> None:
+        self._open: set[Outbox] = set()
+        self.closed = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def close(self) -> None:
+        """End every long answer, and those that are still to begin."""
+        self.closed = True
+        for outbox in tuple(self._open):
+            outbox.finish()
+
+    def add(self, outbox: Outbox) -> None:
+        self._open.add(outbox)
+        if self.closed:
+            outbox.finish()
+
+    def remove(self, outbox: Outbox) -> None:
+        self._open.discard(outbox)
+
+
+Feed = Callable[[Outbox], Awaitable[None]]
+OnGone = Callable[[], Awaitable[None]]
+
+
+class LongAnswer:
+    """An ASGI response that `feed` fills. `on_gone` is done when the client left before the end; `held` is closed
+    when the answer is over, whichever way. With `all_or_nothing` an answer that is not whole is broken off instead of
+    ended, so that the client knows and asks again."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        *,
+        headers: dict[str, str],
+        beat: bytes,
+        ping_s: float,
+        most: int,
+        answers: OpenAnswers,
+        all_or_nothing: bool = False,
+        on_gone: OnGone | None = None,
+        held: ExitStack | None = None,
+    ) -> None:
+        self._feed, self._beat, self._ping_s, self._most = feed, beat, ping_s, most
+        self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        self._answers, self._all_or_nothing = answers, all_or_nothing
+        self._on_gone, self._held = on_gone, held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        outbox = Outbox(beat=self._beat, ping_s=self._ping_s, most=self._most)
+        self._answers.add(outbox)
+        helpers = [asyncio.create_task(self._filled(outbox)), asyncio.create_task(_watched(receive, outbox))]
+        try:
+            await self._send_all(outbox, send)
+        finally:
+            outbox.drop(b"")
+            self._answers.remove(outbox)
+            await _stop(helpers)
+            if self._held is not None:
+                self._held.close()
+        if outbox.gone and self._on_gone is not None:
+            await self._on_gone()
+
+    async def _send_all(self, outbox: Outbox, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        while (block := await outbox.take()) is not None:
+            await send(_body(block, more=True))
+        if outbox.whole or not self._all_or_nothing:
+            await send(_body(b"", more=False))
+
+    async def _filled(self, outbox: Outbox) -> None:
+        """Feed until it is through. If it breaks, the client is cut off without an `end`, and asks again."""
+        try:
+            await self._feed(outbox)
+        except Exception:
+            log.exception("http.feed_broken")
+        finally:
+            outbox.finish()
+
+
+async def _watched(receive: Receive, outbox: Outbox) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    outbox.leave()
+
+
+async def _stop(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(CancelledError):
+            await task
+
+
+def _body(block: bytes, *, more: bool) -> Message:
+    return {"type": "http.response.body", "body": block, "more_body": more}

@@ -1,0 +1,151 @@
+"""What happens around every request, as plain ASGI: Starlette's BaseHTTPMiddleware costs a task a request and
+gets in the way of streams. The order is drawn in `server.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+from uuid import uuid4
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import SlipwayError, TooLarge
+from app.http.answers import breakdown, refusal, status_of
+from app.http.metrics import HttpMetrics
+
+log = structlog.get_logger(__name__)
+
+_LONGEST_REQUEST_ID: Final = 200
+_CLIENT_GONE: Final = 499
+_QUIET_PATHS: Final = frozenset({"/ok", "/readyz", "/metrics"})
+
+
+def request_id_of(scope: Scope) -> str:
+    """The id that this request goes by in logs, answers and error reports."""
+    found: str = scope.get("slipway.request_id", "")
+    return found
+
+
+class RequestId:
+    """Takes `x-request-id` from the client or makes one, and sends it back."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        given = _header(scope, b"x-request-id")
+        usable = 0 < len(given) <= _LONGEST_REQUEST_ID and given.isascii() and given.decode("ascii").isprintable()
+        scope["slipway.request_id"] = given.decode("ascii") if usable else str(uuid4())
+        line = (b"x-request-id", scope["slipway.request_id"].encode())
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), line]
+            await send(message)
+
+        await self._app(scope, receive, sent)
+        return None
+
+
+class AccessLog:
+    """One line and one count a request, when it is over."""
+
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        began, status = time.perf_counter(), _CLIENT_GONE
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        finally:
+            took_s = time.perf_counter() - began
+            self._metrics.answered(scope, status, took_s)
+            say = log.debug if scope["path"] in _QUIET_PATHS else log.info
+            say(
+                "http.request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                ms=round(took_s * 1000, 1),
+                request_id=request_id_of(scope),
+            )
+        return None
+
+
+class Errors:
+    """Turns what a handler raises into the answer of `answers.py`. Once an answer has begun, it can only be cut."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        begun = False
+
+        async def sent(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        except ClientDisconnect:
+            return None
+        except Exception as error:
+            foreseen = isinstance(error, SlipwayError) and status_of(error) != 500
+            if not foreseen or begun:
+                log.exception("http.broken", path=scope["path"], request_id=request_id_of(scope))
+            if begun:
+                return None
+            answer = refusal(error) if isinstance(error, SlipwayError) else breakdown(request_id_of(scope))
+            await answer(scope, receive, send)
+        return None
+
+
+class BodyLimit:
+    """Refuses a body over `max_bytes`: by its length when that is told, else as it grows."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app, self._max_bytes = app, max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        length = _header(scope, b"content-length")
+        if length.isdigit():
+            self._check(int(length))
+            return await self._app(scope, receive, send)
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            self._check(seen)
+            return message
+
+        return await self._app(scope, counted, send)
+
+    def _check(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise TooLarge(f"the body is larger than {self._max_bytes} bytes")
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    found: bytes = next((value for key, value in scope["headers"] if key == name), b"")
+    return found

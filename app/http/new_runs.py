@@ -1,0 +1,85 @@
+"""From a request to a `NewRun`: what the protocol shows as Run.kwargs is put together here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.requests import Request
+
+from app.assistants import Assistant
+from app.errors import InvalidRequest, RefusedRequest
+from app.http.bodies import RunBody
+from app.policy import effective
+from app.runs import NewRun, new_id
+from app.services import Services
+
+_TRACE_HEADERS: Final = ("langsmith-trace", "baggage")
+"""Always handed to the graph, so that a caller's trace goes on in it."""
+
+
+async def new_run(services: Services, request: Request, thread_id: str, body: RunBody) -> NewRun:
+    """The run that `body` asks for. Raises for an unknown assistant and for what makes no sense."""
+    assistant = await services.assistants.get(body.assistant_id)
+    spec = services.graphs.spec(assistant.graph_id)
+    kwargs = kwargs_of(body, assistant, request.headers)
+    return NewRun(
+        run_id=new_id(),
+        thread_id=thread_id,
+        assistant_id=assistant.assistant_id,
+        graph_id=assistant.graph_id,
+        kwargs=kwargs,
+        assistant_metadata=assistant.metadata,
+        metadata=body.config.metadata | body.metadata,
+        thread_config=_thread_config(body, assistant),
+        ceilings=effective(services.settings, spec.ceilings, {}, _ceilings_asked(body)),
+        multitask_strategy=body.multitask_strategy,
+        create_thread=body.if_not_exists == "create",
+        after_s=body.after_seconds,
+        inline=spec.execution == "inline" and body.after_seconds == 0,
+    )
+
+
+def kwargs_of(body: RunBody, assistant: Assistant, headers: Mapping[str, str]) -> dict[str, Any]:
+    """Run.kwargs: the request over the assistant, context and configurable mirroring each other."""
+    if body.context and body.config.configurable:
+        raise RefusedRequest("give either context or config.configurable, not both: they mirror each other")
+    given = body.context or body.config.configurable
+    config = assistant.config | body.config.public()
+    configurable = assistant.config.get("configurable", {}) | given
+    config["configurable"] = configurable | {name: headers[name] for name in _TRACE_HEADERS if name in headers}
+    context = (assistant.context or assistant.config.get("configurable", {})) | given
+    durability = body.durable
+    return {
+        "input": body.input,
+        "command": body.command.public() if body.command else None,
+        "config": config,
+        "context": context or None,
+        "stream_mode": body.stream_mode or ["values"],
+        "interrupt_before": body.interrupt_before,
+        "interrupt_after": body.interrupt_after,
+        "webhook": body.webhook,
+        "feedback_keys": body.feedback_keys,
+        "temporary": False,
+        "subgraphs": body.stream_subgraphs,
+        "resumable": body.stream_resumable,
+        "checkpoint_during": durability != "exit",
+        "durability": durability,
+        "checkpoint": body.start_from,
+        "strict_resume": body.strict_resume,
+    }
+
+
+def _thread_config(body: RunBody, assistant: Assistant) -> dict[str, Any]:
+    """A run's own configurable does not stick to its thread; the rest of its config does."""
+    stays = {name: value for name, value in body.config.public().items() if value and name != "configurable"}
+    configurable = assistant.config.get("configurable")
+    return stays | ({"configurable": configurable} if configurable else {})
+
+
+def _ceilings_asked(body: RunBody) -> dict[str, Any]:
+    """A client lowers ceilings by `config.configurable.ceilings`."""
+    asked = body.config.configurable.get("ceilings") or {}
+    if not isinstance(asked, dict):
+        raise InvalidRequest("config.configurable.ceilings", "must be an object")
+    return asked

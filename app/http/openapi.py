@@ -1,0 +1,86 @@
+"""/openapi.json, made from the table of endpoints and the bodies they take: nothing is described twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from pydantic.json_schema import models_json_schema
+
+from app.http.endpoints import Endpoint
+
+_REFERENCE: Final = "#/components/schemas/{model}"
+_PARAMETER: Final = re.compile(r"{(\w+)(:\w+)?}")
+_BY_NAME: Final = frozenset({"assistant_id", "namespace", "checkpoint_id"})
+"""Path parameters that are not UUIDs."""
+
+ERROR: Final = {
+    "type": "object",
+    "required": ["detail"],
+    "properties": {"detail": {"type": "string"}, "code": {"type": "string"}, "field": {"type": "string"}},
+}
+
+
+def describe(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    endpoints = tuple(endpoints)
+    bodies = {endpoint.body for endpoint in endpoints if endpoint.body}
+    _, schemas = models_json_schema(
+        [(body, "validation") for body in sorted(bodies, key=lambda body: body.__name__)], ref_template=_REFERENCE
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        paths.setdefault(plain_path(endpoint.path), {})[endpoint.method.lower()] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Slipway", "version": version, "description": "The LangGraph Agent Server protocol."},
+        "paths": paths,
+        "components": {"schemas": schemas.get("$defs", {}) | {"Error": ERROR}},
+    }
+
+
+def plain_path(path: str) -> str:
+    """Without Starlette's converters."""
+    return _PARAMETER.sub(r"{\1}", path)
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": endpoint.summary,
+        "operationId": f"{endpoint.method.lower()}{re.sub(r'[^a-z0-9]+', '_', endpoint.path)}".strip("_"),
+        "tags": [endpoint.path.split("/")[1]],
+        "parameters": _parameters(endpoint),
+        "responses": {str(endpoint.status): _success(endpoint), "default": _failure()},
+    }
+    if endpoint.body:
+        schema = {"$ref": _REFERENCE.format(model=endpoint.body.__name__)}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return operation
+
+
+def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    in_path = [
+        {"name": name, "in": "path", "required": True, "schema": _ident(name)}
+        for name, _ in _PARAMETER.findall(endpoint.path)
+    ]
+    in_query = [
+        {"name": query.name, "in": "query", "schema": query.schema, "description": query.about}
+        for query in endpoint.query
+    ]
+    return in_path + in_query
+
+
+def _ident(name: str) -> dict[str, str]:
+    return {"type": "string"} if name in _BY_NAME else {"type": "string", "format": "uuid"}
+
+
+def _success(endpoint: Endpoint) -> dict[str, Any]:
+    if not endpoint.answers:
+        return {"description": "Done"}
+    return {"description": endpoint.summary, "content": {endpoint.answers: {}}}
+
+
+def _failure() -> dict[str, Any]:
+    schema = {"$ref": _REFERENCE.format(model="Error")}
+    return {"description": "What was wrong", "content": {"application/json": {"schema": schema}}}

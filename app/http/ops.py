@@ -1,0 +1,93 @@
+"""For load balancers, scrapers and people: health, version, metrics, the description of the API."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.health import Health, health
+from app.http.answers import Json
+from app.http.endpoints import Endpoint, flag
+from app.http.inputs import query_flag
+from app.http.wiring import metrics_of, services_of
+from app.services import Services
+
+
+async def ok(request: Request) -> Response:
+    """This process answers; with `check_db`, Redis does too."""
+    if query_flag(request, "check_db"):
+        await _health(services_of(request))
+    return Json({"ok": True, "services": {}})
+
+
+async def info(request: Request) -> Response:
+    """What is served, in which version."""
+    return Json(_info() | {"graphs_unavailable": services_of(request).graphs.failures()})
+
+
+@cache
+def _info() -> dict[str, Any]:
+    return {
+        "version": installed("slipway"),
+        "langgraph_py_version": installed("langgraph"),
+        "flags": {
+            "assistants": True,
+            "crons": False,
+            "langsmith": False,
+            "langsmith_tracing_replicas": False,
+            "langsmith_tracing_session_on_runs": False,
+            "strict_resume": True,
+        },
+        "host": {
+            "kind": "self-hosted",
+            "project_id": None,
+            "host_revision_id": None,
+            "revision_id": None,
+            "tenant_id": None,
+        },
+    }
+
+
+def installed(package: str) -> str:
+    """The version of a package; of Slipway itself also when it runs from a checkout."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
+async def readyz(request: Request) -> Response:
+    """Whether a run that is created now would be executed: Redis answers and a worker lives."""
+    now = await _health(services_of(request))
+    ready = now.workers > 0
+    return Json({"ready": ready, "workers": now.workers, "queued": now.queued}, 200 if ready else 503)
+
+
+async def metrics(request: Request) -> Response:
+    """For Prometheus."""
+    now = await _health(services_of(request))
+    page = metrics_of(request).page(workers=now.workers, queued=now.queued)
+    return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def openapi(request: Request) -> Response:
+    """This API, described."""
+    return Json(orjson.dumps(request.app.state.openapi))
+
+
+async def _health(services: Services) -> Health:
+    return await health(services.wire, services.keys, services.clock, services.settings.lease_s)
+
+
+ENDPOINTS: Final = (
+    Endpoint("GET", "/ok", ok, "Whether this process answers", query=(flag("check_db", "Ask Redis too"),)),
+    Endpoint("GET", "/info", info, "What is served, in which version"),
+    Endpoint("GET", "/readyz", readyz, "Whether a new run would be executed"),
+    Endpoint("GET", "/metrics", metrics, "Numbers for Prometheus", answers="text/plain"),
+    Endpoint("GET", "/openapi.json", openapi, "This description"),
+)

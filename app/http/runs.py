@@ -1,0 +1,207 @@
+"""Runs on a thread: create, stream, wait, list, read, join, cancel, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from app.errors import InvalidRequest, NotFound
+from app.http.answers import Json, nothing
+from app.http.bodies import RunBody
+from app.http.endpoints import Endpoint, Query, flag, names, number
+from app.http.inputs import path_id, query_flag, query_names, query_number, query_word, read_body
+from app.http.long_answers import OnGone
+from app.http.new_runs import new_run
+from app.http.sse import FROM_START, NEW_ONLY, event_stream, only, position
+from app.http.waits import waited
+from app.http.wiring import services_of
+from app.runs import Action, NewRun, Run
+from app.services import Services
+
+STATUSES: Final = ("pending", "running", "success", "error", "timeout", "interrupted")
+FIELDS: Final = frozenset(
+    {
+        "run_id",
+        "thread_id",
+        "assistant_id",
+        "created_at",
+        "updated_at",
+        "status",
+        "metadata",
+        "kwargs",
+        "multitask_strategy",
+        "langsmith_session_name",
+        "phase",
+        "reason",
+        "attempt",
+        "graph_id",
+        "error",
+        "usage",
+    }
+)
+
+
+async def create(request: Request) -> Response:
+    """A background run."""
+    services, body = services_of(request), await read_body(request, RunBody)
+    run = await accept(services, await new_run(services, request, path_id(request, "thread_id"), body))
+    return Json(run.public(), headers={"content-location": f"/threads/{run.thread_id}/runs/{run.run_id}"})
+
+
+async def stream(request: Request) -> ASGIApp:
+    """A run and its events."""
+    services = services_of(request)
+    run, body, held = await _accept_and_listen(request, services)
+    on_gone = canceller(services, run) if body.on_disconnect == "cancel" else None
+    return event_stream(request, run, FROM_START, on_gone=on_gone, held=held)
+
+
+async def wait(request: Request) -> ASGIApp:
+    """A run and its outcome."""
+    services = services_of(request)
+    run, body, held = await _accept_and_listen(request, services)
+    on_gone = canceller(services, run) if body.on_disconnect == "cancel" else None
+    return waited(request, run, on_gone=on_gone, held=held)
+
+
+async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack]:
+    """A run that somebody will follow: listening starts first, so that its first events need no read."""
+    body = await read_body(request, RunBody)
+    new = await new_run(services, request, path_id(request, "thread_id"), body)
+    with ExitStack() as listening:
+        listening.enter_context(services.events.expecting(new.run_id))
+        run = await accept(services, new)
+        return run, body, listening.pop_all()
+
+
+async def accept(services: Services, new: NewRun) -> Run:
+    """Keep the run; a short graph is started in this process at once."""
+    if new.inline and services.inline is not None:
+        return await services.inline.create(new)
+    return await services.runs.create(new)
+
+
+def canceller(services: Services, run: Run) -> Callable[[], Awaitable[None]]:
+    """Cancels `run` because its client left."""
+
+    async def cancel_it() -> None:
+        with suppress(NotFound):
+            await services.runs.cancel(
+                run.thread_id, run.run_id, Action.INTERRUPT, by="client", reason="the client disconnected"
+            )
+
+    return cancel_it
+
+
+async def list_all(request: Request) -> Response:
+    """The thread's runs, newest first."""
+    select = query_names(request, "select")
+    if unknown := set(select) - FIELDS:
+        raise InvalidRequest("select", f"{sorted(unknown)[0]!r} is not a field of a run")
+    runs = await services_of(request).runs.list(
+        path_id(request, "thread_id"),
+        limit=query_number(request, "limit", 10, 1, 1000),
+        offset=query_number(request, "offset", 0),
+        status=query_word(request, "status", STATUSES),
+    )
+    shown = [run.public() for run in runs]
+    return Json([{name: run.get(name) for name in select} for run in shown] if select else shown)
+
+
+async def read(request: Request) -> Response:
+    """One run."""
+    return Json((await _found(request)).public())
+
+
+async def delete(request: Request) -> Response:
+    """Remove a run that is over, and the checkpoints it wrote."""
+    services, run = services_of(request), await _found(request)
+    await services.runs.delete(run.thread_id, run.run_id)
+    await services.checkpointer.adelete_for_runs([run.run_id])
+    return nothing()
+
+
+async def join(request: Request) -> ASGIApp:
+    """The outcome of a run that exists."""
+    run = await _found(request)
+    return waited(request, run, on_gone=_on_gone(request, run))
+
+
+async def join_stream(request: Request) -> ASGIApp:
+    """The events of a run that exists: after `Last-Event-ID`, or only new ones."""
+    after, wanted = position(request), only(query_names(request, "stream_mode"))
+    run = await _found(request)
+    return event_stream(request, run, after or NEW_ONLY, wanted=wanted, on_gone=_on_gone(request, run))
+
+
+def _on_gone(request: Request, run: Run) -> OnGone | None:
+    wants = query_flag(request, "cancel_on_disconnect")
+    return canceller(services_of(request), run) if wants else None
+
+
+async def cancel(request: Request) -> Response | ASGIApp:
+    """Ask a run to stop; with `wait`, answer when it has."""
+    services = services_of(request)
+    action = Action(query_word(request, "action", tuple(Action)) or Action.INTERRUPT)
+    waits, reason = query_flag(request, "wait"), request.query_params.get("reason")
+    run = await _found(request)
+    await services.runs.cancel(run.thread_id, run.run_id, action, reason=reason)
+    return waited(request, run) if waits else nothing(202)
+
+
+async def _found(request: Request) -> Run:
+    thread_id, run_id = path_id(request, "thread_id"), path_id(request, "run_id")
+    return await services_of(request).runs.get(thread_id, run_id)
+
+
+_RUNS: Final = "/threads/{thread_id}/runs"
+_RUN: Final = "/threads/{thread_id}/runs/{run_id}"
+_EVENTS: Final = "text/event-stream"
+_LEAVING: Final = flag("cancel_on_disconnect", "Cancel the run when this client leaves")
+
+ENDPOINTS: Final = (
+    Endpoint("POST", f"{_RUNS}/wait", wait, "Run and wait for the outcome", body=RunBody),
+    Endpoint("POST", f"{_RUNS}/stream", stream, "Run and stream its events", body=RunBody, answers=_EVENTS),
+    Endpoint("POST", _RUNS, create, "Run in the background", body=RunBody),
+    Endpoint(
+        "GET",
+        _RUNS,
+        list_all,
+        "The thread's runs, newest first",
+        query=(
+            number("limit", 10, 1, 1000),
+            number("offset", 0),
+            Query("status", {"type": "string", "enum": list(STATUSES)}),
+            names("select", "Fields to answer with"),
+        ),
+    ),
+    Endpoint("GET", _RUN, read, "One run"),
+    Endpoint("DELETE", _RUN, delete, "Remove a run that is over", answers="", status=204),
+    Endpoint("GET", f"{_RUN}/join", join, "Wait for the outcome", query=(_LEAVING,)),
+    Endpoint(
+        "GET",
+        f"{_RUN}/stream",
+        join_stream,
+        "Follow or replay the events",
+        query=(names("stream_mode", "Only events of these modes"), _LEAVING),
+        answers=_EVENTS,
+    ),
+    Endpoint(
+        "POST",
+        f"{_RUN}/cancel",
+        cancel,
+        "Stop a run",
+        query=(
+            flag("wait", "Answer when it has stopped"),
+            Query("action", {"type": "string", "enum": [action.value for action in Action], "default": "interrupt"}),
+            Query("reason", {"type": "string"}),
+        ),
+        answers="",
+        status=202,
+    ),
+)

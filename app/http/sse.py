@@ -1,0 +1,142 @@
+"""Event streams: a run's log as server-sent events.
+
+Frames come from the log as bytes and go out as bytes, all that waits in one write; what is added is the id line, the
+`retry:` of the first block, and a comment every few seconds. A comment has no blank line after it: older clients
+take a blank line for an event. A client that stops reading is cut with `slow_client` and may resume from its last id.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, aclosing
+from typing import Final
+
+from starlette.requests import Request
+
+from app.encoding import dumps
+from app.errors import InvalidRequest, NotFound
+from app.events import Event
+from app.http.long_answers import LongAnswer, OnGone, Outbox
+from app.http.wiring import answers_of, services_of
+from app.runs import Run
+from app.services import Services
+
+HEARTBEAT: Final = b": heartbeat\r\n"
+RETRY: Final = b"retry: 1000\r\n"
+FROM_START: Final = "0"
+NEW_ONLY: Final = "$"
+
+_STALLED_S: Final = 5.0
+"""How long a client with a full outbox may take nothing."""
+_EVENT_ID: Final = re.compile(r"\d{1,15}(-\d{1,15})?")
+_START_WORDS: Final = frozenset({"-1", "0", "-"})
+_ALWAYS: Final = frozenset({"metadata", "error", "end", "gap", "feedback"})
+
+Wanted = Callable[[str], bool]
+"""Whether events of a name go to this client."""
+
+
+def position(request: Request) -> str | None:
+    """Where the client wants to go on, by `Last-Event-ID`: None when it did not say."""
+    given = request.headers.get("last-event-id")
+    if given is None or not given.strip():
+        return None
+    if given.strip() in _START_WORDS:
+        return FROM_START
+    if not _EVENT_ID.fullmatch(given.strip()):
+        raise InvalidRequest("Last-Event-ID", f"{given!r} is not an event id, -1, 0 or -")
+    return given.strip()
+
+
+def only(modes: Sequence[str]) -> Wanted | None:
+    """Events of these stream modes, and those that belong to every stream; None lets all through."""
+    if not modes:
+        return None
+    names = frozenset(modes) | _ALWAYS
+    messages = "messages" in names or "messages-tuple" in names
+
+    def wanted(name: str) -> bool:
+        return name in names or name.partition("|")[0] in names or (messages and name.startswith("messages"))
+
+    return wanted
+
+
+def event_stream(
+    request: Request,
+    run: Run,
+    after: str,
+    *,
+    wanted: Wanted | None = None,
+    on_gone: OnGone | None = None,
+    held: ExitStack | None = None,
+) -> LongAnswer:
+    """The events of `run` that follow `after`, then live until its end."""
+    services = services_of(request)
+    settings = services.settings
+
+    async def feed(outbox: Outbox) -> None:
+        await _feed(services, run, after, wanted, outbox)
+
+    return LongAnswer(
+        feed,
+        headers=stream_headers(run),
+        beat=HEARTBEAT,
+        ping_s=settings.sse_ping_s,
+        most=settings.sse_buffer_events,
+        answers=answers_of(request),
+        on_gone=on_gone,
+        held=held,
+    )
+
+
+def stream_headers(run: Run) -> dict[str, str]:
+    """Nothing between here and the client may keep or gather what is sent."""
+    place = f"/threads/{run.thread_id}/runs/{run.run_id}"
+    return {
+        "content-type": "text/event-stream; charset=utf-8",
+        "cache-control": "no-store",
+        "x-accel-buffering": "no",
+        "location": f"{place}/stream",
+        "content-location": place,
+    }
+
+
+async def _feed(services: Services, run: Run, after: str, wanted: Wanted | None, outbox: Outbox) -> None:
+    opening, ended = RETRY, False
+    async with aclosing(services.events.follow(run.run_id, after)) as batches:
+        async for batch in batches:
+            blocks, count = _blocks(batch, wanted)
+            if blocks and opening:
+                blocks[0], opening = opening + blocks[0], b""
+            outbox.put(blocks, count)
+            ended = batch[-1].last
+            if not await outbox.room(_STALLED_S):
+                return outbox.drop(_told("slow_client", run.run_id, "too far behind; resume from the last id"))
+    if not ended and after != NEW_ONLY:
+        outbox.put([await _farewell(services, run)])
+    return None
+
+
+def _blocks(batch: Sequence[Event], wanted: Wanted | None) -> tuple[list[bytes], int]:
+    chosen = batch if wanted is None else [event for event in batch if wanted(event.name)]
+    blocks: list[bytes] = []
+    for event in chosen:
+        blocks += (event.frame, b"id: %b\r\n\r\n" % event.id.encode())
+    return blocks, len(chosen)
+
+
+async def _farewell(services: Services, run: Run) -> bytes:
+    """The log is not kept any more: say so, and how the run ended. Of a run that was removed nothing is left to say."""
+    try:
+        now = await services.runs.get(run.thread_id, run.run_id)
+    except NotFound:
+        return b""
+    if now.status in ("pending", "running"):
+        return b""
+    end = b"event: end\r\ndata: %b\r\n\r\n" % dumps({"run_id": run.run_id, "status": now.status})
+    return _told("gap", run.run_id, "the events of this run are not kept any more") + end
+
+
+def _told(name: str, run_id: str, detail: str) -> bytes:
+    return b"event: %b\r\ndata: %b\r\n\r\n" % (name.encode(), dumps({"run_id": run_id, "detail": detail}))

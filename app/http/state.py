@@ -1,0 +1,92 @@
+"""A thread's state, now and at any checkpoint; writing it; its history."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.http.answers import Json
+from app.http.bodies import HistoryBody, StateReadBody, StateWriteBody
+from app.http.endpoints import Endpoint, Query, flag, number
+from app.http.inputs import parsed, path_id, query_flag, query_number, read_body, read_optional_body, validated
+from app.http.wiring import services_of
+
+_SUBGRAPHS: Final = flag("subgraphs", "Show the states of subgraphs inside their tasks")
+
+
+async def latest(request: Request) -> Response:
+    """The state now."""
+    thread_id, subgraphs = path_id(request, "thread_id"), query_flag(request, "subgraphs")
+    return Json(await services_of(request).states.get(thread_id, subgraphs=subgraphs))
+
+
+async def at_checkpoint_id(request: Request) -> Response:
+    """The state at a checkpoint of the root graph."""
+    thread_id, subgraphs = path_id(request, "thread_id"), query_flag(request, "subgraphs")
+    place = {"checkpoint_id": request.path_params["checkpoint_id"]}
+    return Json(await services_of(request).states.get(thread_id, place, subgraphs=subgraphs))
+
+
+async def at_checkpoint(request: Request) -> Response:
+    """The state at a checkpoint of any graph in the thread."""
+    thread_id, body = path_id(request, "thread_id"), await read_body(request, StateReadBody)
+    state = await services_of(request).states.get(thread_id, body.checkpoint.public(), subgraphs=body.subgraphs)
+    return Json(state)
+
+
+async def write(request: Request) -> Response:
+    """Write a state, or fork from a checkpoint."""
+    thread_id, body = path_id(request, "thread_id"), await read_body(request, StateWriteBody)
+    place = await services_of(request).states.update(
+        thread_id, body.values, as_node=body.as_node, place=body.start_from
+    )
+    return Json({"checkpoint": place, "configurable": place, "checkpoint_id": place.get("checkpoint_id")})
+
+
+async def history(request: Request) -> Response:
+    """Past states, newest first."""
+    return await _history(request, await read_optional_body(request, HistoryBody))
+
+
+async def history_by_query(request: Request) -> Response:
+    """The same, asked with a query."""
+    before = request.query_params.get("before")
+    asked = {
+        "limit": query_number(request, "limit", 10, 1, 1000),
+        "before": parsed(before.encode()) if before and before.startswith("{") else before,
+    }
+    return await _history(request, validated(HistoryBody, asked))
+
+
+async def _history(request: Request, body: HistoryBody) -> Response:
+    states = await services_of(request).states.history(
+        path_id(request, "thread_id"),
+        limit=body.limit,
+        before=body.before,
+        metadata=body.metadata,
+        place=body.checkpoint.public() if body.checkpoint else {},
+    )
+    return Json(states)
+
+
+_STATE: Final = "/threads/{thread_id}/state"
+_HISTORY: Final = "/threads/{thread_id}/history"
+
+ENDPOINTS: Final = (
+    Endpoint("GET", _STATE, latest, "The state now", query=(_SUBGRAPHS,)),
+    Endpoint("POST", _STATE, write, "Write a state, or fork from a checkpoint", body=StateWriteBody),
+    Endpoint("POST", f"{_STATE}/checkpoint", at_checkpoint, "The state at a checkpoint", body=StateReadBody),
+    Endpoint(
+        "GET", f"{_STATE}/{{checkpoint_id}}", at_checkpoint_id, "The state at a checkpoint's id", query=(_SUBGRAPHS,)
+    ),
+    Endpoint("POST", _HISTORY, history, "Past states, newest first", body=HistoryBody),
+    Endpoint(
+        "GET",
+        _HISTORY,
+        history_by_query,
+        "Past states, newest first",
+        query=(number("limit", 10, 1, 1000), Query("before", {"type": "string"}, "A checkpoint id")),
+    ),
+)

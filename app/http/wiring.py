@@ -1,0 +1,34 @@
+"""What the lifespan opens and every handler may use, by way of `request.state`."""
+
+from __future__ import annotations
+
+from typing import TypedDict, cast
+
+from starlette.requests import Request
+
+from app.http.long_answers import OpenAnswers
+from app.http.metrics import HttpMetrics
+from app.services import Services
+
+
+class State(TypedDict):
+    """The lifespan's state."""
+
+    services: Services
+    answers: OpenAnswers
+    metrics: HttpMetrics
+
+
+def services_of(request: Request) -> Services:
+    """The stores of this process."""
+    return cast(Services, request.state.services)
+
+
+def answers_of(request: Request) -> OpenAnswers:
+    """The streams and waits that are open in this process."""
+    return cast(OpenAnswers, request.state.answers)
+
+
+def metrics_of(request: Request) -> HttpMetrics:
+    """The counters of this process."""
+    return cast(HttpMetrics, request.state.metrics)
