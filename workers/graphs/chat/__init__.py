@@ -1,0 +1,5 @@
+"""A conversation that streams: by the model that MODEL names, or by a built-in one that needs no key."""
+
+from workers.graphs.chat.graph import graph
+
+__all__ = ["graph"]

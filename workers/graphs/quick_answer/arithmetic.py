@@ -1,0 +1,104 @@
+"""Sums, safely: the expression is parsed, never evaluated as code, and cannot grow without bound."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable
+from decimal import Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
+from typing import Final
+
+_LONGEST: Final = 200
+_DEEPEST: Final = 40
+_MOST_DIGITS: Final = 60
+_MOST_EXPONENT: Final = 200
+_BINARY: Final[dict[type[ast.operator], Callable[[Decimal, Decimal], Decimal]]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
+}  # fmt: skip
+_WORDS: Final = (
+    (r"\bplus\b", "+"), (r"\bminus\b", "-"), (r"\b(?:times|multiplied by)\b", "*"), (r"\bdivided by\b", "/"),
+    (r"\bto the power of\b", "**"), (r"\bsquared\b", "**2"), (r"\bcubed\b", "**3"), (r"[×·]", "*"), (r"[÷:]", "/"), (r"−", "-"),
+    (r"\^", "**"), (r"(\d+(?:\.\d+)?) ?(?:%|percent) of ", r"\1/100*"), (r"(?<=\d),(?=\d{3}\b)", ""),
+    (r"(\d) ?(?:%|percent)(?! ?\d)", r"\1/100"),
+)  # fmt: skip
+_AROUND: Final = re.compile(
+    r"^(?:please )?(?:what(?:'s|’s| is| are)?|how much is|calculate|compute|work out|evaluate|solve)\s+|[\s=?.!]+$", re.IGNORECASE
+)
+_SUM: Final = re.compile(r"[\d\s.+\-*/%()]+")
+
+
+class TooHard(ValueError):
+    """It is a sum, but one that will not be reckoned; the message says why."""
+
+
+def as_sum(question: str) -> str | None:
+    """The arithmetic expression that the question consists of, or None when it is something else."""
+    text = question.strip()[: _LONGEST * 2]
+    while (shorter := _AROUND.sub("", text)) != text:
+        text = shorter
+    for pattern, instead in _WORDS:
+        text = re.sub(pattern, instead, text, flags=re.IGNORECASE)
+    text = text.strip()
+    is_sum = bool(_SUM.fullmatch(text)) and bool(re.search(r"\d", text)) and bool(re.search(r"[\d)]\s*[-+*/%]", text))
+    return text if is_sum else None
+
+
+def reckon(expression: str) -> Decimal:
+    """The value of a sum of numbers, + - * / // % ** and brackets. Raises `TooHard`."""
+    if len(expression) > _LONGEST:
+        raise TooHard(f"the sum is longer than {_LONGEST} characters")
+    try:
+        tree = ast.parse(expression.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise TooHard("the sum is not complete") from None
+    with localcontext() as context:
+        context.prec = _MOST_DIGITS
+        try:
+            return _value(tree.body, 0)
+        except (DivisionByZero, ZeroDivisionError):
+            raise TooHard("nothing can be divided by zero") from None
+        except (InvalidOperation, Overflow):
+            raise TooHard("the result is not a number that can be written down") from None
+
+
+def _value(node: ast.expr, depth: int) -> Decimal:
+    if depth > _DEEPEST:
+        raise TooHard("the sum has too many brackets")
+    match node:
+        case ast.Constant(value=bool()):
+            raise TooHard("only numbers can be reckoned with")
+        case ast.Constant(value=int() | float() as number):
+            if isinstance(number, int) and number.bit_length() > 4 * _MOST_DIGITS:
+                raise TooHard(f"a number has more than {_MOST_DIGITS} digits")
+            return _sized(Decimal(str(number)))
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
+            value = _value(operand, depth + 1)
+            return -value if isinstance(sign, ast.USub) else value
+        case ast.BinOp(left=left, op=ast.Pow(), right=right):
+            return _power(_value(left, depth + 1), _value(right, depth + 1))
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+            return _sized(_BINARY[type(op)](_value(left, depth + 1), _value(right, depth + 1)))
+    raise TooHard("only numbers, + - * / // % ** and brackets can be reckoned with")
+
+
+def _power(base: Decimal, exponent: Decimal) -> Decimal:
+    if abs(exponent) > _MOST_EXPONENT:
+        raise TooHard(f"exponents go up to {_MOST_EXPONENT}")
+    return _sized(base**exponent)
+
+
+def _sized(value: Decimal) -> Decimal:
+    if not value.is_finite() or (value and abs(value.adjusted()) > _MOST_DIGITS):
+        raise TooHard(f"the result has more than {_MOST_DIGITS} digits")
+    return value
+
+
+def readable(value: Decimal, places: int = 10) -> str:
+    """The number as people write it: no trailing zeros, commas between thousands, at most `places` behind the point."""
+    with localcontext() as context:
+        context.prec = 2 * _MOST_DIGITS
+        rounded = round(value, places) if value == 0 or abs(value.adjusted()) < places else value
+        text = f"{rounded.normalize() if rounded else Decimal(0):,f}"
+    return text

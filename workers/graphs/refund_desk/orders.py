@@ -1,0 +1,89 @@
+"""The order book: a few built-in orders, or those that come with the input."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Final, NotRequired, TypedDict
+
+CENT: Final = Decimal("0.01")
+MOST: Final = Decimal(1_000_000)
+
+
+class Order(TypedDict):
+    """What was bought. `delivered_days_ago` in place of a date keeps the examples true on any day."""
+
+    order_id: str
+    item: str
+    total: str
+    currency: NotRequired[str]
+    delivered_days_ago: NotRequired[int]
+    refunded: NotRequired[str]
+    """What was paid back already; "0.00" when nothing was."""
+    made_to_order: NotRequired[bool]
+
+
+BOOK: Final[tuple[Order, ...]] = (
+    {"order_id": "A-1001", "item": "Digital calliper", "total": "49.90", "currency": "EUR", "delivered_days_ago": 6},
+    {"order_id": "A-1002", "item": "Bench multimeter", "total": "389.00", "currency": "EUR", "delivered_days_ago": 12},
+    {"order_id": "A-1003", "item": "Field thermometer", "total": "129.00", "currency": "EUR", "delivered_days_ago": 45},
+    {"order_id": "A-1004", "item": "Replacement probe", "total": "24.50", "currency": "EUR", "delivered_days_ago": 9,
+     "refunded": "24.50"},
+    {"order_id": "A-1005", "item": "Pressure gauge, calibrated to order", "total": "560.00", "currency": "EUR",
+     "delivered_days_ago": 4, "made_to_order": True},
+    {"order_id": "A-1006", "item": "Two-channel oscilloscope", "total": "1249.00", "currency": "USD", "delivered_days_ago": 20,
+     "refunded": "249.00"},
+)  # fmt: skip
+
+
+def find(order_id: str, given: object = None) -> Order | None:
+    """The order with this id, upper and lower case alike; orders that were given come before the built-in ones."""
+    wanted = order_id.strip().casefold()
+    for order in [*_given(given), *BOOK]:
+        if order["order_id"].casefold() == wanted:
+            return order
+    return None
+
+
+def _given(orders: object) -> list[Order]:
+    if orders is None:
+        return []
+    if not isinstance(orders, list):
+        raise ValueError("orders: a list of objects with order_id, item and total is expected")
+    return [_order(order, f"orders[{position}]") for position, order in enumerate(orders)]
+
+
+def _order(order: object, field: str) -> Order:
+    if not isinstance(order, dict) or not isinstance(order.get("order_id"), str):
+        raise ValueError(f"{field}.order_id: a text is expected")
+    days = order.get("delivered_days_ago", 0)
+    if isinstance(days, bool) or not isinstance(days, int):
+        raise ValueError(f"{field}.delivered_days_ago: a whole number of days is expected")
+    return {
+        "order_id": order["order_id"],
+        "item": str(order.get("item", "an item")),
+        "total": written(money(order.get("total"), f"{field}.total")),
+        "currency": str(order.get("currency", "EUR")),
+        "delivered_days_ago": days,
+        "refunded": written(money(order.get("refunded", "0"), f"{field}.refunded", least=Decimal(0))),
+        "made_to_order": bool(order.get("made_to_order", False)),
+    }
+
+
+def money(value: object, field: str, *, least: Decimal = CENT) -> Decimal:
+    """An amount with two places, of a number or a text; a ValueError names the field."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError(f"{field}: an amount such as 49.90 is expected, not {value!r}")
+    try:
+        amount = Decimal(str(value).strip())
+    except InvalidOperation:
+        raise ValueError(f"{field}: an amount such as 49.90 is expected, not {str(value)[:40]!r}") from None
+    if not amount.is_finite() or not least <= amount <= MOST:
+        raise ValueError(f"{field}: an amount from {least} to {MOST} is expected, not {str(value)[:40]}")
+    if amount != amount.quantize(CENT):
+        raise ValueError(f"{field}: at most two places behind the point are possible, not {value}")
+    return amount.quantize(CENT)
+
+
+def written(amount: Decimal) -> str:
+    """Such as `129.90`."""
+    return f"{amount.quantize(CENT):f}"
