@@ -13,20 +13,21 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 import ormsgpack
 
+from app.errors import StoreUnavailable
 from app.keyspace.names import Keys
 from app.subscriber import Subscriber
 from app.wire import Wire
 
 KEEP: Final = 1000
 _READ: Final = 500
-_HEAL_S: Final = 5.0
-_EXPECT_S: Final = 10.0
+_HEAL_S: Final = 15.0
 
 Place = tuple[int, int]
 """An event id as numbers, so that ids compare."""
@@ -71,29 +72,42 @@ class Tail:
         self._events: list[Event] = []
         self._places: list[Place] = []
         self._waiting: list[asyncio.Future[None]] = []
-        self.readers = 0
-        self.stale = False
+        self.gone = False
+
+    @property
+    def end(self) -> Place | None:
+        """Where the log ended when it was last heard of, if that is known."""
+        return self._places[-1] if self._places else self._from
 
     def hear(self, message: bytes | None) -> None:
         """Take a wake-up in, or (None) forget everything, for something may have been missed."""
         if message is None:
-            self._from, self._events, self._places = None, [], []
+            self._restart(None)
         else:
             before, entries = ormsgpack.unpackb(message)
-            self._add(place_of(before), [_heard(entry) for entry in entries])
+            self.add(place_of(before), [_heard(entry) for entry in entries])
         self.wake()
 
-    def _add(self, before: Place, events: list[Event]) -> None:
-        end = self._places[-1] if self._places else self._from
+    def add(self, before: Place, events: list[Event]) -> None:
+        """Events that follow `before` in the log without a hole."""
+        end = self.end
         if end is not None and events[-1].place <= end:
             return
         if end != before:
-            self._from, self._events, self._places = before, [], []
+            self._restart(before)
         self._events.extend(events)
         self._places.extend(event.place for event in events)
         if len(self._events) > 2 * KEEP:
             self._from = self._places[-KEEP - 1]
             del self._events[:-KEEP], self._places[:-KEEP]
+
+    def ends_at(self, place: Place) -> None:
+        """The Stream was read and ended there; whatever follows will be heard."""
+        if self._from is None:
+            self._restart(place)
+
+    def _restart(self, place: Place | None) -> None:
+        self._from, self._events, self._places = place, [], []
 
     def since(self, place: Place) -> Sequence[Event] | None:
         """What is known to follow `place`; None when only the Stream can tell."""
@@ -110,17 +124,19 @@ class Tail:
 
     def changed(self) -> asyncio.Future[None]:
         """Done at the next wake-up."""
-        reader = asyncio.get_running_loop().create_future()
+        reader: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(reader)
         return reader
 
 
+@dataclass(slots=True)
 class _Followed:
-    """A tail with its subscription and its slow timer."""
+    """A tail with its subscription, the number of its readers, and what reads the Stream now and then."""
 
-    def __init__(self, subscribed: asyncio.Future[None], tail: Tail) -> None:
-        self.subscribed, self.tail = subscribed, tail
-        self.timer: asyncio.TimerHandle | None = None
+    subscribed: asyncio.Future[None]
+    tail: Tail
+    readers: int = 0
+    healer: asyncio.Task[None] | None = None
 
 
 class EventLog:
@@ -130,10 +146,14 @@ class EventLog:
         self._wire, self._keys, self._subscriber = wire, keys, subscriber
         self._followed: dict[str, _Followed] = {}
 
-    def expect(self, run_id: str) -> None:
-        """Start listening for a run that is about to be made, so that its first events need no read."""
+    @contextmanager
+    def expecting(self, run_id: str) -> Iterator[None]:
+        """Listen for a run that is about to be made, so that its first events need no read."""
         followed = self._join(run_id)
-        asyncio.get_running_loop().call_later(_EXPECT_S, self._leave, run_id, followed)
+        try:
+            yield
+        finally:
+            self._leave(run_id, followed)
 
     async def exists(self, run_id: str) -> bool:
         """Whether the log is still kept."""
@@ -151,6 +171,8 @@ class EventLog:
         the `end` event. A `gap` event comes first when the log no longer reaches back to `after`. Ends at once when
         the log is not kept any more. Close it (`aclose`) to stop early."""
         followed = self._join(run_id)
+        if followed.healer is None:
+            followed.healer = asyncio.create_task(self._heal(run_id, followed.tail), name=f"heal {run_id}")
         try:
             place = await self._start(run_id, after, followed)
             if place is None:
@@ -175,25 +197,41 @@ class EventLog:
         oldest = await self._wire.send("XRANGE", stream, "-", "+", "COUNT", 1, again=True)
         return gap(after) if not oldest or _read(oldest[0]).place > place_of(after) else place_of(after)
 
-    async def _from(
-        self, run_id: str, place: Place, followed: _Followed
-    ) -> AsyncGenerator[Sequence[Event], None]:
+    async def _from(self, run_id: str, place: Place, followed: _Followed) -> AsyncGenerator[Sequence[Event], None]:
         tail = followed.tail
         while True:
             batch = tail.since(place)
-            if batch is None or tail.stale:
+            if batch is None:
                 await followed.subscribed
-                batch = tail.since(place) or await self.read(run_id, place)
-                tail.stale = False
-                if not batch and not await self.exists(run_id):
+                batch = tail.since(place) or await self._catch_up(run_id, place, tail)
+            if batch:
+                place = batch[-1].place
+                yield batch
+                if batch[-1].last:
                     return
-            if not batch:
-                await tail.changed()
-                continue
-            place = batch[-1].place
-            yield batch
-            if batch[-1].last:
+            elif tail.gone:
                 return
+            else:
+                await tail.changed()
+
+    async def _catch_up(self, run_id: str, place: Place, tail: Tail) -> list[Event]:
+        """Read the Stream; when that reached its end, the tail goes on from there."""
+        events = await self.read(run_id, place)
+        if len(events) < _READ:
+            tail.ends_at(events[-1].place if events else place)
+        if not events and not await self.exists(run_id):
+            tail.gone = True
+        return events
+
+    async def _heal(self, run_id: str, tail: Tail) -> None:
+        """The slow timer: the Stream is read now and then even when nothing was heard."""
+        while True:
+            await asyncio.sleep(_HEAL_S)
+            end = tail.end
+            with suppress(StoreUnavailable):
+                if end is not None and (missed := await self._catch_up(run_id, end, tail)):
+                    tail.add(end, missed)
+            tail.wake()
 
     def _join(self, run_id: str) -> _Followed:
         followed = self._followed.get(run_id)
@@ -201,26 +239,16 @@ class EventLog:
             tail = Tail()
             followed = _Followed(self._subscriber.listen(self._keys.run_wake(run_id), tail.hear), tail)
             self._followed[run_id] = followed
-            self._heal_later(followed)
-        followed.tail.readers += 1
+        followed.readers += 1
         return followed
 
     def _leave(self, run_id: str, followed: _Followed) -> None:
-        followed.tail.readers -= 1
-        if followed.tail.readers == 0:
+        followed.readers -= 1
+        if followed.readers == 0:
             self._subscriber.forget(self._keys.run_wake(run_id))
             del self._followed[run_id]
-            if followed.timer is not None:
-                followed.timer.cancel()
-
-    def _heal_later(self, followed: _Followed) -> None:
-        """The slow timer: now and then the Stream is read even when nothing was heard."""
-        followed.timer = asyncio.get_running_loop().call_later(_HEAL_S, self._heal, followed)
-
-    def _heal(self, followed: _Followed) -> None:
-        followed.tail.stale = True
-        followed.tail.wake()
-        self._heal_later(followed)
+            if followed.healer is not None:
+                followed.healer.cancel()
 
 
 def _heard(entry: Sequence[Any]) -> Event:

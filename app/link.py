@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Iterable
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol, cast
 
 import hiredis
 import structlog
@@ -23,6 +23,9 @@ log = structlog.get_logger(__name__)
 
 Arg = str | bytes | int | float
 """What a Redis command is made of."""
+
+pack = cast("Callable[[tuple[Arg, ...]], bytes]", hiredis.pack_command)
+"""A command as the bytes that Redis reads."""
 
 _NOTHING: Final = object()
 _FIRST_PAUSE_S: Final = 0.05
@@ -66,7 +69,7 @@ class Address:
         if self.database:
             said.append(("SELECT", self.database))
         said.append(("CLIENT", "SETNAME", client_name))
-        return [hiredis.pack_command(command) for command in said]
+        return [pack(command) for command in said]
 
 
 def _tls_context(parts: dict[str, Any]) -> ssl.SSLContext:
@@ -202,4 +205,3 @@ class Link(asyncio.Protocol):
 def reply_error(reply: Any) -> hiredis.ReplyError | None:
     """The reply as an error, if it is one."""
     return reply if isinstance(reply, hiredis.ReplyError) else None
-

@@ -259,9 +259,7 @@ class RunStore:
             raise NotFound("run", run_id)
         return run_from(held)
 
-    async def list(
-        self, thread_id: str, *, limit: int = 10, offset: int = 0, status: str | None = None
-    ) -> list[Run]:
+    async def list(self, thread_id: str, *, limit: int = 10, offset: int = 0, status: str | None = None) -> list[Run]:
         """The thread's runs, newest first. `NotFound` for an unknown thread."""
         found: list[Run] = []
         async for run in self._newest(thread_id):

@@ -10,10 +10,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import hiredis
 import structlog
 
-from app.link import Address, Link, reply_error
+from app.link import Address, Link, pack, reply_error
 
 log = structlog.get_logger(__name__)
 
@@ -62,13 +61,13 @@ class Subscriber:
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
         if self._link.connected:
-            self._link.write([hiredis.pack_command(words) for words in unsent])
+            self._link.write([pack(words) for words in unsent])
 
     # what the link tells
 
     def on_connected(self) -> None:
         if self._listeners:
-            self._link.write([hiredis.pack_command(("SUBSCRIBE", *self._listeners))])
+            self._link.write([pack(("SUBSCRIBE", *self._listeners))])
 
     def on_lost(self) -> None:
         """Nothing to do yet: listeners hear `None` when the channel is theirs again."""

@@ -21,7 +21,7 @@ import hiredis
 
 from app.errors import StoreUnavailable
 from app.keyspace.source import Script
-from app.link import Address, Link, reply_error, Arg
+from app.link import Address, Arg, Link, pack, reply_error
 
 _CANNOT_NOW: Final = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "OOM", "MISCONF", "TRYAGAIN", "NOREPLICAS")
 _RETRY_PAUSE_S: Final = 0.1
@@ -50,6 +50,8 @@ class Wire:
         self._in_flight: deque[_Command] = deque()
         self._flush_due = False
         self._watch: asyncio.TimerHandle | None = None
+        self._connected_at = 0.0
+        self.connections = 0
         self.round_trips = 0
 
     async def open(self) -> None:
@@ -72,14 +74,23 @@ class Wire:
         """Whether a command sent now would go out at once."""
         return self._link.connected
 
+    @property
+    def reconnected(self) -> bool:
+        """Whether the connection was lost and is back."""
+        return self.connections > 1
+
+    def connected_for_s(self) -> float:
+        """Age of the present connection."""
+        return self._loop.time() - self._connected_at if self.connected else 0.0
+
     def send(self, *args: Arg, again: bool = False) -> asyncio.Future[Any]:
         """The answer to one command, sent with all others of this turn of the event loop."""
-        return self._enqueue(_Command(hiredis.pack_command(args), self._loop.create_future(), again, self._deadline()))
+        return self._enqueue(_Command(pack(args), self._loop.create_future(), again, self._deadline()))
 
     def run(self, script: Script, keys: Sequence[str], args: Sequence[Arg]) -> asyncio.Future[Any]:
         """The answer of a script, loaded into the server when it does not know it yet."""
         keys_and_args = (len(keys), *keys, *args)
-        packed = hiredis.pack_command(("EVALSHA", script.sha, *keys_and_args))
+        packed = pack(("EVALSHA", script.sha, *keys_and_args))
         answer = self._loop.create_future()
         return self._enqueue(_Command(packed, answer, script.repeatable, self._deadline(), script, keys_and_args))
 
@@ -108,6 +119,8 @@ class Wire:
     # what the link tells
 
     def on_connected(self) -> None:
+        self.connections += 1
+        self._connected_at = self._loop.time()
         self._flush()
 
     def on_lost(self) -> None:
@@ -129,7 +142,7 @@ class Wire:
         if command.answer.done():
             return
         if reason.startswith("NOSCRIPT") and command.script is not None:
-            command.packed = hiredis.pack_command(("EVAL", command.script.source, *command.keys_and_args))
+            command.packed = pack(("EVAL", command.script.source, *command.keys_and_args))
             self._enqueue(command)
         elif not reason.startswith(_CANNOT_NOW):
             command.answer.set_exception(error)

@@ -6,6 +6,7 @@ scripts take one msgpack map; text in it is UTF-8, and JSON travels as text (Lua
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -16,6 +17,9 @@ from app.keyspace.source import load
 from app.link import Arg
 from app.wire import Wire
 from app.writers import Command, packed
+
+Entry = tuple[str, str, str]
+"""A last event: name, frame, and "" (results belong to `end`)."""
 
 Fields = dict[str, bytes]
 """A hash as Redis holds it."""
@@ -69,7 +73,7 @@ class RunSettle(TypedDict):
     reason: str
     error: str | None
     usage: str
-    entries: list[tuple[str, str, str]]
+    entries: list[Entry]
     result: str
     values: str | None
     interrupts: str
@@ -89,7 +93,7 @@ class RunRelease(TypedDict):
     reason: str
     delay_ms: int
     usage: str
-    entries: list[tuple[str, str, str]]
+    entries: list[Entry]
 
 
 class Scripts:
@@ -110,20 +114,24 @@ class Scripts:
         return word, reply[1].decode() if len(reply) > 1 else None
 
     async def run_claim(self, worker: str, limit: int, lease_ms: int) -> tuple[float | None, list[Fields]]:
-        """The next due time in ms on the server's clock, if a job waits, and the runs now held by `worker`."""
+        """In how many ms the next job is due, if one waits, and the runs now held by `worker`."""
         args = self._args({"worker": worker, "limit": limit, "lease_ms": lease_ms})
         reply = await self._wire.run(_RUN_CLAIM, [], args)
         return (float(reply[0]) if reply[0] else None), [fields(run) for run in reply[1:]]
 
-    async def run_apply(
+    def run_apply(
         self, run_id: str, attempt: int, seq: int, entries: Sequence[tuple[str, bytes]], commands: Sequence[Command]
-    ) -> str | None:
-        """None when fenced, else how the run is asked to cancel, or ""."""
+    ) -> asyncio.Future[Any]:
+        """A reply that `applied` understands. Not a coroutine: the hottest path spares itself a task."""
         args: list[Arg] = [self._prefix, run_id, attempt, seq, len(entries)]
         for entry in entries:
             args.extend(entry)
         args.extend(packed(commands))
-        reply = await self._wire.run(_RUN_APPLY, [], args)
+        return self._wire.run(_RUN_APPLY, [], args)
+
+    @staticmethod
+    def applied(reply: Sequence[bytes]) -> str | None:
+        """None when the attempt is fenced, else how the run is asked to cancel, or ""."""
         return None if reply[0] == b"fenced" else reply[1].decode()
 
     async def run_settle(self, arguments: RunSettle, commands: Sequence[Command]) -> tuple[str, str]:
@@ -164,18 +172,19 @@ class Scripts:
         return _word(await self._wire.run(_RUN_DELETE, [], self._args({"run_id": run_id, "thread_id": thread_id})))
 
     async def heartbeat(
-        self, worker: str, attempts: Sequence[tuple[str, int]], *, lease_ms: int, forget_ms: int, gone: bool = False
-    ) -> list[str]:
-        """The runs that `worker` holds no longer. `gone` takes the worker off the list of the living."""
+        self, worker: str, attempts: Sequence[tuple[str, int]], *, lease_ms: int, listed: bool, gone: bool
+    ) -> list[tuple[str, str]]:
+        """(run, "lost" or how to cancel) of each run that `worker` must look at. `listed` puts it among the living
+        workers, `gone` takes it off."""
         arguments = {
             "worker": worker,
             "attempts": list(attempts),
             "lease_ms": lease_ms,
-            "forget_ms": forget_ms,
+            "listed": listed,
             "gone": gone,
         }
         reply = await self._wire.run(_HEARTBEAT, [], self._args(arguments))
-        return [run.decode() for run in reply]
+        return [(run.decode(), word.decode()) for run, word in reply]
 
     async def thread_create(self, thread_id: str, metadata: Mapping[str, str], token: str) -> tuple[str, Fields]:
         """("ok" or "exists", fields). `token` tells this request's repetition from another's."""

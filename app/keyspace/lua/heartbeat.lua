@@ -1,18 +1,20 @@
 -- Renew the leases that a worker still holds, and say that the worker lives.
--- Returns the runs it holds no longer: they belong to another attempt, or are over.
+-- Returns {run, word} for each run it must look at: 'lost' (another attempt has it, or it is over), or how to cancel.
 local A = cmsgpack.unpack(ARGV[2])
-local lost = {}
-for _, held in ipairs(A.attempts) do
-  if held_by(held[1], held[2]) then
-    redis.call('ZADD', key('leases'), 'XX', whole(now_ms + A.lease_ms), held[1])
+local words = {}
+for _, pair in ipairs(A.attempts) do
+  local held = held_by(pair[1], pair[2])
+  if not held then
+    words[#words + 1] = {pair[1], 'lost'}
   else
-    lost[#lost + 1] = held[1]
+    redis.call('ZADD', key('leases'), 'XX', whole(now_ms + A.lease_ms), pair[1])
+    if held.cancel then words[#words + 1] = {pair[1], held.cancel} end
   end
 end
 if A.gone then
   redis.call('ZREM', key('workers'), A.worker)
-else
+elseif A.listed then
   redis.call('ZADD', key('workers'), whole(now_ms), A.worker)
-  redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', whole(now_ms - A.forget_ms))
 end
-return lost
+redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', whole(now_ms - A.lease_ms))
+return words

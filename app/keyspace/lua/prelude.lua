@@ -101,7 +101,7 @@ local function ask_to_cancel(run_id, action, by, reason)
   local run = key('run', run_id)
   redis.call('HSET', run, 'cancel', action, 'cancelled_by', by, 'cancel_reason', reason)
   local worker = redis.call('HGET', run, 'worker')
-  if worker then redis.call('PUBLISH', key('control', worker), run_id) end
+  if worker then redis.call('PUBLISH', key('control', worker), run_id .. ' ' .. action) end
 end
 
 -- The run that waits for a person is over once the thread goes on without or with an answer.

@@ -1,4 +1,4 @@
--- Give a worker up to `limit` due runs, each with a lease. Returns {next due time in ms or '', run fields, …}.
+-- Give a worker up to `limit` due runs, each with a lease. Returns {ms until the next job is due or '', run fields, …}.
 -- A job whose run is gone, over or not its thread's turn is dropped: whoever ended the obstacle queues it again.
 local A = cmsgpack.unpack(ARGV[2])
 local answer = {''}
@@ -25,5 +25,6 @@ while left > 0 do
 end
 
 local first = redis.call('ZRANGE', key('queue'), 0, 0, 'WITHSCORES')
-if #first > 0 then answer[1] = first[2] end
+if #first > 0 then answer[1] = whole(math.max(first[2] - now_ms, 0)) end
+if #first == 0 or tonumber(first[2]) > now_ms then redis.call('DEL', key('queue_wake')) end
 return answer

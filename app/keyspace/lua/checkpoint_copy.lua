@@ -1,0 +1,15 @@
+-- Copy every checkpoint of a thread to a thread that has none.
+-- KEYS: index and state of the source, index and state of the target.
+-- ARGV: prefix of the writes' keys of both, target thread, and what leads and trails a run's id in the name of its set.
+if redis.call('EXISTS', KEYS[3], KEYS[4]) > 0 then return 'exists' end
+for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  redis.call('COPY', ARGV[1] .. member, ARGV[2] .. member, 'REPLACE')
+  local record = redis.call('HGET', KEYS[2], 'c' .. member)
+  if record then
+    local _, head = cmsgpack.unpack_one(record, 4)
+    if head[3] ~= '' then redis.call('SADD', ARGV[4] .. head[3] .. ARGV[5], ARGV[3]) end
+  end
+end
+redis.call('COPY', KEYS[1], KEYS[3])
+redis.call('COPY', KEYS[2], KEYS[4])
+return 'ok'

@@ -1,0 +1,110 @@
+"""Redis and every store, opened in one place: the API, the workers and the command line all start here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from app.assistants import AssistantStore
+from app.checkpoints import Checkpointer
+from app.clock import Clock
+from app.events import EventLog
+from app.graphs import Graphs
+from app.inline import InlineExecutor
+from app.keyspace.names import Keys
+from app.keyspace.scripts import Scripts
+from app.leases import Heart, worker_id
+from app.link import Address
+from app.runs import RunStore
+from app.settings import Settings
+from app.states import ThreadStates
+from app.subscriber import Subscriber
+from app.threads import ThreadStore
+from app.wire import Wire
+
+Process = Literal["web", "worker", "cli"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a process works with. `heart` is there in processes that execute runs, `inline` in the API's."""
+
+    settings: Settings
+    clock: Clock
+    address: Address
+    wire: Wire
+    keys: Keys
+    scripts: Scripts
+    subscriber: Subscriber
+    events: EventLog
+    runs: RunStore
+    threads: ThreadStore
+    checkpointer: Checkpointer
+    graphs: Graphs
+    assistants: AssistantStore
+    states: ThreadStates
+    heart: Heart | None
+    inline: InlineExecutor | None
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, graphs: Graphs, process: Process) -> AsyncIterator[Services]:
+    """Everything, connected; closed on the way out. Raises `StoreUnavailable` when Redis does not answer."""
+    async with AsyncExitStack() as stack:
+        address, keys = Address(settings.redis), Keys(settings.key_prefix)
+        patience_s = settings.redis_patience_worker_s if process == "worker" else settings.redis_patience_web_s
+        wire = Wire(address, f"slipway {process}", patience_s=patience_s)
+        await wire.open()
+        stack.push_async_callback(wire.close)
+        subscriber = Subscriber(address, f"slipway {process} subscriber")
+        await subscriber.open()
+        stack.push_async_callback(subscriber.close)
+        services = _stores(settings, graphs, address, keys, wire, subscriber)
+        if process != "cli":
+            services = await _executing(services, process, stack)
+        yield services
+
+
+def _stores(
+    settings: Settings, graphs: Graphs, address: Address, keys: Keys, wire: Wire, subscriber: Subscriber
+) -> Services:
+    scripts = Scripts(wire, keys)
+    checkpointer = Checkpointer.configured(wire, keys, settings, graphs.state_types())
+    threads = ThreadStore(wire, keys, scripts, checkpointer)
+    lease_ms = int(settings.lease_s * 1000)
+    return Services(
+        settings=settings,
+        clock=Clock(),
+        address=address,
+        wire=wire,
+        keys=keys,
+        scripts=scripts,
+        subscriber=subscriber,
+        events=EventLog(wire, keys, subscriber),
+        runs=RunStore(wire, keys, scripts, event_ttl_s=settings.event_ttl_s, lease_ms=lease_ms),
+        threads=threads,
+        checkpointer=checkpointer,
+        graphs=graphs,
+        assistants=AssistantStore(graphs),
+        states=ThreadStates(graphs, threads, checkpointer, wire, keys),
+        heart=None,
+        inline=None,
+    )
+
+
+async def _executing(services: Services, process: Process, stack: AsyncExitStack) -> Services:
+    """With a heartbeat, and in the API with an executor for short graphs."""
+    heart = Heart(services.address, services.keys, worker_id(), services.settings, listed=process == "worker")
+    await heart.start()
+    stack.push_async_callback(heart.stop)
+    await services.subscriber.listen(services.keys.control(heart.worker), heart.hear)
+    services = replace(services, heart=heart)
+    if process == "worker":
+        return services
+    inline = InlineExecutor(
+        services.runs, services.scripts, services.graphs, services.checkpointer, services.keys, services.settings, heart
+    )
+    stack.push_async_callback(inline.close)
+    return replace(services, inline=inline)

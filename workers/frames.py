@@ -1,0 +1,122 @@
+"""What LangGraph streams, as the frames that clients get: encoded once, here.
+
+`Frames` knows which modes were asked for and yields (event name, frame) for each chunk. The frame is complete but for
+its id, which Redis gives (protocol: section 3.2 for the shapes, 3.6 for messages).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from langchain_core.messages import BaseMessage, BaseMessageChunk, message_chunk_to_message
+
+from app.encoding import dumps
+
+Frame = tuple[str, bytes]
+
+SECRET_PREFIXES: Final = ("__", "langgraph_auth_")
+
+
+def frame(name: str, data: Any) -> Frame:
+    """One event with JSON data."""
+    return name, b"event: %s\r\ndata: %s\r\n" % (name.encode(), dumps(data))
+
+
+def public_config(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A config without what belongs to the machinery or to the caller's identity."""
+    if config is None:
+        return None
+    configurable = config.get("configurable", {})
+    kept = {name: value for name, value in configurable.items() if not name.startswith(SECRET_PREFIXES)}
+    return {"configurable": kept}
+
+
+class Frames:
+    """The frames of one run. `modes` are the protocol's words; `subgraphs` adds namespaces to event names."""
+
+    def __init__(self, modes: Sequence[str], *, subgraphs: bool) -> None:
+        self._modes = frozenset(modes)
+        self._subgraphs = subgraphs
+        self._said: dict[str, BaseMessageChunk] = {}
+        self._introduced: set[str] = set()
+
+    @property
+    def graph_modes(self) -> set[str]:
+        """What LangGraph must be asked for to serve these modes."""
+        return {"messages" if mode == "messages-tuple" else mode for mode in self._modes if mode != "events"}
+
+    def of(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Frame]:
+        """The frames of one chunk; none when its mode was not asked for."""
+        if mode == "messages":
+            yield from self._messages(namespace, payload)
+        elif mode in self._modes:
+            shape = _SHAPES.get(mode)
+            yield frame(self._name(mode, namespace), shape(payload) if shape else payload)
+
+    def _name(self, mode: str, namespace: Sequence[str]) -> str:
+        return "|".join((mode, *namespace)) if namespace and self._subgraphs else mode
+
+    def _messages(self, namespace: Sequence[str], payload: tuple[BaseMessage, dict[str, Any]]) -> Iterator[Frame]:
+        if "messages-tuple" in self._modes:
+            yield frame(self._name("messages", namespace), payload)
+        elif "messages" in self._modes:
+            yield from self._cumulative(*payload)
+
+    def _cumulative(self, message: BaseMessage, metadata: dict[str, Any]) -> Iterator[Frame]:
+        """Text so far, for clients that replace rather than append."""
+        ident = message.id or ""
+        if ident not in self._introduced:
+            self._introduced.add(ident)
+            yield frame("messages/metadata", {ident: {"metadata": metadata}})
+        if isinstance(message, BaseMessageChunk):
+            so_far = self._said.get(ident)
+            whole = message if so_far is None else so_far + message
+            assert isinstance(whole, BaseMessageChunk)
+            self._said[ident] = whole
+            yield frame("messages/partial", [message_chunk_to_message(whole)])
+        else:
+            yield frame("messages/complete", [message])
+
+
+def _checkpoint(payload: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **payload,
+        "config": public_config(payload["config"]),
+        "parent_config": public_config(payload["parent_config"]),
+        "tasks": [_checkpoint_task(task) for task in payload["tasks"]],
+    }
+
+
+def _checkpoint_task(task: Mapping[str, Any]) -> dict[str, Any]:
+    shown = dict(task)
+    if isinstance(shown.get("state"), Mapping):
+        shown["state"] = public_config(shown["state"])
+    if shown.get("error") is not None:
+        shown["error"] = repr(shown["error"])
+    return shown
+
+
+def _task(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    error = payload.get("error")
+    if isinstance(error, BaseException):
+        return {**payload, "error": {"error": type(error).__name__, "message": str(error)}}
+    return payload
+
+
+def _debug(payload: Mapping[str, Any]) -> dict[str, Any]:
+    inner = payload["payload"]
+    if payload["type"] != "checkpoint":
+        return {**payload, "payload": _task(inner)}
+    shown = _checkpoint(inner)
+    shown["checkpoint"] = (shown["config"] or {}).get("configurable")
+    shown["parent_checkpoint"] = (shown["parent_config"] or {}).get("configurable")
+    return {**payload, "payload": shown}
+
+
+def _event(payload: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = payload.get("metadata") or {}
+    return {**payload, "metadata": {k: v for k, v in metadata.items() if not k.startswith(SECRET_PREFIXES)}}
+
+
+_SHAPES: Final = {"checkpoints": _checkpoint, "tasks": _task, "debug": _debug, "events": _event}

@@ -1,0 +1,108 @@
+"""What a run's stored request means to LangGraph: its input, its config, its context.
+
+A later attempt must not give the graph twice what an earlier one got into a checkpoint, so `plan` looks at the
+thread's newest checkpoint first when the run was tried before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Final, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.types import Command, Send
+from pydantic import BaseModel
+
+from app.graphs import Graph
+from app.runs import Run
+
+NULL_TASK: Final = "00000000-0000-0000-0000-000000000000"
+DEFAULT_RECURSION_LIMIT: Final = 10007
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to start this attempt. `continues` says that an earlier attempt of the same run left a checkpoint."""
+
+    input: Any
+    checkpoint: dict[str, Any]
+    continues: bool
+
+
+def plan(run: Run, newest: CheckpointTuple | None) -> Plan:
+    """Start afresh, or go on where an earlier attempt of this run came to."""
+    checkpoint = {k: v for k, v in (run.kwargs.get("checkpoint") or {}).items() if v is not None and k != "thread_id"}
+    if newest is not None and newest.metadata.get("run_id") == run.run_id:
+        return Plan(None, {}, True)
+    command = run.kwargs.get("command")
+    if command is None:
+        return Plan(run.kwargs.get("input"), checkpoint, False)
+    if newest is not None and run.attempt > 1 and _took_in(newest):
+        resume = command.get("resume")
+        return Plan(Command(resume=resume) if _is_map(resume) else None, checkpoint, False)
+    return Plan(command_of(command), checkpoint, False)
+
+
+def _took_in(newest: CheckpointTuple) -> bool:
+    """An earlier attempt stored its command on the checkpoint it started from."""
+    return any(task_id == NULL_TASK for task_id, _, _ in newest.pending_writes or ())
+
+
+def _is_map(resume: Any) -> bool:
+    return isinstance(resume, dict) and bool(resume) and all(len(key) == 32 for key in resume)
+
+
+def command_of(command: Mapping[str, Any]) -> Command[Any]:
+    """LangGraph's command of the protocol's."""
+    goto = command.get("goto")
+    targets = goto if isinstance(goto, list) else [goto] if goto else []
+    update = command.get("update")
+    return Command(
+        resume=command.get("resume"),
+        update=[tuple(pair) for pair in update] if isinstance(update, list) else update,
+        goto=[Send(target["node"], target.get("input")) if isinstance(target, dict) else target for target in targets],
+    )
+
+
+def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> RunnableConfig:
+    """The config that nodes see (protocol 4.6), with the run's ceiling as its recursion limit."""
+    asked = run.kwargs.get("config") or {}
+    identity = {
+        "run_id": run.run_id,
+        "thread_id": run.thread_id,
+        "graph_id": run.graph_id,
+        "assistant_id": run.assistant_id,
+    }
+    configurable = {**(asked.get("configurable") or {}), **identity, **checkpoint}
+    configurable.pop("ceilings", None)
+    if run.kwargs.get("strict_resume"):
+        configurable["__pregel_strict_resume"] = True
+    config: dict[str, Any] = {
+        "configurable": configurable,
+        "metadata": {**run.metadata, **identity, "run_attempt": run.attempt},
+        "recursion_limit": max(1, min(asked.get("recursion_limit") or DEFAULT_RECURSION_LIMIT, steps_left)),
+    }
+    if asked.get("tags"):
+        config["tags"] = list(asked["tags"])
+    return cast(RunnableConfig, config)
+
+
+def context_of(run: Run, graph: Graph) -> dict[str, Any] | None:
+    """The run's context, cut to what the graph declares; None when nothing is left (protocol 4.6)."""
+    schema = graph.context_schema
+    asked = run.kwargs.get("context") or (run.kwargs.get("config") or {}).get("configurable") or {}
+    if schema is None or not asked:
+        return None
+    known = _declared(schema)
+    kept = {name: value for name, value in asked.items() if name in known}
+    return kept or None
+
+
+def _declared(schema: Any) -> set[str]:
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return set(schema.model_fields)
+    if is_dataclass(schema):
+        return {field.name for field in fields(schema)}
+    return set(getattr(schema, "__annotations__", ()))

@@ -1,0 +1,99 @@
+"""A worker process: starts, claims and executes runs, and drains when asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import Any
+
+import structlog
+
+from app.leases import Attempt
+from app.runs import Run
+from app.services import Services, open_services
+from app.settings import Settings
+from app.wire import Wire
+from workers.claims import ClaimingWorker
+from workers.execution import Execution
+from workers.reaper import Reaper
+from workers.registry import Registry
+
+log = structlog.get_logger(__name__)
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then hand back what is not done within `drain_s`."""
+    graphs = await Registry.load(settings.config)
+    async with open_services(settings, graphs, "worker") as services:
+        wake = Wire(services.address, "slipway worker wake", patience_s=settings.redis_patience_web_s)
+        await wake.open()
+        try:
+            await WorkerProcess(services, wake).work()
+        finally:
+            await wake.close()
+
+
+class WorkerProcess:
+    """The claims loop, the reaper and the executions of one process."""
+
+    def __init__(self, services: Services, wake: Wire) -> None:
+        assert services.heart is not None
+        self._services, self._heart, settings = services, services.heart, services.settings
+        self._executions: dict[str, Execution] = {}
+        self._stopping = asyncio.Event()
+        self._claims = ClaimingWorker(
+            self._perform,
+            services.scripts,
+            services.keys,
+            wake,
+            self._heart.worker,
+            lease_ms=int(settings.lease_s * 1000),
+            max_runs=settings.max_runs_per_worker,
+        )
+        self._reaper = Reaper(services.wire, services.scripts, settings)
+
+    async def work(self) -> None:
+        """Until a signal. If a background loop dies, the process stops rather than limps."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        claims = asyncio.create_task(self._claims.main(), name="claims")
+        reaper = asyncio.create_task(self._reaper.run(), name="reaper")
+        stopping = asyncio.create_task(self._stopping.wait(), name="stop request")
+        log.info("worker.ready", worker=self._heart.worker, graphs=self._services.graphs.names())
+        await asyncio.wait({claims, reaper, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await self._drain(claims)
+        for task in (claims, reaper, stopping):
+            task.cancel()
+        for task in (claims, reaper):
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _drain(self, claims: asyncio.Task[None]) -> None:
+        """No new claims; running graphs stop at their next superstep; at `drain_s` the rest stop where they are."""
+        log.info("worker.draining", runs=len(self._executions))
+        self._claims.stop_claiming()
+        for execution in list(self._executions.values()):
+            execution.drain()
+        await asyncio.wait({claims}, timeout=self._services.settings.drain_s)
+        for execution in list(self._executions.values()):
+            execution.abandon()
+        await asyncio.wait({claims}, timeout=2)
+        log.info("worker.drained", runs_left=len(self._executions))
+
+    async def _perform(self, ctx: dict[str, Any], claimed: Run) -> None:
+        services = self._services
+        attempt = Attempt(services.scripts, claimed)
+        execution = Execution(
+            attempt, services.graphs, services.checkpointer, services.keys, event_ttl_s=services.settings.event_ttl_s
+        )
+        self._heart.hold(attempt)
+        self._executions[claimed.run_id] = execution
+        if self._stopping.is_set():
+            execution.drain()
+        try:
+            await execution.execute()
+        finally:
+            self._heart.let_go(attempt)
+            self._executions.pop(claimed.run_id, None)
