@@ -14,6 +14,7 @@ SlipwayError                     code, retryable; str() is fit to show to a pers
 └── RunFailure                   why a run ended `failed`
     ├── CeilingHit               ceiling.*           a hard stop of the run's chain
     ├── InputRefused             input.invalid       the graph's state schema refuses the input
+    ├── StateRefused             state.refused       the state holds a value that cannot be stored
     ├── GraphUnavailable         graph.unavailable   the graph does not import or compile
     └── NodeFailed               node.failed         a node raised, and its retries are used up
 """
@@ -148,6 +149,12 @@ class InputRefused(RunFailure):
     """The graph's state schema refuses the input; the message names the field."""
 
     code = "input.invalid"
+
+
+class StateRefused(RunFailure):
+    """The state holds a value that cannot be stored; the message names its class and what to do."""
+
+    code = "state.refused"
 
 
 class GraphUnavailable(RunFailure):

@@ -1,21 +1,23 @@
-"""The catalogue of what the checkpointer keeps. `<cp>` is `<p>:cp:<thread>`, `<ns>` a checkpoint namespace ("" is the root).
+"""The catalogue of what the checkpointer keeps. `<cp>` is `<p>:cp:<thread>`, `<ns>` a checkpoint namespace
+("" is the root).
 
 | name | type | lives | holds |
 |---|---|---|---|
-| `<cp>:i` | zset, all scores 0 | with its thread | `<ns>\\0<checkpoint>`: what exists, in the order of time within a namespace |
+| `<cp>:i` | zset, all scores 0 | with its thread | `<ns>\\0<checkpoint>`: what exists, oldest first in a namespace |
 | `<cp>:s` | hash | with its thread | `c<ns>\\0<checkpoint>`: the record of a checkpoint |
-|  |  |  | `b<ns>\\0<channel>\\0<version>`: one value of a channel, shared by every checkpoint that has this version |
+|  |  |  | `b<ns>\\0<channel>\\0<version>`: a channel's value, shared by all checkpoints that have this version |
 |  |  |  | `n`: bytes stored for the thread, names included (the budget's counter) |
 | `<cp>:w:<ns>\\0<checkpoint>` | hash | with its checkpoint | `<task>\\0<index>`: one pending write |
 | `<p>:run:<run>:cp` | set of threads | until none has one | which threads hold checkpoints of the run |
 
-A record is four bytes of length, then a head in MessagePack that the scripts read, `[[channel, version, …], parent, run,
-[delta channel, …]]`, then the body, which only Python reads and which is sealed when encryption is on. Names of channels,
-tasks and namespaces, and all ids, stay readable on the server.
+A record is four bytes of length, then a head in MessagePack that the scripts read, `[[channel, version, …], parent,
+run, [delta channel, …]]`, then the body, which only Python reads and which is sealed when encryption is on. Names of
+channels, tasks and namespaces, and all ids, stay readable on the server.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from app.errors import InvalidRequest
@@ -41,8 +43,8 @@ def names_of(keys: Keys, thread_id: str) -> CheckpointNames:
 
 def all_threads(keys: Keys) -> tuple[str, int, int]:
     """A glob of every thread's index, and how many characters lead and trail the thread's id in a match."""
-    special = {character: f"\\{character}" for character in "\\*?[]^"}
-    return f"{keys.prefix.translate(str.maketrans(special))}:cp:*:i", len(keys.prefix) + 4, 2
+    prefix = re.sub(r"([\\*?\[\]^])", r"\\\1", keys.prefix)
+    return f"{prefix}:cp:*:i", len(keys.prefix) + 4, 2
 
 
 def run_threads(keys: Keys, run_id: str) -> str:

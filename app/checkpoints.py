@@ -1,0 +1,300 @@
+"""The Redis checkpointer: LangGraph's checkpoints on core commands of Redis 6.2 or Valkey 7.2.
+
+`aput`, `aput_writes` and `aget_tuple` cost one round trip each. What is to be written is a group of plain commands that
+a `Writer` carries, so that an attempt's checkpoints count only while it owns its run. A channel's value is stored once
+for each of its versions; a checkpoint names the versions it has. `app/keyspace/checkpoint_names.py` lists the keys.
+
+Async only: the synchronous methods raise `NotImplementedError`, as the base class does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import random
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Any, Final
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    get_checkpoint_id,
+    get_checkpoint_metadata,
+)
+from langgraph.checkpoint.serde.base import SerializerProtocol
+
+from app.checkpoint_reader import Reader, config_of
+from app.checkpoint_records import Dumps, Loads, pack_record, pack_write
+from app.errors import CeilingHit, Conflict
+from app.keyspace.checkpoint_names import BYTES_FIELD, all_threads, blob_field, member, names_of, run_threads
+from app.keyspace.names import Keys
+from app.keyspace.source import load
+from app.link import Arg
+from app.serde import Serde
+from app.wire import Wire
+from app.writers import Command, FreeWriter, Writer
+
+_DELETE: Final = load("checkpoint_delete", repeatable=True, prelude=False)
+_TRIM: Final = load("checkpoint_trim", repeatable=True, prelude=False)
+_COPY: Final = load("checkpoint_copy", repeatable=False, prelude=False)
+
+_COUNTED_THREADS: Final = 1024
+"""Of how many threads a checkpointer remembers the size. A forgotten one costs a round trip more."""
+
+
+class Checkpointer(BaseCheckpointSaver[str]):
+    """Checkpoints of all threads under one key prefix.
+
+    `max_thread_bytes` is the byte budget of a thread: a write that would exceed it raises `CeilingHit` and stores
+    nothing. Bytes are counted as written, names included; Redis needs about half as much again.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        keys: Keys,
+        *,
+        writer: Writer | None = None,
+        serde: SerializerProtocol | None = None,
+        max_thread_bytes: int | None = None,
+    ) -> None:
+        super().__init__(serde=serde or Serde())
+        self._wire, self._keys = wire, keys
+        self._writer = writer or FreeWriter(wire)
+        self._max_thread_bytes = max_thread_bytes
+        self._used_bytes: dict[str, int] = {}
+        self._dumps, self._loads = _bytes_only(self.serde)
+        self._reader = Reader(wire, keys, self._loads)
+
+    def through(self, writer: Writer) -> Checkpointer:
+        """A cheap clone whose writes go through `writer`."""
+        clone = copy.copy(self)
+        clone._writer = writer
+        clone._used_bytes = {}
+        return clone
+
+    def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Checkpointer:
+        """Allow these classes as well. LangGraph calls it with a graph's schemas in its strict mode."""
+        if isinstance(self.serde, Serde):
+            self.serde.allowed.allow((entry[0], entry[1]) for entry in extra_allowlist)
+        return self
+
+    def get_next_version(self, current: str | None, channel: None) -> str:
+        """Later versions sort after earlier ones, and no two branches of a thread ever make the same one."""
+        if current is None:
+            count = 0
+        elif not isinstance(current, str):
+            # a thread that came from elsewhere; numbers and text do not compare, so it keeps to numbers
+            return int(current) + 1 + random.random()
+        else:
+            # other checkpointers write `<count>.<random>`
+            count = int(current.partition(".")[0]) if "." in current else int(current[:8], 16)
+        return f"{count + 1:08x}{random.getrandbits(32):08x}"
+
+    # writing
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Store a checkpoint and the channel values that are new with it."""
+        target = config["configurable"]
+        thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
+        parent_id = target.get("checkpoint_id") or ""
+        where = member(namespace, checkpoint["id"])
+        names = names_of(self._keys, thread_id)
+        stored_metadata: dict[str, Any] = dict(get_checkpoint_metadata(config, metadata))
+        record, run_id = pack_record(checkpoint, parent_id, stored_metadata, self._dumps)
+        fields: list[Arg] = ["HSET", names.state, f"c{where}", record]
+        size = 1 + 2 * len(where) + len(record)
+        values = checkpoint["channel_values"]
+        for channel, version in new_versions.items():
+            if channel in values:
+                field, blob = blob_field(namespace, channel, version), self._dumps(values[channel])
+                fields += (field, blob)
+                size += len(field) + len(blob)
+        commands: list[Command] = [
+            tuple(fields),
+            ("ZADD", names.index, 0, where),
+            ("HINCRBY", names.state, BYTES_FIELD, size),
+        ]
+        if run_id:
+            commands.append(("SADD", run_threads(self._keys, run_id), thread_id))
+        await self._write(thread_id, commands, size)
+        return config_of(thread_id, namespace, checkpoint["id"])
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Store what a task wrote. Of its ordinary writes the first of each position stays; an error, an interrupt
+        or a resume value replaces the one before."""
+        if not writes:
+            return
+        target = config["configurable"]
+        thread_id = str(target["thread_id"])
+        where = member(target.get("checkpoint_ns", ""), target["checkpoint_id"])
+        names = names_of(self._keys, thread_id)
+        key = names.writes_prefix + where
+        commands: list[Command] = []
+        size = 0
+        for position, (channel, value) in enumerate(writes):
+            index = WRITES_IDX_MAP.get(channel, position)
+            field, data = f"{task_id}\0{index}", pack_write(channel, task_path, self._dumps(value))
+            commands.append(("HSETNX" if index >= 0 else "HSET", key, field, data))
+            size += len(field) + len(data)
+        commands.append(("ZADD", names.index, 0, where))
+        commands.append(("HINCRBY", names.state, BYTES_FIELD, size))
+        await self._write(thread_id, commands, size)
+
+    async def _write(self, thread_id: str, commands: list[Command], size: int) -> None:
+        if self._max_thread_bytes is not None:
+            used = self._used_bytes.get(thread_id)
+            if used is None:
+                used = await self.thread_bytes(thread_id)
+            if used + size > self._max_thread_bytes:
+                raise CeilingHit("state_bytes", self._max_thread_bytes, used + size)
+            self._note_bytes(thread_id, used + size)
+        await self._writer.write(commands)
+
+    # reading
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The checkpoint that `config` names, or the latest of its namespace; None when there is none."""
+        target = config["configurable"]
+        thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
+        found, used = await self._reader.one(thread_id, namespace, get_checkpoint_id(config))
+        if self._max_thread_bytes is not None:
+            self._note_bytes(thread_id, used)
+        return found
+
+    async def latest(self, thread_id: str, ns: str = "") -> CheckpointTuple | None:
+        """The latest checkpoint of a namespace."""
+        return await self.aget_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}})
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Checkpoints, newest first, read in pages. Without a namespace in `config` those of every namespace,
+        without a `config` those of every thread, one thread after the other."""
+        target = (config or {}).get("configurable", {})
+        threads = [str(target["thread_id"])] if "thread_id" in target else await self._threads()
+        left = limit
+        for thread_id in threads:
+            found = self._reader.many(
+                thread_id,
+                target.get("checkpoint_ns"),
+                target.get("checkpoint_id"),
+                get_checkpoint_id(before) if before else None,
+                filter or {},
+                left,
+            )
+            async for checkpoint in found:
+                yield checkpoint
+                left = None if left is None else left - 1
+
+    async def thread_bytes(self, thread_id: str) -> int:
+        """Bytes stored for a thread, as its budget counts them."""
+        return int(await self._wire.send("HGET", names_of(self._keys, thread_id).state, BYTES_FIELD, again=True) or 0)
+
+    async def _threads(self) -> list[str]:
+        pattern, lead, trail = all_threads(self._keys)
+        found: set[str] = set()
+        cursor: Any = 0
+        while True:
+            cursor, names = await self._wire.send("SCAN", cursor, "MATCH", pattern, "COUNT", 1000, again=True)
+            found.update(name.decode()[lead:-trail] for name in names)
+            if int(cursor) == 0:
+                return sorted(found)
+
+    def _note_bytes(self, thread_id: str, used: int) -> None:
+        if len(self._used_bytes) >= _COUNTED_THREADS and thread_id not in self._used_bytes:
+            self._used_bytes.clear()
+        self._used_bytes[thread_id] = used
+
+    # maintenance: each a script of its own, not carried by the writer
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Remove every checkpoint of a thread. It is no error when there is none."""
+        names = names_of(self._keys, thread_id)
+        self._used_bytes.pop(thread_id, None)
+        await self._wire.run(
+            _DELETE, [names.index, names.state], [names.writes_prefix, thread_id, *self._run_key_parts()]
+        )
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Remove the checkpoints that these runs made, in every namespace and thread, but for those from which a
+        delta channel of a later checkpoint is rebuilt."""
+        if not run_ids:
+            return
+        threads = await asyncio.gather(
+            *(self._wire.send("SMEMBERS", run_threads(self._keys, run_id), again=True) for run_id in run_ids)
+        )
+        touched = {thread.decode() for held in threads for thread in held}
+        await asyncio.gather(*(self._trim(thread_id, "runs", *run_ids) for thread_id in touched))
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """`keep_latest` keeps the latest checkpoint of each namespace, and the ancestors from which its delta
+        channels are rebuilt; `delete` keeps nothing."""
+        if strategy == "keep_latest":
+            await asyncio.gather(*(self._trim(thread_id, "latest") for thread_id in thread_ids))
+        elif strategy == "delete":
+            await asyncio.gather(*(self.adelete_thread(thread_id) for thread_id in thread_ids))
+        else:
+            raise ValueError(f"prune strategy {strategy!r} is unknown; there is 'keep_latest' and 'delete'")
+
+    async def _trim(self, thread_id: str, mode: str, *run_ids: str) -> None:
+        names = names_of(self._keys, thread_id)
+        self._used_bytes.pop(thread_id, None)
+        await self._wire.run(
+            _TRIM,
+            [names.index, names.state],
+            [names.writes_prefix, thread_id, *self._run_key_parts(), mode, *run_ids],
+        )
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy every checkpoint of a thread to another. `Conflict` when the target has some already."""
+        source, target = names_of(self._keys, source_thread_id), names_of(self._keys, target_thread_id)
+        answer = await self._wire.run(
+            _COPY,
+            [source.index, source.state, target.index, target.state],
+            [source.writes_prefix, target.writes_prefix, target_thread_id, *self._run_key_parts()],
+        )
+        if answer == b"exists":
+            raise Conflict(f"thread {target_thread_id} has checkpoints already")
+
+    def _run_key_parts(self) -> tuple[str, str]:
+        lead, _, trail = run_threads(self._keys, "\0").partition("\0")
+        return lead, trail
+
+
+def _bytes_only(serde: SerializerProtocol) -> tuple[Dumps, Loads]:
+    """A serializer that says no type beside its bytes; a foreign one has its type put in front."""
+    if isinstance(serde, Serde):
+        return serde.dumps, serde.loads
+
+    def dumps(value: Any) -> bytes:
+        kind, data = serde.dumps_typed(value)
+        return kind.encode() + b"\0" + data
+
+    def loads(data: bytes) -> Any:
+        kind, _, rest = data.partition(b"\0")
+        return serde.loads_typed((kind.decode(), rest))
+
+    return dumps, loads
