@@ -25,6 +25,9 @@ EXIT_CONFIG = 2
 EXIT_UNAVAILABLE = 75
 """Redis went away while starting: starting again may help (EX_TEMPFAIL)."""
 
+KEEP_ALIVE_S = 75
+"""Longer than proxies keep an idle connection, so that none sends a request into one that we are closing."""
+
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 Config = Annotated[Path | None, typer.Option(help="The file that names the graphs.")]
@@ -119,7 +122,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
     """Serve until a signal; requests in flight get `drain_s`."""
     import uvicorn
 
-    from app.http.server import create_app
+    from app.http.server import WebServer, create_app
     from app.services import Services, open_services
     from workers.registry import Registry
 
@@ -129,21 +132,21 @@ async def _web(settings: Settings, fd: int | None) -> None:
     def opener() -> AbstractAsyncContextManager[Services]:
         return open_services(settings, graphs, "web")
 
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(opener),
-            host=settings.host,
-            port=settings.port,
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=int(settings.drain_s),
-        )
+    app = create_app(opener, settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(settings.drain_s),
     )
+    server = WebServer(config, app)
     await server.serve(sockets=None if fd is None else [socket.socket(fileno=fd)])
     if not server.started:
         raise typer.Exit(1)

@@ -92,10 +92,10 @@ class Settings(BaseSettings):
     max_retries: int = Field(20, ge=0, description="Ceiling: retries of nodes, in all")
     max_active_s: float = Field(3600, gt=0, description="Ceiling: seconds of work; waiting for people does not count")
     max_step_s: float = Field(600, gt=0, description="Ceiling: seconds for one superstep")
-    max_tool_calls: int = Field(100, ge=0, description="Ceiling: tool calls")
-    max_tokens: int | None = Field(None, ge=1, description="Ceiling: model tokens; unset is no ceiling")
+    max_tool_calls: int = Field(100, ge=0, description="Ceiling: tool calls; not counted yet")
+    max_tokens: int | None = Field(None, ge=1, description="Ceiling: model tokens; not counted yet")
     max_cost_usd: float | None = Field(
-        None, gt=0, description="Ceiling: money for models, in US dollars; unset is no ceiling"
+        None, gt=0, description="Ceiling: money for models, in US dollars; not counted yet"
     )
     max_state_bytes: int = Field(64 * MIB, ge=64 * KIB, description="Ceiling: stored state of a thread")
     max_event_bytes: int = Field(64 * MIB, ge=64 * KIB, description="Ceiling: events of a run")

@@ -1,0 +1,16 @@
+FROM python:3.13-slim
+
+WORKDIR /srv/slipway
+RUN useradd --create-home slipway
+COPY requirements.txt ./
+RUN pip install --no-cache-dir --require-hashes --requirement requirements.txt
+COPY pyproject.toml README.md LICENSE langgraph.json ./
+COPY app app
+COPY workers workers
+COPY library library
+RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable .
+
+USER slipway
+ENV PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT=8123
+EXPOSE 8123
+CMD ["slipway", "web"]

@@ -1,0 +1,91 @@
+"""The documents say what the code does: options, ceilings, error codes, commands, versions, files they point to."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.cli import cli
+from app.errors import SlipwayError
+from app.settings import MIB, Settings, settings_table
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def all_errors(kind: type[SlipwayError] = SlipwayError) -> Iterator[type[SlipwayError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from all_errors(child)
+
+
+def test_the_options_are_those_of_the_code() -> None:
+    """To write them anew: `python -c "from app.settings import settings_table; print(settings_table())"`."""
+    between = re.search(r"<!-- options:[^\n]*-->\n(.*?)<!-- end of options -->", README, re.DOTALL)
+    assert between is not None
+    assert between[1] == settings_table()
+
+
+def test_the_ceilings_have_their_defaults() -> None:
+    rows = re.findall(r"^\| [^|]+ \| `(MAX_\w+)` \| ([^|]+) \| `ceiling\.\w+` \|$", README, re.MULTILINE)
+    assert len(rows) >= 8
+    for option, shown in rows:
+        default = Settings.model_fields[option.lower()].default
+        assert shown in (str(default), f"{default} s", f"{default // MIB} MiB"), option
+
+
+def test_every_error_code_is_explained() -> None:
+    documented = set(re.findall(r"`([a-z_.*]+)`", README.split("## Errors")[1].split("\n## ")[0]))
+    codes = {
+        kind.code for kind in all_errors() if not kind.code.startswith("ceiling") and kind.__module__ == "app.errors"
+    }
+    assert codes - documented == set()
+    assert documented - codes == {"ceiling.*"}
+
+
+def test_every_command_is_explained() -> None:
+    commands = {command.name or command.callback.__name__ for command in cli.registered_commands if command.callback}
+    assert set(re.findall(r"^\| `slipway (\w+)` \|", README, re.MULTILINE)) == commands
+
+
+def test_the_changelog_has_this_version() -> None:
+    versions = re.findall(r"^## \[(\d[^\]]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == PROJECT["version"]
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
+def test_links_lead_somewhere(target: str) -> None:
+    assert target.startswith(("http://", "https://")) or (ROOT / target).exists()
+
+
+def test_the_graphs_of_the_readme_are_shipped() -> None:
+    shipped = json.loads((ROOT / "langgraph.json").read_text())["graphs"]
+    assert set(re.findall(r'"assistant_id": "(\w+)"', README)) <= set(shipped)
+
+
+def test_bodies_of_curl_are_json() -> None:
+    bodies = re.findall(r"-d '(\{.*?\})'", README, re.DOTALL)
+    assert len(bodies) >= 4
+    for body in bodies:
+        json.loads(body)
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_requirements_are_pinned_and_name_no_host(name: str) -> None:
+    text = (ROOT / name).read_text()
+    for line in text.replace(" \\\n    --hash", " --hash").splitlines():
+        assert re.match(r"[a-z0-9._-]+==\S+ .*--hash=sha256:[0-9a-f]{64}$", line), line[:80]
+    assert "://" not in text
+    assert "index" not in re.sub(r"(?m)^[a-z0-9._-]+==", "", text)
+
+
+def test_requirements_have_what_the_project_wants() -> None:
+    pinned = set(re.findall(r"(?m)^([a-z0-9._-]+)==", (ROOT / "requirements.txt").read_text()))
+    wanted = {re.split(r"[<>=;\[ ]", line)[0] for line in PROJECT["dependencies"]}
+    assert wanted - pinned == set()
