@@ -14,6 +14,7 @@ from langgraph.channels.base import BaseChannel
 from langgraph.pregel import Pregel
 from pydantic import BaseModel, TypeAdapter, create_model
 
+from app.annotations import fields_of, is_record
 from app.fingerprints import channels, fingerprint
 from app.graphs import Graph, GraphSpec, JsonSchema, Manifest, Schemas
 
@@ -43,7 +44,7 @@ def manifest_of(graph: Graph, spec: GraphSpec) -> Manifest:
 
 def schemas_of(graph: Graph) -> Schemas:
     """The protocol's five schemas. `config` is that of `config.configurable`, which mirrors the context."""
-    context = _schema(graph.get_context_jsonschema)
+    context = _schema(graph.get_context_jsonschema) or _context_by_fields(graph)
     return Schemas(
         input=_schema(graph.get_input_jsonschema) or _fields(graph, "Input", _keys(graph, "input_schema")),
         output=_schema(graph.get_output_jsonschema) or _fields(graph, "Output", _keys(graph, "output_schema")),
@@ -83,6 +84,15 @@ def _fields(graph: Graph, suffix: str, keys: Iterable[str]) -> JsonSchema | None
         if isinstance(channel, BaseChannel):
             fields[key] = (_describable(channel.UpdateType), None)
     return _schema(lambda: create_model(graph.get_name(suffix), **fields).model_json_schema()) if fields else None
+
+
+def _context_by_fields(graph: Graph) -> JsonSchema | None:
+    """Before Python 3.12 pydantic refuses a `typing.TypedDict`, though it can describe each of its fields."""
+    schema: object = graph.context_schema
+    if not isinstance(schema, type) or not is_record(schema):
+        return None
+    fields: dict[str, Any] = {name: (_describable(kind), None) for name, kind in fields_of(schema).items()}
+    return _schema(lambda: create_model(schema.__name__, **fields).model_json_schema())
 
 
 def _describable(annotation: Any) -> Any:

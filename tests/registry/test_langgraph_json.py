@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.errors import ConfigError
+from app.langgraph_json import CEILINGS, read
+from app.settings import Settings
+from tests.registry.conftest import Project
+
+ONE = {"one": "./one.py:graph"}
+
+
+def test_string_and_object_form(project: Project) -> None:
+    found = read(project.config({**ONE, "two": {"path": "pkg.two:make", "description": "The second", "more": 1}}))
+    assert list(found.graphs) == ["one", "two"]
+    assert found.graphs["one"].source == "./one.py:graph"
+    assert found.graphs["one"].description is None
+    assert (found.graphs["two"].source, found.graphs["two"].description) == ("pkg.two:make", "The second")
+
+
+def test_defaults_of_a_graph(project: Project) -> None:
+    one = read(project.config(ONE)).graphs["one"]
+    assert (one.execution, one.inline_budget_s, one.ceilings, one.version) == ("worker", 5.0, {}, "1")
+
+
+def test_our_section(project: Project) -> None:
+    options = {"execution": "inline", "inline_budget_s": 2.5, "version": "3", "ceilings": {"max_steps": 50}}
+    ours = {"graphs": {"one": options}, "ceilings": {"max_steps": 200, "max_active_s": 1.5}}
+    found = read(project.config({**ONE, "two": "./two.py:graph"}, slipway=ours)).graphs
+    assert (found["one"].execution, found["one"].inline_budget_s, found["one"].version) == ("inline", 2.5, "3")
+    assert found["one"].ceilings == {"max_steps": 50, "max_active_s": 1.5}
+    assert found["two"].ceilings == {"max_steps": 200, "max_active_s": 1.5}
+
+
+def test_ceilings_are_those_of_the_settings() -> None:
+    assert set(CEILINGS) == {name for name in Settings.model_fields if name in CEILINGS}
+
+
+def test_foreign_keys_are_accepted(project: Project) -> None:
+    read(project.config(ONE, python_version="3.12", auth={"path": "./auth.py:auth"}, invented=[1]))
+
+
+@pytest.mark.parametrize(
+    ("more", "path", "problem"),
+    [
+        ({"slipway": []}, "slipway:", "expected an object, found a list"),
+        ({"slipway": {"graph": {}}}, "slipway.graph:", "unknown key; did you mean 'graphs'?"),
+        ({"slipway": {"graphs": {"on": {}}}}, "slipway.graphs.on:", "did you mean 'one'?"),
+        ({"slipway": {"graphs": {"one": 1}}}, "slipway.graphs.one:", "expected an object, found a number"),
+        ({"slipway": {"graphs": {"one": {"exection": "inline"}}}}, "one.exection:", "did you mean 'execution'?"),
+        ({"slipway": {"graphs": {"one": {"execution": "inlin"}}}}, "one.execution:", "did you mean 'inline'?"),
+        ({"slipway": {"graphs": {"one": {"execution": ["x"]}}}}, "one.execution:", "there is worker, inline"),
+        ({"slipway": {"graphs": {"one": {"inline_budget_s": "5"}}}}, "inline_budget_s:", "expected a number"),
+        ({"slipway": {"graphs": {"one": {"inline_budget_s": 0}}}}, "inline_budget_s:", "above 0"),
+        ({"slipway": {"graphs": {"one": {"version": 1}}}}, "one.version:", "expected a non-empty string"),
+        ({"slipway": {"ceilings": {"max_step": 5}}}, "slipway.ceilings.max_step:", "did you mean 'max_steps'?"),
+        ({"slipway": {"ceilings": {"max_steps": True}}}, "max_steps:", "expected a number, found a boolean"),
+        ({"slipway": {"ceilings": {"max_steps": 1.5}}}, "max_steps:", "whole number"),
+        ({"slipway": {"ceilings": {"max_steps": float("inf")}}}, "max_steps:", "above 0"),
+        ({"dependencies": "."}, "dependencies:", "expected a list, found the string '.'"),
+        ({"dependencies": [1]}, "dependencies[0]:", "expected a non-empty string"),
+        ({"dependencies": ["./nowhere"]}, "dependencies[0]:", "there is no folder './nowhere'"),
+        ({"env": []}, "env:", "expected an object, found a list"),
+        ({"env": {"A": None}}, "env.A:", "expected a string, found null"),
+    ],
+)
+def test_refusals_name_the_key(project: Project, more: dict[str, Any], path: str, problem: str) -> None:
+    file = project.config(ONE, **more)
+    with pytest.raises(ConfigError) as caught:
+        read(file)
+    assert str(file) in str(caught.value)
+    assert path in str(caught.value)
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "problem"),
+    [
+        ("one.py", "graphs.one:", "expected './file.py:attribute' or 'package.module:attribute'"),
+        (":graph", "graphs.one:", "expected './file.py:attribute'"),
+        ("", "graphs.one:", "an empty string"),
+        (3, "graphs.one:", "expected a non-empty string, found a number"),
+        ({}, "graphs.one.path:", "found null"),
+        ({"path": "./one.py:graph", "description": 3}, "graphs.one.description:", "found a number"),
+    ],
+)
+def test_refused_sources(project: Project, value: object, path: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(project.config({"one": value}))
+    assert path in str(caught.value)
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"graphs": {\n  "a": }\n}', "line 2, column 8"),
+        ("", "line 1, column 1"),
+        ("[]", "expected an object, found a list"),
+        ("{}", "graphs: names no graph"),
+        ('{"graphs": {"a": "./a.py:x", "a": "./b.py:x"}}', "a: given twice"),
+    ],
+)
+def test_what_is_wrong_with_the_file(project: Project, text: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=r"langgraph\.json") as caught:
+        read(project.write("langgraph.json", text))
+    assert problem in str(caught.value)
+
+
+def test_not_utf8(project: Project) -> None:
+    file = project.folder / "langgraph.json"
+    file.write_bytes(b'{"graphs": {"\xff": 1}}')
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        read(file)
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such file.*Create it with.*--config"):
+        read(tmp_path / "langgraph.json")
+
+
+def test_search_paths(project: Project) -> None:
+    project.write("plain/x.py")
+    project.write("packaged/shop/__init__.py", "")
+    project.write("installed/pyproject.toml", "")
+    project.write("installed/src/thing/__init__.py", "")
+    found = read(project.config(ONE, dependencies=["./plain", "./packaged/shop", "./installed", "langchain>=1"]))
+    folders = [str(path.relative_to(project.folder.resolve())) for path in found.search_paths]
+    assert folders == ["plain", "packaged", "installed/src", "installed", "."]
+
+
+def test_env_as_an_object_and_as_a_file(project: Project) -> None:
+    assert read(project.config(ONE, env={"A": "x", "B": 2})).env == {"A": "x", "B": "2"}
+    project.write(".env", "# secret\nA='x y'\nexport B=2\n")
+    assert read(project.config(ONE, env=".env")).env == {"A": "x y", "B": "2"}
+
+
+def test_a_missing_env_file_is_no_error(project: Project) -> None:
+    assert read(project.config(ONE, env="./.env")).env == {}

@@ -1,0 +1,325 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from app.graphs import Manifest
+from tests.registry.conftest import SIMPLE, Project
+
+NESTED = """
+from dataclasses import dataclass
+from typing import Annotated
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.types import Command, Send
+
+@dataclass
+class Context:
+    tone: str = "plain"
+
+class State(MessagesState):
+    topic: str
+
+def step(state: State) -> dict:
+    return {}
+
+def choose(state: State) -> str:
+    return "b"
+
+def nested(name, inner=None):
+    made = StateGraph(State).add_node("leaf", step).add_edge(START, "leaf")
+    if inner is not None:
+        made.add_node("inner", inner).add_edge("leaf", "inner")
+    return made.compile(name=name)
+
+graph = (
+    StateGraph(State, context_schema=Context)
+    .add_node("a", step).add_node("b", step).add_node("child", nested("middle", nested("lowest")))
+    .add_edge(START, "a").add_conditional_edges("a", choose, {"b": "b", "c": "child"}).add_edge(["a", "b"], "child")
+    .compile(name="Chief")
+)
+"""
+
+MODELS = """
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Annotated, Any, Callable, Literal, NamedTuple, NewType, Optional
+from typing_extensions import TypedDict
+import operator
+from langgraph.graph import START, StateGraph
+from pydantic import BaseModel
+
+class Colour(Enum):
+    RED = 1
+
+class Point(NamedTuple):
+    x: int
+
+@dataclass
+class Note:
+    text: str
+    parent: "Optional[Note]" = None
+
+class Shape(BaseModel):
+    colour: Colour
+
+class Circle(Shape):
+    centre: Point
+
+class Extra(TypedDict, total=False):
+    note: Note
+
+Label = NewType("Label", str)
+
+class State(BaseModel):
+    question: str
+    kind: Literal["a", "b"] = "a"
+    shapes: Annotated[list[Shape], operator.add] = []
+    extra: dict[str, Extra] | None = None
+    label: Label = Label("x")
+
+class Plain: ...
+
+class Private(TypedDict):
+    hidden: "Plain"
+    number: int
+
+def step(state: State) -> dict:
+    return {}
+
+def more(state: Private) -> dict:
+    return {}
+
+graph = StateGraph(State).add_node("step", step).add_node("more", more).add_edge(START, "step").compile()
+untyped = StateGraph(Private).add_node("more", more).add_edge(START, "more").compile()
+"""
+
+FLOW = """
+from __future__ import annotations
+from dataclasses import dataclass
+from langgraph.func import entrypoint, task
+
+@dataclass
+class Found:
+    text: str
+
+@dataclass
+class Asked:
+    text: str
+
+@task
+def search(asked: Asked) -> list[Found]:
+    return []
+
+@entrypoint()
+def flow(asked: Asked) -> str:
+    return ""
+"""
+
+
+async def manifest(project: Project, text: str, attribute: str = "graph") -> Manifest:
+    project.write("described.py", text)
+    registry = await project.load({"it": {"path": f"./described.py:{attribute}", "description": "A graph"}})
+    assert registry.failures() == {}
+    found = await registry.manifest("it")
+    json.dumps([found.public_schemas(), found.public_graph(), found.public_subgraphs(recurse=True)])
+    return found
+
+
+async def test_name_and_description(project: Project) -> None:
+    named = await manifest(project, NESTED)
+    assert (named.name, named.description, named.version) == ("Chief", "A graph", "1")
+    assert named.nodes == ("a", "b", "child")
+
+
+async def test_a_graph_without_a_name_takes_its_id(project: Project) -> None:
+    assert (await manifest(project, SIMPLE)).name == "it"
+
+
+async def test_schemas_of_a_messages_state(project: Project) -> None:
+    schemas = (await manifest(project, NESTED)).public_schemas()
+    assert list(schemas) == [
+        *("graph_id", "input_schema", "output_schema", "state_schema", "config_schema", "context_schema")
+    ]
+    for which in ("input", "output", "state"):
+        assert set(schemas[f"{which}_schema"]["properties"]) == {"messages", "topic"}
+    assert set(schemas["context_schema"]["properties"]) == {"tone"}
+    assert schemas["config_schema"] == schemas["context_schema"]
+
+
+async def test_schemas_of_a_model_state(project: Project) -> None:
+    schemas = (await manifest(project, MODELS)).schemas
+    assert schemas.input is not None
+    assert schemas.input["required"] == ["question"]
+    assert (schemas.config, schemas.context) == ({}, None)
+
+
+async def test_a_type_without_a_schema_costs_one_field(project: Project) -> None:
+    schemas = (await manifest(project, MODELS, "untyped")).schemas
+    assert schemas.input is not None
+    assert set(schemas.input["properties"]) == {"hidden", "number"}
+    assert schemas.input["properties"]["number"].get("type") == "integer"
+
+
+async def test_a_typed_dict_of_the_standard_library_as_context(project: Project) -> None:
+    text = SIMPLE.replace("StateGraph(State)", "StateGraph(State, context_schema=State)")
+    context = (await manifest(project, text)).schemas.context
+    assert context is not None
+    assert context["properties"]["text"]["type"] == "string"
+
+
+async def test_schemas_of_the_functional_api(project: Project) -> None:
+    found = await manifest(project, FLOW.replace("from __future__ import annotations\n", ""), "flow")
+    assert found.nodes == ("flow",)
+    assert found.schemas.input is not None
+    assert found.schemas.state == {"type": "string"}
+
+
+async def test_subgraphs(project: Project) -> None:
+    found = await manifest(project, NESTED)
+    assert list(found.public_subgraphs()) == ["child"]
+    assert list(found.public_subgraphs(recurse=True)) == ["child", "child|inner"]
+    assert list(found.public_subgraphs("child", recurse=True)) == ["child"]
+    assert list(found.public_subgraphs("child|inner", recurse=True)) == ["child|inner"]
+    assert found.public_subgraphs("chil") == {}
+    assert set(found.public_subgraphs()["child"]) == {
+        *("input_schema", "output_schema", "state_schema", "config_schema", "context_schema")
+    }
+
+
+async def test_drawings_open_so_many_levels(project: Project) -> None:
+    found = await manifest(project, NESTED)
+
+    def ids(xray: bool | int) -> set[str]:
+        return {node["id"] for node in found.public_graph(xray)["nodes"]} - {"__start__", "__end__"}
+
+    assert ids(False) == {"a", "b", "child"}
+    assert ids(1) == {"a", "b", "child:leaf", "child:inner"}
+    assert ids(2) == ids(9) == ids(True) == {"a", "b", "child:leaf", "child:inner:leaf"}
+    assert {"source": "a", "target": "b", "data": "b", "conditional": True} in [
+        {"data": "b", **edge} for edge in found.public_graph()["edges"]
+    ]
+
+
+async def test_state_types(project: Project) -> None:
+    project.write("models.py", MODELS)
+    registry = await project.load({"it": "./models.py:graph"})
+    ours = {cls.__qualname__ for cls in registry.state_types() if cls.__module__ == "models"}
+    assert ours == {"Colour", "Point", "Note", "Shape", "Circle", "Extra", "State", "Private"}
+
+
+async def test_state_types_of_subgraphs_and_of_what_tasks_return(project: Project) -> None:
+    project.write("flow.py", FLOW)
+    project.write(
+        "parent.py", "import models\n" + SIMPLE.replace("compile()", "add_node('sub', models.graph).compile()")
+    )
+    project.write("models.py", MODELS)
+    registry = await project.load({"flow": "./flow.py:flow", "parent": "./parent.py:graph"})
+    assert registry.failures() == {}
+    names = {(cls.__module__, cls.__qualname__) for cls in registry.state_types()}
+    assert {("flow", "Found"), ("flow", "Asked"), ("models", "Circle"), ("parent", "State")} <= names
+
+
+async def test_state_types_of_a_factory_are_known_once_it_is_open(project: Project) -> None:
+    project.write("made.py", MODELS + "\ndef make():\n    return graph\n")
+    registry = await project.load({"it": "./made.py:make"})
+    assert registry.state_types() == set()
+    async with registry.open("it", {}, "threads.read"):
+        assert "Circle" in {cls.__qualname__ for cls in registry.state_types()}
+
+
+PRINT = """
+import asyncio, sys
+from workers.registry import Registry
+
+async def main():
+    registry = await Registry.load(sys.argv[1])
+    print(*[(await registry.manifest(name)).fingerprint for name in registry.names()])
+
+asyncio.run(main())
+"""
+
+
+def test_the_fingerprint_is_the_same_in_every_process(project: Project) -> None:
+    for name, text in (("nested", NESTED), ("models", MODELS), ("flow", FLOW)):
+        project.write(f"{name}.py", text)
+    sources = {"a": "./nested.py:graph", "b": "./models.py:graph", "c": "./flow.py:flow"}
+    config = project.config(sources)
+    root = str(Path(__file__).parents[2])
+    seen = set()
+    for seed in ("0", "1", "4711"):
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": root}
+        done = subprocess.run(
+            [sys.executable, "-c", PRINT, str(config)], env=environment, capture_output=True, text=True, check=True
+        )
+        seen.add(done.stdout)
+    assert len(seen) == 1
+    assert len(set(seen.pop().split())) == len(sources)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('.add_node("b", step)', '.add_node("b", step).add_node("extra", step)'),
+        ('.add_edge(START, "a")', '.add_edge(START, "a").add_edge("a", END)'),
+        ('{"b": "b", "c": "child"}', '{"b": "b"}'),
+        ('.add_edge(["a", "b"], "child")', '.add_edge("b", "child")'),
+        ("topic: str", "topic: str\n    more: int"),
+        ("topic: str", "topic: int"),
+        ("topic: str", "topic: Annotated[str, lambda old, new: new]"),
+        ('nested("lowest")', "None"),
+        ('.add_node("leaf", step)', '.add_node("leaf", step).add_node("bud", step)'),
+    ],
+)
+async def test_the_fingerprint_changes_with_nodes_edges_and_state(project: Project, old: str, new: str) -> None:
+    assert await changed(project, NESTED, old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("centre: Point", "centre: Point\n    radius: int = 1"),
+        ("text: str", "text: str\n    author: str = ''"),
+        ("RED = 1", "RED = 1\n    BLUE = 2"),
+        ('Literal["a", "b"]', 'Literal["a", "b", "c"]'),
+        ("class Note", "class Remark"),
+    ],
+)
+async def test_the_fingerprint_changes_with_classes_inside_the_state(project: Project, old: str, new: str) -> None:
+    text = MODELS.replace("list[Shape]", "list[Circle]")
+    if "Remark" in new:
+        assert await changed(project, text, "Note", "Remark")
+    else:
+        assert await changed(project, text, old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("def step(state: State) -> dict:", "def step(state: State) -> dict:\n    'Now with a docstring.'"),
+        ("dict[str, Extra] | None", "Optional[dict[str, Extra]]"),
+        ('Literal["a", "b"]', 'Literal["b", "a"]'),
+        ("    question: str\n", "    'About this state.'\n    question: str\n"),
+        ('= "a"', '= "b"'),
+    ],
+)
+async def test_the_fingerprint_stays_when_nothing_stored_changes(project: Project, old: str, new: str) -> None:
+    assert not await changed(project, MODELS, old, new)
+
+
+async def changed(project: Project, text: str, old: str, new: str) -> bool:
+    """Whether replacing `old` by `new` in the module changes its graph's fingerprint."""
+    assert old in text
+    before = await manifest(project, text)
+    sys.modules.pop("described")
+    source = project.folder / "described.py"
+    for cached in project.folder.glob("__pycache__/described*"):
+        cached.unlink()
+    source.write_text(textwrap.dedent(text.replace(old, new)))
+    after = await manifest(project, text.replace(old, new))
+    return before.fingerprint != after.fingerprint
