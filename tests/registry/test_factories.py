@@ -186,9 +186,9 @@ async def test_what_was_entered_is_left_when_it_is_no_graph(project: Project) ->
 
 
 async def test_a_manifest_is_made_once_without_config_and_anew_with_one(project: Project) -> None:
-    text = "def make(config):\n    CALLS.append(config)\n    return builder.compile(name=config.get('run_name', 'plain'))"
+    text = "def make(config):\n    CALLS.append(config)\n    return builder.compile(name=config.get('run_name', 'it'))"
     registry = await load(project, text)
-    assert [(await registry.manifest("made")).name for _ in range(2)] == ["plain", "plain"]
+    assert [(await registry.manifest("made")).name for _ in range(2)] == ["it", "it"]
     assert (await registry.manifest("made", {"run_name": "other"})).name == "other"
     assert calls() == [{}, {"run_name": "other"}]
 
