@@ -81,6 +81,7 @@ def _dataclass(cls: type) -> Shape:
         return {name: getattr(record, name) for name in names if hasattr(record, name)}
 
     def together(payload: Any) -> Any:
+        record: Any
         if simple and len(payload) == len(names) and all(name in payload for name in names):
             record = object.__new__(cls)
         else:

@@ -1,0 +1,69 @@
+"""Encryption at rest: nothing readable is stored, keys can be replaced, and what is damaged is said so."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from app.checkpoints import Checkpointer
+from app.errors import ConfigError, StoredDataError
+from app.keyspace.names import Keys
+from app.sealing import Seal
+from app.serde import Serde
+from app.wire import Wire
+from tests.checkpoints.conftest import at, put
+
+OLD, NEW = b"o" * 32, b"n" * 32
+SECRET = "the patient's name"
+
+
+async def test_no_value_is_readable_on_the_server(wire: Wire, keys: Keys) -> None:
+    saver = Checkpointer(wire, keys, serde=Serde(seal=Seal([NEW])))
+    ident = await put(saver, "t", {"note": SECRET}, remark=SECRET)
+    await saver.aput_writes(at("t", ident), [("note", SECRET)], "task", "path")
+    for name in await wire.send("KEYS", f"{keys.prefix}*"):
+        if not name.endswith(b":i"):
+            assert SECRET.encode() not in b"".join(await wire.send("HGETALL", name))
+    found = await saver.aget_tuple(at("t"))
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"note": SECRET}
+    assert found.metadata.get("remark") == SECRET
+    assert found.pending_writes == [("task", "note", SECRET)]
+
+
+async def test_keys_rotate(wire: Wire, keys: Keys) -> None:
+    plain, old = Checkpointer(wire, keys), Checkpointer(wire, keys, serde=Serde(seal=Seal([OLD])))
+    await put(plain, "p", {"a": 0})
+    await put(old, "o", {"a": 1})
+    both = Checkpointer(wire, keys, serde=Serde(seal=Seal([NEW, OLD])))
+    await put(both, "n", {"a": 2})
+    for position, thread_id in enumerate(["p", "o", "n"]):
+        found = await both.latest(thread_id)
+        assert found is not None
+        assert found.checkpoint["channel_values"] == {"a": position}
+    with pytest.raises(StoredDataError, match="not among encryption_key"):
+        await old.latest("n")
+    with pytest.raises(StoredDataError, match="there is no encryption_key"):
+        await plain.latest("n")
+
+
+def test_every_changed_byte_is_noticed() -> None:
+    one = Serde(seal=Seal([NEW]))
+    sealed = one.dumps({"amount": 1})
+    for position in range(1, len(sealed)):
+        damaged = sealed[:position] + bytes([sealed[position] ^ 1]) + sealed[position + 1 :]
+        with pytest.raises(StoredDataError):
+            one.loads(damaged)
+    for length in range(1, len(sealed)):
+        with pytest.raises(StoredDataError):
+            one.loads(sealed[:length])
+    assert one.dumps({"amount": 1}) != sealed
+
+
+def test_keys_are_read_as_base64_or_hex() -> None:
+    text = f"{base64.b64encode(NEW).decode()}, {OLD.hex()}"
+    assert Seal.from_text(text).open(Seal([OLD]).seal(b"x")) == b"x"
+    for wrong in ("", "short", base64.b64encode(b"x" * 16).decode(), "z" * 64):
+        with pytest.raises(ConfigError, match="encryption_key"):
+            Seal.from_text(wrong)

@@ -1,0 +1,406 @@
+"""Values come back as they went in, and plain data stays plain data."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import ipaddress
+import json
+import re
+import sys
+import uuid
+import zoneinfo
+from collections import deque
+from decimal import Decimal
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, NamedTuple
+
+import ormsgpack
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from langchain_core.documents import Document
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_TYPES
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
+from langgraph.store.base import Item
+from langgraph.types import Command, Interrupt, Overwrite, Send
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr
+
+from app.allowed import ALWAYS, Allowed
+from app.errors import StateRefused, StoredDataError
+from app.serde import Serde
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Point(NamedTuple):
+    x: int
+    y: int = 0
+
+
+@dataclasses.dataclass
+class Inner:
+    tags: set[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outer:
+    inner: Inner
+    computed: int = dataclasses.field(init=False, default=7)
+
+
+class Leaf(BaseModel):
+    moment: dt.datetime
+    nothing: None = None
+
+
+class Tree(BaseModel):
+    name: str = Field(alias="treeName")
+    leaves: list[Leaf] = []
+    anything: Any = None
+    _private: int = PrivateAttr(default=5)
+
+
+class State(BaseModel):
+    tree: Tree
+    outer: Outer | None = None
+    points: dict[str, tuple[Point, ...]] = {}
+    colour: Colour = Colour.RED
+
+
+def serde(*schemas: type) -> Serde:
+    allowed = Allowed()
+    for schema in schemas:
+        allowed.add(schema)
+    return Serde(allowed)
+
+
+def again(value: Any, *schemas: type) -> Any:
+    one = serde(*schemas)
+    return one.loads(one.dumps(value))
+
+
+BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
+NOW = dt.datetime(2026, 10, 25, 2, 30, 1, 5)
+LIBRARY: list[Any] = [
+    None,
+    b"\0\xff",
+    bytearray(b"x"),
+    (1, (2, [3])),
+    {1, "a"},
+    frozenset({(1, 2)}),
+    deque([1, 2], maxlen=5),
+    NOW,
+    NOW.replace(tzinfo=dt.UTC),
+    NOW.replace(tzinfo=BERLIN, fold=1),
+    NOW.replace(tzinfo=dt.timezone(dt.timedelta(hours=-3), "there")),
+    NOW.date(),
+    dt.time(1, 2, 3, 4, tzinfo=dt.UTC),
+    dt.timedelta(days=-1, microseconds=1),
+    dt.timezone(dt.timedelta(minutes=30)),
+    BERLIN,
+    uuid.UUID(int=7),
+    Decimal("1.100"),
+    Path("a/b"),
+    PurePosixPath("/x"),
+    PureWindowsPath("c:/x"),
+    re.compile("a+", re.IGNORECASE | re.DOTALL),
+    re.compile(b"a"),
+    2**63,
+    2**64,
+    -(2**200),
+    ipaddress.ip_address("10.0.0.1"),
+    ipaddress.ip_interface("10.0.0.1/8"),
+    ipaddress.ip_network("10.0.0.0/8"),
+    ipaddress.ip_address("::1"),
+    ipaddress.ip_interface("::1/64"),
+    ipaddress.ip_network("fe80::/10"),
+    "\ud800 alone",
+    {"nested": ["\udfff"]},
+]
+LANGCHAIN: list[Any] = [
+    HumanMessage("hi", id="1", name="ann", house="extra"),
+    AIMessage("", tool_calls=[{"name": "f", "args": {"a": 1}, "id": "c"}], usage_metadata=None),
+    AIMessage([{"type": "text", "text": "x"}], response_metadata={"at": NOW}),
+    AIMessageChunk("part", id="2"),
+    SystemMessage("s"),
+    ToolMessage("t", tool_call_id="c", artifact={1, 2}, status="error"),
+    ChatMessage("c", role="critic"),
+    FunctionMessage("f", name="n"),
+    RemoveMessage(id="9"),
+    Document("text", metadata={"page": 1}),
+    Send("node", {"message": HumanMessage("q")}),
+    Interrupt(value={"ask": ("a", "b")}, id="i"),
+    Command(goto=[Send("a", 1)], update={"x": 1}, resume={"i": True}),
+    Overwrite([1]),
+    SecretStr("hush"),
+    _DeltaSnapshot([HumanMessage("x")]),
+]
+
+
+@pytest.mark.parametrize("value", LIBRARY + LANGCHAIN, ids=lambda value: type(value).__name__)
+def test_what_langgraph_keeps_is_kept(value: Any) -> None:
+    for whole in (value, [value], {"k": {"l": value}}) if not isinstance(value, bytearray) else (value,):
+        back = again(whole)
+        assert back == whole
+        assert type(back) is type(whole)
+    if isinstance(value, dt.datetime):
+        assert (again(value).tzinfo, again(value).fold) == (value.tzinfo, value.fold)
+    if isinstance(value, deque):
+        assert again(value).maxlen == value.maxlen
+
+
+def test_an_item_of_the_store_is_kept() -> None:
+    item = Item(value={"a": 1}, key="k", namespace=("n",), created_at=NOW, updated_at=NOW)
+    assert again(item) == item
+
+
+def test_a_graphs_own_classes_are_kept_once_its_schema_is_known() -> None:
+    tree = Tree(treeName="oak", leaves=[Leaf(moment=NOW)], anything=Leaf(moment=NOW))
+    state = State(tree=tree, outer=Outer(Inner({"a"})), points={"p": (Point(1), Point(2, 3))})
+    back = again({"state": state, "level": Level.HIGH}, State, Level)
+    assert back["state"] == state
+    assert back["level"] is Level.HIGH
+    assert type(back["state"].tree.anything) is Leaf
+    assert back["state"].tree._private == 5
+    assert back["state"].colour is Colour.RED
+
+
+def test_a_class_that_changed_gets_its_defaults() -> None:
+    class Order(BaseModel):
+        amount: int
+        __qualname__ = "Order"
+
+    old = serde(Order).dumps(Order(amount=3))
+
+    class Newer(BaseModel):
+        amount: int
+        currency: str = "EUR"
+
+    Newer.__qualname__ = "Order"
+    assert serde(Newer).loads(old) == Newer(amount=3, currency="EUR")
+
+    class Stricter(BaseModel):
+        amount: int
+        customer: str
+
+    Stricter.__qualname__ = "Order"
+    with pytest.raises(StoredDataError, match="customer"):
+        serde(Stricter).loads(old)
+
+
+def test_an_exception_becomes_text_as_in_langgraph() -> None:
+    assert again(ValueError("no")) == "ValueError('no')"
+
+
+def test_arrays_are_kept() -> None:
+    numpy = pytest.importorskip("numpy")
+    for array in (numpy.arange(6.0).reshape(2, 3), numpy.asfortranarray(numpy.ones((2, 3), "int16")), numpy.array(3)):
+        back = again({"a": array})["a"]
+        assert back.dtype == array.dtype
+        assert numpy.array_equal(back, array)
+    assert again(numpy.int64(5)) == 5
+    with pytest.raises(StateRefused):
+        again(numpy.array([object()]))
+
+
+def test_always_allows_what_langgraph_calls_safe() -> None:
+    library = {"datetime", "uuid", "decimal", "builtins", "collections", "ipaddress", "pathlib", "pathlib._local"}
+    safe = {pair for pair in SAFE_MSGPACK_TYPES if pair[0] not in library | {"zoneinfo", "re"}}
+    assert safe <= set(ALWAYS)
+
+
+_text = st.text(st.characters(codec=None), max_size=12)
+_keys = st.one_of(
+    st.sampled_from(
+        ["lc", "type", "id", "kwargs", "__type__", "__class__", "py/object", "$type", "__slipway__", "ext"]
+    ),
+    st.text(max_size=8),
+)
+_hostile = st.sampled_from(
+    [
+        {
+            "lc": 1,
+            "type": "constructor",
+            "id": ["langchain_core", "messages", "HumanMessage"],
+            "kwargs": {"content": "x"},
+        },
+        {"lc": 2, "type": "constructor", "id": ["os", "system"], "args": ["true"], "kwargs": {}},
+        {"__type__": "datetime", "value": "2026-01-01"},
+        {"py/reduce": [{"py/type": "os.system"}, ["true"]]},
+        [64, ["os", "system"]],
+        {"__pydantic__": "x", "__dataclass__": "y", "__interrupt__": [1], "__overwrite__": 1},
+    ]
+)
+_json = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), _text, _hostile),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_keys, inner, max_size=4)),
+    max_leaves=20,
+)
+_rich = st.recursive(
+    st.one_of(
+        _json,
+        st.binary(max_size=8),
+        st.datetimes(timezones=st.none() | st.timezones()),
+        st.dates(),
+        st.timedeltas(),
+        st.uuids(),
+        st.decimals(allow_nan=False),
+        st.frozensets(st.integers()),
+        st.builds(lambda content: HumanMessage(content, id="1"), st.text()),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.tuples(inner, inner),
+        st.dictionaries(st.text(max_size=4), inner, max_size=3),
+        st.builds(deque, st.lists(inner, max_size=3)),
+        st.builds(lambda value: Send("n", value), inner),
+    ),
+    max_leaves=12,
+)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return list(one) == list(other) and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple | deque):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, Send):
+        return one.node == other.node and _same(one.arg, other.arg)
+    return bool(one == other)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(_json)
+def test_json_stays_the_same_json(value: Any) -> None:
+    back = again(value)
+    assert _same(back, value)
+    assert json.dumps(back) == json.dumps(value)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(_rich)
+def test_anything_made_of_known_types_round_trips(value: Any) -> None:
+    assert _same(again(value), value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=60))
+def test_damaged_bytes_are_an_error_or_plain_data(data: bytes) -> None:
+    try:
+        Serde().loads(data)
+    except StoredDataError:
+        pass
+
+
+def _class_value(module: str, name: str, payload: Any) -> bytes:
+    return ormsgpack.packb(ormsgpack.Ext(64, ormsgpack.packb([[module, name], payload])))
+
+
+@pytest.fixture
+def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module that must not be imported: it writes a file when it is."""
+    (tmp_path / "slipway_trap.py").write_text(
+        f"open({str(tmp_path / 'sprung')!r}, 'w').close()\n"
+        "from pydantic import BaseModel\nclass Bait(BaseModel):\n    x: int = 1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield_path = str(tmp_path / "sprung")
+    monkeypatch.delitem(sys.modules, "slipway_trap", raising=False)
+    return yield_path
+
+
+def test_a_class_that_is_not_allowed_is_not_even_imported(trap: str) -> None:
+    stored = _class_value("slipway_trap", "Bait", [{"x": 1}])
+    for one in (Serde(), Serde(Allowed([("slipway_trap", "Other"), "slipway", "slipway_trap_more"]))):
+        with pytest.raises(StoredDataError, match="slipway_trap.Bait is not an allowed class"):
+            one.loads(stored)
+    assert not Path(trap).exists()
+    assert "slipway_trap" not in sys.modules
+
+    for allow in ([("slipway_trap", "Bait")], ["slipway_trap"]):
+        assert Serde(Allowed(allow)).loads(stored).x == 1  # type: ignore[arg-type]
+    assert Path(trap).exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("os", "system"), ("subprocess", "Popen"), ("builtins", "eval"), ("pathlib", "Path.unlink"), ("tests", "nothing")],
+)
+def test_an_allowed_module_offers_only_its_own_records(module: str, name: str) -> None:
+    with pytest.raises(StoredDataError):
+        Serde(Allowed([module])).loads(_class_value(module, name, ["true"]))
+
+
+def test_an_allowed_package_does_not_lend_what_it_imports() -> None:
+    with pytest.raises(StoredDataError):
+        Serde(Allowed(["app"])).loads(_class_value("app.serde", "Shapes", {}))
+    with pytest.raises(StoredDataError):
+        Serde(Allowed(["app"])).loads(_class_value("app.link", "Final", {}))
+
+
+class Unknown(BaseModel):
+    x: int = 1
+
+
+@pytest.mark.parametrize(
+    "value", [Unknown(), [Unknown()], {"a": HumanMessage("x", more=Unknown())}, Point(1), Colour.RED]
+)
+def test_a_class_outside_the_schema_is_refused_when_it_is_written(value: Any) -> None:
+    with pytest.raises(StateRefused, match="not part of the graph's state schema"):
+        Serde().dumps(value)
+
+
+def test_what_cannot_be_stored_is_named() -> None:
+    with pytest.raises(StateRefused, match="builtins.function"):
+        Serde().dumps({"call": again})
+    with pytest.raises(StateRefused, match="builtins.object"):
+        Serde().dumps([(object(),)])
+    with pytest.raises(StateRefused, match="Recursion|recursion"):
+        deep: list[Any] = []
+        for _ in range(5000):
+            deep = [deep]
+        Serde().dumps(deep)
+
+
+def test_a_refusal_is_not_remembered() -> None:
+    one = Serde()
+    with pytest.raises(StateRefused):
+        one.dumps(Unknown())
+    one.allowed.add(Unknown)
+    assert one.loads(one.dumps(Unknown(x=2))) == Unknown(x=2)
+
+
+def test_a_class_that_is_known_itself_may_be_local() -> None:
+    class Local(BaseModel):
+        x: int
+
+    assert again(Local(x=1), Local) == Local(x=1)
+    with pytest.raises(StateRefused, match="not found under its own name"):
+        Serde(Allowed([__name__])).dumps(Local(x=1))
+
+
+def test_typed_pairs_serve_langgraphs_protocol() -> None:
+    one = Serde()
+    assert one.loads_typed(one.dumps_typed({"a": (1,)})) == {"a": (1,)}
+    with pytest.raises(StoredDataError, match="pickle"):
+        one.loads_typed(("pickle", b""))
