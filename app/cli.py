@@ -53,8 +53,8 @@ def dev(
     data_dir: Annotated[Path | None, typer.Option(help="Where the embedded Valkey keeps its data.")] = None,
 ) -> None:
     """Everything on this machine: Valkey (unless REDIS_URL is set), one web and one worker process."""
-    settings = prepare("dev", config, host=host, port=port, data_dir=data_dir)
     name_process("slipway dev")
+    settings = prepare("dev", config, host=host, port=port, data_dir=data_dir)
     from app.dev import dev
 
     asyncio.run(dev(settings))
@@ -68,9 +68,9 @@ def web(
     fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket, handed down.")] = None,
 ) -> None:
     """The API, the event streams and the pages."""
-    settings = prepare("web", config, host=host, port=port)
     name_process("slipway web")
     watch_parent()
+    settings = prepare("web", config, host=host, port=port)
     _run(_web(settings, fd))
 
 
@@ -80,9 +80,9 @@ def worker(
     processes: Annotated[int | None, typer.Option(min=1, help="Processes to start.")] = None,
 ) -> None:
     """Executes runs."""
-    settings = prepare("worker", config, worker_processes=processes)
     name_process("slipway worker")
     watch_parent()
+    settings = prepare("worker", config, worker_processes=processes)
     if settings.worker_processes == 1:
         _run(_worker(settings))
     else:
@@ -120,13 +120,13 @@ def _give_up(message: str, code: int) -> None:
 
 async def _web(settings: Settings, fd: int | None) -> None:
     """Serve until a signal; requests in flight get `drain_s`."""
+    await wait_for_redis(settings.redis)
     import uvicorn
 
     from app.http.server import WebServer, create_app
     from app.services import Services, open_services
     from workers.registry import Registry
 
-    await wait_for_redis(settings.redis)
     graphs = await Registry.load(settings.config)
 
     def opener() -> AbstractAsyncContextManager[Services]:
@@ -154,9 +154,9 @@ async def _web(settings: Settings, fd: int | None) -> None:
 
 async def _worker(settings: Settings) -> None:
     """Execute runs until a signal, then hand back what is not done within `drain_s`."""
+    await wait_for_redis(settings.redis)
     from workers.main import run
 
-    await wait_for_redis(settings.redis)
     await run(settings)
 
 

@@ -15,7 +15,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from app.settings import Settings
 
-_QUIETER: Final = {"uvicorn.access": logging.WARNING, "asyncio": logging.WARNING, "httpx": logging.WARNING}
+_QUIETER: Final = {"uvicorn": logging.WARNING, "asyncio": logging.WARNING, "httpx": logging.WARNING}
 """Libraries that say too much at the level we run at."""
 
 
@@ -74,5 +74,6 @@ class _Named:
         self._process = process
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> dict[str, Any]:
+        event.pop("color_message", None)  # uvicorn says everything twice
         event.setdefault("process", self._process)
         return dict(event)
