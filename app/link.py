@@ -68,7 +68,7 @@ class Address:
             said.append(("AUTH", self.username, self.password) if self.username else ("AUTH", self.password))
         if self.database:
             said.append(("SELECT", self.database))
-        said.append(("CLIENT", "SETNAME", client_name))
+        said.append(("CLIENT", "SETNAME", client_name.replace(" ", "-")))
         return [pack(command) for command in said]
 
 
@@ -168,8 +168,7 @@ class Link(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
         greeting = self.address.greeting(self.name)
         self._greetings_left = len(greeting)
         self.write(greeting)

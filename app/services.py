@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from app.allowed import Allowed
 from app.assistants import AssistantStore
 from app.checkpoints import Checkpointer
 from app.clock import Clock
@@ -18,6 +19,8 @@ from app.keyspace.scripts import Scripts
 from app.leases import Heart, worker_id
 from app.link import Address
 from app.runs import RunStore
+from app.sealing import Seal
+from app.serde import Serde
 from app.settings import Settings
 from app.states import ThreadStates
 from app.subscriber import Subscriber
@@ -71,7 +74,7 @@ def _stores(
     settings: Settings, graphs: Graphs, address: Address, keys: Keys, wire: Wire, subscriber: Subscriber
 ) -> Services:
     scripts = Scripts(wire, keys)
-    checkpointer = Checkpointer.configured(wire, keys, settings, graphs.state_types())
+    checkpointer = _checkpointer(settings, graphs, wire, keys)
     threads = ThreadStore(wire, keys, scripts, checkpointer)
     lease_ms = int(settings.lease_s * 1000)
     return Services(
@@ -92,6 +95,16 @@ def _stores(
         heart=None,
         inline=None,
     )
+
+
+def _checkpointer(settings: Settings, graphs: Graphs, wire: Wire, keys: Keys) -> Checkpointer:
+    """The checkpointer of all threads, allowed to construct what the graphs' states are declared with."""
+    allowed = Allowed()
+    for declared in graphs.state_types():
+        allowed.add(declared)
+    key = settings.encryption_key
+    seal = None if key is None else Seal.from_text(key.get_secret_value())
+    return Checkpointer(wire, keys, serde=Serde(allowed, seal), max_thread_bytes=settings.max_state_bytes)
 
 
 async def _executing(services: Services, process: Process, stack: AsyncExitStack) -> Services:

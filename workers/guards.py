@@ -58,6 +58,7 @@ class Guard:
 
     def task_begins(self, node: str) -> bool:
         """A node is about to be run. True for the first of a superstep. Raises `CeilingHit` before anything runs."""
+        self._counted(lambda: self.ceilings.visit(node))
         first = not self._in_step
         if first:
             self._in_step = True
@@ -65,7 +66,6 @@ class Guard:
             if self._step is not None:
                 self._step.cancel()
             self._step = self._loop.call_later(self.ceilings.step_s, self._late, "step_time")
-        self._counted(lambda: self.ceilings.visit(node))
         return first
 
     def task_ended(self) -> None:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from app.assistants import Assistant
 from app.errors import InvalidRequest, RefusedRequest
 from app.http.bodies import RunBody
-from app.policy import effective
+from app.policy import ceilings_of
 from app.runs import NewRun, new_id
 from app.services import Services
 
@@ -32,7 +32,7 @@ async def new_run(services: Services, request: Request, thread_id: str, body: Ru
         assistant_metadata=assistant.metadata,
         metadata=body.config.metadata | body.metadata,
         thread_config=_thread_config(body, assistant),
-        ceilings=effective(services.settings, spec.ceilings, {}, _ceilings_asked(body)),
+        ceilings=ceilings_of(services.settings, spec.ceilings, _ceilings_asked(body)),
         multitask_strategy=body.multitask_strategy,
         create_thread=body.if_not_exists == "create",
         after_s=body.after_seconds,

@@ -38,6 +38,7 @@ for i = 1, #held, 2 do
   if string.sub(held[i], 1, 2) == 'm:' then redis.call('HSET', run, held[i], held[i + 1]) end
 end
 for field, value in pairs(A.metadata) do redis.call('HSET', run, 'm:' .. field, value) end
+redis.call('HSET', run, 'm:graph_id', A.graph_id_json, 'm:assistant_id', A.assistant_id_json)
 
 if redis.call('HGET', thread, 'status') ~= 'busy' then
   redis.call('HSET', thread, 'rest_status', redis.call('HGET', thread, 'status') or 'idle')
