@@ -48,9 +48,9 @@ class Assistant:
 class AssistantStore:
     """The system assistants of all graphs that langgraph.json names."""
 
-    def __init__(self, graphs: Graphs, clock: Clock) -> None:
+    def __init__(self, graphs: Graphs, clock: Clock | None = None) -> None:
         self._graphs = graphs
-        self._since: datetime = clock.now()
+        self._since: datetime = (clock or Clock()).now()
         self._known: dict[str, Assistant] = {}
 
     async def get(self, id_or_name: str) -> Assistant:

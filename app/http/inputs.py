@@ -20,6 +20,8 @@ from app.errors import InvalidRequest
 Body = TypeVar("Body", bound=BaseModel)
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_OBJECT: Final = "must be a JSON object"
+_NO_OBJECT: Final = frozenset({"dict_type", "model_type"})
 _TRUE: Final = frozenset({"true", "1"})
 _FALSE: Final = frozenset({"false", "0", ""})
 
@@ -54,7 +56,8 @@ def validated(model: type[Body], value: Any) -> Body:
         return model.model_validate(value)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise InvalidRequest(_path(problem["loc"]), problem["msg"].removeprefix("Value error, ")) from None
+        says = _OBJECT if problem["type"] in _NO_OBJECT else problem["msg"].removeprefix("Value error, ")
+        raise InvalidRequest(_path(problem["loc"]), says) from None
 
 
 def _path(parts: tuple[int | str, ...]) -> str:

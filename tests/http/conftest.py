@@ -1,0 +1,124 @@
+"""The real application on a real socket, with real stores; a worker where a test asks for one."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+from starlette.applications import Starlette
+from uvicorn import Config
+
+from app.http.server import WebServer, create_app
+from app.keyspace.names import Keys
+from app.services import Services, open_services
+from app.settings import Settings
+from app.wire import Wire
+from tests.conftest import wait_until
+from workers.main import WorkerProcess
+from workers.registry import Registry
+
+PROJECT = Path(__file__).parent / "project" / "langgraph.json"
+PING_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A web process, as its clients and its operator see it."""
+
+    url: str
+    app: Starlette
+    services: Services
+
+
+@pytest.fixture(scope="session")
+def graphs() -> Registry:
+    """The graphs of `project/`, loaded once."""
+    return asyncio.run(Registry.load(PROJECT))
+
+
+@pytest.fixture
+def settings(valkey_url: str, keys: Keys) -> Settings:
+    """A quick beat, and small limits that tests can reach."""
+    return Settings.of(
+        {
+            "redis_url": valkey_url,
+            "key_prefix": keys.prefix,
+            "config": PROJECT,
+            "sse_ping_s": PING_S,
+            "max_body_bytes": 64 * 1024,
+            "sse_buffer_events": 10,
+        }
+    )
+
+
+@pytest.fixture
+async def served(settings: Settings, graphs: Registry) -> AsyncIterator[Served]:
+    """The application under uvicorn."""
+    async with serving(settings, graphs) as running:
+        yield running
+
+
+@asynccontextmanager
+async def serving(settings: Settings, graphs: Registry) -> AsyncIterator[Served]:
+    """The application under uvicorn, until the block is left."""
+    opened: list[Services] = []
+
+    @asynccontextmanager
+    async def opener() -> AsyncIterator[Services]:
+        async with open_services(settings, graphs, "web") as services:
+            opened.append(services)
+            yield services
+
+    app = create_app(opener, settings)
+    config = Config(app, http="httptools", ws="none", lifespan="on", log_config=None, access_log=False)
+    server, listening = WebServer(config, app), socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    task = asyncio.create_task(server.serve([listening]))
+    try:
+        await wait_until(lambda: server.started or task.done())
+        assert opened, "the application did not start"
+        yield Served(f"http://127.0.0.1:{listening.getsockname()[1]}", app, opened[0])
+    finally:
+        server.should_exit = True
+        await task
+        listening.close()
+
+
+@pytest.fixture
+async def client(served: Served) -> AsyncIterator[httpx.AsyncClient]:
+    """Plain HTTP."""
+    async with httpx.AsyncClient(base_url=served.url, timeout=10) as client:
+        yield client
+
+
+@pytest.fixture
+async def sdk(served: Served) -> AsyncIterator[LangGraphClient]:
+    """The protocol's own client."""
+    async with get_client(url=served.url, api_key=None) as client:
+        yield client
+
+
+@pytest.fixture
+async def worker(settings: Settings, graphs: Registry) -> AsyncIterator[WorkerProcess]:
+    """A worker, in this process."""
+    async with open_services(settings, graphs, "worker") as services:
+        wake = Wire(services.address, "test worker wake", patience_s=2)
+        await wake.open()
+        process = WorkerProcess(services, wake)
+        task = asyncio.create_task(process.work())
+        try:
+            yield process
+        finally:
+            for execution in list(process._executions.values()):
+                execution.abandon()
+            process._stopping.set()
+            await task
+            await wake.close()

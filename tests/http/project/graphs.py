@@ -1,0 +1,66 @@
+"""Small graphs, one for each thing that a client can meet."""
+
+import asyncio
+import operator
+from typing import Annotated, Any, TypedDict
+
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langgraph.config import get_stream_writer
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import interrupt
+
+
+class State(TypedDict, total=False):
+    """What most of them share."""
+
+    value: int
+    log: Annotated[list[str], operator.add]
+    answer: Any
+
+
+async def one(state: State) -> State:
+    """First step."""
+    get_stream_writer()({"from": "one"})
+    return {"value": state.get("value", 0) + 1, "log": ["one"]}
+
+
+async def two(state: State) -> State:
+    """Second step."""
+    return {"value": state["value"] + 1, "log": ["two"]}
+
+
+async def three(state: State) -> State:
+    """Third step."""
+    return {"value": state["value"] + 1, "log": ["three"]}
+
+
+def ask_one(state: State) -> State:
+    """Stops until somebody answers."""
+    return {"answer": interrupt({"question": "how much?"}), "log": ["asked"]}
+
+
+async def wait_long(state: State) -> State:
+    """Longer than any test."""
+    await asyncio.sleep(120)
+    return {}
+
+
+async def refuse(state: State) -> State:
+    """Always fails."""
+    raise ValueError("no luck today")
+
+
+async def talk_one(state: MessagesState) -> dict[str, Any]:
+    """Streams some words."""
+    model = GenericFakeChatModel(messages=iter([AIMessage("hello to you")]))
+    return {"messages": [await model.ainvoke(state["messages"])]}
+
+
+steps = StateGraph(State).add_sequence([("one", one), ("two", two), ("three", three)]).add_edge(START, "one").compile()
+ask = StateGraph(State).add_sequence([("one", one), ("ask", ask_one), ("two", two)]).add_edge(START, "one").compile()
+hold = StateGraph(State).add_sequence([("one", one), ("wait", wait_long)]).add_edge(START, "one").compile()
+fail = StateGraph(State).add_sequence([("one", one), ("refuse", refuse)]).add_edge(START, "one").compile()
+child = StateGraph(State).add_node("ask", ask_one).add_edge(START, "ask").compile()
+nested = StateGraph(State).add_sequence([("one", one), ("child", child)]).add_edge(START, "one").compile()
+talk = StateGraph(MessagesState).add_node("talk", talk_one).add_edge(START, "talk").compile()

@@ -1,0 +1,184 @@
+"""Long answers over a plain ASGI stand-in: beats, back pressure, clients that leave, clients that do not read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from typing import Any
+
+from starlette.types import Message
+
+from app.http.long_answers import Feed, LongAnswer, OpenAnswers, Outbox
+
+BEAT = b": heartbeat\r\n"
+
+
+class Client:
+    """One ASGI client: keeps what is sent, may stop reading, may leave."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.left = asyncio.Event()
+        self.reads = asyncio.Event()
+        self.reads.set()
+
+    async def receive(self) -> Message:
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        await self.reads.wait()
+        self.messages.append(message)
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.messages)
+
+    @property
+    def ended(self) -> bool:
+        return self.messages[-1]["type"] == "http.response.body" and not self.messages[-1]["more_body"]
+
+    def ask(self, feed: Feed, **options: Any) -> asyncio.Task[None]:
+        given: dict[str, Any] = {
+            "headers": {"a": "b"},
+            "beat": BEAT,
+            "ping_s": 60.0,
+            "most": 10,
+            "answers": OpenAnswers(),
+        } | options
+        return asyncio.create_task(self._ask(LongAnswer(feed, **given)))
+
+    async def _ask(self, answer: LongAnswer) -> None:
+        await answer({"type": "http"}, self.receive, self.send)
+
+
+Eventually = Callable[..., Awaitable[None]]
+
+
+async def forever(outbox: Outbox) -> None:
+    await asyncio.Event().wait()
+
+
+async def test_headers_go_out_at_once(eventually: Eventually) -> None:
+    client = Client()
+    asked = client.ask(forever)
+    await eventually(lambda: client.messages)
+    assert client.messages == [{"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]}]
+    client.left.set()
+    await asked
+
+
+async def test_what_waits_goes_out_in_one_message() -> None:
+    async def feed(outbox: Outbox) -> None:
+        outbox.put([b"1", b"2"])
+        outbox.put([b"3"])
+
+    client = Client()
+    await client.ask(feed)
+    assert [message.get("body") for message in client.messages[1:]] == [b"123", b""]
+    assert client.ended
+
+
+async def test_beats_are_steady(eventually: Eventually) -> None:
+    client = Client()
+    asked = client.ask(forever, ping_s=0.01)
+    await eventually(lambda: client.body.count(BEAT) >= 3)
+    client.left.set()
+    await asked
+    assert client.body.replace(BEAT, b"") == b""
+
+
+async def test_a_client_that_leaves_is_noticed_while_nothing_is_sent() -> None:
+    gone = asyncio.Event()
+
+    async def on_gone() -> None:
+        gone.set()
+
+    held, answers, client = ExitStack(), OpenAnswers(), Client()
+    closed: list[bool] = []
+    held.callback(closed.append, True)
+    asked = client.ask(forever, on_gone=on_gone, held=held, answers=answers)
+    client.left.set()
+    await asked
+    assert gone.is_set()
+    assert closed == [True]
+    assert len(answers) == 0
+
+
+async def test_a_client_that_leaves_after_the_end_has_not_gone() -> None:
+    async def on_gone() -> None:
+        raise AssertionError("it did not leave early")
+
+    async def feed(outbox: Outbox) -> None:
+        outbox.put([b"all"])
+
+    client = Client()
+    await client.ask(feed, on_gone=on_gone)
+    assert client.body == b"all"
+
+
+async def test_a_client_that_does_not_read_is_cut_with_a_word_and_no_more_is_kept(eventually: Eventually) -> None:
+    waiting: list[int] = []
+
+    async def feed(outbox: Outbox) -> None:
+        while await outbox.room(0.05):
+            outbox.put([b"x" * 10])
+            waiting.append(outbox._count)
+            await asyncio.sleep(0)
+        outbox.drop(b"too slow")
+
+    client = Client()
+    client.reads.clear()
+    asked = client.ask(feed)
+    await eventually(lambda: waiting and waiting[-1] > 10)
+    await asyncio.sleep(0.1)
+    client.reads.set()
+    await asked
+    assert client.body.endswith(b"too slow")
+    assert max(waiting) == 11
+    assert client.ended
+
+
+async def test_a_client_that_reads_slowly_gets_everything() -> None:
+    async def feed(outbox: Outbox) -> None:
+        for number in range(100):
+            outbox.put([b"%d," % number])
+            assert await outbox.room(5)
+
+    class Slow(Client):
+        async def send(self, message: Message) -> None:
+            await asyncio.sleep(0.001)
+            await super().send(message)
+
+    client = Slow()
+    await client.ask(feed)
+    assert client.body == b"".join(b"%d," % number for number in range(100))
+
+
+async def test_closing_ends_streams_cleanly_and_breaks_off_what_is_waited_for() -> None:
+    for all_or_nothing in (False, True):
+        answers, client = OpenAnswers(), Client()
+        asked = client.ask(forever, answers=answers, all_or_nothing=all_or_nothing)
+        while not len(answers):
+            await asyncio.sleep(0)
+        answers.close()
+        await asked
+        assert client.ended is not all_or_nothing
+
+
+async def test_after_closing_nothing_new_begins() -> None:
+    answers, client = OpenAnswers(), Client()
+    answers.close()
+    await client.ask(forever, answers=answers)
+    assert client.ended
+
+
+async def test_a_whole_answer_is_ended() -> None:
+    async def feed(outbox: Outbox) -> None:
+        outbox.finish(b"{}", whole=True)
+
+    client = Client()
+    await client.ask(feed, all_or_nothing=True)
+    assert client.body == b"{}"
+    assert client.ended

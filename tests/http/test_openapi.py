@@ -1,0 +1,49 @@
+"""The description and the routes are one thing."""
+
+from __future__ import annotations
+
+import httpx
+from starlette.routing import Route
+
+from app.http.bodies import RunBody
+from app.http.openapi import plain_path
+from app.http.server import ENDPOINTS
+from tests.http.conftest import Served
+
+
+async def test_every_route_is_described(client: httpx.AsyncClient, served: Served) -> None:
+    described = {
+        (method.upper(), path)
+        for path, operations in (await client.get("/openapi.json")).json()["paths"].items()
+        for method in operations
+    }
+    routed = {
+        (method, plain_path(route.path))
+        for route in served.app.routes
+        if isinstance(route, Route) and not route.path.startswith("/ui") and route.path != "/"
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    assert described == routed
+    assert len(described) == len(ENDPOINTS)
+
+
+async def test_bodies_are_the_models(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    assert schemas["RunBody"]["properties"].keys() == RunBody.model_fields.keys()
+    asked = document["paths"]["/threads/{thread_id}/runs/stream"]["post"]
+    assert asked["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/RunBody"}
+    assert "text/event-stream" in asked["responses"]["200"]["content"]
+
+
+async def test_every_reference_leads_somewhere(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+
+    def references(node: object) -> set[str]:
+        if isinstance(node, dict):
+            own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
+            return own.union(*(references(inner) for inner in node.values()))
+        return set().union(*(references(inner) for inner in node)) if isinstance(node, list) else set()
+
+    for reference in references(document):
+        assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]

@@ -1,0 +1,145 @@
+"""What surrounds every request: ids, limits, CORS, and errors in one shape."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.http.conftest import Served
+
+THREAD = "/threads/" + str(uuid4())
+
+
+async def test_a_request_id_is_made_or_kept(client: httpx.AsyncClient) -> None:
+    assert len((await client.get("/ok")).headers["x-request-id"]) == 36
+    assert (await client.get("/ok", headers={"x-request-id": "mine"})).headers["x-request-id"] == "mine"
+    assert (await client.get("/ok", headers={"x-request-id": "x" * 300})).headers["x-request-id"] != "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("PUT", "/threads", 405),
+        ("GET", THREAD, 404),
+        ("GET", "/threads/not-a-uuid", 422),
+        ("GET", f"{THREAD}/state", 404),
+        ("GET", f"{THREAD}/history", 404),
+        ("GET", f"{THREAD}/runs", 404),
+        ("GET", f"{THREAD}/runs/{uuid4()}", 404),
+        ("GET", f"{THREAD}/runs/{uuid4()}/join", 404),
+        ("GET", f"{THREAD}/runs/{uuid4()}/stream", 404),
+        ("POST", f"{THREAD}/runs/{uuid4()}/cancel", 404),
+        ("DELETE", f"{THREAD}/runs/{uuid4()}", 404),
+        ("DELETE", THREAD, 404),
+        ("GET", f"{THREAD}/runs?limit=0", 422),
+        ("GET", f"{THREAD}/runs?status=lost", 422),
+        ("GET", f"{THREAD}/runs?select=secrets", 422),
+        ("GET", f"{THREAD}/history?limit=x", 422),
+        ("GET", f"{THREAD}/state?subgraphs=perhaps", 422),
+        ("GET", "/assistants/nobody", 404),
+        ("GET", f"/assistants/{uuid4()}", 404),
+        ("GET", "/assistants/broken", 503),
+        ("GET", "/assistants/steps/graph?xray=0", 422),
+        ("GET", "/readyz", 503),
+    ],
+)
+async def test_errors_have_one_shape(client: httpx.AsyncClient, method: str, path: str, status: int) -> None:
+    answer = await client.request(method, path)
+    assert answer.status_code == status
+    if path != "/readyz":
+        assert isinstance(answer.json()["detail"], str)
+        assert isinstance(answer.json()["code"], str)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        (b"", 422, ""),
+        (b"{", 422, ""),
+        (b"[]", 422, ""),
+        (b'{"assistant_id": "steps", "stream_mode": "vales"}', 422, "stream_mode[0]"),
+        (b'{"assistant_id": "nobody"}', 404, None),
+        (b'{"assistant_id": "broken"}', 503, None),
+        (b'{"assistant_id": "steps", "context": {"a": 1}, "config": {"configurable": {"b": 1}}}', 400, None),
+        (
+            b'{"assistant_id": "steps", "config": {"configurable": {"ceilings": {"max_stpes": 1}}}}',
+            422,
+            "config.configurable.ceilings.max_stpes",
+        ),
+        (b'{"assistant_id": "steps"}', 404, None),
+    ],
+)
+@pytest.mark.parametrize("route", ["runs", "runs/stream", "runs/wait"])
+async def test_a_bad_run_is_refused_before_anything_starts(
+    client: httpx.AsyncClient, route: str, body: bytes, status: int, field: str | None
+) -> None:
+    answer = await client.post(f"{THREAD}/{route}", content=body)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json().get("field") == field
+
+
+async def test_what_exists_is_listed(client: httpx.AsyncClient) -> None:
+    answer = (await client.post(f"{THREAD}/runs", json={"assistant_id": "nobody"})).json()
+    assert "steps" in answer["known"]
+    assert "nobody" in answer["detail"]
+
+
+async def test_large_bodies_are_refused_by_length_and_as_they_grow(client: httpx.AsyncClient) -> None:
+    async def grow() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" " * 1024
+
+    large = await client.post("/threads", content=b" " * 65 * 1024)
+    assert large.status_code == 413
+    grown = await client.post("/threads", content=grow())
+    assert grown.status_code == 413
+    assert "65536 bytes" in grown.json()["detail"]
+    assert (await client.post("/threads", content=b" " * 64 * 1024)).status_code == 200
+
+
+async def test_browsers_from_anywhere_may_read_what_they_need(client: httpx.AsyncClient) -> None:
+    headers = {
+        "origin": "https://agent.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "x-api-key",
+        "access-control-request-private-network": "true",
+    }
+    preflight = await client.options("/threads", headers=headers)
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-private-network"] == "true"
+    plain = await client.get("/nowhere", headers={"origin": "https://agent.example"})
+    exposed = {name.strip() for name in plain.headers["access-control-expose-headers"].split(",")}
+    assert {"content-location", "location", "x-pagination-total", "x-pagination-next", "x-request-id"} <= exposed
+    assert plain.headers["access-control-allow-origin"] == "*"
+
+
+async def test_what_nobody_foresaw_is_told_by_its_request_id_alone(
+    client: httpx.AsyncClient, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode() -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(served.services.graphs, "failures", explode)
+    answer = await client.get("/info")
+    assert answer.status_code == 500
+    assert answer.json() == {
+        "detail": "internal error",
+        "code": "internal",
+        "request_id": answer.headers["x-request-id"],
+    }
+
+
+async def test_system_routes(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/ok?check_db=1")).json() == {"ok": True, "services": {}}
+    info = (await client.get("/info")).json()
+    assert info["flags"]["assistants"] is True
+    assert "broken on purpose" in info["graphs_unavailable"]["broken"]
+    await client.get(f"{THREAD}/runs")
+    metrics = (await client.get("/metrics")).text
+    assert 'route="/threads/{thread_id}/runs",status="404"' in metrics
+    assert "slipway_workers 0.0" in metrics
