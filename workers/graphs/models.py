@@ -15,7 +15,7 @@ def model_name() -> str | None:
 
 
 def open_model(name: str) -> BaseChatModel:
-    """The model, made by LangChain's `init_chat_model`; raises ImportError or ValueError when it cannot be made. Blocks."""
+    """The model, made by LangChain's `init_chat_model`. Blocks; ImportError or ValueError when it cannot be made."""
     try:
         from langchain.chat_models import init_chat_model
     except ImportError as error:

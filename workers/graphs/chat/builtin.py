@@ -20,13 +20,18 @@ from workers.graphs.reading.library import library_dir, read_library
 from workers.graphs.reading.lookup import look_up
 
 _TOKEN: Final = re.compile(r"\s*\S+|\s+$")
-_GREETING: Final = re.compile(r"^(?:hi|hello|hey|good (?:morning|day|evening|afternoon)|hallo|guten tag|bonjour|hola|ciao)\b(.{0,30})$", re.I)
+_GREETING: Final = re.compile(
+    r"^(?:hi|hello|hey|good (?:morning|day|evening|afternoon)|hallo|guten tag|bonjour|hola|ciao)\b(.{0,30})$", re.I
+)
 _THANKS: Final = re.compile(r"^(?:thanks?|thank you|danke|merci|gracias)\b.{0,40}$", re.I)
 _NAME: Final = re.compile(r"\b(?:my name is|i am called|ich heiße|je m'appelle|me llamo) ([^\W\d_][\w'-]{1,30})", re.I)
 _MY_NAME: Final = re.compile(r"\b(?:what(?:'s|’s| is) my name|who am i|do you (?:know|remember) my name)\b", re.I)
 _CAPABLE: Final = re.compile(r"\b(?:what can you do|who are you|help)\b", re.I)
 _LONG_WORDS: Final = 60
-_CAN: Final = "I can look things up in the document library, do sums, convert units, tell dates, and sum up a text that you paste."
+_CAN: Final = (
+    "I can look things up in the document library, do sums, convert units, tell dates, "
+    "and sum up a text that you paste."
+)
 
 
 class BuiltinChatModel(BaseChatModel):
@@ -40,17 +45,29 @@ class BuiltinChatModel(BaseChatModel):
         return "slipway-builtin"
 
     def _generate(
-        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: CallbackManagerForLLMRun | None = None, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
     ) -> ChatResult:
         return _result(messages, _cut(reply(messages), stop))
 
     async def _agenerate(
-        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: AsyncCallbackManagerForLLMRun | None = None, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
     ) -> ChatResult:
         return _result(messages, _cut(await asyncio.to_thread(reply, messages), stop))
 
     def _stream(
-        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: CallbackManagerForLLMRun | None = None, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         for chunk in _chunks(messages, _cut(reply(messages), stop)):
             if run_manager:
@@ -58,7 +75,11 @@ class BuiltinChatModel(BaseChatModel):
             yield chunk
 
     async def _astream(
-        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: AsyncCallbackManagerForLLMRun | None = None, **kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         for chunk in _chunks(messages, _cut(await asyncio.to_thread(reply, messages), stop)):
             if run_manager:
@@ -73,7 +94,13 @@ def reply(messages: Sequence[BaseMessage]) -> str:
     last = said[-1] if said else ""
     if not last:
         return f"You have not written anything yet. {_CAN}"
-    return _social(last, said) or compute(last, datetime.now(UTC).date())[0] or _summed_up(last) or _from_library(last) or _at_a_loss(last)
+    return (
+        _social(last, said)
+        or compute(last, datetime.now(UTC).date())[0]
+        or _summed_up(last)
+        or _from_library(last)
+        or _at_a_loss(last)
+    )
 
 
 def _social(last: str, said: Sequence[str]) -> str:
@@ -86,14 +113,22 @@ def _social(last: str, said: Sequence[str]) -> str:
         return f"Hello{f', {name}' if name else ''}! {_CAN}"
     if _THANKS.match(last):
         return "You are welcome."
-    return f"I am the built-in model of this server, and I need no key. {_CAN}" if _CAPABLE.search(last) and len(last.split()) < 8 else ""
+    return (
+        f"I am the built-in model of this server, and I need no key. {_CAN}"
+        if _CAPABLE.search(last) and len(last.split()) < 8
+        else ""
+    )
 
 
 def _summed_up(text: str) -> str:
     if len(text.split()) < _LONG_WORDS:
         return ""
     points = gist("text", "", text, 3)
-    return f"Your text has {len(text.split())} words. Its main points:\n\n" + "\n".join(f"- {p['shown']}" for p in points) if points else ""
+    return (
+        f"Your text has {len(text.split())} words. Its main points:\n\n" + "\n".join(f"- {p['shown']}" for p in points)
+        if points
+        else ""
+    )
 
 
 def _from_library(question: str) -> str:
@@ -123,15 +158,20 @@ def _tokens(text: str) -> int:
 
 
 def _result(messages: Sequence[BaseMessage], text: str) -> ChatResult:
-    message = AIMessage(text, usage_metadata=_usage(messages, text), response_metadata={"model_name": "slipway-builtin"})
+    message = AIMessage(
+        text, usage_metadata=_usage(messages, text), response_metadata={"model_name": "slipway-builtin"}
+    )
     return ChatResult(generations=[ChatGeneration(message=message)])
 
 
 def _chunks(messages: Sequence[BaseMessage], text: str) -> Iterator[ChatGenerationChunk]:
     for match in _TOKEN.finditer(text):
-        yield ChatGenerationChunk(message=AIMessageChunk(match.group()))
+        yield ChatGenerationChunk(message=AIMessageChunk(content=match.group()))
     yield ChatGenerationChunk(
         message=AIMessageChunk(
-            "", usage_metadata=_usage(messages, text), response_metadata={"model_name": "slipway-builtin"}, chunk_position="last"
+            content="",
+            usage_metadata=_usage(messages, text),
+            response_metadata={"model_name": "slipway-builtin"},
+            chunk_position="last",
         )
     )

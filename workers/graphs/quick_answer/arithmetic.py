@@ -14,17 +14,32 @@ _DEEPEST: Final = 40
 _MOST_DIGITS: Final = 60
 _MOST_EXPONENT: Final = 200
 _BINARY: Final[dict[type[ast.operator], Callable[[Decimal, Decimal], Decimal]]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
-}  # fmt: skip
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
 _WORDS: Final = (
-    (r"\bplus\b", "+"), (r"\bminus\b", "-"), (r"\b(?:times|multiplied by)\b", "*"), (r"\bdivided by\b", "/"),
-    (r"\bto the power of\b", "**"), (r"\bsquared\b", "**2"), (r"\bcubed\b", "**3"), (r"[×·]", "*"), (r"[÷:]", "/"), (r"−", "-"),
-    (r"\^", "**"), (r"(\d+(?:\.\d+)?) ?(?:%|percent) of ", r"\1/100*"), (r"(?<=\d),(?=\d{3}\b)", ""),
+    (r"\bplus\b", "+"),
+    (r"\bminus\b", "-"),
+    (r"\b(?:times|multiplied by)\b", "*"),
+    (r"\bdivided by\b", "/"),
+    (r"\bto the power of\b", "**"),
+    (r"\bsquared\b", "**2"),
+    (r"\bcubed\b", "**3"),
+    (r"[×·]", "*"),
+    (r"[÷:]", "/"),
+    (r"−", "-"),
+    (r"\^", "**"),
+    (r"(\d+(?:\.\d+)?) ?(?:%|percent) of ", r"\1/100*"),
+    (r"(?<=\d),(?=\d{3}\b)", ""),
     (r"(\d) ?(?:%|percent)(?! ?\d)", r"\1/100"),
-)  # fmt: skip
+)
 _AROUND: Final = re.compile(
-    r"^(?:please )?(?:what(?:'s|’s| is| are)?|how much is|calculate|compute|work out|evaluate|solve)\s+|[\s=?.!]+$", re.IGNORECASE
+    r"^(?:please )?(?:what(?:'s|’s| is| are)?|how much is|calculate|compute|work out|evaluate|solve)\s+|[\s=?.!]+$",
+    re.IGNORECASE,
 )
 _SUM: Final = re.compile(r"[\d\s.+\-*/%()]+")
 
@@ -100,5 +115,4 @@ def readable(value: Decimal, places: int = 10) -> str:
     with localcontext() as context:
         context.prec = 2 * _MOST_DIGITS
         rounded = round(value, places) if value == 0 or abs(value.adjusted()) < places else value
-        text = f"{rounded.normalize() if rounded else Decimal(0):,f}"
-    return text
+        return f"{rounded.normalize() if rounded else Decimal(0):,f}"

@@ -8,7 +8,11 @@ from typing import Final
 
 from workers.graphs.reading.versions import read_date
 
-_TODAY: Final = re.compile(r"\b(?:what(?:'s|’s| is)? (?:the )?(?:date|day)(?: is it| of)?(?: today)?|today'?s date|what day is (?:it|today))\b", re.I)
+_TODAY: Final = re.compile(
+    r"\b(?:what(?:'s|’s| is)? (?:the )?(?:date|day)(?: is it| of)?(?: today)?|today'?s date|what day is (?:it"
+    r"|today))\b",
+    re.I,
+)
 _OFFSET: Final = re.compile(
     r"\b(?:in|what (?:date|day) is(?: it)?(?: in)?)\s*(?P<n>\d{1,5}) (?P<u>day|week)s?(?P<ago> ago)?\b"
     r"|\b(?P<n2>\d{1,5}) (?P<u2>day|week)s? (?:(?P<ago2>ago|before)|from now|after|from) ?(?P<base>today|.{0,30})",

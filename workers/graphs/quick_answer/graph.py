@@ -20,15 +20,18 @@ from workers.graphs.reading.lookup import look_up
 Kind = Literal["sum", "unit", "date", "library", "none"]
 
 FALLBACK = (
-    "I have no short answer to that. I can reckon (“12.5% of 480”), convert units (“5 km in miles”), tell dates (“which weekday is "
-    "24 December 2027?”) and look things up in the library. For longer questions there is the research assistant."
+    "I have no short answer to that. I can reckon (“12.5% of 480”), convert units (“5 km in miles”), tell dates "
+    "(“which weekday is 24 December 2027?”) and look things up in the library. For longer questions there is the "
+    "research assistant."
 )
 
 
 class Input(TypedDict):
     """A short question."""
 
-    question: Annotated[str, Field(description="A sum, a conversion, a date, or a short question", examples=["What is 12.5% of 480?"])]
+    question: Annotated[
+        str, Field(description="A sum, a conversion, a date, or a short question", examples=["What is 12.5% of 480?"])
+    ]
 
 
 class Output(TypedDict):

@@ -9,13 +9,18 @@ from typing import Final
 from workers.graphs.quick_answer.arithmetic import readable
 
 _TABLE: Final = """
-length mm millimetre millimeter 0.001 | cm centimetre centimeter 0.01 | m metre meter 1 | km kilometre kilometer 1000 | in inch inches 0.0254
+length mm millimetre millimeter 0.001 | cm centimetre centimeter 0.01 | m metre meter 1 | km kilometre kilometer 1000
+  | in inch inches 0.0254
   | ft foot feet 0.3048 | yd yard 0.9144 | mi mile 1609.344 | nmi 1852
-mass mg milligram 0.000001 | g gram 0.001 | kg kilogram kilo 1 | t tonne 1000 | oz ounce 0.028349523125 | lb lbs pound 0.45359237
+mass mg milligram 0.000001 | g gram 0.001 | kg kilogram kilo 1 | t tonne 1000 | oz ounce 0.028349523125
+  | lb lbs pound 0.45359237
   | stone 6.35029318
-volume ml millilitre milliliter 0.001 | cl 0.01 | l litre liter 1 | m3 1000 | gal gallon 3.785411784 | pint 0.473176473 | cup 0.2365882365
+volume ml millilitre milliliter 0.001 | cl 0.01 | l litre liter 1 | m3 1000
+  | gal gallon 3.785411784 | pint 0.473176473
+  | cup 0.2365882365
 time ms millisecond 0.001 | s sec second 1 | min minute 60 | h hr hour 3600 | day 86400 | week 604800 | year 31557600
-data bit 0.125 | byte bytes 1 | kb kilobyte 1000 | mb megabyte 1000000 | gb gigabyte 1000000000 | tb terabyte 1000000000000
+data bit 0.125 | byte bytes 1 | kb kilobyte 1000 | mb megabyte 1000000 | gb gigabyte 1000000000
+  | tb terabyte 1000000000000
   | kib 1024 | mib 1048576 | gib 1073741824 | tib 1099511627776
 speed m/s 1 | km/h kmh kph 0.277777777777777777777777777778 | mph 0.44704 | knot kn 0.514444444444444444444444444444
 area m2 sqm 1 | km2 1000000 | ha hectare 10000 | acre 4046.8564224 | sqft ft2 0.09290304
@@ -44,7 +49,15 @@ _HOW_MANY: Final = re.compile(
     r"(?P<n>-?\d[\d,]*(?:\.\d+)?|an?|one)\s*(?P<a>°?[a-z][a-z/]*[23]?)(?: (?:have|has|make))?\s*[?.!]*$",
     re.IGNORECASE,
 )
-_DEGREES: Final = {"c": "°C", "celsius": "°C", "centigrade": "°C", "f": "°F", "fahrenheit": "°F", "k": "K", "kelvin": "K"}
+_DEGREES: Final = {
+    "c": "°C",
+    "celsius": "°C",
+    "centigrade": "°C",
+    "f": "°F",
+    "fahrenheit": "°F",
+    "k": "K",
+    "kelvin": "K",
+}
 
 
 def convert(question: str) -> str | None:

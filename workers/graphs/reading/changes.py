@@ -23,10 +23,50 @@ _LONGEST_COMPARED: Final = 400
 _UNIT_BEFORE: Final = re.compile(r"[€$£¥]$|^(?:EUR|USD|GBP|CHF)$")
 _FIGURE: Final = re.compile(r"\d")
 _NUMBER_WORDS: Final = frozenset(
-    "one two three four five six seven eight nine ten eleven twelve once twice half daily weekly monthly quarterly yearly "
-    "ein eine zwei drei vier fünf sechs sieben acht neun zehn deux trois quatre cinq dos tres cuatro cinco".split()
+    [
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "once",
+        "twice",
+        "half",
+        "daily",
+        "weekly",
+        "monthly",
+        "quarterly",
+        "yearly",
+        "ein",
+        "eine",
+        "zwei",
+        "drei",
+        "vier",
+        "fünf",
+        "sechs",
+        "sieben",
+        "acht",
+        "neun",
+        "zehn",
+        "deux",
+        "trois",
+        "quatre",
+        "cinq",
+        "dos",
+        "tres",
+        "cuatro",
+        "cinco",
+    ]
 )
-_UNIT_ADJECTIVES: Final = frozenset("working calendar business full paid consecutive".split())
+_JOINTS: Final = frozenset({"and", "or", "to", "und", "oder", "et", "ou", "y", "o"})
+_UNIT_ADJECTIVES: Final = frozenset(["working", "calendar", "business", "full", "paid", "consecutive"])
 
 
 class Change(TypedDict):
@@ -112,11 +152,21 @@ class _Report:
             self._add(section, "figure" if figures else "changed", summary, old.quote, new.quote)
 
     def _add(self, section: str, kind: Kind, summary: str, before: str, after: str, more: int = 0) -> None:
-        self.found.append({
-            "document": self._title, "section": section, "kind": kind, "summary": summary, "before": before, "after": after,
-            "before_name": self._older.document.name, "after_name": self._newer.document.name,
-            "before_version": self._older.label, "after_version": self._newer.label, "more": more,
-        })  # fmt: skip
+        self.found.append(
+            {
+                "document": self._title,
+                "section": section,
+                "kind": kind,
+                "summary": summary,
+                "before": before,
+                "after": after,
+                "before_name": self._older.document.name,
+                "after_name": self._newer.document.name,
+                "before_version": self._older.label,
+                "after_version": self._newer.label,
+                "more": more,
+            }
+        )
 
 
 def difference(old: str, new: str) -> tuple[str, bool]:
@@ -124,7 +174,9 @@ def difference(old: str, new: str) -> tuple[str, bool]:
     was, now = old.split(), new.split()
     replaced: list[tuple[str, str]] = []
     figures = clear = True
-    for verb, a, b, c, d in SequenceMatcher(None, [_bare(w) for w in was], [_bare(w) for w in now], autojunk=False).get_opcodes():
+    for verb, a, b, c, d in SequenceMatcher(
+        None, [_bare(w) for w in was], [_bare(w) for w in now], autojunk=False
+    ).get_opcodes():
         if verb == "equal":
             continue
         came, went = now[c:d], was[a:b]
@@ -134,8 +186,10 @@ def difference(old: str, new: str) -> tuple[str, bool]:
         if came and went and _is_figure(came) and _is_figure(went):
             unit = _unit(came[-1], now[d : d + 2])
             came, went = [*came, *unit], [*went, *unit]
-        elif came and went and not (_has_figure(came) or _has_figure(went)):
+        elif came and went and not (_has_figure(came) and _has_figure(went)):
             clear = False
+        elif not (came and went):
+            came, went = _without_joint(came), _without_joint(went)
         replaced.append((_phrase(came), _phrase(went)))
     short = all(len(side.split()) <= _MOST_WORDS for pair in replaced for side in pair)
     if not replaced or len(replaced) > _MOST_REPLACED or not short or not (clear or len(replaced) == 1):
@@ -148,6 +202,10 @@ def _unit(figure: str, following: Sequence[str]) -> list[str]:
     if ":" in figure or not following or not _bare(following[0]).isalpha() or figure.endswith((",", ".", ";")):
         return []
     return list(following if _bare(following[0]) in _UNIT_ADJECTIVES else following[:1])
+
+
+def _without_joint(words: Sequence[str]) -> list[str]:
+    return list(words[1:] if len(words) > 1 and _bare(words[0]) in _JOINTS else words)
 
 
 def _has_figure(words: Sequence[str]) -> bool:
@@ -195,10 +253,10 @@ def _pairs(was: dict[str, list[Passage]], now: dict[str, list[Passage]]) -> dict
         if section not in paired and _numberless(section) in numberless:
             paired[section] = numberless.pop(_numberless(section))
     taken = set(paired.values())
-    for section in now:
+    for section, said in now.items():
         if section in paired:
             continue
-        ours = _bag(now[section])
+        ours = _bag(said)
         alike = [(_share(ours, _bag(was[other])), other) for other in was if other not in taken]
         if alike and max(alike)[0] >= _RENAMED:
             paired[section] = max(alike)[1]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, TypedDict
 
-from workers.graphs.reading.questions import ALSO_SAID, Facet, wants_number
-from workers.graphs.reading.ranking import Candidate, Finding, distinct, score
+from workers.graphs.reading.questions import ALSO_SAID, Facet
+from workers.graphs.reading.ranking import Candidate, Finding, distinct, rarities, score
 from workers.graphs.reading.words import content
 
 _MOST_A_PART: Final = 8
 _MOST_A_DOCUMENT: Final = 5
+_DIRECT: Final = 0.5
+"""From this share on, by what the words tell, a passage answers a part directly."""
 _NEAR_WEIGHT: Final = 0.7
 _ALSO_WEIGHT: Final = 0.55
 
@@ -31,12 +33,13 @@ def gather(
     findings = [finding for finding in findings if finding["name"] not in set_aside]
     gathered: list[Part] = []
     for number, text in enumerate(parts):
-        own = [facet for facet in facets if facet["part"] == number]
-        ranked = score(findings, own, prefer_numbers=wants_number(text))
+        own = [facet for facet in facets if number in facet["parts"]]
+        ranked = score(findings, own, text)
         chosen: list[Candidate] = [{**c} for c in distinct(ranked, most=_MOST_A_PART, most_a_document=_MOST_A_DOCUMENT)]
-        wanted = {facet["word"] for facet in own}
-        has = max((len(wanted & _having(candidate)) for candidate in chosen[:3]), default=0)
-        gathered.append({"text": text, "passages": chosen, "direct": bool(chosen) and 2 * has > len(wanted)})
+        rarity = rarities(findings, own)
+        has = max((sum(rarity[word] for word in _having(candidate)) for candidate in chosen[:1]), default=0.0)
+        direct = bool(chosen) and has >= _DIRECT * sum(rarity.values())
+        gathered.append({"text": text, "passages": chosen, "direct": direct})
     return gathered
 
 
@@ -47,7 +50,9 @@ def covered(parts: Iterable[Part], facets: Sequence[Facet]) -> tuple[list[str], 
     return [word for word in words if word in has], [word for word in words if word not in has]
 
 
-def widened(facets: Sequence[Facet], missing: Collection[str], near: dict[str, list[str]], round_number: int) -> list[Facet]:
+def widened(
+    facets: Sequence[Facet], missing: Collection[str], near: dict[str, list[str]], round_number: int
+) -> list[Facet]:
     """The facets with more stems for the missing ones: look-alikes first, then words of like meaning.
 
     Returns them unchanged when there is nothing left to try.
@@ -63,7 +68,7 @@ def widened(facets: Sequence[Facet], missing: Collection[str], near: dict[str, l
                     for word in ALSO_SAID.get(form, ()):
                         for other in content(word):
                             stems.setdefault(other, _ALSO_WEIGHT)
-        wider.append({"word": facet["word"], "stems": stems, "part": facet["part"]})
+        wider.append({"word": facet["word"], "stems": stems, "parts": facet["parts"]})
     return wider
 
 

@@ -30,9 +30,13 @@ def gist(name: str, title: str, text: str, most: int) -> list[Candidate]:
             best[entry[1].section] = entry
     chosen = sorted(best.values(), key=lambda entry: (-entry[0], entry[1].order))[:most]
     taken = {entry[1].order for entry in chosen}
-    rest = sorted((entry for entry in weighed if entry[1].order not in taken), key=lambda entry: (-entry[0], entry[1].order))
+    rest = sorted(
+        (entry for entry in weighed if entry[1].order not in taken), key=lambda entry: (-entry[0], entry[1].order)
+    )
     chosen += [entry for entry in rest if entry[0] > 0][: max(0, min(most, 5) - len(chosen))]
-    return [_candidate(name, title, *entry) for entry in sorted(chosen, key=lambda entry: entry[1].order) if entry[0] > 0]
+    return [
+        _candidate(name, title, *entry) for entry in sorted(chosen, key=lambda entry: entry[1].order) if entry[0] > 0
+    ]
 
 
 def _weight(passage: Passage, bag: list[str], spread: Counter[str], title: str) -> float:
@@ -42,14 +46,24 @@ def _weight(passage: Passage, bag: list[str], spread: Counter[str], title: str) 
     words = set(bag)
     value = sum(math.log(1 + spread[word]) for word in words) / math.sqrt(len(words) + 3)
     value *= 1.2 if words & set(content(f"{title} {passage.section}")) else 1.0
-    value *= 1.25 if passage.order == 0 else 1.0
+    value *= 1.8 if passage.order == 0 else 1.2 if not passage.section else 1.0
+    value *= 0.85 ** passage.section.count(" › ") * (0.7 if passage.kind == "row" else 1.0)
     value *= 1.1 if any(char.isdigit() for char in passage.shown) else 1.0
     return value * (1.0 if _FEWEST_WORDS <= length <= _MOST_WORDS else 0.4)
 
 
 def _candidate(name: str, title: str, weight: float, passage: Passage, bag: list[str]) -> Candidate:
     return {
-        "document": title, "name": name, "section": passage.section, "quote": passage.quote, "shown": passage.shown,
-        "kind": passage.kind, "order": passage.order, "lead": passage.lead, "counts": {}, "own": [], "length": len(bag),
+        "document": title,
+        "name": name,
+        "section": passage.section,
+        "quote": passage.quote,
+        "shown": passage.shown,
+        "kind": passage.kind,
+        "order": passage.order,
+        "lead": passage.lead,
+        "counts": {},
+        "own": [],
+        "length": len(bag),
         "score": round(weight, 4),
-    }  # fmt: skip
+    }

@@ -15,6 +15,8 @@ SUFFIXES: Final = frozenset({".md", ".markdown", ".txt"})
 MAX_FILES: Final = 500
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 _MAX_ODD_SHARE: Final = 0.02
+_LONGEST_SIGN_BYTES: Final = 4
+_ASCII_END: Final = 127
 
 
 class NotText(ValueError):
@@ -66,13 +68,19 @@ def decoded(raw: bytes, name: str) -> str:
         return raw.decode("utf-16", errors="replace")
     if b"\x00" in raw:
         raise NotText(f"{name} is not text: it has zero bytes in it")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if len(raw) - error.start < _LONGEST_SIGN_BYTES:  # the file was cut within a sign
+            return raw[: error.start].decode("utf-8-sig")
     text = raw.decode("utf-8-sig", errors="replace")
-    odd = text.count("\ufffd")
-    if odd > max(2, len(text) * _MAX_ODD_SHARE):
-        text = raw.decode("latin-1")
-        odd = sum(1 for char in text if ord(char) < 32 and char not in "\t\n\r\f" or 127 <= ord(char) < 160)
-        if odd > len(text) * _MAX_ODD_SHARE:
-            raise NotText(f"{name} is not text: too many of its bytes are no characters")
+    damaged = text.count("\ufffd")
+    if damaged <= sum(1 for char in text if ord(char) > _ASCII_END) - damaged:
+        return text
+    text = raw.decode("latin-1")
+    odd = sum(1 for char in text if (ord(char) < 32 and char not in "\t\n\r\f") or 127 <= ord(char) < 160)
+    if odd > max(1, len(text) * _MAX_ODD_SHARE):
+        raise NotText(f"{name} is not text: too many of its bytes are no characters")
     return text
 
 

@@ -14,7 +14,7 @@ from difflib import SequenceMatcher
 from typing import Final, TypedDict
 
 from workers.graphs.reading.passages import Passage, passages
-from workers.graphs.reading.questions import Facet
+from workers.graphs.reading.questions import Facet, wants_number, wants_steps
 from workers.graphs.reading.words import STOP_WORDS, content, stem, tokens, words
 
 _K1: Final = 1.2
@@ -22,6 +22,7 @@ _B: Final = 0.4
 _HEADING_WEIGHT: Final = 0.6
 _TITLE_WEIGHT: Final = 0.35
 _KIND: Final = {"sentence": 1.0, "item": 1.0, "row": 1.05, "code": 0.7, "meta": 0.4}
+_KIND_OF_STEPS: Final = {"code": 1.6, "row": 0.6}
 _MOST_CANDIDATES: Final = 16
 _MOST_NEIGHBOURS: Final = 3
 _SAME: Final = 0.7
@@ -85,9 +86,14 @@ def search(name: str, title: str, text: str, facets: Sequence[Facet], most: int 
         if own or headed[passage.section]:
             found.append(_candidate(passage, name, title, counts, own, len(forms)))
     finding: Finding = {
-        "document": title, "name": name, "passages": found, "total": total, "words": length_of_all,
-        "frequencies": dict(frequencies), "near": {},
-    }  # fmt: skip
+        "document": title,
+        "name": name,
+        "passages": found,
+        "total": total,
+        "words": length_of_all,
+        "frequencies": dict(frequencies),
+        "near": {},
+    }
     score([finding], facets)
     found.sort(key=lambda candidate: (-candidate["score"], candidate["order"]))
     del found[most:]
@@ -96,22 +102,35 @@ def search(name: str, title: str, text: str, facets: Sequence[Facet], most: int 
     return finding
 
 
-def score(findings: Iterable[Finding], facets: Sequence[Facet], *, prefer_numbers: bool = False) -> list[Candidate]:
+def score(findings: Iterable[Finding], facets: Sequence[Facet], question: str = "") -> list[Candidate]:
     """All candidates of the findings with their scores set, best first."""
     findings = list(findings)
     total = sum(finding["total"] for finding in findings) or 1
     average = (sum(finding["words"] for finding in findings) / total) or 1.0
+    rarity = rarities(findings, facets)
+    everything = sum(rarity.values()) or 1.0
+    numbers, steps = wants_number(question), wants_steps(question)
+    ranked = []
+    for candidate in (candidate for finding in findings for candidate in finding["passages"]):
+        candidate["score"] = _score(candidate, rarity, everything, average)
+        if numbers and re.search(r"\d", candidate["shown"]):
+            candidate["score"] *= 1.3
+        if steps:
+            candidate["score"] *= _KIND_OF_STEPS.get(candidate["kind"], 1.0)
+        candidate["score"] = round(candidate["score"], 4)
+        if candidate["score"] > 0:
+            ranked.append(candidate)
+    return sorted(ranked, key=lambda candidate: (-candidate["score"], candidate["name"], candidate["order"]))
+
+
+def rarities(findings: Sequence[Finding], facets: Iterable[Facet]) -> dict[str, float]:
+    """Facet -> how much it tells: the fewer passages have it, the more."""
+    total = sum(finding["total"] for finding in findings) or 1
     rarity = {}
     for facet in facets:
         having = sum(finding["frequencies"].get(facet["word"], 0) for finding in findings)
         rarity[facet["word"]] = math.log(1 + (total - having + 0.5) / (having + 0.5))
-    everything = sum(rarity.values()) or 1.0
-    ranked = []
-    for candidate in (candidate for finding in findings for candidate in finding["passages"]):
-        candidate["score"] = _score(candidate, rarity, everything, average, prefer_numbers)
-        if candidate["score"] > 0:
-            ranked.append(candidate)
-    return sorted(ranked, key=lambda candidate: (-candidate["score"], candidate["name"], candidate["order"]))
+    return rarity
 
 
 def distinct(
@@ -139,22 +158,25 @@ def same(one: set[str], other: set[str]) -> bool:
     return len(one & other) >= _SAME * max(1, len(one | other))
 
 
-def _score(candidate: Candidate, rarity: dict[str, float], everything: float, average: float, numbers: bool) -> float:
+def _score(candidate: Candidate, rarity: dict[str, float], everything: float, average: float) -> float:
     length = 1 - _B + _B * candidate["length"] / average
     gained = matched = 0.0
+    named = 0
     for word, weight in rarity.items():
         count = candidate["counts"].get(word, 0.0)
         if count:
             gained += weight * count * (_K1 + 1) / (count + _K1 * length)
             matched += weight
-    value = gained * (0.35 + 0.65 * matched / everything) * _KIND.get(candidate["kind"], 1.0)
+            named += 1
+    share = 0.5 * matched / everything + 0.5 * named / max(1, len(rarity))
+    value = gained * (0.2 + 0.8 * share) * _KIND.get(candidate["kind"], 1.0)
     if not any(word in rarity for word in candidate["own"]):
         value *= 0.6
     if candidate["length"] < 4 and candidate["kind"] == "sentence":
         value *= 0.6
     if candidate["shown"].endswith((":", "?", "：", "？")) and candidate["kind"] != "code":
         value *= 0.6
-    return round(value * (1.3 if numbers and re.search(r"\d", candidate["shown"]) else 1.0), 4)
+    return value
 
 
 def _count(forms: Iterable[str], weights: dict[str, list[tuple[str, float]]]) -> dict[str, float]:
@@ -168,17 +190,28 @@ def _count(forms: Iterable[str], weights: dict[str, list[tuple[str, float]]]) ->
 def _sum(one: dict[str, float], other: dict[str, float], weight: float) -> dict[str, float]:
     if not other:
         return one
-    return {word: one.get(word, 0.0) + weight * other.get(word, 0.0) for word in (*one, *(w for w in other if w not in one))}
+    return {
+        word: one.get(word, 0.0) + weight * other.get(word, 0.0) for word in (*one, *(w for w in other if w not in one))
+    }
 
 
 def _candidate(
     passage: Passage, name: str, title: str, counts: dict[str, float], own: dict[str, float], length: int
 ) -> Candidate:
     return {
-        "document": title, "name": name, "section": passage.section, "quote": passage.quote, "shown": passage.shown,
-        "kind": passage.kind, "order": passage.order, "lead": passage.lead, "counts": counts, "own": sorted(own),
-        "length": length, "score": 0.0,
-    }  # fmt: skip
+        "document": title,
+        "name": name,
+        "section": passage.section,
+        "quote": passage.quote,
+        "shown": passage.shown,
+        "kind": passage.kind,
+        "order": passage.order,
+        "lead": passage.lead,
+        "counts": counts,
+        "own": sorted(own),
+        "length": length,
+        "score": 0.0,
+    }
 
 
 def _near(missing: Sequence[Facet], text: str) -> dict[str, list[str]]:
@@ -192,7 +225,8 @@ def _near(missing: Sequence[Facet], text: str) -> dict[str, list[str]]:
         alike = [
             (SequenceMatcher(None, word, other).ratio(), other)
             for other in vocabulary
-            if other[0] == word[0] and (abs(len(other) - len(word)) <= 2 or other.startswith(word[: max(5, len(word) - 3)]))
+            if other[0] == word[0]
+            and (abs(len(other) - len(word)) <= 2 or other.startswith(word[: max(5, len(word) - 3)]))
         ]
         best = sorted((pair for pair in alike if pair[0] >= 0.78), key=lambda pair: (-pair[0], pair[1]))
         if best:

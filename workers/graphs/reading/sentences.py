@@ -8,13 +8,15 @@ from typing import Final
 
 _END: Final = re.compile(r"[.!?…]+[\"'”’»)\]*_]*\s+|[。！？｡]+[」』”）]*\s*|[।؟۔]+\s*")
 _ABBREVIATION: Final = re.compile(
-    r"(?:^|[\s(\[])(?:[A-Za-zÀ-ÿ]|e\.g|i\.e|etc|vs|cf|approx|no|nos|nr|art|sec|fig|vol|pp?|ch|dr|mr|mrs|ms|prof|st|jr|sr|inc"
-    r"|ltd|co|corp|dept|est|min|max|incl|excl|z\.\s?b|d\.\s?h|u\.\s?a|bzw|ca|usw|abs|p\.\s?ex|jan|feb|mar|apr|jun|jul|aug"
+    r"(?:^|[\s(\[])(?:[A-Za-zÀ-ÿ]|e\.g|i\.e|etc|vs|cf|approx|no|nos|nr|art|sec|fig|vol|pp?|ch|dr|mr|mrs|ms"
+    r"|prof|st|jr|sr|inc"
+    r"|ltd|co|corp|dept|est|min|max|incl|excl|z\.\s?b|d\.\s?h|u\.\s?a|bzw|ca|usw|abs|p\.\s?ex|jan|feb|mar|apr"
+    r"|jun|jul|aug"
     r"|sept?|oct|nov|dec)\.$",
     re.IGNORECASE,
 )
 _LONGEST: Final = 600
-"""Characters; a sentence beyond this is cut at a comma or a space, so that a page without a full stop stays quotable."""
+"""Characters; a longer sentence is cut at a comma or a space, so that a page without a full stop stays quotable."""
 
 
 def sentences(text: str) -> Iterator[str]:

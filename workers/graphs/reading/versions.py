@@ -1,7 +1,7 @@
 """Which documents are versions of one and the same, and in what order.
 
-Told by markers in the file's name or the title (`v2`, `version 1.1`, `2024`, `old`), else by the version and date that the
-first lines state. Documents that only share a name, and hardly a word, are not taken for versions.
+Told by markers in the file's name or the title (`v2`, `version 1.1`, `2024`, `old`), else by the version and date that
+the first lines state. Documents that only share a name, and hardly a word, are not taken for versions.
 """
 
 from __future__ import annotations
@@ -17,17 +17,31 @@ from workers.graphs.reading.library import Document
 from workers.graphs.reading.words import content
 
 _NUMBERED: Final = re.compile(
-    r"(?<![^\W_])(?:version|ver|v|revision|rev|edition|release|draft)[\s._-]{0,2}(\d+(?:[._]\d+)*)(?![^\W_])", re.IGNORECASE
+    r"(?<![^\W_])(?:version|ver|v|revision|rev|edition|release|draft)[\s._-]{0,2}(\d+(?:[._]\d+)*)(?![^\W_])",
+    re.IGNORECASE,
 )
 _ISO: Final = re.compile(r"(?<!\d)((?:19|20)\d\d)(?:[-_./](\d{1,2}))?(?:[-_./](\d{1,2}))?(?!\d)")
 _RANKED: Final = re.compile(
     r"(?<![^\W_])(original|old|previous|before|current|new|updated|after|latest|final)(?![^\W_])", re.IGNORECASE
 )
-_RANKS: Final = {"original": 0, "old": 1, "previous": 1, "before": 1, "current": 3, "new": 4, "updated": 4, "after": 4,
-                 "final": 5, "latest": 6}  # fmt: skip
-_STATED_VERSION: Final = re.compile(r"^[\s>*_|]*(?:version|revision|rev)\b[\s:*_|.]*v?(\d+(?:\.\d+)*)", re.IGNORECASE | re.MULTILINE)
+_RANKS: Final = {
+    "original": 0,
+    "old": 1,
+    "previous": 1,
+    "before": 1,
+    "current": 3,
+    "new": 4,
+    "updated": 4,
+    "after": 4,
+    "final": 5,
+    "latest": 6,
+}
+_STATED_VERSION: Final = re.compile(
+    r"^[\s>*_|]*(?:version|revision|rev)\b[\s:*_|.]*v?(\d+(?:\.\d+)*)", re.IGNORECASE | re.MULTILINE
+)
 _STATED_DATE: Final = re.compile(
-    r"^[\s>*_|]*(?:effective|in force|valid from|applies from|last (?:updated|changed|reviewed|modified)|updated|date|published|as of|stand)"
+    r"^[\s>*_|]*(?:effective|in force|valid from|applies from|last (?:updated|changed|reviewed|modified)"
+    r"|updated|date|published|as of|stand)"
     r"\b[^\n\d]{0,40}(.{4,40})$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -47,7 +61,7 @@ _LEAST_SHARED: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """One version of a document. `label` is how to call it: `version 2.0, 1 July 2025`."""
+    """One version of a document. `label` is how to call it: `version 2.0 (1 July 2025)`."""
 
     document: Document
     label: str
@@ -143,9 +157,8 @@ def _edition(document: Document) -> Edition:
     day = day or (read_date(told.group()) if told else None)
     ranked = _RANKED.search(names)
     rank = _RANKS[ranked.group(1).lower()] if ranked else None
-    label = ", ".join(
-        filter(None, (f"version {text.replace('_', '.')}" if text else "", f"{day.day} {day:%B %Y}" if day else ""))
-    )
+    on = f"{day.day} {day:%B %Y}" if day else ""
+    label = f"version {text.replace('_', '.')}{f' ({on})' if on else ''}" if text else f"version of {on}" if on else ""
     return Edition(document, label or (ranked.group(1).lower() if ranked else document.name), number, day, rank)
 
 
@@ -155,9 +168,8 @@ def read_date(text: str) -> date | None:
         return _date(int(match[3]), _MONTHS.get(match[2][:3].lower()), int(match[1]))
     if match := _DOTTED.search(text):
         return _date(int(match[3]), int(match[2]), int(match[1]))
-    if match := _MONTH_DAY.search(text):
-        if month := _MONTHS.get(match[1][:3].lower()):
-            return _date(int(match[3]), month, int(match[2] or 1))
+    if (match := _MONTH_DAY.search(text)) and (month := _MONTHS.get(match[1][:3].lower())):
+        return _date(int(match[3]), month, int(match[2] or 1))
     if match := _ISO.search(text):
         return _date(int(match[1]), int(match[2] or 1), int(match[3] or 1))
     return None

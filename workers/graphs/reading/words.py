@@ -1,4 +1,4 @@
-"""Words made comparable: lower case, light stemming, stop words of a few languages, pairs of signs for Chinese and Japanese."""
+"""Words made comparable: lower case, light stemming, stop words; pairs of signs for Chinese and Japanese."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ _CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _TOKEN: Final = re.compile(rf"[{_CJK}]+|\d+(?:[.,:]\d+)*|[^\W\d_{_CJK}]+(?:['’][^\W\d_{_CJK}]+)*")
 _CJK_RUN: Final = re.compile(rf"[{_CJK}]")
 
-STOP_WORDS: Final = frozenset(
-    # English
-    "a about above after again all also am an and any are as at be because been before being below between both but by "
-    "can could did do does doing don't down during each every few for from further get give had has have having he her "
-    "here hers him his how i if in into is isn't it it's its itself just let list make many may me mean might more most "
-    "much must my need no nor not now of off on once one only or other our ours out over own please same say says shall "
-    "she should show so some such tell than that that's the their them then there these they this those through to too "
-    "under until up us use used using very want was we were what what's when where which while who whom whose why will "
-    "with without would yes you your yours explain describe find know long often someone something anything happen "
-    "happens long exactly document documents "
-    # German, French, Spanish, Italian, Dutch, Portuguese: only the commonest
-    "der die das den dem des ein eine einen einer und oder ist sind war wird werden wie was wer wo wann warum ich du er "
-    "sie es wir ihr für auf im am zu zum zur mit von bei nach aus nicht kein keine auch dass wenn kann muss darf viele "
-    "le la les un une du et ou est sont que qui quoi quel quelle quels quelles dans sur pour par avec sans ce cette ces "
-    "il elle nous vous ils au aux se ne pas plus combien comment pourquoi quand où el los las una uno y es son cuál cuáles "
-    "cómo cuándo dónde cuánto cuántos por para con sin del al no lo su sus más como che di il gli e è sono per con come "
-    "quanto quando dove het een de van en in op te voor met niet hoe wat wie waar wanneer o os as um uma é são em do da "
-    "dos das não".split()
-)
+_ENGLISH: Final = """
+a about above after again all also am an and any are as at be because been before being below between both but by can
+could did do does doing don't down during each every few for from further get give had has have having he her here
+hers him his how i if in into is isn't it it's its itself just let list make many may me mean might more most much
+must my need no nor not now of off on once one only or other our ours out over own please same say says shall she
+should show so some such tell than that that's the their them then there these they this those through to too under
+until up us use used using very want was we were what what's when where which while who whom whose why will with
+without would yes you your yours explain describe find know long often someone something anything happen happens
+exactly document documents
+"""
+# German, French, Spanish, Italian, Dutch, Portuguese: only the commonest.
+_OTHERS: Final = """
+der die das den dem des ein eine einen einer und oder ist sind war wird werden wie was wer wo wann warum ich du er sie
+es wir ihr für auf im am zu zum zur mit von bei nach aus nicht kein keine auch dass wenn kann muss darf viele le la
+les un une et ou est sont que qui quoi quel quelle quels quelles dans sur pour par avec sans ce cette ces il elle nous
+vous ils au aux se ne pas plus combien comment pourquoi quand où el los las una uno y son cuál cuáles cómo cuándo
+dónde cuánto cuántos por para con sin del al no lo su sus más como che di gli e è sono per come quanto quando dove het
+een de van en in op te voor met niet hoe wat waar wanneer o os as um uma é são em do da dos não
+"""
+
+STOP_WORDS: Final = frozenset((*_ENGLISH.split(), *_OTHERS.split()))
 
 
 def tokens(text: str) -> list[str]:
@@ -70,7 +72,16 @@ def stem(word: str) -> str:
     if len(word) < 4 or not word.isascii() or not word.isalpha():
         return word.removesuffix("'s")
     word = _singular(word)
-    for suffix, least in (("ation", 4), ("ment", 3), ("ing", 3), ("ion", 4), ("ed", 3), ("ly", 4), ("er", 5), ("al", 5)):
+    for suffix, least in (
+        ("ation", 4),
+        ("ment", 3),
+        ("ing", 3),
+        ("ion", 4),
+        ("ed", 3),
+        ("ly", 4),
+        ("er", 5),
+        ("al", 5),
+    ):
         if word.endswith(suffix) and len(word) - len(suffix) >= least:
             word = _undoubled(word[: -len(suffix)])
             break

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Final, Literal, NotRequired, TypedDict
 
-from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_config
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
@@ -13,19 +14,27 @@ from langgraph.types import interrupt
 from pydantic import Field
 
 from workers.graphs.refund_desk import orders, review, rules
-from workers.graphs.refund_desk.ledger import Entry, Refund, issue
+from workers.graphs.refund_desk.ledger import Entry, Refund, issue, paid
 from workers.graphs.refund_desk.orders import Order, money, written
 
-Decision = Literal["approved", "approved by a person", "rejected by a person", "refused", "unknown order"]
+Decision = Literal[
+    "waiting for a person", "approved", "approved by a person", "rejected by a person", "refused", "unknown order"
+]
 
 
 class Input(TypedDict):
     """A customer's wish."""
 
     order_id: Annotated[str, Field(description="The order, such as A-1001", examples=["A-1002"])]
-    reason: Annotated[str, Field(description="Why the customer wants the money back", examples=["It does not fit my bench"])]
-    amount: NotRequired[Annotated[float | str | None, Field(description="How much; all that is left of the order when not given")]]
-    orders: NotRequired[Annotated[list[Order] | None, Field(description="Orders to look in before the built-in order book")]]
+    reason: Annotated[
+        str, Field(description="Why the customer wants the money back", examples=["It does not fit my bench"])
+    ]
+    amount: NotRequired[
+        Annotated[float | str | None, Field(description="How much; all that is left of the order when not given")]
+    ]
+    orders: NotRequired[
+        Annotated[list[Order] | None, Field(description="Orders to look in before the built-in order book")]
+    ]
 
 
 class Output(TypedDict):
@@ -50,6 +59,13 @@ class Case(TypedDict):
     """What the person added."""
 
 
+_STANDING: Final[dict[rules.Outcome, Decision]] = {
+    "approve": "approved",
+    "review": "waiting for a person",
+    "refuse": "refused",
+}
+
+
 def added(old: dict[str, Entry] | None, new: dict[str, Entry]) -> dict[str, Entry]:
     """The ledger with new lines; a line that is there stays as it is."""
     return {**new, **(old or {})}
@@ -72,7 +88,7 @@ class Context(TypedDict, total=False):
     """Refunds above this, in the order's currency, are confirmed by a person; 200 when not set."""
 
 
-async def look_up(state: State, config: RunnableConfig) -> dict[str, Any]:
+async def look_up(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """The order that is meant, less what this desk has paid back already."""
     order_id, reason = state.get("order_id"), state.get("reason")
     if not isinstance(order_id, str) or not order_id.strip():
@@ -81,16 +97,18 @@ async def look_up(state: State, config: RunnableConfig) -> dict[str, Any]:
         raise ValueError("reason: a few words are needed, such as 'It arrived broken'")
     number = state.get("requests", 0) + 1
     order = orders.find(order_id, state.get("orders"))
-    thread_id = (config.get("configurable") or {}).get("thread_id") or config.get("run_id") or "no thread"
+    thread_id = get_config().get("configurable", {}).get("thread_id") or uuid.uuid4()
     case: Case = {
-        "key": f"{thread_id}/{order_id.strip().casefold()}/{number}", "amount": "0.00", "why": "", "outcome": "unknown",
-        "problem": "", "note": "",
-    }  # fmt: skip
+        "key": f"{thread_id}/{order_id.strip().casefold()}/{number}",
+        "amount": "0.00",
+        "why": "",
+        "outcome": "unknown",
+        "problem": "",
+        "note": "",
+    }
     if order is not None:
-        paid = sum(
-            (Decimal(entry["amount"]) for entry in state.get("ledger", {}).values() if entry["order_id"] == order["order_id"]), Decimal(0)
-        )
-        order = {**order, "refunded": written(Decimal(order.get("refunded", "0.00")) + paid)}
+        gone = await paid(order["order_id"], state.get("ledger", {}), runtime.store)
+        order = {**order, "refunded": written(Decimal(order.get("refunded", "0.00")) + gone)}
     return {"order": order, "case": case, "requests": number, "refund": None, "decision": "refused", "explanation": ""}
 
 
@@ -100,11 +118,13 @@ async def decide(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     if order is None:
         return {"case": {**state["case"], "why": "no order has this number"}, "decision": "unknown order"}
     wanted = state.get("amount")
-    limit = money((runtime.context or {}).get("review_above", rules.REVIEW_ABOVE), "context.review_above", least=Decimal(0))
+    limit = money(
+        (runtime.context or {}).get("review_above", rules.REVIEW_ABOVE), "context.review_above", least=Decimal(0)
+    )
     verdict = rules.judge(order, state["reason"], None if wanted is None else money(wanted, "amount"), limit)
     case = {**state["case"], "amount": written(verdict.amount), "why": verdict.why, "outcome": verdict.outcome}
     runtime.stream_writer({"stage": "decide", "outcome": verdict.outcome, "why": verdict.why})
-    return {"case": case, "decision": "approved" if verdict.outcome == "approve" else "refused"}
+    return {"case": case, "decision": _STANDING[verdict.outcome]}
 
 
 def after_decide(state: State) -> str:
@@ -117,9 +137,12 @@ async def ask(state: State) -> dict[str, Any]:
     case, order = state["case"], state["order"]
     assert order is not None
     args = {
-        "order_id": order["order_id"], "item": order["item"], "amount": case["amount"], "currency": order.get("currency", "EUR"),
+        "order_id": order["order_id"],
+        "item": order["item"],
+        "amount": case["amount"],
+        "currency": order.get("currency", "EUR"),
         "reason": state["reason"],
-    }  # fmt: skip
+    }
     value = interrupt(review.request(args, case["why"], case["problem"]))
     try:
         answer = review.understood(value, Decimal(order["total"]) - Decimal(order.get("refunded", "0.00")))
@@ -144,7 +167,9 @@ async def pay(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     case, order = state["case"], state["order"]
     assert order is not None
     ledger = state.get("ledger", {})
-    entry = await issue(order["order_id"], case["amount"], order.get("currency", "EUR"), case["key"], ledger, runtime.store)
+    entry = await issue(
+        order["order_id"], case["amount"], order.get("currency", "EUR"), case["key"], ledger, runtime.store
+    )
     runtime.stream_writer({"stage": "issue", "refund": entry["id"], "amount": entry["amount"]})
     refund: Refund = {"id": entry["id"], "amount": entry["amount"], "currency": entry["currency"]}
     return {"refund": refund, "ledger": {entry["key"]: entry}}
@@ -155,11 +180,16 @@ async def explain(state: State) -> dict[str, str]:
     case, order, refund = state["case"], state["order"], state["refund"]
     note = f" They wrote: {case['note']}" if case["note"] else ""
     if order is None:
-        return {"explanation": f"There is no order {state['order_id'].strip()}. Please check the number on the invoice."}
+        return {
+            "explanation": f"There is no order {state['order_id'].strip()}. Please check the number on the invoice."
+        }
     about = f"order {order['order_id']} ({order['item']})"
     if refund is not None:
         by = "a person confirmed it" if state["decision"] == "approved by a person" else case["why"]
-        return {"explanation": f"{refund['amount']} {refund['currency']} for {about} is on its way back as {refund['id']}: {by}.{note}"}
+        return {
+            "explanation": f"{refund['amount']} {refund['currency']} for {about} is on its way back "
+            f"as {refund['id']}: {by}.{note}"
+        }
     if state["decision"] == "rejected by a person":
         return {"explanation": f"The refund for {about} was looked at by a person and rejected.{note}"}
     return {"explanation": f"No refund for {about}: {case['why']}."}

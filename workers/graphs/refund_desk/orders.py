@@ -26,13 +26,31 @@ BOOK: Final[tuple[Order, ...]] = (
     {"order_id": "A-1001", "item": "Digital calliper", "total": "49.90", "currency": "EUR", "delivered_days_ago": 6},
     {"order_id": "A-1002", "item": "Bench multimeter", "total": "389.00", "currency": "EUR", "delivered_days_ago": 12},
     {"order_id": "A-1003", "item": "Field thermometer", "total": "129.00", "currency": "EUR", "delivered_days_ago": 45},
-    {"order_id": "A-1004", "item": "Replacement probe", "total": "24.50", "currency": "EUR", "delivered_days_ago": 9,
-     "refunded": "24.50"},
-    {"order_id": "A-1005", "item": "Pressure gauge, calibrated to order", "total": "560.00", "currency": "EUR",
-     "delivered_days_ago": 4, "made_to_order": True},
-    {"order_id": "A-1006", "item": "Two-channel oscilloscope", "total": "1249.00", "currency": "USD", "delivered_days_ago": 20,
-     "refunded": "249.00"},
-)  # fmt: skip
+    {
+        "order_id": "A-1004",
+        "item": "Replacement probe",
+        "total": "24.50",
+        "currency": "EUR",
+        "delivered_days_ago": 9,
+        "refunded": "24.50",
+    },
+    {
+        "order_id": "A-1005",
+        "item": "Pressure gauge, calibrated to order",
+        "total": "560.00",
+        "currency": "EUR",
+        "delivered_days_ago": 4,
+        "made_to_order": True,
+    },
+    {
+        "order_id": "A-1006",
+        "item": "Two-channel oscilloscope",
+        "total": "1249.00",
+        "currency": "USD",
+        "delivered_days_ago": 20,
+        "refunded": "249.00",
+    },
+)
 
 
 def find(order_id: str, given: object = None) -> Order | None:

@@ -9,8 +9,12 @@ from typing import Any, Final, Literal
 from workers.graphs.refund_desk.orders import money, written
 
 ACTION: Final = "issue_refund"
-_YES: Final = frozenset("approve approved accept accepted yes y ok okay true confirm confirmed".split())
-_NO: Final = frozenset("reject rejected refuse refused deny denied no n false decline declined".split())
+_YES: Final = frozenset(
+    ["approve", "approved", "accept", "accepted", "yes", "y", "ok", "okay", "true", "confirm", "confirmed"]
+)
+_NO: Final = frozenset(
+    ["reject", "rejected", "refuse", "refused", "deny", "denied", "no", "n", "false", "decline", "declined"]
+)
 
 
 class Garbled(ValueError):
@@ -43,8 +47,9 @@ def request(args: dict[str, str], why: str, problem: str = "") -> dict[str, Any]
 def understood(value: object, most: Decimal) -> Answer:
     """The decision in a resume value; at most `most` may be paid. Raises `Garbled`.
 
-    Taken: {"decisions": [{"type": "approve"}]}, the single decision itself, a list with it, "approve" or "reject", true or false. An
-    edit carries the new amount as {"edited_action": {"args": {"amount": …}}}, {"args": {"amount": …}} or {"amount": …}.
+    Taken: {"decisions": [{"type": "approve"}]}, the single decision itself, a list with it, "approve" or "reject", true
+    or false. An edit carries the new amount as {"edited_action": {"args": {"amount": …}}}, {"args": {"amount": …}} or
+    {"amount": …}.
     """
     value = _single(value)
     if isinstance(value, bool):
@@ -55,7 +60,9 @@ def understood(value: object, most: Decimal) -> Answer:
         raise Garbled(f"{_short(value)} is no decision; answer approve, reject or edit")
     kind = value.get("type", value.get("decision", value.get("action")))
     if not isinstance(kind, str):
-        raise Garbled('it has no "type"; answer {"type": "approve"}, {"type": "reject"} or {"type": "edit", "amount": …}')
+        raise Garbled(
+            'it has no "type"; answer {"type": "approve"}, {"type": "reject"} or {"type": "edit", "amount": …}'
+        )
     message = str(value.get("message") or value.get("reason") or "")
     if kind.strip().lower() in ("edit", "edited"):
         return Answer("approve", _edited(value, most), message)

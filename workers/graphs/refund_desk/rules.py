@@ -14,7 +14,8 @@ WARRANTY_DAYS: Final = 36 * 30
 REVIEW_ABOVE: Final = Decimal("200.00")
 """A refund above this, in the order's currency, is confirmed by a person."""
 _FAULTY: Final = re.compile(
-    r"\b(?:fault|faulty|broken?|broke|defect\w*|damaged|dead|doesn['’]?t work|does not work|not working|cracked|kaputt|defekt)\b",
+    r"\b(?:fault|faulty|broken?|broke|defect\w*|damaged|dead|doesn['’]?t work|does not work|not working"
+    r"|cracked|kaputt|defekt)\b",
     re.IGNORECASE,
 )
 
@@ -40,7 +41,11 @@ def judge(order: Order, reason: str, wanted: Decimal | None, limit: Decimal = RE
         return Verdict("refuse", Decimal(0), "the order has been refunded in full already")
     amount = left if wanted is None else wanted
     if amount > left:
-        return Verdict("refuse", Decimal(0), f"{written(amount)} {currency} is more than the {written(left)} {currency} that is left of it")
+        return Verdict(
+            "refuse",
+            Decimal(0),
+            f"{written(amount)} {currency} is more than the {written(left)} {currency} that is left of it",
+        )
     if order.get("made_to_order") and not faulty:
         return Verdict("refuse", Decimal(0), "an item made to order can be returned only when it is faulty")
     if days > WARRANTY_DAYS or (days > WINDOW_DAYS and not faulty):
@@ -48,5 +53,9 @@ def judge(order: Order, reason: str, wanted: Decimal | None, limit: Decimal = RE
         return Verdict("refuse", Decimal(0), f"it was delivered {days} days ago, and the window of {window} has closed")
     if amount > limit:
         return Verdict("review", amount, f"refunds above {written(limit)} {currency} are confirmed by a person")
-    kind = "it is faulty" if faulty and days > WINDOW_DAYS else f"it was delivered {days} days ago, within the {WINDOW_DAYS} days"
+    kind = (
+        "it is faulty"
+        if faulty and days > WINDOW_DAYS
+        else f"it was delivered {days} days ago, within the {WINDOW_DAYS} days"
+    )
     return Verdict("approve", amount, kind)

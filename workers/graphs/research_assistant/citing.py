@@ -27,12 +27,14 @@ class Citations:
         return self.mark(passage["name"], passage["document"], passage["section"], passage["quote"])
 
     def sources(self) -> str:
-        """The list of sources, one line a number; empty when nothing was quoted."""
-        lines, listed = [], set[int]()
+        """The list of sources, one line a document with its sections; empty when nothing was quoted."""
+        documents: dict[str, tuple[str, dict[int, str]]] = {}
         for entry in sorted(self.entries, key=lambda entry: entry["n"]):
-            if entry["n"] not in listed:
-                listed.add(entry["n"])
-                label = self._labels.get(entry["name"])
-                whole = entry["document"] + (f" ({label})" if label else "")
-                lines.append(f"- [{entry['n']}] {whole}" + (f", section “{entry['section']}”" if entry["section"] else ""))
+            label = self._labels.get(entry["name"])
+            whole = f"**{entry['document']}**" + (f", {label}" if label else "")
+            documents.setdefault(entry["name"], (whole, {}))[1][entry["n"]] = entry["section"] or "opening"
+        lines = [
+            f"- {whole}: " + " · ".join(f"[{n}] {section}" for n, section in sections.items())
+            for whole, sections in documents.values()
+        ]
         return "**Sources**\n\n" + "\n".join(lines) if lines else ""

@@ -18,6 +18,8 @@ MOST_CHANGES: Final = 20
 """A document; the rest is counted, and is all in `changes`."""
 _MOST_IN_LEAD: Final = 6
 _MOST_BESIDE: Final = 4
+MOST_SUMMED_UP: Final = 30
+"""Passages of a summary, shared among the documents; two of each at least."""
 
 
 def answer_question(parts: Sequence[Part], changes: Sequence[Change], missing: Sequence[str], cite: Citations) -> str:
@@ -73,17 +75,18 @@ def _together(passages: Sequence[Candidate], cite: Citations) -> str:
 def _formerly(passages: Iterable[Candidate], changes: Sequence[Change], cite: Citations) -> str:
     """What an older version said instead, when the passage is one that changed."""
     said = {(passage["name"], passage["quote"]) for passage in passages}
-    remarks = [
-        f" (Before, in {change['before_version']}: {_dotless(plain(change['before']))} {_old(change, cite)}.)"
-        for change in changes
-        if change["before"] and (change["after_name"], change["after"]) in said
-    ]
-    return "".join(remarks[:2])
+    former = [c for c in changes if c["before"] and (c["after_name"], c["after"]) in said][:2]
+    if not former:
+        return ""
+    quotes = " ".join(f"“{plain(change['before'])}” {_old(change, cite)}" for change in former)
+    return f"\n\n*Before, in {former[0]['before_version']}:* {quotes}"
 
 
 def answer_summary(gists: Sequence[Sequence[Candidate]], outdated: dict[str, str], cite: Citations) -> str:
     """What each document is about; older versions are only named."""
     current = [gist for gist in gists if gist and gist[0]["name"] not in outdated]
+    keep = max(2, MOST_SUMMED_UP // max(1, len(current)))
+    current = [_best(gist, keep) for gist in current]
     several = len(current) > 1
     blocks = []
     if several:
@@ -92,7 +95,9 @@ def answer_summary(gists: Sequence[Sequence[Candidate]], outdated: dict[str, str
     for gist in current:
         opening = [p for p in gist if not p["section"]][:2]
         body = [p for p in gist if p not in opening]
-        blocks.append((f"### {gist[0]['document']}\n\n" if several else "") + (_together(opening, cite) if opening else ""))
+        blocks.append(
+            (f"### {gist[0]['document']}\n\n" if several else "") + (_together(opening, cite) if opening else "")
+        )
         if body:
             blocks.append("\n".join(f"- {_headed(p)}{_shown(p)} {cite.of(p)}" for p in body))
     if outdated:
@@ -100,12 +105,20 @@ def answer_summary(gists: Sequence[Sequence[Candidate]], outdated: dict[str, str
     return "\n\n".join(block.rstrip() for block in blocks if block.strip())
 
 
-def answer_changes(changes: Sequence[Change], compared: Sequence[str], subject: Sequence[Facet], cite: Citations) -> str:
+def _best(gist: Sequence[Candidate], keep: int) -> list[Candidate]:
+    """The weightiest passages, still in the document's order."""
+    weightiest = sorted(gist, key=lambda p: -p["score"])[:keep]
+    return [passage for passage in gist if passage in weightiest]
+
+
+def answer_changes(
+    changes: Sequence[Change], compared: Sequence[str], subject: Sequence[Facet], cite: Citations
+) -> str:
     """What changed, a heading a document and a bullet a change."""
     chosen = _about(changes, subject)
     grouped = [(key, list(group)) for key, group in groupby(chosen, key=lambda c: (c["document"], c["after_name"]))]
     if not grouped:
-        return f"The versions say the same: {listed([line for line in compared])}."
+        return f"The versions say the same: {listed(list(compared))}."
     opening = [f"**{document}** ({count(len(group), 'change')})" for (document, _), group in grouped]
     several = len(grouped) > 1
     blocks = [f"{listed(opening)} {'have' if several else 'has'} changed."]
@@ -124,7 +137,11 @@ def _about(changes: Sequence[Change], subject: Sequence[Facet]) -> list[Change]:
     common = set.intersection(*(set(content(title)) for title in titles)) if len(titles) > 1 else set()
     telling = stems - common
     for scope in ("document", "section"):
-        hits = [change for change in changes if telling & set(content(change["document" if scope == "document" else "section"]))]
+        hits = [
+            change
+            for change in changes
+            if telling & set(content(change["document" if scope == "document" else "section"]))
+        ]
         if hits:
             narrower = [c for c in hits if telling & set(content(f"{c['section']} {c['before']} {c['after']}"))]
             beyond = telling - {stem for c in hits for stem in content(c["document"])}
@@ -134,11 +151,16 @@ def _about(changes: Sequence[Change], subject: Sequence[Facet]) -> list[Change]:
 
 
 def _bullets(group: Sequence[Change], cite: Citations) -> list[str]:
-    return [f"- {_named(change)}{_told(change, cite)}" for change in group]
-
-
-def _named(change: Change) -> str:
-    return f"**{change['section']}**: " if change["section"] else ""
+    lines: list[str] = []
+    for section, under in groupby(group, key=lambda change: change["section"]):
+        told = [_told(change, cite) for change in under]
+        if not section:
+            lines += [f"- {line}" for line in told]
+        elif len(told) == 1:
+            lines.append(f"- **{section}**: {told[0]}")
+        else:
+            lines += [f"- **{section}**", *(f"  - {line}" for line in told)]
+    return lines
 
 
 def _told(change: Change, cite: Citations) -> str:
@@ -174,10 +196,6 @@ def _shown(passage: Candidate) -> str:
     if passage["kind"] == "code":
         return f"```\n{passage['shown']}\n```"
     return f"{passage['lead']} {passage['shown']}" if passage["lead"] else passage["shown"]
-
-
-def _dotless(text: str) -> str:
-    return text.rstrip(".")
 
 
 def count(number: int, noun: str) -> str:

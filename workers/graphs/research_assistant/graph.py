@@ -6,7 +6,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from workers.graphs.research_assistant.nodes import after_rank, compare, extract, plan, rank, send_out, widen
-from workers.graphs.research_assistant.state import Context, Input, Output, State
+from workers.graphs.research_assistant.state import Context, Errand, Input, Output, State
 from workers.graphs.research_assistant.write import write
 
 
@@ -14,7 +14,7 @@ def build() -> CompiledStateGraph[State, Context, Input, Output]:
     """The compiled graph, without a checkpointer: whoever runs it brings one."""
     builder = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
     builder.add_node("plan", plan)
-    builder.add_node("extract", extract)
+    builder.add_node("extract", extract, input_schema=Errand)
     builder.add_node("compare", compare)
     builder.add_node("rank", rank)
     builder.add_node("widen", widen)

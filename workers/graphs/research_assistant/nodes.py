@@ -22,7 +22,7 @@ MOST_ROUNDS: Final = 10
 _SMALL_CHARS: Final = 20_000
 """A text up to this long is searched on the event loop; a longer one in a thread."""
 _COMPARABLE: Final = 0.4
-_GIST_IN_ALL: Final = 30
+_GIST: Final = 10
 
 
 async def plan(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
@@ -30,17 +30,32 @@ async def plan(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     question = state.get("question")
     if not isinstance(question, str) or not question.strip():
         raise ValueError("question: a question is needed, such as 'Summarize the policy changes'")
+    _max_rounds(runtime)
     asked = understand(question)
     sources = await _sources(state.get("documents"))
-    runtime.stream_writer({
-        "stage": "plan", "intent": asked.intent, "parts": list(asked.parts),
-        "terms": [facet["word"] for facet in asked.facets], "documents": len(sources),
-    })  # fmt: skip
+    runtime.stream_writer(
+        {
+            "stage": "plan",
+            "intent": asked.intent,
+            "parts": list(asked.parts),
+            "terms": [facet["word"] for facet in asked.facets],
+            "documents": len(sources),
+        }
+    )
     return {
         "plan": {"question": asked.text, "intent": asked.intent, "parts": list(asked.parts)},
-        "facets": list(asked.facets), "sources": sources, "readings": None, "round": 1, "evidence": [], "outdated": {},
-        "compared": [], "answer": "", "citations": [], "changes": [], "notes": [],
-    }  # fmt: skip
+        "facets": list(asked.facets),
+        "sources": sources,
+        "readings": None,
+        "round": 1,
+        "evidence": [],
+        "outdated": {},
+        "compared": [],
+        "answer": "",
+        "citations": [],
+        "changes": [],
+        "notes": [],
+    }
 
 
 async def _sources(documents: object) -> list[Source]:
@@ -54,25 +69,24 @@ async def _sources(documents: object) -> list[Source]:
 def send_out(state: State) -> list[Send]:
     """One `extract` a document, all at once; in the first round the versions are compared beside them."""
     errands: list[Errand] = [
-        {"source": source, "plan": state["plan"], "facets": state["facets"], "documents": len(state["sources"])}
-        for source in state["sources"]
+        {"source": source, "plan": state["plan"], "facets": state["facets"]} for source in state["sources"]
     ]
     beside = [Send("compare", {"sources": state["sources"], "plan": state["plan"]})] if state["round"] == 1 else []
     return [*(Send("extract", errand) for errand in errands), *beside]
 
 
-async def extract(errand: Errand, runtime: Runtime[Context]) -> dict[str, dict[str, Reading]]:
+async def extract(state: Errand, runtime: Runtime[Context]) -> dict[str, dict[str, Reading]]:
     """Read one document and keep the passages that have to do with the question."""
-    source = errand["source"]
+    source = state["source"]
     try:
         document = await _open(source)
     except (OSError, library.NotText) as error:
         runtime.stream_writer({"stage": "extract", "document": source["name"], "problem": str(error)})
         return {"readings": {source["name"]: {"finding": None, "gist": [], "problem": str(error)}}}
     if len(document.text) <= _SMALL_CHARS:
-        reading = _read(document, errand)
+        reading = _read(document, state)
     else:
-        reading = await asyncio.to_thread(_read, document, errand)
+        reading = await asyncio.to_thread(_read, document, state)
     found = len(reading["finding"]["passages"]) if reading["finding"] else 0
     runtime.stream_writer({"stage": "extract", "document": document.title, "passages": found or len(reading["gist"])})
     return {"readings": {document.name: reading}}
@@ -85,8 +99,7 @@ async def _open(source: Source) -> library.Document:
 
 
 def _read(document: library.Document, errand: Errand) -> Reading:
-    keep = max(2, min(12, _GIST_IN_ALL // max(1, errand["documents"])))
-    about = gist(document.name, document.title, document.text, keep) if errand["plan"]["intent"] != "question" else []
+    about = gist(document.name, document.title, document.text, _GIST) if errand["plan"]["intent"] != "question" else []
     return {
         "finding": search(document.name, document.title, document.text, errand["facets"]),
         "gist": about,
@@ -137,18 +150,27 @@ async def rank(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         lacks = []
     total = len(has) + len(lacks)
     coverage: Coverage = {
-        "covered": has, "missing": lacks, "share": round(len(has) / total, 2) if total else float(bool(findings)),
-        "rounds": state["round"], "ended_by": "covered" if not lacks else "going on", "documents": len(findings),
-    }  # fmt: skip
+        "covered": has,
+        "missing": lacks,
+        "share": round(len(has) / total, 2) if total else float(bool(findings)),
+        "rounds": state["round"],
+        "ended_by": "covered" if not lacks else "going on",
+        "documents": len(findings),
+    }
     wider = lacks and widened(state["facets"], lacks, _near(state), state["round"]) != state["facets"]
     if lacks and not wider:
         coverage["ended_by"] = "nothing left to try"
     elif lacks and state["round"] >= _max_rounds(runtime):
         coverage["ended_by"] = "ceiling"
-    runtime.stream_writer({
-        "stage": "rank", "round": state["round"], "evidence": sum(len(part["passages"]) for part in parts),
-        "covered": has, "missing": lacks,
-    })  # fmt: skip
+    runtime.stream_writer(
+        {
+            "stage": "rank",
+            "round": state["round"],
+            "evidence": sum(len(part["passages"]) for part in parts),
+            "covered": has,
+            "missing": lacks,
+        }
+    )
     return {"evidence": parts, "coverage": coverage, "notes": [r["problem"] for r in readings if r["problem"]]}
 
 

@@ -119,8 +119,6 @@ class Errand(TypedDict):
     source: Source
     plan: Plan
     facets: list[Facet]
-    documents: int
-    """How many are read in all: the fewer, the more of each is kept for a summary."""
 
 
 class Context(TypedDict, total=False):

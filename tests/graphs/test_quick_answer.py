@@ -1,0 +1,127 @@
+"""Quick answers: sums that cannot do harm, units, dates, and the library."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.graphs.quick_answer.arithmetic import TooHard, as_sum, readable, reckon
+from workers.graphs.quick_answer.dates import about_date
+from workers.graphs.quick_answer.graph import FALLBACK, build, compute
+from workers.graphs.quick_answer.units import convert
+from workers.graphs.reading.library import PROJECT_ROOT
+
+TODAY = date(2026, 3, 1)
+
+
+async def ask(question: object) -> dict[str, Any]:
+    out: dict[str, Any] = await build().ainvoke({"question": question})  # type: ignore[arg-type]
+    return out
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What is 12.5% of 480?", "60"),
+        ("2 ^ 10", "1,024"),
+        ("what is 1,000 times 3", "3,000"),
+        ("0.1 + 0.2 =", "0.3"),
+        ("(3 + 4) * -2", "-14"),
+        ("7 // 2 + 7 % 4", "6"),
+        ("1 / 3", "0.3333333333"),
+    ],
+)
+def test_sums(question: str, answer: str) -> None:
+    told, kind = compute(question, TODAY)
+    assert kind == "sum"
+    assert told.endswith(f"= {answer}")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "9**9**9", "2**100000", "(9**200)**200", "10**60*10**60", "1/0", "0**-1", "(-8)**0.5", "1" * 150, "(" * 120 + "1" + ")" * 120,
+        "-" * 150 + "1", "1+", "__import__('os')", "[1]*9", "'a'*9", "True+1", "1 if 1 else 2", "lambda: 1", "1j*1j", "x", "1e999*1",
+    ],
+)  # fmt: skip
+def test_hostile_sums_are_refused(expression: str) -> None:
+    with pytest.raises(TooHard):
+        reckon(expression)
+
+
+@given(st.text(alphabet="0123456789+-*/%(). e_j'[]", max_size=300))
+def test_no_expression_does_anything_but_reckon_or_refuse(expression: str) -> None:
+    try:
+        value = reckon(expression)
+    except TooHard:
+        return
+    assert value.is_finite()
+    assert len(readable(value)) < 300
+
+
+@given(st.integers(-(10**9), 10**9), st.integers(-(10**9), 10**9))
+def test_sums_agree_with_python(a: int, b: int) -> None:
+    assert reckon(f"({a}) + ({b}) * 2") == Decimal(a + b * 2)
+
+
+@given(st.text(max_size=300))
+def test_any_question_has_an_answer_of_some_kind(question: str) -> None:
+    answer, kind = compute(question, TODAY)
+    assert bool(answer) == (kind != "none")
+
+
+@pytest.mark.parametrize("text", ["What is love?", "2026-03-01", "hello", "1", "What is the 2nd rule?"])
+def test_what_is_no_sum(text: str) -> None:
+    if text != "2026-03-01":
+        assert as_sum(text) is None
+    assert compute(text, TODAY)[1] in ("none", "date", "sum")
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("5 km in miles", "5 km is 3.106856 mi."),
+        ("how many ounces are in 2 kg?", "2 kg is 70.547924 oz."),
+        ("Convert 100 F to C", "100 °F is 37.78 °C."),
+        ("3 GiB in MB", "3 gib is 3,221.225472 mb."),
+        ("5 km in kg", "km is a unit of length and kg one of mass: they do not convert."),
+    ],
+)
+def test_units(question: str, answer: str) -> None:
+    assert convert(question) == answer
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What is today's date?", "Today is Sunday, 1 March 2026."),
+        ("Which weekday is 24 December 2027?", "24 December 2027 is a Friday."),
+        ("How many days until Christmas?", "25 December 2026 is 299 days away."),
+        ("How many days between 2026-01-01 and 2026-03-01?", "From 1 January 2026 to 1 March 2026 it is 59 days."),
+        ("What date is it in 30 days?", "That is Tuesday, 31 March 2026."),
+        ("2 weeks from today", "That is Sunday, 15 March 2026."),
+        ("in 99999 weeks", "That is"),
+    ],
+)
+def test_dates(question: str, answer: str) -> None:
+    assert (about_date(question, TODAY) or "").startswith(answer)
+
+
+async def test_the_library_is_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIBRARY_DIR", str(PROJECT_ROOT / "library"))
+    out = await ask("When is payday?")
+    assert out["kind"] == "library"
+    assert "25th" in out["answer"]
+    assert out["source"].endswith("When is payday?")
+    assert await ask("Who wrote Faust?") == {"answer": FALLBACK, "kind": "none", "source": ""}
+
+
+@pytest.mark.parametrize("question", ["", "  ", None, 4])
+async def test_a_missing_question_is_refused_by_name(question: object) -> None:
+    with pytest.raises(ValueError, match="^question:"):
+        await ask(question)

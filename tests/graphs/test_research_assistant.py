@@ -1,0 +1,225 @@
+"""The research assistant, run for real on the shipped library and on documents made here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph.state import CompiledStateGraph
+
+from workers.graphs import models
+from workers.graphs.reading.library import PROJECT_ROOT
+from workers.graphs.reading.passages import single_spaced
+from workers.graphs.research_assistant.graph import build
+
+Answered = dict[str, Any]
+SHIPPED = PROJECT_ROOT / "library"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MODEL", raising=False)
+    monkeypatch.setenv("LIBRARY_DIR", str(SHIPPED))
+
+
+@pytest.fixture
+def graph() -> CompiledStateGraph[Any, Any, Any, Any]:
+    return build()
+
+
+async def ask(question: object, documents: object = None, **context: object) -> Answered:
+    given = {"question": question} if documents is None else {"question": question, "documents": documents}
+    answered = await build().ainvoke(given, context=context or None)  # type: ignore[arg-type]
+    assert json.loads(json.dumps(answered)) == answered
+    return answered
+
+
+def assert_quotes_stand(answered: Answered, texts: dict[str, str]) -> None:
+    assert answered["citations"]
+    for citation in answered["citations"]:
+        text = texts[citation["name"]]
+        assert single_spaced(citation["quote"]) in single_spaced(text)
+        assert f"[{citation['n']}]" in answered["answer"]
+        assert all(part in text for part in citation["section"].split(" › "))
+
+
+async def test_policy_changes_of_the_shipped_library_are_told_with_figures_and_sources() -> None:
+    answered = await ask("Summarize the policy changes")
+    for words in ("60 EUR instead of 45 EUR", "three days instead of two days", "Company cards", "Cash advances"):
+        assert words in answered["answer"]
+    kinds = {(change["section"], change["kind"]) for change in answered["changes"]}
+    assert {("Meals", "figure"), ("Company cards", "new section"), ("Cash advances", "section removed")} <= kinds
+    assert not any(change["section"] == "Ending the arrangement" for change in answered["changes"])
+    assert answered["coverage"]["ended_by"] == "covered"
+    assert_quotes_stand(answered, {path.name: path.read_text() for path in SHIPPED.iterdir()})
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("How long are invoices kept?", "10 years"),
+        ("How much is reimbursed for meals per day?", "60 EUR per day"),
+        ("How many vacation days do I have?", "28 days"),
+        ("How soon must a lost device be reported?", "within one hour"),
+        ("What is the limit for a hotel night?", "140 EUR"),
+        ("Can I bring my dog?", "In Bristol and Porto yes"),
+    ],
+)
+async def test_questions_to_the_shipped_library_are_answered_from_the_newest_version(question: str, words: str) -> None:
+    answered = await ask(question)
+    assert words in answered["answer"].split("\n\nAlso:")[0]
+    assert_quotes_stand(answered, {path.name: path.read_text() for path in SHIPPED.iterdir()})
+
+
+async def test_an_answer_that_changed_says_what_it_was_before() -> None:
+    answered = await ask("How much is reimbursed for meals per day?")
+    assert "Before, in version 1.0" in answered["answer"]
+    assert "up to 45 EUR per day" in answered["answer"]
+
+
+async def test_changes_are_narrowed_to_what_is_asked() -> None:
+    answered = await ask("What changed about hotels?")
+    assert "140 EUR instead of 120 EUR" in answered["answer"]
+    assert "Company cards" not in answered["answer"]
+
+
+async def test_two_given_documents_are_compared_by_their_titles() -> None:
+    before = "# Rules\n\nLunch is at noon. Dogs may come in on Fridays.\n"
+    after = "# Rules\n\nLunch is at one. Dogs may come in on Fridays. Cats may come in too.\n"
+    answered = await ask("What changed?", [{"title": "Rules v1", "text": before}, {"title": "Rules v2", "text": after}])
+    told = {(change["kind"], change["before"], change["after"]) for change in answered["changes"]}
+    assert told == {("changed", "Lunch is at noon.", "Lunch is at one."), ("added", "", "Cats may come in too.")}
+    assert_quotes_stand(answered, {"Rules v1": before, "Rules v2": after})
+
+
+async def test_without_versions_it_says_that_there_is_nothing_to_compare() -> None:
+    answered = await ask("What changed?", ["# Tea\n\nTea is served at four o'clock in the garden."])
+    assert "No document is there in two versions" in answered["answer"]
+    assert answered["changes"] == []
+
+
+@pytest.mark.parametrize("question", ["", "   ", None, 7])
+async def test_a_missing_question_is_refused_by_name(question: object) -> None:
+    with pytest.raises(ValueError, match="^question:"):
+        await ask(question)
+
+
+@pytest.mark.parametrize(
+    ("documents", "field"),
+    [([{"title": "x"}], r"documents\[0\]\.text"), (["a", 5], r"documents\[1\]\.text"), ("a", "documents")],
+)
+async def test_a_wrong_document_is_refused_by_name(documents: object, field: str) -> None:
+    with pytest.raises(ValueError, match=f"^{field}:"):
+        await ask("What is this?", documents)
+
+
+async def test_an_empty_library_is_told_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIBRARY_DIR", str(tmp_path / "nowhere"))
+    answered = await ask("What is the notice period?")
+    assert answered["answer"].startswith("There are no documents to read.")
+    assert answered["citations"] == []
+
+
+async def test_files_that_are_not_text_are_left_out_with_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "picture.md").write_bytes(b"\x89PNG\r\n\x00\x00" + bytes(range(256)))
+    (tmp_path / "latin.txt").write_bytes("Der Kaffee ist für alle gratis.".encode("latin-1"))
+    monkeypatch.setenv("LIBRARY_DIR", str(tmp_path))
+    answered = await ask("Wie teuer ist der Kaffee?")
+    assert "Der Kaffee ist für alle gratis." in answered["answer"]
+    assert any("picture.md is not text" in note for note in answered["notes"])
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "words"),
+    [
+        ("Der Urlaub beträgt dreißig Tage. Die Kantine öffnet um elf.", "Wann öffnet die Kantine?", "öffnet um elf"),
+        ("东京是日本的首都。富士山是日本最高的山。", "日本最高的山", "富士山是日本最高的山"),
+        ("Отпуск длится тридцать дней. Столовая закрыта.", "Сколько длится отпуск?", "тридцать дней"),
+    ],
+)
+async def test_other_languages_and_no_headings(text: str, question: str, words: str) -> None:
+    answered = await ask(question, [text])
+    assert words in answered["answer"]
+    assert_quotes_stand(answered, {"Document 1": text})
+
+
+async def test_one_huge_document_is_searched() -> None:
+    filler = "The committee met and talked about the weather at length without any result. " * 20_000
+    answered = await ask("Where is the treasure?", [filler + "\n\nThe treasure lies under the old oak.\n\n" + filler])
+    assert "under the old oak" in answered["answer"]
+
+
+async def test_it_widens_its_words_and_counts_the_rounds() -> None:
+    document = ["Employees have twenty days of leave. " * 2 + "The sky is blue."]
+    answered = await ask("How much vacation is there?", document)
+    assert "twenty days of leave" in answered["answer"]
+    assert answered["coverage"]["rounds"] == 2
+    assert answered["coverage"]["ended_by"] == "covered"
+
+
+async def test_the_loop_ends_at_its_ceiling() -> None:
+    answered = await ask("How much vacation is there?", ["Employees have twenty days of leave."], max_rounds=1)
+    assert answered["coverage"]["ended_by"] == "ceiling"
+    assert answered["coverage"]["missing"] == ["vacation"]
+
+
+async def test_the_loop_ends_when_there_is_nothing_left_to_try() -> None:
+    answered = await ask("What about xylophones?", ["Employees have twenty days of leave."], max_rounds=10)
+    assert answered["coverage"]["ended_by"] == "nothing left to try"
+    assert "“xylophones”" in answered["answer"]
+
+
+@pytest.mark.parametrize("rounds", [0, 11, True, "many"])
+async def test_a_ceiling_out_of_bounds_is_refused_by_name(rounds: object) -> None:
+    with pytest.raises(ValueError, match=r"^context\.max_rounds:"):
+        await ask("What about leave?", ["Employees have leave. Xylophones."], max_rounds=rounds)
+
+
+async def test_progress_is_streamed_for_each_document(graph: CompiledStateGraph[Any, Any, Any, Any]) -> None:
+    given = {"question": "What is said about tea?", "documents": ["Tea is hot.", "Tea is green.", "Coffee is black."]}
+    seen = [event async for event in graph.astream(given, stream_mode="custom")]
+    stages = [event["stage"] for event in seen if isinstance(event, dict)]
+    assert stages[0] == "plan"
+    assert stages.count("extract") == 3
+    assert stages[-1] == "write"
+
+
+async def test_a_second_question_on_a_thread_starts_afresh() -> None:
+    graph = build()
+    graph.checkpointer = InMemorySaver()
+    config: RunnableConfig = {"configurable": {"thread_id": "t"}}
+    first = await graph.ainvoke({"question": "What is tea?", "documents": ["Tea is a drink."]}, config)
+    second = await graph.ainvoke({"question": "What is coffee?", "documents": ["Coffee is a bean."]}, config)
+    assert "Tea is a drink." in first["answer"]
+    assert "Coffee is a bean." in second["answer"]
+    assert {citation["quote"] for citation in second["citations"]} == {"Coffee is a bean."}
+
+
+async def test_a_model_words_the_answer_and_invented_marks_are_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(name: str) -> BaseChatModel:
+        assert name == "some:model"
+        return GenericFakeChatModel(messages=iter([AIMessage("Tea is a drink, it says [1], and more [9].")]))
+
+    monkeypatch.setenv("MODEL", "some:model")
+    monkeypatch.setattr(models, "open_model", opened)
+    answered = await ask("What is tea?", ["Tea is a drink."])
+    assert answered["answer"].startswith("Tea is a drink, it says [1], and more .")
+    assert "**Sources**" in answered["answer"]
+
+
+async def test_a_model_that_cannot_be_used_is_told_and_does_not_stop_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MODEL", "nobody:nothing")
+    answered = await ask("What is tea?", ["Tea is a drink."])
+    assert "Tea is a drink." in answered["answer"]
+    assert any("nobody:nothing" in note for note in answered["notes"])
