@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import enum
@@ -139,11 +140,11 @@ LANGCHAIN: list[Any] = [
     HumanMessage("hi", id="1", name="ann", house="extra"),
     AIMessage("", tool_calls=[{"name": "f", "args": {"a": 1}, "id": "c"}], usage_metadata=None),
     AIMessage([{"type": "text", "text": "x"}], response_metadata={"at": NOW}),
-    AIMessageChunk("part", id="2"),
+    AIMessageChunk(content="part", id="2"),
     SystemMessage("s"),
     ToolMessage("t", tool_call_id="c", artifact={1, 2}, status="error"),
-    ChatMessage("c", role="critic"),
-    FunctionMessage("f", name="n"),
+    ChatMessage(content="c", role="critic"),
+    FunctionMessage(content="f", name="n"),
     RemoveMessage(id="9"),
     Document("text", metadata={"page": 1}),
     Send("node", {"message": HumanMessage("q")}),
@@ -306,10 +307,8 @@ def test_anything_made_of_known_types_round_trips(value: Any) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60))
 def test_damaged_bytes_are_an_error_or_plain_data(data: bytes) -> None:
-    try:
+    with contextlib.suppress(StoredDataError):
         Serde().loads(data)
-    except StoredDataError:
-        pass
 
 
 def _class_value(module: str, name: str, payload: Any) -> bytes:
@@ -324,21 +323,21 @@ def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "from pydantic import BaseModel\nclass Bait(BaseModel):\n    x: int = 1\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    yield_path = str(tmp_path / "sprung")
-    monkeypatch.delitem(sys.modules, "slipway_trap", raising=False)
-    return yield_path
+    monkeypatch.setitem(sys.modules, "slipway_trap", None)  # so that what a test imports is forgotten after it
+    del sys.modules["slipway_trap"]
+    return str(tmp_path / "sprung")
 
 
 def test_a_class_that_is_not_allowed_is_not_even_imported(trap: str) -> None:
     stored = _class_value("slipway_trap", "Bait", [{"x": 1}])
     for one in (Serde(), Serde(Allowed([("slipway_trap", "Other"), "slipway", "slipway_trap_more"]))):
-        with pytest.raises(StoredDataError, match="slipway_trap.Bait is not an allowed class"):
+        with pytest.raises(StoredDataError, match=r"slipway_trap\.Bait is not an allowed class"):
             one.loads(stored)
     assert not Path(trap).exists()
     assert "slipway_trap" not in sys.modules
 
     for allow in ([("slipway_trap", "Bait")], ["slipway_trap"]):
-        assert Serde(Allowed(allow)).loads(stored).x == 1  # type: ignore[arg-type]
+        assert Serde(Allowed(allow)).loads(stored).x == 1
     assert Path(trap).exists()
 
 
@@ -371,14 +370,14 @@ def test_a_class_outside_the_schema_is_refused_when_it_is_written(value: Any) ->
 
 
 def test_what_cannot_be_stored_is_named() -> None:
-    with pytest.raises(StateRefused, match="builtins.function"):
+    with pytest.raises(StateRefused, match=r"builtins\.function"):
         Serde().dumps({"call": again})
-    with pytest.raises(StateRefused, match="builtins.object"):
+    with pytest.raises(StateRefused, match=r"builtins\.object"):
         Serde().dumps([(object(),)])
-    with pytest.raises(StateRefused, match="Recursion|recursion"):
-        deep: list[Any] = []
-        for _ in range(5000):
-            deep = [deep]
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(StateRefused, match=r"[Rr]ecursion"):
         Serde().dumps(deep)
 
 

@@ -79,6 +79,7 @@ for _, member in ipairs(members) do
     local head = heads[member]
     if head then
       forget('c' .. member)
+      freed = freed + #member -- its place in the index
       if head[3] ~= '' and not runs_kept[head[3]] then redis.call('SREM', run_before .. head[3] .. run_after, thread) end
     end
     for _, part in ipairs(redis.call('HGETALL', writes_prefix .. member)) do freed = freed + #part end

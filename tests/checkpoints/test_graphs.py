@@ -1,0 +1,214 @@
+"""Real graphs on the checkpointer: interrupts in subgraphs, time travel, own state classes, delta channels."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langchain_core.messages import AnyMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.channels.delta import DeltaChannel
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.message import add_messages
+from langgraph.types import Command, Send, interrupt
+from pydantic import BaseModel
+
+from app.checkpoints import Checkpointer
+from app.errors import StateRefused
+from app.keyspace.names import Keys
+from app.serde import Serde
+from app.wire import Wire
+from tests.checkpoints.conftest import at
+
+Names = Callable[[], Awaitable[list[bytes]]]
+
+
+class Order(TypedDict):
+    amount: int
+    log: Annotated[list[str], operator.add]
+    answer: str
+
+
+def refund_graph(saver: Any) -> Any:
+    async def ask(state: Order) -> dict[str, Any]:
+        answer = interrupt({"may I pay": state["amount"]})
+        return {"answer": answer, "log": [f"asked: {answer}"]}
+
+    async def prepare(state: Order) -> dict[str, Any]:
+        return {"log": ["prepared"]}
+
+    inner = StateGraph(Order)
+    inner.add_node("prepare", prepare)
+    inner.add_node("ask", ask)
+    inner.add_edge(START, "prepare")
+    inner.add_edge("prepare", "ask")
+
+    async def pay(state: Order) -> dict[str, Any]:
+        return {"log": [f"paid {state['amount']}" if state["answer"] == "yes" else "refused"]}
+
+    outer = StateGraph(Order)
+    outer.add_node("decide", inner.compile())
+    outer.add_node("pay", pay)
+    outer.add_edge(START, "decide")
+    outer.add_edge("decide", "pay")
+    return outer.compile(checkpointer=saver)
+
+
+async def test_an_interrupt_in_a_subgraph_resumes_and_forks(wire: Wire, keys: Keys, saver: Checkpointer) -> None:
+    graph = refund_graph(saver)
+    config: RunnableConfig = {"configurable": {"thread_id": "t"}}
+    paused = await graph.ainvoke({"amount": 5, "log": []}, config)
+    assert paused["__interrupt__"][0].value == {"may I pay": 5}
+
+    state = await graph.aget_state(config, subgraphs=True)
+    assert state.next == ("decide",)
+    inner = state.tasks[0].state
+    assert inner.next == ("ask",)
+    assert inner.values["log"] == ["prepared"]
+    assert inner.config["configurable"]["checkpoint_ns"].startswith("decide:")
+
+    # another process, which knows nothing but Redis
+    graph = refund_graph(Checkpointer(wire, keys))
+    done = await graph.ainvoke(Command(resume="yes"), config)
+    assert done["log"][-2:] == ["asked: yes", "paid 5"]
+    assert (await graph.aget_state(config)).next == ()
+
+    history = [state async for state in graph.aget_state_history(config)]
+    assert [state.next for state in history] == [(), ("pay",), ("decide",), ("__start__",)]
+    forked = await graph.aupdate_state(history[1].config, {"answer": "no"})
+    other = await graph.ainvoke(None, forked)
+    assert other["log"][-1] == "refused"
+    assert (await graph.aget_state(history[0].config)).values["log"][-1] == "paid 5"
+    assert len([state async for state in graph.aget_state_history(config)]) > len(history)
+
+
+class Chat(TypedDict):
+    messages: Annotated[list[AnyMessage], add_messages]
+    found: Annotated[set[int], operator.or_]
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_parallel_tasks_and_messages(saver: Checkpointer, durability: Any) -> None:
+    def spread(state: Chat) -> list[Send]:
+        return [Send("look", {"number": number}) for number in range(30)]
+
+    async def look(task: Any) -> dict[str, Any]:
+        return {"found": {task["number"]}, "messages": [HumanMessage(f"saw {task['number']}")]}
+
+    builder = StateGraph(Chat)
+    builder.add_node("look", look)  # type: ignore[arg-type]
+    builder.add_conditional_edges(START, spread, ["look"])
+    builder.add_edge("look", END)
+    results = []
+    for one in (saver, InMemorySaver()):
+        graph = builder.compile(checkpointer=one)
+        config: RunnableConfig = {"configurable": {"thread_id": "t"}}
+        await graph.ainvoke({"messages": [], "found": set()}, config, durability=durability)
+        values = (await graph.aget_state(config)).values
+        results.append(([message.content for message in values["messages"]], values["found"]))
+    assert results[0] == results[1]
+    assert results[0][1] == set(range(30))
+
+
+class Customer(BaseModel):
+    name: str
+    tags: frozenset[str] = frozenset()
+
+
+class Case(BaseModel):
+    customer: Customer
+    notes: list[str] = []
+
+
+async def test_a_graphs_own_state_classes(wire: Wire, keys: Keys) -> None:
+    def close(state: Case) -> dict[str, Any]:
+        return {"customer": state.customer.model_copy(update={"tags": frozenset({"closed"})})}
+
+    builder = StateGraph(Case)
+    builder.add_node("close", close)
+    builder.add_edge(START, "close")
+    config: RunnableConfig = {"configurable": {"thread_id": "t"}}
+    given: Any = {"customer": Customer(name="A")}
+    with pytest.raises(StateRefused, match="Customer"):
+        await builder.compile(checkpointer=Checkpointer(wire, keys)).ainvoke(given, config)
+
+    serde = Serde()
+    serde.allowed.add(Case)
+    graph = builder.compile(checkpointer=Checkpointer(wire, keys, serde=serde))
+    await graph.ainvoke(given, config)
+    assert (await graph.aget_state(config)).values["customer"] == Customer(name="A", tags=frozenset({"closed"}))
+
+
+def _append(state: list[Any], writes: Sequence[Any]) -> list[Any]:
+    return state + [item for write in writes for item in (write if isinstance(write, list) else [write])]
+
+
+class Journal(TypedDict):
+    lines: Annotated[list[str], DeltaChannel(_append, snapshot_frequency=5)]
+    count: int
+
+
+def journal_graph(saver: Any) -> Any:
+    async def write(state: Journal) -> dict[str, Any]:
+        count = state.get("count", 0) + 1
+        return {"lines": [f"line {count}"], "count": count}
+
+    builder = StateGraph(Journal)
+    builder.add_node("write", write)
+    builder.add_edge(START, "write")
+    builder.add_conditional_edges("write", lambda state: "write" if state["count"] % 3 else END, ["write", END])
+    return builder.compile(checkpointer=saver)
+
+
+async def _journal(saver: Any, runs: int) -> tuple[Any, RunnableConfig]:
+    graph = journal_graph(saver)
+    config: RunnableConfig = {"configurable": {"thread_id": "t"}}
+    for number in range(runs):
+        await graph.ainvoke({"lines": [f"run {number}"]}, config | {"metadata": {"run_id": f"r{number}"}})
+    return graph, config
+
+
+async def test_delta_channels_are_rebuilt(saver: Checkpointer) -> None:
+    graph, config = await _journal(saver, 4)
+    memory, _ = await _journal(InMemorySaver(), 4)
+    ours = [state.values async for state in graph.aget_state_history(config)]
+    theirs = [state.values async for state in memory.aget_state_history(config)]
+    assert ours == theirs
+    assert len(ours[0]["lines"]) == 16
+
+
+@pytest.mark.parametrize("runs", range(1, 5))
+async def test_pruning_does_not_break_delta_channels(saver: Checkpointer, runs: int) -> None:
+    graph, config = await _journal(saver, runs)
+    before = (await graph.aget_state(config)).values
+    stored = len([found async for found in saver.alist(at("t"))])
+    await saver.aprune(["t"])
+    assert (await graph.aget_state(config)).values == before
+    left = len([found async for found in saver.alist(at("t"))])
+    assert left <= min(stored, 8)
+    await graph.ainvoke({"lines": ["after"]}, config)
+    assert (await graph.aget_state(config)).values["lines"][: len(before["lines"]) + 1] == [*before["lines"], "after"]
+
+
+async def test_deleting_a_run_does_not_break_the_delta_channels_of_later_ones(saver: Checkpointer) -> None:
+    graph, config = await _journal(saver, 4)
+    before = {
+        state.config["configurable"]["checkpoint_id"]: state.values
+        async for state in graph.aget_state_history(config)
+        if state.metadata["run_id"] != "r1"
+    }
+    await saver.adelete_for_runs(["r1"])
+    after = {
+        state.config["configurable"]["checkpoint_id"]: state.values async for state in graph.aget_state_history(config)
+    }
+    assert {ident: after[ident] for ident in before} == before
+
+
+async def test_a_graph_that_is_deleted_leaves_nothing(saver: Checkpointer, stored_keys: Names) -> None:
+    graph = refund_graph(saver)
+    await graph.ainvoke({"amount": 5, "log": []}, {"configurable": {"thread_id": "t"}, "metadata": {"run_id": "r"}})
+    await saver.adelete_thread("t")
+    assert await stored_keys() == []

@@ -1,0 +1,138 @@
+"""Deleting, copying, pruning: what goes, what stays, and that nothing is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from app.checkpoints import Checkpointer
+from app.errors import Conflict
+from tests.checkpoints.conftest import at, ids, put
+
+Names = Callable[[], Awaitable[list[bytes]]]
+
+
+async def _chain(saver: Checkpointer, thread_id: str, runs: list[str], ns: str = "") -> list[str]:
+    """One checkpoint a run; `kept` never changes, `n` always does. Each has a pending write."""
+    made: list[str] = []
+    for n, run_id in enumerate(runs):
+        versions: dict[str, str | int | float] = {"kept": "00000001", "n": f"{n + 1:08x}"}
+        made.append(
+            await put(
+                saver,
+                thread_id,
+                {"kept": "k" * 100, "n": n},
+                versions=versions,
+                new=versions if n == 0 else {"n": versions["n"]},
+                ns=ns,
+                parent=made[-1] if made else None,
+                run_id=run_id,
+            )
+        )
+        await saver.aput_writes(at(thread_id, made[-1], ns), [("n", n + 1)], f"task{n}")
+    return made
+
+
+async def test_deleting_threads_leaves_no_key(saver: Checkpointer, stored_keys: Names) -> None:
+    await _chain(saver, "t", ["r1", "r2"])
+    await _chain(saver, "t", ["r2", "r3"], ns="sub:1")
+    await _chain(saver, "u", ["r3"])
+    await saver.aput_writes(at("t", "never-stored"), [("a", 1)], "task")
+    await saver.adelete_thread("t")
+    assert all(b":cp:t:" not in name for name in await stored_keys())
+    assert len(await ids(saver, None)) == 1
+    await saver.adelete_thread("u")
+    await saver.adelete_thread("u")
+    assert await stored_keys() == []
+
+
+async def test_deleting_all_runs_leaves_no_key(saver: Checkpointer, stored_keys: Names) -> None:
+    await _chain(saver, "t", ["r1", "r2"])
+    await _chain(saver, "t", ["r2"], ns="sub:1")
+    await saver.adelete_for_runs(["r2", "unknown"])
+    await saver.adelete_for_runs(["r1"])
+    assert await stored_keys() == []
+
+
+async def test_deleting_a_run_keeps_what_others_share(saver: Checkpointer) -> None:
+    made = await _chain(saver, "t", ["r1", "r2", "r2", "r3"])
+    sub = await _chain(saver, "t", ["r2", "r3"], ns="sub:1")
+    before = await saver.thread_bytes("t")
+    await saver.adelete_for_runs(["r2"])
+    assert await ids(saver, at("t")) == [made[3], made[0]]
+    assert await ids(saver, at("t", ns="sub:1")) == [sub[1]]
+    for ident, n in ((made[0], 0), (made[3], 3)):
+        found = await saver.aget_tuple(at("t", ident))
+        assert found is not None
+        assert found.checkpoint["channel_values"] == {"kept": "k" * 100, "n": n}
+        assert found.pending_writes == [(f"task{n}", "n", n + 1)]
+    assert await saver.thread_bytes("t") < before
+
+
+async def test_pruning_keeps_the_latest_of_each_namespace(saver: Checkpointer, stored_keys: Names) -> None:
+    made = await _chain(saver, "t", [f"r{n}" for n in range(20)])
+    sub = await _chain(saver, "t", ["r1", "r2"], ns="sub:1")
+    alone = Checkpointer(saver._wire, saver._keys)
+    await alone.aprune(["t", "unknown"])
+    assert await ids(saver, at("t", ns=None)) == sorted([made[-1], sub[-1]], reverse=True)
+    found = await saver.latest("t")
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"kept": "k" * 100, "n": 19}
+    assert found.pending_writes == [("task19", "n", 20)]
+    # one thread: index, state and writes of two checkpoints, and the sets of the two runs that still have one
+    assert len(await stored_keys()) == 6
+
+    once = await saver.thread_bytes("t")
+    await saver.aprune(["t"])
+    assert await saver.thread_bytes("t") == once
+    with pytest.raises(ValueError, match="keep_lates"):
+        await saver.aprune(["t"], strategy="keep_lates")
+    await saver.aprune(["t"], strategy="delete")
+    assert await stored_keys() == []
+
+
+async def test_a_pruned_thread_counts_what_is_left(saver: Checkpointer) -> None:
+    await _chain(saver, "t", ["r"] * 10)
+    await saver.aprune(["t"])
+    pruned = await saver.thread_bytes("t")
+    made = await _chain(saver, "u", ["r"] * 10)
+    fresh = Checkpointer(saver._wire, saver._keys)
+    values = {"kept": "k" * 100, "n": 9}
+    versions: dict[str, str | int | float] = {"kept": "00000001", "n": "0000000a"}
+    await put(fresh, "v", values, versions=versions, parent=made[0], run_id="r", ident=made[9])
+    await fresh.aput_writes(at("v", made[9]), [("n", 10)], "task9")
+    assert pruned == await saver.thread_bytes("v")
+
+
+async def test_writes_that_wait_for_their_checkpoint_survive_pruning(saver: Checkpointer) -> None:
+    await _chain(saver, "t", ["r", "r"])
+    coming = "ffffffff-0000-6000-8000-000000000000"
+    await saver.aput_writes(at("t", coming), [("n", 1)], "early")
+    await saver.aprune(["t"])
+    await put(saver, "t", ident=coming)
+    found = await saver.latest("t")
+    assert found is not None
+    assert found.pending_writes == [("early", "n", 1)]
+
+
+async def test_a_copy_stands_on_its_own(saver: Checkpointer, stored_keys: Names) -> None:
+    made = await _chain(saver, "t", ["r1", "r2"])
+    await _chain(saver, "t", ["r1"], ns="sub:1")
+    await saver.acopy_thread("t", "copy")
+    original = [found async for found in saver.alist(at("t", ns=None))]
+    copied = [found async for found in saver.alist(at("copy", ns=None))]
+    assert [(found.checkpoint, found.metadata, found.pending_writes) for found in copied] == [
+        (found.checkpoint, found.metadata, found.pending_writes) for found in original
+    ]
+    assert {found.config["configurable"]["thread_id"] for found in copied} == {"copy"}
+    assert await saver.thread_bytes("copy") == await saver.thread_bytes("t")
+
+    with pytest.raises(Conflict, match="copy"):
+        await saver.acopy_thread("t", "copy")
+    await saver.adelete_thread("t")
+    assert await ids(saver, at("copy")) == made[::-1]
+    await saver.adelete_for_runs(["r1", "r2"])
+    assert await stored_keys() == []
+    await saver.acopy_thread("t", "nothing")
+    assert await stored_keys() == []

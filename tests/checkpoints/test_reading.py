@@ -1,0 +1,162 @@
+"""Listing: filters, bounds, namespaces, pages. And the same answers as LangGraph's in-memory checkpointer."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.types import ERROR, RESUME
+
+from app import checkpoint_reader
+from app.checkpoints import Checkpointer
+from app.errors import StoredDataError
+from app.keyspace.checkpoint_names import names_of
+from app.keyspace.names import Keys
+from app.wire import Wire
+from tests.checkpoints.conftest import at, ids, put
+
+
+async def test_an_unknown_checkpoint_is_none(saver: Checkpointer) -> None:
+    await put(saver, "t", {"a": 1})
+    assert await saver.aget_tuple(at("t", "1f0c6e00-0000-6000-8000-000000000000")) is None
+    assert await saver.aget_tuple(at("t", ns="elsewhere")) is None
+    assert await saver.latest("nobody") is None
+    assert await ids(saver, at("nobody")) == []
+    assert await saver.thread_bytes("nobody") == 0
+
+
+async def test_a_long_thread_is_read_in_pages(wire: Wire, saver: Checkpointer) -> None:
+    made = [await put(saver, "t", {"n": n}, versions={"n": f"{n:08x}"}, even=n % 2 == 0) for n in range(100)]
+    newest = made[::-1]
+    trips = wire.round_trips
+    listing = saver.alist(at("t"))
+    assert [(await anext(listing)).checkpoint["id"] for _ in range(5)] == newest[:5]
+    assert wire.round_trips - trips == 1
+    assert [found.checkpoint["id"] async for found in listing] == newest[5:]
+
+    assert await ids(saver, at("t"), limit=40) == newest[:40]
+    assert await ids(saver, at("t"), limit=0) == []
+    assert await ids(saver, at("t"), before=at("t", made[50]), limit=3) == [made[49], made[48], made[47]]
+    assert await ids(saver, at("t"), filter={"even": True}) == made[98::-2]
+    assert await ids(saver, at("t"), filter={"even": True}, limit=40) == made[98::-2][:40]
+    assert await ids(saver, at("t"), filter={"even": True, "step": 1}) == []
+    assert await ids(saver, at("t", ns=None)) == newest
+    assert await ids(saver, at("t", ns=None), filter={"even": False}, limit=2) == [made[99], made[97]]
+    assert await ids(saver, at("t", made[7])) == [made[7]]
+    assert await ids(saver, at("t", made[7], ns=None)) == [made[7]]
+
+
+async def test_a_page_ends_early_when_values_are_large(
+    wire: Wire, saver: Checkpointer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint_reader, "_PAGE_BYTES", 5000)
+    made = [await put(saver, "t", {"n": "x" * 2000}, versions={"n": f"{n:08x}"}, k=1) for n in range(9)]
+    trips = wire.round_trips
+    assert await ids(saver, at("t")) == made[::-1]
+    assert wire.round_trips - trips == 4
+    assert await ids(saver, at("t"), filter={"k": 1}) == made[::-1]
+    assert await ids(saver, at("t", ns=None)) == made[::-1]
+
+
+async def test_namespaces_and_threads(saver: Checkpointer) -> None:
+    made: dict[tuple[str, str], list[str]] = {}
+    for _ in range(3):
+        for thread_id in ("t", "u"):
+            for ns in ("", "sub:1", "sub:1|deep:2", "sub:10"):
+                made.setdefault((thread_id, ns), []).append(await put(saver, thread_id, ns=ns, run_id="r"))
+    for (thread_id, ns), idents in made.items():
+        assert await ids(saver, at(thread_id, ns=ns)) == idents[::-1]
+        assert await ids(saver, at(thread_id, ns=ns), filter={"run_id": "r"}, limit=1) == idents[-1:]
+    of_t = sorted((ident for key, idents in made.items() if key[0] == "t" for ident in idents), reverse=True)
+    assert await ids(saver, at("t", ns=None)) == of_t
+    assert sorted(await ids(saver, None)) == sorted(ident for idents in made.values() for ident in idents)
+    assert len(await ids(saver, None, limit=7)) == 7
+    assert await ids(saver, None, filter={"run_id": "other"}) == []
+
+
+async def test_writes_without_a_checkpoint_are_no_checkpoint(saver: Checkpointer) -> None:
+    ident = await put(saver, "t", {"a": 1})
+    await saver.aput_writes(at("t", "ffffffff-0000-6000-8000-000000000000"), [("a", 1)], "task")
+    assert await ids(saver, at("t")) == [ident]
+    assert await ids(saver, at("t", ns=None)) == [ident]
+    found = await saver.latest("t")
+    assert found is not None
+    assert found.checkpoint["id"] == ident
+    late = await put(saver, "t", {"a": 1}, ident="ffffffff-0000-6000-8000-000000000000")
+    found = await saver.latest("t")
+    assert found is not None
+    assert (found.checkpoint["id"], found.pending_writes) == (late, [("task", "a", 1)])
+
+
+async def test_metadata_takes_what_the_run_was_configured_with(saver: Checkpointer) -> None:
+    config: Any = at("t")
+    config["configurable"] |= {"run_id": "r", "user": "u", "__hidden": 1, "object": object()}
+    config["metadata"] = {"assistant_id": "a", "thread_id": "t"}
+    ident = (await saver.aput(config, _checkpoint("1"), {"source": "input", "step": -1}, {}))["configurable"]
+    found = await saver.aget_tuple({"configurable": ident})
+    assert found is not None
+    assert found.metadata == {"source": "input", "step": -1, "run_id": "r", "user": "u", "assistant_id": "a"}
+
+
+async def test_damage_is_an_error(wire: Wire, keys: Keys, saver: Checkpointer) -> None:
+    ident = await put(saver, "t", {"a": "text"})
+    state = names_of(keys, "t").state
+    await wire.send("HSET", state, "b\0a\00000000001", b"\xc1\xc1")
+    with pytest.raises(StoredDataError):
+        await saver.latest("t")
+    record = await wire.send("HGET", state, f"c\0{ident}")
+    await wire.send("HSET", state, f"c\0{ident}", record[:-3])
+    with pytest.raises(StoredDataError):
+        await saver.latest("t")
+
+
+def _checkpoint(ident: str) -> Any:
+    return {"v": 4, "id": ident, "ts": "", "channel_values": {}, "channel_versions": {}, "versions_seen": {}}
+
+
+def _plain(found: CheckpointTuple) -> Any:
+    return (found.config, found.checkpoint, found.metadata, found.parent_config, found.pending_writes)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_the_same_answers_as_langgraphs_own(saver: Checkpointer, seed: int) -> None:
+    """A long random history, told to both."""
+    luck = random.Random(seed)
+    memory = InMemorySaver()
+    heads: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = []
+    for number in range(60):
+        thread_id, ns = luck.choice("tu"), luck.choice(["", "", "s:1", "s:1|x:2"])
+        parents = [head for head in heads if head[:2] == (thread_id, ns)]
+        if parents and luck.random() < 0.5:
+            _, _, ident, _, _ = luck.choice(parents)
+            names = luck.choices(["a", "b", ERROR, RESUME, "c"], k=luck.randint(1, 4))
+            writes = [(name, luck.randint(0, 9)) for name in names]
+            task, path = luck.choice(["t1", "t2"]), luck.choice(["", "p1", "p2"])
+            for one in (saver, memory):
+                await one.aput_writes(at(thread_id, ident, ns), writes, task, path)
+            continue
+        _, _, parent, values, versions = luck.choice(parents) if parents else ("", "", None, {}, {})
+        changed: dict[str, Any] = dict.fromkeys(luck.sample("abc", luck.randint(0, 3)), f"{number:08x}")
+        values = {**values, **{channel: {"n": [number]} for channel in changed}}
+        if changed and luck.random() < 0.2:
+            values.pop(luck.choice(list(changed)))  # a channel that was emptied
+        versions = {**versions, **changed}
+        ident = f"{number:04}-{luck.random()}"
+        for one in (saver, memory):
+            await put(
+                one, thread_id, values, versions=versions, new=changed, ns=ns, parent=parent, ident=ident, k=number % 3
+            )
+        heads.append((thread_id, ns, ident, values, versions))
+
+    for thread_id, ns in {head[:2] for head in heads}:
+        for how in ({}, {"filter": {"k": 1}}, {"limit": 2}, {"before": at(thread_id, heads[len(heads) // 2][2], ns)}):
+            ours = [_plain(found) async for found in saver.alist(at(thread_id, ns=ns), **how)]
+            theirs = [_plain(found) async for found in memory.alist(at(thread_id, ns=ns), **how)]
+            assert ours == theirs
+        latest, theirs_latest = await saver.aget_tuple(at(thread_id, ns=ns)), memory.get_tuple(at(thread_id, ns=ns))
+        assert latest is not None
+        assert theirs_latest is not None
+        assert _plain(latest) == _plain(theirs_latest)

@@ -1,0 +1,223 @@
+"""What is written, how often the server is asked, and how much is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
+
+from app.checkpoints import Checkpointer
+from app.errors import CeilingHit, Fenced, InvalidRequest, StateRefused
+from app.keyspace.names import Keys
+from app.wire import Wire
+from app.writers import Command, FreeWriter
+from tests.checkpoints.conftest import at, put
+
+Names = Callable[[], Awaitable[list[bytes]]]
+
+
+class Recorder:
+    """Carries commands to Redis and remembers them."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._writer = FreeWriter(wire)
+        self.groups: list[Sequence[Command]] = []
+
+    async def write(self, commands: Sequence[Command]) -> None:
+        self.groups.append(commands)
+        await self._writer.write(commands)
+
+
+class Refusing:
+    async def write(self, commands: Sequence[Command]) -> None:
+        raise Fenced("another attempt has this run")
+
+
+async def _commands(wire: Wire) -> dict[str, int]:
+    """How often the server ran each command so far, scripts' inner commands not counted apart."""
+    stats = (await wire.send("INFO", "commandstats")).decode()
+    lines = [line.partition(":") for line in stats.split() if line.startswith("cmdstat_")]
+    return {
+        name.removeprefix("cmdstat_"): int(rest.partition("calls=")[2].partition(",")[0]) for name, _, rest in lines
+    }
+
+
+async def test_each_operation_is_one_round_trip_and_one_script(wire: Wire, saver: Checkpointer) -> None:
+    first = await put(saver, "t", {"a": 1, "b": 2}, run_id="r")
+    await saver.aput_writes(at("t", first), [("a", 1)], "task")
+    await saver.aget_tuple(at("t"))
+
+    async def one_trip(operation: Awaitable[Any]) -> None:
+        scripts, trips = (await _commands(wire)).get("evalsha", 0), wire.round_trips
+        await operation
+        assert wire.round_trips - trips == 1
+        after = await _commands(wire)
+        assert after["evalsha"] - scripts == 1
+
+    await one_trip(put(saver, "t", {"a": 2, "b": 2}, parent=first, run_id="r"))
+    await one_trip(saver.aput_writes(at("t", first), [("a", 1), ("b", 2), (RESUME, 3)], "task"))
+    await one_trip(saver.aget_tuple(at("t")))
+    await one_trip(saver.aget_tuple(at("t", first)))
+    await one_trip(saver.aget_tuple(at("nobody")))
+
+
+async def test_a_budget_costs_no_round_trip_once_the_thread_was_read(wire: Wire, keys: Keys) -> None:
+    saver = Checkpointer(wire, keys, max_thread_bytes=100_000)
+    await put(saver, "t", {"a": 1})
+    clone = saver.through(FreeWriter(wire))
+    await clone.latest("t")
+    trips = wire.round_trips
+    await put(clone, "t", {"a": 2})
+    assert wire.round_trips - trips == 1
+
+
+async def test_writes_are_plain_commands_of_one_group(wire: Wire, saver: Checkpointer) -> None:
+    recorder = Recorder(wire)
+    through = saver.through(recorder)
+    ident = await put(through, "t", {"a": 1}, run_id="r")
+    await through.aput_writes(at("t", ident), [("a", 1), (ERROR, "e")], "task", "path")
+    assert len(recorder.groups) == 2
+    assert {command[0] for group in recorder.groups for command in group} == {
+        "HSET",
+        "HSETNX",
+        "ZADD",
+        "SADD",
+        "HINCRBY",
+    }
+    assert (await saver.aget_tuple(at("t"))) == (await through.aget_tuple(at("t")))
+
+
+async def test_what_the_writer_refuses_is_not_stored(saver: Checkpointer, stored_keys: Names) -> None:
+    with pytest.raises(Fenced):
+        await put(saver.through(Refusing()), "t", {"a": 1})
+    assert await stored_keys() == []
+
+
+async def test_an_unchanged_channel_is_not_copied(wire: Wire, saver: Checkpointer) -> None:
+    large = "x" * 100_000
+    versions: dict[str, Any] = {"large": "00000001", "n": "00000001"}
+    parent = await put(saver, "t", {"large": large, "n": 0}, versions=versions)
+    before = await saver.thread_bytes("t")
+    for n in range(1, 11):
+        versions = {**versions, "n": f"{n + 1:08x}"}
+        values = {"large": large, "n": n}
+        parent = await put(saver, "t", values, versions=versions, new={"n": versions["n"]}, parent=parent)
+    assert await saver.thread_bytes("t") - before < 10 * 400
+    found = await saver.latest("t")
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"large": large, "n": 10}
+
+
+async def test_two_branches_of_a_thread_do_not_share_values(saver: Checkpointer) -> None:
+    root = await put(saver, "t", {"n": 0})
+    left = right = ""
+    value: Any
+    for value in ("left", "right"):
+        version = saver.get_next_version("00000001", None)
+        ident = await put(saver, "t", {"n": value}, versions={"n": version}, parent=root)
+        left, right = (ident, right) if value == "left" else (left, ident)
+    for ident, value in ((root, 0), (left, "left"), (right, "right")):
+        found = await saver.aget_tuple(at("t", ident))
+        assert found is not None
+        assert found.checkpoint["channel_values"] == {"n": value}
+        parent = found.parent_config
+        assert (parent["configurable"]["checkpoint_id"] if parent else None) == (None if ident == root else root)
+
+
+def test_versions_grow_and_do_not_repeat(saver: Checkpointer) -> None:
+    version: Any = None
+    before: Any
+    for before in (None, 7, 7.5, "00000000000000000000000000000003.0.7654"):
+        made = {saver.get_next_version(before, None) for _ in range(50)}
+        assert len(made) == 50
+        assert before is None or all(after > before for after in made)
+    for _ in range(300):
+        after = saver.get_next_version(version, None)
+        assert version is None or (after > version and len(after) == 16)
+        version = after
+
+
+async def test_ordinary_writes_stay_and_special_ones_are_replaced(saver: Checkpointer) -> None:
+    ident = await put(saver, "t")
+    where = at("t", ident)
+    await saver.aput_writes(where, [("a", 1), ("b", 1)], "task", "p")
+    await saver.aput_writes(where, [("a", 2), ("b", 2), ("c", 2)], "task", "p")
+    for value in ("old", "new"):
+        await saver.aput_writes(
+            where, [(ERROR, value), (INTERRUPT, value), (RESUME, value), (SCHEDULED, value)], "task", "p"
+        )
+    found = await saver.aget_tuple(where)
+    assert found is not None
+    assert found.pending_writes == [
+        *(("task", RESUME, "new"), ("task", INTERRUPT, "new"), ("task", SCHEDULED, "new"), ("task", ERROR, "new")),
+        *(("task", "a", 1), ("task", "b", 1), ("task", "c", 2)),
+    ]
+
+
+async def test_writes_are_in_the_order_of_their_tasks_paths(saver: Checkpointer) -> None:
+    ident = await put(saver, "t")
+    paths = [
+        "~__pregel_push, 0000000002",
+        "~__pregel_pull, b",
+        "",
+        "~__pregel_push, 0000000001",
+        "other",
+        "~__pregel_pull, a",
+    ]
+    for number, path in enumerate(paths):
+        await saver.aput_writes(at("t", ident), [("c", path), ("d", number)], f"task{9 - number}", path)
+    found = await saver.aget_tuple(at("t", ident))
+    assert found is not None
+    assert [value for _, channel, value in found.pending_writes or [] if channel == "c"] == sorted(paths)
+
+
+async def test_names_may_be_any_text(saver: Checkpointer) -> None:
+    values = {"": 1, "a\0b": 2, "ä *?[": 3, "n": 4, "c": 5, "1": 6}
+    ident = await put(saver, "thread:i *", values, ns="sub:1|äöü", versions={**dict.fromkeys(values, 3), "n": 0.1})
+    await saver.aput_writes(at("thread:i *", ident, "sub:1|äöü"), [("a\0b", 1)], "task\0x", "\1odd")
+    found = await saver.aget_tuple(at("thread:i *", ns="sub:1|äöü"))
+    assert found is not None
+    assert found.checkpoint["channel_values"] == values
+    assert found.pending_writes == [("task\0x", "a\0b", 1)]
+    with pytest.raises(InvalidRequest, match="checkpoint_ns"):
+        await put(saver, "t", ns="a\0b")
+
+
+async def test_a_value_that_cannot_be_stored_stores_nothing(saver: Checkpointer, stored_keys: Names) -> None:
+    with pytest.raises(StateRefused):
+        await put(saver, "t", {"fine": 1, "wrong": object()})
+    assert await stored_keys() == []
+
+
+async def test_the_budget_of_a_thread_holds(wire: Wire, keys: Keys) -> None:
+    saver = Checkpointer(wire, keys, max_thread_bytes=3000)
+    ident = await put(saver, "t", {"a": "x" * 1000})
+    used = await saver.thread_bytes("t")
+    assert 1000 < used < 1500
+    with pytest.raises(CeilingHit, match="state_bytes") as hit:
+        await put(saver, "t", {"a": "x" * 2000})
+    assert (hit.value.full_code, hit.value.limit) == ("ceiling.state_bytes", 3000)
+    with pytest.raises(CeilingHit):
+        await saver.aput_writes(at("t", ident), [("a", "x" * 2000)], "task")
+    assert await saver.thread_bytes("t") == used
+    await saver.aput_writes(at("t", ident), [("a", "x" * 100)], "task")
+    await put(saver, "other", {"a": "x" * 2000})
+    with pytest.raises(CeilingHit):
+        await put(saver.through(FreeWriter(wire)), "t", {"a": "x" * 2000})
+
+
+async def test_the_counter_is_what_is_stored(wire: Wire, keys: Keys, saver: Checkpointer) -> None:
+    ident = await put(saver, "t", {"a": 1, "b": [1, 2]}, run_id="r", ns="sub:x")
+    await saver.aput_writes(at("t", ident, "sub:x"), [("a", 1), (RESUME, 2)], "task", "path")
+    stored = 0
+    for name in await wire.send("KEYS", f"{keys.prefix}:cp:*"):
+        if name.endswith(b":i"):
+            stored += sum(map(len, await wire.send("ZRANGE", name, 0, -1)))
+        else:
+            held = await wire.send("HGETALL", name)
+            stored += sum(map(len, held))
+            if name.endswith(b":s"):
+                stored -= 1 + len(held[held.index(b"n") + 1])
+    assert await saver.thread_bytes("t") == stored
