@@ -39,73 +39,89 @@ class Settings(BaseSettings):
 
     # where things are
     redis_url: SecretStr | None = Field(
-        None,
+        default=None,
         description="Redis or Valkey: `redis://`, `rediss://` or `unix://`. `REDISCLOUD_URL` is read when it is "
         "not set. Without either, `slipway dev` starts its own server",
     )
     key_prefix: str = Field(
-        "slipway",
+        default="slipway",
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
         description="First part of every key; two deployments may share a server",
     )
-    config: Path = Field(Path("langgraph.json"), description="The file that names the graphs")
-    data_dir: Path = Field(Path(".slipway"), description="Where `slipway dev` keeps its own server's data")
+    config: Path = Field(default=Path("langgraph.json"), description="The file that names the graphs")
+    data_dir: Path = Field(default=Path(".slipway"), description="Where `slipway dev` keeps its own server's data")
     library_dir: Path = Field(
-        Path("library"), description="Documents that `research_assistant` reads when it is given none"
+        default=Path("library"), description="Documents that `research_assistant` reads when it is given none"
     )
     model: str | None = Field(
-        None, description="A chat model for the graphs that ship, as LangChain names it, such as `openai:gpt-5`"
+        default=None, description="A chat model for the graphs that ship, as LangChain names it, such as `openai:gpt-5`"
     )
 
     # web
-    host: str = Field("127.0.0.1", description="Address the web process listens on")
-    port: int = Field(8123, ge=0, le=65535, description="Port the web process listens on; 0 takes a free one")
-    max_body_bytes: int = Field(10 * MIB, ge=1 * KIB, description="Largest request body")
-    sse_ping_s: float = Field(5, gt=0, lt=55, description="Pause between comments on an idle event stream")
-    sse_buffer_events: int = Field(1000, ge=10, description="Events a slow client may fall behind before it is cut off")
+    host: str = Field(default="127.0.0.1", description="Address the web process listens on")
+    port: int = Field(default=8123, ge=0, le=65535, description="Port the web process listens on; 0 takes a free one")
+    max_body_bytes: int = Field(default=10 * MIB, ge=1 * KIB, description="Largest request body")
+    sse_ping_s: float = Field(default=5, gt=0, lt=55, description="Pause between comments on an idle event stream")
+    sse_buffer_events: int = Field(
+        default=1000, ge=10, description="Events a slow client may fall behind before it is cut off"
+    )
     inline_budget_s: float = Field(
-        5, gt=0, le=60, description="How long a short graph may run in the web process before a worker goes on"
+        default=5, gt=0, le=60, description="How long a short graph may run in the web process before a worker goes on"
     )
 
     # workers
-    worker_processes: int = Field(1, ge=1, le=64, description="Processes that `slipway worker` starts")
-    max_runs_per_worker: int = Field(32, ge=1, le=1000, description="Runs that one worker process executes at once")
-    lease_s: float = Field(
-        8, ge=0.5, le=300, description="How long a worker may be silent before its runs are given to another"
+    worker_processes: int = Field(default=1, ge=1, le=64, description="Processes that `slipway worker` starts")
+    max_runs_per_worker: int = Field(
+        default=32, ge=1, le=1000, description="Runs that one worker process executes at once"
     )
-    heartbeat_s: float = Field(2, ge=0.1, description="Pause between a worker's signs of life")
-    reap_every_s: float = Field(1, ge=0.1, description="Pause between looks for workers that fell silent")
-    drain_s: float = Field(25, ge=0, lt=30, description="How long a stopping process may take to hand its runs back")
+    lease_s: float = Field(
+        default=8, ge=0.5, le=300, description="How long a worker may be silent before its runs are given to another"
+    )
+    heartbeat_s: float = Field(default=2, ge=0.1, description="Pause between a worker's signs of life")
+    reap_every_s: float = Field(default=1, ge=0.1, description="Pause between looks for workers that fell silent")
+    drain_s: float = Field(
+        default=25, ge=0, lt=30, description="How long a stopping process may take to hand its runs back"
+    )
 
     # redis
-    redis_patience_web_s: float = Field(2, gt=0, le=60, description="How long a request waits for a Redis that is away")
-    redis_patience_worker_s: float = Field(90, gt=0, description="How long a run waits for a Redis that is away")
-    redis_max_connections: int = Field(8, ge=4, description="Connections that one process may hold")
-    event_ttl_s: int = Field(86_400, ge=60, description="How long the events of a run are kept after its end")
-    checkpointer: Literal["core"] = Field("core", description="`core`: plain Redis or Valkey commands, no modules")
-    encryption_key: SecretStr | None = Field(None, description="Seals checkpoints at rest; not sealed without it")
+    redis_patience_web_s: float = Field(
+        default=2, gt=0, le=60, description="How long a request waits for a Redis that is away"
+    )
+    redis_patience_worker_s: float = Field(
+        default=90, gt=0, description="How long a run waits for a Redis that is away"
+    )
+    redis_max_connections: int = Field(default=8, ge=4, description="Connections that one process may hold")
+    event_ttl_s: int = Field(default=86_400, ge=60, description="How long the events of a run are kept after its end")
+    checkpointer: Literal["core"] = Field(
+        default="core", description="`core`: plain Redis or Valkey commands, no modules"
+    )
+    encryption_key: SecretStr | None = Field(
+        default=None, description="Seals checkpoints at rest; not sealed without it"
+    )
 
     # ceilings: hard stops of a chain of runs
-    max_steps: int = Field(500, ge=1, description="Ceiling: supersteps")
-    max_node_visits: int = Field(200, ge=1, description="Ceiling: visits of one node")
-    max_attempts: int = Field(5, ge=1, description="Ceiling: attempts of a run")
-    max_retries: int = Field(20, ge=0, description="Ceiling: retries of nodes, in all")
-    max_active_s: float = Field(3600, gt=0, description="Ceiling: seconds of work; waiting for people does not count")
-    max_step_s: float = Field(600, gt=0, description="Ceiling: seconds for one superstep")
-    max_tool_calls: int = Field(100, ge=0, description="Ceiling: tool calls; not counted yet")
-    max_tokens: int | None = Field(None, ge=1, description="Ceiling: model tokens; not counted yet")
-    max_cost_usd: float | None = Field(
-        None, gt=0, description="Ceiling: money for models, in US dollars; not counted yet"
+    max_steps: int = Field(default=500, ge=1, description="Ceiling: supersteps")
+    max_node_visits: int = Field(default=200, ge=1, description="Ceiling: visits of one node")
+    max_attempts: int = Field(default=5, ge=1, description="Ceiling: attempts of a run")
+    max_retries: int = Field(default=20, ge=0, description="Ceiling: retries of nodes, in all")
+    max_active_s: float = Field(
+        default=3600, gt=0, description="Ceiling: seconds of work; waiting for people does not count"
     )
-    max_state_bytes: int = Field(64 * MIB, ge=64 * KIB, description="Ceiling: stored state of a thread")
-    max_event_bytes: int = Field(64 * MIB, ge=64 * KIB, description="Ceiling: events of a run")
+    max_step_s: float = Field(default=600, gt=0, description="Ceiling: seconds for one superstep")
+    max_tool_calls: int = Field(default=100, ge=0, description="Ceiling: tool calls; not counted yet")
+    max_tokens: int | None = Field(default=None, ge=1, description="Ceiling: model tokens; not counted yet")
+    max_cost_usd: float | None = Field(
+        default=None, gt=0, description="Ceiling: money for models, in US dollars; not counted yet"
+    )
+    max_state_bytes: int = Field(default=64 * MIB, ge=64 * KIB, description="Ceiling: stored state of a thread")
+    max_event_bytes: int = Field(default=64 * MIB, ge=64 * KIB, description="Ceiling: events of a run")
 
     # logs
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="`debug`, `info`, `warning` or `error`"
+        default="info", description="`debug`, `info`, `warning` or `error`"
     )
     log_format: Literal["auto", "text", "json"] = Field(
-        "auto", description="`text`, `json`, or `auto`: text on a terminal, JSON elsewhere"
+        default="auto", description="`text`, `json`, or `auto`: text on a terminal, JSON elsewhere"
     )
 
     @classmethod

@@ -92,7 +92,7 @@ def test_a_refusal_does_not_repeat_the_value() -> None:
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
-        Settings().port = 1  # type: ignore[misc]
+        Settings().port = 1
 
 
 def test_every_option_has_help_and_a_row() -> None:
