@@ -12,11 +12,12 @@ from typing import Final
 
 import structlog
 
+from app.attempts import Attempt
 from app.checkpoints import Checkpointer
 from app.graphs import Graphs
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Scripts
-from app.leases import Attempt, Heart
+from app.leases import Heart
 from app.runs import NewRun, Phase, Run, RunStore
 from app.settings import Settings
 from workers.execution import Execution

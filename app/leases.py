@@ -1,9 +1,8 @@
-"""An attempt's hold on its run: everything it writes is fenced by its number and grouped.
+"""Leases: which process owns which runs, and until when, on the server's clock.
 
-The lease says which attempt owns a run and until when, on the server's clock. A heartbeat renews it (`Heart`, in a
-thread of its own, so that user code which blocks the event loop does not lose it); the reaper takes back what
-expired. An attempt that was thought dead finds out at its next write: the script compares its number, changes
-nothing, and says so.
+A heartbeat renews them (`Heart`), from a thread of its own, so that user code which blocks the event loop does not
+lose them. The reaper (`workers/reaper.py`) takes back what expired; `expire_process` does so at once for a process
+that is known to be dead.
 """
 
 from __future__ import annotations
@@ -13,196 +12,29 @@ import os
 import platform
 import secrets
 import threading
-from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
-from app.errors import Fenced, StoreUnavailable
+from app.attempts import Attempt
+from app.errors import StoreUnavailable
 from app.keyspace.names import Keys
-from app.keyspace.scripts import Entry, RunRelease, RunSettle, Scripts
+from app.keyspace.scripts import Scripts
 from app.link import Address
-from app.runs import Action, Run
+from app.runs import Action
 from app.settings import Settings
 from app.wire import Wire
-from app.writers import Command
 
 log = structlog.get_logger(__name__)
 
 RETRY_PAUSE_MS: Final = 500
 """How much longer each further attempt of a run waits, so that a poison run does not take every worker down."""
 
-_FULL_BYTES: Final = 1024 * 1024
-"""Events waiting to be written beyond which `room` makes their maker wait."""
-
 
 def worker_id() -> str:
     """A name for this process that no other process has or had: host, process id and chance."""
     return f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
-
-
-class _Group:
-    """What goes to Redis together."""
-
-    __slots__ = ("commands", "entries", "landed", "size_bytes")
-
-    def __init__(self) -> None:
-        self.entries: list[tuple[str, bytes]] = []
-        self.commands: list[Command] = []
-        self.landed: asyncio.Future[None] | None = None
-        self.size_bytes = 0
-
-
-class Attempt:
-    """One try at a run by one worker. It is the `Writer` of the run's checkpointer and the only one who appends to
-    its log. What is put into it in one turn of the event loop, and while an earlier group is under way, lands
-    together: one fenced script, one round trip.
-
-    `on_stop` is called, once for each reason, when the attempt learns that it must stop: with the way to cancel, or
-    with None when it has lost its run.
-    """
-
-    def __init__(self, scripts: Scripts, run: Run, on_stop: Callable[[Action | None], None] | None = None) -> None:
-        self.run, self.number = run, run.attempt
-        self.on_stop = on_stop
-        self.cancel: Action | None = run.cancel
-        self.lost = False
-        self._scripts = scripts
-        self._loop = asyncio.get_running_loop()
-        self._seq = 0
-        self._group = _Group()
-        self._flying: _Group | None = None
-        self._due = False
-
-    def append(self, name: str, frame: bytes) -> None:
-        """Put an event into the run's log."""
-        self._group.entries.append((name, frame))
-        self._group.size_bytes += len(frame)
-        self._fly_soon()
-
-    def put(self, command: Command) -> None:
-        """Put a command into the next group, without waiting for it."""
-        self._group.commands.append(command)
-        self._fly_soon()
-
-    async def write(self, commands: Sequence[Command]) -> None:
-        """Return once Redis has `commands`. Raises `Fenced` or `StoreUnavailable`."""
-        self._group.commands.extend(commands)
-        await self._landing()
-
-    async def flush(self) -> None:
-        """Return once Redis has everything that was put so far."""
-        while self._flying is not None or self._group.entries or self._group.commands:
-            await self._landing()
-
-    async def room(self) -> None:
-        """Wait while too much is waiting to be written."""
-        while self._group.size_bytes > _FULL_BYTES:
-            await self._landing()
-
-    async def _landing(self) -> None:
-        if self.lost:
-            raise Fenced(f"attempt {self.number} of run {self.run.run_id} no longer owns it")
-        group = self._group
-        if group.landed is None:
-            group.landed = self._loop.create_future()
-        self._fly_soon()
-        await asyncio.shield(group.landed)
-
-    def _fly_soon(self) -> None:
-        if not self._due and self._flying is None:
-            self._due = True
-            self._loop.call_soon(self._fly)
-
-    def _fly(self) -> None:
-        self._due = False
-        if self._flying is not None:
-            return
-        group, self._group = self._group, _Group()
-        if self.lost:
-            self._landed(group, Fenced(f"attempt {self.number} of run {self.run.run_id} no longer owns it"))
-            return
-        self._flying = group
-        self._seq += 1
-        answer = self._scripts.run_apply(self.run.run_id, self.number, self._seq, group.entries, group.commands)
-        answer.add_done_callback(self._answered)
-
-    def _answered(self, answer: asyncio.Future[Any]) -> None:
-        group, self._flying = self._flying, None
-        assert group is not None
-        if answer.cancelled():
-            self._landed(group, StoreUnavailable("the connection was closed"))
-        elif (error := answer.exception()) is not None:
-            self._lose()
-            self._landed(group, error)
-        else:
-            self._heed(group, Scripts.applied(answer.result()))
-        if self._group.entries or self._group.commands or self._group.landed is not None:
-            self._fly_soon()
-
-    def _heed(self, group: _Group, word: str | None) -> None:
-        if word is None:
-            self._lose()
-            self._landed(group, Fenced(f"attempt {self.number} of run {self.run.run_id} no longer owns it"))
-            return
-        self._landed(group, None)
-        if word:
-            self.stop(Action(word))
-
-    @staticmethod
-    def _landed(group: _Group, error: BaseException | None) -> None:
-        if group.landed is None or group.landed.done():
-            return
-        if error is None:
-            group.landed.set_result(None)
-        else:
-            group.landed.set_exception(error)
-            group.landed.exception()
-
-    def stop(self, action: Action) -> None:
-        """Somebody asked for the run to be cancelled."""
-        if self.cancel is None:
-            self.cancel = action
-            if self.on_stop is not None:
-                self.on_stop(action)
-
-    def _lose(self) -> None:
-        if not self.lost:
-            self.lost = True
-            log.warning("attempt.fenced", run=self.run.run_id, attempt=self.number)
-            if self.on_stop is not None:
-                self.on_stop(None)
-
-    def lose(self) -> None:
-        """Told from outside: the heartbeat found the run in other hands."""
-        self._lose()
-
-    async def settle(self, outcome: RunSettle) -> tuple[str, str]:
-        """End the run, together with everything not yet written. ("ok", ""), ("fenced", "") or ("cancel", action):
-        the last when a cancel came first and must be answered instead; then nothing has changed."""
-        commands = await self._last_words(outcome)
-        if commands is None:
-            return "fenced", ""
-        return await self._scripts.run_settle(outcome, commands)
-
-    async def release(self, handover: RunRelease) -> bool:
-        """Hand the run back to the queue, together with everything not yet written. False when it was not ours."""
-        commands = await self._last_words(handover)
-        return commands is not None and await self._scripts.run_release(handover, commands)
-
-    async def _last_words(self, message: RunSettle | RunRelease) -> list[Command] | None:
-        """Fill in what is not yet written; None when the run is lost."""
-        while self._flying is not None:
-            await self._landing()
-        if self.lost:
-            return None
-        group, self._group = self._group, _Group()
-        self._seq += 1
-        message["seq"] = self._seq
-        entries: list[Entry] = [(name, frame.decode(), "") for name, frame in group.entries]
-        message["entries"] = entries + message["entries"]
-        return group.commands
 
 
 class Heart:

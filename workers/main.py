@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from app.leases import Attempt
+from app.attempts import Attempt
 from app.runs import Run
 from app.services import Services, open_services
 from app.settings import Settings

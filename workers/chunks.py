@@ -1,0 +1,66 @@
+"""What a graph streams, chunk by chunk: LangGraph's own modes, and LangChain's events where they were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import RunControl
+
+from app.graphs import Graph
+from app.runs import Run
+from workers.inputs import context_of
+
+Chunk = tuple[Sequence[str], str, Any]
+"""Namespace (empty at the root), mode, payload."""
+
+ALWAYS = frozenset({"tasks", "values"})
+"""Modes that are wanted whatever clients asked for: ceilings hear of tasks, the thread's record of values."""
+
+
+async def chunks(
+    graph: Graph, run: Run, given: Any, config: RunnableConfig, modes: set[str], control: RunControl
+) -> AsyncIterator[Chunk]:
+    """Execute `graph` on the input `given`. Nothing of a superstep runs before its `tasks` chunks have been taken."""
+    subgraphs = bool(run.kwargs.get("subgraphs"))
+    options = _options(graph, run, modes, control)
+    if "events" in run.kwargs["stream_mode"]:
+        raw = _with_events(graph, given, config, options)
+    else:
+        raw = graph.astream(given, config, **options)
+    async for chunk in raw:
+        if len(chunk) == 1:
+            yield (), "events", chunk[0]
+        elif subgraphs:
+            yield chunk
+        else:
+            yield (), chunk[0], chunk[1]
+
+
+def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> dict[str, Any]:
+    before, after = run.kwargs.get("interrupt_before"), run.kwargs.get("interrupt_after")
+    breaks = before or after or graph.interrupt_before_nodes or graph.interrupt_after_nodes
+    return {
+        "context": context_of(run, graph),
+        # a breakpoint shows itself in updates alone
+        "stream_mode": list(modes | ALWAYS | ({"updates"} if breaks else set())),
+        "interrupt_before": before,
+        "interrupt_after": after,
+        "durability": run.kwargs.get("durability") or "async",
+        "control": control,
+        "subgraphs": bool(run.kwargs.get("subgraphs")),
+    }
+
+
+async def _with_events(
+    graph: Graph, given: Any, config: RunnableConfig, options: dict[str, Any]
+) -> AsyncIterator[tuple[Any, ...]]:
+    """LangChain's events; the chunks of the other modes are those that pass through the root."""
+    root = None
+    async for event in graph.astream_events(given, config, version="v2", **options):
+        root = root or event["run_id"]
+        if event["run_id"] == root and event["event"] == "on_chain_stream":
+            yield event["data"]["chunk"]
+        elif "langsmith:hidden" not in (event.get("tags") or ()):
+            yield (event,)
