@@ -8,10 +8,13 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph.state import CompiledStateGraph
 
 from workers.graphs.chat.builtin import BuiltinChatModel, reply
 from workers.graphs.chat.graph import build
 from workers.graphs.reading.library import PROJECT_ROOT
+
+Graph = CompiledStateGraph[Any, Any, Any, Any]
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +28,7 @@ def said(text: str) -> dict[str, Any]:
 
 
 async def test_tokens_stream_and_make_up_the_message() -> None:
-    graph = build()
+    graph: Graph = build()
     pieces: list[AIMessageChunk] = []
     final: dict[str, Any] = {}
     async for mode, data in graph.astream(said("How do I connect to the VPN?"), stream_mode=["messages", "values"]):
@@ -58,7 +61,7 @@ async def test_streamed_and_whole_replies_are_the_same() -> None:
 
 
 async def test_the_conversation_is_remembered() -> None:
-    graph = build()
+    graph: Graph = build()
     graph.checkpointer = InMemorySaver()
     config: RunnableConfig = {"configurable": {"thread_id": "t"}}
     await graph.ainvoke(said("Hi, my name is Ada"), config)
@@ -86,5 +89,5 @@ def test_replies(text: str, words: str) -> None:
 
 
 async def test_no_messages_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="^messages:"):
+    with pytest.raises(ValueError, match=r"^messages:"):
         await build().ainvoke({"messages": []})

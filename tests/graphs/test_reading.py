@@ -16,27 +16,15 @@ from workers.graphs.reading.sentences import sentences
 from workers.graphs.reading.versions import families, in_order
 from workers.graphs.reading.words import stem
 
+LINES = [
+    "# A", "## B c", "- item", "1. two", "| a | b |", "|---|---|", "| 1 | 2 |", "```", "---",
+    "===", "> quote", "", "A. B! C?",
+    "Version: 2",
+]  # fmt: skip
 MARKDOWN = st.lists(
     st.one_of(
         st.text(max_size=80),
-        st.sampled_from(
-            [
-                "# A",
-                "## B c",
-                "- item",
-                "1. two",
-                "| a | b |",
-                "|---|---|",
-                "| 1 | 2 |",
-                "```",
-                "---",
-                "===",
-                "> quote",
-                "",
-                "A. B! C?",
-                "Version: 2",
-            ]
-        ),
+        st.sampled_from(LINES),
     ),
     max_size=30,
 ).map("\n".join)
@@ -50,7 +38,8 @@ def test_sentences_lose_nothing(text: str) -> None:
 def test_sentences_know_abbreviations_and_numbers() -> None:
     text = "Dr. Lee paid 3.50 EUR, e.g. for tea. He left at 5 p.m. and slept. Really? “Yes.” 东京很大。是的！"
     assert list(sentences(text)) == [
-        "Dr. Lee paid 3.50 EUR, e.g. for tea.", "He left at 5 p.m. and slept.", "Really?", "“Yes.”", "东京很大。", "是的！",
+        "Dr. Lee paid 3.50 EUR, e.g. for tea.",
+        "He left at 5 p.m. and slept.", "Really?", "“Yes.”", "东京很大。", "是的！",
     ]  # fmt: skip
 
 

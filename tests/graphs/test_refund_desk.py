@@ -22,7 +22,7 @@ LARGE = {"order_id": "A-1002", "reason": "It does not fit my bench"}
 
 
 def desk(store: BaseStore | None = None) -> Graph:
-    graph = build()
+    graph: Graph = build()
     graph.checkpointer = InMemorySaver()
     graph.store = store
     return graph
@@ -145,6 +145,13 @@ async def test_a_second_wish_for_the_same_order_finds_it_refunded() -> None:
     out = await graph.ainvoke({"order_id": "A-1001", "reason": "Too small"}, THREAD)
     assert out["refund"] is None
     assert "refunded in full already" in out["explanation"]
+
+
+async def test_the_amount_of_one_wish_is_not_taken_for_the_next() -> None:
+    graph = desk()
+    first = await graph.ainvoke({"order_id": "A-1001", "reason": "A scratch", "amount": 10}, THREAD)
+    second = await graph.ainvoke({"order_id": "A-1001", "reason": "It is broken"}, THREAD)
+    assert (first["refund"]["amount"], second["refund"]["amount"]) == ("10.00", "39.90")
 
 
 async def test_another_thread_finds_it_in_the_store() -> None:

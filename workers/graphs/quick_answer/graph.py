@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from workers.graphs.quick_answer.arithmetic import TooHard, as_sum, readable, reckon
 from workers.graphs.quick_answer.dates import about_date

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final, TypedDict
+from typing import Final
+
+from typing_extensions import TypedDict
 
 from workers.graphs.reading.questions import ALSO_SAID, Facet
 from workers.graphs.reading.ranking import Candidate, Finding, distinct, rarities, score

@@ -11,7 +11,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
-from typing import Final, TypedDict
+from typing import Final
+
+from typing_extensions import TypedDict
 
 from workers.graphs.reading.passages import Passage, passages
 from workers.graphs.reading.questions import Facet, wants_number, wants_steps
@@ -26,6 +28,8 @@ _KIND_OF_STEPS: Final = {"code": 1.6, "row": 0.6}
 _MOST_CANDIDATES: Final = 16
 _MOST_NEIGHBOURS: Final = 3
 _SAME: Final = 0.7
+_LEAST_ALIKE: Final = 0.8
+_HEADING_ASKED: Final = 2.5
 
 
 class Candidate(TypedDict):
@@ -110,6 +114,7 @@ def score(findings: Iterable[Finding], facets: Sequence[Facet], question: str = 
     rarity = rarities(findings, facets)
     everything = sum(rarity.values()) or 1.0
     numbers, steps = wants_number(question), wants_steps(question)
+    asked = tokens(question)
     ranked = []
     for candidate in (candidate for finding in findings for candidate in finding["passages"]):
         candidate["score"] = _score(candidate, rarity, everything, average)
@@ -117,6 +122,8 @@ def score(findings: Iterable[Finding], facets: Sequence[Facet], question: str = 
             candidate["score"] *= 1.3
         if steps:
             candidate["score"] *= _KIND_OF_STEPS.get(candidate["kind"], 1.0)
+        if asked and tokens(candidate["section"].rpartition(" › ")[2]) == asked:
+            candidate["score"] *= _HEADING_ASKED
         candidate["score"] = round(candidate["score"], 4)
         if candidate["score"] > 0:
             ranked.append(candidate)
@@ -170,8 +177,7 @@ def _score(candidate: Candidate, rarity: dict[str, float], everything: float, av
             named += 1
     share = 0.5 * matched / everything + 0.5 * named / max(1, len(rarity))
     value = gained * (0.2 + 0.8 * share) * _KIND.get(candidate["kind"], 1.0)
-    if not any(word in rarity for word in candidate["own"]):
-        value *= 0.6
+    value *= 0.6 + 0.4 * sum(1 for word in candidate["own"] if word in rarity) / max(1, len(rarity))
     if candidate["length"] < 4 and candidate["kind"] == "sentence":
         value *= 0.6
     if candidate["shown"].endswith((":", "?", "：", "？")) and candidate["kind"] != "code":
@@ -222,13 +228,15 @@ def _near(missing: Sequence[Facet], text: str) -> dict[str, list[str]]:
         word = facet["word"]
         if len(word) < 4:
             continue
-        alike = [
-            (SequenceMatcher(None, word, other).ratio(), other)
-            for other in vocabulary
-            if other[0] == word[0]
-            and (abs(len(other) - len(word)) <= 2 or other.startswith(word[: max(5, len(word) - 3)]))
-        ]
-        best = sorted((pair for pair in alike if pair[0] >= 0.78), key=lambda pair: (-pair[0], pair[1]))
+        alike = [(SequenceMatcher(None, word, other).ratio(), other) for other in vocabulary if _may_be(word, other)]
+        best = sorted((pair for pair in alike if pair[0] >= _LEAST_ALIKE), key=lambda pair: (-pair[0], pair[1]))
         if best:
             near[word] = list(dict.fromkeys(stem(other) for _, other in best))[:_MOST_NEIGHBOURS]
     return near
+
+
+def _may_be(word: str, other: str) -> bool:
+    """Cheap test before the dear one: the same beginning, or a slip of one letter."""
+    if other[0] != word[0]:
+        return False
+    return abs(len(other) - len(word)) <= 1 or (len(word) > 5 and other.startswith(word[: max(5, len(word) - 3)]))

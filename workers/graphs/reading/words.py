@@ -18,7 +18,7 @@ must my need no nor not now of off on once one only or other our ours out over o
 should show so some such tell than that that's the their them then there these they this those through to too under
 until up us use used using very want was we were what what's when where which while who whom whose why will with
 without would yes you your yours explain describe find know long often someone something anything happen happens
-exactly document documents
+exactly document documents take takes taken taking go goes going come comes put gives given able possible reach reaches
 """
 # German, French, Spanish, Italian, Dutch, Portuguese: only the commonest.
 _OTHERS: Final = """

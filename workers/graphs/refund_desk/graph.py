@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Final, Literal, NotRequired
 
 from langgraph.config import get_config
 from langgraph.graph import END, START, StateGraph
@@ -12,6 +12,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from workers.graphs.refund_desk import orders, review, rules
 from workers.graphs.refund_desk.ledger import Entry, Refund, issue, paid
@@ -175,24 +176,23 @@ async def pay(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     return {"refund": refund, "ledger": {entry["key"]: entry}}
 
 
-async def explain(state: State) -> dict[str, str]:
-    """The sentence for the customer."""
+async def explain(state: State) -> dict[str, Any]:
+    """The sentence for the customer; the amount is forgotten, so that the thread's next wish starts without one."""
+    return {"explanation": _explanation(state), "amount": None}
+
+
+def _explanation(state: State) -> str:
     case, order, refund = state["case"], state["order"], state["refund"]
     note = f" They wrote: {case['note']}" if case["note"] else ""
     if order is None:
-        return {
-            "explanation": f"There is no order {state['order_id'].strip()}. Please check the number on the invoice."
-        }
+        return f"There is no order {state['order_id'].strip()}. Please check the number on the invoice."
     about = f"order {order['order_id']} ({order['item']})"
     if refund is not None:
         by = "a person confirmed it" if state["decision"] == "approved by a person" else case["why"]
-        return {
-            "explanation": f"{refund['amount']} {refund['currency']} for {about} is on its way back "
-            f"as {refund['id']}: {by}.{note}"
-        }
+        return f"{refund['amount']} {refund['currency']} for {about} is on its way back as {refund['id']}: {by}.{note}"
     if state["decision"] == "rejected by a person":
-        return {"explanation": f"The refund for {about} was looked at by a person and rejected.{note}"}
-    return {"explanation": f"No refund for {about}: {case['why']}."}
+        return f"The refund for {about} was looked at by a person and rejected.{note}"
+    return f"No refund for {about}: {case['why']}."
 
 
 def build() -> CompiledStateGraph[State, Context, Input, Output]:

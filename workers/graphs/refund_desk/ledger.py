@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 from decimal import Decimal
-from typing import Final, TypedDict
+from typing import Final
 
 from langgraph.store.base import BaseStore, Item
+from typing_extensions import TypedDict
 
 NAMESPACE: Final = ("refund_desk", "ledger")
 _MOST_LINES: Final = 1000

@@ -79,7 +79,7 @@ def _formerly(passages: Iterable[Candidate], changes: Sequence[Change], cite: Ci
     if not former:
         return ""
     quotes = " ".join(f"“{plain(change['before'])}” {_old(change, cite)}" for change in former)
-    return f"\n\n*Before, in {former[0]['before_version']}:* {quotes}"
+    return f"\n\n*Before ({former[0]['before_version']}):* {quotes}"
 
 
 def answer_summary(gists: Sequence[Sequence[Candidate]], outdated: dict[str, str], cite: Citations) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired, TypedDict
+from typing import Annotated, NotRequired
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from workers.graphs.reading.changes import Change
 from workers.graphs.reading.evidence import Part
@@ -81,7 +82,10 @@ class Input(TypedDict):
     documents: NotRequired[
         Annotated[
             list[str | GivenDocument] | None,
-            Field(description="Texts, or objects with title and text; without any, the files of LIBRARY_DIR are read"),
+            Field(
+                description="Texts, or objects with title and text; without any, the files of LIBRARY_DIR are read. "
+                "They stay with the thread",
+            ),
         ]
     ]
 

@@ -1,0 +1,36 @@
+"""What langgraph.json lists can be served: it imports, has schemas and a drawing, and leaves LangChain alone."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from langgraph.graph.state import CompiledStateGraph
+
+from workers.graphs.reading.library import PROJECT_ROOT
+
+LISTED: dict[str, dict[str, str]] = json.loads((PROJECT_ROOT / "langgraph.json").read_text())["graphs"]
+
+
+@pytest.mark.parametrize("graph_id", LISTED)
+def test_each_graph_is_compiled_and_describes_itself(graph_id: str) -> None:
+    module, _, attribute = LISTED[graph_id]["path"].partition(":")
+    graph: CompiledStateGraph[Any, Any, Any, Any] = getattr(importlib.import_module(module), attribute)
+    assert isinstance(graph, CompiledStateGraph)
+    assert graph.checkpointer is None
+    assert graph.get_input_jsonschema()["properties"]
+    assert graph.get_output_jsonschema()["properties"]
+    assert "__start__" in graph.get_graph().draw_mermaid()
+
+
+def test_importing_the_graphs_opens_no_model_and_reads_no_library() -> None:
+    modules = ", ".join(entry["path"].partition(":")[0] for entry in LISTED.values())
+    code = f"import sys, {modules}; sys.exit('langchain' in sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT_ROOT, env={"LIBRARY_DIR": "/nowhere", "MODEL": "no:such"}, check=False
+    )
+    assert ended.returncode == 0
