@@ -6,11 +6,11 @@ values, is never held whole by the server's script or by this process.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory, PendingWrite
 
 from app.checkpoint_records import Loads, Record, pending_writes
 from app.keyspace.checkpoint_names import CheckpointNames, member, names_of
@@ -20,6 +20,7 @@ from app.link import Arg
 from app.wire import Wire
 
 _READ: Final = load("checkpoint_read", repeatable=True, prelude=False)
+_HISTORY: Final = load("checkpoint_history", repeatable=True, prelude=False)
 _PAGE: Final = 32
 _PAGE_BYTES: Final = 1 << 20
 
@@ -45,6 +46,36 @@ class Reader:
         )
         used, _, found = await self._read(names, "all", wanted)
         return (self._tuple(thread_id, found[0]) if found else None), used
+
+    async def delta_history(
+        self, thread_id: str, namespace: str, checkpoint_id: str | None, channels: Sequence[str]
+    ) -> dict[str, DeltaChannelHistory]:
+        """What delta channels are rebuilt from, in one round trip unless it is much."""
+        names = names_of(self._keys, thread_id)
+        member(namespace, checkpoint_id or "")
+        writes: dict[str, list[PendingWrite]] = {channel: [] for channel in channels}
+        seeds: dict[str, bytes] = {}
+        goes_on = ""
+        while True:
+            wanted = [channel for channel in writes if channel not in seeds]
+            answer, ancestors = await self._wire.run(
+                _HISTORY,
+                [names.index, names.state],
+                [names.writes_prefix, namespace, checkpoint_id or "", goes_on, _PAGE_BYTES, *wanted],
+            )
+            for held, values in ancestors:
+                for write in reversed(pending_writes(held, self._loads)):
+                    writes[write[1]].append(write)
+                seeds.update(zip((channel.decode() for channel in values[::2]), values[1::2], strict=True))
+            goes_on = answer.decode()
+            if not goes_on:
+                break
+        history: dict[str, DeltaChannelHistory] = {}
+        for channel, newest_first in writes.items():
+            history[channel] = {"writes": newest_first[::-1]}
+            if channel in seeds:
+                history[channel]["seed"] = self._loads(seeds[channel])
+        return history
 
     async def many(
         self,

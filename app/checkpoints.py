@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.runnables import RunnableConfig
@@ -23,6 +23,7 @@ from langgraph.checkpoint.base import (
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
+    DeltaChannelHistory,
     get_checkpoint_id,
     get_checkpoint_metadata,
 )
@@ -45,6 +46,10 @@ _COPY: Final = load("checkpoint_copy", repeatable=False, prelude=False)
 
 _COUNTED_THREADS: Final = 1024
 """Of how many threads a checkpointer remembers the size. A forgotten one costs a round trip more."""
+
+
+_WIDEST: Final = 2000
+"""Words of a command; even, so that names and values stay together."""
 
 
 class Checkpointer(BaseCheckpointSaver[str]):
@@ -122,7 +127,7 @@ class Checkpointer(BaseCheckpointSaver[str]):
                 fields += (field, blob)
                 size += len(field) + len(blob)
         commands: list[Command] = [
-            tuple(fields),
+            *_narrow(fields),
             ("ZADD", names.index, 0, where),
             ("HINCRBY", names.state, BYTES_FIELD, size),
         ]
@@ -209,6 +214,17 @@ class Checkpointer(BaseCheckpointSaver[str]):
                 yield checkpoint
                 left = None if left is None else left - 1
 
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """What delta channels are rebuilt from: see the base class. One round trip, however long the walk."""
+        if not channels:
+            return {}
+        target = config["configurable"]
+        return await self._reader.delta_history(
+            str(target["thread_id"]), target.get("checkpoint_ns", ""), get_checkpoint_id(config), channels
+        )
+
     async def thread_bytes(self, thread_id: str) -> int:
         """Bytes stored for a thread, as its budget counts them."""
         return int(await self._wire.send("HGET", names_of(self._keys, thread_id).state, BYTES_FIELD, again=True) or 0)
@@ -282,6 +298,14 @@ class Checkpointer(BaseCheckpointSaver[str]):
     def _run_key_parts(self) -> tuple[str, str]:
         lead, _, trail = run_threads(self._keys, "\0").partition("\0")
         return lead, trail
+
+
+def _narrow(hset: list[Arg]) -> list[Command]:
+    """A group's script hands each command on as arguments of a function, and Lua takes some thousands at most."""
+    if len(hset) <= _WIDEST:
+        return [tuple(hset)]
+    lead, pairs = hset[:2], hset[2:]
+    return [tuple(lead + pairs[at : at + _WIDEST]) for at in range(0, len(pairs), _WIDEST)]
 
 
 def _bytes_only(serde: SerializerProtocol) -> tuple[Dumps, Loads]:

@@ -16,6 +16,7 @@ from langgraph.graph.message import add_messages
 from langgraph.types import Command, Send, interrupt
 from pydantic import BaseModel
 
+from app import checkpoint_reader
 from app.checkpoints import Checkpointer
 from app.errors import StateRefused
 from app.keyspace.names import Keys
@@ -178,6 +179,20 @@ async def test_delta_channels_are_rebuilt(saver: Checkpointer) -> None:
     theirs = [state.values async for state in memory.aget_state_history(config)]
     assert ours == theirs
     assert len(ours[0]["lines"]) == 16
+
+
+async def test_a_long_walk_is_one_round_trip(wire: Wire, saver: Checkpointer, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _journal(saver, 4)
+    made = [found.config async for found in saver.alist(at("t"))]
+    base = super(Checkpointer, saver).aget_delta_channel_history
+    for config in [*made, at("t"), at("nobody"), at("t", "unknown")]:
+        trips = wire.round_trips
+        ours = await saver.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
+        assert wire.round_trips - trips == 1
+        assert ours == await base(config=config, channels=["lines", "count", "none"])
+        monkeypatch.setattr(checkpoint_reader, "_PAGE_BYTES", 150)
+        assert ours == await saver.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize("runs", range(1, 5))

@@ -185,6 +185,14 @@ async def test_names_may_be_any_text(saver: Checkpointer) -> None:
         await put(saver, "t", ns="a\0b")
 
 
+async def test_a_checkpoint_may_have_thousands_of_channels(saver: Checkpointer) -> None:
+    values = {f"channel {number}": number for number in range(9000)}
+    await put(saver, "t", values)
+    found = await saver.latest("t")
+    assert found is not None
+    assert found.checkpoint["channel_values"] == values
+
+
 async def test_a_value_that_cannot_be_stored_stores_nothing(saver: Checkpointer, stored_keys: Names) -> None:
     with pytest.raises(StateRefused):
         await put(saver, "t", {"fine": 1, "wrong": object()})
