@@ -28,6 +28,9 @@ EXIT_UNAVAILABLE = 75
 KEEP_ALIVE_S = 75
 """Longer than proxies keep an idle connection, so that none sends a request into one that we are closing."""
 
+KILL_MARGIN_S = 2
+"""How much longer than `drain_s` a child may take before it is killed."""
+
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 Config = Annotated[Path | None, typer.Option(help="The file that names the graphs.")]
@@ -162,14 +165,18 @@ async def _worker(settings: Settings) -> None:
 
 async def _workers(settings: Settings) -> None:
     """Several worker processes under a supervisor of their own."""
+    from app.reclaim import reclaiming
     from app.supervisor import ChildSpec, Supervisor, stop_requests
 
-    supervisor = Supervisor()
+    supervisor, stop_within_s = Supervisor(), settings.drain_s + KILL_MARGIN_S
     command = slipway("worker", "--config", str(settings.config.resolve()), "--processes", "1")
     with stop_requests(on_second=supervisor.kill) as stop:
         try:
             for number in range(1, settings.worker_processes + 1):
-                await supervisor.keep(ChildSpec(f"worker-{number}", command, stop_within_s=settings.drain_s + 2))
+                spec = ChildSpec(
+                    f"worker-{number}", command, stop_within_s=stop_within_s, on_death=reclaiming(settings)
+                )
+                await supervisor.keep(spec)
             await stop.wait()
         finally:
             await supervisor.stop()

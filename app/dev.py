@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import structlog
+from pydantic import SecretStr
 
 from app.embedded import EmbeddedServer
 from app.errors import ConfigError, StoreUnavailable
@@ -21,8 +22,9 @@ from app.keyspace.names import Keys
 from app.link import Address
 from app.preflight import wait_for_redis
 from app.processes import slipway
+from app.reclaim import reclaiming
 from app.settings import Settings
-from app.supervisor import ChildSpec, OnDeath, Supervisor, stop_requests
+from app.supervisor import ChildSpec, Supervisor, stop_requests
 from app.wire import Wire
 
 log = structlog.get_logger(__name__)
@@ -35,10 +37,10 @@ _POLL_S: Final = 0.05
 _ANSWER_WITHIN_S: Final = 2.0
 
 
-async def dev(settings: Settings, on_death: OnDeath | None = None) -> None:
+async def dev(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM. Raises `ConfigError` when the port or the data directory is taken."""
     with contextlib.closing(listen(settings.host, settings.port)) as listener:
-        supervisor = Supervisor(on_death=on_death)
+        supervisor = Supervisor()
         with stop_requests(on_second=supervisor.kill) as stop:
             work = asyncio.create_task(_work(settings, listener, supervisor), name="dev")
             asked = asyncio.create_task(stop.wait(), name="stop request")
@@ -85,12 +87,13 @@ def _children(settings: Settings, url: str, listener: socket.socket) -> list[Chi
     config = str(settings.config.resolve())
     env = {"REDIS_URL": url}
     stop_within_s = settings.drain_s + _KILL_MARGIN_S
+    on_death = reclaiming(settings.model_copy(update={"redis_url": SecretStr(url)}))
     fd = listener.fileno()
     web = slipway("web", "--config", config, "--fd", str(fd))
     worker = slipway("worker", "--config", config, "--processes", "1")
     return [
-        ChildSpec("worker", worker, env, stop_within_s=stop_within_s),
-        ChildSpec("web", web, env, pass_fds=(fd,), stop_within_s=stop_within_s),
+        ChildSpec("worker", worker, env, stop_within_s=stop_within_s, on_death=on_death),
+        ChildSpec("web", web, env, (fd,), stop_within_s=stop_within_s, on_death=on_death),
     ]
 
 

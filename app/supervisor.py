@@ -34,19 +34,6 @@ _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
-class ChildSpec:
-    """A child to keep. `env` is set over our own environment; `orphan_signal` is what the kernel sends it when the
-    supervisor is gone; `stop_within_s` is how long it may take to obey SIGTERM."""
-
-    name: str
-    command: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict)
-    pass_fds: tuple[int, ...] = ()
-    stop_within_s: float = 10.0
-    orphan_signal: signal.Signals = signal.SIGKILL
-
-
-@dataclass(frozen=True, slots=True)
 class Death:
     """A child that ended though nobody had asked. `code` is negative for a signal, as in `subprocess`."""
 
@@ -69,6 +56,20 @@ OnDeath = Callable[[Death], Awaitable[None]]
 """Told of a death before the child is started again."""
 
 
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """A child to keep. `env` is set over our own environment; `stop_within_s` is how long it may take to obey SIGTERM;
+    `orphan_signal` is what the kernel sends it when the supervisor is gone."""
+
+    name: str
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    pass_fds: tuple[int, ...] = ()
+    stop_within_s: float = 10.0
+    orphan_signal: signal.Signals = signal.SIGKILL
+    on_death: OnDeath | None = None
+
+
 @dataclass(slots=True)
 class _Child:
     spec: ChildSpec
@@ -79,8 +80,8 @@ class _Child:
 class Supervisor:
     """A set of children by name."""
 
-    def __init__(self, *, on_death: OnDeath | None = None, clock: Clock | None = None) -> None:
-        self._on_death, self._clock = on_death, clock or Clock()
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or Clock()
         self._children: dict[str, _Child] = {}
 
     async def keep(self, spec: ChildSpec) -> None:
@@ -115,7 +116,7 @@ class Supervisor:
             if death.lived_s >= STEADY_AFTER_S:
                 pause_s = FIRST_PAUSE_S
             log.warning("child.died", child=death.name, pid=death.pid, how=death.how, again_in_s=pause_s)
-            await self._mourn(death)
+            await _mourn(child.spec, death)
             await self._clock.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             child.process = await self._start_again(child.spec)
@@ -127,16 +128,6 @@ class Supervisor:
             except OSError as error:  # no memory or no process left to be had: it passes
                 log.error("child.not_started", child=spec.name, problem=str(error), again_in_s=LONGEST_PAUSE_S)
                 await self._clock.sleep(LONGEST_PAUSE_S)
-
-    async def _mourn(self, death: Death) -> None:
-        """Clear away what the dead child had started itself, and tell whoever wants to know."""
-        _signal_group(death.pid, signal.SIGKILL)
-        if self._on_death is None:
-            return
-        try:
-            await self._on_death(death)
-        except Exception:
-            log.exception("child.death_not_handled", child=death.name)
 
     async def _stop(self, child: _Child) -> None:
         if child.keeper is not None:
@@ -154,6 +145,17 @@ class Supervisor:
             log.warning("child.killed", child=child.spec.name, pid=process.pid, after_s=child.spec.stop_within_s)
         _signal_group(process.pid, signal.SIGKILL)
         await process.wait()
+
+
+async def _mourn(spec: ChildSpec, death: Death) -> None:
+    """Clear away what the dead child had started itself, and tell whoever wants to know."""
+    _signal_group(death.pid, signal.SIGKILL)
+    if spec.on_death is None:
+        return
+    try:
+        await spec.on_death(death)
+    except Exception:
+        log.exception("child.death_not_handled", child=death.name)
 
 
 async def _start(spec: ChildSpec) -> Process:

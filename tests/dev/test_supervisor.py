@@ -63,8 +63,8 @@ def deaths() -> Deaths:
 
 
 @pytest.fixture
-async def supervisor(deaths: Deaths) -> AsyncIterator[Supervisor]:
-    supervisor = Supervisor(on_death=deaths)
+async def supervisor() -> AsyncIterator[Supervisor]:
+    supervisor = Supervisor()
     yield supervisor
     supervisor.kill()
     await supervisor.stop()
@@ -73,7 +73,7 @@ async def supervisor(deaths: Deaths) -> AsyncIterator[Supervisor]:
 async def test_a_killed_child_is_replaced_and_its_death_told(
     supervisor: Supervisor, deaths: Deaths, eventually: Eventually
 ) -> None:
-    await supervisor.keep(ChildSpec("one", python(SLEEP)))
+    await supervisor.keep(ChildSpec("one", python(SLEEP), on_death=deaths))
     first = supervisor.pid("one")
     os.kill(first, signal.SIGKILL)
     await eventually(lambda: supervisor.pid("one") != first)
@@ -85,7 +85,7 @@ async def test_a_killed_child_is_replaced_and_its_death_told(
 async def test_a_child_that_exits_is_replaced_again_and_again(
     supervisor: Supervisor, deaths: Deaths, eventually: Eventually
 ) -> None:
-    await supervisor.keep(ChildSpec("one", python("raise SystemExit(3)")))
+    await supervisor.keep(ChildSpec("one", python("raise SystemExit(3)"), on_death=deaths))
     await eventually(lambda: len(deaths.seen) >= 3, within_s=10)
     assert {death.how for death in deaths.seen} == {"exit code 3"}
     assert len({death.pid for death in deaths.seen}) == len(deaths.seen)
@@ -95,8 +95,8 @@ async def test_a_listener_that_raises_does_not_stop_the_restart(eventually: Even
     async def broken(death: Death) -> None:
         raise RuntimeError("not today")
 
-    supervisor = Supervisor(on_death=broken)
-    await supervisor.keep(ChildSpec("one", python(SLEEP)))
+    supervisor = Supervisor()
+    await supervisor.keep(ChildSpec("one", python(SLEEP), on_death=broken))
     first = supervisor.pid("one")
     os.kill(first, signal.SIGKILL)
     await eventually(lambda: supervisor.pid("one") != first)
@@ -104,7 +104,7 @@ async def test_a_listener_that_raises_does_not_stop_the_restart(eventually: Even
 
 
 async def test_stop_ends_a_child_and_does_not_count_as_a_death(supervisor: Supervisor, deaths: Deaths) -> None:
-    await supervisor.keep(ChildSpec("one", python(SLEEP)))
+    await supervisor.keep(ChildSpec("one", python(SLEEP), on_death=deaths))
     pid = supervisor.pid("one")
     await supervisor.stop("one")
     assert gone(pid)
