@@ -108,7 +108,7 @@ _WRITERS: Final[dict[type, Writer]] = {
     Decimal: (12, str),
     pathlib.PurePath: (13, lambda path: [_path_kind(path), str(path)]),
     re.Pattern: (14, lambda pattern: [pattern.pattern, pattern.flags]),
-    int: (15, str),
+    int: (15, hex),
     _DeltaSnapshot: (16, lambda snapshot: snapshot.value),
     **{kind: (20 + position, str) for position, kind in enumerate(_ADDRESSES)},
 }
@@ -130,7 +130,7 @@ READERS: Final[dict[int, Callable[[Any], Any]]] = {
     12: Decimal,
     13: lambda parts: _PATHS[parts[0]](parts[1]),
     14: lambda parts: re.compile(parts[0], parts[1]),
-    15: int,
+    15: lambda text: int(text, 16),
     16: _DeltaSnapshot,
     _ARRAY: _array,
     _SCALAR: _scalar,

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from app import checkpoint_reader
 from app.checkpoints import Checkpointer
-from app.errors import StateRefused
+from app.errors import CeilingHit, StateRefused
 from app.keyspace.names import Keys
 from app.serde import Serde
 from app.wire import Wire
@@ -112,6 +112,78 @@ async def test_parallel_tasks_and_messages(saver: Checkpointer, durability: Any)
         results.append(([message.content for message in values["messages"]], values["found"]))
     assert results[0] == results[1]
     assert results[0][1] == set(range(30))
+
+
+class Answer(BaseModel):
+    approved: bool
+
+
+async def test_an_interrupt_that_says_what_it_expects(saver: Checkpointer) -> None:
+    async def ask(state: Order) -> dict[str, Any]:
+        answer = interrupt("may I", response_schema=Answer)
+        return {"answer": f"approved: {answer.approved}"}
+
+    builder = StateGraph(Order)
+    builder.add_node("ask", ask)
+    builder.add_edge(START, "ask")
+    graph = builder.compile(checkpointer=saver)
+    config: RunnableConfig = {"configurable": {"thread_id": "t"}}
+    await graph.ainvoke({"amount": 5, "log": [], "answer": ""}, config)
+    asked = (await graph.aget_state(config)).interrupts[0]
+    assert asked.value == "may I"
+    assert isinstance(asked.response_schema, dict)
+    done = await graph.ainvoke(Command(resume={"approved": True}), config)
+    assert done["answer"] == "approved: True"
+
+
+async def test_a_failed_node_leaves_its_error_and_goes_on_from_there(saver: Checkpointer) -> None:
+    broken = True
+
+    async def first(state: Order) -> dict[str, Any]:
+        return {"log": ["first"]}
+
+    async def second(state: Order) -> dict[str, Any]:
+        if broken:
+            raise RuntimeError("out of paper")
+        return {"log": ["second"]}
+
+    builder = StateGraph(Order)
+    builder.add_node("first", first)
+    builder.add_node("second", second)
+    builder.add_edge(START, "first")
+    builder.add_edge(START, "second")
+    graph = builder.compile(checkpointer=saver)
+    config: RunnableConfig = {"configurable": {"thread_id": "t"}}
+    with pytest.raises(RuntimeError, match="out of paper"):
+        await graph.ainvoke({"amount": 5, "log": [], "answer": ""}, config)
+    state = await graph.aget_state(config)
+    assert state.next == ("second",)
+    assert "RuntimeError('out of paper')" in [str(task.error) for task in state.tasks]
+    broken = False
+    done = await graph.ainvoke(None, config)
+    assert done["log"] == ["first", "second"]
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_a_graph_that_fills_its_thread_is_stopped(wire: Wire, keys: Keys, durability: Any) -> None:
+    async def grow(state: Order) -> dict[str, Any]:
+        return {"log": ["x" * 1000]}
+
+    builder = StateGraph(Order)
+    builder.add_node("grow", grow)
+    builder.add_edge(START, "grow")
+    builder.add_conditional_edges("grow", lambda state: "grow" if len(state["log"]) < 100 else END, ["grow", END])
+    saver = Checkpointer(wire, keys, max_thread_bytes=50_000)
+    config: RunnableConfig = {"configurable": {"thread_id": "t"}, "recursion_limit": 200}
+    with pytest.raises(CeilingHit, match="state_bytes"):
+        await builder.compile(checkpointer=saver).ainvoke(
+            {"amount": 5, "log": [], "answer": ""}, config, durability=durability
+        )
+    assert await saver.thread_bytes("t") <= 50_000
+    if durability != "exit":
+        found = await saver.latest("t")
+        assert found is not None
+        assert len(found.checkpoint["channel_values"]["log"]) > 3
 
 
 class Customer(BaseModel):

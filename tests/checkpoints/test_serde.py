@@ -127,6 +127,7 @@ LIBRARY: list[Any] = [
     2**63,
     2**64,
     -(2**200),
+    2**20_000,
     ipaddress.ip_address("10.0.0.1"),
     ipaddress.ip_interface("10.0.0.1/8"),
     ipaddress.ip_network("10.0.0.0/8"),
