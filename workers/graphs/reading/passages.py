@@ -35,7 +35,8 @@ _MARKUP: Final = (
     (re.compile(r"(?<![\w*])\*(?=\S)([^*]+?)(?<=\S)\*(?![\w*])"), r"\1"),
     (re.compile(r"(?<!\w)_(?=\S)([^_]+?)(?<=\S)_(?!\w)"), r"\1"),
 )
-_LONGEST_CODE_LINES: Final = 12
+_LONGEST_CODE_LINES: Final = 24
+"""Of a longer block this many are kept."""
 _LONGEST_HEADING: Final = 120
 
 
@@ -153,8 +154,8 @@ def _code(reader: _Reader, lines: Iterator[str], fence: str) -> None:
         if line.strip().startswith(fence):
             break
         code.append(line)
-    if code and len(code) <= _LONGEST_CODE_LINES:
-        text = "\n".join(code).strip("\n")
+    if code:
+        text = "\n".join(code[:_LONGEST_CODE_LINES]).strip("\n")
         reader.add(text, "code", shown=text, lead=reader.lead)
 
 

@@ -27,6 +27,8 @@ _KIND: Final = {"sentence": 1.0, "item": 1.0, "row": 1.05, "code": 0.7, "meta": 
 _KIND_OF_STEPS: Final = {"code": 1.6, "row": 0.6}
 _MOST_CANDIDATES: Final = 16
 _MOST_NEIGHBOURS: Final = 3
+_LONGEST_COUNTED: Final = 40
+"""Words; a passage beyond this (most often code) is not held back further for its length."""
 _SAME: Final = 0.7
 _LEAST_ALIKE: Final = 0.8
 _HEADING_ASKED: Final = 2.5
@@ -88,7 +90,7 @@ def search(name: str, title: str, text: str, facets: Sequence[Facet], most: int 
         counts = _sum(_sum(own, headed[passage.section], _HEADING_WEIGHT), titled, _TITLE_WEIGHT)
         frequencies.update(set(own) | set(headed[passage.section]))
         if own or headed[passage.section]:
-            found.append(_candidate(passage, name, title, counts, own, len(forms)))
+            found.append(_candidate(passage, name, title, counts, own, min(len(forms), _LONGEST_COUNTED)))
     finding: Finding = {
         "document": title,
         "name": name,

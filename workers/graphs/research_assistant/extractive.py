@@ -61,6 +61,10 @@ def _together(passages: Sequence[Candidate], cite: Citations) -> str:
         lead = passages[0]["lead"] or (f"{passages[0]['section']}:" if passages[0]["section"] else "")
         return f"{lead}\n\n" + "\n".join(f"- {p['shown']} {cite.of(p)}" for p in passages)
     text, last, lead = "", -1, ""
+    listing = [passage for passage in passages if passage["kind"] in ("item", "row")]
+    if len(listing) > 1:
+        prose = [passage for passage in passages if passage not in listing]
+        return "\n\n".join(_together(part, cite) for part in (prose, listing))
     for passage in passages:
         if passage["kind"] == "code":
             text += f"\n\n{_shown(passage)}\n\n"
