@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.graphs.reading.changes import changes, difference
+from workers.graphs.reading.changes import changes
+from workers.graphs.reading.differences import difference
 from workers.graphs.reading.evidence import gather
 from workers.graphs.reading.gist import gist
 from workers.graphs.reading.library import Document
