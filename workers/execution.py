@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import GraphDrained
+from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.runtime import RunControl
 
 from app.attempts import Attempt
@@ -29,6 +29,7 @@ from app.graphs import Graph, Graphs, attached
 from app.keyspace.names import Keys
 from app.policy import Ceilings, Usage
 from app.runs import Action, Phase, status_of
+from app.state_reading import read_state
 from workers.chunks import chunks
 from workers.failures import Failure, failure_of
 from workers.frames import Frames, frame
@@ -183,7 +184,10 @@ class Execution:
 
     def _failed(self, error: BaseException) -> Outcome:
         seen = self._seen
-        failure = failure_of(error, tripped=self._guard.tripped, node=seen.failed_node, began=seen.ended_nodes > 0)
+        tripped = self._guard.tripped
+        if isinstance(error, GraphRecursionError) and self._ceilings.steps_left <= 0:
+            tripped = tripped or self._ceilings.hit("steps", self._ceilings.used.steps)
+        failure = failure_of(error, tripped=tripped, node=seen.failed_node, began=seen.ended_nodes > 0)
         if failure.code == "node.failed":
             log.warning("run.raised", run=self.run.run_id, node=failure.node, exc_info=error)
         return Outcome(Phase.FAILED, failure=failure)
@@ -254,7 +258,7 @@ class Execution:
         told = phase in (Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL) and self._seen.has_values
         if told and self._graph.output_channels == self._graph.stream_channels_asis:
             return LeftState.seen(self._seen)
-        return LeftState.of(await self._graph.aget_state({"configurable": {"thread_id": self.run.thread_id}}))
+        return LeftState.of(await read_state(self._graph, {"configurable": {"thread_id": self.run.thread_id}}))
 
     # report
 

@@ -93,7 +93,9 @@ def _ceiling(hit: CeilingHit, error: BaseException, node: str | None) -> Failure
     if hit.ceiling == "retries":
         message += f"; the last failure was {type(error).__name__}: {error}"
     limits = {"limit": hit.limit, "used": hit.used}
-    return Failure(hit.full_code, "CeilingHit", message, message, hit.node or node, False, limits)
+    # clients know the protocol's name for too many supersteps
+    name = type(error).__name__ if isinstance(error, GraphRecursionError) else "CeilingHit"
+    return Failure(hit.full_code, name, message, message, hit.node or node, False, limits)
 
 
 def _input(error: BaseException) -> Failure:
