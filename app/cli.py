@@ -11,6 +11,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
 
+import structlog
 import typer
 
 from app.environment import prepare
@@ -18,6 +19,8 @@ from app.errors import ConfigError, StoreUnavailable
 from app.preflight import wait_for_redis
 from app.processes import name_process, slipway, watch_parent
 from app.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 EXIT_CONFIG = 2
 """Settings or langgraph.json cannot work: starting again will not help."""
@@ -150,6 +153,8 @@ async def _web(settings: Settings, fd: int | None) -> None:
         timeout_graceful_shutdown=int(settings.drain_s),
     )
     server = WebServer(config, app)
+    if fd is None:
+        log.info("web.starting", host=settings.host, port=settings.port, graphs=graphs.names())
     await server.serve(sockets=None if fd is None else [socket.socket(fileno=fd)])
     if not server.started:
         raise typer.Exit(1)

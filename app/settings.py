@@ -54,7 +54,8 @@ class Settings(BaseSettings):
         default=Path("library"), description="Documents that `research_assistant` reads when it is given none"
     )
     model: str | None = Field(
-        default=None, description="A chat model for the graphs that ship, as LangChain names it, such as `openai:gpt-5`"
+        default=None,
+        description="A chat model for the graphs that ship, such as `openai:gpt-5`; needs the extra `models`",
     )
 
     # web
@@ -90,13 +91,13 @@ class Settings(BaseSettings):
     redis_patience_worker_s: float = Field(
         default=90, gt=0, description="How long a run waits for a Redis that is away"
     )
-    redis_max_connections: int = Field(default=8, ge=4, description="Connections that one process may hold")
     event_ttl_s: int = Field(default=86_400, ge=60, description="How long the events of a run are kept after its end")
     checkpointer: Literal["core"] = Field(
         default="core", description="`core`: plain Redis or Valkey commands, no modules"
     )
     encryption_key: SecretStr | None = Field(
-        default=None, description="Seals checkpoints at rest; not sealed without it"
+        default=None,
+        description="Seals checkpoints at rest: 32 random bytes as base64 or hex; needs the extra `encryption`",
     )
 
     # ceilings: hard stops of a chain of runs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,16 @@ def test_every_option_has_help_and_a_row() -> None:
     for name, option in Settings.model_fields.items():
         assert option.description, name
         assert f"| `{name.upper()}` |" in table
+
+
+def test_every_option_does_something() -> None:
+    """An option is read as an attribute of settings, by name (ceilings), or from the environment (graphs that ship)."""
+    root = Path(__file__).parent.parent
+    sources = [path for package in ("app", "workers") for path in (root / package).rglob("*.py")]
+    code = "\n".join(path.read_text() for path in sources if path.name != "settings.py")
+    used = re.compile(r"settings\.([a-z_]+)|\"([a-z_]+)\"|environ\.get\(\"([A-Z_]+)\"\)")
+    names = {name.lower() for match in used.finditer(code) for name in match.groups() if name}
+    assert set(Settings.model_fields) - {"redis_url", "checkpointer"} - names == set()
 
 
 class TestGraphEnvironment:
