@@ -194,8 +194,12 @@ class EventLog:
             newest = await self._wire.send("XREVRANGE", stream, "+", "-", "COUNT", 1, again=True)
             event = _read(newest[0]) if newest else None
             return None if event is None or event.last else event.place
-        oldest = await self._wire.send("XRANGE", stream, "-", "+", "COUNT", 1, again=True)
-        return gap(after) if not oldest or _read(oldest[0]).place > place_of(after) else place_of(after)
+        oldest = self._wire.send("XRANGE", stream, "-", "+", "COUNT", 1, again=True)
+        newest = await self._wire.send("XREVRANGE", stream, "+", "-", "COUNT", 1, again=True)
+        if newest and (event := _read(newest[0])).last and event.place <= place_of(after):
+            return None
+        first = await oldest
+        return gap(after) if not first or _read(first[0]).place > place_of(after) else place_of(after)
 
     async def _from(self, run_id: str, place: Place, followed: _Followed) -> AsyncGenerator[Sequence[Event], None]:
         tail = followed.tail

@@ -127,7 +127,10 @@ def _blocks(batch: Sequence[Event], wanted: Wanted | None) -> tuple[list[bytes],
 
 
 async def _farewell(services: Services, run: Run) -> bytes:
-    """The log is not kept any more: say so, and how the run ended. Of a run that was removed nothing is left to say."""
+    """What to say when the log gave no `end`: nothing when the client has it already, or when the run was removed;
+    else that the log is not kept any more, and how the run ended."""
+    if await services.events.exists(run.run_id):
+        return b""
     try:
         now = await services.runs.get(run.thread_id, run.run_id)
     except NotFound:

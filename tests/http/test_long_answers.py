@@ -156,12 +156,11 @@ async def test_a_client_that_reads_slowly_gets_everything() -> None:
     assert client.body == b"".join(b"%d," % number for number in range(100))
 
 
-async def test_closing_ends_streams_cleanly_and_breaks_off_what_is_waited_for() -> None:
+async def test_closing_ends_streams_cleanly_and_breaks_off_what_is_waited_for(eventually: Eventually) -> None:
     for all_or_nothing in (False, True):
         answers, client = OpenAnswers(), Client()
         asked = client.ask(forever, answers=answers, all_or_nothing=all_or_nothing)
-        while not len(answers):
-            await asyncio.sleep(0)
+        await eventually(answers.__len__)
         answers.close()
         await asked
         assert client.ended is not all_or_nothing

@@ -10,6 +10,8 @@ from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
+from app.graphs import Graph
+
 
 class State(TypedDict, total=False):
     """What most of them share."""
@@ -57,10 +59,19 @@ async def talk_one(state: MessagesState) -> dict[str, Any]:
     return {"messages": [await model.ainvoke(state["messages"])]}
 
 
-steps = StateGraph(State).add_sequence([("one", one), ("two", two), ("three", three)]).add_edge(START, "one").compile()
-ask = StateGraph(State).add_sequence([("one", one), ("ask", ask_one), ("two", two)]).add_edge(START, "one").compile()
-hold = StateGraph(State).add_sequence([("one", one), ("wait", wait_long)]).add_edge(START, "one").compile()
-fail = StateGraph(State).add_sequence([("one", one), ("refuse", refuse)]).add_edge(START, "one").compile()
-child = StateGraph(State).add_node("ask", ask_one).add_edge(START, "ask").compile()
-nested = StateGraph(State).add_sequence([("one", one), ("child", child)]).add_edge(START, "one").compile()
+def row(**nodes: Any) -> Graph:
+    """A graph of nodes one after the other."""
+    builder, before = StateGraph(State), START
+    for name, node in nodes.items():
+        builder.add_node(name, node)
+        builder.add_edge(before, name)
+        before = name
+    return builder.compile()
+
+
+steps = row(one=one, two=two, three=three)
+ask = row(one=one, ask=ask_one, two=two)
+hold = row(one=one, wait=wait_long)
+fail = row(one=one, refuse=refuse)
+nested = row(one=one, child=row(ask=ask_one))
 talk = StateGraph(MessagesState).add_node("talk", talk_one).add_edge(START, "talk").compile()

@@ -1,0 +1,279 @@
+"""Runs, through the protocol's own client, with a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import ConflictError, NotFoundError, UnprocessableEntityError
+
+from tests.http.conftest import Served
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+Eventually = Callable[..., Awaitable[None]]
+
+
+async def new_thread(sdk: LangGraphClient) -> str:
+    return str((await sdk.threads.create())["thread_id"])
+
+
+async def events_of(parts: Any) -> list[tuple[str, Any]]:
+    return [(part.event, part.data) async for part in parts]
+
+
+async def test_wait_gives_the_last_values(sdk: LangGraphClient) -> None:
+    thread = await new_thread(sdk)
+    assert await sdk.runs.wait(thread, "steps", input={"value": 1}) == {"value": 4, "log": ["one", "two", "three"]}
+    assert (await sdk.threads.get(thread))["status"] == "idle"
+
+
+async def test_an_inline_graph_gives_the_same(sdk: LangGraphClient) -> None:
+    thread = await new_thread(sdk)
+    assert await sdk.runs.wait(thread, "quick", input={"value": 1}) == {"value": 4, "log": ["one", "two", "three"]}
+    names = [name for name, _ in await events_of(sdk.runs.stream(thread, "quick", input={"value": 1}))]
+    assert names[0] == "metadata"
+    assert names[-1] == "end"
+
+
+async def test_a_stream_begins_with_metadata_and_ends_with_the_status(sdk: LangGraphClient) -> None:
+    thread = await new_thread(sdk)
+    events = await events_of(
+        sdk.runs.stream(thread, "steps", input={"value": 1}, stream_mode=["values", "updates", "custom"])
+    )
+    assert events[0][0] == "metadata"
+    assert events[-1][0] == "end"
+    assert events[-1][1]["status"] == "success"
+    assert [data for name, data in events if name == "custom"] == [{"from": "one"}]
+    assert [list(data) for name, data in events if name == "updates"] == [["one"], ["two"], ["three"]]
+    values = [data for name, data in events if name == "values"]
+    assert values[-1] == {"value": 4, "log": ["one", "two", "three"]}
+
+
+@pytest.mark.parametrize("mode", ["values", "updates", "events", "tasks", "checkpoints", "debug", "custom"])
+async def test_every_mode_streams(sdk: LangGraphClient, mode: Any) -> None:
+    events = await events_of(sdk.runs.stream(await new_thread(sdk), "steps", input={"value": 1}, stream_mode=mode))
+    assert {name for name, _ in events} == {"metadata", mode, "end"}
+
+
+async def test_words_are_streamed(sdk: LangGraphClient) -> None:
+    given = {"messages": [{"role": "user", "content": "hi"}]}
+    thread = await new_thread(sdk)
+    tuples = await events_of(sdk.runs.stream(thread, "talk", input=given, stream_mode="messages-tuple"))
+    assert "".join(data[0]["content"] for name, data in tuples if name == "messages") == "hello to you"
+    partial = await events_of(sdk.runs.stream(thread, "talk", input=given, stream_mode="messages"))
+    assert [data[0]["content"] for name, data in partial if name == "messages/partial"][-1] == "hello to you"
+
+
+async def test_following_later_misses_nothing_and_repeats_nothing(sdk: LangGraphClient) -> None:
+    thread = await new_thread(sdk)
+    run = await sdk.runs.create(thread, "steps", input={"value": 1}, stream_mode=["values", "updates"])
+    whole = [part async for part in sdk.runs.join_stream(thread, run["run_id"], last_event_id="-1")]
+    assert whole[0].event == "metadata"
+    assert whole[-1].event == "end"
+    ids = [part.id for part in whole]
+    assert len(set(ids)) == len(ids)
+    for at, last_id in enumerate(ids):
+        rest = [part.id async for part in sdk.runs.join_stream(thread, run["run_id"], last_event_id=last_id)]
+        assert rest == ids[at + 1 :]
+    assert [part async for part in sdk.runs.join_stream(thread, run["run_id"])] == []
+    only = [
+        part.event
+        async for part in sdk.runs.join_stream(thread, run["run_id"], last_event_id="-1", stream_mode="updates")
+    ]
+    assert set(only) == {"metadata", "updates", "end"}
+
+
+async def test_join_answers_for_a_run_that_is_over(sdk: LangGraphClient) -> None:
+    thread = await new_thread(sdk)
+    run = await sdk.runs.create(thread, "steps", input={"value": 1})
+    assert (await sdk.runs.join(thread, run["run_id"]))["value"] == 4
+    assert (await sdk.runs.join(thread, run["run_id"]))["value"] == 4
+    found = await sdk.runs.get(thread, run["run_id"])
+    assert found["status"] == "success"
+    assert found["phase"] == "completed"  # type: ignore[typeddict-item]
+
+
+async def test_a_failed_run_says_why(sdk: LangGraphClient) -> None:
+    thread = await new_thread(sdk)
+    answer = await sdk.runs.wait(thread, "fail", input={"value": 1}, raise_error=False)
+    assert answer == {"__error__": {"error": "ValueError", "message": "no luck today"}}
+    events = await events_of(sdk.runs.stream(thread, "fail", input={"value": 1}))
+    assert ("error", {"error": "ValueError", "message": "no luck today"}) in events
+    assert (await sdk.threads.get(thread))["status"] == "error"
+    state = await sdk.threads.get_state(thread)
+    assert state["next"] == ["refuse"]
+    assert state["tasks"][0]["error"] == "ValueError('no luck today')"
+
+
+async def test_an_interrupt_is_answered_by_a_new_run(sdk: LangGraphClient) -> None:
+    thread = await new_thread(sdk)
+    asked = await sdk.runs.wait(thread, "ask", input={"value": 1})
+    assert asked["__interrupt__"][0]["value"] == {"question": "how much?"}
+    found = await sdk.threads.get(thread)
+    assert found["status"] == "interrupted"
+    (interrupts,) = found["interrupts"].values()
+    assert interrupts[0]["value"] == {"question": "how much?"}
+    state = await sdk.threads.get_state(thread)
+    assert state["next"] == ["ask"]
+    assert state["tasks"][0]["interrupts"][0]["id"] == interrupts[0]["id"]
+    answered = await sdk.runs.wait(thread, "ask", command={"resume": 7})
+    assert answered["answer"] == 7
+    assert answered["log"] == ["one", "asked", "two"]
+
+
+async def test_breakpoints_stop_and_go_on(sdk: LangGraphClient) -> None:
+    thread = await new_thread(sdk)
+    first = await sdk.runs.wait(thread, "steps", input={"value": 1}, interrupt_before=["two"])
+    assert first["log"] == ["one"]
+    assert (await sdk.threads.get(thread))["status"] == "interrupted"
+    assert (await sdk.runs.wait(thread, "steps", input=None))["log"] == ["one", "two", "three"]
+
+
+async def test_commands_update_and_jump(sdk: LangGraphClient) -> None:
+    thread = await new_thread(sdk)
+    await sdk.runs.wait(thread, "steps", input={"value": 1})
+    after = await sdk.runs.wait(thread, "steps", command={"update": {"value": 100}, "goto": "three"})
+    assert after["value"] == 101
+
+
+async def test_a_fork_starts_from_the_past(sdk: LangGraphClient) -> None:
+    thread = await new_thread(sdk)
+    await sdk.runs.wait(thread, "steps", input={"value": 1})
+    history = await sdk.threads.get_history(thread, limit=50)
+    before_three = next(state for state in history if state["next"] == ["three"])
+    again = await sdk.runs.wait(thread, "steps", input=None, checkpoint=before_three["checkpoint"])
+    assert again["log"] == ["one", "two", "three"]
+    assert len(await sdk.threads.get_history(thread, limit=50)) > len(history)
+
+
+async def test_cancelling(sdk: LangGraphClient, client: httpx.AsyncClient, eventually: Eventually) -> None:
+    thread = await new_thread(sdk)
+    run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
+
+    async def holds() -> bool:
+        return (await sdk.threads.get_state(thread))["next"] == ["wait"]
+
+    await eventually(holds)
+    await sdk.runs.cancel(thread, run, wait=True)
+    assert (await sdk.runs.get(thread, run))["status"] == "interrupted"
+    assert (await sdk.threads.get_state(thread))["values"]["log"] == ["one"]
+    with pytest.raises(NotFoundError):
+        await sdk.runs.cancel(thread, run)
+    events = await events_of(sdk.runs.join_stream(thread, run, last_event_id="-1"))
+    assert events[-1] == ("end", {"run_id": run, "status": "interrupted"})
+    assert "error" not in {name for name, _ in events}
+
+
+async def test_a_rollback_leaves_nothing(sdk: LangGraphClient, eventually: Eventually) -> None:
+    thread = await new_thread(sdk)
+    await sdk.runs.wait(thread, "steps", input={"value": 1})
+    before = await sdk.threads.get_state(thread)
+    run = (await sdk.runs.create(thread, "hold", input={"value": 50}))["run_id"]
+
+    async def holds() -> bool:
+        return (await sdk.threads.get_state(thread))["next"] == ["wait"]
+
+    await eventually(holds)
+    await sdk.runs.cancel(thread, run, wait=True, action="rollback")
+    with pytest.raises(NotFoundError):
+        await sdk.runs.get(thread, run)
+    assert (await sdk.threads.get_state(thread))["values"] == before["values"]
+
+
+async def test_a_client_that_leaves_cancels_when_it_said_so(
+    sdk: LangGraphClient, served: Served, eventually: Eventually
+) -> None:
+    thread = await new_thread(sdk)
+    async for part in sdk.runs.stream(thread, "hold", input={"value": 1}, on_disconnect="cancel"):
+        if part.event == "values":
+            break
+
+    async def cancelled() -> bool:
+        return (await sdk.runs.list(thread))[0]["status"] == "interrupted"
+
+    await eventually(cancelled)
+
+
+async def test_one_run_at_a_time(sdk: LangGraphClient) -> None:
+    thread = await new_thread(sdk)
+    first = await sdk.runs.create(thread, "hold", input={"value": 1})
+    with pytest.raises(ConflictError):
+        await sdk.runs.create(thread, "steps", input={"value": 1}, multitask_strategy="reject")
+    with pytest.raises(ConflictError):
+        await sdk.threads.update_state(thread, {"value": 9})
+    with pytest.raises(ConflictError):
+        await sdk.runs.delete(thread, first["run_id"])
+    values = await sdk.runs.wait(thread, "steps", input={"value": 1}, multitask_strategy="interrupt")
+    assert values["log"][-3:] == ["one", "two", "three"]
+    assert (await sdk.runs.get(thread, first["run_id"]))["status"] == "interrupted"
+
+
+async def test_lists_and_deletes(sdk: LangGraphClient) -> None:
+    thread = await new_thread(sdk)
+    for _ in range(3):
+        await sdk.runs.wait(thread, "steps", input={"value": 1})
+    runs = await sdk.runs.list(thread)
+    assert len(runs) == 3
+    assert runs[0]["created_at"] > runs[2]["created_at"]
+    assert [run["run_id"] for run in await sdk.runs.list(thread, limit=1, offset=1)] == [runs[1]["run_id"]]
+    assert list((await sdk.runs.list(thread, select=["status"]))[0]) == ["status"]
+    assert await sdk.runs.list(thread, status="error") == []
+    await sdk.runs.delete(thread, runs[0]["run_id"])
+    assert len(await sdk.runs.list(thread)) == 2
+
+
+async def test_a_thread_is_made_when_asked(sdk: LangGraphClient) -> None:
+    thread = str(uuid4())
+    with pytest.raises(NotFoundError):
+        await sdk.runs.create(thread, "steps", input={"value": 1})
+    await sdk.runs.wait(thread, "steps", input={"value": 1}, if_not_exists="create", metadata={"owner": "me"})
+    found = await sdk.threads.get(thread)
+    assert found["metadata"] is not None
+    assert found["metadata"]["owner"] == "me"
+    assert found["metadata"]["graph_id"] == "steps"
+
+
+async def test_headers_lead_back_to_the_run(client: httpx.AsyncClient, sdk: LangGraphClient) -> None:
+    thread = await new_thread(sdk)
+    runs, body = f"/threads/{thread}/runs", {"assistant_id": "steps", "input": {"value": 1}}
+    created = await client.post(runs, json=body)
+    assert created.headers["content-location"] == f"{runs}/{created.json()['run_id']}"
+    waited = await client.post(f"{runs}/wait", json=body)
+    assert waited.headers["location"] == f"{waited.headers['content-location']}/join"
+    streamed = await client.post(f"{runs}/stream", json=body)
+    assert streamed.headers["location"] == f"{streamed.headers['content-location']}/stream"
+    assert streamed.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert streamed.headers["cache-control"] == "no-store"
+    assert streamed.headers["x-accel-buffering"] == "no"
+    first = streamed.text.partition("\r\n\r\n")[0].split("\r\n")
+    assert first[0].startswith("retry: ")
+    assert first[1] == "event: metadata"
+    assert first[3].startswith("id: ")
+
+
+async def test_a_bad_position_is_refused(sdk: LangGraphClient) -> None:
+    thread = await new_thread(sdk)
+    run = await sdk.runs.create(thread, "steps", input={"value": 1})
+    with pytest.raises(UnprocessableEntityError):
+        await events_of(sdk.runs.join_stream(thread, run["run_id"], last_event_id="yesterday"))
+
+
+async def test_kwargs_show_what_was_asked(sdk: LangGraphClient) -> None:
+    thread = await new_thread(sdk)
+    run: Any = await sdk.runs.create(
+        thread, "steps", input={"value": 1}, context={"tone": "dry"}, metadata={"a": 1}, config={"tags": ["t"]}
+    )
+    kwargs = run["kwargs"]
+    assert kwargs["input"] == {"value": 1}
+    assert kwargs["context"] == kwargs["config"]["configurable"] == {"tone": "dry"}
+    assert kwargs["config"]["tags"] == ["t"]
+    assert kwargs["stream_mode"] == ["values"]
+    assert (kwargs["durability"], kwargs["checkpoint_during"], kwargs["temporary"]) == ("async", True, False)
+    assert run["metadata"]["a"] == 1
+    assert run["metadata"]["graph_id"] == "steps"
+    assert run["metadata"]["assistant_id"] == run["assistant_id"]
