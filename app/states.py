@@ -114,12 +114,21 @@ def update_of(values: Any, command: Mapping[str, Any] | None, as_node: str | Non
     """One update as LangGraph takes it; a command may stand in for values."""
     if command is None:
         return StateUpdate(_values(values), as_node)
-    jump = Command(resume=command.get("resume"), update=_values(command.get("update")), goto=_goto(command.get("goto")))
+    jump = Command(resume=command.get("resume"), update=_pairs(command.get("update")), goto=_goto(command.get("goto")))
     return StateUpdate(cast("dict[str, Any]", jump), as_node)
 
 
 def _values(values: Any) -> Any:
-    """Pairs of channel and value come as lists from JSON; LangGraph knows them as tuples."""
+    """Pairs of channel and value become an object, or a command when a channel is named twice."""
+    pairs = _pairs(values)
+    if pairs is values:
+        return values
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else Command(update=pairs)
+
+
+def _pairs(values: Any) -> Any:
+    """Pairs come as lists from JSON; LangGraph knows them as tuples."""
     if isinstance(values, list) and values and all(_is_pair(value) for value in values):
         return [tuple(value) for value in values]
     return values

@@ -12,13 +12,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from app.http import assistants, ops, runs, state, threads, ui
+from app.http import assistants, ops, runs, state, threads
 from app.http.answers import on_http_exception
 from app.http.endpoints import Endpoint
 from app.http.long_answers import OpenAnswers
 from app.http.metrics import HttpMetrics
 from app.http.middleware import AccessLog, BodyLimit, Errors, RequestId
 from app.http.openapi import describe
+from app.http.ui import routes as pages
 from app.http.wiring import State
 from app.services import Services
 from app.settings import Settings
@@ -45,15 +46,13 @@ def create_app(open_services: OpenServices, settings: Settings) -> Starlette:
     for endpoint in ENDPOINTS:
         metrics.name_route(endpoint.handler, endpoint.path)
 
-    page_routes = ui.routes() if hasattr(ui, "routes") else []
-
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
         async with open_services() as services:
             yield {"services": services, "answers": answers, "metrics": metrics}
 
     app = Starlette(
-        routes=[*(endpoint.route() for endpoint in ENDPOINTS), *page_routes],
+        routes=[*(endpoint.route() for endpoint in ENDPOINTS), *pages()],
         middleware=[  # the first is the outermost
             Middleware(RequestId),
             Middleware(AccessLog, metrics=metrics),

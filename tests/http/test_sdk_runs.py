@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import httpx
 import pytest
-from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError, UnprocessableEntityError
 
 from tests.http.conftest import Served
+
+Client: TypeAlias = Any
+"""A `LangGraphClient`; its own types promise lists where it gives objects."""
 
 pytestmark = pytest.mark.usefixtures("worker")
 
 Eventually = Callable[..., Awaitable[None]]
 
 
-async def new_thread(sdk: LangGraphClient) -> str:
+async def new_thread(sdk: Client) -> str:
     return str((await sdk.threads.create())["thread_id"])
 
 
@@ -26,13 +28,13 @@ async def events_of(parts: Any) -> list[tuple[str, Any]]:
     return [(part.event, part.data) async for part in parts]
 
 
-async def test_wait_gives_the_last_values(sdk: LangGraphClient) -> None:
+async def test_wait_gives_the_last_values(sdk: Client) -> None:
     thread = await new_thread(sdk)
     assert await sdk.runs.wait(thread, "steps", input={"value": 1}) == {"value": 4, "log": ["one", "two", "three"]}
     assert (await sdk.threads.get(thread))["status"] == "idle"
 
 
-async def test_an_inline_graph_gives_the_same(sdk: LangGraphClient) -> None:
+async def test_an_inline_graph_gives_the_same(sdk: Client) -> None:
     thread = await new_thread(sdk)
     assert await sdk.runs.wait(thread, "quick", input={"value": 1}) == {"value": 4, "log": ["one", "two", "three"]}
     names = [name for name, _ in await events_of(sdk.runs.stream(thread, "quick", input={"value": 1}))]
@@ -40,7 +42,7 @@ async def test_an_inline_graph_gives_the_same(sdk: LangGraphClient) -> None:
     assert names[-1] == "end"
 
 
-async def test_a_stream_begins_with_metadata_and_ends_with_the_status(sdk: LangGraphClient) -> None:
+async def test_a_stream_begins_with_metadata_and_ends_with_the_status(sdk: Client) -> None:
     thread = await new_thread(sdk)
     events = await events_of(
         sdk.runs.stream(thread, "steps", input={"value": 1}, stream_mode=["values", "updates", "custom"])
@@ -55,12 +57,12 @@ async def test_a_stream_begins_with_metadata_and_ends_with_the_status(sdk: LangG
 
 
 @pytest.mark.parametrize("mode", ["values", "updates", "events", "tasks", "checkpoints", "debug", "custom"])
-async def test_every_mode_streams(sdk: LangGraphClient, mode: Any) -> None:
+async def test_every_mode_streams(sdk: Client, mode: Any) -> None:
     events = await events_of(sdk.runs.stream(await new_thread(sdk), "steps", input={"value": 1}, stream_mode=mode))
     assert {name for name, _ in events} == {"metadata", mode, "end"}
 
 
-async def test_words_are_streamed(sdk: LangGraphClient) -> None:
+async def test_words_are_streamed(sdk: Client) -> None:
     given = {"messages": [{"role": "user", "content": "hi"}]}
     thread = await new_thread(sdk)
     tuples = await events_of(sdk.runs.stream(thread, "talk", input=given, stream_mode="messages-tuple"))
@@ -69,7 +71,7 @@ async def test_words_are_streamed(sdk: LangGraphClient) -> None:
     assert [data[0]["content"] for name, data in partial if name == "messages/partial"][-1] == "hello to you"
 
 
-async def test_following_later_misses_nothing_and_repeats_nothing(sdk: LangGraphClient) -> None:
+async def test_following_later_misses_nothing_and_repeats_nothing(sdk: Client) -> None:
     thread = await new_thread(sdk)
     run = await sdk.runs.create(thread, "steps", input={"value": 1}, stream_mode=["values", "updates"])
     whole = [part async for part in sdk.runs.join_stream(thread, run["run_id"], last_event_id="-1")]
@@ -88,17 +90,17 @@ async def test_following_later_misses_nothing_and_repeats_nothing(sdk: LangGraph
     assert set(only) == {"metadata", "updates", "end"}
 
 
-async def test_join_answers_for_a_run_that_is_over(sdk: LangGraphClient) -> None:
+async def test_join_answers_for_a_run_that_is_over(sdk: Client) -> None:
     thread = await new_thread(sdk)
     run = await sdk.runs.create(thread, "steps", input={"value": 1})
     assert (await sdk.runs.join(thread, run["run_id"]))["value"] == 4
     assert (await sdk.runs.join(thread, run["run_id"]))["value"] == 4
     found = await sdk.runs.get(thread, run["run_id"])
     assert found["status"] == "success"
-    assert found["phase"] == "completed"  # type: ignore[typeddict-item]
+    assert found["phase"] == "completed"
 
 
-async def test_a_failed_run_says_why(sdk: LangGraphClient) -> None:
+async def test_a_failed_run_says_why(sdk: Client) -> None:
     thread = await new_thread(sdk)
     answer = await sdk.runs.wait(thread, "fail", input={"value": 1}, raise_error=False)
     assert answer == {"__error__": {"error": "ValueError", "message": "no luck today"}}
@@ -110,7 +112,7 @@ async def test_a_failed_run_says_why(sdk: LangGraphClient) -> None:
     assert state["tasks"][0]["error"] == "ValueError('no luck today')"
 
 
-async def test_an_interrupt_is_answered_by_a_new_run(sdk: LangGraphClient) -> None:
+async def test_an_interrupt_is_answered_by_a_new_run(sdk: Client) -> None:
     thread = await new_thread(sdk)
     asked = await sdk.runs.wait(thread, "ask", input={"value": 1})
     assert asked["__interrupt__"][0]["value"] == {"question": "how much?"}
@@ -126,7 +128,7 @@ async def test_an_interrupt_is_answered_by_a_new_run(sdk: LangGraphClient) -> No
     assert answered["log"] == ["one", "asked", "two"]
 
 
-async def test_breakpoints_stop_and_go_on(sdk: LangGraphClient) -> None:
+async def test_breakpoints_stop_and_go_on(sdk: Client) -> None:
     thread = await new_thread(sdk)
     first = await sdk.runs.wait(thread, "steps", input={"value": 1}, interrupt_before=["two"])
     assert first["log"] == ["one"]
@@ -134,14 +136,14 @@ async def test_breakpoints_stop_and_go_on(sdk: LangGraphClient) -> None:
     assert (await sdk.runs.wait(thread, "steps", input=None))["log"] == ["one", "two", "three"]
 
 
-async def test_commands_update_and_jump(sdk: LangGraphClient) -> None:
+async def test_commands_update_and_jump(sdk: Client) -> None:
     thread = await new_thread(sdk)
     await sdk.runs.wait(thread, "steps", input={"value": 1})
     after = await sdk.runs.wait(thread, "steps", command={"update": {"value": 100}, "goto": "three"})
     assert after["value"] == 101
 
 
-async def test_a_fork_starts_from_the_past(sdk: LangGraphClient) -> None:
+async def test_a_fork_starts_from_the_past(sdk: Client) -> None:
     thread = await new_thread(sdk)
     await sdk.runs.wait(thread, "steps", input={"value": 1})
     history = await sdk.threads.get_history(thread, limit=50)
@@ -151,12 +153,12 @@ async def test_a_fork_starts_from_the_past(sdk: LangGraphClient) -> None:
     assert len(await sdk.threads.get_history(thread, limit=50)) > len(history)
 
 
-async def test_cancelling(sdk: LangGraphClient, client: httpx.AsyncClient, eventually: Eventually) -> None:
+async def test_cancelling(sdk: Client, client: httpx.AsyncClient, eventually: Eventually) -> None:
     thread = await new_thread(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
 
     async def holds() -> bool:
-        return (await sdk.threads.get_state(thread))["next"] == ["wait"]
+        return bool((await sdk.threads.get_state(thread))["next"] == ["wait"])
 
     await eventually(holds)
     await sdk.runs.cancel(thread, run, wait=True)
@@ -169,14 +171,14 @@ async def test_cancelling(sdk: LangGraphClient, client: httpx.AsyncClient, event
     assert "error" not in {name for name, _ in events}
 
 
-async def test_a_rollback_leaves_nothing(sdk: LangGraphClient, eventually: Eventually) -> None:
+async def test_a_rollback_leaves_nothing(sdk: Client, eventually: Eventually) -> None:
     thread = await new_thread(sdk)
     await sdk.runs.wait(thread, "steps", input={"value": 1})
     before = await sdk.threads.get_state(thread)
     run = (await sdk.runs.create(thread, "hold", input={"value": 50}))["run_id"]
 
     async def holds() -> bool:
-        return (await sdk.threads.get_state(thread))["next"] == ["wait"]
+        return bool((await sdk.threads.get_state(thread))["next"] == ["wait"])
 
     await eventually(holds)
     await sdk.runs.cancel(thread, run, wait=True, action="rollback")
@@ -186,7 +188,7 @@ async def test_a_rollback_leaves_nothing(sdk: LangGraphClient, eventually: Event
 
 
 async def test_a_client_that_leaves_cancels_when_it_said_so(
-    sdk: LangGraphClient, served: Served, eventually: Eventually
+    sdk: Client, served: Served, eventually: Eventually
 ) -> None:
     thread = await new_thread(sdk)
     async for part in sdk.runs.stream(thread, "hold", input={"value": 1}, on_disconnect="cancel"):
@@ -194,12 +196,12 @@ async def test_a_client_that_leaves_cancels_when_it_said_so(
             break
 
     async def cancelled() -> bool:
-        return (await sdk.runs.list(thread))[0]["status"] == "interrupted"
+        return bool((await sdk.runs.list(thread))[0]["status"] == "interrupted")
 
     await eventually(cancelled)
 
 
-async def test_one_run_at_a_time(sdk: LangGraphClient) -> None:
+async def test_one_run_at_a_time(sdk: Client) -> None:
     thread = await new_thread(sdk)
     first = await sdk.runs.create(thread, "hold", input={"value": 1})
     with pytest.raises(ConflictError):
@@ -213,7 +215,7 @@ async def test_one_run_at_a_time(sdk: LangGraphClient) -> None:
     assert (await sdk.runs.get(thread, first["run_id"]))["status"] == "interrupted"
 
 
-async def test_lists_and_deletes(sdk: LangGraphClient) -> None:
+async def test_lists_and_deletes(sdk: Client) -> None:
     thread = await new_thread(sdk)
     for _ in range(3):
         await sdk.runs.wait(thread, "steps", input={"value": 1})
@@ -227,7 +229,7 @@ async def test_lists_and_deletes(sdk: LangGraphClient) -> None:
     assert len(await sdk.runs.list(thread)) == 2
 
 
-async def test_a_thread_is_made_when_asked(sdk: LangGraphClient) -> None:
+async def test_a_thread_is_made_when_asked(sdk: Client) -> None:
     thread = str(uuid4())
     with pytest.raises(NotFoundError):
         await sdk.runs.create(thread, "steps", input={"value": 1})
@@ -238,7 +240,7 @@ async def test_a_thread_is_made_when_asked(sdk: LangGraphClient) -> None:
     assert found["metadata"]["graph_id"] == "steps"
 
 
-async def test_headers_lead_back_to_the_run(client: httpx.AsyncClient, sdk: LangGraphClient) -> None:
+async def test_headers_lead_back_to_the_run(client: httpx.AsyncClient, sdk: Client) -> None:
     thread = await new_thread(sdk)
     runs, body = f"/threads/{thread}/runs", {"assistant_id": "steps", "input": {"value": 1}}
     created = await client.post(runs, json=body)
@@ -256,14 +258,14 @@ async def test_headers_lead_back_to_the_run(client: httpx.AsyncClient, sdk: Lang
     assert first[3].startswith("id: ")
 
 
-async def test_a_bad_position_is_refused(sdk: LangGraphClient) -> None:
+async def test_a_bad_position_is_refused(sdk: Client) -> None:
     thread = await new_thread(sdk)
     run = await sdk.runs.create(thread, "steps", input={"value": 1})
     with pytest.raises(UnprocessableEntityError):
         await events_of(sdk.runs.join_stream(thread, run["run_id"], last_event_id="yesterday"))
 
 
-async def test_kwargs_show_what_was_asked(sdk: LangGraphClient) -> None:
+async def test_kwargs_show_what_was_asked(sdk: Client) -> None:
     thread = await new_thread(sdk)
     run: Any = await sdk.runs.create(
         thread, "steps", input={"value": 1}, context={"tone": "dry"}, metadata={"a": 1}, config={"tags": ["t"]}

@@ -1,0 +1,154 @@
+"""Streams on a real socket, with no worker: what a client sees while its run waits, and when it or the server goes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from langgraph_sdk.client import LangGraphClient
+
+from app.http.sse import HEARTBEAT, only
+from app.settings import Settings
+from tests.http.conftest import PING_S, Served, serving
+from workers.registry import Registry
+
+Eventually = Callable[..., Awaitable[None]]
+
+
+@asynccontextmanager
+async def asked(url: str, path: str, body: bytes = b"", method: str = "POST") -> AsyncIterator[asyncio.StreamReader]:
+    """A request by hand, so that the test sees bytes and decides when to read."""
+    place = urlsplit(url)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=2**16)
+    writer.write(f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+    try:
+        yield reader
+    finally:
+        writer.close()
+
+
+async def thread_of(sdk: LangGraphClient) -> str:
+    return str((await sdk.threads.create())["thread_id"])
+
+
+RUN = b'{"assistant_id": "hold", "input": {"value": 1}}'
+LEAVING = b'{"assistant_id": "hold", "input": {"value": 1}, "on_disconnect": "cancel"}'
+
+
+async def test_the_first_bytes_come_before_any_worker(served: Served, sdk: LangGraphClient) -> None:
+    thread = await thread_of(sdk)
+    async with asked(served.url, f"/threads/{thread}/runs/stream", RUN) as reader, asyncio.timeout(2):
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK")
+        first = await reader.readuntil(b"\r\n\r\n")
+        assert b"event: metadata\r\n" in first
+        assert b"\r\nid: " in first
+
+
+async def test_a_queued_run_beats_steadily_without_blank_lines(served: Served, sdk: LangGraphClient) -> None:
+    thread = await thread_of(sdk)
+    async with asked(served.url, f"/threads/{thread}/runs/stream", RUN) as reader, asyncio.timeout(5):
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        began = time.monotonic()
+        for _ in range(3):
+            await reader.readuntil(HEARTBEAT)
+            assert (await reader.readexactly(2)) == b"\r\n"  # the end of the chunk, no blank line in it
+        assert 2 * PING_S <= time.monotonic() - began <= 6 * PING_S
+
+
+async def test_a_waiting_client_gets_newlines(served: Served, sdk: LangGraphClient) -> None:
+    thread = await thread_of(sdk)
+    async with asked(served.url, f"/threads/{thread}/runs/wait", RUN) as reader, asyncio.timeout(5):
+        await reader.readuntil(b"\r\n\r\n")
+        for _ in range(2):
+            assert await reader.readline() == b"1\r\n"
+            assert await reader.readexactly(3) == b"\n\r\n"
+
+
+@pytest.mark.parametrize("route", ["stream", "wait"])
+async def test_leaving_cancels_only_when_asked(
+    served: Served, sdk: LangGraphClient, eventually: Eventually, route: str
+) -> None:
+    stays, leaves = await thread_of(sdk), await thread_of(sdk)
+    for thread, body in ((stays, RUN), (leaves, LEAVING)):
+        async with asked(served.url, f"/threads/{thread}/runs/{route}", body) as reader:
+            await reader.readuntil(b"\r\n\r\n")
+
+    async def status(thread: str) -> str:
+        return str((await sdk.runs.list(thread))[0]["status"])
+
+    async def cancelled() -> bool:
+        return await status(leaves) == "interrupted"
+
+    await eventually(cancelled, within_s=2)
+    await eventually(lambda: len(served.app.state.answers) == 0)
+    assert await status(stays) == "pending"
+
+
+async def test_a_cancelled_run_ends_its_streams_and_waits(
+    served: Served, sdk: LangGraphClient, client: httpx.AsyncClient, eventually: Eventually
+) -> None:
+    thread = await thread_of(sdk)
+    run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
+    place = f"/threads/{thread}/runs/{run}"
+    following = asyncio.create_task(client.get(f"{place}/stream", headers={"last-event-id": "-1"}))
+    live = asyncio.create_task(client.get(f"{place}/stream"))
+    joining = asyncio.create_task(client.get(f"{place}/join"))
+    await eventually(lambda: len(served.app.state.answers) == 3)
+    assert (await client.post(f"{place}/cancel")).status_code == 202
+    assert "event: end\r\n" in (await following).text
+    assert "event: end\r\n" in (await live).text
+    assert "event: metadata\r\n" not in (await live).text
+    assert (await joining).json() == {}
+
+
+async def test_a_stopping_server_lets_its_clients_go_and_cancels_nothing(
+    settings: Settings, graphs: Registry, sdk: LangGraphClient, eventually: Eventually
+) -> None:
+    thread = await thread_of(sdk)
+    async with serving(settings, graphs) as other:
+        ends = asyncio.create_task(_read_all(other.url, f"/threads/{thread}/runs/stream", LEAVING))
+        await eventually(other.app.state.answers.__len__)
+    assert (await asyncio.wait_for(ends, 3)).endswith(b"0\r\n\r\n")
+    assert (await sdk.runs.list(thread))[0]["status"] == "pending"
+
+
+async def _read_all(url: str, path: str, body: bytes) -> bytes:
+    async with asked(url, path, body) as reader:
+        return await reader.read()
+
+
+async def test_a_log_that_is_gone_is_told(served: Served, sdk: LangGraphClient, client: httpx.AsyncClient) -> None:
+    thread = await thread_of(sdk)
+    run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
+    await sdk.runs.cancel(thread, run)
+    await served.services.wire.send("DEL", served.services.keys.events(run))
+    place = f"/threads/{thread}/runs/{run}"
+    told = (await client.get(f"{place}/stream", headers={"last-event-id": "-1"})).text
+    assert "event: gap\r\n" in told
+    assert '"status":"interrupted"' in told
+    assert (await client.get(f"{place}/stream")).text == ""
+    assert (await client.get(f"{place}/join")).json() == {}
+
+
+@pytest.mark.parametrize(
+    ("modes", "name", "passes"),
+    [
+        (["values"], "values|child:1", True),
+        (["values"], "updates", False),
+        (["messages-tuple"], "messages/partial", True),
+        (["messages"], "messages", True),
+        (["updates"], "end", True),
+        (["updates"], "gap", True),
+    ],
+)
+def test_modes_are_filtered(modes: list[str], name: str, passes: bool) -> None:
+    wanted = only(modes)
+    assert wanted is not None
+    assert wanted(name) is passes
