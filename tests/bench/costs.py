@@ -1,0 +1,73 @@
+"""What does a small run cost: CPU of every process, and bytes kept in Redis?"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+
+import psutil
+
+from tests.bench.client import connections, wait_small
+from tests.bench.figures import Figure
+from tests.bench.setup import Bench
+
+CLIENTS = 32
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
+
+
+async def measure(bench: Bench) -> list[Figure]:
+    """CPU and bytes a run."""
+    processes = bench.own()
+    each = bench.size(40, 2)
+    runs = CLIENTS * each
+    kept_before, cpu_before = await _kept_bytes(bench), _cpu_ms(processes)
+    async with connections(bench.url, CLIENTS) as clients:
+
+        async def client(number: int) -> None:
+            for _ in range(each):
+                await wait_small(clients[number])
+
+        await asyncio.gather(*map(client, range(CLIENTS)))
+    cpu = {name: spent - cpu_before[name] for name, spent in _cpu_ms(processes).items()}
+    kept = await _kept_bytes(bench) - kept_before
+    return [
+        Figure("CPU per small run, all processes", sum(cpu.values()) / runs, "ms", goal=2.5),
+        *(Figure(f"CPU per small run, {name}", spent / runs, "ms") for name, spent in sorted(cpu.items())),
+        Figure("Redis bytes kept per small run", kept / runs / 1024, "KiB", goal=12),
+    ]
+
+
+async def notes(bench: Bench) -> list[str]:
+    """Where the kept bytes of one small run on a new thread are."""
+    redis = bench.own_redis()
+    before = await _keys(bench)
+    async with connections(bench.url, 1) as (client,):
+        await wait_small(client)
+    kinds: Counter[str] = Counter()
+    for key in sorted(await _keys(bench) - before):
+        kinds[_ID.sub("…", key)] += await redis.send("MEMORY", "USAGE", key, "SAMPLES", 0, again=True)
+    lines = [f"{size:6d}  {kind}" for kind, size in kinds.most_common()]
+    return ["bytes of the keys of one small run:", *lines]
+
+
+async def _keys(bench: Bench) -> set[str]:
+    return {key.decode() for key in await bench.own_redis().send("KEYS", "*", again=True)}
+
+
+def _cpu_ms(processes: dict[str, psutil.Process]) -> dict[str, float]:
+    times = {name: process.cpu_times() for name, process in processes.items()}
+    return {name: (spent.user + spent.system) * 1000 for name, spent in times.items()}
+
+
+async def _kept_bytes(bench: Bench) -> int:
+    """Memory in use but for buffers, once it has stopped changing."""
+    last = -1
+    for _ in range(50):
+        info = await bench.info("memory")
+        now = int(info["used_memory"]) - int(info["mem_clients_normal"]) - int(info["mem_aof_buffer"])
+        if abs(now - last) < 1024:
+            break
+        last = now
+        await asyncio.sleep(0.1)
+    return now

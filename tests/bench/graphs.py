@@ -1,0 +1,64 @@
+"""The graphs that are measured. They do next to nothing, so that what is seen is the price of running them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Literal
+
+from langgraph.config import get_stream_writer
+from langgraph.graph import END, START, StateGraph
+from typing_extensions import TypedDict
+
+
+class Note(TypedDict, total=False):
+    """State of `small`."""
+
+    text: str
+
+
+class Count(TypedDict):
+    """State of `loop`: how far it got, and where it ends."""
+
+    count: int
+    until: int
+
+
+class Ticks(TypedDict, total=False):
+    """Input of `ticker`: seconds before the first tick, between two, and how many."""
+
+    wait_s: float
+    pause_s: float
+    ticks: int
+
+
+async def answer(state: Note) -> Note:
+    """One short word."""
+    return {"text": state.get("text", "") + "!"}
+
+
+async def add(state: Count) -> dict[str, int]:
+    """One more."""
+    return {"count": state["count"] + 1}
+
+
+def again(state: Count) -> Literal["add", "__end__"]:
+    """Until it is enough."""
+    return "add" if state["count"] < state["until"] else "__end__"
+
+
+async def tick(state: Ticks) -> Ticks:
+    """Custom events that say when they were made, on the clock that all processes of a machine share."""
+    writer = get_stream_writer()
+    await asyncio.sleep(state.get("wait_s", 0))
+    due = time.monotonic()
+    for number in range(state.get("ticks", 1)):
+        await asyncio.sleep(max(0, due - time.monotonic()))
+        writer({"tick": number, "at": time.monotonic()})
+        due += state.get("pause_s", 0.02)
+    return {}
+
+
+small = StateGraph(Note).add_node("answer", answer).add_edge(START, "answer").add_edge("answer", END)
+loop = StateGraph(Count).add_node("add", add).add_edge(START, "add").add_conditional_edges("add", again)
+ticker = StateGraph(Ticks).add_node("tick", tick).add_edge(START, "tick").add_edge("tick", END)

@@ -1,0 +1,125 @@
+"""What every question shares: the server under measurement, its processes, its Redis, and how long to measure."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from app.embedded import EmbeddedServer
+from app.link import Address
+from app.processes import slipway
+from app.wire import Wire
+from tests.bench.client import connections, wait_small
+
+CONFIG: Final = Path(__file__).with_name("langgraph.json")
+READY_WITHIN_S: Final = 90.0
+_WARM_UP_RUNS: Final = 50
+
+
+class NeedsOwnServer(Exception):
+    """The question looks into the server's processes, so it is not for one that was started elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The server, and how much of everything to do. `processes` are web, worker and Valkey by name."""
+
+    url: str
+    quick: bool
+    processes: dict[str, psutil.Process] = field(default_factory=dict)
+    redis: Wire | None = None
+    redis_url: str = ""
+
+    def size(self, full: int, quick: int) -> int:
+        """How many: `quick` is for seeing that it works."""
+        return quick if self.quick else full
+
+    def own(self) -> dict[str, psutil.Process]:
+        """The processes, or `NeedsOwnServer`."""
+        if not self.processes:
+            raise NeedsOwnServer
+        return self.processes
+
+    def own_redis(self) -> Wire:
+        """Its Redis, or `NeedsOwnServer`."""
+        if self.redis is None:
+            raise NeedsOwnServer
+        return self.redis
+
+    async def info(self, section: str) -> dict[str, str]:
+        """A section of the server's INFO."""
+        text = (await self.own_redis().send("INFO", section, again=True)).decode()
+        return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+@asynccontextmanager
+async def serving(url: str | None, *, quick: bool) -> AsyncIterator[Bench]:
+    """The server at `url`, or one of our own: `slipway dev` in a new directory, as its users start it."""
+    if url is not None:
+        yield Bench(url.rstrip("/"), quick)
+        return
+    with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
+        async with _dev(Path(folder)) as (server, ready_url):
+            redis_url = EmbeddedServer(Path(folder) / "data").url
+            wire = Wire(Address(redis_url), "bench", patience_s=5)
+            await wire.open()
+            try:
+                bench = Bench(ready_url, quick, dict(_children(server.pid)), wire, redis_url)
+                await _warm_up(bench)
+                yield bench
+            finally:
+                await wire.close()
+
+
+@asynccontextmanager
+async def _dev(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    log = folder / "log"
+    with log.open("wb") as errors:
+        server = await asyncio.create_subprocess_exec(
+            *slipway("dev", "--config", str(CONFIG), "--port", "0", "--data-dir", str(folder / "data")),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            env={name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "REDISCLOUD_URL")},
+        )
+    assert server.stdout is not None
+    try:
+        async with asyncio.timeout(READY_WITHIN_S):
+            while (line := await server.stdout.readline()) and not line.startswith(b"ready "):
+                pass
+        if not line:
+            sys.exit(f"slipway dev did not start:\n{log.read_text()[-3000:]}")
+        drain = asyncio.create_task(_swallow(server.stdout), name="swallow")
+        yield server, line.split()[1].decode()
+        drain.cancel()
+    finally:
+        if server.returncode is None:
+            server.terminate()
+            await server.wait()
+
+
+async def _swallow(stream: asyncio.StreamReader) -> None:
+    while await stream.read(65536):
+        pass
+
+
+def _children(pid: int) -> Iterator[tuple[str, psutil.Process]]:
+    for child in psutil.Process(pid).children(recursive=True):
+        words = " ".join(child.cmdline())
+        for name, mark in (("web", "slipway web"), ("worker", "slipway worker"), ("valkey", "valkey-server")):
+            if mark in words:
+                yield name, child
+
+
+async def _warm_up(bench: Bench) -> None:
+    async with connections(bench.url, 4) as clients:
+        for _ in range(_WARM_UP_RUNS // 4):
+            await asyncio.gather(*map(wait_small, clients))

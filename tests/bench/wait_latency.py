@@ -1,0 +1,36 @@
+"""How long does one client wait for a small run, back to back, and now and then on an idle server?
+
+The pauses are of random length, so that a poll anywhere on the way shows as half its interval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+from tests.bench.client import Connection, connections, wait_small
+from tests.bench.figures import Figure, percentile
+from tests.bench.setup import Bench
+
+
+async def measure(bench: Bench) -> list[Figure]:
+    """p50 and p99 of both."""
+    async with connections(bench.url, 1) as (client,):
+        busy = [await _timed(client) for _ in range(bench.size(500, 20))]
+        idle = []
+        for _ in range(bench.size(60, 4)):
+            await asyncio.sleep(random.uniform(0.02, 0.3))
+            idle.append(await _timed(client))
+    return [
+        Figure("wait, 1 client, p50", percentile(busy, 50), "ms", goal=4),
+        Figure("wait, 1 client, p99", percentile(busy, 99), "ms"),
+        Figure("wait, idle server, random pauses, p50", percentile(idle, 50), "ms", goal=6),
+        Figure("wait, idle server, random pauses, p99", percentile(idle, 99), "ms"),
+    ]
+
+
+async def _timed(client: Connection) -> float:
+    began = time.perf_counter()
+    await wait_small(client)
+    return (time.perf_counter() - began) * 1000

@@ -1,0 +1,149 @@
+"""What a run may ask of Redis: the budget of round trips, counted on the server and on the wires.
+
+Structure, not time: whoever adds a round trip to the way of a run fails here, on the fastest machine too. Timers (a
+worker looks for work every second) and a busy machine can only add; so the least of several runs is what counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from app.keyspace.names import Keys
+from app.services import Services, open_services
+from app.settings import Settings
+from app.wire import Wire
+from tests.bench.client import Connection, connections, new_thread, run_of
+from tests.bench.monitor import Commands, watching
+from tests.bench.setup import CONFIG
+from tests.conftest import wait_until
+from tests.http.conftest import serving
+from workers.main import WorkerProcess
+from workers.registry import Registry
+
+RUNS = 7
+STEPS = 10
+
+ONCE = {
+    "run_create": 1,
+    "run_claim": 1,
+    "run_settle": 1,
+    "checkpoint_read": 1,  # LangGraph asks for the thread's newest checkpoint
+    "blpop": 1,  # the worker waits for the next wake-up
+    "subscribe": 1,  # said, not waited for
+    "unsubscribe": 1,
+}
+"""Everything but `run_apply`. What is not named is not asked: nothing is read to answer."""
+
+
+WORKER_TRIPS = 3
+"""Claim, read the checkpoint, settle."""
+
+BESIDE_STEPS = 5
+"""Groups of an attempt that belong to no superstep: the input's checkpoint and event, and what the last step leaves."""
+
+MERGED = 3
+"""How many groups of the short run may have joined others by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """An application and a worker in this process, their services, and a way to count what they ask."""
+
+    client: Connection
+    web: Services
+    worker: Services
+    redis_url: str
+    wire: Wire
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one run asked: commands on the server, and writes on the wires of the two processes."""
+
+    commands: Commands
+    web_trips: int
+    worker_trips: int
+
+
+@pytest.fixture(scope="module")
+def graphs() -> Registry:
+    """The graphs of the benchmarks."""
+    return asyncio.run(Registry.load(CONFIG))
+
+
+@pytest.fixture
+async def stage(valkey_url: str, keys: Keys, wire: Wire, graphs: Registry) -> AsyncIterator[Stage]:
+    """With duties so rare that none falls into a test."""
+    settings = Settings.of(
+        {
+            "redis_url": valkey_url,
+            "key_prefix": keys.prefix,
+            "config": CONFIG,
+            "lease_s": 300,
+            "heartbeat_s": 100,
+            "reap_every_s": 300,
+        }
+    )
+    async with (
+        serving(settings, graphs) as served,
+        _worker(settings, graphs) as worker,
+        connections(served.url, 1) as (client,),
+    ):
+        yield Stage(client, served.services, worker, valkey_url, wire)
+
+
+@asynccontextmanager
+async def _worker(settings: Settings, graphs: Registry) -> AsyncIterator[Services]:
+    async with open_services(settings, graphs, "worker") as services:
+        wake = Wire(services.address, "test worker wake", patience_s=2)
+        await wake.open()
+        process = WorkerProcess(services, wake)
+        task = asyncio.create_task(process.work())
+        try:
+            yield services
+        finally:
+            process._stopping.set()
+            await task
+            await wake.close()
+
+
+async def _run(stage: Stage, steps: int, how: str) -> Asked:
+    """One new run on a new thread, after which nothing is under way."""
+    web, worker = stage.web.wire.round_trips, stage.worker.wire.round_trips
+    async with watching(stage.redis_url, stage.wire) as commands:
+        request = run_of("loop", {"count": 0, "until": steps}, config={"recursion_limit": steps + 10})
+        await stage.client.post(f"{new_thread()}/runs/{how}", request)
+        await wait_until(lambda: commands["unsubscribe"] and commands["blpop"])
+    return Asked(commands, stage.web.wire.round_trips - web, stage.worker.wire.round_trips - worker)
+
+
+async def _least(stage: Stage, steps: int, how: str) -> Asked:
+    """The fewest of everything over several runs."""
+    await _run(stage, steps, how)  # loads the scripts
+    runs = [await _run(stage, steps, how) for _ in range(RUNS)]
+    least = Commands()
+    for name in set().union(*(run.commands for run in runs)):
+        if count := min(run.commands[name] for run in runs):
+            least[name] = count
+    return Asked(least, min(run.web_trips for run in runs), min(run.worker_trips for run in runs))
+
+
+@pytest.mark.parametrize("how", ["wait", "stream"])
+async def test_a_new_run_asks_for_each_of_its_moments_once(stage: Stage, how: str) -> None:
+    asked = await _least(stage, STEPS, how)
+    writes = asked.commands.pop("run_apply")
+    assert dict(asked.commands) == ONCE
+    assert writes <= STEPS + BESIDE_STEPS
+    assert asked.web_trips == 1, "create; the answer rides on the end event"
+    assert asked.worker_trips <= STEPS + BESIDE_STEPS + WORKER_TRIPS
+
+
+async def test_a_further_superstep_costs_one_write(stage: Stage) -> None:
+    few, many = await _least(stage, STEPS, "wait"), await _least(stage, 3 * STEPS, "wait")
+    assert many.commands["run_apply"] - few.commands["run_apply"] <= 2 * STEPS + MERGED
+    assert many.worker_trips - few.worker_trips <= 2 * STEPS + MERGED
