@@ -17,7 +17,7 @@ import typer
 from app.environment import prepare
 from app.errors import ConfigError, StoreUnavailable
 from app.preflight import wait_for_redis
-from app.processes import name_process, slipway, watch_parent
+from app.processes import keep_what_is_loaded, name_process, slipway, watch_parent
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -134,6 +134,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
     from workers.registry import Registry
 
     graphs = await Registry.load(settings.config)
+    keep_what_is_loaded()
 
     def opener() -> AbstractAsyncContextManager[Services]:
         return open_services(settings, graphs, "web")

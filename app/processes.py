@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -42,3 +43,13 @@ def _end_without(parent_pid: int) -> None:
     while os.getppid() == parent_pid:
         time.sleep(_LOOK_EVERY_S)
     os._exit(1)
+
+
+def keep_what_is_loaded() -> None:
+    """Called once everything is imported: the collector need not look at it again, and need not look so often.
+
+    A graph's superstep allocates thousands of short-lived objects that reference counting frees; by its defaults the
+    collector would walk all modules for them."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)

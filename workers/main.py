@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from app.attempts import Attempt
+from app.processes import keep_what_is_loaded
 from app.runs import Run
 from app.services import Services, open_services
 from app.settings import Settings
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then hand back what is not done within `drain_s`."""
     graphs = await Registry.load(settings.config)
+    keep_what_is_loaded()
     async with open_services(settings, graphs, "worker") as services:
         wake = Wire(services.address, "slipway worker wake", patience_s=settings.redis_patience_web_s)
         await wake.open()
