@@ -6,6 +6,8 @@ name is too.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -86,6 +88,11 @@ class AssistantStore:
             metadata={"created_by": "system"},
         )
 
+    async def _all(self) -> AsyncIterator[Assistant]:
+        for graph_id in self._graphs.names():
+            with suppress(GraphUnavailable):  # a factory that fails hides its own assistant only
+                yield await self.get(graph_id)
+
     async def search(
         self,
         *,
@@ -99,7 +106,7 @@ class AssistantStore:
         `graph_id` is `NotFound`."""
         if graph_id is not None and graph_id not in (*self._graphs.names(), *self._graphs.failures()):
             raise NotFound("graph", graph_id, self._graphs.names())
-        every = [await self.get(each) for each in self._graphs.names()]
+        every = [each async for each in self._all()]
         fitting = [
             assistant
             for assistant in every

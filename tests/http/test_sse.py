@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -21,11 +22,13 @@ Eventually = Callable[..., Awaitable[None]]
 
 
 @asynccontextmanager
-async def asked(url: str, path: str, body: bytes = b"", method: str = "POST") -> AsyncIterator[asyncio.StreamReader]:
+async def asked(
+    url: str, path: str, body: bytes = b"", method: str = "POST", extra: str = ""
+) -> AsyncIterator[asyncio.StreamReader]:
     """A request by hand, so that the test sees bytes and decides when to read."""
     place = urlsplit(url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=2**16)
-    writer.write(f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+    writer.write(f"{method} {path} HTTP/1.1\r\nhost: x\r\n{extra}content-length: {len(body)}\r\n\r\n".encode() + body)
     try:
         yield reader
     finally:
@@ -122,6 +125,34 @@ async def test_a_stopping_server_lets_its_clients_go_and_cancels_nothing(
 async def _read_all(url: str, path: str, body: bytes) -> bytes:
     async with asked(url, path, body) as reader:
         return await reader.read()
+
+
+async def test_a_client_that_does_not_read_is_cut_and_resumes_without_a_hole(
+    served: Served,
+    sdk: LangGraphClient,
+    client: httpx.AsyncClient,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.http.sse._STALLED_S", 0.2)
+    thread = await thread_of(sdk)
+    run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
+    wire, log = served.services.wire, served.services.keys.events(run)
+    frame = b"event: custom\r\ndata: " + b'"%s"' % (b"x" * 20_000) + b"\r\n"
+    await asyncio.gather(*(wire.send("XADD", log, "*", "n", "custom", "f", frame) for _ in range(2000)))
+    await sdk.runs.cancel(thread, run)
+    path = f"/threads/{thread}/runs/{run}/stream?stream_mode=custom"
+    async with asked(served.url, path, method="GET", extra="last-event-id: -1\r\n") as reader:
+        await eventually(served.app.state.answers.__len__)
+        (outbox,) = served.app.state.answers._open
+        await eventually(lambda: outbox._finished)
+        read = await reader.read()
+    assert b"event: slow_client\r\n" in read
+    ids = re.findall(rb"\r\nid: ([0-9-]+)\r\n", read)
+    assert len(ids) < 2000
+    rest = (await client.get(path, headers={"last-event-id": ids[-1].decode()})).content
+    ids += re.findall(rb"\r\nid: ([0-9-]+)\r\n", rest)
+    assert len(ids) == len(set(ids)) == 2002  # with metadata and end
 
 
 async def test_a_log_that_is_gone_is_told(served: Served, sdk: LangGraphClient, client: httpx.AsyncClient) -> None:
