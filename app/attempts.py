@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 
+from app import failpoints
 from app.errors import Fenced, StoreUnavailable
 from app.keyspace.scripts import Entry, RunRelease, RunSettle, Scripts
 from app.runs import Action, Run
@@ -123,6 +124,7 @@ class Attempt:
             self._fly_soon()
 
     def _heed(self, group: _Group, word: str | None) -> None:
+        failpoints.reach("checkpoint")
         if word is None:
             self._lose()
             self._landed(group, Fenced(f"attempt {self.number} of run {self.run.run_id} no longer owns it"))

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
+from app import failpoints
 from app.environment import prepare
 from app.errors import ConfigError, StoreUnavailable
 from app.preflight import wait_for_redis
@@ -76,6 +77,7 @@ def web(
     """The API, the event streams and the pages."""
     name_process("slipway web")
     watch_parent()
+    failpoints.arm()
     settings = prepare("web", config, host=host, port=port)
     _run(_web(settings, fd))
 
@@ -88,6 +90,7 @@ def worker(
     """Executes runs."""
     name_process("slipway worker")
     watch_parent()
+    failpoints.arm()
     settings = prepare("worker", config, worker_processes=processes)
     if settings.worker_processes == 1:
         _run(_worker(settings))

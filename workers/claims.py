@@ -19,6 +19,7 @@ import structlog
 from arq.connections import ArqRedis
 from arq.worker import Worker, func
 
+from app import failpoints
 from app.errors import StoreUnavailable
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Scripts
@@ -86,6 +87,8 @@ class ClaimingWorker(Worker):
             self._room.clear()
             return LONGEST_WAIT_S
         due_in_ms, claimed = await self._scripts.run_claim(self._worker_id, free, self._lease_ms)
+        if claimed:
+            failpoints.reach("claim")
         for held in claimed:
             self._begin(run_from(held))
         return LONGEST_WAIT_S if due_in_ms is None else min(LONGEST_WAIT_S, due_in_ms / 1000)

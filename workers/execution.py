@@ -21,6 +21,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.runtime import RunControl
 
+from app import failpoints
 from app.attempts import Attempt
 from app.checkpoints import Checkpointer
 from app.encoding import dumps
@@ -101,7 +102,9 @@ class Execution:
             return
         self._guard.start()
         try:
+            failpoints.reach("guard")
             await self._load(resources)
+            failpoints.reach("load")
             await self._stream()
         finally:
             self._guard.stop()
@@ -153,6 +156,7 @@ class Execution:
             self._seen.see_updates(payload)
         elif mode == "tasks" and "triggers" in payload:
             if self._guard.task_begins(payload["name"]):
+                failpoints.reach("superstep")
                 self._guard.count_time()
                 self.attempt.put(("HSET", self._keys.run(self.run.run_id), "usage", self._usage()))
         elif mode == "tasks":
@@ -196,12 +200,14 @@ class Execution:
         try:
             if outcome.stop is Stop.LOST:
                 return outcome
+            failpoints.reach("release" if outcome.phase is None else "before_settle")
             if outcome.phase is None:
                 return outcome if await self._release() else LOST
             word, _ = await self._settle_as(outcome.phase, outcome.failure)
             if word == "cancel":
                 outcome = CANCELLED
                 word, _ = await self._settle_as(Phase.CANCELLED, None)
+            failpoints.reach("after_settle")
             return outcome if word == "ok" else LOST
         except Fenced:
             return LOST
