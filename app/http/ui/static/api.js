@@ -1,0 +1,48 @@
+// Calls of the JSON API, and what a run that is started here streams.
+
+export const STREAM = {
+  stream_mode: ["values", "tasks", "messages-tuple", "custom"],
+  stream_subgraphs: true,
+};
+
+export class Refused extends Error {
+  constructor(status, body) {
+    super(typeof body?.detail === "string" ? body.detail : `The server answered ${status}.`);
+    this.status = status;
+    this.field = typeof body?.field === "string" ? body.field : "";
+  }
+}
+
+export async function call(method, path, body) {
+  const options = { method, headers: { accept: "application/json" } };
+  if (body !== undefined) {
+    options.headers["content-type"] = "application/json";
+    options.body = JSON.stringify(body);
+  }
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Refused(0, { detail: "The server cannot be reached. Try again in a moment." });
+  }
+  const text = await answer.text();
+  let value = null;
+  try {
+    value = text ? JSON.parse(text) : null;
+  } catch {
+    value = null;
+  }
+  if (!answer.ok) throw new Refused(answer.status, value);
+  return value;
+}
+
+export const runPage = (run) => `/ui/threads/${run.thread_id}/runs/${run.run_id}`;
+
+// A version 4 UUID. crypto.randomUUID is missing on pages that are not served from localhost or by TLS.
+export function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}

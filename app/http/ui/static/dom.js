@@ -1,0 +1,39 @@
+// Building elements. Text only ever becomes text nodes: nothing in these pages parses HTML.
+
+export const byId = (id) => document.getElementById(id);
+
+export function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === false || value === null || value === undefined) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+export function pageData() {
+  return JSON.parse(byId("data").textContent);
+}
+
+export function show(node, visible) {
+  if (node) node.hidden = !visible;
+}
+
+export function setText(node, text) {
+  if (node && node.textContent !== text) node.textContent = text;
+}
+
+export function words(name) {
+  return String(name).replaceAll("_", " ");
+}
+
+// Puts a problem under a field and links the two for screen readers; "" takes it away.
+export function problem(field, text) {
+  const place = field.querySelector(".problem");
+  const control = field.querySelector("input, textarea, select");
+  setText(place, text);
+  show(place, Boolean(text));
+  if (control) text ? control.setAttribute("aria-invalid", "true") : control.removeAttribute("aria-invalid");
+}
