@@ -130,7 +130,7 @@ class RunFailure(SlipwayError):
 
 
 class CeilingHit(RunFailure):
-    """A hard stop. `ceiling` is the part after `ceiling.` in the code; `limit` is what was set, `used` what was used."""
+    """A hard stop. `ceiling` is what follows `ceiling.` in the code; `limit` is what was set, `used` what was used."""
 
     def __init__(self, ceiling: str, limit: float, used: float, node: str | None = None) -> None:
         super().__init__(f"ceiling {ceiling} reached: {used:g} of {limit:g}", node)

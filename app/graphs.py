@@ -18,6 +18,8 @@ from langgraph.store.base import BaseStore
 Graph: TypeAlias = Pregel[Any, Any, Any, Any]
 """A compiled graph: a `CompiledStateGraph`, or the bare Pregel that `@entrypoint` makes."""
 
+Priority = Literal["high", "normal", "low"]
+
 JsonSchema: TypeAlias = dict[str, Any]
 
 Execution = Literal["worker", "inline"]
@@ -40,6 +42,9 @@ class GraphSpec:
     ceilings: dict[str, float] = field(default_factory=dict)
     """By name, such as `max_steps`: the file's own for all graphs, overridden by those of this graph."""
     version: str = "1"
+    priority: Priority = "normal"
+    max_running_runs: int | None = None
+    """Runs of this graph that execute at once in the whole deployment; further ones wait."""
 
 
 @dataclass(frozen=True, slots=True)

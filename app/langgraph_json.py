@@ -24,30 +24,19 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, cast, get_args
 
 import structlog
 from dotenv import dotenv_values
 
 from app.errors import ConfigError
-from app.graphs import Execution, GraphSpec
+from app.graphs import Execution, GraphSpec, Priority
+from app.policy import NAMES
 
-CEILINGS = (
-    "max_steps",
-    "max_node_visits",
-    "max_attempts",
-    "max_retries",
-    "max_active_s",
-    "max_step_s",
-    "max_tool_calls",
-    "max_tokens",
-    "max_cost_usd",
-    "max_state_bytes",
-    "max_event_bytes",
-)
 FRACTIONAL = ("max_active_s", "max_step_s", "max_cost_usd")
 EXECUTIONS = ("worker", "inline")
-GRAPH_KEYS = ("execution", "inline_budget_s", "ceilings", "version")
+PRIORITIES = get_args(Priority)
+GRAPH_KEYS = ("execution", "inline_budget_s", "ceilings", "version", "priority", "max_running_runs")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -192,6 +181,10 @@ def _graph(
     execution = options.get("execution", "worker")
     if execution not in EXECUTIONS:
         reader.refuse(f"{path}.execution", f"unknown {execution!r}{did_you_mean(str(execution), EXECUTIONS)}")
+    priority = options.get("priority", "normal")
+    if priority not in PRIORITIES:
+        reader.refuse(f"{path}.priority", f"unknown {priority!r}{did_you_mean(str(priority), PRIORITIES)}")
+    most = options.get("max_running_runs")
     return GraphSpec(
         graph_id=graph_id,
         source=source,
@@ -200,6 +193,8 @@ def _graph(
         inline_budget_s=reader.number(f"{path}.inline_budget_s", options.get("inline_budget_s", 5.0), fraction=True),
         ceilings=for_all | _ceilings(reader, f"{path}.ceilings", options.get("ceilings")),
         version=reader.text(f"{path}.version", options.get("version", "1")),
+        priority=cast(Priority, priority),
+        max_running_runs=None if most is None else int(reader.number(f"{path}.max_running_runs", most, fraction=False)),
     )
 
 
@@ -219,7 +214,7 @@ def _source(reader: _Reader, path: str, value: object) -> tuple[str, str | None]
 
 def _ceilings(reader: _Reader, path: str, value: object) -> dict[str, float]:
     ceilings = reader.mapping(path, value)
-    reader.known_keys(path, ceilings, CEILINGS)
+    reader.known_keys(path, ceilings, NAMES)
     return {
         name: reader.number(f"{path}.{name}", limit, fraction=name in FRACTIONAL) for name, limit in ceilings.items()
     }

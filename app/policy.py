@@ -1,7 +1,8 @@
 """Ceilings: the hard stops of a chain of runs, as data, and the question "may this go on?".
 
-They are set in order by the built-in defaults, the deployment (settings), the graph, and by the request, which may lower them and never raise them. What a chain has used is carried over attempts, retries and
-resumes, so a loop cannot escape its ceiling by way of approvals.
+They are set in order by the built-in defaults, the deployment (settings), the graph, and by the request, which may
+lower them and never raise them. What a chain has used is carried over attempts, retries and resumes, so a loop cannot
+escape its ceiling by way of approvals.
 """
 
 from __future__ import annotations

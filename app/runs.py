@@ -11,7 +11,7 @@ The state machine (every move is one script; final phases never change):
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -22,6 +22,7 @@ import uuid_utils
 from app.clock import iso
 from app.encoding import dumps
 from app.errors import Conflict, NotFound
+from app.graphs import Priority
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Fields, Scripts, fields
 from app.wire import Wire
@@ -60,6 +61,9 @@ STATUS: Final = {
     Phase.CANCELLED: "interrupted",
 }
 
+PRIORITY_MS: Final[dict[Priority, int]] = {"high": -60_000, "normal": 0, "low": 60_000}
+"""What is added to a job's due time for its rank: a low one waits a minute longer than a normal one, never for ever."""
+
 TIMEOUTS: Final = frozenset({"ceiling.time", "ceiling.step_time"})
 
 
@@ -75,8 +79,9 @@ def new_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A request, validated. `metadata` is the request's own (config's below it); the thread's is merged in between
-    by the store. `thread_config` is what the run leaves in its thread's config."""
+    """A request, validated. `metadata` is the request's own (config's below it); the thread's is merged in between by
+    the store. `thread_config` is what the run leaves in its thread's config. `groups` are names, each with the most
+    runs under that name that may execute at once."""
 
     run_id: str
     thread_id: str
@@ -92,6 +97,8 @@ class NewRun:
     temporary: bool = False
     after_s: int = 0
     inline: bool = False
+    priority: Priority = "normal"
+    groups: Sequence[tuple[str, int]] = ()
 
     @property
     def continues(self) -> bool:
@@ -234,6 +241,8 @@ class RunStore:
                 "continues": new.continues,
                 "max_attempts": int(new.ceilings["max_attempts"]),
                 "ceilings": dumps(new.ceilings).decode(),
+                "priority_ms": PRIORITY_MS[new.priority],
+                "groups": list(new.groups),
                 "inline_worker": inline_worker if new.inline else None,
                 "lease_ms": self._lease_ms,
                 "event_ttl_s": self._event_ttl_s,

@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     max_runs_per_worker: int = Field(
         default=32, ge=1, le=1000, description="Runs that one worker process executes at once"
     )
+    max_runs_per_owner: int | None = Field(
+        default=None, ge=1, description="Runs with the same `metadata.owner` that execute at once; unset is no limit"
+    )
     lease_s: float = Field(
         default=8, ge=0.5, le=300, description="How long a worker may be silent before its runs are given to another"
     )

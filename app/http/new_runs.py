@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from starlette.requests import Request
 
 from app.assistants import Assistant
 from app.errors import InvalidRequest, RefusedRequest
+from app.graphs import GraphSpec, Priority
 from app.http.bodies import RunBody
 from app.policy import ceilings_of
-from app.runs import NewRun, new_id
+from app.runs import PRIORITY_MS, NewRun, new_id
 from app.services import Services
+from app.settings import Settings
 
 _TRACE_HEADERS: Final = ("langsmith-trace", "baggage")
 """Always handed to the graph, so that a caller's trace goes on in it."""
@@ -37,6 +39,8 @@ async def new_run(services: Services, request: Request, thread_id: str, body: Ru
         create_thread=body.if_not_exists == "create",
         after_s=body.after_seconds,
         inline=spec.execution == "inline" and body.after_seconds == 0,
+        priority=_priority(body, spec),
+        groups=_groups(services.settings, spec, body.metadata),
     )
 
 
@@ -83,3 +87,20 @@ def _ceilings_asked(body: RunBody) -> dict[str, Any]:
     if not isinstance(asked, dict):
         raise InvalidRequest("config.configurable.ceilings", "must be an object")
     return asked
+
+
+def _priority(body: RunBody, spec: GraphSpec) -> Priority:
+    asked = body.config.configurable.get("priority", spec.priority)
+    if asked not in PRIORITY_MS:
+        raise InvalidRequest("config.configurable.priority", f"must be one of {', '.join(PRIORITY_MS)}")
+    return cast(Priority, asked)
+
+
+def _groups(settings: Settings, spec: GraphSpec, metadata: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """The limits of running runs that this one falls under."""
+    groups = []
+    if spec.max_running_runs is not None:
+        groups.append((f"graph:{spec.graph_id}", spec.max_running_runs))
+    if settings.max_runs_per_owner is not None and isinstance(owner := metadata.get("owner"), str):
+        groups.append((f"owner:{owner}", settings.max_runs_per_owner))
+    return groups

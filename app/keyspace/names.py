@@ -1,20 +1,24 @@
 """The catalogue of every key and channel. `<p>` is the `key_prefix` setting; ids are UUIDs as text.
 
-| name | type | lives | written by | read by |
-|---|---|---|---|---|
-| `<p>:run:<run>` | hash | with its thread | create, claim, apply, settle and the other run scripts | runs |
-| `<p>:run:<run>:events` | stream | `event_ttl_s` after the run's end | whatever appends an event | events |
-| `<p>:run:<run>:wake` | channel | | whatever appends an event | subscriber |
-| `<p>:thread:<thread>` | hash | until deleted | run and thread scripts | threads |
-| `<p>:thread:<thread>:runs` | zset of runs, by created_at in µs | with its thread | create, delete | runs |
-| `<p>:thread:<thread>:queue` | zset of waiting runs, by created_at in µs | while runs wait | create, claim, release, cancel | scripts |
-| `<p>:threads` | zset of threads, by updated_at in µs | | run and thread scripts | threads |
-| `<p>:queue` | zset of jobs `<run>:<attempt>`, by due time in ms | while jobs wait | create, settle, release | claim |
-| `<p>:queue:wake` | list of tokens, at most `WAKE_TOKENS` | until popped | whatever queues a job | claims (blocking pop) |
-| `<p>:leases` | zset of runs, by the lease's end in ms | while they run | claim, heartbeat, settle, release | reap |
-| `<p>:workers` | zset of workers, by last heartbeat in ms | until one lease after the last | heartbeat | health |
-| `<p>:worker:<worker>:control` | channel | | cancel, thread_delete | that worker |
+| name | type | lives | holds |
+|---|---|---|---|
+| `<p>:run:<run>` | hash | with its thread | the run's record |
+| `<p>:run:<run>:events` | stream | `event_ttl_s` after the end | the run's log |
+| `<p>:run:<run>:wake` | channel | | new events of the run |
+| `<p>:thread:<thread>` | hash | until deleted | the thread's record |
+| `<p>:thread:<thread>:runs` | zset | with its thread | its runs, by created_at in µs |
+| `<p>:thread:<thread>:queue` | zset | while runs wait | its waiting runs, by created_at in µs |
+| `<p>:threads` | zset | | all threads, by updated_at in µs |
+| `<p>:queue` | zset | until claimed | due jobs `<run>:<attempt>`, by rank: due time in ms and priority |
+| `<p>:queue:later` | zset | until due | jobs, by due time in ms |
+| `<p>:queue:parked:<group>` | zset | until the group has room | due jobs over their group's limit, by rank |
+| `<p>:queue:wake` | list | until popped | a token for each job queued, at most `WAKE_TOKENS` |
+| `<p>:group:<group>` | set | while they run | running runs of a group that has a limit |
+| `<p>:leases` | zset | while they run | runs, by the lease's end in ms |
+| `<p>:workers` | zset | one lease after the last beat | living workers, by last heartbeat in ms |
+| `<p>:worker:<worker>:control` | channel | | what a worker is told about one of its runs |
 
+Records, logs and queues are written by the run and thread scripts of `lua/` alone.
 The checkpointer's keys are in `checkpoint_names`. The scripts know these names by the same templates (`source.load`
 writes them into the Lua), so none is spelled twice.
 """
@@ -35,6 +39,9 @@ TEMPLATES: Final = {
     "thread_queue": ":thread:%s:queue",
     "threads": ":threads",
     "queue": ":queue",
+    "later": ":queue:later",
+    "parked": ":queue:parked:%s",
+    "group": ":group:%s",
     "queue_wake": ":queue:wake",
     "leases": ":leases",
     "workers": ":workers",
@@ -76,6 +83,16 @@ class Keys:
     @property
     def queue(self) -> str:
         return self._of("queue")
+
+    @property
+    def later(self) -> str:
+        return self._of("later")
+
+    def parked(self, group: str) -> str:
+        return self._of("parked", group)
+
+    def group(self, group: str) -> str:
+        return self._of("group", group)
 
     @property
     def queue_wake(self) -> str:

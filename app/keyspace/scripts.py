@@ -57,6 +57,8 @@ class RunCreate(TypedDict):
     continues: bool
     max_attempts: int
     ceilings: str
+    priority_ms: int
+    groups: list[tuple[str, int]]
     inline_worker: str | None
     lease_ms: int
     event_ttl_s: int

@@ -49,10 +49,59 @@ local function touch(thread_id)
   redis.call('ZADD', key('threads'), whole(now_us), thread_id)
 end
 
-local function enqueue(run_id, attempt, due_ms)
-  redis.call('ZADD', key('queue'), whole(due_ms), run_id .. ':' .. attempt)
+-- The groups of a run that have a limit of running runs: {{group, limit}, ...}.
+local function groups_of(run_id)
+  local stored = redis.call('HGET', key('run', run_id), 'groups')
+  return stored and cjson.decode(stored) or {}
+end
+
+local function wake()
   redis.call('RPUSH', key('queue_wake'), '1')
   redis.call('LTRIM', key('queue_wake'), -WAKE_TOKENS, -1)
+end
+
+-- A due job is ranked by its due time and its priority, which is so many ms: a low one waits that much longer and
+-- never for ever.
+local function rank(run_id, job, due_ms)
+  redis.call('ZADD', key('queue'), whole(due_ms + (redis.call('HGET', key('run', run_id), 'priority_ms') or 0)), job)
+end
+
+local function enqueue(run_id, attempt, due_ms)
+  local job = run_id .. ':' .. attempt
+  if due_ms <= now_ms then
+    rank(run_id, job, due_ms)
+  else
+    redis.call('ZADD', key('later'), whole(due_ms), job)
+  end
+  wake()
+end
+
+local function drop_job(run_id)
+  local attempt = redis.call('HGET', key('run', run_id), 'attempt')
+  if not attempt then return end
+  local job = run_id .. ':' .. (attempt + 1)
+  redis.call('ZREM', key('queue'), job)
+  redis.call('ZREM', key('later'), job)
+  for _, pair in ipairs(groups_of(run_id)) do redis.call('ZREM', key('parked', pair[1]), job) end
+end
+
+-- The first of a run's groups that has no room, if one has none.
+local function full_group(run_id)
+  for _, pair in ipairs(groups_of(run_id)) do
+    if redis.call('SCARD', key('group', pair[1])) >= pair[2] then return pair[1] end
+  end
+end
+
+local function leave_groups(run_id)
+  for _, pair in ipairs(groups_of(run_id)) do
+    if redis.call('SREM', key('group', pair[1]), run_id) == 1 then
+      local parked = redis.call('ZPOPMIN', key('parked', pair[1]))
+      if #parked > 0 then
+        redis.call('ZADD', key('queue'), parked[2], parked[1])
+        wake()
+      end
+    end
+  end
 end
 
 -- The first waiting run of a thread gets a job; the others wait for it.
@@ -86,7 +135,7 @@ end
 local function cancel_waiting(run_id, thread_id, action, by, reason, event_ttl_s)
   local run = key('run', run_id)
   redis.call('ZREM', key('thread_queue', thread_id), run_id)
-  redis.call('ZREM', key('queue'), run_id .. ':' .. (tonumber(redis.call('HGET', run, 'attempt')) + 1))
+  drop_job(run_id)
   redis.call('HSET', run, 'phase', 'cancelled', 'reason', reason, 'cancelled_by', by, 'updated_us', whole(now_us))
   append(run_id, {end_entry(run_id, 'interrupted')})
   if action == 'rollback' then
@@ -130,6 +179,7 @@ local function take(run_id, thread_id, worker, lease_ms)
   local attempt = redis.call('HINCRBY', run, 'attempt', 1)
   redis.call('HSET', run, 'phase', 'running', 'reason', '', 'worker', worker, 'seq', 0, 'updated_us', whole(now_us))
   redis.call('HSETNX', run, 'started_us', whole(now_us))
+  for _, pair in ipairs(groups_of(run_id)) do redis.call('SADD', key('group', pair[1]), run_id) end
   redis.call('ZADD', key('leases'), whole(now_ms + lease_ms), run_id)
   redis.call('ZREM', key('thread_queue', thread_id), run_id)
   redis.call('HSET', thread, 'active', run_id, 'status', 'busy')
@@ -155,6 +205,7 @@ end
 local function give_up_lease(run_id)
   redis.call('ZREM', key('leases'), run_id)
   redis.call('HDEL', key('run', run_id), 'worker')
+  leave_groups(run_id)
 end
 
 -- Back into the queue, ahead of the thread's other runs. `counted` says whether the attempt is spent.

@@ -31,7 +31,8 @@ redis.call('HSET', run, 'run_id', A.run_id, 'thread_id', A.thread_id, 'assistant
   'graph_id', A.graph_id, 'kwargs', A.kwargs, 'multitask', A.multitask, 'phase', 'queued', 'attempt', 0,
   'handovers', 0, 'max_attempts', A.max_attempts, 'ceilings', A.ceilings, 'created_us', whole(created_us),
   'updated_us', whole(now_us), 'due_ms', whole(now_ms + A.after_ms), 'chain', A.run_id, 'usage', '{}',
-  'continues', A.continues and 1 or 0)
+  'continues', A.continues and 1 or 0, 'priority_ms', A.priority_ms)
+if #A.groups > 0 then redis.call('HSET', run, 'groups', cjson.encode(A.groups)) end
 for field, value in pairs(A.assistant_metadata) do redis.call('HSET', run, 'm:' .. field, value) end
 local held = redis.call('HGETALL', thread)
 for i = 1, #held, 2 do
@@ -54,7 +55,7 @@ if continued then carry_chain(continued, A.run_id) end
 append(A.run_id, {metadata_entry(A.run_id, 1)})
 
 local first = not active and redis.call('ZRANGE', key('thread_queue', A.thread_id), 0, 0)[1] == A.run_id
-if first and A.inline_worker and A.after_ms == 0 then
+if first and A.inline_worker and A.after_ms == 0 and not full_group(A.run_id) then
   take(A.run_id, A.thread_id, A.inline_worker, A.lease_ms)
 elseif first then
   redis.call('HSET', run, 'reason', A.after_ms > 0 and 'delay' or 'queue')

@@ -7,8 +7,8 @@ local runs = redis.call('ZRANGE', key('thread_runs', A.thread_id), 0, -1)
 for _, run_id in ipairs(runs) do
   local held = redis.call('HMGET', key('run', run_id), 'phase', 'attempt', 'worker')
   if held[1] == 'queued' or held[1] == 'running' or held[1] == 'paused' then
-    redis.call('ZREM', key('queue'), run_id .. ':' .. (tonumber(held[2]) + 1))
-    redis.call('ZREM', key('leases'), run_id)
+    drop_job(run_id)
+    give_up_lease(run_id)
     append(run_id, {end_entry(run_id, 'interrupted')})
   end
   drop_run(run_id, A.thread_id)
