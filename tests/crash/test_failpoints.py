@@ -1,0 +1,61 @@
+"""A worker is killed at every named step of an attempt; another carries on, and nothing is lost or told twice."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.crash.checks import log_is_whole, reader_has_all
+from tests.crash.clients import Client, Reader
+from tests.crash.cluster import Cluster, Process, running
+from tests.crash.effects import repetition
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+UPTO = 6
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster() -> AsyncIterator[Cluster]:
+    async with running(webs=1, workers=1) as cluster:
+        yield cluster
+
+
+async def killed_at(cluster: Cluster, client: Client, failpoint: str) -> tuple[Process, list[tuple[str, str]]]:
+    """Start a worker that dies at `failpoint`, and runs until it has died of one. Returns all (thread, run)."""
+    doomed = await cluster.start_worker(failpoint)
+    made: list[tuple[str, str]] = []
+    for _ in range(20):
+        thread_id = str(uuid.uuid4())
+        run_id = await client.start("steps", {"upto": UPTO, "pause_s": 0.02}, thread_id)
+        made.append((thread_id, run_id))
+        await Reader(run_id).follow(client.urls, thread_id)
+        if not doomed.alive:
+            return doomed, made
+    raise AssertionError(f"no run led the worker to {failpoint}")
+
+
+@pytest.mark.parametrize(
+    "failpoint", ["claim", "guard", "load", "superstep", "superstep:3", "checkpoint:4", "before_settle", "after_settle"]
+)
+async def test_a_worker_killed_at(failpoint: str, cluster: Cluster) -> None:
+    client = Client(*(web.url for web in cluster.webs))
+    _, made = await killed_at(cluster, client, failpoint)
+    for thread_id, run_id in made:
+        run, thread = await asyncio.gather(client.run(thread_id, run_id), client.thread(thread_id))
+        assert (run["status"], thread["status"]) == ("success", "idle")
+        assert thread["values"]["trail"] == list(range(1, UPTO + 1))
+        reader = Reader(run_id)
+        await reader.follow(client.urls, thread_id)
+        assert reader.counts() == list(range(1, UPTO + 1))
+        reader_has_all(reader, await cluster.log_of(run_id))
+        log_is_whole(await cluster.log_of(run_id), run["attempt"])
+        done_again = repetition(cluster.effects.of(run_id))
+        assert done_again.most <= 1
+        assert not done_again.forgotten
+    attempts = sorted([(await client.run(*run))["attempt"] for run in made])
+    assert attempts[-1] == (1 if failpoint == "after_settle" else 2)
+    await client.close()
