@@ -79,9 +79,16 @@ class NotFound(SlipwayError):
 
 
 class Conflict(SlipwayError):
-    """It exists already, or a run is in its way."""
+    """It exists already, or a run is in its way. `facts` are told to the client beside the sentence."""
 
     code = "conflict"
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message)
+        self._facts = facts
+
+    def details(self) -> dict[str, Any]:
+        return {"code": self.code} | self._facts
 
 
 class TooLarge(SlipwayError):

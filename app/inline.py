@@ -48,8 +48,8 @@ class InlineExecutor:
     async def create(self, new: NewRun) -> Run:
         """Accept a run and begin it at once, unless its thread is busy or this process has its hands full."""
         worker = self._heart.worker if len(self._executions) < MOST else None
-        run = await self._runs.create(new, inline_worker=worker)
-        if worker is not None and run.phase is Phase.RUNNING:
+        run, is_new = await self._runs.accept(new, inline_worker=worker)
+        if worker is not None and is_new and run.phase is Phase.RUNNING:
             self._begin(run)
         return run
 

@@ -101,10 +101,15 @@ class NewRun:
     groups: Sequence[tuple[str, int]] = ()
 
     @property
+    def answers(self) -> bool:
+        """Whether it answers an interrupt."""
+        command = self.kwargs.get("command")
+        return bool(command and "resume" in command)
+
+    @property
     def continues(self) -> bool:
         """Whether it goes on with what the thread's last run left: an answer, or no input at all."""
-        command = self.kwargs.get("command")
-        return bool(command and "resume" in command) or (command is None and self.kwargs.get("input") is None)
+        return self.answers or (self.kwargs.get("command") is None and self.kwargs.get("input") is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +217,12 @@ def gathered(members: dict[str, Any]) -> dict[str, str]:
     return {name: dumps(value).decode() for name, value in members.items()}
 
 
+def _answered(thread_id: str, run_id: str, kwargs: bytes) -> Conflict:
+    decided = (orjson.loads(kwargs).get("command") or {}).get("resume")
+    message = f"the interrupt of thread {thread_id} was answered by run {run_id}"
+    return Conflict(message, answered_by=run_id, answer=decided)
+
+
 class RunStore:
     """Runs as the API sees them. Everything a worker does to a run is in `leases`."""
 
@@ -219,10 +230,16 @@ class RunStore:
         self._wire, self._keys, self._scripts = wire, keys, scripts
         self._event_ttl_s, self._lease_ms = event_ttl_s, lease_ms
 
-    async def create(self, new: NewRun, *, inline_worker: str | None = None) -> Run:
-        """Accept a run, atomically with its first event, its job and its thread's status; one round trip. With
-        `inline_worker` the run may come back `running`, held by that worker. Raises `NotFound` for an unknown thread
-        and `Conflict` where the strategy is `reject` and the thread is busy."""
+    async def create(self, new: NewRun) -> Run:
+        """Accept a run, atomically with its first event, its job and its thread's status; one round trip. The run that
+        has this id already, if one has. Raises `NotFound` for an unknown thread, and `Conflict` where the strategy is
+        `reject` and the thread is busy, or where another run has answered the interrupt."""
+        run, _ = await self.accept(new)
+        return run
+
+    async def accept(self, new: NewRun, *, inline_worker: str | None = None) -> tuple[Run, bool]:
+        """As `create`, and whether the run is new. With `inline_worker` it may be `running` already, held by that
+        worker."""
         word, answer = await self._scripts.run_create(
             {
                 "run_id": new.run_id,
@@ -239,6 +256,7 @@ class RunStore:
                 "multitask": new.multitask_strategy,
                 "after_ms": new.after_s * 1000,
                 "continues": new.continues,
+                "answers": new.answers,
                 "max_attempts": int(new.ceilings["max_attempts"]),
                 "ceilings": dumps(new.ceilings).decode(),
                 "priority_ms": PRIORITY_MS[new.priority],
@@ -252,7 +270,9 @@ class RunStore:
             raise NotFound("thread", new.thread_id)
         if word == "busy":
             raise Conflict(f"thread {new.thread_id} is busy with run {answer}; multitask_strategy is reject")
-        return run_from(answer)
+        if word == "answered":
+            raise _answered(new.thread_id, *answer)
+        return run_from(answer), word == "new"
 
     async def get(self, thread_id: str, run_id: str) -> Run:
         """The run, or `NotFound`; also when it belongs to another thread."""

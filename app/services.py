@@ -13,6 +13,7 @@ from app.checkpoints import Checkpointer
 from app.clock import Clock
 from app.events import EventLog
 from app.graphs import Graphs
+from app.idempotency import Idempotency
 from app.inline import InlineExecutor
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Scripts
@@ -42,6 +43,7 @@ class Services:
     scripts: Scripts
     subscriber: Subscriber
     events: EventLog
+    idempotency: Idempotency
     runs: RunStore
     threads: ThreadStore
     checkpointer: Checkpointer
@@ -86,6 +88,7 @@ def _stores(
         scripts=scripts,
         subscriber=subscriber,
         events=EventLog(wire, keys, subscriber),
+        idempotency=Idempotency(wire, keys),
         runs=RunStore(wire, keys, scripts, event_ttl_s=settings.event_ttl_s, lease_ms=lease_ms),
         threads=threads,
         checkpointer=checkpointer,

@@ -116,9 +116,12 @@ class ThreadStore:
     def __init__(self, wire: Wire, keys: Keys, scripts: Scripts, checkpointer: Checkpointer) -> None:
         self._wire, self._keys, self._scripts, self._checkpointer = wire, keys, scripts, checkpointer
 
-    async def create(self, thread_id: str, metadata: dict[str, Any], *, exist_ok: bool = False) -> Thread:
-        """A new thread; the one that exists, untouched, with `exist_ok`; else `Conflict`."""
-        token = new_id()
+    async def create(
+        self, thread_id: str, metadata: dict[str, Any], *, exist_ok: bool = False, token: str | None = None
+    ) -> Thread:
+        """A new thread; the one that exists, untouched, with `exist_ok` or when the same `token` made it; else
+        `Conflict`."""
+        token = token or new_id()
         word, held = await self._scripts.thread_create(thread_id, gathered(metadata), token)
         mine = held.get("token", b"").decode() == token
         if word == "exists" and not exist_ok and not mine:

@@ -16,6 +16,9 @@ from starlette.requests import Request
 
 from app.encoding import DEEPEST, clean
 from app.errors import InvalidRequest
+from app.http.wiring import services_of
+from app.idempotency import HEADER
+from app.runs import new_id
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -29,6 +32,14 @@ _FALSE: Final = frozenset({"false", "0", ""})
 async def read_body(request: Request, model: type[Body]) -> Body:
     """The body as `model`; an empty body counts as malformed."""
     return validated(model, parsed(await request.body()))
+
+
+async def ident_of(request: Request) -> str:
+    """The id of what this request creates; a request with an idempotency key gets the same one each time."""
+    key = request.headers.get(HEADER)
+    if key is None:
+        return new_id()
+    return await services_of(request).idempotency.ident(key, request.url.path, await request.body())
 
 
 async def read_optional_body(request: Request, model: type[Body]) -> Body:

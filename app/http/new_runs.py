@@ -11,8 +11,9 @@ from app.assistants import Assistant
 from app.errors import InvalidRequest, RefusedRequest
 from app.graphs import GraphSpec, Priority
 from app.http.bodies import RunBody
+from app.http.inputs import ident_of
 from app.policy import ceilings_of
-from app.runs import PRIORITY_MS, NewRun, new_id
+from app.runs import PRIORITY_MS, NewRun
 from app.services import Services
 from app.settings import Settings
 
@@ -26,7 +27,7 @@ async def new_run(services: Services, request: Request, thread_id: str, body: Ru
     spec = services.graphs.spec(assistant.graph_id)
     kwargs = kwargs_of(body, assistant, request.headers)
     return NewRun(
-        run_id=new_id(),
+        run_id=await ident_of(request),
         thread_id=thread_id,
         assistant_id=assistant.assistant_id,
         graph_id=assistant.graph_id,

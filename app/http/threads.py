@@ -11,10 +11,9 @@ from app.errors import RefusedRequest
 from app.http.answers import Json, nothing
 from app.http.bodies import ThreadBody, ThreadFilterBody, ThreadPatchBody, ThreadSearchBody
 from app.http.endpoints import Endpoint
-from app.http.inputs import path_id, read_body, read_optional_body
+from app.http.inputs import ident_of, path_id, read_body, read_optional_body
 from app.http.pages import paged, selected
 from app.http.wiring import services_of
-from app.runs import new_id
 from app.states import update_of
 from app.threads import Wanted
 
@@ -24,8 +23,9 @@ async def create(request: Request) -> Response:
     services, body = services_of(request), await read_optional_body(request, ThreadBody)
     if body.supersteps and "graph_id" not in body.metadata:
         raise RefusedRequest("supersteps need metadata.graph_id, to know which graph takes them")
+    ident = await ident_of(request)
     thread = await services.threads.create(
-        body.thread_id or new_id(), body.metadata, exist_ok=body.if_exists == "do_nothing"
+        body.thread_id or ident, body.metadata, exist_ok=body.if_exists == "do_nothing", token=ident
     )
     if body.supersteps and thread.state_updated_at == thread.created_at:
         steps = [

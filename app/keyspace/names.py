@@ -14,8 +14,12 @@
 | `<p>:queue:parked:<group>` | zset | until the group has room | due jobs over their group's limit, by rank |
 | `<p>:queue:wake` | list | until popped | a token for each job queued, at most `WAKE_TOKENS` |
 | `<p>:group:<group>` | set | while they run | running runs of a group that has a limit |
+| `<p>:idempotency:<digest>` | string | a day | digest of the body that came with an idempotency key |
 | `<p>:leases` | zset | while they run | runs, by the lease's end in ms |
 | `<p>:workers` | zset | one lease after the last beat | living workers, by last heartbeat in ms |
+| `<p>:duty:<duty>` | string | until its worker falls silent | the worker that does a duty |
+| `<p>:repairs` | hash | | how often the doctor has mended each problem |
+| `<p>:probe:<process>` | string | a moment | what a health check writes, to read it back |
 | `<p>:worker:<worker>:control` | channel | | what a worker is told about one of its runs |
 
 Records, logs and queues are written by the run and thread scripts of `lua/` alone.
@@ -25,6 +29,7 @@ writes them into the Lua), so none is spelled twice.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,8 +48,12 @@ TEMPLATES: Final = {
     "parked": ":queue:parked:%s",
     "group": ":group:%s",
     "queue_wake": ":queue:wake",
+    "idempotency": ":idempotency:%s",
     "leases": ":leases",
     "workers": ":workers",
+    "probe": ":probe:%s",
+    "repairs": ":repairs",
+    "duty": ":duty:%s",
     "control": ":worker:%s:control",
 }
 
@@ -98,6 +107,9 @@ class Keys:
     def queue_wake(self) -> str:
         return self._of("queue_wake")
 
+    def idempotency(self, digest: str) -> str:
+        return self._of("idempotency", digest)
+
     @property
     def leases(self) -> str:
         return self._of("leases")
@@ -106,5 +118,26 @@ class Keys:
     def workers(self) -> str:
         return self._of("workers")
 
+    def probe(self, process: str) -> str:
+        return self._of("probe", process)
+
+    @property
+    def repairs(self) -> str:
+        return self._of("repairs")
+
+    def duty(self, duty: str) -> str:
+        return self._of("duty", duty)
+
     def control(self, worker_id: str) -> str:
         return self._of("control", worker_id)
+
+    def pattern(self, kind: str) -> str:
+        """A glob that matches every key of a kind, and longer ones."""
+        prefix = re.sub(r"([\\*?\[\]^])", r"\\\1", self.prefix)
+        return prefix + TEMPLATES[kind] % "*"
+
+    def ident(self, kind: str, key: str) -> str | None:
+        """Whose key of a kind this is, or None when it is of another kind. Ids of runs have no colon, groups may."""
+        lead = self._of(kind, "")
+        ident = key.removeprefix(lead)
+        return ident if key.startswith(lead) and ident and (kind == "group" or ":" not in ident) else None

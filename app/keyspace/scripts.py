@@ -55,6 +55,7 @@ class RunCreate(TypedDict):
     multitask: str
     after_ms: int
     continues: bool
+    answers: bool
     max_attempts: int
     ceilings: str
     priority_ms: int
@@ -108,11 +109,14 @@ class Scripts:
         return self._prefix, ormsgpack.packb(arguments)
 
     async def run_create(self, arguments: RunCreate) -> tuple[str, Any]:
-        """("ok", fields), ("no_thread", None) or ("busy", run id)."""
+        """("new", fields), ("known", fields) for a run that exists, ("no_thread", None), ("busy", run id) or
+        ("answered", (run id, kwargs as JSON))."""
         reply = await self._wire.run(_RUN_CREATE, [], self._args(arguments))
         word = reply[0].decode()
-        if word == "ok":
+        if word in ("new", "known"):
             return word, fields(reply[1])
+        if word == "answered":
+            return word, (reply[1].decode(), reply[2])
         return word, reply[1].decode() if len(reply) > 1 else None
 
     async def run_claim(self, worker: str, limit: int, lease_ms: int) -> tuple[float | None, list[Fields]]:

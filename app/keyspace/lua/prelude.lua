@@ -76,13 +76,25 @@ local function enqueue(run_id, attempt, due_ms)
   wake()
 end
 
+-- A place in a group may be free: the first job that waits for one tries again.
+local function unpark(group)
+  local parked = redis.call('ZPOPMIN', key('parked', group))
+  if #parked > 0 then
+    redis.call('ZADD', key('queue'), parked[2], parked[1])
+    wake()
+  end
+end
+
 local function drop_job(run_id)
   local attempt = redis.call('HGET', key('run', run_id), 'attempt')
   if not attempt then return end
   local job = run_id .. ':' .. (attempt + 1)
-  redis.call('ZREM', key('queue'), job)
+  local queued = redis.call('ZREM', key('queue'), job) == 1
   redis.call('ZREM', key('later'), job)
-  for _, pair in ipairs(groups_of(run_id)) do redis.call('ZREM', key('parked', pair[1]), job) end
+  for _, pair in ipairs(groups_of(run_id)) do
+    redis.call('ZREM', key('parked', pair[1]), job)
+    if queued then unpark(pair[1]) end
+  end
 end
 
 -- The first of a run's groups that has no room, if one has none.
@@ -92,16 +104,13 @@ local function full_group(run_id)
   end
 end
 
+-- A place of a group becomes free: the first job that was parked for want of one goes back to the queue.
+local function leave_group(group, run_id)
+  if redis.call('SREM', key('group', group), run_id) == 1 then unpark(group) end
+end
+
 local function leave_groups(run_id)
-  for _, pair in ipairs(groups_of(run_id)) do
-    if redis.call('SREM', key('group', pair[1]), run_id) == 1 then
-      local parked = redis.call('ZPOPMIN', key('parked', pair[1]))
-      if #parked > 0 then
-        redis.call('ZADD', key('queue'), parked[2], parked[1])
-        wake()
-      end
-    end
-  end
+  for _, pair in ipairs(groups_of(run_id)) do leave_group(pair[1], run_id) end
 end
 
 -- The first waiting run of a thread gets a job; the others wait for it.
@@ -183,6 +192,7 @@ local function take(run_id, thread_id, worker, lease_ms)
   redis.call('ZADD', key('leases'), whole(now_ms + lease_ms), run_id)
   redis.call('ZREM', key('thread_queue', thread_id), run_id)
   redis.call('HSET', thread, 'active', run_id, 'status', 'busy')
+  redis.call('HDEL', thread, 'error')
   return attempt
 end
 

@@ -16,7 +16,11 @@ local function claim(job, score)
   local run_id = string.match(job, '^(.*):%d+$')
   local run = key('run', run_id)
   local held = redis.call('HMGET', run, 'phase', 'thread_id', 'announce', 'continues')
-  if held[1] ~= 'queued' or redis.call('HGET', key('thread', held[2]), 'active') then return false end
+  if held[1] ~= 'queued' or redis.call('HGET', key('thread', held[2]), 'active')
+      or redis.call('ZRANGE', key('thread_queue', held[2]), 0, 0)[1] ~= run_id then
+    for _, pair in ipairs(groups_of(run_id)) do unpark(pair[1]) end
+    return false
+  end
   local full = full_group(run_id)
   if full then
     redis.call('ZADD', key('parked', full), score, job)

@@ -1,9 +1,10 @@
 -- Accept a run: the record, its first event, its place in the thread's queue, its job, the thread's status.
--- Returns {'ok', run fields}, {'no_thread'} or {'busy', run id}. Repeating it returns the run that exists.
+-- Returns {'new', run fields}; {'known', run fields} for a run that exists, so that a repetition changes nothing;
+-- {'no_thread'}, {'busy', run id}, or {'answered', run id, kwargs} when another run has answered the interrupt.
 local A = cmsgpack.unpack(ARGV[2])
 local run, thread = key('run', A.run_id), key('thread', A.thread_id)
 
-if redis.call('EXISTS', run) == 1 then return {'ok', redis.call('HGETALL', run)} end
+if redis.call('EXISTS', run) == 1 then return {'known', redis.call('HGETALL', run)} end
 
 if redis.call('EXISTS', thread) == 0 then
   if not A.create_thread then return {'no_thread'} end
@@ -14,6 +15,16 @@ end
 local active = redis.call('HGET', thread, 'active')
 local queued = redis.call('ZRANGE', key('thread_queue', A.thread_id), 0, -1)
 if (active or #queued > 0) and A.multitask == 'reject' then return {'busy', active or queued[1]} end
+
+-- An interrupt is answered once. It may be answered anew when the run that took the answer ended and left it open.
+local answered_by = redis.call('HGET', thread, 'answered_by')
+if A.answers and answered_by and not redis.call('HGET', thread, 'waiting') then
+  local other = redis.call('HMGET', key('run', answered_by), 'phase', 'kwargs')
+  local under_way = other[1] == 'queued' or other[1] == 'running' or other[1] == 'paused'
+  if under_way or redis.call('HGET', thread, 'rest_status') ~= 'interrupted' then
+    return {'answered', answered_by, other[2] or '{}'}
+  end
+end
 
 if A.multitask == 'interrupt' or A.multitask == 'rollback' then
   for _, earlier in ipairs(queued) do
@@ -45,12 +56,13 @@ if redis.call('HGET', thread, 'status') ~= 'busy' then
   redis.call('HSET', thread, 'rest_status', redis.call('HGET', thread, 'status') or 'idle')
 end
 redis.call('HSET', thread, 'status', 'busy', 'm:graph_id', A.graph_id_json, 'm:assistant_id', A.assistant_id_json)
-redis.call('HDEL', thread, 'error')
 for field, value in pairs(A.thread_config) do redis.call('HSET', thread, 'c:' .. field, value) end
 redis.call('ZADD', key('thread_runs', A.thread_id), whole(created_us), A.run_id)
 redis.call('ZADD', key('thread_queue', A.thread_id), whole(created_us), A.run_id)
 
+if not A.answers then redis.call('HDEL', thread, 'answered_by') end
 local continued = not active and resolve_waiting(A.thread_id, A.run_id, A.continues)
+if continued and A.answers then redis.call('HSET', thread, 'answered_by', A.run_id) end
 if continued then carry_chain(continued, A.run_id) end
 append(A.run_id, {metadata_entry(A.run_id, 1)})
 
@@ -64,4 +76,4 @@ else
   redis.call('HSET', run, 'reason', 'earlier run of the thread')
 end
 touch(A.thread_id)
-return {'ok', redis.call('HGETALL', run)}
+return {'new', redis.call('HGETALL', run)}
