@@ -164,17 +164,25 @@ class Attempt:
     async def settle(self, outcome: RunSettle) -> tuple[str, str]:
         """End the run, together with everything not yet written. ("ok", ""), ("fenced", "") or ("cancel", action):
         the last when a cancel came first and must be answered instead; then nothing has changed."""
-        commands = await self._last_words(outcome)
-        if commands is None:
+        group = await self._last_words(outcome)
+        if group is None:
             return "fenced", ""
-        return await self._scripts.run_settle(outcome, commands)
+        word, action = await self._scripts.run_settle(outcome, group.commands)
+        if word == "cancel":
+            self._put_back(group)
+        return word, action
 
     async def release(self, handover: RunRelease) -> bool:
         """Hand the run back to the queue, together with everything not yet written. False when it was not ours."""
-        commands = await self._last_words(handover)
-        return commands is not None and await self._scripts.run_release(handover, commands)
+        group = await self._last_words(handover)
+        return group is not None and await self._scripts.run_release(handover, group.commands)
 
-    async def _last_words(self, message: RunSettle | RunRelease) -> list[Command] | None:
+    def _put_back(self, group: _Group) -> None:
+        self._group.entries[:0] = group.entries
+        self._group.commands[:0] = group.commands
+        self._group.size_bytes += group.size_bytes
+
+    async def _last_words(self, message: RunSettle | RunRelease) -> _Group | None:
         """Fill in what is not yet written; None when the run is lost."""
         while self._flying is not None:
             await self._landing()
@@ -185,4 +193,4 @@ class Attempt:
         message["seq"] = self._seq
         entries: list[Entry] = [(name, frame.decode(), "") for name, frame in group.entries]
         message["entries"] = entries + message["entries"]
-        return group.commands
+        return group

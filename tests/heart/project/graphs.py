@@ -1,0 +1,141 @@
+"""Graphs whose effects are counted outside of them."""
+
+import asyncio
+import operator
+import time
+from collections import Counter, defaultdict
+from typing import Annotated, Any, TypedDict
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import START, StateGraph
+from langgraph.types import RetryPolicy, Send, interrupt
+
+from app.graphs import Graph
+
+effects: defaultdict[str, Counter[str]] = defaultdict(Counter)
+"""Thread id to how often each node has done its work."""
+
+gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+"""Thread id to what opens the gate of a node that waits."""
+
+
+class State(TypedDict, total=False):
+    """What all of them share."""
+
+    value: int
+    until: int
+    size: int
+    log: Annotated[list[str], operator.add]
+    answers: Annotated[list[Any], operator.add]
+
+
+def _did(config: RunnableConfig, node: str) -> State:
+    effects[config["configurable"]["thread_id"]][node] += 1
+    return {"log": [node]}
+
+
+def _step(node: str) -> Any:
+    async def work(state: State, config: RunnableConfig) -> State:
+        return _did(config, node) | {"value": state.get("value", 0) + 1}
+
+    return work
+
+
+def _row(**nodes: Any) -> Graph:
+    builder, before = StateGraph(State), START
+    for name, node in nodes.items():
+        builder.add_node(name, node)
+        builder.add_edge(before, name)
+        before = name
+    return builder.compile()
+
+
+async def ask_once(state: State, config: RunnableConfig) -> State:
+    """Asks, then works."""
+    answer = interrupt("how much?")
+    return _did(config, "ask") | {"answers": [answer]}
+
+
+async def ask_twice(state: State, config: RunnableConfig) -> State:
+    """Asks two things, one after the other."""
+    answers = [interrupt("first?"), interrupt("second?")]
+    return _did(config, "twice") | {"answers": answers}
+
+
+async def turn(state: State, config: RunnableConfig) -> State:
+    """One round of a loop, with a payload of `size` bytes."""
+    return _did(config, "turn") | {"value": state.get("value", 0) + 1, "log": ["x" * state.get("size", 1)]}
+
+
+async def wait_at_gate(state: State, config: RunnableConfig) -> State:
+    """Until the test opens the gate."""
+    await gates[config["configurable"]["thread_id"]].wait()
+    return _did(config, "gate")
+
+
+def sleep_hard(state: State, config: RunnableConfig) -> State:
+    """A sync node that sleeps, as people write them."""
+    time.sleep(state["value"] / 1000)
+    return _did(config, "block")
+
+
+async def spin_hard(state: State, config: RunnableConfig) -> State:
+    """An async node that never gives way."""
+    until = time.monotonic() + state["value"] / 1000
+    while time.monotonic() < until:
+        pass
+    return _did(config, "spin")
+
+
+async def fail(state: State, config: RunnableConfig) -> State:
+    """Always fails."""
+    _did(config, "fail")
+    raise ConnectionError("not today")
+
+
+async def branch(state: State, config: RunnableConfig) -> State:
+    """One of many in parallel."""
+    effects[config["configurable"]["thread_id"]][f"branch{state['value']}"] += 1
+    return {"log": [f"branch{state['value']}"]}
+
+
+def spread(state: State) -> list[Send]:
+    """To five at once."""
+    return [Send("branch", {"value": number}) for number in range(5)]
+
+
+def _asks() -> Graph:
+    builder = StateGraph(State).add_node("left", ask_once).add_node("right", ask_once).add_node("end", _step("end"))
+    builder.add_edge(START, "left").add_edge(START, "right")
+    return builder.add_edge(["left", "right"], "end").compile()
+
+
+def _loop() -> Graph:
+    builder = StateGraph(State).add_node("turn", turn).add_edge(START, "turn")
+    done = lambda state: "turn" if state["value"] < state.get("until", 10**9) else "__end__"  # noqa: E731
+    return builder.add_conditional_edges("turn", done, ["turn", "__end__"]).compile()
+
+
+def _fan() -> Graph:
+    builder = StateGraph(State).add_node("one", _step("one")).add_node("branch", branch).add_node("end", _step("end"))
+    builder.add_edge(START, "one").add_conditional_edges("one", spread, ["branch"])
+    return builder.add_edge("branch", "end").compile()
+
+
+steps = _row(one=_step("one"), two=_step("two"), three=_step("three"))
+ask = _row(one=_step("one"), ask=ask_once, two=_step("two"))
+asks = _asks()
+loop = _loop()
+fan = _fan()
+block = _row(one=_step("one"), block=sleep_hard, two=_step("two"))
+spin = _row(one=_step("one"), spin=spin_hard, two=_step("two"))
+gate = _row(one=_step("one"), gate=wait_at_gate, two=_step("two"))
+talk = _row(one=_step("one"), twice=ask_twice, two=_step("two"))
+flaky = (
+    StateGraph(State)
+    .add_node("one", _step("one"))
+    .add_node("fail", fail, retry_policy=RetryPolicy(initial_interval=0.001, jitter=False, max_attempts=50))
+    .add_edge(START, "one")
+    .add_edge("one", "fail")
+    .compile()
+)
