@@ -8,7 +8,8 @@ SlipwayError                     code, retryable; str() is fit to show to a pers
 ├── Conflict                     conflict            it exists already, or something is in its way
 ├── TooLarge                     too_large           over a byte limit
 ├── Unavailable                  unavailable         cannot be kept right now; says when to try again
-│   └── StoreUnavailable         store.unavailable   Redis is away, loading, read-only or full
+│   ├── StoreUnavailable         store.unavailable   Redis is away, loading, read-only or full
+│   └── Overloaded               overloaded          memory is nearly full: new runs have to wait
 ├── Fenced                       attempt.fenced      this attempt no longer owns its run
 ├── StoredDataError              store.data          something stored cannot be read safely
 └── RunFailure                   why a run ended `failed`
@@ -112,6 +113,25 @@ class StoreUnavailable(Unavailable):
     """Redis did not answer, or answered that it cannot keep anything now."""
 
     code = "store.unavailable"
+
+
+class Overloaded(Unavailable):
+    """Redis is so full that only runs in progress may grow. `ratio` is how full it is, `limit` the high-water mark."""
+
+    code = "overloaded"
+
+    def __init__(self, ratio: float, limit: float, retry_after_s: int, *, continues: bool = False) -> None:
+        what = "; to resume would make a new run: what waits goes on waiting, answer it later" if continues else ""
+        super().__init__(f"{self.sentence(ratio, limit)}{what}", retry_after_s)
+        self.ratio, self.limit = ratio, limit
+
+    @staticmethod
+    def sentence(ratio: float, limit: float) -> str:
+        """What is the matter, with the figures."""
+        return f"Redis's memory is {ratio:.1%} full; new runs are refused above {limit:.0%}"
+
+    def details(self) -> dict[str, Any]:
+        return {"code": self.code, "memory_ratio": round(self.ratio, 4), "limit": self.limit}
 
 
 class Fenced(SlipwayError):

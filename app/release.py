@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from app.errors import StoreUnavailable
+from app.findings import Level
 from app.link import Address
+from app.server_facts import read_facts
 from app.wire import Wire
 
-OLDEST_REDIS: Final = (6, 2)
 _PATIENCE_S: Final = 10.0
 
 
@@ -17,28 +18,9 @@ async def redis_problems(url: str) -> list[str]:
     wire = Wire(Address(url), "release", patience_s=_PATIENCE_S)
     try:
         await wire.open()
-        facts = _facts(await wire.send("INFO", again=True))
+        facts = await read_facts(wire)
     except StoreUnavailable as error:
         return [str(error)]
     finally:
         await wire.close()
-    return [*_age(facts), *_eviction(facts)]
-
-
-def _facts(info: bytes | str) -> dict[str, str]:
-    text = info.decode() if isinstance(info, bytes) else info
-    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-
-
-def _age(facts: dict[str, str]) -> list[str]:
-    version = facts.get("redis_version", "0")
-    if tuple(int(part) for part in version.split(".")[:2]) >= OLDEST_REDIS:
-        return []
-    return [f"Redis {version} is too old: Redis 6.2 or Valkey 7.2 is the least"]
-
-
-def _eviction(facts: dict[str, str]) -> list[str]:
-    policy = facts.get("maxmemory_policy", "noeviction")
-    if policy == "noeviction":
-        return []
-    return [f"Redis drops keys when it is full (maxmemory-policy {policy}); runs would be lost: set it to noeviction"]
+    return [finding.detail for finding in facts.findings() if finding.level is Level.ERROR]

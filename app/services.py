@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from app.checkpoints import Checkpointer
 from app.clock import Clock
 from app.events import EventLog
 from app.graphs import Graphs
+from app.health import HealthWatch
 from app.idempotency import Idempotency
 from app.inline import InlineExecutor
 from app.keyspace.names import Keys
@@ -33,7 +35,8 @@ Process = Literal["web", "worker", "cli"]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a process works with. `heart` is there in processes that execute runs, `inline` in the API's."""
+    """What a process works with. `heart` is there in processes that execute runs, `inline` in the API's,
+    where `health` is measured too."""
 
     settings: Settings
     clock: Clock
@@ -52,6 +55,7 @@ class Services:
     states: ThreadStates
     heart: Heart | None
     inline: InlineExecutor | None
+    health: HealthWatch
 
 
 @asynccontextmanager
@@ -75,13 +79,13 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
 def _stores(
     settings: Settings, graphs: Graphs, address: Address, keys: Keys, wire: Wire, subscriber: Subscriber
 ) -> Services:
-    scripts = Scripts(wire, keys)
+    scripts, clock = Scripts(wire, keys), Clock()
     checkpointer = _checkpointer(settings, graphs, wire, keys)
     threads = ThreadStore(wire, keys, scripts, checkpointer)
     lease_ms = int(settings.lease_s * 1000)
     return Services(
         settings=settings,
-        clock=Clock(),
+        clock=clock,
         address=address,
         wire=wire,
         keys=keys,
@@ -97,6 +101,7 @@ def _stores(
         states=ThreadStates(graphs, threads, checkpointer, wire, keys),
         heart=None,
         inline=None,
+        health=HealthWatch(wire, keys, settings, clock),
     )
 
 
@@ -123,4 +128,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
         services.runs, services.scripts, services.graphs, services.checkpointer, services.keys, services.settings, heart
     )
     stack.push_async_callback(inline.close)
+    await services.health.measure()
+    watch = asyncio.create_task(services.health.run(), name="health watch")
+    stack.callback(watch.cancel)
     return replace(services, inline=inline)

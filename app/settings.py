@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     )
     heartbeat_s: float = Field(default=2, ge=0.1, description="Pause between a worker's signs of life")
     reap_every_s: float = Field(default=1, ge=0.1, description="Pause between looks for workers that fell silent")
+    reconcile_every_s: float = Field(
+        default=30, ge=0.1, description="Pause between looks for runs and threads that got stuck"
+    )
     drain_s: float = Field(
         default=25, ge=0, lt=30, description="How long a stopping process may take to hand its runs back"
     )
@@ -94,6 +97,13 @@ class Settings(BaseSettings):
     redis_patience_worker_s: float = Field(
         default=90, gt=0, description="How long a run waits for a Redis that is away"
     )
+    redis_high_water: float = Field(
+        default=0.85,
+        gt=0,
+        le=1,
+        description="New runs are refused while Redis is fuller than this part of its `maxmemory`",
+    )
+    redis_max_connections: int = Field(default=5, ge=1, description="Connections to Redis that one process may hold")
     event_ttl_s: int = Field(default=86_400, ge=60, description="How long the events of a run are kept after its end")
     checkpointer: Literal["core"] = Field(
         default="core", description="`core`: plain Redis or Valkey commands, no modules"

@@ -10,18 +10,16 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.health import Health, health
 from app.http.answers import Json
 from app.http.endpoints import Endpoint, flag
 from app.http.inputs import query_flag
 from app.http.wiring import metrics_of, services_of
-from app.services import Services
 
 
 async def ok(request: Request) -> Response:
     """This process answers; with `check_db`, Redis does too."""
     if query_flag(request, "check_db"):
-        await _health(services_of(request))
+        await services_of(request).wire.send("PING", again=True)
     return Json({"ok": True, "services": {}})
 
 
@@ -62,16 +60,14 @@ def installed(package: str) -> str:
 
 
 async def readyz(request: Request) -> Response:
-    """Whether a run that is created now would be executed: Redis answers and a worker lives."""
-    now = await _health(services_of(request))
-    ready = now.workers > 0
-    return Json({"ready": ready, "workers": now.workers, "queued": now.queued}, 200 if ready else 503)
+    """Whether a run that is created now would be kept, and what else is the matter. Served from the last reading."""
+    now = services_of(request).health.now
+    return Json(now.public(), 200 if now.ready else 503)
 
 
 async def metrics(request: Request) -> Response:
     """For Prometheus."""
-    now = await _health(services_of(request))
-    page = metrics_of(request).page(workers=now.workers, queued=now.queued)
+    page = metrics_of(request).page(services_of(request).health.now)
     return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -80,14 +76,10 @@ async def openapi(request: Request) -> Response:
     return Json(orjson.dumps(request.app.state.openapi))
 
 
-async def _health(services: Services) -> Health:
-    return await health(services.wire, services.keys, services.clock, services.settings.lease_s)
-
-
 ENDPOINTS: Final = (
     Endpoint("GET", "/ok", ok, "Whether this process answers", query=(flag("check_db", "Ask Redis too"),)),
     Endpoint("GET", "/info", info, "What is served, in which version"),
-    Endpoint("GET", "/readyz", readyz, "Whether a new run would be executed"),
+    Endpoint("GET", "/readyz", readyz, "Whether a new run would be kept, and what is the matter"),
     Endpoint("GET", "/metrics", metrics, "Numbers for Prometheus", answers="text/plain"),
     Endpoint("GET", "/openapi.json", openapi, "This description"),
 )

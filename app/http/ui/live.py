@@ -20,7 +20,6 @@ from app.clock import Clock
 from app.encoding import dumps
 from app.errors import NotFound
 from app.events import Event
-from app.health import health
 from app.http.answers import Json
 from app.http.inputs import path_id
 from app.http.long_answers import LongAnswer, Outbox
@@ -124,8 +123,7 @@ async def standing(services: Services, run: Run) -> dict[str, Any]:
         "interrupts": None,
     }
     if run.phase in (Phase.QUEUED, Phase.RUNNING):
-        found = await health(services.wire, services.keys, services.clock, services.settings.lease_s)
-        shown["workers"] = found.workers
+        shown["workers"] = services.health.now.workers
     elif run.phase is Phase.WAITING_FOR_APPROVAL:
         asked = (await services.threads.get(run.thread_id)).interrupts
         shown["interrupts"] = [each for group in asked.values() for each in group]

@@ -15,7 +15,6 @@ from starlette.responses import Response
 
 from app.errors import InvalidRequest, NotFound, SlipwayError
 from app.graphs import GraphSpec
-from app.health import health
 from app.http.answers import status_of
 from app.http.inputs import checked_uuid, path_id
 from app.http.ui.forms import fields_of
@@ -79,8 +78,7 @@ async def _lately(services: Services) -> dict[str, Any]:
     threads = await services.threads.search(Wanted(), limit=_THREADS)
     lists = await asyncio.gather(*(_runs_of(services, thread.thread_id) for thread in threads))
     newest = sorted((run for runs in lists for run in runs), key=lambda run: run.created_at, reverse=True)
-    found = await health(services.wire, services.keys, services.clock, services.settings.lease_s)
-    return {"rows": [_row(services, run) for run in newest[:_RUNS]], "health": found}
+    return {"rows": [_row(services, run) for run in newest[:_RUNS]], "health": services.health.now}
 
 
 async def _runs_of(services: Services, thread_id: str) -> list[Run]:
