@@ -42,8 +42,8 @@ async def add(state: Count) -> dict[str, int]:
     return {"count": state["count"] + 1}
 
 
-def again(state: Count) -> Literal["add", "__end__"]:
-    """Until it is enough."""
+async def again(state: Count) -> Literal["add", "__end__"]:
+    """Until it is enough. Async, for a plain function would be sent to a thread each time, by LangGraph."""
     return "add" if state["count"] < state["until"] else "__end__"
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ from app.wire import Wire
 from tests.bench.client import connections, wait_small
 
 CONFIG: Final = Path(__file__).with_name("langgraph.json")
-READY_WITHIN_S: Final = 90.0
+READY_WITHIN_S: Final = 60.0
 _WARM_UP_RUNS: Final = 50
 
 
@@ -61,7 +61,7 @@ class Bench:
         return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def serving(url: str | None, *, quick: bool) -> AsyncIterator[Bench]:
     """The server at `url`, or one of our own: `slipway dev` in a new directory, as its users start it."""
     if url is not None:
@@ -80,7 +80,7 @@ async def serving(url: str | None, *, quick: bool) -> AsyncIterator[Bench]:
                 await wire.close()
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _dev(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     log = folder / "log"
     with log.open("wb") as errors:
@@ -92,11 +92,9 @@ async def _dev(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, 
         )
     assert server.stdout is not None
     try:
-        async with asyncio.timeout(READY_WITHIN_S):
-            while (line := await server.stdout.readline()) and not line.startswith(b"ready "):
-                pass
+        line = await _ready_line(server.stdout)
         if not line:
-            sys.exit(f"slipway dev did not start:\n{log.read_text()[-3000:]}")
+            sys.exit(f"slipway dev did not get ready:\n{log.read_text()[-3000:]}")
         drain = asyncio.create_task(_swallow(server.stdout), name="swallow")
         yield server, line.split()[1].decode()
         drain.cancel()
@@ -104,6 +102,16 @@ async def _dev(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, 
         if server.returncode is None:
             server.terminate()
             await server.wait()
+
+
+async def _ready_line(stream: asyncio.StreamReader) -> bytes:
+    """`ready http://…`, or nothing when the server ended or took too long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(READY_WITHIN_S):
+            while line := await stream.readline():
+                if line.startswith(b"ready "):
+                    return line
+    return b""
 
 
 async def _swallow(stream: asyncio.StreamReader) -> None:
