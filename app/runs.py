@@ -81,7 +81,7 @@ def new_id() -> str:
 class NewRun:
     """A request, validated. `metadata` is the request's own (config's below it); the thread's is merged in between by
     the store. `thread_config` is what the run leaves in its thread's config. `groups` are names, each with the most
-    runs under that name that may execute at once."""
+    runs under that name that may execute at once. A `temporary` run has a thread of its own, which goes with it."""
 
     run_id: str
     thread_id: str
@@ -245,6 +245,7 @@ class RunStore:
                 "run_id": new.run_id,
                 "thread_id": new.thread_id,
                 "create_thread": new.create_thread,
+                "temporary": new.temporary,
                 "assistant_id": new.assistant_id,
                 "assistant_id_json": f'"{new.assistant_id}"',
                 "graph_id": new.graph_id,

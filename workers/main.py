@@ -53,7 +53,7 @@ class WorkerProcess:
             lease_ms=int(settings.lease_s * 1000),
             max_runs=settings.max_runs_per_worker,
         )
-        self._reaper = Reaper(services.wire, services.scripts, settings)
+        self._reaper = Reaper(services)
 
     async def work(self) -> None:
         """Until a signal. If a background loop dies, the process stops rather than limps."""

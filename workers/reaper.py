@@ -1,4 +1,4 @@
-"""Takes back the runs of workers that fell silent.
+"""Takes back the runs of workers that fell silent, and removes the checkpoints of threads that are gone.
 
 Any number of workers may look; the script decides. After an outage of Redis itself every lease looks expired, so the
 reaper first gives the living one lease's time to report.
@@ -7,23 +7,25 @@ reaper first gives the living one lease's time to report.
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 import structlog
 
 from app.errors import StoreUnavailable
-from app.keyspace.scripts import Scripts
 from app.leases import RETRY_PAUSE_MS
-from app.settings import Settings
-from app.wire import Wire
+from app.services import Services
 
 log = structlog.get_logger(__name__)
+
+_TRASH_AT_ONCE: Final = 100
 
 
 class Reaper:
     """Looks for expired leases every `reap_every_s`."""
 
-    def __init__(self, wire: Wire, scripts: Scripts, settings: Settings) -> None:
-        self._wire, self._scripts, self._settings = wire, scripts, settings
+    def __init__(self, services: Services) -> None:
+        self._wire, self._scripts, self._settings = services.wire, services.scripts, services.settings
+        self._keys, self._checkpointer = services.keys, services.checkpointer
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -33,6 +35,7 @@ class Reaper:
                 continue
             try:
                 await self.look()
+                await self.empty_trash()
             except StoreUnavailable as error:
                 log.warning("reaper.skipped", problem=str(error))
 
@@ -41,3 +44,10 @@ class Reaper:
         taken = await self._scripts.run_reap(event_ttl_s=self._settings.event_ttl_s, pause_ms=RETRY_PAUSE_MS)
         for run_id, attempt, outcome in taken:
             log.warning("reaper.took", run=run_id, attempt=attempt, outcome=outcome)
+
+    async def empty_trash(self) -> None:
+        """Remove the checkpoints of threads that were removed; what is cut short here is found again."""
+        trash = self._keys.trash
+        for name in await self._wire.send("ZRANGE", trash, 0, _TRASH_AT_ONCE - 1, again=True):
+            await self._checkpointer.adelete_thread(name.decode())
+            await self._wire.send("ZREM", trash, name, again=True)

@@ -34,12 +34,13 @@ async def read_body(request: Request, model: type[Body]) -> Body:
     return validated(model, parsed(await request.body()))
 
 
-async def ident_of(request: Request) -> str:
-    """The id of what this request creates; a request with an idempotency key gets the same one each time."""
+async def ident_of(request: Request, part: int = 0) -> str:
+    """The id of what this request creates, or of its so manieth part; a request with an idempotency key gets the same
+    one each time."""
     key = request.headers.get(HEADER)
     if key is None:
         return new_id()
-    return await services_of(request).idempotency.ident(key, request.url.path, await request.body())
+    return await services_of(request).idempotency.ident(key, f"{request.url.path}#{part}", await request.body())
 
 
 async def read_optional_body(request: Request, model: type[Body]) -> Body:

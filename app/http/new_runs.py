@@ -21,13 +21,16 @@ _TRACE_HEADERS: Final = ("langsmith-trace", "baggage")
 """Always handed to the graph, so that a caller's trace goes on in it."""
 
 
-async def new_run(services: Services, request: Request, thread_id: str, body: RunBody) -> NewRun:
-    """The run that `body` asks for. Raises for an unknown assistant and for what makes no sense."""
+async def new_run(
+    services: Services, request: Request, thread_id: str, body: RunBody, *, stateless: bool = False, part: int = 0
+) -> NewRun:
+    """The run that `body` asks for; a `stateless` one makes its thread, and `part` is its place in a batch.
+    Raises for an unknown assistant and for what makes no sense."""
     assistant = await services.assistants.get(body.assistant_id)
     spec = services.graphs.spec(assistant.graph_id)
-    kwargs = kwargs_of(body, assistant, request.headers)
+    kwargs = kwargs_of(body, assistant, request.headers, stateless)
     return NewRun(
-        run_id=await ident_of(request),
+        run_id=await ident_of(request, part),
         thread_id=thread_id,
         assistant_id=assistant.assistant_id,
         graph_id=assistant.graph_id,
@@ -37,7 +40,8 @@ async def new_run(services: Services, request: Request, thread_id: str, body: Ru
         thread_config=_thread_config(body, assistant),
         ceilings=ceilings_of(services.settings, spec.ceilings, _ceilings_asked(body)),
         multitask_strategy=body.multitask_strategy,
-        create_thread=body.if_not_exists == "create",
+        create_thread=stateless or body.if_not_exists == "create",
+        temporary=stateless and body.on_completion == "delete",
         after_s=body.after_seconds,
         inline=spec.execution == "inline" and body.after_seconds == 0,
         priority=_priority(body, spec),
@@ -45,7 +49,7 @@ async def new_run(services: Services, request: Request, thread_id: str, body: Ru
     )
 
 
-def kwargs_of(body: RunBody, assistant: Assistant, headers: Mapping[str, str]) -> dict[str, Any]:
+def kwargs_of(body: RunBody, assistant: Assistant, headers: Mapping[str, str], stateless: bool) -> dict[str, Any]:
     """Run.kwargs: the request over the assistant, context and configurable mirroring each other."""
     if body.context and body.config.configurable:
         raise RefusedRequest("give either context or config.configurable, not both: they mirror each other")
@@ -65,7 +69,7 @@ def kwargs_of(body: RunBody, assistant: Assistant, headers: Mapping[str, str]) -
         "interrupt_after": body.interrupt_after,
         "webhook": body.webhook,
         "feedback_keys": body.feedback_keys,
-        "temporary": False,
+        "temporary": stateless,
         "subgraphs": body.stream_subgraphs,
         "resumable": body.stream_resumable,
         "checkpoint_during": durability != "exit",

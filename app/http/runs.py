@@ -57,16 +57,16 @@ async def stream(request: Request) -> ASGIApp:
     """A run and its events."""
     services = services_of(request)
     run, body, held = await _accept_and_listen(request, services)
-    on_gone = canceller(services, run) if body.on_disconnect == "cancel" else None
-    return event_stream(request, run, FROM_START, on_gone=on_gone, held=held)
+    gone = canceller(services, run) if body.on_disconnect == "cancel" else None
+    return event_stream(request, run, FROM_START, on_gone=gone, held=held)
 
 
 async def wait(request: Request) -> ASGIApp:
     """A run and its outcome."""
     services = services_of(request)
     run, body, held = await _accept_and_listen(request, services)
-    on_gone = canceller(services, run) if body.on_disconnect == "cancel" else None
-    return waited(request, run, on_gone=on_gone, held=held)
+    gone = canceller(services, run) if body.on_disconnect == "cancel" else None
+    return waited(request, run, on_gone=gone, held=held)
 
 
 async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack]:
@@ -130,17 +130,18 @@ async def delete(request: Request) -> Response:
 async def join(request: Request) -> ASGIApp:
     """The outcome of a run that exists."""
     run = await _found(request)
-    return waited(request, run, on_gone=_on_gone(request, run))
+    return waited(request, run, on_gone=on_gone(request, run))
 
 
 async def join_stream(request: Request) -> ASGIApp:
     """The events of a run that exists: after `Last-Event-ID`, or only new ones."""
     after, wanted = position(request), only(query_names(request, "stream_mode"))
     run = await _found(request)
-    return event_stream(request, run, after or NEW_ONLY, wanted=wanted, on_gone=_on_gone(request, run))
+    return event_stream(request, run, after or NEW_ONLY, wanted=wanted, on_gone=on_gone(request, run))
 
 
-def _on_gone(request: Request, run: Run) -> OnGone | None:
+def on_gone(request: Request, run: Run) -> OnGone | None:
+    """Cancels the run when this client leaves, if its query asks for that."""
     wants = query_flag(request, "cancel_on_disconnect")
     return canceller(services_of(request), run) if wants else None
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from app.http import assistants, ops, runs, state, threads
+from app.http import assistants, ops, runs, state, stateless, threads
 from app.http.answers import on_http_exception
 from app.http.endpoints import Endpoint
 from app.http.long_answers import OpenAnswers
@@ -26,6 +26,7 @@ from app.settings import Settings
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *runs.ENDPOINTS,
+    *stateless.ENDPOINTS,
     *threads.ENDPOINTS,
     *state.ENDPOINTS,
     *assistants.ENDPOINTS,

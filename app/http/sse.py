@@ -70,8 +70,10 @@ def event_stream(
     wanted: Wanted | None = None,
     on_gone: OnGone | None = None,
     held: ExitStack | None = None,
+    place: str | None = None,
 ) -> LongAnswer:
-    """The events of `run` that follow `after`, then live until its end."""
+    """The events of `run` that follow `after`, then live until its end. `place` is the run's path, when that is not
+    below its thread."""
     services = services_of(request)
     settings = services.settings
 
@@ -80,7 +82,7 @@ def event_stream(
 
     return LongAnswer(
         feed,
-        headers=stream_headers(run),
+        headers=stream_headers(place or f"/threads/{run.thread_id}/runs/{run.run_id}"),
         beat=HEARTBEAT,
         ping_s=settings.sse_ping_s,
         most=settings.sse_buffer_events,
@@ -90,9 +92,8 @@ def event_stream(
     )
 
 
-def stream_headers(run: Run) -> dict[str, str]:
-    """Nothing between here and the client may keep or gather what is sent."""
-    place = f"/threads/{run.thread_id}/runs/{run.run_id}"
+def stream_headers(place: str) -> dict[str, str]:
+    """Nothing between here and the client may keep or gather what is sent. `place` is the run's path."""
     return {
         "content-type": "text/event-stream; charset=utf-8",
         "cache-control": "no-store",

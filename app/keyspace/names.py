@@ -15,6 +15,7 @@
 | `<p>:queue:wake` | list | until popped | a token for each job queued, at most `WAKE_TOKENS` |
 | `<p>:group:<group>` | set | while they run | running runs of a group that has a limit |
 | `<p>:idempotency:<digest>` | string | a day | digest of the body that came with an idempotency key |
+| `<p>:trash` | zset | until emptied | removed threads whose checkpoints are still there, by time in ms |
 | `<p>:leases` | zset | while they run | runs, by the lease's end in ms |
 | `<p>:workers` | zset | one lease after the last beat | living workers, by last heartbeat in ms |
 | `<p>:duty:<duty>` | string | until its worker falls silent | the worker that does a duty |
@@ -49,6 +50,7 @@ TEMPLATES: Final = {
     "group": ":group:%s",
     "queue_wake": ":queue:wake",
     "idempotency": ":idempotency:%s",
+    "trash": ":trash",
     "leases": ":leases",
     "workers": ":workers",
     "probe": ":probe:%s",
@@ -109,6 +111,10 @@ class Keys:
 
     def idempotency(self, digest: str) -> str:
         return self._of("idempotency", digest)
+
+    @property
+    def trash(self) -> str:
+        return self._of("trash")
 
     @property
     def leases(self) -> str:

@@ -44,6 +44,7 @@ class RunCreate(TypedDict):
     run_id: str
     thread_id: str
     create_thread: bool
+    temporary: bool
     assistant_id: str
     assistant_id_json: str
     graph_id: str

@@ -122,22 +122,37 @@ local function promote(thread_id)
   return true
 end
 
--- After a run left a thread: the next one gets its job, or the thread rests with `status`.
+local function drop_run(run_id, thread_id)
+  redis.call('DEL', key('run', run_id))
+  redis.call('ZREM', key('thread_runs', thread_id), run_id)
+  redis.call('PEXPIRE', key('events', run_id), 60000)
+end
+
+-- A thread goes with its runs. Its checkpoints are removed by whoever empties the trash.
+local function drop_thread(thread_id)
+  for _, run_id in ipairs(redis.call('ZRANGE', key('thread_runs', thread_id), 0, -1)) do
+    drop_run(run_id, thread_id)
+  end
+  redis.call('DEL', key('thread', thread_id), key('thread_runs', thread_id), key('thread_queue', thread_id))
+  redis.call('ZREM', key('threads'), thread_id)
+  redis.call('ZADD', key('trash'), whole(now_ms), thread_id)
+end
+
+-- After a run left a thread: the next one gets its job, or the thread rests with `status`. One that was made for a
+-- single run goes.
 local function rest(thread_id, status)
   local thread = key('thread', thread_id)
   if redis.call('EXISTS', thread) == 0 then return end
   redis.call('HDEL', thread, 'active')
   if status then redis.call('HSET', thread, 'rest_status', status) end
-  if not promote(thread_id) then
+  if promote(thread_id) then
+    touch(thread_id)
+  elseif redis.call('HGET', thread, 'temporary') == '1' then
+    drop_thread(thread_id)
+  else
     redis.call('HSET', thread, 'status', redis.call('HGET', thread, 'rest_status') or 'idle')
+    touch(thread_id)
   end
-  touch(thread_id)
-end
-
-local function drop_run(run_id, thread_id)
-  redis.call('DEL', key('run', run_id))
-  redis.call('ZREM', key('thread_runs', thread_id), run_id)
-  redis.call('PEXPIRE', key('events', run_id), 60000)
 end
 
 -- A run that never started is over at once: cancelled, or gone with `rollback`.

@@ -11,9 +11,7 @@ for _, run_id in ipairs(runs) do
     give_up_lease(run_id)
     append(run_id, {end_entry(run_id, 'interrupted')})
   end
-  drop_run(run_id, A.thread_id)
   if held[3] then redis.call('PUBLISH', key('control', held[3]), run_id .. ' lost') end
 end
-redis.call('DEL', thread, key('thread_runs', A.thread_id), key('thread_queue', A.thread_id))
-redis.call('ZREM', key('threads'), A.thread_id)
+drop_thread(A.thread_id)
 return {'ok', #runs}

@@ -1,0 +1,110 @@
+"""Runs without a thread of their caller's: each has one made for it, which goes with it (protocol 4.9)."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from app.errors import InvalidRequest, RefusedRequest
+from app.http.answers import Json
+from app.http.bodies import RunBody
+from app.http.endpoints import Endpoint, flag, names
+from app.http.inputs import parsed, path_id, query_names, read_body, validated
+from app.http.new_runs import new_run
+from app.http.runs import accept, canceller, on_gone
+from app.http.sse import FROM_START, NEW_ONLY, event_stream, only, position
+from app.http.waits import waited
+from app.http.wiring import services_of
+from app.runs import Run, new_id
+from app.services import Services
+
+MOST_AT_ONCE: Final = 1000
+
+
+async def create(request: Request) -> Response:
+    """A background run."""
+    run = await _accepted(request, services_of(request), await read_body(request, RunBody))
+    return Json(run.public(), headers={"content-location": f"/runs/{run.run_id}"})
+
+
+async def batch(request: Request) -> Response:
+    """Several background runs, each on its own. All bodies are checked before the first run is made."""
+    given = parsed(await request.body())
+    if not isinstance(given, list) or not 0 < len(given) <= MOST_AT_ONCE:
+        raise InvalidRequest("", f"the body must be a list of 1 to {MOST_AT_ONCE} runs")
+    services = services_of(request)
+    bodies = [validated(RunBody, body) for body in given]
+    for body in bodies:
+        _check(body)
+    return Json([(await _accepted(request, services, body, part=n)).public() for n, body in enumerate(bodies)])
+
+
+async def stream(request: Request) -> ASGIApp:
+    """A run and its events."""
+    services = services_of(request)
+    run, body, held = await _accept_and_listen(request, services)
+    gone = canceller(services, run) if body.on_disconnect == "cancel" else None
+    return event_stream(request, run, FROM_START, on_gone=gone, held=held, place=f"/runs/{run.run_id}")
+
+
+async def wait(request: Request) -> ASGIApp:
+    """A run and its outcome."""
+    services = services_of(request)
+    run, body, held = await _accept_and_listen(request, services)
+    gone = canceller(services, run) if body.on_disconnect == "cancel" else None
+    return waited(request, run, on_gone=gone, held=held)
+
+
+async def join_stream(request: Request) -> ASGIApp:
+    """The events of such a run: after `Last-Event-ID`, or only new ones."""
+    after, wanted = position(request), only(query_names(request, "stream_mode"))
+    run = await services_of(request).runs.find(path_id(request, "run_id"))
+    place = f"/runs/{run.run_id}"
+    return event_stream(request, run, after or NEW_ONLY, wanted=wanted, on_gone=on_gone(request, run), place=place)
+
+
+async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack]:
+    body = await read_body(request, RunBody)
+    with ExitStack() as listening:
+        run = await _accepted(request, services, body, listening)
+        return run, body, listening.pop_all()
+
+
+async def _accepted(
+    request: Request, services: Services, body: RunBody, listening: ExitStack | None = None, part: int = 0
+) -> Run:
+    _check(body)
+    new = await new_run(services, request, new_id(), body, stateless=True, part=part)
+    if listening is not None:
+        listening.enter_context(services.events.expecting(new.run_id))
+    return await accept(services, new)
+
+
+def _check(body: RunBody) -> None:
+    if body.command is not None and "resume" in body.command.public():
+        raise RefusedRequest("command.resume needs a thread: a run without one leaves nothing to resume")
+    if body.start_from is not None:
+        raise RefusedRequest("checkpoint needs a thread: a run without one has no past")
+
+
+_LEAVING: Final = flag("cancel_on_disconnect", "Cancel the run when this client leaves")
+_EVENTS: Final = "text/event-stream"
+
+ENDPOINTS: Final = (
+    Endpoint("POST", "/runs/wait", wait, "Run without a thread and wait for the outcome", body=RunBody),
+    Endpoint("POST", "/runs/stream", stream, "Run without a thread and stream", body=RunBody, answers=_EVENTS),
+    Endpoint("POST", "/runs/batch", batch, "Several runs without threads, in the background"),
+    Endpoint("POST", "/runs", create, "Run without a thread in the background", body=RunBody),
+    Endpoint(
+        "GET",
+        "/runs/{run_id}/stream",
+        join_stream,
+        "Follow or replay the events of a run without a thread",
+        query=(names("stream_mode", "Only events of these modes"), _LEAVING),
+        answers=_EVENTS,
+    ),
+)
