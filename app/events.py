@@ -72,6 +72,8 @@ class Tail:
         self._events: list[Event] = []
         self._places: list[Place] = []
         self._waiting: list[asyncio.Future[None]] = []
+        self.breaks = 0
+        """How often something may have been missed. What was read before a break does not tell where the log ends."""
         self.gone = False
 
     @property
@@ -82,6 +84,7 @@ class Tail:
     def hear(self, message: bytes | None) -> None:
         """Take a wake-up in, or (None) forget everything, for something may have been missed."""
         if message is None:
+            self.breaks += 1
             self._restart(None)
         else:
             before, entries = ormsgpack.unpackb(message)
@@ -196,10 +199,13 @@ class EventLog:
             return None if event is None or event.last else event.place
         oldest = self._wire.send("XRANGE", stream, "-", "+", "COUNT", 1, again=True)
         newest = await self._wire.send("XREVRANGE", stream, "+", "-", "COUNT", 1, again=True)
-        if newest and (event := _read(newest[0])).last and event.place <= place_of(after):
+        event = _read(newest[0]) if newest else None
+        if event is not None and event.last and event.place <= place_of(after):
             return None
         first = await oldest
-        return gap(after) if not first or _read(first[0]).place > place_of(after) else place_of(after)
+        if event is None or not first or _read(first[0]).place > place_of(after):
+            return gap(after)
+        return min(place_of(after), event.place)
 
     async def _from(self, run_id: str, place: Place, followed: _Followed) -> AsyncGenerator[Sequence[Event], None]:
         tail = followed.tail
@@ -215,13 +221,14 @@ class EventLog:
                     return
             elif tail.gone:
                 return
-            else:
+            elif tail.since(place) == []:  # nothing was heard while the Stream was read
                 await tail.changed()
 
     async def _catch_up(self, run_id: str, place: Place, tail: Tail) -> list[Event]:
         """Read the Stream; when that reached its end, the tail goes on from there."""
+        breaks = tail.breaks
         events = await self.read(run_id, place)
-        if len(events) < _READ:
+        if len(events) < _READ and tail.breaks == breaks:
             tail.ends_at(events[-1].place if events else place)
         if not events and not await self.exists(run_id):
             tail.gone = True

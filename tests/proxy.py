@@ -27,6 +27,7 @@ class Proxy:
         self._upstream = upstream
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._folder = Path(tempfile.mkdtemp(prefix="slipway-proxy-"))
         self.url = f"unix://{self._folder / 'redis.sock'}"
         self.refusing = False
@@ -40,16 +41,21 @@ class Proxy:
         """Pass on so many writes, then break every connection before an answer comes."""
         self.requests = 0
         self.accepted = 0
+        self.held_bytes = 0
+        self._passing = asyncio.Event()
+        self._passing.set()
 
     async def start(self) -> None:
         """Listen."""
-        self._server = await asyncio.start_unix_server(self._serve, self.url.removeprefix("unix://"))
+        self._server = await asyncio.start_unix_server(self._accept, self.url.removeprefix("unix://"))
 
     async def stop(self) -> None:
         """Hang up and go."""
         assert self._server is not None
         self._server.close()
+        self.refusing = True
         self.cut()
+        await asyncio.gather(*self._serving, return_exceptions=True)
         await self._server.wait_closed()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -57,6 +63,20 @@ class Proxy:
         """Break every connection now."""
         for writer in list(self._writers):
             writer.transport.abort()
+
+    def hold_replies(self) -> None:
+        """Keep what the server answers until `release_replies`."""
+        self._passing.clear()
+
+    def release_replies(self) -> None:
+        """Hand on what was held."""
+        self._passing.set()
+        self.held_bytes = 0
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
@@ -99,6 +119,9 @@ class Proxy:
             while data := await reader.read(65536):
                 if self.silent:
                     continue
+                if not self._passing.is_set():
+                    self.held_bytes += len(data)
+                    await self._passing.wait()
                 writer.write(data if self.loses is None else self._kept(parser, data, self.loses))
                 await writer.drain()
 

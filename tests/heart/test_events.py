@@ -1,0 +1,337 @@
+"""Following a run's log: everything, once, in order, whatever is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from app.attempts import Attempt
+from app.events import KEEP, Event, EventLog, Tail
+from app.keyspace.names import Keys
+from app.runs import Run, new_id
+from tests.conftest import Eventually
+from tests.heart.conftest import Stores, opened, settlement
+from tests.proxy import Proxy, proxied
+
+
+class Writing:
+    """A run whose events are numbers."""
+
+    def __init__(self, stores: Stores, run: Run) -> None:
+        self.stores, self.run, self.run_id = stores, run, run.run_id
+        self.attempt = Attempt(stores.scripts, run)
+        self.written = 0
+
+    def put(self, count: int = 1) -> None:
+        """Append numbers in one group."""
+        for _ in range(count):
+            self.written += 1
+            self.attempt.append("values", b"event: values\r\ndata: %d\r\n" % self.written)
+
+    async def write(self, count: int = 1) -> None:
+        """Append numbers, and wait until they are in the log."""
+        self.put(count)
+        await self.attempt.flush()
+
+    async def end(self) -> None:
+        """Settle the run."""
+        await self.attempt.settle(settlement(self.run))
+
+
+class Reading:
+    """A follower in a task, with what it has seen."""
+
+    def __init__(self, events: EventLog, run_id: str, after: str = "0") -> None:
+        self.seen: list[Event] = []
+        self.task = asyncio.create_task(self._read(events, run_id, after))
+
+    async def _read(self, events: EventLog, run_id: str, after: str) -> None:
+        follower = events.follow(run_id, after)
+        try:
+            async for batch in follower:
+                self.seen.extend(batch)
+        finally:
+            await follower.aclose()
+
+    @property
+    def numbers(self) -> list[int]:
+        """What was written, as it came."""
+        return numbers(self.seen)
+
+    async def done(self, within_s: float = 5) -> Reading:
+        """The follower has seen the end."""
+        async with asyncio.timeout(within_s):
+            await self.task
+        return self
+
+    async def gone(self) -> None:
+        """The follower went away."""
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+def numbers(events: Sequence[Event]) -> list[int]:
+    """The numbers among events."""
+    return [int(event.frame.split(b"data: ")[1]) for event in events if event.name == "values"]
+
+
+async def started(stores: Stores) -> Writing:
+    """A run that has just begun."""
+    await stores.run(await stores.thread())
+    return Writing(stores, await stores.claim_one())
+
+
+@pytest.fixture
+async def writing(stores: Stores) -> Writing:
+    """A run that has just begun."""
+    return await started(stores)
+
+
+@pytest.fixture
+async def proxy(valkey_url: str) -> AsyncIterator[Proxy]:
+    """Before the subscriber of `far`."""
+    async with proxied(valkey_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def far(valkey_url: str, keys: Keys, proxy: Proxy) -> AsyncIterator[Stores]:
+    """Another process, whose subscriber connects through the proxy."""
+    async with opened(valkey_url, keys, listens_at=proxy.url) as stores:
+        yield stores
+
+
+async def test_a_log_that_is_complete_is_read_from_its_start(writing: Writing, stores: Stores) -> None:
+    await writing.write(3)
+    await writing.end()
+    reading = await Reading(stores.events, writing.run_id).done()
+    assert [event.name for event in reading.seen] == ["metadata", "values", "values", "values", "end"]
+    assert reading.seen == await stores.log(writing.run_id)
+
+
+@pytest.mark.parametrize("position", range(5))
+async def test_a_reader_goes_on_after_any_event(writing: Writing, stores: Stores, position: int) -> None:
+    await writing.write(3)
+    if position == 4:
+        await writing.end()
+    log = await stores.log(writing.run_id)
+    reading = Reading(stores.events, writing.run_id, log[position].id)
+    if position < 4:
+        await writing.write(2)
+        await writing.end()
+    await reading.done()
+    assert reading.seen == (await stores.log(writing.run_id))[position + 1 :]
+
+
+async def test_a_live_reader_gets_only_what_is_new(writing: Writing, stores: Stores, eventually: Eventually) -> None:
+    await writing.write(3)
+    reading = Reading(stores.events, writing.run_id, "$")
+    await eventually(lambda: any(followed.tail.end for followed in stores.events._followed.values()))
+    await writing.write(2)
+    await writing.end()
+    assert (await reading.done()).numbers == [4, 5]
+
+
+async def test_an_event_that_comes_while_a_late_reader_looks_is_seen_at_once(stores: Stores) -> None:
+    for _ in range(30):
+        writing = await started(stores)
+        await writing.write()
+        last = (await stores.log(writing.run_id))[-1].id
+        reading = Reading(stores.events, writing.run_id, last)
+        for turns in range(40):  # the event may come in any turn of the reader's start
+            if turns % 4 == 0:
+                writing.put()
+            await asyncio.sleep(0)
+        await writing.attempt.flush()
+        await writing.end()
+        await reading.done(within_s=2)
+        assert reading.numbers == list(range(2, writing.written + 1))
+
+
+async def test_one_event_in_each_turn_of_a_late_readers_start(stores: Stores) -> None:
+    for turns in range(40):
+        writing = await started(stores)
+        await writing.write()
+        last = (await stores.log(writing.run_id))[-1].id
+        reading = Reading(stores.events, writing.run_id, last)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await writing.end()
+        await reading.done(within_s=2)
+        assert [event.name for event in reading.seen] == ["end"]
+
+
+async def test_a_burst_reaches_everybody(writing: Writing, stores: Stores) -> None:
+    readings = [Reading(stores.events, writing.run_id) for _ in range(100)]
+    for _ in range(20):
+        writing.put(50)
+        await asyncio.sleep(0)
+    await writing.end()
+    for reading in readings:
+        await reading.done()
+        assert reading.numbers == list(range(1, 1001))
+    assert stores.events._followed == {}
+
+
+async def test_readers_of_one_run_ask_nothing_of_redis(writing: Writing, stores: Stores) -> None:
+    readings = [Reading(stores.events, writing.run_id) for _ in range(100)]
+    await asyncio.wait_for(_all_have(readings, 0, writing), 5)
+    before = stores.wire.round_trips
+    for _ in range(10):
+        await writing.write()
+    assert stores.wire.round_trips - before <= 10
+    await writing.end()
+    for reading in readings:
+        assert (await reading.done()).numbers == list(range(1, 11))
+
+
+async def _all_have(readings: list[Reading], count: int, writing: Writing) -> None:
+    while any(len(reading.seen) < count + 1 for reading in readings):
+        await asyncio.sleep(0.005)
+
+
+async def test_a_reader_slower_than_what_is_kept_reads_the_stream(writing: Writing, stores: Stores) -> None:
+    fast = Reading(stores.events, writing.run_id)
+    follower = stores.events.follow(writing.run_id)
+    seen = list(await anext(follower))
+    for _ in range(5):
+        await writing.write(KEEP // 2)
+        await asyncio.sleep(0)
+    await writing.end()
+    async for batch in follower:
+        seen.extend(batch)
+        await asyncio.sleep(0)
+    assert numbers(seen) == (await fast.done()).numbers == list(range(1, 5 * KEEP // 2 + 1))
+
+
+async def test_lost_messages_cost_no_event(far: Stores, proxy: Proxy, stores: Stores, eventually: Eventually) -> None:
+    writing = await started(stores)
+    reading = Reading(far.events, writing.run_id)
+    lost = iter([False, True, False, True, True, False, False, True] * 10)
+    proxy.loses = lambda reply: reply[0] == b"message" and next(lost)
+    await eventually(lambda: len(reading.seen) == 1)
+    for _ in range(20):
+        await writing.write()
+    proxy.loses = None
+    await writing.end()
+    assert (await reading.done()).numbers == list(range(1, 21))
+
+
+async def test_a_subscriber_that_reconnects_has_missed_nothing(
+    far: Stores, proxy: Proxy, stores: Stores, eventually: Eventually
+) -> None:
+    writing = await started(stores)
+    reading = Reading(far.events, writing.run_id)
+    await eventually(lambda: len(reading.seen) == 1)
+    for round_ in range(1, 6):
+        proxy.refusing = True
+        proxy.cut()
+        await writing.write(3)
+        proxy.refusing = False
+        await eventually(lambda expected=3 * round_: len(reading.numbers) == expected)  # type: ignore[misc]
+    proxy.cut()
+    await writing.end()
+    assert (await reading.done()).numbers == list(range(1, 16))
+
+
+async def test_what_is_said_between_a_reconnect_and_a_slow_read_is_not_lost(
+    valkey_url: str, keys: Keys, proxy: Proxy, stores: Stores, eventually: Eventually
+) -> None:
+    async with proxied(valkey_url) as slow, opened(slow.url, keys, listens_at=proxy.url) as far:
+        writing = await started(stores)
+        await writing.write()
+        reading = Reading(far.events, writing.run_id)
+        await eventually(lambda: len(reading.seen) == 2)
+        slow.hold_replies()
+        proxy.cut()  # the reader reads the stream when the subscription is back, and that answer is held
+        accepted = proxy.accepted
+        await eventually(lambda: slow.held_bytes > 0)
+        proxy.refusing = True
+        proxy.cut()
+        await writing.end()
+        proxy.refusing = False
+        await eventually(lambda: proxy.accepted > accepted + 1)
+        await eventually(lambda: far.events._subscriber._link.connected)
+        slow.release_replies()
+        await reading.done(within_s=3)
+
+
+async def test_a_log_that_is_gone_ends_at_once(stores: Stores) -> None:
+    reading = await Reading(stores.events, new_id()).done()
+    assert reading.seen == []
+
+
+async def test_a_log_that_no_longer_reaches_back_says_so(writing: Writing, stores: Stores) -> None:
+    await writing.write(5)
+    log = await stores.log(writing.run_id)
+    await stores.wire.send("XTRIM", stores.keys.events(writing.run_id), "MAXLEN", 2)
+    reading = Reading(stores.events, writing.run_id, log[1].id)
+    await writing.end()
+    await reading.done()
+    assert [event.name for event in reading.seen] == ["gap", "values", "values", "end"]
+    assert reading.numbers == [4, 5]
+
+
+async def test_a_log_that_expired_is_a_gap(writing: Writing, stores: Stores) -> None:
+    await writing.write(2)
+    last = (await stores.log(writing.run_id))[-1].id
+    await stores.wire.send("DEL", stores.keys.events(writing.run_id))
+    reading = await Reading(stores.events, writing.run_id, last).done()
+    assert [event.name for event in reading.seen] == ["gap"]
+
+
+async def test_a_position_from_the_future_still_sees_the_end(
+    writing: Writing, stores: Stores, eventually: Eventually
+) -> None:
+    await writing.write(2)
+    reading = Reading(stores.events, writing.run_id, "99999999999999-0")
+    await eventually(lambda: any(followed.tail.end for followed in stores.events._followed.values()))
+    await writing.end()
+    await reading.done(within_s=2)
+    assert reading.seen[-1].name == "end"
+
+
+async def test_followers_that_leave_leave_nothing(writing: Writing, stores: Stores, eventually: Eventually) -> None:
+    readings = [Reading(stores.events, writing.run_id) for _ in range(5)]
+    await eventually(lambda: all(reading.seen for reading in readings))
+    for reading in readings:
+        await reading.gone()
+    assert stores.events._followed == {}
+    channel = stores.keys.run_wake(writing.run_id)
+
+    async def unheard() -> bool:
+        _, count = await stores.wire.send("PUBSUB", "NUMSUB", channel)
+        return bool(count == 0)
+
+    await eventually(unheard)
+
+
+async def test_whoever_expects_a_run_needs_no_read(stores: Stores) -> None:
+    run_id, thread_id = new_id(), await stores.thread()
+    with stores.events.expecting(run_id):
+        await stores.run(thread_id, run_id=run_id)
+        before = stores.wire.round_trips
+        batch = await anext(stores.events.follow(run_id))
+        assert [event.name for event in batch] == ["metadata"]
+        assert stores.wire.round_trips == before
+
+
+def _events(*places: int) -> list[Event]:
+    return [Event(f"{place}-0", (place, 0), "values", b"") for place in places]
+
+
+def test_a_tail_forgets_what_it_cannot_join() -> None:
+    tail = Tail()
+    tail.add((0, 0), _events(1, 2))
+    tail.add((4, 0), _events(5))  # 3 and 4 were not heard
+    assert tail.since((2, 0)) is None
+    assert tail.since((4, 0)) == _events(5)
+
+
+def test_a_tail_hears_twice_and_tells_once() -> None:
+    tail = Tail()
+    tail.add((0, 0), _events(1, 2))
+    tail.add((0, 0), _events(1, 2))
+    assert tail.since((0, 0)) == _events(1, 2)
