@@ -211,3 +211,6 @@ if (data.input !== null) {
 } else if (!tabs.length) {
   raw.value = "{}";
 }
+
+// Only now: a form that is sent before this script listens would be lost.
+form.querySelector("[type=submit]").disabled = false;

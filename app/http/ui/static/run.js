@@ -199,7 +199,7 @@ function drawConversation(over) {
 }
 
 function drawChain(run) {
-  const links = [["goes on from", run.resumes], ["went on in", run.resumed_by]].filter(([, id]) => id);
+  const links = [["goes on from an earlier run", run.resumes], ["a later run went on", run.resumed_by]].filter(([, id]) => id);
   for (const part of document.querySelectorAll(".facts .chain")) show(part, links.length > 0);
   byId("chain").replaceChildren(...links.map(([text, id]) => el("a", { href: runPage({ ...run, run_id: id }) }, text)).flatMap((link, index) => (index ? [", ", link] : [link])));
 }

@@ -80,7 +80,7 @@ export function result(values, outputs) {
   for (const name of names) {
     const value = values[name];
     if (typeof value === "string" && PROSE.test(name) && value) parts.push(shown(value));
-    else if (isScalar(value) && !isLong(value)) small[name] = value;
+    else if (isScalar(value) && !isLong(value)) value === "" || (small[name] = value);
     else if (!isEmpty(value)) folded.push([name, value]);
   }
   if (Object.keys(small).length) parts.push(facts(small));

@@ -1,0 +1,115 @@
+"""Hostile text stays text; the pages ask no other host; everybody can read them."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from app.http.ui.rendering import HEADERS, as_data
+from tests.browser.conftest import Site, Watch
+
+SOON_MS = 20_000
+EVIL_TAGS = "main img:not([src^='/ui/static/']), main script:not([type='application/json']), main [onerror]"
+
+
+async def no_markup(page: Page) -> None:
+    """Nothing that came from a graph has become an element."""
+    assert await page.locator(EVIL_TAGS).count() == 0
+
+
+async def test_a_hostile_result(page: Page, site: Site) -> None:
+    await page.goto(
+        await site.start(
+            "hostile", {"text": "</script><script>window.pwned=1</script>"}, stream_mode=["values", "custom", "tasks"]
+        )
+    )
+    await expect(page.locator("#phase")).to_have_text("completed", timeout=SOON_MS)
+    await expect(page.locator("#result")).to_contain_text("<img src=x")
+    await expect(page.locator("#progress")).to_contain_text("<script>")
+    for summary in await page.locator("main details:not([open]) > summary").all():
+        if await summary.is_visible():
+            await summary.click()
+    for summary in await page.locator("#events summary").all():
+        await summary.click()
+    await no_markup(page)
+    for link in await page.locator("#result .prose a").all():
+        assert str(await link.get_attribute("href")).startswith("https://")
+    await page.goto("/ui/threads/" + (await site.run_of(page))["thread_id"])
+    await expect(page.locator("#values")).to_contain_text("<img src=x")
+    await no_markup(page)
+
+
+async def test_hostile_errors_questions_and_descriptions(page: Page, site: Site) -> None:
+    await page.goto(await site.start("fails", {"text": "x"}))
+    await expect(page.locator("#failure")).to_contain_text("<img src=x")
+    await no_markup(page)
+    await page.goto(await site.start("asks", {"text": "x"}))
+    await expect(page.locator("#questions")).to_contain_text("<img src=x")
+    await no_markup(page)
+    await page.get_by_role("textbox", name="Your answer").fill("5")
+    await page.get_by_label("The answer is JSON").check()
+    await page.get_by_role("button", name="Send the answer").click()
+    await expect(page.locator("#phase")).to_have_text("completed", timeout=SOON_MS)
+    await page.goto("/")
+    await expect(page.get_by_text("<img src=x onerror=alert(1)> says the description")).to_be_visible()
+    await expect(page.locator(".card.broken")).to_contain_text("<script>alert('reason')</script> is why")
+    await no_markup(page)
+
+
+async def test_hostile_addresses(page: Page, watch: Watch) -> None:
+    watch.allowed.append("404")
+    for path in (
+        "/ui/graphs/<img src=x onerror=window.pwned=1>",
+        "/ui/threads/<script>window.pwned=1<%2fscript>",
+        "/ui/<svg onload=window.pwned=1>",
+        '/ui/graphs/echo?thread="><script>window.pwned=1</script>',
+    ):
+        await page.goto(path)
+        await no_markup(page)
+        assert await page.evaluate("window.pwned") is None
+
+
+async def test_every_answer_carries_the_policy(page: Page) -> None:
+    for path in ("/", "/ui/graphs/echo", "/ui/static/page.css", "/ui/static/run.js", "/ui/nowhere"):
+        answer = await page.request.get(path)
+        assert answer.headers["content-security-policy"] == HEADERS["content-security-policy"], path
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_data_cannot_leave_its_script_tag() -> None:
+    assert "<" not in as_data({"a": "</script><!--"})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_a_narrow_screen(browser: Browser, site: Site, scheme: str) -> None:
+    address = await site.start("research_assistant", {"question": "Summarize the policy changes"})
+    options = {"color_scheme": scheme, "viewport": {"width": 400, "height": 800}}
+    async with await browser.new_context(**options) as context:  # type: ignore[arg-type]
+        page = await context.new_page()
+        for path in (address, f"{site.url}/", f"{site.url}/ui/graphs/refund_desk"):
+            await page.goto(path)
+            if path == address:
+                await expect(page.locator("#phase")).to_have_text("completed", timeout=SOON_MS)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= 400, path
+
+
+async def test_the_keyboard_is_enough(page: Page) -> None:
+    await page.goto("/ui/graphs/echo")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    await page.get_by_label("Title").focus()
+    await page.keyboard.type("typed")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator("#phase")).to_have_text("completed", timeout=SOON_MS)
+    await expect(page.locator("#standing")).to_have_attribute("aria-live", "polite")
+
+
+async def test_every_control_has_a_name(page: Page, site: Site) -> None:
+    for path in ("/", "/ui/graphs/echo", await site.start("asks", {"text": "x"})):
+        await page.goto(path)
+        await page.wait_for_timeout(0)
+        unnamed = await page.evaluate(
+            "[...document.querySelectorAll('input, textarea, select')].filter(one => !one.labels?.length).length"
+            " + [...document.querySelectorAll('button, a')].filter(one => !one.textContent.trim()).length"
+        )
+        assert unnamed == 0, path
