@@ -90,6 +90,7 @@ class Link(asyncio.Protocol):
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
         self._greetings_left = 0
         self._greeted: asyncio.Future[None] | None = None
+        self._usable = False
         self._keeper: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._closing = False
@@ -97,7 +98,7 @@ class Link(asyncio.Protocol):
     @property
     def connected(self) -> bool:
         """Greeted and usable."""
-        return self._transport is not None and self._greeted is not None and self._greeted.done()
+        return self._transport is not None and self._usable
 
     async def open(self) -> None:
         """Connect once, or raise `StoreUnavailable`; from then on the link keeps itself connected."""
@@ -143,6 +144,8 @@ class Link(asyncio.Protocol):
         except hiredis.ReplyError as error:
             self.hang_up()
             raise StoreUnavailable(f"Redis at {self.address} refuses this client: {error}") from error
+        if not self.connected:
+            raise StoreUnavailable(f"Redis at {self.address} closed the connection after the greeting")
         self._owner.on_connected()
 
     def _protocol(self) -> Link:
@@ -169,6 +172,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
+        self._usable = False
         greeting = self.address.greeting(self.name)
         self._greetings_left = len(greeting)
         self.write(greeting)
@@ -189,6 +193,7 @@ class Link(asyncio.Protocol):
         if isinstance(reply, hiredis.ReplyError):
             self._greeted.set_exception(reply)
         elif not self._greetings_left:
+            self._usable = True
             self._greeted.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:

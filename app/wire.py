@@ -49,6 +49,7 @@ class Wire:
         self._waiting: list[_Command] = []
         self._in_flight: deque[_Command] = deque()
         self._flush_due = False
+        self._closed = False
         self._watch: asyncio.TimerHandle | None = None
         self._connected_at = 0.0
         self.connections = 0
@@ -62,6 +63,7 @@ class Wire:
 
     async def close(self) -> None:
         """Hang up; commands still waiting fail."""
+        self._closed = True
         if self._watch is not None:
             self._watch.cancel()
         await self._link.close()
@@ -98,6 +100,9 @@ class Wire:
         return self._loop.time() + self._patience_s
 
     def _enqueue(self, command: _Command) -> asyncio.Future[Any]:
+        if self._closed:
+            self._fail([command], "the connection was closed")
+            return command.answer
         self._waiting.append(command)
         if not self._flush_due:
             self._flush_due = True

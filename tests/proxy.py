@@ -42,6 +42,7 @@ class Proxy:
         self.requests = 0
         self.accepted = 0
         self.held_bytes = 0
+        self.lost = 0
         self._passing = asyncio.Event()
         self._passing.set()
 
@@ -118,6 +119,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 if self.silent:
+                    self.lost += 1
                     continue
                 if not self._passing.is_set():
                     self.held_bytes += len(data)

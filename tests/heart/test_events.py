@@ -175,9 +175,11 @@ async def test_a_burst_reaches_everybody(writing: Writing, stores: Stores) -> No
     assert stores.events._followed == {}
 
 
-async def test_readers_of_one_run_ask_nothing_of_redis(writing: Writing, stores: Stores) -> None:
+async def test_readers_of_one_run_ask_nothing_of_redis(
+    writing: Writing, stores: Stores, eventually: Eventually
+) -> None:
     readings = [Reading(stores.events, writing.run_id) for _ in range(100)]
-    await asyncio.wait_for(_all_have(readings, 0, writing), 5)
+    await eventually(lambda: all(reading.seen for reading in readings))
     before = stores.wire.round_trips
     for _ in range(10):
         await writing.write()
@@ -185,11 +187,6 @@ async def test_readers_of_one_run_ask_nothing_of_redis(writing: Writing, stores:
     await writing.end()
     for reading in readings:
         assert (await reading.done()).numbers == list(range(1, 11))
-
-
-async def _all_have(readings: list[Reading], count: int, writing: Writing) -> None:
-    while any(len(reading.seen) < count + 1 for reading in readings):
-        await asyncio.sleep(0.005)
 
 
 async def test_a_reader_slower_than_what_is_kept_reads_the_stream(writing: Writing, stores: Stores) -> None:

