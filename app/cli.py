@@ -1,4 +1,5 @@
-"""The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway version`."""
+"""The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway doctor`,
+`slipway version`."""
 
 from __future__ import annotations
 
@@ -108,6 +109,21 @@ def release(config: Config = None) -> None:
     if found:
         raise typer.Exit(1)
     typer.echo("settings, Redis and graphs are fit to serve")
+
+
+@cli.command()
+def doctor(
+    config: Config = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what is stuck.")] = False,
+) -> None:
+    """Looks for runs and threads that got stuck, and at the health of Redis; a non-zero exit says that something is."""
+    settings = prepare("doctor", config)
+    from app.doctor import report
+
+    told, fit = asyncio.run(report(settings, repair=repair))
+    typer.echo(told)
+    if not fit:
+        raise typer.Exit(1)
 
 
 @cli.command()

@@ -18,6 +18,7 @@ from app.wire import Wire
 from workers.claims import ClaimingWorker
 from workers.execution import Execution
 from workers.reaper import Reaper
+from workers.reconciler import Reconciler
 from workers.registry import Registry
 
 log = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ async def run(settings: Settings) -> None:
 
 
 class WorkerProcess:
-    """The claims loop, the reaper and the executions of one process."""
+    """The claims loop, the timed duties and the executions of one process."""
 
     def __init__(self, services: Services, wake: Wire) -> None:
         assert services.heart is not None
@@ -54,6 +55,7 @@ class WorkerProcess:
             max_runs=settings.max_runs_per_worker,
         )
         self._reaper = Reaper(services)
+        self._reconciler = Reconciler(services)
 
     async def work(self) -> None:
         """Until a signal. If a background loop dies, the process stops rather than limps."""
@@ -62,13 +64,14 @@ class WorkerProcess:
             loop.add_signal_handler(number, self._stopping.set)
         claims = asyncio.create_task(self._claims.main(), name="claims")
         reaper = asyncio.create_task(self._reaper.run(), name="reaper")
+        reconciler = asyncio.create_task(self._reconciler.run(), name="reconciler")
         stopping = asyncio.create_task(self._stopping.wait(), name="stop request")
         log.info("worker.ready", worker=self._heart.worker, graphs=self._services.graphs.names())
-        await asyncio.wait({claims, reaper, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({claims, reaper, reconciler, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await self._drain(claims)
-        for task in (claims, reaper, stopping):
+        for task in (claims, reaper, reconciler, stopping):
             task.cancel()
-        for task in (claims, reaper):
+        for task in (claims, reaper, reconciler):
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 

@@ -146,4 +146,4 @@ class Keys:
         """Whose key of a kind this is, or None when it is of another kind. Ids of runs have no colon, groups may."""
         lead = self._of(kind, "")
         ident = key.removeprefix(lead)
-        return ident if key.startswith(lead) and ident and (kind == "group" or ":" not in ident) else None
+        return ident if key.startswith(lead) and ident and (kind != "run" or ":" not in ident) else None

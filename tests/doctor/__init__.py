@@ -1,0 +1,1 @@
+"""What got stuck is found, told and mended; what is in order is left alone."""

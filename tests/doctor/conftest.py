@@ -1,0 +1,7 @@
+"""The stores of one process, as the tests of the heart have them."""
+
+from __future__ import annotations
+
+from tests.heart.conftest import stores
+
+__all__ = ["stores"]

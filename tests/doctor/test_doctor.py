@@ -1,0 +1,322 @@
+"""Each thing that can be stuck: made by hand, found, left alone without `repair`, mended with it, and gone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.doctor import PROBLEMS, Doctor, table
+from app.keyspace.watch_scripts import WatchScripts
+from app.processes import slipway
+from app.runs import Phase, Run, new_id
+from tests.heart.conftest import LEASE_MS, Stores, handover
+
+Breaks = Callable[[Stores], Awaitable[str]]
+"""Makes one thing wrong. Returns the id that is to be named."""
+
+
+def doctor(stores: Stores, *, repair: bool) -> Doctor:
+    return Doctor(stores.wire, stores.keys, lease_ms=LEASE_MS, repair=repair)
+
+
+async def queued(stores: Stores) -> Run:
+    return await stores.run(await stores.thread())
+
+
+async def running(stores: Stores) -> Run:
+    await queued(stores)
+    return await stores.claim_one()
+
+
+async def waiting(stores: Stores) -> Run:
+    run = await running(stores)
+    await stores.settle(run, Phase.WAITING_FOR_APPROVAL)
+    return run
+
+
+async def over(stores: Stores) -> Run:
+    run = await running(stores)
+    await stores.settle(run)
+    return run
+
+
+async def queued_without_job(stores: Stores) -> str:
+    run = await queued(stores)
+    await stores.wire.send("DEL", stores.keys.queue)
+    return run.run_id
+
+
+async def queued_without_place(stores: Stores) -> str:
+    run = await queued(stores)
+    await stores.wire.send("DEL", stores.keys.queue, stores.keys.thread_queue(run.thread_id))
+    await stores.wire.send("HSET", stores.keys.thread(run.thread_id), "status", "idle")
+    return run.run_id
+
+
+async def job_without_run(stores: Stores) -> str:
+    job = f"{new_id()}:1"
+    await stores.wire.send("ZADD", stores.keys.queue, 0, job)
+    return job
+
+
+async def job_of_an_earlier_attempt(stores: Stores) -> str:
+    run = await running(stores)
+    job = f"{run.run_id}:1"
+    await stores.wire.send("ZADD", stores.keys.later, 2e12, job)
+    return job
+
+
+async def parked_though_there_is_room(stores: Stores) -> str:
+    run = await stores.run(await stores.thread(), groups=[("graph:steps", 1)])
+    job = f"{run.run_id}:1"
+    await stores.wire.send("DEL", stores.keys.queue)
+    await stores.wire.send("ZADD", stores.keys.parked("graph:steps"), 1, job)
+    return job
+
+
+async def place_of_run_that_is_over(stores: Stores) -> str:
+    run = await over(stores)
+    await stores.wire.send("SADD", stores.keys.group("graph:steps"), run.run_id)
+    return run.run_id
+
+
+async def busy_without_run(stores: Stores) -> str:
+    thread_id = await stores.thread()
+    await stores.wire.send("HSET", stores.keys.thread(thread_id), "status", "busy")
+    return thread_id
+
+
+async def active_run_is_over(stores: Stores) -> str:
+    run = await over(stores)
+    await stores.wire.send("HSET", stores.keys.thread(run.thread_id), "active", run.run_id, "status", "busy")
+    return run.thread_id
+
+
+async def waiting_run_is_not_queued(stores: Stores) -> str:
+    run = await over(stores)
+    await stores.wire.send("ZADD", stores.keys.thread_queue(run.thread_id), 1, run.run_id)
+    return run.run_id
+
+
+async def running_without_lease(stores: Stores) -> str:
+    run = await running(stores)
+    await stores.wire.send("DEL", stores.keys.leases)
+    return run.run_id
+
+
+async def lease_of_run_that_is_over(stores: Stores) -> str:
+    run = await over(stores)
+    await stores.wire.send("ZADD", stores.keys.leases, 2e12, run.run_id)
+    return run.run_id
+
+
+async def waiting_run_not_named(stores: Stores) -> str:
+    run = await waiting(stores)
+    await stores.wire.send("HDEL", stores.keys.thread(run.thread_id), "waiting")
+    return run.run_id
+
+
+BROKEN: list[tuple[str, Breaks]] = [
+    ("queued_without_job", queued_without_job),
+    ("queued_without_place", queued_without_place),
+    ("job_without_run", job_without_run),
+    ("job_without_run", job_of_an_earlier_attempt),
+    ("parked_though_there_is_room", parked_though_there_is_room),
+    ("place_of_run_that_is_over", place_of_run_that_is_over),
+    ("busy_without_run", busy_without_run),
+    ("active_run_is_over", active_run_is_over),
+    ("waiting_run_is_not_queued", waiting_run_is_not_queued),
+    ("running_without_lease", running_without_lease),
+    ("lease_of_run_that_is_over", lease_of_run_that_is_over),
+    ("waiting_run_not_named", waiting_run_not_named),
+]
+
+
+def test_every_problem_has_a_test() -> None:
+    assert {problem for problem, _ in BROKEN} == set(PROBLEMS)
+
+
+@pytest.mark.parametrize(("problem", "breaks"), BROKEN, ids=lambda part: getattr(part, "__name__", ""))
+async def test_a_problem_is_found_and_mended_once(stores: Stores, problem: str, breaks: Breaks) -> None:
+    ident = await breaks(stores)
+    before = await stores.dump()
+    (found,) = await doctor(stores, repair=False).examine()
+    assert (found.problem, found.ident, found.mended) == (problem, ident, False)
+    assert await stores.dump() == before
+
+    with capture_logs() as lines:
+        (mended,) = await doctor(stores, repair=True).examine()
+    assert (mended.problem, mended.ident, mended.mended) == (problem, ident, True)
+    assert [line["problem"] for line in lines if line["event"] == "doctor.found"] == [problem]
+    assert (await WatchScripts(stores.wire, stores.keys).work(LEASE_MS)).repairs == {problem: 1}
+    assert await doctor(stores, repair=True).examine() == []
+
+
+@pytest.mark.parametrize("breaks", [queued_without_job, queued_without_place, parked_though_there_is_room])
+async def test_a_run_that_was_stuck_is_claimed(stores: Stores, breaks: Breaks) -> None:
+    ident = await breaks(stores)
+    assert await stores.claim() == []
+    await doctor(stores, repair=True).examine()
+    run = await stores.claim_one()
+    assert ident.startswith(run.run_id)
+    assert (await stores.thread_of(run)).status == "busy"
+
+
+async def test_the_next_run_goes_on_behind_one_that_is_over(stores: Stores) -> None:
+    thread_id = await active_run_is_over(stores)
+    run = await stores.run(thread_id)
+    assert await stores.claim() == []
+    await doctor(stores, repair=True).examine()
+    assert (await stores.claim_one()).run_id == run.run_id
+
+
+async def test_a_thread_that_was_busy_with_nothing_rests_as_it_was_left(stores: Stores) -> None:
+    run = await waiting(stores)
+    await stores.wire.send("HSET", stores.keys.thread(run.thread_id), "status", "busy")
+    await doctor(stores, repair=True).examine()
+    assert (await stores.thread_of(run)).status == "interrupted"
+
+
+async def test_a_run_without_a_lease_stays_with_a_worker_that_lives(stores: Stores) -> None:
+    run = await running(stores)
+    await stores.wire.send("DEL", stores.keys.leases)
+    await doctor(stores, repair=True).examine()
+    lost = await stores.scripts.heartbeat("w", [(run.run_id, 1)], lease_ms=LEASE_MS, listed=True, gone=False)
+    assert lost == []
+    assert await stores.settle(run) == "ok"
+
+
+async def test_a_run_without_a_lease_is_taken_from_one_that_does_not(stores: Stores) -> None:
+    run = await running(stores)
+    await stores.wire.send("DEL", stores.keys.leases)
+    await doctor(stores, repair=True).examine()
+    assert await stores.reap() == [(run.run_id, 1, "queued")]
+    assert (await stores.claim_one()).attempt == 2
+
+
+async def test_a_place_that_becomes_free_goes_to_who_waits_for_it(stores: Stores) -> None:
+    limited = [("graph:steps", 1)]
+    first = await stores.run(await stores.thread(), groups=limited)
+    await stores.claim_one()
+    second = await stores.run(await stores.thread(), groups=limited)
+    assert await stores.claim() == []
+    await stores.wire.send("HDEL", stores.keys.run(first.run_id), "groups")  # so that its place is not given back
+    await stores.settle(await stores.now(first))
+    assert await stores.claim() == []
+    await doctor(stores, repair=True).examine()
+    assert (await stores.claim_one()).run_id == second.run_id
+
+
+async def test_a_run_that_waited_and_was_passed_over_is_over(stores: Stores) -> None:
+    run = await waiting(stores)
+    await stores.wire.send("HDEL", stores.keys.thread(run.thread_id), "waiting")
+    await stores.run(run.thread_id)
+    await stores.settle(await stores.claim_one())
+    await doctor(stores, repair=True).examine()
+    now = await stores.now(run)
+    assert (now.phase, now.reason) == (Phase.COMPLETED, "abandoned: the thread went on without an answer")
+
+
+async def test_what_is_in_order_is_left_alone(stores: Stores) -> None:
+    await over(stores)
+    await waiting(stores)
+    cancelled = await running(stores)
+    await stores.settle(cancelled, Phase.CANCELLED)
+    limited = [("graph:steps", 1)]
+    for _ in range(3):
+        await stores.run(await stores.thread(), groups=limited)
+    handed_back = (await stores.claim())[0]
+    await stores.attempt(handed_back).release(handover(handed_back, delay_ms=60_000))
+    busy = await running_with_two_behind(stores)
+    await stores.run(await stores.thread(), after_s=60)
+    await queued(stores)
+    before = await stores.dump()
+    assert await doctor(stores, repair=True).examine() == []
+    assert await stores.dump() == before
+    assert (await stores.thread_of(busy)).status == "busy"
+
+
+async def running_with_two_behind(stores: Stores) -> Run:
+    thread_id = await stores.thread()
+    run = await stores.run(thread_id)
+    claimed = {each.run_id: each for each in await stores.claim()}
+    await stores.run(thread_id)
+    await stores.run(thread_id)
+    return claimed[run.run_id]
+
+
+async def test_many_at_once_and_work_in_between(stores: Stores) -> None:
+    """More than a page of each; and while the doctor mends, runs are claimed and settled, none twice."""
+    runs = [await queued(stores) for _ in range(250)]
+    await stores.wire.send("DEL", stores.keys.queue)
+    executed: list[str] = []
+
+    async def work() -> None:
+        while len(executed) < len(runs):
+            for run in await stores.claim(limit=10):
+                executed.append(run.run_id)
+                assert await stores.settle(run) == "ok"
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(20):
+        first, second, _ = await asyncio.gather(
+            doctor(stores, repair=True).examine(), doctor(stores, repair=True).examine(), work()
+        )
+    assert {trouble.ident for trouble in [*first, *second]} == {run.run_id for run in runs}
+    assert len(first) + len(second) == len(runs), "one of the two mended each"
+    assert sorted(executed) == sorted(run.run_id for run in runs)
+    assert await doctor(stores, repair=False).examine() == []
+
+
+async def test_rounds_go_through_everything(stores: Stores) -> None:
+    threads = {await busy_without_run(stores) for _ in range(250)}
+    patient = doctor(stores, repair=True)
+    found: set[str] = set()
+    rounds = 0
+    while found != threads:
+        rounds += 1
+        assert rounds < 10
+        found |= {trouble.ident for trouble in await patient.round(1)}
+    assert rounds >= 3, "a round looks at a page"
+
+
+async def test_a_prefix_is_left_alone_that_begins_with_ours(stores: Stores) -> None:
+    other = f"{stores.keys.prefix}x:run:{new_id()}"
+    await stores.wire.send("HSET", other, "phase", "running")
+    assert await doctor(stores, repair=True).examine() == []
+    await stores.wire.send("DEL", other)
+
+
+async def test_the_table_says_what_and_where(stores: Stores) -> None:
+    ident = await busy_without_run(stores)
+    lines = table(await doctor(stores, repair=True).examine()).splitlines()
+    assert lines[1].split() == ["busy_without_run", ident, "mended", *PROBLEMS["busy_without_run"].split()]
+    assert table([]) == "no run and no thread is stuck"
+
+
+async def test_the_command(stores: Stores, valkey_url: str, tmp_path: Path) -> None:
+    (tmp_path / "langgraph.json").write_text(json.dumps({"graphs": {"a": "./a.py:graph"}}))
+
+    async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        env = os.environ | {"REDIS_URL": valkey_url, "KEY_PREFIX": stores.keys.prefix}
+        command = (*slipway("doctor", *arguments),)
+        return await asyncio.to_thread(
+            lambda: subprocess.run(
+                command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30, check=False
+            )
+        )
+
+    ident = await busy_without_run(stores)
+    found = await run()
+    assert (found.returncode, ident in found.stdout, "mended" in found.stdout) == (1, True, False), found.stderr
+    mended = await run("--repair")
+    assert (mended.returncode, "mended" in mended.stdout) == (0, True)
+    well = await run()
+    assert (well.returncode, "no run and no thread is stuck" in well.stdout) == (0, True)

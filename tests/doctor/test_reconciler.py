@@ -1,0 +1,54 @@
+"""One worker mends for all; another goes on when it falls silent."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from app.keyspace.names import Keys
+from app.keyspace.watch_scripts import WatchScripts
+from app.services import open_services
+from tests.conftest import Eventually
+from tests.doctor.test_doctor import busy_without_run
+from tests.heart.conftest import PROJECT, Stores, settings_of, working
+from workers.reconciler import Reconciler
+from workers.registry import Registry
+
+
+@pytest.fixture(scope="session")
+def graphs() -> Registry:
+    """A project's graphs, loaded once."""
+    return asyncio.run(Registry.load(PROJECT))
+
+
+async def test_a_worker_mends_what_is_stuck(
+    stores: Stores, valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually
+) -> None:
+    thread_id = await busy_without_run(stores)
+    async with working(settings_of(valkey_url, keys, reconcile_every_s=0.1), graphs):
+
+        async def rests() -> bool:
+            return (await stores.threads.get(thread_id)).status == "idle"
+
+        await eventually(rests)
+
+
+async def test_one_worker_has_the_duty_until_it_falls_silent(
+    stores: Stores, valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually
+) -> None:
+    settings = settings_of(valkey_url, keys, reconcile_every_s=0.2)
+    async with open_services(settings, graphs, "worker") as first, open_services(settings, graphs, "worker") as second:
+        one, other = Reconciler(first), Reconciler(replace(second))
+        assert await one.look()
+        assert not await other.look()
+        assert await one.look()
+        await eventually(other.look)
+        assert not await one.look()
+
+
+async def test_a_duty_that_is_asked_for_twice_is_kept(stores: Stores) -> None:
+    scripts = WatchScripts(stores.wire, stores.keys)
+    assert [await scripts.take_duty("d", name, 60_000) for name in ("a", "b", "a")] == [True, False, True]
+    assert 0 < await stores.wire.send("PTTL", stores.keys.duty("d")) <= 60_000
