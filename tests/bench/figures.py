@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One measured number. `goal` is the design's; `beside` is the same thing done without a server, in the same run;
-    `spread` is filled in when repetitions are merged."""
+    `ratio` to it, and `spread`, are those of all repetitions once they are merged."""
 
     name: str
     value: float
@@ -19,6 +19,7 @@ class Figure:
     goal: float | None = None
     more_is_better: bool = False
     beside: float | None = None
+    ratio: float | None = None
     spread: tuple[float, float] | None = None
 
     @property
@@ -33,7 +34,7 @@ class Figure:
         low, high = self.spread or (self.value, self.value)
         sign = "≥" if self.more_is_better else "≤"
         goal = "" if self.goal is None else f"{sign} {shown(self.goal)} {'met' if self.met else 'MISSED'}"
-        ratio = "" if self.beside is None else f"{self.value / self.beside:.2f} of {shown(self.beside)}"
+        ratio = "" if self.beside is None else f"{self.ratio or self.value / self.beside:.2f} of {shown(self.beside)}"
         return self.name, f"{shown(self.value)} {self.unit}".rstrip(), f"{shown(low)} … {shown(high)}", goal, ratio
 
 
@@ -64,11 +65,12 @@ def merged(repetitions: Sequence[Sequence[Figure]]) -> list[Figure]:
 
 def _median(same: Sequence[Figure]) -> Figure:
     values = [figure.value for figure in same]
-    beside = [figure.beside for figure in same if figure.beside is not None]
+    pairs = [(figure.value, figure.beside) for figure in same if figure.beside is not None]
     return replace(
         same[0],
         value=statistics.median(values),
-        beside=statistics.median(beside) if beside else None,
+        beside=statistics.median(beside for _, beside in pairs) if pairs else None,
+        ratio=statistics.median(value / beside for value, beside in pairs) if pairs else None,
         spread=(min(values), max(values)),
     )
 
