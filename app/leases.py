@@ -92,7 +92,8 @@ class Heart:
         self._own = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self._owner.call_soon_threadsafe(self._begun.set_result, None)
-        wire = Wire(self._address, f"heart {self.worker}", patience_s=self._beat_s)
+        # a connection that has fallen silent is replaced while the leases still hold
+        wire = Wire(self._address, f"heart {self.worker}", patience_s=self._beat_s, answer_within_s=self._beat_s)
         if not await self._connected(wire):
             return
         scripts = Scripts(wire, self._keys)
@@ -124,6 +125,9 @@ class Heart:
             words = await scripts.heartbeat(self.worker, held, lease_ms=self._lease_ms, listed=self._listed, gone=gone)
         except StoreUnavailable as error:
             log.warning("heartbeat.missed", problem=str(error))
+            return
+        except Exception:  # whatever the server answers, the next beat may succeed
+            log.exception("heartbeat.refused")
             return
         still = dict(held)
         for run_id, word in words:

@@ -33,8 +33,7 @@ class Proxy:
         self.refusing = False
         self.silent = False
         """Nothing passes to the client any more: what the server answers is lost."""
-        self.deaf = False
-        """Nothing passes to the server any more."""
+        self._deaf: set[asyncio.StreamWriter] = set()
         self.delay_s = 0.0
         self.loses: Loses | None = None
         self.cut_after_requests: int | None = None
@@ -64,6 +63,10 @@ class Proxy:
         """Break every connection now."""
         for writer in list(self._writers):
             writer.transport.abort()
+
+    def deafen(self) -> None:
+        """Nothing passes on the connections that are open now; new ones are fine."""
+        self._deaf |= self._writers
 
     def hold_replies(self) -> None:
         """Keep what the server answers until `release_replies`."""
@@ -105,7 +108,7 @@ class Proxy:
             while data := await reader.read(65536):
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
-                if self.deaf:
+                if writer in self._deaf:
                     continue
                 self.requests += 1
                 writer.write(data)

@@ -2,6 +2,8 @@
 -- Returns {run, word} for each run it must look at: 'lost' (another attempt has it, or it is over), or how to cancel.
 local A = cmsgpack.unpack(ARGV[2])
 local words = {}
+-- first what takes memory from nobody: a server that is full refuses only scripts that begin with what does
+redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', whole(now_ms - A.lease_ms))
 for _, pair in ipairs(A.attempts) do
   local held = held_by(pair[1], pair[2])
   if not held then
@@ -16,5 +18,4 @@ if A.gone then
 elseif A.listed then
   redis.call('ZADD', key('workers'), whole(now_ms), A.worker)
 end
-redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', whole(now_ms - A.lease_ms))
 return words
