@@ -16,6 +16,7 @@ import structlog
 import typer
 
 from app import failpoints
+from app.connections import needed
 from app.environment import prepare
 from app.errors import ConfigError, StoreUnavailable
 from app.preflight import wait_for_redis
@@ -145,7 +146,7 @@ def _give_up(message: str, code: int) -> None:
 
 async def _web(settings: Settings, fd: int | None) -> None:
     """Serve until a signal; requests in flight get `drain_s`."""
-    await wait_for_redis(settings.redis)
+    await wait_for_redis(settings.redis, connections=needed("web"))
     import uvicorn
 
     from app.http.server import WebServer, create_app
@@ -182,7 +183,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
 
 async def _worker(settings: Settings) -> None:
     """Execute runs until a signal, then hand back what is not done within `drain_s`."""
-    await wait_for_redis(settings.redis)
+    await wait_for_redis(settings.redis, connections=needed("worker"))
     from workers.main import run
 
     await run(settings)

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from app import logs
+from app import connections, logs
 from app.langgraph_json import read
 from app.settings import Settings
 
@@ -24,6 +24,7 @@ def prepare(process: str, config: Path | None = None, **given: Any) -> Settings:
     path = config or Settings.load().config
     apply_graph_environment(path)
     settings = Settings.load(config=path, **given)
+    connections.check(settings, process)
     logs.configure(settings, process)
     return settings
 

@@ -19,15 +19,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import ormsgpack
+import structlog
 
 from app.errors import StoreUnavailable
 from app.keyspace.names import Keys
 from app.subscriber import Subscriber
 from app.wire import Wire
 
+log = structlog.get_logger(__name__)
+
 KEEP: Final = 1000
 _READ: Final = 500
 _HEAL_S: Final = 15.0
+_AGAIN_S: Final = 0.5
 
 Place = tuple[int, int]
 """An event id as numbers, so that ids compare."""
@@ -213,7 +217,7 @@ class EventLog:
             batch = tail.since(place)
             if batch is None:
                 await followed.subscribed
-                batch = tail.since(place) or await self._catch_up(run_id, place, tail)
+                batch = tail.since(place) or await self._read_at_last(run_id, place, tail)
             if batch:
                 place = batch[-1].place
                 yield batch
@@ -223,6 +227,15 @@ class EventLog:
                 return
             elif tail.since(place) == []:  # nothing was heard while the Stream was read
                 await tail.changed()
+
+    async def _read_at_last(self, run_id: str, place: Place, tail: Tail) -> list[Event]:
+        """Catch up, however long Redis is away: a reader that is there already stays, and misses nothing."""
+        while True:
+            try:
+                return await self._catch_up(run_id, place, tail)
+            except StoreUnavailable as error:
+                log.debug("events.waiting", run=run_id, problem=str(error))
+                await asyncio.sleep(_AGAIN_S)
 
     async def _catch_up(self, run_id: str, place: Place, tail: Tail) -> list[Event]:
         """Read the Stream; when that reached its end, the tail goes on from there."""

@@ -159,12 +159,14 @@ class Link(asyncio.Protocol):
             log.info("redis.back", address=str(self.address), link=self.name)
 
     async def _reconnect(self) -> None:
-        pause_s = _FIRST_PAUSE_S
+        pause_s, told = _FIRST_PAUSE_S, ""
         while True:
             try:
                 return await self._connect()
             except StoreUnavailable as error:
-                log.debug("redis.still_away", problem=str(error))
+                if str(error) != told:
+                    log.warning("redis.still_away", problem=str(error), link=self.name)
+                told = str(error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -16,10 +17,11 @@ log = structlog.get_logger(__name__)
 AGAIN_IN_S: Final = 2.0
 
 
-async def wait_for_redis(url: str, clock: Clock | None = None) -> None:
-    """Return once Redis at `url` takes commands; says so every `AGAIN_IN_S` seconds while it does not."""
+async def wait_for_redis(url: str, clock: Clock | None = None, *, connections: int = 1) -> None:
+    """Return once Redis at `url` takes commands on so many connections; says so every `AGAIN_IN_S` seconds while it
+    does not."""
     clock, told = clock or Clock(), False
-    while (problem := await problem_with(url)) is not None:
+    while (problem := await problem_with(url, connections)) is not None:
         log.warning("redis.away", problem=problem, again_in_s=AGAIN_IN_S)
         told = True
         await clock.sleep(AGAIN_IN_S)
@@ -27,14 +29,26 @@ async def wait_for_redis(url: str, clock: Clock | None = None) -> None:
         log.info("redis.there", address=str(Address(url)))
 
 
-async def problem_with(url: str) -> str | None:
-    """Why Redis at `url` does not take commands now, or None when it does."""
-    wire = Wire(Address(url), "preflight", patience_s=AGAIN_IN_S)
+async def problem_with(url: str, connections: int = 1) -> str | None:
+    """Why Redis at `url` does not take commands on so many connections now, or None when it does."""
+    wires = [Wire(Address(url), "preflight", patience_s=AGAIN_IN_S) for _ in range(connections)]
     try:
-        await wire.open()
-        await wire.send("PING", again=True)
+        for wire in wires:
+            await wire.open()
+            await wire.send("PING", again=True)
     except StoreUnavailable as error:
         return str(error)
     finally:
-        await wire.close()
+        for wire in wires:
+            await wire.close()
     return None
+
+
+async def patiently(opening: Callable[[], Awaitable[None]], clock: Clock) -> None:
+    """Open something on a Redis that was there a moment ago; while it refuses, that is a line and another try."""
+    while True:
+        try:
+            return await opening()
+        except StoreUnavailable as error:
+            log.warning("redis.away", problem=str(error), again_in_s=AGAIN_IN_S)
+            await clock.sleep(AGAIN_IN_S)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from app import connections
 from app.allowed import Allowed
 from app.assistants import AssistantStore
 from app.checkpoints import Checkpointer
@@ -21,6 +22,7 @@ from app.keyspace.names import Keys
 from app.keyspace.scripts import Scripts
 from app.leases import Heart, worker_id
 from app.link import Address
+from app.preflight import patiently
 from app.runs import RunStore
 from app.sealing import Seal
 from app.serde import Serde
@@ -60,20 +62,27 @@ class Services:
 
 @asynccontextmanager
 async def open_services(settings: Settings, graphs: Graphs, process: Process) -> AsyncIterator[Services]:
-    """Everything, connected; closed on the way out. Raises `StoreUnavailable` when Redis does not answer."""
+    """Everything, connected; closed on the way out. Raises `ConfigError` when that takes more connections than the
+    process may hold. A web or worker process waits for a Redis that does not answer; else that is
+    `StoreUnavailable`."""
+    connections.check(settings, process)
     async with AsyncExitStack() as stack:
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
         patience_s = settings.redis_patience_worker_s if process == "worker" else settings.redis_patience_web_s
         wire = Wire(address, f"slipway {process}", patience_s=patience_s)
-        await wire.open()
         stack.push_async_callback(wire.close)
+        await _opened(wire.open, process)
         subscriber = Subscriber(address, f"slipway {process} subscriber")
-        await subscriber.open()
         stack.push_async_callback(subscriber.close)
+        await _opened(subscriber.open, process)
         services = _stores(settings, graphs, address, keys, wire, subscriber)
         if process != "cli":
             services = await _executing(services, process, stack)
         yield services
+
+
+async def _opened(opening: Callable[[], Awaitable[None]], process: Process) -> None:
+    await (opening() if process == "cli" else patiently(opening, Clock()))
 
 
 def _stores(

@@ -24,6 +24,9 @@ from app.keyspace.source import Script
 from app.link import Address, Arg, Link, pack, reply_error
 
 _CANNOT_NOW: Final = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "OOM", "MISCONF", "TRYAGAIN", "NOREPLICAS")
+_IN_A_SCRIPT: Final = "ERR Error running script"
+"""How Redis 6 begins what went wrong within a script; the reason itself follows a dash."""
+
 _RETRY_PAUSE_S: Final = 0.1
 _WATCH_EVERY_S: Final = 0.5
 
@@ -130,7 +133,7 @@ class Wire:
 
     def on_lost(self) -> None:
         lost, self._in_flight = list(self._in_flight), deque()
-        self._waiting = [command for command in lost if command.again] + self._waiting
+        self._waiting = [command for command in lost if command.again and not command.answer.done()] + self._waiting
         self._fail([command for command in lost if not command.again], "the connection broke; the outcome is unknown")
 
     def on_reply(self, reply: Any) -> None:
@@ -149,7 +152,7 @@ class Wire:
         if reason.startswith("NOSCRIPT") and command.script is not None:
             command.packed = pack(("EVAL", command.script.source, *command.keys_and_args))
             self._enqueue(command)
-        elif not reason.startswith(_CANNOT_NOW):
+        elif not _cannot_now(reason):
             command.answer.set_exception(error)
         elif command.again and self._loop.time() < command.patient_until:
             self._loop.call_later(_RETRY_PAUSE_S, self._enqueue, command)
@@ -160,12 +163,14 @@ class Wire:
         self._watch = self._loop.call_later(_WATCH_EVERY_S, self._look)
 
     def _look(self) -> None:
-        """Give up what has waited too long, and a connection that has fallen silent."""
+        """Give up what has waited too long, unsent or unanswered, and a connection that has fallen silent."""
         now = self._loop.time()
         late = [command for command in self._waiting if command.patient_until < now]
         if late and not self._link.connected:
             self._waiting = [command for command in self._waiting if command.patient_until >= now]
             self._fail(late, f"{self._link.address} is away")
+        unanswered = [command for command in self._in_flight if command.patient_until < now]
+        self._fail(unanswered, f"{self._link.address} does not answer; the outcome is unknown")
         if self._in_flight and now - self._in_flight[0].sent_at > self._answer_within_s:
             self._link.hang_up()
         self._watch_later()
@@ -175,3 +180,10 @@ class Wire:
         for command in commands:
             if not command.answer.done():
                 command.answer.set_exception(StoreUnavailable(f"Redis: {why}"))
+
+
+def _cannot_now(reason: str) -> bool:
+    """Whether an error passes by itself."""
+    if reason.startswith(_IN_A_SCRIPT):
+        return any(f"-{word} " in reason for word in _CANNOT_NOW)
+    return reason.startswith(_CANNOT_NOW)

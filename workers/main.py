@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from app.attempts import Attempt
+from app.preflight import patiently
 from app.processes import keep_what_is_loaded
 from app.runs import Run
 from app.services import Services, open_services
@@ -30,8 +31,8 @@ async def run(settings: Settings) -> None:
     keep_what_is_loaded()
     async with open_services(settings, graphs, "worker") as services:
         wake = Wire(services.address, "slipway worker wake", patience_s=settings.redis_patience_web_s)
-        await wake.open()
         try:
+            await patiently(wake.open, services.clock)
             await WorkerProcess(services, wake).work()
         finally:
             await wake.close()
