@@ -19,7 +19,7 @@ from app.http.answers import status_of
 from app.http.inputs import checked_uuid, path_id
 from app.http.ui.forms import fields_of
 from app.http.ui.live import standing
-from app.http.ui.rendering import page
+from app.http.ui.rendering import page, words
 from app.http.wiring import services_of
 from app.runs import Run
 from app.services import Services
@@ -98,10 +98,14 @@ def _about(kwargs: dict[str, Any]) -> str:
     if command:
         text = f"Answer: {_first_text(command['resume'])}" if "resume" in command else "Command"
     elif isinstance(given, dict):
-        text = " · ".join(part for each in list(given.values())[:3] if (part := _first_text(each)))
+        text = " · ".join(_briefly(name, each) for name, each in list(given.items())[:3] if _first_text(each))
     else:
         text = "Goes on" if given is None else _first_text(given)
     return text if len(text) <= _SUMMARY else f"{text[: _SUMMARY - 1]}…"
+
+
+def _briefly(name: str, value: Any) -> str:
+    return _first_text(value) if isinstance(value, str | list) else f"{words(name)} {_first_text(value)}"
 
 
 def _first_text(value: Any, depth: int = 0) -> str:

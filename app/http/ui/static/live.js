@@ -2,6 +2,7 @@
 // server answered an error while it restarted) a new stream is opened after that id. No event is handed over twice.
 
 const AGAIN_MS = 1500;
+const HIDDEN_MS = 30_000;
 
 export class Live {
   constructor(url, { onEvent, onState, isGone }) {
@@ -12,6 +13,15 @@ export class Live {
     this.last = "";
     this.done = false;
     this.open();
+    document.addEventListener("visibilitychange", () => this.seen(!document.hidden));
+  }
+
+  // A browser keeps few connections to a server: a tab that nobody looks at gives its own back after a while.
+  seen(visible) {
+    clearTimeout(this.leaving);
+    if (this.done) return;
+    if (!visible) this.leaving = setTimeout(() => this.source.close(), HIDDEN_MS);
+    else if (this.source.readyState === EventSource.CLOSED) this.open();
   }
 
   open() {
@@ -35,7 +45,7 @@ export class Live {
     this.onState("lost");
     if (source.readyState !== EventSource.CLOSED) return;
     if (await this.isGone()) return this.close();
-    setTimeout(() => this.done || this.open(), AGAIN_MS);
+    setTimeout(() => this.done || document.hidden || this.source !== source || this.open(), AGAIN_MS);
   }
 
   close() {

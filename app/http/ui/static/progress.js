@@ -13,6 +13,9 @@ export class Progress {
     this.open = new Map();
     this.hasTasks = false;
     this.asks = false;
+    this.lastProblem = "";
+    this.atEnd = true;
+    list.addEventListener("scroll", () => { this.atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40; });
   }
 
   take({ name, data, id }) {
@@ -22,7 +25,7 @@ export class Progress {
     else if (mode === "tasks") this.task(data, where, id);
     else if (mode === "custom") this.line("custom", this.marked("said", where, said(data)));
     else if (mode === "updates" && !this.hasTasks) this.update(data, where);
-    else if (mode === "error") this.line("bad", [el("strong", {}, data?.error ?? "Error"), " ", String(data?.message ?? "")]);
+    else if (mode === "error") this.error(data);
     else if (mode === "gap" || mode === "expired") this.line("dim", ["Earlier events are not kept any more."]);
     else if (mode === "end") this.end(data);
   }
@@ -45,9 +48,20 @@ export class Progress {
     }
     const node = this.open.get(key) ?? this.line("step", [el("span", { class: "node" }, name(where, task.name)), el("span", { class: "outcome dim" }, "")]);
     this.open.delete(key);
-    if (task.error) this.close(node, "failed", problemOf(task.error));
+    if (task.error) this.close(node, "failed", (this.lastProblem = problemOf(task.error)));
     else if (task.interrupts?.length) this.ask(node);
     else this.close(node, "done", took(node.dataset.began, id));
+  }
+
+  // A failed step has said it already.
+  error(data) {
+    const text = problemOf(data ?? {});
+    if (text !== this.lastProblem) this.line("bad", [text]);
+  }
+
+  // Keeps the newest line in sight, unless somebody has scrolled up to read.
+  follow() {
+    if (this.atEnd) this.list.scrollTop = this.list.scrollHeight;
   }
 
   update(data, where) {

@@ -135,6 +135,7 @@ function draw() {
   drawConversation(over);
   drawChain(run);
   byId("usage").replaceChildren(usage(run));
+  if (!over && phase !== "waiting_for_approval") progress.follow();
 }
 
 function standing(run) {
@@ -242,7 +243,7 @@ function tick() {
 
 function refused(place, error) {
   if (!(error instanceof Refused)) throw error;
-  setText(place, error.status === 409 ? "Another run of this thread came first. Reload to see it." : error.message);
+  setText(place, error.message);
   show(place, true);
 }
 
