@@ -3,10 +3,12 @@
 import { byId } from "./dom.js";
 
 const EVERY_MS = 4000;
+const STILL_MS = 5000;
+let moved = 0;
 
 async function refresh() {
   const old = byId("recent");
-  if (document.hidden || old.contains(document.activeElement) || old.matches(":hover")) return;
+  if (document.hidden || old.contains(document.activeElement) || (old.matches(":hover") && Date.now() - moved < STILL_MS)) return;
   try {
     const answer = await fetch("/ui/recent");
     if (!answer.ok) return;
@@ -17,4 +19,5 @@ async function refresh() {
   }
 }
 
+document.addEventListener("pointermove", () => { moved = Date.now(); });
 setInterval(refresh, EVERY_MS);

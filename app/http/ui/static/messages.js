@@ -45,7 +45,8 @@ export class Messages {
   render() {
     const all = [...this.whole.map((message) => [message, false]), ...[...this.streaming.values()].map((message) => [message, true])];
     const nodes = all.map(([message, live], index) => this.node(message, live, index));
-    this.list.replaceChildren(...nodes);
+    const same = nodes.length === this.list.children.length && nodes.every((node, index) => node === this.list.children[index]);
+    if (!same) this.list.replaceChildren(...nodes);
   }
 
   // An unchanged message keeps its element, so that a selection in it stays.

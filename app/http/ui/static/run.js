@@ -27,6 +27,8 @@ let leaving = false;
 let asked = "";
 let seen = 0;
 let drawing = 0;
+let drawn = { values: undefined, whole: false };
+let used = "";
 
 // events
 
@@ -134,7 +136,7 @@ function draw() {
   drawResult(over);
   drawConversation(over);
   drawChain(run);
-  byId("usage").replaceChildren(usage(run));
+  drawUsage(run);
   if (!over && phase !== "waiting_for_approval") progress.follow();
 }
 
@@ -179,17 +181,12 @@ function drawReview(phase) {
 
 function drawResult(over) {
   const place = byId("result-body");
-  const has = values !== undefined && values !== null;
-  const waiting = now.run.phase === "waiting_for_approval";
-  const node = has ? result(values, over || waiting ? page.outputs : []) : null;
-  const filled = node !== null && node.childElementCount > 0;
-  show(byId("result"), filled);
+  const whole = over || now.run.phase === "waiting_for_approval";
   setText(byId("result-title"), over && now.run.phase === "completed" ? "Result" : "State so far");
-  const key = filled ? JSON.stringify([over || waiting, values]) : "";
-  if (filled && place.dataset.shown !== key) {
-    place.replaceChildren(node);
-    place.dataset.shown = key;
-  }
+  if (values === undefined || values === null || (drawn.values === values && drawn.whole === whole)) return;
+  drawn = { values, whole };
+  place.replaceChildren(result(values, whole ? page.outputs : []));
+  show(byId("result"), place.firstElementChild.childElementCount > 0);
 }
 
 function drawConversation(over) {
@@ -205,15 +202,21 @@ function drawChain(run) {
   byId("chain").replaceChildren(...links.map(([text, id]) => el("a", { href: runPage({ ...run, run_id: id }) }, text)).flatMap((link, index) => (index ? [", ", link] : [link])));
 }
 
-function usage({ usage: used, ceilings, attempt }) {
-  const visits = Object.values(used?.node_visits ?? {});
+function drawUsage(run) {
+  const key = JSON.stringify([run.usage, run.attempt]);
+  if (key !== used) byId("usage").replaceChildren(usage(run));
+  used = key;
+}
+
+function usage({ usage: spent, ceilings, attempt }) {
+  const visits = Object.values(spent?.node_visits ?? {});
   const rows = [
-    ["Supersteps", used?.steps, ceilings?.max_steps],
+    ["Supersteps", spent?.steps, ceilings?.max_steps],
     ["Node visits", visits.length ? Math.max(...visits) : undefined, ceilings?.max_node_visits],
     ["Attempts", attempt, ceilings?.max_attempts],
-    ["Node retries", used?.retries, ceilings?.max_retries],
-    ["Active time", used?.active_s, ceilings?.max_active_s, seconds],
-    ["Event log", used?.event_bytes, ceilings?.max_event_bytes, bytes],
+    ["Node retries", spent?.retries, ceilings?.max_retries],
+    ["Active time", spent?.active_s, ceilings?.max_active_s, seconds],
+    ["Event log", spent?.event_bytes, ceilings?.max_event_bytes, bytes],
   ];
   return el("table", { class: "usage" }, el("tbody", {}, rows.filter(([, , most]) => most).map(([name, value, most, written = plainly]) => el("tr", {},
     el("th", { scope: "row" }, name),

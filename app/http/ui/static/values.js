@@ -73,7 +73,7 @@ function table(items, columns) {
 export function result(values, outputs) {
   if (!isObject(values)) return shown(values);
   const named = outputs.filter((name) => name in values);
-  const names = (named.length ? named : Object.keys(values)).filter((name) => !/^(messages|__interrupt__)$/.test(name));
+  const names = (named.length ? named : Object.keys(values)).filter((name) => !/^(messages|__\w+__)$/.test(name));
   const parts = [];
   const small = {};
   const folded = [];
@@ -89,10 +89,13 @@ export function result(values, outputs) {
   return el("div", {}, parts);
 }
 
+const unfolded = new Map(); // what somebody opened or closed stays so when newer values arrive
+
 function fold(name, value, raw = false) {
   const size = Array.isArray(value) ? ` (${value.length})` : "";
   const small = !raw && (Array.isArray(value) ? value.length <= 3 : true);
-  const details = el("details", { open: small }, el("summary", {}, `${words(name)}${size}`));
+  const details = el("details", { open: unfolded.get(name) ?? small }, el("summary", {}, `${words(name)}${size}`));
+  details.firstElementChild.addEventListener("click", () => unfolded.set(name, !details.open));
   const fill = () => { if (details.open && details.childElementCount === 1) details.append(raw ? json(value) : shown(value, 1)); };
   details.addEventListener("toggle", fill);
   fill();
