@@ -73,6 +73,10 @@ class Attempt:
         self._group.commands.extend(commands)
         await self._landing()
 
+    async def told(self, name: str) -> set[bytes]:
+        """Frames of the events called `name` that earlier attempts put last into the log."""
+        return await self._scripts.last_frames(self.run.run_id, name)
+
     async def flush(self) -> None:
         """Return once Redis has everything that was put so far."""
         while self._flying is not None or self._group.entries or self._group.commands:

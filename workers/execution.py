@@ -20,6 +20,7 @@ import structlog
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.runtime import RunControl
+from langgraph.store.base import BaseStore
 
 from app import failpoints
 from app.attempts import Attempt
@@ -45,11 +46,18 @@ class Execution:
     """One attempt. Make it, `execute` it; `drain`, and the attempt itself, may stop it meanwhile."""
 
     def __init__(
-        self, attempt: Attempt, graphs: Graphs, checkpointer: Checkpointer, keys: Keys, *, event_ttl_s: int
+        self,
+        attempt: Attempt,
+        graphs: Graphs,
+        checkpointer: Checkpointer,
+        keys: Keys,
+        *,
+        event_ttl_s: int,
+        store: BaseStore | None = None,
     ) -> None:
         self.attempt, self.run = attempt, attempt.run
         self._graphs, self._keys, self._event_ttl_s = graphs, keys, event_ttl_s
-        self._checkpointer = checkpointer.through(attempt)
+        self._checkpointer, self._store = checkpointer.through(attempt), store
         self._control = RunControl()
         self._stop: Stop | None = Stop.CANCEL if attempt.cancel else None
         self._streaming: asyncio.Task[None] | None = None
@@ -120,7 +128,7 @@ class Execution:
         opened = self._graphs.open(self.run.graph_id, self._config, "threads.create_run", context)
         graph = await resources.enter_async_context(opened)
         instrument(graph)
-        self._graph = attached(graph, self._checkpointer)
+        self._graph = attached(graph, self._checkpointer, self._store)
 
     def _notice_cut_limit(self) -> None:
         asked = (self.run.kwargs.get("config") or {}).get("recursion_limit")
@@ -134,19 +142,23 @@ class Execution:
         assert self._graph is not None
         kwargs = self.run.kwargs
         frames = Frames(kwargs["stream_mode"], subgraphs=bool(kwargs.get("subgraphs")))
-        # the state an earlier attempt came to is in the log already: it landed in one group with its checkpoint
-        told = self._plan.continues and kwargs.get("durability") != "sync"
+        told = await self.attempt.told("values") if self._plan.continues else None
         stream = chunks(self._graph, self.run, self._plan.input, self._config, frames.graph_modes, self._control)
         async for namespace, mode, payload in stream:
             if not namespace:
                 self._watch(mode, payload)
-                if told and mode == "values":
-                    told = False
-                    continue
+                if told is not None and mode == "values":
+                    before, told = told, None
+                    if self._was_told(frames, payload, before):
+                        continue
             for name, encoded in frames.of(namespace, mode, payload):
                 self._ceilings.emit(len(encoded))
                 self.attempt.append(name, encoded)
             await self.attempt.room()
+
+    def _was_told(self, frames: Frames, state: Any, told: set[bytes]) -> bool:
+        """Whether the state that this attempt starts from needs no event: it is in the log, or before the input."""
+        return self._plan.at_input or any(encoded in told for _, encoded in frames.of((), "values", state))
 
     def _watch(self, mode: str, payload: Any) -> None:
         """Learn from a chunk of the root graph. Raises `CeilingHit` before the nodes beyond a ceiling run."""

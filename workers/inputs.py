@@ -24,18 +24,20 @@ DEFAULT_RECURSION_LIMIT: Final = 10007
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to start this attempt. `continues` says that an earlier attempt of the same run left a checkpoint."""
+    """How to start this attempt. `continues` says that an earlier attempt of the same run left a checkpoint, and
+    `at_input` that it holds no more than the run's input."""
 
     input: Any
     checkpoint: dict[str, Any]
     continues: bool
+    at_input: bool = False
 
 
 def plan(run: Run, newest: CheckpointTuple | None) -> Plan:
     """Start afresh, or go on where an earlier attempt of this run came to."""
     checkpoint = {k: v for k, v in (run.kwargs.get("checkpoint") or {}).items() if v is not None and k != "thread_id"}
     if newest is not None and newest.metadata.get("run_id") == run.run_id:
-        return Plan(None, {}, True)
+        return Plan(None, {}, True, newest.metadata.get("source") == "input")
     command = run.kwargs.get("command")
     if command is None:
         return Plan(run.kwargs.get("input"), checkpoint, False)

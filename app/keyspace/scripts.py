@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
 import ormsgpack
 
@@ -23,6 +23,9 @@ Entry = tuple[str, str, str]
 
 Fields = dict[str, bytes]
 """A hash as Redis holds it."""
+
+LAST: Final = 100
+"""Events that one read of a log's end brings."""
 
 _RUN_CREATE = load("run_create", repeatable=True)
 _RUN_CLAIM = load("run_claim", repeatable=False)
@@ -104,7 +107,7 @@ class Scripts:
     """The state scripts on one wire, under one prefix. One round trip a call."""
 
     def __init__(self, wire: Wire, keys: Keys) -> None:
-        self._wire, self._prefix = wire, keys.prefix
+        self._wire, self._keys, self._prefix = wire, keys, keys.prefix
 
     def _args(self, arguments: Mapping[str, Any]) -> tuple[str, bytes]:
         return self._prefix, ormsgpack.packb(arguments)
@@ -135,6 +138,12 @@ class Scripts:
             args.extend(entry)
         args.extend(packed(commands))
         return self._wire.run(_RUN_APPLY, [], args)
+
+    async def last_frames(self, run_id: str, name: str) -> set[bytes]:
+        """Frames of the events called `name` among the last `LAST` of a run's log."""
+        entries = await self._wire.send("XREVRANGE", self._keys.events(run_id), "+", "-", "COUNT", LAST, again=True)
+        stored = [dict(zip(flat[::2], flat[1::2], strict=True)) for _, flat in entries]
+        return {entry[b"f"] for entry in stored if entry[b"n"] == name.encode()}
 
     @staticmethod
     def applied(reply: Sequence[bytes]) -> str | None:
