@@ -50,14 +50,14 @@ def _as_page(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except SlipwayError as error:
-            wrong_address = isinstance(error, InvalidRequest)
-            return _trouble(404 if wrong_address else status_of(error), str(error))
+            status = 404 if isinstance(error, InvalidRequest) else status_of(error)
+            return _trouble(status, str(error), passes=error.retryable)
 
     return handled
 
 
-def _trouble(status: int, detail: str) -> Response:
-    return page("trouble.html", status, away=status == 503, title=HTTPStatus(status).phrase, detail=detail)
+def _trouble(status: int, detail: str, *, passes: bool = False) -> Response:
+    return page("trouble.html", status, passes=passes, title=HTTPStatus(status).phrase, detail=detail)
 
 
 @_as_page
