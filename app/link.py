@@ -202,7 +202,9 @@ class Link(asyncio.Protocol):
         was_connected = self.connected
         self._transport = None
         if self._greeted is not None and not self._greeted.done():
-            self._greeted.set_exception(ConnectionResetError("closed during the greeting"))
+            self._greeted.set_exception(
+                ConnectionResetError("closed during the greeting; perhaps it has no room for another connection")
+            )
         if was_connected:
             self._owner.on_lost()
             self._lost.set()

@@ -1,0 +1,49 @@
+"""A Valkey of its own for every test, to be hurt; the application in this process, or real processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from app.settings import Settings
+from tests.crash.cluster import CONFIG, Cluster, running
+from tests.http.conftest import Served, serving
+from workers.registry import Registry
+
+
+@pytest.fixture(scope="session")
+def graphs() -> Registry:
+    """The graphs of the crash tests, loaded once."""
+    return asyncio.run(Registry.load(CONFIG))
+
+
+@pytest.fixture
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cluster]:
+    """A Valkey that keeps every write, without any process on it; nodes run here and count their effects."""
+    async with running() as cluster:
+        monkeypatch.setenv("EFFECTS", str(cluster.effects.path))
+        yield cluster
+
+
+def settings_of(server: Cluster, **differs: Any) -> Settings:
+    """Settings for a process on it."""
+    given = {"redis_url": server.redis_url, "key_prefix": server.keys.prefix, "config": CONFIG, "sse_ping_s": 0.5}
+    return Settings.of(given | differs)
+
+
+@pytest.fixture
+async def served(server: Cluster, graphs: Registry) -> AsyncIterator[Served]:
+    """The application in this process."""
+    async with serving(settings_of(server, redis_patience_web_s=1), graphs) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(served: Served) -> AsyncIterator[httpx.AsyncClient]:
+    """Plain HTTP."""
+    async with httpx.AsyncClient(base_url=served.url, timeout=10) as client:
+        yield client

@@ -1,0 +1,94 @@
+"""What the server says about itself, and what is made of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.findings import Level
+from app.link import Address
+from app.server_facts import ServerFacts, facts_from, read_facts
+from app.wire import Wire
+from tests.crash.cluster import Cluster
+
+WELL = {
+    "redis_version": "7.2.4",
+    "loading": "0",
+    "aof_enabled": "1",
+    "aof_last_write_status": "ok",
+    "aof_last_bgrewrite_status": "ok",
+    "rdb_last_bgsave_status": "ok",
+    "maxmemory_policy": "noeviction",
+    "used_memory": "900",
+    "maxmemory": "1000",
+    "role": "master",
+    "connected_slaves": "0",
+}
+
+
+def codes(facts: ServerFacts) -> dict[str, Level]:
+    return {finding.code: finding.level for finding in facts.findings()}
+
+
+def test_a_server_that_is_well() -> None:
+    facts = facts_from(WELL, {})
+    assert facts.findings() == []
+    assert facts.memory_ratio == 0.9
+
+
+@pytest.mark.parametrize(
+    ("said", "config", "code", "level"),
+    [
+        ({"redis_version": "6.0.16"}, {}, "store.version", Level.ERROR),
+        ({"loading": "1"}, {}, "store.loading", Level.ERROR),
+        ({"maxmemory_policy": "allkeys-lru"}, {}, "store.evicts", Level.ERROR),
+        ({"maxmemory_policy": "volatile-ttl"}, {}, "store.evicts", Level.ERROR),
+        ({"aof_last_write_status": "err"}, {}, "store.append_failed", Level.ERROR),
+        ({"aof_last_bgrewrite_status": "err"}, {}, "store.rewrite_failed", Level.WARNING),
+        ({"aof_enabled": "0", "rdb_last_bgsave_status": "err"}, {}, "store.snapshot_failed", Level.ERROR),
+        ({"aof_enabled": "0"}, {"save": "3600 1"}, "store.snapshots_only", Level.WARNING),
+        ({"aof_enabled": "0"}, {"save": ""}, "store.volatile", Level.WARNING),
+        ({"role": "slave", "master_link_status": "down"}, {}, "store.replica", Level.ERROR),
+        (
+            {
+                "connected_slaves": "2",
+                "master_repl_offset": "50",
+                "slave0": "lag=0,offset=50",
+                "slave1": "lag=60,offset=7",
+            },
+            {},
+            "store.replica_behind",
+            Level.WARNING,
+        ),
+    ],
+)
+def test_what_is_wrong_has_a_name(said: dict[str, str], config: dict[str, str], code: str, level: Level) -> None:
+    assert codes(facts_from(WELL | said, config)) == {code: level}
+
+
+def test_the_slowest_replica_counts() -> None:
+    replicas = {"slave0": "ip=a,lag=1,offset=40", "slave1": "ip=b,lag=3,offset=49"}
+    facts = facts_from(WELL | {"connected_slaves": "2", "master_repl_offset": "50"} | replicas, {})
+    assert (facts.replicas, facts.lag_s, facts.lag_bytes) == (2, 3, 1)
+
+
+def test_what_is_not_said_is_unknown_and_no_finding() -> None:
+    assert facts_from({}, {}) == ServerFacts()
+    assert ServerFacts().findings() == []
+    assert ServerFacts().memory_ratio is None
+
+
+def test_memory_that_the_server_does_not_count_is_not_counted() -> None:
+    assert facts_from(WELL | {"mem_not_counted_for_evict": "400"}, {}).memory_ratio == 0.5
+    assert facts_from(WELL | {"maxmemory": "0"}, {}).memory_ratio is None
+
+
+async def test_a_server_that_refuses_to_speak_of_itself(server: Cluster) -> None:
+    await server.wire.send("ACL", "SETUSER", "guest", "on", ">secret", "~*", "&*", "+@all", "-config", "-info")
+    wire = Wire(Address(f"unix://guest:secret@{server.socket}"), "guest", patience_s=2)
+    await wire.open()
+    try:
+        assert await read_facts(wire) == ServerFacts()
+    finally:
+        await wire.close()
+    facts = await read_facts(server.wire)
+    assert (facts.append_only, facts.eviction, facts.snapshots) == (True, "noeviction", False)

@@ -1,0 +1,164 @@
+"""Real processes: on a plan of 20 connections with many clients, and on a Valkey that is killed and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from app import connections
+from app.errors import ConfigError
+from app.runs import new_id
+from app.services import open_services
+from app.settings import Settings
+from tests.conftest import wait_until
+from tests.crash.cluster import Cluster, running
+from tests.health.conftest import settings_of
+from workers.registry import Registry
+
+PLAN = 20
+CLIENTS = 100
+PATIENCE_S = 2.0
+SLACK_S = 1.5
+
+
+@dataclass
+class Follower:
+    """One connection to an event stream, which is never made again."""
+
+    counts: list[int] = field(default_factory=list)
+    ended: bool = False
+
+    async def follow(self, client: httpx.AsyncClient, path: str) -> None:
+        name = ""
+        async with client.stream("GET", path, headers={"last-event-id": "-1"}) as answer:
+            assert answer.status_code == 200
+            async for line in answer.aiter_lines():
+                if line.startswith("event: "):
+                    name = line.removeprefix("event: ")
+                elif line.startswith("data: ") and name == "values":
+                    self.counts.append(json.loads(line.removeprefix("data: ")).get("count", 0))
+                self.ended = self.ended or name == "end"
+
+
+@contextlib.asynccontextmanager
+async def clients_of(cluster: Cluster) -> AsyncIterator[httpx.AsyncClient]:
+    limits = httpx.Limits(max_connections=CLIENTS + 10)
+    async with httpx.AsyncClient(base_url=cluster.webs[0].url, timeout=30, limits=limits) as client:
+        yield client
+
+
+async def create(client: httpx.AsyncClient, **given: Any) -> httpx.Response:
+    body = {"assistant_id": "steps", "input": given, "if_not_exists": "create"}
+    return await client.post(f"/threads/{new_id()}/runs", json=body)
+
+
+def place_of(run: dict[str, Any]) -> str:
+    return f"/threads/{run['thread_id']}/runs/{run['run_id']}"
+
+
+async def test_a_plan_of_20_connections_and_100_clients() -> None:
+    async with running(webs=1, workers=1) as cluster, clients_of(cluster) as client:
+        await cluster.wire.send("CONFIG", "SET", "maxclients", PLAN)
+
+        async def held() -> int:
+            return len((await cluster.wire.send("CLIENT", "LIST")).splitlines()) - 1  # the last is this test's own
+
+        assert await held() == connections.needed("web") + connections.needed("worker")
+        run = (await create(client, upto=100, pause_s=0.02)).json()
+        followers = [Follower() for _ in range(CLIENTS)]
+        following = asyncio.gather(*(each.follow(client, f"{place_of(run)}/stream") for each in followers))
+        await wait_until(lambda: all(each.counts for each in followers), 15)
+        others = await asyncio.gather(*(create(client, upto=1) for _ in range(20)))
+        assert {answer.status_code for answer in others} == {200}
+        assert await held() == connections.needed("web") + connections.needed("worker")
+        async with asyncio.timeout(20):
+            await following
+        assert all(each.ended and each.counts[-1] == 100 for each in followers)
+
+        async with _no_room(cluster):
+            late = cluster.add_worker()
+            late.start()
+            await wait_until(lambda: "max number of clients" in late.log.read_text(), 20)
+            assert late.alive
+            assert (await create(client, upto=1)).status_code == 200
+        await wait_until(lambda: late.said("worker.ready"), 20)
+        assert "Traceback" not in late.log.read_text()
+
+
+@contextlib.asynccontextmanager
+async def _no_room(cluster: Cluster) -> AsyncIterator[None]:
+    """Every connection of the plan is taken."""
+    taken: list[asyncio.StreamWriter] = []
+    try:
+        while True:
+            reader, writer = await asyncio.open_unix_connection(str(cluster.socket))
+            taken.append(writer)
+            if not await _answers(reader, writer):
+                break
+        yield
+    finally:
+        for writer in taken:
+            writer.close()
+
+
+async def _answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    try:
+        writer.write(b"PING\r\n")
+        return await reader.readline() == b"+PONG\r\n"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(("process", "most"), [("web", 2), ("worker", 3), ("dev", 3), ("cli", 1)])
+def test_a_budget_below_what_is_needed_is_refused_by_name(process: str, most: int) -> None:
+    with pytest.raises(ConfigError, match=rf"REDIS_MAX_CONNECTIONS \({most}\)"):
+        connections.check(Settings.of({"redis_max_connections": most}), process)
+    connections.check(Settings.of({"redis_max_connections": most + 1}), process)
+
+
+async def test_a_process_that_may_not_hold_what_it_needs_opens_nothing(server: Cluster, graphs: Registry) -> None:
+    with pytest.raises(ConfigError, match="REDIS_MAX_CONNECTIONS"):
+        async with open_services(settings_of(server, redis_max_connections=2), graphs, "web"):
+            pass
+
+
+async def test_a_valkey_that_is_killed_and_comes_back() -> None:
+    async with running(webs=1, workers=1) as cluster, clients_of(cluster) as client:
+        run = (await create(client, upto=60, pause_s=0.05)).json()
+        follower = Follower()
+        following = asyncio.create_task(follower.follow(client, f"{place_of(run)}/stream"))
+        await wait_until(lambda: len(follower.counts) > 5, 15)
+        kept = [(await create(client, upto=2)).json() for _ in range(20)]
+        await cluster.valkey.kill()
+
+        began = time.monotonic()
+        refused = await create(client, upto=1)
+        assert time.monotonic() - began < PATIENCE_S + SLACK_S
+        assert (refused.status_code, refused.json()["code"]) == (503, "store.unavailable")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert (await client.get("/ok")).status_code == 200
+        unready = await client.get("/readyz")
+        assert unready.status_code == 503
+        assert "store.away" in {finding["code"] for finding in unready.json()["findings"]}
+        assert not following.done()
+
+        await cluster.start_valkey()
+
+        async def ready() -> bool:
+            return (await client.get("/readyz")).status_code == 200
+
+        await wait_until(ready, 10)
+        async with asyncio.timeout(30):
+            await following
+            for each in kept:
+                assert (await client.get(f"{place_of(each)}/join")).json()["count"] == 2
+        assert follower.ended
+        assert [count for count in follower.counts if count] == list(range(1, 61)), "every event, once"

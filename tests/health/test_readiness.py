@@ -1,0 +1,149 @@
+"""/readyz, /metrics and the admission of new runs, on a server that gets worse and better."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+
+from app.runs import new_id
+from tests.conftest import Eventually
+from tests.crash.cluster import Cluster
+from tests.health.conftest import settings_of
+from tests.heart.conftest import working
+from tests.http.conftest import Served
+from workers.registry import Registry
+
+STEPS = {"assistant_id": "steps", "if_not_exists": "create"}
+
+
+async def codes(client: httpx.AsyncClient) -> dict[str, str]:
+    """The findings of /readyz by code; `ready` with the status."""
+    answer = await client.get("/readyz")
+    assert answer.json()["ready"] == (answer.status_code == 200)
+    return {finding["code"]: finding["level"] for finding in answer.json()["findings"]}
+
+
+async def figure(client: httpx.AsyncClient, name: str) -> float:
+    found = re.search(rf"^slipway_{name} (\S+)$", (await client.get("/metrics")).text, re.MULTILINE)
+    assert found is not None, name
+    return float(found[1])
+
+
+async def create(client: httpx.AsyncClient, thread_id: str | None = None, **body: Any) -> httpx.Response:
+    given = STEPS | {"input": {"upto": 2}} | body
+    return await client.post(f"/threads/{thread_id or new_id()}/runs", json=given)
+
+
+async def fill(server: Cluster, ratio: float) -> None:
+    """As if the server were so full."""
+    info = (await server.wire.send("INFO", "memory")).decode()
+    numbers = dict(re.findall(r"^(used_memory|mem_not_counted_for_evict):(\d+)\r?$", info, re.MULTILINE))
+    used = int(numbers["used_memory"]) - int(numbers["mem_not_counted_for_evict"])
+    await server.wire.send("CONFIG", "SET", "maxmemory", int(used / ratio))
+
+
+async def test_no_worker_is_named_and_no_obstacle(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["workers"] == 0
+    assert await codes(client) == {"workers.none": "warning"}
+    assert "slipway worker" in answer.json()["findings"][0]["detail"]
+
+
+async def test_the_figures(
+    server: Cluster, served: Served, client: httpx.AsyncClient, graphs: Registry, eventually: Eventually
+) -> None:
+    assert (await create(client)).status_code == 200
+    assert (await create(client, after_seconds=60)).status_code == 200
+    await served.services.health.measure()
+    assert await figure(client, "queued_jobs") == 2
+    assert await figure(client, "oldest_due_job_seconds") >= 0
+    assert 0 < await figure(client, "store_probe_seconds") < 1
+    assert str(await figure(client, "store_memory_ratio")) == "nan", "without a limit"
+    await fill(server, 0.5)
+    async with working(settings_of(server), graphs):
+        assert (await create(client, input={"upto": 1, "pause_s": 30})).status_code == 200
+
+        async def measured() -> bool:
+            await served.services.health.measure()
+            workers, leases = await figure(client, "workers"), await figure(client, "leases")
+            return (workers, leases, await figure(client, "queued_jobs")) == (1, 1, 1)
+
+        await eventually(measured)
+        assert 0.3 < await figure(client, "store_memory_ratio") < 0.7
+        assert await codes(client) == {"ok": "ok"}
+    assert await server.wire.send("KEYS", f"{server.keys.prefix}:probe:*") == []
+
+
+async def test_a_policy_that_drops_keys_is_an_error_with_a_name(
+    server: Cluster, client: httpx.AsyncClient, eventually: Eventually
+) -> None:
+    await server.wire.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+
+    async def told() -> bool:
+        return (await codes(client)).get("store.evicts") == "error"
+
+    await eventually(told)
+    assert (await client.get("/readyz")).status_code == 503
+    assert (await client.get("/ok")).status_code == 200
+    await server.wire.send("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+    async def passed() -> bool:
+        return (await client.get("/readyz")).status_code == 200
+
+    await eventually(passed)
+
+
+async def test_new_runs_are_refused_before_memory_is_full_and_the_rest_goes_on(
+    server: Cluster, served: Served, client: httpx.AsyncClient, graphs: Registry, eventually: Eventually
+) -> None:
+    async with working(settings_of(server), graphs):
+        waiting, long, unwanted = new_id(), new_id(), new_id()
+        asked = {"assistant_id": "asks", "input": {"upto": 1}, "if_not_exists": "create"}
+        assert "__interrupt__" in (await client.post(f"/threads/{waiting}/runs/wait", json=asked)).json()
+        assert (await client.post("/threads", json={"thread_id": unwanted})).status_code == 200
+        first = (await create(client, long, input={"upto": 40, "pause_s": 0.02})).json()
+        doomed = (await create(client, input={"upto": 1, "pause_s": 30})).json()
+
+        await fill(server, 0.9)
+        await served.services.health.measure()
+        refused = await create(client)
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) >= 1
+        said = refused.json()
+        assert said["code"] == "overloaded"
+        assert 0.85 < said["memory_ratio"] < 1
+        assert said["limit"] == 0.85
+        assert f"{said['memory_ratio']:.1%}" in said["detail"]
+        resume = {"assistant_id": "asks", "command": {"resume": 1}}
+        held_back = await client.post(f"/threads/{waiting}/runs/wait", json=resume)
+        assert held_back.status_code == 503
+        assert "resume" in held_back.json()["detail"]
+        assert await codes(client) == {"memory.high": "warning"}
+        assert (await client.get("/readyz")).status_code == 200
+
+        assert (await client.get(f"/threads/{waiting}")).json()["status"] == "interrupted"
+        path = f"/threads/{doomed['thread_id']}/runs/{doomed['run_id']}"
+        assert (await client.post(f"{path}/cancel?wait=true")).status_code == 200
+        assert (await client.delete(f"/threads/{unwanted}")).status_code == 204
+        assert (await client.get(f"/threads/{long}/runs/{first['run_id']}/join")).json()["count"] == 40
+
+        await server.wire.send("CONFIG", "SET", "maxmemory", 0)
+        await served.services.health.measure()
+        assert (await client.post(f"/threads/{waiting}/runs/wait", json=resume)).json()["trail"] == [1, 1]
+
+
+async def test_a_reading_costs_the_way_of_a_run_nothing(served: Served, client: httpx.AsyncClient) -> None:
+    wire = served.services.wire
+    trips = []
+    for _ in range(5):  # the watch may measure in one of them
+        before = wire.round_trips
+        assert (await create(client)).status_code == 200
+        trips.append(wire.round_trips - before)
+        before = wire.round_trips
+        await client.get("/readyz")
+        await client.get("/metrics")
+        trips.append(wire.round_trips - before)
+    assert (min(trips[::2]), min(trips[1::2])) == (1, 0)

@@ -1,0 +1,114 @@
+"""A server that answers, but does not do what it is asked: full, demoted, paused, or still reading its data back."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+import pytest
+
+from app.runs import new_id
+from tests.conftest import Eventually
+from tests.crash.cluster import Cluster
+from tests.health.test_readiness import codes, create, fill
+from tests.http.conftest import Served
+
+PATIENCE_S = 1.0
+SLACK_S = 1.5
+
+
+async def refused_in_time(client: httpx.AsyncClient) -> dict[str, str]:
+    """A new run gets 503 with `Retry-After`, within the patience; the process stays alive."""
+    began = time.monotonic()
+    answer = await create(client)
+    assert time.monotonic() - began < PATIENCE_S + SLACK_S
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["retry-after"]) >= 1
+    assert (await client.get("/ok")).status_code == 200
+    body: dict[str, str] = answer.json()
+    return body
+
+
+async def is_ready(client: httpx.AsyncClient) -> bool:
+    return (await client.get("/readyz")).status_code == 200
+
+
+async def test_a_full_server(server: Cluster, client: httpx.AsyncClient, eventually: Eventually) -> None:
+    kept, doomed = new_id(), new_id()
+    assert (await create(client, kept)).status_code == 200
+    assert (await client.post("/threads", json={"thread_id": doomed})).status_code == 200
+    await fill(server, 1.5)
+
+    async def refuses() -> bool:
+        return (await codes(client)).get("store.refuses") == "error"
+
+    await eventually(refuses)
+    assert (await refused_in_time(client))["code"] == "overloaded"
+    assert (await client.post("/threads", json={})).json()["code"] == "store.unavailable"
+    assert (await client.get(f"/threads/{kept}")).status_code == 200
+    assert (await client.delete(f"/threads/{doomed}")).status_code == 204, "deleting is how memory becomes free"
+    await server.wire.send("CONFIG", "SET", "maxmemory", 0)
+    await eventually(lambda: is_ready(client))
+    assert (await create(client)).status_code == 200
+
+
+async def test_a_server_that_became_a_replica(
+    server: Cluster, client: httpx.AsyncClient, eventually: Eventually
+) -> None:
+    thread_id = new_id()
+    assert (await create(client, thread_id)).status_code == 200
+    await server.wire.send("REPLICAOF", "127.0.0.1", 1)
+    assert "READONLY" in (await refused_in_time(client))["detail"]
+
+    async def told() -> bool:
+        return (await codes(client)).get("store.replica") == "error"
+
+    await eventually(told)
+    assert (await client.get(f"/threads/{thread_id}")).status_code == 200, "reading goes on"
+    await server.wire.send("REPLICAOF", "NO", "ONE")
+    await eventually(lambda: is_ready(client))
+    assert (await create(client)).status_code == 200
+
+
+async def test_a_server_that_does_not_answer(
+    server: Cluster, client: httpx.AsyncClient, eventually: Eventually
+) -> None:
+    await server.wire.send("CLIENT", "PAUSE", 4000, "ALL")
+    assert (await refused_in_time(client))["code"] == "store.unavailable"
+    await eventually(lambda: _told_away(client))
+    await eventually(lambda: is_ready(client), within_s=8)
+    assert (await create(client)).status_code == 200
+
+
+async def _told_away(client: httpx.AsyncClient) -> bool:
+    return (await codes(client)).get("store.away") == "error"
+
+
+async def test_a_server_that_reads_its_data_back(
+    server: Cluster, served: Served, client: httpx.AsyncClient, eventually: Eventually
+) -> None:
+    thread_id = new_id()
+    assert (await create(client, thread_id)).status_code == 200
+    for number in range(12_000):
+        server.wire.send("SET", f"{server.keys.prefix}:ballast:{number}", 1)
+    await server.wire.send("PING")
+    await server.valkey.kill()
+    server.valkey._command += ("--key-load-delay", "500")
+    server.valkey.start()
+
+    async def reads_back() -> bool:
+        return "store.loading" in await codes(client)
+
+    await eventually(reads_back, within_s=10)
+    assert (await refused_in_time(client))["code"] == "store.unavailable"
+    await eventually(lambda: is_ready(client), within_s=20)
+    assert (await client.get(f"/threads/{thread_id}")).status_code == 200, "nothing acknowledged is lost"
+    assert (await create(client)).status_code == 200
+
+
+@pytest.mark.parametrize("said", ["ERR Error running script (call to f_1): @user_script:4: -OOM command not allowed"])
+def test_an_older_server_wraps_its_reason(said: str) -> None:
+    from app.wire import _cannot_now
+
+    assert _cannot_now(said)
+    assert not _cannot_now("ERR Error running script (call to f_1): @user_script:4: attempt to index nil")
