@@ -1,22 +1,25 @@
-"""Assistants: a graph with stored config and context. Each graph has one from the start, the system assistant.
+"""Assistants: a graph with config and context. Each graph has one from the start, the system assistant; clients make
+others, which are stored.
 
 A system assistant's id is a function of its graph's name, so clients may compute it; everywhere an id is taken, the
-name is too.
+name is too. Nothing is stored of it but since when it exists, so a run with it costs no read.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID, uuid5
 
-from app.clock import Clock
-from app.errors import GraphUnavailable, NotFound
-from app.graphs import Graphs
+from langchain_core.runnables import RunnableConfig
+
+from app.errors import GraphUnavailable, NotFound, RefusedRequest
+from app.graphs import Graphs, Manifest
+from app.keyspace.names import Keys
+from app.stored_assistants import Assistant, Changes, StoredAssistants
 from app.threads import contains
+from app.wire import Wire
 
 _NAMESPACE: Final = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
 """The reference server's, so that ids agree."""
@@ -27,71 +30,71 @@ def system_id(graph_id: str) -> str:
     return str(uuid5(_NAMESPACE, graph_id))
 
 
-@dataclass(frozen=True, slots=True)
-class Assistant:
-    """The record, in the protocol's words."""
-
-    assistant_id: str
-    graph_id: str
-    name: str
-    description: str | None
-    created_at: str
-    updated_at: str
-    config: dict[str, Any] = field(default_factory=dict)
-    context: dict[str, Any] = field(default_factory=dict)
-    metadata: dict[str, Any] = field(default_factory=dict)
-    version: int = 1
-
-    def public(self) -> dict[str, Any]:
-        """The protocol's Assistant object."""
-        return asdict(self)
-
-
 class AssistantStore:
-    """The system assistants of all graphs that langgraph.json names."""
+    """The system assistants of all graphs that langgraph.json names, and those that clients made."""
 
-    def __init__(self, graphs: Graphs, clock: Clock | None = None) -> None:
-        self._graphs = graphs
-        self._since: datetime = (clock or Clock()).now()
+    def __init__(self, graphs: Graphs, wire: Wire, keys: Keys) -> None:
+        self._graphs, self._stored = graphs, StoredAssistants(wire, keys)
         self._known: dict[str, Assistant] = {}
 
     async def get(self, id_or_name: str) -> Assistant:
         """The assistant with this id, or of the graph with this name. `NotFound` lists what exists;
         `GraphUnavailable` says why a graph cannot be served."""
         graph_id = self._graph_of(id_or_name)
-        if graph_id not in self._known:
-            self._known[graph_id] = await self._made(graph_id)
-        return self._known[graph_id]
+        if graph_id is not None:
+            return await self._system(graph_id)
+        found = await self._stored.get(id_or_name) if is_id(id_or_name) else None
+        if found is None:
+            raise NotFound("assistant", id_or_name, self._graphs.names())
+        return found
 
-    def _graph_of(self, id_or_name: str) -> str:
-        names = self._graphs.names()
-        if id_or_name in names:
-            return id_or_name
-        failures = self._graphs.failures()
-        for name in (*names, *failures):
-            if id_or_name in (name, system_id(name)):
-                if name in failures:
-                    raise GraphUnavailable(f"graph {name!r} cannot be served: {failures[name]}")
-                return name
-        raise NotFound("assistant", id_or_name, names)
+    async def manifest(self, assistant: Assistant) -> Manifest:
+        """What its graph is like; a factory is asked with the assistant's config."""
+        config = cast("RunnableConfig", assistant.config) if assistant.config else None
+        return await self._graphs.manifest(assistant.graph_id, config)
 
-    async def _made(self, graph_id: str) -> Assistant:
-        manifest = await self._graphs.manifest(graph_id)
-        since = self._since.isoformat(timespec="microseconds")
-        return Assistant(
-            assistant_id=system_id(graph_id),
-            graph_id=graph_id,
-            name=manifest.name,
-            description=manifest.description,
-            created_at=since,
-            updated_at=since,
-            metadata={"created_by": "system"},
-        )
+    # changing
 
-    async def _all(self) -> AsyncIterator[Assistant]:
-        for graph_id in self._graphs.names():
-            with suppress(GraphUnavailable):  # a factory that fails hides its own assistant only
-                yield await self.get(graph_id)
+    async def create(self, assistant_id: str, given: Changes, *, token: str, exist_ok: bool) -> Assistant:
+        """A new one, or as `StoredAssistants.create`. `NotFound` for an unknown graph."""
+        assert given.graph_id is not None
+        self._check_graph(given.graph_id)
+        if (graph_id := self._graph_of(assistant_id)) is not None:
+            if exist_ok:
+                return await self._system(graph_id)
+            raise self._is_system(graph_id)
+        return await self._stored.create(assistant_id, given, token=token, exist_ok=exist_ok)
+
+    async def patch(self, assistant_id: str, given: Changes, *, token: str) -> Assistant:
+        """A new version. `NotFound` for an unknown assistant or graph, `RefusedRequest` for a system assistant."""
+        self._refuse_system(assistant_id)
+        if given.graph_id is not None:
+            self._check_graph(given.graph_id)
+        return await self._stored.patch(assistant_id, given, token=token)
+
+    async def delete(self, assistant_id: str) -> None:
+        """Remove it with its versions. `NotFound`; `RefusedRequest` for a system assistant."""
+        self._refuse_system(assistant_id)
+        await self._stored.delete(assistant_id)
+
+    async def versions(self, assistant_id: str) -> list[Assistant]:
+        """Every version, newest first. `NotFound`."""
+        if (graph_id := self._graph_of(assistant_id)) is not None:
+            return [await self._system(graph_id)]
+        found = await self._stored.versions(assistant_id) if is_id(assistant_id) else []
+        if not found:
+            raise NotFound("assistant", assistant_id)
+        return found
+
+    async def choose(self, assistant_id: str, version: int) -> Assistant:
+        """Make this version the present one. `NotFound` for an unknown assistant or version."""
+        if (graph_id := self._graph_of(assistant_id)) is not None:
+            if version != 1:
+                raise NotFound("version", str(version))
+            return await self._system(graph_id)
+        return await self._stored.choose(assistant_id, version)
+
+    # finding
 
     async def search(
         self,
@@ -106,12 +109,71 @@ class AssistantStore:
         `graph_id` is `NotFound`."""
         if graph_id is not None and graph_id not in (*self._graphs.names(), *self._graphs.failures()):
             raise NotFound("graph", graph_id, self._graphs.names())
-        every = [each async for each in self._all()]
         fitting = [
             assistant
-            for assistant in every
-            if graph_id in (None, assistant.graph_id)
-            and contains(assistant.metadata, metadata or {})
-            and (name or "").casefold() in assistant.name.casefold()
+            async for assistant in self._all(graph_id)
+            if contains(assistant.metadata, metadata or {}) and (name or "").casefold() in assistant.name.casefold()
         ]
         return sorted(fitting, key=lambda assistant: str(getattr(assistant, sort_by)), reverse=descending)
+
+    async def _all(self, graph_id: str | None) -> AsyncIterator[Assistant]:
+        for each in self._graphs.names() if graph_id is None else [graph_id]:
+            with suppress(GraphUnavailable):  # a factory that fails hides its own assistant only
+                yield await self._system(each)
+        async for assistant in self._stored.all(graph_id):
+            yield assistant
+
+    # system assistants
+
+    def _graph_of(self, id_or_name: str) -> str | None:
+        """Whose system assistant this is, if it is one."""
+        names = self._graphs.names()
+        if id_or_name in names:
+            return id_or_name
+        failures = self._graphs.failures()
+        for name in (*names, *failures):
+            if id_or_name in (name, system_id(name)):
+                if name in failures:
+                    raise GraphUnavailable(f"graph {name!r} cannot be served: {failures[name]}")
+                return name
+        return None
+
+    async def _system(self, graph_id: str) -> Assistant:
+        if graph_id not in self._known:
+            self._known[graph_id] = await self._made(graph_id)
+        return self._known[graph_id]
+
+    async def _made(self, graph_id: str) -> Assistant:
+        manifest = await self._graphs.manifest(graph_id)
+        since = await self._stored.system_since(graph_id)
+        return Assistant(
+            assistant_id=system_id(graph_id),
+            graph_id=graph_id,
+            name=manifest.name,
+            description=manifest.description,
+            created_at=since,
+            updated_at=since,
+            metadata={"created_by": "system"},
+        )
+
+    def _check_graph(self, graph_id: str) -> None:
+        if graph_id not in self._graphs.names():
+            self._graphs.spec(graph_id)  # says why
+
+    def _refuse_system(self, assistant_id: str) -> None:
+        if (graph_id := self._graph_of(assistant_id)) is not None:
+            raise self._is_system(graph_id)
+
+    @staticmethod
+    def _is_system(graph_id: str) -> RefusedRequest:
+        return RefusedRequest(
+            f"the system assistant of graph {graph_id!r} is what langgraph.json says; create an assistant of your own"
+        )
+
+
+def is_id(text: str) -> bool:
+    """Whether this may be the id of a stored assistant."""
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False

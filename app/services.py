@@ -17,6 +17,7 @@ from app.events import EventLog
 from app.graphs import Graphs
 from app.health import HealthWatch
 from app.idempotency import Idempotency
+from app.in_flight import InFlight
 from app.inline import InlineExecutor
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Scripts
@@ -50,6 +51,7 @@ class Services:
     events: EventLog
     idempotency: Idempotency
     runs: RunStore
+    in_flight: InFlight
     threads: ThreadStore
     checkpointer: Checkpointer
     graphs: Graphs
@@ -103,10 +105,11 @@ def _stores(
         events=EventLog(wire, keys, subscriber),
         idempotency=Idempotency(wire, keys),
         runs=RunStore(wire, keys, scripts, event_ttl_s=settings.event_ttl_s, lease_ms=lease_ms),
+        in_flight=InFlight(wire, keys),
         threads=threads,
         checkpointer=checkpointer,
         graphs=graphs,
-        assistants=AssistantStore(graphs),
+        assistants=AssistantStore(graphs, wire, keys),
         states=ThreadStates(graphs, threads, checkpointer, wire, keys),
         heart=None,
         inline=None,

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from app.errors import InvalidRequest
 from app.http.inputs import checked_uuid
+from app.stored_assistants import Changes
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -115,6 +116,10 @@ class ConfigBody(Body):
             if value := getattr(self, name):
                 shown[name] = value
         return shown
+
+    def given(self) -> JsonObject:
+        """Only what was given: what an assistant keeps."""
+        return {name: value for name, value in self.public().items() if value}
 
 
 class CheckpointBody(Body):
@@ -280,6 +285,51 @@ class HistoryBody(Body):
 
 
 # assistants
+
+
+class AssistantPatchBody(Body):
+    """What is to be changed of an assistant; metadata is merged, the rest replaced."""
+
+    graph_id: str | None = None
+    config: ConfigBody | None = None
+    context: Configurable | None = None
+    metadata: Metadata = {}
+    name: str | None = None
+    description: str | None = None
+
+    def changes(self) -> Changes:
+        """What was given."""
+        return Changes(
+            graph_id=self.graph_id,
+            name=self.name,
+            description=self.description,
+            config=self.config.given() if self.config else None,
+            context=self.context,
+            metadata=self.metadata,
+        )
+
+
+class AssistantBody(AssistantPatchBody):
+    """An assistant to be made."""
+
+    graph_id: str
+    assistant_id: Uuid | None = None
+    name: str = "Untitled"
+    if_exists: Literal["raise", "do_nothing"] = "raise"
+
+
+class AssistantVersionsBody(Body):
+    """A page of an assistant's versions, newest first."""
+
+    metadata: JsonObject | None = None
+    limit: Limit = 10
+    offset: Offset = 0
+
+
+class AssistantLatestBody(Body):
+    """Which version is to be the present one."""
+
+    version: Annotated[int, Field(ge=1, le=2**31)]
 
 
 class AssistantFilterBody(Body):

@@ -7,15 +7,15 @@ from typing import Any, Final, cast
 
 from starlette.requests import Request
 
-from app.assistants import Assistant
 from app.errors import InvalidRequest, RefusedRequest
 from app.graphs import GraphSpec, Priority
 from app.http.bodies import RunBody
 from app.http.inputs import ident_of
-from app.policy import ceilings_of
+from app.policy import Limits, ceilings_of, checked
 from app.runs import PRIORITY_MS, NewRun
 from app.services import Services
 from app.settings import Settings
+from app.stored_assistants import Assistant
 
 _TRACE_HEADERS: Final = ("langsmith-trace", "baggage")
 """Always handed to the graph, so that a caller's trace goes on in it."""
@@ -36,15 +36,15 @@ async def new_run(
         graph_id=assistant.graph_id,
         kwargs=kwargs,
         assistant_metadata=assistant.metadata,
-        metadata=body.config.metadata | body.metadata,
+        metadata=kwargs["config"]["metadata"] | body.metadata,
         thread_config=_thread_config(body, assistant),
-        ceilings=ceilings_of(services.settings, spec.ceilings, _ceilings_asked(body)),
+        ceilings=ceilings_of(services.settings, spec.ceilings, _ceilings_asked(body, assistant)),
         multitask_strategy=body.multitask_strategy,
         create_thread=stateless or body.if_not_exists == "create",
         temporary=stateless and body.on_completion == "delete",
         after_s=body.after_seconds,
         inline=spec.execution == "inline" and body.after_seconds == 0,
-        priority=_priority(body, spec),
+        priority=_priority(body, assistant, spec),
         groups=_groups(services.settings, spec, body.metadata),
     )
 
@@ -56,6 +56,7 @@ def kwargs_of(body: RunBody, assistant: Assistant, headers: Mapping[str, str], s
     given = body.context or body.config.configurable
     config = assistant.config | body.config.public()
     configurable = assistant.config.get("configurable", {}) | given
+    config["metadata"] = assistant.config.get("metadata", {}) | body.config.metadata
     config["configurable"] = configurable | {name: headers[name] for name in _TRACE_HEADERS if name in headers}
     context = (assistant.context or assistant.config.get("configurable", {})) | given
     durability = body.durable
@@ -86,16 +87,25 @@ def _thread_config(body: RunBody, assistant: Assistant) -> dict[str, Any]:
     return stays | ({"configurable": configurable} if configurable else {})
 
 
-def _ceilings_asked(body: RunBody) -> dict[str, Any]:
-    """A client lowers ceilings by `config.configurable.ceilings`."""
-    asked = body.config.configurable.get("ceilings") or {}
+def _ceilings_asked(body: RunBody, assistant: Assistant) -> dict[str, Any]:
+    """A client lowers ceilings by `config.configurable.ceilings`, once for an assistant and again for a run."""
+    lowered = dict(ceilings_in(assistant.config))
+    for name, asked in ceilings_in(body.config.public()).items():
+        lowered[name] = min(asked, lowered.get(name, asked))
+    return lowered
+
+
+def ceilings_in(config: Mapping[str, Any]) -> Limits:
+    """The ceilings that a config asks for; `InvalidRequest` when they are none."""
+    asked = config.get("configurable", {}).get("ceilings") or {}
     if not isinstance(asked, dict):
         raise InvalidRequest("config.configurable.ceilings", "must be an object")
-    return asked
+    return checked(asked)
 
 
-def _priority(body: RunBody, spec: GraphSpec) -> Priority:
-    asked = body.config.configurable.get("priority", spec.priority)
+def _priority(body: RunBody, assistant: Assistant, spec: GraphSpec) -> Priority:
+    own = assistant.config.get("configurable", {}).get("priority", spec.priority)
+    asked = body.config.configurable.get("priority", own)
     if asked not in PRIORITY_MS:
         raise InvalidRequest("config.configurable.priority", f"must be one of {', '.join(PRIORITY_MS)}")
     return cast(Priority, asked)

@@ -8,7 +8,14 @@
 | `<p>:thread:<thread>` | hash | until deleted | the thread's record |
 | `<p>:thread:<thread>:runs` | zset | with its thread | its runs, by created_at in µs |
 | `<p>:thread:<thread>:queue` | zset | while runs wait | its waiting runs, by created_at in µs |
+| `<p>:thread:<thread>:states` | zset | `event_ttl_s` after the last | checkpoints written outside runs, by time in µs |
+| `<p>:thread:<thread>:wake` | channel | | a run of the thread was made, began or ended, or its state was written |
 | `<p>:threads` | zset | | all threads, by updated_at in µs |
+| `<p>:threads:due` | zset | while they have a TTL | threads, by the end of their TTL in ms |
+| `<p>:assistant:<assistant>` | hash | until deleted | an assistant's record, and each version's content |
+| `<p>:assistants` | zset | | all assistants that clients made, by created_at in µs |
+| `<p>:assistants:graph:<graph>` | zset | | those of one graph, the same way |
+| `<p>:assistants:system` | hash | | graph → since when it has its system assistant, in µs |
 | `<p>:queue` | zset | until claimed | due jobs `<run>:<attempt>`, by rank: due time in ms and priority |
 | `<p>:queue:later` | zset | until due | jobs, by due time in ms |
 | `<p>:queue:parked:<group>` | zset | until the group has room | due jobs over their group's limit, by rank |
@@ -20,6 +27,16 @@
 | `<p>:workers` | zset | one lease after the last beat | living workers, by last heartbeat in ms |
 | `<p>:duty:<duty>` | string | until its worker falls silent | the worker that does a duty |
 | `<p>:repairs` | hash | | how often the doctor has mended each problem |
+| `<p>:store:items:<ns>` | hash | until deleted or expired | key → an item of the long-term store; `<ns>` is dotted |
+| `<p>:store:order:<ns>` | zset | with its items | keys, by the time of the last put in µs |
+| `<p>:store:vectors:<ns>` | hash | with its items | key → dimensions and unit vectors, float32 |
+| `<p>:store:namespaces` | zset, all scores 0 | | namespaces with items, each with a dot at its end |
+| `<p>:store:expiry` | zset | | `<ns>\\0<key>`, by the end of its time in ms |
+| `<p>:cron:<cron>` | hash | until deleted | a cron's record |
+| `<p>:crons` | zset | | all crons, by created_at in µs |
+| `<p>:crons:due` | zset | while enabled | crons, by their next due time in ms |
+| `<p>:delivery:<run>` | hash | until delivered or given up | what a webhook is told: the run's record as it ended |
+| `<p>:deliveries` | zset | | runs whose webhook is to be called, by due time in ms |
 | `<p>:probe:<process>` | string | a moment | what a health check writes, to read it back |
 | `<p>:worker:<worker>:control` | channel | | what a worker is told about one of its runs |
 
@@ -43,7 +60,14 @@ TEMPLATES: Final = {
     "thread": ":thread:%s",
     "thread_runs": ":thread:%s:runs",
     "thread_queue": ":thread:%s:queue",
+    "thread_states": ":thread:%s:states",
+    "thread_wake": ":thread:%s:wake",
     "threads": ":threads",
+    "threads_due": ":threads:due",
+    "assistant": ":assistant:%s",
+    "assistants": ":assistants",
+    "graph_assistants": ":assistants:graph:%s",
+    "system_assistants": ":assistants:system",
     "queue": ":queue",
     "later": ":queue:later",
     "parked": ":queue:parked:%s",
@@ -55,6 +79,16 @@ TEMPLATES: Final = {
     "workers": ":workers",
     "probe": ":probe:%s",
     "repairs": ":repairs",
+    "store_items": ":store:items:%s",
+    "store_order": ":store:order:%s",
+    "store_vectors": ":store:vectors:%s",
+    "store_namespaces": ":store:namespaces",
+    "store_expiry": ":store:expiry",
+    "cron": ":cron:%s",
+    "crons": ":crons",
+    "crons_due": ":crons:due",
+    "delivery": ":delivery:%s",
+    "deliveries": ":deliveries",
     "duty": ":duty:%s",
     "control": ":worker:%s:control",
 }
@@ -87,9 +121,33 @@ class Keys:
     def thread_queue(self, thread_id: str) -> str:
         return self._of("thread_queue", thread_id)
 
+    def thread_states(self, thread_id: str) -> str:
+        return self._of("thread_states", thread_id)
+
+    def thread_wake(self, thread_id: str) -> str:
+        return self._of("thread_wake", thread_id)
+
     @property
     def threads(self) -> str:
         return self._of("threads")
+
+    @property
+    def threads_due(self) -> str:
+        return self._of("threads_due")
+
+    def assistant(self, assistant_id: str) -> str:
+        return self._of("assistant", assistant_id)
+
+    @property
+    def assistants(self) -> str:
+        return self._of("assistants")
+
+    def graph_assistants(self, graph_id: str) -> str:
+        return self._of("graph_assistants", graph_id)
+
+    @property
+    def system_assistants(self) -> str:
+        return self._of("system_assistants")
 
     @property
     def queue(self) -> str:
@@ -136,6 +194,34 @@ class Keys:
 
     def control(self, worker_id: str) -> str:
         return self._of("control", worker_id)
+
+    def store_order(self, namespace: str) -> str:
+        return self._of("store_order", namespace)
+
+    def store_vectors(self, namespace: str) -> str:
+        return self._of("store_vectors", namespace)
+
+    @property
+    def store_namespaces(self) -> str:
+        return self._of("store_namespaces")
+
+    def cron(self, cron_id: str) -> str:
+        return self._of("cron", cron_id)
+
+    @property
+    def crons(self) -> str:
+        return self._of("crons")
+
+    @property
+    def crons_due(self) -> str:
+        return self._of("crons_due")
+
+    def delivery(self, run_id: str) -> str:
+        return self._of("delivery", run_id)
+
+    @property
+    def deliveries(self) -> str:
+        return self._of("deliveries")
 
     def pattern(self, kind: str) -> str:
         """A glob that matches every key of a kind, and longer ones."""

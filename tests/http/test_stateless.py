@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 async def _nothing_left(wire: Wire, keys: Keys) -> bool:
     names = {name.decode() for name in await wire.send("KEYS", f"{keys.prefix}:*")}
-    return all(name.endswith((":events", ":workers")) for name in names)
+    return all(name.endswith((":events", ":workers", ":assistants:system")) for name in names)
 
 
 async def test_wait_answers_and_leaves_nothing(
