@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -27,19 +28,23 @@ _FULL_BYTES: Final = 1024 * 1024
 class _Group:
     """What goes to Redis together."""
 
-    __slots__ = ("commands", "entries", "landed", "size_bytes")
+    __slots__ = ("commands", "entries", "landed", "size_bytes", "superstep")
 
     def __init__(self) -> None:
         self.entries: list[tuple[str, bytes]] = []
         self.commands: list[Command] = []
         self.landed: asyncio.Future[None] | None = None
         self.size_bytes = 0
+        self.superstep = 0
 
 
 class Attempt:
     """One try at a run by one worker. It is the `Writer` of the run's checkpointer and the only one who appends to
     its log. What is put into it in one turn of the event loop, and while an earlier group is under way, lands
     together: one fenced script, one round trip.
+
+    When `eager`, a write does not wait to land: the superstep after the next one does (`room`), and so does the end
+    of the run. So a crash costs what LangGraph's `async` durability says, and never more than two supersteps.
 
     `on_stop` is called, once for each reason, when the attempt learns that it must stop: with the way to cancel, or
     with None when it has lost its run.
@@ -56,6 +61,8 @@ class Attempt:
         self._group = _Group()
         self._flying: _Group | None = None
         self._due = False
+        self._superstep = 0
+        self.eager = True
 
     def append(self, name: str, frame: bytes) -> None:
         """Put an event into the run's log."""
@@ -69,9 +76,21 @@ class Attempt:
         self._fly_soon()
 
     async def write(self, commands: Sequence[Command]) -> None:
-        """Return once Redis has `commands`. Raises `Fenced` or `StoreUnavailable`."""
-        self._group.commands.extend(commands)
-        await self._landing()
+        """Return once Redis has `commands`; when `eager`, as soon as they are in a group, which lands before anything
+        that is put later. Raises `Fenced` or `StoreUnavailable`."""
+        group = self._group
+        group.commands.extend(commands)
+        group.size_bytes += sum(len(word) for command in commands for word in command if isinstance(word, bytes))
+        if not self.eager:
+            await self._landing(group)
+        elif self.lost:
+            raise self._fenced()
+        else:
+            self._fly_soon()
+
+    def begin_superstep(self) -> None:
+        """What is put from now on belongs to another superstep."""
+        self._superstep += 1
 
     async def told(self, name: str) -> set[bytes]:
         """Frames of the events called `name` that earlier attempts put last into the log."""
@@ -79,18 +98,24 @@ class Attempt:
 
     async def flush(self) -> None:
         """Return once Redis has everything that was put so far."""
-        while self._flying is not None or self._group.entries or self._group.commands:
-            await self._landing()
+        while self._group.entries or self._group.commands:
+            await self._landing(self._group)
+        await self._landed_flight()
 
     async def room(self) -> None:
-        """Wait while too much is waiting to be written."""
+        """Wait while too much is waiting to be written, or what waits is of the superstep before the last one."""
         while self._group.size_bytes > _FULL_BYTES:
-            await self._landing()
+            await self._landing(self._group)
+        if self._flying is not None and self._flying.superstep < self._superstep - 1:
+            await self._landed_flight()
 
-    async def _landing(self) -> None:
+    async def _landed_flight(self) -> None:
+        if self._flying is not None:
+            await self._landing(self._flying)
+
+    async def _landing(self, group: _Group) -> None:
         if self.lost:
-            raise Fenced(f"attempt {self.number} of run {self.run.run_id} no longer owns it")
-        group = self._group
+            raise self._fenced()
         if group.landed is None:
             group.landed = self._loop.create_future()
         self._fly_soon()
@@ -106,8 +131,9 @@ class Attempt:
         if self._flying is not None:
             return
         group, self._group = self._group, _Group()
+        group.superstep = self._superstep
         if self.lost:
-            self._landed(group, Fenced(f"attempt {self.number} of run {self.run.run_id} no longer owns it"))
+            self._landed(group, self._fenced())
             return
         self._flying = group
         self._seq += 1
@@ -131,7 +157,7 @@ class Attempt:
         failpoints.reach("checkpoint")
         if word is None:
             self._lose()
-            self._landed(group, Fenced(f"attempt {self.number} of run {self.run.run_id} no longer owns it"))
+            self._landed(group, self._fenced())
             return
         self._landed(group, None)
         if word:
@@ -146,6 +172,9 @@ class Attempt:
         else:
             group.landed.set_exception(error)
             group.landed.exception()
+
+    def _fenced(self) -> Fenced:
+        return Fenced(f"attempt {self.number} of run {self.run.run_id} no longer owns it")
 
     def stop(self, action: Action) -> None:
         """Somebody asked for the run to be cancelled."""
@@ -188,8 +217,8 @@ class Attempt:
 
     async def _last_words(self, message: RunSettle | RunRelease) -> _Group | None:
         """Fill in what is not yet written; None when the run is lost."""
-        while self._flying is not None:
-            await self._landing()
+        with suppress(Fenced):
+            await self._landed_flight()
         if self.lost:
             return None
         group, self._group = self._group, _Group()

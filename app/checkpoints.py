@@ -73,6 +73,8 @@ class Checkpointer(BaseCheckpointSaver[str]):
         self._writer = writer or FreeWriter(wire)
         self._max_thread_bytes = max_thread_bytes
         self._used_bytes: dict[str, int] = {}
+        self.refused: CeilingHit | None = None
+        """Why nothing more is stored: LangGraph itself notices at the end of a run only."""
         self._dumps, self._loads = _bytes_only(self.serde)
         self._reader = Reader(wire, keys, self._loads)
 
@@ -81,6 +83,7 @@ class Checkpointer(BaseCheckpointSaver[str]):
         clone = copy.copy(self)
         clone._writer = writer
         clone._used_bytes = {}
+        clone.refused = None
         return clone
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Checkpointer:
@@ -169,7 +172,8 @@ class Checkpointer(BaseCheckpointSaver[str]):
             if used is None:
                 used = await self.thread_bytes(thread_id)
             if used + size > self._max_thread_bytes:
-                raise CeilingHit("state_bytes", self._max_thread_bytes, used + size)
+                self.refused = CeilingHit("state_bytes", self._max_thread_bytes, used + size)
+                raise self.refused
             self._note_bytes(thread_id, used + size)
         await self._writer.write(commands)
 
@@ -179,6 +183,7 @@ class Checkpointer(BaseCheckpointSaver[str]):
         """The checkpoint that `config` names, or the latest of its namespace; None when there is none."""
         target = config["configurable"]
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
+        await self._writer.flush()
         found, used = await self._reader.one(thread_id, namespace, get_checkpoint_id(config))
         if self._max_thread_bytes is not None:
             self._note_bytes(thread_id, used)
@@ -199,6 +204,7 @@ class Checkpointer(BaseCheckpointSaver[str]):
         """Checkpoints, newest first, read in pages. Without a namespace in `config` those of every namespace,
         without a `config` those of every thread, one thread after the other."""
         target = (config or {}).get("configurable", {})
+        await self._writer.flush()
         threads = [str(target["thread_id"])] if "thread_id" in target else await self._threads()
         left = limit
         for thread_id in threads:
@@ -259,6 +265,7 @@ class Checkpointer(BaseCheckpointSaver[str]):
         delta channel of a later checkpoint is rebuilt."""
         if not run_ids:
             return
+        await self._writer.flush()
         threads = await asyncio.gather(
             *(self._wire.send("SMEMBERS", run_threads(self._keys, run_id), again=True) for run_id in run_ids)
         )

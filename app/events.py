@@ -57,6 +57,11 @@ class Event:
     result: bytes | None = None
 
     @property
+    def block(self) -> bytes:
+        """The whole block that an SSE client gets."""
+        return b"%bid: %b\r\n\r\n" % (self.frame, self.id.encode())
+
+    @property
     def last(self) -> bool:
         """Whether nothing follows."""
         return self.name == "end"

@@ -25,7 +25,12 @@ class Writer(Protocol):
     """All of `commands` in order, or none."""
 
     async def write(self, commands: Sequence[Command]) -> None:
-        """Return once Redis has them. Raises `Fenced`, `Conflict` or `StoreUnavailable`."""
+        """Return once they are sure to count before anything written later. Raises `Fenced`, `Conflict` or
+        `StoreUnavailable`."""
+        ...
+
+    async def flush(self) -> None:
+        """Return once Redis has everything written so far: a reader must see it."""
         ...
 
 
@@ -48,6 +53,9 @@ class FreeWriter:
         if commands:
             await self._wire.run(_APPLY_FREE, [], packed(commands))
 
+    async def flush(self) -> None:
+        """Nothing waits."""
+
 
 class IdleThreadWriter:
     """Writes only while no run of the thread is pending or running; otherwise `Conflict`."""
@@ -60,3 +68,6 @@ class IdleThreadWriter:
             return
         if await self._wire.run(_APPLY_IDLE, [self._key], packed(commands)) == b"busy":
             raise Conflict(f"thread {self._thread_id} has a run that is pending or running")
+
+    async def flush(self) -> None:
+        """Nothing waits."""

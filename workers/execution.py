@@ -142,6 +142,7 @@ class Execution:
         assert self._graph is not None
         kwargs = self.run.kwargs
         frames = Frames(kwargs["stream_mode"], subgraphs=bool(kwargs.get("subgraphs")))
+        self.attempt.eager = kwargs.get("durability") != "sync"
         told = await self.attempt.told("values") if self._plan.continues else None
         stream = chunks(self._graph, self.run, self._plan.input, self._config, frames.graph_modes, self._control)
         async for namespace, mode, payload in stream:
@@ -154,6 +155,8 @@ class Execution:
             for name, encoded in frames.of(namespace, mode, payload):
                 self._ceilings.emit(len(encoded))
                 self.attempt.append(name, encoded)
+            if self._checkpointer.refused is not None:
+                raise self._checkpointer.refused
             await self.attempt.room()
 
     def _was_told(self, frames: Frames, state: Any, told: set[bytes]) -> bool:
@@ -168,6 +171,7 @@ class Execution:
             self._seen.see_updates(payload)
         elif mode == "tasks" and "triggers" in payload:
             if self._guard.task_begins(payload["name"]):
+                self.attempt.begin_superstep()
                 failpoints.reach("superstep")
                 self._guard.count_time()
                 self.attempt.put(("HSET", self._keys.run(self.run.run_id), "usage", self._usage()))

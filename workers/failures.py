@@ -69,6 +69,8 @@ class Failure:
 def failure_of(error: BaseException, *, tripped: CeilingHit | None, node: str | None, began: bool) -> Failure:
     """The failure that `error` stands for. `tripped` is the ceiling behind it, if there is one; `began` says that a
     node had already finished, so that the input cannot be to blame."""
+    if isinstance(error, CeilingHit):
+        tripped = tripped or error
     if tripped is not None:
         return _ceiling(tripped, error, node)
     if isinstance(error, GraphRecursionError):

@@ -25,6 +25,9 @@ class Recorder:
         self._writer = FreeWriter(wire)
         self.groups: list[Sequence[Command]] = []
 
+    async def flush(self) -> None:
+        """Nothing waits."""
+
     async def write(self, commands: Sequence[Command]) -> None:
         self.groups.append(commands)
         await self._writer.write(commands)
