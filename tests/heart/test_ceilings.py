@@ -1,0 +1,153 @@
+"""Ceilings: each stops the run with its code, keeps the checkpoints, and counts along the whole chain."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from app.errors import InvalidRequest
+from app.policy import ceilings_of
+from app.runs import Phase, Run
+from app.settings import Settings
+from tests.heart.conftest import Stores
+from tests.heart.test_recovery import die_after, execution, finish
+from workers.registry import Registry
+
+
+async def ended(stores: Stores, graphs: Registry, graph_id: str, value: dict[str, Any], **limits: float) -> Run:
+    """A run of `graph_id` under lower ceilings, to its end."""
+    await stores.run(await stores.thread(), graph_id=graph_id, kwargs={"input": value}, ceilings=limits)
+    return await finish(stores, graphs)
+
+
+async def _checkpoints(stores: Stores, run: Run) -> int:
+    found = stores.checkpointer.alist({"configurable": {"thread_id": run.thread_id, "checkpoint_ns": ""}})
+    return len([checkpoint async for checkpoint in found])
+
+
+@pytest.mark.parametrize(
+    ("graph_id", "value", "limits", "code"),
+    [
+        ("loop", {"value": 0}, {"max_steps": 7}, "ceiling.steps"),
+        ("loop", {"value": 0}, {"max_node_visits": 5}, "ceiling.node_visits"),
+        ("loop", {"value": 0, "size": 2000}, {"max_event_bytes": 20_000}, "ceiling.event_bytes"),
+        ("loop", {"value": 0}, {"max_active_s": 0.2, "max_steps": 500, "max_node_visits": 200}, None),
+        ("flaky", {"value": 0}, {"max_retries": 3}, "ceiling.retries"),
+        ("gate", {"value": 0}, {"max_active_s": 0.3}, "ceiling.time"),
+        ("gate", {"value": 0}, {"max_step_s": 0.3}, "ceiling.step_time"),
+        ("block", {"value": 1000}, {"max_step_s": 0.2}, "ceiling.step_time"),
+        ("spin", {"value": 500}, {"max_step_s": 0.2}, "ceiling.step_time"),
+    ],
+)
+async def test_a_ceiling_ends_the_run_and_keeps_its_checkpoints(
+    stores: Stores, graphs: Registry, graph_id: str, value: dict[str, Any], limits: dict[str, float], code: str | None
+) -> None:
+    run = await ended(stores, graphs, graph_id, value, **limits)
+    assert run.phase is Phase.FAILED
+    assert run.error is not None
+    assert run.error["code"] in ([code] if code else ["ceiling.time", "ceiling.node_visits"])
+    assert run.status == ("timeout" if run.error["code"] in ("ceiling.time", "ceiling.step_time") else "error")
+    assert {"limit", "used"} <= set(run.error)
+    assert await _checkpoints(stores, run) >= 2
+    assert (await stores.names(run))[-2:] == ["error", "end"]
+    thread = await stores.thread_of(run)
+    assert thread.status == "error"
+    assert thread.values is not None
+
+
+async def test_the_ceiling_of_state_bytes_keeps_what_was_kept(stores: Stores, graphs: Registry) -> None:
+    stores.checkpointer._max_thread_bytes = 20_000
+    run = await ended(stores, graphs, "loop", {"value": 0, "size": 1000})
+    assert run.error is not None
+    assert run.error["code"] == "ceiling.state_bytes"
+    assert await _checkpoints(stores, run) >= 2
+
+
+async def test_no_more_steps_are_done_than_allowed(stores: Stores, graphs: Registry) -> None:
+    run = await ended(stores, graphs, "loop", {"value": 0}, max_steps=7)
+    thread = await stores.thread_of(run)
+    assert thread.values is not None
+    assert (thread.values["value"], run.usage["steps"], run.usage["node_visits"]) == (7, 7, {"turn": 7})
+
+
+async def test_an_answer_does_not_reset_what_was_used(stores: Stores, graphs: Registry) -> None:
+    thread_id = await stores.thread()
+    await stores.run(thread_id, graph_id="ask", ceilings={"max_steps": 3})
+    assert (await finish(stores, graphs)).usage["steps"] == 2
+    await stores.run(thread_id, graph_id="ask", kwargs={"command": {"resume": 1}}, ceilings={"max_steps": 3})
+    run = await finish(stores, graphs)
+    assert run.usage["steps"] == 3
+    assert run.error is not None
+    assert run.error["code"] == "ceiling.steps"
+
+
+async def test_a_death_does_not_reset_what_was_used(stores: Stores, graphs: Registry) -> None:
+    await stores.run(await stores.thread(), graph_id="loop", kwargs={"input": {"value": 0}}, ceilings={"max_steps": 10})
+    assert await die_after(stores, graphs, await stores.claim_one(), 6)
+    before = (await stores.runs.find((await stores.claim_one()).run_id)).usage["steps"]
+    assert before >= 3
+    await stores.reap()
+    run = await finish(stores, graphs)
+    assert run.usage["steps"] == 10
+    thread = await stores.thread_of(run)
+    assert thread.values is not None
+    assert thread.values["value"] <= 10
+
+
+async def test_a_handover_does_not_reset_what_was_used(stores: Stores, graphs: Registry) -> None:
+    await stores.run(await stores.thread(), graph_id="loop", kwargs={"input": {"value": 0}}, ceilings={"max_steps": 30})
+    for _ in range(5):
+        executing = execution(stores, graphs, await stores.claim_one())
+        working = asyncio.create_task(executing.execute())
+        steps = executing._ceilings.used.steps
+        while executing._ceilings.used.steps < steps + 3:
+            await asyncio.sleep(0)
+        executing.drain()
+        await working
+    run = await finish(stores, graphs)
+    thread = await stores.thread_of(run)
+    assert thread.values is not None
+    assert (run.usage["steps"], run.handovers) == (30, 5)
+    assert 25 <= thread.values["value"] <= 30  # a superstep that was announced and not begun is counted too
+    assert run.error is not None
+    assert run.error["code"] == "ceiling.steps"
+
+
+async def test_a_recursion_limit_above_the_ceiling_is_cut_and_says_so(stores: Stores, graphs: Registry) -> None:
+    kwargs = {"input": {"value": 0}, "config": {"recursion_limit": 1000}}
+    await stores.run(await stores.thread(), graph_id="loop", kwargs=kwargs, ceilings={"max_steps": 5})
+    run = await finish(stores, graphs)
+    assert run.error is not None
+    assert run.error["code"] == "ceiling.steps"
+    (notice,) = [event for event in await stores.log(run) if event.name == "notice"]
+    assert b'"limit":5' in notice.frame
+
+
+async def test_a_recursion_limit_below_the_ceiling_is_the_protocols_error(stores: Stores, graphs: Registry) -> None:
+    kwargs = {"input": {"value": 0}, "config": {"recursion_limit": 4}}
+    await stores.run(await stores.thread(), graph_id="loop", kwargs=kwargs)
+    run = await finish(stores, graphs)
+    assert run.error is not None
+    assert (run.error["error"], run.error["code"]) == ("GraphRecursionError", "ceiling.steps")
+
+
+async def test_a_ceiling_ends_a_node_that_sleeps_at_once(stores: Stores, graphs: Registry) -> None:
+    began = time.monotonic()
+    await ended(stores, graphs, "block", {"value": 1500}, max_step_s=0.2)
+    assert time.monotonic() - began < 1.2
+
+
+def test_a_request_may_lower_a_ceiling_and_never_raise_it() -> None:
+    limits = ceilings_of(Settings(max_steps=100), {"max_steps": 50}, {"max_steps": 80, "max_retries": 1})
+    assert (limits["max_steps"], limits["max_retries"]) == (50, 1)
+    assert ceilings_of(Settings(max_steps=100), {}, {"max_steps": 80})["max_steps"] == 80
+    assert ceilings_of(Settings(), {}, {"max_tokens": 10})["max_tokens"] == 10
+
+
+@pytest.mark.parametrize("wrong", [{"max_stepz": 1}, {"max_steps": "1"}, {"max_steps": -1}, {"max_steps": True}])
+def test_a_ceiling_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        ceilings_of(Settings(), {}, wrong)
