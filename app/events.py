@@ -47,19 +47,19 @@ def place_of(event_id: str) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry of a run's log. `frame` is what an SSE client gets, but for the id line and the blank line after it;
-    `result` is on some `end` events: the JSON body that waiting clients get."""
+    """One entry of a run's log. `block` is what every SSE client gets, id and blank line included; `result` is on
+    some `end` events: the JSON body that waiting clients get."""
 
     id: str
     place: Place
     name: str
-    frame: bytes
+    block: bytes
     result: bytes | None = None
 
     @property
-    def block(self) -> bytes:
-        """The whole block that an SSE client gets."""
-        return b"%bid: %b\r\n\r\n" % (self.frame, self.id.encode())
+    def data(self) -> bytes:
+        """The JSON of it."""
+        return self.block.partition(b"\r\ndata: ")[2].partition(b"\r\n")[0]
 
     @property
     def last(self) -> bool:
@@ -70,7 +70,7 @@ class Event:
 def gap(missing_after: str) -> Event:
     """Tells a reader that the log no longer reaches back to its position."""
     frame = b'event: gap\r\ndata: {"missing_after":"%s"}\r\n' % missing_after.encode()
-    return Event(missing_after, place_of(missing_after), "gap", frame)
+    return _event(missing_after, "gap", frame)
 
 
 class Tail:
@@ -282,10 +282,14 @@ class EventLog:
 
 def _heard(entry: Sequence[Any]) -> Event:
     name, frame, result, event_id = entry
-    return Event(event_id, place_of(event_id), name, frame.encode(), result.encode() if result else None)
+    return _event(event_id, name, frame.encode(), result.encode() if result else None)
 
 
 def _read(entry: Sequence[Any]) -> Event:
     event_id = entry[0].decode()
     stored = dict(zip(entry[1][::2], entry[1][1::2], strict=True))
-    return Event(event_id, place_of(event_id), stored[b"n"].decode(), stored[b"f"], stored.get(b"r"))
+    return _event(event_id, stored[b"n"].decode(), stored[b"f"], stored.get(b"r"))
+
+
+def _event(event_id: str, name: str, frame: bytes, result: bytes | None = None) -> Event:
+    return Event(event_id, place_of(event_id), name, b"%bid: %b\r\n\r\n" % (frame, event_id.encode()), result)

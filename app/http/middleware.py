@@ -5,12 +5,14 @@ gets in the way of streams. The order is drawn in `server.py`.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
-from uuid import uuid4
+from typing import Any, Final
 
 import structlog
+import uuid_utils
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,7 +27,7 @@ _CLIENT_GONE: Final = 499
 _THROWN_AWAY: Final = 4
 """How many times the limit is read of a body that is too large."""
 _PATIENCE_S: Final = 2.0
-_QUIET_PATHS: Final = frozenset({"/ok", "/readyz", "/metrics"})
+_WORTH_A_LINE: Final = 400
 
 
 def request_id_of(scope: Scope) -> str:
@@ -45,50 +47,52 @@ class RequestId:
             return await self._app(scope, receive, send)
         given = _header(scope, b"x-request-id")
         usable = 0 < len(given) <= _LONGEST_REQUEST_ID and given.isascii() and given.decode("ascii").isprintable()
-        scope["slipway.request_id"] = given.decode("ascii") if usable else str(uuid4())
+        scope["slipway.request_id"] = given.decode("ascii") if usable else str(uuid_utils.uuid7())
         line = (b"x-request-id", scope["slipway.request_id"].encode())
 
-        async def sent(message: Message) -> None:
+        def sent(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), line]
-            await send(message)
+            return send(message)
 
         await self._app(scope, receive, sent)
         return None
 
 
 class AccessLog:
-    """One line and one count a request, when it is over."""
+    """One count a request, when it is over, and one line when it failed; or always, when `LOG_LEVEL` is debug. What
+    a request starts has log lines of its own, and a line for each poll would drown them."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self._app, self._metrics = app, metrics
+        self._verbose = logging.getLogger().isEnabledFor(logging.DEBUG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         began, status = time.perf_counter(), _CLIENT_GONE
 
-        async def sent(message: Message) -> None:
+        def sent(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, sent)
         finally:
             took_s = time.perf_counter() - began
             self._metrics.answered(scope, status, took_s)
-            say = log.debug if scope["path"] in _QUIET_PATHS else log.info
-            say(
-                "http.request",
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                ms=round(took_s * 1000, 1),
-                request_id=request_id_of(scope),
-            )
+            if status >= _WORTH_A_LINE:
+                _say(log.info, scope, status, took_s)
+            elif self._verbose:
+                _say(log.debug, scope, status, took_s)
         return None
+
+
+def _say(at_level: Callable[..., Any], scope: Scope, status: int, took_s: float) -> None:
+    ms, request_id = round(took_s * 1000, 1), request_id_of(scope)
+    at_level("http.request", method=scope["method"], path=scope["path"], status=status, ms=ms, request_id=request_id)
 
 
 class Errors:
@@ -102,10 +106,10 @@ class Errors:
             return await self._app(scope, receive, send)
         begun = False
 
-        async def sent(message: Message) -> None:
+        def sent(message: Message) -> Awaitable[None]:
             nonlocal begun
             begun = True
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, sent)

@@ -121,10 +121,7 @@ async def _feed(services: Services, run: Run, after: str, wanted: Wanted | None,
 
 def _blocks(batch: Sequence[Event], wanted: Wanted | None) -> tuple[list[bytes], int]:
     chosen = batch if wanted is None else [event for event in batch if wanted(event.name)]
-    blocks: list[bytes] = []
-    for event in chosen:
-        blocks += (event.frame, b"id: %b\r\n\r\n" % event.id.encode())
-    return blocks, len(chosen)
+    return [event.block for event in chosen], len(chosen)
 
 
 async def _farewell(services: Services, run: Run) -> bytes:

@@ -74,7 +74,7 @@ class Reading:
 
 def numbers(events: Sequence[Event]) -> list[int]:
     """The numbers among events."""
-    return [int(event.frame.split(b"data: ")[1]) for event in events if event.name == "values"]
+    return [int(event.data) for event in events if event.name == "values"]
 
 
 async def started(stores: Stores) -> Writing:

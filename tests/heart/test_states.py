@@ -54,7 +54,7 @@ async def test_a_run_whose_worker_died_is_announced_again(stores: Stores) -> Non
     assert (again.attempt, again.handovers) == (2, 0)
     log = await stores.log(run)
     assert [event.name for event in log] == ["metadata", "metadata"]
-    assert b'"attempt":2' in log[1].frame
+    assert b'"attempt":2' in log[1].block
 
 
 async def test_only_deaths_count_as_attempts(stores: Stores) -> None:

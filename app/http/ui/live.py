@@ -80,7 +80,7 @@ def _blocks(batch: Sequence[Event]) -> list[bytes]:
 
 
 def _block(event: Event) -> bytes:
-    data = event.frame.partition(b"\r\n")[2].removeprefix(b"data: ").removesuffix(b"\r\n")
+    data = event.data
     return _message(event.name, data, event.result)
 
 
