@@ -161,4 +161,5 @@ async def test_a_valkey_that_is_killed_and_comes_back() -> None:
             for each in kept:
                 assert (await client.get(f"{place_of(each)}/join")).json()["count"] == 2
         assert follower.ended
+        assert (await client.get(place_of(run))).json()["attempt"] == 1, "nothing is done twice"
         assert [count for count in follower.counts if count] == list(range(1, 61)), "every event, once"
