@@ -136,6 +136,15 @@ class Graphs(Protocol):
         """
         ...
 
+    def attribute(self, source: str) -> object:
+        """What `./file.py:name` or `package.module:name` means in the project, which need not be a graph. Imports the
+        author's code, which may raise anything, and may block."""
+        ...
+
+    def use_store(self, store: BaseStore) -> None:
+        """What factories find in their runtime from now on."""
+        ...
+
     def state_types(self) -> set[type]:
         """Classes that the graphs' states are declared with: what the serializer may construct again."""
         ...

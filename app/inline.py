@@ -20,6 +20,7 @@ from app.keyspace.scripts import Scripts
 from app.leases import Heart
 from app.runs import NewRun, Phase, Run, RunStore
 from app.settings import Settings
+from app.store import RedisStore
 from workers.execution import Execution
 
 log = structlog.get_logger(__name__)
@@ -40,9 +41,10 @@ class InlineExecutor:
         keys: Keys,
         settings: Settings,
         heart: Heart,
+        store: RedisStore,
     ) -> None:
         self._runs, self._scripts, self._graphs, self._checkpointer = runs, scripts, graphs, checkpointer
-        self._keys, self._settings, self._heart = keys, settings, heart
+        self._keys, self._settings, self._heart, self._store = keys, settings, heart, store
         self._executions: dict[asyncio.Task[None], Execution] = {}
 
     async def create(self, new: NewRun) -> Run:
@@ -56,7 +58,12 @@ class InlineExecutor:
     def _begin(self, run: Run) -> None:
         attempt = Attempt(self._scripts, run)
         execution = Execution(
-            attempt, self._graphs, self._checkpointer, self._keys, event_ttl_s=self._settings.event_ttl_s
+            attempt,
+            self._graphs,
+            self._checkpointer,
+            self._keys,
+            event_ttl_s=self._settings.event_ttl_s,
+            store=self._store,
         )
         self._heart.hold(attempt)
         task = asyncio.create_task(execution.execute(), name=f"inline {run.run_id}")

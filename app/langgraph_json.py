@@ -24,19 +24,23 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, cast, get_args
+from typing import Any, NoReturn, TypeVar, cast, get_args
 
 import structlog
 from dotenv import dotenv_values
+from pydantic import BaseModel, ValidationError
 
 from app.errors import ConfigError
 from app.graphs import Execution, GraphSpec, Priority
 from app.policy import NAMES
+from app.sections import CheckpointerSection, StoreSection, WebhooksSection
 
 FRACTIONAL = ("max_active_s", "max_step_s", "max_cost_usd")
 EXECUTIONS = ("worker", "inline")
 PRIORITIES = get_args(Priority)
 GRAPH_KEYS = ("execution", "inline_budget_s", "ceilings", "version", "priority", "max_running_runs")
+
+Section = TypeVar("Section", bound=BaseModel)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -51,6 +55,9 @@ class LangGraphJson:
     """Folders for `sys.path`, in order; the file's own is always among them."""
     env: dict[str, str]
     """Environment for the graphs, to be set before they are imported; variables already set win."""
+    checkpointer: CheckpointerSection
+    store: StoreSection
+    webhooks: WebhooksSection
 
     @property
     def folder(self) -> Path:
@@ -69,6 +76,9 @@ def read(path: Path | str) -> LangGraphJson:
         graphs=_graphs(reader, document, ours),
         search_paths=_search_paths(reader, file.parent, document.get("dependencies")),
         env=_env(reader, file.parent, document.get("env")),
+        checkpointer=_section(reader, "checkpointer", CheckpointerSection, document.get("checkpointer")),
+        store=_section(reader, "store", StoreSection, document.get("store")),
+        webhooks=_section(reader, "webhooks", WebhooksSection, document.get("webhooks")),
     )
 
 
@@ -218,6 +228,14 @@ def _ceilings(reader: _Reader, path: str, value: object) -> dict[str, float]:
     return {
         name: reader.number(f"{path}.{name}", limit, fraction=name in FRACTIONAL) for name, limit in ceilings.items()
     }
+
+
+def _section(reader: _Reader, name: str, model: type[Section], value: object) -> Section:
+    try:
+        return model.model_validate(reader.mapping(name, value))
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        reader.refuse(".".join(map(str, (name, *problem["loc"]))), problem["msg"])
 
 
 def _search_paths(reader: _Reader, folder: Path, value: object) -> tuple[Path, ...]:

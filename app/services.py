@@ -13,6 +13,7 @@ from app.allowed import Allowed
 from app.assistants import AssistantStore
 from app.checkpoints import Checkpointer
 from app.clock import Clock
+from app.embedding import Index
 from app.events import EventLog
 from app.graphs import Graphs
 from app.health import HealthWatch
@@ -21,6 +22,7 @@ from app.in_flight import InFlight
 from app.inline import InlineExecutor
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Scripts
+from app.langgraph_json import LangGraphJson, read
 from app.leases import Heart, worker_id
 from app.link import Address
 from app.preflight import patiently
@@ -29,8 +31,10 @@ from app.sealing import Seal
 from app.serde import Serde
 from app.settings import Settings
 from app.states import ThreadStates
+from app.store import RedisStore
 from app.subscriber import Subscriber
 from app.threads import ThreadStore
+from app.ttl import ThreadTtl
 from app.wire import Wire
 
 Process = Literal["web", "worker", "cli"]
@@ -42,6 +46,7 @@ class Services:
     where `health` is measured too."""
 
     settings: Settings
+    config: LangGraphJson
     clock: Clock
     address: Address
     wire: Wire
@@ -57,6 +62,7 @@ class Services:
     graphs: Graphs
     assistants: AssistantStore
     states: ThreadStates
+    store: RedisStore
     heart: Heart | None
     inline: InlineExecutor | None
     health: HealthWatch
@@ -77,7 +83,9 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         subscriber = Subscriber(address, f"slipway {process} subscriber")
         stack.push_async_callback(subscriber.close)
         await _opened(subscriber.open, process)
-        services = _stores(settings, graphs, address, keys, wire, subscriber)
+        config = read(settings.config)
+        store = await _store(settings, config, graphs, wire, keys)
+        services = _stores(settings, config, graphs, address, keys, wire, subscriber, store)
         if process != "cli":
             services = await _executing(services, process, stack)
         yield services
@@ -88,14 +96,23 @@ async def _opened(opening: Callable[[], Awaitable[None]], process: Process) -> N
 
 
 def _stores(
-    settings: Settings, graphs: Graphs, address: Address, keys: Keys, wire: Wire, subscriber: Subscriber
+    settings: Settings,
+    config: LangGraphJson,
+    graphs: Graphs,
+    address: Address,
+    keys: Keys,
+    wire: Wire,
+    subscriber: Subscriber,
+    store: RedisStore,
 ) -> Services:
     scripts, clock = Scripts(wire, keys), Clock()
     checkpointer = _checkpointer(settings, graphs, wire, keys)
-    threads = ThreadStore(wire, keys, scripts, checkpointer)
+    ttl = _thread_ttl(config)
+    threads = ThreadStore(wire, keys, scripts, checkpointer, ttl=ttl, event_ttl_s=settings.event_ttl_s)
     lease_ms = int(settings.lease_s * 1000)
     return Services(
         settings=settings,
+        config=config,
         clock=clock,
         address=address,
         wire=wire,
@@ -104,17 +121,40 @@ def _stores(
         subscriber=subscriber,
         events=EventLog(wire, keys, subscriber),
         idempotency=Idempotency(wire, keys),
-        runs=RunStore(wire, keys, scripts, event_ttl_s=settings.event_ttl_s, lease_ms=lease_ms),
+        runs=RunStore(
+            wire,
+            keys,
+            scripts,
+            event_ttl_s=settings.event_ttl_s,
+            lease_ms=lease_ms,
+            thread_ttl=ttl.stored() if ttl else None,
+        ),
         in_flight=InFlight(wire, keys),
         threads=threads,
         checkpointer=checkpointer,
         graphs=graphs,
         assistants=AssistantStore(graphs, wire, keys),
-        states=ThreadStates(graphs, threads, checkpointer, wire, keys),
+        states=ThreadStates(graphs, threads, checkpointer, wire, keys, store),
+        store=store,
         heart=None,
         inline=None,
         health=HealthWatch(wire, keys, settings, clock),
     )
+
+
+async def _store(settings: Settings, config: LangGraphJson, graphs: Graphs, wire: Wire, keys: Keys) -> RedisStore:
+    """The long-term store, with the index that langgraph.json asks for; its embedding function is the user's code."""
+    section = config.store
+    index = None if section.index is None else await asyncio.to_thread(Index, section.index, graphs.attribute)
+    store = RedisStore(wire, keys, max_item_bytes=settings.max_store_item_bytes, index=index, ttl=section.ttl)
+    graphs.use_store(store)
+    return store
+
+
+def _thread_ttl(config: LangGraphJson) -> ThreadTtl | None:
+    """How long threads live that say nothing else."""
+    section = config.checkpointer.ttl
+    return None if section is None or section.default_ttl is None else ThreadTtl(section.default_ttl, section.strategy)
 
 
 def _checkpointer(settings: Settings, graphs: Graphs, wire: Wire, keys: Keys) -> Checkpointer:
@@ -137,7 +177,14 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     if process == "worker":
         return services
     inline = InlineExecutor(
-        services.runs, services.scripts, services.graphs, services.checkpointer, services.keys, services.settings, heart
+        services.runs,
+        services.scripts,
+        services.graphs,
+        services.checkpointer,
+        services.keys,
+        services.settings,
+        heart,
+        services.store,
     )
     stack.push_async_callback(inline.close)
     await services.health.measure()

@@ -104,6 +104,9 @@ class Settings(BaseSettings):
         description="New runs are refused while Redis is fuller than this part of its `maxmemory`",
     )
     redis_max_connections: int = Field(default=5, ge=1, description="Connections to Redis that one process may hold")
+    max_store_item_bytes: int = Field(
+        default=1 * MIB, ge=1 * KIB, description="Largest value of an item of the long-term store, as JSON"
+    )
     event_ttl_s: int = Field(default=86_400, ge=60, description="How long the events of a run are kept after its end")
     checkpointer: Literal["core"] = Field(
         default="core", description="`core`: plain Redis or Valkey commands, no modules"

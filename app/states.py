@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import EmptyChannelError, InvalidUpdateError
+from langgraph.store.base import BaseStore
 from langgraph.types import Command, Send, StateSnapshot, StateUpdate
 
 from app.checkpoints import Checkpointer
@@ -34,10 +35,16 @@ class ThreadStates:
     """States of all threads, in the protocol's shapes."""
 
     def __init__(
-        self, graphs: Graphs, threads: ThreadStore, checkpointer: Checkpointer, wire: Wire, keys: Keys
+        self,
+        graphs: Graphs,
+        threads: ThreadStore,
+        checkpointer: Checkpointer,
+        wire: Wire,
+        keys: Keys,
+        store: BaseStore | None = None,
     ) -> None:
         self._graphs, self._threads, self._checkpointer = graphs, threads, checkpointer
-        self._wire, self._keys = wire, keys
+        self._wire, self._keys, self._store = wire, keys, store
 
     async def get(self, thread_id: str, place: Place = _LATEST, *, subgraphs: bool = False) -> dict[str, Any]:
         """The state at `place`. A thread that never ran has an empty one. Raises `NotFound`."""
@@ -93,13 +100,15 @@ class ThreadStates:
             except (InvalidUpdateError, EmptyChannelError, ValueError, KeyError, TypeError) as error:
                 raise RefusedRequest(f"graph {thread.graph_id!r} refuses the update: {error}") from error
             latest = await graph.aget_state(_config(thread.thread_id, _LATEST))
+        place = place_of(written) or {}
         await self._threads.set_state(
             thread.thread_id,
             status=status_of(latest),
             values=cast("dict[str, Any]", latest.values),
             interrupts=interrupts_of(latest),
+            checkpoint_id=place.get("checkpoint_id"),
         )
-        return place_of(written) or {}
+        return place
 
     @asynccontextmanager
     async def _graph(
@@ -107,7 +116,7 @@ class ThreadStates:
     ) -> AsyncIterator[Graph]:
         config = _config(thread_id, _LATEST)
         async with self._graphs.open(graph_id, config, access) as graph:
-            yield attached(graph, saver or self._checkpointer)
+            yield attached(graph, saver or self._checkpointer, self._store)
 
 
 def update_of(values: Any, command: Mapping[str, Any] | None, as_node: str | None) -> StateUpdate:

@@ -21,6 +21,7 @@ from workers.execution import Execution
 from workers.reaper import Reaper
 from workers.reconciler import Reconciler
 from workers.registry import Registry
+from workers.retention import Retention
 
 log = structlog.get_logger(__name__)
 
@@ -55,8 +56,7 @@ class WorkerProcess:
             lease_ms=int(settings.lease_s * 1000),
             max_runs=settings.max_runs_per_worker,
         )
-        self._reaper = Reaper(services)
-        self._reconciler = Reconciler(services)
+        self._duties = (Reaper(services), Reconciler(services), Retention(services))
 
     async def work(self) -> None:
         """Until a signal. If a background loop dies, the process stops rather than limps."""
@@ -64,15 +64,14 @@ class WorkerProcess:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         claims = asyncio.create_task(self._claims.main(), name="claims")
-        reaper = asyncio.create_task(self._reaper.run(), name="reaper")
-        reconciler = asyncio.create_task(self._reconciler.run(), name="reconciler")
+        duties = [asyncio.create_task(duty.run(), name=type(duty).__name__) for duty in self._duties]
         stopping = asyncio.create_task(self._stopping.wait(), name="stop request")
         log.info("worker.ready", worker=self._heart.worker, graphs=self._services.graphs.names())
-        await asyncio.wait({claims, reaper, reconciler, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({claims, *duties, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await self._drain(claims)
-        for task in (claims, reaper, reconciler, stopping):
+        for task in (claims, *duties, stopping):
             task.cancel()
-        for task in (claims, reaper, reconciler):
+        for task in (claims, *duties):
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
@@ -92,7 +91,12 @@ class WorkerProcess:
         services = self._services
         attempt = Attempt(services.scripts, claimed)
         execution = Execution(
-            attempt, services.graphs, services.checkpointer, services.keys, event_ttl_s=services.settings.event_ttl_s
+            attempt,
+            services.graphs,
+            services.checkpointer,
+            services.keys,
+            event_ttl_s=services.settings.event_ttl_s,
+            store=services.store,
         )
         self._heart.hold(attempt)
         self._executions[claimed.run_id] = execution

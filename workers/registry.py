@@ -112,6 +112,12 @@ class Registry:
         except KeyError:
             raise NotFound("graph", graph_id, known=self.names()) from None
 
+    def attribute(self, source: str) -> object:
+        return loading.load(source, self._config)
+
+    def use_store(self, store: BaseStore) -> None:
+        self._store = store
+
     def open(
         self, graph_id: str, config: RunnableConfig, access: Access, context: Mapping[str, Any] | None = None
     ) -> AbstractAsyncContextManager[Graph]:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from app.http import assistants, ops, runs, state, stateless, threads
+from app.http import assistants, ops, runs, state, stateless, store, threads
 from app.http.answers import on_http_exception
 from app.http.endpoints import Endpoint
 from app.http.long_answers import OpenAnswers
@@ -30,6 +30,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *threads.ENDPOINTS,
     *state.ENDPOINTS,
     *assistants.ENDPOINTS,
+    *store.ENDPOINTS,
     *ops.ENDPOINTS,
 )
 """Matched in this order: the busiest come first, and `/threads/search` before `/threads/{thread_id}`."""

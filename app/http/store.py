@@ -1,0 +1,104 @@
+"""The long-term store: put, get, delete, search, list namespaces (protocol 2.8)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from langgraph.store.base import NOT_PROVIDED, InvalidNamespaceError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import InvalidRequest, RefusedRequest
+from app.http.answers import Json, nothing
+from app.http.endpoints import Endpoint, Query, flag
+from app.http.inputs import query_flag, read_body, read_optional_body
+from app.http.store_bodies import ItemBody, ItemPlaceBody, ItemSearchBody, NamespacesBody, shown
+from app.http.wiring import services_of
+
+
+async def put(request: Request) -> Response:
+    """Keep an item."""
+    body = await read_body(request, ItemBody)
+    namespace = _some(body.namespace)
+    index = None if body.index is True else body.index
+    ttl = NOT_PROVIDED if body.ttl is None else body.ttl
+    try:
+        await services_of(request).store.aput(namespace, body.key, body.value, index, ttl=ttl)
+    except InvalidNamespaceError as error:
+        raise InvalidRequest("namespace", str(error)) from None
+    return nothing()
+
+
+async def get(request: Request) -> Response:
+    """One item, or null."""
+    query = request.query_params
+    if not query.get("key"):
+        raise RefusedRequest("key is missing")
+    namespace = _some([label for text in query.getlist("namespace") for label in text.split(".")])
+    if not all(namespace):
+        raise InvalidRequest("namespace", "a label of a namespace must not be empty")
+    refresh = query_flag(request, "refresh_ttl") if "refresh_ttl" in query else None
+    try:
+        item = await services_of(request).store.aget(namespace, query["key"], refresh_ttl=refresh)
+    except InvalidNamespaceError as error:
+        raise InvalidRequest("namespace", str(error)) from None
+    return Json(None if item is None else shown(item))
+
+
+async def delete(request: Request) -> Response:
+    """Remove an item, if it is there."""
+    body = await read_body(request, ItemPlaceBody)
+    await services_of(request).store.adelete(_some(body.namespace), body.key)
+    return nothing()
+
+
+async def search(request: Request) -> Response:
+    """A page of items."""
+    body = await read_optional_body(request, ItemSearchBody)
+    found = await services_of(request).store.asearch(
+        tuple(body.namespace_prefix),
+        query=body.query,
+        filter=body.filter or None,
+        limit=body.limit,
+        offset=body.offset,
+        refresh_ttl=body.refresh_ttl,
+    )
+    return Json({"items": [shown(item) for item in found]})
+
+
+async def namespaces(request: Request) -> Response:
+    """A page of namespaces."""
+    body = await read_optional_body(request, NamespacesBody)
+    found = await services_of(request).store.alist_namespaces(
+        prefix=tuple(body.prefix) or None,
+        suffix=tuple(body.suffix) or None,
+        max_depth=body.max_depth,
+        limit=body.limit,
+        offset=body.offset,
+    )
+    return Json({"namespaces": [list(namespace) for namespace in found]})
+
+
+def _some(namespace: list[str]) -> tuple[str, ...]:
+    if not namespace:
+        raise RefusedRequest("namespace must have at least one label")
+    return tuple(namespace)
+
+
+_ITEMS: Final = "/store/items"
+_DOTTED: Final = Query("namespace", {"type": "string"}, "The labels, joined by dots")
+_KEY: Final = Query("key", {"type": "string"})
+
+ENDPOINTS: Final = (
+    Endpoint("PUT", _ITEMS, put, "Keep an item", body=ItemBody, answers="", status=204),
+    Endpoint(
+        "GET",
+        _ITEMS,
+        get,
+        "One item, or null",
+        query=(_DOTTED, _KEY, flag("refresh_ttl", "Whether its time begins anew")),
+    ),
+    Endpoint("DELETE", _ITEMS, delete, "Remove an item", body=ItemPlaceBody, answers="", status=204),
+    Endpoint("POST", f"{_ITEMS}/search", search, "A page of items", body=ItemSearchBody),
+    Endpoint("POST", "/store/namespaces", namespaces, "A page of namespaces", body=NamespacesBody),
+)

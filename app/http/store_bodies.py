@@ -1,0 +1,68 @@
+"""Request bodies of the long-term store."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from app.http.bodies import Body, JsonObject, Limit, Offset
+from app.sections import Minutes
+
+
+def _label(text: str) -> str:
+    if not text or "." in text or "\0" in text:
+        raise ValueError("a label of a namespace must not be empty, and has no dot and no NUL")
+    return text
+
+
+Label = Annotated[str, AfterValidator(_label)]
+ItemKey = Annotated[str, Field(min_length=1)]
+
+
+class ItemPlaceBody(Body):
+    """Which item."""
+
+    namespace: list[Label]
+    key: ItemKey
+
+
+class ItemBody(ItemPlaceBody):
+    """An item to be kept. `index` is false for one that is not to be found by meaning, or the paths to embed."""
+
+    value: JsonObject
+    index: bool | list[str] | None = None
+    ttl: Minutes | None = None
+
+
+class ItemSearchBody(Body):
+    """A page of items below a namespace."""
+
+    namespace_prefix: list[Label] = Field(default_factory=list)
+    filter: JsonObject = Field(default_factory=dict)
+    query: str | None = None
+    limit: Limit = 10
+    offset: Offset = 0
+    refresh_ttl: bool | None = None
+
+
+class NamespacesBody(Body):
+    """A page of namespaces; `*` stands for any one label."""
+
+    prefix: list[Label] = Field(default_factory=list)
+    suffix: list[Label] = Field(default_factory=list)
+    max_depth: Annotated[int, Field(ge=1, le=1000)] | None = None
+    limit: Limit = 100
+    offset: Offset = 0
+
+
+def shown(item: Any) -> JsonObject:
+    """The protocol's item; `score` where it was looked for."""
+    found: JsonObject = {
+        "namespace": list(item.namespace),
+        "key": item.key,
+        "value": item.value,
+        "created_at": item.created_at.isoformat(timespec="microseconds"),
+        "updated_at": item.updated_at.isoformat(timespec="microseconds"),
+    }
+    return found | ({"score": item.score} if hasattr(item, "score") else {})

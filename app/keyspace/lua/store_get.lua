@@ -1,0 +1,19 @@
+-- Items of one namespace by their keys, '' for each that is missing or expired. With `refresh` their time begins anew.
+local A = cmsgpack.unpack(ARGV[2])
+local items, answer = key('store_items', A.ns), {}
+for i, name in ipairs(A.keys) do
+  local held = redis.call('HGET', items, name) or ''
+  local created, updated, expires, ttl_ms, at = string.match(held, '^(%d+)|(%d+)|(%d+)|(%d+)|()')
+  if held ~= '' and expires ~= '0' then
+    if tonumber(expires) <= now_ms then
+      held = ''
+    elseif A.refresh then
+      local later = whole(now_ms + ttl_ms)
+      redis.call('HSET', items, name,
+        created .. '|' .. updated .. '|' .. later .. '|' .. ttl_ms .. '|' .. string.sub(held, at))
+      redis.call('ZADD', key('store_expiry'), later, A.ns .. '\0' .. name)
+    end
+  end
+  answer[i] = held
+end
+return answer

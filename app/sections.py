@@ -1,0 +1,91 @@
+"""Sections of langgraph.json that say how the server behaves: how long threads live, the long-term store, and
+outgoing webhooks.
+
+Their shapes are the official ones. A key that we do not use is passed over, for the file belongs to other tools too.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Minutes = Annotated[float, Field(gt=0, le=100 * 366 * 24 * 60)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, given: object) -> object:
+        if isinstance(given, dict):
+            return {name: value for name, value in given.items() if value is not None}
+        return given
+
+
+class IndexSection(_Section):
+    """`store.index`: what makes items findable by meaning."""
+
+    dims: Annotated[int, Field(ge=1, le=65_536)]
+    embed: Annotated[str, Field(min_length=1)]
+    """`provider:model`, or `./file.py:function` for one's own."""
+    fields: list[str] = ["$"]
+    """Paths of what is embedded of an item; `$` is all of it."""
+
+
+class StoreTtlSection(_Section):
+    """`store.ttl`: how long items live that say nothing else."""
+
+    refresh_on_read: bool = True
+    default_ttl: Minutes | None = None
+    sweep_interval_minutes: Minutes = 5
+
+
+class StoreSection(_Section):
+    """`store`."""
+
+    index: IndexSection | None = None
+    ttl: StoreTtlSection = StoreTtlSection()
+
+
+class ThreadTtlSection(_Section):
+    """`checkpointer.ttl`: how long threads live that say nothing else, and how often those that are due are removed."""
+
+    strategy: Literal["delete", "keep_latest"] = "delete"
+    default_ttl: Minutes | None = None
+    sweep_interval_minutes: Minutes = 5
+    sweep_limit: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Threads that one sweep removes at most."""
+
+
+class CheckpointerSection(_Section):
+    """`checkpointer`."""
+
+    ttl: ThreadTtlSection | None = None
+
+
+class UrlSection(_Section):
+    """`webhooks.url`: where webhooks may go."""
+
+    require_https: bool = False
+    allowed_domains: list[str] | None = None
+    """Names of hosts; `*.example.com` is every name below `example.com`. None is any."""
+    allowed_ports: list[int] | None = None
+    max_url_length: Annotated[int, Field(ge=8, le=65_536)] = 65_536
+    disable_loopback: bool = True
+    """Refuse this machine itself."""
+    disable_private_ips: bool = True
+    """Refuse addresses that are not of the public internet: private, link-local, shared."""
+
+
+class WebhooksSection(_Section):
+    """`webhooks`."""
+
+    env_prefix: Annotated[str, Field(min_length=1)] = "LG_WEBHOOK_"
+    """Only variables whose names begin so may be used in `headers`."""
+    url: UrlSection = UrlSection()
+    headers: dict[str, str] = {}
+    """Sent with each delivery; `${{ env.LG_WEBHOOK_… }}` is replaced by the variable's value."""
+    allowed_fields: list[str] | None = None
+    """The only fields of the body; None is all."""

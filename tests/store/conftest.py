@@ -1,0 +1,39 @@
+"""Stores on a real Valkey; the application and a worker for graphs that remember."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from app.keyspace.names import Keys
+from app.settings import Settings
+from app.store import RedisStore
+from app.wire import Wire
+from tests.http.conftest import sdk, served, worker
+from workers.registry import Registry
+
+__all__ = ["sdk", "served", "worker"]
+
+PROJECT = Path(__file__).parent / "project" / "langgraph.json"
+ITEM_BYTES = 2000
+
+
+@pytest.fixture(scope="session")
+def graphs() -> Registry:
+    """The graphs of `project/`, loaded once."""
+    return asyncio.run(Registry.load(PROJECT))
+
+
+@pytest.fixture
+def settings(valkey_url: str, keys: Keys) -> Settings:
+    """Small items."""
+    given = {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT, "max_store_item_bytes": ITEM_BYTES}
+    return Settings.of(given)
+
+
+@pytest.fixture
+async def store(wire: Wire, keys: Keys) -> RedisStore:
+    """Without an index."""
+    return RedisStore(wire, keys, max_item_bytes=ITEM_BYTES)

@@ -1,0 +1,90 @@
+"""Finding items by what they mean."""
+
+from __future__ import annotations
+
+import random
+import sys
+
+import pytest
+
+from app.embedding import Index, closeness
+from app.errors import ConfigError
+from app.keyspace.names import Keys
+from app.sections import IndexSection
+from app.store import RedisStore
+from app.wire import Wire
+from tests.store.project.remembering import embed
+
+DOCS = ("docs",)
+
+
+def indexed(wire: Wire, keys: Keys, fields: list[str] | None = None, dims: int = 3) -> RedisStore:
+    """A store that knows three words."""
+    section = IndexSection(dims=dims, embed="./x.py:embed", fields=fields or ["$"])
+    return RedisStore(wire, keys, max_item_bytes=10_000, index=Index(section, lambda source: embed))
+
+
+async def test_the_nearest_come_first_with_their_score(wire: Wire, keys: Keys) -> None:
+    store = indexed(wire, keys, ["text", "tags[*]"])
+    await store.aput(DOCS, "cats", {"text": "cat cat dog", "kind": 1})
+    await store.aput(DOCS, "dogs", {"text": "dog", "tags": ["cat", "nothing"], "kind": 2})
+    await store.aput(DOCS, "taxes", {"text": "tax", "kind": 1})
+    await store.aput(DOCS, "hidden", {"text": "cat"}, index=False)
+    await store.aput(DOCS, "elsewhere", {"text": "tax", "note": "cat"}, index=["note"])
+    await store.aput(DOCS, "wordless", {"kind": 3})
+    found = await store.asearch(DOCS, query="cat")
+    assert [item.key for item in found] == ["elsewhere", "dogs", "cats", "taxes"]
+    scores = [item.score or 0 for item in found]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] == pytest.approx(1)
+    assert [item.key for item in await store.asearch(DOCS, query="cat", filter={"kind": 1})] == ["cats", "taxes"]
+    assert [item.key for item in await store.asearch(DOCS, query="cat", limit=1, offset=1)] == ["dogs"]
+
+
+async def test_many_items_are_read_in_pages(wire: Wire, keys: Keys) -> None:
+    store = indexed(wire, keys, ["text"])
+    for n in range(450):
+        await store.aput((*DOCS, str(n % 3)), str(n), {"text": "tax"})
+    await store.aput((*DOCS, "1"), "needle", {"text": "cat"})
+    assert [item.key for item in await store.asearch(DOCS, query="cat", limit=1)] == ["needle"]
+
+
+async def test_a_new_value_has_a_new_meaning(wire: Wire, keys: Keys) -> None:
+    store = indexed(wire, keys, ["text"])
+    await store.aput(DOCS, "k", {"text": "cat"})
+    await store.aput(DOCS, "k", {"other": "cat"})
+    assert await store.asearch(DOCS, query="cat") == []
+
+
+async def test_without_an_index_a_query_finds_by_time(wire: Wire, keys: Keys) -> None:
+    store = RedisStore(wire, keys, max_item_bytes=1000)
+    await store.aput(DOCS, "k", {"text": "cat"})
+    (item,) = await store.asearch(DOCS, query="dog")
+    assert item.score is None
+
+
+async def test_wrong_dimensions_are_said(wire: Wire, keys: Keys) -> None:
+    with pytest.raises(ConfigError, match="dims is 4"):
+        await indexed(wire, keys, dims=4).aput(DOCS, "k", {"text": "cat"})
+
+
+def test_an_embedding_function_that_is_not_there_is_said() -> None:
+    def load(source: str) -> object:
+        raise FileNotFoundError(source)
+
+    with pytest.raises(ConfigError, match=r"store\.index\.embed"):
+        Index(IndexSection(dims=3, embed="./gone.py:embed"), load)
+
+
+async def test_numpy_and_plain_python_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numpy")
+    chance = random.Random(7)
+    index = Index(IndexSection(dims=3, embed="./x.py:embed", fields=["a", "b"]), lambda source: embed)
+    words = ["cat dog", "tax", "cat", "dog dog tax", ""]
+    values = [({"a": chance.choice(words), "b": chance.choice(words)}, None) for _ in range(40)]
+    kept = [*(await index.of_values(values)), None, b""]
+    query = await index.of_query("cat")
+    quick = closeness(query, kept)
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    assert closeness(query, kept) == pytest.approx(quick, abs=1e-6)
+    assert closeness([1.0], kept) == [None] * len(kept)

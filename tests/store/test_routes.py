@@ -1,0 +1,79 @@
+"""`/store` through the protocol's own client, and graphs that use the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import APIStatusError
+
+from tests.http.conftest import Served
+
+
+async def test_put_get_delete(sdk: LangGraphClient) -> None:
+    await sdk.store.put_item(["users", "a"], key="k", value={"n": 1}, ttl=5)
+    item = await sdk.store.get_item(["users", "a"], key="k", refresh_ttl=False)
+    assert (item["namespace"], item["key"], item["value"]) == (["users", "a"], "k", {"n": 1})
+    assert str(item["created_at"]).endswith("+00:00")
+    await sdk.store.delete_item(["users", "a"], key="k")
+    await sdk.store.delete_item(["users", "a"], key="k")
+    assert await sdk.store.get_item(["users", "a"], key="k") is None
+
+
+async def test_search_and_namespaces(sdk: LangGraphClient) -> None:
+    for n in range(4):
+        await sdk.store.put_item(["docs", str(n % 2)], key=str(n), value={"n": n, "text": "cat" if n == 1 else "tax"})
+    found = (await sdk.store.search_items(["docs"], filter={"n": {"$gte": 2}}, limit=1, offset=1))["items"]
+    assert [(item["key"], item["score"]) for item in found] == [("2", None)]
+    (nearest,) = (await sdk.store.search_items(["docs"], query="a cat", limit=1))["items"]
+    assert nearest["key"] == "1"
+    assert nearest["score"] == pytest.approx(1, abs=0.01)
+    assert await sdk.store.list_namespaces(prefix=["docs"]) == {"namespaces": [["docs", "0"], ["docs", "1"]]}
+    assert await sdk.store.list_namespaces(max_depth=1, suffix=["*"]) == {"namespaces": [["docs"]]}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("PUT", "/store/items", {"namespace": [], "key": "k", "value": {}}, 400),
+        ("PUT", "/store/items", {"namespace": ["a.b"], "key": "k", "value": {}}, 422),
+        ("PUT", "/store/items", {"namespace": [""], "key": "k", "value": {}}, 422),
+        ("PUT", "/store/items", {"namespace": ["langgraph"], "key": "k", "value": {}}, 422),
+        ("PUT", "/store/items", {"namespace": ["a"], "key": "k", "value": 1}, 422),
+        ("PUT", "/store/items", {"namespace": ["a"], "key": "k", "value": {}, "ttl": -1}, 422),
+        ("PUT", "/store/items", {"namespace": ["a"], "key": "k", "value": {"text": "x" * 3000}}, 413),
+        ("PUT", "/store/items", {"namespace": ["a"], "key": "k", "value": {}, "index": False, "ttl": None}, 204),
+        ("PUT", "/store/items", {"namespace": ["a"], "key": "k", "value": {}, "index": ["text"]}, 204),
+        ("GET", "/store/items?namespace=a", None, 400),
+        ("GET", "/store/items?namespace=a..b&key=k", None, 422),
+        ("GET", "/store/items?namespace=a&key=missing", None, 200),
+        ("DELETE", "/store/items", {"namespace": ["a"], "key": "missing"}, 204),
+        ("POST", "/store/items/search", {"namespace_prefix": None, "limit": 0}, 422),
+        ("POST", "/store/items/search", {"namespace_prefix": None, "filter": {"a": {"$in": [1]}}}, 422),
+        ("POST", "/store/items/search", {"namespace_prefix": None}, 200),
+        ("POST", "/store/namespaces", {}, 200),
+    ],
+)
+async def test_statuses(served: Served, method: str, path: str, body: Any, status: int) -> None:
+    async with httpx.AsyncClient(base_url=served.url) as client:
+        answer = await client.request(method, path, json=body)
+    assert answer.status_code == status, answer.text
+    assert status < 400 or isinstance(answer.json()["detail"], str)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_graphs_have_it_as_their_store(sdk: LangGraphClient) -> None:
+    await sdk.runs.wait(None, "remember", input={"text": "the cat"})
+    found = (await sdk.store.search_items(["notes"]))["items"]
+    assert [item["namespace"] for item in found] == [["notes", "sync"], ["notes", "async"]]
+    await sdk.store.put_item(["notes", "by hand"], key="k", value={"text": "tax"})
+    values = await sdk.runs.wait(None, "recall", input={"text": "tax"})
+    assert isinstance(values, dict)
+    assert values["found"] == ["tax"]
+
+
+async def test_the_client_raises_what_was_wrong(sdk: LangGraphClient) -> None:
+    with pytest.raises(APIStatusError, match="at least one label"):
+        await sdk.store.put_item([], key="k", value={})
