@@ -282,14 +282,20 @@ class Checkpointer(BaseCheckpointSaver[str]):
         else:
             raise ValueError(f"prune strategy {strategy!r} is unknown; there is 'keep_latest' and 'delete'")
 
-    async def _trim(self, thread_id: str, mode: str, *run_ids: str) -> None:
+    async def shrink(self, thread_id: str) -> bool:
+        """Keep the latest checkpoints of a thread; False, and nothing is done, while a run of it is active: it may be
+        rolled back to an earlier one."""
+        return await self._trim(thread_id, "latest", guards=[self._keys.thread(thread_id)]) >= 0
+
+    async def _trim(self, thread_id: str, mode: str, *run_ids: str, guards: Sequence[str] = ()) -> int:
         names = names_of(self._keys, thread_id)
         self._used_bytes.pop(thread_id, None)
-        await self._wire.run(
+        removed = await self._wire.run(
             _TRIM,
-            [names.index, names.state],
+            [names.index, names.state, *guards],
             [names.writes_prefix, thread_id, *self._run_key_parts(), mode, *run_ids],
         )
+        return int(removed)
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy every checkpoint of a thread to another. `Conflict` when the target has some already."""

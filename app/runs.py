@@ -24,7 +24,7 @@ from app.encoding import dumps
 from app.errors import Conflict, NotFound
 from app.graphs import Priority
 from app.keyspace.names import Keys
-from app.keyspace.scripts import Fields, Scripts, fields
+from app.keyspace.scripts import Fields, Scripts, Ttl, fields
 from app.wire import Wire
 
 _PAGE: Final = 200
@@ -226,9 +226,18 @@ def _answered(thread_id: str, run_id: str, kwargs: bytes) -> Conflict:
 class RunStore:
     """Runs as the API sees them. Everything a worker does to a run is in `leases`."""
 
-    def __init__(self, wire: Wire, keys: Keys, scripts: Scripts, *, event_ttl_s: int, lease_ms: int) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        keys: Keys,
+        scripts: Scripts,
+        *,
+        event_ttl_s: int,
+        lease_ms: int,
+        thread_ttl: Ttl | None = None,
+    ) -> None:
         self._wire, self._keys, self._scripts = wire, keys, scripts
-        self._event_ttl_s, self._lease_ms = event_ttl_s, lease_ms
+        self._event_ttl_s, self._lease_ms, self._thread_ttl = event_ttl_s, lease_ms, thread_ttl
 
     async def create(self, new: NewRun) -> Run:
         """Accept a run, atomically with its first event, its job and its thread's status; one round trip. The run that
@@ -265,6 +274,7 @@ class RunStore:
                 "inline_worker": inline_worker if new.inline else None,
                 "lease_ms": self._lease_ms,
                 "event_ttl_s": self._event_ttl_s,
+                "ttl": self._thread_ttl,
             }
         )
         if word == "no_thread":
@@ -292,18 +302,19 @@ class RunStore:
     async def list(self, thread_id: str, *, limit: int = 10, offset: int = 0, status: str | None = None) -> list[Run]:
         """The thread's runs, newest first. `NotFound` for an unknown thread."""
         found: list[Run] = []
-        async for run in self._newest(thread_id):
+        page = _PAGE if status is not None else min(_PAGE, offset + limit)
+        async for run in self._newest(thread_id, page):
             if status is None or run.status == status:
                 found.append(run)
                 if len(found) >= offset + limit:
                     break
         return found[offset:]
 
-    async def _newest(self, thread_id: str) -> AsyncIterator[Run]:
+    async def _newest(self, thread_id: str, page: int) -> AsyncIterator[Run]:
         exists = self._wire.send("EXISTS", self._keys.thread(thread_id), again=True)
         start = 0
         while True:
-            stop = start + _PAGE - 1
+            stop = start + page - 1
             ids = await self._wire.send("ZREVRANGE", self._keys.thread_runs(thread_id), start, stop, again=True)
             if not await exists:
                 raise NotFound("thread", thread_id)
@@ -311,9 +322,9 @@ class RunStore:
             for read in reads:
                 if held := fields(await read):
                     yield run_from(held)
-            if len(ids) < _PAGE:
+            if len(ids) < page:
                 return
-            start += _PAGE
+            start += page
 
     async def cancel(
         self, thread_id: str, run_id: str, action: Action, by: str = "api", reason: str | None = None

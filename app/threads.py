@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -14,7 +15,10 @@ from app.encoding import dumps
 from app.errors import Conflict, NotFound
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Fields, Scripts, fields
+from app.keyspace.thread_scripts import ThreadScripts
 from app.runs import gathered, new_id, spread
+from app.ttl import Strategy, ThreadTtl
+from app.ttl import shown as ttl_of
 from app.wire import Wire
 
 _PAGE: Final = 200
@@ -38,6 +42,7 @@ class Thread:
     values: dict[str, Any] | None
     interrupts: dict[str, Any]
     error: dict[str, Any] | None
+    ttl: dict[str, Any] | None = None
 
     @property
     def graph_id(self) -> str | None:
@@ -79,6 +84,7 @@ def thread_from(thread_id: str, held: Fields) -> Thread:
         values=parsed("values"),
         interrupts=parsed("interrupts") or {},
         error=parsed("error"),
+        ttl=ttl_of(held),
     )
 
 
@@ -111,18 +117,37 @@ def contains(whole: Any, part: Any) -> bool:
 
 
 class ThreadStore:
-    """Threads in Redis. Deleting one removes its runs, logs and checkpoints."""
+    """Threads in Redis. Deleting one removes its runs, logs and checkpoints. `ttl` is how long new ones live that say
+    nothing else."""
 
-    def __init__(self, wire: Wire, keys: Keys, scripts: Scripts, checkpointer: Checkpointer) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        keys: Keys,
+        scripts: Scripts,
+        checkpointer: Checkpointer,
+        *,
+        ttl: ThreadTtl | None = None,
+        event_ttl_s: int = 0,
+    ) -> None:
         self._wire, self._keys, self._scripts, self._checkpointer = wire, keys, scripts, checkpointer
+        self._whole, self._ttl, self._event_ttl_s = ThreadScripts(wire, keys), ttl, event_ttl_s
 
     async def create(
-        self, thread_id: str, metadata: dict[str, Any], *, exist_ok: bool = False, token: str | None = None
+        self,
+        thread_id: str,
+        metadata: dict[str, Any],
+        *,
+        exist_ok: bool = False,
+        token: str | None = None,
+        ttl: ThreadTtl | None = None,
     ) -> Thread:
         """A new thread; the one that exists, untouched, with `exist_ok` or when the same `token` made it; else
         `Conflict`."""
-        token = token or new_id()
-        word, held = await self._scripts.thread_create(thread_id, gathered(metadata), token)
+        token, ttl = token or new_id(), ttl or self._ttl
+        word, held = await self._scripts.thread_create(
+            thread_id, gathered(metadata), token, ttl.stored() if ttl else None
+        )
         mine = held.get("token", b"").decode() == token
         if word == "exists" and not exist_ok and not mine:
             raise Conflict(f"thread {thread_id} exists already")
@@ -135,23 +160,79 @@ class ThreadStore:
             raise NotFound("thread", thread_id)
         return thread_from(thread_id, held)
 
-    async def patch(self, thread_id: str, metadata: dict[str, Any]) -> Thread:
-        """Merge metadata, member by member, atomically."""
+    async def patch(self, thread_id: str, metadata: dict[str, Any], ttl: ThreadTtl | None = None) -> Thread:
+        """Merge metadata, member by member, atomically; with `ttl` its time begins anew."""
         changes = {f"m:{name}": value for name, value in gathered(metadata).items()}
-        return await self._patched(thread_id, changes)
+        held = await self._scripts.thread_patch(thread_id, changes, ttl=ttl.stored() if ttl else None)
+        return self._found(thread_id, held)
 
     async def set_state(
-        self, thread_id: str, *, status: str, values: dict[str, Any] | None, interrupts: dict[str, Any]
+        self,
+        thread_id: str,
+        *,
+        status: str,
+        values: dict[str, Any] | None,
+        interrupts: dict[str, Any],
+        checkpoint_id: str | None = None,
     ) -> Thread:
-        """What the thread shows after its state was written from outside a run."""
+        """What the thread shows after its state was written from outside a run, at `checkpoint_id`."""
         changes = {"values": dumps(values).decode(), "interrupts": dumps(interrupts).decode()}
-        return await self._patched(thread_id, changes, state=status)
+        held = await self._scripts.thread_patch(
+            thread_id, changes, state=status, checkpoint_id=checkpoint_id, event_ttl_s=self._event_ttl_s
+        )
+        return self._found(thread_id, held)
 
-    async def _patched(self, thread_id: str, changes: dict[str, str], state: str | None = None) -> Thread:
-        held = await self._scripts.thread_patch(thread_id, changes, state=state)
+    @staticmethod
+    def _found(thread_id: str, held: Fields | None) -> Thread:
         if held is None:
             raise NotFound("thread", thread_id)
         return thread_from(thread_id, held)
+
+    async def copy(self, source: str, thread_id: str, *, token: str) -> Thread:
+        """A new thread with all checkpoints of `source` and what it shows, but without its runs. `NotFound`."""
+        word, held = await self._whole.copy(source, thread_id, token, self._ttl.stored() if self._ttl else None)
+        if word == "missing":
+            raise NotFound("thread", source)
+        if word == "exists" and held.get("token", b"").decode() != token:
+            raise Conflict(f"thread {thread_id} exists already")
+        with suppress(Conflict):  # the same request did it before
+            await self._checkpointer.acopy_thread(source, thread_id)
+        return thread_from(thread_id, held)
+
+    async def prune(self, thread_ids: Collection[str], strategy: Strategy) -> int:
+        """Delete threads, or keep the latest of their checkpoints: of how many. Unknown ones are passed over, and so
+        are those that are busy, when they are to be kept."""
+        done = 0
+        for thread_id in dict.fromkeys(thread_ids):
+            with suppress(NotFound):
+                if strategy == "delete":
+                    await self.delete(thread_id)
+                    done += 1
+                elif await self._exists(thread_id):
+                    done += await self._checkpointer.shrink(thread_id)
+        return done
+
+    async def storage(self, thread_id: str) -> dict[str, Any]:
+        """How many bytes its checkpoints take, and what for. `NotFound`."""
+        if not await self._exists(thread_id):
+            raise NotFound("thread", thread_id)
+        (checkpoints, checkpoint_bytes, writes, write_bytes), channels = await self._whole.storage(thread_id)
+        by_channel = {name: {"count": count, "bytes": size} for name, (count, size) in channels.items()}
+        value_bytes = sum(size for _, size in channels.values())
+        return {
+            "thread_id": thread_id,
+            "total_bytes": checkpoint_bytes + value_bytes + write_bytes,
+            "checkpoints": {"count": checkpoints, "bytes": checkpoint_bytes},
+            "channel_values": {
+                "count": sum(count for count, _ in channels.values()),
+                "bytes": value_bytes,
+                "by_channel": by_channel,
+            },
+            "pending_writes": {"count": writes, "bytes": write_bytes},
+        }
+
+    async def _exists(self, thread_id: str) -> bool:
+        return bool(await self._wire.send("EXISTS", self._keys.thread(thread_id), again=True))
 
     async def delete(self, thread_id: str) -> None:
         """Remove the thread and everything of it; a running attempt is fenced and told to stop."""

@@ -68,11 +68,11 @@ async def delete(request: Request) -> Response:
 
 
 async def _cancel_runs(services: Services, assistant_id: str) -> None:
-    async for run in services.in_flight.runs():
-        if run.assistant_id == assistant_id:
-            with suppress(NotFound):
-                why = "its assistant was deleted"
-                await services.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, reason=why)
+    # read to the end first: what is cancelled moves what is read
+    for run in [run async for run in services.in_flight.runs() if run.assistant_id == assistant_id]:
+        with suppress(NotFound):
+            why = "its assistant was deleted"
+            await services.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, reason=why)
 
 
 async def _delete_threads(services: Services, assistant_id: str) -> None:

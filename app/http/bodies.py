@@ -11,8 +11,11 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from app.errors import InvalidRequest
+from app.extracts import Path, paths_of
 from app.http.inputs import checked_uuid
+from app.sections import Minutes
 from app.stored_assistants import Changes
+from app.ttl import Strategy, ThreadTtl
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -195,7 +198,34 @@ class SuperstepBody(Body):
     updates: list[StateUpdateBody] = Field(min_length=1)
 
 
-class ThreadBody(Body):
+class TtlBody(Body):
+    """How long a thread lives, and what is done then."""
+
+    ttl: Minutes | None = None
+    strategy: Strategy = "delete"
+
+
+def _ttl(value: Any) -> Any:
+    """A bare number is minutes."""
+    return {"ttl": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+TtlGiven = Annotated[TtlBody | None, BeforeValidator(_ttl, json_schema_input_type=Minutes | TtlBody | None)]
+
+
+class LivingBody(Body):
+    """What may say how long a thread lives."""
+
+    ttl: TtlGiven = None
+
+    @property
+    def living(self) -> ThreadTtl | None:
+        """How long, if that was said."""
+        given = self.ttl
+        return None if given is None or given.ttl is None else ThreadTtl(given.ttl, given.strategy)
+
+
+class ThreadBody(LivingBody):
     """A thread to be made."""
 
     thread_id: Uuid | None = None
@@ -204,10 +234,23 @@ class ThreadBody(Body):
     supersteps: list[SuperstepBody] = []
 
 
-class ThreadPatchBody(Body):
+class ThreadPatchBody(LivingBody):
     """Metadata to be merged."""
 
     metadata: Metadata = {}
+
+
+class ThreadConfigBody(Body):
+    """Metadata to be merged, as an old client sends it."""
+
+    metadata: Metadata = {}
+
+
+class PruneBody(Body):
+    """Threads to be deleted, or to be kept with their latest checkpoints alone."""
+
+    thread_ids: Annotated[list[Uuid], Field(max_length=10_000)]
+    strategy: Strategy = "delete"
 
 
 class ThreadFilterBody(Body):
@@ -243,6 +286,18 @@ class ThreadSearchBody(ThreadFilterBody):
         ]
         | None
     ) = None
+    extract: dict[str, str] = {}
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """What is to be taken out of each thread, checked."""
+        return paths_of(self.extract, _EXTRACT_TAKEN)
+
+
+_EXTRACT_TAKEN: Final = frozenset(
+    {"thread_id", "created_at", "updated_at", "state_updated_at", "metadata", "config", "status", "values"}
+    | {"interrupts", "error", "ttl", "extracted"}
+)
 
 
 class StateReadBody(Body):
@@ -282,6 +337,24 @@ class HistoryBody(Body):
     before: Annotated[str | None, BeforeValidator(_before)] = None
     metadata: JsonObject | None = None
     checkpoint: CheckpointBody | None = None
+
+
+# runs in bulk
+
+
+class CancelBody(Body):
+    """Which runs to cancel: all of a status, or those named of one thread."""
+
+    status: Literal["pending", "running", "all"] | None = None
+    thread_id: Uuid | None = None
+    run_ids: Annotated[list[Uuid], Field(min_length=1, max_length=10_000)] | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> CancelBody:
+        named = self.thread_id is not None and self.run_ids is not None
+        if (self.thread_id is None) != (self.run_ids is None) or named == (self.status is not None):
+            raise ValueError("give either status, or thread_id and run_ids")
+        return self
 
 
 # assistants

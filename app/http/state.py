@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.http.answers import Json
-from app.http.bodies import HistoryBody, StateReadBody, StateWriteBody
+from app.http.bodies import HistoryBody, StateReadBody, StateWriteBody, ThreadConfigBody
 from app.http.endpoints import Endpoint, Query, flag, number
 from app.http.inputs import parsed, path_id, query_flag, query_number, read_body, read_optional_body, validated
 from app.http.wiring import services_of
@@ -45,6 +45,12 @@ async def write(request: Request) -> Response:
     return Json({"checkpoint": place, "configurable": place, "checkpoint_id": place.get("checkpoint_id")})
 
 
+async def merge(request: Request) -> Response:
+    """Merge metadata into the thread: an old client's way."""
+    thread_id, body = path_id(request, "thread_id"), await read_body(request, ThreadConfigBody)
+    return Json((await services_of(request).threads.patch(thread_id, body.metadata)).public())
+
+
 async def history(request: Request) -> Response:
     """Past states, newest first."""
     return await _history(request, await read_optional_body(request, HistoryBody))
@@ -77,6 +83,7 @@ _HISTORY: Final = "/threads/{thread_id}/history"
 ENDPOINTS: Final = (
     Endpoint("GET", _STATE, latest, "The state now", query=(_SUBGRAPHS,)),
     Endpoint("POST", _STATE, write, "Write a state, or fork from a checkpoint", body=StateWriteBody),
+    Endpoint("PATCH", _STATE, merge, "Merge metadata into a thread", body=ThreadConfigBody),
     Endpoint("POST", f"{_STATE}/checkpoint", at_checkpoint, "The state at a checkpoint", body=StateReadBody),
     Endpoint(
         "GET", f"{_STATE}/{{checkpoint_id}}", at_checkpoint_id, "The state at a checkpoint's id", query=(_SUBGRAPHS,)

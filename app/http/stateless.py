@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, suppress
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from app.errors import InvalidRequest, RefusedRequest
-from app.http.answers import Json
-from app.http.bodies import RunBody
-from app.http.endpoints import Endpoint, flag, names
-from app.http.inputs import parsed, path_id, query_names, read_body, validated
+from app.errors import InvalidRequest, NotFound, RefusedRequest
+from app.http.answers import Json, nothing
+from app.http.bodies import CancelBody, RunBody
+from app.http.endpoints import Endpoint, Query, flag, names
+from app.http.inputs import parsed, path_id, query_names, query_word, read_body, validated
 from app.http.new_runs import new_run
 from app.http.runs import accept, canceller, on_gone
 from app.http.sse import FROM_START, NEW_ONLY, event_stream, only, position
 from app.http.waits import waited
 from app.http.wiring import services_of
-from app.runs import Run, new_id
+from app.runs import Action, Run, new_id
 from app.services import Services
 
 MOST_AT_ONCE: Final = 1000
@@ -67,6 +68,31 @@ async def join_stream(request: Request) -> ASGIApp:
     return event_stream(request, run, after or NEW_ONLY, wanted=wanted, on_gone=on_gone(request, run), place=place)
 
 
+async def cancel(request: Request) -> Response:
+    """Cancel many runs: of a status anywhere, or those named of one thread."""
+    services, body = services_of(request), await read_body(request, CancelBody)
+    action = Action(query_word(request, "action", tuple(Action)) or Action.INTERRUPT)
+    asked = 0
+    async for thread_id, run_id in _to_cancel(services, body):
+        with suppress(NotFound):  # unknown, or over meanwhile
+            await services.runs.cancel(thread_id, run_id, action)
+            asked += 1
+    if asked == 0:
+        raise NotFound("active run", ", ".join(body.run_ids or [body.status or ""]))
+    return nothing()
+
+
+async def _to_cancel(services: Services, body: CancelBody) -> AsyncIterator[tuple[str, str]]:
+    if body.thread_id is not None:
+        for run_id in body.run_ids or ():
+            yield body.thread_id, run_id
+        return
+    # read to the end first: what is cancelled moves what is read
+    for run in [run async for run in services.in_flight.runs()]:
+        if body.status in ("all", run.status):
+            yield run.thread_id, run.run_id
+
+
 async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack]:
     body = await read_body(request, RunBody)
     with ExitStack() as listening:
@@ -98,6 +124,16 @@ ENDPOINTS: Final = (
     Endpoint("POST", "/runs/wait", wait, "Run without a thread and wait for the outcome", body=RunBody),
     Endpoint("POST", "/runs/stream", stream, "Run without a thread and stream", body=RunBody, answers=_EVENTS),
     Endpoint("POST", "/runs/batch", batch, "Several runs without threads, in the background"),
+    Endpoint(
+        "POST",
+        "/runs/cancel",
+        cancel,
+        "Cancel many runs",
+        body=CancelBody,
+        query=(Query("action", {"type": "string", "enum": [*Action], "default": "interrupt"}),),
+        answers="",
+        status=204,
+    ),
     Endpoint("POST", "/runs", create, "Run without a thread in the background", body=RunBody),
     Endpoint(
         "GET",

@@ -27,18 +27,29 @@ Fields = dict[str, bytes]
 LAST: Final = 100
 """Events that one read of a log's end brings."""
 
+STATES_KEPT: Final = 100
+"""Checkpoints written from outside runs that a thread's followers may still ask for."""
+
 _RUN_CREATE = load("run_create", repeatable=True)
 _RUN_CLAIM = load("run_claim", repeatable=False)
 _RUN_APPLY = load("run_apply", repeatable=True)
 _RUN_SETTLE = load("run_settle", repeatable=True)
 _RUN_RELEASE = load("run_release", repeatable=True)
-_RUN_REAP = load("run_reap", repeatable=True)
+_RUN_REAP = load("run_reap", repeatable=False)  # not tried again by itself: after an outage the living report first
 _RUN_CANCEL = load("run_cancel", repeatable=True)
 _RUN_DELETE = load("run_delete", repeatable=False)
 _HEARTBEAT = load("heartbeat", repeatable=True)
 _THREAD_CREATE = load("thread_create", repeatable=True)
 _THREAD_PATCH = load("thread_patch", repeatable=True)
 _THREAD_DELETE = load("thread_delete", repeatable=False)
+
+
+class Ttl(TypedDict):
+    """How long a thread lives: `minutes` as JSON text, what is done then, and the same time in ms."""
+
+    minutes: str
+    strategy: str
+    ms: int
 
 
 class RunCreate(TypedDict):
@@ -67,6 +78,7 @@ class RunCreate(TypedDict):
     inline_worker: str | None
     lease_ms: int
     event_ttl_s: int
+    ttl: Ttl | None
 
 
 class RunSettle(TypedDict):
@@ -202,17 +214,35 @@ class Scripts:
         reply = await self._wire.run(_HEARTBEAT, [], self._args(arguments))
         return [(run.decode(), word.decode()) for run, word in reply]
 
-    async def thread_create(self, thread_id: str, metadata: Mapping[str, str], token: str) -> tuple[str, Fields]:
+    async def thread_create(
+        self, thread_id: str, metadata: Mapping[str, str], token: str, ttl: Ttl | None = None
+    ) -> tuple[str, Fields]:
         """("ok" or "exists", fields). `token` tells this request's repetition from another's."""
-        arguments = {"thread_id": thread_id, "metadata": metadata, "token": token}
+        arguments = {"thread_id": thread_id, "metadata": metadata, "token": token, "ttl": ttl}
         reply = await self._wire.run(_THREAD_CREATE, [], self._args(arguments))
         return reply[0].decode(), fields(reply[1])
 
     async def thread_patch(
-        self, thread_id: str, changes: Mapping[str, str], *, state: str | None = None
+        self,
+        thread_id: str,
+        changes: Mapping[str, str],
+        *,
+        state: str | None = None,
+        checkpoint_id: str | None = None,
+        event_ttl_s: int = 0,
+        ttl: Ttl | None = None,
     ) -> Fields | None:
-        """The thread after the change, or None when there is none. `state` is the status of its new state."""
-        arguments = {"thread_id": thread_id, "fields": changes, "state": state}
+        """The thread after the change, or None when there is none. `state` is the status of its new state, which lies
+        at `checkpoint_id`; that is noted for `event_ttl_s`."""
+        arguments = {
+            "thread_id": thread_id,
+            "fields": changes,
+            "state": state,
+            "checkpoint_id": checkpoint_id,
+            "event_ttl_s": event_ttl_s,
+            "states_kept": STATES_KEPT,
+            "ttl": ttl,
+        }
         reply = await self._wire.run(_THREAD_PATCH, [], self._args(arguments))
         return fields(reply[1]) if len(reply) > 1 else None
 

@@ -49,6 +49,20 @@ local function touch(thread_id)
   redis.call('ZADD', key('threads'), whole(now_us), thread_id)
 end
 
+-- How long a thread lives from now on: {minutes, strategy, ms}; nil changes nothing.
+local function set_ttl(thread_id, ttl)
+  if not ttl then return end
+  local due_ms = now_ms + ttl.ms
+  redis.call('HSET', key('thread', thread_id), 'ttl', ttl.minutes, 'ttl_strategy', ttl.strategy,
+    'expires_us', whole(due_ms * 1000))
+  redis.call('ZADD', key('threads_due'), whole(due_ms), thread_id)
+end
+
+-- Whoever follows the thread looks again.
+local function wake_thread(thread_id)
+  redis.call('PUBLISH', key('thread_wake', thread_id), '')
+end
+
 -- The groups of a run that have a limit of running runs: {{group, limit}, ...}.
 local function groups_of(run_id)
   local stored = redis.call('HGET', key('run', run_id), 'groups')
@@ -133,8 +147,11 @@ local function drop_thread(thread_id)
   for _, run_id in ipairs(redis.call('ZRANGE', key('thread_runs', thread_id), 0, -1)) do
     drop_run(run_id, thread_id)
   end
-  redis.call('DEL', key('thread', thread_id), key('thread_runs', thread_id), key('thread_queue', thread_id))
+  redis.call('DEL', key('thread', thread_id), key('thread_runs', thread_id), key('thread_queue', thread_id),
+    key('thread_states', thread_id))
   redis.call('ZREM', key('threads'), thread_id)
+  redis.call('ZREM', key('threads_due'), thread_id)
+  wake_thread(thread_id)
   redis.call('ZADD', key('trash'), whole(now_ms), thread_id)
 end
 
@@ -162,6 +179,7 @@ local function cancel_waiting(run_id, thread_id, action, by, reason, event_ttl_s
   drop_job(run_id)
   redis.call('HSET', run, 'phase', 'cancelled', 'reason', reason, 'cancelled_by', by, 'updated_us', whole(now_us))
   append(run_id, {end_entry(run_id, 'interrupted')})
+  wake_thread(thread_id)
   if action == 'rollback' then
     drop_run(run_id, thread_id)
   else
@@ -208,6 +226,7 @@ local function take(run_id, thread_id, worker, lease_ms)
   redis.call('ZREM', key('thread_queue', thread_id), run_id)
   redis.call('HSET', thread, 'active', run_id, 'status', 'busy')
   redis.call('HDEL', thread, 'error')
+  wake_thread(thread_id)
   return attempt
 end
 

@@ -9,7 +9,7 @@ if redis.call('EXISTS', run) == 1 then return {'known', redis.call('HGETALL', ru
 if redis.call('EXISTS', thread) == 0 then
   if not A.create_thread then return {'no_thread'} end
   redis.call('HSET', thread, 'created_us', whole(now_us), 'state_us', whole(now_us), 'status', 'idle')
-  if A.temporary then redis.call('HSET', thread, 'temporary', 1) end
+  if A.temporary then redis.call('HSET', thread, 'temporary', 1) else set_ttl(A.thread_id, A.ttl) end
   for field, value in pairs(A.metadata) do redis.call('HSET', thread, 'm:' .. field, value) end
 end
 

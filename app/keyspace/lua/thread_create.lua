@@ -4,5 +4,6 @@ local thread = key('thread', A.thread_id)
 if redis.call('EXISTS', thread) == 1 then return {'exists', redis.call('HGETALL', thread)} end
 redis.call('HSET', thread, 'created_us', whole(now_us), 'state_us', whole(now_us), 'status', 'idle', 'token', A.token)
 for field, value in pairs(A.metadata) do redis.call('HSET', thread, 'm:' .. field, value) end
+set_ttl(A.thread_id, A.ttl)
 touch(A.thread_id)
 return {'ok', redis.call('HGETALL', thread)}

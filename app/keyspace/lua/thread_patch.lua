@@ -1,4 +1,4 @@
--- Merge fields into a thread. Returns {'ok', thread fields} or {'missing'}.
+-- Merge fields into a thread; note a checkpoint that was written from outside a run. Returns {'ok', thread fields} or {'missing'}.
 local A = cmsgpack.unpack(ARGV[2])
 local thread = key('thread', A.thread_id)
 if redis.call('EXISTS', thread) == 0 then return {'missing'} end
@@ -7,5 +7,13 @@ if A.state then
   redis.call('HSET', thread, 'state_us', whole(now_us), 'rest_status', A.state)
   if redis.call('HGET', thread, 'status') ~= 'busy' then redis.call('HSET', thread, 'status', A.state) end
 end
+if A.checkpoint_id then
+  local states = key('thread_states', A.thread_id)
+  redis.call('ZADD', states, whole(now_us), A.checkpoint_id)
+  redis.call('ZREMRANGEBYRANK', states, 0, -A.states_kept - 1)
+  redis.call('EXPIRE', states, A.event_ttl_s)
+  wake_thread(A.thread_id)
+end
+set_ttl(A.thread_id, A.ttl)
 touch(A.thread_id)
 return {'ok', redis.call('HGETALL', thread)}

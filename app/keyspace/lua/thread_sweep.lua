@@ -1,0 +1,28 @@
+-- Threads whose time is over, at most `limit`, from the one that is due for the longest time. Those to be deleted are
+-- gone at once; a busy one waits for the next sweep; of the others the checkpoints are to be shrunk. `shrunk` are
+-- those for which that was done: their time begins anew. Returns {ids deleted, ids to shrink, how many were busy}.
+local A = cmsgpack.unpack(ARGV[2])
+for _, thread_id in ipairs(A.shrunk) do
+  local minutes = redis.call('HGET', key('thread', thread_id), 'ttl')
+  if minutes then
+    set_ttl(thread_id, {minutes = minutes, strategy = 'keep_latest', ms = math.ceil(tonumber(minutes) * 60000)})
+  else
+    redis.call('ZREM', key('threads_due'), thread_id)
+  end
+end
+local deleted, shrink, busy = {}, {}, 0
+for _, thread_id in ipairs(redis.call('ZRANGEBYSCORE', key('threads_due'), '-inf', whole(now_ms), 'LIMIT', 0, A.limit)) do
+  local held = redis.call('HMGET', key('thread', thread_id), 'status', 'ttl_strategy')
+  if not held[1] or not held[2] then
+    redis.call('ZREM', key('threads_due'), thread_id)
+  elseif held[1] == 'busy' then
+    redis.call('ZADD', key('threads_due'), whole(now_ms), thread_id)
+    busy = busy + 1
+  elseif held[2] == 'keep_latest' then
+    shrink[#shrink + 1] = thread_id
+  else
+    drop_thread(thread_id)
+    deleted[#deleted + 1] = thread_id
+  end
+end
+return {deleted, shrink, busy}

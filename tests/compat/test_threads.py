@@ -1,0 +1,230 @@
+"""Threads: finding them by what they hold, copies, pruning, how long they live, and what they take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from langgraph_sdk.errors import NotFoundError, UnprocessableEntityError
+
+from app.keyspace.names import Keys
+from app.sections import CheckpointerSection, ThreadTtlSection
+from app.services import open_services
+from app.settings import Settings
+from app.wire import Wire
+from tests.compat.conftest import Client, Eventually, held, new_thread
+from tests.http.conftest import Served
+from workers.main import WorkerProcess
+from workers.registry import Registry
+from workers.retention import Retention
+
+
+@pytest.mark.usefixtures("worker")
+async def test_found_by_values_and_status(sdk: Client) -> None:
+    one, other = await new_thread(sdk), await new_thread(sdk)
+    await sdk.runs.wait(one, "steps", input={"value": 1})
+    await sdk.runs.wait(other, "ask", input={"value": 1})
+    assert [found["thread_id"] for found in await sdk.threads.search(values={"value": 4})] == [one]
+    assert [found["thread_id"] for found in await sdk.threads.search(values={"log": ["two"]})] == [one]
+    assert [found["thread_id"] for found in await sdk.threads.search(status="interrupted")] == [other]
+    assert [found["thread_id"] for found in await sdk.threads.search(metadata={"graph_id": "ask"})] == [other]
+    assert [found["thread_id"] for found in await sdk.threads.search(ids=[one, str(uuid4())])] == [one]
+    assert await sdk.threads.count(values={"value": 4}) == 1
+    assert await sdk.threads.count(status="idle") == 1
+    assert await sdk.threads.count() == 2
+
+
+@pytest.mark.parametrize("sort_by", ["thread_id", "status", "created_at", "updated_at", "state_updated_at"])
+async def test_sorted_both_ways_in_pages(sdk: Client, sort_by: Any) -> None:
+    for _ in range(5):
+        await new_thread(sdk)
+    up = await sdk.threads.search(sort_by=sort_by, sort_order="asc")
+    down = await sdk.threads.search(sort_by=sort_by, sort_order="desc")
+    keys = [found[sort_by] for found in up]
+    assert keys == sorted(keys)
+    assert [found[sort_by] for found in down] == keys[::-1]
+    pages = [await sdk.threads.search(sort_by=sort_by, sort_order="asc", limit=2, offset=at) for at in (0, 2, 4)]
+    assert [found["thread_id"] for page in pages for found in page] == [found["thread_id"] for found in up]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_parts_are_extracted(client: httpx.AsyncClient, sdk: Client) -> None:
+    thread = (await sdk.threads.create(metadata={"owner": {"name": "me"}}))["thread_id"]
+    await sdk.runs.wait(thread, "steps", input={"value": 1})
+    paths = {
+        "last": "values.log[-1]",
+        "first": "values.log[0]",
+        "owner": "metadata.owner.name",
+        "none": "values.x.y[3]",
+    }
+    (found,) = await sdk.threads.search(select=["thread_id"], extract=paths)
+    assert found == {
+        "thread_id": thread,
+        "extracted": {"last": "three", "first": "one", "owner": "me", "none": None},
+    }
+    for wrong in (
+        {"a": "secrets.x"},
+        {"values": "values.log"},
+        {"not-a-name": "values.log"},
+        {"a": "values..log"},
+        {"a": "values[x]"},
+        {"a": ""},
+        {f"a{n}": "values" for n in range(11)},
+    ):
+        assert (await client.post("/threads/search", json={"extract": wrong})).status_code == 422, wrong
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_copy_has_the_past_and_goes_its_own_way(sdk: Client, client: httpx.AsyncClient) -> None:
+    source = (await sdk.threads.create(metadata={"owner": "me"}))["thread_id"]
+    await sdk.runs.wait(source, "ask", input={"value": 1})
+    key = {"idempotency-key": str(uuid4())}
+    made = [(await client.post(f"/threads/{source}/copy", headers=key)).json()["thread_id"] for _ in range(2)]
+    assert made[0] == made[1] != source
+    copy = await sdk.threads.get(made[0])
+    assert copy["metadata"] == (await sdk.threads.get(source))["metadata"]
+    assert (copy["status"], copy["values"]) == ("interrupted", {"value": 2, "log": ["one"]})
+    pasts = [await sdk.threads.get_history(thread, limit=50) for thread in (source, made[0])]
+    assert [state["checkpoint_id"] for state in pasts[0]] == [state["checkpoint_id"] for state in pasts[1]]
+    assert (await sdk.runs.wait(made[0], "ask", command={"resume": 7}))["answer"] == 7
+    assert (await sdk.threads.get(source))["status"] == "interrupted"
+    assert (await sdk.runs.wait(source, "ask", command={"resume": 8}))["answer"] == 8
+    assert (await client.post(f"/threads/{uuid4()}/copy")).status_code == 404
+
+
+@pytest.mark.usefixtures("worker")
+async def test_pruned(sdk: Client) -> None:
+    kept, gone = await new_thread(sdk), await new_thread(sdk)
+    for thread in (kept, gone):
+        await sdk.runs.wait(thread, "steps", input={"value": 1})
+    assert await sdk.threads.prune([kept, str(uuid4())], strategy="keep_latest") == {"pruned_count": 1}
+    assert len(await sdk.threads.get_history(kept, limit=50)) == 1
+    assert (await sdk.threads.get_state(kept))["values"]["value"] == 4
+    assert (await sdk.runs.wait(kept, "steps", input={"value": 10}))["value"] == 13
+    assert await sdk.threads.prune([gone, gone, str(uuid4())]) == {"pruned_count": 1}
+    with pytest.raises(NotFoundError):
+        await sdk.threads.get(gone)
+    with pytest.raises(UnprocessableEntityError):
+        await sdk.threads.prune(["nobody"])
+
+
+async def test_a_busy_thread_is_not_shrunk(sdk: Client, worker: WorkerProcess, eventually: Eventually) -> None:
+    thread = await new_thread(sdk)
+    await sdk.runs.create(thread, "hold", input={"value": 1})
+    await eventually(lambda: held(sdk, thread))
+    past = await sdk.threads.get_history(thread, limit=50)
+    assert await sdk.threads.prune([thread], strategy="keep_latest") == {"pruned_count": 0}
+    assert await sdk.threads.get_history(thread, limit=50) == past
+
+
+@pytest.mark.usefixtures("worker")
+async def test_storage_tells_what_it_takes(sdk: Client, client: httpx.AsyncClient, served: Served) -> None:
+    thread = await new_thread(sdk)
+    empty = (await client.get(f"/threads/{thread}/storage")).json()
+    assert (empty["total_bytes"], empty["checkpoints"]["count"]) == (0, 0)
+    await sdk.runs.wait(thread, "steps", input={"value": 1})
+    full = (await client.get(f"/threads/{thread}/storage")).json()
+    assert full["checkpoints"]["count"] == len(await sdk.threads.get_history(thread, limit=50))
+    assert {"value", "log"} <= full["channel_values"]["by_channel"].keys()
+    parts = [full[name]["bytes"] for name in ("checkpoints", "channel_values", "pending_writes")]
+    assert full["total_bytes"] == sum(parts)
+    counted = await served.services.checkpointer.thread_bytes(thread)
+    assert 0.8 * counted <= full["total_bytes"] <= counted
+    assert (await client.get(f"/threads/{uuid4()}/storage")).status_code == 404
+
+
+async def test_an_old_client_merges_metadata_into_the_state(sdk: Client, client: httpx.AsyncClient) -> None:
+    thread = (await sdk.threads.create(metadata={"a": 1}))["thread_id"]
+    answer = await client.patch(f"/threads/{thread}/state", json={"metadata": {"b": 2}})
+    assert answer.json()["metadata"] == {"a": 1, "b": 2}
+
+
+async def test_how_long_it_lives_is_told_when_asked(sdk: Client, client: httpx.AsyncClient) -> None:
+    made = await sdk.threads.create(ttl=60)
+    assert "ttl" not in made
+    ident = made["thread_id"]
+    ttl = (await sdk.threads.get(ident, include=["ttl"]))["ttl"]
+    assert (ttl["strategy"], ttl["ttl_minutes"]) == ("delete", 60)
+    assert ttl["expires_at"] > made["created_at"]
+    await sdk.threads.update(ident, metadata={}, ttl={"ttl": 0.5, "strategy": "keep_latest"})
+    ttl = (await sdk.threads.get(ident, include=["ttl"]))["ttl"]
+    assert (ttl["strategy"], ttl["ttl_minutes"]) == ("keep_latest", 0.5)
+    plain = await sdk.threads.create()
+    assert (await sdk.threads.get(plain["thread_id"], include=["ttl"]))["ttl"] is None
+    for wrong in (0, -1, "1", {"ttl": 1, "strategy": "never"}, True):
+        assert (await client.post("/threads", json={"ttl": wrong})).status_code == 422, wrong
+    assert (await client.get(f"/threads/{ident}?include=secrets")).status_code == 422
+
+
+async def expire(wire: Wire, keys: Keys, *threads: str) -> None:
+    """As if their time were over."""
+    for thread in threads:
+        await wire.send("ZADD", keys.threads_due, "XX", 1, thread)
+
+
+async def test_what_is_due_is_swept(
+    sdk: Client, served: Served, worker: WorkerProcess, wire: Wire, keys: Keys, eventually: Eventually
+) -> None:
+    sweeper = Retention(worker._services)
+    gone, shrunk, busy, later = [
+        (await sdk.threads.create(ttl={"ttl": 60, "strategy": strategy}))["thread_id"]
+        for strategy in ("delete", "keep_latest", "delete", "delete")
+    ]
+    for thread in (gone, shrunk):
+        await sdk.runs.wait(thread, "steps", input={"value": 1})
+    run = await sdk.runs.create(busy, "hold", input={"value": 1})
+    await eventually(lambda: held(sdk, busy))
+    await expire(wire, keys, gone, shrunk, busy)
+    assert await sweeper.look() == (1, 1)
+    with pytest.raises(NotFoundError):
+        await sdk.threads.get(gone)
+    assert len(await sdk.threads.get_history(shrunk, limit=50)) == 1
+    assert (await sdk.threads.get(busy))["status"] == "busy"
+    assert (await sdk.threads.get(later))["status"] == "idle"
+    assert await sweeper.look() == (0, 0)
+    await sdk.runs.cancel(busy, run["run_id"], wait=True)
+    await expire(wire, keys, shrunk, busy)
+    assert await sweeper.look() == (1, 1)
+    with pytest.raises(NotFoundError):
+        await sdk.threads.get(busy)
+    assert set(await wire.send("ZRANGE", keys.threads_due, 0, -1)) == {
+        shrunk.encode(),
+        later.encode(),
+    }
+
+
+async def test_a_sweep_has_an_end(sdk: Client, worker: WorkerProcess, wire: Wire, keys: Keys) -> None:
+    section = CheckpointerSection(ttl=ThreadTtlSection(sweep_limit=2))
+    config = replace(worker._services.config, checkpointer=section)
+    sweeper = Retention(replace(worker._services, config=config))
+    threads = [(await sdk.threads.create(ttl=60))["thread_id"] for _ in range(3)]
+    await expire(wire, keys, *threads)
+    assert await sweeper.look() == (2, 0)
+    assert await sweeper.look() == (1, 0)
+
+
+async def test_a_default_for_all_threads(settings: Settings, graphs: Registry, wire: Wire, tmp_path: Any) -> None:
+    text = settings.config.read_text().replace(
+        '"graphs"', '"checkpointer": {"ttl": {"default_ttl": 30, "strategy": "keep_latest"}}, "graphs"', 1
+    )
+    (tmp_path / "langgraph.json").write_text(text.replace("../../http/project", str(settings.config.parent)))
+    other = Settings.of({**settings.model_dump(), "config": tmp_path / "langgraph.json"})
+    async with open_services(other, graphs, "cli") as services:
+        thread = await services.threads.create(str(uuid4()), {})
+        assert thread.ttl is not None
+        assert (thread.ttl["ttl_minutes"], thread.ttl["strategy"]) == (30, "keep_latest")
+
+
+async def test_imported_superstep_by_superstep(sdk: Client) -> None:
+    steps: Any = [
+        {"updates": [{"values": {"value": 1}, "as_node": "__input__"}]},
+        {"updates": [{"values": {"value": 2, "log": ["one"]}, "as_node": "one"}]},
+        {"updates": [{"values": None, "command": {"update": {"value": 3, "log": ["two"]}}, "as_node": "two"}]},
+    ]
+    thread = (await sdk.threads.create(graph_id="steps", supersteps=steps))["thread_id"]
+    state = await sdk.threads.get_state(thread)
+    assert (state["values"], state["next"]) == ({"value": 3, "log": ["one", "two"]}, ["three"])
+    assert [past["metadata"]["step"] for past in await sdk.threads.get_history(thread, limit=10)] == [2, 1, 0]
