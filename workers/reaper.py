@@ -7,6 +7,7 @@ reaper first gives the living one lease's time to report.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final
 
 import structlog
@@ -26,18 +27,26 @@ class Reaper:
     def __init__(self, services: Services) -> None:
         self._wire, self._scripts, self._settings = services.wire, services.scripts, services.settings
         self._keys, self._checkpointer = services.keys, services.checkpointer
+        self._not_before = 0.0
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             await asyncio.sleep(self._settings.reap_every_s)
-            if self._wire.connected_for_s() < self._settings.lease_s and self._wire.reconnected:
+            if self._too_early():
                 continue
             try:
                 await self.look()
                 await self.empty_trash()
             except StoreUnavailable as error:
                 log.warning("reaper.skipped", problem=str(error))
+                self._not_before = time.monotonic() + self._settings.lease_s
+
+    def _too_early(self) -> bool:
+        """Whether Redis is away or was refusing writes less than a lease ago, so that the living could not report."""
+        wire = self._wire
+        young = wire.reconnected and wire.connected_for_s() < self._settings.lease_s
+        return not wire.connected or young or time.monotonic() < self._not_before
 
     async def look(self) -> None:
         """Take back what has expired now."""

@@ -1,0 +1,40 @@
+"""After an outage the living report before anything is taken from them."""
+
+from __future__ import annotations
+
+from app.runs import new_id
+from tests.conftest import Eventually
+from tests.crash.cluster import Cluster
+from tests.health.conftest import settings_of
+from tests.heart.conftest import new_run, opened, working
+from workers.registry import Registry
+
+LEASE_S = 0.6
+
+
+async def test_a_run_stays_with_its_worker_when_writes_were_refused_for_longer_than_a_lease(
+    server: Cluster, graphs: Registry, eventually: Eventually
+) -> None:
+    """The connection stays, so only the refusals tell that the heartbeats were lost too."""
+    settings = settings_of(server, lease_s=LEASE_S, heartbeat_s=0.28, reap_every_s=0.1)
+    async with opened(server.redis_url, server.keys) as stores, working(settings, graphs):
+        thread_id = (await stores.threads.create(new_id(), {})).thread_id
+        run = await stores.runs.create(new_run(thread_id, kwargs={"input": {"upto": 100, "pause_s": 0.03}}))
+
+        async def begun() -> bool:
+            return (await stores.now(run)).attempt == 1
+
+        async def expired() -> bool:
+            seconds, _ = await server.wire.send("TIME")
+            ends_ms = await server.wire.send("ZSCORE", server.keys.leases, run.run_id)
+            return ends_ms is not None and float(ends_ms) < int(seconds) * 1000
+
+        async def over() -> bool:
+            return (await stores.now(run)).final
+
+        await eventually(begun)
+        await server.wire.send("REPLICAOF", "127.0.0.1", 1)
+        await eventually(expired)
+        await server.wire.send("REPLICAOF", "NO", "ONE")
+        await eventually(over, within_s=20)
+        assert (await stores.now(run)).attempt == 1
