@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import random
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, Final
@@ -319,6 +320,10 @@ def _narrow(hset: list[Arg]) -> list[Command]:
         return [tuple(hset)]
     lead, pairs = hset[:2], hset[2:]
     return [tuple(lead + pairs[at : at + _WIDEST]) for at in range(0, len(pairs), _WIDEST)]
+
+
+# LangGraph asks for this signature at the start of every run, and working it out anew costs more than a read.
+Checkpointer.aput_writes.__signature__ = inspect.signature(Checkpointer.aput_writes)  # type: ignore[attr-defined]
 
 
 def _bytes_only(serde: SerializerProtocol) -> tuple[Dumps, Loads]:
