@@ -135,6 +135,9 @@ class Attempt:
         if self.lost:
             self._landed(group, self._fenced())
             return
+        if not group.entries and not group.commands:
+            self._landed(group, None)
+            return
         self._flying = group
         self._seq += 1
         answer = self._scripts.run_apply(self.run.run_id, self.number, self._seq, group.entries, group.commands)
@@ -202,6 +205,7 @@ class Attempt:
             return "fenced", ""
         word, action = await self._scripts.run_settle(outcome, group.commands)
         if word == "cancel":
+            self._seq -= 1
             self._put_back(group)
         return word, action
 

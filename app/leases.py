@@ -20,7 +20,7 @@ import structlog
 from app.attempts import Attempt
 from app.errors import StoreUnavailable
 from app.keyspace.names import Keys
-from app.keyspace.scripts import Scripts
+from app.keyspace.scripts import Grace, Scripts
 from app.link import Address
 from app.runs import Action
 from app.settings import Settings
@@ -30,6 +30,17 @@ log = structlog.get_logger(__name__)
 
 RETRY_PAUSE_MS: Final = 500
 """How much longer each further attempt of a run waits, so that a poison run does not take every worker down."""
+
+
+def silence_s(settings: Settings) -> float:
+    """When nobody has given a sign of life for so long, it is the server that was away. Less than what a lease has
+    left after a heartbeat, so that no lease ends in a silence that goes unnoticed."""
+    return (settings.lease_s - settings.heartbeat_s) / 2
+
+
+def grace_of(settings: Settings) -> Grace:
+    """After an outage of the server everybody has one lease to report in."""
+    return {"silence_ms": int(silence_s(settings) * 1000), "lease_ms": int(settings.lease_s * 1000)}
 
 
 def worker_id() -> str:
@@ -46,6 +57,7 @@ class Heart:
         self._address, self._keys, self._listed = address, keys, listed
         self._lease_ms = int(settings.lease_s * 1000)
         self._beat_s = settings.heartbeat_s
+        self._grace = grace_of(settings)
         self._attempts: dict[str, Attempt] = {}
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="heartbeat", daemon=True)
@@ -122,7 +134,14 @@ class Heart:
         with self._lock:
             held = [(run_id, attempt.number) for run_id, attempt in self._attempts.items()]
         try:
-            words = await scripts.heartbeat(self.worker, held, lease_ms=self._lease_ms, listed=self._listed, gone=gone)
+            words = await scripts.heartbeat(
+                self.worker,
+                held,
+                lease_ms=self._lease_ms,
+                listed=self._listed,
+                gone=gone,
+                grace=self._grace,
+            )
         except StoreUnavailable as error:
             log.warning("heartbeat.missed", problem=str(error))
             return
@@ -145,7 +164,9 @@ async def expire_process(settings: Settings, pid: int) -> list[str]:
     await wire.open()
     try:
         taken = await Scripts(wire, Keys(settings.key_prefix)).run_reap(
-            event_ttl_s=settings.event_ttl_s, pause_ms=RETRY_PAUSE_MS, worker=f"{platform.node()}:{pid}:"
+            event_ttl_s=settings.event_ttl_s,
+            pause_ms=RETRY_PAUSE_MS,
+            worker=f"{platform.node()}:{pid}:",
         )
     finally:
         await wire.close()

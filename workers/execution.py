@@ -237,6 +237,7 @@ class Execution:
                 "attempt": self.attempt.number,
                 "seq": 0,
                 "counted": False,
+                "announce": self._stop is Stop.DRAIN,
                 "reason": "handed back by a process that stops",
                 "delay_ms": 0,
                 "usage": self._usage(),

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from app.errors import StoreUnavailable
-from app.leases import RETRY_PAUSE_MS
+from app.leases import RETRY_PAUSE_MS, grace_of, silence_s
 from app.services import Services
 
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ class Reaper:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await asyncio.sleep(self._settings.reap_every_s)
+            await asyncio.sleep(min(self._settings.reap_every_s, silence_s(self._settings) / 2))
             if self._too_early():
                 continue
             try:
@@ -50,7 +50,10 @@ class Reaper:
 
     async def look(self) -> None:
         """Take back what has expired now."""
-        taken = await self._scripts.run_reap(event_ttl_s=self._settings.event_ttl_s, pause_ms=RETRY_PAUSE_MS)
+        settings = self._settings
+        taken = await self._scripts.run_reap(
+            event_ttl_s=settings.event_ttl_s, pause_ms=RETRY_PAUSE_MS, grace=grace_of(settings)
+        )
         for run_id, attempt, outcome in taken:
             log.warning("reaper.took", run=run_id, attempt=attempt, outcome=outcome)
 

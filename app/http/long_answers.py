@@ -80,9 +80,10 @@ class Outbox:
         self.finish(last)
 
     def leave(self) -> None:
-        """The client has gone."""
-        self.gone = True
-        self.drop(b"")
+        """The client has gone. It has not left what we ended ourselves."""
+        if not self._finished:
+            self.gone = True
+            self.drop(b"")
 
     async def take(self) -> bytes | None:
         """Everything that waits, as soon as there is something; None when all was taken and nothing will come."""
@@ -114,7 +115,7 @@ class OpenAnswers:
     they come back by themselves, to another process."""
 
     def __init__(self) -> None:
-        self._open: set[Outbox] = set()
+        self._open: dict[Outbox, bytes] = {}
         self.closed = False
 
     def __len__(self) -> int:
@@ -123,16 +124,17 @@ class OpenAnswers:
     def close(self) -> None:
         """End every long answer, and those that are still to begin."""
         self.closed = True
-        for outbox in tuple(self._open):
-            outbox.finish()
+        for outbox, parting in tuple(self._open.items()):
+            outbox.finish(parting)
 
-    def add(self, outbox: Outbox) -> None:
-        self._open.add(outbox)
+    def add(self, outbox: Outbox, parting: bytes) -> None:
+        """`parting` is the last that its client hears when it is closed."""
+        self._open[outbox] = parting
         if self.closed:
-            outbox.finish()
+            outbox.finish(parting)
 
     def remove(self, outbox: Outbox) -> None:
-        self._open.discard(outbox)
+        self._open.pop(outbox, None)
 
 
 Feed = Callable[[Outbox], Awaitable[None]]
@@ -141,8 +143,9 @@ OnGone = Callable[[], Awaitable[None]]
 
 class LongAnswer:
     """An ASGI response that `feed` fills. `on_gone` is done when the client left before the end; `held` is closed
-    when the answer is over, whichever way. With `all_or_nothing` an answer that is not whole is broken off instead of
-    ended, so that the client knows and asks again."""
+    when the answer is over, whichever way; `parting` ends an answer that this process has to let go. With
+    `all_or_nothing` an answer that is not whole is broken off instead of ended, so that the client knows and asks
+    again."""
 
     def __init__(
         self,
@@ -153,18 +156,19 @@ class LongAnswer:
         ping_s: float,
         most: int,
         answers: OpenAnswers,
+        parting: bytes = b"",
         all_or_nothing: bool = False,
         on_gone: OnGone | None = None,
         held: ExitStack | None = None,
     ) -> None:
         self._feed, self._beat, self._ping_s, self._most = feed, beat, ping_s, most
         self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        self._answers, self._all_or_nothing = answers, all_or_nothing
+        self._answers, self._parting, self._all_or_nothing = answers, parting, all_or_nothing
         self._on_gone, self._held = on_gone, held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         outbox = Outbox(beat=self._beat, ping_s=self._ping_s, most=self._most)
-        self._answers.add(outbox)
+        self._answers.add(outbox, self._parting)
         helpers = [asyncio.create_task(self._filled(outbox)), asyncio.create_task(_watched(receive, outbox))]
         try:
             await self._send_all(outbox, send)

@@ -87,6 +87,7 @@ def event_stream(
         ping_s=settings.sse_ping_s,
         most=settings.sse_buffer_events,
         answers=answers_of(request),
+        parting=_told("reconnect", run.run_id, "this server stops; come back with the last id"),
         on_gone=on_gone,
         held=held,
     )

@@ -24,6 +24,7 @@
 | `<p>:idempotency:<digest>` | string | a day | digest of the body that came with an idempotency key |
 | `<p>:trash` | zset | until emptied | removed threads whose checkpoints are still there, by time in ms |
 | `<p>:leases` | zset | while they run | runs, by the lease's end in ms |
+| `<p>:pulse` | hash: `seen_ms`, `grace_ms` | | heartbeat, reap | heartbeat, reap |
 | `<p>:workers` | zset | one lease after the last beat | living workers, by last heartbeat in ms |
 | `<p>:duty:<duty>` | string | until its worker falls silent | the worker that does a duty |
 | `<p>:repairs` | hash | | how often the doctor has mended each problem |
@@ -76,6 +77,7 @@ TEMPLATES: Final = {
     "idempotency": ":idempotency:%s",
     "trash": ":trash",
     "leases": ":leases",
+    "pulse": ":pulse",
     "workers": ":workers",
     "probe": ":probe:%s",
     "repairs": ":repairs",

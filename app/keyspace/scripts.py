@@ -103,16 +103,25 @@ class RunSettle(TypedDict):
 
 
 class RunRelease(TypedDict):
-    """What `run_release.lua` wants. `counted` says whether the attempt is spent."""
+    """What `run_release.lua` wants. `counted` says whether the attempt is spent, `announce` whether the next one does
+    something again that clients saw begin."""
 
     run_id: str
     attempt: int
     seq: int
     counted: bool
+    announce: bool
     reason: str
     delay_ms: int
     usage: str
     entries: list[Entry]
+
+
+class Grace(TypedDict):
+    """How an outage of the server is noticed, and how long everybody then has to report: see `leases.grace_of`."""
+
+    silence_ms: int
+    lease_ms: int
 
 
 class Scripts:
@@ -174,10 +183,12 @@ class Scripts:
         return bool(reply[0] == b"ok")
 
     async def run_reap(
-        self, *, event_ttl_s: int, pause_ms: int, worker: str | None = None
+        self, *, event_ttl_s: int, pause_ms: int, grace: Grace | None = None, worker: str | None = None
     ) -> list[tuple[str, int, str]]:
-        """(run, attempt, "queued" or "failed") of what was taken back."""
-        args = self._args({"event_ttl_s": event_ttl_s, "pause_ms": pause_ms, "worker": worker})
+        """(run, attempt, "queued" or "failed") of what was taken back; nothing while there is `grace` because the
+        server was away."""
+        arguments = {"event_ttl_s": event_ttl_s, "pause_ms": pause_ms, "worker": worker, "grace": grace}
+        args = self._args(arguments)
         reply = await self._wire.run(_RUN_REAP, [], args)
         return [(run.decode(), int(attempt), outcome.decode()) for run, attempt, outcome in reply]
 
@@ -200,7 +211,14 @@ class Scripts:
         return _word(await self._wire.run(_RUN_DELETE, [], self._args({"run_id": run_id, "thread_id": thread_id})))
 
     async def heartbeat(
-        self, worker: str, attempts: Sequence[tuple[str, int]], *, lease_ms: int, listed: bool, gone: bool
+        self,
+        worker: str,
+        attempts: Sequence[tuple[str, int]],
+        *,
+        lease_ms: int,
+        listed: bool,
+        gone: bool,
+        grace: Grace | None = None,
     ) -> list[tuple[str, str]]:
         """(run, "lost" or how to cancel) of each run that `worker` must look at. `listed` puts it among the living
         workers, `gone` takes it off."""
@@ -210,6 +228,7 @@ class Scripts:
             "lease_ms": lease_ms,
             "listed": listed,
             "gone": gone,
+            "grace": grace,
         }
         reply = await self._wire.run(_HEARTBEAT, [], self._args(arguments))
         return [(run.decode(), word.decode()) for run, word in reply]

@@ -32,6 +32,7 @@ from app.wire import Wire
 from tests.conftest import wait_until
 from tests.crash.effects import Effects
 
+ROOT: Final = Path(__file__).parent.parent.parent
 CONFIG: Final = Path(__file__).with_name("project") / "langgraph.json"
 START_WITHIN_S: Final = 30.0
 LEASE_S: Final = 2.0
@@ -148,6 +149,7 @@ class Cluster:
             "REDIS_URL": self.redis_url,
             "KEY_PREFIX": self.keys.prefix,
             "EFFECTS": str(self.effects.path),
+            "PYTHONPATH": str(ROOT),
             **SETTINGS,
             **settings,
         }

@@ -61,7 +61,8 @@ def repetition(effects: list[Effect]) -> Repetition:
     steps: dict[int, set[int]] = defaultdict(set)
     for effect in effects:
         steps[effect.attempt].add(effect.step)
-    again, most, forgotten, reached = 0, 0, False, None
+    again, most, forgotten = 0, 0, False
+    reached: int | None = None
     for attempt in sorted(steps):
         first = min(steps[attempt])
         if reached is not None:
@@ -70,5 +71,5 @@ def repetition(effects: list[Effect]) -> Repetition:
             forgotten = forgotten or first > reached + 1
         within = steps[attempt]
         forgotten = forgotten or within != set(range(min(within), max(within) + 1))
-        reached = max(within) if reached is None else max(reached, max(within))
+        reached = max(within) if reached is None else max(reached, *within)
     return Repetition(len(steps), again, most, forgotten)

@@ -109,7 +109,9 @@ async def test_a_poison_run_fails_and_the_fleet_serves_others() -> None:
         poison = await client.start("poison", {"upto": 1}, poisoned)
         keeping = asyncio.create_task(_keep_alive(cluster))
         others = [(str(uuid.uuid4()), 0) for _ in range(6)]
-        runs = [(thread_id, await client.start("steps", {"upto": 3, "pause_s": 0.1}, thread_id)) for thread_id, _ in others]
+        runs = [
+            (thread_id, await client.start("steps", {"upto": 3, "pause_s": 0.1}, thread_id)) for thread_id, _ in others
+        ]
         reader = Reader(poison)
         await asyncio.gather(
             reader.follow(client.urls, poisoned),
@@ -118,7 +120,7 @@ async def test_a_poison_run_fails_and_the_fleet_serves_others() -> None:
         failed = await client.run(poisoned, poison)
         assert (failed["status"], failed["phase"], failed["error"]["code"]) == ("error", "failed", "ceiling.attempts")
         assert (await client.thread(poisoned))["status"] == "error"
-        assert len([effect for effect in cluster.effects.of(poison)]) == 3
+        assert len(cluster.effects.of(poison)) == 3
         reader_has_all(reader, await cluster.log_of(poison))
         for thread_id, run_id in runs:
             await whole(cluster, client, thread_id, run_id, 3)

@@ -15,23 +15,23 @@ Call = Callable[[Stores, Run], Awaitable[Any]]
 
 
 async def _settle(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.run_settle(settlement(run, seq=3, entries=[("values", "f", "")]), [_count(stores)])
+    return await stores.scripts.run_settle(settlement(run, seq=1, entries=[("values", "f", "")]), [_count(stores)])
 
 
 async def _rollback(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.run_settle(settlement(run, Phase.CANCELLED, seq=3, rollback=True), [_count(stores)])
+    return await stores.scripts.run_settle(settlement(run, Phase.CANCELLED, seq=1, rollback=True), [_count(stores)])
 
 
 async def _asks(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.run_settle(settlement(run, Phase.WAITING_FOR_APPROVAL, seq=3), [_count(stores)])
+    return await stores.scripts.run_settle(settlement(run, Phase.WAITING_FOR_APPROVAL, seq=1), [_count(stores)])
 
 
 async def _release(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.run_release(handover(run, seq=3, entries=[("values", "f", "")]), [_count(stores)])
+    return await stores.scripts.run_release(handover(run, seq=1, entries=[("values", "f", "")]), [_count(stores)])
 
 
 async def _apply(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.run_apply(run.run_id, run.attempt, 3, [("values", b"f")], [_count(stores)])
+    return await stores.scripts.run_apply(run.run_id, run.attempt, 1, [("values", b"f")], [_count(stores)])
 
 
 async def _reap(stores: Stores, run: Run) -> Any:
@@ -112,7 +112,7 @@ async def test_a_group_that_was_applied_with_a_lost_answer_is_not_applied_by_set
     await stores.run(await stores.thread())
     held = await stores.claim_one()
     await _apply(stores, held)
-    await stores.scripts.run_settle(settlement(held, seq=3), [_count(stores)])
+    await stores.scripts.run_settle(settlement(held, seq=1), [_count(stores)])
     assert await stores.wire.send("GET", f"{stores.keys.prefix}:count") == b"1"
 
 

@@ -4,6 +4,7 @@ local A = cmsgpack.unpack(ARGV[2])
 local words = {}
 -- first what takes memory from nobody: a server that is full refuses only scripts that begin with what does
 redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', whole(now_ms - A.lease_ms))
+if A.grace then in_grace(A.grace) end
 for _, pair in ipairs(A.attempts) do
   local held = held_by(pair[1], pair[2])
   if not held then

@@ -172,12 +172,40 @@ local function rest(thread_id, status)
   end
 end
 
+-- A cron goes on to its next due time, or rests when it has none.
+local function move_cron(cron_id, next_ms, run_id)
+  local cron = key('cron', cron_id)
+  if next_ms then
+    redis.call('HSET', cron, 'next_ms', whole(next_ms))
+    redis.call('ZADD', key('crons_due'), whole(next_ms), cron_id)
+  else
+    redis.call('HDEL', cron, 'next_ms')
+    redis.call('ZREM', key('crons_due'), cron_id)
+  end
+  if run_id then redis.call('HSET', cron, 'last_run_id', run_id) end
+end
+
+-- A run that is over has its webhook called. What it is told is put aside, for run and thread may be gone by then:
+-- the run's record, `values` and `interrupts` (null for a thread of the run's own), and the status it ended with.
+local function notify(run_id, thread_id, status, values, interrupts)
+  local run, delivery = key('run', run_id), key('delivery', run_id)
+  if redis.call('HGET', run, 'webhook') ~= 'pending' or redis.call('EXISTS', delivery) == 1 then return end
+  local thread = redis.call('HMGET', key('thread', thread_id), 'temporary', 'values')
+  redis.call('COPY', run, delivery)
+  redis.call('HSET', delivery, 'told_status', status, 'told_interrupts', interrupts or '{}', 'tries', 0)
+  if thread[1] ~= '1' then
+    redis.call('HSET', delivery, 'told_values', values or thread[2] or 'null')
+  end
+  redis.call('ZADD', key('deliveries'), whole(now_ms), run_id)
+end
+
 -- A run that never started is over at once: cancelled, or gone with `rollback`.
 local function cancel_waiting(run_id, thread_id, action, by, reason, event_ttl_s)
   local run = key('run', run_id)
   redis.call('ZREM', key('thread_queue', thread_id), run_id)
   drop_job(run_id)
   redis.call('HSET', run, 'phase', 'cancelled', 'reason', reason, 'cancelled_by', by, 'updated_us', whole(now_us))
+  notify(run_id, thread_id, action == 'rollback' and 'rollback' or 'interrupted')
   append(run_id, {end_entry(run_id, 'interrupted')})
   wake_thread(thread_id)
   if action == 'rollback' then
@@ -237,6 +265,14 @@ local function held_by(run_id, attempt)
   return {seq = tonumber(held[3]), cancel = held[4], thread_id = held[5]}
 end
 
+-- Whether a group of writes is the next one, its repetition, or (nil) proof that the server has forgotten one before
+-- it: a restart or a failover may lose what was acknowledged. Such an attempt must not go on: the log would have a hole.
+local function is_next(held, seq)
+  if seq == held.seq then return false end
+  if seq == held.seq + 1 then return true end
+  return nil
+end
+
 local function run_commands(first, last)
   local at = first
   while at <= last do
@@ -244,6 +280,17 @@ local function run_commands(first, last)
     redis.call(unpack(ARGV, at + 1, at + words))
     at = at + 1 + words
   end
+end
+
+-- Whether leases mean nothing yet: the server was away or stood still, so that nobody could renew them. It shows in
+-- that none of the many who come often has come for `silence_ms`; then everybody gets one lease's time to report.
+local function in_grace(grace)
+  local pulse = key('pulse')
+  local held = redis.call('HMGET', pulse, 'seen_ms', 'grace_ms')
+  local grace_ms = tonumber(held[2]) or 0
+  if held[1] and now_ms - tonumber(held[1]) > grace.silence_ms then grace_ms = now_ms + grace.lease_ms end
+  redis.call('HSET', pulse, 'seen_ms', whole(now_ms), 'grace_ms', whole(grace_ms))
+  return now_ms < grace_ms
 end
 
 local function give_up_lease(run_id)

@@ -3,8 +3,9 @@
 -- Returns {'ok', how to cancel or ''} or {'fenced'}.
 local run_id, attempt, seq, count = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local held = held_by(run_id, attempt)
-if not held then return {'fenced'} end
-if held.seq < seq then
+local new = held and is_next(held, seq)
+if new == nil then return {'fenced'} end
+if new then
   local entries = {}
   for i = 1, count do entries[i] = {ARGV[4 + 2 * i], ARGV[5 + 2 * i], ''} end
   run_commands(6 + 2 * count, #ARGV)

@@ -12,6 +12,7 @@ local function fail(run_id, thread_id, spent)
     'updated_us', whole(now_us), 'ended_us', whole(now_us))
   append(run_id, {{'error', frame('error', shown), ''}, end_entry(run_id, 'error', '{"__error__":' .. shown .. '}')})
   redis.call('EXPIRE', key('events', run_id), A.event_ttl_s)
+  notify(run_id, thread_id, 'error')
   redis.call('HSET', key('thread', thread_id), 'error', shown)
   rest(thread_id, 'error')
 end
@@ -21,6 +22,10 @@ local function is_dead(run_id)
   local worker = redis.call('HGET', key('run', run_id), 'worker')
   return worker and string.sub(worker, 1, #A.worker) == A.worker
 end
+
+-- first what takes memory from nobody: a server that is full refuses only scripts that begin with what does
+redis.call('ZREM', key('leases'), '')
+if A.grace and in_grace(A.grace) then return taken end
 
 local limit = A.worker and '+inf' or whole(now_ms)
 for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit)) do

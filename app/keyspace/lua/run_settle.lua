@@ -10,7 +10,9 @@ if not held then
 end
 if held.cancel and A.phase ~= 'cancelled' then return {'cancel', held.cancel} end
 
-if held.seq < A.seq then run_commands(3, #ARGV) end
+local new = is_next(held, A.seq)
+if new == nil then return {'fenced'} end
+if new then run_commands(3, #ARGV) end
 local entries = A.entries
 entries[#entries + 1] = end_entry(A.run_id, A.status, A.result)
 redis.call('HSET', run, 'phase', A.phase, 'reason', A.reason, 'usage', A.usage, 'settled_by', A.attempt,
@@ -25,6 +27,7 @@ if A.values then redis.call('HSET', thread, 'values', A.values, 'state_us', whol
 redis.call('HSET', thread, 'interrupts', A.interrupts)
 if A.thread_error then redis.call('HSET', thread, 'error', A.thread_error) end
 if A.phase == 'waiting_for_approval' then redis.call('HSET', thread, 'waiting', A.run_id) end
+notify(A.run_id, held.thread_id, A.rollback and 'rollback' or A.status, A.values, A.interrupts)
 if A.rollback then drop_run(A.run_id, held.thread_id) end
 rest(held.thread_id, A.thread_status)
 return {'ok'}

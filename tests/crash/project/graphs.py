@@ -50,7 +50,7 @@ def effect(config: RunnableConfig, what: str, task: str) -> None:
 async def spend(how: str, seconds: float) -> None:
     """Let time pass: politely, with the event loop blocked, or with the processor busy."""
     if how == "block":
-        time.sleep(seconds)  # noqa: ASYNC251
+        time.sleep(seconds)
     elif how == "burn":
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -113,7 +113,7 @@ async def gather(state: Fan, config: RunnableConfig) -> Fan:
 
 def _fan() -> StateGraph[Any]:
     graph = StateGraph(Fan)
-    graph.add_node("part", part)
+    graph.add_node("part", part)  # type: ignore[arg-type]
     graph.add_node("gather", gather)
     graph.add_conditional_edges(START, scatter, ["part"])
     graph.add_edge("part", "gather")
