@@ -103,7 +103,7 @@ async def test_a_handover_does_not_reset_what_was_used(stores: Stores, graphs: R
         executing = execution(stores, graphs, await stores.claim_one())
         working = asyncio.create_task(executing.execute())
         steps = executing._ceilings.used.steps
-        while executing._ceilings.used.steps < steps + 3:
+        while executing._ceilings.used.steps < steps + 3:  # noqa: ASYNC110
             await asyncio.sleep(0)
         executing.drain()
         await working
@@ -123,7 +123,7 @@ async def test_a_recursion_limit_above_the_ceiling_is_cut_and_says_so(stores: St
     assert run.error is not None
     assert run.error["code"] == "ceiling.steps"
     (notice,) = [event for event in await stores.log(run) if event.name == "notice"]
-    assert b'"limit":5' in notice.frame
+    assert b'"limit":5' in notice.block
 
 
 async def test_a_recursion_limit_below_the_ceiling_is_the_protocols_error(stores: Stores, graphs: Registry) -> None:

@@ -113,7 +113,7 @@ async def test_a_silent_connection_costs_no_lease(valkey_url: str, keys: Keys, s
 async def _a_beat(proxy: Proxy) -> None:
     count = proxy.requests
     async with asyncio.timeout(5):
-        while proxy.requests == count:
+        while proxy.requests == count:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 

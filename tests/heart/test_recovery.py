@@ -78,7 +78,7 @@ async def finish(stores: Stores, graphs: Registry) -> Run:
 
 def shown(log: Sequence[Event]) -> list[str]:
     """The states that clients saw, in order; ids of interrupts are those of their checkpoints, which differ."""
-    frames = [event.frame.decode() for event in log if event.name == "values"]
+    frames = [event.block.partition(b"id: ")[0].decode() for event in log if event.name == "values"]
     return [re.sub(r'"id":"[0-9a-f]{32}"', "", frame) for frame in frames]
 
 
