@@ -33,6 +33,7 @@ from app.settings import Settings
 from app.states import ThreadStates
 from app.store import RedisStore
 from app.subscriber import Subscriber
+from app.thread_log import ThreadLog
 from app.threads import ThreadStore
 from app.ttl import ThreadTtl
 from app.wire import Wire
@@ -62,6 +63,7 @@ class Services:
     graphs: Graphs
     assistants: AssistantStore
     states: ThreadStates
+    thread_log: ThreadLog
     store: RedisStore
     heart: Heart | None
     inline: InlineExecutor | None
@@ -107,8 +109,9 @@ def _stores(
 ) -> Services:
     scripts, clock = Scripts(wire, keys), Clock()
     checkpointer = _checkpointer(settings, graphs, wire, keys)
-    ttl = _thread_ttl(config)
+    ttl, events = _thread_ttl(config), EventLog(wire, keys, subscriber)
     threads = ThreadStore(wire, keys, scripts, checkpointer, ttl=ttl, event_ttl_s=settings.event_ttl_s)
+    states = ThreadStates(graphs, threads, checkpointer, wire, keys, store)
     lease_ms = int(settings.lease_s * 1000)
     return Services(
         settings=settings,
@@ -119,7 +122,7 @@ def _stores(
         keys=keys,
         scripts=scripts,
         subscriber=subscriber,
-        events=EventLog(wire, keys, subscriber),
+        events=events,
         idempotency=Idempotency(wire, keys),
         runs=RunStore(
             wire,
@@ -134,7 +137,8 @@ def _stores(
         checkpointer=checkpointer,
         graphs=graphs,
         assistants=AssistantStore(graphs, wire, keys),
-        states=ThreadStates(graphs, threads, checkpointer, wire, keys, store),
+        states=states,
+        thread_log=ThreadLog(wire, keys, subscriber, events, states),
         store=store,
         heart=None,
         inline=None,

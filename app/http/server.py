@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from app.http import assistants, ops, runs, state, stateless, store, threads
+from app.http import assistants, ops, runs, state, stateless, store, thread_stream, threads
 from app.http.answers import on_http_exception
 from app.http.endpoints import Endpoint
 from app.http.long_answers import OpenAnswers
@@ -28,6 +28,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *runs.ENDPOINTS,
     *stateless.ENDPOINTS,
     *threads.ENDPOINTS,
+    *thread_stream.ENDPOINTS,
     *state.ENDPOINTS,
     *assistants.ENDPOINTS,
     *store.ENDPOINTS,

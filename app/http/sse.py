@@ -27,7 +27,7 @@ RETRY: Final = b"retry: 1000\r\n"
 FROM_START: Final = "0"
 NEW_ONLY: Final = "$"
 
-_STALLED_S: Final = 5.0
+STALLED_S: Final = 5.0
 """How long a client with a full outbox may take nothing."""
 _EVENT_ID: Final = re.compile(r"\d{1,15}(-\d{1,15})?")
 _START_WORDS: Final = frozenset({"-1", "0", "-"})
@@ -87,7 +87,7 @@ def event_stream(
         ping_s=settings.sse_ping_s,
         most=settings.sse_buffer_events,
         answers=answers_of(request),
-        parting=_told("reconnect", run.run_id, "this server stops; come back with the last id"),
+        parting=told("reconnect", run.run_id, "this server stops; come back with the last id"),
         on_gone=on_gone,
         held=held,
     )
@@ -113,8 +113,8 @@ async def _feed(services: Services, run: Run, after: str, wanted: Wanted | None,
                 blocks[0], opening = opening + blocks[0], b""
             outbox.put(blocks, count)
             ended = batch[-1].last
-            if not await outbox.room(_STALLED_S):
-                return outbox.drop(_told("slow_client", run.run_id, "too far behind; resume from the last id"))
+            if not await outbox.room(STALLED_S):
+                return outbox.drop(told("slow_client", run.run_id, "too far behind; resume from the last id"))
     if not ended and after != NEW_ONLY:
         outbox.put([await _farewell(services, run)])
     return None
@@ -137,8 +137,9 @@ async def _farewell(services: Services, run: Run) -> bytes:
     if now.status in ("pending", "running"):
         return b""
     end = b"event: end\r\ndata: %b\r\n\r\n" % dumps({"run_id": run.run_id, "status": now.status})
-    return _told("gap", run.run_id, "the events of this run are not kept any more") + end
+    return told("gap", run.run_id, "the events of this run are not kept any more") + end
 
 
-def _told(name: str, run_id: str, detail: str) -> bytes:
-    return b"event: %b\r\ndata: %b\r\n\r\n" % (name.encode(), dumps({"run_id": run_id, "detail": detail}))
+def told(name: str, ident: str, detail: str) -> bytes:
+    """An event of ours, without an id: it is not part of the log. `ident` is the run, or the thread."""
+    return b"event: %b\r\ndata: %b\r\n\r\n" % (name.encode(), dumps({"run_id": ident, "detail": detail}))

@@ -227,4 +227,4 @@ async def test_imported_superstep_by_superstep(sdk: Client) -> None:
     thread = (await sdk.threads.create(graph_id="steps", supersteps=steps))["thread_id"]
     state = await sdk.threads.get_state(thread)
     assert (state["values"], state["next"]) == ({"value": 3, "log": ["one", "two"]}, ["three"])
-    assert [past["metadata"]["step"] for past in await sdk.threads.get_history(thread, limit=10)] == [2, 1, 0]
+    assert [past["metadata"]["step"] for past in await sdk.threads.get_history(thread, limit=10)] == [1, 0, -1]

@@ -1,0 +1,85 @@
+"""The stream of a thread: all its runs, one after the other, until the client leaves (protocol 3.9)."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Final
+
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from app.errors import InvalidRequest
+from app.http.endpoints import Endpoint, names
+from app.http.inputs import path_id, query_names
+from app.http.long_answers import LongAnswer, Outbox
+from app.http.sse import HEARTBEAT, RETRY, STALLED_S, told
+from app.http.wiring import answers_of, services_of
+from app.thread_log import Kind, Position, position_of
+
+MODES: Final[dict[str, frozenset[Kind]]] = {
+    "run_modes": frozenset({"begin", "event", "done"}),
+    "lifecycle": frozenset({"begin", "done"}),
+    "state_update": frozenset({"state"}),
+}
+"""What each mode lets through."""
+
+
+async def stream(request: Request) -> ASGIApp:
+    """The events of all runs: after `Last-Event-ID`, or only new ones."""
+    services, thread_id = services_of(request), path_id(request, "thread_id")
+    wanted, after = _wanted(request), _position(request)
+    await services.threads.get(thread_id)
+
+    async def feed(outbox: Outbox) -> None:
+        opening = RETRY
+        async with aclosing(services.thread_log.follow(thread_id, after)) as batches:
+            async for batch in batches:
+                blocks = [event.block for event in batch if event.kind in wanted]
+                if blocks and opening:
+                    blocks[0], opening = opening + blocks[0], b""
+                outbox.put(blocks, len(blocks))
+                if not await outbox.room(STALLED_S):
+                    return outbox.drop(told("slow_client", thread_id, "too far behind; resume from the last id"))
+        return None
+
+    return LongAnswer(
+        feed,
+        headers={
+            "content-type": "text/event-stream; charset=utf-8",
+            "cache-control": "no-store",
+            "x-accel-buffering": "no",
+        },
+        beat=HEARTBEAT,
+        ping_s=services.settings.sse_ping_s,
+        most=services.settings.sse_buffer_events,
+        answers=answers_of(request),
+    )
+
+
+def _wanted(request: Request) -> frozenset[Kind]:
+    modes = query_names(request, "stream_mode") + query_names(request, "stream_modes") or ["run_modes"]
+    if unknown := set(modes) - MODES.keys():
+        raise InvalidRequest("stream_mode", f"{sorted(unknown)[0]!r} is not one of {', '.join(MODES)}")
+    return frozenset().union(*(MODES[mode] for mode in modes))
+
+
+def _position(request: Request) -> Position | None:
+    given = (request.headers.get("last-event-id") or "").strip()
+    if not given:
+        return None
+    found = position_of(given)
+    if found is None:
+        raise InvalidRequest("Last-Event-ID", f"{given!r} is neither an id of this stream nor -")
+    return found
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        "GET",
+        "/threads/{thread_id}/stream",
+        stream,
+        "Follow all runs of a thread",
+        query=(names("stream_mode", ", ".join(MODES)), names("stream_modes", "The same")),
+        answers="text/event-stream",
+    ),
+)
