@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -35,12 +34,11 @@ Perform = Callable[[dict[str, Any], Run], Awaitable[None]]
 
 
 class ClaimingWorker(Worker):
-    """Claims runs and performs each in a task. `wake` is a wire of its own, for the blocking pop."""
+    """Claims runs and performs each in a task. `wake` is a wire of its own: it is blocked while there is no work."""
 
     def __init__(
         self,
         perform: Perform,
-        scripts: Scripts,
         keys: Keys,
         wake: Wire,
         worker: str,
@@ -58,34 +56,40 @@ class ClaimingWorker(Worker):
             max_tries=1,
             retry_jobs=False,
         )
-        self._perform, self._scripts, self._keys, self._wake = perform, scripts, keys, wake
+        self._perform, self._keys, self._wake = perform, keys, wake
+        self._scripts = Scripts(wake, keys)
         self._worker_id, self._lease_ms = worker, lease_ms
         self._room = asyncio.Event()
-        self._stopped = asyncio.Event()
 
     async def main(self) -> None:
         """Claim and perform until `stop_claiming`, then wait for what is in progress."""
+        wait_s = 0.0
         while self.allow_pick_jobs:
+            if len(self.tasks) >= self.max_jobs:
+                self._room.clear()
+                await self._room.wait()
+                continue
             try:
-                wait_s = await self._claim()
+                wait_s = await self._claim(wait_s)
             except StoreUnavailable as error:
                 log.warning("claim.failed", problem=str(error))
-                wait_s = LONGEST_WAIT_S
-            await self._either(self._next(wait_s))
+                await asyncio.sleep(LONGEST_WAIT_S)
         if self.tasks:
             await asyncio.wait(list(self.tasks.values()))
 
     def stop_claiming(self) -> None:
-        """Take no more work."""
+        """Take no more work. What a claim that is under way brings is begun all the same, and handed back."""
         self.allow_pick_jobs = False
-        self._stopped.set()
+        self._room.set()
 
-    async def _claim(self) -> float:
-        """Fill the free places. Returns the seconds until it is worth looking again, unless a token comes first."""
+    async def _claim(self, wait_s: float) -> float:
+        """Fill the free places, after up to `wait_s` for a token. Returns the seconds to wait for one next time.
+
+        The pop and the claim go out together: the server runs the claim in the moment that a token wakes it, and the
+        answer to both is one round trip."""
+        if wait_s > 0:
+            self._wake.send("BLPOP", self._keys.queue_wake, wait_s).add_done_callback(heard)
         free = self.max_jobs - len(self.tasks)
-        if free <= 0:
-            self._room.clear()
-            return LONGEST_WAIT_S
         due_in_ms, claimed = await self._scripts.run_claim(self._worker_id, free, self._lease_ms)
         if claimed:
             failpoints.reach("claim")
@@ -113,19 +117,8 @@ class ClaimingWorker(Worker):
         del self.tasks[job_id]
         self._room.set()
 
-    async def _next(self, wait_s: float) -> None:
-        """Return when there may be work and room for it."""
-        if len(self.tasks) >= self.max_jobs:
-            await self._room.wait()
-        elif wait_s > 0:
-            with suppress(StoreUnavailable):
-                await self._wake.send("BLPOP", self._keys.queue_wake, wait_s)
-                return
-            await asyncio.sleep(LONGEST_WAIT_S)
 
-    async def _either(self, waiting: Any) -> None:
-        """Until `waiting` is done, or nothing more is to be claimed."""
-        tasks = {asyncio.ensure_future(waiting), asyncio.ensure_future(self._stopped.wait())}
-        _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
+def heard(answer: asyncio.Future[Any]) -> None:
+    """For a command whose answer does not matter: what went wrong shows in the claim behind it."""
+    if not answer.cancelled():
+        answer.exception()

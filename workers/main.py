@@ -16,7 +16,8 @@ from app.runs import Run
 from app.services import Services, open_services
 from app.settings import Settings
 from app.wire import Wire
-from workers.claims import ClaimingWorker
+from workers.claims import ClaimingWorker, heard
+from workers.deliveries import Deliveries
 from workers.execution import Execution
 from workers.reaper import Reaper
 from workers.reconciler import Reconciler
@@ -49,14 +50,14 @@ class WorkerProcess:
         self._stopping = asyncio.Event()
         self._claims = ClaimingWorker(
             self._perform,
-            services.scripts,
             services.keys,
             wake,
             self._heart.worker,
             lease_ms=int(settings.lease_s * 1000),
             max_runs=settings.max_runs_per_worker,
         )
-        self._duties = (Reaper(services), Reconciler(services), Retention(services))
+        self._deliveries = Deliveries(services)
+        self._duties = (Reaper(services), Reconciler(services), Retention(services), self._deliveries)
 
     async def work(self) -> None:
         """Until a signal. If a background loop dies, the process stops rather than limps."""
@@ -79,6 +80,8 @@ class WorkerProcess:
         """No new claims; running graphs stop at their next superstep; at `drain_s` the rest stop where they are."""
         log.info("worker.draining", runs=len(self._executions))
         self._claims.stop_claiming()
+        # wakes the claim that waits, if it is ours; another worker's only looks once more
+        self._services.wire.send("RPUSH", self._services.keys.queue_wake, "1").add_done_callback(heard)
         for execution in list(self._executions.values()):
             execution.drain()
         await asyncio.wait({claims}, timeout=self._services.settings.drain_s)
@@ -107,3 +110,5 @@ class WorkerProcess:
         finally:
             self._heart.let_go(attempt)
             self._executions.pop(claimed.run_id, None)
+            if claimed.kwargs.get("webhook"):
+                self._deliveries.nudge()
