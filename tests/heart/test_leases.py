@@ -143,7 +143,7 @@ async def test_an_unexpected_answer_does_not_stop_the_heart(keys: Keys, eventual
         async with beating(odd.url, keys) as heart:
             heart.hold(attempt)
             await stores.wire.send("SET", keys.workers, "not a sorted set")
-            await asyncio.sleep(3 * BEAT_S)
+            await asyncio.sleep(1.2 * BEAT_S)
             await stores.wire.send("DEL", keys.workers)
             await _stays_held(stores, 2 * LEASE_S)
 

@@ -29,13 +29,13 @@ class State(TypedDict, total=False):
     answers: Annotated[list[Any], operator.add]
 
 
-def _did(config: RunnableConfig, node: str) -> State:
+def _did(config: RunnableConfig, node: str) -> dict[str, Any]:
     effects[config["configurable"]["thread_id"]][node] += 1
     return {"log": [node]}
 
 
 def _step(node: str) -> Any:
-    async def work(state: State, config: RunnableConfig) -> State:
+    async def work(state: State, config: RunnableConfig) -> dict[str, Any]:
         return _did(config, node) | {"value": state.get("value", 0) + 1}
 
     return work
@@ -50,36 +50,36 @@ def _row(**nodes: Any) -> Graph:
     return builder.compile()
 
 
-async def ask_once(state: State, config: RunnableConfig) -> State:
+async def ask_once(state: State, config: RunnableConfig) -> dict[str, Any]:
     """Asks, then works."""
     answer = interrupt("how much?")
     return _did(config, "ask") | {"answers": [answer]}
 
 
-async def ask_twice(state: State, config: RunnableConfig) -> State:
+async def ask_twice(state: State, config: RunnableConfig) -> dict[str, Any]:
     """Asks two things, one after the other."""
     answers = [interrupt("first?"), interrupt("second?")]
     return _did(config, "twice") | {"answers": answers}
 
 
-async def turn(state: State, config: RunnableConfig) -> State:
+async def turn(state: State, config: RunnableConfig) -> dict[str, Any]:
     """One round of a loop, with a payload of `size` bytes."""
     return _did(config, "turn") | {"value": state.get("value", 0) + 1, "log": ["x" * state.get("size", 1)]}
 
 
-async def wait_at_gate(state: State, config: RunnableConfig) -> State:
+async def wait_at_gate(state: State, config: RunnableConfig) -> dict[str, Any]:
     """Until the test opens the gate."""
     await gates[config["configurable"]["thread_id"]].wait()
     return _did(config, "gate")
 
 
-def sleep_hard(state: State, config: RunnableConfig) -> State:
+def sleep_hard(state: State, config: RunnableConfig) -> dict[str, Any]:
     """A sync node that sleeps, as people write them."""
     time.sleep(state["value"] / 1000)
     return _did(config, "block")
 
 
-async def spin_hard(state: State, config: RunnableConfig) -> State:
+async def spin_hard(state: State, config: RunnableConfig) -> dict[str, Any]:
     """An async node that never gives way."""
     until = time.monotonic() + state["value"] / 1000
     while time.monotonic() < until:
@@ -87,13 +87,13 @@ async def spin_hard(state: State, config: RunnableConfig) -> State:
     return _did(config, "spin")
 
 
-async def fail(state: State, config: RunnableConfig) -> State:
+async def fail(state: State, config: RunnableConfig) -> dict[str, Any]:
     """Always fails."""
     _did(config, "fail")
     raise ConnectionError("not today")
 
 
-async def branch(state: State, config: RunnableConfig) -> State:
+async def branch(state: State, config: RunnableConfig) -> dict[str, Any]:
     """One of many in parallel."""
     effects[config["configurable"]["thread_id"]][f"branch{state['value']}"] += 1
     return {"log": [f"branch{state['value']}"]}
