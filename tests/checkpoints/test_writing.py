@@ -37,6 +37,9 @@ class Refusing:
     async def write(self, commands: Sequence[Command]) -> None:
         raise Fenced("another attempt has this run")
 
+    async def flush(self) -> None:
+        """Nothing waits."""
+
 
 async def _commands(wire: Wire) -> dict[str, int]:
     """How often the server ran each command so far, scripts' inner commands not counted apart."""
