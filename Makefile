@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
-.PHONY: help run test lint lock bench clean
+.PHONY: help run test lint lock bench soak clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ lock: $(VENV)/dev.stamp  ## Pin requirements again (LOCK_ARGS=--upgrade takes ne
 
 bench: $(VENV)/dev.stamp  ## Measure, and compare with the bare graph
 	$(BIN)/python -m tests.bench
+
+soak: $(VENV)/dev.stamp  ## 500 runs while something is killed every second (SOAK_ARGS=--seed 7)
+	$(BIN)/python -m tests.crash.soak $(SOAK_ARGS)
 
 clean:  ## Remove the virtual environment; data in .slipway stays
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

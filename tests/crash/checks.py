@@ -18,8 +18,8 @@ def log_is_whole(log: list[Entry], attempts: int) -> None:
     announced = [data_of(frame)["attempt"] for _, name, frame in log if name == "metadata"]
     assert announced == sorted(set(announced))
     assert announced[-1] <= attempts
-    shown = [data_of(frame).get("count") for _, name, frame in log if name == "values"]
-    counts = [count for count in shown if count is not None]
+    shown = [data_of(frame) for _, name, frame in log if name == "values"]
+    counts = [state["count"] for state in shown if "count" in state and "__interrupt__" not in state]
     assert counts == list(range(1, len(counts) + 1)), counts
 
 

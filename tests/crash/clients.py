@@ -80,11 +80,13 @@ class Client:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def call(self, method: str, path: str, body: Any = None) -> Any:
+    async def call(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
         """Ask until a web process has answered; for requests that may be repeated."""
         for number in range(600):
             try:
-                answer = await self._http.request(method, self.urls[number % len(self.urls)] + path, json=body)
+                url = self.urls[number % len(self.urls)] + path
+                headers = {"Idempotency-Key": key} if key else {}
+                answer = await self._http.request(method, url, json=body, headers=headers)
                 if answer.status_code != 503:
                     answer.raise_for_status()
                     return answer.json() if answer.content else None
@@ -93,10 +95,10 @@ class Client:
             await asyncio.sleep(_AGAIN_AFTER_S)
         raise AssertionError(f"{method} {path}: nobody answered")
 
-    async def start(self, graph: str, given: Any, thread_id: str, **more: Any) -> str:
-        """A run on a thread that is made for it. Returns the run's id."""
+    async def start(self, graph: str, given: Any, thread_id: str, *, key: str | None = None, **more: Any) -> str:
+        """A run on a thread that is made for it, once for each idempotency `key`. Returns the run's id."""
         body = {"assistant_id": graph, "input": given, "if_not_exists": "create", **more}
-        run = await self.call("POST", f"/threads/{thread_id}/runs", body)
+        run = await self.call("POST", f"/threads/{thread_id}/runs", body, key)
         return str(run["run_id"])
 
     async def run(self, thread_id: str, run_id: str) -> dict[str, Any]:

@@ -1,0 +1,200 @@
+"""Deploys and outages: processes that are asked to stop, web processes that die, a Valkey that dies or stands still,
+connections that are cut."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from langgraph_sdk import get_client
+
+from tests.conftest import wait_until
+from tests.crash.checks import log_is_whole, reader_has_all
+from tests.crash.clients import Client, Reader
+from tests.crash.cluster import LEASE_S, Cluster, running
+from tests.crash.effects import repetition
+from tests.crash.tcp_proxy import TcpProxy
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Begun = list[tuple[str, str]]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared() -> AsyncIterator[Cluster]:
+    async with running(webs=2, workers=2, max_runs_per_worker=100, drain_s=5) as cluster:
+        yield cluster
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def cluster(shared: Cluster) -> Cluster:
+    """All its processes up and running."""
+    await asyncio.gather(*(shared.restart(worker) for worker in shared.workers if not worker.alive))
+    for web in shared.webs:
+        if not web.alive:
+            web.start()
+        await web.ready()
+    return shared
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(cluster: Cluster) -> AsyncIterator[Client]:
+    client = Client(*(web.url for web in cluster.webs))
+    yield client
+    await client.close()
+
+
+async def begun(cluster: Cluster, client: Client, count: int, upto: int, pause_s: float) -> Begun:
+    """So many runs of `steps`, each in its first superstep at least: (thread, run)."""
+    threads = [str(uuid.uuid4()) for _ in range(count)]
+    given = {"upto": upto, "pause_s": pause_s}
+    runs = await asyncio.gather(*(client.start("steps", given, thread_id) for thread_id in threads))
+    await wait_until(lambda: set(runs) <= {effect.run for effect in cluster.effects.all()}, 20)
+    return list(zip(threads, runs, strict=True))
+
+
+async def all_whole(cluster: Cluster, client: Client, runs: Begun, upto: int, most_again: int = 1) -> list[int]:
+    """Wait for these runs, check each in every respect, and return their spent attempts."""
+    readers = [Reader(run_id) for _, run_id in runs]
+    pairs = list(zip(readers, runs, strict=True))
+    async with asyncio.timeout(40):
+        await asyncio.gather(*(reader.follow(client.urls, thread_id) for reader, (thread_id, _) in pairs))
+    spent = []
+    for reader, (thread_id, run_id) in pairs:
+        record, thread = await cluster.run(run_id), await client.thread(thread_id)
+        assert (record["phase"], thread["status"]) == ("completed", "idle")
+        assert thread["values"]["trail"] == list(range(1, upto + 1))
+        log = await cluster.log_of(run_id)
+        log_is_whole(log, int(record["attempt"]))
+        reader_has_all(reader, log)
+        again = repetition(cluster.effects.of(run_id))
+        assert again.most <= most_again
+        assert not again.forgotten
+        spent.append(int(record["attempt"]) - int(record["handovers"]))
+    return spent
+
+
+async def test_a_worker_that_is_asked_to_stop_hands_50_runs_back(cluster: Cluster, client: Client) -> None:
+    runs = await begun(cluster, client, 50, 8, 0.4)
+    first, _ = cluster.workers
+    asked = time.monotonic()
+    for _ in range(3):  # a platform may ask every process of a group, and more than once
+        first.signal(signal.SIGTERM)
+    assert await first.gone(25) == 0
+    print(f"drained 50 runs in {time.monotonic() - asked:.2f} s")
+    assert set(await all_whole(cluster, client, runs, 8, most_again=0)) == {1}
+
+
+async def test_a_superstep_longer_than_the_drain_is_announced_when_done_again(cluster: Cluster, client: Client) -> None:
+    runs = await begun(cluster, client, 2, 1, 7.5)
+    for worker in cluster.workers:
+        worker.signal(signal.SIGTERM)
+    for worker in cluster.workers:
+        assert await worker.gone(10) == 0
+    await cluster.restart(cluster.workers[0])
+    assert set(await all_whole(cluster, client, runs, 1)) == {1}
+    for _, run_id in runs:
+        assert [name for _, name, _ in await cluster.log_of(run_id)].count("metadata") == 2
+
+
+async def test_a_web_process_killed_while_clients_read(cluster: Cluster, client: Client) -> None:
+    runs = await begun(cluster, client, 5, 10, 0.2)
+    readers = [Reader(run_id) for _, run_id in runs]
+    following = [
+        asyncio.create_task(reader.follow(client.urls, thread_id))
+        for reader, (thread_id, _) in zip(readers, runs, strict=True)
+    ]
+    await wait_until(lambda: all(reader.counts() for reader in readers), 10)
+    await cluster.webs[0].kill()
+    await asyncio.gather(*following)
+    assert all(reader.connections > 1 for reader in readers)
+    for reader in readers:
+        reader_has_all(reader, await cluster.log_of(reader.run_id))
+    assert set(await all_whole(cluster, client, runs, 10, most_again=0)) == {1}
+
+
+async def test_a_web_process_with_200_streams_stops_by_itself(cluster: Cluster, client: Client) -> None:
+    [(thread_id, run_id)] = await begun(cluster, client, 1, 20, 0.3)
+    leaving, other = cluster.webs
+    readers = [Reader(run_id) for _ in range(200)]
+    following = [asyncio.create_task(reader.follow([leaving.url, other.url], thread_id)) for reader in readers]
+    await wait_until(lambda: all(reader.ids for reader in readers), 20)
+    asked = time.monotonic()
+    leaving.signal(signal.SIGTERM)
+    await leaving.gone(5)
+    print(f"a web process with 200 streams was gone after {time.monotonic() - asked:.2f} s")
+    await asyncio.gather(*following)
+    log = await cluster.log_of(run_id)
+    for reader in readers:
+        assert (reader.reconnects_asked, reader.connections) == (1, 2)
+        reader_has_all(reader, log)
+
+
+@pytest.mark.filterwarnings("ignore:Request failed, attempting reconnect:UserWarning")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+async def test_the_sdk_waits_through_a_restart(how: signal.Signals, cluster: Cluster) -> None:
+    web = cluster.webs[0]
+    async with get_client(url=web.url, api_key=None) as sdk:
+        thread = await sdk.threads.create()
+        waiting = asyncio.create_task(sdk.runs.wait(thread["thread_id"], "steps", input={"upto": 5, "pause_s": 0.5}))
+        await wait_until(lambda: any(effect.step == 2 for effect in cluster.effects.all()[-1:]), 10)
+        web.signal(how)
+        await web.gone(10)
+        web.start()
+        answer = await waiting
+    assert isinstance(answer, dict)
+    assert answer["trail"] == [1, 2, 3, 4, 5]
+
+
+async def test_valkey_killed_and_started_again(cluster: Cluster, client: Client) -> None:
+    runs = await begun(cluster, client, 6, 12, 0.2)
+    for _ in range(2):
+        await cluster.valkey.kill()
+        await cluster.start_valkey()
+        await asyncio.sleep(0.5)
+    assert set(await all_whole(cluster, client, runs, 12, most_again=2)) == {1}
+
+
+async def test_valkey_stands_still_for_longer_than_a_lease(cluster: Cluster, client: Client) -> None:
+    runs = await begun(cluster, client, 6, 12, 0.2)
+    cluster.valkey.stop()
+    await asyncio.sleep(1.5 * LEASE_S)
+    cluster.valkey.go_on()
+    assert set(await all_whole(cluster, client, runs, 12, most_again=0)) == {1}
+
+
+async def test_connections_that_are_cut() -> None:
+    async with running() as cluster, TcpProxy(cluster.socket) as proxy:
+        worker, web = cluster.add_worker(redis_url=proxy.url), cluster.add_web(redis_url=proxy.url)
+        await cluster.restart(worker)
+        web.start()
+        await web.ready()
+        client = Client(web.url)
+        runs = await begun(cluster, client, 4, 15, 0.15)
+        readers = [Reader(run_id) for _, run_id in runs]
+        following = [
+            asyncio.create_task(reader.follow(client.urls, thread_id))
+            for reader, (thread_id, _) in zip(readers, runs, strict=True)
+        ]
+        for _ in range(5):
+            await asyncio.sleep(0.3)
+            proxy.cut()
+        await asyncio.gather(*following)
+        for reader in readers:
+            reader_has_all(reader, await cluster.log_of(reader.run_id))
+            assert reader.connections == 1
+        assert set(await all_whole(cluster, client, runs, 15)) == {1}
+        await client.close()
+
+
+async def test_a_short_soak() -> None:
+    from tests.crash.soak import soak
+
+    report = await soak(60, 12, int(time.time()))
+    print(report.table())
+    assert not report.problems, report.table()
