@@ -24,7 +24,7 @@ from app.encoding import dumps
 from app.errors import Conflict, NotFound
 from app.graphs import Priority
 from app.keyspace.names import Keys
-from app.keyspace.scripts import Fields, Scripts, Ttl, fields
+from app.keyspace.scripts import CronStep, Fields, Scripts, Ttl, fields
 from app.wire import Wire
 
 _PAGE: Final = 200
@@ -99,6 +99,7 @@ class NewRun:
     inline: bool = False
     priority: Priority = "normal"
     groups: Sequence[tuple[str, int]] = ()
+    cron: CronStep | None = None
 
     @property
     def answers(self) -> bool:
@@ -136,6 +137,8 @@ class Run:
     cancel: Action | None
     cancel_reason: str | None
     handovers: int
+    webhook_status: str | None = None
+    webhook_problem: str | None = None
 
     @property
     def status(self) -> str:
@@ -174,6 +177,7 @@ class Run:
             "ceilings": self.ceilings,
         }
         optional = {"resumes": self.resumes, "resumed_by": self.resumed_by, "cancel_reason": self.cancel_reason}
+        optional |= {"webhook_status": self.webhook_status, "webhook_problem": self.webhook_problem}
         return shown | {name: value for name, value in optional.items() if value}
 
 
@@ -200,6 +204,8 @@ def run_from(held: Fields) -> Run:
         cancel=Action(held["cancel"].decode()) if held.get("cancel") else None,
         cancel_reason=_text(held, "cancel_reason"),
         handovers=int(held["handovers"]),
+        webhook_status=_text(held, "webhook"),
+        webhook_problem=_text(held, "webhook_problem"),
     )
 
 
@@ -221,6 +227,10 @@ def _answered(thread_id: str, run_id: str, kwargs: bytes) -> Conflict:
     decided = (orjson.loads(kwargs).get("command") or {}).get("resume")
     message = f"the interrupt of thread {thread_id} was answered by run {run_id}"
     return Conflict(message, answered_by=run_id, answer=decided)
+
+
+class Fired(Conflict):
+    """The run of a cron's due time was made already, or the cron has another due time by now."""
 
 
 class RunStore:
@@ -275,12 +285,16 @@ class RunStore:
                 "lease_ms": self._lease_ms,
                 "event_ttl_s": self._event_ttl_s,
                 "ttl": self._thread_ttl,
+                "webhook": bool(new.kwargs.get("webhook")),
+                "cron": new.cron,
             }
         )
         if word == "no_thread":
             raise NotFound("thread", new.thread_id)
         if word == "busy":
             raise Conflict(f"thread {new.thread_id} is busy with run {answer}; multitask_strategy is reject")
+        if word == "fired":
+            raise Fired(f"run {new.run_id} of this due time was made already")
         if word == "answered":
             raise _answered(new.thread_id, *answer)
         return run_from(answer), word == "new"

@@ -36,6 +36,7 @@ from app.subscriber import Subscriber
 from app.thread_log import ThreadLog
 from app.threads import ThreadStore
 from app.ttl import ThreadTtl
+from app.webhook_urls import UrlPolicy
 from app.wire import Wire
 
 Process = Literal["web", "worker", "cli"]
@@ -65,6 +66,7 @@ class Services:
     states: ThreadStates
     thread_log: ThreadLog
     store: RedisStore
+    webhook_urls: UrlPolicy
     heart: Heart | None
     inline: InlineExecutor | None
     health: HealthWatch
@@ -140,6 +142,7 @@ def _stores(
         states=states,
         thread_log=ThreadLog(wire, keys, subscriber, events, states),
         store=store,
+        webhook_urls=UrlPolicy(config.webhooks.url),
         heart=None,
         inline=None,
         health=HealthWatch(wire, keys, settings, clock),

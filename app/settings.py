@@ -116,6 +116,11 @@ class Settings(BaseSettings):
         description="Seals checkpoints at rest: 32 random bytes as base64 or hex; needs the extra `encryption`",
     )
 
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="Signs outgoing webhooks as standardwebhooks.com has it: `whsec_` and base64, or any text",
+    )
+
     # ceilings: hard stops of a chain of runs
     max_steps: int = Field(default=500, ge=1, description="Ceiling: supersteps")
     max_node_visits: int = Field(default=200, ge=1, description="Ceiling: visits of one node")

@@ -23,10 +23,10 @@ from app.http.bodies import (
 )
 from app.http.endpoints import Endpoint, Query, flag
 from app.http.inputs import ident_of, query_flag, read_body, read_optional_body
-from app.http.new_runs import ceilings_in
 from app.http.pages import paged, selected
 from app.http.wiring import services_of
 from app.idempotency import HEADER
+from app.run_requests import ceilings_in
 from app.runs import Action
 from app.services import Services
 from app.threads import Wanted, contains

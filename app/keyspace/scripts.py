@@ -52,6 +52,14 @@ class Ttl(TypedDict):
     ms: int
 
 
+class CronStep(TypedDict):
+    """Which of a cron's due times a run is for, and the one after it; None when it was the last."""
+
+    cron_id: str
+    due_ms: int
+    next_ms: int | None
+
+
 class RunCreate(TypedDict):
     """What `run_create.lua` wants. Metadata and config maps are field → JSON text."""
 
@@ -79,6 +87,8 @@ class RunCreate(TypedDict):
     lease_ms: int
     event_ttl_s: int
     ttl: Ttl | None
+    webhook: bool
+    cron: CronStep | None
 
 
 class RunSettle(TypedDict):
@@ -134,8 +144,8 @@ class Scripts:
         return self._prefix, ormsgpack.packb(arguments)
 
     async def run_create(self, arguments: RunCreate) -> tuple[str, Any]:
-        """("new", fields), ("known", fields) for a run that exists, ("no_thread", None), ("busy", run id) or
-        ("answered", (run id, kwargs as JSON))."""
+        """("new", fields), ("known", fields) for a run that exists, ("no_thread", None), ("fired", None),
+        ("busy", run id) or ("answered", (run id, kwargs as JSON))."""
         reply = await self._wire.run(_RUN_CREATE, [], self._args(arguments))
         word = reply[0].decode()
         if word in ("new", "known"):

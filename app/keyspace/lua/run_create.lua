@@ -1,10 +1,16 @@
 -- Accept a run: the record, its first event, its place in the thread's queue, its job, the thread's status.
 -- Returns {'new', run fields}; {'known', run fields} for a run that exists, so that a repetition changes nothing;
--- {'no_thread'}, {'busy', run id}, or {'answered', run id, kwargs} when another run has answered the interrupt.
+-- {'no_thread'}, {'busy', run id}, {'answered', run id, kwargs} when another run has answered the
+-- interrupt, or {'fired'} when the run of a cron's due time was made already.
 local A = cmsgpack.unpack(ARGV[2])
 local run, thread = key('run', A.run_id), key('thread', A.thread_id)
 
 if redis.call('EXISTS', run) == 1 then return {'known', redis.call('HGETALL', run)} end
+
+-- A cron's run is made by whoever moves the cron on from this due time, in the same moment.
+if A.cron and redis.call('HGET', key('cron', A.cron.cron_id), 'next_ms') ~= whole(A.cron.due_ms) then
+  return {'fired'}
+end
 
 if redis.call('EXISTS', thread) == 0 then
   if not A.create_thread then return {'no_thread'} end
@@ -44,6 +50,7 @@ redis.call('HSET', run, 'run_id', A.run_id, 'thread_id', A.thread_id, 'assistant
   'handovers', 0, 'max_attempts', A.max_attempts, 'ceilings', A.ceilings, 'created_us', whole(created_us),
   'updated_us', whole(now_us), 'due_ms', whole(now_ms + A.after_ms), 'chain', A.run_id, 'usage', '{}',
   'continues', A.continues and 1 or 0, 'priority_ms', A.priority_ms)
+if A.webhook then redis.call('HSET', run, 'webhook', 'pending') end
 if #A.groups > 0 then redis.call('HSET', run, 'groups', cjson.encode(A.groups)) end
 for field, value in pairs(A.assistant_metadata) do redis.call('HSET', run, 'm:' .. field, value) end
 local held = redis.call('HGETALL', thread)
@@ -77,4 +84,5 @@ else
   redis.call('HSET', run, 'reason', 'earlier run of the thread')
 end
 touch(A.thread_id)
+if A.cron then move_cron(A.cron.cron_id, A.cron.next_ms, A.run_id) end
 return {'new', redis.call('HGETALL', run)}

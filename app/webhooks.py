@@ -1,0 +1,117 @@
+"""Webhooks: what a run that is over tells the URL it was given, and how the receiver knows that it was us.
+
+    body        the protocol's Run, and run_started_at, run_ended_at, webhook_sent_at, values, interrupts, error
+    headers     those of langgraph.json, and with `WEBHOOK_SECRET` the three of standardwebhooks.com
+    webhook-id  the run's id: the same for each try, so a receiver knows a repetition
+
+A webhook is called once. Only where a worker dies between the call and the note of its success is it called again.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from app.clock import iso
+from app.encoding import dumps
+from app.errors import ConfigError
+from app.keyspace.scripts import Fields
+from app.runs import run_from
+from app.sections import WebhooksSection
+
+_TEMPLATE: Final = re.compile(r"\$\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+_RUN_FIELDS: Final = (
+    "run_id",
+    "thread_id",
+    "assistant_id",
+    "metadata",
+    "kwargs",
+    "multitask_strategy",
+    "created_at",
+    "updated_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One webhook that is to be called: `number` says which try this is, from 1."""
+
+    run_id: str
+    url: str
+    number: int
+    told: dict[str, Any]
+
+    @classmethod
+    def of(cls, held: Fields) -> Delivery:
+        """From the record that was put aside when the run ended."""
+        run = run_from(held)
+        shown = run.public()
+        error = run.error or {}
+        told = {name: shown[name] for name in _RUN_FIELDS} | {
+            "status": held["told_status"].decode(),
+            "run_started_at": iso(int(held["started_us"])) if "started_us" in held else None,
+            "run_ended_at": iso(int(held.get("ended_us", held["updated_us"]))),
+            "values": orjson.loads(held.get("told_values", b"null")),
+            "interrupts": orjson.loads(held["told_interrupts"]),
+        }
+        if error:
+            told["error"] = {"error": error.get("error"), "message": error.get("message")}
+        return cls(run.run_id, str(run.kwargs["webhook"]), int(held["tries"]), told)
+
+    def body(self, now: datetime, allowed: list[str] | None) -> bytes:
+        """As it is sent: all of it, or only the allowed fields."""
+        told = self.told | {"webhook_sent_at": now.isoformat(timespec="microseconds")}
+        return dumps(told if allowed is None else {name: value for name, value in told.items() if name in allowed})
+
+
+def headers_of(section: WebhooksSection, environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The headers of langgraph.json with their variables filled in. `ConfigError` for a variable that is not set, or
+    whose name does not begin as it must."""
+    known = os.environ if environment is None else environment
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        if not name.startswith(section.env_prefix):
+            raise ConfigError(
+                f"webhooks.headers: {name} may not be used: a name must begin with {section.env_prefix}"
+            )
+        if name not in known:
+            raise ConfigError(f"webhooks.headers: the environment variable {name} is not set")
+        return known[name]
+
+    filled = {name: _TEMPLATE.sub(value, text) for name, text in section.headers.items()}
+    for name, text in filled.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[^\t\x20-\x7e]", text):
+            raise ConfigError(f"webhooks.headers: {name!r} cannot be a header: visible ASCII characters only")
+    return filled
+
+
+def secret_of(text: str) -> bytes:
+    """The key of the signature: `whsec_` and base64, as standardwebhooks.com has it, or any text as it is."""
+    if not text.startswith("whsec_"):
+        return text.encode()
+    try:
+        return base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except binascii.Error:
+        raise ConfigError("WEBHOOK_SECRET: what follows whsec_ is not base64") from None
+
+
+def signature(secret: bytes, ident: str, now: datetime, body: bytes) -> dict[str, str]:
+    """The headers by which a receiver knows the sender and the time (standardwebhooks.com, version 1)."""
+    seconds = str(int(now.timestamp()))
+    digest = hmac.new(secret, f"{ident}.{seconds}.".encode() + body, hashlib.sha256).digest()
+    return {
+        "webhook-id": ident,
+        "webhook-timestamp": seconds,
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }

@@ -1,0 +1,182 @@
+"""A run that is over calls its webhook: once, with everything, after it is stored."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from typing import Any
+
+import httpx
+import pytest
+from langgraph_sdk.client import LangGraphClient
+
+from app.keyspace.names import Keys
+from app.services import Services
+from app.wire import Wire
+from tests.conftest import Eventually
+from tests.http.conftest import Served
+from tests.webhooks.conftest import SECRET, Receiver
+from workers.deliveries import Deliveries
+from workers.main import WorkerProcess
+
+
+async def due_now(wire: Wire, keys: Keys) -> bool:
+    """Make every waiting delivery due. Whether there are any that wait for another try."""
+    waiting = await wire.send("ZRANGE", keys.deliveries, 0, -1)
+    for run_id in waiting:
+        await wire.send("ZADD", keys.deliveries, "XX", 0, run_id)
+    return bool(waiting)
+
+
+async def shown(served: Served, run_id: str) -> dict[str, Any]:
+    """The run as it is now."""
+    return (await served.services.runs.find(run_id)).public()
+
+
+async def delivered(served: Served, run_id: str) -> bool:
+    """Whether the run says so."""
+    return (await shown(served, run_id)).get("webhook_status") == "delivered"
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_run_that_ended_well(
+    sdk: LangGraphClient, served: Served, receiver: Receiver, eventually: Eventually
+) -> None:
+    thread = await sdk.threads.create()
+    run = await sdk.runs.create(
+        thread["thread_id"], "steps", input={"value": 1}, metadata={"a": 1}, webhook=receiver.url
+    )
+    await eventually(lambda: delivered(served, run["run_id"]))
+    (told,), (headers,) = receiver.heard, receiver.headers
+    assert (told["run_id"], told["status"], told["metadata"]["a"]) == (run["run_id"], "success", 1)
+    assert told["values"]["value"] == 4
+    assert told["run_started_at"] <= told["run_ended_at"] <= told["webhook_sent_at"]
+    assert told["kwargs"]["input"] == {"value": 1}
+    assert "error" not in told
+    assert headers[""] == "POST /told HTTP/1.1"
+    assert headers["content-type"] == "application/json"
+    assert headers["authorization"] == "Bearer hush"
+    assert headers["host"].startswith("localhost:")
+
+
+@pytest.mark.usefixtures("worker")
+async def test_the_signature_can_be_checked(
+    sdk: LangGraphClient, served: Served, receiver: Receiver, eventually: Eventually
+) -> None:
+    run = await sdk.runs.create((await sdk.threads.create())["thread_id"], "steps", input={}, webhook=receiver.url)
+    await eventually(lambda: delivered(served, run["run_id"]))
+    headers, key = receiver.headers[0], base64.b64decode(SECRET.removeprefix("whsec_"))
+    assert headers["webhook-id"] == run["run_id"]
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + receiver.raw[0]
+    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+
+
+@pytest.mark.usefixtures("worker")
+async def test_failures_interrupts_and_stateless_runs(
+    sdk: LangGraphClient, receiver: Receiver, eventually: Eventually
+) -> None:
+    for name in ("fail", "ask"):
+        await sdk.runs.create((await sdk.threads.create())["thread_id"], name, input={}, webhook=receiver.url)
+    await sdk.runs.create(None, "steps", input={"value": 1}, webhook=receiver.url)
+    await eventually(lambda: len(receiver.heard) == 3)
+    by_status: dict[str, list[dict[str, Any]]] = {}
+    for told in receiver.heard:
+        by_status.setdefault(told["status"], []).append(told)
+    (failed,) = by_status["error"]
+    assert failed["error"] == {"error": "ValueError", "message": "no luck today"}
+    asked = next(told for told in by_status["success"] if told["interrupts"])
+    assert next(iter(asked["interrupts"].values()))[0]["value"] == {"question": "how much?"}
+    stateless = next(told for told in by_status["success"] if not told["interrupts"])
+    assert (stateless["values"], stateless["kwargs"]["temporary"]) == (None, True)
+
+
+@pytest.mark.parametrize("action", ["interrupt", "rollback"])
+async def test_a_cancelled_run_tells_too(
+    sdk: LangGraphClient, worker: WorkerProcess, receiver: Receiver, eventually: Eventually, action: Any
+) -> None:
+    thread = (await sdk.threads.create())["thread_id"]
+    running = await sdk.runs.create(thread, "hold", input={}, webhook=receiver.url)
+    waiting = await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url)
+    await eventually(lambda: running["run_id"] in worker._executions)
+    await sdk.runs.cancel(thread, waiting["run_id"], action=action)
+    await sdk.runs.cancel(thread, running["run_id"], action=action, wait=True)
+    await eventually(lambda: len(receiver.heard) == 2)
+    status = "rollback" if action == "rollback" else "interrupted"
+    assert {told["run_id"]: told["status"] for told in receiver.heard} == {
+        running["run_id"]: status,
+        waiting["run_id"]: status,
+    }
+
+
+async def test_a_run_whose_attempt_died_tells_once(
+    sdk: LangGraphClient, served: Served, worker: WorkerProcess, receiver: Receiver, eventually: Eventually
+) -> None:
+    thread = (await sdk.threads.create())["thread_id"]
+    run = await sdk.runs.create(thread, "hold", input={}, webhook=receiver.url)
+    await eventually(lambda: run["run_id"] in worker._executions)
+    taken = await served.services.scripts.run_reap(event_ttl_s=60, pause_ms=0, worker=worker._heart.worker)
+    assert [outcome for _, _, outcome in taken] == ["queued"]
+    again = worker._executions
+    await eventually(lambda: run["run_id"] in again and again[run["run_id"]].attempt.number == 2)
+    assert receiver.heard == []
+    await sdk.runs.cancel(thread, run["run_id"], wait=True)
+    await eventually(lambda: delivered(served, run["run_id"]))
+    assert len(receiver.heard) == 1
+
+
+@pytest.mark.usefixtures("worker")
+async def test_it_is_tried_three_times(
+    sdk: LangGraphClient, served: Served, receiver: Receiver, wire: Wire, keys: Keys, eventually: Eventually
+) -> None:
+    receiver.answers = ["503 Busy", "429 Slow down", "500 Broken"]
+    thread = (await sdk.threads.create())["thread_id"]
+    run = await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url)
+
+    async def problem(text: str) -> bool:
+        return (await shown(served, run["run_id"])).get("webhook_problem") == text
+
+    await eventually(lambda: problem("HTTP 503"))
+    assert (await shown(served, run["run_id"]))["webhook_status"] == "pending"
+    await due_now(wire, keys)
+    await eventually(lambda: problem("HTTP 429"))
+    await due_now(wire, keys)
+    await eventually(lambda: problem("HTTP 500"))
+    assert (await shown(served, run["run_id"]))["webhook_status"] == "failed"
+    assert await wire.send("ZCARD", keys.deliveries) == 0
+    assert len({headers["webhook-id"] for headers in receiver.headers}) == 1
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_refusal_is_final_and_a_redirect_is_followed(
+    sdk: LangGraphClient, served: Served, receiver: Receiver, eventually: Eventually
+) -> None:
+    receiver.answers = ["307 Moved\r\nlocation: /there", "410 Gone"]
+    run = await sdk.runs.create((await sdk.threads.create())["thread_id"], "steps", input={}, webhook=receiver.url)
+
+    async def failed() -> bool:
+        return (await shown(served, run["run_id"])).get("webhook_status") == "failed"
+
+    await eventually(failed)
+    assert [headers[""] for headers in receiver.headers] == ["POST /told HTTP/1.1", "POST /there HTTP/1.1"]
+    assert (await shown(served, run["run_id"]))["webhook_problem"] == "HTTP 410"
+
+
+async def test_what_a_dead_worker_had_taken_is_taken_again(
+    sdk: LangGraphClient, served: Served, receiver: Receiver, wire: Wire, keys: Keys, eventually: Eventually
+) -> None:
+    services: Services = served.services
+    thread = (await sdk.threads.create())["thread_id"]
+    run = await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url)
+    await sdk.runs.cancel(thread, run["run_id"])
+    one, two = Deliveries(services), Deliveries(services)
+    assert len(await one._scripts.take(10, 45_000)) == 1
+    async with httpx.AsyncClient() as client:
+        await two.look(client)
+        assert not two._under_way  # the lease of the first still holds
+        await due_now(wire, keys)
+        await two.look(client)
+        await eventually(lambda: delivered(served, run["run_id"]))
+    assert not await one._scripts.end(run["run_id"], 1, outcome="failed", problem="late")
+    assert await delivered(served, run["run_id"])
