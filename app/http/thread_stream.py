@@ -53,6 +53,7 @@ async def stream(request: Request) -> ASGIApp:
         ping_s=services.settings.sse_ping_s,
         most=services.settings.sse_buffer_events,
         answers=answers_of(request),
+        parting=told("reconnect", thread_id, "this server stops; come back with the last id"),
     )
 
 
