@@ -30,6 +30,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from app.checkpoint_answers import FIELD, SPENT, Answers, root_of
 from app.checkpoint_reader import Reader, config_of
 from app.checkpoint_records import Dumps, Loads, pack_record, pack_write
 from app.errors import CeilingHit, Conflict
@@ -74,16 +75,18 @@ class Checkpointer(BaseCheckpointSaver[str]):
         self._writer = writer or FreeWriter(wire)
         self._max_thread_bytes = max_thread_bytes
         self._used_bytes: dict[str, int] = {}
+        self._answers: Answers | None = None
         self.refused: CeilingHit | None = None
         """Why nothing more is stored: LangGraph itself notices at the end of a run only."""
         self._dumps, self._loads = _bytes_only(self.serde)
+        self._spent = pack_write(SPENT, "", self._dumps(None))
         self._reader = Reader(wire, keys, self._loads)
 
     def through(self, writer: Writer) -> Checkpointer:
         """A cheap clone whose writes go through `writer`."""
         clone = copy.copy(self)
         clone._writer = writer
-        clone._used_bytes = {}
+        clone._used_bytes, clone._answers = {}, Answers()
         clone.refused = None
         return clone
 
@@ -163,6 +166,8 @@ class Checkpointer(BaseCheckpointSaver[str]):
             field, data = f"{task_id}\0{index}", pack_write(channel, task_path, self._dumps(value))
             commands.append(("HSETNX" if index >= 0 else "HSET", key, field, data))
             size += len(field) + len(data)
+        if self._answers and self._answers.take_plain(task_id, writes) and (root := root_of(target)) is not None:
+            commands.append(("HSET", names.writes_prefix + member("", root), FIELD, self._spent))
         commands.append(("ZADD", names.index, 0, where))
         commands.append(("HINCRBY", names.state, BYTES_FIELD, size))
         await self._write(thread_id, commands, size)
@@ -188,6 +193,8 @@ class Checkpointer(BaseCheckpointSaver[str]):
         found, used = await self._reader.one(thread_id, namespace, get_checkpoint_id(config))
         if self._max_thread_bytes is not None:
             self._note_bytes(thread_id, used)
+        if found is not None and self._answers is not None:
+            self._answers.read(found.pending_writes or ())
         return found
 
     async def latest(self, thread_id: str, ns: str = "") -> CheckpointTuple | None:

@@ -15,10 +15,10 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command, Send
 from pydantic import BaseModel
 
+from app.checkpoint_answers import NULL_TASK
 from app.graphs import Graph
 from app.runs import Run
 
-NULL_TASK: Final = "00000000-0000-0000-0000-000000000000"
 DEFAULT_RECURSION_LIMIT: Final = 10007
 
 

@@ -165,9 +165,6 @@ async def test_a_death_changes_nothing_of_a_run_that_goes_on(
     await _check(stores, graphs, graph_id, request | {"durability": durability}, asked=True)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="LangGraph keeps a plain answer beside the checkpoint after a node has taken it, until the next"
-)
 async def test_a_death_does_not_answer_a_second_question_with_the_first_answer(
     stores: Stores, graphs: Registry
 ) -> None:
