@@ -1,0 +1,31 @@
+"""docs/protocol.md lists the endpoints that there are, each with a test that exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from app.http.openapi import plain_path
+from app.http.server import ENDPOINTS
+
+TESTS = Path(__file__).parent.parent
+TABLE = TESTS.parent / "docs" / "protocol.md"
+ROW = re.compile(r"^\| `([A-Z]+) (/\S*)` \|(.*)\| `(\S+\.py)::(\w+)` \|$", re.MULTILINE)
+
+
+def rows() -> list[tuple[str, str, str, str]]:
+    """Method, path, file and name of the test."""
+    return [(method, path, file, name) for method, path, _, file, name in ROW.findall(TABLE.read_text())]
+
+
+def test_every_endpoint_has_its_row() -> None:
+    listed = [(method, path) for method, path, _, _ in rows()]
+    assert sorted(listed) == sorted((endpoint.method, plain_path(endpoint.path)) for endpoint in ENDPOINTS)
+
+
+def test_every_row_names_a_test() -> None:
+    for _, path, file, name in rows():
+        tree = ast.parse((TESTS / file).read_text())
+        names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+        assert name in names, f"{path}: {file} has no {name}"
