@@ -189,10 +189,10 @@ class Cluster:
         finally:
             await probe.close()
 
-    def add_worker(self, *, redis_url: str | None = None) -> Process:
-        """A worker, not started yet."""
+    def add_worker(self, *, redis_url: str | None = None, processes: int = 1) -> Process:
+        """A worker, or a supervisor of several, not started yet."""
         number = len(self.workers) + 1
-        worker = self._process(f"worker-{number}", "worker", redis_url, "--processes", "1")
+        worker = self._process(f"worker-{number}", "worker", redis_url, "--processes", str(processes))
         self.workers.append(worker)
         return worker
 

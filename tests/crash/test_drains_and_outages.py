@@ -131,7 +131,7 @@ async def test_a_web_process_with_200_streams_stops_by_itself(cluster: Cluster, 
     await asyncio.gather(*following)
     log = await cluster.log_of(run_id)
     for reader in readers:
-        assert (reader.reconnects_asked, reader.connections) == (1, 2)
+        assert reader.reconnects_asked == 1
         reader_has_all(reader, log)
 
 

@@ -1,0 +1,72 @@
+"""A `slipway dev` of our own, to be hurt."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+from app.processes import slipway
+from app.settings import REDIS_URL_NAMES
+from tests.conftest import wait_until
+from tests.crash.cluster import CONFIG, ROOT, START_WITHIN_S, free_port
+from tests.crash.effects import Effects
+
+
+class Dev:
+    """Started on a data directory and a port that stay the same when it is started again."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="slipway-crash-dev-"))
+        self.effects = Effects(self.folder / "effects")
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = self.folder / "log"
+        self.seen: set[int] = set()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+        await wait_until(lambda: not self.left(), 15)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def start(self) -> None:
+        """Return once it says that it is ready."""
+        self.log.write_text("")
+        env = {name: value for name, value in os.environ.items() if name not in REDIS_URL_NAMES}
+        arguments = ("--config", str(CONFIG), "--port", str(self.port), "--data-dir", str(self.folder / "data"))
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                slipway("dev", *arguments),
+                env=env | {"EFFECTS": str(self.effects.path), "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+        await wait_until(lambda: "ready http" in self.log.read_text(), START_WITHIN_S)
+        self.children()
+
+    def children(self) -> dict[str, psutil.Process]:
+        """Its processes by what they are."""
+        found = {}
+        for child in psutil.Process(self.process.pid).children():
+            self.seen.add(child.pid)
+            words = " ".join(child.cmdline())
+            for name, mark in (("web", "slipway web"), ("worker", "slipway worker"), ("valkey", "valkey-server")):
+                if mark in words:
+                    found[name] = child
+        return found
+
+    def left(self) -> list[int]:
+        """Processes that it started and that are still there."""
+        return [pid for pid in self.seen if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]

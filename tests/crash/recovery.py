@@ -1,0 +1,90 @@
+"""How soon does a run go on after its worker was killed? `python -m tests.crash.recovery [--times 20]`.
+
+Measured from the SIGKILL to the first effect of the next attempt: with the default lease and another worker, and under
+a supervisor that sees the death.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import statistics
+import time
+import uuid
+from functools import partial
+
+import psutil
+
+from tests.conftest import wait_until
+from tests.crash.clients import Client
+from tests.crash.cluster import running
+from tests.crash.effects import Effects
+
+
+async def by_lease(times: int) -> list[float]:
+    """Seconds, `times` times: all at once, a worker each, and one that takes over."""
+    async with running(
+        webs=1, workers=times, lease_s=8, heartbeat_s=2, reap_every_s=1, max_runs_per_worker=1
+    ) as cluster:
+        client = Client(cluster.webs[0].url)
+        runs = [await client.start("steps", {"upto": 400, "pause_s": 0.1}, str(uuid.uuid4())) for _ in range(times)]
+        await wait_until(lambda: set(runs) <= {effect.run for effect in cluster.effects.all()}, 30)
+        survivor = cluster.add_worker()
+        survivor.start(MAX_RUNS_PER_WORKER=str(times))
+        await wait_until(lambda: survivor.said("worker.ready"), 30)
+        killed_at: dict[str, float] = {}
+        for run_id in runs:
+            holder = await cluster.holder(run_id)
+            assert holder is not None
+            killed_at[run_id] = time.time()
+            await holder.kill()
+            await asyncio.sleep(random.uniform(0, 0.3))
+        await client.close()
+        return [await _next_attempt(cluster.effects, run_id, killed_at[run_id]) for run_id in runs]
+
+
+async def by_supervisor(times: int) -> list[float]:
+    """Seconds, `times` times, one after the other: `slipway worker --processes 4` sees a child die."""
+    found = []
+    async with running(webs=1, lease_s=8, heartbeat_s=2, reap_every_s=1) as cluster:
+        supervisor = cluster.add_worker(processes=4)
+        supervisor.start()
+        client = Client(cluster.webs[0].url)
+        for _ in range(times):
+            run_id = await client.start("steps", {"upto": 20, "pause_s": 0.1}, str(uuid.uuid4()))
+            await wait_until(partial(cluster.effects.begun, run_id), 20)
+            await wait_until(lambda: len(psutil.Process(supervisor.pid).children()) > 1, 20)
+            at = time.time()
+            os.kill(cluster.effects.of(run_id)[-1].pid, signal.SIGKILL)
+            found.append(await _next_attempt(cluster.effects, run_id, at))
+        await client.close()
+    return found
+
+
+async def _next_attempt(effects: Effects, run_id: str, since: float) -> float:
+    def later() -> list[float]:
+        return [effect.at for effect in effects.of(run_id) if effect.attempt > 1]
+
+    await wait_until(later, 30)
+    return later()[0] - since
+
+
+def _said(name: str, seconds: list[float]) -> str:
+    p50, most = statistics.median(seconds), max(seconds)
+    return f"{name:<42} p50 {p50:5.2f} s   max {most:5.2f} s   of {len(seconds)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.recovery")
+    parser.add_argument("--times", type=int, default=20)
+    times = parser.parse_args().times
+    print(f"{psutil.cpu_count()} cores")
+    print(_said("recovery under a supervisor", asyncio.run(by_supervisor(times))), flush=True)
+    print(_said("recovery by lease (8 s)", asyncio.run(by_lease(times))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

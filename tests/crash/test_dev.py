@@ -1,0 +1,47 @@
+"""`slipway dev`: what it started dies, or it dies itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+import uuid
+
+from tests.conftest import wait_until
+from tests.crash.clients import Client, Reader
+from tests.crash.dev import Dev
+
+
+async def test_whatever_is_killed_the_stream_goes_on() -> None:
+    async with Dev() as dev:
+        client, thread_id = Client(dev.url), str(uuid.uuid4())
+        run_id = await client.start("steps", {"upto": 40, "pause_s": 0.2}, thread_id)
+        reader = Reader(run_id)
+        following = asyncio.create_task(reader.follow(client.urls, thread_id))
+
+        await wait_until(lambda: len(reader.counts()) > 2, 10)
+        killed, known = time.monotonic(), len(reader.ids)
+        os.kill(dev.children()["worker"].pid, signal.SIGKILL)
+        await wait_until(lambda: reader.names[known:].count("metadata"), 10)
+        await wait_until(lambda: reader.names[-1] == "values", 10)
+        print(f"worker killed: the stream went on after {time.monotonic() - killed:.2f} s")
+        assert reader.connections == 1
+
+        known = len(reader.ids)
+        killed = time.monotonic()
+        os.kill(dev.children()["web"].pid, signal.SIGKILL)
+        await wait_until(lambda: len(reader.ids) > known and reader.connections > 1, 15)
+        print(f"web killed: the client read on after {time.monotonic() - killed:.2f} s")
+
+        dev.children()
+        dev.process.send_signal(signal.SIGKILL)
+        dev.process.wait(10)
+        await wait_until(lambda: not dev.left(), 15)
+        await dev.start()
+        await asyncio.wait_for(following, 30)
+        assert (await client.thread(thread_id))["values"]["trail"] == list(range(1, 41))
+        assert reader.counts() == list(range(1, 41))
+        assert len(set(reader.ids)) == len(reader.ids)
+        assert reader.names[-1] == "end"
+        await client.close()
