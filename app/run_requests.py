@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from app.errors import InvalidRequest
 from app.graphs import GraphSpec, Priority
+from app.keyspace.scripts import CronStep
 from app.policy import Limits, ceilings_of, checked
 from app.runs import PRIORITY_MS, NewRun
-from app.services import Services
 from app.settings import Settings
 from app.stored_assistants import Assistant
+
+if TYPE_CHECKING:
+    from app.services import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +55,16 @@ _ADDS: Final[Mapping[str, Any]] = {}
 
 
 async def run_of(
-    services: Services, asked: RunRequest, *, run_id: str, thread_id: str, configurable: Mapping[str, Any] = _ADDS
+    services: Services,
+    asked: RunRequest,
+    *,
+    run_id: str,
+    thread_id: str,
+    configurable: Mapping[str, Any] = _ADDS,
+    cron: CronStep | None = None,
 ) -> NewRun:
-    """The run that is asked for, with what the server adds to its `configurable`. Raises for an unknown assistant and
-    for what makes no sense."""
+    """The run that is asked for, with what the server adds to its `configurable`, and the due time that it is for.
+    Raises for an unknown assistant and for what makes no sense."""
     assistant = await services.assistants.get(asked.assistant_id)
     spec = services.graphs.spec(assistant.graph_id)
     kwargs = _kwargs(asked, assistant)
@@ -77,6 +86,7 @@ async def run_of(
         inline=spec.execution == "inline" and asked.after_s == 0,
         priority=_priority(asked, assistant, spec),
         groups=_groups(services.settings, spec, asked.metadata),
+        cron=cron,
     )
 
 

@@ -13,6 +13,7 @@ from app.allowed import Allowed
 from app.assistants import AssistantStore
 from app.checkpoints import Checkpointer
 from app.clock import Clock
+from app.crons import CronStore
 from app.embedding import Index
 from app.events import EventLog
 from app.graphs import Graphs
@@ -66,6 +67,7 @@ class Services:
     states: ThreadStates
     thread_log: ThreadLog
     store: RedisStore
+    crons: CronStore
     webhook_urls: UrlPolicy
     heart: Heart | None
     inline: InlineExecutor | None
@@ -142,6 +144,7 @@ def _stores(
         states=states,
         thread_log=ThreadLog(wire, keys, subscriber, events, states),
         store=store,
+        crons=CronStore(wire, keys),
         webhook_urls=UrlPolicy(config.webhooks.url),
         heart=None,
         inline=None,

@@ -22,7 +22,8 @@ from workers.execution import Execution
 from workers.reaper import Reaper
 from workers.reconciler import Reconciler
 from workers.registry import Registry
-from workers.retention import Retention
+from workers.retention import Retention, StoreSweeper
+from workers.scheduler import Scheduler
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +58,14 @@ class WorkerProcess:
             max_runs=settings.max_runs_per_worker,
         )
         self._deliveries = Deliveries(services)
-        self._duties = (Reaper(services), Reconciler(services), Retention(services), self._deliveries)
+        self._duties = (
+            Reaper(services),
+            Reconciler(services),
+            Retention(services),
+            Scheduler(services),
+            StoreSweeper(services),
+            self._deliveries,
+        )
 
     async def work(self) -> None:
         """Until a signal. If a background loop dies, the process stops rather than limps."""

@@ -1,4 +1,5 @@
 """Removes threads whose time is over, or all of their checkpoints but the latest: now and then, one worker for all.
+Items of the long-term store go the same way.
 
 What is due stands in a zset by its time, so a sweep scans nothing. A busy thread is left for the next one.
 """
@@ -63,3 +64,21 @@ class Retention:
         if deleted or shrunk:
             log.info("retention.swept", deleted=deleted, shrunk=shrunk)
         return deleted, shrunk
+
+
+class StoreSweeper:
+    """Removes items of the long-term store whose time is over, every `store.ttl.sweep_interval_minutes`. Nobody sees
+    them any more by then; this gives their memory back. All workers may sweep at once."""
+
+    def __init__(self, services: Services) -> None:
+        self._store, self._every_s = services.store, services.config.store.ttl.sweep_interval_minutes * 60
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(self._every_s)
+            try:
+                if swept := await self._store.sweep():
+                    log.info("store.swept", items=swept)
+            except StoreUnavailable as error:
+                log.warning("store.sweep_skipped", problem=str(error))

@@ -61,6 +61,7 @@ async def delete(request: Request) -> Response:
     """Remove an assistant, and its threads when asked to; its runs in flight are cancelled."""
     services, assistant_id, threads = services_of(request), _ident(request), query_flag(request, "delete_threads")
     await services.assistants.delete(assistant_id)
+    await services.crons.delete_of(assistant_id)
     await _cancel_runs(services, assistant_id)
     if threads:
         await _delete_threads(services, assistant_id)

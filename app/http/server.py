@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from app.http import assistants, ops, runs, state, stateless, store, thread_stream, threads
+from app.http import assistants, crons, ops, runs, state, stateless, store, thread_stream, threads
 from app.http.answers import on_http_exception
 from app.http.endpoints import Endpoint
 from app.http.long_answers import OpenAnswers
@@ -25,6 +25,7 @@ from app.services import Services
 from app.settings import Settings
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *crons.ENDPOINTS,
     *runs.ENDPOINTS,
     *stateless.ENDPOINTS,
     *threads.ENDPOINTS,

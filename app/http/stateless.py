@@ -40,7 +40,7 @@ async def batch(request: Request) -> Response:
     services = services_of(request)
     bodies = [validated(RunBody, body) for body in given]
     for body in bodies:
-        _check(body)
+        check(body)
     return Json([(await _accepted(request, services, body, part=n)).public() for n, body in enumerate(bodies)])
 
 
@@ -103,14 +103,15 @@ async def _accept_and_listen(request: Request, services: Services) -> tuple[Run,
 async def _accepted(
     request: Request, services: Services, body: RunBody, listening: ExitStack | None = None, part: int = 0
 ) -> Run:
-    _check(body)
+    check(body)
     new = await new_run(services, request, new_id(), body, stateless=True, part=part)
     if listening is not None:
         listening.enter_context(services.events.expecting(new.run_id))
     return await accept(services, new)
 
 
-def _check(body: RunBody) -> None:
+def check(body: RunBody) -> None:
+    """Refuse what only a run on a thread can have."""
     if body.command is not None and "resume" in body.command.public():
         raise RefusedRequest("command.resume needs a thread: a run without one leaves nothing to resume")
     if body.start_from is not None:

@@ -1,0 +1,231 @@
+"""Crons: runs that are made at certain times, each on a thread of its cron or on one of its own.
+
+Each due time makes exactly one run, whatever is killed and however many workers look: the script that makes the run
+moves the cron on to its next due time in the same moment, and does neither when the cron is somewhere else already.
+After downtime there is one run for all the times that passed, and its metadata says how many (`cron_missed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+import orjson
+
+from app.clock import iso
+from app.encoding import dumps
+from app.errors import NotFound
+from app.keyspace.cron_scripts import CronScripts
+from app.keyspace.names import Keys
+from app.keyspace.scripts import Fields, fields
+from app.run_requests import RunRequest
+from app.schedules import Schedule
+from app.threads import contains
+from app.wire import Wire
+
+_NAMESPACE: Final = UUID("b6f0c9a4-56f4-4c0b-8a35-2d6f0c1f7f0e")
+_PAGE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class NewCron:
+    """A cron, validated: `payload` is the body as it was sent, `request` what it asks for at each due time."""
+
+    assistant_id: str
+    thread_id: str | None
+    schedule: Schedule
+    enabled: bool
+    on_run_completed: str | None
+    payload: dict[str, Any]
+    metadata: dict[str, Any]
+    request: RunRequest
+
+    def fields(self) -> dict[str, str]:
+        """As it is stored; what is None has no field."""
+        found = {
+            "assistant_id": self.assistant_id,
+            "thread_id": self.thread_id,
+            "schedule": self.schedule.text,
+            "timezone": self.schedule.zone,
+            "end_ms": None if self.schedule.end_ms is None else str(self.schedule.end_ms),
+            "enabled": str(int(self.enabled)),
+            "on_run_completed": self.on_run_completed,
+            "payload": dumps(self.payload).decode(),
+            "metadata": dumps(self.metadata).decode(),
+            "request": dumps(asdict(self.request)).decode(),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+OPTIONAL: Final = ("timezone", "end_ms", "on_run_completed", "thread_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """The stored record. `problem` is why the last due time made no run."""
+
+    cron_id: str
+    assistant_id: str
+    thread_id: str | None
+    schedule: Schedule
+    next_ms: int | None
+    enabled: bool
+    on_run_completed: str | None
+    payload: dict[str, Any]
+    metadata: dict[str, Any]
+    request: Mapping[str, Any]
+    created_at: str
+    updated_at: str
+    last_run_id: str | None
+    problem: str | None
+
+    @property
+    def end_time(self) -> str | None:
+        """The last moment that may be due."""
+        return None if self.schedule.end_ms is None else iso(self.schedule.end_ms * 1000)
+
+    @property
+    def next_run_date(self) -> str | None:
+        """The next due time; None when it rests."""
+        return None if self.next_ms is None else iso(self.next_ms * 1000)
+
+    def public(self) -> dict[str, Any]:
+        """The protocol's Cron object, with what became of the last due time."""
+        return {
+            "cron_id": self.cron_id,
+            "assistant_id": self.assistant_id,
+            "thread_id": self.thread_id,
+            "user_id": None,
+            "schedule": self.schedule.text,
+            "timezone": self.schedule.zone,
+            "end_time": self.end_time,
+            "next_run_date": self.next_run_date,
+            "enabled": self.enabled,
+            "on_run_completed": self.on_run_completed,
+            "payload": self.payload,
+            "metadata": self.metadata,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+            "last_run_id": self.last_run_id,
+            "problem": self.problem,
+        }
+
+    def run_ids(self, due_ms: int) -> tuple[str, str]:
+        """The run of a due time, and the thread that is made for it: the same whoever asks."""
+        run_id = uuid5(_NAMESPACE, f"{self.cron_id}:{due_ms}")
+        return str(run_id), str(uuid5(run_id, "thread"))
+
+    def asked(self, due_ms: int, missed: int) -> RunRequest:
+        """What the run of a due time is to be; `missed` is how many further due times it stands for."""
+        request = RunRequest(**self.request)
+        told: dict[str, Any] = {"cron_id": self.cron_id, "cron_due": iso(due_ms * 1000)}
+        if missed:
+            told["cron_missed"] = missed
+        return replace(request, metadata=self.metadata | request.metadata | told)
+
+
+def cron_from(held: Fields) -> Cron:
+    """The record of a stored hash."""
+
+    def text(name: str) -> str | None:
+        return held[name].decode() if name in held else None
+
+    def number(name: str) -> int | None:
+        return int(held[name]) if name in held else None
+
+    return Cron(
+        cron_id=held["cron_id"].decode(),
+        assistant_id=held["assistant_id"].decode(),
+        thread_id=text("thread_id"),
+        schedule=Schedule(held["schedule"].decode(), text("timezone"), number("end_ms")),
+        next_ms=number("next_ms"),
+        enabled=held["enabled"] == b"1",
+        on_run_completed=text("on_run_completed"),
+        payload=orjson.loads(held["payload"]),
+        metadata=orjson.loads(held["metadata"]),
+        request=orjson.loads(held["request"]),
+        created_at=iso(int(held["created_us"])),
+        updated_at=iso(int(held["updated_us"])),
+        last_run_id=text("last_run_id"),
+        problem=text("problem"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a search asks for; None asks for anything. Metadata is matched by containment."""
+
+    assistant_id: str | None = None
+    thread_id: str | None = None
+    enabled: bool | None = None
+    metadata: dict[str, Any] | None = None
+
+    def fits(self, cron: Cron) -> bool:
+        """Whether a cron is wanted."""
+        return (
+            self.assistant_id in (None, cron.assistant_id)
+            and self.thread_id in (None, cron.thread_id)
+            and self.enabled in (None, cron.enabled)
+            and contains(cron.metadata, self.metadata or {})
+        )
+
+
+class CronStore:
+    """Crons in Redis."""
+
+    def __init__(self, wire: Wire, keys: Keys) -> None:
+        self._wire, self._keys, self._scripts = wire, keys, CronScripts(wire, keys)
+
+    async def create(self, cron_id: str, new: NewCron, now_ms: int) -> Cron:
+        """A new cron; the one that has this id already, as it is asked for now, if one has."""
+        next_ms = new.schedule.after(now_ms) if new.enabled else None
+        held = await self._scripts.save(cron_id, new.fields(), create=True, moves=True, next_ms=next_ms)
+        assert held is not None
+        return cron_from(held)
+
+    async def change(self, cron_id: str, new: NewCron, now_ms: int, *, moves: bool) -> Cron:
+        """A cron as it is to be from now on. `moves` works out its next due time anew. Raises `NotFound`."""
+        changes = new.fields()
+        next_ms = new.schedule.after(now_ms) if new.enabled else None
+        drops = [name for name in OPTIONAL if name not in changes]
+        held = await self._scripts.save(cron_id, changes, create=False, drops=drops, moves=moves, next_ms=next_ms)
+        if held is None:
+            raise NotFound("cron", cron_id)
+        return cron_from(held)
+
+    async def get(self, cron_id: str) -> Cron:
+        """The cron, or `NotFound`."""
+        held = fields(await self._wire.send("HGETALL", self._keys.cron(cron_id), again=True))
+        if "cron_id" not in held:
+            raise NotFound("cron", cron_id)
+        return cron_from(held)
+
+    async def delete(self, cron_id: str) -> None:
+        """Remove it, or `NotFound`. Runs that it made stay."""
+        if not await self._scripts.delete(cron_id):
+            raise NotFound("cron", cron_id)
+
+    async def delete_of(self, assistant_id: str) -> None:
+        """Remove the crons of an assistant that is removed."""
+        for cron in await self.search(Wanted(assistant_id=assistant_id)):
+            await self._scripts.delete(cron.cron_id)
+
+    async def search(self, wanted: Wanted, *, sort_by: str = "created_at", descending: bool = True) -> list[Cron]:
+        """All that are wanted, in order."""
+        found = [cron async for cron in self._all() if wanted.fits(cron)]
+        return sorted(found, key=lambda cron: str(getattr(cron, sort_by) or ""), reverse=descending)
+
+    async def _all(self) -> AsyncIterator[Cron]:
+        start = 0
+        while True:
+            ids: Sequence[bytes] = await self._wire.send(
+                "ZRANGE", self._keys.crons, start, start + _PAGE - 1, again=True
+            )
+            for read in [self._wire.send("HGETALL", self._keys.cron(name.decode()), again=True) for name in ids]:
+                if "cron_id" in (held := fields(await read)):
+                    yield cron_from(held)
+            if len(ids) < _PAGE:
+                return
+            start += _PAGE

@@ -1,0 +1,58 @@
+"""The scripts of crons. `run_create.lua` makes the run of a due time, and moves the cron on in the same moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import ormsgpack
+
+from app.keyspace.names import Keys
+from app.keyspace.scripts import Fields, fields
+from app.keyspace.source import load
+from app.wire import Wire
+
+_SAVE = load("cron_save", repeatable=True)
+_DELETE = load("cron_delete", repeatable=False)
+_DUE = load("cron_due", repeatable=True)
+_SKIP = load("cron_skip", repeatable=True)
+
+
+class CronScripts:
+    """On one wire, under one prefix; one round trip a call."""
+
+    def __init__(self, wire: Wire, keys: Keys) -> None:
+        self._wire, self._keys = wire, keys
+
+    def _args(self, **arguments: object) -> tuple[str, bytes]:
+        return self._keys.prefix, ormsgpack.packb(arguments)
+
+    async def save(
+        self,
+        cron_id: str,
+        changes: Mapping[str, str],
+        *,
+        create: bool,
+        drops: Sequence[str] = (),
+        moves: bool,
+        next_ms: int | None,
+    ) -> Fields | None:
+        """The record after the change, or None when there is no such cron."""
+        arguments = self._args(
+            cron_id=cron_id, fields=changes, create=create, drops=list(drops), moves=moves, next_ms=next_ms
+        )
+        reply = await self._wire.run(_SAVE, [], arguments)
+        return fields(reply[1]) if len(reply) > 1 else None
+
+    async def delete(self, cron_id: str) -> bool:
+        """Whether there was such a cron."""
+        return bool(await self._wire.run(_DELETE, [], self._args(cron_id=cron_id)))
+
+    async def due(self, limit: int) -> tuple[int, list[Fields]]:
+        """The server's time in ms, and the crons that are due."""
+        reply = await self._wire.run(_DUE, [], self._args(limit=limit))
+        return int(reply[0]), [fields(held) for held in reply[1:]]
+
+    async def skip(self, cron_id: str, due_ms: int, next_ms: int | None, *, problem: str, disable: bool) -> bool:
+        """Let a due time pass without a run. False when another process did something about it first."""
+        arguments = self._args(cron_id=cron_id, due_ms=due_ms, next_ms=next_ms, problem=problem, disable=disable)
+        return bool(await self._wire.run(_SKIP, [], arguments))

@@ -1,0 +1,46 @@
+"""The application, and workers whose looks the tests make by hand: time passes by backdating records."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.keyspace.names import Keys
+from app.services import Services, open_services
+from app.settings import Settings
+from app.wire import Wire
+from tests.http.conftest import client, graphs, sdk, served, settings
+from workers.registry import Registry
+
+__all__ = ["client", "graphs", "sdk", "served", "settings"]
+
+MINUTE_MS = 60_000
+
+
+@pytest.fixture
+async def services(settings: Settings, graphs: Registry) -> AsyncIterator[Services]:
+    """Of a worker that does nothing by itself."""
+    async with open_services(settings, graphs, "worker") as services:
+        yield services
+
+
+class Time:
+    """Lets crons become due."""
+
+    def __init__(self, wire: Wire, keys: Keys) -> None:
+        self._wire, self._keys = wire, keys
+
+    async def due(self, cron_id: str, minutes_ago: int = 0) -> int:
+        """As if the cron's next due time had been the last full minute, or so many minutes before; in ms."""
+        seconds, _ = await self._wire.send("TIME")
+        due_ms = (int(seconds) // 60 - minutes_ago) * MINUTE_MS
+        await self._wire.send("HSET", self._keys.cron(cron_id), "next_ms", due_ms)
+        await self._wire.send("ZADD", self._keys.crons_due, due_ms, cron_id)
+        return due_ms
+
+
+@pytest.fixture
+def time(wire: Wire, keys: Keys) -> Time:
+    """The clock, as far as crons know it."""
+    return Time(wire, keys)

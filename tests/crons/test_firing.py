@@ -1,0 +1,160 @@
+"""Each due time makes exactly one run, whoever looks, and whatever dies in between."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from langgraph_sdk.client import LangGraphClient
+
+from app.crons import cron_from
+from app.keyspace.names import Keys
+from app.keyspace.scripts import CronStep, fields
+from app.runs import Fired
+from app.services import Services, open_services
+from app.settings import Settings
+from app.wire import Wire
+from tests.conftest import Eventually
+from tests.crons.conftest import MINUTE_MS, Time
+from workers.main import WorkerProcess
+from workers.registry import Registry
+from workers.scheduler import Scheduler
+
+
+async def a_cron(sdk: LangGraphClient, **differs: Any) -> str:
+    """Every minute, on threads of its own."""
+    cron = await sdk.crons.create("steps", schedule="* * * * *", input={"value": 1}, **differs)
+    return str(cron["cron_id"])  # type: ignore[typeddict-item]
+
+
+async def runs_waiting(services: Services) -> list[Any]:
+    """All that were made."""
+    return [run async for run in services.in_flight.runs()]
+
+
+async def test_a_due_time_makes_one_run(sdk: LangGraphClient, services: Services, time: Time) -> None:
+    cron_id = await a_cron(sdk, metadata={"who": "me"}, config={"configurable": {"a": 1}})
+    scheduler = Scheduler(services)
+    assert await scheduler.look() == 0
+    due_ms = await time.due(cron_id)
+    assert await scheduler.look() == 1
+    assert await scheduler.look() == 0
+    (run,) = await runs_waiting(services)
+    assert run.metadata["who"] == "me"
+    assert run.metadata["cron_id"] == cron_id
+    assert "cron_missed" not in run.metadata
+    assert run.kwargs["config"]["configurable"] == {"a": 1, "cron_id": cron_id}
+    assert run.kwargs["temporary"]
+    cron = await services.crons.get(cron_id)
+    assert cron.next_ms is not None
+    assert cron.next_ms > due_ms
+    assert cron.last_run_id == run.run_id == cron.run_ids(due_ms)[0]
+
+
+async def test_many_workers_make_one_run(
+    sdk: LangGraphClient, settings: Settings, graphs: Registry, services: Services, time: Time
+) -> None:
+    crons = [await a_cron(sdk) for _ in range(5)]
+    for cron_id in crons:
+        await time.due(cron_id)
+    async with open_services(settings, graphs, "worker") as other:
+        schedulers = [Scheduler(each) for each in (services, other) for _ in range(4)]
+        made = await asyncio.gather(*(scheduler.look() for scheduler in schedulers))
+    assert sum(made) == 5
+    assert len(await runs_waiting(services)) == 5
+
+
+async def test_after_downtime_there_is_one_run_that_says_so(
+    sdk: LangGraphClient, services: Services, time: Time
+) -> None:
+    cron_id = await a_cron(sdk)
+    await time.due(cron_id, minutes_ago=30)
+    scheduler = Scheduler(services)
+    assert await scheduler.look() == 1
+    assert await scheduler.look() == 0
+    (run,) = await runs_waiting(services)
+    assert run.metadata["cron_missed"] == 30
+    cron = await services.crons.get(cron_id)
+    assert cron.next_ms is not None
+    assert cron.next_ms % MINUTE_MS == 0
+
+
+async def test_a_run_that_is_over_and_gone_is_not_made_again(
+    sdk: LangGraphClient,
+    services: Services,
+    settings: Settings,
+    graphs: Registry,
+    time: Time,
+    eventually: Eventually,
+    wire: Wire,
+    keys: Keys,
+) -> None:
+    """The worst moment to die: the run was made, ran and vanished with its thread before anyone took note."""
+    cron_id = await a_cron(sdk)
+    due_ms = await time.due(cron_id)
+    before = cron_from(fields(await wire.send("HGETALL", keys.cron(cron_id))))
+    scheduler = Scheduler(services)
+    step = CronStep(cron_id=cron_id, due_ms=due_ms, next_ms=before.schedule.after(due_ms + MINUTE_MS))
+    await scheduler._make(before, step, 0)
+    claims = Wire(services.address, "test claims", patience_s=2)
+    await claims.open()
+    process = WorkerProcess(services, claims)
+    work = asyncio.create_task(process.work())
+    run_id, _ = before.run_ids(due_ms)
+
+    async def gone() -> bool:
+        return not await wire.send("EXISTS", keys.run(run_id))
+
+    await eventually(gone)
+    with pytest.raises(Fired):
+        await scheduler._make(before, step, 0)
+    assert await wire.send("EXISTS", keys.run(run_id)) == 0
+    process._stopping.set()
+    await work
+    await claims.close()
+
+
+async def test_a_cron_on_a_thread_queues_its_runs(sdk: LangGraphClient, services: Services, time: Time) -> None:
+    thread = (await sdk.threads.create())["thread_id"]
+    cron = await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={"value": 1})
+    for minutes_ago in (2, 0):
+        await time.due(cron["cron_id"], minutes_ago)  # type: ignore[typeddict-item]
+        assert await Scheduler(services).look() == 1
+    runs = await sdk.runs.list(thread)
+    assert len(runs) == 2
+    assert not runs[0]["kwargs"]["temporary"]  # type: ignore[typeddict-item]
+
+
+async def test_a_cron_whose_thread_is_gone_rests(sdk: LangGraphClient, services: Services, time: Time) -> None:
+    thread = (await sdk.threads.create())["thread_id"]
+    cron = await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={})
+    await sdk.threads.delete(thread)
+    await time.due(cron["cron_id"])  # type: ignore[typeddict-item]
+    assert await Scheduler(services).look() == 0
+    shown = (await services.crons.get(cron["cron_id"])).public()  # type: ignore[typeddict-item]
+    assert (shown["enabled"], shown["next_run_date"]) == (False, None)
+    assert thread in shown["problem"]
+
+
+async def test_a_due_time_on_a_busy_thread_is_passed_over(sdk: LangGraphClient, services: Services, time: Time) -> None:
+    thread = (await sdk.threads.create())["thread_id"]
+    await sdk.runs.create(thread, "steps", input={})
+    cron = await sdk.crons.create_for_thread(
+        thread, "steps", schedule="* * * * *", input={}, multitask_strategy="reject"
+    )
+    await time.due(cron["cron_id"])  # type: ignore[typeddict-item]
+    assert await Scheduler(services).look() == 0
+    shown = (await services.crons.get(cron["cron_id"])).public()  # type: ignore[typeddict-item]
+    assert shown["enabled"]
+    assert "busy" in shown["problem"]
+    assert len(await sdk.runs.list(thread)) == 1
+
+
+async def test_the_last_due_time_ends_it(sdk: LangGraphClient, services: Services, time: Time) -> None:
+    cron_id = await a_cron(sdk)
+    due_ms = await time.due(cron_id)
+    await services.wire.send("HSET", services.keys.cron(cron_id), "end_ms", due_ms)
+    assert await Scheduler(services).look() == 1
+    assert (await services.crons.get(cron_id)).next_run_date is None
+    assert await services.wire.send("ZCARD", services.keys.crons_due) == 0

@@ -1,0 +1,101 @@
+"""`/runs/crons` through the protocol's own client."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from langgraph_sdk.client import LangGraphClient
+
+DAILY: dict[str, Any] = {"assistant_id": "steps", "schedule": "0 8 * * *", "input": {"value": 1}}
+NOBODY = "01890000-0000-7000-8000-000000000000"
+
+
+async def test_a_cron_lives(sdk: LangGraphClient, client: httpx.AsyncClient) -> None:
+    end = datetime.now(UTC) + timedelta(days=400)
+    made: Any = await sdk.crons.create(
+        "steps",
+        schedule="0 8 * * *",
+        input={"value": 1},
+        metadata={"a": 1},
+        timezone="Europe/Berlin",
+        end_time=end,
+        on_run_completed="keep",
+        stream_mode="values",
+    )
+    assert (made["schedule"], made["timezone"], made["on_run_completed"]) == ("0 8 * * *", "Europe/Berlin", "keep")
+    assert (made["enabled"], made["thread_id"], made["user_id"], made["metadata"]) == (True, None, None, {"a": 1})
+    assert datetime.fromisoformat(made["end_time"]) == end.replace(microsecond=end.microsecond // 1000 * 1000)
+    assert made["payload"]["input"] == {"value": 1}
+    assert (await client.get(f"/runs/crons/{made['cron_id']}")).json() == made
+
+    other: Any = await sdk.crons.update(made["cron_id"], schedule="0 9 * * *", metadata={"b": 2}, end_time=None)
+    assert other["next_run_date"] != made["next_run_date"]
+    assert (other["metadata"], other["end_time"], other["timezone"]) == ({"a": 1, "b": 2}, None, "Europe/Berlin")
+    rests: Any = await sdk.crons.update(made["cron_id"], enabled=False, input={"value": 2})
+    assert (rests["enabled"], rests["next_run_date"], rests["payload"]["input"]) == (False, None, {"value": 2})
+    again: Any = await sdk.crons.update(made["cron_id"], enabled=True)
+    assert again["next_run_date"] == other["next_run_date"]
+
+    await sdk.crons.delete(made["cron_id"])
+    assert (await client.get(f"/runs/crons/{made['cron_id']}")).status_code == 404
+    assert (await client.delete(f"/runs/crons/{made['cron_id']}")).status_code == 404
+
+
+async def test_search_and_count(sdk: LangGraphClient, client: httpx.AsyncClient) -> None:
+    thread = (await sdk.threads.create())["thread_id"]
+    made: list[Any] = [await sdk.crons.create("steps", schedule=f"{n} 8 * * *", metadata={"n": n}) for n in range(3)]
+    on_thread: Any = await sdk.crons.create_for_thread(thread, "ask", schedule="@hourly")
+    assert on_thread["on_run_completed"] is None
+    assert await sdk.crons.count() == 4
+    assert await sdk.crons.count(thread_id=thread) == 1
+    assert await sdk.crons.count(assistant_id=made[0]["assistant_id"]) == 3
+    found: Any = await sdk.crons.search(assistant_id=made[0]["assistant_id"], limit=2)
+    assert [cron["cron_id"] for cron in found] == [made[2]["cron_id"], made[1]["cron_id"]]
+    found = await sdk.crons.search(metadata={"n": 1}, select=["cron_id", "schedule"])
+    assert found == [{"cron_id": made[1]["cron_id"], "schedule": "1 8 * * *"}]
+    found = await sdk.crons.search(sort_by="next_run_date", sort_order="asc")
+    dates = [cron["next_run_date"] for cron in found]
+    assert dates == sorted(dates)
+    page = await client.post("/runs/crons/search", json={"limit": 3})
+    assert (page.headers["x-pagination-total"], page.headers["x-pagination-next"]) == ("4", "3")
+    assert (await client.post("/runs/crons/search", json={"enabled": False})).json() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "differs", "status"),
+    [
+        ("/runs/crons", {"schedule": "every day"}, 422),
+        ("/runs/crons", {"schedule": "0 0 31 2 *"}, 422),
+        ("/runs/crons", {"timezone": "Mars/Base"}, 422),
+        ("/runs/crons", {"end_time": "soon"}, 422),
+        ("/runs/crons", {"end_time": "0001-01-01T00:00:00+14:00"}, 422),
+        ("/runs/crons", {"webhook": "http://127.0.0.1/"}, 422),
+        ("/runs/crons", {"command": {"resume": 1}}, 400),
+        ("/runs/crons", {"context": {"a": 1}, "config": {"configurable": {"b": 1}}}, 400),
+        ("/runs/crons", {"assistant_id": NOBODY}, 404),
+        ("/runs/crons", {"schedule": "* * * * * */10", "timezone": None, "end_time": None}, 200),
+        (f"/threads/{NOBODY}/runs/crons", {}, 404),
+    ],
+)
+async def test_statuses(client: httpx.AsyncClient, path: str, differs: dict[str, Any], status: int) -> None:
+    answer = await client.post(path, json=DAILY | differs)
+    assert answer.status_code == status, answer.text
+
+
+async def test_changes_that_cannot_be(client: httpx.AsyncClient) -> None:
+    cron_id = (await client.post("/runs/crons", json=DAILY)).json()["cron_id"]
+    path = f"/runs/crons/{cron_id}"
+    assert (await client.patch(path, json={})).status_code == 400
+    assert (await client.patch(path, json={"schedule": "no"})).status_code == 422
+    assert (await client.patch(f"/runs/crons/{NOBODY}", json={"enabled": False})).status_code == 404
+    assert (await client.patch("/runs/crons/x", json={"enabled": False})).status_code == 422
+
+
+async def test_crons_go_with_their_assistant(sdk: LangGraphClient) -> None:
+    assistant = await sdk.assistants.create("steps", name="mine")
+    await sdk.crons.create(assistant["assistant_id"], schedule="@daily")
+    await sdk.assistants.delete(assistant["assistant_id"])
+    assert await sdk.crons.count() == 0
