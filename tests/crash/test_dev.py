@@ -16,7 +16,7 @@ from tests.crash.dev import Dev
 async def test_whatever_is_killed_the_stream_goes_on() -> None:
     async with Dev() as dev:
         client, thread_id = Client(dev.url), str(uuid.uuid4())
-        run_id = await client.start("steps", {"upto": 40, "pause_s": 0.2}, thread_id)
+        run_id = await client.start("steps", {"upto": 30, "pause_s": 0.2}, thread_id)
         reader = Reader(run_id)
         following = asyncio.create_task(reader.follow(client.urls, thread_id))
 
@@ -40,8 +40,8 @@ async def test_whatever_is_killed_the_stream_goes_on() -> None:
         await wait_until(lambda: not dev.left(), 15)
         await dev.start()
         await asyncio.wait_for(following, 30)
-        assert (await client.thread(thread_id))["values"]["trail"] == list(range(1, 41))
-        assert reader.counts() == list(range(1, 41))
+        assert (await client.thread(thread_id))["values"]["trail"] == list(range(1, 31))
+        assert reader.counts() == list(range(1, 31))
         assert len(set(reader.ids)) == len(reader.ids)
         assert reader.names[-1] == "end"
         await client.close()

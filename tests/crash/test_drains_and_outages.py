@@ -27,7 +27,7 @@ Begun = list[tuple[str, str]]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared() -> AsyncIterator[Cluster]:
-    async with running(webs=2, workers=2, max_runs_per_worker=100, drain_s=5) as cluster:
+    async with running(webs=2, workers=2, max_runs_per_worker=100, drain_s=3) as cluster:
         yield cluster
 
 
@@ -91,7 +91,7 @@ async def test_a_worker_that_is_asked_to_stop_hands_50_runs_back(cluster: Cluste
 
 
 async def test_a_superstep_longer_than_the_drain_is_announced_when_done_again(cluster: Cluster, client: Client) -> None:
-    runs = await begun(cluster, client, 2, 1, 7.5)
+    runs = await begun(cluster, client, 2, 1, 4.5)
     for worker in cluster.workers:
         worker.signal(signal.SIGTERM)
     for worker in cluster.workers:

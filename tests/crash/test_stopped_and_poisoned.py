@@ -7,21 +7,31 @@ import uuid
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from tests.conftest import wait_until
 from tests.crash.checks import log_is_whole, reader_has_all
 from tests.crash.clients import Client, Reader
-from tests.crash.cluster import Cluster, Process, running
+from tests.crash.cluster import LEASE_S, Cluster, Process, running
 from tests.crash.effects import repetition
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
-async def cluster() -> AsyncIterator[Cluster]:
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared() -> AsyncIterator[Cluster]:
     async with running(webs=1, workers=2) as cluster:
         yield cluster
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def cluster(shared: Cluster) -> Cluster:
+    """Both its workers up and running."""
+    await asyncio.gather(*(shared.restart(worker) for worker in shared.workers[:2] if not worker.alive))
+    return shared
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def client(cluster: Cluster) -> AsyncIterator[Client]:
     client = Client(*(web.url for web in cluster.webs))
     yield client
@@ -77,7 +87,7 @@ async def test_a_worker_stopped_past_its_lease_is_fenced(cluster: Cluster, clien
 @pytest.mark.parametrize("how", ["block", "burn"])
 async def test_a_step_that_holds_the_event_loop_keeps_its_lease(how: str, cluster: Cluster, client: Client) -> None:
     thread_id = str(uuid.uuid4())
-    run_id = await client.start("steps", {"upto": 1, "pause_s": 4.5, "how": how}, thread_id)
+    run_id = await client.start("steps", {"upto": 1, "pause_s": 1.5 * LEASE_S, "how": how}, thread_id)
     await Reader(run_id).follow(client.urls, thread_id)
     assert await whole(cluster, client, thread_id, run_id, 1) == 1
 
@@ -144,7 +154,7 @@ async def test_nobody_is_there_and_then_one_is(cluster: Cluster, client: Client)
     await asyncio.gather(*(worker.kill() for worker in cluster.workers))
     second = await client.start("steps", {"upto": 2}, waiting)
     assert (await client.run(waiting, second))["phase"] == "queued"
-    await cluster.start_worker()
+    await cluster.restart(cluster.workers[0])
     readers = Reader(first), Reader(second)
     await asyncio.gather(readers[0].follow(client.urls, begun), readers[1].follow(client.urls, waiting))
     assert await whole(cluster, client, begun, first, 6) == 2
