@@ -14,8 +14,9 @@ from urllib.parse import urljoin
 import httpx
 import structlog
 
-from app.errors import InvalidRequest, StoreUnavailable
+from app.errors import StoreUnavailable
 from app.keyspace.delivery_scripts import DeliveryScripts
+from app.keyspace.scripts import Fields
 from app.services import Services
 from app.webhook_urls import UrlPolicy
 from app.webhooks import Delivery, headers_of, secret_of, signature
@@ -26,6 +27,7 @@ PAUSES_MS: Final = (2_000, 15_000)
 """Before the second and the third try; there is no fourth."""
 
 _LOOK_EVERY_S: Final = 1.0
+_LAST_S: Final = 2.0
 _AT_ONCE: Final = 16
 _WHOLE_S: Final = 30.0
 _CONNECT_S: Final = 5.0
@@ -61,7 +63,7 @@ class Deliveries:
         self._nudged.set()
 
     async def run(self) -> None:
-        """Until cancelled. What is under way then is done again by whoever takes it when its lease is over."""
+        """Until cancelled. What is under way then has a moment to end, or is done again when its lease is over."""
         async with httpx.AsyncClient(
             transport=Guarded(self._urls), timeout=httpx.Timeout(_WHOLE_S, connect=_CONNECT_S), trust_env=False
         ) as client:
@@ -73,7 +75,9 @@ class Deliveries:
                         log.warning("deliveries.skipped", problem=str(error))
                     await self._pause()
             finally:
-                for task in self._under_way:
+                if self._under_way:
+                    await asyncio.wait(self._under_way, timeout=_LAST_S)
+                for task in list(self._under_way):
                     task.cancel()
 
     async def _pause(self) -> None:
@@ -86,7 +90,7 @@ class Deliveries:
         """Begin what is due now, as much of it as there is room for."""
         room = _AT_ONCE - len(self._under_way)
         for held in await self._scripts.take(room, _LEASE_MS) if room else ():
-            task = asyncio.create_task(self._try(client, Delivery.of(held)))
+            task = asyncio.create_task(self._try(client, held))
             self._under_way.add(task)
             task.add_done_callback(self._done)
 
@@ -94,11 +98,13 @@ class Deliveries:
         self._under_way.discard(task)
         self.nudge()
 
-    async def _try(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
+    async def _try(self, client: httpx.AsyncClient, held: Fields) -> None:
         try:
-            await self._deliver(client, delivery)
+            await self._deliver(client, Delivery.of(held))
         except StoreUnavailable as error:
-            log.warning("webhook.outcome_lost", run=delivery.run_id, problem=str(error))
+            log.warning("webhook.outcome_lost", run=held["run_id"].decode(), problem=str(error))
+        except Exception:  # one record that cannot be read must not take the worker down
+            log.exception("webhook.broke", run=held.get("run_id", b"").decode())
 
     async def _deliver(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
         facts = {"run": delivery.run_id, "attempt": delivery.number}
@@ -111,7 +117,7 @@ class Deliveries:
             outcome = "failed" if pause is None else "pending"
             log.warning("webhook.failed", problem=problem, again_ms=pause, **facts)
             await self._scripts.end(delivery.run_id, delivery.number, outcome=outcome, problem=problem, retry_ms=pause)
-        except (Refused, InvalidRequest, httpx.HTTPError, httpx.InvalidURL) as error:
+        except Exception as error:  # Refused, an address that is not allowed, or a URL that httpx cannot take
             log.warning("webhook.refused", problem=_told(error), **facts)
             await self._scripts.end(delivery.run_id, delivery.number, outcome="failed", problem=_told(error))
         else:

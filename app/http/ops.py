@@ -35,7 +35,7 @@ def _info() -> dict[str, Any]:
         "langgraph_py_version": installed("langgraph"),
         "flags": {
             "assistants": True,
-            "crons": False,
+            "crons": True,
             "langsmith": False,
             "langsmith_tracing_replicas": False,
             "langsmith_tracing_session_on_runs": False,

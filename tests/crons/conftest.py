@@ -10,10 +10,10 @@ from app.keyspace.names import Keys
 from app.services import Services, open_services
 from app.settings import Settings
 from app.wire import Wire
-from tests.http.conftest import client, graphs, sdk, served, settings
+from tests.http.conftest import client, graphs, sdk, served, settings, worker
 from workers.registry import Registry
 
-__all__ = ["client", "graphs", "sdk", "served", "settings"]
+__all__ = ["client", "graphs", "sdk", "served", "settings", "worker"]
 
 MINUTE_MS = 60_000
 

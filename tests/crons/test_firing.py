@@ -158,3 +158,19 @@ async def test_the_last_due_time_ends_it(sdk: LangGraphClient, services: Service
     assert await Scheduler(services).look() == 1
     assert (await services.crons.get(cron_id)).next_run_date is None
     assert await services.wire.send("ZCARD", services.keys.crons_due) == 0
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_worker_does_all_this_by_itself(
+    sdk: LangGraphClient, wire: Wire, keys: Keys, eventually: Eventually
+) -> None:
+    thread = (await sdk.threads.create())["thread_id"]
+    cron = await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * * *", input={"value": 1})
+
+    async def succeeded() -> bool:
+        return any(run["status"] == "success" for run in await sdk.runs.list(thread))
+
+    await eventually(succeeded, within_s=10)
+    await sdk.crons.delete(cron["cron_id"])  # type: ignore[typeddict-item]
+    due = [run["metadata"]["cron_due"] for run in await sdk.runs.list(thread)]  # type: ignore[index]
+    assert len(set(due)) == len(due)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -116,10 +117,12 @@ async def test_a_run_whose_attempt_died_tells_once(
     thread = (await sdk.threads.create())["thread_id"]
     run = await sdk.runs.create(thread, "hold", input={}, webhook=receiver.url)
     await eventually(lambda: run["run_id"] in worker._executions)
+    first = worker._executions[run["run_id"]]
     taken = await served.services.scripts.run_reap(event_ttl_s=60, pause_ms=0, worker=worker._heart.worker)
     assert [outcome for _, _, outcome in taken] == ["queued"]
     again = worker._executions
     await eventually(lambda: run["run_id"] in again and again[run["run_id"]].attempt.number == 2)
+    first.abandon()  # it has not noticed; here both attempts are of one worker
     assert receiver.heard == []
     await sdk.runs.cancel(thread, run["run_id"], wait=True)
     await eventually(lambda: delivered(served, run["run_id"]))
@@ -180,3 +183,48 @@ async def test_what_a_dead_worker_had_taken_is_taken_again(
         await eventually(lambda: delivered(served, run["run_id"]))
     assert not await one._scripts.end(run["run_id"], 1, outcome="failed", problem="late")
     assert await delivered(served, run["run_id"])
+
+
+@pytest.mark.usefixtures("worker")
+async def test_secrets_do_not_follow_a_redirect_to_another_host(
+    sdk: LangGraphClient, served: Served, receiver: Receiver, eventually: Eventually
+) -> None:
+    other = receiver.url.replace("localhost", "127.0.0.1")
+    receiver.answers = [f"308 Moved\r\nlocation: {other}", "200 OK"]
+    run = await sdk.runs.create((await sdk.threads.create())["thread_id"], "steps", input={}, webhook=receiver.url)
+    await eventually(lambda: delivered(served, run["run_id"]))
+    first, second = receiver.headers
+    assert "authorization" in first
+    assert "authorization" not in second
+    assert second["host"].startswith("127.0.0.1:")
+    assert receiver.raw[0] == receiver.raw[1]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_redirect_into_a_private_network_is_refused(
+    sdk: LangGraphClient, served: Served, receiver: Receiver, eventually: Eventually
+) -> None:
+    receiver.answers = ["307 Moved\r\nlocation: http://10.0.0.1/"]
+    run = await sdk.runs.create((await sdk.threads.create())["thread_id"], "steps", input={}, webhook=receiver.url)
+
+    async def failed() -> bool:
+        return (await shown(served, run["run_id"])).get("webhook_status") == "failed"
+
+    await eventually(failed)
+    assert "private" in (await shown(served, run["run_id"]))["webhook_problem"]
+
+
+async def test_a_worker_that_stops_ends_what_it_has_begun(
+    sdk: LangGraphClient, served: Served, receiver: Receiver, eventually: Eventually
+) -> None:
+    thread = (await sdk.threads.create())["thread_id"]
+    run = await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url)
+    await sdk.runs.cancel(thread, run["run_id"])
+    deliveries = Deliveries(served.services)
+    task = asyncio.create_task(deliveries.run())
+    await eventually(lambda: deliveries._under_way or receiver.heard)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await delivered(served, run["run_id"])
+    assert len(receiver.heard) == 1
