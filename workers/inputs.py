@@ -34,12 +34,13 @@ class Plan:
 
 
 def plan(run: Run, newest: CheckpointTuple | None) -> Plan:
-    """Start afresh, or go on where an earlier attempt of this run came to."""
+    """Start afresh, or go on where an earlier attempt of this run came to. A command that says nothing counts as none:
+    LangGraph cannot take it."""
     checkpoint = {k: v for k, v in (run.kwargs.get("checkpoint") or {}).items() if v is not None and k != "thread_id"}
     if newest is not None and newest.metadata.get("run_id") == run.run_id:
         return Plan(None, {}, True, newest.metadata.get("source") == "input")
     command = run.kwargs.get("command")
-    if command is None:
+    if not command or (command.get("resume") is None and not command.get("update") and not command.get("goto")):
         return Plan(run.kwargs.get("input"), checkpoint, False)
     if newest is not None and run.attempt > 1 and _took_in(newest):
         resume = command.get("resume")

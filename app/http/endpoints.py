@@ -37,6 +37,8 @@ class Endpoint:
     answers: str = "application/json"
     """Media type of a success; empty when there is no body."""
     status: int = 200
+    bare: int | None = None
+    """Another status of a success, which has no body."""
 
     def route(self) -> Route:
         """For Starlette's router."""

@@ -15,6 +15,16 @@ _PARAMETER: Final = re.compile(r"{(\w+)(:\w+)?}")
 _BY_NAME: Final = frozenset({"assistant_id", "namespace", "checkpoint_id"})
 """Path parameters that are not UUIDs."""
 
+REFUSALS: Final = {
+    "400": "It makes no sense here",
+    "404": "Nobody knows this id or name",
+    "409": "It exists already, or a run is in its way",
+    "413": "The body is too large",
+    "422": "A part of the request is wrong; `field` names it",
+    "503": "Not now: the store is away or full, or the graph cannot be served",
+}
+"""What any operation may answer instead."""
+
 ERROR: Final = {
     "type": "object",
     "required": ["detail"],
@@ -51,7 +61,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "operationId": f"{endpoint.method.lower()}{re.sub(r'[^a-z0-9]+', '_', endpoint.path)}".strip("_"),
         "tags": [endpoint.path.split("/")[1]],
         "parameters": _parameters(endpoint),
-        "responses": {str(endpoint.status): _success(endpoint), "default": _failure()},
+        "responses": _responses(endpoint),
     }
     if endpoint.body:
         schema = {"$ref": _REFERENCE.format(model=endpoint.body.__name__)}
@@ -75,12 +85,19 @@ def _ident(name: str) -> dict[str, str]:
     return {"type": "string"} if name in _BY_NAME else {"type": "string", "format": "uuid"}
 
 
+def _responses(endpoint: Endpoint) -> dict[str, Any]:
+    responses = {str(endpoint.status): _success(endpoint)}
+    if endpoint.bare:
+        responses[str(endpoint.bare)] = {"description": "Done"}
+    return responses | {status: _failure(why) for status, why in REFUSALS.items()}
+
+
 def _success(endpoint: Endpoint) -> dict[str, Any]:
     if not endpoint.answers:
         return {"description": "Done"}
     return {"description": endpoint.summary, "content": {endpoint.answers: {}}}
 
 
-def _failure() -> dict[str, Any]:
+def _failure(why: str) -> dict[str, Any]:
     schema = {"$ref": _REFERENCE.format(model="Error")}
-    return {"description": "What was wrong", "content": {"application/json": {"schema": schema}}}
+    return {"description": why, "content": {"application/json": {"schema": schema}}}

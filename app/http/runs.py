@@ -203,7 +203,6 @@ ENDPOINTS: Final = (
             Query("action", {"type": "string", "enum": [action.value for action in Action], "default": "interrupt"}),
             Query("reason", {"type": "string"}),
         ),
-        answers="",
-        status=202,
+        bare=202,
     ),
 )

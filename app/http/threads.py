@@ -115,7 +115,7 @@ ENDPOINTS: Final = (
     Endpoint("POST", "/threads/count", count, "How many threads fit", body=ThreadFilterBody),
     Endpoint("POST", "/threads/prune", prune, "Delete threads, or shrink their past", body=PruneBody),
     Endpoint("GET", _ONE, read, "One thread", query=(names("include", "ttl"),)),
-    Endpoint("PATCH", _ONE, patch, "Merge metadata into a thread", body=ThreadPatchBody),
+    Endpoint("PATCH", _ONE, patch, "Merge metadata into a thread", body=ThreadPatchBody, bare=204),
     Endpoint("DELETE", _ONE, delete, "Remove a thread and everything of it", answers="", status=204),
     Endpoint("POST", f"{_ONE}/copy", copy, "A new thread with the past of another"),
     Endpoint("GET", f"{_ONE}/storage", storage, "Bytes that its checkpoints take"),

@@ -77,3 +77,13 @@ async def test_on_completion(sdk: Client, eventually: Eventually, on_completion:
     run = await sdk.runs.create(None, "steps", input={"value": 1}, on_completion=on_completion)
     await sdk.runs.join(run["thread_id"], run["run_id"])
     assert bool(await sdk.threads.search(ids=[run["thread_id"]])) is stays
+
+
+@pytest.mark.parametrize("command", [{}, {"goto": []}, {"update": None}, {"update": {}, "resume": None}])
+async def test_a_command_that_says_nothing_counts_as_none(client: httpx.AsyncClient, sdk: Client, command: Any) -> None:
+    place = f"/threads/{await new_thread(sdk)}/runs/wait"
+    body = {"assistant_id": "steps", "input": {"value": 1}, "command": command}
+    assert (await client.post(place, json=body)).json()["value"] == 4
+    again = await client.post(place, json=body | {"input": None})
+    assert again.status_code == 200
+    assert again.json().get("__error__", {}).get("error") in (None, "EmptyInputError")
