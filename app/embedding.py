@@ -15,7 +15,7 @@ from typing import Any, Final
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base.embed import ensure_embeddings, get_text_at_path, tokenize_path
 
-from app.errors import ConfigError, InvalidRequest
+from app.errors import ConfigError, InvalidRequest, Unavailable
 from app.sections import IndexSection
 
 _COUNT: Final = struct.Struct("<I")
@@ -40,14 +40,21 @@ class Index:
         return [_packed([next(vectors) for _ in some]) for some in texts]
 
     async def _embedded(self, texts: list[str]) -> list[list[float]]:
-        vectors = await self._embeddings.aembed_documents(texts)
+        try:
+            vectors = await self._embeddings.aembed_documents(texts)
+        except Exception as error:
+            raise _failed(error) from error
         if len(vectors) != len(texts):
             raise ConfigError(f"store.index.embed: made {len(vectors)} vectors of {len(texts)} texts")
         return [_unit(self._checked(vector)) for vector in vectors]
 
     async def of_query(self, query: str) -> list[float]:
         """The vector of what is looked for."""
-        return _unit(self._checked(await self._embeddings.aembed_query(query)))
+        try:
+            vector = await self._embeddings.aembed_query(query)
+        except Exception as error:
+            raise _failed(error) from error
+        return _unit(self._checked(vector))
 
     def _checked(self, vector: Sequence[float]) -> Sequence[float]:
         if len(vector) != self.dims:
@@ -79,6 +86,10 @@ def closeness(query: Sequence[float], kept: Sequence[bytes | None]) -> list[floa
         scores.append(float(rows[at : at + count].max()) if count else None)
         at += count
     return scores
+
+
+def _failed(error: Exception) -> Unavailable:
+    return Unavailable(f"the embedding function failed: {type(error).__name__}: {error}")
 
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from app.embedding import Index, closeness
-from app.errors import ConfigError
+from app.errors import ConfigError, Unavailable
 from app.keyspace.names import Keys
 from app.sections import IndexSection
 from app.store import RedisStore
@@ -66,6 +66,19 @@ async def test_without_an_index_a_query_finds_by_time(wire: Wire, keys: Keys) ->
 async def test_wrong_dimensions_are_said(wire: Wire, keys: Keys) -> None:
     with pytest.raises(ConfigError, match="dims is 4"):
         await indexed(wire, keys, dims=4).aput(DOCS, "k", {"text": "cat"})
+
+
+async def test_an_embedding_function_that_fails_may_be_tried_again(wire: Wire, keys: Keys) -> None:
+    async def fail(texts: list[str]) -> list[list[float]]:
+        raise ConnectionError("no route")
+
+    index = Index(IndexSection(dims=3, embed="./x.py:embed"), lambda source: fail)
+    store = RedisStore(wire, keys, max_item_bytes=1000, index=index)
+    with pytest.raises(Unavailable, match="no route"):
+        await store.aput(DOCS, "k", {"text": "cat"})
+    with pytest.raises(Unavailable, match="no route"):
+        await store.asearch(DOCS, query="cat")
+    assert await store.aget(DOCS, "k") is None
 
 
 def test_an_embedding_function_that_is_not_there_is_said() -> None:

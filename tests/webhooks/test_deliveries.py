@@ -228,3 +228,14 @@ async def test_a_worker_that_stops_ends_what_it_has_begun(
         await task
     assert await delivered(served, run["run_id"])
     assert len(receiver.heard) == 1
+
+
+async def test_a_run_that_went_with_its_thread_tells(
+    sdk: LangGraphClient, worker: WorkerProcess, receiver: Receiver, eventually: Eventually
+) -> None:
+    thread = (await sdk.threads.create())["thread_id"]
+    run = await sdk.runs.create(thread, "hold", input={}, webhook=receiver.url)
+    await eventually(lambda: run["run_id"] in worker._executions)
+    await sdk.threads.delete(thread)
+    await eventually(lambda: len(receiver.heard) == 1)
+    assert receiver.heard[0]["status"] == "interrupted"

@@ -9,6 +9,7 @@ for _, run_id in ipairs(runs) do
   if held[1] == 'queued' or held[1] == 'running' or held[1] == 'paused' then
     drop_job(run_id)
     give_up_lease(run_id)
+    notify(run_id, A.thread_id, 'interrupted')
     append(run_id, {end_entry(run_id, 'interrupted')})
   end
   if held[3] then redis.call('PUBLISH', key('control', held[3]), run_id .. ' lost') end
