@@ -21,8 +21,11 @@ log = structlog.get_logger(__name__)
 _TRASH_AT_ONCE: Final = 100
 
 
+_SOONEST_S: Final = 0.01
+
+
 class Reaper:
-    """Looks for expired leases every `reap_every_s`."""
+    """Looks for expired leases every `reap_every_s`, and in the moment when the next one ends if that is sooner."""
 
     def __init__(self, services: Services) -> None:
         self._wire, self._scripts, self._settings = services.wire, services.scripts, services.settings
@@ -31,13 +34,16 @@ class Reaper:
 
     async def run(self) -> None:
         """Until cancelled."""
+        longest_s = pause_s = min(self._settings.reap_every_s, silence_s(self._settings) / 2)
         while True:
-            await asyncio.sleep(min(self._settings.reap_every_s, silence_s(self._settings) / 2))
+            await asyncio.sleep(pause_s)
+            pause_s = longest_s
             if self._too_early():
                 continue
             try:
                 await self.look()
                 await self.empty_trash()
+                pause_s = min(longest_s, await self._next_end_s())
             except StoreUnavailable as error:
                 log.warning("reaper.skipped", problem=str(error))
                 self._not_before = time.monotonic() + self._settings.lease_s
@@ -56,6 +62,14 @@ class Reaper:
         )
         for run_id, attempt, outcome in taken:
             log.warning("reaper.took", run=run_id, attempt=attempt, outcome=outcome)
+
+    async def _next_end_s(self) -> float:
+        """Seconds until the next lease ends, on the server's clock."""
+        first = self._wire.send("ZRANGE", self._keys.leases, 0, 0, "WITHSCORES", again=True)
+        seconds, microseconds = await self._wire.send("TIME", again=True)
+        if not (held := await first):
+            return float("inf")
+        return max(_SOONEST_S, float(held[1]) / 1000 - int(seconds) - int(microseconds) / 1_000_000)
 
     async def empty_trash(self) -> None:
         """Remove the checkpoints of threads that were removed; what is cut short here is found again."""

@@ -134,7 +134,7 @@ async def test_a_client_that_does_not_read_is_cut_and_resumes_without_a_hole(
     eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.http.sse._STALLED_S", 0.2)
+    monkeypatch.setattr("app.http.sse.STALLED_S", 0.2)
     thread = await thread_of(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
     wire, log = served.services.wire, served.services.keys.events(run)
