@@ -45,7 +45,7 @@ class Retention:
                 log.warning("retention.skipped", problem=str(error))
 
     async def look(self) -> tuple[int, int]:
-        """One sweep: how many threads were deleted and how many shrunk. None when another worker has the duty."""
+        """One sweep: how many threads were deleted and how many shrunk; none when another worker has the duty."""
         if not await self._duties.take_duty(_DUTY, self._worker, int(_KEPT_ROUNDS * self._every_s * 1000)):
             return 0, 0
         left, deleted, shrunk = self._most, 0, 0

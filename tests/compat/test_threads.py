@@ -14,9 +14,10 @@ from app.keyspace.names import Keys
 from app.sections import CheckpointerSection, ThreadTtlSection
 from app.services import open_services
 from app.settings import Settings
+from app.ttl import ThreadTtl
 from app.wire import Wire
 from tests.compat.conftest import Client, Eventually, held, new_thread
-from tests.http.conftest import Served
+from tests.http.conftest import Served, serving
 from workers.main import WorkerProcess
 from workers.registry import Registry
 from workers.retention import Retention
@@ -216,6 +217,27 @@ async def test_a_default_for_all_threads(settings: Settings, graphs: Registry, w
         thread = await services.threads.create(str(uuid4()), {})
         assert thread.ttl is not None
         assert (thread.ttl["ttl_minutes"], thread.ttl["strategy"]) == (30, "keep_latest")
+        own = await services.threads.create(str(uuid4()), {}, ttl=ThreadTtl(5))
+        assert own.ttl is not None
+        assert (own.ttl["ttl_minutes"], own.ttl["strategy"]) == (5, "delete")
+        copy = await services.threads.copy(own.thread_id, str(uuid4()), token="t")
+        assert copy.ttl is not None
+        assert copy.ttl["ttl_minutes"] == 30
+
+
+async def test_a_thread_made_by_its_run_has_the_default_too(
+    settings: Settings, graphs: Registry, wire: Wire, keys: Keys, tmp_path: Any
+) -> None:
+    text = settings.config.read_text().replace('"graphs"', '"checkpointer": {"ttl": {"default_ttl": 30}}, "graphs"', 1)
+    (tmp_path / "langgraph.json").write_text(text.replace("../../http/project", str(settings.config.parent)))
+    other = Settings.of({**settings.model_dump(), "config": tmp_path / "langgraph.json"})
+    async with serving(other, graphs) as served, httpx.AsyncClient(base_url=served.url) as client:
+        kept, body = str(uuid4()), {"assistant_id": "steps", "input": {}, "if_not_exists": "create"}
+        assert (await client.post(f"/threads/{kept}/runs", json=body)).status_code == 200
+        assert (await client.post("/runs", json=body)).status_code == 200
+        found = (await client.get(f"/threads/{kept}?include=ttl")).json()
+    assert found["ttl"]["ttl_minutes"] == 30
+    assert await wire.send("ZRANGE", keys.threads_due, 0, -1) == [kept.encode()]  # not the one of the run without
 
 
 async def test_imported_superstep_by_superstep(sdk: Client) -> None:
