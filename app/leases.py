@@ -75,9 +75,12 @@ class Heart:
         await asyncio.to_thread(self._thread.join, self._beat_s + 1)
 
     def hold(self, attempt: Attempt) -> None:
-        """Renew this attempt's lease from now on."""
+        """Renew this attempt's lease from now on. An older attempt of the same run in this process has lost it."""
         with self._lock:
+            older = self._attempts.get(attempt.run.run_id)
             self._attempts[attempt.run.run_id] = attempt
+        if older is not None:
+            older.lose()
 
     def let_go(self, attempt: Attempt) -> None:
         """Renew it no more."""

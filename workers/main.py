@@ -117,6 +117,7 @@ class WorkerProcess:
             await execution.execute()
         finally:
             self._heart.let_go(attempt)
-            self._executions.pop(claimed.run_id, None)
+            if self._executions.get(claimed.run_id) is execution:
+                del self._executions[claimed.run_id]
             if claimed.kwargs.get("webhook"):
                 self._deliveries.nudge()

@@ -160,3 +160,16 @@ async def test_a_worker_is_listed_while_it_lives(valkey_url: str, keys: Keys, st
     await heart.stop()
     assert await stores.wire.send("ZCARD", keys.workers) == 0
     assert run.run_id
+
+
+async def test_an_older_attempt_in_the_same_process_hears_that_it_lost(
+    valkey_url: str, keys: Keys, stores: Stores
+) -> None:
+    heart = Heart(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), listed=True)
+    await stores.run(await stores.thread())
+    older = stores.attempt(await stores.claim_one())
+    heart.hold(older)
+    await stores.reap()
+    newer = stores.attempt(await stores.claim_one())
+    heart.hold(newer)
+    assert (older.lost, newer.lost) == (True, False)
