@@ -76,15 +76,18 @@ class Checkpointer(BaseCheckpointSaver[str]):
         self._max_thread_bytes = max_thread_bytes
         self._used_bytes: dict[str, int] = {}
         self._answers: Answers | None = None
+        self._fresh_thread: str | None = None
         self.refused: CeilingHit | None = None
         """Why nothing more is stored: LangGraph itself notices at the end of a run only."""
         self._dumps, self._loads = _bytes_only(self.serde)
         self._spent = pack_write(SPENT, "", self._dumps(None))
         self._reader = Reader(wire, keys, self._loads)
 
-    def through(self, writer: Writer) -> Checkpointer:
-        """A cheap clone whose writes go through `writer`."""
+    def through(self, writer: Writer, *, fresh_thread: str | None = None) -> Checkpointer:
+        """A cheap clone whose writes go through `writer`. `fresh_thread` is known to have no checkpoint: until the
+        first is written here, nothing is asked about it."""
         clone = copy.copy(self)
+        clone._fresh_thread = fresh_thread
         clone._writer = writer
         clone._used_bytes, clone._answers = {}, Answers()
         clone.refused = None
@@ -173,6 +176,9 @@ class Checkpointer(BaseCheckpointSaver[str]):
         await self._write(thread_id, commands, size)
 
     async def _write(self, thread_id: str, commands: list[Command], size: int) -> None:
+        if thread_id == self._fresh_thread:
+            self._fresh_thread = None
+            self._note_bytes(thread_id, 0)
         if self._max_thread_bytes is not None:
             used = self._used_bytes.get(thread_id)
             if used is None:
@@ -189,6 +195,8 @@ class Checkpointer(BaseCheckpointSaver[str]):
         """The checkpoint that `config` names, or the latest of its namespace; None when there is none."""
         target = config["configurable"]
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
+        if thread_id == self._fresh_thread:
+            return None
         await self._writer.flush()
         found, used = await self._reader.one(thread_id, namespace, get_checkpoint_id(config))
         if self._max_thread_bytes is not None:

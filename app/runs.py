@@ -137,6 +137,7 @@ class Run:
     cancel: Action | None
     cancel_reason: str | None
     handovers: int
+    fresh: bool
     webhook_status: str | None = None
     webhook_problem: str | None = None
 
@@ -204,6 +205,7 @@ def run_from(held: Fields) -> Run:
         cancel=Action(held["cancel"].decode()) if held.get("cancel") else None,
         cancel_reason=_text(held, "cancel_reason"),
         handovers=int(held["handovers"]),
+        fresh=held.get("fresh") == b"1",
         webhook_status=_text(held, "webhook"),
         webhook_problem=_text(held, "webhook_problem"),
     )

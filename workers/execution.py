@@ -57,7 +57,8 @@ class Execution:
     ) -> None:
         self.attempt, self.run = attempt, attempt.run
         self._graphs, self._keys, self._event_ttl_s = graphs, keys, event_ttl_s
-        self._checkpointer, self._store = checkpointer.through(attempt), store
+        fresh = self.run.thread_id if self.run.fresh else None
+        self._checkpointer, self._store = checkpointer.through(attempt, fresh_thread=fresh), store
         self._control = RunControl()
         self._stop: Stop | None = Stop.CANCEL if attempt.cancel else None
         self._streaming: asyncio.Task[None] | None = None

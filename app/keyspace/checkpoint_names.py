@@ -37,8 +37,9 @@ class CheckpointNames:
 
 def names_of(keys: Keys, thread_id: str) -> CheckpointNames:
     """The keys that hold the checkpoints of a thread."""
-    base = f"{keys.prefix}:cp:{thread_id}"
-    return CheckpointNames(f"{base}:i", f"{base}:s", f"{base}:w:")
+    index = keys.checkpoints(thread_id)
+    base = index.removesuffix(":i")
+    return CheckpointNames(index, f"{base}:s", f"{base}:w:")
 
 
 def all_threads(keys: Keys) -> tuple[str, int, int]:

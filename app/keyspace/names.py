@@ -63,6 +63,7 @@ TEMPLATES: Final = {
     "thread_queue": ":thread:%s:queue",
     "thread_states": ":thread:%s:states",
     "thread_wake": ":thread:%s:wake",
+    "checkpoints": ":cp:%s:i",
     "threads": ":threads",
     "threads_due": ":threads:due",
     "assistant": ":assistant:%s",
@@ -128,6 +129,9 @@ class Keys:
 
     def thread_wake(self, thread_id: str) -> str:
         return self._of("thread_wake", thread_id)
+
+    def checkpoints(self, thread_id: str) -> str:
+        return self._of("checkpoints", thread_id)
 
     @property
     def threads(self) -> str:

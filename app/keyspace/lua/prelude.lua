@@ -248,6 +248,8 @@ local function take(run_id, thread_id, worker, lease_ms)
   local run, thread = key('run', run_id), key('thread', thread_id)
   local attempt = redis.call('HINCRBY', run, 'attempt', 1)
   redis.call('HSET', run, 'phase', 'running', 'reason', '', 'worker', worker, 'seq', 0, 'updated_us', whole(now_us))
+  -- a thread without checkpoints need not be asked for its newest one
+  redis.call('HSET', run, 'fresh', 1 - redis.call('EXISTS', key('checkpoints', thread_id)))
   redis.call('HSETNX', run, 'started_us', whole(now_us))
   for _, pair in ipairs(groups_of(run_id)) do redis.call('SADD', key('group', pair[1]), run_id) end
   redis.call('ZADD', key('leases'), whole(now_ms + lease_ms), run_id)
