@@ -54,9 +54,11 @@ def project(tmp_path: Path) -> Iterator[Project]:
     path, modules, environment = list(sys.path), set(sys.modules), dict(os.environ)
     yield Project(tmp_path)
     sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", None) or sys.modules[name]):
-            del sys.modules[name]
+    # all are found before the first one goes: a folder without __init__ looks its parent up to say where it is
+    new = {name: sys.modules[name] for name in set(sys.modules) - modules}
+    ours = [name for name, module in new.items() if str(tmp_path) in str(getattr(module, "__file__", None) or module)]
+    for name in ours:
+        del sys.modules[name]
     os.environ.clear()
     os.environ.update(environment)
     importlib.invalidate_caches()
