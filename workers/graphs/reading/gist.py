@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Final
 
 from workers.graphs.reading.passages import Passage, passages
-from workers.graphs.reading.ranking import Candidate
+from workers.graphs.reading.ranking import Candidate, candidate
 from workers.graphs.reading.words import content
 
 _FEWEST_WORDS: Final = 5
@@ -35,7 +35,9 @@ def gist(name: str, title: str, text: str, most: int) -> list[Candidate]:
     )
     chosen += [entry for entry in rest if entry[0] > 0][: max(0, min(most, 5) - len(chosen))]
     return [
-        _candidate(name, title, *entry) for entry in sorted(chosen, key=lambda entry: entry[1].order) if entry[0] > 0
+        candidate(passage, name, title, {}, {}, len(bag), round(weight, 4))
+        for weight, passage, bag in sorted(chosen, key=lambda entry: entry[1].order)
+        if weight > 0
     ]
 
 
@@ -50,20 +52,3 @@ def _weight(passage: Passage, bag: list[str], spread: Counter[str], title: str) 
     value *= 0.85 ** passage.section.count(" › ") * (0.7 if passage.kind == "row" else 1.0)
     value *= 1.1 if any(char.isdigit() for char in passage.shown) else 1.0
     return value * (1.0 if _FEWEST_WORDS <= length <= _MOST_WORDS else 0.4)
-
-
-def _candidate(name: str, title: str, weight: float, passage: Passage, bag: list[str]) -> Candidate:
-    return {
-        "document": title,
-        "name": name,
-        "section": passage.section,
-        "quote": passage.quote,
-        "shown": passage.shown,
-        "kind": passage.kind,
-        "order": passage.order,
-        "lead": passage.lead,
-        "counts": {},
-        "own": [],
-        "length": len(bag),
-        "score": round(weight, 4),
-    }

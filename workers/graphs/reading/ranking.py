@@ -90,7 +90,7 @@ def search(name: str, title: str, text: str, facets: Sequence[Facet], most: int 
         counts = _sum(_sum(own, headed[passage.section], _HEADING_WEIGHT), titled, _TITLE_WEIGHT)
         frequencies.update(set(own) | set(headed[passage.section]))
         if own or headed[passage.section]:
-            found.append(_candidate(passage, name, title, counts, own, min(len(forms), _LONGEST_COUNTED)))
+            found.append(candidate(passage, name, title, counts, own, min(len(forms), _LONGEST_COUNTED)))
     finding: Finding = {
         "document": title,
         "name": name,
@@ -203,9 +203,16 @@ def _sum(one: dict[str, float], other: dict[str, float], weight: float) -> dict[
     }
 
 
-def _candidate(
-    passage: Passage, name: str, title: str, counts: dict[str, float], own: dict[str, float], length: int
+def candidate(
+    passage: Passage,
+    name: str,
+    title: str,
+    counts: dict[str, float],
+    own: dict[str, float],
+    length: int,
+    score: float = 0.0,
 ) -> Candidate:
+    """A passage with where it stands; `own` are words it says itself, `length` is in words that count."""
     return {
         "document": title,
         "name": name,
@@ -218,7 +225,7 @@ def _candidate(
         "counts": counts,
         "own": sorted(own),
         "length": length,
-        "score": 0.0,
+        "score": score,
     }
 
 
