@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -24,18 +25,25 @@ log = structlog.get_logger(__name__)
 _FULL_BYTES: Final = 1024 * 1024
 """Events waiting to be written beyond which `room` makes their maker wait."""
 
+_AHEAD: Final = 4
+"""Groups that may be under way while the graph goes on."""
+
 
 class _Group:
-    """What goes to Redis together."""
+    """What goes to Redis together. `waits` says that an earlier one has to be sent again before it."""
 
-    __slots__ = ("commands", "entries", "landed", "size_bytes", "superstep")
+    __slots__ = ("commands", "entries", "landed", "seq", "size_bytes", "waits")
 
     def __init__(self) -> None:
         self.entries: list[tuple[str, bytes]] = []
         self.commands: list[Command] = []
         self.landed: asyncio.Future[None] | None = None
         self.size_bytes = 0
-        self.superstep = 0
+        self.seq = 0
+        self.waits = False
+
+    def __bool__(self) -> bool:
+        return bool(self.entries or self.commands)
 
 
 class Attempt:
@@ -43,8 +51,10 @@ class Attempt:
     its log. What is put into it in one turn of the event loop, and while an earlier group is under way, lands
     together: one fenced script, one round trip.
 
-    When `eager`, a write does not wait to land: the superstep after the next one does (`room`), and so does the end
-    of the run. So a crash costs what LangGraph's `async` durability says, and never more than two supersteps.
+    When `eager`, a write does not wait to land. But before the nodes of a superstep run, everything before them has
+    been handed to the operating system (`room`), which delivers it even if this process is killed: so a crash costs
+    the superstep in flight and no other. Only when the way to Redis breaks in the same moment, too, may it cost up
+    to `_AHEAD` more.
 
     `on_stop` is called, once for each reason, when the attempt learns that it must stop: with the way to cancel, or
     with None when it has lost its run.
@@ -59,9 +69,9 @@ class Attempt:
         self._loop = asyncio.get_running_loop()
         self._seq = 0
         self._group = _Group()
-        self._flying: _Group | None = None
+        self._flying: list[_Group] = []
         self._due = False
-        self._superstep = 0
+        self._at_boundary = False
         self.eager = True
 
     def append(self, name: str, frame: bytes) -> None:
@@ -89,8 +99,8 @@ class Attempt:
             self._fly_soon()
 
     def begin_superstep(self) -> None:
-        """What is put from now on belongs to another superstep."""
-        self._superstep += 1
+        """The nodes of a superstep are about to run, once there is `room`."""
+        self._at_boundary = True
 
     async def told(self, name: str) -> set[bytes]:
         """Frames of the events called `name` that earlier attempts put last into the log."""
@@ -98,20 +108,31 @@ class Attempt:
 
     async def flush(self) -> None:
         """Return once Redis has everything that was put so far."""
-        while self._group.entries or self._group.commands:
+        while self._group:
             await self._landing(self._group)
-        await self._landed_flight()
+        await self._all_landed()
 
     async def room(self) -> None:
-        """Wait while too much is waiting to be written, or what waits is of the superstep before the last one."""
+        """Return when the graph may go on: not too much is waiting to be written, and nothing of what was before a
+        superstep that begins would be lost with this process. Raises `Fenced` or `StoreUnavailable`."""
         while self._group.size_bytes > _FULL_BYTES:
             await self._landing(self._group)
-        if self._flying is not None and self._flying.superstep < self._superstep - 1:
-            await self._landed_flight()
+        if self._at_boundary:
+            self._at_boundary = False
+            if self.eager:
+                await self._send_off()
 
-    async def _landed_flight(self) -> None:
-        if self._flying is not None:
-            await self._landing(self._flying)
+    async def _send_off(self) -> None:
+        await asyncio.sleep(0)  # LangGraph's task that puts the last superstep's checkpoint has its turn
+        self._fly_now()
+        if self._flying and not await self._scripts.sent():
+            await self._all_landed()
+        while len(self._flying) > _AHEAD:
+            await self._landing(self._flying[0])
+
+    async def _all_landed(self) -> None:
+        while self._flying:
+            await self._landing(self._flying[-1])
 
     async def _landing(self, group: _Group) -> None:
         if self.lost:
@@ -122,49 +143,61 @@ class Attempt:
         await asyncio.shield(group.landed)
 
     def _fly_soon(self) -> None:
-        if not self._due and self._flying is None:
+        if not self._due and not self._flying:
             self._due = True
             self._loop.call_soon(self._fly)
 
     def _fly(self) -> None:
         self._due = False
-        if self._flying is not None:
-            return
+        if not self._flying:
+            self._fly_now()
+
+    def _fly_now(self) -> None:
         group, self._group = self._group, _Group()
-        group.superstep = self._superstep
         if self.lost:
             self._landed(group, self._fenced())
-            return
-        if not group.entries and not group.commands:
+        elif not group:
             self._landed(group, None)
-            return
-        self._flying = group
-        self._seq += 1
-        answer = self._scripts.run_apply(self.run.run_id, self.number, self._seq, group.entries, group.commands)
-        answer.add_done_callback(self._answered)
+        else:
+            self._seq += 1
+            group.seq = self._seq
+            self._flying.append(group)
+            self._send(group)
 
-    def _answered(self, answer: asyncio.Future[Any]) -> None:
-        group, self._flying = self._flying, None
-        assert group is not None
+    def _send(self, group: _Group) -> None:
+        group.waits = False
+        answer = self._scripts.run_apply(self.run.run_id, self.number, group.seq, group.entries, group.commands)
+        answer.add_done_callback(partial(self._answered, group))
+
+    def _answered(self, group: _Group, answer: asyncio.Future[Any]) -> None:
         if answer.cancelled():
-            self._landed(group, StoreUnavailable("the connection was closed"))
+            self._end_flight(group, StoreUnavailable("the connection was closed"))
         elif (error := answer.exception()) is not None:
             self._lose()
-            self._landed(group, error)
+            self._end_flight(group, error)
         else:
-            self._heed(group, Scripts.applied(answer.result()))
-        if self._group.entries or self._group.commands or self._group.landed is not None:
-            self._fly_soon()
+            self._heed(group, *Scripts.applied(answer.result()))
 
-    def _heed(self, group: _Group, word: str | None) -> None:
+    def _heed(self, group: _Group, word: str, cancel: str) -> None:
         failpoints.reach("checkpoint")
-        if word is None:
-            self._lose()
-            self._landed(group, self._fenced())
+        if word == "early" and group is not self._flying[0]:
+            group.waits = True  # the server could not take the one before it, which is being sent again
             return
-        self._landed(group, None)
-        if word:
-            self.stop(Action(word))
+        if word != "ok":  # fenced, or the server has forgotten a group that it had acknowledged
+            self._lose()
+            self._end_flight(group, self._fenced())
+            return
+        self._end_flight(group, None)
+        if cancel:
+            self.stop(Action(cancel))
+
+    def _end_flight(self, group: _Group, error: BaseException | None) -> None:
+        self._flying.remove(group)
+        self._landed(group, error)
+        if self._flying and self._flying[0].waits:
+            self._send(self._flying[0])
+        if self._group or self._group.landed is not None:
+            self._fly_soon()
 
     @staticmethod
     def _landed(group: _Group, error: BaseException | None) -> None:
@@ -222,7 +255,7 @@ class Attempt:
     async def _last_words(self, message: RunSettle | RunRelease) -> _Group | None:
         """Fill in what is not yet written; None when the run is lost."""
         with suppress(Fenced):
-            await self._landed_flight()
+            await self._all_landed()
         if self.lost:
             return None
         group, self._group = self._group, _Group()

@@ -122,8 +122,8 @@ class Overloaded(Unavailable):
 
     def __init__(self, ratio: float, limit: float, retry_after_s: int, *, continues: bool = False) -> None:
         what = "; to resume would make a new run: what waits goes on waiting, answer it later" if continues else ""
-        super().__init__(f"{self.sentence(ratio, limit)}{what}", retry_after_s)
-        self.ratio, self.limit = ratio, limit
+        self.ratio, self.limit = round(ratio, 4), limit
+        super().__init__(f"{self.sentence(self.ratio, limit)}{what}", retry_after_s)
 
     @staticmethod
     def sentence(ratio: float, limit: float) -> str:
@@ -131,7 +131,7 @@ class Overloaded(Unavailable):
         return f"Redis's memory is {ratio:.1%} full; new runs are refused above {limit:.0%}"
 
     def details(self) -> dict[str, Any]:
-        return {"code": self.code, "memory_ratio": round(self.ratio, 4), "limit": self.limit}
+        return {"code": self.code, "memory_ratio": self.ratio, "limit": self.limit}
 
 
 class Fenced(SlipwayError):

@@ -100,6 +100,11 @@ class Link(asyncio.Protocol):
         """Greeted and usable."""
         return self._transport is not None and self._usable
 
+    @property
+    def drained(self) -> bool:
+        """Usable, and everything written has been handed to the operating system."""
+        return self._usable and self._transport is not None and not self._transport.get_write_buffer_size()
+
     async def open(self) -> None:
         """Connect once, or raise `StoreUnavailable`; from then on the link keeps itself connected."""
         await self._connect()

@@ -82,9 +82,7 @@ def headers_of(section: WebhooksSection, environment: Mapping[str, str] | None =
     def value(match: re.Match[str]) -> str:
         name = match[1]
         if not name.startswith(section.env_prefix):
-            raise ConfigError(
-                f"webhooks.headers: {name} may not be used: a name must begin with {section.env_prefix}"
-            )
+            raise ConfigError(f"webhooks.headers: {name} may not be used: a name must begin with {section.env_prefix}")
         if name not in known:
             raise ConfigError(f"webhooks.headers: the environment variable {name} is not set")
         return known[name]

@@ -99,6 +99,13 @@ class Wire:
         answer = self._loop.create_future()
         return self._enqueue(_Command(packed, answer, script.repeatable, self._deadline(), script, keys_and_args))
 
+    async def sent(self) -> bool:
+        """Whether everything asked so far has left this process, two turns of the event loop later: the operating
+        system has it, and delivers it even if the process is killed."""
+        await asyncio.sleep(0)  # the flush
+        await asyncio.sleep(0)  # uvloop writes at the end of a turn
+        return not self._waiting and self._link.drained
+
     def _deadline(self) -> float:
         return self._loop.time() + self._patience_s
 

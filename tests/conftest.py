@@ -28,7 +28,7 @@ START_WITHIN_S = 10.0
 class Eventually(Protocol):
     """Waits until `predicate` is true, or fails the test after `within_s` seconds."""
 
-    async def __call__(self, predicate: Callable[[], object | Awaitable[object]], within_s: float = 5) -> None: ...
+    async def __call__(self, predicate: Callable[[], object | Awaitable[object]], within_s: float = 15) -> None: ...
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +85,7 @@ def eventually() -> Eventually:
     return wait_until
 
 
-async def wait_until(predicate: Callable[[], object | Awaitable[object]], within_s: float = 5) -> None:
+async def wait_until(predicate: Callable[[], object | Awaitable[object]], within_s: float = 15) -> None:
     """Poll `predicate` until it is true; `AssertionError` after `within_s` seconds."""
     deadline = time.monotonic() + within_s
     while True:

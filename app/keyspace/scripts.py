@@ -177,9 +177,14 @@ class Scripts:
         return {entry[b"f"] for entry in stored if entry[b"n"] == name.encode()}
 
     @staticmethod
-    def applied(reply: Sequence[bytes]) -> str | None:
-        """None when the attempt is fenced, else how the run is asked to cancel, or ""."""
-        return None if reply[0] == b"fenced" else reply[1].decode()
+    def applied(reply: Sequence[bytes]) -> tuple[str, str]:
+        """("ok", how the run is asked to cancel or ""), ("fenced", ""), or ("early", "") when a group of the attempt
+        that comes before this one is not there."""
+        return reply[0].decode(), reply[1].decode() if len(reply) > 1 else ""
+
+    async def sent(self) -> bool:
+        """Whether what was asked so far has left this process: see `Wire.sent`."""
+        return await self._wire.sent()
 
     async def run_settle(self, arguments: RunSettle, commands: Sequence[Command]) -> tuple[str, str]:
         """("ok", ""), ("fenced", "") or ("cancel", action)."""

@@ -12,6 +12,7 @@ from app.attempts import Attempt
 from app.errors import Fenced, StoreUnavailable
 from app.keyspace.names import Keys
 from app.runs import Action
+from tests.conftest import Eventually
 from tests.heart.conftest import Stores, handover, opened, settlement
 from tests.heart.servers import server
 from tests.proxy import proxied
@@ -87,6 +88,66 @@ async def test_a_maker_of_events_waits_for_a_slow_server(valkey_url: str, keys: 
         assert not waiting.done()
         proxy.release_replies()
         await asyncio.wait_for(waiting, 5)
+
+
+async def test_what_was_before_a_superstep_is_on_its_way_when_it_begins(
+    valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
+) -> None:
+    async with proxied(valkey_url) as proxy, opened(proxy.url, keys) as far:
+        attempt = await _claimed(far)
+        attempt.eager = True
+        await attempt.write([_count(far)])
+        await attempt.flush()  # the script is known from now on
+        proxy.hold_replies()
+        for number in range(4):
+            attempt.append("values", FRAME % number)
+            await attempt.write([_count(far)])
+            attempt.begin_superstep()
+            await asyncio.wait_for(attempt.room(), 5)  # no answer is needed to go on
+
+            async def arrived(last: int = number) -> bool:
+                return await _numbers(stores, attempt) == list(range(last + 1))
+
+            await eventually(arrived)
+        attempt.append("values", FRAME % 4)
+        attempt.begin_superstep()
+        too_far = asyncio.ensure_future(attempt.room())
+        await asyncio.wait([too_far], timeout=0.05)
+        assert not too_far.done()
+        proxy.release_replies()
+        await asyncio.wait_for(too_far, 5)
+        assert await attempt.settle(settlement(attempt.run)) == ("ok", "")
+    assert await _numbers(stores, attempt) == list(range(5))
+    assert await _counted(stores) == 5
+
+
+async def test_groups_that_come_before_one_they_follow_are_sent_again(stores: Stores) -> None:
+    attempt = await _claimed(stores)
+    attempt.eager = True
+    await attempt.write([_count(stores)])
+    await attempt.flush()
+    send, held = attempt._send, list[Any]()
+
+    def hold(group: Any) -> None:
+        held.append(group)
+
+    attempt._send = hold  # type: ignore[method-assign]  # as if the server could not take this one yet
+    await _superstep(attempt, 0)
+    attempt._send = send  # type: ignore[method-assign]
+    for number in (1, 2):
+        await _superstep(attempt, number)
+    await stores.wire.send("PING")
+    assert await _numbers(stores, attempt) == []
+    send(held[0])
+    await attempt.flush()
+    assert await _numbers(stores, attempt) == [0, 1, 2]
+    assert not attempt.lost
+
+
+async def _superstep(attempt: Attempt, number: int) -> None:
+    attempt.append("values", FRAME % number)
+    attempt.begin_superstep()
+    await attempt.room()
 
 
 async def test_an_attempt_that_lost_its_run_changes_nothing_and_says_so_once(stores: Stores) -> None:

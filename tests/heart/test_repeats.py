@@ -30,8 +30,8 @@ async def _release(stores: Stores, run: Run) -> Any:
     return await stores.scripts.run_release(handover(run, seq=1, entries=[("values", "f", "")]), [_count(stores)])
 
 
-async def _apply(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.run_apply(run.run_id, run.attempt, 1, [("values", b"f")], [_count(stores)])
+async def _apply(stores: Stores, run: Run, seq: int = 1) -> Any:
+    return await stores.scripts.run_apply(run.run_id, run.attempt, seq, [("values", b"f")], [_count(stores)])
 
 
 async def _reap(stores: Stores, run: Run) -> Any:
@@ -122,8 +122,20 @@ async def test_a_group_of_an_old_attempt_changes_nothing(stores: Stores) -> None
     await stores.reap()
     new = await stores.claim_one()
     before = await stores.dump()
-    assert Scripts.applied(await _apply(stores, old)) is None
+    assert Scripts.applied(await _apply(stores, old)) == ("fenced", "")
     assert await _settle(stores, old) == ("fenced", "")
     assert await _release(stores, old) is False
     assert await stores.dump() == before
-    assert Scripts.applied(await _apply(stores, new)) == ""
+    assert Scripts.applied(await _apply(stores, new)) == ("ok", "")
+
+
+async def test_a_group_that_comes_too_early_changes_nothing_and_an_older_one_counts_once(stores: Stores) -> None:
+    await stores.run(await stores.thread())
+    run = await stores.claim_one()
+    before = await stores.dump()
+    assert Scripts.applied(await _apply(stores, run, 2)) == ("early", "")
+    assert await stores.dump() == before
+    for seq in (1, 2, 1, 2):
+        assert Scripts.applied(await _apply(stores, run, seq)) == ("ok", "")
+    assert (await stores.names(run)).count("values") == 2
+    assert await stores.wire.send("GET", f"{stores.keys.prefix}:count") == b"2"

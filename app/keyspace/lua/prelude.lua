@@ -267,10 +267,11 @@ local function held_by(run_id, attempt)
   return {seq = tonumber(held[3]), cancel = held[4], thread_id = held[5]}
 end
 
--- Whether a group of writes is the next one, its repetition, or (nil) proof that the server has forgotten one before
--- it: a restart or a failover may lose what was acknowledged. Such an attempt must not go on: the log would have a hole.
+-- Whether a group of writes is the next one, the repetition of one that is there, or (nil) one before it is missing:
+-- it could not be taken and is sent again, or the server has forgotten it, since a restart or a failover may lose what
+-- was acknowledged. Then the attempt must not go on: the log would have a hole.
 local function is_next(held, seq)
-  if seq == held.seq then return false end
+  if seq <= held.seq then return false end
   if seq == held.seq + 1 then return true end
   return nil
 end
