@@ -21,6 +21,7 @@ from app.environment import prepare
 from app.errors import ConfigError, StoreUnavailable
 from app.preflight import wait_for_redis
 from app.processes import keep_what_is_loaded, name_process, slipway, watch_parent
+from app.ready import say_ready
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -98,6 +99,27 @@ def worker(
         _run(_worker(settings))
     else:
         asyncio.run(_workers(settings))
+
+
+@cli.command(hidden=True)
+def nursery(control: Annotated[int, typer.Option(help="The socket on which orders come.")]) -> None:
+    """What a supervisor forks its children from."""
+    _import_what_is_heavy()
+    from app.template import fork_on_order
+
+    say_ready()
+    fork_on_order(socket.socket(fileno=control))
+    main()  # in each child, as the command that it was made for
+
+
+def _import_what_is_heavy() -> None:
+    """All that web and worker processes import at their start, and nothing of the user's."""
+    import uvicorn.lifespan.on
+    import uvicorn.protocols.http.httptools_impl  # noqa: F401
+    import uvloop  # noqa: F401
+
+    import app.http.server  # noqa: F401
+    import workers.main  # noqa: F401
 
 
 @cli.command()
@@ -195,12 +217,17 @@ async def _workers(settings: Settings) -> None:
     from app.supervisor import ChildSpec, Supervisor, stop_requests
 
     supervisor, stop_within_s = Supervisor(), settings.drain_s + KILL_MARGIN_S
-    command = slipway("worker", "--config", str(settings.config.resolve()), "--processes", "1")
+    arguments = ("worker", "--config", str(settings.config.resolve()), "--processes", "1")
     with stop_requests(on_second=supervisor.kill) as stop:
         try:
+            await supervisor.open_nursery()
             for number in range(1, settings.worker_processes + 1):
                 spec = ChildSpec(
-                    f"worker-{number}", command, stop_within_s=stop_within_s, on_death=reclaiming(settings)
+                    f"worker-{number}",
+                    slipway(*arguments),
+                    arguments,
+                    stop_within_s=stop_within_s,
+                    on_death=reclaiming(settings),
                 )
                 await supervisor.keep(spec)
             await stop.wait()

@@ -24,7 +24,7 @@ from app.preflight import wait_for_redis
 from app.processes import slipway
 from app.reclaim import reclaiming
 from app.settings import Settings
-from app.supervisor import ChildSpec, Supervisor, stop_requests
+from app.supervisor import NURSERY, ChildSpec, Supervisor, stop_requests
 from app.wire import Wire
 
 log = structlog.get_logger(__name__)
@@ -55,15 +55,19 @@ async def dev(settings: Settings) -> None:
 
 async def _work(settings: Settings, listener: socket.socket, supervisor: Supervisor) -> None:
     """Start all, say that it is ready, and stay until cancelled."""
-    async with _redis(settings, supervisor) as url:
-        since_ms = await _server_time_ms(url)
-        try:
-            for spec in _children(settings, url, listener):
-                await supervisor.keep(spec)
-            await _ready(settings, url, listener, since_ms)
-            await asyncio.Event().wait()
-        finally:
-            await supervisor.stop("web", "worker")
+    try:
+        await supervisor.open_nursery()
+        async with _redis(settings, supervisor) as url:
+            since_ms = await _server_time_ms(url)
+            try:
+                for spec in _children(settings, url, listener):
+                    await supervisor.keep(spec)
+                await _ready(settings, url, listener, since_ms)
+                await asyncio.Event().wait()
+            finally:
+                await supervisor.stop("web", "worker")
+    finally:
+        await supervisor.stop(NURSERY)
 
 
 @contextlib.asynccontextmanager
@@ -89,11 +93,11 @@ def _children(settings: Settings, url: str, listener: socket.socket) -> list[Chi
     stop_within_s = settings.drain_s + _KILL_MARGIN_S
     on_death = reclaiming(settings.model_copy(update={"redis_url": SecretStr(url)}))
     fd = listener.fileno()
-    web = slipway("web", "--config", config, "--fd", str(fd))
-    worker = slipway("worker", "--config", config, "--processes", "1")
+    web = ("web", "--config", config, "--fd", str(fd))
+    worker = ("worker", "--config", config, "--processes", "1")
     return [
-        ChildSpec("worker", worker, env, stop_within_s=stop_within_s, on_death=on_death),
-        ChildSpec("web", web, env, (fd,), stop_within_s=stop_within_s, on_death=on_death),
+        ChildSpec("worker", slipway(*worker), worker, env, stop_within_s=stop_within_s, on_death=on_death),
+        ChildSpec("web", slipway(*web), web, env, (fd,), stop_within_s=stop_within_s, on_death=on_death),
     ]
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.pregel import Pregel
-from langgraph.store.base import BaseStore
+if TYPE_CHECKING:  # LangGraph takes half a second to import, and a supervisor does without
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.pregel import Pregel
+    from langgraph.store.base import BaseStore
 
-Graph: TypeAlias = Pregel[Any, Any, Any, Any]
+Graph: TypeAlias = "Pregel[Any, Any, Any, Any]"
 """A compiled graph: a `CompiledStateGraph`, or the bare Pregel that `@entrypoint` makes."""
 
 Priority = Literal["high", "normal", "low"]

@@ -12,6 +12,7 @@ import structlog
 from app.attempts import Attempt
 from app.preflight import patiently
 from app.processes import keep_what_is_loaded
+from app.ready import say_ready
 from app.runs import Run
 from app.services import Services, open_services
 from app.settings import Settings
@@ -75,6 +76,7 @@ class WorkerProcess:
         claims = asyncio.create_task(self._claims.main(), name="claims")
         duties = [asyncio.create_task(duty.run(), name=type(duty).__name__) for duty in self._duties]
         stopping = asyncio.create_task(self._stopping.wait(), name="stop request")
+        say_ready()
         log.info("worker.ready", worker=self._heart.worker, graphs=self._services.graphs.names())
         await asyncio.wait({claims, *duties, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await self._drain(claims)

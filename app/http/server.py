@@ -21,6 +21,7 @@ from app.http.middleware import AccessLog, BodyLimit, Errors, RequestId
 from app.http.openapi import describe
 from app.http.ui import routes as pages
 from app.http.wiring import State
+from app.ready import say_ready
 from app.services import Services
 from app.settings import Settings
 
@@ -87,6 +88,12 @@ class WebServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
         super().__init__(config)
         self._answers: OpenAnswers = app.state.answers
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Begin to serve, and tell the supervisor so."""
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            say_ready()
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Stop listening, end long answers, wait for the rest."""

@@ -1,7 +1,8 @@
 """How soon does a run go on after its worker was killed? `python -m tests.crash.recovery [--times 20]`.
 
-Measured from the SIGKILL to the first effect of the next attempt: with the default lease and another worker, and under
-a supervisor that sees the death.
+Measured from the SIGKILL to the first effect of the next attempt: under a supervisor that sees the death, with several
+workers or with the one of `slipway dev`, and with the default lease and another worker. The machine's load is told
+beside each, for it is most of the difference between two measurements.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import psutil
 from tests.conftest import wait_until
 from tests.crash.clients import Client
 from tests.crash.cluster import running
+from tests.crash.dev import Dev
 from tests.crash.effects import Effects
 
 
@@ -46,22 +48,38 @@ async def by_lease(times: int) -> list[float]:
         return [await _next_attempt(cluster.effects, run_id, killed_at[run_id]) for run_id in runs]
 
 
-async def by_supervisor(times: int) -> list[float]:
-    """Seconds, `times` times, one after the other: `slipway worker --processes 4` sees a child die."""
+async def by_supervisor(times: int, processes: int) -> list[float]:
+    """Seconds, `times` times, one after the other: `slipway worker --processes N` sees a child die."""
     found = []
     async with running(webs=1, lease_s=8, heartbeat_s=2, reap_every_s=1) as cluster:
-        supervisor = cluster.add_worker(processes=4)
+        supervisor = cluster.add_worker(processes=processes)
         supervisor.start()
         client = Client(cluster.webs[0].url)
         for _ in range(times):
             run_id = await client.start("steps", {"upto": 20, "pause_s": 0.1}, str(uuid.uuid4()))
             await wait_until(partial(cluster.effects.begun, run_id), 20)
-            await wait_until(lambda: len(psutil.Process(supervisor.pid).children()) > 1, 20)
-            at = time.time()
-            os.kill(cluster.effects.of(run_id)[-1].pid, signal.SIGKILL)
-            found.append(await _next_attempt(cluster.effects, run_id, at))
+            found.append(await _kill_the_worker_of(run_id, cluster.effects))
         await client.close()
     return found
+
+
+async def in_dev(times: int) -> list[float]:
+    """Seconds, `times` times, one after the other: the only worker of `slipway dev` is killed."""
+    found = []
+    async with Dev() as dev:
+        client = Client(dev.url)
+        for _ in range(times):
+            run_id = await client.start("steps", {"upto": 20, "pause_s": 0.1}, str(uuid.uuid4()))
+            await wait_until(partial(dev.effects.begun, run_id), 20)
+            found.append(await _kill_the_worker_of(run_id, dev.effects))
+        await client.close()
+    return found
+
+
+async def _kill_the_worker_of(run_id: str, effects: Effects) -> float:
+    at = time.time()
+    os.kill(effects.of(run_id)[-1].pid, signal.SIGKILL)
+    return await _next_attempt(effects, run_id, at)
 
 
 async def _next_attempt(effects: Effects, run_id: str, since: float) -> float:
@@ -74,16 +92,23 @@ async def _next_attempt(effects: Effects, run_id: str, since: float) -> float:
 
 def _said(name: str, seconds: list[float]) -> str:
     p50, most = statistics.median(seconds), max(seconds)
-    return f"{name:<42} p50 {p50:5.2f} s   max {most:5.2f} s   of {len(seconds)}"
+    load = os.getloadavg()[0]
+    return f"{name:<42} p50 {p50:5.2f} s   max {most:5.2f} s   of {len(seconds)}   load {load:.1f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.crash.recovery")
     parser.add_argument("--times", type=int, default=20)
-    times = parser.parse_args().times
+    parser.add_argument("--without-lease", action="store_true", help="leave out what takes a lease each time")
+    arguments = parser.parse_args()
+    times = arguments.times
     print(f"{psutil.cpu_count()} cores")
-    print(_said("recovery under a supervisor", asyncio.run(by_supervisor(times))), flush=True)
-    print(_said("recovery by lease (8 s)", asyncio.run(by_lease(times))), flush=True)
+    for processes in (2, 4):
+        name = f"slipway worker --processes {processes}"
+        print(_said(name, asyncio.run(by_supervisor(times, processes))), flush=True)
+    print(_said("slipway dev", asyncio.run(in_dev(times))), flush=True)
+    if not arguments.without_lease:
+        print(_said("by lease (8 s)", asyncio.run(by_lease(times))), flush=True)
 
 
 if __name__ == "__main__":

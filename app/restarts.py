@@ -1,0 +1,53 @@
+"""How long a supervisor waits before it starts a dead child again.
+
+A child that had served is replaced at once: others wait for it. One that dies before it is ready, again and again, has
+a fault that starting does not mend; its pauses double, so that a crash loop costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 10.0
+SERVED_PAUSE_S: Final = 0.25
+"""Between deaths of a child that had been ready each time: it may be what it serves that kills it."""
+
+STEADY_AFTER_S: Final = 10.0
+"""A child that lived this long has started well, whether it can say so or not."""
+
+FREE_DEATHS: Final = 3
+"""A child that was ready may die young so often in a row without any pause."""
+
+LOOP_AFTER: Final = 4
+"""Deaths in a row before it was ready that make a crash loop."""
+
+
+class Restarts:
+    """The deaths of one child so far."""
+
+    def __init__(self) -> None:
+        self._unready = self._young = 0
+
+    def pause_s(self, *, was_ready: bool, lived_s: float) -> float:
+        """Counts a death, and says how long to wait; 0 is at once."""
+        if lived_s >= STEADY_AFTER_S:
+            self._unready = self._young = 0
+            return 0
+        if was_ready:
+            self._unready, self._young = 0, self._young + 1
+            return 0 if self._young <= FREE_DEATHS else SERVED_PAUSE_S
+        self._unready += 1
+        if self._unready == 1:
+            return 0
+        return float(min(FIRST_PAUSE_S * 2 ** (self._unready - 2), LONGEST_PAUSE_S))
+
+    @property
+    def loops_now(self) -> bool:
+        """Whether the last death is the one that made it a crash loop: told once."""
+        return self._unready == LOOP_AFTER
+
+    @property
+    def in_a_row(self) -> int:
+        """Deaths in a row before it was ready."""
+        return self._unready
