@@ -90,7 +90,7 @@ class Nursery:
             try:
                 with its:
                     socket.send_fds(self._ours, [order.packed()], [its.fileno(), *descriptors])
-                return await _answered(mine, gone)
+                return _wanted(mine, await _told(mine, gone))
             except OSError as error:
                 log.warning("nursery.refused", problem=str(error))
                 return None
@@ -99,22 +99,26 @@ class Nursery:
                 mine.close()
 
 
-async def _answered(mine: socket.socket, gone: Awaitable[int]) -> Forked | None:
-    loop = asyncio.get_running_loop()
-    pid = asyncio.ensure_future(loop.sock_recv(mine, 32))
+async def _told(mine: socket.socket, gone: Awaitable[int]) -> bytes:
+    """The pid that a new child tells, or nothing."""
+    pid = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(mine, 32))
     ended = asyncio.ensure_future(gone)
     try:
         await asyncio.wait((pid, ended), timeout=ANSWER_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
-        if not pid.done() or not (told := await pid):
-            return None
-        child = Forked(int(told))
-        with suppress(OSError):  # a child that died at once is a death as any other
-            mine.send(GO)
-        return child
+        return pid.result() if pid.done() else b""
     finally:
-        for task in (pid, ended):
-            task.cancel()
-        await asyncio.wait((pid, ended))
+        pid.cancel()
+        ended.cancel()
+
+
+def _wanted(mine: socket.socket, pid: bytes) -> Forked | None:
+    """Take the child over and let it go on. Nothing is awaited from here on, so it cannot get lost."""
+    if not pid:
+        return None
+    child = Forked(int(pid))
+    with suppress(OSError):  # one that has died already is a death like any other
+        mine.send(GO)
+    return child
 
 
 def _adopt_orphans(yes: bool) -> bool:

@@ -21,6 +21,14 @@ from app.wire import Wire
 from tests.bench.client import connections, wait_small
 
 CONFIG: Final = Path(__file__).with_name("langgraph.json")
+MARKS: Final = {
+    "web": "slipway web",
+    "worker": "slipway worker",
+    "nursery": "slipway nursery",
+    "valkey": "valkey-server",
+}
+"""What the process list shows for each."""
+
 READY_WITHIN_S: Final = 60.0
 _WARM_UP_RUNS: Final = 50
 
@@ -31,7 +39,7 @@ class NeedsOwnServer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The server, and how much of everything to do. `processes` are web, worker and Valkey by name."""
+    """The server, and how much of everything to do. `processes` are web, worker, nursery and Valkey by name."""
 
     url: str
     quick: bool
@@ -122,7 +130,7 @@ async def _swallow(stream: asyncio.StreamReader) -> None:
 def _children(pid: int) -> Iterator[tuple[str, psutil.Process]]:
     for child in psutil.Process(pid).children(recursive=True):
         words = " ".join(child.cmdline())
-        for name, mark in (("web", "slipway web"), ("worker", "slipway worker"), ("valkey", "valkey-server")):
+        for name, mark in MARKS.items():
             if mark in words:
                 yield name, child
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import psutil
 
@@ -17,6 +18,14 @@ from app.settings import REDIS_URL_NAMES
 from tests.conftest import wait_until
 from tests.crash.cluster import CONFIG, ROOT, START_WITHIN_S, free_port
 from tests.crash.effects import Effects
+
+MARKS: Final = {
+    "web": "slipway web",
+    "worker": "slipway worker",
+    "nursery": "slipway nursery",
+    "valkey": "valkey-server",
+}
+"""What the process list shows for each."""
 
 
 class Dev:
@@ -58,13 +67,12 @@ class Dev:
 
     def children(self) -> dict[str, psutil.Process]:
         """Its processes by what they are."""
-        found = {}
+        found: dict[str, psutil.Process] = {}
         for child in psutil.Process(self.process.pid).children():
             self.seen.add(child.pid)
-            words = " ".join(child.cmdline())
-            for name, mark in (("web", "slipway web"), ("worker", "slipway worker"), ("valkey", "valkey-server")):
-                if mark in words:
-                    found[name] = child
+            with contextlib.suppress(psutil.Error):  # it has ended and is not replaced yet
+                words = " ".join(child.cmdline())
+                found |= {name: child for name, mark in MARKS.items() if mark in words}
         return found
 
     def left(self) -> list[int]:

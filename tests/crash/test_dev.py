@@ -29,6 +29,11 @@ async def test_whatever_is_killed_the_stream_goes_on() -> None:
         assert reader.connections == 1
 
         known = len(reader.ids)
+        os.kill(dev.children()["nursery"].pid, signal.SIGKILL)
+        await wait_until(lambda: len(reader.ids) > known, 10)
+        assert reader.connections == 1, "only the supervisor needs it"
+
+        known = len(reader.ids)
         killed = time.monotonic()
         os.kill(dev.children()["web"].pid, signal.SIGKILL)
         await wait_until(lambda: len(reader.ids) > known and reader.connections > 1, 15)

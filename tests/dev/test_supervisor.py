@@ -9,10 +9,13 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
+from app.ready import VARIABLE
 from app.supervisor import ChildSpec, Death, Supervisor
 from tests.conftest import Eventually
 
@@ -89,6 +92,39 @@ async def test_a_child_that_exits_is_replaced_again_and_again(
     await eventually(lambda: len(deaths.seen) >= 3, within_s=10)
     assert {death.how for death in deaths.seen} == {"exit code 3"}
     assert len({death.pid for death in deaths.seen}) == len(deaths.seen)
+
+
+SERVES = f"""
+import os, pathlib, sys, time
+if not pathlib.Path(sys.argv[1]).exists():
+    sys.exit(3)
+os.write(int(os.environ[{VARIABLE!r}]), b"1")
+time.sleep(60)
+"""
+"""Becomes ready where there is what it needs, and ends at once elsewhere."""
+
+
+async def test_children_that_wait_start_when_one_like_them_is_ready(
+    supervisor: Supervisor, deaths: Deaths, tmp_path: Path, eventually: Eventually
+) -> None:
+    needed = tmp_path / "needed"
+    with capture_logs() as lines:
+        for name in ("one", "two", "three"):
+            await supervisor.keep(ChildSpec(name, python(SERVES, str(needed)), on_death=deaths))
+        await eventually(lambda: len(told(lines, "child.crash_loop")) == 3, within_s=20)
+    pauses = [line["again_in_s"] for line in told(lines, "child.died")]
+    assert max(pauses) <= 1, "the first ones are short"
+    needed.touch()
+    await eventually(lambda: all(not gone(supervisor.pid(name)) for name in ("one", "two", "three")), within_s=10)
+    before = len(deaths.seen)
+    for name in ("one", "two", "three"):
+        os.kill(supervisor.pid(name), signal.SIGKILL)
+    await eventually(lambda: len(deaths.seen) == before + 3)
+
+
+def told(lines: list[Any], event: str) -> list[Any]:
+    """The log's lines of an event."""
+    return [line for line in lines if line["event"] == event]
 
 
 async def test_a_listener_that_raises_does_not_stop_the_restart(eventually: Eventually) -> None:

@@ -1,0 +1,160 @@
+"""Children that are forked from a template process: they are the supervisor's like any others.
+
+They are workers that wait for a Redis which is never there: they live, and import nothing of a user's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from structlog.testing import capture_logs
+
+from app import nursery
+from app import supervisor as supervising
+from app.processes import slipway
+from app.supervisor import NURSERY, ChildSpec, Supervisor
+from tests.conftest import Eventually
+from tests.dev.test_supervisor import Deaths, gone
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere children are executed")
+
+
+@pytest.fixture
+async def supervisor() -> AsyncIterator[Supervisor]:
+    supervisor = Supervisor()
+    await supervisor.open_nursery()
+    yield supervisor
+    supervisor.kill()
+    await supervisor.stop()
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> ChildSpec:
+    (tmp_path / "langgraph.json").write_text('{"graphs": {"a": "./a.py:graph"}}')
+    arguments = ("worker", "--config", str(tmp_path / "langgraph.json"))
+    env = {"REDIS_URL": f"unix://{tmp_path}/none.sock", "PYTHONPATH": str(Path.cwd())}
+    return ChildSpec("worker", slipway(*arguments), arguments, env, stop_within_s=5)
+
+
+def workers_of(config: Path) -> set[int]:
+    """The living processes that were started on this langgraph.json."""
+    found = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if str(config) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                found.add(process.pid)
+    return found
+
+
+def ways(lines: Sequence[Mapping[str, Any]]) -> list[object]:
+    """How the workers were started, one after the other."""
+    return [line["how"] for line in lines if line["event"] == "child.started" and line["child"] == "worker"]
+
+
+async def test_it_is_our_child_and_shows_as_what_it_is(
+    supervisor: Supervisor, worker: ChildSpec, eventually: Eventually
+) -> None:
+    with capture_logs() as lines:
+        await supervisor.keep(worker)
+    child = psutil.Process(supervisor.pid("worker"))
+    assert ways(lines) == ["forked"]
+    assert child.ppid() == os.getpid()
+    assert os.getsid(child.pid) == child.pid
+    await eventually(lambda: (child.name(), child.cmdline()) == ("slipway worker", list(worker.command)), within_s=10)
+
+
+async def test_how_it_ended_is_known(supervisor: Supervisor, worker: ChildSpec, eventually: Eventually) -> None:
+    deaths = Deaths()
+    await supervisor.keep(ChildSpec("worker", worker.command, worker.arguments, worker.env, on_death=deaths))
+    os.kill(supervisor.pid("worker"), signal.SIGKILL)
+    await eventually(lambda: deaths.seen, within_s=10)
+    await supervisor.keep(ChildSpec("refused", slipway("worker"), ("worker", "--config", "nowhere"), on_death=deaths))
+    await eventually(lambda: len(deaths.seen) > 1, within_s=10)
+    assert [death.how for death in deaths.seen[:2]] == ["SIGKILL", "exit code 2"]
+
+
+def links(folder: Path) -> dict[str, Path]:
+    """What a process has open, by number."""
+    found = {}
+    for link in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found[link.name] = link.readlink()
+    return found
+
+
+async def test_what_was_not_handed_down_is_closed(
+    supervisor: Supervisor, worker: ChildSpec, eventually: Eventually
+) -> None:
+    ours, its = os.pipe()
+    given = ChildSpec("worker", worker.command, worker.arguments, worker.env, (its,))
+    try:
+        await supervisor.keep(given)
+        held = Path(f"/proc/{supervisor.pid('worker')}/fd")
+        pipe = Path(f"/proc/self/fd/{its}").readlink()
+        await eventually(lambda: links(held).get(str(its)) == pipe, within_s=10)
+        assert list(links(held).values()).count(pipe) == 1
+    finally:
+        os.close(ours)
+        os.close(its)
+
+
+async def test_a_killed_nursery_takes_nobody_down_and_is_replaced(
+    supervisor: Supervisor, worker: ChildSpec, eventually: Eventually
+) -> None:
+    with capture_logs() as lines:
+        await supervisor.keep(worker)
+        first, template = supervisor.pid("worker"), supervisor.pid(NURSERY)
+        os.kill(template, signal.SIGKILL)
+        await eventually(lambda: supervisor.pid(NURSERY) != template, within_s=10)
+        assert not gone(first)
+        os.kill(first, signal.SIGKILL)
+        await eventually(lambda: supervisor.pid("worker") != first, within_s=20)
+    assert ways(lines) == ["forked", "forked"]
+
+
+async def test_nursery_and_worker_killed_at_once(
+    supervisor: Supervisor, worker: ChildSpec, eventually: Eventually
+) -> None:
+    await supervisor.keep(worker)
+    first = supervisor.pid("worker")
+    os.kill(supervisor.pid(NURSERY), signal.SIGKILL)
+    os.kill(first, signal.SIGKILL)
+    await eventually(lambda: supervisor.pid("worker") != first, within_s=20)
+    assert not gone(supervisor.pid("worker"))
+
+
+async def test_a_nursery_that_does_not_answer_is_done_without(
+    supervisor: Supervisor, worker: ChildSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr(nursery, "ANSWER_WITHIN_S", 0.1)
+    template = supervisor.pid(NURSERY)
+    os.kill(template, signal.SIGSTOP)
+    with capture_logs() as lines:
+        await supervisor.keep(worker)
+    assert ways(lines) == ["executed"]
+    monkeypatch.undo()
+    os.kill(template, signal.SIGCONT)
+    await supervisor.keep(ChildSpec("next", worker.command, worker.arguments, worker.env))
+    wanted = {supervisor.pid("worker"), supervisor.pid("next")}
+    await eventually(lambda: workers_of(tmp_path / "langgraph.json") == wanted, within_s=10)
+
+
+async def test_where_it_cannot_be_done_children_are_executed(
+    worker: ChildSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervising, "possible", lambda: False)
+    supervisor = Supervisor()
+    await supervisor.open_nursery()
+    with capture_logs() as lines:
+        await supervisor.keep(worker)
+    supervisor.kill()
+    await supervisor.stop()
+    assert ways(lines) == ["executed"]
