@@ -11,13 +11,16 @@ from typing import Final
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 10.0
 SERVED_PAUSE_S: Final = 0.25
-"""Between deaths of a child that had been ready each time: it may be what it serves that kills it."""
+"""Between early deaths of a child that had been ready each time: it may be what it serves that kills it."""
 
 STEADY_AFTER_S: Final = 10.0
 """A child that lived this long has started well, whether it can say so or not."""
 
 FREE_DEATHS: Final = 3
 """A child that was ready may die young so often in a row without any pause."""
+
+PATIENT_DEATHS: Final = 25
+"""After so many early deaths in a row a child that gets ready each time is a crash loop too."""
 
 LOOP_AFTER: Final = 4
 """Deaths in a row before it was ready that make a crash loop."""
@@ -36,18 +39,25 @@ class Restarts:
             return 0
         if was_ready:
             self._unready, self._young = 0, self._young + 1
-            return 0 if self._young <= FREE_DEATHS else SERVED_PAUSE_S
+            return self._after_serving()
         self._unready += 1
-        if self._unready == 1:
+        return 0 if self._unready == 1 else _doubled(FIRST_PAUSE_S, self._unready - 2)
+
+    def _after_serving(self) -> float:
+        if self._young <= FREE_DEATHS:
             return 0
-        return float(min(FIRST_PAUSE_S * 2 ** (self._unready - 2), LONGEST_PAUSE_S))
+        return _doubled(SERVED_PAUSE_S, max(0, self._young - PATIENT_DEATHS))
 
     @property
     def loops_now(self) -> bool:
         """Whether the last death is the one that made it a crash loop: told once."""
-        return self._unready == LOOP_AFTER
+        return self._unready == LOOP_AFTER or (self._unready == 0 and self._young == PATIENT_DEATHS + 1)
 
     @property
     def in_a_row(self) -> int:
-        """Deaths in a row before it was ready."""
-        return self._unready
+        """Early deaths in a row."""
+        return max(self._unready, self._young)
+
+
+def _doubled(first_s: float, times: int) -> float:
+    return float(min(first_s * 2.0 ** min(times, 20), LONGEST_PAUSE_S))

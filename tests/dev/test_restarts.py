@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from app.restarts import FREE_DEATHS, LONGEST_PAUSE_S, LOOP_AFTER, SERVED_PAUSE_S, STEADY_AFTER_S, Restarts
+from app.restarts import (
+    FREE_DEATHS,
+    LONGEST_PAUSE_S,
+    LOOP_AFTER,
+    PATIENT_DEATHS,
+    SERVED_PAUSE_S,
+    STEADY_AFTER_S,
+    Restarts,
+)
 
 
 def test_a_child_that_had_been_fine_is_replaced_at_once() -> None:
@@ -11,11 +19,20 @@ def test_a_child_that_had_been_fine_is_replaced_at_once() -> None:
     assert [restarts.pause_s(was_ready=False, lived_s=STEADY_AFTER_S) for _ in range(20)] == [0] * 20
 
 
-def test_one_that_serves_and_dies_young_waits_briefly_however_often() -> None:
+def test_one_that_serves_and_dies_young_waits_briefly() -> None:
     restarts = Restarts()
-    pauses = [restarts.pause_s(was_ready=True, lived_s=0.5) for _ in range(FREE_DEATHS + 20)]
-    assert pauses == [0] * FREE_DEATHS + [SERVED_PAUSE_S] * 20
+    pauses = [restarts.pause_s(was_ready=True, lived_s=0.5) for _ in range(PATIENT_DEATHS)]
+    assert pauses == [0] * FREE_DEATHS + [SERVED_PAUSE_S] * (PATIENT_DEATHS - FREE_DEATHS)
     assert not restarts.loops_now
+
+
+def test_but_not_for_ever() -> None:
+    restarts, told, pauses = Restarts(), [], []
+    for _ in range(PATIENT_DEATHS + 20):
+        pauses.append(restarts.pause_s(was_ready=True, lived_s=0.5))
+        told.append(restarts.loops_now)
+    assert pauses[-1] == LONGEST_PAUSE_S
+    assert told.count(True) == 1
 
 
 def test_one_that_never_gets_ready_waits_longer_and_longer() -> None:
