@@ -10,7 +10,7 @@ from typing import Final
 
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 10.0
-SERVED_PAUSE_S: Final = 0.25
+SERVED_PAUSE_S: Final = 0.05
 """Between early deaths of a child that had been ready each time: it may be what it serves that kills it."""
 
 STEADY_AFTER_S: Final = 10.0

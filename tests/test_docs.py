@@ -50,7 +50,8 @@ def test_every_error_code_is_explained() -> None:
 
 
 def test_every_command_is_explained() -> None:
-    commands = {command.name or command.callback.__name__ for command in cli.registered_commands if command.callback}
+    shown = [command for command in cli.registered_commands if not command.hidden]
+    commands = {command.name or command.callback.__name__ for command in shown if command.callback}
     assert set(re.findall(r"^\| `slipway (\w+)` \|", README, re.MULTILINE)) == commands
 
 

@@ -25,6 +25,8 @@ from tests.crash.cluster import running
 from tests.crash.dev import Dev
 from tests.crash.effects import Effects
 
+SLOW_IMPORT_S = 2.0
+
 
 async def by_lease(times: int) -> list[float]:
     """Seconds, `times` times: all at once, a worker each, and one that takes over."""
@@ -48,14 +50,17 @@ async def by_lease(times: int) -> list[float]:
         return [await _next_attempt(cluster.effects, run_id, killed_at[run_id]) for run_id in runs]
 
 
-async def by_supervisor(times: int, processes: int) -> list[float]:
-    """Seconds, `times` times, one after the other: `slipway worker --processes N` sees a child die."""
-    found = []
-    async with running(webs=1, lease_s=8, heartbeat_s=2, reap_every_s=1) as cluster:
+async def by_supervisor(times: int, processes: int, import_s: float = 0) -> list[float]:
+    """Seconds, `times` times, one after the other: `slipway worker --processes N` sees a child die. Graphs that take
+    `import_s` to import make it wait until all are ready again before it kills the next."""
+    found: list[float] = []
+    async with running(webs=1, lease_s=8, heartbeat_s=2, reap_every_s=1, import_s=import_s) as cluster:
         supervisor = cluster.add_worker(processes=processes)
         supervisor.start()
         client = Client(cluster.webs[0].url)
         for _ in range(times):
+            if import_s:
+                await wait_until(lambda: supervisor.said("worker.ready") >= processes + len(found), 60)
             run_id = await client.start("steps", {"upto": 20, "pause_s": 0.1}, str(uuid.uuid4()))
             await wait_until(partial(cluster.effects.begun, run_id), 20)
             found.append(await _kill_the_worker_of(run_id, cluster.effects))
@@ -106,6 +111,8 @@ def main() -> None:
     for processes in (2, 4):
         name = f"slipway worker --processes {processes}"
         print(_said(name, asyncio.run(by_supervisor(times, processes))), flush=True)
+    name = f"the same with 2, graphs import for {SLOW_IMPORT_S:g} s"
+    print(_said(name, asyncio.run(by_supervisor(times, 2, SLOW_IMPORT_S))), flush=True)
     print(_said("slipway dev", asyncio.run(in_dev(times))), flush=True)
     if not arguments.without_lease:
         print(_said("by lease (8 s)", asyncio.run(by_lease(times))), flush=True)

@@ -1,6 +1,7 @@
 """Graphs whose every effect is counted outside the server, so that what was done twice can be told.
 
 A node writes a line to the file that `EFFECTS` names when it begins and when it is done: `effects.py` reads them.
+Importing this takes `IMPORT_S` seconds, where that is set.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Annotated, Any, TypedDict
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send, interrupt
+
+time.sleep(float(os.environ.get("IMPORT_S", "0")))
 
 
 class Steps(TypedDict, total=False):
