@@ -109,7 +109,7 @@ class Doctor:
 
     async def _quick(self) -> AsyncIterator[_Page]:
         """What is in progress: as much as there is work."""
-        for queue in (self._keys.queue, self._keys.later):
+        for queue in (self._keys.queue, self._keys.suspects, self._keys.later):
             async for jobs in self._pages("ZSCAN", queue):
                 yield _Page("job", jobs, queue)
         async for runs in self._pages("ZSCAN", self._keys.leases):

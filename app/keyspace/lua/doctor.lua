@@ -17,7 +17,9 @@ end
 
 local function has_job(run_id)
   local job = run_id .. ':' .. (redis.call('HGET', key('run', run_id), 'attempt') + 1)
-  if redis.call('ZSCORE', key('queue'), job) or redis.call('ZSCORE', key('later'), job) then return true end
+  for _, place in ipairs({'queue', 'suspects', 'later'}) do
+    if redis.call('ZSCORE', key(place), job) then return true end
+  end
   for _, pair in ipairs(groups_of(run_id)) do
     if redis.call('ZSCORE', key('parked', pair[1]), job) then return true end
   end
@@ -37,7 +39,7 @@ function look.job(job)
   local held = run_id and redis.call('HMGET', key('run', run_id), 'phase', 'attempt')
   if not held or held[1] ~= 'queued' or held[2] + 1 ~= tonumber(attempt) then
     if wrong('job_without_run', job) then redis.call('ZREM', A.place, job) end
-  elseif A.parked and redis.call('ZCARD', key('queue')) == 0 and not full_group(run_id) then
+  elseif A.parked and redis.call('EXISTS', key('queue'), key('suspects')) == 0 and not full_group(run_id) then
     -- with an empty queue nobody is on the way to the free place
     if wrong('parked_though_there_is_room', job) then
       redis.call('ZREM', A.place, job)
