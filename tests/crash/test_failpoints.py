@@ -79,3 +79,37 @@ async def test_a_worker_killed_while_it_hands_a_run_back(cluster: Cluster) -> No
     assert reader.counts() == list(range(1, UPTO + 1))
     assert repetition(cluster.effects.of(run_id)).supersteps == 0  # it had come to a boundary
     await client.close()
+
+
+async def _asked(client: Client, thread_id: str) -> dict[str, str]:
+    """The thread's open questions, by the id of their interrupt."""
+    interrupts = (await client.thread(thread_id))["interrupts"]
+    return {item["id"]: item["value"] for items in interrupts.values() for item in items}
+
+
+@pytest.mark.parametrize(
+    "failpoint", ["claim", "load", "superstep", "checkpoint", "checkpoint:2", "before_settle", "after_settle"]
+)
+async def test_answers_that_name_their_questions_are_taken_once(failpoint: str, cluster: Cluster) -> None:
+    client, thread_id = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4())
+    other = cluster.workers[0]
+    run_id = await client.start("talks", {"said": []}, thread_id)
+    await Reader(run_id).follow(client.urls, thread_id)
+    await other.kill()
+    doomed = await cluster.start_worker(failpoint)
+    for question in ("first?", "second?"):
+        asked = await _asked(client, thread_id)
+        assert list(asked.values()) == [question] * 2
+        resume = {ident: f"{question} {number}" for number, ident in enumerate(sorted(asked))}
+        run_id = await client.start("talks", None, thread_id, command={"resume": resume})
+        following = asyncio.create_task(Reader(run_id).follow(client.urls, thread_id))
+        await wait_until(lambda: following.done() or not doomed.alive, 20)  # noqa: B023
+        if not other.alive and not doomed.alive:
+            await cluster.restart(other)
+        await following
+    said = (await client.thread(thread_id))["values"]["said"]
+    assert [line.split()[0] for line in said] == ["first?", "second?"] * 2
+    await doomed.kill()
+    if not other.alive:
+        await cluster.restart(other)
+    await client.close()
