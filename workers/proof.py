@@ -9,9 +9,8 @@ from app.attempts import Attempt
 from app.keyspace.names import Keys
 from app.runs import Run
 
-SUPERSTEPS: Final = 3
-"""Where an attempt has got further: what died was in its first superstep, or in the one after it when the first one's
-checkpoint was still on its way."""
+SUPERSTEPS: Final = 2
+"""Where an attempt has got further: what died was in the first of its supersteps, and this one is the next."""
 
 
 class Proof:
