@@ -7,9 +7,11 @@ import signal
 import uuid
 from collections.abc import AsyncIterator
 
+import psutil
 import pytest
 import pytest_asyncio
 
+from app import failpoints
 from tests.conftest import wait_until
 from tests.crash.checks import log_is_whole, reader_has_all
 from tests.crash.clients import Client, Reader
@@ -60,6 +62,33 @@ async def test_a_worker_killed_at(failpoint: str, cluster: Cluster) -> None:
         assert not done_again.forgotten
     attempts = sorted([(await client.run(*run))["attempt"] for run in made])
     assert attempts[-1] == (1 if failpoint == "after_settle" else 2)
+    await client.close()
+
+
+@pytest.mark.parametrize("failpoint", ["claim", "load", "superstep:3", "checkpoint:4", "before_settle", "after_settle"])
+async def test_valkey_killed_while_a_worker_is_at(failpoint: str, cluster: Cluster) -> None:
+    """The worker stands still there until Valkey is gone, and goes on while it comes back."""
+    client, thread_id = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4())
+    other = cluster.workers[0]
+    await other.kill()
+    halted = await cluster.start_worker(failpoint, failpoints.HALT)
+    run_id = await client.start("steps", {"upto": UPTO, "pause_s": 0.05}, thread_id)
+    following = asyncio.create_task(Reader(run_id).follow(client.urls, thread_id))
+    await wait_until(lambda: psutil.Process(halted.pid).status() == psutil.STATUS_STOPPED, 20)
+    await cluster.valkey.kill()
+    halted.go_on()
+    await cluster.start_valkey()
+    await following
+    run, log = await client.run(thread_id, run_id), await cluster.log_of(run_id)
+    assert (run["status"], run["attempt"]) == ("success", 1)
+    assert (await client.thread(thread_id))["values"]["trail"] == list(range(1, UPTO + 1))
+    log_is_whole(log, 1)
+    reader = Reader(run_id)
+    await reader.follow(client.urls, thread_id)
+    reader_has_all(reader, log)
+    assert set(cluster.effects.done(run_id).values()) == {1}
+    await halted.kill()
+    await cluster.restart(other)
     await client.close()
 
 

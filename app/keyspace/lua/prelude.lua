@@ -243,6 +243,12 @@ local function resolve_waiting(thread_id, next_run, answered)
   return answered and waiting or nil
 end
 
+-- The run that waits for a person is over: nothing is asked any more.
+local function abandon(run_id, why)
+  redis.call('HSET', key('run', run_id), 'phase', 'completed', 'updated_us', whole(now_us),
+    'reason', 'abandoned: ' .. why)
+end
+
 -- The run's chain goes on in another run: what it used so far, and its first run, are carried over.
 local function carry_chain(from, to)
   local held = redis.call('HMGET', key('run', from), 'usage', 'chain', 'ceilings')
