@@ -30,7 +30,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from app.checkpoint_answers import FIELD, SPENT, Answers, root_of
+from app.checkpoint_answers import SPENT, Answers, root_of
 from app.checkpoint_reader import Reader, config_of
 from app.checkpoint_records import Dumps, Loads, pack_record, pack_write
 from app.errors import CeilingHit, Conflict
@@ -169,8 +169,9 @@ class Checkpointer(BaseCheckpointSaver[str]):
             field, data = f"{task_id}\0{index}", pack_write(channel, task_path, self._dumps(value))
             commands.append(("HSETNX" if index >= 0 else "HSET", key, field, data))
             size += len(field) + len(data)
-        if self._answers and self._answers.take_plain(task_id, writes) and (root := root_of(target)) is not None:
-            commands.append(("HSET", names.writes_prefix + member("", root), FIELD, self._spent))
+        if self._answers and (spent := self._answers.spend(task_id, writes)) and (root := root_of(target)) is not None:
+            pairs = [word for field in spent for word in (field, self._spent)]
+            commands.append(("HSET", names.writes_prefix + member("", root), *pairs))
         commands.append(("ZADD", names.index, 0, where))
         commands.append(("HINCRBY", names.state, BYTES_FIELD, size))
         await self._write(thread_id, commands, size)

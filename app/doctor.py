@@ -42,6 +42,8 @@ PROBLEMS: Final = {
     "waiting_run_is_not_queued": "a thread whose queue names a run that does not wait",
     "running_without_lease": "a running run that would never be taken back",
     "lease_of_run_that_is_over": "a lease of a run that is over",
+    "waiting_run_not_shown": "a run that waits for a person, while its thread does not ask",
+    "waits_for_run_that_is_over": "a thread that waits for the answer to a run that is over or gone",
     "waiting_run_not_named": "a run that waits for a person, while its thread does not say so",
 }
 """What each problem is, by its stable name."""
@@ -109,7 +111,7 @@ class Doctor:
 
     async def _quick(self) -> AsyncIterator[_Page]:
         """What is in progress: as much as there is work."""
-        for queue in (self._keys.queue, self._keys.later):
+        for queue in (self._keys.queue, self._keys.suspects, self._keys.later):
             async for jobs in self._pages("ZSCAN", queue):
                 yield _Page("job", jobs, queue)
         async for runs in self._pages("ZSCAN", self._keys.leases):

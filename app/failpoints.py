@@ -1,7 +1,8 @@
 """Where a test makes a process die, to see that another carries on.
 
 `SLIPWAY_FAILPOINT=name` kills this process with SIGKILL the first time that it reaches the point of that name, and
-`name:3` the third time. `arm` reads the variable once, when a command starts; without it `reach` is an empty function.
+`name:3` the third time. With `SLIPWAY_FAILPOINT_SIGNAL=SIGSTOP` it stands still there instead. `arm` reads the
+variables once, when a command starts; without them `reach` is an empty function.
 The points are in the order in which an attempt passes them:
 
     claim                 the run is ours, nothing was done about it
@@ -24,6 +25,8 @@ from typing import Final
 from app.errors import ConfigError
 
 VARIABLE: Final = "SLIPWAY_FAILPOINT"
+SIGNAL: Final = "SLIPWAY_FAILPOINT_SIGNAL"
+HALT: Final = "SIGSTOP"
 NAMES: Final = (
     "claim",
     "guard",
@@ -49,10 +52,10 @@ def arm() -> None:
     global reach  # noqa: PLW0603
     asked = os.environ.get(VARIABLE)
     if asked:
-        reach = _bomb(asked)
+        reach = _bomb(asked, signal.SIGSTOP if os.environ.get(SIGNAL) == HALT else signal.SIGKILL)
 
 
-def _bomb(asked: str) -> Callable[[str], None]:
+def _bomb(asked: str, kind: signal.Signals) -> Callable[[str], None]:
     chosen, _, nth = asked.partition(":")
     if chosen not in NAMES or not (nth or "1").isdigit():
         raise ConfigError(
@@ -65,6 +68,6 @@ def _bomb(asked: str) -> Callable[[str], None]:
         if name == chosen:
             left -= 1
             if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), kind)
 
     return count

@@ -27,7 +27,7 @@ class InFlight:
         """All, each once."""
         seen: set[str] = set()
         groups: set[str] = set()
-        places = [self._keys.leases, self._keys.queue, self._keys.later]
+        places = [self._keys.leases, self._keys.queue, self._keys.suspects, self._keys.later]
         while places:
             async for members in self._pages(places.pop(0)):
                 async for run in self._alive([member.rpartition(":")[0] or member for member in members], seen, groups):

@@ -140,6 +140,8 @@ class Run:
     fresh: bool
     webhook_status: str | None = None
     webhook_problem: str | None = None
+    suspect: int = 0
+    """How many workers died with it since it last got on."""
 
     @property
     def status(self) -> str:
@@ -208,6 +210,7 @@ def run_from(held: Fields) -> Run:
         fresh=held.get("fresh") == b"1",
         webhook_status=_text(held, "webhook"),
         webhook_problem=_text(held, "webhook_problem"),
+        suspect=int(held.get("suspect", b"0")),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -16,13 +16,20 @@ from app.link import Address, Link, pack, reply_error
 
 log = structlog.get_logger(__name__)
 
+PING_EVERY_S: Final = 5.0
+"""A connection on which not even a ping was answered for so long is given up."""
+
+_MESSAGE_PARTS: Final = 3
+
 Listener = Callable[[bytes | None], None]
 
 
 class Subscriber:
     """Channels on one link. Subscribing and unsubscribing of one turn of the event loop share a write."""
 
-    def __init__(self, address: Address, name: str) -> None:
+    def __init__(self, address: Address, name: str, *, ping_every_s: float = PING_EVERY_S) -> None:
+        self._ping_every_s, self._unanswered = ping_every_s, False
+        self._pings: asyncio.TimerHandle | None = None
         self._link = Link(address, name, self)
         self._listeners: dict[bytes, Listener] = {}
         self._acknowledged: dict[bytes, asyncio.Future[None]] = {}
@@ -32,9 +39,12 @@ class Subscriber:
         """Connect, or raise `StoreUnavailable`."""
         self._loop = asyncio.get_running_loop()
         await self._link.open()
+        self._ping_later()
 
     async def close(self) -> None:
         """Hang up."""
+        if self._pings is not None:
+            self._pings.cancel()
         await self._link.close()
 
     def listen(self, channel: str, listener: Listener) -> asyncio.Future[None]:
@@ -63,9 +73,22 @@ class Subscriber:
         if self._link.connected:
             self._link.write([pack(words) for words in unsent])
 
+    def _ping_later(self) -> None:
+        self._pings = self._loop.call_later(self._ping_every_s, self._ping)
+
+    def _ping(self) -> None:
+        """A connection may end without anybody being told; one that only listens would never notice."""
+        if self._link.connected and self._unanswered:
+            self._link.hang_up()
+        elif self._link.connected:
+            self._unanswered = True
+            self._link.write([pack(("PING",))])
+        self._ping_later()
+
     # what the link tells
 
     def on_connected(self) -> None:
+        self._unanswered = False
         if self._listeners:
             self._link.write([pack(("SUBSCRIBE", *self._listeners))])
 
@@ -73,8 +96,11 @@ class Subscriber:
         """Nothing to do yet: listeners hear `None` when the channel is theirs again."""
 
     def on_reply(self, reply: Any) -> None:
+        self._unanswered = False
         if (error := reply_error(reply)) is not None:
             log.error("subscriber.refused", problem=str(error))
+            return
+        if not isinstance(reply, list) or len(reply) != _MESSAGE_PARTS:  # the answer to a ping
             return
         kind, channel, payload = reply
         if kind == b"message":

@@ -24,6 +24,7 @@ from app.keyspace.names import Keys
 from app.keyspace.scripts import Scripts
 from app.runs import Run, run_from
 from app.wire import Wire
+from workers.suspects import Suspects
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class ClaimingWorker(Worker):
         self._scripts = Scripts(wake, keys)
         self._worker_id, self._lease_ms = worker, lease_ms
         self._room = asyncio.Event()
+        self.suspects = Suspects()
 
     async def main(self) -> None:
         """Claim and perform until `stop_claiming`, then wait for what is in progress."""
@@ -90,7 +92,9 @@ class ClaimingWorker(Worker):
         if wait_s > 0:
             self._wake.send("BLPOP", self._keys.queue_wake, wait_s).add_done_callback(heard)
         free = self.max_jobs - len(self.tasks)
-        due_in_ms, claimed = await self._scripts.run_claim(self._worker_id, free, self._lease_ms)
+        due_in_ms, claimed = await self._scripts.run_claim(
+            self._worker_id, free, self._lease_ms, suspects=self.suspects.room()
+        )
         if claimed:
             failpoints.reach("claim")
         for held in claimed:
@@ -101,7 +105,8 @@ class ClaimingWorker(Worker):
         job_id = f"{run.run_id}:{run.attempt}"
         task = self.loop.create_task(self.run_job(job_id, 0, run), name=f"job {job_id}")
         self.tasks[job_id] = task
-        task.add_done_callback(lambda _: self._ended(job_id))
+        self.suspects.begin(run)
+        task.add_done_callback(lambda _: self._ended(job_id, run))
 
     async def run_job(self, job_id: str, score: int, run: Run | None = None) -> None:
         """One attempt. What it raises is logged and costs the run an attempt: its lease is no longer renewed."""
@@ -113,8 +118,9 @@ class ClaimingWorker(Worker):
             log.exception("attempt.broke", job=job_id)
             self.jobs_failed += 1
 
-    def _ended(self, job_id: str) -> None:
+    def _ended(self, job_id: str, run: Run) -> None:
         del self.tasks[job_id]
+        self.suspects.clear(run)
         self._room.set()
 
 

@@ -13,6 +13,7 @@ decided by whoever stops it: a cancel, a ceiling's timer, a drain, or the loss o
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -30,7 +31,7 @@ from app.errors import Fenced, StoreUnavailable
 from app.graphs import Graph, Graphs, attached
 from app.keyspace.names import Keys
 from app.policy import Ceilings, Usage
-from app.runs import Action, Phase, status_of
+from app.runs import Action, Phase, Run, status_of
 from app.state_reading import read_state
 from workers.chunks import chunks
 from workers.failures import Failure, failure_of
@@ -38,12 +39,14 @@ from workers.frames import Frames, frame
 from workers.guards import Guard, instrument
 from workers.inputs import Plan, config_of, plan
 from workers.outcomes import CANCELLED, DRAINED, LOST, NO_STATE, LeftState, Outcome, Seen, Stop
+from workers.proof import Proof
 
 log = structlog.get_logger(__name__)
 
 
 class Execution:
-    """One attempt. Make it, `execute` it; `drain`, and the attempt itself, may stop it meanwhile."""
+    """One attempt. Make it, `execute` it; `drain`, and the attempt itself, may stop it meanwhile. `on_proof` is called
+    when a run with which a worker died gets further than where it died."""
 
     def __init__(
         self,
@@ -54,11 +57,13 @@ class Execution:
         *,
         event_ttl_s: int,
         store: BaseStore | None = None,
+        on_proof: Callable[[Run], None] = lambda run: None,
     ) -> None:
         self.attempt, self.run = attempt, attempt.run
         self._graphs, self._keys, self._event_ttl_s = graphs, keys, event_ttl_s
         fresh = self.run.thread_id if self.run.fresh else None
         self._checkpointer, self._store = checkpointer.through(attempt, fresh_thread=fresh), store
+        self._proof = Proof(attempt, keys, on_proof)
         self._control = RunControl()
         self._stop: Stop | None = Stop.CANCEL if attempt.cancel else None
         self._streaming: asyncio.Task[None] | None = None
@@ -173,6 +178,7 @@ class Execution:
         elif mode == "tasks" and "triggers" in payload:
             if self._guard.task_begins(payload["name"]):
                 self.attempt.begin_superstep()
+                self._proof.superstep_begins()
                 failpoints.reach("superstep")
                 self._guard.count_time()
                 self.attempt.put(("HSET", self._keys.run(self.run.run_id), "usage", self._usage()))

@@ -15,7 +15,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command, Send
 from pydantic import BaseModel
 
-from app.checkpoint_answers import NULL_TASK
+from app.checkpoint_answers import NULL_TASK, is_map, left_of
 from app.graphs import Graph
 from app.runs import Run
 
@@ -42,19 +42,22 @@ def plan(run: Run, newest: CheckpointTuple | None) -> Plan:
     command = run.kwargs.get("command")
     if not command or (command.get("resume") is None and not command.get("update") and not command.get("goto")):
         return Plan(run.kwargs.get("input"), checkpoint, False)
-    if newest is not None and run.attempt > 1 and _took_in(newest):
-        resume = command.get("resume")
-        return Plan(Command(resume=resume) if _is_map(resume) else None, checkpoint, False)
+    if newest is not None and run.attempt > 1 and (rest := _rest_of(command, newest)) is not command:
+        return Plan(rest and command_of(rest), checkpoint, False)
     return Plan(command_of(command), checkpoint, False)
 
 
-def _took_in(newest: CheckpointTuple) -> bool:
-    """An earlier attempt stored its command on the checkpoint it started from."""
-    return any(task_id == NULL_TASK for task_id, _, _ in newest.pending_writes or ())
-
-
-def _is_map(resume: Any) -> bool:
-    return isinstance(resume, dict) and bool(resume) and all(len(key) == 32 for key in resume)
+def _rest_of(command: Mapping[str, Any], newest: CheckpointTuple) -> Mapping[str, Any] | None:
+    """What is left of a command that an earlier attempt began with, on the checkpoint that it started from. LangGraph
+    has stored it there but for answers that name their interrupts: each is given again until a task has taken it."""
+    writes, resume = newest.pending_writes or (), command.get("resume")
+    stored = any(task_id == NULL_TASK for task_id, _, _ in writes)
+    if not is_map(resume):
+        return None if stored else command
+    left = left_of(resume, writes)
+    if not stored and len(left) == len(resume):
+        return command
+    return {"resume": left} if left else None
 
 
 def command_of(command: Mapping[str, Any]) -> Command[Any]:

@@ -110,6 +110,7 @@ class WorkerProcess:
             services.keys,
             event_ttl_s=services.settings.event_ttl_s,
             store=services.store,
+            on_proof=self._claims.suspects.clear,
         )
         self._heart.hold(attempt)
         self._executions[claimed.run_id] = execution

@@ -17,6 +17,8 @@
 | `<p>:assistants:graph:<graph>` | zset | | those of one graph, the same way |
 | `<p>:assistants:system` | hash | | graph → since when it has its system assistant, in µs |
 | `<p>:queue` | zset | until claimed | due jobs `<run>:<attempt>`, by rank: due time in ms and priority |
+| `<p>:queue:suspects` | zset | until claimed | the same, of runs with which a worker died since they last got on |
+| `<p>:suspects` | set | while they run | those of these runs that a worker holds, until they get further |
 | `<p>:queue:later` | zset | until due | jobs, by due time in ms |
 | `<p>:queue:parked:<group>` | zset | until the group has room | due jobs over their group's limit, by rank |
 | `<p>:queue:wake` | list | until popped | a token for each job queued, at most `WAKE_TOKENS` |
@@ -71,6 +73,8 @@ TEMPLATES: Final = {
     "graph_assistants": ":assistants:graph:%s",
     "system_assistants": ":assistants:system",
     "queue": ":queue",
+    "suspects": ":queue:suspects",
+    "on_trial": ":suspects",
     "later": ":queue:later",
     "parked": ":queue:parked:%s",
     "group": ":group:%s",
@@ -158,6 +162,14 @@ class Keys:
     @property
     def queue(self) -> str:
         return self._of("queue")
+
+    @property
+    def suspects(self) -> str:
+        return self._of("suspects")
+
+    @property
+    def on_trial(self) -> str:
+        return self._of("on_trial")
 
     @property
     def later(self) -> str:

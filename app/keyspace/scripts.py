@@ -30,6 +30,9 @@ LAST: Final = 100
 STATES_KEPT: Final = 100
 """Checkpoints written from outside runs that a thread's followers may still ask for."""
 
+SUSPECTS_AGAIN_MS: Final = 100
+"""How soon a worker asks again while runs wait with which a worker died."""
+
 _RUN_CREATE = load("run_create", repeatable=True)
 _RUN_CLAIM = load("run_claim", repeatable=False)
 _RUN_APPLY = load("run_apply", repeatable=True)
@@ -154,9 +157,13 @@ class Scripts:
             return word, (reply[1].decode(), reply[2])
         return word, reply[1].decode() if len(reply) > 1 else None
 
-    async def run_claim(self, worker: str, limit: int, lease_ms: int) -> tuple[float | None, list[Fields]]:
-        """In how many ms the next job is due, if one waits, and the runs now held by `worker`."""
-        args = self._args({"worker": worker, "limit": limit, "lease_ms": lease_ms})
+    async def run_claim(
+        self, worker: str, limit: int, lease_ms: int, *, suspects: int = 1
+    ) -> tuple[float | None, list[Fields]]:
+        """In how many ms the next job is due, if one waits, and the runs now held by `worker`. At most `suspects` of
+        them are runs with which a worker died."""
+        arguments = {"worker": worker, "limit": limit, "lease_ms": lease_ms}
+        args = self._args(arguments | {"suspects": suspects, "again_ms": SUSPECTS_AGAIN_MS})
         reply = await self._wire.run(_RUN_CLAIM, [], args)
         return (float(reply[0]) if reply[0] else None), [fields(run) for run in reply[1:]]
 

@@ -216,15 +216,15 @@ class Cluster:
         await web.ready()
         return web
 
-    async def start_worker(self, failpoint: str | None = None) -> Process:
-        """One more worker, ready; it dies at `failpoint`."""
+    async def start_worker(self, failpoint: str | None = None, how: str = "") -> Process:
+        """One more worker, ready; it dies at `failpoint`, or stands still there when `how` is SIGSTOP."""
         worker = self.add_worker()
-        await self.restart(worker, failpoint)
+        await self.restart(worker, failpoint, how)
         return worker
 
-    async def restart(self, worker: Process, failpoint: str | None = None) -> None:
+    async def restart(self, worker: Process, failpoint: str | None = None, how: str = "") -> None:
         """Start a worker that is down, and return once it is listed among the living."""
-        worker.start(**({failpoints.VARIABLE: failpoint} if failpoint else {}))
+        worker.start(**({failpoints.VARIABLE: failpoint, failpoints.SIGNAL: how} if failpoint else {}))
         await wait_until(lambda: self._listed(worker), START_WITHIN_S)
 
     async def _listed(self, worker: Process) -> bool:

@@ -36,6 +36,13 @@ class Effects:
         """The effects of one run."""
         return [effect for effect in self.all() if effect.run == run_id]
 
+    def by_run(self) -> dict[str, list[Effect]]:
+        """The effects of every run."""
+        found: dict[str, list[Effect]] = defaultdict(list)
+        for effect in self.all():
+            found[effect.run].append(effect)
+        return found
+
     def begun(self, run_id: str, step: int | None = None) -> bool:
         """Whether a run has begun to do something, in a given superstep or at all."""
         return any(step is None or effect.step == step for effect in self.of(run_id))

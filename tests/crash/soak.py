@@ -23,14 +23,19 @@ from typing import Any
 import structlog
 
 from tests.conftest import wait_until
-from tests.crash.checks import Entry, log_is_whole, reader_has_all
+from tests.crash.checks import Entry, log_is_whole, log_tells_all, reader_has_all, undone
 from tests.crash.clients import Client, Reader
 from tests.crash.cluster import Cluster, Process, running
-from tests.crash.effects import repetition
+from tests.crash.effects import Effect, repetition
+from tests.crash.leftovers import left_over
 
 SETTLE_WITHIN_S = 120.0
+READ_WITHIN_S = 60.0
 READERS = 20
-"""Of how many runs the events are read by a client as they come."""
+"""Of how many runs the events are read by a client as they come; those of the others when all is still."""
+
+AT_ONCE = 10
+"""How many runs are looked at at once."""
 
 
 @dataclass(slots=True)
@@ -53,12 +58,14 @@ class Report:
     hurts: Counter[str] = field(default_factory=Counter)
     phases: Counter[str] = field(default_factory=Counter)
     attempts: int = 0
-    deaths_of_attempts: int = 0
+    broken_off: int = 0
     supersteps: int = 0
     supersteps_again: int = 0
     most_again: int = 0
     events: int = 0
+    read: int = 0
     followed: int = 0
+    repairs: str = "none"
     reconnections: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -73,11 +80,12 @@ class Report:
             ("runs accepted", self.runs),
             ("runs by phase", phases),
             ("runs lost", self.runs - sum(self.phases.values())),
-            ("attempts, of which died", f"{self.attempts}, {self.deaths_of_attempts}"),
+            ("attempts, of which broke off", f"{self.attempts}, {self.broken_off}"),
             ("supersteps, of which done again", f"{self.supersteps}, {self.supersteps_again}"),
             ("most done again after one death", self.most_again),
             ("events in the logs", self.events),
-            ("runs followed, reconnections", f"{self.followed}, {self.reconnections}"),
+            ("logs that clients read, live, reconnections", f"{self.read}, {self.followed}, {self.reconnections}"),
+            ("repairs by the doctor", self.repairs),
             ("problems", len(self.problems)),
         ]
         width = max(len(name) for name, _ in rows)
@@ -93,6 +101,7 @@ class Soak:
         self.report = Report(seed)
         self.made: list[Made] = []
         self.readers: list[Reader] = []
+        self.effects: dict[str, list[Effect]] = {}
         self.client = Client(*(web.url for web in cluster.webs))
 
     async def run(self) -> Report:
@@ -201,16 +210,19 @@ class Soak:
     async def _look(self) -> None:
         report = self.report
         report.runs = len(self.made)
-        for made in self.made:
-            await self._look_at(made)
+        self.effects = self.cluster.effects.by_run()
+        for first in range(0, len(self.made), AT_ONCE):
+            await asyncio.gather(*(self._look_at(made) for made in self.made[first : first + AT_ONCE]))
         for reader in self.readers:
             report.followed += 1
             report.reconnections += reader.connections - 1
-            self._must(partial(reader_has_all, reader), reader.run_id, await self._log(reader.run_id))
-        report.problems += await self._left_over()
-
-    async def _log(self, run_id: str) -> list[tuple[str, str, bytes]]:
-        return await self.cluster.log_of(run_id)
+            self._must(partial(reader_has_all, reader), reader.run_id, await self.cluster.log_of(reader.run_id))
+        runs, threads = {made.run_id for made in self.made}, {made.thread_id for made in self.made}
+        keys, wire = self.cluster.keys, self.cluster.wire
+        report.problems += await left_over(wire, keys, runs, threads)
+        if repairs := await wire.send("HGETALL", keys.repairs, again=True):
+            report.repairs = ", ".join(word.decode() for word in repairs)
+            report.problems.append(f"the doctor had to mend: {report.repairs}")
 
     async def _look_at(self, made: Made) -> None:
         report = self.report
@@ -219,27 +231,40 @@ class Soak:
             report.problems.append(f"{made.run_id} ({made.graph}) is lost")
             return
         thread = await self.client.thread(made.thread_id)
-        log = await self._log(made.run_id)
-        attempts = int(record["attempt"])
         report.phases[record["phase"]] += 1
-        report.events += len(log)
-        report.attempts += attempts
-        died = attempts - int(record["handovers"]) - 1
-        report.deaths_of_attempts += died
-        effects = self.cluster.effects.of(made.run_id)
+        report.attempts += int(record["attempt"])
+        expected = _expected(made, record["phase"])
+        if (record["phase"], thread["status"]) != expected:
+            report.problems.append(f"{made.run_id} ({made.graph}) is {record['phase']}, thread {thread['status']}")
+        log = await self.cluster.log_of(made.run_id)
+        await self._look_at_log(made, log, int(record["attempt"]))
+        self._look_at_effects(made, sum(name == "metadata" for _, name, _ in log) - 1)
+
+    async def _look_at_log(self, made: Made, log: list[Entry], attempts: int) -> None:
+        """It is whole, it tells everything, and a client gets exactly this."""
+        self.report.events += len(log)
+        self._must(partial(log_is_whole, attempts=attempts), made.run_id, log)
+        self._must(partial(log_tells_all, graph=made.graph, given=made.given), made.run_id, log)
+        reader = Reader(made.run_id)
+        async with asyncio.timeout(READ_WITHIN_S):
+            await reader.follow(self.client.urls, made.thread_id)
+        self.report.read += 1
+        self._must(partial(reader_has_all, reader), made.run_id, log)
+
+    def _look_at_effects(self, made: Made, broken_off: int) -> None:
+        """Everything was done; again only what an attempt that broke off had in flight. So many did."""
+        report, effects = self.report, self.effects[made.run_id]
         again = repetition(effects)
+        report.broken_off += broken_off
         report.supersteps += len({effect.step for effect in effects})
         report.supersteps_again += again.supersteps
         report.most_again = max(report.most_again, again.most)
         if again.forgotten:
             report.problems.append(f"{made.run_id} ({made.graph}): a superstep was left out")
-        # one in flight, and one whose checkpoint was on its way
-        if again.supersteps > 2 * max(died, 0) or again.most > 2:
-            report.problems.append(f"{made.run_id} ({made.graph}): {again}, {died} attempts died")
-        self._must(partial(log_is_whole, attempts=attempts), made.run_id, log)
-        expected = _expected(made, record["phase"])
-        if (record["phase"], thread["status"]) != expected:
-            report.problems.append(f"{made.run_id} ({made.graph}) is {record['phase']}, thread {thread['status']}")
+        if missing := undone(made.graph, made.given, effects):
+            report.problems.append(f"{made.run_id} ({made.graph}): never done: {missing}")
+        if again.supersteps > broken_off or again.most > 1:
+            report.problems.append(f"{made.run_id} ({made.graph}): {again}, {broken_off} attempts broke off")
 
     def _must(self, check: Callable[[list[Entry]], None], run_id: str, log: list[tuple[str, str, bytes]]) -> None:
         try:
@@ -249,22 +274,6 @@ class Soak:
             self.report.problems.append(
                 f"{run_id}: {str(error).splitlines()[0] if str(error) else 'log'}: {names[:300]}"
             )
-
-    async def _left_over(self) -> list[str]:
-        keys, wire = self.cluster.keys, self.cluster.wire
-        problems = []
-        for name in (keys.queue, keys.leases):
-            if left := await wire.send("ZRANGE", name, 0, -1, again=True):
-                problems.append(f"{name} holds {left}")
-        known = {made.thread_id for made in self.made} | {made.run_id for made in self.made}
-        every = [name.decode() for name in await wire.send("KEYS", f"{keys.prefix}:*", again=True)]
-        for name in every:
-            parts = name.split(":")
-            if parts[1] in ("run", "thread", "cp") and parts[2] not in known:
-                problems.append(f"{name} belongs to nothing")
-            if parts[1] == "thread" and parts[-1] == "queue":
-                problems.append(f"{name} still waits")
-        return problems
 
 
 def _expected(made: Made, phase: str) -> tuple[str, str]:

@@ -1,4 +1,5 @@
-"""A network between Slipway and Valkey that can be cut: TCP on this side, the server's socket on the other."""
+"""A network between Slipway and Valkey that can be cut, be slow and lose what it carries: TCP on this side, the
+server's socket on the other."""
 
 from __future__ import annotations
 
@@ -15,6 +16,9 @@ class TcpProxy:
         self._socket = socket
         self._pipes: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._lossy: set[asyncio.StreamWriter] = set()
+        self.delay_s = 0.0
+        """How long each piece is under way, in either direction."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -34,6 +38,10 @@ class TcpProxy:
         for writer in self._writers:
             writer.transport.abort()
 
+    def lose(self) -> None:
+        """Nothing arrives any more on the connections that are open now, and nobody is told; new ones are fine."""
+        self._lossy |= self._writers
+
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             there, back = await asyncio.open_unix_connection(str(self._socket))
@@ -49,7 +57,10 @@ class TcpProxy:
     async def _pipe(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while data := await source.read(65536):
-                target.write(data)
-                await target.drain()
+                if self.delay_s:
+                    await asyncio.sleep(self.delay_s)
+                if target not in self._lossy:
+                    target.write(data)
+                    await target.drain()
         target.transport.abort()
         self._writers.discard(target)

@@ -7,9 +7,11 @@ import signal
 import uuid
 from collections.abc import AsyncIterator
 
+import psutil
 import pytest
 import pytest_asyncio
 
+from app import failpoints
 from tests.conftest import wait_until
 from tests.crash.checks import log_is_whole, reader_has_all
 from tests.crash.clients import Client, Reader
@@ -63,6 +65,33 @@ async def test_a_worker_killed_at(failpoint: str, cluster: Cluster) -> None:
     await client.close()
 
 
+@pytest.mark.parametrize("failpoint", ["claim", "load", "superstep:3", "checkpoint:4", "before_settle", "after_settle"])
+async def test_valkey_killed_while_a_worker_is_at(failpoint: str, cluster: Cluster) -> None:
+    """The worker stands still there until Valkey is gone, and goes on while it comes back."""
+    client, thread_id = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4())
+    other = cluster.workers[0]
+    await other.kill()
+    halted = await cluster.start_worker(failpoint, failpoints.HALT)
+    run_id = await client.start("steps", {"upto": UPTO, "pause_s": 0.05}, thread_id)
+    following = asyncio.create_task(Reader(run_id).follow(client.urls, thread_id))
+    await wait_until(lambda: psutil.Process(halted.pid).status() == psutil.STATUS_STOPPED, 20)
+    await cluster.valkey.kill()
+    halted.go_on()
+    await cluster.start_valkey()
+    await following
+    run, log = await client.run(thread_id, run_id), await cluster.log_of(run_id)
+    assert (run["status"], run["attempt"]) == ("success", 1)
+    assert (await client.thread(thread_id))["values"]["trail"] == list(range(1, UPTO + 1))
+    log_is_whole(log, 1)
+    reader = Reader(run_id)
+    await reader.follow(client.urls, thread_id)
+    reader_has_all(reader, log)
+    assert set(cluster.effects.done(run_id).values()) == {1}
+    await halted.kill()
+    await cluster.restart(other)
+    await client.close()
+
+
 async def test_a_worker_killed_while_it_hands_a_run_back(cluster: Cluster) -> None:
     client, thread_id = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4())
     other = cluster.workers[0]
@@ -78,4 +107,38 @@ async def test_a_worker_killed_while_it_hands_a_run_back(cluster: Cluster) -> No
     assert (await client.run(thread_id, run_id))["attempt"] == 2
     assert reader.counts() == list(range(1, UPTO + 1))
     assert repetition(cluster.effects.of(run_id)).supersteps == 0  # it had come to a boundary
+    await client.close()
+
+
+async def _asked(client: Client, thread_id: str) -> dict[str, str]:
+    """The thread's open questions, by the id of their interrupt."""
+    interrupts = (await client.thread(thread_id))["interrupts"]
+    return {item["id"]: item["value"] for items in interrupts.values() for item in items}
+
+
+@pytest.mark.parametrize(
+    "failpoint", ["claim", "load", "superstep", "checkpoint", "checkpoint:2", "before_settle", "after_settle"]
+)
+async def test_answers_that_name_their_questions_are_taken_once(failpoint: str, cluster: Cluster) -> None:
+    client, thread_id = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4())
+    other = cluster.workers[0]
+    run_id = await client.start("talks", {"said": []}, thread_id)
+    await Reader(run_id).follow(client.urls, thread_id)
+    await other.kill()
+    doomed = await cluster.start_worker(failpoint)
+    for question in ("first?", "second?"):
+        asked = await _asked(client, thread_id)
+        assert list(asked.values()) == [question] * 2
+        resume = {ident: f"{question} {number}" for number, ident in enumerate(sorted(asked))}
+        run_id = await client.start("talks", None, thread_id, command={"resume": resume})
+        following = asyncio.create_task(Reader(run_id).follow(client.urls, thread_id))
+        await wait_until(lambda: following.done() or not doomed.alive, 20)  # noqa: B023
+        if not other.alive and not doomed.alive:
+            await cluster.restart(other)
+        await following
+    said = (await client.thread(thread_id))["values"]["said"]
+    assert [line.split()[0] for line in said] == ["first?", "second?"] * 2
+    await doomed.kill()
+    if not other.alive:
+        await cluster.restart(other)
     await client.close()

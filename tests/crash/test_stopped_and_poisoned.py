@@ -147,6 +147,31 @@ async def _keep_alive(cluster: Cluster) -> None:
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.parametrize("poisons", [1, 3])
+async def test_poison_runs_do_not_spend_the_attempts_of_those_beside_them(poisons: int) -> None:
+    async with running(webs=1) as cluster:
+        cluster.add_worker(processes=2).start()
+        client = Client(cluster.webs[0].url)
+        kinds = [("steps", {"upto": 12, "pause_s": 0.4})] * 10 + [("poison", {"upto": 1})] * poisons
+        runs = [
+            (graph, thread_id, await client.start(graph, given, thread_id))
+            for graph, given in kinds
+            for thread_id in [str(uuid.uuid4())]
+        ]
+        async with asyncio.timeout(120):
+            await asyncio.gather(*(Reader(run_id).follow(client.urls, thread_id) for _, thread_id, run_id in runs))
+        attempts = []
+        for graph, thread_id, run_id in runs:
+            record = await cluster.run(run_id)
+            if graph == "poison":
+                assert (record["phase"], record["reason"]) == ("failed", "ceiling.attempts")
+            else:
+                attempts.append(await whole(cluster, client, thread_id, run_id, 12))
+                assert attempts[-1] - int(record["handovers"]) <= 1 + poisons
+        print(f"{poisons} poison runs; attempts of the innocent: {sorted(attempts)}")
+        await client.close()
+
+
 async def test_nobody_is_there_and_then_one_is(cluster: Cluster, client: Client) -> None:
     begun, waiting = str(uuid.uuid4()), str(uuid.uuid4())
     first = await client.start("steps", {"upto": 6, "pause_s": 0.1}, begun)

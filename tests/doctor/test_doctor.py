@@ -123,6 +123,37 @@ async def waiting_run_not_named(stores: Stores) -> str:
     return run.run_id
 
 
+async def waiting_run_not_shown(stores: Stores) -> str:
+    run = await waiting(stores)
+    await stores.wire.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", '{"a":[]}')
+    return run.run_id
+
+
+async def waiting_run_without_a_question(stores: Stores) -> str:
+    run = await waiting(stores)
+    await stores.wire.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", "{}")
+    return run.run_id
+
+
+async def waits_for_run_that_is_over(stores: Stores) -> str:
+    run = await over(stores)
+    await stores.wire.send("HSET", stores.keys.thread(run.thread_id), "waiting", run.run_id)
+    return run.thread_id
+
+
+async def suspect_without_job(stores: Stores) -> str:
+    run = await running(stores)
+    await stores.reap()
+    await stores.wire.send("DEL", stores.keys.suspects)
+    return run.run_id
+
+
+async def job_of_a_suspect_that_is_gone(stores: Stores) -> str:
+    job = f"{new_id()}:2"
+    await stores.wire.send("ZADD", stores.keys.suspects, 0, job)
+    return job
+
+
 BROKEN: list[tuple[str, Breaks]] = [
     ("queued_without_job", queued_without_job),
     ("queued_without_place", queued_without_place),
@@ -136,6 +167,11 @@ BROKEN: list[tuple[str, Breaks]] = [
     ("running_without_lease", running_without_lease),
     ("lease_of_run_that_is_over", lease_of_run_that_is_over),
     ("waiting_run_not_named", waiting_run_not_named),
+    ("waiting_run_not_shown", waiting_run_not_shown),
+    ("waiting_run_not_shown", waiting_run_without_a_question),
+    ("waits_for_run_that_is_over", waits_for_run_that_is_over),
+    ("queued_without_job", suspect_without_job),
+    ("job_without_run", job_of_a_suspect_that_is_gone),
 ]
 
 
@@ -222,6 +258,29 @@ async def test_a_run_that_waited_and_was_passed_over_is_over(stores: Stores) -> 
     await doctor(stores, repair=True).examine()
     now = await stores.now(run)
     assert (now.phase, now.reason) == (Phase.COMPLETED, "abandoned: the thread went on without an answer")
+
+
+@pytest.mark.parametrize(
+    ("interrupts", "phase", "status"),
+    [('{"a":[]}', Phase.WAITING_FOR_APPROVAL, "interrupted"), ("{}", Phase.COMPLETED, "idle")],
+)
+async def test_a_run_waits_as_long_as_its_thread_asks(
+    stores: Stores, interrupts: str, phase: Phase, status: str
+) -> None:
+    run = await waiting(stores)
+    await stores.wire.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", interrupts)
+    await doctor(stores, repair=True).examine()
+    assert (await stores.phase(run), (await stores.thread_of(run)).status) == (phase, status)
+
+
+async def test_a_state_written_from_outside_that_asks_nothing_ends_the_wait(stores: Stores) -> None:
+    run = await waiting(stores)
+    await stores.threads.set_state(run.thread_id, status="interrupted", values={}, interrupts={})
+    assert await stores.phase(run) is Phase.WAITING_FOR_APPROVAL
+    await stores.threads.set_state(run.thread_id, status="idle", values={}, interrupts={})
+    ended = await stores.now(run)
+    assert (ended.phase, ended.reason) == (Phase.COMPLETED, "abandoned: the state was changed from outside")
+    assert await doctor(stores, repair=False).examine() == []
 
 
 async def test_what_is_in_order_is_left_alone(stores: Stores) -> None:

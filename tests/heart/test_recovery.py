@@ -94,6 +94,7 @@ async def kept(stores: Stores, run: Run) -> list[str]:
 
 
 Request = dict[str, Any]
+EACH = object()
 
 PLAIN: dict[str, tuple[str, Request]] = {
     "plain": ("steps", {"input": {"value": 1, "log": ["given"]}}),
@@ -125,15 +126,24 @@ async def _prepared(stores: Stores, graphs: Registry, graph_id: str, asked: bool
     return thread_id
 
 
+async def _request(stores: Stores, thread_id: str, request: Request) -> Request:
+    """The request, with `EACH` replaced by answers that name the thread's interrupts."""
+    if request.get("command", {}).get("resume") is not EACH:
+        return request
+    thread = await stores.threads.get(thread_id)
+    ids = [item["id"] for items in thread.interrupts.values() for item in items]
+    return request | {"command": {"resume": {ident: f"answer {number}" for number, ident in enumerate(ids)}}}
+
+
 async def _check(stores: Stores, graphs: Registry, graph_id: str, request: Request, *, asked: bool) -> None:
     """Whatever group was the last to land: the same end as without a death."""
     thread_id = await _prepared(stores, graphs, graph_id, asked)
-    calm = await stores.run(thread_id, graph_id=graph_id, kwargs=request)
+    calm = await stores.run(thread_id, graph_id=graph_id, kwargs=await _request(stores, thread_id, request))
     expected = await _outcome(stores, await finish(stores, graphs), thread_id)
     states = shown(await stores.log(calm))
     for groups in range(100):
         thread_id = await _prepared(stores, graphs, graph_id, asked)
-        made = await stores.run(thread_id, graph_id=graph_id, kwargs=request)
+        made = await stores.run(thread_id, graph_id=graph_id, kwargs=await _request(stores, thread_id, request))
         if not await die_after(stores, graphs, await stores.claim_one(), groups):
             return
         was_kept = await kept(stores, made)
@@ -169,3 +179,12 @@ async def test_a_death_does_not_answer_a_second_question_with_the_first_answer(
     stores: Stores, graphs: Registry
 ) -> None:
     await _check(stores, graphs, "talk", {"command": {"resume": "a"}, "input": None}, asked=True)
+
+
+@pytest.mark.parametrize("durability", DURABILITIES)
+@pytest.mark.parametrize("graph_id", ["ask", "talk", "inner_talk", "talks"])
+async def test_a_death_does_not_answer_a_later_question_with_an_answer_that_named_an_earlier_one(
+    stores: Stores, graphs: Registry, graph_id: str, durability: str
+) -> None:
+    request = {"command": {"resume": EACH}, "input": None, "durability": durability}
+    await _check(stores, graphs, graph_id, request, asked=True)

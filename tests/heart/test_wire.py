@@ -195,3 +195,25 @@ async def test_a_listener_hears_that_it_may_have_missed_something(
     await eventually(lambda: heard[-1] == b"2")
     subscriber.forget(channel)
     await subscriber.close()
+
+
+async def test_a_listening_connection_that_fell_silent_is_replaced(
+    proxy: Proxy, wire: Wire, keys: Keys, eventually: Eventually
+) -> None:
+    """Nobody is told that it ended: the listener hears that it may have missed something, a new one is heard at all."""
+    subscriber = Subscriber(Address(proxy.url), "test subscriber", ping_every_s=0.2)
+    await subscriber.open()
+    try:
+        heard: asyncio.Queue[bytes | None] = asyncio.Queue()
+        await subscriber.listen(keys.run_wake("a"), heard.put_nowait)
+        said = proxy.requests
+        await eventually(lambda: proxy.requests >= said + 3)
+        assert proxy.accepted == 1, "pings were answered"
+        proxy.deafen()
+        later = subscriber.listen(keys.run_wake("b"), heard.put_nowait)
+        assert await asyncio.wait_for(heard.get(), 10) is None
+        await asyncio.wait_for(later, 10)
+        await wire.send("PUBLISH", keys.run_wake("b"), "hello")
+        assert await asyncio.wait_for(heard.get(), 10) == b"hello"
+    finally:
+        await subscriber.close()

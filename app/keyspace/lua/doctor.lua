@@ -17,7 +17,9 @@ end
 
 local function has_job(run_id)
   local job = run_id .. ':' .. (redis.call('HGET', key('run', run_id), 'attempt') + 1)
-  if redis.call('ZSCORE', key('queue'), job) or redis.call('ZSCORE', key('later'), job) then return true end
+  for _, place in ipairs({'queue', 'suspects', 'later'}) do
+    if redis.call('ZSCORE', key(place), job) then return true end
+  end
   for _, pair in ipairs(groups_of(run_id)) do
     if redis.call('ZSCORE', key('parked', pair[1]), job) then return true end
   end
@@ -37,7 +39,7 @@ function look.job(job)
   local held = run_id and redis.call('HMGET', key('run', run_id), 'phase', 'attempt')
   if not held or held[1] ~= 'queued' or held[2] + 1 ~= tonumber(attempt) then
     if wrong('job_without_run', job) then redis.call('ZREM', A.place, job) end
-  elseif A.parked and redis.call('ZCARD', key('queue')) == 0 and not full_group(run_id) then
+  elseif A.parked and redis.call('EXISTS', key('queue'), key('suspects')) == 0 and not full_group(run_id) then
     -- with an empty queue nobody is on the way to the free place
     if wrong('parked_though_there_is_room', job) then
       redis.call('ZREM', A.place, job)
@@ -62,12 +64,15 @@ end
 -- A thread: who is active is running, who waits is queued, the first of them has a job, and busy means one of these.
 function look.thread(thread_id)
   local thread, queue = key('thread', thread_id), key('thread_queue', thread_id)
-  local held = redis.call('HMGET', thread, 'status', 'active')
+  local held = redis.call('HMGET', thread, 'status', 'active', 'waiting')
   if not held[1] then return end
   for _, run_id in ipairs(redis.call('ZRANGE', queue, 0, 99)) do
     if phase_of(run_id) ~= 'queued' and wrong('waiting_run_is_not_queued', run_id) then
       redis.call('ZREM', queue, run_id)
     end
+  end
+  if held[3] and phase_of(held[3]) ~= 'waiting_for_approval' and wrong('waits_for_run_that_is_over', thread_id) then
+    redis.call('HDEL', thread, 'waiting')
   end
   local head, active = head_of(thread_id), held[2]
   if active then
@@ -100,16 +105,28 @@ local function look_at_running(run_id)
   redis.call('ZADD', key('leases'), whole(now_ms + A.lease_ms), run_id)
 end
 
+-- A resting thread whose run waits for a person shows that: it is interrupted. One that has no open question rests as
+-- it says, and nobody waits.
+local function look_at_question(run_id, thread, status, interrupts)
+  if status == 'interrupted' or status == 'busy' or not wrong('waiting_run_not_shown', run_id) then return end
+  if interrupts and interrupts ~= '{}' then
+    redis.call('HSET', thread, 'status', 'interrupted', 'rest_status', 'interrupted')
+  else
+    redis.call('HDEL', thread, 'waiting')
+    abandon(run_id, 'the thread asks nothing')
+  end
+end
+
 -- The thread of a run that waits for a person names it, unless a later run has begun: then nobody will answer it.
 local function look_at_waiting(run_id, thread_id)
   local thread = key('thread', thread_id)
-  local held = redis.call('HMGET', thread, 'status', 'waiting')
-  if not held[1] or held[2] == run_id or not wrong('waiting_run_not_named', run_id) then return end
+  local held = redis.call('HMGET', thread, 'status', 'waiting', 'interrupts')
+  if held[2] == run_id then return look_at_question(run_id, thread, held[1], held[3]) end
+  if not held[1] or not wrong('waiting_run_not_named', run_id) then return end
   local newest = redis.call('ZREVRANGE', key('thread_runs', thread_id), 0, 0)[1]
   local superseded = newest and newest ~= run_id and redis.call('HGET', key('run', newest), 'attempt') ~= '0'
   if held[2] or superseded then
-    redis.call('HSET', key('run', run_id), 'phase', 'completed', 'updated_us', whole(now_us),
-      'reason', 'abandoned: the thread went on without an answer')
+    abandon(run_id, 'the thread went on without an answer')
     return
   end
   redis.call('HSET', thread, 'waiting', run_id, 'rest_status', 'interrupted')

@@ -8,6 +8,7 @@ if A.grace then in_grace(A.grace) end
 for _, pair in ipairs(A.attempts) do
   local held = held_by(pair[1], pair[2])
   if not held then
+    acquit(pair[1], pair[2])
     words[#words + 1] = {pair[1], 'lost'}
   else
     redis.call('ZADD', key('leases'), 'XX', whole(now_ms + A.lease_ms), pair[1])

@@ -74,10 +74,17 @@ local function wake()
   redis.call('LTRIM', key('queue_wake'), -WAKE_TOKENS, -1)
 end
 
+-- Where a run's due job waits: a run with which a worker died waits apart, so that who may take none of these need not
+-- look past them.
+local function queue_of(run_id)
+  return key(redis.call('HEXISTS', key('run', run_id), 'suspect') == 1 and 'suspects' or 'queue')
+end
+
 -- A due job is ranked by its due time and its priority, which is so many ms: a low one waits that much longer and
 -- never for ever.
 local function rank(run_id, job, due_ms)
-  redis.call('ZADD', key('queue'), whole(due_ms + (redis.call('HGET', key('run', run_id), 'priority_ms') or 0)), job)
+  local sooner_ms = redis.call('HGET', key('run', run_id), 'priority_ms') or 0
+  redis.call('ZADD', queue_of(run_id), whole(due_ms + sooner_ms), job)
 end
 
 local function enqueue(run_id, attempt, due_ms)
@@ -94,7 +101,7 @@ end
 local function unpark(group)
   local parked = redis.call('ZPOPMIN', key('parked', group))
   if #parked > 0 then
-    redis.call('ZADD', key('queue'), parked[2], parked[1])
+    redis.call('ZADD', queue_of(string.match(parked[1], '^(.*):%d+$')), parked[2], parked[1])
     wake()
   end
 end
@@ -103,7 +110,7 @@ local function drop_job(run_id)
   local attempt = redis.call('HGET', key('run', run_id), 'attempt')
   if not attempt then return end
   local job = run_id .. ':' .. (attempt + 1)
-  local queued = redis.call('ZREM', key('queue'), job) == 1
+  local queued = redis.call('ZREM', key('queue'), job) + redis.call('ZREM', key('suspects'), job) > 0
   redis.call('ZREM', key('later'), job)
   for _, pair in ipairs(groups_of(run_id)) do
     redis.call('ZREM', key('parked', pair[1]), job)
@@ -236,6 +243,12 @@ local function resolve_waiting(thread_id, next_run, answered)
   return answered and waiting or nil
 end
 
+-- The run that waits for a person is over: nothing is asked any more.
+local function abandon(run_id, why)
+  redis.call('HSET', key('run', run_id), 'phase', 'completed', 'updated_us', whole(now_us),
+    'reason', 'abandoned: ' .. why)
+end
+
 -- The run's chain goes on in another run: what it used so far, and its first run, are carried over.
 local function carry_chain(from, to)
   local held = redis.call('HMGET', key('run', from), 'usage', 'chain', 'ceilings')
@@ -252,6 +265,7 @@ local function take(run_id, thread_id, worker, lease_ms)
   redis.call('HSET', run, 'fresh', 1 - redis.call('EXISTS', key('checkpoints', thread_id)))
   redis.call('HSETNX', run, 'started_us', whole(now_us))
   for _, pair in ipairs(groups_of(run_id)) do redis.call('SADD', key('group', pair[1]), run_id) end
+  if redis.call('HEXISTS', run, 'suspect') == 1 then redis.call('SADD', key('on_trial'), run_id) end
   redis.call('ZADD', key('leases'), whole(now_ms + lease_ms), run_id)
   redis.call('ZREM', key('thread_queue', thread_id), run_id)
   redis.call('HSET', thread, 'active', run_id, 'status', 'busy')
@@ -298,8 +312,20 @@ end
 
 local function give_up_lease(run_id)
   redis.call('ZREM', key('leases'), run_id)
+  redis.call('SREM', key('on_trial'), run_id)
   redis.call('HDEL', key('run', run_id), 'worker')
   leave_groups(run_id)
+end
+
+-- The worker that was taken for dead lives: what is held against the run is one death too many.
+local function acquit(run_id, attempt)
+  local run = key('run', run_id)
+  if redis.call('HGET', run, 'died') ~= tostring(attempt) then return end
+  redis.call('HDEL', run, 'died')
+  if redis.call('HINCRBY', run, 'suspect', -1) <= 0 then
+    redis.call('HDEL', run, 'suspect')
+    redis.call('SREM', key('on_trial'), run_id)
+  end
 end
 
 -- Back into the queue, ahead of the thread's other runs. `counted` says whether the attempt is spent.

@@ -1,6 +1,8 @@
 -- Give a worker up to `limit` due runs, each with a lease. Returns {ms until the next job is due or '', run fields, …}.
 -- A job whose run is gone, over or not its thread's turn is dropped: whoever ended the obstacle queues it again.
 -- A job of a group that is at its limit is parked: whoever leaves the group takes it back.
+-- Of the runs with which a worker died, `suspects` says how many at most it may have; one with which several died in a
+-- row comes alone, so the next is left for another time. If some must wait, it is asked to come again in `again_ms`.
 local A = cmsgpack.unpack(ARGV[2])
 local answer = {''}
 local left = A.limit
@@ -35,7 +37,25 @@ local function claim(job, score)
   return true
 end
 
-local seen = 0
+-- The first suspect, if it is its turn among all that is due, and how often a worker died with it.
+local function next_suspect()
+  local first = redis.call('ZRANGE', key('suspects'), 0, 0, 'WITHSCORES')
+  if #first == 0 or redis.call('ZCOUNT', key('queue'), '-inf', '(' .. first[2]) >= left then return nil end
+  local run_id = string.match(first[1], '^(.*):%d+$')
+  return first[1], first[2], tonumber(redis.call('HGET', key('run', run_id), 'suspect') or 0)
+end
+
+local seen, suspects = 0, A.suspects
+while left > 0 and suspects > 0 and seen < BATCH do
+  local job, score, deaths = next_suspect()
+  if not job or (deaths > 1 and suspects < A.suspects) then break end
+  seen = seen + 1
+  redis.call('ZREM', key('suspects'), job)
+  if claim(job, score) then
+    left = left - 1
+    suspects = deaths > 1 and 0 or suspects - 1
+  end
+end
 while left > 0 and seen < BATCH do
   local jobs = redis.call('ZPOPMIN', key('queue'), left)
   if #jobs == 0 then break end
@@ -50,6 +70,8 @@ if redis.call('ZCARD', key('queue')) > 0 then
 else
   redis.call('DEL', key('queue_wake'))
   local first = redis.call('ZRANGE', key('later'), 0, 0, 'WITHSCORES')
-  if #first > 0 then answer[1] = whole(math.max(first[2] - now_ms, 0)) end
+  local wait_ms = #first > 0 and math.max(first[2] - now_ms, 0) or nil
+  if redis.call('EXISTS', key('suspects')) == 1 then wait_ms = math.min(wait_ms or A.again_ms, A.again_ms) end
+  if wait_ms then answer[1] = whole(wait_ms) end
 end
 return answer

@@ -1,5 +1,9 @@
 -- Take back runs whose lease has ended, or whose worker's id starts with `worker` (a process known to be dead).
 -- A run with attempts left is queued again; one without fails. Returns a list of {run, attempt, 'queued' or 'failed'}.
+--
+-- Each run is from now on suspected of having killed its worker, until it gets further than where it died. Of the runs
+-- that died together the likely cause is the one that was suspected most before, and only its attempt is spent. When
+-- several died with a worker once before, it may have been any of them: nobody's is spent, and each is tried alone.
 local A = cmsgpack.unpack(ARGV[2])
 local taken = {}
 
@@ -23,25 +27,53 @@ local function is_dead(run_id)
   return worker and string.sub(worker, 1, #A.worker) == A.worker
 end
 
+-- By worker: how often at most a worker has died before with a run that this one holds, and how many such runs it has.
+local function worst_by_worker()
+  local worst = {}
+  for _, run_id in ipairs(redis.call('SMEMBERS', key('on_trial'))) do
+    local held = redis.call('HMGET', key('run', run_id), 'worker', 'suspect')
+    local deaths, known = tonumber(held[2]) or 0, held[1] and worst[held[1]] or {deaths = 0, runs = 0}
+    if held[1] and deaths >= known.deaths then
+      worst[held[1]] = {deaths = deaths, runs = deaths == known.deaths and known.runs + 1 or 1}
+    end
+  end
+  return worst
+end
+
+-- A run whose worker died, and how often one did before. It is charged with the attempt unless another is likelier.
+local function take_back(run_id, held, worst)
+  local run, deaths = key('run', run_id), tonumber(held.suspect) or 0
+  local likeliest = worst[held.worker] or {deaths = 0, runs = 1}
+  local charged = deaths == likeliest.deaths and (likeliest.runs == 1 or deaths > 1)
+  local spent = held.attempt - held.handovers - (charged and 0 or 1)
+  if charged and spent >= tonumber(held.max_attempts) then
+    fail(run_id, held.thread_id, spent)
+    return 'failed'
+  end
+  redis.call('HSET', run, 'suspect', deaths + 1, 'died', held.attempt)
+  requeue(run_id, held.thread_id, charged, 'the worker of attempt ' .. held.attempt .. ' died',
+    A.pause_ms * math.max(spent - 1, 0))
+  redis.call('HSET', run, 'announce', 1)
+  return 'queued'
+end
+
 -- first what takes memory from nobody: a server that is full refuses only scripts that begin with what does
 redis.call('ZREM', key('leases'), '')
 if A.grace and in_grace(A.grace) then return taken end
 
 local limit = A.worker and '+inf' or whole(now_ms)
+local worst
 for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit)) do
   if is_dead(run_id) then
-    local held = redis.call('HMGET', key('run', run_id), 'phase', 'thread_id', 'attempt', 'handovers', 'max_attempts')
-    if held[1] ~= 'running' then
+    worst = worst or worst_by_worker()
+    local held = {}
+    for _, name in ipairs({'phase', 'thread_id', 'attempt', 'handovers', 'max_attempts', 'worker', 'suspect'}) do
+      held[name] = redis.call('HGET', key('run', run_id), name)
+    end
+    if held.phase ~= 'running' then
       redis.call('ZREM', key('leases'), run_id)
     else
-      local spent = tonumber(held[3]) - tonumber(held[4])
-      local over = spent >= tonumber(held[5])
-      if over then
-        fail(run_id, held[2], spent)
-      else
-        requeue(run_id, held[2], true, 'the worker of attempt ' .. held[3] .. ' died', A.pause_ms * (spent - 1))
-      end
-      taken[#taken + 1] = {run_id, held[3], over and 'failed' or 'queued'}
+      taken[#taken + 1] = {run_id, held.attempt, take_back(run_id, held, worst)}
     end
   end
 end

@@ -5,7 +5,16 @@ if redis.call('EXISTS', thread) == 0 then return {'missing'} end
 for field, value in pairs(A.fields) do redis.call('HSET', thread, field, value) end
 if A.state then
   redis.call('HSET', thread, 'state_us', whole(now_us), 'rest_status', A.state)
-  if redis.call('HGET', thread, 'status') ~= 'busy' then redis.call('HSET', thread, 'status', A.state) end
+  if redis.call('HGET', thread, 'status') ~= 'busy' then
+    redis.call('HSET', thread, 'status', A.state)
+    local waiting = redis.call('HGET', thread, 'waiting')
+    if waiting and A.state ~= 'interrupted' then
+      redis.call('HDEL', thread, 'waiting')
+      if redis.call('HGET', key('run', waiting), 'phase') == 'waiting_for_approval' then
+        abandon(waiting, 'the state was changed from outside')
+      end
+    end
+  end
 end
 if A.checkpoint_id then
   local states = key('thread_states', A.thread_id)

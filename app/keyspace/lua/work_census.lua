@@ -3,15 +3,17 @@
 -- how often each problem was mended}.
 local A = cmsgpack.unpack(ARGV[2])
 local oldest_ms = 0
-local first = redis.call('ZRANGE', key('queue'), 0, A.look_at - 1, 'WITHSCORES')
-for i = 1, #first, 2 do
-  local run_id = string.match(first[i], '^(.*):%d+$')
-  local sooner_ms = run_id and redis.call('HGET', key('run', run_id), 'priority_ms') or 0
-  oldest_ms = math.max(oldest_ms, now_ms - (first[i + 1] - sooner_ms))
+for _, place in ipairs({'queue', 'suspects'}) do
+  local first = redis.call('ZRANGE', key(place), 0, A.look_at - 1, 'WITHSCORES')
+  for i = 1, #first, 2 do
+    local run_id = string.match(first[i], '^(.*):%d+$')
+    local sooner_ms = run_id and redis.call('HGET', key('run', run_id), 'priority_ms') or 0
+    oldest_ms = math.max(oldest_ms, now_ms - (first[i + 1] - sooner_ms))
+  end
 end
 return {
   redis.call('ZCOUNT', key('workers'), whole(now_ms - A.lease_ms), '+inf'),
-  redis.call('ZCARD', key('queue')),
+  redis.call('ZCARD', key('queue')) + redis.call('ZCARD', key('suspects')),
   redis.call('ZCARD', key('later')),
   redis.call('ZCARD', key('leases')),
   whole(oldest_ms),

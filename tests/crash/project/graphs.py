@@ -145,6 +145,30 @@ def _asks() -> StateGraph[Any]:
 asks = _asks().compile()
 
 
+class Talk(TypedDict, total=False):
+    """What each of two said to each of two questions."""
+
+    said: Annotated[list[str], add]
+
+
+async def talk(state: Talk, config: RunnableConfig) -> Talk:
+    effect(config, "begin", "talk")
+    said = [str(interrupt("first?")), str(interrupt("second?"))]
+    effect(config, "done", "talk")
+    return {"said": said}
+
+
+def _talks() -> StateGraph[Any]:
+    graph = StateGraph(Talk)
+    for name in ("left", "right"):
+        graph.add_node(name, talk)
+        graph.add_edge(START, name)
+    return graph
+
+
+talks = _talks().compile()
+
+
 async def broken(state: Steps, config: RunnableConfig) -> Steps:
     effect(config, "begin", "broken")
     raise RuntimeError("this node always fails")

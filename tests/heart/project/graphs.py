@@ -131,6 +131,19 @@ block = _row(one=_step("one"), block=sleep_hard, two=_step("two"))
 spin = _row(one=_step("one"), spin=spin_hard, two=_step("two"))
 gate = _row(one=_step("one"), gate=wait_at_gate, two=_step("two"))
 talk = _row(one=_step("one"), twice=ask_twice, two=_step("two"))
+inner_talk = _row(one=_step("one"), inner=_row(twice=ask_twice), two=_step("two"))
+
+
+def _talks() -> Any:
+    """Two who ask at once, each two things."""
+    builder = StateGraph(State)
+    for name in ("left", "right"):
+        builder.add_node(name, ask_twice)
+        builder.add_edge(START, name)
+    return builder.compile()
+
+
+talks = _talks()
 flaky = (
     StateGraph(State)
     .add_node("one", _step("one"))

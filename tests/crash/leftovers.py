@@ -1,0 +1,73 @@
+"""Whether every key that is left belongs to something that exists, by the catalogue of keys."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from app.keyspace.names import TEMPLATES, Keys
+from app.wire import Wire
+
+_CHECKPOINTS: Final = {
+    "checkpoint_state": ":cp:%s:s",
+    "checkpoint_writes": ":cp:%s:w:",
+    "run_checkpoints": ":run:%s:cp",
+}
+_OF_RUN: Final = {"run", "events", "run_checkpoints", "delivery"}
+_OF_THREAD: Final = {"thread", "thread_runs", "thread_states", "checkpoints", "checkpoint_state", "checkpoint_writes"}
+_EMPTY_WHEN_STILL: Final = {
+    "queue", "suspects", "on_trial", "later", "parked", "group", "leases", "thread_queue", "trash", "deliveries",
+}  # fmt: skip
+_PASSING: Final = {"idempotency", "probe", "duty"}
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    """Ids of runs and threads have no colon; the names of groups and duties may."""
+    of_one = template.startswith((":run:", ":thread:", ":cp:"))
+    return re.compile(re.escape(template).replace("%s", "([^:]+)" if of_one else "(.+)"), re.DOTALL)
+
+
+_KINDS: Final = {kind: _pattern(template) for kind, template in (TEMPLATES | _CHECKPOINTS).items()}
+
+
+async def left_over(wire: Wire, keys: Keys, runs: set[str], threads: set[str]) -> list[str]:
+    """What is wrong with the keys under the prefix when these are all the runs and threads there are and nothing is in
+    progress."""
+    problems = []
+    for name in await wire.send("KEYS", f"{keys.prefix}:*", again=True):
+        kind, ident = _kind_of(name.decode().removeprefix(keys.prefix))
+        if kind is None:
+            problems.append(f"{name!r} is of no kind that the catalogue has")
+        elif kind in _EMPTY_WHEN_STILL:
+            problems.append(f"{name!r} is left, though nothing is in progress")
+        elif (kind in _OF_RUN and ident not in runs) or (kind in _OF_THREAD and ident not in threads):
+            problems.append(f"{name!r} belongs to nothing")
+        elif kind in _PASSING and await wire.send("PTTL", name, again=True) < 0:
+            problems.append(f"{name!r} lives for ever")
+    return problems + await _dangling(wire, keys, runs, threads)
+
+
+def _kind_of(name: str) -> tuple[str | None, str]:
+    for kind, pattern in _KINDS.items():
+        match = pattern.match(name) if kind == "checkpoint_writes" else pattern.fullmatch(name)
+        if match:
+            return kind, match.group(1) if match.groups() else ""
+    return None, ""
+
+
+async def _dangling(wire: Wire, keys: Keys, runs: set[str], threads: set[str]) -> list[str]:
+    """Members of what lasts that name something that is gone."""
+    problems = []
+    if gone := await _members(wire, keys.threads) ^ threads:
+        problems.append(f"{keys.threads} and the threads differ in {gone}")
+    named: set[str] = set()
+    for thread_id in threads:
+        named |= await _members(wire, keys.thread_runs(thread_id))
+    if gone := named ^ runs:
+        problems.append(f"the threads' runs and the runs differ in {gone}")
+    return problems
+
+
+async def _members(wire: Wire, key: str) -> set[str]:
+    members: list[Any] = await wire.send("ZRANGE", key, 0, -1, again=True)
+    return {member.decode() for member in members}

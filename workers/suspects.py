@@ -1,0 +1,39 @@
+"""How many runs with which a worker died this process may execute at once.
+
+A run that kills its worker takes the runs beside it along, and nobody can tell which one it was. So such runs begin
+few at a time: one, and when it has lasted for `TRIAL_S` two more, and so on, doubling: a lost machine's runs are all
+back within seconds, and one that kills at once finds hardly anybody beside it. A run that got further than where it
+died is a suspect no longer. One with which several workers died in a row is on its own among suspects until then.
+"""
+
+from __future__ import annotations
+
+from app.clock import Clock
+from app.runs import Run
+
+TRIAL_S = 1.0
+
+
+class Suspects:
+    """Those that this process executes."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or Clock()
+        self._begun: dict[tuple[str, int], tuple[Run, float]] = {}
+
+    def begin(self, run: Run) -> None:
+        """An attempt begins; it counts if its run is a suspect."""
+        if run.suspect:
+            self._begun[run.run_id, run.attempt] = (run, self._clock.monotonic())
+
+    def clear(self, run: Run) -> None:
+        """The attempt has got further than where the last one died, or is over."""
+        self._begun.pop((run.run_id, run.attempt), None)
+
+    def room(self) -> int:
+        """How many more may begin now."""
+        if any(run.suspect > 1 for run, _ in self._begun.values()):
+            return 0
+        before = self._clock.monotonic() - TRIAL_S
+        lasted = sum(since <= before for _, since in self._begun.values())
+        return max(0, 1 + 2 * lasted - len(self._begun))
