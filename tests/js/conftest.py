@@ -1,0 +1,59 @@
+"""The npm packages of this folder, and `slipway dev` on its project; both once a session."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.site import Site, developing
+
+HERE = Path(__file__).parent
+MODULES = HERE / "node_modules"
+OLDEST_NODE = 20
+INSTALL_WITHIN_S = 240
+
+
+@pytest.fixture(scope="session")
+def packages() -> Path:
+    """`node_modules`, as package-lock.json says. Without node, npm or a registry the tests are skipped with the
+    reason; never in CI."""
+    if missing := _missing() or _not_installed():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+    return MODULES
+
+
+def _missing() -> str:
+    for command in ("node", "npm"):
+        if shutil.which(command) is None:
+            return f"{command} is not installed (Debian: apt install nodejs npm)"
+    version = subprocess.run(("node", "--version"), capture_output=True, text=True, check=True).stdout
+    old = int(version.lstrip("v").partition(".")[0]) < OLDEST_NODE
+    return f"node {version.strip()} is older than {OLDEST_NODE}" if old else ""
+
+
+def _not_installed() -> str:
+    lock, stamp = (HERE / "package-lock.json").read_bytes(), MODULES / ".installed"
+    wanted = hashlib.sha256(lock).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return ""
+    try:
+        done = subprocess.run(("npm", "ci"), cwd=HERE, capture_output=True, text=True, timeout=INSTALL_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        return f"npm ci took longer than {INSTALL_WITHIN_S} s"
+    if done.returncode:
+        return f"npm ci failed: {done.stderr[-2000:]}"
+    stamp.write_text(wanted)
+    return ""
+
+
+@pytest.fixture(scope="session")
+def site(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The project's graphs, served with a quick beat."""
+    with developing(HERE / "project" / "langgraph.json", tmp_path_factory.mktemp("js"), SSE_PING_S="0.2") as site:
+        yield site
