@@ -25,15 +25,20 @@ WAIT_MS = 15_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests here are marked, share one event loop (the browser lives on it), and need Chromium: without it they
-    are skipped, but never in CI."""
+    """All tests here are driven by Chromium."""
     for item in items:
         if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.browser)
-            if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
-                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-            if not CHROMIUM.exists() and os.environ.get("CI") != "true":
-                item.add_marker(pytest.mark.skip(reason=f"{CHROMIUM} is not installed (Debian: apt install chromium)"))
+            in_chromium(item)
+
+
+def in_chromium(item: pytest.Item) -> None:
+    """Mark a test as one that shares the session's event loop (the browser lives on it) and needs Chromium: without
+    it the test is skipped, but never in CI."""
+    item.add_marker(pytest.mark.browser)
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
+        item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+    if not CHROMIUM.exists() and os.environ.get("CI") != "true":
+        item.add_marker(pytest.mark.skip(reason=f"{CHROMIUM} is not installed (Debian: apt install chromium)"))
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.conftest import browser, in_chromium
 from tests.site import Site, developing
+
+__all__ = ["browser"]
 
 HERE = Path(__file__).parent
 MODULES = HERE / "node_modules"
 OLDEST_NODE = 20
 INSTALL_WITHIN_S = 240
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those of React are driven by Chromium."""
+    for item in items:
+        if item.path == HERE / "test_react.py":
+            in_chromium(item)
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +53,9 @@ def _not_installed() -> str:
     if stamp.exists() and stamp.read_text() == wanted:
         return ""
     try:
-        done = subprocess.run(("npm", "ci"), cwd=HERE, capture_output=True, text=True, timeout=INSTALL_WITHIN_S)
+        done = subprocess.run(
+            ("npm", "ci"), cwd=HERE, check=False, capture_output=True, text=True, timeout=INSTALL_WITHIN_S
+        )
     except subprocess.TimeoutExpired:
         return f"npm ci took longer than {INSTALL_WITHIN_S} s"
     if done.returncode:

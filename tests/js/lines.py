@@ -12,7 +12,7 @@ SDK: Final = "@langchain/langgraph-sdk"
 
 def _lines() -> dict[str, str]:
     wanted = json.loads(Path(__file__).with_name("package.json").read_text())["devDependencies"]
-    return {spec.rpartition("@")[2]: name for name, spec in wanted.items() if SDK in (name, spec[4:].rpartition("@")[0])}
+    return {spec.rpartition("@")[2]: name for name, spec in wanted.items() if name == SDK or SDK in spec}
 
 
 LINES: Final[dict[str, str]] = _lines()

@@ -31,7 +31,7 @@ class GatedModel(GenericFakeChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         for number in range(WORDS):
-            while number == HALF_WAY and await self.store.aget(GATES, self.gate) is None:
+            while number == HALF_WAY and await self.store.aget(GATES, self.gate) is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             chunk = ChatGenerationChunk(message=AIMessageChunk(content=f"word{number} "))
             if run_manager:
