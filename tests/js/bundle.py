@@ -1,4 +1,4 @@
-"""The page, bundled with one line of the client, and served from an origin of its own."""
+"""The pages, bundled and served from an origin of their own."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from tests.js.lines import LINES, SDK
+from tests.js.lines import SDK
 
 HERE = Path(__file__).parent
 BUNDLED_WITHIN_S = 60
 
 
-def bundle(line: str, folder: Path) -> None:
-    """Put the page into `folder`."""
+def bundle(page: str, folder: Path, package: str = SDK) -> None:
+    """Put a page into `folder`, with `package` for the client that it imports."""
     command = (
-        *(HERE / "node_modules" / ".bin" / "esbuild", HERE / "page" / "app.jsx", "--bundle", "--jsx=automatic"),
+        *(HERE / "node_modules" / ".bin" / "esbuild", HERE / "page" / f"{page}.jsx", "--bundle", "--jsx=automatic"),
         *('--define:process.env.NODE_ENV="production"', "--log-level=warning", f"--outfile={folder / 'app.js'}"),
-        *(() if LINES[line] == SDK else (f"--alias:{SDK}={LINES[line]}",)),
+        *(() if package == SDK else (f"--alias:{SDK}={package}",)),
     )
     subprocess.run(command, cwd=HERE, check=True, timeout=BUNDLED_WITHIN_S)
     (folder / "index.html").write_bytes((HERE / "page" / "index.html").read_bytes())

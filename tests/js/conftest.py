@@ -1,4 +1,4 @@
-"""The npm packages of this folder, and `slipway dev` on its project; both once a session."""
+"""The npm packages of this folder, and `slipway dev` on its project; both once a session. A page of Chromium."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page
 
-from tests.browser.conftest import browser, in_chromium
+from tests.browser.conftest import WAIT_MS, Watch, browser, in_chromium
 from tests.site import Site, developing
 
 __all__ = ["browser"]
@@ -25,7 +27,7 @@ INSTALL_WITHIN_S = 240
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those of React are driven by Chromium."""
     for item in items:
-        if item.path == HERE / "test_react.py":
+        if item.path.parent == HERE and item.path.name.startswith("test_react"):
             in_chromium(item)
 
 
@@ -69,3 +71,21 @@ def site(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """The project's graphs, served with a quick beat."""
     with developing(HERE / "project" / "langgraph.json", tmp_path_factory.mktemp("js"), SSE_PING_S="0.2") as site:
         yield site
+
+
+@pytest.fixture
+def watch(home: str) -> Watch:
+    """What the page complains about."""
+    return Watch(home)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser, home: str, watch: Watch) -> AsyncIterator[Page]:
+    """A fresh profile; a complaint of the page fails the test."""
+    async with await browser.new_context(base_url=home, viewport={"width": 900, "height": 700}) as context:
+        context.set_default_timeout(WAIT_MS)
+        page = await context.new_page()
+        page.on("console", watch.console)
+        page.on("pageerror", lambda error: watch.complaints.append(f"error: {error}"))
+        yield page
+    assert watch.unexpected() == []

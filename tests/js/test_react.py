@@ -3,83 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Page, expect
 
-from tests.browser.conftest import WAIT_MS, Watch
+from tests.browser.conftest import Watch
 from tests.js.bundle import bundle, origin
+from tests.js.driving import ALL, HALF, SOON_MS, idle, open_gate, replies, say, thread_of, visit
 from tests.js.lines import LINES
 from tests.site import Site
 
 pytestmark = pytest.mark.timeout(180)
-
-SOON_MS = 30_000
-ALL = "".join(f"word{number} " for number in range(12))
-HALF = "".join(f"word{number} " for number in range(6))
 
 
 @pytest.fixture(scope="module", params=LINES)
 def home(request: pytest.FixtureRequest, packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the page is served."""
     folder = tmp_path_factory.mktemp("page")
-    bundle(request.param, folder)
+    bundle("chat", folder, LINES[request.param])
     with origin(folder) as url:
         yield url
-
-
-@pytest.fixture
-def watch(home: str) -> Watch:
-    """What the page complains about."""
-    return Watch(home)
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def page(browser: Browser, home: str, watch: Watch) -> AsyncIterator[Page]:
-    """A fresh profile; a complaint of the page fails the test."""
-    async with await browser.new_context(base_url=home, viewport={"width": 900, "height": 700}) as context:
-        context.set_default_timeout(WAIT_MS)
-        page = await context.new_page()
-        page.on("console", watch.console)
-        page.on("pageerror", lambda error: watch.complaints.append(f"error: {error}"))
-        yield page
-    assert watch.unexpected() == []
-
-
-async def visit(page: Page, site: Site, graph: str, **more: str) -> None:
-    """Open the page for a graph."""
-    await page.goto(f"/?{urlencode({'server': site.url, 'graph': graph, **more})}")
-
-
-async def say(page: Page, text: str) -> None:
-    """Submit it."""
-    await page.get_by_label("Say", exact=True).fill(text)
-    await page.get_by_role("button", name="Send", exact=True).click()
-
-
-def replies(page: Page) -> Locator:
-    """What the graph said."""
-    return page.locator("#messages .ai .text")
-
-
-async def idle(page: Page) -> None:
-    """Wait until no run goes on."""
-    await expect(page.locator("#state")).to_have_text("idle", timeout=SOON_MS)
-
-
-async def open_gate(site: Site, gate: str) -> None:
-    """Let a gated reply go on."""
-    await site.call("PUT", "/store/items", {"namespace": ["gates"], "key": gate, "value": {"open": True}})
-
-
-def thread_of(page: Page) -> str:
-    """The thread that the page keeps in its address."""
-    return parse_qs(urlsplit(page.url).query)["thread"][0]
 
 
 async def test_a_message_is_answered_word_by_word(site: Site, page: Page) -> None:
