@@ -17,12 +17,12 @@ HERE = Path(__file__).parent
 BUNDLED_WITHIN_S = 60
 
 
-def bundle(page: str, folder: Path, package: str = SDK) -> None:
-    """Put a page into `folder`, with `package` for the client that it imports."""
+def bundle(page: str, folder: Path, package: str | None = None) -> None:
+    """Put a page into `folder`. All of it uses `package` of this folder for the client, when that is given."""
     command = (
         *(HERE / "node_modules" / ".bin" / "esbuild", HERE / "page" / f"{page}.jsx", "--bundle", "--jsx=automatic"),
         *('--define:process.env.NODE_ENV="production"', "--log-level=warning", f"--outfile={folder / 'app.js'}"),
-        *(() if package == SDK else (f"--alias:{SDK}={package}",)),
+        *(() if package is None else (f"--alias:{SDK}={package}",)),
     )
     subprocess.run(command, cwd=HERE, check=True, timeout=BUNDLED_WITHIN_S)
     (folder / "index.html").write_bytes((HERE / "page" / "index.html").read_bytes())

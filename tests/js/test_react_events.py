@@ -14,6 +14,7 @@ from app.http.server import ENDPOINTS
 from tests.browser.conftest import Watch
 from tests.js.bundle import bundle, origin
 from tests.js.driving import ALL, HALF, SOON_MS, idle, open_gate, replies, say, thread_of, visit
+from tests.js.lines import SDK
 from tests.site import Site
 
 pytestmark = [
@@ -26,10 +27,11 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def home(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the page is served."""
+def home(request: pytest.FixtureRequest, packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the page is served: with the client that @langchain/react brings along, or with the one that is asked
+    for."""
     folder = tmp_path_factory.mktemp("page")
-    bundle("events", folder)
+    bundle("events", folder, getattr(request, "param", None))
     with origin(folder) as url:
         yield url
 
@@ -61,6 +63,7 @@ async def test_a_person_is_asked_and_answers(site: Site, page: Page, transport: 
     await expect(card).to_have_count(0)
 
 
+@pytest.mark.parametrize("home", [SDK], indirect=True)  # the one that comes along forks from the wrong checkpoint
 async def test_an_earlier_message_is_edited(site: Site, page: Page) -> None:
     await visit(page, site, "chat")
     await say(page, "My name is Ada")
