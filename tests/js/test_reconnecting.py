@@ -23,13 +23,13 @@ ENDS_WITHIN_S = 60
 STEPS = 12
 
 
-async def follow(site: Site, line: str) -> tuple[str, Process]:
-    """A thread, and a client of this line that starts a run on it and prints what it reads."""
-    thread = str((await site.call("POST", "/threads", {}))["thread_id"])
+async def follow(site: Site, line: str, *thread: str) -> Process:
+    """A client of this line that starts a run, on a thread or without one, and prints what it reads."""
     given = json.dumps({"steps": STEPS, "pause_s": 0.25})
-    command = ("node", "node/follow.js", thread, "climb", given)
-    env = environment(site, line)
-    return thread, await asyncio.create_subprocess_exec(*command, cwd=HERE, env=env, stdout=PIPE, stderr=PIPE)
+    command = ("node", "node/follow.js", "climb", given, *thread)
+    return await asyncio.create_subprocess_exec(
+        *command, cwd=HERE, env=environment(site, line), stdout=PIPE, stderr=PIPE
+    )
 
 
 async def read(process: Process, count: int) -> list[dict[str, Any]]:
@@ -52,26 +52,28 @@ async def logged_ids(site: Site, thread: str) -> list[str]:
 async def test_a_web_process_goes_and_no_event_is_lost_or_doubled(
     site: Site, packages: Path, eventually: Eventually, by: signal.Signals
 ) -> None:
-    started = {line: await follow(site, line) for line in LINES}
+    threads = {line: str((await site.call("POST", "/threads", {}))["thread_id"]) for line in LINES}
+    asked = [(line, thread) for line, made in threads.items() for thread in (made, None)]
+    started = [await follow(site, line, *filter(None, [thread])) for line, thread in asked]
     try:
-        seen = {line: await read(process, 4) for line, (_, process) in started.items()}
+        seen = [await read(process, 4) for process in started]
         before = site.child("web").pid
         site.child("web").send_signal(by)
         await eventually(lambda: any(one.pid != before for one in site.children("web")), 30)
         async with asyncio.timeout(ENDS_WITHIN_S):
-            for line, (_, process) in started.items():
-                seen[line] += await read(process, 200)
+            for events, process in zip(seen, started, strict=True):
+                events.extend(await read(process, 200))
                 assert process.stderr is not None
                 assert await process.wait() == 0, await process.stderr.read()
     finally:
-        for _, process in started.values():
+        for process in started:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-    for line, (thread, _) in started.items():
-        events = [event for event in seen[line] if event["event"] != "reconnect"]
-        assert [event["id"] for event in events] == await logged_ids(site, thread), line
-        assert events[-1]["event"] == "end"
-        assert [event["data"]["at"] for event in events if event["event"] == "values" and "at" in event["data"]] == [
-            *range(1, STEPS + 1)
-        ]
+    for (line, thread), events in zip(asked, seen, strict=True):
+        logged = [event for event in events if event["event"] != "reconnect"]
+        assert len({event["id"] for event in logged}) == len(logged), (line, thread)
+        assert [event["data"]["at"] for event in logged if "at" in event["data"]] == [*range(1, STEPS + 1)]
+        assert logged[-1]["event"] == "end"
+        if thread is not None:
+            assert [event["id"] for event in logged] == await logged_ids(site, thread), line

@@ -1,7 +1,7 @@
-// Runs a graph and prints every event as a line of JSON, until the stream ends: `follow.js THREAD GRAPH INPUT`.
+// Runs a graph and prints every event as a line of JSON, until the stream ends: `follow.js GRAPH INPUT [THREAD]`.
 
 import { client } from "./slipway.js";
 
-const [thread, graph, input] = process.argv.slice(2);
+const [graph, input, thread = null] = process.argv.slice(2);
 const payload = { input: JSON.parse(input), streamMode: ["values", "custom"], streamResumable: true };
 for await (const part of client.runs.stream(thread, graph, payload)) console.log(JSON.stringify(part));
