@@ -20,7 +20,7 @@ from tests.site import Site
 
 HERE = Path(__file__).parent
 ENDS_WITHIN_S = 60
-STEPS = 12
+STEPS = 16
 
 
 async def follow(site: Site, line: str, *thread: str) -> Process:
@@ -54,7 +54,7 @@ async def test_a_web_process_goes_and_no_event_is_lost_or_doubled(
 ) -> None:
     threads = {line: str((await site.call("POST", "/threads", {}))["thread_id"]) for line in LINES}
     asked = [(line, thread) for line, made in threads.items() for thread in (made, None)]
-    started = [await follow(site, line, *filter(None, [thread])) for line, thread in asked]
+    started = await asyncio.gather(*(follow(site, line, *filter(None, [thread])) for line, thread in asked))
     try:
         seen = [await read(process, 4) for process in started]
         before = site.child("web").pid
