@@ -35,8 +35,8 @@ bench: $(VENV)/dev.stamp  ## Measure, and compare with the bare graph
 soak: $(VENV)/dev.stamp  ## 500 runs while something is killed every second (SOAK_ARGS=--seed 7)
 	$(BIN)/python -m tests.crash.soak $(SOAK_ARGS)
 
-clean:  ## Remove the virtual environment; data in .slipway stays
-	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean:  ## Remove what was installed and cached; data in .slipway stays
+	rm -rf $(VENV) tests/js/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Slipway needs Python 3.11 or newer; none was found. Install one, or: make PYTHON=/path/to/python" >&2; exit 1; }

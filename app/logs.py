@@ -18,6 +18,10 @@ from app.settings import Settings
 _QUIETER: Final = {"uvicorn": logging.WARNING, "asyncio": logging.WARNING, "httpx": logging.WARNING}
 """Libraries that say too much at the level we run at."""
 
+_BROKEN_OFF: Final = "ASGI callable returned without completing response."
+"""What uvicorn says of an answer that is broken off so that its client asks again: we do that on purpose, with every
+open stream of a process that stops."""
+
 
 def configure(settings: Settings, process: str) -> None:
     """Send every log line of this process to standard error. `process` (web, worker, dev) is in each of them."""
@@ -48,6 +52,11 @@ def configure(settings: Settings, process: str) -> None:
     root.setLevel(settings.log_level.upper())
     for name, level in _QUIETER.items():
         logging.getLogger(name).setLevel(max(level, root.level))
+    logging.getLogger("uvicorn.error").addFilter(_unforeseen)
+
+
+def _unforeseen(record: logging.LogRecord) -> bool:
+    return record.msg != _BROKEN_OFF
 
 
 def _rendering(log_format: str) -> list[Processor]:

@@ -90,3 +90,14 @@ def test_requirements_have_what_the_project_wants() -> None:
     pinned = set(re.findall(r"(?m)^([a-z0-9._-]+)==", (ROOT / "requirements.txt").read_text()))
     wanted = {re.split(r"[<>=;\[ ]", line)[0] for line in PROJECT["dependencies"]}
     assert wanted - pinned == set()
+
+
+def test_npm_packages_are_pinned_and_name_no_host() -> None:
+    folder = ROOT / "tests" / "js"
+    wanted = json.loads((folder / "package.json").read_text())["devDependencies"]
+    assert all(re.fullmatch(r"(npm:@?[\w/-]+@)?\d+\.\d+\.\d+", spec) for spec in wanted.values())
+    locked = json.loads((folder / "package-lock.json").read_text())["packages"]
+    assert locked.pop("")["devDependencies"] == wanted
+    for name, package in locked.items():
+        assert package["integrity"].startswith("sha512-"), name
+        assert "resolved" not in package, name

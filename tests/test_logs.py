@@ -18,6 +18,7 @@ log.info("run.started", run_id="r1")
 log.debug("never.shown")
 logging.getLogger("lib").warning("from %s", "elsewhere", extra={{"port": 1}})
 logging.getLogger("httpx").info("never shown")
+logging.getLogger("uvicorn.error").error("ASGI callable returned without completing response.")
 try:
     1 / 0
 except ZeroDivisionError:

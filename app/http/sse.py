@@ -3,6 +3,7 @@
 Frames come from the log as bytes and go out as bytes, all that waits in one write; what is added is the id line, the
 `retry:` of the first block, and a comment every few seconds. A comment has no blank line after it: older clients
 take a blank line for an event. A client that stops reading is cut with `slow_client` and may resume from its last id.
+A stream that ends before its run does is broken off: older clients take a stream that closes properly for the whole.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ def event_stream(
 
     async def feed(outbox: Outbox) -> None:
         await _feed(services, run, after, wanted, outbox)
+        outbox.finish(whole=True)
 
     return LongAnswer(
         feed,
@@ -88,6 +90,7 @@ def event_stream(
         most=settings.sse_buffer_events,
         answers=answers_of(request),
         parting=told("reconnect", run.run_id, "this server stops; come back with the last id"),
+        all_or_nothing=True,
         on_gone=on_gone,
         held=held,
     )

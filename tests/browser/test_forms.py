@@ -6,7 +6,8 @@ import re
 
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Site, Watch
+from tests.browser.conftest import Watch
+from tests.site import Site
 
 SOON_MS = 20_000
 

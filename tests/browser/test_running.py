@@ -12,9 +12,10 @@ from playwright.async_api import Browser, Page, expect
 
 from app.keyspace.names import Keys
 from app.settings import Settings
-from tests.browser.conftest import HERE, Site, Watch
+from tests.browser.conftest import HERE, Watch
 from tests.conftest import Eventually
 from tests.http.conftest import serving
+from tests.site import Site
 from workers.registry import Registry
 
 PHASE = "#phase"

@@ -6,7 +6,8 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from app.http.ui.rendering import HEADERS, as_data
-from tests.browser.conftest import Site, Watch
+from tests.browser.conftest import Watch
+from tests.site import Site
 
 SOON_MS = 20_000
 EVIL_TAGS = "main img:not([src^='/ui/static/']), main script:not([type='application/json']), main [onerror]"

@@ -1,0 +1,105 @@
+// A small chat and approval page, as an application would write it. The query says which server and which graph; the
+// thread is kept in the query too, so that a reload finds it.
+
+import { useStream } from "@langchain/langgraph-sdk/react";
+import { useState } from "react";
+import { createRoot } from "react-dom/client";
+
+const asked = new URLSearchParams(location.search);
+
+function keepThread(id) {
+  const query = new URLSearchParams(location.search);
+  query.set("thread", id);
+  history.replaceState(null, "", `?${query}`);
+}
+
+const human = (content) => ({ messages: [{ type: "human", content }] });
+
+function Message({ message, stream }) {
+  const [text, setText] = useState(null);
+  const metadata = stream.getMessagesMetadata(message);
+  const { branch, branchOptions = [] } = metadata ?? {};
+  const at = branchOptions.indexOf(branch);
+  const send = () => {
+    stream.submit(human(text), { checkpoint: metadata.firstSeenState.parent_checkpoint });
+    setText(null);
+  };
+  return (
+    <li className={message.type}>
+      <span className="text">{message.content}</span>
+      {message.type === "human" && text === null && <> <button onClick={() => setText(message.content)}>Edit</button></>}
+      {text !== null && (
+        <>
+          <input aria-label="Edited" value={text} onChange={(event) => setText(event.target.value)} />
+          <button onClick={send}>Send edited</button>
+        </>
+      )}
+      {branchOptions.length > 1 && (
+        <>
+          {" "}
+          <button disabled={at === 0} onClick={() => stream.setBranch(branchOptions[at - 1])}>Earlier branch</button>
+          {" "}
+          <span className="branch">{at + 1} of {branchOptions.length}</span>
+        </>
+      )}
+    </li>
+  );
+}
+
+function Interrupt({ stream }) {
+  const [action] = stream.interrupt.value.action_requests;
+  const decide = (type) => stream.submit(undefined, { command: { resume: { decisions: [{ type }] } } });
+  return (
+    <section className="interrupt" aria-label="Approval">
+      <p>{action.description}</p>
+      <button onClick={() => decide("approve")}>Approve</button> <button onClick={() => decide("reject")}>Reject</button>
+    </section>
+  );
+}
+
+function Page() {
+  const [thread, setThread] = useState(asked.get("thread"));
+  const [text, setText] = useState("");
+  const [told, setTold] = useState([]);
+  const tell = (line) => setTold((before) => [...before, line]);
+  const stream = useStream({
+    apiUrl: asked.get("server"),
+    assistantId: asked.get("graph"),
+    threadId: thread,
+    onThreadId: (id) => {
+      keepThread(id);
+      setThread(id);
+    },
+    reconnectOnMount: asked.get("reconnect") === "yes",
+    fetchStateHistory: true,
+    onCreated: (run) => tell(`created ${run.run_id}`),
+    onFinish: () => tell("finished"),
+    onStop: () => tell("stopped"),
+  });
+  const send = (event) => {
+    event.preventDefault();
+    const input = asked.get("graph") === "refund_desk" ? JSON.parse(text) : human(text);
+    stream.submit(input, { optimisticValues: input });
+    setText("");
+  };
+  const { messages: _messages, __interrupt__, ...values } = stream.values;
+  return (
+    <>
+      <h1>{asked.get("graph")}</h1>
+      <ol id="messages">
+        {stream.messages.map((message, place) => <Message key={message.id ?? place} message={message} stream={stream} />)}
+      </ol>
+      {stream.interrupt?.value && <Interrupt stream={stream} />}
+      {stream.error && <p className="error">{String(stream.error.message ?? stream.error)}</p>}
+      <form onSubmit={send}>
+        <input aria-label="Say" value={text} onChange={(event) => setText(event.target.value)} />
+        <button>Send</button> <button type="button" onClick={() => stream.stop()}>Stop</button>
+      </form>
+      <p id="state">{stream.isLoading ? "running" : "idle"}</p>
+      <p id="told">{told.join(", ")}</p>
+      {Object.keys(values).length > 0 && <pre id="values">{JSON.stringify(values, null, 2)}</pre>}
+    </>
+  );
+}
+
+createRoot(document.getElementById("root")).render(<Page />);

@@ -1,0 +1,87 @@
+// The page of chat.jsx on the event protocol, with @langchain/react: threads are joined again without being told to.
+
+import { useMessageMetadata, useStream } from "@langchain/react";
+import { useState } from "react";
+import { createRoot } from "react-dom/client";
+
+const asked = new URLSearchParams(location.search);
+const server = asked.get("server");
+
+function keepThread(id) {
+  const query = new URLSearchParams(location.search);
+  query.set("thread", id);
+  history.replaceState(null, "", `?${query}`);
+}
+
+const human = (content) => ({ messages: [{ type: "human", content }] });
+
+function Message({ message, stream }) {
+  const [text, setText] = useState(null);
+  const { parentCheckpointId } = useMessageMetadata(stream, message.id) ?? {};
+  const send = () => {
+    stream.submit(human(text), { forkFrom: parentCheckpointId });
+    setText(null);
+  };
+  return (
+    <li className={message.type}>
+      <span className="text">{message.text}</span>
+      {parentCheckpointId && text === null && <> <button onClick={() => setText(message.text)}>Edit</button></>}
+      {text !== null && (
+        <>
+          <input aria-label="Edited" value={text} onChange={(event) => setText(event.target.value)} />
+          <button onClick={send}>Send edited</button>
+        </>
+      )}
+    </li>
+  );
+}
+
+function Interrupt({ stream }) {
+  const [action] = stream.interrupt.value.action_requests;
+  const decide = (type) => stream.respond({ decisions: [{ type }] });
+  return (
+    <section className="interrupt" aria-label="Approval">
+      <p>{action.description}</p>
+      <button onClick={() => decide("approve")}>Approve</button> <button onClick={() => decide("reject")}>Reject</button>
+    </section>
+  );
+}
+
+function Page() {
+  const [thread, setThread] = useState(asked.get("thread"));
+  const [text, setText] = useState("");
+  const stream = useStream({
+    apiUrl: server,
+    assistantId: asked.get("graph"),
+    threadId: thread,
+    transport: asked.get("transport") ?? "sse",
+    onThreadId: (id) => {
+      keepThread(id);
+      setThread(id);
+    },
+  });
+  const send = (event) => {
+    event.preventDefault();
+    stream.submit(asked.get("graph") === "refund_desk" ? JSON.parse(text) : human(text));
+    setText("");
+  };
+  const { messages: _messages, __interrupt__, ...values } = stream.values;
+  return (
+    <>
+      <h1>{asked.get("graph")}</h1>
+      <ol id="messages">
+        {stream.messages.map((message, place) => <Message key={message.id ?? place} message={message} stream={stream} />)}
+      </ol>
+      {stream.interrupt && <Interrupt stream={stream} />}
+      {stream.error && <p className="error">{String(stream.error.message ?? stream.error)}</p>}
+      <form onSubmit={send}>
+        <input aria-label="Say" value={text} onChange={(event) => setText(event.target.value)} />
+        <button>Send</button> <button type="button" onClick={() => stream.stop()}>Stop</button>
+      </form>
+      <p id="state">{stream.isLoading ? "running" : "idle"}</p>
+      {Object.keys(values).length > 0 && <pre id="values">{JSON.stringify(values, null, 2)}</pre>}
+    </>
+  );
+}
+
+createRoot(document.getElementById("root")).render(<Page />);

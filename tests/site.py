@@ -1,0 +1,98 @@
+"""`slipway dev` on a project of tests: its own data directory, its own port, and the JSON API beside it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+import psutil
+from playwright.async_api import Page
+
+from app.processes import slipway
+from app.settings import Settings
+
+ROOT: Final = Path(__file__).parent.parent
+READY_WITHIN_S: Final = 40.0
+STOPS_WITHIN_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A running `slipway dev`."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def children(self, name: str) -> list[psutil.Process]:
+        """The processes that `ps` shows as `slipway <name>`: none or two while one is being replaced."""
+        return [one for one in psutil.Process(self.process.pid).children() if _runs(one, name)]
+
+    def child(self, name: str) -> psutil.Process:
+        """The newest of them."""
+        return max(self.children(name), key=lambda one: one.create_time())
+
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
+        """The JSON API."""
+        async with httpx.AsyncClient(base_url=self.url, timeout=30) as client:
+            answer = await client.request(method, path, json=body)
+            answer.raise_for_status()
+            return answer.json() if answer.content else None
+
+    async def start(self, graph: str, given: Any, **more: Any) -> str:
+        """A run by the API; returns its page's address."""
+        body = {"assistant_id": graph, "input": given, "if_not_exists": "create", "stream_mode": ["values", "tasks"]}
+        run = await self.call("POST", f"/threads/{uuid4()}/runs", body | more)
+        return f"{self.url}/ui/threads/{run['thread_id']}/runs/{run['run_id']}"
+
+    async def run_of(self, page: Page) -> dict[str, Any]:
+        """The record of the run that a page shows."""
+        found: dict[str, Any] = await self.call("GET", urlsplit(page.url).path.removeprefix("/ui"))
+        return found
+
+
+def _runs(process: psutil.Process, name: str) -> bool:
+    try:
+        return name in process.cmdline() and any("slipway" in part or part == "app.cli" for part in process.cmdline())
+    except psutil.Error:
+        return False
+
+
+@contextmanager
+def developing(config: Path, folder: Path, **options: str) -> Iterator[Site]:
+    """The graphs of `config`, served until the block is left, with data and log in `folder`; `options` are
+    environment variables."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    bare = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
+    arguments = ("--config", str(config), "--port", str(port), "--data-dir", str(folder))
+    log = folder / "dev.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            slipway("dev", *arguments), cwd=ROOT, env=bare | options, stdout=out, stderr=subprocess.STDOUT
+        )
+    try:
+        _wait_until_ready(process, log)
+        yield Site(f"http://127.0.0.1:{port}", process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(STOPS_WITHIN_S)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while b"ready http" not in log.read_bytes():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"slipway dev is not ready: {log.read_text()[-3000:]}")
+        time.sleep(0.05)
