@@ -16,7 +16,7 @@ MOST_PREFIXES = 1000
 class EventsBody(Body):
     """What a client wants to hear of a thread."""
 
-    channels: Annotated[list[str], Field(max_length=MOST_PREFIXES)] = []
+    channels: list[str] = Field(default_factory=list, max_length=MOST_PREFIXES)
     namespaces: Annotated[list[list[str]], Field(max_length=MOST_PREFIXES)] | None = None
     depth: Annotated[int, Field(ge=0)] | None = None
     since: Seq = 0
@@ -32,7 +32,7 @@ class CommandFrame(Body):
 
     id: int
     method: str
-    params: JsonObject = {}
+    params: JsonObject = Field(default_factory=dict)
 
 
 class StartParams(Body):
@@ -41,7 +41,7 @@ class StartParams(Body):
     assistant_id: str
     input: Any = None
     config: ConfigBody = ConfigBody()
-    metadata: Metadata = {}
+    metadata: Metadata = Field(default_factory=dict)
     multitask_strategy: str = Field("enqueue", validation_alias=AliasChoices("multitask_strategy", "multitaskStrategy"))
 
     def run(self, answers: JsonObject | None) -> JsonObject:
@@ -64,7 +64,7 @@ class ResponseBody(Body):
 
     interrupt_id: str
     response: Any = None
-    namespace: list[str] = []
+    namespace: list[str] = Field(default_factory=list)
 
 
 class RespondParams(Body):
@@ -74,7 +74,7 @@ class RespondParams(Body):
     update: JsonObject | list[Any] | None = None
     goto: str | JsonObject | list[str | JsonObject] | None = None
     config: ConfigBody = ConfigBody()
-    metadata: Metadata = {}
+    metadata: Metadata = Field(default_factory=dict)
     strict_resume: bool = False
 
     @model_validator(mode="before")

@@ -39,6 +39,7 @@ inner = (
     .compile()
 )
 team = StateGraph(MessagesState).add_node("member", inner).add_edge(START, "member").compile()
+pair = StateGraph(MessagesState).add_node("talker", talk).add_edge(START, "talker").compile()
 
 
 @tool
