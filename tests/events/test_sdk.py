@@ -15,7 +15,7 @@ from tests.events.conftest import DEADLINE_S
 
 pytestmark = pytest.mark.usefixtures("worker")
 
-HUMAN = {"messages": [{"type": "human", "content": "hello", "id": "h1"}]}
+HUMAN: dict[str, Any] = {"messages": [{"type": "human", "content": "hello", "id": "h1"}]}
 
 
 @pytest.fixture(params=["sse", "websocket"])

@@ -23,7 +23,7 @@ from tests.events.conftest import (
 from workers.main import WorkerProcess
 
 pytestmark = pytest.mark.usefixtures("worker")
-HUMAN = {"messages": [{"type": "human", "content": "hello", "id": "h1"}]}
+HUMAN: dict[str, Any] = {"messages": [{"type": "human", "content": "hello", "id": "h1"}]}
 
 
 async def test_a_stream_is_open_before_its_thread_exists_and_stays_open_after_a_run(
