@@ -9,6 +9,7 @@ import asyncio
 from contextlib import aclosing, suppress
 from typing import Any, Final
 
+import structlog
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -23,6 +24,8 @@ from app.http.inputs import checked_uuid, parsed, validated
 from app.http.wiring import services_of
 from app.runs import new_id
 from app.services import Services
+
+log = structlog.get_logger(__name__)
 
 REFUSED: Final = 4000
 """What is added to an HTTP status to close a socket for good."""
@@ -155,9 +158,9 @@ class _Conversation:
         except WebSocketDisconnect:
             return
         except Exception:
+            log.exception("http.feed_broken")
             with suppress(RuntimeError, WebSocketDisconnect):
                 await self._websocket.close(BROKEN)
-            raise
 
 
 ROUTES: Final = (WebSocketRoute("/threads/{thread_id}/stream/events", connect),)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
+from app.settings import Settings
 from tests.conftest import wait_until
 from tests.events.conftest import (
+    DEADLINE_S,
     EVERY,
     command,
     completed,
@@ -20,7 +26,9 @@ from tests.events.conftest import (
     told,
     until,
 )
+from tests.http.conftest import serving
 from workers.main import WorkerProcess
+from workers.registry import Registry
 
 pytestmark = pytest.mark.usefixtures("worker")
 HUMAN: dict[str, Any] = {"messages": [{"type": "human", "content": "hello", "id": "h1"}]}
@@ -234,3 +242,23 @@ async def test_an_input_to_a_thread_that_asks_is_the_answer(client: httpx.AsyncC
     await start(client, thread, "team", input="yes")
     heard = await told(client, thread, completed)
     assert named(heard, "values")[-1]["messages"][-1]["content"] == "approved: yes"
+
+
+async def test_a_server_that_stops_breaks_off(settings: Settings, graphs: Registry, thread: str) -> None:
+    """A stream that ended well would tell clients that the run is lost."""
+    async with AsyncExitStack() as running:
+        served = await running.enter_async_context(serving(settings, graphs))
+        socket_url = f"{served.url.replace('http', 'ws', 1)}/threads/{thread}/stream/events"
+        async with (
+            httpx.AsyncClient(base_url=served.url) as client,
+            listening(client, thread) as events,
+            connect(socket_url) as socket,
+        ):
+            stopping = asyncio.create_task(running.aclose())
+            with pytest.raises(httpx.RemoteProtocolError):
+                await until(events, completed)
+            with pytest.raises(ConnectionClosed) as closed:
+                await asyncio.wait_for(socket.recv(), DEADLINE_S)
+            await stopping
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012
