@@ -14,14 +14,17 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
+import structlog
 
 from app.encoding import dumps
 from app.events import Event
 from app.message_blocks import Speech, plain_messages
 
+log = structlog.get_logger(__name__)
+
 TURN_BITS: Final = 30
 
-MODES: Final = ("values", "updates", "messages-tuple", "tasks", "checkpoints", "custom", "tools")
+MODES: Final = ("values", "updates", "messages-tuple", "tasks", "checkpoints/brief", "custom", "tools")
 """What a run streams that was started by the event protocol."""
 
 INTERRUPT: Final = "__interrupt__"
@@ -102,6 +105,7 @@ class RunTranslator:
             "messages/complete": self._complete,
             "tasks": self._task,
             "checkpoints": self._checkpoint,
+            "checkpoints/brief": self._brief_checkpoint,
             "custom": self._custom,
             "tools": self._tool,
         }
@@ -122,11 +126,14 @@ class RunTranslator:
         return events
 
     def _handle(self, name: str, namespace: Namespace, data: Any) -> None:
-        if name != "checkpoints":
+        if not name.startswith("checkpoints"):
             self._release(namespace)
         for depth in range(1, len(namespace) + 1):
             self._enter(namespace[:depth])
-        self._handlers[name](namespace, data)
+        try:
+            self._handlers[name](namespace, data)
+        except (AttributeError, LookupError, TypeError, ValueError):  # a graph may stream what no client expects
+            log.warning("protocol.untranslated", run=self._turn.run_id, entry=name, exc_info=True)
 
     def _tell(
         self,
@@ -211,7 +218,7 @@ class RunTranslator:
     def _values(self, namespace: Namespace, data: Any) -> None:
         """Held until the checkpoint of it has come, which clients want to hear of first."""
         self._held[namespace] = data
-        if "checkpoints" not in self._turn.modes:
+        if not self._turn.modes & {"checkpoints", "checkpoints/brief"}:
             self._release(namespace)
 
     def _release(self, namespace: Namespace) -> None:
@@ -252,7 +259,10 @@ class RunTranslator:
         shown = {"id": place.get("checkpoint_id"), "step": metadata.get("step"), "source": metadata.get("source")}
         if parent.get("checkpoint_id"):
             shown["parent_id"] = parent["checkpoint_id"]
-        self._tell("checkpoints", shown, namespace)
+        self._brief_checkpoint(namespace, shown)
+
+    def _brief_checkpoint(self, namespace: Namespace, data: Any) -> None:
+        self._tell("checkpoints", data, namespace)
         self._release(namespace)
 
     def _task(self, namespace: Namespace, data: Any) -> None:
