@@ -32,13 +32,14 @@ def told(*messages: BaseMessage) -> list[dict[str, Any]]:
 def put_together(events: list[dict[str, Any]]) -> AIMessage:
     """The message that LangChain's own reader makes of the events."""
     reader = ChatModelStream(message_id="m1")
+    event: Any
     for event in events:
-        reader.dispatch(event)  # type: ignore[arg-type]
+        reader.dispatch(event)
     return reader.output
 
 
 def calling(args: str, **named: Any) -> AIMessageChunk:
-    chunk = {"name": None, "id": None, "index": 0, "type": "tool_call_chunk", **named, "args": args}
+    chunk: Any = {"name": None, "id": None, "index": 0, "type": "tool_call_chunk", **named, "args": args}
     return AIMessageChunk(content="", id="m1", tool_call_chunks=[chunk])
 
 
@@ -78,9 +79,8 @@ def test_calls_that_are_made_at_the_same_time_keep_apart() -> None:
 
 def test_reasoning_comes_beside_text() -> None:
     thought: Any = [{"type": "reasoning", "reasoning": "hm", "index": 0}]
-    events = told(
-        AIMessageChunk(content=thought, id="m1"), AIMessageChunk([{"type": "text", "text": "ok", "index": 1}], id="m1")
-    )
+    text: Any = [{"type": "text", "text": "ok", "index": 1}]
+    events = told(AIMessageChunk(content=thought, id="m1"), AIMessageChunk(content=text, id="m1"))
     kinds = [event["content"]["type"] for event in events if event["event"] == "content-block-finish"]
     assert kinds == ["reasoning", "text"]
     assert [event["delta"]["type"] for event in events if "delta" in event] == ["reasoning-delta", "text-delta"]
