@@ -29,6 +29,9 @@ MODES: Final = ("values", "updates", "messages-tuple", "tasks", "checkpoints/bri
 
 INTERRUPT: Final = "__interrupt__"
 
+_REFUSAL: Final = ("reason", "interrupt_ids", "pending_ids")
+"""What an error has beside itself when it refuses an answer."""
+
 Namespace = tuple[str, ...]
 
 
@@ -86,6 +89,7 @@ class _Told:
     asked: set[str] = field(default_factory=set)
     waits: bool = False
     error: str | None = None
+    refusal: dict[str, Any] = field(default_factory=dict)
 
 
 class RunTranslator:
@@ -117,7 +121,7 @@ class RunTranslator:
         if name == "metadata":
             self._begin()
         elif name == "error":
-            self._told.error = _sentence(orjson.loads(entry.data))
+            self._fail(orjson.loads(entry.data))
         elif entry.last:
             self._end(orjson.loads(entry.data)["status"], entry.result)
         elif name in self._handlers:
@@ -170,6 +174,10 @@ class RunTranslator:
             ident = f"synth:{self._turn.run_id}:input||answered"
             self._tell("input.answered", {"interrupt_ids": list(self._turn.answers)}, event_id=ident)
 
+    def _fail(self, error: dict[str, Any]) -> None:
+        self._told.error = _sentence(error)
+        self._told.refusal = {name: error[name] for name in _REFUSAL if name in error}
+
     def _end(self, status: str, result: bytes | None) -> None:
         for namespace in list(self._held):
             self._release(namespace)
@@ -188,7 +196,7 @@ class RunTranslator:
             self._lifecycle("interrupted")
             self._lifecycle("failed", error="cancelled")
         elif word == "failed":
-            self._lifecycle("failed", error=self._told.error or status)
+            self._lifecycle("failed", error=self._told.error or status, **self._told.refusal)
         else:
             self._lifecycle(word)
 

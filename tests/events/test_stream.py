@@ -262,3 +262,20 @@ async def test_a_server_that_stops_breaks_off(settings: Settings, graphs: Regist
             await stopping
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1012
+
+
+async def test_an_answer_that_is_refused_says_what_still_waits(
+    client: httpx.AsyncClient, sdk: LangGraphClient, thread: str
+) -> None:
+    await start(client, thread, "team", input=HUMAN)
+    heard = await told(client, thread, lambda event: root(event, "interrupted"))
+    (asked,) = named(heard, "input.requested")
+    stranger = "f" * 32
+    command: Any = {"resume": {stranger: "?"}}
+    await client.post(
+        f"/threads/{thread}/runs", json={"assistant_id": "team", "command": command, "strict_resume": True}
+    )
+    end = (await told(client, thread, lambda event: root(event, "failed")))[-1]["params"]["data"]
+    assert (end["reason"], end["interrupt_ids"]) == ("not_pending", [stranger])
+    assert end["pending_ids"] == [asked["interrupt_id"]]
+    assert stranger in end["error"]
