@@ -29,6 +29,7 @@ MODES: Final = ("values", "updates", "messages-tuple", "tasks", "checkpoints/bri
 
 INTERRUPT: Final = "__interrupt__"
 
+_NAMED: Final = "custom:"
 _REFUSAL: Final = ("reason", "interrupt_ids", "pending_ids")
 """What an error has beside itself when it refuses an answer."""
 
@@ -124,6 +125,8 @@ class RunTranslator:
             self._fail(orjson.loads(entry.data))
         elif entry.last:
             self._end(orjson.loads(entry.data)["status"], entry.result)
+        elif name.startswith(_NAMED):
+            self._tell("custom", {"name": name.removeprefix(_NAMED), "payload": orjson.loads(entry.data)})
         elif name in self._handlers:
             self._handle(name, tuple(namespace), orjson.loads(entry.data))
         events, self._events = self._events, []

@@ -57,6 +57,8 @@ class Frames:
             yield from self._messages(namespace, payload)
         elif mode == "checkpoints" and BRIEF in self._modes:
             yield frame(self._name(BRIEF, namespace), _brief(payload))
+        elif mode.startswith("custom:"):
+            yield frame(mode, payload)
         elif mode in self._modes:
             shape = _SHAPES.get(mode)
             yield frame(self._name(mode, namespace), shape(payload) if shape else payload)

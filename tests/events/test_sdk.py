@@ -73,6 +73,12 @@ async def test_subgraphs(sdk: LangGraphClient) -> None:
         assert "".join([word async for word in message.text]) == "you said hello"
 
 
+async def test_extensions(sdk: LangGraphClient) -> None:
+    async with asyncio.timeout(DEADLINE_S), sdk.threads.stream(assistant_id="shown") as thread:
+        await thread.run.start(input={"until": 2})
+        assert [item["payload"] async for item in thread.extensions["progress"]] == [{"done": 1}, {"done": 2}]
+
+
 async def test_a_failure_is_raised(sdk: LangGraphClient) -> None:
     async with asyncio.timeout(DEADLINE_S), sdk.threads.stream(assistant_id="breaks") as thread:
         await thread.run.start(input={})

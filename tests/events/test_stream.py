@@ -279,3 +279,10 @@ async def test_an_answer_that_is_refused_says_what_still_waits(
     assert (end["reason"], end["interrupt_ids"]) == ("not_pending", [stranger])
     assert end["pending_ids"] == [asked["interrupt_id"]]
     assert stranger in end["error"]
+
+
+async def test_channels_of_a_graphs_transformers_have_their_name(client: httpx.AsyncClient, thread: str) -> None:
+    await start(client, thread, "shown", input={"until": 2})
+    heard = await told(client, thread, completed, channels=["custom:progress", "lifecycle"])
+    assert named(heard, "custom") == [{"name": "progress", "payload": {"done": at}} for at in (1, 2)]
+    assert len(named(await told(client, thread, completed, channels=["custom", "lifecycle"]), "custom")) == 4

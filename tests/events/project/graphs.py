@@ -10,6 +10,7 @@ from langchain_core.tools import tool
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
+from langgraph.stream import ProtocolEvent, StreamChannel, StreamTransformer
 from langgraph.types import interrupt
 
 
@@ -89,12 +90,37 @@ async def step(state: Count) -> Count:
     return {"at": at, "seen": [at]}
 
 
+class Progress(StreamTransformer):
+    """Tells how far it is, on a channel of its own."""
+
+    required_stream_modes = ("updates",)
+
+    def init(self) -> dict[str, Any]:
+        """The channel."""
+        self._channel: StreamChannel[dict[str, int]] = StreamChannel("progress")
+        return {"progress": self._channel}
+
+    def process(self, event: ProtocolEvent) -> bool:
+        """One word for each step."""
+        if event["method"] == "updates":
+            self._channel.push({"done": event["params"]["data"]["step"]["at"]})
+        return True
+
+
 def more(state: Count) -> str:
     """Until it is there."""
     return "step" if state["at"] < state.get("until", 3) else "__end__"
 
 
 steps = StateGraph(Count).add_node("step", step).add_edge(START, "step").add_conditional_edges("step", more).compile()
+
+shown = (
+    StateGraph(Count)
+    .add_node("step", step)
+    .add_edge(START, "step")
+    .add_conditional_edges("step", more)
+    .compile(transformers=[Progress])
+)
 
 
 def broken(state: Count) -> Count:
