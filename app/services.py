@@ -27,6 +27,7 @@ from app.langgraph_json import LangGraphJson, read
 from app.leases import Heart, worker_id
 from app.link import Address
 from app.preflight import patiently
+from app.protocol_log import ProtocolLog
 from app.runs import RunStore
 from app.sealing import Seal
 from app.serde import Serde
@@ -35,6 +36,7 @@ from app.states import ThreadStates
 from app.store import RedisStore
 from app.subscriber import Subscriber
 from app.thread_log import ThreadLog
+from app.thread_wakes import ThreadWakes
 from app.threads import ThreadStore
 from app.ttl import ThreadTtl
 from app.webhook_urls import UrlPolicy
@@ -66,6 +68,7 @@ class Services:
     assistants: AssistantStore
     states: ThreadStates
     thread_log: ThreadLog
+    protocol_log: ProtocolLog
     store: RedisStore
     crons: CronStore
     webhook_urls: UrlPolicy
@@ -115,6 +118,7 @@ def _stores(
     checkpointer = _checkpointer(settings, graphs, wire, keys)
     ttl, events = _thread_ttl(config), EventLog(wire, keys, subscriber)
     threads = ThreadStore(wire, keys, scripts, checkpointer, ttl=ttl, event_ttl_s=settings.event_ttl_s)
+    wakes = ThreadWakes(keys, subscriber)
     states = ThreadStates(graphs, threads, checkpointer, wire, keys, store)
     lease_ms = int(settings.lease_s * 1000)
     return Services(
@@ -142,7 +146,8 @@ def _stores(
         graphs=graphs,
         assistants=AssistantStore(graphs, wire, keys),
         states=states,
-        thread_log=ThreadLog(wire, keys, subscriber, events, states),
+        thread_log=ThreadLog(wire, keys, wakes, events, states),
+        protocol_log=ProtocolLog(wire, keys, wakes, events),
         store=store,
         crons=CronStore(wire, keys),
         webhook_urls=UrlPolicy(config.webhooks.url),

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from app.encoding import dumps
@@ -22,7 +22,7 @@ from app.errors import NotFound
 from app.events import Event, EventLog, Place, place_of
 from app.keyspace.names import Keys
 from app.states import ThreadStates
-from app.subscriber import Subscriber
+from app.thread_wakes import ThreadWakes
 from app.wire import Wire
 
 _LOOK_EVERY_S: Final = 15.0
@@ -73,28 +73,17 @@ class ThreadEvent:
     block: bytes
 
 
-@dataclass(slots=True)
-class _Listening:
-    subscribed: asyncio.Future[None]
-    readers: set[asyncio.Event] = field(default_factory=set)
-
-    def hear(self, message: bytes | None) -> None:
-        for reader in self.readers:
-            reader.set()
-
-
 class ThreadLog:
     """Following threads."""
 
-    def __init__(self, wire: Wire, keys: Keys, subscriber: Subscriber, events: EventLog, states: ThreadStates) -> None:
-        self._wire, self._keys, self._subscriber = wire, keys, subscriber
+    def __init__(self, wire: Wire, keys: Keys, wakes: ThreadWakes, events: EventLog, states: ThreadStates) -> None:
+        self._wire, self._keys, self._wakes = wire, keys, wakes
         self._events, self._states = events, states
-        self._listening: dict[str, _Listening] = {}
 
     async def follow(self, thread_id: str, after: Position | None = None) -> AsyncGenerator[list[ThreadEvent], None]:
         """Batches of what follows `after` (None: only what is new), then live until the thread is removed. Close it
         (`aclose`) to stop early."""
-        with self._woken(thread_id) as (subscribed, woken):
+        with self._wakes.woken(thread_id) as (subscribed, woken):
             await subscribed
             at = after if after is not None else await self._now(thread_id)
             resumed = at if at.read % 2 == 0 else None  # within a turn, which then comes next
@@ -173,23 +162,6 @@ class ThreadLog:
             state = await self._states.get(thread_id, {"checkpoint_id": checkpoint_id})
             data = dumps({"state": state, "thread_id": thread_id})
             yield [ThreadEvent("state", _block("state_update", data, Position(turn_us, 1)))]
-
-    @contextmanager
-    def _woken(self, thread_id: str) -> Iterator[tuple[asyncio.Future[None], asyncio.Event]]:
-        listening = self._listening.get(thread_id)
-        channel, woken = self._keys.thread_wake(thread_id), asyncio.Event()
-        if listening is None:
-            hears = _Listening(asyncio.get_running_loop().create_future())
-            hears.subscribed = self._subscriber.listen(channel, hears.hear)
-            listening = self._listening[thread_id] = hears
-        listening.readers.add(woken)
-        try:
-            yield listening.subscribed, woken
-        finally:
-            listening.readers.discard(woken)
-            if not listening.readers:
-                self._subscriber.forget(channel)
-                del self._listening[thread_id]
 
 
 def _of_run(turn_us: int, event: Event) -> ThreadEvent:

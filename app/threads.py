@@ -160,6 +160,11 @@ class ThreadStore:
             raise NotFound("thread", thread_id)
         return thread_from(thread_id, held)
 
+    async def active_run(self, thread_id: str) -> str | None:
+        """The run that is executing, if one is."""
+        active = await self._wire.send("HGET", self._keys.thread(thread_id), "active", again=True)
+        return None if active is None else str(active.decode())
+
     async def patch(self, thread_id: str, metadata: dict[str, Any], ttl: ThreadTtl | None = None) -> Thread:
         """Merge metadata, member by member, atomically; with `ttl` its time begins anew."""
         changes = {f"m:{name}": value for name, value in gathered(metadata).items()}

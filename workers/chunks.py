@@ -10,7 +10,9 @@ from langgraph.runtime import RunControl
 
 from app.graphs import Graph
 from app.runs import Run
+from workers.frames import BRIEF
 from workers.inputs import context_of
+from workers.transformers import with_channels
 
 Chunk = tuple[Sequence[str], str, Any]
 """Namespace (empty at the root), mode, payload."""
@@ -29,6 +31,8 @@ async def chunks(
         raw = _with_events(graph, given, config, options)
     else:
         raw = graph.astream(given, config, **options)
+    if BRIEF in run.kwargs["stream_mode"] and graph.stream_transformers:
+        raw = with_channels(graph, raw)
     async for chunk in raw:
         if len(chunk) == 1:
             yield (), "events", chunk[0]

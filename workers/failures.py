@@ -7,7 +7,7 @@ node and the attempt beside it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from langgraph.errors import (
@@ -40,7 +40,8 @@ _INPUT_ERRORS: Final = (ValidationError, InvalidUpdateError, EmptyInputError)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failure. `error` is the class name that clients see."""
+    """One failure. `error` is the class name that clients see; `refusal` is there when an answer was refused: why, the
+    interrupts that it named, and those that still wait."""
 
     code: str
     error: str
@@ -49,6 +50,7 @@ class Failure:
     node: str | None
     retryable: bool
     limits: dict[str, Any]
+    refusal: dict[str, Any] = field(default_factory=dict)
 
     def record(self, attempt: int) -> dict[str, Any]:
         """As `run.error`."""
@@ -61,9 +63,9 @@ class Failure:
             "retryable": self.retryable,
         } | self.limits
 
-    def public(self) -> dict[str, str]:
+    def public(self) -> dict[str, Any]:
         """As clients see it: thread error, `error` event, `__error__`."""
-        return {"error": self.error, "message": self.shown}
+        return {"error": self.error, "message": self.shown} | self.refusal
 
 
 def failure_of(error: BaseException, *, tripped: CeilingHit | None, node: str | None, began: bool) -> Failure:
@@ -85,9 +87,17 @@ def failure_of(error: BaseException, *, tripped: CeilingHit | None, node: str | 
 
 
 def _of(code: str, error: BaseException, node: str | None, *, retryable: bool) -> Failure:
-    message = str(error) or type(error).__name__
-    shown = message if isinstance(error, SHOWN) else HIDDEN
-    return Failure(code, type(error).__name__, message, shown, node, retryable, {})
+    message, refusal = str(error) or type(error).__name__, _refusal(error)
+    shown = message if refusal or isinstance(error, SHOWN) else HIDDEN
+    return Failure(code, type(error).__name__, message, shown, node, retryable, {}, refusal)
+
+
+def _refusal(error: BaseException) -> dict[str, Any]:
+    """What LangGraph says of an answer that strict resuming refused; not every release of it has the class."""
+    if type(error).__name__ != "UnknownInterruptError" or not hasattr(error, "pending_ids"):
+        return {}
+    named, waiting = getattr(error, "interrupt_ids", ()), error.pending_ids
+    return {"reason": getattr(error, "reason", ""), "interrupt_ids": list(named), "pending_ids": list(waiting)}
 
 
 def _ceiling(hit: CeilingHit, error: BaseException, node: str | None) -> Failure:

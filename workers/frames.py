@@ -15,6 +15,11 @@ from app.encoding import dumps
 
 Frame = tuple[str, bytes]
 
+BRIEF: Final = "checkpoints/brief"
+"""A mode of our own: which checkpoint it is, and not what it holds. Who follows all modes has that already."""
+
+_ASKED_AS: Final = {"messages-tuple": "messages", BRIEF: "checkpoints"}
+
 SECRET_PREFIXES: Final = ("__", "langgraph_auth_")
 
 
@@ -44,12 +49,16 @@ class Frames:
     @property
     def graph_modes(self) -> set[str]:
         """What LangGraph must be asked for to serve these modes."""
-        return {"messages" if mode == "messages-tuple" else mode for mode in self._modes if mode != "events"}
+        return {_ASKED_AS.get(mode, mode) for mode in self._modes if mode != "events"}
 
     def of(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Frame]:
         """The frames of one chunk; none when its mode was not asked for."""
         if mode == "messages":
             yield from self._messages(namespace, payload)
+        elif mode == "checkpoints" and BRIEF in self._modes:
+            yield frame(self._name(BRIEF, namespace), _brief(payload))
+        elif mode.startswith("custom:"):
+            yield frame(mode, payload)
         elif mode in self._modes:
             shape = _SHAPES.get(mode)
             yield frame(self._name(mode, namespace), shape(payload) if shape else payload)
@@ -86,6 +95,13 @@ def _checkpoint(payload: Mapping[str, Any]) -> dict[str, Any]:
         "parent_config": public_config(payload["parent_config"]),
         "tasks": [_checkpoint_task(task) for task in payload["tasks"]],
     }
+
+
+def _brief(payload: Mapping[str, Any]) -> dict[str, Any]:
+    ident, parent = ((payload[name] or {}).get("configurable", {}) for name in ("config", "parent_config"))
+    metadata = payload["metadata"]
+    shown = {"id": ident.get("checkpoint_id"), "step": metadata.get("step"), "source": metadata.get("source")}
+    return shown | ({"parent_id": parent["checkpoint_id"]} if parent.get("checkpoint_id") else {})
 
 
 def _checkpoint_task(task: Mapping[str, Any]) -> dict[str, Any]:

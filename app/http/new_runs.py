@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from app.errors import RefusedRequest
 from app.http.bodies import RunBody
@@ -26,7 +26,7 @@ async def new_run(
     return await run_of(services, asked, run_id=await ident_of(request, part), thread_id=thread_id)
 
 
-def asked_by(services: Services, request: Request, body: RunBody, *, stateless: bool) -> RunRequest:
+def asked_by(services: Services, request: HTTPConnection, body: RunBody, *, stateless: bool) -> RunRequest:
     """What `body` asks for as plain data. Raises for what cannot be, whatever the assistant is."""
     if body.context and body.config.configurable:
         raise RefusedRequest("give either context or config.configurable, not both: they mirror each other")

@@ -12,7 +12,20 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from app.http import assistants, crons, ops, runs, state, stateless, store, thread_stream, threads
+from app.http import (
+    assistants,
+    crons,
+    event_commands,
+    event_socket,
+    event_stream,
+    ops,
+    runs,
+    state,
+    stateless,
+    store,
+    thread_stream,
+    threads,
+)
 from app.http.answers import on_http_exception
 from app.http.endpoints import Endpoint
 from app.http.long_answers import OpenAnswers
@@ -31,6 +44,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *stateless.ENDPOINTS,
     *threads.ENDPOINTS,
     *thread_stream.ENDPOINTS,
+    *event_commands.ENDPOINTS,
+    *event_stream.ENDPOINTS,
     *state.ENDPOINTS,
     *assistants.ENDPOINTS,
     *store.ENDPOINTS,
@@ -57,7 +72,7 @@ def create_app(open_services: OpenServices, settings: Settings) -> Starlette:
             yield {"services": services, "answers": answers, "metrics": metrics}
 
     app = Starlette(
-        routes=[*(endpoint.route() for endpoint in ENDPOINTS), *pages()],
+        routes=[*(endpoint.route() for endpoint in ENDPOINTS), *event_socket.ROUTES, *pages()],
         middleware=[  # the first is the outermost
             Middleware(RequestId),
             Middleware(AccessLog, metrics=metrics),

@@ -78,7 +78,7 @@ async def serving(settings: Settings, graphs: Registry) -> AsyncIterator[Served]
             yield services
 
     app = create_app(opener, settings)
-    config = Config(app, http="httptools", ws="none", lifespan="on", log_config=None, access_log=False)
+    config = Config(app, http="httptools", ws="websockets-sansio", lifespan="on", log_config=None, access_log=False)
     server, listening = WebServer(config, app), socket.socket()
     listening.bind(("127.0.0.1", 0))
     task = asyncio.create_task(server.serve([listening]))

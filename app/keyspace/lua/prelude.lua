@@ -206,9 +206,16 @@ local function notify(run_id, thread_id, status, values, interrupts)
   redis.call('ZADD', key('deliveries'), whole(now_ms), run_id)
 end
 
+-- The run's ordinal among those of its thread that were started, or were over before: it never changes, and what the
+-- event protocol tells of a thread is numbered by it.
+local function give_turn(run_id, thread_id)
+  redis.call('HSET', key('run', run_id), 'turn', redis.call('HINCRBY', key('thread', thread_id), 'turns', 1))
+end
+
 -- A run that never started is over at once: cancelled, or gone with `rollback`.
 local function cancel_waiting(run_id, thread_id, action, by, reason, event_ttl_s)
   local run = key('run', run_id)
+  give_turn(run_id, thread_id)
   redis.call('ZREM', key('thread_queue', thread_id), run_id)
   drop_job(run_id)
   redis.call('HSET', run, 'phase', 'cancelled', 'reason', reason, 'cancelled_by', by, 'updated_us', whole(now_us))
@@ -260,6 +267,7 @@ end
 local function take(run_id, thread_id, worker, lease_ms)
   local run, thread = key('run', run_id), key('thread', thread_id)
   local attempt = redis.call('HINCRBY', run, 'attempt', 1)
+  if attempt == 1 then give_turn(run_id, thread_id) end
   redis.call('HSET', run, 'phase', 'running', 'reason', '', 'worker', worker, 'seq', 0, 'updated_us', whole(now_us))
   -- a thread without checkpoints need not be asked for its newest one
   redis.call('HSET', run, 'fresh', 1 - redis.call('EXISTS', key('checkpoints', thread_id)))

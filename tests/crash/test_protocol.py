@@ -1,0 +1,47 @@
+"""A worker is killed while a client follows by the event protocol: nothing is missing, nothing is told twice."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.crash.cluster import Cluster, running
+from tests.events.conftest import EVERY, completed, listening, named, start, until
+
+UPTO = 12
+
+
+async def _replayed(client: httpx.AsyncClient, thread: str) -> list[dict[str, Any]]:
+    async with listening(client, thread) as events:
+        return await until(events, completed)
+
+
+@pytest.mark.parametrize("failpoint", ["superstep:3", "checkpoint:4", "before_settle", "after_settle"])
+async def test_what_a_killed_worker_began_is_told_once(failpoint: str) -> None:
+    async with running(webs=1, workers=0) as cluster:
+        await _killed_at(cluster, failpoint)
+
+
+async def _killed_at(cluster: Cluster, failpoint: str) -> None:
+    doomed = await cluster.start_worker(failpoint)
+    thread = str(uuid.uuid4())
+    async with httpx.AsyncClient(base_url=cluster.webs[0].url, timeout=30) as client:
+        async with listening(client, thread, channels=EVERY) as events:
+            following = asyncio.create_task(until(events, completed))
+            await start(client, thread, "steps", input={"upto": UPTO, "pause_s": 0.02})
+            await doomed.gone(within_s=30)
+            await cluster.start_worker()
+            live = await following
+        assert await _replayed(client, thread) == live
+        numbers = [event["seq"] for event in live]
+        assert numbers == list(range(numbers[0], numbers[0] + len(live)))
+        assert len({event["event_id"] for event in live}) == len(live)
+        counts = [values["count"] for values in named(live, "values") if "count" in values]
+        assert counts == list(range(1, UPTO + 1))
+        half = live[len(live) // 2]["seq"]
+        async with listening(client, thread, since=half) as events:
+            assert await until(events, completed) == [event for event in live if event["seq"] > half]

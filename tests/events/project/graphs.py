@@ -1,0 +1,140 @@
+"""Graphs that talk word by word, call tools, have a graph inside, ask, break and wait."""
+
+import asyncio
+import operator
+from typing import Annotated, Any, TypedDict
+
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.tools import tool
+from langgraph.config import get_stream_writer
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
+from langgraph.stream import ProtocolEvent, StreamChannel, StreamTransformer
+from langgraph.types import interrupt
+
+
+def model_that_says(text: str) -> GenericFakeChatModel:
+    """Streams `text` word by word, once."""
+    return GenericFakeChatModel(messages=iter([AIMessage(text)]))
+
+
+async def say(state: MessagesState) -> dict[str, list[AnyMessage]]:
+    """Answers with what was said."""
+    return {"messages": [await model_that_says(f"you said {state['messages'][-1].content}").ainvoke("go")]}
+
+
+def approve(state: MessagesState) -> dict[str, list[AnyMessage]]:
+    """Asks whether that was right."""
+    return {"messages": [AIMessage(f"approved: {interrupt({'ok?': True})}")]}
+
+
+talk = StateGraph(MessagesState).add_node("say", say).add_edge(START, "say").compile()
+
+inner = (
+    StateGraph(MessagesState)
+    .add_node("say", say)
+    .add_node("approve", approve)
+    .add_edge(START, "say")
+    .add_edge("say", "approve")
+    .compile()
+)
+team = StateGraph(MessagesState).add_node("member", inner).add_edge(START, "member").compile()
+pair = StateGraph(MessagesState).add_node("talker", talk).add_edge(START, "talker").compile()
+
+
+@tool
+def double(number: int) -> int:
+    """Twice the number."""
+    return 2 * number
+
+
+@tool
+def fail(number: int) -> int:
+    """Always fails."""
+    raise ValueError(f"no luck with {number}")
+
+
+def decide(state: MessagesState) -> dict[str, list[AnyMessage]]:
+    """Calls both tools."""
+    calls: list[Any] = [
+        {"name": "double", "args": {"number": 21}, "id": "call-1", "type": "tool_call"},
+        {"name": "fail", "args": {"number": 3}, "id": "call-2", "type": "tool_call"},
+    ]
+    return {"messages": [AIMessage("let me see", tool_calls=calls)]}
+
+
+agent = (
+    StateGraph(MessagesState)
+    .add_node("decide", decide)
+    .add_node("tools", ToolNode([double, fail], handle_tool_errors=True))
+    .add_edge(START, "decide")
+    .add_edge("decide", "tools")
+    .compile()
+)
+
+
+class Count(TypedDict, total=False):
+    """How far it is."""
+
+    at: int
+    until: int
+    seen: Annotated[list[int], operator.add]
+
+
+async def step(state: Count) -> Count:
+    """One further, with a word about it."""
+    at = state.get("at", 0) + 1
+    get_stream_writer()({"at": at})
+    await asyncio.sleep(0.01)
+    return {"at": at, "seen": [at]}
+
+
+class Progress(StreamTransformer):
+    """Tells how far it is, on a channel of its own."""
+
+    required_stream_modes = ("updates",)
+
+    def init(self) -> dict[str, Any]:
+        """The channel."""
+        self._channel: StreamChannel[dict[str, int]] = StreamChannel("progress")
+        return {"progress": self._channel}
+
+    def process(self, event: ProtocolEvent) -> bool:
+        """One word for each step."""
+        if event["method"] == "updates":
+            self._channel.push({"done": event["params"]["data"]["step"]["at"]})
+        return True
+
+
+def more(state: Count) -> str:
+    """Until it is there."""
+    return "step" if state["at"] < state.get("until", 3) else "__end__"
+
+
+steps = StateGraph(Count).add_node("step", step).add_edge(START, "step").add_conditional_edges("step", more).compile()
+
+shown = (
+    StateGraph(Count)
+    .add_node("step", step)
+    .add_edge(START, "step")
+    .add_conditional_edges("step", more)
+    .compile(transformers=[Progress])
+)
+
+
+def broken(state: Count) -> Count:
+    """Raises."""
+    raise ValueError("it broke")
+
+
+breaks = StateGraph(Count).add_node("broken", broken).add_edge(START, "broken").compile()
+
+
+async def wait(state: Count) -> Count:
+    """Stays here."""
+    await asyncio.sleep(600)
+    return {}
+
+
+hold = StateGraph(Count).add_node("wait", wait).add_edge(START, "wait").compile()

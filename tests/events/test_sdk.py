@@ -1,0 +1,115 @@
+"""`client.threads.stream` of langgraph_sdk and `RemoteGraph.astream_events(version="v3")`, as their users use them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Literal
+
+import pytest
+from langgraph.pregel.remote import RemoteGraph
+from langgraph.types import Command
+from langgraph_sdk.client import LangGraphClient
+
+from tests.conftest import wait_until
+from tests.events.conftest import DEADLINE_S
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+HUMAN: dict[str, Any] = {"messages": [{"type": "human", "content": "hello", "id": "h1"}]}
+
+
+@pytest.fixture(params=["sse", "websocket"])
+def transport(request: pytest.FixtureRequest) -> Literal["sse", "websocket"]:
+    """Both ways that the SDK has."""
+    how: Literal["sse", "websocket"] = request.param
+    return how
+
+
+async def test_values_and_output(sdk: LangGraphClient, transport: Any) -> None:
+    async with asyncio.timeout(DEADLINE_S), sdk.threads.stream(assistant_id="steps", transport=transport) as thread:
+        await thread.run.start(input={"until": 3})
+        seen = [values.get("at") async for values in thread.values]
+        assert seen[-3:] == [1, 2, 3]
+        assert (await thread.output)["at"] == 3
+
+
+async def test_messages(sdk: LangGraphClient, transport: Any) -> None:
+    async with asyncio.timeout(DEADLINE_S), sdk.threads.stream(assistant_id="talk", transport=transport) as thread:
+        await thread.run.start(input=HUMAN)
+        messages = [message async for message in thread.messages]  # what they say comes while the next is waited for
+        said = [[word async for word in message.text] for message in messages]
+        assert ["".join(words) for words in said] == ["you said hello"]
+        assert len(said[0]) > 1
+
+
+async def test_tool_calls(sdk: LangGraphClient) -> None:
+    async with asyncio.timeout(DEADLINE_S), sdk.threads.stream(assistant_id="agent") as thread:
+        await thread.run.start(input=HUMAN)
+        calls = {call.name: call async for call in thread.tool_calls}
+        assert set(calls) == {"double", "fail"}
+        assert calls["double"].input == {"number": 21}
+        assert "42" in str(await calls["double"].output)
+        with pytest.raises(RuntimeError, match="no luck with 3"):
+            await calls["fail"].output
+
+
+async def test_an_interrupt_in_a_graph_inside_is_answered(sdk: LangGraphClient, transport: Any) -> None:
+    async with asyncio.timeout(DEADLINE_S), sdk.threads.stream(assistant_id="team", transport=transport) as thread:
+        await thread.run.start(input=HUMAN)
+        await wait_until(lambda: thread.interrupted, DEADLINE_S)
+        (asked,) = thread.interrupts
+        assert asked["value"] == {"ok?": True}
+        await thread.run.respond("fine")
+        assert (await thread.output)["messages"][-1]["content"] == "approved: fine"
+
+
+async def test_subgraphs(sdk: LangGraphClient) -> None:
+    async with asyncio.timeout(DEADLINE_S), sdk.threads.stream(assistant_id="pair") as thread:
+        await thread.run.start(input=HUMAN)
+        inside = [subgraph async for subgraph in thread.subgraphs]
+        assert [subgraph.graph_name for subgraph in inside] == ["talker"]
+        assert [subgraph.status for subgraph in inside] == ["completed"]
+        (message,) = [message async for message in inside[0].messages]
+        assert "".join([word async for word in message.text]) == "you said hello"
+
+
+async def test_extensions(sdk: LangGraphClient) -> None:
+    async with asyncio.timeout(DEADLINE_S), sdk.threads.stream(assistant_id="shown") as thread:
+        await thread.run.start(input={"until": 2})
+        assert [item["payload"] async for item in thread.extensions["progress"]] == [{"done": 1}, {"done": 2}]
+
+
+async def test_a_failure_is_raised(sdk: LangGraphClient) -> None:
+    async with asyncio.timeout(DEADLINE_S), sdk.threads.stream(assistant_id="breaks") as thread:
+        await thread.run.start(input={})
+        with pytest.raises(RuntimeError, match="it broke"):
+            await thread.output
+
+
+async def test_a_cancelled_run_lets_its_reader_go(sdk: LangGraphClient) -> None:
+    async with asyncio.timeout(DEADLINE_S), sdk.threads.stream(assistant_id="hold") as thread:
+        run = await thread.run.start(input={"until": 1})
+        await sdk.runs.cancel(thread.thread_id, run["run_id"])
+        with pytest.raises(RuntimeError, match="cancelled"):
+            await thread.output
+
+
+async def test_a_thread_goes_on_in_another_session(sdk: LangGraphClient) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        async with sdk.threads.stream(assistant_id="team") as first:
+            await first.run.start(input=HUMAN)
+            await wait_until(lambda: first.interrupted, DEADLINE_S)
+        async with sdk.threads.stream(first.thread_id, assistant_id="team") as second:
+            await wait_until(lambda: second.interrupted, DEADLINE_S)
+            await second.run.respond("later")
+            assert (await second.output)["messages"][-1]["content"] == "approved: later"
+
+
+async def test_remote_graph(sdk: LangGraphClient) -> None:
+    graph = RemoteGraph("team", client=sdk)
+    config: Any = {"configurable": {"thread_id": (await sdk.threads.create())["thread_id"]}}
+    async with asyncio.timeout(DEADLINE_S):
+        async with await graph.astream_events(HUMAN, config, version="v3") as run:
+            await wait_until(lambda: run.interrupted, DEADLINE_S)
+        async with await graph.astream_events(Command(resume="yes"), config, version="v3") as run:
+            assert (await run.output())["messages"][-1]["content"] == "approved: yes"
