@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -80,9 +80,11 @@ class Nursery:
         self._ours.close()
         self.theirs.close()
 
-    async def fork(self, order: Order, descriptors: Sequence[int], gone: Awaitable[int]) -> Forked | None:
+    async def fork(
+        self, order: Order, descriptors: Sequence[int], gone: Callable[[], Coroutine[None, None, int]]
+    ) -> Forked | None:
         """A child made to `order`, with these descriptors; None when the template did not make one: it has ended
-        (`gone` is awaited for that), or does not answer."""
+        (`gone` waits for that), or does not answer."""
         async with self._one_at_a_time:
             mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             mine.setblocking(False)
@@ -99,15 +101,20 @@ class Nursery:
                 mine.close()
 
 
-async def _told(mine: socket.socket, gone: Awaitable[int]) -> bytes:
+async def _told(mine: socket.socket, gone: Callable[[], Coroutine[None, None, int]]) -> bytes:
     """The pid that a new child tells, or nothing."""
-    pid = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(mine, 32))
-    ended = asyncio.ensure_future(gone)
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    # not `sock_recv`: that one, cancelled, lets go of the socket's number later than it is closed
+    loop.add_reader(mine, told.set)
+    telling, ended = asyncio.create_task(told.wait()), asyncio.create_task(gone())
     try:
-        await asyncio.wait((pid, ended), timeout=ANSWER_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
-        return pid.result() if pid.done() else b""
+        await asyncio.wait((telling, ended), timeout=ANSWER_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+        with suppress(BlockingIOError):
+            return mine.recv(32)
+        return b""
     finally:
-        pid.cancel()
+        loop.remove_reader(mine)
+        telling.cancel()
         ended.cancel()
 
 

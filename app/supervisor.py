@@ -219,7 +219,7 @@ class Supervisor:
             return None
         shown, orphan_signal = " ".join(spec.command), int(spec.orphan_signal)
         order = Order(spec.arguments, shown, env, descriptors, os.getpid(), orphan_signal)
-        return await self._nursery.fork(order, descriptors, template.process.wait())
+        return await self._nursery.fork(order, descriptors, template.process.wait)
 
     async def _stop(self, child: _Child) -> None:
         if child.keeper is not None:
