@@ -81,7 +81,8 @@ def new_id() -> str:
 class NewRun:
     """A request, validated. `metadata` is the request's own (config's below it); the thread's is merged in between by
     the store. `thread_config` is what the run leaves in its thread's config. `groups` are names, each with the most
-    runs under that name that may execute at once. A `temporary` run has a thread of its own, which goes with it."""
+    runs under that name that may execute at once. A `temporary` run has a thread of its own, which goes with it. `user`
+    is for whom it runs (`User.stored`): graphs are told, clients never."""
 
     run_id: str
     thread_id: str
@@ -100,6 +101,7 @@ class NewRun:
     priority: Priority = "normal"
     groups: Sequence[tuple[str, int]] = ()
     cron: CronStep | None = None
+    user: dict[str, Any] | None = None
 
     @property
     def answers(self) -> bool:
@@ -140,6 +142,8 @@ class Run:
     fresh: bool
     webhook_status: str | None = None
     webhook_problem: str | None = None
+    user: dict[str, Any] | None = None
+    """For whom it runs. No part of what clients are shown."""
 
     @property
     def status(self) -> str:
@@ -208,6 +212,7 @@ def run_from(held: Fields) -> Run:
         fresh=held.get("fresh") == b"1",
         webhook_status=_text(held, "webhook"),
         webhook_problem=_text(held, "webhook_problem"),
+        user=orjson.loads(held["user"]) if "user" in held else None,
     )
 
 
@@ -289,6 +294,7 @@ class RunStore:
                 "ttl": self._thread_ttl,
                 "webhook": bool(new.kwargs.get("webhook")),
                 "cron": new.cron,
+                "user": None if new.user is None else dumps(new.user).decode(),
             }
         )
         if word == "no_thread":

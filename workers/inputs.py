@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from app.checkpoint_answers import NULL_TASK
 from app.graphs import Graph
 from app.runs import Run
+from app.users import User
 
 DEFAULT_RECURSION_LIMIT: Final = 10007
 
@@ -78,7 +79,7 @@ def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> Runna
         "graph_id": run.graph_id,
         "assistant_id": run.assistant_id,
     }
-    configurable = {**(asked.get("configurable") or {}), **identity, **checkpoint}
+    configurable = {**(asked.get("configurable") or {}), **_caller(run), **identity, **checkpoint}
     configurable.pop("ceilings", None)
     if run.kwargs.get("strict_resume"):
         configurable["__pregel_strict_resume"] = True
@@ -90,6 +91,19 @@ def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> Runna
     if asked.get("tags"):
         config["tags"] = list(asked["tags"])
     return cast(RunnableConfig, config)
+
+
+def _caller(run: Run) -> dict[str, Any]:
+    """For whom the run is, under the names that graphs look for (protocol 4.6)."""
+    if run.user is None:
+        return {}
+    user = User(run.user)
+    return {
+        "user_id": user.identity,
+        "langgraph_auth_user": user,
+        "langgraph_auth_user_id": user.identity,
+        "langgraph_auth_permissions": user.permissions,
+    }
 
 
 def context_of(run: Run, graph: Graph) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict, cast
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from app.http.long_answers import OpenAnswers
 from app.http.metrics import HttpMetrics
@@ -19,9 +19,9 @@ class State(TypedDict):
     metrics: HttpMetrics
 
 
-def services_of(request: Request) -> Services:
+def services_of(connection: HTTPConnection) -> Services:
     """The stores of this process."""
-    return cast(Services, request.state.services)
+    return cast(Services, connection.state.services)
 
 
 def answers_of(request: Request) -> OpenAnswers:

@@ -89,6 +89,7 @@ class RunCreate(TypedDict):
     ttl: Ttl | None
     webhook: bool
     cron: CronStep | None
+    user: str | None
 
 
 class RunSettle(TypedDict):
