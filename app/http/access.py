@@ -18,12 +18,13 @@ from typing import Any, Final, Literal, TypeVar
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
+from starlette.websockets import WebSocket, WebSocketState
 
 from app.custom_auth import CustomAuth
-from app.errors import AccessRefused
+from app.errors import AccessRefused, AuthBroken, SlipwayError
 from app.filters import EVERYTHING, Filter
-from app.http.answers import Json
-from app.http.callers import caller_of
+from app.http.answers import Json, status_of
+from app.http.callers import CLOSED_BY_STATUS, caller_of
 from app.users import User
 
 Operation = Literal[
@@ -56,6 +57,7 @@ _Connection = TypeVar("_Connection", bound=HTTPConnection)
 _Answer = TypeVar("_Answer")
 
 _GATE: Final = "slipway.gate"
+_LONGEST_REASON: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,25 @@ def guarded(
         return answer
 
     return entered
+
+
+def guarded_socket(
+    handler: Callable[[WebSocket], Awaitable[None]], access: Access, auth: CustomAuth | None
+) -> Callable[[WebSocket], Awaitable[None]]:
+    """As `guarded`, for a `WebSocketRoute`: who is not let in is told so by the code that closes the socket, 4000 and
+    the HTTP status."""
+    entered = guarded(handler, access, auth)
+
+    async def answered(websocket: WebSocket) -> None:
+        try:
+            await entered(websocket)
+        except SlipwayError as error:
+            if websocket.application_state is WebSocketState.CONNECTING:
+                await websocket.accept()
+            told = "" if isinstance(error, AuthBroken) else str(error)[:_LONGEST_REASON]
+            await websocket.close(CLOSED_BY_STATUS + status_of(error), told)
+
+    return answered
 
 
 def probed(handler: Handler) -> Handler:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import structlog
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from app.custom_auth import CustomAuth
-from app.errors import InvalidRequest
+from app.errors import AuthBroken, InvalidRequest, SlipwayError
+from app.http.answers import answer_to, status_of
 from app.http.inputs import CALLER, parsed
 from app.users import User
 
+log = structlog.get_logger(__name__)
+
+CLOSED_BY_STATUS: Final = 4000
+"""A WebSocket that is turned away is closed with this and the HTTP status."""
 _IN_PROCESS: Final = "slipway.in_process"
 
 
@@ -79,15 +86,23 @@ class Authenticated:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket") or self._exempt(scope):
             return await self._app(scope, receive, send)
-        if scope["type"] == "websocket":
-            await caller_of(HTTPConnection(scope), self._auth)
-            return await self._app(scope, receive, send)
-        request = Request(scope, receive)
-        await caller_of(request, self._auth)
-        return await self._app(scope, _again(request, receive), send)
+        connection = Request(scope, receive) if scope["type"] == "http" else HTTPConnection(scope)
+        try:
+            await caller_of(connection, self._auth)
+        except SlipwayError as error:
+            return await _turn_away(error, scope, receive, send)
+        return await self._app(scope, _again(connection, receive), send)
 
 
-def _again(request: Request, receive: Receive) -> Receive:
+async def _turn_away(error: SlipwayError, scope: Scope, receive: Receive, send: Send) -> None:
+    if isinstance(error, AuthBroken):
+        log.exception("auth.broken", path=scope["path"])
+    if scope["type"] == "websocket":
+        return await WebSocketClose(CLOSED_BY_STATUS + status_of(error))(scope, receive, send)
+    return await answer_to(error, scope.get("slipway.request_id", ""))(scope, receive, send)
+
+
+def _again(request: HTTPConnection, receive: Receive) -> Receive:
     """What the authenticate handler has read of the body is there for whoever comes next."""
     raw: bytes | None = getattr(request, "_body", None)
     if raw is None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from httpx import ASGITransport
-from langgraph_sdk._async import client
+from langgraph_sdk._async import client as sdk
 from langgraph_sdk.client import configure_loopback_transports
 from starlette.types import ASGIApp
+
+_WAITING: Final = "_registered_transports"
 
 
 class _Connected(list[ASGITransport]):
@@ -31,10 +33,10 @@ class _Connected(list[ASGITransport]):
 @contextmanager
 def connected(app: ASGIApp) -> Iterator[None]:
     """Graphs reach `app` until the block is left."""
-    waiting = client._registered_transports
+    waiting = getattr(sdk, _WAITING)
     configure_loopback_transports(app)
-    client._registered_transports = _Connected(app)
+    setattr(sdk, _WAITING, _Connected(app))
     try:
         yield
     finally:
-        client._registered_transports = waiting
+        setattr(sdk, _WAITING, waiting)

@@ -16,9 +16,10 @@ from starlette.types import Receive, Scope, Send
 
 from app.custom_auth import CustomAuth
 from app.http.callers import Authenticated
-from app.http.middleware import Errors
 from app.http.prefix import path_below
 from app.sections import HttpSection
+
+_AUTHENTICATED: Final[Any] = Authenticated
 
 ALWAYS_OURS: Final = ("/ok", "/info", "/readyz", "/metrics", "/openapi.json")
 
@@ -45,7 +46,7 @@ def around(own: Starlette, ours: Starlette, section: HttpSection, auth: CustomAu
     theirs = [route for route in own.router.routes if not isinstance(route, Ours)]
     own.router.routes = [Ours(ours, ALWAYS_OURS), *theirs, Ours(ours)]
     own.router.default = ours
-    own.user_middleware = [each for each in own.user_middleware if each.cls not in (Authenticated, Errors)]
+    own.user_middleware = [each for each in own.user_middleware if each.cls is not _AUTHENTICATED]
     if auth is not None:
         own.user_middleware = _with_auth(own.user_middleware, section, auth, _exempt(theirs, ours, section))
     own.middleware_stack = None
@@ -55,8 +56,8 @@ def around(own: Starlette, ours: Starlette, section: HttpSection, auth: CustomAu
 def _with_auth(
     theirs: list[Middleware], section: HttpSection, auth: CustomAuth, exempt: Callable[[Scope], bool]
 ) -> list[Middleware]:
-    mine = [Middleware(Errors), Middleware(Authenticated, auth=auth, exempt=exempt)]
-    return [*mine, *theirs] if section.middleware_order == "auth_first" else [*theirs, *mine]
+    mine = Middleware(_AUTHENTICATED, auth=auth, exempt=exempt)
+    return [mine, *theirs] if section.middleware_order == "auth_first" else [*theirs, mine]
 
 
 def _exempt(theirs: list[BaseRoute], ours: Starlette, section: HttpSection) -> Callable[[Scope], bool]:

@@ -56,13 +56,13 @@ def _as_page(handler: Handler) -> Handler:
             raise
         except SlipwayError as error:
             status = 404 if isinstance(error, InvalidRequest) else status_of(error)
-            return _trouble(status, str(error), passes=error.retryable)
+            return _trouble(request, status, str(error), passes=error.retryable)
 
     return handled
 
 
-def _trouble(status: int, detail: str, *, passes: bool = False) -> Response:
-    return page("trouble.html", status, passes=passes, title=HTTPStatus(status).phrase, detail=detail)
+def _trouble(request: Request, status: int, detail: str, *, passes: bool = False) -> Response:
+    return page(request, "trouble.html", status, passes=passes, title=HTTPStatus(status).phrase, detail=detail)
 
 
 @_as_page
@@ -71,13 +71,13 @@ async def home(request: Request) -> Response:
     services = services_of(request)
     lately = await _lately(request)
     graphs: list[GraphSpec] = [services.graphs.spec(name) for name in services.graphs.names()]
-    return page("home.html", graphs=graphs, failures=services.graphs.failures(), **lately)
+    return page(request, "home.html", graphs=graphs, failures=services.graphs.failures(), **lately)
 
 
 @_as_page
 async def recent(request: Request) -> Response:
     """The part of the first page that changes."""
-    return page("recent.html", **await _lately(request))
+    return page(request, "recent.html", **await _lately(request))
 
 
 async def _lately(request: Request) -> dict[str, Any]:
@@ -148,6 +148,7 @@ async def graph(request: Request) -> Response:
         "context": before.kwargs.get("context") if before else None,
     }
     return page(
+        request,
         "graph.html",
         spec=spec,
         manifest=manifest,
@@ -173,7 +174,9 @@ async def thread(request: Request) -> Response:
     services, thread_id = services_of(request), path_id(request, "thread_id")
     await permit_thread(request, "threads:read", thread_id)
     found, runs = await asyncio.gather(services.threads.get(thread_id), services.runs.list(thread_id, limit=_RUNS * 5))
-    return page("thread.html", thread=found, rows=[_row(services, run) for run in runs], data={"values": found.values})
+    return page(
+        request, "thread.html", thread=found, rows=[_row(services, run) for run in runs], data={"values": found.values}
+    )
 
 
 @_as_page
@@ -190,7 +193,7 @@ async def run(request: Request) -> Response:
         "outputs": outputs,
         "chats": chats,
     }
-    return page("run.html", run=found, about=_about(found.kwargs), chats=chats, data=data)
+    return page(request, "run.html", run=found, about=_about(found.kwargs), chats=chats, data=data)
 
 
 async def _shape(services: Services, graph_id: str) -> tuple[list[str], bool]:
@@ -205,4 +208,4 @@ async def _shape(services: Services, graph_id: str) -> tuple[list[str], bool]:
 
 async def lost(request: Request) -> Response:
     """Nothing is here."""
-    return _trouble(404, f"There is no page {request.url.path}")
+    return _trouble(request, 404, f"There is no page {request.url.path}")
