@@ -31,7 +31,8 @@ async def say(state: State, config: RunnableConfig) -> State:
     """A greeting, and everything that says who it is for."""
     known = config["configurable"]
     user = known.get("langgraph_auth_user")
-    told = {name: known.get(name) for name in ("langgraph_auth_user_id", "langgraph_auth_permissions", "user_id")}
+    told = {"id": known.get("langgraph_auth_user_id"), "permissions": known.get("langgraph_auth_permissions")}
+    told["user_id"] = known.get("user_id")
     told |= {name: known[name] for name in known if name.startswith("x-") or name == "authorization"}
     if user is not None:
         told |= {"team": user["team"], "identity": user.identity, "is": user.is_authenticated}
