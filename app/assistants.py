@@ -20,6 +20,7 @@ from app.graphs import Graphs, Manifest
 from app.keyspace.names import Keys
 from app.stored_assistants import Assistant, Changes, StoredAssistants
 from app.threads import contains
+from app.users import User, told_to_graphs
 from app.wire import Wire
 
 _NAMESPACE: Final = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
@@ -50,9 +51,10 @@ class AssistantStore:
             raise NotFound("assistant", id_or_name, self._graphs.names())
         return found
 
-    async def manifest(self, assistant: Assistant) -> Manifest:
-        """What its graph is like; a factory is asked with the assistant's config."""
-        config = cast("RunnableConfig", assistant.config) if assistant.config else None
+    async def manifest(self, assistant: Assistant, user: User | None = None) -> Manifest:
+        """What its graph is like; a factory is asked with the assistant's config, and told who asks."""
+        told = (assistant.config.get("configurable") or {}) | told_to_graphs(user)
+        config = cast("RunnableConfig", assistant.config | {"configurable": told}) if assistant.config or told else None
         return await self._graphs.manifest(assistant.graph_id, config)
 
     # changing

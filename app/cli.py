@@ -213,11 +213,17 @@ async def _workers(settings: Settings) -> None:
 
 
 async def _release(settings: Settings) -> list[str]:
+    from app.http.extensions import load_extensions
+    from app.langgraph_json import read
     from app.release import redis_problems
     from workers.registry import Registry
 
     graphs = await Registry.load(settings.config)
     unloadable = [f"graph {name!r} cannot be served: {reason}" for name, reason in graphs.failures().items()]
+    try:
+        await load_extensions(read(settings.config), graphs.attribute)
+    except ConfigError as error:
+        unloadable.append(str(error))
     return [*await redis_problems(settings.redis), *unloadable]
 
 

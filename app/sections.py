@@ -47,6 +47,8 @@ class StoreSection(_Section):
 
     index: IndexSection | None = None
     ttl: StoreTtlSection = StoreTtlSection()
+    path: str | None = None
+    """A store of the project's own, which is not used: items live in Redis, beside everything else."""
 
 
 class ThreadTtlSection(_Section):
@@ -63,6 +65,8 @@ class CheckpointerSection(_Section):
     """`checkpointer`."""
 
     ttl: ThreadTtlSection | None = None
+    path: str | None = None
+    """A checkpointer of the project's own, which is not used: no other is fenced."""
 
 
 class UrlSection(_Section):

@@ -68,6 +68,18 @@ class User(Mapping[str, Any]):
         return kept
 
 
+def told_to_graphs(user: User | None) -> dict[str, Any]:
+    """For whom a graph works, under the names that graphs look for in their `configurable` (protocol 4.6)."""
+    if user is None:
+        return {}
+    return {
+        "user_id": user.identity,
+        "langgraph_auth_user": user,
+        "langgraph_auth_user_id": user.identity,
+        "langgraph_auth_permissions": user.permissions,
+    }
+
+
 def user_of(said: object) -> User:
     """The caller by an authenticate handler's answer: an identity, a mapping or an object with one, or
     `(permissions, user)`. Raises `TypeError` for anything else."""

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from app.errors import InvalidRequest, NotFound
 from app.filters import EVERYTHING, Filter
 from app.graphs import Manifest
-from app.http.access import needs, permit
+from app.http.access import needs, permit, user_of
 from app.http.answers import Json, nothing
 from app.http.bodies import (
     AssistantBody,
@@ -196,7 +196,7 @@ async def subgraphs(request: Request) -> Response:
 
 
 async def _manifest(request: Request) -> Manifest:
-    return await services_of(request).assistants.manifest(await _read(request))
+    return await services_of(request).assistants.manifest(await _read(request), user_of(request))
 
 
 async def _read(request: Request) -> Assistant:

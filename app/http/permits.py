@@ -35,7 +35,7 @@ async def permit_assistant(connection: HTTPConnection, operation: Operation, ass
     value = {"assistant_id": UUID(assistant.assistant_id), **told}
     only = await permit(connection, operation, value)
     if not only.fits(assistant.metadata):
-        raise NotFound("assistant", assistant.assistant_id)
+        raise NotFound("assistant", assistant.assistant_id, services_of(connection).graphs.names())
     return value
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.http.access import needs
+from app.http.access import needs, user_of
 from app.http.answers import Json
 from app.http.bodies import HistoryBody, StateReadBody, StateWriteBody, ThreadConfigBody
 from app.http.endpoints import Endpoint, Query, flag, number
@@ -22,7 +22,7 @@ async def latest(request: Request) -> Response:
     """The state now."""
     thread_id, subgraphs = path_id(request, "thread_id"), query_flag(request, "subgraphs")
     await permit_thread(request, "threads:read", thread_id)
-    return Json(await services_of(request).states.get(thread_id, subgraphs=subgraphs))
+    return Json(await services_of(request).states.get(thread_id, subgraphs=subgraphs, user=user_of(request)))
 
 
 async def at_checkpoint_id(request: Request) -> Response:
@@ -30,14 +30,15 @@ async def at_checkpoint_id(request: Request) -> Response:
     thread_id, subgraphs = path_id(request, "thread_id"), query_flag(request, "subgraphs")
     await permit_thread(request, "threads:read", thread_id)
     place = {"checkpoint_id": request.path_params["checkpoint_id"]}
-    return Json(await services_of(request).states.get(thread_id, place, subgraphs=subgraphs))
+    return Json(await services_of(request).states.get(thread_id, place, subgraphs=subgraphs, user=user_of(request)))
 
 
 async def at_checkpoint(request: Request) -> Response:
     """The state at a checkpoint of any graph in the thread."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, StateReadBody)
     await permit_thread(request, "threads:read", thread_id)
-    state = await services_of(request).states.get(thread_id, body.checkpoint.public(), subgraphs=body.subgraphs)
+    place, user = body.checkpoint.public(), user_of(request)
+    state = await services_of(request).states.get(thread_id, place, subgraphs=body.subgraphs, user=user)
     return Json(state)
 
 
@@ -46,7 +47,7 @@ async def write(request: Request) -> Response:
     thread_id, body = path_id(request, "thread_id"), await read_body(request, StateWriteBody)
     await permit_thread(request, "threads:update", thread_id)
     place = await services_of(request).states.update(
-        thread_id, body.values, as_node=body.as_node, place=body.start_from
+        thread_id, body.values, as_node=body.as_node, place=body.start_from, user=user_of(request)
     )
     return Json({"checkpoint": place, "configurable": place, "checkpoint_id": place.get("checkpoint_id")})
 
@@ -82,6 +83,7 @@ async def _history(request: Request, body: HistoryBody) -> Response:
         before=body.before,
         metadata=body.metadata,
         place=body.checkpoint.public() if body.checkpoint else {},
+        user=user_of(request),
     )
     return Json(states)
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from app.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from app.extracts import extracted
 from app.filters import Filter
-from app.http.access import gate_of, needs, permit
+from app.http.access import gate_of, needs, permit, user_of
 from app.http.answers import Json, nothing
 from app.http.bodies import PruneBody, ThreadBody, ThreadFilterBody, ThreadPatchBody, ThreadSearchBody
 from app.http.endpoints import Endpoint, names
@@ -50,7 +50,7 @@ async def create(request: Request) -> Response:
             ]
             for step in body.supersteps
         ]
-        await services.states.replay(thread.thread_id, steps)
+        await services.states.replay(thread.thread_id, steps, user_of(request))
         thread = await services.threads.get(thread.thread_id)
     return Json(thread.public())
 

@@ -16,6 +16,7 @@ from tests.conftest import wait_until
 from tests.crons.conftest import Time, time
 from tests.http.conftest import Served
 from workers.main import WorkerProcess
+from workers.registry import Registry
 
 __all__ = ["time"]
 
@@ -115,6 +116,19 @@ async def test_graphs_reach_their_server(ann: Client, worker: WorkerProcess) -> 
     """`langgraph_sdk.get_client()`, made when the graph was imported and made in a node."""
     answer = await ann.runs.wait(None, "ask_greet", input={"text": "hi"})
     assert answer["said"] == "Good day, None"
+
+
+async def test_factories_know_who_asks(ann: Client, bob: Client, graphs: Registry, worker: WorkerProcess) -> None:
+    thread = (await ann.threads.create(metadata={"graph_id": "ask_greet"}))["thread_id"]
+    await bob.assistants.get_schemas("ask_greet")
+    wanted = graphs.attribute("./graphs.py:wanted")
+    assert isinstance(wanted, list)
+    wanted.clear()
+    await ann.threads.get_state(thread)
+    await bob.assistants.get_schemas("ask_greet")
+    await ann.runs.wait(thread, "ask_greet", input={"text": "hi"})
+    assert wanted[:2] == ["threads.read ann", "assistants.read bob"]
+    assert "threads.create_run ann" in wanted
 
 
 async def test_headers_become_configurable(ann: Client, client: httpx.AsyncClient, worker: WorkerProcess) -> None:

@@ -13,6 +13,9 @@ WORDS = ("cat", "dog", "tax")
 early = get_client()
 """Made before there is a server."""
 
+wanted: list[str] = []
+"""Why and by whom the factory's graph was wanted."""
+
 
 async def embed(texts: list[str]) -> list[list[float]]:
     """One dimension a word, with a little of everything."""
@@ -48,8 +51,8 @@ async def keep(state: State, runtime: Runtime[None]) -> State:
 
 async def ask(state: State) -> State:
     """Has another graph greet, by the server's own client."""
-    made = await early.assistants.search(graph_id="greet")
-    answer = await get_client().runs.wait(None, made[0]["assistant_id"], input={"text": state["text"]})
+    made: Any = await early.assistants.search(graph_id="greet")
+    answer: Any = await get_client().runs.wait(None, made[0]["assistant_id"], input={"text": state["text"]})
     return {"said": answer["said"]}
 
 
@@ -57,6 +60,7 @@ greet = StateGraph(State).add_node("say", say).add_edge(START, "say").compile()
 remember = StateGraph(State).add_node("keep", keep).add_edge(START, "keep")
 
 
-def make_ask_greet(runtime: ServerRuntime) -> Any:
-    """A factory."""
+def make_ask_greet(runtime: ServerRuntime[None]) -> Any:
+    """A factory that knows who wants the graph."""
+    wanted.append(f"{runtime.access_context} {None if runtime.user is None else runtime.user.identity}")
     return StateGraph(State).add_node("ask", ask).add_edge(START, "ask").compile()
