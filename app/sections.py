@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 Minutes = Annotated[float, Field(gt=0, le=100 * 366 * 24 * 60)]
 
@@ -132,8 +132,8 @@ class CorsSection(_Section):
 class HeadersSection(_Section):
     """Which request headers: lower case, `*` stands for anything, what is excluded is out."""
 
-    includes: list[str] = []
-    excludes: list[str] = []
+    includes: list[str] = Field(default=[], validation_alias=AliasChoices("includes", "include"))
+    excludes: list[str] = Field(default=[], validation_alias=AliasChoices("excludes", "exclude"))
 
 
 class HttpSection(_Section):

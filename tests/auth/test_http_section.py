@@ -144,13 +144,20 @@ async def test_cors_as_the_file_says(desk: Desk) -> None:
 
 
 async def test_chosen_headers_are_logged(desk: Desk) -> None:
-    wanted = {"includes": ["x-*", "authorization"], "excludes": ["x-private"]}
+    wanted = {"include": ["X-*", "authorization"], "exclude": ["x-private"]}
     async with desk.serves(http={"logging_headers": wanted}) as client:
         with capture_logs() as lines:
             sent = {"x-team": "blue", "x-private": "p", "x-api-key": "k", "authorization": "a"}
             await client.get("/nowhere", headers=sent)
     (line,) = [line for line in lines if line["event"] == "http.request"]
     assert line["headers"] == {"x-team": "blue"}
+
+
+async def test_a_store_of_the_projects_own_is_not_passed_over_silently(desk: Desk) -> None:
+    with capture_logs() as lines:
+        async with desk.serves(store={"path": "./graphs.py:store"}):
+            pass
+    assert [line["key"] for line in lines if line["event"] == "langgraph_json.not_used"] == ["store.path"]
 
 
 async def test_how_to_authenticate_is_described(desk: Desk) -> None:

@@ -42,7 +42,7 @@ async def assistants(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> Any:
 
 
 @auth.on.assistants.create
-async def new_assistant(ctx: Auth.types.AuthContext, value: Auth.types.on.assistants.create.value) -> Any:
+async def new_assistant(ctx: Auth.types.AuthContext, value: Any) -> Any:
     """It belongs to whoever makes it."""
     assert "desk" in ctx.permissions, "not at the desk"
     value["metadata"]["owner"] = ctx.user.identity
