@@ -30,6 +30,17 @@ class Filter:
         """Whether a record with this metadata may be touched."""
         return all(_fits(metadata, condition) for condition in self.conditions)
 
+    def texts(self) -> dict[str, str] | None:
+        """The metadata that a record must have, when all there is to it is texts that must be equal; a script can look
+        at those. None when there is more to it."""
+        found: dict[str, str] = {}
+        for condition in self.conditions:
+            for name, wanted in condition.items():
+                text = wanted.get("$eq") if isinstance(wanted, Mapping) else wanted
+                if name.startswith("$") or not isinstance(text, str) or found.setdefault(name, text) != text:
+                    return None
+        return found
+
     def __and__(self, other: Filter) -> Filter:
         return Filter(self.conditions + other.conditions)
 

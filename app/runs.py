@@ -12,7 +12,7 @@ The state machine (every move is one script; final phases never change):
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -82,7 +82,8 @@ class NewRun:
     """A request, validated. `metadata` is the request's own (config's below it); the thread's is merged in between by
     the store. `thread_config` is what the run leaves in its thread's config. `groups` are names, each with the most
     runs under that name that may execute at once. A `temporary` run has a thread of its own, which goes with it. `user`
-    is for whom it runs (`User.stored`): graphs are told, clients never."""
+    is for whom it runs (`User.stored`): graphs are told, clients never. `only` is metadata that a thread must
+    have which exists: any other is as good as unknown."""
 
     run_id: str
     thread_id: str
@@ -102,6 +103,7 @@ class NewRun:
     groups: Sequence[tuple[str, int]] = ()
     cron: CronStep | None = None
     user: dict[str, Any] | None = None
+    only: dict[str, str] = field(default_factory=dict)
 
     @property
     def answers(self) -> bool:
@@ -295,6 +297,7 @@ class RunStore:
                 "webhook": bool(new.kwargs.get("webhook")),
                 "cron": new.cron,
                 "user": None if new.user is None else dumps(new.user).decode(),
+                "only": gathered(dict(new.only)),
             }
         )
         if word == "no_thread":

@@ -68,8 +68,10 @@ async def permit_run(connection: HTTPConnection, new: NewRun, *, stateless: bool
         after_s=int(value["after_seconds"]),
         groups=groups_of(services.settings, services.graphs.spec(new.graph_id), metadata),
     )
-    if not stateless:
-        await services.threads.check(new.thread_id, only, may_be_new=changed.create_thread)
+    texts = only.texts()
+    if stateless or texts is not None:
+        return replace(changed, only=texts or {})  # looked at by the script that makes the run
+    await services.threads.check(new.thread_id, only, may_be_new=changed.create_thread)
     return changed
 
 

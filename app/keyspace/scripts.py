@@ -90,6 +90,7 @@ class RunCreate(TypedDict):
     webhook: bool
     cron: CronStep | None
     user: str | None
+    only: dict[str, str]
 
 
 class RunSettle(TypedDict):

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -191,6 +192,46 @@ async def test_an_auth_file_that_cannot_serve(desk: Desk, tmp_path: Path, source
     assert says in str(refused.value)
 
 
+SHARED = """
+from langgraph_sdk import Auth
+
+auth = Auth()
+
+@auth.authenticate
+def who(authorization: str) -> str:
+    return authorization
+
+@auth.on.threads
+async def members(ctx, value):
+    mine = {"$or": [{"members": {"$contains": ctx.user.identity}}, {"open": True}]}
+    if ctx.action == "create_run":
+        value["metadata"]["members"] = [ctx.user.identity]
+        value["metadata"]["asked_by"] = ctx.user.identity
+        value["kwargs"]["config"]["tags"] = ["marked"]
+    return mine
+"""
+
+
+async def test_threads_may_be_shared(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "shared.py").write_text(SHARED)
+    run = {"assistant_id": "greet", "input": {}, "after_seconds": 3600}
+    async with desk.serves(auth={"path": "./shared.py:auth"}) as client:
+        ann, bob = {"authorization": "ann"}, {"authorization": "bob"}
+        both = (await client.post("/threads", json={"metadata": {"members": ["ann", "bob"]}}, headers=ann)).json()
+        hers = (await client.post("/threads", json={"metadata": {"members": ["ann"]}}, headers=ann)).json()
+        made = await client.post(f"/threads/{both['thread_id']}/runs", json=run, headers=bob)
+        assert made.json()["metadata"]["asked_by"] == "bob"
+        assert made.json()["kwargs"]["config"]["tags"] == ["marked"]
+        for more in ({}, {"if_not_exists": "create"}):
+            place = f"/threads/{hers['thread_id']}/runs"
+            assert await status(client, place, "POST", json=run | more, headers=bob) == 404
+        new = await client.post(f"/threads/{uuid4()}/runs", json=run | {"if_not_exists": "create"}, headers=bob)
+        found = await client.get(f"/threads/{new.json()['thread_id']}", headers=bob)
+        assert found.json()["metadata"]["members"] == ["bob"]
+        listed = (await client.post("/threads/search", json={}, headers=bob)).json()
+        assert {thread["thread_id"] for thread in listed} == {both["thread_id"], new.json()["thread_id"]}
+
+
 async def test_the_cache_asks_once(tmp_path: Path, desk: Desk) -> None:
     (tmp_path / "counting.py").write_text(
         "from langgraph_sdk import Auth\nauth = Auth()\nasked = []\n"
@@ -221,6 +262,14 @@ async def test_the_cache_asks_once(tmp_path: Path, desk: Desk) -> None:
 def test_filters(given: dict[str, Any], fits: dict[str, Any], fails: dict[str, Any]) -> None:
     assert filter_of(given).fits(fits)
     assert not filter_of(given).fits(fails)
+
+
+def test_filters_that_a_script_can_look_at() -> None:
+    assert filter_of({"a": "x", "b": {"$eq": "y"}}).texts() == {"a": "x", "b": "y"}
+    assert filter_of({}).texts() == {}
+    for more in ({"a": 1}, {"a": {"$contains": "x"}}, {"$or": [{"a": "x"}, {"b": "y"}]}):
+        assert filter_of(more).texts() is None
+    assert (filter_of({"a": "x"}) & filter_of({"a": "y"})).texts() is None
 
 
 @pytest.mark.parametrize(
