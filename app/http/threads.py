@@ -108,7 +108,7 @@ async def _wanted(request: Request, body: ThreadFilterBody, ids: list[str] | Non
     """What is searched for, as the authorize handler leaves it."""
     value = {"metadata": body.metadata or {}, "values": body.values or {}, "status": body.status, "ids": ids, **page}
     only = await permit(request, "threads:search", value)
-    return Wanted(ids=ids, metadata=told_metadata(value), values=body.values, status=body.status, only=only)
+    return Wanted(ids=ids, metadata=told_metadata(value) or None, values=body.values, status=body.status, only=only)
 
 
 async def copy(request: Request) -> Response:

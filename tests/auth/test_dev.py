@@ -66,3 +66,17 @@ async def test_an_unmodified_project_is_served(dev: str) -> None:
 
         await ann.runs.wait(None, "remember", input={"text": "a note"})
         assert (await ann.runs.wait(None, "ask_greet", input={"text": "hi"}))["said"] == "Good day, None"
+
+
+@pytest.mark.parametrize("command", ["web", "release"])
+def test_without_an_authenticate_handler_nothing_is_served(tmp_path: Path, valkey_url: str, command: str) -> None:
+    (tmp_path / "open.py").write_text("from langgraph_sdk import Auth\nauth = Auth()\n")
+    (tmp_path / "graphs.py").write_text((PROJECT.parent / "graphs.py").read_text())
+    file = tmp_path / "langgraph.json"
+    file.write_text('{"graphs": {"greet": "./graphs.py:greet"}, "auth": {"path": "./open.py:auth"}}')
+    env = os.environ | {"PYTHONPATH": str(ROOT), "REDIS_URL": valkey_url}
+    done = subprocess.run(
+        slipway(command, "--config", str(file)), env=env, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == (2 if command == "web" else 1)
+    assert "auth.path: the Auth object has no authenticate handler" in done.stderr
