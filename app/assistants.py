@@ -14,11 +14,13 @@ from uuid import UUID, uuid5
 
 from langchain_core.runnables import RunnableConfig
 
-from app.errors import GraphUnavailable, NotFound, RefusedRequest
+from app.errors import Conflict, GraphUnavailable, NotFound, RefusedRequest
+from app.filters import EVERYTHING, Filter
 from app.graphs import Graphs, Manifest
 from app.keyspace.names import Keys
 from app.stored_assistants import Assistant, Changes, StoredAssistants
 from app.threads import contains
+from app.users import User, told_to_graphs
 from app.wire import Wire
 
 _NAMESPACE: Final = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
@@ -37,33 +39,38 @@ class AssistantStore:
         self._graphs, self._stored = graphs, StoredAssistants(wire, keys)
         self._known: dict[str, Assistant] = {}
 
-    async def get(self, id_or_name: str) -> Assistant:
-        """The assistant with this id, or of the graph with this name. `NotFound` lists what exists;
-        `GraphUnavailable` says why a graph cannot be served."""
+    async def get(self, id_or_name: str, only: Filter = EVERYTHING) -> Assistant:
+        """The assistant with this id, or of the graph with this name, if it is among `only` those. `NotFound` lists
+        what exists; `GraphUnavailable` says why a graph cannot be served."""
         graph_id = self._graph_of(id_or_name)
         if graph_id is not None:
-            return await self._system(graph_id)
-        found = await self._stored.get(id_or_name) if is_id(id_or_name) else None
-        if found is None:
+            found: Assistant | None = await self._system(graph_id)
+        else:
+            found = await self._stored.get(id_or_name) if is_id(id_or_name) else None
+        if found is None or not only.fits(found.metadata):
             raise NotFound("assistant", id_or_name, self._graphs.names())
         return found
 
-    async def manifest(self, assistant: Assistant) -> Manifest:
-        """What its graph is like; a factory is asked with the assistant's config."""
-        config = cast("RunnableConfig", assistant.config) if assistant.config else None
+    async def manifest(self, assistant: Assistant, user: User | None = None) -> Manifest:
+        """What its graph is like; a factory is asked with the assistant's config, and told who asks."""
+        told = (assistant.config.get("configurable") or {}) | told_to_graphs(user)
+        config = cast("RunnableConfig", assistant.config | {"configurable": told}) if assistant.config or told else None
         return await self._graphs.manifest(assistant.graph_id, config)
 
     # changing
 
-    async def create(self, assistant_id: str, given: Changes, *, token: str, exist_ok: bool) -> Assistant:
-        """A new one, or as `StoredAssistants.create`. `NotFound` for an unknown graph."""
+    async def create(
+        self, assistant_id: str, given: Changes, *, token: str, exist_ok: bool, only: Filter = EVERYTHING
+    ) -> Assistant:
+        """A new one, or as `StoredAssistants.create`; one that exists is told of only if it is among `only` those.
+        `NotFound` for an unknown graph."""
         assert given.graph_id is not None
         self._check_graph(given.graph_id)
         if (graph_id := self._graph_of(assistant_id)) is not None:
-            if exist_ok:
-                return await self._system(graph_id)
-            raise self._is_system(graph_id)
-        return await self._stored.create(assistant_id, given, token=token, exist_ok=exist_ok)
+            if exist_ok and only.fits((system := await self._system(graph_id)).metadata):
+                return system
+            raise Conflict(f"assistant {assistant_id} exists already") if exist_ok else self._is_system(graph_id)
+        return await self._stored.create(assistant_id, given, token=token, exist_ok=exist_ok, only=only)
 
     async def patch(self, assistant_id: str, given: Changes, *, token: str) -> Assistant:
         """A new version. `NotFound` for an unknown assistant or graph, `RefusedRequest` for a system assistant."""
@@ -104,15 +111,18 @@ class AssistantStore:
         name: str | None = None,
         sort_by: str = "created_at",
         descending: bool = True,
+        only: Filter = EVERYTHING,
     ) -> list[Assistant]:
-        """All that fit, in order: metadata by containment, `name` anywhere in the name, in any case. An unknown
-        `graph_id` is `NotFound`."""
+        """All that fit, in order: metadata by containment, `name` anywhere in the name, in any case, and `only` what
+        the caller may see. An unknown `graph_id` is `NotFound`."""
         if graph_id is not None and graph_id not in (*self._graphs.names(), *self._graphs.failures()):
             raise NotFound("graph", graph_id, self._graphs.names())
         fitting = [
             assistant
             async for assistant in self._all(graph_id)
-            if contains(assistant.metadata, metadata or {}) and (name or "").casefold() in assistant.name.casefold()
+            if contains(assistant.metadata, metadata or {})
+            and only.fits(assistant.metadata)
+            and (name or "").casefold() in assistant.name.casefold()
         ]
         return sorted(fitting, key=lambda assistant: str(getattr(assistant, sort_by)), reverse=descending)
 

@@ -126,7 +126,9 @@ class Checkpointer(BaseCheckpointSaver[str]):
         parent_id = target.get("checkpoint_id") or ""
         where = member(namespace, checkpoint["id"])
         names = names_of(self._keys, thread_id)
-        stored_metadata: dict[str, Any] = dict(get_checkpoint_metadata(config, metadata))
+        told = get_checkpoint_metadata(config, metadata)
+        # LangGraph adds what is configurable; who called is no part of a state
+        stored_metadata: dict[str, Any] = {k: v for k, v in told.items() if not k.startswith("langgraph_auth_")}
         record, run_id = pack_record(checkpoint, parent_id, stored_metadata, self._dumps)
         fields: list[Arg] = ["HSET", names.state, f"c{where}", record]
         size = 1 + 2 * len(where) + len(record)

@@ -171,17 +171,20 @@ async def _web(settings: Settings, fd: int | None) -> None:
     await wait_for_redis(settings.redis, connections=needed("web"))
     import uvicorn
 
+    from app.http.extensions import load_extensions
     from app.http.server import WebServer, create_app
+    from app.langgraph_json import read
     from app.services import Services, open_services
     from workers.registry import Registry
 
     graphs = await Registry.load(settings.config)
+    extensions = await load_extensions(read(settings.config), graphs.attribute)
     keep_what_is_loaded()
 
     def opener() -> AbstractAsyncContextManager[Services]:
         return open_services(settings, graphs, "web")
 
-    app = create_app(opener, settings)
+    app = create_app(opener, settings, extensions)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -207,9 +210,10 @@ async def _web(settings: Settings, fd: int | None) -> None:
 async def _worker(settings: Settings) -> None:
     """Execute runs until a signal, then hand back what is not done within `drain_s`."""
     await wait_for_redis(settings.redis, connections=needed("worker"))
+    from app.http.in_process import reachable
     from workers.main import run
 
-    await run(settings)
+    await run(settings, reachable)
 
 
 async def _workers(settings: Settings) -> None:
@@ -237,11 +241,17 @@ async def _workers(settings: Settings) -> None:
 
 
 async def _release(settings: Settings) -> list[str]:
+    from app.http.extensions import load_extensions
+    from app.langgraph_json import read
     from app.release import redis_problems
     from workers.registry import Registry
 
     graphs = await Registry.load(settings.config)
     unloadable = [f"graph {name!r} cannot be served: {reason}" for name, reason in graphs.failures().items()]
+    try:
+        await load_extensions(read(settings.config), graphs.attribute)
+    except ConfigError as error:
+        unloadable.append(str(error))
     return [*await redis_problems(settings.redis), *unloadable]
 
 

@@ -17,6 +17,7 @@ import orjson
 from app.clock import iso
 from app.encoding import dumps
 from app.errors import NotFound
+from app.filters import EVERYTHING, Filter
 from app.keyspace.cron_scripts import CronScripts
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Fields, fields
@@ -87,6 +88,12 @@ class Cron:
         return None if self.schedule.end_ms is None else iso(self.schedule.end_ms * 1000)
 
     @property
+    def user_id(self) -> str | None:
+        """Who made it, and for whom its runs are."""
+        user = self.request.get("user")
+        return None if user is None else str(user["identity"])
+
+    @property
     def next_run_date(self) -> str | None:
         """The next due time; None when it rests."""
         return None if self.next_ms is None else iso(self.next_ms * 1000)
@@ -97,7 +104,7 @@ class Cron:
             "cron_id": self.cron_id,
             "assistant_id": self.assistant_id,
             "thread_id": self.thread_id,
-            "user_id": None,
+            "user_id": self.user_id,
             "schedule": self.schedule.text,
             "timezone": self.schedule.zone,
             "end_time": self.end_time,
@@ -155,12 +162,14 @@ def cron_from(held: Fields) -> Cron:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a search asks for; None asks for anything. Metadata is matched by containment."""
+    """What a search asks for; None asks for anything. Metadata is matched by containment. `only` is what the caller
+    may see."""
 
     assistant_id: str | None = None
     thread_id: str | None = None
     enabled: bool | None = None
     metadata: dict[str, Any] | None = None
+    only: Filter = EVERYTHING
 
     def fits(self, cron: Cron) -> bool:
         """Whether a cron is wanted."""
@@ -169,6 +178,7 @@ class Wanted:
             and self.thread_id in (None, cron.thread_id)
             and self.enabled in (None, cron.enabled)
             and contains(cron.metadata, self.metadata or {})
+            and self.only.fits(cron.metadata)
         )
 
 
@@ -195,12 +205,15 @@ class CronStore:
             raise NotFound("cron", cron_id)
         return cron_from(held)
 
-    async def get(self, cron_id: str) -> Cron:
-        """The cron, or `NotFound`."""
+    async def get(self, cron_id: str, only: Filter = EVERYTHING) -> Cron:
+        """The cron, if it is among `only` those, or `NotFound`."""
         held = fields(await self._wire.send("HGETALL", self._keys.cron(cron_id), again=True))
         if "cron_id" not in held:
             raise NotFound("cron", cron_id)
-        return cron_from(held)
+        cron = cron_from(held)
+        if not only.fits(cron.metadata):
+            raise NotFound("cron", cron_id)
+        return cron
 
     async def delete(self, cron_id: str) -> None:
         """Remove it, or `NotFound`. Runs that it made stay."""

@@ -6,6 +6,8 @@ SlipwayError                     code, retryable; str() is fit to show to a pers
 ├── RefusedRequest               request.refused     well-formed, but makes no sense here
 ├── NotFound                     not_found           an id or a name nobody knows
 ├── Conflict                     conflict            it exists already, or something is in its way
+├── AccessRefused                access.refused      the project's auth file does not let this caller do this
+├── AuthBroken                   auth.broken         the project's auth file failed; nobody gets in by that
 ├── TooLarge                     too_large           over a byte limit
 ├── Unavailable                  unavailable         cannot be kept right now; says when to try again
 │   ├── StoreUnavailable         store.unavailable   Redis is away, loading, read-only or full
@@ -22,7 +24,7 @@ SlipwayError                     code, retryable; str() is fit to show to a pers
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 
@@ -90,6 +92,23 @@ class Conflict(SlipwayError):
 
     def details(self) -> dict[str, Any]:
         return {"code": self.code} | self._facts
+
+
+class AccessRefused(SlipwayError):
+    """The project's auth file refuses the caller, or what the caller wants. `status` and `headers` are the answer's."""
+
+    code = "access.refused"
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.headers = status, dict(headers or {})
+
+
+class AuthBroken(SlipwayError):
+    """A handler of the project's auth file raised, or answered what nobody can make sense of. The message is for the
+    log: clients are not told."""
+
+    code = "auth.broken"
 
 
 class TooLarge(SlipwayError):

@@ -21,7 +21,8 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast, get_args
@@ -33,12 +34,21 @@ from pydantic import BaseModel, ValidationError
 from app.errors import ConfigError
 from app.graphs import Execution, GraphSpec, Priority
 from app.policy import NAMES
-from app.sections import CheckpointerSection, StoreSection, WebhooksSection
+from app.sections import AuthSection, CheckpointerSection, HttpSection, StoreSection, WebhooksSection
 
 FRACTIONAL = ("max_active_s", "max_step_s", "max_cost_usd")
 EXECUTIONS = ("worker", "inline")
 PRIORITIES = get_args(Priority)
 GRAPH_KEYS = ("execution", "inline_budget_s", "ceilings", "version", "priority", "max_running_runs")
+
+TWINS = {
+    "graphs": "LANGSERVE_GRAPHS",
+    "http": "LANGGRAPH_HTTP",
+    "auth": "LANGGRAPH_AUTH",
+    "store": "LANGGRAPH_STORE",
+    "checkpointer": "LANGGRAPH_CHECKPOINTER",
+}
+"""Environment variables that stand in for sections of the file."""
 
 Section = TypeVar("Section", bound=BaseModel)
 
@@ -58,17 +68,22 @@ class LangGraphJson:
     checkpointer: CheckpointerSection
     store: StoreSection
     webhooks: WebhooksSection
+    auth: AuthSection
+    http: HttpSection
 
     @property
     def folder(self) -> Path:
         return self.file.parent
 
 
-def read(path: Path | str) -> LangGraphJson:
-    """The graphs and where their code is. Raises `ConfigError` that names the key, or the line, at fault."""
+def read(path: Path | str, environment: Mapping[str, str] | None = None) -> LangGraphJson:
+    """The graphs and where their code is. A section that the environment has too (`TWINS`) is the environment's.
+    Raises `ConfigError` that names the key, the variable, or the line, at fault."""
     file = Path(path).absolute()
     reader = _Reader(str(path))
-    document = reader.mapping("", _parse(file, reader))
+    twins = _twins(reader, os.environ if environment is None else environment)
+    needed = "graphs" not in twins or file.exists()
+    document = (reader.mapping("", _parse(file, reader)) if needed else {}) | twins
     ours = reader.mapping("slipway", document.get("slipway"))
     reader.known_keys("slipway", ours, ("graphs", "ceilings"))
     return LangGraphJson(
@@ -79,7 +94,21 @@ def read(path: Path | str) -> LangGraphJson:
         checkpointer=_section(reader, "checkpointer", CheckpointerSection, document.get("checkpointer")),
         store=_section(reader, "store", StoreSection, document.get("store")),
         webhooks=_section(reader, "webhooks", WebhooksSection, document.get("webhooks")),
+        auth=_section(reader, "auth", AuthSection, document.get("auth")),
+        http=_section(reader, "http", HttpSection, document.get("http")),
     )
+
+
+def _twins(reader: _Reader, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Whole sections, as images carry them: JSON in variables, instead of what the file says."""
+    found: dict[str, Any] = {}
+    for section, name in TWINS.items():
+        if text := environment.get(name, "").strip():
+            try:
+                found[section] = reader.mapping(name, json.loads(text))
+            except json.JSONDecodeError as error:
+                reader.refuse(name, f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
+    return found
 
 
 class _Reader:

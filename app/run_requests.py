@@ -49,6 +49,8 @@ class RunRequest:
     feedback_keys: list[str] | None
     strict_resume: bool
     headers: dict[str, str]
+    user: dict[str, Any] | None = None
+    """Who asks (`User.stored`): whoever made a cron is who its runs are for."""
 
 
 _ADDS: Final[Mapping[str, Any]] = {}
@@ -85,8 +87,9 @@ async def run_of(
         after_s=asked.after_s,
         inline=spec.execution == "inline" and asked.after_s == 0,
         priority=_priority(asked, assistant, spec),
-        groups=_groups(services.settings, spec, asked.metadata),
+        groups=groups_of(services.settings, spec, asked.metadata),
         cron=cron,
+        user=asked.user,
     )
 
 
@@ -148,7 +151,7 @@ def _priority(asked: RunRequest, assistant: Assistant, spec: GraphSpec) -> Prior
     return cast(Priority, wanted)
 
 
-def _groups(settings: Settings, spec: GraphSpec, metadata: Mapping[str, Any]) -> list[tuple[str, int]]:
+def groups_of(settings: Settings, spec: GraphSpec, metadata: Mapping[str, Any]) -> list[tuple[str, int]]:
     """The limits of running runs that this one falls under."""
     groups = []
     if spec.max_running_runs is not None:

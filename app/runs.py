@@ -12,7 +12,7 @@ The state machine (every move is one script; final phases never change):
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -81,7 +81,9 @@ def new_id() -> str:
 class NewRun:
     """A request, validated. `metadata` is the request's own (config's below it); the thread's is merged in between by
     the store. `thread_config` is what the run leaves in its thread's config. `groups` are names, each with the most
-    runs under that name that may execute at once. A `temporary` run has a thread of its own, which goes with it."""
+    runs under that name that may execute at once. A `temporary` run has a thread of its own, which goes with it. `user`
+    is for whom it runs (`User.stored`): graphs are told, clients never. `only` is metadata that a thread must
+    have which exists: any other is as good as unknown."""
 
     run_id: str
     thread_id: str
@@ -100,6 +102,8 @@ class NewRun:
     priority: Priority = "normal"
     groups: Sequence[tuple[str, int]] = ()
     cron: CronStep | None = None
+    user: dict[str, Any] | None = None
+    only: dict[str, str] = field(default_factory=dict)
 
     @property
     def answers(self) -> bool:
@@ -142,6 +146,8 @@ class Run:
     webhook_problem: str | None = None
     suspect: int = 0
     """How many workers died with it since it last got on."""
+    user: dict[str, Any] | None = None
+    """For whom it runs. No part of what clients are shown."""
 
     @property
     def status(self) -> str:
@@ -211,6 +217,7 @@ def run_from(held: Fields) -> Run:
         webhook_status=_text(held, "webhook"),
         webhook_problem=_text(held, "webhook_problem"),
         suspect=int(held.get("suspect", b"0")),
+        user=orjson.loads(held["user"]) if "user" in held else None,
     )
 
 
@@ -292,6 +299,8 @@ class RunStore:
                 "ttl": self._thread_ttl,
                 "webhook": bool(new.kwargs.get("webhook")),
                 "cron": new.cron,
+                "user": None if new.user is None else dumps(new.user).decode(),
+                "only": gathered(dict(new.only)),
             }
         )
         if word == "no_thread":

@@ -1,14 +1,14 @@
-"""Sections of langgraph.json that say how the server behaves: how long threads live, the long-term store, and
-outgoing webhooks.
+"""Sections of langgraph.json that say how the server behaves: how long threads live, the long-term store, outgoing
+webhooks, who may call, and what is served.
 
 Their shapes are the official ones. A key that we do not use is passed over, for the file belongs to other tools too.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 Minutes = Annotated[float, Field(gt=0, le=100 * 366 * 24 * 60)]
 
@@ -47,6 +47,8 @@ class StoreSection(_Section):
 
     index: IndexSection | None = None
     ttl: StoreTtlSection = StoreTtlSection()
+    path: str | None = None
+    """A store of the project's own, which is not used: items live in Redis, beside everything else."""
 
 
 class ThreadTtlSection(_Section):
@@ -63,6 +65,8 @@ class CheckpointerSection(_Section):
     """`checkpointer`."""
 
     ttl: ThreadTtlSection | None = None
+    path: str | None = None
+    """A checkpointer of the project's own, which is not used: no other is fenced."""
 
 
 class UrlSection(_Section):
@@ -89,3 +93,73 @@ class WebhooksSection(_Section):
     """Sent with each delivery; `${{ env.LG_WEBHOOK_… }}` is replaced by the variable's value."""
     allowed_fields: list[str] | None = None
     """The only fields of the body; None is all."""
+
+
+class AuthCacheSection(_Section):
+    """`auth.cache`: callers that are recognised without asking the file again."""
+
+    cache_keys: Annotated[list[str], Field(min_length=1)] = ["authorization", "cookie", "x-api-key"]
+    """Names of the headers that tell one caller from another."""
+    ttl_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60
+    max_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+
+
+class AuthSection(_Section):
+    """`auth`: the file that says who calls, and what the caller may do."""
+
+    path: Annotated[str, Field(min_length=1)] | None = None
+    """`./file.py:auth`, a `langgraph_sdk.Auth` object."""
+    disable_studio_auth: bool = False
+    """Studio's requests are treated as any other here, whatever this says."""
+    openapi: dict[str, Any] = {}
+    """`securitySchemes` and `security`, for /openapi.json."""
+    cache: AuthCacheSection | None = None
+
+
+class CorsSection(_Section):
+    """`http.cors`: what pages of other origins may do. As it stands: everything, without cookies."""
+
+    allow_origins: list[str] = ["*"]
+    allow_methods: list[str] = ["*"]
+    allow_headers: list[str] = ["*"]
+    allow_credentials: bool = False
+    allow_origin_regex: str | None = None
+    expose_headers: list[str] = []
+    """Beside those that the protocol's clients need."""
+    max_age: Annotated[int, Field(ge=0)] = 600
+
+
+class HeadersSection(_Section):
+    """Which request headers: lower case, `*` stands for anything, what is excluded is out."""
+
+    includes: list[str] = Field(default=[], validation_alias=AliasChoices("includes", "include"))
+    excludes: list[str] = Field(default=[], validation_alias=AliasChoices("excludes", "exclude"))
+
+
+class HttpSection(_Section):
+    """`http`: the project's own app, and what of ours is served, where, and to whom."""
+
+    app: Annotated[str, Field(min_length=1)] | None = None
+    """`./file.py:app`, a Starlette or FastAPI application."""
+    mount_prefix: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._~-]+)*/?$")] = ""
+    disable_assistants: bool = False
+    disable_threads: bool = False
+    disable_runs: bool = False
+    disable_store: bool = False
+    disable_meta: bool = False
+    disable_webhooks: bool = False
+    disable_ui: bool = False
+    disable_mcp: bool = False
+    disable_a2a: bool = False
+    cors: CorsSection = CorsSection()
+    configurable_headers: HeadersSection = HeadersSection()
+    """Headers that graphs find in their `configurable`."""
+    logging_headers: HeadersSection = HeadersSection()
+    """Headers that lines about requests tell."""
+    enable_custom_route_auth: bool = False
+    middleware_order: Literal["auth_first", "middleware_first"] = "middleware_first"
+
+    @property
+    def prefix(self) -> str:
+        """Of every path, without a slash at its end; empty for none."""
+        return self.mount_prefix.rstrip("/")

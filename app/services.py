@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import structlog
+
 from app import connections
 from app.allowed import Allowed
 from app.assistants import AssistantStore
@@ -41,6 +43,8 @@ from app.threads import ThreadStore
 from app.ttl import ThreadTtl
 from app.webhook_urls import UrlPolicy
 from app.wire import Wire
+
+log = structlog.get_logger(__name__)
 
 Process = Literal["web", "worker", "cli"]
 
@@ -93,11 +97,18 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         stack.push_async_callback(subscriber.close)
         await _opened(subscriber.open, process)
         config = read(settings.config)
+        _say_what_is_not_used(config)
         store = await _store(settings, config, graphs, wire, keys)
         services = _stores(settings, config, graphs, address, keys, wire, subscriber, store)
         if process != "cli":
             services = await _executing(services, process, stack)
         yield services
+
+
+def _say_what_is_not_used(config: LangGraphJson) -> None:
+    for name, section in (("store", config.store), ("checkpointer", config.checkpointer)):
+        if section.path is not None:
+            log.warning("langgraph_json.not_used", key=f"{name}.path", used=f"Slipway's own {name}")
 
 
 async def _opened(opening: Callable[[], Awaitable[None]], process: Process) -> None:

@@ -22,6 +22,7 @@ from app.graphs import Access, Graph, Graphs, attached
 from app.keyspace.names import Keys
 from app.snapshots import interrupts_of, place_of, shown, status_of
 from app.threads import Thread, ThreadStore
+from app.users import User, told_to_graphs
 from app.wire import Wire
 from app.writers import IdleThreadWriter
 
@@ -46,12 +47,15 @@ class ThreadStates:
         self._graphs, self._threads, self._checkpointer = graphs, threads, checkpointer
         self._wire, self._keys, self._store = wire, keys, store
 
-    async def get(self, thread_id: str, place: Place = _LATEST, *, subgraphs: bool = False) -> dict[str, Any]:
-        """The state at `place`. A thread that never ran has an empty one. Raises `NotFound`."""
+    async def get(
+        self, thread_id: str, place: Place = _LATEST, *, subgraphs: bool = False, user: User | None = None
+    ) -> dict[str, Any]:
+        """The state at `place`. A thread that never ran has an empty one. `user` is who asks: factories are told.
+        Raises `NotFound`."""
         thread = await self._threads.get(thread_id)
         if thread.graph_id is None:
             return shown(_never_ran(thread_id))
-        async with self._graph(thread.graph_id, thread_id, "threads.read") as graph:
+        async with self._graph(thread.graph_id, thread_id, "threads.read", user=user) as graph:
             return shown(await graph.aget_state(_config(thread_id, place), subgraphs=subgraphs))
 
     async def history(
@@ -62,6 +66,7 @@ class ThreadStates:
         before: str | None = None,
         metadata: dict[str, Any] | None = None,
         place: Place = _LATEST,
+        user: User | None = None,
     ) -> list[dict[str, Any]]:
         """Past states, newest first, all branches; `before` is a checkpoint id. Raises `NotFound`."""
         thread = await self._threads.get(thread_id)
@@ -69,30 +74,40 @@ class ThreadStates:
             return []
         config = _config(thread_id, place)
         earlier = _config(thread_id, {"checkpoint_id": before}) if before else None
-        async with self._graph(thread.graph_id, thread_id, "threads.read") as graph:
+        async with self._graph(thread.graph_id, thread_id, "threads.read", user=user) as graph:
             states = graph.aget_state_history(config, filter=metadata, before=earlier, limit=limit)
             return [shown(state) async for state in states]
 
     async def update(
-        self, thread_id: str, values: Any, *, as_node: str | None = None, place: Place = _LATEST
+        self,
+        thread_id: str,
+        values: Any,
+        *,
+        as_node: str | None = None,
+        place: Place = _LATEST,
+        user: User | None = None,
     ) -> dict[str, Any]:
         """Write `values` as if `as_node` had returned them; the new checkpoint's place. Raises `NotFound`, `Conflict`
         while a run is active, and `RefusedRequest` when the graph does not take it."""
         thread = await self._threads.get(thread_id)
-        return await self._write(thread, place, [[StateUpdate(_values(values), as_node)]])
+        return await self._write(thread, place, [[StateUpdate(_values(values), as_node)]], user)
 
-    async def replay(self, thread_id: str, supersteps: Sequence[Sequence[StateUpdate]]) -> None:
+    async def replay(
+        self, thread_id: str, supersteps: Sequence[Sequence[StateUpdate]], user: User | None = None
+    ) -> None:
         """Write one superstep after the other: how a thread is imported."""
-        await self._write(await self._threads.get(thread_id), _LATEST, supersteps)
+        await self._write(await self._threads.get(thread_id), _LATEST, supersteps, user)
 
-    async def _write(self, thread: Thread, place: Place, supersteps: Sequence[Sequence[StateUpdate]]) -> dict[str, Any]:
+    async def _write(
+        self, thread: Thread, place: Place, supersteps: Sequence[Sequence[StateUpdate]], user: User | None
+    ) -> dict[str, Any]:
         if thread.graph_id is None:
             raise RefusedRequest(f"thread {thread.thread_id} has no graph yet: run it, or set metadata.graph_id")
         if thread.status == "busy":  # the writer decides; this only saves the work
             raise Conflict(f"thread {thread.thread_id} has a run that is pending or running")
         writer = IdleThreadWriter(self._wire, self._keys, thread.thread_id)
         saver = self._checkpointer.through(writer)
-        async with self._graph(thread.graph_id, thread.thread_id, "threads.update", saver) as graph:
+        async with self._graph(thread.graph_id, thread.thread_id, "threads.update", saver, user) as graph:
             config = _config(thread.thread_id, place)
             config["metadata"] = _origin(thread)
             try:
@@ -112,9 +127,14 @@ class ThreadStates:
 
     @asynccontextmanager
     async def _graph(
-        self, graph_id: str, thread_id: str, access: Access, saver: BaseCheckpointSaver[Any] | None = None
+        self,
+        graph_id: str,
+        thread_id: str,
+        access: Access,
+        saver: BaseCheckpointSaver[Any] | None = None,
+        user: User | None = None,
     ) -> AsyncIterator[Graph]:
-        config = _config(thread_id, _LATEST)
+        config = _config(thread_id, told_to_graphs(user))
         async with self._graphs.open(graph_id, config, access) as graph:
             yield attached(graph, saver or self._checkpointer, self._store)
 

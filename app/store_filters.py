@@ -9,6 +9,7 @@ from typing import Any, Final
 from langgraph.store.base import MatchCondition
 
 from app.errors import InvalidRequest
+from app.filters import Filter
 
 _ORDERED: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "$gt": operator.gt,
@@ -16,6 +17,7 @@ _ORDERED: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "$lt": operator.lt,
     "$lte": operator.le,
 }
+_ONLY: Final = "\0only"
 _KNOWN: Final = ("$eq", "$ne", *_ORDERED)
 
 
@@ -31,7 +33,15 @@ def check(conditions: Mapping[str, Any]) -> None:
 def fits(value: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
     """Whether an item's value meets every condition. Order is asked of two numbers or two texts; anything else has
     none, and does not fit."""
-    return all(_meets(value.get(name), wanted) for name, wanted in conditions.items())
+    return all(
+        wanted.fits(value) if isinstance(wanted, Filter) else _meets(value.get(name), wanted)
+        for name, wanted in conditions.items()
+    )
+
+
+def both(conditions: Mapping[str, Any], only: Filter) -> dict[str, Any]:
+    """A client's conditions, and what the caller may see. A `Filter` cannot come from a client: theirs are JSON."""
+    return {**conditions, _ONLY: only} if only else dict(conditions)
 
 
 def _meets(found: Any, wanted: Any) -> bool:

@@ -11,6 +11,7 @@ import orjson
 from app.clock import iso
 from app.encoding import dumps
 from app.errors import Conflict, NotFound, RefusedRequest
+from app.filters import EVERYTHING, Filter
 from app.keyspace.assistant_scripts import RECORD, AssistantScripts, Content, Record, content_of
 from app.keyspace.names import Keys
 from app.runs import gathered
@@ -95,17 +96,20 @@ class StoredAssistants:
         record = await self._wire.send("HMGET", self._keys.assistant(assistant_id), *RECORD, again=True)
         return _assistant(assistant_id, record) if record[0] is not None else None
 
-    async def create(self, assistant_id: str, given: Changes, *, token: str, exist_ok: bool) -> Assistant:
-        """A new one; the one that exists, untouched, with `exist_ok` or when the same `token` made it; else
-        `Conflict`."""
+    async def create(
+        self, assistant_id: str, given: Changes, *, token: str, exist_ok: bool, only: Filter = EVERYTHING
+    ) -> Assistant:
+        """A new one; the one that exists, untouched, when the same `token` made it, or with `exist_ok` if it is among
+        `only` those; else `Conflict`."""
         content = given.content() | {"metadata": gathered(dict(given.metadata))}
         content.setdefault("config", "{}")
         content.setdefault("context", "{}")
         word, record = await self._scripts.create(assistant_id, content, token)
         mine = (record[4] or b"").decode() == token
-        if word == "exists" and not exist_ok and not mine:
+        assistant = _assistant(assistant_id, record)
+        if word == "exists" and not mine and not (exist_ok and only.fits(assistant.metadata)):
             raise Conflict(f"assistant {assistant_id} exists already")
-        return _assistant(assistant_id, record)
+        return assistant
 
     async def patch(self, assistant_id: str, given: Changes, *, token: str) -> Assistant:
         """A new version, which becomes the present one. `NotFound`."""

@@ -13,6 +13,7 @@ from app.checkpoints import Checkpointer
 from app.clock import iso
 from app.encoding import dumps
 from app.errors import Conflict, NotFound
+from app.filters import EVERYTHING, Filter
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Fields, Scripts, fields
 from app.keyspace.thread_scripts import ThreadScripts
@@ -90,12 +91,14 @@ def thread_from(thread_id: str, held: Fields) -> Thread:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a search asks for; None asks for anything. Metadata and values are matched by containment."""
+    """What a search asks for; None asks for anything. Metadata and values are matched by containment. `only` is what
+    the caller may see."""
 
     ids: Collection[str] | None = None
     metadata: dict[str, Any] | None = None
     values: dict[str, Any] | None = None
     status: str | None = None
+    only: Filter = EVERYTHING
 
     def fits(self, thread: Thread) -> bool:
         """Whether a thread is wanted."""
@@ -104,6 +107,7 @@ class Wanted:
             and (self.ids is None or thread.thread_id in self.ids)
             and (not self.metadata or contains(thread.metadata, self.metadata))
             and (not self.values or contains(thread.values or {}, self.values))
+            and self.only.fits(thread.metadata)
         )
 
 
@@ -141,17 +145,33 @@ class ThreadStore:
         exist_ok: bool = False,
         token: str | None = None,
         ttl: ThreadTtl | None = None,
+        only: Filter = EVERYTHING,
     ) -> Thread:
-        """A new thread; the one that exists, untouched, with `exist_ok` or when the same `token` made it; else
-        `Conflict`."""
+        """A new thread; the one that exists, untouched, when the same `token` made it, or with `exist_ok` if it is
+        among `only` those; else `Conflict`."""
         token, ttl = token or new_id(), ttl or self._ttl
         word, held = await self._scripts.thread_create(
             thread_id, gathered(metadata), token, ttl.stored() if ttl else None
         )
         mine = held.get("token", b"").decode() == token
-        if word == "exists" and not exist_ok and not mine:
+        thread = thread_from(thread_id, held)
+        if word == "exists" and not mine and not (exist_ok and only.fits(thread.metadata)):
             raise Conflict(f"thread {thread_id} exists already")
-        return thread_from(thread_id, held)
+        return thread
+
+    async def check(self, thread_id: str, only: Filter, *, may_be_new: bool = False) -> None:
+        """`NotFound` unless the thread is among `only` those. Reads nothing where those are all. One that
+        `may_be_new` need not exist."""
+        if not only:
+            return
+        try:
+            thread = await self.get(thread_id)
+        except NotFound:
+            if may_be_new:
+                return
+            raise
+        if not only.fits(thread.metadata):
+            raise NotFound("thread", thread_id)
 
     async def get(self, thread_id: str) -> Thread:
         """The thread, or `NotFound`."""
@@ -193,9 +213,12 @@ class ThreadStore:
             raise NotFound("thread", thread_id)
         return thread_from(thread_id, held)
 
-    async def copy(self, source: str, thread_id: str, *, token: str) -> Thread:
-        """A new thread with all checkpoints of `source` and what it shows, but without its runs. `NotFound`."""
-        word, held = await self._whole.copy(source, thread_id, token, self._ttl.stored() if self._ttl else None)
+    async def copy(self, source: str, thread_id: str, *, token: str, metadata: dict[str, Any] | None = None) -> Thread:
+        """A new thread with all checkpoints of `source` and what it shows, but without its runs; `metadata` stands in
+        for the source's. `NotFound`."""
+        ttl = self._ttl.stored() if self._ttl else None
+        told = None if metadata is None else gathered(metadata)
+        word, held = await self._whole.copy(source, thread_id, token, ttl, told)
         if word == "missing":
             raise NotFound("thread", source)
         if word == "exists" and held.get("token", b"").decode() != token:

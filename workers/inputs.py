@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from app.checkpoint_answers import NULL_TASK, is_map, left_of
 from app.graphs import Graph
 from app.runs import Run
+from app.users import User, told_to_graphs
 
 DEFAULT_RECURSION_LIMIT: Final = 10007
 
@@ -75,13 +76,14 @@ def command_of(command: Mapping[str, Any]) -> Command[Any]:
 def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> RunnableConfig:
     """The config that nodes see (protocol 4.6), with the run's ceiling as its recursion limit."""
     asked = run.kwargs.get("config") or {}
+    caller = told_to_graphs(None if run.user is None else User(run.user))
     identity = {
         "run_id": run.run_id,
         "thread_id": run.thread_id,
         "graph_id": run.graph_id,
         "assistant_id": run.assistant_id,
     }
-    configurable = {**(asked.get("configurable") or {}), **identity, **checkpoint}
+    configurable = {**(asked.get("configurable") or {}), **caller, **identity, **checkpoint}
     configurable.pop("ceilings", None)
     if run.kwargs.get("strict_resume"):
         configurable["__pregel_strict_resume"] = True

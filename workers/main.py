@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import structlog
@@ -29,7 +31,11 @@ from workers.scheduler import Scheduler
 log = structlog.get_logger(__name__)
 
 
-async def run(settings: Settings) -> None:
+Serving = Callable[[Services], AbstractAsyncContextManager[None]]
+"""Lets the graphs of this process reach the API without a network, while the block is open."""
+
+
+async def run(settings: Settings, serving: Serving) -> None:
     """Work until SIGTERM or SIGINT, then hand back what is not done within `drain_s`."""
     graphs = await Registry.load(settings.config)
     keep_what_is_loaded()
@@ -37,7 +43,8 @@ async def run(settings: Settings) -> None:
         wake = Wire(services.address, "slipway worker wake", patience_s=settings.redis_patience_web_s)
         try:
             await patiently(wake.open, services.clock)
-            await WorkerProcess(services, wake).work()
+            async with serving(services):
+                await WorkerProcess(services, wake).work()
         finally:
             await wake.close()
 

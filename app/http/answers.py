@@ -16,6 +16,8 @@ from starlette.responses import Response
 
 from app.encoding import dumps
 from app.errors import (
+    AccessRefused,
+    AuthBroken,
     Conflict,
     GraphUnavailable,
     InvalidRequest,
@@ -54,17 +56,26 @@ def nothing(status: int = 204) -> Response:
 
 def status_of(error: SlipwayError) -> int:
     """The HTTP status of an error."""
+    if isinstance(error, AccessRefused):
+        return error.status
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
 def refusal(error: SlipwayError) -> Response:
     """The answer for an error that Slipway raised on purpose."""
-    headers = {}
+    headers = error.headers if isinstance(error, AccessRefused) else {}
     if isinstance(error, Unavailable):
         headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, TooLarge):
         headers["connection"] = "close"  # what is left of the body is not worth reading
     return Json({"detail": str(error), **error.details()}, status_of(error), headers)
+
+
+def answer_to(error: Exception, request_id: str) -> Response:
+    """The answer for any error. What went wrong in an auth file is for the log alone."""
+    if isinstance(error, SlipwayError) and not isinstance(error, AuthBroken):
+        return refusal(error)
+    return breakdown(request_id)
 
 
 def breakdown(request_id: str) -> Response:

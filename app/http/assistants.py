@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import Final
-from uuid import uuid4
+from typing import Any, Final, TypeVar
+from uuid import UUID, uuid4
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.errors import InvalidRequest, NotFound
+from app.filters import EVERYTHING, Filter
 from app.graphs import Manifest
+from app.http.access import needs, permit, user_of
 from app.http.answers import Json, nothing
 from app.http.bodies import (
     AssistantBody,
@@ -20,27 +22,36 @@ from app.http.bodies import (
     AssistantPatchBody,
     AssistantSearchBody,
     AssistantVersionsBody,
+    ConfigBody,
 )
 from app.http.endpoints import Endpoint, Query, flag
 from app.http.inputs import ident_of, query_flag, read_body, read_optional_body
 from app.http.pages import paged, selected
+from app.http.permits import permit_assistant, told_metadata
 from app.http.wiring import services_of
 from app.idempotency import HEADER
 from app.run_requests import ceilings_in
 from app.runs import Action
 from app.services import Services
+from app.stored_assistants import Assistant
 from app.threads import Wanted, contains
+
+Changing = TypeVar("Changing", bound=AssistantPatchBody)
 
 
 async def create(request: Request) -> Response:
     """A new assistant."""
     body, ident = await read_body(request, AssistantBody), await ident_of(request)
     _check(body)
+    assistant_id = body.assistant_id or (ident if HEADER in request.headers else str(uuid4()))
+    value = {"assistant_id": UUID(assistant_id), "if_exists": body.if_exists, **_told(body)}
+    only = await permit(request, "assistants:create", value)
     assistant = await services_of(request).assistants.create(
-        body.assistant_id or (ident if HEADER in request.headers else str(uuid4())),
-        body.changes(),
+        assistant_id,
+        _changed(body, value).changes(),
         token=ident,
-        exist_ok=body.if_exists == "do_nothing",
+        exist_ok=value["if_exists"] == "do_nothing",
+        only=only,
     )
     return Json(assistant.public())
 
@@ -49,7 +60,31 @@ async def patch(request: Request) -> Response:
     """A new version."""
     body, ident = await read_body(request, AssistantPatchBody), await ident_of(request)
     _check(body)
-    return Json((await services_of(request).assistants.patch(_ident(request), body.changes(), token=ident)).public())
+    assistant = await _found(request)
+    value = await permit_assistant(request, "assistants:update", assistant, version=None, **_told(body))
+    changes = _changed(body, value).changes()
+    return Json((await services_of(request).assistants.patch(_ident(request), changes, token=ident)).public())
+
+
+def _told(body: AssistantPatchBody) -> dict[str, Any]:
+    """What authorize handlers are shown of it."""
+    return {
+        "graph_id": body.graph_id,
+        "name": body.name,
+        "description": body.description,
+        "config": None if body.config is None else body.config.given(),
+        "context": body.context,
+        "metadata": body.metadata,
+    }
+
+
+def _changed(body: Changing, value: dict[str, Any]) -> Changing:
+    """The body as a handler left it."""
+    shown = _told(body) | {name: value.get(name) for name in _told(body)} | {"metadata": told_metadata(value)}
+    if shown == _told(body):
+        return body
+    config = None if shown["config"] is None else ConfigBody.model_construct(**shown["config"])
+    return body.model_copy(update=shown | {"config": config})
 
 
 def _check(body: AssistantPatchBody) -> None:
@@ -60,11 +95,13 @@ def _check(body: AssistantPatchBody) -> None:
 async def delete(request: Request) -> Response:
     """Remove an assistant, and its threads when asked to; its runs in flight are cancelled."""
     services, assistant_id, threads = services_of(request), _ident(request), query_flag(request, "delete_threads")
+    await permit_assistant(request, "assistants:delete", await _found(request))
+    only = await permit(request, "threads:delete", {"thread_id": None}) if threads else EVERYTHING
     await services.assistants.delete(assistant_id)
     await services.crons.delete_of(assistant_id)
     await _cancel_runs(services, assistant_id)
     if threads:
-        await _delete_threads(services, assistant_id)
+        await _delete_threads(services, assistant_id, only)
     return nothing()
 
 
@@ -76,8 +113,8 @@ async def _cancel_runs(services: Services, assistant_id: str) -> None:
             await services.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, reason=why)
 
 
-async def _delete_threads(services: Services, assistant_id: str) -> None:
-    wanted = Wanted(metadata={"assistant_id": assistant_id})
+async def _delete_threads(services: Services, assistant_id: str, only: Filter) -> None:
+    wanted = Wanted(metadata={"assistant_id": assistant_id}, only=only)
     while found := await services.threads.search(wanted, limit=100):
         for thread in found:
             with suppress(NotFound):
@@ -87,8 +124,10 @@ async def _delete_threads(services: Services, assistant_id: str) -> None:
 async def search(request: Request) -> Response:
     """A page of assistants."""
     body = await read_optional_body(request, AssistantSearchBody)
+    metadata, only = await _wanted(request, body, limit=body.limit, offset=body.offset)
     found = await services_of(request).assistants.search(
-        metadata=body.metadata,
+        metadata=metadata,
+        only=only,
         graph_id=body.graph_id,
         name=body.name,
         sort_by=body.sort_by,
@@ -102,18 +141,29 @@ async def search(request: Request) -> Response:
 async def count(request: Request) -> Response:
     """How many assistants fit."""
     body = await read_optional_body(request, AssistantFilterBody)
-    found = await services_of(request).assistants.search(metadata=body.metadata, graph_id=body.graph_id, name=body.name)
+    metadata, only = await _wanted(request, body)
+    found = await services_of(request).assistants.search(
+        metadata=metadata, graph_id=body.graph_id, name=body.name, only=only
+    )
     return Json(len(found))
+
+
+async def _wanted(request: Request, body: AssistantFilterBody, **page: int) -> tuple[dict[str, Any], Filter]:
+    """The metadata that is searched for, as the handler leaves it, and what the caller may see."""
+    value = {"graph_id": body.graph_id, "metadata": body.metadata or {}, **page}
+    only = await permit(request, "assistants:search", value)
+    return told_metadata(value), only
 
 
 async def read(request: Request) -> Response:
     """One assistant."""
-    return Json((await services_of(request).assistants.get(_ident(request))).public())
+    return Json((await _read(request)).public())
 
 
 async def versions(request: Request) -> Response:
     """A page of its versions, newest first."""
     body = await read_optional_body(request, AssistantVersionsBody)
+    await _read(request)
     every = await services_of(request).assistants.versions(_ident(request))
     found = [version for version in every if contains(version.metadata, body.metadata or {})]
     page = [version.public_version() for version in found[body.offset : body.offset + body.limit]]
@@ -123,6 +173,7 @@ async def versions(request: Request) -> Response:
 async def latest(request: Request) -> Response:
     """Make a version the present one."""
     body = await read_body(request, AssistantLatestBody)
+    await permit_assistant(request, "assistants:update", await _found(request), version=body.version, metadata={})
     return Json((await services_of(request).assistants.choose(_ident(request), body.version)).public())
 
 
@@ -145,8 +196,18 @@ async def subgraphs(request: Request) -> Response:
 
 
 async def _manifest(request: Request) -> Manifest:
-    assistants = services_of(request).assistants
-    return await assistants.manifest(await assistants.get(_ident(request)))
+    return await services_of(request).assistants.manifest(await _read(request), user_of(request))
+
+
+async def _read(request: Request) -> Assistant:
+    """The assistant of the path, if the caller may read it."""
+    assistant = await _found(request)
+    await permit_assistant(request, "assistants:read", assistant, metadata={})
+    return assistant
+
+
+async def _found(request: Request) -> Assistant:
+    return await services_of(request).assistants.get(_ident(request))
 
 
 def _ident(request: Request) -> str:
@@ -167,24 +228,88 @@ _ONE: Final = "/assistants/{assistant_id}"
 _WITH_THREADS: Final = flag("delete_threads", "Remove the threads whose last run was one of this assistant too")
 
 ENDPOINTS: Final = (
-    Endpoint("POST", "/assistants", create, "A new assistant", body=AssistantBody),
-    Endpoint("POST", "/assistants/search", search, "A page of assistants", body=AssistantSearchBody),
-    Endpoint("POST", "/assistants/count", count, "How many assistants fit", body=AssistantFilterBody),
-    Endpoint("GET", _ONE, read, "One assistant, by id or graph name"),
-    Endpoint("PATCH", _ONE, patch, "A new version of an assistant", body=AssistantPatchBody),
-    Endpoint("DELETE", _ONE, delete, "Remove an assistant", answers="", status=204, query=(_WITH_THREADS,)),
-    Endpoint("POST", f"{_ONE}/versions", versions, "Its versions, newest first", body=AssistantVersionsBody),
-    Endpoint("POST", f"{_ONE}/latest", latest, "Make a version the present one", body=AssistantLatestBody),
+    Endpoint("POST", "/assistants", create, "A new assistant", needs("assistants:create"), body=AssistantBody),
+    Endpoint(
+        "POST",
+        "/assistants/search",
+        search,
+        "A page of assistants",
+        needs("assistants:search"),
+        body=AssistantSearchBody,
+    ),
+    Endpoint(
+        "POST",
+        "/assistants/count",
+        count,
+        "How many assistants fit",
+        needs("assistants:search"),
+        body=AssistantFilterBody,
+    ),
+    Endpoint(
+        "GET",
+        _ONE,
+        read,
+        "One assistant, by id or graph name",
+        needs("assistants:read"),
+    ),
+    Endpoint(
+        "PATCH", _ONE, patch, "A new version of an assistant", needs("assistants:update"), body=AssistantPatchBody
+    ),
+    Endpoint(
+        "DELETE",
+        _ONE,
+        delete,
+        "Remove an assistant",
+        needs("assistants:delete", may=("threads:delete",)),
+        answers="",
+        status=204,
+        query=(_WITH_THREADS,),
+    ),
+    Endpoint(
+        "POST",
+        f"{_ONE}/versions",
+        versions,
+        "Its versions, newest first",
+        needs("assistants:read"),
+        body=AssistantVersionsBody,
+    ),
+    Endpoint(
+        "POST",
+        f"{_ONE}/latest",
+        latest,
+        "Make a version the present one",
+        needs("assistants:update"),
+        body=AssistantLatestBody,
+    ),
     Endpoint(
         "GET",
         f"{_ONE}/graph",
         graph,
         "The drawing of its graph",
+        needs("assistants:read"),
         query=(Query("xray", {"type": "string", "default": "false"}, "true, false, or levels of subgraphs to open"),),
     ),
-    Endpoint("GET", f"{_ONE}/schemas", schemas, "JSON schemas of its graph"),
-    Endpoint("GET", f"{_ONE}/subgraphs", subgraphs, "Schemas of subgraphs", query=(flag("recurse"),)),
     Endpoint(
-        "GET", f"{_ONE}/subgraphs/{{namespace:path}}", subgraphs, "Schemas of one subgraph", query=(flag("recurse"),)
+        "GET",
+        f"{_ONE}/schemas",
+        schemas,
+        "JSON schemas of its graph",
+        needs("assistants:read"),
+    ),
+    Endpoint(
+        "GET",
+        f"{_ONE}/subgraphs",
+        subgraphs,
+        "Schemas of subgraphs",
+        needs("assistants:read"),
+        query=(flag("recurse"),),
+    ),
+    Endpoint(
+        "GET",
+        f"{_ONE}/subgraphs/{{namespace:path}}",
+        subgraphs,
+        "Schemas of one subgraph",
+        needs("assistants:read"),
+        query=(flag("recurse"),),
     ),
 )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any, Final
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.crons import NewCron, Wanted
+from app.crons import Cron, NewCron, Wanted
 from app.errors import RefusedRequest
+from app.http.access import Operation, needs, permit, user_of
 from app.http.answers import Json, nothing
 from app.http.cron_bodies import TIMING, CronBody, CronFilterBody, CronSearchBody
 from app.http.endpoints import Endpoint
 from app.http.inputs import ident_of, parsed, path_id, read_body, read_optional_body, validated
 from app.http.new_runs import asked_by
 from app.http.pages import paged, selected
+from app.http.permits import permit_thread, permit_use, told_metadata
 from app.http.stateless import check
 from app.http.wiring import services_of
 from app.schedules import Schedule
@@ -34,11 +37,35 @@ async def create_for_thread(request: Request) -> Response:
 
 async def _create(request: Request, thread_id: str | None) -> Response:
     services, body = services_of(request), await read_body(request, CronBody)
-    new = await _new(request, body, thread_id)
     if thread_id is not None:
+        await permit_thread(request, "threads:read", thread_id)
         await services.threads.get(thread_id)
-    cron = await services.crons.create(await ident_of(request), new, _now_ms(request))
-    return Json(cron.public())
+    cron_id, user = await ident_of(request), user_of(request)
+    value = {
+        "cron_id": UUID(cron_id),
+        "thread_id": None if thread_id is None else UUID(thread_id),
+        "user_id": None if user is None else user.identity,
+        "schedule": body.schedule,
+        "end_time": body.end_time,
+        "payload": _payload(body),
+        "metadata": body.metadata,
+    }
+    await permit(request, "crons:create", value)
+    new = await _new(request, _changed(body, value), thread_id)
+    return Json((await services.crons.create(cron_id, new, _now_ms(request))).public())
+
+
+def _payload(body: CronBody) -> dict[str, Any]:
+    """What of the body is the run's."""
+    sent = body.model_dump(exclude_unset=True)
+    return {name: value for name, value in sent.items() if name not in TIMING and name != "metadata"}
+
+
+def _changed(body: CronBody, value: dict[str, Any]) -> CronBody:
+    """The body as a handler left it."""
+    timing = {name: getattr(body, name) for name in TIMING & body.model_fields_set}
+    timing |= {"schedule": value["schedule"], "end_time": value["end_time"]}
+    return validated(CronBody, (value["payload"] or {}) | timing | {"metadata": told_metadata(value)})
 
 
 async def _new(request: Request, body: CronBody, thread_id: str | None) -> NewCron:
@@ -48,6 +75,7 @@ async def _new(request: Request, body: CronBody, thread_id: str | None) -> NewCr
     schedule = Schedule.checked(body.schedule, body.timezone, body.end_ms)
     asked = asked_by(services, request, body, stateless=stateless)
     assistant = await services.assistants.get(body.assistant_id)
+    await permit_use(request, assistant.assistant_id, assistant.graph_id, assistant.metadata)
     asked = replace(
         asked,
         assistant_id=assistant.assistant_id,
@@ -56,14 +84,13 @@ async def _new(request: Request, body: CronBody, thread_id: str | None) -> NewCr
         temporary=stateless and body.on_run_completed == "delete",
         create_thread=stateless,
     )
-    sent = body.model_dump(exclude_unset=True)
     return NewCron(
         assistant_id=assistant.assistant_id,
         thread_id=thread_id,
         schedule=schedule,
         enabled=body.enabled,
         on_run_completed=body.on_run_completed if stateless else None,
-        payload={name: value for name, value in sent.items() if name not in TIMING and name != "metadata"},
+        payload=_payload(body),
         metadata=body.metadata,
         request=asked,
     )
@@ -71,7 +98,14 @@ async def _new(request: Request, body: CronBody, thread_id: str | None) -> NewCr
 
 async def read(request: Request) -> Response:
     """One cron."""
-    return Json((await services_of(request).crons.get(path_id(request, "cron_id"))).public())
+    return Json((await _found(request, "crons:read")).public())
+
+
+async def _found(request: Request, operation: Operation) -> Cron:
+    """The cron of the path, if the caller may do this to it."""
+    cron_id = path_id(request, "cron_id")
+    only = await permit(request, operation, {"cron_id": UUID(cron_id)})
+    return await services_of(request).crons.get(cron_id, only)
 
 
 async def patch(request: Request) -> Response:
@@ -80,7 +114,9 @@ async def patch(request: Request) -> Response:
     changes: Any = parsed(await request.body())
     if not isinstance(changes, dict) or not changes:
         raise RefusedRequest("the body must name at least one field to change")
-    cron = await services.crons.get(cron_id)
+    value = {"cron_id": UUID(cron_id), "payload": changes, "schedule": changes.get("schedule")}
+    cron = await services.crons.get(cron_id, await permit(request, "crons:update", value))
+    changes = value["payload"]
     held = cron.payload | {
         "schedule": cron.schedule.text,
         "timezone": cron.schedule.zone,
@@ -93,22 +129,22 @@ async def patch(request: Request) -> Response:
     if isinstance(given.get("metadata"), dict):
         given["metadata"] = cron.metadata | given["metadata"]
     new = await _new(request, validated(CronBody, held | given), cron.thread_id)
+    new = replace(new, request=replace(new.request, user=cron.request.get("user")))  # still for whom it was made
     moves = (new.schedule, new.enabled) != (cron.schedule, cron.enabled)
     return Json((await services.crons.change(cron_id, new, _now_ms(request), moves=moves)).public())
 
 
 async def delete(request: Request) -> Response:
     """Remove a cron; the runs it made stay."""
-    await services_of(request).crons.delete(path_id(request, "cron_id"))
+    await services_of(request).crons.delete((await _found(request, "crons:delete")).cron_id)
     return nothing()
 
 
 async def search(request: Request) -> Response:
     """A page of crons."""
     body = await read_optional_body(request, CronSearchBody)
-    found = await services_of(request).crons.search(
-        _wanted(body), sort_by=body.sort_by, descending=body.sort_order == "desc"
-    )
+    wanted = await _wanted(request, body, limit=body.limit, offset=body.offset)
+    found = await services_of(request).crons.search(wanted, sort_by=body.sort_by, descending=body.sort_order == "desc")
     page = [cron.public() for cron in found[body.offset : body.offset + body.limit]]
     return paged(selected(page, body.select), offset=body.offset, limit=body.limit, total=len(found))
 
@@ -116,11 +152,14 @@ async def search(request: Request) -> Response:
 async def count(request: Request) -> Response:
     """How many crons fit."""
     body = await read_optional_body(request, CronFilterBody)
-    return Json(len(await services_of(request).crons.search(_wanted(body))))
+    return Json(len(await services_of(request).crons.search(await _wanted(request, body))))
 
 
-def _wanted(body: CronFilterBody) -> Wanted:
-    return Wanted(body.assistant_id, body.thread_id, body.enabled, body.metadata)
+async def _wanted(request: Request, body: CronFilterBody, **page: int) -> Wanted:
+    """What is searched for, as the authorize handler leaves it."""
+    value = {"assistant_id": body.assistant_id, "thread_id": body.thread_id, "metadata": body.metadata or {}, **page}
+    only = await permit(request, "crons:search", value)
+    return Wanted(body.assistant_id, body.thread_id, body.enabled, told_metadata(value), only)
 
 
 def _now_ms(request: Request) -> int:
@@ -130,11 +169,37 @@ def _now_ms(request: Request) -> int:
 _ONE: Final = "/runs/crons/{cron_id}"
 
 ENDPOINTS: Final = (
-    Endpoint("POST", "/runs/crons", create, "A cron whose runs have threads of their own", body=CronBody),
-    Endpoint("POST", "/threads/{thread_id}/runs/crons", create_for_thread, "A cron on a thread", body=CronBody),
-    Endpoint("POST", "/runs/crons/search", search, "A page of crons", body=CronSearchBody),
-    Endpoint("POST", "/runs/crons/count", count, "How many crons fit", body=CronFilterBody),
-    Endpoint("GET", _ONE, read, "One cron"),
-    Endpoint("PATCH", _ONE, patch, "Change a cron"),
-    Endpoint("DELETE", _ONE, delete, "Remove a cron", answers="", status=204),
+    Endpoint(
+        "POST",
+        "/runs/crons",
+        create,
+        "A cron whose runs have threads of their own",
+        needs("crons:create", "assistants:read"),
+        body=CronBody,
+    ),
+    Endpoint(
+        "POST",
+        "/threads/{thread_id}/runs/crons",
+        create_for_thread,
+        "A cron on a thread",
+        needs("crons:create", "assistants:read", "threads:read"),
+        body=CronBody,
+    ),
+    Endpoint("POST", "/runs/crons/search", search, "A page of crons", needs("crons:search"), body=CronSearchBody),
+    Endpoint("POST", "/runs/crons/count", count, "How many crons fit", needs("crons:search"), body=CronFilterBody),
+    Endpoint(
+        "GET",
+        _ONE,
+        read,
+        "One cron",
+        needs("crons:read"),
+    ),
+    Endpoint(
+        "PATCH",
+        _ONE,
+        patch,
+        "Change a cron",
+        needs("crons:update", may=("assistants:read",)),
+    ),
+    Endpoint("DELETE", _ONE, delete, "Remove a cron", needs("crons:delete"), answers="", status=204),
 )

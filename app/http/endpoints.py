@@ -1,18 +1,15 @@
-"""One declaration a route: the router, /openapi.json and the metrics are all made from it."""
+"""One declaration a route: the router, who may use it, /openapi.json and the metrics are all made from it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
-Handler = Callable[[Request], Awaitable[Response | ASGIApp]]
+from app.custom_auth import CustomAuth
+from app.http.access import Access, Handler, guarded, probed
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +23,13 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A method and a path, what it does, and what it takes and gives."""
+    """A method and a path, what it does, what its caller must be allowed, and what it takes and gives."""
 
     method: str
     path: str
     handler: Handler
     summary: str
+    access: Access
     body: type[BaseModel] | None = None
     query: tuple[Query, ...] = ()
     answers: str = "application/json"
@@ -40,9 +38,10 @@ class Endpoint:
     bare: int | None = None
     """Another status of a success, which has no body."""
 
-    def route(self) -> Route:
-        """For Starlette's router."""
-        return Route(self.path, self.handler, methods=[self.method])
+    def route(self, auth: CustomAuth | None) -> Route:
+        """For Starlette's router, behind its gate."""
+        handler = guarded(self.handler, self.access, auth)
+        return Route(self.path, probed(handler) if self.access.probe else handler, methods=[self.method])
 
 
 def flag(name: str, about: str = "") -> Query:

@@ -1,20 +1,38 @@
-"""Who may do what by the event protocol: every request, command and socket of it asks here, and nowhere else.
-
-Everybody may, as on every other route. Where that is decided by a caller's identity, it is found on `connection`: a
-request, or the handshake of a socket, whose only ways to bring one are headers, cookies and the query. What is
-refused raises; a socket then closes with 4000 and the status.
-"""
+"""Who may do what by the event protocol: every request, command and socket of it asks here, and nowhere else."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Final
+from uuid import UUID
+
 from starlette.requests import HTTPConnection
 
-from app.run_requests import RunRequest
+from app.http.access import needs, permit
+from app.http.permits import permit_run
+from app.http.wiring import services_of
+from app.runs import NewRun
+
+READING: Final = needs("threads:read")
+COMMANDS: Final = needs("threads:read", may=("threads:create_run", "assistants:read"))
+
+Check = Callable[[], Awaitable[None]]
+"""Raises `NotFound` when the thread has turned out to be somebody else's."""
 
 
-async def may_read(connection: HTTPConnection, thread_id: str) -> None:
-    """Whether the events and the state of a thread may be read: (threads, read)."""
+async def may_read(connection: HTTPConnection, thread_id: str) -> Check:
+    """Ask whether the events and the state of a thread may be read. It need not exist yet; who then waits for its first
+    event has to check again when that comes. Raises `NotFound` and `AccessRefused`."""
+    only = await permit(connection, "threads:read", {"thread_id": UUID(thread_id)})
+    threads = services_of(connection).threads
+
+    async def check() -> None:
+        await threads.check(thread_id, only, may_be_new=True)
+
+    await check()
+    return check
 
 
-async def may_run(connection: HTTPConnection, thread_id: str, request: RunRequest) -> None:
-    """Whether the run that is asked for may be made: (threads, create_run)."""
+async def may_run(connection: HTTPConnection, new: NewRun) -> NewRun:
+    """Ask for a run: the run as the auth file leaves it. Raises `NotFound` and `AccessRefused`."""
+    return await permit_run(connection, new)

@@ -16,11 +16,20 @@ from pydantic import BaseModel
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from app.errors import Conflict, InvalidRequest, NotFound, RefusedRequest, SlipwayError, Unavailable
+from app.errors import (
+    AccessRefused,
+    AuthBroken,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    RefusedRequest,
+    SlipwayError,
+    Unavailable,
+)
 from app.http.answers import Json
 from app.http.bodies import RunBody
 from app.http.endpoints import Endpoint
-from app.http.event_access import may_read, may_run
+from app.http.event_access import COMMANDS, may_read, may_run
 from app.http.event_bodies import CommandFrame, RespondParams, StartParams
 from app.http.inputs import ident_of, parsed, path_id, validated
 from app.http.new_runs import asked_by
@@ -60,6 +69,7 @@ class Asked:
 async def post(request: Request) -> Response:
     """One command."""
     services, thread_id = services_of(request), path_id(request, "thread_id")
+    await may_read(request, thread_id)
     try:
         command = validated(CommandFrame, parsed(await request.body()))
     except InvalidRequest as error:
@@ -69,7 +79,7 @@ async def post(request: Request) -> Response:
 
 
 async def answered(asked: Asked, command: CommandFrame) -> dict[str, Any]:
-    """The answer to a command. Raises `Unavailable`."""
+    """The answer to a command. Raises `Unavailable`, `AccessRefused` and `AuthBroken`."""
     perform = _METHODS.get(command.method)
     if perform is None:
         return refusal(command.id, "unknown_command", f"{command.method!r} is not one of {', '.join(sorted(_METHODS))}")
@@ -78,7 +88,7 @@ async def answered(asked: Asked, command: CommandFrame) -> dict[str, Any]:
         return success(command.id, await perform(asked, command.params), before)
     except Refused as error:
         return refusal(command.id, error.code, str(error))
-    except Unavailable:
+    except (Unavailable, AccessRefused, AuthBroken):
         raise
     except SlipwayError as error:
         return refusal(command.id, _code_of(error), str(error))
@@ -179,15 +189,13 @@ async def _run(asked: Asked, body: dict[str, Any]) -> dict[str, Any]:
     """The run that `body` asks for, streaming all there is."""
     request = asked_by(asked.services, asked.connection, validated(RunBody, body), stateless=False)
     request = replace(request, stream_mode=list(MODES), subgraphs=True, resumable=True)
-    await may_run(asked.connection, asked.thread_id, request)
     new = await run_of(asked.services, request, run_id=asked.run_id, thread_id=asked.thread_id)
-    run = await accept(asked.services, new)
+    run = await accept(asked.services, await may_run(asked.connection, new))
     return {"run_id": run.run_id}
 
 
 async def _tree(asked: Asked, params: dict[str, Any]) -> dict[str, Any]:
     """The thread's graph, and how it stands."""
-    await may_read(asked.connection, asked.thread_id)
     thread = await _known(asked)
     graph_id = thread.metadata.get("graph_id")
     if graph_id is None:
@@ -202,5 +210,7 @@ _METHODS: Final[dict[str, Callable[[Asked, dict[str, Any]], Awaitable[dict[str, 
 }
 
 ENDPOINTS: Final = (
-    Endpoint("POST", "/threads/{thread_id}/commands", post, "A command of the event protocol", body=CommandFrame),
+    Endpoint(
+        "POST", "/threads/{thread_id}/commands", post, "A command of the event protocol", COMMANDS, body=CommandFrame
+    ),
 )

@@ -10,38 +10,36 @@ from contextlib import aclosing, suppress
 from typing import Any, Final
 
 import structlog
-from starlette.routing import WebSocketRoute
+from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.encoding import dumps
-from app.errors import InvalidRequest, RefusedRequest, SlipwayError, Unavailable
+from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, RefusedRequest, Unavailable
 from app.event_filters import EventFilter
-from app.http.answers import status_of
-from app.http.event_access import may_read
+from app.http.access import guarded_socket
+from app.http.callers import CLOSED_BY_STATUS
+from app.http.event_access import COMMANDS, Check, may_read
 from app.http.event_bodies import CommandFrame, SubscribeParams, UnsubscribeParams
 from app.http.event_commands import Asked, Refused, answered, params_of, refusal, success
+from app.http.extensions import Extensions
 from app.http.inputs import checked_uuid, parsed, validated
+from app.http.origins import without_foreign_cookies
 from app.http.wiring import services_of
 from app.runs import new_id
 from app.services import Services
 
 log = structlog.get_logger(__name__)
 
-REFUSED: Final = 4000
-"""What is added to an HTTP status to close a socket for good."""
 BROKEN: Final = 1011
 MOST_SUBSCRIPTIONS: Final = 100
 
 
 async def connect(websocket: WebSocket) -> None:
     """One client, until it leaves."""
+    thread_id = checked_uuid(websocket.path_params["thread_id"], "thread_id")
+    check = await may_read(websocket, thread_id)
     await websocket.accept()
-    try:
-        thread_id = checked_uuid(websocket.path_params["thread_id"], "thread_id")
-        await may_read(websocket, thread_id)
-    except SlipwayError as error:
-        return await websocket.close(REFUSED + status_of(error), str(error)[:120])
-    conversation = _Conversation(websocket, services_of(websocket), thread_id)
+    conversation = _Conversation(websocket, services_of(websocket), thread_id, check)
     try:
         await conversation.listen()
     except WebSocketDisconnect:
@@ -53,8 +51,8 @@ async def connect(websocket: WebSocket) -> None:
 class _Conversation:
     """What one client said and hears."""
 
-    def __init__(self, websocket: WebSocket, services: Services, thread_id: str) -> None:
-        self._websocket, self._services, self._thread_id = websocket, services, thread_id
+    def __init__(self, websocket: WebSocket, services: Services, thread_id: str, check: Check) -> None:
+        self._websocket, self._services, self._thread_id, self._check = websocket, services, thread_id, check
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
         self._sending = asyncio.Lock()
 
@@ -98,6 +96,11 @@ class _Conversation:
             return await answered(asked, command), None
         except Refused as error:
             return refusal(command.id, error.code, str(error)), None
+        except AccessRefused as error:
+            return refusal(command.id, "permission_denied", str(error)), None
+        except AuthBroken:
+            log.exception("auth.broken", path=self._websocket.url.path)
+            return refusal(command.id, "unknown_error", "the server could not find out whether this is allowed"), None
         except Unavailable as error:
             return refusal(command.id, "unknown_error", str(error)), None
 
@@ -149,18 +152,30 @@ class _Conversation:
 
     async def _follow(self, wanted: EventFilter, since: int) -> None:
         """Events, until the socket closes or the subscription ends."""
+        checked = False
         try:
             async with aclosing(self._services.protocol_log.follow(self._thread_id, since)) as batches:
                 async for batch in batches:
+                    if not checked:
+                        await self._check()
+                        checked = True
                     for event in batch:
                         if wanted.wants(event):
                             await self._send(event.encoded())
         except WebSocketDisconnect:
             return
+        except NotFound:  # meanwhile somebody else has made the thread
+            with suppress(RuntimeError, WebSocketDisconnect):
+                await self._websocket.close(CLOSED_BY_STATUS + 404)
         except Exception:
             log.exception("http.feed_broken")
             with suppress(RuntimeError, WebSocketDisconnect):
                 await self._websocket.close(BROKEN)
 
 
-ROUTES: Final = (WebSocketRoute("/threads/{thread_id}/stream/events", connect),)
+def routes(extensions: Extensions) -> list[BaseRoute]:
+    """For Starlette's router, behind their gate."""
+    entered = guarded_socket(connect, COMMANDS, extensions.auth)
+    return [
+        WebSocketRoute("/threads/{thread_id}/stream/events", without_foreign_cookies(entered, extensions.http.cors))
+    ]

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from app.http.endpoints import Endpoint
-from app.http.event_access import may_read
+from app.http.event_access import READING, may_read
 from app.http.event_bodies import EventsBody
 from app.http.inputs import path_id, read_body
 from app.http.long_answers import LongAnswer, Outbox
@@ -29,11 +29,15 @@ async def stream(request: Request) -> ASGIApp:
     services, thread_id = services_of(request), path_id(request, "thread_id")
     body = await read_body(request, EventsBody)
     wanted = body.filter
-    await may_read(request, thread_id)
+    check = await may_read(request, thread_id)
 
     async def feed(outbox: Outbox) -> None:
+        checked = False
         async with aclosing(services.protocol_log.follow(thread_id, body.since)) as batches:
             async for batch in batches:
+                if not checked:
+                    await check()
+                    checked = True
                 for start in range(0, len(batch), _PIECE):
                     piece = batch[start : start + _PIECE]
                     blocks = [event.block() for event in piece if wanted.wants(event)]
@@ -63,6 +67,7 @@ ENDPOINTS: Final = (
         "/threads/{thread_id}/stream/events",
         stream,
         "Follow a thread by the event protocol",
+        READING,
         body=EventsBody,
         answers="text/event-stream",
     ),

@@ -22,6 +22,9 @@ from app.runs import new_id
 
 Body = TypeVar("Body", bound=BaseModel)
 
+CALLER: Final = "slipway.caller"
+"""Where a request's scope has its `User`, once it is known who calls."""
+
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OBJECT: Final = "must be a JSON object"
 _NO_OBJECT: Final = frozenset({"dict_type", "model_type"})
@@ -40,7 +43,11 @@ async def ident_of(request: Request, part: int = 0) -> str:
     key = request.headers.get(HEADER)
     if key is None:
         return new_id()
-    return await services_of(request).idempotency.ident(key, f"{request.url.path}#{part}", await request.body())
+    place = f"{request.url.path}#{part}"
+    caller = request.scope.get(CALLER)
+    if caller is not None:  # nobody gets what somebody else's key made
+        place = f"{caller.identity}\0{place}"
+    return await services_of(request).idempotency.ident(key, place, await request.body())
 
 
 async def read_optional_body(request: Request, model: type[Body]) -> Body:

@@ -13,12 +13,15 @@ from typing import Any, Final
 
 import structlog
 import uuid_utils
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import SlipwayError, TooLarge
-from app.http.answers import breakdown, refusal, status_of
+from app.headers import chosen
+from app.http.answers import answer_to, status_of
 from app.http.metrics import HttpMetrics
+from app.sections import HeadersSection
 
 log = structlog.get_logger(__name__)
 
@@ -63,8 +66,8 @@ class AccessLog:
     """One count a request, when it is over, and one line when it failed; or always, when `LOG_LEVEL` is debug. What
     a request starts has log lines of its own, and a line for each poll would drown them."""
 
-    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics, headers: HeadersSection) -> None:
+        self._app, self._metrics, self._headers = app, metrics, headers
         self._verbose = logging.getLogger().isEnabledFor(logging.DEBUG)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,15 +87,17 @@ class AccessLog:
             took_s = time.perf_counter() - began
             self._metrics.answered(scope, status, took_s)
             if status >= _WORTH_A_LINE:
-                _say(log.info, scope, status, took_s)
+                self._say(log.info, scope, status, took_s)
             elif self._verbose:
-                _say(log.debug, scope, status, took_s)
+                self._say(log.debug, scope, status, took_s)
         return None
 
-
-def _say(at_level: Callable[..., Any], scope: Scope, status: int, took_s: float) -> None:
-    ms, request_id = round(took_s * 1000, 1), request_id_of(scope)
-    at_level("http.request", method=scope["method"], path=scope["path"], status=status, ms=ms, request_id=request_id)
+    def _say(self, at_level: Callable[..., Any], scope: Scope, status: int, took_s: float) -> None:
+        ms, request_id = round(took_s * 1000, 1), request_id_of(scope)
+        facts = {"method": scope["method"], "path": scope["path"], "status": status, "ms": ms}
+        if told := chosen(Headers(scope=scope).items(), self._headers):
+            facts["headers"] = told
+        at_level("http.request", **facts, request_id=request_id)
 
 
 class Errors:
@@ -121,7 +126,7 @@ class Errors:
                 log.exception("http.broken", path=scope["path"], request_id=request_id_of(scope))
             if begun:
                 return None
-            answer = refusal(error) if isinstance(error, SlipwayError) else breakdown(request_id_of(scope))
+            answer = answer_to(error, request_id_of(scope))
             await answer(scope, receive, send)
         return None
 

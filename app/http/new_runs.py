@@ -6,9 +6,12 @@ from typing import Final
 
 from starlette.requests import HTTPConnection, Request
 
-from app.errors import RefusedRequest
+from app.errors import InvalidRequest, RefusedRequest
+from app.headers import chosen
+from app.http.access import user_of
 from app.http.bodies import RunBody
 from app.http.inputs import ident_of
+from app.http.permits import permit_run
 from app.run_requests import RunRequest, run_of
 from app.runs import NewRun
 from app.services import Services
@@ -21,9 +24,10 @@ async def new_run(
     services: Services, request: Request, thread_id: str, body: RunBody, *, stateless: bool = False, part: int = 0
 ) -> NewRun:
     """The run that `body` asks for; a `stateless` one makes its thread, and `part` is its place in a batch.
-    Raises for an unknown assistant and for what makes no sense."""
+    Raises for an unknown assistant, for what makes no sense, and for what the caller may not do."""
     asked = asked_by(services, request, body, stateless=stateless)
-    return await run_of(services, asked, run_id=await ident_of(request, part), thread_id=thread_id)
+    new = await run_of(services, asked, run_id=await ident_of(request, part), thread_id=thread_id)
+    return await permit_run(request, new, stateless=stateless)
 
 
 def asked_by(services: Services, request: HTTPConnection, body: RunBody, *, stateless: bool) -> RunRequest:
@@ -31,7 +35,10 @@ def asked_by(services: Services, request: HTTPConnection, body: RunBody, *, stat
     if body.context and body.config.configurable:
         raise RefusedRequest("give either context or config.configurable, not both: they mirror each other")
     if body.webhook is not None:
+        if services.config.http.disable_webhooks:
+            raise InvalidRequest("webhook", "webhooks are disabled here (http.disable_webhooks)")
         services.webhook_urls.check(body.webhook)
+    user = user_of(request)
     return RunRequest(
         assistant_id=body.assistant_id,
         input=body.input,
@@ -54,5 +61,12 @@ def asked_by(services: Services, request: HTTPConnection, body: RunBody, *, stat
         durability=body.durable,
         feedback_keys=body.feedback_keys,
         strict_resume=body.strict_resume,
-        headers={name: request.headers[name] for name in _TRACE_HEADERS if name in request.headers},
+        headers=_headers(services, request),
+        user=None if user is None else user.stored(),
     )
+
+
+def _headers(services: Services, request: HTTPConnection) -> dict[str, str]:
+    """What graphs find in their `configurable`."""
+    told = chosen(request.headers.items(), services.config.http.configurable_headers)
+    return told | {name: request.headers[name] for name in _TRACE_HEADERS if name in request.headers}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
@@ -17,6 +17,8 @@ _BY_NAME: Final = frozenset({"assistant_id", "namespace", "checkpoint_id"})
 
 REFUSALS: Final = {
     "400": "It makes no sense here",
+    "401": "The auth file does not know who calls",
+    "403": "The auth file does not allow it",
     "404": "Nobody knows this id or name",
     "409": "It exists already, or a run is in its way",
     "413": "The body is too large",
@@ -32,8 +34,10 @@ ERROR: Final = {
 }
 
 
-def describe(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
-    """The OpenAPI 3.1 document."""
+def describe(
+    endpoints: Iterable[Endpoint], version: str, *, prefix: str = "", security: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The OpenAPI 3.1 document. `security` is langgraph.json's `auth.openapi`; paths are below `prefix`."""
     endpoints = tuple(endpoints)
     bodies = {endpoint.body for endpoint in endpoints if endpoint.body}
     _, schemas = models_json_schema(
@@ -42,12 +46,23 @@ def describe(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
         paths.setdefault(plain_path(endpoint.path), {})[endpoint.method.lower()] = _operation(endpoint)
-    return {
+    document = {
         "openapi": "3.1.0",
         "info": {"title": "Slipway", "version": version, "description": "The LangGraph Agent Server protocol."},
         "paths": paths,
         "components": {"schemas": schemas.get("$defs", {}) | {"Error": ERROR}},
     }
+    return document | ({"servers": [{"url": prefix}]} if prefix else {}) | _secured(document, security or {})
+
+
+def _secured(document: Mapping[str, Any], security: Mapping[str, Any]) -> dict[str, Any]:
+    """How to say who calls, as the auth file's author describes it."""
+    found: dict[str, Any] = {}
+    if schemes := security.get("securitySchemes"):
+        found["components"] = document["components"] | {"securitySchemes": schemes}
+    if wanted := security.get("security"):
+        found["security"] = wanted
+    return found
 
 
 def plain_path(path: str) -> str:
@@ -56,7 +71,7 @@ def plain_path(path: str) -> str:
 
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
-    operation: dict[str, Any] = {
+    operation: dict[str, Any] = ({"security": []} if endpoint.access.public else {}) | {
         "summary": endpoint.summary,
         "operationId": f"{endpoint.method.lower()}{re.sub(r'[^a-z0-9]+', '_', endpoint.path)}".strip("_"),
         "tags": [endpoint.path.split("/")[1]],

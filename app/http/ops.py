@@ -10,6 +10,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.http.access import PUBLIC
 from app.http.answers import Json
 from app.http.endpoints import Endpoint, flag
 from app.http.inputs import query_flag
@@ -76,10 +77,13 @@ async def openapi(request: Request) -> Response:
     return Json(orjson.dumps(request.app.state.openapi))
 
 
-ENDPOINTS: Final = (
-    Endpoint("GET", "/ok", ok, "Whether this process answers", query=(flag("check_db", "Ask Redis too"),)),
-    Endpoint("GET", "/info", info, "What is served, in which version"),
-    Endpoint("GET", "/readyz", readyz, "Whether a new run would be kept, and what is the matter"),
-    Endpoint("GET", "/metrics", metrics, "Numbers for Prometheus", answers="text/plain"),
-    Endpoint("GET", "/openapi.json", openapi, "This description"),
+HEALTH: Final = (
+    Endpoint("GET", "/ok", ok, "Whether this process answers", PUBLIC, query=(flag("check_db", "Ask Redis too"),)),
+    Endpoint("GET", "/readyz", readyz, "Whether a new run would be kept, and what is the matter", PUBLIC),
 )
+META: Final = (
+    Endpoint("GET", "/info", info, "What is served, in which version", PUBLIC),
+    Endpoint("GET", "/metrics", metrics, "Numbers for Prometheus", PUBLIC, answers="text/plain"),
+    Endpoint("GET", "/openapi.json", openapi, "This description", PUBLIC),
+)
+"""What langgraph.json's `http.disable_meta` takes away."""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
-from typing import Final
+from typing import Any, Final
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from app.errors import InvalidRequest, NotFound
+from app.http.access import Operation, needs, permit
 from app.http.answers import Json, nothing
 from app.http.bodies import RunBody
 from app.http.endpoints import Endpoint, Query, flag, names, number
 from app.http.inputs import path_id, query_flag, query_names, query_number, query_word, read_body
 from app.http.long_answers import OnGone
 from app.http.new_runs import new_run
+from app.http.permits import permit_thread, seen
 from app.http.sse import FROM_START, NEW_ONLY, event_stream, only, position
 from app.http.waits import waited
 from app.http.wiring import services_of
@@ -104,24 +107,26 @@ async def list_all(request: Request) -> Response:
     select = query_names(request, "select")
     if unknown := set(select) - FIELDS:
         raise InvalidRequest("select", f"{sorted(unknown)[0]!r} is not a field of a run")
-    runs = await services_of(request).runs.list(
-        path_id(request, "thread_id"),
-        limit=query_number(request, "limit", 10, 1, 1000),
-        offset=query_number(request, "offset", 0),
-        status=query_word(request, "status", STATUSES),
-    )
+    services, thread_id = services_of(request), path_id(request, "thread_id")
+    limit, offset = query_number(request, "limit", 10, 1, 1000), query_number(request, "offset", 0)
+    status = query_word(request, "status", STATUSES)
+    listed = {"thread_id": UUID(thread_id), "metadata": {}, "status": status, "limit": limit, "offset": offset}
+    found = await permit(request, "threads:search", listed)
+    readable = await permit(request, "threads:read", {"thread_id": UUID(thread_id)})
+    await services.threads.check(thread_id, seen(found, readable))
+    runs = await services.runs.list(thread_id, limit=limit, offset=offset, status=status)
     shown = [run.public() for run in runs]
     return Json([{name: run.get(name) for name in select} for run in shown] if select else shown)
 
 
 async def read(request: Request) -> Response:
     """One run."""
-    return Json((await _found(request)).public())
+    return Json((await _found(request, "threads:read")).public())
 
 
 async def delete(request: Request) -> Response:
     """Remove a run that is over, and the checkpoints it wrote."""
-    services, run = services_of(request), await _found(request)
+    services, run = services_of(request), await _found(request, "threads:delete")
     await services.runs.delete(run.thread_id, run.run_id)
     await services.checkpointer.adelete_for_runs([run.run_id])
     return nothing()
@@ -129,14 +134,14 @@ async def delete(request: Request) -> Response:
 
 async def join(request: Request) -> ASGIApp:
     """The outcome of a run that exists."""
-    run = await _found(request)
+    run = await _found(request, "threads:read")
     return waited(request, run, on_gone=on_gone(request, run))
 
 
 async def join_stream(request: Request) -> ASGIApp:
     """The events of a run that exists: after `Last-Event-ID`, or only new ones."""
     after, wanted = position(request), only(query_names(request, "stream_mode"))
-    run = await _found(request)
+    run = await _found(request, "threads:read")
     return event_stream(request, run, after or NEW_ONLY, wanted=wanted, on_gone=on_gone(request, run))
 
 
@@ -151,30 +156,33 @@ async def cancel(request: Request) -> Response | ASGIApp:
     services = services_of(request)
     action = Action(query_word(request, "action", tuple(Action)) or Action.INTERRUPT)
     waits, reason = query_flag(request, "wait"), request.query_params.get("reason")
-    run = await _found(request)
+    run = await _found(request, "threads:update", action=action.value, metadata={})
     await services.runs.cancel(run.thread_id, run.run_id, action, reason=reason)
     return waited(request, run) if waits else nothing(202)
 
 
-async def _found(request: Request) -> Run:
+async def _found(request: Request, operation: Operation, **told: Any) -> Run:
     thread_id, run_id = path_id(request, "thread_id"), path_id(request, "run_id")
+    await permit_thread(request, operation, thread_id, run_id=UUID(run_id), **told)
     return await services_of(request).runs.get(thread_id, run_id)
 
 
 _RUNS: Final = "/threads/{thread_id}/runs"
 _RUN: Final = "/threads/{thread_id}/runs/{run_id}"
 _EVENTS: Final = "text/event-stream"
+CREATES: Final = needs("threads:create_run", "assistants:read")
 _LEAVING: Final = flag("cancel_on_disconnect", "Cancel the run when this client leaves")
 
 ENDPOINTS: Final = (
-    Endpoint("POST", f"{_RUNS}/wait", wait, "Run and wait for the outcome", body=RunBody),
-    Endpoint("POST", f"{_RUNS}/stream", stream, "Run and stream its events", body=RunBody, answers=_EVENTS),
-    Endpoint("POST", _RUNS, create, "Run in the background", body=RunBody),
+    Endpoint("POST", f"{_RUNS}/wait", wait, "Run and wait for the outcome", CREATES, body=RunBody),
+    Endpoint("POST", f"{_RUNS}/stream", stream, "Run and stream its events", CREATES, body=RunBody, answers=_EVENTS),
+    Endpoint("POST", _RUNS, create, "Run in the background", CREATES, body=RunBody),
     Endpoint(
         "GET",
         _RUNS,
         list_all,
         "The thread's runs, newest first",
+        needs("threads:search", "threads:read"),
         query=(
             number("limit", 10, 1, 1000),
             number("offset", 0),
@@ -182,14 +190,21 @@ ENDPOINTS: Final = (
             names("select", "Fields to answer with"),
         ),
     ),
-    Endpoint("GET", _RUN, read, "One run"),
-    Endpoint("DELETE", _RUN, delete, "Remove a run that is over", answers="", status=204),
-    Endpoint("GET", f"{_RUN}/join", join, "Wait for the outcome", query=(_LEAVING,)),
+    Endpoint(
+        "GET",
+        _RUN,
+        read,
+        "One run",
+        needs("threads:read"),
+    ),
+    Endpoint("DELETE", _RUN, delete, "Remove a run that is over", needs("threads:delete"), answers="", status=204),
+    Endpoint("GET", f"{_RUN}/join", join, "Wait for the outcome", needs("threads:read"), query=(_LEAVING,)),
     Endpoint(
         "GET",
         f"{_RUN}/stream",
         join_stream,
         "Follow or replay the events",
+        needs("threads:read"),
         query=(names("stream_mode", "Only events of these modes"), _LEAVING),
         answers=_EVENTS,
     ),
@@ -198,6 +213,7 @@ ENDPOINTS: Final = (
         f"{_RUN}/cancel",
         cancel,
         "Stop a run",
+        needs("threads:update"),
         query=(
             flag("wait", "Answer when it has stopped"),
             Query("action", {"type": "string", "enum": [action.value for action in Action], "default": "interrupt"}),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Final
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 
 from app.http import (
     assistants,
@@ -27,31 +28,47 @@ from app.http import (
     threads,
 )
 from app.http.answers import on_http_exception
+from app.http.callers import InProcess
 from app.http.endpoints import Endpoint
+from app.http.extensions import Extensions
 from app.http.long_answers import OpenAnswers
+from app.http.loopback import connected
 from app.http.metrics import HttpMetrics
 from app.http.middleware import AccessLog, BodyLimit, Errors, RequestId
 from app.http.openapi import describe
+from app.http.own_app import around, with_description_of
+from app.http.prefix import Prefixed
 from app.http.ui import routes as pages
 from app.http.wiring import State
 from app.ready import say_ready
+from app.sections import HttpSection
 from app.services import Services
 from app.settings import Settings
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (
-    *crons.ENDPOINTS,
-    *runs.ENDPOINTS,
-    *stateless.ENDPOINTS,
-    *threads.ENDPOINTS,
-    *thread_stream.ENDPOINTS,
-    *event_commands.ENDPOINTS,
-    *event_stream.ENDPOINTS,
-    *state.ENDPOINTS,
-    *assistants.ENDPOINTS,
-    *store.ENDPOINTS,
-    *ops.ENDPOINTS,
-)
+GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
+    "crons": crons.ENDPOINTS,
+    "runs": runs.ENDPOINTS,
+    "stateless": stateless.ENDPOINTS,
+    "threads": threads.ENDPOINTS,
+    "thread_stream": thread_stream.ENDPOINTS,
+    "events": (*event_commands.ENDPOINTS, *event_stream.ENDPOINTS),
+    "state": state.ENDPOINTS,
+    "assistants": assistants.ENDPOINTS,
+    "store": store.ENDPOINTS,
+    "meta": ops.META,
+    "health": ops.HEALTH,
+}
+ENDPOINTS: Final = tuple(endpoint for group in GROUPS.values() for endpoint in group)
 """Matched in this order: the busiest come first, and `/threads/search` before `/threads/{thread_id}`."""
+
+DISABLED_BY: Final = {
+    "disable_runs": ("crons", "runs", "stateless"),
+    "disable_threads": ("threads", "thread_stream", "events", "state"),
+    "disable_assistants": ("assistants",),
+    "disable_store": ("store",),
+    "disable_meta": ("meta",),
+}
+"""What each key of langgraph.json's `http` takes away."""
 
 EXPOSED: Final = ("content-location", "location", "x-pagination-total", "x-pagination-next", "x-request-id")
 """Response headers that a browser's clients need to see: without them they cannot reconnect."""
@@ -59,41 +76,84 @@ EXPOSED: Final = ("content-location", "location", "x-pagination-total", "x-pagin
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 
-def create_app(open_services: OpenServices, settings: Settings) -> Starlette:
-    """The application. Nothing is opened before its lifespan begins."""
+def create_app(open_services: OpenServices, settings: Settings, extensions: Extensions) -> Starlette:
+    """The application. Nothing is opened before its lifespan begins.
+
+        RequestId ▶ AccessLog ▶ CORS ▶ Prefixed ▶ the project's app ▶ Errors ▶ BodyLimit ▶ a gate ▶ a handler
+
+    Without a prefix or an app of the project's own, these two are not there."""
     metrics, answers = HttpMetrics(), OpenAnswers()
     metrics.open_streams.set_function(lambda: len(answers))
-    for endpoint in ENDPOINTS:
-        metrics.name_route(endpoint.handler, endpoint.path)
+    served, http = _served(extensions.http), extensions.http
+    routes = [endpoint.route(extensions.auth) for endpoint in served]
+    for endpoint, route in zip(served, routes, strict=True):
+        metrics.name_route(route.endpoint, endpoint.path)
+    sockets = [] if http.disable_threads else event_socket.routes(extensions)
+    shown = [Route("/", ops.ok)] if http.disable_ui else pages(extensions.auth)
+    outer, inner = (
+        _around(http, metrics),
+        [Middleware(Errors), Middleware(BodyLimit, max_bytes=settings.max_body_bytes)],
+    )
+    own = extensions.app
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[State]:
-        async with open_services() as services:
-            yield {"services": services, "answers": answers, "metrics": metrics}
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        async with AsyncExitStack() as stack:
+            services = await stack.enter_async_context(open_services())
+            state: State = {"services": services, "answers": answers, "metrics": metrics}
+            stack.enter_context(connected(InProcess(app, state)))
+            theirs = await stack.enter_async_context(own.router.lifespan_context(own)) if own else None
+            yield {**(theirs or {}), **state}
 
-    app = Starlette(
-        routes=[*(endpoint.route() for endpoint in ENDPOINTS), *event_socket.ROUTES, *pages()],
-        middleware=[  # the first is the outermost
-            Middleware(RequestId),
-            Middleware(AccessLog, metrics=metrics),
-            Middleware(
-                CORSMiddleware,
-                allow_origins=["*"],
-                allow_methods=["*"],
-                allow_headers=["*"],
-                allow_private_network=True,
-                expose_headers=EXPOSED,
-            ),
-            Middleware(Errors),
-            Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
-        ],
+    ours = Starlette(
+        routes=[*routes, *sockets, *shown],
+        middleware=inner if own else [*outer, *inner],
         exception_handlers={HTTPException: on_http_exception},
         lifespan=lifespan,
     )
-    app.router.redirect_slashes = False
+    ours.router.redirect_slashes = False
+    ours.state.openapi = _description(served, extensions)
+    app = ours
+    if own is not None:
+        app = Starlette(middleware=outer, lifespan=lifespan)
+        app.router.redirect_slashes = False
+        app.router.default = around(own, ours, http, extensions.auth)
     app.state.answers = answers
-    app.state.openapi = describe(ENDPOINTS, ops.installed("slipway"))
     return app
+
+
+def _served(http: HttpSection) -> list[Endpoint]:
+    """The endpoints that langgraph.json leaves."""
+    gone = {group for key, groups in DISABLED_BY.items() if getattr(http, key) for group in groups}
+    return [endpoint for group, endpoints in GROUPS.items() if group not in gone for endpoint in endpoints]
+
+
+def _around(http: HttpSection, metrics: HttpMetrics) -> list[Middleware]:
+    """What is around everything; the first is the outermost."""
+    cors = http.cors
+    found = [
+        Middleware(RequestId),
+        Middleware(AccessLog, metrics=metrics, headers=http.logging_headers),
+        Middleware(
+            CORSMiddleware,
+            allow_origins=cors.allow_origins,
+            allow_methods=cors.allow_methods,
+            allow_headers=cors.allow_headers,
+            allow_credentials=cors.allow_credentials,
+            allow_origin_regex=cors.allow_origin_regex,
+            allow_private_network=True,
+            expose_headers=list(dict.fromkeys((*EXPOSED, *map(str.lower, cors.expose_headers)))),
+            max_age=cors.max_age,
+        ),
+    ]
+    return [*found, Middleware(Prefixed, prefix=http.prefix)] if http.prefix else found
+
+
+def _description(served: list[Endpoint], extensions: Extensions) -> dict[str, Any]:
+    """/openapi.json."""
+    security = extensions.auth.openapi if extensions.auth else {}
+    described = describe(served, ops.installed("slipway"), prefix=extensions.http.prefix, security=security)
+    return described if extensions.app is None else with_description_of(extensions.app, described)
 
 
 class WebServer(uvicorn.Server):

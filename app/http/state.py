@@ -7,10 +7,12 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.http.access import needs, user_of
 from app.http.answers import Json
 from app.http.bodies import HistoryBody, StateReadBody, StateWriteBody, ThreadConfigBody
 from app.http.endpoints import Endpoint, Query, flag, number
 from app.http.inputs import parsed, path_id, query_flag, query_number, read_body, read_optional_body, validated
+from app.http.permits import permit_thread, told_metadata
 from app.http.wiring import services_of
 
 _SUBGRAPHS: Final = flag("subgraphs", "Show the states of subgraphs inside their tasks")
@@ -19,28 +21,33 @@ _SUBGRAPHS: Final = flag("subgraphs", "Show the states of subgraphs inside their
 async def latest(request: Request) -> Response:
     """The state now."""
     thread_id, subgraphs = path_id(request, "thread_id"), query_flag(request, "subgraphs")
-    return Json(await services_of(request).states.get(thread_id, subgraphs=subgraphs))
+    await permit_thread(request, "threads:read", thread_id)
+    return Json(await services_of(request).states.get(thread_id, subgraphs=subgraphs, user=user_of(request)))
 
 
 async def at_checkpoint_id(request: Request) -> Response:
     """The state at a checkpoint of the root graph."""
     thread_id, subgraphs = path_id(request, "thread_id"), query_flag(request, "subgraphs")
+    await permit_thread(request, "threads:read", thread_id)
     place = {"checkpoint_id": request.path_params["checkpoint_id"]}
-    return Json(await services_of(request).states.get(thread_id, place, subgraphs=subgraphs))
+    return Json(await services_of(request).states.get(thread_id, place, subgraphs=subgraphs, user=user_of(request)))
 
 
 async def at_checkpoint(request: Request) -> Response:
     """The state at a checkpoint of any graph in the thread."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, StateReadBody)
-    state = await services_of(request).states.get(thread_id, body.checkpoint.public(), subgraphs=body.subgraphs)
+    await permit_thread(request, "threads:read", thread_id)
+    place, user = body.checkpoint.public(), user_of(request)
+    state = await services_of(request).states.get(thread_id, place, subgraphs=body.subgraphs, user=user)
     return Json(state)
 
 
 async def write(request: Request) -> Response:
     """Write a state, or fork from a checkpoint."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, StateWriteBody)
+    await permit_thread(request, "threads:update", thread_id)
     place = await services_of(request).states.update(
-        thread_id, body.values, as_node=body.as_node, place=body.start_from
+        thread_id, body.values, as_node=body.as_node, place=body.start_from, user=user_of(request)
     )
     return Json({"checkpoint": place, "configurable": place, "checkpoint_id": place.get("checkpoint_id")})
 
@@ -48,7 +55,8 @@ async def write(request: Request) -> Response:
 async def merge(request: Request) -> Response:
     """Merge metadata into the thread: an old client's way."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, ThreadConfigBody)
-    return Json((await services_of(request).threads.patch(thread_id, body.metadata)).public())
+    value = await permit_thread(request, "threads:update", thread_id, metadata=body.metadata)
+    return Json((await services_of(request).threads.patch(thread_id, told_metadata(value))).public())
 
 
 async def history(request: Request) -> Response:
@@ -67,12 +75,15 @@ async def history_by_query(request: Request) -> Response:
 
 
 async def _history(request: Request, body: HistoryBody) -> Response:
+    thread_id = path_id(request, "thread_id")
+    await permit_thread(request, "threads:read", thread_id)
     states = await services_of(request).states.history(
-        path_id(request, "thread_id"),
+        thread_id,
         limit=body.limit,
         before=body.before,
         metadata=body.metadata,
         place=body.checkpoint.public() if body.checkpoint else {},
+        user=user_of(request),
     )
     return Json(states)
 
@@ -81,19 +92,34 @@ _STATE: Final = "/threads/{thread_id}/state"
 _HISTORY: Final = "/threads/{thread_id}/history"
 
 ENDPOINTS: Final = (
-    Endpoint("GET", _STATE, latest, "The state now", query=(_SUBGRAPHS,)),
-    Endpoint("POST", _STATE, write, "Write a state, or fork from a checkpoint", body=StateWriteBody),
-    Endpoint("PATCH", _STATE, merge, "Merge metadata into a thread", body=ThreadConfigBody),
-    Endpoint("POST", f"{_STATE}/checkpoint", at_checkpoint, "The state at a checkpoint", body=StateReadBody),
+    Endpoint("GET", _STATE, latest, "The state now", needs("threads:read"), query=(_SUBGRAPHS,)),
     Endpoint(
-        "GET", f"{_STATE}/{{checkpoint_id}}", at_checkpoint_id, "The state at a checkpoint's id", query=(_SUBGRAPHS,)
+        "POST", _STATE, write, "Write a state, or fork from a checkpoint", needs("threads:update"), body=StateWriteBody
     ),
-    Endpoint("POST", _HISTORY, history, "Past states, newest first", body=HistoryBody),
+    Endpoint("PATCH", _STATE, merge, "Merge metadata into a thread", needs("threads:update"), body=ThreadConfigBody),
+    Endpoint(
+        "POST",
+        f"{_STATE}/checkpoint",
+        at_checkpoint,
+        "The state at a checkpoint",
+        needs("threads:read"),
+        body=StateReadBody,
+    ),
+    Endpoint(
+        "GET",
+        f"{_STATE}/{{checkpoint_id}}",
+        at_checkpoint_id,
+        "The state at a checkpoint's id",
+        needs("threads:read"),
+        query=(_SUBGRAPHS,),
+    ),
+    Endpoint("POST", _HISTORY, history, "Past states, newest first", needs("threads:read"), body=HistoryBody),
     Endpoint(
         "GET",
         _HISTORY,
         history_by_query,
         "Past states, newest first",
+        needs("threads:read"),
         query=(number("limit", 10, 1, 1000), Query("before", {"type": "string"}, "A checkpoint id")),
     ),
 )

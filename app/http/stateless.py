@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, suppress
 from typing import Final
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from app.errors import InvalidRequest, NotFound, RefusedRequest
+from app.filters import Filter
+from app.http.access import needs, permit
 from app.http.answers import Json, nothing
 from app.http.bodies import CancelBody, RunBody
 from app.http.endpoints import Endpoint, Query, flag, names
 from app.http.inputs import parsed, path_id, query_names, query_word, read_body, validated
 from app.http.new_runs import new_run
-from app.http.runs import accept, canceller, on_gone
+from app.http.permits import permit_thread
+from app.http.runs import CREATES, accept, canceller, on_gone
 from app.http.sse import FROM_START, NEW_ONLY, event_stream, only, position
 from app.http.waits import waited
 from app.http.wiring import services_of
@@ -64,6 +68,7 @@ async def join_stream(request: Request) -> ASGIApp:
     """The events of such a run: after `Last-Event-ID`, or only new ones."""
     after, wanted = position(request), only(query_names(request, "stream_mode"))
     run = await services_of(request).runs.find(path_id(request, "run_id"))
+    await permit_thread(request, "threads:read", run.thread_id, run_id=UUID(run.run_id))
     place = f"/runs/{run.run_id}"
     return event_stream(request, run, after or NEW_ONLY, wanted=wanted, on_gone=on_gone(request, run), place=place)
 
@@ -72,8 +77,11 @@ async def cancel(request: Request) -> Response:
     """Cancel many runs: of a status anywhere, or those named of one thread."""
     services, body = services_of(request), await read_body(request, CancelBody)
     action = Action(query_word(request, "action", tuple(Action)) or Action.INTERRUPT)
+    thread = None if body.thread_id is None else UUID(body.thread_id)
+    value = {"thread_id": thread, "action": action.value, "metadata": {"run_ids": body.run_ids, "status": body.status}}
+    only = await permit(request, "threads:update", value)
     asked = 0
-    async for thread_id, run_id in _to_cancel(services, body):
+    async for thread_id, run_id in _to_cancel(services, body, only):
         with suppress(NotFound):  # unknown, or over meanwhile
             await services.runs.cancel(thread_id, run_id, action)
             asked += 1
@@ -82,15 +90,24 @@ async def cancel(request: Request) -> Response:
     return nothing()
 
 
-async def _to_cancel(services: Services, body: CancelBody) -> AsyncIterator[tuple[str, str]]:
+async def _to_cancel(services: Services, body: CancelBody, only: Filter) -> AsyncIterator[tuple[str, str]]:
     if body.thread_id is not None:
+        await services.threads.check(body.thread_id, only)
         for run_id in body.run_ids or ():
             yield body.thread_id, run_id
         return
     # read to the end first: what is cancelled moves what is read
     for run in [run async for run in services.in_flight.runs()]:
-        if body.status in ("all", run.status):
+        if body.status in ("all", run.status) and await _mine(services, run.thread_id, only):
             yield run.thread_id, run.run_id
+
+
+async def _mine(services: Services, thread_id: str, only: Filter) -> bool:
+    try:
+        await services.threads.check(thread_id, only)
+    except NotFound:
+        return False
+    return True
 
 
 async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack]:
@@ -122,25 +139,33 @@ _LEAVING: Final = flag("cancel_on_disconnect", "Cancel the run when this client 
 _EVENTS: Final = "text/event-stream"
 
 ENDPOINTS: Final = (
-    Endpoint("POST", "/runs/wait", wait, "Run without a thread and wait for the outcome", body=RunBody),
-    Endpoint("POST", "/runs/stream", stream, "Run without a thread and stream", body=RunBody, answers=_EVENTS),
-    Endpoint("POST", "/runs/batch", batch, "Several runs without threads, in the background"),
+    Endpoint("POST", "/runs/wait", wait, "Run without a thread and wait for the outcome", CREATES, body=RunBody),
+    Endpoint("POST", "/runs/stream", stream, "Run without a thread and stream", CREATES, body=RunBody, answers=_EVENTS),
+    Endpoint(
+        "POST",
+        "/runs/batch",
+        batch,
+        "Several runs without threads, in the background",
+        CREATES,
+    ),
     Endpoint(
         "POST",
         "/runs/cancel",
         cancel,
         "Cancel many runs",
+        needs("threads:update"),
         body=CancelBody,
         query=(Query("action", {"type": "string", "enum": [*Action], "default": "interrupt"}),),
         answers="",
         status=204,
     ),
-    Endpoint("POST", "/runs", create, "Run without a thread in the background", body=RunBody),
+    Endpoint("POST", "/runs", create, "Run without a thread in the background", CREATES, body=RunBody),
     Endpoint(
         "GET",
         "/runs/{run_id}/stream",
         join_stream,
         "Follow or replay the events of a run without a thread",
+        needs("threads:read"),
         query=(names("stream_mode", "Only events of these modes"), _LEAVING),
         answers=_EVENTS,
     ),

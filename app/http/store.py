@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from langgraph.store.base import NOT_PROVIDED, InvalidNamespaceError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.errors import InvalidRequest, RefusedRequest
+from app.http.access import needs, permit
 from app.http.answers import Json, nothing
 from app.http.endpoints import Endpoint, Query, flag
 from app.http.inputs import query_flag, read_body, read_optional_body
+from app.http.permits import told_namespace
 from app.http.store_bodies import ItemBody, ItemPlaceBody, ItemSearchBody, NamespacesBody, shown
 from app.http.wiring import services_of
+from app.store_filters import both
 
 
 async def put(request: Request) -> Response:
@@ -22,8 +26,12 @@ async def put(request: Request) -> Response:
     namespace = _some(body.namespace)
     index = None if body.index is True else body.index
     ttl = NOT_PROVIDED if body.ttl is None else body.ttl
+    told: dict[str, Any] = {"namespace": namespace, "key": body.key, "value": body.value, "index": index}
+    await permit(request, "store:put", told)
     try:
-        await services_of(request).store.aput(namespace, body.key, body.value, index, ttl=ttl)
+        await services_of(request).store.aput(
+            _some(told_namespace(told)), str(told["key"]), told["value"], told["index"], ttl=ttl
+        )
     except InvalidNamespaceError as error:
         raise InvalidRequest("namespace", str(error)) from None
     return nothing()
@@ -38,8 +46,10 @@ async def get(request: Request) -> Response:
     if not all(namespace):
         raise InvalidRequest("namespace", "a label of a namespace must not be empty")
     refresh = query_flag(request, "refresh_ttl") if "refresh_ttl" in query else None
+    told: dict[str, Any] = {"namespace": namespace, "key": query["key"]}
+    await permit(request, "store:get", told)
     try:
-        item = await services_of(request).store.aget(namespace, query["key"], refresh_ttl=refresh)
+        item = await services_of(request).store.aget(_some(told_namespace(told)), str(told["key"]), refresh_ttl=refresh)
     except InvalidNamespaceError as error:
         raise InvalidRequest("namespace", str(error)) from None
     return Json(None if item is None else shown(item))
@@ -48,19 +58,29 @@ async def get(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Remove an item, if it is there."""
     body = await read_body(request, ItemPlaceBody)
-    await services_of(request).store.adelete(_some(body.namespace), body.key)
+    told: dict[str, Any] = {"namespace": _some(body.namespace), "key": body.key}
+    await permit(request, "store:delete", told)
+    await services_of(request).store.adelete(_some(told_namespace(told)), str(told["key"]))
     return nothing()
 
 
 async def search(request: Request) -> Response:
     """A page of items."""
     body = await read_optional_body(request, ItemSearchBody)
+    told: dict[str, Any] = {
+        "namespace": tuple(body.namespace_prefix),
+        "filter": body.filter,
+        "limit": body.limit,
+        "offset": body.offset,
+        "query": body.query,
+    }
+    only = await permit(request, "store:search", told)
     found = await services_of(request).store.asearch(
-        tuple(body.namespace_prefix),
-        query=body.query,
-        filter=body.filter or None,
-        limit=body.limit,
-        offset=body.offset,
+        told_namespace(told),
+        query=told["query"],
+        filter=both(told["filter"] or {}, only) or None,
+        limit=told["limit"],
+        offset=told["offset"],
         refresh_ttl=body.refresh_ttl,
     )
     return Json({"items": [shown(item) for item in found]})
@@ -69,17 +89,25 @@ async def search(request: Request) -> Response:
 async def namespaces(request: Request) -> Response:
     """A page of namespaces."""
     body = await read_optional_body(request, NamespacesBody)
+    told: dict[str, Any] = {
+        "namespace": tuple(body.prefix),
+        "suffix": tuple(body.suffix),
+        "max_depth": body.max_depth,
+        "limit": body.limit,
+        "offset": body.offset,
+    }
+    await permit(request, "store:list_namespaces", told)
     found = await services_of(request).store.alist_namespaces(
-        prefix=tuple(body.prefix) or None,
-        suffix=tuple(body.suffix) or None,
-        max_depth=body.max_depth,
-        limit=body.limit,
-        offset=body.offset,
+        prefix=told_namespace(told) or None,
+        suffix=tuple(told["suffix"] or ()) or None,
+        max_depth=told["max_depth"],
+        limit=told["limit"],
+        offset=told["offset"],
     )
     return Json({"namespaces": [list(namespace) for namespace in found]})
 
 
-def _some(namespace: list[str]) -> tuple[str, ...]:
+def _some(namespace: Sequence[str]) -> tuple[str, ...]:
     if not namespace:
         raise RefusedRequest("namespace must have at least one label")
     return tuple(namespace)
@@ -90,15 +118,25 @@ _DOTTED: Final = Query("namespace", {"type": "string"}, "The labels, joined by d
 _KEY: Final = Query("key", {"type": "string"})
 
 ENDPOINTS: Final = (
-    Endpoint("PUT", _ITEMS, put, "Keep an item", body=ItemBody, answers="", status=204),
+    Endpoint("PUT", _ITEMS, put, "Keep an item", needs("store:put"), body=ItemBody, answers="", status=204),
     Endpoint(
         "GET",
         _ITEMS,
         get,
         "One item, or null",
+        needs("store:get"),
         query=(_DOTTED, _KEY, flag("refresh_ttl", "Whether its time begins anew")),
     ),
-    Endpoint("DELETE", _ITEMS, delete, "Remove an item", body=ItemPlaceBody, answers="", status=204),
-    Endpoint("POST", f"{_ITEMS}/search", search, "A page of items", body=ItemSearchBody),
-    Endpoint("POST", "/store/namespaces", namespaces, "A page of namespaces", body=NamespacesBody),
+    Endpoint(
+        "DELETE", _ITEMS, delete, "Remove an item", needs("store:delete"), body=ItemPlaceBody, answers="", status=204
+    ),
+    Endpoint("POST", f"{_ITEMS}/search", search, "A page of items", needs("store:search"), body=ItemSearchBody),
+    Endpoint(
+        "POST",
+        "/store/namespaces",
+        namespaces,
+        "A page of namespaces",
+        needs("store:list_namespaces"),
+        body=NamespacesBody,
+    ),
 )

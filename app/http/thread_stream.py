@@ -9,9 +9,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from app.errors import InvalidRequest
+from app.http.access import needs
 from app.http.endpoints import Endpoint, names
 from app.http.inputs import path_id, query_names
 from app.http.long_answers import LongAnswer, Outbox
+from app.http.permits import permit_thread
 from app.http.sse import HEARTBEAT, RETRY, STALLED_S, told
 from app.http.wiring import answers_of, services_of
 from app.thread_log import Kind, Position, position_of
@@ -28,6 +30,7 @@ async def stream(request: Request) -> ASGIApp:
     """The events of all runs: after `Last-Event-ID`, or only new ones."""
     services, thread_id = services_of(request), path_id(request, "thread_id")
     wanted, after = _wanted(request), _position(request)
+    await permit_thread(request, "threads:read", thread_id)
     await services.threads.get(thread_id)
 
     async def feed(outbox: Outbox) -> None:
@@ -80,6 +83,7 @@ ENDPOINTS: Final = (
         "/threads/{thread_id}/stream",
         stream,
         "Follow all runs of a thread",
+        needs("threads:read"),
         query=(names("stream_mode", ", ".join(MODES)), names("stream_modes", "The same")),
         answers="text/event-stream",
     ),

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import InvalidRequest, RefusedRequest
+from app.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from app.extracts import extracted
+from app.filters import Filter
+from app.http.access import gate_of, needs, permit, user_of
 from app.http.answers import Json, nothing
 from app.http.bodies import PruneBody, ThreadBody, ThreadFilterBody, ThreadPatchBody, ThreadSearchBody
 from app.http.endpoints import Endpoint, names
 from app.http.inputs import ident_of, path_id, query_names, read_body, read_optional_body
 from app.http.pages import paged, selected
+from app.http.permits import permit_thread, told_metadata
 from app.http.wiring import services_of
+from app.services import Services
 from app.states import update_of
 from app.threads import Wanted
 
@@ -25,12 +31,16 @@ async def create(request: Request) -> Response:
     if body.supersteps and "graph_id" not in body.metadata:
         raise RefusedRequest("supersteps need metadata.graph_id, to know which graph takes them")
     ident = await ident_of(request)
+    thread_id = body.thread_id or ident
+    value = {"thread_id": UUID(thread_id), "metadata": body.metadata, "if_exists": body.if_exists}
+    only = await permit(request, "threads:create", value)
     thread = await services.threads.create(
-        body.thread_id or ident,
-        body.metadata,
-        exist_ok=body.if_exists == "do_nothing",
+        thread_id,
+        told_metadata(value),
+        exist_ok=value["if_exists"] == "do_nothing",
         token=ident,
         ttl=body.living,
+        only=only,
     )
     if body.supersteps and thread.state_updated_at == thread.created_at:
         steps = [
@@ -40,7 +50,7 @@ async def create(request: Request) -> Response:
             ]
             for step in body.supersteps
         ]
-        await services.states.replay(thread.thread_id, steps)
+        await services.states.replay(thread.thread_id, steps, user_of(request))
         thread = await services.threads.get(thread.thread_id)
     return Json(thread.public())
 
@@ -50,21 +60,26 @@ async def read(request: Request) -> Response:
     included = query_names(request, "include")
     if unknown := set(included) - {"ttl"}:
         raise InvalidRequest("include", f"{sorted(unknown)[0]!r} cannot be included; there is ttl")
-    thread = await services_of(request).threads.get(path_id(request, "thread_id"))
+    thread_id = path_id(request, "thread_id")
+    await permit_thread(request, "threads:read", thread_id)
+    thread = await services_of(request).threads.get(thread_id)
     return Json(thread.public() | ({"ttl": thread.ttl} if included else {}))
 
 
 async def patch(request: Request) -> Response:
     """Merge metadata, or say anew how long it lives."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, ThreadPatchBody)
-    thread = await services_of(request).threads.patch(thread_id, body.metadata, body.living)
+    value = await permit_thread(request, "threads:update", thread_id, metadata=body.metadata)
+    thread = await services_of(request).threads.patch(thread_id, told_metadata(value), body.living)
     wants = [wish.strip().lower() for wish in request.headers.get("prefer", "").split(",")]
     return nothing() if "return=minimal" in wants else Json(thread.public())
 
 
 async def delete(request: Request) -> Response:
     """Remove the thread and everything of it."""
-    await services_of(request).threads.delete(path_id(request, "thread_id"))
+    thread_id = path_id(request, "thread_id")
+    await permit_thread(request, "threads:delete", thread_id)
+    await services_of(request).threads.delete(thread_id)
     return nothing()
 
 
@@ -72,7 +87,7 @@ async def search(request: Request) -> Response:
     """A page of threads."""
     body = await read_optional_body(request, ThreadSearchBody)
     paths = body.paths
-    wanted = Wanted(ids=body.ids, metadata=body.metadata, values=body.values, status=body.status)
+    wanted = await _wanted(request, body, ids=body.ids, limit=body.limit, offset=body.offset)
     found = await services_of(request).threads.search(
         wanted, limit=body.limit + 1, offset=body.offset, sort_by=body.sort_by, sort_order=body.sort_order
     )
@@ -86,37 +101,87 @@ async def search(request: Request) -> Response:
 async def count(request: Request) -> Response:
     """How many threads fit."""
     body = await read_optional_body(request, ThreadFilterBody)
-    wanted = Wanted(metadata=body.metadata, values=body.values, status=body.status)
-    return Json(await services_of(request).threads.count(wanted))
+    return Json(await services_of(request).threads.count(await _wanted(request, body)))
+
+
+async def _wanted(request: Request, body: ThreadFilterBody, ids: list[str] | None = None, **page: int) -> Wanted:
+    """What is searched for, as the authorize handler leaves it."""
+    value = {"metadata": body.metadata or {}, "values": body.values or {}, "status": body.status, "ids": ids, **page}
+    only = await permit(request, "threads:search", value)
+    return Wanted(ids=ids, metadata=told_metadata(value) or None, values=body.values, status=body.status, only=only)
 
 
 async def copy(request: Request) -> Response:
     """A new thread with the past of another."""
-    source, ident = path_id(request, "thread_id"), await ident_of(request)
-    return Json((await services_of(request).threads.copy(source, ident, token=ident)).public())
+    services, source, ident = services_of(request), path_id(request, "thread_id"), await ident_of(request)
+    readable = await permit(request, "threads:read", {"thread_id": UUID(source)})
+    value: dict[str, Any] = {"thread_id": UUID(ident), "metadata": {}, "if_exists": "raise"}
+    if gate_of(request).auth is None:
+        await permit(request, "threads:create", value)
+        return Json((await services.threads.copy(source, ident, token=ident)).public())
+    value["metadata"] = await _metadata_of(services, source, readable)
+    await permit(request, "threads:create", value)
+    copied = await services.threads.copy(source, ident, token=ident, metadata=told_metadata(value))
+    return Json(copied.public())
+
+
+async def _metadata_of(services: Services, source: str, readable: Filter) -> dict[str, Any]:
+    """Nobody learns whether a thread exists that is not theirs."""
+    try:
+        await services.threads.check(source, readable)
+        return (await services.threads.get(source)).metadata
+    except NotFound:
+        raise Conflict(f"thread {source} cannot be copied: it does not exist, or is not yours") from None
 
 
 async def prune(request: Request) -> Response:
-    """Delete threads, or shrink their past."""
+    """Delete threads, or shrink their past. Those that are hidden from the caller are passed over, as unknown ones."""
     body = await read_body(request, PruneBody)
-    return Json({"pruned_count": await services_of(request).threads.prune(body.thread_ids, body.strategy)})
+    mine = []
+    for thread_id in dict.fromkeys(body.thread_ids):
+        with suppress(NotFound):
+            await permit_thread(request, "threads:delete", thread_id)
+            mine.append(thread_id)
+    if not body.thread_ids:
+        gate_of(request).note("threads:delete")
+    return Json({"pruned_count": await services_of(request).threads.prune(mine, body.strategy)})
 
 
 async def storage(request: Request) -> Response:
     """What it takes."""
-    return Json(await services_of(request).threads.storage(path_id(request, "thread_id")))
+    thread_id = path_id(request, "thread_id")
+    await permit_thread(request, "threads:read", thread_id)
+    return Json(await services_of(request).threads.storage(thread_id))
 
 
 _ONE: Final = "/threads/{thread_id}"
 
 ENDPOINTS: Final = (
-    Endpoint("POST", "/threads", create, "A new thread", body=ThreadBody),
-    Endpoint("POST", "/threads/search", search, "A page of threads", body=ThreadSearchBody),
-    Endpoint("POST", "/threads/count", count, "How many threads fit", body=ThreadFilterBody),
-    Endpoint("POST", "/threads/prune", prune, "Delete threads, or shrink their past", body=PruneBody),
-    Endpoint("GET", _ONE, read, "One thread", query=(names("include", "ttl"),)),
-    Endpoint("PATCH", _ONE, patch, "Merge metadata into a thread", body=ThreadPatchBody, bare=204),
-    Endpoint("DELETE", _ONE, delete, "Remove a thread and everything of it", answers="", status=204),
-    Endpoint("POST", f"{_ONE}/copy", copy, "A new thread with the past of another"),
-    Endpoint("GET", f"{_ONE}/storage", storage, "Bytes that its checkpoints take"),
+    Endpoint("POST", "/threads", create, "A new thread", needs("threads:create"), body=ThreadBody),
+    Endpoint("POST", "/threads/search", search, "A page of threads", needs("threads:search"), body=ThreadSearchBody),
+    Endpoint("POST", "/threads/count", count, "How many threads fit", needs("threads:search"), body=ThreadFilterBody),
+    Endpoint(
+        "POST", "/threads/prune", prune, "Delete threads, or shrink their past", needs("threads:delete"), body=PruneBody
+    ),
+    Endpoint("GET", _ONE, read, "One thread", needs("threads:read"), query=(names("include", "ttl"),)),
+    Endpoint(
+        "PATCH", _ONE, patch, "Merge metadata into a thread", needs("threads:update"), body=ThreadPatchBody, bare=204
+    ),
+    Endpoint(
+        "DELETE", _ONE, delete, "Remove a thread and everything of it", needs("threads:delete"), answers="", status=204
+    ),
+    Endpoint(
+        "POST",
+        f"{_ONE}/copy",
+        copy,
+        "A new thread with the past of another",
+        needs("threads:read", "threads:create"),
+    ),
+    Endpoint(
+        "GET",
+        f"{_ONE}/storage",
+        storage,
+        "Bytes that its checkpoints take",
+        needs("threads:read"),
+    ),
 )

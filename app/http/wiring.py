@@ -19,9 +19,9 @@ class State(TypedDict):
     metrics: HttpMetrics
 
 
-def services_of(request: HTTPConnection) -> Services:
+def services_of(connection: HTTPConnection) -> Services:
     """The stores of this process."""
-    return cast(Services, request.state.services)
+    return cast(Services, connection.state.services)
 
 
 def answers_of(request: Request) -> OpenAnswers:

@@ -92,6 +92,8 @@ class RunCreate(TypedDict):
     ttl: Ttl | None
     webhook: bool
     cron: CronStep | None
+    user: str | None
+    only: dict[str, str]
 
 
 class RunSettle(TypedDict):

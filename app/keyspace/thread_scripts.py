@@ -36,9 +36,11 @@ class ThreadScripts:
     def _args(self, **arguments: object) -> tuple[str, bytes]:
         return self._keys.prefix, ormsgpack.packb(arguments)
 
-    async def copy(self, source: str, thread_id: str, token: str, ttl: Ttl | None) -> tuple[str, Fields]:
+    async def copy(
+        self, source: str, thread_id: str, token: str, ttl: Ttl | None, metadata: dict[str, str] | None = None
+    ) -> tuple[str, Fields]:
         """("ok" or "exists", fields of the new thread), or ("missing", {})."""
-        args = self._args(source=source, thread_id=thread_id, token=token, ttl=ttl)
+        args = self._args(source=source, thread_id=thread_id, token=token, ttl=ttl, metadata=metadata)
         reply = await self._wire.run(_COPY, [], args)
         return reply[0].decode(), fields(reply[1]) if len(reply) > 1 else {}
 

@@ -16,8 +16,10 @@ from langgraph_sdk.client import LangGraphClient
 from starlette.applications import Starlette
 from uvicorn import Config
 
+from app.http.extensions import load_extensions
 from app.http.server import WebServer, create_app
 from app.keyspace.names import Keys
+from app.langgraph_json import read
 from app.services import Services, open_services
 from app.settings import Settings
 from app.wire import Wire
@@ -77,7 +79,8 @@ async def serving(settings: Settings, graphs: Registry) -> AsyncIterator[Served]
             opened.append(services)
             yield services
 
-    app = create_app(opener, settings)
+    extensions = await load_extensions(read(settings.config), graphs.attribute)
+    app = create_app(opener, settings, extensions)
     config = Config(app, http="httptools", ws="websockets-sansio", lifespan="on", log_config=None, access_log=False)
     server, listening = WebServer(config, app), socket.socket()
     listening.bind(("127.0.0.1", 0))

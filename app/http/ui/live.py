@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, Final
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,6 +24,7 @@ from app.events import Event
 from app.http.answers import Json
 from app.http.inputs import path_id
 from app.http.long_answers import LongAnswer, Outbox
+from app.http.permits import permit_thread
 from app.http.sse import FROM_START, HEARTBEAT, RETRY, position
 from app.http.ui.rendering import HEADERS
 from app.http.wiring import answers_of, services_of
@@ -40,7 +42,7 @@ _SHOWN: Final = (
 async def events(request: Request) -> ASGIApp:
     """The run's events from its start, or from where this reader stopped, until its end."""
     services, after = services_of(request), _after(request)
-    run = await services.runs.get(path_id(request, "thread_id"), path_id(request, "run_id"))
+    run = await seen_run(request)
 
     async def feed(outbox: Outbox) -> None:
         await _feed(services, run, after, outbox)
@@ -105,10 +107,17 @@ async def now(request: Request) -> Response:
     """How the run stands; `{"gone": true}` when it was removed (a rollback does that to the run it cancels)."""
     services = services_of(request)
     try:
-        run = await services.runs.get(path_id(request, "thread_id"), path_id(request, "run_id"))
+        run = await seen_run(request)
     except NotFound:
         return Json({"gone": True})
     return Json(await standing(services, run), headers=dict(HEADERS))
+
+
+async def seen_run(request: Request) -> Run:
+    """The run of the path, if the caller may read it."""
+    thread_id, run_id = path_id(request, "thread_id"), path_id(request, "run_id")
+    await permit_thread(request, "threads:read", thread_id, run_id=UUID(run_id))
+    return await services_of(request).runs.get(thread_id, run_id)
 
 
 async def standing(services: Services, run: Run) -> dict[str, Any]:

@@ -9,16 +9,19 @@ from datetime import datetime
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, Final
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import InvalidRequest, NotFound, SlipwayError
+from app.errors import AuthBroken, InvalidRequest, NotFound, SlipwayError
 from app.graphs import GraphSpec
+from app.http.access import permit
 from app.http.answers import status_of
 from app.http.inputs import checked_uuid, path_id
+from app.http.permits import permit_assistant, permit_thread
 from app.http.ui.forms import fields_of
-from app.http.ui.live import standing
+from app.http.ui.live import seen_run, standing
 from app.http.ui.rendering import page, words
 from app.http.wiring import services_of
 from app.runs import Run
@@ -49,33 +52,38 @@ def _as_page(handler: Handler) -> Handler:
     async def handled(request: Request) -> Response:
         try:
             return await handler(request)
+        except AuthBroken:
+            raise
         except SlipwayError as error:
             status = 404 if isinstance(error, InvalidRequest) else status_of(error)
-            return _trouble(status, str(error), passes=error.retryable)
+            return _trouble(request, status, str(error), passes=error.retryable)
 
     return handled
 
 
-def _trouble(status: int, detail: str, *, passes: bool = False) -> Response:
-    return page("trouble.html", status, passes=passes, title=HTTPStatus(status).phrase, detail=detail)
+def _trouble(request: Request, status: int, detail: str, *, passes: bool = False) -> Response:
+    return page(request, "trouble.html", status, passes=passes, title=HTTPStatus(status).phrase, detail=detail)
 
 
 @_as_page
 async def home(request: Request) -> Response:
     """The graphs, and what ran lately."""
     services = services_of(request)
+    lately = await _lately(request)
     graphs: list[GraphSpec] = [services.graphs.spec(name) for name in services.graphs.names()]
-    return page("home.html", graphs=graphs, failures=services.graphs.failures(), **await _lately(services))
+    return page(request, "home.html", graphs=graphs, failures=services.graphs.failures(), **lately)
 
 
 @_as_page
 async def recent(request: Request) -> Response:
     """The part of the first page that changes."""
-    return page("recent.html", **await _lately(services_of(request)))
+    return page(request, "recent.html", **await _lately(request))
 
 
-async def _lately(services: Services) -> dict[str, Any]:
-    threads = await services.threads.search(Wanted(), limit=_THREADS)
+async def _lately(request: Request) -> dict[str, Any]:
+    services = services_of(request)
+    only = await permit(request, "threads:search", {"metadata": {}, "limit": _THREADS, "offset": 0})
+    threads = await services.threads.search(Wanted(only=only), limit=_THREADS)
     lists = await asyncio.gather(*(_runs_of(services, thread.thread_id) for thread in threads))
     newest = sorted((run for runs in lists for run in runs), key=lambda run: run.created_at, reverse=True)
     return {"rows": [_row(services, run) for run in newest[:_RUNS]], "health": services.health.now}
@@ -130,15 +138,17 @@ def _age(now: datetime, created_at: str) -> str:
 async def graph(request: Request) -> Response:
     """A form that starts a run; `thread` goes on with a thread, `from` begins with the input of an earlier run."""
     services, graph_id = services_of(request), request.path_params["graph_id"]
+    await permit_assistant(request, "assistants:read", await services.assistants.get(graph_id), metadata={})
     spec, manifest = services.graphs.spec(graph_id), await services.graphs.manifest(graph_id)
     thread_id = request.query_params.get("thread", "")
-    before = await _earlier(services, request.query_params.get("from", ""))
+    before = await _earlier(request, request.query_params.get("from", ""))
     data = {
         "graph_id": graph_id,
         "input": before.kwargs.get("input") if before else None,
         "context": before.kwargs.get("context") if before else None,
     }
     return page(
+        request,
         "graph.html",
         spec=spec,
         manifest=manifest,
@@ -150,23 +160,30 @@ async def graph(request: Request) -> Response:
     )
 
 
-async def _earlier(services: Services, run_id: str) -> Run | None:
-    return await services.runs.find(checked_uuid(run_id, "from")) if run_id else None
+async def _earlier(request: Request, run_id: str) -> Run | None:
+    if not run_id:
+        return None
+    found = await services_of(request).runs.find(checked_uuid(run_id, "from"))
+    await permit_thread(request, "threads:read", found.thread_id, run_id=UUID(found.run_id))
+    return found
 
 
 @_as_page
 async def thread(request: Request) -> Response:
     """A thread's runs and its state."""
     services, thread_id = services_of(request), path_id(request, "thread_id")
+    await permit_thread(request, "threads:read", thread_id)
     found, runs = await asyncio.gather(services.threads.get(thread_id), services.runs.list(thread_id, limit=_RUNS * 5))
-    return page("thread.html", thread=found, rows=[_row(services, run) for run in runs], data={"values": found.values})
+    return page(
+        request, "thread.html", thread=found, rows=[_row(services, run) for run in runs], data={"values": found.values}
+    )
 
 
 @_as_page
 async def run(request: Request) -> Response:
     """A run, live."""
     services = services_of(request)
-    found = await services.runs.get(path_id(request, "thread_id"), path_id(request, "run_id"))
+    found = await seen_run(request)
     outputs, chats = await _shape(services, found.graph_id)
     data = {
         "now": await standing(services, found),
@@ -176,7 +193,7 @@ async def run(request: Request) -> Response:
         "outputs": outputs,
         "chats": chats,
     }
-    return page("run.html", run=found, about=_about(found.kwargs), chats=chats, data=data)
+    return page(request, "run.html", run=found, about=_about(found.kwargs), chats=chats, data=data)
 
 
 async def _shape(services: Services, graph_id: str) -> tuple[list[str], bool]:
@@ -191,4 +208,4 @@ async def _shape(services: Services, graph_id: str) -> tuple[list[str], bool]:
 
 async def lost(request: Request) -> Response:
     """Nothing is here."""
-    return _trouble(404, f"There is no page {request.url.path}")
+    return _trouble(request, 404, f"There is no page {request.url.path}")

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from starlette.requests import Request
 from starlette.responses import Response
 
 from app.encoding import dumps
@@ -30,9 +31,9 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 
 
-def page(template: str, status: int = 200, **values: Any) -> Response:
-    """A template as HTML."""
-    html = _templates().get_template(template).render(values)
+def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    """A template as HTML; its links begin where the server's paths do."""
+    html = _templates().get_template(template).render(values, base=request.scope.get("root_path", ""))
     return Response(html.encode("utf-8", "replace"), status, dict(HEADERS), "text/html")
 
 

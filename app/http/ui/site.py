@@ -9,6 +9,9 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from app.custom_auth import CustomAuth
+from app.http.access import needs
+from app.http.endpoints import Endpoint
 from app.http.ui import live, pages
 from app.http.ui.rendering import HEADERS, HERE
 
@@ -24,16 +27,30 @@ class _Static(StaticFiles):
         return response
 
 
-def routes() -> list[BaseRoute]:
+_READS: Final = needs("threads:read")
+
+ENDPOINTS: Final = (
+    Endpoint("GET", "/", pages.home, "Graphs, and what ran lately", needs("threads:search", probe=True)),
+    Endpoint("GET", "/ui/recent", pages.recent, "What ran lately", needs("threads:search")),
+    Endpoint(
+        "GET",
+        "/ui/graphs/{graph_id}",
+        pages.graph,
+        "A form for a graph",
+        needs("assistants:read", may=("threads:read",)),
+    ),
+    Endpoint("GET", "/ui/threads/{thread_id}", pages.thread, "A thread", needs("threads:read")),
+    Endpoint("GET", _RUN, pages.run, "A run", _READS),
+    Endpoint("GET", f"{_RUN}/events", live.events, "A run's events", _READS),
+    Endpoint("GET", f"{_RUN}/now", live.now, "How a run stands", _READS),
+)
+"""The pages that show something. Style, scripts and what is not there are for everybody."""
+
+
+def routes(auth: CustomAuth | None) -> list[BaseRoute]:
     """For Starlette's router, after those of the API."""
     return [
-        Route("/", pages.home),
-        Route("/ui/recent", pages.recent),
-        Route("/ui/graphs/{graph_id}", pages.graph),
-        Route("/ui/threads/{thread_id}", pages.thread),
-        Route(_RUN, pages.run),
-        Route(f"{_RUN}/events", live.events),
-        Route(f"{_RUN}/now", live.now),
+        *(endpoint.route(auth) for endpoint in ENDPOINTS),
         Mount("/ui/static", _Static(directory=HERE / "static")),
         Route("/ui/{rest:path}", pages.lost),
     ]

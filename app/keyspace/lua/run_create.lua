@@ -1,6 +1,6 @@
 -- Accept a run: the record, its first event, its place in the thread's queue, its job, the thread's status.
 -- Returns {'new', run fields}; {'known', run fields} for a run that exists, so that a repetition changes nothing;
--- {'no_thread'}, {'busy', run id}, {'answered', run id, kwargs} when another run has answered the
+-- {'no_thread'} also for one whose metadata is not that of `only`, {'busy', run id}, {'answered', run id, kwargs} when another run has answered the
 -- interrupt, or {'fired'} when the run of a cron's due time was made already.
 local A = cmsgpack.unpack(ARGV[2])
 local run, thread = key('run', A.run_id), key('thread', A.thread_id)
@@ -17,6 +17,10 @@ if redis.call('EXISTS', thread) == 0 then
   redis.call('HSET', thread, 'created_us', whole(now_us), 'state_us', whole(now_us), 'status', 'idle')
   if A.temporary then redis.call('HSET', thread, 'temporary', 1) else set_ttl(A.thread_id, A.ttl) end
   for field, value in pairs(A.metadata) do redis.call('HSET', thread, 'm:' .. field, value) end
+else
+  for field, value in pairs(A.only) do
+    if redis.call('HGET', thread, 'm:' .. field) ~= value then return {'no_thread'} end
+  end
 end
 
 local active = redis.call('HGET', thread, 'active')
@@ -51,6 +55,7 @@ redis.call('HSET', run, 'run_id', A.run_id, 'thread_id', A.thread_id, 'assistant
   'updated_us', whole(now_us), 'due_ms', whole(now_ms + A.after_ms), 'chain', A.run_id, 'usage', '{}',
   'continues', A.continues and 1 or 0, 'priority_ms', A.priority_ms)
 if A.webhook then redis.call('HSET', run, 'webhook', 'pending') end
+if A.user then redis.call('HSET', run, 'user', A.user) end
 if #A.groups > 0 then redis.call('HSET', run, 'groups', cjson.encode(A.groups)) end
 for field, value in pairs(A.assistant_metadata) do redis.call('HSET', run, 'm:' .. field, value) end
 local held = redis.call('HGETALL', thread)

@@ -1,4 +1,4 @@
--- A new thread with everything another one shows but its runs. Returns {'ok' or 'exists', thread fields}, {'missing'}.
+-- A new thread with everything another one shows but its runs; metadata may stand in for the source's. Returns {'ok' or 'exists', thread fields}, {'missing'}.
 local A = cmsgpack.unpack(ARGV[2])
 local source, thread = key('thread', A.source), key('thread', A.thread_id)
 if redis.call('EXISTS', thread) == 1 then return {'exists', redis.call('HGETALL', thread)} end
@@ -8,9 +8,11 @@ local kept = {values = true, interrupts = true}
 local rest_status
 for i = 1, #held, 2 do
   local name = held[i]
-  if kept[name] or string.sub(name, 2, 2) == ':' then redis.call('HSET', thread, name, held[i + 1]) end
+  local replaced = A.metadata and string.sub(name, 1, 2) == 'm:'
+  if kept[name] or (string.sub(name, 2, 2) == ':' and not replaced) then redis.call('HSET', thread, name, held[i + 1]) end
   if name == 'status' then rest_status = held[i + 1] == 'interrupted' and 'interrupted' or 'idle' end
 end
+for field, value in pairs(A.metadata or {}) do redis.call('HSET', thread, 'm:' .. field, value) end
 redis.call('HSET', thread, 'created_us', whole(now_us), 'state_us', whole(now_us), 'status', rest_status,
   'rest_status', rest_status, 'token', A.token)
 set_ttl(A.thread_id, A.ttl)

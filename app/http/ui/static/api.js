@@ -5,6 +5,9 @@ export const STREAM = {
   stream_subgraphs: true,
 };
 
+// Where the server's paths begin: empty, or langgraph.json's `http.mount_prefix`.
+export const base = document.documentElement.dataset.base ?? "";
+
 export class Refused extends Error {
   constructor(status, body) {
     super(typeof body?.detail === "string" ? body.detail : `The server answered ${status}.`);
@@ -21,7 +24,7 @@ export async function call(method, path, body) {
   }
   let answer;
   try {
-    answer = await fetch(path, options);
+    answer = await fetch(base + path, options);
   } catch {
     throw new Refused(0, { detail: "The server cannot be reached. Try again in a moment." });
   }
@@ -36,7 +39,7 @@ export async function call(method, path, body) {
   return value;
 }
 
-export const runPage = (run) => `/ui/threads/${run.thread_id}/runs/${run.run_id}`;
+export const runPage = (run) => `${base}/ui/threads/${run.thread_id}/runs/${run.run_id}`;
 
 // A version 4 UUID. crypto.randomUUID is missing on pages that are not served from localhost or by TLS.
 export function newId() {

@@ -1,5 +1,6 @@
 // Keeps the recent runs recent, without moving what somebody is about to press.
 
+import { base } from "./api.js";
 import { byId } from "./dom.js";
 
 const EVERY_MS = 4000;
@@ -10,7 +11,7 @@ async function refresh() {
   const old = byId("recent");
   if (document.hidden || old.contains(document.activeElement) || (old.matches(":hover") && Date.now() - moved < STILL_MS)) return;
   try {
-    const answer = await fetch("/ui/recent");
+    const answer = await fetch(`${base}/ui/recent`);
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("recent");
     if (fresh && fresh.innerHTML !== old.innerHTML) old.replaceWith(document.adoptNode(fresh));

@@ -1,6 +1,6 @@
 // A run's page: follows the events, asks how the run stands, and goes on with the run that an answer starts.
 
-import { Refused, STREAM, call, runPage } from "./api.js";
+import { Refused, STREAM, base, call, runPage } from "./api.js";
 import { byId, el, pageData, problem, setText, show, words } from "./dom.js";
 import { Live } from "./live.js";
 import { Messages } from "./messages.js";
@@ -309,7 +309,7 @@ reply?.addEventListener("keydown", (event) => {
 const given = page.command ?? page.input;
 byId("input-body").append(given === null ? el("p", { class: "dim" }, "none: it goes on where the thread stood") : shown(given, 2));
 
-new Live(`${here}/events`, {
+new Live(`${base}${here}/events`, {
   onEvent: take,
   onState: (state) => {
     setText(byId("connection"), state === "lost" ? "The connection was lost. Events go on where they stopped as soon as it is back." : "");

@@ -1,0 +1,179 @@
+"""Who may do what, route by route: a route that does not say what it needs does not exist.
+
+    Endpoint(…, needs("threads:read"))     asks the auth file, by `permit`, before it answers
+    Endpoint(…, PUBLIC)                    for everybody
+
+`guarded` stands around every handler. It finds out who calls, and a handler that answers without having asked for
+everything that its route needs is not heard: the client gets an error. So is one that asks for what was not declared.
+Without an auth file, and for the graphs' own in-process client, everything is allowed; the rule is kept all the same,
+so that any test of a route notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeVar
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket, WebSocketState
+
+from app.custom_auth import CustomAuth
+from app.errors import AccessRefused, AuthBroken, SlipwayError
+from app.filters import EVERYTHING, Filter
+from app.http.answers import Json, status_of
+from app.http.callers import CLOSED_BY_STATUS, caller_of
+from app.users import User
+
+Operation = Literal[
+    "assistants:create",
+    "assistants:read",
+    "assistants:update",
+    "assistants:delete",
+    "assistants:search",
+    "threads:create",
+    "threads:read",
+    "threads:update",
+    "threads:delete",
+    "threads:search",
+    "threads:create_run",
+    "crons:create",
+    "crons:read",
+    "crons:update",
+    "crons:delete",
+    "crons:search",
+    "store:put",
+    "store:get",
+    "store:search",
+    "store:delete",
+    "store:list_namespaces",
+]
+"""Resource and action, as authorize handlers know them. Runs belong to their thread."""
+
+Handler = Callable[[Request], Awaitable[Response | ASGIApp]]
+_Connection = TypeVar("_Connection", bound=HTTPConnection)
+_Answer = TypeVar("_Answer")
+
+_GATE: Final = "slipway.gate"
+_LONGEST_REASON: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a route needs. `may` are operations that it asks for only where the request calls for them. One that is a
+    `probe` tells those who may not enter that the server is up, unless they want a page."""
+
+    needs: frozenset[Operation]
+    may: frozenset[Operation] = frozenset()
+    public: bool = False
+    probe: bool = False
+
+
+PUBLIC: Final = Access(frozenset(), public=True)
+"""For everybody, and nobody is asked who they are."""
+
+
+def needs(*operations: Operation, may: tuple[Operation, ...] = (), probe: bool = False) -> Access:
+    """Each of these operations."""
+    return Access(frozenset(operations), frozenset(may), probe=probe)
+
+
+class Gate:
+    """One request at its route: who calls, and what was asked. Without `auth` everything is allowed."""
+
+    __slots__ = ("_access", "_asked", "auth", "user")
+
+    def __init__(self, access: Access, auth: CustomAuth | None, user: User | None) -> None:
+        self._access, self.auth, self.user = access, auth, user
+        self._asked: set[Operation] = set()
+
+    def note(self, operation: Operation) -> None:
+        """It is asked for now, or need not be."""
+        if operation not in self._access.needs and operation not in self._access.may:
+            raise RuntimeError(f"the route does not declare {operation}, which it asks for")
+        self._asked.add(operation)
+
+    def close(self) -> None:
+        """Raise when something that the route needs was never asked for."""
+        if forgotten := self._access.needs - self._asked:
+            raise RuntimeError(f"the route answered without asking for {', '.join(sorted(forgotten))}")
+
+
+def guarded(
+    handler: Callable[[_Connection], Awaitable[_Answer]], access: Access, auth: CustomAuth | None
+) -> Callable[[_Connection], Awaitable[_Answer]]:
+    """`handler` behind a gate; it may be a WebSocket's. Raises `AccessRefused` for a caller who is not let in."""
+
+    async def entered(connection: _Connection) -> _Answer:
+        gate = await _gate(connection, access, auth)
+        connection.scope[_GATE] = gate
+        answer = await handler(connection)
+        gate.close()
+        return answer
+
+    return entered
+
+
+def guarded_socket(
+    handler: Callable[[WebSocket], Awaitable[None]], access: Access, auth: CustomAuth | None
+) -> Callable[[WebSocket], Awaitable[None]]:
+    """As `guarded`, for a `WebSocketRoute`: who is not let in is told so by the code that closes the socket, 4000 and
+    the HTTP status."""
+    entered = guarded(handler, access, auth)
+
+    async def answered(websocket: WebSocket) -> None:
+        try:
+            await entered(websocket)
+        except SlipwayError as error:
+            if websocket.application_state is WebSocketState.CONNECTING:
+                await websocket.accept()
+            told = "" if isinstance(error, AuthBroken) else str(error)[:_LONGEST_REASON]
+            await websocket.close(CLOSED_BY_STATUS + status_of(error), told)
+
+    return answered
+
+
+def probed(handler: Handler) -> Handler:
+    """For load balancers that ask for a page: `handler`, or that the server is up."""
+
+    async def answered(request: Request) -> Response | ASGIApp:
+        try:
+            return await handler(request)
+        except AccessRefused:
+            if "text/html" in request.headers.get("accept", ""):
+                raise
+            return Json({"ok": True, "services": {}})
+
+    return answered
+
+
+async def _gate(connection: HTTPConnection, access: Access, auth: CustomAuth | None) -> Gate:
+    if auth is None or access.public:
+        return Gate(access, None, None)
+    user = await caller_of(connection, auth)
+    return Gate(access, None if user is None else auth, user)
+
+
+def gate_of(connection: HTTPConnection) -> Gate:
+    """The gate that this request came through."""
+    gate: Gate = connection.scope[_GATE]
+    return gate
+
+
+def user_of(connection: HTTPConnection) -> User | None:
+    """Who calls; None when nobody is asked."""
+    return gate_of(connection).user
+
+
+async def permit(connection: HTTPConnection, operation: Operation, value: dict[str, Any]) -> Filter:
+    """Ask the auth file for `operation`: which records the caller may do it to. The authorize handler may change
+    `value`, and what it leaves there is what is to be done. Raises `AccessRefused`."""
+    gate = gate_of(connection)
+    gate.note(operation)
+    if gate.auth is None:
+        return EVERYTHING
+    assert gate.user is not None
+    resource, _, action = operation.partition(":")
+    return await gate.auth.authorize(gate.user, resource, action, value)

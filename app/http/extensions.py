@@ -1,0 +1,44 @@
+"""What a project adds to the application: its auth file, its own app, and what langgraph.json's `http` says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from starlette.applications import Starlette
+
+from app.custom_auth import CustomAuth, load_auth
+from app.errors import ConfigError
+from app.langgraph_json import LangGraphJson
+from app.sections import HttpSection
+
+
+@dataclass(frozen=True, slots=True)
+class Extensions:
+    """Loaded, and fit to serve."""
+
+    http: HttpSection = field(default_factory=HttpSection)
+    auth: CustomAuth | None = None
+    app: Starlette | None = None
+
+
+async def load_extensions(config: LangGraphJson, attribute: Callable[[str], object]) -> Extensions:
+    """`attribute` gets what `./file.py:name` means. Raises `ConfigError` that names the key and the reason."""
+    return await asyncio.to_thread(_load, config, attribute)
+
+
+def _load(config: LangGraphJson, attribute: Callable[[str], object]) -> Extensions:
+    return Extensions(config.http, load_auth(config.auth, attribute), _app(config.http, attribute))
+
+
+def _app(section: HttpSection, attribute: Callable[[str], object]) -> Starlette | None:
+    if section.app is None:
+        return None
+    try:
+        found = attribute(section.app)
+    except (Exception, SystemExit) as error:  # the author's code may raise anything
+        raise ConfigError(f"http.app: {section.app} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Starlette):
+        raise ConfigError(f"http.app: {section.app} is no Starlette or FastAPI application but {type(found).__name__}")
+    return found

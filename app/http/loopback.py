@@ -1,0 +1,42 @@
+"""`langgraph_sdk.get_client()` without a URL, in the code of graphs: their own server, without a network.
+
+A client that is made when a graph is imported is connected when the application starts, a later one at once. Its
+requests are trusted and made for nobody: the auth file is not asked. Answers come whole: what is streamed is there when
+its run is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from httpx import ASGITransport
+from langgraph_sdk._async import client as sdk
+from langgraph_sdk.client import configure_loopback_transports
+from starlette.types import ASGIApp
+
+_WAITING: Final = "_registered_transports"
+
+
+class _Connected(list[ASGITransport]):
+    """Where the SDK puts the transports of clients that wait for a server: there is one."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__()
+        self._app = app
+
+    def append(self, transport: ASGITransport) -> None:
+        transport.app = self._app
+
+
+@contextmanager
+def connected(app: ASGIApp) -> Iterator[None]:
+    """Graphs reach `app` until the block is left."""
+    waiting = getattr(sdk, _WAITING)
+    configure_loopback_transports(app)
+    setattr(sdk, _WAITING, _Connected(app))
+    try:
+        yield
+    finally:
+        setattr(sdk, _WAITING, waiting)

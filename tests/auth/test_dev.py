@@ -1,0 +1,82 @@
+"""The project as somebody made it for another server, started by `slipway dev --config` and used by two people."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from app.processes import slipway
+from app.settings import Settings
+from tests.auth.conftest import PROJECT, as_user
+from tests.conftest import wait_until
+from tests.crash.cluster import ROOT, START_WITHIN_S, free_port
+
+
+@pytest.fixture
+async def dev(tmp_path: Path) -> AsyncIterator[str]:
+    """Its address."""
+    port, log = free_port(), tmp_path / "log"
+    options = {name.upper() for name in Settings.model_fields} | {"REDISCLOUD_URL"}
+    env = {name: value for name, value in os.environ.items() if name not in options}
+    arguments = ("--config", str(PROJECT), "--port", str(port), "--data-dir", str(tmp_path / "data"))
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            slipway("dev", *arguments),
+            env=env | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+        )
+    children: list[psutil.Process] = []
+    try:
+        await wait_until(lambda: "ready http" in log.read_text() or process.poll() is not None, START_WITHIN_S)
+        assert process.poll() is None, log.read_text()
+        children = psutil.Process(process.pid).children(recursive=True)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(40)
+        psutil.wait_procs(children, 10)
+
+
+@pytest.mark.timeout(120)
+async def test_an_unmodified_project_is_served(dev: str) -> None:
+    async with as_user(dev, "ann") as ann, as_user(dev, "bob") as bob, httpx.AsyncClient(base_url=dev) as client:
+        assert (await client.get("/hello")).json() == {"hello": "desk"}
+        assert {each["graph_id"] for each in await ann.assistants.search()} == {"greet", "remember", "ask_greet"}
+
+        thread = (await ann.threads.create())["thread_id"]
+        events = [event async for event in ann.runs.stream(thread, "greet", input={"text": "hi"})]
+        assert events[-2].data["said"] == "Good day, ann"
+        assert [each["thread_id"] for each in await ann.threads.search()] == [thread]
+        assert await bob.threads.search() == []
+
+        for text in ("a cat", "a dog", "a tax"):
+            await ann.store.put_item(["pets"], text[2:], {"text": text})
+        near = await ann.store.search_items(["pets"], query="dog", limit=1)
+        assert near["items"][0]["value"] == {"text": "a dog"}
+        assert (await bob.store.search_items(["pets"], query="dog"))["items"] == []
+
+        await ann.runs.wait(None, "remember", input={"text": "a note"})
+        assert (await ann.runs.wait(None, "ask_greet", input={"text": "hi"}))["said"] == "Good day, None"
+
+
+@pytest.mark.parametrize("command", ["web", "release"])
+def test_without_an_authenticate_handler_nothing_is_served(tmp_path: Path, valkey_url: str, command: str) -> None:
+    (tmp_path / "open.py").write_text("from langgraph_sdk import Auth\nauth = Auth()\n")
+    (tmp_path / "graphs.py").write_text((PROJECT.parent / "graphs.py").read_text())
+    file = tmp_path / "langgraph.json"
+    file.write_text('{"graphs": {"greet": "./graphs.py:greet"}, "auth": {"path": "./open.py:auth"}}')
+    env = os.environ | {"PYTHONPATH": str(ROOT), "REDIS_URL": valkey_url}
+    done = subprocess.run(
+        slipway(command, "--config", str(file)), env=env, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.returncode == (2 if command == "web" else 1)
+    assert "auth.path: the Auth object has no authenticate handler" in done.stderr

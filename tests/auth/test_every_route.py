@@ -1,0 +1,104 @@
+"""The table of protocol.md, section 6, asked of every route that exists: nobody, dan who may nothing, and bob where
+everything is ann's. A new route is in these tests as soon as it is served."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from app.http.access import PUBLIC, needs
+from app.http.endpoints import Endpoint
+from app.http.openapi import plain_path
+from app.http.server import ENDPOINTS
+from app.http.ui import site
+from tests.auth.conftest import Client
+from tests.auth.samples import NEW, Sample, samples
+from tests.http.conftest import Served
+
+GUARDED = [endpoint for endpoint in (*ENDPOINTS, *site.ENDPOINTS) if not endpoint.access.public]
+HTML = {"accept": "text/html"}
+
+
+async def anns(ann: Client) -> dict[str, str]:
+    """One of everything, and the ids for paths."""
+    thread = (await ann.threads.create())["thread_id"]
+    assistant = (await ann.assistants.create("greet", name="hers"))["assistant_id"]
+    run = await ann.runs.create(thread, "greet", input={"text": "hi"}, after_seconds=3600)
+    cron = await ann.crons.create(assistant, schedule="0 0 1 1 *", input={"text": "hi"})
+    await ann.store.put_item(["n"], "k", {"text": "cat"})
+    ids = {"thread_id": thread, "assistant_id": assistant, "run_id": run["run_id"], "cron_id": cron["cron_id"]}
+    return ids | {"checkpoint_id": NEW, "namespace": "n", "graph_id": "greet"}
+
+
+async def ask(client: httpx.AsyncClient, endpoint: Endpoint, ids: dict[str, str], sample: Sample, who: str) -> Any:
+    """A sample, sent by somebody; nobody has no name."""
+    headers = HTML | ({"authorization": f"Bearer {who}-token"} if who else {})
+    path = plain_path(endpoint.path).format(**ids)
+    content = None if sample.body is None else json.dumps(sample.body)
+    request = client.build_request(endpoint.method, path, params=sample.query, headers=headers, content=content)
+    response = await client.send(request, stream=True)
+    if "event-stream" not in response.headers.get("content-type", ""):
+        await response.aread()
+    await response.aclose()
+    return response
+
+
+def endpoint_of(method: str, path: str) -> Endpoint:
+    """By what it is asked with."""
+    return next(each for each in ENDPOINTS if (each.method, each.path) == (method, path))
+
+
+@pytest.mark.parametrize(("who", "status"), [("", 401), ("dan", 403)])
+async def test_who_may_nothing_gets_nothing(
+    served: Served, client: httpx.AsyncClient, ann: Client, who: str, status: int
+) -> None:
+    ids = await anns(ann)
+    known = samples(ids)
+    answers = {}
+    for endpoint in GUARDED:
+        name = f"{endpoint.method} {plain_path(endpoint.path)}"
+        answers[name] = (await ask(client, endpoint, ids, known.get(name, Sample()), who)).status_code
+    assert answers == dict.fromkeys(answers, status)
+
+
+async def test_what_is_anns_is_hidden_from_bob(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
+    ids = await anns(ann)
+    known = samples(ids)
+    wrong = {}
+    for endpoint in GUARDED:
+        name = f"{endpoint.method} {plain_path(endpoint.path)}"
+        sample = known.get(name, Sample())
+        if "graph" in name.rsplit("/", maxsplit=1)[-1] and endpoint.path.startswith("/assistants"):
+            sample = Sample()
+        found = await ask(client, endpoint, ids, sample, "bob")
+        fine = found.status_code == sample.hidden and (sample.says is None or found.json() == sample.says)
+        if not fine or b"hers" in getattr(found, "_content", b""):
+            wrong[name] = (found.status_code, getattr(found, "_content", b"")[:200])
+        if name in ("PUT /store/items", "DELETE /store/items"):
+            assert (await ann.store.get_item(["n"], "k"))["value"] == {"text": "cat"}
+        if name == "PUT /store/items":
+            await ask(client, endpoint_of("DELETE", "/store/items"), ids, known["DELETE /store/items"], "bob")
+    assert wrong == {}
+    assert (await ann.threads.get(ids["thread_id"]))["metadata"]["owner"] == "ann"
+    assert (await ann.runs.get(ids["thread_id"], ids["run_id"]))["status"] == "pending"
+    assert (await ann.crons.search())[0]["enabled"]
+
+
+async def test_what_is_for_everybody(client: httpx.AsyncClient) -> None:
+    for endpoint in ENDPOINTS:
+        if endpoint.access.public:
+            assert (await client.get(endpoint.path)).status_code == 200, endpoint.path
+    assert (await client.get("/")).json() == {"ok": True, "services": {}}
+    assert (await client.get("/ui/static/page.css")).status_code == 200
+    preflight = {"origin": "https://desk.example", "access-control-request-method": "POST"}
+    assert (await client.options("/threads", headers=preflight)).status_code == 200
+
+
+def test_a_route_says_what_it_needs() -> None:
+    with pytest.raises(TypeError, match="access"):
+        Endpoint("GET", "/x", None, "No access")  # type: ignore[arg-type,call-arg]
+    assert PUBLIC.public
+    assert not needs("threads:read").public

@@ -1,0 +1,89 @@
+"""The gate in front of a handler: one that forgets to ask is not heard, and sockets are closed by the HTTP status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langgraph_sdk import Auth
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.custom_auth import CustomAuth
+from app.http.access import Access, guarded, guarded_socket, needs, permit
+from app.http.answers import nothing
+from app.sections import AuthSection
+
+
+def a_request() -> Request:
+    """To no route."""
+    scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "query_string": b""}
+    return Request(scope)
+
+
+async def forgets(request: Request) -> Response:
+    """Answers without asking."""
+    return nothing()
+
+
+async def asks(request: Request) -> Response:
+    """Asks to read threads."""
+    await permit(request, "threads:read", {})
+    return nothing()
+
+
+@pytest.mark.parametrize(
+    ("access", "says"),
+    [
+        (needs("threads:read", "threads:search"), "without asking for threads:search"),
+        (needs("threads:delete"), "declare"),
+    ],
+)
+async def test_asking_for_something_else(access: Access, says: str) -> None:
+    with pytest.raises(RuntimeError, match=says):
+        await guarded(asks, access, None)(a_request())
+
+
+async def test_forgetting_to_ask() -> None:
+    with pytest.raises(RuntimeError, match="without asking for threads:read"):
+        await guarded(forgets, needs("threads:read"), None)(a_request())
+    assert (await guarded(forgets, needs(may=("threads:read",)), None)(a_request())).status_code == 204
+
+
+@pytest.fixture
+def auth() -> CustomAuth:
+    """A token is a name; only ann may read."""
+    found = Auth()
+
+    @found.authenticate
+    async def who(query_params: dict[str, str]) -> str:
+        if "token" not in query_params:
+            raise Auth.exceptions.HTTPException(401, "who are you?")
+        return query_params["token"]
+
+    @found.on.threads.read
+    async def read(ctx: Auth.types.AuthContext, value: Any) -> bool:
+        return ctx.user.identity == "ann"
+
+    return CustomAuth(found, AuthSection())
+
+
+def test_sockets(auth: CustomAuth) -> None:
+    async def talk(websocket: WebSocket) -> None:
+        await permit(websocket, "threads:read", {})
+        await websocket.accept()
+        await websocket.send_text("welcome")
+        await websocket.close()
+
+    app = Starlette(routes=[WebSocketRoute("/talk", guarded_socket(talk, needs("threads:read"), auth))])
+    client = TestClient(app)
+    with client.websocket_connect("/talk?token=ann") as socket:
+        assert socket.receive_text() == "welcome"
+    for path, code, says in (("/talk", 4401, "who are you?"), ("/talk?token=bob", 4403, "threads:read is not allowed")):
+        with client.websocket_connect(path) as socket, pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_text()
+        assert (closed.value.code, closed.value.reason) == (code, says)

@@ -1,0 +1,327 @@
+"""What langgraph.json's `http`, `auth` and the environment's twins of its sections do, one key after the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from app.custom_auth import load_auth
+from app.errors import ConfigError
+from app.filters import filter_of
+from app.http.extensions import load_extensions
+from app.keyspace.names import Keys
+from app.langgraph_json import read
+from app.settings import Settings
+from app.users import user_of
+from tests.auth.conftest import PROJECT
+from tests.http.conftest import serving
+from workers.registry import Registry
+
+AUTH = {"path": "./auth.py:auth"}
+ANN = {"authorization": "Bearer ann-token"}
+
+
+class Desk:
+    """Serves the project with other sections."""
+
+    def __init__(self, folder: Path, url: str, keys: Keys) -> None:
+        self._folder, self._url, self._keys = folder, url, keys
+        for source in PROJECT.parent.glob("*.py"):
+            (folder / source.name).write_text(source.read_text())
+
+    def file(self, **sections: Any) -> Path:
+        """A langgraph.json."""
+        found = self._folder / "langgraph.json"
+        found.write_text(json.dumps({"dependencies": ["."], "graphs": {"greet": "./graphs.py:greet"}} | sections))
+        return found
+
+    @asynccontextmanager
+    async def serves(self, **sections: Any) -> AsyncIterator[httpx.AsyncClient]:
+        """A client of it."""
+        file = self.file(**sections)
+        settings = Settings.of({"redis_url": self._url, "key_prefix": self._keys.prefix, "config": file})
+        async with (
+            serving(settings, await Registry.load(file)) as served,
+            httpx.AsyncClient(base_url=served.url, timeout=20) as client,
+        ):
+            yield client
+
+
+@pytest.fixture
+def desk(tmp_path: Path, valkey_url: str, keys: Keys) -> Desk:
+    """With the project's code."""
+    return Desk(tmp_path, valkey_url, keys)
+
+
+async def status(client: httpx.AsyncClient, path: str, method: str = "GET", **more: Any) -> int:
+    """What a route answers."""
+    return (await client.request(method, path, **more)).status_code
+
+
+async def test_the_own_app_wins_but_for_health(desk: Desk) -> None:
+    async with desk.serves(http={"app": "./webapp.py:app"}, auth=AUTH) as client:
+        hello = await client.get("/hello")
+        assert hello.json() == {"hello": "desk"}
+        assert (await client.get("/threads/count")).json() == {"mine": True}
+        assert (await client.post("/threads/count", json={}, headers=ANN)).json() == 0
+        assert (await client.get("/ok")).json()["ok"]
+        lost = await client.get("/nowhere")
+        assert (lost.status_code, lost.headers["x-own"]) == (404, "yes")
+        assert "nowhere" in lost.json()["detail"]
+        assert (await client.post("/threads", json={})).headers["x-own"] == "yes"
+
+
+@pytest.mark.parametrize("order", ["auth_first", "middleware_first"])
+async def test_own_routes_may_want_a_user(desk: Desk, order: str) -> None:
+    http = {"app": "./webapp.py:app", "enable_custom_route_auth": True, "middleware_order": order}
+    async with desk.serves(http=http, auth=AUTH) as client:
+        refused = await client.get("/hello")
+        assert refused.status_code == 401
+        assert ("x-own" in refused.headers) == (order == "middleware_first")
+        assert await status(client, "/hello", headers=ANN) == 200
+        assert await status(client, "/info") == 200
+        assert await status(client, "/threads", "POST", json={}) == 401
+        assert await status(client, "/threads", "POST", json={}, headers=ANN) == 200
+
+
+@pytest.mark.parametrize(
+    ("key", "paths"),
+    [
+        ("disable_assistants", ["/assistants/search", "/assistants/count"]),
+        ("disable_threads", ["/threads", "/threads/search"]),
+        ("disable_runs", ["/runs/wait", "/runs/crons/search"]),
+        ("disable_store", ["/store/items/search"]),
+    ],
+)
+async def test_what_is_disabled_is_not_there(desk: Desk, key: str, paths: list[str]) -> None:
+    async with desk.serves(http={key: True}) as client:
+        assert [await status(client, path, "POST", json={}) for path in paths] == [404] * len(paths)
+        assert await status(client, "/ok") == 200
+        described = (await client.get("/openapi.json")).json()["paths"]
+        assert not set(paths) & described.keys()
+
+
+async def test_meta_pages_and_webhooks_can_be_disabled(desk: Desk) -> None:
+    off = {"disable_meta": True, "disable_ui": True, "disable_webhooks": True, "disable_mcp": True}
+    async with desk.serves(http=off) as client:
+        assert [await status(client, path) for path in ("/info", "/metrics", "/openapi.json")] == [404] * 3
+        assert (await client.get("/")).json()["ok"]
+        assert await status(client, "/ui/recent") == 404
+        body = {"assistant_id": "greet", "input": {}, "webhook": "https://desk.example/hook"}
+        assert "disable_webhooks" in (await client.post("/runs", json=body)).json()["detail"]
+
+
+@pytest.mark.parametrize("app", [None, "./webapp.py:app"])
+async def test_everything_is_below_the_prefix(desk: Desk, app: str | None) -> None:
+    async with desk.serves(http={"mount_prefix": "/agents", "app": app}) as client:
+        assert await status(client, "/threads", "POST", json={}) == 404
+        thread = (await client.post("/agents/threads", json={})).json()["thread_id"]
+        run = await client.post(f"/agents/threads/{thread}/runs", json={"assistant_id": "greet", "input": {}})
+        assert run.headers["content-location"] == f"/threads/{thread}/runs/{run.json()['run_id']}"
+        page = await client.get("/agents")
+        assert 'href="/agents/ui/graphs/greet"' in page.text
+        assert f'href="/agents/ui/threads/{thread}/runs/' in page.text
+        assert await status(client, "/agents/ui/static/page.css") == 200
+        assert [await status(client, path) for path in ("/ok", "/agents/ok", "/agentsok")] == [200, 200, 404]
+
+
+async def test_cors_as_the_file_says(desk: Desk) -> None:
+    cors = {"allow_origins": ["https://desk.example"], "allow_credentials": True, "expose_headers": ["X-Own"]}
+    async with desk.serves(http={"cors": cors}) as client:
+        mine = await client.get("/ok", headers={"origin": "https://desk.example"})
+        assert mine.headers["access-control-allow-origin"] == "https://desk.example"
+        assert mine.headers["access-control-allow-credentials"] == "true"
+        assert {"content-location", "x-own"} <= set(mine.headers["access-control-expose-headers"].split(", "))
+        other = await client.get("/ok", headers={"origin": "https://other.example"})
+        assert "access-control-allow-origin" not in other.headers
+
+
+async def test_chosen_headers_are_logged(desk: Desk) -> None:
+    wanted = {"include": ["X-*", "authorization"], "exclude": ["x-private"]}
+    async with desk.serves(http={"logging_headers": wanted}) as client:
+        with capture_logs() as lines:
+            sent = {"x-team": "blue", "x-private": "p", "x-api-key": "k", "authorization": "a"}
+            await client.get("/nowhere", headers=sent)
+    (line,) = [line for line in lines if line["event"] == "http.request"]
+    assert line["headers"] == {"x-team": "blue"}
+
+
+async def test_a_store_of_the_projects_own_is_not_passed_over_silently(desk: Desk) -> None:
+    with capture_logs() as lines:
+        async with desk.serves(store={"path": "./graphs.py:store"}):
+            pass
+    assert [line["key"] for line in lines if line["event"] == "langgraph_json.not_used"] == ["store.path"]
+
+
+async def test_how_to_authenticate_is_described(desk: Desk) -> None:
+    openapi = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}, "security": [{"token": []}]}
+    async with desk.serves(auth=AUTH | {"openapi": openapi}) as client:
+        described = (await client.get("/openapi.json")).json()
+    assert described["security"] == [{"token": []}]
+    assert described["components"]["securitySchemes"] == openapi["securitySchemes"]
+    assert described["paths"]["/ok"]["get"]["security"] == []
+    assert "security" not in described["paths"]["/threads"]["post"]
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("from langgraph_sdk import Auth\nauth = Auth()", "no authenticate handler"),
+        ("auth = 1", "no langgraph_sdk.Auth object but int"),
+        ("raise OSError('no directory')", "OSError: no directory"),
+        (
+            "from langgraph_sdk import Auth\nauth = Auth()\n@auth.authenticate\nasync def f(password): return 'a'",
+            "'password'",
+        ),
+    ],
+)
+async def test_an_auth_file_that_cannot_serve(desk: Desk, tmp_path: Path, source: str, says: str) -> None:
+    (tmp_path / "bad.py").write_text(source)
+    file = desk.file(auth={"path": "./bad.py:auth"})
+    graphs = await Registry.load(file)
+    with pytest.raises(ConfigError, match=r"auth\.path") as refused:
+        await load_extensions(read(file), graphs.attribute)
+    assert says in str(refused.value)
+
+
+SHARED = """
+from langgraph_sdk import Auth
+
+auth = Auth()
+
+@auth.authenticate
+def who(authorization: str) -> str:
+    return authorization
+
+@auth.on.threads
+async def members(ctx, value):
+    mine = {"$or": [{"members": {"$contains": ctx.user.identity}}, {"open": True}]}
+    if ctx.action == "create_run":
+        value["metadata"]["members"] = [ctx.user.identity]
+        value["metadata"]["asked_by"] = ctx.user.identity
+        value["kwargs"]["config"]["tags"] = ["marked"]
+    return mine
+"""
+
+
+async def test_threads_may_be_shared(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "shared.py").write_text(SHARED)
+    run = {"assistant_id": "greet", "input": {}, "after_seconds": 3600}
+    async with desk.serves(auth={"path": "./shared.py:auth"}) as client:
+        ann, bob = {"authorization": "ann"}, {"authorization": "bob"}
+        both = (await client.post("/threads", json={"metadata": {"members": ["ann", "bob"]}}, headers=ann)).json()
+        hers = (await client.post("/threads", json={"metadata": {"members": ["ann"]}}, headers=ann)).json()
+        made = await client.post(f"/threads/{both['thread_id']}/runs", json=run, headers=bob)
+        assert made.json()["metadata"]["asked_by"] == "bob"
+        assert made.json()["kwargs"]["config"]["tags"] == ["marked"]
+        for more in ({}, {"if_not_exists": "create"}):
+            place = f"/threads/{hers['thread_id']}/runs"
+            assert await status(client, place, "POST", json=run | more, headers=bob) == 404
+        new = await client.post(f"/threads/{uuid4()}/runs", json=run | {"if_not_exists": "create"}, headers=bob)
+        found = await client.get(f"/threads/{new.json()['thread_id']}", headers=bob)
+        assert found.json()["metadata"]["members"] == ["bob"]
+        listed = (await client.post("/threads/search", json={}, headers=bob)).json()
+        assert {thread["thread_id"] for thread in listed} == {both["thread_id"], new.json()["thread_id"]}
+
+
+async def test_the_cache_asks_once(tmp_path: Path, desk: Desk) -> None:
+    (tmp_path / "counting.py").write_text(
+        "from langgraph_sdk import Auth\nauth = Auth()\nasked = []\n"
+        "@auth.authenticate\ndef who(authorization):\n    asked.append(authorization)\n    return authorization\n"
+    )
+    file = desk.file(auth={"path": "./counting.py:auth", "cache": {"cache_keys": ["Authorization"], "max_size": 1}})
+    graphs = await Registry.load(file)
+    auth = load_auth(read(file).auth, graphs.attribute)
+    assert auth is not None
+    for name in ("ann", "ann", "bob", "ann"):
+        headers = {b"authorization": name.encode()}
+        assert (await auth.authenticate({"headers": headers, "authorization": name})).identity == name
+    assert graphs.attribute("./counting.py:asked") == ["ann", "bob", "ann"]
+
+
+@pytest.mark.parametrize(
+    ("given", "fits", "fails"),
+    [
+        ({"a": 1}, {"a": 1}, {"a": True}),
+        ({"a": None}, {"a": None}, {}),
+        ({"a": {"$eq": "x"}, "b": "y"}, {"a": "x", "b": "y"}, {"a": "x"}),
+        ({"a": {"$contains": "x"}}, {"a": ["x", "y"]}, {"a": "x"}),
+        ({"a": {"$contains": ["x", "y"]}}, {"a": ["y", "x"]}, {"a": ["x"]}),
+        ({"$or": [{"a": 1}, {"b": 2}]}, {"b": 2}, {"b": 1}),
+        ({"$and": [{"a": 1}, {"$or": [{"b": 2}, {"b": 3}]}]}, {"a": 1, "b": 3}, {"a": 1}),
+    ],
+)
+def test_filters(given: dict[str, Any], fits: dict[str, Any], fails: dict[str, Any]) -> None:
+    assert filter_of(given).fits(fits)
+    assert not filter_of(given).fits(fails)
+
+
+def test_filters_that_a_script_can_look_at() -> None:
+    assert filter_of({"a": "x", "b": {"$eq": "y"}}).texts() == {"a": "x", "b": "y"}
+    assert filter_of({}).texts() == {}
+    for more in ({"a": 1}, {"a": {"$contains": "x"}}, {"$or": [{"a": "x"}, {"b": "y"}]}):
+        assert filter_of(more).texts() is None
+    assert (filter_of({"a": "x"}) & filter_of({"a": "y"})).texts() is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"a": {"$gt": 1}},
+        {"a": {"b": 1}},
+        {"$or": [{"a": 1}]},
+        {"$not": {"a": 1}},
+        {"$or": [{"$or": [{"$or": [{"a": 1}, {"a": 2}]}, {"a": 3}]}, {"a": 4}]},
+    ],
+)
+def test_filters_that_mean_nothing(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        filter_of(given)
+
+
+class Badge:
+    """A user as an object."""
+
+    identity = "ann"
+    permissions = ("desk",)
+
+
+@pytest.mark.parametrize("said", ["ann", {"identity": "ann"}, Badge(), (["desk"], "ann"), (("desk",), Badge())])
+def test_users_in_every_shape(said: object) -> None:
+    user = user_of(said)
+    assert (user.identity, user.display_name, user["identity"], user.is_authenticated) == ("ann", "ann", "ann", True)
+
+
+@pytest.mark.parametrize("said", [None, "", {}, {"identity": 7}, object(), (["p"], None), ({"identity": "a"}, "x", 1)])
+def test_nobody_in_every_shape(said: object) -> None:
+    with pytest.raises(TypeError):
+        user_of(said)
+
+
+def test_sections_of_the_environment(desk: Desk, tmp_path: Path) -> None:
+    file = desk.file(http={"disable_ui": True})
+    env = {
+        "LANGGRAPH_HTTP": '{"mount_prefix": "/a"}',
+        "LANGGRAPH_STORE": '{"ttl": {"default_ttl": 5}}',
+        "LANGGRAPH_AUTH": '{"path": "./auth.py:auth"}',
+        "LANGGRAPH_CHECKPOINTER": '{"ttl": {"default_ttl": 7}}',
+        "LANGSERVE_GRAPHS": '{"other": {"path": "./graphs.py:greet"}}',
+    }
+    found = read(file, env)
+    assert (found.http.prefix, found.http.disable_ui, list(found.graphs)) == ("/a", False, ["other"])
+    assert found.store.ttl.default_ttl == 5
+    assert found.checkpointer.ttl is not None
+    assert found.auth.path == "./auth.py:auth"
+    assert list(read(tmp_path / "none.json", env).graphs) == ["other"]
+    with pytest.raises(ConfigError, match="LANGGRAPH_HTTP: not JSON"):
+        read(file, {"LANGGRAPH_HTTP": "{"})
+    with pytest.raises(ConfigError, match=r"http\.mount_prefix"):
+        read(file, {"LANGGRAPH_HTTP": '{"mount_prefix": "a b"}'})

@@ -1,0 +1,162 @@
+"""Two users of one server, by the protocol's own client."""
+
+from __future__ import annotations
+
+import json
+from uuid import uuid4
+
+import httpx
+import pytest
+from langgraph_sdk.errors import ConflictError, NotFoundError
+
+from app.keyspace.names import Keys
+from app.wire import Wire
+from tests.auth.conftest import Client
+from tests.conftest import wait_until
+from tests.crons.conftest import Time, time
+from tests.http.conftest import Served
+from workers.main import WorkerProcess
+from workers.registry import Registry
+
+__all__ = ["time"]
+
+ANN = {"authorization": "Bearer ann-token"}
+
+
+async def test_a_run_knows_for_whom_it_is(ann: Client, worker: WorkerProcess, wire: Wire, keys: Keys) -> None:
+    thread = (await ann.threads.create())["thread_id"]
+    forged = {"langgraph_auth_user_id": "bob", "langgraph_auth_user": {"identity": "bob"}, "user_id": "bob"}
+    events = [
+        event
+        async for event in ann.runs.stream(
+            thread,
+            "greet",
+            input={"text": "hi"},
+            config={"configurable": forged},
+            stream_mode=["values", "checkpoints", "debug", "tasks", "events"],
+        )
+    ]
+    said = next(event.data for event in reversed(events) if event.event == "values")
+    assert said["said"] == "Good day, ann"
+    assert said["told"]["team"] == "blue"
+    assert (said["told"]["id"], said["told"]["permissions"]) == ("ann", ["desk"])
+    (run,) = await ann.runs.list(thread)
+    assert run["metadata"]["owner"] == "ann"
+    shown = [run, await ann.threads.get_history(thread), [event.data for event in events]]
+    assert "langgraph_auth" not in json.dumps(shown)
+    stored = [await wire.send("DUMP", key) for key in await wire.send("KEYS", f"{keys.prefix}:cp:*")]
+    assert stored
+    assert not any(b"langgraph_auth" in each for each in stored)
+    assert (await ann.threads.get(thread))["metadata"]["owner"] == "ann"
+
+
+async def test_totals_count_only_what_one_may_see(client: httpx.AsyncClient, ann: Client, bob: Client) -> None:
+    for _ in range(3):
+        await bob.threads.create()
+        await ann.threads.create()
+    page = await client.post("/threads/search", json={"limit": 2, "offset": 1}, headers=ANN)
+    assert len(page.json()) == 2
+    assert page.headers["x-pagination-total"] == "3"
+    assert "x-pagination-next" not in page.headers
+    assert await ann.threads.count() == 3
+    assert {each["metadata"]["owner"] for each in await bob.threads.search()} == {"bob"}
+
+
+async def test_a_key_of_one_user_is_not_anothers(client: httpx.AsyncClient, ann: Client) -> None:
+    key = {"idempotency-key": "the same"}
+    first = await client.post("/threads", json={}, headers=ANN | key)
+    again = await client.post("/threads", json={}, headers=ANN | key)
+    other = await client.post("/threads", json={}, headers={"authorization": "Bearer bob-token"} | key)
+    assert first.json()["thread_id"] == again.json()["thread_id"] != other.json()["thread_id"]
+
+
+async def test_a_thread_that_exists_stays_whose_it_is(ann: Client, bob: Client) -> None:
+    thread = (await ann.threads.create(metadata={"owner": "bob", "about": "tax"}))["thread_id"]
+    assert (await ann.threads.get(thread))["metadata"] == {"owner": "ann", "about": "tax"}
+    with pytest.raises(ConflictError):
+        await bob.threads.create(thread_id=thread, if_exists="do_nothing")
+    with pytest.raises(NotFoundError):
+        await bob.runs.create(thread, "greet", input={}, if_not_exists="create")
+    await ann.threads.update(thread, metadata={"owner": "bob"})
+    assert (await ann.threads.get(thread))["metadata"]["owner"] == "ann"
+    made = str(uuid4())
+    await bob.runs.create(made, "greet", input={}, if_not_exists="create", after_seconds=3600)
+    with pytest.raises(NotFoundError):
+        await ann.threads.get(made)
+
+
+async def test_bulk_cancel_leaves_others_alone(ann: Client, bob: Client) -> None:
+    runs = []
+    for user in (ann, bob):
+        thread = (await user.threads.create())["thread_id"]
+        runs.append(await user.runs.create(thread, "greet", input={}, after_seconds=3600))
+    await ann.runs.cancel_many(status="all")
+    assert (await ann.runs.get(runs[0]["thread_id"], runs[0]["run_id"]))["status"] == "interrupted"
+    assert (await bob.runs.get(runs[1]["thread_id"], runs[1]["run_id"]))["status"] == "pending"
+
+
+async def test_crons_run_for_whoever_made_them(
+    served: Served, ann: Client, bob: Client, worker: WorkerProcess, time: Time
+) -> None:
+    thread = (await ann.threads.create())["thread_id"]
+    cron = await ann.crons.create_for_thread(thread, "greet", schedule="0 0 1 1 *", input={"text": "hi"})
+    assert cron["user_id"] == "ann"
+    assert cron["metadata"]["owner"] == "ann"
+    with pytest.raises(NotFoundError):
+        await bob.crons.update(cron["cron_id"], enabled=False)
+    await time.due(cron["cron_id"])
+
+    async def greeted() -> bool:
+        return ((await ann.threads.get(thread))["values"] or {}).get("said") == "Good day, ann"
+
+    await wait_until(greeted, within_s=20)
+
+
+async def test_graphs_reach_their_server(ann: Client, worker: WorkerProcess) -> None:
+    """`langgraph_sdk.get_client()`, made when the graph was imported and made in a node."""
+    answer = await ann.runs.wait(None, "ask_greet", input={"text": "hi"})
+    assert answer["said"] == "Good day, None"
+
+
+async def test_factories_know_who_asks(ann: Client, bob: Client, graphs: Registry, worker: WorkerProcess) -> None:
+    thread = (await ann.threads.create(metadata={"graph_id": "ask_greet"}))["thread_id"]
+    await bob.assistants.get_schemas("ask_greet")
+    wanted = graphs.attribute("./graphs.py:wanted")
+    assert isinstance(wanted, list)
+    wanted.clear()
+    await ann.threads.get_state(thread)
+    await bob.assistants.get_schemas("ask_greet")
+    await ann.runs.wait(thread, "ask_greet", input={"text": "hi"})
+    assert wanted[:2] == ["threads.read ann", "assistants.read bob"]
+    assert "threads.create_run ann" in wanted
+
+
+async def test_headers_become_configurable(ann: Client, client: httpx.AsyncClient, worker: WorkerProcess) -> None:
+    headers = ANN | {"x-tour-stop": "3", "x-tour-secret": "s", "x-other": "o"}
+    answer = await client.post("/runs/wait", json={"assistant_id": "greet", "input": {"text": "a"}}, headers=headers)
+    told = answer.json()["told"]
+    assert told["x-tour-stop"] == "3"
+    assert not {"x-tour-secret", "x-other", "authorization"} & told.keys()
+
+
+async def test_the_store_is_asked_where_the_handler_says(ann: Client, bob: Client) -> None:
+    for user, text in ((ann, "a cat"), (bob, "a dog")):
+        await user.store.put_item(["notes"], "one", {"text": text})
+    found = await ann.store.search_items(["notes"], query="dog")
+    assert [item["value"]["text"] for item in found["items"]] == ["a cat"]
+    assert (await bob.store.list_namespaces())["namespaces"] == [["bob", "notes"]]
+
+
+async def test_a_broken_handler_lets_nobody_in(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/threads", json={}, headers={"authorization": "Bearer broken-token"})
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    refused = await client.post("/threads", json={})
+    assert (refused.status_code, refused.json()["detail"]) == (401, "who are you?")
+    assert refused.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("path", ["/noauth/threads/search", "/threads/search"])
+async def test_no_path_leads_past_the_auth_file(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.post(path, json={}, headers={"root-path": "/noauth", "x-forwarded-prefix": "/noauth"})
+    assert answer.status_code in (401, 404)
