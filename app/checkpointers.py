@@ -1,0 +1,44 @@
+"""The checkpointers there are, made from settings: which one a process uses, and the other one for migrations."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from app.allowed import Allowed
+from app.checkpoints import Checkpointer
+from app.errors import ConfigError
+from app.graphs import Graphs
+from app.keyspace.names import Keys
+from app.sealing import Seal
+from app.serde import Serde
+from app.settings import Settings
+from app.thread_saver import ThreadSaver
+from app.wire import Wire
+
+Kind = Literal["core", "langgraph-redis"]
+
+
+async def open_checkpointer(kind: Kind, settings: Settings, graphs: Graphs, wire: Wire, keys: Keys) -> ThreadSaver:
+    """A checkpointer of all threads, allowed to construct what the graphs' states are declared with. Raises
+    `ConfigError` when its package, or what it needs of the server, is not there."""
+    serde, most = _serde(settings, graphs), settings.max_state_bytes
+    if kind == "core":
+        return Checkpointer(wire, keys, serde=serde, max_thread_bytes=most)
+    try:
+        from app.langgraph_redis.saver import LangGraphRedisSaver
+    except ImportError as error:
+        raise ConfigError(
+            f"CHECKPOINTER=langgraph-redis needs the extra `langgraph-redis` (pip install 'slipway[langgraph-redis]'): "
+            f"{error}"
+        ) from error
+    saver = LangGraphRedisSaver(wire, keys, settings.langgraph_redis_prefix, serde=serde, max_thread_bytes=most)
+    await saver.asetup()
+    return saver
+
+
+def _serde(settings: Settings, graphs: Graphs) -> Serde:
+    allowed = Allowed()
+    for declared in graphs.state_types():
+        allowed.add(declared)
+    key = settings.encryption_key
+    return Serde(allowed, None if key is None else Seal.from_text(key.get_secret_value()))
