@@ -22,7 +22,8 @@ Make = Callable[..., ThreadSaver]
 
 
 @pytest.fixture
-def saver(wire: Wire, keys: Keys) -> Checkpointer:
+def core(wire: Wire, keys: Keys) -> Checkpointer:
+    """The default checkpointer."""
     return Checkpointer(wire, keys)
 
 
@@ -46,7 +47,7 @@ async def make(request: pytest.FixtureRequest, keys: Keys) -> AsyncIterator[Make
 
 
 @pytest.fixture
-def any_saver(make: Make) -> ThreadSaver:
+def saver(make: Make) -> ThreadSaver:
     """Each of the checkpointers."""
     return make()
 
@@ -63,7 +64,7 @@ def documents_prefix(keys: Keys) -> str:
 @pytest.fixture
 def stored_keys(request: pytest.FixtureRequest, keys: Keys) -> Callable[[], Any]:
     """The names of all keys under the test's prefix, and of registries that name one."""
-    chosen = request.getfixturevalue("any_saver" if "any_saver" in request.fixturenames else "saver")
+    chosen = request.getfixturevalue("core" if "core" in request.fixturenames else "saver")
 
     async def names() -> list[bytes]:
         found = await chosen._wire.send("KEYS", f"{keys.prefix}*", again=True)

@@ -1,0 +1,112 @@
+"""Threads that `langgraph-checkpoint-redis` wrote itself: read as they were, strictly, and taken further."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.redis.aio import AsyncRedisSaver
+from langgraph.types import Command, Interrupt, Send
+
+from app.errors import StoredDataError
+from app.langgraph_redis.saver import LangGraphRedisSaver
+from app.serde import Serde
+from tests.checkpoints.conftest import at, ids, put
+from tests.checkpoints.test_corrections import bare, ours
+from tests.checkpoints.test_graphs import refund_graph
+
+__all__ = ["bare", "ours"]
+
+
+async def test_its_values_come_back(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+    values: dict[str, Any] = {
+        "messages": [HumanMessage("hi", id="1"), AIMessage("ho", id="2")],
+        "set": {1, 2},
+        "plain": {"n": [1, 2.5, None, "ä"]},
+    }
+    ident = await put(bare, "t", values, run_id="r", customer="a")
+    writes = [
+        ("a", HumanMessage("x", id="3")),
+        ("b", b"\0raw"),
+        ("c", {"in": b"\1"}),
+        ("__interrupt__", Interrupt("?", "i")),
+    ]
+    await bare.aput_writes(at("t", ident), [*writes, ("d", Send("node", {"n": 1})), ("e", None)], "task")
+    found = await ours.aget_tuple(at("t"))
+    assert found is not None
+    assert found.checkpoint["channel_values"] == values
+    assert found.metadata.get("customer") == "a"
+    assert dict((channel, value) for _, channel, value in found.pending_writes or []) == {
+        **dict(writes),
+        "d": Send("node", {"n": 1}),
+        "e": None,
+    }
+    assert set(found.checkpoint) == {
+        *("v", "id", "ts", "channel_values", "channel_versions", "versions_seen", "updated_channels")
+    }
+    assert await ids(ours, at("t"), filter={"customer": "a"}) == [ident]
+
+
+async def test_a_value_with_bytes_comes_back(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+    values = {"raw": b"\0\xff", "message": HumanMessage("hi", id="1")}
+    await put(bare, "t", values)
+    found = await ours.latest("t")
+    assert found is not None
+    assert found.checkpoint["channel_values"] == values
+
+
+async def test_nothing_is_constructed_that_is_not_allowed(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+    hostile = [
+        {"lc": 2, "type": "constructor", "id": ["subprocess", "Popen"], "kwargs": {"args": ["true"]}},
+        {"lc": 1, "type": "constructor", "id": ["langchain", "llms", "openai", "OpenAI"], "kwargs": {}},
+        {"lc": 2, "type": "constructor", "id": ["decimal", "Decimal"], "kwargs": {}},
+        {"lc": 2, "type": "constructor", "id": ["not", 1], "kwargs": {}},
+        {"lc": 2, "type": "constructor", "id": ["builtins", "set"], "args": [[{}]]},
+    ]
+    await put(bare, "t", {"a": hostile})
+    found = await ours.latest("t")
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"a": hostile}
+
+
+async def test_a_graph_goes_on_where_the_package_stopped(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+    config: Any = {"configurable": {"thread_id": "t"}}
+    await refund_graph(bare).ainvoke({"amount": 5, "log": []}, config)
+    done = await refund_graph(ours).ainvoke(Command(resume="yes"), config)
+    assert done["log"][-2:] == ["asked: yes", "paid 5"]
+    assert [state.next async for state in refund_graph(ours).aget_state_history(config)][-1] == ("__start__",)
+    kept = await ours.thread_bytes("t")
+    taken = await ours.storage("t")
+    assert kept > 0
+    await ours.aprune(["t"])
+    assert 0 < await ours.thread_bytes("t") < kept
+    assert taken.checkpoints.count > (await ours.storage("t")).checkpoints.count
+    await ours.adelete_thread("t")
+    assert await ours.thread_bytes("t") == 0
+
+
+async def test_a_pointer_that_leads_nowhere(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+    older, newer = await put(bare, "t"), await put(bare, "t")
+    await ours._wire.send("DEL", bare._make_redis_checkpoint_key("t", "", newer))
+    found = await ours.latest("t")
+    assert found is not None
+    assert found.checkpoint["id"] == older
+
+
+async def test_damage_is_an_error(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+    ident = await put(ours, "t", {"a": 1})
+    key = bare._make_redis_checkpoint_key("t", "", ident)
+    for path, wrong in (
+        ("$.checkpoint.channel_values.a", '"????"'),
+        ("$.checkpoint.body", '"AAAA"'),
+        ("$.metadata", '"slipway:"'),
+        ("$.checkpoint_id", "7"),
+    ):
+        before = await ours._wire.send("JSON.GET", key)
+        await ours._wire.send("JSON.SET", key, path, wrong)
+        with pytest.raises(StoredDataError):
+            found = await ours.latest("t")
+            assert found is None or found.checkpoint["id"] != ident
+        await ours._wire.send("JSON.SET", key, "$", before)
+    assert isinstance(ours.serde, Serde)
