@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 from app.allowed import Allowed
 from app.checkpoints import Checkpointer
@@ -16,6 +17,12 @@ from app.thread_saver import ThreadSaver
 from app.wire import Wire
 
 Kind = Literal["core", "langgraph-redis"]
+
+PACKAGES: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "core": (),
+    "langgraph-redis": ("langgraph-checkpoint-redis", "redisvl"),
+}
+"""What each is made of beside our own code."""
 
 
 async def open_checkpointer(kind: Kind, settings: Settings, graphs: Graphs, wire: Wire, keys: Keys) -> ThreadSaver:

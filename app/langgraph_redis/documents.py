@@ -115,10 +115,10 @@ class Documents:
                 return None
             namespace = document["checkpoint_ns"]
             return Stored(
-                document["thread_id"],
-                "" if namespace == ROOT else namespace,
-                document["checkpoint_id"],
-                document["parent_checkpoint_id"],
+                _word(document["thread_id"]),
+                "" if namespace == ROOT else _word(namespace),
+                _word(document["checkpoint_id"]),
+                _word(document["parent_checkpoint_id"]),
                 self._checkpoint(held),
                 self.metadata(document["metadata"]),
             )
@@ -177,6 +177,12 @@ def sizes(document: bytes, writes: Sequence[bytes]) -> tuple[int, int, dict[str,
     values = (orjson.loads(document).get("checkpoint") or {}).get("channel_values") or {}
     channels = {channel: len(orjson.dumps(channel)) + 1 + len(orjson.dumps(value)) for channel, value in values.items()}
     return len(document) - sum(channels.values()), sum(map(len, writes)), channels
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where there should be text")
+    return value
 
 
 def _milliseconds(moment: Any) -> int | None:

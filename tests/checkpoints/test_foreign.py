@@ -11,7 +11,6 @@ from langgraph.types import Command, Interrupt, Send
 
 from app.errors import StoredDataError
 from app.langgraph_redis.saver import LangGraphRedisSaver
-from app.serde import Serde
 from tests.checkpoints.conftest import at, ids, put
 from tests.checkpoints.test_corrections import bare, ours
 from tests.checkpoints.test_graphs import refund_graph
@@ -26,18 +25,14 @@ async def test_its_values_come_back(bare: AsyncRedisSaver, ours: LangGraphRedisS
         "plain": {"n": [1, 2.5, None, "ä"]},
     }
     ident = await put(bare, "t", values, run_id="r", customer="a")
-    writes = [
-        ("a", HumanMessage("x", id="3")),
-        ("b", b"\0raw"),
-        ("c", {"in": b"\1"}),
-        ("__interrupt__", Interrupt("?", "i")),
-    ]
+    writes: list[tuple[str, Any]] = [("a", HumanMessage("x", id="3")), ("b", b"\0raw"), ("c", {"in": b"\1"})]
+    writes.append(("__interrupt__", Interrupt("?", "i")))
     await bare.aput_writes(at("t", ident), [*writes, ("d", Send("node", {"n": 1})), ("e", None)], "task")
     found = await ours.aget_tuple(at("t"))
     assert found is not None
     assert found.checkpoint["channel_values"] == values
     assert found.metadata.get("customer") == "a"
-    assert dict((channel, value) for _, channel, value in found.pending_writes or []) == {
+    assert {channel: value for _, channel, value in found.pending_writes or []} == {
         **dict(writes),
         "d": Send("node", {"n": 1}),
         "e": None,
@@ -106,7 +101,5 @@ async def test_damage_is_an_error(bare: AsyncRedisSaver, ours: LangGraphRedisSav
         before = await ours._wire.send("JSON.GET", key)
         await ours._wire.send("JSON.SET", key, path, wrong)
         with pytest.raises(StoredDataError):
-            found = await ours.latest("t")
-            assert found is None or found.checkpoint["id"] != ident
+            await ours.latest("t")
         await ours._wire.send("JSON.SET", key, "$", before)
-    assert isinstance(ours.serde, Serde)
