@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from app import failpoints
+from app import checkpointers, failpoints
 from app.connections import needed
 from app.environment import prepare
 from app.errors import ConfigError, StoreUnavailable
@@ -147,6 +147,7 @@ def _give_up(message: str, code: int) -> None:
 async def _web(settings: Settings, fd: int | None) -> None:
     """Serve until a signal; requests in flight get `drain_s`."""
     await wait_for_redis(settings.redis, connections=needed("web"))
+    await checkpointers.check(settings, settings.redis)
     import uvicorn
 
     from app.http.server import WebServer, create_app
@@ -175,7 +176,13 @@ async def _web(settings: Settings, fd: int | None) -> None:
     )
     server = WebServer(config, app)
     if fd is None:
-        log.info("web.starting", host=settings.host, port=settings.port, graphs=graphs.names())
+        log.info(
+            "web.starting",
+            host=settings.host,
+            port=settings.port,
+            graphs=graphs.names(),
+            checkpointer=settings.checkpointer,
+        )
     await server.serve(sockets=None if fd is None else [socket.socket(fileno=fd)])
     if not server.started:
         raise typer.Exit(1)
@@ -184,6 +191,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
 async def _worker(settings: Settings) -> None:
     """Execute runs until a signal, then hand back what is not done within `drain_s`."""
     await wait_for_redis(settings.redis, connections=needed("worker"))
+    await checkpointers.check(settings, settings.redis)
     from workers.main import run
 
     await run(settings)
@@ -214,7 +222,7 @@ async def _release(settings: Settings) -> list[str]:
 
     graphs = await Registry.load(settings.config)
     unloadable = [f"graph {name!r} cannot be served: {reason}" for name, reason in graphs.failures().items()]
-    return [*await redis_problems(settings.redis), *unloadable]
+    return [*await redis_problems(settings), *unloadable]
 
 
 if __name__ == "__main__":

@@ -39,7 +39,6 @@ from tests.http.test_sdk_threads import (  # noqa: F401
 )
 from workers.registry import Registry
 
-
 pytestmark = pytest.mark.usefixtures("worker")
 
 
@@ -81,7 +80,7 @@ async def test_info_says_which(client: httpx.AsyncClient, served: Served) -> Non
 async def test_no_connection_more(served: Served, wire: Wire) -> None:
     clients = (await wire.send("CLIENT", "LIST")).decode().splitlines()
     ours = [line for line in clients if "name=slipway-web" in line]
-    assert len(ours) == needed("web"), ours
+    assert 0 < len(ours) <= needed("web")
     assert served.services.checkpointer._wire is served.services.wire
 
 
