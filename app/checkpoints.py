@@ -34,7 +34,7 @@ from app.keyspace.names import Keys
 from app.keyspace.source import load
 from app.link import Arg
 from app.serde import Serde
-from app.thread_saver import Amount, Storage, ThreadSaver
+from app.thread_saver import Amount, Storage, StoredWrite, ThreadSaver
 from app.wire import Wire
 from app.writers import Command, Writer
 
@@ -112,20 +112,41 @@ class Checkpointer(ThreadSaver):
         or a resume value replaces the one before."""
         if not writes:
             return
+        indexed = [
+            StoredWrite(task_id, task_path, WRITES_IDX_MAP.get(channel, position), channel, value)
+            for position, (channel, value) in enumerate(writes)
+        ]
         target = config["configurable"]
+        spent: list[Command] = []
+        if self._answers and self._answers.take_plain(task_id, writes) and (root := root_of(target)) is not None:
+            key = names_of(self._keys, str(target["thread_id"])).writes_prefix + member("", root)
+            spent = [("HSET", key, FIELD, self._spent)]
+        await self._put_writes(target, indexed, spent)
+
+    async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
+        """As the base says."""
+        target = config["configurable"]
+        return await self._reader.writes(
+            str(target["thread_id"]), target.get("checkpoint_ns", ""), target["checkpoint_id"]
+        )
+
+    async def put_stored_writes(self, config: RunnableConfig, writes: Sequence[StoredWrite]) -> None:
+        """As the base says."""
+        if writes:
+            await self._put_writes(config["configurable"], writes, [])
+
+    async def _put_writes(self, target: dict[str, Any], writes: Sequence[StoredWrite], spent: list[Command]) -> None:
         thread_id = str(target["thread_id"])
         where = member(target.get("checkpoint_ns", ""), target["checkpoint_id"])
         names = names_of(self._keys, thread_id)
         key = names.writes_prefix + where
         commands: list[Command] = []
         size = 0
-        for position, (channel, value) in enumerate(writes):
-            index = WRITES_IDX_MAP.get(channel, position)
+        for task_id, task_path, index, channel, value in writes:
             field, data = f"{task_id}\0{index}", pack_write(channel, task_path, self._dumps(value))
             commands.append(("HSETNX" if index >= 0 else "HSET", key, field, data))
             size += len(field) + len(data)
-        if self._answers and self._answers.take_plain(task_id, writes) and (root := root_of(target)) is not None:
-            commands.append(("HSET", names.writes_prefix + member("", root), FIELD, self._spent))
+        commands += spent
         commands.append(("ZADD", names.index, 0, where))
         commands.append(("HINCRBY", names.state, BYTES_FIELD, size))
         await self._write(thread_id, commands, size)

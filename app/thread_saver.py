@@ -14,7 +14,7 @@ import random
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
@@ -45,6 +45,16 @@ class Storage:
     checkpoints: Amount
     writes: Amount
     channels: Mapping[str, Amount]
+
+
+class StoredWrite(NamedTuple):
+    """A pending write with everything that is kept of it."""
+
+    task_id: str
+    task_path: str
+    position: int
+    channel: str
+    value: Any
 
 
 class ThreadSaver(BaseCheckpointSaver[str]):
@@ -123,6 +133,14 @@ class ThreadSaver(BaseCheckpointSaver[str]):
         if len(self._used_bytes) >= _COUNTED_THREADS and thread_id not in self._used_bytes:
             self._used_bytes.clear()
         self._used_bytes[thread_id] = used
+
+    @abstractmethod
+    async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
+        """The pending writes of the checkpoint that `config` names, in the order in which they are applied."""
+
+    @abstractmethod
+    async def put_stored_writes(self, config: RunnableConfig, writes: Sequence[StoredWrite]) -> None:
+        """Store pending writes as another checkpointer kept them, under the rules of `aput_writes`."""
 
     @abstractmethod
     async def thread_ids(self) -> list[str]:

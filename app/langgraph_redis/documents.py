@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, PendingWrite, writes_sort_key
+from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, writes_sort_key
 
 from app.errors import StateRefused, StoredDataError
 from app.keyspace.document_names import ROOT
 from app.langgraph_redis.foreign import Foreign
 from app.serde import TYPE, Serde
+from app.thread_saver import StoredWrite
 
 _METADATA: Final = f"{TYPE}:"
 """How our metadata begin. The package's are a JSON object."""
@@ -78,26 +79,17 @@ class Documents:
             document["checkpoint_ts"] = made_ms
         return _json(document)
 
-    def pack_write(
-        self,
-        thread_id: str,
-        namespace: str,
-        checkpoint_id: str,
-        task: tuple[str, str],
-        index: int,
-        write: tuple[str, Any],
-    ) -> bytes:
-        """A pending write of a `task` (its id and path)."""
-        channel, value = write
+    def pack_write(self, thread_id: str, namespace: str, checkpoint_id: str, write: StoredWrite) -> bytes:
+        """A pending write."""
         return _json(
             {
                 **self._place(thread_id, namespace, checkpoint_id),
-                "task_id": task[0],
-                "task_path": task[1],
-                "idx": index,
-                "channel": channel,
+                "task_id": write.task_id,
+                "task_path": write.task_path,
+                "idx": write.position,
+                "channel": write.channel,
                 "type": TYPE,
-                "blob": self._text(value),
+                "blob": self._text(write.value),
             }
         )
 
@@ -148,7 +140,7 @@ class Documents:
         """The channels that may have to be rebuilt from what the checkpoint's ancestors hold."""
         return set(metadata.get(_DELTAS) or ())
 
-    def unpack_writes(self, writes: Iterable[bytes]) -> list[PendingWrite]:
+    def unpack_writes(self, writes: Iterable[bytes]) -> list[StoredWrite]:
         """A checkpoint's writes, in the order in which live execution applies them."""
         found: list[tuple[tuple[str, str, int], str, Any]] = []
         try:
@@ -160,7 +152,7 @@ class Documents:
         except (KeyError, TypeError, ValueError) as error:
             raise StoredDataError(f"a pending write is damaged: {error!r}") from error
         found.sort(key=lambda write: write[0])
-        return [(key[1], channel, value) for key, channel, value in found]
+        return [StoredWrite(key[1], key[0], key[2], channel, value) for key, channel, value in found]
 
     def _text(self, value: Any) -> str:
         return base64.b64encode(self._serde.dumps(value)).decode()

@@ -31,6 +31,7 @@ from langgraph.checkpoint.base import (
     get_checkpoint_metadata,
 )
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
+from langgraph.checkpoint.serde.types import RESUME
 from redisvl.exceptions import RedisSearchError
 
 from app.checkpoint_answers import NULL_TASK, SPENT, root_of
@@ -45,7 +46,7 @@ from app.langgraph_redis.search import Place, Search
 from app.langgraph_redis.trimming import Head, latest_of, with_ancestors, without_runs
 from app.serde import Serde
 from app.server_modules import require_modules
-from app.thread_saver import Amount, Storage, ThreadSaver
+from app.thread_saver import Amount, Storage, StoredWrite, ThreadSaver
 from app.wire import Wire
 from app.writers import Command, Writer
 
@@ -141,28 +142,42 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         or a resume value replaces the one before."""
         if not writes:
             return
+        indexed = [
+            StoredWrite(task_id, task_path, WRITES_IDX_MAP.get(channel, position), channel, value)
+            for position, (channel, value) in enumerate(writes)
+        ]
         target = config["configurable"]
-        thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
-        place = (namespace, str(target["checkpoint_id"]))
-        commands: list[Command] = []
-        for position, write in enumerate(writes):
-            index = WRITES_IDX_MAP.get(write[0], position)
-            commands += self._write_commands(thread_id, place, (task_id, task_path), index, write)
+        spent: list[Command] = []
         if self._answers and self._answers.take_plain(task_id, writes) and (root := root_of(target)) is not None:
-            spent = WRITES_IDX_MAP["__resume__"]
-            commands += self._write_commands(thread_id, ("", root), (NULL_TASK, ""), spent, (SPENT, None))
+            mark = StoredWrite(NULL_TASK, "", WRITES_IDX_MAP[RESUME], SPENT, None)
+            spent = self._write_commands(str(target["thread_id"]), ("", root), mark)
+        await self._put_writes(target, indexed, spent)
+
+    async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
+        """As the base says."""
+        target = config["configurable"]
+        place = (target.get("checkpoint_ns", ""), target["checkpoint_id"])
+        _, entries = await self._read(str(target["thread_id"]), [place])
+        return self._documents.unpack_writes(entries[0][1]) if entries else []
+
+    async def put_stored_writes(self, config: RunnableConfig, writes: Sequence[StoredWrite]) -> None:
+        """As the base says."""
+        if writes:
+            await self._put_writes(config["configurable"], writes, [])
+
+    async def _put_writes(self, target: dict[str, Any], writes: Sequence[StoredWrite], spent: list[Command]) -> None:
+        thread_id, place = str(target["thread_id"]), (target.get("checkpoint_ns", ""), str(target["checkpoint_id"]))
+        commands = [command for write in writes for command in self._write_commands(thread_id, place, write)]
+        commands += spent
         size = sum(len(part) for command in commands for part in command[3:4] if isinstance(part, bytes))
         commands.append(("INCRBY", counter(self._keys, thread_id), size))
         await self._write(thread_id, commands, size)
 
-    def _write_commands(
-        self, thread_id: str, place: Place, task: tuple[str, str], index: int, write: tuple[str, Any]
-    ) -> list[Command]:
+    def _write_commands(self, thread_id: str, place: Place, write: StoredWrite) -> list[Command]:
         at = checkpoint_at(thread_id, *place)
-        key = self._names.write(at, task[0], index)
-        document = self._documents.pack_write(thread_id, *place, task, index, write)
-        stored: Command = ("JSON.SET", key, "$", document)
-        return [(*stored, "NX") if index >= 0 else stored, ("ZADD", registry(at), index, key)]
+        key = self._names.write(at, write.task_id, write.position)
+        stored: Command = ("JSON.SET", key, "$", self._documents.pack_write(thread_id, *place, write))
+        return [(*stored, "NX") if write.position >= 0 else stored, ("ZADD", registry(at), write.position, key)]
 
     def _note_newest(self, thread_id: str, namespace: str, checkpoint_id: str) -> None:
         if len(self._newest) >= _REMEMBERED:
@@ -262,7 +277,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             stored.checkpoint,
             stored.metadata,
             config_of(stored.thread_id, stored.namespace, stored.parent_id) if stored.parent_id else None,
-            self._documents.unpack_writes(entry[1]),
+            [(write.task_id, write.channel, write.value) for write in self._documents.unpack_writes(entry[1])],
         )
 
     async def thread_ids(self) -> list[str]:
