@@ -214,7 +214,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         if found is None and pointed:
             newest = latest_of(await self._search.checkpoints(thread_id)).get(namespace)
             found = await self._one(thread_id, newest) if newest else None
-        if used or not pointed:
+        if used or not (pointed or namespace):  # a thread without a root checkpoint is new
             self._note_bytes(thread_id, int(used or 0))
         if found is not None:
             self._note_newest(thread_id, namespace, found.config["configurable"]["checkpoint_id"])

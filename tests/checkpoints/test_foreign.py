@@ -9,9 +9,10 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from langgraph.types import Command, Interrupt, Send
 
-from app.errors import StoredDataError
+from app.errors import CeilingHit, StoredDataError
+from app.keyspace.names import Keys
 from app.langgraph_redis.saver import LangGraphRedisSaver
-from tests.checkpoints.conftest import at, ids, put
+from tests.checkpoints.conftest import at, documents, ids, put
 from tests.checkpoints.test_corrections import bare, ours
 from tests.checkpoints.test_graphs import refund_graph
 
@@ -103,3 +104,15 @@ async def test_damage_is_an_error(bare: AsyncRedisSaver, ours: LangGraphRedisSav
         with pytest.raises(StoredDataError):
             await ours.latest("t")
         await ours._wire.send("JSON.SET", key, "$", before)
+
+
+async def test_an_old_thread_is_counted_before_it_grows(
+    bare: AsyncRedisSaver, ours: LangGraphRedisSaver, keys: Keys
+) -> None:
+    """Also when a subgraph's namespace is the first that is written."""
+    ident = await put(bare, "t", {"a": "x" * 5000})
+    limited = documents(ours._wire, keys, max_thread_bytes=6000).through(ours._writer)
+    assert await limited.latest("t", "sub:1") is None
+    with pytest.raises(CeilingHit, match="state_bytes"):
+        await put(limited, "t", {"a": "x" * 1000}, ns="sub:1", parent=ident)
+    assert await ours.thread_bytes("t") > 5000

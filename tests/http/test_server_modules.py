@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from app.checkpointers import check
 from app.errors import ConfigError
 from app.keyspace.names import Keys
 from app.server_modules import require_modules
@@ -22,3 +25,9 @@ async def test_services_do_not_open(valkey_url: str, keys: Keys, graphs: Registr
 async def test_what_is_lacking_is_named(wire: Wire) -> None:
     with pytest.raises(ConfigError, match="no RediSearch and no RedisJSON"):
         await require_modules(wire)
+
+
+async def test_a_missing_package_is_named(valkey_url: str, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "langgraph.checkpoint.redis", None)
+    with pytest.raises(ConfigError, match=r"pip install 'slipway\[langgraph-redis\]'"):
+        await check(settings_of(valkey_url, keys), valkey_url)
