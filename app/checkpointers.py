@@ -27,9 +27,7 @@ PACKAGES: Final[Mapping[Kind, tuple[str, ...]]] = {
 }
 """What each is made of beside our own code."""
 
-_NO_PACKAGE: Final = (
-    "CHECKPOINTER=langgraph-redis needs the extra `langgraph-redis` (pip install 'slipway[langgraph-redis]')"
-)
+_NO_PACKAGE: Final = 'CHECKPOINTER=langgraph-redis needs the extra `langgraph-redis` (pip install ".[langgraph-redis]")'
 _PATIENCE_S: Final = 10.0
 
 

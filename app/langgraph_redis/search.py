@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from redisvl.query.filter import Tag
 
+from app.errors import ConfigError
 from app.keyspace.document_names import ROOT, DocumentNames
 from app.link import Arg
 from app.wire import Wire
@@ -29,14 +30,22 @@ class Search:
 
     def __init__(self, wire: Wire, names: DocumentNames) -> None:
         self._wire, self._names = wire, names
+        place = {"thread_id", "checkpoint_ns", "checkpoint_id"}
+        self._indexes = {names.prefix: place | {"run_id"}, names.writes.removesuffix(":"): place}
 
     async def complete(self) -> None:
         """Return once both indexes know every document: one that is made over existing documents goes through them in
-        the background, and until then would tell of a part."""
-        for index in (self._names.prefix, self._names.writes.removesuffix(":")):
+        the background, and until then would tell of a part. Raises `ConfigError` when one lacks a field."""
+        for index, fields in self._indexes.items():
             while True:
                 reply = await self._wire.send("FT.INFO", index, again=True)
                 told = dict(zip(reply[::2], reply[1::2], strict=True))
+                if lacking := fields - {_row(attribute[:6])["attribute"] for attribute in told[b"attributes"]}:
+                    raise ConfigError(
+                        f"the search index {index} is of an older langgraph-checkpoint-redis and lacks "
+                        f"{', '.join(sorted(lacking))}: remove it (FT.DROPINDEX {index}; the documents stay) "
+                        "and start again"
+                    )
                 if not int(told.get(b"indexing", 0)):
                     break
                 await asyncio.sleep(_POLL_S)
@@ -66,6 +75,8 @@ class Search:
 
     async def _find(self, index: str, field: str, value: str, *wanted: str) -> list[tuple[str, dict[str, str]]]:
         """(key, fields) of the documents whose `field` is exactly `value`."""
+        if not value:  # a query for nothing finds everything
+            return []
         query: list[Arg] = [str(Tag(field) == value), "RETURN", len(wanted) + 1, field, *wanted]
         query += ["LIMIT", 0, _ALL, "TIMEOUT", 0, "DIALECT", 2]
         reply = await self._wire.send("FT.SEARCH", index, *query, again=True)

@@ -9,10 +9,12 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from langgraph.types import Command, Interrupt, Send
 
-from app.errors import CeilingHit, StoredDataError
+from app.errors import CeilingHit, ConfigError, StoredDataError
 from app.keyspace.names import Keys
 from app.langgraph_redis.saver import LangGraphRedisSaver
-from tests.checkpoints.conftest import at, documents, ids, put
+from app.link import Address
+from app.wire import Wire
+from tests.checkpoints.conftest import at, documents, documents_prefix, ids, put
 from tests.checkpoints.test_corrections import bare, ours
 from tests.checkpoints.test_graphs import refund_graph
 
@@ -116,3 +118,30 @@ async def test_an_old_thread_is_counted_before_it_grows(
     with pytest.raises(CeilingHit, match="state_bytes"):
         await put(limited, "t", {"a": "x" * 1000}, ns="sub:1", parent=ident)
     assert await ours.thread_bytes("t") > 5000
+
+
+async def test_an_index_that_lacks_a_field_is_a_line(modules_url: str, keys: Keys) -> None:
+    wire = Wire(Address(modules_url), "test", patience_s=5)
+    await wire.open()
+    try:
+        index = documents_prefix(keys)
+        made = ("ON", "JSON", "PREFIX", 1, f"{index}:", "SCHEMA", "$.thread_id", "AS", "thread_id", "TAG")
+        await wire.send("FT.CREATE", index, *made)
+        with pytest.raises(ConfigError, match=r"lacks checkpoint_id, checkpoint_ns, run_id: remove it"):
+            await documents(wire, keys).asetup()
+        for each in (index, f"{index}_write"):
+            await wire.send("FT.DROPINDEX", each)
+    finally:
+        await wire.close()
+
+
+async def test_documents_that_were_there_before_the_index_are_found(
+    bare: AsyncRedisSaver, ours: LangGraphRedisSaver
+) -> None:
+    made = [await put(bare, "t", {"n": number}) for number in range(200)]
+    await ours._wire.send("FT.DROPINDEX", bare._checkpoint_prefix)
+    await ours.asetup()
+    assert await ids(ours, at("t")) == made[::-1]
+    assert await ours.thread_ids() == ["t"]
+    await ours.adelete_for_runs([""])
+    assert len(await ids(ours, at("t"))) == 200
