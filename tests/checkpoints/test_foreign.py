@@ -9,10 +9,12 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from langgraph.types import Command, Interrupt, Send
 
+from app.checkpoints import Checkpointer
 from app.errors import CeilingHit, ConfigError, StoredDataError
 from app.keyspace.names import Keys
 from app.langgraph_redis.saver import LangGraphRedisSaver
 from app.link import Address
+from app.migration import Migration
 from app.wire import Wire
 from tests.checkpoints.conftest import at, documents, documents_prefix, ids, put
 from tests.checkpoints.test_corrections import bare, ours
@@ -145,3 +147,21 @@ async def test_documents_that_were_there_before_the_index_are_found(
     assert await ours.thread_ids() == ["t"]
     await ours.adelete_for_runs([""])
     assert len(await ids(ours, at("t"))) == 200
+
+
+async def test_a_thread_of_the_package_moves_to_core(
+    bare: AsyncRedisSaver, ours: LangGraphRedisSaver, keys: Keys
+) -> None:
+    config: Any = {"configurable": {"thread_id": "t"}}
+    await refund_graph(bare).ainvoke({"amount": 5, "log": []}, config)
+    await put(bare, "messages", {"messages": [HumanMessage("hi", id="1")], "raw": b"\0"}, customer="a")
+    core = Checkpointer(ours._wire, keys)
+    migration = Migration(ours._wire, keys, ours, core, delete_source=True)
+    moved = [outcome async for outcome in migration.run(await ours.thread_ids())]
+    assert sorted((outcome.thread_id, outcome.problem) for outcome in moved) == [("messages", ""), ("t", "")]
+    assert await ours.thread_ids() == []
+    done = await refund_graph(core).ainvoke(Command(resume="yes"), config)
+    assert done["log"][-2:] == ["asked: yes", "paid 5"]
+    found = await core.latest("messages")
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"messages": [HumanMessage("hi", id="1")], "raw": b"\0"}
