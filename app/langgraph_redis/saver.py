@@ -129,7 +129,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             ("JSON.SET", key, "$", document),
             ("INCRBY", counter(self._keys, thread_id), len(document)),
         ]
-        if checkpoint["id"] >= self._newest.get((thread_id, namespace), ""):
+        if checkpoint["id"] >= await self._newest_of(thread_id, namespace):
             commands.append(("SET", self._names.pointer(thread_id, namespace), key))
         await self._write(thread_id, commands, len(document))
         self._note_newest(thread_id, namespace, checkpoint["id"])
@@ -179,6 +179,13 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         stored: Command = ("JSON.SET", key, "$", self._documents.pack_write(thread_id, *place, write))
         return [(*stored, "NX") if write.position >= 0 else stored, ("ZADD", registry(at), write.position, key)]
 
+    async def _newest_of(self, thread_id: str, namespace: str) -> str:
+        """The id of the newest checkpoint of a namespace, or "". Whoever has read or written it is not asked again."""
+        if (thread_id, namespace) not in self._newest:
+            pointed = await self._wire.send("GET", self._names.pointer(thread_id, namespace), again=True)
+            self._note_newest(thread_id, namespace, (pointed or b"").decode().rpartition(":")[2])
+        return self._newest[thread_id, namespace]
+
     def _note_newest(self, thread_id: str, namespace: str, checkpoint_id: str) -> None:
         if len(self._newest) >= _REMEMBERED:
             self._newest.clear()
@@ -216,8 +223,8 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             found = await self._one(thread_id, newest) if newest else None
         if used or not (pointed or namespace):  # a thread without a root checkpoint is new
             self._note_bytes(thread_id, int(used or 0))
-        if found is not None:
-            self._note_newest(thread_id, namespace, found.config["configurable"]["checkpoint_id"])
+        newest_id = found.config["configurable"]["checkpoint_id"] if found else ""
+        self._note_newest(thread_id, namespace, newest_id)
         return found
 
     async def _read(self, thread_id: str, places: Sequence[Place]) -> tuple[int, list[Entry]]:

@@ -110,6 +110,15 @@ async def test_damage_is_an_error(bare: AsyncRedisSaver, ours: LangGraphRedisSav
         await ours._wire.send("JSON.SET", key, "$", before)
 
 
+async def test_an_older_checkpoint_does_not_become_the_latest(ours: LangGraphRedisSaver, keys: Keys) -> None:
+    """Also when another process puts it."""
+    await put(ours, "t", ident="00000002")
+    await put(documents(ours._wire, keys), "t", ident="00000001")
+    found = await ours.latest("t")
+    assert found is not None
+    assert found.checkpoint["id"] == "00000002"
+
+
 async def test_an_old_thread_is_counted_before_it_grows(
     bare: AsyncRedisSaver, ours: LangGraphRedisSaver, keys: Keys
 ) -> None:

@@ -117,6 +117,19 @@ async def test_writes_keep_their_paths_and_places(savers: dict[str, ThreadSaver]
 
 
 @each_way
+async def test_a_thread_that_went_on_in_the_target_stays_there(
+    savers: dict[str, ThreadSaver], source: str, target: str
+) -> None:
+    first = await put(savers[source], "t", {"a": 1})
+    later = await put(savers[target], "t", {"a": 2}, parent=first)
+    assert (await migration(savers, source, target).move("t")).problem == ""
+    latest = await savers[target].latest("t")
+    assert latest is not None
+    assert latest.checkpoint["id"] == later
+    assert await savers[target].aget_tuple(at("t", first))
+
+
+@each_way
 async def test_what_differs_is_not_called_moved(savers: dict[str, ThreadSaver], source: str, target: str) -> None:
     ident = await put(savers[source], "t", {"a": 1})
     await savers[source].aput_writes(at("t", ident), [("a", 1)], "task")
@@ -197,6 +210,10 @@ async def test_killed_half_way_it_goes_on(
     assert f"100 of 100 threads moved from {source} to {target}, 600 checkpoints compared" in told.stdout
     assert "100/100" in told.stderr
     assert await savers[source].thread_ids() == []
+    for number in range(100):
+        latest = await savers[target].latest(f"t{number}")
+        assert latest is not None
+        assert latest.checkpoint["channel_values"]["step"] == 5
     for thread in ("t0", "t99"):
         held = await everything(savers[target], thread)
         notes = [found.checkpoint["channel_values"]["note"] for found, _ in held]
