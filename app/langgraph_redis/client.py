@@ -16,7 +16,7 @@ from app.wire import Wire
 
 
 class WireClient(Redis):
-    """For single commands: `pipeline()` and `pubsub()` would connect, and nothing here uses them."""
+    """For single commands. What would open a connection is refused."""
 
     def __init__(self, wire: Wire) -> None:
         super().__init__()
@@ -30,6 +30,14 @@ class WireClient(Redis):
             raise ResponseError(str(error)) from error
         parse = self.response_callbacks.get(args[0])
         return reply if parse is None else parse(reply, **options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
+        """Not here: it would connect."""
+        raise NotImplementedError
+
+    def pubsub(self, **kwargs: Any) -> Any:
+        """Not here: it would connect."""
+        raise NotImplementedError
 
 
 def _argument(value: Any) -> Any:
