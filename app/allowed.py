@@ -100,6 +100,10 @@ class Allowed:
                     self._resolved.pop(key, None)
                 waiting.extend(_annotations(found))
 
+    def named(self) -> list[tuple[str, str]]:
+        """Every class that is allowed by name, LangChain's and LangGraph's included; none of whole packages."""
+        return [*ALWAYS, *self._pairs, *self._types]
+
     def reference(self, cls: type) -> Reference:
         """How to name this class in storage. `StateRefused` when it is not allowed, or could not be found again."""
         known = self._references.get(cls)

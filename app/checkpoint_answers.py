@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeGuard
 
-from langgraph.checkpoint.base import WRITES_IDX_MAP, PendingWrite
+from langgraph.checkpoint.base import PendingWrite
 from langgraph.checkpoint.serde.types import INTERRUPT, RESUME
 
 NULL_TASK: Final = "00000000-0000-0000-0000-000000000000"
@@ -27,14 +27,6 @@ _HEX: Final = frozenset("0123456789abcdef")
 
 SPENT: Final = "__no_writes__"
 """A channel that LangGraph knows and passes over."""
-
-
-def _field(task_id: str) -> str:
-    return f"{task_id}\0{WRITES_IDX_MAP[RESUME]}"
-
-
-PLAIN: Final = _field(NULL_TASK)
-"""Where a plain answer lies."""
 
 
 class Answers:
@@ -60,7 +52,8 @@ class Answers:
             self._asked[task_id] = [asked.id for asked in value] if isinstance(value, (list, tuple)) else [value.id]
 
     def spend(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[str]:
-        """The fields to mark when these writes of a task hold one answer more than it had: that answer is spent."""
+        """Whose answers are spent by these writes of a task, when they hold one more than it had: the ids of the
+        interrupts that were answered, or `NULL_TASK` for a plain answer."""
         had, asked = self._taken.get(task_id, 0), self._asked.get(task_id, [])
         for channel, value in writes:
             self._note(task_id, channel, value)
@@ -68,8 +61,8 @@ class Answers:
             return []
         if self._plain:
             self._plain = False
-            return [PLAIN]
-        return [_field(interrupt_id) for interrupt_id in asked]
+            return [NULL_TASK]
+        return asked
 
 
 def is_map(resume: Any) -> TypeGuard[dict[str, Any]]:

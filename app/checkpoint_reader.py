@@ -12,11 +12,12 @@ from typing import Any, Final
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory, PendingWrite
 
-from app.checkpoint_records import Loads, Record, pending_writes
+from app.checkpoint_records import Loads, Record, pending_writes, stored_writes
 from app.keyspace.checkpoint_names import CheckpointNames, member, names_of
 from app.keyspace.names import Keys
 from app.keyspace.source import load
 from app.link import Arg
+from app.thread_saver import StoredWrite
 from app.wire import Wire
 
 _READ: Final = load("checkpoint_read", repeatable=True, prelude=False)
@@ -46,6 +47,11 @@ class Reader:
         )
         used, _, found = await self._read(names, "all", wanted)
         return (self._tuple(thread_id, found[0]) if found else None), used
+
+    async def writes(self, thread_id: str, namespace: str, checkpoint_id: str) -> list[StoredWrite]:
+        """The pending writes of one checkpoint."""
+        key = names_of(self._keys, thread_id).writes_prefix + member(namespace, checkpoint_id)
+        return stored_writes(await self._wire.send("HGETALL", key, again=True), self._loads)
 
     async def delta_history(
         self, thread_id: str, namespace: str, checkpoint_id: str | None, channels: Sequence[str]

@@ -14,6 +14,7 @@ import ormsgpack
 from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, PendingWrite, writes_sort_key
 
 from app.errors import StateRefused, StoredDataError
+from app.thread_saver import StoredWrite
 
 Dumps = Callable[[Any], bytes]
 Loads = Callable[[bytes], Any]
@@ -84,7 +85,7 @@ def pack_write(channel: str, task_path: str, value: bytes) -> bytes:
     return ormsgpack.packb((channel, task_path, value))
 
 
-def pending_writes(fields: list[bytes], loads: Loads) -> list[PendingWrite]:
+def stored_writes(fields: list[bytes], loads: Loads) -> list[StoredWrite]:
     """The writes of a checkpoint, in the order in which live execution applies them."""
     writes: list[tuple[tuple[str, str, int], str, bytes]] = []
     try:
@@ -99,4 +100,9 @@ def pending_writes(fields: list[bytes], loads: Loads) -> list[PendingWrite]:
     except (ValueError, TypeError) as error:
         raise StoredDataError(f"a pending write is damaged: {error}") from error
     writes.sort(key=lambda write: write[0])
-    return [(key[1], channel, loads(value)) for key, channel, value in writes]
+    return [StoredWrite(key[1], key[0], key[2], channel, loads(value)) for key, channel, value in writes]
+
+
+def pending_writes(fields: list[bytes], loads: Loads) -> list[PendingWrite]:
+    """The same as LangGraph wants them."""
+    return [(write.task_id, write.channel, write.value) for write in stored_writes(fields, loads)]

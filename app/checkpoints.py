@@ -3,23 +3,18 @@
 `aput`, `aput_writes` and `aget_tuple` cost one round trip each. What is to be written is a group of plain commands that
 a `Writer` carries, so that an attempt's checkpoints count only while it owns its run. A channel's value is stored once
 for each of its versions; a checkpoint names the versions it has. `app/keyspace/checkpoint_names.py` lists the keys.
-
-Async only: the synchronous methods raise `NotImplementedError`, as the base class does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
 import inspect
-import random
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
-    BaseCheckpointSaver,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
@@ -30,36 +25,31 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from app.checkpoint_answers import SPENT, Answers, root_of
+from app.checkpoint_answers import SPENT, root_of
 from app.checkpoint_reader import Reader, config_of
 from app.checkpoint_records import Dumps, Loads, pack_record, pack_write
-from app.errors import CeilingHit, Conflict
+from app.errors import Conflict
 from app.keyspace.checkpoint_names import BYTES_FIELD, all_threads, blob_field, member, names_of, run_threads
 from app.keyspace.names import Keys
 from app.keyspace.source import load
 from app.link import Arg
 from app.serde import Serde
+from app.thread_saver import Amount, Storage, StoredWrite, ThreadSaver
 from app.wire import Wire
-from app.writers import Command, FreeWriter, Writer
+from app.writers import Command, Writer
 
 _DELETE: Final = load("checkpoint_delete", repeatable=True, prelude=False)
 _TRIM: Final = load("checkpoint_trim", repeatable=True, prelude=False)
+_STORAGE: Final = load("checkpoint_storage", repeatable=True, prelude=False)
 _COPY: Final = load("checkpoint_copy", repeatable=False, prelude=False)
-
-_COUNTED_THREADS: Final = 1024
-"""Of how many threads a checkpointer remembers the size. A forgotten one costs a round trip more."""
-
 
 _WIDEST: Final = 2000
 """Words of a command; even, so that names and values stay together."""
 
 
-class Checkpointer(BaseCheckpointSaver[str]):
-    """Checkpoints of all threads under one key prefix.
-
-    `max_thread_bytes` is the byte budget of a thread: a write that would exceed it raises `CeilingHit` and stores
-    nothing. Bytes are counted as written, names included; Redis needs about half as much again.
-    """
+class Checkpointer(ThreadSaver):
+    """Checkpoints of all threads under one key prefix. Bytes are counted as written, names included; Redis needs
+    about half as much again."""
 
     def __init__(
         self,
@@ -71,45 +61,10 @@ class Checkpointer(BaseCheckpointSaver[str]):
         max_thread_bytes: int | None = None,
     ) -> None:
         super().__init__(serde=serde or Serde())
-        self._wire, self._keys = wire, keys
-        self._writer = writer or FreeWriter(wire)
-        self._max_thread_bytes = max_thread_bytes
-        self._used_bytes: dict[str, int] = {}
-        self._answers: Answers | None = None
-        self._fresh_thread: str | None = None
-        self.refused: CeilingHit | None = None
-        """Why nothing more is stored: LangGraph itself notices at the end of a run only."""
+        self._attach(wire, keys, writer, max_thread_bytes)
         self._dumps, self._loads = _bytes_only(self.serde)
         self._spent = pack_write(SPENT, "", self._dumps(None))
         self._reader = Reader(wire, keys, self._loads)
-
-    def through(self, writer: Writer, *, fresh_thread: str | None = None) -> Checkpointer:
-        """A cheap clone whose writes go through `writer`. `fresh_thread` is known to have no checkpoint: until the
-        first is written here, nothing is asked about it."""
-        clone = copy.copy(self)
-        clone._fresh_thread = fresh_thread
-        clone._writer = writer
-        clone._used_bytes, clone._answers = {}, Answers()
-        clone.refused = None
-        return clone
-
-    def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Checkpointer:
-        """Allow these classes as well. LangGraph calls it with a graph's schemas in its strict mode."""
-        if isinstance(self.serde, Serde):
-            self.serde.allowed.allow((entry[0], entry[1]) for entry in extra_allowlist)
-        return self
-
-    def get_next_version(self, current: str | None, channel: None) -> str:
-        """Later versions sort after earlier ones, and no two branches of a thread ever make the same one."""
-        if current is None:
-            count = 0
-        elif not isinstance(current, str):
-            # a thread that came from elsewhere; numbers and text do not compare, so it keeps to numbers
-            return int(current) + 1 + random.random()
-        else:
-            # other checkpointers write `<count>.<random>`
-            count = int(current.partition(".")[0]) if "." in current else int(current[:8], 16)
-        return f"{count + 1:08x}{random.getrandbits(32):08x}"
 
     # writing
 
@@ -159,38 +114,45 @@ class Checkpointer(BaseCheckpointSaver[str]):
         or a resume value replaces the one before."""
         if not writes:
             return
+        indexed = [
+            StoredWrite(task_id, task_path, WRITES_IDX_MAP.get(channel, position), channel, value)
+            for position, (channel, value) in enumerate(writes)
+        ]
         target = config["configurable"]
+        spent: list[Command] = []
+        if (marks := self._marks(task_id, writes)) and (root := root_of(target)) is not None:
+            key = names_of(self._keys, str(target["thread_id"])).writes_prefix + member("", root)
+            pairs = [word for mark in marks for word in (f"{mark.task_id}\0{mark.position}", self._spent)]
+            spent = [("HSET", key, *pairs)]
+        await self._put_writes(target, indexed, spent)
+
+    async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
+        """As the base says."""
+        target = config["configurable"]
+        return await self._reader.writes(
+            str(target["thread_id"]), target.get("checkpoint_ns", ""), target["checkpoint_id"]
+        )
+
+    async def put_stored_writes(self, config: RunnableConfig, writes: Sequence[StoredWrite]) -> None:
+        """As the base says."""
+        if writes:
+            await self._put_writes(config["configurable"], writes, [])
+
+    async def _put_writes(self, target: dict[str, Any], writes: Sequence[StoredWrite], spent: list[Command]) -> None:
         thread_id = str(target["thread_id"])
         where = member(target.get("checkpoint_ns", ""), target["checkpoint_id"])
         names = names_of(self._keys, thread_id)
         key = names.writes_prefix + where
         commands: list[Command] = []
         size = 0
-        for position, (channel, value) in enumerate(writes):
-            index = WRITES_IDX_MAP.get(channel, position)
+        for task_id, task_path, index, channel, value in writes:
             field, data = f"{task_id}\0{index}", pack_write(channel, task_path, self._dumps(value))
             commands.append(("HSETNX" if index >= 0 else "HSET", key, field, data))
             size += len(field) + len(data)
-        if self._answers and (spent := self._answers.spend(task_id, writes)) and (root := root_of(target)) is not None:
-            pairs = [word for field in spent for word in (field, self._spent)]
-            commands.append(("HSET", names.writes_prefix + member("", root), *pairs))
+        commands += spent
         commands.append(("ZADD", names.index, 0, where))
         commands.append(("HINCRBY", names.state, BYTES_FIELD, size))
         await self._write(thread_id, commands, size)
-
-    async def _write(self, thread_id: str, commands: list[Command], size: int) -> None:
-        if thread_id == self._fresh_thread:
-            self._fresh_thread = None
-            self._note_bytes(thread_id, 0)
-        if self._max_thread_bytes is not None:
-            used = self._used_bytes.get(thread_id)
-            if used is None:
-                used = await self.thread_bytes(thread_id)
-            if used + size > self._max_thread_bytes:
-                self.refused = CeilingHit("state_bytes", self._max_thread_bytes, used + size)
-                raise self.refused
-            self._note_bytes(thread_id, used + size)
-        await self._writer.write(commands)
 
     # reading
 
@@ -208,10 +170,6 @@ class Checkpointer(BaseCheckpointSaver[str]):
             self._answers.read(found.pending_writes or ())
         return found
 
-    async def latest(self, thread_id: str, ns: str = "") -> CheckpointTuple | None:
-        """The latest checkpoint of a namespace."""
-        return await self.aget_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}})
-
     async def alist(
         self,
         config: RunnableConfig | None,
@@ -224,7 +182,7 @@ class Checkpointer(BaseCheckpointSaver[str]):
         without a `config` those of every thread, one thread after the other."""
         target = (config or {}).get("configurable", {})
         await self._writer.flush()
-        threads = [str(target["thread_id"])] if "thread_id" in target else await self._threads()
+        threads = [str(target["thread_id"])] if "thread_id" in target else await self.thread_ids()
         left = limit
         for thread_id in threads:
             found = self._reader.many(
@@ -254,7 +212,8 @@ class Checkpointer(BaseCheckpointSaver[str]):
         """Bytes stored for a thread, as its budget counts them."""
         return int(await self._wire.send("HGET", names_of(self._keys, thread_id).state, BYTES_FIELD, again=True) or 0)
 
-    async def _threads(self) -> list[str]:
+    async def thread_ids(self) -> list[str]:
+        """Every thread that has checkpoints, in order."""
         pattern, lead, trail = all_threads(self._keys)
         found: set[str] = set()
         cursor: Any = 0
@@ -264,10 +223,15 @@ class Checkpointer(BaseCheckpointSaver[str]):
             if int(cursor) == 0:
                 return sorted(found)
 
-    def _note_bytes(self, thread_id: str, used: int) -> None:
-        if len(self._used_bytes) >= _COUNTED_THREADS and thread_id not in self._used_bytes:
-            self._used_bytes.clear()
-        self._used_bytes[thread_id] = used
+    async def storage(self, thread_id: str) -> Storage:
+        """What a thread's checkpoints take."""
+        names = names_of(self._keys, thread_id)
+        reply = await self._wire.run(_STORAGE, [names.index, names.state], [names.writes_prefix])
+        rest = iter(reply[4:])
+        channels = {
+            name.decode(): Amount(int(count), int(size)) for name, count, size in zip(rest, rest, rest, strict=True)
+        }
+        return Storage(Amount(int(reply[0]), int(reply[1])), Amount(int(reply[2]), int(reply[3])), channels)
 
     # maintenance: each a script of its own, not carried by the writer
 

@@ -1,5 +1,5 @@
 """The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway doctor`,
-`slipway version`."""
+`slipway checkpoints migrate`, `slipway version`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from app import failpoints
+from app import checkpointers, failpoints
 from app.connections import needed
 from app.environment import prepare
 from app.errors import ConfigError, StoreUnavailable
@@ -39,6 +40,17 @@ KILL_MARGIN_S = 2
 """How much longer than `drain_s` a child may take before it is killed."""
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+checkpoints = typer.Typer(no_args_is_help=True, help="What checkpointers keep.")
+cli.add_typer(checkpoints, name="checkpoints")
+
+
+class CheckpointerKind(StrEnum):
+    """The values of CHECKPOINTER."""
+
+    CORE = "core"
+    LANGGRAPH_REDIS = "langgraph-redis"
+
 
 Config = Annotated[Path | None, typer.Option(help="The file that names the graphs.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
@@ -149,6 +161,21 @@ def doctor(
         raise typer.Exit(1)
 
 
+@checkpoints.command()
+def migrate(
+    source: Annotated[CheckpointerKind, typer.Option("--from", help="The checkpointer that has the threads.")],
+    target: Annotated[CheckpointerKind, typer.Option("--to", help="The checkpointer that gets them.")],
+    config: Config = None,
+    delete_source: Annotated[
+        bool, typer.Option("--delete-source", help="Remove a thread where it was, once all of it was compared.")
+    ] = False,
+) -> None:
+    """Moves all threads to the other checkpointer and compares them; a non-zero exit says that some were not moved."""
+    settings = prepare("migrate", config)
+    if not asyncio.run(_migrate(settings, source, target, delete_source)):
+        raise typer.Exit(1)
+
+
 @cli.command()
 def version() -> None:
     """The version that is installed."""
@@ -169,6 +196,7 @@ def _give_up(message: str, code: int) -> None:
 async def _web(settings: Settings, fd: int | None) -> None:
     """Serve until a signal; requests in flight get `drain_s`."""
     await wait_for_redis(settings.redis, connections=needed("web"))
+    await checkpointers.check(settings, settings.redis)
     import uvicorn
 
     from app.http.extensions import load_extensions
@@ -201,7 +229,13 @@ async def _web(settings: Settings, fd: int | None) -> None:
     )
     server = WebServer(config, app)
     if fd is None:
-        log.info("web.starting", host=settings.host, port=settings.port, graphs=graphs.names())
+        log.info(
+            "web.starting",
+            host=settings.host,
+            port=settings.port,
+            graphs=graphs.names(),
+            checkpointer=settings.checkpointer,
+        )
     await server.serve(sockets=None if fd is None else [socket.socket(fileno=fd)])
     if not server.started:
         raise typer.Exit(1)
@@ -210,6 +244,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
 async def _worker(settings: Settings) -> None:
     """Execute runs until a signal, then hand back what is not done within `drain_s`."""
     await wait_for_redis(settings.redis, connections=needed("worker"))
+    await checkpointers.check(settings, settings.redis)
     from app.http.in_process import reachable
     from workers.main import run
 
@@ -218,6 +253,8 @@ async def _worker(settings: Settings) -> None:
 
 async def _workers(settings: Settings) -> None:
     """Several worker processes under a supervisor of their own."""
+    await wait_for_redis(settings.redis)
+    await checkpointers.check(settings, settings.redis)
     from app.reclaim import reclaiming
     from app.supervisor import ChildSpec, Supervisor, stop_requests
 
@@ -252,7 +289,15 @@ async def _release(settings: Settings) -> list[str]:
         await load_extensions(read(settings.config), graphs.attribute)
     except ConfigError as error:
         unloadable.append(str(error))
-    return [*await redis_problems(settings.redis), *unloadable]
+    return [*await redis_problems(settings), *unloadable]
+
+
+async def _migrate(settings: Settings, source: CheckpointerKind, target: CheckpointerKind, delete_source: bool) -> bool:
+    from app.migrate_command import migrate
+    from workers.registry import Registry
+
+    graphs = await Registry.load(settings.config)
+    return await migrate(settings, graphs, source.value, target.value, delete_source=delete_source)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "cli": ("commands", "messages"),
     "release": ("commands",),
     "doctor": ("commands",),
+    "migrate": ("commands",),
 }
 """What a process opens connections for. `slipway dev` opens one, now and then, beside those of the processes it keeps:
 they are what its settings have to allow."""

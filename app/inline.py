@@ -13,7 +13,6 @@ from typing import Final
 import structlog
 
 from app.attempts import Attempt
-from app.checkpoints import Checkpointer
 from app.graphs import Graphs
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Scripts
@@ -21,6 +20,7 @@ from app.leases import Heart
 from app.runs import NewRun, Phase, Run, RunStore
 from app.settings import Settings
 from app.store import RedisStore
+from app.thread_saver import ThreadSaver
 from workers.execution import Execution
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ class InlineExecutor:
         runs: RunStore,
         scripts: Scripts,
         graphs: Graphs,
-        checkpointer: Checkpointer,
+        checkpointer: ThreadSaver,
         keys: Keys,
         settings: Settings,
         heart: Heart,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.errors import StoreUnavailable
+from app import checkpointers
+from app.errors import ConfigError, StoreUnavailable
 from app.findings import Level
 from app.link import Address
 from app.server_facts import read_facts
+from app.settings import Settings
 from app.wire import Wire
 
 _PATIENCE_S: Final = 10.0
 
 
-async def redis_problems(url: str) -> list[str]:
-    """What is wrong with the server at `url`: nothing that says so can be fixed by starting again."""
-    wire = Wire(Address(url), "release", patience_s=_PATIENCE_S)
+async def redis_problems(settings: Settings) -> list[str]:
+    """What is wrong with the server: nothing that says so can be fixed by starting again."""
+    wire = Wire(Address(settings.redis), "release", patience_s=_PATIENCE_S)
     try:
         await wire.open()
         facts = await read_facts(wire)
@@ -23,4 +25,8 @@ async def redis_problems(url: str) -> list[str]:
         return [str(error)]
     finally:
         await wire.close()
+    try:
+        await checkpointers.check(settings, settings.redis)
+    except (ConfigError, StoreUnavailable) as error:
+        return [str(error)]
     return [finding.detail for finding in facts.findings() if finding.level is Level.ERROR]

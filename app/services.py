@@ -11,9 +11,8 @@ from typing import Literal
 import structlog
 
 from app import connections
-from app.allowed import Allowed
 from app.assistants import AssistantStore
-from app.checkpoints import Checkpointer
+from app.checkpointers import open_checkpointer
 from app.clock import Clock
 from app.crons import CronStore
 from app.embedding import Index
@@ -31,13 +30,12 @@ from app.link import Address
 from app.preflight import patiently
 from app.protocol_log import ProtocolLog
 from app.runs import RunStore
-from app.sealing import Seal
-from app.serde import Serde
 from app.settings import Settings
 from app.states import ThreadStates
 from app.store import RedisStore
 from app.subscriber import Subscriber
 from app.thread_log import ThreadLog
+from app.thread_saver import ThreadSaver
 from app.thread_wakes import ThreadWakes
 from app.threads import ThreadStore
 from app.ttl import ThreadTtl
@@ -67,7 +65,7 @@ class Services:
     runs: RunStore
     in_flight: InFlight
     threads: ThreadStore
-    checkpointer: Checkpointer
+    checkpointer: ThreadSaver
     graphs: Graphs
     assistants: AssistantStore
     states: ThreadStates
@@ -99,7 +97,8 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         config = read(settings.config)
         _say_what_is_not_used(config)
         store = await _store(settings, config, graphs, wire, keys)
-        services = _stores(settings, config, graphs, address, keys, wire, subscriber, store)
+        checkpointer = await open_checkpointer(settings.checkpointer, settings, graphs, wire, keys)
+        services = _stores(settings, config, graphs, address, keys, wire, subscriber, store, checkpointer)
         if process != "cli":
             services = await _executing(services, process, stack)
         yield services
@@ -124,9 +123,9 @@ def _stores(
     wire: Wire,
     subscriber: Subscriber,
     store: RedisStore,
+    checkpointer: ThreadSaver,
 ) -> Services:
     scripts, clock = Scripts(wire, keys), Clock()
-    checkpointer = _checkpointer(settings, graphs, wire, keys)
     ttl, events = _thread_ttl(config), EventLog(wire, keys, subscriber)
     threads = ThreadStore(wire, keys, scripts, checkpointer, ttl=ttl, event_ttl_s=settings.event_ttl_s)
     wakes = ThreadWakes(keys, subscriber)
@@ -181,16 +180,6 @@ def _thread_ttl(config: LangGraphJson) -> ThreadTtl | None:
     """How long threads live that say nothing else."""
     section = config.checkpointer.ttl
     return None if section is None or section.default_ttl is None else ThreadTtl(section.default_ttl, section.strategy)
-
-
-def _checkpointer(settings: Settings, graphs: Graphs, wire: Wire, keys: Keys) -> Checkpointer:
-    """The checkpointer of all threads, allowed to construct what the graphs' states are declared with."""
-    allowed = Allowed()
-    for declared in graphs.state_types():
-        allowed.add(declared)
-    key = settings.encryption_key
-    seal = None if key is None else Seal.from_text(key.get_secret_value())
-    return Checkpointer(wire, keys, serde=Serde(allowed, seal), max_thread_bytes=settings.max_state_bytes)
 
 
 async def _executing(services: Services, process: Process, stack: AsyncExitStack) -> Services:

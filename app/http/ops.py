@@ -10,6 +10,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.checkpointers import PACKAGES
 from app.http.access import PUBLIC
 from app.http.answers import Json
 from app.http.endpoints import Endpoint, flag
@@ -26,7 +27,10 @@ async def ok(request: Request) -> Response:
 
 async def info(request: Request) -> Response:
     """What is served, in which version."""
-    return Json(_info() | {"graphs_unavailable": services_of(request).graphs.failures()})
+    services = services_of(request)
+    kind = services.settings.checkpointer
+    checkpointer = {"kind": kind, "packages": {name: installed(name) for name in PACKAGES[kind]}}
+    return Json(_info() | {"checkpointer": checkpointer, "graphs_unavailable": services.graphs.failures()})
 
 
 @cache

@@ -44,8 +44,8 @@
 | `<p>:worker:<worker>:control` | channel | | what a worker is told about one of its runs |
 
 Records, logs and queues are written by the run and thread scripts of `lua/` alone.
-The checkpointer's keys are in `checkpoint_names`. The scripts know these names by the same templates (`source.load`
-writes them into the Lua), so none is spelled twice.
+The checkpointers' keys are in `checkpoint_names` and `document_names`. The scripts know these names by the same
+templates (`source.load` writes them into the Lua), so none is spelled twice.
 """
 
 from __future__ import annotations

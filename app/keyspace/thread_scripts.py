@@ -1,4 +1,4 @@
-"""The scripts for whole threads: copying one, removing or shrinking those whose time is over, and what one takes."""
+"""The scripts for whole threads: copying one, and removing or shrinking those whose time is over."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import ormsgpack
 
-from app.keyspace.checkpoint_names import names_of
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Fields, Ttl, fields
 from app.keyspace.source import load
@@ -15,7 +14,6 @@ from app.wire import Wire
 
 _COPY = load("thread_copy", repeatable=True)
 _SWEEP = load("thread_sweep", repeatable=True)
-_STORAGE = load("checkpoint_storage", repeatable=True, prelude=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +46,3 @@ class ThreadScripts:
         """At most `limit` threads whose time is over."""
         deleted, shrink, busy = await self._wire.run(_SWEEP, [], self._args(limit=limit, shrunk=list(shrunk)))
         return Swept([name.decode() for name in deleted], [name.decode() for name in shrink], int(busy))
-
-    async def storage(self, thread_id: str) -> tuple[list[int], dict[str, tuple[int, int]]]:
-        """[checkpoints, bytes, writes, bytes], and of each channel how many values and bytes."""
-        names = names_of(self._keys, thread_id)
-        reply = await self._wire.run(_STORAGE, [names.index, names.state], [names.writes_prefix])
-        rest = iter(reply[4:])
-        channels = {name.decode(): (int(count), int(size)) for name, count, size in zip(rest, rest, rest, strict=True)}
-        return [int(number) for number in reply[:4]], channels

@@ -15,6 +15,7 @@ import uvloop
 
 from tests.bench import (
     background,
+    checkpointers,
     costs,
     fan_out,
     first_event,
@@ -37,6 +38,7 @@ QUESTIONS: Final[dict[str, ModuleType]] = {  # asked in this order
     "fan-out": fan_out,
     "costs": costs,
     "redis": redis_calls,
+    "checkpointers": checkpointers,
 }
 
 

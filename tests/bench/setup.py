@@ -7,9 +7,10 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import psutil
@@ -70,13 +71,15 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def serving(url: str | None, *, quick: bool) -> AsyncIterator[Bench]:
-    """The server at `url`, or one of our own: `slipway dev` in a new directory, as its users start it."""
+async def serving(
+    url: str | None, *, quick: bool, env: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[Bench]:
+    """The server at `url`, or one of our own: `slipway dev` in a new directory, as its users start it, with `env`."""
     if url is not None:
         yield Bench(url.rstrip("/"), quick)
         return
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
-        async with _dev(Path(folder)) as (server, ready_url):
+        async with _dev(Path(folder), env) as (server, ready_url):
             redis_url = EmbeddedServer(Path(folder) / "data").url
             wire = Wire(Address(redis_url), "bench", patience_s=5)
             await wire.open()
@@ -89,14 +92,15 @@ async def serving(url: str | None, *, quick: bool) -> AsyncIterator[Bench]:
 
 
 @contextlib.asynccontextmanager
-async def _dev(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def _dev(folder: Path, given: Mapping[str, str]) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     log = folder / "log"
     with log.open("wb") as errors:
         server = await asyncio.create_subprocess_exec(
             *slipway("dev", "--config", str(CONFIG), "--port", "0", "--data-dir", str(folder / "data")),
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
-            env={name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "REDISCLOUD_URL")},
+            env={name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "REDISCLOUD_URL")}
+            | dict(given),
         )
     assert server.stdout is not None
     try:

@@ -16,14 +16,19 @@ async def measure(bench: Bench) -> list[Figure]:
     """Supersteps a second, every one of them checkpointed and streamed."""
     figures = []
     for together, steps, goal in ((1, bench.size(2000, 50), 2000), (8, bench.size(1000, 20), 3000)):
-        async with connections(bench.url, together) as clients:
-            began = time.perf_counter()
-            await asyncio.gather(*(_loop(client, steps) for client in clients))
-            rate = steps * together / (time.perf_counter() - began)
+        done = await rate(bench.url, together=together, steps=steps)
         beside = await bare.supersteps_per_s(steps, together)
         title = "supersteps, one run" if together == 1 else f"supersteps, {together} runs together"
-        figures.append(Figure(title, rate, "steps/s", goal=goal, more_is_better=True, beside=beside))
+        figures.append(Figure(title, done, "steps/s", goal=goal, more_is_better=True, beside=beside))
     return figures
+
+
+async def rate(url: str, *, together: int, steps: int) -> float:
+    """Supersteps a second of so many loops at once."""
+    async with connections(url, together) as clients:
+        began = time.perf_counter()
+        await asyncio.gather(*(_loop(client, steps) for client in clients))
+        return steps * together / (time.perf_counter() - began)
 
 
 async def _loop(client: Connection, steps: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -12,20 +12,66 @@ from langgraph.checkpoint.base.id import uuid6
 
 from app.checkpoints import Checkpointer
 from app.keyspace.names import Keys
+from app.langgraph_redis.saver import LangGraphRedisSaver
+from app.link import Address
+from app.thread_saver import ThreadSaver
 from app.wire import Wire
+
+Make = Callable[..., ThreadSaver]
+"""Another checkpointer on the same keys, made with these options."""
 
 
 @pytest.fixture
-def saver(wire: Wire, keys: Keys) -> Checkpointer:
+def core(wire: Wire, keys: Keys) -> Checkpointer:
+    """The default checkpointer."""
     return Checkpointer(wire, keys)
 
 
+@pytest.fixture(params=["core", "langgraph-redis"])
+async def make(request: pytest.FixtureRequest, keys: Keys) -> AsyncIterator[Make]:
+    """Each of the checkpointers, on a server that has what it needs."""
+    core = request.param == "core"
+    wire = Wire(Address(request.getfixturevalue("valkey_url" if core else "modules_url")), "test", patience_s=5)
+    await wire.open()
+    try:
+        if core:
+            yield lambda **options: Checkpointer(wire, keys, **options)
+        else:
+            await documents(wire, keys).asetup()
+            yield lambda **options: documents(wire, keys, **options)
+    finally:
+        if not core:
+            await wire.send("FT.DROPINDEX", documents_prefix(keys))
+            await wire.send("FT.DROPINDEX", f"{documents_prefix(keys)}_write")
+        await wire.close()
+
+
 @pytest.fixture
-def stored_keys(wire: Wire, keys: Keys) -> Callable[[], Any]:
-    """The names of all keys under the test's prefix."""
+def saver(make: Make) -> ThreadSaver:
+    """Each of the checkpointers."""
+    return make()
+
+
+def documents(wire: Wire, keys: Keys, **options: Any) -> LangGraphRedisSaver:
+    """The other checkpointer, under a prefix of the test's own."""
+    return LangGraphRedisSaver(wire, keys, documents_prefix(keys), **options)
+
+
+def documents_prefix(keys: Keys) -> str:
+    return f"{keys.prefix}-documents"
+
+
+@pytest.fixture
+def stored_keys(request: pytest.FixtureRequest, keys: Keys) -> Callable[[], Any]:
+    """The names of all keys under the test's prefix, and of registries that name one."""
+    chosen = request.getfixturevalue("core" if "core" in request.fixturenames else "saver")
 
     async def names() -> list[bytes]:
-        return sorted(await wire.send("KEYS", f"{keys.prefix}*", again=True))
+        found = await chosen._wire.send("KEYS", f"{keys.prefix}*", again=True)
+        for registry in await chosen._wire.send("KEYS", "write_keys_zset:*", again=True):
+            members = await chosen._wire.send("ZRANGE", registry, 0, -1, again=True)
+            found += [registry for member in members if member.startswith(keys.prefix.encode())]
+        return sorted(found)
 
     return names
 

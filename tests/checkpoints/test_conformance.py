@@ -10,20 +10,18 @@ from langgraph.checkpoint.conformance.capabilities import Capability
 from langgraph.checkpoint.conformance.initializer import RegisteredCheckpointer
 from langgraph.checkpoint.conformance.validate import validate
 
-from app.checkpoints import Checkpointer
-from app.keyspace.names import Keys
 from app.sealing import Seal
 from app.serde import Serde
-from app.wire import Wire
+from tests.checkpoints.conftest import Make
 
 
 @pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
 @pytest.mark.parametrize("capability", list(Capability), ids=lambda capability: capability.value)
-async def test_conformance(wire: Wire, keys: Keys, capability: Capability, sealed: bool) -> None:
+async def test_conformance(make: Make, capability: Capability, sealed: bool) -> None:
     serde = Serde(seal=Seal([b"k" * 32]) if sealed else None)
 
     async def saver() -> AsyncGenerator[BaseCheckpointSaver[str], None]:
-        yield Checkpointer(wire, keys, serde=serde, max_thread_bytes=1 << 30)
+        yield make(serde=serde, max_thread_bytes=1 << 30)
 
     report = await validate(RegisteredCheckpointer("slipway", saver), capabilities={capability.value})
     result = report.results[capability.value]

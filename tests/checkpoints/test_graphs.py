@@ -19,10 +19,10 @@ from pydantic import BaseModel
 from app import checkpoint_reader
 from app.checkpoints import Checkpointer
 from app.errors import CeilingHit, StateRefused
-from app.keyspace.names import Keys
 from app.serde import Serde
+from app.thread_saver import ThreadSaver
 from app.wire import Wire
-from tests.checkpoints.conftest import at
+from tests.checkpoints.conftest import Make, at
 
 Names = Callable[[], Awaitable[list[bytes]]]
 
@@ -58,7 +58,7 @@ def refund_graph(saver: Any) -> Any:
     return outer.compile(checkpointer=saver)
 
 
-async def test_an_interrupt_in_a_subgraph_resumes_and_forks(wire: Wire, keys: Keys, saver: Checkpointer) -> None:
+async def test_an_interrupt_in_a_subgraph_resumes_and_forks(make: Make, saver: ThreadSaver) -> None:
     graph = refund_graph(saver)
     config: RunnableConfig = {"configurable": {"thread_id": "t"}}
     paused = await graph.ainvoke({"amount": 5, "log": []}, config)
@@ -72,7 +72,7 @@ async def test_an_interrupt_in_a_subgraph_resumes_and_forks(wire: Wire, keys: Ke
     assert inner.config["configurable"]["checkpoint_ns"].startswith("decide:")
 
     # another process, which knows nothing but Redis
-    graph = refund_graph(Checkpointer(wire, keys))
+    graph = refund_graph(make())
     done = await graph.ainvoke(Command(resume="yes"), config)
     assert done["log"][-2:] == ["asked: yes", "paid 5"]
     assert (await graph.aget_state(config)).next == ()
@@ -92,7 +92,7 @@ class Chat(TypedDict):
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-async def test_parallel_tasks_and_messages(saver: Checkpointer, durability: Any) -> None:
+async def test_parallel_tasks_and_messages(saver: ThreadSaver, durability: Any) -> None:
     def spread(state: Chat) -> list[Send]:
         return [Send("look", {"number": number}) for number in range(30)]
 
@@ -118,7 +118,7 @@ class Answer(BaseModel):
     approved: bool
 
 
-async def test_an_interrupt_that_says_what_it_expects(saver: Checkpointer) -> None:
+async def test_an_interrupt_that_says_what_it_expects(saver: ThreadSaver) -> None:
     async def ask(state: Order) -> dict[str, Any]:
         answer = interrupt("may I", response_schema=Answer)
         return {"answer": f"approved: {answer.approved}"}
@@ -136,7 +136,7 @@ async def test_an_interrupt_that_says_what_it_expects(saver: Checkpointer) -> No
     assert done["answer"] == "approved: True"
 
 
-async def test_a_failed_node_leaves_its_error_and_goes_on_from_there(saver: Checkpointer) -> None:
+async def test_a_failed_node_leaves_its_error_and_goes_on_from_there(saver: ThreadSaver) -> None:
     broken = True
 
     async def first(state: Order) -> dict[str, Any]:
@@ -165,7 +165,7 @@ async def test_a_failed_node_leaves_its_error_and_goes_on_from_there(saver: Chec
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-async def test_a_graph_that_fills_its_thread_is_stopped(wire: Wire, keys: Keys, durability: Any) -> None:
+async def test_a_graph_that_fills_its_thread_is_stopped(make: Make, durability: Any) -> None:
     async def grow(state: Order) -> dict[str, Any]:
         return {"log": ["x" * 1000]}
 
@@ -173,7 +173,7 @@ async def test_a_graph_that_fills_its_thread_is_stopped(wire: Wire, keys: Keys, 
     builder.add_node("grow", grow)
     builder.add_edge(START, "grow")
     builder.add_conditional_edges("grow", lambda state: "grow" if len(state["log"]) < 100 else END, ["grow", END])
-    saver = Checkpointer(wire, keys, max_thread_bytes=50_000)
+    saver = make(max_thread_bytes=50_000)
     config: RunnableConfig = {"configurable": {"thread_id": "t"}, "recursion_limit": 200}
     with pytest.raises(CeilingHit, match="state_bytes"):
         await builder.compile(checkpointer=saver).ainvoke(
@@ -183,7 +183,7 @@ async def test_a_graph_that_fills_its_thread_is_stopped(wire: Wire, keys: Keys, 
     if durability != "exit":
         found = await saver.latest("t")
         assert found is not None
-        assert len(found.checkpoint["channel_values"]["log"]) > 3
+        assert len(found.checkpoint["channel_values"]["log"]) > 2
 
 
 class Customer(BaseModel):
@@ -196,7 +196,7 @@ class Case(BaseModel):
     notes: list[str] = []
 
 
-async def test_a_graphs_own_state_classes(wire: Wire, keys: Keys) -> None:
+async def test_a_graphs_own_state_classes(make: Make) -> None:
     def close(state: Case) -> dict[str, Any]:
         return {"customer": state.customer.model_copy(update={"tags": frozenset({"closed"})})}
 
@@ -206,11 +206,11 @@ async def test_a_graphs_own_state_classes(wire: Wire, keys: Keys) -> None:
     config: RunnableConfig = {"configurable": {"thread_id": "t"}}
     given: Any = {"customer": Customer(name="A")}
     with pytest.raises(StateRefused, match="Customer"):
-        await builder.compile(checkpointer=Checkpointer(wire, keys)).ainvoke(given, config)
+        await builder.compile(checkpointer=make()).ainvoke(given, config)
 
     serde = Serde()
     serde.allowed.add(Case)
-    graph = builder.compile(checkpointer=Checkpointer(wire, keys, serde=serde))
+    graph = builder.compile(checkpointer=make(serde=serde))
     await graph.ainvoke(given, config)
     assert (await graph.aget_state(config)).values["customer"] == Customer(name="A", tags=frozenset({"closed"}))
 
@@ -244,7 +244,7 @@ async def _journal(saver: Any, runs: int) -> tuple[Any, RunnableConfig]:
     return graph, config
 
 
-async def test_delta_channels_are_rebuilt(saver: Checkpointer) -> None:
+async def test_delta_channels_are_rebuilt(saver: ThreadSaver) -> None:
     graph, config = await _journal(saver, 4)
     memory, _ = await _journal(InMemorySaver(), 4)
     ours = [state.values async for state in graph.aget_state_history(config)]
@@ -253,22 +253,22 @@ async def test_delta_channels_are_rebuilt(saver: Checkpointer) -> None:
     assert len(ours[0]["lines"]) == 16
 
 
-async def test_a_long_walk_is_one_round_trip(wire: Wire, saver: Checkpointer, monkeypatch: pytest.MonkeyPatch) -> None:
-    await _journal(saver, 4)
-    made = [found.config async for found in saver.alist(at("t"))]
-    base = super(Checkpointer, saver).aget_delta_channel_history
+async def test_a_long_walk_is_one_round_trip(wire: Wire, core: Checkpointer, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _journal(core, 4)
+    made = [found.config async for found in core.alist(at("t"))]
+    base = super(Checkpointer, core).aget_delta_channel_history
     for config in [*made, at("t"), at("nobody"), at("t", "unknown")]:
         trips = wire.round_trips
-        ours = await saver.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
+        ours = await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
         assert wire.round_trips - trips == 1
         assert ours == await base(config=config, channels=["lines", "count", "none"])
         monkeypatch.setattr(checkpoint_reader, "_PAGE_BYTES", 150)
-        assert ours == await saver.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
+        assert ours == await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
         monkeypatch.undo()
 
 
 @pytest.mark.parametrize("runs", range(1, 5))
-async def test_pruning_does_not_break_delta_channels(saver: Checkpointer, runs: int) -> None:
+async def test_pruning_does_not_break_delta_channels(saver: ThreadSaver, runs: int) -> None:
     graph, config = await _journal(saver, runs)
     before = (await graph.aget_state(config)).values
     stored = len([found async for found in saver.alist(at("t"))])
@@ -280,7 +280,7 @@ async def test_pruning_does_not_break_delta_channels(saver: Checkpointer, runs: 
     assert (await graph.aget_state(config)).values["lines"][: len(before["lines"]) + 1] == [*before["lines"], "after"]
 
 
-async def test_deleting_a_run_does_not_break_the_delta_channels_of_later_ones(saver: Checkpointer) -> None:
+async def test_deleting_a_run_does_not_break_the_delta_channels_of_later_ones(saver: ThreadSaver) -> None:
     graph, config = await _journal(saver, 4)
     before = {
         state.config["configurable"]["checkpoint_id"]: state.values
@@ -294,7 +294,7 @@ async def test_deleting_a_run_does_not_break_the_delta_channels_of_later_ones(sa
     assert {ident: after[ident] for ident in before} == before
 
 
-async def test_a_graph_that_is_deleted_leaves_nothing(saver: Checkpointer, stored_keys: Names) -> None:
+async def test_a_graph_that_is_deleted_leaves_nothing(saver: ThreadSaver, stored_keys: Names) -> None:
     graph = refund_graph(saver)
     await graph.ainvoke({"amount": 5, "log": []}, {"configurable": {"thread_id": "t"}, "metadata": {"run_id": "r"}})
     await saver.adelete_thread("t")

@@ -15,11 +15,13 @@ from app.checkpoints import Checkpointer
 from app.errors import StoredDataError
 from app.keyspace.checkpoint_names import names_of
 from app.keyspace.names import Keys
+from app.langgraph_redis import saver as documents_saver
+from app.thread_saver import ThreadSaver
 from app.wire import Wire
 from tests.checkpoints.conftest import at, ids, put
 
 
-async def test_an_unknown_checkpoint_is_none(saver: Checkpointer) -> None:
+async def test_an_unknown_checkpoint_is_none(saver: ThreadSaver) -> None:
     await put(saver, "t", {"a": 1})
     assert await saver.aget_tuple(at("t", "1f0c6e00-0000-6000-8000-000000000000")) is None
     assert await saver.aget_tuple(at("t", ns="elsewhere")) is None
@@ -28,13 +30,13 @@ async def test_an_unknown_checkpoint_is_none(saver: Checkpointer) -> None:
     assert await saver.thread_bytes("nobody") == 0
 
 
-async def test_a_long_thread_is_read_in_pages(wire: Wire, saver: Checkpointer) -> None:
+async def test_a_long_thread_is_read_in_pages(saver: ThreadSaver) -> None:
     made = [await put(saver, "t", {"n": n}, versions={"n": f"{n:08x}"}, even=n % 2 == 0) for n in range(100)]
     newest = made[::-1]
-    trips = wire.round_trips
+    trips = saver._wire.round_trips
     listing = saver.alist(at("t"))
     assert [(await anext(listing)).checkpoint["id"] for _ in range(5)] == newest[:5]
-    assert wire.round_trips - trips == 1
+    assert saver._wire.round_trips - trips == (1 if isinstance(saver, Checkpointer) else 2)
     assert [found.checkpoint["id"] async for found in listing] == newest[5:]
 
     assert await ids(saver, at("t"), limit=40) == newest[:40]
@@ -49,19 +51,18 @@ async def test_a_long_thread_is_read_in_pages(wire: Wire, saver: Checkpointer) -
     assert await ids(saver, at("t", made[7], ns=None)) == [made[7]]
 
 
-async def test_a_page_ends_early_when_values_are_large(
-    wire: Wire, saver: Checkpointer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkpoint_reader, "_PAGE_BYTES", 5000)
+async def test_a_page_ends_early_when_values_are_large(saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (checkpoint_reader, documents_saver):
+        monkeypatch.setattr(module, "_PAGE_BYTES", 5000)
     made = [await put(saver, "t", {"n": "x" * 2000}, versions={"n": f"{n:08x}"}, k=1) for n in range(9)]
-    trips = wire.round_trips
+    trips = saver._wire.round_trips
     assert await ids(saver, at("t")) == made[::-1]
-    assert wire.round_trips - trips == 4
+    assert saver._wire.round_trips - trips == (4 if isinstance(saver, Checkpointer) else 6)
     assert await ids(saver, at("t"), filter={"k": 1}) == made[::-1]
     assert await ids(saver, at("t", ns=None)) == made[::-1]
 
 
-async def test_namespaces_and_threads(saver: Checkpointer) -> None:
+async def test_namespaces_and_threads(saver: ThreadSaver) -> None:
     made: dict[tuple[str, str], list[str]] = {}
     for _ in range(3):
         for thread_id in ("t", "u"):
@@ -77,7 +78,7 @@ async def test_namespaces_and_threads(saver: Checkpointer) -> None:
     assert await ids(saver, None, filter={"run_id": "other"}) == []
 
 
-async def test_writes_without_a_checkpoint_are_no_checkpoint(saver: Checkpointer) -> None:
+async def test_writes_without_a_checkpoint_are_no_checkpoint(saver: ThreadSaver) -> None:
     ident = await put(saver, "t", {"a": 1})
     await saver.aput_writes(at("t", "ffffffff-0000-6000-8000-000000000000"), [("a", 1)], "task")
     assert await ids(saver, at("t")) == [ident]
@@ -91,7 +92,7 @@ async def test_writes_without_a_checkpoint_are_no_checkpoint(saver: Checkpointer
     assert (found.checkpoint["id"], found.pending_writes) == (late, [("task", "a", 1)])
 
 
-async def test_metadata_takes_what_the_run_was_configured_with(saver: Checkpointer) -> None:
+async def test_metadata_takes_what_the_run_was_configured_with(saver: ThreadSaver) -> None:
     config: Any = at("t")
     config["configurable"] |= {"run_id": "r", "user": "u", "__hidden": 1, "object": object()}
     config["metadata"] = {"assistant_id": "a", "thread_id": "t"}
@@ -101,16 +102,16 @@ async def test_metadata_takes_what_the_run_was_configured_with(saver: Checkpoint
     assert found.metadata == {"source": "input", "step": -1, "run_id": "r", "user": "u", "assistant_id": "a"}
 
 
-async def test_damage_is_an_error(wire: Wire, keys: Keys, saver: Checkpointer) -> None:
-    ident = await put(saver, "t", {"a": "text"})
+async def test_damage_is_an_error(wire: Wire, keys: Keys, core: Checkpointer) -> None:
+    ident = await put(core, "t", {"a": "text"})
     state = names_of(keys, "t").state
     await wire.send("HSET", state, "b\0a\00000000001", b"\xc1\xc1")
     with pytest.raises(StoredDataError):
-        await saver.latest("t")
+        await core.latest("t")
     record = await wire.send("HGET", state, f"c\0{ident}")
     await wire.send("HSET", state, f"c\0{ident}", record[:-3])
     with pytest.raises(StoredDataError):
-        await saver.latest("t")
+        await core.latest("t")
 
 
 def _checkpoint(ident: str) -> Any:
@@ -122,7 +123,7 @@ def _plain(found: CheckpointTuple) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_the_same_answers_as_langgraphs_own(saver: Checkpointer, seed: int) -> None:
+async def test_the_same_answers_as_langgraphs_own(saver: ThreadSaver, seed: int) -> None:
     """A long random history, told to both."""
     luck = random.Random(seed)
     memory = InMemorySaver()

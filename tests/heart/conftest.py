@@ -23,6 +23,7 @@ from app.runs import NewRun, Phase, Run, RunStore, new_id, run_from, status_of
 from app.services import Services, open_services
 from app.settings import Settings
 from app.subscriber import Subscriber
+from app.thread_saver import ThreadSaver
 from app.threads import Thread, ThreadStore
 from app.wire import Wire
 from workers.main import WorkerProcess
@@ -44,7 +45,7 @@ class Stores:
     runs: RunStore
     threads: ThreadStore
     events: EventLog
-    checkpointer: Checkpointer
+    checkpointer: ThreadSaver
 
     async def thread(self) -> str:
         """A new thread."""

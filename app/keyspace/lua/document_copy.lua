@@ -1,0 +1,33 @@
+-- Copy a thread's checkpoints, kept as documents, to a thread that has none.
+-- KEYS: counter of the source and of the target. ARGV: what leads the names of checkpoints, registries, writes and
+--   pointers, source thread, target thread, how many checkpoints, <ns>:<checkpoint>, ..., then <ns>, ... with a pointer.
+local checkpoints, registries, writes, pointers = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local source, target, count = ARGV[5], ARGV[6], tonumber(ARGV[7])
+local owner = cjson.encode(target)
+if redis.call('EXISTS', KEYS[2]) == 1 then return 'exists' end
+
+local function copy(from, to)
+  redis.call('COPY', from, to, 'REPLACE')
+  redis.call('JSON.SET', to, '$.thread_id', owner)
+end
+
+for i = 8, 7 + count do
+  local from, to = source .. ':' .. ARGV[i], target .. ':' .. ARGV[i]
+  if redis.call('EXISTS', checkpoints .. from) == 1 then copy(checkpoints .. from, checkpoints .. to) end
+  for score, key in ipairs(redis.call('ZRANGE', registries .. from, 0, -1)) do
+    if string.sub(key, 1, #writes) == writes then
+      local name = writes .. target .. string.sub(key, #writes + #source + 1)
+      copy(key, name)
+      redis.call('ZADD', registries .. to, score, name)
+    end
+  end
+end
+for i = 8 + count, #ARGV do
+  local latest = redis.call('GET', pointers .. source .. ':' .. ARGV[i])
+  if latest then
+    local rest = string.sub(latest, #checkpoints + #source + 1)
+    redis.call('SET', pointers .. target .. ':' .. ARGV[i], checkpoints .. target .. rest)
+  end
+end
+redis.call('COPY', KEYS[1], KEYS[2])
+return 'ok'

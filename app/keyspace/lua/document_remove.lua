@@ -1,0 +1,50 @@
+-- Remove checkpoints kept as documents, and their pending writes.
+-- KEYS: the thread's counter, and, where it matters, the thread's record: nothing is done while it is busy (-1).
+-- ARGV: what leads the names of checkpoints, registries, writes and pointers; how many <at>, <at>, ...; how many other
+--   writes, their names, ...; then <thread>:<ns> and its latest <at> afterwards ('' is none), ...; 
+-- A pointer is moved only if it names a document that is not there (any more). Returns how many were removed.
+local checkpoints, registries, writes, pointers = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if KEYS[2] and redis.call('HGET', KEYS[2], 'status') == 'busy' then return -1 end
+local removed, freed = 0, 0
+
+local function forget(key)
+  local document = redis.call('JSON.GET', key)
+  if document then freed = freed + #document end
+  redis.call('UNLINK', key)
+end
+
+local at = 6
+for _ = 1, tonumber(ARGV[5]) do
+  local registry = registries .. ARGV[at]
+  for _, key in ipairs(redis.call('ZRANGE', registry, 0, -1)) do
+    if string.sub(key, 1, #writes) == writes then
+      forget(key)
+      redis.call('ZREM', registry, key)
+    end
+  end
+  forget(checkpoints .. ARGV[at])
+  removed = removed + 1
+  at = at + 1
+end
+local others = tonumber(ARGV[at])
+for i = at + 1, at + others do forget(ARGV[i]) end
+for i = at + 1 + others, #ARGV, 2 do
+  local pointer = pointers .. ARGV[i]
+  local latest = redis.call('GET', pointer)
+  if not latest or redis.call('EXISTS', latest) == 0 then
+    if ARGV[i + 1] == '' then
+      redis.call('UNLINK', pointer)
+    else
+      redis.call('SET', pointer, checkpoints .. ARGV[i + 1])
+    end
+  end
+end
+local counted = redis.call('GET', KEYS[1])
+if counted then
+  if tonumber(counted) <= freed then
+    redis.call('UNLINK', KEYS[1])
+  else
+    redis.call('DECRBY', KEYS[1], freed)
+  end
+end
+return removed

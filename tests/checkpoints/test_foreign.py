@@ -1,0 +1,176 @@
+"""Threads that `langgraph-checkpoint-redis` wrote itself: read as they were, strictly, and taken further."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.redis.aio import AsyncRedisSaver
+from langgraph.types import Command, Interrupt, Send
+
+from app.checkpoints import Checkpointer
+from app.errors import CeilingHit, ConfigError, StoredDataError
+from app.keyspace.names import Keys
+from app.langgraph_redis.saver import LangGraphRedisSaver
+from app.link import Address
+from app.migration import Migration
+from app.wire import Wire
+from tests.checkpoints.conftest import at, documents, documents_prefix, ids, put
+from tests.checkpoints.test_corrections import bare, ours
+from tests.checkpoints.test_graphs import refund_graph
+
+__all__ = ["bare", "ours"]
+
+
+async def test_its_values_come_back(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+    values: dict[str, Any] = {
+        "messages": [HumanMessage("hi", id="1"), AIMessage("ho", id="2")],
+        "set": {1, 2},
+        "plain": {"n": [1, 2.5, None, "ä"]},
+    }
+    ident = await put(bare, "t", values, run_id="r", customer="a")
+    writes: list[tuple[str, Any]] = [("a", HumanMessage("x", id="3")), ("b", b"\0raw"), ("c", {"in": b"\1"})]
+    writes.append(("__interrupt__", Interrupt("?", "i")))
+    await bare.aput_writes(at("t", ident), [*writes, ("d", Send("node", {"n": 1})), ("e", None)], "task")
+    found = await ours.aget_tuple(at("t"))
+    assert found is not None
+    assert found.checkpoint["channel_values"] == values
+    assert found.metadata.get("customer") == "a"
+    assert {channel: value for _, channel, value in found.pending_writes or []} == {
+        **dict(writes),
+        "d": Send("node", {"n": 1}),
+        "e": None,
+    }
+    assert set(found.checkpoint) == {
+        *("v", "id", "ts", "channel_values", "channel_versions", "versions_seen", "updated_channels")
+    }
+    assert await ids(ours, at("t"), filter={"customer": "a"}) == [ident]
+
+
+async def test_a_value_with_bytes_comes_back(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+    values = {"raw": b"\0\xff", "message": HumanMessage("hi", id="1")}
+    await put(bare, "t", values)
+    found = await ours.latest("t")
+    assert found is not None
+    assert found.checkpoint["channel_values"] == values
+
+
+async def test_nothing_is_constructed_that_is_not_allowed(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+    hostile = [
+        {"lc": 2, "type": "constructor", "id": ["subprocess", "Popen"], "kwargs": {"args": ["true"]}},
+        {"lc": 1, "type": "constructor", "id": ["langchain", "llms", "openai", "OpenAI"], "kwargs": {}},
+        {"lc": 2, "type": "constructor", "id": ["decimal", "Decimal"], "kwargs": {}},
+        {"lc": 2, "type": "constructor", "id": ["not", 1], "kwargs": {}},
+        {"lc": 2, "type": "constructor", "id": ["builtins", "set"], "args": [[{}]]},
+    ]
+    await put(bare, "t", {"a": hostile})
+    found = await ours.latest("t")
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"a": hostile}
+
+
+async def test_a_graph_goes_on_where_the_package_stopped(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+    config: Any = {"configurable": {"thread_id": "t"}}
+    await refund_graph(bare).ainvoke({"amount": 5, "log": []}, config)
+    done = await refund_graph(ours).ainvoke(Command(resume="yes"), config)
+    assert done["log"][-2:] == ["asked: yes", "paid 5"]
+    assert [state.next async for state in refund_graph(ours).aget_state_history(config)][-1] == ("__start__",)
+    kept = await ours.thread_bytes("t")
+    taken = await ours.storage("t")
+    assert kept > 0
+    await ours.aprune(["t"])
+    assert 0 < await ours.thread_bytes("t") < kept
+    assert taken.checkpoints.count > (await ours.storage("t")).checkpoints.count
+    await ours.adelete_thread("t")
+    assert await ours.thread_bytes("t") == 0
+
+
+async def test_a_pointer_that_leads_nowhere(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+    older, newer = await put(bare, "t"), await put(bare, "t")
+    await ours._wire.send("DEL", bare._make_redis_checkpoint_key("t", "", newer))
+    found = await ours.latest("t")
+    assert found is not None
+    assert found.checkpoint["id"] == older
+
+
+async def test_damage_is_an_error(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+    ident = await put(ours, "t", {"a": 1})
+    key = bare._make_redis_checkpoint_key("t", "", ident)
+    for path, wrong in (
+        ("$.checkpoint.channel_values.a", '"????"'),
+        ("$.checkpoint.body", '"AAAA"'),
+        ("$.metadata", '"slipway:"'),
+        ("$.checkpoint_id", "7"),
+    ):
+        before = await ours._wire.send("JSON.GET", key)
+        await ours._wire.send("JSON.SET", key, path, wrong)
+        with pytest.raises(StoredDataError):
+            await ours.latest("t")
+        await ours._wire.send("JSON.SET", key, "$", before)
+
+
+async def test_an_older_checkpoint_does_not_become_the_latest(ours: LangGraphRedisSaver, keys: Keys) -> None:
+    """Also when another process puts it."""
+    await put(ours, "t", ident="00000002")
+    await put(documents(ours._wire, keys), "t", ident="00000001")
+    found = await ours.latest("t")
+    assert found is not None
+    assert found.checkpoint["id"] == "00000002"
+
+
+async def test_an_old_thread_is_counted_before_it_grows(
+    bare: AsyncRedisSaver, ours: LangGraphRedisSaver, keys: Keys
+) -> None:
+    """Also when a subgraph's namespace is the first that is written."""
+    ident = await put(bare, "t", {"a": "x" * 5000})
+    limited = documents(ours._wire, keys, max_thread_bytes=6000).through(ours._writer)
+    assert await limited.latest("t", "sub:1") is None
+    with pytest.raises(CeilingHit, match="state_bytes"):
+        await put(limited, "t", {"a": "x" * 1000}, ns="sub:1", parent=ident)
+    assert await ours.thread_bytes("t") > 5000
+
+
+async def test_an_index_that_lacks_a_field_is_a_line(modules_url: str, keys: Keys) -> None:
+    wire = Wire(Address(modules_url), "test", patience_s=5)
+    await wire.open()
+    try:
+        index = documents_prefix(keys)
+        made = ("ON", "JSON", "PREFIX", 1, f"{index}:", "SCHEMA", "$.thread_id", "AS", "thread_id", "TAG")
+        await wire.send("FT.CREATE", index, *made)
+        with pytest.raises(ConfigError, match=r"lacks checkpoint_id, checkpoint_ns, run_id: remove it"):
+            await documents(wire, keys).asetup()
+        for each in (index, f"{index}_write"):
+            await wire.send("FT.DROPINDEX", each)
+    finally:
+        await wire.close()
+
+
+async def test_documents_that_were_there_before_the_index_are_found(
+    bare: AsyncRedisSaver, ours: LangGraphRedisSaver
+) -> None:
+    made = [await put(bare, "t", {"n": number}) for number in range(200)]
+    await ours._wire.send("FT.DROPINDEX", bare._checkpoint_prefix)
+    await ours.asetup()
+    assert await ids(ours, at("t")) == made[::-1]
+    assert await ours.thread_ids() == ["t"]
+    await ours.adelete_for_runs([""])
+    assert len(await ids(ours, at("t"))) == 200
+
+
+async def test_a_thread_of_the_package_moves_to_core(
+    bare: AsyncRedisSaver, ours: LangGraphRedisSaver, keys: Keys
+) -> None:
+    config: Any = {"configurable": {"thread_id": "t"}}
+    await refund_graph(bare).ainvoke({"amount": 5, "log": []}, config)
+    await put(bare, "messages", {"messages": [HumanMessage("hi", id="1")], "raw": b"\0"}, customer="a")
+    core = Checkpointer(ours._wire, keys)
+    migration = Migration(ours._wire, keys, ours, core, delete_source=True)
+    moved = [outcome async for outcome in migration.run(await ours.thread_ids())]
+    assert sorted((outcome.thread_id, outcome.problem) for outcome in moved) == [("messages", ""), ("t", "")]
+    assert await ours.thread_ids() == []
+    done = await refund_graph(core).ainvoke(Command(resume="yes"), config)
+    assert done["log"][-2:] == ["asked: yes", "paid 5"]
+    found = await core.latest("messages")
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"messages": [HumanMessage("hi", id="1")], "raw": b"\0"}

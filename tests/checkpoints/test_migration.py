@@ -1,0 +1,246 @@
+"""`slipway checkpoints migrate`: everything is there afterwards, whatever happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.types import Command
+
+from app.checkpoints import Checkpointer
+from app.errors import Conflict
+from app.keyspace.names import Keys
+from app.link import Address
+from app.migration import BUSY, Migration, same
+from app.processes import slipway
+from app.thread_saver import ThreadSaver
+from app.wire import Wire
+from tests.checkpoints.conftest import at, documents, documents_prefix, put
+from tests.checkpoints.test_graphs import _journal, refund_graph
+from tests.conftest import wait_until
+from tests.http.conftest import PROJECT
+
+WAYS = [("core", "langgraph-redis"), ("langgraph-redis", "core")]
+each_way = pytest.mark.parametrize(("source", "target"), WAYS, ids=str)
+
+
+@pytest.fixture
+async def savers(modules_url: str, keys: Keys) -> AsyncIterator[dict[str, ThreadSaver]]:
+    """Both checkpointers on one server."""
+    wire = Wire(Address(modules_url), "test", patience_s=5)
+    await wire.open()
+    other = documents(wire, keys)
+    await other.asetup()
+    try:
+        yield {"core": Checkpointer(wire, keys), "langgraph-redis": other}
+    finally:
+        for index in ("", "_write"):
+            await wire.send("FT.DROPINDEX", documents_prefix(keys) + index)
+        await wire.close()
+
+
+def migration(savers: dict[str, ThreadSaver], source: str, target: str, **how: bool) -> Migration:
+    one = savers[source]
+    return Migration(one._wire, one._keys, one, savers[target].through(one._writer), **how)
+
+
+async def everything(saver: ThreadSaver, thread_id: str) -> list[tuple[CheckpointTuple, Any]]:
+    found = [checkpoint async for checkpoint in saver.alist(at(thread_id, ns=None))]
+    return [(checkpoint, await saver.stored_writes(checkpoint.config)) for checkpoint in found]
+
+
+def command(source: str, target: str, *more: str) -> tuple[str, ...]:
+    return slipway("checkpoints", "migrate", "--from", source, "--to", target, "--config", str(PROJECT), *more)
+
+
+def environment(url: str, keys: Keys, **given: str) -> dict[str, str]:
+    prefixes = {"KEY_PREFIX": keys.prefix, "LANGGRAPH_REDIS_PREFIX": documents_prefix(keys)}
+    return os.environ | {"REDIS_URL": url, **prefixes, **given}
+
+
+async def many_threads(saver: ThreadSaver, threads: int, checkpoints: int) -> None:
+    for number in range(threads):
+        parent = None
+        for step in range(checkpoints):
+            values = {"step": step, "note": Decimal(step), "message": HumanMessage("x", id=str(step))}
+            versions: Any = dict.fromkeys(values, f"{step + 1:08x}")
+            parent = await put(saver, f"t{number}", values, versions=versions, parent=parent, step=step)
+            await saver.aput_writes(at(f"t{number}", parent), [("step", step + 1)], "task", "path")
+
+
+@each_way
+async def test_a_thread_of_a_real_graph(savers: dict[str, ThreadSaver], source: str, target: str) -> None:
+    config: Any = {"configurable": {"thread_id": "t"}}
+    await refund_graph(savers[source]).ainvoke({"amount": 5, "log": []}, config)
+    moved = await migration(savers, source, target).move("t")
+    assert (moved.problem, moved.checkpoints) == ("", 5)
+    before, after = await everything(savers[source], "t"), await everything(savers[target], "t")
+    assert same(before, after)
+    assert len(after) == 5
+    done = await refund_graph(savers[target]).ainvoke(Command(resume="yes"), config)
+    assert done["log"][-2:] == ["asked: yes", "paid 5"]
+    assert same(before, await everything(savers[source], "t"))
+
+
+@each_way
+async def test_delta_channels_and_unchanged_values(savers: dict[str, ThreadSaver], source: str, target: str) -> None:
+    graph, config = await _journal(savers[source], 4)
+    before = [state.values async for state in graph.aget_state_history(config)]
+    counted = await savers[source].thread_bytes("t")
+    for _ in range(2):
+        assert (await migration(savers, source, target).move("t")).problem == ""
+    graph.checkpointer = savers[target]
+    assert [state.values async for state in graph.aget_state_history(config)] == before
+    back = migration(savers, target, source)
+    await savers[source].adelete_thread("t")
+    assert (await back.move("t")).problem == ""
+    assert await savers[source].thread_bytes("t") == counted
+
+
+async def test_writes_keep_their_paths_and_places(savers: dict[str, ThreadSaver]) -> None:
+    ident = await put(savers["core"], "t", ns="sub:1")
+    where = at("t", ident, "sub:1")
+    await savers["core"].aput_writes(where, [("a", 1), ("b", (1, 2)), ("__error__", "e")], "one", "~__pregel_pull, a")
+    await savers["core"].aput_writes(where, [("a", 2)], "two", "odd")
+    assert (await migration(savers, "core", "langgraph-redis").move("t")).problem == ""
+    stored = await savers["langgraph-redis"].stored_writes(where)
+    assert stored == await savers["core"].stored_writes(where)
+    assert {write.task_path for write in stored} == {"~__pregel_pull, a", "odd"}
+
+
+@each_way
+async def test_a_thread_that_went_on_in_the_target_stays_there(
+    savers: dict[str, ThreadSaver], source: str, target: str
+) -> None:
+    first = await put(savers[source], "t", {"a": 1})
+    later = await put(savers[target], "t", {"a": 2}, parent=first)
+    assert (await migration(savers, source, target).move("t")).problem == ""
+    latest = await savers[target].latest("t")
+    assert latest is not None
+    assert latest.checkpoint["id"] == later
+    assert await savers[target].aget_tuple(at("t", first))
+
+
+@each_way
+async def test_what_differs_is_not_called_moved(savers: dict[str, ThreadSaver], source: str, target: str) -> None:
+    ident = await put(savers[source], "t", {"a": 1})
+    await savers[source].aput_writes(at("t", ident), [("a", 1)], "task")
+    await savers[target].aput_writes(at("t", ident), [("a", 2)], "task")
+    moved = await migration(savers, source, target, delete_source=True).move("t")
+    assert "has other pending writes" in moved.problem
+    assert await savers[source].latest("t")
+
+
+async def test_values_without_a_version_are_told(savers: dict[str, ThreadSaver]) -> None:
+    await put(savers["langgraph-redis"], "t", {"a": 1}, versions={})
+    moved = await migration(savers, "langgraph-redis", "core").move("t")
+    assert "has other channel_values" in moved.problem
+
+
+async def test_a_busy_thread_is_left_alone_and_named(
+    savers: dict[str, ThreadSaver], modules_url: str, keys: Keys
+) -> None:
+    wire = savers["core"]._wire
+    for thread in ("busy", "idle"):
+        await put(savers["core"], thread, {"a": 1})
+    await wire.send("HSET", keys.thread("busy"), "status", "busy")
+    told = await asyncio.to_thread(
+        subprocess.run,
+        command("core", "langgraph-redis"),
+        env=environment(modules_url, keys),
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert told.returncode == 1, told.stderr
+    assert f"not moved: thread busy: {BUSY}" in told.stdout
+    assert "1 of 2 threads moved from core to langgraph-redis, 1 checkpoints compared" in told.stdout
+    assert await savers["langgraph-redis"].latest("busy") is None
+    assert await savers["langgraph-redis"].latest("idle")
+    await wire.send("DEL", keys.thread("busy"))
+
+
+async def test_a_run_that_comes_while_a_thread_is_copied(savers: dict[str, ThreadSaver], keys: Keys) -> None:
+    """The guard of the writes says so, not a look before."""
+    await put(savers["core"], "t", {"a": 1})
+    moving = migration(savers, "core", "langgraph-redis")
+    await moving.wire.send("HSET", keys.thread("t"), "status", "busy")
+    with pytest.raises(Conflict):
+        await moving._copy("t")
+    assert await savers["langgraph-redis"].latest("t") is None
+    await moving.wire.send("DEL", keys.thread("t"))
+
+
+@each_way
+async def test_killed_half_way_it_goes_on(
+    savers: dict[str, ThreadSaver], modules_url: str, keys: Keys, source: str, target: str
+) -> None:
+    await many_threads(savers[source], threads=100, checkpoints=6)
+    running = subprocess.Popen(
+        command(source, target), env=environment(modules_url, keys), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+    async def some() -> bool:
+        assert running.poll() is None, running.communicate()
+        return bool(await savers[target].thread_ids())
+
+    await wait_until(some, 50)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    left = len(await savers[target].thread_ids())
+    assert left < 100, "it was quicker than the signal"
+
+    told = await asyncio.to_thread(
+        subprocess.run,
+        command(source, target, "--delete-source"),
+        env=environment(modules_url, keys, CHECKPOINTER=target),
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert told.returncode == 0, told
+    assert f"100 of 100 threads moved from {source} to {target}, 600 checkpoints compared" in told.stdout
+    assert "100/100" in told.stderr
+    assert await savers[source].thread_ids() == []
+    for number in range(100):
+        latest = await savers[target].latest(f"t{number}")
+        assert latest is not None
+        assert latest.checkpoint["channel_values"]["step"] == 5
+    for thread in ("t0", "t99"):
+        held = await everything(savers[target], thread)
+        notes = [found.checkpoint["channel_values"]["note"] for found, _ in held]
+        assert notes == [Decimal(number) for number in range(5, -1, -1)]
+        assert [writes[0].value for _, writes in held] == list(range(6, 0, -1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [(("core", "core"), "nothing to move"), (("core", "langgraph-redis", "--delete-source"), "would remove what")],
+)
+def test_what_makes_no_sense_is_a_line(modules_url: str, keys: Keys, arguments: Any, reason: str) -> None:
+    told = subprocess.run(
+        command(*arguments),
+        env=environment(modules_url, keys),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert told.returncode == 2
+    assert reason in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_same_tells_types_apart() -> None:
+    assert same({"a": [1, (2.0, float("nan"))]}, {"a": [1, (2.0, float("nan"))]})
+    assert not same((1, 2), [1, 2])
+    assert not same({"a": 1}, {"a": True})
+    assert not same({"a": 1}, {"b": 1})

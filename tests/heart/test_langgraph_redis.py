@@ -1,0 +1,30 @@
+"""With `CHECKPOINTER=langgraph-redis`: a worker dies after each of its groups of writes, and nothing happens twice."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from app.keyspace.names import Keys
+from tests.checkpoints.conftest import documents, documents_prefix
+from tests.heart.conftest import Stores, opened
+from tests.heart.test_ceilings import (  # noqa: F401
+    test_the_ceiling_of_state_bytes_keeps_what_was_kept,
+)
+from tests.heart.test_recovery import (  # noqa: F401
+    test_a_death_changes_nothing_of_a_run_that_goes_on,
+    test_a_death_does_not_answer_a_second_question_with_the_first_answer,
+)
+
+
+@pytest.fixture
+async def stores(modules_url: str, keys: Keys) -> AsyncIterator[Stores]:
+    """The stores, with the other checkpointer."""
+    async with opened(modules_url, keys) as stores:
+        saver = documents(stores.wire, keys)
+        await saver.asetup()
+        yield replace(stores, checkpointer=saver)
+        for index in ("", "_write"):
+            await stores.wire.send("FT.DROPINDEX", documents_prefix(keys) + index)

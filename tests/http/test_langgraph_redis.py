@@ -1,0 +1,90 @@
+"""The server with `CHECKPOINTER=langgraph-redis`: the same clients, the same tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from app.connections import needed
+from app.keyspace.names import Keys
+from app.services import open_services
+from app.settings import Settings
+from app.wire import Wire
+from tests.http.conftest import PING_S, PROJECT, Served
+from tests.http.test_sdk_runs import (  # noqa: F401
+    test_a_client_that_leaves_cancels_when_it_said_so,
+    test_a_failed_run_says_why,
+    test_a_fork_starts_from_the_past,
+    test_a_rollback_leaves_nothing,
+    test_a_stream_begins_with_metadata_and_ends_with_the_status,
+    test_a_thread_is_made_when_asked,
+    test_an_inline_graph_gives_the_same,
+    test_an_interrupt_is_answered_by_a_new_run,
+    test_breakpoints_stop_and_go_on,
+    test_cancelling,
+    test_commands_update_and_jump,
+    test_lists_and_deletes,
+    test_one_run_at_a_time,
+    test_wait_gives_the_last_values,
+)
+from tests.http.test_sdk_threads import (  # noqa: F401
+    test_a_state_is_read_at_every_checkpoint,
+    test_a_state_is_written_and_forked,
+    test_a_thread_is_imported_superstep_by_superstep,
+    test_a_thread_that_never_ran_has_an_empty_state,
+    test_subgraphs_show_their_state,
+    test_threads_are_made_changed_and_removed,
+)
+from workers.registry import Registry
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+
+def settings_of(url: str, keys: Keys, **differs: object) -> Settings:
+    values = {
+        "redis_url": url,
+        "key_prefix": keys.prefix,
+        "langgraph_redis_prefix": f"{keys.prefix}-documents",
+        "checkpointer": "langgraph-redis",
+        "config": PROJECT,
+        "sse_ping_s": PING_S,
+        "max_body_bytes": 64 * 1024,
+        "sse_buffer_events": 10,
+    }
+    return Settings.of(values | differs)
+
+
+@pytest.fixture
+async def settings(modules_url: str, wire: Wire, keys: Keys) -> AsyncIterator[Settings]:
+    """With the other checkpointer, under prefixes of the test's own."""
+    chosen = settings_of(modules_url, keys)
+    yield chosen
+    for index in ("", "_write"):
+        await wire.send("FT.DROPINDEX", f"{chosen.langgraph_redis_prefix}{index}")
+
+
+@pytest.fixture
+def valkey_url(modules_url: str) -> str:
+    """Tests that look at the server look at that one."""
+    return modules_url
+
+
+async def test_info_says_which(client: httpx.AsyncClient, served: Served) -> None:
+    told = (await client.get("/info")).json()["checkpointer"]
+    assert told["kind"] == "langgraph-redis"
+    assert set(told["packages"]) == {"langgraph-checkpoint-redis", "redisvl"}
+
+
+async def test_no_connection_more(served: Served, wire: Wire) -> None:
+    clients = (await wire.send("CLIENT", "LIST")).decode().splitlines()
+    ours = [line for line in clients if "name=slipway-web" in line]
+    assert 0 < len(ours) <= needed("web")
+    assert served.services.checkpointer._wire is served.services.wire
+
+
+async def test_a_sealed_state(modules_url: str, keys: Keys, graphs: Registry, settings: Settings) -> None:
+    sealed = settings_of(modules_url, keys, encryption_key="00" * 32)
+    async with open_services(sealed, graphs, "cli") as services:
+        assert services.checkpointer.serde.dumps_typed("x")[1][:1] == b"\xc1"
