@@ -54,7 +54,7 @@ class Attempt:
     When `eager`, a write does not wait to land. But before the nodes of a superstep run, everything before them has
     been handed to the operating system (`room`), which delivers it even if this process is killed: so a crash costs
     the superstep in flight and no other. Only when the way to Redis breaks in the same moment, too, may it cost up
-    to `_AHEAD` more.
+    to `_AHEAD` more. A process that stood still for so long that its lease may have ended asks Redis first.
 
     `on_stop` is called, once for each reason, when the attempt learns that it must stop: with the way to cancel, or
     with None when it has lost its run.
@@ -73,6 +73,8 @@ class Attempt:
         self._due = False
         self._at_boundary = False
         self.eager = True
+        self.surely_ours: Callable[[], bool] = lambda: True
+        """Whether nobody else can have taken the run: asked before a superstep, and Redis where it is not so."""
 
     def append(self, name: str, frame: bytes) -> None:
         """Put an event into the run's log."""
@@ -125,7 +127,7 @@ class Attempt:
     async def _send_off(self) -> None:
         await asyncio.sleep(0)  # LangGraph's task that puts the last superstep's checkpoint has its turn
         self._fly_now()
-        if self._flying and not await self._scripts.sent():
+        if self._flying and not (await self._scripts.sent() and self.surely_ours()):
             await self._all_landed()
         while len(self._flying) > _AHEAD:
             await self._landing(self._flying[0])

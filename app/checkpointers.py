@@ -2,48 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping
-from typing import Final, Literal
-
 from app.allowed import Allowed
+from app.checkpointer_choice import NO_PACKAGE, Kind
 from app.checkpoints import Checkpointer
 from app.errors import ConfigError
 from app.graphs import Graphs
 from app.keyspace.names import Keys
-from app.link import Address
 from app.sealing import Seal
 from app.serde import Serde
-from app.server_modules import require_modules
 from app.settings import Settings
 from app.thread_saver import ThreadSaver
 from app.wire import Wire
-
-Kind = Literal["core", "langgraph-redis"]
-
-PACKAGES: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "core": (),
-    "langgraph-redis": ("langgraph-checkpoint-redis", "redisvl"),
-}
-"""What each is made of beside our own code."""
-
-_NO_PACKAGE: Final = 'CHECKPOINTER=langgraph-redis needs the extra `langgraph-redis` (pip install ".[langgraph-redis]")'
-_PATIENCE_S: Final = 10.0
-
-
-async def check(settings: Settings, url: str) -> None:
-    """Raise `ConfigError` when the chosen one lacks its package, or what it needs of the server at `url`: asked before
-    anything starts, so that it is a line. Opens one connection. Raises `StoreUnavailable`."""
-    if settings.checkpointer == "core":
-        return
-    if importlib.util.find_spec("langgraph.checkpoint.redis") is None:
-        raise ConfigError(_NO_PACKAGE)
-    wire = Wire(Address(url), "slipway check", patience_s=_PATIENCE_S)
-    await wire.open()
-    try:
-        await require_modules(wire)
-    finally:
-        await wire.close()
 
 
 async def open_checkpointer(kind: Kind, settings: Settings, graphs: Graphs, wire: Wire, keys: Keys) -> ThreadSaver:
@@ -55,7 +24,7 @@ async def open_checkpointer(kind: Kind, settings: Settings, graphs: Graphs, wire
     try:
         from app.langgraph_redis.saver import LangGraphRedisSaver
     except ImportError as error:
-        raise ConfigError(f"{_NO_PACKAGE}: {error}") from error
+        raise ConfigError(f"{NO_PACKAGE}: {error}") from error
     saver = LangGraphRedisSaver(wire, keys, settings.langgraph_redis_prefix, serde=serde, max_thread_bytes=most)
     await saver.asetup()
     return saver

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from app import checkpointers, failpoints
+from app import checkpointer_choice, failpoints
 from app.connections import needed
 from app.environment import prepare
 from app.errors import ConfigError, StoreUnavailable
@@ -196,7 +196,7 @@ def _give_up(message: str, code: int) -> None:
 async def _web(settings: Settings, fd: int | None) -> None:
     """Serve until a signal; requests in flight get `drain_s`."""
     await wait_for_redis(settings.redis, connections=needed("web"))
-    await checkpointers.check(settings, settings.redis)
+    await checkpointer_choice.check(settings, settings.redis)
     import uvicorn
 
     from app.http.extensions import load_extensions
@@ -244,7 +244,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
 async def _worker(settings: Settings) -> None:
     """Execute runs until a signal, then hand back what is not done within `drain_s`."""
     await wait_for_redis(settings.redis, connections=needed("worker"))
-    await checkpointers.check(settings, settings.redis)
+    await checkpointer_choice.check(settings, settings.redis)
     from app.http.in_process import reachable
     from workers.main import run
 
@@ -254,7 +254,7 @@ async def _worker(settings: Settings) -> None:
 async def _workers(settings: Settings) -> None:
     """Several worker processes under a supervisor of their own."""
     await wait_for_redis(settings.redis)
-    await checkpointers.check(settings, settings.redis)
+    await checkpointer_choice.check(settings, settings.redis)
     from app.reclaim import reclaiming
     from app.supervisor import ChildSpec, Supervisor, stop_requests
 

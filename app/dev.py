@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 from pydantic import SecretStr
 
-from app import checkpointers
+from app import checkpointer_choice
 from app.embedded import EmbeddedServer
 from app.errors import ConfigError, StoreUnavailable
 from app.keyspace.names import Keys
@@ -61,7 +61,7 @@ async def _work(settings: Settings, listener: socket.socket, supervisor: Supervi
     try:
         await supervisor.open_nursery()
         async with _redis(settings, supervisor) as url:
-            await checkpointers.check(settings, url)
+            await checkpointer_choice.check(settings, url)
             since_ms = await _server_time_ms(url)
             try:
                 for spec in _children(settings, url, listener):

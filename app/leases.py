@@ -12,7 +12,9 @@ import os
 import platform
 import secrets
 import threading
+import time
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import structlog
@@ -50,13 +52,18 @@ def worker_id() -> str:
 
 class Heart:
     """Renews the leases of one process from a thread of its own, with a connection of its own. `listed` says whether
-    the process is shown among the living workers."""
+    the process is shown among the living workers.
+
+    The server decides who owns a run; this process's own clock only makes it doubt that early. Leases are trusted for
+    `lease_s` less an eighth, from the moment in which a beat that renewed them was begun."""
 
     def __init__(self, address: Address, keys: Keys, worker: str, settings: Settings, *, listed: bool) -> None:
         self.worker = worker
         self._address, self._keys, self._listed = address, keys, listed
         self._lease_ms = int(settings.lease_s * 1000)
         self._beat_s = settings.heartbeat_s
+        self._trust_s = settings.lease_s * 7 / 8
+        self._trusted_until = 0.0
         self._grace = grace_of(settings)
         self._attempts: dict[str, Attempt] = {}
         self._lock = threading.Lock()
@@ -75,12 +82,17 @@ class Heart:
         await asyncio.to_thread(self._thread.join, self._beat_s + 1)
 
     def hold(self, attempt: Attempt) -> None:
-        """Renew this attempt's lease from now on. An older attempt of the same run in this process has lost it."""
+        """Renew this attempt's lease, which has just been taken, from now on. An older attempt of the same run in this
+        process has lost it."""
+        attempt.surely_ours = partial(self._trusts, time.monotonic() + self._trust_s)
         with self._lock:
             older = self._attempts.get(attempt.run.run_id)
             self._attempts[attempt.run.run_id] = attempt
         if older is not None:
             older.lose()
+
+    def _trusts(self, taken_until: float) -> bool:
+        return time.monotonic() < max(taken_until, self._trusted_until)
 
     def let_go(self, attempt: Attempt) -> None:
         """Renew it no more."""
@@ -136,6 +148,7 @@ class Heart:
     async def _beat(self, scripts: Scripts, *, gone: bool) -> None:
         with self._lock:
             held = [(run_id, attempt.number) for run_id, attempt in self._attempts.items()]
+        begun = time.monotonic()
         try:
             words = await scripts.heartbeat(
                 self.worker,
@@ -151,6 +164,7 @@ class Heart:
         except Exception:  # whatever the server answers, the next beat may succeed
             log.exception("heartbeat.refused")
             return
+        self._trusted_until = begun + self._trust_s
         still = dict(held)
         for run_id, word in words:
             self._owner.call_soon_threadsafe(self._told, run_id, still[run_id], word)

@@ -7,7 +7,8 @@ from contextlib import aclosing
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app.checkpointers import Kind, open_checkpointer
+from app.checkpointer_choice import Kind
+from app.checkpointers import open_checkpointer
 from app.errors import ConfigError
 from app.graphs import Graphs
 from app.keyspace.names import Keys

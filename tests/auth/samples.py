@@ -59,6 +59,8 @@ def samples(ids: dict[str, str]) -> dict[str, Sample]:
         # runs: somebody else's thread, or somebody else's assistant
         "POST /threads/{thread_id}/runs": Sample(RUN),
         "POST /threads/{thread_id}/runs/stream": Sample(RUN),
+        "POST /threads/{thread_id}/commands": Sample({"id": 1, "method": "agent.getTree", "params": {}}),
+        "POST /threads/{thread_id}/stream/events": Sample({"channels": ["values"]}),
         "POST /threads/{thread_id}/runs/wait": Sample(RUN),
         "POST /threads/{thread_id}/runs/crons": Sample(CRON),
         "POST /runs": Sample(RUN | {"assistant_id": assistant}),

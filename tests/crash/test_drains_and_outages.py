@@ -119,7 +119,7 @@ async def test_a_web_process_killed_while_clients_read(cluster: Cluster, client:
 
 
 async def test_a_web_process_with_200_streams_stops_by_itself(cluster: Cluster, client: Client) -> None:
-    [(thread_id, run_id)] = await begun(cluster, client, 1, 20, 0.3)
+    [(thread_id, run_id)] = await begun(cluster, client, 1, 400, 0.2)  # cancelled below
     leaving, other = cluster.webs
     readers = [Reader(run_id) for _ in range(200)]
     following = [asyncio.create_task(reader.follow([leaving.url, other.url], thread_id)) for reader in readers]
@@ -128,6 +128,9 @@ async def test_a_web_process_with_200_streams_stops_by_itself(cluster: Cluster, 
     leaving.signal(signal.SIGTERM)
     await leaving.gone(5)
     print(f"a web process with 200 streams was gone after {time.monotonic() - asked:.2f} s")
+    been = [len(reader.ids) for reader in readers]
+    await wait_until(lambda: all(len(reader.ids) > count for reader, count in zip(readers, been, strict=True)), 40)
+    await client.call("POST", f"/threads/{thread_id}/runs/{run_id}/cancel")
     await asyncio.gather(*following)
     log = await cluster.log_of(run_id)
     for reader in readers:

@@ -144,6 +144,19 @@ async def test_groups_that_come_before_one_they_follow_are_sent_again(stores: St
     assert not attempt.lost
 
 
+async def test_who_may_have_lost_the_lease_asks_before_the_next_superstep(stores: Stores) -> None:
+    attempt = await _claimed(stores)
+    attempt.eager = True
+    attempt.surely_ours = lambda: False
+    await _superstep(attempt, 0)  # the answer is awaited, and the run is still ours
+    assert await _numbers(stores, attempt) == [0]
+    await stores.reap()
+    await stores.claim_one()
+    with pytest.raises(Fenced):
+        await _superstep(attempt, 1)
+    assert await _numbers(stores, attempt) == [0]
+
+
 async def _superstep(attempt: Attempt, number: int) -> None:
     attempt.append("values", FRAME % number)
     attempt.begin_superstep()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from app.checkpointers import check
+from app.checkpointer_choice import check
 from app.errors import ConfigError
 from app.keyspace.names import Keys
 from app.server_modules import require_modules

@@ -1,0 +1,127 @@
+"""The event protocol where an auth file is asked: threads are told to those who may read them, also when they come into
+being later, and a page from elsewhere has no cookies on a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from app.http.origins import without_foreign_cookies
+from app.runs import new_id
+from app.sections import CorsSection
+from tests.auth.conftest import Client
+from tests.http.conftest import Served
+
+DEADLINE_S = 20
+SUBSCRIBE = {"id": 1, "method": "subscription.subscribe", "params": {"channels": ["values", "lifecycle"]}}
+START = {"id": 2, "method": "run.start", "params": {"assistant_id": "greet", "input": {"text": "hi"}}}
+
+
+def token(who: str) -> dict[str, str]:
+    """Headers of somebody; nobody has none."""
+    return {"authorization": f"Bearer {who}-token"} if who else {}
+
+
+@asynccontextmanager
+async def socket_of(served: Served, thread: str, who: str) -> AsyncIterator[ClientConnection]:
+    """Somebody's socket on a thread."""
+    url = f"{served.url.replace('http', 'ws', 1)}/threads/{thread}/stream/events"
+    async with asyncio.timeout(DEADLINE_S), connect(url, additional_headers=token(who)) as socket:
+        yield socket
+
+
+async def say(socket: ClientConnection, command: dict[str, Any]) -> Any:
+    """A command's answer, where no event comes before it."""
+    await socket.send(orjson.dumps(command).decode())
+    return orjson.loads(await socket.recv())
+
+
+async def consume(answer: httpx.Response, into: bytearray) -> None:
+    """Read to the end."""
+    async for piece in answer.aiter_bytes():
+        into += piece
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_run_by_command_belongs_to_who_asked(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
+    thread = new_id()
+    answer = (await client.post(f"/threads/{thread}/commands", json=START, headers=token("ann"))).json()
+    assert (await ann.threads.get(thread))["metadata"]["owner"] == "ann"
+    assert (await ann.runs.join(thread, answer["result"]["run_id"]))["text"]
+    async with socket_of(served, thread, "ann") as socket:
+        assert (await say(socket, SUBSCRIBE))["type"] == "success"
+        assert orjson.loads(await socket.recv())["type"] == "event"
+
+
+@pytest.mark.parametrize(("who", "code"), [("", 4401), ("dan", 4403), ("bob", 4404)])
+async def test_a_socket_is_closed_by_the_status(served: Served, ann: Client, who: str, code: int) -> None:
+    thread = (await ann.threads.create())["thread_id"]
+    async with socket_of(served, thread, who) as socket:
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == code
+
+
+@pytest.mark.usefixtures("worker")
+async def test_who_waited_for_a_thread_hears_nothing_of_somebody_elses(
+    served: Served, client: httpx.AsyncClient, ann: Client
+) -> None:
+    thread = new_id()
+    asked = {"channels": ["values", "lifecycle"]}
+    stream = client.stream("POST", f"/threads/{thread}/stream/events", json=asked, headers=token("bob"))
+    async with socket_of(served, thread, "bob") as socket, stream as events:
+        assert events.status_code == 200
+        assert (await say(socket, SUBSCRIBE))["type"] == "success"
+        await ann.runs.wait(thread, "greet", input={"text": "hi"}, if_not_exists="create")
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4404
+        with pytest.raises(httpx.RemoteProtocolError):
+            await consume(events, heard := bytearray())
+        assert b"data:" not in heard
+
+
+@pytest.mark.parametrize(
+    ("origin", "cors", "brings"),
+    [
+        (None, CorsSection(), "session=1"),
+        ("http://testserver", CorsSection(), "session=1"),
+        ("https://evil.example", CorsSection(), ""),
+        ("https://evil.example", CorsSection(allow_credentials=True), ""),
+        ("https://app.example", CorsSection(allow_origins=["https://app.example"]), ""),
+        (
+            "https://app.example",
+            CorsSection(allow_origins=["https://app.example"], allow_credentials=True),
+            "session=1",
+        ),
+        (
+            "https://a.app.example",
+            CorsSection(allow_origin_regex=r"https://\w+\.app\.example", allow_credentials=True),
+            "session=1",
+        ),
+    ],
+)
+def test_the_cookies_of_a_page(origin: str | None, cors: CorsSection, brings: str) -> None:
+    async def told(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text(websocket.headers.get("cookie", ""))
+        await websocket.close()
+
+    app = Starlette(routes=[WebSocketRoute("/", without_foreign_cookies(told, cors))])
+    headers = {"cookie": "session=1"} | ({"origin": origin} if origin else {})
+    with TestClient(app).websocket_connect("/", headers=headers) as socket:
+        assert socket.receive_text() == brings
