@@ -11,7 +11,7 @@ from __future__ import annotations
 from app.clock import Clock
 from app.runs import Run
 
-TRIAL_S = 1.0
+TRIAL_S = 0.25
 
 
 class Suspects:

@@ -140,7 +140,7 @@ def test_suspects_begin_few_at_a_time_and_doubling() -> None:
     begun: list[float] = []
     while len(begun) < 32:
         for _ in range(suspects.room()):
-            begun.append(clock.at)
+            begun.append(clock.at / TRIAL_S)
             suspects.begin(_suspect(len(begun)))
         assert suspects.room() == 0
         clock.at += TRIAL_S
