@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
-    WRITES_IDX_MAP,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
@@ -114,10 +113,7 @@ class Checkpointer(ThreadSaver):
         or a resume value replaces the one before."""
         if not writes:
             return
-        indexed = [
-            StoredWrite(task_id, task_path, WRITES_IDX_MAP.get(channel, position), channel, value)
-            for position, (channel, value) in enumerate(writes)
-        ]
+        indexed = self._placed(writes, task_id, task_path)
         target = config["configurable"]
         spent: list[Command] = []
         if (marks := self._marks(task_id, writes)) and (root := root_of(target)) is not None:

@@ -130,6 +130,14 @@ class ThreadSaver(BaseCheckpointSaver[str]):
             self._note_bytes(thread_id, used + size)
         await self._writer.write(commands)
 
+    @staticmethod
+    def _placed(writes: Sequence[tuple[str, Any]], task_id: str, task_path: str) -> list[StoredWrite]:
+        """What LangGraph gives to `aput_writes`, each with its position."""
+        return [
+            StoredWrite(task_id, task_path, WRITES_IDX_MAP.get(channel, position), channel, value)
+            for position, (channel, value) in enumerate(writes)
+        ]
+
     def _marks(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[StoredWrite]:
         """What goes beside the root graph's checkpoint with these writes of a task: which answers they have spent."""
         spent = self._answers.spend(task_id, writes) if self._answers else []

@@ -17,7 +17,7 @@ from app.http.event_access import READING, may_read
 from app.http.event_bodies import EventsBody
 from app.http.inputs import path_id, read_body
 from app.http.long_answers import LongAnswer, Outbox
-from app.http.sse import HEARTBEAT, STALLED_S
+from app.http.sse import HEARTBEAT, STALLED_S, STREAM_HEADERS
 from app.http.wiring import answers_of, services_of
 
 _PIECE: Final = 100
@@ -48,11 +48,7 @@ async def stream(request: Request) -> ASGIApp:
 
     return LongAnswer(
         feed,
-        headers={
-            "content-type": "text/event-stream; charset=utf-8",
-            "cache-control": "no-store",
-            "x-accel-buffering": "no",
-        },
+        headers=STREAM_HEADERS,
         beat=HEARTBEAT,
         ping_s=services.settings.sse_ping_s,
         most=services.settings.sse_buffer_events,

@@ -23,6 +23,12 @@ from app.http.wiring import answers_of, services_of
 from app.runs import Run
 from app.services import Services
 
+STREAM_HEADERS: Final = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-store",
+    "x-accel-buffering": "no",
+}
+"""Nothing between here and the client may keep or gather what is sent."""
 HEARTBEAT: Final = b": heartbeat\r\n"
 RETRY: Final = b"retry: 1000\r\n"
 FROM_START: Final = "0"
@@ -97,14 +103,8 @@ def event_stream(
 
 
 def stream_headers(place: str) -> dict[str, str]:
-    """Nothing between here and the client may keep or gather what is sent. `place` is the run's path."""
-    return {
-        "content-type": "text/event-stream; charset=utf-8",
-        "cache-control": "no-store",
-        "x-accel-buffering": "no",
-        "location": f"{place}/stream",
-        "content-location": place,
-    }
+    """Of a run's stream; `place` is the run's path."""
+    return {**STREAM_HEADERS, "location": f"{place}/stream", "content-location": place}
 
 
 async def _feed(services: Services, run: Run, after: str, wanted: Wanted | None, outbox: Outbox) -> None:

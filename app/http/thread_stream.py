@@ -14,7 +14,7 @@ from app.http.endpoints import Endpoint, names
 from app.http.inputs import path_id, query_names
 from app.http.long_answers import LongAnswer, Outbox
 from app.http.permits import permit_thread
-from app.http.sse import HEARTBEAT, RETRY, STALLED_S, told
+from app.http.sse import HEARTBEAT, RETRY, STALLED_S, STREAM_HEADERS, told
 from app.http.wiring import answers_of, services_of
 from app.thread_log import Kind, Position, position_of
 
@@ -47,11 +47,7 @@ async def stream(request: Request) -> ASGIApp:
 
     return LongAnswer(
         feed,
-        headers={
-            "content-type": "text/event-stream; charset=utf-8",
-            "cache-control": "no-store",
-            "x-accel-buffering": "no",
-        },
+        headers=STREAM_HEADERS,
         beat=HEARTBEAT,
         ping_s=services.settings.sse_ping_s,
         most=services.settings.sse_buffer_events,
