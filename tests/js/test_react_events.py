@@ -10,20 +10,13 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Page, expect
 
-from app.http.server import ENDPOINTS
 from tests.browser.conftest import Watch
 from tests.js.bundle import bundle, origin
 from tests.js.driving import ALL, HALF, SOON_MS, idle, open_gate, replies, say, thread_of, visit
 from tests.js.lines import SDK
 from tests.site import Site
 
-pytestmark = [
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(
-        not any(endpoint.path.endswith("/commands") for endpoint in ENDPOINTS),
-        reason="the event protocol is not served",
-    ),
-]
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")
