@@ -1,4 +1,5 @@
-"""Where servers of this protocol go wrong, one test each. The first line of each says what clients count on."""
+"""Where servers of this protocol go wrong, one test each. The first line of each says what clients count on. Two need a
+project of their own: 15 is in `tests/auth/test_trap_15.py`, 19 in `tests/events/test_trap_19.py`."""
 
 from __future__ import annotations
 

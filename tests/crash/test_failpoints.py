@@ -65,7 +65,9 @@ async def test_a_worker_killed_at(failpoint: str, cluster: Cluster) -> None:
     await client.close()
 
 
-@pytest.mark.parametrize("failpoint", ["claim", "load", "superstep:3", "checkpoint:4", "before_settle", "after_settle"])
+@pytest.mark.parametrize(
+    "failpoint", ["claim", "guard", "load", "superstep:3", "checkpoint:4", "before_settle", "after_settle"]
+)
 async def test_valkey_killed_while_a_worker_is_at(failpoint: str, cluster: Cluster) -> None:
     """The worker stands still there until Valkey is gone, and goes on while it comes back."""
     client, thread_id = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4())
@@ -89,6 +91,29 @@ async def test_valkey_killed_while_a_worker_is_at(failpoint: str, cluster: Clust
     assert set(cluster.effects.done(run_id).values()) == {1}
     await halted.kill()
     await cluster.restart(other)
+    await client.close()
+
+
+async def test_valkey_killed_while_a_worker_hands_a_run_back(cluster: Cluster) -> None:
+    client, thread_id = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4())
+    other = cluster.workers[0]
+    await other.kill()
+    leaving = await cluster.start_worker("release", failpoints.HALT)
+    run_id = await client.start("steps", {"upto": UPTO, "pause_s": 0.3}, thread_id)
+    await wait_until(lambda: cluster.effects.begun(run_id, 2), 20)
+    leaving.signal(signal.SIGTERM)
+    await wait_until(lambda: psutil.Process(leaving.pid).status() == psutil.STATUS_STOPPED, 20)
+    await cluster.valkey.kill()
+    leaving.go_on()
+    await cluster.start_valkey()
+    assert await leaving.gone(30) == 0
+    await cluster.restart(other)
+    reader = Reader(run_id)
+    await reader.follow(client.urls, thread_id)
+    run = await client.run(thread_id, run_id)
+    assert (run["status"], run["attempt"]) == ("success", 2)
+    log_is_whole(await cluster.log_of(run_id), 2)
+    assert repetition(cluster.effects.of(run_id)).supersteps == 0
     await client.close()
 
 

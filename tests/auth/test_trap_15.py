@@ -1,0 +1,57 @@
+"""Where servers with auth files go wrong; the other traps are in `tests/compat/test_traps.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langgraph_sdk import Auth
+from langgraph_sdk.errors import NotFoundError
+
+from app.custom_auth import CustomAuth
+from app.sections import AuthSection
+from app.users import User
+from tests.auth.conftest import Client
+
+
+async def test_15_the_most_specific_handler_decides_filters_hide_and_changes_are_stored(
+    ann: Client, bob: Client
+) -> None:
+    """One handler is asked, runs are `threads:create_run`, what is hidden is 404, what a handler writes is kept."""
+    thread = await ann.threads.create(metadata={"owner": "bob", "team": "x"})
+    assert thread["metadata"] == {"owner": "ann", "team": "x"}
+    for hidden in (bob.threads.get(thread["thread_id"]), bob.runs.create(thread["thread_id"], "greet", input={})):
+        with pytest.raises(NotFoundError):
+            await hidden
+    run = await ann.runs.create(thread["thread_id"], "greet", input={"text": "hi"}, after_seconds=3600)
+    assert run["metadata"]["owner"] == "ann"
+
+
+async def test_15_one_handler_is_asked() -> None:
+    """The most specific of those that fit: resource and action, resource, action, anything."""
+    auth, asked = Auth(), list[str]()
+
+    @auth.authenticate
+    async def authenticate(authorization: str | None) -> str:
+        return authorization or "somebody"
+
+    @auth.on
+    async def anything(ctx: Any, value: Any) -> bool:
+        asked.append("anything")
+        return True
+
+    @auth.on.threads
+    async def threads(ctx: Any, value: Any) -> bool:
+        asked.append("threads")
+        return True
+
+    @auth.on.threads.create_run
+    async def runs(ctx: Any, value: Any) -> bool:
+        asked.append("threads:create_run")
+        return True
+
+    custom = CustomAuth(auth, AuthSection(path="./auth.py:auth"))
+    user = User({"identity": "somebody"})
+    for resource, action in (("threads", "create_run"), ("threads", "read"), ("store", "get")):
+        await custom.authorize(user, resource, action, {})
+    assert asked == ["threads:create_run", "threads", "anything"]
