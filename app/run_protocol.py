@@ -61,6 +61,11 @@ class ProtocolEvent:
     data: dict[str, Any]
     node: str | None = None
 
+    @property
+    def turn(self) -> int:
+        """Of its run."""
+        return self.seq >> TURN_BITS
+
     def encoded(self) -> bytes:
         """The JSON of it."""
         params: dict[str, Any] = {"namespace": self.namespace, "timestamp": self.timestamp, "data": self.data}

@@ -21,8 +21,8 @@ Check = Callable[[], Awaitable[None]]
 
 
 async def may_read(connection: HTTPConnection, thread_id: str) -> Check:
-    """Ask whether the events and the state of a thread may be read. It need not exist yet; who then waits for its first
-    event has to check again when that comes. Raises `NotFound` and `AccessRefused`."""
+    """Ask whether the events and the state of a thread may be read. It need not exist yet, and may be made anew while
+    it is followed: who follows it checks again with every run. Raises `NotFound` and `AccessRefused`."""
     only = await permit(connection, "threads:read", {"thread_id": UUID(thread_id)})
     threads = services_of(connection).threads
 

@@ -152,13 +152,13 @@ class _Conversation:
 
     async def _follow(self, wanted: EventFilter, since: int) -> None:
         """Events, until the socket closes or the subscription ends."""
-        checked = False
+        turn = 0
         try:
             async with aclosing(self._services.protocol_log.follow(self._thread_id, since)) as batches:
                 async for batch in batches:
-                    if not checked:
+                    if batch[0].turn != turn:
                         await self._check()
-                        checked = True
+                        turn = batch[0].turn
                     for event in batch:
                         if wanted.wants(event):
                             await self._send(event.encoded())

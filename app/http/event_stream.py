@@ -32,12 +32,12 @@ async def stream(request: Request) -> ASGIApp:
     check = await may_read(request, thread_id)
 
     async def feed(outbox: Outbox) -> None:
-        checked = False
+        turn = 0
         async with aclosing(services.protocol_log.follow(thread_id, body.since)) as batches:
             async for batch in batches:
-                if not checked:
+                if batch[0].turn != turn:
                     await check()
-                    checked = True
+                    turn = batch[0].turn
                 for start in range(0, len(batch), _PIECE):
                     piece = batch[start : start + _PIECE]
                     blocks = [event.block() for event in piece if wanted.wants(event)]
