@@ -5,6 +5,7 @@
 
 `guarded` stands around every handler. It finds out who calls, and a handler that answers without having asked for
 everything that its route needs is not heard: the client gets an error. So is one that asks for what was not declared.
+An answer that says what is wrong needs nothing.
 Without an auth file, and for the graphs' own in-process client, everything is allowed; the rule is kept all the same,
 so that any test of a route notices.
 """
@@ -110,7 +111,8 @@ def guarded(
         gate = await _gate(connection, access, auth)
         connection.scope[_GATE] = gate
         answer = await handler(connection)
-        gate.close()
+        if getattr(answer, "status_code", 200) < 400:
+            gate.close()
         return answer
 
     return entered

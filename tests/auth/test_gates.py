@@ -54,6 +54,13 @@ async def test_forgetting_to_ask() -> None:
     assert (await guarded(forgets, needs(may=("threads:read",)), None)(a_request())).status_code == 204
 
 
+async def test_a_refusal_needs_no_permission() -> None:
+    async def refuses(request: Request) -> Response:
+        return Response(status_code=404)
+
+    assert (await guarded(refuses, needs("threads:read"), None)(a_request())).status_code == 404
+
+
 @pytest.fixture
 def auth() -> CustomAuth:
     """A token is a name; only ann may read."""
