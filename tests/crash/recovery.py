@@ -20,7 +20,7 @@ from functools import partial
 import psutil
 
 from tests.conftest import wait_until
-from tests.crash.clients import Client
+from tests.crash.clients import Client, Reader
 from tests.crash.cluster import running
 from tests.crash.dev import Dev
 from tests.crash.effects import Effects
@@ -61,9 +61,7 @@ async def by_supervisor(times: int, processes: int, import_s: float = 0) -> list
         for _ in range(times):
             if import_s:
                 await wait_until(lambda: supervisor.said("worker.ready") >= processes + len(found), 60)
-            run_id = await client.start("steps", {"upto": 20, "pause_s": 0.1}, str(uuid.uuid4()))
-            await wait_until(partial(cluster.effects.begun, run_id), 20)
-            found.append(await _kill_the_worker_of(run_id, cluster.effects))
+            found.append(await _one(client, cluster.effects))
         await client.close()
     return found
 
@@ -74,17 +72,22 @@ async def in_dev(times: int) -> list[float]:
     async with Dev() as dev:
         client = Client(dev.url)
         for _ in range(times):
-            run_id = await client.start("steps", {"upto": 20, "pause_s": 0.1}, str(uuid.uuid4()))
-            await wait_until(partial(dev.effects.begun, run_id), 20)
-            found.append(await _kill_the_worker_of(run_id, dev.effects))
+            found.append(await _one(client, dev.effects))
         await client.close()
     return found
 
 
-async def _kill_the_worker_of(run_id: str, effects: Effects) -> float:
+async def _one(client: Client, effects: Effects) -> float:
+    """One run whose worker is killed. It is over before the next one begins: with several deaths in a row a run would
+    wait until it is alone."""
+    thread_id = str(uuid.uuid4())
+    run_id = await client.start("steps", {"upto": 8, "pause_s": 0.1}, thread_id)
+    await wait_until(partial(effects.begun, run_id), 20)
     at = time.time()
     os.kill(effects.of(run_id)[-1].pid, signal.SIGKILL)
-    return await _next_attempt(effects, run_id, at)
+    found = await _next_attempt(effects, run_id, at)
+    await Reader(run_id).follow(client.urls, thread_id)
+    return found
 
 
 async def _next_attempt(effects: Effects, run_id: str, since: float) -> float:
