@@ -16,13 +16,14 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from app import checkpointer_choice, failpoints
-from app.connections import needed
-from app.environment import prepare
+from app import failpoints
+from app.checkpointing import checkpointer_choice
 from app.errors import ConfigError, StoreUnavailable
-from app.preflight import wait_for_redis
-from app.processes import keep_what_is_loaded, name_process, slipway, watch_parent
-from app.ready import say_ready
+from app.processes.environment import prepare
+from app.processes.processes import keep_what_is_loaded, name_process, slipway, watch_parent
+from app.processes.ready import say_ready
+from app.redis.connections import needed
+from app.redis.preflight import wait_for_redis
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -117,7 +118,7 @@ def worker(
 def nursery(control: Annotated[int, typer.Option(help="The socket on which orders come.")]) -> None:
     """What a supervisor forks its children from."""
     _import_what_is_heavy()
-    from app.template import fork_on_order
+    from app.processes.template import fork_on_order
 
     say_ready()
     fork_on_order(socket.socket(fileno=control))
@@ -201,7 +202,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
 
     from app.http.extensions import load_extensions
     from app.http.server import WebServer, create_app
-    from app.langgraph_json import read
+    from app.project.langgraph_json import read
     from app.services import Services, open_services
     from workers.registry import Registry
 
@@ -255,8 +256,8 @@ async def _workers(settings: Settings) -> None:
     """Several worker processes under a supervisor of their own."""
     await wait_for_redis(settings.redis)
     await checkpointer_choice.check(settings, settings.redis)
-    from app.reclaim import reclaiming
-    from app.supervisor import ChildSpec, Supervisor, stop_requests
+    from app.processes.reclaim import reclaiming
+    from app.processes.supervisor import ChildSpec, Supervisor, stop_requests
 
     supervisor, stop_within_s = Supervisor(), settings.drain_s + KILL_MARGIN_S
     arguments = ("worker", "--config", str(settings.config.resolve()), "--processes", "1")
@@ -279,7 +280,7 @@ async def _workers(settings: Settings) -> None:
 
 async def _release(settings: Settings) -> list[str]:
     from app.http.extensions import load_extensions
-    from app.langgraph_json import read
+    from app.project.langgraph_json import read
     from app.release import redis_problems
     from workers.registry import Registry
 
@@ -293,7 +294,7 @@ async def _release(settings: Settings) -> list[str]:
 
 
 async def _migrate(settings: Settings, source: CheckpointerKind, target: CheckpointerKind, delete_source: bool) -> bool:
-    from app.migrate_command import migrate
+    from app.checkpointing.migrate_command import migrate
     from workers.registry import Registry
 
     graphs = await Registry.load(settings.config)

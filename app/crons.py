@@ -14,17 +14,17 @@ from uuid import UUID, uuid5
 
 import orjson
 
+from app.access.filters import EVERYTHING, Filter
 from app.clock import iso
-from app.encoding import dumps
 from app.errors import NotFound
-from app.filters import EVERYTHING, Filter
 from app.keyspace.cron_scripts import CronScripts
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Fields, fields
+from app.redis.wire import Wire
 from app.run_requests import RunRequest
 from app.schedules import Schedule
-from app.threads import contains
-from app.wire import Wire
+from app.serialization.encoding import dumps
+from app.threads.threads import contains
 
 _NAMESPACE: Final = UUID("b6f0c9a4-56f4-4c0b-8a35-2d6f0c1f7f0e")
 _PAGE: Final = 200

@@ -17,18 +17,18 @@ from typing import Final
 import structlog
 from pydantic import SecretStr
 
-from app import checkpointer_choice
-from app.embedded import EmbeddedServer
+from app.checkpointing import checkpointer_choice
 from app.errors import ConfigError, StoreUnavailable
 from app.keyspace.names import Keys
-from app.link import Address
-from app.preflight import wait_for_redis
-from app.processes import slipway
-from app.reclaim import reclaiming
-from app.server_modules import module_files
+from app.processes.embedded import EmbeddedServer
+from app.processes.processes import slipway
+from app.processes.reclaim import reclaiming
+from app.processes.supervisor import NURSERY, ChildSpec, Supervisor, stop_requests
+from app.redis.link import Address
+from app.redis.preflight import wait_for_redis
+from app.redis.server_modules import module_files
+from app.redis.wire import Wire
 from app.settings import Settings
-from app.supervisor import NURSERY, ChildSpec, Supervisor, stop_requests
-from app.wire import Wire
 
 log = structlog.get_logger(__name__)
 

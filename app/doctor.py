@@ -13,14 +13,14 @@ from typing import Any, Final
 
 import structlog
 
-from app import checkpointer_choice
+from app.checkpointing import checkpointer_choice
 from app.clock import Clock
 from app.health import HealthWatch
 from app.keyspace.names import Keys
 from app.keyspace.watch_scripts import WatchScripts
-from app.link import Address
+from app.redis.link import Address
+from app.redis.wire import Wire
 from app.settings import Settings
-from app.wire import Wire
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from langchain_core.embeddings import Embeddings
 from langgraph.store.base.embed import ensure_embeddings, get_text_at_path, tokenize_path
 
 from app.errors import ConfigError, InvalidRequest, Unavailable
-from app.sections import IndexSection
+from app.project.sections import IndexSection
 
 _COUNT: Final = struct.Struct("<I")
 

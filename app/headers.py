@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Final
 
-from app.sections import HeadersSection
+from app.project.sections import HeadersSection
 
 NEVER: Final = frozenset({"x-api-key", "x-tenant-id", "x-service-key", "authorization"})
 """Secrets, whatever langgraph.json says."""

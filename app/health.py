@@ -21,10 +21,10 @@ from app.errors import Overloaded, StoreUnavailable
 from app.findings import Finding, Level
 from app.keyspace.names import Keys
 from app.keyspace.watch_scripts import WatchScripts, Work
-from app.link import reply_error
-from app.server_facts import ServerFacts, read_facts
+from app.redis.link import reply_error
+from app.redis.server_facts import ServerFacts, read_facts
+from app.redis.wire import Wire
 from app.settings import Settings
-from app.wire import Wire
 
 log = structlog.get_logger(__name__)
 

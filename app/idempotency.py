@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 from app.errors import InvalidRequest
 from app.keyspace.names import Keys
-from app.wire import Wire
+from app.redis.wire import Wire
 
 HEADER: Final = "Idempotency-Key"
 LONGEST: Final = 255

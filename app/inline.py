@@ -12,15 +12,15 @@ from typing import Final
 
 import structlog
 
-from app.attempts import Attempt
-from app.graphs import Graphs
+from app.checkpointing.thread_saver import ThreadSaver
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Scripts
-from app.leases import Heart
-from app.runs import NewRun, Phase, Run, RunStore
+from app.project.graphs import Graphs
+from app.runs.attempts import Attempt
+from app.runs.leases import Heart
+from app.runs.runs import NewRun, Phase, Run, RunStore
 from app.settings import Settings
 from app.store import RedisStore
-from app.thread_saver import ThreadSaver
 from workers.execution import Execution
 
 log = structlog.get_logger(__name__)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from app import checkpointer_choice
+from app.checkpointing import checkpointer_choice
 from app.errors import ConfigError, StoreUnavailable
 from app.findings import Level
-from app.link import Address
-from app.server_facts import read_facts
+from app.redis.link import Address
+from app.redis.server_facts import read_facts
+from app.redis.wire import Wire
 from app.settings import Settings
-from app.wire import Wire
 
 _PATIENCE_S: Final = 10.0
 

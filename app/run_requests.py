@@ -1,25 +1,9 @@
-"""From what a client asks to a `NewRun`: what the protocol shows as Run.kwargs is put together here.
-
-A request is plain data, so that a cron can keep one and have a run made of it at each of its times, with the assistant,
-the ceilings and the graph as they are then.
-"""
+"""What a client asks of a run, as plain data: a cron can keep one, and have a run made of it at each of its times."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
-
-from app.errors import InvalidRequest
-from app.graphs import GraphSpec, Priority
-from app.keyspace.scripts import CronStep
-from app.policy import Limits, ceilings_of, checked
-from app.runs import PRIORITY_MS, NewRun
-from app.settings import Settings
-from app.stored_assistants import Assistant
-
-if TYPE_CHECKING:
-    from app.services import Services
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,111 +35,3 @@ class RunRequest:
     headers: dict[str, str]
     user: dict[str, Any] | None = None
     """Who asks (`User.stored`): whoever made a cron is who its runs are for."""
-
-
-_ADDS: Final[Mapping[str, Any]] = {}
-
-
-async def run_of(
-    services: Services,
-    asked: RunRequest,
-    *,
-    run_id: str,
-    thread_id: str,
-    configurable: Mapping[str, Any] = _ADDS,
-    cron: CronStep | None = None,
-) -> NewRun:
-    """The run that is asked for, with what the server adds to its `configurable`, and the due time that it is for.
-    Raises for an unknown assistant and for what makes no sense."""
-    assistant = await services.assistants.get(asked.assistant_id)
-    spec = services.graphs.spec(assistant.graph_id)
-    kwargs = _kwargs(asked, assistant)
-    kwargs["config"]["configurable"] |= configurable
-    return NewRun(
-        run_id=run_id,
-        thread_id=thread_id,
-        assistant_id=assistant.assistant_id,
-        graph_id=assistant.graph_id,
-        kwargs=kwargs,
-        assistant_metadata=assistant.metadata,
-        metadata=kwargs["config"]["metadata"] | asked.metadata,
-        thread_config=_thread_config(asked, assistant),
-        ceilings=ceilings_of(services.settings, spec.ceilings, _ceilings_asked(asked, assistant)),
-        multitask_strategy=asked.multitask_strategy,
-        create_thread=asked.create_thread,
-        temporary=asked.temporary,
-        after_s=asked.after_s,
-        inline=spec.execution == "inline" and asked.after_s == 0,
-        priority=_priority(asked, assistant, spec),
-        groups=groups_of(services.settings, spec, asked.metadata),
-        cron=cron,
-        user=asked.user,
-    )
-
-
-def _kwargs(asked: RunRequest, assistant: Assistant) -> dict[str, Any]:
-    """Run.kwargs: the request over the assistant, context and configurable mirroring each other."""
-    given = asked.context or asked.config["configurable"]
-    config = assistant.config | asked.config
-    config["metadata"] = assistant.config.get("metadata", {}) | asked.config["metadata"]
-    config["configurable"] = assistant.config.get("configurable", {}) | given | asked.headers
-    context = (assistant.context or assistant.config.get("configurable", {})) | given
-    return {
-        "input": asked.input,
-        "command": asked.command,
-        "config": config,
-        "context": context or None,
-        "stream_mode": asked.stream_mode,
-        "interrupt_before": asked.interrupt_before,
-        "interrupt_after": asked.interrupt_after,
-        "webhook": asked.webhook,
-        "feedback_keys": asked.feedback_keys,
-        "temporary": asked.stateless,
-        "subgraphs": asked.subgraphs,
-        "resumable": asked.resumable,
-        "checkpoint_during": asked.durability != "exit",
-        "durability": asked.durability,
-        "checkpoint": asked.checkpoint,
-        "strict_resume": asked.strict_resume,
-    }
-
-
-def _thread_config(asked: RunRequest, assistant: Assistant) -> dict[str, Any]:
-    """A run's own configurable does not stick to its thread; the rest of its config does."""
-    stays = {name: value for name, value in asked.config.items() if value and name != "configurable"}
-    configurable = assistant.config.get("configurable")
-    return stays | ({"configurable": configurable} if configurable else {})
-
-
-def _ceilings_asked(asked: RunRequest, assistant: Assistant) -> dict[str, Any]:
-    """A client lowers ceilings by `config.configurable.ceilings`, once for an assistant and again for a run."""
-    lowered = dict(ceilings_in(assistant.config))
-    for name, limit in ceilings_in(asked.config).items():
-        lowered[name] = min(limit, lowered.get(name, limit))
-    return lowered
-
-
-def ceilings_in(config: Mapping[str, Any]) -> Limits:
-    """The ceilings that a config asks for; `InvalidRequest` when they are none."""
-    asked = config.get("configurable", {}).get("ceilings") or {}
-    if not isinstance(asked, dict):
-        raise InvalidRequest("config.configurable.ceilings", "must be an object")
-    return checked(asked)
-
-
-def _priority(asked: RunRequest, assistant: Assistant, spec: GraphSpec) -> Priority:
-    own = assistant.config.get("configurable", {}).get("priority", spec.priority)
-    wanted = asked.config["configurable"].get("priority", own)
-    if wanted not in PRIORITY_MS:
-        raise InvalidRequest("config.configurable.priority", f"must be one of {', '.join(PRIORITY_MS)}")
-    return cast(Priority, wanted)
-
-
-def groups_of(settings: Settings, spec: GraphSpec, metadata: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """The limits of running runs that this one falls under."""
-    groups = []
-    if spec.max_running_runs is not None:
-        groups.append((f"graph:{spec.graph_id}", spec.max_running_runs))
-    if settings.max_runs_per_owner is not None and isinstance(owner := metadata.get("owner"), str):
-        groups.append((f"owner:{owner}", settings.max_runs_per_owner))
-    return groups

@@ -10,37 +10,37 @@ from typing import Literal
 
 import structlog
 
-from app import connections
 from app.assistants import AssistantStore
-from app.checkpointers import open_checkpointer
+from app.checkpointing.checkpointers import open_checkpointer
+from app.checkpointing.thread_saver import ThreadSaver
 from app.clock import Clock
 from app.crons import CronStore
 from app.embedding import Index
-from app.events import EventLog
-from app.graphs import Graphs
+from app.event_protocol.protocol_log import ProtocolLog
 from app.health import HealthWatch
 from app.idempotency import Idempotency
-from app.in_flight import InFlight
 from app.inline import InlineExecutor
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Scripts
-from app.langgraph_json import LangGraphJson, read
-from app.leases import Heart, worker_id
-from app.link import Address
-from app.preflight import patiently
-from app.protocol_log import ProtocolLog
-from app.runs import RunStore
+from app.project.graphs import Graphs
+from app.project.langgraph_json import LangGraphJson, read
+from app.redis import connections
+from app.redis.link import Address
+from app.redis.preflight import patiently
+from app.redis.subscriber import Subscriber
+from app.redis.wire import Wire
+from app.runs.events import EventLog
+from app.runs.in_flight import InFlight
+from app.runs.leases import Heart, worker_id
+from app.runs.runs import RunStore
 from app.settings import Settings
-from app.states import ThreadStates
 from app.store import RedisStore
-from app.subscriber import Subscriber
-from app.thread_log import ThreadLog
-from app.thread_saver import ThreadSaver
-from app.thread_wakes import ThreadWakes
-from app.threads import ThreadStore
-from app.ttl import ThreadTtl
+from app.threads.states import ThreadStates
+from app.threads.thread_log import ThreadLog
+from app.threads.thread_wakes import ThreadWakes
+from app.threads.threads import ThreadStore
+from app.threads.ttl import ThreadTtl
 from app.webhook_urls import UrlPolicy
-from app.wire import Wire
 
 log = structlog.get_logger(__name__)
 

@@ -39,13 +39,13 @@ from langgraph.store.base import (
 )
 
 from app.embedding import Index, closeness
-from app.encoding import dumps
 from app.errors import InvalidRequest, RefusedRequest, TooLarge
 from app.keyspace.names import Keys
 from app.keyspace.store_scripts import StoreScripts
-from app.sections import StoreTtlSection
+from app.project.sections import StoreTtlSection
+from app.redis.wire import Wire
+from app.serialization.encoding import dumps
 from app.store_filters import check, fits, lead_of, matches
-from app.wire import Wire
 
 MOST_SEEN: Final = 100_000
 """Items that one search looks at before it is refused."""

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from langgraph.store.base import MatchCondition
 
+from app.access.filters import Filter
 from app.errors import InvalidRequest
-from app.filters import Filter
 
 _ORDERED: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "$gt": operator.gt,

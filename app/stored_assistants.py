@@ -8,14 +8,14 @@ from typing import Any, Final
 
 import orjson
 
+from app.access.filters import EVERYTHING, Filter
 from app.clock import iso
-from app.encoding import dumps
 from app.errors import Conflict, NotFound, RefusedRequest
-from app.filters import EVERYTHING, Filter
 from app.keyspace.assistant_scripts import RECORD, AssistantScripts, Content, Record, content_of
 from app.keyspace.names import Keys
-from app.runs import gathered
-from app.wire import Wire
+from app.redis.wire import Wire
+from app.runs.runs import gathered
+from app.serialization.encoding import dumps
 
 _PAGE: Final = 200
 

@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
 from app.errors import InvalidRequest
-from app.sections import UrlSection
+from app.project.sections import UrlSection
 
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 

@@ -23,11 +23,11 @@ from typing import Any, Final
 import orjson
 
 from app.clock import iso
-from app.encoding import dumps
 from app.errors import ConfigError
 from app.keyspace.scripts import Fields
-from app.runs import run_from
-from app.sections import WebhooksSection
+from app.project.sections import WebhooksSection
+from app.runs.runs import run_from
+from app.serialization.encoding import dumps
 
 _TEMPLATE: Final = re.compile(r"\$\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 _RUN_FIELDS: Final = (

@@ -12,10 +12,8 @@ from typing import Protocol
 from app.errors import Conflict
 from app.keyspace.names import Keys
 from app.keyspace.source import load
-from app.link import Arg
-from app.wire import Wire
-
-Command = tuple[Arg, ...]
+from app.redis.commands import Command, packed
+from app.redis.wire import Wire
 
 _APPLY_FREE = load("apply_free", repeatable=False, prelude=False)
 _APPLY_IDLE = load("apply_idle", repeatable=False, prelude=False)
@@ -32,15 +30,6 @@ class Writer(Protocol):
     async def flush(self) -> None:
         """Return once Redis has everything written so far: a reader must see it."""
         ...
-
-
-def packed(commands: Sequence[Command]) -> list[Arg]:
-    """Commands as one flat list of arguments, each led by its length: the form that the scripts take."""
-    flat: list[Arg] = []
-    for command in commands:
-        flat.append(len(command))
-        flat.extend(command)
-    return flat
 
 
 class FreeWriter:

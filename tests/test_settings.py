@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from app import logs
-from app.environment import apply_graph_environment, prepare
 from app.errors import ConfigError
+from app.processes.environment import apply_graph_environment, prepare
 from app.settings import Settings, settings_table
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import RunControl
 
-from app.graphs import Graph
-from app.runs import Run
+from app.project.graphs import Graph
+from app.runs.runs import Run
 from workers.frames import BRIEF
 from workers.inputs import context_of
 from workers.transformers import with_channels

@@ -22,8 +22,8 @@ from app import failpoints
 from app.errors import StoreUnavailable
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Scripts
-from app.runs import Run, run_from
-from app.wire import Wire
+from app.redis.wire import Wire
+from app.runs.runs import Run, run_from
 from workers.suspects import Suspects
 
 log = structlog.get_logger(__name__)

@@ -24,15 +24,15 @@ from langgraph.runtime import RunControl
 from langgraph.store.base import BaseStore
 
 from app import failpoints
-from app.attempts import Attempt
-from app.encoding import dumps
+from app.checkpointing.thread_saver import ThreadSaver
 from app.errors import Fenced, StoreUnavailable
-from app.graphs import Graph, Graphs, attached
 from app.keyspace.names import Keys
 from app.policy import Ceilings, Usage
-from app.runs import Action, Phase, Run, status_of
-from app.state_reading import read_state
-from app.thread_saver import ThreadSaver
+from app.project.graphs import Graph, Graphs, attached
+from app.runs.attempts import Attempt
+from app.runs.runs import Action, Phase, Run, status_of
+from app.serialization.encoding import dumps
+from app.threads.state_reading import read_state
 from workers.chunks import chunks
 from workers.failures import Failure, failure_of
 from workers.frames import Frames, frame

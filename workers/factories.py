@@ -35,9 +35,9 @@ from langgraph_sdk.auth.types import BaseUser
 from langgraph_sdk.runtime import ServerRuntime, _ExecutionRuntime, _ReadRuntime
 from pydantic import TypeAdapter
 
-from app.annotations import fields_of, hints_of, is_record
 from app.errors import GraphUnavailable, SlipwayError
-from app.graphs import Access, Graph
+from app.project.annotations import fields_of, hints_of, is_record
+from app.project.graphs import Access, Graph
 
 T = TypeVar("T")
 Role = Literal["config", "runtime"]

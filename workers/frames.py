@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from langchain_core.messages import BaseMessage, BaseMessageChunk, message_chunk_to_message
 
-from app.encoding import dumps
+from app.serialization.encoding import dumps
 
 Frame = tuple[str, bytes]
 

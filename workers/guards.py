@@ -17,8 +17,8 @@ from langgraph.pregel import Pregel
 from langgraph.types import RetryPolicy
 
 from app.errors import CeilingHit
-from app.graphs import Graph
 from app.policy import Ceilings
+from app.project.graphs import Graph
 
 _current: ContextVar[Guard | None] = ContextVar("guard", default=None)
 _instrumented: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -15,10 +15,10 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command, Send
 from pydantic import BaseModel
 
-from app.checkpoint_answers import NULL_TASK, is_map, left_of
-from app.graphs import Graph
-from app.runs import Run
-from app.users import User, told_to_graphs
+from app.access.users import User, told_to_graphs
+from app.checkpointing.checkpoint_answers import NULL_TASK, is_map, left_of
+from app.project.graphs import Graph
+from app.runs.runs import Run
 
 DEFAULT_RECURSION_LIMIT: Final = 10007
 

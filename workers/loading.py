@@ -21,7 +21,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from app.langgraph_json import LangGraphJson, did_you_mean
+from app.project.langgraph_json import LangGraphJson, did_you_mean
 
 REASON_CHARS = 1000
 

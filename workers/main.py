@@ -11,14 +11,14 @@ from typing import Any
 
 import structlog
 
-from app.attempts import Attempt
-from app.preflight import patiently
-from app.processes import keep_what_is_loaded
-from app.ready import say_ready
-from app.runs import Run
+from app.processes.processes import keep_what_is_loaded
+from app.processes.ready import say_ready
+from app.redis.preflight import patiently
+from app.redis.wire import Wire
+from app.runs.attempts import Attempt
+from app.runs.runs import Run
 from app.services import Services, open_services
 from app.settings import Settings
-from app.wire import Wire
 from workers.claims import ClaimingWorker, heard
 from workers.deliveries import Deliveries
 from workers.execution import Execution

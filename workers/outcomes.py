@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from langgraph.types import StateSnapshot
 
-from app.encoding import dumps
-from app.runs import Phase
+from app.runs.runs import Phase
+from app.serialization.encoding import dumps
 from workers.failures import Failure
 
 INTERRUPT: Final = "__interrupt__"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from app.attempts import Attempt
 from app.keyspace.names import Keys
-from app.runs import Run
+from app.runs.attempts import Attempt
+from app.runs.runs import Run
 
 SUPERSTEPS: Final = 2
 """Where an attempt has got further: what died was in the first of its supersteps, and this one is the next."""

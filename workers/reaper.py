@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from app.errors import StoreUnavailable
-from app.leases import RETRY_PAUSE_MS, grace_of, silence_s
+from app.runs.leases import RETRY_PAUSE_MS, grace_of, silence_s
 from app.services import Services
 
 log = structlog.get_logger(__name__)

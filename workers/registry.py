@@ -1,4 +1,4 @@
-"""The graphs of langgraph.json, imported and compiled: the one implementation of `app.graphs.Graphs`.
+"""The graphs of langgraph.json, imported and compiled: the one implementation of `app.project.graphs.Graphs`.
 
 Everything is loaded at start, in a thread. A graph that does not load takes no other one down: it is recorded with the
 reason, and whoever asks for it is told.
@@ -17,11 +17,11 @@ import structlog
 from langchain_core.runnables import RunnableConfig
 from langgraph.store.base import BaseStore
 
-from app.annotations import classes_in, declared_by
 from app.errors import GraphUnavailable, NotFound
-from app.graphs import Access, Graph, GraphSpec, Manifest
-from app.langgraph_json import LangGraphJson, read
-from app.manifests import manifest_of
+from app.project.annotations import classes_in, declared_by
+from app.project.graphs import Access, Graph, GraphSpec, Manifest
+from app.project.langgraph_json import LangGraphJson, read
+from app.project.manifests import manifest_of
 from workers import loading
 from workers.factories import Call, Factory, NotAGraph, compiled, factory_of
 

@@ -14,7 +14,7 @@ import structlog
 from app.errors import StoreUnavailable
 from app.keyspace.thread_scripts import ThreadScripts
 from app.keyspace.watch_scripts import WatchScripts
-from app.sections import ThreadTtlSection
+from app.project.sections import ThreadTtlSection
 from app.services import Services
 
 log = structlog.get_logger(__name__)

@@ -11,8 +11,8 @@ from app.crons import Cron, cron_from
 from app.errors import NotFound, StoreUnavailable
 from app.keyspace.cron_scripts import CronScripts
 from app.keyspace.scripts import CronStep
-from app.run_requests import run_of
-from app.runs import Fired
+from app.run_making import run_of
+from app.runs.runs import Fired
 from app.services import Services
 
 log = structlog.get_logger(__name__)

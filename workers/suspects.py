@@ -9,7 +9,7 @@ died is a suspect no longer. One with which several workers died in a row is on 
 from __future__ import annotations
 
 from app.clock import Clock
-from app.runs import Run
+from app.runs.runs import Run
 
 TRIAL_S = 0.25
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from app.graphs import Graph
+from app.project.graphs import Graph
 
 NAMED: Final = "custom:"
 

@@ -21,12 +21,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketState
 
-from app.custom_auth import CustomAuth
+from app.access.custom_auth import CustomAuth
+from app.access.filters import EVERYTHING, Filter
+from app.access.users import User
 from app.errors import AccessRefused, AuthBroken, SlipwayError
-from app.filters import EVERYTHING, Filter
 from app.http.answers import Json, status_of
 from app.http.callers import CLOSED_BY_STATUS, caller_of
-from app.users import User
 
 Operation = Literal[
     "assistants:create",

@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.encoding import dumps
 from app.errors import (
     AccessRefused,
     AuthBroken,
@@ -27,6 +26,7 @@ from app.errors import (
     TooLarge,
     Unavailable,
 )
+from app.serialization.encoding import dumps
 
 STATUS: Final[Mapping[type[SlipwayError], int]] = {
     InvalidRequest: 422,

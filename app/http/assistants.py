@@ -10,9 +10,8 @@ from uuid import UUID, uuid4
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.access.filters import EVERYTHING, Filter
 from app.errors import InvalidRequest, NotFound
-from app.filters import EVERYTHING, Filter
-from app.graphs import Manifest
 from app.http.access import needs, permit, user_of
 from app.http.answers import Json, nothing
 from app.http.bodies import (
@@ -30,11 +29,12 @@ from app.http.pages import paged, selected
 from app.http.permits import permit_assistant, told_metadata
 from app.http.wiring import services_of
 from app.idempotency import HEADER
-from app.run_requests import ceilings_in
-from app.runs import Action
+from app.project.graphs import Manifest
+from app.run_making import ceilings_in
+from app.runs.runs import Action
 from app.services import Services
 from app.stored_assistants import Assistant
-from app.threads import Wanted, contains
+from app.threads.threads import Wanted, contains
 
 Changing = TypeVar("Changing", bound=AssistantPatchBody)
 

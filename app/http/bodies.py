@@ -11,11 +11,11 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from app.errors import InvalidRequest
-from app.extracts import Path, paths_of
 from app.http.inputs import checked_uuid
-from app.sections import Minutes
+from app.project.sections import Minutes
 from app.stored_assistants import Changes
-from app.ttl import Strategy, ThreadTtl
+from app.threads.extracts import Path, paths_of
+from app.threads.ttl import Strategy, ThreadTtl
 
 JsonObject: TypeAlias = dict[str, Any]
 

@@ -10,11 +10,11 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from app.custom_auth import CustomAuth
+from app.access.custom_auth import CustomAuth
+from app.access.users import User
 from app.errors import AuthBroken, InvalidRequest, SlipwayError
 from app.http.answers import answer_to, status_of
 from app.http.inputs import CALLER, parsed
-from app.users import User
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.routing import Route
 
-from app.custom_auth import CustomAuth
+from app.access.custom_auth import CustomAuth
 from app.http.access import Access, Handler, guarded, probed
 
 

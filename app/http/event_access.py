@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from app.http.access import needs, permit
 from app.http.permits import permit_run
 from app.http.wiring import services_of
-from app.runs import NewRun
+from app.runs.runs import NewRun
 
 READING: Final = needs("threads:read")
 COMMANDS: Final = needs("threads:read", may=("threads:create_run", "assistants:read"))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field, model_validator
 
-from app.event_filters import EventFilter
+from app.event_protocol.event_filters import EventFilter
 from app.http.bodies import Body, CommandBody, ConfigBody, JsonObject, Metadata
 
 Seq = Annotated[int, Field(ge=0, le=2**53)]

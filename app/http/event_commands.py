@@ -26,6 +26,7 @@ from app.errors import (
     SlipwayError,
     Unavailable,
 )
+from app.event_protocol.run_protocol import MODES
 from app.http.answers import Json
 from app.http.bodies import RunBody
 from app.http.endpoints import Endpoint
@@ -35,10 +36,9 @@ from app.http.inputs import ident_of, parsed, path_id, validated
 from app.http.new_runs import asked_by
 from app.http.runs import accept
 from app.http.wiring import services_of
-from app.run_protocol import MODES
-from app.run_requests import run_of
+from app.run_making import run_of
 from app.services import Services
-from app.threads import Thread
+from app.threads.threads import Thread
 
 RESPOND_S: Final = 5.0
 """How long an answer waits for the run that asks to be over."""

@@ -13,9 +13,8 @@ import structlog
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.encoding import dumps
 from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, RefusedRequest, Unavailable
-from app.event_filters import EventFilter
+from app.event_protocol.event_filters import EventFilter
 from app.http.access import guarded_socket
 from app.http.callers import CLOSED_BY_STATUS
 from app.http.event_access import COMMANDS, Check, may_read
@@ -25,7 +24,8 @@ from app.http.extensions import Extensions
 from app.http.inputs import checked_uuid, parsed, validated
 from app.http.origins import without_foreign_cookies
 from app.http.wiring import services_of
-from app.runs import new_id
+from app.runs.runs import new_id
+from app.serialization.encoding import dumps
 from app.services import Services
 
 log = structlog.get_logger(__name__)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
 
-from app.custom_auth import CustomAuth, load_auth
+from app.access.custom_auth import CustomAuth, load_auth
 from app.errors import ConfigError
-from app.langgraph_json import LangGraphJson
-from app.sections import HttpSection
+from app.project.langgraph_json import LangGraphJson
+from app.project.sections import HttpSection
 
 
 @dataclass(frozen=True, slots=True)

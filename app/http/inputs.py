@@ -14,11 +14,11 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from app.encoding import DEEPEST, clean
 from app.errors import InvalidRequest
 from app.http.wiring import services_of
 from app.idempotency import HEADER
-from app.runs import new_id
+from app.runs.runs import new_id
+from app.serialization.encoding import DEEPEST, clean
 
 Body = TypeVar("Body", bound=BaseModel)
 

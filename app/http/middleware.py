@@ -21,7 +21,7 @@ from app.errors import SlipwayError, TooLarge
 from app.headers import chosen
 from app.http.answers import answer_to, status_of
 from app.http.metrics import HttpMetrics
-from app.sections import HeadersSection
+from app.project.sections import HeadersSection
 
 log = structlog.get_logger(__name__)
 

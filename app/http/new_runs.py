@@ -1,4 +1,4 @@
-"""From the body of a request to a run: the rest is `app.run_requests`."""
+"""From the body of a request to a run: the rest is `app.run_making`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from app.http.access import user_of
 from app.http.bodies import RunBody
 from app.http.inputs import ident_of
 from app.http.permits import permit_run
-from app.run_requests import RunRequest, run_of
-from app.runs import NewRun
+from app.run_making import run_of
+from app.run_requests import RunRequest
+from app.runs.runs import NewRun
 from app.services import Services
 
 _TRACE_HEADERS: Final = ("langsmith-trace", "baggage")

@@ -10,7 +10,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.checkpointer_choice import PACKAGES
+from app.checkpointing.checkpointer_choice import PACKAGES
 from app.http.access import PUBLIC
 from app.http.answers import Json
 from app.http.endpoints import Endpoint, flag

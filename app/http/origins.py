@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from starlette.websockets import WebSocket
 
-from app.sections import CorsSection
+from app.project.sections import CorsSection
 
 Handler = Callable[[WebSocket], Awaitable[None]]
 

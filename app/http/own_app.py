@@ -14,10 +14,10 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from app.custom_auth import CustomAuth
+from app.access.custom_auth import CustomAuth
 from app.http.callers import Authenticated
 from app.http.prefix import path_below
-from app.sections import HttpSection
+from app.project.sections import HttpSection
 
 _AUTHENTICATED: Final[Any] = Authenticated
 

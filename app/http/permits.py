@@ -9,13 +9,13 @@ from uuid import UUID
 
 from starlette.requests import HTTPConnection
 
+from app.access.filters import EVERYTHING, Filter
 from app.assistants import system_id
 from app.errors import AuthBroken, NotFound
-from app.filters import EVERYTHING, Filter
 from app.http.access import Operation, gate_of, permit
 from app.http.wiring import services_of
-from app.run_requests import groups_of
-from app.runs import NewRun
+from app.run_making import groups_of
+from app.runs.runs import NewRun
 from app.stored_assistants import Assistant
 
 

@@ -23,7 +23,7 @@ from app.http.permits import permit_thread, seen
 from app.http.sse import FROM_START, NEW_ONLY, event_stream, only, position
 from app.http.waits import waited
 from app.http.wiring import services_of
-from app.runs import Action, NewRun, Run
+from app.runs.runs import Action, NewRun, Run
 from app.services import Services
 
 STATUSES: Final = ("pending", "running", "success", "error", "timeout", "interrupted")

@@ -40,8 +40,8 @@ from app.http.own_app import around, with_description_of
 from app.http.prefix import Prefixed
 from app.http.ui import routes as pages
 from app.http.wiring import State
-from app.ready import say_ready
-from app.sections import HttpSection
+from app.processes.ready import say_ready
+from app.project.sections import HttpSection
 from app.services import Services
 from app.settings import Settings
 

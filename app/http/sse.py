@@ -15,12 +15,12 @@ from typing import Final
 
 from starlette.requests import Request
 
-from app.encoding import dumps
 from app.errors import InvalidRequest, NotFound
-from app.events import Event
 from app.http.long_answers import LongAnswer, OnGone, Outbox
 from app.http.wiring import answers_of, services_of
-from app.runs import Run
+from app.runs.events import Event
+from app.runs.runs import Run
+from app.serialization.encoding import dumps
 from app.services import Services
 
 STREAM_HEADERS: Final = {

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from app.access.filters import Filter
 from app.errors import InvalidRequest, NotFound, RefusedRequest
-from app.filters import Filter
 from app.http.access import needs, permit
 from app.http.answers import Json, nothing
 from app.http.bodies import CancelBody, RunBody
@@ -24,7 +24,7 @@ from app.http.runs import CREATES, accept, canceller, on_gone
 from app.http.sse import FROM_START, NEW_ONLY, event_stream, only, position
 from app.http.waits import waited
 from app.http.wiring import services_of
-from app.runs import Action, Run, new_id
+from app.runs.runs import Action, Run, new_id
 from app.services import Services
 
 MOST_AT_ONCE: Final = 1000

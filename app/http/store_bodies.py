@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from app.http.bodies import Body, JsonObject, Limit, Offset
-from app.sections import Minutes
+from app.project.sections import Minutes
 
 
 def _label(text: str) -> str:

@@ -16,7 +16,7 @@ from app.http.long_answers import LongAnswer, Outbox
 from app.http.permits import permit_thread
 from app.http.sse import HEARTBEAT, RETRY, STALLED_S, STREAM_HEADERS, told
 from app.http.wiring import answers_of, services_of
-from app.thread_log import Kind, Position, position_of
+from app.threads.thread_log import Kind, Position, position_of
 
 MODES: Final[dict[str, frozenset[Kind]]] = {
     "run_modes": frozenset({"begin", "event", "done"}),

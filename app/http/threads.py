@@ -9,9 +9,8 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.access.filters import Filter
 from app.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
-from app.extracts import extracted
-from app.filters import Filter
 from app.http.access import gate_of, needs, permit, user_of
 from app.http.answers import Json, nothing
 from app.http.bodies import PruneBody, ThreadBody, ThreadFilterBody, ThreadPatchBody, ThreadSearchBody
@@ -21,8 +20,9 @@ from app.http.pages import paged, selected
 from app.http.permits import permit_thread, told_metadata
 from app.http.wiring import services_of
 from app.services import Services
-from app.states import update_of
-from app.threads import Wanted
+from app.threads.extracts import extracted
+from app.threads.states import update_of
+from app.threads.threads import Wanted
 
 
 async def create(request: Request) -> Response:

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from app.encoding import dumps
 from app.errors import NotFound
 from app.http.long_answers import LongAnswer, OnGone, Outbox
 from app.http.wiring import answers_of, services_of
-from app.runs import Run
+from app.runs.runs import Run
+from app.serialization.encoding import dumps
 from app.services import Services
-from app.threads import Thread
+from app.threads.threads import Thread
 
 _BEAT: Final = b"\n"
 _NOTHING: Final = b"{}"

@@ -10,7 +10,7 @@ import ormsgpack
 
 from app.keyspace.names import Keys
 from app.keyspace.source import load
-from app.wire import Wire
+from app.redis.wire import Wire
 
 _CREATE = load("assistant_create", repeatable=True)
 _PATCH = load("assistant_patch", repeatable=True)

@@ -9,7 +9,7 @@ import ormsgpack
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Fields, fields
 from app.keyspace.source import load
-from app.wire import Wire
+from app.redis.wire import Wire
 
 _SAVE = load("cron_save", repeatable=True)
 _DELETE = load("cron_delete", repeatable=False)

@@ -7,7 +7,7 @@ import ormsgpack
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Fields, fields
 from app.keyspace.source import load
-from app.wire import Wire
+from app.redis.wire import Wire
 
 _TAKE = load("delivery_take", repeatable=False)
 _END = load("delivery_end", repeatable=True)

@@ -14,9 +14,9 @@ import ormsgpack
 
 from app.keyspace.names import Keys
 from app.keyspace.source import load
-from app.link import Arg
-from app.wire import Wire
-from app.writers import Command, packed
+from app.redis.commands import Command, packed
+from app.redis.link import Arg
+from app.redis.wire import Wire
 
 Entry = tuple[str, str, str]
 """A last event: name, frame, and "" (results belong to `end`)."""

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
 from app.keyspace.names import TEMPLATES, WAKE_TOKENS
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """One script. `repeatable` promises that running it twice with the same arguments equals running it once."""
-
-    name: str
-    source: str
-    sha: str
-    repeatable: bool
+from app.redis.script import Script
 
 
 @cache

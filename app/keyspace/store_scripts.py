@@ -10,7 +10,7 @@ import ormsgpack
 
 from app.keyspace.names import Keys
 from app.keyspace.source import load
-from app.wire import Wire
+from app.redis.wire import Wire
 
 _PUT = load("store_put", repeatable=True)
 _GET = load("store_get", repeatable=True)

@@ -10,7 +10,7 @@ import ormsgpack
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Fields, Ttl, fields
 from app.keyspace.source import load
-from app.wire import Wire
+from app.redis.wire import Wire
 
 _COPY = load("thread_copy", repeatable=True)
 _SWEEP = load("thread_sweep", repeatable=True)

@@ -10,7 +10,7 @@ import ormsgpack
 
 from app.keyspace.names import Keys
 from app.keyspace.source import load
-from app.wire import Wire
+from app.redis.wire import Wire
 
 _WORK_CENSUS = load("work_census", repeatable=True)
 _DOCTOR = load("doctor", repeatable=True)

@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from app.processes import slipway
+from app.processes.processes import slipway
 from app.settings import Settings
 from tests.auth.conftest import PROJECT, as_user
 from tests.conftest import wait_until

@@ -19,8 +19,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from app.http.origins import without_foreign_cookies
-from app.runs import new_id
-from app.sections import CorsSection
+from app.project.sections import CorsSection
+from app.runs.runs import new_id
 from tests.auth.conftest import Client
 from tests.http.conftest import Served
 

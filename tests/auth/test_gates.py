@@ -13,10 +13,10 @@ from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.custom_auth import CustomAuth
+from app.access.custom_auth import CustomAuth
 from app.http.access import Access, guarded, guarded_socket, needs, permit
 from app.http.answers import nothing
-from app.sections import AuthSection
+from app.project.sections import AuthSection
 
 
 def a_request() -> Request:

@@ -13,14 +13,14 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from app.custom_auth import load_auth
+from app.access.custom_auth import load_auth
+from app.access.filters import filter_of
+from app.access.users import user_of
 from app.errors import ConfigError
-from app.filters import filter_of
 from app.http.extensions import load_extensions
 from app.keyspace.names import Keys
-from app.langgraph_json import read
+from app.project.langgraph_json import read
 from app.settings import Settings
-from app.users import user_of
 from tests.auth.conftest import PROJECT
 from tests.http.conftest import serving
 from workers.registry import Registry

@@ -10,7 +10,7 @@ import pytest
 from langgraph_sdk.errors import ConflictError, NotFoundError
 
 from app.keyspace.names import Keys
-from app.wire import Wire
+from app.redis.wire import Wire
 from tests.auth.conftest import Client
 from tests.conftest import wait_until
 from tests.crons.conftest import Time, time

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from app import checkpoint_reader, checkpoints, writers
+from app import writers
+from app.checkpointing import checkpoint_reader, checkpoints
 from app.keyspace import scripts
-from app.keyspace.source import Script
-from app.wire import Wire
+from app.redis.script import Script
+from app.redis.wire import Wire
 
 _LINE: Final = re.compile(rb'^\+[\d.]+ \[\d+ (?P<who>[^\]]*)\] "(?P<word>[^"]*)"(?: "(?P<first>[^"]*)")?')
 _WITHIN_S: Final = 5.0

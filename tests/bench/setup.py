@@ -15,10 +15,10 @@ from typing import Final
 
 import psutil
 
-from app.embedded import EmbeddedServer
-from app.link import Address
-from app.processes import slipway
-from app.wire import Wire
+from app.processes.embedded import EmbeddedServer
+from app.processes.processes import slipway
+from app.redis.link import Address
+from app.redis.wire import Wire
 from tests.bench.client import connections, wait_small
 
 CONFIG: Final = Path(__file__).with_name("langgraph.json")

@@ -10,12 +10,12 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint
 from langgraph.checkpoint.base.id import uuid6
 
-from app.checkpoints import Checkpointer
+from app.checkpointing.checkpoints import Checkpointer
+from app.checkpointing.langgraph_redis.saver import LangGraphRedisSaver
+from app.checkpointing.thread_saver import ThreadSaver
 from app.keyspace.names import Keys
-from app.langgraph_redis.saver import LangGraphRedisSaver
-from app.link import Address
-from app.thread_saver import ThreadSaver
-from app.wire import Wire
+from app.redis.link import Address
+from app.redis.wire import Wire
 
 Make = Callable[..., ThreadSaver]
 """Another checkpointer on the same keys, made with these options."""

@@ -16,11 +16,11 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from redis.asyncio import Redis
 
+from app.checkpointing.langgraph_redis.saver import LangGraphRedisSaver
 from app.keyspace.document_names import DocumentNames, checkpoint_at, registry
 from app.keyspace.names import Keys
-from app.langgraph_redis.saver import LangGraphRedisSaver
-from app.link import Address
-from app.wire import Wire
+from app.redis.link import Address
+from app.redis.wire import Wire
 from tests.checkpoints.conftest import at, documents, documents_prefix, ids, put
 from tests.checkpoints.test_graphs import _journal
 

@@ -9,13 +9,13 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from langgraph.types import Command, Interrupt, Send
 
-from app.checkpoints import Checkpointer
+from app.checkpointing.checkpoints import Checkpointer
+from app.checkpointing.langgraph_redis.saver import LangGraphRedisSaver
+from app.checkpointing.migration import Migration
 from app.errors import CeilingHit, ConfigError, StoredDataError
 from app.keyspace.names import Keys
-from app.langgraph_redis.saver import LangGraphRedisSaver
-from app.link import Address
-from app.migration import Migration
-from app.wire import Wire
+from app.redis.link import Address
+from app.redis.wire import Wire
 from tests.checkpoints.conftest import at, documents, documents_prefix, ids, put
 from tests.checkpoints.test_corrections import bare, ours
 from tests.checkpoints.test_graphs import refund_graph

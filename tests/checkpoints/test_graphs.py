@@ -16,12 +16,12 @@ from langgraph.graph.message import add_messages
 from langgraph.types import Command, Send, interrupt
 from pydantic import BaseModel
 
-from app import checkpoint_reader
-from app.checkpoints import Checkpointer
+from app.checkpointing import checkpoint_reader
+from app.checkpointing.checkpoints import Checkpointer
+from app.checkpointing.thread_saver import ThreadSaver
 from app.errors import CeilingHit, StateRefused
-from app.serde import Serde
-from app.thread_saver import ThreadSaver
-from app.wire import Wire
+from app.redis.wire import Wire
+from app.serialization.serde import Serde
 from tests.checkpoints.conftest import Make, at
 
 Names = Callable[[], Awaitable[list[bytes]]]

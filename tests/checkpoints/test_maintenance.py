@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from app.checkpoints import Checkpointer
+from app.checkpointing.checkpoints import Checkpointer
+from app.checkpointing.thread_saver import ThreadSaver
 from app.errors import Conflict
-from app.thread_saver import ThreadSaver
 from tests.checkpoints.conftest import Make, at, ids, put
 
 Names = Callable[[], Awaitable[list[bytes]]]

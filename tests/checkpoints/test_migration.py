@@ -15,14 +15,14 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command
 
-from app.checkpoints import Checkpointer
+from app.checkpointing.checkpoints import Checkpointer
+from app.checkpointing.migration import BUSY, Migration, same
+from app.checkpointing.thread_saver import ThreadSaver
 from app.errors import Conflict
 from app.keyspace.names import Keys
-from app.link import Address
-from app.migration import BUSY, Migration, same
-from app.processes import slipway
-from app.thread_saver import ThreadSaver
-from app.wire import Wire
+from app.processes.processes import slipway
+from app.redis.link import Address
+from app.redis.wire import Wire
 from tests.checkpoints.conftest import at, documents, documents_prefix, put
 from tests.checkpoints.test_graphs import _journal, refund_graph
 from tests.conftest import wait_until

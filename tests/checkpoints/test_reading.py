@@ -10,14 +10,14 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.types import ERROR, RESUME
 
-from app import checkpoint_reader
-from app.checkpoints import Checkpointer
+from app.checkpointing import checkpoint_reader
+from app.checkpointing.checkpoints import Checkpointer
+from app.checkpointing.langgraph_redis import saver as documents_saver
+from app.checkpointing.thread_saver import ThreadSaver
 from app.errors import StoredDataError
 from app.keyspace.checkpoint_names import names_of
 from app.keyspace.names import Keys
-from app.langgraph_redis import saver as documents_saver
-from app.thread_saver import ThreadSaver
-from app.wire import Wire
+from app.redis.wire import Wire
 from tests.checkpoints.conftest import at, ids, put
 
 

@@ -7,11 +7,11 @@ import re
 
 import pytest
 
+from app.checkpointing.thread_saver import ThreadSaver
 from app.errors import ConfigError, StoredDataError
 from app.keyspace.names import Keys
-from app.sealing import Seal
-from app.serde import Serde
-from app.thread_saver import ThreadSaver
+from app.serialization.sealing import Seal
+from app.serialization.serde import Serde
 from tests.checkpoints.conftest import Make, at, put
 
 OLD, NEW = b"o" * 32, b"n" * 32

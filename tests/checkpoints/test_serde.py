@@ -38,9 +38,9 @@ from langgraph.store.base import Item
 from langgraph.types import Command, Interrupt, Overwrite, Send
 from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 
-from app.allowed import ALWAYS, Allowed
 from app.errors import StateRefused, StoredDataError
-from app.serde import Serde
+from app.serialization.allowed import ALWAYS, Allowed
+from app.serialization.serde import Serde
 
 
 class Colour(enum.Enum):
@@ -353,9 +353,9 @@ def test_an_allowed_module_offers_only_its_own_records(module: str, name: str) -
 
 def test_an_allowed_package_does_not_lend_what_it_imports() -> None:
     with pytest.raises(StoredDataError):
-        Serde(Allowed(["app"])).loads(_class_value("app.serde", "Shapes", {}))
+        Serde(Allowed(["app"])).loads(_class_value("app.serialization.serde", "Shapes", {}))
     with pytest.raises(StoredDataError):
-        Serde(Allowed(["app"])).loads(_class_value("app.link", "Final", {}))
+        Serde(Allowed(["app"])).loads(_class_value("app.redis.link", "Final", {}))
 
 
 class Unknown(BaseModel):

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
 
-from app.checkpoints import Checkpointer
+from app.checkpointing.checkpoints import Checkpointer
+from app.checkpointing.thread_saver import ThreadSaver
 from app.errors import CeilingHit, Fenced, InvalidRequest, StateRefused
 from app.keyspace.names import Keys
-from app.thread_saver import ThreadSaver
-from app.wire import Wire
-from app.writers import Command, FreeWriter
+from app.redis.commands import Command
+from app.redis.wire import Wire
+from app.writers import FreeWriter
 from tests.checkpoints.conftest import Make, at, put
 
 Names = Callable[[], Awaitable[list[bytes]]]

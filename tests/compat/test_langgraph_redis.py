@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 
-from app.attempts import Attempt
 from app.errors import Fenced
 from app.keyspace.names import Keys
-from app.runs import new_id, run_from
+from app.redis.wire import Wire
+from app.runs.attempts import Attempt
+from app.runs.runs import new_id, run_from
 from app.services import open_services
 from app.settings import Settings
-from app.wire import Wire
 from tests.checkpoints.conftest import at, put
 from tests.compat.conftest import PROJECT
 from tests.compat.test_threads import (  # noqa: F401

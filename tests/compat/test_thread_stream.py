@@ -13,7 +13,7 @@ import pytest
 from langgraph_sdk.errors import NotFoundError
 
 from app.keyspace.names import Keys
-from app.wire import Wire
+from app.redis.wire import Wire
 from tests.compat.conftest import Client, Eventually, held, new_thread
 
 pytestmark = pytest.mark.usefixtures("worker")

@@ -11,11 +11,11 @@ import pytest
 from langgraph_sdk.errors import NotFoundError, UnprocessableEntityError
 
 from app.keyspace.names import Keys
-from app.sections import CheckpointerSection, ThreadTtlSection
+from app.project.sections import CheckpointerSection, ThreadTtlSection
+from app.redis.wire import Wire
 from app.services import open_services
 from app.settings import Settings
-from app.ttl import ThreadTtl
-from app.wire import Wire
+from app.threads.ttl import ThreadTtl
 from tests.compat.conftest import Client, Eventually, held, new_thread
 from tests.http.conftest import Served, serving
 from workers.main import WorkerProcess

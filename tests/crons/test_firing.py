@@ -11,10 +11,10 @@ from langgraph_sdk.client import LangGraphClient
 from app.crons import cron_from
 from app.keyspace.names import Keys
 from app.keyspace.scripts import CronStep, fields
-from app.runs import Fired
+from app.redis.wire import Wire
+from app.runs.runs import Fired
 from app.services import Services, open_services
 from app.settings import Settings
-from app.wire import Wire
 from tests.conftest import Eventually
 from tests.crons.conftest import MINUTE_MS, Time
 from workers.main import WorkerProcess

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.processes import slipway
-from app.server_modules import module_files
+from app.processes.processes import slipway
+from app.redis.server_modules import module_files
 from tests.conftest import wait_until
 from tests.http.conftest import PROJECT
 

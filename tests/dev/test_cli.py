@@ -13,13 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.dev import listen
-from app.embedded import EmbeddedServer
 from app.errors import ConfigError
-from app.preflight import problem_with, wait_for_redis
+from app.processes.embedded import EmbeddedServer
+from app.processes.supervisor import Supervisor
+from app.redis.preflight import problem_with, wait_for_redis
+from app.redis.wire import Wire
 from app.release import redis_problems
 from app.settings import Settings
-from app.supervisor import Supervisor
-from app.wire import Wire
 from tests.conftest import Eventually
 
 Slipway = Callable[..., "subprocess.CompletedProcess[str]"]

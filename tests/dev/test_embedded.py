@@ -15,17 +15,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.embedded import EmbeddedServer
 from app.errors import ConfigError
-from app.link import Address
-from app.supervisor import Supervisor
-from app.wire import Wire
+from app.processes.embedded import EmbeddedServer
+from app.processes.supervisor import Supervisor
+from app.redis.link import Address
+from app.redis.wire import Wire
 from tests.conftest import Eventually
 
 HOLD = """
 import asyncio, pathlib, sys
-from app.embedded import EmbeddedServer
-from app.supervisor import Supervisor
+from app.processes.embedded import EmbeddedServer
+from app.processes.supervisor import Supervisor
 
 async def main():
     server, supervisor = EmbeddedServer(pathlib.Path(sys.argv[1])), Supervisor()

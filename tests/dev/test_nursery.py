@@ -17,10 +17,10 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from app import nursery
-from app import supervisor as supervising
-from app.processes import slipway
-from app.supervisor import NURSERY, ChildSpec, Supervisor
+from app.processes import nursery
+from app.processes import supervisor as supervising
+from app.processes.processes import slipway
+from app.processes.supervisor import NURSERY, ChildSpec, Supervisor
 from tests.conftest import Eventually
 from tests.dev.test_supervisor import Deaths, gone
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.restarts import (
+from app.processes.restarts import (
     FREE_DEATHS,
     LONGEST_PAUSE_S,
     LOOP_AFTER,

@@ -15,15 +15,15 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from app.ready import VARIABLE
-from app.supervisor import ChildSpec, Death, Supervisor
+from app.processes.ready import VARIABLE
+from app.processes.supervisor import ChildSpec, Death, Supervisor
 from tests.conftest import Eventually
 
 SLEEP = "import time; time.sleep(60)"
 STUBBORN = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); time.sleep(60)"
 SUPERVISE = """
 import asyncio, sys
-from app.supervisor import ChildSpec, Supervisor, stop_requests
+from app.processes.supervisor import ChildSpec, Supervisor, stop_requests
 
 async def main():
     supervisor = Supervisor()

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from app.doctor import PROBLEMS, Doctor, table
 from app.keyspace.watch_scripts import WatchScripts
-from app.processes import slipway
-from app.runs import Phase, Run, new_id
+from app.processes.processes import slipway
+from app.runs.runs import Phase, Run, new_id
 from tests.heart.conftest import LEASE_MS, Stores, handover
 
 Breaks = Callable[[Stores], Awaitable[str]]

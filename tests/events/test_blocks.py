@@ -9,8 +9,8 @@ import pytest
 from langchain_core.language_models.chat_model_stream import ChatModelStream
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 
-from app.encoding import dumps
-from app.message_blocks import Speech, plain_messages
+from app.event_protocol.message_blocks import Speech, plain_messages
+from app.serialization.encoding import dumps
 
 
 def dumped(message: BaseMessage) -> dict[str, Any]:

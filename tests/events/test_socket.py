@@ -13,9 +13,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from app.event_protocol.run_protocol import first_of
 from app.keyspace.names import Keys
-from app.run_protocol import first_of
-from app.wire import Wire
+from app.redis.wire import Wire
 from tests.conftest import wait_until
 from tests.events.conftest import DEADLINE_S, EVERY, completed, start, told
 from tests.http.conftest import Served

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.encoding import dumps
-from app.events import Event
-from app.run_protocol import MODES, ProtocolEvent, RunTranslator, Turn, first_of
+from app.event_protocol.run_protocol import MODES, ProtocolEvent, RunTranslator, Turn, first_of
+from app.runs.events import Event
+from app.serialization.encoding import dumps
 
 STARTED_MS = 1_000
 

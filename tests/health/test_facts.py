@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from app.findings import Level
-from app.link import Address
-from app.server_facts import ServerFacts, facts_from, read_facts
-from app.wire import Wire
+from app.redis.link import Address
+from app.redis.server_facts import ServerFacts, facts_from, read_facts
+from app.redis.wire import Wire
 from tests.crash.cluster import Cluster
 
 WELL = {

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from app import connections
 from app.errors import ConfigError
-from app.runs import new_id
+from app.redis import connections
+from app.runs.runs import new_id
 from app.services import open_services
 from app.settings import Settings
 from tests.conftest import wait_until

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from app.runs import new_id
+from app.runs.runs import new_id
 from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
 from tests.health.conftest import settings_of

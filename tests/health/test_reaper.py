@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.runs import new_id
+from app.runs.runs import new_id
 from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
 from tests.health.conftest import settings_of

@@ -12,20 +12,20 @@ from typing import Any
 import ormsgpack
 import pytest
 
-from app.attempts import Attempt
-from app.checkpoints import Checkpointer
-from app.events import Event, EventLog
+from app.checkpointing.checkpoints import Checkpointer
+from app.checkpointing.thread_saver import ThreadSaver
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Scripts
-from app.link import Address
 from app.policy import ceilings_of
-from app.runs import NewRun, Phase, Run, RunStore, new_id, run_from, status_of
+from app.redis.link import Address
+from app.redis.subscriber import Subscriber
+from app.redis.wire import Wire
+from app.runs.attempts import Attempt
+from app.runs.events import Event, EventLog
+from app.runs.runs import NewRun, Phase, Run, RunStore, new_id, run_from, status_of
 from app.services import Services, open_services
 from app.settings import Settings
-from app.subscriber import Subscriber
-from app.thread_saver import ThreadSaver
-from app.threads import Thread, ThreadStore
-from app.wire import Wire
+from app.threads.threads import Thread, ThreadStore
 from workers.main import WorkerProcess
 from workers.registry import Registry
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import InvalidRequest
 from app.policy import ceilings_of
-from app.runs import Phase, Run
+from app.runs.runs import Phase, Run
 from app.settings import Settings
 from tests.heart.conftest import Stores
 from tests.heart.test_recovery import die_after, execution, finish

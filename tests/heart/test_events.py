@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from app.attempts import Attempt
-from app.events import KEEP, Event, EventLog, Tail
 from app.keyspace.names import Keys
-from app.runs import Run, new_id
+from app.runs.attempts import Attempt
+from app.runs.events import KEEP, Event, EventLog, Tail
+from app.runs.runs import Run, new_id
 from tests.conftest import Eventually
 from tests.heart.conftest import Stores, opened, settlement
 from tests.proxy import Proxy, proxied

@@ -8,8 +8,8 @@ import uuid
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.events import place_of
 from app.keyspace.names import Keys
+from app.runs.events import place_of
 from tests.heart.conftest import Stores, opened
 from tests.heart.test_events import Reading, Writing, started
 from tests.proxy import Proxy, proxied

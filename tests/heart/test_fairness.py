@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from app.keyspace.names import Keys
-from app.runs import PRIORITY_MS, Phase, Run, new_id
+from app.runs.runs import PRIORITY_MS, Phase, Run, new_id
 from app.services import Services
 from tests.conftest import Eventually
 from tests.heart.conftest import PROJECT, Stores, new_run, settings_of, working

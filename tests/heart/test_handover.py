@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from app.keyspace.names import Keys
-from app.runs import Phase, Run, new_id
+from app.runs.runs import Phase, Run, new_id
 from app.services import Services, open_services
 from tests.conftest import Eventually
 from tests.heart.conftest import PROJECT, new_run, settings_of, working

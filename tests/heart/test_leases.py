@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from app.attempts import Attempt
 from app.keyspace.names import Keys
-from app.leases import Heart
-from app.link import Address
-from app.runs import Action, Run
+from app.redis.link import Address
+from app.runs.attempts import Attempt
+from app.runs.leases import Heart
+from app.runs.runs import Action, Run
 from tests.conftest import Eventually
 from tests.heart.conftest import Stores, opened, settings_of
 from tests.heart.servers import server

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from app.attempts import Attempt
-from app.encoding import dumps
 from app.errors import StoreUnavailable
-from app.events import Event
 from app.keyspace.scripts import Scripts
-from app.runs import Phase, Run
-from app.writers import Command
+from app.redis.commands import Command
+from app.runs.attempts import Attempt
+from app.runs.events import Event
+from app.runs.runs import Phase, Run
+from app.serialization.encoding import dumps
 from tests.heart.conftest import TTL_S, Stores
 from workers.execution import Execution
 from workers.registry import Registry

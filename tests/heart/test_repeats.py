@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.keyspace.scripts import Scripts
-from app.runs import Phase, Run
+from app.runs.runs import Phase, Run
 from tests.heart.conftest import TTL_S, Stores, handover, new_run, settlement
 
 Call = Callable[[Stores, Run], Awaitable[Any]]

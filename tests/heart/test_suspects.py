@@ -9,7 +9,7 @@ import pytest
 
 from app.clock import Clock
 from app.doctor import Doctor
-from app.runs import Phase, Run
+from app.runs.runs import Phase, Run
 from tests.heart.conftest import LEASE_MS, Stores, handover
 from workers.proof import SUPERSTEPS, Proof
 from workers.suspects import TRIAL_S, Suspects

@@ -11,9 +11,9 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.keyspace.names import Keys
-from app.link import Address
-from app.subscriber import Subscriber
-from app.wire import Wire
+from app.redis.link import Address
+from app.redis.subscriber import Subscriber
+from app.redis.wire import Wire
 from tests.conftest import Eventually, wait_until
 from tests.heart.servers import server
 from tests.proxy import Proxy, proxied

@@ -19,10 +19,10 @@ from uvicorn import Config
 from app.http.extensions import load_extensions
 from app.http.server import WebServer, create_app
 from app.keyspace.names import Keys
-from app.langgraph_json import read
+from app.project.langgraph_json import read
+from app.redis.wire import Wire
 from app.services import Services, open_services
 from app.settings import Settings
-from app.wire import Wire
 from tests.conftest import wait_until
 from workers.main import WorkerProcess
 from workers.registry import Registry

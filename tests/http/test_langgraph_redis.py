@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from app.connections import needed
 from app.keyspace.names import Keys
+from app.redis.connections import needed
+from app.redis.wire import Wire
 from app.services import open_services
 from app.settings import Settings
-from app.wire import Wire
 from tests.http.conftest import PING_S, PROJECT, Served
 from tests.http.test_sdk_runs import (  # noqa: F401
     test_a_client_that_leaves_cancels_when_it_said_so,

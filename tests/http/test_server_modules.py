@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from app.checkpointer_choice import check
+from app.checkpointing.checkpointer_choice import check
 from app.errors import ConfigError
 from app.keyspace.names import Keys
-from app.server_modules import require_modules
+from app.redis.server_modules import require_modules
+from app.redis.wire import Wire
 from app.services import open_services
-from app.wire import Wire
 from tests.http.test_langgraph_redis import settings_of
 from workers.registry import Registry
 

@@ -7,7 +7,7 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 
 from app.keyspace.names import Keys
-from app.wire import Wire
+from app.redis.wire import Wire
 from tests.conftest import Eventually
 
 pytestmark = pytest.mark.usefixtures("worker")

@@ -10,7 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from app.errors import GraphUnavailable
-from app.graphs import Access, attached
+from app.project.graphs import Access, attached
 from tests.registry.conftest import SIMPLE, Project
 from workers.registry import Registry
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from app.errors import ConfigError
-from app.langgraph_json import read
 from app.policy import NAMES as CEILINGS
+from app.project.langgraph_json import read
 from app.settings import Settings
 from tests.registry.conftest import Project
 

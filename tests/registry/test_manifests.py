@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.graphs import Manifest
+from app.project.graphs import Manifest
 from tests.registry.conftest import SIMPLE, Project
 
 NESTED = """

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.keyspace.names import Keys
+from app.redis.wire import Wire
 from app.settings import Settings
 from app.store import RedisStore
-from app.wire import Wire
 from tests.http.conftest import sdk, served, worker
 from workers.registry import Registry
 

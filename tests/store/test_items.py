@@ -10,8 +10,8 @@ from langgraph.store.base import GetOp, InvalidNamespaceError, Op, PutOp, Search
 
 from app.errors import InvalidRequest, TooLarge
 from app.keyspace.names import Keys
+from app.redis.wire import Wire
 from app.store import RedisStore
-from app.wire import Wire
 
 A = ("users", "a")
 B = ("users", "b")

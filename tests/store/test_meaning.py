@@ -10,9 +10,9 @@ import pytest
 from app.embedding import Index, closeness
 from app.errors import ConfigError, Unavailable
 from app.keyspace.names import Keys
-from app.sections import IndexSection
+from app.project.sections import IndexSection
+from app.redis.wire import Wire
 from app.store import RedisStore
-from app.wire import Wire
 from tests.store.project.remembering import embed
 
 DOCS = ("docs",)

@@ -13,8 +13,8 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 
 from app.keyspace.names import Keys
+from app.redis.wire import Wire
 from app.services import Services
-from app.wire import Wire
 from tests.conftest import Eventually
 from tests.http.conftest import Served
 from tests.webhooks.conftest import SECRET, Receiver

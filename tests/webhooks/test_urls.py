@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.errors import ConfigError, InvalidRequest
-from app.sections import UrlSection, WebhooksSection
+from app.project.sections import UrlSection, WebhooksSection
 from app.webhook_urls import UrlPolicy
 from app.webhooks import headers_of, secret_of
 from workers.deliveries import Guarded

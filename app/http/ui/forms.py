@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from app.encoding import dumps
-from app.graphs import JsonSchema
+from app.project.graphs import JsonSchema
+from app.serialization.encoding import dumps
 
 Kind = Literal["line", "text", "number", "integer", "scalar", "flag", "choice", "lines", "chat", "json"]
 """Which control: `scalar` is a number or a text, `lines` an array of texts, `chat` a message to say."""

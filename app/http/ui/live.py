@@ -18,9 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from app.clock import Clock
-from app.encoding import dumps
 from app.errors import NotFound
-from app.events import Event
 from app.http.answers import Json
 from app.http.inputs import path_id
 from app.http.long_answers import LongAnswer, Outbox
@@ -28,7 +26,9 @@ from app.http.permits import permit_thread
 from app.http.sse import FROM_START, HEARTBEAT, RETRY, position
 from app.http.ui.rendering import HEADERS
 from app.http.wiring import answers_of, services_of
-from app.runs import Phase, Run
+from app.runs.events import Event
+from app.runs.runs import Phase, Run
+from app.serialization.encoding import dumps
 from app.services import Services
 
 _STALLED_S: Final = 5.0

@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.errors import AuthBroken, InvalidRequest, NotFound, SlipwayError
-from app.graphs import GraphSpec
 from app.http.access import permit
 from app.http.answers import status_of
 from app.http.inputs import checked_uuid, path_id
@@ -24,9 +23,10 @@ from app.http.ui.forms import fields_of
 from app.http.ui.live import seen_run, standing
 from app.http.ui.rendering import page, words
 from app.http.wiring import services_of
-from app.runs import Run
+from app.project.graphs import GraphSpec
+from app.runs.runs import Run
 from app.services import Services
-from app.threads import Wanted
+from app.threads.threads import Wanted
 
 _THREADS: Final = 12
 _RUNS_EACH: Final = 3

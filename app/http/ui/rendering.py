@@ -17,7 +17,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.encoding import dumps
+from app.serialization.encoding import dumps
 
 HERE: Final = Path(__file__).parent
 

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from app.custom_auth import CustomAuth
+from app.access.custom_auth import CustomAuth
 from app.http.access import needs
 from app.http.endpoints import Endpoint
 from app.http.ui import live, pages

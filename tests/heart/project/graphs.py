@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, StateGraph
 from langgraph.types import RetryPolicy, Send, interrupt
 
-from app.graphs import Graph
+from app.project.graphs import Graph
 
 effects: defaultdict[str, Counter[str]] = defaultdict(Counter)
 """Thread id to how often each node has done its work."""

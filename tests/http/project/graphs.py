@@ -10,7 +10,7 @@ from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
-from app.graphs import Graph
+from app.project.graphs import Graph
 
 
 class State(TypedDict, total=False):

@@ -1,0 +1,189 @@
+"""The project's own auth file: a `langgraph_sdk.Auth` object, asked who calls and what the caller may do.
+
+Whatever a handler does that is not an answer (raises, returns nonsense) keeps the caller out: it never lets one in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, cast
+
+import structlog
+from langgraph_sdk import Auth
+from langgraph_sdk.auth.types import AuthContext
+
+from app.access.filters import EVERYTHING, Filter, filter_of
+from app.access.users import User, user_of
+from app.clock import Clock
+from app.errors import AccessRefused, AuthBroken, ConfigError
+from app.project.sections import AuthCacheSection, AuthSection
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+OFFERED: Final = (
+    *("request", "body", "user", "path", "method", "scopes", "path_params", "query_params", "headers"),
+    *("authorization", "scope"),
+)
+"""What an authenticate handler may ask for, by the names of its parameters."""
+_ASKED: Final = ("ctx", "value")
+_FORBIDDEN: Final = 403
+
+
+class CustomAuth:
+    """Asks the handlers of one `Auth` object. Raises `ConfigError` when it cannot serve."""
+
+    def __init__(self, auth: Auth, section: AuthSection, clock: Clock | None = None) -> None:
+        handler = auth._authenticate_handler
+        if handler is None:
+            raise ConfigError(
+                "auth.path: the Auth object has no authenticate handler; decorate a function with @auth.authenticate"
+            )
+        self._auth, self.openapi = auth, section.openapi
+        self._authenticate = _Handler(handler, OFFERED, "the authenticate handler")
+        self._handlers: dict[tuple[str, str], _Handler | None] = {}
+        self._known = None if section.cache is None else _Known(section.cache, clock or Clock())
+        for handlers in (*auth._handlers.values(), auth._global_handlers):
+            for one in handlers:
+                _Handler(one, _ASKED, f"the authorize handler {_name(one)}")
+
+    @property
+    def wants_body(self) -> bool:
+        """Whether the authenticate handler asks for the request's body."""
+        return "body" in self._authenticate.names
+
+    async def authenticate(self, offered: Mapping[str, Any]) -> User:
+        """Who calls. `offered` has what `OFFERED` names. Raises `AccessRefused`, or `AuthBroken`."""
+        if self._known is not None and (user := self._known.get(offered["headers"])) is not None:
+            return user
+        try:
+            user = user_of(await self._authenticate(offered))
+        except Exception as error:
+            raise _refused(error, "the authenticate handler failed") from error
+        if self._known is not None:
+            self._known.add(offered["headers"], user)
+        return user
+
+    async def authorize(self, user: User, resource: str, action: str, value: dict[str, Any]) -> Filter:
+        """Which records `user` may do this to. The handler may change `value`. Raises `AccessRefused`, or
+        `AuthBroken`."""
+        handler = self._handler(resource, action)
+        if handler is None:
+            return EVERYTHING
+        ctx = AuthContext(
+            permissions=user.permissions, user=user, resource=cast(Any, resource), action=cast(Any, action)
+        )
+        what = f"{resource}:{action}"
+        try:
+            return _filter(await handler({"ctx": ctx, "value": value}), what)
+        except AccessRefused:
+            raise
+        except AssertionError as error:
+            raise AccessRefused(_FORBIDDEN, str(error) or f"{what} is not allowed") from error
+        except Exception as error:
+            raise _refused(error, f"the authorize handler of {what} failed") from error
+
+    def _handler(self, resource: str, action: str) -> _Handler | None:
+        """The most specific handler alone."""
+        key = (resource, action)
+        if key not in self._handlers:
+            places = (key, (resource, "*"), ("*", action), ("*", "*"))
+            found = next((self._auth._handlers[place] for place in places if self._auth._handlers.get(place)), None)
+            chosen = found or self._auth._global_handlers
+            self._handlers[key] = _Handler(chosen[-1], _ASKED, f"the handler of {key}") if chosen else None
+        return self._handlers[key]
+
+
+def load_auth(section: AuthSection, attribute: Callable[[str], object]) -> CustomAuth | None:
+    """The auth file that langgraph.json names, loaded; None when it names none. Raises `ConfigError`."""
+    if section.path is None:
+        return None
+    try:
+        found = attribute(section.path)
+    except (Exception, SystemExit) as error:  # the author's code may raise anything
+        raise ConfigError(f"auth.path: {section.path} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Auth):
+        raise ConfigError(f"auth.path: {section.path} is no langgraph_sdk.Auth object but {type(found).__name__}")
+    return CustomAuth(found, section)
+
+
+class _Handler:
+    """A function of the author's, given what its parameters name. A synchronous one runs in a thread."""
+
+    def __init__(self, function: Callable[..., Any], offered: tuple[str, ...], what: str) -> None:
+        self._function = function
+        self._waits = any(
+            inspect.iscoroutinefunction(each) for each in (inspect.unwrap(function), type(function).__call__)
+        )
+        parameters = inspect.signature(function).parameters.values()
+        takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+        wanted = [
+            parameter
+            for parameter in parameters
+            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        ]
+        for parameter in wanted:
+            if parameter.name not in offered and parameter.default is parameter.empty:
+                raise ConfigError(f"auth.path: {what} asks for {parameter.name!r}; there is {', '.join(offered)}")
+        self._by_position = [p.name for p in wanted if p.kind is p.POSITIONAL_ONLY]
+        named = {p.name for p in wanted if p.kind is not p.POSITIONAL_ONLY and p.name in offered}
+        self.names = frozenset(offered if takes_all else named | set(self._by_position))
+
+    async def __call__(self, offered: Mapping[str, Any]) -> object:
+        args = [offered[name] for name in self._by_position]
+        kwargs = {name: offered[name] for name in self.names if name not in self._by_position}
+        if self._waits:
+            return await cast("Awaitable[object]", self._function(*args, **kwargs))
+        answer = await asyncio.to_thread(self._function, *args, **kwargs)
+        return await answer if inspect.isawaitable(answer) else answer
+
+
+class _Known:
+    """Callers that were recognised by the same headers a while ago: `auth.cache`."""
+
+    def __init__(self, section: AuthCacheSection, clock: Clock) -> None:
+        self._names = [name.lower().encode("latin-1", "replace") for name in section.cache_keys]
+        self._ttl_s, self._most, self._clock = section.ttl_seconds, section.max_size, clock
+        self._users: OrderedDict[tuple[bytes | None, ...], tuple[float, User]] = OrderedDict()
+
+    def get(self, headers: Mapping[bytes, bytes]) -> User | None:
+        until, user = self._users.get(self._key(headers), (0.0, None))
+        return user if until > self._clock.monotonic() else None
+
+    def add(self, headers: Mapping[bytes, bytes], user: User) -> None:
+        """Nobody is known by having none of the headers."""
+        key = self._key(headers)
+        if not any(key):
+            return
+        self._users[key] = (self._clock.monotonic() + self._ttl_s, user)
+        self._users.move_to_end(key)
+        if len(self._users) > self._most:
+            self._users.popitem(last=False)
+
+    def _key(self, headers: Mapping[bytes, bytes]) -> tuple[bytes | None, ...]:
+        return tuple(headers.get(name) for name in self._names)
+
+
+def _filter(answer: object, what: str) -> Filter:
+    if answer is None or answer is True:
+        return EVERYTHING
+    if answer is False:
+        raise AccessRefused(_FORBIDDEN, f"{what} is not allowed")
+    if not isinstance(answer, Mapping):
+        raise TypeError(f"it answered with {type(answer).__name__}; expected None, a boolean or a filter")
+    return filter_of(answer)
+
+
+def _refused(error: Exception, what: str) -> AccessRefused | AuthBroken:
+    """An HTTP exception of any library is the handler's answer; anything else is a fault of the handler."""
+    status, detail = getattr(error, "status_code", None), getattr(error, "detail", None)
+    if isinstance(status, int) and 400 <= status < 600:
+        headers = getattr(error, "headers", None)
+        return AccessRefused(status, str(detail or error), headers if isinstance(headers, Mapping) else None)
+    return AuthBroken(f"{what}: {type(error).__name__}: {error}")
+
+
+def _name(function: object) -> str:
+    return str(getattr(function, "__qualname__", function))

@@ -1,0 +1,94 @@
+"""Values that `langgraph-checkpoint-redis` wrote itself, read strictly.
+
+That package keeps values as JSON in which a class is told by the shape of an object, which any user's JSON can
+imitate. So a shape only comes to life when it names a class that `Allowed` knows, and stays plain data otherwise; what
+the package stored without its content (a Decimal, a timedelta, a frozenset, a path) stays the shape it left, and never
+becomes an empty value.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Final
+
+import orjson
+from langchain_core.load.mapping import SERIALIZABLE_MAPPING
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
+from langgraph.types import Interrupt, Send
+
+from app.errors import StoredDataError
+from app.serialization.allowed import ALWAYS, Allowed, Reference
+
+_SET: Final = ["builtins", "set"]
+
+
+class Foreign:
+    """Reads what the package wrote; nothing is ever written so."""
+
+    def __init__(self, allowed: Allowed) -> None:
+        self._allowed = allowed
+
+    def load(self, kind: str, data: bytes) -> Any:
+        """A typed value. `StoredDataError` when it is damaged or of a kind that is not safe to read."""
+        try:
+            if kind == "null":
+                return None
+            if kind in ("bytes", "bytearray"):
+                return data if kind == "bytes" else bytearray(data)
+            if kind == "json":
+                return self.revive(orjson.loads(data))
+            if kind == "msgpack":
+                return self._packed().loads_typed((kind, data))
+        except (ValueError, TypeError) as error:
+            raise StoredDataError(f"a stored value is damaged: {error}") from error
+        raise StoredDataError(f"a stored value is in the format {kind!r}, which is not read")
+
+    def _packed(self) -> JsonPlusSerializer:
+        return JsonPlusSerializer(allowed_msgpack_modules=self._allowed.named())
+
+    def revive(self, value: Any) -> Any:
+        """Parsed JSON with its objects made again, innermost first."""
+        if isinstance(value, list):
+            return [self.revive(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if value.keys() == {"__bytes__"} and isinstance(value["__bytes__"], str):
+            return base64.b64decode(value["__bytes__"])
+        inner = {name: self.revive(item) for name, item in value.items()}
+        if inner.get("lc") in (1, 2) and inner.get("type") == "constructor":
+            return self._constructed(inner)
+        return _marked(inner)
+
+    def _constructed(self, shape: dict[str, Any]) -> Any:
+        """What the shape names, or the shape."""
+        ident, args, kwargs = shape.get("id"), shape.get("args") or [], shape.get("kwargs") or {}
+        try:
+            if ident == _SET:
+                return set(args[0] if args else kwargs["__set_items__"])
+            if not isinstance(ident, list) or not all(isinstance(part, str) for part in ident):
+                return shape
+            *module, name = SERIALIZABLE_MAPPING.get(tuple(ident), tuple(ident))
+            return self._allowed.resolve(_reference(".".join(module), name))(*args, **kwargs)
+        except (StoredDataError, LookupError, TypeError, ValueError):
+            return shape
+
+
+def _reference(module: str, name: str) -> Reference:
+    """Shapes name some classes by the package that shows them."""
+    for position, (home, called) in enumerate(ALWAYS):
+        if called == name and (home == module or home.startswith(f"{module}.")):
+            return position
+    return module, name
+
+
+def _marked(shape: dict[str, Any]) -> Any:
+    """LangGraph's own types, each of which the package marks in its own way."""
+    if shape.get("__interrupt__") is True and "value" in shape:
+        given = {name: shape[name] for name in ("value", "id") if name in shape}
+        return Interrupt(**given)
+    if shape.get("__send__") is True and shape.keys() == {"__send__", "node", "arg"}:
+        return Send(shape["node"], shape["arg"])
+    if shape.get("__delta_snapshot__") is True and shape.keys() == {"__delta_snapshot__", "value"}:
+        return _DeltaSnapshot(shape["value"])
+    return shape

@@ -1,0 +1,72 @@
+"""`slipway checkpoints migrate`: what a person sees of it."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from app.checkpointing.checkpointer_choice import Kind
+from app.checkpointing.checkpointers import open_checkpointer
+from app.checkpointing.migration import Migration, Moved
+from app.errors import ConfigError
+from app.keyspace.names import Keys
+from app.project.graphs import Graphs
+from app.redis.link import Address
+from app.redis.wire import Wire
+from app.settings import Settings
+
+
+async def migrate(settings: Settings, graphs: Graphs, source: Kind, target: Kind, *, delete_source: bool) -> bool:
+    """Move every thread; whether all were moved. Shows a bar on standard error and the outcome on standard output.
+    Opens one connection. Raises `ConfigError` and `StoreUnavailable`."""
+    if source == target:
+        raise ConfigError(f"--from and --to are both {source}: there is nothing to move")
+    if delete_source and settings.checkpointer == source:
+        raise ConfigError(
+            f"--delete-source would remove what CHECKPOINTER={source} works with: move without it, start everything "
+            f"with CHECKPOINTER={target}, and then migrate again with --delete-source"
+        )
+    wire, keys = (
+        Wire(Address(settings.redis), "slipway migrate", patience_s=settings.redis_patience_worker_s),
+        Keys(settings.key_prefix),
+    )
+    await wire.open()
+    try:
+        migration = Migration(
+            wire,
+            keys,
+            await open_checkpointer(source, settings, graphs, wire, keys),
+            await open_checkpointer(target, settings, graphs, wire, keys),
+            delete_source,
+        )
+        moved = await _with_bar(migration, await migration.source.thread_ids())
+    finally:
+        await wire.close()
+    return _tell(moved, source, target)
+
+
+async def _with_bar(migration: Migration, thread_ids: list[str]) -> list[Moved]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    outcomes: list[Moved] = []
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("threads", total=len(thread_ids))
+        async with aclosing(migration.run(thread_ids)) as running:
+            async for outcome in running:
+                outcomes.append(outcome)
+                progress.advance(bar)
+    return outcomes
+
+
+def _tell(outcomes: list[Moved], source: Kind, target: Kind) -> bool:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    failed = [outcome for outcome in outcomes if outcome.problem]
+    for outcome in failed:
+        console.print(f"not moved: thread {outcome.thread_id}: {outcome.problem}")
+    moved = [outcome for outcome in outcomes if not outcome.problem]
+    checkpoints = sum(outcome.checkpoints for outcome in moved)
+    console.print(
+        f"{len(moved)} of {len(outcomes)} threads moved from {source} to {target}, {checkpoints} checkpoints compared"
+    )
+    return not failed

@@ -1,0 +1,148 @@
+"""Moves threads from one checkpointer to the other: copied, read back and compared, and only then, if asked, removed.
+
+What is there already and equal is not written again, so a migration that was cut short goes on when it is started
+again. A thread with an active run is left alone, also when the run comes while the thread is copied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple
+
+from app.checkpointing.thread_saver import StoredWrite, ThreadSaver
+from app.errors import Conflict, SlipwayError, StoreUnavailable
+from app.keyspace.names import Keys
+from app.redis.wire import Wire
+from app.writers import IdleThreadWriter
+
+_AT_ONCE: Final = 8
+"""Threads that are moved at the same time: their commands share round trips."""
+
+BUSY: Final = "busy: it has a run that is pending or running"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What became of one thread. `problem` is why it was not moved, or ""."""
+
+    thread_id: str
+    checkpoints: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """From `source` to `target`, which keep their keys on the same server."""
+
+    wire: Wire
+    keys: Keys
+    source: ThreadSaver
+    target: ThreadSaver
+    delete_source: bool = False
+
+    async def run(self, thread_ids: Sequence[str]) -> AsyncGenerator[Moved]:
+        """Each thread's outcome as it is known. Raises `StoreUnavailable`; nothing is lost then."""
+        left, running = list(thread_ids)[::-1], set[asyncio.Task[Moved]]()
+        try:
+            while left or running:
+                while left and len(running) < _AT_ONCE:
+                    running.add(asyncio.create_task(self.move(left.pop())))
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    yield await task
+        finally:
+            for task in running:
+                task.cancel()
+
+    async def move(self, thread_id: str) -> Moved:
+        """One thread. What keeps it from being moved is told, not raised."""
+        try:
+            if await self._busy(thread_id):
+                return Moved(thread_id, 0, BUSY)
+            await self._copy(thread_id)
+            count, problem = await self._compare(thread_id)
+            if not problem and self.delete_source:
+                if await self._busy(thread_id):
+                    return Moved(thread_id, count, BUSY)
+                await self.source.adelete_thread(thread_id)
+            return Moved(thread_id, count, problem)
+        except StoreUnavailable:
+            raise
+        except Conflict:
+            return Moved(thread_id, 0, BUSY)
+        except SlipwayError as error:
+            return Moved(thread_id, 0, str(error))
+
+    async def _busy(self, thread_id: str) -> bool:
+        return bool(await self.wire.send("HGET", self.keys.thread(thread_id), "status", again=True) == b"busy")
+
+    async def _copy(self, thread_id: str) -> None:
+        target = self.target.through(IdleThreadWriter(self.wire, self.keys, thread_id))
+        stored: set[tuple[str, str, Any]] = set()
+        async for checkpoint in self.source.alist(_thread(thread_id)):
+            versions = checkpoint.checkpoint["channel_versions"]
+            namespace = checkpoint.config["configurable"]["checkpoint_ns"]
+            there = await target.aget_tuple(checkpoint.config)
+            if there is None or _difference(checkpoint, there):
+                new = {name: version for name, version in versions.items() if (namespace, name, version) not in stored}
+                parent = (checkpoint.parent_config or {}).get("configurable", {}).get("checkpoint_id")
+                place = {**checkpoint.config["configurable"], "checkpoint_id": parent}
+                await target.aput({"configurable": place}, checkpoint.checkpoint, checkpoint.metadata, new)
+            stored.update((namespace, name, version) for name, version in versions.items())
+            if checkpoint.pending_writes:
+                held = await target.stored_writes(checkpoint.config)
+                missing = [w for w in await self.source.stored_writes(checkpoint.config) if not _among(w, held)]
+                await target.put_stored_writes(checkpoint.config, missing)
+
+    async def _compare(self, thread_id: str) -> tuple[int, str]:
+        """How many checkpoints are the same, and the first that is not."""
+        count = 0
+        async for checkpoint in self.source.alist(_thread(thread_id)):
+            there = await self.target.aget_tuple(checkpoint.config)
+            wrong = "is not there" if there is None else _difference(checkpoint, there)
+            if not wrong and checkpoint.pending_writes:
+                held = await self.target.stored_writes(checkpoint.config)
+                writes = await self.source.stored_writes(checkpoint.config)
+                wrong = "" if all(_among(write, held) for write in writes) else "has other pending writes"
+            if wrong:
+                place = checkpoint.config["configurable"]
+                return count, f"checkpoint {place['checkpoint_id']} of namespace {place['checkpoint_ns']!r} {wrong}"
+            count += 1
+        return count, ""
+
+
+def _thread(thread_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id}}
+
+
+def _difference(one: CheckpointTuple, other: CheckpointTuple) -> str:
+    for name in ("config", "parent_config", "metadata"):
+        if not same(getattr(one, name), getattr(other, name)):
+            return f"has another {name}"
+    for name in {*one.checkpoint, *other.checkpoint}:
+        if not same(one.checkpoint.get(name), other.checkpoint.get(name)):
+            return f"has other {name}"
+    return ""
+
+
+def _among(write: StoredWrite, held: Sequence[StoredWrite]) -> bool:
+    return any(write[:4] == other[:4] and same(write.value, other.value) for other in held)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values of state are equal, and of the same types all through."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, float) and one != one:
+        return bool(other != other)
+    equal = one == other
+    return bool(equal) if isinstance(equal, bool) else bool(equal.all()) and one.shape == other.shape

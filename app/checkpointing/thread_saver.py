@@ -1,0 +1,188 @@
+"""What the server asks of a checkpointer beside LangGraph's own methods, and what all of ours do alike.
+
+A `ThreadSaver` keeps the checkpoints of all threads. Its writes are groups of plain commands that a `Writer` carries,
+so that an attempt's checkpoints count only while it owns its run; every group is counted against the thread's byte
+budget first. `app/checkpointing/checkpointers.py` lists those there are.
+
+Async only: the synchronous methods raise `NotImplementedError`.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Self
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import WRITES_IDX_MAP, BaseCheckpointSaver, CheckpointTuple
+from langgraph.checkpoint.serde.types import RESUME
+
+from app.checkpointing.checkpoint_answers import SPENT, Answers
+from app.errors import CeilingHit
+from app.keyspace.names import Keys
+from app.redis.commands import Command
+from app.redis.wire import Wire
+from app.serialization.serde import Serde
+from app.writers import FreeWriter, Writer
+
+_COUNTED_THREADS: Final = 1024
+"""Of how many threads a checkpointer remembers the size. A forgotten one costs a round trip more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How many there are, and the bytes they take, as they are counted when written."""
+
+    count: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What the checkpoints of one thread take; `channels` are the values of each channel."""
+
+    checkpoints: Amount
+    writes: Amount
+    channels: Mapping[str, Amount]
+
+
+class StoredWrite(NamedTuple):
+    """A pending write with everything that is kept of it."""
+
+    task_id: str
+    task_path: str
+    position: int
+    channel: str
+    value: Any
+
+
+class ThreadSaver(BaseCheckpointSaver[str]):
+    """A checkpointer of this server.
+
+    `max_thread_bytes` is the byte budget of a thread: a write that would exceed it raises `CeilingHit` and stores
+    nothing.
+    """
+
+    _wire: Wire
+    _keys: Keys
+    _writer: Writer
+    _answers: Answers | None
+    refused: CeilingHit | None
+    """Why nothing more is stored: LangGraph itself notices at the end of a run only."""
+
+    def _attach(self, wire: Wire, keys: Keys, writer: Writer | None, max_thread_bytes: int | None) -> None:
+        """What every constructor ends with."""
+        self._wire, self._keys = wire, keys
+        self._writer = writer or FreeWriter(wire)
+        self._max_thread_bytes = max_thread_bytes
+        self._used_bytes: dict[str, int] = {}
+        self._answers = None
+        self._fresh_thread: str | None = None
+        self.refused = None
+
+    def through(self, writer: Writer, *, fresh_thread: str | None = None) -> Self:
+        """A cheap clone whose writes go through `writer`. `fresh_thread` is known to have no checkpoint: until the
+        first is written here, nothing is asked about it."""
+        clone = copy.copy(self)
+        clone._fresh_thread = fresh_thread
+        clone._writer = writer
+        clone._used_bytes, clone._answers = {}, Answers()
+        clone.refused = None
+        return clone
+
+    def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
+        """Allow these classes as well. LangGraph calls it with a graph's schemas in its strict mode."""
+        if isinstance(self.serde, Serde):
+            self.serde.allowed.allow((entry[0], entry[1]) for entry in extra_allowlist)
+        return self
+
+    def get_next_version(self, current: Any, channel: Any) -> str:
+        """Later versions sort after earlier ones, and no two branches of a thread ever make the same one."""
+        if current is None:
+            count = 0
+        elif not isinstance(current, str):
+            # a thread that came from elsewhere; numbers and text do not compare, so it keeps to numbers
+            return int(current) + 1 + random.random()  # type: ignore[return-value]
+        else:
+            # other checkpointers write `<count>.<random>`
+            count = int(current.partition(".")[0]) if "." in current else int(current[:8], 16)
+        return f"{count + 1:08x}{random.getrandbits(32):08x}"
+
+    async def latest(self, thread_id: str, ns: str = "") -> CheckpointTuple | None:
+        """The latest checkpoint of a namespace."""
+        target: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
+        return await self.aget_tuple(target)
+
+    async def _write(self, thread_id: str, commands: list[Command], size: int) -> None:
+        """Hand a group on, unless its `size` is more than the thread may still take."""
+        if thread_id == self._fresh_thread:
+            self._fresh_thread = None
+            self._note_bytes(thread_id, 0)
+        if self._max_thread_bytes is not None:
+            used = self._used_bytes.get(thread_id)
+            if used is None:
+                used = await self.thread_bytes(thread_id)
+            if used + size > self._max_thread_bytes:
+                self.refused = CeilingHit("state_bytes", self._max_thread_bytes, used + size)
+                raise self.refused
+            self._note_bytes(thread_id, used + size)
+        await self._writer.write(commands)
+
+    @staticmethod
+    def _placed(writes: Sequence[tuple[str, Any]], task_id: str, task_path: str) -> list[StoredWrite]:
+        """What LangGraph gives to `aput_writes`, each with its position."""
+        return [
+            StoredWrite(task_id, task_path, WRITES_IDX_MAP.get(channel, position), channel, value)
+            for position, (channel, value) in enumerate(writes)
+        ]
+
+    def _marks(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[StoredWrite]:
+        """What goes beside the root graph's checkpoint with these writes of a task: which answers they have spent."""
+        spent = self._answers.spend(task_id, writes) if self._answers else []
+        return [StoredWrite(answered, "", WRITES_IDX_MAP[RESUME], SPENT, None) for answered in spent]
+
+    def _note_bytes(self, thread_id: str, used: int) -> None:
+        if len(self._used_bytes) >= _COUNTED_THREADS and thread_id not in self._used_bytes:
+            self._used_bytes.clear()
+        self._used_bytes[thread_id] = used
+
+    @abstractmethod
+    async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
+        """The pending writes of the checkpoint that `config` names, in the order in which they are applied."""
+
+    @abstractmethod
+    async def put_stored_writes(self, config: RunnableConfig, writes: Sequence[StoredWrite]) -> None:
+        """Store pending writes as another checkpointer kept them, under the rules of `aput_writes`."""
+
+    @abstractmethod
+    async def thread_ids(self) -> list[str]:
+        """Every thread that has checkpoints, in order."""
+
+    @abstractmethod
+    async def thread_bytes(self, thread_id: str) -> int:
+        """Bytes stored for a thread, as its budget counts them."""
+
+    @abstractmethod
+    async def storage(self, thread_id: str) -> Storage:
+        """What a thread's checkpoints take."""
+
+    @abstractmethod
+    async def shrink(self, thread_id: str) -> bool:
+        """Keep the latest checkpoints of a thread; False, and nothing is done, while a run of it is active: it may be
+        rolled back to an earlier one."""
+
+    @abstractmethod
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Remove every checkpoint of a thread. It is no error when there is none."""
+
+    @abstractmethod
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Remove the checkpoints that these runs made, in every namespace and thread, but for those from which a
+        delta channel of a later checkpoint is rebuilt."""
+
+    @abstractmethod
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy every checkpoint of a thread to another. `Conflict` when the target has some already."""

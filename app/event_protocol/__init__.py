@@ -1,0 +1,1 @@
+"""The event protocol: runs' logs told as events of a thread."""

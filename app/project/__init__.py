@@ -1,0 +1,1 @@
+"""A developer's project: what langgraph.json says, and what its graphs are like."""

@@ -1,0 +1,1 @@
+"""Runs: their records, attempts and leases, and the log of what happened."""

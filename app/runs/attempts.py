@@ -1,0 +1,268 @@
+"""An attempt at a run: everything it writes is fenced by its number, and grouped.
+
+An attempt that was thought dead finds out at its next write: the script compares its number with the run's, changes
+nothing, and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from app import failpoints
+from app.errors import Fenced, StoreUnavailable
+from app.keyspace.scripts import Entry, RunRelease, RunSettle, Scripts
+from app.redis.commands import Command
+from app.runs.runs import Action, Run
+
+log = structlog.get_logger(__name__)
+
+_FULL_BYTES: Final = 1024 * 1024
+"""Events waiting to be written beyond which `room` makes their maker wait."""
+
+_AHEAD: Final = 4
+"""Groups that may be under way while the graph goes on."""
+
+
+class _Group:
+    """What goes to Redis together. `waits` says that an earlier one has to be sent again before it."""
+
+    __slots__ = ("commands", "entries", "landed", "seq", "size_bytes", "waits")
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, bytes]] = []
+        self.commands: list[Command] = []
+        self.landed: asyncio.Future[None] | None = None
+        self.size_bytes = 0
+        self.seq = 0
+        self.waits = False
+
+    def __bool__(self) -> bool:
+        return bool(self.entries or self.commands)
+
+
+class Attempt:
+    """One try at a run by one worker. It is the `Writer` of the run's checkpointer and the only one who appends to
+    its log. What is put into it in one turn of the event loop, and while an earlier group is under way, lands
+    together: one fenced script, one round trip.
+
+    When `eager`, a write does not wait to land. But before the nodes of a superstep run, everything before them has
+    been handed to the operating system (`room`), which delivers it even if this process is killed: so a crash costs
+    the superstep in flight and no other. Only when the way to Redis breaks in the same moment, too, may it cost up
+    to `_AHEAD` more. A process that stood still for so long that its lease may have ended asks Redis first.
+
+    `on_stop` is called, once for each reason, when the attempt learns that it must stop: with the way to cancel, or
+    with None when it has lost its run.
+    """
+
+    def __init__(self, scripts: Scripts, run: Run, on_stop: Callable[[Action | None], None] | None = None) -> None:
+        self.run, self.number = run, run.attempt
+        self.on_stop = on_stop
+        self.cancel: Action | None = run.cancel
+        self.lost = False
+        self._scripts = scripts
+        self._loop = asyncio.get_running_loop()
+        self._seq = 0
+        self._group = _Group()
+        self._flying: list[_Group] = []
+        self._due = False
+        self._at_boundary = False
+        self.eager = True
+        self.surely_ours: Callable[[], bool] = lambda: True
+        """Whether nobody else can have taken the run: asked before a superstep, and Redis where it is not so."""
+
+    def append(self, name: str, frame: bytes) -> None:
+        """Put an event into the run's log."""
+        self._group.entries.append((name, frame))
+        self._group.size_bytes += len(frame)
+        self._fly_soon()
+
+    def put(self, command: Command) -> None:
+        """Put a command into the next group, without waiting for it."""
+        self._group.commands.append(command)
+        self._fly_soon()
+
+    async def write(self, commands: Sequence[Command]) -> None:
+        """Return once Redis has `commands`; when `eager`, as soon as they are in a group, which lands before anything
+        that is put later. Raises `Fenced` or `StoreUnavailable`."""
+        group = self._group
+        group.commands.extend(commands)
+        group.size_bytes += sum(len(word) for command in commands for word in command if isinstance(word, bytes))
+        if not self.eager:
+            await self._landing(group)
+        elif self.lost:
+            raise self._fenced()
+        else:
+            self._fly_soon()
+
+    def begin_superstep(self) -> None:
+        """The nodes of a superstep are about to run, once there is `room`."""
+        self._at_boundary = True
+
+    async def told(self, name: str) -> set[bytes]:
+        """Frames of the events called `name` that earlier attempts put last into the log."""
+        return await self._scripts.last_frames(self.run.run_id, name)
+
+    async def flush(self) -> None:
+        """Return once Redis has everything that was put so far."""
+        while self._group:
+            await self._landing(self._group)
+        await self._all_landed()
+
+    async def room(self) -> None:
+        """Return when the graph may go on: not too much is waiting to be written, and nothing of what was before a
+        superstep that begins would be lost with this process. Raises `Fenced` or `StoreUnavailable`."""
+        while self._group.size_bytes > _FULL_BYTES:
+            await self._landing(self._group)
+        if self._at_boundary:
+            self._at_boundary = False
+            if self.eager:
+                await self._send_off()
+
+    async def _send_off(self) -> None:
+        await asyncio.sleep(0)  # LangGraph's task that puts the last superstep's checkpoint has its turn
+        self._fly_now()
+        if self._flying and not (await self._scripts.sent() and self.surely_ours()):
+            await self._all_landed()
+        while len(self._flying) > _AHEAD:
+            await self._landing(self._flying[0])
+
+    async def _all_landed(self) -> None:
+        while self._flying:
+            await self._landing(self._flying[-1])
+
+    async def _landing(self, group: _Group) -> None:
+        if self.lost:
+            raise self._fenced()
+        if group.landed is None:
+            group.landed = self._loop.create_future()
+        self._fly_soon()
+        await asyncio.shield(group.landed)
+
+    def _fly_soon(self) -> None:
+        if not self._due and not self._flying:
+            self._due = True
+            self._loop.call_soon(self._fly)
+
+    def _fly(self) -> None:
+        self._due = False
+        if not self._flying:
+            self._fly_now()
+
+    def _fly_now(self) -> None:
+        group, self._group = self._group, _Group()
+        if self.lost:
+            self._landed(group, self._fenced())
+        elif not group:
+            self._landed(group, None)
+        else:
+            self._seq += 1
+            group.seq = self._seq
+            self._flying.append(group)
+            self._send(group)
+
+    def _send(self, group: _Group) -> None:
+        group.waits = False
+        answer = self._scripts.run_apply(self.run.run_id, self.number, group.seq, group.entries, group.commands)
+        answer.add_done_callback(partial(self._answered, group))
+
+    def _answered(self, group: _Group, answer: asyncio.Future[Any]) -> None:
+        if answer.cancelled():
+            self._end_flight(group, StoreUnavailable("the connection was closed"))
+        elif (error := answer.exception()) is not None:
+            self._lose()
+            self._end_flight(group, error)
+        else:
+            self._heed(group, *Scripts.applied(answer.result()))
+
+    def _heed(self, group: _Group, word: str, cancel: str) -> None:
+        failpoints.reach("checkpoint")
+        if word == "early" and group is not self._flying[0]:
+            group.waits = True  # the server could not take the one before it, which is being sent again
+            return
+        if word != "ok":  # fenced, or the server has forgotten a group that it had acknowledged
+            self._lose()
+            self._end_flight(group, self._fenced())
+            return
+        self._end_flight(group, None)
+        if cancel:
+            self.stop(Action(cancel))
+
+    def _end_flight(self, group: _Group, error: BaseException | None) -> None:
+        self._flying.remove(group)
+        self._landed(group, error)
+        if self._flying and self._flying[0].waits:
+            self._send(self._flying[0])
+        if self._group or self._group.landed is not None:
+            self._fly_soon()
+
+    @staticmethod
+    def _landed(group: _Group, error: BaseException | None) -> None:
+        if group.landed is None or group.landed.done():
+            return
+        if error is None:
+            group.landed.set_result(None)
+        else:
+            group.landed.set_exception(error)
+            group.landed.exception()
+
+    def _fenced(self) -> Fenced:
+        return Fenced(f"attempt {self.number} of run {self.run.run_id} no longer owns it")
+
+    def stop(self, action: Action) -> None:
+        """Somebody asked for the run to be cancelled."""
+        if self.cancel is None:
+            self.cancel = action
+            if self.on_stop is not None:
+                self.on_stop(action)
+
+    def _lose(self) -> None:
+        if not self.lost:
+            self.lost = True
+            log.warning("attempt.fenced", run=self.run.run_id, attempt=self.number)
+            if self.on_stop is not None:
+                self.on_stop(None)
+
+    def lose(self) -> None:
+        """Told from outside: the heartbeat found the run in other hands."""
+        self._lose()
+
+    async def settle(self, outcome: RunSettle) -> tuple[str, str]:
+        """End the run, together with everything not yet written. ("ok", ""), ("fenced", "") or ("cancel", action):
+        the last when a cancel came first and must be answered instead; then nothing has changed."""
+        group = await self._last_words(outcome)
+        if group is None:
+            return "fenced", ""
+        word, action = await self._scripts.run_settle(outcome, group.commands)
+        if word == "cancel":
+            self._seq -= 1
+            self._put_back(group)
+        return word, action
+
+    async def release(self, handover: RunRelease) -> bool:
+        """Hand the run back to the queue, together with everything not yet written. False when it was not ours."""
+        group = await self._last_words(handover)
+        return group is not None and await self._scripts.run_release(handover, group.commands)
+
+    def _put_back(self, group: _Group) -> None:
+        self._group.entries[:0] = group.entries
+        self._group.commands[:0] = group.commands
+        self._group.size_bytes += group.size_bytes
+
+    async def _last_words(self, message: RunSettle | RunRelease) -> _Group | None:
+        """Fill in what is not yet written; None when the run is lost."""
+        with suppress(Fenced):
+            await self._all_landed()
+        if self.lost:
+            return None
+        group, self._group = self._group, _Group()
+        self._seq += 1
+        message["seq"] = self._seq
+        entries: list[Entry] = [(name, frame.decode(), "") for name, frame in group.entries]
+        message["entries"] = entries + message["entries"]
+        return group

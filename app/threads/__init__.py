@@ -1,0 +1,1 @@
+"""Threads: their records, their state, and what happens in them."""

@@ -1,0 +1,57 @@
+"""A thread's state through its graph; through its checkpoint alone when the graph cannot make sense of it.
+
+A state class may refuse what is stored: a run's input that does not validate is stored before a node sees it. Such a
+thread must still be readable, or nobody could find out what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from langgraph.types import StateSnapshot
+
+from app.errors import SlipwayError
+from app.project.graphs import Graph
+
+log = structlog.get_logger(__name__)
+
+
+async def read_state(graph: Graph, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
+    """The state at `config`. `graph` has its checkpointer attached."""
+    try:
+        return await graph.aget_state(config, subgraphs=subgraphs)
+    except (SlipwayError, ConnectionError):
+        raise
+    except Exception as error:
+        saver = _saver(graph)
+        stored = await saver.aget_tuple(config)
+        if stored is None:
+            raise
+        log.warning("state.refused", problem=str(error))
+        return bare(graph, stored)
+
+
+async def read_history(
+    graph: Graph, config: RunnableConfig, *, filter: dict[str, Any] | None, before: RunnableConfig | None, limit: int
+) -> AsyncIterator[StateSnapshot]:
+    """Past states, newest first."""
+    async for stored in _saver(graph).alist(config, filter=filter, before=before, limit=limit):
+        yield await read_state(graph, stored.config)
+
+
+def bare(graph: Graph, stored: CheckpointTuple) -> StateSnapshot:
+    """What a checkpoint tells without its graph's classes: values, but neither tasks nor what is next."""
+    channels = graph.stream_channels_list
+    values = {name: value for name, value in stored.checkpoint["channel_values"].items() if name in channels}
+    created_at = stored.checkpoint["ts"]
+    return StateSnapshot(values, (), stored.config, stored.metadata, created_at, stored.parent_config, (), ())
+
+
+def _saver(graph: Graph) -> BaseCheckpointSaver[Any]:
+    saver = graph.checkpointer
+    assert isinstance(saver, BaseCheckpointSaver)
+    return saver
