@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
-from app.services import Services, open_services
+from app.services import Services
 from app.settings import Settings
 from tests.bench.client import Connection, connections, new_thread, run_of
 from tests.bench.monitor import Commands, watching
 from tests.bench.setup import CONFIG
 from tests.conftest import wait_until
 from tests.http.conftest import serving
-from workers.main import WorkerProcess
+from tests.working import working
 from workers.registry import Registry
 
 RUNS = 7
@@ -90,25 +89,10 @@ async def stage(valkey_url: str, keys: Keys, wire: Wire, graphs: Registry) -> As
     )
     async with (
         serving(settings, graphs) as served,
-        _worker(settings, graphs) as worker,
+        working(settings, graphs) as (_, worker),
         connections(served.url, 1) as (client,),
     ):
         yield Stage(client, served.services, worker, valkey_url, wire)
-
-
-@asynccontextmanager
-async def _worker(settings: Settings, graphs: Registry) -> AsyncIterator[Services]:
-    async with open_services(settings, graphs, "worker") as services:
-        wake = Wire(services.address, "test worker wake", patience_s=2)
-        await wake.open()
-        process = WorkerProcess(services, wake)
-        task = asyncio.create_task(process.work())
-        try:
-            yield services
-        finally:
-            process._stopping.set()
-            await task
-            await wake.close()
 
 
 async def _run(stage: Stage, steps: int, how: str) -> Asked:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import Final
 from urllib.parse import urljoin
 
@@ -20,6 +21,7 @@ from app.keyspace.scripts import Fields
 from app.services import Services
 from app.webhook_urls import UrlPolicy
 from app.webhooks import Delivery, headers_of, secret_of, signature
+from workers.duties import looked
 
 log = structlog.get_logger(__name__)
 
@@ -69,10 +71,7 @@ class Deliveries:
         ) as client:
             try:
                 while True:
-                    try:
-                        await self.look(client)
-                    except StoreUnavailable as error:
-                        log.warning("deliveries.skipped", problem=str(error))
+                    await looked("deliveries", partial(self.look, client))
                     await self._pause()
             finally:
                 if self._under_way:

@@ -12,15 +12,13 @@ from typing import Final
 
 import structlog
 
-from app.errors import StoreUnavailable
 from app.runs.leases import RETRY_PAUSE_MS, grace_of, silence_s
 from app.services import Services
+from workers.duties import looked
 
 log = structlog.get_logger(__name__)
 
 _TRASH_AT_ONCE: Final = 100
-
-
 _SOONEST_S: Final = 0.01
 
 
@@ -30,7 +28,7 @@ class Reaper:
     def __init__(self, services: Services) -> None:
         self._wire, self._scripts, self._settings = services.wire, services.scripts, services.settings
         self._keys, self._checkpointer = services.keys, services.checkpointer
-        self._not_before = 0.0
+        self._not_before = self._next_end_s = 0.0
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -40,13 +38,15 @@ class Reaper:
             pause_s = longest_s
             if self._too_early():
                 continue
-            try:
-                await self.look()
-                await self.empty_trash()
-                pause_s = min(longest_s, await self._next_end_s())
-            except StoreUnavailable as error:
-                log.warning("reaper.skipped", problem=str(error))
+            if await looked("reaper", self._round):
+                pause_s = min(longest_s, self._next_end_s)
+            else:
                 self._not_before = time.monotonic() + self._settings.lease_s
+            await looked("trash", self.empty_trash)
+
+    async def _round(self) -> None:
+        await self.look()
+        self._next_end_s = await self._until_next_end_s()
 
     def _too_early(self) -> bool:
         """Whether Redis is away or was refusing writes less than a lease ago, so that the living could not report."""
@@ -63,7 +63,7 @@ class Reaper:
         for run_id, attempt, outcome in taken:
             log.warning("reaper.took", run=run_id, attempt=attempt, outcome=outcome)
 
-    async def _next_end_s(self) -> float:
+    async def _until_next_end_s(self) -> float:
         """Seconds until the next lease ends, on the server's clock."""
         first = self._wire.send("ZRANGE", self._keys.leases, 0, 0, "WITHSCORES", again=True)
         seconds, microseconds = await self._wire.send("TIME", again=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 import structlog
 
 from app.doctor import Doctor
-from app.errors import StoreUnavailable
 from app.keyspace.watch_scripts import WatchScripts
 from app.services import Services
+from workers.duties import repeat
 
 log = structlog.get_logger(__name__)
 
@@ -34,12 +33,7 @@ class Reconciler:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            await asyncio.sleep(self._every_s)
-            try:
-                await self.look()
-            except StoreUnavailable as error:
-                log.warning("reconciler.skipped", problem=str(error))
+        await repeat(_DUTY, self._every_s, self.look)
 
     async def look(self) -> bool:
         """One round. False when another worker has the duty."""

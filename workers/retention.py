@@ -6,16 +6,15 @@ What is due stands in a zset by its time, so a sweep scans nothing. A busy threa
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 import structlog
 
-from app.errors import StoreUnavailable
 from app.keyspace.thread_scripts import ThreadScripts
 from app.keyspace.watch_scripts import WatchScripts
 from app.project.sections import ThreadTtlSection
 from app.services import Services
+from workers.duties import repeat
 
 log = structlog.get_logger(__name__)
 
@@ -37,12 +36,7 @@ class Retention:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            await asyncio.sleep(self._every_s)
-            try:
-                await self.look()
-            except StoreUnavailable as error:
-                log.warning("retention.skipped", problem=str(error))
+        await repeat(_DUTY, self._every_s, self.look)
 
     async def look(self) -> tuple[int, int]:
         """One sweep: how many threads were deleted and how many shrunk; none when another worker has the duty."""
@@ -75,10 +69,9 @@ class StoreSweeper:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            await asyncio.sleep(self._every_s)
-            try:
-                if swept := await self._store.sweep():
-                    log.info("store.swept", items=swept)
-            except StoreUnavailable as error:
-                log.warning("store.sweep_skipped", problem=str(error))
+        await repeat("store sweep", self._every_s, self.look)
+
+    async def look(self) -> None:
+        """One sweep."""
+        if swept := await self._store.sweep():
+            log.info("store.swept", items=swept)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 import structlog
@@ -14,6 +13,7 @@ from app.keyspace.scripts import CronStep
 from app.run_making import run_of
 from app.runs.runs import Fired
 from app.services import Services
+from workers.duties import repeat
 
 log = structlog.get_logger(__name__)
 
@@ -31,12 +31,7 @@ class Scheduler:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            try:
-                await self.look()
-            except StoreUnavailable as error:
-                log.warning("scheduler.skipped", problem=str(error))
+        await repeat("scheduler", _LOOK_EVERY_S, self.look)
 
     async def look(self) -> int:
         """Make the runs that are due now; how many this worker made."""
@@ -49,9 +44,11 @@ class Scheduler:
         return made
 
     async def _fire(self, cron: Cron, due_ms: int, now_ms: int) -> bool:
-        next_ms = cron.schedule.after(now_ms)
-        missed = cron.schedule.passed(due_ms, now_ms)
+        """Whether its run was made here. Whatever is wrong with one cron, the others go on."""
+        next_ms = None
         try:
+            next_ms = cron.schedule.after(now_ms)
+            missed = cron.schedule.passed(due_ms, now_ms)
             step = CronStep(cron_id=cron.cron_id, due_ms=due_ms, next_ms=next_ms)
             if not await self._make(cron, step, missed):
                 return False
@@ -59,7 +56,7 @@ class Scheduler:
             return False
         except StoreUnavailable:
             raise
-        except Exception as error:  # whatever is wrong with one cron, the others go on
+        except Exception as error:
             disable = isinstance(error, NotFound) and error.kind == "thread"
             problem = str(error)[:_PROBLEM_CHARS]
             if await self._scripts.skip(cron.cron_id, due_ms, next_ms, problem=problem, disable=disable):

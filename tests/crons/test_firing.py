@@ -174,3 +174,16 @@ async def test_a_worker_does_all_this_by_itself(
     await sdk.crons.delete(cron["cron_id"])  # type: ignore[typeddict-item]
     due = [run["metadata"]["cron_due"] for run in await sdk.runs.list(thread)]  # type: ignore[index]
     assert len(set(due)) == len(due)
+
+
+async def test_a_time_zone_that_is_gone_stops_that_cron_alone(
+    sdk: LangGraphClient, services: Services, wire: Wire, keys: Keys, time: Time
+) -> None:
+    lost, other = await a_cron(sdk), await a_cron(sdk)
+    await wire.send("HSET", keys.cron(lost), "timezone", "Atlantis/Capital")
+    for cron_id in (lost, other):
+        await time.due(cron_id)
+    assert await Scheduler(services).look() == 1
+    held = fields(await wire.send("HGETALL", keys.cron(lost)))
+    assert b"Atlantis/Capital" in held["problem"]
+    assert await Scheduler(services).look() == 0

@@ -12,7 +12,8 @@ from app.keyspace.watch_scripts import WatchScripts
 from app.services import open_services
 from tests.conftest import Eventually
 from tests.doctor.test_doctor import busy_without_run
-from tests.heart.conftest import PROJECT, Stores, settings_of, working
+from tests.heart.conftest import PROJECT, Stores, settings_of
+from tests.working import working
 from workers.reconciler import Reconciler
 from workers.registry import Registry
 

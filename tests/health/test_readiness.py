@@ -11,8 +11,8 @@ from app.runs.runs import new_id
 from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
 from tests.health.conftest import settings_of
-from tests.heart.conftest import working
 from tests.http.conftest import Served
+from tests.working import working
 from workers.registry import Registry
 
 STEPS = {"assistant_id": "steps", "if_not_exists": "create"}

@@ -6,7 +6,8 @@ from app.runs.runs import new_id
 from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
 from tests.health.conftest import settings_of
-from tests.heart.conftest import new_run, opened, working
+from tests.heart.conftest import new_run, opened
+from tests.working import working
 from workers.registry import Registry
 
 LEASE_S = 0.6

@@ -23,10 +23,8 @@ from app.redis.wire import Wire
 from app.runs.attempts import Attempt
 from app.runs.events import Event, EventLog
 from app.runs.runs import NewRun, Phase, Run, RunStore, new_id, run_from, status_of
-from app.services import Services, open_services
 from app.settings import Settings
 from app.threads.threads import Thread, ThreadStore
-from workers.main import WorkerProcess
 from workers.registry import Registry
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
@@ -232,24 +230,6 @@ def graphs() -> Registry:
 def settings_of(url: str, keys: Keys, **differs: Any) -> Settings:
     """Settings for a process under test."""
     return Settings.of({"redis_url": url, "key_prefix": keys.prefix, "config": PROJECT} | differs)
-
-
-@asynccontextmanager
-async def working(settings: Settings, graphs: Registry) -> AsyncIterator[tuple[WorkerProcess, Services]]:
-    """A worker in this process. Leaving the block lets go of whatever it still executes."""
-    async with open_services(settings, graphs, "worker") as services:
-        wake = Wire(services.address, "test worker wake", patience_s=2)
-        await wake.open()
-        process = WorkerProcess(services, wake)
-        task = asyncio.create_task(process.work())
-        try:
-            yield process, services
-        finally:
-            for execution in list(process._executions.values()):
-                execution.abandon()
-            process._stopping.set()
-            await task
-            await wake.close()
 
 
 def fields_of(flat: list[bytes]) -> Mapping[bytes, bytes]:

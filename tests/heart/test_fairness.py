@@ -14,7 +14,8 @@ from app.keyspace.names import Keys
 from app.runs.runs import PRIORITY_MS, Phase, Run, new_id
 from app.services import Services
 from tests.conftest import Eventually
-from tests.heart.conftest import PROJECT, Stores, new_run, settings_of, working
+from tests.heart.conftest import PROJECT, Stores, new_run, settings_of
+from tests.working import working
 from workers.registry import Registry
 
 LONG_RUNS = 500

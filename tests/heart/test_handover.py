@@ -15,7 +15,8 @@ from app.keyspace.names import Keys
 from app.runs.runs import Phase, Run, new_id
 from app.services import Services, open_services
 from tests.conftest import Eventually
-from tests.heart.conftest import PROJECT, new_run, settings_of, working
+from tests.heart.conftest import PROJECT, new_run, settings_of
+from tests.working import working
 from workers.registry import Registry
 
 GRAPHS = PROJECT.parent / "graphs.py"

@@ -20,10 +20,10 @@ from app.http.extensions import load_extensions
 from app.http.server import WebServer, create_app
 from app.keyspace.names import Keys
 from app.project.langgraph_json import read
-from app.redis.wire import Wire
 from app.services import Services, open_services
 from app.settings import Settings
 from tests.conftest import wait_until
+from tests.working import working
 from workers.main import WorkerProcess
 from workers.registry import Registry
 
@@ -112,16 +112,5 @@ async def sdk(served: Served) -> AsyncIterator[LangGraphClient]:
 @pytest.fixture
 async def worker(settings: Settings, graphs: Registry) -> AsyncIterator[WorkerProcess]:
     """A worker, in this process."""
-    async with open_services(settings, graphs, "worker") as services:
-        wake = Wire(services.address, "test worker wake", patience_s=2)
-        await wake.open()
-        process = WorkerProcess(services, wake)
-        task = asyncio.create_task(process.work())
-        try:
-            yield process
-        finally:
-            for execution in list(process._executions.values()):
-                execution.abandon()
-            process._stopping.set()
-            await task
-            await wake.close()
+    async with working(settings, graphs) as (process, _):
+        yield process

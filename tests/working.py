@@ -1,0 +1,31 @@
+"""A worker in the process of the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from app.redis.wire import Wire
+from app.services import Services, open_services
+from app.settings import Settings
+from workers.main import WorkerProcess
+from workers.registry import Registry
+
+
+@asynccontextmanager
+async def working(settings: Settings, graphs: Registry) -> AsyncIterator[tuple[WorkerProcess, Services]]:
+    """Works until the block is left, which lets go of whatever it still executes."""
+    async with open_services(settings, graphs, "worker") as services:
+        wake = Wire(services.address, "test worker wake", patience_s=2)
+        await wake.open()
+        process = WorkerProcess(services, wake)
+        task = asyncio.create_task(process.work())
+        try:
+            yield process, services
+        finally:
+            for execution in list(process._executions.values()):
+                execution.abandon()
+            process._stopping.set()
+            await task
+            await wake.close()
