@@ -16,9 +16,9 @@ from app.http.endpoints import Endpoint
 from app.http.event_access import READING, may_read
 from app.http.event_bodies import EventsBody
 from app.http.inputs import path_id, read_body
-from app.http.long_answers import LongAnswer, Outbox
-from app.http.sse import HEARTBEAT, STALLED_S, STREAM_HEADERS
-from app.http.wiring import answers_of, services_of
+from app.http.long_answers import Outbox
+from app.http.sse import STALLED_S, streamed
+from app.http.wiring import services_of
 
 _PIECE: Final = 100
 """Events that are put into an outbox at once: the replay of a long thread is never whole in memory."""
@@ -46,15 +46,7 @@ async def stream(request: Request) -> ASGIApp:
                         return outbox.drop(b"")
         return None
 
-    return LongAnswer(
-        feed,
-        headers=STREAM_HEADERS,
-        beat=HEARTBEAT,
-        ping_s=services.settings.sse_ping_s,
-        most=services.settings.sse_buffer_events,
-        answers=answers_of(request),
-        all_or_nothing=True,
-    )
+    return streamed(request, feed, all_or_nothing=True)
 
 
 ENDPOINTS: Final = (

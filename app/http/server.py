@@ -11,7 +11,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
+from starlette.types import Lifespan
 
 from app.http import (
     assistants,
@@ -84,29 +85,12 @@ def create_app(open_services: OpenServices, settings: Settings, extensions: Exte
     Without a prefix or an app of the project's own, these two are not there."""
     metrics, answers = HttpMetrics(), OpenAnswers()
     metrics.open_streams.set_function(lambda: len(answers))
-    served, http = _served(extensions.http), extensions.http
-    routes = [endpoint.route(extensions.auth) for endpoint in served]
-    for endpoint, route in zip(served, routes, strict=True):
-        metrics.name_route(route.endpoint, endpoint.path)
-    sockets = [] if http.disable_threads else event_socket.routes(extensions)
-    shown = [Route("/", ops.ok)] if http.disable_ui else pages(extensions.auth)
-    outer, inner = (
-        _around(http, metrics),
-        [Middleware(Errors), Middleware(BodyLimit, max_bytes=settings.max_body_bytes)],
-    )
-    own = extensions.app
-
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
-        async with AsyncExitStack() as stack:
-            services = await stack.enter_async_context(open_services())
-            state: State = {"services": services, "answers": answers, "metrics": metrics}
-            stack.enter_context(connected(InProcess(app, state)))
-            theirs = await stack.enter_async_context(own.router.lifespan_context(own)) if own else None
-            yield {**(theirs or {}), **state}
-
+    http, own, served = extensions.http, extensions.app, _served(extensions.http)
+    outer = _around(http, metrics)
+    inner = [Middleware(Errors), Middleware(BodyLimit, max_bytes=settings.max_body_bytes)]
+    lifespan = _lifespan(open_services, own, answers, metrics)
     ours = Starlette(
-        routes=[*routes, *sockets, *shown],
+        routes=_routes(served, extensions, metrics),
         middleware=inner if own else [*outer, *inner],
         exception_handlers={HTTPException: on_http_exception},
         lifespan=lifespan,
@@ -120,6 +104,34 @@ def create_app(open_services: OpenServices, settings: Settings, extensions: Exte
         app.router.default = around(own, ours, http, extensions.auth)
     app.state.answers = answers
     return app
+
+
+def _routes(served: list[Endpoint], extensions: Extensions, metrics: HttpMetrics) -> list[BaseRoute]:
+    """What is served, and known to `metrics` by its path."""
+    http = extensions.http
+    routes = [endpoint.route(extensions.auth) for endpoint in served]
+    for endpoint, route in zip(served, routes, strict=True):
+        metrics.name_route(route.endpoint, endpoint.path)
+    sockets = [] if http.disable_threads else event_socket.routes(extensions)
+    shown = [Route("/", ops.ok)] if http.disable_ui else pages(extensions.auth)
+    return [*routes, *sockets, *shown]
+
+
+def _lifespan(
+    open_services: OpenServices, own: Starlette | None, answers: OpenAnswers, metrics: HttpMetrics
+) -> Lifespan[Starlette]:
+    """Opens the services and whatever the project's own app opens; every request finds both in its state."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        async with AsyncExitStack() as stack:
+            services = await stack.enter_async_context(open_services())
+            state: State = {"services": services, "answers": answers, "metrics": metrics}
+            stack.enter_context(connected(InProcess(app, state)))
+            theirs = await stack.enter_async_context(own.router.lifespan_context(own)) if own else None
+            yield {**(theirs or {}), **state}
+
+    return lifespan
 
 
 def _served(http: HttpSection) -> list[Endpoint]:

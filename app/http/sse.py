@@ -16,7 +16,7 @@ from typing import Final
 from starlette.requests import Request
 
 from app.errors import InvalidRequest, NotFound
-from app.http.long_answers import LongAnswer, OnGone, Outbox
+from app.http.long_answers import Feed, LongAnswer, OnGone, Outbox
 from app.http.wiring import answers_of, services_of
 from app.runs.events import Event
 from app.runs.runs import Run
@@ -82,21 +82,43 @@ def event_stream(
     """The events of `run` that follow `after`, then live until its end. `place` is the run's path, when that is not
     below its thread."""
     services = services_of(request)
-    settings = services.settings
 
     async def feed(outbox: Outbox) -> None:
         await _feed(services, run, after, wanted, outbox)
         outbox.finish(whole=True)
 
-    return LongAnswer(
+    return streamed(
+        request,
         feed,
         headers=stream_headers(place or f"/threads/{run.thread_id}/runs/{run.run_id}"),
+        parting=told("reconnect", run.run_id, "this server stops; come back with the last id"),
+        all_or_nothing=True,
+        on_gone=on_gone,
+        held=held,
+    )
+
+
+def streamed(
+    request: Request,
+    feed: Feed,
+    *,
+    headers: dict[str, str] = STREAM_HEADERS,
+    parting: bytes = b"",
+    all_or_nothing: bool = False,
+    on_gone: OnGone | None = None,
+    held: ExitStack | None = None,
+) -> LongAnswer:
+    """What `feed` puts, as server-sent events with a heartbeat; the rest is as `LongAnswer` has it."""
+    settings = services_of(request).settings
+    return LongAnswer(
+        feed,
+        headers=headers,
         beat=HEARTBEAT,
         ping_s=settings.sse_ping_s,
         most=settings.sse_buffer_events,
         answers=answers_of(request),
-        parting=told("reconnect", run.run_id, "this server stops; come back with the last id"),
-        all_or_nothing=True,
+        parting=parting,
+        all_or_nothing=all_or_nothing,
         on_gone=on_gone,
         held=held,
     )

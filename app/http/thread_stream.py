@@ -12,10 +12,10 @@ from app.errors import InvalidRequest
 from app.http.access import needs
 from app.http.endpoints import Endpoint, names
 from app.http.inputs import path_id, query_names
-from app.http.long_answers import LongAnswer, Outbox
+from app.http.long_answers import Outbox
 from app.http.permits import permit_thread
-from app.http.sse import HEARTBEAT, RETRY, STALLED_S, STREAM_HEADERS, told
-from app.http.wiring import answers_of, services_of
+from app.http.sse import RETRY, STALLED_S, streamed, told
+from app.http.wiring import services_of
 from app.threads.thread_log import Kind, Position, position_of
 
 MODES: Final[dict[str, frozenset[Kind]]] = {
@@ -45,15 +45,8 @@ async def stream(request: Request) -> ASGIApp:
                     return outbox.drop(told("slow_client", thread_id, "too far behind; resume from the last id"))
         return None
 
-    return LongAnswer(
-        feed,
-        headers=STREAM_HEADERS,
-        beat=HEARTBEAT,
-        ping_s=services.settings.sse_ping_s,
-        most=services.settings.sse_buffer_events,
-        answers=answers_of(request),
-        parting=told("reconnect", thread_id, "this server stops; come back with the last id"),
-    )
+    parting = told("reconnect", thread_id, "this server stops; come back with the last id")
+    return streamed(request, feed, parting=parting)
 
 
 def _wanted(request: Request) -> frozenset[Kind]:

@@ -21,17 +21,16 @@ from app.clock import Clock
 from app.errors import NotFound
 from app.http.answers import Json
 from app.http.inputs import path_id
-from app.http.long_answers import LongAnswer, Outbox
+from app.http.long_answers import Outbox
 from app.http.permits import permit_thread
-from app.http.sse import FROM_START, HEARTBEAT, RETRY, position
+from app.http.sse import FROM_START, RETRY, STALLED_S, STREAM_HEADERS, position, streamed
 from app.http.ui.rendering import HEADERS
-from app.http.wiring import answers_of, services_of
+from app.http.wiring import services_of
 from app.runs.events import Event
 from app.runs.runs import Phase, Run
 from app.serialization.encoding import dumps
 from app.services import Services
 
-_STALLED_S: Final = 5.0
 _EVENT_ID: Final = re.compile(r"\d{1,15}-\d{1,15}")
 _SHOWN: Final = (
     *("run_id", "thread_id", "graph_id", "assistant_id", "phase", "reason", "status", "attempt", "error", "usage"),
@@ -47,14 +46,7 @@ async def events(request: Request) -> ASGIApp:
     async def feed(outbox: Outbox) -> None:
         await _feed(services, run, after, outbox)
 
-    return LongAnswer(
-        feed,
-        headers={**HEADERS, "content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"},
-        beat=HEARTBEAT,
-        ping_s=services.settings.sse_ping_s,
-        most=services.settings.sse_buffer_events,
-        answers=answers_of(request),
-    )
+    return streamed(request, feed, headers={**HEADERS, **STREAM_HEADERS})
 
 
 def _after(request: Request) -> str:
@@ -70,7 +62,7 @@ async def _feed(services: Services, run: Run, after: str, outbox: Outbox) -> Non
         async for batch in batches:
             outbox.put(_blocks(batch), len(batch))
             ended = batch[-1].last
-            if not await outbox.room(_STALLED_S):
+            if not await outbox.room(STALLED_S):
                 return outbox.drop(b"")  # it comes back with its last id
     if not ended:
         outbox.put([await _farewell(services, run)])
@@ -82,8 +74,7 @@ def _blocks(batch: Sequence[Event]) -> list[bytes]:
 
 
 def _block(event: Event) -> bytes:
-    data = event.data
-    return _message(event.name, data, event.result)
+    return _message(event.name, event.data, event.result)
 
 
 def _message(name: str, data: bytes, result: bytes | None = None) -> bytes:
