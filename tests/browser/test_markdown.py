@@ -45,4 +45,4 @@ async def test_no_text_takes_long(page: Page, mark: str) -> None:
         " return performance.now() - from }",
         mark,
     )
-    assert took_ms < 3000
+    assert took_ms < 10_000

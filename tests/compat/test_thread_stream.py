@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("worker")
 async def until(joined: Awaitable[Any], done: Callable[[list[Any]], bool]) -> list[Any]:
     """What the stream gives until `done`."""
     found: list[Any] = []
-    async with asyncio.timeout(10), aclosing(await joined) as parts:
+    async with asyncio.timeout(30), aclosing(await joined) as parts:
         async for part in parts:
             found.append(part)
             if done(found):
@@ -135,7 +135,7 @@ async def test_it_ends_with_the_thread(sdk: Client) -> None:
     stream = asyncio.create_task(until(sdk.threads.join_stream(thread, last_event_id="-"), lambda found: False))
     await sdk.runs.wait(thread, "steps", input={"value": 1})
     await sdk.threads.delete(thread)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await asyncio.wait({stream})
 
 

@@ -46,7 +46,7 @@ class Dev:
     async def __aexit__(self, *_: object) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
-        await wait_until(lambda: not self.left(), 15)
+        await wait_until(lambda: not self.left())
         shutil.rmtree(self.folder, ignore_errors=True)
 
     async def start(self) -> None:

@@ -35,10 +35,10 @@ async def by_lease(times: int) -> list[float]:
     ) as cluster:
         client = Client(cluster.webs[0].url)
         runs = [await client.start("steps", {"upto": 400, "pause_s": 0.1}, str(uuid.uuid4())) for _ in range(times)]
-        await wait_until(lambda: set(runs) <= {effect.run for effect in cluster.effects.all()}, 30)
+        await wait_until(lambda: set(runs) <= {effect.run for effect in cluster.effects.all()})
         survivor = cluster.add_worker()
         survivor.start(MAX_RUNS_PER_WORKER=str(times))
-        await wait_until(lambda: survivor.said("worker.ready"), 30)
+        await wait_until(lambda: survivor.said("worker.ready"))
         killed_at: dict[str, float] = {}
         for run_id in runs:
             holder = await cluster.holder(run_id)
@@ -82,7 +82,7 @@ async def _one(client: Client, effects: Effects) -> float:
     wait until it is alone."""
     thread_id = str(uuid.uuid4())
     run_id = await client.start("steps", {"upto": 8, "pause_s": 0.1}, thread_id)
-    await wait_until(partial(effects.begun, run_id), 20)
+    await wait_until(partial(effects.begun, run_id))
     at = time.time()
     os.kill(effects.of(run_id)[-1].pid, signal.SIGKILL)
     found = await _next_attempt(effects, run_id, at)
@@ -94,7 +94,7 @@ async def _next_attempt(effects: Effects, run_id: str, since: float) -> float:
     def later() -> list[float]:
         return [effect.at for effect in effects.of(run_id) if effect.attempt > 1]
 
-    await wait_until(later, 30)
+    await wait_until(later)
     return later()[0] - since
 
 

@@ -113,7 +113,7 @@ class Soak:
         await self._heal()
         try:
             await wait_until(self._still, SETTLE_WITHIN_S)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 await asyncio.gather(*following)
         except (AssertionError, TimeoutError) as error:
             self.report.problems.append(f"not still in time: {error}")

@@ -27,7 +27,7 @@ async def test_no_due_time_is_lost_or_doubled() -> None:
         async def made() -> int:
             return int(await cluster.wire.send("ZCARD", cluster.keys.thread_runs(thread), again=True))
 
-        await wait_until(made, 15)
+        await wait_until(made)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + 40
         for number in range(KILLS):

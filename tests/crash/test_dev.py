@@ -27,29 +27,28 @@ async def test_whatever_is_killed_the_stream_goes_on(checkpointer: str, monkeypa
         reader = Reader(run_id)
         following = asyncio.create_task(reader.follow(client.urls, thread_id))
 
-        await wait_until(lambda: len(reader.counts()) > 2, 10)
+        await wait_until(lambda: len(reader.counts()) > 2)
         killed, known = time.monotonic(), len(reader.ids)
         os.kill(dev.children()["worker"].pid, signal.SIGKILL)
-        await wait_until(lambda: reader.names[known:].count("metadata"), 10)
-        await wait_until(lambda: reader.names[-1] == "values", 10)
+        await wait_until(lambda: "values" in reader.names[known:] and "metadata" in reader.names[known:])
         print(f"worker killed: the stream went on after {time.monotonic() - killed:.2f} s")
         assert reader.connections == 1
 
         known = len(reader.ids)
         os.kill(dev.children()["nursery"].pid, signal.SIGKILL)
-        await wait_until(lambda: len(reader.ids) > known, 10)
+        await wait_until(lambda: len(reader.ids) > known)
         assert reader.connections == 1, "only the supervisor needs it"
 
         known = len(reader.ids)
         killed = time.monotonic()
         os.kill(dev.children()["web"].pid, signal.SIGKILL)
-        await wait_until(lambda: len(reader.ids) > known and reader.connections > 1, 30)
+        await wait_until(lambda: len(reader.ids) > known and reader.connections > 1)
         print(f"web killed: the client read on after {time.monotonic() - killed:.2f} s")
 
         dev.children()
         dev.process.send_signal(signal.SIGKILL)
         dev.process.wait(10)
-        await wait_until(lambda: not dev.left(), 15)
+        await wait_until(lambda: not dev.left())
         await dev.start()
         await asyncio.wait_for(following, 30)
         assert (await client.thread(thread_id))["values"]["trail"] == list(range(1, 31))

@@ -40,7 +40,7 @@ async def client(cluster: Cluster) -> AsyncIterator[Client]:
 
 async def held(cluster: Cluster, run_id: str, step: int) -> Process:
     """The worker of a run, once the run has begun this superstep."""
-    await wait_until(lambda: cluster.effects.begun(run_id, step), 10)
+    await wait_until(lambda: cluster.effects.begun(run_id, step))
     worker = await cluster.holder(run_id)
     assert worker is not None
     return worker
@@ -67,8 +67,8 @@ async def test_a_worker_stopped_past_its_lease_is_fenced(cluster: Cluster, clien
     before = await cluster.log_of(run_id), await cluster.run(run_id), await client.thread(thread_id)
 
     stopped.go_on()
-    await wait_until(lambda: stopped.said("attempt.fenced"), 5)
-    await wait_until(lambda: stopped.said("run.left"), 5)
+    await wait_until(lambda: stopped.said("attempt.fenced"))
+    await wait_until(lambda: stopped.said("run.left"))
     assert stopped.said("attempt.fenced") == 1
     assert (await cluster.log_of(run_id), await cluster.run(run_id), await client.thread(thread_id)) == before
     reader_has_all(reader, before[0])
@@ -98,7 +98,7 @@ async def test_finished_tasks_of_the_superstep_in_flight_are_not_run_again(clust
     reader = Reader(run_id)
     following = asyncio.create_task(reader.follow(client.urls, thread_id))
     # a task's result is in the log once its writes are kept
-    await wait_until(lambda: sum("result" in data for data in reader.data) == 3, 10)
+    await wait_until(lambda: sum("result" in data for data in reader.data) == 3)
     holder = await cluster.holder(run_id)
     assert holder is not None
     await holder.kill()

@@ -31,7 +31,7 @@ async def begun(cluster: Cluster, client: Client) -> tuple[str, str]:
     """A run that is being worked on: (thread, run)."""
     thread_id = str(uuid.uuid4())
     run_id = await client.start("steps", {"upto": 20, "pause_s": 0.1}, thread_id)
-    await wait_until(partial(cluster.effects.begun, run_id), 20)
+    await wait_until(partial(cluster.effects.begun, run_id))
     return thread_id, run_id
 
 
@@ -39,21 +39,21 @@ async def finishes(cluster: Cluster, thread_id: str, run_id: str) -> None:
     async def done() -> bool:
         return (await cluster.run(run_id))["phase"] == "completed"
 
-    await wait_until(done, 30)
+    await wait_until(done)
 
 
 async def test_whatever_is_killed_the_work_goes_on_and_nothing_is_left() -> None:
     async with running(webs=1, lease_s=8, heartbeat_s=2) as cluster:
         supervisor = cluster.add_worker(processes=2)
         supervisor.start()
-        await wait_until(lambda: supervisor.said("worker.ready") == 2, 30)
+        await wait_until(lambda: supervisor.said("worker.ready") == 2)
         client = Client(cluster.webs[0].url)
 
         thread_id, run_id = await begun(cluster, client)
         the_nursery(supervisor).kill()
         os.kill(cluster.effects.of(run_id)[-1].pid, signal.SIGKILL)
         await finishes(cluster, thread_id, run_id)
-        await wait_until(lambda: supervisor.said("worker.ready") == 3, 30)
+        await wait_until(lambda: supervisor.said("worker.ready") == 3)
 
         thread_id, run_id = await begun(cluster, client)
         for child in family(supervisor):
@@ -62,7 +62,7 @@ async def test_whatever_is_killed_the_work_goes_on_and_nothing_is_left() -> None
 
         seen = family(supervisor)
         await supervisor.kill()
-        await wait_until(lambda: all(map(gone, seen)), 10)
+        await wait_until(lambda: all(map(gone, seen)))
         await client.close()
 
 
@@ -70,7 +70,7 @@ async def test_sigterm_to_every_process_of_the_group_drains() -> None:
     async with running(webs=1, drain_s=5) as cluster:
         supervisor = cluster.add_worker(processes=2)
         supervisor.start()
-        await wait_until(lambda: supervisor.said("worker.ready") == 2, 30)
+        await wait_until(lambda: supervisor.said("worker.ready") == 2)
         client = Client(cluster.webs[0].url)
         _, run_id = await begun(cluster, client)
         seen = family(supervisor)

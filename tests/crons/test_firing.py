@@ -170,7 +170,7 @@ async def test_a_worker_does_all_this_by_itself(
     async def succeeded() -> bool:
         return any(run["status"] == "success" for run in await sdk.runs.list(thread))
 
-    await eventually(succeeded, within_s=10)
+    await eventually(succeeded)
     await sdk.crons.delete(cron["cron_id"])  # type: ignore[typeddict-item]
     due = [run["metadata"]["cron_due"] for run in await sdk.runs.list(thread)]  # type: ignore[index]
     assert len(set(due)) == len(due)

@@ -93,7 +93,7 @@ async def test_a_redis_that_is_away_is_waited_for(tmp_path: Path, eventually: Ev
         async with server.locked() as lock:
             try:
                 await supervisor.keep(server.spec(lock))
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     await waiting
             finally:
                 await supervisor.stop()

@@ -68,16 +68,16 @@ async def test_it_is_our_child_and_shows_as_what_it_is(
     assert ways(lines) == ["forked"]
     assert child.ppid() == os.getpid()
     assert os.getsid(child.pid) == child.pid
-    await eventually(lambda: (child.name(), child.cmdline()) == ("slipway worker", list(worker.command)), within_s=10)
+    await eventually(lambda: (child.name(), child.cmdline()) == ("slipway worker", list(worker.command)))
 
 
 async def test_how_it_ended_is_known(supervisor: Supervisor, worker: ChildSpec, eventually: Eventually) -> None:
     deaths = Deaths()
     await supervisor.keep(ChildSpec("worker", worker.command, worker.arguments, worker.env, on_death=deaths))
     os.kill(supervisor.pid("worker"), signal.SIGKILL)
-    await eventually(lambda: deaths.seen, within_s=10)
+    await eventually(lambda: deaths.seen)
     await supervisor.keep(ChildSpec("refused", slipway("worker"), ("worker", "--config", "nowhere"), on_death=deaths))
-    await eventually(lambda: len(deaths.seen) > 1, within_s=10)
+    await eventually(lambda: len(deaths.seen) > 1)
     assert [death.how for death in deaths.seen[:2]] == ["SIGKILL", "exit code 2"]
 
 
@@ -99,7 +99,7 @@ async def test_what_was_not_handed_down_is_closed(
         await supervisor.keep(given)
         held = Path(f"/proc/{supervisor.pid('worker')}/fd")
         pipe = Path(f"/proc/self/fd/{its}").readlink()
-        await eventually(lambda: links(held).get(str(its)) == pipe, within_s=10)
+        await eventually(lambda: links(held).get(str(its)) == pipe)
         assert list(links(held).values()).count(pipe) == 1
     finally:
         os.close(ours)
@@ -113,10 +113,10 @@ async def test_a_killed_nursery_takes_nobody_down_and_is_replaced(
         await supervisor.keep(worker)
         first, template = supervisor.pid("worker"), supervisor.pid(NURSERY)
         os.kill(template, signal.SIGKILL)
-        await eventually(lambda: supervisor.pid(NURSERY) != template, within_s=10)
+        await eventually(lambda: supervisor.pid(NURSERY) != template)
         assert not gone(first)
         os.kill(first, signal.SIGKILL)
-        await eventually(lambda: supervisor.pid("worker") != first, within_s=20)
+        await eventually(lambda: supervisor.pid("worker") != first)
     assert ways(lines) == ["forked", "forked"]
 
 
@@ -127,7 +127,7 @@ async def test_nursery_and_worker_killed_at_once(
     first = supervisor.pid("worker")
     os.kill(supervisor.pid(NURSERY), signal.SIGKILL)
     os.kill(first, signal.SIGKILL)
-    await eventually(lambda: supervisor.pid("worker") != first, within_s=20)
+    await eventually(lambda: supervisor.pid("worker") != first)
     assert not gone(supervisor.pid("worker"))
 
 
@@ -144,7 +144,7 @@ async def test_a_nursery_that_does_not_answer_is_done_without(
     os.kill(template, signal.SIGCONT)
     await supervisor.keep(ChildSpec("next", worker.command, worker.arguments, worker.env))
     wanted = {supervisor.pid("worker"), supervisor.pid("next")}
-    await eventually(lambda: workers_of(tmp_path / "langgraph.json") == wanted, within_s=10)
+    await eventually(lambda: workers_of(tmp_path / "langgraph.json") == wanted)
 
 
 async def test_where_it_cannot_be_done_children_are_executed(

@@ -89,7 +89,7 @@ async def test_a_child_that_exits_is_replaced_again_and_again(
     supervisor: Supervisor, deaths: Deaths, eventually: Eventually
 ) -> None:
     await supervisor.keep(ChildSpec("one", python("raise SystemExit(3)"), on_death=deaths))
-    await eventually(lambda: len(deaths.seen) >= 3, within_s=10)
+    await eventually(lambda: len(deaths.seen) >= 3)
     assert {death.how for death in deaths.seen} == {"exit code 3"}
     assert len({death.pid for death in deaths.seen}) == len(deaths.seen)
 
@@ -111,11 +111,11 @@ async def test_children_that_wait_start_when_one_like_them_is_ready(
     with capture_logs() as lines:
         for name in ("one", "two", "three"):
             await supervisor.keep(ChildSpec(name, python(SERVES, str(needed)), on_death=deaths))
-        await eventually(lambda: len(told(lines, "child.crash_loop")) == 3, within_s=20)
+        await eventually(lambda: len(told(lines, "child.crash_loop")) == 3)
     pauses = [line["again_in_s"] for line in told(lines, "child.died")]
     assert max(pauses) <= 1, "the first ones are short"
     needed.touch()
-    await eventually(lambda: all(not gone(supervisor.pid(name)) for name in ("one", "two", "three")), within_s=10)
+    await eventually(lambda: all(not gone(supervisor.pid(name)) for name in ("one", "two", "three")))
     before = len(deaths.seen)
     for name in ("one", "two", "three"):
         os.kill(supervisor.pid(name), signal.SIGKILL)
@@ -157,7 +157,7 @@ async def test_a_child_that_ignores_sigterm_is_killed_in_time(
     await supervisor.keep(ChildSpec("one", python(source), stop_within_s=0.2))
     await eventually(ready.exists)
     pid = supervisor.pid("one")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await supervisor.stop()
     assert gone(pid)
 

@@ -324,7 +324,7 @@ async def test_many_at_once_and_work_in_between(stores: Stores) -> None:
                 assert await stores.settle(run) == "ok"
             await asyncio.sleep(0)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         first, second, _ = await asyncio.gather(
             doctor(stores, repair=True).examine(), doctor(stores, repair=True).examine(), work()
         )

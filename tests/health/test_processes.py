@@ -26,7 +26,7 @@ from workers.registry import Registry
 PLAN = 20
 CLIENTS = 100
 PATIENCE_S = 2.0
-SLACK_S = 1.5
+SLACK_S = 5
 
 
 @dataclass
@@ -75,21 +75,21 @@ async def test_a_plan_of_20_connections_and_100_clients() -> None:
         run = (await create(client, upto=100, pause_s=0.02)).json()
         followers = [Follower() for _ in range(CLIENTS)]
         following = asyncio.gather(*(each.follow(client, f"{place_of(run)}/stream") for each in followers))
-        await wait_until(lambda: all(each.counts for each in followers), 15)
+        await wait_until(lambda: all(each.counts for each in followers))
         others = await asyncio.gather(*(create(client, upto=1) for _ in range(20)))
         assert {answer.status_code for answer in others} == {200}
         assert await held() == connections.needed("web") + connections.needed("worker")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await following
         assert all(each.ended and each.counts[-1] == 100 for each in followers)
 
         async with _no_room(cluster):
             late = cluster.add_worker()
             late.start()
-            await wait_until(lambda: "max number of clients" in late.log.read_text(), 20)
+            await wait_until(lambda: "max number of clients" in late.log.read_text())
             assert late.alive
             assert (await create(client, upto=1)).status_code == 200
-        await wait_until(lambda: late.said("worker.ready"), 20)
+        await wait_until(lambda: late.said("worker.ready"))
         assert "Traceback" not in late.log.read_text()
 
 
@@ -135,7 +135,7 @@ async def test_a_valkey_that_is_killed_and_comes_back() -> None:
         run = (await create(client, upto=60, pause_s=0.05)).json()
         follower = Follower()
         following = asyncio.create_task(follower.follow(client, f"{place_of(run)}/stream"))
-        await wait_until(lambda: len(follower.counts) > 5, 15)
+        await wait_until(lambda: len(follower.counts) > 5)
         kept = [(await create(client, upto=2)).json() for _ in range(20)]
         await cluster.valkey.kill()
 
@@ -155,7 +155,7 @@ async def test_a_valkey_that_is_killed_and_comes_back() -> None:
         async def ready() -> bool:
             return (await client.get("/readyz")).status_code == 200
 
-        await wait_until(ready, 10)
+        await wait_until(ready)
         async with asyncio.timeout(30):
             await following
             for each in kept:

@@ -36,7 +36,7 @@ class Server:
             ],
             stdout=subprocess.DEVNULL,
         )
-        await wait_until(self._answers, within_s=10)
+        await wait_until(self._answers)
 
     async def kill(self) -> None:
         """SIGKILL."""

