@@ -1,0 +1,81 @@
+"""A FastAPI application as `http.app`: everything it brings works, and everything of ours works inside it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+
+from tests.auth.test_http_section import ANN, AUTH, Desk, desk, status
+
+__all__ = ["desk"]
+
+APP = "./fastapi_app.py:app"
+CLERK = {"x-clerk": "kim"}
+
+
+@pytest.fixture
+async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
+    """Of the app, with nobody asked who they are."""
+    async with desk.serves(http={"app": APP}) as client:
+        yield client
+
+
+async def test_routes_dependencies_and_background_tasks(client: httpx.AsyncClient) -> None:
+    assert await status(client, "/desk/orders", "POST", json={"item": "tea"}) == 403
+    made = await client.post("/desk/orders", json={"item": "tea"}, headers=CLERK)
+    assert (made.status_code, made.json()) == (201, {"item": "tea", "count": 1})
+    refused = await client.post("/desk/orders", json={"count": "many"}, headers=CLERK)
+    assert refused.status_code == 422
+    assert [problem["loc"] for problem in refused.json()["detail"]] == [["body", "item"], ["body", "count"]]
+    assert (await client.get("/desk/sold")).json() == {"sold": ["tea by kim"], "opened": "desk"}
+
+
+async def test_its_own_errors_are_its_own(client: httpx.AsyncClient) -> None:
+    sold_out = await client.post("/desk/orders", json={"item": "moon"}, headers=CLERK)
+    assert (sold_out.status_code, sold_out.json()) == (409, {"sold": "out"})
+    assert await status(client, "/desk/orders") == 405
+    lost = await client.get("/threads/none")
+    assert lost.status_code == 422
+    assert "thread_id" in lost.json()["detail"]
+
+
+async def test_streams_and_sockets(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/desk/words")).text == "one two three"
+    async with connect(f"ws{str(client.base_url).removeprefix('http')}/desk/echo") as socket:
+        await socket.send("hear me")
+        assert await socket.recv() == "hear me"
+
+
+async def test_a_route_reaches_the_graphs(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/desk/greeting")).json() == {"run": "pending"}
+
+
+async def test_its_middleware_sees_ours_and_streams_stay_streams(client: httpx.AsyncClient) -> None:
+    thread = (await client.post("/threads", json={})).json()["thread_id"]
+    body = {"assistant_id": "greet", "input": {"text": "hi"}}
+    async with client.stream("POST", f"/threads/{thread}/runs/stream", json=body) as response:
+        assert (response.status_code, response.headers["x-desk"]) == (200, "yes")
+        async for line in response.aiter_lines():
+            if line == "event: metadata":  # comes while the run waits for a worker
+                break
+    found = await client.get("/ok", headers={"origin": "https://desk.example"})
+    assert found.headers["access-control-allow-origin"] in ("*", "https://desk.example")
+
+
+async def test_both_are_described(client: httpx.AsyncClient) -> None:
+    described = (await client.get("/openapi.json")).json()
+    assert {"/desk/orders", "/desk/sold", "/threads", "/runs/stream"} <= described["paths"].keys()
+    assert "Order" in described["components"]["schemas"]
+    assert "Swagger" in (await client.get("/docs")).text
+
+
+async def test_its_routes_may_want_a_user(desk: Desk) -> None:
+    http = {"app": APP, "enable_custom_route_auth": True}
+    async with desk.serves(http=http, auth=AUTH) as client:
+        assert await status(client, "/desk/sold") == 401
+        assert await status(client, "/desk/sold", headers=ANN) == 200
+        assert await status(client, "/desk/orders", "POST", json={"item": "tea"}, headers=ANN) == 403
+        assert await status(client, "/desk/orders", "POST", json={"item": "tea"}, headers=ANN | CLERK) == 201
