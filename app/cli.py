@@ -19,6 +19,7 @@ import typer
 from app import failpoints
 from app.checkpointing import checkpointer_choice
 from app.errors import ConfigError, StoreUnavailable
+from app.processes import exits
 from app.processes.environment import prepare
 from app.processes.processes import keep_what_is_loaded, name_process, slipway, watch_parent
 from app.processes.ready import say_ready
@@ -27,12 +28,6 @@ from app.redis.preflight import wait_for_redis
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-EXIT_CONFIG = 2
-"""Settings or langgraph.json cannot work: starting again will not help."""
-
-EXIT_UNAVAILABLE = 75
-"""Redis went away while starting: starting again may help (EX_TEMPFAIL)."""
 
 KEEP_ALIVE_S = 75
 """Longer than proxies keep an idle connection, so that none sends a request into one that we are closing."""
@@ -63,9 +58,9 @@ def main() -> None:
     try:
         cli()
     except ConfigError as error:
-        _give_up(str(error), EXIT_CONFIG)
+        _give_up(str(error), exits.CONFIG)
     except StoreUnavailable as error:
-        _give_up(str(error), EXIT_UNAVAILABLE)
+        _give_up(str(error), exits.UNAVAILABLE)
 
 
 @cli.command()
@@ -273,7 +268,7 @@ async def _workers(settings: Settings) -> None:
                     on_death=reclaiming(settings),
                 )
                 await supervisor.keep(spec)
-            await stop.wait()
+            await supervisor.kept_until(stop)
         finally:
             await supervisor.stop()
 

@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from pydantic import SecretStr
@@ -66,12 +66,24 @@ async def _work(settings: Settings, listener: socket.socket, supervisor: Supervi
             try:
                 for spec in _children(settings, url, listener):
                     await supervisor.keep(spec)
-                await _ready(settings, url, listener, since_ms)
-                await asyncio.Event().wait()
+                await _stay(supervisor, _ready(settings, url, listener, since_ms))
             finally:
                 await supervisor.stop("web", "worker")
     finally:
         await supervisor.stop(NURSERY)
+
+
+async def _stay(supervisor: Supervisor, ready: Coroutine[Any, Any, None]) -> None:
+    """Say that it is `ready`, and stay until cancelled, or until it turns out that it never will be."""
+    becoming, staying = asyncio.create_task(ready), asyncio.create_task(supervisor.kept_until(asyncio.Event()))
+    try:
+        await asyncio.wait((becoming, staying), return_when=asyncio.FIRST_COMPLETED)
+        if becoming.done():
+            await becoming
+        await staying
+    finally:
+        becoming.cancel()
+        staying.cancel()
 
 
 @contextlib.asynccontextmanager

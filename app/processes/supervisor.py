@@ -1,6 +1,7 @@
 """Keeps child processes running, and leaves none behind.
 
 A child that dies is started again: at once, or after a pause that grows while it dies before it is ready (`restarts`).
+One that says that it can never start (`exits`) is not.
 Children of our own program are forked from a template process that has imported everything (`nursery`), where the
 system can do that and the template lives; the others, and those, are executed otherwise. Children live in sessions of
 their own, so that Ctrl-C on the terminal reaches the supervisor alone, which stops them in the order it wants. When the
@@ -22,6 +23,8 @@ from typing import Final, Protocol
 import structlog
 
 from app.clock import Clock
+from app.errors import ConfigError
+from app.processes import exits
 from app.processes.nursery import Nursery, possible
 from app.processes.processes import slipway
 from app.processes.ready import VARIABLE, Ready
@@ -102,6 +105,7 @@ class _Child:
         self.spec = spec
         self.ready = Ready(lambda: on_ready(self))
         self.restarts = Restarts()
+        self.served = False
         self.keeper: asyncio.Task[None] | None = None
         self.resting: asyncio.Event | None = None
         """Set to end its pause."""
@@ -114,6 +118,7 @@ class Supervisor:
         self._clock = clock or Clock()
         self._children: dict[str, _Child] = {}
         self._nursery: Nursery | None = None
+        self._hopeless: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def open_nursery(self) -> None:
         """Keep a template process, from which children of our own program are forked. Nothing changes for them where
@@ -129,6 +134,17 @@ class Supervisor:
         child.process = await self._start(child)
         self._children[spec.name] = child
         child.keeper = asyncio.create_task(self._keep(child), name=f"keeper of {spec.name}")
+
+    async def kept_until(self, asked: asyncio.Event) -> None:
+        """Return when it is asked for. Raises `ConfigError` as soon as a child that never served says that it never
+        can (`exits.CONFIG`): it has told why, and starting it again would only tell it again."""
+        asking = asyncio.create_task(asked.wait())
+        try:
+            await asyncio.wait((asking, self._hopeless), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asking.cancel()
+        if self._hopeless.done():
+            raise ConfigError(f"{self._hopeless.result()} cannot start; the reason is above")
 
     def pid(self, name: str) -> int:
         """The process id of a child, which changes with every restart."""
@@ -156,6 +172,9 @@ class Supervisor:
             started = self._clock.monotonic()
             code = await child.process.wait()
             death = Death(child.spec.name, child.process.pid, code, self._clock.monotonic() - started)
+            child.served = child.ready.look() or child.served
+            if code == exits.CONFIG and not child.served:
+                return self._give_up(child)
             pause_s = self._pause_s(child, death)
             log.warning("child.died", child=death.name, pid=death.pid, how=death.how, again_in_s=pause_s)
             if child.restarts.loops_now:
@@ -163,6 +182,11 @@ class Supervisor:
             await _mourn(child.spec, death)
             await self._rest(child, pause_s)
             child.process = await self._start_again(child)
+
+    def _give_up(self, child: _Child) -> None:
+        log.error("child.cannot_start", child=child.spec.name, pid=child.process.pid)
+        if not self._hopeless.done():
+            self._hopeless.set_result(child.spec.name)
 
     def _pause_s(self, child: _Child, death: Death) -> float:
         pause_s = child.restarts.pause_s(was_ready=child.ready.look(), lived_s=death.lived_s)

@@ -5,6 +5,7 @@ They are workers that wait for a Redis which is never there: they live, and impo
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -17,6 +18,7 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
+from app.errors import ConfigError
 from app.processes import nursery
 from app.processes import supervisor as supervising
 from app.processes.processes import slipway
@@ -76,9 +78,15 @@ async def test_how_it_ended_is_known(supervisor: Supervisor, worker: ChildSpec, 
     await supervisor.keep(ChildSpec("worker", worker.command, worker.arguments, worker.env, on_death=deaths))
     os.kill(supervisor.pid("worker"), signal.SIGKILL)
     await eventually(lambda: deaths.seen)
+    assert [death.how for death in deaths.seen] == ["SIGKILL"]
+
+
+async def test_a_child_that_says_it_can_never_start_is_not_started_again(supervisor: Supervisor) -> None:
+    deaths = Deaths()
     await supervisor.keep(ChildSpec("refused", slipway("worker"), ("worker", "--config", "nowhere"), on_death=deaths))
-    await eventually(lambda: len(deaths.seen) > 1)
-    assert [death.how for death in deaths.seen[:2]] == ["SIGKILL", "exit code 2"]
+    with pytest.raises(ConfigError, match="refused cannot start"):
+        await supervisor.kept_until(asyncio.Event())
+    assert not deaths.seen
 
 
 def links(folder: Path) -> dict[str, Path]:
