@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import tomllib
@@ -30,6 +31,19 @@ def test_the_options_are_those_of_the_code() -> None:
     between = re.search(r"<!-- options:[^\n]*-->\n(.*?)<!-- end of options -->", README, re.DOTALL)
     assert between is not None
     assert between[1] == settings_table()
+
+
+def test_the_folders_are_what_they_say() -> None:
+    between = re.search(r"<!-- folders:[^\n]*-->\n(.*?)<!-- end of folders -->", README, re.DOTALL)
+    assert between is not None
+    shown = dict(re.findall(r"^\| `([\w/]+)/` \| (.+) \|$", between[1], re.MULTILINE))
+    packages = [
+        path.parent
+        for pattern in ("app", "app/*", "workers", "workers/*")
+        for path in ROOT.glob(f"{pattern}/__init__.py")
+    ]
+    docstrings = {path: ast.get_docstring(ast.parse((path / "__init__.py").read_text())) or "" for path in packages}
+    assert shown == {str(path.relative_to(ROOT)): text.splitlines()[0] for path, text in docstrings.items()}
 
 
 def test_the_ceilings_have_their_defaults() -> None:
