@@ -1,8 +1,8 @@
 """`langgraph_sdk.get_client()` without a URL, in the code of graphs: their own server, without a network.
 
 A client that is made when a graph is imported is connected when the application starts, a later one at once. Its
-requests are trusted and made for nobody: the auth file is not asked. Answers come whole: what is streamed is there when
-its run is over.
+requests are trusted and made for nobody: the auth file is not asked. What is streamed comes piece by piece, as it does
+over a network.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from httpx import ASGITransport
 from langgraph_sdk._async import client as sdk
-from langgraph_sdk.client import configure_loopback_transports
 from starlette.types import ASGIApp
+
+from app.http.loopback_transport import LoopbackTransport
 
 _WAITING: Final = "_registered_transports"
 
@@ -28,14 +29,16 @@ class _Connected(list[ASGITransport]):
 
     def append(self, transport: ASGITransport) -> None:
         transport.app = self._app
+        transport.__class__ = LoopbackTransport  # the SDK makes it, and nowhere asks of which kind
 
 
 @contextmanager
 def connected(app: ASGIApp) -> Iterator[None]:
     """Graphs reach `app` until the block is left."""
-    waiting = getattr(sdk, _WAITING)
-    configure_loopback_transports(app)
-    setattr(sdk, _WAITING, _Connected(app))
+    waiting, now = getattr(sdk, _WAITING), _Connected(app)
+    for transport in waiting:
+        now.append(transport)
+    setattr(sdk, _WAITING, now)
     try:
         yield
     finally:

@@ -118,6 +118,13 @@ async def test_graphs_reach_their_server(ann: Client, worker: WorkerProcess) -> 
     assert answer["said"] == "Good day, None"
 
 
+async def test_graphs_follow_a_run_of_their_server_that_has_no_end(ann: Client, worker: WorkerProcess) -> None:
+    """`threads.stream` of `get_client()`: its event stream stays open when the run is over."""
+    answer = await ann.runs.wait(None, "watcher", input={"text": "hi"})
+    assert answer["said"] == "Good day, None", answer
+    assert "run_id" in answer["told"]["first"]
+
+
 async def test_factories_know_who_asks(ann: Client, bob: Client, graphs: Registry, worker: WorkerProcess) -> None:
     thread = (await ann.threads.create(metadata={"graph_id": "ask_greet"}))["thread_id"]
     await bob.assistants.get_schemas("ask_greet")

@@ -28,6 +28,7 @@ from app.keyspace.names import Keys
 from app.processes import launch
 from app.processes.processes import slipway
 from app.redis.link import Address
+from app.redis.server_modules import module_files
 from app.redis.wire import Wire
 from app.settings import Settings
 from tests.conftest import wait_until
@@ -173,6 +174,8 @@ class Cluster:
             "maxmemory-policy": "noeviction",
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        if self._env.get("CHECKPOINTER") == "langgraph-redis":
+            arguments += [part for file in module_files() or () for part in ("--loadmodule", str(file))]
         return Process("valkey", (str(get_binary_path()), *arguments), {}, self.folder / "valkey.log")
 
     async def start_valkey(self) -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from app.keyspace.document_names import DocumentNames
 from app.keyspace.names import TEMPLATES, Keys
 from app.redis.wire import Wire
+from app.settings import Settings
 
 _CHECKPOINTS: Final = {
     "checkpoint_state": ":cp:%s:s",
     "checkpoint_writes": ":cp:%s:w:",
     "run_checkpoints": ":run:%s:cp",
+    "document_bytes": ":documents:%s",
 }
 _OF_RUN: Final = {"run", "events", "run_checkpoints", "delivery"}
-_OF_THREAD: Final = {"thread", "thread_runs", "thread_states", "checkpoints", "checkpoint_state", "checkpoint_writes"}
+_OF_THREAD: Final = {
+    "thread", "thread_runs", "thread_states", "checkpoints", "checkpoint_state", "checkpoint_writes", "document_bytes",
+}  # fmt: skip
 _EMPTY_WHEN_STILL: Final = {
     "queue", "suspects", "on_trial", "later", "parked", "group", "leases", "thread_queue", "trash", "deliveries",
 }  # fmt: skip
@@ -27,6 +32,7 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.escape(template).replace("%s", "([^:]+)" if of_one else "(.+)"), re.DOTALL)
 
 
+_DOCUMENTS: Final = DocumentNames(Settings.model_fields["langgraph_redis_prefix"].default)
 _KINDS: Final = {kind: _pattern(template) for kind, template in (TEMPLATES | _CHECKPOINTS).items()}
 
 
@@ -44,7 +50,17 @@ async def left_over(wire: Wire, keys: Keys, runs: set[str], threads: set[str]) -
             problems.append(f"{name!r} belongs to nothing")
         elif kind in _PASSING and await wire.send("PTTL", name, again=True) < 0:
             problems.append(f"{name!r} lives for ever")
-    return problems + await _dangling(wire, keys, runs, threads)
+    return problems + await _documents(wire, threads) + await _dangling(wire, keys, runs, threads)
+
+
+async def _documents(wire: Wire, threads: set[str]) -> list[str]:
+    """Documents of the second checkpointer whose thread is gone. Their names do not begin with the prefix."""
+    return [
+        f"{name!r} belongs to nothing"
+        for lead in _DOCUMENTS.leads
+        for name in await wire.send("KEYS", f"{lead}*", again=True)
+        if name.decode().removeprefix(lead).partition(":")[0] not in threads
+    ]
 
 
 def _kind_of(name: str) -> tuple[str | None, str]:

@@ -18,10 +18,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import structlog
 
+from app.checkpointing.checkpointer_choice import Kind
 from tests.conftest import wait_until
 from tests.crash.checks import Entry, log_is_whole, log_tells_all, reader_has_all, undone
 from tests.crash.clients import Client, Reader
@@ -282,9 +283,9 @@ def _expected(made: Made, phase: str) -> tuple[str, str]:
     return ("failed", "error") if made.graph == "fails" else ("completed", "idle")
 
 
-async def soak(runs: int, seconds: float, seed: int) -> Report:
+async def soak(runs: int, seconds: float, seed: int, checkpointer: Kind = "core") -> Report:
     """A cluster, and one soak on it."""
-    async with running(webs=2, workers=3, max_attempts=50, drain_s=5) as cluster:
+    async with running(webs=2, workers=3, max_attempts=50, drain_s=5, checkpointer=checkpointer) as cluster:
         return await Soak(cluster, runs, seconds, seed).run()
 
 
@@ -294,9 +295,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--checkpointer", choices=get_args(Kind), default="core")
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
-    report = asyncio.run(soak(given.runs, given.seconds, given.seed))
+    report = asyncio.run(soak(given.runs, given.seconds, given.seed, given.checkpointer))
     print(report.table())
     sys.exit(1 if report.problems else 0)
 

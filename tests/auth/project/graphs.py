@@ -1,5 +1,6 @@
 """Graphs that know for whom they run."""
 
+import asyncio
 import os
 from typing import Any, TypedDict
 
@@ -10,6 +11,7 @@ from langgraph_sdk import get_client
 from langgraph_sdk.runtime import ServerRuntime
 
 WORDS = ("cat", "dog", "tax")
+WATCHED_WITHIN_S = 20
 early = get_client()
 """Made before there is a server."""
 
@@ -56,6 +58,17 @@ async def ask(state: State) -> State:
     return {"said": answer["said"]}
 
 
+async def watch(state: State) -> State:
+    """Follows another graph as it goes, by each of the client's streams."""
+    server = get_client()
+    thread: Any = await server.threads.create()
+    words = [part.data async for part in server.runs.stream(thread["thread_id"], "greet", input={"text": state["text"]})]
+    async with asyncio.timeout(WATCHED_WITHIN_S), server.threads.stream(assistant_id="greet") as stream:
+        await stream.run.start(input={"text": state["text"]})
+        output: Any = await stream.output
+    return {"said": output["said"], "told": {"first": words[0]}}
+
+
 greet = StateGraph(State).add_node("say", say).add_edge(START, "say").compile()
 remember = StateGraph(State).add_node("keep", keep).add_edge(START, "keep")
 
@@ -64,3 +77,4 @@ def make_ask_greet(runtime: ServerRuntime[None]) -> Any:
     """A factory that knows who wants the graph."""
     wanted.append(f"{runtime.access_context} {None if runtime.user is None else runtime.user.identity}")
     return StateGraph(State).add_node("ask", ask).add_edge(START, "ask").compile()
+watcher = StateGraph(State).add_node("watch", watch).add_edge(START, "watch")
