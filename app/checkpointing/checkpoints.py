@@ -20,7 +20,6 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     DeltaChannelHistory,
     get_checkpoint_id,
-    get_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
@@ -81,10 +80,7 @@ class Checkpointer(ThreadSaver):
         parent_id = target.get("checkpoint_id") or ""
         where = member(namespace, checkpoint["id"])
         names = names_of(self._keys, thread_id)
-        told = get_checkpoint_metadata(config, metadata)
-        # LangGraph adds what is configurable; who called is no part of a state
-        stored_metadata: dict[str, Any] = {k: v for k, v in told.items() if not k.startswith("langgraph_auth_")}
-        record, run_id = pack_record(checkpoint, parent_id, stored_metadata, self._dumps)
+        record, run_id = pack_record(checkpoint, parent_id, self._told(config, metadata), self._dumps)
         fields: list[Arg] = ["HSET", names.state, f"c{where}", record]
         size = 1 + 2 * len(where) + len(record)
         values = checkpoint["channel_values"]

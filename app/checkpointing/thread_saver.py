@@ -17,7 +17,13 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import WRITES_IDX_MAP, BaseCheckpointSaver, CheckpointTuple
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    BaseCheckpointSaver,
+    CheckpointMetadata,
+    CheckpointTuple,
+    get_checkpoint_metadata,
+)
 from langgraph.checkpoint.serde.types import RESUME
 
 from app.checkpointing.checkpoint_answers import SPENT, Answers
@@ -130,6 +136,12 @@ class ThreadSaver(BaseCheckpointSaver[str]):
                 raise self.refused
             self._note_bytes(thread_id, used + size)
         await self._writer.write(commands)
+
+    @staticmethod
+    def _told(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[str, Any]:
+        """What is kept beside a checkpoint. LangGraph adds what is configurable; who called is no part of a state."""
+        told = get_checkpoint_metadata(config, metadata)
+        return {name: value for name, value in told.items() if not name.startswith("langgraph_auth_")}
 
     @staticmethod
     def _placed(writes: Sequence[tuple[str, Any]], task_id: str, task_path: str) -> list[StoredWrite]:

@@ -15,7 +15,7 @@ from app.keyspace.names import Keys
 from app.redis.commands import Command
 from app.redis.wire import Wire
 from app.writers import FreeWriter
-from tests.checkpoints.conftest import Make, at, put
+from tests.checkpoints.conftest import Make, at, checkpoint_of, put
 
 Names = Callable[[], Awaitable[list[bytes]]]
 
@@ -235,3 +235,15 @@ async def test_the_counter_is_what_is_stored(wire: Wire, keys: Keys, core: Check
             if name.endswith(b":s"):
                 stored -= 1 + len(held[held.index(b"n") + 1])
     assert await core.thread_bytes("t") == stored
+
+
+async def test_who_called_is_not_kept_beside_a_state(saver: ThreadSaver) -> None:
+    target: dict[str, Any] = {"thread_id": "t", "checkpoint_ns": "", "tour": "north"}
+    caller = {"langgraph_auth_user_id": "ann", "langgraph_auth_permissions": "all"}
+    stored = await saver.aput(
+        {"configurable": target | caller}, checkpoint_of({}, {}), {"source": "loop", "step": 0}, {}
+    )
+    found = await saver.aget_tuple(stored)
+    assert found is not None
+    assert found.metadata["tour"] == "north"  # type: ignore[typeddict-item]
+    assert not found.metadata.keys() & caller.keys()

@@ -27,7 +27,6 @@ from langgraph.checkpoint.base import (
     CheckpointMetadata,
     CheckpointTuple,
     get_checkpoint_id,
-    get_checkpoint_metadata,
 )
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from redisvl.exceptions import RedisSearchError
@@ -120,9 +119,8 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         target = config["configurable"]
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
         at = checkpoint_at(thread_id, namespace, checkpoint["id"])
-        stored_metadata: dict[str, Any] = dict(get_checkpoint_metadata(config, metadata))
         parent_id = target.get("checkpoint_id") or ""
-        document = self._documents.pack(thread_id, namespace, parent_id, checkpoint, stored_metadata)
+        document = self._documents.pack(thread_id, namespace, parent_id, checkpoint, self._told(config, metadata))
         key = self._names.checkpoint(at)
         commands: list[Command] = [
             ("JSON.SET", key, "$", document),

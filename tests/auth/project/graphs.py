@@ -62,7 +62,9 @@ async def watch(state: State) -> State:
     """Follows another graph as it goes, by each of the client's streams."""
     server = get_client()
     thread: Any = await server.threads.create()
-    words = [part.data async for part in server.runs.stream(thread["thread_id"], "greet", input={"text": state["text"]})]
+    words = [
+        part.data async for part in server.runs.stream(thread["thread_id"], "greet", input={"text": state["text"]})
+    ]
     async with asyncio.timeout(WATCHED_WITHIN_S), server.threads.stream(assistant_id="greet") as stream:
         await stream.run.start(input={"text": state["text"]})
         output: Any = await stream.output
@@ -77,4 +79,6 @@ def make_ask_greet(runtime: ServerRuntime[None]) -> Any:
     """A factory that knows who wants the graph."""
     wanted.append(f"{runtime.access_context} {None if runtime.user is None else runtime.user.identity}")
     return StateGraph(State).add_node("ask", ask).add_edge(START, "ask").compile()
+
+
 watcher = StateGraph(State).add_node("watch", watch).add_edge(START, "watch")
