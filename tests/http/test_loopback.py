@@ -28,12 +28,12 @@ async def test_an_answer_is_read_while_it_is_made() -> None:
         await heard.wait()
         yield b"second"
 
-    async with asyncio.timeout(SOON_S), reaching(StreamingResponse(pieces())) as client:
-        async with client.stream("GET", "/") as answer:
-            reading = answer.aiter_raw()
-            assert await anext(reading) == b"first"
-            heard.set()
-            assert [piece async for piece in reading] == [b"second"]
+    client = reaching(StreamingResponse(pieces()))
+    async with asyncio.timeout(SOON_S), client, client.stream("GET", "/") as answer:
+        reading = answer.aiter_raw()
+        assert await anext(reading) == b"first"
+        heard.set()
+        assert [piece async for piece in reading] == [b"second"]
 
 
 async def test_a_whole_answer_and_a_refusal_are_what_they_are() -> None:
