@@ -18,7 +18,7 @@ from app.errors import StoreUnavailable
 from app.event_protocol.run_protocol import TURN_BITS, ProtocolEvent, RunTranslator, Turn, first_of
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
-from app.runs.events import EventLog
+from app.runs.events import START, EventLog
 from app.threads.thread_wakes import ThreadWakes
 
 _LOOK_EVERY_S: Final = 15.0
@@ -54,6 +54,21 @@ class ProtocolLog:
                 if not turns:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(woken.wait(), _LOOK_EVERY_S)
+
+    async def so_far(self, thread_id: str, run_id: str | None = None) -> AsyncGenerator[ProtocolEvent, None]:
+        """The events that one run has had by now: the newest, or the named one. None when its turn has not come, when
+        its log is not kept any more, and when it is none of the thread. Raises `StoreUnavailable`."""
+        _, turns = await self._turns(thread_id, 0, set())
+        wanted = [(number, found) for number, found in turns if run_id in (None, found)][-1:]
+        for number, found in wanted:
+            turn = await self._turn(number, found)
+            if turn is not None:
+                translator, place = RunTranslator(turn), START
+                while entries := await self._events.read(found, place):
+                    place = entries[-1].place
+                    for entry in entries:
+                        for event in translator.take(entry):
+                            yield event
 
     async def applied_through(self, thread_id: str) -> int:
         """A number that no event of a run made from now on is below, and no event of the runs that are over above."""

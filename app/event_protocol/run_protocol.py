@@ -18,6 +18,7 @@ import structlog
 
 from app.event_protocol.message_blocks import Speech, plain_messages
 from app.runs.events import Event
+from app.runs.runs import Phase
 from app.serialization.encoding import dumps
 
 log = structlog.get_logger(__name__)
@@ -129,7 +130,8 @@ class RunTranslator:
         elif name == "error":
             self._fail(orjson.loads(entry.data))
         elif entry.last:
-            self._end(orjson.loads(entry.data)["status"], entry.result)
+            end = orjson.loads(entry.data)
+            self._end(end["status"], entry.result, waits=end.get("phase") == Phase.WAITING_FOR_APPROVAL)
         elif name.startswith(_NAMED):
             self._tell("custom", {"name": name.removeprefix(_NAMED), "payload": orjson.loads(entry.data)})
         elif name in self._handlers:
@@ -186,13 +188,14 @@ class RunTranslator:
         self._told.error = _sentence(error)
         self._told.refusal = {name: error[name] for name in _REFUSAL if name in error}
 
-    def _end(self, status: str, result: bytes | None) -> None:
+    def _end(self, status: str, result: bytes | None, *, waits: bool) -> None:
         for namespace in list(self._held):
             self._release(namespace)
         outcome = orjson.loads(result) if result else {}
         asked = outcome.get(INTERRUPT) if isinstance(outcome, dict) else None
         if isinstance(asked, list):
             self._ask((), asked)
+        self._told.waits = self._told.waits or waits
         ends_well = status == "success"
         for namespace, ident in list(self._speeches):
             if ends_well:
@@ -207,6 +210,8 @@ class RunTranslator:
             self._lifecycle("failed", error=self._told.error or status, **self._told.refusal)
         else:
             self._lifecycle(word)
+            if word == "interrupted" and not self._told.asked:
+                self._lifecycle("completed")  # a breakpoint asks nothing, and some clients wait for one or the other
 
     # subgraphs
 

@@ -103,6 +103,12 @@ class RespondParams(Body):
         }
 
 
+class TreeParams(Body):
+    """`agent.getTree`."""
+
+    run_id: str | None = None
+
+
 class SubscribeParams(EventsBody):
     """`subscription.subscribe` and `subscription.reconnect`."""
 

@@ -26,17 +26,19 @@ from app.errors import (
     SlipwayError,
     Unavailable,
 )
+from app.event_protocol.agent_tree import AgentTree
 from app.event_protocol.run_protocol import MODES
 from app.http.answers import Json
 from app.http.bodies import RunBody
 from app.http.endpoints import Endpoint
 from app.http.event_access import COMMANDS, may_read, may_run
-from app.http.event_bodies import CommandFrame, RespondParams, StartParams
-from app.http.inputs import ident_of, parsed, path_id, validated
+from app.http.event_bodies import CommandFrame, RespondParams, StartParams, TreeParams
+from app.http.inputs import checked_uuid, ident_of, parsed, path_id, validated
 from app.http.new_runs import asked_by
 from app.http.runs import accept
 from app.http.wiring import services_of
 from app.run_making import run_of
+from app.runs.runs import Run
 from app.services import Services
 from app.threads.threads import Thread
 
@@ -44,6 +46,16 @@ RESPOND_S: Final = 5.0
 """How long an answer waits for the run that asks to be over."""
 
 _STANDS: Final = {"busy": "running", "interrupted": "interrupted", "error": "failed", "idle": "completed"}
+"""A thread, in the words of the protocol."""
+_RUN_STANDS: Final = {
+    "pending": "started",
+    "running": "running",
+    "success": "completed",
+    "error": "failed",
+    "timeout": "failed",
+    "interrupted": "interrupted",
+}
+"""A run, in the same words."""
 
 Params = TypeVar("Params", bound=BaseModel)
 
@@ -195,12 +207,30 @@ async def _run(asked: Asked, body: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _tree(asked: Asked, params: dict[str, Any]) -> dict[str, Any]:
-    """The thread's graph, and how it stands."""
+    """How the thread's newest run stands, or the one that is named, with the graphs inside it."""
+    wanted = params_of(TreeParams, params).run_id
+    run = None if wanted is None else await _run_named(asked, wanted)
+    tree = await _thread_as_tree(asked) if run is None else AgentTree(run.graph_id, _RUN_STANDS[run.status])
+    run_id = None if run is None else run.run_id
+    async with aclosing(asked.services.protocol_log.so_far(asked.thread_id, run_id)) as events:
+        async for event in events:
+            tree.take(event)
+    return {"tree": tree.root}
+
+
+async def _run_named(asked: Asked, run_id: str) -> Run:
+    try:
+        return await asked.services.runs.get(asked.thread_id, checked_uuid(run_id, "run_id"))
+    except NotFound as error:
+        raise Refused("no_such_run", str(error)) from None
+
+
+async def _thread_as_tree(asked: Asked) -> AgentTree:
     thread = await _known(asked)
     graph_id = thread.metadata.get("graph_id")
     if graph_id is None:
         raise Refused("no_such_run", f"thread {asked.thread_id} has had no run")
-    return {"tree": {"namespace": [], "status": _STANDS[thread.status], "graph_name": graph_id}}
+    return AgentTree(graph_id, _STANDS[thread.status])
 
 
 _METHODS: Final[dict[str, Callable[[Asked, dict[str, Any]], Awaitable[dict[str, Any]]]]] = {

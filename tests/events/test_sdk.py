@@ -94,6 +94,14 @@ async def test_a_cancelled_run_lets_its_reader_go(sdk: LangGraphClient) -> None:
             await thread.output
 
 
+async def test_a_breakpoint_lets_its_reader_go(sdk: LangGraphClient, transport: Any) -> None:
+    """It asks nothing, and is no end: the SDK alone would wait for either."""
+    async with asyncio.timeout(DEADLINE_S), sdk.threads.stream(assistant_id="stops", transport=transport) as thread:
+        await thread.run.start(input={"until": 2})
+        assert (await thread.output)["at"] == 1
+        assert (await sdk.threads.get_state(thread.thread_id))["next"] == ["step"]
+
+
 async def test_a_thread_goes_on_in_another_session(sdk: LangGraphClient) -> None:
     async with asyncio.timeout(DEADLINE_S):
         async with sdk.threads.stream(assistant_id="team") as first:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -182,6 +183,45 @@ async def test_a_plain_run_that_asks_is_told_whatever_it_streams(
     assert [data["value"] for data in named(heard, "input.requested")] == [{"ok?": True}]
 
 
+@pytest.mark.parametrize("mode", ["values", "custom"])
+async def test_a_plain_run_at_a_breakpoint_is_interrupted_whatever_it_streams(
+    client: httpx.AsyncClient, sdk: LangGraphClient, mode: Any
+) -> None:
+    thread = str((await sdk.threads.create())["thread_id"])
+    given = {"until": 3}
+    run = await sdk.runs.create(thread, "steps", input=given, stream_mode=mode, interrupt_after=["step"])
+    heard = await told(client, thread, completed, channels=["lifecycle", "input"])
+    # some clients wait for a question or for an end; the others take the first word
+    words = ("running", "interrupted", "completed")
+    assert [event["event_id"] for event in heard] == [f"synth:{run['run_id']}:lc||{word}" for word in words]
+    assert (await command(client, thread, "agent.getTree"))["result"]["tree"]["status"] == "interrupted"
+
+
+async def test_the_tree_of_a_run(client: httpx.AsyncClient, sdk: LangGraphClient, thread: str) -> None:
+    run = await start(client, thread, "outer", input={"until": 1})
+    heard = await told(client, thread, lambda event: len(event["params"]["namespace"]) == 2)
+    namespace = heard[-1]["params"]["namespace"]
+    (steps,) = {tuple(event["params"]["namespace"]) for event in heard if "steps" in str(event["params"]["namespace"])}
+    tree = (await command(client, thread, "agent.getTree"))["result"]["tree"]
+    deepest = {"namespace": namespace, "status": "started", "graph_name": "hold"}
+    assert tree == {
+        "namespace": [],
+        "status": "running",
+        "graph_name": "outer",
+        "children": [
+            {"namespace": list(steps), "status": "completed", "graph_name": "steps"},
+            {"namespace": namespace[:1], "status": "started", "graph_name": "holds", "children": [deepest]},
+        ],
+    }
+    await sdk.runs.cancel(thread, run, wait=True)
+    await sdk.runs.wait(thread, "steps", input={"until": 1})
+    assert (await command(client, thread, "agent.getTree"))["result"]["tree"]["graph_name"] == "steps"
+    tree = (await command(client, thread, "agent.getTree", run_id=run))["result"]["tree"]
+    assert [tree["status"], *(child["status"] for child in tree["children"])] == [
+        *("interrupted", "completed", "interrupted")
+    ]
+
+
 async def test_filters(client: httpx.AsyncClient, thread: str) -> None:
     await start(client, thread, "team", input=HUMAN)
     stop = lambda event: root(event, "interrupted")  # noqa: E731
@@ -226,6 +266,8 @@ async def test_commands_are_refused_by_an_answer(client: httpx.AsyncClient, thre
     assert await code("run.start", assistant_id="steps", config=config) == "invalid_argument"
     tree = await command(client, thread, "agent.getTree")
     assert tree["result"] == {"tree": {"namespace": [], "status": "completed", "graph_name": "steps"}}
+    assert await code("agent.getTree", run_id="one") == "invalid_argument"
+    assert await code("agent.getTree", run_id=str(uuid4())) == "no_such_run"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"method": "run.start"}', b'{"id": "1", "method": "run.start"}'])

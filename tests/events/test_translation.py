@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from app.event_protocol.run_protocol import MODES, ProtocolEvent, RunTranslator, Turn, first_of
 from app.runs.events import Event
 from app.serialization.encoding import dumps
@@ -55,9 +57,14 @@ def test_messages_that_are_made_at_the_same_time_keep_apart() -> None:
     assert deltas == [("one", "a", "1"), ("two", "b", "2"), ("one", "a", "3")]
 
 
-def test_a_breakpoint_is_an_interrupt_without_a_question() -> None:
-    events = translated(BEGIN, ("updates", {"__interrupt__": []}), END)
-    assert [event.data["event"] for event in events] == ["running", "interrupted"]
+@pytest.mark.parametrize(
+    "stopped",
+    [(("updates", {"__interrupt__": []}), END), (("end", {**END[1], "phase": "waiting_for_approval"}),)],
+    ids=["by its updates", "by its end"],
+)
+def test_a_breakpoint_is_an_interrupt_without_a_question(stopped: tuple[tuple[str, Any], ...]) -> None:
+    events = translated(BEGIN, *stopped)
+    assert [event.data["event"] for event in events] == ["running", "interrupted", "completed"]
 
 
 def test_no_number_and_no_id_comes_twice() -> None:

@@ -40,8 +40,10 @@ local function metadata_entry(run_id, attempt)
   return {'metadata', frame('metadata', '{"run_id":"' .. run_id .. '","attempt":' .. attempt .. '}'), ''}
 end
 
-local function end_entry(run_id, status, result)
-  return {'end', frame('end', '{"run_id":"' .. run_id .. '","status":"' .. status .. '"}'), result or ''}
+-- `phase` is told of a run that waits for a person: for the protocol it has succeeded.
+local function end_entry(run_id, status, result, phase)
+  local waits = phase == 'waiting_for_approval' and ',"phase":"' .. phase .. '"' or ''
+  return {'end', frame('end', '{"run_id":"' .. run_id .. '","status":"' .. status .. '"' .. waits .. '}'), result or ''}
 end
 
 local function touch(thread_id)

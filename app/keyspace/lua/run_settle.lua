@@ -14,7 +14,7 @@ local new = is_next(held, A.seq)
 if new == nil then return {'fenced'} end
 if new then run_commands(3, #ARGV) end
 local entries = A.entries
-entries[#entries + 1] = end_entry(A.run_id, A.status, A.result)
+entries[#entries + 1] = end_entry(A.run_id, A.status, A.result, A.phase)
 redis.call('HSET', run, 'phase', A.phase, 'reason', A.reason, 'usage', A.usage, 'settled_by', A.attempt,
   'updated_us', whole(now_us), 'ended_us', whole(now_us))
 if A.error then redis.call('HSET', run, 'error', A.error) end

@@ -114,6 +114,14 @@ def more(state: Count) -> str:
 
 steps = StateGraph(Count).add_node("step", step).add_edge(START, "step").add_conditional_edges("step", more).compile()
 
+stops = (
+    StateGraph(Count)
+    .add_node("step", step)
+    .add_edge(START, "step")
+    .add_conditional_edges("step", more)
+    .compile(interrupt_after=["step"])
+)
+
 shown = (
     StateGraph(Count)
     .add_node("step", step)
@@ -138,3 +146,12 @@ async def wait(state: Count) -> Count:
 
 
 hold = StateGraph(Count).add_node("wait", wait).add_edge(START, "wait").compile()
+holds = StateGraph(Count).add_node("hold", hold).add_edge(START, "hold").compile()
+outer = (
+    StateGraph(Count)
+    .add_node("steps", steps)
+    .add_node("holds", holds)
+    .add_edge(START, "steps")
+    .add_edge("steps", "holds")
+    .compile()
+)
