@@ -10,7 +10,7 @@ from langgraph.runtime import RunControl
 
 from app.project.graphs import Graph
 from app.runs.runs import Run
-from workers.frames import BRIEF
+from workers.frames import BRIEF, LIFECYCLE
 from workers.inputs import context_of
 from workers.transformers import with_channels
 
@@ -25,7 +25,7 @@ async def chunks(
     graph: Graph, run: Run, given: Any, config: RunnableConfig, modes: set[str], control: RunControl
 ) -> AsyncIterator[Chunk]:
     """Execute `graph` on the input `given`. Nothing of a superstep runs before its `tasks` chunks have been taken."""
-    subgraphs = bool(run.kwargs.get("subgraphs"))
+    subgraphs = _hears_subgraphs(run)
     options = _options(graph, run, modes, control)
     if "events" in run.kwargs["stream_mode"]:
         raw = _with_events(graph, given, config, options)
@@ -53,8 +53,12 @@ def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> di
         "interrupt_after": after,
         "durability": run.kwargs.get("durability") or "async",
         "control": control,
-        "subgraphs": bool(run.kwargs.get("subgraphs")),
+        "subgraphs": _hears_subgraphs(run),
     }
+
+
+def _hears_subgraphs(run: Run) -> bool:
+    return bool(run.kwargs.get("subgraphs")) or LIFECYCLE in run.kwargs["stream_mode"]
 
 
 async def _with_events(

@@ -12,13 +12,18 @@ from typing import Any, Final
 from langchain_core.messages import BaseMessage, BaseMessageChunk, message_chunk_to_message
 
 from app.serialization.encoding import dumps
+from workers.lifecycle import Lifecycle
+from workers.tool_events import ToolEvents
 
 Frame = tuple[str, bytes]
 
 BRIEF: Final = "checkpoints/brief"
 """A mode of our own: which checkpoint it is, and not what it holds. Who follows all modes has that already."""
 
-_ASKED_AS: Final = {"messages-tuple": "messages", BRIEF: "checkpoints"}
+LIFECYCLE: Final = "lifecycle"
+"""When the graphs inside begin and end, also where their other events were not asked for."""
+
+_ASKED_AS: Final = {"messages-tuple": "messages", BRIEF: "checkpoints", LIFECYCLE: "tasks"}
 
 SECRET_PREFIXES: Final = ("__", "langgraph_auth_")
 
@@ -45,6 +50,8 @@ class Frames:
         self._subgraphs = subgraphs
         self._said: dict[str, BaseMessageChunk] = {}
         self._introduced: set[str] = set()
+        self._tools = ToolEvents()
+        self._lifecycle = Lifecycle() if LIFECYCLE in modes else None
 
     @property
     def graph_modes(self) -> set[str]:
@@ -53,12 +60,21 @@ class Frames:
 
     def of(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Frame]:
         """The frames of one chunk; none when its mode was not asked for."""
+        if self._lifecycle is not None:
+            for inside, event in self._lifecycle.of(namespace, mode, payload):
+                yield frame("|".join((LIFECYCLE, *inside)), event)
+        if not namespace or self._subgraphs:
+            yield from self._asked_for(namespace, mode, payload)
+
+    def _asked_for(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Frame]:
         if mode == "messages":
             yield from self._messages(namespace, payload)
         elif mode == "checkpoints" and BRIEF in self._modes:
             yield frame(self._name(BRIEF, namespace), _brief(payload))
         elif mode.startswith("custom:"):
             yield frame(mode, payload)
+        elif mode == "tools" and mode in self._modes:
+            yield frame(self._name(mode, namespace), self._tools.of(payload))
         elif mode in self._modes:
             shape = _SHAPES.get(mode)
             yield frame(self._name(mode, namespace), shape(payload) if shape else payload)

@@ -107,6 +107,7 @@ class RunTranslator:
         self._now = turn.started_ms or 0
         self._speeches: dict[tuple[Namespace, str], Speech] = {}
         self._held: dict[Namespace, Any] = {}
+        self._running: dict[Namespace, dict[str, str]] = {}
         self._events: list[ProtocolEvent] = []
         self._handlers: dict[str, Callable[[Namespace, Any], None]] = {
             "values": self._values,
@@ -119,6 +120,7 @@ class RunTranslator:
             "checkpoints/brief": self._brief_checkpoint,
             "custom": self._custom,
             "tools": self._tool,
+            "lifecycle": self._inner_lifecycle,
         }
 
     def take(self, entry: Event) -> list[ProtocolEvent]:
@@ -173,6 +175,7 @@ class RunTranslator:
     def _begin(self) -> None:
         """The first attempt begins the run; a later one does again what the last one left half-told."""
         if self._told.begun:
+            self._running.clear()
             self._break_off("the attempt that made this message ended; its node runs again")
             return
         self._told.begun = True
@@ -288,8 +291,11 @@ class RunTranslator:
 
     def _task(self, namespace: Namespace, data: Any) -> None:
         self._tell("tasks", plain_messages(data), namespace)
+        running = self._running.setdefault(namespace, {})
         if "result" not in data:
+            running[data["id"]] = data["name"]
             return
+        running.pop(data["id"], None)
         child = (*namespace, f"{data.get('name')}:{data.get('id')}")
         self._end_task("|".join(child))
         if data.get("interrupts"):
@@ -303,10 +309,17 @@ class RunTranslator:
         self._tell("custom", {"payload": data}, namespace)
 
     def _tool(self, namespace: Namespace, data: Any) -> None:
-        shown = plain_messages(data)
+        shown = plain_messages(_native(data))
         if shown.get("event") == "tool-output-delta" and not isinstance(shown.get("delta"), str):
             shown["delta"] = dumps(shown.get("delta")).decode()
-        self._tell("tools", shown, namespace)
+        nodes = set(self._running.get(namespace, {}).values())
+        node = nodes.pop() if len(nodes) == 1 else None  # LangGraph does not say; of several it may be any
+        self._tell("tools", shown, namespace, node=node)
+
+    def _inner_lifecycle(self, namespace: Namespace, data: Any) -> None:
+        """A run that streams no tasks tells so how the graphs inside it end; that they begin, their namespace did."""
+        if data["event"] != "started":
+            self._leave(namespace, data["event"], _sentence(data["error"]) if data.get("error") else None)
 
     # messages
 
@@ -364,6 +377,23 @@ class RunTranslator:
     def _complete(self, namespace: Namespace, data: Any) -> None:
         for message in data:
             self._whole(namespace, message, {})
+
+
+_TOOL_WORDS: Final = {
+    "on_tool_start": ("tool-started", "input", "input"),
+    "on_tool_event": ("tool-output-delta", "data", "delta"),
+    "on_tool_end": ("tool-finished", "output", "output"),
+    "on_tool_error": ("tool-error", "error", "message"),
+}
+"""What a run's log says of a tool -> what the event protocol says, and how each names what it holds."""
+
+
+def _native(data: dict[str, Any]) -> dict[str, Any]:
+    if data["event"] not in _TOOL_WORDS:  # a log of an earlier version has the protocol's own words
+        return data
+    word, theirs, ours = _TOOL_WORDS[data["event"]]
+    named = {"tool_name": data["name"]} if word == "tool-started" else {}
+    return {"event": word, "tool_call_id": data["toolCallId"], **named, ours: data.get(theirs)}
 
 
 def _sentence(error: Any) -> str:

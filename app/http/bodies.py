@@ -20,7 +20,17 @@ from app.threads.ttl import Strategy, ThreadTtl
 JsonObject: TypeAlias = dict[str, Any]
 
 StreamMode = Literal[
-    "values", "messages", "messages-tuple", "updates", "events", "tasks", "checkpoints", "debug", "custom"
+    "values",
+    "messages",
+    "messages-tuple",
+    "updates",
+    "events",
+    "tasks",
+    "checkpoints",
+    "debug",
+    "custom",
+    "tools",
+    "lifecycle",
 ]
 
 RESERVED_METADATA: Final = frozenset(

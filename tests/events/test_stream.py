@@ -87,7 +87,9 @@ async def test_updates_custom_and_tasks(client: httpx.AsyncClient, thread: str) 
 
 async def test_tools_tell_how_they_went(client: httpx.AsyncClient, thread: str) -> None:
     await start(client, thread, "agent", input=HUMAN)
-    heard = named(await told(client, thread, completed), "tools")
+    events = await told(client, thread, completed)
+    assert {event["params"].get("node") for event in events if event["method"] == "tools"} == {"tools"}
+    heard = named(events, "tools")
     assert {(data["event"], data["tool_call_id"]) for data in heard} == {
         ("tool-started", "call-1"),
         ("tool-finished", "call-1"),

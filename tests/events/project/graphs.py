@@ -5,7 +5,7 @@ import operator
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.tools import tool
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
@@ -70,6 +70,30 @@ agent = (
     .add_node("tools", ToolNode([double, fail], handle_tool_errors=True))
     .add_edge(START, "decide")
     .add_edge("decide", "tools")
+    .compile()
+)
+
+
+@tool
+async def consult(question: str) -> str:
+    """Has another graph answer."""
+    get_stream_writer()({"asking": question})
+    found = await talk.ainvoke({"messages": [HumanMessage(question)]})
+    return str(found["messages"][-1].content)
+
+
+def ask_once(state: MessagesState) -> dict[str, list[AnyMessage]]:
+    """Calls the tool."""
+    call: Any = {"name": "consult", "args": {"question": "why?"}, "id": "call-9", "type": "tool_call"}
+    return {"messages": [AIMessage("", tool_calls=[call])]}
+
+
+consulting = (
+    StateGraph(MessagesState)
+    .add_node("ask", ask_once)
+    .add_node("tools", ToolNode([consult]))
+    .add_edge(START, "ask")
+    .add_edge("ask", "tools")
     .compile()
 )
 
@@ -146,6 +170,7 @@ async def wait(state: Count) -> Count:
 
 
 hold = StateGraph(Count).add_node("wait", wait).add_edge(START, "wait").compile()
+fragile = StateGraph(Count).add_node("breaks", breaks).add_edge(START, "breaks").compile()
 holds = StateGraph(Count).add_node("hold", hold).add_edge(START, "hold").compile()
 outer = (
     StateGraph(Count)
