@@ -6,6 +6,7 @@ import asyncio
 import signal
 import uuid
 from collections.abc import AsyncIterator
+from typing import Any
 
 import psutil
 import pytest
@@ -13,7 +14,7 @@ import pytest_asyncio
 
 from app import failpoints
 from tests.conftest import wait_until
-from tests.crash.checks import log_is_whole, reader_has_all
+from tests.crash.checks import log_is_whole, log_tells_all, reader_has_all
 from tests.crash.clients import Client, Reader
 from tests.crash.cluster import Cluster, Process, running
 from tests.crash.effects import repetition
@@ -28,13 +29,18 @@ async def cluster() -> AsyncIterator[Cluster]:
         yield cluster
 
 
-async def killed_at(cluster: Cluster, client: Client, failpoint: str) -> tuple[Process, list[tuple[str, str]]]:
+STEPS: dict[str, Any] = {"upto": UPTO, "pause_s": 0.02}
+
+
+async def killed_at(
+    cluster: Cluster, client: Client, failpoint: str, graph: str = "steps"
+) -> tuple[Process, list[tuple[str, str]]]:
     """Start a worker that dies at `failpoint`, and runs until it has died of one. Returns all (thread, run)."""
     doomed = await cluster.start_worker(failpoint)
     made: list[tuple[str, str]] = []
     for _ in range(20):
         thread_id = str(uuid.uuid4())
-        run_id = await client.start("steps", {"upto": UPTO, "pause_s": 0.02}, thread_id)
+        run_id = await client.start(graph, STEPS if graph == "steps" else {"upto": 1}, thread_id)
         made.append((thread_id, run_id))
         await Reader(run_id).follow(client.urls, thread_id)
         if not doomed.alive:
@@ -62,6 +68,17 @@ async def test_a_worker_killed_at(failpoint: str, cluster: Cluster) -> None:
         assert not done_again.forgotten
     attempts = sorted([(await client.run(*run))["attempt"] for run in made])
     assert attempts[-1] == (1 if failpoint == "after_settle" else 2)
+    await client.close()
+
+
+async def test_a_question_that_was_told_before_a_death_is_told_once(cluster: Cluster) -> None:
+    client = Client(*(web.url for web in cluster.webs))
+    _, made = await killed_at(cluster, client, "before_settle", "asks")
+    for thread_id, run_id in made:
+        log = await cluster.log_of(run_id)
+        log_is_whole(log, (await client.run(thread_id, run_id))["attempt"])
+        log_tells_all(log, "asks", {"upto": 1})
+        assert (await client.thread(thread_id))["status"] == "interrupted"
     await client.close()
 
 
