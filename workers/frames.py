@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.messages import BaseMessage, BaseMessageChunk, message_chunk_to_message
+from langgraph.types import Interrupt
 
 from app.serialization.encoding import dumps
 from workers.lifecycle import Lifecycle
+from workers.outcomes import INTERRUPT
 from workers.tool_events import ToolEvents
 
 Frame = tuple[str, bytes]
@@ -50,6 +52,7 @@ class Frames:
         self._subgraphs = subgraphs
         self._said: dict[str, BaseMessageChunk] = {}
         self._introduced: set[str] = set()
+        self._asked: dict[tuple[str, ...], dict[str, Interrupt]] = {}
         self._tools = ToolEvents()
         self._lifecycle = Lifecycle() if LIFECYCLE in modes else None
 
@@ -75,9 +78,20 @@ class Frames:
             yield frame(mode, payload)
         elif mode == "tools" and mode in self._modes:
             yield frame(self._name(mode, namespace), self._tools.of(payload))
+        elif mode == "values" and mode in self._modes:
+            yield frame(self._name(mode, namespace), self._state(namespace, payload))
         elif mode in self._modes:
             shape = _SHAPES.get(mode)
             yield frame(self._name(mode, namespace), shape(payload) if shape else payload)
+
+    def _state(self, namespace: Sequence[str], payload: Any) -> Any:
+        """A state with all that was asked by now: tasks that ask at the same time come one by one, and who takes the
+        last state for the result must know of every question."""
+        if not isinstance(payload, dict) or not payload.get(INTERRUPT):
+            return payload
+        asked = self._asked.setdefault(tuple(namespace), {})
+        asked |= {item.id: item for item in payload[INTERRUPT]}
+        return {**payload, INTERRUPT: list(asked.values())}
 
     def _name(self, mode: str, namespace: Sequence[str]) -> str:
         return "|".join((mode, *namespace)) if namespace and self._subgraphs else mode

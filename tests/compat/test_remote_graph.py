@@ -86,6 +86,48 @@ async def test_interrupts_and_answers(remote: Remote, sdk: Client) -> None:
     assert (await graph.ainvoke(Command(resume=7), config))["answer"] == 7
 
 
+async def test_several_questions_come_back_together(remote: Remote, sdk: Client) -> None:
+    graph, config = remote("two_questions"), on(await new_thread(sdk))
+    asked = (await graph.ainvoke({"value": 1}, config))["__interrupt__"]
+    pending = (await graph.aget_state(config)).interrupts
+    assert {one["id"] for one in asked} == {one.id for one in pending}
+    assert len(asked) == 2
+    await graph.ainvoke(Command(resume={one["id"]: 7 for one in asked}), config)
+    assert (await graph.aget_state(config)).next == ()
+
+
+async def test_a_breakpoint_is_passed(remote: Remote, sdk: Client) -> None:
+    graph, config = remote("steps"), on(await new_thread(sdk))
+    await asyncio.to_thread(lambda: graph.invoke({"value": 1}, config, interrupt_before=["two"]))
+    assert (await asyncio.to_thread(graph.get_state, config)).next == ("two",)
+    assert (await asyncio.to_thread(graph.invoke, None, config))["value"] == 4
+
+
+async def test_the_past_is_listed_as_asked_for(remote: Remote, sdk: Client) -> None:
+    graph, config = remote("steps"), on(await new_thread(sdk))
+    await graph.ainvoke({"value": 1}, config)
+    whole = await asyncio.to_thread(lambda: list(graph.get_state_history(config)))
+    before = [past async for past in graph.aget_state_history(config, before=whole[1].config, limit=2)]
+    assert [past.config for past in before] == [past.config for past in whole[2:4]]
+    (first,) = [past async for past in graph.aget_state_history(config, filter={"step": 1})]
+    assert first.metadata is not None
+    assert first.metadata["step"] == 1
+    written = await asyncio.to_thread(lambda: graph.update_state(config, {"value": 50}, as_node="two"))
+    assert (await graph.aget_state(written)).next == ("three",)
+
+
+async def test_a_subgraph_is_read_and_written(remote: Remote, sdk: Client) -> None:
+    graph, config = remote("nested"), on(await new_thread(sdk))
+    await graph.ainvoke({"value": 1}, config)
+    (task,) = (await graph.aget_state(config, subgraphs=True)).tasks
+    inside: Any = task.state
+    assert inside.next == ("ask",)
+    assert (await graph.aget_state(inside.config)).values == inside.values
+    await graph.aupdate_state(inside.config, {"value": 5})
+    (task,) = (await graph.aget_state(config, subgraphs=True)).tasks
+    assert cast(Any, task.state).values["value"] == 5
+
+
 async def test_a_failure_is_raised(remote: Remote) -> None:
     with pytest.raises(RemoteException, match="no luck today"):
         await remote("fail").ainvoke({"value": 1})
