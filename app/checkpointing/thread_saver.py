@@ -55,6 +55,11 @@ class Storage:
     channels: Mapping[str, Amount]
 
 
+def without_caller(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told beside a checkpoint, but for who called: that is no part of a state."""
+    return {name: value for name, value in metadata.items() if not name.startswith("langgraph_auth_")}
+
+
 class StoredWrite(NamedTuple):
     """A pending write with everything that is kept of it."""
 
@@ -139,9 +144,8 @@ class ThreadSaver(BaseCheckpointSaver[str]):
 
     @staticmethod
     def _told(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[str, Any]:
-        """What is kept beside a checkpoint. LangGraph adds what is configurable; who called is no part of a state."""
-        told = get_checkpoint_metadata(config, metadata)
-        return {name: value for name, value in told.items() if not name.startswith("langgraph_auth_")}
+        """What is kept beside a checkpoint. LangGraph adds what is configurable."""
+        return without_caller(get_checkpoint_metadata(config, metadata))
 
     @staticmethod
     def _placed(writes: Sequence[tuple[str, Any]], task_id: str, task_path: str) -> list[StoredWrite]:

@@ -116,6 +116,21 @@ async def test_writes_keep_their_paths_and_places(savers: dict[str, ThreadSaver]
     assert {write.task_path for write in stored} == {"~__pregel_pull, a", "odd"}
 
 
+async def test_who_called_is_neither_shown_nor_moved(
+    savers: dict[str, ThreadSaver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`langgraph-checkpoint-redis` keeps it with every checkpoint, as everything that is configurable."""
+    source, target = savers["langgraph-redis"], savers["core"]
+    with monkeypatch.context() as patch:
+        patch.setattr(ThreadSaver, "_told", staticmethod(lambda config, metadata: dict(metadata)))
+        ident = await put(source, "t", {"a": 1}, langgraph_auth_user_id="ann", tour="north")
+    assert (await migration(savers, "langgraph-redis", "core").move("t")).problem == ""
+    for saver in (source, target):
+        found = await saver.aget_tuple(at("t", ident))
+        assert found is not None
+        assert found.metadata == {"source": "loop", "step": 0, "parents": {}, "tour": "north"}
+
+
 @each_way
 async def test_a_thread_that_went_on_in_the_target_stays_there(
     savers: dict[str, ThreadSaver], source: str, target: str

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from langchain_core.runnables import RunnableConfig
@@ -37,7 +37,7 @@ from app.checkpointing.langgraph_redis.client import WireClient
 from app.checkpointing.langgraph_redis.documents import Documents, sizes
 from app.checkpointing.langgraph_redis.search import Place, Search
 from app.checkpointing.langgraph_redis.trimming import Head, latest_of, with_ancestors, without_runs
-from app.checkpointing.thread_saver import Amount, Storage, StoredWrite, ThreadSaver
+from app.checkpointing.thread_saver import Amount, Storage, StoredWrite, ThreadSaver, without_caller
 from app.errors import Conflict
 from app.keyspace.document_names import DocumentNames, checkpoint_at, counter, namespace_at, registry
 from app.keyspace.names import Keys
@@ -276,7 +276,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         return CheckpointTuple(
             config_of(stored.thread_id, stored.namespace, stored.checkpoint_id),
             stored.checkpoint,
-            stored.metadata,
+            cast(CheckpointMetadata, without_caller(stored.metadata)),  # the package keeps it
             config_of(stored.thread_id, stored.namespace, stored.parent_id) if stored.parent_id else None,
             [(write.task_id, write.channel, write.value) for write in self._documents.unpack_writes(entry[1])],
         )
