@@ -1,0 +1,68 @@
+// What else @langchain/react gives: tool calls, the graphs inside with their own messages, channels, and a queue.
+
+import { useChannel, useMessages, useStream, useSubmissionQueue } from "@langchain/react";
+import { useState } from "react";
+import { createRoot } from "react-dom/client";
+
+const asked = new URLSearchParams(location.search);
+
+function Inside({ stream, subgraph }) {
+  const messages = useMessages(stream, subgraph);
+  return (
+    <li className="inside">
+      {subgraph.nodeName ?? subgraph.namespace.join("/").replace(/:[^/]+/g, "")} {subgraph.status}{" "}
+      <span className="text">{messages.map((message) => message.text).join(" | ")}</span>
+    </li>
+  );
+}
+
+function Page() {
+  const [thread, setThread] = useState(asked.get("thread"));
+  const [text, setText] = useState("");
+  const stream = useStream({
+    apiUrl: asked.get("server"),
+    assistantId: asked.get("graph"),
+    threadId: thread,
+    onThreadId: setThread,
+  });
+  const queue = useSubmissionQueue(stream);
+  const custom = useChannel(stream, ["custom"]);
+  const send = (event) => {
+    event.preventDefault();
+    const input = asked.has("input") ? JSON.parse(asked.get("input")) : { messages: [{ type: "human", content: text }] };
+    stream.submit(input, { multitaskStrategy: "enqueue" });
+    setText("");
+  };
+  return (
+    <>
+      <ol id="messages">
+        {stream.messages.map((message, place) => (
+          <li key={message.id ?? place} className={message.type}><span className="text">{message.text}</span></li>
+        ))}
+      </ol>
+      <ul id="calls">
+        {stream.toolCalls.map(({ id, name, args, status, output, error }) => (
+          <li key={id}>{`${name} ${JSON.stringify(args)} ${status} ${output ?? error}`}</li>
+        ))}
+      </ul>
+      <ul id="subgraphs">
+        {[...stream.subgraphs.values()].map((subgraph) => (
+          <Inside key={subgraph.id ?? subgraph.namespace.join("|")} stream={stream} subgraph={subgraph} />
+        ))}
+      </ul>
+      <ul id="custom">{custom.map((event) => <li key={event.event_id}>{JSON.stringify(event.params.data.payload)}</li>)}</ul>
+      <p id="queue">{queue.size}</p>
+      {stream.error && <p className="error">{String(stream.error.message ?? stream.error)}</p>}
+      <form onSubmit={send}>
+        <input aria-label="Say" value={text} onChange={(event) => setText(event.target.value)} />
+        <button>Send</button>
+      </form>
+      <button onClick={() => setThread(null)}>New thread</button>
+      <button onClick={() => setThread(asked.get("other"))}>Other thread</button>
+      <p id="state">{stream.isLoading ? "running" : "idle"}</p>
+      <pre id="values">{JSON.stringify(stream.values)}</pre>
+    </>
+  );
+}
+
+createRoot(document.getElementById("root")).render(<Page />);
