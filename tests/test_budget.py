@@ -41,8 +41,8 @@ ONCE = {
 WORKER_TRIPS = 2
 """Claim and settle. A thread that has checkpoints costs a read more: LangGraph asks for the newest."""
 
-BESIDE_STEPS = 5
-"""Groups of an attempt that belong to no superstep: the input's checkpoint and event, and what the last step leaves."""
+BESIDE_STEPS = 2
+"""Groups of an attempt that belong to no superstep: what the last one leaves, when the settle comes too late for it."""
 
 PER_STEP = 1
 """Groups of one superstep: its writes, its checkpoint and its events share one."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 from urllib.parse import urljoin
 
@@ -149,7 +149,12 @@ class Guarded(httpx.AsyncBaseTransport):
     """Connects to addresses that were looked up and checked here; the name is what the certificate must be for."""
 
     def __init__(self, urls: UrlPolicy) -> None:
-        self._urls, self._inner = urls, httpx.AsyncHTTPTransport(limits=_NO_REUSE)
+        self._urls = urls
+
+    @cached_property
+    def _inner(self) -> httpx.AsyncHTTPTransport:
+        """Made for the first call: the certificates of all authorities take megabytes."""
+        return httpx.AsyncHTTPTransport(limits=_NO_REUSE)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Look up, check, connect."""
@@ -165,7 +170,8 @@ class Guarded(httpx.AsyncBaseTransport):
         return await self._inner.handle_async_request(pinned)
 
     async def aclose(self) -> None:
-        await self._inner.aclose()
+        if "_inner" in vars(self):
+            await self._inner.aclose()
 
 
 def _told(error: BaseException) -> str:

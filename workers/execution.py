@@ -66,7 +66,7 @@ class Execution:
         self._proof = Proof(attempt, keys, on_proof)
         self._control = RunControl()
         self._stop: Stop | None = Stop.CANCEL if attempt.cancel else None
-        self._streaming: asyncio.Task[None] | None = None
+        self._working: asyncio.Task[Any] | None = None
         self._seen = Seen()
         self._ceilings = Ceilings(self.run.ceilings, Usage.of(self.run.usage))
         self._guard = Guard(self._ceilings, lambda: self._halt(Stop.CEILING))
@@ -78,8 +78,8 @@ class Execution:
     async def execute(self) -> None:
         """Run the attempt to its end, whatever that is. Never raises for what the graph does."""
         async with AsyncExitStack() as resources:
-            await self._finish(asyncio.create_task(self._work(resources), name=f"run {self.run.run_id}"))
-            outcome = await self._settle(self._judge())
+            ended_by = await self._worked(resources)
+            outcome = await self._settle(self._judge(ended_by))
         self._report(outcome)
 
     def drain(self) -> None:
@@ -96,17 +96,27 @@ class Execution:
     def _halt(self, why: Stop) -> None:
         if self._stop is None:
             self._stop = why
-        if self._streaming is not None:
-            self._streaming.cancel()
+        if self._working is not None:
+            self._working.cancel()
 
-    async def _finish(self, streaming: asyncio.Task[None]) -> None:
-        """Wait for the work; being cancelled ourselves means to hand the run back."""
-        self._streaming = streaming
+    async def _worked(self, resources: AsyncExitStack) -> BaseException | None:
+        """Do the work; what ended it early, if anything did. It is done in this very task, for a task of its own would
+        begin a turn of the event loop later. Being cancelled by somebody else means to hand the run back."""
+        self._working = task = asyncio.current_task()
+        assert task is not None
         try:
-            await asyncio.wait([streaming])
-        except asyncio.CancelledError:
-            self._halt(Stop.DRAIN)
-            await asyncio.wait([streaming])
+            await self._work(resources)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            return error
+        finally:
+            self._working = None
+            if task.cancelling() and self._stop is None:
+                self._stop = Stop.DRAIN
+            while task.cancelling():
+                task.uncancel()
+        return None
 
     # load, guard, stream
 
@@ -196,10 +206,8 @@ class Execution:
 
     # settle
 
-    def _judge(self) -> Outcome:
+    def _judge(self, error: BaseException | None) -> Outcome:
         """What the end of the work means."""
-        assert self._streaming is not None
-        error = asyncio.CancelledError() if self._streaming.cancelled() else self._streaming.exception()
         if self._stop is Stop.LOST or isinstance(error, Fenced):
             return LOST
         if isinstance(error, StoreUnavailable):

@@ -154,7 +154,7 @@ class RunBody(Body):
     assistant_id: str
     input: Any = None
     command: CommandBody | None = None
-    config: ConfigBody = ConfigBody()
+    config: ConfigBody = Field(default_factory=ConfigBody)
     context: Configurable = {}
     metadata: Metadata = {}
     checkpoint: CheckpointBody | None = None

@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 from typing import Final
 
 import structlog
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
 
@@ -85,11 +85,14 @@ class Outbox:
             self.gone = True
             self.drop(b"")
 
-    async def take(self) -> bytes | None:
-        """Everything that waits, as soon as there is something; None when all was taken and nothing will come."""
+    @property
+    def over(self) -> bool:
+        """Whether all was taken and nothing will come."""
+        return self._finished and not self._blocks
+
+    async def take(self) -> bytes:
+        """Everything that waits, as soon as there is something. Not to be asked when all is `over`."""
         while not self._blocks and not self._beating:
-            if self._finished:
-                return None
             self._sender = self._loop.create_future()
             await self._sender
         if self._beating:
@@ -183,10 +186,10 @@ class LongAnswer:
 
     async def _send_all(self, outbox: Outbox, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self._headers})
-        while (block := await outbox.take()) is not None:
-            await send(_body(block, more=True))
-        if outbox.whole or not self._all_or_nothing:
-            await send(_body(b"", more=False))
+        while not outbox.over:
+            block = await outbox.take()
+            ends = outbox.over and (outbox.whole or not self._all_or_nothing)
+            await send({"type": "http.response.body", "body": block, "more_body": not ends})
 
     async def _filled(self, outbox: Outbox) -> None:
         """Feed until it is through. If it breaks, the client is cut off without an `end`, and asks again."""
@@ -210,7 +213,3 @@ async def _stop(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         with suppress(CancelledError):
             await task
-
-
-def _body(block: bytes, *, more: bool) -> Message:
-    return {"type": "http.response.body", "body": block, "more_body": more}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -78,7 +78,7 @@ async def metrics(request: Request) -> Response:
 
 async def openapi(request: Request) -> Response:
     """This API, described."""
-    return Json(orjson.dumps(request.app.state.openapi))
+    return Json(await asyncio.to_thread(request.app.state.described))
 
 
 HEALTH: Final = (

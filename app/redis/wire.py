@@ -100,10 +100,9 @@ class Wire:
         return self._enqueue(_Command(packed, answer, script.repeatable, self._deadline(), script, keys_and_args))
 
     async def sent(self) -> bool:
-        """Whether everything asked so far has left this process, two turns of the event loop later: the operating
+        """Whether everything asked so far has left this process, one turn of the event loop later: the operating
         system has it, and delivers it even if the process is killed."""
-        await asyncio.sleep(0)  # the flush
-        await asyncio.sleep(0)  # uvloop writes at the end of a turn
+        await asyncio.sleep(0)  # the flush; what it writes goes out at once, unless the socket is full
         return not self._waiting and self._link.drained
 
     def _deadline(self) -> float:

@@ -28,6 +28,9 @@ _FULL_BYTES: Final = 1024 * 1024
 _AHEAD: Final = 4
 """Groups that may be under way while the graph goes on."""
 
+_COMPANY_S: Final = 0.002
+"""How long commands that nobody follows wait for events to share their group."""
+
 
 class _Group:
     """What goes to Redis together. `waits` says that an earlier one has to be sent again before it."""
@@ -71,7 +74,9 @@ class Attempt:
         self._group = _Group()
         self._flying: list[_Group] = []
         self._due = False
-        self._at_boundary = False
+        self._later: asyncio.TimerHandle | None = None
+        self._boarding = False
+        """Whether the group is about to be taken along, by the boundary of a superstep or by the end of the run."""
         self.eager = True
         self.surely_ours: Callable[[], bool] = lambda: True
         """Whether nobody else can have taken the run: asked before a superstep, and Redis where it is not so."""
@@ -85,7 +90,7 @@ class Attempt:
     def put(self, command: Command) -> None:
         """Put a command into the next group, without waiting for it."""
         self._group.commands.append(command)
-        self._fly_soon()
+        self._fly_later()
 
     async def write(self, commands: Sequence[Command]) -> None:
         """Return once Redis has `commands`; when `eager`, as soon as they are in a group, which lands before anything
@@ -98,11 +103,11 @@ class Attempt:
         elif self.lost:
             raise self._fenced()
         else:
-            self._fly_soon()
+            self._fly_later()
 
     def begin_superstep(self) -> None:
         """The nodes of a superstep are about to run, once there is `room`."""
-        self._at_boundary = True
+        self._boarding = self.eager
 
     async def told(self, name: str) -> set[bytes]:
         """Frames of the events called `name` that earlier attempts put last into the log."""
@@ -119,13 +124,12 @@ class Attempt:
         superstep that begins would be lost with this process. Raises `Fenced` or `StoreUnavailable`."""
         while self._group.size_bytes > _FULL_BYTES:
             await self._landing(self._group)
-        if self._at_boundary:
-            self._at_boundary = False
-            if self.eager:
-                await self._send_off()
+        if self._boarding:
+            await self._send_off()
 
     async def _send_off(self) -> None:
         await asyncio.sleep(0)  # LangGraph's task that puts the last superstep's checkpoint has its turn
+        self._boarding = False
         self._fly_now()
         if self._flying and not (await self._scripts.sent() and self.surely_ours()):
             await self._all_landed()
@@ -149,9 +153,17 @@ class Attempt:
             self._due = True
             self._loop.call_soon(self._fly)
 
+    def _fly_later(self) -> None:
+        if self._later is None:
+            self._later = self._loop.call_later(_COMPANY_S, self._fly_alone)
+
+    def _fly_alone(self) -> None:
+        self._later = None
+        self._fly()
+
     def _fly(self) -> None:
         self._due = False
-        if not self._flying:
+        if not self._flying and (not self._boarding or self._group.landed is not None):
             self._fly_now()
 
     def _fly_now(self) -> None:
@@ -198,8 +210,10 @@ class Attempt:
         self._landed(group, error)
         if self._flying and self._flying[0].waits:
             self._send(self._flying[0])
-        if self._group or self._group.landed is not None:
+        if self._group.entries or self._group.landed is not None:
             self._fly_soon()
+        elif self._group:
+            self._fly_later()
 
     @staticmethod
     def _landed(group: _Group, error: BaseException | None) -> None:
@@ -256,6 +270,7 @@ class Attempt:
 
     async def _last_words(self, message: RunSettle | RunRelease) -> _Group | None:
         """Fill in what is not yet written; None when the run is lost."""
+        self._boarding = True
         with suppress(Fenced):
             await self._all_landed()
         if self.lost:

@@ -64,6 +64,52 @@ async def test_one_group_is_under_way_at_a_time_and_the_next_takes_the_rest(stor
     assert await _numbers(stores, attempt) == list(range(200))
 
 
+async def test_commands_that_nobody_follows_wait_for_the_events_beside_them(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    attempt = await _claimed(stores)
+    attempt.eager = True
+    attempt.put(_count(stores))  # alone, they wait a moment
+
+    async def counted() -> bool:
+        return await _counted(stores) == 1
+
+    await eventually(counted)
+    await attempt.flush()
+    monkeypatch.setattr("app.runs.attempts._COMPANY_S", 60)
+    groups = attempt._seq
+    await attempt.write([_count(stores)])
+    await asyncio.sleep(0)
+    attempt.append("values", FRAME % 0)
+    await attempt.flush()
+    assert attempt._seq == groups + 1
+    assert (await _numbers(stores, attempt), await _counted(stores)) == ([0], 2)
+
+
+async def test_what_was_before_a_superstep_is_one_group(stores: Stores) -> None:
+    attempt = await _claimed(stores)
+    attempt.eager = True
+    for number in range(3):
+        attempt.append("values", FRAME % number)
+        checkpoint = asyncio.create_task(attempt.write([_count(stores)]))  # as LangGraph does
+        attempt.begin_superstep()
+        await attempt.room()
+        await checkpoint
+        assert attempt._seq == number + 1
+    await attempt.flush()
+    assert (await _numbers(stores, attempt), await _counted(stores)) == ([0, 1, 2], 3)
+
+
+async def test_a_settle_that_waits_for_a_group_takes_along_what_came_meanwhile(stores: Stores) -> None:
+    attempt = await _claimed(stores)
+    attempt.append("values", FRAME % 0)
+    await asyncio.sleep(0)
+    attempt.append("values", FRAME % 1)
+    assert await attempt.settle(settlement(attempt.run)) == ("ok", "")
+    assert attempt._seq == 2
+    assert await _numbers(stores, attempt) == [0, 1]
+
+
 async def test_a_settle_takes_along_what_was_not_yet_written(stores: Stores) -> None:
     attempt = await _claimed(stores)
     for number in range(10):
