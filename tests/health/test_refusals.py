@@ -60,6 +60,7 @@ async def test_a_server_that_became_a_replica(
         return (await codes(client)).get("store.replica") == "error"
 
     await eventually(told)
+    assert "workers.none" not in await codes(client), "they cannot report"
     assert (await client.get(f"/threads/{thread_id}")).status_code == 200, "reading goes on"
     await server.wire.send("REPLICAOF", "NO", "ONE")
     await eventually(lambda: is_ready(client))
