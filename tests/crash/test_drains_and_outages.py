@@ -142,7 +142,7 @@ async def test_a_web_process_with_200_streams_stops_by_itself(cluster: Cluster, 
     def go_on() -> bool:
         return all(len(reader.ids) > count for reader, count in zip(readers, been, strict=True))
 
-    await wait_until(go_on, beside=following)
+    await wait_until(go_on, 60, beside=following)
     gate.touch()
     await following
     log = await cluster.log_of(run_id)
