@@ -120,9 +120,9 @@ class HealthWatch:
         known = {finding.code for finding in before.findings}
         codes = {finding.code for finding in self._last.findings}
         for finding in self._last.findings:
-            if finding.code not in known:
+            if finding.code not in known and finding.level is not Level.OK:
                 log.warning("health.found", code=finding.code, level=finding.level.value, detail=finding.detail)
-        if gone := sorted(known - codes - {"health.unknown"}):
+        if gone := sorted(known - codes - {"health.unknown", "ok"}):
             log.info("health.passed", codes=gone)
         return self._last
 
