@@ -120,9 +120,9 @@ class HealthWatch:
         known = {finding.code for finding in before.findings}
         codes = {finding.code for finding in self._last.findings}
         for finding in self._last.findings:
-            if finding.code not in known:
+            if finding.code not in known and finding.level is not Level.OK:
                 log.warning("health.found", code=finding.code, level=finding.level.value, detail=finding.detail)
-        if gone := sorted(known - codes - {"health.unknown"}):
+        if gone := sorted(known - codes - {"health.unknown", "ok"}):
             log.info("health.passed", codes=gone)
         return self._last
 
@@ -142,7 +142,9 @@ class HealthWatch:
                 )
         except TimeoutError:
             return Health(measured_at, (_away(f"no answer within {_WITHIN_S:g} s"),))
-        findings = [*self._of_probe(probe), *self._of_server(server), *self._of_work(work)]
+        findings = [*self._of_probe(probe), *self._of_server(server)]
+        if isinstance(probe, float):  # where nothing can be written, the living cannot report
+            findings += self._of_work(work)
         for broken in (probe, server, work):
             if isinstance(broken, BaseException) and not isinstance(broken, StoreUnavailable):
                 findings.append(Finding("health.broken", Level.ERROR, f"{type(broken).__name__}: {broken}"))

@@ -2,7 +2,8 @@
 
 What a keyed request creates gets an id that follows from the key, and the creating scripts return what has that id
 already. So a repetition finds the first one's thread or run, whatever was killed in between. Beside that only the
-digest of the first body is kept, to refuse the same key with another body.
+digest of the first body is kept, to refuse the same key with another body; and the record of a run that goes with its
+thread, to find it all the same.
 """
 
 from __future__ import annotations

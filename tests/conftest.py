@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import random
 import shutil
 import socket
 import subprocess
@@ -27,9 +28,15 @@ START_WITHIN_S = 10.0
 
 
 class Eventually(Protocol):
-    """Waits until `predicate` is true, or fails the test after `within_s` seconds."""
+    """`wait_until`."""
 
-    async def __call__(self, predicate: Callable[[], object | Awaitable[object]], within_s: float = 15) -> None: ...
+    async def __call__(
+        self,
+        predicate: Callable[[], object | Awaitable[object]],
+        within_s: float = 30,
+        *,
+        beside: asyncio.Future[Any] | None = None,
+    ) -> None: ...
 
 
 @pytest.fixture(scope="session")
@@ -119,6 +126,23 @@ async def wait_until(
         if answer:
             return
         if beside is not None and beside.done():
-            raise AssertionError(f"it ended before: {beside.result()!r}")
-        assert time.monotonic() < deadline, f"not within {within_s:g} s: {inspect.getsource(predicate).strip()}"
+            raise AssertionError(f"it ended before: {beside.result()!r:.500}")
+        assert time.monotonic() < deadline, f"not within {within_s:g} s: {_said(predicate)}"
         await asyncio.sleep(0.01)
+
+
+def _said(predicate: Callable[[], object]) -> str:
+    """As it stands in the test, or what else there is to know it by."""
+    try:
+        return inspect.getsource(predicate).strip()
+    except (OSError, TypeError):  # a bound method of a builtin, a partial
+        return repr(predicate)
+
+
+def free_port() -> int:
+    """A port that nobody listens on and that no outgoing connection gets: a server may stop on it and start again."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")

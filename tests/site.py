@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from playwright.async_api import Page
 
 from app.processes.processes import slipway
 from app.settings import Settings
+from tests.conftest import free_port
 
 ROOT: Final = Path(__file__).parent.parent
 READY_WITHIN_S: Final = 40.0
@@ -72,9 +72,7 @@ def _runs(process: psutil.Process, name: str) -> bool:
 def developing(config: Path, folder: Path, **options: str) -> Iterator[Site]:
     """The graphs of `config`, served until the block is left, with data and log in `folder`; `options` are
     environment variables."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     bare = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
     arguments = ("--config", str(config), "--port", str(port), "--data-dir", str(folder))
     log = folder / "dev.log"

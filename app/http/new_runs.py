@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from starlette.requests import HTTPConnection, Request
@@ -12,6 +13,7 @@ from app.http.access import user_of
 from app.http.bodies import RunBody
 from app.http.inputs import ident_of
 from app.http.permits import permit_run
+from app.idempotency import HEADER, KEPT_S
 from app.run_making import run_of
 from app.run_requests import RunRequest
 from app.runs.runs import NewRun
@@ -28,6 +30,8 @@ async def new_run(
     Raises for an unknown assistant, for what makes no sense, and for what the caller may not do."""
     asked = asked_by(services, request, body, stateless=stateless)
     new = await run_of(services, asked, run_id=await ident_of(request, part), thread_id=thread_id)
+    if new.temporary and HEADER in request.headers:
+        new = replace(new, kept_s=KEPT_S)
     return await permit_run(request, new, stateless=stateless)
 
 

@@ -24,6 +24,7 @@
 | `<p>:queue:wake` | list | until popped | a token for each job queued, at most `WAKE_TOKENS` |
 | `<p>:group:<group>` | set | while they run | running runs of a group that has a limit |
 | `<p>:idempotency:<digest>` | string | a day | digest of the body that came with an idempotency key |
+| `<p>:made:<run>` | string | a day | a run without a thread as it was accepted, where its request had such a key |
 | `<p>:trash` | zset | until emptied | removed threads whose checkpoints are still there, by time in ms |
 | `<p>:leases` | zset | while they run | runs, by the lease's end in ms |
 | `<p>:pulse` | hash: `seen_ms`, `grace_ms` | | heartbeat, reap | heartbeat, reap |
@@ -80,6 +81,7 @@ TEMPLATES: Final = {
     "group": ":group:%s",
     "queue_wake": ":queue:wake",
     "idempotency": ":idempotency:%s",
+    "made": ":made:%s",
     "trash": ":trash",
     "leases": ":leases",
     "pulse": ":pulse",

@@ -94,6 +94,7 @@ class RunCreate(TypedDict):
     cron: CronStep | None
     user: str | None
     only: dict[str, str]
+    kept_s: int
 
 
 class RunSettle(TypedDict):

@@ -83,7 +83,8 @@ class NewRun:
     the store. `thread_config` is what the run leaves in its thread's config. `groups` are names, each with the most
     runs under that name that may execute at once. A `temporary` run has a thread of its own, which goes with it. `user`
     is for whom it runs (`User.stored`): graphs are told, clients never. `only` is metadata that a thread must
-    have which exists: any other is as good as unknown."""
+    have which exists: any other is as good as unknown. For `kept_s` the same id is not accepted anew, though the run
+    may have gone with its thread; 0 for a request that cannot come again."""
 
     run_id: str
     thread_id: str
@@ -104,6 +105,7 @@ class NewRun:
     cron: CronStep | None = None
     user: dict[str, Any] | None = None
     only: dict[str, str] = field(default_factory=dict)
+    kept_s: int = 0
 
     @property
     def answers(self) -> bool:
@@ -301,6 +303,7 @@ class RunStore:
                 "cron": new.cron,
                 "user": None if new.user is None else dumps(new.user).decode(),
                 "only": gathered(dict(new.only)),
+                "kept_s": new.kept_s,
             }
         )
         if word == "no_thread":

@@ -15,8 +15,8 @@ import pytest
 from app.processes.processes import slipway
 from app.settings import Settings
 from tests.auth.conftest import PROJECT, as_user
-from tests.conftest import wait_until
-from tests.crash.cluster import ROOT, START_WITHIN_S, free_port
+from tests.conftest import free_port, wait_until
+from tests.crash.cluster import ROOT, START_WITHIN_S
 
 
 @pytest.fixture

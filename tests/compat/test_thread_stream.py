@@ -96,7 +96,7 @@ async def test_lifecycle_is_beginnings_and_ends(sdk: Client) -> None:
 
 async def test_a_delayed_run_has_its_turn_after_those_made_meanwhile(sdk: Client, eventually: Eventually) -> None:
     thread = await new_thread(sdk)
-    delayed = await sdk.runs.create(thread, "steps", input={"value": 1}, after_seconds=2)
+    delayed = await sdk.runs.create(thread, "steps", input={"value": 1}, after_seconds=3)
     first = await sdk.runs.create(thread, "steps", input={"value": 1})
     found = await until(sdk.threads.join_stream(thread, last_event_id="-", stream_mode="lifecycle"), runs_done(2))
     assert [part.data["run_id"] for part in found] == [first["run_id"]] * 2 + [delayed["run_id"]] * 2

@@ -280,7 +280,7 @@ async def test_14_one_run_at_a_time(sdk: Client, eventually: Eventually) -> None
     assert [past["checkpoint_id"] for past in history[-len(before) :]] == [past["checkpoint_id"] for past in before]
     assert {past["metadata"]["run_id"] for past in history[: -len(before)]} == {last["run_id"]}
     other = await new_thread(sdk)
-    delayed = await sdk.runs.create(other, "steps", input={"value": 1}, after_seconds=1)
+    delayed = await sdk.runs.create(other, "steps", input={"value": 1}, after_seconds=3)
     sooner = await sdk.runs.create(other, "steps", input={"value": 1})
     assert delayed["created_at"] > sooner["created_at"]
     await sdk.runs.join(other, delayed["run_id"])

@@ -10,10 +10,10 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,7 +31,7 @@ from app.redis.link import Address
 from app.redis.server_modules import module_files
 from app.redis.wire import Wire
 from app.settings import Settings
-from tests.conftest import wait_until
+from tests.conftest import free_port, wait_until
 from tests.crash.effects import Effects
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -246,6 +246,10 @@ class Cluster:
         entries = await self.wire.send("XRANGE", self.keys.events(run_id), "-", "+", again=True)
         return [(entry[0].decode(), entry[1][1].decode(), entry[1][3]) for entry in entries]
 
+    def gate(self) -> Path:
+        """A file that is not there: work may wait for it."""
+        return self.folder / f"gate-{uuid.uuid4()}"
+
     async def holder(self, run_id: str) -> Process | None:
         """The worker that holds a run now."""
         name = (await self.run(run_id)).get("worker", "")
@@ -274,10 +278,3 @@ async def running(*, webs: int = 0, workers: int = 0, **settings: Any) -> AsyncI
     finally:
         await cluster.close()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

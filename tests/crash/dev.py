@@ -15,8 +15,8 @@ import psutil
 
 from app.processes.processes import slipway
 from app.settings import REDIS_URL_NAMES
-from tests.conftest import wait_until
-from tests.crash.cluster import CONFIG, ROOT, START_WITHIN_S, free_port
+from tests.conftest import free_port, wait_until
+from tests.crash.cluster import CONFIG, ROOT, START_WITHIN_S
 from tests.crash.effects import Effects
 
 MARKS: Final = {

@@ -28,9 +28,10 @@ class Effects:
         self.path = path
 
     def all(self) -> list[Effect]:
-        """Every effect, oldest first."""
+        """Every effect, oldest first. Of a line that is just being written a reader may see a part: not yet."""
         text = self.path.read_text() if self.path.exists() else ""
-        return [Effect(**json.loads(line)) for line in text.splitlines()]
+        whole, _, _ = text.rpartition("\n")
+        return [Effect(**json.loads(line)) for line in whole.splitlines()]
 
     def of(self, run_id: str) -> list[Effect]:
         """The effects of one run."""

@@ -8,6 +8,7 @@ import signal
 import time
 import uuid
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -20,7 +21,7 @@ from tests.crash.cluster import LEASE_S, Cluster, running
 from tests.crash.effects import repetition
 from tests.crash.tcp_proxy import TcpProxy
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
 Begun = list[tuple[str, str]]
 
@@ -49,26 +50,33 @@ async def client(cluster: Cluster) -> AsyncIterator[Client]:
     await client.close()
 
 
-async def begun(cluster: Cluster, client: Client, count: int, upto: int, pause_s: float) -> Begun:
+async def begun(cluster: Cluster, client: Client, count: int, **given: object) -> Begun:
     """So many runs of `steps`, each in its first superstep at least: (thread, run)."""
     threads = [str(uuid.uuid4()) for _ in range(count)]
-    given = {"upto": upto, "pause_s": pause_s}
     runs = await asyncio.gather(*(client.start("steps", given, thread_id) for thread_id in threads))
     await wait_until(lambda: set(runs) <= {effect.run for effect in cluster.effects.all()})
     return list(zip(threads, runs, strict=True))
 
 
-async def all_whole(cluster: Cluster, client: Client, runs: Begun, upto: int, most_again: int = 1) -> list[int]:
-    """Wait for these runs, check each in every respect, and return their spent attempts."""
+def followed(client: Client, runs: Begun) -> tuple[list[Reader], asyncio.Future[list[None]]]:
+    """A reader of each run, and what is done once all have read to the end, or fails with the first."""
     readers = [Reader(run_id) for _, run_id in runs]
+    following = [reader.follow(client.urls, thread_id) for reader, (thread_id, _) in zip(readers, runs, strict=True)]
+    return readers, asyncio.gather(*following)
+
+
+async def all_whole(cluster: Cluster, client: Client, runs: Begun, upto: int | None, most_again: int = 1) -> list[int]:
+    """Wait for these runs, check each in every respect, and return their spent attempts. Without `upto`, they may have
+    done any number of supersteps."""
+    readers, following = followed(client, runs)
+    await following
     pairs = list(zip(readers, runs, strict=True))
-    async with asyncio.timeout(40):
-        await asyncio.gather(*(reader.follow(client.urls, thread_id) for reader, (thread_id, _) in pairs))
     spent = []
     for reader, (thread_id, run_id) in pairs:
         record, thread = await cluster.run(run_id), await client.thread(thread_id)
         assert (record["phase"], thread["status"]) == ("completed", "idle")
-        assert thread["values"]["trail"] == list(range(1, upto + 1))
+        trail = thread["values"]["trail"]
+        assert trail == list(range(1, (upto or len(trail)) + 1))
         log = await cluster.log_of(run_id)
         log_is_whole(log, int(record["attempt"]))
         reader_has_all(reader, log)
@@ -80,7 +88,7 @@ async def all_whole(cluster: Cluster, client: Client, runs: Begun, upto: int, mo
 
 
 async def test_a_worker_that_is_asked_to_stop_hands_50_runs_back(cluster: Cluster, client: Client) -> None:
-    runs = await begun(cluster, client, 50, 8, 0.4)
+    runs = await begun(cluster, client, 50, upto=8, pause_s=0.4)
     first, _ = cluster.workers
     asked = time.monotonic()
     for _ in range(3):  # a platform may ask every process of a group, and more than once
@@ -91,11 +99,13 @@ async def test_a_worker_that_is_asked_to_stop_hands_50_runs_back(cluster: Cluste
 
 
 async def test_a_superstep_longer_than_the_drain_is_announced_when_done_again(cluster: Cluster, client: Client) -> None:
-    runs = await begun(cluster, client, 2, 1, 4.5)
+    gate = cluster.gate()
+    runs = await begun(cluster, client, 2, upto=1, how="hold", until=str(gate))
     for worker in cluster.workers:
         worker.signal(signal.SIGTERM)
     for worker in cluster.workers:
-        assert await worker.gone(10) == 0
+        assert await worker.gone(25) == 0
+    gate.touch()
     await cluster.restart(cluster.workers[0])
     assert set(await all_whole(cluster, client, runs, 1)) == {1}
     for _, run_id in runs:
@@ -103,35 +113,38 @@ async def test_a_superstep_longer_than_the_drain_is_announced_when_done_again(cl
 
 
 async def test_a_web_process_killed_while_clients_read(cluster: Cluster, client: Client) -> None:
-    runs = await begun(cluster, client, 5, 10, 0.2)
-    readers = [Reader(run_id) for _, run_id in runs]
-    following = [
-        asyncio.create_task(reader.follow(client.urls, thread_id))
-        for reader, (thread_id, _) in zip(readers, runs, strict=True)
-    ]
-    await wait_until(lambda: all(reader.counts() for reader in readers))
+    gate = cluster.gate()
+    runs = await begun(cluster, client, 5, until=str(gate), pause_s=0.2)
+    readers, following = followed(client, runs)
+    await wait_until(lambda: all(reader.counts() for reader in readers), beside=following)
     await cluster.webs[0].kill()
-    await asyncio.gather(*following)
-    assert all(reader.connections > 1 for reader in readers)
+    await wait_until(lambda: all(reader.connections > 1 for reader in readers), beside=following)
+    gate.touch()
+    await following
     for reader in readers:
         reader_has_all(reader, await cluster.log_of(reader.run_id))
-    assert set(await all_whole(cluster, client, runs, 10, most_again=0)) == {1}
+    assert set(await all_whole(cluster, client, runs, None, most_again=0)) == {1}
 
 
 async def test_a_web_process_with_200_streams_stops_by_itself(cluster: Cluster, client: Client) -> None:
-    [(thread_id, run_id)] = await begun(cluster, client, 1, 400, 0.2)  # cancelled below
+    gate = cluster.gate()
+    [(thread_id, run_id)] = await begun(cluster, client, 1, until=str(gate), pause_s=0.2)
     leaving, other = cluster.webs
     readers = [Reader(run_id) for _ in range(200)]
-    following = [asyncio.create_task(reader.follow([leaving.url, other.url], thread_id)) for reader in readers]
-    await wait_until(lambda: all(reader.ids for reader in readers))
+    following = asyncio.gather(*(reader.follow([leaving.url, other.url], thread_id) for reader in readers))
+    await wait_until(lambda: all(reader.ids for reader in readers), beside=following)
     asked = time.monotonic()
     leaving.signal(signal.SIGTERM)
-    await leaving.gone(5)
+    await leaving.gone(25)
     print(f"a web process with 200 streams was gone after {time.monotonic() - asked:.2f} s")
     been = [len(reader.ids) for reader in readers]
-    await wait_until(lambda: all(len(reader.ids) > count for reader, count in zip(readers, been, strict=True)), 40)
-    await client.call("POST", f"/threads/{thread_id}/runs/{run_id}/cancel")
-    await asyncio.gather(*following)
+
+    def go_on() -> bool:
+        return all(len(reader.ids) > count for reader, count in zip(readers, been, strict=True))
+
+    await wait_until(go_on, 60, beside=following)
+    gate.touch()
+    await following
     log = await cluster.log_of(run_id)
     for reader in readers:
         assert reader.reconnects_asked == 1
@@ -144,18 +157,22 @@ async def test_the_sdk_waits_through_a_restart(how: signal.Signals, cluster: Clu
     web, known = cluster.webs[0], set(cluster.effects.by_run())
     async with get_client(url=web.url, api_key=None) as sdk:
         thread = await sdk.threads.create()
-        waiting = asyncio.create_task(sdk.runs.wait(thread["thread_id"], "steps", input={"upto": 10, "pause_s": 0.5}))
+        gate = cluster.gate()
+        given: dict[str, Any] = {"until": str(gate), "pause_s": 0.2}
+        waiting = asyncio.create_task(sdk.runs.wait(thread["thread_id"], "steps", input=given))
         await wait_until(lambda: cluster.effects.by_run().keys() - known, beside=waiting)
         web.signal(how)
-        await web.gone(10)
+        await web.gone(25)
         web.start()
+        await web.ready()
+        gate.touch()
         answer = await waiting
     assert isinstance(answer, dict)
-    assert answer["trail"] == list(range(1, 11))
+    assert answer["trail"] == list(range(1, answer["count"] + 1))
 
 
 async def test_valkey_killed_and_started_again(cluster: Cluster, client: Client) -> None:
-    runs = await begun(cluster, client, 6, 12, 0.2)
+    runs = await begun(cluster, client, 6, upto=12, pause_s=0.2)
     for _ in range(2):
         await cluster.valkey.kill()
         await cluster.start_valkey()
@@ -164,7 +181,7 @@ async def test_valkey_killed_and_started_again(cluster: Cluster, client: Client)
 
 
 async def test_valkey_stands_still_for_longer_than_a_lease(cluster: Cluster, client: Client) -> None:
-    runs = await begun(cluster, client, 6, 12, 0.2)
+    runs = await begun(cluster, client, 6, upto=12, pause_s=0.2)
     cluster.valkey.stop()
     await asyncio.sleep(1.5 * LEASE_S)
     cluster.valkey.go_on()
@@ -179,19 +196,15 @@ async def test_a_network_that_is(how: str) -> None:
         web.start()
         await web.ready()
         client = Client(web.url)
-        runs = await begun(cluster, client, 4, 15, 0.15)
-        readers = [Reader(run_id) for _, run_id in runs]
-        following = [
-            asyncio.create_task(reader.follow(client.urls, thread_id))
-            for reader, (thread_id, _) in zip(readers, runs, strict=True)
-        ]
+        runs = await begun(cluster, client, 4, upto=15, pause_s=0.15)
+        readers, following = followed(client, runs)
         for _ in range(5 if how == "cut" else 1):
-            await wait_until(lambda: all(reader.ids for reader in readers))
+            await wait_until(lambda: all(reader.ids for reader in readers), beside=following)
             proxy.delay_s = 0.1 if how == "slow" else 0
             if how != "slow":
                 proxy.cut() if how == "cut" else proxy.lose()
             await asyncio.sleep(0.3)
-        await asyncio.gather(*following)
+        await following
         for reader in readers:
             reader_has_all(reader, await cluster.log_of(reader.run_id))
         spent = await all_whole(cluster, client, runs, 15)
@@ -200,6 +213,7 @@ async def test_a_network_that_is(how: str) -> None:
         await client.close()
 
 
+@pytest.mark.timeout(300)
 async def test_a_short_soak() -> None:
     from tests.crash.soak import soak
 

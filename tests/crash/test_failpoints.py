@@ -19,7 +19,7 @@ from tests.crash.clients import Client, Reader
 from tests.crash.cluster import Cluster, Process, running
 from tests.crash.effects import repetition
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 UPTO = 6
 
 
@@ -93,7 +93,7 @@ async def test_valkey_killed_while_a_worker_is_at(failpoint: str, cluster: Clust
     halted = await cluster.start_worker(failpoint, failpoints.HALT)
     run_id = await client.start("steps", {"upto": UPTO, "pause_s": 0.05}, thread_id)
     following = asyncio.create_task(Reader(run_id).follow(client.urls, thread_id))
-    await wait_until(lambda: psutil.Process(halted.pid).status() == psutil.STATUS_STOPPED)
+    await wait_until(lambda: psutil.Process(halted.pid).status() == psutil.STATUS_STOPPED, beside=following)
     await cluster.valkey.kill()
     halted.go_on()
     await cluster.start_valkey()
@@ -112,11 +112,11 @@ async def test_valkey_killed_while_a_worker_is_at(failpoint: str, cluster: Clust
 
 
 async def test_valkey_killed_while_a_worker_hands_a_run_back(cluster: Cluster) -> None:
-    client, thread_id = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4())
+    client, thread_id, gate = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4()), cluster.gate()
     other = cluster.workers[0]
     await other.kill()
     leaving = await cluster.start_worker("release", failpoints.HALT)
-    run_id = await client.start("steps", {"upto": UPTO, "pause_s": 0.3}, thread_id)
+    run_id = await client.start("steps", {"until": str(gate), "pause_s": 0.1}, thread_id)
     await wait_until(lambda: cluster.effects.begun(run_id, 2))
     leaving.signal(signal.SIGTERM)
     await wait_until(lambda: psutil.Process(leaving.pid).status() == psutil.STATUS_STOPPED)
@@ -124,6 +124,7 @@ async def test_valkey_killed_while_a_worker_hands_a_run_back(cluster: Cluster) -
     leaving.go_on()
     await cluster.start_valkey()
     assert await leaving.gone(30) == 0
+    gate.touch()
     await cluster.restart(other)
     reader = Reader(run_id)
     await reader.follow(client.urls, thread_id)
@@ -135,19 +136,20 @@ async def test_valkey_killed_while_a_worker_hands_a_run_back(cluster: Cluster) -
 
 
 async def test_a_worker_killed_while_it_hands_a_run_back(cluster: Cluster) -> None:
-    client, thread_id = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4())
+    client, thread_id, gate = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4()), cluster.gate()
     other = cluster.workers[0]
     await other.kill()
     doomed = await cluster.start_worker("release")
-    run_id = await client.start("steps", {"upto": UPTO, "pause_s": 0.3}, thread_id)
+    run_id = await client.start("steps", {"until": str(gate), "pause_s": 0.1}, thread_id)
     await wait_until(lambda: cluster.effects.begun(run_id, 2))
     doomed.signal(signal.SIGTERM)
-    assert await doomed.gone() == -signal.SIGKILL
+    assert await doomed.gone(30) == -signal.SIGKILL
+    gate.touch()
     await cluster.restart(other)
     reader = Reader(run_id)
     await reader.follow(client.urls, thread_id)
     assert (await client.run(thread_id, run_id))["attempt"] == 2
-    assert reader.counts() == list(range(1, UPTO + 1))
+    assert reader.counts() == list(range(1, len(reader.counts()) + 1))
     assert repetition(cluster.effects.of(run_id)).supersteps == 0  # it had come to a boundary
     await client.close()
 
@@ -174,7 +176,7 @@ async def test_answers_that_name_their_questions_are_taken_once(failpoint: str, 
         resume = {ident: f"{question} {number}" for number, ident in enumerate(sorted(asked))}
         run_id = await client.start("talks", None, thread_id, command={"resume": resume})
         following = asyncio.create_task(Reader(run_id).follow(client.urls, thread_id))
-        await wait_until(lambda: following.done() or not doomed.alive, 20)  # noqa: B023
+        await wait_until(lambda: following.done() or not doomed.alive)  # noqa: B023
         if not other.alive and not doomed.alive:
             await cluster.restart(other)
         await following

@@ -30,7 +30,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere child
 
 
 @pytest.fixture
-async def supervisor() -> AsyncIterator[Supervisor]:
+async def supervisor(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Supervisor]:
+    """Patient with its template, which imports everything on whatever machine this is."""
+    monkeypatch.setattr(nursery, "ANSWER_WITHIN_S", 50)
     supervisor = Supervisor()
     await supervisor.open_nursery()
     yield supervisor
@@ -148,7 +150,7 @@ async def test_a_nursery_that_does_not_answer_is_done_without(
     with capture_logs() as lines:
         await supervisor.keep(worker)
     assert ways(lines) == ["executed"]
-    monkeypatch.undo()
+    monkeypatch.setattr(nursery, "ANSWER_WITHIN_S", 50)
     os.kill(template, signal.SIGCONT)
     await supervisor.keep(ChildSpec("next", worker.command, worker.arguments, worker.env))
     wanted = {supervisor.pid("worker"), supervisor.pid("next")}

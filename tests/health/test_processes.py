@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,8 +24,6 @@ from workers.registry import Registry
 
 PLAN = 20
 CLIENTS = 100
-PATIENCE_S = 2.0
-SLACK_S = 5
 
 
 @dataclass
@@ -71,17 +68,21 @@ async def test_a_plan_of_20_connections_and_100_clients() -> None:
         async def held() -> int:
             return len((await cluster.wire.send("CLIENT", "LIST")).splitlines()) - 1  # the last is this test's own
 
-        assert await held() == connections.needed("web") + connections.needed("worker")
-        run = (await create(client, upto=100, pause_s=0.02)).json()
+        async def all_are_open() -> bool:
+            return await held() == connections.needed("web") + connections.needed("worker")
+
+        await wait_until(all_are_open)
+        gate = cluster.gate()
+        run = (await create(client, until=str(gate), pause_s=0.1)).json()
         followers = [Follower() for _ in range(CLIENTS)]
         following = asyncio.gather(*(each.follow(client, f"{place_of(run)}/stream") for each in followers))
-        await wait_until(lambda: all(each.counts for each in followers))
+        await wait_until(lambda: all(each.counts for each in followers), beside=following)
         others = await asyncio.gather(*(create(client, upto=1) for _ in range(20)))
         assert {answer.status_code for answer in others} == {200}
-        assert await held() == connections.needed("web") + connections.needed("worker")
-        async with asyncio.timeout(30):
-            await following
-        assert all(each.ended and each.counts[-1] == 100 for each in followers)
+        assert await all_are_open()
+        gate.touch()
+        await following
+        assert all(each.ended and each.counts == followers[0].counts for each in followers)
 
         async with _no_room(cluster):
             late = cluster.add_worker()
@@ -132,16 +133,15 @@ async def test_a_process_that_may_not_hold_what_it_needs_opens_nothing(server: C
 
 async def test_a_valkey_that_is_killed_and_comes_back() -> None:
     async with running(webs=1, workers=1) as cluster, clients_of(cluster) as client:
-        run = (await create(client, upto=60, pause_s=0.05)).json()
+        gate = cluster.gate()
+        run = (await create(client, until=str(gate), pause_s=0.05)).json()
         follower = Follower()
         following = asyncio.create_task(follower.follow(client, f"{place_of(run)}/stream"))
-        await wait_until(lambda: len(follower.counts) > 5)
+        await wait_until(lambda: len(follower.counts) > 5, beside=following)
         kept = [(await create(client, upto=2)).json() for _ in range(20)]
         await cluster.valkey.kill()
 
-        began = time.monotonic()
-        refused = await create(client, upto=1)
-        assert time.monotonic() - began < PATIENCE_S + SLACK_S
+        refused = await create(client, upto=1)  # the client itself waits no longer than its own deadline
         assert (refused.status_code, refused.json()["code"]) == (503, "store.unavailable")
         assert int(refused.headers["retry-after"]) >= 1
         assert (await client.get("/ok")).status_code == 200
@@ -155,11 +155,12 @@ async def test_a_valkey_that_is_killed_and_comes_back() -> None:
         async def ready() -> bool:
             return (await client.get("/readyz")).status_code == 200
 
-        await wait_until(ready)
-        async with asyncio.timeout(30):
-            await following
-            for each in kept:
-                assert (await client.get(f"{place_of(each)}/join")).json()["count"] == 2
+        await wait_until(ready, beside=following)
+        gate.touch()
+        await following
+        for each in kept:
+            assert (await client.get(f"{place_of(each)}/join")).json()["count"] == 2
         assert follower.ended
         assert (await client.get(place_of(run))).json()["attempt"] == 1, "nothing is done twice"
-        assert [count for count in follower.counts if count] == list(range(1, 61)), "every event, once"
+        counts = [count for count in follower.counts if count]
+        assert counts == list(range(1, len(counts) + 1)), "every event, once"

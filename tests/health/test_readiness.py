@@ -6,7 +6,10 @@ import re
 from typing import Any
 
 import httpx
+from structlog.testing import capture_logs
 
+from app.clock import Clock
+from app.health import HealthWatch
 from app.runs.runs import new_id
 from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
@@ -60,7 +63,7 @@ async def test_the_figures(
     await served.services.health.measure()
     assert await figure(client, "queued_jobs") == 2
     assert await figure(client, "oldest_due_job_seconds") >= 0
-    assert 0 < await figure(client, "store_probe_seconds") < 1
+    assert await figure(client, "store_probe_seconds") > 0
     assert str(await figure(client, "store_memory_ratio")) == "nan", "without a limit"
     await fill(server, 0.5)
     async with working(settings_of(server), graphs):
@@ -75,6 +78,20 @@ async def test_the_figures(
         assert 0.3 < await figure(client, "store_memory_ratio") < 0.7
         assert await codes(client) == {"ok": "ok"}
     assert await server.wire.send("KEYS", f"{server.keys.prefix}:probe:*") == []
+
+
+async def test_what_comes_and_goes_is_a_line_in_the_log_and_that_all_is_well_is_none(
+    server: Cluster,
+) -> None:
+    watch = HealthWatch(server.wire, server.keys, settings_of(server), Clock())
+    await server.wire.send("ZADD", server.keys.workers, 1e15, "a worker")
+    with capture_logs() as lines:
+        for policy in ("noeviction", "allkeys-lru", "allkeys-lru", "noeviction"):
+            await server.wire.send("CONFIG", "SET", "maxmemory-policy", policy)
+            await watch.measure()
+    told = [(line["event"], code) for line in lines for code in line.get("codes", [line.get("code")])]
+    assert ("health.found", "ok") not in told
+    assert [event for event, code in told if code == "store.evicts"] == ["health.found", "health.passed"]
 
 
 async def test_a_policy_that_drops_keys_is_an_error_with_a_name(

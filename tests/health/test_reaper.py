@@ -10,17 +10,19 @@ from tests.heart.conftest import new_run, opened
 from tests.working import working
 from workers.registry import Registry
 
-LEASE_S = 0.6
+LEASE_S = 2.0
 
 
 async def test_a_run_stays_with_its_worker_when_writes_were_refused_for_longer_than_a_lease(
     server: Cluster, graphs: Registry, eventually: Eventually
 ) -> None:
     """The connection stays, so only the refusals tell that the heartbeats were lost too."""
-    settings = settings_of(server, lease_s=LEASE_S, heartbeat_s=0.28, reap_every_s=0.1)
+    settings = settings_of(server, lease_s=LEASE_S, heartbeat_s=0.5, reap_every_s=0.1)
     async with opened(server.redis_url, server.keys) as stores, working(settings, graphs):
         thread_id = (await stores.threads.create(new_id(), {})).thread_id
-        run = await stores.runs.create(new_run(thread_id, kwargs={"input": {"upto": 100, "pause_s": 0.03}}))
+        gate = server.gate()
+        given = {"until": str(gate), "pause_s": 0.03}
+        run = await stores.runs.create(new_run(thread_id, kwargs={"input": given}))
 
         async def begun() -> bool:
             return (await stores.now(run)).attempt == 1
@@ -37,5 +39,6 @@ async def test_a_run_stays_with_its_worker_when_writes_were_refused_for_longer_t
         await server.wire.send("REPLICAOF", "127.0.0.1", 1)
         await eventually(expired)
         await server.wire.send("REPLICAOF", "NO", "ONE")
+        gate.touch()
         await eventually(over)
         assert (await stores.now(run)).attempt == 1

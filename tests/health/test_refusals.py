@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import httpx
 import pytest
 
@@ -13,15 +11,13 @@ from tests.crash.cluster import Cluster
 from tests.health.test_readiness import codes, create, fill
 from tests.http.conftest import Served
 
-PATIENCE_S = 1.0
-SLACK_S = 5
+KEYS_TO_READ = 80_000
+"""So many that they are being read for as long as the test looks; then it lets the server hurry."""
 
 
 async def refused_in_time(client: httpx.AsyncClient) -> dict[str, str]:
-    """A new run gets 503 with `Retry-After`, within the patience; the process stays alive."""
-    began = time.monotonic()
+    """A new run gets 503 with `Retry-After` before the client's own patience ends; the process stays alive."""
     answer = await create(client)
-    assert time.monotonic() - began < PATIENCE_S + SLACK_S
     assert answer.status_code == 503, answer.text
     assert int(answer.headers["retry-after"]) >= 1
     assert (await client.get("/ok")).status_code == 200
@@ -64,6 +60,7 @@ async def test_a_server_that_became_a_replica(
         return (await codes(client)).get("store.replica") == "error"
 
     await eventually(told)
+    assert "workers.none" not in await codes(client), "they cannot report"
     assert (await client.get(f"/threads/{thread_id}")).status_code == 200, "reading goes on"
     await server.wire.send("REPLICAOF", "NO", "ONE")
     await eventually(lambda: is_ready(client))
@@ -73,9 +70,10 @@ async def test_a_server_that_became_a_replica(
 async def test_a_server_that_does_not_answer(
     server: Cluster, client: httpx.AsyncClient, eventually: Eventually
 ) -> None:
-    await server.wire.send("CLIENT", "PAUSE", 4000, "ALL")
+    server.valkey.stop()
     assert (await refused_in_time(client))["code"] == "store.unavailable"
     await eventually(lambda: _told_away(client))
+    server.valkey.go_on()
     await eventually(lambda: is_ready(client))
     assert (await create(client)).status_code == 200
 
@@ -89,7 +87,7 @@ async def test_a_server_that_reads_its_data_back(
 ) -> None:
     thread_id = new_id()
     assert (await create(client, thread_id)).status_code == 200
-    for number in range(12_000):
+    for number in range(KEYS_TO_READ):
         server.wire.send("SET", f"{server.keys.prefix}:ballast:{number}", 1)
     await server.wire.send("PING")
     await server.valkey.kill()
@@ -101,6 +99,7 @@ async def test_a_server_that_reads_its_data_back(
 
     await eventually(reads_back)
     assert (await refused_in_time(client))["code"] == "store.unavailable"
+    server.wire.send("CONFIG", "SET", "key-load-delay", 0)
     await eventually(lambda: is_ready(client))
     assert (await client.get(f"/threads/{thread_id}")).status_code == 200, "nothing acknowledged is lost"
     assert (await create(client)).status_code == 200

@@ -133,7 +133,7 @@ async def test_a_maker_of_events_waits_for_a_slow_server(valkey_url: str, keys: 
         await asyncio.wait([waiting], timeout=0.05)
         assert not waiting.done()
         proxy.release_replies()
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 30)
 
 
 async def test_what_was_before_a_superstep_is_on_its_way_when_it_begins(
@@ -149,7 +149,7 @@ async def test_what_was_before_a_superstep_is_on_its_way_when_it_begins(
             attempt.append("values", FRAME % number)
             await attempt.write([_count(far)])
             attempt.begin_superstep()
-            await asyncio.wait_for(attempt.room(), 5)  # no answer is needed to go on
+            await asyncio.wait_for(attempt.room(), 30)  # no answer is needed to go on
 
             async def arrived(last: int = number) -> bool:
                 return await _numbers(stores, attempt) == list(range(last + 1))
@@ -161,7 +161,7 @@ async def test_what_was_before_a_superstep_is_on_its_way_when_it_begins(
         await asyncio.wait([too_far], timeout=0.05)
         assert not too_far.done()
         proxy.release_replies()
-        await asyncio.wait_for(too_far, 5)
+        await asyncio.wait_for(too_far, 30)
         assert await attempt.settle(settlement(attempt.run)) == ("ok", "")
     assert await _numbers(stores, attempt) == list(range(5))
     assert await _counted(stores) == 5
@@ -302,7 +302,7 @@ async def test_writes_wait_for_a_server_that_is_full(keys: Keys) -> None:
         assert not writing.done()
         assert await _numbers(stores, attempt) == []  # all of a group, or nothing
         await stores.wire.send("CONFIG", "SET", "maxmemory", "0")
-        await asyncio.wait_for(writing, 5)
+        await asyncio.wait_for(writing, 30)
         assert (await _numbers(stores, attempt), await _counted(stores)) == ([0], 1)
 
 
@@ -314,7 +314,7 @@ async def test_writes_wait_for_a_server_that_is_read_only(keys: Keys) -> None:
         await asyncio.wait([writing], timeout=0.3)
         assert not writing.done()
         await stores.wire.send("REPLICAOF", "NO", "ONE")
-        await asyncio.wait_for(writing, 5)
+        await asyncio.wait_for(writing, 30)
         assert await _counted(stores) == 1
 
 

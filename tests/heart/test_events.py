@@ -9,7 +9,7 @@ import pytest
 
 from app.keyspace.names import Keys
 from app.runs.attempts import Attempt
-from app.runs.events import KEEP, Event, EventLog, Tail
+from app.runs.events import _HEAL_S, KEEP, Event, EventLog, Tail
 from app.runs.runs import Run, new_id
 from tests.conftest import Eventually
 from tests.heart.conftest import Stores, opened, settlement
@@ -60,9 +60,9 @@ class Reading:
         """What was written, as it came."""
         return numbers(self.seen)
 
-    async def done(self, within_s: float = 5) -> Reading:
-        """The follower has seen the end."""
-        async with asyncio.timeout(within_s):
+    async def done(self) -> Reading:
+        """The follower has seen the end, and not because the Stream is read now and then."""
+        async with asyncio.timeout(_HEAL_S * 2 / 3):
             await self.task
         return self
 
@@ -146,7 +146,7 @@ async def test_an_event_that_comes_while_a_late_reader_looks_is_seen_at_once(sto
             await asyncio.sleep(0)
         await writing.attempt.flush()
         await writing.end()
-        await reading.done(within_s=2)
+        await reading.done()
         assert reading.numbers == list(range(2, writing.written + 1))
 
 
@@ -159,7 +159,7 @@ async def test_one_event_in_each_turn_of_a_late_readers_start(stores: Stores) ->
         for _ in range(turns):
             await asyncio.sleep(0)
         await writing.end()
-        await reading.done(within_s=2)
+        await reading.done()
         assert [event.name for event in reading.seen] == ["end"]
 
 
@@ -252,7 +252,7 @@ async def test_what_is_said_between_a_reconnect_and_a_slow_read_is_not_lost(
         await eventually(lambda: proxy.accepted > accepted + 1)
         await eventually(lambda: far.events._subscriber._link.connected)
         slow.release_replies()
-        await reading.done(within_s=3)
+        await reading.done()
 
 
 async def test_a_log_that_is_gone_ends_at_once(stores: Stores) -> None:
@@ -286,7 +286,7 @@ async def test_a_position_from_the_future_still_sees_the_end(
     reading = Reading(stores.events, writing.run_id, "99999999999999-0")
     await eventually(lambda: any(followed.tail.end for followed in stores.events._followed.values()))
     await writing.end()
-    await reading.done(within_s=2)
+    await reading.done()
     assert reading.seen[-1].name == "end"
 
 

@@ -20,7 +20,7 @@ from tests.heart.conftest import Stores, opened, settings_of
 from tests.heart.servers import server
 from tests.proxy import Proxy, proxied
 
-LEASE_S, BEAT_S = 1.2, 0.2
+LEASE_S, BEAT_S = 2.0, 0.2
 
 
 @asynccontextmanager

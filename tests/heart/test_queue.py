@@ -36,7 +36,7 @@ async def test_runs_of_other_threads_do_not_wait(stores: Stores) -> None:
 
 async def test_a_delayed_run_lets_others_go_first(stores: Stores, eventually: Eventually) -> None:
     thread_id = await stores.thread()
-    later = await stores.run(thread_id, after_s=1)
+    later = await stores.run(thread_id, after_s=2)
     assert await _due(stores) == []
     assert (await stores.now(later)).reason == "delay"
     now = await stores.run(thread_id)
@@ -56,7 +56,7 @@ async def test_a_delayed_run_lets_others_go_first(stores: Stores, eventually: Ev
 
 async def test_a_delayed_run_waits_for_the_one_before_it(stores: Stores, eventually: Eventually) -> None:
     thread_id = await stores.thread()
-    later = await stores.run(thread_id, after_s=1)
+    later = await stores.run(thread_id, after_s=2)
     await stores.run(thread_id)
     held = await stores.claim_one()
     await _when_due(stores, later, eventually)
@@ -77,7 +77,7 @@ async def _when_due(stores: Stores, run: Run, eventually: Eventually) -> None:
 
 async def test_nobody_overtakes_a_run_that_waits_for_its_next_attempt(stores: Stores, eventually: Eventually) -> None:
     thread_id = await stores.thread()
-    later = await stores.run(thread_id, after_s=1)
+    later = await stores.run(thread_id, after_s=2)
     first = await stores.run(thread_id)
     held = await stores.claim_one()
     assert await stores.attempt(held).release(handover(held, delay_ms=60_000))

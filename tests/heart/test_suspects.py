@@ -12,7 +12,7 @@ from app.doctor import Doctor
 from app.runs.runs import Phase, Run
 from tests.heart.conftest import LEASE_MS, Stores, handover
 from workers.proof import SUPERSTEPS, Proof
-from workers.suspects import TRIAL_S, Suspects
+from workers.suspects import SPEAKS_S, TRIAL_S, Suspects
 
 
 class SetClock(Clock):
@@ -145,6 +145,24 @@ def test_suspects_begin_few_at_a_time_and_doubling() -> None:
         assert suspects.room() == 0
         clock.at += TRIAL_S
     assert sorted(Counter(begun).items()) == [(0, 1), (1, 2), (2, 4), (3, 8), (4, 16), (5, 32)]
+
+
+def test_suspects_that_were_quickly_cleared_speak_for_those_behind_them() -> None:
+    clock = SetClock()
+    suspects = Suspects(clock)
+    begun: list[int] = []
+    while sum(begun) < 15:
+        begun.append(suspects.room())
+        runs = [_suspect(sum(begun) + number) for number in range(begun[-1])]
+        for run in runs:
+            suspects.begin(run)
+        assert suspects.room() == 0
+        clock.at += TRIAL_S / 10
+        for run in runs:
+            suspects.clear(run)
+    assert begun == [1, 2, 4, 8]
+    clock.at += SPEAKS_S
+    assert suspects.room() == 1, "not for ever"
 
 
 def test_a_suspect_with_several_deaths_keeps_others_away_for_as_long_as_it_takes() -> None:

@@ -8,6 +8,10 @@ import uuid
 import httpx
 import pytest
 
+from app.keyspace.names import Keys
+from app.redis.wire import Wire
+from tests.conftest import Eventually
+from tests.http.conftest import Served
 from workers.main import WorkerProcess
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -44,6 +48,36 @@ async def test_a_run_is_made_once_for_a_key_however_often_and_at_once_it_is_sent
     assert len({answer.json()["run_id"] for answer in answers}) == 1
     assert len((await client.get(path)).json()) == 1
     assert (await _post(client, path, body | {"input": {}}, key)).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/runs", "/runs/wait", "/runs/stream", "/runs/batch"])
+async def test_a_run_that_went_with_its_thread_is_not_made_again(
+    client: httpx.AsyncClient, eventually: Eventually, served: Served, path: str
+) -> None:
+    one: dict[str, object] = {"assistant_id": "steps", "input": {"value": 1}}
+    body, key, wire, keys = [one, one] if path == "/runs/batch" else one, uuid.uuid4().hex, *_place(served)
+    first = await _post(client, path, body, key)
+
+    async def gone() -> bool:
+        return not [name for name in await wire.send("KEYS", f"{keys.prefix}:run:*") if name.count(b":") == 2]
+
+    await eventually(gone)
+    logs = {name: await wire.send("XLEN", name) for name in await wire.send("KEYS", f"{keys.prefix}:run:*:events")}
+    again = await _post(client, path, body, key)
+    assert (again.status_code, _said(again)) == (200, _said(first))
+    assert again.headers.get("content-location") == first.headers.get("content-location")
+    assert await gone()
+    assert {name: await wire.send("XLEN", name) for name in logs} == logs, "nothing was done again"
+    assert (await _post(client, path, [one] if path == "/runs/batch" else {**one, "input": {}}, key)).status_code == 422
+
+
+def _said(answer: httpx.Response) -> str:
+    """All but heartbeats."""
+    return "".join(line for line in answer.text.splitlines(keepends=True) if not line.startswith(":")).strip()
+
+
+def _place(served: Served) -> tuple[Wire, Keys]:
+    return served.services.wire, served.services.keys
 
 
 async def test_of_two_answers_to_an_interrupt_one_wins(client: httpx.AsyncClient, worker: WorkerProcess) -> None:

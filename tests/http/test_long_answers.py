@@ -118,8 +118,9 @@ async def test_a_client_that_leaves_after_the_end_has_not_gone() -> None:
     assert client.body == b"all"
 
 
-async def test_a_client_that_does_not_read_is_cut_with_a_word_and_no_more_is_kept(eventually: Eventually) -> None:
+async def test_a_client_that_does_not_read_is_cut_with_a_word_and_no_more_is_kept() -> None:
     waiting: list[int] = []
+    dropped = asyncio.Event()
 
     async def feed(outbox: Outbox) -> None:
         while await outbox.room(0.05):
@@ -127,12 +128,12 @@ async def test_a_client_that_does_not_read_is_cut_with_a_word_and_no_more_is_kep
             waiting.append(outbox._count)
             await asyncio.sleep(0)
         outbox.drop(b"too slow")
+        dropped.set()
 
     client = Client()
     client.reads.clear()
     asked = client.ask(feed)
-    await eventually(lambda: waiting and waiting[-1] > 10)
-    await asyncio.sleep(0.1)
+    await dropped.wait()
     client.reads.set()
     await asked
     assert client.body.endswith(b"too slow")

@@ -118,7 +118,7 @@ async def test_a_stopping_server_lets_its_clients_go_and_cancels_nothing(
     async with serving(settings, graphs) as other:
         ends = asyncio.create_task(_read_all(other.url, f"/threads/{thread}/runs/stream", LEAVING))
         await eventually(other.app.state.answers.__len__)
-    told = await asyncio.wait_for(ends, 3)
+    told = await asyncio.wait_for(ends, 30)
     assert b"event: reconnect\r\n" in told
     assert not told.endswith(b"0\r\n\r\n"), "a client that knows no `reconnect` would take it for the whole"
     assert (await sdk.runs.list(thread))[0]["status"] == "pending"

@@ -1,11 +1,14 @@
 -- Accept a run: the record, its first event, its place in the thread's queue, its job, the thread's status.
--- Returns {'new', run fields}; {'known', run fields} for a run that exists, so that a repetition changes nothing;
+-- Returns {'new', run fields}; {'known', run fields} for a run that exists, so that a repetition changes nothing, and
+-- as it was accepted for one that was made less than `kept_s` ago and has gone with its thread;
 -- {'no_thread'} also for one whose metadata is not that of `only`, {'busy', run id}, {'answered', run id, kwargs} when another run has answered the
 -- interrupt, or {'fired'} when the run of a cron's due time was made already.
 local A = cmsgpack.unpack(ARGV[2])
 local run, thread = key('run', A.run_id), key('thread', A.thread_id)
 
 if redis.call('EXISTS', run) == 1 then return {'known', redis.call('HGETALL', run)} end
+local made = A.kept_s > 0 and redis.call('GET', key('made', A.run_id))
+if made then return {'known', cmsgpack.unpack(made)} end
 
 -- A cron's run is made by whoever moves the cron on from this due time, in the same moment.
 if A.cron and redis.call('HGET', key('cron', A.cron.cron_id), 'next_ms') ~= whole(A.cron.due_ms) then
@@ -90,4 +93,6 @@ else
 end
 touch(A.thread_id)
 if A.cron then move_cron(A.cron.cron_id, A.cron.next_ms, A.run_id) end
-return {'new', redis.call('HGETALL', run)}
+local record = redis.call('HGETALL', run)
+if A.kept_s > 0 then redis.call('SET', key('made', A.run_id), cmsgpack.pack(record), 'EX', A.kept_s) end
+return {'new', record}

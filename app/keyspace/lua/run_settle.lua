@@ -18,6 +18,7 @@ entries[#entries + 1] = end_entry(A.run_id, A.status, A.result, A.phase)
 redis.call('HSET', run, 'phase', A.phase, 'reason', A.reason, 'usage', A.usage, 'settled_by', A.attempt,
   'updated_us', whole(now_us), 'ended_us', whole(now_us))
 if A.error then redis.call('HSET', run, 'error', A.error) end
+redis.call('HDEL', run, 'suspect', 'died')
 give_up_lease(A.run_id)
 append(A.run_id, entries)
 redis.call('EXPIRE', key('events', A.run_id), A.event_ttl_s)

@@ -12,6 +12,7 @@ import os
 import signal
 import time
 from operator import add
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.runnables import RunnableConfig
@@ -22,9 +23,11 @@ time.sleep(float(os.environ.get("IMPORT_S", "0")))
 
 
 class Steps(TypedDict, total=False):
-    """`upto` supersteps of `pause_s` seconds each, spent in the manner of `how`: wait, block or burn."""
+    """`upto` supersteps of `pause_s` seconds each, spent in the manner of `how`: wait, block, burn, or hold, which
+    waits for the file `until`. Otherwise, with `until`, there is one superstep after the other until it is there."""
 
     upto: int
+    until: str
     pause_s: float
     how: str
     count: int
@@ -62,15 +65,25 @@ async def spend(how: str, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
+async def there(file: str) -> None:
+    """Return once this file is there."""
+    while not Path(file).exists():  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+
+
 async def work(state: Steps, config: RunnableConfig) -> Steps:
     effect(config, "begin", "work")
     await spend(state.get("how", "wait"), state.get("pause_s", 0.02))
+    if state.get("how") == "hold":
+        await there(state["until"])
     count = state.get("count", 0) + 1
     effect(config, "done", "work")
     return {"count": count, "trail": [count]}
 
 
 def more(state: Steps) -> str:
+    if "until" in state and state.get("how") != "hold":
+        return END if Path(state["until"]).exists() else "work"
     return "work" if state["count"] < state["upto"] else END
 
 
@@ -86,24 +99,25 @@ steps = _steps().compile()
 
 
 class Fan(TypedDict, total=False):
-    """One part a number: how many seconds it takes."""
+    """One part a number: how many seconds it takes. Or a file: it takes until that is there."""
 
-    parts: list[float]
+    parts: list[float | str]
     done: Annotated[list[int], add]
 
 
 class Part(TypedDict):
     number: int
-    seconds: float
+    takes: float | str
 
 
 def scatter(state: Fan) -> list[Send]:
-    return [Send("part", {"number": number, "seconds": s}) for number, s in enumerate(state["parts"])]
+    return [Send("part", {"number": number, "takes": takes}) for number, takes in enumerate(state["parts"])]
 
 
 async def part(given: Part, config: RunnableConfig) -> Fan:
     effect(config, "begin", f"part {given['number']}")
-    await asyncio.sleep(given["seconds"])
+    takes = given["takes"]
+    await (there(takes) if isinstance(takes, str) else asyncio.sleep(takes))
     effect(config, "done", f"part {given['number']}")
     return {"done": [given["number"]]}
 
