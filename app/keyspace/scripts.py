@@ -70,6 +70,7 @@ class RunCreate(TypedDict):
     thread_id: str
     create_thread: bool
     temporary: bool
+    kept_s: int | None
     assistant_id: str
     assistant_id_json: str
     graph_id: str
@@ -94,7 +95,6 @@ class RunCreate(TypedDict):
     cron: CronStep | None
     user: str | None
     only: dict[str, str]
-    kept_s: int
 
 
 class RunSettle(TypedDict):
