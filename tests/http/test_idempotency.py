@@ -39,6 +39,27 @@ async def test_a_keyed_thread_with_an_id_of_its_own_may_be_sent_again(client: ht
     assert (await _post(client, "/threads", body)).status_code == 409
 
 
+async def test_the_past_of_a_thread_is_written_once(client: httpx.AsyncClient) -> None:
+    updates = [{"values": {"value": number}, "as_node": "one"} for number in (1, 2)]
+    body = {"metadata": {"graph_id": "steps"}, "supersteps": [{"updates": [update]} for update in updates]}
+    answers = await asyncio.gather(*(_post(client, "/threads", body, "k1") for _ in range(5)))
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    (thread_id,) = {answer.json()["thread_id"] for answer in answers if answer.status_code == 200}
+    again = await _post(client, "/threads", body, "k1")
+    assert again.json() == (await client.get(f"/threads/{thread_id}")).json()
+    assert len((await client.get(f"/threads/{thread_id}/history")).json()) == 2
+
+
+async def test_a_thread_whose_past_is_refused_is_not_made(client: httpx.AsyncClient) -> None:
+    thread_id = str(uuid.uuid4())
+    steps = [{"updates": [{"values": {"value": 1}, "as_node": "nobody"}]}]
+    body = {"thread_id": thread_id, "metadata": {"graph_id": "steps"}, "supersteps": steps}
+    answers = [await _post(client, "/threads", body, "k1") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert answers[0].json()["detail"] == answers[1].json()["detail"]
+    assert (await client.get(f"/threads/{thread_id}")).status_code == 404
+
+
 async def test_a_run_is_made_once_for_a_key_however_often_and_at_once_it_is_sent(client: httpx.AsyncClient) -> None:
     thread_id = (await _post(client, "/threads", {})).json()["thread_id"]
     path, body = f"/threads/{thread_id}/runs", {"assistant_id": "steps", "input": {"log": []}}
