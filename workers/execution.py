@@ -40,6 +40,7 @@ from workers.guards import Guard, instrument
 from workers.inputs import Plan, config_of, plan
 from workers.outcomes import CANCELLED, DRAINED, LOST, NO_STATE, LeftState, Outcome, Seen, Stop
 from workers.proof import Proof
+from workers.told import Told
 
 log = structlog.get_logger(__name__)
 
@@ -149,25 +150,18 @@ class Execution:
         kwargs = self.run.kwargs
         frames = Frames(kwargs["stream_mode"], subgraphs=bool(kwargs.get("subgraphs")))
         self.attempt.eager = kwargs.get("durability") != "sync"
-        told = await self.attempt.told("values") if self._plan.continues else None
+        told = Told(await self.attempt.told(), self._plan) if self.run.attempt > 1 else None
         stream = chunks(self._graph, self.run, self._plan.input, self._config, frames.graph_modes, self._control)
         async for namespace, mode, payload in stream:
             if not namespace:
                 self._watch(mode, payload)
-                if told is not None and mode == "values":
-                    before, told = told, None
-                    if self._was_told(frames, payload, before):
-                        continue
-            for name, encoded in frames.of(namespace, mode, payload):
+            made = frames.of(namespace, mode, payload)
+            for name, encoded in made if told is None else told.without(made, namespace, mode, payload):
                 self._ceilings.emit(len(encoded))
                 self.attempt.append(name, encoded)
             if self._checkpointer.refused is not None:
                 raise self._checkpointer.refused
             await self.attempt.room()
-
-    def _was_told(self, frames: Frames, state: Any, told: set[bytes]) -> bool:
-        """Whether the state that this attempt starts from needs no event: it is in the log, or before the input."""
-        return self._plan.at_input or any(encoded in told for _, encoded in frames.of((), "values", state))
 
     def _watch(self, mode: str, payload: Any) -> None:
         """Learn from a chunk of the root graph. Raises `CeilingHit` before the nodes beyond a ceiling run."""
