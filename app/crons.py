@@ -189,7 +189,7 @@ class CronStore:
         self._wire, self._keys, self._scripts = wire, keys, CronScripts(wire, keys)
 
     async def create(self, cron_id: str, new: NewCron, now_ms: int) -> Cron:
-        """A new cron; the one that has this id already, as it is asked for now, if one has."""
+        """A new cron; the one that has this id already, as it is by now, if one has."""
         next_ms = new.schedule.after(now_ms) if new.enabled else None
         held = await self._scripts.save(cron_id, new.fields(), create=True, moves=True, next_ms=next_ms)
         assert held is not None

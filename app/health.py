@@ -104,7 +104,8 @@ class HealthWatch:
         """The last reading; that the connection is lost is known at once."""
         if self._wire.connected or not self._last.ready:
             return self._last
-        return replace(self._last, findings=(_away("the connection is lost"), *self._last.findings))
+        known = (finding for finding in self._last.findings if finding.level is not Level.OK)
+        return replace(self._last, findings=(_away("the connection is lost"), *known))
 
     async def run(self) -> None:
         """Measure until cancelled. A finding that comes or goes is a line in the log."""

@@ -1,9 +1,9 @@
 """Idempotency keys: a request that creates something may be sent again, and creates it once.
 
-What a keyed request creates gets an id that follows from the key, and the creating scripts return what has that id
+What a keyed request creates gets an id that follows from key and body, and the creating scripts return what has that id
 already. So a repetition finds the first one's thread or run, whatever was killed in between. Beside that only the
-digest of the first body is kept, to refuse the same key with another body; and the record of a run that goes with its
-thread, to find it all the same.
+digest of the first body is kept, to refuse the same key with another body. A run whose thread goes with it leaves its
+record and its log to be found for as long.
 """
 
 from __future__ import annotations
@@ -42,4 +42,4 @@ class Idempotency:
         await kept
         if await held != digest:
             raise InvalidRequest(HEADER, "was used before with another body; a new request needs a new key")
-        return str(uuid5(_NAMESPACE, scope))
+        return str(uuid5(_NAMESPACE, f"{scope}\0{digest.hex()}"))

@@ -99,7 +99,8 @@ class ClaimingWorker(Worker):
             failpoints.reach("claim")
         for held in claimed:
             self._begin(run_from(held))
-        return LONGEST_WAIT_S if due_in_ms is None else min(LONGEST_WAIT_S, due_in_ms / 1000)
+        due_in_s = LONGEST_WAIT_S if due_in_ms is None else due_in_ms / 1000
+        return min(LONGEST_WAIT_S, due_in_s, self.suspects.room_in_s())
 
     def _begin(self, run: Run) -> None:
         job_id = f"{run.run_id}:{run.attempt}"

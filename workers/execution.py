@@ -38,8 +38,9 @@ from workers.failures import Failure, failure_of
 from workers.frames import Frames, frame
 from workers.guards import Guard, instrument
 from workers.inputs import Plan, config_of, plan
-from workers.outcomes import CANCELLED, DRAINED, INTERRUPT, LOST, NO_STATE, LeftState, Outcome, Seen, Stop
+from workers.outcomes import CANCELLED, DRAINED, LOST, NO_STATE, LeftState, Outcome, Seen, Stop
 from workers.proof import Proof
+from workers.told import Told
 
 log = structlog.get_logger(__name__)
 
@@ -159,30 +160,18 @@ class Execution:
         kwargs = self.run.kwargs
         frames = Frames(kwargs["stream_mode"], subgraphs=bool(kwargs.get("subgraphs")))
         self.attempt.eager = kwargs.get("durability") != "sync"
-        told = await self.attempt.told("values") if self._plan.continues else set()
-        starts = self._plan.continues
+        told = Told(await self.attempt.told(), self._plan) if self.run.attempt > 1 else None
         stream = chunks(self._graph, self.run, self._plan.input, self._config, frames.graph_modes, self._control)
         async for namespace, mode, payload in stream:
             if not namespace:
                 self._watch(mode, payload)
-                if mode == "values":
-                    was_told, starts = self._was_told(frames, payload, told, starts), False
-                    if was_told:
-                        continue
-            for name, encoded in frames.of(namespace, mode, payload):
+            made = frames.of(namespace, mode, payload)
+            for name, encoded in made if told is None else told.without(made, namespace, mode, payload):
                 self._ceilings.emit(len(encoded))
                 self.attempt.append(name, encoded)
             if self._checkpointer.refused is not None:
                 raise self._checkpointer.refused
             await self.attempt.room()
-
-    def _was_told(self, frames: Frames, state: Any, told: set[bytes], starts: bool) -> bool:
-        """Whether a state needs no event: that which this attempt starts from is in the log, or before the input; and
-        the attempt before may have asked the same question."""
-        if not (starts or (told and isinstance(state, dict) and INTERRUPT in state)):
-            return False
-        at_input = starts and self._plan.at_input
-        return at_input or any(encoded in told for _, encoded in frames.of((), "values", state))
 
     def _watch(self, mode: str, payload: Any) -> None:
         """Learn from a chunk of the root graph. Raises `CeilingHit` before the nodes beyond a ceiling run."""

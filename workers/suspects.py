@@ -9,6 +9,7 @@ One with which several workers died in a row is on its own among suspects until 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Final
 
@@ -39,7 +40,7 @@ class Suspects:
 
     def room(self) -> int:
         """How many more may begin now."""
-        if any(run.suspect > 1 for run, _ in self._begun.values()):
+        if self._one_is_alone():
             return 0
         now = self._clock.monotonic()
         while self._cleared and self._cleared[0] <= now - SPEAKS_S:
@@ -47,3 +48,14 @@ class Suspects:
         lasted = sum(since <= now - TRIAL_S for _, since in self._begun.values())
         on_trial = len(self._begun) - lasted
         return max(0, 1 + lasted + len(self._cleared) - on_trial)
+
+    def room_in_s(self) -> float:
+        """In how many seconds there will be more room if nothing else happens; infinity when time alone brings none."""
+        if self._one_is_alone():
+            return math.inf
+        now = self._clock.monotonic()
+        ends = (since + TRIAL_S - now for _, since in self._begun.values())
+        return min((end for end in ends if end > 0), default=math.inf)
+
+    def _one_is_alone(self) -> bool:
+        return any(run.suspect > 1 for run, _ in self._begun.values())

@@ -163,11 +163,21 @@ async def _respond(asked: Asked, params: dict[str, Any]) -> dict[str, Any]:
         raise Refused("no_such_run", f"thread {asked.thread_id} has had no run that could ask")
     waiting = _interrupts(thread) if thread.status == "interrupted" else {}
     if unknown := [ident for ident in respond.answers if ident not in waiting]:
+        if await _was_made(asked):
+            return {"run_id": asked.run_id}
         raise Refused("no_such_interrupt", f"{unknown[0]!r} does not wait for an answer")
     try:
         return await _run(asked, respond.run(assistant_id))
     except Conflict as error:
         raise Refused("no_such_interrupt", str(error)) from error
+
+
+async def _was_made(asked: Asked) -> bool:
+    """Whether the same command came before, with the same idempotency key."""
+    with suppress(NotFound):
+        await asked.services.runs.find(asked.run_id)
+        return True
+    return False
 
 
 async def _settled(asked: Asked) -> Thread:

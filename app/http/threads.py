@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
@@ -13,7 +14,14 @@ from app.access.filters import Filter
 from app.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from app.http.access import gate_of, needs, permit, user_of
 from app.http.answers import Json, nothing
-from app.http.bodies import PruneBody, ThreadBody, ThreadFilterBody, ThreadPatchBody, ThreadSearchBody
+from app.http.bodies import (
+    PruneBody,
+    SuperstepBody,
+    ThreadBody,
+    ThreadFilterBody,
+    ThreadPatchBody,
+    ThreadSearchBody,
+)
 from app.http.endpoints import Endpoint, names
 from app.http.inputs import ident_of, path_id, query_names, read_body, read_optional_body
 from app.http.pages import paged, selected
@@ -22,7 +30,7 @@ from app.http.wiring import services_of
 from app.services import Services
 from app.threads.extracts import extracted
 from app.threads.states import update_of
-from app.threads.threads import Wanted
+from app.threads.threads import Thread, Wanted
 
 
 async def create(request: Request) -> Response:
@@ -34,7 +42,7 @@ async def create(request: Request) -> Response:
     thread_id = body.thread_id or ident
     value = {"thread_id": UUID(thread_id), "metadata": body.metadata, "if_exists": body.if_exists}
     only = await permit(request, "threads:create", value)
-    thread = await services.threads.create(
+    thread, is_new = await services.threads.make(
         thread_id,
         told_metadata(value),
         exist_ok=value["if_exists"] == "do_nothing",
@@ -42,17 +50,30 @@ async def create(request: Request) -> Response:
         ttl=body.living,
         only=only,
     )
-    if body.supersteps and thread.state_updated_at == thread.created_at:
-        steps = [
-            [
-                update_of(update.values, update.command.public() if update.command else None, update.as_node)
-                for update in step.updates
-            ]
-            for step in body.supersteps
-        ]
-        await services.states.replay(thread.thread_id, steps, user_of(request))
-        thread = await services.threads.get(thread.thread_id)
+    if body.supersteps and is_new:
+        thread = await _with_past(request, thread, body.supersteps)
+    elif body.supersteps and thread.state_updated_at == thread.created_at:
+        why = "is there without a past: another request is writing one, or was broken off; ask again, or delete it"
+        raise Conflict(f"thread {thread_id} {why}")
     return Json(thread.public())
+
+
+async def _with_past(request: Request, thread: Thread, supersteps: Sequence[SuperstepBody]) -> Thread:
+    """The new thread once all is written; it goes again when its graph refuses."""
+    services = services_of(request)
+    steps = [
+        [
+            update_of(update.values, update.command.public() if update.command else None, update.as_node)
+            for update in step.updates
+        ]
+        for step in supersteps
+    ]
+    try:
+        await services.states.replay(thread.thread_id, steps, user_of(request))
+    except RefusedRequest:
+        await services.threads.delete(thread.thread_id)
+        raise
+    return await services.threads.get(thread.thread_id)
 
 
 async def read(request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 | name | type | lives | holds |
 |---|---|---|---|
-| `<p>:run:<run>` | hash | with its thread | the run's record |
+| `<p>:run:<run>` | hash | with its thread, or `kept_s` longer | the run's record |
 | `<p>:run:<run>:events` | stream | `event_ttl_s` after the end | the run's log |
 | `<p>:run:<run>:wake` | channel | | new events of the run |
 | `<p>:thread:<thread>` | hash | until deleted | the thread's record |
@@ -24,7 +24,6 @@
 | `<p>:queue:wake` | list | until popped | a token for each job queued, at most `WAKE_TOKENS` |
 | `<p>:group:<group>` | set | while they run | running runs of a group that has a limit |
 | `<p>:idempotency:<digest>` | string | a day | digest of the body that came with an idempotency key |
-| `<p>:made:<run>` | string | a day | a run without a thread as it was accepted, where its request had such a key |
 | `<p>:trash` | zset | until emptied | removed threads whose checkpoints are still there, by time in ms |
 | `<p>:leases` | zset | while they run | runs, by the lease's end in ms |
 | `<p>:pulse` | hash: `seen_ms`, `grace_ms` | | heartbeat, reap | heartbeat, reap |
@@ -81,7 +80,6 @@ TEMPLATES: Final = {
     "group": ":group:%s",
     "queue_wake": ":queue:wake",
     "idempotency": ":idempotency:%s",
-    "made": ":made:%s",
     "trash": ":trash",
     "leases": ":leases",
     "pulse": ":pulse",

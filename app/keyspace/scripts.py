@@ -70,6 +70,7 @@ class RunCreate(TypedDict):
     thread_id: str
     create_thread: bool
     temporary: bool
+    kept_s: int | None
     assistant_id: str
     assistant_id_json: str
     graph_id: str
@@ -94,7 +95,6 @@ class RunCreate(TypedDict):
     cron: CronStep | None
     user: str | None
     only: dict[str, str]
-    kept_s: int
 
 
 class RunSettle(TypedDict):
@@ -180,11 +180,10 @@ class Scripts:
         args.extend(packed(commands))
         return self._wire.run(_RUN_APPLY, [], args)
 
-    async def last_frames(self, run_id: str, name: str) -> set[bytes]:
-        """Frames of the events called `name` among the last `LAST` of a run's log."""
+    async def last_frames(self, run_id: str) -> set[bytes]:
+        """Frames of the last `LAST` events of a run's log."""
         entries = await self._wire.send("XREVRANGE", self._keys.events(run_id), "+", "-", "COUNT", LAST, again=True)
-        stored = [dict(zip(flat[::2], flat[1::2], strict=True)) for _, flat in entries]
-        return {entry[b"f"] for entry in stored if entry[b"n"] == name.encode()}
+        return {dict(zip(flat[::2], flat[1::2], strict=True))[b"f"] for _, flat in entries}
 
     @staticmethod
     def applied(reply: Sequence[bytes]) -> tuple[str, str]:

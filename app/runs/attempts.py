@@ -109,9 +109,9 @@ class Attempt:
         """The nodes of a superstep are about to run, once there is `room`."""
         self._boarding = self.eager
 
-    async def told(self, name: str) -> set[bytes]:
-        """Frames of the events called `name` that earlier attempts put last into the log."""
-        return await self._scripts.last_frames(self.run.run_id, name)
+    async def told(self) -> set[bytes]:
+        """Frames of the events that earlier attempts put last into the log."""
+        return await self._scripts.last_frames(self.run.run_id)
 
     async def flush(self) -> None:
         """Return once Redis has everything that was put so far."""

@@ -81,10 +81,10 @@ def new_id() -> str:
 class NewRun:
     """A request, validated. `metadata` is the request's own (config's below it); the thread's is merged in between by
     the store. `thread_config` is what the run leaves in its thread's config. `groups` are names, each with the most
-    runs under that name that may execute at once. A `temporary` run has a thread of its own, which goes with it. `user`
-    is for whom it runs (`User.stored`): graphs are told, clients never. `only` is metadata that a thread must
-    have which exists: any other is as good as unknown. For `kept_s` the same id is not accepted anew, though the run
-    may have gone with its thread; 0 for a request that cannot come again."""
+    runs under that name that may execute at once. A `temporary` run has a thread of its own, which goes with it; its
+    record stays for `kept_s`, if that is set, for whoever asks for the same run again. `user` is for whom it runs
+    (`User.stored`): graphs are told, clients never. `only` is metadata that a thread must have which exists: any other
+    is as good as unknown."""
 
     run_id: str
     thread_id: str
@@ -98,6 +98,7 @@ class NewRun:
     multitask_strategy: str = "enqueue"
     create_thread: bool = False
     temporary: bool = False
+    kept_s: int | None = None
     after_s: int = 0
     inline: bool = False
     priority: Priority = "normal"
@@ -105,7 +106,6 @@ class NewRun:
     cron: CronStep | None = None
     user: dict[str, Any] | None = None
     only: dict[str, str] = field(default_factory=dict)
-    kept_s: int = 0
 
     @property
     def answers(self) -> bool:
@@ -279,6 +279,7 @@ class RunStore:
                 "thread_id": new.thread_id,
                 "create_thread": new.create_thread,
                 "temporary": new.temporary,
+                "kept_s": new.kept_s,
                 "assistant_id": new.assistant_id,
                 "assistant_id_json": f'"{new.assistant_id}"',
                 "graph_id": new.graph_id,
@@ -303,7 +304,6 @@ class RunStore:
                 "cron": new.cron,
                 "user": None if new.user is None else dumps(new.user).decode(),
                 "only": gathered(dict(new.only)),
-                "kept_s": new.kept_s,
             }
         )
         if word == "no_thread":

@@ -149,6 +149,20 @@ class ThreadStore:
     ) -> Thread:
         """A new thread; the one that exists, untouched, when the same `token` made it, or with `exist_ok` if it is
         among `only` those; else `Conflict`."""
+        thread, _ = await self.make(thread_id, metadata, exist_ok=exist_ok, token=token, ttl=ttl, only=only)
+        return thread
+
+    async def make(
+        self,
+        thread_id: str,
+        metadata: dict[str, Any],
+        *,
+        exist_ok: bool = False,
+        token: str | None = None,
+        ttl: ThreadTtl | None = None,
+        only: Filter = EVERYTHING,
+    ) -> tuple[Thread, bool]:
+        """As `create`, and whether the thread is new."""
         token, ttl = token or new_id(), ttl or self._ttl
         word, held = await self._scripts.thread_create(
             thread_id, gathered(metadata), token, ttl.stored() if ttl else None
@@ -157,7 +171,7 @@ class ThreadStore:
         thread = thread_from(thread_id, held)
         if word == "exists" and not mine and not (exist_ok and only.fits(thread.metadata)):
             raise Conflict(f"thread {thread_id} exists already")
-        return thread
+        return thread, word == "ok"
 
     async def check(self, thread_id: str, only: Filter, *, may_be_new: bool = False) -> None:
         """`NotFound` unless the thread is among `only` those. Reads nothing where those are all. One that

@@ -23,7 +23,7 @@ _OF_THREAD: Final = {
 _EMPTY_WHEN_STILL: Final = {
     "queue", "suspects", "on_trial", "later", "parked", "group", "leases", "thread_queue", "trash", "deliveries",
 }  # fmt: skip
-_PASSING: Final = {"idempotency", "made", "probe", "duty"}
+_PASSING: Final = {"idempotency", "probe", "duty"}
 
 
 def _pattern(template: str) -> re.Pattern[str]:

@@ -94,6 +94,21 @@ async def test_what_comes_and_goes_is_a_line_in_the_log_and_that_all_is_well_is_
     assert [event for event, code in told if code == "store.evicts"] == ["health.found", "health.passed"]
 
 
+async def test_that_the_connection_is_lost_is_known_at_once(
+    server: Cluster, served: Served, client: httpx.AsyncClient, graphs: Registry, eventually: Eventually
+) -> None:
+    async with working(settings_of(server), graphs):
+
+        async def well() -> bool:
+            await served.services.health.measure()
+            return await codes(client) == {"ok": "ok"}
+
+        await eventually(well)
+        await server.valkey.kill()
+        await eventually(lambda: not served.services.wire.connected)
+        assert await codes(client) == {"store.away": "error"}
+
+
 async def test_a_policy_that_drops_keys_is_an_error_with_a_name(
     server: Cluster, client: httpx.AsyncClient, eventually: Eventually
 ) -> None:

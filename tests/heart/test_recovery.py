@@ -149,7 +149,10 @@ async def _check(stores: Stores, graphs: Registry, graph_id: str, request: Reque
         was_kept = await kept(stores, made)
         came = await _outcome(stores, await finish(stores, graphs), thread_id)
         assert came == expected, f"after {groups} groups"
-        seen = Counter(shown(await stores.log(made)))
+        log = await stores.log(made)
+        questions = [event.block.partition(b"id: ")[0] for event in log if b"__interrupt__" in event.block]
+        assert len(questions) == len(set(questions)), f"asked twice after {groups} groups"
+        seen = Counter(shown(log))
         assert set(seen) == set(states), f"after {groups} groups"
         for state in states:
             twice = seen[state] > states.count(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 
@@ -163,6 +164,18 @@ def test_suspects_that_were_quickly_cleared_speak_for_those_behind_them() -> Non
     assert begun == [1, 2, 4, 8]
     clock.at += SPEAKS_S
     assert suspects.room() == 1, "not for ever"
+
+
+def test_it_is_known_when_there_will_be_room() -> None:
+    clock = SetClock()
+    suspects = Suspects(clock)
+    assert suspects.room_in_s() == math.inf
+    suspects.begin(_suspect(1))
+    clock.at += TRIAL_S / 4
+    assert suspects.room() == 0
+    assert suspects.room_in_s() == TRIAL_S * 3 / 4
+    clock.at += suspects.room_in_s()
+    assert suspects.room() == 2
 
 
 def test_a_suspect_with_several_deaths_keeps_others_away_for_as_long_as_it_takes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +12,6 @@ import pytest
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
 from tests.conftest import Eventually
-from tests.http.conftest import Served
 from workers.main import WorkerProcess
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -39,6 +39,27 @@ async def test_a_keyed_thread_with_an_id_of_its_own_may_be_sent_again(client: ht
     assert (await _post(client, "/threads", body)).status_code == 409
 
 
+async def test_the_past_of_a_thread_is_written_once(client: httpx.AsyncClient) -> None:
+    updates = [{"values": {"value": number}, "as_node": "one"} for number in (1, 2)]
+    body = {"metadata": {"graph_id": "steps"}, "supersteps": [{"updates": [update]} for update in updates]}
+    answers = await asyncio.gather(*(_post(client, "/threads", body, "k1") for _ in range(5)))
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    (thread_id,) = {answer.json()["thread_id"] for answer in answers if answer.status_code == 200}
+    again = await _post(client, "/threads", body, "k1")
+    assert again.json() == (await client.get(f"/threads/{thread_id}")).json()
+    assert len((await client.get(f"/threads/{thread_id}/history")).json()) == 2
+
+
+async def test_a_thread_whose_past_is_refused_is_not_made(client: httpx.AsyncClient) -> None:
+    thread_id = str(uuid.uuid4())
+    steps = [{"updates": [{"values": {"value": 1}, "as_node": "nobody"}]}]
+    body = {"thread_id": thread_id, "metadata": {"graph_id": "steps"}, "supersteps": steps}
+    answers = [await _post(client, "/threads", body, "k1") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert answers[0].json()["detail"] == answers[1].json()["detail"]
+    assert (await client.get(f"/threads/{thread_id}")).status_code == 404
+
+
 async def test_a_run_is_made_once_for_a_key_however_often_and_at_once_it_is_sent(client: httpx.AsyncClient) -> None:
     thread_id = (await _post(client, "/threads", {})).json()["thread_id"]
     path, body = f"/threads/{thread_id}/runs", {"assistant_id": "steps", "input": {"log": []}}
@@ -50,34 +71,72 @@ async def test_a_run_is_made_once_for_a_key_however_often_and_at_once_it_is_sent
     assert (await _post(client, path, body | {"input": {}}, key)).status_code == 422
 
 
-@pytest.mark.parametrize("path", ["/runs", "/runs/wait", "/runs/stream", "/runs/batch"])
-async def test_a_run_that_went_with_its_thread_is_not_made_again(
-    client: httpx.AsyncClient, eventually: Eventually, served: Served, path: str
+@pytest.mark.parametrize("form", ["", "/wait", "/stream", "/batch"])
+async def test_a_run_whose_thread_has_gone_with_it_is_not_made_again(
+    client: httpx.AsyncClient, wire: Wire, keys: Keys, eventually: Eventually, form: str
 ) -> None:
-    one: dict[str, object] = {"assistant_id": "steps", "input": {"value": 1}}
-    body, key, wire, keys = [one, one] if path == "/runs/batch" else one, uuid.uuid4().hex, *_place(served)
-    first = await _post(client, path, body, key)
+    """The answer was lost on its way: the client asks again when all is over."""
+    run = {"assistant_id": "steps", "input": {"value": 1}}
+    body, key = [run, run] if form == "/batch" else run, uuid.uuid4().hex
+    first = await _post(client, f"/runs{form}", body, key)
 
-    async def gone() -> bool:
-        return not [name for name in await wire.send("KEYS", f"{keys.prefix}:run:*") if name.count(b":") == 2]
+    async def over() -> bool:
+        return not await wire.send("ZCARD", keys.threads)
 
-    await eventually(gone)
-    logs = {name: await wire.send("XLEN", name) for name in await wire.send("KEYS", f"{keys.prefix}:run:*:events")}
-    again = await _post(client, path, body, key)
-    assert (again.status_code, _said(again)) == (200, _said(first))
-    assert again.headers.get("content-location") == first.headers.get("content-location")
-    assert await gone()
-    assert {name: await wire.send("XLEN", name) for name in logs} == logs, "nothing was done again"
-    assert (await _post(client, path, [one] if path == "/runs/batch" else {**one, "input": {}}, key)).status_code == 422
+    await eventually(over)
+    before = await wire.send("KEYS", f"{keys.prefix}:*:events")
+    logs = [await wire.send("XRANGE", log, "-", "+") for log in sorted(before)]
+    again = await _post(client, f"/runs{form}", body, key)
+    assert again.status_code == 200
+    assert await wire.send("ZCARD", keys.threads) == 0, "nothing runs"
+    assert [await wire.send("XRANGE", log, "-", "+") for log in sorted(before)] == logs
+    if form in ("/wait", "/stream"):
+        assert again.text == first.text
+    else:
+        assert _ids(again.json()) == _ids(first.json())
+
+    async def nothing_stays() -> bool:
+        left = await wire.send("KEYS", f"{keys.prefix}:run:*")
+        return all([await wire.send("TTL", record) > 0 for record in left])
+
+    await eventually(nothing_stays)
 
 
-def _said(answer: httpx.Response) -> str:
-    """All but heartbeats."""
-    return "".join(line for line in answer.text.splitlines(keepends=True) if not line.startswith(":")).strip()
+def _ids(answer: Any) -> list[tuple[str, str]]:
+    return [(run["run_id"], run["thread_id"]) for run in (answer if isinstance(answer, list) else [answer])]
 
 
-def _place(served: Served) -> tuple[Wire, Keys]:
-    return served.services.wire, served.services.keys
+async def test_a_key_that_is_forgotten_may_stand_for_another_run(
+    client: httpx.AsyncClient, wire: Wire, keys: Keys
+) -> None:
+    thread_id = (await _post(client, "/threads", {})).json()["thread_id"]
+    path, body = f"/threads/{thread_id}/runs", {"assistant_id": "steps", "input": {"value": 1}}
+    first = await _post(client, path, body, "k1")
+    (kept,) = await wire.send("KEYS", f"{keys.prefix}:idempotency:*")
+    await wire.send("DEL", kept)  # as if a day had passed
+    other = await _post(client, path, body | {"input": {"value": 2}}, "k1")
+    assert other.status_code == 200
+    assert other.json()["run_id"] != first.json()["run_id"]
+
+
+async def test_a_cron_that_was_changed_meanwhile_stays_as_it_is(client: httpx.AsyncClient) -> None:
+    body = {"assistant_id": "steps", "schedule": "0 0 1 1 *", "input": {"value": 1}}
+    cron = (await _post(client, "/runs/crons", body, "k1")).json()
+    changed = (await client.patch(f"/runs/crons/{cron['cron_id']}", json={"enabled": False})).json()
+    assert (await _post(client, "/runs/crons", body, "k1")).json() == changed
+
+
+async def test_an_answer_by_the_event_protocol_may_be_sent_again(client: httpx.AsyncClient) -> None:
+    thread_id = str(uuid.uuid4())
+    given = {"assistant_id": "ask", "input": {}, "if_not_exists": "create"}
+    (asked,) = (await _post(client, f"/threads/{thread_id}/runs/wait", given)).json()["__interrupt__"]
+    params = {"interrupt_id": asked["id"], "response": 7, "namespace": []}
+    command = {"id": 1, "method": "input.respond", "params": params}
+    first, again = [await _post(client, f"/threads/{thread_id}/commands", command, "k1") for _ in range(2)]
+    assert first.json()["type"] == "success"
+    assert again.json()["result"] == first.json()["result"]
+    other = await _post(client, f"/threads/{thread_id}/commands", command, "k2")
+    assert other.json()["error"] == "no_such_interrupt"
 
 
 async def test_of_two_answers_to_an_interrupt_one_wins(client: httpx.AsyncClient, worker: WorkerProcess) -> None:

@@ -164,6 +164,25 @@ local function drop_thread(thread_id)
   redis.call('ZADD', key('trash'), whole(now_ms), thread_id)
 end
 
+-- The run that waits for a person is over: nothing is asked any more.
+local function abandon(run_id, why)
+  redis.call('HSET', key('run', run_id), 'phase', 'completed', 'updated_us', whole(now_us),
+    'reason', 'abandoned: ' .. why)
+end
+
+-- Before a thread goes that was made for a single run: one that may be asked for again outlives it, with its log.
+local function spare_kept_runs(thread_id)
+  for _, run_id in ipairs(redis.call('ZRANGE', key('thread_runs', thread_id), 0, -1)) do
+    local run = key('run', run_id)
+    local held = redis.call('HMGET', run, 'kept_s', 'phase')
+    if held[1] then
+      if held[2] == 'waiting_for_approval' then abandon(run_id, 'its thread went with it') end
+      redis.call('EXPIRE', run, held[1])
+      redis.call('ZREM', key('thread_runs', thread_id), run_id)
+    end
+  end
+end
+
 -- After a run left a thread: the next one gets its job, or the thread rests with `status`. One that was made for a
 -- single run goes.
 local function rest(thread_id, status)
@@ -174,6 +193,7 @@ local function rest(thread_id, status)
   if promote(thread_id) then
     touch(thread_id)
   elseif redis.call('HGET', thread, 'temporary') == '1' then
+    spare_kept_runs(thread_id)
     drop_thread(thread_id)
   else
     redis.call('HSET', thread, 'status', redis.call('HGET', thread, 'rest_status') or 'idle')
@@ -250,12 +270,6 @@ local function resolve_waiting(thread_id, next_run, answered)
   redis.call('HSET', run, 'phase', 'completed', 'resumed_by', next_run, 'updated_us', whole(now_us),
     'reason', answered and 'answered' or 'abandoned: the thread went on without an answer')
   return answered and waiting or nil
-end
-
--- The run that waits for a person is over: nothing is asked any more.
-local function abandon(run_id, why)
-  redis.call('HSET', key('run', run_id), 'phase', 'completed', 'updated_us', whole(now_us),
-    'reason', 'abandoned: ' .. why)
 end
 
 -- The run's chain goes on in another run: what it used so far, and its first run, are carried over.

@@ -1,14 +1,11 @@
 -- Accept a run: the record, its first event, its place in the thread's queue, its job, the thread's status.
--- Returns {'new', run fields}; {'known', run fields} for a run that exists, so that a repetition changes nothing, and
--- as it was accepted for one that was made less than `kept_s` ago and has gone with its thread;
+-- Returns {'new', run fields}; {'known', run fields} for a run that exists, so that a repetition changes nothing;
 -- {'no_thread'} also for one whose metadata is not that of `only`, {'busy', run id}, {'answered', run id, kwargs} when another run has answered the
 -- interrupt, or {'fired'} when the run of a cron's due time was made already.
 local A = cmsgpack.unpack(ARGV[2])
 local run, thread = key('run', A.run_id), key('thread', A.thread_id)
 
 if redis.call('EXISTS', run) == 1 then return {'known', redis.call('HGETALL', run)} end
-local made = A.kept_s > 0 and redis.call('GET', key('made', A.run_id))
-if made then return {'known', cmsgpack.unpack(made)} end
 
 -- A cron's run is made by whoever moves the cron on from this due time, in the same moment.
 if A.cron and redis.call('HGET', key('cron', A.cron.cron_id), 'next_ms') ~= whole(A.cron.due_ms) then
@@ -58,6 +55,7 @@ redis.call('HSET', run, 'run_id', A.run_id, 'thread_id', A.thread_id, 'assistant
   'updated_us', whole(now_us), 'due_ms', whole(now_ms + A.after_ms), 'chain', A.run_id, 'usage', '{}',
   'continues', A.continues and 1 or 0, 'priority_ms', A.priority_ms)
 if A.webhook then redis.call('HSET', run, 'webhook', 'pending') end
+if A.kept_s then redis.call('HSET', run, 'kept_s', A.kept_s) end
 if A.user then redis.call('HSET', run, 'user', A.user) end
 if #A.groups > 0 then redis.call('HSET', run, 'groups', cjson.encode(A.groups)) end
 for field, value in pairs(A.assistant_metadata) do redis.call('HSET', run, 'm:' .. field, value) end
@@ -93,6 +91,4 @@ else
 end
 touch(A.thread_id)
 if A.cron then move_cron(A.cron.cron_id, A.cron.next_ms, A.run_id) end
-local record = redis.call('HGETALL', run)
-if A.kept_s > 0 then redis.call('SET', key('made', A.run_id), cmsgpack.pack(record), 'EX', A.kept_s) end
-return {'new', record}
+return {'new', redis.call('HGETALL', run)}
