@@ -14,7 +14,9 @@ _CHECKPOINTS: Final = {
     "run_checkpoints": ":run:%s:cp",
 }
 _OF_RUN: Final = {"run", "events", "run_checkpoints", "delivery"}
-_OF_THREAD: Final = {"thread", "thread_runs", "thread_states", "checkpoints", "checkpoint_state", "checkpoint_writes"}
+_OF_THREAD: Final = {
+    "thread", "thread_runs", "thread_states", "thread_crons", "checkpoints", "checkpoint_state", "checkpoint_writes",
+}  # fmt: skip
 _EMPTY_WHEN_STILL: Final = {
     "queue", "suspects", "on_trial", "later", "parked", "group", "leases", "thread_queue", "trash", "deliveries",
 }  # fmt: skip
