@@ -91,7 +91,7 @@ def _exempt(theirs: list[BaseRoute], ours: Starlette, section: HttpSection) -> C
 def _is_open(scope: Scope) -> bool:
     """Our pages' parts that are for everybody, and the page that answers a probe."""
     path = path_below(scope)
-    return path == "/" or path.startswith("/ui/static/")
+    return path in ("/", "/docs") or path.startswith("/ui/static/")
 
 
 def with_description_of(own: Starlette, described: Mapping[str, Any]) -> dict[str, Any]:
