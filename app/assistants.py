@@ -51,6 +51,11 @@ class AssistantStore:
             raise NotFound("assistant", id_or_name, self._graphs.names())
         return found
 
+    def id_of(self, id_or_name: str) -> str:
+        """The id that is meant: of a graph's name, that of its system assistant."""
+        known = (*self._graphs.names(), *self._graphs.failures())
+        return system_id(id_or_name) if id_or_name in known else id_or_name
+
     async def manifest(self, assistant: Assistant, user: User | None = None) -> Manifest:
         """What its graph is like; a factory is asked with the assistant's config, and told who asks."""
         told = (assistant.config.get("configurable") or {}) | told_to_graphs(user)

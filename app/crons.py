@@ -189,10 +189,12 @@ class CronStore:
         self._wire, self._keys, self._scripts = wire, keys, CronScripts(wire, keys)
 
     async def create(self, cron_id: str, new: NewCron, now_ms: int) -> Cron:
-        """A new cron; the one that has this id already, as it is by now, if one has."""
+        """A new cron; the one that has this id already, as it is by now, if one has. `NotFound` for its thread, with
+        which it goes."""
         next_ms = new.schedule.after(now_ms) if new.enabled else None
         held = await self._scripts.save(cron_id, new.fields(), create=True, moves=True, next_ms=next_ms)
-        assert held is not None
+        if held is None:
+            raise NotFound("thread", new.thread_id or "")
         return cron_from(held)
 
     async def change(self, cron_id: str, new: NewCron, now_ms: int, *, moves: bool) -> Cron:

@@ -9,7 +9,8 @@
 | a context manager function, sync or async, or a bare generator function | entered and left around each run and read |
 
 Parameters of a function are recognised by annotation, then by name: `config: RunnableConfig` (the assistant's) and
-`runtime: ServerRuntime`. A single parameter that says neither gets the config, as older projects expect.
+`runtime: ServerRuntime`. A single parameter that says neither gets the config, as older projects expect. A config has
+`configurable` always, though it may be empty.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Factory:
 
     async def product(self, call: Call, context: contextvars.Context) -> object:
         """What the function returns, awaited if it is awaitable."""
-        given: dict[Role, object] = {"config": call.config}
+        given: dict[Role, object] = {"config": {"configurable": {}} | call.config}
         if "runtime" in (role for _, role, _ in self._parameters):
             given["runtime"] = self._runtime(call)
         args = [given[role] for _, role, positional in self._parameters if positional]

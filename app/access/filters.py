@@ -11,7 +11,7 @@ Several members of one filter must all fit. A member that the metadata does not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -40,6 +40,10 @@ class Filter:
                 if name.startswith("$") or not isinstance(text, str) or found.setdefault(name, text) != text:
                     return None
         return found
+
+    def names(self) -> set[str]:
+        """The members of the metadata that it looks at."""
+        return {name for condition in self.conditions for name in _names(condition)}
 
     def __and__(self, other: Filter) -> Filter:
         return Filter(self.conditions + other.conditions)
@@ -77,6 +81,15 @@ def _check_many(name: str, given: object, depth: int) -> None:
         raise ValueError(f"{name} is nested deeper than {_DEEPEST} levels")
     for each in given:
         _check(each, depth + 1)
+
+
+def _names(condition: Condition) -> Iterator[str]:
+    for name, wanted in condition.items():
+        if name in ("$or", "$and"):
+            for each in wanted:
+                yield from _names(each)
+        else:
+            yield name
 
 
 def _fits(metadata: Mapping[str, Any], condition: Condition) -> bool:

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from app.errors import InvalidRequest
 from app.http.inputs import checked_uuid
@@ -70,15 +80,41 @@ def _open_config(config: JsonObject) -> JsonObject:
     return {name: value for name, value in config.items() if not name.startswith(RESERVED_CONFIG)}
 
 
+def says(what: str) -> WrapValidator:
+    """One sentence for whatever is wrong, where each of several forms would have its own."""
+
+    def checked(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return inner(value)
+        except ValidationError:
+            raise ValueError(what) from None
+
+    return WrapValidator(checked)
+
+
 Uuid = Annotated[str, AfterValidator(_uuid)]
 Metadata = Annotated[JsonObject, AfterValidator(_open_metadata)]
 """Without the keys that only the server writes."""
 Configurable = Annotated[JsonObject, AfterValidator(_open_config)]
 StreamModes = Annotated[list[StreamMode], BeforeValidator(_one_or_many)]
-Nodes = Annotated[Literal["*"] | list[str], Field(union_mode="left_to_right")]
+Nodes = Annotated[
+    Literal["*"] | list[str], Field(union_mode="left_to_right"), says('must be "*" or a list of nodes\' names')
+]
+Update = Annotated[JsonObject | list[Any] | None, says("must be an object, or a list of pairs")]
+Goto = Annotated[
+    str | JsonObject | list[str | JsonObject] | None,
+    says("must be a node's name, an object with node and input, or a list of these"),
+]
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Offset = Annotated[int, Field(ge=0, le=2**31)]
 Order = Literal["asc", "desc"]
+
+
+Webhook = Annotated[
+    str,
+    Field(max_length=LONGEST_WEBHOOK, pattern=r"^(https?://[^\s/]|/)\S*$"),
+    says(f"must be an absolute URL with http or https, of at most {LONGEST_WEBHOOK} characters"),
+]
 
 
 class Body(BaseModel):
@@ -103,8 +139,8 @@ class CommandBody(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     resume: Any = None
-    update: JsonObject | list[Any] | None = None
-    goto: str | JsonObject | list[str | JsonObject] | None = None
+    update: Update = None
+    goto: Goto = None
 
     def public(self) -> JsonObject:
         """Only what was given; a `resume` of null counts when nothing else does."""
@@ -169,7 +205,7 @@ class RunBody(Body):
     on_disconnect: Literal["cancel", "continue"] = "continue"
     on_completion: Literal["delete", "keep"] = "delete"
     after_seconds: Annotated[int, Field(ge=0, le=366 * 86400)] = 0
-    webhook: Annotated[str, Field(max_length=LONGEST_WEBHOOK, pattern=r"^(https?://[^\s/]|/)\S*$")] | None = None
+    webhook: Webhook | None = None
     durability: Literal["sync", "async", "exit"] | None = None
     checkpoint_during: bool | None = None
     feedback_keys: list[str] | None = None
@@ -197,7 +233,7 @@ class RunBody(Body):
 class StateUpdateBody(Body):
     """One update of a superstep to be replayed."""
 
-    values: JsonObject | list[Any] | None = None
+    values: Update = None
     command: CommandBody | None = None
     as_node: str | None = None
 
@@ -315,12 +351,13 @@ class StateReadBody(Body):
 
     checkpoint: CheckpointBody
     subgraphs: bool = False
+    select: list[str] = []
 
 
 class StateWriteBody(Body):
     """A state to be written as if `as_node` had returned `values`."""
 
-    values: JsonObject | list[Any] | None = None
+    values: Update = None
     as_node: str | None = None
     checkpoint: CheckpointBody | None = None
     checkpoint_id: str | None = None
@@ -347,6 +384,7 @@ class HistoryBody(Body):
     before: Annotated[str | None, BeforeValidator(_before)] = None
     metadata: JsonObject | None = None
     checkpoint: CheckpointBody | None = None
+    select: list[str] = []
 
 
 # runs in bulk

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
+from starlette.authentication import AuthCredentials
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
@@ -78,7 +79,8 @@ async def _body(connection: HTTPConnection) -> Any:
 
 
 class Authenticated:
-    """Finds out who calls before anything else sees a request, except where `exempt` says that nobody is asked."""
+    """Finds out who calls before anything else sees a request, except where `exempt` says that nobody is asked. Who
+    comes next finds the caller where Starlette keeps it: `request.user`, and `request.auth.scopes`."""
 
     def __init__(self, app: ASGIApp, auth: CustomAuth, exempt: Callable[[Scope], bool]) -> None:
         self._app, self._auth, self._exempt = app, auth, exempt
@@ -88,9 +90,11 @@ class Authenticated:
             return await self._app(scope, receive, send)
         connection = Request(scope, receive) if scope["type"] == "http" else HTTPConnection(scope)
         try:
-            await caller_of(connection, self._auth)
+            user = await caller_of(connection, self._auth)
         except SlipwayError as error:
             return await _turn_away(error, scope, receive, send)
+        if user is not None:
+            scope["user"], scope["auth"] = user, AuthCredentials(user.permissions)
         return await self._app(scope, _again(connection, receive), send)
 
 

@@ -39,7 +39,6 @@ async def _create(request: Request, thread_id: str | None) -> Response:
     services, body = services_of(request), await read_body(request, CronBody)
     if thread_id is not None:
         await permit_thread(request, "threads:read", thread_id)
-        await services.threads.get(thread_id)
     cron_id, user = await ident_of(request), user_of(request)
     value = {
         "cron_id": UUID(cron_id),
@@ -157,9 +156,11 @@ async def count(request: Request) -> Response:
 
 async def _wanted(request: Request, body: CronFilterBody, **page: int) -> Wanted:
     """What is searched for, as the authorize handler leaves it."""
-    value = {"assistant_id": body.assistant_id, "thread_id": body.thread_id, "metadata": body.metadata or {}, **page}
+    assistants = services_of(request).assistants
+    assistant_id = None if body.assistant_id is None else assistants.id_of(body.assistant_id)
+    value = {"assistant_id": assistant_id, "thread_id": body.thread_id, "metadata": body.metadata or {}, **page}
     only = await permit(request, "crons:search", value)
-    return Wanted(body.assistant_id, body.thread_id, body.enabled, told_metadata(value), only)
+    return Wanted(assistant_id, body.thread_id, body.enabled, told_metadata(value), only)
 
 
 def _now_ms(request: Request) -> int:

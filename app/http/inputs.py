@@ -67,21 +67,20 @@ def parsed(raw: bytes) -> Any:
     return value
 
 
-def validated(model: type[Body], value: Any) -> Body:
-    """`value` as `model`, or the first problem as `InvalidRequest`."""
+def validated(model: type[Body], value: Any, place: str = "") -> Body:
+    """`value` as `model`, or the first problem as `InvalidRequest`; `place` is where in the body it is."""
     if not isinstance(value, dict):
-        raise InvalidRequest("", "the body must be a JSON object")
+        raise InvalidRequest(place, _OBJECT if place else "the body must be a JSON object")
     try:
         return model.model_validate(value)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
         says = _OBJECT if problem["type"] in _NO_OBJECT else problem["msg"].removeprefix("Value error, ")
-        raise InvalidRequest(_path(problem["loc"]), says) from None
+        raise InvalidRequest(_path(problem["loc"], place), says) from None
 
 
-def _path(parts: tuple[int | str, ...]) -> str:
+def _path(parts: tuple[int | str, ...], path: str) -> str:
     """`config.tags[0]`."""
-    path = ""
     for part in parts:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
     return path

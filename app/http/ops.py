@@ -15,6 +15,7 @@ from app.http.access import PUBLIC
 from app.http.answers import Json
 from app.http.endpoints import Endpoint, flag
 from app.http.inputs import query_flag
+from app.http.ui.rendering import page
 from app.http.wiring import metrics_of, services_of
 
 
@@ -72,13 +73,18 @@ async def readyz(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """For Prometheus."""
-    page = metrics_of(request).page(services_of(request).health.now)
-    return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")
+    text = metrics_of(request).page(services_of(request).health.now)
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 async def openapi(request: Request) -> Response:
     """This API, described."""
     return Json(await asyncio.to_thread(request.app.state.described))
+
+
+async def docs(request: Request) -> Response:
+    """The same for people."""
+    return page(request, "docs.html", described=request.app.state.openapi)
 
 
 HEALTH: Final = (
@@ -89,5 +95,6 @@ META: Final = (
     Endpoint("GET", "/info", info, "What is served, in which version", PUBLIC),
     Endpoint("GET", "/metrics", metrics, "Numbers for Prometheus", PUBLIC, answers="text/plain"),
     Endpoint("GET", "/openapi.json", openapi, "This description", PUBLIC),
+    Endpoint("GET", "/docs", docs, "This description as a page", PUBLIC, answers="text/html"),
 )
 """What langgraph.json's `http.disable_meta` takes away."""

@@ -6,7 +6,8 @@ describes both), and its lifespan runs. What it does not know is ours to answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -15,6 +16,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from app.access.custom_auth import CustomAuth
+from app.errors import ConfigError, SlipwayError
 from app.http.callers import Authenticated
 from app.http.prefix import path_below
 from app.project.sections import HttpSection
@@ -53,6 +55,19 @@ def around(own: Starlette, ours: Starlette, section: HttpSection, auth: CustomAu
     return own
 
 
+@asynccontextmanager
+async def alive(own: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+    """Its lifespan, and the state that it opens. Raises `ConfigError` when it does not begin."""
+    async with AsyncExitStack() as stack:
+        try:
+            state = await stack.enter_async_context(own.router.lifespan_context(own))
+        except SlipwayError:
+            raise
+        except Exception as error:  # the author's code may raise anything
+            raise ConfigError(f"http.app: its lifespan fails: {type(error).__name__}: {error}") from error
+        yield state or {}
+
+
 def _with_auth(
     theirs: list[Middleware], section: HttpSection, auth: CustomAuth, exempt: Callable[[Scope], bool]
 ) -> list[Middleware]:
@@ -76,7 +91,7 @@ def _exempt(theirs: list[BaseRoute], ours: Starlette, section: HttpSection) -> C
 def _is_open(scope: Scope) -> bool:
     """Our pages' parts that are for everybody, and the page that answers a probe."""
     path = path_below(scope)
-    return path == "/" or path.startswith("/ui/static/")
+    return path in ("/", "/docs") or path.startswith("/ui/static/")
 
 
 def with_description_of(own: Starlette, described: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,8 @@ async def permit_assistant(connection: HTTPConnection, operation: Operation, ass
 
 
 async def permit_run(connection: HTTPConnection, new: NewRun, *, stateless: bool = False) -> NewRun:
-    """Ask for a run: the run as the handlers leave it. `NotFound` when its assistant or its thread is hidden."""
+    """Ask for a run: the run as the handlers leave it. `NotFound` when its assistant is hidden; a hidden thread is
+    found out when the run is made."""
     await permit_use(connection, new.assistant_id, new.graph_id, new.assistant_metadata)
     value: dict[str, Any] = {
         "assistant_id": UUID(new.assistant_id),
@@ -59,7 +60,7 @@ async def permit_run(connection: HTTPConnection, new: NewRun, *, stateless: bool
         return new
     metadata = told_metadata(value)
     services = services_of(connection)
-    changed = replace(
+    return replace(
         new,
         metadata=metadata,
         kwargs=_object(value, "kwargs"),
@@ -67,12 +68,8 @@ async def permit_run(connection: HTTPConnection, new: NewRun, *, stateless: bool
         create_thread=value["if_not_exists"] == "create",
         after_s=int(value["after_seconds"]),
         groups=groups_of(services.settings, services.graphs.spec(new.graph_id), metadata),
+        only=EVERYTHING if stateless else only,  # looked at in the moment that makes the run
     )
-    texts = only.texts()
-    if stateless or texts is not None:
-        return replace(changed, only=texts or {})  # looked at by the script that makes the run
-    await services.threads.check(new.thread_id, only, may_be_new=changed.create_thread)
-    return changed
 
 
 async def permit_use(connection: HTTPConnection, assistant_id: str, graph_id: str, metadata: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from app.http.endpoints import Endpoint, Query, flag, names, number
 from app.http.inputs import path_id, query_flag, query_names, query_number, query_word, read_body
 from app.http.long_answers import OnGone
 from app.http.new_runs import new_run
+from app.http.pages import selected
 from app.http.permits import permit_thread, seen
 from app.http.sse import FROM_START, NEW_ONLY, event_stream, only, position
 from app.http.waits import waited
@@ -104,9 +105,7 @@ def canceller(services: Services, run: Run) -> Callable[[], Awaitable[None]]:
 
 async def list_all(request: Request) -> Response:
     """The thread's runs, newest first."""
-    select = query_names(request, "select")
-    if unknown := set(select) - FIELDS:
-        raise InvalidRequest("select", f"{sorted(unknown)[0]!r} is not a field of a run")
+    select = _selected(request)
     services, thread_id = services_of(request), path_id(request, "thread_id")
     limit, offset = query_number(request, "limit", 10, 1, 1000), query_number(request, "offset", 0)
     status = query_word(request, "status", STATUSES)
@@ -115,13 +114,22 @@ async def list_all(request: Request) -> Response:
     readable = await permit(request, "threads:read", {"thread_id": UUID(thread_id)})
     await services.threads.check(thread_id, seen(found, readable))
     runs = await services.runs.list(thread_id, limit=limit, offset=offset, status=status)
-    shown = [run.public() for run in runs]
-    return Json([{name: run.get(name) for name in select} for run in shown] if select else shown)
+    return Json(selected([run.public() for run in runs], select))
 
 
 async def read(request: Request) -> Response:
     """One run."""
-    return Json((await _found(request, "threads:read")).public())
+    select = _selected(request)
+    (shown,) = selected([(await _found(request, "threads:read")).public()], select)
+    return Json(shown)
+
+
+def _selected(request: Request) -> list[str]:
+    """The fields of a run that are asked for; none is all."""
+    select = query_names(request, "select")
+    if unknown := set(select) - FIELDS:
+        raise InvalidRequest("select", f"{min(unknown)!r} is not a field of a run")
+    return select
 
 
 async def delete(request: Request) -> Response:
@@ -196,6 +204,7 @@ ENDPOINTS: Final = (
         read,
         "One run",
         needs("threads:read"),
+        query=(names("select", "Fields to answer with"),),
     ),
     Endpoint("DELETE", _RUN, delete, "Remove a run that is over", needs("threads:delete"), answers="", status=204),
     Endpoint("GET", f"{_RUN}/join", join, "Wait for the outcome", needs("threads:read"), query=(_LEAVING,)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import cache, partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 import uvicorn
@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Route
 from starlette.types import Lifespan
 
+from app.errors import ConfigError
 from app.http import (
     assistants,
     crons,
@@ -39,7 +40,7 @@ from app.http.loopback import connected
 from app.http.metrics import HttpMetrics
 from app.http.middleware import AccessLog, BodyLimit, Errors, RequestId
 from app.http.openapi import describe
-from app.http.own_app import around, with_description_of
+from app.http.own_app import alive, around, with_description_of
 from app.http.prefix import Prefixed
 from app.http.ui import routes as pages
 from app.http.wiring import State
@@ -104,7 +105,7 @@ def create_app(open_services: OpenServices, settings: Settings, extensions: Exte
         app = Starlette(middleware=outer, lifespan=lifespan)
         app.router.redirect_slashes = False
         app.router.default = around(own, ours, http, extensions.auth)
-    app.state.answers = answers
+    app.state.answers, app.state.refused = answers, None
     return app
 
 
@@ -130,8 +131,12 @@ def _lifespan(
             services = await stack.enter_async_context(open_services())
             state: State = {"services": services, "answers": answers, "metrics": metrics}
             stack.enter_context(connected(InProcess(app, state)))
-            theirs = await stack.enter_async_context(own.router.lifespan_context(own)) if own else None
-            yield {**(theirs or {}), **state}
+            try:
+                theirs = await stack.enter_async_context(alive(own)) if own else {}
+            except ConfigError as error:
+                app.state.refused = error
+                raise
+            yield {**theirs, **state}
 
     return lifespan
 
@@ -176,11 +181,16 @@ class WebServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
         super().__init__(config)
-        self._answers: OpenAnswers = app.state.answers
+        self._app, self._answers = app, cast("OpenAnswers", app.state.answers)
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        """Begin to serve, and tell the supervisor so."""
-        await super().startup(sockets)  # type: ignore[arg-type]
+        """Begin to serve, and tell the supervisor so. Raises `ConfigError` when the project's own app cannot."""
+        try:
+            await super().startup(sockets)  # type: ignore[arg-type]
+        except SystemExit:
+            if self._app.state.refused is not None:
+                raise self._app.state.refused from None
+            raise
         if self.started:
             say_ready()
 

@@ -10,36 +10,48 @@ from starlette.responses import Response
 from app.http.access import needs, user_of
 from app.http.answers import Json
 from app.http.bodies import HistoryBody, StateReadBody, StateWriteBody, ThreadConfigBody
-from app.http.endpoints import Endpoint, Query, flag, number
-from app.http.inputs import parsed, path_id, query_flag, query_number, read_body, read_optional_body, validated
+from app.http.endpoints import Endpoint, Query, flag, names, number
+from app.http.inputs import (
+    parsed,
+    path_id,
+    query_flag,
+    query_names,
+    query_number,
+    read_body,
+    read_optional_body,
+    validated,
+)
 from app.http.permits import permit_thread, told_metadata
+from app.http.state_select import StateSelect
 from app.http.wiring import services_of
+from app.threads.states import Place
 
 _SUBGRAPHS: Final = flag("subgraphs", "Show the states of subgraphs inside their tasks")
+_SELECT: Final = names("select", "Fields to answer with; values.<channel> is one channel alone")
 
 
 async def latest(request: Request) -> Response:
     """The state now."""
-    thread_id, subgraphs = path_id(request, "thread_id"), query_flag(request, "subgraphs")
-    await permit_thread(request, "threads:read", thread_id)
-    return Json(await services_of(request).states.get(thread_id, subgraphs=subgraphs, user=user_of(request)))
+    return await _read(request, {}, query_flag(request, "subgraphs"), query_names(request, "select"))
 
 
 async def at_checkpoint_id(request: Request) -> Response:
     """The state at a checkpoint of the root graph."""
-    thread_id, subgraphs = path_id(request, "thread_id"), query_flag(request, "subgraphs")
-    await permit_thread(request, "threads:read", thread_id)
     place = {"checkpoint_id": request.path_params["checkpoint_id"]}
-    return Json(await services_of(request).states.get(thread_id, place, subgraphs=subgraphs, user=user_of(request)))
+    return await _read(request, place, query_flag(request, "subgraphs"), query_names(request, "select"))
 
 
 async def at_checkpoint(request: Request) -> Response:
     """The state at a checkpoint of any graph in the thread."""
-    thread_id, body = path_id(request, "thread_id"), await read_body(request, StateReadBody)
+    body = await read_body(request, StateReadBody)
+    return await _read(request, body.checkpoint.public(), body.subgraphs, body.select)
+
+
+async def _read(request: Request, place: Place, subgraphs: bool, select: list[str]) -> Response:
+    thread_id, selected = path_id(request, "thread_id"), StateSelect(select)
     await permit_thread(request, "threads:read", thread_id)
-    place, user = body.checkpoint.public(), user_of(request)
-    state = await services_of(request).states.get(thread_id, place, subgraphs=body.subgraphs, user=user)
-    return Json(state)
+    state = await services_of(request).states.get(thread_id, place, subgraphs=subgraphs, user=user_of(request))
+    return Json(selected.of(state))
 
 
 async def write(request: Request) -> Response:
@@ -70,12 +82,13 @@ async def history_by_query(request: Request) -> Response:
     asked = {
         "limit": query_number(request, "limit", 10, 1, 1000),
         "before": parsed(before.encode()) if before and before.startswith("{") else before,
+        "select": query_names(request, "select"),
     }
     return await _history(request, validated(HistoryBody, asked))
 
 
 async def _history(request: Request, body: HistoryBody) -> Response:
-    thread_id = path_id(request, "thread_id")
+    thread_id, selected = path_id(request, "thread_id"), StateSelect(body.select)
     await permit_thread(request, "threads:read", thread_id)
     states = await services_of(request).states.history(
         thread_id,
@@ -85,14 +98,14 @@ async def _history(request: Request, body: HistoryBody) -> Response:
         place=body.checkpoint.public() if body.checkpoint else {},
         user=user_of(request),
     )
-    return Json(states)
+    return Json([selected.of(state) for state in states])
 
 
 _STATE: Final = "/threads/{thread_id}/state"
 _HISTORY: Final = "/threads/{thread_id}/history"
 
 ENDPOINTS: Final = (
-    Endpoint("GET", _STATE, latest, "The state now", needs("threads:read"), query=(_SUBGRAPHS,)),
+    Endpoint("GET", _STATE, latest, "The state now", needs("threads:read"), query=(_SUBGRAPHS, _SELECT)),
     Endpoint(
         "POST", _STATE, write, "Write a state, or fork from a checkpoint", needs("threads:update"), body=StateWriteBody
     ),
@@ -111,7 +124,7 @@ ENDPOINTS: Final = (
         at_checkpoint_id,
         "The state at a checkpoint's id",
         needs("threads:read"),
-        query=(_SUBGRAPHS,),
+        query=(_SUBGRAPHS, _SELECT),
     ),
     Endpoint("POST", _HISTORY, history, "Past states, newest first", needs("threads:read"), body=HistoryBody),
     Endpoint(
@@ -120,6 +133,6 @@ ENDPOINTS: Final = (
         history_by_query,
         "Past states, newest first",
         needs("threads:read"),
-        query=(number("limit", 10, 1, 1000), Query("before", {"type": "string"}, "A checkpoint id")),
+        query=(number("limit", 10, 1, 1000), Query("before", {"type": "string"}, "A checkpoint id"), _SELECT),
     ),
 )

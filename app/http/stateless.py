@@ -24,7 +24,7 @@ from app.http.runs import CREATES, accept, canceller, on_gone
 from app.http.sse import FROM_START, NEW_ONLY, event_stream, only, position
 from app.http.waits import waited
 from app.http.wiring import services_of
-from app.runs.runs import Action, Run, new_id
+from app.runs.runs import Action, NewRun, Run, new_id
 from app.services import Services
 
 MOST_AT_ONCE: Final = 1000
@@ -32,20 +32,20 @@ MOST_AT_ONCE: Final = 1000
 
 async def create(request: Request) -> Response:
     """A background run."""
-    run = await _accepted(request, services_of(request), await read_body(request, RunBody))
+    services = services_of(request)
+    run = await accept(services, await _new(request, services, await read_body(request, RunBody)))
     return Json(run.public(), headers={"content-location": f"/runs/{run.run_id}"})
 
 
 async def batch(request: Request) -> Response:
-    """Several background runs, each on its own. All bodies are checked before the first run is made."""
+    """Several background runs, each on its own. All are checked before the first is made."""
     given = parsed(await request.body())
     if not isinstance(given, list) or not 0 < len(given) <= MOST_AT_ONCE:
         raise InvalidRequest("", f"the body must be a list of 1 to {MOST_AT_ONCE} runs")
     services = services_of(request)
-    bodies = [validated(RunBody, body) for body in given]
-    for body in bodies:
-        check(body)
-    return Json([(await _accepted(request, services, body, part=n)).public() for n, body in enumerate(bodies)])
+    bodies = [validated(RunBody, body, f"[{part}]") for part, body in enumerate(given)]
+    runs = [await _new(request, services, body, part) for part, body in enumerate(bodies)]
+    return Json([(await accept(services, run)).public() for run in runs])
 
 
 async def stream(request: Request) -> ASGIApp:
@@ -112,19 +112,16 @@ async def _mine(services: Services, thread_id: str, only: Filter) -> bool:
 
 async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack]:
     body = await read_body(request, RunBody)
+    new = await _new(request, services, body)
     with ExitStack() as listening:
-        run = await _accepted(request, services, body, listening)
+        listening.enter_context(services.events.expecting(new.run_id))
+        run = await accept(services, new)
         return run, body, listening.pop_all()
 
 
-async def _accepted(
-    request: Request, services: Services, body: RunBody, listening: ExitStack | None = None, part: int = 0
-) -> Run:
+async def _new(request: Request, services: Services, body: RunBody, part: int = 0) -> NewRun:
     check(body)
-    new = await new_run(services, request, new_id(), body, stateless=True, part=part)
-    if listening is not None:
-        listening.enter_context(services.events.expecting(new.run_id))
-    return await accept(services, new)
+    return await new_run(services, request, new_id(), body, stateless=True, part=part)
 
 
 def check(body: RunBody) -> None:

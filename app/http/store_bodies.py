@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from app.http.bodies import Body, JsonObject, Limit, Offset
+from app.http.bodies import Body, JsonObject, Limit, Offset, says
 from app.project.sections import Minutes
 
 
@@ -31,7 +31,7 @@ class ItemBody(ItemPlaceBody):
     """An item to be kept. `index` is false for one that is not to be found by meaning, or the paths to embed."""
 
     value: JsonObject
-    index: bool | list[str] | None = None
+    index: Annotated[bool | list[str] | None, says("must be false, or a list of paths")] = None
     ttl: Minutes | None = None
 
 

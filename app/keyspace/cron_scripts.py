@@ -36,7 +36,7 @@ class CronScripts:
         moves: bool,
         next_ms: int | None,
     ) -> Fields | None:
-        """The record after the change, or None when there is no such cron."""
+        """The record after the change; None when there is no such cron, or no thread for a new one."""
         arguments = self._args(
             cron_id=cron_id, fields=changes, create=create, drops=list(drops), moves=moves, next_ms=next_ms
         )

@@ -9,6 +9,7 @@
 | `<p>:thread:<thread>:runs` | zset | with its thread | its runs, by created_at in µs |
 | `<p>:thread:<thread>:queue` | zset | while runs wait | its waiting runs, by created_at in µs |
 | `<p>:thread:<thread>:states` | zset | `event_ttl_s` after the last | checkpoints written outside runs, by time in µs |
+| `<p>:thread:<thread>:crons` | set | with its thread | the crons whose runs are on it |
 | `<p>:thread:<thread>:wake` | channel | | a run of the thread was made, began or ended, or its state was written |
 | `<p>:threads` | zset | | all threads, by updated_at in µs |
 | `<p>:threads:due` | zset | while they have a TTL | threads, by the end of their TTL in ms |
@@ -64,6 +65,7 @@ TEMPLATES: Final = {
     "thread_runs": ":thread:%s:runs",
     "thread_queue": ":thread:%s:queue",
     "thread_states": ":thread:%s:states",
+    "thread_crons": ":thread:%s:crons",
     "thread_wake": ":thread:%s:wake",
     "checkpoints": ":cp:%s:i",
     "threads": ":threads",

@@ -95,6 +95,7 @@ class RunCreate(TypedDict):
     cron: CronStep | None
     user: str | None
     only: dict[str, str]
+    seen: dict[str, str | bool]
 
 
 class RunSettle(TypedDict):
@@ -150,8 +151,8 @@ class Scripts:
         return self._prefix, ormsgpack.packb(arguments)
 
     async def run_create(self, arguments: RunCreate) -> tuple[str, Any]:
-        """("new", fields), ("known", fields) for a run that exists, ("no_thread", None), ("fired", None),
-        ("busy", run id) or ("answered", (run id, kwargs as JSON))."""
+        """("new", fields), ("known", fields) for a run that exists, ("no_thread", None), ("changed", None),
+        ("fired", None), ("busy", run id) or ("answered", (run id, kwargs as JSON))."""
         reply = await self._wire.run(_RUN_CREATE, [], self._args(arguments))
         word = reply[0].decode()
         if word in ("new", "known"):

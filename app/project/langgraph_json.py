@@ -24,6 +24,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast, get_args
 
@@ -291,12 +292,18 @@ def _import_roots(folder: Path) -> list[Path]:
     return [folder / "src", folder] if is_project and (folder / "src").is_dir() else [folder]
 
 
+@cache
+def _tell_missing(file: Path) -> None:
+    """Once, however often the file that names it is read."""
+    log.warning("graphs.env_file_missing", file=str(file))
+
+
 def _env(reader: _Reader, folder: Path, value: object) -> dict[str, str]:
     """A dotenv file may be missing: it is seldom deployed, and then the platform sets the variables."""
     if isinstance(value, str):
         file = folder / value
         if not file.is_file():
-            log.warning("graphs.env_file_missing", file=str(file))
+            _tell_missing(file)
             return {}
         return {name: text for name, text in dotenv_values(file).items() if text is not None}
     variables = reader.mapping("env", value)

@@ -12,19 +12,21 @@ The state machine (every move is one script; final phases never change):
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 import orjson
 import uuid_utils
 
+from app.access.filters import EVERYTHING, Filter
 from app.clock import iso
 from app.errors import Conflict, NotFound
 from app.keyspace.names import Keys
-from app.keyspace.scripts import CronStep, Fields, Scripts, Ttl, fields
+from app.keyspace.scripts import CronStep, Fields, RunCreate, Scripts, Ttl, fields
 from app.project.graphs import Priority
 from app.redis.wire import Wire
+from app.runs.admission import Seen, seen
 from app.serialization.encoding import dumps
 
 _PAGE: Final = 200
@@ -83,8 +85,8 @@ class NewRun:
     the store. `thread_config` is what the run leaves in its thread's config. `groups` are names, each with the most
     runs under that name that may execute at once. A `temporary` run has a thread of its own, which goes with it; its
     record stays for `kept_s`, if that is set, for whoever asks for the same run again. `user` is for whom it runs
-    (`User.stored`): graphs are told, clients never. `only` is metadata that a thread must have which exists: any other
-    is as good as unknown."""
+    (`User.stored`): graphs are told, clients never. `only` says which threads the caller may run on: any other that
+    exists is as good as unknown."""
 
     run_id: str
     thread_id: str
@@ -105,7 +107,7 @@ class NewRun:
     groups: Sequence[tuple[str, int]] = ()
     cron: CronStep | None = None
     user: dict[str, Any] | None = None
-    only: dict[str, str] = field(default_factory=dict)
+    only: Filter = EVERYTHING
 
     @property
     def answers(self) -> bool:
@@ -273,39 +275,9 @@ class RunStore:
     async def accept(self, new: NewRun, *, inline_worker: str | None = None) -> tuple[Run, bool]:
         """As `create`, and whether the run is new. With `inline_worker` it may be `running` already, held by that
         worker."""
-        word, answer = await self._scripts.run_create(
-            {
-                "run_id": new.run_id,
-                "thread_id": new.thread_id,
-                "create_thread": new.create_thread,
-                "temporary": new.temporary,
-                "kept_s": new.kept_s,
-                "assistant_id": new.assistant_id,
-                "assistant_id_json": f'"{new.assistant_id}"',
-                "graph_id": new.graph_id,
-                "graph_id_json": dumps(new.graph_id).decode(),
-                "kwargs": dumps(new.kwargs).decode(),
-                "assistant_metadata": gathered(new.assistant_metadata),
-                "metadata": gathered(new.metadata),
-                "thread_config": gathered(new.thread_config),
-                "multitask": new.multitask_strategy,
-                "after_ms": new.after_s * 1000,
-                "continues": new.continues,
-                "answers": new.answers,
-                "max_attempts": int(new.ceilings["max_attempts"]),
-                "ceilings": dumps(new.ceilings).decode(),
-                "priority_ms": PRIORITY_MS[new.priority],
-                "groups": list(new.groups),
-                "inline_worker": inline_worker if new.inline else None,
-                "lease_ms": self._lease_ms,
-                "event_ttl_s": self._event_ttl_s,
-                "ttl": self._thread_ttl,
-                "webhook": bool(new.kwargs.get("webhook")),
-                "cron": new.cron,
-                "user": None if new.user is None else dumps(new.user).decode(),
-                "only": gathered(dict(new.only)),
-            }
-        )
+        word = "changed"
+        while word == "changed":  # whether the caller may have the thread is asked anew
+            word, answer = await self._scripts.run_create(await self._asked(new, inline_worker))
         if word == "no_thread":
             raise NotFound("thread", new.thread_id)
         if word == "busy":
@@ -315,6 +287,45 @@ class RunStore:
         if word == "answered":
             raise _answered(new.thread_id, *answer)
         return run_from(answer), word == "new"
+
+    async def _asked(self, new: NewRun, inline_worker: str | None) -> RunCreate:
+        """What the script is told."""
+        texts = new.only.texts()
+        saw: Seen = {}
+        if texts is None:
+            saw = await seen(self._wire, self._keys, new.thread_id, new.only, may_be_new=new.create_thread)
+        return {
+            "run_id": new.run_id,
+            "thread_id": new.thread_id,
+            "create_thread": new.create_thread,
+            "temporary": new.temporary,
+            "kept_s": new.kept_s,
+            "assistant_id": new.assistant_id,
+            "assistant_id_json": f'"{new.assistant_id}"',
+            "graph_id": new.graph_id,
+            "graph_id_json": dumps(new.graph_id).decode(),
+            "kwargs": dumps(new.kwargs).decode(),
+            "assistant_metadata": gathered(new.assistant_metadata),
+            "metadata": gathered(new.metadata),
+            "thread_config": gathered(new.thread_config),
+            "multitask": new.multitask_strategy,
+            "after_ms": new.after_s * 1000,
+            "continues": new.continues,
+            "answers": new.answers,
+            "max_attempts": int(new.ceilings["max_attempts"]),
+            "ceilings": dumps(new.ceilings).decode(),
+            "priority_ms": PRIORITY_MS[new.priority],
+            "groups": list(new.groups),
+            "inline_worker": inline_worker if new.inline else None,
+            "lease_ms": self._lease_ms,
+            "event_ttl_s": self._event_ttl_s,
+            "ttl": self._thread_ttl,
+            "webhook": bool(new.kwargs.get("webhook")),
+            "cron": new.cron,
+            "user": None if new.user is None else dumps(new.user).decode(),
+            "only": gathered(dict(texts or {})),
+            "seen": saw,
+        }
 
     async def get(self, thread_id: str, run_id: str) -> Run:
         """The run, or `NotFound`; also when it belongs to another thread."""

@@ -6,7 +6,6 @@ thread must still be readable, or nobody could find out what is wrong with it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import structlog
@@ -27,20 +26,26 @@ async def read_state(graph: Graph, config: RunnableConfig, *, subgraphs: bool = 
     except (SlipwayError, ConnectionError):
         raise
     except Exception as error:
-        saver = _saver(graph)
-        stored = await saver.aget_tuple(config)
+        stored = await _saver(graph).aget_tuple(config)
         if stored is None:
             raise
-        log.warning("state.refused", problem=str(error))
+        log.warning("state.refused", error=type(error).__name__)  # its text may have values in it
         return bare(graph, stored)
 
 
 async def read_history(
     graph: Graph, config: RunnableConfig, *, filter: dict[str, Any] | None, before: RunnableConfig | None, limit: int
-) -> AsyncIterator[StateSnapshot]:
-    """Past states, newest first."""
-    async for stored in _saver(graph).alist(config, filter=filter, before=before, limit=limit):
-        yield await read_state(graph, stored.config)
+) -> list[StateSnapshot]:
+    """Past states, newest first. One that the graph refuses does not hide the others."""
+    try:
+        return [state async for state in graph.aget_state_history(config, filter=filter, before=before, limit=limit)]
+    except (SlipwayError, ConnectionError):
+        raise
+    except Exception:
+        past = [stored async for stored in _saver(graph).alist(config, filter=filter, before=before, limit=limit)]
+        if not past:
+            raise
+        return [await read_state(graph, stored.config) for stored in past]
 
 
 def bare(graph: Graph, stored: CheckpointTuple) -> StateSnapshot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from app.keyspace.names import Keys
 from app.processes.processes import slipway
 from app.settings import Settings
 from tests.auth.conftest import PROJECT, as_user
@@ -70,17 +72,56 @@ async def test_an_unmodified_project_is_served(dev: str) -> None:
         assert (await ann.runs.wait(None, "ask_greet", input={"text": "hi"}))["said"] == "Good day, None"
 
 
-@pytest.mark.parametrize("command", ["web", "release", "dev"])
-def test_without_an_authenticate_handler_nothing_is_served(tmp_path: Path, valkey_url: str, command: str) -> None:
-    (tmp_path / "open.py").write_text("from langgraph_sdk import Auth\nauth = Auth()\n")
+def started(
+    tmp_path: Path, valkey_url: str, keys: Keys, command: str, **sections: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """What becomes of a command that should give up, in a project with these sections."""
     (tmp_path / "graphs.py").write_text((PROJECT.parent / "graphs.py").read_text())
     file = tmp_path / "langgraph.json"
-    file.write_text('{"graphs": {"greet": "./graphs.py:greet"}, "auth": {"path": "./open.py:auth"}}')
-    env = os.environ | {"PYTHONPATH": str(ROOT), "REDIS_URL": valkey_url, "PORT": str(free_port())}
-    done = subprocess.run(
-        slipway(command, "--config", str(file)), env=env, capture_output=True, text=True, timeout=50, check=False
+    file.write_text(json.dumps({"graphs": {"greet": "./graphs.py:greet"}} | sections))
+    told = {"PYTHONPATH": str(ROOT), "REDIS_URL": valkey_url, "KEY_PREFIX": keys.prefix, "PORT": str(free_port())}
+    return subprocess.run(
+        slipway(command, "--config", str(file)),
+        env=os.environ | told,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
     )
+
+
+@pytest.mark.parametrize("command", ["web", "release", "dev"])
+def test_without_an_authenticate_handler_nothing_is_served(
+    tmp_path: Path, valkey_url: str, keys: Keys, command: str
+) -> None:
+    (tmp_path / "open.py").write_text("from langgraph_sdk import Auth\nauth = Auth()\n")
+    done = started(tmp_path, valkey_url, keys, command, auth={"path": "./open.py:auth"})
     assert done.returncode == (1 if command == "release" else 2)
     assert done.stderr.count("auth.path: the Auth object has no authenticate handler") == 1
     if command == "dev":
         assert "slipway: web cannot start; the reason is above" in done.stderr
+
+
+BROKEN_APPS = {
+    "import": ("import nowhere_to_be_found\n", "http.app: ./app.py:app cannot be loaded: ModuleNotFoundError"),
+    "lifespan": (
+        "from contextlib import asynccontextmanager\n"
+        "from fastapi import FastAPI\n"
+        "@asynccontextmanager\n"
+        "async def lifespan(app):\n"
+        "    raise OSError('no database')\n"
+        "    yield\n"
+        "app = FastAPI(lifespan=lifespan)\n",
+        "http.app: its lifespan fails: OSError: no database",
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN_APPS)
+@pytest.mark.parametrize("command", ["web", "dev"])
+def test_a_broken_app_is_told_once(tmp_path: Path, valkey_url: str, keys: Keys, command: str, broken: str) -> None:
+    code, says = BROKEN_APPS[broken]
+    (tmp_path / "app.py").write_text(code)
+    done = started(tmp_path, valkey_url, keys, command, http={"app": "./app.py:app"})
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count(f"slipway: {says}") == 1

@@ -79,3 +79,12 @@ async def test_its_routes_may_want_a_user(desk: Desk) -> None:
         assert await status(client, "/desk/sold", headers=ANN) == 200
         assert await status(client, "/desk/orders", "POST", json={"item": "tea"}, headers=ANN) == 403
         assert await status(client, "/desk/orders", "POST", json={"item": "tea"}, headers=ANN | CLERK) == 201
+
+
+@pytest.mark.parametrize("order", ["auth_first", "middleware_first"])
+async def test_its_routes_know_the_user(desk: Desk, order: str) -> None:
+    http = {"app": APP, "enable_custom_route_auth": True, "middleware_order": order}
+    async with desk.serves(http=http, auth=AUTH) as client:
+        found = await client.get("/desk/me", headers=ANN)
+        assert found.json() == {"identity": "ann", "team": "blue", "may": ["desk"]}
+        assert await status(client, "/desk/me", headers={"authorization": "Bearer dan-token"}) == 403

@@ -112,7 +112,7 @@ async def test_what_is_disabled_is_not_there(desk: Desk, key: str, paths: list[s
 async def test_meta_pages_and_webhooks_can_be_disabled(desk: Desk) -> None:
     off = {"disable_meta": True, "disable_ui": True, "disable_webhooks": True, "disable_mcp": True}
     async with desk.serves(http=off) as client:
-        assert [await status(client, path) for path in ("/info", "/metrics", "/openapi.json")] == [404] * 3
+        assert [await status(client, path) for path in ("/info", "/metrics", "/openapi.json", "/docs")] == [404] * 4
         assert (await client.get("/")).json()["ok"]
         assert await status(client, "/ui/recent") == 404
         body = {"assistant_id": "greet", "input": {}, "webhook": "https://desk.example/hook"}

@@ -18,7 +18,8 @@ _CHECKPOINTS: Final = {
 }
 _OF_RUN: Final = {"run", "events", "run_checkpoints", "delivery"}
 _OF_THREAD: Final = {
-    "thread", "thread_runs", "thread_states", "checkpoints", "checkpoint_state", "checkpoint_writes", "document_bytes",
+    "thread", "thread_runs", "thread_states", "thread_crons", "checkpoints", "checkpoint_state", "checkpoint_writes",
+    "document_bytes",
 }  # fmt: skip
 _EMPTY_WHEN_STILL: Final = {
     "queue", "suspects", "on_trial", "later", "parked", "group", "leases", "thread_queue", "trash", "deliveries",

@@ -9,6 +9,7 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 
 from app.crons import cron_from
+from app.errors import NotFound
 from app.keyspace.names import Keys
 from app.keyspace.scripts import CronStep, fields
 from app.redis.wire import Wire
@@ -126,10 +127,27 @@ async def test_a_cron_on_a_thread_queues_its_runs(sdk: LangGraphClient, services
     assert not runs[0]["kwargs"]["temporary"]  # type: ignore[typeddict-item]
 
 
-async def test_a_cron_whose_thread_is_gone_rests(sdk: LangGraphClient, services: Services, time: Time) -> None:
+async def test_a_cron_goes_with_its_thread(sdk: LangGraphClient, services: Services) -> None:
+    thread = (await sdk.threads.create())["thread_id"]
+    crons: list[Any] = [
+        await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={}, enabled=enabled)
+        for enabled in (True, False, True)
+    ]
+    other: Any = await sdk.crons.create("steps", schedule="* * * * *", input={})
+    await sdk.crons.delete(crons[0]["cron_id"])
+    await sdk.threads.delete(thread)
+    assert [cron["cron_id"] for cron in await sdk.crons.search()] == [other["cron_id"]]
+    for cron in crons:
+        with pytest.raises(NotFound):
+            await services.crons.get(cron["cron_id"])
+
+
+async def test_a_cron_that_lost_its_thread_rests(
+    sdk: LangGraphClient, services: Services, time: Time, keys: Keys
+) -> None:
     thread = (await sdk.threads.create())["thread_id"]
     cron = await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={})
-    await sdk.threads.delete(thread)
+    await services.wire.send("DEL", keys.thread(thread))
     await time.due(cron["cron_id"])  # type: ignore[typeddict-item]
     assert await Scheduler(services).look() == 0
     shown = (await services.crons.get(cron["cron_id"])).public()  # type: ignore[typeddict-item]

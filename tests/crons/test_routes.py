@@ -54,6 +54,9 @@ async def test_search_and_count(sdk: LangGraphClient, client: httpx.AsyncClient)
     assert await sdk.crons.count(assistant_id=made[0]["assistant_id"]) == 3
     found: Any = await sdk.crons.search(assistant_id=made[0]["assistant_id"], limit=2)
     assert [cron["cron_id"] for cron in found] == [made[2]["cron_id"], made[1]["cron_id"]]
+    assert await sdk.crons.count(assistant_id="steps") == 3
+    assert len(await sdk.crons.search(assistant_id="ask")) == 1
+    assert await sdk.crons.count(assistant_id="nobody") == 0
     found = await sdk.crons.search(metadata={"n": 1}, select=["cron_id", "schedule"])
     assert found == [{"cron_id": made[1]["cron_id"], "schedule": "1 8 * * *"}]
     found = await sdk.crons.search(sort_by="next_run_date", sort_order="asc")

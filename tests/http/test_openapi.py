@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+from markupsafe import escape
 from starlette.routing import Route
 
 from app.http.bodies import RunBody
@@ -25,6 +26,14 @@ async def test_every_route_is_described(client: httpx.AsyncClient, served: Serve
     }
     assert described == routed
     assert len(described) == len(ENDPOINTS)
+
+
+async def test_the_description_is_a_page_too(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    for endpoint in ENDPOINTS:
+        assert f"<code>{plain_path(endpoint.path)}</code>" in page.text
+        assert escape(endpoint.summary) in page.text
 
 
 async def test_bodies_are_the_models(client: httpx.AsyncClient) -> None:

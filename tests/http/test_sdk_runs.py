@@ -224,6 +224,7 @@ async def test_lists_and_deletes(sdk: Client) -> None:
     assert runs[0]["created_at"] > runs[2]["created_at"]
     assert [run["run_id"] for run in await sdk.runs.list(thread, limit=1, offset=1)] == [runs[1]["run_id"]]
     assert list((await sdk.runs.list(thread, select=["status"]))[0]) == ["status"]
+    assert await sdk.runs.get(thread, runs[0]["run_id"], params={"select": ["status"]}) == {"status": "success"}
     assert await sdk.runs.list(thread, status="error") == []
     await sdk.runs.delete(thread, runs[0]["run_id"])
     assert len(await sdk.runs.list(thread)) == 2

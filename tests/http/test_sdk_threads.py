@@ -71,6 +71,7 @@ async def test_a_state_is_read_at_every_checkpoint(
     history: list[Any] = await sdk.threads.get_history(thread, limit=50)
     assert [state["metadata"]["step"] for state in history] == [3, 2, 1, 0, -1]
     assert history[0]["parent_checkpoint"] == history[1]["checkpoint"]
+    assert all(state["metadata"]["thread_id"] == thread for state in history)
     assert history[0]["metadata"]["graph_id"] == "steps"
     for past in history:
         by_id = (await client.get(f"/threads/{thread}/state/{past['checkpoint_id']}")).json()
@@ -89,6 +90,35 @@ async def test_a_state_is_read_at_every_checkpoint(
     assert [state["checkpoint_id"] for state in found] == [history[2]["checkpoint_id"]]
     empty = (await client.get(f"/threads/{thread}/state/1ef4f797-8335-6428-8001-8a1503f9b875")).json()
     assert (empty["values"], empty["checkpoint"]) == ({}, None)
+
+
+async def test_only_what_is_selected_of_a_state_is_sent(
+    sdk: Client, client: httpx.AsyncClient, worker: WorkerProcess
+) -> None:
+    thread = await ran(sdk)
+    whole: Any = await sdk.threads.get_state(thread)
+    select = ["values.value", "values.nothing", "next"]
+    part = {"values": {"value": 4}, "next": []}
+    assert await sdk.threads.get_state(thread, select=select) == part
+    assert await sdk.threads.get_state(thread, checkpoint_id=whole["checkpoint_id"], select=select) == part
+    assert await sdk.threads.get_state(thread, checkpoint=whole["checkpoint"], select=select) == part
+    assert (await sdk.threads.get_history(thread, limit=2, select=select))[0] == part
+    answer = await client.get(f"/threads/{thread}/history", params={"limit": 1, "select": "values,values.value"})
+    assert answer.json() == [{"values": whole["values"]}]
+    for path in (f"/threads/{thread}/history", f"/threads/{thread}/state/checkpoint"):
+        refused = await client.post(path, json={"checkpoint": {}, "select": ["value"]})
+        assert (refused.status_code, refused.json()["field"]) == (422, "select")
+
+
+async def test_a_state_that_its_graph_refuses_is_still_read(sdk: Client, worker: WorkerProcess) -> None:
+    thread = str((await sdk.threads.create())["thread_id"])
+    failed = await sdk.runs.wait(thread, "strict", input={"count": "many"}, raise_error=False)
+    assert failed["__error__"]["error"] == "ValidationError"
+    state: Any = await sdk.threads.get_state(thread)
+    assert state["values"] == {"count": "many"}
+    history: list[Any] = await sdk.threads.get_history(thread)
+    assert history[0] == state
+    assert await sdk.threads.get_state(thread, checkpoint=history[-1]["checkpoint"]) == history[-1]
 
 
 async def test_a_state_is_written_and_forked(sdk: Client, worker: WorkerProcess) -> None:
@@ -153,7 +183,7 @@ async def test_assistants(sdk: Client, client: httpx.AsyncClient) -> None:
     assert len(steps["created_at"]) == 32
     found = await sdk.assistants.search(graph_id="steps")
     assert [assistant["assistant_id"] for assistant in found] == [steps["assistant_id"]]
-    assert await sdk.assistants.count() == 7
+    assert await sdk.assistants.count() == 8
     page = await client.post("/assistants/search", json={"limit": 2, "sort_by": "name", "sort_order": "asc"})
     assert [assistant["name"] for assistant in page.json()] == ["ask", "fail"]
     assert page.headers["x-pagination-next"] == "2"

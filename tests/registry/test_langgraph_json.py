@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.errors import ConfigError
 from app.policy import NAMES as CEILINGS
@@ -139,5 +140,8 @@ def test_env_as_an_object_and_as_a_file(project: Project) -> None:
     assert read(project.config(ONE, env=".env")).env == {"A": "x y", "B": "2"}
 
 
-def test_a_missing_env_file_is_no_error(project: Project) -> None:
-    assert read(project.config(ONE, env="./.env")).env == {}
+def test_a_missing_env_file_is_no_error_and_told_once(project: Project) -> None:
+    file = project.config(ONE, env="./.env")
+    with capture_logs() as told:
+        assert [read(file).env for _ in range(2)] == [{}, {}]
+    assert [line["event"] for line in told] == ["graphs.env_file_missing"]

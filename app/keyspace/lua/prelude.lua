@@ -151,11 +151,21 @@ local function drop_run(run_id, thread_id)
   redis.call('PEXPIRE', key('events', run_id), 60000)
 end
 
--- A thread goes with its runs. Its checkpoints are removed by whoever empties the trash.
+-- A cron goes; runs that it made stay. Returns 1, or 0 when there is none.
+local function drop_cron(cron_id)
+  local thread_id = redis.call('HGET', key('cron', cron_id), 'thread_id')
+  if thread_id then redis.call('SREM', key('thread_crons', thread_id), cron_id) end
+  redis.call('ZREM', key('crons'), cron_id)
+  redis.call('ZREM', key('crons_due'), cron_id)
+  return redis.call('DEL', key('cron', cron_id))
+end
+
+-- A thread goes with its runs and crons. Its checkpoints are removed by whoever empties the trash.
 local function drop_thread(thread_id)
   for _, run_id in ipairs(redis.call('ZRANGE', key('thread_runs', thread_id), 0, -1)) do
     drop_run(run_id, thread_id)
   end
+  for _, cron_id in ipairs(redis.call('SMEMBERS', key('thread_crons', thread_id))) do drop_cron(cron_id) end
   redis.call('DEL', key('thread', thread_id), key('thread_runs', thread_id), key('thread_queue', thread_id),
     key('thread_states', thread_id))
   redis.call('ZREM', key('threads'), thread_id)

@@ -1,7 +1,8 @@
 -- Accept a run: the record, its first event, its place in the thread's queue, its job, the thread's status.
 -- Returns {'new', run fields}; {'known', run fields} for a run that exists, so that a repetition changes nothing;
--- {'no_thread'} also for one whose metadata is not that of `only`, {'busy', run id}, {'answered', run id, kwargs} when another run has answered the
--- interrupt, or {'fired'} when the run of a cron's due time was made already.
+-- {'no_thread'} also for one whose metadata is not that of `only`, {'changed'} when the thread's fields are no longer
+-- as they were `seen`, {'busy', run id}, {'answered', run id, kwargs} when another run has answered the interrupt, or
+-- {'fired'} when the run of a cron's due time was made already.
 local A = cmsgpack.unpack(ARGV[2])
 local run, thread = key('run', A.run_id), key('thread', A.thread_id)
 
@@ -10,6 +11,10 @@ if redis.call('EXISTS', run) == 1 then return {'known', redis.call('HGETALL', ru
 -- A cron's run is made by whoever moves the cron on from this due time, in the same moment.
 if A.cron and redis.call('HGET', key('cron', A.cron.cron_id), 'next_ms') ~= whole(A.cron.due_ms) then
   return {'fired'}
+end
+
+for field, value in pairs(A.seen) do
+  if redis.call('HGET', thread, field) ~= value then return {'changed'} end
 end
 
 if redis.call('EXISTS', thread) == 0 then

@@ -11,6 +11,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, StreamingResponse
 from langgraph_sdk import get_client
 from pydantic import BaseModel
+from starlette.authentication import requires
 
 
 class Order(BaseModel):
@@ -55,6 +56,13 @@ async def order(order: Order, request: Request, by: Annotated[str, Depends(clerk
 def sold(request: Request) -> dict[str, Any]:
     """Synchronous, as many routes are."""
     return {"sold": request.app.state.sold, "opened": request.state.opened}
+
+
+@desk.get("/me")
+@requires("desk")
+async def me(request: Request) -> dict[str, Any]:
+    """Who asks, as the auth file says."""
+    return {"identity": request.user.identity, "team": request.user["team"], "may": request.auth.scopes}
 
 
 @desk.get("/words")

@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
+from pydantic import BaseModel
 
 from app.project.graphs import Graph
 
@@ -59,6 +60,18 @@ async def talk_one(state: MessagesState) -> dict[str, Any]:
     return {"messages": [await model.ainvoke(state["messages"])]}
 
 
+class Order(BaseModel):
+    """A state that refuses what it does not like."""
+
+    count: int
+    said: str = ""
+
+
+def take(state: Order) -> dict[str, str]:
+    """Needs an order that is one."""
+    return {"said": f"{state.count} taken"}
+
+
 def row(**nodes: Any) -> Graph:
     """A graph of nodes one after the other."""
     builder, before = StateGraph(State), START
@@ -75,3 +88,4 @@ hold = row(one=one, wait=wait_long)
 fail = row(one=one, refuse=refuse)
 nested = row(one=one, child=row(ask=ask_one))
 talk = StateGraph(MessagesState).add_node("talk", talk_one).add_edge(START, "talk").compile()
+strict = StateGraph(Order).add_node("take", take).add_edge(START, "take").compile()
