@@ -100,7 +100,8 @@ class Factory:
 
     async def product(self, call: Call, context: contextvars.Context) -> object:
         """What the function returns, awaited if it is awaitable."""
-        given: dict[Role, object] = {"config": call.config}
+        # factories look into `configurable` without asking whether it is there
+        given: dict[Role, object] = {"config": {"configurable": {}, **call.config}}
         if "runtime" in (role for _, role, _ in self._parameters):
             given["runtime"] = self._runtime(call)
         args = [given[role] for _, role, positional in self._parameters if positional]

@@ -6,7 +6,6 @@ thread must still be readable, or nobody could find out what is wrong with it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import structlog
@@ -37,10 +36,16 @@ async def read_state(graph: Graph, config: RunnableConfig, *, subgraphs: bool = 
 
 async def read_history(
     graph: Graph, config: RunnableConfig, *, filter: dict[str, Any] | None, before: RunnableConfig | None, limit: int
-) -> AsyncIterator[StateSnapshot]:
+) -> list[StateSnapshot]:
     """Past states, newest first."""
-    async for stored in _saver(graph).alist(config, filter=filter, before=before, limit=limit):
-        yield await read_state(graph, stored.config)
+    wanted: dict[str, Any] = {"filter": filter, "before": before, "limit": limit}
+    try:
+        return [state async for state in graph.aget_state_history(config, **wanted)]
+    except (SlipwayError, ConnectionError):
+        raise
+    except Exception:  # one of them is refused; the others need not be
+        stored = [found async for found in _saver(graph).alist(config, **wanted)]
+        return [await read_state(graph, found.config) for found in stored]
 
 
 def bare(graph: Graph, stored: CheckpointTuple) -> StateSnapshot:

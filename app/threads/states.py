@@ -23,6 +23,7 @@ from app.keyspace.names import Keys
 from app.project.graphs import Access, Graph, Graphs, attached
 from app.redis.wire import Wire
 from app.threads.snapshots import interrupts_of, place_of, shown, status_of
+from app.threads.state_reading import read_history, read_state
 from app.threads.threads import Thread, ThreadStore
 from app.writers import IdleThreadWriter
 
@@ -56,7 +57,7 @@ class ThreadStates:
         if thread.graph_id is None:
             return shown(_never_ran(thread_id))
         async with self._graph(thread.graph_id, thread_id, "threads.read", user=user) as graph:
-            return shown(await graph.aget_state(_config(thread_id, place), subgraphs=subgraphs))
+            return shown(await read_state(graph, _config(thread_id, place), subgraphs=subgraphs))
 
     async def history(
         self,
@@ -75,8 +76,8 @@ class ThreadStates:
         config = _config(thread_id, place)
         earlier = _config(thread_id, {"checkpoint_id": before}) if before else None
         async with self._graph(thread.graph_id, thread_id, "threads.read", user=user) as graph:
-            states = graph.aget_state_history(config, filter=metadata, before=earlier, limit=limit)
-            return [shown(state) async for state in states]
+            states = await read_history(graph, config, filter=metadata, before=earlier, limit=limit)
+            return [shown(state) for state in states]
 
     async def update(
         self,
@@ -114,7 +115,7 @@ class ThreadStates:
                 written = await graph.abulk_update_state(config, supersteps)
             except (InvalidUpdateError, EmptyChannelError, ValueError, KeyError, TypeError) as error:
                 raise RefusedRequest(f"graph {thread.graph_id!r} refuses the update: {error}") from error
-            latest = await graph.aget_state(_config(thread.thread_id, _LATEST))
+            latest = await read_state(graph, _config(thread.thread_id, _LATEST))
         place = place_of(written) or {}
         await self._threads.set_state(
             thread.thread_id,

@@ -190,7 +190,7 @@ async def test_a_manifest_is_made_once_without_config_and_anew_with_one(project:
     registry = await load(project, text)
     assert [(await registry.manifest("made")).name for _ in range(2)] == ["it", "it"]
     assert (await registry.manifest("made", {"run_name": "other"})).name == "other"
-    assert calls() == [{}, {"run_name": "other"}]
+    assert calls() == [{"configurable": {}}, {"configurable": {}, "run_name": "other"}]
 
 
 async def test_a_graph_without_factory_is_the_same_each_time(project: Project) -> None:

@@ -6,9 +6,11 @@ from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
+from pydantic import BaseModel
 
 from app.project.graphs import Graph
 
@@ -69,9 +71,43 @@ def row(**nodes: Any) -> Graph:
     return builder.compile()
 
 
+class Strict(BaseModel):
+    """A state that refuses."""
+
+    age: int
+    name: str = ""
+
+
+async def age_by_one(state: Strict) -> dict[str, Any]:
+    """Never gets a state that was refused."""
+    return {"age": state.age + 1}
+
+
+def toned(config: RunnableConfig) -> Graph:
+    """Cannot be made without a tone."""
+    tone = config["configurable"]["tone"]
+    return row(sing=lambda state: {"log": [tone]})
+
+
+def tuned(config: RunnableConfig) -> Graph:
+    """Can be made without one."""
+    tone = config["configurable"].get("tone", "a")
+    return row(sing=lambda state: {"log": [tone]})
+
+
 steps = row(one=one, two=two, three=three)
 ask = row(one=one, ask=ask_one, two=two)
 hold = row(one=one, wait=wait_long)
 fail = row(one=one, refuse=refuse)
 nested = row(one=one, child=row(ask=ask_one))
 talk = StateGraph(MessagesState).add_node("talk", talk_one).add_edge(START, "talk").compile()
+
+
+def call_ask(state: State) -> State:
+    """Calls a graph as a function, from a synchronous node."""
+    return {"answer": only_ask.invoke({"value": 1})["answer"], "log": ["called"]}
+
+
+only_ask = row(ask=ask_one)
+calls = row(call=call_ask)
+strict = StateGraph(Strict).add_node(age_by_one).add_edge(START, "age_by_one").compile()
