@@ -12,6 +12,7 @@ from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
 from app.errors import InvalidRequest
@@ -27,6 +28,7 @@ CALLER: Final = "slipway.caller"
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OBJECT: Final = "must be a JSON object"
+_SHOULD: Final = "Input should be "
 _NO_OBJECT: Final = frozenset({"dict_type", "model_type"})
 _TRUE: Final = frozenset({"true", "1"})
 _FALSE: Final = frozenset({"false", "0", ""})
@@ -74,16 +76,31 @@ def validated(model: type[Body], value: Any) -> Body:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        says = _OBJECT if problem["type"] in _NO_OBJECT else problem["msg"].removeprefix("Value error, ")
-        raise InvalidRequest(_path(problem["loc"]), says) from None
+        problems = [
+            (_path(problem["loc"], value, missing=problem["type"] == "missing"), _says(problem))
+            for problem in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        # a field that may be one of several things has a problem with each of them; that which went deepest is meant
+        field = max((path for path, _ in problems if path.startswith(problems[0][0])), key=len)
+        first, *others = [says for path, says in problems if path == field]
+        says = [first, *(other.removeprefix(_SHOULD) for other in others)]
+        raise InvalidRequest(field, " or ".join(dict.fromkeys(says))) from None
 
 
-def _path(parts: tuple[int | str, ...]) -> str:
-    """`config.tags[0]`."""
+def _says(problem: ErrorDetails) -> str:
+    return _OBJECT if problem["type"] in _NO_OBJECT else problem["msg"].removeprefix("Value error, ")
+
+
+def _path(parts: tuple[int | str, ...], value: Any, *, missing: bool) -> str:
+    """`config.tags[0]`: without the names that pydantic gives to the things a field may be, which are no fields."""
     path = ""
-    for part in parts:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    for place, part in enumerate(parts, start=1):
+        if isinstance(part, int):
+            path += f"[{part}]"
+            value = value[part] if isinstance(value, list) else None
+        elif isinstance(value, dict) and (part in value or (missing and place == len(parts))):
+            path += f".{part}" if path else part
+            value = value.get(part)
     return path
 
 

@@ -44,6 +44,11 @@ def ask_one(state: State) -> State:
     return {"answer": interrupt({"question": "how much?"}), "log": ["asked"]}
 
 
+def ask_number(state: State) -> State:
+    """Fails for an answer that is no number."""
+    return {"answer": int(interrupt("how many?"))}
+
+
 async def wait_long(state: State) -> State:
     """Longer than any test."""
     await asyncio.sleep(120)
@@ -97,6 +102,11 @@ def tuned(config: RunnableConfig) -> Graph:
 
 steps = row(one=one, two=two, three=three)
 ask = row(one=one, ask=ask_one, two=two)
+ask_numbers = StateGraph(State)
+for name in ("first", "second"):
+    ask_numbers.add_node(name, lambda state: {"log": [str(interrupt("how many?"))]})
+    ask_numbers.add_edge(START, name)
+number = row(number=ask_number)
 hold = row(one=one, wait=wait_long)
 fail = row(one=one, refuse=refuse)
 nested = row(one=one, child=row(ask=ask_one))
