@@ -55,6 +55,14 @@ _MONTHS: Final = {
 _DAY_MONTH: Final = re.compile(r"(\d{1,2})\.?(?:st|nd|rd|th)?\s+([^\W\d_]{3,9})\.?,?\s+((?:19|20)\d\d)")
 _MONTH_DAY: Final = re.compile(r"([^\W\d_]{3,9})\.?\s+(?:(\d{1,2})(?:st|nd|rd|th)?,?\s+)?((?:19|20)\d\d)")
 _DOTTED: Final = re.compile(r"(\d{1,2})[./](\d{1,2})[./]((?:19|20)\d\d)")
+_WRITTEN_DATE: Final = re.compile(
+    r"(?<![^\W_])(?:\d{1,2}\.?(?:st|nd|rd|th)?\s+)?"
+    r"(?:jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch)?|märz|apr(?:il)?|ma[yi]|jun[ei]?|jul[yi]?|aug(?:ust)?"
+    r"|sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?)\.?\s+"
+    r"(?:\d{1,2}(?:st|nd|rd|th)?,?\s+)?(?:19|20)\d\d(?!\d)",
+    re.IGNORECASE,
+)
+_EMPTY_BRACKETS: Final = re.compile(r"\([\s,;:./–—-]*\)|\[[\s,;:./–—-]*\]")
 _HEAD_CHARS: Final = 1500
 _LEAST_SHARED: Final = 0.25
 
@@ -189,7 +197,7 @@ def _key(name: str) -> str:
 
 def _bare(text: str) -> str:
     """A name without what marks a version."""
-    for pattern in (_NUMBERED, _ISO, _RANKED):
+    for pattern in (_NUMBERED, _WRITTEN_DATE, _ISO, _RANKED):
         text = pattern.sub(" ", text)
     return " ".join(re.findall(r"[^\W_]+", text.casefold())) or text.casefold()
 
@@ -197,6 +205,6 @@ def _bare(text: str) -> str:
 def _title(group: Sequence[Document]) -> str:
     """What all versions are called: the newest title without its marker."""
     title = group[-1].title
-    for pattern in (_NUMBERED, _ISO):
+    for pattern in (_NUMBERED, _WRITTEN_DATE, _ISO, _EMPTY_BRACKETS):
         title = pattern.sub(" ", title)
-    return " ".join(title.replace("()", " ").split()).strip(" -–—,:_") or group[-1].title
+    return " ".join(title.split()).strip(" -–—,:_") or group[-1].title
