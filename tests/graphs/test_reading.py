@@ -119,6 +119,22 @@ def test_a_title_loses_all_that_marks_its_version(older: str, newer: str, title:
         assert [edition.document.name for edition in found.editions] == [older, newer]
 
 
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("Rules (version 2, June 2025)", "version 2 (June 2025)"),
+        ("rules-2025-06.md", "version of June 2025"),
+        ("rules-2025.md", "version of 2025"),
+        ("rules-2025-06-03.md", "version of 3 June 2025"),
+        ("Rules, 3 June 2025", "version of 3 June 2025"),
+    ],
+)
+def test_a_version_is_dated_no_more_exactly_than_it_says(name: str, label: str) -> None:
+    text = "Guests sign in at the desk and wear a badge all day."
+    (found,) = families([Document(other, other, text) for other in (name.replace("2025", "2024"), name)])
+    assert found.editions[-1].label == label
+
+
 def test_namesakes_that_share_no_words_are_no_versions() -> None:
     one = Document("a/readme-v1.md", "Readme", "Boats float on calm water because of buoyancy.")
     other = Document("a/readme-v2.md", "Readme", "Compilers translate programs into machine instructions.")
