@@ -133,7 +133,7 @@ class AssistantStore:
 
     async def _all(self, graph_id: str | None) -> AsyncIterator[Assistant]:
         for each in self._graphs.names() if graph_id is None else [graph_id]:
-            with suppress(GraphUnavailable):  # a factory that fails hides its own assistant only
+            with suppress(GraphUnavailable):  # one that does not import hides its own assistant only
                 yield await self._system(each)
         async for assistant in self._stored.all(graph_id):
             yield assistant
@@ -155,17 +155,20 @@ class AssistantStore:
 
     async def _system(self, graph_id: str) -> Assistant:
         if graph_id not in self._known:
-            self._known[graph_id] = await self._made(graph_id)
+            try:
+                manifest = await self._graphs.manifest(graph_id)
+            except GraphUnavailable:  # a factory that wants a run's config; whether it serves runs, they find out
+                return await self._made(graph_id, graph_id, self._graphs.spec(graph_id).description)
+            self._known[graph_id] = await self._made(graph_id, manifest.name, manifest.description)
         return self._known[graph_id]
 
-    async def _made(self, graph_id: str) -> Assistant:
-        manifest = await self._graphs.manifest(graph_id)
+    async def _made(self, graph_id: str, name: str, description: str | None) -> Assistant:
         since = await self._stored.system_since(graph_id)
         return Assistant(
             assistant_id=system_id(graph_id),
             graph_id=graph_id,
-            name=manifest.name,
-            description=manifest.description,
+            name=name,
+            description=description,
             created_at=since,
             updated_at=since,
             metadata={"created_by": "system"},

@@ -38,6 +38,7 @@ from langgraph.store.base import (
     validate_op_namespace,
 )
 
+from app.crossing import wait_from_thread
 from app.embedding import Index, closeness
 from app.errors import InvalidRequest, RefusedRequest, TooLarge
 from app.keyspace.names import Keys
@@ -54,6 +55,7 @@ _PAGE: Final = 200
 _NAMESPACES_AT_ONCE: Final = 500
 _SWEPT_AT_ONCE: Final = 500
 _MINUTE_MS: Final = 60_000
+_NOT_HERE: Final = "the store's synchronous methods cannot be used in async code: await aget, aput, asearch …"
 
 _Place = tuple[str, str]
 """Dotted namespace and key."""
@@ -86,11 +88,7 @@ class RedisStore(BaseStore):
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """As `abatch`, from another thread than the event loop's."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run_coroutine_threadsafe(self.abatch(ops), self._loop).result()
-        raise RuntimeError("the store's synchronous methods cannot be used in async code: await aget, aput, asearch …")
+        return wait_from_thread(self._loop, lambda: self.abatch(ops), _NOT_HERE)
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """The answers of all operations, in order; reads see what was there before the batch's writes."""

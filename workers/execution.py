@@ -180,6 +180,7 @@ class Execution:
         elif mode == "updates":
             self._seen.see_updates(payload)
         elif mode == "tasks" and "triggers" in payload:
+            self._seen.began = True
             if self._guard.task_begins(payload["name"]):
                 self.attempt.begin_superstep()
                 self._proof.superstep_begins()
@@ -266,6 +267,7 @@ class Execution:
                 "run_id": self.run.run_id,
                 "attempt": self.attempt.number,
                 "seq": 0,
+                "began": self._seen.began or self.attempt.number > 1,
                 "phase": phase.value,
                 "status": status_of(phase, failure.code if failure else None),
                 "reason": failure.code if failure else "",

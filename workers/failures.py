@@ -101,13 +101,15 @@ def _refusal(error: BaseException) -> dict[str, Any]:
 
 
 def _ceiling(hit: CeilingHit, error: BaseException, node: str | None) -> Failure:
-    message = str(hit)
+    message = shown = str(hit)
     if hit.ceiling == "retries":
-        message += f"; the last failure was {type(error).__name__}: {error}"
+        last = f"; the last failure was {type(error).__name__}"
+        message += f"{last}: {error}"
+        shown += f"{last}: {error}" if isinstance(error, SHOWN) else last
     limits = {"limit": hit.limit, "used": hit.used}
     # clients know the protocol's name for too many supersteps
     name = type(error).__name__ if isinstance(error, GraphRecursionError) else "CeilingHit"
-    return Failure(hit.full_code, name, message, message, hit.node or node, False, limits)
+    return Failure(hit.full_code, name, message, shown, hit.node or node, False, limits)
 
 
 def _input(error: BaseException) -> Failure:

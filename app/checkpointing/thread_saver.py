@@ -4,7 +4,7 @@ A `ThreadSaver` keeps the checkpoints of all threads. Its writes are groups of p
 so that an attempt's checkpoints count only while it owns its run; every group is counted against the thread's byte
 budget first. `app/checkpointing/checkpointers.py` lists those there are.
 
-Async only: the synchronous methods raise `NotImplementedError`.
+Async, but for what a graph needs that a synchronous node invokes: see `SyncMethods`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,11 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import (
-    WRITES_IDX_MAP,
-    BaseCheckpointSaver,
-    CheckpointMetadata,
-    CheckpointTuple,
-    get_checkpoint_metadata,
-)
+from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointMetadata, CheckpointTuple, get_checkpoint_metadata
 from langgraph.checkpoint.serde.types import RESUME
 
 from app.checkpointing.checkpoint_answers import SPENT, Answers
+from app.checkpointing.sync_methods import SyncMethods
 from app.errors import CeilingHit
 from app.keyspace.names import Keys
 from app.redis.commands import Command
@@ -70,7 +65,7 @@ class StoredWrite(NamedTuple):
     value: Any
 
 
-class ThreadSaver(BaseCheckpointSaver[str]):
+class ThreadSaver(SyncMethods):
     """A checkpointer of this server.
 
     `max_thread_bytes` is the byte budget of a thread: a write that would exceed it raises `CeilingHit` and stores

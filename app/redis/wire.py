@@ -64,6 +64,11 @@ class Wire:
         await self._link.open()
         self._watch_later()
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that it was opened on: its answers arrive there."""
+        return self._loop
+
     async def close(self) -> None:
         """Hang up; commands still waiting fail."""
         self._closed = True

@@ -17,6 +17,7 @@ from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from redis.asyncio import Redis
 
 from app.checkpointing.langgraph_redis.saver import LangGraphRedisSaver
+from app.checkpointing.sync_methods import SyncMethods
 from app.keyspace.document_names import DocumentNames, checkpoint_at, registry
 from app.keyspace.names import Keys
 from app.redis.link import Address
@@ -260,12 +261,10 @@ async def test_corrected_it_is_right(ours: LangGraphRedisSaver, check: Check) ->
     await check(ours)
 
 
-async def test_no_synchronous_twin(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
-    """The package's would block a thread for each call, on a loop that serves others."""
-    for name, arguments in (("get_tuple", [at("t")]), ("put_writes", [at("t", "1"), [("a", 1)], "task"])):
-        with pytest.raises(NotImplementedError):
-            getattr(ours, name)(*arguments)
-        assert getattr(type(bare), name) is not getattr(BaseCheckpointSaver, name)
+def test_synchronous_methods_are_not_the_packages(ours: LangGraphRedisSaver) -> None:
+    """Those keep to none of the corrections."""
+    for name in ("get_tuple", "list", "put", "put_writes", "get_delta_channel_history"):
+        assert getattr(type(ours), name) is getattr(SyncMethods, name)
 
 
 def test_names_are_the_packages(bare: AsyncRedisSaver, keys: Keys) -> None:

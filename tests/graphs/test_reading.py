@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,6 +99,40 @@ def test_versions_are_told_by_name_title_and_date() -> None:
     for newer, older in pairs:
         found = families([Document(newer, "Rules", text), Document(older, "Rules", text)])
         assert [edition.document.name for edition in found[0].editions] == [older, newer]
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "title"),
+    [
+        ("Remote work (version 1, January 2024)", "Remote work (version 2, June 2025)", "Remote work"),
+        ("Rules [1 March 2024]", "Rules [July 1, 2025]", "Rules"),
+        ("Rules, Dezember 2023", "Rules, März 2024", "Rules"),
+        ("Rules (v1) of London", "Rules (v2) of London", "Rules of London"),
+    ],
+)
+def test_a_title_loses_all_that_marks_its_version(older: str, newer: str, title: str) -> None:
+    text = "Guests sign in at the desk and wear a badge all day."
+    for documents in ([older, newer], [newer, older]):
+        dated = [Document(name, name, f"{text}\n\nDate: {name}") for name in documents]
+        (found,) = families(dated)
+        assert found.title == title
+        assert [edition.document.name for edition in found.editions] == [older, newer]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("Rules (version 2, June 2025)", "version 2 (June 2025)"),
+        ("rules-2025-06.md", "version of June 2025"),
+        ("rules-2025.md", "version of 2025"),
+        ("rules-2025-06-03.md", "version of 3 June 2025"),
+        ("Rules, 3 June 2025", "version of 3 June 2025"),
+    ],
+)
+def test_a_version_is_dated_no_more_exactly_than_it_says(name: str, label: str) -> None:
+    text = "Guests sign in at the desk and wear a badge all day."
+    (found,) = families([Document(other, other, text) for other in (name.replace("2025", "2024"), name)])
+    assert found.editions[-1].label == label
 
 
 def test_namesakes_that_share_no_words_are_no_versions() -> None:

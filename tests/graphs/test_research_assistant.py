@@ -122,6 +122,12 @@ async def test_a_wrong_document_is_refused_by_name(documents: object, field: str
         await ask("What is this?", documents)
 
 
+async def test_empty_documents_are_told_plainly() -> None:
+    answer = (await ask("Summarize the policy changes", [""]))["answer"]
+    assert answer.startswith("There is no text in the documents.")
+    assert "Document 1 is empty" in answer
+
+
 async def test_an_empty_library_is_told_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIBRARY_DIR", str(tmp_path / "nowhere"))
     answered = await ask("What is the notice period?")

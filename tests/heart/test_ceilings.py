@@ -151,3 +151,12 @@ def test_a_request_may_lower_a_ceiling_and_never_raise_it() -> None:
 def test_a_ceiling_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         ceilings_of(Settings(), {}, wrong)
+
+
+async def test_the_last_failure_is_told_to_operators_alone(stores: Stores, graphs: Registry) -> None:
+    run = await ended(stores, graphs, "flaky", {"value": 0}, max_retries=1)
+    assert run.error is not None
+    assert run.error["message"].endswith(": not today")
+    thread = await stores.thread_of(run)
+    assert thread.error is not None
+    assert thread.error["message"].endswith("the last failure was ConnectionError")

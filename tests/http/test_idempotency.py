@@ -156,3 +156,39 @@ async def test_of_two_answers_to_an_interrupt_one_wins(client: httpx.AsyncClient
     late = await _post(client, path, {"assistant_id": "ask", "command": {"resume": "late"}})
     assert late.status_code == 409
     assert (await _post(client, path, {"assistant_id": "ask", "input": {}})).status_code == 200
+
+
+async def _resumed(client: httpx.AsyncClient, path: str, graph_id: str, answer: Any) -> httpx.Response:
+    return await _post(client, f"{path}/wait", {"assistant_id": graph_id, "command": {"resume": answer}})
+
+
+async def test_an_answer_that_a_node_took_stays_when_it_fails(client: httpx.AsyncClient, worker: WorkerProcess) -> None:
+    thread_id = (await _post(client, "/threads", {})).json()["thread_id"]
+    path = f"/threads/{thread_id}/runs"
+    await _post(client, f"{path}/wait", {"assistant_id": "number", "input": {"value": 1}})
+    assert (await _resumed(client, path, "number", "many")).json()["__error__"]["error"] == "ValueError"
+    again = await _resumed(client, path, "number", "7")
+    assert (again.status_code, again.json()["answer"]) == (409, "many")
+
+
+async def test_an_answer_that_names_none_of_several_interrupts_leaves_them_open(
+    client: httpx.AsyncClient, worker: WorkerProcess
+) -> None:
+    thread_id = (await _post(client, "/threads", {})).json()["thread_id"]
+    path = f"/threads/{thread_id}/runs"
+    asked = await _post(client, f"{path}/wait", {"assistant_id": "ask_numbers", "input": {"value": 1}})
+    assert (await _resumed(client, path, "ask_numbers", "1")).json()["__error__"]["error"] == "RuntimeError"
+    named = {item["id"]: "2" for item in asked.json()["__interrupt__"]}
+    assert (await _resumed(client, path, "ask_numbers", named)).json()["log"] == ["2", "2"]
+
+
+async def test_an_answer_that_strict_resuming_refuses_leaves_the_interrupt_open(
+    client: httpx.AsyncClient, worker: WorkerProcess
+) -> None:
+    thread_id = (await _post(client, "/threads", {})).json()["thread_id"]
+    path = f"/threads/{thread_id}/runs"
+    await _post(client, f"{path}/wait", {"assistant_id": "number", "input": {"value": 1}})
+    stray = {"assistant_id": "number", "command": {"resume": {"0" * 32: "7"}}, "strict_resume": True}
+    refused = (await _post(client, f"{path}/wait", stray)).json()["__error__"]
+    assert refused["error"] == "UnknownInterruptError"
+    assert (await _resumed(client, path, "number", "7")).json()["answer"] == 7

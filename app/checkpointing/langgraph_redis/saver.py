@@ -409,20 +409,6 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         if answer == b"exists":
             raise Conflict(f"thread {target_thread_id} has checkpoints already")
 
-    # the package's synchronous twins would block a thread for each call
-
-    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Not here: `aget_tuple`."""
-        raise NotImplementedError
-
-    def put(self, config: RunnableConfig, checkpoint: Any, metadata: Any, new_versions: Any) -> RunnableConfig:
-        """Not here: `aput`."""
-        raise NotImplementedError
-
-    def put_writes(self, config: RunnableConfig, writes: Any, task_id: str, task_path: str = "") -> None:
-        """Not here: `aput_writes`."""
-        raise NotImplementedError
-
     def get_channel_values(self, thread_id: str, checkpoint_ns: str = "", checkpoint_id: str = "") -> dict[str, Any]:
         """Not here: `aget_tuple`."""
         raise NotImplementedError

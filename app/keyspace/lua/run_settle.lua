@@ -27,6 +27,8 @@ local thread = key('thread', held.thread_id)
 if A.values then redis.call('HSET', thread, 'values', A.values, 'state_us', whole(now_us)) end
 redis.call('HSET', thread, 'interrupts', A.interrupts)
 if A.thread_error then redis.call('HSET', thread, 'error', A.thread_error) end
+-- what failed before a node began has taken no answer: the interrupts are as they were, and somebody may answer them
+if not A.began and redis.call('HGET', thread, 'answered_by') == A.run_id then redis.call('HDEL', thread, 'answered_by') end
 if A.phase == 'waiting_for_approval' then redis.call('HSET', thread, 'waiting', A.run_id) end
 notify(A.run_id, held.thread_id, A.rollback and 'rollback' or A.status, A.values, A.interrupts)
 if A.rollback then drop_run(A.run_id, held.thread_id) end

@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
@@ -41,6 +42,11 @@ async def three(state: State) -> State:
 def ask_one(state: State) -> State:
     """Stops until somebody answers."""
     return {"answer": interrupt({"question": "how much?"}), "log": ["asked"]}
+
+
+def ask_number(state: State) -> State:
+    """Fails for an answer that is no number."""
+    return {"answer": int(interrupt("how many?"))}
 
 
 async def wait_long(state: State) -> State:
@@ -82,10 +88,36 @@ def row(**nodes: Any) -> Graph:
     return builder.compile()
 
 
+def toned(config: RunnableConfig) -> Graph:
+    """Cannot be made without a tone."""
+    tone = config["configurable"]["tone"]
+    return row(sing=lambda state: {"log": [tone]})
+
+
+def tuned(config: RunnableConfig) -> Graph:
+    """Can be made without one."""
+    tone = config["configurable"].get("tone", "a")
+    return row(sing=lambda state: {"log": [tone]})
+
+
 steps = row(one=one, two=two, three=three)
 ask = row(one=one, ask=ask_one, two=two)
+ask_numbers = StateGraph(State)
+for name in ("first", "second"):
+    ask_numbers.add_node(name, lambda state: {"log": [str(interrupt("how many?"))]})
+    ask_numbers.add_edge(START, name)
+number = row(number=ask_number)
 hold = row(one=one, wait=wait_long)
 fail = row(one=one, refuse=refuse)
 nested = row(one=one, child=row(ask=ask_one))
 talk = StateGraph(MessagesState).add_node("talk", talk_one).add_edge(START, "talk").compile()
 strict = StateGraph(Order).add_node("take", take).add_edge(START, "take").compile()
+
+
+def call_ask(state: State) -> State:
+    """Calls a graph as a function, from a synchronous node."""
+    return {"answer": only_ask.invoke({"value": 1})["answer"], "log": ["called"]}
+
+
+only_ask = row(ask=ask_one)
+calls = row(call=call_ask)

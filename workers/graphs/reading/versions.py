@@ -55,6 +55,14 @@ _MONTHS: Final = {
 _DAY_MONTH: Final = re.compile(r"(\d{1,2})\.?(?:st|nd|rd|th)?\s+([^\W\d_]{3,9})\.?,?\s+((?:19|20)\d\d)")
 _MONTH_DAY: Final = re.compile(r"([^\W\d_]{3,9})\.?\s+(?:(\d{1,2})(?:st|nd|rd|th)?,?\s+)?((?:19|20)\d\d)")
 _DOTTED: Final = re.compile(r"(\d{1,2})[./](\d{1,2})[./]((?:19|20)\d\d)")
+_WRITTEN_DATE: Final = re.compile(
+    r"(?<![^\W_])(?:\d{1,2}\.?(?:st|nd|rd|th)?\s+)?"
+    r"(?:jan(?:uary|uar)?|feb(?:ruary|ruar)?|mar(?:ch)?|märz|apr(?:il)?|ma[yi]|jun[ei]?|jul[yi]?|aug(?:ust)?"
+    r"|sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?)\.?\s+"
+    r"(?:\d{1,2}(?:st|nd|rd|th)?,?\s+)?(?:19|20)\d\d(?!\d)",
+    re.IGNORECASE,
+)
+_EMPTY_BRACKETS: Final = re.compile(r"\([\s,;:./–—-]*\)|\[[\s,;:./–—-]*\]")
 _HEAD_CHARS: Final = 1500
 _LEAST_SHARED: Final = 0.25
 
@@ -152,34 +160,41 @@ def _edition(document: Document) -> Edition:
     text = stated.group(1) if stated else numbered.group(1) if numbered else None
     number = tuple(int(part) for part in re.split(r"[._]", text)) if text else None
     dated = _STATED_DATE.search(head)
-    day = read_date(dated.group(0)) if dated else None
-    told = _ISO.search(document.name)
-    day = day or (read_date(told.group()) if told else None)
+    told = _WRITTEN_DATE.search(names) or _ISO.search(document.name)
+    day, on = (dated and _read(dated.group())) or (told and _read(told.group())) or (None, "")
     ranked = _RANKED.search(names)
     rank = _RANKS[ranked.group(1).lower()] if ranked else None
-    on = f"{day.day} {day:%B %Y}" if day else ""
     label = f"version {text.replace('_', '.')}{f' ({on})' if on else ''}" if text else f"version of {on}" if on else ""
     return Edition(document, label or (ranked.group(1).lower() if ranked else document.name), number, day, rank)
 
 
 def read_date(text: str) -> date | None:
     """The first date in `text`: 2025-07-01, 1 July 2025, July 1, 2025, 01.07.2025, a month or a year alone."""
+    found = _read(text)
+    return found[0] if found else None
+
+
+def _read(text: str) -> tuple[date, str] | None:
+    """The first date in `text`, and how to say it: no more exactly than it is written."""
     if match := _DAY_MONTH.search(text):
-        return _date(int(match[3]), _MONTHS.get(match[2][:3].lower()), int(match[1]))
+        return _date(match[3], _MONTHS.get(match[2][:3].lower(), 0), match[1])
     if match := _DOTTED.search(text):
-        return _date(int(match[3]), int(match[2]), int(match[1]))
+        return _date(match[3], match[2], match[1])
     if (match := _MONTH_DAY.search(text)) and (month := _MONTHS.get(match[1][:3].lower())):
-        return _date(int(match[3]), month, int(match[2] or 1))
+        return _date(match[3], month, match[2])
     if match := _ISO.search(text):
-        return _date(int(match[1]), int(match[2] or 1), int(match[3] or 1))
+        return _date(match[1], match[2], match[3])
     return None
 
 
-def _date(year: int, month: int | None, day: int) -> date | None:
+def _date(year: str, month: str | int | None, day: str | None) -> tuple[date, str] | None:
     try:
-        return date(year, month, day) if month else None
+        found = date(int(year), 1 if month is None else int(month), int(day or 1))
     except ValueError:
         return None
+    if month is None:
+        return found, year
+    return found, f"{found.day} {found:%B %Y}" if day else f"{found:%B %Y}"
 
 
 def _key(name: str) -> str:
@@ -189,7 +204,7 @@ def _key(name: str) -> str:
 
 def _bare(text: str) -> str:
     """A name without what marks a version."""
-    for pattern in (_NUMBERED, _ISO, _RANKED):
+    for pattern in (_NUMBERED, _WRITTEN_DATE, _ISO, _RANKED):
         text = pattern.sub(" ", text)
     return " ".join(re.findall(r"[^\W_]+", text.casefold())) or text.casefold()
 
@@ -197,6 +212,6 @@ def _bare(text: str) -> str:
 def _title(group: Sequence[Document]) -> str:
     """What all versions are called: the newest title without its marker."""
     title = group[-1].title
-    for pattern in (_NUMBERED, _ISO):
+    for pattern in (_NUMBERED, _WRITTEN_DATE, _ISO, _EMPTY_BRACKETS):
         title = pattern.sub(" ", title)
-    return " ".join(title.replace("()", " ").split()).strip(" -–—,:_") or group[-1].title
+    return " ".join(title.split()).strip(" -–—,:_") or group[-1].title

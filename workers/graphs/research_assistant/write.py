@@ -55,6 +55,8 @@ def _extractive(state: State, cite: Citations) -> str:
             return f"{told} What the documents say about it:\n\n" + extractive.answer_question(
                 state["evidence"], [], missing, cite
             )
+        if not any(_gists(state)):
+            return "There is no text in the documents."
         return f"{told} What they are about:\n\n" + extractive.answer_summary(_gists(state), {}, cite)
     if intent == "summary" and (named := _named(state)):
         return extractive.answer_summary(named, {}, cite)

@@ -1,0 +1,32 @@
+"""The synchronous methods: what the asynchronous ones do, from a thread."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from langgraph.checkpoint.base import ChannelVersions
+
+from app.checkpointing.thread_saver import ThreadSaver
+from tests.checkpoints.conftest import at, checkpoint_of
+
+
+async def test_from_a_thread_they_do_the_same(saver: ThreadSaver) -> None:
+    versions: ChannelVersions = {"a": "00000001"}
+    checkpoint = checkpoint_of({"a": 1}, versions)
+    stored = await asyncio.to_thread(saver.put, at("t"), checkpoint, {"source": "loop", "step": 0}, versions)
+    await asyncio.to_thread(saver.put_writes, stored, [("a", 2)], "task")
+    found = await asyncio.to_thread(saver.get_tuple, at("t"))
+    assert found == await saver.aget_tuple(at("t"))
+    assert found
+    assert found.checkpoint["channel_values"] == {"a": 1}
+    assert found.pending_writes == [("task", "a", 2)]
+    listed = await asyncio.to_thread(lambda: list(saver.list(at("t"), limit=2)))
+    assert [one.config for one in listed] == [found.config]
+    history = await asyncio.to_thread(saver.get_delta_channel_history, config=found.config, channels=["a"])
+    assert history == await saver.aget_delta_channel_history(config=found.config, channels=["a"])
+
+
+async def test_on_the_event_loop_they_say_what_to_do(saver: ThreadSaver) -> None:
+    with pytest.raises(RuntimeError, match="ainvoke"):
+        saver.get_tuple(at("t"))
