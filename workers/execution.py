@@ -29,6 +29,7 @@ from app.errors import Fenced, StoreUnavailable
 from app.keyspace.names import Keys
 from app.policy import Ceilings, Usage
 from app.project.graphs import Graph, Graphs, attached
+from app.project.manifests import name_of
 from app.runs.attempts import Attempt
 from app.runs.runs import Action, Phase, Run, status_of
 from app.serialization.encoding import dumps
@@ -143,6 +144,7 @@ class Execution:
         context = self.run.kwargs.get("context")
         opened = self._graphs.open(self.run.graph_id, self._config, "threads.create_run", context)
         graph = await resources.enter_async_context(opened)
+        self._config.setdefault("run_name", name_of(graph, self.run.graph_id))
         instrument(graph)
         self._graph = attached(graph, self._checkpointer, self._store)
 

@@ -22,7 +22,7 @@ def shown(state: StateSnapshot) -> dict[str, Any]:
         "values": {} if state.values is None else state.values,
         "next": list(state.next),
         "tasks": [_task(task) for task in state.tasks],
-        "metadata": None if state.metadata is None else open_metadata(state.metadata),
+        "metadata": None if state.metadata is None else open_metadata(state.metadata) | _thread_of(place),
         "created_at": state.created_at,
         "checkpoint": place,
         "parent_checkpoint": parent,
@@ -42,6 +42,11 @@ def place_of(config: RunnableConfig | None) -> dict[str, Any] | None:
     if configurable.get("checkpoint_map"):
         place["checkpoint_map"] = configurable["checkpoint_map"]
     return place
+
+
+def _thread_of(place: Mapping[str, Any] | None) -> dict[str, Any]:
+    """LangGraph stores no thread with a checkpoint's metadata: it is part of where the checkpoint is."""
+    return {} if place is None else {"thread_id": place["thread_id"]}
 
 
 def open_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:

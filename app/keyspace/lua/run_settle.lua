@@ -17,7 +17,11 @@ local entries = A.entries
 entries[#entries + 1] = end_entry(A.run_id, A.status, A.result, A.phase)
 redis.call('HSET', run, 'phase', A.phase, 'reason', A.reason, 'usage', A.usage, 'settled_by', A.attempt,
   'updated_us', whole(now_us), 'ended_us', whole(now_us))
-if A.error then redis.call('HSET', run, 'error', A.error) end
+if A.error then
+  redis.call('HSET', run, 'error', A.error)
+  -- nothing was stored, not even what the run was given
+  if held.seq == 0 and #ARGV == 2 and A.attempt == 1 then redis.call('HSET', run, 'unheard', 1) end
+end
 redis.call('HDEL', run, 'suspect', 'died')
 give_up_lease(A.run_id)
 append(A.run_id, entries)
