@@ -97,6 +97,18 @@ class Body(BaseModel):
 # runs
 
 
+class SendBody(BaseModel):
+    """A node with an input of its own, to jump to."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    node: str
+    input: Any = None
+
+
+Goto: TypeAlias = str | SendBody | list[str | SendBody] | None
+
+
 class CommandBody(BaseModel):
     """`command`: an answer to an interrupt, a write, a jump."""
 
@@ -104,11 +116,11 @@ class CommandBody(BaseModel):
 
     resume: Any = None
     update: JsonObject | list[Any] | None = None
-    goto: str | JsonObject | list[str | JsonObject] | None = None
+    goto: Goto = None
 
     def public(self) -> JsonObject:
         """Only what was given; a `resume` of null counts when nothing else does."""
-        given = {name: getattr(self, name) for name in ("resume", "update", "goto") if name in self.model_fields_set}
+        given = self.model_dump(include={"resume", "update", "goto"} & self.model_fields_set)
         return {name: value for name, value in given.items() if value is not None or len(given) == 1}
 
 

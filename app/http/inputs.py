@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
 from app.errors import InvalidRequest
@@ -74,12 +76,39 @@ def validated(model: type[Body], value: Any) -> Body:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        says = _OBJECT if problem["type"] in _NO_OBJECT else problem["msg"].removeprefix("Value error, ")
-        raise InvalidRequest(_path(problem["loc"]), says) from None
+        raise _problem_of(error, value) from None
 
 
-def _path(parts: tuple[int | str, ...]) -> str:
+def _problem_of(error: ValidationError, value: Any) -> InvalidRequest:
+    """The first problem. What may have several types has a problem for each: then the one that got furthest into what
+    was given, or all those that got as far."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    found = [(_place(problem, value), problem) for problem in problems]
+    first = found[0][0]
+    furthest = max((place for place, _ in found if place[: len(first)] == first), key=len)
+    says = dict.fromkeys(_says(problem) for place, problem in found if place == furthest)
+    return InvalidRequest(_path(furthest), ", or ".join(says))
+
+
+def _says(problem: ErrorDetails) -> str:
+    return _OBJECT if problem["type"] in _NO_OBJECT else problem["msg"].removeprefix("Value error, ")
+
+
+def _place(problem: ErrorDetails, value: Any) -> tuple[int | str, ...]:
+    """Where in `value` a problem is: pydantic's own place also names the types that were tried on the way."""
+    place: list[int | str] = []
+    for part in problem["loc"]:
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        elif problem["type"] != "missing" or part != problem["loc"][-1]:
+            continue
+        place.append(part)
+    return tuple(place)
+
+
+def _path(parts: Sequence[int | str]) -> str:
     """`config.tags[0]`."""
     path = ""
     for part in parts:

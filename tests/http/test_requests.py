@@ -59,7 +59,7 @@ async def test_errors_have_one_shape(client: httpx.AsyncClient, method: str, pat
         (b"", 422, ""),
         (b"{", 422, ""),
         (b"[]", 422, ""),
-        (b'{"assistant_id": "steps", "stream_mode": "vales"}', 422, "stream_mode[0]"),
+        (b'{"assistant_id": "steps", "stream_mode": "vales"}', 422, "stream_mode"),
         (b'{"assistant_id": "nobody"}', 404, None),
         (b'{"assistant_id": "broken"}', 503, None),
         (b'{"assistant_id": "steps", "context": {"a": 1}, "config": {"configurable": {"b": 1}}}', 400, None),
