@@ -51,6 +51,8 @@ def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> di
         "stream_mode": list(modes | ALWAYS | ({"updates"} if breaks else set())),
         "interrupt_before": before,
         "interrupt_after": after,
+        # what the output schema leaves out is the graph's own business; the thread's state shows it
+        "output_keys": graph.output_channels,
         "durability": run.kwargs.get("durability") or "async",
         "control": control,
         "subgraphs": _hears_subgraphs(run),

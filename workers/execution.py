@@ -29,6 +29,7 @@ from app.errors import Fenced, StoreUnavailable
 from app.keyspace.names import Keys
 from app.policy import Ceilings, Usage
 from app.project.graphs import Graph, Graphs, attached
+from app.project.manifests import name_of
 from app.runs.attempts import Attempt
 from app.runs.runs import Action, Phase, Run, status_of
 from app.serialization.encoding import dumps
@@ -144,6 +145,7 @@ class Execution:
         context = self.run.kwargs.get("context")
         opened = self._graphs.open(self.run.graph_id, self._config, "threads.create_run", context)
         graph = await resources.enter_async_context(opened)
+        self._config.setdefault("run_name", name_of(graph, self.run.graph_id))
         instrument(graph)
         self._graph = attached(graph, self._checkpointer, self._store)
 
@@ -180,7 +182,6 @@ class Execution:
         elif mode == "updates":
             self._seen.see_updates(payload)
         elif mode == "tasks" and "triggers" in payload:
-            self._seen.began = True
             if self._guard.task_begins(payload["name"]):
                 self.attempt.begin_superstep()
                 self._proof.superstep_begins()
@@ -267,7 +268,6 @@ class Execution:
                 "run_id": self.run.run_id,
                 "attempt": self.attempt.number,
                 "seq": 0,
-                "began": self._seen.began or self.attempt.number > 1,
                 "phase": phase.value,
                 "status": status_of(phase, failure.code if failure else None),
                 "reason": failure.code if failure else "",

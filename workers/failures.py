@@ -86,9 +86,18 @@ def failure_of(error: BaseException, *, tripped: CeilingHit | None, node: str | 
     return _of(NodeFailed.code, error, node, retryable=False)
 
 
+def public_text(error: BaseException) -> str:
+    """What clients may read of an exception."""
+    return _message(error) if isinstance(error, SHOWN) else HIDDEN
+
+
+def _message(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
 def _of(code: str, error: BaseException, node: str | None, *, retryable: bool) -> Failure:
-    message, refusal = str(error) or type(error).__name__, _refusal(error)
-    shown = message if refusal or isinstance(error, SHOWN) else HIDDEN
+    message, refusal = _message(error), _refusal(error)
+    shown = message if refusal else public_text(error)
     return Failure(code, type(error).__name__, message, shown, node, retryable, {}, refusal)
 
 

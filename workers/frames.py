@@ -13,6 +13,8 @@ from langchain_core.messages import BaseMessage, BaseMessageChunk, message_chunk
 from langgraph.types import Interrupt
 
 from app.serialization.encoding import dumps
+from app.threads.snapshots import place_of
+from workers.failures import public_text
 from workers.lifecycle import Lifecycle
 from workers.outcomes import INTERRUPT
 from workers.tool_events import ToolEvents
@@ -146,7 +148,7 @@ def _checkpoint_task(task: Mapping[str, Any]) -> dict[str, Any]:
 def _task(payload: Mapping[str, Any]) -> Mapping[str, Any]:
     error = payload.get("error")
     if isinstance(error, BaseException):
-        return {**payload, "error": {"error": type(error).__name__, "message": str(error)}}
+        return {**payload, "error": {"error": type(error).__name__, "message": public_text(error)}}
     return payload
 
 
@@ -155,8 +157,7 @@ def _debug(payload: Mapping[str, Any]) -> dict[str, Any]:
     if payload["type"] != "checkpoint":
         return {**payload, "payload": _task(inner)}
     shown = _checkpoint(inner)
-    shown["checkpoint"] = (shown["config"] or {}).get("configurable")
-    shown["parent_checkpoint"] = (shown["parent_config"] or {}).get("configurable")
+    shown["checkpoint"], shown["parent_checkpoint"] = place_of(inner["config"]), place_of(inner["parent_config"])
     return {**payload, "payload": shown}
 
 

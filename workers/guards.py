@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -37,6 +38,7 @@ class Guard:
         self._step: asyncio.TimerHandle | None = None
         self._whole: asyncio.TimerHandle | None = None
         self._in_step = False
+        self._failed = Counter[str]()
 
     def start(self) -> None:
         """The attempt begins: its clock runs, and its tasks find this guard."""
@@ -72,10 +74,13 @@ class Guard:
         """A node has ended; the next one to begin is of another superstep."""
         self._in_step = False
 
-    def may_retry(self) -> bool:
-        """A node failed and would be retried."""
+    def may_retry(self, task: str, max_attempts: int) -> bool:
+        """A task failed and would be retried; after its last attempt it asks as well, which is no retry."""
         if self.tripped is not None:
             return False
+        self._failed[task] += 1
+        if self._failed[task] >= max_attempts:
+            return True
         try:
             self.ceilings.retry()
         except CeilingHit as hit:
@@ -107,7 +112,12 @@ class _Counted:
         if not wants_retry(self._policy, error):
             return False
         guard = _current.get()
-        return guard is None or guard.may_retry()
+        return guard is None or guard.may_retry(_task_of(error), self._policy.max_attempts)
+
+
+def _task_of(error: Exception) -> str:
+    """LangGraph notes on an error which task it came from, the last time where it passed through several."""
+    return str(getattr(error, "__notes__", [""])[-1])
 
 
 def wants_retry(policy: RetryPolicy, error: Exception) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final, cast
+from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
@@ -21,6 +22,9 @@ from app.project.graphs import Graph
 from app.runs.runs import Run
 
 DEFAULT_RECURSION_LIMIT: Final = 10007
+
+_PASSED_ON: Final = ("tags", "max_concurrency", "run_name")
+"""What a request's config says and LangGraph takes as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +95,9 @@ def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> Runna
         "configurable": configurable,
         "metadata": {**run.metadata, **identity, "run_attempt": run.attempt},
         "recursion_limit": max(1, min(asked.get("recursion_limit") or DEFAULT_RECURSION_LIMIT, steps_left)),
+        "run_id": UUID(run.run_id),
     }
-    if asked.get("tags"):
-        config["tags"] = list(asked["tags"])
+    config |= {name: asked[name] for name in _PASSED_ON if asked.get(name)}
     return cast(RunnableConfig, config)
 
 

@@ -48,7 +48,6 @@ class Seen:
     interrupts: dict[str, list[Any]] = field(default_factory=dict)
     asked: list[Any] = field(default_factory=list)
     breakpoint: bool = False
-    began: bool = False
     ended_nodes: int = 0
     failed_node: str | None = None
 

@@ -101,10 +101,6 @@ Nodes = Annotated[
     Literal["*"] | list[str], Field(union_mode="left_to_right"), says('must be "*" or a list of nodes\' names')
 ]
 Update = Annotated[JsonObject | list[Any] | None, says("must be an object, or a list of pairs")]
-Goto = Annotated[
-    str | JsonObject | list[str | JsonObject] | None,
-    says("must be a node's name, an object with node and input, or a list of these"),
-]
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Offset = Annotated[int, Field(ge=0, le=2**31)]
 Order = Literal["asc", "desc"]
@@ -133,6 +129,21 @@ class Body(BaseModel):
 # runs
 
 
+class SendBody(BaseModel):
+    """A node with an input of its own, to jump to."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    node: str
+    input: Any = None
+
+
+Goto = Annotated[
+    str | SendBody | list[str | SendBody] | None,
+    says("must be a node's name, an object with node and input, or a list of these"),
+]
+
+
 class CommandBody(BaseModel):
     """`command`: an answer to an interrupt, a write, a jump."""
 
@@ -144,7 +155,7 @@ class CommandBody(BaseModel):
 
     def public(self) -> JsonObject:
         """Only what was given; a `resume` of null counts when nothing else does."""
-        given = {name: getattr(self, name) for name in ("resume", "update", "goto") if name in self.model_fields_set}
+        given = self.model_dump(include={"resume", "update", "goto"} & self.model_fields_set)
         return {name: value for name, value in given.items() if value is not None or len(given) == 1}
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, Field, model_validator
 
 from app.event_protocol.event_filters import EventFilter
-from app.http.bodies import Body, CommandBody, ConfigBody, JsonObject, Metadata
+from app.http.bodies import Body, CommandBody, ConfigBody, Goto, JsonObject, Metadata
 
 Seq = Annotated[int, Field(ge=0, le=2**53)]
 MOST_PREFIXES = 1000
@@ -72,7 +72,7 @@ class RespondParams(Body):
 
     responses: Annotated[list[ResponseBody], Field(min_length=1)]
     update: JsonObject | list[Any] | None = None
-    goto: str | JsonObject | list[str | JsonObject] | None = None
+    goto: Goto = None
     config: ConfigBody = ConfigBody()
     metadata: Metadata = Field(default_factory=dict)
     strict_resume: bool = False

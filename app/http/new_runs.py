@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from langchain_core.runnables import RunnableConfig
 from starlette.requests import HTTPConnection, Request
 
-from app.errors import InvalidRequest, RefusedRequest
+from app.errors import InvalidRequest, NotFound, RefusedRequest
 from app.headers import chosen
 from app.http.access import user_of
 from app.http.bodies import RunBody
@@ -32,7 +33,19 @@ async def new_run(
     new = await run_of(services, asked, run_id=await ident_of(request, part), thread_id=thread_id)
     if HEADER in request.headers:
         new = replace(new, kept_s=KEPT_S)
-    return await permit_run(request, new, stateless=stateless)
+    permitted = await permit_run(request, new, stateless=stateless)
+    await _must_exist(services, permitted)
+    return permitted
+
+
+async def _must_exist(services: Services, new: NewRun) -> None:
+    """LangGraph begins with an empty state where there is no such checkpoint."""
+    place = new.kwargs["checkpoint"] or {}
+    if not place.get("checkpoint_id"):
+        return
+    config: RunnableConfig = {"configurable": {"checkpoint_ns": "", **place, "thread_id": new.thread_id}}
+    if await services.checkpointer.aget_tuple(config) is None:
+        raise NotFound("checkpoint", place["checkpoint_id"])
 
 
 def asked_by(services: Services, request: HTTPConnection, body: RunBody, *, stateless: bool) -> RunRequest:

@@ -99,13 +99,11 @@ class RunCreate(TypedDict):
 
 
 class RunSettle(TypedDict):
-    """What `run_settle.lua` wants. `entries` are (name, frame, "") of the last events, before `end`; `began` says
-    whether a node may have begun, in this attempt or an earlier one."""
+    """What `run_settle.lua` wants. `entries` are (name, frame, "") of the last events, before `end`."""
 
     run_id: str
     attempt: int
     seq: int
-    began: bool
     phase: str
     status: str
     reason: str

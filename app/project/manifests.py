@@ -30,7 +30,7 @@ def manifest_of(graph: Graph, spec: GraphSpec) -> Manifest:
     levels = max((name.count("|") + 1 for name in subgraphs), default=0)
     return Manifest(
         graph_id=spec.graph_id,
-        name=spec.graph_id if graph.name == UNNAMED else graph.name,
+        name=name_of(graph, spec.graph_id),
         description=spec.description,
         version=spec.version,
         nodes=tuple(name for name in graph.nodes if name != START_NODE),
@@ -40,6 +40,11 @@ def manifest_of(graph: Graph, spec: GraphSpec) -> Manifest:
         channels=channels(graph),
         fingerprint=fingerprint(graph),
     )
+
+
+def name_of(graph: Graph, graph_id: str) -> str:
+    """What the graph is called where people see it: its own name, or its id when it was given none."""
+    return graph_id if graph.name == UNNAMED else graph.name
 
 
 def schemas_of(graph: Graph) -> Schemas:

@@ -152,7 +152,6 @@ def settlement(run: Run, phase: Phase = Phase.COMPLETED, **differs: Any) -> Any:
         "run_id": run.run_id,
         "attempt": run.attempt,
         "seq": 0,
-        "began": True,
         "phase": phase.value,
         "status": status_of(phase),
         "reason": "",

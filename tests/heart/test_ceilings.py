@@ -65,6 +65,13 @@ async def test_the_ceiling_of_state_bytes_keeps_what_was_kept(stores: Stores, gr
     assert await _checkpoints(stores, run) >= 2
 
 
+async def test_the_last_attempt_of_a_node_is_not_followed_by_a_retry(stores: Stores, graphs: Registry) -> None:
+    """Its own policy ends it: 20 attempts are 19 retries."""
+    run = await ended(stores, graphs, "flaky", {"value": 0}, max_retries=19)
+    assert run.error is not None
+    assert (run.error["code"], run.usage["retries"]) == ("node.failed", 19)
+
+
 async def test_no_more_steps_are_done_than_allowed(stores: Stores, graphs: Registry) -> None:
     run = await ended(stores, graphs, "loop", {"value": 0}, max_steps=7)
     thread = await stores.thread_of(run)

@@ -153,6 +153,16 @@ async def test_a_fork_starts_from_the_past(sdk: Client) -> None:
     assert len(await sdk.threads.get_history(thread, limit=50)) > len(history)
 
 
+async def test_a_fork_from_nowhere_is_refused(sdk: Client) -> None:
+    thread = await new_thread(sdk)
+    await sdk.runs.wait(thread, "steps", input={"value": 1})
+    nowhere = str(uuid4())
+    for place in ({"checkpoint_id": nowhere}, {"checkpoint": {"checkpoint_id": nowhere, "checkpoint_ns": ""}}):
+        with pytest.raises(NotFoundError, match=nowhere):
+            await sdk.runs.create(thread, "steps", input=None, **place)
+    assert len(await sdk.runs.list(thread)) == 1
+
+
 async def test_cancelling(sdk: Client, client: httpx.AsyncClient, eventually: Eventually) -> None:
     thread = await new_thread(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]

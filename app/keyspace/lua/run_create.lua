@@ -32,14 +32,15 @@ local active = redis.call('HGET', thread, 'active')
 local queued = redis.call('ZRANGE', key('thread_queue', A.thread_id), 0, -1)
 if (active or #queued > 0) and A.multitask == 'reject' then return {'busy', active or queued[1]} end
 
--- An interrupt is answered once. It may be answered anew when the run that took the answer ended and left it open.
-local answered_by = redis.call('HGET', thread, 'answered_by')
+-- An interrupt is answered once. It may be answered anew when the run that took the answer ended and left it open, or
+-- failed before the answer reached the graph.
+local answered_by, reopened = redis.call('HGET', thread, 'answered_by'), nil
 if A.answers and answered_by and not redis.call('HGET', thread, 'waiting') then
-  local other = redis.call('HMGET', key('run', answered_by), 'phase', 'kwargs')
+  local other = redis.call('HMGET', key('run', answered_by), 'phase', 'kwargs', 'unheard')
   local under_way = other[1] == 'queued' or other[1] == 'running' or other[1] == 'paused'
-  if under_way or redis.call('HGET', thread, 'rest_status') ~= 'interrupted' then
-    return {'answered', answered_by, other[2] or '{}'}
-  end
+  local left_open = other[3] or redis.call('HGET', thread, 'rest_status') == 'interrupted'
+  if under_way or not left_open then return {'answered', answered_by, other[2] or '{}'} end
+  reopened = answered_by
 end
 
 if A.multitask == 'interrupt' or A.multitask == 'rollback' then
@@ -80,7 +81,7 @@ redis.call('ZADD', key('thread_runs', A.thread_id), whole(created_us), A.run_id)
 redis.call('ZADD', key('thread_queue', A.thread_id), whole(created_us), A.run_id)
 
 if not A.answers then redis.call('HDEL', thread, 'answered_by') end
-local continued = not active and resolve_waiting(A.thread_id, A.run_id, A.continues)
+local continued = not active and resolve_waiting(A.thread_id, A.run_id, A.continues) or reopened
 if continued and A.answers then redis.call('HSET', thread, 'answered_by', A.run_id) end
 if continued then carry_chain(continued, A.run_id) end
 append(A.run_id, {metadata_entry(A.run_id, 1)})

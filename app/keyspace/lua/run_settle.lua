@@ -17,7 +17,11 @@ local entries = A.entries
 entries[#entries + 1] = end_entry(A.run_id, A.status, A.result, A.phase)
 redis.call('HSET', run, 'phase', A.phase, 'reason', A.reason, 'usage', A.usage, 'settled_by', A.attempt,
   'updated_us', whole(now_us), 'ended_us', whole(now_us))
-if A.error then redis.call('HSET', run, 'error', A.error) end
+if A.error then
+  redis.call('HSET', run, 'error', A.error)
+  -- nothing was stored, not even what the run was given
+  if held.seq == 0 and #ARGV == 2 and A.attempt == 1 then redis.call('HSET', run, 'unheard', 1) end
+end
 redis.call('HDEL', run, 'suspect', 'died')
 give_up_lease(A.run_id)
 append(A.run_id, entries)
@@ -27,8 +31,6 @@ local thread = key('thread', held.thread_id)
 if A.values then redis.call('HSET', thread, 'values', A.values, 'state_us', whole(now_us)) end
 redis.call('HSET', thread, 'interrupts', A.interrupts)
 if A.thread_error then redis.call('HSET', thread, 'error', A.thread_error) end
--- what failed before a node began has taken no answer: the interrupts are as they were, and somebody may answer them
-if not A.began and redis.call('HGET', thread, 'answered_by') == A.run_id then redis.call('HDEL', thread, 'answered_by') end
 if A.phase == 'waiting_for_approval' then redis.call('HSET', thread, 'waiting', A.run_id) end
 notify(A.run_id, held.thread_id, A.rollback and 'rollback' or A.status, A.values, A.interrupts)
 if A.rollback then drop_run(A.run_id, held.thread_id) end

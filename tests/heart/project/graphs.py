@@ -147,7 +147,7 @@ talks = _talks()
 flaky = (
     StateGraph(State)
     .add_node("one", _step("one"))
-    .add_node("fail", fail, retry_policy=RetryPolicy(initial_interval=0.001, jitter=False, max_attempts=50))
+    .add_node("fail", fail, retry_policy=RetryPolicy(0.001, 1, jitter=False, max_attempts=20))
     .add_edge(START, "one")
     .add_edge("one", "fail")
     .compile()

@@ -60,6 +60,66 @@ async def refuse(state: State) -> State:
     raise ValueError("no luck today")
 
 
+class Inside(Exception):
+    """Of a class whose text is not for clients."""
+
+
+async def refuse_inside(state: State) -> State:
+    """Fails with what only operators may read."""
+    raise Inside("the password is hunter2")
+
+
+def ask_as(who: str) -> Any:
+    """A node that asks, beside others that do."""
+
+    def node(state: State) -> State:
+        return {"log": [f"{who}: {interrupt(who)}"]}
+
+    return node
+
+
+class Question(TypedDict):
+    """What callers give."""
+
+    question: str
+
+
+class Answer(TypedDict):
+    """What callers get."""
+
+    answer: str
+
+
+class Thinking(Question, Answer):
+    """What the graph keeps to itself beside."""
+
+    draft: str
+
+
+def think(state: Thinking) -> dict[str, str]:
+    """Answers, and keeps its draft."""
+    return {"draft": "hm", "answer": state["question"].upper()}
+
+
+def crowd(size: int) -> Graph:
+    """Nodes side by side; each tells how many were at work when it began."""
+    builder, busy = StateGraph(State), set[str]()
+
+    def member(name: str) -> Any:
+        async def node(state: State) -> State:
+            busy.add(name)
+            seen = len(busy)
+            await asyncio.sleep(0)
+            busy.discard(name)
+            return {"log": [str(seen)]}
+
+        return node
+
+    for name in map(str, range(size)):
+        builder.add_node(name, member(name)).add_edge(START, name)
+    return builder.compile()
+
+
 async def talk_one(state: MessagesState) -> dict[str, Any]:
     """Streams some words."""
     model = GenericFakeChatModel(messages=iter([AIMessage("hello to you")]))
@@ -110,6 +170,11 @@ number = row(number=ask_number)
 hold = row(one=one, wait=wait_long)
 fail = row(one=one, refuse=refuse)
 nested = row(one=one, child=row(ask=ask_one))
+inside = row(refuse=refuse_inside)
+both = StateGraph(State).add_node("a", ask_as("a")).add_node("b", ask_as("b"))
+both.add_edge(START, "a").add_edge(START, "b")
+schemas = StateGraph(Thinking, input_schema=Question, output_schema=Answer).add_node(think).add_edge(START, "think")
+crowded = crowd(4)
 talk = StateGraph(MessagesState).add_node("talk", talk_one).add_edge(START, "talk").compile()
 strict = StateGraph(Order).add_node("take", take).add_edge(START, "take").compile()
 

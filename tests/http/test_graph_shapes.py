@@ -1,0 +1,74 @@
+"""What graphs of every legal shape show to their clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langgraph_sdk.errors import ConflictError
+
+from tests.http.test_sdk_runs import Client, events_of, new_thread
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+
+async def test_a_client_gets_the_output_schema_and_the_state_has_the_rest(sdk: Client) -> None:
+    thread = await new_thread(sdk)
+    given: Any = {"question": "why"}
+    assert await sdk.runs.wait(thread, "schemas", input=given) == {"answer": "WHY"}
+    events = await events_of(sdk.runs.stream(thread, "schemas", input=given, stream_mode=["values", "updates"]))
+    assert [data for name, data in events if name == "updates"] == [{"think": {"answer": "WHY"}}]
+    assert all(set(data) <= {"answer"} for name, data in events if name == "values")
+    whole = {"question": "why", "draft": "hm", "answer": "WHY"}
+    assert (await sdk.threads.get_state(thread))["values"] == whole
+    assert (await sdk.threads.get(thread))["values"] == whole
+
+
+async def test_no_stream_tells_what_only_operators_may_read(sdk: Client) -> None:
+    thread = await new_thread(sdk)
+    modes: Any = ["tasks", "debug", "updates", "values"]
+    events = await events_of(sdk.runs.stream(thread, "inside", input={}, stream_mode=modes))
+    assert "hunter2" not in repr(events)
+    ended = [data for name, data in events if name == "tasks" and "triggers" not in data]
+    assert ended[0]["error"]["error"] == "Inside"
+
+
+async def test_an_answer_that_never_reached_the_graph_does_not_count(sdk: Client) -> None:
+    """With two questions open, an answer has to name the one it is for."""
+    thread = await new_thread(sdk)
+    asked = (await sdk.runs.wait(thread, "both", input={"log": []}))["__interrupt__"]
+    unclear = await sdk.runs.wait(thread, "both", command={"resume": "yes"}, raise_error=False)
+    assert unclear["__error__"]["error"] == "RuntimeError"
+    assert len((await sdk.threads.get(thread))["interrupts"]) == 2
+    named = {question["id"]: question["value"].upper() for question in asked}
+    assert await sdk.runs.wait(thread, "both", command={"resume": named}) == {"log": ["a: A", "b: B"]}
+    with pytest.raises(ConflictError):
+        await sdk.runs.create(thread, "both", command={"resume": named})
+
+
+async def test_checkpoints_are_told_by_where_they_are(sdk: Client) -> None:
+    thread = await new_thread(sdk)
+    config: Any = {"configurable": {"colour": "red"}}
+    events = await events_of(sdk.runs.stream(thread, "steps", input={"value": 1}, config=config, stream_mode="debug"))
+    told = [data["payload"] for _, data in events if isinstance(data, dict) and data.get("type") == "checkpoint"]
+    place = {"thread_id", "checkpoint_ns", "checkpoint_id"}
+    assert [set(payload["checkpoint"]) for payload in told] == [place] * len(told)
+    assert told[0]["parent_checkpoint"] is None
+    assert told[1]["parent_checkpoint"] == told[0]["checkpoint"]
+    assert (await sdk.threads.get_state(thread))["metadata"]["thread_id"] == thread
+
+
+async def test_the_root_of_the_events_is_the_run(sdk: Client) -> None:
+    thread = await new_thread(sdk)
+    events = await events_of(sdk.runs.stream(thread, "steps", input={"value": 1}, stream_mode="events"))
+    root = next(data for name, data in events if name == "events")
+    assert (root["event"], root["name"], root["run_id"]) == ("on_chain_start", "steps", events[0][1]["run_id"])
+    named: Any = {"run_name": "mine"}
+    events = await events_of(sdk.runs.stream(thread, "steps", input={}, config=named, stream_mode="events"))
+    assert next(data for name, data in events if name == "events")["name"] == "mine"
+
+
+async def test_max_concurrency_is_heeded(sdk: Client) -> None:
+    thread = await new_thread(sdk)
+    config: Any = {"max_concurrency": 1}
+    assert await sdk.runs.wait(thread, "crowded", input={"log": []}, config=config) == {"log": ["1"] * 4}
