@@ -42,3 +42,21 @@ async def open_gate(site: Site, gate: str) -> None:
 def thread_of(page: Page) -> str:
     """The thread that the page keeps in its address."""
     return parse_qs(urlsplit(page.url).query)["thread"][0]
+
+
+async def switch_threads(page: Page, site: Site) -> None:
+    """Talk on a page that has buttons for it in one thread, go on in another, and begin a third."""
+    other = (await site.call("POST", "/threads", {}))["thread_id"]
+    given = {"messages": [{"type": "human", "content": "My name is Ada"}]}
+    await site.call("POST", f"/threads/{other}/runs/wait", {"assistant_id": "chat", "input": given})
+    await visit(page, site, "chat", other=other)
+    await say(page, "My name is Grace")
+    await expect(replies(page)).to_contain_text("Nice to meet you, Grace")
+    await idle(page)
+    await page.get_by_role("button", name="Other thread").click()
+    await expect(replies(page)).to_contain_text("Nice to meet you, Ada")
+    await say(page, "What is my name?")
+    await expect(replies(page).last).to_contain_text("your name is Ada")
+    await idle(page)
+    await page.get_by_role("button", name="New thread").click()
+    await expect(page.locator("#messages li")).to_have_count(0)

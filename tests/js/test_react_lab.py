@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser.conftest import Watch
 from tests.js.bundle import bundle, origin
-from tests.js.driving import ALL, HALF, SOON_MS, idle, open_gate, replies, say, visit
+from tests.js.driving import ALL, HALF, SOON_MS, idle, open_gate, replies, say, switch_threads, visit
 from tests.js.lines import LINES, SDK
 from tests.site import Site
 
@@ -58,20 +58,7 @@ async def test_what_is_said_is_shown_before_it_is_answered(site: Site, page: Pag
 
 
 async def test_threads_are_switched(site: Site, page: Page) -> None:
-    other = (await site.call("POST", "/threads", {}))["thread_id"]
-    given = {"messages": [{"type": "human", "content": "My name is Ada"}]}
-    await site.call("POST", f"/threads/{other}/runs/wait", {"assistant_id": "chat", "input": given})
-    await visit(page, site, "chat", other=other)
-    await say(page, "My name is Grace")
-    await expect(replies(page)).to_contain_text("Nice to meet you, Grace")
-    await idle(page)
-    await page.get_by_role("button", name="Other thread").click()
-    await expect(replies(page)).to_contain_text("Nice to meet you, Ada")
-    await say(page, "What is my name?")
-    await expect(replies(page).last).to_contain_text("your name is Ada")
-    await idle(page)
-    await page.get_by_role("button", name="New thread").click()
-    await expect(page.locator("#messages li")).to_have_count(0)
+    await switch_threads(page, site)
 
 
 async def test_a_run_that_somebody_else_started_is_joined(site: Site, page: Page) -> None:

@@ -1,6 +1,6 @@
-// What else @langchain/react gives: tool calls, the graphs inside with their own messages, channels, and a queue.
+// What else @langchain/react gives: tool calls, the graphs inside with their own messages, and a queue.
 
-import { useChannel, useMessages, useStream, useSubmissionQueue } from "@langchain/react";
+import { useMessages, useStream, useSubmissionQueue } from "@langchain/react";
 import { useState } from "react";
 import { createRoot } from "react-dom/client";
 
@@ -26,7 +26,6 @@ function Page() {
     onThreadId: setThread,
   });
   const queue = useSubmissionQueue(stream);
-  const custom = useChannel(stream, ["custom"]);
   const send = (event) => {
     event.preventDefault();
     const input = asked.has("input") ? JSON.parse(asked.get("input")) : { messages: [{ type: "human", content: text }] };
@@ -50,7 +49,6 @@ function Page() {
           <Inside key={subgraph.id ?? subgraph.namespace.join("|")} stream={stream} subgraph={subgraph} />
         ))}
       </ul>
-      <ul id="custom">{custom.map((event) => <li key={event.event_id}>{JSON.stringify(event.params.data.payload)}</li>)}</ul>
       <p id="queue">{queue.size}</p>
       {stream.error && <p className="error">{String(stream.error.message ?? stream.error)}</p>}
       <form onSubmit={send}>

@@ -48,3 +48,4 @@ async def say(state: MessagesState, runtime: Runtime[None]) -> dict[str, Any]:
 
 
 gated = StateGraph(MessagesState).add_node("say", say).add_edge(START, "say").compile()
+inside = StateGraph(MessagesState).add_node("talker", gated).add_edge(START, "talker").compile()
