@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import cache
 from typing import Any, Final, cast
 from uuid import UUID, uuid5
 
@@ -27,6 +28,7 @@ _NAMESPACE: Final = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
 """The reference server's, so that ids agree."""
 
 
+@cache
 def system_id(graph_id: str) -> str:
     """The id of a graph's system assistant."""
     return str(uuid5(_NAMESPACE, graph_id))
