@@ -207,8 +207,10 @@ async def test_a_killed_web_process_costs_no_event(
     await page.goto(await site.start("climb", {"steps": 14, "pause_s": 0.4}))
     await expect(page.locator("#progress .done").nth(1)).to_be_visible()
     before = site.child("web").pid
+    noticed = asyncio.create_task(page.locator("#connection").wait_for())  # the browser looks, from now on
+    await asyncio.sleep(0)
     site.child("web").kill()
-    await expect(page.locator("#connection")).to_be_visible()
+    await noticed
     await completed(page)
     await expect(page.locator("#connection")).to_be_hidden()
     await eventually(lambda: site.child("web").pid != before)
