@@ -26,8 +26,8 @@ from app.redis.wire import Wire
 from tests.checkpoints.conftest import at, documents, documents_prefix, put
 from tests.checkpoints.test_graphs import _journal, refund_graph
 from tests.conftest import wait_until
-from tests.proxy import proxied
 from tests.http.conftest import PROJECT
+from tests.proxy import proxied
 
 WAYS = [("core", "langgraph-redis"), ("langgraph-redis", "core")]
 each_way = pytest.mark.parametrize(("source", "target"), WAYS, ids=str)
