@@ -180,22 +180,22 @@ async def test_cancel_and_undo_removes_the_run(page: Page, site: Site) -> None:
 
 
 async def test_a_reload_in_the_middle_shows_everything(page: Page, site: Site) -> None:
-    await page.goto(await site.start("climb", {"steps": 12, "pause_s": 0.15}))
+    await page.goto(await site.start("climb", {"steps": 24, "pause_s": 0.15}))
     await expect(page.locator("#progress .done").nth(2)).to_be_visible()
     await page.reload()
     await completed(page)
-    await expect(page.locator("#progress .done")).to_have_count(12)
+    await expect(page.locator("#progress .done")).to_have_count(24)
     assert await shown_ids(page) == await logged_ids(site, page)
 
 
 async def test_a_killed_worker_costs_an_attempt_and_no_event(page: Page, site: Site) -> None:
-    await page.goto(await site.start("climb", {"steps": 10, "pause_s": 0.4}))
+    await page.goto(await site.start("climb", {"steps": 30, "pause_s": 0.4}))
     await expect(page.locator("#progress .done").nth(2)).to_be_visible()
     site.child("worker").kill()
     await expect(page.locator("#progress .attempt")).to_contain_text("Attempt 2", timeout=SOON_MS)
     await completed(page)
     await expect(page.locator("#attempt")).to_have_text("2")
-    await expect(page.locator("#progress .done")).to_have_count(10)
+    await expect(page.locator("#progress .done")).to_have_count(30)
     assert (await site.run_of(page))["attempt"] == 2
     assert await shown_ids(page) == await logged_ids(site, page)
 
@@ -204,11 +204,13 @@ async def test_a_killed_web_process_costs_no_event(
     page: Page, site: Site, watch: Watch, eventually: Eventually
 ) -> None:
     watch.allowed += ["Failed to load resource", "ERR_"]
-    await page.goto(await site.start("climb", {"steps": 14, "pause_s": 0.4}))
+    await page.goto(await site.start("climb", {"steps": 30, "pause_s": 0.4}))
     await expect(page.locator("#progress .done").nth(1)).to_be_visible()
     before = site.child("web").pid
+    noticed = asyncio.create_task(page.locator("#connection").wait_for())  # the browser looks, from now on
+    await asyncio.sleep(0)
     site.child("web").kill()
-    await expect(page.locator("#connection")).to_be_visible()
+    await noticed
     await completed(page)
     await expect(page.locator("#connection")).to_be_hidden()
     await eventually(lambda: site.child("web").pid != before)

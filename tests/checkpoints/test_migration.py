@@ -27,6 +27,7 @@ from tests.checkpoints.conftest import at, documents, documents_prefix, put
 from tests.checkpoints.test_graphs import _journal, refund_graph
 from tests.conftest import wait_until
 from tests.http.conftest import PROJECT
+from tests.proxy import proxied
 
 WAYS = [("core", "langgraph-redis"), ("langgraph-redis", "core")]
 each_way = pytest.mark.parametrize(("source", "target"), WAYS, ids=str)
@@ -194,22 +195,25 @@ async def test_a_run_that_comes_while_a_thread_is_copied(savers: dict[str, Threa
     await moving.wire.send("DEL", keys.thread("t"))
 
 
+@pytest.mark.timeout(150)
 @each_way
 async def test_killed_half_way_it_goes_on(
     savers: dict[str, ThreadSaver], modules_url: str, keys: Keys, source: str, target: str
 ) -> None:
     await many_threads(savers[source], threads=100, checkpoints=6)
-    running = subprocess.Popen(
-        command(source, target), env=environment(modules_url, keys), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    async with proxied(modules_url) as proxy:  # in this process: it gets no further while this one stands still
+        proxy.delay_s = 0.001
+        running = subprocess.Popen(
+            command(source, target), env=environment(proxy.url, keys), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
 
-    async def some() -> bool:
-        assert running.poll() is None, running.communicate()
-        return bool(await savers[target].thread_ids())
+        async def some() -> bool:
+            assert running.poll() is None, running.communicate()
+            return bool(await savers[target].thread_ids())
 
-    await wait_until(some, 50)
-    running.send_signal(signal.SIGKILL)
-    running.communicate()
+        await wait_until(some, 50)
+        running.send_signal(signal.SIGKILL)
+        running.communicate()
     left = len(await savers[target].thread_ids())
     assert left < 100, "it was quicker than the signal"
 
