@@ -17,7 +17,7 @@ import structlog
 from langchain_core.runnables import RunnableConfig
 from langgraph.store.base import BaseStore
 
-from app.errors import GraphUnavailable, NotFound
+from app.errors import ConfigError, GraphUnavailable, NotFound
 from app.project.annotations import classes_in, declared_by
 from app.project.graphs import Access, Graph, GraphSpec, Manifest
 from app.project.langgraph_json import LangGraphJson, read
@@ -113,7 +113,11 @@ class Registry:
             raise NotFound("graph", graph_id, known=self.names()) from None
 
     def attribute(self, source: str) -> object:
-        return loading.load(source, self._config)
+        """What `./file.py:name` means. Raises `ConfigError` with the reason, and the line of the author's code."""
+        try:
+            return loading.load(source, self._config)
+        except (Exception, SystemExit) as error:  # the author's code may raise anything
+            raise ConfigError(loading.reason(error, self._config)) from error
 
     def use_store(self, store: BaseStore) -> None:
         self._store = store

@@ -102,8 +102,8 @@ def load_auth(section: AuthSection, attribute: Callable[[str], object]) -> Custo
         return None
     try:
         found = attribute(section.path)
-    except (Exception, SystemExit) as error:  # the author's code may raise anything
-        raise ConfigError(f"auth.path: {section.path} cannot be loaded: {type(error).__name__}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"auth.path: {section.path} cannot be loaded: {error}") from error
     if not isinstance(found, Auth):
         raise ConfigError(f"auth.path: {section.path} is no langgraph_sdk.Auth object but {type(found).__name__}")
     return CustomAuth(found, section)

@@ -24,7 +24,8 @@ class Extensions:
 
 
 async def load_extensions(config: LangGraphJson, attribute: Callable[[str], object]) -> Extensions:
-    """`attribute` gets what `./file.py:name` means. Raises `ConfigError` that names the key and the reason."""
+    """`attribute` gets what `./file.py:name` means. It raises `ConfigError`, and so does this,
+    with the key and the reason."""
     return await asyncio.to_thread(_load, config, attribute)
 
 
@@ -37,8 +38,8 @@ def _app(section: HttpSection, attribute: Callable[[str], object]) -> Starlette 
         return None
     try:
         found = attribute(section.app)
-    except (Exception, SystemExit) as error:  # the author's code may raise anything
-        raise ConfigError(f"http.app: {section.app} cannot be loaded: {type(error).__name__}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"http.app: {section.app} cannot be loaded: {error}") from error
     if not isinstance(found, Starlette):
         raise ConfigError(f"http.app: {section.app} is no Starlette or FastAPI application but {type(found).__name__}")
     return found

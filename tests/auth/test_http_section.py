@@ -176,7 +176,9 @@ async def test_how_to_authenticate_is_described(desk: Desk) -> None:
     [
         ("from langgraph_sdk import Auth\nauth = Auth()", "no authenticate handler"),
         ("auth = 1", "no langgraph_sdk.Auth object but int"),
-        ("raise OSError('no directory')", "OSError: no directory"),
+        ("raise OSError('no directory')", "cannot be loaded: OSError: no directory (bad.py:1)"),
+        ("ought = 1", "cannot be loaded: ./bad.py has no attribute 'auth'"),
+        ("raise SystemExit(3)", "cannot be loaded: SystemExit: 3 (bad.py:1)"),
         (
             "from langgraph_sdk import Auth\nauth = Auth()\n@auth.authenticate\nasync def f(password): return 'a'",
             "'password'",
