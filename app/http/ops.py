@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -84,7 +85,8 @@ async def openapi(request: Request) -> Response:
 
 async def docs(request: Request) -> Response:
     """The same for people."""
-    return page(request, "docs.html", described=request.app.state.openapi)
+    described = orjson.loads(await asyncio.to_thread(request.app.state.described))
+    return page(request, "docs.html", described=described)
 
 
 HEALTH: Final = (
