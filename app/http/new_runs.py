@@ -31,7 +31,7 @@ async def new_run(
     Raises for an unknown assistant, for what makes no sense, and for what the caller may not do."""
     asked = asked_by(services, request, body, stateless=stateless)
     new = await run_of(services, asked, run_id=await ident_of(request, part), thread_id=thread_id)
-    if HEADER in request.headers:
+    if new.temporary and HEADER in request.headers:
         new = replace(new, kept_s=KEPT_S)
     permitted = await permit_run(request, new, stateless=stateless)
     await _must_exist(services, permitted)
