@@ -145,9 +145,20 @@ async def _waiting(asked: Asked) -> dict[str, Any]:
     """What the thread waits for: interrupt → value."""
     with suppress(NotFound):
         thread = await asked.services.threads.get(asked.thread_id)
+        if thread.status == "busy":
+            thread = await (_settled(asked) if await _has_asked(asked) else _known(asked))
         if thread.status == "interrupted":
             return _interrupts(thread)
     return {}
+
+
+async def _has_asked(asked: Asked) -> bool:
+    """Whether the thread's active run has told a question, which clients see before the run has settled."""
+    run_id = await asked.services.threads.active_run(asked.thread_id)
+    if run_id is None:
+        return False
+    told = await asked.services.scripts.last_frames(run_id)
+    return any(frame.startswith(b"event: updates") and b'\r\ndata: {"__interrupt__":' in frame for frame in told)
 
 
 def _interrupts(thread: Thread) -> dict[str, Any]:

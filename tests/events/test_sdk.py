@@ -113,6 +113,16 @@ async def test_a_thread_goes_on_in_another_session(sdk: LangGraphClient) -> None
             assert (await second.output)["messages"][-1]["content"] == "approved: later"
 
 
+async def test_an_answer_is_one_before_the_run_that_asked_has_settled(sdk: LangGraphClient) -> None:
+    async with asyncio.timeout(DEADLINE_S), sdk.threads.stream(assistant_id="lingers") as thread:
+        await thread.run.start(input={"until": 0})
+        await wait_until(lambda: thread.interrupted, DEADLINE_S)
+        answer: Any = 7
+        run = await thread.run.start(input=answer)
+        joined: Any = await sdk.runs.join(thread.thread_id, run["run_id"])
+        assert joined["at"] == 7
+
+
 async def test_remote_graph(sdk: LangGraphClient) -> None:
     graph = RemoteGraph("team", client=sdk)
     config: Any = {"configurable": {"thread_id": (await sdk.threads.create())["thread_id"]}}

@@ -169,6 +169,19 @@ async def wait(state: Count) -> Count:
     return {}
 
 
+def ask_count(state: Count) -> Count:
+    """Wants a number."""
+    return {"at": interrupt("how many?")}
+
+
+async def linger(state: Count) -> Count:
+    """Still at work when the other node has asked."""
+    await asyncio.sleep(0.5)
+    return {}
+
+
+lingers = StateGraph(Count).add_node("ask", ask_count).add_node("linger", linger)
+lingers.add_edge(START, "ask").add_edge(START, "linger")
 hold = StateGraph(Count).add_node("wait", wait).add_edge(START, "wait").compile()
 fragile = StateGraph(Count).add_node("breaks", breaks).add_edge(START, "breaks").compile()
 holds = StateGraph(Count).add_node("hold", hold).add_edge(START, "hold").compile()
