@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from workers.failures import public_text
+
 Namespace = tuple[str, ...]
 
 
@@ -43,7 +45,7 @@ class Lifecycle:
         if inside in self._calls:
             event["tool_call_id"] = self._calls[inside]
         if error is not None:
-            event["error"] = {"error": type(error).__name__, "message": str(error)}
+            event["error"] = {"error": type(error).__name__, "message": public_text(error)}
         return event
 
 
