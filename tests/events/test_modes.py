@@ -10,7 +10,6 @@ from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.schema import StreamMode
 
 from tests.events.conftest import completed, named, told
-from workers.failures import HIDDEN
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -62,7 +61,7 @@ async def test_lifecycle_names_the_call_the_failure_and_the_question(sdk: LangGr
     assert (ended["event"], ended["tool_call_id"]) == ("completed", "call-9")
     assert [event["event"] for event in await inside("team", HUMAN)] == ["started", "interrupted"]
     broken = (await inside("fragile", {}))[-1]
-    assert (broken["event"], broken["error"]) == ("failed", {"error": "ValueError", "message": HIDDEN})
+    assert (broken["event"], broken["error"]) == ("failed", {"error": "ValueError", "message": "it broke"})
 
 
 async def test_they_are_told_by_the_event_protocol(client: httpx.AsyncClient, sdk: LangGraphClient) -> None:
