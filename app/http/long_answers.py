@@ -75,9 +75,10 @@ class Outbox:
             self._wake(self._feeder)
 
     def drop(self, last: bytes) -> None:
-        """Forget what waits; end with `last`."""
-        self._blocks.clear()
-        self.finish(last)
+        """Forget what waits; end with `last`. What ends already ends as it was to."""
+        if not self._finished:
+            self._blocks.clear()
+            self.finish(last)
 
     def leave(self) -> None:
         """The client has gone. It has not left what we ended ourselves."""

@@ -141,6 +141,26 @@ async def test_a_client_that_does_not_read_is_cut_with_a_word_and_no_more_is_kep
     assert client.ended
 
 
+async def test_a_client_that_does_not_read_while_the_server_stops_gets_its_end(eventually: Eventually) -> None:
+    answers, closed = OpenAnswers(), asyncio.Event()
+
+    async def feed(outbox: Outbox) -> None:
+        outbox.put([b"x"])
+        await closed.wait()
+        outbox.drop(b"too slow")
+
+    client = Client()
+    client.reads.clear()
+    asked = client.ask(feed, answers=answers)
+    await eventually(answers.__len__)
+    answers.close()
+    closed.set()
+    await asyncio.sleep(0)
+    client.reads.set()
+    await asked
+    assert client.ended
+
+
 async def test_a_client_that_reads_slowly_gets_everything() -> None:
     async def feed(outbox: Outbox) -> None:
         for number in range(100):
