@@ -19,6 +19,7 @@ from app.access.filters import EVERYTHING, Filter, filter_of
 from app.access.users import User, user_of
 from app.clock import Clock
 from app.errors import AccessRefused, AuthBroken, ConfigError
+from app.project.attributes import attribute_of
 from app.project.sections import AuthCacheSection, AuthSection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -100,13 +101,8 @@ def load_auth(section: AuthSection, attribute: Callable[[str], object]) -> Custo
     """The auth file that langgraph.json names, loaded; None when it names none. Raises `ConfigError`."""
     if section.path is None:
         return None
-    try:
-        found = attribute(section.path)
-    except ConfigError as error:
-        raise ConfigError(f"auth.path: {section.path} cannot be loaded: {error}") from error
-    if not isinstance(found, Auth):
-        raise ConfigError(f"auth.path: {section.path} is no langgraph_sdk.Auth object but {type(found).__name__}")
-    return CustomAuth(found, section)
+    auth = attribute_of(Auth, "langgraph_sdk.Auth object", "auth.path", section.path, attribute)
+    return CustomAuth(auth, section)
 
 
 class _Handler:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from starlette.applications import Starlette
 
 from app.access.custom_auth import CustomAuth, load_auth
-from app.errors import ConfigError
+from app.project.attributes import attribute_of
 from app.project.langgraph_json import LangGraphJson
 from app.project.sections import HttpSection
 
@@ -36,10 +36,4 @@ def _load(config: LangGraphJson, attribute: Callable[[str], object]) -> Extensio
 def _app(section: HttpSection, attribute: Callable[[str], object]) -> Starlette | None:
     if section.app is None:
         return None
-    try:
-        found = attribute(section.app)
-    except ConfigError as error:
-        raise ConfigError(f"http.app: {section.app} cannot be loaded: {error}") from error
-    if not isinstance(found, Starlette):
-        raise ConfigError(f"http.app: {section.app} is no Starlette or FastAPI application but {type(found).__name__}")
-    return found
+    return attribute_of(Starlette, "Starlette or FastAPI application", "http.app", section.app, attribute)
