@@ -27,6 +27,10 @@ from app.redis.wire import Wire
 
 START_WITHIN_S = 10.0
 
+WHOLE_PROCESSES = frozenset({"bench", "browser", "compat", "crash", "doctor", "health", "js", "test_bench.py"})
+"""The folders and files whose tests start, stop and kill whole processes. They get the marker `processes`: `make test`
+runs them alone and one at a time, and all others two at a time."""
+
 
 class Eventually(Protocol):
     """`wait_until`."""
@@ -38,6 +42,13 @@ class Eventually(Protocol):
         *,
         beside: asyncio.Future[Any] | None = None,
     ) -> None: ...
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of `WHOLE_PROCESSES`."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in WHOLE_PROCESSES:
+            item.add_marker("processes")
 
 
 @pytest.fixture(scope="session", autouse=True)

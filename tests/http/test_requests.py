@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from uuid import uuid4
 
 import httpx
 import pytest
 
 from tests.http.conftest import Served
 
-THREAD = "/threads/" + str(uuid4())
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+THREAD = f"/threads/{UNKNOWN}"
 
 
 async def test_a_request_id_is_made_or_kept(client: httpx.AsyncClient) -> None:
@@ -29,11 +29,11 @@ async def test_a_request_id_is_made_or_kept(client: httpx.AsyncClient) -> None:
         ("GET", f"{THREAD}/state", 404),
         ("GET", f"{THREAD}/history", 404),
         ("GET", f"{THREAD}/runs", 404),
-        ("GET", f"{THREAD}/runs/{uuid4()}", 404),
-        ("GET", f"{THREAD}/runs/{uuid4()}/join", 404),
-        ("GET", f"{THREAD}/runs/{uuid4()}/stream", 404),
-        ("POST", f"{THREAD}/runs/{uuid4()}/cancel", 404),
-        ("DELETE", f"{THREAD}/runs/{uuid4()}", 404),
+        ("GET", f"{THREAD}/runs/{UNKNOWN}", 404),
+        ("GET", f"{THREAD}/runs/{UNKNOWN}/join", 404),
+        ("GET", f"{THREAD}/runs/{UNKNOWN}/stream", 404),
+        ("POST", f"{THREAD}/runs/{UNKNOWN}/cancel", 404),
+        ("DELETE", f"{THREAD}/runs/{UNKNOWN}", 404),
         ("DELETE", THREAD, 404),
         ("GET", f"{THREAD}/runs?limit=0", 422),
         ("GET", f"{THREAD}/runs?status=lost", 422),
@@ -41,7 +41,7 @@ async def test_a_request_id_is_made_or_kept(client: httpx.AsyncClient) -> None:
         ("GET", f"{THREAD}/history?limit=x", 422),
         ("GET", f"{THREAD}/state?subgraphs=perhaps", 422),
         ("GET", "/assistants/nobody", 404),
-        ("GET", f"/assistants/{uuid4()}", 404),
+        ("GET", f"/assistants/{UNKNOWN}", 404),
         ("GET", "/assistants/broken", 503),
         ("GET", "/assistants/steps/graph?xray=0", 422),
     ],
