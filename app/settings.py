@@ -1,7 +1,7 @@
 """Every option of Slipway: name, default, unit, help; and the combinations that cannot work.
 
-An option is an upper-case environment variable of the same name (`max_steps` is `MAX_STEPS`). Nothing is read until
-`Settings.load` is called; `Settings(...)` takes its arguments alone, which is what tests want.
+An option is an environment variable (`max_steps` is `SLIPWAY_MAX_STEPS`, see `variables`). Nothing is read until
+`Settings.load` is called; `Settings(...)` takes its arguments alone.
 """
 
 from __future__ import annotations
@@ -11,37 +11,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
 
 from app.errors import ConfigError
+from app.variables import REDIS_URL_NAMES, options_of, platform_options, variable_of
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
-REDIS_URL_NAMES: Final = ("REDIS_URL", "REDISCLOUD_URL")
-"""Where the address of Redis is looked for, in this order: the second is what the Redis Cloud add-on sets."""
 
-
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All options, checked together. Frozen: a process keeps what it started with."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_ignore_empty=True, case_sensitive=False, env_file_encoding="utf-8"
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     # where things are
     redis_url: SecretStr | None = Field(
         default=None,
-        description="Redis or Valkey: `redis://`, `rediss://` or `unix://`. `REDISCLOUD_URL` is read when it is "
-        "not set. Without either, `slipway dev` starts its own server",
+        description="Redis or Valkey: `redis://`, `rediss://` or `unix://`. When it is not set, `REDIS_TLS_URL`, "
+        "`REDIS_URL` and `REDISCLOUD_URL` of the process are read. Without any, `slipway dev` starts its own server",
     )
     key_prefix: str = Field(
         default="slipway",
@@ -60,7 +49,13 @@ class Settings(BaseSettings):
 
     # web
     host: str = Field(default="127.0.0.1", description="Address the web process listens on")
-    port: int = Field(default=8123, ge=0, le=65535, description="Port the web process listens on; 0 takes a free one")
+    port: int = Field(
+        default=8123,
+        ge=0,
+        le=65535,
+        description="Port the web process listens on; 0 takes a free one. When it is not set, `PORT` of the process "
+        "is read",
+    )
     max_body_bytes: int = Field(default=10 * MIB, ge=1 * KIB, description="Largest request body")
     sse_ping_s: float = Field(default=5, gt=0, lt=55, description="Pause between comments on an idle event stream")
     sse_buffer_events: int = Field(
@@ -154,61 +149,56 @@ class Settings(BaseSettings):
     )
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments only: `load` is where the environment comes in."""
-        return (init_settings,)
+    def load(
+        cls, environment: Mapping[str, str] | None = None, project: Mapping[str, str] | None = None, **given: Any
+    ) -> Self:
+        """The options of the process's `environment` over those of the `project` (`env` of langgraph.json); `given`
+        (the command line) wins where it is not None.
 
-    @classmethod
-    def load(cls, env_file: Path | None = None, **given: Any) -> Self:
-        """The environment's settings, over those of `env_file`; `given` (the command line) wins where it is not None.
-
-        Raises `ConfigError`, naming the setting.
+        Raises `ConfigError` that names the variable.
         """
-        found: dict[str, Any] = {}
-        if env_file is not None:
-            found |= DotEnvSettingsSource(cls, env_file=env_file)()
-        found |= EnvSettingsSource(cls)()
-        for name in REDIS_URL_NAMES:
-            if not found.get("redis_url") and os.environ.get(name):
-                found["redis_url"] = os.environ[name]
-        found |= {name: value for name, value in given.items() if value is not None}
-        return cls.of(found)
+        own = os.environ if environment is None else environment
+        found = platform_options(own) | options_of(project or {}, cls.model_fields) | options_of(own, cls.model_fields)
+        values = {option: variable.value for option, variable in found.items()}
+        values |= {option: value for option, value in given.items() if value is not None}
+        return cls.of(values, {option: variable.name for option, variable in found.items()})
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Self:
-        """Settings of `values`, or a `ConfigError` that names what is wrong; other names are passed over."""
+    def of(cls, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Self:
+        """Settings of `values`, or a `ConfigError` that says what is wrong with which option, by its name in `names`
+        where it has one; other values are passed over."""
         try:
             return cls(**{name: value for name, value in values.items() if name in cls.model_fields})
         except ValidationError as error:
-            raise ConfigError("; ".join(_sentence(problem) for problem in error.errors())) from None
+            raise ConfigError("; ".join(_sentence(problem, names or {}) for problem in error.errors())) from None
+
+    @field_validator("checkpointer", "log_level", "log_format", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _can_work(self) -> Self:
         """Refuse combinations that cannot work, with a `ConfigError`."""
         if self.lease_s <= 2 * self.heartbeat_s:
             raise ConfigError(
-                f"LEASE_S ({self.lease_s:g}) must be more than twice HEARTBEAT_S ({self.heartbeat_s:g}): "
-                "one late heartbeat would lose the lease"
+                f"SLIPWAY_LEASE_S ({self.lease_s:g}) must be more than twice "
+                f"SLIPWAY_HEARTBEAT_S ({self.heartbeat_s:g}): one late heartbeat would lose the lease"
             )
         if self.reap_every_s > self.lease_s:
             raise ConfigError(
-                f"REAP_EVERY_S ({self.reap_every_s:g}) must not be longer than LEASE_S ({self.lease_s:g})"
+                f"SLIPWAY_REAP_EVERY_S ({self.reap_every_s:g}) must not be longer than "
+                f"SLIPWAY_LEASE_S ({self.lease_s:g})"
             )
         if self.redis_patience_worker_s < self.redis_patience_web_s:
             raise ConfigError(
-                f"REDIS_PATIENCE_WORKER_S ({self.redis_patience_worker_s:g}) must not be shorter than "
-                f"REDIS_PATIENCE_WEB_S ({self.redis_patience_web_s:g}): accepted runs would be lost before requests are"
+                f"SLIPWAY_REDIS_PATIENCE_WORKER_S ({self.redis_patience_worker_s:g}) must not be shorter than "
+                f"SLIPWAY_REDIS_PATIENCE_WEB_S ({self.redis_patience_web_s:g}): accepted runs would be lost before "
+                "requests are"
             )
         if self.max_body_bytes > self.max_state_bytes:
             raise ConfigError(
-                f"MAX_BODY_BYTES ({self.max_body_bytes}) must not be more than MAX_STATE_BYTES "
+                f"SLIPWAY_MAX_BODY_BYTES ({self.max_body_bytes}) must not be more than SLIPWAY_MAX_STATE_BYTES "
                 f"({self.max_state_bytes}): an accepted input could never be kept"
             )
         return self
@@ -217,21 +207,29 @@ class Settings(BaseSettings):
     def redis(self) -> str:
         """The address of Redis, with its secrets. Raises `ConfigError` when none is set."""
         if self.redis_url is None:
-            raise ConfigError(f"{' or '.join(REDIS_URL_NAMES)} must be set; only `slipway dev` brings its own server")
+            raise ConfigError(
+                f"{variable_of('redis_url')} must be set, or one of {', '.join(REDIS_URL_NAMES)}; "
+                "only `slipway dev` brings its own server"
+            )
         return self.redis_url.get_secret_value()
 
 
-def _sentence(problem: ErrorDetails) -> str:
-    """`MAX_STEPS: Input should be greater than or equal to 1`; never the value, which may be a secret."""
-    name = "_".join(str(part) for part in problem["loc"]).upper()
-    return f"{name}: {problem['msg']}"
+def config_file() -> Path:
+    """Where the graphs are named, which is known before there are settings."""
+    return Path(os.environ.get(variable_of("config")) or Settings.model_fields["config"].default)
+
+
+def _sentence(problem: ErrorDetails, names: Mapping[str, str]) -> str:
+    """`SLIPWAY_MAX_STEPS: Input should be greater than or equal to 1`; never the value, which may be a secret."""
+    option = "_".join(str(part) for part in problem["loc"])
+    return f"{names.get(option, variable_of(option))}: {problem['msg']}"
 
 
 def settings_table() -> str:
     """The options as a Markdown table, for the README; a test holds the two together."""
     rows = ["| option | default | what it is |", "|---|---|---|"]
     for name, option in Settings.model_fields.items():
-        rows.append(f"| `{name.upper()}` | {_shown(name, option.default)} | {option.description} |")
+        rows.append(f"| `{variable_of(name)}` | {_shown(name, option.default)} | {option.description} |")
     return "\n".join(rows) + "\n"
 
 

@@ -130,7 +130,9 @@ class RedisStore(BaseStore):
             raise InvalidRequest("value", "must be a JSON object")
         value = dumps(op.value)
         if len(value) > self._max_item_bytes:
-            raise TooLarge(f"item {op.key!r} has {len(value)} bytes; MAX_STORE_ITEM_BYTES is {self._max_item_bytes}")
+            raise TooLarge(
+                f"item {op.key!r} has {len(value)} bytes; SLIPWAY_MAX_STORE_ITEM_BYTES is {self._max_item_bytes}"
+            )
         return value
 
     async def _vectors(self, puts: Sequence[PutOp]) -> list[bytes]:

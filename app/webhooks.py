@@ -1,7 +1,7 @@
 """Webhooks: what a run that is over tells the URL it was given, and how the receiver knows that it was us.
 
     body        the protocol's Run, and run_started_at, run_ended_at, webhook_sent_at, values, interrupts, error
-    headers     those of langgraph.json, and with `WEBHOOK_SECRET` the three of standardwebhooks.com
+    headers     those of langgraph.json, and with `SLIPWAY_WEBHOOK_SECRET` the three of standardwebhooks.com
     webhook-id  the run's id: the same for each try, so a receiver knows a repetition
 
 A webhook is called once. Only where a worker dies between the call and the note of its success is it called again.
@@ -101,7 +101,7 @@ def secret_of(text: str) -> bytes:
     try:
         return base64.b64decode(text.removeprefix("whsec_"), validate=True)
     except binascii.Error:
-        raise ConfigError("WEBHOOK_SECRET: what follows whsec_ is not base64") from None
+        raise ConfigError("SLIPWAY_WEBHOOK_SECRET: what follows whsec_ is not base64") from None
 
 
 def signature(secret: bytes, ident: str, now: datetime, body: bytes) -> dict[str, str]:

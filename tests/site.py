@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -19,8 +18,7 @@ import psutil
 from playwright.async_api import Page
 
 from app.processes.processes import slipway
-from app.settings import Settings
-from tests.conftest import free_port
+from tests.conftest import bare_environment, free_port
 
 ROOT: Final = Path(__file__).parent.parent
 READY_WITHIN_S: Final = 40.0
@@ -70,15 +68,14 @@ def _runs(process: psutil.Process, name: str) -> bool:
 
 @contextmanager
 def developing(config: Path, folder: Path, **options: str) -> Iterator[Site]:
-    """The graphs of `config`, served until the block is left, with data and log in `folder`; `options` are
-    environment variables."""
+    """The graphs of `config`, served until the block is left, with data and log in `folder`; `options` are added to
+    the environment."""
     port = free_port()
-    bare = {name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields}
     arguments = ("--config", str(config), "--port", str(port), "--data-dir", str(folder))
     log = folder / "dev.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            slipway("dev", *arguments), cwd=ROOT, env=bare | options, stdout=out, stderr=subprocess.STDOUT
+            slipway("dev", *arguments), cwd=ROOT, env=bare_environment() | options, stdout=out, stderr=subprocess.STDOUT
         )
     try:
         _wait_until_ready(process, log)

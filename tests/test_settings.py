@@ -9,54 +9,146 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app import logs
+from app import failpoints, logs
 from app.errors import ConfigError
-from app.processes.environment import apply_graph_environment, prepare
+from app.processes import ready
+from app.processes.environment import prepare
 from app.settings import Settings, settings_table
+from tests.conftest import bare_environment
 
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment without any of our options."""
-    for name in (*Settings.model_fields, "rediscloud_url"):
-        monkeypatch.delenv(name.upper(), raising=False)
+    """An environment without anything that configures Slipway."""
+    for name in os.environ.keys() - bare_environment().keys():
+        monkeypatch.delenv(name)
     return monkeypatch
 
 
 def test_construction_reads_no_environment(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("MAX_STEPS", "7")
+    environment.setenv("SLIPWAY_MAX_STEPS", "7")
     assert Settings().max_steps == 500
 
 
 def test_the_environment_sets_options_and_the_command_line_wins(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("MAX_STEPS", "7")
-    environment.setenv("PORT", "5001")
+    environment.setenv("SLIPWAY_MAX_STEPS", "7")
+    environment.setenv("SLIPWAY_PORT", "5001")
     settings = Settings.load(port=5002, host=None)
     assert (settings.max_steps, settings.port, settings.host) == (7, 5002, "127.0.0.1")
 
 
 def test_an_empty_variable_is_not_set(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("MAX_TOKENS", "")
-    assert Settings.load().max_tokens is None
+    environment.setenv("SLIPWAY_MAX_STEPS", "")
+    assert Settings.load().max_steps == 500
 
 
-def test_a_file_is_read_below_the_environment(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file = tmp_path / "settings.env"
-    file.write_text("MAX_STEPS=7\nMAX_RETRIES=3\nSOMETHING_ELSE=1\n")
-    environment.setenv("MAX_STEPS", "8")
-    settings = Settings.load(file)
+def test_the_projects_variables_are_below_the_environment(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("SLIPWAY_MAX_STEPS", "8")
+    settings = Settings.load(project={"SLIPWAY_MAX_STEPS": "7", "SLIPWAY_MAX_RETRIES": "3", "OTHER": "1"})
     assert (settings.max_steps, settings.max_retries) == (8, 3)
 
 
-def test_redis_cloud_is_found_under_its_own_name(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("REDISCLOUD_URL", "redis://:a@b:1")
-    assert Settings.load().redis == "redis://:a@b:1"
-    environment.setenv("REDIS_URL", "redis://c")
-    assert Settings.load().redis == "redis://c"
+HOSTILE = {
+    "MAX_TOKENS": "4k",
+    "CHECKPOINTER": "postgres",
+    "REDIS_URL": "redis://project",
+    "REDIS_TLS_URL": "rediss://project",
+    "LOG_LEVEL": "INFO",
+    "PORT": "abc",
+    "HOST": "?",
+    "CONFIG": "nowhere.json",
+    "MAX_STEPS": "many",
+    "ENCRYPTION_KEY": "short",
+}
+"""What a project may have in its own environment."""
+
+
+def test_a_projects_own_variables_configure_nothing() -> None:
+    assert Settings.load({}, HOSTILE) == Settings()
+    own = {name: value for name, value in HOSTILE.items() if name not in ("PORT", "REDIS_URL", "REDIS_TLS_URL")}
+    assert Settings.load(own) == Settings()
+
+
+@pytest.mark.parametrize("option", sorted(Settings.model_fields))
+def test_every_option_is_read_by_its_name(option: str) -> None:
+    """A word is a value of the options that are text; the others refuse it and name the variable."""
+    variable = f"SLIPWAY_{option.upper()}"
+    try:
+        outcome = repr(getattr(Settings.load({variable: "word"}), option))
+    except ConfigError as refused:
+        outcome = str(refused)
+    assert outcome.startswith(f"{variable}: ") or outcome != repr(getattr(Settings(), option))
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"REDISCLOUD_URL": "redis://c"}, "redis://c"),
+        ({"REDISCLOUD_URL": "redis://c", "REDIS_URL": "redis://b"}, "redis://b"),
+        ({"REDIS_URL": "redis://b", "REDIS_TLS_URL": "rediss://a"}, "rediss://a"),
+        ({"HEROKU_REDIS_PINK_URL": "rediss://p"}, "rediss://p"),
+        ({"HEROKU_REDIS_PINK_URL": "rediss://p", "REDIS_URL": "redis://b"}, "redis://b"),
+        ({"REDIS_TLS_URL": "rediss://a", "SLIPWAY_REDIS_URL": "redis://s"}, "redis://s"),
+        ({"REDIS_TLS_URL": "", "REDIS_URL": "redis://b"}, "redis://b"),
+    ],
+)
+def test_the_platforms_address_of_redis(given: dict[str, str], found: str) -> None:
+    assert Settings.load(given).redis == found
+
+
+def test_several_add_ons_are_not_guessed_between() -> None:
+    with pytest.raises(ConfigError, match="HEROKU_REDIS_PINK_URL, HEROKU_REDIS_RED_URL differ: set SLIPWAY_REDIS_URL"):
+        Settings.load({"HEROKU_REDIS_PINK_URL": "rediss://p", "HEROKU_REDIS_RED_URL": "rediss://r"})
+
+
+def test_the_platforms_port() -> None:
+    assert Settings.load({"PORT": "5001"}).port == 5001
+    assert Settings.load({"PORT": "abc", "SLIPWAY_PORT": "5002"}).port == 5002
+    with pytest.raises(ConfigError, match=r"^PORT: "):
+        Settings.load({"PORT": "abc"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("SLIPWAY_MAX_STEP", "SLIPWAY_MAX_STEP: there is no such option; did you mean SLIPWAY_MAX_STEPS?"),
+        ("SLIPWAY_ENCRYPTON_KEY", "did you mean SLIPWAY_ENCRYPTION_KEY?"),
+        ("SLIPWAY_QQQ", "SLIPWAY_QQQ: there is no such option$"),
+    ],
+)
+def test_a_misspelt_option_is_refused(variable: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said.replace("?", r"\?")):
+        Settings.load({variable: "7"})
+    with pytest.raises(ConfigError, match=said.replace("?", r"\?")):
+        Settings.load({}, {variable: "7"})
+
+
+def test_what_slipway_sets_for_its_own_processes_is_no_option() -> None:
+    names = (failpoints.VARIABLE, failpoints.SIGNAL, ready.VARIABLE, "SLIPWAY_PARENT_PID")
+    assert Settings.load(dict.fromkeys(names, "1")) == Settings()
+
+
+def test_what_kubernetes_sets_for_a_service_of_our_name_is_no_option() -> None:
+    service = {
+        "SLIPWAY_SERVICE_HOST": "10.0.0.1",
+        "SLIPWAY_SERVICE_PORT": "80",
+        "SLIPWAY_SERVICE_PORT_HTTP": "80",
+        "SLIPWAY_PORT": "tcp://10.0.0.1:80",
+        "SLIPWAY_PORT_80_TCP_ADDR": "10.0.0.1",
+        "SLIPWAY_WEB_SERVICE_HOST": "10.0.0.2",
+        "SLIPWAY_WEB_PORT": "tcp://10.0.0.2:80",
+    }
+    assert Settings.load(service | {"SLIPWAY_MAX_STEPS": "7"}) == Settings(max_steps=7)
+
+
+@pytest.mark.parametrize("level", ["INFO", "Warning", "debug"])
+def test_enumerations_are_read_in_any_case(level: str) -> None:
+    settings = Settings.load({"SLIPWAY_LOG_LEVEL": level, "SLIPWAY_CHECKPOINTER": "LangGraph-Redis"})
+    assert (settings.log_level, settings.checkpointer) == (level.lower(), "langgraph-redis")
 
 
 def test_no_address_is_an_error_that_names_the_setting() -> None:
-    with pytest.raises(ConfigError, match="REDIS_URL"):
+    with pytest.raises(ConfigError, match="SLIPWAY_REDIS_URL must be set, or one of REDIS_TLS_URL, REDIS_URL"):
         _ = Settings().redis
 
 
@@ -68,18 +160,18 @@ def test_secrets_are_not_shown() -> None:
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"max_steps": "many"}, "MAX_STEPS"),
-        ({"max_steps": 0}, "MAX_STEPS"),
-        ({"checkpointer": "other"}, "CHECKPOINTER"),
-        ({"langgraph_redis_prefix": "a b"}, "LANGGRAPH_REDIS_PREFIX"),
-        ({"port": 70_000}, "PORT"),
-        ({"key_prefix": "a b"}, "KEY_PREFIX"),
-        ({"drain_s": 30}, "DRAIN_S"),
-        ({"log_level": "loud"}, "LOG_LEVEL"),
-        ({"lease_s": 4, "heartbeat_s": 2}, "LEASE_S .* HEARTBEAT_S"),
-        ({"reap_every_s": 9}, "REAP_EVERY_S .* LEASE_S"),
-        ({"redis_patience_worker_s": 1}, "REDIS_PATIENCE_WORKER_S .* REDIS_PATIENCE_WEB_S"),
-        ({"max_body_bytes": 2**30}, "MAX_BODY_BYTES .* MAX_STATE_BYTES"),
+        ({"max_steps": "many"}, "SLIPWAY_MAX_STEPS"),
+        ({"max_steps": 0}, "SLIPWAY_MAX_STEPS"),
+        ({"checkpointer": "other"}, "SLIPWAY_CHECKPOINTER"),
+        ({"langgraph_redis_prefix": "a b"}, "SLIPWAY_LANGGRAPH_REDIS_PREFIX"),
+        ({"port": 70_000}, "SLIPWAY_PORT"),
+        ({"key_prefix": "a b"}, "SLIPWAY_KEY_PREFIX"),
+        ({"drain_s": 30}, "SLIPWAY_DRAIN_S"),
+        ({"log_level": "loud"}, "SLIPWAY_LOG_LEVEL"),
+        ({"lease_s": 4, "heartbeat_s": 2}, "SLIPWAY_LEASE_S .* SLIPWAY_HEARTBEAT_S"),
+        ({"reap_every_s": 9}, "SLIPWAY_REAP_EVERY_S .* SLIPWAY_LEASE_S"),
+        ({"redis_patience_worker_s": 1}, "SLIPWAY_REDIS_PATIENCE_WORKER_S .* SLIPWAY_REDIS_PATIENCE_WEB_S"),
+        ({"max_body_bytes": 2**30}, "SLIPWAY_MAX_BODY_BYTES .* SLIPWAY_MAX_STATE_BYTES"),
     ],
 )
 def test_what_cannot_work_is_refused_by_name(values: dict[str, object], named: str) -> None:
@@ -102,7 +194,7 @@ def test_every_option_has_help_and_a_row() -> None:
     table = settings_table()
     for name, option in Settings.model_fields.items():
         assert option.description, name
-        assert f"| `{name.upper()}` |" in table
+        assert f"| `SLIPWAY_{name.upper()}` |" in table
 
 
 def test_every_option_does_something() -> None:
@@ -110,36 +202,36 @@ def test_every_option_does_something() -> None:
     root = Path(__file__).parent.parent
     sources = [path for package in ("app", "workers") for path in (root / package).rglob("*.py")]
     code = "\n".join(path.read_text() for path in sources if path.name != "settings.py")
-    used = re.compile(r"settings\.([a-z_]+)|\"([a-z_]+)\"|environ\.get\(\"([A-Z_]+)\"\)")
+    used = re.compile(r"settings\.([a-z_]+)|\"([a-z_]+)\"|environ\.get\(\"SLIPWAY_([A-Z_]+)\"\)")
     names = {name.lower() for match in used.finditer(code) for name in match.groups() if name}
     assert set(Settings.model_fields) - {"redis_url"} - names == set()
 
 
-class TestGraphEnvironment:
+class TestProjectEnvironment:
     """The `env` of langgraph.json."""
 
-    def test_a_mapping_is_set_below_what_is_set_already(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        environment.setenv("ONE", "mine")
-        environment.setenv("TWO", "")
-        environment.delenv("TWO")
-        config = tmp_path / "langgraph.json"
-        config.write_text('{"graphs": {"a": "./a.py:a"}, "env": {"ONE": "1", "TWO": "2"}}')
-        apply_graph_environment(config)
-        assert (os.environ["ONE"], os.environ["TWO"]) == ("mine", "2")
+    @pytest.fixture(autouse=True)
+    def _logs_stay(self, environment: pytest.MonkeyPatch) -> None:
+        environment.setattr(logs, "configure", lambda settings, process: None)
 
-    def test_a_path_is_a_dotenv_file_beside_it(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        environment.setenv("KEY_OF_A_GRAPH", "")
-        environment.delenv("KEY_OF_A_GRAPH")
-        (tmp_path / ".env").write_text("KEY_OF_A_GRAPH=abc\n")
+    def test_its_options_count(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        config = tmp_path / "langgraph.json"
+        config.write_text('{"graphs": {"a": "./a.py:a"}, "env": {"SLIPWAY_MODEL": "some:model", "SLIPWAY_LEASE_S": 9}}')
+        environment.setenv("SLIPWAY_LEASE_S", "10")
+        settings = prepare("web", config, port=None)
+        assert (settings.model, settings.lease_s) == ("some:model", 10)
+
+    def test_a_misspelt_one_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("SLIPWAY_MODELL=x\n")
         config = tmp_path / "langgraph.json"
         config.write_text('{"graphs": {"a": "./a.py:a"}, "env": ".env"}')
-        apply_graph_environment(config)
-        assert os.environ["KEY_OF_A_GRAPH"] == "abc"
+        with pytest.raises(ConfigError, match=r"did you mean SLIPWAY_MODEL\?"):
+            prepare("web", config)
 
-    def test_it_may_name_settings(self, environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        environment.setenv("MODEL", "")
-        environment.delenv("MODEL")
-        environment.setattr(logs, "configure", lambda settings, process: None)  # pytest's own handlers stay
+    def test_nothing_else_of_it_does_and_a_supervisors_children_do_not_inherit_it(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in HOSTILE.items()))
         config = tmp_path / "langgraph.json"
-        config.write_text('{"graphs": {"a": "./a.py:a"}, "env": {"MODEL": "some:model"}}')
-        assert prepare("web", config, port=None).model == "some:model"
+        config.write_text('{"graphs": {"a": "./a.py:a"}, "env": ".env"}')
+        before = dict(os.environ)
+        assert prepare("dev", config) == Settings(config=config)
+        assert dict(os.environ) == before

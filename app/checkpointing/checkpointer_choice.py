@@ -20,7 +20,9 @@ PACKAGES: Final[Mapping[Kind, tuple[str, ...]]] = {
 }
 """What each is made of beside our own code."""
 
-NO_PACKAGE: Final = 'CHECKPOINTER=langgraph-redis needs the extra `langgraph-redis` (pip install ".[langgraph-redis]")'
+NO_PACKAGE: Final = (
+    "SLIPWAY_CHECKPOINTER=langgraph-redis needs the extra `langgraph-redis` (pip install '.[langgraph-redis]')"
+)
 _PATIENCE_S: Final = 10.0
 
 

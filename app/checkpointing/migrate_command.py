@@ -25,8 +25,8 @@ async def migrate(settings: Settings, graphs: Graphs, source: Kind, target: Kind
         raise ConfigError(f"--from and --to are both {source}: there is nothing to move")
     if delete_source and settings.checkpointer == source:
         raise ConfigError(
-            f"--delete-source would remove what CHECKPOINTER={source} works with: move without it, start everything "
-            f"with CHECKPOINTER={target}, and then migrate again with --delete-source"
+            f"--delete-source would remove what SLIPWAY_CHECKPOINTER={source} works with: move without it, "
+            f"start everything with SLIPWAY_CHECKPOINTER={target}, and then migrate again with --delete-source"
         )
     wire, keys = (
         Wire(Address(settings.redis), "slipway migrate", patience_s=settings.redis_patience_worker_s),

@@ -63,8 +63,8 @@ class RequestId:
 
 
 class AccessLog:
-    """One count a request, when it is over, and one line when it failed; or always, when `LOG_LEVEL` is debug. What
-    a request starts has log lines of its own, and a line for each poll would drown them."""
+    """One count a request, when it is over, and one line when it failed; or always, when `SLIPWAY_LOG_LEVEL` is
+    debug. What a request starts has log lines of its own, and a line for each poll would drown them."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics, headers: HeadersSection) -> None:
         self._app, self._metrics, self._headers = app, metrics, headers

@@ -1,5 +1,5 @@
-"""The catalogue of what `CHECKPOINTER=langgraph-redis` keeps: the key names of `langgraph-checkpoint-redis`, to which a
-test holds this. `<d>` is the setting `langgraph_redis_prefix` (that package's own is `checkpoint`), `<at>` is
+"""The catalogue of what `SLIPWAY_CHECKPOINTER=langgraph-redis` keeps: the key names of `langgraph-checkpoint-redis`, to
+which a test holds this. `<d>` is the setting `langgraph_redis_prefix` (that package's own is `checkpoint`), `<at>` is
 `<thread>:<ns>:<checkpoint>`, where the root namespace is written `__empty__`.
 
 | name | type | lives | holds |

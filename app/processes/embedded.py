@@ -152,9 +152,9 @@ def _private(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.stat().st_uid != os.getuid():
-            raise ConfigError(f"DATA_DIR: {folder} belongs to another user")
+            raise ConfigError(f"SLIPWAY_DATA_DIR: {folder} belongs to another user")
     except OSError as error:
-        raise ConfigError(f"DATA_DIR: {folder} cannot be used: {error.strerror}") from error
+        raise ConfigError(f"SLIPWAY_DATA_DIR: {folder} cannot be used: {error.strerror}") from error
 
 
 def _try_lock(lock: int) -> bool:

@@ -1,19 +1,19 @@
-"""How every process begins: langgraph.json's `env`, then the settings, then the logs.
+"""How every process begins: where the graphs are, then the settings, then the logs.
 
-`env` may name settings (`MODEL`, `LIBRARY_DIR`) as well as what graphs want, so it is applied first; a variable that is
-set already wins, so that a deployment can override what the file says.
+The `env` of langgraph.json configures Slipway by its `SLIPWAY_…` names alone, below the environment of the process. All
+of it is set where graphs are loaded (`workers.loading`), and nowhere else: a supervisor whose children would inherit
+it could not tell the project's `REDIS_URL` from the platform's.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from app import logs
 from app.project.langgraph_json import read
 from app.redis import connections
-from app.settings import Settings
+from app.settings import Settings, config_file
 
 
 def prepare(process: str, config: Path | None = None, **given: Any) -> Settings:
@@ -22,15 +22,8 @@ def prepare(process: str, config: Path | None = None, **given: Any) -> Settings:
     Raises `ConfigError`.
     """
     logs.configure(Settings(), process)
-    path = config or Settings.load().config
-    apply_graph_environment(path)
-    settings = Settings.load(config=path, **given)
+    path = config or config_file()
+    settings = Settings.load(project=read(path).env, config=path, **given)
     connections.check(settings, process)
     logs.configure(settings, process)
     return settings
-
-
-def apply_graph_environment(config: Path) -> None:
-    """Set the variables that langgraph.json names and that are not set yet."""
-    for name, value in read(config).env.items():
-        os.environ.setdefault(name, value)

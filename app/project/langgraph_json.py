@@ -78,20 +78,23 @@ class LangGraphJson:
 
 
 def read(path: Path | str, environment: Mapping[str, str] | None = None) -> LangGraphJson:
-    """The graphs and where their code is. A section that the environment has too (`TWINS`) is the environment's.
-    Raises `ConfigError` that names the key, the variable, or the line, at fault."""
+    """The graphs and where their code is. A section that the environment has too (`TWINS`) is the environment's, and
+    the file's `env` is below the environment. Raises `ConfigError` that names the key, the variable, or the
+    line, at fault."""
     file = Path(path).absolute()
     reader = _Reader(str(path))
-    twins = _twins(reader, os.environ if environment is None else environment)
-    needed = "graphs" not in twins or file.exists()
-    document = (reader.mapping("", _parse(file, reader)) if needed else {}) | twins
+    own = dict(os.environ if environment is None else environment)
+    needed = not own.get(TWINS["graphs"]) or file.exists()
+    document = reader.mapping("", _parse(file, reader)) if needed else {}
+    env = _env(reader, file.parent, document.get("env"))
+    document |= _twins(reader, env | own)
     ours = reader.mapping("slipway", document.get("slipway"))
     reader.known_keys("slipway", ours, ("graphs", "ceilings"))
     return LangGraphJson(
         file=file,
         graphs=_graphs(reader, document, ours),
         search_paths=_search_paths(reader, file.parent, document.get("dependencies")),
-        env=_env(reader, file.parent, document.get("env")),
+        env=env,
         checkpointer=_section(reader, "checkpointer", CheckpointerSection, document.get("checkpointer")),
         store=_section(reader, "store", StoreSection, document.get("store")),
         webhooks=_section(reader, "webhooks", WebhooksSection, document.get("webhooks")),

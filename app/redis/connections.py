@@ -37,6 +37,6 @@ def check(settings: Settings, process: str) -> None:
         return
     kind = "worker" if process == "dev" else process
     raise ConfigError(
-        f"REDIS_MAX_CONNECTIONS ({most}) is less than a {kind} process needs: {needed(process)}, "
+        f"SLIPWAY_REDIS_MAX_CONNECTIONS ({most}) is less than a {kind} process needs: {needed(process)}, "
         f"for {', '.join(NEEDED[kind])}"
     )

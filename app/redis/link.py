@@ -48,7 +48,7 @@ class Address:
         try:
             parts: dict[str, Any] = dict(parse_url(url))
         except ValueError as error:
-            raise ConfigError(f"redis_url: {error}") from error
+            raise ConfigError(f"SLIPWAY_REDIS_URL or REDIS_URL: {error}") from error
         self.path: str | None = parts.get("path")
         self.host: str = parts.get("host") or "localhost"
         self.port: int = int(parts.get("port") or 6379)

@@ -1,4 +1,4 @@
-"""The modules that `CHECKPOINTER=langgraph-redis` needs of the server, and where this machine may have them."""
+"""The modules that `SLIPWAY_CHECKPOINTER=langgraph-redis` needs of the server, and where this machine may have them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ async def require_modules(wire: Wire) -> None:
     lacking = [name for name, info in zip(NEEDED, known, strict=True) if not info]
     if lacking:
         raise ConfigError(
-            f"CHECKPOINTER=langgraph-redis needs the modules {' and '.join(NEEDED)}, and this server has no "
-            f"{' and no '.join(lacking)}: use Redis 8 or Redis Stack, or CHECKPOINTER=core"
+            f"SLIPWAY_CHECKPOINTER=langgraph-redis needs the modules {' and '.join(NEEDED)}, and this server has no "
+            f"{' and no '.join(lacking)}: use Redis 8 or Redis Stack, or SLIPWAY_CHECKPOINTER=core"
         )
 
 

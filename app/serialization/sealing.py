@@ -33,9 +33,9 @@ class Seal:
         try:
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         except ImportError as error:
-            raise ConfigError("encryption_key needs the package `cryptography`") from error
+            raise ConfigError("SLIPWAY_ENCRYPTION_KEY needs the package `cryptography`") from error
         if not keys or any(len(key) != _KEY_BYTES for key in keys):
-            raise ConfigError(f"encryption_key: a key is {_KEY_BYTES} bytes")
+            raise ConfigError(f"SLIPWAY_ENCRYPTION_KEY: a key is {_KEY_BYTES} bytes")
         self._ciphers: dict[bytes, AESGCM] = {_name(key): AESGCM(key) for key in keys}
         self._first = _name(keys[0])
 
@@ -58,7 +58,9 @@ class Seal:
         lead, nonce = sealed[:nonce_at], sealed[nonce_at : nonce_at + _NONCE_BYTES]
         cipher = self._ciphers.get(lead[len(MARK) :])
         if cipher is None:
-            raise StoredDataError("a stored value was sealed with a key that is not among encryption_key")
+            raise StoredDataError(
+                "a stored value was sealed with a key that is not among those of SLIPWAY_ENCRYPTION_KEY"
+            )
         try:
             return cipher.decrypt(nonce, sealed[nonce_at + _NONCE_BYTES :], lead)
         except (InvalidTag, ValueError) as error:
@@ -80,6 +82,7 @@ def _key(text: str) -> bytes:
         key = b""
     if len(key) != _KEY_BYTES:
         raise ConfigError(
-            f"encryption_key: each key is {_KEY_BYTES} random bytes as base64 or hex (`openssl rand -base64 32`)"
+            f"SLIPWAY_ENCRYPTION_KEY: each key is {_KEY_BYTES} random bytes as base64 or hex "
+            "(`openssl rand -base64 32`)"
         )
     return key

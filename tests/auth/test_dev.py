@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator
@@ -15,9 +14,8 @@ import pytest
 
 from app.keyspace.names import Keys
 from app.processes.processes import slipway
-from app.settings import Settings
 from tests.auth.conftest import PROJECT, as_user
-from tests.conftest import free_port, wait_until
+from tests.conftest import bare_environment, free_port, wait_until
 from tests.crash.cluster import ROOT, START_WITHIN_S
 
 
@@ -25,13 +23,11 @@ from tests.crash.cluster import ROOT, START_WITHIN_S
 async def dev(tmp_path: Path) -> AsyncIterator[str]:
     """Its address."""
     port, log = free_port(), tmp_path / "log"
-    options = {name.upper() for name in Settings.model_fields} | {"REDISCLOUD_URL"}
-    env = {name: value for name, value in os.environ.items() if name not in options}
     arguments = ("--config", str(PROJECT), "--port", str(port), "--data-dir", str(tmp_path / "data"))
     with log.open("ab") as out:
         process = subprocess.Popen(
             slipway("dev", *arguments),
-            env=env | {"PYTHONPATH": str(ROOT)},
+            env=bare_environment() | {"PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
@@ -79,10 +75,15 @@ def started(
     (tmp_path / "graphs.py").write_text((PROJECT.parent / "graphs.py").read_text())
     file = tmp_path / "langgraph.json"
     file.write_text(json.dumps({"graphs": {"greet": "./graphs.py:greet"}} | sections))
-    told = {"PYTHONPATH": str(ROOT), "REDIS_URL": valkey_url, "KEY_PREFIX": keys.prefix, "PORT": str(free_port())}
+    told = {
+        "PYTHONPATH": str(ROOT),
+        "SLIPWAY_REDIS_URL": valkey_url,
+        "SLIPWAY_KEY_PREFIX": keys.prefix,
+        "SLIPWAY_PORT": str(free_port()),
+    }
     return subprocess.run(
         slipway(command, "--config", str(file)),
-        env=os.environ | told,
+        env=bare_environment() | told,
         capture_output=True,
         text=True,
         timeout=50,

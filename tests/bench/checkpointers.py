@@ -18,7 +18,7 @@ async def measure(bench: Bench) -> list[Figure]:
     kinds = ["core"] if module_files() is None else ["core", "langgraph-redis"]
     figures: list[Figure] = []
     for kind in kinds:
-        async with serving(None, quick=bench.quick, env={"CHECKPOINTER": kind}) as server:
+        async with serving(None, quick=bench.quick, env={"SLIPWAY_CHECKPOINTER": kind}) as server:
             figures += [*await _states(server, kind), await _steps(server, kind)]
     return figures
 

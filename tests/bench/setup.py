@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -20,6 +19,7 @@ from app.processes.processes import slipway
 from app.redis.link import Address
 from app.redis.wire import Wire
 from tests.bench.client import connections, wait_small
+from tests.conftest import bare_environment
 
 CONFIG: Final = Path(__file__).with_name("langgraph.json")
 MARKS: Final = {
@@ -99,8 +99,7 @@ async def _dev(folder: Path, given: Mapping[str, str]) -> AsyncIterator[tuple[as
             *slipway("dev", "--config", str(CONFIG), "--port", "0", "--data-dir", str(folder / "data")),
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
-            env={name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "REDISCLOUD_URL")}
-            | dict(given),
+            env=bare_environment() | dict(given),
         )
     assert server.stdout is not None
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator
@@ -25,7 +24,7 @@ from app.redis.link import Address
 from app.redis.wire import Wire
 from tests.checkpoints.conftest import at, documents, documents_prefix, put
 from tests.checkpoints.test_graphs import _journal, refund_graph
-from tests.conftest import wait_until
+from tests.conftest import bare_environment, wait_until
 from tests.http.conftest import PROJECT
 from tests.proxy import proxied
 
@@ -63,8 +62,8 @@ def command(source: str, target: str, *more: str) -> tuple[str, ...]:
 
 
 def environment(url: str, keys: Keys, **given: str) -> dict[str, str]:
-    prefixes = {"KEY_PREFIX": keys.prefix, "LANGGRAPH_REDIS_PREFIX": documents_prefix(keys)}
-    return os.environ | {"REDIS_URL": url, **prefixes, **given}
+    prefixes = {"SLIPWAY_KEY_PREFIX": keys.prefix, "SLIPWAY_LANGGRAPH_REDIS_PREFIX": documents_prefix(keys)}
+    return bare_environment() | {"SLIPWAY_REDIS_URL": url, **prefixes, **given}
 
 
 async def many_threads(saver: ThreadSaver, threads: int, checkpoints: int) -> None:
@@ -220,7 +219,7 @@ async def test_killed_half_way_it_goes_on(
     told = await asyncio.to_thread(
         subprocess.run,
         command(source, target, "--delete-source"),
-        env=environment(modules_url, keys, CHECKPOINTER=target),
+        env=environment(modules_url, keys, SLIPWAY_CHECKPOINTER=target),
         capture_output=True,
         text=True,
         timeout=50,

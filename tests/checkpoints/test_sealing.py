@@ -56,7 +56,7 @@ async def test_keys_rotate(make: Make) -> None:
         found = await both.latest(thread_id)
         assert found is not None
         assert found.checkpoint["channel_values"] == {"a": position}
-    with pytest.raises(StoredDataError, match="not among encryption_key"):
+    with pytest.raises(StoredDataError, match="not among those of SLIPWAY_ENCRYPTION_KEY"):
         await old.latest("n")
     with pytest.raises(StoredDataError, match="there is no encryption_key"):
         await plain.latest("n")
@@ -79,5 +79,5 @@ def test_keys_are_read_as_base64_or_hex() -> None:
     text = f"{base64.b64encode(NEW).decode()}, {OLD.hex()}"
     assert Seal.from_text(text).open(Seal([OLD]).seal(b"x")) == b"x"
     for wrong in ("", "short", base64.b64encode(b"x" * 16).decode(), "z" * 64):
-        with pytest.raises(ConfigError, match="encryption_key"):
+        with pytest.raises(ConfigError, match="SLIPWAY_ENCRYPTION_KEY"):
             Seal.from_text(wrong)

@@ -1,4 +1,4 @@
-"""Threads with `CHECKPOINTER=langgraph-redis`: copied, pruned, swept and measured by the same tests; and fenced."""
+"""Threads with the checkpointer `langgraph-redis`: copied, pruned, swept and measured by the same tests; and fenced."""
 
 from __future__ import annotations
 

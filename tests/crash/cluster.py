@@ -30,8 +30,8 @@ from app.processes.processes import slipway
 from app.redis.link import Address
 from app.redis.server_modules import module_files
 from app.redis.wire import Wire
-from app.settings import Settings
-from tests.conftest import free_port, wait_until
+from app.variables import variable_of
+from tests.conftest import bare_environment, free_port, wait_until
 from tests.crash.effects import Effects
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -40,11 +40,11 @@ START_WITHIN_S: Final = 30.0
 LEASE_S: Final = 2.0
 
 SETTINGS: Final = {
-    "LEASE_S": f"{LEASE_S}",
-    "HEARTBEAT_S": "0.5",
-    "REAP_EVERY_S": "0.25",
-    "SSE_PING_S": "1",
-    "LOG_FORMAT": "json",
+    "SLIPWAY_LEASE_S": f"{LEASE_S}",
+    "SLIPWAY_HEARTBEAT_S": "0.5",
+    "SLIPWAY_REAP_EVERY_S": "0.25",
+    "SLIPWAY_SSE_PING_S": "1",
+    "SLIPWAY_LOG_FORMAT": "json",
 }
 """Short leases, so that tests need not wait long for them."""
 
@@ -80,7 +80,7 @@ class Process:
         with self.log.open("ab") as out:
             self._child = subprocess.Popen(
                 (*lead, *self._command),
-                env={**os.environ, **self._env, **env},
+                env={**bare_environment(), **self._env, **env},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -148,20 +148,15 @@ class Cluster:
         self.webs: list[Web] = []
         self.workers: list[Process] = []
         self._env = {
-            "REDIS_URL": self.redis_url,
-            "KEY_PREFIX": self.keys.prefix,
+            "SLIPWAY_REDIS_URL": self.redis_url,
+            "SLIPWAY_KEY_PREFIX": self.keys.prefix,
             "EFFECTS": str(self.effects.path),
             "PYTHONPATH": str(ROOT),
             **SETTINGS,
             **settings,
         }
-        self._bare = self._without_options()
         self.valkey = self._valkey()
         self.wire = Wire(Address(self.redis_url), "crash test", patience_s=START_WITHIN_S)
-
-    def _without_options(self) -> dict[str, str]:
-        """The variables that are options of ours, emptied: a developer's own must not leak in."""
-        return {name.upper(): "" for name in Settings.model_fields if name.upper() in os.environ}
 
     def _valkey(self) -> Process:
         options = {
@@ -174,7 +169,7 @@ class Cluster:
             "maxmemory-policy": "noeviction",
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        if self._env.get("CHECKPOINTER") == "langgraph-redis":
+        if self._env.get("SLIPWAY_CHECKPOINTER") == "langgraph-redis":
             arguments += [part for file in module_files() or () for part in ("--loadmodule", str(file))]
         return Process("valkey", (str(get_binary_path()), *arguments), {}, self.folder / "valkey.log")
 
@@ -209,7 +204,7 @@ class Cluster:
         return web
 
     def _process(self, name: str, command: str, redis_url: str | None, *arguments: str) -> Process:
-        env = self._bare | self._env | ({"REDIS_URL": redis_url} if redis_url else {})
+        env = self._env | ({"SLIPWAY_REDIS_URL": redis_url} if redis_url else {})
         words = slipway(command, "--config", str(CONFIG), *arguments)
         return Process(name, words, env, self.folder / f"{name}.log")
 
@@ -267,7 +262,7 @@ class Cluster:
 async def running(*, webs: int = 0, workers: int = 0, **settings: Any) -> AsyncIterator[Cluster]:
     """A cluster in a folder of its own; `settings` are options by their lower-case names."""
     folder = Path(tempfile.mkdtemp(prefix="slipway-crash-"))
-    cluster = Cluster(folder, {name.upper(): str(value) for name, value in settings.items()})
+    cluster = Cluster(folder, {variable_of(name): str(value) for name, value in settings.items()})
     try:
         await cluster.start_valkey()
         await cluster.wire.open()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import subprocess
@@ -14,8 +13,7 @@ from typing import Final, Self
 import psutil
 
 from app.processes.processes import slipway
-from app.settings import REDIS_URL_NAMES
-from tests.conftest import free_port, wait_until
+from tests.conftest import bare_environment, free_port, wait_until
 from tests.crash.cluster import CONFIG, ROOT, START_WITHIN_S
 from tests.crash.effects import Effects
 
@@ -31,7 +29,8 @@ MARKS: Final = {
 class Dev:
     """Started on a data directory and a port that stay the same when it is started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: str) -> None:
+        self.options = options
         self.folder = Path(tempfile.mkdtemp(prefix="slipway-crash-dev-"))
         self.effects = Effects(self.folder / "effects")
         self.port = free_port()
@@ -52,12 +51,11 @@ class Dev:
     async def start(self) -> None:
         """Return once it says that it is ready."""
         self.log.write_text("")
-        env = {name: value for name, value in os.environ.items() if name not in REDIS_URL_NAMES}
         arguments = ("--config", str(CONFIG), "--port", str(self.port), "--data-dir", str(self.folder / "data"))
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 slipway("dev", *arguments),
-                env=env | {"EFFECTS": str(self.effects.path), "PYTHONPATH": str(ROOT)},
+                env=bare_environment() | self.options | {"EFFECTS": str(self.effects.path), "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

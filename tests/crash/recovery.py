@@ -37,7 +37,7 @@ async def by_lease(times: int) -> list[float]:
         runs = [await client.start("steps", {"upto": 400, "pause_s": 0.1}, str(uuid.uuid4())) for _ in range(times)]
         await wait_until(lambda: set(runs) <= {effect.run for effect in cluster.effects.all()})
         survivor = cluster.add_worker()
-        survivor.start(MAX_RUNS_PER_WORKER=str(times))
+        survivor.start(SLIPWAY_MAX_RUNS_PER_WORKER=str(times))
         await wait_until(lambda: survivor.said("worker.ready"))
         killed_at: dict[str, float] = {}
         for run_id in runs:

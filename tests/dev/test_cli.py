@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from app.redis.preflight import problem_with, wait_for_redis
 from app.redis.wire import Wire
 from app.release import redis_problems
 from app.settings import Settings
-from tests.conftest import Eventually
+from tests.conftest import Eventually, bare_environment
 
 Slipway = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -29,13 +28,11 @@ Slipway = Callable[..., "subprocess.CompletedProcess[str]"]
 def slipway(tmp_path: Path) -> Slipway:
     """Runs a command to its end, in a folder with a langgraph.json and an environment without our options."""
     (tmp_path / "langgraph.json").write_text('{"graphs": {"a": "./a.py:graph"}}')
-    options = {name.upper() for name in Settings.model_fields}
-    bare = {name: value for name, value in os.environ.items() if name not in options}
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "app.cli", *arguments]
         root = str(Path(__file__).parent.parent.parent)
-        env = bare | {"PYTHONPATH": root} | environment
+        env = bare_environment() | {"PYTHONPATH": root} | environment
         return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30, check=False)
 
     return run
@@ -65,7 +62,7 @@ def test_no_langgraph_json(slipway: Slipway) -> None:
 
 
 def test_an_option_that_cannot_work(slipway: Slipway) -> None:
-    assert "MAX_STEPS" in refused(slipway("worker", MAX_STEPS="none"))
+    assert "SLIPWAY_MAX_STEPS" in refused(slipway("worker", SLIPWAY_MAX_STEPS="none"))
 
 
 @pytest.mark.parametrize("command", ["web", "worker"])
@@ -74,7 +71,7 @@ def test_no_redis_url(slipway: Slipway, command: str) -> None:
 
 
 def test_a_redis_url_that_is_none(slipway: Slipway) -> None:
-    assert "redis_url" in refused(slipway("worker", REDIS_URL="http://localhost"))
+    assert "REDIS_URL" in refused(slipway("worker", REDIS_URL="http://localhost"))
 
 
 async def test_a_data_directory_in_use(slipway: Slipway, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ async def test_a_second_owner_is_told_who_has_it(tmp_path: Path) -> None:
 
 async def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="DATA_DIR"):
+    with pytest.raises(ConfigError, match="SLIPWAY_DATA_DIR"):
         async with EmbeddedServer(tmp_path / "file" / "data").locked():
             pass
 

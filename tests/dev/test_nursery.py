@@ -44,7 +44,7 @@ async def supervisor(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Superviso
 def worker(tmp_path: Path) -> ChildSpec:
     (tmp_path / "langgraph.json").write_text('{"graphs": {"a": "./a.py:graph"}}')
     arguments = ("worker", "--config", str(tmp_path / "langgraph.json"))
-    env = {"REDIS_URL": f"unix://{tmp_path}/none.sock", "PYTHONPATH": str(Path.cwd())}
+    env = {"SLIPWAY_REDIS_URL": f"unix://{tmp_path}/none.sock", "PYTHONPATH": str(Path.cwd())}
     return ChildSpec("worker", slipway(*arguments), arguments, env, stop_within_s=5)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from app.doctor import PROBLEMS, Doctor, table
 from app.keyspace.watch_scripts import WatchScripts
 from app.processes.processes import slipway
 from app.runs.runs import Phase, Run, new_id
+from tests.conftest import bare_environment
 from tests.heart.conftest import LEASE_MS, Stores, handover
 
 Breaks = Callable[[Stores], Awaitable[str]]
@@ -364,7 +364,7 @@ async def test_the_command(stores: Stores, valkey_url: str, tmp_path: Path) -> N
     (tmp_path / "langgraph.json").write_text(json.dumps({"graphs": {"a": "./a.py:graph"}}))
 
     async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        env = os.environ | {"REDIS_URL": valkey_url, "KEY_PREFIX": stores.keys.prefix}
+        env = bare_environment() | {"SLIPWAY_REDIS_URL": valkey_url, "SLIPWAY_KEY_PREFIX": stores.keys.prefix}
         command = (*slipway("doctor", *arguments),)
         return await asyncio.to_thread(
             lambda: subprocess.run(

@@ -19,8 +19,8 @@ Graph = CompiledStateGraph[Any, Any, Any, Any]
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MODEL", raising=False)
-    monkeypatch.setenv("LIBRARY_DIR", str(PROJECT_ROOT / "library"))
+    monkeypatch.delenv("SLIPWAY_MODEL", raising=False)
+    monkeypatch.setenv("SLIPWAY_LIBRARY_DIR", str(PROJECT_ROOT / "library"))
 
 
 def said(text: str) -> dict[str, Any]:

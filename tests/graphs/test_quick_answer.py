@@ -117,7 +117,7 @@ def test_dates(question: str, answer: str) -> None:
 
 
 async def test_the_library_is_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LIBRARY_DIR", str(PROJECT_ROOT / "library"))
+    monkeypatch.setenv("SLIPWAY_LIBRARY_DIR", str(PROJECT_ROOT / "library"))
     out = await ask("When is payday?")
     assert out["kind"] == "library"
     assert "25th" in out["answer"]

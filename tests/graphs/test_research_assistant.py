@@ -26,8 +26,8 @@ SHIPPED = PROJECT_ROOT / "library"
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MODEL", raising=False)
-    monkeypatch.setenv("LIBRARY_DIR", str(SHIPPED))
+    monkeypatch.delenv("SLIPWAY_MODEL", raising=False)
+    monkeypatch.setenv("SLIPWAY_LIBRARY_DIR", str(SHIPPED))
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ async def test_empty_documents_are_told_plainly() -> None:
 
 
 async def test_an_empty_library_is_told_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LIBRARY_DIR", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("SLIPWAY_LIBRARY_DIR", str(tmp_path / "nowhere"))
     answered = await ask("What is the notice period?")
     assert answered["answer"].startswith("There are no documents to read.")
     assert answered["citations"] == []
@@ -140,7 +140,7 @@ async def test_files_that_are_not_text_are_left_out_with_a_note(
 ) -> None:
     (tmp_path / "picture.md").write_bytes(b"\x89PNG\r\n\x00\x00" + bytes(range(256)))
     (tmp_path / "latin.txt").write_bytes("Der Kaffee ist für alle gratis.".encode("latin-1"))
-    monkeypatch.setenv("LIBRARY_DIR", str(tmp_path))
+    monkeypatch.setenv("SLIPWAY_LIBRARY_DIR", str(tmp_path))
     answered = await ask("Wie teuer ist der Kaffee?")
     assert "Der Kaffee ist für alle gratis." in answered["answer"]
     assert any("picture.md is not text" in note for note in answered["notes"])
@@ -217,7 +217,7 @@ async def test_a_model_words_the_answer_and_invented_marks_are_taken_out(monkeyp
         assert name == "some:model"
         return GenericFakeChatModel(messages=iter([AIMessage("Tea is a drink, it says [1], and more [9].")]))
 
-    monkeypatch.setenv("MODEL", "some:model")
+    monkeypatch.setenv("SLIPWAY_MODEL", "some:model")
     monkeypatch.setattr(models, "open_model", opened)
     answered = await ask("What is tea?", ["Tea is a drink."])
     assert answered["answer"].startswith("Tea is a drink, it says [1], and more .")
@@ -227,7 +227,7 @@ async def test_a_model_words_the_answer_and_invented_marks_are_taken_out(monkeyp
 async def test_a_model_that_cannot_be_used_is_told_and_does_not_stop_the_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("MODEL", "nobody:nothing")
+    monkeypatch.setenv("SLIPWAY_MODEL", "nobody:nothing")
     answered = await ask("What is tea?", ["Tea is a drink."])
     assert "Tea is a drink." in answered["answer"]
     assert any("nobody:nothing" in note for note in answered["notes"])

@@ -30,7 +30,6 @@ def test_each_graph_is_compiled_and_describes_itself(graph_id: str) -> None:
 def test_importing_the_graphs_opens_no_model_and_reads_no_library() -> None:
     modules = ", ".join(entry["path"].partition(":")[0] for entry in LISTED.values())
     code = f"import sys, {modules}; sys.exit('langchain' in sys.modules)"
-    ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT_ROOT, env={"LIBRARY_DIR": "/nowhere", "MODEL": "no:such"}, check=False
-    )
+    env = {"SLIPWAY_LIBRARY_DIR": "/nowhere", "SLIPWAY_MODEL": "no:such"}
+    ended = subprocess.run([sys.executable, "-c", code], cwd=PROJECT_ROOT, env=env, check=False)
     assert ended.returncode == 0

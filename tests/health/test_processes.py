@@ -120,13 +120,13 @@ async def _answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 @pytest.mark.parametrize(("process", "most"), [("web", 2), ("worker", 3), ("dev", 3), ("cli", 1)])
 def test_a_budget_below_what_is_needed_is_refused_by_name(process: str, most: int) -> None:
-    with pytest.raises(ConfigError, match=rf"REDIS_MAX_CONNECTIONS \({most}\)"):
+    with pytest.raises(ConfigError, match=rf"SLIPWAY_REDIS_MAX_CONNECTIONS \({most}\)"):
         connections.check(Settings.of({"redis_max_connections": most}), process)
     connections.check(Settings.of({"redis_max_connections": most + 1}), process)
 
 
 async def test_a_process_that_may_not_hold_what_it_needs_opens_nothing(server: Cluster, graphs: Registry) -> None:
-    with pytest.raises(ConfigError, match="REDIS_MAX_CONNECTIONS"):
+    with pytest.raises(ConfigError, match="SLIPWAY_REDIS_MAX_CONNECTIONS"):
         async with open_services(settings_of(server, redis_max_connections=2), graphs, "web"):
             pass
 

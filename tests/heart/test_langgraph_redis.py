@@ -1,4 +1,4 @@
-"""With `CHECKPOINTER=langgraph-redis`: a worker dies after each of its groups of writes, and nothing happens twice."""
+"""With the checkpointer `langgraph-redis`: a worker dies after each group of writes, and nothing happens twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server with `CHECKPOINTER=langgraph-redis`: the same clients, the same tests."""
+"""The server with the checkpointer `langgraph-redis`: the same clients, the same tests."""
 
 from __future__ import annotations
 

@@ -69,7 +69,8 @@ def _not_installed() -> str:
 @pytest.fixture(scope="session")
 def site(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The project's graphs, served with a quick beat."""
-    with developing(HERE / "project" / "langgraph.json", tmp_path_factory.mktemp("js"), SSE_PING_S="0.2") as site:
+    config = HERE / "project" / "langgraph.json"
+    with developing(config, tmp_path_factory.mktemp("js"), SLIPWAY_SSE_PING_S="0.2") as site:
         yield site
 
 

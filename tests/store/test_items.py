@@ -145,7 +145,7 @@ async def test_a_new_value_without_a_time_stays(store: RedisStore, wire: Wire, k
 
 
 async def test_what_cannot_be_kept_is_refused(store: RedisStore) -> None:
-    with pytest.raises(TooLarge, match="MAX_STORE_ITEM_BYTES"):
+    with pytest.raises(TooLarge, match="SLIPWAY_MAX_STORE_ITEM_BYTES"):
         await store.aput(A, "k", {"text": "x" * 3000})
     with pytest.raises(InvalidRequest, match="JSON object"):
         await store.abatch([PutOp(A, "k", [1])])  # type: ignore[arg-type]

@@ -104,5 +104,5 @@ def test_headers_take_only_variables_meant_for_them() -> None:
 def test_secrets() -> None:
     assert secret_of("plain") == b"plain"
     assert secret_of("whsec_YWJj") == b"abc"
-    with pytest.raises(ConfigError, match="WEBHOOK_SECRET"):
+    with pytest.raises(ConfigError, match="SLIPWAY_WEBHOOK_SECRET"):
         secret_of("whsec_!")

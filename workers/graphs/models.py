@@ -1,4 +1,4 @@
-"""The chat model that MODEL names, if it names one."""
+"""The chat model that SLIPWAY_MODEL names, if it names one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def model_name() -> str | None:
     """Such as `openai:gpt-4.1-mini`; None when the graphs shall do without. Read at run time, not at import."""
-    return (os.environ.get("MODEL") or "").strip() or None
+    return (os.environ.get("SLIPWAY_MODEL") or "").strip() or None
 
 
 def open_model(name: str) -> BaseChatModel:
@@ -19,7 +19,9 @@ def open_model(name: str) -> BaseChatModel:
     try:
         from langchain.chat_models import init_chat_model
     except ImportError as error:
-        raise ImportError(f"MODEL is {name!r}, but LangChain is not installed: pip install langchain") from error
+        raise ImportError(
+            f"SLIPWAY_MODEL is {name!r}, but LangChain is not installed: pip install langchain"
+        ) from error
 
     model: BaseChatModel = init_chat_model(name)
     return model

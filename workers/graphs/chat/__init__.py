@@ -1,4 +1,4 @@
-"""A conversation that streams: by the model that MODEL names, or by a built-in one that needs no key."""
+"""A conversation that streams: by the model that SLIPWAY_MODEL names, or by a built-in one that needs no key."""
 
 from workers.graphs.chat.graph import graph
 

@@ -1,4 +1,4 @@
-"""Where documents come from: texts given with the question, or the files of LIBRARY_DIR."""
+"""Where documents come from: texts given with the question, or the files of SLIPWAY_LIBRARY_DIR."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ class Document:
 
 
 def library_dir() -> Path:
-    """The folder that LIBRARY_DIR names, read now; a relative one counts from here, else from the project's root."""
-    wanted = Path(os.environ.get("LIBRARY_DIR") or "library").expanduser()
+    """The folder that SLIPWAY_LIBRARY_DIR names, read now; a relative one counts from here, else from the
+    project's root."""
+    wanted = Path(os.environ.get("SLIPWAY_LIBRARY_DIR") or "library").expanduser()
     if wanted.is_absolute() or wanted.is_dir():
         return wanted
     return PROJECT_ROOT / wanted

@@ -83,8 +83,8 @@ class Input(TypedDict):
         Annotated[
             list[str | GivenDocument] | None,
             Field(
-                description="Texts, or objects with title and text; without any, the files of LIBRARY_DIR are read. "
-                "They stay with the thread",
+                description="Texts, or objects with title and text; without any, the files of "
+                "SLIPWAY_LIBRARY_DIR are read. They stay with the thread",
             ),
         ]
     ]

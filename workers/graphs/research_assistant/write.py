@@ -17,7 +17,7 @@ from workers.graphs.research_assistant.state import Context, State
 
 
 async def write(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
-    """The answer in the documents' own words, or worded by MODEL from them."""
+    """The answer in the documents' own words, or worded by SLIPWAY_MODEL from them."""
     cite = Citations(_labels(state))
     notes = list(state.get("notes", []))
     answer = await asyncio.to_thread(_extractive, state, cite)
@@ -41,7 +41,7 @@ async def write(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
 def _extractive(state: State, cite: Citations) -> str:
     if not any(reading["finding"] for reading in (state["readings"] or {}).values()):
         return (
-            "There are no documents to read. Put Markdown or text files into LIBRARY_DIR, "
+            "There are no documents to read. Put Markdown or text files into SLIPWAY_LIBRARY_DIR, "
             "or send `documents` with the question."
         )
     intent = state["plan"]["intent"]
