@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl
 
 from app.project.graphs import Graph
@@ -44,7 +45,7 @@ async def chunks(
 
 def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> dict[str, Any]:
     before, after = run.kwargs.get("interrupt_before"), run.kwargs.get("interrupt_after")
-    breaks = before or after or graph.interrupt_before_nodes or graph.interrupt_after_nodes
+    breaks = before or after or _has_breakpoints(graph)
     return {
         "context": context_of(run, graph),
         # a breakpoint shows itself in updates alone
@@ -57,6 +58,19 @@ def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> di
         "control": control,
         "subgraphs": _hears_subgraphs(run),
     }
+
+
+def _has_breakpoints(graph: Graph, checked: frozenset[int] = frozenset()) -> bool:
+    """Whether the graph, or a subgraph of it, was compiled with breakpoints. A graph may call itself."""
+    if graph.interrupt_before_nodes or graph.interrupt_after_nodes:
+        return True
+    checked |= {id(graph.nodes)}  # a copy of a graph shares them
+    inner = (subgraph for node in graph.nodes.values() for subgraph in node.subgraphs or ())
+    return any(
+        _has_breakpoints(subgraph, checked)
+        for subgraph in inner
+        if isinstance(subgraph, Pregel) and id(subgraph.nodes) not in checked
+    )
 
 
 def _hears_subgraphs(run: Run) -> bool:

@@ -22,6 +22,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained, GraphRecursionError
 from langgraph.runtime import RunControl
 from langgraph.store.base import BaseStore
+from langgraph.types import StateSnapshot
 
 from app import failpoints
 from app.checkpointing.thread_saver import ThreadSaver
@@ -132,6 +133,7 @@ class Execution:
             await self._load(resources)
             failpoints.reach("load")
             await self._stream()
+            await self._check_breakpoint()
         finally:
             self._guard.stop()
 
@@ -174,6 +176,15 @@ class Execution:
             if self._checkpointer.refused is not None:
                 raise self._checkpointer.refused
             await self.attempt.room()
+
+    async def _check_breakpoint(self) -> None:
+        """Forget a breakpoint behind the last node: LangGraph stops there too, but nothing is left to continue."""
+        if self._seen.breakpoint and not (await self._read_state()).next:
+            self._seen.breakpoint = False
+
+    async def _read_state(self) -> StateSnapshot:
+        assert self._graph is not None
+        return await read_state(self._graph, {"configurable": {"thread_id": self.run.thread_id}})
 
     def _watch(self, mode: str, payload: Any) -> None:
         """Learn from a chunk of the root graph. Raises `CeilingHit` before the nodes beyond a ceiling run."""
@@ -292,7 +303,7 @@ class Execution:
         told = phase in (Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL) and self._seen.has_values
         if told and self._graph.output_channels == self._graph.stream_channels_asis:
             return LeftState.seen(self._seen)
-        return LeftState.of(await read_state(self._graph, {"configurable": {"thread_id": self.run.thread_id}}))
+        return LeftState.of(await self._read_state())
 
     # report
 

@@ -259,8 +259,7 @@ class RunTranslator:
 
     def _updates(self, namespace: Namespace, data: Any) -> None:
         for node, update in data.items():
-            if node == INTERRUPT:
-                self._told.waits = self._told.waits or not namespace
+            if node == INTERRUPT:  # empty at a breakpoint; whether the run waits there is known when it ends
                 self._ask(namespace, update)
             else:
                 self._tell("updates", plain_messages(update), namespace, node=node)

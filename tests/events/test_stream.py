@@ -199,6 +199,19 @@ async def test_a_plain_run_at_a_breakpoint_is_interrupted_whatever_it_streams(
     assert (await command(client, thread, "agent.getTree"))["result"]["tree"]["status"] == "interrupted"
 
 
+@pytest.mark.parametrize("mode", ["values", "updates", "custom"])
+async def test_a_breakpoint_behind_the_last_node_ends_the_run(
+    client: httpx.AsyncClient, sdk: LangGraphClient, mode: Any
+) -> None:
+    thread = str((await sdk.threads.create())["thread_id"])
+    run = await sdk.runs.create(thread, "steps", input={"until": 1}, stream_mode=mode, interrupt_after=["step"])
+    heard = await told(client, thread, completed, channels=["lifecycle", "input"])
+    assert [event["event_id"] for event in heard] == [
+        f"synth:{run['run_id']}:lc||{word}" for word in ("running", "completed")
+    ]
+    assert (await command(client, thread, "agent.getTree"))["result"]["tree"]["status"] == "completed"
+
+
 async def test_the_tree_of_a_run(client: httpx.AsyncClient, sdk: LangGraphClient, thread: str) -> None:
     run = await start(client, thread, "outer", input={"until": 1})
     heard = await told(client, thread, lambda event: len(event["params"]["namespace"]) == 2)

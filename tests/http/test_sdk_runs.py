@@ -42,6 +42,20 @@ async def test_an_inline_graph_gives_the_same(sdk: Client) -> None:
     assert names[-1] == "end"
 
 
+@pytest.mark.parametrize("graph", ["steps", "quick"], ids=["in a worker", "inline"])
+async def test_a_breakpoint_behind_the_last_node_leaves_nothing_to_wait_for(sdk: Client, graph: str) -> None:
+    thread = await new_thread(sdk)
+    result = await sdk.runs.wait(thread, graph, input={"value": 1}, interrupt_after=["three"])
+    assert result == {"value": 4, "log": ["one", "two", "three"]}
+    (run,) = await sdk.runs.list(thread)
+    assert (run["status"], (await sdk.threads.get(thread))["status"]) == ("success", "idle")
+    assert (await sdk.runs.wait(thread, graph, input={"value": 1}, interrupt_after=["two"]))["log"][3:] == [
+        "one",
+        "two",
+    ]
+    assert (await sdk.threads.get(thread))["status"] == "interrupted"
+
+
 async def test_a_stream_begins_with_metadata_and_ends_with_the_status(sdk: Client) -> None:
     thread = await new_thread(sdk)
     events = await events_of(

@@ -124,6 +124,12 @@ def _fan() -> Graph:
 
 steps = _row(one=_step("one"), two=_step("two"), three=_step("three"))
 ask = _row(one=_step("one"), ask=ask_once, two=_step("two"))
+gateless = _row(only=_step("only"))
+stops_at_end = _row(one=_step("one"), three=_step("three"))
+stops_at_end.interrupt_after_nodes = ["three"]
+_stops_inside = _row(last=_step("last"))
+_stops_inside.interrupt_after_nodes = ["last"]
+inner_stop = _row(inner=_stops_inside)
 asks = _asks()
 loop = _loop()
 fan = _fan()
