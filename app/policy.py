@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from app.errors import CeilingHit, InvalidRequest
@@ -34,11 +34,13 @@ Limits = dict[str, float]
 
 
 def ceilings_of(settings: Settings, graph: Mapping[str, float], request: Mapping[str, Any]) -> Limits:
-    """The ceilings of a new run. `InvalidRequest` names a ceiling that is unknown or no positive number."""
+    """The ceilings of a new run. A node may be visited in every superstep unless something says otherwise.
+    `InvalidRequest` names a ceiling that is unknown or no positive number."""
     limits = {name: float(limit) for name in NAMES if (limit := getattr(settings, name)) is not None}
     limits |= {name: float(limit) for name, limit in graph.items()}
     for name, wanted in checked(request).items():
         limits[name] = min(wanted, limits.get(name, wanted))
+    limits.setdefault("max_node_visits", limits["max_steps"])
     return limits
 
 
@@ -55,13 +57,15 @@ def checked(request: Mapping[str, Any]) -> Limits:
 
 @dataclass(slots=True)
 class Usage:
-    """What a chain of runs has used so far."""
+    """What a chain of runs has used so far. `superstep` holds the first task of each node in the superstep that was
+    counted last: a superstep that is executed again, with an answer or after a death, has the same tasks."""
 
     steps: int = 0
     retries: int = 0
     active_s: float = 0.0
     event_bytes: int = 0
     node_visits: Counter[str] = field(default_factory=Counter)
+    superstep: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Usage:
@@ -72,6 +76,7 @@ class Usage:
             active_s=stored.get("active_s", 0.0),
             event_bytes=stored.get("event_bytes", 0),
             node_visits=Counter(stored.get("node_visits", {})),
+            superstep=dict(stored.get("superstep", {})),
         )
 
     def public(self) -> dict[str, Any]:
@@ -82,7 +87,12 @@ class Usage:
             "active_s": round(self.active_s, 3),
             "event_bytes": self.event_bytes,
             "node_visits": dict(self.node_visits),
+            "superstep": self.superstep,
         }
+
+    def with_progress_of(self, earlier: Usage) -> Usage:
+        """This usage with the supersteps and visits of `earlier`: what is left if the work since then is lost."""
+        return replace(self, steps=earlier.steps, node_visits=earlier.node_visits, superstep=earlier.superstep)
 
 
 @dataclass(slots=True)
@@ -91,6 +101,8 @@ class Ceilings:
 
     limits: Limits
     used: Usage
+    _repeated: dict[str, str] = field(default_factory=dict)
+    """The tasks that were counted already, if the present superstep is the one that was counted last."""
 
     @property
     def steps_left(self) -> int:
@@ -107,17 +119,24 @@ class Ceilings:
         """Seconds one superstep may take."""
         return self.limits["max_step_s"]
 
-    def step(self) -> None:
-        """A superstep is about to begin."""
-        if self.steps_left <= 0:
-            raise self.hit("steps", self.used.steps)
-        self.used.steps += 1
+    def step(self, node: str, task_id: str) -> None:
+        """A superstep is about to begin; the task is its first. A superstep that is executed again is counted once."""
+        counted = self.used.superstep
+        if counted.get(node) != task_id:
+            if self.steps_left <= 0:
+                raise self.hit("steps", self.used.steps)
+            self.used.steps += 1
+        self._repeated, self.used.superstep = counted, {}
 
-    def visit(self, node: str) -> None:
-        """A node is about to be run in this superstep."""
-        if self.used.node_visits[node] >= self.limits["max_node_visits"]:
-            raise self.hit("node_visits", self.used.node_visits[node], node)
-        self.used.node_visits[node] += 1
+    def visit(self, node: str, task_id: str) -> None:
+        """A task of a node is about to be executed. A node is counted once a superstep, however many tasks it has."""
+        if node in self.used.superstep:
+            return
+        if self._repeated.get(node) != task_id:
+            if self.used.node_visits[node] >= self.limits["max_node_visits"]:
+                raise self.hit("node_visits", self.used.node_visits[node], node)
+            self.used.node_visits[node] += 1
+        self.used.superstep[node] = task_id
 
     def retry(self) -> None:
         """A node has failed and asks to be retried."""

@@ -125,7 +125,9 @@ class Settings(BaseModel):
 
     # ceilings: hard stops of a chain of runs
     max_steps: int = Field(default=500, ge=1, description="Ceiling: supersteps")
-    max_node_visits: int = Field(default=200, ge=1, description="Ceiling: visits of one node")
+    max_node_visits: int | None = Field(
+        default=None, ge=1, description="Ceiling: supersteps in which one node runs; unset, as many as there may be"
+    )
     max_attempts: int = Field(default=5, ge=1, description="Ceiling: attempts of a run")
     max_retries: int = Field(default=20, ge=0, description="Ceiling: retries of nodes, in all")
     max_active_s: float = Field(

@@ -149,6 +149,7 @@ class Execution:
         graph = await resources.enter_async_context(opened)
         self._config.setdefault("run_name", name_of(graph, self.run.graph_id))
         instrument(graph)
+        self._guard.watch(graph)
         self._graph = attached(graph, self._checkpointer, self._store)
 
     def _notice_cut_limit(self) -> None:
@@ -190,21 +191,29 @@ class Execution:
         """Learn from a chunk of the root graph. Raises `CeilingHit` before the nodes beyond a ceiling run."""
         if mode == "values":
             self._seen.see_values(payload)
+            self._guard.superstep_ended()
         elif mode == "updates":
             self._seen.see_updates(payload)
         elif mode == "tasks" and "triggers" in payload:
-            if self._guard.task_begins(payload["name"]):
+            if self._guard.task_begins(payload):
                 self.attempt.begin_superstep()
                 self._proof.superstep_begins()
                 failpoints.reach("superstep")
                 self._guard.count_time()
-                self.attempt.put(("HSET", self._keys.run(self.run.run_id), "usage", self._usage()))
+                self.attempt.put(("HSET", self._keys.run(self.run.run_id), "usage", self._usage_at_death()))
         elif mode == "tasks":
             self._guard.task_ended()
             self._seen.see_end_of_task(payload)
 
     def _usage(self) -> str:
         return dumps(self._ceilings.used.public()).decode()
+
+    def _usage_at_death(self) -> str:
+        """What the run has used if this process dies now. Without a checkpoint before its end all work is lost with it,
+        and supersteps that are executed again are not counted again."""
+        if self.run.kwargs.get("durability") != "exit":
+            return self._usage()
+        return dumps(self._ceilings.used.with_progress_of(Usage.of(self.run.usage)).public()).decode()
 
     # settle
 

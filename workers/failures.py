@@ -117,7 +117,7 @@ def _ceiling(hit: CeilingHit, error: BaseException, node: str | None) -> Failure
         shown += f"{last}: {error}" if isinstance(error, SHOWN) else last
     limits = {"limit": hit.limit, "used": hit.used}
     # clients know the protocol's name for too many supersteps
-    name = type(error).__name__ if isinstance(error, GraphRecursionError) else "CeilingHit"
+    name = GraphRecursionError.__name__ if hit.ceiling == "steps" else "CeilingHit"
     return Failure(hit.full_code, name, message, shown, hit.node or node, False, limits)
 
 

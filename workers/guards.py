@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
 from langgraph.pregel import Pregel
 from langgraph.types import RetryPolicy
@@ -20,6 +20,9 @@ from langgraph.types import RetryPolicy
 from app.errors import CeilingHit
 from app.policy import Ceilings
 from app.project.graphs import Graph
+
+PUSH: Final = "__pregel_push"
+"""What triggers a task that was sent (`Send`) or called (`@task`)."""
 
 _current: ContextVar[Guard | None] = ContextVar("guard", default=None)
 _instrumented: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -37,7 +40,11 @@ class Guard:
         self._began = self._loop.time()
         self._step: asyncio.TimerHandle | None = None
         self._whole: asyncio.TimerHandle | None = None
-        self._in_step = False
+        self._step_begins = False
+        """Whether the tasks that LangGraph announces now are those with which a superstep begins."""
+        self._tasks_begin = False
+        """Whether no task has ended since the last one began."""
+        self._nodes: Collection[str] = ()
         self._failed = Counter[str]()
 
     def start(self) -> None:
@@ -58,21 +65,43 @@ class Guard:
         self.ceilings.used.active_s += now - self._began
         self._began = now
 
-    def task_begins(self, node: str) -> bool:
-        """A node is about to be run. True for the first of a superstep. Raises `CeilingHit` before anything runs."""
-        self._counted(lambda: self.ceilings.visit(node))
-        first = not self._in_step
+    def watch(self, graph: Graph) -> None:
+        """Count the tasks of this graph."""
+        self._nodes = graph.nodes.keys()
+
+    def task_begins(self, task: Mapping[str, Any]) -> bool:
+        """A task is about to be executed. True when it is the first since a task has ended: of a superstep, or of those
+        that a node calls one after the other. Raises `CeilingHit` before a superstep that is beyond a ceiling runs."""
+        node, task_id = task["name"], task["id"]
+        if not self._step_begins and not self._is_call(task):
+            self._counted(lambda: self.ceilings.step(node, task_id))
+            self._step_begins = True
+        self._counted(lambda: self.ceilings.visit(node, task_id))
+        first = not self._tasks_begin
         if first:
-            self._in_step = True
-            self._counted(self.ceilings.step)
+            self._tasks_begin = True
             if self._step is not None:
                 self._step.cancel()
             self._step = self._loop.call_later(self.ceilings.step_s, self._late, "step_time")
         return first
 
+    def _is_call(self, task: Mapping[str, Any]) -> bool:
+        """Whether a node of the present superstep called the task (`@task`): its name is its function's, and its input
+        the function's arguments."""
+        if tuple(task["triggers"]) != (PUSH,):
+            return False
+        match task["input"]:
+            case (tuple(), dict()):
+                return True
+        return task["name"] not in self._nodes
+
     def task_ended(self) -> None:
-        """A node has ended; the next one to begin is of another superstep."""
-        self._in_step = False
+        """A task has ended."""
+        self._tasks_begin = self._step_begins = False
+
+    def superstep_ended(self) -> None:
+        """All tasks of a superstep have ended, also those whose results LangGraph had stored already."""
+        self._step_begins = False
 
     def may_retry(self, task: str, max_attempts: int) -> bool:
         """A task failed and would be retried; after its last attempt it asks as well, which is no retry."""

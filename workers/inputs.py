@@ -94,7 +94,8 @@ def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> Runna
     config: dict[str, Any] = {
         "configurable": configurable,
         "metadata": {**run.metadata, **identity, "run_attempt": run.attempt},
-        "recursion_limit": max(1, min(asked.get("recursion_limit") or DEFAULT_RECURSION_LIMIT, steps_left)),
+        # LangGraph needs one more than it executes, to see that nothing is left; the ceiling itself is `Guard`'s
+        "recursion_limit": max(1, min(asked.get("recursion_limit") or DEFAULT_RECURSION_LIMIT, steps_left + 1)),
         "run_id": UUID(run.run_id),
     }
     config |= {name: asked[name] for name in _PASSED_ON if asked.get(name)}

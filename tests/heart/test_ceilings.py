@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,8 +13,11 @@ from app.policy import ceilings_of
 from app.runs.runs import Phase, Run
 from app.settings import Settings
 from tests.heart.conftest import Stores
-from tests.heart.test_recovery import die_after, execution, finish
+from tests.heart.test_recovery import DURABILITIES, die_after, execution, finish
 from workers.registry import Registry
+
+NEVER = 10**6
+"""Groups after which a worker dies that does not die."""
 
 
 async def ended(stores: Stores, graphs: Registry, graph_id: str, value: dict[str, Any], **limits: float) -> Run:
@@ -81,11 +85,11 @@ async def test_no_more_steps_are_done_than_allowed(stores: Stores, graphs: Regis
 
 async def test_an_answer_does_not_reset_what_was_used(stores: Stores, graphs: Registry) -> None:
     thread_id = await stores.thread()
-    await stores.run(thread_id, graph_id="ask", ceilings={"max_steps": 3})
+    await stores.run(thread_id, graph_id="ask", ceilings={"max_steps": 2})
     assert (await finish(stores, graphs)).usage["steps"] == 2
-    await stores.run(thread_id, graph_id="ask", kwargs={"command": {"resume": 1}}, ceilings={"max_steps": 3})
+    await stores.run(thread_id, graph_id="ask", kwargs={"command": {"resume": 1}}, ceilings={"max_steps": 2})
     run = await finish(stores, graphs)
-    assert run.usage["steps"] == 3
+    assert run.usage["steps"] == 2
     assert run.error is not None
     assert run.error["code"] == "ceiling.steps"
 
@@ -100,7 +104,7 @@ async def test_a_death_does_not_reset_what_was_used(stores: Stores, graphs: Regi
     assert run.usage["steps"] == 10
     thread = await stores.thread_of(run)
     assert thread.values is not None
-    assert thread.values["value"] <= 10
+    assert thread.values["value"] == 10
 
 
 async def test_a_handover_does_not_reset_what_was_used(stores: Stores, graphs: Registry) -> None:
@@ -117,9 +121,75 @@ async def test_a_handover_does_not_reset_what_was_used(stores: Stores, graphs: R
     thread = await stores.thread_of(run)
     assert thread.values is not None
     assert (run.usage["steps"], run.handovers) == (30, 5)
-    assert 25 <= thread.values["value"] <= 30  # a superstep that was announced and not begun is counted too
+    assert thread.values["value"] == 30
     assert run.error is not None
     assert run.error["code"] == "ceiling.steps"
+
+
+@pytest.mark.parametrize("graph_id", ["wide", "calls_at_once", "calls_in_turn"])
+async def test_width_is_one_superstep_and_one_visit(stores: Stores, graphs: Registry, graph_id: str) -> None:
+    run = await ended(stores, graphs, graph_id, {"value": 250}, max_steps=3, max_node_visits=1)
+    assert (run.phase, run.error) == (Phase.COMPLETED, None)
+    node = "branch" if graph_id == "wide" else "square"
+    assert run.usage["node_visits"][node] == 1
+    assert run.usage["steps"] == (3 if graph_id == "wide" else 1)
+
+
+async def test_a_node_that_calls_tasks_with_its_own_name_is_visited_once(stores: Stores, graphs: Registry) -> None:
+    run = await ended(stores, graphs, "namesake", {"value": 9}, max_steps=2)
+    assert (run.phase, run.usage["steps"], run.usage["node_visits"]) == (Phase.COMPLETED, 2, {"square": 1, "end": 1})
+
+
+@pytest.mark.parametrize(("ceiling", "code"), [("max_steps", "steps"), ("max_node_visits", "node_visits")])
+async def test_an_answered_question_is_one_visit(stores: Stores, graphs: Registry, ceiling: str, code: str) -> None:
+    """Five visits are five questions and their answers; a sixth visit is refused before it happens."""
+    thread_id, limit = await stores.thread(), {ceiling: 5}
+    await stores.run(thread_id, graph_id="chat", ceilings=limit)
+    for answered in range(5):
+        run = await finish(stores, graphs)
+        assert (run.phase, run.usage["node_visits"]) == (Phase.WAITING_FOR_APPROVAL, {"turn": answered + 1})
+        await stores.run(thread_id, graph_id="chat", kwargs={"command": {"resume": answered}}, ceilings=limit)
+    run = await finish(stores, graphs)
+    assert run.error is not None
+    assert (run.error["code"], run.error["used"]) == (f"ceiling.{code}", 5)
+    values = (await stores.thread_of(run)).values
+    assert values is not None
+    assert values["answers"] == [0, 1, 2, 3, 4]
+
+
+Counted = tuple[Phase, int, Mapping[str, int]]
+
+
+async def _counted(stores: Stores, graphs: Registry, graph_id: str, durability: str, dies_after: int) -> list[Counted]:
+    """What a run, and the one that answers it, have used in the end, if a worker of each dies after so many groups."""
+    thread_id, counted = await stores.thread(), list[Counted]()
+    kwargs: dict[str, Any] = {"input": {"value": 3}}
+    for _ in range(2):
+        made = await stores.run(thread_id, graph_id=graph_id, kwargs=kwargs | {"durability": durability})
+        if await die_after(stores, graphs, await stores.claim_one(), dies_after):
+            await finish(stores, graphs)
+        run = await stores.now(made)
+        counted.append((run.phase, run.usage["steps"], run.usage["node_visits"]))
+        if run.phase is not Phase.WAITING_FOR_APPROVAL:
+            break
+        kwargs = {"command": {"resume": "yes"}, "input": None}
+    return counted
+
+
+@pytest.mark.parametrize("graph_id", ["fan", "ask", "chat", "calls_in_turn"])
+@pytest.mark.parametrize("durability", DURABILITIES)
+async def test_work_that_is_done_again_is_counted_once(
+    stores: Stores, graphs: Registry, graph_id: str, durability: str
+) -> None:
+    """Whatever group of writes was the last before a death: the same usage as without one, also after the answer."""
+    calm = await _counted(stores, graphs, graph_id, durability, NEVER)
+    for groups in range(8):
+        came = await _counted(stores, graphs, graph_id, durability, groups)
+        assert [phase for phase, _, _ in came] == [phase for phase, _, _ in calm]
+        for (_, steps, visits), (_, steps_then, visits_then) in zip(calm, came, strict=True):
+            # without a checkpoint before the end, what a death leaves uncounted is what nobody will do again
+            assert steps_then <= steps if durability == "exit" else steps_then == steps, f"after {groups} groups"
+            assert visits_then.items() <= visits.items() if durability == "exit" else visits_then == visits
 
 
 async def test_a_recursion_limit_above_the_ceiling_is_cut_and_says_so(stores: Stores, graphs: Registry) -> None:
@@ -152,6 +222,13 @@ def test_a_request_may_lower_a_ceiling_and_never_raise_it() -> None:
     assert (limits["max_steps"], limits["max_retries"]) == (50, 1)
     assert ceilings_of(Settings(max_steps=100), {}, {"max_steps": 80})["max_steps"] == 80
     assert ceilings_of(Settings(), {}, {"max_tokens": 10})["max_tokens"] == 10
+
+
+def test_a_node_may_be_visited_in_every_superstep_unless_something_says_otherwise() -> None:
+    assert ceilings_of(Settings(), {}, {})["max_node_visits"] == 500
+    assert ceilings_of(Settings(max_steps=100), {"max_steps": 50}, {"max_steps": 7})["max_node_visits"] == 7
+    assert ceilings_of(Settings(max_node_visits=20), {}, {})["max_node_visits"] == 20
+    assert ceilings_of(Settings(max_node_visits=20), {"max_node_visits": 30}, {})["max_node_visits"] == 30
 
 
 @pytest.mark.parametrize("wrong", [{"max_stepz": 1}, {"max_steps": "1"}, {"max_steps": -1}, {"max_steps": True}])

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
 from langgraph.types import RetryPolicy, Send, interrupt
 
@@ -104,6 +105,47 @@ def spread(state: State) -> list[Send]:
     return [Send("branch", {"value": number}) for number in range(5)]
 
 
+def spread_widely(state: State) -> list[Send]:
+    """To `value` at once."""
+    return [Send("branch", {"value": number}) for number in range(state["value"] - 1)]
+
+
+@task
+async def square(number: int, config: RunnableConfig) -> int:
+    """Work that is called."""
+    _did(config, "square")
+    return number * number
+
+
+@entrypoint()
+async def calls_at_once(given: dict[str, int]) -> dict[str, Any]:
+    """Calls one task `value` times at the same time."""
+    return {"value": sum(await asyncio.gather(*(square(number) for number in range(given["value"]))))}
+
+
+@entrypoint()
+async def calls_in_turn(given: dict[str, int]) -> dict[str, Any]:
+    """Calls one task `value` times, one after the other."""
+    return {"value": sum([await square(number) for number in range(given["value"])])}
+
+
+async def call_in_turn(state: State) -> dict[str, Any]:
+    """A node that calls a task of its own name."""
+    return {"value": sum([await square(number) for number in range(state["value"])])}
+
+
+def _chat() -> Graph:
+    """Asks in a loop for ever."""
+    builder = StateGraph(State).add_node("turn", ask_once).add_edge(START, "turn")
+    return builder.add_edge("turn", "turn").compile()
+
+
+def _wide() -> Graph:
+    builder = StateGraph(State).add_node("one", _step("one")).add_node("branch", branch).add_node("end", _step("end"))
+    builder.add_edge(START, "one").add_conditional_edges("one", spread_widely, ["branch"])
+    return builder.add_edge("branch", "end").compile()
+
+
 def _asks() -> Graph:
     builder = StateGraph(State).add_node("left", ask_once).add_node("right", ask_once).add_node("end", _step("end"))
     builder.add_edge(START, "left").add_edge(START, "right")
@@ -124,6 +166,9 @@ def _fan() -> Graph:
 
 steps = _row(one=_step("one"), two=_step("two"), three=_step("three"))
 ask = _row(one=_step("one"), ask=ask_once, two=_step("two"))
+chat = _chat()
+wide = _wide()
+namesake = _row(square=call_in_turn, end=_step("end"))
 gateless = _row(only=_step("only"))
 stops_at_end = _row(one=_step("one"), three=_step("three"))
 stops_at_end.interrupt_after_nodes = ["three"]
