@@ -12,7 +12,7 @@ pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
-.PHONY: help run test lint lock bench soak clean
+.PHONY: help run test lint lock bench soak differential templates clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
@@ -39,8 +39,14 @@ bench: $(VENV)/dev.stamp  ## Measure, and compare with the bare graph
 soak: $(VENV)/dev.stamp  ## 500 runs while something is killed every second (SOAK_ARGS=--seed 7)
 	$(BIN)/python -m tests.crash.soak $(SOAK_ARGS)
 
+differential: $(VENV)/dev.stamp  ## The same requests to the reference server and to Slipway (DIFFERENTIAL_ARGS=--only=streams)
+	$(BIN)/python -m tests.differential $(DIFFERENTIAL_ARGS)
+
+templates: $(VENV)/dev.stamp  ## Talk to unmodified public templates (TEMPLATES=a folder with their checkouts)
+	$(BIN)/python -m tests.templates $(TEMPLATES)
+
 clean:  ## Remove what was installed and cached; data in .slipway stays
-	rm -rf $(VENV) tests/js/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .differential .templates tests/js/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Slipway needs Python 3.11 or newer; none was found. Install one, or: make PYTHON=/path/to/python" >&2; exit 1; }

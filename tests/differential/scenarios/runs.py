@@ -1,0 +1,236 @@
+"""Runs: create, wait, stream, join, list, delete, and what their bodies say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.differential.recording import Client
+from tests.differential.scenarios import scenario
+
+
+@scenario
+async def background(client: Client) -> None:
+    thread = await client.thread()
+    run = await client.post(f"/threads/{thread}/runs", {"assistant_id": "steps", "input": {"value": 1}})
+    await client.ended(thread, run["run_id"])
+    await client.get(f"/threads/{thread}/runs/{run['run_id']}")
+    await client.get(f"/threads/{thread}/runs/{run['run_id']}/join")
+    await client.get(f"/threads/{thread}/runs")
+    await client.get(f"/threads/{thread}")
+    await client.state(thread)
+    await client.history(thread)
+
+
+@scenario
+async def everything_given(client: Client) -> None:
+    thread = await client.thread(metadata={"of": "thread"})
+    run = await client.post(
+        f"/threads/{thread}/runs",
+        {
+            "assistant_id": "steps",
+            "input": {"value": 1},
+            "metadata": {"of": "run"},
+            "config": {
+                "tags": ["one"],
+                "recursion_limit": 30,
+                "configurable": {"key": "value"},
+                "metadata": {"of_config": 1},
+            },
+            "stream_mode": ["updates", "values"],
+            "stream_subgraphs": True,
+            "stream_resumable": True,
+            "interrupt_before": ["third"],
+            "interrupt_after": ["nowhere"],
+            "on_disconnect": "continue",
+            "multitask_strategy": "reject",
+            "durability": "sync",
+            "if_not_exists": "create",
+        },
+    )
+    await client.ended(thread, run["run_id"])
+    await client.get(f"/threads/{thread}/runs/{run['run_id']}")
+    await client.get(f"/threads/{thread}")
+    await client.state(thread)
+
+
+@scenario
+async def wait(client: Client) -> None:
+    thread = await client.thread()
+    await client.run(thread, "steps", {"value": 1})
+    await client.run(thread, "steps", {"value": 2})
+    await client.state(thread)
+
+
+@scenario
+async def stateless(client: Client) -> None:
+    body = {"assistant_id": "steps", "input": {"value": 1}}
+    await client.post("/runs/wait", body)
+    await client.stream("/runs/stream", body)
+    kept = await client.post("/runs", {**body, "on_completion": "keep"})
+    await client.ended(kept["thread_id"], kept["run_id"])
+    await client.get(f"/threads/{kept['thread_id']}/runs/{kept['run_id']}")
+    await client.get(f"/threads/{kept['thread_id']}")
+    await client.state(kept["thread_id"])
+    await client.post("/runs", body)
+    await client.post("/runs/batch", [body, {**body, "assistant_id": "asks"}])
+    await client.post("/runs/wait", {**body, "assistant_id": "asks"})
+
+
+@scenario
+async def listing_and_deleting(client: Client) -> None:
+    thread = await client.thread()
+    made = []
+    for value in range(3):
+        run = await client.post(f"/threads/{thread}/runs", {"assistant_id": "steps", "input": {"value": value}})
+        made.append(run["run_id"])
+        await client.ended(thread, run["run_id"])
+    await client.get(f"/threads/{thread}/runs", params={"limit": 2})
+    await client.get(f"/threads/{thread}/runs", params={"limit": 2, "offset": 2})
+    await client.get(f"/threads/{thread}/runs", params={"status": "success"})
+    await client.get(f"/threads/{thread}/runs", params={"status": "pending"})
+    await client.get(f"/threads/{thread}/runs", params=[("select", "run_id"), ("select", "status")])
+    await client.delete(f"/threads/{thread}/runs/{made[0]}")
+    await client.get(f"/threads/{thread}/runs/{made[0]}")
+    await client.delete(f"/threads/{thread}/runs/{made[0]}")
+    await client.history(thread)
+
+
+@scenario
+async def on_an_unknown_thread(client: Client) -> None:
+    thread = (
+        "3e1a4b8e-0000-4000-8000-000000000001"
+        if client.side == "reference"
+        else ("3e1a4b8e-0000-4000-8000-000000000002")
+    )
+    body = {"assistant_id": "steps", "input": {"value": 1}}
+    await client.post(f"/threads/{thread}/runs", body)
+    await client.post(f"/threads/{thread}/runs/wait", body)
+    await client.stream(f"/threads/{thread}/runs/stream", body)
+    await client.post(f"/threads/{thread}/runs/wait", {**body, "if_not_exists": "create", "metadata": {"a": 1}})
+    await client.get(f"/threads/{thread}")
+    await client.post(f"/threads/{thread}/runs", {**body, "if_not_exists": "create"})
+
+
+@scenario
+async def join_with_stream_mode(client: Client) -> None:
+    thread = await client.thread()
+    body = {"assistant_id": "slow", "input": {"value": 20}, "stream_mode": ["values", "updates"]}
+    for query in ({}, {"stream_mode": "updates"}, {"stream_mode": ["values"]}, {"stream_mode": "custom"}):
+        run = await client.post(f"/threads/{thread}/runs", {**body, "stream_resumable": True}, record=False)
+        path = f"/threads/{thread}/runs/{run['run_id']}/stream"
+        await client.stream(path, method="GET", params=query, headers={"last-event-id": "-1"})
+        await client.stream(path, method="GET", params=query, headers={"last-event-id": "-1"})
+        await client.stream(path, method="GET", params=query)
+
+
+@scenario
+async def last_event_ids(client: Client) -> None:
+    thread = await client.thread()
+    body = {"assistant_id": "steps", "input": {"value": 1}, "stream_resumable": True, "stream_mode": "updates"}
+    events = await client.stream(f"/threads/{thread}/runs/stream", body)
+    run = events[0]["data"]["run_id"]
+    path = f"/threads/{thread}/runs/{run}/stream"
+    for kind in (
+        "-1",
+        "0",
+        "-",
+        "0-0",
+        events[1]["id"],
+        events[-1]["id"],
+        "mock_event_20",
+        "9",
+        "",
+        "99999999999999-0",
+    ):
+        await client.stream(path, method="GET", headers={"last-event-id": kind})
+    await client.stream(path, method="GET")
+
+
+@scenario
+async def unknown_run(client: Client) -> None:
+    thread = await client.thread()
+    run = "0192f3a0-0000-7000-8000-000000000001"
+    await client.get(f"/threads/{thread}/runs/{run}")
+    await client.post(f"/threads/{thread}/runs/{run}/cancel")
+    await client.get(f"/threads/{thread}/runs/{run}/join")
+    await client.stream(f"/threads/{thread}/runs/{run}/stream", method="GET")
+    await client.delete(f"/threads/{thread}/runs/{run}")
+    await client.get(f"/threads/{thread}/runs/no-uuid")
+
+
+@scenario
+async def delayed(client: Client) -> None:
+    thread = await client.thread()
+    run = await client.post(f"/threads/{thread}/runs", {"assistant_id": "steps", "input": {}, "after_seconds": 2})
+    await client.get(f"/threads/{thread}")
+    await client.ended(thread, run["run_id"])
+    await client.get(f"/threads/{thread}/runs/{run['run_id']}")
+
+
+@scenario
+async def what_a_node_sees(client: Client) -> None:
+    thread = await client.thread(metadata={"of": "thread"})
+    await client.run(thread, "looks", {})
+    await client.run(
+        thread,
+        "looks",
+        {},
+        metadata={"m": 1},
+        config={"tags": ["t"], "recursion_limit": 12, "configurable": {"key": "value"}, "metadata": {"c": 2}},
+    )
+    await client.run(thread, "looks", {}, context={"from": "context"})
+    await client.state(thread)
+    await client.get(f"/threads/{thread}")
+    await client.post("/runs/wait", {"assistant_id": "looks", "input": {}})
+
+
+@scenario
+async def values_that_json_has_not(client: Client) -> None:
+    thread = await client.thread()
+    await client.run(thread, "odd_values", {})
+    await client.state(thread)
+    await client.run(thread, "steps", {"seen": {"nul": "a\x00b", "emoji": "😀", "deep": [[[[1]]]], "big": 2**60}})
+    await client.state(thread)
+
+
+@scenario
+async def with_store(client: Client) -> None:
+    thread = await client.thread()
+    await client.run(thread, "remembers", {"value": 7})
+    await client.get("/store/items", params={"namespace": "notes.own", "key": "last"})
+
+
+@scenario
+async def durabilities(client: Client) -> None:
+    for durability in ("sync", "async", "exit"):
+        thread = await client.thread()
+        await client.run(thread, "steps", {"value": 1}, durability=durability)
+        await client.history(thread)
+    thread = await client.thread()
+    await client.post(f"/threads/{thread}/runs", {"assistant_id": "steps", "input": {}, "checkpoint_during": False})
+
+
+@scenario
+async def commands(client: Client) -> None:
+    thread = await client.thread()
+    await client.run(thread, "steps", {"value": 1})
+    await client.run(thread, "steps", command={"goto": "third"})
+    await client.run(
+        thread, "steps", command={"update": {"value": 7}, "goto": {"node": "second", "input": {"value": 3}}}
+    )
+    await client.run(
+        thread, "steps", command={"update": [["value", 5], ["log", ["listed"]]], "goto": ["second", "third"]}
+    )
+    await client.run(thread, "steps", command={"update": {"value": 9}})
+    await client.run(thread, "steps", command={"goto": "nowhere"})
+    await client.history(thread)
+
+
+@scenario
+async def empty_input(client: Client) -> None:
+    inputs: list[Any] = [None, {}, {"unknown": 1}, [], "text"]
+    bodies: list[dict[str, Any]] = [{}, *({"input": given} for given in inputs)]
+    for body in bodies:
+        thread = await client.thread()
+        await client.post(f"/threads/{thread}/runs/wait", {"assistant_id": "steps", **body})
+        await client.get(f"/threads/{thread}")

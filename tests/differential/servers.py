@@ -1,0 +1,77 @@
+"""Both servers, each on a copy of the same project, until the block is left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from tests.conftest import free_port
+from tests.differential import reference
+
+PROJECT: Final = Path(__file__).parent / "project"
+START_WITHIN_S: Final = 60.0
+STOP_WITHIN_S: Final = 40.0
+
+
+@contextlib.asynccontextmanager
+async def both(environment: Path, work: Path, variables: Mapping[str, str]) -> AsyncIterator[tuple[str, str]]:
+    """The URLs of the reference server and of Slipway; their logs stay in `work`."""
+    async with (
+        _process("reference", work, variables, lambda port: reference.command(environment, port)) as theirs,
+        _process("slipway", work, variables, lambda port: _slipway(work, port)) as ours,
+    ):
+        yield theirs, ours
+
+
+def _slipway(work: Path, port: int) -> list[str]:
+    command = str(Path(sys.executable).parent / "slipway")
+    return [command, "dev", "--config", "langgraph.json", "--port", str(port), "--data-dir", str(work / "data")]
+
+
+@contextlib.asynccontextmanager
+async def _process(
+    name: str, work: Path, variables: Mapping[str, str], command: Callable[[int], list[str]]
+) -> AsyncIterator[str]:
+    folder = work / name
+    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with (work / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            command(port), cwd=folder, env=_environment(variables), stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            await _answers(url, process, work / f"{name}.log")
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return {**kept, **reference.ENVIRONMENT, **variables}
+
+
+async def _answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_WITHIN_S
+    async with httpx.AsyncClient(base_url=url) as client:
+        while process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get("/ok")).is_success:
+                    return
+            await asyncio.sleep(0.1)
+    raise RuntimeError(f"{url} does not answer (exit code {process.poll()}):\n{log.read_text()[-4000:]}")
