@@ -12,7 +12,7 @@ pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
-.PHONY: help run test lint lock bench soak differential templates clean
+.PHONY: help run test lint lock bench soak rounds differential templates clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ differential: $(VENV)/dev.stamp  ## The same requests to the reference server an
 
 templates: $(VENV)/dev.stamp  ## Talk to unmodified public templates (TEMPLATES=a folder with their checkouts)
 	$(BIN)/python -m tests.templates $(TEMPLATES)
+
+rounds: $(VENV)/dev.stamp  ## 200 short runs by useStream in Chromium, over a WebSocket (ROUNDS_ARGS="--transport sse")
+	@test -d tests/js/node_modules || (cd tests/js && npm ci)
+	$(BIN)/python -m tests.js.rounds $(ROUNDS_ARGS)
 
 clean:  ## Remove what was installed and cached; data in .slipway stays
 	rm -rf $(VENV) .differential .templates tests/js/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

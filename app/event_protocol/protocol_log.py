@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any, Final
@@ -55,20 +56,41 @@ class ProtocolLog:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(woken.wait(), _LOOK_EVERY_S)
 
+    async def replay(
+        self, thread_id: str, since: int = 0, through: int | None = None
+    ) -> AsyncGenerator[list[ProtocolEvent], None]:
+        """Batches of the events that the thread has had by now: those whose number is above `since` and not above
+        `through`. Raises `StoreUnavailable`."""
+        last = sys.maxsize if through is None else through
+        _, turns = await self._turns(thread_id, (since >> TURN_BITS) - 1, set())
+        for number, run_id in turns:
+            async with aclosing(self._run_so_far(number, run_id)) as batches:
+                async for batch in batches:
+                    if inside := [event for event in batch if since < event.seq <= last]:
+                        yield inside
+                    if batch[-1].seq > last:
+                        return
+
     async def so_far(self, thread_id: str, run_id: str | None = None) -> AsyncGenerator[ProtocolEvent, None]:
         """The events that one run has had by now: the newest, or the named one. None when its turn has not come, when
         its log is not kept any more, and when it is none of the thread. Raises `StoreUnavailable`."""
         _, turns = await self._turns(thread_id, 0, set())
         wanted = [(number, found) for number, found in turns if run_id in (None, found)][-1:]
         for number, found in wanted:
-            turn = await self._turn(number, found)
-            if turn is not None:
-                translator, place = RunTranslator(turn), START
-                while entries := await self._events.read(found, place):
-                    place = entries[-1].place
-                    for entry in entries:
-                        for event in translator.take(entry):
-                            yield event
+            async with aclosing(self._run_so_far(number, found)) as batches:
+                async for batch in batches:
+                    for event in batch:
+                        yield event
+
+    async def _run_so_far(self, number: int, run_id: str) -> AsyncGenerator[list[ProtocolEvent], None]:
+        turn = await self._turn(number, run_id)
+        if turn is None:
+            return
+        translator, place = RunTranslator(turn), START
+        while entries := await self._events.read(run_id, place):
+            place = entries[-1].place
+            if events := [event for entry in entries for event in translator.take(entry)]:
+                yield events
 
     async def applied_through(self, thread_id: str) -> int:
         """A number that no event of a run made from now on is below, and no event of the runs that are over above."""

@@ -1,12 +1,11 @@
 """The event protocol over a WebSocket: commands in, answers and the events of subscriptions out.
 
-Nothing queues up for a client: whoever reads slowly slows its own subscriptions, which read the logs at its pace.
+Nothing queues up for a client: the thread is read at the pace at which the client takes what is sent.
 """
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -14,7 +13,6 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, RefusedRequest, Unavailable
-from app.event_protocol.event_filters import EventFilter
 from app.http.access import guarded_socket
 from app.http.callers import CLOSED_BY_STATUS
 from app.http.event_access import COMMANDS, Check, may_read
@@ -23,6 +21,7 @@ from app.http.event_commands import Asked, Refused, answered, params_of, refusal
 from app.http.extensions import Extensions
 from app.http.inputs import checked_uuid, parsed, validated
 from app.http.origins import without_foreign_cookies
+from app.http.socket_feed import SocketFeed, Subscription
 from app.http.wiring import services_of
 from app.runs.runs import new_id
 from app.serialization.encoding import dumps
@@ -49,62 +48,60 @@ async def connect(websocket: WebSocket) -> None:
 
 
 class _Conversation:
-    """What one client said and hears."""
+    """The commands of one client, and the events that it subscribed to."""
 
     def __init__(self, websocket: WebSocket, services: Services, thread_id: str, check: Check) -> None:
-        self._websocket, self._services, self._thread_id, self._check = websocket, services, thread_id, check
-        self._subscriptions: dict[str, asyncio.Task[None]] = {}
-        self._sending = asyncio.Lock()
+        self._websocket, self._services, self._thread_id = websocket, services, thread_id
+        self._feed = SocketFeed(
+            services.protocol_log, thread_id, send=self._send, check=check, on_broken=self._close_broken
+        )
 
     async def listen(self) -> None:
-        """Answer what comes, in order. Raises `WebSocketDisconnect`."""
+        """Carry out the client's commands in order, and answer each. Raises `WebSocketDisconnect`."""
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 return
             raw = message.get("text") or message.get("bytes") or ""
-            answer, starts = await self._answered(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw)
-            await self._send(dumps(answer))
-            if starts is not None:
-                starts()
+            async with self._feed.command():
+                await self._perform(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw)
 
     async def end(self) -> None:
-        """Follow nothing more."""
-        tasks, self._subscriptions = list(self._subscriptions.values()), {}
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        """Stop following the thread."""
+        await self._feed.aclose()
 
     async def _send(self, frame: bytes) -> None:
-        async with self._sending:
-            await self._websocket.send({"type": "websocket.send", "text": frame.decode()})
+        await self._websocket.send({"type": "websocket.send", "text": frame.decode()})
 
-    async def _answered(self, raw: bytes) -> tuple[dict[str, Any], Any]:
-        """The answer, and what begins once it has been sent."""
+    async def _perform(self, raw: bytes) -> None:
+        """Carry out one command and send its answer."""
         try:
             command = validated(CommandFrame, parsed(raw))
         except InvalidRequest as error:
-            return refusal(None, "invalid_argument", str(error)), None
+            return await self._feed.send(dumps(refusal(None, "invalid_argument", str(error))))
         try:
             if command.method in ("subscription.subscribe", "subscription.reconnect"):
                 return await self._subscribe(command)
-            if command.method == "subscription.unsubscribe":
-                return await self._unsubscribe(command), None
-            asked = Asked(self._websocket, self._services, self._thread_id, new_id())
-            return await answered(asked, command), None
+            answer = await self._answered(command)
         except Refused as error:
-            return refusal(command.id, error.code, str(error)), None
+            answer = refusal(command.id, error.code, str(error))
         except AccessRefused as error:
-            return refusal(command.id, "permission_denied", str(error)), None
+            answer = refusal(command.id, "permission_denied", str(error))
         except AuthBroken:
             log.exception("auth.broken", path=self._websocket.url.path)
-            return refusal(command.id, "unknown_error", "the server could not find out whether this is allowed"), None
+            answer = refusal(command.id, "unknown_error", "the server could not find out whether this is allowed")
         except Unavailable as error:
-            return refusal(command.id, "unknown_error", str(error)), None
+            answer = refusal(command.id, "unknown_error", str(error))
+        return await self._feed.send(dumps(answer))
 
-    async def _subscribe(self, command: CommandFrame) -> tuple[dict[str, Any], Any]:
+    async def _answered(self, command: CommandFrame) -> dict[str, Any]:
+        if command.method == "subscription.unsubscribe":
+            return await self._unsubscribe(command)
+        asked = Asked(self._websocket, self._services, self._thread_id, new_id())
+        return await answered(asked, command)
+
+    async def _subscribe(self, command: CommandFrame) -> None:
+        """Replay, answer and install a subscription, in this order (see `socket_feed`)."""
         params = params_of(SubscribeParams, command.params)
         try:
             wanted = params.filter
@@ -113,18 +110,16 @@ class _Conversation:
         if command.method.endswith("reconnect"):
             gap = await self._gap(command, params)
             if gap is not None:
-                return gap, None
+                return await self._feed.send(dumps(gap))
         ident = params.subscription_id or new_id()
-        if ident not in self._subscriptions and len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
+        if ident not in self._feed and len(self._feed) >= MOST_SUBSCRIPTIONS:
             raise Refused("invalid_argument", f"a socket has at most {MOST_SUBSCRIPTIONS} subscriptions")
-        await self._forget(ident)
-
-        def begin() -> None:
-            self._subscriptions[ident] = asyncio.create_task(self._follow(wanted, params.since), name=f"events {ident}")
-
         through = await self._services.protocol_log.applied_through(self._thread_id)
-        # what was before and what comes are one stream: nobody knows how much of it is old
-        return success(command.id, {"subscription_id": ident, "replayed_events": 0}, through), begin
+
+        def answer(replayed: int) -> bytes:
+            return dumps(success(command.id, {"subscription_id": ident, "replayed_events": replayed}, through))
+
+        return await self._feed.subscribe(ident, Subscription(wanted, params.since), answer)
 
     async def _gap(self, command: CommandFrame, params: SubscribeParams) -> dict[str, Any] | None:
         """The refusal of a `since` whose events are not kept any more."""
@@ -138,39 +133,22 @@ class _Conversation:
 
     async def _unsubscribe(self, command: CommandFrame) -> dict[str, Any]:
         params = params_of(UnsubscribeParams, command.params)
-        if params.subscription_id not in self._subscriptions:
+        if params.subscription_id not in self._feed:
             raise Refused("no_such_subscription", f"{params.subscription_id!r} is no subscription of this socket")
-        await self._forget(params.subscription_id)
+        await self._feed.unsubscribe(params.subscription_id)
         return success(command.id, {}, await self._services.protocol_log.applied_through(self._thread_id))
 
-    async def _forget(self, ident: str) -> None:
-        task = self._subscriptions.pop(ident, None)
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    async def _follow(self, wanted: EventFilter, since: int) -> None:
-        """Events, until the socket closes or the subscription ends."""
-        turn = 0
-        try:
-            async with aclosing(self._services.protocol_log.follow(self._thread_id, since)) as batches:
-                async for batch in batches:
-                    if batch[0].turn != turn:
-                        await self._check()
-                        turn = batch[0].turn
-                    for event in batch:
-                        if wanted.wants(event):
-                            await self._send(event.encoded())
-        except WebSocketDisconnect:
+    async def _close_broken(self, error: Exception) -> None:
+        """Close the socket: the thread cannot be followed any more, or the client has left."""
+        if isinstance(error, WebSocketDisconnect):
             return
-        except NotFound:  # meanwhile somebody else has made the thread
-            with suppress(RuntimeError, WebSocketDisconnect):
-                await self._websocket.close(CLOSED_BY_STATUS + 404)
-        except Exception:
-            log.exception("http.feed_broken")
-            with suppress(RuntimeError, WebSocketDisconnect):
-                await self._websocket.close(BROKEN)
+        code = BROKEN
+        if isinstance(error, NotFound):  # meanwhile somebody else has made the thread
+            code = CLOSED_BY_STATUS + 404
+        else:
+            log.error("http.feed_broken", exc_info=error)
+        with suppress(RuntimeError, WebSocketDisconnect):
+            await self._websocket.close(code)
 
 
 def routes(extensions: Extensions) -> list[BaseRoute]:
