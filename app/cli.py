@@ -9,7 +9,6 @@ import sys
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +25,7 @@ from app.processes.ready import say_ready
 from app.redis.connections import needed
 from app.redis.preflight import wait_for_redis
 from app.settings import Settings
+from app.versions import version_of
 
 log = structlog.get_logger(__name__)
 
@@ -175,7 +175,7 @@ def migrate(
 @cli.command()
 def version() -> None:
     """The version that is installed."""
-    typer.echo(installed_version("slipway"))
+    typer.echo(version_of("slipway"))
 
 
 def _run(process: Coroutine[Any, Any, None]) -> None:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
+from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -31,6 +32,16 @@ class Settings(BaseModel):
         default=None,
         description="Redis or Valkey: `redis://`, `rediss://` or `unix://`. When it is not set, `REDIS_TLS_URL`, "
         "`REDIS_URL` and `REDISCLOUD_URL` of the process are read. Without any, `slipway dev` starts its own server",
+    )
+    redis_tls_verify: bool = Field(
+        default=True,
+        description="Whether the certificate of a `rediss://` server is checked; `0` accepts any, such as the "
+        "self-signed one of Heroku's Redis",
+    )
+    redis_ca_file: Path | None = Field(
+        default=None,
+        description="A PEM file with the certificates that a `rediss://` server's is checked by, in place of the "
+        "system's",
     )
     key_prefix: str = Field(
         default="slipway",
@@ -207,13 +218,19 @@ class Settings(BaseModel):
 
     @property
     def redis(self) -> str:
-        """The address of Redis, with its secrets. Raises `ConfigError` when none is set."""
+        """The address of Redis, with its secrets, and with how its certificate is checked, as redis-py spells that in
+        a URL. Raises `ConfigError` when none is set."""
         if self.redis_url is None:
             raise ConfigError(
                 f"{variable_of('redis_url')} must be set, or one of {', '.join(REDIS_URL_NAMES)}; "
                 "only `slipway dev` brings its own server"
             )
-        return self.redis_url.get_secret_value()
+        url = self.redis_url.get_secret_value()
+        checks = {"ssl_cert_reqs": None if self.redis_tls_verify else "none", "ssl_ca_certs": self.redis_ca_file}
+        if not url.startswith("rediss://"):
+            return url
+        missing = {name: str(value) for name, value in checks.items() if value and f"{name}=" not in url}
+        return f"{url}{'&' if '?' in url else '?'}{urlencode(missing)}" if missing else url
 
 
 def config_file() -> Path:

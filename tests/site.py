@@ -61,7 +61,7 @@ class Site:
 
 def _runs(process: psutil.Process, name: str) -> bool:
     try:
-        return name in process.cmdline() and any("slipway" in part or part == "app.cli" for part in process.cmdline())
+        return name in process.cmdline() and any("slipway" in part or part == "app" for part in process.cmdline())
     except psutil.Error:
         return False
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 import orjson
@@ -18,6 +17,7 @@ from app.http.endpoints import Endpoint, flag
 from app.http.inputs import query_flag
 from app.http.ui.rendering import page
 from app.http.wiring import metrics_of, services_of
+from app.versions import version_of
 
 
 async def ok(request: Request) -> Response:
@@ -31,15 +31,15 @@ async def info(request: Request) -> Response:
     """What is served, in which version."""
     services = services_of(request)
     kind = services.settings.checkpointer
-    checkpointer = {"kind": kind, "packages": {name: installed(name) for name in PACKAGES[kind]}}
+    checkpointer = {"kind": kind, "packages": {name: version_of(name) for name in PACKAGES[kind]}}
     return Json(_info() | {"checkpointer": checkpointer, "graphs_unavailable": services.graphs.failures()})
 
 
 @cache
 def _info() -> dict[str, Any]:
     return {
-        "version": installed("slipway"),
-        "langgraph_py_version": installed("langgraph"),
+        "version": version_of("slipway"),
+        "langgraph_py_version": version_of("langgraph"),
         "flags": {
             "assistants": True,
             "crons": True,
@@ -56,14 +56,6 @@ def _info() -> dict[str, Any]:
             "tenant_id": None,
         },
     }
-
-
-def installed(package: str) -> str:
-    """The version of a package; of Slipway itself also when it runs from a checkout."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "0.0.0"
 
 
 async def readyz(request: Request) -> Response:

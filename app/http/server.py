@@ -48,6 +48,7 @@ from app.processes.ready import say_ready
 from app.project.sections import HttpSection
 from app.services import Services
 from app.settings import Settings
+from app.versions import version_of
 
 GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "crons": crons.ENDPOINTS,
@@ -171,7 +172,7 @@ def _around(http: HttpSection, metrics: HttpMetrics) -> list[Middleware]:
 def _described(served: list[Endpoint], extensions: Extensions) -> bytes:
     """/openapi.json: a tenth of a second of work and megabytes of schemas, so only for those who ask."""
     security = extensions.auth.openapi if extensions.auth else {}
-    described = describe(served, ops.installed("slipway"), prefix=extensions.http.prefix, security=security)
+    described = describe(served, version_of("slipway"), prefix=extensions.http.prefix, security=security)
     return orjson.dumps(described if extensions.app is None else with_description_of(extensions.app, described))
 
 

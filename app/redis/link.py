@@ -33,6 +33,16 @@ _LONGEST_PAUSE_S: Final = 1.0
 _CONNECT_TIMEOUT_S: Final = 5.0
 
 
+class UntrustedCertificate(StoreUnavailable):
+    """The server's certificate is not from an authority that is trusted here. Nothing is sent to such a server."""
+
+    def __init__(self, address: str, problem: str) -> None:
+        super().__init__(
+            f"the certificate of Redis at {address} is not trusted ({problem}): set SLIPWAY_REDIS_CA_FILE to the "
+            "certificate of its authority, or SLIPWAY_REDIS_TLS_VERIFY=0 to accept any certificate"
+        )
+
+
 class Owner(Protocol):
     """Who uses a link: told of each reply, and of each connection made and lost."""
 
@@ -73,7 +83,12 @@ class Address:
 
 
 def _tls_context(parts: dict[str, Any]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=parts.get("ssl_ca_certs"))
+    file = parts.get("ssl_ca_certs")
+    try:
+        context = ssl.create_default_context(cafile=file)
+    except OSError as error:
+        problem = "holds no certificates in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigError(f"SLIPWAY_REDIS_CA_FILE: {file}: {problem}") from error
     if str(parts.get("ssl_cert_reqs", "required")).lower() in ("none", "cert_none"):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -143,15 +158,26 @@ class Link(asyncio.Protocol):
                         self._protocol, self.address.host, self.address.port, ssl=self.address.tls
                     )
                 await self._greeted
+        except ssl.SSLCertVerificationError as error:
+            self.hang_up()
+            raise UntrustedCertificate(str(self.address), error.verify_message) from error
         except (OSError, TimeoutError) as error:
             self.hang_up()
-            raise StoreUnavailable(f"Redis at {self.address} does not answer: {error or 'timed out'}") from error
+            problem = f"Redis at {self.address} does not answer: {str(error) or type(error).__name__}"
+            raise StoreUnavailable(problem + self._tls_hint(error)) from error
         except hiredis.ReplyError as error:
             self.hang_up()
             raise StoreUnavailable(f"Redis at {self.address} refuses this client: {error}") from error
         if not self.connected:
             raise StoreUnavailable(f"Redis at {self.address} closed the connection after the greeting")
         self._owner.on_connected()
+
+    def _tls_hint(self, error: OSError) -> str:
+        """What to look at when a connection was made and the handshake on it was not."""
+        in_handshake = isinstance(error, ssl.SSLError | TimeoutError | ConnectionResetError | ConnectionAbortedError)
+        if self.address.tls is None or not in_handshake:
+            return ""
+        return "; perhaps it does not speak TLS: then its address begins with redis://"
 
     def _protocol(self) -> Link:
         return self
@@ -208,7 +234,8 @@ class Link(asyncio.Protocol):
         self._transport = None
         if self._greeted is not None and not self._greeted.done():
             self._greeted.set_exception(
-                ConnectionResetError("closed during the greeting; perhaps it has no room for another connection")
+                ConnectionResetError("closed during the greeting; perhaps it has no room for another connection"
+                    + ("" if self.address.tls else ", or takes only TLS (rediss://)"))
             )
         if was_connected:
             self._owner.on_lost()

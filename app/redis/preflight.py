@@ -8,8 +8,8 @@ from typing import Final
 import structlog
 
 from app.clock import Clock
-from app.errors import StoreUnavailable
-from app.redis.link import Address
+from app.errors import ConfigError, StoreUnavailable
+from app.redis.link import Address, UntrustedCertificate
 from app.redis.wire import Wire
 
 log = structlog.get_logger(__name__)
@@ -19,7 +19,7 @@ AGAIN_IN_S: Final = 2.0
 
 async def wait_for_redis(url: str, clock: Clock | None = None, *, connections: int = 1) -> None:
     """Return once Redis at `url` takes commands on so many connections; says so every `AGAIN_IN_S` seconds while it
-    does not."""
+    does not. Raises as `problem_with`."""
     clock, told = clock or Clock(), False
     while (problem := await problem_with(url, connections)) is not None:
         log.warning("redis.away", problem=problem, again_in_s=AGAIN_IN_S)
@@ -30,12 +30,15 @@ async def wait_for_redis(url: str, clock: Clock | None = None, *, connections: i
 
 
 async def problem_with(url: str, connections: int = 1) -> str | None:
-    """Why Redis at `url` does not take commands on so many connections now, or None when it does."""
+    """Why Redis at `url` does not take commands on so many connections now, or None when it does. Raises
+    `ConfigError` when it shows a certificate that the settings do not accept: waiting does not change that."""
     wires = [Wire(Address(url), "preflight", patience_s=AGAIN_IN_S) for _ in range(connections)]
     try:
         for wire in wires:
             await wire.open()
             await wire.send("PING", again=True)
+    except UntrustedCertificate as error:
+        raise ConfigError(str(error)) from error
     except StoreUnavailable as error:
         return str(error)
     finally:

@@ -1,9 +1,10 @@
 """A network between Slipway and Valkey that can be cut, be slow and lose what it carries: TCP on this side, the
-server's socket on the other."""
+server's socket on the other. With a `tls` context it takes TLS alone."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -12,8 +13,8 @@ from typing import Self
 class TcpProxy:
     """Use as a context; `url` is where it listens."""
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
+    def __init__(self, socket: Path, tls: ssl.SSLContext | None = None) -> None:
+        self._socket, self._tls = socket, tls
         self._pipes: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._lossy: set[asyncio.StreamWriter] = set()
@@ -21,7 +22,7 @@ class TcpProxy:
         """How long each piece is under way, in either direction."""
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -31,7 +32,7 @@ class TcpProxy:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+        return f"{'rediss' if self._tls else 'redis'}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
 
     def cut(self) -> None:
         """Reset every connection; new ones are let through."""
