@@ -17,7 +17,7 @@ from langchain_core.runnables import RunnableConfig
 
 from app.access.filters import EVERYTHING, Filter
 from app.access.users import User, told_to_graphs
-from app.errors import Conflict, GraphUnavailable, NotFound, RefusedRequest
+from app.errors import Conflict, GraphUnavailable, InvalidRequest, NotFound, RefusedRequest
 from app.keyspace.names import Keys
 from app.project.graphs import Graphs, Manifest
 from app.redis.wire import Wire
@@ -42,21 +42,28 @@ class AssistantStore:
         self._known: dict[str, Assistant] = {}
 
     async def get(self, id_or_name: str, only: Filter = EVERYTHING) -> Assistant:
-        """The assistant with this id, or of the graph with this name, if it is among `only` those. `NotFound` lists
-        what exists; `GraphUnavailable` says why a graph cannot be served."""
+        """The assistant with this id, or of the graph with this name, if it is among `only` those. `InvalidRequest` for
+        a text that is neither; `NotFound` lists what exists; `GraphUnavailable` says why a graph cannot be served."""
         graph_id = self._graph_of(id_or_name)
         if graph_id is not None:
             found: Assistant | None = await self._system(graph_id)
         else:
-            found = await self._stored.get(id_or_name) if is_id(id_or_name) else None
+            found = await self._stored.get(self.id_of(id_or_name))
         if found is None or not only.fits(found.metadata):
             raise NotFound("assistant", id_or_name, self._graphs.names())
         return found
 
     def id_of(self, id_or_name: str) -> str:
-        """The id that is meant: of a graph's name, that of its system assistant."""
-        known = (*self._graphs.names(), *self._graphs.failures())
-        return system_id(id_or_name) if id_or_name in known else id_or_name
+        """The id that is meant: of a graph's name, that of its system assistant. `InvalidRequest` for a text that is
+        neither an id nor a name."""
+        if id_or_name in (*self._graphs.names(), *self._graphs.failures()):
+            return system_id(id_or_name)
+        if (ident := _canonical(id_or_name)) is None:
+            known = self._graphs.names()
+            names = ", ".join(sorted(known)) or "none yet"
+            problem = f"{id_or_name!r} is no UUID, and a graph of this name was not found; there is {names}"
+            raise InvalidRequest("assistant_id", problem, known)
+        return ident
 
     async def manifest(self, assistant: Assistant, user: User | None = None) -> Manifest:
         """What its graph is like; a factory is asked with the assistant's config, and told who asks."""
@@ -84,18 +91,18 @@ class AssistantStore:
         self._refuse_system(assistant_id)
         if given.graph_id is not None:
             self._check_graph(given.graph_id)
-        return await self._stored.patch(assistant_id, given, token=token)
+        return await self._stored.patch(self.id_of(assistant_id), given, token=token)
 
     async def delete(self, assistant_id: str) -> None:
         """Remove it with its versions. `NotFound`; `RefusedRequest` for a system assistant."""
         self._refuse_system(assistant_id)
-        await self._stored.delete(assistant_id)
+        await self._stored.delete(self.id_of(assistant_id))
 
     async def versions(self, assistant_id: str) -> list[Assistant]:
         """Every version, newest first. `NotFound`."""
         if (graph_id := self._graph_of(assistant_id)) is not None:
             return [await self._system(graph_id)]
-        found = await self._stored.versions(assistant_id) if is_id(assistant_id) else []
+        found = await self._stored.versions(self.id_of(assistant_id))
         if not found:
             raise NotFound("assistant", assistant_id)
         return found
@@ -106,7 +113,7 @@ class AssistantStore:
             if version != 1:
                 raise NotFound("version", str(version))
             return await self._system(graph_id)
-        return await self._stored.choose(assistant_id, version)
+        return await self._stored.choose(self.id_of(assistant_id), version)
 
     # finding
 
@@ -149,7 +156,7 @@ class AssistantStore:
             return id_or_name
         failures = self._graphs.failures()
         for name in (*names, *failures):
-            if id_or_name in (name, system_id(name)):
+            if id_or_name == name or id_or_name.lower() == system_id(name):
                 if name in failures:
                     raise GraphUnavailable(f"graph {name!r} cannot be served: {failures[name]}")
                 return name
@@ -191,9 +198,10 @@ class AssistantStore:
         )
 
 
-def is_id(text: str) -> bool:
-    """Whether this may be the id of a stored assistant."""
+def _canonical(text: str) -> str | None:
+    """A UUID with hyphens, as ids are stored; None when it is none."""
     try:
-        return str(UUID(text)) == text
+        ident = str(UUID(text))
     except ValueError:
-        return False
+        return None
+    return ident if ident == text.lower() else None

@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 import orjson
 
 from app.access.filters import EVERYTHING, Filter
-from app.clock import iso
+from app.clock import Clock, iso
 from app.errors import NotFound
 from app.keyspace.cron_scripts import CronScripts
 from app.keyspace.names import Keys
@@ -32,7 +32,7 @@ _PAGE: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class NewCron:
-    """A cron, validated: `payload` is the body as it was sent, `request` what it asks for at each due time."""
+    """A cron, validated: `payload` is what was sent, `request` what it asks for at each due time."""
 
     assistant_id: str
     thread_id: str | None
@@ -65,13 +65,15 @@ OPTIONAL: Final = ("timezone", "end_ms", "on_run_completed", "thread_id")
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """The stored record. `problem` is why the last due time made no run."""
+    """The stored record. `next_ms` is None while it rests; `due_if_enabled_ms` is when a disabled one would be due.
+    `problem` is why the last due time made no run."""
 
     cron_id: str
     assistant_id: str
     thread_id: str | None
     schedule: Schedule
     next_ms: int | None
+    due_if_enabled_ms: int | None
     enabled: bool
     on_run_completed: str | None
     payload: dict[str, Any]
@@ -95,8 +97,9 @@ class Cron:
 
     @property
     def next_run_date(self) -> str | None:
-        """The next due time; None when it rests."""
-        return None if self.next_ms is None else iso(self.next_ms * 1000)
+        """The next due time; of one that is disabled, the one that it would have. None when there is none any more."""
+        due_ms = self.next_ms if self.enabled else self.due_if_enabled_ms
+        return None if due_ms is None else iso(due_ms * 1000)
 
     def public(self) -> dict[str, Any]:
         """The protocol's Cron object, with what became of the last due time."""
@@ -111,13 +114,20 @@ class Cron:
             "next_run_date": self.next_run_date,
             "enabled": self.enabled,
             "on_run_completed": self.on_run_completed,
-            "payload": self.payload,
+            "payload": self._shown_payload(),
             "metadata": self.metadata,
             "created_at": self.created_at,
             "updated_at": self.updated_at,
             "last_run_id": self.last_run_id,
             "problem": self.problem,
         }
+
+    def _shown_payload(self) -> dict[str, Any]:
+        """What was sent, with the ids that its runs will have."""
+        config = self.payload.get("config") or {}
+        configurable = {**(config.get("configurable") or {}), "cron_id": self.cron_id}
+        known = {"assistant_id": self.assistant_id, "schedule": self.schedule.text}
+        return {**self.payload, **known, "config": {**config, "configurable": configurable}}
 
     def run_ids(self, due_ms: int) -> tuple[str, str]:
         """The run of a due time, and the thread that is made for it: the same whoever asks."""
@@ -133,8 +143,8 @@ class Cron:
         return replace(request, metadata=self.metadata | request.metadata | told)
 
 
-def cron_from(held: Fields) -> Cron:
-    """The record of a stored hash."""
+def cron_from(held: Fields, now_ms: int) -> Cron:
+    """The record of a stored hash; `now_ms` is what a disabled one looks ahead from."""
 
     def text(name: str) -> str | None:
         return held[name].decode() if name in held else None
@@ -142,13 +152,16 @@ def cron_from(held: Fields) -> Cron:
     def number(name: str) -> int | None:
         return int(held[name]) if name in held else None
 
+    enabled = held["enabled"] == b"1"
+    schedule = Schedule(held["schedule"].decode(), text("timezone"), number("end_ms"))
     return Cron(
         cron_id=held["cron_id"].decode(),
         assistant_id=held["assistant_id"].decode(),
         thread_id=text("thread_id"),
-        schedule=Schedule(held["schedule"].decode(), text("timezone"), number("end_ms")),
+        schedule=schedule,
         next_ms=number("next_ms"),
-        enabled=held["enabled"] == b"1",
+        due_if_enabled_ms=None if enabled else schedule.after(now_ms),
+        enabled=enabled,
         on_run_completed=text("on_run_completed"),
         payload=orjson.loads(held["payload"]),
         metadata=orjson.loads(held["metadata"]),
@@ -185,8 +198,8 @@ class Wanted:
 class CronStore:
     """Crons in Redis."""
 
-    def __init__(self, wire: Wire, keys: Keys) -> None:
-        self._wire, self._keys, self._scripts = wire, keys, CronScripts(wire, keys)
+    def __init__(self, wire: Wire, keys: Keys, clock: Clock) -> None:
+        self._wire, self._keys, self._scripts, self._clock = wire, keys, CronScripts(wire, keys), clock
 
     async def create(self, cron_id: str, new: NewCron, now_ms: int) -> Cron:
         """A new cron; the one that has this id already, as it is by now, if one has. `NotFound` for its thread, with
@@ -195,7 +208,7 @@ class CronStore:
         held = await self._scripts.save(cron_id, new.fields(), create=True, moves=True, next_ms=next_ms)
         if held is None:
             raise NotFound("thread", new.thread_id or "")
-        return cron_from(held)
+        return cron_from(held, now_ms)
 
     async def change(self, cron_id: str, new: NewCron, now_ms: int, *, moves: bool) -> Cron:
         """A cron as it is to be from now on. `moves` works out its next due time anew. Raises `NotFound`."""
@@ -205,14 +218,14 @@ class CronStore:
         held = await self._scripts.save(cron_id, changes, create=False, drops=drops, moves=moves, next_ms=next_ms)
         if held is None:
             raise NotFound("cron", cron_id)
-        return cron_from(held)
+        return cron_from(held, now_ms)
 
     async def get(self, cron_id: str, only: Filter = EVERYTHING) -> Cron:
         """The cron, if it is among `only` those, or `NotFound`."""
         held = fields(await self._wire.send("HGETALL", self._keys.cron(cron_id), again=True))
         if "cron_id" not in held:
             raise NotFound("cron", cron_id)
-        cron = cron_from(held)
+        cron = cron_from(held, self._now_ms())
         if not only.fits(cron.metadata):
             raise NotFound("cron", cron_id)
         return cron
@@ -227,6 +240,9 @@ class CronStore:
         for cron in await self.search(Wanted(assistant_id=assistant_id)):
             await self._scripts.delete(cron.cron_id)
 
+    def _now_ms(self) -> int:
+        return int(self._clock.now().timestamp() * 1000)
+
     async def search(self, wanted: Wanted, *, sort_by: str = "created_at", descending: bool = True) -> list[Cron]:
         """All that are wanted, in order."""
         found = [cron async for cron in self._all() if wanted.fits(cron)]
@@ -240,7 +256,7 @@ class CronStore:
             )
             for read in [self._wire.send("HGETALL", self._keys.cron(name.decode()), again=True) for name in ids]:
                 if "cron_id" in (held := fields(await read)):
-                    yield cron_from(held)
+                    yield cron_from(held, self._now_ms())
             if len(ids) < _PAGE:
                 return
             start += _PAGE

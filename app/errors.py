@@ -46,16 +46,17 @@ class ConfigError(SlipwayError):
 
 
 class InvalidRequest(SlipwayError):
-    """One field of a request is wrong. `field` is its path, such as `config.recursion_limit`."""
+    """One field of a request is wrong. `field` is its path, such as `config.recursion_limit`; `known` lists what it may
+    be, where the list is short."""
 
     code = "request.invalid"
 
-    def __init__(self, field: str, problem: str) -> None:
+    def __init__(self, field: str, problem: str, known: Iterable[str] | None = None) -> None:
         super().__init__(f"{field}: {problem}" if field else problem)
-        self.field = field
+        self.field, self.known = field, None if known is None else sorted(known)
 
     def details(self) -> dict[str, Any]:
-        return {"code": self.code, "field": self.field}
+        return {"code": self.code, "field": self.field} | ({} if self.known is None else {"known": self.known})
 
 
 class RefusedRequest(SlipwayError):
@@ -65,14 +66,17 @@ class RefusedRequest(SlipwayError):
 
 
 class NotFound(SlipwayError):
-    """Nobody knows this id. `known` lists what exists instead, where the list is short."""
+    """Nobody knows this id. `known` lists what exists instead, where the list is short; `why` is the sentence's other
+    half."""
 
     code = "not_found"
 
-    def __init__(self, kind: str, ident: str, known: Iterable[str] | None = None) -> None:
+    def __init__(
+        self, kind: str, ident: str, known: Iterable[str] | None = None, *, why: str = "it does not exist"
+    ) -> None:
         names = None if known is None else sorted(known)
         exists = "" if names is None else f"; there is {', '.join(names)}" if names else "; there is none yet"
-        super().__init__(f"{kind} {ident!r} does not exist{exists}")
+        super().__init__(f"{kind} {ident!r} not found: {why}{exists}")
         self.kind, self.ident, self.known = kind, ident, names
 
     def details(self) -> dict[str, Any]:

@@ -67,13 +67,13 @@ def _kwargs(asked: RunRequest, assistant: Assistant) -> dict[str, Any]:
         "input": asked.input,
         "command": asked.command,
         "config": config,
-        "context": context or None,
+        "context": context,
         "stream_mode": asked.stream_mode,
         "interrupt_before": asked.interrupt_before,
         "interrupt_after": asked.interrupt_after,
         "webhook": asked.webhook,
         "feedback_keys": asked.feedback_keys,
-        "temporary": asked.stateless,
+        "temporary": asked.temporary,
         "subgraphs": asked.subgraphs,
         "resumable": asked.resumable,
         "checkpoint_during": asked.durability != "exit",
@@ -84,10 +84,11 @@ def _kwargs(asked: RunRequest, assistant: Assistant) -> dict[str, Any]:
 
 
 def _thread_config(asked: RunRequest, assistant: Assistant) -> dict[str, Any]:
-    """A run's own configurable does not stick to its thread; the rest of its config does."""
-    stays = {name: value for name, value in asked.config.items() if value and name != "configurable"}
-    configurable = assistant.config.get("configurable")
-    return stays | ({"configurable": configurable} if configurable else {})
+    """What the run leaves in its thread's config: the request's over the assistant's. What the request makes
+    configurable does not stay; what the assistant does stays."""
+    given = {name: value for name, value in asked.config.items() if value and name != "configurable"}
+    metadata = {**assistant.config.get("metadata", {}), **given.get("metadata", {})}
+    return assistant.config | given | ({"metadata": metadata} if metadata else {})
 
 
 def _ceilings_asked(asked: RunRequest, assistant: Assistant) -> dict[str, Any]:

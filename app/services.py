@@ -159,7 +159,7 @@ def _stores(
         thread_log=ThreadLog(wire, keys, wakes, events, states),
         protocol_log=ProtocolLog(wire, keys, wakes, events),
         store=store,
-        crons=CronStore(wire, keys),
+        crons=CronStore(wire, keys, clock),
         webhook_urls=UrlPolicy(config.webhooks.url),
         heart=None,
         inline=None,

@@ -26,7 +26,9 @@ from app.clock import iso
 from app.errors import ConfigError
 from app.keyspace.scripts import Fields
 from app.project.sections import WebhooksSection
-from app.runs.runs import run_from
+from app.runs import cancels
+from app.runs.cancels import Action
+from app.runs.runs import Run, run_from
 from app.serialization.encoding import dumps
 
 _TEMPLATE: Final = re.compile(r"\$\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
@@ -39,6 +41,7 @@ _RUN_FIELDS: Final = (
     "multitask_strategy",
     "created_at",
     "updated_at",
+    "langsmith_session_name",
 )
 
 
@@ -56,9 +59,10 @@ class Delivery:
         """From the record that was put aside when the run ended."""
         run = run_from(held)
         shown = run.public()
-        error = run.error or {}
+        status = held["told_status"].decode()
+        error = _error(run, status)
         told = {name: shown[name] for name in _RUN_FIELDS} | {
-            "status": held["told_status"].decode(),
+            "status": status,
             "run_started_at": iso(int(held["started_us"])) if "started_us" in held else None,
             "run_ended_at": iso(int(held.get("ended_us", held["updated_us"]))),
             "values": orjson.loads(held.get("told_values", b"null")),
@@ -72,6 +76,14 @@ class Delivery:
         """As it is sent: all of it, or only the allowed fields."""
         told = self.told | {"webhook_sent_at": now.isoformat(timespec="microseconds")}
         return dumps(told if allowed is None else {name: value for name, value in told.items() if name in allowed})
+
+
+def _error(run: Run, status: str) -> Mapping[str, Any]:
+    """Why the run failed or was cancelled; empty when it was neither."""
+    if status not in ("interrupted", "rollback"):
+        return run.error or {}
+    action = Action.ROLLBACK if status == "rollback" else Action.INTERRUPT
+    return cancels.told(run.cancel_cause, run.cancel_reason, action=action)
 
 
 def headers_of(section: WebhooksSection, environment: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -32,7 +32,8 @@ from app.policy import Ceilings, Usage
 from app.project.graphs import Graph, Graphs, attached
 from app.project.manifests import name_of
 from app.runs.attempts import Attempt
-from app.runs.runs import Action, Phase, Run, status_of
+from app.runs.cancels import Action
+from app.runs.runs import Phase, Run, status_of
 from app.serialization.encoding import dumps
 from app.threads.state_reading import read_state
 from workers.chunks import chunks

@@ -81,19 +81,13 @@ def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> Runna
     """The config that nodes see (protocol 4.6), with the run's ceiling as its recursion limit."""
     asked = run.kwargs.get("config") or {}
     caller = told_to_graphs(None if run.user is None else User(run.user))
-    identity = {
-        "run_id": run.run_id,
-        "thread_id": run.thread_id,
-        "graph_id": run.graph_id,
-        "assistant_id": run.assistant_id,
-    }
-    configurable = {**(asked.get("configurable") or {}), **caller, **identity, **checkpoint}
+    configurable = {**(asked.get("configurable") or {}), **caller, **run.ids, **checkpoint}
     configurable.pop("ceilings", None)
     if run.kwargs.get("strict_resume"):
         configurable["__pregel_strict_resume"] = True
     config: dict[str, Any] = {
         "configurable": configurable,
-        "metadata": {**run.metadata, **identity, "run_attempt": run.attempt},
+        "metadata": {**run.metadata, **run.ids, "run_attempt": run.attempt},
         # LangGraph needs one more than it executes, to see that nothing is left; the ceiling itself is `Guard`'s
         "recursion_limit": max(1, min(asked.get("recursion_limit") or DEFAULT_RECURSION_LIMIT, steps_left + 1)),
         "run_id": UUID(run.run_id),

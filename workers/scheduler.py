@@ -38,7 +38,7 @@ class Scheduler:
         now_ms, due = await self._scripts.due(_AT_ONCE)
         made = 0
         for held in due:
-            cron = cron_from(held)
+            cron = cron_from(held, now_ms)
             if cron.next_ms is not None:
                 made += await self._fire(cron, cron.next_ms, now_ms)
         return made

@@ -19,6 +19,7 @@ from app.errors import StoreUnavailable
 from app.event_protocol.run_protocol import TURN_BITS, ProtocolEvent, RunTranslator, Turn, first_of
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
+from app.runs import run_kwargs
 from app.runs.events import START, EventLog
 from app.threads.thread_wakes import ThreadWakes
 
@@ -155,7 +156,7 @@ class ProtocolLog:
         graph_id, started_us, kwargs = await self._wire.send("HMGET", self._keys.run(run_id), *wanted, again=True)
         if graph_id is None:
             return None
-        asked = orjson.loads(kwargs)
+        asked = run_kwargs.restored(orjson.loads(kwargs))
         started_ms = None if started_us is None else int(started_us) // 1000
         modes = frozenset(asked["stream_mode"])
         return Turn(number, run_id, graph_id.decode(), started_ms, _answered(asked), modes)

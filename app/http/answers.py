@@ -1,7 +1,8 @@
 """What a handler answers with: JSON made by orjson, and errors in one shape.
 
 Every error is `{"detail": "<sentence>", "code": …}` plus what its class adds; `detail` is always a string, because both
-SDKs show the first string they find. Which error has which status is written here and nowhere else.
+SDKs show the first string they find. Errors of the long-term store have the sentence under `error` too: clients of the
+reference server look there. Which error has which status is written here and nowhere else.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ STATUS: Final[Mapping[type[SlipwayError], int]] = {
 """Subclasses follow their parent; an error that is not here is our own fault: 500."""
 
 
+_STORE: Final = "/store/"
+
+
 class Json(Response):
     """`content` as JSON."""
 
@@ -61,20 +65,23 @@ def status_of(error: SlipwayError) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
-def refusal(error: SlipwayError) -> Response:
-    """The answer for an error that Slipway raised on purpose."""
+def refusal(error: SlipwayError, path: str = "") -> Response:
+    """The answer for an error that Slipway raised on purpose; `path` is that of the request."""
     headers = error.headers if isinstance(error, AccessRefused) else {}
     if isinstance(error, Unavailable):
         headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, TooLarge):
         headers["connection"] = "close"  # what is left of the body is not worth reading
-    return Json({"detail": str(error), **error.details()}, status_of(error), headers)
+    shown = {"detail": str(error), **error.details()}
+    if path.startswith(_STORE):
+        shown["error"] = shown["detail"]
+    return Json(shown, status_of(error), headers)
 
 
-def answer_to(error: Exception, request_id: str) -> Response:
+def answer_to(error: Exception, request_id: str, path: str = "") -> Response:
     """The answer for any error. What went wrong in an auth file is for the log alone."""
     if isinstance(error, SlipwayError) and not isinstance(error, AuthBroken):
-        return refusal(error)
+        return refusal(error, path)
     return breakdown(request_id)
 
 

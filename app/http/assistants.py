@@ -24,14 +24,14 @@ from app.http.bodies import (
     ConfigBody,
 )
 from app.http.endpoints import Endpoint, Query, flag
-from app.http.inputs import ident_of, query_flag, read_body, read_optional_body
+from app.http.inputs import ident_of, query_flag, read_body
 from app.http.pages import paged, selected
 from app.http.permits import permit_assistant, told_metadata
 from app.http.wiring import services_of
 from app.idempotency import HEADER
 from app.project.graphs import Manifest
 from app.run_making import ceilings_in
-from app.runs.runs import Action
+from app.runs.cancels import Action, by_deleted_assistant
 from app.services import Services
 from app.stored_assistants import Assistant
 from app.threads.threads import Wanted, contains
@@ -109,8 +109,8 @@ async def _cancel_runs(services: Services, assistant_id: str) -> None:
     # read to the end first: what is cancelled moves what is read
     for run in [run async for run in services.in_flight.runs() if run.assistant_id == assistant_id]:
         with suppress(NotFound):
-            why = "its assistant was deleted"
-            await services.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, reason=why)
+            cause = by_deleted_assistant(assistant_id)
+            await services.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, cause)
 
 
 async def _delete_threads(services: Services, assistant_id: str, only: Filter) -> None:
@@ -123,7 +123,7 @@ async def _delete_threads(services: Services, assistant_id: str, only: Filter) -
 
 async def search(request: Request) -> Response:
     """A page of assistants."""
-    body = await read_optional_body(request, AssistantSearchBody)
+    body = await read_body(request, AssistantSearchBody)
     metadata, only = await _wanted(request, body, limit=body.limit, offset=body.offset)
     found = await services_of(request).assistants.search(
         metadata=metadata,
@@ -140,7 +140,7 @@ async def search(request: Request) -> Response:
 
 async def count(request: Request) -> Response:
     """How many assistants fit."""
-    body = await read_optional_body(request, AssistantFilterBody)
+    body = await read_body(request, AssistantFilterBody)
     metadata, only = await _wanted(request, body)
     found = await services_of(request).assistants.search(
         metadata=metadata, graph_id=body.graph_id, name=body.name, only=only
@@ -162,7 +162,7 @@ async def read(request: Request) -> Response:
 
 async def versions(request: Request) -> Response:
     """A page of its versions, newest first."""
-    body = await read_optional_body(request, AssistantVersionsBody)
+    body = await read_body(request, AssistantVersionsBody)
     await _read(request)
     every = await services_of(request).assistants.versions(_ident(request))
     found = [version for version in every if contains(version.metadata, body.metadata or {})]

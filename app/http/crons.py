@@ -10,18 +10,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.crons import Cron, NewCron, Wanted
-from app.errors import RefusedRequest
+from app.errors import InvalidRequest, NotFound, RefusedRequest
 from app.http.access import Operation, needs, permit, user_of
 from app.http.answers import Json, nothing
 from app.http.cron_bodies import TIMING, CronBody, CronFilterBody, CronSearchBody
 from app.http.endpoints import Endpoint
-from app.http.inputs import ident_of, parsed, path_id, read_body, read_optional_body, validated
+from app.http.inputs import ident_of, parsed, path_id, read_body, validated
 from app.http.new_runs import asked_by
 from app.http.pages import paged, selected
 from app.http.permits import permit_thread, permit_use, told_metadata
 from app.http.stateless import check
 from app.http.wiring import services_of
 from app.schedules import Schedule
+from app.services import Services
+from app.stored_assistants import Assistant
 
 
 async def create(request: Request) -> Response:
@@ -50,7 +52,8 @@ async def _create(request: Request, thread_id: str | None) -> Response:
         "metadata": body.metadata,
     }
     await permit(request, "crons:create", value)
-    new = await _new(request, _changed(body, value), thread_id)
+    changed = _changed(body, value)
+    new = await _new(request, changed, thread_id, changed.model_dump(exclude_unset=True))
     return Json((await services.crons.create(cron_id, new, _now_ms(request))).public())
 
 
@@ -67,13 +70,14 @@ def _changed(body: CronBody, value: dict[str, Any]) -> CronBody:
     return validated(CronBody, (value["payload"] or {}) | timing | {"metadata": told_metadata(value)})
 
 
-async def _new(request: Request, body: CronBody, thread_id: str | None) -> NewCron:
+async def _new(request: Request, body: CronBody, thread_id: str | None, payload: dict[str, Any]) -> NewCron:
+    """The cron that `body` describes; `payload` is what clients are shown as its body."""
     services, stateless = services_of(request), thread_id is None
     if stateless:
         check(body)
     schedule = Schedule.checked(body.schedule, body.timezone, body.end_ms)
     asked = asked_by(services, request, body, stateless=stateless)
-    assistant = await services.assistants.get(body.assistant_id)
+    assistant = await _assistant(services, body.assistant_id)
     await permit_use(request, assistant.assistant_id, assistant.graph_id, assistant.metadata)
     asked = replace(
         asked,
@@ -89,10 +93,18 @@ async def _new(request: Request, body: CronBody, thread_id: str | None) -> NewCr
         schedule=schedule,
         enabled=body.enabled,
         on_run_completed=body.on_run_completed if stateless else None,
-        payload=_payload(body),
+        payload=payload,
         metadata=body.metadata,
         request=asked,
     )
+
+
+async def _assistant(services: Services, id_or_name: str) -> Assistant:
+    """As the reference server has it: a name that is no graph's is unknown here, not malformed."""
+    try:
+        return await services.assistants.get(id_or_name)
+    except InvalidRequest:
+        raise NotFound("assistant", id_or_name, services.graphs.names()) from None
 
 
 async def read(request: Request) -> Response:
@@ -127,10 +139,21 @@ async def patch(request: Request) -> Response:
     given = {name: value for name, value in changes.items() if value is not None or name == "end_time"}
     if isinstance(given.get("metadata"), dict):
         given["metadata"] = cron.metadata | given["metadata"]
-    new = await _new(request, validated(CronBody, held | given), cron.thread_id)
+    body = validated(CronBody, held | given)
+    new = await _new(request, body, cron.thread_id, _patched(cron.payload, body, changes))
     new = replace(new, request=replace(new.request, user=cron.request.get("user")))  # still for whom it was made
     moves = (new.schedule, new.enabled) != (cron.schedule, cron.enabled)
     return Json((await services.crons.change(cron_id, new, _now_ms(request), moves=moves)).public())
+
+
+def _patched(payload: dict[str, Any], body: CronBody, changes: dict[str, Any]) -> dict[str, Any]:
+    """What was sent, once more was: each field as it was sent last, not merged."""
+    told = body.model_dump(exclude_unset=True)
+    sent = {name: told[name] for name in changes if name in told}
+    if "metadata" in sent:
+        sent["metadata"] = {name: value for name, value in sent["metadata"].items() if name in changes["metadata"]}
+    cleared = {"end_time"} if changes.get("end_time", "") is None else set()
+    return {name: value for name, value in (payload | sent).items() if name not in cleared}
 
 
 async def delete(request: Request) -> Response:
@@ -141,7 +164,7 @@ async def delete(request: Request) -> Response:
 
 async def search(request: Request) -> Response:
     """A page of crons."""
-    body = await read_optional_body(request, CronSearchBody)
+    body = await read_body(request, CronSearchBody)
     wanted = await _wanted(request, body, limit=body.limit, offset=body.offset)
     found = await services_of(request).crons.search(wanted, sort_by=body.sort_by, descending=body.sort_order == "desc")
     page = [cron.public() for cron in found[body.offset : body.offset + body.limit]]
@@ -150,7 +173,7 @@ async def search(request: Request) -> Response:
 
 async def count(request: Request) -> Response:
     """How many crons fit."""
-    body = await read_optional_body(request, CronFilterBody)
+    body = await read_body(request, CronFilterBody)
     return Json(len(await services_of(request).crons.search(await _wanted(request, body))))
 
 

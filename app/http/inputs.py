@@ -50,12 +50,6 @@ async def ident_of(request: Request, part: int = 0) -> str:
     return await services_of(request).idempotency.ident(key, place, await request.body())
 
 
-async def read_optional_body(request: Request, model: type[Body]) -> Body:
-    """The body as `model`, where no body means all defaults."""
-    raw = await request.body()
-    return validated(model, parsed(raw) if raw.strip() else {})
-
-
 def parsed(raw: bytes) -> Any:
     """JSON bytes as Python values."""
     try:

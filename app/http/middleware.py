@@ -21,6 +21,7 @@ from app.errors import SlipwayError, TooLarge
 from app.headers import chosen
 from app.http.answers import answer_to, status_of
 from app.http.metrics import HttpMetrics
+from app.http.prefix import path_below
 from app.project.sections import HeadersSection
 
 log = structlog.get_logger(__name__)
@@ -126,7 +127,7 @@ class Errors:
                 log.exception("http.broken", path=scope["path"], request_id=request_id_of(scope))
             if begun:
                 return None
-            answer = answer_to(error, request_id_of(scope))
+            answer = answer_to(error, request_id_of(scope), path_below(scope))
             await answer(scope, receive, send)
         return None
 

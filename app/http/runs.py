@@ -24,7 +24,8 @@ from app.http.permits import permit_thread, seen
 from app.http.sse import FROM_START, NEW_ONLY, event_stream, only, position
 from app.http.waits import waited
 from app.http.wiring import services_of
-from app.runs.runs import Action, NewRun, Run
+from app.runs.cancels import BY_API, BY_DISCONNECT, Action
+from app.runs.runs import NewRun, Run
 from app.services import Services
 
 STATUSES: Final = ("pending", "running", "success", "error", "timeout", "interrupted")
@@ -96,9 +97,7 @@ def canceller(services: Services, run: Run) -> Callable[[], Awaitable[None]]:
 
     async def cancel_it() -> None:
         with suppress(NotFound):
-            await services.runs.cancel(
-                run.thread_id, run.run_id, Action.INTERRUPT, by="client", reason="the client disconnected"
-            )
+            await services.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, BY_DISCONNECT)
 
     return cancel_it
 
@@ -165,7 +164,7 @@ async def cancel(request: Request) -> Response | ASGIApp:
     action = Action(query_word(request, "action", tuple(Action)) or Action.INTERRUPT)
     waits, reason = query_flag(request, "wait"), request.query_params.get("reason")
     run = await _found(request, "threads:update", action=action.value, metadata={})
-    await services.runs.cancel(run.thread_id, run.run_id, action, reason=reason)
+    await services.runs.cancel(run.thread_id, run.run_id, action, BY_API, reason)
     return waited(request, run) if waits else nothing(202)
 
 

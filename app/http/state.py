@@ -18,7 +18,6 @@ from app.http.inputs import (
     query_names,
     query_number,
     read_body,
-    read_optional_body,
     validated,
 )
 from app.http.permits import permit_thread, told_metadata
@@ -73,7 +72,7 @@ async def merge(request: Request) -> Response:
 
 async def history(request: Request) -> Response:
     """Past states, newest first."""
-    return await _history(request, await read_optional_body(request, HistoryBody))
+    return await _history(request, await read_body(request, HistoryBody))
 
 
 async def history_by_query(request: Request) -> Response:

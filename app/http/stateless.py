@@ -24,7 +24,8 @@ from app.http.runs import CREATES, accept, canceller, on_gone
 from app.http.sse import FROM_START, NEW_ONLY, event_stream, only, position
 from app.http.waits import waited
 from app.http.wiring import services_of
-from app.runs.runs import Action, NewRun, Run, new_id
+from app.runs.cancels import BY_API, Action
+from app.runs.runs import NewRun, Run, new_id
 from app.services import Services
 
 MOST_AT_ONCE: Final = 1000
@@ -83,10 +84,11 @@ async def cancel(request: Request) -> Response:
     asked = 0
     async for thread_id, run_id in _to_cancel(services, body, only):
         with suppress(NotFound):  # unknown, or over meanwhile
-            await services.runs.cancel(thread_id, run_id, action)
+            await services.runs.cancel(thread_id, run_id, action, BY_API)
             asked += 1
     if asked == 0:
-        raise NotFound("active run", ", ".join(body.run_ids or [body.status or ""]))
+        wanted = ", ".join(body.run_ids or [body.status or ""])
+        raise NotFound("active run", wanted, why="none of these is pending or running")
     return nothing()
 
 

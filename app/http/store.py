@@ -13,7 +13,7 @@ from app.errors import InvalidRequest, RefusedRequest
 from app.http.access import needs, permit
 from app.http.answers import Json, nothing
 from app.http.endpoints import Endpoint, Query, flag
-from app.http.inputs import query_flag, read_body, read_optional_body
+from app.http.inputs import query_flag, read_body
 from app.http.permits import told_namespace
 from app.http.store_bodies import ItemBody, ItemPlaceBody, ItemSearchBody, NamespacesBody, shown
 from app.http.wiring import services_of
@@ -24,16 +24,15 @@ async def put(request: Request) -> Response:
     """Keep an item."""
     body = await read_body(request, ItemBody)
     namespace = _some(body.namespace)
-    index = None if body.index is True else body.index
     ttl = NOT_PROVIDED if body.ttl is None else body.ttl
-    told: dict[str, Any] = {"namespace": namespace, "key": body.key, "value": body.value, "index": index}
+    told: dict[str, Any] = {"namespace": namespace, "key": body.key, "value": body.value, "index": body.index}
     await permit(request, "store:put", told)
     try:
         await services_of(request).store.aput(
             _some(told_namespace(told)), str(told["key"]), told["value"], told["index"], ttl=ttl
         )
     except InvalidNamespaceError as error:
-        raise InvalidRequest("namespace", str(error)) from None
+        raise RefusedRequest(str(error)) from None
     return nothing()
 
 
@@ -66,7 +65,7 @@ async def delete(request: Request) -> Response:
 
 async def search(request: Request) -> Response:
     """A page of items."""
-    body = await read_optional_body(request, ItemSearchBody)
+    body = await read_body(request, ItemSearchBody)
     told: dict[str, Any] = {
         "namespace": tuple(body.namespace_prefix),
         "filter": body.filter,
@@ -88,7 +87,7 @@ async def search(request: Request) -> Response:
 
 async def namespaces(request: Request) -> Response:
     """A page of namespaces."""
-    body = await read_optional_body(request, NamespacesBody)
+    body = await read_body(request, NamespacesBody)
     told: dict[str, Any] = {
         "namespace": tuple(body.prefix),
         "suffix": tuple(body.suffix),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -31,7 +31,7 @@ class ItemBody(ItemPlaceBody):
     """An item to be kept. `index` is false for one that is not to be found by meaning, or the paths to embed."""
 
     value: JsonObject
-    index: Annotated[bool | list[str] | None, says("must be false, or a list of paths")] = None
+    index: Annotated[Literal[False] | list[str] | None, says("must be false, or a list of paths")] = None
     ttl: Minutes | None = None
 
 

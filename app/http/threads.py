@@ -23,7 +23,7 @@ from app.http.bodies import (
     ThreadSearchBody,
 )
 from app.http.endpoints import Endpoint, names
-from app.http.inputs import ident_of, path_id, query_names, read_body, read_optional_body
+from app.http.inputs import ident_of, path_id, query_names, read_body
 from app.http.pages import paged, selected
 from app.http.permits import permit_thread, told_metadata
 from app.http.wiring import services_of
@@ -35,7 +35,7 @@ from app.threads.threads import Thread, Wanted
 
 async def create(request: Request) -> Response:
     """A new thread, with a past when supersteps are given."""
-    services, body = services_of(request), await read_optional_body(request, ThreadBody)
+    services, body = services_of(request), await read_body(request, ThreadBody)
     if body.supersteps and "graph_id" not in body.metadata:
         raise RefusedRequest("supersteps need metadata.graph_id, to know which graph takes them")
     ident = await ident_of(request)
@@ -106,7 +106,7 @@ async def delete(request: Request) -> Response:
 
 async def search(request: Request) -> Response:
     """A page of threads."""
-    body = await read_optional_body(request, ThreadSearchBody)
+    body = await read_body(request, ThreadSearchBody)
     paths = body.paths
     wanted = await _wanted(request, body, ids=body.ids, limit=body.limit, offset=body.offset)
     found = await services_of(request).threads.search(
@@ -121,7 +121,7 @@ async def search(request: Request) -> Response:
 
 async def count(request: Request) -> Response:
     """How many threads fit."""
-    body = await read_optional_body(request, ThreadFilterBody)
+    body = await read_body(request, ThreadFilterBody)
     return Json(await services_of(request).threads.count(await _wanted(request, body)))
 
 
@@ -152,7 +152,7 @@ async def _metadata_of(services: Services, source: str, readable: Filter) -> dic
         await services.threads.check(source, readable)
         return (await services.threads.get(source)).metadata
     except NotFound:
-        raise Conflict(f"thread {source} cannot be copied: it does not exist, or is not yours") from None
+        raise Conflict(f"thread {source} not found: it does not exist, or is not yours") from None
 
 
 async def prune(request: Request) -> Response:

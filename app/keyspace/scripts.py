@@ -218,14 +218,14 @@ class Scripts:
         return [(run.decode(), int(attempt), outcome.decode()) for run, attempt, outcome in reply]
 
     async def run_cancel(
-        self, run_id: str, thread_id: str, *, action: str, by: str, reason: str, event_ttl_s: int
+        self, run_id: str, thread_id: str, *, action: str, cause: str, reason: str | None, event_ttl_s: int
     ) -> str:
         """ "ok", "missing" or "final"."""
         arguments = {
             "run_id": run_id,
             "thread_id": thread_id,
             "action": action,
-            "by": by,
+            "cause": cause,
             "reason": reason,
             "event_ttl_s": event_ttl_s,
         }

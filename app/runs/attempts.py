@@ -18,7 +18,8 @@ from app import failpoints
 from app.errors import Fenced, StoreUnavailable
 from app.keyspace.scripts import Entry, RunRelease, RunSettle, Scripts
 from app.redis.commands import Command
-from app.runs.runs import Action, Run
+from app.runs.cancels import Action
+from app.runs.runs import Run
 
 log = structlog.get_logger(__name__)
 

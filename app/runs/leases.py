@@ -25,7 +25,7 @@ from app.keyspace.scripts import Grace, Scripts
 from app.redis.link import Address
 from app.redis.wire import Wire
 from app.runs.attempts import Attempt
-from app.runs.runs import Action
+from app.runs.cancels import Action
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)

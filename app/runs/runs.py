@@ -26,7 +26,9 @@ from app.keyspace.names import Keys
 from app.keyspace.scripts import CronStep, Fields, RunCreate, Scripts, Ttl, fields
 from app.project.graphs import Priority
 from app.redis.wire import Wire
+from app.runs import cancels, run_kwargs
 from app.runs.admission import Seen, seen
+from app.runs.cancels import Action
 from app.serialization.encoding import dumps
 
 _PAGE: Final = 200
@@ -42,13 +44,6 @@ class Phase(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-
-class Action(StrEnum):
-    """How to cancel: keep the finished supersteps, or remove the run and its checkpoints."""
-
-    INTERRUPT = "interrupt"
-    ROLLBACK = "rollback"
 
 
 FINAL: Final = frozenset({Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED})
@@ -143,7 +138,10 @@ class Run:
     resumes: str | None
     resumed_by: str | None
     cancel: Action | None
+    cancel_cause: str | None
+    """Why it was cancelled: a sentence of the server's."""
     cancel_reason: str | None
+    """What the client that cancelled it gave as its reason."""
     handovers: int
     fresh: bool
     webhook_status: str | None = None
@@ -164,9 +162,14 @@ class Run:
         return self.phase in FINAL
 
     @property
-    def inline(self) -> bool:
-        """Whether the API's own process was asked to execute it."""
-        return bool(self.kwargs.get("inline"))
+    def ids(self) -> dict[str, str]:
+        """The ids that nodes find in their `configurable`."""
+        return {
+            "run_id": self.run_id,
+            "thread_id": self.thread_id,
+            "graph_id": self.graph_id,
+            "assistant_id": self.assistant_id,
+        }
 
     def public(self) -> dict[str, Any]:
         """The protocol's Run object, with our phase, reason and the rest beside it."""
@@ -178,20 +181,27 @@ class Run:
             "updated_at": self.updated_at,
             "status": self.status,
             "metadata": self.metadata,
-            "kwargs": self.kwargs,
+            "kwargs": run_kwargs.shown(self.kwargs, self.ids, self.metadata, self.attempt),
             "multitask_strategy": self.multitask_strategy,
             "langsmith_session_name": None,
             "phase": self.phase.value,
             "reason": self.reason,
             "attempt": self.attempt,
             "graph_id": self.graph_id,
-            "error": self.error,
+            "error": self._shown_error(),
             "usage": self.usage,
             "ceilings": self.ceilings,
         }
-        optional = {"resumes": self.resumes, "resumed_by": self.resumed_by, "cancel_reason": self.cancel_reason}
+        optional = {"resumes": self.resumes, "resumed_by": self.resumed_by}
+        optional |= {"cancel_reason": self.cancel_reason or self.cancel_cause, "cancel_cause": self.cancel_cause}
         optional |= {"webhook_status": self.webhook_status, "webhook_problem": self.webhook_problem}
         return shown | {name: value for name, value in optional.items() if value}
+
+    def _shown_error(self) -> dict[str, Any] | None:
+        """Why it failed, or why it was cancelled."""
+        if self.phase is not Phase.CANCELLED:
+            return self.error
+        return cancels.told(self.cancel_cause, self.cancel_reason, action=self.cancel or Action.INTERRUPT)
 
 
 def run_from(held: Fields) -> Run:
@@ -204,7 +214,7 @@ def run_from(held: Fields) -> Run:
         phase=Phase(held["phase"].decode()),
         reason=_text(held, "reason"),
         metadata=spread(held, "m:"),
-        kwargs=orjson.loads(held["kwargs"]),
+        kwargs=run_kwargs.restored(orjson.loads(held["kwargs"])),
         multitask_strategy=held["multitask"].decode(),
         created_at=iso(int(held["created_us"])),
         updated_at=iso(int(held["updated_us"])),
@@ -215,6 +225,7 @@ def run_from(held: Fields) -> Run:
         resumes=_text(held, "resumes"),
         resumed_by=_text(held, "resumed_by"),
         cancel=Action(held["cancel"].decode()) if held.get("cancel") else None,
+        cancel_cause=_text(held, "cancel_cause"),
         cancel_reason=_text(held, "cancel_reason"),
         handovers=int(held["handovers"]),
         fresh=held.get("fresh") == b"1",
@@ -304,7 +315,7 @@ class RunStore:
             "assistant_id_json": f'"{new.assistant_id}"',
             "graph_id": new.graph_id,
             "graph_id_json": dumps(new.graph_id).decode(),
-            "kwargs": dumps(new.kwargs).decode(),
+            "kwargs": dumps(run_kwargs.stored(new.kwargs)).decode(),
             "assistant_metadata": gathered(new.assistant_metadata),
             "metadata": gathered(new.metadata),
             "thread_config": gathered(new.thread_config),
@@ -369,20 +380,22 @@ class RunStore:
             start += page
 
     async def cancel(
-        self, thread_id: str, run_id: str, action: Action, by: str = "api", reason: str | None = None
+        self, thread_id: str, run_id: str, action: Action, cause: str = cancels.BY_API, reason: str | None = None
     ) -> None:
-        """Ask a run to stop. One that never started is over at once, a running one when its attempt has stopped.
-        `NotFound` when it is unknown or over already."""
+        """Ask a run to stop. One that never started is over at once, a running one when its attempt has stopped. What
+        is cancelled twice the same way keeps the first cause. `NotFound` when it is unknown or over already."""
         word = await self._scripts.run_cancel(
             run_id,
             thread_id,
             action=action.value,
-            by=by,
-            reason=reason or "cancelled",
+            cause=cause,
+            reason=reason or None,
             event_ttl_s=self._event_ttl_s,
         )
-        if word != "ok":
-            raise NotFound("run" if word == "missing" else "active run", run_id)
+        if word == "missing":
+            raise NotFound("run", run_id)
+        if word == "final":
+            raise NotFound("active run", run_id, why="it is over already")
 
     async def delete(self, thread_id: str, run_id: str) -> None:
         """Remove the record and the log of a run that is over; `Conflict` while it is active. Its checkpoints are the

@@ -81,12 +81,18 @@ def thread_from(thread_id: str, held: Fields) -> Thread:
         state_updated_at=iso(int(held.get("state_us", created_us))),
         metadata=spread(held, "m:"),
         status=held["status"].decode(),
-        config=spread(held, "c:"),
+        config=_config(held),
         values=parsed("values"),
         interrupts=parsed("interrupts") or {},
         error=parsed("error"),
         ttl=ttl_of(held),
     )
+
+
+def _config(held: Fields) -> dict[str, Any]:
+    """What runs have left: once there was one, it says what is configurable, if only that nothing is."""
+    ran: dict[str, Any] = {"configurable": {}} if "m:assistant_id" in held else {}
+    return ran | spread(held, "c:")
 
 
 @dataclass(frozen=True, slots=True)

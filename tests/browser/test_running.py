@@ -244,7 +244,7 @@ async def test_an_unknown_run_has_a_page_that_says_so(page: Page, watch: Watch) 
     answer = await page.goto(f"/ui/threads/{unknown}/runs/{unknown}")
     assert answer is not None
     assert answer.status == 404
-    await expect(page.get_by_text(f"run '{unknown}' does not exist")).to_be_visible()
+    await expect(page.get_by_text(f"run '{unknown}' not found")).to_be_visible()
 
 
 async def test_without_a_worker_the_page_says_so(browser: Browser, valkey_url: str, keys: Keys) -> None:

@@ -35,13 +35,38 @@ async def test_a_cron_lives(sdk: LangGraphClient, client: httpx.AsyncClient) -> 
     assert other["next_run_date"] != made["next_run_date"]
     assert (other["metadata"], other["end_time"], other["timezone"]) == ({"a": 1, "b": 2}, None, "Europe/Berlin")
     rests: Any = await sdk.crons.update(made["cron_id"], enabled=False, input={"value": 2})
-    assert (rests["enabled"], rests["next_run_date"], rests["payload"]["input"]) == (False, None, {"value": 2})
+    assert (rests["enabled"], rests["payload"]["input"]) == (False, {"value": 2})
+    assert rests["next_run_date"] == other["next_run_date"], "when it would be due, were it enabled"
     again: Any = await sdk.crons.update(made["cron_id"], enabled=True)
     assert again["next_run_date"] == other["next_run_date"]
 
     await sdk.crons.delete(made["cron_id"])
     assert (await client.get(f"/runs/crons/{made['cron_id']}")).status_code == 404
     assert (await client.delete(f"/runs/crons/{made['cron_id']}")).status_code == 404
+
+
+async def test_the_payload_is_what_was_sent_with_the_ids_of_its_runs(client: httpx.AsyncClient) -> None:
+    body = DAILY | {"metadata": {"a": 1}, "config": {"configurable": {"k": 1}, "tags": ["t"]}}
+    made = (await client.post("/runs/crons", json=body)).json()
+    configurable = {"k": 1, "cron_id": made["cron_id"]}
+    shown = body | {"assistant_id": made["assistant_id"], "config": {"configurable": configurable, "tags": ["t"]}}
+    assert made["payload"] == shown
+    assert made["assistant_id"] != "steps"
+    path = f"/runs/crons/{made['cron_id']}"
+    changes = {
+        "metadata": {"b": 2},
+        "enabled": False,
+        "timezone": "Europe/Berlin",
+        "end_time": "2040-01-01T00:00:00+00:00",
+    }
+    changed = (await client.patch(path, json=changes)).json()
+    assert changed["payload"] == shown | changes
+    assert changed["metadata"] == {"a": 1, "b": 2}
+    again = (await client.patch(path, json={"end_time": None, "schedule": "0 9 * * *"})).json()
+    assert again["payload"] == {k: v for k, v in changed["payload"].items() if k != "end_time"} | {
+        "schedule": "0 9 * * *"
+    }
+    assert (await client.get(path)).json() == again
 
 
 async def test_search_and_count(sdk: LangGraphClient, client: httpx.AsyncClient) -> None:
@@ -56,7 +81,8 @@ async def test_search_and_count(sdk: LangGraphClient, client: httpx.AsyncClient)
     assert [cron["cron_id"] for cron in found] == [made[2]["cron_id"], made[1]["cron_id"]]
     assert await sdk.crons.count(assistant_id="steps") == 3
     assert len(await sdk.crons.search(assistant_id="ask")) == 1
-    assert await sdk.crons.count(assistant_id="nobody") == 0
+    assert await sdk.crons.count(assistant_id=NOBODY) == 0
+    assert (await client.post("/runs/crons/search", json={"assistant_id": "nobody"})).status_code == 422
     found = await sdk.crons.search(metadata={"n": 1}, select=["cron_id", "schedule"])
     assert found == [{"cron_id": made[1]["cron_id"], "schedule": "1 8 * * *"}]
     found = await sdk.crons.search(sort_by="next_run_date", sort_order="asc")

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from app.errors import Fenced, StoreUnavailable
 from app.keyspace.names import Keys
 from app.runs.attempts import Attempt
-from app.runs.runs import Action
+from app.runs.cancels import Action
 from tests.conftest import Eventually
 from tests.heart.conftest import Stores, handover, opened, settlement
 from tests.heart.servers import server

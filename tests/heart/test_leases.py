@@ -13,8 +13,9 @@ import pytest
 from app.keyspace.names import Keys
 from app.redis.link import Address
 from app.runs.attempts import Attempt
+from app.runs.cancels import Action
 from app.runs.leases import Heart
-from app.runs.runs import Action, Run
+from app.runs.runs import Run
 from tests.conftest import Eventually
 from tests.heart.conftest import Stores, opened, settings_of
 from tests.heart.servers import server

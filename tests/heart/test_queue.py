@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from app.errors import Conflict, NotFound
-from app.runs.runs import Action, Phase, Run
+from app.runs.cancels import Action
+from app.runs.runs import Phase, Run
 from tests.conftest import Eventually
 from tests.heart.conftest import Stores, handover
 

@@ -40,7 +40,7 @@ async def _reap(stores: Stores, run: Run) -> Any:
 
 async def _cancel(stores: Stores, run: Run) -> Any:
     return await stores.scripts.run_cancel(
-        run.run_id, run.thread_id, action="interrupt", by="api", reason="why", event_ttl_s=TTL_S
+        run.run_id, run.thread_id, action="interrupt", cause="why", reason=None, event_ttl_s=TTL_S
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.errors import Conflict, NotFound
-from app.runs.runs import FINAL, Action, Phase, Run, new_id
+from app.runs.cancels import Action
+from app.runs.runs import FINAL, Phase, Run, new_id
 from tests.heart.conftest import Stores, handover, new_run, settlement
 
 

@@ -297,7 +297,9 @@ async def test_kwargs_show_what_was_asked(sdk: Client) -> None:
     )
     kwargs = run["kwargs"]
     assert kwargs["input"] == {"value": 1}
-    assert kwargs["context"] == kwargs["config"]["configurable"] == {"tone": "dry"}
+    ids = {name: run[name] for name in ("run_id", "thread_id", "assistant_id")} | {"graph_id": "steps"}
+    assert kwargs["context"] == {"tone": "dry"}
+    assert kwargs["config"]["configurable"] == {"tone": "dry"} | ids
     assert kwargs["config"]["tags"] == ["t"]
     assert kwargs["stream_mode"] == ["values"]
     assert (kwargs["durability"], kwargs["checkpoint_during"], kwargs["temporary"]) == ("async", True, False)

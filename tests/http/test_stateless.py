@@ -56,7 +56,7 @@ async def test_a_batch_is_all_or_none(client: httpx.AsyncClient, sdk: LangGraphC
     assert (await client.post("/runs/batch", json=resumes)).status_code == 400
     before = await sdk.threads.count()
     kept = {"assistant_id": "steps", "input": {}, "on_completion": "keep"}
-    assert (await client.post("/runs/batch", json=[kept, kept | {"assistant_id": "nobody"}])).status_code == 404
+    assert (await client.post("/runs/batch", json=[kept, kept | {"assistant_id": "nobody"}])).status_code == 422
     wrong = await client.post("/runs/batch", json=[kept, kept | {"config": {"tags": "x"}}])
     assert (wrong.status_code, wrong.json()["field"]) == (422, "[1].config.tags")
     assert await sdk.threads.count() == before

@@ -55,6 +55,8 @@ async def test_a_run_that_ended_well(
     assert told["run_started_at"] <= told["run_ended_at"] <= told["webhook_sent_at"]
     assert told["kwargs"]["input"] == {"value": 1}
     assert "error" not in told
+    assert told["langsmith_session_name"] is None
+    assert told["kwargs"]["config"]["configurable"]["run_id"] == run["run_id"]
     assert headers[""] == "POST /told HTTP/1.1"
     assert headers["content-type"] == "application/json"
     assert headers["authorization"] == "Bearer hush"
@@ -101,10 +103,15 @@ async def test_a_cancelled_run_tells_too(
     running = await sdk.runs.create(thread, "hold", input={}, webhook=receiver.url)
     waiting = await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url)
     await eventually(lambda: running["run_id"] in worker._executions)
-    await sdk.runs.cancel(thread, waiting["run_id"], action=action)
+    await sdk.runs.cancel(thread, waiting["run_id"], action=action, params={"reason": "too late"})
     await sdk.runs.cancel(thread, running["run_id"], action=action, wait=True)
     await eventually(lambda: len(receiver.heard) == 2)
     status = "rollback" if action == "rollback" else "interrupted"
+    name, cause = "UserRollback" if action == "rollback" else "UserInterrupt", "cancelled through the API"
+    assert {told["run_id"]: told["error"] for told in receiver.heard} == {
+        running["run_id"]: {"error": name, "message": cause},
+        waiting["run_id"]: {"error": name, "message": f"{cause}: too late"},
+    }
     assert {told["run_id"]: told["status"] for told in receiver.heard} == {
         running["run_id"]: status,
         waiting["run_id"]: status,

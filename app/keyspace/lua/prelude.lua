@@ -244,13 +244,31 @@ local function give_turn(run_id, thread_id)
   redis.call('HSET', key('run', run_id), 'turn', redis.call('HINCRBY', key('thread', thread_id), 'turns', 1))
 end
 
+-- Why a run is cancelled: a sentence, and the client's own words if there are any.
+local function say_why_cancelled(run, cause, reason)
+  redis.call('HSET', run, 'cancel_cause', cause)
+  if reason then redis.call('HSET', run, 'cancel_reason', reason) else redis.call('HDEL', run, 'cancel_reason') end
+end
+
+local function superseded_by(run_id, strategy)
+  return 'superseded by run ' .. run_id .. ' (multitask_strategy=' .. strategy .. ')'
+end
+
+-- The error that a thread shows whose last run was cancelled while it was running.
+local function cancelled_error(run)
+  local held = redis.call('HMGET', run, 'cancel', 'cancel_cause', 'cancel_reason')
+  local message = (held[2] or 'cancelled') .. (held[3] and ': ' .. held[3] or '')
+  return cjson.encode({error = held[1] == 'rollback' and 'UserRollback' or 'UserInterrupt', message = message})
+end
+
 -- A run that never started is over at once: cancelled, or gone with `rollback`.
-local function cancel_waiting(run_id, thread_id, action, by, reason, event_ttl_s)
+local function cancel_waiting(run_id, thread_id, action, cause, reason, event_ttl_s)
   local run = key('run', run_id)
   give_turn(run_id, thread_id)
   redis.call('ZREM', key('thread_queue', thread_id), run_id)
   drop_job(run_id)
-  redis.call('HSET', run, 'phase', 'cancelled', 'reason', reason, 'cancelled_by', by, 'updated_us', whole(now_us))
+  redis.call('HSET', run, 'phase', 'cancelled', 'reason', '', 'cancel', action, 'updated_us', whole(now_us))
+  say_why_cancelled(run, cause, reason)
   notify(run_id, thread_id, action == 'rollback' and 'rollback' or 'interrupted')
   append(run_id, {end_entry(run_id, 'interrupted')})
   wake_thread(thread_id)
@@ -261,10 +279,11 @@ local function cancel_waiting(run_id, thread_id, action, by, reason, event_ttl_s
   end
 end
 
--- A running attempt is asked to stop; it answers by settling.
-local function ask_to_cancel(run_id, action, by, reason)
+-- A running attempt is asked to stop; it answers by settling. The first who asks for an action is its cause.
+local function ask_to_cancel(run_id, action, cause, reason)
   local run = key('run', run_id)
-  redis.call('HSET', run, 'cancel', action, 'cancelled_by', by, 'cancel_reason', reason)
+  if redis.call('HGET', run, 'cancel') ~= action then say_why_cancelled(run, cause, reason) end
+  redis.call('HSET', run, 'cancel', action)
   local worker = redis.call('HGET', run, 'worker')
   if worker then redis.call('PUBLISH', key('control', worker), run_id .. ' ' .. action) end
 end

@@ -44,14 +44,15 @@ if A.answers and answered_by and not redis.call('HGET', thread, 'waiting') then
 end
 
 if A.multitask == 'interrupt' or A.multitask == 'rollback' then
+  local cause = superseded_by(A.run_id, A.multitask)
   for _, earlier in ipairs(queued) do
     if redis.call('HGET', key('run', earlier), 'attempt') == '0' then
-      cancel_waiting(earlier, A.thread_id, A.multitask, 'run ' .. A.run_id, 'a newer run took over', A.event_ttl_s)
+      cancel_waiting(earlier, A.thread_id, A.multitask, cause, nil, A.event_ttl_s)
     else
-      ask_to_cancel(earlier, A.multitask, 'run ' .. A.run_id, 'a newer run took over')
+      ask_to_cancel(earlier, A.multitask, cause)
     end
   end
-  if active then ask_to_cancel(active, A.multitask, 'run ' .. A.run_id, 'a newer run took over') end
+  if active then ask_to_cancel(active, A.multitask, cause) end
 end
 
 local created_us = now_us + A.after_ms * 1000

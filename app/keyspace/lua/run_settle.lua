@@ -30,7 +30,8 @@ redis.call('EXPIRE', key('events', A.run_id), A.event_ttl_s)
 local thread = key('thread', held.thread_id)
 if A.values then redis.call('HSET', thread, 'values', A.values, 'state_us', whole(now_us)) end
 redis.call('HSET', thread, 'interrupts', A.interrupts)
-if A.thread_error then redis.call('HSET', thread, 'error', A.thread_error) end
+local thread_error = A.phase == 'cancelled' and cancelled_error(run) or A.thread_error
+if thread_error then redis.call('HSET', thread, 'error', thread_error) end
 if A.phase == 'waiting_for_approval' then redis.call('HSET', thread, 'waiting', A.run_id) end
 notify(A.run_id, held.thread_id, A.rollback and 'rollback' or A.status, A.values, A.interrupts)
 if A.rollback then drop_run(A.run_id, held.thread_id) end

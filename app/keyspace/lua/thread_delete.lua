@@ -9,6 +9,8 @@ for _, run_id in ipairs(runs) do
   if held[1] == 'queued' or held[1] == 'running' or held[1] == 'paused' then
     drop_job(run_id)
     give_up_lease(run_id)
+    redis.call('HSET', key('run', run_id), 'cancel', 'interrupt')
+    say_why_cancelled(key('run', run_id), 'thread ' .. A.thread_id .. ' was deleted')
     notify(run_id, A.thread_id, 'interrupted')
     append(run_id, {end_entry(run_id, 'interrupted')})
   end

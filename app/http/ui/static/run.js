@@ -11,6 +11,7 @@ import { json, result, shown } from "./values.js";
 const ASK_EVERY_MS = 2000;
 const DRAW_EVERY_MS = 60;
 const MOST_EVENTS = 500;
+const REASON = "by a person, on the page of the run";
 const OVER = new Set(["completed", "failed", "cancelled"]);
 
 const page = pageData();
@@ -147,7 +148,7 @@ function standing(run) {
   if (run.phase === "waiting_for_approval") return now.interrupts?.length ? "A person has to answer before it goes on." : "Stopped at a breakpoint. It goes on when you say so.";
   if (run.phase === "paused") return `Paused: ${run.reason ?? "by an operator"}.`;
   if (run.phase === "failed") return `Failed${run.error?.code ? ` with ${run.error.code}` : ""}.`;
-  if (run.phase === "cancelled") return `Cancelled${run.cancel_reason && run.cancel_reason !== "cancelled" ? `: ${run.cancel_reason}` : ""}. Finished steps are kept.`;
+  if (run.phase === "cancelled") return `Cancelled: ${run.error?.message ?? "the run was removed"}. Finished steps are kept.`;
   if (run.resumed_by) return "Answered; the run that goes on with it is linked at the side.";
   return "Completed.";
 }
@@ -273,7 +274,7 @@ async function cancel(action) {
   for (const button of buttons) button.disabled = true;
   show(byId("action-error"), false);
   try {
-    await call("POST", `${api}/${now.run.run_id}/cancel?action=${action}`);
+    await call("POST", `${api}/${now.run.run_id}/cancel?action=${action}&reason=${encodeURIComponent(REASON)}`);
     setText(byId("standing"), "Cancelling: it stops as soon as the running step lets it.");
   } catch (error) {
     if (error.status !== 404) refused(byId("action-error"), error); // it was over just before

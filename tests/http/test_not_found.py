@@ -1,0 +1,136 @@
+"""Every route, asked for what nobody knows: each 404 says "not found", where clients look for these words."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from app.http.endpoints import Endpoint
+from app.http.openapi import plain_path
+from app.http.server import ENDPOINTS
+from tests.auth.samples import Sample, samples
+from tests.http.conftest import Served
+
+UNKNOWN: Final = "01890000-0000-7000-8000-000000000000"
+IDS: Final = dict.fromkeys(("thread_id", "assistant_id", "run_id", "cron_id", "checkpoint_id"), UNKNOWN)
+KNOWN_GRAPH: Final = "steps"
+
+NEW: Final = frozenset({"POST /runs/crons", "POST /runs", "POST /runs/stream", "POST /runs/wait"})
+"""Routes without an id in their path whose bodies name what they need."""
+SILENT: Final = frozenset(
+    {
+        "POST /threads/{thread_id}/commands",  # answers 200 with an error of the event protocol
+        "POST /threads/{thread_id}/stream/events",  # a thread may come to be while it is watched
+    }
+)
+
+
+def named(endpoint: Endpoint) -> str:
+    return f"{endpoint.method} {plain_path(endpoint.path)}"
+
+
+def sent(body: Any) -> Any:
+    """The sample's body, for the graphs of this project."""
+    if isinstance(body, list):
+        return [sent(each) for each in body]
+    if isinstance(body, dict) and body.get("assistant_id") == "greet":
+        return body | {"assistant_id": KNOWN_GRAPH}
+    return body
+
+
+ASKED: Final = [
+    endpoint
+    for endpoint in ENDPOINTS
+    if named(endpoint) not in SILENT
+    and not endpoint.access.public
+    and ("_id}" in endpoint.path or named(endpoint) in NEW)
+]
+
+
+@pytest.mark.parametrize("endpoint", ASKED, ids=named)
+async def test_what_nobody_knows_is_not_found(served: Served, client: httpx.AsyncClient, endpoint: Endpoint) -> None:
+    sample = samples(IDS | {"namespace": "n"}).get(named(endpoint), Sample())
+    path = plain_path(endpoint.path).format(**IDS, namespace="n", graph_id="nobody")
+    answer = await client.request(endpoint.method, path, params=sample.query, json=sent(sample.body))
+    assert answer.status_code == 404, answer.text
+    assert "not found" in answer.json()["detail"]
+    assert answer.json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize("endpoint", [each for each in ASKED if "{run_id}" in each.path], ids=named)
+async def test_neither_is_a_run_that_its_thread_has_not(client: httpx.AsyncClient, endpoint: Endpoint) -> None:
+    thread = (await client.post("/threads", json={})).json()["thread_id"]
+    answer = await client.request(endpoint.method, plain_path(endpoint.path).format(**IDS | {"thread_id": thread}))
+    assert answer.status_code == 404, answer.text
+    assert answer.json()["detail"] == f"run '{UNKNOWN}' not found: it does not exist"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/nowhere", None),
+        ("POST", "/runs/cancel", {"thread_id": UNKNOWN, "run_ids": [UNKNOWN]}),
+        ("POST", "/runs/cancel", {"status": "all"}),
+        ("POST", "/assistants", {"graph_id": "nobody"}),
+        ("POST", "/assistants/search", {"graph_id": "nobody"}),
+        ("POST", "/runs/crons", {"assistant_id": "nobody", "schedule": "@daily"}),
+    ],
+)
+async def test_so_is_what_no_path_names(client: httpx.AsyncClient, method: str, path: str, body: Any) -> None:
+    answer = await client.request(method, path, json=body)
+    assert answer.status_code == 404
+    assert "not found" in answer.json()["detail"].lower()
+
+
+@pytest.mark.parametrize("route", ["/runs", "/runs/wait", "/runs/stream", f"/threads/{UNKNOWN}/runs"])
+async def test_an_assistant_id_that_is_no_id_and_no_name_is_malformed(client: httpx.AsyncClient, route: str) -> None:
+    answer = await client.post(route, json={"assistant_id": "nobody"})
+    assert answer.status_code == 422
+    assert answer.json()["field"] == "assistant_id"
+    assert KNOWN_GRAPH in answer.json()["known"]
+    assert "not found" in answer.json()["detail"]
+
+
+async def test_an_assistant_is_found_by_its_id_in_any_case(client: httpx.AsyncClient) -> None:
+    made = (await client.post("/assistants", json={"graph_id": KNOWN_GRAPH})).json()
+    answer = await client.get(f"/assistants/{made['assistant_id'].upper()}")
+    assert answer.json() == made
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/threads",
+        "/threads/search",
+        "/threads/count",
+        "/assistants/search",
+        "/assistants/count",
+        "/runs/crons/search",
+        "/runs/crons/count",
+        "/store/items/search",
+        "/store/namespaces",
+    ],
+)
+async def test_an_empty_body_is_malformed(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.post(path)).status_code == 422
+    assert (await client.post(path, json={})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/store/items?namespace=a", None, 400),
+        ("PUT", "/store/items", {"namespace": ["a.b"], "key": "k", "value": {}}, 422),
+        ("PUT", "/store/items", {"namespace": ["a"], "key": "k", "value": {}, "index": True}, 422),
+        ("PUT", "/store/items", {"namespace": ["langgraph"], "key": "k", "value": {}}, 400),
+        ("POST", "/store/items/search", {"namespace_prefix": [""]}, 422),
+    ],
+)
+async def test_errors_of_the_store_are_said_twice(
+    client: httpx.AsyncClient, method: str, path: str, body: Any, status: int
+) -> None:
+    answer = await client.request(method, path, json=body)
+    assert answer.status_code == status
+    assert answer.json()["error"] == answer.json()["detail"]
