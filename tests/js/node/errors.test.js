@@ -15,9 +15,9 @@ async function refused(asked, status, words) {
 }
 
 test("404 says what is unknown", async () => {
-  await refused(client.threads.get(unknown), 404, /thread .*does not exist/);
-  await refused(client.runs.get(await newThread(), unknown), 404, /run .*does not exist/);
-  await refused(client.runs.wait(null, "nobody", { input: {} }), 404, /nobody/);
+  await refused(client.threads.get(unknown), 404, /thread .*not found/);
+  await refused(client.runs.get(await newThread(), unknown), 404, /run .*not found/);
+  await refused(client.runs.wait(null, "nobody", { input: {} }), 422, /nobody/);
   await refused(client.assistants.get(unknown), 404, /assistant/);
   await refused(client.crons.delete(unknown), 404, /cron/);
 });
