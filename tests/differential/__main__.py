@@ -18,7 +18,6 @@ from tests.differential.playing import Played, play_all, played
 from tests.differential.recording import Step
 from tests.differential.scenarios import Scenario, all_scenarios
 from tests.differential.servers import both
-from tests.differential.webhook_receiver import receiving
 
 HERE = Path(__file__).parent
 DEFAULT_ENVIRONMENT = HERE.parent.parent / ".differential"
@@ -49,8 +48,8 @@ def main() -> int:
 
 
 async def _run(scenarios: Sequence[Scenario], environment: Path, work: Path) -> list[Played]:
-    async with receiving() as hooks, both(environment, work, {}) as (theirs, ours):
-        return await play_all(scenarios, theirs, ours, hooks)
+    async with both(environment, work) as (theirs, ours):
+        return await play_all(scenarios, theirs, ours)
 
 
 def _recorded(file: Path) -> list[Played]:

@@ -12,10 +12,19 @@ import httpx
 from tests.differential.comparison import Counterparts, Difference, Kind, differences
 from tests.differential.recording import DEADLINE_S, Client, Step
 from tests.differential.scenarios import Scenario
-from tests.differential.webhook_receiver import WebhookReceiver
+from tests.differential.webhook_receiver import WebhookReceiver, receiving
 
 SCENARIO_DEADLINE_S = 120.0
 AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two servers, and what receives its webhooks."""
+
+    name: str
+    url: str
+    hooks: WebhookReceiver
 
 
 @dataclass(frozen=True)
@@ -28,13 +37,18 @@ class Played:
     differences: Sequence[Difference]
 
 
-async def play_all(scenarios: Sequence[Scenario], reference: str, ours: str, hooks: WebhookReceiver) -> list[Played]:
+async def play_all(scenarios: Sequence[Scenario], reference: str, ours: str) -> list[Played]:
     """A few at a time; those that want to be alone after the others."""
+    async with receiving() as theirs, receiving() as own:
+        return await _all(scenarios, Side("reference", reference, theirs), Side("slipway", ours, own))
+
+
+async def _all(scenarios: Sequence[Scenario], reference: Side, ours: Side) -> list[Played]:
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(scenario: Scenario) -> Played:
         async with turns:
-            found = await play(scenario, reference, ours, hooks)
+            found = await play(scenario, reference, ours)
             print("." if not found.differences else "x", end="", flush=True)
             return found
 
@@ -47,11 +61,9 @@ async def play_all(scenarios: Sequence[Scenario], reference: str, ours: str, hoo
     return [by_name[scenario.name] for scenario in scenarios]
 
 
-async def play(scenario: Scenario, reference: str, ours: str, hooks: WebhookReceiver) -> Played:
+async def play(scenario: Scenario, reference: Side, ours: Side) -> Played:
     """One scenario on both servers at the same time."""
-    theirs, own = await asyncio.gather(
-        _recorded(scenario, "reference", reference, hooks), _recorded(scenario, "slipway", ours, hooks)
-    )
+    theirs, own = await asyncio.gather(_recorded(scenario, reference), _recorded(scenario, ours))
     return played(scenario.name, theirs, own)
 
 
@@ -60,9 +72,9 @@ def played(scenario: str, reference: Sequence[Step], ours: Sequence[Step]) -> Pl
     return Played(scenario, reference, ours, [*compared(scenario, reference, ours)])
 
 
-async def _recorded(scenario: Scenario, side: str, url: str, hooks: WebhookReceiver) -> list[Step]:
-    async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_S) as http:
-        client = Client(side, url, http, hooks)
+async def _recorded(scenario: Scenario, side: Side) -> list[Step]:
+    async with httpx.AsyncClient(base_url=side.url, timeout=DEADLINE_S) as http:
+        client = Client(side.name, side.url, http, side.hooks)
         try:
             await asyncio.wait_for(scenario.play(client), SCENARIO_DEADLINE_S)
         except Exception as error:

@@ -60,22 +60,20 @@ class Client:
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
         record: bool = True,
+        status: bool = False,
     ) -> Json:
-        """One request; the body of the answer as JSON, or as text."""
+        """One request; the body of the answer as JSON, or as text, or its status alone."""
         what: dict[str, Any] = {"json": body} if body is not None else {"content": content} if content else {}
         sent = {"content-type": "application/json", **(headers or {})} if content is not None else headers
         try:
             answer = await self.http.request(method, path, params=_params(params), headers=sent, **what)
-        except httpx.RemoteProtocolError as error:
-            self.note(_label(method, path), {"status": "no answer", "error": str(error)})
-            return None
-        except httpx.ReadError:
+        except (httpx.RemoteProtocolError, httpx.ReadError):
             self.note(_label(method, path), {"status": "no answer"})
             return None
         read = _body(answer.content)
         if record:
             self.note(_label(method, path), {"status": answer.status_code, "headers": _kept(answer), "body": read})
-        return read
+        return answer.status_code if status else read
 
     async def get(self, path: str, **options: Any) -> Json:
         return await self.call("GET", path, **options)
@@ -224,13 +222,13 @@ class Client:
 
     async def webhook(self, name: str) -> Json:
         """Wait for the webhook of that name, and record its body."""
-        body = await self.hooks.received(f"{self.side}-{name}", DEADLINE_S)
+        body = await self.hooks.received(name, DEADLINE_S)
         self.note(f"webhook {name}", body)
         return body
 
     def hook_url(self, name: str) -> str:
         """Where a webhook of that name is to go."""
-        return f"{self.hooks.url}/{self.side}-{name}"
+        return f"{self.hooks.url}/{name}"
 
 
 def _told(events: Sequence[Json]) -> list[Json]:

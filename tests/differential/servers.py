@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +24,11 @@ STOP_WITHIN_S: Final = 40.0
 
 
 @contextlib.asynccontextmanager
-async def both(environment: Path, work: Path, variables: Mapping[str, str]) -> AsyncIterator[tuple[str, str]]:
+async def both(environment: Path, work: Path) -> AsyncIterator[tuple[str, str]]:
     """The URLs of the reference server and of Slipway; their logs stay in `work`."""
     async with (
-        _process("reference", work, variables, lambda port: reference.command(environment, port)) as theirs,
-        _process("slipway", work, variables, lambda port: _slipway(work, port)) as ours,
+        _process("reference", work, lambda port: reference.command(environment, port)) as theirs,
+        _process("slipway", work, lambda port: _slipway(work, port)) as ours,
     ):
         yield theirs, ours
 
@@ -39,17 +39,13 @@ def _slipway(work: Path, port: int) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def _process(
-    name: str, work: Path, variables: Mapping[str, str], command: Callable[[int], list[str]]
-) -> AsyncIterator[str]:
+async def _process(name: str, work: Path, command: Callable[[int], list[str]]) -> AsyncIterator[str]:
     folder = work / name
     shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("__pycache__"))
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with (work / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            command(port), cwd=folder, env=_environment(variables), stdout=log, stderr=subprocess.STDOUT
-        )
+        process = subprocess.Popen(command(port), cwd=folder, env=_environment(), stdout=log, stderr=subprocess.STDOUT)
         try:
             await _answers(url, process, work / f"{name}.log")
             yield url
@@ -61,9 +57,9 @@ async def _process(
                 process.kill()
 
 
-def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    return {**kept, **reference.ENVIRONMENT, **variables}
+    return {**kept, **reference.ENVIRONMENT}
 
 
 async def _answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

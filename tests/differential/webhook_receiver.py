@@ -1,4 +1,4 @@
-"""Receives the webhooks of both servers on loopback."""
+"""Receives the webhooks of one server on loopback."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ async def cancelled(client: Client) -> None:
         run = (await client.post(f"/threads/{thread}/runs", body))["run_id"]
         await client.running(thread, run)
         await client.call("POST", f"/threads/{thread}/runs/{run}/cancel", params={"action": action})
-        told = await client.hooks.received(f"{client.side}-cancelled-{action}", 30)
+        told = await client.hooks.received(f"cancelled-{action}", 30)
         client.note(action, {name: told["body"].get(name) for name in ("status", "error")})
 
 
