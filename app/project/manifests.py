@@ -34,7 +34,7 @@ def manifest_of(graph: Graph, spec: GraphSpec) -> Manifest:
         description=spec.description,
         version=spec.version,
         nodes=tuple(name for name in graph.nodes if name != START_NODE),
-        schemas=schemas_of(graph),
+        schemas=schemas_of(_named(graph, spec.graph_id)),
         drawings=tuple(_drawing(graph, level) for level in range(levels + 1)),
         subgraphs={name: schemas_of(sub) for name, sub in subgraphs.items()},
         channels=channels(graph),
@@ -45,6 +45,11 @@ def manifest_of(graph: Graph, spec: GraphSpec) -> Manifest:
 def name_of(graph: Graph, graph_id: str) -> str:
     """What the graph is called where people see it: its own name, or its id when it was given none."""
     return graph_id if graph.name == UNNAMED else graph.name
+
+
+def _named(graph: Graph, graph_id: str) -> Graph:
+    """The same graph under the name that people see: the titles of its schemas begin with it."""
+    return graph.copy({"name": name_of(graph, graph_id)})
 
 
 def schemas_of(graph: Graph) -> Schemas:
@@ -107,7 +112,11 @@ def _describable(annotation: Any) -> Any:
 def _drawing(graph: Graph, levels: int) -> dict[str, Any]:
     """Nodes and edges, with so many levels of subgraphs opened."""
     try:
-        return cast(dict[str, Any], _plain(graph.get_graph(xray=levels or False).to_json()))
+        drawing = cast(dict[str, Any], _plain(graph.get_graph(xray=levels or False).to_json()))
+        for node in drawing["nodes"]:
+            if isinstance(data := node.get("data"), dict):
+                data.pop("id", None)  # the Python class that executes the node, which is nothing to show
+        return drawing
     except Exception:  # drawing makes models of the input and output, and runs the author's path maps
         nodes = [{"id": name, "type": "runnable", "data": {"name": name}} for name in graph.nodes]
         return {"nodes": nodes, "edges": []}

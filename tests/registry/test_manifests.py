@@ -138,7 +138,10 @@ async def test_name_and_description(project: Project) -> None:
 
 
 async def test_a_graph_without_a_name_takes_its_id(project: Project) -> None:
-    assert (await manifest(project, SIMPLE)).name == "it"
+    found = await manifest(project, SIMPLE)
+    assert found.name == "it"
+    titles = {which: (getattr(found.schemas, which) or {})["title"] for which in ("input", "output", "state")}
+    assert titles == {"input": "it_input", "output": "it_output", "state": "it_state"}
 
 
 async def test_schemas_of_a_messages_state(project: Project) -> None:
@@ -204,6 +207,11 @@ async def test_drawings_open_so_many_levels(project: Project) -> None:
     assert {"source": "a", "target": "b", "data": "b", "conditional": True} in [
         {"data": "b", **edge} for edge in found.public_graph()["edges"]
     ]
+
+
+async def test_drawings_name_no_classes(project: Project) -> None:
+    nodes = {node["id"]: node for node in (await manifest(project, NESTED)).public_graph()["nodes"]}
+    assert nodes["child"] == {"id": "child", "type": "runnable", "data": {"name": "child"}}
 
 
 async def test_state_types(project: Project) -> None:
