@@ -13,6 +13,8 @@ from typing import Any, Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from app.exception_text import is_a, traceback_of
+from app.serialization.encoding import dumps
 from app.settings import Settings
 
 _QUIETER: Final = {"uvicorn": logging.WARNING, "asyncio": logging.WARNING, "httpx": logging.WARNING}
@@ -65,15 +67,30 @@ def _rendering(log_format: str) -> list[Processor]:
     if log_format == "json" or (log_format == "auto" and not terminal):
         return [
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(default=str),
+            _exception_as_text,
+            structlog.processors.JSONRenderer(serializer=_json),
         ]
     return [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.dev.ConsoleRenderer(
-            colors=terminal, exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
-        ),
+        _exception_as_text,
+        structlog.dev.ConsoleRenderer(colors=terminal, pad_event_to=0),
     ]
+
+
+def _exception_as_text(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Describe the exception of a line ourselves: it may be a graph's, and may not let itself be described."""
+    raised = event.pop("exc_info", None)
+    if isinstance(raised, tuple):
+        raised = raised[1]
+    elif raised is not None and not is_a(raised, BaseException):
+        raised = sys.exc_info()[1] if raised else None
+    if raised is not None:
+        event["exception"] = traceback_of(raised)
+    return event
+
+
+def _json(event: Any, **_: Any) -> str:
+    return dumps(event).decode()
 
 
 class _Named:

@@ -26,10 +26,31 @@ except ZeroDivisionError:
 """
 
 
-def speak(log_format: str) -> str:
-    done = subprocess.run([sys.executable, "-c", SPEAK.format(format=log_format)], capture_output=True, check=True)
+def speak(log_format: str, more: str = "") -> str:
+    code = SPEAK.format(format=log_format) + more
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout == b""
     return done.stderr.decode()
+
+
+HOSTILE = """
+class Hostile(Exception):
+    __class__ = property(lambda self: exit(3))
+    __str__ = __repr__ = lambda self: exit(3)
+try:
+    raise Hostile
+except Exception:
+    log.exception("run.broke")
+log.info("run.over")
+"""
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_an_exception_that_cannot_be_described_has_a_line(log_format: str) -> None:
+    said = speak(log_format, HOSTILE)
+    assert "Hostile" in said
+    assert "run.over" in said
+    assert "Logging error" not in said
 
 
 @pytest.mark.parametrize("log_format", ["json", "auto"])

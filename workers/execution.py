@@ -27,6 +27,7 @@ from langgraph.types import StateSnapshot
 from app import failpoints
 from app.checkpointing.thread_saver import ThreadSaver
 from app.errors import Fenced, StoreUnavailable
+from app.exception_text import is_a, traceback_of
 from app.keyspace.names import Keys
 from app.policy import Ceilings, Usage
 from app.project.graphs import Graph, Graphs, attached
@@ -37,6 +38,7 @@ from app.runs.runs import Phase, Run, status_of
 from app.serialization.encoding import dumps
 from app.threads.state_reading import read_state
 from workers.chunks import chunks
+from workers.contained_errors import contain_errors
 from workers.failures import Failure, failure_of
 from workers.frames import Frames, frame
 from workers.guards import Guard, instrument
@@ -81,9 +83,10 @@ class Execution:
 
     async def execute(self) -> None:
         """Run the attempt to its end, whatever that is. Never raises for what the graph does."""
+        contain_errors()
         async with AsyncExitStack() as resources:
             ended_by = await self._worked(resources)
-            outcome = await self._settle(self._judge(ended_by))
+            outcome = await self._ended(ended_by)
         self._report(outcome)
 
     def drain(self) -> None:
@@ -110,9 +113,7 @@ class Execution:
         assert task is not None
         try:
             await self._work(resources)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:
+        except BaseException as error:  # also the `SystemExit` of a node, which must not end the process
             return error
         finally:
             self._working = None
@@ -220,9 +221,9 @@ class Execution:
 
     def _judge(self, error: BaseException | None) -> Outcome:
         """What the end of the work means."""
-        if self._stop is Stop.LOST or isinstance(error, Fenced):
+        if self._stop is Stop.LOST or (is_a(error, Fenced) and self.attempt.lost):
             return LOST
-        if isinstance(error, StoreUnavailable):
+        if type(error) is StoreUnavailable:
             return Outcome(None, Stop.LOST, why=str(error))
         if self._stop is Stop.CANCEL:
             return CANCELLED
@@ -230,19 +231,39 @@ class Execution:
             return Outcome(Phase.WAITING_FOR_APPROVAL if self._seen.waits else Phase.COMPLETED)
         if self._guard.tripped is not None:
             return self._failed(self._guard.tripped if self._stop is Stop.CEILING else error)
-        if self._stop is Stop.DRAIN or isinstance(error, GraphDrained):
+        if self._stop is Stop.DRAIN or (is_a(error, GraphDrained) and self._control.drain_requested):
             return DRAINED
         return self._failed(error)
 
     def _failed(self, error: BaseException) -> Outcome:
         seen = self._seen
         tripped = self._guard.tripped
-        if isinstance(error, GraphRecursionError) and self._ceilings.steps_left <= 0:
+        if is_a(error, GraphRecursionError) and self._ceilings.steps_left <= 0:
             tripped = tripped or self._ceilings.hit("steps", self._ceilings.used.steps)
         failure = failure_of(error, tripped=tripped, node=seen.failed_node, began=seen.ended_nodes > 0)
         if failure.code == "node.failed":
-            log.warning("run.raised", run=self.run.run_id, node=failure.node, exc_info=error)
+            log.warning("run.raised", run=self.run.run_id, node=failure.node, exception=traceback_of(error))
         return Outcome(Phase.FAILED, failure=failure)
+
+    async def _ended(self, ended_by: BaseException | None) -> Outcome:
+        """Settle or release the run. A fault on the way fails the run at once: another attempt would repeat the graph's
+        effects, and come to the same fault."""
+        try:
+            return await self._settle(self._judge(ended_by))
+        except BaseException as error:
+            if self._is_not_the_graphs(error):
+                raise
+            log.error("settle.broke", run=self.run.run_id, exception=traceback_of(error))
+            failure = failure_of(error, tripped=None, node=None, began=True)
+            word, outcome = await self._settle_with(Phase.FAILED, failure, NO_STATE)
+            return outcome if word == "ok" else LOST
+
+    def _is_not_the_graphs(self, error: BaseException) -> bool:
+        """Whether an error means that this process cannot or must not settle the run. A graph may raise the same."""
+        if is_a(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            return task is not None and task.cancelling() > 0
+        return type(error) is StoreUnavailable or (is_a(error, Fenced) and self.attempt.lost)
 
     async def _settle(self, outcome: Outcome) -> Outcome:
         try:
@@ -251,10 +272,9 @@ class Execution:
             failpoints.reach("release" if outcome.phase is None else "before_settle")
             if outcome.phase is None:
                 return outcome if await self._release() else LOST
-            word, _ = await self._settle_as(outcome.phase, outcome.failure)
+            word, outcome = await self._settle_as(outcome.phase, outcome.failure)
             if word == "cancel":
-                outcome = CANCELLED
-                word, _ = await self._settle_as(Phase.CANCELLED, None)
+                word, outcome = await self._settle_as(Phase.CANCELLED, None)
             failpoints.reach("after_settle")
             return outcome if word == "ok" else LOST
         except Fenced:
@@ -277,14 +297,19 @@ class Execution:
             }
         )
 
-    async def _settle_as(self, phase: Phase, failure: Failure | None) -> tuple[str, str]:
-        rollback = phase is Phase.CANCELLED and self.attempt.cancel is Action.ROLLBACK
-        if rollback:
+    async def _settle_as(self, phase: Phase, failure: Failure | None) -> tuple[str, Outcome]:
+        """The script's word, and how the run has ended if it is `ok`."""
+        if self._rolls_back(phase):
             await self._checkpointer.adelete_for_runs([self.run.run_id])
-        state = await self._left_state(phase)
+        return await self._settle_with(*await self._final_state(phase, failure))
+
+    def _rolls_back(self, phase: Phase) -> bool:
+        return phase is Phase.CANCELLED and self.attempt.cancel is Action.ROLLBACK
+
+    async def _settle_with(self, phase: Phase, failure: Failure | None, state: LeftState) -> tuple[str, Outcome]:
         shown = None if failure is None else dumps(failure.public()).decode()
         result = "" if phase is Phase.CANCELLED else self._seen.result()
-        return await self.attempt.settle(
+        word, _ = await self.attempt.settle(
             {
                 "run_id": self.run.run_id,
                 "attempt": self.attempt.number,
@@ -300,13 +325,28 @@ class Execution:
                 "interrupts": state.interrupts,
                 "thread_status": "error" if failure else state.status,
                 "thread_error": shown,
-                "rollback": rollback,
+                "rollback": self._rolls_back(phase),
                 "event_ttl_s": self._event_ttl_s,
             }
         )
+        stop = Stop.CANCEL if phase is Phase.CANCELLED else None
+        return word, Outcome(phase, stop, failure)
+
+    async def _final_state(self, phase: Phase, failure: Failure | None) -> tuple[Phase, Failure | None, LeftState]:
+        """How the run ends, and what its thread shows then. A state that cannot be read or encoded fails the run, for
+        another attempt would come to the same end; the thread shows what it showed before."""
+        try:
+            return phase, failure, await self._left_state(phase)
+        except BaseException as error:
+            if self._is_not_the_graphs(error):
+                raise
+            log.error("state.not_kept", run=self.run.run_id, exception=traceback_of(error))
+            if phase is Phase.CANCELLED:
+                return phase, failure, NO_STATE
+            return Phase.FAILED, failure or failure_of(error, tripped=None, node=None, began=True), NO_STATE
 
     async def _left_state(self, phase: Phase) -> LeftState:
-        """What the thread shows from now on. The stream has told everything, unless the run was cut short or its
+        """The thread's state at the end. The stream has told everything, unless the run was cut short or its
         output is not its whole state."""
         if self._graph is None:
             return NO_STATE

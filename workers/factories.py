@@ -37,6 +37,7 @@ from langgraph_sdk.runtime import ServerRuntime, _ExecutionRuntime, _ReadRuntime
 from pydantic import TypeAdapter
 
 from app.errors import GraphUnavailable, SlipwayError
+from app.exception_text import class_name, is_a, message_of, repr_of
 from app.project.annotations import fields_of, hints_of, is_record
 from app.project.graphs import Access, Graph
 
@@ -144,9 +145,9 @@ class _Made(AbstractAsyncContextManager[Graph]):
             return graph
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
-            if isinstance(error, SlipwayError) or not isinstance(error, Exception):
+            if is_a(error, (SlipwayError, asyncio.CancelledError)):
                 raise
-            text = str(error) if isinstance(error, NotAGraph) else f"{type(error).__name__}: {error}"
+            text = message_of(error) if is_a(error, NotAGraph) else f"{class_name(error)}: {message_of(error)}"
             raise GraphUnavailable(f"the factory of graph {self._graph_id!r} failed: {text}") from error
 
     async def _graph(self) -> Graph:
@@ -171,9 +172,11 @@ class _Made(AbstractAsyncContextManager[Graph]):
                 await manager.__aexit__(kind, error, trace)
             else:
                 await _in_thread(self._context, lambda: manager.__exit__(kind, error, trace))
-        except Exception as failed:
+        except BaseException as failed:
+            if is_a(failed, asyncio.CancelledError):
+                raise
             if failed is not error:
-                log.warning("graph.cleanup_failed", graph=self._graph_id, error=repr(failed))
+                log.warning("graph.cleanup_failed", graph=self._graph_id, error=repr_of(failed))
 
     async def _enter(self, manager: AbstractContextManager[object] | AbstractAsyncContextManager[object]) -> object:
         if isinstance(manager, AbstractAsyncContextManager):

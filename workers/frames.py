@@ -12,9 +12,10 @@ from typing import Any, Final
 from langchain_core.messages import BaseMessage, BaseMessageChunk, message_chunk_to_message
 from langgraph.types import Interrupt
 
+from app.exception_text import repr_of
 from app.serialization.encoding import dumps
 from app.threads.snapshots import place_of
-from workers.failures import public_text
+from workers.failures import shown_error
 from workers.lifecycle import Lifecycle
 from workers.outcomes import INTERRUPT
 from workers.tool_events import ToolEvents
@@ -141,14 +142,14 @@ def _checkpoint_task(task: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(shown.get("state"), Mapping):
         shown["state"] = public_config(shown["state"])
     if shown.get("error") is not None:
-        shown["error"] = repr(shown["error"])
+        shown["error"] = repr_of(shown["error"])
     return shown
 
 
 def _task(payload: Mapping[str, Any]) -> Mapping[str, Any]:
     error = payload.get("error")
     if isinstance(error, BaseException):
-        return {**payload, "error": {"error": type(error).__name__, "message": public_text(error)}}
+        return {**payload, "error": shown_error(error)}
     return payload
 
 

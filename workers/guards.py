@@ -146,7 +146,10 @@ class _Counted:
 
 def _task_of(error: Exception) -> str:
     """LangGraph notes on an error which task it came from, the last time where it passed through several."""
-    return str(getattr(error, "__notes__", [""])[-1])
+    try:
+        return str(getattr(error, "__notes__", [""])[-1])
+    except Exception:  # a class may have an attribute of this name
+        return ""
 
 
 def wants_retry(policy: RetryPolicy, error: Exception) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from workers.failures import public_text
+from workers.failures import shown_error
 
 Namespace = tuple[str, ...]
 
@@ -45,7 +45,7 @@ class Lifecycle:
         if inside in self._calls:
             event["tool_call_id"] = self._calls[inside]
         if error is not None:
-            event["error"] = {"error": type(error).__name__, "message": public_text(error)}
+            event["error"] = shown_error(error)
         return event
 
 

@@ -22,6 +22,8 @@ from zoneinfo import ZoneInfo
 import orjson
 from pydantic import BaseModel
 
+from app.exception_text import class_name, repr_of
+
 DEEPEST: Final = 200
 """Levels of nesting that are kept; orjson itself stops at 254."""
 
@@ -35,7 +37,7 @@ def dumps(value: Any) -> bytes:
     """`value` as compact JSON."""
     try:
         encoded = orjson.dumps(value, _default, _OPTIONS)
-    except Exception:
+    except BaseException:  # what encodes a value may raise anything, also `SystemExit`
         encoded = orjson.dumps(_plain(value, 0), option=_OPTIONS)
     return _LONE_NUL.sub(rb"\1\\ufffd", encoded) if _NUL in encoded else encoded
 
@@ -63,7 +65,7 @@ def _default(value: Any) -> Any:
         case bytes() | bytearray() | memoryview():
             return base64.b64encode(value).decode()
         case BaseException():
-            return repr(value)
+            return repr_of(value)
         case tuple() if hasattr(value, "_asdict"):
             return value._asdict()
         case tuple():
@@ -104,7 +106,7 @@ def _plain(value: Any, depth: int) -> Any:
         return "…"
     try:
         return _rebuilt(value, depth)
-    except Exception:
+    except BaseException:
         return _told(value)
 
 
@@ -153,6 +155,6 @@ def _key(key: Any) -> str:
 
 def _told(value: Any) -> str:
     try:
-        return clean(str(value))
-    except Exception:
-        return f"<{type(value).__name__}>"
+        return clean(str.__str__(str(value)))
+    except BaseException:
+        return clean(f"<{class_name(value)}>")

@@ -19,6 +19,7 @@ from typing import Any, Final
 import ormsgpack
 
 from app.errors import SlipwayError, StateRefused, StoredDataError
+from app.exception_text import class_name, is_a, message_of, repr_of
 from app.serialization import serde_types
 from app.serialization.allowed import Allowed, Reference
 from app.serialization.records import Shapes
@@ -94,18 +95,18 @@ class Serde:
             raise StateRefused(f"the state holds a value that cannot be stored: {error}") from error
 
     def _default(self, value: Any) -> Any:
+        if is_a(value, BaseException):  # before its class is asked for anything
+            return repr_of(value)
         try:
             encoder = self._encoders.get(type(value))
             if encoder is None:
                 encoder = self._encoders[type(value)] = self._encoder(type(value))
             return encoder(value)
-        except Exception as error:
+        except BaseException as error:  # the graph's own code may be asked, and may raise anything
             self._problem = error if isinstance(error, SlipwayError) else _refusal(value, error)
-            raise
+            raise self._problem from None
 
     def _encoder(self, cls: type) -> Callable[[Any], Any]:
-        if issubclass(cls, BaseException):
-            return repr
         builtin = serde_types.writer_of(cls)
         if builtin is not None:
             code, apart = builtin
@@ -147,8 +148,8 @@ def _reference(stored: Any) -> Reference:
     return str(module), str(name)
 
 
-def _refusal(value: Any, error: Exception) -> StateRefused:
-    return StateRefused(f"the state holds a {type(value).__qualname__} that cannot be stored: {error}")
+def _refusal(value: Any, error: BaseException) -> StateRefused:
+    return StateRefused(f"the state holds a {class_name(value)} that cannot be stored: {message_of(error)}")
 
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")

@@ -14,6 +14,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.types import StateSnapshot
 
 from app.errors import SlipwayError
+from app.exception_text import class_name
 from app.project.graphs import Graph
 
 log = structlog.get_logger(__name__)
@@ -25,11 +26,11 @@ async def read_state(graph: Graph, config: RunnableConfig, *, subgraphs: bool = 
         return await graph.aget_state(config, subgraphs=subgraphs)
     except (SlipwayError, ConnectionError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         stored = await _saver(graph).aget_tuple(config)
         if stored is None:
             raise
-        log.warning("state.refused", error=type(error).__name__)  # its text may have values in it
+        log.warning("state.refused", error=class_name(error))  # its text may have values in it
         return bare(graph, stored)
 
 
@@ -41,7 +42,7 @@ async def read_history(
         return [state async for state in graph.aget_state_history(config, filter=filter, before=before, limit=limit)]
     except (SlipwayError, ConnectionError):
         raise
-    except Exception:
+    except (Exception, SystemExit):
         past = [stored async for stored in _saver(graph).alist(config, filter=filter, before=before, limit=limit)]
         if not past:
             raise

@@ -6,10 +6,12 @@ through a writer that refuses while a run of the thread is active.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
+import structlog
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import EmptyChannelError, InvalidUpdateError
@@ -18,7 +20,8 @@ from langgraph.types import Command, Send, StateSnapshot, StateUpdate
 
 from app.access.users import User, told_to_graphs
 from app.checkpointing.thread_saver import ThreadSaver
-from app.errors import Conflict, RefusedRequest
+from app.errors import Conflict, RefusedRequest, SlipwayError
+from app.exception_text import class_name, is_a, message_of, traceback_of
 from app.keyspace.names import Keys
 from app.project.graphs import Access, Graph, Graphs, attached
 from app.redis.wire import Wire
@@ -31,6 +34,9 @@ Place = dict[str, Any]
 """Where in a thread: any of checkpoint_id, checkpoint_ns, checkpoint_map."""
 
 _LATEST: Final[Place] = {}
+_REFUSALS: Final = (InvalidUpdateError, EmptyChannelError, ValueError, KeyError, TypeError)
+
+log = structlog.get_logger(__name__)
 
 
 class ThreadStates:
@@ -113,8 +119,10 @@ class ThreadStates:
             config["metadata"] = _origin(thread)
             try:
                 written = await graph.abulk_update_state(config, supersteps)
-            except (InvalidUpdateError, EmptyChannelError, ValueError, KeyError, TypeError) as error:
-                raise RefusedRequest(f"graph {thread.graph_id!r} refuses the update: {error}") from error
+            except BaseException as error:  # reducers and schemas are the graph's own code
+                if (refusal := _refusal_of_update(thread.graph_id, error)) is None:
+                    raise
+                raise refusal from error
             latest = await read_state(graph, _config(thread.thread_id, _LATEST))
         place = place_of(written) or {}
         await self._threads.set_state(
@@ -138,6 +146,17 @@ class ThreadStates:
         config = _config(thread_id, told_to_graphs(user))
         async with self._graphs.open(graph_id, config, access) as graph:
             yield attached(graph, saver or self._checkpointer, self._store)
+
+
+def _refusal_of_update(graph_id: str, error: BaseException) -> RefusedRequest | None:
+    """What a client gets when a graph raises on an update: the text only of what is written for people to read. None
+    when it was not the graph."""
+    if is_a(error, (SlipwayError, ConnectionError, asyncio.CancelledError)):
+        return None
+    if is_a(error, _REFUSALS):
+        return RefusedRequest(f"graph {graph_id!r} refuses the update: {message_of(error)}")
+    log.warning("update.raised", graph=graph_id, exception=traceback_of(error))
+    return RefusedRequest(f"graph {graph_id!r} refuses the update: it raises {class_name(error)}")
 
 
 def update_of(values: Any, command: Mapping[str, Any] | None, as_node: str | None) -> StateUpdate:

@@ -57,14 +57,13 @@ def test_messages_that_are_made_at_the_same_time_keep_apart() -> None:
     assert deltas == [("one", "a", "1"), ("two", "b", "2"), ("one", "a", "3")]
 
 
-@pytest.mark.parametrize(
-    "stopped",
-    [(("updates", {"__interrupt__": []}), END), (("end", {**END[1], "phase": "waiting_for_approval"}),)],
-    ids=["by its updates", "by its end"],
-)
-def test_a_breakpoint_is_an_interrupt_without_a_question(stopped: tuple[tuple[str, Any], ...]) -> None:
-    events = translated(BEGIN, *stopped)
+@pytest.mark.parametrize("told", [(), (("updates", {"__interrupt__": []}),)], ids=["without updates", "with updates"])
+def test_a_breakpoint_is_an_interrupt_without_a_question(told: tuple[tuple[str, Any], ...]) -> None:
+    stopped = ("end", {**END[1], "phase": "waiting_for_approval"})
+    events = translated(BEGIN, *told, stopped)
     assert [event.data["event"] for event in events] == ["running", "interrupted", "completed"]
+    behind_the_last_node = translated(BEGIN, *told, END)
+    assert [event.data["event"] for event in behind_the_last_node] == ["running", "completed"]
 
 
 def test_no_number_and_no_id_comes_twice() -> None:

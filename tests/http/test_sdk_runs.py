@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from langgraph_sdk.errors import ConflictError, NotFoundError, UnprocessableEntityError
+from langgraph_sdk.errors import APIStatusError, ConflictError, NotFoundError, UnprocessableEntityError
 
 from tests.http.conftest import Served
 
@@ -40,6 +40,23 @@ async def test_an_inline_graph_gives_the_same(sdk: Client) -> None:
     names = [name for name, _ in await events_of(sdk.runs.stream(thread, "quick", input={"value": 1}))]
     assert names[0] == "metadata"
     assert names[-1] == "end"
+
+
+@pytest.mark.parametrize(("bang", "error"), [("exit", "SystemExit"), ("undescribed", "Undescribed")])
+async def test_a_graph_that_exits_in_the_web_process_ends_no_more_than_its_run(
+    sdk: Client, bang: str, error: str
+) -> None:
+    thread = await new_thread(sdk)
+    await sdk.runs.wait(thread, "touchy", input={"bang": "then fine"})
+    with pytest.raises(APIStatusError) as refused:
+        await sdk.threads.update_state(thread, {"bang": bang}, as_node="touch")
+    assert refused.value.response.status_code == 400
+    assert error in refused.value.response.json()["detail"]
+    ended = await sdk.runs.wait(thread, "touchy", input={"bang": f"then {bang}"}, raise_error=False)
+    assert ended["__error__"]["error"] == error
+    (run, _) = await sdk.runs.list(thread)
+    assert (run["status"], (await sdk.threads.get_state(thread))["values"]) == ("error", {"bang": f"then {bang}"})
+    assert await sdk.runs.wait(await new_thread(sdk), "quick", input={"value": 1})
 
 
 @pytest.mark.parametrize("graph", ["steps", "quick"], ids=["in a worker", "inline"])

@@ -183,7 +183,7 @@ async def test_assistants(sdk: Client, client: httpx.AsyncClient) -> None:
     assert len(steps["created_at"]) == 32
     found = await sdk.assistants.search(graph_id="steps")
     assert [assistant["assistant_id"] for assistant in found] == [steps["assistant_id"]]
-    assert await sdk.assistants.count() == 17
+    assert await sdk.assistants.count() == 18
     page = await client.post("/assistants/search", json={"limit": 2, "sort_by": "name", "sort_order": "asc"})
     assert [assistant["name"] for assistant in page.json()] == ["ask", "ask_numbers"]
     assert page.headers["x-pagination-next"] == "2"

@@ -23,6 +23,36 @@ class State(TypedDict, total=False):
     answer: Any
 
 
+class Undescribed(Exception):
+    """Its text raises."""
+
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+def _fuse(old: str, new: str) -> str:
+    """A reducer that raises what it is told."""
+    if new == "exit":
+        raise SystemExit(3)
+    if new == "undescribed":
+        raise Undescribed
+    return new
+
+
+class Touchy(TypedDict, total=False):
+    """A channel that one must not touch."""
+
+    bang: Annotated[str, _fuse]
+
+
+async def touch(state: Touchy) -> Touchy:
+    """Hands on what it got."""
+    return {"bang": state["bang"].removeprefix("then ")}
+
+
+touchy = StateGraph(Touchy).add_node("touch", touch).add_edge(START, "touch").compile()
+
+
 async def one(state: State) -> State:
     """First step."""
     get_stream_writer()({"from": "one"})

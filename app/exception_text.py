@@ -1,0 +1,105 @@
+"""Texts of exceptions and values that come from a graph's code. Nothing here raises, whatever that code does.
+
+An exception may refuse to be described: its `__str__`, `__repr__` or `__class__` raises, its class has a metaclass that
+lies about the name, its message has a gigabyte. So classes are compared by `type()` and never through the object,
+names are read past metaclasses, every text is cut to a length that fits into a record, and what the code raises while
+it is described, `SystemExit` included, is swallowed.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final
+
+LONGEST_TEXT: Final = 8192
+"""Characters of a message or a representation that are kept."""
+
+LONGEST_TRACEBACK: Final = 32_768
+"""Characters of a traceback. A longer one is shown without causes, and its message is cut."""
+
+_LONGEST_CHAIN: Final = 20
+"""Causes of an exception that are shown."""
+
+_FRAMES: Final = 60
+"""Frames of a traceback that are shown."""
+
+_name_of: Final = type.__dict__["__name__"].__get__
+_traceback_of: Final = BaseException.__dict__["__traceback__"].__get__
+_cause_of: Final = BaseException.__dict__["__cause__"].__get__
+_context_of: Final = BaseException.__dict__["__context__"].__get__
+
+
+def is_a(error: object, kinds: type | tuple[type, ...]) -> bool:
+    """`isinstance` that does not ask the object."""
+    return issubclass(type(error), kinds)
+
+
+def class_name(value: object) -> str:
+    """The name of a value's class."""
+    return _plain(_name_of(type(value)))
+
+
+def message_of(error: BaseException) -> str:
+    """What an exception says, or the name of its class when it says nothing."""
+    return _asked(str, error) or class_name(error)
+
+
+def repr_of(value: object) -> str:
+    """The representation of a value."""
+    return _asked(repr, value) or f"<{class_name(value)}>"
+
+
+def traceback_of(error: BaseException) -> str:
+    """Several lines for a log: where an exception was raised, its causes, and what it says."""
+    raised: TracebackType | None = _traceback_of(error)
+    try:
+        text = "".join(
+            traceback.format_exception(type(error), error, raised, -_FRAMES, chain=_has_short_chain(error))
+        ).rstrip("\n")
+    except BaseException:
+        text = ""
+    if text and len(text) <= LONGEST_TRACEBACK:
+        return text
+    return "".join([*traceback.format_tb(raised, -_FRAMES), f"{class_name(error)}: {message_of(error)}"])
+
+
+def handled_when(error: BaseException, folder: str) -> BaseException | None:
+    """The exception that code in `folder` had caught when `error` was raised by accident. None when there was none, or
+    when `error` was raised on purpose (`raise … from`)."""
+    caught: BaseException | None = _context_of(error)
+    if caught is None or _cause_of(error) is not None:
+        return None
+    where: TracebackType | None = _traceback_of(caught)
+    if where is None or not where.tb_frame.f_code.co_filename.startswith(folder):
+        return None
+    frames = (frame for frame, _ in traceback.walk_tb(_traceback_of(error)))
+    return caught if any(frame is where.tb_frame for frame in frames) else None
+
+
+def _asked(describe: Callable[[Any], str], value: object) -> str:
+    try:
+        return _bounded(_plain(describe(value)))
+    except BaseException as error:
+        return f"<{class_name(value)}: its {describe.__name__}() raises {class_name(error)}>"
+
+
+def _bounded(text: str) -> str:
+    more = len(text) - LONGEST_TEXT
+    return text if more <= 0 else f"{text[:LONGEST_TEXT]}… ({more} more characters)"
+
+
+def _plain(text: str) -> str:
+    """Without the methods that a subclass of `str` may have."""
+    return str.__str__(text)
+
+
+def _has_short_chain(error: BaseException) -> bool:
+    """Whether all causes can be shown; they may be thousands."""
+    following: BaseException | None = error
+    for _ in range(_LONGEST_CHAIN):
+        if following is None:
+            return True
+        following = _cause_of(following) or _context_of(following)
+    return False

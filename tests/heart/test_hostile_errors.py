@@ -1,0 +1,136 @@
+"""Whatever a graph raises, wherever: the run ends `failed` at once, and what the node has done it has done once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.exception_text import LONGEST_TEXT, class_name, message_of, repr_of, traceback_of
+from app.runs.runs import Phase, Run
+from app.serialization.encoding import dumps
+from app.serialization.serde import Serde
+from tests.heart.conftest import Stores
+from tests.heart.project.hostile import KINDS, OBJECTS
+from tests.heart.test_recovery import execution
+from workers.registry import Registry
+
+MODES = ["values", "updates", "tasks", "debug", "checkpoints", "messages-tuple", "custom", "lifecycle"]
+SHAPES = ["alone", "in_thread", "beside", "inside", "retried", "own_task", "raise_in_task", "in_edge", "in_reducer"]
+REPLACED = {
+    "CancelledError": {"NodeCancelledError", "CancelledError"},
+    "CausesRaise": {"CausesRaise", "AttributeError"},
+    "GeneratorExit": {"GeneratorExit", "RuntimeError"},
+    "StopIteration": {"RuntimeError"},
+    "StopAsyncIteration": {"RuntimeError", "StopAsyncIteration"},
+}
+"""What Python or LangGraph makes of some."""
+CODES = {"Fenced": "attempt.fenced"}
+
+
+@pytest.fixture(scope="session")
+def hostile(graphs: Registry) -> Any:
+    """The module with the graphs."""
+    return graphs.attribute("./hostile.py:effects")
+
+
+async def _end(stores: Stores, graphs: Registry, graph_id: str, **differs: Any) -> Run:
+    made = await stores.run(await stores.thread(), graph_id=graph_id, **differs)
+    await execution(stores, graphs, await stores.claim_one()).execute()
+    return await stores.now(made)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_a_graph_raises_ends_the_run_at_once(
+    stores: Stores, graphs: Registry, hostile: dict[str, Counter[str]], kind: str, shape: str
+) -> None:
+    run = await _end(stores, graphs, shape, kwargs={"input": {"kind": kind}, "stream_mode": MODES, "subgraphs": True})
+    assert (run.phase, run.attempt, run.status) == (Phase.FAILED, 1, "error")
+    assert run.error is not None
+    assert run.error["code"] == CODES.get(kind, "node.failed")
+    assert run.error["error"] in REPLACED.get(kind, {kind})
+    assert len(run.error["message"]) < 10_000
+    assert hostile[run.thread_id]["raise"] == (3 if (kind, shape) == ("ValueError", "retried") else 1)
+    thread = await stores.thread_of(run)
+    assert thread.status == "error"
+    assert thread.error is not None
+    log = await stores.log(run)
+    assert [event.name for event in log][-2:] == ["error", "end"]
+    for event in log:
+        orjson.loads(event.data)
+    assert sum(len(event.block) for event in log) < 200_000
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+@pytest.mark.parametrize("place", ["custom", "interrupt", "message", "state"])
+async def test_objects_that_cannot_be_encoded_cost_no_attempt(
+    stores: Stores, graphs: Registry, hostile: dict[str, Counter[str]], name: str, place: str
+) -> None:
+    given = {"kind": name, "log": [place]}
+    run = await _end(stores, graphs, "holds", kwargs={"input": given, "stream_mode": MODES})
+    assert run.attempt == 1
+    assert run.phase in (Phase.FAILED, Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL)
+    assert hostile[run.thread_id]["hold"] == 1
+    for event in await stores.log(run):
+        orjson.loads(event.data)
+
+
+async def test_a_fault_in_settling_fails_the_run_at_once(
+    stores: Stores, graphs: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise LookupError("a fault of ours")
+
+    monkeypatch.setattr("workers.outcomes.LeftState.seen", broken)
+    run = await _end(stores, graphs, "steps")
+    assert run.error is not None
+    assert (run.phase, run.attempt, run.error["error"]) == (Phase.FAILED, 1, "LookupError")
+    monkeypatch.setattr("workers.execution.Execution._settle", broken)
+    run = await _end(stores, graphs, "steps")
+    assert run.error is not None
+    assert (run.phase, run.attempt, run.error["error"]) == (Phase.FAILED, 1, "LookupError")
+
+
+async def test_a_node_that_exits_disturbs_no_other_run(stores: Stores, graphs: Registry) -> None:
+    exiting = [
+        await stores.run(await stores.thread(), graph_id="beside", kwargs={"input": {"kind": "SystemExit"}})
+        for _ in range(4)
+    ]
+    healthy = await stores.run(await stores.thread(), graph_id="steps")
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        for run in await stores.claim():
+            group.create_task(execution(stores, graphs, run).execute())
+    assert await stores.phase(healthy) is Phase.COMPLETED
+    for run in exiting:
+        assert await stores.phase(run) is Phase.FAILED
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_exception_has_a_text(kind: str) -> None:
+    error = KINDS[kind]()
+    texts = (message_of(error), repr_of(error), class_name(error))
+    assert all(type(text) is str and len(text) < LONGEST_TEXT + 100 for text in texts)
+    assert class_name(error) in traceback_of(error)
+    orjson.loads(dumps({"error": error, "in": [error, {"it": error}]}))
+    assert isinstance(Serde().loads(Serde().dumps(error)), str)
+
+
+@given(st.text(alphabet=st.characters(), max_size=50), st.integers(0, 3))
+def test_any_text_of_an_exception_can_be_kept(text: str, depth: int) -> None:
+    error: Exception = ValueError(text)
+    for _ in range(depth):
+        error = ExceptionGroup(text, [error, RuntimeError(text)])
+    assert orjson.loads(dumps(message_of(error)))
+    orjson.loads(dumps(error))
+    Serde().loads(Serde().dumps(error))
+
+
+def test_a_long_text_says_how_much_is_missing() -> None:
+    text = message_of(ValueError("x" * (LONGEST_TEXT + 7)))
+    assert text.endswith("x… (7 more characters)")
