@@ -131,11 +131,11 @@ class Client:
 
     @asynccontextmanager
     async def streaming(
-        self, path: str, body: Json = None, *, method: str = "POST", headers: Mapping[str, str] | None = None
+        self, path: str, body: Json = None, *, method: str = "POST", until: Callable[[list[Json]], object] | None = None
     ) -> AsyncIterator[asyncio.Task[list[Json]]]:
         """A stream that is read beside what the block does, until it ends; recorded where the block ends."""
         answered = asyncio.Event()
-        task = asyncio.create_task(self._read(path, body, method, headers, answered))
+        task = asyncio.create_task(self._read(path, body, method, answered, until))
         waiting = asyncio.create_task(answered.wait())
         await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
@@ -147,13 +147,20 @@ class Client:
         self.note(_label(method, path), {"events": _told(events)})
 
     async def _read(
-        self, path: str, body: Json, method: str, headers: Mapping[str, str] | None, answered: asyncio.Event
+        self,
+        path: str,
+        body: Json,
+        method: str,
+        answered: asyncio.Event,
+        until: Callable[[list[Json]], object] | None,
     ) -> list[Json]:
-        events = []
-        async with self.http.stream(method, path, json=body, headers=headers) as answer:
+        events: list[Json] = []
+        async with self.http.stream(method, path, json=body) as answer:
             answered.set()
             async for event in _events(answer):
                 events.append(event)
+                if until is not None and until(events):
+                    break
         return events
 
     async def socket(

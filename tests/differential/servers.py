@@ -19,6 +19,12 @@ from tests.conftest import free_port
 from tests.differential import reference
 
 PROJECT: Final = Path(__file__).parent / "project"
+VARIABLES: Final = {
+    "LANGGRAPH_CONFIG": '{"looks_by_environment": {"configurable": {"from_environment": 1}, "tags": ["default"]}}',
+    "LANGGRAPH_DEFAULT_RECURSION_LIMIT": "45",
+}
+"""What both servers are told by their environment."""
+
 START_WITHIN_S: Final = 60.0
 STOP_WITHIN_S: Final = 40.0
 
@@ -59,7 +65,7 @@ async def _process(name: str, work: Path, command: Callable[[int], list[str]]) -
 
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    return {**kept, **reference.ENVIRONMENT}
+    return {**kept, **reference.ENVIRONMENT, **VARIABLES}
 
 
 async def _answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -55,6 +55,19 @@ def ask(state: Steps) -> Steps:
 asks = _line(first, ask, third).compile()
 
 
+def ask_again(state: Steps) -> Steps:
+    return {"value": state.get("value", 0) + 1, "log": [str(interrupt(state.get("value", 0)))]}
+
+
+asks_in_a_loop = (
+    StateGraph(Steps)
+    .add_node("ask_again", ask_again)
+    .add_edge(START, "ask_again")
+    .add_conditional_edges("ask_again", lambda state: "ask_again" if state["value"] < 4 else END, ["ask_again", END])
+    .compile()
+)
+
+
 def ask_left(state: Steps) -> Steps:
     return {"log": [f"left {interrupt('left?')}"]}
 
@@ -84,6 +97,28 @@ class Unprintable(Exception):
         raise RuntimeError("no text")
 
 
+class NotesRaise(Exception):
+    """Its notes cannot be read."""
+
+    @property
+    def __notes__(self) -> list[str]:
+        raise RuntimeError("no notes")
+
+
+class Pretends(Exception):
+    """Says that it is of another class."""
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        return ValueError
+
+
+def _loop_of_causes() -> Exception:
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+    return one
+
+
 def fail(state: Steps) -> Steps:
     kinds: dict[str, BaseException] = {
         "ValueError": ValueError("the value is wrong"),
@@ -94,6 +129,9 @@ def fail(state: Steps) -> Steps:
         "RuntimeError": RuntimeError(""),
         "Odd": Odd("an inside"),
         "Unprintable": Unprintable(),
+        "NotesRaise": NotesRaise("noted"),
+        "Pretends": Pretends("who am I"),
+        "causes": _loop_of_causes(),
         "group": ExceptionGroup("several", [ValueError("one"), TypeError("two")]),
         "AssertionError": AssertionError("no"),
         "NotImplementedError": NotImplementedError("later"),

@@ -56,6 +56,17 @@ async def of_assistants(client: Client) -> None:
 
 
 @scenario
+async def by_environment(client: Client) -> None:
+    """`LANGGRAPH_CONFIG` has a default config for this graph; see `servers.py`."""
+    found = await client.post("/assistants/search", {"graph_id": "looks_by_environment"})
+    await client.get(f"/assistants/{found[0]['assistant_id']}")
+    thread = await client.thread()
+    await client.run(thread, "looks_by_environment", {})
+    await client.run(thread, "looks_by_environment", {}, config={"configurable": {"mine": 2}})
+    await client.get(f"/threads/{thread}")
+
+
+@scenario
 async def of_factories(client: Client) -> None:
     config = {"configurable": {"nodes": ["one", "two"], "asks": True}}
     made = await client.post("/assistants", {"graph_id": "by_config", "config": config})

@@ -67,6 +67,15 @@ async def answers_to_nobody(client: Client) -> None:
 
 
 @scenario
+async def asked_again_and_again(client: Client) -> None:
+    thread = await client.thread()
+    await client.run(thread, "asks_in_a_loop", {"value": 0})
+    for answer in range(4):
+        await client.run(thread, "asks_in_a_loop", command={"resume": answer})
+    await client.history(thread)
+
+
+@scenario
 async def breakpoints(client: Client) -> None:
     modes = ["values", "updates", "debug", "tasks"]
     for where in ({"interrupt_before": ["second"]}, {"interrupt_after": ["second"]}, {"interrupt_before": "*"}):

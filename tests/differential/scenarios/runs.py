@@ -211,6 +211,14 @@ async def durabilities(client: Client) -> None:
 
 
 @scenario
+async def wide(client: Client) -> None:
+    thread = await client.thread()
+    await client.run(thread, "fan_out", {"value": 250})
+    await client.state(thread)
+    await client.run(await client.thread(), "functional_plain", [*range(250)])
+
+
+@scenario
 async def commands(client: Client) -> None:
     thread = await client.thread()
     await client.run(thread, "steps", {"value": 1})

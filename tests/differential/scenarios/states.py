@@ -47,8 +47,6 @@ async def written(client: Client) -> None:
     await client.state(thread)
     await client.get(f"/threads/{thread}")
     await client.run(thread, "steps", None)
-    await client.post(f"/threads/{thread}/state", {"values": [["value", 3]], "as_node": "second"})
-    await client.post(f"/threads/{thread}/state", {"values": [{"value": 4}, {"log": ["twice"]}], "as_node": "second"})
     await client.post(f"/threads/{thread}/state", {"values": {"value": 5}})
     await client.post(f"/threads/{thread}/state", {"values": None, "as_node": "__end__"})
     await client.state(thread)
@@ -59,6 +57,14 @@ async def written(client: Client) -> None:
     await client.post(f"/threads/{thread}/state", {"values": "text", "as_node": "first"})
     await client.post(f"/threads/{thread}/state", {})
     await client.history(thread)
+
+
+@scenario
+async def written_in_pairs(client: Client) -> None:
+    thread = await client.thread()
+    await client.run(thread, "steps", {"value": 1}, record=False)
+    await client.post(f"/threads/{thread}/state", {"values": [{"value": 4}, {"log": ["twice"]}], "as_node": "second"})
+    await client.post(f"/threads/{thread}/state", {"values": [["value", 3]], "as_node": "second"})
 
 
 @scenario

@@ -92,10 +92,15 @@ async def copied(client: Client) -> None:
 
 @scenario
 async def time_to_live(client: Client) -> None:
-    for ttl in (5, {"ttl": 5, "strategy": "delete"}, {"ttl": 7.5, "strategy": "keep_latest"}, "many"):
+    for ttl in ({"ttl": 5, "strategy": "delete"}, {"ttl": 7.5, "strategy": "keep_latest"}):
         made = await client.post("/threads", {"ttl": ttl})
-        if "thread_id" in made:
-            await client.get(f"/threads/{made['thread_id']}", params={"include": "ttl"})
+        await client.get(f"/threads/{made['thread_id']}", params={"include": "ttl"})
+    await client.post("/threads", {"ttl": "many"})
+
+
+@scenario
+async def time_to_live_as_a_number(client: Client) -> None:
+    await client.post("/threads", {"ttl": 5})
 
 
 @scenario
