@@ -101,15 +101,15 @@ class NotesRaise(Exception):
     """Its notes cannot be read."""
 
     @property
-    def __notes__(self) -> list[str]:
+    def __notes__(self) -> list[str]:  # type: ignore[override]
         raise RuntimeError("no notes")
 
 
 class Pretends(Exception):
     """Says that it is of another class."""
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         return ValueError
 
 
