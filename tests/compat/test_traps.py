@@ -329,7 +329,7 @@ async def test_18_details_are_text_and_come_before_the_stream(sdk: Client, clien
     thread, ghost = await new_thread(sdk), uuid4()
     for place, body, status in (
         (f"/threads/{thread}/runs/stream", {"assistant_id": "steps", "stream_mode": "everything"}, 422),
-        (f"/threads/{thread}/runs/stream", {"assistant_id": "nobody"}, 404),
+        (f"/threads/{thread}/runs/stream", {"assistant_id": "nobody"}, 422),
         (f"/threads/{ghost}/runs/stream", {"assistant_id": "steps"}, 404),
         (f"/threads/{thread}/runs/stream", {}, 422),
         ("/runs/stream", {"assistant_id": "steps", "command": {"resume": 1}}, 400),
