@@ -27,12 +27,23 @@ class UrlPolicy:
     def __init__(self, section: UrlSection) -> None:
         self._section = section
 
+    @property
+    def allows_own(self) -> bool:
+        """Whether a webhook may be a path of this server's own. It may where loopback is allowed."""
+        return not self._section.disable_loopback
+
     def check(self, url: str) -> None:
         """Refuse a URL that can be told to be wrong by looking at it."""
-        allowed = self._section
-        if len(url) > allowed.max_url_length:
-            _refuse(f"is longer than {allowed.max_url_length} characters")
+        if len(url) > self._section.max_url_length:
+            _refuse(f"is longer than {self._section.max_url_length} characters")
         parts, port = _split(url)
+        if url.startswith("/"):
+            self._check_own(parts)
+        else:
+            self._check_outside(parts, port)
+
+    def _check_outside(self, parts: SplitResult, port: int | None) -> None:
+        allowed = self._section
         if parts.scheme not in _PORTS:
             _refuse("must be an absolute URL with http or https")
         if allowed.require_https and parts.scheme != "https":
@@ -48,6 +59,15 @@ class UrlPolicy:
             _refuse(f"{host} is this machine")
         if (address := _literal(host)) is not None:
             self._check_address(address, host)
+
+    def _check_own(self, parts: SplitResult) -> None:
+        """Refuse a path that leads elsewhere, or any where none is allowed."""
+        if not self.allows_own:
+            _refuse(
+                "must be an absolute URL with http or https: webhooks.url.disable_loopback forbids paths of this server"
+            )
+        if parts.netloc or not parts.path.startswith("/") or parts.path.startswith("//"):
+            _refuse("must be an absolute URL with http or https, or a path of this server that begins with one slash")
 
     async def resolve(self, url: str) -> str:
         """The address to connect to: the first of the host's, when all of them are allowed. Raises `OSError` when the

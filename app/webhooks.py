@@ -53,6 +53,8 @@ class Delivery:
     url: str
     number: int
     told: dict[str, Any]
+    user: dict[str, Any] | None = None
+    """For whom the run worked."""
 
     @classmethod
     def of(cls, held: Fields) -> Delivery:
@@ -70,7 +72,7 @@ class Delivery:
         }
         if error:
             told["error"] = {"error": error.get("error"), "message": error.get("message")}
-        return cls(run.run_id, str(run.kwargs["webhook"]), int(held["tries"]), told)
+        return cls(run.run_id, str(run.kwargs["webhook"]), int(held["tries"]), told, run.user)
 
     def body(self, now: datetime, allowed: list[str] | None) -> bytes:
         """As it is sent: all of it, or only the allowed fields."""

@@ -12,9 +12,9 @@ from typing import Final
 
 import structlog
 
+from app.duties import looked
 from app.runs.leases import RETRY_PAUSE_MS, grace_of, silence_s
 from app.services import Services
-from workers.duties import looked
 
 log = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ from typing import Final
 import structlog
 
 from app.doctor import Doctor
+from app.duties import repeat
 from app.keyspace.watch_scripts import WatchScripts
 from app.services import Services
-from workers.duties import repeat
 
 log = structlog.get_logger(__name__)
 

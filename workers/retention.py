@@ -10,11 +10,11 @@ from typing import Final
 
 import structlog
 
+from app.duties import repeat
 from app.keyspace.thread_scripts import ThreadScripts
 from app.keyspace.watch_scripts import WatchScripts
 from app.project.sections import ThreadTtlSection
 from app.services import Services
-from workers.duties import repeat
 
 log = structlog.get_logger(__name__)
 

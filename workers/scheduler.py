@@ -7,13 +7,13 @@ from typing import Final
 import structlog
 
 from app.crons import Cron, cron_from
+from app.duties import repeat
 from app.errors import NotFound, StoreUnavailable
 from app.keyspace.cron_scripts import CronScripts
 from app.keyspace.scripts import CronStep
 from app.run_making import run_of
 from app.runs.runs import Fired
 from app.services import Services
-from workers.duties import repeat
 
 log = structlog.get_logger(__name__)
 

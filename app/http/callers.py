@@ -26,27 +26,30 @@ _IN_PROCESS: Final = "slipway.in_process"
 
 class InProcess:
     """The application as graphs reach it without a network (`langgraph_sdk.get_client()`): they are the project's own
-    code and are trusted. No request from the network has the mark that this sets. `state` is the lifespan's."""
+    code and are trusted, unless a request is made for a `user`, who may do no more than over a network. No request from
+    the network has the mark that this sets. `state` is the lifespan's."""
 
-    def __init__(self, app: ASGIApp, state: Mapping[str, Any]) -> None:
-        self._app, self._state = app, state
+    def __init__(self, app: ASGIApp, state: Mapping[str, Any], user: User | None = None) -> None:
+        self._app, self._state, self._user = app, state, user
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         marked = {**scope, "root_path": "", "state": dict(self._state), _IN_PROCESS: True}
+        if self._user is not None:
+            marked[CALLER] = self._user
         await self._app(marked, receive, send)
 
 
 def in_process(scope: Scope) -> bool:
-    """Whether a graph of this process asks."""
+    """Whether this process itself asks: a graph, or a webhook."""
     return bool(scope.get(_IN_PROCESS))
 
 
 async def caller_of(connection: HTTPConnection, auth: CustomAuth) -> User | None:
     """The user, None for the graphs' own client. Raises `AccessRefused`."""
     scope = connection.scope
-    if in_process(scope):
-        return None
     if CALLER not in scope:
+        if in_process(scope):
+            return None
         scope[CALLER] = await auth.authenticate(await _offered(connection, auth))
     user: User = scope[CALLER]
     return user

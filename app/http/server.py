@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import cache, partial
 from typing import Any, Final, cast
 
@@ -41,6 +42,7 @@ from app.http.metrics import HttpMetrics
 from app.http.middleware import AccessLog, BodyLimit, Errors, RequestId
 from app.http.openapi import describe
 from app.http.own_app import alive, around, with_description_of
+from app.http.own_webhooks import OwnWebhooks
 from app.http.prefix import Prefixed
 from app.http.ui import routes as pages
 from app.http.wiring import State
@@ -137,9 +139,24 @@ def _lifespan(
             except ConfigError as error:
                 app.state.refused = error
                 raise
-            yield {**theirs, **state}
+            opened = {**theirs, **state}
+            if services.inline is not None and services.webhook_urls.allows_own:
+                await stack.enter_async_context(_calling(OwnWebhooks(services, app, opened)))
+            yield opened
 
     return lifespan
+
+
+@asynccontextmanager
+async def _calling(webhooks: OwnWebhooks) -> AsyncIterator[None]:
+    """Webhooks are called until the block is left."""
+    calls = asyncio.create_task(webhooks.run(), name="own webhooks")
+    try:
+        yield
+    finally:
+        calls.cancel()
+        with suppress(asyncio.CancelledError):
+            await calls
 
 
 def _served(http: HttpSection) -> list[Endpoint]:

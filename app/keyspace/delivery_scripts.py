@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final, Literal
+
 import ormsgpack
 
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Fields, fields
 from app.keyspace.source import load
 from app.redis.wire import Wire
+
+DeliveryQueue = Literal["deliveries", "own_deliveries"]
+"""Where a webhook waits for its call, by the name of its key."""
+
+OUTSIDE: Final[DeliveryQueue] = "deliveries"
+"""Webhooks that have a host: workers call them."""
+OWN: Final[DeliveryQueue] = "own_deliveries"
+"""Webhooks that are a path of this server's own: web processes call them."""
+
+
+def queue_of(webhook: str | None) -> DeliveryQueue | None:
+    """Where a run's webhook will wait for its call; None without one."""
+    if not webhook:
+        return None
+    return OWN if webhook.startswith("/") else OUTSIDE
+
 
 _TAKE = load("delivery_take", repeatable=False)
 _END = load("delivery_end", repeatable=True)
@@ -22,9 +41,10 @@ class DeliveryScripts:
     def _args(self, **arguments: object) -> tuple[str, bytes]:
         return self._keys.prefix, ormsgpack.packb(arguments)
 
-    async def take(self, limit: int, lease_ms: int) -> list[Fields]:
+    async def take(self, queues: Sequence[DeliveryQueue], limit: int, lease_ms: int) -> list[Fields]:
         """What is to be delivered now, by us, within `lease_ms`."""
-        return [fields(held) for held in await self._wire.run(_TAKE, [], self._args(limit=limit, lease_ms=lease_ms))]
+        arguments = self._args(queues=list(queues), limit=limit, lease_ms=lease_ms)
+        return [fields(held) for held in await self._wire.run(_TAKE, [], arguments)]
 
     async def end(
         self, run_id: str, number: int, *, outcome: str, problem: str | None = None, retry_ms: int | None = None

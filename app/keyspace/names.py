@@ -40,7 +40,8 @@
 | `<p>:crons` | zset | | all crons, by created_at in µs |
 | `<p>:crons:due` | zset | while enabled | crons, by their next due time in ms |
 | `<p>:delivery:<run>` | hash | until delivered or given up | what a webhook is told: the run's record as it ended |
-| `<p>:deliveries` | zset | | runs whose webhook is to be called, by due time in ms |
+| `<p>:deliveries` | zset | | runs whose webhook is to be called by a worker, by due time in ms |
+| `<p>:deliveries:own` | zset | | the same for webhooks that are paths of this server: web processes call them |
 | `<p>:probe:<process>` | string | a moment | what a health check writes, to read it back |
 | `<p>:worker:<worker>:control` | channel | | what a worker is told about one of its runs |
 
@@ -98,6 +99,7 @@ TEMPLATES: Final = {
     "crons_due": ":crons:due",
     "delivery": ":delivery:%s",
     "deliveries": ":deliveries",
+    "own_deliveries": ":deliveries:own",
     "duty": ":duty:%s",
     "control": ":worker:%s:control",
 }
@@ -242,6 +244,10 @@ class Keys:
     @property
     def deliveries(self) -> str:
         return self._of("deliveries")
+
+    @property
+    def own_deliveries(self) -> str:
+        return self._of("own_deliveries")
 
     def pattern(self, kind: str) -> str:
         """A glob that matches every key of a kind, and longer ones."""

@@ -91,7 +91,7 @@ class RunCreate(TypedDict):
     lease_ms: int
     event_ttl_s: int
     ttl: Ttl | None
-    webhook: bool
+    webhook: str | None
     cron: CronStep | None
     user: str | None
     only: dict[str, str]

@@ -19,9 +19,7 @@ def slipway(*arguments: str) -> tuple[str, ...]:
 
     The console script where there is one, so that the process list reads `…/bin/slipway web`."""
     script = Path(sys.executable).with_name("slipway")
-    return (
-        (sys.executable, str(script), *arguments) if script.exists() else (sys.executable, "-m", "app", *arguments)
-    )
+    return (sys.executable, str(script), *arguments) if script.exists() else (sys.executable, "-m", "app", *arguments)
 
 
 def name_process(name: str) -> None:

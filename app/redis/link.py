@@ -234,8 +234,10 @@ class Link(asyncio.Protocol):
         self._transport = None
         if self._greeted is not None and not self._greeted.done():
             self._greeted.set_exception(
-                ConnectionResetError("closed during the greeting; perhaps it has no room for another connection"
-                    + ("" if self.address.tls else ", or takes only TLS (rediss://)"))
+                ConnectionResetError(
+                    "closed during the greeting; perhaps it has no room for another connection"
+                    + ("" if self.address.tls else ", or takes only TLS (rediss://)")
+                )
             )
         if was_connected:
             self._owner.on_lost()

@@ -22,6 +22,7 @@ import uuid_utils
 from app.access.filters import EVERYTHING, Filter
 from app.clock import iso
 from app.errors import Conflict, NotFound
+from app.keyspace.delivery_scripts import queue_of
 from app.keyspace.names import Keys
 from app.keyspace.scripts import CronStep, Fields, RunCreate, Scripts, Ttl, fields
 from app.project.graphs import Priority
@@ -331,7 +332,7 @@ class RunStore:
             "lease_ms": self._lease_ms,
             "event_ttl_s": self._event_ttl_s,
             "ttl": self._thread_ttl,
-            "webhook": bool(new.kwargs.get("webhook")),
+            "webhook": queue_of(new.kwargs.get("webhook")),
             "cron": new.cron,
             "user": None if new.user is None else dumps(new.user).decode(),
             "only": gathered(dict(texts or {})),

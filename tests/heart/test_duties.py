@@ -6,6 +6,7 @@ import asyncio
 
 from structlog.testing import capture_logs
 
+from app.duties import looked, repeat
 from app.errors import StoreUnavailable
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
@@ -13,7 +14,6 @@ from app.runs.runs import Phase
 from tests.conftest import Eventually
 from tests.heart.conftest import Stores, settings_of
 from tests.working import working
-from workers.duties import looked, repeat
 from workers.registry import Registry
 
 

@@ -8,10 +8,10 @@ import hashlib
 import hmac
 from typing import Any
 
-import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
+from app.keyspace.delivery_scripts import OUTSIDE
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
 from app.services import Services
@@ -182,13 +182,12 @@ async def test_what_a_dead_worker_had_taken_is_taken_again(
     run = await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url)
     await sdk.runs.cancel(thread, run["run_id"])
     one, two = Deliveries(services), Deliveries(services)
-    assert len(await one._scripts.take(10, 45_000)) == 1
-    async with httpx.AsyncClient() as client:
-        await two.look(client)
-        assert not two._under_way  # the lease of the first still holds
-        await due_now(wire, keys)
-        await two.look(client)
-        await eventually(lambda: delivered(served, run["run_id"]))
+    assert len(await one._scripts.take((OUTSIDE,), 10, 45_000)) == 1
+    await two.look()
+    assert not two._under_way  # the lease of the first still holds
+    await due_now(wire, keys)
+    await two.look()
+    await eventually(lambda: delivered(served, run["run_id"]))
     assert not await one._scripts.end(run["run_id"], 1, outcome="failed", problem="late")
     assert await delivered(served, run["run_id"])
 

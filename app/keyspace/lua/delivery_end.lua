@@ -3,10 +3,11 @@
 local A = cmsgpack.unpack(ARGV[2])
 local delivery, run = key('delivery', A.run_id), key('run', A.run_id)
 if redis.call('HGET', delivery, 'tries') ~= tostring(A.try) then return 0 end
+local queue = key(delivery_queue(delivery))
 if A.retry_ms then
-  redis.call('ZADD', key('deliveries'), whole(now_ms + A.retry_ms), A.run_id)
+  redis.call('ZADD', queue, whole(now_ms + A.retry_ms), A.run_id)
 else
-  redis.call('ZREM', key('deliveries'), A.run_id)
+  redis.call('ZREM', queue, A.run_id)
   redis.call('DEL', delivery)
 end
 if redis.call('EXISTS', run) == 1 then

@@ -224,6 +224,11 @@ local function move_cron(cron_id, next_ms, run_id)
   if run_id then redis.call('HSET', cron, 'last_run_id', run_id) end
 end
 
+-- Where a run's webhook waits to be called: the name of a key.
+local function delivery_queue(run)
+  return redis.call('HGET', run, 'webhook_queue') or 'deliveries'
+end
+
 -- A run that is over has its webhook called. What it is told is put aside, for run and thread may be gone by then:
 -- the run's record, `values` and `interrupts` (null for a thread of the run's own), and the status it ended with.
 local function notify(run_id, thread_id, status, values, interrupts)
@@ -235,7 +240,7 @@ local function notify(run_id, thread_id, status, values, interrupts)
   if thread[1] ~= '1' then
     redis.call('HSET', delivery, 'told_values', values or thread[2] or 'null')
   end
-  redis.call('ZADD', key('deliveries'), whole(now_ms), run_id)
+  redis.call('ZADD', key(delivery_queue(run)), whole(now_ms), run_id)
 end
 
 -- The run's ordinal among those of its thread that were started, or were over before: it never changes, and what the

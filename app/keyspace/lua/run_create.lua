@@ -62,6 +62,7 @@ redis.call('HSET', run, 'run_id', A.run_id, 'thread_id', A.thread_id, 'assistant
   'updated_us', whole(now_us), 'due_ms', whole(now_ms + A.after_ms), 'chain', A.run_id, 'usage', '{}',
   'continues', A.continues and 1 or 0, 'priority_ms', A.priority_ms)
 if A.webhook then redis.call('HSET', run, 'webhook', 'pending') end
+if A.webhook == 'own_deliveries' then redis.call('HSET', run, 'webhook_queue', A.webhook) end
 if A.kept_s then redis.call('HSET', run, 'kept_s', A.kept_s) end
 if A.user then redis.call('HSET', run, 'user', A.user) end
 if #A.groups > 0 then redis.call('HSET', run, 'groups', cjson.encode(A.groups)) end

@@ -1,4 +1,4 @@
-"""What a worker does again and again beside its runs. No fault of a duty may stop the runs of its worker: a round that
+"""What a process does again and again beside its runs and requests. No fault of a duty may stop them: a round that
 fails is a line in the log, and the next one comes all the same."""
 
 from __future__ import annotations

@@ -1,0 +1,153 @@
+"""Calls the webhooks of runs that are over: a script hands each one out, with a lease. Workers call those that have a
+host, web processes those that are a path of this server's own (`app.http.own_webhooks`).
+
+A try may take 5 s to connect and 30 s in all. It is done again after network errors, 429 and 5xx; anything else that
+is no success is final, and so is an address that may not be called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Final
+from urllib.parse import urljoin
+
+import httpx
+import structlog
+
+from app.duties import looked
+from app.errors import StoreUnavailable
+from app.keyspace.delivery_scripts import DeliveryQueue, DeliveryScripts
+from app.keyspace.scripts import Fields
+from app.services import Services
+from app.webhooks import Delivery, headers_of, secret_of, signature
+
+log = structlog.get_logger(__name__)
+
+PAUSES_MS: Final = (2_000, 15_000)
+"""Before the second and the third try; there is no fourth."""
+
+_LOOK_EVERY_S: Final = 1.0
+_LAST_S: Final = 2.0
+_AT_ONCE: Final = 16
+WHOLE_S: Final = 30.0
+_LEASE_MS: Final = 45_000
+_MOST_HOPS: Final = 3
+_PROBLEM_CHARS: Final = 300
+
+
+class Refused(Exception):
+    """The receiver, or its address, will not have it; trying again will not help."""
+
+
+class Later(Exception):
+    """It did not work now."""
+
+
+class WebhookDeliveries(ABC):
+    """The webhooks that this process calls: those of its `queues`."""
+
+    def __init__(self, services: Services, queues: Sequence[DeliveryQueue]) -> None:
+        self._scripts, self._clock = DeliveryScripts(services.wire, services.keys), services.clock
+        self._section, self._urls, self._queues = services.config.webhooks, services.webhook_urls, queues
+        self._headers = headers_of(self._section)
+        secret = services.settings.webhook_secret
+        self._secret = None if secret is None else secret_of(secret.get_secret_value())
+        self._nudged = asyncio.Event()
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def nudge(self) -> None:
+        """A run may have ended: look now."""
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Until cancelled. What is under way then has a moment to end, or is done again when its lease is over."""
+        try:
+            while True:
+                await looked("deliveries", self.look)
+                await self._pause()
+        finally:
+            if self._under_way:
+                await asyncio.wait(self._under_way, timeout=_LAST_S)
+            for task in list(self._under_way):
+                task.cancel()
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_EVERY_S):
+                await self._nudged.wait()
+        self._nudged.clear()
+
+    @abstractmethod
+    def _reaching(self, delivery: Delivery) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+        """The client that this webhook is called with."""
+
+    @abstractmethod
+    def _target(self, delivery: Delivery) -> str:
+        """Where it goes, as an absolute URL. Raises `InvalidRequest` for what may not be called."""
+
+    async def look(self) -> None:
+        """Begin what is due now, as much of it as there is room for."""
+        room = _AT_ONCE - len(self._under_way)
+        for held in await self._scripts.take(self._queues, room, _LEASE_MS) if room else ():
+            task = asyncio.create_task(self._try(held))
+            self._under_way.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self.nudge()
+
+    async def _try(self, held: Fields) -> None:
+        try:
+            await self._deliver(Delivery.of(held))
+        except StoreUnavailable as error:
+            log.warning("webhook.outcome_lost", run=held["run_id"].decode(), problem=str(error))
+        except Exception:  # one record that cannot be read must not take the worker down
+            log.exception("webhook.broke", run=held.get("run_id", b"").decode())
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        facts = {"run": delivery.run_id, "attempt": delivery.number}
+        try:
+            async with asyncio.timeout(WHOLE_S):
+                async with self._reaching(delivery) as client:
+                    await self._call(client, delivery)
+        except (Later, OSError, TimeoutError, httpx.TransportError) as error:
+            problem = _told(error)
+            pause = PAUSES_MS[delivery.number - 1] if delivery.number <= len(PAUSES_MS) else None
+            outcome = "failed" if pause is None else "pending"
+            log.warning("webhook.failed", problem=problem, again_ms=pause, **facts)
+            await self._scripts.end(delivery.run_id, delivery.number, outcome=outcome, problem=problem, retry_ms=pause)
+        except Exception as error:  # Refused, an address that is not allowed, or a URL that httpx cannot take
+            log.warning("webhook.refused", problem=_told(error), **facts)
+            await self._scripts.end(delivery.run_id, delivery.number, outcome="failed", problem=_told(error))
+        else:
+            log.info("webhook.delivered", **facts)
+            await self._scripts.end(delivery.run_id, delivery.number, outcome="delivered")
+
+    async def _call(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
+        """POST, and again where a redirect leads; the configured headers go to the first host only."""
+        now = self._clock.now()
+        body = delivery.body(now, self._section.allowed_fields)
+        headers = {"content-type": "application/json", "user-agent": "slipway"}
+        if self._secret is not None:
+            headers |= signature(self._secret, delivery.run_id, now, body)
+        url = first = self._target(delivery)
+        for _ in range(_MOST_HOPS + 1):
+            same = httpx.URL(url).netloc == httpx.URL(first).netloc
+            sent = headers | self._headers if same else headers
+            async with client.stream("POST", url, content=body, headers=sent) as answer:
+                status, place = answer.status_code, answer.headers.get("location")
+            if not (300 <= status < 400 and place):
+                break
+            url = urljoin(url, place)
+        if status == 429 or status >= 500:
+            raise Later(f"HTTP {status}")
+        if not 200 <= status < 300:
+            raise Refused(f"HTTP {status}")
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:_PROBLEM_CHARS] if not isinstance(error, Later | Refused) else str(error)
