@@ -53,8 +53,14 @@ async def _create(request: Request, thread_id: str | None) -> Response:
     }
     await permit(request, "crons:create", value)
     changed = _changed(body, value)
-    new = await _new(request, changed, thread_id, changed.model_dump(exclude_unset=True))
+    new = await _new(request, changed, thread_id, _sent(body, changed))
     return Json((await services.crons.create(cron_id, new, _now_ms(request))).public())
+
+
+def _sent(body: CronBody, changed: CronBody) -> dict[str, Any]:
+    """What clients are shown as the body: what was sent, as a handler left it."""
+    told = bool(changed.metadata) or "metadata" in body.model_fields_set
+    return changed.model_dump(exclude_unset=True, exclude=None if told else {"metadata"})
 
 
 def _payload(body: CronBody) -> dict[str, Any]:

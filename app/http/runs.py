@@ -47,8 +47,16 @@ FIELDS: Final = frozenset(
         "graph_id",
         "error",
         "usage",
+        "ceilings",
+        "resumes",
+        "resumed_by",
+        "cancel_reason",
+        "cancel_cause",
+        "webhook_status",
+        "webhook_problem",
     }
 )
+"""What `select` may ask for: every member of `Run.public`."""
 
 
 async def create(request: Request) -> Response:

@@ -52,6 +52,11 @@ async def test_the_payload_is_what_was_sent_with_the_ids_of_its_runs(client: htt
     shown = body | {"assistant_id": made["assistant_id"], "config": {"configurable": configurable, "tags": ["t"]}}
     assert made["payload"] == shown
     assert made["assistant_id"] != "steps"
+    plain = (await client.post("/runs/crons", json=DAILY)).json()
+    assert plain["payload"] == DAILY | {
+        "assistant_id": plain["assistant_id"],
+        "config": {"configurable": {"cron_id": plain["cron_id"]}},
+    }
     path = f"/runs/crons/{made['cron_id']}"
     changes = {
         "metadata": {"b": 2},

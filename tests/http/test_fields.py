@@ -87,3 +87,15 @@ async def test_a_small_run_stores_what_it_was_asked_and_nothing_else(client: htt
     assert kwargs["stream_mode"] == ["values"]
     kwargs["stream_mode"].append("updates")
     assert run_kwargs.restored({})["stream_mode"] == ["values"], "defaults are not shared"
+
+
+async def test_every_field_of_a_run_can_be_selected(client: httpx.AsyncClient, worker: WorkerProcess) -> None:
+    thread = await a_thread(client)
+    run = (await client.post(f"/threads/{thread}/runs", json=STEPS | {"after_seconds": 3600})).json()["run_id"]
+    path = f"/threads/{thread}/runs"
+    await client.post(f"{path}/{run}/cancel", params={"reason": "enough"})
+    shown = (await client.get(f"{path}/{run}")).json()
+    assert shown["cancel_reason"] == "enough"
+    for name, value in shown.items():
+        assert (await client.get(path, params={"select": name})).json() == [{name: value}]
+        assert (await client.get(f"{path}/{run}", params={"select": name})).json() == {name: value}
