@@ -68,7 +68,7 @@ class InlineExecutor:
         self._heart.hold(attempt)
         task = asyncio.create_task(execution.execute(), name=f"inline {run.run_id}")
         self._executions[task] = execution
-        budget_s = self._graphs.spec(run.graph_id).inline_budget_s
+        budget_s = self._graphs.spec(run.graph_id).inline_budget_s or self._settings.inline_budget_s
         timer = asyncio.get_running_loop().call_later(budget_s, execution.drain)
         task.add_done_callback(lambda done: self._ended(done, attempt, timer))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from app.errors import CeilingHit, InvalidRequest
-from app.settings import Settings
+from app.settings import UNCOUNTED, Settings
 
 NAMES: Final = (
     "max_steps",
@@ -22,9 +22,6 @@ NAMES: Final = (
     "max_retries",
     "max_active_s",
     "max_step_s",
-    "max_tool_calls",
-    "max_tokens",
-    "max_cost_usd",
     "max_state_bytes",
     "max_event_bytes",
 )
@@ -48,6 +45,8 @@ def checked(request: Mapping[str, Any]) -> Limits:
     """Ceilings as a client sent them, or `InvalidRequest`."""
     for name, wanted in request.items():
         path = f"config.configurable.ceilings.{name}"
+        if name in UNCOUNTED:
+            raise InvalidRequest(path, UNCOUNTED[name])
         if name not in NAMES:
             raise InvalidRequest(path, f"no such ceiling; there are {', '.join(NAMES)}")
         if isinstance(wanted, bool) or not isinstance(wanted, int | float) or not wanted >= 0:

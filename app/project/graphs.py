@@ -38,8 +38,8 @@ class GraphSpec:
     """`./file.py:attribute` or `package.module:attribute`, as written."""
     description: str | None = None
     execution: Execution = "worker"
-    inline_budget_s: float = 5.0
-    """How long the web process keeps an inline run before a worker continues it."""
+    inline_budget_s: float | None = None
+    """How long the web process keeps an inline run before a worker continues it; None leaves that to the settings."""
     ceilings: dict[str, float] = field(default_factory=dict)
     """By name, such as `max_steps`: the file's own for all graphs, overridden by those of this graph."""
     version: str = "1"

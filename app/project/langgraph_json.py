@@ -36,8 +36,9 @@ from app.errors import ConfigError
 from app.policy import NAMES
 from app.project.graphs import Execution, GraphSpec, Priority
 from app.project.sections import AuthSection, CheckpointerSection, HttpSection, StoreSection, WebhooksSection
+from app.settings import UNCOUNTED
 
-FRACTIONAL = ("max_active_s", "max_step_s", "max_cost_usd")
+FRACTIONAL = ("max_active_s", "max_step_s")
 EXECUTIONS = ("worker", "inline")
 PRIORITIES = get_args(Priority)
 GRAPH_KEYS = ("execution", "inline_budget_s", "ceilings", "version", "priority", "max_running_runs")
@@ -227,13 +228,13 @@ def _graph(
     priority = options.get("priority", "normal")
     if priority not in PRIORITIES:
         reader.refuse(f"{path}.priority", f"unknown {priority!r}{did_you_mean(str(priority), PRIORITIES)}")
-    most = options.get("max_running_runs")
+    most, budget_s = options.get("max_running_runs"), options.get("inline_budget_s")
     return GraphSpec(
         graph_id=graph_id,
         source=source,
         description=description,
         execution=cast(Execution, execution),
-        inline_budget_s=reader.number(f"{path}.inline_budget_s", options.get("inline_budget_s", 5.0), fraction=True),
+        inline_budget_s=None if budget_s is None else reader.number(f"{path}.inline_budget_s", budget_s, fraction=True),
         ceilings=for_all | _ceilings(reader, f"{path}.ceilings", options.get("ceilings")),
         version=reader.text(f"{path}.version", options.get("version", "1")),
         priority=cast(Priority, priority),
@@ -257,6 +258,8 @@ def _source(reader: _Reader, path: str, value: object) -> tuple[str, str | None]
 
 def _ceilings(reader: _Reader, path: str, value: object) -> dict[str, float]:
     ceilings = reader.mapping(path, value)
+    for name in ceilings.keys() & UNCOUNTED.keys():
+        reader.refuse(f"{path}.{name}", UNCOUNTED[name])
     reader.known_keys(path, ceilings, NAMES)
     return {
         name: reader.number(f"{path}.{name}", limit, fraction=name in FRACTIONAL) for name, limit in ceilings.items()

@@ -49,7 +49,8 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 def test_a_port_in_use(slipway: Slipway) -> None:
     with listen("127.0.0.1", 0) as taken:
         port = str(taken.getsockname()[1])
-        assert f"cannot listen on 127.0.0.1:{port}" in refused(slipway("dev", "--port", port))
+        for refusal in (slipway("dev", "--port", port), slipway("dev", SLIPWAY_PORT=port), slipway("dev", PORT=port)):
+            assert f"cannot listen on 127.0.0.1:{port}" in refused(refusal)
 
 
 def test_a_host_that_is_not_here() -> None:
@@ -72,6 +73,17 @@ def test_no_redis_url(slipway: Slipway, command: str) -> None:
 
 def test_a_redis_url_that_is_none(slipway: Slipway) -> None:
     assert "REDIS_URL" in refused(slipway("worker", REDIS_URL="http://localhost"))
+
+
+@pytest.mark.parametrize(("variable", "value"), [("SLIPWAY_CONFIG", "other.json"), ("SLIPWAY_HOST", "192.0.2.1")])
+def test_where_things_are(slipway: Slipway, variable: str, value: str) -> None:
+    assert value in refused(slipway("dev", **{variable: value}))
+
+
+async def test_the_data_directory(slipway: Slipway, tmp_path: Path) -> None:
+    async with EmbeddedServer(tmp_path / "other").locked():
+        done = await asyncio.to_thread(slipway, "dev", SLIPWAY_PORT="0", SLIPWAY_DATA_DIR="other")
+    assert "another `slipway dev`" in done.stderr
 
 
 async def test_a_data_directory_in_use(slipway: Slipway, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_string_and_object_form(project: Project) -> None:
 
 def test_defaults_of_a_graph(project: Project) -> None:
     one = read(project.config(ONE)).graphs["one"]
-    assert (one.execution, one.inline_budget_s, one.ceilings, one.version) == ("worker", 5.0, {}, "1")
+    assert (one.execution, one.inline_budget_s, one.ceilings, one.version) == ("worker", None, {}, "1")
 
 
 def test_our_section(project: Project) -> None:
@@ -57,6 +57,8 @@ def test_foreign_keys_are_accepted(project: Project) -> None:
         ({"slipway": {"graphs": {"one": {"execution": ["x"]}}}}, "one.execution:", "there is worker, inline"),
         ({"slipway": {"graphs": {"one": {"inline_budget_s": "5"}}}}, "inline_budget_s:", "expected a number"),
         ({"slipway": {"graphs": {"one": {"inline_budget_s": 0}}}}, "inline_budget_s:", "above 0"),
+        ({"slipway": {"ceilings": {"max_tokens": 5}}}, "slipway.ceilings.max_tokens:", "cannot be enforced"),
+        ({"slipway": {"graphs": {"one": {"ceilings": {"max_cost_usd": 5}}}}}, "ceilings.max_cost_usd:", "cannot be"),
         ({"slipway": {"graphs": {"one": {"version": 1}}}}, "one.version:", "expected a non-empty string"),
         ({"slipway": {"ceilings": {"max_step": 5}}}, "slipway.ceilings.max_step:", "did you mean 'max_steps'?"),
         ({"slipway": {"ceilings": {"max_steps": True}}}, "max_steps:", "expected a number, found a boolean"),

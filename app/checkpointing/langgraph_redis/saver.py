@@ -99,9 +99,11 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             await AsyncRedisSaver.asetup(self)
         await self._search.complete()
 
-    def through(self, writer: Writer, *, fresh_thread: str | None = None) -> LangGraphRedisSaver:
+    def through(
+        self, writer: Writer, *, fresh_thread: str | None = None, max_thread_bytes: int | None = None
+    ) -> LangGraphRedisSaver:
         """As the base says; but nobody here knows that a thread is fresh."""
-        clone = super().through(writer)
+        clone = super().through(writer, max_thread_bytes=max_thread_bytes)
         clone._newest = {}
         return clone
 

@@ -1,0 +1,46 @@
+"""A server whose settings come from environment variables alone, and a project that uses every key of `slipway`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from app.keyspace.names import Keys
+from app.settings import Settings
+from app.variables import variable_of
+from workers.registry import Registry
+
+PROJECT = Path(__file__).parent / "project" / "langgraph.json"
+
+Load = Callable[..., Settings]
+"""Settings of these options, each of which is a variable of the environment."""
+
+
+@pytest.fixture(scope="session")
+def graphs() -> Registry:
+    """The graphs of `project/`, loaded once."""
+    return asyncio.run(Registry.load(PROJECT))
+
+
+@pytest.fixture(scope="session")
+def project(graphs: Registry) -> ModuleType:
+    """The module of the graphs as the registry imported it: it holds their gates."""
+    file = str(PROJECT.with_name("graphs.py"))
+    (module,) = (loaded for loaded in sys.modules.values() if str(getattr(loaded, "__file__", "")) == file)
+    return module
+
+
+@pytest.fixture
+def load(valkey_url: str, keys: Keys) -> Load:
+    """On the session's Valkey, under the prefix of this test."""
+    usual = {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT}
+
+    def load(**options: object) -> Settings:
+        return Settings.load({variable_of(name): str(value) for name, value in (usual | options).items()})
+
+    return load
