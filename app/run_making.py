@@ -34,6 +34,8 @@ async def run_of(
     spec = services.graphs.spec(assistant.graph_id)
     kwargs = _kwargs(asked, assistant)
     kwargs["config"]["configurable"] |= configurable
+    if not asked.context:  # they mirror each other, unless the request says what its context is
+        kwargs["context"] |= configurable
     return NewRun(
         run_id=run_id,
         thread_id=thread_id,

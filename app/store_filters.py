@@ -9,7 +9,7 @@ from typing import Any, Final
 from langgraph.store.base import MatchCondition
 
 from app.access.filters import Filter
-from app.errors import InvalidRequest
+from app.errors import RefusedRequest
 
 _ORDERED: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "$gt": operator.gt,
@@ -22,12 +22,12 @@ _KNOWN: Final = ("$eq", "$ne", *_ORDERED)
 
 
 def check(conditions: Mapping[str, Any]) -> None:
-    """`InvalidRequest` for an operator that does not exist."""
+    """`RefusedRequest` for an operator that is not supported."""
     for name, wanted in conditions.items():
         if isinstance(wanted, dict):
             for word in wanted:
                 if word.startswith("$") and word not in _KNOWN:
-                    raise InvalidRequest(f"filter.{name}", f"{word!r} is not one of {', '.join(_KNOWN)}")
+                    raise RefusedRequest(f"filter.{name}: {word!r} is not one of {', '.join(_KNOWN)}")
 
 
 def fits(value: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:

@@ -109,7 +109,9 @@ Order = Literal["asc", "desc"]
 Webhook = Annotated[
     str,
     Field(max_length=LONGEST_WEBHOOK, pattern=r"^(https?://[^\s/]|/)\S*$"),
-    says(f"must be an absolute URL with http or https, of at most {LONGEST_WEBHOOK} characters"),
+    says(
+        f"must be an absolute URL with http or https, or a path of this server, of at most {LONGEST_WEBHOOK} characters"
+    ),
 ]
 
 

@@ -158,8 +158,8 @@ def _patched(payload: dict[str, Any], body: CronBody, changes: dict[str, Any]) -
     sent = {name: told[name] for name in changes if name in told}
     if "metadata" in sent:
         sent["metadata"] = {name: value for name, value in sent["metadata"].items() if name in changes["metadata"]}
-    cleared = {"end_time"} if changes.get("end_time", "") is None else set()
-    return {name: value for name, value in (payload | sent).items() if name not in cleared}
+    cleared = {"end_time": None} if changes.get("end_time", "") is None else {}
+    return payload | sent | cleared
 
 
 async def delete(request: Request) -> Response:

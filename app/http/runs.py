@@ -59,6 +59,10 @@ FIELDS: Final = frozenset(
 """What `select` may ask for: every member of `Run.public`."""
 
 
+LONGEST_REASON: Final = 1000
+"""Characters of a client's reason to cancel: it is kept with the run, and told with the error of its thread."""
+
+
 async def create(request: Request) -> Response:
     """A background run."""
     services, body = services_of(request), await read_body(request, RunBody)
@@ -171,6 +175,8 @@ async def cancel(request: Request) -> Response | ASGIApp:
     services = services_of(request)
     action = Action(query_word(request, "action", tuple(Action)) or Action.INTERRUPT)
     waits, reason = query_flag(request, "wait"), request.query_params.get("reason")
+    if reason is not None and len(reason) > LONGEST_REASON:
+        raise InvalidRequest("reason", f"is longer than {LONGEST_REASON} characters")
     run = await _found(request, "threads:update", action=action.value, metadata={})
     await services.runs.cancel(run.thread_id, run.run_id, action, BY_API, reason)
     return waited(request, run) if waits else nothing(202)

@@ -41,11 +41,11 @@ async def get(request: Request) -> Response:
     query = request.query_params
     if not query.get("key"):
         raise RefusedRequest("key is missing")
-    namespace = _some([label for text in query.getlist("namespace") for label in text.split(".")])
-    if not all(namespace):
-        raise InvalidRequest("namespace", "a label of a namespace must not be empty")
+    namespace = [label for text in query.getlist("namespace") for label in text.split(".")]
+    if not namespace or not all(namespace):
+        raise InvalidRequest("namespace", "must be labels joined by dots, none of them empty")
     refresh = query_flag(request, "refresh_ttl") if "refresh_ttl" in query else None
-    told: dict[str, Any] = {"namespace": namespace, "key": query["key"]}
+    told: dict[str, Any] = {"namespace": tuple(namespace), "key": query["key"]}
     await permit(request, "store:get", told)
     try:
         item = await services_of(request).store.aget(_some(told_namespace(told)), str(told["key"]), refresh_ttl=refresh)

@@ -164,6 +164,8 @@ async def test_cancel_stops_a_long_run(page: Page, site: Site) -> None:
     await expect(page.locator("#progress .done").first).to_be_visible()
     await page.get_by_role("button", name="Cancel", exact=True).click()
     await expect(page.locator(PHASE)).to_have_text("cancelled")
+    why = "cancelled through the API: by a person, on the page of the run"
+    await expect(page.locator("#standing")).to_have_text(f"Cancelled: {why}. Finished steps are kept.")
     await expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_hidden()
     assert (await site.run_of(page))["status"] == "interrupted"
 

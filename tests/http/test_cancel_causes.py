@@ -153,3 +153,13 @@ async def test_a_run_that_never_started(client: httpx.AsyncClient, served: Serve
     assert (shown["cancel_cause"], shown["cancel_reason"]) == ("cancelled through the API", "no need")
     of_thread = (await client.get(f"/threads/{thread}")).json()
     assert (of_thread["status"], of_thread["error"]) == ("idle", None)
+
+
+async def test_a_reason_is_a_sentence(client: httpx.AsyncClient, eventually: Eventually) -> None:
+    thread, run = await a_run(client, eventually, running=False)
+    place = f"/threads/{thread}/runs/{run}"
+    answer = await client.post(f"{place}/cancel", params={"reason": "a" * 1001})
+    assert (answer.status_code, answer.json()["field"]) == (422, "reason")
+    odd = 'said "no", 1/2 ☃ 😀'
+    assert (await client.post(f"{place}/cancel", params={"reason": odd})).status_code == 202
+    assert (await client.get(place)).json()["cancel_reason"] == odd

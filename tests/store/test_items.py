@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from langgraph.store.base import GetOp, InvalidNamespaceError, Op, PutOp, SearchOp
 
-from app.errors import InvalidRequest, TooLarge
+from app.errors import InvalidRequest, RefusedRequest, TooLarge
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
 from app.store import RedisStore
@@ -86,7 +86,7 @@ async def test_conditions(store: RedisStore, conditions: dict[str, Any], found: 
 
 
 async def test_an_unknown_operator_is_named(store: RedisStore) -> None:
-    with pytest.raises(InvalidRequest, match=r"\$like"):
+    with pytest.raises(RefusedRequest, match=r"\$like"):
         await store.asearch(A, filter={"n": {"$like": 1}})
 
 
