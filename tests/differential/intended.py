@@ -164,7 +164,7 @@ INTENDED: Final[tuple[Intended, ...]] = (
         "each event of a message carries the message's id, its node and its metadata",
     ),
     Intended(
-        r"^events\.(chat|agent)_values .*\.messages\[\d+\]\."
+        r"^(events\.(chat|agent)_values|sdk\.threads_stream_chat) .*\.messages\[\d+\]\."
         r"(content|id|response_metadata|invalid_tool_calls|tool_calls)",
         "messages in states are those that are stored, whatever way a run was started",
     ),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from langchain.agents import create_agent
-from langchain.agents.structured_output import ToolStrategy
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
@@ -19,19 +20,21 @@ from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 from pydantic import BaseModel
+from typing_extensions import TypedDict
 
 
 class Scripted(BaseChatModel):
     """Calls the first tool it has, once for each question, with the question's text; else it repeats what it got."""
 
     tools: tuple[Any, ...] = ()
+    structured: bool = False
 
     @property
     def _llm_type(self) -> str:
         return "scripted"
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
-        return self.model_copy(update={"tools": (*tools,)})
+        return self.model_copy(update={"tools": (*tools,), "structured": "response_format" in kwargs})
 
     def _answer(self, messages: Sequence[BaseMessage]) -> AIMessage:
         last = messages[-1]
@@ -40,8 +43,10 @@ class Scripted(BaseChatModel):
         if self.tools and not isinstance(last, ToolMessage):
             picked = self.tools[-1] if text.startswith("person") else self.tools[0]
             name = picked["name"] if isinstance(picked, dict) else getattr(picked, "name", None) or picked.__name__
-            args = {"name": "Ada", "age": 36} if name == "Person" else {"query": text}
+            args = {"query": text} if name in ("look_up", "ask_person", "with_artifact") else {"name": "Ada", "age": 36}
             return AIMessage("", id=place, tool_calls=[{"name": name, "args": args, "id": f"call-{len(messages)}"}])
+        if self.structured:
+            return AIMessage('{"name": "Eve", "age": 30}', id=place)
         usage: UsageMetadata = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
         return AIMessage(f"you said {text}", id=place, usage_metadata=usage)
 
@@ -172,7 +177,26 @@ class Person(BaseModel):
     age: int = 1
 
 
+@dataclass
+class PersonData:
+    """The same as a dataclass."""
+
+    name: str
+    age: int = 1
+
+
+class PersonDict(TypedDict):
+    """The same as a typed dictionary."""
+
+    name: str
+    age: int
+
+
 agent = create_agent(Scripted(), tools=[look_up, ask_person], name="agent")
 agent_artifact = create_agent(Scripted(), tools=[with_artifact])
 agent_person = create_agent(Scripted(), tools=[], response_format=ToolStrategy(Person))
+agent_person_provider = create_agent(Scripted(), tools=[], response_format=ProviderStrategy(Person))
+agent_person_dataclass = create_agent(Scripted(), tools=[], response_format=ToolStrategy(PersonData))
+agent_person_typed = create_agent(Scripted(), tools=[], response_format=ToolStrategy(PersonDict))
+agent_person_schema = create_agent(Scripted(), tools=[], response_format=ToolStrategy(Person.model_json_schema()))
 agent_person_auto = create_agent(Scripted(), tools=[], response_format=Person)

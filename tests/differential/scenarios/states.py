@@ -176,12 +176,26 @@ async def of_classes(client: Client) -> None:
         await client.history(thread)
 
 
-@scenario
-async def of_agents_with_objects(client: Client) -> None:
-    given = {"messages": [{"role": "user", "content": "Ada", "id": "in-1"}]}
-    for graph in ("agent_person", "agent_person_auto", "agent_artifact"):
+def _agent(graph: str) -> None:
+    async def play(client: Client) -> None:
         thread = await client.thread()
-        await client.run(thread, graph, given)
+        given = {"messages": [{"role": "user", "content": "Ada", "id": "in-1"}]}
+        body = {"assistant_id": graph, "input": given, "stream_mode": ["values", "updates"]}
+        await client.stream(f"/threads/{thread}/runs/stream", body)
         await client.state(thread)
         await client.run(thread, graph, {"messages": [{"role": "user", "content": "again", "id": "in-2"}]})
         await client.history(thread)
+
+    add("states", f"of_{graph}", play)
+
+
+for _graph in (
+    "person",
+    "person_auto",
+    "person_provider",
+    "person_dataclass",
+    "person_typed",
+    "person_schema",
+    "artifact",
+):
+    _agent(f"agent_{_graph}")
