@@ -68,7 +68,8 @@ class Client:
         try:
             answer = await self.http.request(method, path, params=_params(params), headers=sent, **what)
         except (httpx.RemoteProtocolError, httpx.ReadError):
-            self.note(_label(method, path), {"status": "no answer"})
+            if record:
+                self.note(_label(method, path), {"status": "no answer"})
             return None
         read = _body(answer.content)
         if record:
