@@ -36,6 +36,7 @@ from app.runs.runs import RunStore
 from app.settings import Settings
 from app.store import RedisStore
 from app.threads.states import ThreadStates
+from app.threads.thread_graphs import ThreadGraphs
 from app.threads.thread_log import ThreadLog
 from app.threads.thread_wakes import ThreadWakes
 from app.threads.threads import ThreadStore
@@ -129,8 +130,15 @@ def _stores(
     ttl, events = _thread_ttl(config), EventLog(wire, keys, subscriber)
     threads = ThreadStore(wire, keys, scripts, checkpointer, ttl=ttl, event_ttl_s=settings.event_ttl_s)
     wakes = ThreadWakes(keys, subscriber)
-    states = ThreadStates(graphs, threads, checkpointer, wire, keys, store)
-    lease_ms = int(settings.lease_s * 1000)
+    runs = RunStore(
+        wire,
+        keys,
+        scripts,
+        event_ttl_s=settings.event_ttl_s,
+        lease_ms=int(settings.lease_s * 1000),
+        thread_ttl=ttl.stored() if ttl else None,
+    )
+    states = ThreadStates(ThreadGraphs(graphs, runs, checkpointer, store), threads, checkpointer, wire, keys)
     return Services(
         settings=settings,
         config=config,
@@ -142,14 +150,7 @@ def _stores(
         subscriber=subscriber,
         events=events,
         idempotency=Idempotency(wire, keys),
-        runs=RunStore(
-            wire,
-            keys,
-            scripts,
-            event_ttl_s=settings.event_ttl_s,
-            lease_ms=lease_ms,
-            thread_ttl=ttl.stored() if ttl else None,
-        ),
+        runs=runs,
         in_flight=InFlight(wire, keys),
         threads=threads,
         checkpointer=checkpointer,

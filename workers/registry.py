@@ -122,6 +122,9 @@ class Registry:
     def use_store(self, store: BaseStore) -> None:
         self._store = store
 
+    def has_factory(self, graph_id: str) -> bool:
+        return graph_id in self._factories
+
     def open(
         self, graph_id: str, config: RunnableConfig, access: Access, context: Mapping[str, Any] | None = None
     ) -> AbstractAsyncContextManager[Graph]:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from app.errors import InvalidRequest
-from app.http.access import needs
+from app.http.access import needs, user_of
 from app.http.endpoints import Endpoint, names
 from app.http.inputs import path_id, query_names
 from app.http.long_answers import Outbox
@@ -35,7 +35,7 @@ async def stream(request: Request) -> ASGIApp:
 
     async def feed(outbox: Outbox) -> None:
         opening = RETRY
-        async with aclosing(services.thread_log.follow(thread_id, after)) as batches:
+        async with aclosing(services.thread_log.follow(thread_id, after, user_of(request))) as batches:
             async for batch in batches:
                 blocks = [event.block for event in batch if event.kind in wanted]
                 if blocks and opening:

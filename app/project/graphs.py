@@ -127,6 +127,10 @@ class Graphs(Protocol):
         """Made once for each graph. With `config` (an assistant's), a factory is asked anew. Raises as `spec`."""
         ...
 
+    def has_factory(self, graph_id: str) -> bool:
+        """Whether a function makes the graph anew for each `config`; `open` does not look at it otherwise."""
+        ...
+
     def open(
         self, graph_id: str, config: RunnableConfig, access: Access, context: Mapping[str, Any] | None = None
     ) -> AbstractAsyncContextManager[Graph]:

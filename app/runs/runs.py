@@ -364,6 +364,14 @@ class RunStore:
                     break
         return found[offset:]
 
+    async def last_begun(self, thread_id: str) -> Run | None:
+        """The thread's newest run that a worker has begun. Two reads, and two more for each newer run that waits.
+        `NotFound` for an unknown thread."""
+        async for run in self._newest(thread_id, 1):
+            if run.attempt > 0:
+                return run
+        return None
+
     async def _newest(self, thread_id: str, page: int) -> AsyncIterator[Run]:
         exists = self._wire.send("EXISTS", self._keys.thread(thread_id), again=True)
         start = 0

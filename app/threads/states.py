@@ -7,26 +7,23 @@ through a writer that refuses while a run of the thread is active.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import structlog
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import EmptyChannelError, InvalidUpdateError
-from langgraph.store.base import BaseStore
 from langgraph.types import Command, Send, StateSnapshot, StateUpdate
 
-from app.access.users import User, told_to_graphs
+from app.access.users import User
 from app.checkpointing.thread_saver import ThreadSaver
 from app.errors import Conflict, RefusedRequest, SlipwayError
 from app.exception_text import class_name, is_a, message_of, traceback_of
 from app.keyspace.names import Keys
-from app.project.graphs import Access, Graph, Graphs, attached
 from app.redis.wire import Wire
 from app.threads.snapshots import interrupts_of, place_of, shown, status_of
 from app.threads.state_reading import read_history, read_state
+from app.threads.thread_graphs import ThreadGraphs
 from app.threads.threads import Thread, ThreadStore
 from app.writers import IdleThreadWriter
 
@@ -43,16 +40,10 @@ class ThreadStates:
     """States of all threads, in the protocol's shapes."""
 
     def __init__(
-        self,
-        graphs: Graphs,
-        threads: ThreadStore,
-        checkpointer: ThreadSaver,
-        wire: Wire,
-        keys: Keys,
-        store: BaseStore | None = None,
+        self, graphs: ThreadGraphs, threads: ThreadStore, checkpointer: ThreadSaver, wire: Wire, keys: Keys
     ) -> None:
         self._graphs, self._threads, self._checkpointer = graphs, threads, checkpointer
-        self._wire, self._keys, self._store = wire, keys, store
+        self._wire, self._keys = wire, keys
 
     async def get(
         self, thread_id: str, place: Place = _LATEST, *, subgraphs: bool = False, user: User | None = None
@@ -62,7 +53,7 @@ class ThreadStates:
         thread = await self._threads.get(thread_id)
         if thread.graph_id is None:
             return shown(_never_ran(thread_id))
-        async with self._graph(thread.graph_id, thread_id, "threads.read", user=user) as graph:
+        async with self._graphs.for_reading(thread, user) as graph:
             return shown(await read_state(graph, _config(thread_id, place), subgraphs=subgraphs))
 
     async def history(
@@ -81,7 +72,7 @@ class ThreadStates:
             return []
         config = _config(thread_id, place)
         earlier = _config(thread_id, {"checkpoint_id": before}) if before else None
-        async with self._graph(thread.graph_id, thread_id, "threads.read", user=user) as graph:
+        async with self._graphs.for_reading(thread, user) as graph:
             states = await read_history(graph, config, filter=metadata, before=earlier, limit=limit)
             return [shown(state) for state in states]
 
@@ -114,8 +105,9 @@ class ThreadStates:
             raise Conflict(f"thread {thread.thread_id} has a run that is pending or running")
         writer = IdleThreadWriter(self._wire, self._keys, thread.thread_id)
         saver = self._checkpointer.through(writer)
-        async with self._graph(thread.graph_id, thread.thread_id, "threads.update", saver, user) as graph:
-            config = _config(thread.thread_id, place)
+        given = await self._graphs.config(thread, user)
+        async with self._graphs.for_writing(thread, given, saver) as graph:
+            config = _config(thread.thread_id, {**given["configurable"], **place})
             config["metadata"] = _origin(thread)
             try:
                 written = await graph.abulk_update_state(config, supersteps)
@@ -133,19 +125,6 @@ class ThreadStates:
             checkpoint_id=place.get("checkpoint_id"),
         )
         return place
-
-    @asynccontextmanager
-    async def _graph(
-        self,
-        graph_id: str,
-        thread_id: str,
-        access: Access,
-        saver: BaseCheckpointSaver[Any] | None = None,
-        user: User | None = None,
-    ) -> AsyncIterator[Graph]:
-        config = _config(thread_id, told_to_graphs(user))
-        async with self._graphs.open(graph_id, config, access) as graph:
-            yield attached(graph, saver or self._checkpointer, self._store)
 
 
 def _refusal_of_update(graph_id: str, error: BaseException) -> RefusedRequest | None:

@@ -17,6 +17,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from app.access.users import User
 from app.errors import NotFound
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
@@ -80,9 +81,11 @@ class ThreadLog:
         self._wire, self._keys, self._wakes = wire, keys, wakes
         self._events, self._states = events, states
 
-    async def follow(self, thread_id: str, after: Position | None = None) -> AsyncGenerator[list[ThreadEvent], None]:
-        """Batches of what follows `after` (None: only what is new), then live until the thread is removed. Close it
-        (`aclose`) to stop early."""
+    async def follow(
+        self, thread_id: str, after: Position | None = None, user: User | None = None
+    ) -> AsyncGenerator[list[ThreadEvent], None]:
+        """Batches of what follows `after` (None: only what is new), then live until the thread is removed. `user` is
+        the one who reads: a factory that makes the graph for a state gets it. Close it (`aclose`) to stop early."""
         with self._wakes.woken(thread_id) as (subscribed, woken):
             await subscribed
             at = after if after is not None else await self._now(thread_id)
@@ -99,7 +102,7 @@ class ThreadLog:
                         await asyncio.wait_for(woken.wait(), _LOOK_EVERY_S)
                     continue
                 turn, at = turn_us, resumed if resumed and resumed.turn_us == turn_us else Position(turn_us, 0)
-                batches = self._run(ident, at) if kind == "run" else self._state(thread_id, turn_us, ident)
+                batches = self._run(ident, at) if kind == "run" else self._state(thread_id, turn_us, ident, user)
                 async with aclosing(batches):
                     async for batch in batches:
                         yield batch
@@ -157,9 +160,11 @@ class ThreadLog:
             done = Position(at.turn_us, at.read + 1)
             yield [ThreadEvent("done", _block("metadata", data, done))]
 
-    async def _state(self, thread_id: str, turn_us: int, checkpoint_id: str) -> AsyncGenerator[list[ThreadEvent], None]:
+    async def _state(
+        self, thread_id: str, turn_us: int, checkpoint_id: str, user: User | None
+    ) -> AsyncGenerator[list[ThreadEvent], None]:
         with suppress(NotFound):
-            state = await self._states.get(thread_id, {"checkpoint_id": checkpoint_id})
+            state = await self._states.get(thread_id, {"checkpoint_id": checkpoint_id}, user=user)
             data = dumps({"state": state, "thread_id": thread_id})
             yield [ThreadEvent("state", _block("state_update", data, Position(turn_us, 1)))]
 

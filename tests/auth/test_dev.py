@@ -49,7 +49,7 @@ async def test_an_unmodified_project_is_served(dev: str) -> None:
     async with as_user(dev, "ann") as ann, as_user(dev, "bob") as bob, httpx.AsyncClient(base_url=dev) as client:
         assert (await client.get("/hello")).json() == {"hello": "desk"}
         assert {each["graph_id"] for each in await ann.assistants.search()} == {
-            *("greet", "remember", "ask_greet", "watcher")
+            *("greet", "remember", "ask_greet", "watcher", "own_desk")
         }
 
         thread = (await ann.threads.create())["thread_id"]

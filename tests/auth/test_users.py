@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import aclosing
 from uuid import uuid4
 
 import httpx
@@ -136,6 +138,19 @@ async def test_factories_know_who_asks(ann: Client, bob: Client, graphs: Registr
     await ann.runs.wait(thread, "ask_greet", input={"text": "hi"})
     assert wanted[:2] == ["threads.read ann", "assistants.read bob"]
     assert "threads.create_run ann" in wanted
+
+
+async def test_a_state_is_shown_with_the_graph_of_its_user(ann: Client, worker: WorkerProcess) -> None:
+    """Read, written, and on the stream of the thread."""
+    thread = (await ann.threads.create())["thread_id"]
+    await ann.runs.wait(thread, "own_desk", input={"text": "hi"})
+    assert (await ann.threads.get_state(thread))["next"] == ["ann"]
+    await ann.threads.update_state(thread, {"text": "new"}, as_node="begin")
+    assert (await ann.threads.get_state(thread))["next"] == ["ann"]
+    stream = await ann.threads.join_stream(thread, last_event_id="-", stream_mode="state_update")
+    async with asyncio.timeout(30), aclosing(stream) as parts:
+        written = await anext(parts)
+    assert (written.event, written.data["state"]["next"]) == ("state_update", ["ann"])
 
 
 async def test_headers_become_configurable(ann: Client, client: httpx.AsyncClient, worker: WorkerProcess) -> None:

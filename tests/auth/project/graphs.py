@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
+from langgraph.types import interrupt
 from langgraph_sdk import get_client
 from langgraph_sdk.runtime import ServerRuntime
 
@@ -79,6 +80,13 @@ def make_ask_greet(runtime: ServerRuntime[None]) -> Any:
     """A factory that knows who wants the graph."""
     wanted.append(f"{runtime.access_context} {None if runtime.user is None else runtime.user.identity}")
     return StateGraph(State).add_node("ask", ask).add_edge(START, "ask").compile()
+
+
+def make_own_desk(runtime: ServerRuntime[None]) -> Any:
+    """A node that is named after the user, and asks."""
+    desk = "nobody" if runtime.user is None else runtime.user.identity
+    graph = StateGraph(State).add_node("begin", lambda state: {}).add_edge(START, "begin")
+    return graph.add_node(desk, lambda state: {"said": interrupt("well?")}).add_edge("begin", desk).compile()
 
 
 watcher = StateGraph(State).add_node("watch", watch).add_edge(START, "watch")

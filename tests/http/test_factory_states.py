@@ -1,0 +1,93 @@
+"""States of threads whose graph a factory makes: they are read and written with the graph that left them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import pytest
+
+Client: TypeAlias = Any
+"""A `LangGraphClient`; its own types promise lists where it gives objects."""
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+
+async def thread_of(sdk: Client, nodes: list[str], inside: Sequence[str] = (), *, by_request: bool = False) -> str:
+    """A thread that waits in the first of these nodes. The assistant says which they are, or the run's request."""
+    config = {"configurable": {"nodes": nodes, "inside": [*inside]}}
+    assistant = "made"
+    if not by_request:
+        assistant = (await sdk.assistants.create("made", config=config))["assistant_id"]
+    thread = str((await sdk.threads.create())["thread_id"])
+    await sdk.runs.wait(thread, assistant, input={"log": []}, config=config if by_request else None)
+    assert (await sdk.threads.get(thread))["status"] == "interrupted"
+    return thread
+
+
+def asked(state: Any) -> list[Any]:
+    """What the tasks of a state ask."""
+    return [item["value"] for task in state["tasks"] for item in task["interrupts"]]
+
+
+@pytest.mark.parametrize("by_request", [False, True])
+async def test_a_state_is_read_with_the_graph_of_its_run(sdk: Client, by_request: bool) -> None:
+    for nodes in (["one", "two"], ["red", "blue"]):
+        thread = await thread_of(sdk, nodes, by_request=by_request)
+        state = await sdk.threads.get_state(thread)
+        assert state["next"] == nodes[:1]
+        assert asked(state) == [f"{nodes[0]}?"]
+        newest, first = await sdk.threads.get_history(thread)
+        assert (newest["next"], asked(newest)) == (state["next"], asked(state))
+        assert first["next"] == ["__start__"]
+        again = await sdk.threads.get_state(thread, checkpoint_id=newest["checkpoint"]["checkpoint_id"])
+        assert again["next"] == nodes[:1]
+
+
+@pytest.mark.parametrize("by_request", [False, True])
+async def test_a_state_is_written_with_the_graph_of_its_run(sdk: Client, by_request: bool) -> None:
+    thread = await thread_of(sdk, ["one", "two", "three"], by_request=by_request)
+    await sdk.threads.update_state(thread, {"log": ["written"]}, as_node="two")
+    assert (await sdk.threads.get_state(thread))["next"] == ["three"]
+    assert (await sdk.threads.get(thread))["status"] == "interrupted"
+
+
+async def test_a_subgraph_is_read_with_the_graph_of_its_run(sdk: Client) -> None:
+    thread = await thread_of(sdk, ["outer", "last"], inside=["outer"])
+    (task,) = (await sdk.threads.get_state(thread, subgraphs=True))["tasks"]
+    assert (task["state"]["next"], asked(task["state"])) == (["within"], ["outer?"])
+    inside = task["state"]["checkpoint"]
+    assert (await sdk.threads.get_state(thread, checkpoint=inside))["next"] == ["within"]
+    newest = (await sdk.threads.get_history(thread, checkpoint=inside))[0]
+    assert newest["next"] == ["within"]
+
+
+async def test_a_copy_is_read_with_the_graph_of_the_run_that_it_has_not(sdk: Client) -> None:
+    thread = await thread_of(sdk, ["one", "two"], by_request=True)
+    copied = (await sdk.threads.copy(thread))["thread_id"]
+    assert (await sdk.threads.get_state(copied))["next"] == ["one"]
+
+
+async def test_the_assistants_config_stays_when_the_run_is_deleted(sdk: Client) -> None:
+    thread = await thread_of(sdk, ["one", "two"])
+    await sdk.threads.update_state(thread, {"log": ["written"]}, as_node="one")
+    (run,) = await sdk.runs.list(thread)
+    await sdk.runs.delete(thread, run["run_id"])
+    state = await sdk.threads.get_state(thread)
+    assert state["next"] == ["two"]
+
+
+async def test_a_run_that_waits_does_not_change_how_a_state_is_read(sdk: Client) -> None:
+    thread = await thread_of(sdk, ["one", "two"])
+    other = {"configurable": {"nodes": ["other"]}}
+    await sdk.runs.create(thread, "made", input={"log": []}, config=other, after_seconds=600)
+    assert (await sdk.threads.get_state(thread))["next"] == ["one"]
+
+
+async def test_an_update_chooses_its_way_as_the_run_did(sdk: Client) -> None:
+    thread = str((await sdk.threads.create())["thread_id"])
+    right = {"configurable": {"way": "right"}}
+    answer = await sdk.runs.wait(thread, "way", input={"log": []}, config=right)
+    assert answer["log"] == ["begin", "right"]
+    await sdk.threads.update_state(thread, {"log": ["again"]}, as_node="begin")
+    assert (await sdk.threads.get_state(thread))["next"] == ["right"]
