@@ -7,10 +7,11 @@ reason, and whoever asks for it is told.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ from langgraph.store.base import BaseStore
 
 from app.errors import ConfigError, GraphUnavailable, NotFound
 from app.project.annotations import classes_in, declared_by
+from app.project.graph_modules import GraphModules
 from app.project.graphs import Access, Graph, GraphSpec, Manifest
 from app.project.langgraph_json import LangGraphJson, read
 from app.project.manifests import manifest_of
@@ -48,10 +50,11 @@ class Ready(AbstractAsyncContextManager[Graph]):
 class Registry:
     """Made by `Registry.load`. Holds what was loaded; the rest is looking it up."""
 
-    def __init__(self, config: LangGraphJson, store: BaseStore | None = None) -> None:
+    def __init__(self, config: LangGraphJson, store: BaseStore | None, before: Collection[str]) -> None:
         self._specs = config.graphs
         self._config = config
         self._store = store
+        self._modules = GraphModules(config.search_paths, before)
         self._ready: dict[str, Ready] = {}
         self._factories: dict[str, Factory] = {}
         self._failures: dict[str, str] = {}
@@ -70,7 +73,7 @@ class Registry:
 
     @classmethod
     def _load(cls, path: Path | str, store: BaseStore | None) -> Registry:
-        registry = cls(read(path), store)
+        registry = cls(read(path), store, frozenset(sys.modules))
         loading.prepare(registry._config)
         for spec in registry._specs.values():
             registry._load_one(spec)
@@ -103,6 +106,9 @@ class Registry:
     def state_types(self) -> set[type]:
         """Those of graphs with a factory are known from the first time one was made."""
         return set(self._state_types)
+
+    def module(self, name: str) -> ModuleType | None:
+        return self._modules(name)
 
     def spec(self, graph_id: str) -> GraphSpec:
         if graph_id in self._failures:

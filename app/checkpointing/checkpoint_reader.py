@@ -48,6 +48,11 @@ class Reader:
         used, _, found = await self._read(names, "all", wanted)
         return (self._tuple(thread_id, found[0]) if found else None), used
 
+    async def ids(self, thread_id: str, namespace: str) -> list[str]:
+        """The ids of a namespace's checkpoints, newest first."""
+        known = await self._wire.send("ZRANGE", names_of(self._keys, thread_id).index, 0, -1, again=True)
+        return sorted((ident for where, ident in map(_parts, known) if where == namespace), reverse=True)
+
     async def writes(self, thread_id: str, namespace: str, checkpoint_id: str) -> list[StoredWrite]:
         """The pending writes of one checkpoint."""
         key = names_of(self._keys, thread_id).writes_prefix + member(namespace, checkpoint_id)

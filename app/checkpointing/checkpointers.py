@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from langgraph.checkpoint.serde._msgpack import STRICT_MSGPACK_ENABLED
+
 from app.checkpointing.checkpointer_choice import NO_PACKAGE, Kind
 from app.checkpointing.checkpoints import Checkpointer
 from app.checkpointing.thread_saver import ThreadSaver
 from app.errors import ConfigError
 from app.keyspace.names import Keys
+from app.project.graph_modules import any_module
 from app.project.graphs import Graphs
+from app.project.langgraph_json import read
+from app.project.sections import Classes, SerdeSection
 from app.redis.wire import Wire
-from app.serialization.allowed import Allowed
+from app.serialization.allowed import Allowance, Allowed, Modules
 from app.serialization.sealing import Seal
 from app.serialization.serde import Serde
 from app.settings import Settings
 
 
-async def open_checkpointer(kind: Kind, settings: Settings, graphs: Graphs, wire: Wire, keys: Keys) -> ThreadSaver:
-    """A checkpointer of all threads, allowed to construct what the graphs' states are declared with. Raises
-    `ConfigError` when its package, or what it needs of the server, is not there."""
-    serde, most = _serde(settings, graphs), settings.max_state_bytes
+async def open_checkpointer(
+    kind: Kind, settings: Settings, graphs: Graphs, wire: Wire, keys: Keys, *, keeps_unrestored: bool = False
+) -> ThreadSaver:
+    """A checkpointer of all threads, which restores objects of the classes that graphs use. Raises `ConfigError` when
+    its package, or what it needs of the server, is not there. `keeps_unrestored` is for copying: see `Serde`."""
+    allowed, key, most = (
+        _allowed(read(settings.config).checkpointer.serde, graphs),
+        settings.encryption_key,
+        settings.max_state_bytes,
+    )
+    seal = None if key is None else Seal.from_text(key.get_secret_value())
+    serde = Serde(allowed, seal, keeps_unrestored=keeps_unrestored)
     if kind == "core":
         return Checkpointer(wire, keys, serde=serde, max_thread_bytes=most)
     try:
@@ -30,9 +43,22 @@ async def open_checkpointer(kind: Kind, settings: Settings, graphs: Graphs, wire
     return saver
 
 
-def _serde(settings: Settings, graphs: Graphs) -> Serde:
-    allowed = Allowed()
+def _allowed(section: SerdeSection, graphs: Graphs) -> Allowed:
+    packed, json = section.allowed_msgpack_modules, section.allowed_json_modules
+    allowed = Allowed(_entries(packed), _modules(packed, graphs), None if json is True else _entries(json))
     for declared in graphs.state_types():
         allowed.add(declared)
-    key = settings.encryption_key
-    return Serde(allowed, None if key is None else Seal.from_text(key.get_secret_value()))
+    return allowed
+
+
+def _modules(classes: Classes, graphs: Graphs) -> Modules | None:
+    """Whose data classes are restored without being named."""
+    if classes is False or (STRICT_MSGPACK_ENABLED and classes is not True):
+        return None
+    return graphs.module if classes is not True else lambda name: graphs.module(name) or any_module(name)
+
+
+def _entries(classes: Classes) -> list[Allowance]:
+    """`["package", "module", "Name"]` is a class, `["package"]` a package."""
+    listed = [] if isinstance(classes, bool) else classes
+    return [entry[0] if len(entry) == 1 else (".".join(entry[:-1]), entry[-1]) for entry in listed]

@@ -23,6 +23,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from app.checkpointing.channel_values import dumped
 from app.checkpointing.checkpoint_answers import SPENT, root_of
 from app.checkpointing.checkpoint_reader import Reader, config_of
 from app.checkpointing.checkpoint_records import Dumps, Loads, pack_record, pack_write
@@ -86,7 +87,7 @@ class Checkpointer(ThreadSaver):
         values = checkpoint["channel_values"]
         for channel, version in new_versions.items():
             if channel in values:
-                field, blob = blob_field(namespace, channel, version), self._dumps(values[channel])
+                field, blob = blob_field(namespace, channel, version), dumped(self._dumps, channel, values[channel])
                 fields += (field, blob)
                 size += len(field) + len(blob)
         commands: list[Command] = [
@@ -139,7 +140,8 @@ class Checkpointer(ThreadSaver):
         commands: list[Command] = []
         size = 0
         for task_id, task_path, index, channel, value in writes:
-            field, data = f"{task_id}\0{index}", pack_write(channel, task_path, self._dumps(value))
+            field = f"{task_id}\0{index}"
+            data = pack_write(channel, task_path, dumped(self._dumps, channel, value, task_path))
             commands.append(("HSETNX" if index >= 0 else "HSET", key, field, data))
             size += len(field) + len(data)
         commands += spent
@@ -200,6 +202,10 @@ class Checkpointer(ThreadSaver):
         return await self._reader.delta_history(
             str(target["thread_id"]), target.get("checkpoint_ns", ""), get_checkpoint_id(config), channels
         )
+
+    async def checkpoint_ids(self, thread_id: str, namespace: str) -> list[str]:
+        """As the base says."""
+        return await self._reader.ids(thread_id, namespace)
 
     async def thread_bytes(self, thread_id: str) -> int:
         """Bytes stored for a thread, as its budget counts them."""

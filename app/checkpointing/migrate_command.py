@@ -37,8 +37,8 @@ async def migrate(settings: Settings, graphs: Graphs, source: Kind, target: Kind
         migration = Migration(
             wire,
             keys,
-            await open_checkpointer(source, settings, graphs, wire, keys),
-            await open_checkpointer(target, settings, graphs, wire, keys),
+            await open_checkpointer(source, settings, graphs, wire, keys, keeps_unrestored=True),
+            await open_checkpointer(target, settings, graphs, wire, keys, keeps_unrestored=True),
             delete_source,
         )
         moved = await _with_bar(migration, await migration.source.thread_ids())

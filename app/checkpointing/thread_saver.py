@@ -173,6 +173,10 @@ class ThreadSaver(SyncMethods):
         """Store pending writes as another checkpointer kept them, under the rules of `aput_writes`."""
 
     @abstractmethod
+    async def checkpoint_ids(self, thread_id: str, namespace: str) -> list[str]:
+        """The ids of a namespace's checkpoints, newest first. None of them is read."""
+
+    @abstractmethod
     async def thread_ids(self) -> list[str]:
         """Every thread that has checkpoints, in order."""
 

@@ -23,7 +23,12 @@ _FAMILIES = ("langchain", "langgraph", "langsmith")
 
 def from_library(cls: type) -> bool:
     """Whether a class belongs to Python, pydantic or LangChain's family rather than to the graph's author."""
-    root = cls.__module__.partition(".")[0]
+    return is_library(cls.__module__)
+
+
+def is_library(module: str) -> bool:
+    """The same of a module, by its name."""
+    root = module.partition(".")[0]
     return root in _LIBRARIES or root.startswith(_FAMILIES)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:  # LangGraph takes half a second to import, and a supervisor does without
@@ -152,6 +153,10 @@ class Graphs(Protocol):
 
     def state_types(self) -> set[type]:
         """Classes that the graphs' states are declared with: what the serializer may construct again."""
+        ...
+
+    def module(self, name: str) -> ModuleType | None:
+        """The module of that name, if graphs use it: objects of its data classes are restored from stored state."""
         ...
 
 

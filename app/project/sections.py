@@ -61,9 +61,33 @@ class ThreadTtlSection(_Section):
     """Threads that one sweep removes at most."""
 
 
+Classes = list[Annotated[list[str], Field(min_length=1)]] | bool
+"""Classes by name, each as a list: the parts of its module, and its own name. True is every class, False none."""
+
+
+class SerdeSection(_Section):
+    """`checkpointer.serde`: which classes stored objects are restored to, beside those that graphs use."""
+
+    allowed_msgpack_modules: Classes = []
+    """Restored wherever they are stored; false (or null) is only what the states of graphs are declared with."""
+    allowed_json_modules: Classes = []
+    """Restored also from JSON that `langgraph-checkpoint-redis` wrote, which a user's JSON can imitate."""
+    pickle_fallback: bool = False
+    """Not used: nothing is ever pickled."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, given: object) -> object:
+        """Here null says something of its own: no classes."""
+        if isinstance(given, dict):
+            return {name: False if value is None else value for name, value in given.items()}
+        return given
+
+
 class CheckpointerSection(_Section):
     """`checkpointer`."""
 
+    serde: SerdeSection = SerdeSection()
     ttl: ThreadTtlSection | None = None
     path: str | None = None
     """A checkpointer of the project's own, which is not used: no other is fenced."""

@@ -1,9 +1,13 @@
 """State values as bytes and back: MessagePack, with extension types for what MessagePack lacks.
 
 Every type that LangGraph's own serializer keeps comes back as it was, and tuples, `deque.maxlen`, time zones, integers
-of any size and lone surrogates besides. Plain data never turns into anything else: what an object is told by an
-extension type, which no JSON can imitate. Classes come back only if `Allowed` knows them; other classes are refused
-when they are written (`StateRefused`), and again when they are read (`StoredDataError`). There is no pickle.
+of any size and lone surrogates besides. Plain data never turns into anything else: an object is marked by an extension
+type, which no JSON can imitate. There is no pickle.
+
+Objects of data classes (pydantic models, dataclasses, enums, named tuples) are stored by the name of their class and
+rebuilt without running its code, if `Allowed` finds the class and the stored fields fit it. Otherwise they come back
+as plain data with a warning: a dictionary of the fields, or an enum's value. Objects that are no data are refused when
+they are written (`StateRefused`). `StoredDataError` is for bytes that cannot be read at all.
 
 As with LangGraph's serializer an exception becomes its `repr`, subclasses of `dict`, `list`, `str` and `int` become
 the plain type, a `bytearray` inside a value becomes `bytes`, and dictionary keys that are dates or UUIDs become text,
@@ -12,17 +16,22 @@ those that are enums their values.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import ormsgpack
+from pydantic import SecretBytes, SecretStr
 
 from app.errors import SlipwayError, StateRefused, StoredDataError
 from app.exception_text import class_name, is_a, message_of, repr_of
 from app.serialization import serde_types
 from app.serialization.allowed import Allowed, Reference
-from app.serialization.records import Shapes
+from app.serialization.data_classes import mro_of, name_of
+from app.serialization.records import Shape, Unfit, constructed, plain_of, shape_of
+from app.serialization.refusals import NO_DATA, refusal
 from app.serialization.sealing import MARK, Seal
 
 TYPE: Final = "slipway"
@@ -44,23 +53,47 @@ _PACK: Final = (
 _UNPACK: Final = ormsgpack.OPT_NON_STR_KEYS
 
 
-class Serde:
-    """LangGraph's serializer protocol, and `dumps`/`loads` for who needs no type beside the bytes."""
+@dataclass(frozen=True, slots=True)
+class Unrestored:
+    """A stored object whose class was not found, kept so that it is stored again as it was."""
 
-    def __init__(self, allowed: Allowed | None = None, seal: Seal | None = None) -> None:
+    reference: Reference
+    payload: Any
+
+    def __hash__(self) -> int:
+        """Members of sets have one, whatever the fields are."""
+        return hash(self.reference)
+
+
+class Serde:
+    """LangGraph's serializer protocol, and `dumps`/`loads` for callers that need no type beside the bytes.
+
+    With `keeps_unrestored`, an object that cannot be rebuilt comes back as an `Unrestored` instead of plain data: for
+    copying values, not for graphs.
+    """
+
+    def __init__(
+        self, allowed: Allowed | None = None, seal: Seal | None = None, *, keeps_unrestored: bool = False
+    ) -> None:
         self.allowed = allowed or Allowed()
         self._seal = seal
-        self._shapes = Shapes()
+        self._keeps_unrestored = keeps_unrestored
         self._encoders: dict[type, Callable[[Any], Any]] = {}
+        self._builders: dict[Reference, Callable[[Any], Any]] = {}
         self._problem: SlipwayError | None = None
 
     def dumps(self, value: Any) -> bytes:
-        """`value` as bytes, sealed when there is a key. `StateRefused` for what could not be read back."""
-        packed = self._pack(ormsgpack.Ext(_BYTEARRAY, bytes(value)) if type(value) is bytearray else value)
+        """`value` as bytes, sealed when there is a key. `StateRefused` for what is no data; the message names where it
+        is in `value`."""
+        try:
+            packed = self._pack(ormsgpack.Ext(_BYTEARRAY, bytes(value)) if type(value) is bytearray else value)
+        except StateRefused as error:
+            raise refusal(value, error, self) from error.__cause__
         return packed if self._seal is None else self._seal.seal(packed)
 
     def loads(self, data: bytes) -> Any:
-        """What `dumps` was given. `StoredDataError` when that cannot be told safely."""
+        """What `dumps` was given, but for objects that cannot be rebuilt. `StoredDataError` when the bytes are damaged
+        or sealed with another key."""
         if data[:1] == MARK:
             if self._seal is None:
                 raise StoredDataError("a stored value is sealed, and there is no encryption_key")
@@ -70,6 +103,22 @@ class Serde:
         except Exception as error:
             problem, self._problem = self._problem, None
             raise problem or StoredDataError(f"a stored value is damaged: {error}") from error
+
+    def rebuilt(self, cls: type, payload: Any) -> Any:
+        """An object of a data class from its fields, or an enum's value, without running its code. Raises `Unfit`."""
+        return self._shape(cls)[1](payload)
+
+    def storable(self, value: Any) -> bool:
+        """Whether `dumps` takes the value."""
+        try:
+            self._pack(ormsgpack.Ext(_BYTEARRAY, bytes(value)) if type(value) is bytearray else value)
+        except StateRefused:
+            return False
+        return True
+
+    def left_out(self, cls: type, names: Iterable[str], why: str) -> None:
+        """Log, once, that these attributes of objects of the class are not stored, or not restored."""
+        self.allowed.warn(name_of(cls), why, attributes=sorted(names))
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         """As LangGraph's protocol has it."""
@@ -92,7 +141,7 @@ class Serde:
                 raise problem from None
             if "surrogates" in str(error):
                 return ormsgpack.packb(_without_surrogates(value), self._default, _PACK)
-            raise StateRefused(f"the state holds a value that cannot be stored: {error}") from error
+            raise StateRefused(message_of(error)) from error
 
     def _default(self, value: Any) -> Any:
         if is_a(value, BaseException):  # before its class is asked for anything
@@ -103,7 +152,7 @@ class Serde:
                 encoder = self._encoders[type(value)] = self._encoder(type(value))
             return encoder(value)
         except BaseException as error:  # the graph's own code may be asked, and may raise anything
-            self._problem = error if isinstance(error, SlipwayError) else _refusal(value, error)
+            self._problem = error if isinstance(error, SlipwayError) else _failure(error)
             raise self._problem from None
 
     def _encoder(self, cls: type) -> Callable[[Any], Any]:
@@ -111,10 +160,21 @@ class Serde:
         if builtin is not None:
             code, apart = builtin
             return lambda value: ormsgpack.Ext(code, self._pack(apart(value)))
-        apart = self._shapes.of(cls)[0]
-        reference = self.allowed.reference(cls)
+        if cls is Unrestored:
+            return lambda kept: self._record(kept.reference, kept.payload)
+        apart = self._shape(cls)[0]
+        reference = self.allowed.reference(_stored_class(cls))
+        return lambda value: self._record(reference, apart(value))
+
+    def _shape(self, cls: type) -> Shape:
+        shape = shape_of(cls, self)
+        if shape is None:
+            raise StateRefused(NO_DATA)
+        return shape
+
+    def _record(self, reference: Reference, payload: Any) -> ormsgpack.Ext:
         stored = reference if isinstance(reference, int) else list(reference)
-        return lambda value: ormsgpack.Ext(_RECORD, self._pack([stored, apart(value)]))
+        return ormsgpack.Ext(_RECORD, self._pack([stored, payload]))
 
     # reading
 
@@ -133,23 +193,57 @@ class Serde:
             return bytes(data).decode("utf-8", "surrogatepass")
         payload = ormsgpack.unpackb(data, ext_hook=self._hook, option=_UNPACK)
         if code == _RECORD:
-            reference, fields = payload
-            return self._shapes.together(self.allowed.resolve(_reference(reference)), fields)
+            return self._object(*payload)
         reader = serde_types.READERS.get(code)
         if reader is None:
             raise StoredDataError(f"a stored value has the unknown type {code}")
-        return reader(payload)
+        try:
+            return reader(payload)
+        except SlipwayError:
+            raise
+        except Exception as error:
+            if self._keeps_unrestored:
+                raise StoredDataError(f"a stored {serde_types.NAMES[code]} cannot be read: {error}") from error
+            why = f"it was not rebuilt ({type(error).__name__}); what it is made of is read as plain data"
+            self.allowed.warn(serde_types.NAMES[code], why)
+            return payload
+
+    def _object(self, stored: Any, payload: Any) -> Any:
+        """The object that a record describes, or what stands in for it."""
+        reference: Reference = stored if type(stored) is int else _named(stored)
+        try:
+            return (self._builders.get(reference) or self._builder(reference))(payload)
+        except Exception as error:
+            return self._substitute(reference, payload, error)
+
+    def _builder(self, reference: Reference) -> Callable[[Any], Any]:
+        build = self._builders[reference] = self._shape(self.allowed.resolve(reference))[1]
+        return build
+
+    def _substitute(self, reference: Reference, payload: Any, error: Exception) -> Any:
+        """What stands in for an object that was not rebuilt."""
+        if isinstance(reference, int) and reference in self._builders:
+            with contextlib.suppress(Exception):
+                return constructed(self.allowed.resolve(reference), payload)
+        why = str(error) if isinstance(error, Unfit) else f"it was not rebuilt ({type(error).__name__})"
+        self.allowed.warn(self.allowed.name_of(reference), f"{why}; its objects are read as plain data")
+        return Unrestored(reference, payload) if self._keeps_unrestored else plain_of(payload)
 
 
-def _reference(stored: Any) -> Reference:
-    if isinstance(stored, int):
-        return stored
-    module, name = stored
-    return str(module), str(name)
+def _failure(error: BaseException) -> StateRefused:
+    """The error when code of a value's class fails while the value is taken apart."""
+    return StateRefused(f"taking it apart raised {class_name(error)}: {message_of(error)}")
 
 
-def _refusal(value: Any, error: BaseException) -> StateRefused:
-    return StateRefused(f"the state holds a {class_name(value)} that cannot be stored: {message_of(error)}")
+def _named(stored: Any) -> tuple[str, str]:
+    if type(stored) is not list or len(stored) != 2 or not all(type(part) is str for part in stored):
+        raise StoredDataError("a stored object does not say of which class it is")
+    return stored[0], stored[1]
+
+
+def _stored_class(cls: type) -> type:
+    """The class that stands for `cls` in storage: a secret must never become plain text because its class is gone."""
+    return next((base for base in (SecretStr, SecretBytes) if base in mro_of(cls)), cls)
 
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -161,7 +255,7 @@ def _without_surrogates(value: Any) -> Any:
         return ormsgpack.Ext(_SURROGATES, value.encode("utf-8", "surrogatepass")) if _SURROGATE.search(value) else value
     if isinstance(value, dict):
         if any(isinstance(key, str) and _SURROGATE.search(key) for key in value):
-            raise StateRefused("a dictionary key in the state holds half a surrogate pair, which is not valid text")
+            raise StateRefused("a dictionary key holds half a surrogate pair, which is not valid text")
         return {key: _without_surrogates(item) for key, item in value.items()}
     if type(value) is list:
         return [_without_surrogates(item) for item in value]

@@ -45,7 +45,7 @@ def _timezone_apart(zone: dt.timezone) -> Any:
 
 def _zone_apart(zone: zoneinfo.ZoneInfo) -> str:
     if not zone.key:
-        raise StateRefused("the state holds a ZoneInfo without a key, which could not be found again")
+        raise StateRefused("it has no key, so it could not be found again")
     return zone.key
 
 
@@ -75,7 +75,7 @@ _ADDRESSES: Final = (
 
 def _array_apart(array: Any) -> Any:
     if array.dtype.hasobject or array.dtype.fields:
-        raise StateRefused(f"the state holds a numpy array of {array.dtype}, which cannot be stored; use plain numbers")
+        raise StateRefused(f"it is an array of {array.dtype}; only arrays of plain numbers are stored")
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
     return [array.dtype.str, list(array.shape), order, array.tobytes(order=order)]
 
@@ -110,6 +110,7 @@ _WRITERS: Final[dict[type, Writer]] = {
     re.Pattern: (14, lambda pattern: [pattern.pattern, pattern.flags]),
     int: (15, hex),
     _DeltaSnapshot: (16, lambda snapshot: snapshot.value),
+    complex: (19, lambda number: [number.real, number.imag]),
     **{kind: (20 + position, str) for position, kind in enumerate(_ADDRESSES)},
 }
 _ARRAY: Final = 17
@@ -134,8 +135,16 @@ READERS: Final[dict[int, Callable[[Any], Any]]] = {
     16: _DeltaSnapshot,
     _ARRAY: _array,
     _SCALAR: _scalar,
+    19: lambda parts: complex(*parts),
     **{20 + position: kind for position, kind in enumerate(_ADDRESSES)},
 }
+
+NAMES: Final[dict[int, str]] = {
+    **{writer[0]: f"{kind.__module__}.{kind.__qualname__}" for kind, writer in _WRITERS.items()},
+    _ARRAY: "numpy.ndarray",
+    _SCALAR: "numpy.generic",
+}
+"""What each number stands for."""
 
 
 def writer_of(cls: type) -> Writer | None:
@@ -160,4 +169,4 @@ def _path_kind(path: pathlib.PurePath) -> str:
     for kind in type(path).__mro__:
         if kind.__name__ in _PATHS:
             return kind.__name__
-    raise StateRefused(f"the state holds a {type(path).__qualname__}, which is no path of a known system")
+    raise StateRefused("it is no path of a known system")

@@ -13,7 +13,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.types import StateSnapshot
 
-from app.errors import SlipwayError
+from app.checkpointing.thread_saver import ThreadSaver
+from app.errors import SlipwayError, StoredDataError
 from app.exception_text import class_name
 from app.project.graphs import Graph
 
@@ -37,9 +38,15 @@ async def read_state(graph: Graph, config: RunnableConfig, *, subgraphs: bool = 
 async def read_history(
     graph: Graph, config: RunnableConfig, *, filter: dict[str, Any] | None, before: RunnableConfig | None, limit: int
 ) -> list[StateSnapshot]:
-    """Past states, newest first. One that the graph refuses does not hide the others."""
+    """Past states, newest first. One that the graph refuses does not hide the others. A checkpoint whose bytes are
+    damaged is left out and logged; `StoredDataError` when there is no other."""
     try:
         return [state async for state in graph.aget_state_history(config, filter=filter, before=before, limit=limit)]
+    except StoredDataError as error:
+        readable = await _readable(graph, config, filter or {}, before, limit)
+        if not readable:
+            raise error
+        return readable
     except (SlipwayError, ConnectionError):
         raise
     except (Exception, SystemExit):
@@ -47,6 +54,31 @@ async def read_history(
         if not past:
             raise
         return [await read_state(graph, stored.config) for stored in past]
+
+
+async def _readable(
+    graph: Graph, config: RunnableConfig, filter: dict[str, Any], before: RunnableConfig | None, limit: int
+) -> list[StateSnapshot]:
+    """The history read one by one: slower, and only where a part of it is damaged."""
+    saver, target = _saver(graph), config["configurable"]
+    assert isinstance(saver, ThreadSaver)
+    earliest, only = before["configurable"]["checkpoint_id"] if before else None, target.get("checkpoint_id")
+    states: list[StateSnapshot] = []
+    for checkpoint_id in await saver.checkpoint_ids(str(target["thread_id"]), target.get("checkpoint_ns", "")):
+        if (earliest and checkpoint_id >= earliest) or (only and checkpoint_id != only):
+            continue
+        if len(states) == limit:
+            break
+        place: RunnableConfig = {**config, "configurable": {**target, "checkpoint_id": checkpoint_id}}
+        try:
+            state = await read_state(graph, place)
+        except StoredDataError as error:
+            log.error("checkpoint.damaged", thread=target["thread_id"], checkpoint=checkpoint_id, error=str(error))
+            continue
+        metadata = state.metadata or {}
+        if state.created_at is not None and all(metadata.get(name) == value for name, value in filter.items()):
+            states.append(state)
+    return states
 
 
 def bare(graph: Graph, stored: CheckpointTuple) -> StateSnapshot:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import orjson
 from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, writes_sort_key
 
+from app.checkpointing.channel_values import dumped
 from app.checkpointing.langgraph_redis.foreign import Foreign
 from app.checkpointing.thread_saver import StoredWrite
 from app.errors import StateRefused, StoredDataError
@@ -45,7 +46,7 @@ class Documents:
     """Makes and reads documents."""
 
     def __init__(self, serde: Serde) -> None:
-        self._serde, self._foreign = serde, Foreign(serde.allowed)
+        self._serde, self._foreign = serde, Foreign(serde)
 
     def pack(
         self, thread_id: str, namespace: str, parent_id: str, checkpoint: Checkpoint, metadata: dict[str, Any]
@@ -65,7 +66,8 @@ class Documents:
                 "id": checkpoint["id"],
                 "body": self._text(rest),
                 "channel_values": {
-                    channel: self._text(value) for channel, value in checkpoint["channel_values"].items()
+                    channel: dumped(self._text, channel, value)
+                    for channel, value in checkpoint["channel_values"].items()
                 },
                 "pending_sends": [],
             },
@@ -89,7 +91,7 @@ class Documents:
                 "idx": write.position,
                 "channel": write.channel,
                 "type": TYPE,
-                "blob": self._text(write.value),
+                "blob": dumped(self._text, write.channel, write.value, write.task_path),
             }
         )
 

@@ -18,7 +18,9 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from langgraph.types import Interrupt, Send
 
 from app.errors import StoredDataError
-from app.serialization.allowed import ALWAYS, Allowed, Reference
+from app.serialization.allowed import ALWAYS, Reference
+from app.serialization.records import Unfit
+from app.serialization.serde import Serde
 
 _SET: Final = ["builtins", "set"]
 
@@ -26,8 +28,8 @@ _SET: Final = ["builtins", "set"]
 class Foreign:
     """Reads what the package wrote; nothing is ever written so."""
 
-    def __init__(self, allowed: Allowed) -> None:
-        self._allowed = allowed
+    def __init__(self, serde: Serde) -> None:
+        self._serde, self._allowed = serde, serde.allowed
 
     def load(self, kind: str, data: bytes) -> Any:
         """A typed value. `StoredDataError` when it is damaged or of a kind that is not safe to read."""
@@ -69,9 +71,17 @@ class Foreign:
             if not isinstance(ident, list) or not all(isinstance(part, str) for part in ident):
                 return shape
             *module, name = SERIALIZABLE_MAPPING.get(tuple(ident), tuple(ident))
-            return self._allowed.resolve(_reference(".".join(module), name))(*args, **kwargs)
-        except (StoredDataError, LookupError, TypeError, ValueError):
+            return self._made(_reference(".".join(module), name), args, kwargs)
+        except (Unfit, LookupError, TypeError, ValueError):
             return shape
+
+    def _made(self, reference: Reference, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """An object of an allowed class. Only LangChain's and LangGraph's own are constructed, the others rebuilt."""
+        cls = self._allowed.resolve_json(reference)
+        if isinstance(reference, int):
+            return cls(*args, **kwargs)
+        (payload,) = args or (kwargs,)
+        return self._serde.rebuilt(cls, payload)
 
 
 def _reference(module: str, name: str) -> Reference:

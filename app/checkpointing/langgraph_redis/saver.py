@@ -283,6 +283,10 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             [(write.task_id, write.channel, write.value) for write in self._documents.unpack_writes(entry[1])],
         )
 
+    async def checkpoint_ids(self, thread_id: str, namespace: str) -> list[str]:
+        """As the base says."""
+        return [ident for where, ident in await self._search.checkpoints(thread_id) if where == namespace]
+
     async def thread_ids(self) -> list[str]:
         """Every thread that has checkpoints, in order."""
         return await self._search.threads()

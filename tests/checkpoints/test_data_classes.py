@@ -1,0 +1,682 @@
+"""Objects of classes that no state schema names: they come back as what they were, and no code of theirs runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import functools
+import sys
+import threading
+import types
+import warnings
+from collections import deque, namedtuple
+from collections.abc import Iterator
+from decimal import Decimal
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import ormsgpack
+import pytest
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration
+from langgraph.store.base import SearchItem
+from langgraph.types import Command, Interrupt, Send
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    RootModel,
+    SecretStr,
+    computed_field,
+    field_serializer,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+from structlog.testing import capture_logs
+
+from app.errors import StateRefused, StoredDataError
+from app.serialization.allowed import ALWAYS, Allowed
+from app.serialization.data_classes import imported_module
+from app.serialization.serde import Serde, Unrestored
+from tests.checkpoints.test_serde import again
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from pydantic import v1
+
+T = TypeVar("T")
+ran: list[str] = []
+"""What code of the classes below has run."""
+
+
+def serde(**options: Any) -> Serde:
+    """Restores data classes of every module that this process has imported."""
+    return Serde(Allowed(modules=imported_module), **options)
+
+
+def back(value: Any) -> Any:
+    """Stored by one process and read by another."""
+    stored = serde().dumps(value)
+    ran.clear()
+    return serde().loads(stored)
+
+
+class Shade(enum.Enum):
+    DARK = "dark"
+    PAIR = ("a", 1)
+    LIST = ["x"]  # noqa: RUF012
+    ALIAS = "dark"
+
+
+class Size(enum.IntEnum):
+    BIG = 3
+
+
+class Word(enum.StrEnum):
+    YES = "yes"
+
+
+class Planet(enum.Enum):
+    EARTH = (5.97, 6.37)
+
+    def __init__(self, mass: float, radius: float) -> None:
+        self.mass, self.radius = mass, radius
+
+
+class Coded(bytes, enum.Enum):
+    ONE = (1, "first")
+
+    def __new__(cls, code: int, text: str) -> Coded:
+        made = bytes.__new__(cls, [code])
+        made._value_ = code
+        made.text = text
+        return made
+
+    text: str
+
+
+class Rights(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+class Bits(enum.IntFlag):
+    LOW = 1
+    HIGH = 8
+
+
+class Trapped(enum.Enum):
+    REAL = 1
+
+    @classmethod
+    def _missing_(cls, value: object) -> Trapped:
+        ran.append("_missing_")
+        return cls.REAL
+
+
+class Spot(NamedTuple):
+    x: int
+    y: int = 0
+
+
+Old = namedtuple("Old", ["a", "b"])
+
+
+class Careful(Spot):
+    __slots__ = ()
+
+    def __new__(cls, x: int, y: int = 0) -> Careful:
+        ran.append("__new__")
+        return super().__new__(cls, x, y)
+
+
+@dataclasses.dataclass
+class Plain:
+    number: int
+    inside: Any = None
+    tags: list[str] = dataclasses.field(default_factory=list)
+    kind: ClassVar[str] = "plain"
+
+    @dataclasses.dataclass(frozen=True)
+    class Nested:
+        name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Tight:
+    name: str
+    length: int = dataclasses.field(init=False, default=0)
+
+
+@dataclasses.dataclass
+class TightBase:
+    __slots__ = ("first",)
+    first: int
+
+
+@dataclasses.dataclass
+class Mixed(TightBase):
+    second: int = 2
+
+
+class Descriptor:
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = f"_{name}"
+
+    def __get__(self, holder: Any, owner: type) -> Any:
+        return getattr(holder, self.name, 7) if holder is not None else 7
+
+    def __set__(self, holder: Any, value: Any) -> None:
+        ran.append("__set__")
+        setattr(holder, self.name, value)
+
+
+@dataclasses.dataclass
+class Described:
+    measured: Any = Descriptor()
+    other: int = 1
+
+
+@dataclasses.dataclass
+class Busy:
+    """Code at every place where a class may have some."""
+
+    amount: int
+    start: dataclasses.InitVar[int] = 1
+    total: int = dataclasses.field(init=False)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Busy:
+        ran.append("__new__")
+        return super().__new__(cls)
+
+    def __post_init__(self, start: int) -> None:
+        ran.append("__post_init__")
+        self.total = self.amount + start
+        self.beside = {"made": "in __post_init__"}
+        self.lock = threading.Lock()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        ran.append("__setattr__")
+        super().__setattr__(name, value)
+
+    def __setstate__(self, state: Any) -> None:
+        ran.append("__setstate__")
+
+    @functools.cached_property
+    def costly(self) -> object:
+        return object()
+
+
+@pydantic_dataclass
+class Validated:
+    number: int
+    when: dt.date
+
+
+class Leaf(BaseModel):
+    moment: dt.datetime
+    spot: Spot | None = None
+
+
+class Tree(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+    name: str = Field(alias="treeName")
+    leaves: list[Leaf] = []
+    anything: Any = None
+    _private: Any = PrivateAttr(default=5)
+
+
+class BusyModel(BaseModel):
+    """As `Busy`."""
+
+    amount: int
+    _held: Any = PrivateAttr(default=None)
+    _lock: Any = PrivateAttr(default_factory=threading.Lock)
+    _made: list[int] = PrivateAttr(default_factory=lambda: [len(ran)])
+
+    def __init__(self, **given: Any) -> None:
+        ran.append("__init__")
+        super().__init__(**given)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        ran.append("__new__")
+        return super().__new__(cls)
+
+    def model_post_init(self, context: Any) -> None:
+        ran.append("model_post_init")
+        self._held = {"from": "model_post_init"}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        ran.append("__setattr__")
+        super().__setattr__(name, value)
+
+    @field_validator("amount")
+    @classmethod
+    def _amount(cls, amount: int) -> int:
+        ran.append("field_validator")
+        return amount
+
+    @model_validator(mode="before")
+    @classmethod
+    def _before(cls, given: Any) -> Any:
+        ran.append("model_validator")
+        return given
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: Any) -> Any:
+        ran.append("model_serializer")
+        return handler(self)
+
+    @field_serializer("amount")
+    def _dump_amount(self, amount: int) -> str:
+        ran.append("field_serializer")
+        return str(amount)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def double(self) -> int:
+        ran.append("computed_field")
+        return 2 * self.amount
+
+
+class Box(BaseModel, Generic[T]):
+    content: T
+
+
+class Names(RootModel[list[str]]):
+    pass
+
+
+class Hidden(SecretStr):
+    pass
+
+
+class V1(v1.BaseModel):
+    class Config:
+        extra = "allow"
+
+    name: str
+    more: Any = 1
+    _private: int = v1.PrivateAttr(default=3)
+
+
+NOW = dt.datetime(2026, 11, 28, 12, 0, tzinfo=dt.UTC)
+VALUES: list[Any] = [
+    *Shade,
+    Size.BIG,
+    Word.YES,
+    Planet.EARTH,
+    Coded.ONE,
+    Rights.READ,
+    Rights.READ | Rights.WRITE,
+    Bits.HIGH | Bits.LOW | Bits(64),
+    Trapped.REAL,
+    HTTPStatus.NOT_FOUND,
+    Spot(1),
+    Old(1, [2]),
+    Careful(3),
+    Plain(1, inside={"deep": [Plain(2), {"er": (Leaf(moment=NOW, spot=Spot(1)),)}]}, tags=["a"]),
+    Plain.Nested("n"),
+    Tight(name="t"),
+    Mixed(1, 3),
+    Described(8),
+    Validated(1, NOW.date()),
+    Leaf(moment=NOW),
+    Tree(treeName="oak", leaves=[Leaf(moment=NOW)], anything={Decimal(1), Spot(2)}, **{"height": Decimal("1.5")}),
+    Box(content=1),
+    Box[int](content=1),
+    Box[Leaf](content=Leaf(moment=NOW)),
+    Names(["a"]),
+    V1.parse_obj({"name": "v", "more": Spot(1), "beyond": {"x": (1,)}}),
+    ChatGeneration(message=AIMessage("x", id="1")),
+    frozenset({Plain.Nested("n"), Spot(1)}),
+    {Shade.DARK, Size.BIG},
+    deque([Spot(1)], maxlen=2),
+    [Path("a"), 1j, b"\0"],
+    SearchItem(namespace=("a",), key="k", value={"v": 1}, created_at=NOW, updated_at=NOW, score=0.5),
+    AIMessage("x", id="1", additional_kwargs={"parsed": Leaf(moment=NOW), "spot": Spot(1)}),
+    ToolMessage("t", tool_call_id="c", artifact=[Plain(1), Shade.DARK]),
+    Document("text", metadata={"leaf": Leaf(moment=NOW)}),
+    Send("node", Plain(1, inside=Spot(2))),
+    Interrupt(value=Leaf(moment=NOW), id="i"),
+    Command(update={"leaf": Leaf(moment=NOW)}, resume=Spot(1), goto=Send("n", Tight(name="t"))),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_an_object_comes_back_as_what_it_was(value: Any) -> None:
+    for whole in (value, {"in": [(value,)]}):
+        found = back(whole)
+        assert ran == []
+        assert found == whole
+        assert type(found) is type(whole)
+    if isinstance(value, enum.Enum):
+        assert back(value) is value
+    if dataclasses.is_dataclass(value) or isinstance(value, BaseModel):
+        assert repr(back(value)) == repr(value)
+        assert type(back([value])[0]) is type(value)
+
+
+def test_what_an_object_keeps_beside_its_fields_comes_back() -> None:
+    tree = Tree.model_validate({"treeName": "oak", "height": 3})
+    tree._private = [Spot(1)]
+    found = back(tree)
+    assert (found._private, found.height, found.model_extra) == ([Spot(1)], 3, {"height": 3})
+
+    old = V1(name="v")
+    old._private = 9
+    assert back(old)._private == 9
+
+    undescribed = back(Described(8))
+    assert (undescribed.measured, undescribed._measured) == (8, 8)
+    assert "spoiled" in vars(back(_spoiled()))
+
+
+def _spoiled() -> Plain:
+    plain = Plain(1)
+    plain.spoiled = "by another attribute"  # type: ignore[attr-defined]
+    return plain
+
+
+def test_no_code_of_a_dataclass_runs() -> None:
+    busy = Busy(2, 3)
+    assert busy.costly
+    with capture_logs() as logs:
+        found = back(busy)
+    assert ran == []
+    assert type(found) is Busy
+    assert vars(found) == {"amount": 2, "total": 5, "beside": {"made": "in __post_init__"}}
+    assert [(line["log_level"], line["attributes"]) for line in logs] == [("warning", ["lock"])]
+
+
+def test_no_code_of_a_model_runs() -> None:
+    busy = BusyModel(amount=2)
+    with capture_logs() as logs:
+        found = back(busy)
+    assert ran == []
+    assert type(found) is BusyModel
+    assert (found.amount, found._held, found._made) == (2, {"from": "model_post_init"}, busy._made)
+    assert found._lock.acquire(blocking=False), "a private attribute that is no data has its default, made by Python"
+    assert [line["attributes"] for line in logs] == [["_lock"]]
+
+
+def test_no_code_of_an_enum_or_a_named_tuple_runs() -> None:
+    assert back(Careful(1, 2)) == Careful(1, 2)
+    stored = _record("Trapped", 99)
+    ran.clear()
+    assert serde().loads(stored) == 99
+    assert ran == []
+
+
+def test_a_generic_model_that_this_process_has_not_made_is_read_as_the_plain_one() -> None:
+    found = serde().loads(_record("Box[tests.nowhere.Thing]", ({"content": 3},)))
+    assert (type(found), found.content) == (Box, 3)
+
+
+def test_a_secret_of_an_unknown_class_stays_secret() -> None:
+    found = serde().loads(serde().dumps(Hidden("hush")))
+    assert (type(found), found.get_secret_value()) == (SecretStr, "hush")
+
+
+# what does not come back as an object
+
+
+def _record(name: str, payload: Any, module: str = __name__) -> bytes:
+    """As an earlier release, another process or an intruder may have stored it."""
+
+    def default(value: Any) -> Any:
+        return ormsgpack.Ext(1, ormsgpack.packb(list(value), default, ormsgpack.OPT_NON_STR_KEYS))
+
+    options = ormsgpack.OPT_PASSTHROUGH_TUPLE | ormsgpack.OPT_NON_STR_KEYS
+    packed = ormsgpack.packb([[module, name], payload], default, options)
+    return ormsgpack.packb(ormsgpack.Ext(64, packed))
+
+
+PAYLOADS: list[tuple[str, Any, Any]] = [
+    ("Leaf", ({"spot": None},), {"spot": None}),
+    ("Leaf", ({"spot": None}, {"extra": 1}), {"spot": None, "extra": 1}),
+    ("Plain", {"inside": 1}, {"inside": 1}),
+    ("Spot", {"y": 1}, {"y": 1}),
+    ("Shade", "gone", "gone"),
+    ("Shade", {"un": "hashable"}, {"un": "hashable"}),
+    ("Size", 4, 4),
+    ("Rights", 8, 8),
+    ("Gone", ({"a": 1},), {"a": 1}),
+    ("Gone", {"a": 1}, {"a": 1}),
+    ("Gone", "value", "value"),
+    ("Gone", ("a", 1), ("a", 1)),
+    ("Plain.Gone", {"a": 1}, {"a": 1}),
+    ("Plain", "no fields", "no fields"),
+    ("Leaf", [1], [1]),
+    ("V1", {"more": 2}, {"more": 2}),
+]
+
+
+@pytest.mark.parametrize(("name", "payload", "plain"), PAYLOADS)
+def test_what_does_not_fit_the_class_is_plain_data_and_one_warning(name: str, payload: Any, plain: Any) -> None:
+    one = serde()
+    with capture_logs() as logs:
+        found = one.loads(_record(name, payload))
+        one.loads(_record(name, payload))
+    assert (found, type(found)) == (plain, type(plain))
+    (line,) = logs
+    assert (line["event"], line["log_level"], line["type"]) == ("state.not_restored", "warning", f"{__name__}.{name}")
+
+
+def test_fields_that_a_class_has_gained_or_lost() -> None:
+    with capture_logs() as logs:
+        found = serde().loads(_record("Plain", {"number": 1, "lost": 2}))
+    assert found == Plain(1)
+    assert [line["attributes"] for line in logs] == [["lost"]]
+    found.tags.append("its own")
+    assert serde().loads(_record("Plain", {"number": 1})).tags == []
+    assert serde().loads(_record("Spot", {"x": 1})) == Spot(1, 0)
+    assert serde().loads(_record("Leaf", ({"moment": NOW.isoformat()},))).spot is None
+    assert serde().loads(_record("V1", {"name": "v"})) == V1(name="v")
+
+
+def test_a_set_stays_readable_when_its_members_are_plain_data() -> None:
+    stored = serde().dumps({"all": {Plain.Nested("n")}, "frozen": frozenset({Spot(1)})})
+    assert Serde().loads(stored) == {"all": [{"name": "n"}], "frozen": [{"x": 1, "y": 0}]}
+
+
+def test_a_value_of_a_library_that_does_not_take_it_any_more_is_plain_data() -> None:
+    zone = ormsgpack.packb(ormsgpack.Ext(10, ormsgpack.packb("Nowhere/Land")))
+    with capture_logs() as logs:
+        assert serde().loads(zone) == "Nowhere/Land"
+    assert [line["type"] for line in logs] == ["zoneinfo.ZoneInfo"]
+
+
+def test_what_is_copied_stays_what_it_is() -> None:
+    copier = Serde(keeps_unrestored=True)
+    for value in VALUES:
+        stored = serde().dumps({"in": [value]})
+        held = copier.loads(stored)
+        assert serde().loads(copier.dumps(held)) == {"in": [value]}
+    assert isinstance(copier.loads(serde().dumps(Plain(1))), Unrestored)
+
+
+def test_a_strict_serde_restores_only_what_is_declared() -> None:
+    stored = serde().dumps([Plain(1), Spot(2)])
+    strict = Allowed([Plain])
+    with capture_logs() as logs:
+        assert Serde(strict).loads(stored) == [Plain(1), {"x": 2, "y": 0}]
+    assert "allowed_msgpack_modules" in logs[0]["why"]
+
+
+# hostile records
+
+
+class Finalized(BaseModel):
+    x: int
+
+    def __del__(self) -> None:
+        ran.append("__del__")
+
+
+class Meta(type):
+    def __getattribute__(cls, name: str) -> Any:
+        ran.append(f"Meta.{name}")
+        return super().__getattribute__(name)
+
+
+class Watched(metaclass=Meta):
+    inner = Plain
+
+
+class Liar:
+    """Says that it is something else."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]] = {"x": 1}
+    _fields = ("x",)
+
+
+class Module(types.ModuleType):
+    def __getattribute__(self, name: str) -> Any:
+        ran.append(f"Module.{name}")
+        return super().__getattribute__(name)
+
+
+@pytest.fixture
+def watched_module() -> Iterator[str]:
+    name = "slipway_watched"
+    module = Module(name)
+    module.__dict__["Thing"] = type("Thing", (BaseModel,), {"__module__": name, "__annotations__": {"x": int}})
+    sys.modules[name] = module
+    yield name
+    del sys.modules[name]
+
+
+HOSTILE: list[tuple[str, str]] = [
+    ("os", "system"),
+    ("subprocess", "Popen"),
+    ("subprocess", "CompletedProcess"),
+    ("builtins", "eval"),
+    ("builtins", "dict"),
+    ("builtins", "object"),
+    ("functools", "partial"),
+    ("types", "SimpleNamespace"),
+    ("threading", "Thread"),
+    ("logging", "FileHandler"),
+    ("argparse", "Namespace"),
+    ("langgraph.types", "interrupt"),
+    ("langchain_core.messages.human", "BaseMessage"),
+    (__name__, "Finalized"),
+    (__name__, "Watched"),
+    (__name__, "Watched.inner"),
+    (__name__, "Liar"),
+    (__name__, "Descriptor"),
+    (__name__, "serde"),
+    (__name__, "BaseModel"),
+    (__name__, "dt.datetime"),
+    (__name__, "Plain.__init__"),
+    (__name__, "Plain.__class__"),
+    (__name__, "Plain.__dataclass_fields__"),
+    (__name__, "__builtins__"),
+    (__name__, ""),
+    ("", "Plain"),
+    (f"{__name__}.", "Plain"),
+    ("no.such.module", "Plain"),
+]
+
+
+@pytest.mark.parametrize(("module", "name"), HOSTILE)
+@pytest.mark.parametrize("payload", [{"x": 1}, ({"x": 1},), "text"], ids=str)
+def test_no_other_class_is_made_and_no_code_runs(module: str, name: str, payload: Any) -> None:
+    stored, before = _record(name, payload, module), set(sys.modules)
+    ran.clear()
+    found = serde().loads(stored)
+    assert type(found) in (dict, str)
+    assert ran == []
+    assert set(sys.modules) == before
+
+
+def test_looking_into_a_module_runs_none_of_its_code(watched_module: str) -> None:
+    ran.clear()
+    assert serde().loads(_record("Thing", ({"x": 1},), watched_module)).x == 1
+    assert ran == []
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        ({"number": 1}, {}, {"__class__": "x", "__dict__": "x", 3: "x", "append": "kept"}),
+        {"number": 1, "__class__": "x", "__dict__": {}},
+        {"number": 1, 7: "x"},
+    ],
+    ids=str,
+)
+def test_stored_attributes_change_nothing_of_the_object_but_its_data(payload: Any) -> None:
+    found = serde().loads(_record("Plain", payload))
+    assert type(found) is Plain
+    assert {*vars(found)} - {"append"} == {"number", "inside", "tags"}
+
+
+def test_a_stored_record_that_is_none_is_an_error() -> None:
+    for reference in ([["os"], "system"], ["os"], "os.system", None, [1, 2], True, {"a": 1}):
+        packed = ormsgpack.packb(ormsgpack.Ext(64, ormsgpack.packb([reference, {}])))
+        with pytest.raises(StoredDataError):
+            serde().loads(packed)
+    for number in (-1, len(ALWAYS), 2**40):
+        packed = ormsgpack.packb(ormsgpack.Ext(64, ormsgpack.packb([number, {"a": 1}])))
+        assert serde().loads(packed) == {"a": 1}
+
+
+# what is refused
+
+
+class Client:
+    def __init__(self) -> None:
+        self.session = object()
+
+
+def _generator() -> Iterator[int]:
+    yield 1
+
+
+REFUSED: list[tuple[Any, str]] = [
+    (threading.Lock(), r"it is a lock or a queue \(_thread.lock\), which is no data"),
+    ({"deep": [{"er": threading.Lock()}]}, r"\['deep'\]\[0\]\['er'\] is a lock or a queue"),
+    (Plain(1, inside=[print]), r"inside\[0\] is a function \(builtins.builtin_function_or_method\)"),
+    (AIMessage("x", additional_kwargs={"call": back}), r"additional_kwargs\['call'\] is a function"),
+    (Leaf.model_construct(moment=_generator()), r"moment is an iterator, generator or coroutine"),
+    (Client(), r"it is an object \(tests.checkpoints.test_data_classes.Client\).*or make its class a pydantic model"),
+    (Client, r"it is a class"),
+    (sys, r"it is a module"),
+    ((1, {2: sys.__stderr__}), r"\[1\]\[2\] is an open file \(_io.TextIOWrapper\)"),
+    (Send("n", {"lock": threading.RLock()}), r"\['lock'\] is a lock or a queue"),
+]
+
+
+@pytest.mark.parametrize(("value", "message"), REFUSED, ids=lambda value: type(value).__name__)
+def test_what_is_no_data_is_refused_with_its_place(value: Any, message: str) -> None:
+    with pytest.raises(StateRefused, match=message):
+        serde().dumps(value)
+
+
+class Rude(BaseModel):
+    x: int = 1
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__dict__":
+            raise RuntimeError("not for you")
+        return super().__getattribute__(name)
+
+
+def test_a_class_whose_code_fails_while_it_is_stored_is_refused() -> None:
+    with pytest.raises(StateRefused, match=r"test_data_classes\.Rude\): reading it raised RuntimeError"):
+        serde().dumps([Rude()])
+
+
+def test_an_exception_without_a_text_is_stored() -> None:
+    class Silent(Exception):
+        def __repr__(self) -> str:
+            raise ValueError
+
+    assert again(Silent()) == "Silent(<its text cannot be shown>)"

@@ -1,0 +1,41 @@
+"""What an earlier release stored is read as what it was.
+
+`recorded_values.json` holds bytes that the serializer made before objects of any data class were stored.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.serialization.allowed import Allowed
+from app.serialization.data_classes import imported_module
+from app.serialization.serde import Serde
+from tests.checkpoints.stored_classes import values
+from tests.checkpoints.test_serde import LANGCHAIN, LIBRARY
+
+RECORDED = json.loads((Path(__file__).parent / "recorded_values.json").read_text())
+OWN = values()
+
+
+def read(name: str) -> Any:
+    return Serde(Allowed(modules=imported_module)).loads(base64.b64decode(RECORDED[name]))
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_objects(name: str) -> None:
+    found = read(name)
+    assert found == OWN[name]
+    assert type(found) is type(OWN[name])
+    assert repr(found) == repr(OWN[name])
+
+
+def test_library_types_and_messages() -> None:
+    recorded = [read(name) for name in RECORDED if name not in OWN]
+    expected = LANGCHAIN + [value for value in LIBRARY if value != complex(1, -2.5)]
+    assert recorded == expected
+    assert [type(one) for one in recorded] == [type(one) for one in expected]

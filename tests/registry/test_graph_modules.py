@@ -1,0 +1,123 @@
+"""Which modules graphs use, and that nothing else is imported for the sake of stored data."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import pytest
+import starlette.datastructures  # noqa: F401
+from structlog.testing import capture_logs
+
+from app.serialization.allowed import Allowed
+from app.serialization.serde import Serde
+from tests.registry.conftest import SIMPLE, Project
+from workers.registry import Registry
+
+CLASSES = "from dataclasses import dataclass\n\n@dataclass\nclass Thing:\n    size: int = 1\n"
+
+
+def used(registry: Registry, name: str) -> bool:
+    return registry.module(name) is not None
+
+
+async def test_what_graphs_import_is_theirs(project: Project) -> None:
+    project.write("models.py", CLASSES)
+    project.write("one.py", "import models\nimport wsgiref.headers\n" + SIMPLE)
+    registry = await project.load({"a": "./one.py:graph"})
+    for name in ("one", "models", "wsgiref.headers", "http", "decimal", "langchain_core.messages.base"):
+        assert registry.module(name) is sys.modules[name]
+
+
+async def test_what_slipway_itself_imported_is_not_theirs(project: Project) -> None:
+    project.write("one.py")
+    registry = await project.load({"a": "./one.py:graph"})
+    for name in ("app.settings", "app", "workers.registry", "starlette.datastructures", "redis", "__main__", __name__):
+        assert name in sys.modules
+        assert not used(registry, name)
+    assert not used(registry, "no.such.module")
+
+
+async def test_a_package_that_the_project_refers_to_is_theirs_too(project: Project) -> None:
+    project.write("one.py", "from starlette.datastructures import Address\n" + SIMPLE)
+    registry = await project.load({"a": "./one.py:graph"})
+    assert used(registry, "starlette.datastructures")
+    assert not used(registry, "redis")
+
+
+async def test_the_graphs_that_ship_are_no_part_of_slipway_itself(project: Project) -> None:
+    project.write("one.py", "import workers.graphs.chat.graph\n" + SIMPLE)
+    registry = await project.load({"a": "./one.py:graph"})
+    assert used(registry, "workers.graphs.chat.graph")
+
+
+async def test_the_classes_of_another_project_are_not_theirs(project: Project) -> None:
+    for name in ("first", "second"):
+        inner = Project(project.folder / name)
+        inner.write(f"models_{name}.py", CLASSES)
+        inner.write(f"graph_{name}.py", f"import models_{name}\n" + SIMPLE)
+    first = await Project(project.folder / "first").load({"a": "./graph_first.py:graph"})
+    second = await Project(project.folder / "second").load({"a": "./graph_second.py:graph"})
+    assert used(first, "models_first")
+    assert used(second, "models_second")
+    assert not used(second, "models_first")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "    import lib.late.models\n",
+        "    from lib.late.models import Thing\n",
+        "    from lib.late import models\n",
+        "    from lib import middle\n",
+    ],
+)
+async def test_a_module_of_the_project_that_a_node_imports_is_imported(project: Project, statement: str) -> None:
+    project.write("lib/__init__.py", "")
+    project.write("lib/middle.py", "from .late import models\n")
+    project.write("lib/late/__init__.py", "")
+    project.write("lib/late/models.py", CLASSES)
+    project.write("lib/late/script.py", "raise RuntimeError('a script that nobody imports')\n")
+    project.write("one.py", f"def node(state):\n{statement}\n" + SIMPLE)
+    registry = await project.load({"a": "./one.py:graph"})
+    assert "lib" not in sys.modules
+    assert not used(registry, "lib.late.script")
+    assert "lib" not in sys.modules
+    module = registry.module("lib.late.models")
+    assert module is not None
+    assert module.Thing(2).size == 2
+
+
+async def test_a_relative_import_in_a_package_under_a_name_of_our_making(project: Project) -> None:
+    project.write("json/__init__.py", "")
+    project.write("json/late.py", CLASSES)
+    project.write("json/desk.py", "def node(state):\n    from .late import Thing\n\n" + SIMPLE)
+    registry = await project.load({"a": "./json/desk.py:graph"})
+    (name,) = [name for name in sys.modules if name.startswith("graph_file_json") and name.endswith(".desk")]
+    late = f"{name.removesuffix('.desk')}.late"
+    assert late not in sys.modules
+    assert used(registry, late)
+
+
+@pytest.mark.parametrize("text", ["raise RuntimeError('no')\n", "import sys\nsys.exit(1)\n", "x = (\n"])
+async def test_a_module_that_fails_is_tried_once(project: Project, text: str) -> None:
+    project.write("late.py", text)
+    project.write("one.py", "def node(state):\n    import late\n\n" + SIMPLE)
+    registry = await project.load({"a": "./one.py:graph"})
+    with capture_logs() as logs:
+        assert not used(registry, "late")
+        assert not used(registry, "late")
+    assert [line["module"] for line in logs] == ["late"]
+
+
+async def test_stored_data_names_no_module_that_the_code_does_not_import(project: Project) -> None:
+    project.write("trap.py", f"open({str(project.folder / 'sprung')!r}, 'w').close()\n" + CLASSES)
+    project.write("one.py", "def node(state):\n    name = 'trap'\n    __import__(name)\n\n" + SIMPLE)
+    registry = await project.load({"a": "./one.py:graph"})
+    sys.path.insert(0, str(project.folder))
+    stored = Serde().dumps(dataclasses.make_dataclass("Thing", ["size"], namespace={"__module__": "trap"})(3))
+    with capture_logs() as logs:
+        assert Serde(Allowed(modules=registry.module)).loads(stored) == {"size": 3}
+    assert not (project.folder / "sprung").exists()
+    assert "trap" not in sys.modules
+    assert "allowed_msgpack_modules" in logs[0]["why"]
