@@ -11,7 +11,7 @@ from typing import Literal
 import structlog
 
 from app.assistants import AssistantStore
-from app.checkpointing.checkpointers import open_checkpointer
+from app.checkpointing.checkpointers import open_checkpointer, serde_of
 from app.checkpointing.thread_saver import ThreadSaver
 from app.clock import Clock
 from app.crons import CronStore
@@ -98,7 +98,8 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         config = read(settings.config)
         _say_what_is_not_used(config)
         store = await _store(settings, config, graphs, wire, keys)
-        checkpointer = await open_checkpointer(settings.checkpointer, settings, graphs, wire, keys)
+        serde = serde_of(settings, config.checkpointer.serde, graphs)
+        checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, wire, keys)
         services = _stores(settings, config, graphs, address, keys, wire, subscriber, store, checkpointer)
         if process != "cli":
             services = await _executing(services, process, stack)
@@ -109,6 +110,8 @@ def _say_what_is_not_used(config: LangGraphJson) -> None:
     for name, section in (("store", config.store), ("checkpointer", config.checkpointer)):
         if section.path is not None:
             log.warning("langgraph_json.not_used", key=f"{name}.path", used=f"Slipway's own {name}")
+    if config.checkpointer.serde.pickle_fallback:
+        log.warning("langgraph_json.not_used", key="checkpointer.serde.pickle_fallback", used="no pickle, ever")
 
 
 async def _opened(opening: Callable[[], Awaitable[None]], process: Process) -> None:

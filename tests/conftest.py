@@ -30,7 +30,7 @@ from app.variables import PREFIX, REDIS_URL_NAMES
 START_WITHIN_S = 10.0
 
 WHOLE_PROCESSES = frozenset(
-    {"bench", "browser", "compat", "crash", "deploy", "doctor", "health", "js", "test_bench.py"}
+    {"bench", "browser", "compat", "crash", "deploy", "doctor", "health", "js", "objects", "test_bench.py"}
 )
 """The folders and files whose tests start, stop and kill whole processes. They get the marker `processes`: `make test`
 runs them alone and one at a time, and all others two at a time."""

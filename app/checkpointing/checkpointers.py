@@ -11,7 +11,6 @@ from app.errors import ConfigError
 from app.keyspace.names import Keys
 from app.project.graph_modules import any_module
 from app.project.graphs import Graphs
-from app.project.langgraph_json import read
 from app.project.sections import Classes, SerdeSection
 from app.redis.wire import Wire
 from app.serialization.allowed import Allowance, Allowed, Modules
@@ -20,18 +19,10 @@ from app.serialization.serde import Serde
 from app.settings import Settings
 
 
-async def open_checkpointer(
-    kind: Kind, settings: Settings, graphs: Graphs, wire: Wire, keys: Keys, *, keeps_unrestored: bool = False
-) -> ThreadSaver:
-    """A checkpointer of all threads, which restores objects of the classes that graphs use. Raises `ConfigError` when
-    its package, or what it needs of the server, is not there. `keeps_unrestored` is for copying: see `Serde`."""
-    allowed, key, most = (
-        _allowed(read(settings.config).checkpointer.serde, graphs),
-        settings.encryption_key,
-        settings.max_state_bytes,
-    )
-    seal = None if key is None else Seal.from_text(key.get_secret_value())
-    serde = Serde(allowed, seal, keeps_unrestored=keeps_unrestored)
+async def open_checkpointer(kind: Kind, settings: Settings, serde: Serde, wire: Wire, keys: Keys) -> ThreadSaver:
+    """A checkpointer of all threads. Raises `ConfigError` when its package, or what it needs of the server, is not
+    there."""
+    most = settings.max_state_bytes
     if kind == "core":
         return Checkpointer(wire, keys, serde=serde, max_thread_bytes=most)
     try:
@@ -41,6 +32,14 @@ async def open_checkpointer(
     saver = LangGraphRedisSaver(wire, keys, settings.langgraph_redis_prefix, serde=serde, max_thread_bytes=most)
     await saver.asetup()
     return saver
+
+
+def serde_of(settings: Settings, section: SerdeSection, graphs: Graphs, *, keeps_unrestored: bool = False) -> Serde:
+    """A serializer that restores objects of the classes that graphs use. `keeps_unrestored` is for copying: see
+    `Serde`."""
+    key = settings.encryption_key
+    seal = None if key is None else Seal.from_text(key.get_secret_value())
+    return Serde(_allowed(section, graphs), seal, keeps_unrestored=keeps_unrestored)
 
 
 def _allowed(section: SerdeSection, graphs: Graphs) -> Allowed:

@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.checkpointing.checkpointer_choice import Kind
-from app.checkpointing.checkpointers import open_checkpointer
+from app.checkpointing.checkpointers import open_checkpointer, serde_of
 from app.checkpointing.migration import Migration, Moved
 from app.errors import ConfigError
 from app.keyspace.names import Keys
 from app.project.graphs import Graphs
+from app.project.langgraph_json import read
 from app.redis.link import Address
 from app.redis.wire import Wire
 from app.settings import Settings
@@ -32,13 +33,14 @@ async def migrate(settings: Settings, graphs: Graphs, source: Kind, target: Kind
         Wire(Address(settings.redis), "slipway migrate", patience_s=settings.redis_patience_worker_s),
         Keys(settings.key_prefix),
     )
+    serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, keeps_unrestored=True)
     await wire.open()
     try:
         migration = Migration(
             wire,
             keys,
-            await open_checkpointer(source, settings, graphs, wire, keys, keeps_unrestored=True),
-            await open_checkpointer(target, settings, graphs, wire, keys, keeps_unrestored=True),
+            await open_checkpointer(source, settings, serde, wire, keys),
+            await open_checkpointer(target, settings, serde, wire, keys),
             delete_source,
         )
         moved = await _with_bar(migration, await migration.source.thread_ids())

