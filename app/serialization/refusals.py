@@ -90,7 +90,11 @@ def _fields(apart: Callable[[Any], Any], value: Any) -> Iterable[tuple[str, Any]
 
 
 def _key(key: Any) -> str:
-    return f"[{_cut(repr(key))}]" if type(key) in (str, int, float, bool, bytes, type(None)) else f"[a {type(key).__name__}]"
+    return (
+        f"[{_cut(repr(key))}]"
+        if type(key) in (str, int, float, bool, bytes, type(None))
+        else f"[a {type(key).__name__}]"
+    )
 
 
 def _cut(name: object) -> str:
