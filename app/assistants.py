@@ -21,7 +21,7 @@ from app.errors import Conflict, GraphUnavailable, InvalidRequest, NotFound, Ref
 from app.keyspace.names import Keys
 from app.project.graphs import Graphs, Manifest
 from app.redis.wire import Wire
-from app.stored_assistants import Assistant, Changes, StoredAssistants
+from app.stored_assistants import Assistant, Changes, StoredAssistants, mirrored
 from app.threads.threads import contains
 
 _NAMESPACE: Final = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
@@ -173,6 +173,7 @@ class AssistantStore:
 
     async def _made(self, graph_id: str, name: str, description: str | None) -> Assistant:
         since = await self._stored.system_since(graph_id)
+        config, context = mirrored(self._graphs.spec(graph_id).config, None)
         return Assistant(
             assistant_id=system_id(graph_id),
             graph_id=graph_id,
@@ -180,6 +181,8 @@ class AssistantStore:
             description=description,
             created_at=since,
             updated_at=since,
+            config=config or {},
+            context=context or {},
             metadata={"created_by": "system"},
         )
 

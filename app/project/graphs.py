@@ -44,6 +44,8 @@ class GraphSpec:
     ceilings: dict[str, float] = field(default_factory=dict)
     """By name, such as `max_steps`: the file's own for all graphs, overridden by those of this graph."""
     version: str = "1"
+    config: dict[str, Any] = field(default_factory=dict)
+    """Of the graph's system assistant (`LANGGRAPH_CONFIG`); assistants that clients make do not inherit it."""
     priority: Priority = "normal"
     max_running_runs: int | None = None
     """Runs of this graph that execute at once in the whole deployment; further ones wait."""

@@ -23,7 +23,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast, get_args
@@ -35,7 +35,14 @@ from pydantic import BaseModel, ValidationError
 from app.errors import ConfigError
 from app.policy import NAMES
 from app.project.graphs import Execution, GraphSpec, Priority
-from app.project.sections import AuthSection, CheckpointerSection, HttpSection, StoreSection, WebhooksSection
+from app.project.sections import (
+    AuthSection,
+    CheckpointerSection,
+    ConfigSection,
+    HttpSection,
+    StoreSection,
+    WebhooksSection,
+)
 from app.settings import UNCOUNTED
 
 FRACTIONAL = ("max_active_s", "max_step_s")
@@ -49,8 +56,12 @@ TWINS = {
     "auth": "LANGGRAPH_AUTH",
     "store": "LANGGRAPH_STORE",
     "checkpointer": "LANGGRAPH_CHECKPOINTER",
+    "webhooks": "LANGGRAPH_WEBHOOKS",
 }
 """Environment variables that stand in for sections of the file."""
+
+DEFAULT_CONFIGS = "LANGGRAPH_CONFIG"
+"""The environment variable with the config of the graphs' system assistants: JSON, by graph id."""
 
 Section = TypeVar("Section", bound=BaseModel)
 
@@ -89,11 +100,12 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
     document = reader.mapping("", _parse(file, reader)) if needed else {}
     env = _env(reader, file.parent, document.get("env"))
     document |= _twins(reader, env | own)
+    configs = _default_configs(reader, env | own)
     ours = reader.mapping("slipway", document.get("slipway"))
     reader.known_keys("slipway", ours, ("graphs", "ceilings"))
     return LangGraphJson(
         file=file,
-        graphs=_graphs(reader, document, ours),
+        graphs=_graphs(reader, document, ours, configs),
         search_paths=_search_paths(reader, file.parent, document.get("dependencies")),
         env=env,
         checkpointer=_section(reader, "checkpointer", CheckpointerSection, document.get("checkpointer")),
@@ -109,11 +121,23 @@ def _twins(reader: _Reader, environment: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for section, name in TWINS.items():
         if text := environment.get(name, "").strip():
-            try:
-                found[section] = reader.mapping(name, json.loads(text))
-            except json.JSONDecodeError as error:
-                reader.refuse(name, f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
+            found[section] = _json_of(reader, name, text)
     return found
+
+
+def _json_of(reader: _Reader, variable: str, text: str) -> dict[str, Any]:
+    try:
+        return reader.mapping(variable, json.loads(text))
+    except json.JSONDecodeError as error:
+        reader.refuse(variable, f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
+
+
+def _default_configs(reader: _Reader, environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    given = _json_of(reader, DEFAULT_CONFIGS, environment.get(DEFAULT_CONFIGS, "").strip() or "{}")
+    return {
+        graph_id: _section(reader, f"{DEFAULT_CONFIGS}.{graph_id}", ConfigSection, config).given()
+        for graph_id, config in given.items()
+    }
 
 
 class _Reader:
@@ -199,19 +223,32 @@ def _without_twins(reader: _Reader, pairs: list[tuple[str, Any]]) -> dict[str, A
     return found
 
 
-def _graphs(reader: _Reader, document: dict[str, Any], ours: dict[str, Any]) -> dict[str, GraphSpec]:
+def _graphs(
+    reader: _Reader, document: dict[str, Any], ours: dict[str, Any], configs: Mapping[str, dict[str, Any]]
+) -> dict[str, GraphSpec]:
     named = reader.mapping("graphs", document.get("graphs"))
     if not named:
         reader.refuse("graphs", 'names no graph; add one, such as {"my_graph": "./my_graph.py:graph"}')
     options = reader.mapping("slipway.graphs", ours.get("graphs"))
     reader.known_keys("slipway.graphs", options, named)
     for_all = _ceilings(reader, "slipway.ceilings", ours.get("ceilings"))
+    for graph_id in configs.keys() - named.keys():
+        _warn_of_no_graph(graph_id, did_you_mean(graph_id, named))
     return {
-        graph_id: _graph(
-            reader, graph_id, value, reader.mapping(f"slipway.graphs.{graph_id}", options.get(graph_id)), for_all
+        graph_id: replace(
+            _graph(
+                reader, graph_id, value, reader.mapping(f"slipway.graphs.{graph_id}", options.get(graph_id)), for_all
+            ),
+            config=configs.get(graph_id, {}),
         )
         for graph_id, value in named.items()
     }
+
+
+@cache
+def _warn_of_no_graph(graph_id: str, hint: str) -> None:
+    """Once, however often the environment is read. Images may share the variable, so it is no error."""
+    log.warning("graphs.default_config_unused", variable=DEFAULT_CONFIGS, problem=f"no graph {graph_id!r}{hint}")
 
 
 def _graph(

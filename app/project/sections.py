@@ -24,6 +24,21 @@ class _Section(BaseModel):
         return given
 
 
+class ConfigSection(_Section):
+    """A graph's entry in `LANGGRAPH_CONFIG`: a run's config, as LangGraph has it; keys beside these go to the graph."""
+
+    model_config = ConfigDict(extra="allow")
+
+    configurable: dict[str, Any] = {}
+    tags: list[str] = []
+    metadata: dict[str, Any] = {}
+    recursion_limit: Annotated[int, Field(ge=1)] | None = None
+
+    def given(self) -> dict[str, Any]:
+        """What was written, and nothing that was not."""
+        return self.model_dump(exclude_unset=True)
+
+
 class IndexSection(_Section):
     """`store.index`: what makes items findable by meaning."""
 

@@ -315,6 +315,7 @@ def test_sections_of_the_environment(desk: Desk, tmp_path: Path) -> None:
         "LANGGRAPH_STORE": '{"ttl": {"default_ttl": 5}}',
         "LANGGRAPH_AUTH": '{"path": "./auth.py:auth"}',
         "LANGGRAPH_CHECKPOINTER": '{"ttl": {"default_ttl": 7}}',
+        "LANGGRAPH_WEBHOOKS": '{"headers": {"x-a": "b"}}',
         "LANGSERVE_GRAPHS": '{"other": {"path": "./graphs.py:greet"}}',
     }
     found = read(file, env)
@@ -322,8 +323,7 @@ def test_sections_of_the_environment(desk: Desk, tmp_path: Path) -> None:
     assert found.store.ttl.default_ttl == 5
     assert found.checkpointer.ttl is not None
     assert found.auth.path == "./auth.py:auth"
+    assert found.webhooks.headers == {"x-a": "b"}
     assert list(read(tmp_path / "none.json", env).graphs) == ["other"]
-    with pytest.raises(ConfigError, match="LANGGRAPH_HTTP: not JSON"):
-        read(file, {"LANGGRAPH_HTTP": "{"})
     with pytest.raises(ConfigError, match=r"http\.mount_prefix"):
         read(file, {"LANGGRAPH_HTTP": '{"mount_prefix": "a b"}'})

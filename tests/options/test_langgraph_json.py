@@ -4,9 +4,10 @@ is ignored."""
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 import httpx
+import orjson
 import pytest
 from langgraph_sdk import get_client
 
@@ -69,6 +70,35 @@ async def test_an_urgent_run_goes_first(load: Load, graphs: Registry, wire: Wire
             body = RUN | {"assistant_id": graph_id}
             last = (await client.post(f"/threads/{new_id()}/runs", json=body)).json()
         assert (await wire.send("ZRANGE", keys.queue, 0, 0))[0].decode().startswith(last["run_id"])
+
+
+async def test_the_default_config_is_the_system_assistants(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the reference server has it: in `LANGGRAPH_CONFIG`, below what a run says, and not for other assistants."""
+    config = {"configurable": {"a": 1, "b": 2}, "recursion_limit": 3, "tags": ["t"]}
+    monkeypatch.setenv("LANGGRAPH_CONFIG", orjson.dumps({"plain": config}).decode())
+    settings = load()
+    graphs = await Registry.load(settings.config)
+    async with serving(settings, graphs) as served, working(settings, graphs), get_client(url=served.url) as client:
+        system = await client.assistants.get("plain")
+        assert (system["config"], system["context"]) == (config, config["configurable"])
+        own = await client.assistants.create("plain")
+        assert (own["config"], own["context"]) == ({}, {})
+
+        async def ran(assistant: str, **given: Any) -> tuple[Any, Any]:
+            thread_id = (await client.threads.create())["thread_id"]
+            values = await client.runs.wait(thread_id, assistant, input={"upto": 6}, raise_error=False, **given)
+            run: Any = (await client.runs.list(thread_id))[0]
+            return values, run["kwargs"]["config"]
+
+        values, used = await ran("plain")
+        assert "GraphRecursionError" in str(values)
+        assert (used["configurable"]["a"], used["configurable"]["b"], used["tags"]) == (1, 2, ["t"])
+        values, used = await ran("plain", config={"configurable": {"b": 3}, "recursion_limit": 9})
+        assert values["steps"] == 6
+        assert (used["configurable"]["a"], used["configurable"]["b"], used["recursion_limit"]) == (1, 3, 9)
+        values, used = await ran(own["assistant_id"])
+        assert values["steps"] == 6
+        assert "a" not in used["configurable"]
 
 
 async def test_the_running_runs_of_one_graph(load: Load, graphs: Registry, project: ModuleType) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from structlog.testing import capture_logs
 
 from app.errors import ConfigError
 from app.policy import NAMES as CEILINGS
-from app.project.langgraph_json import read
+from app.project.langgraph_json import DEFAULT_CONFIGS, TWINS, read
 from app.settings import Settings
 from tests.registry.conftest import Project
 
@@ -21,6 +22,52 @@ def test_string_and_object_form(project: Project) -> None:
     assert found.graphs["one"].source == "./one.py:graph"
     assert found.graphs["one"].description is None
     assert (found.graphs["two"].source, found.graphs["two"].description) == ("pkg.two:make", "The second")
+
+
+VARIABLES = [*TWINS.values(), DEFAULT_CONFIGS]
+"""Those that hold JSON."""
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+@pytest.mark.parametrize(
+    ("text", "said"), [("{", "not JSON: .* at line 1, column 2"), ("[]", "expected an object, found a list")]
+)
+def test_json_in_a_variable_that_is_none_names_it(project: Project, variable: str, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"{variable}: {said}"):
+        read(project.config(ONE), {variable: text})
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_json_of_a_variable_in_the_files_env_counts_too(project: Project, variable: str) -> None:
+    with pytest.raises(ConfigError, match=f"{variable}: not JSON"):
+        read(project.config(ONE, env={variable: "{"}), {})
+    read(
+        project.config(ONE, env={variable: "{"}), {variable: json.dumps(ONE if variable == "LANGSERVE_GRAPHS" else {})}
+    )
+
+
+def test_default_configs(project: Project) -> None:
+    given = {"one": {"configurable": {"a": 1}, "recursion_limit": 7, "max_concurrency": 2}, "other": {}}
+    with capture_logs() as lines:
+        found = read(project.config(ONE), {DEFAULT_CONFIGS: json.dumps(given)}).graphs["one"]
+    assert found.config == given["one"]
+    assert [(line["event"], "no graph 'other'" in line["problem"]) for line in lines] == [
+        ("graphs.default_config_unused", True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        (5, "LANGGRAPH_CONFIG.one: expected an object"),
+        ({"configurable": []}, "LANGGRAPH_CONFIG.one.configurable: "),
+        ({"recursion_limit": "7"}, "LANGGRAPH_CONFIG.one.recursion_limit: "),
+        ({"tags": "x"}, "LANGGRAPH_CONFIG.one.tags: "),
+    ],
+)
+def test_a_default_config_that_is_none_is_refused(project: Project, config: object, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        read(project.config(ONE), {DEFAULT_CONFIGS: json.dumps({"one": config})})
 
 
 def test_defaults_of_a_graph(project: Project) -> None:
