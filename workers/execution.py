@@ -42,7 +42,7 @@ from workers.contained_errors import contain_errors
 from workers.failures import Failure, failure_of
 from workers.frames import Frames, frame
 from workers.guards import Guard, instrument
-from workers.inputs import Plan, config_of, plan
+from workers.inputs import Plan, bound_config, config_of, plan
 from workers.outcomes import CANCELLED, DRAINED, LOST, NO_STATE, LeftState, Outcome, Seen, Stop
 from workers.proof import Proof
 from workers.told import Told
@@ -152,7 +152,8 @@ class Execution:
         context = self.run.kwargs.get("context")
         opened = self._graphs.open(self.run.graph_id, self._config, "threads.create_run", context)
         graph = await resources.enter_async_context(opened)
-        self._config.setdefault("run_name", name_of(graph, self.run.graph_id))
+        name = name_of(graph, self.run.graph_id)
+        self._config |= bound_config(self.run, graph.config or {}, name, self._ceilings.steps_left)
         instrument(graph)
         self._guard.watch(graph)
         self._graph = attached(graph, self._checkpointer, self._store)

@@ -19,9 +19,8 @@ from pydantic import BaseModel
 from app.access.users import User, told_to_graphs
 from app.checkpointing.checkpoint_answers import NULL_TASK, is_map, left_of
 from app.project.graphs import Graph
+from app.project.recursion_limit import default_recursion_limit
 from app.runs.runs import Run
-
-DEFAULT_RECURSION_LIMIT: Final = 10007
 
 _PASSED_ON: Final = ("tags", "max_concurrency", "run_name")
 """What a request's config says and LangGraph takes as it is."""
@@ -78,7 +77,8 @@ def command_of(command: Mapping[str, Any]) -> Command[Any]:
 
 
 def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> RunnableConfig:
-    """The config that nodes see (protocol 4.6), with the run's ceiling as its recursion limit."""
+    """The config that nodes see (protocol 4.6), but for what the graph itself is bound to: see
+    `bound_config`."""
     asked = run.kwargs.get("config") or {}
     caller = told_to_graphs(None if run.user is None else User(run.user))
     configurable = {**(asked.get("configurable") or {}), **caller, **run.ids, **checkpoint}
@@ -88,12 +88,29 @@ def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> Runna
     config: dict[str, Any] = {
         "configurable": configurable,
         "metadata": {**run.metadata, **run.ids, "run_attempt": run.attempt},
-        # LangGraph needs one more than it executes, to see that nothing is left; the ceiling itself is `Guard`'s
-        "recursion_limit": max(1, min(asked.get("recursion_limit") or DEFAULT_RECURSION_LIMIT, steps_left + 1)),
+        "recursion_limit": _recursion_limit(run, {}, steps_left),
         "run_id": UUID(run.run_id),
     }
     config |= {name: asked[name] for name in _PASSED_ON if asked.get(name)}
     return cast(RunnableConfig, config)
+
+
+def bound_config(run: Run, bound: RunnableConfig, name: str, steps_left: int) -> RunnableConfig:
+    """The recursion limit and the name of the run, which depend on what the graph was given by `with_config` (`bound`).
+    LangGraph itself merges the rest of it. `name` is the graph's."""
+    asked = run.kwargs.get("config") or {}
+    return {
+        "recursion_limit": _recursion_limit(run, bound, steps_left),
+        "run_name": asked.get("run_name") or bound.get("run_name") or name,
+    }
+
+
+def _recursion_limit(run: Run, bound: RunnableConfig, steps_left: int) -> int:
+    """The request's, else the assistant's, else the graph's own, else the default; always within the ceiling. LangGraph
+    needs one more than it executes, to see that nothing is left; the ceiling itself is `Guard`'s."""
+    asked = (run.kwargs.get("config") or {}).get("recursion_limit")
+    limit = asked or bound.get("recursion_limit") or default_recursion_limit()
+    return int(min(limit, max(1, steps_left + 1)))
 
 
 def context_of(run: Run, graph: Graph) -> dict[str, Any] | None:

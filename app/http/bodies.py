@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from app.errors import InvalidRequest
-from app.http.inputs import checked_uuid
+from app.http.inputs import Whole, checked_uuid
 from app.project.sections import Minutes
 from app.stored_assistants import Changes
 from app.threads.extracts import Path, paths_of
@@ -101,8 +101,8 @@ Nodes = Annotated[
     Literal["*"] | list[str], Field(union_mode="left_to_right"), says('must be "*" or a list of nodes\' names')
 ]
 Update = Annotated[JsonObject | list[Any] | None, says("must be an object, or a list of pairs")]
-Limit = Annotated[int, Field(ge=1, le=1000)]
-Offset = Annotated[int, Field(ge=0, le=2**31)]
+Limit = Annotated[Whole, Field(ge=1, le=1000)]
+Offset = Annotated[Whole, Field(ge=0, le=2**31)]
 Order = Literal["asc", "desc"]
 
 
@@ -165,10 +165,10 @@ class ConfigBody(Body):
     """`config`: the parts of a RunnableConfig that a client may set."""
 
     tags: list[str] = []
-    recursion_limit: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    recursion_limit: Annotated[Whole, Field(ge=1, le=2**31 - 1)] | None = None
     configurable: Configurable = {}
     metadata: Metadata = {}
-    max_concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    max_concurrency: Annotated[Whole, Field(ge=1, le=10_000)] | None = None
     run_name: str | None = None
 
     def public(self) -> JsonObject:
@@ -217,7 +217,7 @@ class RunBody(Body):
     if_not_exists: Literal["reject", "create"] = "reject"
     on_disconnect: Literal["cancel", "continue"] = "continue"
     on_completion: Literal["delete", "keep"] = "delete"
-    after_seconds: Annotated[int, Field(ge=0, le=366 * 86400)] = 0
+    after_seconds: Annotated[Whole, Field(ge=0, le=366 * 86400)] = 0
     webhook: Webhook | None = None
     durability: Literal["sync", "async", "exit"] | None = None
     checkpoint_during: bool | None = None
@@ -463,7 +463,7 @@ class AssistantVersionsBody(Body):
 class AssistantLatestBody(Body):
     """Which version is to be the present one."""
 
-    version: Annotated[int, Field(ge=1, le=2**31)]
+    version: Annotated[Whole, Field(ge=1, le=2**31)]
 
 
 class AssistantFilterBody(Body):

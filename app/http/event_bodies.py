@@ -8,8 +8,9 @@ from pydantic import AliasChoices, Field, model_validator
 
 from app.event_protocol.event_filters import EventFilter
 from app.http.bodies import Body, CommandBody, ConfigBody, Goto, JsonObject, Metadata
+from app.http.inputs import Whole
 
-Seq = Annotated[int, Field(ge=0, le=2**53)]
+Seq = Annotated[Whole, Field(ge=0, le=2**53)]
 MOST_PREFIXES = 1000
 
 
@@ -18,7 +19,7 @@ class EventsBody(Body):
 
     channels: list[str] = Field(default_factory=list, max_length=MOST_PREFIXES)
     namespaces: Annotated[list[list[str]], Field(max_length=MOST_PREFIXES)] | None = None
-    depth: Annotated[int, Field(ge=0)] | None = None
+    depth: Annotated[Whole, Field(ge=0)] | None = None
     since: Seq = 0
 
     @property
@@ -30,7 +31,7 @@ class EventsBody(Body):
 class CommandFrame(Body):
     """A command: `id` comes back with its answer."""
 
-    id: int
+    id: Whole
     method: str
     params: JsonObject = Field(default_factory=dict)
 

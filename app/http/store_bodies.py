@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from app.http.bodies import Body, JsonObject, Limit, Offset, says
+from app.http.inputs import Whole
 from app.project.sections import Minutes
 
 
@@ -51,7 +52,7 @@ class NamespacesBody(Body):
 
     prefix: list[Label] = Field(default_factory=list)
     suffix: list[Label] = Field(default_factory=list)
-    max_depth: Annotated[int, Field(ge=1, le=1000)] | None = None
+    max_depth: Annotated[Whole, Field(ge=1, le=1000)] | None = None
     limit: Limit = 100
     offset: Offset = 0
 

@@ -35,6 +35,7 @@ from pydantic import BaseModel, ValidationError
 from app.errors import ConfigError
 from app.policy import NAMES
 from app.project.graphs import Execution, GraphSpec, Priority
+from app.project.recursion_limit import default_recursion_limit
 from app.project.sections import (
     AuthSection,
     CheckpointerSection,
@@ -101,6 +102,7 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
     env = _env(reader, file.parent, document.get("env"))
     document |= _twins(reader, env | own)
     configs = _default_configs(reader, env | own)
+    default_recursion_limit(env | own)  # refused now, not by every run
     ours = reader.mapping("slipway", document.get("slipway"))
     reader.known_keys("slipway", ours, ("graphs", "ceilings"))
     return LangGraphJson(

@@ -30,6 +30,12 @@ def test_unknown_fields_are_ignored() -> None:
     assert run_body(assistantId="x", whatever=[1]) == run_body()
 
 
+def test_a_whole_number_may_be_written_as_a_fraction() -> None:
+    given = run_body(config={"recursion_limit": 100.0, "max_concurrency": 3.0}, after_seconds=5.0)
+    assert given == run_body(config={"recursion_limit": 100, "max_concurrency": 3}, after_seconds=5)
+    assert isinstance(given.config.public()["recursion_limit"], int)
+
+
 @pytest.mark.parametrize(
     ("fields", "path", "says"),
     [
@@ -38,6 +44,8 @@ def test_unknown_fields_are_ignored() -> None:
         ({"stream_mode": "vales"}, "stream_mode[0]", "'values'"),
         ({"multitask_strategy": "queue"}, "multitask_strategy", "'enqueue'"),
         ({"config": {"recursion_limit": "5"}}, "config.recursion_limit", "integer"),
+        ({"config": {"recursion_limit": 100.5}}, "config.recursion_limit", "integer"),
+        ({"config": {"recursion_limit": 1e300}}, "config.recursion_limit", "less"),
         ({"config": {"recursion_limit": 0}}, "config.recursion_limit", "greater"),
         ({"config": {"recursion_limit": 2**40}}, "config.recursion_limit", "less"),
         ({"config": {"tags": ["a", 1]}}, "config.tags[1]", "string"),

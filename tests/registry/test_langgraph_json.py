@@ -189,6 +189,14 @@ def test_env_as_an_object_and_as_a_file(project: Project) -> None:
     assert read(project.config(ONE, env=".env")).env == {"A": "x y", "B": "2"}
 
 
+@pytest.mark.parametrize("given", ["many", "0", "-1", "1e3", "²"])
+def test_a_default_recursion_limit_that_is_none_is_named(project: Project, given: str) -> None:
+    file = project.config(ONE, env={"LANGGRAPH_DEFAULT_RECURSION_LIMIT": given})
+    with pytest.raises(ConfigError, match="LANGGRAPH_DEFAULT_RECURSION_LIMIT: must be a whole number, 1 or more"):
+        read(file)
+    read(file, {"LANGGRAPH_DEFAULT_RECURSION_LIMIT": "30"})
+
+
 def test_a_missing_env_file_is_no_error_and_told_once(project: Project) -> None:
     file = project.config(ONE, env="./.env")
     with capture_logs() as told:
