@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from graphs import loop
 from langchain_core.runnables import RunnableConfig
-from langgraph.graph import START, StateGraph
+from langgraph.graph import END, START, StateGraph
 
 from app.project.graphs import Graph
+
+
+class Rounds(TypedDict, total=False):
+    """A loop's counter, and when it stops."""
+
+    value: int
+    until: int
 
 
 class Told(TypedDict, total=False):
@@ -28,11 +34,18 @@ def tell(state: Told, config: RunnableConfig) -> Told:
 
 def make_loop_of_four() -> Graph:
     """The same by a factory."""
-    return loop.with_config({"recursion_limit": 4})
+    return endless.with_config({"recursion_limit": 4})
 
 
-loop_of_four = loop.with_config({"recursion_limit": 4})
-generous_loop = loop.with_config({"recursion_limit": 9_999})
+endless: Graph = (
+    StateGraph(Rounds)
+    .add_node("turn", lambda state: {"value": state["value"] + 1})
+    .add_edge(START, "turn")
+    .add_conditional_edges("turn", lambda state: "turn" if state["value"] < state.get("until", 10**9) else END)
+    .compile()
+)
+loop_of_four = endless.with_config({"recursion_limit": 4})
+generous_loop = endless.with_config({"recursion_limit": 9_999})
 bound = (
     StateGraph(Told)
     .add_node("tell", tell)
