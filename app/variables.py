@@ -39,9 +39,7 @@ def variable_of(option: str) -> str:
     return f"{PREFIX}{option.upper()}"
 
 
-def options_of(
-    environment: Mapping[str, str], known: Iterable[str], refused: Mapping[str, str]
-) -> dict[str, Variable]:
+def options_of(environment: Mapping[str, str], known: Iterable[str], refused: Mapping[str, str]) -> dict[str, Variable]:
     """The options that are set, by name; empty values count as unset. Raises `ConfigError` that names every variable
     of ours that is no option, with the reason where `refused` has one: a misspelt option must not be ignored."""
     options, links = set(known), tuple(_service_links(environment))

@@ -107,11 +107,12 @@ class LeftState:
 
     @classmethod
     def of(cls, snapshot: StateSnapshot) -> LeftState:
-        """From the newest checkpoint."""
+        """From the newest checkpoint; a thread without one has no values."""
         waiting = (task for task in snapshot.tasks if task.interrupts)
         asked = {task.id: [shown_interrupt(item) for item in task.interrupts] for task in waiting}
         status = "interrupted" if snapshot.next else "idle"
-        return cls(dumps(snapshot.values).decode(), dumps(asked).decode(), status)
+        values = None if snapshot.created_at is None else snapshot.values
+        return cls(dumps(values).decode(), dumps(asked).decode(), status)
 
 
 NO_STATE: Final = LeftState(None, "{}", "idle")

@@ -89,9 +89,7 @@ class ThreadSaver(SyncMethods):
         self._fresh_thread: str | None = None
         self.refused = None
 
-    def through(
-        self, writer: Writer, *, fresh_thread: str | None = None, max_thread_bytes: int | None = None
-    ) -> Self:
+    def through(self, writer: Writer, *, fresh_thread: str | None = None, max_thread_bytes: int | None = None) -> Self:
         """A cheap clone whose writes go through `writer`. `fresh_thread` is known to have no checkpoint: until the
         first is written here, nothing is asked about it. `max_thread_bytes` replaces the budget."""
         clone = copy.copy(self)

@@ -99,3 +99,12 @@ async def test_every_field_of_a_run_can_be_selected(client: httpx.AsyncClient, w
     for name, value in shown.items():
         assert (await client.get(path, params={"select": name})).json() == [{name: value}]
         assert (await client.get(f"{path}/{run}", params={"select": name})).json() == {name: value}
+
+
+async def test_a_thread_has_no_values_before_its_first_checkpoint(
+    client: httpx.AsyncClient, worker: WorkerProcess
+) -> None:
+    thread = await a_thread(client)
+    answer = (await client.post(f"/threads/{thread}/runs/wait", json={"assistant_id": "steps", "input": None})).json()
+    assert answer["__error__"]["error"] == "EmptyInputError"
+    assert (await client.get(f"/threads/{thread}")).json()["values"] is None
