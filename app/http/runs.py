@@ -21,10 +21,12 @@ from app.http.long_answers import OnGone
 from app.http.new_runs import new_run
 from app.http.pages import selected
 from app.http.permits import permit_thread, seen
-from app.http.sse import FROM_START, NEW_ONLY, event_stream, only, position
+from app.http.sse import event_stream, joined_stream
+from app.http.stream_requests import ENDING, SINCE, StreamRequest, wants_end
 from app.http.waits import waited
 from app.http.wiring import services_of
 from app.runs.cancels import BY_API, BY_DISCONNECT, Action
+from app.runs.events import START_ID
 from app.runs.runs import NewRun, Run
 from app.services import Services
 
@@ -72,10 +74,10 @@ async def create(request: Request) -> Response:
 
 async def stream(request: Request) -> ASGIApp:
     """A run and its events."""
-    services = services_of(request)
+    services, ends = services_of(request), wants_end(request)
     run, body, held = await _accept_and_listen(request, services)
     gone = canceller(services, run) if body.on_disconnect == "cancel" else None
-    return event_stream(request, run, FROM_START, on_gone=gone, held=held)
+    return event_stream(request, run, START_ID, ends=ends, on_gone=gone, held=held)
 
 
 async def wait(request: Request) -> ASGIApp:
@@ -159,9 +161,9 @@ async def join(request: Request) -> ASGIApp:
 
 async def join_stream(request: Request) -> ASGIApp:
     """The events of a run that exists: after `Last-Event-ID`, or only new ones."""
-    after, wanted = position(request), only(query_names(request, "stream_mode"))
+    asked = StreamRequest.of(request)
     run = await _found(request, "threads:read")
-    return event_stream(request, run, after or NEW_ONLY, wanted=wanted, on_gone=on_gone(request, run))
+    return await joined_stream(request, run, asked, on_gone=on_gone(request, run))
 
 
 def on_gone(request: Request, run: Run) -> OnGone | None:
@@ -196,7 +198,16 @@ _LEAVING: Final = flag("cancel_on_disconnect", "Cancel the run when this client 
 
 ENDPOINTS: Final = (
     Endpoint("POST", f"{_RUNS}/wait", wait, "Run and wait for the outcome", CREATES, body=RunBody),
-    Endpoint("POST", f"{_RUNS}/stream", stream, "Run and stream its events", CREATES, body=RunBody, answers=_EVENTS),
+    Endpoint(
+        "POST",
+        f"{_RUNS}/stream",
+        stream,
+        "Run and stream its events",
+        CREATES,
+        body=RunBody,
+        query=(ENDING,),
+        answers=_EVENTS,
+    ),
     Endpoint("POST", _RUNS, create, "Run in the background", CREATES, body=RunBody),
     Endpoint(
         "GET",
@@ -227,7 +238,7 @@ ENDPOINTS: Final = (
         join_stream,
         "Follow or replay the events",
         needs("threads:read"),
-        query=(names("stream_mode", "Only events of these modes"), _LEAVING),
+        query=(names("stream_mode", "Only events of these modes"), SINCE, ENDING, _LEAVING),
         answers=_EVENTS,
     ),
     Endpoint(

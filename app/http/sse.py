@@ -4,21 +4,24 @@ Frames come from the log as bytes and go out as bytes, all that waits in one wri
 `retry:` of the first block, and a comment every few seconds. A comment has no blank line after it: older clients
 take a blank line for an event. A client that stops reading is cut with `slow_client` and may resume from its last id.
 A stream that ends before its run does is broken off: older clients take a stream that closes properly for the whole.
+The `end` event of the log is sent only to readers that ask for it (`stream_requests`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, aclosing
 from typing import Final
 
 from starlette.requests import Request
+from starlette.types import ASGIApp
 
-from app.errors import InvalidRequest, NotFound
+from app.errors import NotFound
+from app.http.answers import nothing
 from app.http.long_answers import Feed, LongAnswer, OnGone, Outbox
+from app.http.stream_requests import StreamRequest
 from app.http.wiring import answers_of, services_of
-from app.runs.events import Event
+from app.runs.events import NEW_ONLY, Event, place_of
 from app.runs.runs import Run
 from app.serialization.encoding import dumps
 from app.services import Services
@@ -31,29 +34,14 @@ STREAM_HEADERS: Final = {
 """Nothing between here and the client may keep or gather what is sent."""
 HEARTBEAT: Final = b": heartbeat\r\n"
 RETRY: Final = b"retry: 1000\r\n"
-FROM_START: Final = "0"
-NEW_ONLY: Final = "$"
-
 STALLED_S: Final = 5.0
 """How long a client with a full outbox may take nothing."""
-_EVENT_ID: Final = re.compile(r"\d{1,15}(-\d{1,15})?")
-_START_WORDS: Final = frozenset({"-1", "0", "-"})
 _ALWAYS: Final = frozenset({"metadata", "error", "end", "gap", "feedback"})
+_BEYOND_ID: Final = "99999999999999-0"
+"""Id of an `end` that is sent for a log that is not kept any more; no event of a log has it."""
 
 Wanted = Callable[[str], bool]
 """Whether events of a name go to this client."""
-
-
-def position(request: Request) -> str | None:
-    """Where the client wants to go on, by `Last-Event-ID`: None when it did not say."""
-    given = request.headers.get("last-event-id")
-    if given is None or not given.strip():
-        return None
-    if given.strip() in _START_WORDS:
-        return FROM_START
-    if not _EVENT_ID.fullmatch(given.strip()):
-        raise InvalidRequest("Last-Event-ID", f"{given!r} is not an event id, -1, 0 or -")
-    return given.strip()
 
 
 def only(modes: Sequence[str]) -> Wanted | None:
@@ -74,17 +62,18 @@ def event_stream(
     run: Run,
     after: str,
     *,
+    ends: bool,
     wanted: Wanted | None = None,
     on_gone: OnGone | None = None,
     held: ExitStack | None = None,
     place: str | None = None,
 ) -> LongAnswer:
-    """The events of `run` that follow `after`, then live until its end. `place` is the run's path, when that is not
-    below its thread."""
+    """The events of `run` that follow `after`, then live until its end; with `ends` the `end` event too. `place` is the
+    run's path, when that is not below its thread."""
     services = services_of(request)
 
     async def feed(outbox: Outbox) -> None:
-        await _feed(services, run, after, wanted, outbox)
+        await _feed(services, run, after, wanted, ends, outbox)
         outbox.finish(whole=True)
 
     return streamed(
@@ -96,6 +85,25 @@ def event_stream(
         on_gone=on_gone,
         held=held,
     )
+
+
+async def joined_stream(
+    request: Request, run: Run, asked: StreamRequest, *, on_gone: OnGone | None = None, place: str | None = None
+) -> ASGIApp:
+    """The events of a run that exists. A reader that wants the end as an event gets 204 when nothing is left for it:
+    a browser's `EventSource` comes back until then."""
+    after = asked.after or NEW_ONLY
+    if asked.ends and await _nothing_left(services_of(request), run, after):
+        return nothing()
+    return event_stream(request, run, after, ends=asked.ends, wanted=only(asked.modes), on_gone=on_gone, place=place)
+
+
+async def _nothing_left(services: Services, run: Run, after: str) -> bool:
+    newest = await services.events.newest(run.run_id)
+    if newest is not None:
+        return newest.last and (after == NEW_ONLY or place_of(after) >= newest.place)
+    over = run.status not in ("pending", "running")
+    return over and (after == NEW_ONLY or place_of(after) >= place_of(_BEYOND_ID))
 
 
 def streamed(
@@ -129,19 +137,19 @@ def stream_headers(place: str) -> dict[str, str]:
     return {**STREAM_HEADERS, "location": f"{place}/stream", "content-location": place}
 
 
-async def _feed(services: Services, run: Run, after: str, wanted: Wanted | None, outbox: Outbox) -> None:
+async def _feed(services: Services, run: Run, after: str, wanted: Wanted | None, ends: bool, outbox: Outbox) -> None:
     opening, ended = RETRY, False
     async with aclosing(services.events.follow(run.run_id, after)) as batches:
         async for batch in batches:
-            blocks, count = _blocks(batch, wanted)
+            ended = batch[-1].last
+            blocks, count = _blocks(batch if ends or not ended else batch[:-1], wanted)
             if blocks and opening:
                 blocks[0], opening = opening + blocks[0], b""
             outbox.put(blocks, count)
-            ended = batch[-1].last
             if not await outbox.room(STALLED_S):
                 return outbox.drop(told("slow_client", run.run_id, "too far behind; resume from the last id"))
     if not ended and after != NEW_ONLY:
-        outbox.put([await _farewell(services, run)])
+        outbox.put([await _farewell(services, run, ends)])
     return None
 
 
@@ -150,9 +158,9 @@ def _blocks(batch: Sequence[Event], wanted: Wanted | None) -> tuple[list[bytes],
     return [event.block for event in chosen], len(chosen)
 
 
-async def _farewell(services: Services, run: Run) -> bytes:
-    """What to say when the log gave no `end`: nothing when the client has it already, or when the run was removed;
-    else that the log is not kept any more, and how the run ended."""
+async def _farewell(services: Services, run: Run, ends: bool) -> bytes:
+    """What to send when the log gave no `end`: nothing when the client has it already, or when the run was removed;
+    else that the log is not kept any more, and with `ends` how the run ended."""
     if await services.events.exists(run.run_id):
         return b""
     try:
@@ -161,8 +169,11 @@ async def _farewell(services: Services, run: Run) -> bytes:
         return b""
     if now.status in ("pending", "running"):
         return b""
-    end = b"event: end\r\ndata: %b\r\n\r\n" % dumps({"run_id": run.run_id, "status": now.status})
-    return told("gap", run.run_id, "the events of this run are not kept any more") + end
+    gap = told("gap", run.run_id, "the events of this run are not kept any more")
+    if not ends:
+        return gap
+    end = dumps({"run_id": run.run_id, "status": now.status})
+    return gap + b"event: end\r\ndata: %b\r\nid: %b\r\n\r\n" % (end, _BEYOND_ID.encode())
 
 
 def told(name: str, ident: str, detail: str) -> bytes:

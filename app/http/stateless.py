@@ -17,14 +17,16 @@ from app.http.access import needs, permit
 from app.http.answers import Json, nothing
 from app.http.bodies import CancelBody, RunBody
 from app.http.endpoints import Endpoint, Query, flag, names
-from app.http.inputs import parsed, path_id, query_names, query_word, read_body, validated
+from app.http.inputs import parsed, path_id, query_word, read_body, validated
 from app.http.new_runs import new_run
 from app.http.permits import permit_thread
 from app.http.runs import CREATES, accept, canceller, on_gone
-from app.http.sse import FROM_START, NEW_ONLY, event_stream, only, position
+from app.http.sse import event_stream, joined_stream
+from app.http.stream_requests import ENDING, SINCE, StreamRequest, wants_end
 from app.http.waits import waited
 from app.http.wiring import services_of
 from app.runs.cancels import BY_API, Action
+from app.runs.events import START_ID
 from app.runs.runs import NewRun, Run, new_id
 from app.services import Services
 
@@ -51,10 +53,10 @@ async def batch(request: Request) -> Response:
 
 async def stream(request: Request) -> ASGIApp:
     """A run and its events."""
-    services = services_of(request)
+    services, ends = services_of(request), wants_end(request)
     run, body, held = await _accept_and_listen(request, services)
     gone = canceller(services, run) if body.on_disconnect == "cancel" else None
-    return event_stream(request, run, FROM_START, on_gone=gone, held=held, place=f"/runs/{run.run_id}")
+    return event_stream(request, run, START_ID, ends=ends, on_gone=gone, held=held, place=f"/runs/{run.run_id}")
 
 
 async def wait(request: Request) -> ASGIApp:
@@ -67,11 +69,10 @@ async def wait(request: Request) -> ASGIApp:
 
 async def join_stream(request: Request) -> ASGIApp:
     """The events of such a run: after `Last-Event-ID`, or only new ones."""
-    after, wanted = position(request), only(query_names(request, "stream_mode"))
+    asked = StreamRequest.of(request)
     run = await services_of(request).runs.find(path_id(request, "run_id"))
     await permit_thread(request, "threads:read", run.thread_id, run_id=UUID(run.run_id))
-    place = f"/runs/{run.run_id}"
-    return event_stream(request, run, after or NEW_ONLY, wanted=wanted, on_gone=on_gone(request, run), place=place)
+    return await joined_stream(request, run, asked, on_gone=on_gone(request, run), place=f"/runs/{run.run_id}")
 
 
 async def cancel(request: Request) -> Response:
@@ -139,7 +140,16 @@ _EVENTS: Final = "text/event-stream"
 
 ENDPOINTS: Final = (
     Endpoint("POST", "/runs/wait", wait, "Run without a thread and wait for the outcome", CREATES, body=RunBody),
-    Endpoint("POST", "/runs/stream", stream, "Run without a thread and stream", CREATES, body=RunBody, answers=_EVENTS),
+    Endpoint(
+        "POST",
+        "/runs/stream",
+        stream,
+        "Run without a thread and stream",
+        CREATES,
+        body=RunBody,
+        query=(ENDING,),
+        answers=_EVENTS,
+    ),
     Endpoint(
         "POST",
         "/runs/batch",
@@ -165,7 +175,7 @@ ENDPOINTS: Final = (
         join_stream,
         "Follow or replay the events of a run without a thread",
         needs("threads:read"),
-        query=(names("stream_mode", "Only events of these modes"), _LEAVING),
+        query=(names("stream_mode", "Only events of these modes"), SINCE, ENDING, _LEAVING),
         answers=_EVENTS,
     ),
 )

@@ -15,11 +15,12 @@ from app.http.inputs import path_id, query_names
 from app.http.long_answers import Outbox
 from app.http.permits import permit_thread
 from app.http.sse import RETRY, STALLED_S, streamed, told
+from app.http.stream_requests import ENDING, SINCE, given_event_id, wants_end
 from app.http.wiring import services_of
 from app.threads.thread_log import Kind, Position, position_of
 
 MODES: Final[dict[str, frozenset[Kind]]] = {
-    "run_modes": frozenset({"begin", "event", "done"}),
+    "run_modes": frozenset({"begin", "event", "end", "done"}),
     "lifecycle": frozenset({"begin", "done"}),
     "state_update": frozenset({"state"}),
 }
@@ -27,7 +28,8 @@ MODES: Final[dict[str, frozenset[Kind]]] = {
 
 
 async def stream(request: Request) -> ASGIApp:
-    """The events of all runs: after `Last-Event-ID`, or only new ones."""
+    """The events of all runs: after `Last-Event-ID`, or only new ones. The `end` of each run only where it is asked
+    for."""
     services, thread_id = services_of(request), path_id(request, "thread_id")
     wanted, after = _wanted(request), _position(request)
     await permit_thread(request, "threads:read", thread_id)
@@ -53,16 +55,18 @@ def _wanted(request: Request) -> frozenset[Kind]:
     modes = query_names(request, "stream_mode") + query_names(request, "stream_modes") or ["run_modes"]
     if unknown := set(modes) - MODES.keys():
         raise InvalidRequest("stream_mode", f"{sorted(unknown)[0]!r} is not one of {', '.join(MODES)}")
-    return frozenset().union(*(MODES[mode] for mode in modes))
+    wanted: frozenset[Kind] = frozenset().union(*(MODES[mode] for mode in modes))
+    return wanted if wants_end(request) else wanted - {"end"}
 
 
 def _position(request: Request) -> Position | None:
-    given = (request.headers.get("last-event-id") or "").strip()
-    if not given:
+    given = given_event_id(request)
+    if given is None:
         return None
-    found = position_of(given)
+    name, event_id = given
+    found = position_of(event_id)
     if found is None:
-        raise InvalidRequest("Last-Event-ID", f"{given!r} is neither an id of this stream nor -")
+        raise InvalidRequest(name, f"{event_id!r} is neither an id of this stream nor -")
     return found
 
 
@@ -73,7 +77,7 @@ ENDPOINTS: Final = (
         stream,
         "Follow all runs of a thread",
         needs("threads:read"),
-        query=(names("stream_mode", ", ".join(MODES)), names("stream_modes", "The same")),
+        query=(names("stream_mode", ", ".join(MODES)), names("stream_modes", "The same"), SINCE, ENDING),
         answers="text/event-stream",
     ),
 )

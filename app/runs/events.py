@@ -37,6 +37,11 @@ Place = tuple[int, int]
 """An event id as numbers, so that ids compare."""
 
 START: Final[Place] = (0, 0)
+START_ID: Final = "0"
+"""Where a reader stands that wants all events."""
+NEW_ONLY: Final = "$"
+"""Where a reader stands that wants only events to come."""
+_FIRST_ATTEMPT: Final = b'"attempt":1}'
 
 
 def place_of(event_id: str) -> Place:
@@ -60,6 +65,11 @@ class Event:
     def data(self) -> bytes:
         """The JSON of it."""
         return self.block.partition(b"\r\ndata: ")[2].partition(b"\r\n")[0]
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the event with which every log begins."""
+        return self.name == "metadata" and self.data.endswith(_FIRST_ATTEMPT)
 
     @property
     def last(self) -> bool:
@@ -171,6 +181,11 @@ class EventLog:
         """Whether the log is still kept."""
         return bool(await self._wire.send("EXISTS", self._keys.events(run_id), again=True))
 
+    async def newest(self, run_id: str) -> Event | None:
+        """The last event so far; None when the log is not kept any more."""
+        found = await self._wire.send("XREVRANGE", self._keys.events(run_id), "+", "-", "COUNT", 1, again=True)
+        return _read(found[0]) if found else None
+
     async def read(self, run_id: str, after: Place = START, count: int = _READ) -> list[Event]:
         """Up to `count` events that follow `after`."""
         start = f"({after[0]}-{after[1]}"
@@ -179,8 +194,8 @@ class EventLog:
         return [_read(entry) for entry in entries]
 
     async def follow(self, run_id: str, after: str = "0") -> AsyncGenerator[Sequence[Event], None]:
-        """Batches of events: all that follow `after` ("0": from the start, "$": only what is new), then live, until
-        the `end` event. A `gap` event comes first when the log no longer reaches back to `after`. Ends at once when
+        """Batches of events: all that follow `after` (an id, `START_ID` or `NEW_ONLY`), then live, until the `end`
+        event. A `gap` event comes first when the log no longer reaches back to `after`. Ends at once when
         the log is not kept any more. Close it (`aclose`) to stop early."""
         followed = self._join(run_id)
         if followed.healer is None:
@@ -198,23 +213,21 @@ class EventLog:
             self._leave(run_id, followed)
 
     async def _start(self, run_id: str, after: str, followed: _Followed) -> Place | Event | None:
-        if after in ("0", "0-0"):
+        if after in (START_ID, "0-0"):
             return START
         await followed.subscribed
-        stream = self._keys.events(run_id)
-        if after == "$":
-            newest = await self._wire.send("XREVRANGE", stream, "+", "-", "COUNT", 1, again=True)
-            event = _read(newest[0]) if newest else None
-            return None if event is None or event.last else event.place
-        oldest = self._wire.send("XRANGE", stream, "-", "+", "COUNT", 1, again=True)
-        newest = await self._wire.send("XREVRANGE", stream, "+", "-", "COUNT", 1, again=True)
-        event = _read(newest[0]) if newest else None
-        if event is not None and event.last and event.place <= place_of(after):
+        if after == NEW_ONLY:
+            newest = await self.newest(run_id)
+            return None if newest is None or newest.last else newest.place
+        oldest = self._wire.send("XRANGE", self._keys.events(run_id), "-", "+", "COUNT", 1, again=True)
+        newest = await self.newest(run_id)
+        if newest is not None and newest.last and newest.place <= place_of(after):
             return None
-        first = await oldest
-        if event is None or not first or _read(first[0]).place > place_of(after):
+        found = await oldest
+        first = _read(found[0]) if found else None
+        if newest is None or first is None or (first.place > place_of(after) and not first.first):
             return gap(after)
-        return min(place_of(after), event.place)
+        return min(place_of(after), newest.place)
 
     async def _from(self, run_id: str, place: Place, followed: _Followed) -> AsyncGenerator[Sequence[Event], None]:
         tail = followed.tail

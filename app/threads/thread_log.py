@@ -29,9 +29,9 @@ from app.threads.thread_wakes import ThreadWakes
 _LOOK_EVERY_S: Final = 15.0
 """How often a reader looks for what it was not told of."""
 _PER_MS: Final = 1_000_000
-_ID: Final = re.compile(r"(\d{1,18})(?:-(\d{1,20}|\*))?", re.ASCII)
+_ID: Final = re.compile(r"(\d{1,100})(?:-(\d{1,100}|\*))?", re.ASCII)
 
-Kind = Literal["begin", "event", "done", "state"]
+Kind = Literal["begin", "event", "end", "done", "state"]
 
 
 class Position(NamedTuple):
@@ -88,7 +88,7 @@ class ThreadLog:
         the one who reads: a factory that makes the graph for a state gets it. Close it (`aclose`) to stop early."""
         with self._wakes.woken(thread_id) as (subscribed, woken):
             await subscribed
-            at = after if after is not None else await self._now(thread_id)
+            at = await self._start(thread_id, after)
             resumed = at if at.read % 2 == 0 else None  # within a turn, which then comes next
             turn = at.turn_us - 1 if resumed else at.turn_us
             while True:
@@ -106,6 +106,14 @@ class ThreadLog:
                 async with aclosing(batches):
                     async for batch in batches:
                         yield batch
+
+    async def _start(self, thread_id: str, after: Position | None) -> Position:
+        """Where a reader begins. A position in the future is none of ours: its reader gets only what is new."""
+        if after is not None:
+            seconds, _ = await self._wire.send("TIME", again=True)
+            if after.turn_us < (int(seconds) + 1) * _PER_MS:
+                return after
+        return await self._now(thread_id)
 
     async def _now(self, thread_id: str) -> Position:
         """The end of what is there: within the active run, else before the first that waits."""
@@ -172,7 +180,7 @@ class ThreadLog:
 def _of_run(turn_us: int, event: Event) -> ThreadEvent:
     frame, _, _ = event.block.rpartition(b"id: ")
     block = b"%bid: %b\r\n\r\n" % (frame, str(_in_run(turn_us, event.place)).encode())
-    return ThreadEvent("begin" if event.name == "metadata" else "event", block)
+    return ThreadEvent("begin" if event.name == "metadata" else "end" if event.last else "event", block)
 
 
 def _block(name: str, data: bytes, at: Position) -> bytes:

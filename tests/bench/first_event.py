@@ -44,7 +44,7 @@ async def _stream(connection: Connection) -> tuple[float, ...]:
             seen.append((time.perf_counter() - began) * 1000)
 
     began = time.perf_counter()
-    await connection.post(f"{new_thread()}/runs/stream", run_of("small", {"text": "hello"}), hear)
+    await connection.post(f"{new_thread()}/runs/stream?end=true", run_of("small", {"text": "hello"}), hear)
     if len(seen) < len(MARKS) or b"event: end" not in body:
         raise Refused(f"unexpected stream {bytes(body[:300])!r}")
     return tuple(seen)

@@ -38,7 +38,7 @@ async def logged_ids(site: Site, page: Page) -> list[str]:
     """The ids of all events of the run that the page shows, by the API."""
     path = urlsplit(page.url).path.removeprefix("/ui")
     async with httpx.AsyncClient(base_url=site.url, timeout=30) as client:
-        log = await client.get(f"{path}/stream", headers={"last-event-id": "-1"})
+        log = await client.get(f"{path}/stream?end=true", headers={"last-event-id": "-1"})
     return re.findall(r"^id: (\S+)", log.text, re.MULTILINE)
 
 

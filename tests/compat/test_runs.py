@@ -68,7 +68,7 @@ async def test_feedback_keys_and_tracers_are_taken(sdk: Client, client: httpx.As
     body = {"assistant_id": "steps", "input": {"value": 1}, **asked}
     assert (await client.post(f"/threads/{thread}/runs/wait", json=body)).json()["value"] == 4
     names = [part.event async for part in sdk.runs.stream(thread, "steps", input={"value": 1}, feedback_keys=["good"])]
-    assert names[-1] == "end"
+    assert names[-1] == "values"
     assert (await sdk.runs.list(thread))[0]["kwargs"]["feedback_keys"] == ["good"]
 
 

@@ -49,11 +49,11 @@ def a_day(url: str) -> dict[str, Any]:
 
 async def test_a_synchronous_program(served: Served) -> None:
     seen = await asyncio.to_thread(a_day, served.url)
-    assert (seen["names"][0], seen["names"][-1]) == ("metadata", "end")
+    assert (seen["names"][0], seen["names"][-1]) == ("metadata", "values")
     assert "updates" in seen["names"]
     assert (seen["next"], seen["answer"]) == (["ask"], 7)
     assert seen["joined"] == 4
-    assert (seen["replayed"][0], seen["replayed"][-1]) == ("metadata", "end")
+    assert (seen["replayed"][0], seen["replayed"][-1]) == ("metadata", "values")
     assert seen["written"]["value"] == 50
     assert (seen["found"], seen["runs"]) == (1, 3)
     assert seen["history"] > 8

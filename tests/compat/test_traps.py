@@ -32,18 +32,23 @@ def ids_in(text: bytes) -> list[str]:
 
 
 async def test_01_the_status_is_stored_before_the_stream_ends(sdk: Client) -> None:
-    """A client looks at the run the moment it sees `end`."""
+    """A client looks at the run the moment it sees `end`, or that the stream closes."""
     for graph, status, thread_status in (
         ("steps", "success", "idle"),
         ("fail", "error", "error"),
         ("ask", "success", "interrupted"),
     ):
         thread = await new_thread(sdk)
+        run_id = ""
         async for part in sdk.runs.stream(thread, graph, input={"value": 1}):
+            run_id = run_id or part.data["run_id"]
+        assert (await sdk.runs.get(thread, run_id))["status"] == status
+        assert (await sdk.threads.get(thread))["status"] == thread_status
+        other = await new_thread(sdk)
+        async for part in sdk.runs.stream(other, graph, input={"value": 1}, params={"end": "true"}):
             if part.event == "end":
                 assert part.data["status"] == status
-                assert (await sdk.runs.get(thread, part.data["run_id"]))["status"] == status
-                assert (await sdk.threads.get(thread))["status"] == thread_status
+                assert (await sdk.runs.get(other, part.data["run_id"]))["status"] == status
 
 
 async def test_02_an_interrupted_run_is_over_and_resuming_makes_another(sdk: Client) -> None:
@@ -124,7 +129,7 @@ async def test_06_where_a_reader_goes_on(sdk: Client, client: httpx.AsyncClient)
     place = f"/threads/{thread}/runs/{run}/stream"
     replays = [(await raw(client, "GET", place, headers={"last-event-id": word}))[1] for word in ("-1", "0", "-")]
     assert replays[0] == replays[1] == replays[2]
-    assert (names_in(replays[0])[0], names_in(replays[0])[-1]) == ("metadata", "end")
+    assert (names_in(replays[0])[0], names_in(replays[0])[-1]) == ("metadata", "values")
     ids = ids_in(replays[0])
     _, rest = await raw(client, "GET", place, headers={"last-event-id": ids[2]})
     assert ids_in(rest) == ids[3:]
@@ -175,8 +180,7 @@ async def test_08_failures_are_200_and_cancels_no_error(
     run = (await sdk.runs.list(thread))[0]["run_id"]
     await sdk.runs.cancel(thread, run, wait=True)
     _, text = await stream
-    assert "error" not in names_in(text)
-    assert names_in(text)[-1] == "end"
+    assert set(names_in(text)) == {"metadata", "values"}
 
 
 async def test_09_a_run_writes_its_graph_into_the_thread(sdk: Client) -> None:
@@ -220,7 +224,7 @@ async def test_11_lists_in_queries_come_in_three_ways(sdk: Client, client: httpx
     ):
         place = f"/threads/{thread}/runs/{run['run_id']}/stream?{query}"
         _, text = await raw(client, "GET", place, headers={"last-event-id": "-1"})
-        assert set(names_in(text)) == {"metadata", "updates", "custom", "end"}, query
+        assert set(names_in(text)) == {"metadata", "updates", "custom"}, query
         answer = await client.get(f"/threads/{thread}/runs?{query.replace('stream_mode', 'select')}")
         assert answer.status_code == 422
     for query in ("select=run_id&select=status", 'select=["run_id","status"]', "select=run_id,status"):
@@ -309,7 +313,7 @@ async def test_16_messages_by_two_names(sdk: Client) -> None:
     assert texts[-1] == "hello to you"
     assert all(later.startswith(sooner) for sooner, later in itertools.pairwise(texts))
     both = await streamed(["messages", "messages-tuple"])
-    assert {part.event for part in both} == {"metadata", "messages", "end"}
+    assert {part.event for part in both} == {"metadata", "messages"}
 
 
 async def test_17_names_work_where_ids_do(sdk: Client, client: httpx.AsyncClient) -> None:
@@ -347,7 +351,7 @@ async def test_20_a_run_whose_thread_is_gone_is_404(sdk: Client, client: httpx.A
     """Clients take that for its end."""
     body = {"assistant_id": "steps", "input": {"value": 1}}
     answer, text = await raw(client, "POST", "/runs/stream", json=body)
-    assert names_in(text)[-1] == "end"
+    assert names_in(text)[-1] == "values"
     run = answer.headers["content-location"].rsplit("/", 1)[1]
     threads = await sdk.threads.search()
     assert threads == []

@@ -39,7 +39,7 @@ class Reader:
             url = urls[self.connections % len(urls)]
             self.connections += 1
             try:
-                await self._connection(f"{url}/threads/{thread_id}/runs/{self.run_id}/stream")
+                await self._connection(f"{url}/threads/{thread_id}/runs/{self.run_id}/stream?end=true")
             except _AWAY:
                 await asyncio.sleep(_AGAIN_AFTER_S)
 

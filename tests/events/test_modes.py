@@ -25,7 +25,7 @@ async def streamed(sdk: LangGraphClient, graph: str, given: Any, mode: Any, **mo
 
 @pytest.mark.parametrize("mode", get_args(StreamMode))
 async def test_every_mode_that_the_sdk_knows_is_served(sdk: LangGraphClient, mode: str) -> None:
-    events = await streamed(sdk, "steps", {"until": 1}, mode)
+    events = await streamed(sdk, "steps", {"until": 1}, mode, params={"end": "true"})
     assert (events[0][0], events[-1][0]) == ("metadata", "end")
 
 
@@ -48,7 +48,7 @@ async def test_lifecycle_tells_of_the_graphs_inside_alone(sdk: LangGraphClient) 
         (f"lifecycle|{namespace[0]}", "started"),
         (f"lifecycle|{namespace[0]}", "completed"),
     ]
-    assert {name for name, _ in events} - {name for name, _ in inside} == {"metadata", "updates", "end"}
+    assert {name for name, _ in events} - {name for name, _ in inside} == {"metadata", "updates"}
 
 
 async def test_lifecycle_names_the_call_the_failure_and_the_question(sdk: LangGraphClient) -> None:

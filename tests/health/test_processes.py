@@ -35,7 +35,7 @@ class Follower:
 
     async def follow(self, client: httpx.AsyncClient, path: str) -> None:
         name = ""
-        async with client.stream("GET", path, headers={"last-event-id": "-1"}) as answer:
+        async with client.stream("GET", path, headers={"last-event-id": "-1"}, params={"end": "true"}) as answer:
             assert answer.status_code == 200
             async for line in answer.aiter_lines():
                 if line.startswith("event: "):

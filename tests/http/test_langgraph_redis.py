@@ -18,7 +18,7 @@ from tests.http.test_sdk_runs import (  # noqa: F401
     test_a_failed_run_says_why,
     test_a_fork_starts_from_the_past,
     test_a_rollback_leaves_nothing,
-    test_a_stream_begins_with_metadata_and_ends_with_the_status,
+    test_a_stream_begins_with_metadata_and_ends_with_the_result,
     test_a_thread_is_made_when_asked,
     test_an_inline_graph_gives_the_same,
     test_an_interrupt_is_answered_by_a_new_run,

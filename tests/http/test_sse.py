@@ -100,8 +100,8 @@ async def test_a_cancelled_run_ends_its_streams_and_waits(
     thread = await thread_of(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
     place = f"/threads/{thread}/runs/{run}"
-    following = asyncio.create_task(client.get(f"{place}/stream", headers={"last-event-id": "-1"}))
-    live = asyncio.create_task(client.get(f"{place}/stream"))
+    following = asyncio.create_task(client.get(f"{place}/stream?end=true", headers={"last-event-id": "-1"}))
+    live = asyncio.create_task(client.get(f"{place}/stream?end=true"))
     joining = asyncio.create_task(client.get(f"{place}/join"))
     await eventually(lambda: len(served.app.state.answers) == 3)
     assert (await client.post(f"{place}/cancel")).status_code == 202
@@ -154,7 +154,7 @@ async def test_a_client_that_does_not_read_is_cut_and_resumes_without_a_hole(
     assert len(ids) < 2000
     rest = (await client.get(path, headers={"last-event-id": ids[-1].decode()})).content
     ids += re.findall(rb"\r\nid: ([0-9-]+)\r\n", rest)
-    assert len(ids) == len(set(ids)) == 2002  # with metadata and end
+    assert len(ids) == len(set(ids)) == 2001  # with metadata
 
 
 async def test_a_log_that_is_gone_is_told(served: Served, sdk: LangGraphClient, client: httpx.AsyncClient) -> None:
@@ -165,7 +165,11 @@ async def test_a_log_that_is_gone_is_told(served: Served, sdk: LangGraphClient, 
     place = f"/threads/{thread}/runs/{run}"
     told = (await client.get(f"{place}/stream", headers={"last-event-id": "-1"})).text
     assert "event: gap\r\n" in told
-    assert '"status":"interrupted"' in told
+    assert "event: end\r\n" not in told
+    ending = await client.get(f"{place}/stream?end=true", headers={"last-event-id": "-1"})
+    assert (told in ending.text, '"status":"interrupted"' in ending.text) == (True, True)
+    (last_id,) = re.findall(r"\r\nid: ([0-9-]+)\r\n", ending.text)
+    assert (await client.get(f"{place}/stream?end=true", headers={"last-event-id": last_id})).status_code == 204
     assert (await client.get(f"{place}/stream")).text == ""
     assert (await client.get(f"{place}/join")).json() == {}
 

@@ -31,7 +31,7 @@ async def test_wait_answers_and_leaves_nothing(
 
 async def test_stream_has_every_event(sdk: LangGraphClient) -> None:
     parts = [part async for part in sdk.runs.stream(None, "steps", input={"value": 1}, stream_mode="updates")]
-    assert [part.event for part in parts] == ["metadata", "updates", "updates", "updates", "end"]
+    assert [part.event for part in parts] == ["metadata", "updates", "updates", "updates"]
 
 
 async def test_an_interrupt_just_ends_it(sdk: LangGraphClient) -> None:

@@ -23,10 +23,11 @@ from app.http.answers import Json
 from app.http.inputs import path_id
 from app.http.long_answers import Outbox
 from app.http.permits import permit_thread
-from app.http.sse import FROM_START, RETRY, STALLED_S, STREAM_HEADERS, position, streamed
+from app.http.sse import RETRY, STALLED_S, STREAM_HEADERS, streamed
+from app.http.stream_requests import position
 from app.http.ui.rendering import HEADERS
 from app.http.wiring import services_of
-from app.runs.events import Event
+from app.runs.events import START_ID, Event
 from app.runs.runs import Phase, Run
 from app.serialization.encoding import dumps
 from app.services import Services
@@ -52,7 +53,7 @@ async def events(request: Request) -> ASGIApp:
 def _after(request: Request) -> str:
     """By header when the browser reconnects; by `after` when the page opened a new stream itself."""
     asked = request.query_params.get("after", "")
-    return position(request) or (asked if _EVENT_ID.fullmatch(asked) else FROM_START)
+    return position(request) or (asked if _EVENT_ID.fullmatch(asked) else START_ID)
 
 
 async def _feed(services: Services, run: Run, after: str, outbox: Outbox) -> None:
