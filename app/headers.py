@@ -10,6 +10,8 @@ from app.project.sections import HeadersSection
 
 NEVER: Final = frozenset({"x-api-key", "x-tenant-id", "x-service-key", "authorization"})
 """Secrets, whatever langgraph.json says."""
+BY_NAME_ALONE: Final = frozenset({"cookie", "proxy-authorization"})
+"""Secrets that no wildcard takes along: what goes into a run is shown with it."""
 
 
 def chosen(headers: Iterable[tuple[str, str]], section: HeadersSection) -> dict[str, str]:
@@ -22,4 +24,6 @@ def chosen(headers: Iterable[tuple[str, str]], section: HeadersSection) -> dict[
 def _is_chosen(name: str, section: HeadersSection) -> bool:
     if name in NEVER or any(fnmatchcase(name, pattern.lower()) for pattern in section.excludes):
         return False
+    if name in BY_NAME_ALONE:
+        return name in map(str.lower, section.includes)
     return any(fnmatchcase(name, pattern.lower()) for pattern in section.includes)

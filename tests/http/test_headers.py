@@ -1,0 +1,28 @@
+"""Which headers of a request go further than the request."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.headers import chosen
+from app.project.sections import HeadersSection
+
+SENT = [("x-tour", "1"), ("cookie", "c"), ("proxy-authorization", "p"), ("authorization", "a"), ("x-api-key", "k")]
+
+
+@pytest.mark.parametrize(
+    ("includes", "excludes", "found"),
+    [
+        ([], [], set()),
+        (["*"], [], {"x-tour"}),
+        (["*"], ["x-*"], set()),
+        (["X-Tour"], [], {"x-tour"}),
+        (["co*", "*-authorization"], [], set()),
+        (["Cookie", "authorization"], [], {"cookie"}),
+        (["cookie"], ["cookie"], set()),
+    ],
+)
+def test_what_identifies_goes_no_further_by_a_wildcard(
+    includes: list[str], excludes: list[str], found: set[str]
+) -> None:
+    assert set(chosen(SENT, HeadersSection(includes=includes, excludes=excludes))) == found
