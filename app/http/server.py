@@ -136,12 +136,12 @@ def _lifespan(
             stack.enter_context(connected(InProcess(app, state)))
             try:
                 theirs = await stack.enter_async_context(alive(own)) if own else {}
+                opened = {**theirs, **state}
+                if services.inline is not None and services.webhook_urls.allows_own:
+                    await stack.enter_async_context(_calling(OwnWebhooks(services, app, opened)))
             except ConfigError as error:
                 app.state.refused = error
                 raise
-            opened = {**theirs, **state}
-            if services.inline is not None and services.webhook_urls.allows_own:
-                await stack.enter_async_context(_calling(OwnWebhooks(services, app, opened)))
             yield opened
 
     return lifespan

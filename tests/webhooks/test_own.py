@@ -6,6 +6,8 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -13,10 +15,13 @@ import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
-from app.errors import InvalidRequest
+from app.errors import ConfigError, InvalidRequest
+from app.http.extensions import Extensions
+from app.http.server import create_app
 from app.keyspace.names import Keys
-from app.project.sections import UrlSection
+from app.project.sections import UrlSection, WebhooksSection
 from app.services import Services
+from app.settings import Settings
 from app.webhook_urls import UrlPolicy
 from tests.conftest import Eventually
 from tests.http.conftest import Served
@@ -223,3 +228,17 @@ async def test_where_paths_are_forbidden_by_now_a_worker_says_so(
 
     await eventually(failed)
     assert "disable_loopback" in str((await services.runs.find(run["run_id"])).webhook_problem)
+
+
+async def test_a_header_without_its_variable_stops_the_web_process(served: Served, settings: Settings) -> None:
+    section = WebhooksSection(headers={"x": "${{ env.LG_WEBHOOK_GONE }}"}, url=UrlSection(disable_loopback=False))
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Services]:
+        yield replace(served.services, config=replace(served.services.config, webhooks=section))
+
+    app = create_app(opened, settings, Extensions())
+    with pytest.raises(ConfigError, match="LG_WEBHOOK_GONE"):
+        async with app.router.lifespan_context(app):
+            pass
+    assert isinstance(app.state.refused, ConfigError), "which `slipway web` shows, and ends with its exit code"
