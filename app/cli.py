@@ -15,8 +15,7 @@ from typing import Annotated, Any
 import structlog
 import typer
 
-from app import failpoints
-from app.checkpointing import checkpointer_choice
+from app import failpoints, start_checks
 from app.errors import ConfigError, StoreUnavailable
 from app.processes import exits
 from app.processes.environment import prepare
@@ -192,7 +191,7 @@ def _give_up(message: str, code: int) -> None:
 async def _web(settings: Settings, fd: int | None) -> None:
     """Serve until a signal; requests in flight get `drain_s`."""
     await wait_for_redis(settings.redis, connections=needed("web"))
-    await checkpointer_choice.check(settings, settings.redis)
+    await start_checks.check(settings, settings.redis)
     import uvicorn
 
     from app.http.extensions import load_extensions
@@ -240,7 +239,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
 async def _worker(settings: Settings) -> None:
     """Execute runs until a signal, then hand back what is not done within `drain_s`."""
     await wait_for_redis(settings.redis, connections=needed("worker"))
-    await checkpointer_choice.check(settings, settings.redis)
+    await start_checks.check(settings, settings.redis)
     from app.http.in_process import reachable
     from workers.main import run
 
@@ -250,7 +249,7 @@ async def _worker(settings: Settings) -> None:
 async def _workers(settings: Settings) -> None:
     """Several worker processes under a supervisor of their own."""
     await wait_for_redis(settings.redis)
-    await checkpointer_choice.check(settings, settings.redis)
+    await start_checks.check(settings, settings.redis)
     from app.processes.reclaim import reclaiming
     from app.processes.supervisor import ChildSpec, Supervisor, stop_requests
 
@@ -279,13 +278,14 @@ async def _release(settings: Settings) -> list[str]:
     from app.release import redis_problems
     from workers.registry import Registry
 
+    problems = await redis_problems(settings)  # before the project's `env` is there
     graphs = await Registry.load(settings.config)
     unloadable = [f"graph {name!r} cannot be served: {reason}" for name, reason in graphs.failures().items()]
     try:
         await load_extensions(read(settings.config), graphs.attribute)
     except ConfigError as error:
         unloadable.append(str(error))
-    return [*await redis_problems(settings), *unloadable]
+    return [*problems, *unloadable]
 
 
 async def _migrate(settings: Settings, source: CheckpointerKind, target: CheckpointerKind, delete_source: bool) -> bool:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import structlog
 from pydantic import SecretStr
 
-from app.checkpointing import checkpointer_choice
+from app import start_checks
 from app.errors import ConfigError, StoreUnavailable
 from app.keyspace.names import Keys
 from app.processes.embedded import EmbeddedServer
@@ -62,7 +62,7 @@ async def _work(settings: Settings, listener: socket.socket, supervisor: Supervi
     try:
         await supervisor.open_nursery()
         async with _redis(settings, supervisor) as url:
-            await checkpointer_choice.check(settings, url)
+            await start_checks.check(settings, url)
             since_ms = await _server_time_ms(url)
             try:
                 for spec in _children(settings, url, listener):

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 
-from app.checkpointing import checkpointer_choice
+from app import start_checks
 from app.clock import Clock
 from app.health import HealthWatch
 from app.keyspace.names import Keys
@@ -176,7 +176,7 @@ def table(found: Sequence[Trouble]) -> str:
 async def report(settings: Settings, *, repair: bool) -> tuple[str, bool]:
     """What `slipway doctor` prints, and whether all is well afterwards. Opens one connection. Raises
     `StoreUnavailable`, and `ConfigError` when the checkpointer cannot work on that server."""
-    await checkpointer_choice.check(settings, settings.redis)
+    await start_checks.check(settings, settings.redis)
     wire, keys = Wire(Address(settings.redis), "slipway doctor", patience_s=_PATIENCE_S), Keys(settings.key_prefix)
     await wire.open()
     try:

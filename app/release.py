@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.checkpointing import checkpointer_choice
+from app import start_checks
 from app.errors import ConfigError, StoreUnavailable
 from app.findings import Level
 from app.redis.link import Address
@@ -26,7 +26,7 @@ async def redis_problems(settings: Settings) -> list[str]:
     finally:
         await wire.close()
     try:
-        await checkpointer_choice.check(settings, settings.redis)
+        await start_checks.check(settings, settings.redis)
     except (ConfigError, StoreUnavailable) as error:
         return [str(error)]
     return [finding.detail for finding in facts.findings() if finding.level is Level.ERROR]

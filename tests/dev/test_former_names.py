@@ -1,0 +1,120 @@
+"""A deployment that still sets options by their former names: what is said, and what does not start."""
+
+from __future__ import annotations
+
+import pytest
+from structlog.testing import capture_logs
+
+from app import start_checks
+from app.errors import ConfigError
+from app.former_names import former_options
+from app.keyspace.names import Keys
+from app.redis.wire import Wire
+from app.release import redis_problems
+from app.serialization.sealing import MARK
+from app.services import open_services
+from app.settings import Settings
+from tests.checkpoints.conftest import put
+from tests.conftest import bare_environment
+from tests.heart.conftest import PROJECT
+from workers.registry import Registry
+
+KEY = "11" * 32
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Nothing in it is ours."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    return monkeypatch
+
+
+@pytest.fixture
+def settings(valkey_url: str, keys: Keys) -> Settings:
+    return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT})
+
+
+def test_which_names_look_as_if_they_were_meant() -> None:
+    own = {
+        "MAX_STEPS": "7",
+        "MAX_RETRIES": "many",
+        "CHECKPOINTER": "postgres",
+        "WEBHOOK_SECRET": "hush",
+        "LOG_LEVEL": "debug",
+        "PORT": "80",
+        "LEASE_S": "9",
+        "SLIPWAY_LEASE_S": "10",
+        "DRAIN_S": "",
+    }
+    assert former_options(own).keys() == {"max_steps", "webhook_secret"}
+    assert former_options(bare_environment() | {"SLIPWAY_MAX_STEPS": "7"}).get("max_steps") is None
+
+
+async def test_they_are_named_and_their_values_are_not(settings: Settings, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("WEBHOOK_SECRET", "hush")
+    environment.setenv("ENCRYPTION_KEY", "also hush")
+    with capture_logs() as lines:
+        await start_checks.check(settings, settings.redis)
+    assert [(line["event"], line["variable"]) for line in lines] == [
+        ("settings.former_name", "ENCRYPTION_KEY"),
+        ("settings.former_name", "WEBHOOK_SECRET"),
+    ]
+    assert "set SLIPWAY_WEBHOOK_SECRET instead" in lines[1]["problem"]
+    assert "hush" not in str(lines)
+
+
+@pytest.mark.parametrize("checkpointer", ["core", "langgraph-redis"])
+async def test_sealed_states_and_no_key(
+    checkpointer: str, request: pytest.FixtureRequest, keys: Keys, environment: pytest.MonkeyPatch
+) -> None:
+    url = request.getfixturevalue("valkey_url" if checkpointer == "core" else "modules_url")
+    given = {
+        "redis_url": url,
+        "key_prefix": keys.prefix,
+        "config": PROJECT,
+        "checkpointer": checkpointer,
+        "langgraph_redis_prefix": f"{keys.prefix}-documents",
+    }
+    plain, sealed = Settings.of(given), Settings.of(given | {"encryption_key": KEY})
+    graphs = await Registry.load(PROJECT)
+    async with open_services(sealed, graphs, "cli") as services:
+        thread = await services.threads.create("6f4c1c33-6e39-4a7c-8c0c-6b6d3b7b5d11", {})
+        assert services.checkpointer.serde.dumps_typed("x")[1][:1] == MARK
+        await start_checks.check(plain, url)
+        await put(services.checkpointer, thread.thread_id, {"note": "x"})
+        try:
+            await start_checks.check(sealed, url)
+            with pytest.raises(ConfigError, match="SLIPWAY_ENCRYPTION_KEY is not set: set it to the key"):
+                await start_checks.check(plain, url)
+            environment.setenv("ENCRYPTION_KEY", KEY)
+            (problem,) = await redis_problems(plain)
+            assert "set SLIPWAY_ENCRYPTION_KEY instead" in problem
+        finally:
+            if checkpointer != "core":
+                for index in ("", "_write"):
+                    await services.wire.send("FT.DROPINDEX", f"{keys.prefix}-documents{index}")
+
+
+async def test_threads_under_the_former_prefix(
+    settings: Settings, environment: pytest.MonkeyPatch, wire: Wire, keys: Keys
+) -> None:
+    former = f"{keys.prefix}-former"
+    environment.setenv("KEY_PREFIX", former)
+    await start_checks.check(settings, settings.redis)
+    await wire.send("ZADD", f"{former}:threads", 1, "a thread")
+    with pytest.raises(ConfigError, match="set SLIPWAY_KEY_PREFIX instead"):
+        await start_checks.check(settings, settings.redis)
+    await start_checks.check(settings.model_copy(update={"key_prefix": former}), settings.redis)
+
+
+async def test_threads_of_the_other_checkpointer(
+    settings: Settings, environment: pytest.MonkeyPatch, wire: Wire, keys: Keys
+) -> None:
+    environment.setenv("CHECKPOINTER", "langgraph-redis")
+    await start_checks.check(settings, settings.redis)
+    await wire.send("ZADD", keys.threads, 1, "a thread")
+    with pytest.raises(ConfigError, match="set SLIPWAY_CHECKPOINTER instead"):
+        await start_checks.check(settings, settings.redis)
+    environment.setenv("SLIPWAY_CHECKPOINTER", "core")
+    await start_checks.check(settings, settings.redis)
