@@ -104,6 +104,12 @@ INTENDED: Final[tuple[Intended, ...]] = (
         r"^assistants\.life › (5|6|8|9|10|11|12|15|16|17) ",
         "an empty config clears config and context; an older version comes back whole, its graph too",
     ),
+    Intended(
+        r"^assistants\.changed_while_used .*\.configurable\.a \(value\)",
+        "a changed assistant is used changed, also on threads that it ran on before",
+    ),
+    Intended(r"^threads\.from_a_browser › 1 ", "a page of a public site may ask a server of a private network"),
+    Intended(r"^threads\.from_a_browser › \d .*exposed", "pages may read where a run is, and a request's id"),
     Intended(r"^runs\.values_that_json_has_not ", "the reference fails with values that Slipway can show"),
     Intended(r"^runs\.unknown_run › 4 ", "a stream of an unknown run is 404 instead of an event in a stream"),
     Intended(

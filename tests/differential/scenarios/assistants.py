@@ -115,3 +115,24 @@ async def unknown(client: Client) -> None:
         await client.post(f"/threads/{thread}/runs", {"assistant_id": name, "input": {}})
     await client.post(f"/threads/{thread}/runs", {"input": {}})
     await client.get("/assistants/fe096781-5601-53d2-b2f6-0d3403f7e9ca/graph", params={"xray": "0"})
+
+
+@scenario
+async def deleted_with_threads(client: Client) -> None:
+    made = await client.post("/assistants", {"graph_id": "steps"})
+    thread = await client.thread()
+    await client.run(thread, made["assistant_id"], {"value": 1})
+    await client.delete(f"/assistants/{made['assistant_id']}", params={"delete_threads": "true"})
+    await client.get(f"/threads/{thread}")
+
+
+@scenario
+async def changed_while_used(client: Client) -> None:
+    made = await client.post("/assistants", {"graph_id": "looks", "config": {"configurable": {"a": 1}}})
+    path = f"/assistants/{made['assistant_id']}"
+    thread = await client.thread()
+    await client.run(thread, made["assistant_id"], {})
+    await client.patch(path, {"config": {"configurable": {"a": 5, "b": 2}}, "metadata": {"m": 1}})
+    await client.run(thread, made["assistant_id"], {})
+    await client.run(thread, made["assistant_id"], {}, config={"configurable": {"c": 3}})
+    await client.get(f"/threads/{thread}")

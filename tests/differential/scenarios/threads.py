@@ -123,3 +123,34 @@ async def system(client: Client) -> None:
     await client.get("/info")
     await client.get("/nowhere")
     await client.put("/threads", {})
+
+
+@scenario
+async def storage(client: Client) -> None:
+    thread = await client.thread()
+    await client.run(thread, "steps", {"value": 1}, record=False)
+    found = await client.get(f"/threads/{thread}/storage", record=False)
+    client.note("storage", sorted(found))
+
+
+@scenario
+async def from_a_browser(client: Client) -> None:
+    asked = {
+        "origin": "http://elsewhere.example",
+        "access-control-request-method": "POST",
+        "access-control-request-private-network": "true",
+    }
+    for method, headers in (
+        ("OPTIONS", {**asked, "access-control-request-headers": "content-type,x-api-key"}),
+        ("GET", {"origin": "http://elsewhere.example"}),
+    ):
+        answer = await client.http.request(
+            method, "/threads/search" if method == "OPTIONS" else "/info", headers=headers
+        )
+        told = {name: value for name, value in answer.headers.items() if name.startswith("access-control-")}
+        exposed = sorted(told.pop("access-control-expose-headers", "").lower().replace(" ", "").split(","))
+        allowed = sorted(told.pop("access-control-allow-headers", "").lower().replace(" ", "").split(","))
+        methods = sorted(told.pop("access-control-allow-methods", "").replace(" ", "").split(","))
+        client.note(method, {"status": answer.status_code, **told})
+        client.note(f"{method}: exposed", dict.fromkeys(exposed, True))
+        client.note(f"{method}: allowed", {"headers": allowed, "methods": methods})
