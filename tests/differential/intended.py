@@ -135,6 +135,15 @@ INTENDED: Final[tuple[Intended, ...]] = (
     Intended(r"^interrupts\.functional .*\.values \(value\)", "values before the first result are empty, not null"),
     Intended(r"^(strategies|webhooks)\.\w+ .*\.error\.message \(value\)", "a cancel names its cause in words"),
     Intended(r"^failures\.(Unprintable|NotesRaise) ", "an exception that cannot be described is called by its class"),
+    Intended(
+        r"\.message \(value\)",
+        "a value that a model refuses is named with the reason, field by field, and not quoted",
+        lambda difference: "validation error" in str(difference.reference),
+    ),
+    Intended(
+        r"^failures\.RuntimeError .*\.message \(value\)",
+        "an exception without a text is told by its class",
+    ),
     Intended(r"^failures\.group ", "an exception group is called what it is, not by its first exception"),
     Intended(
         r"^streams\.agent_events .*\.output\.(name|id) \(value\)",
@@ -157,6 +166,18 @@ INTENDED: Final[tuple[Intended, ...]] = (
     Intended(r"^stores\.refused .*(\.body|headers)", "errors of the store are JSON"),
     Intended(r"^threads\.(pruned|time_to_live\w*) ", "the reference in memory cannot do this"),
     Intended(r"^threads\.copied .*\.config\.configurable \(extra\)", "a copy has its thread's config"),
+    Intended(r"^states\.of_loose .*(told|tuple)", "a tuple in a state stays a tuple; the reference makes it a list"),
+    Intended(r"^states\.of_state_model › \d ", "the reference refuses its own state, once a model is in it"),
+    Intended(r"^states\.of_state_model_refused › \d ", "a state that its graph refuses can be read"),
+    Intended(
+        r"\.metadata\.(nodes|key) \(missing\)",
+        "what a request configures is not copied into the metadata of states: it may be a secret",
+    ),
+    Intended(
+        r"^contexts\.of_factories › (14|15) .*(next|tasks|interrupts)",
+        "a state is read with the graph that its run had, also where only the request configured it",
+    ),
+    Intended(r"^(threads\.system) .*\.body\.graphs \(extra\)", "the server says which graphs it has"),
     # the event protocol
     Intended(r"\.seq \(value\)", "`seq` grows along the thread, and jumps between runs"),
     Intended(r"\.event_id \(value\)", "events have ids of another form; clients compare them only with one another"),

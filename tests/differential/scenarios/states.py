@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.differential.recording import Client
 from tests.differential.scenarios import add, scenario
 
@@ -154,17 +156,8 @@ async def while_running(client: Client) -> None:
     await client.ended(thread, run["run_id"])
 
 
-@scenario
-async def of_classes(client: Client) -> None:
-    for graph, given in (
-        ("loose", {}),
-        ("loose_asks", {}),
-        ("loose_sends", {}),
-        ("state_model", {"name": "Ada"}),
-        ("state_model", {"name": 7}),
-        ("state_dataclass", {"name": "Ada"}),
-        ("in_and_out", {"question": "why"}),
-    ):
+def _of_classes(name: str, graph: str, given: dict[str, Any]) -> None:
+    async def play(client: Client) -> None:
         thread = await client.thread()
         modes = ["values", "updates", "tasks", "debug"]
         await client.stream(
@@ -174,6 +167,17 @@ async def of_classes(client: Client) -> None:
         await client.get(f"/threads/{thread}")
         await client.run(thread, graph, {"name": "Bob"} if graph.startswith("state") else given)
         await client.history(thread)
+
+    add("states", f"of_{name}", play)
+
+
+_of_classes("loose", "loose", {})
+_of_classes("loose_asks", "loose_asks", {})
+_of_classes("loose_sends", "loose_sends", {})
+_of_classes("state_model", "state_model", {"name": "Ada"})
+_of_classes("state_model_refused", "state_model", {"name": 7})
+_of_classes("state_dataclass", "state_dataclass", {"name": "Ada"})
+_of_classes("in_and_out", "in_and_out", {"question": "why"})
 
 
 def _agent(graph: str) -> None:
