@@ -11,6 +11,7 @@ from langgraph.runtime import RunControl
 
 from app.project.graphs import Graph
 from app.runs.runs import Run
+from workers.contexts import context_arguments
 from workers.frames import BRIEF, LIFECYCLE
 from workers.inputs import context_of
 from workers.transformers import with_channels
@@ -47,7 +48,7 @@ def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> di
     before, after = run.kwargs.get("interrupt_before"), run.kwargs.get("interrupt_after")
     breaks = before or after or _has_breakpoints(graph)
     return {
-        "context": context_of(run, graph),
+        "context": context_arguments(graph.context_schema, context_of(run)),
         # a breakpoint shows itself in updates alone
         "stream_mode": list(modes | ALWAYS | ({"updates"} if breaks else set())),
         "interrupt_before": before,

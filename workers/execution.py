@@ -42,7 +42,7 @@ from workers.contained_errors import contain_errors
 from workers.failures import Failure, failure_of
 from workers.frames import Frames, frame
 from workers.guards import Guard, instrument
-from workers.inputs import Plan, bound_config, config_of, plan
+from workers.inputs import Plan, bound_config, config_of, context_of, plan
 from workers.outcomes import CANCELLED, DRAINED, LOST, NO_STATE, LeftState, Outcome, Seen, Stop
 from workers.proof import Proof
 from workers.told import Told
@@ -149,8 +149,7 @@ class Execution:
         self._plan = plan(self.run, newest)
         self._config = config_of(self.run, self._plan.checkpoint, self._ceilings.steps_left)
         self._notice_cut_limit()
-        context = self.run.kwargs.get("context")
-        opened = self._graphs.open(self.run.graph_id, self._config, "threads.create_run", context)
+        opened = self._graphs.open(self.run.graph_id, self._config, "threads.create_run", context_of(self.run))
         graph = await resources.enter_async_context(opened)
         name = name_of(graph, self.run.graph_id)
         self._config |= bound_config(self.run, graph.config or {}, name, self._ceilings.steps_left)

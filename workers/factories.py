@@ -34,12 +34,12 @@ from langgraph.pregel import Pregel
 from langgraph.store.base import BaseStore
 from langgraph_sdk.auth.types import BaseUser
 from langgraph_sdk.runtime import ServerRuntime, _ExecutionRuntime, _ReadRuntime
-from pydantic import TypeAdapter
 
 from app.errors import GraphUnavailable, SlipwayError
 from app.exception_text import class_name, is_a, message_of, repr_of
-from app.project.annotations import fields_of, hints_of, is_record
+from app.project.annotations import hints_of, is_record
 from app.project.graphs import Access, Graph
+from workers.contexts import context_instance
 
 T = TypeVar("T")
 Role = Literal["config", "runtime"]
@@ -96,15 +96,20 @@ class Factory:
     def open(self, graph_id: str, call: Call, seen: Callable[[Graph], None]) -> AbstractAsyncContextManager[Graph]:
         """The graph while the factory keeps it open; `seen` is shown it first.
 
-        Entering raises `GraphUnavailable` when the factory fails.
+        Entering raises `GraphUnavailable` when the factory fails, and what the class of the context raises when the
+        run's context does not fit it.
         """
         return _Made(graph_id, self, call, seen)
 
-    async def product(self, call: Call, context: contextvars.Context) -> object:
-        """What the function returns, awaited if it is awaitable."""
+    def arguments(self, call: Call) -> dict[Role, object]:
+        """What the function may want to be given. Raises what the class of the context raises."""
         given: dict[Role, object] = {"config": {"configurable": {}} | call.config}
         if "runtime" in (role for _, role, _ in self._parameters):
             given["runtime"] = self._runtime(call)
+        return given
+
+    async def product(self, given: Mapping[Role, object], context: contextvars.Context) -> object:
+        """What the function returns, awaited if it is awaitable."""
         args = [given[role] for _, role, positional in self._parameters if positional]
         kwargs = {name: given[role] for name, role, positional in self._parameters if not positional}
         if self._stays_on_loop:
@@ -123,11 +128,7 @@ class Factory:
 
     def _context(self, call: Call) -> Any:
         """The run's context, as the class that the annotation `ServerRuntime[Class]` names."""
-        if self._context_type is None:
-            return call.context
-        values = call.context if call.context is not None else call.config.get("configurable") or {}
-        wanted = fields_of(self._context_type)
-        return TypeAdapter(self._context_type).validate_python({k: v for k, v in values.items() if k in wanted})
+        return context_instance(self._context_type, call.context or {})
 
 
 class _Made(AbstractAsyncContextManager[Graph]):
@@ -139,8 +140,9 @@ class _Made(AbstractAsyncContextManager[Graph]):
         self._manager: AbstractContextManager[object] | AbstractAsyncContextManager[object] | None = None
 
     async def __aenter__(self) -> Graph:
+        given = self._factory.arguments(self._call)
         try:
-            graph = await self._graph()
+            graph = await self._graph(given)
             self._seen(graph)
             return graph
         except BaseException as error:
@@ -150,8 +152,8 @@ class _Made(AbstractAsyncContextManager[Graph]):
             text = message_of(error) if is_a(error, NotAGraph) else f"{class_name(error)}: {message_of(error)}"
             raise GraphUnavailable(f"the factory of graph {self._graph_id!r} failed: {text}") from error
 
-    async def _graph(self) -> Graph:
-        made = await self._factory.product(self._call, self._context)
+    async def _graph(self, given: Mapping[Role, object]) -> Graph:
+        made = await self._factory.product(given, self._context)
         if hasattr(made, "__aenter__") or hasattr(made, "__enter__"):
             manager = cast("AbstractContextManager[object] | AbstractAsyncContextManager[object]", made)
             made = await self._enter(manager)

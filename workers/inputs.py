@@ -7,18 +7,16 @@ thread's newest checkpoint first when the run was tried before.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any, Final, cast
 from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command, Send
-from pydantic import BaseModel
 
 from app.access.users import User, told_to_graphs
 from app.checkpointing.checkpoint_answers import NULL_TASK, is_map, left_of
-from app.project.graphs import Graph
 from app.project.recursion_limit import default_recursion_limit
 from app.runs.runs import Run
 
@@ -113,20 +111,6 @@ def _recursion_limit(run: Run, bound: RunnableConfig, steps_left: int) -> int:
     return int(min(limit, max(1, steps_left + 1)))
 
 
-def context_of(run: Run, graph: Graph) -> dict[str, Any] | None:
-    """The run's context, cut to what the graph declares; None when nothing is left (protocol 4.6)."""
-    schema = graph.context_schema
-    asked = run.kwargs.get("context") or (run.kwargs.get("config") or {}).get("configurable") or {}
-    if schema is None or not asked:
-        return None
-    known = _declared(schema)
-    kept = {name: value for name, value in asked.items() if name in known}
-    return kept or None
-
-
-def _declared(schema: Any) -> set[str]:
-    if isinstance(schema, type) and issubclass(schema, BaseModel):
-        return set(schema.model_fields)
-    if is_dataclass(schema):
-        return {field.name for field in fields(schema)}
-    return set(getattr(schema, "__annotations__", ()))
+def context_of(run: Run) -> dict[str, Any]:
+    """The run's context as its client and its assistant gave it; `ceilings` in it are meant for the server."""
+    return {name: value for name, value in (run.kwargs.get("context") or {}).items() if name != "ceilings"}

@@ -108,11 +108,10 @@ async def test_the_runtime_has_the_declared_context_and_the_store(project: Proje
     project.write("factory_project.py", HEAD + text)
     store = InMemoryStore()
     registry = await Registry.load(project.config({"made": "./factory_project.py:make"}), store)
-    configured: RunnableConfig = {"configurable": {"tone": "kind", "thread_id": "x"}}
-    async with registry.open("made", configured, "threads.create_run"):
-        assert calls()[0].context.tone == "kind"
+    async with registry.open("made", {}, "threads.create_run"):
+        assert calls()[0].context.tone == "plain"
         assert calls()[0].store is store
-    async with registry.open("made", configured, "threads.create_run", {"tone": "dry", "unknown": 1}):
+    async with registry.open("made", {}, "threads.create_run", {"tone": "dry", "unknown": 1}):
         assert calls()[1].context.tone == "dry"
 
 
