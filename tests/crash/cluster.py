@@ -17,6 +17,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import httpx
@@ -259,10 +260,13 @@ class Cluster:
 
 
 @asynccontextmanager
-async def running(*, webs: int = 0, workers: int = 0, **settings: Any) -> AsyncIterator[Cluster]:
-    """A cluster in a folder of its own; `settings` are options by their lower-case names."""
+async def running(
+    *, webs: int = 0, workers: int = 0, graphs_env: Mapping[str, str] = MappingProxyType({}), **settings: Any
+) -> AsyncIterator[Cluster]:
+    """A cluster in a folder of its own; `settings` are options by their lower-case names, and `graphs_env` is what the
+    graphs find in their environment besides."""
     folder = Path(tempfile.mkdtemp(prefix="slipway-crash-"))
-    cluster = Cluster(folder, {variable_of(name): str(value) for name, value in settings.items()})
+    cluster = Cluster(folder, {variable_of(name): str(value) for name, value in settings.items()} | dict(graphs_env))
     try:
         await cluster.start_valkey()
         await cluster.wire.open()

@@ -54,7 +54,8 @@ async def by_supervisor(times: int, processes: int, import_s: float = 0) -> list
     """Seconds, `times` times, one after the other: `slipway worker --processes N` sees a child die. Graphs that take
     `import_s` to import make it wait until all are ready again before it kills the next."""
     found: list[float] = []
-    async with running(webs=1, lease_s=8, heartbeat_s=2, reap_every_s=1, import_s=import_s) as cluster:
+    graphs_env = {"IMPORT_S": str(import_s)}
+    async with running(webs=1, lease_s=8, heartbeat_s=2, reap_every_s=1, graphs_env=graphs_env) as cluster:
         supervisor = cluster.add_worker(processes=processes)
         supervisor.start()
         client = Client(cluster.webs[0].url)
