@@ -39,6 +39,9 @@ SLOW_MS: Final = 250.0
 LATE_S: Final = 60.0
 """So is a job that has been due for longer than this."""
 
+AWAY: Final = "store.away"
+"""The code of the finding that Redis does not answer."""
+
 RETRY_AFTER_S: Final = 5
 _WITHIN_S: Final = 2.0
 _PROBE_KEPT_MS: Final = 60_000
@@ -73,6 +76,15 @@ class Health:
     def memory_ratio(self) -> float | None:
         """How full the server is, 1 being its limit; None without a limit."""
         return None if self.server is None else self.server.memory_ratio
+
+    @property
+    def services(self) -> dict[str, str]:
+        """What runs need beside a web process, and how it is: `up`, `down`, or `unknown`. For the body of /ok."""
+        if any(finding.code == AWAY for finding in self.findings):
+            return {"redis": "down", "workers": "unknown"}
+        if self.work is None:
+            return {"redis": "unknown", "workers": "unknown"}
+        return {"redis": "up", "workers": "up" if self.work.workers else "down"}
 
     def public(self) -> dict[str, Any]:
         """The body of /readyz."""
@@ -211,4 +223,4 @@ class HealthWatch:
 
 
 def _away(why: str) -> Finding:
-    return Finding("store.away", Level.ERROR, f"Redis does not answer: {why}; requests that need it get 503")
+    return Finding(AWAY, Level.ERROR, f"Redis does not answer: {why}; requests that need it get 503")

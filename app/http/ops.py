@@ -21,10 +21,10 @@ from app.versions import version_of
 
 
 async def ok(request: Request) -> Response:
-    """This process answers; with `check_db`, Redis does too."""
+    """This process answers; with `check_db`, Redis does too. The services are as they were at the last reading."""
     if query_flag(request, "check_db"):
         await services_of(request).wire.send("PING", again=True)
-    return Json({"ok": True, "services": {}})
+    return Json({"ok": True, "services": services_of(request).health.now.services})
 
 
 async def info(request: Request) -> Response:

@@ -91,7 +91,7 @@ async def test_what_is_for_everybody(client: httpx.AsyncClient) -> None:
     for endpoint in ENDPOINTS:
         if endpoint.access.public:
             assert (await client.get(endpoint.path)).status_code == 200, endpoint.path
-    assert (await client.get("/")).json() == {"ok": True, "services": {}}
+    assert (await client.get("/")).json()["ok"] is True
     assert (await client.get("/ui/static/page.css")).status_code == 200
     preflight = {"origin": "https://desk.example", "access-control-request-method": "POST"}
     assert (await client.options("/threads", headers=preflight)).status_code == 200

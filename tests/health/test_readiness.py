@@ -107,6 +107,8 @@ async def test_that_the_connection_is_lost_is_known_at_once(
         await server.valkey.kill()
         await eventually(lambda: not served.services.wire.connected)
         assert await codes(client) == {"store.away": "error"}
+        services = {"redis": "down", "workers": "unknown"}
+        assert (await client.get("/ok")).json() == {"ok": True, "services": services}
 
 
 async def test_a_policy_that_drops_keys_is_an_error_with_a_name(

@@ -133,7 +133,8 @@ async def test_what_nobody_foresaw_is_told_by_its_request_id_alone(
 
 
 async def test_system_routes(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/ok?check_db=1")).json() == {"ok": True, "services": {}}
+    services = {"redis": "up", "workers": "down"}
+    assert (await client.get("/ok?check_db=1")).json() == {"ok": True, "services": services}
     info = (await client.get("/info")).json()
     assert info["flags"]["assistants"] is True
     assert "broken on purpose" in info["graphs_unavailable"]["broken"]
