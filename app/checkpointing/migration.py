@@ -142,6 +142,9 @@ class _Everything:
     def storable(self, value: Any) -> bool:
         return True
 
+    def copied(self, value: Any) -> Any:
+        return value
+
     def left_out(self, cls: type, names: Iterable[str], why: str) -> None:
         return None
 

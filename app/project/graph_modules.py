@@ -27,6 +27,7 @@ from app.serialization.data_classes import imported_module, module_dict, module_
 
 _OURS: Final = (__name__.partition(".")[0], "workers")
 _SHIPPED: Final = "workers.graphs"
+_NOT_FOR_GRAPHS: Final = frozenset({"TYPE_CHECKING", "__name__"})
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -148,12 +149,13 @@ def _packages_of(module: types.ModuleType) -> Iterator[str]:
 
 
 def _imports_of(file: Path, package: str) -> Iterator[str]:
-    """Every module that the file's `import` statements may name, inside functions too, each with its parents."""
+    """Every module that the file's `import` statements may name when graphs run, inside functions too, each with its
+    parents."""
     try:
         tree = ast.parse(file.read_bytes(), str(file))
     except (OSError, SyntaxError, ValueError):
         return
-    for node in ast.walk(tree):
+    for node in _executed(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield from _with_parents(alias.name)
@@ -161,6 +163,22 @@ def _imports_of(file: Path, package: str) -> Iterator[str]:
             base = _absolute(node, package)
             yield from _with_parents(base)
             yield from (f"{base}.{alias.name}" for alias in node.names if base and alias.name != "*")
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes below, without what only a type checker reads or only a script executes."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and _NOT_FOR_GRAPHS.intersection(_names_in(child.test)):
+            yield from _executed(ast.Module(child.orelse, []))
+        else:
+            yield child
+            yield from _executed(child)
+
+
+def _names_in(test: ast.expr) -> set[str]:
+    nodes = list(ast.walk(test))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
 
 
 def _absolute(node: ast.ImportFrom, package: str) -> str:

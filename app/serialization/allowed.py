@@ -122,10 +122,6 @@ class Allowed:
                     self._resolved.pop(key, None)
                 waiting.extend(_annotations(found))
 
-    def named(self) -> list[tuple[str, str]]:
-        """Every class that is allowed by name, LangChain's and LangGraph's included; none of whole packages."""
-        return [*ALWAYS, *self._by_name.pairs, *self._types]
-
     def reference(self, cls: type) -> Reference:
         """How to name this class in storage, whether or not it is found again under that name."""
         known = self._references.get(cls)
@@ -204,7 +200,7 @@ class _Names:
     """Classes by module and name, and whole packages."""
 
     def __init__(self, entries: Iterable[Allowance] = ()) -> None:
-        self.pairs: set[tuple[str, str]] = set()
+        self._pairs: set[tuple[str, str]] = set()
         self._packages: set[str] = set()
         for entry in entries:
             self.add(entry)
@@ -213,11 +209,11 @@ class _Names:
         if isinstance(entry, str):
             self._packages.add(entry)
         else:
-            self.pairs.add(name_of(entry) if isinstance(entry, type) else (entry[0], entry[1]))
+            self._pairs.add(name_of(entry) if isinstance(entry, type) else (entry[0], entry[1]))
 
     def has(self, module: str, name: str) -> bool:
         name = name.partition("[")[0]  # a generic model stands for those made of it
-        if (module, name) in self.pairs or (module, name.rpartition(".")[2]) in self.pairs:
+        if (module, name) in self._pairs or (module, name.rpartition(".")[2]) in self._pairs:
             return True
         return any(module == package or module.startswith(f"{package}.") for package in self._packages)
 

@@ -45,6 +45,10 @@ class Circumstances(Protocol):
         """Whether the value can be stored."""
         ...
 
+    def copied(self, value: Any) -> Any:
+        """The value as it is when it was stored and read."""
+        ...
+
     def left_out(self, cls: type, names: Iterable[str], why: str) -> None:
         """Report attributes of an object that are not stored, or not restored."""
         ...
@@ -133,20 +137,20 @@ def _model(cls: Any, circumstances: Circumstances) -> Shape:
         _set(model, "__dict__", fields)
         _set(model, "__pydantic_fields_set__", {*fields, *extra})
         _set(model, "__pydantic_extra__", extra if extra_allowed else None)
-        _set(model, "__pydantic_private__", _private(private, hidden) if private else None)
+        _set(model, "__pydantic_private__", _private(private, hidden, circumstances) if private else None)
         return model
 
     def default(name: str) -> Any:
-        return _default(fields_of_class[name], PydanticUndefined)
+        return _default(fields_of_class[name], PydanticUndefined, circumstances)
 
     return apart, together
 
 
-def _private(attributes: Mapping[str, Any], hidden: Mapping[str, Any]) -> dict[str, Any]:
+def _private(attributes: Mapping[str, Any], hidden: Mapping[str, Any], circumstances: Circumstances) -> dict[str, Any]:
     """The private attributes of a model. One that was not stored gets its default, or stays unset."""
     held = {}
     for name, attribute in attributes.items():
-        value = hidden[name] if name in hidden else _default(attribute, PydanticUndefined)
+        value = hidden[name] if name in hidden else _default(attribute, PydanticUndefined, circumstances)
         if value is not _MISSING:
             held[name] = value
     return held
@@ -171,13 +175,13 @@ def _model_v1(cls: Any, circumstances: Circumstances) -> Shape:
         model = object.__new__(cls)
         _set(model, "__dict__", fields | extra)
         _set(model, "__fields_set__", {*fields, *extra})
-        for name, value in _private(cls.__private_attributes__, hidden).items():
+        for name, value in _private(cls.__private_attributes__, hidden, circumstances).items():
             private[name].__set__(model, value)
         return model
 
     def default(name: str) -> Any:
         field = fields_of_class[name]
-        return _MISSING if field.required else _default(field, _MISSING)
+        return _MISSING if field.required else _default(field, _MISSING, circumstances)
 
     return apart, together
 
@@ -365,10 +369,11 @@ def _has(names: list[str]) -> str:
     return "has" if len(names) == 1 else "have"
 
 
-def _default(declared: Any, undefined: Any) -> Any:
-    """The default of a field, or `_MISSING`. A factory is called only when it is Python's own (`list`, `uuid4`)."""
+def _default(declared: Any, undefined: Any, circumstances: Circumstances | None = None) -> Any:
+    """The default of a field, or `_MISSING`. A factory is called only when it is Python's own (`list`, `uuid4`). With
+    `circumstances` no two objects share a default, as pydantic has it."""
     if declared.default is not undefined:
-        return _fresh(declared.default)
+        return declared.default if circumstances is None else _fresh(declared.default, circumstances)
     factory = declared.default_factory
     if factory is None or factory is undefined or not _is_of_python(factory):
         return _MISSING
@@ -378,13 +383,11 @@ def _default(declared: Any, undefined: Any) -> Any:
         return _MISSING
 
 
-def _fresh(default: Any) -> Any:
-    """A default that no other object shares, where it is a container."""
-    if type(default) is dict:
-        return {name: _fresh(value) for name, value in default.items()}
-    if type(default) in (list, set):
-        return type(default)(map(_fresh, default))
-    return default
+def _fresh(default: Any, circumstances: Circumstances) -> Any:
+    if default is None or type(default) in (bool, int, float, str, bytes) or not circumstances.storable(default):
+        return default
+    copied = circumstances.copied(default)
+    return copied if type(copied) is type(default) else default
 
 
 def _is_of_python(factory: Any) -> bool:

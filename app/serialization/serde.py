@@ -108,6 +108,13 @@ class Serde:
         """An object of a data class from its fields, or an enum's value, without running its code. Raises `Unfit`."""
         return self._shape(cls)[1](payload)
 
+    def rebuilt_by_name(self, reference: Reference, payload: Any) -> Any:
+        """The same by the name of the class; what cannot be rebuilt is plain data, and a line in the log."""
+        try:
+            return self._builder(reference)(payload)
+        except Exception as error:
+            return self._substitute(reference, payload, error)
+
     def storable(self, value: Any) -> bool:
         """Whether `dumps` takes the value."""
         try:
@@ -115,6 +122,10 @@ class Serde:
         except StateRefused:
             return False
         return True
+
+    def copied(self, value: Any) -> Any:
+        """The value as it is when it was stored and read."""
+        return ormsgpack.unpackb(self._pack(value), ext_hook=self._hook, option=_UNPACK)
 
     def left_out(self, cls: type, names: Iterable[str], why: str) -> None:
         """Log, once, that these attributes of objects of the class are not stored, or not restored."""

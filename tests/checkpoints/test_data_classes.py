@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import enum
@@ -19,6 +20,8 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import ormsgpack
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration
@@ -46,7 +49,7 @@ from app.serialization.data_classes import imported_module
 from app.serialization.serde import Serde, Unrestored
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # pydantic says on Python 3.14 that this is not for it
     from pydantic import v1
 
 T = TypeVar("T")
@@ -480,6 +483,22 @@ def test_fields_that_a_class_has_gained_or_lost() -> None:
     assert serde().loads(_record("V1", {"name": "v"})) == V1(name="v")
 
 
+class Grown(BaseModel):
+    number: int
+    listed: list[Any] = [Spot(1)]
+    nested: Leaf = Leaf(moment=NOW)
+    made: list[int] = Field(default_factory=list)
+
+
+def test_a_default_that_is_filled_in_belongs_to_one_object_alone() -> None:
+    one, other = (serde().loads(_record("Grown", ({"number": 1},))) for _ in range(2))
+    assert one == other == Grown(number=1)
+    one.listed.append(1)
+    one.nested.spot = Spot(9)
+    one.made.append(1)
+    assert other == serde().loads(_record("Grown", ({"number": 1},))) == Grown(number=1)
+
+
 def test_a_set_stays_readable_when_its_members_are_plain_data() -> None:
     stored = serde().dumps({"all": {Plain.Nested("n")}, "frozen": frozenset({Spot(1)})})
     assert Serde().loads(stored) == {"all": [{"name": "n"}], "frozen": [{"x": 1, "y": 0}]}
@@ -625,6 +644,21 @@ def test_a_stored_record_that_is_none_is_an_error() -> None:
     for number in (-1, len(ALWAYS), 2**40):
         packed = ormsgpack.packb(ormsgpack.Ext(64, ormsgpack.packb([number, {"a": 1}])))
         assert serde().loads(packed) == {"a": 1}
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from(VALUES), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4)
+)
+def test_changed_bytes_are_an_error_or_data_and_run_no_code(value: Any, changes: list[tuple[int, int]]) -> None:
+    stored, before = bytearray(serde().dumps({"in": [value]})), set(sys.modules)
+    for place, byte in changes:
+        stored[place % len(stored)] = byte
+    ran.clear()
+    with contextlib.suppress(StoredDataError), capture_logs():
+        serde().loads(bytes(stored))
+    assert ran == []
+    assert set(sys.modules) == before
 
 
 # what is refused

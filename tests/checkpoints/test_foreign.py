@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from langgraph.types import Command, Interrupt, Send
+from pydantic import BaseModel
 
 from app.checkpointing.checkpoints import Checkpointer
 from app.checkpointing.langgraph_redis.saver import LangGraphRedisSaver
@@ -16,6 +20,9 @@ from app.errors import CeilingHit, ConfigError, StoredDataError
 from app.keyspace.names import Keys
 from app.redis.link import Address
 from app.redis.wire import Wire
+from app.serialization.allowed import Allowed
+from app.serialization.data_classes import imported_module
+from app.serialization.serde import Serde
 from tests.checkpoints.conftest import at, documents, documents_prefix, ids, put
 from tests.checkpoints.test_corrections import bare, ours
 from tests.checkpoints.test_graphs import refund_graph
@@ -68,6 +75,64 @@ async def test_nothing_is_constructed_that_is_not_allowed(bare: AsyncRedisSaver,
     found = await ours.latest("t")
     assert found is not None
     assert found.checkpoint["channel_values"] == {"a": hostile}
+
+
+class Checked(BaseModel):
+    name: str
+
+    def __init__(self, **given: Any) -> None:
+        ran.append("__init__")
+        super().__init__(**given)
+
+
+@dataclasses.dataclass
+class Placed:
+    name: str
+
+    def __post_init__(self) -> None:
+        ran.append("__post_init__")
+
+
+class Shade(enum.Enum):
+    DARK = "dark"
+
+
+ran: list[str] = []
+OBJECTS: dict[str, Any] = {"model": Checked(name="a"), "dataclass": Placed("b"), "enum": Shade.DARK}
+
+
+async def test_objects_of_classes_are_rebuilt_without_running_their_code(
+    bare: AsyncRedisSaver, reading_with: Callable[..., LangGraphRedisSaver]
+) -> None:
+    ident = await put(bare, "t", OBJECTS)
+    packed = {**OBJECTS, "raw": b"x", "send": Send("n", Placed("c"))}
+    await bare.aput_writes(at("t", ident), [("w", packed)], "task")
+    ran.clear()
+
+    declared = await reading_with(Allowed([Checked, Placed, Shade])).latest("t")
+    assert declared is not None
+    kept = OBJECTS | {"enum": "dark"}  # the package keeps no more of an enum
+    assert declared.checkpoint["channel_values"] == kept
+    assert declared.pending_writes == [("task", "w", packed)]
+
+    used = await reading_with(Allowed(modules=imported_module)).latest("t")
+    assert used is not None
+    assert used.pending_writes == [("task", "w", packed)]
+    shapes = used.checkpoint["channel_values"]
+    assert shapes["model"]["id"][-1] == "Checked", (
+        "a user's JSON may look the same, so it is not enough that graphs use it"
+    )
+
+    listed = await reading_with(Allowed(allow_json=[__name__])).latest("t")
+    assert listed is not None
+    assert listed.checkpoint["channel_values"] == kept
+    assert ran == []
+
+
+@pytest.fixture
+def reading_with(ours: LangGraphRedisSaver, keys: Keys) -> Callable[..., LangGraphRedisSaver]:
+    """Checkpointers that restore what is allowed."""
+    return lambda allowed: documents(ours._wire, keys, serde=Serde(allowed))
 
 
 async def test_a_graph_goes_on_where_the_package_stopped(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:

@@ -110,6 +110,17 @@ async def test_a_module_that_fails_is_tried_once(project: Project, text: str) ->
     assert [line["module"] for line in logs] == ["late"]
 
 
+@pytest.mark.parametrize("condition", ["TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'"])
+async def test_an_import_that_never_happens_when_graphs_run(project: Project, condition: str) -> None:
+    project.write("script.py", "raise RuntimeError('not for graphs')\n")
+    lines = f"import typing\nfrom typing import TYPE_CHECKING\nif {condition}:\n    import script\n"
+    project.write("one.py", lines + SIMPLE)
+    registry = await project.load({"a": "./one.py:graph"})
+    with capture_logs() as logs:
+        assert not used(registry, "script")
+    assert logs == []
+
+
 async def test_stored_data_names_no_module_that_the_code_does_not_import(project: Project) -> None:
     project.write("trap.py", f"open({str(project.folder / 'sprung')!r}, 'w').close()\n" + CLASSES)
     project.write("one.py", "def node(state):\n    name = 'trap'\n    __import__(name)\n\n" + SIMPLE)

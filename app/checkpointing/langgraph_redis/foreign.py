@@ -9,10 +9,13 @@ becomes an empty value.
 from __future__ import annotations
 
 import base64
+import importlib
 from typing import Any, Final
 
 import orjson
+import ormsgpack
 from langchain_core.load.mapping import SERIALIZABLE_MAPPING
+from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_TYPES
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from langgraph.types import Interrupt, Send
@@ -22,6 +25,10 @@ from app.serialization.allowed import ALWAYS, Reference
 from app.serialization.records import Unfit
 from app.serialization.serde import Serde
 
+_SINGLE, _POSITIONAL, _DELTA = 0, 1, 7
+_CONSTRUCTORS: Final = frozenset({_SINGLE, _POSITIONAL, 2, 4, 5, _DELTA})
+"""Types of LangGraph's MessagePack format whose values hold other values."""
+
 _SET: Final = ["builtins", "set"]
 
 
@@ -30,6 +37,8 @@ class Foreign:
 
     def __init__(self, serde: Serde) -> None:
         self._serde, self._allowed = serde, serde.allowed
+        self._packed = JsonPlusSerializer(__unpack_ext_hook__=self._unpack)
+        self._library = JsonPlusSerializer(allowed_msgpack_modules=None)._unpack_ext_hook
 
     def load(self, kind: str, data: bytes) -> Any:
         """A typed value. `StoredDataError` when it is damaged or of a kind that is not safe to read."""
@@ -41,13 +50,27 @@ class Foreign:
             if kind == "json":
                 return self.revive(orjson.loads(data))
             if kind == "msgpack":
-                return self._packed().loads_typed((kind, data))
+                return self._packed.loads_typed((kind, data))
         except (ValueError, TypeError) as error:
             raise StoredDataError(f"a stored value is damaged: {error}") from error
         raise StoredDataError(f"a stored value is in the format {kind!r}, which is not read")
 
-    def _packed(self) -> JsonPlusSerializer:
-        return JsonPlusSerializer(allowed_msgpack_modules=self._allowed.named())
+    def _unpack(self, code: int, data: bytes) -> Any:
+        """A value that LangGraph's MessagePack format marks. Only classes that it calls safe are constructed; those of
+        the graphs are rebuilt without running their code."""
+        if code not in _CONSTRUCTORS:
+            return self._library(code, data)
+        held = ormsgpack.unpackb(data, ext_hook=self._unpack, option=ormsgpack.OPT_NON_STR_KEYS)
+        if code == _DELTA:
+            return _DeltaSnapshot(held)
+        module, name, payload = held[:3]
+        if (module, name) not in SAFE_MSGPACK_TYPES:
+            return self._serde.rebuilt_by_name((str(module), str(name)), payload)
+        make = getattr(importlib.import_module(module), name)
+        if code == _POSITIONAL:
+            *args, timeout = (*payload, None) if name != "Send" or len(payload) < 3 else payload
+            return make(*args) if timeout is None else make(*args, timeout=timeout)
+        return make(payload) if code == _SINGLE else make(**payload)
 
     def revive(self, value: Any) -> Any:
         """Parsed JSON with its objects made again, innermost first."""
