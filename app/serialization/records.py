@@ -116,9 +116,9 @@ def _model(cls: Any, circumstances: Circumstances) -> Shape:
         fields = model.__dict__
         if fields.keys() != names:  # cached properties live there too
             fields = {name: fields[name] for name in names if name in fields}
-        extra, held = model.__pydantic_extra__, model.__pydantic_private__
-        if held:
-            return (fields, extra or {}, _storable(cls, held, circumstances))
+        extra = model.__pydantic_extra__
+        if private and model.__pydantic_private__:
+            return (fields, extra or {}, _storable(cls, model.__pydantic_private__, circumstances))
         return (fields, extra) if extra else (fields,)
 
     def together(payload: Any) -> Any:
@@ -135,7 +135,7 @@ def _model(cls: Any, circumstances: Circumstances) -> Shape:
                 extra = {}
         model = object.__new__(cls)
         _set(model, "__dict__", fields)
-        _set(model, "__pydantic_fields_set__", {*fields, *extra})
+        _set(model, "__pydantic_fields_set__", {*fields, *extra} if extra else set(fields))
         _set(model, "__pydantic_extra__", extra if extra_allowed else None)
         _set(model, "__pydantic_private__", _private(private, hidden, circumstances) if private else None)
         return model

@@ -172,20 +172,15 @@ class Serde:
             code, apart = builtin
             return lambda value: ormsgpack.Ext(code, self._pack(apart(value)))
         if cls is Unrestored:
-            return lambda kept: self._record(kept.reference, kept.payload)
-        apart = self._shape(cls)[0]
-        reference = self.allowed.reference(_stored_class(cls))
-        return lambda value: self._record(reference, apart(value))
+            return lambda kept: ormsgpack.Ext(_RECORD, self._pack([_stored(kept.reference), kept.payload]))
+        apart, reference = self._shape(cls)[0], _stored(self.allowed.reference(_stored_class(cls)))
+        return lambda value: ormsgpack.Ext(_RECORD, self._pack([reference, apart(value)]))
 
     def _shape(self, cls: type) -> Shape:
         shape = shape_of(cls, self)
         if shape is None:
             raise StateRefused(NO_DATA)
         return shape
-
-    def _record(self, reference: Reference, payload: Any) -> ormsgpack.Ext:
-        stored = reference if isinstance(reference, int) else list(reference)
-        return ormsgpack.Ext(_RECORD, self._pack([stored, payload]))
 
     # reading
 
@@ -244,6 +239,10 @@ class Serde:
 def _failure(error: BaseException) -> StateRefused:
     """The error when code of a value's class fails while the value is taken apart."""
     return StateRefused(f"taking it apart raised {class_name(error)}: {message_of(error)}")
+
+
+def _stored(reference: Reference) -> int | list[str]:
+    return reference if isinstance(reference, int) else list(reference)
 
 
 def _named(stored: Any) -> tuple[str, str]:

@@ -126,7 +126,9 @@ async def test_stored_data_names_no_module_that_the_code_does_not_import(project
     project.write("one.py", "def node(state):\n    name = 'trap'\n    __import__(name)\n\n" + SIMPLE)
     registry = await project.load({"a": "./one.py:graph"})
     sys.path.insert(0, str(project.folder))
-    stored = Serde().dumps(dataclasses.make_dataclass("Thing", ["size"], namespace={"__module__": "trap"})(3))
+    thing = dataclasses.make_dataclass("Thing", ["size"])
+    thing.__module__ = "trap"
+    stored = Serde().dumps(thing(3))
     with capture_logs() as logs:
         assert Serde(Allowed(modules=registry.module)).loads(stored) == {"size": 3}
     assert not (project.folder / "sprung").exists()

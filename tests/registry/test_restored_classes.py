@@ -85,7 +85,9 @@ async def test_langgraphs_strict_mode_is_too(project: Project, monkeypatch: pyte
 
 
 async def test_only_what_is_listed_is_imported_for_stored_data(project: Project) -> None:
-    stored = Serde().dumps(dataclasses.make_dataclass("Order", ["id"], namespace={"__module__": "unused"})(1))
+    order = dataclasses.make_dataclass("Order", ["id"])
+    order.__module__ = "unused"
+    stored = Serde().dumps(order(1))
     for serde in ({}, {"allowed_msgpack_modules": True}):
         _, one = await loaded(project, **serde)
         with capture_logs() as logs:
