@@ -62,7 +62,7 @@ class Delivery:
         run = run_from(held)
         shown = run.public()
         status = held["told_status"].decode()
-        error = _error(run, status)
+        error = _error(run, status, held)
         told = {name: shown[name] for name in _RUN_FIELDS} | {
             "status": status,
             "run_started_at": iso(int(held["started_us"])) if "started_us" in held else None,
@@ -80,10 +80,10 @@ class Delivery:
         return dumps(told if allowed is None else {name: value for name, value in told.items() if name in allowed})
 
 
-def _error(run: Run, status: str) -> Mapping[str, Any]:
-    """Why the run failed or was cancelled; empty when it was neither."""
+def _error(run: Run, status: str, held: Fields) -> Mapping[str, Any]:
+    """Why the run failed or was cancelled, as clients see it; empty when it was neither."""
     if status not in ("interrupted", "rollback"):
-        return run.error or {}
+        return orjson.loads(held["told_error"]) if "told_error" in held else run.error or {}
     action = Action.ROLLBACK if status == "rollback" else Action.INTERRUPT
     return cancels.told(run.cancel_cause, run.cancel_reason, action=action)
 

@@ -62,7 +62,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A langgraph.json that lets webhooks go to this machine, with a header that has a secret."""
     folder = tmp_path_factory.mktemp("webhooks")
     shutil.copy(GRAPHS, folder / "hooked.py")
-    names = ("steps", "ask", "hold", "fail")
+    names = ("steps", "ask", "hold", "fail", "fail_secretly")
     document = {
         "graphs": {name: f"./hooked.py:{name}" for name in names},
         "env": {"LG_WEBHOOK_TOKEN": "hush"},

@@ -95,6 +95,19 @@ async def test_failures_interrupts_and_stateless_runs(
     assert (stateless["values"], stateless["kwargs"]["temporary"]) == (None, True)
 
 
+@pytest.mark.usefixtures("worker")
+async def test_an_error_whose_text_is_hidden_is_hidden_here_too(
+    sdk: LangGraphClient, receiver: Receiver, eventually: Eventually
+) -> None:
+    thread = (await sdk.threads.create())["thread_id"]
+    await sdk.runs.create(thread, "fail_secretly", input={}, webhook=receiver.url)
+    await eventually(lambda: receiver.heard)
+    error = receiver.heard[0]["error"]
+    assert error == (await sdk.threads.get(thread))["error"]  # type: ignore[typeddict-item]
+    assert error["error"] == "ConnectionError"
+    assert "db-7" not in error["message"]
+
+
 @pytest.mark.parametrize("action", ["interrupt", "rollback"])
 async def test_a_cancelled_run_tells_too(
     sdk: LangGraphClient, worker: WorkerProcess, receiver: Receiver, eventually: Eventually, action: Any

@@ -230,13 +230,15 @@ local function delivery_queue(run)
 end
 
 -- A run that is over has its webhook called. What it is told is put aside, for run and thread may be gone by then:
--- the run's record, `values` and `interrupts` (null for a thread of the run's own), and the status it ended with.
-local function notify(run_id, thread_id, status, values, interrupts)
+-- the run's record, `values` and `interrupts` (null for a thread of the run's own), the status it ended with, and the
+-- error as clients see it, where that is not the record's.
+local function notify(run_id, thread_id, status, values, interrupts, shown_error)
   local run, delivery = key('run', run_id), key('delivery', run_id)
   if redis.call('HGET', run, 'webhook') ~= 'pending' or redis.call('EXISTS', delivery) == 1 then return end
   local thread = redis.call('HMGET', key('thread', thread_id), 'temporary', 'values')
   redis.call('COPY', run, delivery)
   redis.call('HSET', delivery, 'told_status', status, 'told_interrupts', interrupts or '{}', 'tries', 0)
+  if shown_error then redis.call('HSET', delivery, 'told_error', shown_error) end
   if thread[1] ~= '1' then
     redis.call('HSET', delivery, 'told_values', values or thread[2] or 'null')
   end

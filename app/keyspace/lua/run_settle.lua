@@ -33,7 +33,8 @@ redis.call('HSET', thread, 'interrupts', A.interrupts)
 local thread_error = A.phase == 'cancelled' and cancelled_error(run) or A.thread_error
 if thread_error then redis.call('HSET', thread, 'error', thread_error) end
 if A.phase == 'waiting_for_approval' then redis.call('HSET', thread, 'waiting', A.run_id) end
-notify(A.run_id, held.thread_id, A.rollback and 'rollback' or A.status, A.values, A.interrupts)
+notify(A.run_id, held.thread_id, A.rollback and 'rollback' or A.status, A.values, A.interrupts,
+  A.thread_error)
 if A.rollback then drop_run(A.run_id, held.thread_id) end
 rest(held.thread_id, A.thread_status)
 return {'ok'}

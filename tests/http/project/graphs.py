@@ -85,6 +85,11 @@ async def wait_long(state: State) -> State:
     return {}
 
 
+async def break_down(state: State) -> State:
+    """Fails with what no client is to read."""
+    raise ConnectionError("db-7.internal refused")
+
+
 async def refuse(state: State) -> State:
     """Always fails."""
     raise ValueError("no luck today")
@@ -199,6 +204,7 @@ for name in ("first", "second"):
 number = row(number=ask_number)
 hold = row(one=one, wait=wait_long)
 fail = row(one=one, refuse=refuse)
+fail_secretly = row(one=one, break_down=break_down)
 nested = row(one=one, child=row(ask=ask_one))
 inside = row(refuse=refuse_inside)
 both = StateGraph(State).add_node("a", ask_as("a")).add_node("b", ask_as("b"))
