@@ -134,7 +134,9 @@ INTENDED: Final[tuple[Intended, ...]] = (
         r"^interrupts\.in_events .*\.goto ", "a command without `goto` has an empty list, which LangGraph can take"
     ),
     Intended(r"^interrupts\.functional .*\.values \(value\)", "values before the first result are empty, not null"),
-    Intended(r"^(strategies\.\w+|webhooks\.cancelled) .*\.error\.message \(value\)", "a cancel names its cause in words"),
+    Intended(
+        r"^(strategies\.\w+|webhooks\.cancelled) .*\.error\.message \(value\)", "a cancel names its cause in words"
+    ),
     Intended(r"^failures\.(Unprintable|NotesRaise) ", "an exception that cannot be described is called by its class"),
     Intended(
         r"\.message \(value\)",
@@ -170,7 +172,9 @@ INTENDED: Final[tuple[Intended, ...]] = (
     Intended(r"^threads\.searched › 6 ", "the reference answers 500 when threads are searched by their values"),
     Intended(r"^threads\.copied › (2|5) .*\.values", "the answer to a copy has its values"),
     Intended(r"\.seen\.recursion_limit \(value\)", "a node sees the recursion limit that holds"),
-    Intended(r"^failures\.recursion › (25|26) ", "a recursion limit below one is refused with 422, not by a failed run"),
+    Intended(
+        r"^failures\.recursion › (25|26) ", "a recursion limit below one is refused with 422, not by a failed run"
+    ),
     Intended(r"^failures\.recursion › 29 ", "null is as good as absent, here too"),
     Intended(r"^failures\.recursion .*\.config\.recursion_limit \(value\)", "100.0 is 100"),
     Intended(r"^strategies\.cancel_all .*\.run_attempt \(extra\)", "a cancelled run names the attempt that it had"),
