@@ -61,8 +61,21 @@ def reason(error: BaseException, config: LangGraphJson) -> str:
     place = _place(error, config)
     hint = ""
     if isinstance(error, ModuleNotFoundError) and error.name:
-        hint = f'; install {error.name.partition(".")[0]!r}, or add its folder to "dependencies" in {config.file.name}'
+        hint = f"; {_remedy(error.name, config)}"
     return f"{text}{f' ({place})' if place else ''}{hint}"
+
+
+def _remedy(module: str, config: LangGraphJson) -> str:
+    """What to do about a module that is missing. Of a package that is there only a part may be."""
+    package = module.partition(".")[0]
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        return f'install {package!r}, or add its folder to "dependencies" in {config.file.name}'
+    home = spec.origin or next(iter(spec.submodule_search_locations or ()), "")
+    return f"{package!r} is there ({_short(home, config)}), but not this part of it: look at its version, or its name"
 
 
 def _place(error: BaseException, config: LangGraphJson) -> str | None:

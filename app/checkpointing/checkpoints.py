@@ -25,6 +25,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from app.checkpointing.channel_values import dumped
 from app.checkpointing.checkpoint_answers import SPENT, root_of
+from app.checkpointing.checkpoint_metadata import kept_metadata
 from app.checkpointing.checkpoint_reader import Reader, config_of
 from app.checkpointing.checkpoint_records import Dumps, Loads, pack_record, pack_write
 from app.checkpointing.thread_saver import Amount, Storage, StoredWrite, ThreadSaver
@@ -81,7 +82,7 @@ class Checkpointer(ThreadSaver):
         parent_id = target.get("checkpoint_id") or ""
         where = member(namespace, checkpoint["id"])
         names = names_of(self._keys, thread_id)
-        record, run_id = pack_record(checkpoint, parent_id, self._told(config, metadata), self._dumps)
+        record, run_id = pack_record(checkpoint, parent_id, kept_metadata(config, metadata), self._dumps)
         fields: list[Arg] = ["HSET", names.state, f"c{where}", record]
         size = 1 + 2 * len(where) + len(record)
         values = checkpoint["channel_values"]

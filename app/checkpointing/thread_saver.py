@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Self
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointMetadata, CheckpointTuple, get_checkpoint_metadata
+from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
 from langgraph.checkpoint.serde.types import RESUME
 
 from app.checkpointing.checkpoint_answers import SPENT, Answers
@@ -48,11 +48,6 @@ class Storage:
     checkpoints: Amount
     writes: Amount
     channels: Mapping[str, Amount]
-
-
-def without_caller(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What is told beside a checkpoint, but for who called: that is no part of a state."""
-    return {name: value for name, value in metadata.items() if not name.startswith("langgraph_auth_")}
 
 
 class StoredWrite(NamedTuple):
@@ -138,11 +133,6 @@ class ThreadSaver(SyncMethods):
                 raise self.refused
             self._note_bytes(thread_id, used + size)
         await self._writer.write(commands)
-
-    @staticmethod
-    def _told(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[str, Any]:
-        """What is kept beside a checkpoint. LangGraph adds what is configurable."""
-        return without_caller(get_checkpoint_metadata(config, metadata))
 
     @staticmethod
     def _placed(writes: Sequence[tuple[str, Any]], task_id: str, task_path: str) -> list[StoredWrite]:

@@ -21,8 +21,8 @@ from pydantic import (
 )
 
 from app.errors import InvalidRequest
-from app.http.inputs import Whole, checked_uuid
-from app.project.sections import Minutes
+from app.http.inputs import checked_uuid
+from app.project.sections import Minutes, Whole
 from app.stored_assistants import Changes
 from app.threads.extracts import Path, paths_of
 from app.threads.ttl import Strategy, ThreadTtl

@@ -8,7 +8,7 @@ from pydantic import AliasChoices, Field, model_validator
 
 from app.event_protocol.event_filters import EventFilter
 from app.http.bodies import Body, CommandBody, ConfigBody, Goto, JsonObject, Metadata
-from app.http.inputs import Whole
+from app.project.sections import Whole
 
 Seq = Annotated[Whole, Field(ge=0, le=2**53)]
 MOST_PREFIXES = 1000

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from app.errors import InvalidRequest
@@ -21,14 +21,6 @@ from app.runs.runs import new_id
 from app.serialization.encoding import DEEPEST, clean
 
 Body = TypeVar("Body", bound=BaseModel)
-
-
-def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-"""A whole number, however it is written: to JSON, and to JSON Schema, `100.0` is one."""
 
 CALLER: Final = "slipway.caller"
 """Where a request's scope has its `User`, once it is known who calls."""

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from app.http.bodies import Body, JsonObject, Limit, Offset, says
-from app.http.inputs import Whole
-from app.project.sections import Minutes
+from app.project.sections import Minutes, Whole
 
 
 def _label(text: str) -> str:

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A whole number, however it is written: to JSON, and to JSON Schema, `100.0` is one."""
 
 Minutes = Annotated[float, Field(gt=0, le=100 * 366 * 24 * 60)]
 
@@ -32,7 +40,7 @@ class ConfigSection(_Section):
     configurable: dict[str, Any] = {}
     tags: list[str] = []
     metadata: dict[str, Any] = {}
-    recursion_limit: Annotated[int, Field(ge=1)] | None = None
+    recursion_limit: Annotated[Whole, Field(ge=1)] | None = None
 
     def given(self) -> dict[str, Any]:
         """What was written, and nothing that was not."""

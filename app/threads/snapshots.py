@@ -10,6 +10,8 @@ from langgraph.types import Interrupt, PregelTask, StateSnapshot
 
 _SECRET: Final = ("key", "token", "secret", "password", "auth", "credential", "cookie")
 """Metadata whose name has one of these in it is never shown, as LangGraph itself keeps such names out of traces."""
+_NAMES_OF_GRAPHS: Final = frozenset({"parents", "checkpoint_map", "counters_since_delta_snapshot"})
+"""Metadata whose members are named after nodes or channels, such as `author`."""
 _PLACE: Final = ("thread_id", "checkpoint_ns", "checkpoint_id")
 
 
@@ -50,12 +52,24 @@ def _thread_of(place: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def open_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """A checkpoint's metadata without secrets and without LangGraph's own bookkeeping."""
+    """A checkpoint's metadata without secrets, at any depth, and without LangGraph's own bookkeeping."""
     return {
-        name: value
+        name: value if name in _NAMES_OF_GRAPHS else _open(value)
         for name, value in metadata.items()
-        if not name.startswith("__") and not any(word in name.casefold() for word in _SECRET)
+        if not name.startswith("__") and not _is_secret(name)
     }
+
+
+def _open(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_open(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _open(member) for name, member in value.items() if not _is_secret(name)}
+    return value
+
+
+def _is_secret(name: Any) -> bool:
+    return isinstance(name, str) and any(word in name.casefold() for word in _SECRET)
 
 
 def status_of(state: StateSnapshot) -> str:
@@ -70,14 +84,14 @@ def interrupts_of(state: StateSnapshot) -> dict[str, list[dict[str, Any]]]:
 
 def _task(task: PregelTask) -> dict[str, Any]:
     nested = task.state if isinstance(task.state, StateSnapshot) else None
-    config = nested.config if nested else task.state if isinstance(task.state, dict) else None
-    place = place_of(config)
+    place = place_of(task.state) if isinstance(task.state, dict) else None
     return {
         "id": task.id,
         "name": task.name,
         "path": list(task.path),
         "error": None if task.error is None else _error(task.error),
         "interrupts": _interrupts(task.interrupts),
+        # a state that is shown says itself where it is
         "checkpoint": {name: value for name, value in place.items() if value is not None} if place else None,
         "state": shown(nested) if nested else None,
         "result": task.result,

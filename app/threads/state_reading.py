@@ -14,17 +14,30 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.types import StateSnapshot
 
 from app.checkpointing.thread_saver import ThreadSaver
-from app.errors import SlipwayError, StoredDataError
+from app.errors import SlipwayError, StoredDataError, StoreUnavailable
 from app.exception_text import class_name
 from app.project.graphs import Graph
+from app.threads.subgraph_states import with_subgraphs
 
 log = structlog.get_logger(__name__)
 
 
 async def read_state(graph: Graph, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
-    """The state at `config`. `graph` has its checkpointer attached."""
+    """The state at `config`; with `subgraphs`, each task of a subgraph has the subgraph's state if that can be read.
+    `graph` has its checkpointer attached."""
+    if not subgraphs:
+        return await _read(graph, config)
     try:
-        return await graph.aget_state(config, subgraphs=subgraphs)
+        return await graph.aget_state(config, subgraphs=True)
+    except StoreUnavailable:
+        raise
+    except (Exception, SystemExit):  # it does not say whose state it was
+        return await with_subgraphs(graph, await _read(graph, config))
+
+
+async def _read(graph: Graph, config: RunnableConfig) -> StateSnapshot:
+    try:
+        return await graph.aget_state(config)
     except (SlipwayError, ConnectionError):
         raise
     except (Exception, SystemExit) as error:

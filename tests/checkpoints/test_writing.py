@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
 
 from app.checkpointing.checkpoints import Checkpointer
@@ -247,3 +248,37 @@ async def test_who_called_is_not_kept_beside_a_state(saver: ThreadSaver) -> None
     assert found is not None
     assert found.metadata["tour"] == "north"  # type: ignore[typeddict-item]
     assert not found.metadata.keys() & caller.keys()
+
+
+async def test_plain_data_of_the_config_is_kept_beside_a_state(saver: ThreadSaver) -> None:
+    """Lists and objects, and where a subgraph is; nothing that JSON has no word for, and no part of the machinery."""
+    ring: list[Any] = []
+    ring.append(ring)
+    within: dict[str, Any] = {"thread_id": "t", "checkpoint_ns": "child:1", "checkpoint_map": {"": "c"}}
+    machinery = {"__pregel_read": len, "client": object(), "sealed": {"of": [object()]}, "ring": ring, "team": "mine"}
+    config: RunnableConfig = {
+        "configurable": within | machinery | {"nodes": ["one", {"two": None}], "text": "a\0b", "none": None},
+        "metadata": {
+            "thread_id": "t",
+            "checkpoint_id": "forked from",
+            "checkpoint_ns": "child:1",
+            "langgraph_path": ("__pregel_pull", "child"),
+            "team": "run's",
+            "step": 7,
+        },
+    }
+    stored = await saver.aput(config, checkpoint_of({}, {}), {"source": "loop", "step": 0}, {})
+    found = await saver.aget_tuple(stored)
+    assert found is not None
+    assert found.metadata == {
+        "source": "loop",
+        "step": 0,
+        "checkpoint_id": "forked from",
+        "checkpoint_ns": "child:1",
+        "checkpoint_map": {"": "c"},
+        "langgraph_path": ["__pregel_pull", "child"],
+        "team": "run's",
+        "nodes": ["one", {"two": None}],
+        "text": "ab",
+        "none": None,
+    }

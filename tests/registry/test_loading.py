@@ -124,6 +124,11 @@ async def test_importing_stays_off_the_event_loop(project: Project) -> None:
             "./bad.py:graph",
             ["ModuleNotFoundError", "nowhere_at_all", "bad.py:3", "install"],
         ),
+        (
+            "import json.nothing_like_it\n",
+            "./bad.py:graph",
+            ["ModuleNotFoundError", "'json' is there (", "json/__init__.py), but not this part of it"],
+        ),
         ("from json import nothing_like_it\n", "./bad.py:graph", ["ImportError", "nothing_like_it", "bad.py:1"]),
         ("def f():\n    raise ValueError('no\\nkey')\nf()\n", "./bad.py:graph", ["ValueError: no key", "bad.py:2"]),
         ("import sys\nsys.exit(3)\n", "./bad.py:graph", ["SystemExit: 3", "bad.py:2"]),

@@ -32,12 +32,13 @@ from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from redisvl.exceptions import RedisSearchError
 
 from app.checkpointing.checkpoint_answers import root_of
+from app.checkpointing.checkpoint_metadata import kept_metadata, without_caller
 from app.checkpointing.checkpoint_reader import config_of
 from app.checkpointing.langgraph_redis.client import WireClient
 from app.checkpointing.langgraph_redis.documents import Documents, sizes
 from app.checkpointing.langgraph_redis.search import Place, Search
 from app.checkpointing.langgraph_redis.trimming import Head, latest_of, with_ancestors, without_runs
-from app.checkpointing.thread_saver import Amount, Storage, StoredWrite, ThreadSaver, without_caller
+from app.checkpointing.thread_saver import Amount, Storage, StoredWrite, ThreadSaver
 from app.errors import Conflict
 from app.keyspace.document_names import DocumentNames, checkpoint_at, counter, namespace_at, registry
 from app.keyspace.names import Keys
@@ -122,7 +123,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
         at = checkpoint_at(thread_id, namespace, checkpoint["id"])
         parent_id = target.get("checkpoint_id") or ""
-        document = self._documents.pack(thread_id, namespace, parent_id, checkpoint, self._told(config, metadata))
+        document = self._documents.pack(thread_id, namespace, parent_id, checkpoint, kept_metadata(config, metadata))
         key = self._names.checkpoint(at)
         commands: list[Command] = [
             ("JSON.SET", key, "$", document),
