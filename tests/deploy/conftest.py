@@ -58,14 +58,13 @@ def fresh_checkout() -> Iterator[Checkout]:
 
 def fresh_environment(folder: Path) -> None:
     """Pip and what `requirements.txt` names, in `.venv`; Slipway itself is not among that. After the first time this
-    takes a second or two, from uv's cache."""
+    takes a few seconds, from uv's cache. Where only pip is told which index to use, pip does it."""
     python = folder / ".venv" / "bin" / "python"
-    requirements = ("--require-hashes", "--requirement", str(ROOT / "requirements.txt"))
-    for command in (
-        ("venv", "--seed", "--python", sys.executable, ".venv"),
-        ("pip", "install", *requirements, "--python", str(python)),
-    ):
-        subprocess.run((str(UV), "--quiet", *command), cwd=folder, check=True, timeout=300)
+    requirements = ("--quiet", "--require-hashes", "--requirement", str(ROOT / "requirements.txt"))
+    subprocess.run((sys.executable, "-m", "venv", str(folder / ".venv")), check=True, timeout=120)
+    quickly = (str(UV), "pip", "install", *requirements, "--python", str(python))
+    if subprocess.run(quickly, check=False, timeout=300).returncode:
+        subprocess.run((str(python), "-m", "pip", "install", *requirements), check=True, timeout=600)
 
 
 def copy_tracked(target: Path) -> None:

@@ -64,7 +64,7 @@ def test_what_is_copied_is_not_kept_from_docker() -> None:
     assert {source for line in lines for source in line.split()[1:-1]} == kept
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_it_serves_and_stops(tmp_path: Path) -> None:
     image, port = Image.build(tmp_path), free_port()
     with embedded_valkey() as url:

@@ -37,7 +37,7 @@ graph = StateGraph(State).add_node(look).set_entry_point("look").compile()
 """
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 async def test_it_reaches_the_graphs_whole_and_slipway_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "graph.py").write_text(f"NAMES = {[*OWN]}\n{GRAPH}")
     lines = [*(f"{name}={value}" for name, value in OWN.items()), "SLIPWAY_LOG_LEVEL=Debug"]

@@ -11,7 +11,7 @@ from tests.deploy.conftest import fresh_checkout
 from tests.deploy.processes import command, serves, stops
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_make_run() -> None:
     with fresh_checkout() as checkout:
         env = checkout.environment | {"PORT": "0"}

@@ -19,7 +19,7 @@ def procfile(folder: Path) -> dict[str, str]:
     return {name: line.strip() for name, _, line in (text.partition(":") for text in lines)}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_it_serves_and_stops(checkout: Checkout, platform_redis: str) -> None:
     port, lines, folder = free_port(), procfile(checkout.folder), checkout.folder
     env = checkout.environment | {"PORT": str(port), "REDIS_URL": platform_redis}
@@ -32,7 +32,7 @@ async def test_it_serves_and_stops(checkout: Checkout, platform_redis: str) -> N
     assert "Traceback" not in checkout.log()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(400)
 async def test_a_certificate_that_is_not_trusted_names_the_setting(checkout: Checkout, platform_redis: str) -> None:
     env = checkout.environment | {"REDIS_URL": platform_redis, "PORT": "0", "SLIPWAY_REDIS_TLS_VERIFY": "1"}
     for name, line in procfile(checkout.folder).items():
