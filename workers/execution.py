@@ -13,7 +13,7 @@ decided by whoever stops it: a cancel, a ceiling's timer, a drain, or the loss o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -45,7 +45,7 @@ from workers.guards import Guard, instrument
 from workers.inputs import Plan, bound_config, config_of, context_of, plan
 from workers.outcomes import CANCELLED, DRAINED, LOST, NO_STATE, LeftState, Outcome, Seen, Stop
 from workers.proof import Proof
-from workers.told import Told
+from workers.replay_filter import LogEntry, ReplayFilter
 
 log = structlog.get_logger(__name__)
 
@@ -170,18 +170,23 @@ class Execution:
         kwargs = self.run.kwargs
         frames = Frames(kwargs["stream_mode"], subgraphs=bool(kwargs.get("subgraphs")))
         self.attempt.eager = kwargs.get("durability") != "sync"
-        told = Told(await self.attempt.told(), self._plan) if self.run.attempt > 1 else None
+        logged = await self.attempt.logged() if self.run.attempt > 1 else None
+        replay = ReplayFilter(frames, self._checkpointer.results, self._plan, logged)
         stream = chunks(self._graph, self.run, self._plan.input, self._config, frames.graph_modes, self._control)
         async for namespace, mode, payload in stream:
             if not namespace:
                 self._watch(mode, payload)
-            made = frames.of(namespace, mode, payload)
-            for name, encoded in made if told is None else told.without(made, namespace, mode, payload):
-                self._ceilings.emit(len(encoded))
-                self.attempt.append(name, encoded)
+            self._append(replay.entries(namespace, mode, payload))
+            self.attempt.caught_up()
             if self._checkpointer.refused is not None:
                 raise self._checkpointer.refused
             await self.attempt.room()
+        self._append(replay.rest())
+
+    def _append(self, entries: Sequence[LogEntry]) -> None:
+        for entry in entries:
+            self._ceilings.emit(len(entry.frame))
+            self.attempt.append(*entry)
 
     async def _check_breakpoint(self) -> None:
         """Forget a breakpoint behind the last node: LangGraph stops there too, but nothing is left to continue."""

@@ -162,8 +162,8 @@ class Checkpointer(ThreadSaver):
         found, used = await self._reader.one(thread_id, namespace, get_checkpoint_id(config))
         if self._max_thread_bytes is not None:
             self._note_bytes(thread_id, used)
-        if found is not None and self._answers is not None:
-            self._answers.read(found.pending_writes or ())
+        if found is not None:
+            self._note_writes(found)
         return found
 
     async def alist(

@@ -21,6 +21,7 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
 from langgraph.checkpoint.serde.types import RESUME
 
 from app.checkpointing.checkpoint_answers import SPENT, Answers
+from app.checkpointing.stored_results import StoredResults
 from app.checkpointing.sync_methods import SyncMethods
 from app.errors import CeilingHit
 from app.keyspace.names import Keys
@@ -71,6 +72,8 @@ class ThreadSaver(SyncMethods):
     _keys: Keys
     _writer: Writer
     _answers: Answers | None
+    results: StoredResults
+    """The results of tasks that were stored before this clone read the checkpoint beside them."""
     refused: CeilingHit | None
     """Why nothing more is stored: LangGraph itself notices at the end of a run only."""
 
@@ -80,7 +83,7 @@ class ThreadSaver(SyncMethods):
         self._writer = writer or FreeWriter(wire)
         self._max_thread_bytes = max_thread_bytes
         self._used_bytes: dict[str, int] = {}
-        self._answers = None
+        self._answers, self.results = None, StoredResults()
         self._fresh_thread: str | None = None
         self.refused = None
 
@@ -92,7 +95,7 @@ class ThreadSaver(SyncMethods):
             clone._max_thread_bytes = max_thread_bytes
         clone._fresh_thread = fresh_thread
         clone._writer = writer
-        clone._used_bytes, clone._answers = {}, Answers()
+        clone._used_bytes, clone._answers, clone.results = {}, Answers(), StoredResults()
         clone.refused = None
         return clone
 
@@ -118,6 +121,12 @@ class ThreadSaver(SyncMethods):
         """The latest checkpoint of a namespace."""
         target: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
         return await self.aget_tuple(target)
+
+    def _note_writes(self, found: CheckpointTuple) -> None:
+        """Remember what tasks have stored beside a checkpoint that was read."""
+        if self._answers is not None and found.pending_writes:
+            self._answers.read(found.pending_writes)
+            self.results.add(found.pending_writes)
 
     async def _write(self, thread_id: str, commands: list[Command], size: int) -> None:
         """Hand a group on, unless its `size` is more than the thread may still take."""

@@ -12,6 +12,7 @@ from typing import Any, Final, TypedDict
 
 import ormsgpack
 
+from app.keyspace.logged_events import LoggedEvents, read_logged_events
 from app.keyspace.names import Keys
 from app.keyspace.source import load
 from app.redis.commands import Command, packed
@@ -185,6 +186,10 @@ class Scripts:
         """Frames of the last `LAST` events of a run's log."""
         entries = await self._wire.send("XREVRANGE", self._keys.events(run_id), "+", "-", "COUNT", LAST, again=True)
         return {dict(zip(flat[::2], flat[1::2], strict=True))[b"f"] for _, flat in entries}
+
+    async def logged_events(self, run_id: str) -> LoggedEvents:
+        """What attempts have appended to a run's log."""
+        return await read_logged_events(self._wire, self._keys, run_id)
 
     @staticmethod
     def applied(reply: Sequence[bytes]) -> tuple[str, str]:

@@ -16,6 +16,7 @@ import structlog
 
 from app import failpoints
 from app.errors import Fenced, StoreUnavailable
+from app.keyspace.logged_events import LoggedEvents
 from app.keyspace.scripts import Entry, RunRelease, RunSettle, Scripts
 from app.redis.commands import Command
 from app.runs.cancels import Action
@@ -29,8 +30,9 @@ _FULL_BYTES: Final = 1024 * 1024
 _AHEAD: Final = 4
 """Groups that may be under way while the graph goes on."""
 
-_COMPANY_S: Final = 0.002
-"""How long commands that nobody follows wait for events to share their group."""
+_COMPANY_S: Final = 0.02
+"""How long commands that nobody follows wait for events to share their group. The events of a superstep follow its
+writes within a few turns of the event loop, unless they are of a subgraph and nobody wants them."""
 
 
 class _Group:
@@ -76,17 +78,21 @@ class Attempt:
         self._flying: list[_Group] = []
         self._due = False
         self._later: asyncio.TimerHandle | None = None
+        self._reading = False
+        """Whether chunks have been appended whose writes are about to be put."""
+        self._waiting: list[Command] = []
+        """Writes of the checkpointer whose events may not have been appended yet."""
         self._boarding = False
         """Whether the group is about to be taken along, by the boundary of a superstep or by the end of the run."""
         self.eager = True
         self.surely_ours: Callable[[], bool] = lambda: True
         """Whether nobody else can have taken the run: asked before a superstep, and Redis where it is not so."""
 
-    def append(self, name: str, frame: bytes) -> None:
-        """Put an event into the run's log."""
-        self._group.entries.append((name, frame))
+    def append(self, name: str, frame: bytes, mark: str = "") -> None:
+        """Put an event into the run's log. `mark` is stored beside it for the attempts that follow (`logged`)."""
+        self._group.entries.append((f"{name}\n{mark}" if mark else name, frame))
         self._group.size_bytes += len(frame)
-        self._fly_soon()
+        self.caught_up()
 
     def put(self, command: Command) -> None:
         """Put a command into the next group, without waiting for it."""
@@ -94,28 +100,49 @@ class Attempt:
         self._fly_later()
 
     async def write(self, commands: Sequence[Command]) -> None:
-        """Return once Redis has `commands`; when `eager`, as soon as they are in a group, which lands before anything
-        that is put later. Raises `Fenced` or `StoreUnavailable`."""
-        group = self._group
-        group.commands.extend(commands)
-        group.size_bytes += sum(len(word) for command in commands for word in command if isinstance(word, bytes))
-        if not self.eager:
-            await self._landing(group)
-        elif self.lost:
+        """Return once Redis has `commands`. When `eager`, return at once: they wait a moment for the events that the
+        graph streamed before it wrote (`caught_up`) and land with them. Raises `Fenced` or `StoreUnavailable`."""
+        if self.lost:
             raise self._fenced()
-        else:
+        self._waiting.extend(commands)
+        if self.eager:
             self._fly_later()
+        else:
+            self._take_waiting()
+            await self._landing(self._group)
+
+    def caught_up(self) -> None:
+        """A chunk of the graph's stream was appended. To be called by the task that reads the stream.
+
+        LangGraph streams what a task returned in the moment in which it begins to store it, and chunks are read without
+        a pause while there are any. So what it began to store before this moment has its events in the group, and is
+        written when the callbacks that were due before this one have run."""
+        if not self._reading:
+            self._reading = True
+            self._loop.call_soon(self._has_caught_up)
+
+    def _has_caught_up(self) -> None:
+        self._reading = False
+        self._take_waiting()
+        if self._group:
+            self._fly()
+
+    def _take_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._group.commands.extend(waiting)
+        self._group.size_bytes += sum(len(word) for command in waiting for word in command if isinstance(word, bytes))
 
     def begin_superstep(self) -> None:
         """The nodes of a superstep are about to run, once there is `room`."""
         self._boarding = self.eager
 
-    async def told(self) -> set[bytes]:
-        """Frames of the events that earlier attempts put last into the log."""
-        return await self._scripts.last_frames(self.run.run_id)
+    async def logged(self) -> LoggedEvents:
+        """What earlier attempts have appended to the log."""
+        return await self._scripts.logged_events(self.run.run_id)
 
     async def flush(self) -> None:
         """Return once Redis has everything that was put so far."""
+        self._take_waiting()
         while self._group:
             await self._landing(self._group)
         await self._all_landed()
@@ -131,6 +158,7 @@ class Attempt:
     async def _send_off(self) -> None:
         await asyncio.sleep(0)  # LangGraph's task that puts the last superstep's checkpoint has its turn
         self._boarding = False
+        self._take_waiting()
         self._fly_now()
         if self._flying and not (await self._scripts.sent() and self.surely_ours()):
             await self._all_landed()
@@ -160,11 +188,12 @@ class Attempt:
 
     def _fly_alone(self) -> None:
         self._later = None
+        self._take_waiting()
         self._fly()
 
     def _fly(self) -> None:
         self._due = False
-        if not self._flying and (not self._boarding or self._group.landed is not None):
+        if not self._flying and not self._reading and (not self._boarding or self._group.landed is not None):
             self._fly_now()
 
     def _fly_now(self) -> None:
@@ -213,7 +242,7 @@ class Attempt:
             self._send(self._flying[0])
         if self._group.entries or self._group.landed is not None:
             self._fly_soon()
-        elif self._group:
+        elif self._group or self._waiting:
             self._fly_later()
 
     @staticmethod
@@ -276,6 +305,7 @@ class Attempt:
             await self._all_landed()
         if self.lost:
             return None
+        self._take_waiting()
         group, self._group = self._group, _Group()
         self._seq += 1
         message["seq"] = self._seq

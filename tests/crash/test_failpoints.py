@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -79,6 +81,36 @@ async def test_a_question_that_was_told_before_a_death_is_told_once(cluster: Clu
         log_is_whole(log, (await client.run(thread_id, run_id))["attempt"])
         log_tells_all(log, "asks", {"upto": 1})
         assert (await client.thread(thread_id))["status"] == "interrupted"
+    await client.close()
+
+
+async def test_results_of_a_fan_out_that_was_killed_are_in_the_log_once(cluster: Cluster) -> None:
+    client, thread_id, gate = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4()), cluster.gate()
+    modes = ["updates", "tasks", "debug", "checkpoints", "values"]
+    given = {"parts": [0, 0.01, 0.02, str(gate)]}
+    run_id = await client.start("fan", given, thread_id, stream_mode=modes, stream_subgraphs=True)
+
+    async def others_are_logged() -> bool:
+        return sum(name == "updates" for _, name, _ in await cluster.log_of(run_id)) == 3
+
+    await wait_until(others_are_logged)
+    holder = await cluster.holder(run_id)
+    assert holder is not None
+    await holder.kill()
+    await cluster.restart(holder)
+    gate.touch()
+    await Reader(run_id).follow(client.urls, thread_id)
+    assert (await client.run(thread_id, run_id))["attempt"] == 2
+    log = await cluster.log_of(run_id)
+    log_is_whole(log, 2)
+    updates = Counter(frame for _, name, frame in log if name == "updates")
+    assert (len(updates), set(updates.values())) == (5, {1})
+    results = Counter(
+        (name, data.get("payload", data)["id"])
+        for name, data in ((name, json.loads(frame.partition(b"data: ")[2])) for _, name, frame in log)
+        if name in ("tasks", "debug") and "result" in data.get("payload", data)
+    )
+    assert (len(results), set(results.values())) == (10, {1})
     await client.close()
 
 

@@ -36,6 +36,10 @@ class DyingScripts(Scripts):
         self._left = lives_for
         self.died = False
 
+    def cut(self) -> None:
+        """Nothing lands from now on."""
+        self._left = 0
+
     def run_apply(
         self, run_id: str, attempt: int, seq: int, entries: Sequence[tuple[str, bytes]], commands: Sequence[Command]
     ) -> asyncio.Future[Any]:

@@ -202,8 +202,8 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             if checkpoint_id
             else await self._latest(thread_id, namespace)
         )
-        if found is not None and self._answers is not None:
-            self._answers.read(found.pending_writes or ())
+        if found is not None:
+            self._note_writes(found)
         return found
 
     async def _one(self, thread_id: str, place: Place) -> CheckpointTuple | None:

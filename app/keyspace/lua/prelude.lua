@@ -17,15 +17,21 @@ local function frame(name, data)
   return 'event: ' .. name .. '\r\ndata: ' .. data .. '\r\n'
 end
 
--- The log of a run. Each entry is {name, frame, result}; the result is '' but for some ends. The wake-up carries the
--- entries with their ids, and the id they follow, so that a reader who stands exactly there needs no read.
+-- The log of a run. Each entry is {name, frame, result}; the result is '' but for some ends. A name may have a mark
+-- behind a line feed, which is stored apart: later attempts find out by it what they need not append again. The wake-up
+-- carries the entries with their ids, and the id they follow, so that a reader who stands exactly there needs no read.
 local function append(run_id, entries)
   if #entries == 0 then return end
   local run, stream = key('run', run_id), key('events', run_id)
   local before = redis.call('HGET', run, 'last_event') or '0-0'
   local last
   for _, entry in ipairs(entries) do
-    if entry[3] ~= '' then
+    local cut = string.find(entry[1], '\n', 1, true)
+    if cut then
+      local mark = string.sub(entry[1], cut + 1)
+      entry[1] = string.sub(entry[1], 1, cut - 1)
+      last = redis.call('XADD', stream, '*', 'n', entry[1], 'f', entry[2], 'm', mark)
+    elseif entry[3] ~= '' then
       last = redis.call('XADD', stream, '*', 'n', entry[1], 'f', entry[2], 'r', entry[3])
     else
       last = redis.call('XADD', stream, '*', 'n', entry[1], 'f', entry[2])

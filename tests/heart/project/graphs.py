@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_stream_writer
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
 from langgraph.types import RetryPolicy, Send, interrupt
@@ -15,6 +16,9 @@ from app.project.graphs import Graph
 
 effects: defaultdict[str, Counter[str]] = defaultdict(Counter)
 """Thread id to how often each node has done its work."""
+
+REPORTS = 4
+"""Tasks that `reports` has side by side."""
 
 gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 """Thread id to what opens the gate of a node that waits."""
@@ -146,6 +150,40 @@ def _wide() -> Graph:
     return builder.add_edge("branch", "end").compile()
 
 
+async def report(state: State, config: RunnableConfig) -> dict[str, Any]:
+    """One of many in parallel, which says so. The last waits for its gate."""
+    number, thread_id = state["value"], config["configurable"]["thread_id"]
+    get_stream_writer()({"reports": number})
+    if number == REPORTS - 1:
+        await gates[thread_id].wait()
+    effects[thread_id][f"report{number}"] += 1
+    return {"log": [f"report{number}"]}
+
+
+def spread_reports(state: State) -> list[Send]:
+    """To all of them."""
+    return [Send("report", {"value": number}) for number in range(REPORTS)]
+
+
+def _reports() -> Graph:
+    builder = StateGraph(State).add_node("one", _step("one")).add_node("report", report).add_node("end", _step("end"))
+    builder.add_edge(START, "one").add_conditional_edges("one", spread_reports, ["report"])
+    return builder.add_edge("report", "end").compile()
+
+
+@task
+async def report_called(number: int, config: RunnableConfig) -> int:
+    """A report that is called."""
+    await report({"value": number}, config)
+    return number
+
+
+@entrypoint()
+async def calls_reports(given: dict[str, int]) -> dict[str, Any]:
+    """Calls all of them at once."""
+    return {"value": sum(await asyncio.gather(*(report_called(number) for number in range(REPORTS))))}
+
+
 def _asks() -> Graph:
     builder = StateGraph(State).add_node("left", ask_once).add_node("right", ask_once).add_node("end", _step("end"))
     builder.add_edge(START, "left").add_edge(START, "right")
@@ -166,6 +204,8 @@ def _fan() -> Graph:
 
 steps = _row(one=_step("one"), two=_step("two"), three=_step("three"))
 ask = _row(one=_step("one"), ask=ask_once, two=_step("two"))
+reports = _reports()
+inner_reports = _row(before=_step("before"), inner=_reports(), after=_step("after"))
 chat = _chat()
 wide = _wide()
 namesake = _row(square=call_in_turn, end=_step("end"))
