@@ -14,6 +14,7 @@ from app.runs.runs import Run
 from workers.contexts import context_arguments
 from workers.frames import BRIEF, LIFECYCLE
 from workers.inputs import context_of
+from workers.model_messages import with_message_ids
 from workers.transformers import with_channels
 
 Chunk = tuple[Sequence[str], str, Any]
@@ -29,6 +30,8 @@ async def chunks(
     """Execute `graph` on the input `given`. Nothing of a superstep runs before its `tasks` chunks have been taken."""
     subgraphs = _hears_subgraphs(run)
     options = _options(graph, run, modes, control)
+    if "messages" in modes:
+        config = with_message_ids(config)
     if "events" in run.kwargs["stream_mode"]:
         raw = _with_events(graph, given, config, options)
     else:

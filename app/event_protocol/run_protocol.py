@@ -9,7 +9,7 @@ earlier logs are gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -106,6 +106,7 @@ class RunTranslator:
         self._turn, self._seq, self._told = turn, first_of(turn.number), _Told()
         self._now = turn.started_ms or 0
         self._speeches: dict[tuple[Namespace, str], Speech] = {}
+        self._abouts: dict[str, Any] = {}
         self._held: dict[Namespace, Any] = {}
         self._running: dict[Namespace, dict[str, str]] = {}
         self._events: list[ProtocolEvent] = []
@@ -113,6 +114,7 @@ class RunTranslator:
             "values": self._values,
             "updates": self._updates,
             "messages": self._message,
+            "messages/metadata": self._message_metadata,
             "messages/partial": self._partial,
             "messages/complete": self._complete,
             "tasks": self._task,
@@ -188,7 +190,7 @@ class RunTranslator:
             self._tell("input.answered", {"interrupt_ids": list(self._turn.answers)}, event_id=ident)
 
     def _fail(self, error: dict[str, Any]) -> None:
-        self._told.error = _sentence(error)
+        self._told.error = _message_of(error)
         self._told.refusal = {name: error[name] for name in _REFUSAL if name in error}
 
     def _end(self, status: str, result: bytes | None, *, waits: bool) -> None:
@@ -300,12 +302,13 @@ class RunTranslator:
         if data.get("interrupts"):
             self._leave(child, "interrupted")
         elif data.get("error"):
-            self._leave(child, "failed", _sentence(data["error"]))
+            self._leave(child, "failed", _message_of(data["error"]))
         else:
             self._leave(child, "completed")
 
     def _custom(self, namespace: Namespace, data: Any) -> None:
-        self._tell("custom", {"payload": data}, namespace)
+        """What a node wrote, as it is: clients find a channel by the `name` in it. Data is always an object here."""
+        self._tell("custom", data if isinstance(data, dict) else {"payload": data}, namespace)
 
     def _tool(self, namespace: Namespace, data: Any) -> None:
         shown = plain_messages(_native(data))
@@ -318,12 +321,14 @@ class RunTranslator:
     def _inner_lifecycle(self, namespace: Namespace, data: Any) -> None:
         """A run that streams no tasks tells so how the graphs inside it end; that they begin, their namespace did."""
         if data["event"] != "started":
-            self._leave(namespace, data["event"], _sentence(data["error"]) if data.get("error") else None)
+            self._leave(namespace, data["event"], _message_of(data["error"]) if data.get("error") else None)
 
     # messages
 
     def _message(self, namespace: Namespace, data: Any) -> None:
         message, about = data
+        if not _of_a_model(about):
+            return
         if message.get("type") == "AIMessageChunk":
             speech = self._speech(namespace, message, about)
             self._say(namespace, speech.add(message), about)
@@ -366,16 +371,22 @@ class RunTranslator:
             self._say(namespace, iter((speech.fail(why),)), speech.about)
         self._speeches.clear()
 
+    def _message_metadata(self, namespace: Namespace, data: Any) -> None:
+        self._abouts |= {ident: told["metadata"] for ident, told in data.items()}
+
     def _partial(self, namespace: Namespace, data: Any) -> None:
-        for message in data:
+        for message in self._of_models(data):
             content = message.get("content")
             speech = self._speech(namespace, message, {})
             if isinstance(content, str):
                 self._say(namespace, speech.so_far(content), {})
 
     def _complete(self, namespace: Namespace, data: Any) -> None:
-        for message in data:
+        for message in self._of_models(data):
             self._whole(namespace, message, {})
+
+    def _of_models(self, messages: Any) -> list[Any]:
+        return [message for message in messages if _of_a_model(self._abouts.get(message.get("id") or "", {}))]
 
 
 _TOOL_WORDS: Final = {
@@ -395,8 +406,14 @@ def _native(data: dict[str, Any]) -> dict[str, Any]:
     return {"event": word, "tool_call_id": data["toolCallId"], **named, ours: data.get(theirs)}
 
 
-def _sentence(error: Any) -> str:
-    """An error as text."""
+def _message_of(error: Any) -> str:
+    """The message of an error; the name of its class where it has none."""
     if isinstance(error, dict):
-        return f"{error.get('error')}: {error.get('message')}"
+        return str(error.get("message") or error.get("error"))
     return str(error)
+
+
+def _of_a_model(about: Mapping[str, Any]) -> bool:
+    """Whether a chat model made the message that `about` was streamed beside: LangChain names the kind of model in the
+    metadata of its call. Messages that nodes return have the metadata of the node."""
+    return bool(about.get("ls_model_type") == "chat" or about.get("ls_integration") == "langchain_chat_model")

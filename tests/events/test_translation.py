@@ -33,7 +33,10 @@ END = ("end", {"run_id": "r1", "status": "success"})
 
 def chunk(ident: str, text: str, node: str = "say") -> tuple[str, Any]:
     message = {"type": "AIMessageChunk", "id": ident, "content": text}
-    return "messages", [message, {"langgraph_node": node, "langgraph_checkpoint_ns": f"{node}:1"}]
+    return "messages", [
+        message,
+        {"langgraph_node": node, "langgraph_checkpoint_ns": f"{node}:1", "ls_model_type": "chat"},
+    ]
 
 
 def test_a_message_that_an_attempt_left_is_broken_off_and_made_again() -> None:

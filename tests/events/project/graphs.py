@@ -5,7 +5,7 @@ import operator
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
@@ -29,6 +29,39 @@ def approve(state: MessagesState) -> dict[str, list[AnyMessage]]:
     return {"messages": [AIMessage(f"approved: {interrupt({'ok?': True})}")]}
 
 
+async def say_astream(state: MessagesState) -> dict[str, list[AnyMessage]]:
+    """Puts the answer together itself."""
+    chunks = [chunk async for chunk in model_that_says("by astream").astream("go")]
+    return {"messages": [sum(chunks[1:], chunks[0])]}
+
+
+async def say_events_v2(state: MessagesState) -> dict[str, list[AnyMessage]]:
+    """Takes the answer from LangChain's events."""
+    events = [event async for event in model_that_says("by v2").astream_events("go", version="v2")]
+    return {"messages": [events[-1]["data"]["output"]]}
+
+
+async def say_events_v3(state: MessagesState) -> dict[str, list[AnyMessage]]:
+    """Takes the answer from the content blocks."""
+    stream = await model_that_says("by v3").astream_events("go", version="v3")
+    return {"messages": [await stream.output]}
+
+
+def by_hand(state: MessagesState) -> dict[str, list[AnyMessage]]:
+    """Returns messages that no model made, and writes what is no object."""
+    writer = get_stream_writer()
+    for written in ({"name": "progress", "n": 1}, "text", [1, 2], {"no": "name"}):
+        writer(written)
+    question, answer = HumanMessage("a question"), ToolMessage("4", tool_call_id="c")
+    return {"messages": [AIMessage("by hand"), question, answer, AIMessageChunk(content="piece")]}
+
+
+models = (
+    StateGraph(MessagesState)
+    .add_sequence([say, say_astream, say_events_v2, say_events_v3, by_hand])
+    .add_edge(START, "say")
+    .compile()
+)
 talk = StateGraph(MessagesState).add_node("say", say).add_edge(START, "say").compile()
 
 inner = (
