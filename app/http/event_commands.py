@@ -152,13 +152,17 @@ async def _waiting(asked: Asked) -> dict[str, Any]:
     return {}
 
 
+_QUESTION: Final = b'"__interrupt__":['
+"""In updates and in states alike; clients learn of a question from whichever comes first."""
+
+
 async def _has_asked(asked: Asked) -> bool:
     """Whether the thread's active run has told a question, which clients see before the run has settled."""
     run_id = await asked.services.threads.active_run(asked.thread_id)
     if run_id is None:
         return False
     told = await asked.services.scripts.last_frames(run_id)
-    return any(frame.startswith(b"event: updates") and b'\r\ndata: {"__interrupt__":' in frame for frame in told)
+    return any(frame.startswith((b"event: updates", b"event: values")) and _QUESTION in frame for frame in told)
 
 
 def _interrupts(thread: Thread) -> dict[str, Any]:
