@@ -145,6 +145,9 @@ class _Everything:
     def copied(self, value: Any) -> Any:
         return value
 
+    def may_be_incomplete(self, cls: type) -> bool:
+        return False
+
     def left_out(self, cls: type, names: Iterable[str], why: str) -> None:
         return None
 

@@ -91,6 +91,7 @@ class Allowed:
         self._references: dict[type, Reference] = {}
         self._resolved: dict[Reference, type] = {}
         self._seen: set[Any] = set()
+        self._fields_of_models: set[type] = set()
         self._warned: set[tuple[Any, ...]] = set()
         self.allow(allow)
 
@@ -104,23 +105,31 @@ class Allowed:
 
     def add(self, annotation: Any) -> None:
         """Allow a state schema: the class, and every class its annotations mention, however deep."""
-        waiting = [annotation]
+        waiting = [(annotation, False)]
         while waiting:
-            found = waiting.pop()
-            if _known(found, self._seen):
+            found, in_model = waiting.pop()
+            if _known((found, in_model), self._seen):
                 continue
             if hasattr(found, "__value__"):  # `type X = ...`
-                waiting.append(found.__value__)
-            waiting.extend(typing.get_args(found))
+                waiting.append((found.__value__, in_model))
+            waiting.extend((part, in_model) for part in typing.get_args(found))
             origin = typing.get_origin(found)
             if origin is not None:
-                waiting.append(origin)
+                waiting.append((origin, in_model))
             elif isinstance(found, type):
+                if in_model:
+                    self._fields_of_models.add(found)
                 if kind_of(found) is not None:
                     key = name_of(found)
                     self._types[key] = found
                     self._resolved.pop(key, None)
-                waiting.extend(_annotations(found))
+                model = kind_of(found) == "model"
+                waiting.extend((part, model) for part in _annotations(found))
+
+    def is_field_of_model(self, cls: type) -> bool:
+        """Whether a declared model has a field of this class. A model as state schema would refuse plain data there,
+        and with it every run and update of the thread, but it takes an object without looking into it."""
+        return cls in self._fields_of_models
 
     def reference(self, cls: type) -> Reference:
         """How to name this class in storage, whether or not it is found again under that name."""

@@ -49,6 +49,10 @@ class Circumstances(Protocol):
         """The value as it is when it was stored and read."""
         ...
 
+    def may_be_incomplete(self, cls: type) -> bool:
+        """Whether a model is rebuilt without fields that were not stored and have no default."""
+        ...
+
     def left_out(self, cls: type, names: Iterable[str], why: str) -> None:
         """Report attributes of an object that are not stored, or not restored."""
         ...
@@ -129,7 +133,10 @@ def _model(cls: Any, circumstances: Circumstances) -> Shape:
             parts = parts_of(payload)
         fields, extra, hidden = parts
         if fields.keys() != names or (extra and not extra_allowed):
-            fields, extra = _fitted(fields | extra, names, default)
+            unset = names if circumstances.may_be_incomplete(cls) else ()
+            fields, extra = _fitted(fields | extra, names, default, unset)
+            if missing := names - fields.keys():
+                circumstances.left_out(cls, missing, "nothing was stored for fields without a default; they stay unset")
             if extra and not extra_allowed:
                 circumstances.left_out(cls, extra, "the class has no such field any more")
                 extra = {}

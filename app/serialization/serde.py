@@ -127,6 +127,10 @@ class Serde:
         """The value as it is when it was stored and read."""
         return ormsgpack.unpackb(self._pack(value), ext_hook=self._hook, option=_UNPACK)
 
+    def may_be_incomplete(self, cls: type) -> bool:
+        """Whether a model is rebuilt without fields that were not stored and have no default."""
+        return self.allowed.is_field_of_model(cls)
+
     def left_out(self, cls: type, names: Iterable[str], why: str) -> None:
         """Log, once, that these attributes of objects of the class are not stored, or not restored."""
         self.allowed.warn(name_of(cls), why, attributes=sorted(names))

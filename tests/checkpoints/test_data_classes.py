@@ -483,6 +483,20 @@ def test_fields_that_a_class_has_gained_or_lost() -> None:
     assert serde().loads(_record("V1", {"name": "v"})) == V1(name="v")
 
 
+class Wide(BaseModel):
+    leaf: Leaf | None = None
+
+
+def test_a_field_of_a_declared_model_stays_an_object_that_the_model_takes() -> None:
+    one = Serde(Allowed([Wide]))
+    with capture_logs() as logs:
+        found = one.loads(_record("Leaf", ({"spot": None},)))
+    assert (type(found), vars(found)) == (Leaf, {"spot": None})
+    assert Wide(leaf=found).leaf is found
+    assert [line["attributes"] for line in logs] == [["moment"]]
+    assert serde().loads(_record("Leaf", ({"spot": None},))) == {"spot": None}
+
+
 class Grown(BaseModel):
     number: int
     listed: list[Any] = [Spot(1)]

