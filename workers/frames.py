@@ -159,7 +159,18 @@ def _debug(payload: Mapping[str, Any]) -> dict[str, Any]:
         return {**payload, "payload": _task(inner)}
     shown = _checkpoint(inner)
     shown["checkpoint"], shown["parent_checkpoint"] = place_of(inner["config"]), place_of(inner["parent_config"])
+    shown["tasks"] = [_debug_task(task) for task in shown["tasks"]]
     return {**payload, "payload": shown}
+
+
+def _debug_task(task: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A task of a subgraph says where the subgraph's checkpoints are, in place of the config that the mode
+    `checkpoints` shows."""
+    state = task.get("state")
+    if not isinstance(state, Mapping):
+        return task
+    rest = {name: value for name, value in task.items() if name != "state"}
+    return {**rest, "checkpoint": state["configurable"]}
 
 
 def _event(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ HEARTBEAT: Final = b": heartbeat\r\n"
 RETRY: Final = b"retry: 1000\r\n"
 STALLED_S: Final = 5.0
 """How long a client with a full outbox may take nothing."""
-_ALWAYS: Final = frozenset({"metadata", "error", "end", "gap", "feedback"})
+_ALWAYS: Final = frozenset({"error", "end", "gap", "feedback"})
 _BEYOND_ID: Final = "99999999999999-0"
 """Id of an `end` that is sent for a log that is not kept any more; no event of a log has it."""
 
@@ -45,7 +45,8 @@ Wanted = Callable[[str], bool]
 
 
 def only(modes: Sequence[str]) -> Wanted | None:
-    """Events of these stream modes, and those that belong to every stream; None lets all through."""
+    """Events of these stream modes, and those that belong to every stream; None lets all through. `metadata` is a mode
+    like others here, as on the reference server."""
     if not modes:
         return None
     names = frozenset(modes) | _ALWAYS

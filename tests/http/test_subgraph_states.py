@@ -97,3 +97,16 @@ async def test_a_subgraph_whose_state_is_damaged_leaves_its_parents(sdk: Client,
     assert [item["value"] for item in deep["interrupts"]] == ["well?"]
     assert deep["checkpoint"]["checkpoint_ns"] == f"middle:{middle['id']}|deep:{deep['id']}"
     assert deep["state"] is None
+
+
+async def test_a_task_of_a_subgraph_says_on_the_debug_stream_where_its_checkpoints_are(sdk: Client) -> None:
+    thread = str((await sdk.threads.create())["thread_id"])
+    modes = ["debug", "checkpoints"]
+    parts = [part async for part in sdk.runs.stream(thread, "three_deep", input={"said": ""}, stream_mode=modes)]
+    debug = [part.data["payload"] for part in parts if part.event == "debug" and part.data["type"] == "checkpoint"]
+    brief = [part.data for part in parts if part.event == "checkpoints"]
+    (first, *_), (*_, last) = debug[0]["tasks"], debug[-1]["tasks"]
+    assert (first["name"], first["state"], "checkpoint" in first) == ("__start__", None, False)
+    place = {"thread_id": thread, "checkpoint_ns": f"middle:{last['id']}"}
+    assert (last["checkpoint"], "state" in last) == (place, False)
+    assert brief[-1]["tasks"][0]["state"] == {"configurable": place}
