@@ -190,10 +190,13 @@ INTENDED: Final[tuple[Intended, ...]] = (
     Intended(r"^states\.of_loose .*(told|tuple)", "a tuple in a state stays a tuple; the reference makes it a list"),
     Intended(r"^states\.of_state_model › \d ", "the reference refuses its own state, once a model is in it"),
     Intended(r"^states\.of_state_model_refused › \d ", "a state that its graph refuses can be read"),
+    Intended(r"\.metadata\.key \(missing\)", "members of metadata that are named like secrets are not shown"),
     Intended(
-        r"\.metadata\.(nodes|key) \(missing\)",
-        "what a request configures is not copied into the metadata of states: it may be a secret",
+        r"^contexts\.of_factories › 7 .*\.metadata\.(nodes|assistant_id) \(extra\)",
+        "a written state says whose it is, and all that was configured, as the states of runs do",
     ),
+    Intended(r"^states\.forked › 12 ", "a checkpoint that does not exist is refused with 404, not by a failed run"),
+    Intended(r"^states\.imported › 5 ", "a thread whose past cannot be written is not made"),
     Intended(
         r"^contexts\.of_factories › (14|15) .*(next|tasks|interrupts)",
         "a state is read with the graph that its run had, also where only the request configured it",
