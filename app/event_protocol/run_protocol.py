@@ -31,6 +31,8 @@ MODES: Final = ("values", "updates", "messages-tuple", "tasks", "checkpoints/bri
 INTERRUPT: Final = "__interrupt__"
 
 _NAMED: Final = "custom:"
+_BROUGHT: Final = ("content", "tool_call_chunks", "additional_kwargs", "usage_metadata", "response_metadata")
+"""What a chunk can bring to its message."""
 _REFUSAL: Final = ("reason", "interrupt_ids", "pending_ids")
 """What an error has beside itself when it refuses an answer."""
 
@@ -327,7 +329,7 @@ class RunTranslator:
 
     def _message(self, namespace: Namespace, data: Any) -> None:
         message, about = data
-        if not _of_a_model(about):
+        if not _of_a_model(about) or self._closes_nothing(namespace, message):
             return
         if message.get("type") == "AIMessageChunk":
             speech = self._speech(namespace, message, about)
@@ -336,6 +338,12 @@ class RunTranslator:
                 self._finish(namespace, speech.ident)
         else:
             self._whole(namespace, message, about)
+
+    def _closes_nothing(self, namespace: Namespace, message: Any) -> bool:
+        """Whether it is the empty chunk with which LangChain closes a message, under another id than the message's own:
+        where the model gives its chunks an id, that chunk has the id of the call."""
+        known = (namespace, message.get("id") or "") in self._speeches
+        return message.get("chunk_position") == "last" and not known and not any(map(message.get, _BROUGHT))
 
     def _whole(self, namespace: Namespace, message: Any, about: Any) -> None:
         speech = self._speech(namespace, message, about)

@@ -54,6 +54,13 @@ def test_what_cannot_be_translated_is_passed_over_and_changes_no_number() -> Non
     assert [event.seq - first_of(3) for event in events] == [1, 2, 3, 4]
 
 
+def test_the_empty_chunk_that_closes_a_message_is_no_message() -> None:
+    name, (message, about) = chunk("of the call", "")
+    closing = (name, [message | {"chunk_position": "last"}, about])
+    events = translated(BEGIN, chunk("of the model", "word"), closing, END)
+    assert [event.data["id"] for event in events if event.data["event"] == "message-start"] == ["of the model"]
+
+
 def test_messages_that_are_made_at_the_same_time_keep_apart() -> None:
     events = translated(BEGIN, chunk("a", "1", "one"), chunk("b", "2", "two"), chunk("a", "3", "one"), END)
     deltas = [(event.node, event.data["id"], event.data["delta"]["text"]) for event in events if "delta" in event.data]
