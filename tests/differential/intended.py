@@ -112,7 +112,17 @@ INTENDED: Final[tuple[Intended, ...]] = (
     Intended(r"^threads\.from_a_browser › 1 ", "a page of a public site may ask a server of a private network"),
     Intended(r"^threads\.from_a_browser › \d .*exposed", "pages may read where a run is, and a request's id"),
     Intended(r"^runs\.values_that_json_has_not ", "the reference fails with values that Slipway can show"),
-    Intended(r"^runs\.unknown_run › 4 ", "a stream of an unknown run is 404 instead of an event in a stream"),
+    Intended(r"^runs\.unknown_run › (3|4) ", "joining an unknown run is 404 instead of an error inside a 200"),
+    Intended(r"^states\.forked › 12 ", "a checkpoint that does not exist is 404; the reference starts afresh"),
+    Intended(r"^states\.imported › 5 ", "an import without a graph is 400 and makes no thread; the reference says 201"),
+    Intended(r"^stores\.refused › 4 ", "an item has a key"),
+    Intended(
+        r"^events\.commands_that_are_wrong › (6|7) .*\.error \(value\)", "an unknown assistant is a wrong argument"
+    ),
+    Intended(
+        r"^contexts\.\w+_unknown .*\.configurable\.other \(extra\)",
+        "a run shows what was sent, also what its schema has not",
+    ),
     Intended(
         r"^(strategies\.\w+|runs\.background) .*\.metadata\.(graph_id|assistant_id) \(value\)",
         "a run, and its thread afterwards, name the graph that the run executes, not the thread's earlier one",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -65,9 +65,8 @@ class Client:
         """One request; the body of the answer as JSON, or as text, or its status alone."""
         what: dict[str, Any] = {"json": body} if body is not None else {"content": content} if content else {}
         sent = {"content-type": "application/json", **(headers or {})} if content is not None else headers
-        try:
-            answer = await self.http.request(method, path, params=_params(params), headers=sent, **what)
-        except (httpx.RemoteProtocolError, httpx.ReadError):
+        answer = await self._answer(method, path, params=_params(params), headers=sent, **what)
+        if answer is None:
             if record:
                 self.note(_label(method, path), {"status": "no answer"})
             return None
@@ -75,6 +74,13 @@ class Client:
         if record:
             self.note(_label(method, path), {"status": answer.status_code, "headers": _kept(answer), "body": read})
         return answer.status_code if status else read
+
+    async def _answer(self, method: str, path: str, **request: Any) -> httpx.Response | None:
+        """Asked once more where the connection is gone: the reference breaks it after an answer of 500."""
+        for _ in range(2):
+            with contextlib.suppress(httpx.RemoteProtocolError, httpx.ReadError):
+                return await self.http.request(method, path, **request)
+        return None
 
     async def get(self, path: str, **options: Any) -> Json:
         return await self.call("GET", path, **options)
@@ -130,7 +136,7 @@ class Client:
             self.note(_label(method, path), told)
         return events
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def streaming(
         self, path: str, body: Json = None, *, method: str = "POST", until: Callable[[list[Json]], object] | None = None
     ) -> AsyncIterator[asyncio.Task[list[Json]]]:

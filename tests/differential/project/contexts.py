@@ -6,12 +6,13 @@ import enum
 import operator
 from collections import namedtuple
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple, TypedDict
+from typing import Annotated, Any, NamedTuple
 
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Send, interrupt
 from pydantic import BaseModel
+from typing_extensions import TypedDict
 
 
 class Out(TypedDict, total=False):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import operator
 from itertools import pairwise
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, StateGraph
 from langgraph.types import interrupt
+from typing_extensions import TypedDict
 
 
 class Shared(TypedDict, total=False):
