@@ -43,6 +43,11 @@ class Speech:
     metadata: Data = field(default_factory=dict)
     said: str = ""
 
+    @property
+    def text(self) -> str:
+        """All text so far."""
+        return "".join(block.content.get("text", "") for block in self.blocks.values())
+
     def start(self, message: Mapping[str, Any]) -> Data:
         """The first event."""
         data: Data = {"event": "message-start", "role": ROLES.get(message.get("type", ""), "ai")}
@@ -95,6 +100,14 @@ class Speech:
 
     def _mine(self, data: Data) -> Data:
         return data | {"id": self.ident, "run_id": self.ident} if self.ident else data
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """All text of a message."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    return "".join(str(block.get("text", "")) for block in content or () if isinstance(block, dict))
 
 
 def _blocks_of(message: Mapping[str, Any]) -> Iterator[tuple[object, Data]]:

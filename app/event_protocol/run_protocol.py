@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from app.event_protocol.message_blocks import Speech, plain_messages
+from app.event_protocol.message_blocks import Speech, plain_messages, text_of
 from app.runs.events import Event
 from app.runs.runs import Phase
 from app.serialization.encoding import dumps
@@ -345,7 +345,22 @@ class RunTranslator:
         known = (namespace, message.get("id") or "") in self._speeches
         return message.get("chunk_position") == "last" and not known and not any(map(message.get, _BROUGHT))
 
+    def _open_in(self, namespace: Namespace, about: Any) -> list[Speech]:
+        task = about.get("langgraph_checkpoint_ns")
+        return [
+            speech
+            for (where, _), speech in self._speeches.items()
+            if where == namespace and speech.about.get("langgraph_checkpoint_ns") == task
+        ]
+
     def _whole(self, namespace: Namespace, message: Any, about: Any) -> None:
+        """A message that was streamed before is not told again, though its chunks may have had another id."""
+        if (namespace, message.get("id") or "") not in self._speeches:
+            text = text_of(message)
+            same = [speech for speech in self._open_in(namespace, about) if text and speech.text == text]
+            if same:
+                self._finish(namespace, same[0].ident)
+                return
         speech = self._speech(namespace, message, about)
         if not speech.blocks:
             self._say(namespace, speech.add(message), about)

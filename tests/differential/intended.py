@@ -232,5 +232,20 @@ INTENDED: Final[tuple[Intended, ...]] = (
     ),
     Intended(r"^events\.agent_tools .*\.params\.node \(extra\)", "a tool's events name their node"),
     Intended(r"^events\.commands_that_are_wrong › 14 ", "a body that is no JSON gets an answer of the protocol"),
+    Intended(
+        r"^events\.model_by_(events_v2|stream)_messages ",
+        "a model that a node streams is heard piece by piece, whichever way it is streamed",
+    ),
+    Intended(
+        r"^events\.(filtered|parent_asks_values|answered) .*(lifecycle|values) ",
+        "a graph inside has started before its first values; the values beside a question are sent once it is asked",
+    ),
+    Intended(
+        r"^events\.fails_Odd_lifecycle .*\.error \(value\)",
+        "where a text is hidden, ours says where to find it, here too",
+    ),
+    Intended(r"^events\.commands_that_are_wrong › 9 .*\.error \(value\)", "a thread without a run has no such run"),
+    Intended(r"^contexts\.of_factories › 7 .*\.metadata\.\w+ \(extra\)", "a written state has its thread's metadata"),
+    Intended(r"^threads\.copied › 9 ", "a copy of an unknown thread is 404"),
     Intended(r"^events\.tree › 2 ", "the tree of a thread's newest run is told when it is over, too"),
 )

@@ -67,6 +67,31 @@ def test_messages_that_are_made_at_the_same_time_keep_apart() -> None:
     assert deltas == [("one", "a", "1"), ("two", "b", "2"), ("one", "a", "3")]
 
 
+@pytest.mark.parametrize(
+    "ending",
+    [
+        {"type": "AIMessageChunk", "content": "", "chunk_position": "last"},
+        {"type": "ai", "content": [{"type": "text", "text": "hello you"}]},
+        {"type": "ai", "content": "hello you"},
+    ],
+    ids=["mark", "whole in blocks", "whole"],
+)
+def test_a_message_whose_end_has_another_id_is_one(ending: dict[str, Any]) -> None:
+    _, (_, about) = chunk("own", "")
+    events = translated(
+        BEGIN, chunk("own", "hello "), chunk("own", "you"), ("messages", [{**ending, "id": "call"}, about]), END
+    )
+    said = [(event.data["id"], event.data["event"]) for event in events if event.method == "messages"]
+    words = (
+        "message-start",
+        "content-block-start",
+        *["content-block-delta"] * 2,
+        "content-block-finish",
+        "message-finish",
+    )
+    assert said == [("own", word) for word in words]
+
+
 @pytest.mark.parametrize("told", [(), (("updates", {"__interrupt__": []}),)], ids=["without updates", "with updates"])
 def test_a_breakpoint_is_an_interrupt_without_a_question(told: tuple[tuple[str, Any], ...]) -> None:
     stopped = ("end", {**END[1], "phase": "waiting_for_approval"})
