@@ -228,7 +228,12 @@ class RunTranslator:
         self._told.subgraphs.add(namespace)
         self._told.open_subgraphs[namespace] = None
         name, _, task_id = namespace[-1].partition(":")
-        data = {"event": "started", "graph_name": name, "trigger_call_id": task_id}
+        data: dict[str, Any] = {
+            "event": "started",
+            "namespace": [*namespace],
+            "graph_name": name,
+            "trigger_call_id": task_id,
+        }
         self._tell("lifecycle", {key: value for key, value in data.items() if value}, namespace)
 
     def _leave(self, namespace: Namespace, event: str, error: str | None = None) -> None:

@@ -112,8 +112,6 @@ INTENDED: Final[tuple[Intended, ...]] = (
     Intended(r"^threads\.from_a_browser › \d .*exposed", "pages may read where a run is, and a request's id"),
     Intended(r"^runs\.values_that_json_has_not ", "the reference fails with values that Slipway can show"),
     Intended(r"^runs\.unknown_run › (3|4) ", "joining an unknown run is 404 instead of an error inside a 200"),
-    Intended(r"^states\.forked › 12 ", "a checkpoint that does not exist is 404; the reference starts afresh"),
-    Intended(r"^states\.imported › 5 ", "an import without a graph is 400 and makes no thread; the reference says 201"),
     Intended(r"^stores\.refused › 4 ", "an item has a key"),
     Intended(
         r"^events\.commands_that_are_wrong › (6|7) .*\.error \(value\)", "an unknown assistant is a wrong argument"
@@ -191,10 +189,6 @@ INTENDED: Final[tuple[Intended, ...]] = (
     Intended(r"^states\.of_state_model › \d ", "the reference refuses its own state, once a model is in it"),
     Intended(r"^states\.of_state_model_refused › \d ", "a state that its graph refuses can be read"),
     Intended(r"\.metadata\.key \(missing\)", "members of metadata that are named like secrets are not shown"),
-    Intended(
-        r"^contexts\.of_factories › 7 .*\.metadata\.(nodes|assistant_id) \(extra\)",
-        "a written state says whose it is, and all that was configured, as the states of runs do",
-    ),
     Intended(r"^states\.forked › 12 ", "a checkpoint that does not exist is refused with 404, not by a failed run"),
     Intended(r"^states\.imported › 5 ", "a thread whose past cannot be written is not made"),
     Intended(

@@ -108,3 +108,8 @@ def test_no_number_and_no_id_comes_twice() -> None:
     assert [event.method for event in events].count("input.requested") == 1
     assert len({event.seq for event in events}) == len({event.event_id for event in events}) == len(events)
     assert [event.encoded() for event in translated(*log)] == [event.encoded() for event in events]
+
+
+def test_a_graph_inside_says_where_it_has_started() -> None:
+    started = next(event for event in translated(BEGIN, ("values|in:1", {"a": 1}), END) if event.namespace)
+    assert started.data == {"event": "started", "namespace": ["in:1"], "graph_name": "in", "trigger_call_id": "1"}
