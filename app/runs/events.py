@@ -160,6 +160,10 @@ class _Followed:
     readers: int = 0
     healer: asyncio.Task[None] | None = None
 
+    async def listening(self) -> None:
+        """Wait for the subscription, which all readers share: one that is cancelled here must not cancel it."""
+        await asyncio.shield(self.subscribed)
+
 
 class EventLog:
     """Reading and following run logs. Appending is the scripts' work."""
@@ -215,7 +219,7 @@ class EventLog:
     async def _start(self, run_id: str, after: str, followed: _Followed) -> Place | Event | None:
         if after in (START_ID, "0-0"):
             return START
-        await followed.subscribed
+        await followed.listening()
         if after == NEW_ONLY:
             newest = await self.newest(run_id)
             return None if newest is None or newest.last else newest.place
@@ -234,7 +238,7 @@ class EventLog:
         while True:
             batch = tail.since(place)
             if batch is None:
-                await followed.subscribed
+                await followed.listening()
                 batch = tail.since(place) or await self._read_at_last(run_id, place, tail)
             if batch:
                 place = batch[-1].place

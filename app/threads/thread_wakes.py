@@ -40,7 +40,7 @@ class ThreadWakes:
             listening = self._listening[thread_id] = hears
         listening.readers.add(woken)
         try:
-            yield listening.subscribed, woken
+            yield asyncio.shield(listening.subscribed), woken  # one reader that is cancelled must not cancel the others
         finally:
             listening.readers.discard(woken)
             if not listening.readers:

@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from app.keyspace.names import Keys
+from app.redis.link import Address
+from app.redis.subscriber import Subscriber
 from app.runs.attempts import Attempt
 from app.runs.events import _HEAL_S, KEEP, Event, EventLog, Tail
 from app.runs.runs import Run, new_id
+from app.threads.thread_wakes import ThreadWakes
 from tests.conftest import Eventually
 from tests.heart.conftest import Stores, opened, settlement
 from tests.proxy import Proxy, proxied
@@ -332,3 +335,25 @@ def test_a_tail_hears_twice_and_tells_once() -> None:
     tail.add((0, 0), _events(1, 2))
     tail.add((0, 0), _events(1, 2))
     assert tail.since((0, 0)) == _events(1, 2)
+
+
+@pytest.mark.parametrize("after", ["0", "0-1"])
+async def test_a_reader_that_leaves_before_the_subscription_takes_no_other_along(
+    stores: Stores, writing: Writing, after: str
+) -> None:
+    first, second = (Reading(stores.events, writing.run_id, after) for _ in range(2))
+    await asyncio.sleep(0)  # both wait for the subscription, which no answer can have reached yet
+    await first.gone()
+    await writing.end()
+    assert [event.name for event in (await second.done()).seen][-1:] == ["end"]
+
+
+async def test_a_waiter_for_a_thread_that_leaves_takes_no_other_along(valkey_url: str, keys: Keys) -> None:
+    subscriber = Subscriber(Address(valkey_url), "test subscriber")
+    await subscriber.open()
+    wakes = ThreadWakes(keys, subscriber)
+    with wakes.woken("some thread") as (first, _), wakes.woken("some thread") as (second, _):
+        first.cancel()
+        async with asyncio.timeout(_HEAL_S):
+            await second
+    await subscriber.close()
