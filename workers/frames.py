@@ -14,7 +14,7 @@ from langgraph.types import Interrupt
 
 from app.exception_text import repr_of
 from app.serialization.encoding import dumps
-from app.threads.snapshots import place_of
+from app.threads.snapshots import place_of, thread_of
 from workers.failures import shown_error
 from workers.lifecycle import Lifecycle
 from workers.outcomes import INTERRUPT
@@ -126,6 +126,7 @@ def _checkpoint(payload: Mapping[str, Any]) -> dict[str, Any]:
         **payload,
         "config": public_config(payload["config"]),
         "parent_config": public_config(payload["parent_config"]),
+        "metadata": {**(payload["metadata"] or {}), **thread_of(place_of(payload["config"]))},
         "tasks": [_checkpoint_task(task) for task in payload["tasks"]],
     }
 

@@ -19,16 +19,22 @@ _PARENT: Final = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns"})
 """In `configurable` these say where the parent of the checkpoint is."""
 _THREAD: Final = frozenset({"thread_id"})
 """The record's name says it."""
+_CALLER: Final = frozenset({"user_id"})
+"""The caller's identity, where the server has put it beside `langgraph_auth_user_id`. Without an auth file the name is
+a graph's own."""
 
 
 def kept_metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[str, Any]:
     """The metadata to store. What LangGraph says counts more than what the config says. Names of its machinery
     (`__…`) and of the caller are left out, and so is every member that is not plain data."""
     kept: dict[str, Any] = {}
+    configurable = config.get("configurable") or {}
+    caller = _CALLER if "langgraph_auth_user_id" in configurable else frozenset[str]()
     for name, value in without_caller(metadata).items():
-        kept[name] = str.replace(value, "\0", "") if isinstance(value, str) else value
-    _add(kept, config.get("metadata") or {}, _THREAD)
-    _add(kept, config.get("configurable") or {}, _PARENT)
+        if name not in caller:
+            kept[name] = str.replace(value, "\0", "") if isinstance(value, str) else value
+    _add(kept, config.get("metadata") or {}, _THREAD | caller)
+    _add(kept, configurable, _PARENT | caller)
     return kept
 
 

@@ -215,13 +215,15 @@ _IF_ANY: Final = frozenset({"response_metadata", "usage_metadata", "additional_k
 
 
 def plain_messages(value: Any) -> Any:
-    """`value` with the messages in it in the protocol's form: without what is empty and what only chunks have."""
+    """`value` with the messages in it in the protocol's form: without what only chunks have, and without what is empty,
+    but for the artifact of a tool's message."""
     if isinstance(value, list):
         return [plain_messages(item) for item in value]
     if not isinstance(value, dict):
         return value
     if value.get("type") in _MESSAGE and "content" in value and "additional_kwargs" in value:
         kind = "ai" if value["type"] == "AIMessageChunk" else value["type"]
-        kept = {name: member for name, member in value.items() if name in _SHOWN and (member or name not in _IF_ANY)}
+        left_out = _IF_ANY - {"artifact"} if kind == "tool" else _IF_ANY
+        kept = {name: member for name, member in value.items() if name in _SHOWN and (member or name not in left_out)}
         return kept | {"type": kind}
     return {name: plain_messages(member) for name, member in value.items()}

@@ -318,7 +318,7 @@ class RunTranslator:
         self._tell("custom", data if isinstance(data, dict) else {"payload": data}, namespace)
 
     def _tool(self, namespace: Namespace, data: Any) -> None:
-        shown = plain_messages(_native(data))
+        shown = dict(_native(data))
         if shown.get("event") == "tool-output-delta" and not isinstance(shown.get("delta"), str):
             shown["delta"] = dumps(shown.get("delta")).decode()
         nodes = set(self._running.get(namespace, {}).values())

@@ -24,7 +24,7 @@ def shown(state: StateSnapshot) -> dict[str, Any]:
         "values": {} if state.values is None else state.values,
         "next": list(state.next),
         "tasks": [_task(task) for task in state.tasks],
-        "metadata": None if state.metadata is None else open_metadata(state.metadata) | _thread_of(place),
+        "metadata": None if state.metadata is None else open_metadata(state.metadata) | thread_of(place),
         "created_at": state.created_at,
         "checkpoint": place,
         "parent_checkpoint": parent,
@@ -46,8 +46,8 @@ def place_of(config: RunnableConfig | None) -> dict[str, Any] | None:
     return place
 
 
-def _thread_of(place: Mapping[str, Any] | None) -> dict[str, Any]:
-    """LangGraph does not store it with the rest."""
+def thread_of(place: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the metadata of the checkpoint at `place` says of its thread; it is not stored with the rest."""
     return {"thread_id": place["thread_id"]} if place else {}
 
 

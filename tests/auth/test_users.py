@@ -50,6 +50,8 @@ async def test_a_run_knows_for_whom_it_is(ann: Client, worker: WorkerProcess, wi
     assert stored
     assert not any(b"langgraph_auth" in each for each in stored)
     assert (await ann.threads.get(thread))["metadata"]["owner"] == "ann"
+    for state in await ann.threads.get_history(thread):
+        assert not {name for name in state["metadata"] if name == "user_id" or name.startswith("langgraph_auth")}
 
 
 async def test_totals_count_only_what_one_may_see(client: httpx.AsyncClient, ann: Client, bob: Client) -> None:

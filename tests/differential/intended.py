@@ -219,6 +219,17 @@ INTENDED: Final[tuple[Intended, ...]] = (
     Intended(
         r"^events\..*input\.requested.*\.value \(extra\)", "Python's client reads `value`, JavaScript's `payload`"
     ),
+    Intended(
+        r"^events\.agent_messages .*\.events\[messages messages tools:\S+ .*\] \(missing\)",
+        "`messages` tells what models made; the result of a tool is on the channel `tools`",
+    ),
+    Intended(
+        r"^events\.agent_messages .*content-block-start\]\.data\.params\.data\.content\.index \(missing\)",
+        "a block's place is the event's own `index`",
+    ),
+    Intended(
+        r"^events\.commands_that_are_wrong › [23] .*\.body\.id \(value\)", "what is no command has no id to answer to"
+    ),
     Intended(r"^events\.commands_that_are_wrong › 12 ", "subscriptions are for sockets"),
     Intended(r"^events\.commands_that_are_wrong › (18|19) ", "a body of the wrong shape is 422"),
     Intended(
