@@ -141,7 +141,9 @@ async def test_a_graph_without_a_name_takes_its_id(project: Project) -> None:
     found = await manifest(project, SIMPLE)
     assert found.name == "it"
     titles = {which: (getattr(found.schemas, which) or {})["title"] for which in ("input", "output", "state")}
-    assert titles == {"input": "it_input", "output": "it_output", "state": "it_state"}
+    read_as_it_is = sys.version_info >= (3, 12)  # pydantic takes the title of a `typing.TypedDict` from there on
+    taken = {"input": "State", "output": "State"} if read_as_it_is else {"input": "it_input", "output": "it_output"}
+    assert titles == {**taken, "state": "it_state"}
 
 
 async def test_schemas_of_a_messages_state(project: Project) -> None:
