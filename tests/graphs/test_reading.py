@@ -67,6 +67,12 @@ def test_searching_any_text_for_anything_stays_in_bounds(text: str, question: st
     assert len(gist("name", "Title", text, 4)) <= 5
 
 
+def test_a_passage_may_answer_several_parts_of_a_question() -> None:
+    asked = understand("refund 0? leave 0")
+    finding = search("name", "Title", "refund 0 leave", asked.facets)
+    assert [part["direct"] for part in gather([finding], asked.parts, asked.facets)] == [True, True]
+
+
 @given(MARKDOWN, MARKDOWN)
 def test_comparing_any_two_texts_quotes_them(old: str, new: str) -> None:
     family = in_order(Document("old", "Old", old), Document("new", "New", new))

@@ -39,7 +39,8 @@ def gather(
         ranked = score(findings, own, text)
         chosen: list[Candidate] = [{**c} for c in distinct(ranked, most=_MOST_A_PART, most_a_document=_MOST_A_DOCUMENT)]
         rarity = rarities(findings, own)
-        has = max((sum(rarity[word] for word in _having(candidate)) for candidate in chosen[:1]), default=0.0)
+        # a passage may also have what the other parts ask for
+        has = max((sum(rarity.get(word, 0.0) for word in _having(c)) for c in chosen[:1]), default=0.0)
         direct = bool(chosen) and has >= _DIRECT * sum(rarity.values())
         gathered.append({"text": text, "passages": chosen, "direct": direct})
     return gathered
