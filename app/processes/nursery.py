@@ -36,7 +36,7 @@ def possible() -> bool:
         os.close(os.pidfd_open(os.getpid()))
     except OSError:  # an old kernel, or a sandbox that forbids it
         return False
-    return _adopt_orphans(True) and _adopt_orphans(False)
+    return adopt_orphans(True) and adopt_orphans(False)
 
 
 class Forked:
@@ -88,7 +88,7 @@ class Nursery:
         async with self._one_at_a_time:
             mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             mine.setblocking(False)
-            _adopt_orphans(True)
+            adopt_orphans(True)
             try:
                 with its:
                     socket.send_fds(self._ours, [order.packed()], [its.fileno(), *descriptors])
@@ -97,7 +97,7 @@ class Nursery:
                 log.warning("nursery.refused", problem=str(error))
                 return None
             finally:
-                _adopt_orphans(False)
+                adopt_orphans(False)
                 mine.close()
 
 
@@ -128,7 +128,7 @@ def _wanted(mine: socket.socket, pid: bytes) -> Forked | None:
     return child
 
 
-def _adopt_orphans(yes: bool) -> bool:
+def adopt_orphans(yes: bool) -> bool:
     """Become the parent of descendants whose own parent ends, or stop that; whether the kernel agrees. Only while a
     child is on its way: what our children leave behind is not ours."""
     return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0) == 0)

@@ -16,6 +16,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -27,6 +28,7 @@ from app import failpoints
 from app.errors import StoreUnavailable
 from app.keyspace.names import Keys
 from app.processes import launch
+from app.processes.nursery import possible
 from app.processes.processes import slipway
 from app.redis.link import Address
 from app.redis.server_modules import module_files
@@ -34,6 +36,7 @@ from app.redis.wire import Wire
 from app.variables import variable_of
 from tests.conftest import bare_environment, free_port, wait_until
 from tests.crash.effects import Effects
+from tests.crash.forking import Forked, nursery
 
 ROOT: Final = Path(__file__).parent.parent.parent
 CONFIG: Final = Path(__file__).with_name("project") / "langgraph.json"
@@ -53,10 +56,13 @@ SETTINGS: Final = {
 class Process:
     """A child process that is started, hurt, and started again with the same command. `log` holds all it said."""
 
-    def __init__(self, name: str, command: tuple[str, ...], env: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, name: str, command: tuple[str, ...], env: Mapping[str, str], log: Path, forked: tuple[str, ...] = ()
+    ) -> None:
+        """`forked` are the arguments of `slipway` where this is a process that a supervisor forks."""
         self.name, self.log = name, log
-        self._command, self._env = command, dict(env)
-        self._child: subprocess.Popen[bytes] | None = None
+        self._command, self._env, self._forked = command, dict(env), forked
+        self._child: subprocess.Popen[bytes] | Forked | None = None
 
     @property
     def pid(self) -> int:
@@ -77,11 +83,15 @@ class Process:
     def start(self, **env: str) -> None:
         """Start it; `env` is for this time alone."""
         assert not self.alive, f"{self.name} runs already"
-        lead = (sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(int(signal.SIGKILL)))
+        whole = {**bare_environment(), **self._env, **env}
         with self.log.open("ab") as out:
+            if self._forked and possible():
+                self._child = nursery(ROOT).fork(self._forked, whole, out)
+                return
+            lead = (sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(int(signal.SIGKILL)))
             self._child = subprocess.Popen(
                 (*lead, *self._command),
-                env={**bare_environment(), **self._env, **env},
+                env=whole,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -120,8 +130,8 @@ class Process:
 class Web(Process):
     """A web process, at `url`."""
 
-    def __init__(self, name: str, command: tuple[str, ...], env: Mapping[str, str], log: Path, url: str) -> None:
-        super().__init__(name, command, env, log)
+    def __init__(self, plain: Process, url: str) -> None:
+        super().__init__(plain.name, plain._command, plain._env, plain.log, plain._forked)
         self.url = url
 
     async def ready(self) -> None:
@@ -148,6 +158,7 @@ class Cluster:
         self.effects = Effects(folder / "effects")
         self.webs: list[Web] = []
         self.workers: list[Process] = []
+        self._numbers = count(1)
         self._env = {
             "SLIPWAY_REDIS_URL": self.redis_url,
             "SLIPWAY_KEY_PREFIX": self.keys.prefix,
@@ -165,7 +176,9 @@ class Cluster:
             "unixsocket": str(self.socket),
             "dir": str(self.folder),
             "appendonly": "yes",
-            "appendfsync": "everysec",
+            # Written to the file before each answer, so that a kill of this process loses nothing. With `everysec` the
+            # server holds written commands back while a slow disk syncs, for up to two seconds, though it has answered.
+            "appendfsync": "no",
             "save": "",
             "maxmemory-policy": "noeviction",
         }
@@ -189,10 +202,16 @@ class Cluster:
         finally:
             await probe.close()
 
+    def append_only_file(self) -> Path:
+        """What the server reads back when it is started again."""
+        [file] = (self.folder / "appendonlydir").glob("*.incr.aof")
+        return file
+
     def add_worker(self, *, redis_url: str | None = None, processes: int = 1) -> Process:
         """A worker, or a supervisor of several, not started yet."""
-        number = len(self.workers) + 1
-        worker = self._process(f"worker-{number}", "worker", redis_url, "--processes", str(processes))
+        number = next(self._numbers)
+        many = ("--processes", str(processes)) if processes > 1 else ()
+        worker = self._process(f"worker-{number}", "worker", redis_url, *many)
         self.workers.append(worker)
         return worker
 
@@ -200,14 +219,14 @@ class Cluster:
         """A web process on a port that stays its own, not started yet."""
         port = free_port()
         plain = self._process(f"web-{len(self.webs) + 1}", "web", redis_url, "--port", str(port))
-        web = Web(plain.name, plain._command, plain._env, plain.log, f"http://127.0.0.1:{port}")
+        web = Web(plain, f"http://127.0.0.1:{port}")
         self.webs.append(web)
         return web
 
     def _process(self, name: str, command: str, redis_url: str | None, *arguments: str) -> Process:
         env = self._env | ({"SLIPWAY_REDIS_URL": redis_url} if redis_url else {})
-        words = slipway(command, "--config", str(CONFIG), *arguments)
-        return Process(name, words, env, self.folder / f"{name}.log")
+        words = (command, "--config", str(CONFIG), *arguments)
+        return Process(name, slipway(*words), env, self.folder / f"{name}.log", () if "--processes" in words else words)
 
     async def start_web(self) -> Web:
         """One more web process, ready."""
@@ -250,6 +269,19 @@ class Cluster:
         """The worker that holds a run now."""
         name = (await self.run(run_id)).get("worker", "")
         return next((worker for worker in self.workers if worker.alive and f":{worker.pid}:" in name), None)
+
+    async def start_what_is_down(self) -> None:
+        """Return once all its workers and web processes are up."""
+        for web in self.webs:
+            if not web.alive:
+                web.start()
+        down = [worker for worker in self.workers if not worker.alive]
+        await asyncio.gather(*(self.restart(worker) for worker in down), *(web.ready() for web in self.webs))
+
+    async def end_workers(self) -> None:
+        """Kill all workers and forget them."""
+        await asyncio.gather(*(worker.kill() for worker in self.workers))
+        self.workers.clear()
 
     async def close(self) -> None:
         """Kill everything that is left."""

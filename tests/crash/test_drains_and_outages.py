@@ -19,6 +19,7 @@ from tests.crash.checks import log_is_whole, reader_has_all
 from tests.crash.clients import Client, Reader
 from tests.crash.cluster import LEASE_S, Cluster, running
 from tests.crash.effects import repetition
+from tests.crash.sharing import SharedCluster
 from tests.crash.tcp_proxy import TcpProxy
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
@@ -27,20 +28,17 @@ Begun = list[tuple[str, str]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared() -> AsyncIterator[Cluster]:
-    async with running(webs=2, workers=2, max_runs_per_worker=100, drain_s=3) as cluster:
-        yield cluster
+async def shared() -> AsyncIterator[SharedCluster]:
+    async with SharedCluster(webs=2, workers=2, max_runs_per_worker=100, drain_s=3) as shared:
+        yield shared
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def cluster(shared: Cluster) -> Cluster:
+async def cluster(shared: SharedCluster, request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
     """All its processes up and running."""
-    await asyncio.gather(*(shared.restart(worker) for worker in shared.workers if not worker.alive))
-    for web in shared.webs:
-        if not web.alive:
-            web.start()
-        await web.ready()
-    return shared
+    async with shared.lent_to(request.node) as cluster:
+        await cluster.start_what_is_down()
+        yield cluster
 
 
 @pytest_asyncio.fixture(loop_scope="module")

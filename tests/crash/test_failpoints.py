@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import uuid
 from collections import Counter
@@ -18,17 +19,33 @@ from app import failpoints
 from tests.conftest import wait_until
 from tests.crash.checks import log_is_whole, log_tells_all, reader_has_all
 from tests.crash.clients import Client, Reader
-from tests.crash.cluster import Cluster, Process, running
+from tests.crash.cluster import Cluster, Process
 from tests.crash.effects import repetition
+from tests.crash.sharing import SharedCluster
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 UPTO = 6
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cluster() -> AsyncIterator[Cluster]:
-    async with running(webs=1, workers=1) as cluster:
+async def shared() -> AsyncIterator[SharedCluster]:
+    async with SharedCluster(webs=1) as shared:
+        yield shared
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def cluster(shared: SharedCluster, request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
+    """With no worker: each test starts its own, which end with it."""
+    async with shared.lent_to(request.node) as cluster:
         yield cluster
+        await cluster.end_workers()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(cluster: Cluster) -> AsyncIterator[Client]:
+    client = Client(*(web.url for web in cluster.webs))
+    yield client
+    await client.close()
 
 
 STEPS: dict[str, Any] = {"upto": UPTO, "pause_s": 0.02}
@@ -37,14 +54,17 @@ STEPS: dict[str, Any] = {"upto": UPTO, "pause_s": 0.02}
 async def killed_at(
     cluster: Cluster, client: Client, failpoint: str, graph: str = "steps"
 ) -> tuple[Process, list[tuple[str, str]]]:
-    """Start a worker that dies at `failpoint`, and runs until it has died of one. Returns all (thread, run)."""
-    doomed = await cluster.start_worker(failpoint)
+    """Start a worker that dies at `failpoint` beside another, and runs until it has died of one. Returns all
+    (thread, run)."""
+    doomed, _ = await asyncio.gather(cluster.start_worker(failpoint), cluster.start_worker())
     made: list[tuple[str, str]] = []
     for _ in range(20):
         thread_id = str(uuid.uuid4())
         run_id = await client.start(graph, STEPS if graph == "steps" else {"upto": 1}, thread_id)
         made.append((thread_id, run_id))
         await Reader(run_id).follow(client.urls, thread_id)
+        if failpoint == "after_settle" and cluster.effects.of(run_id)[-1].pid == doomed.pid:
+            await doomed.gone()  # a run that begins before that may be claimed by it, and dies with it
         if not doomed.alive:
             return doomed, made
     raise AssertionError(f"no run led the worker to {failpoint}")
@@ -53,8 +73,7 @@ async def killed_at(
 @pytest.mark.parametrize(
     "failpoint", ["claim", "guard", "load", "superstep:3", "checkpoint:4", "before_settle", "after_settle"]
 )
-async def test_a_worker_killed_at(failpoint: str, cluster: Cluster) -> None:
-    client = Client(*(web.url for web in cluster.webs))
+async def test_a_worker_killed_at(failpoint: str, cluster: Cluster, client: Client) -> None:
     _, made = await killed_at(cluster, client, failpoint)
     for thread_id, run_id in made:
         run, thread = await asyncio.gather(client.run(thread_id, run_id), client.thread(thread_id))
@@ -70,22 +89,19 @@ async def test_a_worker_killed_at(failpoint: str, cluster: Cluster) -> None:
         assert not done_again.forgotten
     attempts = sorted([(await client.run(*run))["attempt"] for run in made])
     assert attempts[-1] == (1 if failpoint == "after_settle" else 2)
-    await client.close()
 
 
-async def test_a_question_that_was_told_before_a_death_is_told_once(cluster: Cluster) -> None:
-    client = Client(*(web.url for web in cluster.webs))
+async def test_a_question_that_was_told_before_a_death_is_told_once(cluster: Cluster, client: Client) -> None:
     _, made = await killed_at(cluster, client, "before_settle", "asks")
     for thread_id, run_id in made:
         log = await cluster.log_of(run_id)
         log_is_whole(log, (await client.run(thread_id, run_id))["attempt"])
         log_tells_all(log, "asks", {"upto": 1})
         assert (await client.thread(thread_id))["status"] == "interrupted"
-    await client.close()
 
 
-async def test_results_of_a_fan_out_that_was_killed_are_in_the_log_once(cluster: Cluster) -> None:
-    client, thread_id, gate = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4()), cluster.gate()
+async def test_results_of_a_fan_out_that_was_killed_are_in_the_log_once(cluster: Cluster, client: Client) -> None:
+    worker, thread_id, gate = await cluster.start_worker(), str(uuid.uuid4()), cluster.gate()
     modes = ["updates", "tasks", "debug", "checkpoints", "values"]
     given = {"parts": [0, 0.01, 0.02, str(gate)]}
     run_id = await client.start("fan", given, thread_id, stream_mode=modes, stream_subgraphs=True)
@@ -94,10 +110,8 @@ async def test_results_of_a_fan_out_that_was_killed_are_in_the_log_once(cluster:
         return sum(name == "updates" for _, name, _ in await cluster.log_of(run_id)) == 3
 
     await wait_until(others_are_logged)
-    holder = await cluster.holder(run_id)
-    assert holder is not None
-    await holder.kill()
-    await cluster.restart(holder)
+    await worker.kill()
+    await cluster.start_worker()
     gate.touch()
     await Reader(run_id).follow(client.urls, thread_id)
     assert (await client.run(thread_id, run_id))["attempt"] == 2
@@ -111,17 +125,14 @@ async def test_results_of_a_fan_out_that_was_killed_are_in_the_log_once(cluster:
         if name in ("tasks", "debug") and "result" in data.get("payload", data)
     )
     assert (len(results), set(results.values())) == (10, {1})
-    await client.close()
 
 
 @pytest.mark.parametrize(
     "failpoint", ["claim", "guard", "load", "superstep:3", "checkpoint:4", "before_settle", "after_settle"]
 )
-async def test_valkey_killed_while_a_worker_is_at(failpoint: str, cluster: Cluster) -> None:
+async def test_valkey_killed_while_a_worker_is_at(failpoint: str, cluster: Cluster, client: Client) -> None:
     """The worker stands still there until Valkey is gone, and goes on while it comes back."""
-    client, thread_id = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4())
-    other = cluster.workers[0]
-    await other.kill()
+    thread_id = str(uuid.uuid4())
     halted = await cluster.start_worker(failpoint, failpoints.HALT)
     run_id = await client.start("steps", {"upto": UPTO, "pause_s": 0.05}, thread_id)
     following = asyncio.create_task(Reader(run_id).follow(client.urls, thread_id))
@@ -138,15 +149,38 @@ async def test_valkey_killed_while_a_worker_is_at(failpoint: str, cluster: Clust
     await reader.follow(client.urls, thread_id)
     reader_has_all(reader, log)
     assert set(cluster.effects.done(run_id).values()) == {1}
-    await halted.kill()
-    await cluster.restart(other)
-    await client.close()
 
 
-async def test_valkey_killed_while_a_worker_hands_a_run_back(cluster: Cluster) -> None:
-    client, thread_id, gate = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4()), cluster.gate()
-    other = cluster.workers[0]
-    await other.kill()
+async def test_a_run_whose_settling_valkey_has_lost_is_executed_again(cluster: Cluster, client: Client) -> None:
+    """A power cut does that, and with `appendfsync everysec` also a kill of Valkey while the disk is slow."""
+    thread_id = str(uuid.uuid4())
+    worker = await cluster.start_worker("before_settle", failpoints.HALT)
+    run_id = await client.start("steps", {"upto": UPTO, "pause_s": 0.05}, thread_id)
+    first, again = Reader(run_id), Reader(run_id)
+    following = asyncio.create_task(first.follow(client.urls, thread_id))
+    await wait_until(lambda: psutil.Process(worker.pid).status() == psutil.STATUS_STOPPED, beside=following)
+    kept_bytes = cluster.append_only_file().stat().st_size
+    worker.go_on()
+    await following
+    await cluster.valkey.kill()
+    os.truncate(cluster.append_only_file(), kept_bytes)
+    await cluster.start_valkey()
+    assert (await client.run(thread_id, run_id))["status"] == "running"
+
+    await again.follow(client.urls, thread_id)
+    run, log = await client.run(thread_id, run_id), await cluster.log_of(run_id)
+    assert (run["status"], run["attempt"]) == ("success", 2)
+    assert (await client.thread(thread_id))["values"]["trail"] == list(range(1, UPTO + 1))
+    log_is_whole(log, 2)
+    reader_has_all(again, log)
+    assert repetition(cluster.effects.of(run_id)).most <= 1
+    first.ended = False  # a client that comes back behind the `end` that was lost
+    await first.follow(client.urls, thread_id)
+    assert first.ids[-1] == again.ids[-1]
+
+
+async def test_valkey_killed_while_a_worker_hands_a_run_back(cluster: Cluster, client: Client) -> None:
+    thread_id, gate = str(uuid.uuid4()), cluster.gate()
     leaving = await cluster.start_worker("release", failpoints.HALT)
     run_id = await client.start("steps", {"until": str(gate), "pause_s": 0.1}, thread_id)
     await wait_until(lambda: cluster.effects.begun(run_id, 2))
@@ -157,33 +191,29 @@ async def test_valkey_killed_while_a_worker_hands_a_run_back(cluster: Cluster) -
     await cluster.start_valkey()
     assert await leaving.gone(30) == 0
     gate.touch()
-    await cluster.restart(other)
+    await cluster.start_worker()
     reader = Reader(run_id)
     await reader.follow(client.urls, thread_id)
     run = await client.run(thread_id, run_id)
     assert (run["status"], run["attempt"]) == ("success", 2)
     log_is_whole(await cluster.log_of(run_id), 2)
     assert repetition(cluster.effects.of(run_id)).supersteps == 0
-    await client.close()
 
 
-async def test_a_worker_killed_while_it_hands_a_run_back(cluster: Cluster) -> None:
-    client, thread_id, gate = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4()), cluster.gate()
-    other = cluster.workers[0]
-    await other.kill()
+async def test_a_worker_killed_while_it_hands_a_run_back(cluster: Cluster, client: Client) -> None:
+    thread_id, gate = str(uuid.uuid4()), cluster.gate()
     doomed = await cluster.start_worker("release")
     run_id = await client.start("steps", {"until": str(gate), "pause_s": 0.1}, thread_id)
     await wait_until(lambda: cluster.effects.begun(run_id, 2))
     doomed.signal(signal.SIGTERM)
     assert await doomed.gone(30) == -signal.SIGKILL
     gate.touch()
-    await cluster.restart(other)
+    await cluster.start_worker()
     reader = Reader(run_id)
     await reader.follow(client.urls, thread_id)
     assert (await client.run(thread_id, run_id))["attempt"] == 2
     assert reader.counts() == list(range(1, len(reader.counts()) + 1))
     assert repetition(cluster.effects.of(run_id)).supersteps == 0  # it had come to a boundary
-    await client.close()
 
 
 async def _asked(client: Client, thread_id: str) -> dict[str, str]:
@@ -195,12 +225,13 @@ async def _asked(client: Client, thread_id: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     "failpoint", ["claim", "load", "superstep", "checkpoint", "checkpoint:2", "before_settle", "after_settle"]
 )
-async def test_answers_that_name_their_questions_are_taken_once(failpoint: str, cluster: Cluster) -> None:
-    client, thread_id = Client(*(web.url for web in cluster.webs)), str(uuid.uuid4())
-    other = cluster.workers[0]
+async def test_answers_that_name_their_questions_are_taken_once(
+    failpoint: str, cluster: Cluster, client: Client
+) -> None:
+    first, thread_id = await cluster.start_worker(), str(uuid.uuid4())
     run_id = await client.start("talks", {"said": []}, thread_id)
     await Reader(run_id).follow(client.urls, thread_id)
-    await other.kill()
+    await first.kill()
     doomed = await cluster.start_worker(failpoint)
     for question in ("first?", "second?"):
         asked = await _asked(client, thread_id)
@@ -209,12 +240,8 @@ async def test_answers_that_name_their_questions_are_taken_once(failpoint: str, 
         run_id = await client.start("talks", None, thread_id, command={"resume": resume})
         following = asyncio.create_task(Reader(run_id).follow(client.urls, thread_id))
         await wait_until(lambda: following.done() or not doomed.alive)  # noqa: B023
-        if not other.alive and not doomed.alive:
-            await cluster.restart(other)
+        if not any(worker.alive for worker in cluster.workers):
+            await cluster.start_worker()
         await following
     said = (await client.thread(thread_id))["values"]["said"]
     assert [line.split()[0] for line in said] == ["first?", "second?"] * 2
-    await doomed.kill()
-    if not other.alive:
-        await cluster.restart(other)
-    await client.close()

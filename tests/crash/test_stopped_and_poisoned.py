@@ -14,21 +14,23 @@ from tests.crash.checks import log_is_whole, reader_has_all
 from tests.crash.clients import Client, Reader
 from tests.crash.cluster import LEASE_S, Cluster, Process, running
 from tests.crash.effects import repetition
+from tests.crash.sharing import SharedCluster
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared() -> AsyncIterator[Cluster]:
-    async with running(webs=1, workers=2) as cluster:
-        yield cluster
+async def shared() -> AsyncIterator[SharedCluster]:
+    async with SharedCluster(webs=1, workers=2) as shared:
+        yield shared
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def cluster(shared: Cluster) -> Cluster:
-    """Both its workers up and running."""
-    await asyncio.gather(*(shared.restart(worker) for worker in shared.workers[:2] if not worker.alive))
-    return shared
+async def cluster(shared: SharedCluster, request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
+    """All its processes up and running."""
+    async with shared.lent_to(request.node) as cluster:
+        await cluster.start_what_is_down()
+        yield cluster
 
 
 @pytest_asyncio.fixture(loop_scope="module")
