@@ -1,4 +1,7 @@
-"""The Valkey that `slipway dev` brings along: no port, a socket in a folder of its owner's alone, every write kept.
+"""The Valkey that `slipway dev` brings along: no port, a socket in a folder of its owner's alone, an append-only file.
+
+Every write is in the append-only file, synced once a second. A power cut may lose about the last two seconds of writes;
+so may a SIGKILL of the server while the disk is slow, because it then holds acknowledged writes back in memory.
 
 One `slipway dev` at a time may use a data directory. The lock is handed to the server too, so it is free only when
 both are gone: a successor never starts a second server on the same files.
