@@ -10,6 +10,7 @@ from typing import Literal
 
 import structlog
 
+from app.access.custom_auth import CustomAuth, load_auth
 from app.assistants import AssistantStore
 from app.checkpointing.checkpointers import open_checkpointer, serde_of
 from app.checkpointing.thread_saver import ThreadSaver
@@ -51,7 +52,8 @@ Process = Literal["web", "worker", "cli"]
 @dataclass(frozen=True, slots=True)
 class Services:
     """What a process works with. `heart` is there in processes that execute runs, `inline` in the API's,
-    where `health` is measured too."""
+    where `health` is measured too; `auth` is the project's auth file in workers, which ask it for those whose runs they
+    make and begin (the API's is in its `Extensions`)."""
 
     settings: Settings
     config: LangGraphJson
@@ -78,13 +80,14 @@ class Services:
     heart: Heart | None
     inline: InlineExecutor | None
     health: HealthWatch
+    auth: CustomAuth | None = None
 
 
 @asynccontextmanager
 async def open_services(settings: Settings, graphs: Graphs, process: Process) -> AsyncIterator[Services]:
     """Everything, connected; closed on the way out. Raises `ConfigError` when that takes more connections than the
-    process may hold. A web or worker process waits for a Redis that does not answer; else that is
-    `StoreUnavailable`."""
+    process may hold, and in a worker when the auth file cannot be loaded. A web or worker process waits for a Redis
+    that does not answer; else that is `StoreUnavailable`."""
     connections.check(settings, process)
     async with AsyncExitStack() as stack:
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
@@ -194,7 +197,8 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     await services.subscriber.listen(services.keys.control(heart.worker), heart.hear)
     services = replace(services, heart=heart)
     if process == "worker":
-        return services
+        auth = await asyncio.to_thread(load_auth, services.config.auth, services.graphs.attribute)
+        return replace(services, auth=auth)
     inline = InlineExecutor(
         services.runs,
         services.scripts,

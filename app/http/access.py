@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -22,36 +22,12 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketState
 
 from app.access.custom_auth import CustomAuth
-from app.access.filters import EVERYTHING, Filter
+from app.access.filters import Filter
+from app.access.permissions import Operation, Permissions
 from app.access.users import User
 from app.errors import AccessRefused, AuthBroken, SlipwayError
 from app.http.answers import Json, status_of
 from app.http.callers import CLOSED_BY_STATUS, caller_of
-
-Operation = Literal[
-    "assistants:create",
-    "assistants:read",
-    "assistants:update",
-    "assistants:delete",
-    "assistants:search",
-    "threads:create",
-    "threads:read",
-    "threads:update",
-    "threads:delete",
-    "threads:search",
-    "threads:create_run",
-    "crons:create",
-    "crons:read",
-    "crons:update",
-    "crons:delete",
-    "crons:search",
-    "store:put",
-    "store:get",
-    "store:search",
-    "store:delete",
-    "store:list_namespaces",
-]
-"""Resource and action, as authorize handlers know them. Runs belong to their thread."""
 
 Handler = Callable[[Request], Awaitable[Response | ASGIApp]]
 _Connection = TypeVar("_Connection", bound=HTTPConnection)
@@ -81,13 +57,14 @@ def needs(*operations: Operation, may: tuple[Operation, ...] = (), probe: bool =
     return Access(frozenset(operations), frozenset(may), probe=probe)
 
 
-class Gate:
+class Gate(Permissions):
     """One request at its route: who calls, and what was asked. Without `auth` everything is allowed."""
 
-    __slots__ = ("_access", "_asked", "auth", "user")
+    __slots__ = ("_access", "_asked")
 
     def __init__(self, access: Access, auth: CustomAuth | None, user: User | None) -> None:
-        self._access, self.auth, self.user = access, auth, user
+        super().__init__(auth, user)
+        self._access = access
         self._asked: set[Operation] = set()
 
     def note(self, operation: Operation) -> None:
@@ -172,10 +149,4 @@ def user_of(connection: HTTPConnection) -> User | None:
 async def permit(connection: HTTPConnection, operation: Operation, value: dict[str, Any]) -> Filter:
     """Ask the auth file for `operation`: which records the caller may do it to. The authorize handler may change
     `value`, and what it leaves there is what is to be done. Raises `AccessRefused`."""
-    gate = gate_of(connection)
-    gate.note(operation)
-    if gate.auth is None:
-        return EVERYTHING
-    assert gate.user is not None
-    resource, _, action = operation.partition(":")
-    return await gate.auth.authorize(gate.user, resource, action, value)
+    return await gate_of(connection).ask(operation, value)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.access.filters import EVERYTHING, Filter
+from app.access.permissions import must_fit, told_metadata
 from app.errors import InvalidRequest, NotFound
 from app.http.access import needs, permit, user_of
 from app.http.answers import Json, nothing
@@ -26,7 +27,7 @@ from app.http.bodies import (
 from app.http.endpoints import Endpoint, Query, flag
 from app.http.inputs import ident_of, query_flag, read_body
 from app.http.pages import paged, selected
-from app.http.permits import permit_assistant, told_metadata
+from app.http.permits import permit_assistant
 from app.http.wiring import services_of
 from app.idempotency import HEADER
 from app.project.graphs import Manifest
@@ -46,13 +47,13 @@ async def create(request: Request) -> Response:
     assistant_id = body.assistant_id or (ident if HEADER in request.headers else str(uuid4()))
     value = {"assistant_id": UUID(assistant_id), "if_exists": body.if_exists, **_told(body)}
     only = await permit(request, "assistants:create", value)
-    assistant = await services_of(request).assistants.create(
-        assistant_id,
-        _changed(body, value).changes(),
-        token=ident,
-        exist_ok=value["if_exists"] == "do_nothing",
-        only=only,
-    )
+    assistants, new = services_of(request).assistants, _changed(body, value).changes()
+    exist_ok = value["if_exists"] == "do_nothing"
+    if exist_ok and not only.fits(new.metadata):  # it may be there, and fit
+        with suppress(NotFound):
+            return Json((await assistants.get(assistant_id, only)).public())
+    must_fit(only, new.metadata, "assistants:create")
+    assistant = await assistants.create(assistant_id, new, token=ident, exist_ok=exist_ok, only=only)
     return Json(assistant.public())
 
 

@@ -9,18 +9,23 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.access.permissions import Operation, must_fit, told_metadata
+from app.access.users import User
+from app.cron_permits import permitted_firing
 from app.crons import Cron, NewCron, Wanted
 from app.errors import InvalidRequest, NotFound, RefusedRequest
-from app.http.access import Operation, needs, permit, user_of
+from app.http.access import gate_of, needs, permit, user_of
 from app.http.answers import Json, nothing
 from app.http.cron_bodies import TIMING, CronBody, CronFilterBody, CronSearchBody
 from app.http.endpoints import Endpoint
 from app.http.inputs import ident_of, parsed, path_id, read_body, validated
 from app.http.new_runs import asked_by
 from app.http.pages import paged, selected
-from app.http.permits import permit_thread, permit_use, told_metadata
+from app.http.permits import permit_thread
 from app.http.stateless import check
 from app.http.wiring import services_of
+from app.run_making import run_of
+from app.runs.runs import new_id
 from app.schedules import Schedule
 from app.services import Services
 from app.stored_assistants import Assistant
@@ -51,9 +56,11 @@ async def _create(request: Request, thread_id: str | None) -> Response:
         "payload": _payload(body),
         "metadata": body.metadata,
     }
-    await permit(request, "crons:create", value)
+    only = await permit(request, "crons:create", value)
     changed = _changed(body, value)
+    must_fit(only, changed.metadata, "crons:create")
     new = await _new(request, changed, thread_id, _sent(body, changed))
+    await _permit_firing(request, new)
     return Json((await services.crons.create(cron_id, new, _now_ms(request))).public())
 
 
@@ -84,7 +91,6 @@ async def _new(request: Request, body: CronBody, thread_id: str | None, payload:
     schedule = Schedule.checked(body.schedule, body.timezone, body.end_ms)
     asked = asked_by(services, request, body, stateless=stateless)
     assistant = await _assistant(services, body.assistant_id)
-    await permit_use(request, assistant.assistant_id, assistant.graph_id, assistant.metadata)
     asked = replace(
         asked,
         assistant_id=assistant.assistant_id,
@@ -103,6 +109,20 @@ async def _new(request: Request, body: CronBody, thread_id: str | None, payload:
         metadata=body.metadata,
         request=asked,
     )
+
+
+async def _permit_firing(request: Request, new: NewCron) -> None:
+    """Ask for such a run as the cron will have made, as it is asked for again at each due time."""
+    services, gate = services_of(request), gate_of(request)
+    if gate.auth is None:
+        for operation in FIRING.needs:
+            gate.note(operation)
+        return
+    asked = replace(new.request, metadata=new.metadata | new.request.metadata)
+    run = await run_of(services, asked, run_id=new_id(), thread_id=new.thread_id or new_id())
+    permitted = await permitted_firing(services, gate, run, on_thread=new.thread_id is not None)
+    if new.thread_id is not None:
+        await services.threads.check(new.thread_id, permitted.only)
 
 
 async def _assistant(services: Services, id_or_name: str) -> Assistant:
@@ -147,9 +167,18 @@ async def patch(request: Request) -> Response:
         given["metadata"] = cron.metadata | given["metadata"]
     body = validated(CronBody, held | given)
     new = await _new(request, body, cron.thread_id, _patched(cron.payload, body, changes))
-    new = replace(new, request=replace(new.request, user=cron.request.get("user")))  # still for whom it was made
+    if changes != STOPS:
+        await _permit_firing(request, new)
+    new = replace(new, request=replace(new.request, user=_owner(cron, user_of(request))))
     moves = (new.schedule, new.enabled) != (cron.schedule, cron.enabled)
     return Json((await services.crons.change(cron_id, new, _now_ms(request), moves=moves)).public())
+
+
+def _owner(cron: Cron, changer: User | None) -> dict[str, Any] | None:
+    """For whom it was made, whoever changes it; as the auth file knows that user by now, if that is who asks."""
+    if changer is not None and changer.identity == cron.user_id:
+        return changer.stored()
+    return cron.request.get("user")
 
 
 def _patched(payload: dict[str, Any], body: CronBody, changes: dict[str, Any]) -> dict[str, Any]:
@@ -196,6 +225,10 @@ def _now_ms(request: Request) -> int:
     return int(services_of(request).clock.now().timestamp() * 1000)
 
 
+STOPS: Final = {"enabled": False}
+"""The change that needs no leave to run anything: whoever may change the cron may stop it."""
+FIRING: Final = needs("threads:create_run", "assistants:read", may=("threads:create", "threads:read", "threads:update"))
+"""What is asked for the runs of a cron."""
 _ONE: Final = "/runs/crons/{cron_id}"
 
 ENDPOINTS: Final = (
@@ -204,7 +237,7 @@ ENDPOINTS: Final = (
         "/runs/crons",
         create,
         "A cron whose runs have threads of their own",
-        needs("crons:create", "assistants:read"),
+        needs("crons:create", *FIRING.needs, may=tuple(FIRING.may)),
         body=CronBody,
     ),
     Endpoint(
@@ -212,7 +245,7 @@ ENDPOINTS: Final = (
         "/threads/{thread_id}/runs/crons",
         create_for_thread,
         "A cron on a thread",
-        needs("crons:create", "assistants:read", "threads:read"),
+        needs("crons:create", "threads:read", *FIRING.needs, may=tuple(FIRING.may)),
         body=CronBody,
     ),
     Endpoint("POST", "/runs/crons/search", search, "A page of crons", needs("crons:search"), body=CronSearchBody),
@@ -229,7 +262,7 @@ ENDPOINTS: Final = (
         _ONE,
         patch,
         "Change a cron",
-        needs("crons:update", may=("assistants:read",)),
+        needs("crons:update", may=tuple(FIRING.needs | FIRING.may)),
     ),
     Endpoint("DELETE", _ONE, delete, "Remove a cron", needs("crons:delete"), answers="", status=204),
 )

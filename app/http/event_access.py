@@ -14,7 +14,9 @@ from app.http.wiring import services_of
 from app.runs.runs import NewRun
 
 READING: Final = needs("threads:read")
-COMMANDS: Final = needs("threads:read", may=("threads:create_run", "assistants:read"))
+COMMANDS: Final = needs(
+    "threads:read", may=("threads:create_run", "assistants:read", "threads:create", "threads:update")
+)
 
 Check = Callable[[], Awaitable[None]]
 """Raises `NotFound` when the thread has turned out to be somebody else's."""

@@ -25,15 +25,23 @@ _TRACE_HEADERS: Final = ("langsmith-trace", "baggage")
 
 
 async def new_run(
-    services: Services, request: Request, thread_id: str, body: RunBody, *, stateless: bool = False, part: int = 0
+    services: Services,
+    request: Request,
+    thread_id: str,
+    body: RunBody,
+    *,
+    reads: bool,
+    stateless: bool = False,
+    part: int = 0,
 ) -> NewRun:
-    """The run that `body` asks for; a `stateless` one makes its thread, and `part` is its place in a batch.
+    """The run that `body` asks for; a `stateless` one makes its thread, and `part` is its place in a batch. `reads`
+    says that the caller gets to see what it makes of the thread.
     Raises for an unknown assistant, for what makes no sense, and for what the caller may not do."""
     asked = asked_by(services, request, body, stateless=stateless)
     new = await run_of(services, asked, run_id=await ident_of(request, part), thread_id=thread_id)
     if new.temporary and HEADER in request.headers:
         new = replace(new, kept_s=KEPT_S)
-    permitted = await permit_run(request, new, stateless=stateless)
+    permitted = await permit_run(request, new, stateless=stateless, reads=reads)
     await _must_exist(services, permitted)
     return permitted
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from starlette.requests import HTTPConnection
 
 from app.access.filters import EVERYTHING, Filter
-from app.assistants import system_id
+from app.access.permissions import Operation
 from app.errors import AuthBroken, NotFound
-from app.http.access import Operation, gate_of, permit
+from app.http.access import gate_of, permit
 from app.http.wiring import services_of
-from app.run_making import groups_of
+from app.run_permits import permitted_run
 from app.runs.runs import NewRun
 from app.stored_assistants import Assistant
 
@@ -39,52 +38,11 @@ async def permit_assistant(connection: HTTPConnection, operation: Operation, ass
     return value
 
 
-async def permit_run(connection: HTTPConnection, new: NewRun, *, stateless: bool = False) -> NewRun:
-    """Ask for a run: the run as the handlers leave it. `NotFound` when its assistant is hidden; a hidden thread is
-    found out when the run is made."""
-    await permit_use(connection, new.assistant_id, new.graph_id, new.assistant_metadata)
-    value: dict[str, Any] = {
-        "assistant_id": UUID(new.assistant_id),
-        "thread_id": UUID(new.thread_id),
-        "run_id": UUID(new.run_id),
-        "status": "pending",
-        "metadata": dict(new.metadata),
-        "kwargs": new.kwargs,
-        "multitask_strategy": new.multitask_strategy,
-        "prevent_insert_if_inflight": new.multitask_strategy == "reject",
-        "if_not_exists": "create" if new.create_thread else "reject",
-        "after_seconds": new.after_s,
-    }
-    only = await permit(connection, "threads:create_run", value)
-    if gate_of(connection).auth is None:
-        return new
-    metadata = told_metadata(value)
-    services = services_of(connection)
-    return replace(
-        new,
-        metadata=metadata,
-        kwargs=_object(value, "kwargs"),
-        multitask_strategy=value["multitask_strategy"],
-        create_thread=value["if_not_exists"] == "create",
-        after_s=int(value["after_seconds"]),
-        groups=groups_of(services.settings, services.graphs.spec(new.graph_id), metadata),
-        only=EVERYTHING if stateless else only,  # looked at in the moment that makes the run
-    )
-
-
-async def permit_use(connection: HTTPConnection, assistant_id: str, graph_id: str, metadata: Mapping[str, Any]) -> None:
-    """Ask whether an assistant may be run; everybody may run those that the graphs have from the start. `NotFound`."""
-    if assistant_id == system_id(graph_id):
-        gate_of(connection).note("assistants:read")
-        return
-    only = await permit(connection, "assistants:read", {"assistant_id": UUID(assistant_id), "metadata": {}})
-    if not only.fits(metadata):
-        raise NotFound("assistant", assistant_id, services_of(connection).graphs.names())
-
-
-def told_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata that a handler left in `value`: what is stored."""
-    return _object(value, "metadata")
+async def permit_run(
+    connection: HTTPConnection, new: NewRun, *, stateless: bool = False, reads: bool = False
+) -> NewRun:
+    """Ask for a run, and for what else it does: the run as the handlers leave it (`run_permits`)."""
+    return await permitted_run(services_of(connection), gate_of(connection), new, stateless=stateless, reads=reads)
 
 
 def told_namespace(value: Mapping[str, Any]) -> tuple[str, ...]:
@@ -96,15 +54,6 @@ def told_namespace(value: Mapping[str, Any]) -> tuple[str, ...]:
     if not fine:
         raise AuthBroken(f"an authorize handler left the namespace {namespace!r}: labels are strings without a dot")
     return tuple(namespace)
-
-
-def _object(value: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = value.get(name)
-    if found is None:
-        return {}
-    if not isinstance(found, dict):
-        raise AuthBroken(f"an authorize handler left {name} as {type(found).__name__}; it must be an object")
-    return found
 
 
 def seen(*filters: Filter) -> Filter:

@@ -7,12 +7,14 @@ from contextlib import ExitStack, suppress
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from app.errors import InvalidRequest, NotFound
-from app.http.access import Operation, needs, permit
+from app.access.permissions import Operation
+from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound
+from app.http.access import needs, permit
 from app.http.answers import Json, nothing
 from app.http.bodies import RunBody
 from app.http.endpoints import Endpoint, Query, flag, names, number
@@ -29,6 +31,8 @@ from app.runs.cancels import BY_API, BY_DISCONNECT, Action
 from app.runs.events import START_ID
 from app.runs.runs import NewRun, Run
 from app.services import Services
+
+log = structlog.get_logger(__name__)
 
 STATUSES: Final = ("pending", "running", "success", "error", "timeout", "interrupted")
 FIELDS: Final = frozenset(
@@ -68,7 +72,8 @@ LONGEST_REASON: Final = 1000
 async def create(request: Request) -> Response:
     """A background run."""
     services, body = services_of(request), await read_body(request, RunBody)
-    run = await accept(services, await new_run(services, request, path_id(request, "thread_id"), body))
+    new = await new_run(services, request, path_id(request, "thread_id"), body, reads=False)
+    run = await accept(services, new)
     return Json(run.public(), headers={"content-location": f"/threads/{run.thread_id}/runs/{run.run_id}"})
 
 
@@ -76,7 +81,7 @@ async def stream(request: Request) -> ASGIApp:
     """A run and its events."""
     services, ends = services_of(request), wants_end(request)
     run, body, held = await _accept_and_listen(request, services)
-    gone = canceller(services, run) if body.on_disconnect == "cancel" else None
+    gone = canceller(request, run) if body.on_disconnect == "cancel" else None
     return event_stream(request, run, START_ID, ends=ends, on_gone=gone, held=held)
 
 
@@ -84,14 +89,14 @@ async def wait(request: Request) -> ASGIApp:
     """A run and its outcome."""
     services = services_of(request)
     run, body, held = await _accept_and_listen(request, services)
-    gone = canceller(services, run) if body.on_disconnect == "cancel" else None
+    gone = canceller(request, run) if body.on_disconnect == "cancel" else None
     return waited(request, run, on_gone=gone, held=held)
 
 
 async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack]:
     """A run that somebody will follow: listening starts first, so that its first events need no read."""
     body = await read_body(request, RunBody)
-    new = await new_run(services, request, path_id(request, "thread_id"), body)
+    new = await new_run(services, request, path_id(request, "thread_id"), body, reads=True)
     with ExitStack() as listening:
         listening.enter_context(services.events.expecting(new.run_id))
         run = await accept(services, new)
@@ -106,12 +111,18 @@ async def accept(services: Services, new: NewRun) -> Run:
     return await services.runs.create(new)
 
 
-def canceller(services: Services, run: Run) -> Callable[[], Awaitable[None]]:
-    """Cancels `run` because its client left."""
+def canceller(request: Request, run: Run) -> Callable[[], Awaitable[None]]:
+    """Cancels `run` because its client left, if the client may cancel it then."""
 
     async def cancel_it() -> None:
+        told = {"action": Action.INTERRUPT.value, "metadata": {}}
         with suppress(NotFound):
-            await services.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, BY_DISCONNECT)
+            try:
+                await permit_thread(request, "threads:update", run.thread_id, run_id=UUID(run.run_id), **told)
+            except (AccessRefused, AuthBroken) as error:
+                log.warning("run.not_cancelled", run=run.run_id, problem=str(error))
+                return
+            await services_of(request).runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, BY_DISCONNECT)
 
     return cancel_it
 
@@ -169,7 +180,7 @@ async def join_stream(request: Request) -> ASGIApp:
 def on_gone(request: Request, run: Run) -> OnGone | None:
     """Cancels the run when this client leaves, if its query asks for that."""
     wants = query_flag(request, "cancel_on_disconnect")
-    return canceller(services_of(request), run) if wants else None
+    return canceller(request, run) if wants else None
 
 
 async def cancel(request: Request) -> Response | ASGIApp:
@@ -193,17 +204,23 @@ async def _found(request: Request, operation: Operation, **told: Any) -> Run:
 _RUNS: Final = "/threads/{thread_id}/runs"
 _RUN: Final = "/threads/{thread_id}/runs/{run_id}"
 _EVENTS: Final = "text/event-stream"
-CREATES: Final = needs("threads:create_run", "assistants:read")
+CREATES: Final = needs(
+    "threads:create_run", "assistants:read", may=("threads:create", "threads:read", "threads:update")
+)
+CREATES_AND_READS: Final = needs(
+    "threads:create_run", "assistants:read", "threads:read", may=("threads:create", "threads:update")
+)
+FOLLOWS: Final = needs("threads:read", may=("threads:update",))
 _LEAVING: Final = flag("cancel_on_disconnect", "Cancel the run when this client leaves")
 
 ENDPOINTS: Final = (
-    Endpoint("POST", f"{_RUNS}/wait", wait, "Run and wait for the outcome", CREATES, body=RunBody),
+    Endpoint("POST", f"{_RUNS}/wait", wait, "Run and wait for the outcome", CREATES_AND_READS, body=RunBody),
     Endpoint(
         "POST",
         f"{_RUNS}/stream",
         stream,
         "Run and stream its events",
-        CREATES,
+        CREATES_AND_READS,
         body=RunBody,
         query=(ENDING,),
         answers=_EVENTS,
@@ -231,13 +248,13 @@ ENDPOINTS: Final = (
         query=(names("select", "Fields to answer with"),),
     ),
     Endpoint("DELETE", _RUN, delete, "Remove a run that is over", needs("threads:delete"), answers="", status=204),
-    Endpoint("GET", f"{_RUN}/join", join, "Wait for the outcome", needs("threads:read"), query=(_LEAVING,)),
+    Endpoint("GET", f"{_RUN}/join", join, "Wait for the outcome", FOLLOWS, query=(_LEAVING,)),
     Endpoint(
         "GET",
         f"{_RUN}/stream",
         join_stream,
         "Follow or replay the events",
-        needs("threads:read"),
+        FOLLOWS,
         query=(names("stream_mode", "Only events of these modes"), SINCE, ENDING, _LEAVING),
         answers=_EVENTS,
     ),

@@ -7,6 +7,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.access.permissions import told_metadata
 from app.http.access import needs, user_of
 from app.http.answers import Json
 from app.http.bodies import HistoryBody, StateReadBody, StateWriteBody, ThreadConfigBody
@@ -20,7 +21,7 @@ from app.http.inputs import (
     read_body,
     validated,
 )
-from app.http.permits import permit_thread, told_metadata
+from app.http.permits import permit_thread
 from app.http.state_select import StateSelect
 from app.http.wiring import services_of
 from app.threads.states import Place

@@ -20,7 +20,7 @@ from app.http.endpoints import Endpoint, Query, flag, names
 from app.http.inputs import parsed, path_id, query_word, read_body, validated
 from app.http.new_runs import new_run
 from app.http.permits import permit_thread
-from app.http.runs import CREATES, accept, canceller, on_gone
+from app.http.runs import CREATES, CREATES_AND_READS, FOLLOWS, accept, canceller, on_gone
 from app.http.sse import event_stream, joined_stream
 from app.http.stream_requests import ENDING, SINCE, StreamRequest, wants_end
 from app.http.waits import waited
@@ -36,7 +36,8 @@ MOST_AT_ONCE: Final = 1000
 async def create(request: Request) -> Response:
     """A background run."""
     services = services_of(request)
-    run = await accept(services, await _new(request, services, await read_body(request, RunBody)))
+    body = await read_body(request, RunBody)
+    run = await accept(services, await _new(request, services, body, reads=False))
     return Json(run.public(), headers={"content-location": f"/runs/{run.run_id}"})
 
 
@@ -47,7 +48,7 @@ async def batch(request: Request) -> Response:
         raise InvalidRequest("", f"the body must be a list of 1 to {MOST_AT_ONCE} runs")
     services = services_of(request)
     bodies = [validated(RunBody, body, f"[{part}]") for part, body in enumerate(given)]
-    runs = [await _new(request, services, body, part) for part, body in enumerate(bodies)]
+    runs = [await _new(request, services, body, part, reads=False) for part, body in enumerate(bodies)]
     return Json([(await accept(services, run)).public() for run in runs])
 
 
@@ -55,7 +56,7 @@ async def stream(request: Request) -> ASGIApp:
     """A run and its events."""
     services, ends = services_of(request), wants_end(request)
     run, body, held = await _accept_and_listen(request, services)
-    gone = canceller(services, run) if body.on_disconnect == "cancel" else None
+    gone = canceller(request, run) if body.on_disconnect == "cancel" else None
     return event_stream(request, run, START_ID, ends=ends, on_gone=gone, held=held, place=f"/runs/{run.run_id}")
 
 
@@ -63,7 +64,7 @@ async def wait(request: Request) -> ASGIApp:
     """A run and its outcome."""
     services = services_of(request)
     run, body, held = await _accept_and_listen(request, services)
-    gone = canceller(services, run) if body.on_disconnect == "cancel" else None
+    gone = canceller(request, run) if body.on_disconnect == "cancel" else None
     return waited(request, run, on_gone=gone, held=held)
 
 
@@ -115,16 +116,16 @@ async def _mine(services: Services, thread_id: str, only: Filter) -> bool:
 
 async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack]:
     body = await read_body(request, RunBody)
-    new = await _new(request, services, body)
+    new = await _new(request, services, body, reads=True)
     with ExitStack() as listening:
         listening.enter_context(services.events.expecting(new.run_id))
         run = await accept(services, new)
         return run, body, listening.pop_all()
 
 
-async def _new(request: Request, services: Services, body: RunBody, part: int = 0) -> NewRun:
+async def _new(request: Request, services: Services, body: RunBody, part: int = 0, *, reads: bool) -> NewRun:
     check(body)
-    return await new_run(services, request, new_id(), body, stateless=True, part=part)
+    return await new_run(services, request, new_id(), body, stateless=True, part=part, reads=reads)
 
 
 def check(body: RunBody) -> None:
@@ -139,13 +140,15 @@ _LEAVING: Final = flag("cancel_on_disconnect", "Cancel the run when this client 
 _EVENTS: Final = "text/event-stream"
 
 ENDPOINTS: Final = (
-    Endpoint("POST", "/runs/wait", wait, "Run without a thread and wait for the outcome", CREATES, body=RunBody),
+    Endpoint(
+        "POST", "/runs/wait", wait, "Run without a thread and wait for the outcome", CREATES_AND_READS, body=RunBody
+    ),
     Endpoint(
         "POST",
         "/runs/stream",
         stream,
         "Run without a thread and stream",
-        CREATES,
+        CREATES_AND_READS,
         body=RunBody,
         query=(ENDING,),
         answers=_EVENTS,
@@ -174,7 +177,7 @@ ENDPOINTS: Final = (
         "/runs/{run_id}/stream",
         join_stream,
         "Follow or replay the events of a run without a thread",
-        needs("threads:read"),
+        FOLLOWS,
         query=(names("stream_mode", "Only events of these modes"), SINCE, ENDING, _LEAVING),
         answers=_EVENTS,
     ),

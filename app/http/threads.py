@@ -10,7 +10,8 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.access.filters import Filter
+from app.access.filters import EVERYTHING, Filter
+from app.access.permissions import must_fit, told_metadata
 from app.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from app.http.access import gate_of, needs, permit, user_of
 from app.http.answers import Json, nothing
@@ -25,7 +26,7 @@ from app.http.bodies import (
 from app.http.endpoints import Endpoint, names
 from app.http.inputs import ident_of, path_id, query_names, read_body
 from app.http.pages import paged, selected
-from app.http.permits import permit_thread, told_metadata
+from app.http.permits import permit_thread
 from app.http.wiring import services_of
 from app.services import Services
 from app.threads.extracts import extracted
@@ -42,13 +43,18 @@ async def create(request: Request) -> Response:
     thread_id = body.thread_id or ident
     value = {"thread_id": UUID(thread_id), "metadata": body.metadata, "if_exists": body.if_exists}
     only = await permit(request, "threads:create", value)
+    metadata, exist_ok = told_metadata(value), value["if_exists"] == "do_nothing"
+    writable = EVERYTHING
+    if body.supersteps:
+        writable = await permit(request, "threads:update", {"thread_id": UUID(thread_id)})
+    if exist_ok and not only.fits(metadata):  # it may be there, and fit
+        with suppress(NotFound):
+            await services.threads.check(thread_id, only)
+            return Json((await services.threads.get(thread_id)).public())
+    must_fit(only, metadata, "threads:create")
+    must_fit(writable, metadata, "threads:update")
     thread, is_new = await services.threads.make(
-        thread_id,
-        told_metadata(value),
-        exist_ok=value["if_exists"] == "do_nothing",
-        token=ident,
-        ttl=body.living,
-        only=only,
+        thread_id, metadata, exist_ok=exist_ok, token=ident, ttl=body.living, only=only
     )
     if body.supersteps and is_new:
         thread = await _with_past(request, thread, body.supersteps)
@@ -91,6 +97,8 @@ async def patch(request: Request) -> Response:
     """Merge metadata, or say anew how long it lives."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, ThreadPatchBody)
     value = await permit_thread(request, "threads:update", thread_id, metadata=body.metadata)
+    if body.living is not None:  # what is removed then is removed by this request
+        await permit_thread(request, "threads:delete", thread_id)
     thread = await services_of(request).threads.patch(thread_id, told_metadata(value), body.living)
     wants = [wish.strip().lower() for wish in request.headers.get("prefer", "").split(",")]
     return nothing() if "return=minimal" in wants else Json(thread.public())
@@ -141,7 +149,7 @@ async def copy(request: Request) -> Response:
         await permit(request, "threads:create", value)
         return Json((await services.threads.copy(source, ident, token=ident)).public())
     value["metadata"] = await _metadata_of(services, source, readable)
-    await permit(request, "threads:create", value)
+    must_fit(await permit(request, "threads:create", value), told_metadata(value), "threads:create")
     copied = await services.threads.copy(source, ident, token=ident, metadata=told_metadata(value))
     return Json(copied.public())
 
@@ -178,7 +186,14 @@ async def storage(request: Request) -> Response:
 _ONE: Final = "/threads/{thread_id}"
 
 ENDPOINTS: Final = (
-    Endpoint("POST", "/threads", create, "A new thread", needs("threads:create"), body=ThreadBody),
+    Endpoint(
+        "POST",
+        "/threads",
+        create,
+        "A new thread",
+        needs("threads:create", may=("threads:update",)),
+        body=ThreadBody,
+    ),
     Endpoint("POST", "/threads/search", search, "A page of threads", needs("threads:search"), body=ThreadSearchBody),
     Endpoint("POST", "/threads/count", count, "How many threads fit", needs("threads:search"), body=ThreadFilterBody),
     Endpoint(
@@ -186,7 +201,13 @@ ENDPOINTS: Final = (
     ),
     Endpoint("GET", _ONE, read, "One thread", needs("threads:read"), query=(names("include", "ttl"),)),
     Endpoint(
-        "PATCH", _ONE, patch, "Merge metadata into a thread", needs("threads:update"), body=ThreadPatchBody, bare=204
+        "PATCH",
+        _ONE,
+        patch,
+        "Merge metadata into a thread",
+        needs("threads:update", may=("threads:delete",)),
+        body=ThreadPatchBody,
+        bare=204,
     ),
     Endpoint(
         "DELETE", _ONE, delete, "Remove a thread and everything of it", needs("threads:delete"), answers="", status=204

@@ -15,6 +15,7 @@ _SAVE = load("cron_save", repeatable=True)
 _DELETE = load("cron_delete", repeatable=False)
 _DUE = load("cron_due", repeatable=True)
 _SKIP = load("cron_skip", repeatable=True)
+_POSTPONE = load("cron_postpone", repeatable=True)
 
 
 class CronScripts:
@@ -56,3 +57,9 @@ class CronScripts:
         """Let a due time pass without a run. False when another process did something about it first."""
         arguments = self._args(cron_id=cron_id, due_ms=due_ms, next_ms=next_ms, problem=problem, disable=disable)
         return bool(await self._wire.run(_SKIP, [], arguments))
+
+    async def postpone(self, cron_id: str, due_ms: int, *, problem: str, by_ms: int) -> bool:
+        """Try again in `by_ms` to make the run of a due time. False when another process did something about it
+        first."""
+        arguments = self._args(cron_id=cron_id, due_ms=due_ms, problem=problem, by_ms=by_ms)
+        return bool(await self._wire.run(_POSTPONE, [], arguments))

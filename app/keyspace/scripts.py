@@ -79,8 +79,10 @@ class RunCreate(TypedDict):
     kwargs: str
     assistant_metadata: Mapping[str, str]
     metadata: Mapping[str, str]
+    thread_metadata: Mapping[str, str]
     thread_config: Mapping[str, str]
     multitask: str
+    may_cancel: bool
     after_ms: int
     continues: bool
     answers: bool

@@ -82,7 +82,8 @@ class NewRun:
     runs under that name that may execute at once. A `temporary` run has a thread of its own, which goes with it; its
     record stays for `kept_s`, if that is set, for whoever asks for the same run again. `user` is for whom it runs
     (`User.stored`): graphs are told, clients never. `only` says which threads the caller may run on: any other that
-    exists is as good as unknown."""
+    exists is as good as unknown. `thread_metadata` is that of a thread that is made for it; None is the run's own.
+    Without `may_cancel` it cancels nothing that its thread is busy with, whatever its strategy: it is refused."""
 
     run_id: str
     thread_id: str
@@ -104,6 +105,8 @@ class NewRun:
     cron: CronStep | None = None
     user: dict[str, Any] | None = None
     only: Filter = EVERYTHING
+    thread_metadata: dict[str, Any] | None = None
+    may_cancel: bool = True
 
     @property
     def answers(self) -> bool:
@@ -251,6 +254,13 @@ def gathered(members: dict[str, Any]) -> dict[str, str]:
     return {name: dumps(value).decode() for name, value in members.items()}
 
 
+def _busy(new: NewRun, other: str) -> Conflict:
+    busy = f"thread {new.thread_id} is busy with run {other}"
+    if new.multitask_strategy == "reject":
+        return Conflict(f"{busy}; multitask_strategy is reject")
+    return Conflict(f"{busy}, which came in between; try again")
+
+
 def _answered(thread_id: str, run_id: str, kwargs: bytes) -> Conflict:
     decided = (orjson.loads(kwargs).get("command") or {}).get("resume")
     message = f"the interrupt of thread {thread_id} was answered by run {run_id}"
@@ -280,7 +290,8 @@ class RunStore:
     async def create(self, new: NewRun) -> Run:
         """Accept a run, atomically with its first event, its job and its thread's status; one round trip. The run that
         has this id already, if one has. Raises `NotFound` for an unknown thread, and `Conflict` where the strategy is
-        `reject` and the thread is busy, or where another run has answered the interrupt."""
+        `reject` and the thread is busy, where it would have to cancel and may not, or where another run has answered
+        the interrupt."""
         run, _ = await self.accept(new)
         return run
 
@@ -293,7 +304,7 @@ class RunStore:
         if word == "no_thread":
             raise NotFound("thread", new.thread_id)
         if word == "busy":
-            raise Conflict(f"thread {new.thread_id} is busy with run {answer}; multitask_strategy is reject")
+            raise _busy(new, answer)
         if word == "fired":
             raise Fired(f"run {new.run_id} of this due time was made already")
         if word == "answered":
@@ -319,8 +330,10 @@ class RunStore:
             "kwargs": dumps(run_kwargs.stored(new.kwargs)).decode(),
             "assistant_metadata": gathered(new.assistant_metadata),
             "metadata": gathered(new.metadata),
+            "thread_metadata": gathered(new.metadata if new.thread_metadata is None else new.thread_metadata),
             "thread_config": gathered(new.thread_config),
             "multitask": new.multitask_strategy,
+            "may_cancel": new.may_cancel,
             "after_ms": new.after_s * 1000,
             "continues": new.continues,
             "answers": new.answers,

@@ -200,6 +200,11 @@ class ThreadStore:
             raise NotFound("thread", thread_id)
         return thread_from(thread_id, held)
 
+    async def status(self, thread_id: str) -> str | None:
+        """How the thread stands; None when there is none. One read of one field."""
+        status = await self._wire.send("HGET", self._keys.thread(thread_id), "status", again=True)
+        return None if status is None else str(status.decode())
+
     async def active_run(self, thread_id: str) -> str | None:
         """The run that is executing, if one is."""
         active = await self._wire.send("HGET", self._keys.thread(thread_id), "active", again=True)

@@ -14,7 +14,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import AuthBroken, InvalidRequest, NotFound, SlipwayError
+from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError
 from app.http.access import permit
 from app.http.answers import status_of
 from app.http.inputs import checked_uuid, path_id
@@ -26,7 +26,7 @@ from app.http.wiring import services_of
 from app.project.graphs import GraphSpec
 from app.runs.runs import Run
 from app.services import Services
-from app.threads.threads import Wanted
+from app.threads.threads import Thread, Wanted
 
 _THREADS: Final = 12
 _RUNS_EACH: Final = 3
@@ -84,9 +84,18 @@ async def _lately(request: Request) -> dict[str, Any]:
     services = services_of(request)
     only = await permit(request, "threads:search", {"metadata": {}, "limit": _THREADS, "offset": 0})
     threads = await services.threads.search(Wanted(only=only), limit=_THREADS)
-    lists = await asyncio.gather(*(_runs_of(services, thread.thread_id) for thread in threads))
+    readable = [thread for thread in threads if await _may_read(request, thread)]
+    lists = await asyncio.gather(*(_runs_of(services, thread.thread_id) for thread in readable))
     newest = sorted((run for runs in lists for run in runs), key=lambda run: run.created_at, reverse=True)
     return {"rows": [_row(services, run) for run in newest[:_RUNS]], "health": services.health.now}
+
+
+async def _may_read(request: Request, thread: Thread) -> bool:
+    """Whether the runs of a thread that was found may be shown, too."""
+    try:
+        return (await permit(request, "threads:read", {"thread_id": UUID(thread.thread_id)})).fits(thread.metadata)
+    except AccessRefused:
+        return False
 
 
 async def _runs_of(services: Services, thread_id: str) -> list[Run]:

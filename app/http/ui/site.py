@@ -30,8 +30,14 @@ class _Static(StaticFiles):
 _READS: Final = needs("threads:read")
 
 ENDPOINTS: Final = (
-    Endpoint("GET", "/", pages.home, "Graphs, and what ran lately", needs("threads:search", probe=True)),
-    Endpoint("GET", "/ui/recent", pages.recent, "What ran lately", needs("threads:search")),
+    Endpoint(
+        "GET",
+        "/",
+        pages.home,
+        "Graphs, and what ran lately",
+        needs("threads:search", may=("threads:read",), probe=True),
+    ),
+    Endpoint("GET", "/ui/recent", pages.recent, "What ran lately", needs("threads:search", may=("threads:read",))),
     Endpoint(
         "GET",
         "/ui/graphs/{graph_id}",

@@ -227,7 +227,10 @@ local function move_cron(cron_id, next_ms, run_id)
     redis.call('HDEL', cron, 'next_ms')
     redis.call('ZREM', key('crons_due'), cron_id)
   end
-  if run_id then redis.call('HSET', cron, 'last_run_id', run_id) end
+  if run_id then
+    redis.call('HSET', cron, 'last_run_id', run_id)
+    redis.call('HDEL', cron, 'problem')
+  end
 end
 
 -- Where a run's webhook waits to be called: the name of a key.

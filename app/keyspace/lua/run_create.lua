@@ -1,8 +1,8 @@
 -- Accept a run: the record, its first event, its place in the thread's queue, its job, the thread's status.
 -- Returns {'new', run fields}; {'known', run fields} for a run that exists, so that a repetition changes nothing;
--- {'no_thread'} also for one whose metadata is not that of `only`, {'changed'} when the thread's fields are no longer
--- as they were `seen`, {'busy', run id}, {'answered', run id, kwargs} when another run has answered the interrupt, or
--- {'fired'} when the run of a cron's due time was made already.
+-- {'no_thread'} also for one whose metadata is not that of `only`, or that was made for another run alone, {'changed'}
+-- when the thread's fields are no longer as they were `seen`, {'busy', run id}, {'answered', run id, kwargs} when
+-- another run has answered the interrupt, or {'fired'} when the run of a cron's due time was made already.
 local A = cmsgpack.unpack(ARGV[2])
 local run, thread = key('run', A.run_id), key('thread', A.thread_id)
 
@@ -21,8 +21,10 @@ if redis.call('EXISTS', thread) == 0 then
   if not A.create_thread then return {'no_thread'} end
   redis.call('HSET', thread, 'created_us', whole(now_us), 'state_us', whole(now_us), 'status', 'idle')
   if A.temporary then redis.call('HSET', thread, 'temporary', 1) else set_ttl(A.thread_id, A.ttl) end
-  for field, value in pairs(A.metadata) do redis.call('HSET', thread, 'm:' .. field, value) end
+  for field, value in pairs(A.thread_metadata) do redis.call('HSET', thread, 'm:' .. field, value) end
 else
+  -- a thread that was made for a single run takes no other
+  if redis.call('HEXISTS', thread, 'temporary') == 1 then return {'no_thread'} end
   for field, value in pairs(A.only) do
     if redis.call('HGET', thread, 'm:' .. field) ~= value then return {'no_thread'} end
   end
@@ -30,7 +32,8 @@ end
 
 local active = redis.call('HGET', thread, 'active')
 local queued = redis.call('ZRANGE', key('thread_queue', A.thread_id), 0, -1)
-if (active or #queued > 0) and A.multitask == 'reject' then return {'busy', active or queued[1]} end
+local refuses = A.multitask == 'reject' or not A.may_cancel and A.multitask ~= 'enqueue'
+if (active or #queued > 0) and refuses then return {'busy', active or queued[1]} end
 
 -- An interrupt is answered once. It may be answered anew when the run that took the answer ended and left it open, or
 -- failed before the answer reached the graph.

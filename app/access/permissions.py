@@ -1,0 +1,95 @@
+"""What one caller may do: the auth file, asked operation by operation. Requests ask it at their gate, and what works
+in the background asks for the user it works for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from app.access.custom_auth import CustomAuth
+from app.access.filters import EVERYTHING, Filter
+from app.access.users import User
+from app.errors import AccessRefused, AuthBroken
+
+Operation = Literal[
+    "assistants:create",
+    "assistants:read",
+    "assistants:update",
+    "assistants:delete",
+    "assistants:search",
+    "threads:create",
+    "threads:read",
+    "threads:update",
+    "threads:delete",
+    "threads:search",
+    "threads:create_run",
+    "crons:create",
+    "crons:read",
+    "crons:update",
+    "crons:delete",
+    "crons:search",
+    "store:put",
+    "store:get",
+    "store:search",
+    "store:delete",
+    "store:list_namespaces",
+]
+"""Resource and action, as authorize handlers know them. Runs belong to their thread."""
+
+_FORBIDDEN: Final = 403
+_SERVER_FAULT: Final = 500
+
+
+class Permissions:
+    """Those of `user`. Without `auth` everything is allowed: there is no auth file, or nobody in particular asks (the
+    graphs' own client)."""
+
+    __slots__ = ("auth", "user")
+
+    def __init__(self, auth: CustomAuth | None, user: User | None) -> None:
+        self.auth, self.user = auth, user
+
+    async def ask(self, operation: Operation, value: dict[str, Any]) -> Filter:
+        """Which records the user may do this to. The authorize handler may change `value`, and what it leaves there is
+        what is to be done. Raises `AccessRefused` or `AuthBroken`."""
+        self.note(operation)
+        if self.auth is None:
+            return EVERYTHING
+        assert self.user is not None
+        resource, _, action = operation.partition(":")
+        return await self.auth.authorize(self.user, resource, action, value)
+
+    def note(self, operation: Operation) -> None:
+        """It is asked for now, or need not be."""
+
+
+def gives_no_answer(error: Exception) -> bool:
+    """Whether the auth file has failed, or took too long, rather than refused: what works in the background asks
+    again."""
+    if isinstance(error, AccessRefused):
+        return error.status >= _SERVER_FAULT
+    return isinstance(error, AuthBroken | TimeoutError)
+
+
+def must_fit(only: Filter, metadata: Mapping[str, Any], operation: Operation) -> None:
+    """A record that is made must be among those that its maker may make: `AccessRefused` when its metadata does not
+    fit the filter that the handler of `operation` answered with."""
+    if not only.fits(metadata):
+        raise AccessRefused(
+            _FORBIDDEN, f"the filter of {operation} excludes what would be made: its metadata does not fit"
+        )
+
+
+def told_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata that a handler left in `value`: what is stored."""
+    return told_object(value, "metadata")
+
+
+def told_object(value: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object that a handler left under this name; an empty one where it left none. Raises `AuthBroken`."""
+    found = value.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise AuthBroken(f"an authorize handler left {name} as {type(found).__name__}; it must be an object")
+    return found

@@ -1,0 +1,133 @@
+"""Whether a run may be made, by whatever door: a request, a command of the event protocol, a cron, a batch.
+
+One operation is one permission. What a run does beside being a run is asked for as that:
+
+| what it does | asked for |
+|---|---|
+| it executes a graph on a thread | `threads:create_run` |
+| it uses an assistant that is not a graph's own | `assistants:read` |
+| it makes a thread that stays (`if_not_exists`, a stateless one with `on_completion: "keep"`) | `threads:create` |
+| it cancels what the thread is busy with (`multitask_strategy`) | `threads:update` |
+| it shows the thread's values (the caller waits or streams, or names a webhook) | `threads:read` |
+
+A stateless run whose thread goes with it makes none that anybody could use: no other run is taken on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+from uuid import UUID
+
+from app.access.filters import EVERYTHING, Filter
+from app.access.permissions import Permissions, must_fit, told_metadata, told_object
+from app.assistants import system_id
+from app.errors import NotFound
+from app.run_making import groups_of
+from app.runs.runs import NewRun
+from app.services import Services
+
+_CANCELS: Final = frozenset({"interrupt", "rollback"})
+"""Strategies that cancel the thread's earlier runs, named as the action that they take."""
+
+
+async def permitted_run(
+    services: Services, permissions: Permissions, new: NewRun, *, stateless: bool = False, reads: bool = False
+) -> NewRun:
+    """The run as the authorize handlers leave it; `reads` says that the caller gets to see what it makes of the thread.
+    `NotFound` when its assistant is hidden; a hidden thread is found out when the run is made. Raises `AccessRefused`
+    and `AuthBroken`."""
+    await permit_use(services, permissions, new.assistant_id, new.graph_id, new.assistant_metadata)
+    value: dict[str, Any] = {
+        "assistant_id": UUID(new.assistant_id),
+        "thread_id": UUID(new.thread_id),
+        "run_id": UUID(new.run_id),
+        "status": "pending",
+        "metadata": dict(new.metadata),
+        "kwargs": new.kwargs,
+        "multitask_strategy": new.multitask_strategy,
+        "prevent_insert_if_inflight": new.multitask_strategy == "reject",
+        "if_not_exists": "create" if new.create_thread else "reject",
+        "after_seconds": new.after_s,
+    }
+    only = await permissions.ask("threads:create_run", value)
+    readable = await _readable(permissions, new, reads)
+    if permissions.auth is None:
+        return new
+    metadata = told_metadata(value)
+    asked = replace(
+        new,
+        metadata=metadata,
+        kwargs=told_object(value, "kwargs"),
+        multitask_strategy=value["multitask_strategy"],
+        create_thread=value["if_not_exists"] == "create",
+        after_s=int(value["after_seconds"]),
+        groups=groups_of(services.settings, services.graphs.spec(new.graph_id), metadata),
+        only=EVERYTHING if stateless else only & readable,  # looked at in the moment that makes the run
+    )
+    if asked.temporary:
+        _must_not_be_anothers(only, asked)
+        return asked
+    if stateless:
+        return await _with_thread(permissions, asked, only, may_exist=False)
+    if not asked.create_thread and asked.multitask_strategy not in _CANCELS:
+        return asked
+    status = await services.threads.status(new.thread_id)
+    if status is None:
+        return await _with_thread(permissions, asked, only, may_exist=True)
+    return await _with_cancels(services, permissions, replace(asked, create_thread=False), status)
+
+
+async def _readable(permissions: Permissions, new: NewRun, reads: bool) -> Filter:
+    """Which threads the caller may read, where the run shows its thread to the caller."""
+    if not reads and new.kwargs.get("webhook") is None:
+        return EVERYTHING
+    return await permissions.ask("threads:read", {"thread_id": UUID(new.thread_id)})
+
+
+async def _with_thread(permissions: Permissions, new: NewRun, only: Filter, *, may_exist: bool) -> NewRun:
+    """The run with leave to make its thread, if it wants to; and what the thread's metadata is to be then."""
+    if not new.create_thread:
+        return new
+    value: dict[str, Any] = {
+        "thread_id": UUID(new.thread_id),
+        "metadata": dict(new.metadata),
+        "if_exists": "do_nothing" if may_exist else "raise",
+    }
+    creatable = await permissions.ask("threads:create", value)
+    metadata = told_metadata(value)
+    made = metadata | {"graph_id": new.graph_id, "assistant_id": new.assistant_id}
+    must_fit(creatable, made, "threads:create")
+    must_fit(only, made, "threads:create_run")
+    return replace(new, thread_metadata=metadata)
+
+
+def _must_not_be_anothers(only: Filter, new: NewRun) -> None:
+    """A thread that lives as long as its run needs no owner; but it is not made in somebody else's name."""
+    if only.names() & new.metadata.keys():
+        must_fit(only, new.metadata, "threads:create_run")
+
+
+async def _with_cancels(services: Services, permissions: Permissions, new: NewRun, status: str) -> NewRun:
+    """The run with leave to cancel what its thread is busy with, if that is its strategy."""
+    if new.multitask_strategy not in _CANCELS:
+        return new
+    if status != "busy":
+        return replace(new, may_cancel=False)
+    value = {"thread_id": UUID(new.thread_id), "action": new.multitask_strategy, "metadata": {}}
+    updatable = await permissions.ask("threads:update", value)
+    await services.threads.check(new.thread_id, updatable)
+    return new
+
+
+async def permit_use(
+    services: Services, permissions: Permissions, assistant_id: str, graph_id: str, metadata: Mapping[str, Any]
+) -> None:
+    """Ask whether an assistant may be run; everybody may run those that the graphs have from the start. `NotFound`."""
+    if assistant_id == system_id(graph_id):
+        permissions.note("assistants:read")
+        return
+    only = await permissions.ask("assistants:read", {"assistant_id": UUID(assistant_id), "metadata": {}})
+    if not only.fits(metadata):
+        raise NotFound("assistant", assistant_id, services.graphs.names())

@@ -1,0 +1,264 @@
+"""A cron does no more than its owner may do at the time when it is due, and who changes it than they may do then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+import workers.scheduler as scheduling
+from app.keyspace.names import Keys
+from app.services import Services
+from tests.attacks.ruled_server import (
+    NEVER,
+    RUN,
+    admin,
+    ann,
+    bob,
+    graphs,
+    made,
+    rules,
+    served,
+    services,
+    settings,
+    time,
+)
+from tests.crons.conftest import Time
+from workers.scheduler import Scheduler
+
+__all__ = ["admin", "ann", "bob", "graphs", "rules", "served", "services", "settings", "time"]
+
+MEMBERS = {"members": {"$contains": "ann"}}
+ON_THREADS = ("threads:read", "threads:create_run", "threads:update")
+
+
+@pytest.fixture
+async def thread(admin: httpx.AsyncClient, rules: Any) -> str:
+    """A thread with ann among its members, and threads are for their members."""
+    rules.filters = dict.fromkeys(ON_THREADS, MEMBERS)
+    return str((await made(admin, "/threads", {"metadata": {"members": ["ann", "bob"]}}))["thread_id"])
+
+
+async def set_members(admin: httpx.AsyncClient, thread: str, *members: str) -> None:
+    """Who may use the thread from now on."""
+    answer = await admin.patch(f"/threads/{thread}", json={"metadata": {"members": members}})
+    assert answer.status_code == 200
+
+
+async def a_cron(client: httpx.AsyncClient, thread: str | None, **differs: Any) -> str:
+    """Every minute, on this thread or on threads of its own."""
+    path = "/runs/crons" if thread is None else f"/threads/{thread}/runs/crons"
+    return str((await made(client, path, RUN | {"schedule": "* * * * *"} | differs))["cron_id"])
+
+
+async def fired(services: Services, time: Time, cron_id: str, minutes_ago: int = 0) -> int:
+    """How many runs its next due time makes."""
+    await time.due(cron_id, minutes_ago)
+    return await Scheduler(services).look()
+
+
+async def shown(client: httpx.AsyncClient, cron_id: str) -> Any:
+    """The cron, as somebody sees it."""
+    return (await client.get(f"/runs/crons/{cron_id}")).json()
+
+
+async def runs_on(admin: httpx.AsyncClient, thread: str) -> int:
+    """How many runs the thread has."""
+    return len((await admin.get(f"/threads/{thread}/runs")).json())
+
+
+async def test_a_cron_ends_with_its_owners_access_and_goes_on_when_it_is_back(
+    admin: httpx.AsyncClient, ann: httpx.AsyncClient, services: Services, time: Time, thread: str
+) -> None:
+    cron = await a_cron(ann, thread)
+    assert await fired(services, time, cron, minutes_ago=9) == 1
+    await set_members(admin, thread, "bob")
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert await fired(services, time, cron) == 0
+    assert await runs_on(admin, thread) == 1
+    seen = await shown(ann, cron)
+    assert seen["enabled"], "a filter may change again"
+    assert thread in seen["problem"]
+    assert seen["next_run_date"] is not None
+    said = [line for line in logs if line["event"].startswith("cron.")]
+    assert [(line["cron"], line["owner"]) for line in said] == [(cron, "ann")], "once, not each minute"
+    await set_members(admin, thread, "ann")
+    assert await fired(services, time, cron) == 1
+    assert (await shown(ann, cron))["problem"] is None
+
+
+@pytest.mark.parametrize("operation", ["threads:create_run", "threads:read"])
+async def test_a_due_time_that_is_refused_makes_no_run(
+    admin: httpx.AsyncClient,
+    ann: httpx.AsyncClient,
+    services: Services,
+    time: Time,
+    thread: str,
+    rules: Any,
+    operation: str,
+) -> None:
+    cron, stateless = await a_cron(ann, thread), await a_cron(ann, None)
+    rules.refused = {operation}
+    assert await fired(services, time, cron) == 0
+    assert operation in (await shown(ann, cron))["problem"]
+    assert await runs_on(admin, thread) == 0
+    assert await fired(services, time, stateless) == (operation == "threads:read"), "nobody else's values are in it"
+
+
+async def test_a_cron_of_an_assistant_that_is_not_its_owners_any_more(
+    admin: httpx.AsyncClient, ann: httpx.AsyncClient, services: Services, time: Time, rules: Any
+) -> None:
+    metadata = {"team": "blue"}
+    assistant = (await made(admin, "/assistants", {"graph_id": "greet", "metadata": metadata}))["assistant_id"]
+    rules.filters = {"assistants:read": metadata}
+    cron = await a_cron(ann, None, assistant_id=assistant)
+    await admin.patch(f"/assistants/{assistant}", json={"metadata": {"team": "red"}})
+    assert await fired(services, time, cron) == 0
+    assert (await ann.patch(f"/runs/crons/{cron}", json={"input": {}})).status_code == 404
+    assert (await ann.post("/runs/crons", json=RUN | {"assistant_id": assistant, "schedule": NEVER})).status_code == 404
+
+
+async def test_a_cron_whose_threads_stay_needs_leave_to_make_them(
+    ann: httpx.AsyncClient, services: Services, time: Time, rules: Any
+) -> None:
+    rules.written = {"threads:create": {"owner": "ann"}}
+    keeps, drops = await a_cron(ann, None, on_run_completed="keep"), await a_cron(ann, None)
+    assert await fired(services, time, keeps, minutes_ago=9) == 1
+    (run,) = [run async for run in services.in_flight.runs()]
+    assert (await services.threads.get(run.thread_id)).metadata["owner"] == "ann"
+    rules.refused = {"threads:create"}
+    assert await fired(services, time, keeps) == 0
+    assert "threads:create" in (await shown(ann, keeps))["problem"]
+    assert await fired(services, time, drops) == 1
+    body = RUN | {"schedule": NEVER, "on_run_completed": "keep"}
+    assert (await ann.post("/runs/crons", json=body)).status_code == 403
+
+
+@pytest.mark.parametrize("fault", ["broken", "still"])
+async def test_a_due_time_waits_until_the_auth_file_answers(
+    ann: httpx.AsyncClient,
+    bob: httpx.AsyncClient,
+    services: Services,
+    time: Time,
+    rules: Any,
+    keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+) -> None:
+    monkeypatch.setattr(scheduling, "_ANSWER_WITHIN_S", 0.2)
+    cron, other = await a_cron(ann, None), await a_cron(bob, None)
+    due_ms = await time.due(cron)
+    setattr(rules, fault, {"threads:create_run"})
+    scheduler = Scheduler(services)
+    with capture_logs() as logs:
+        assert await scheduler.look() == 0
+        assert await scheduler.look() == 0, "not due again at once"
+        later_ms = await services.wire.send("ZSCORE", keys.crons_due, cron)
+        assert float(later_ms) > due_ms
+        await services.wire.send("ZADD", keys.crons_due, due_ms, cron)
+        assert await scheduler.look() == 0
+    assert [line["event"] for line in logs if line["event"].startswith("cron.")] == ["cron.auth_broken"]
+    problem = (await shown(ann, cron))["problem"]
+    assert "auth file" in problem
+    assert "secret" not in problem
+    rules.reset()
+    await services.wire.send("ZADD", keys.crons_due, due_ms, cron)
+    await time.due(other)
+    assert await scheduler.look() == 2
+    runs = {run.metadata["cron_id"]: run async for run in services.in_flight.runs()}
+    assert (await services.crons.get(cron)).run_ids(due_ms)[0] == runs[cron].run_id, "of the time when it was due"
+
+
+async def test_one_who_stands_still_holds_nobody_up(
+    ann: httpx.AsyncClient, services: Services, time: Time, rules: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduling, "_ANSWER_WITHIN_S", 2)
+    stuck, fine = await a_cron(ann, None, on_run_completed="keep"), await a_cron(ann, None)
+    rules.still = {"threads:create"}
+    await time.due(stuck, minutes_ago=1)
+    await time.due(fine)
+    assert await Scheduler(services).look() == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"metadata": {"a": 1}}, {"schedule": NEVER}, {"webhook": "https://x.example/"}, {"enabled": True}, {"input": {}}],
+    ids=lambda change: next(iter(change)),
+)
+async def test_who_may_not_run_it_may_not_change_it(
+    admin: httpx.AsyncClient, ann: httpx.AsyncClient, thread: str, change: dict[str, Any]
+) -> None:
+    cron = await a_cron(ann, thread)
+    await set_members(admin, thread)
+    before = await shown(admin, cron)
+    answer = await ann.patch(f"/runs/crons/{cron}", json=change)
+    assert answer.status_code == 404
+    assert await shown(admin, cron) == before
+
+
+@pytest.mark.parametrize("operation", ["threads:create_run", "threads:read"])
+async def test_a_refused_run_is_no_cron_and_no_change(
+    admin: httpx.AsyncClient, ann: httpx.AsyncClient, thread: str, rules: Any, operation: str
+) -> None:
+    cron = await a_cron(ann, thread)
+    rules.refused = {operation}
+    assert (await ann.patch(f"/runs/crons/{cron}", json={"metadata": {"a": 1}})).status_code == 403
+    body = RUN | {"schedule": NEVER}
+    assert (await ann.post(f"/threads/{thread}/runs/crons", json=body)).status_code == 403
+    if operation == "threads:create_run":
+        assert (await ann.post("/runs/crons", json=body)).status_code == 403
+    assert [each["cron_id"] for each in await made(admin, "/runs/crons/search", {})] == [cron]
+
+
+async def test_who_has_lost_access_may_stop_and_remove_the_cron(
+    admin: httpx.AsyncClient, ann: httpx.AsyncClient, thread: str
+) -> None:
+    cron = await a_cron(ann, thread)
+    await set_members(admin, thread)
+    stopped = await ann.patch(f"/runs/crons/{cron}", json={"enabled": False})
+    assert (stopped.status_code, stopped.json()["enabled"]) == (200, False)
+    assert (await ann.patch(f"/runs/crons/{cron}", json={"enabled": True})).status_code == 404
+    assert (await ann.delete(f"/runs/crons/{cron}")).status_code == 204
+
+
+async def test_a_cron_is_its_owners_whoever_changes_it(
+    ann: httpx.AsyncClient, bob: httpx.AsyncClient, services: Services, time: Time, thread: str, rules: Any
+) -> None:
+    rules.permissions = ["desk"]
+    cron = await a_cron(ann, thread)
+    rules.permissions = ["desk", "night"]
+    rules.asked.clear()
+    assert (await bob.patch(f"/runs/crons/{cron}", json={"input": {"text": "ho"}})).status_code == 200
+    assert {"crons:update", "threads:read", "threads:create_run"} <= {
+        operation for who, operation, _ in rules.asked if who == "bob"
+    }
+    rules.asked.clear()
+    assert await fired(services, time, cron) == 1
+    assert {who for who, _, _ in rules.asked} == {"ann"}
+    assert (await services.crons.get(cron)).request["user"]["permissions"] == ["desk"]
+    assert (await ann.patch(f"/runs/crons/{cron}", json={"input": {}})).status_code == 200
+    assert (await services.crons.get(cron)).request["user"]["permissions"] == ["desk", "night"], "as she is by now"
+
+
+async def test_a_new_cron_fits_the_filter(ann: httpx.AsyncClient, admin: httpx.AsyncClient, rules: Any) -> None:
+    rules.filters = {"crons:create": {"owner": "ann"}}
+    for metadata in ({}, {"owner": "bob"}):
+        body = RUN | {"schedule": NEVER, "metadata": metadata}
+        assert (await ann.post("/runs/crons", json=body)).status_code == 403
+    assert await made(admin, "/runs/crons/search", {}) == []
+    await a_cron(ann, None, metadata={"owner": "ann"})
+
+
+async def test_the_projects_own_code_is_not_asked(
+    services: Services, time: Time, rules: Any, ann: httpx.AsyncClient, keys: Keys
+) -> None:
+    """A cron that a graph made by `get_client()`, or that was there before the auth file."""
+    cron = await a_cron(ann, None)
+    request = (await services.wire.send("HGET", keys.cron(cron), "request")).decode()
+    user = request[request.index('"user":{') :]
+    await services.wire.send("HSET", keys.cron(cron), "request", request.replace(user, '"user":null}'))
+    rules.refused = {"threads:create_run"}
+    assert await fired(services, time, cron) == 1
