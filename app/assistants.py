@@ -45,13 +45,23 @@ class AssistantStore:
         """The assistant with this id, or of the graph with this name, if it is among `only` those. `InvalidRequest` for
         a text that is neither; `NotFound` lists what exists; `GraphUnavailable` says why a graph cannot be served."""
         graph_id = self._graph_of(id_or_name)
-        if graph_id is not None:
-            found: Assistant | None = await self._system(graph_id)
+        if graph_id is None:
+            found = await self._stored.get(self.id_of(id_or_name), only)
         else:
-            found = await self._stored.get(self.id_of(id_or_name))
-        if found is None or not only.fits(found.metadata):
-            raise NotFound("assistant", id_or_name, self._graphs.names())
+            system = await self._system(graph_id)
+            found = system if only.fits(system.metadata) else None
+        if found is None:
+            raise self._unknown(id_or_name)
         return found
+
+    async def check(self, assistant_id: str, only: Filter) -> None:
+        """`NotFound` unless this assistant, which a client made, is among `only` those. Reads nothing where those are
+        all, and never more than the metadata that `only` looks at."""
+        if not await self._stored.fits(assistant_id, only):
+            raise self._unknown(assistant_id)
+
+    def _unknown(self, id_or_name: str) -> NotFound:
+        return NotFound("assistant", id_or_name, self._graphs.names())
 
     def id_of(self, id_or_name: str) -> str:
         """The id that is meant: of a graph's name, that of its system assistant. `InvalidRequest` for a text that is
@@ -64,6 +74,10 @@ class AssistantStore:
             problem = f"{id_or_name!r} is no UUID, and a graph of this name was not found; there is {names}"
             raise InvalidRequest("assistant_id", problem, known)
         return ident
+
+    def is_system(self, assistant_id: str) -> bool:
+        """Whether this is the id of a graph's system assistant, also of one that cannot be served."""
+        return any(assistant_id == system_id(name) for name in (*self._graphs.names(), *self._graphs.failures()))
 
     async def manifest(self, assistant: Assistant, user: User | None = None) -> Manifest:
         """What its graph is like; a factory is asked with the assistant's config, and told who asks."""

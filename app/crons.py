@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 
 import orjson
 
+from app.access.filtered_reads import read_filtered
 from app.access.filters import EVERYTHING, Filter
 from app.clock import Clock, iso
 from app.errors import NotFound
@@ -22,11 +23,13 @@ from app.keyspace.names import Keys
 from app.keyspace.scripts import Fields, fields
 from app.redis.wire import Wire
 from app.run_requests import RunRequest
+from app.runs.runs import gathered
 from app.schedules import Schedule
 from app.serialization.encoding import dumps
 from app.threads.threads import contains
 
-_NAMESPACE: Final = UUID("b6f0c9a4-56f4-4c0b-8a35-2d6f0c1f7f0e")
+_FORMER_NAMESPACE: Final = UUID("b6f0c9a4-56f4-4c0b-8a35-2d6f0c1f7f0e")
+"""Of crons that an earlier release stored, which have no seed."""
 _PAGE: Final = 200
 
 
@@ -83,6 +86,8 @@ class Cron:
     updated_at: str
     last_run_id: str | None
     problem: str | None
+    seed: str | None
+    """Random, and shown to nobody: whoever knows the cron cannot compute the ids of the threads that it will make."""
 
     @property
     def end_time(self) -> str | None:
@@ -131,7 +136,7 @@ class Cron:
 
     def run_ids(self, due_ms: int) -> tuple[str, str]:
         """The run of a due time, and the thread that is made for it: the same whoever asks."""
-        run_id = uuid5(_NAMESPACE, f"{self.cron_id}:{due_ms}")
+        run_id = uuid5(_FORMER_NAMESPACE if self.seed is None else UUID(self.seed), f"{self.cron_id}:{due_ms}")
         return str(run_id), str(uuid5(run_id, "thread"))
 
     def asked(self, due_ms: int, missed: int) -> RunRequest:
@@ -170,6 +175,7 @@ def cron_from(held: Fields, now_ms: int) -> Cron:
         updated_at=iso(int(held["updated_us"])),
         last_run_id=text("last_run_id"),
         problem=text("problem"),
+        seed=text("seed"),
     )
 
 
@@ -205,7 +211,9 @@ class CronStore:
         """A new cron; the one that has this id already, as it is by now, if one has. `NotFound` for its thread, with
         which it goes."""
         next_ms = new.schedule.after(now_ms) if new.enabled else None
-        held = await self._scripts.save(cron_id, new.fields(), create=True, moves=True, next_ms=next_ms)
+        held = await self._scripts.save(
+            cron_id, new.fields(), gathered(new.metadata), create=True, moves=True, next_ms=next_ms
+        )
         if held is None:
             raise NotFound("thread", new.thread_id or "")
         return cron_from(held, now_ms)
@@ -215,20 +223,31 @@ class CronStore:
         changes = new.fields()
         next_ms = new.schedule.after(now_ms) if new.enabled else None
         drops = [name for name in OPTIONAL if name not in changes]
-        held = await self._scripts.save(cron_id, changes, create=False, drops=drops, moves=moves, next_ms=next_ms)
+        held = await self._scripts.save(
+            cron_id, changes, gathered(new.metadata), create=False, drops=drops, moves=moves, next_ms=next_ms
+        )
         if held is None:
             raise NotFound("cron", cron_id)
         return cron_from(held, now_ms)
 
     async def get(self, cron_id: str, only: Filter = EVERYTHING) -> Cron:
-        """The cron, if it is among `only` those, or `NotFound`."""
+        """The cron, if it is among `only` those, or `NotFound`. Of one that is not, no more is read than of one that
+        does not exist."""
+        if only and not await self._fits(cron_id, only):
+            raise NotFound("cron", cron_id)
         held = fields(await self._wire.send("HGETALL", self._keys.cron(cron_id), again=True))
         if "cron_id" not in held:
             raise NotFound("cron", cron_id)
-        cron = cron_from(held, self._now_ms())
-        if not only.fits(cron.metadata):
-            raise NotFound("cron", cron_id)
-        return cron
+        return cron_from(held, self._now_ms())
+
+    async def _fits(self, cron_id: str, only: Filter) -> bool:
+        key = self._keys.cron(cron_id)
+        held = await read_filtered(self._wire, key, only, "updated_us", "members_at")
+        changed_at, members_at = held.plain
+        if changed_at == members_at:
+            return changed_at is not None and only.fits(held.metadata)
+        whole = await self._wire.send("HGET", key, "metadata", again=True)  # an earlier release stored it
+        return whole is not None and only.fits(orjson.loads(whole))
 
     async def delete(self, cron_id: str) -> None:
         """Remove it, or `NotFound`. Runs that it made stay."""

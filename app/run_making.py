@@ -48,6 +48,7 @@ async def run_of(
         ceilings=ceilings_of(services.settings, spec.ceilings, _ceilings_asked(asked, assistant)),
         multitask_strategy=asked.multitask_strategy,
         create_thread=asked.create_thread,
+        own_thread=asked.stateless,
         temporary=asked.temporary,
         after_s=asked.after_s,
         inline=spec.execution == "inline" and asked.after_s == 0,

@@ -15,14 +15,12 @@ A stateless run whose thread goes with it makes none that anybody could use: no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
 from app.access.filters import EVERYTHING, Filter
 from app.access.permissions import Permissions, must_fit, told_metadata, told_object
-from app.assistants import system_id
 from app.errors import NotFound
 from app.run_making import groups_of
 from app.runs.runs import NewRun
@@ -36,9 +34,8 @@ async def permitted_run(
     services: Services, permissions: Permissions, new: NewRun, *, stateless: bool = False, reads: bool = False
 ) -> NewRun:
     """The run as the authorize handlers leave it; `reads` says that the caller gets to see what it makes of the thread.
-    `NotFound` when its assistant is hidden; a hidden thread is found out when the run is made. Raises `AccessRefused`
-    and `AuthBroken`."""
-    await permit_use(services, permissions, new.assistant_id, new.graph_id, new.assistant_metadata)
+    Its assistant was permitted before (`permit_use`). `NotFound` for a hidden thread, unless that is found out when the
+    run is made. Raises `AccessRefused` and `AuthBroken`."""
     value: dict[str, Any] = {
         "assistant_id": UUID(new.assistant_id),
         "thread_id": UUID(new.thread_id),
@@ -73,8 +70,10 @@ async def permitted_run(
         return await _with_thread(permissions, asked, only, may_exist=False)
     if not asked.create_thread and asked.multitask_strategy not in _CANCELS:
         return asked
-    status = await services.threads.status(new.thread_id)
+    status = await services.threads.status(new.thread_id, asked.only)
     if status is None:
+        if not asked.create_thread:
+            raise NotFound("thread", new.thread_id)
         return await _with_thread(permissions, asked, only, may_exist=True)
     return await _with_cancels(services, permissions, replace(asked, create_thread=False), status)
 
@@ -121,13 +120,13 @@ async def _with_cancels(services: Services, permissions: Permissions, new: NewRu
     return new
 
 
-async def permit_use(
-    services: Services, permissions: Permissions, assistant_id: str, graph_id: str, metadata: Mapping[str, Any]
-) -> None:
-    """Ask whether an assistant may be run; everybody may run those that the graphs have from the start. `NotFound`."""
-    if assistant_id == system_id(graph_id):
+async def permit_use(services: Services, permissions: Permissions, id_or_name: str) -> None:
+    """Ask whether an assistant may be run, before anything is read of it; everybody may run those that the graphs have
+    from the start. `NotFound`; `InvalidRequest` for a text that is neither an id nor a graph's name."""
+    assistants = services.assistants
+    assistant_id = assistants.id_of(id_or_name)
+    if assistants.is_system(assistant_id):
         permissions.note("assistants:read")
         return
     only = await permissions.ask("assistants:read", {"assistant_id": UUID(assistant_id), "metadata": {}})
-    if not only.fits(metadata):
-        raise NotFound("assistant", assistant_id, services.graphs.names())
+    await assistants.check(assistant_id, only)

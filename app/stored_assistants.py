@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+from app.access.filtered_reads import read_filtered
 from app.access.filters import EVERYTHING, Filter
 from app.clock import iso
 from app.errors import Conflict, NotFound, RefusedRequest
@@ -91,25 +92,41 @@ class StoredAssistants:
     def __init__(self, wire: Wire, keys: Keys) -> None:
         self._wire, self._keys, self._scripts = wire, keys, AssistantScripts(wire, keys)
 
-    async def get(self, assistant_id: str) -> Assistant | None:
-        """One read; None when there is none."""
+    async def get(self, assistant_id: str, only: Filter = EVERYTHING) -> Assistant | None:
+        """The assistant; None when it does not exist or is not among `only` those. One read, and before it one of the
+        metadata that `only` looks at, if it looks at any."""
+        if not await self.fits(assistant_id, only):
+            return None
         record = await self._wire.send("HMGET", self._keys.assistant(assistant_id), *RECORD, again=True)
         return _assistant(assistant_id, record) if record[0] is not None else None
+
+    async def fits(self, assistant_id: str, only: Filter) -> bool:
+        """Whether the assistant exists and is among `only` those; true without a read where those are all."""
+        if not only:
+            return True
+        key = self._keys.assistant(assistant_id)
+        held = await read_filtered(self._wire, key, only, "updated_us", "members_at")
+        if held.plain[0] != held.plain[1]:
+            await self._scripts.write_members(assistant_id)
+            held = await read_filtered(self._wire, key, only, "updated_us", "members_at")
+        return held.plain[0] is not None and only.fits(held.metadata)
 
     async def create(
         self, assistant_id: str, given: Changes, *, token: str, exist_ok: bool, only: Filter = EVERYTHING
     ) -> Assistant:
-        """A new one; the one that exists, untouched, when the same `token` made it, or with `exist_ok` if it is among
-        `only` those; else `Conflict`."""
+        """A new one; the one that exists, untouched, if it is among `only` those and the same `token` made it or
+        `exist_ok` is set; else `Conflict`."""
         content = given.content() | {"metadata": gathered(dict(given.metadata))}
         content.setdefault("config", "{}")
         content.setdefault("context", "{}")
-        word, record = await self._scripts.create(assistant_id, content, token)
-        mine = (record[4] or b"").decode() == token
-        assistant = _assistant(assistant_id, record)
-        if word == "exists" and not mine and not (exist_ok and only.fits(assistant.metadata)):
-            raise Conflict(f"assistant {assistant_id} exists already")
-        return assistant
+        while True:
+            record, mine = await self._scripts.create(assistant_id, content, token)
+            if record is not None:
+                return _assistant(assistant_id, record)
+            if not ((mine or exist_ok) and await self.fits(assistant_id, only)):
+                raise Conflict(f"assistant {assistant_id} exists already")
+            if (existing := await self.get(assistant_id)) is not None:  # else it was deleted meanwhile and can be made
+                return existing
 
     async def patch(self, assistant_id: str, given: Changes, *, token: str) -> Assistant:
         """A new version, which becomes the present one. `NotFound`."""
@@ -161,7 +178,7 @@ class StoredAssistants:
 
 
 def _assistant(assistant_id: str, record: Record, *, of_version: bool = False) -> Assistant:
-    created_us, updated_us, version, packed = record[:4]
+    created_us, updated_us, version, packed = record
     assert created_us is not None
     assert updated_us is not None
     assert version is not None

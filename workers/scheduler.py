@@ -15,6 +15,7 @@ from app.errors import AccessRefused, NotFound, StoreUnavailable
 from app.keyspace.cron_scripts import CronScripts
 from app.keyspace.scripts import CronStep
 from app.run_making import run_of
+from app.run_permits import permit_use
 from app.runs.runs import Fired
 from app.services import Services
 
@@ -101,16 +102,18 @@ class Scheduler:
     async def _make(self, cron: Cron, step: CronStep, missed: int) -> bool:
         """Whether the run is new."""
         run_id, own_thread = cron.run_ids(step["due_ms"])
-        new = await run_of(
-            self._services,
-            cron.asked(step["due_ms"], missed),
-            run_id=run_id,
-            thread_id=cron.thread_id or own_thread,
-            configurable={"cron_id": cron.cron_id},
-            cron=step,
-        )
+        asked = cron.asked(step["due_ms"], missed)
         permissions = permissions_of(self._services.auth, cron.request.get("user"))
         async with asyncio.timeout(_ANSWER_WITHIN_S):
+            await permit_use(self._services, permissions, asked.assistant_id)
+            new = await run_of(
+                self._services,
+                asked,
+                run_id=run_id,
+                thread_id=cron.thread_id or own_thread,
+                configurable={"cron_id": cron.cron_id},
+                cron=step,
+            )
             new = await permitted_firing(self._services, permissions, new, on_thread=cron.thread_id is not None)
         _, is_new = await self._services.runs.accept(new)
         if is_new:

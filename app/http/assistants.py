@@ -61,8 +61,7 @@ async def patch(request: Request) -> Response:
     """A new version."""
     body, ident = await read_body(request, AssistantPatchBody), await ident_of(request)
     _check(body)
-    assistant = await _found(request)
-    value = await permit_assistant(request, "assistants:update", assistant, version=None, **_told(body))
+    _, value = await permit_assistant(request, "assistants:update", _ident(request), version=None, **_told(body))
     changes = _changed(body, value).changes()
     return Json((await services_of(request).assistants.patch(_ident(request), changes, token=ident)).public())
 
@@ -96,7 +95,7 @@ def _check(body: AssistantPatchBody) -> None:
 async def delete(request: Request) -> Response:
     """Remove an assistant, and its threads when asked to; its runs in flight are cancelled."""
     services, assistant_id, threads = services_of(request), _ident(request), query_flag(request, "delete_threads")
-    await permit_assistant(request, "assistants:delete", await _found(request))
+    await permit_assistant(request, "assistants:delete", assistant_id)
     only = await permit(request, "threads:delete", {"thread_id": None}) if threads else EVERYTHING
     await services.assistants.delete(assistant_id)
     await services.crons.delete_of(assistant_id)
@@ -174,7 +173,7 @@ async def versions(request: Request) -> Response:
 async def latest(request: Request) -> Response:
     """Make a version the present one."""
     body = await read_body(request, AssistantLatestBody)
-    await permit_assistant(request, "assistants:update", await _found(request), version=body.version, metadata={})
+    await permit_assistant(request, "assistants:update", _ident(request), version=body.version, metadata={})
     return Json((await services_of(request).assistants.choose(_ident(request), body.version)).public())
 
 
@@ -202,13 +201,8 @@ async def _manifest(request: Request) -> Manifest:
 
 async def _read(request: Request) -> Assistant:
     """The assistant of the path, if the caller may read it."""
-    assistant = await _found(request)
-    await permit_assistant(request, "assistants:read", assistant, metadata={})
+    assistant, _ = await permit_assistant(request, "assistants:read", _ident(request), metadata={})
     return assistant
-
-
-async def _found(request: Request) -> Assistant:
-    return await services_of(request).assistants.get(_ident(request))
 
 
 def _ident(request: Request) -> str:

@@ -21,13 +21,12 @@ from app.http.endpoints import Endpoint
 from app.http.inputs import ident_of, parsed, path_id, read_body, validated
 from app.http.new_runs import asked_by
 from app.http.pages import paged, selected
-from app.http.permits import permit_thread
+from app.http.permits import permit_thread, permit_use
 from app.http.stateless import check
 from app.http.wiring import services_of
 from app.run_making import run_of
 from app.runs.runs import new_id
 from app.schedules import Schedule
-from app.services import Services
 from app.stored_assistants import Assistant
 
 
@@ -90,7 +89,7 @@ async def _new(request: Request, body: CronBody, thread_id: str | None, payload:
         check(body)
     schedule = Schedule.checked(body.schedule, body.timezone, body.end_ms)
     asked = asked_by(services, request, body, stateless=stateless)
-    assistant = await _assistant(services, body.assistant_id)
+    assistant = await _assistant(request, body.assistant_id)
     asked = replace(
         asked,
         assistant_id=assistant.assistant_id,
@@ -125,9 +124,12 @@ async def _permit_firing(request: Request, new: NewCron) -> None:
         await services.threads.check(new.thread_id, permitted.only)
 
 
-async def _assistant(services: Services, id_or_name: str) -> Assistant:
-    """As the reference server has it: a name that is no graph's is unknown here, not malformed."""
+async def _assistant(request: Request, id_or_name: str) -> Assistant:
+    """The assistant, if the caller may use it. As the reference server has it: a name that is no graph's is unknown
+    here, not malformed."""
+    services = services_of(request)
     try:
+        await permit_use(request, id_or_name)
         return await services.assistants.get(id_or_name)
     except InvalidRequest:
         raise NotFound("assistant", id_or_name, services.graphs.names()) from None

@@ -9,7 +9,7 @@ from uuid import UUID
 from starlette.requests import HTTPConnection
 
 from app.http.access import needs, permit
-from app.http.permits import permit_run
+from app.http.permits import permit_run, permit_use
 from app.http.wiring import services_of
 from app.runs.runs import NewRun
 
@@ -33,6 +33,11 @@ async def may_read(connection: HTTPConnection, thread_id: str) -> Check:
 
     await check()
     return check
+
+
+async def may_use(connection: HTTPConnection, assistant_id: str) -> None:
+    """Ask whether an assistant may be run, before anything is read of it. Raises `NotFound` and `AccessRefused`."""
+    await permit_use(connection, assistant_id)
 
 
 async def may_run(connection: HTTPConnection, new: NewRun) -> NewRun:

@@ -31,7 +31,7 @@ from app.event_protocol.run_protocol import MODES
 from app.http.answers import Json
 from app.http.bodies import RunBody
 from app.http.endpoints import Endpoint
-from app.http.event_access import COMMANDS, may_read, may_run
+from app.http.event_access import COMMANDS, may_read, may_run, may_use
 from app.http.event_bodies import CommandFrame, RespondParams, StartParams, TreeParams
 from app.http.inputs import checked_uuid, ident_of, parsed, path_id, validated
 from app.http.new_runs import asked_by
@@ -226,6 +226,7 @@ async def _run(asked: Asked, body: dict[str, Any]) -> dict[str, Any]:
     """The run that `body` asks for, streaming all there is."""
     request = asked_by(asked.services, asked.connection, validated(RunBody, body), stateless=False)
     request = replace(request, stream_mode=list(MODES), subgraphs=True, resumable=True)
+    await may_use(asked.connection, request.assistant_id)
     new = await run_of(asked.services, request, run_id=asked.run_id, thread_id=asked.thread_id)
     run = await accept(asked.services, await may_run(asked.connection, new))
     return {"run_id": run.run_id}

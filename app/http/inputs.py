@@ -43,11 +43,10 @@ async def ident_of(request: Request, part: int = 0) -> str:
     key = request.headers.get(HEADER)
     if key is None:
         return new_id()
-    place = f"{request.url.path}#{part}"
-    caller = request.scope.get(CALLER)
-    if caller is not None:  # nobody gets what somebody else's key made
-        place = f"{caller.identity}\0{place}"
-    return await services_of(request).idempotency.ident(key, place, await request.body())
+    user = request.scope.get(CALLER)
+    caller = None if user is None else user.identity  # nobody gets what somebody else's key made
+    body = await request.body()
+    return await services_of(request).idempotency.ident(key, caller, request.url.path, body, part)
 
 
 def parsed(raw: bytes) -> Any:

@@ -13,7 +13,7 @@ from app.headers import chosen
 from app.http.access import user_of
 from app.http.bodies import RunBody
 from app.http.inputs import ident_of
-from app.http.permits import permit_run
+from app.http.permits import permit_run, permit_use
 from app.idempotency import HEADER, KEPT_S
 from app.run_making import run_of
 from app.run_requests import RunRequest
@@ -38,19 +38,20 @@ async def new_run(
     says that the caller gets to see what it makes of the thread.
     Raises for an unknown assistant, for what makes no sense, and for what the caller may not do."""
     asked = asked_by(services, request, body, stateless=stateless)
+    await permit_use(request, body.assistant_id)
     new = await run_of(services, asked, run_id=await ident_of(request, part), thread_id=thread_id)
     if new.temporary and HEADER in request.headers:
         new = replace(new, kept_s=KEPT_S)
     permitted = await permit_run(request, new, stateless=stateless, reads=reads)
-    await _must_exist(services, permitted)
+    if (permitted.kwargs["checkpoint"] or {}).get("checkpoint_id"):
+        await services.threads.check(thread_id, permitted.only, may_be_new=permitted.create_thread)
+        await _must_exist(services, permitted)
     return permitted
 
 
 async def _must_exist(services: Services, new: NewRun) -> None:
     """LangGraph begins with an empty state where there is no such checkpoint."""
-    place = new.kwargs["checkpoint"] or {}
-    if not place.get("checkpoint_id"):
-        return
+    place = new.kwargs["checkpoint"]
     config: RunnableConfig = {"configurable": {"checkpoint_ns": "", **place, "thread_id": new.thread_id}}
     if await services.checkpointer.aget_tuple(config) is None:
         raise NotFound("checkpoint", place["checkpoint_id"])

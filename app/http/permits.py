@@ -13,8 +13,9 @@ from app.access.permissions import Operation
 from app.errors import AuthBroken, NotFound
 from app.http.access import gate_of, permit
 from app.http.wiring import services_of
+from app.run_permits import permit_use as permit_use_of
 from app.run_permits import permitted_run
-from app.runs.runs import NewRun
+from app.runs.runs import NewRun, Run, new_id
 from app.stored_assistants import Assistant
 
 
@@ -29,13 +30,27 @@ async def permit_thread(
     return value
 
 
-async def permit_assistant(connection: HTTPConnection, operation: Operation, assistant: Assistant, **told: Any) -> Any:
-    """Ask for an operation on an assistant: what the handler left of its value. `NotFound` when it is hidden."""
-    value = {"assistant_id": UUID(assistant.assistant_id), **told}
+async def readable_run(connection: HTTPConnection, run_id: str) -> Run:
+    """The run with this id, if the caller may read its thread; else `NotFound`, which names the run alone. A run that
+    does not exist takes the same way as a hidden one: the handler is asked, and a thread is looked for."""
+    runs = services_of(connection).runs
+    thread_id = await runs.thread_of(run_id) or new_id()
+    try:
+        await permit_thread(connection, "threads:read", thread_id, run_id=UUID(run_id))
+        return await runs.get(thread_id, run_id)
+    except NotFound:
+        raise NotFound("run", run_id) from None
+
+
+async def permit_assistant(
+    connection: HTTPConnection, operation: Operation, id_or_name: str, **told: Any
+) -> tuple[Assistant, dict[str, Any]]:
+    """Ask for an operation on an assistant: the assistant, and what the handler left of its value. `NotFound` when it
+    is hidden or does not exist; both take the same way here."""
+    assistants = services_of(connection).assistants
+    value = {"assistant_id": UUID(assistants.id_of(id_or_name)), **told}
     only = await permit(connection, operation, value)
-    if not only.fits(assistant.metadata):
-        raise NotFound("assistant", assistant.assistant_id, services_of(connection).graphs.names())
-    return value
+    return await assistants.get(id_or_name, only), value
 
 
 async def permit_run(
@@ -43,6 +58,11 @@ async def permit_run(
 ) -> NewRun:
     """Ask for a run, and for what else it does: the run as the handlers leave it (`run_permits`)."""
     return await permitted_run(services_of(connection), gate_of(connection), new, stateless=stateless, reads=reads)
+
+
+async def permit_use(connection: HTTPConnection, id_or_name: str) -> None:
+    """Ask whether an assistant may be run, before anything is read of it (`run_permits`)."""
+    await permit_use_of(services_of(connection), gate_of(connection), id_or_name)
 
 
 def told_namespace(value: Mapping[str, Any]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from app.http.bodies import CancelBody, RunBody
 from app.http.endpoints import Endpoint, Query, flag, names
 from app.http.inputs import parsed, path_id, query_word, read_body, validated
 from app.http.new_runs import new_run
-from app.http.permits import permit_thread
+from app.http.permits import readable_run
 from app.http.runs import CREATES, CREATES_AND_READS, FOLLOWS, accept, canceller, on_gone
 from app.http.sse import event_stream, joined_stream
 from app.http.stream_requests import ENDING, SINCE, StreamRequest, wants_end
@@ -71,8 +71,7 @@ async def wait(request: Request) -> ASGIApp:
 async def join_stream(request: Request) -> ASGIApp:
     """The events of such a run: after `Last-Event-ID`, or only new ones."""
     asked = StreamRequest.of(request)
-    run = await services_of(request).runs.find(path_id(request, "run_id"))
-    await permit_thread(request, "threads:read", run.thread_id, run_id=UUID(run.run_id))
+    run = await readable_run(request, path_id(request, "run_id"))
     return await joined_stream(request, run, asked, on_gone=on_gone(request, run), place=f"/runs/{run.run_id}")
 
 

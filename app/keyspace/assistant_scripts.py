@@ -16,9 +16,10 @@ _CREATE = load("assistant_create", repeatable=True)
 _PATCH = load("assistant_patch", repeatable=True)
 _CHOOSE = load("assistant_choose", repeatable=True)
 _DELETE = load("assistant_delete", repeatable=False)
+_MEMBERS = load("assistant_members", repeatable=True)
 _SYSTEM_SINCE = load("system_since", repeatable=True)
 
-RECORD: Final = ("created_us", "updated_us", "version", "content", "token")
+RECORD: Final = ("created_us", "updated_us", "version", "content")
 """What is read of an assistant, in this order."""
 
 
@@ -47,11 +48,15 @@ class AssistantScripts:
     def _args(self, **arguments: object) -> tuple[str, bytes]:
         return self._keys.prefix, ormsgpack.packb(arguments | {"record": RECORD})
 
-    async def create(self, assistant_id: str, content: Content, token: str) -> tuple[str, Record]:
-        """("ok" or "exists", record)."""
+    async def create(self, assistant_id: str, content: Content, token: str) -> tuple[Record | None, bool]:
+        """The record of the new assistant; or None for one that exists, and whether the same `token` made it."""
         args = self._args(assistant_id=assistant_id, content=content, token=token)
-        reply = await self._wire.run(_CREATE, [], args)
-        return reply[0].decode(), reply[1]
+        word, answer = await self._wire.run(_CREATE, [], args)
+        return (answer, True) if word == b"ok" else (None, answer == token.encode())
+
+    async def write_members(self, assistant_id: str) -> None:
+        """Store the metadata of an assistant once more as the fields that filters read, where they are out of date."""
+        await self._wire.run(_MEMBERS, [], self._args(assistant_id=assistant_id))
 
     async def patch(
         self, assistant_id: str, changes: Content, metadata: Mapping[str, str], token: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from uuid import uuid4
 
 import ormsgpack
 
@@ -31,15 +32,24 @@ class CronScripts:
         self,
         cron_id: str,
         changes: Mapping[str, str],
+        metadata: Mapping[str, str],
         *,
         create: bool,
         drops: Sequence[str] = (),
         moves: bool,
         next_ms: int | None,
     ) -> Fields | None:
-        """The record after the change; None when there is no such cron, or no thread for a new one."""
+        """The record after the change; None when there is no such cron, or no thread for a new one. `metadata` is
+        stored once more, as the fields that filters read."""
         arguments = self._args(
-            cron_id=cron_id, fields=changes, create=create, drops=list(drops), moves=moves, next_ms=next_ms
+            cron_id=cron_id,
+            fields=changes,
+            metadata=metadata,
+            create=create,
+            drops=list(drops),
+            moves=moves,
+            next_ms=next_ms,
+            seed=str(uuid4()),
         )
         reply = await self._wire.run(_SAVE, [], arguments)
         return fields(reply[1]) if len(reply) > 1 else None

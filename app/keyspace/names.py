@@ -24,7 +24,7 @@
 | `<p>:queue:parked:<group>` | zset | until the group has room | due jobs over their group's limit, by rank |
 | `<p>:queue:wake` | list | until popped | a token for each job queued, at most `WAKE_TOKENS` |
 | `<p>:group:<group>` | set | while they run | running runs of a group that has a limit |
-| `<p>:idempotency:<digest>` | string | a day | digest of the body that came with an idempotency key |
+| `<p>:idempotency:<digest>` | string | a day | digest of the body that came with the key, and a random id |
 | `<p>:trash` | zset | until emptied | removed threads whose checkpoints are still there, by time in ms |
 | `<p>:leases` | zset | while they run | runs, by the lease's end in ms |
 | `<p>:pulse` | hash: `seen_ms`, `grace_ms` | | heartbeat, reap | heartbeat, reap |

@@ -35,6 +35,7 @@ SUSPECTS_AGAIN_MS: Final = 100
 """How soon a worker asks again while runs wait with which a worker died."""
 
 _RUN_CREATE = load("run_create", repeatable=True)
+_RUN_READ = load("run_read", repeatable=True, prelude=False)
 _RUN_CLAIM = load("run_claim", repeatable=False)
 _RUN_APPLY = load("run_apply", repeatable=True)
 _RUN_SETTLE = load("run_settle", repeatable=True)
@@ -97,6 +98,7 @@ class RunCreate(TypedDict):
     webhook: str | None
     cron: CronStep | None
     user: str | None
+    own_thread: bool
     only: dict[str, str]
     seen: dict[str, str | bool]
 
@@ -155,7 +157,8 @@ class Scripts:
 
     async def run_create(self, arguments: RunCreate) -> tuple[str, Any]:
         """("new", fields), ("known", fields) for a run that exists, ("no_thread", None), ("changed", None),
-        ("fired", None), ("busy", run id) or ("answered", (run id, kwargs as JSON))."""
+        ("taken", None) when the thread that was to be made exists, ("fired", None), ("busy", run id) or
+        ("answered", (run id, kwargs as JSON))."""
         reply = await self._wire.run(_RUN_CREATE, [], self._args(arguments))
         word = reply[0].decode()
         if word in ("new", "known"):
@@ -163,6 +166,10 @@ class Scripts:
         if word == "answered":
             return word, (reply[1].decode(), reply[2])
         return word, reply[1].decode() if len(reply) > 1 else None
+
+    async def run_read(self, run_id: str, thread_id: str) -> Fields:
+        """The run's fields; none when the thread has no such run."""
+        return fields(await self._wire.run(_RUN_READ, [self._keys.run(run_id)], [thread_id]))
 
     async def run_claim(
         self, worker: str, limit: int, lease_ms: int, *, suspects: int = 1
@@ -266,12 +273,25 @@ class Scripts:
         return [(run.decode(), word.decode()) for run, word in reply]
 
     async def thread_create(
-        self, thread_id: str, metadata: Mapping[str, str], token: str, ttl: Ttl | None = None
-    ) -> tuple[str, Fields]:
-        """("ok" or "exists", fields). `token` tells this request's repetition from another's."""
-        arguments = {"thread_id": thread_id, "metadata": metadata, "token": token, "ttl": ttl}
+        self,
+        thread_id: str,
+        metadata: Mapping[str, str],
+        token: str,
+        ttl: Ttl | None = None,
+        *,
+        members: Sequence[str] = (),
+    ) -> tuple[str, list[Any]]:
+        """("ok", the flat fields of the new thread) or ("exists", the `token` of the thread that exists and these
+        `members` of its metadata). `token` tells this request's repetition from another's."""
+        arguments = {
+            "thread_id": thread_id,
+            "metadata": metadata,
+            "token": token,
+            "ttl": ttl,
+            "existing": ["token", *(f"m:{name}" for name in members)],
+        }
         reply = await self._wire.run(_THREAD_CREATE, [], self._args(arguments))
-        return reply[0].decode(), fields(reply[1])
+        return reply[0].decode(), reply[1]
 
     async def thread_patch(
         self,

@@ -6,10 +6,9 @@ then looks whether the fields that the filter saw are still the same, so nothing
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-import orjson
-
+from app.access.filtered_reads import MEMBER, read_filtered
 from app.access.filters import Filter
 from app.errors import NotFound
 from app.keyspace.names import Keys
@@ -24,13 +23,9 @@ _BORN: Final = "created_us"
 async def seen(wire: Wire, keys: Keys, thread_id: str, only: Filter, *, may_be_new: bool) -> Seen:
     """What `only` looks at, of a thread that it lets through or, where that is allowed, that does not exist yet.
     `NotFound` for any other."""
-    names = sorted(only.names())
-    fields = (_BORN, *(f"m:{name}" for name in names))
-    held = await wire.send("HMGET", keys.thread(thread_id), *fields, again=True)
-    metadata: dict[str, Any] = {
-        name: orjson.loads(text) for name, text in zip(names, held[1:], strict=True) if text is not None
-    }
-    exists = held[0] is not None
-    if not (only.fits(metadata) if exists else may_be_new):
+    held = await read_filtered(wire, keys.thread(thread_id), only, _BORN)
+    exists = held.plain[0] is not None
+    if not (only.fits(held.metadata) if exists else may_be_new):
         raise NotFound("thread", thread_id)
-    return {name: False if text is None else text.decode() for name, text in zip(fields, held, strict=True)}
+    texts = {_BORN: held.plain[0]} | {MEMBER + name: text for name, text in held.members.items()}
+    return {name: False if text is None else text.decode() for name, text in texts.items()}

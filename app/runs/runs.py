@@ -96,6 +96,8 @@ class NewRun:
     ceilings: dict[str, float]
     multitask_strategy: str = "enqueue"
     create_thread: bool = False
+    own_thread: bool = False
+    """The thread is made for this run: one of this id that exists already is somebody else's."""
     temporary: bool = False
     kept_s: int | None = None
     after_s: int = 0
@@ -303,6 +305,8 @@ class RunStore:
             word, answer = await self._scripts.run_create(await self._asked(new, inline_worker))
         if word == "no_thread":
             raise NotFound("thread", new.thread_id)
+        if word == "taken":
+            raise Conflict(f"thread {new.thread_id} exists already, so it cannot be made for this run")
         if word == "busy":
             raise _busy(new, answer)
         if word == "fired":
@@ -348,16 +352,22 @@ class RunStore:
             "webhook": queue_of(new.kwargs.get("webhook")),
             "cron": new.cron,
             "user": None if new.user is None else dumps(new.user).decode(),
+            "own_thread": new.own_thread,
             "only": gathered(dict(texts or {})),
             "seen": saw,
         }
 
     async def get(self, thread_id: str, run_id: str) -> Run:
         """The run, or `NotFound`; also when it belongs to another thread."""
-        run = await self.find(run_id)
-        if run.thread_id != thread_id:
+        held = await self._scripts.run_read(run_id, thread_id)
+        if "phase" not in held:
             raise NotFound("run", run_id)
-        return run
+        return run_from(held)
+
+    async def thread_of(self, run_id: str) -> str | None:
+        """The id of the thread that the run is on; None for a run that does not exist. Reads nothing else."""
+        thread_id = await self._wire.send("HGET", self._keys.run(run_id), "thread_id", again=True)
+        return None if thread_id is None else str(thread_id.decode())
 
     async def find(self, run_id: str) -> Run:
         """The run by its id alone, or `NotFound`."""

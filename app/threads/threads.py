@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from app.access.filtered_reads import filtered_fields, members_of, read_filtered
 from app.access.filters import EVERYTHING, Filter
 from app.checkpointing.thread_saver import ThreadSaver
 from app.clock import iso
@@ -153,8 +154,8 @@ class ThreadStore:
         ttl: ThreadTtl | None = None,
         only: Filter = EVERYTHING,
     ) -> Thread:
-        """A new thread; the one that exists, untouched, when the same `token` made it, or with `exist_ok` if it is
-        among `only` those; else `Conflict`."""
+        """A new thread; the one that exists, untouched, if it is among `only` those and the same `token` made it or
+        `exist_ok` is set; else `Conflict`."""
         thread, _ = await self.make(thread_id, metadata, exist_ok=exist_ok, token=token, ttl=ttl, only=only)
         return thread
 
@@ -170,27 +171,28 @@ class ThreadStore:
     ) -> tuple[Thread, bool]:
         """As `create`, and whether the thread is new."""
         token, ttl = token or new_id(), ttl or self._ttl
-        word, held = await self._scripts.thread_create(
-            thread_id, gathered(metadata), token, ttl.stored() if ttl else None
-        )
-        mine = held.get("token", b"").decode() == token
-        thread = thread_from(thread_id, held)
-        if word == "exists" and not mine and not (exist_ok and only.fits(thread.metadata)):
-            raise Conflict(f"thread {thread_id} exists already")
-        return thread, word == "ok"
+        names = members_of(only)
+        while True:
+            word, held = await self._scripts.thread_create(
+                thread_id, gathered(metadata), token, ttl.stored() if ttl else None, members=names
+            )
+            if word == "ok":
+                return thread_from(thread_id, fields(held)), True
+            existing = filtered_fields(held, 1, names)
+            mine = existing.plain[0] == token.encode()
+            if not ((mine or exist_ok) and only.fits(existing.metadata)):
+                raise Conflict(f"thread {thread_id} exists already")
+            with suppress(NotFound):  # deleted meanwhile: then it can be made
+                return await self.get(thread_id), False
 
     async def check(self, thread_id: str, only: Filter, *, may_be_new: bool = False) -> None:
-        """`NotFound` unless the thread is among `only` those. Reads nothing where those are all. One that
-        `may_be_new` need not exist."""
+        """`NotFound` unless the thread is among `only` those. Reads nothing where those are all, and never more than
+        the metadata that `only` looks at. One that `may_be_new` need not exist."""
         if not only:
             return
-        try:
-            thread = await self.get(thread_id)
-        except NotFound:
-            if may_be_new:
-                return
-            raise
-        if not only.fits(thread.metadata):
+        held = await read_filtered(self._wire, self._keys.thread(thread_id), only, "created_us")
+        exists = held.plain[0] is not None
+        if not (only.fits(held.metadata) if exists else may_be_new):
             raise NotFound("thread", thread_id)
 
     async def get(self, thread_id: str) -> Thread:
@@ -200,10 +202,14 @@ class ThreadStore:
             raise NotFound("thread", thread_id)
         return thread_from(thread_id, held)
 
-    async def status(self, thread_id: str) -> str | None:
-        """How the thread stands; None when there is none. One read of one field."""
-        status = await self._wire.send("HGET", self._keys.thread(thread_id), "status", again=True)
-        return None if status is None else str(status.decode())
+    async def status(self, thread_id: str, only: Filter = EVERYTHING) -> str | None:
+        """How the thread stands; None when there is none. `NotFound` for one that is not among `only` those. One read
+        of a few fields."""
+        held = await read_filtered(self._wire, self._keys.thread(thread_id), only, "status")
+        (status,) = held.plain
+        if status is not None and not only.fits(held.metadata):
+            raise NotFound("thread", thread_id)
+        return None if status is None else status.decode()
 
     async def active_run(self, thread_id: str) -> str | None:
         """The run that is executing, if one is."""

@@ -104,8 +104,10 @@ async def test_cancelling_a_pending_run_again_changes_nothing(stores: Stores) ->
 async def test_creating_the_same_thread_again_is_no_conflict_for_the_same_request(stores: Stores) -> None:
     run = new_run("0" * 36)
     first = await stores.scripts.thread_create(run.thread_id, {"a": "1"}, "token")
-    again = await stores.scripts.thread_create(run.thread_id, {"a": "1"}, "token")
-    assert first[1] == again[1]
+    again = await stores.scripts.thread_create(run.thread_id, {"a": "1"}, "token", members=["a"])
+    assert first[0] == "ok"
+    assert again == ("exists", [b"token", b"1"])
+    assert dict(zip(first[1][::2], first[1][1::2], strict=True))[b"m:a"] == b"1"
 
 
 async def test_a_group_that_was_applied_with_a_lost_answer_is_not_applied_by_settle_either(stores: Stores) -> None:

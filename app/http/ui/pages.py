@@ -18,7 +18,7 @@ from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, Slip
 from app.http.access import permit
 from app.http.answers import status_of
 from app.http.inputs import checked_uuid, path_id
-from app.http.permits import permit_assistant, permit_thread
+from app.http.permits import permit_assistant, permit_thread, readable_run
 from app.http.ui.forms import fields_of
 from app.http.ui.live import seen_run, standing
 from app.http.ui.rendering import page, words
@@ -147,7 +147,7 @@ def _age(now: datetime, created_at: str) -> str:
 async def graph(request: Request) -> Response:
     """A form that starts a run; `thread` goes on with a thread, `from` begins with the input of an earlier run."""
     services, graph_id = services_of(request), request.path_params["graph_id"]
-    await permit_assistant(request, "assistants:read", await services.assistants.get(graph_id), metadata={})
+    await permit_assistant(request, "assistants:read", graph_id, metadata={})
     spec, manifest = services.graphs.spec(graph_id), await services.graphs.manifest(graph_id)
     thread_id = request.query_params.get("thread", "")
     before = await _earlier(request, request.query_params.get("from", ""))
@@ -172,9 +172,7 @@ async def graph(request: Request) -> Response:
 async def _earlier(request: Request, run_id: str) -> Run | None:
     if not run_id:
         return None
-    found = await services_of(request).runs.find(checked_uuid(run_id, "from"))
-    await permit_thread(request, "threads:read", found.thread_id, run_id=UUID(found.run_id))
-    return found
+    return await readable_run(request, checked_uuid(run_id, "from"))
 
 
 @_as_page

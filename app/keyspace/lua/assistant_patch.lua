@@ -19,5 +19,6 @@ if held[2] ~= A.token then
   local packed = cmsgpack.pack(content)
   redis.call('HSET', assistant, 'updated_us', whole(now_us), 'token', A.token, 'version', version,
     'content', packed, 'v:' .. version, packed)
+  set_members(assistant, content.metadata)
 end
 return {'ok', redis.call('HMGET', assistant, unpack(A.record))}

@@ -66,6 +66,16 @@ local function set_ttl(thread_id, ttl)
   redis.call('ZADD', key('threads_due'), whole(due_ms), thread_id)
 end
 
+-- Keep the metadata of an assistant or a cron once more as one field for each member: a filter reads only those that it
+-- looks at. `members_at` says for which change of the record they were written.
+local function set_members(record, metadata)
+  for _, field in ipairs(redis.call('HKEYS', record)) do
+    if string.sub(field, 1, 2) == 'm:' then redis.call('HDEL', record, field) end
+  end
+  for name, value in pairs(metadata) do redis.call('HSET', record, 'm:' .. name, value) end
+  redis.call('HSET', record, 'members_at', redis.call('HGET', record, 'updated_us'))
+end
+
 -- Whoever follows the thread looks again.
 local function wake_thread(thread_id)
   redis.call('PUBLISH', key('thread_wake', thread_id), '')

@@ -1,10 +1,20 @@
 -- Accept a run: the record, its first event, its place in the thread's queue, its job, the thread's status.
 -- Returns {'new', run fields}; {'known', run fields} for a run that exists, so that a repetition changes nothing;
--- {'no_thread'} also for one whose metadata is not that of `only`, or that was made for another run alone, {'changed'}
--- when the thread's fields are no longer as they were `seen`, {'busy', run id}, {'answered', run id, kwargs} when
--- another run has answered the interrupt, or {'fired'} when the run of a cron's due time was made already.
+-- {'no_thread'} also for one whose metadata is not that of `only`, or that was made for another run alone, {'taken'} when
+-- the thread that was to be made for this run exists, {'changed'} when the thread's fields are no longer as they were
+-- `seen`, {'busy', run id}, {'answered', run id, kwargs} when another run has answered the interrupt, or {'fired'} when
+-- the run of a cron's due time was made already.
 local A = cmsgpack.unpack(ARGV[2])
 local run, thread = key('run', A.run_id), key('thread', A.thread_id)
+
+local exists = redis.call('EXISTS', thread) == 1
+
+-- Whoever may not have the thread gets no run of it either, not even the one that the same request made before.
+if exists then
+  for field, value in pairs(A.only) do
+    if redis.call('HGET', thread, 'm:' .. field) ~= value then return {'no_thread'} end
+  end
+end
 
 if redis.call('EXISTS', run) == 1 then return {'known', redis.call('HGETALL', run)} end
 
@@ -17,17 +27,15 @@ for field, value in pairs(A.seen) do
   if redis.call('HGET', thread, field) ~= value then return {'changed'} end
 end
 
-if redis.call('EXISTS', thread) == 0 then
+if not exists then
   if not A.create_thread then return {'no_thread'} end
   redis.call('HSET', thread, 'created_us', whole(now_us), 'state_us', whole(now_us), 'status', 'idle')
   if A.temporary then redis.call('HSET', thread, 'temporary', 1) else set_ttl(A.thread_id, A.ttl) end
   for field, value in pairs(A.thread_metadata) do redis.call('HSET', thread, 'm:' .. field, value) end
-else
-  -- a thread that was made for a single run takes no other
-  if redis.call('HEXISTS', thread, 'temporary') == 1 then return {'no_thread'} end
-  for field, value in pairs(A.only) do
-    if redis.call('HGET', thread, 'm:' .. field) ~= value then return {'no_thread'} end
-  end
+elseif A.own_thread then
+  return {'taken'}
+elseif redis.call('HEXISTS', thread, 'temporary') == 1 then
+  return {'no_thread'} -- a thread that was made for a single run takes no other
 end
 
 local active = redis.call('HGET', thread, 'active')
