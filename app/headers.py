@@ -1,29 +1,44 @@
-"""Which of a request's headers go further than the request: into a run, or into the log."""
+"""Which of a request's headers are credentials, and which of the others go further than the request: into a run, or
+into the log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Final
 
 from app.project.sections import HeadersSection
 
-NEVER: Final = frozenset({"x-api-key", "x-tenant-id", "x-service-key", "authorization"})
-"""Secrets, whatever langgraph.json says."""
-BY_NAME_ALONE: Final = frozenset({"cookie", "proxy-authorization"})
-"""Secrets that no wildcard takes along: what goes into a run is shown with it."""
+_CREDENTIALS: Final = frozenset({"x-tenant-id", "x-service-key", "x-amzn-oidc-data", "x-amzn-oidc-identity"})
+"""Those whose names have none of the words below."""
+
+_WORDS: Final = re.compile(
+    r"(^|[-_])(authorization|cookie2?|tokens?|secrets?|password|passwd|api[-_]?key|apikey|access[-_]?key|jwt|credentials?|"
+    r"csrf|xsrf|accesstoken|csrftoken)($|[-_])"
+)
+"""What a header with a credential is called: `authorization`, `x-api-key`, `x-amz-security-token`, `x-csrf-token`, …"""
+
+
+def is_credential(name: str) -> bool:
+    """Whether a header's value lets its holder in somewhere, by the header's name in lower case."""
+    return name in _CREDENTIALS or _WORDS.search(name) is not None
 
 
 def chosen(headers: Iterable[tuple[str, str]], section: HeadersSection) -> dict[str, str]:
-    """Those that the section includes and does not exclude, by their names in lower case."""
+    """The headers that the section includes and does not exclude, by their names in lower case. Never a credential:
+    what goes into a run is stored and shown with it."""
     if not section.includes:
         return {}
     return {name: value for name, value in headers if _is_chosen(name, section)}
 
 
 def _is_chosen(name: str, section: HeadersSection) -> bool:
-    if name in NEVER or any(fnmatchcase(name, pattern.lower()) for pattern in section.excludes):
+    if is_credential(name) or any(fnmatchcase(name, pattern.lower()) for pattern in section.excludes):
         return False
-    if name in BY_NAME_ALONE:
-        return name in map(str.lower, section.includes)
     return any(fnmatchcase(name, pattern.lower()) for pattern in section.includes)
+
+
+def named_credentials(section: HeadersSection) -> Iterator[str]:
+    """The credentials that the section includes by name, in vain."""
+    yield from (name for name in map(str.lower, section.includes) if is_credential(name))

@@ -4,7 +4,7 @@ protocol shows as Run.kwargs is put together here."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from app.errors import InvalidRequest
 from app.keyspace.scripts import CronStep
@@ -113,9 +113,9 @@ def ceilings_in(config: Mapping[str, Any]) -> Limits:
 def _priority(asked: RunRequest, assistant: Assistant, spec: GraphSpec) -> Priority:
     own = assistant.config.get("configurable", {}).get("priority", spec.priority)
     wanted = asked.config["configurable"].get("priority", own)
-    if wanted not in PRIORITY_MS:
+    if not isinstance(wanted, str) or wanted not in PRIORITY_MS:
         raise InvalidRequest("config.configurable.priority", f"must be one of {', '.join(PRIORITY_MS)}")
-    return cast(Priority, wanted)
+    return wanted
 
 
 def groups_of(settings: Settings, spec: GraphSpec, metadata: Mapping[str, Any]) -> list[tuple[str, int]]:

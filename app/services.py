@@ -18,6 +18,7 @@ from app.clock import Clock
 from app.crons import CronStore
 from app.embedding import Index
 from app.event_protocol.protocol_log import ProtocolLog
+from app.headers import named_credentials
 from app.health import HealthWatch
 from app.idempotency import Idempotency
 from app.inline import InlineExecutor
@@ -110,9 +111,21 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
 
 
 def _say_what_is_not_used(config: LangGraphJson) -> None:
-    for name, section in (("store", config.store), ("checkpointer", config.checkpointer)):
-        if section.path is not None:
+    for name, own in (("store", config.store), ("checkpointer", config.checkpointer)):
+        if own.path is not None:
             log.warning("langgraph_json.not_used", key=f"{name}.path", used=f"Slipway's own {name}")
+    http = config.http
+    for section, headers in (
+        ("configurable_headers", http.configurable_headers),
+        ("logging_headers", http.logging_headers),
+    ):
+        for header in named_credentials(headers):
+            log.warning(
+                "langgraph_json.credential_not_passed",
+                key=f"http.{section}.includes",
+                header=header,
+                instead="return what graphs need from the authenticate handler: they find it in langgraph_auth_user",
+            )
     if config.checkpointer.serde.pickle_fallback:
         log.warning("langgraph_json.not_used", key="checkpointer.serde.pickle_fallback", used="no pickle, ever")
 

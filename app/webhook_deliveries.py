@@ -8,6 +8,7 @@ is no success is final, and so is an address that may not be called.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, suppress
@@ -18,10 +19,11 @@ import httpx
 import structlog
 
 from app.duties import looked
-from app.errors import StoreUnavailable
+from app.errors import InvalidRequest, SlipwayError, StoreUnavailable
 from app.keyspace.delivery_scripts import DeliveryQueue, DeliveryScripts
 from app.keyspace.scripts import Fields
 from app.services import Services
+from app.webhook_urls import NoAddress, Target
 from app.webhooks import Delivery, headers_of, secret_of, signature
 
 log = structlog.get_logger(__name__)
@@ -114,40 +116,72 @@ class WebhookDeliveries(ABC):
             async with asyncio.timeout(WHOLE_S):
                 async with self._reaching(delivery) as client:
                     await self._call(client, delivery)
-        except (Later, OSError, TimeoutError, httpx.TransportError) as error:
-            problem = _told(error)
+        except (Later, NoAddress, OSError, TimeoutError, httpx.TransportError) as error:
             pause = PAUSES_MS[delivery.number - 1] if delivery.number <= len(PAUSES_MS) else None
             outcome = "failed" if pause is None else "pending"
-            log.warning("webhook.failed", problem=problem, again_ms=pause, **facts)
-            await self._scripts.end(delivery.run_id, delivery.number, outcome=outcome, problem=problem, retry_ms=pause)
-        except Exception as error:  # Refused, an address that is not allowed, or a URL that httpx cannot take
-            log.warning("webhook.refused", problem=_told(error), **facts)
-            await self._scripts.end(delivery.run_id, delivery.number, outcome="failed", problem=_told(error))
+            log.warning("webhook.failed", problem=_in_full(error), again_ms=pause, **facts)
+            await self._scripts.end(
+                delivery.run_id, delivery.number, outcome=outcome, problem=problem_of(error), retry_ms=pause
+            )
+        except Exception as error:  # Refused, a URL that is not allowed any more, or one that httpx cannot take
+            log.warning("webhook.refused", problem=_in_full(error), **facts)
+            await self._scripts.end(delivery.run_id, delivery.number, outcome="failed", problem=problem_of(error))
         else:
             log.info("webhook.delivered", **facts)
             await self._scripts.end(delivery.run_id, delivery.number, outcome="delivered")
 
     async def _call(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
-        """POST, and again where a redirect leads; the configured headers go to the first host only."""
+        """POST, and again where a redirect leads on the same server."""
         now = self._clock.now()
         body = delivery.body(now, self._section.allowed_fields)
         headers = {"content-type": "application/json", "user-agent": "slipway"}
         if self._secret is not None:
             headers |= signature(self._secret, delivery.run_id, now, body)
-        url = first = self._target(delivery)
+        headers |= self._headers
+        url = self._target(delivery)
         for _ in range(_MOST_HOPS + 1):
-            same = httpx.URL(url).netloc == httpx.URL(first).netloc
-            sent = headers | self._headers if same else headers
-            async with client.stream("POST", url, content=body, headers=sent) as answer:
+            async with client.stream("POST", url, content=body, headers=headers) as answer:
                 status, place = answer.status_code, answer.headers.get("location")
             if not (300 <= status < 400 and place):
                 break
-            url = urljoin(url, place)
+            url = _redirected(url, place)
         if status == 429 or status >= 500:
             raise Later(f"HTTP {status}")
         if not 200 <= status < 300:
             raise Refused(f"HTTP {status}")
 
 
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:_PROBLEM_CHARS] if not isinstance(error, Later | Refused) else str(error)
+def _redirected(url: str, place: str) -> str:
+    """Where a redirect leads. Raises `Refused` unless it is the same server: the run's state, and the headers of
+    langgraph.json, are for the host that was named, and never go over plain http after https."""
+    try:
+        there = urljoin(url, place)
+        if Target.of(url).may_redirect_to(Target.of(there)):
+            return there
+    except (InvalidRequest, ValueError):
+        pass
+    raise Refused("a redirect leads to another server, or from https to http: name the URL that it leads to")
+
+
+def problem_of(error: BaseException) -> str:
+    """What clients see of a call that failed. They named the host, and must not learn what it is inside: texts of the
+    network's errors are for the log alone."""
+    if isinstance(error, Later | Refused | NoAddress | SlipwayError):
+        return str(error)[:_PROBLEM_CHARS]
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return "no answer in time"
+    if isinstance(error, OSError | httpx.ConnectError):
+        return "no secure connection (TLS)" if _of_tls(error) else "no connection"
+    if isinstance(error, httpx.TransportError):
+        return "the connection broke off"
+    return "the call failed; the server's log has the details"
+
+
+def _of_tls(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _in_full(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:_PROBLEM_CHARS]

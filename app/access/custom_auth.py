@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, cast
+from collections.abc import Awaitable, Callable, Mapping, Set
+from typing import Any, Final, TypeAlias, cast
 
 import structlog
 from langgraph_sdk import Auth
@@ -30,6 +30,20 @@ OFFERED: Final = (
 )
 """What an authenticate handler may ask for, by the names of its parameters."""
 _ASKED: Final = ("ctx", "value")
+
+_Key: TypeAlias = tuple[tuple[bytes | None, ...], tuple[object, ...]]
+
+_WHOLE: Final = frozenset({"request", "scope"})
+"""By these a handler sees all of a request."""
+_NOT_IN_A_KEY: Final = frozenset({"body", "user", "scopes"})
+_PARTS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
+    "method": lambda offered: offered["method"],
+    "path": lambda offered: offered["path"],
+    "path_params": lambda offered: offered["path"],
+    "query_params": lambda offered: offered["scope"].get("query_string"),
+    "scope": lambda offered: (offered["scope"]["type"], (offered["scope"].get("client") or ("",))[0]),
+}
+"""What a key has of each parameter that is the same for every request of a caller's, but for what is asked."""
 _FORBIDDEN: Final = 403
 
 
@@ -45,7 +59,8 @@ class CustomAuth:
         self._auth, self.openapi = auth, section.openapi
         self._authenticate = _Handler(handler, OFFERED, "the authenticate handler")
         self._handlers: dict[tuple[str, str], _Handler | None] = {}
-        self._known = None if section.cache is None else _Known(section.cache, clock or Clock())
+        names = self._authenticate.names
+        self._known = None if section.cache is None else _Known(section.cache, names, clock or Clock())
         for handlers in (*auth._handlers.values(), auth._global_handlers):
             for one in handlers:
                 _Handler(one, _ASKED, f"the authorize handler {_name(one)}")
@@ -55,16 +70,22 @@ class CustomAuth:
         """Whether the authenticate handler asks for the request's body."""
         return "body" in self._authenticate.names
 
+    @property
+    def caller_headers(self) -> tuple[str, ...]:
+        """The headers by which `auth.cache` tells one caller from another; none without it."""
+        return () if self._known is None else self._known.headers
+
     async def authenticate(self, offered: Mapping[str, Any]) -> User:
         """Who calls. `offered` has what `OFFERED` names. Raises `AccessRefused`, or `AuthBroken`."""
-        if self._known is not None and (user := self._known.get(offered["headers"])) is not None:
+        key = None if self._known is None else self._known.key(offered)
+        if self._known is not None and key is not None and (user := self._known.get(key)) is not None:
             return user
         try:
             user = user_of(await self._authenticate(offered))
         except Exception as error:
             raise _refused(error, "the authenticate handler failed") from error
-        if self._known is not None:
-            self._known.add(offered["headers"], user)
+        if self._known is not None and key is not None and not _was_read(offered.get("request")):
+            self._known.add(key, user)
         return user
 
     async def authorize(self, user: User, resource: str, action: str, value: dict[str, Any]) -> Filter:
@@ -137,29 +158,43 @@ class _Handler:
 
 
 class _Known:
-    """Callers that were recognised by the same headers a while ago: `auth.cache`."""
+    """Callers that were recognised a while ago: `auth.cache`. The key is what the handler was given, as far as it asks
+    for it: of the headers those that the section names, and `authorization` where the handler asks for it by name.
 
-    def __init__(self, section: AuthCacheSection, clock: Clock) -> None:
-        self._names = [name.lower().encode("latin-1", "replace") for name in section.cache_keys]
+    A handler that asks for the body, or for what the project's own middleware knows of the user, is asked each time."""
+
+    def __init__(self, section: AuthCacheSection, asked: Set[str], clock: Clock) -> None:
+        names = dict.fromkeys(name.lower() for name in section.cache_keys)
+        self.headers = tuple(names if "authorization" not in asked else {**names, "authorization": None})
+        self._names = [name.encode("latin-1", "replace") for name in self.headers]
+        self._asked = OFFERED if asked & _WHOLE else tuple(name for name in OFFERED if name in asked)
+        self._never = bool(asked & _NOT_IN_A_KEY)
+        if self._never:
+            log.warning("auth.cache_not_used", reason="the authenticate handler asks for the body, user or scopes")
         self._ttl_s, self._most, self._clock = section.ttl_seconds, section.max_size, clock
-        self._users: OrderedDict[tuple[bytes | None, ...], tuple[float, User]] = OrderedDict()
+        self._users: OrderedDict[_Key, tuple[float, User]] = OrderedDict()
 
-    def get(self, headers: Mapping[bytes, bytes]) -> User | None:
-        until, user = self._users.get(self._key(headers), (0.0, None))
+    def key(self, offered: Mapping[str, Any]) -> _Key | None:
+        """None for a request whose caller is not remembered: one that has none of the headers, for instance."""
+        headers = tuple(offered["headers"].get(name) for name in self._names)
+        if self._never or not any(headers):
+            return None
+        return headers, tuple(part(offered) for name, part in _PARTS.items() if name in self._asked)
+
+    def get(self, key: _Key) -> User | None:
+        until, user = self._users.get(key, (0.0, None))
         return user if until > self._clock.monotonic() else None
 
-    def add(self, headers: Mapping[bytes, bytes], user: User) -> None:
-        """Nobody is known by having none of the headers."""
-        key = self._key(headers)
-        if not any(key):
-            return
+    def add(self, key: _Key, user: User) -> None:
         self._users[key] = (self._clock.monotonic() + self._ttl_s, user)
         self._users.move_to_end(key)
         if len(self._users) > self._most:
             self._users.popitem(last=False)
 
-    def _key(self, headers: Mapping[bytes, bytes]) -> tuple[bytes | None, ...]:
-        return tuple(headers.get(name) for name in self._names)
+
+def _was_read(request: object) -> bool:
+    """Whether the handler has looked into the request's body, which no key has."""
+    return hasattr(request, "_body") or bool(getattr(request, "_stream_consumed", False))
 
 
 def _filter(answer: object, what: str) -> Filter:

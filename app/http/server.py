@@ -44,6 +44,7 @@ from app.http.openapi import describe
 from app.http.own_app import alive, around, with_description_of
 from app.http.own_webhooks import OwnWebhooks
 from app.http.prefix import Prefixed
+from app.http.repeated_headers import RepeatedHeaders
 from app.http.ui import routes as pages
 from app.http.wiring import State
 from app.processes.ready import say_ready
@@ -86,13 +87,14 @@ OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 def create_app(open_services: OpenServices, settings: Settings, extensions: Extensions) -> Starlette:
     """The application. Nothing is opened before its lifespan begins.
 
-        RequestId ▶ AccessLog ▶ CORS ▶ Prefixed ▶ the project's app ▶ Errors ▶ BodyLimit ▶ a gate ▶ a handler
+        RequestId ▶ AccessLog ▶ RepeatedHeaders ▶ CORS ▶ Prefixed ▶ the project's app ▶ Errors ▶ BodyLimit ▶ a gate
+        ▶ a handler
 
     Without a prefix or an app of the project's own, these two are not there."""
     metrics, answers = HttpMetrics(), OpenAnswers()
     metrics.open_streams.set_function(lambda: len(answers))
     http, own, served = extensions.http, extensions.app, _served(extensions.http)
-    outer = _around(http, metrics)
+    outer = _around(http, metrics, () if extensions.auth is None else extensions.auth.caller_headers)
     inner = [Middleware(Errors), Middleware(BodyLimit, max_bytes=settings.max_body_bytes)]
     lifespan = _lifespan(open_services, own, answers, metrics)
     ours = Starlette(
@@ -165,12 +167,14 @@ def _served(http: HttpSection) -> list[Endpoint]:
     return [endpoint for group, endpoints in GROUPS.items() if group not in gone for endpoint in endpoints]
 
 
-def _around(http: HttpSection, metrics: HttpMetrics) -> list[Middleware]:
-    """What is around everything; the first is the outermost."""
+def _around(http: HttpSection, metrics: HttpMetrics, caller_headers: tuple[str, ...]) -> list[Middleware]:
+    """What is around everything; the first is the outermost. `caller_headers` are further headers that say who
+    calls."""
     cors = http.cors
     found = [
         Middleware(RequestId),
         Middleware(AccessLog, metrics=metrics, headers=http.logging_headers),
+        Middleware(RepeatedHeaders, names=caller_headers),
         Middleware(
             CORSMiddleware,
             allow_origins=cors.allow_origins,

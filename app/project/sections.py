@@ -6,9 +6,12 @@ Their shapes are the official ones. A key that we do not use is passed over, for
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from ipaddress import IPv6Address
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+import idna
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 def _whole(value: Any) -> Any:
@@ -17,6 +20,8 @@ def _whole(value: Any) -> Any:
 
 Whole = Annotated[int, BeforeValidator(_whole)]
 """A whole number, however it is written: to JSON, and to JSON Schema, `100.0` is one."""
+
+_HOST_NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 Minutes = Annotated[float, Field(gt=0, le=100 * 366 * 24 * 60)]
 
@@ -116,12 +121,30 @@ class CheckpointerSection(_Section):
     """A checkpointer of the project's own, which is not used: no other is fenced."""
 
 
+def _host_name(text: str) -> str:
+    """As hosts of URLs are compared with it: in lower case and ASCII, without a dot at the end."""
+    star, name = ("*.", text[2:]) if text.startswith("*.") else ("", text)
+    name = name.lower().rstrip(".")
+    try:
+        if not star and ":" in name:
+            return IPv6Address(name.removeprefix("[").removesuffix("]")).compressed
+        name = name if name.isascii() else idna.encode(name).decode()
+    except ValueError:
+        name = ""
+    if not _HOST_NAME.fullmatch(name):
+        raise ValueError(
+            f"{text!r} is not the name of a host: write it without a scheme, a port and a path, such as "
+            "hooks.example.com, or *.example.com for every name below example.com"
+        )
+    return star + name
+
+
 class UrlSection(_Section):
     """`webhooks.url`: where webhooks may go."""
 
     require_https: bool = False
-    allowed_domains: list[str] | None = None
-    """Names of hosts; `*.example.com` is every name below `example.com`. None is any."""
+    allowed_domains: list[Annotated[str, AfterValidator(_host_name)]] | None = None
+    """Names of hosts; `*.example.com` is every name below `example.com`. None is any, for calls without `headers`."""
     allowed_ports: list[int] | None = None
     max_url_length: Annotated[int, Field(ge=8, le=65_536)] = 65_536
     disable_loopback: bool = True
@@ -140,6 +163,17 @@ class WebhooksSection(_Section):
     """Sent with each delivery; `${{ env.LG_WEBHOOK_… }}` is replaced by the variable's value."""
     allowed_fields: list[str] | None = None
     """The only fields of the body; None is all."""
+
+    @model_validator(mode="after")
+    def _headers_have_a_destination(self) -> WebhooksSection:
+        """Clients name the URLs: without a list of hosts they could have the headers sent to hosts of their own."""
+        if self.headers and self.url.allowed_domains is None:
+            raise ValueError(
+                "headers would be sent to any host that a client names: set webhooks.url.allowed_domains to the hosts "
+                'that may have them, such as ["hooks.example.com", "*.example.org"], or to [] when webhooks are paths '
+                "of this server alone"
+            )
+        return self
 
 
 class AuthCacheSection(_Section):

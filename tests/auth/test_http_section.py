@@ -315,7 +315,7 @@ def test_sections_of_the_environment(desk: Desk, tmp_path: Path) -> None:
         "LANGGRAPH_STORE": '{"ttl": {"default_ttl": 5}}',
         "LANGGRAPH_AUTH": '{"path": "./auth.py:auth"}',
         "LANGGRAPH_CHECKPOINTER": '{"ttl": {"default_ttl": 7}}',
-        "LANGGRAPH_WEBHOOKS": '{"headers": {"x-a": "b"}}',
+        "LANGGRAPH_WEBHOOKS": '{"headers": {"x-a": "b"}, "url": {"allowed_domains": ["a.example"]}}',
         "LANGSERVE_GRAPHS": '{"other": {"path": "./graphs.py:greet"}}',
     }
     found = read(file, env)

@@ -67,7 +67,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "graphs": {name: f"./hooked.py:{name}" for name in names},
         "env": {"LG_WEBHOOK_TOKEN": "hush"},
         "webhooks": {
-            "url": {"disable_loopback": False},
+            "url": {"disable_loopback": False, "allowed_domains": ["localhost", "127.0.0.1", "*.test"]},
             "headers": {"authorization": "Bearer ${{ env.LG_WEBHOOK_TOKEN }}"},
         },
     }

@@ -69,6 +69,8 @@ app = Starlette(
 )
 """
 
+AWAY = "a redirect leads to another server, or from https to http: name the URL that it leads to"
+
 AUTH = """
 from langgraph_sdk import Auth
 
@@ -101,7 +103,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "http": {"app": "./own_app.py:app"},
         "auth": {"path": "./own_auth.py:auth"},
         "webhooks": {
-            "url": {"disable_loopback": False, "require_https": True},
+            "url": {"disable_loopback": False, "require_https": True, "allowed_domains": []},
             "headers": {"x-from": "the file"},
         },
     }
@@ -175,7 +177,7 @@ async def test_it_is_tried_again(
 
 @pytest.mark.parametrize(
     ("path", "problem"),
-    [("/own/nowhere", "HTTP 404"), ("/own/away", "a redirect leads out of this server, to 10.0.0.1")],
+    [("/own/nowhere", "HTTP 404"), ("/own/away", AWAY)],
 )
 async def test_what_it_refuses_is_final(
     ann: LangGraphClient, served: Served, eventually: Eventually, path: str, problem: str
@@ -231,7 +233,8 @@ async def test_where_paths_are_forbidden_by_now_a_worker_says_so(
 
 
 async def test_a_header_without_its_variable_stops_the_web_process(served: Served, settings: Settings) -> None:
-    section = WebhooksSection(headers={"x": "${{ env.LG_WEBHOOK_GONE }}"}, url=UrlSection(disable_loopback=False))
+    url = UrlSection(disable_loopback=False, allowed_domains=[])
+    section = WebhooksSection(headers={"x": "${{ env.LG_WEBHOOK_GONE }}"}, url=url)
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Services]:

@@ -1,0 +1,145 @@
+"""A deployment includes every header, by name and by wildcards: no credential reaches a graph, a record or the log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from app.headers import is_credential
+from app.keyspace.names import Keys
+from app.redis.wire import Wire
+from app.settings import Settings
+from tests.http.conftest import Served, client, sdk, served, serving, worker
+from workers.registry import Registry
+
+__all__ = ["client", "sdk", "served", "worker"]
+
+MARK = "hush-hush"
+CREDENTIALS = [
+    *("authorization", "proxy-authorization", "cookie", "x-api-key", "x-tenant-id", "x-service-key", "api-key"),
+    *(
+        "x-amz-security-token",
+        "x-csrf-token",
+        "x-csrftoken",
+        "x-xsrf-token",
+        "x-auth-token",
+        "x-access-token",
+        "private-token",
+    ),
+    *("x-forwarded-access-token", "x-amzn-oidc-data", "x-amzn-oidc-accesstoken", "x-goog-iap-jwt-assertion"),
+    *("x-goog-api-key", "cf-access-jwt-assertion", "x-vault-token", "x-client-secret", "set-cookie"),
+]
+OTHERS = ["x-tour-id", "user-agent", "x-request-id", "x-forwarded-for", "accept-language", "x-tokenizer", "x-user-id"]
+GRAPHS = """
+from typing import Any, TypedDict
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import START, StateGraph
+
+
+class State(TypedDict, total=False):
+    seen: dict[str, Any]
+
+
+def look(state: State, config: RunnableConfig) -> State:
+    return {"seen": {name: str(value) for name, value in config["configurable"].items()}}
+
+
+look_around = StateGraph(State).add_node("look", look).add_edge(START, "look").compile()
+"""
+
+
+def test_what_counts_as_a_credential() -> None:
+    assert [name for name in CREDENTIALS if not is_credential(name)] == []
+    assert [name for name in OTHERS if is_credential(name)] == []
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Includes everything."""
+    folder = tmp_path_factory.mktemp("credentials")
+    (folder / "lookers.py").write_text(GRAPHS)
+    everything = {"includes": ["*", "x-*", *CREDENTIALS, "Cookie"]}
+    document = {
+        "graphs": {"look_around": "./lookers.py:look_around"},
+        "http": {"configurable_headers": everything, "logging_headers": everything},
+    }
+    (folder / "langgraph.json").write_text(json.dumps(document))
+    return folder / "langgraph.json"
+
+
+@pytest.fixture(scope="module")
+def graphs(project: Path) -> Registry:
+    """Loaded once."""
+    return asyncio.run(Registry.load(project))
+
+
+@pytest.fixture
+def settings(valkey_url: str, keys: Keys, project: Path) -> Settings:
+    """Of this project."""
+    return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": project})
+
+
+async def everything_stored(wire: Wire, keys: Keys) -> bytes:
+    """All of the deployment's keys, in Redis's own form, which does not pack short strings."""
+    found = []
+    for key in await wire.send("KEYS", f"{keys.prefix}*"):
+        kind = (await wire.send("TYPE", key)).decode()
+        read = {
+            "string": ("GET", key),
+            "hash": ("HGETALL", key),
+            "list": ("LRANGE", key, 0, -1),
+            "set": ("SMEMBERS", key),
+            "zset": ("ZRANGE", key, 0, -1, "WITHSCORES"),
+            "stream": ("XRANGE", key, "-", "+"),
+        }[kind]
+        found.append(repr(await wire.send(*read)).encode())
+    assert found
+    return b"".join(found)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_no_credential_goes_further_than_the_request(
+    client: httpx.AsyncClient, served: Served, wire: Wire, keys: Keys
+) -> None:
+    headers = dict.fromkeys(CREDENTIALS, MARK) | {"x-tour-id": "tour-7"}
+    run = {"assistant_id": "look_around", "input": {}}
+    with capture_logs() as lines:
+        thread = (await client.post("/threads", json={}, headers=headers)).json()["thread_id"]
+        waited = await client.post(f"/threads/{thread}/runs/wait", json=run, headers=headers)
+        cron = {"assistant_id": "look_around", "schedule": "0 0 1 1 *", "input": {}}
+        answers = [
+            waited,
+            await client.post("/runs/stream", json=run, headers=headers),
+            await client.post("/runs/batch", json=[run], headers=headers),
+            await client.post("/runs/crons", json=cron, headers=headers),
+            await client.post(f"/threads/{thread}/runs/crons", json=cron, headers=headers),
+            await client.get(f"/threads/{thread}/runs", headers=headers),
+            await client.get(f"/threads/{thread}/state", headers=headers),
+            await client.get("/nowhere", headers=headers),
+        ]
+    assert waited.json()["seen"]["x-tour-id"] == "tour-7"
+    assert not set(CREDENTIALS) & waited.json()["seen"].keys()
+    assert [answer.request.url.path for answer in answers if MARK in answer.text] == []
+    (line,) = [line for line in lines if line["event"] == "http.request"]
+    assert line["headers"]["x-tour-id"] == "tour-7"
+    assert MARK not in str(lines)
+    stored = await everything_stored(wire, keys)
+    assert b"tour-7" in stored
+    assert MARK.encode() not in stored
+
+
+async def test_a_section_that_names_one_is_a_warning(settings: Settings, graphs: Registry) -> None:
+    with capture_logs() as lines:
+        async with serving(settings, graphs):
+            pass
+    warned = {
+        (line["key"], line["header"]) for line in lines if line["event"] == "langgraph_json.credential_not_passed"
+    }
+    assert {name for key, name in warned if key == "http.configurable_headers.includes"} == set(CREDENTIALS)
+    assert {name for key, name in warned if key == "http.logging_headers.includes"} == set(CREDENTIALS)

@@ -1,0 +1,149 @@
+"""A webhook is pointed into the network that the server is in: at this machine, its neighbours, or the address by which
+a cloud hands out credentials, in every notation; or what is there is read off the error."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from typing import Any
+
+import httpx
+import pytest
+
+from app.errors import InvalidRequest
+from app.ip_addresses import Reach, reach_of
+from app.project.sections import UrlSection
+from app.webhook_deliveries import problem_of
+from app.webhook_urls import NoAddress, UrlPolicy
+from workers.deliveries import Guarded
+
+PRIVATE = [
+    *("10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "198.18.0.1", "240.0.0.1", "255.255.255.255"),
+    *("0.1.2.3", "192.0.2.1", "203.0.113.9", "192.88.99.1", "::8.8.8.8", "::10.0.0.1", "::ffff:10.0.0.1"),
+    *("::ffff:a00:1", "0:0:0:0:0:ffff:10.0.0.1", "::ffff:0:10.0.0.1", "::ffff:0:8.8.8.8", "64:ff9b::10.0.0.1"),
+    *("64:ff9b:1::1", "64:ff9b:1::8.8.8.8", "64:ff9b:1:ffff:ffff::1", "fec0::1", "feff::1", "fe80::1", "febf::1"),
+    *(
+        "fd00::1",
+        "fc00::1",
+        "2002:a00:1::",
+        "2002:808:808::",
+        "2001:0:a00:1::",
+        "2001:0:4136:e378:8000:63bf:f5ff:fffe",
+        "2001:db8::1",
+    ),
+    *("3fff::1", "5f00::1", "100::1", "2600::5efe:10.0.0.1", "2600::200:5efe:192.168.0.1"),
+    # where clouds hand out credentials
+    *("169.254.169.254", "169.254.170.2", "168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254"),
+    *("fd20:ce::254", "::ffff:169.254.169.254", "::ffff:a9fe:a9fe", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::"),
+]
+THIS_MACHINE = [
+    *("127.0.0.1", "127.255.255.254", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:0:127.0.0.1"),
+    *("64:ff9b::127.0.0.1", "64:ff9b:1::127.0.0.1", "2002:7f00:1::", "2001:0:7f00:1::", "2600::5efe:127.0.0.1"),
+]
+NOWHERE = ["0.0.0.0", "::", "::ffff:0.0.0.0", "224.0.0.1", "ff02::1", "::ffff:224.0.0.1", "64:ff9b::"]
+PUBLIC = ["8.8.8.8", "93.184.216.34", "2606:4700::1", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"]
+SPELLINGS = {
+    "private": ["167772161", "0xa000001", "0xa.0.0.1", "012.0.0.1", "10.1", "10.0.1", "0x0a.0x0.0x0.0x1", "2852039166"],
+    "this machine": ["127.1", "127.0.1", "2130706433", "0x7f.0.0.1", "0177.1", "017700000001", "0x7f000001", "127.1."],
+}
+
+
+@pytest.mark.parametrize(
+    ("addresses", "reach"),
+    [
+        (PRIVATE, Reach.PRIVATE),
+        (THIS_MACHINE, Reach.THIS_MACHINE),
+        (NOWHERE, Reach.NOWHERE),
+        (PUBLIC, Reach.PUBLIC),
+    ],
+)
+def test_how_far_an_address_reaches(addresses: list[str], reach: Reach) -> None:
+    assert {text: reach_of(ipaddress.ip_address(text)) for text in addresses} == dict.fromkeys(addresses, reach)
+
+
+def test_a_zone_changes_nothing() -> None:
+    for text in ("fe80::1%eth0", "::1%lo", "::ffff:10.0.0.1%25eth0"):
+        assert reach_of(ipaddress.ip_address(text)) is not Reach.PUBLIC
+        with pytest.raises(InvalidRequest):
+            UrlPolicy(UrlSection()).check(f"http://[{text}]/")
+
+
+@pytest.mark.parametrize("host", [*PRIVATE, *THIS_MACHINE, *NOWHERE, *SPELLINGS["private"], *SPELLINGS["this machine"]])
+def test_such_a_host_is_refused_at_once(host: str) -> None:
+    """Also where only one of the two is forbidden that it could be taken for."""
+    url = f"http://[{host}]/" if ":" in host else f"http://{host}/"
+    with pytest.raises(InvalidRequest, match="webhook"):
+        UrlPolicy(UrlSection()).check(url)
+    mine = host in THIS_MACHINE or host in SPELLINGS["this machine"]
+    other = UrlSection(disable_private_ips=False) if mine else UrlSection(disable_loopback=False)
+    with pytest.raises(InvalidRequest, match="webhook"):
+        UrlPolicy(other).check(url)
+
+
+@pytest.mark.parametrize("host", ["metadata.google.internal", "METADATA.google.internal.", "instance-data"])
+def test_names_of_metadata_are_refused_at_once(host: str) -> None:
+    with pytest.raises(InvalidRequest, match="private"):
+        UrlPolicy(UrlSection()).check(f"http://{host}/computeMetadata/v1/")
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Every name has these addresses; none is a name that does not exist."""
+
+    def found(host: str, port: int, *rest: Any, **more: Any) -> list[Any]:
+        if not addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [
+            (socket.AF_INET6 if ":" in each else socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port))
+            for each in addresses
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+
+
+@pytest.mark.parametrize("first", ["10.0.0.7", "8.8.8.8"])
+@pytest.mark.parametrize("inside", [*PRIVATE, *THIS_MACHINE, *NOWHERE, "fe80::7%eth0"])
+async def test_one_inner_address_among_others_is_enough(
+    monkeypatch: pytest.MonkeyPatch, first: str, inside: str
+) -> None:
+    answering(monkeypatch, first, inside)
+    async with httpx.AsyncClient(transport=Guarded(UrlPolicy(UrlSection()))) as client:
+        with pytest.raises(NoAddress):
+            await client.post("http://rebound.example.com/", content=b"")
+
+
+async def test_an_inner_name_and_none_at_all_look_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a client would find out which names there are inside, and which address each has."""
+    said = set()
+    for addresses in ((), ("10.0.0.7",), ("127.0.0.1",), ("169.254.169.254", "8.8.8.8")):
+        answering(monkeypatch, *addresses)
+        with pytest.raises(NoAddress) as refused:
+            await UrlPolicy(UrlSection()).resolve("http://db.inside.example/")
+        said.add((type(refused.value), problem_of(refused.value)))
+    assert said == {(NoAddress, "the host has no address that a webhook may go to")}
+
+
+async def test_the_address_that_was_checked_is_the_one_that_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that answers with another address each time it is asked is asked once."""
+    asked: list[str] = []
+    called = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        called.set()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+
+    def changing(host: str, port: int, *rest: Any, **more: Any) -> list[Any]:
+        if host == "rebound.example.com":
+            asked.append(host)
+        address = "127.0.0.1" if len(asked) < 2 else "10.0.0.7"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", changing)
+    async with server, httpx.AsyncClient(transport=Guarded(UrlPolicy(UrlSection(disable_loopback=False)))) as client:
+        found = await client.post(f"http://rebound.example.com:{port}/", content=b"")
+    assert (found.status_code, asked, called.is_set()) == (200, ["rebound.example.com"], True)

@@ -1,0 +1,152 @@
+"""Somebody names a URL of their own, or one that leads elsewhere, to get the headers of `webhooks.headers`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from langgraph_sdk.client import LangGraphClient
+
+from app.errors import ConfigError, InvalidRequest
+from app.project.langgraph_json import read
+from app.project.sections import UrlSection
+from app.webhook_deliveries import Refused, _redirected, problem_of
+from app.webhook_urls import Target, UrlPolicy
+from tests.conftest import Eventually
+from tests.http.conftest import Served
+from tests.webhooks.conftest import Receiver, client, graphs, project, receiver, sdk, served, settings, worker
+
+__all__ = ["client", "graphs", "project", "receiver", "sdk", "served", "settings", "worker"]
+
+ELSEWHERE = "a redirect leads to another server, or from https to http: name the URL that it leads to"
+
+
+def config(folder: Path, **webhooks: Any) -> Path:
+    """A langgraph.json with this section."""
+    file = folder / "langgraph.json"
+    file.write_text(json.dumps({"graphs": {"g": "./g.py:g"}, "webhooks": webhooks}))
+    return file
+
+
+def test_headers_without_a_list_of_hosts_stop_the_start(tmp_path: Path) -> None:
+    headers = {"authorization": "Bearer x"}
+    with pytest.raises(ConfigError, match=r"webhooks: .*set webhooks\.url\.allowed_domains"):
+        read(config(tmp_path, headers=headers))
+    for hosts in ([], ["hooks.example.com"]):
+        assert read(config(tmp_path, headers=headers, url={"allowed_domains": hosts})).webhooks.headers == headers
+    assert read(config(tmp_path)).webhooks.url.allowed_domains is None
+
+
+@pytest.mark.parametrize(
+    "name", ["*", "", "https://a.example", "a.example:443", "a.example/x", "a b", "*.", "u@a.example"]
+)
+def test_what_is_no_host_stops_the_start(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"webhooks\.url\.allowed_domains\.0: .*hooks\.example\.com"):
+        read(config(tmp_path, url={"allowed_domains": [name]}))
+
+
+@pytest.mark.parametrize(
+    ("name", "same", "other"),
+    [
+        ("Hooks.Example.com.", "https://hooks.EXAMPLE.com/", "https://a.hooks.example.com/"),
+        ("*.example.com", "https://a.b.example.com./", "https://example.com/"),
+        ("example.com", "https://example.com:8443/x?y#z", "https://example.com.evil.example/"),
+        ("example.com", "http://example.com/", "https://evilexample.com/"),
+        ("bücher.example", "https://xn--bcher-kva.example/", "https://bucher.example/"),
+        ("xn--bcher-kva.example", "https://BÜCHER.example/", "https://bücher.example.evil.example/"),
+        ("93.184.216.34", "https://93.184.216.34/", "https://0x5db8d822/"),
+        ("[2606:4700:0:0::1]", "https://[2606:4700::1]/", "https://[2606:4700::2]/"),
+    ],
+)
+def test_a_host_is_the_same_however_it_is_written(name: str, same: str, other: str) -> None:
+    policy = UrlPolicy(UrlSection(allowed_domains=[name]))
+    policy.check(same)
+    with pytest.raises(InvalidRequest, match="allowed_domains"):
+        policy.check(other)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com@evil.example/",
+        "https://example.com:pw@evil.example/",
+        "https://user:pw@example.com/",
+        "https://evil.example#@example.com/",
+        "https://evil.example?@example.com/",
+        "https://evil.example\\@example.com/",
+        "https://evil.example%2f.example.com/",
+        "https://evil.example%00.example.com/",
+        "https://evil。example/",  # a full stop of another script, which some readers take for one
+        "https:example.com",
+        "https:///example.com",
+        "HTTPS:\\\\example.com",
+        "https://example.com:0/",
+    ],
+)
+def test_a_url_that_readers_disagree_on_is_refused(url: str) -> None:
+    with pytest.raises(InvalidRequest):
+        UrlPolicy(UrlSection(allowed_domains=["example.com", "*.example.com"])).check(url)
+
+
+async def test_a_host_that_is_not_named_is_refused_when_the_run_is_made(client: httpx.AsyncClient) -> None:
+    for path in ("/runs", "/runs/wait", "/runs/stream"):
+        answer = await client.post(path, json={"assistant_id": "steps", "webhook": "https://evil.example/hook"})
+        assert (answer.status_code, answer.json()["field"]) == (422, "webhook"), path
+
+
+@pytest.mark.usefixtures("worker")
+async def test_nothing_follows_a_redirect_to_another_host(
+    sdk: LangGraphClient, served: Served, receiver: Receiver, eventually: Eventually
+) -> None:
+    """Also when that host is allowed, and reachable: it is not the one that was named."""
+    other = receiver.url.replace("localhost", "127.0.0.1")
+    for place in (other, "http://10.0.0.1/", "//10.0.0.1/", "ftp://localhost/", "http://u:p@localhost/", "http://["):
+        receiver.answers = [f"308 Moved\r\nlocation: {place}", "200 OK"]
+        receiver.headers.clear()
+        thread = (await sdk.threads.create())["thread_id"]
+        run_id = (await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url))["run_id"]
+
+        async def failed(run_id: str = run_id) -> bool:
+            return (await served.services.runs.find(run_id)).webhook_status == "failed"
+
+        await eventually(failed)
+        assert (await served.services.runs.find(run_id)).webhook_problem == ELSEWHERE, place
+        assert [headers["authorization"] for headers in receiver.headers] == ["Bearer hush"]
+
+
+@pytest.mark.parametrize(
+    ("url", "place", "there"),
+    [
+        ("https://a.example/x", "/y", "https://a.example/y"),
+        ("https://a.example/x", "https://a.example:443/y", "https://a.example:443/y"),
+        ("http://a.example/x", "https://a.example/x", "https://a.example/x"),
+        ("https://a.example/x", "http://a.example/x", None),
+        ("https://a.example/x", "http://a.example:443/x", None),
+        ("http://a.example:8080/x", "https://a.example/x", None),
+        ("https://a.example/x", "https://b.example/x", None),
+        ("https://a.example/x", "//b.example/x", None),
+        ("https://a.example/x", "https://a.example:8443/x", None),
+        ("https://a.example/x", "https://u:p@a.example/x", None),
+    ],
+)
+def test_a_redirect_stays_on_its_server_and_never_leads_to_plain_http(url: str, place: str, there: str | None) -> None:
+    if there is not None:
+        assert _redirected(url, place) == there
+        return
+    with pytest.raises(Refused):
+        _redirected(url, place)
+
+
+def test_an_upgrade_is_one_way() -> None:
+    plain, tls = Target("http", "a.example", 80), Target("https", "a.example", 443)
+    assert plain.may_redirect_to(tls)
+    assert not tls.may_redirect_to(plain)
+
+
+def test_what_clients_see_of_a_failed_call_names_no_address() -> None:
+    inner = OSError("Connect call failed ('10.0.0.7', 80)")
+    for error in (inner, httpx.ConnectError(str(inner)), httpx.ReadError(str(inner)), ValueError(str(inner))):
+        assert "10.0.0.7" not in problem_of(error)
