@@ -1,0 +1,235 @@
+"""One request says twice who calls: one of the two is checked, and the other one is remembered or acted for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from langgraph_sdk import Auth
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from app.access.custom_auth import CustomAuth
+from app.http.callers import InProcess
+from app.http.endpoints import Endpoint
+from app.http.loopback_transport import LoopbackTransport
+from app.http.openapi import plain_path
+from app.http.server import ENDPOINTS
+from app.http.ui import site
+from app.keyspace.names import Keys
+from app.project.langgraph_json import read
+from app.project.sections import AuthCacheSection, AuthSection
+from app.settings import Settings
+from tests.auth.samples import NEW
+from tests.auth.test_http_section import Desk
+from tests.http.conftest import Served, client, serving
+from workers.registry import Registry
+
+__all__ = ["client"]
+
+ANN, BOB = ("authorization", "Bearer ann-token"), ("authorization", "Bearer bob-token")
+EVERY: list[Endpoint] = [*ENDPOINTS, *site.ENDPOINTS]
+CACHE = {"cache_keys": ["authorization", "X-Desk"], "ttl_seconds": 60}
+
+
+@pytest.fixture
+async def served(tmp_path: Path, valkey_url: str, keys: Keys) -> AsyncIterator[Served]:
+    """ann and bob, who are remembered; and an app of the project's own, which asks who calls."""
+    http = {"app": "./webapp.py:app", "enable_custom_route_auth": True}
+    auth = {"path": "./auth.py:auth", "cache": CACHE}
+    file = Desk(tmp_path, valkey_url, keys).file(auth=auth, http=http)
+    settings = Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": file})
+    assert read(file).auth.cache is not None
+    async with serving(settings, await Registry.load(file)) as running:
+        yield running
+
+
+async def owner_of_new(client: httpx.AsyncClient, *headers: tuple[str, str]) -> Any:
+    """Who owns a thread that is made with these headers, or the status of the refusal."""
+    answer = await client.post("/threads", json={}, headers=list(headers))
+    return answer.json()["metadata"]["owner"] if answer.status_code == 200 else answer.status_code
+
+
+async def test_a_header_that_identifies_is_there_once_on_every_route(client: httpx.AsyncClient) -> None:
+    answers = {}
+    for endpoint in EVERY:
+        path = plain_path(endpoint.path).format_map(_Known())
+        answers[f"{endpoint.method} {path}"] = await client.request(endpoint.method, path, headers=[ANN, BOB])
+    for path in ("/hello", "/nowhere"):
+        answers[f"GET {path}"] = await client.get(path, headers=[ANN, BOB])
+    assert {what: answer.status_code for what, answer in answers.items()} == dict.fromkeys(answers, 400)
+    assert all("authorization" in answer.json()["detail"] for answer in answers.values() if answer.content)
+
+
+async def test_so_is_each_header_that_may_identify(client: httpx.AsyncClient) -> None:
+    names = ("Authorization", "x-api-key", "cookie", "proxy-authorization", "x-desk", "origin", "x-auth-scheme")
+    for name in names:
+        for path in ("/threads/search", "/hello"):
+            twice = [("authorization", "Bearer ann-token"), (name, "a"), (name.lower(), "a")]
+            answer = await client.post(path, json={}, headers=twice)
+            assert (answer.status_code, name.lower() in answer.json()["detail"]) == (400, True), name
+
+
+class _Known(dict[str, str]):
+    """An id for every parameter of a path."""
+
+    def __missing__(self, name: str) -> str:
+        return "greet" if name in ("graph_id", "namespace") else NEW
+
+
+async def test_nobody_is_remembered_by_somebody_elses_token(client: httpx.AsyncClient) -> None:
+    """However the two are sent, and whoever is remembered already."""
+    for _ in range(2):
+        for pair in ((ANN, BOB), (BOB, ANN), (ANN, ("authorization", "no-token"))):
+            assert await owner_of_new(client, *pair) == 400
+        assert await owner_of_new(client, ANN) == "ann"
+        assert await owner_of_new(client, BOB) == "bob"
+    assert await owner_of_new(client, ("authorization", "Bearer ann-token, Bearer bob-token")) == 401
+    assert await owner_of_new(client, ("authorization", "no-token")) == 401
+
+
+async def test_a_socket_is_closed_with_the_same(served: Served, client: httpx.AsyncClient) -> None:
+    thread = (await client.post("/threads", json={}, headers=[ANN])).json()["thread_id"]
+    url = f"{served.url.replace('http', 'ws', 1)}/threads/{thread}/stream/events"
+    for headers in ([ANN, BOB], [BOB, ANN], [ANN, ("cookie", "a=1"), ("cookie", "a=2")]):
+        async with asyncio.timeout(30), connect(url, additional_headers=headers) as socket:
+            with pytest.raises(ConnectionClosed) as closed:
+                await socket.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4400
+
+
+async def test_a_graphs_own_client_follows_the_rule(served: Served) -> None:
+    inside = InProcess(served.app, {"services": served.services})
+    async with httpx.AsyncClient(transport=LoopbackTransport(inside), base_url="http://api") as client:
+        assert (await client.post("/threads", json={}, headers=[ANN, BOB])).status_code == 400
+
+
+async def test_lines_of_other_headers_are_one(client: httpx.AsyncClient) -> None:
+    sent = [ANN, ("accept", "text/plain"), ("accept", "application/json"), ("x-forwarded-for", "a")]
+    assert await owner_of_new(client, *sent) == "ann"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "content-length: 2\r\ncontent-length: 3",
+        "content-length: 2\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ntransfer-encoding: identity",
+        "content-length: 2, 3",
+        "content-length : 2",
+    ],
+)
+async def test_a_body_has_one_length(served: Served, head: str) -> None:
+    """Or a proxy and the server would disagree where a request ends, and the rest would be the next one."""
+    smuggled = "0\r\n\r\nPOST /threads HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
+    answer = await answer_to(served, head, smuggled)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_request_is_for_one_host(served: Served) -> None:
+    answer = await answer_to(served, "host: other.example\r\nconnection: close\r\ncontent-length: 2", "{}")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"the header host is there more than once" in answer
+
+
+async def answer_to(served: Served, head: str, body: str) -> bytes:
+    """All that the server says to a request that no client library would send."""
+    host = served.url.removeprefix("http://")
+    reader, writer = await asyncio.open_connection(*host.split(":"))
+    writer.write(f"POST /threads HTTP/1.1\r\nhost: {host}\r\n{head}\r\n\r\n{body}".encode())
+    async with asyncio.timeout(30):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+# what is remembered
+
+
+def caching(handler: Any, *names: str) -> CustomAuth:
+    """With a cache, by these headers."""
+    auth = Auth()
+    auth.authenticate(handler)
+    return CustomAuth(auth, AuthSection(cache=AuthCacheSection(cache_keys=list(names))))
+
+
+def offered(path: str = "/a", method: str = "GET", query: bytes = b"", client: str = "::1", **headers: str) -> Any:
+    """What an authenticate handler may ask for."""
+    raw = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+    scope = {"type": "http", "path": path, "query_string": query, "client": (client, 1)}
+    facts = {"path": path, "method": method, "headers": raw, "authorization": headers.get("authorization")}
+    return facts | {"scope": scope, "request": None, "body": None, "user": None, "query_params": {"q": query}}
+
+
+async def by_path(headers: dict[bytes, bytes], path: str) -> str:
+    return path
+
+
+async def by_method(headers: dict[bytes, bytes], method: str) -> str:
+    return method
+
+
+async def by_query(headers: dict[bytes, bytes], query_params: dict[str, str]) -> str:
+    return str(query_params)
+
+
+async def by_authorization(authorization: str) -> str:
+    return authorization
+
+
+async def by_scope(scope: dict[str, Any]) -> str:
+    return f"{scope['path']} {scope['query_string']} {scope['client'][0]}"
+
+
+@pytest.mark.parametrize(
+    ("handler", "one", "other"),
+    [
+        (by_path, {"path": "/a"}, {"path": "/b"}),
+        (by_method, {"method": "GET"}, {"method": "DELETE"}),
+        (by_query, {"query": b"a"}, {"query": b"b"}),
+        (by_authorization, {"authorization": "a"}, {"authorization": "b"}),
+        (by_scope, {"path": "/a"}, {"path": "/b"}),
+        (by_scope, {"query": b"a"}, {"query": b"b"}),
+        (by_scope, {"client": "10.0.0.1"}, {"client": "10.0.0.2"}),
+    ],
+)
+async def test_the_cache_knows_a_caller_by_all_that_the_handler_saw(
+    handler: Any, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    auth = caching(handler, "x-key")
+    seen = [(await auth.authenticate(offered(x_key="k", **each))).identity for each in (one, other, one, other)]
+    assert seen[0] == seen[2] != seen[1] == seen[3]
+
+
+async def test_a_handler_that_reads_a_body_is_asked_each_time(served: Served) -> None:
+    asked: list[Any] = []
+
+    async def by_body(headers: dict[bytes, bytes], body: Any) -> str:
+        asked.append(body)
+        return str(body)
+
+    auth = caching(by_body, "x-key")
+    assert [(await auth.authenticate(offered(x_key="k") | {"body": n})).identity for n in (1, 2, 1)] == ["1", "2", "1"]
+    assert asked == [1, 2, 1]
+
+
+async def test_a_handler_that_looks_into_its_requests_body_is_asked_each_time(
+    tmp_path: Path, valkey_url: str, keys: Keys
+) -> None:
+    (tmp_path / "signed.py").write_text(
+        "from langgraph_sdk import Auth\nfrom starlette.requests import Request\nauth = Auth()\n"
+        "@auth.authenticate\nasync def who(request: Request) -> str:\n"
+        "    return (await request.json())['metadata']['me']\n"
+        "@auth.on\nasync def own(ctx, value):\n    value['metadata']['owner'] = ctx.user.identity\n"
+    )
+    desk = Desk(tmp_path, valkey_url, keys)
+    async with desk.serves(auth={"path": "./signed.py:auth", "cache": {"cache_keys": ["x-key"]}}) as client:
+        for name in ("ann", "bob", "ann"):
+            made = await client.post("/threads", json={"metadata": {"me": name}}, headers={"x-key": "k"})
+            assert made.json()["metadata"]["owner"] == name
