@@ -3,9 +3,6 @@ everything is ann's. A new route is in these tests as soon as it is served."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import httpx
 import pytest
 
@@ -14,36 +11,19 @@ from app.http.endpoints import Endpoint
 from app.http.openapi import plain_path
 from app.http.server import ENDPOINTS
 from app.http.ui import site
+from tests.attacks.rows import Ids, send
+from tests.attacks.rows import one_of_everything as anns
 from tests.auth.conftest import Client
-from tests.auth.samples import NEW, Sample, samples
+from tests.auth.samples import Sample, samples
 from tests.http.conftest import Served
 
 GUARDED = [endpoint for endpoint in (*ENDPOINTS, *site.ENDPOINTS) if not endpoint.access.public]
-HTML = {"accept": "text/html"}
+__all__ = ["anns", "ask"]
 
 
-async def anns(ann: Client) -> dict[str, str]:
-    """One of everything, and the ids for paths."""
-    thread = (await ann.threads.create())["thread_id"]
-    assistant = (await ann.assistants.create("greet", name="hers"))["assistant_id"]
-    run = await ann.runs.create(thread, "greet", input={"text": "hi"}, after_seconds=3600)
-    cron = await ann.crons.create(assistant, schedule="0 0 1 1 *", input={"text": "hi"})
-    await ann.store.put_item(["n"], "k", {"text": "cat"})
-    ids = {"thread_id": thread, "assistant_id": assistant, "run_id": run["run_id"], "cron_id": cron["cron_id"]}
-    return ids | {"checkpoint_id": NEW, "namespace": "n", "graph_id": "greet"}
-
-
-async def ask(client: httpx.AsyncClient, endpoint: Endpoint, ids: dict[str, str], sample: Sample, who: str) -> Any:
+async def ask(client: httpx.AsyncClient, endpoint: Endpoint, ids: Ids, sample: Sample, who: str) -> httpx.Response:
     """A sample, sent by somebody; nobody has no name."""
-    headers = HTML | ({"authorization": f"Bearer {who}-token"} if who else {})
-    path = plain_path(endpoint.path).format(**ids)
-    content = None if sample.body is None else json.dumps(sample.body)
-    request = client.build_request(endpoint.method, path, params=sample.query, headers=headers, content=content)
-    response = await client.send(request, stream=True)
-    if "event-stream" not in response.headers.get("content-type", ""):
-        await response.aread()
-    await response.aclose()
-    return response
+    return await send(client, f"{endpoint.method} {plain_path(endpoint.path)}", ids, who, sample)
 
 
 def endpoint_of(method: str, path: str) -> Endpoint:

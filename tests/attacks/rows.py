@@ -1,0 +1,196 @@
+"""The rows of the table of attacks: everything by which somebody from outside reaches data or starts work.
+
+    ROUTES       every `Endpoint` of the API and of the pages, by `METHOD /path`
+    COMMANDS     every command of the event protocol's socket, by its method
+    BACKGROUND   work that goes on after its request, or without one: duties, webhooks, open streams, waiting runs
+
+A test of an attack goes over a whole dictionary, so that a new route, command or duty is attacked as soon as it exists.
+`test_rows.py` fails as long as a route, a command or a duty of the program has no row here.
+
+    ids = await one_of_everything(ann)
+    for name in ROUTES:
+        answer = await send(client, name, ids, "bob")
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import httpx
+
+from app.http.endpoints import Endpoint
+from app.http.openapi import plain_path
+from app.http.server import ENDPOINTS
+from app.http.ui import site
+from app.runs.runs import new_id
+from app.services import Services
+from tests.auth.conftest import Client
+from tests.auth.samples import NEW, RUN, Sample, samples
+from workers.reaper import Reaper
+from workers.reconciler import Reconciler
+from workers.retention import Retention, StoreSweeper
+from workers.scheduler import Scheduler
+
+Ids: TypeAlias = Mapping[str, str]
+"""One id for every parameter of a path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command of the event protocol. Those that are `posted` are also taken by `POST /threads/{thread_id}/commands`.
+    `params` makes parameters that are good where the ids exist."""
+
+    method: str
+    posted: bool
+    params: Callable[[Ids], dict[str, Any]]
+
+    def frame(self, ids: Ids, ident: int = 1) -> dict[str, Any]:
+        """The JSON that a client sends."""
+        return {"id": ident, "method": self.method, "params": self.params(ids)}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Work in the background. `by` is the class that does it, or the route that holds it open; `look` does one round
+    of a duty at once, where it is a duty."""
+
+    name: str
+    by: str
+    about: str
+    look: Callable[[Services], Awaitable[object]] | None = None
+
+
+ROUTES: Final[dict[str, Endpoint]] = {
+    f"{each.method} {plain_path(each.path)}": each for each in (*ENDPOINTS, *site.ENDPOINTS)
+}
+PUBLIC_ROUTES: Final = frozenset(name for name, route in ROUTES.items() if route.access.public)
+"""They answer everybody, and nobody is asked who they are."""
+
+COMMANDS: Final[dict[str, Command]] = {
+    each.method: each
+    for each in (
+        Command("run.start", posted=True, params=lambda ids: {"assistant_id": "greet", "input": {"text": "hi"}}),
+        Command(
+            "input.respond",
+            posted=True,
+            params=lambda ids: {"interrupt_id": ids.get("interrupt_id", "0" * 32), "response": "yes"},
+        ),
+        Command("agent.getTree", posted=True, params=lambda ids: {"run_id": ids["run_id"]}),
+        Command("subscription.subscribe", posted=False, params=lambda ids: {"channels": ["values", "lifecycle"]}),
+        Command(
+            "subscription.reconnect", posted=False, params=lambda ids: {"channels": ["values", "lifecycle"], "since": 0}
+        ),
+        Command("subscription.unsubscribe", posted=False, params=lambda ids: {"subscription_id": new_id()}),
+    )
+}
+
+HELD_OPEN: Final = tuple(
+    sorted(
+        name
+        for name in ROUTES
+        if name.split(" ")[1].endswith(("/stream", "/stream/events", "/wait", "/join", "/{run_id}/events"))
+    )
+)
+"""The routes whose answer goes on while a run does, or for as long as the client stays."""
+
+BACKGROUND: Final[dict[str, Work]] = {
+    each.name: each
+    for each in (
+        Work(
+            "a cron comes due",
+            "Scheduler",
+            "makes the cron's next run",
+            lambda services: Scheduler(services).look(),
+        ),
+        Work("a webhook is delivered", "Deliveries", "calls the URL of a run that has ended, from a worker"),
+        Work(
+            "an own webhook is delivered", "OwnWebhooks", "calls a route of the project's own app, in the web process"
+        ),
+        Work(
+            "expired leases are taken back",
+            "Reaper",
+            "queues the runs of a worker that died",
+            lambda services: Reaper(services).look(),
+        ),
+        Work(
+            "the trash is emptied",
+            "Reaper",
+            "removes the checkpoints of deleted threads",
+            lambda services: Reaper(services).empty_trash(),
+        ),
+        Work(
+            "stuck records are mended",
+            "Reconciler",
+            "repairs runs and threads that disagree",
+            lambda services: Reconciler(services).look(),
+        ),
+        Work(
+            "old threads are swept",
+            "Retention",
+            "deletes threads, or their older checkpoints, whose time to live is over",
+            lambda services: Retention(services).look(),
+        ),
+        Work(
+            "old store items are swept",
+            "StoreSweeper",
+            "deletes items whose time to live is over",
+            lambda services: StoreSweeper(services).look(),
+        ),
+        Work("a waiting run begins", "ClaimingWorker", "a run that was queued or delayed is claimed by a worker"),
+        Work("an inline run begins", "InlineExecutor", "a run is executed by the web process that accepted it"),
+        Work("an open socket", "event_socket", "commands come in, the events of subscriptions go out"),
+        *(Work(f"an open {name}", name, "the answer goes on as events or a result come") for name in HELD_OPEN),
+    )
+}
+
+
+async def one_of_everything(owner: Client) -> dict[str, str]:
+    """Make one of everything with somebody's SDK client: the ids for the parameters of all paths."""
+    thread = (await owner.threads.create())["thread_id"]
+    assistant = (await owner.assistants.create("greet", name="hers"))["assistant_id"]
+    run = await owner.runs.create(thread, "greet", input=RUN["input"], after_seconds=3600)
+    cron = await owner.crons.create(assistant, schedule="0 0 1 1 *", input=RUN["input"])
+    await owner.store.put_item(["n"], "k", {"text": "cat"})
+    ids = {"thread_id": thread, "assistant_id": assistant, "run_id": run["run_id"], "cron_id": cron["cron_id"]}
+    return ids | {"checkpoint_id": NEW, "namespace": "n", "graph_id": "greet"}
+
+
+def sample_of(name: str, ids: Ids) -> Sample:
+    """The request that makes sense for a route of `ROUTES`."""
+    return samples(dict(ids)).get(name, Sample())
+
+
+async def send(
+    client: httpx.AsyncClient,
+    name: str,
+    ids: Ids,
+    who: str = "",
+    sample: Sample | None = None,
+    *,
+    path: str | None = None,
+    content: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Response:
+    """Send a route's sample as somebody; an empty `who` has no name. An event stream is closed as soon as its headers
+    have come; any other answer is read. `content` replaces the body, `path` the path with its ids."""
+    sample = sample_of(name, ids) if sample is None else sample
+    if content is None and sample.body is not None:
+        content = json.dumps(sample.body).encode()
+    named = {"authorization": f"Bearer {who}-token"} if who else {}
+    request = client.build_request(
+        ROUTES[name].method,
+        plain_path(ROUTES[name].path).format(**ids) if path is None else path,
+        params=sample.query or None,
+        headers={"accept": "text/html", **named, **(headers or {})},
+        content=content,
+    )
+    response = await client.send(request, stream=True)
+    try:
+        if "event-stream" not in response.headers.get("content-type", ""):
+            await response.aread()
+    finally:
+        await response.aclose()
+    return response

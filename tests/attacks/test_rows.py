@@ -1,0 +1,79 @@
+"""Everything that the program offers has a row in the table of attacks."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import httpx
+import pytest
+
+from app.http import event_commands, event_socket
+from app.http.own_webhooks import OwnWebhooks
+from app.http.server import ENDPOINTS
+from app.http.ui import site
+from app.inline import InlineExecutor
+from tests.attacks.rows import BACKGROUND, COMMANDS, HELD_OPEN, ROUTES, one_of_everything, sample_of, send
+from tests.auth.conftest import Client
+from tests.auth.samples import NEW, samples
+from tests.http.conftest import Served
+from workers.main import WorkerProcess
+
+METHOD = re.compile(r'"((?:agent|input|run|subscription|thread|store)\.\w+)"')
+"""A command, as the modules that carry commands out spell it."""
+
+BUSY = {"DELETE /threads/{thread_id}/runs/{run_id}", "POST /threads/{thread_id}/state"}
+"""They are refused with 409 while the run waits."""
+
+IDS = dict.fromkeys(("thread_id", "assistant_id", "run_id", "cron_id", "checkpoint_id", "namespace", "graph_id"), NEW)
+
+
+def test_every_route_has_a_row() -> None:
+    assert list(ROUTES.values()) == [*ENDPOINTS, *site.ENDPOINTS]
+
+
+def test_no_sample_is_of_a_route_that_is_gone() -> None:
+    assert samples(IDS).keys() <= ROUTES.keys()
+
+
+def test_a_route_that_takes_a_body_has_a_sample() -> None:
+    bare = {name for name, route in ROUTES.items() if route.body is not None and sample_of(name, IDS).body is None}
+    assert bare == set()
+
+
+def test_every_command_has_a_row() -> None:
+    posted = set(METHOD.findall(inspect.getsource(event_commands)))
+    assert {name for name, command in COMMANDS.items() if command.posted} == posted
+    assert COMMANDS.keys() == posted | set(METHOD.findall(inspect.getsource(event_socket)))
+
+
+async def test_every_duty_has_a_row(worker: WorkerProcess) -> None:
+    duties = {type(duty).__name__ for duty in worker._duties}
+    others = {each.__name__ for each in (OwnWebhooks, InlineExecutor, type(worker._claims))} | {"event_socket"}
+    assert {work.by for work in BACKGROUND.values()} == duties | others | set(HELD_OPEN)
+
+
+def test_every_stream_is_held_open() -> None:
+    streams = {name for name, route in ROUTES.items() if route.answers == "text/event-stream"}
+    assert streams <= set(HELD_OPEN)
+
+
+@pytest.mark.parametrize("name", [name for name, work in BACKGROUND.items() if work.look is not None])
+async def test_a_duty_can_be_done_at_once(name: str, served: Served, ann: Client) -> None:
+    look = BACKGROUND[name].look
+    assert look is not None
+    await one_of_everything(ann)
+    await look(served.services)
+
+
+async def test_a_sample_is_good_for_whoever_owns_what_it_names(
+    served: Served, client: httpx.AsyncClient, ann: Client
+) -> None:
+    """Or an attack would be refused for another reason than the one that its test is about."""
+    answers = {}
+    for name in ROUTES:
+        if name.endswith(("/wait", "/join")):
+            continue  # its run is not over for an hour
+        answers[name] = (await send(client, name, await one_of_everything(ann), "ann")).status_code
+    refused = {name: status for name, status in answers.items() if status not in (200, 202, 204)}
+    assert refused == dict.fromkeys(BUSY, 409)
