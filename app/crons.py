@@ -134,6 +134,19 @@ class Cron:
         known = {"assistant_id": self.assistant_id, "schedule": self.schedule.text}
         return {**self.payload, **known, "config": {**config, "configurable": configurable}}
 
+    def stopped(self) -> NewCron:
+        """The same, never due."""
+        return NewCron(
+            assistant_id=self.assistant_id,
+            thread_id=self.thread_id,
+            schedule=self.schedule,
+            enabled=False,
+            on_run_completed=self.on_run_completed,
+            payload=self.payload | {"enabled": False},
+            metadata=self.metadata,
+            request=RunRequest(**self.request),
+        )
+
     def run_ids(self, due_ms: int) -> tuple[str, str]:
         """The run of a due time, and the thread that is made for it: the same whoever asks."""
         run_id = uuid5(_FORMER_NAMESPACE if self.seed is None else UUID(self.seed), f"{self.cron_id}:{due_ms}")

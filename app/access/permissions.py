@@ -3,6 +3,7 @@ in the background asks for the user it works for."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -42,12 +43,12 @@ _SERVER_FAULT: Final = 500
 
 class Permissions:
     """Those of `user`. Without `auth` everything is allowed: there is no auth file, or nobody in particular asks (the
-    graphs' own client)."""
+    graphs' own client). With `within_s` a handler may take no longer to answer."""
 
-    __slots__ = ("auth", "user")
+    __slots__ = ("_within_s", "auth", "user")
 
-    def __init__(self, auth: CustomAuth | None, user: User | None) -> None:
-        self.auth, self.user = auth, user
+    def __init__(self, auth: CustomAuth | None, user: User | None, within_s: float | None = None) -> None:
+        self.auth, self.user, self._within_s = auth, user, within_s
 
     async def ask(self, operation: Operation, value: dict[str, Any]) -> Filter:
         """Which records the user may do this to. The authorize handler may change `value`, and what it leaves there is
@@ -57,18 +58,21 @@ class Permissions:
             return EVERYTHING
         assert self.user is not None
         resource, _, action = operation.partition(":")
-        return await self.auth.authorize(self.user, resource, action, value)
+        try:
+            async with asyncio.timeout(self._within_s):
+                return await self.auth.authorize(self.user, resource, action, value)
+        except TimeoutError as error:
+            raise AuthBroken(
+                f"the authorize handler of {operation} gave no answer within {self._within_s} s"
+            ) from error
 
     def note(self, operation: Operation) -> None:
         """It is asked for now, or need not be."""
 
 
 def gives_no_answer(error: Exception) -> bool:
-    """Whether the auth file has failed, or took too long, rather than refused: what works in the background asks
-    again."""
-    if isinstance(error, AccessRefused):
-        return error.status >= _SERVER_FAULT
-    return isinstance(error, AuthBroken | TimeoutError)
+    """Whether the auth file has failed rather than refused: what works in the background asks again."""
+    return isinstance(error, AuthBroken) or (isinstance(error, AccessRefused) and error.status >= _SERVER_FAULT)
 
 
 def must_fit(only: Filter, metadata: Mapping[str, Any], operation: Operation) -> None:

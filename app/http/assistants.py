@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from app.access.filters import EVERYTHING, Filter
 from app.access.permissions import must_fit, told_metadata
-from app.errors import InvalidRequest, NotFound
-from app.http.access import needs, permit, user_of
+from app.errors import Conflict, InvalidRequest, NotFound
+from app.http.access import gate_of, needs, permit, user_of
 from app.http.answers import Json, nothing
 from app.http.bodies import (
     AssistantBody,
@@ -27,7 +27,7 @@ from app.http.bodies import (
 from app.http.endpoints import Endpoint, Query, flag
 from app.http.inputs import ident_of, query_flag, read_body
 from app.http.pages import paged, selected
-from app.http.permits import permit_assistant
+from app.http.permits import permit_assistant, shown_if_readable
 from app.http.wiring import services_of
 from app.idempotency import HEADER
 from app.project.graphs import Manifest
@@ -49,12 +49,28 @@ async def create(request: Request) -> Response:
     only = await permit(request, "assistants:create", value)
     assistants, new = services_of(request).assistants, _changed(body, value).changes()
     exist_ok = value["if_exists"] == "do_nothing"
-    if exist_ok and not only.fits(new.metadata):  # it may be there, and fit
+    if exist_ok and gate_of(request).auth is not None:
         with suppress(NotFound):
-            return Json((await assistants.get(assistant_id, only)).public())
+            return await _existing(request, await assistants.get(assistant_id, only))
     must_fit(only, new.metadata, "assistants:create")
     assistant = await assistants.create(assistant_id, new, token=ident, exist_ok=exist_ok, only=only)
     return Json(assistant.public())
+
+
+async def _existing(request: Request, assistant: Assistant) -> Response:
+    """An assistant that was there: whoever may make one may not read it by that."""
+    value = {"assistant_id": UUID(assistant.assistant_id), "metadata": {}}
+    if not (await permit(request, "assistants:read", value)).fits(assistant.metadata):
+        raise Conflict(f"assistant {assistant.assistant_id} exists already")
+    return Json(assistant.public())
+
+
+async def _changed_to(request: Request, assistant: Assistant) -> Response:
+    """The answer to a change."""
+    value = {"assistant_id": UUID(assistant.assistant_id), "metadata": {}}
+    return await shown_if_readable(
+        request, "assistants:read", value, assistant.metadata, lambda: Json(assistant.public())
+    )
 
 
 async def patch(request: Request) -> Response:
@@ -63,7 +79,9 @@ async def patch(request: Request) -> Response:
     _check(body)
     _, value = await permit_assistant(request, "assistants:update", _ident(request), version=None, **_told(body))
     changes = _changed(body, value).changes()
-    return Json((await services_of(request).assistants.patch(_ident(request), changes, token=ident)).public())
+    return await _changed_to(
+        request, await services_of(request).assistants.patch(_ident(request), changes, token=ident)
+    )
 
 
 def _told(body: AssistantPatchBody) -> dict[str, Any]:
@@ -174,7 +192,7 @@ async def latest(request: Request) -> Response:
     """Make a version the present one."""
     body = await read_body(request, AssistantLatestBody)
     await permit_assistant(request, "assistants:update", _ident(request), version=body.version, metadata={})
-    return Json((await services_of(request).assistants.choose(_ident(request), body.version)).public())
+    return await _changed_to(request, await services_of(request).assistants.choose(_ident(request), body.version))
 
 
 async def graph(request: Request) -> Response:
@@ -223,7 +241,14 @@ _ONE: Final = "/assistants/{assistant_id}"
 _WITH_THREADS: Final = flag("delete_threads", "Remove the threads whose last run was one of this assistant too")
 
 ENDPOINTS: Final = (
-    Endpoint("POST", "/assistants", create, "A new assistant", needs("assistants:create"), body=AssistantBody),
+    Endpoint(
+        "POST",
+        "/assistants",
+        create,
+        "A new assistant",
+        needs("assistants:create", may=("assistants:read",)),
+        body=AssistantBody,
+    ),
     Endpoint(
         "POST",
         "/assistants/search",
@@ -248,7 +273,12 @@ ENDPOINTS: Final = (
         needs("assistants:read"),
     ),
     Endpoint(
-        "PATCH", _ONE, patch, "A new version of an assistant", needs("assistants:update"), body=AssistantPatchBody
+        "PATCH",
+        _ONE,
+        patch,
+        "A new version of an assistant",
+        needs("assistants:update", "assistants:read"),
+        body=AssistantPatchBody,
     ),
     Endpoint(
         "DELETE",
@@ -273,8 +303,9 @@ ENDPOINTS: Final = (
         f"{_ONE}/latest",
         latest,
         "Make a version the present one",
-        needs("assistants:update"),
+        needs("assistants:update", "assistants:read"),
         body=AssistantLatestBody,
+        bare=204,
     ),
     Endpoint(
         "GET",

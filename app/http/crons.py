@@ -21,7 +21,7 @@ from app.http.endpoints import Endpoint
 from app.http.inputs import ident_of, parsed, path_id, read_body, validated
 from app.http.new_runs import asked_by
 from app.http.pages import paged, selected
-from app.http.permits import permit_thread, permit_use
+from app.http.permits import permit_thread, permit_use, shown_if_readable
 from app.http.stateless import check
 from app.http.wiring import services_of
 from app.run_making import run_of
@@ -156,6 +156,15 @@ async def patch(request: Request) -> Response:
     value = {"cron_id": UUID(cron_id), "payload": changes, "schedule": changes.get("schedule")}
     cron = await services.crons.get(cron_id, await permit(request, "crons:update", value))
     changes = value["payload"]
+    new = cron.stopped() if changes == STOPS else await _as_changed(request, cron, changes)
+    moves = (new.schedule, new.enabled) != (cron.schedule, cron.enabled)
+    changed = await services.crons.change(cron_id, new, _now_ms(request), moves=moves)
+    shown = {"cron_id": UUID(cron_id)}
+    return await shown_if_readable(request, "crons:read", shown, changed.metadata, lambda: Json(changed.public()))
+
+
+async def _as_changed(request: Request, cron: Cron, changes: dict[str, Any]) -> NewCron:
+    """The cron with these changes, if the caller may have such runs made."""
     held = cron.payload | {
         "schedule": cron.schedule.text,
         "timezone": cron.schedule.zone,
@@ -169,11 +178,8 @@ async def patch(request: Request) -> Response:
         given["metadata"] = cron.metadata | given["metadata"]
     body = validated(CronBody, held | given)
     new = await _new(request, body, cron.thread_id, _patched(cron.payload, body, changes))
-    if changes != STOPS:
-        await _permit_firing(request, new)
-    new = replace(new, request=replace(new.request, user=_owner(cron, user_of(request))))
-    moves = (new.schedule, new.enabled) != (cron.schedule, cron.enabled)
-    return Json((await services.crons.change(cron_id, new, _now_ms(request), moves=moves)).public())
+    await _permit_firing(request, new)
+    return replace(new, request=replace(new.request, user=_owner(cron, user_of(request))))
 
 
 def _owner(cron: Cron, changer: User | None) -> dict[str, Any] | None:
@@ -264,7 +270,8 @@ ENDPOINTS: Final = (
         _ONE,
         patch,
         "Change a cron",
-        needs("crons:update", may=tuple(FIRING.needs | FIRING.may)),
+        needs("crons:update", "crons:read", may=tuple(FIRING.needs | FIRING.may)),
+        bare=204,
     ),
     Endpoint("DELETE", _ONE, delete, "Remove a cron", needs("crons:delete"), answers="", status=204),
 )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 
 from app.access.filters import EVERYTHING, Filter
 from app.access.permissions import Operation
-from app.errors import AuthBroken, NotFound
+from app.errors import AccessRefused, AuthBroken, NotFound
 from app.http.access import gate_of, permit
+from app.http.answers import nothing
 from app.http.wiring import services_of
 from app.run_permits import permit_use as permit_use_of
 from app.run_permits import permitted_run
@@ -63,6 +65,22 @@ async def permit_run(
 async def permit_use(connection: HTTPConnection, id_or_name: str) -> None:
     """Ask whether an assistant may be run, before anything is read of it (`run_permits`)."""
     await permit_use_of(services_of(connection), gate_of(connection), id_or_name)
+
+
+async def shown_if_readable(
+    connection: HTTPConnection,
+    operation: Operation,
+    value: dict[str, Any],
+    metadata: Mapping[str, Any],
+    answer: Callable[[], Response],
+) -> Response:
+    """The answer to a change of a record, which shows the record: `answer`, or one without a body for who may change
+    it and not read it."""
+    try:
+        only = await permit(connection, operation, value)
+    except AccessRefused:
+        return nothing()
+    return answer() if only.fits(metadata) else nothing()
 
 
 def told_namespace(value: Mapping[str, Any]) -> tuple[str, ...]:

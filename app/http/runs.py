@@ -191,6 +191,8 @@ async def cancel(request: Request) -> Response | ASGIApp:
     if reason is not None and len(reason) > LONGEST_REASON:
         raise InvalidRequest("reason", f"is longer than {LONGEST_REASON} characters")
     run = await _found(request, "threads:update", action=action.value, metadata={})
+    if waits:  # what the run has come to is shown
+        await permit_thread(request, "threads:read", run.thread_id, run_id=UUID(run.run_id))
     await services.runs.cancel(run.thread_id, run.run_id, action, BY_API, reason)
     return waited(request, run) if waits else nothing(202)
 
@@ -263,7 +265,7 @@ ENDPOINTS: Final = (
         f"{_RUN}/cancel",
         cancel,
         "Stop a run",
-        needs("threads:update"),
+        needs("threads:update", may=("threads:read",)),
         query=(
             flag("wait", "Answer when it has stopped"),
             Query("action", {"type": "string", "enum": [action.value for action in Action], "default": "interrupt"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,7 +22,7 @@ from app.http.inputs import (
     read_body,
     validated,
 )
-from app.http.permits import permit_thread
+from app.http.permits import permit_thread, shown_if_readable
 from app.http.state_select import StateSelect
 from app.http.wiring import services_of
 from app.threads.states import Place
@@ -68,7 +69,9 @@ async def merge(request: Request) -> Response:
     """Merge metadata into the thread: an old client's way."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, ThreadConfigBody)
     value = await permit_thread(request, "threads:update", thread_id, metadata=body.metadata)
-    return Json((await services_of(request).threads.patch(thread_id, told_metadata(value))).public())
+    thread = await services_of(request).threads.patch(thread_id, told_metadata(value))
+    shown = {"thread_id": UUID(thread_id)}
+    return await shown_if_readable(request, "threads:read", shown, thread.metadata, lambda: Json(thread.public()))
 
 
 async def history(request: Request) -> Response:
@@ -109,7 +112,15 @@ ENDPOINTS: Final = (
     Endpoint(
         "POST", _STATE, write, "Write a state, or fork from a checkpoint", needs("threads:update"), body=StateWriteBody
     ),
-    Endpoint("PATCH", _STATE, merge, "Merge metadata into a thread", needs("threads:update"), body=ThreadConfigBody),
+    Endpoint(
+        "PATCH",
+        _STATE,
+        merge,
+        "Merge metadata into a thread",
+        needs("threads:update", "threads:read"),
+        body=ThreadConfigBody,
+        bare=204,
+    ),
     Endpoint(
         "POST",
         f"{_STATE}/checkpoint",

@@ -26,7 +26,7 @@ from app.http.bodies import (
 from app.http.endpoints import Endpoint, names
 from app.http.inputs import ident_of, path_id, query_names, read_body
 from app.http.pages import paged, selected
-from app.http.permits import permit_thread
+from app.http.permits import permit_thread, shown_if_readable
 from app.http.wiring import services_of
 from app.services import Services
 from app.threads.extracts import extracted
@@ -50,7 +50,7 @@ async def create(request: Request) -> Response:
     if exist_ok and not only.fits(metadata):  # it may be there, and fit
         with suppress(NotFound):
             await services.threads.check(thread_id, only)
-            return Json((await services.threads.get(thread_id)).public())
+            return await _existing(request, await services.threads.get(thread_id))
     must_fit(only, metadata, "threads:create")
     must_fit(writable, metadata, "threads:update")
     thread, is_new = await services.threads.make(
@@ -61,6 +61,14 @@ async def create(request: Request) -> Response:
     elif body.supersteps and thread.state_updated_at == thread.created_at:
         why = "is there without a past: another request is writing one, or was broken off; ask again, or delete it"
         raise Conflict(f"thread {thread_id} {why}")
+    return Json(thread.public()) if is_new else await _existing(request, thread)
+
+
+async def _existing(request: Request, thread: Thread) -> Response:
+    """A thread that was there: whoever may make one may not read it by that."""
+    readable = await permit(request, "threads:read", {"thread_id": UUID(thread.thread_id)})
+    if not readable.fits(thread.metadata):
+        raise Conflict(f"thread {thread.thread_id} exists already")
     return Json(thread.public())
 
 
@@ -101,7 +109,10 @@ async def patch(request: Request) -> Response:
         await permit_thread(request, "threads:delete", thread_id)
     thread = await services_of(request).threads.patch(thread_id, told_metadata(value), body.living)
     wants = [wish.strip().lower() for wish in request.headers.get("prefer", "").split(",")]
-    return nothing() if "return=minimal" in wants else Json(thread.public())
+    if "return=minimal" in wants:
+        return nothing()
+    shown = {"thread_id": UUID(thread_id)}
+    return await shown_if_readable(request, "threads:read", shown, thread.metadata, lambda: Json(thread.public()))
 
 
 async def delete(request: Request) -> Response:
@@ -191,7 +202,7 @@ ENDPOINTS: Final = (
         "/threads",
         create,
         "A new thread",
-        needs("threads:create", may=("threads:update",)),
+        needs("threads:create", may=("threads:update", "threads:read")),
         body=ThreadBody,
     ),
     Endpoint("POST", "/threads/search", search, "A page of threads", needs("threads:search"), body=ThreadSearchBody),
@@ -205,7 +216,7 @@ ENDPOINTS: Final = (
         _ONE,
         patch,
         "Merge metadata into a thread",
-        needs("threads:update", may=("threads:delete",)),
+        needs("threads:update", may=("threads:delete", "threads:read")),
         body=ThreadPatchBody,
         bare=204,
     ),
