@@ -12,18 +12,24 @@ pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
-.PHONY: help run test lint lock bench soak rounds differential templates clean
+.PHONY: help run test test-units test-processes lint lock bench soak rounds differential templates clean
 
 help:  ## What can be made
-	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
 
 run: $(VENV)/runtime.stamp  ## Install what is needed and start everything on this machine
 	@exec $(BIN)/slipway dev
 
 test: lint  ## Check the code and run the whole suite
-	@$(call pytest,$(BIN)/python,--numprocesses 2 -m "not processes"); first=$$?; \
-	$(call pytest,$(BIN)/python,-m processes); second=$$?; \
+	@$(MAKE) --no-print-directory test-units; first=$$?; \
+	$(MAKE) --no-print-directory test-processes; second=$$?; \
 	exit $$((first > second ? first : second))
+
+test-units: $(VENV)/dev.stamp  ## The tests that start no whole processes, two at a time
+	@$(call pytest,$(BIN)/python,--numprocesses 2 -m "not processes")
+
+test-processes: $(VENV)/dev.stamp  ## The tests that start, stop and kill whole processes, one at a time
+	@$(call pytest,$(BIN)/python,-m processes)
 
 lint: $(VENV)/dev.stamp  ## ruff and mypy
 	$(BIN)/ruff check .

