@@ -72,6 +72,8 @@ class Cron:
     `problem` is why the last due time made no run."""
 
     cron_id: str
+    incarnation: str
+    """When it was created, in µs: what tells it from another cron that had the same id."""
     assistant_id: str
     thread_id: str | None
     schedule: Schedule
@@ -174,6 +176,7 @@ def cron_from(held: Fields, now_ms: int) -> Cron:
     schedule = Schedule(held["schedule"].decode(), text("timezone"), number("end_ms"))
     return Cron(
         cron_id=held["cron_id"].decode(),
+        incarnation=held["created_us"].decode(),
         assistant_id=held["assistant_id"].decode(),
         thread_id=text("thread_id"),
         schedule=schedule,

@@ -14,6 +14,7 @@ from app.access.custom_auth import CustomAuth, load_auth
 from app.assistants import AssistantStore
 from app.checkpointing.checkpointers import open_checkpointer, serde_of
 from app.checkpointing.thread_saver import ThreadSaver
+from app.checkpointing.trash import Trash
 from app.clock import Clock
 from app.crons import CronStore
 from app.embedding import Index
@@ -70,6 +71,7 @@ class Services:
     in_flight: InFlight
     threads: ThreadStore
     checkpointer: ThreadSaver
+    trash: Trash
     graphs: Graphs
     assistants: AssistantStore
     states: ThreadStates
@@ -147,7 +149,8 @@ def _stores(
 ) -> Services:
     scripts, clock = Scripts(wire, keys), Clock()
     ttl, events = _thread_ttl(config), EventLog(wire, keys, subscriber)
-    threads = ThreadStore(wire, keys, scripts, checkpointer, ttl=ttl, event_ttl_s=settings.event_ttl_s)
+    trash = Trash(wire, keys, checkpointer)
+    threads = ThreadStore(wire, keys, scripts, checkpointer, trash, ttl=ttl, event_ttl_s=settings.event_ttl_s)
     wakes = ThreadWakes(keys, subscriber)
     runs = RunStore(
         wire,
@@ -156,6 +159,7 @@ def _stores(
         event_ttl_s=settings.event_ttl_s,
         lease_ms=int(settings.lease_s * 1000),
         thread_ttl=ttl.stored() if ttl else None,
+        trash=trash,
     )
     states = ThreadStates(ThreadGraphs(graphs, runs, checkpointer, store), threads, checkpointer, wire, keys)
     return Services(
@@ -173,6 +177,7 @@ def _stores(
         in_flight=InFlight(wire, keys),
         threads=threads,
         checkpointer=checkpointer,
+        trash=trash,
         graphs=graphs,
         assistants=AssistantStore(graphs, wire, keys),
         states=states,

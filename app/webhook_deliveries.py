@@ -121,14 +121,14 @@ class WebhookDeliveries(ABC):
             outcome = "failed" if pause is None else "pending"
             log.warning("webhook.failed", problem=_in_full(error), again_ms=pause, **facts)
             await self._scripts.end(
-                delivery.run_id, delivery.number, outcome=outcome, problem=problem_of(error), retry_ms=pause
+                delivery.ident, delivery.number, outcome=outcome, problem=problem_of(error), retry_ms=pause
             )
         except Exception as error:  # Refused, a URL that is not allowed any more, or one that httpx cannot take
             log.warning("webhook.refused", problem=_in_full(error), **facts)
-            await self._scripts.end(delivery.run_id, delivery.number, outcome="failed", problem=problem_of(error))
+            await self._scripts.end(delivery.ident, delivery.number, outcome="failed", problem=problem_of(error))
         else:
             log.info("webhook.delivered", **facts)
-            await self._scripts.end(delivery.run_id, delivery.number, outcome="delivered")
+            await self._scripts.end(delivery.ident, delivery.number, outcome="delivered")
 
     async def _call(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
         """POST, and again where a redirect leads on the same server."""
@@ -136,7 +136,7 @@ class WebhookDeliveries(ABC):
         body = delivery.body(now, self._section.allowed_fields)
         headers = {"content-type": "application/json", "user-agent": "slipway"}
         if self._secret is not None:
-            headers |= signature(self._secret, delivery.run_id, now, body)
+            headers |= signature(self._secret, delivery.ident, now, body)
         headers |= self._headers
         url = self._target(delivery)
         for _ in range(_MOST_HOPS + 1):

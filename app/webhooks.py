@@ -2,7 +2,7 @@
 
     body        the protocol's Run, and run_started_at, run_ended_at, webhook_sent_at, values, interrupts, error
     headers     those of langgraph.json, and with `SLIPWAY_WEBHOOK_SECRET` the three of standardwebhooks.com
-    webhook-id  the run's id: the same for each try, so a receiver knows a repetition
+    webhook-id  the run's id (`Delivery.ident`): the same for each try, so a receiver knows a repetition
 
 A webhook is called once. Only where a worker dies between the call and the note of its success is it called again.
 """
@@ -47,8 +47,10 @@ _RUN_FIELDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook that is to be called: `number` says which try this is, from 1."""
+    """One webhook that is to be called: `number` says which try this is, from 1. `ident` is the run's id, with more
+    behind it where the webhook of a removed run of the same id was still to be called."""
 
+    ident: str
     run_id: str
     url: str
     number: int
@@ -72,7 +74,8 @@ class Delivery:
         }
         if error:
             told["error"] = {"error": error.get("error"), "message": error.get("message")}
-        return cls(run.run_id, str(run.kwargs["webhook"]), int(held["tries"]), told, run.user)
+        ident, url = held["delivery_id"].decode(), str(run.kwargs["webhook"])
+        return cls(ident, run.run_id, url, int(held["tries"]), told, run.user)
 
     def body(self, now: datetime, allowed: list[str] | None) -> bytes:
         """As it is sent: all of it, or only the allowed fields."""

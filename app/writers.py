@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from app.errors import Conflict
+from app.errors import Conflict, NotFound
 from app.keyspace.names import Keys
 from app.keyspace.source import load
 from app.redis.commands import Command, packed
@@ -47,15 +47,20 @@ class FreeWriter:
 
 
 class IdleThreadWriter:
-    """Writes only while no run of the thread is pending or running; otherwise `Conflict`."""
+    """Writes only while no run of the thread is pending or running, otherwise `Conflict`; and only to the thread that
+    was created at `incarnation` ("" is one without a record), otherwise `NotFound`."""
 
-    def __init__(self, wire: Wire, keys: Keys, thread_id: str) -> None:
+    def __init__(self, wire: Wire, keys: Keys, thread_id: str, incarnation: str) -> None:
         self._wire, self._key, self._thread_id = wire, keys.thread(thread_id), thread_id
+        self._incarnation = incarnation
 
     async def write(self, commands: Sequence[Command]) -> None:
         if not commands:
             return
-        if await self._wire.run(_APPLY_IDLE, [self._key], packed(commands)) == b"busy":
+        answer = await self._wire.run(_APPLY_IDLE, [self._key], [self._incarnation, *packed(commands)])
+        if answer == b"gone":
+            raise NotFound("thread", self._thread_id)
+        if answer == b"busy":
             raise Conflict(f"thread {self._thread_id} has a run that is pending or running")
 
     async def flush(self) -> None:

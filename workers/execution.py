@@ -294,6 +294,7 @@ class Execution:
         return await self.attempt.release(
             {
                 "run_id": self.run.run_id,
+                "incarnation": self.run.incarnation,
                 "attempt": self.attempt.number,
                 "seq": 0,
                 "counted": False,
@@ -308,6 +309,8 @@ class Execution:
     async def _settle_as(self, phase: Phase, failure: Failure | None) -> tuple[str, Outcome]:
         """The script's word, and how the run has ended if it is `ok`."""
         if self._rolls_back(phase):
+            self.attempt.put(("HSET", self._keys.run(self.run.run_id), "usage", self._usage()))
+            await self.attempt.flush()  # raises `Fenced`: what is removed next is found by the run's id alone
             await self._checkpointer.adelete_for_runs([self.run.run_id])
         return await self._settle_with(*await self._final_state(phase, failure))
 
@@ -320,6 +323,7 @@ class Execution:
         word, _ = await self.attempt.settle(
             {
                 "run_id": self.run.run_id,
+                "incarnation": self.run.incarnation,
                 "attempt": self.attempt.number,
                 "seq": 0,
                 "phase": phase.value,

@@ -18,7 +18,6 @@ from app.services import Services
 
 log = structlog.get_logger(__name__)
 
-_TRASH_AT_ONCE: Final = 100
 _SOONEST_S: Final = 0.01
 
 
@@ -27,7 +26,7 @@ class Reaper:
 
     def __init__(self, services: Services) -> None:
         self._wire, self._scripts, self._settings = services.wire, services.scripts, services.settings
-        self._keys, self._checkpointer = services.keys, services.checkpointer
+        self._keys, self._trash = services.keys, services.trash
         self._not_before = self._next_end_s = 0.0
 
     async def run(self) -> None:
@@ -42,7 +41,7 @@ class Reaper:
                 pause_s = min(longest_s, self._next_end_s)
             else:
                 self._not_before = time.monotonic() + self._settings.lease_s
-            await looked("trash", self.empty_trash)
+            await looked("trash", self._trash.empty)
 
     async def _round(self) -> None:
         await self.look()
@@ -70,10 +69,3 @@ class Reaper:
         if not (held := await first):
             return float("inf")
         return max(_SOONEST_S, float(held[1]) / 1000 - int(seconds) - int(microseconds) / 1_000_000)
-
-    async def empty_trash(self) -> None:
-        """Remove the checkpoints of threads that were removed; what is cut short here is found again."""
-        trash = self._keys.trash
-        for name in await self._wire.send("ZRANGE", trash, 0, _TRASH_AT_ONCE - 1, again=True):
-            await self._checkpointer.adelete_thread(name.decode())
-            await self._wire.send("ZREM", trash, name, again=True)

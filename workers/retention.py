@@ -45,11 +45,11 @@ class Retention:
         left, deleted, shrunk = self._most, 0, 0
         while left > 0:
             swept = await self._scripts.sweep(min(left, _PAGE))
-            for thread_id in swept.shrink:
-                done = await self._checkpointer.shrink(thread_id)
+            for thread_id, incarnation in swept.shrink:
+                done = await self._checkpointer.shrink(thread_id, incarnation)
                 shrunk += done
                 if done:
-                    await self._scripts.sweep(0, [thread_id])
+                    await self._scripts.sweep(0, [(thread_id, incarnation)])
             deleted += len(swept.deleted)
             found = len(swept.deleted) + len(swept.shrink)
             if found + swept.busy < _PAGE or found == 0:

@@ -59,11 +59,10 @@ class Scheduler:
 
     async def _fire(self, cron: Cron, due_ms: int, now_ms: int) -> bool:
         """Whether its run was made here. Whatever is wrong with one cron, the others go on."""
-        next_ms = None
+        step = CronStep(cron_id=cron.cron_id, incarnation=cron.incarnation, due_ms=due_ms, next_ms=None)
         try:
-            next_ms = cron.schedule.after(now_ms)
+            step["next_ms"] = cron.schedule.after(now_ms)
             missed = cron.schedule.passed(due_ms, now_ms)
-            step = CronStep(cron_id=cron.cron_id, due_ms=due_ms, next_ms=next_ms)
             async with self._room:
                 if not await self._make(cron, step, missed):
                     return False
@@ -73,12 +72,12 @@ class Scheduler:
             raise
         except Exception as error:
             if gives_no_answer(error):
-                if await self._scripts.postpone(cron.cron_id, due_ms, problem=_NO_ANSWER, by_ms=_AGAIN_MS):
+                if await self._scripts.postpone(step, problem=_NO_ANSWER, by_ms=_AGAIN_MS):
                     self._say(cron, _NO_ANSWER, "cron.auth_broken", due_ms=due_ms, again_ms=_AGAIN_MS, exc_info=error)
                 return False
             disable = await self._has_lost_its_thread(cron, error)
             problem = str(error)[:_PROBLEM_CHARS]
-            if await self._scripts.skip(cron.cron_id, due_ms, next_ms, problem=problem, disable=disable):
+            if await self._scripts.skip(step, problem=problem, disable=disable):
                 what = "cron.refused" if isinstance(error, AccessRefused) else "cron.skipped"
                 self._say(cron, problem, what, due_ms=due_ms, rests=disable, owner=cron.user_id)
             return False

@@ -29,7 +29,7 @@ from app.checkpointing.checkpoint_metadata import kept_metadata
 from app.checkpointing.checkpoint_reader import Reader, config_of
 from app.checkpointing.checkpoint_records import Dumps, Loads, pack_record, pack_write
 from app.checkpointing.thread_saver import Amount, Storage, StoredWrite, ThreadSaver
-from app.errors import Conflict
+from app.errors import Conflict, NotFound
 from app.keyspace.checkpoint_names import BYTES_FIELD, all_threads, blob_field, member, names_of, run_threads
 from app.keyspace.names import Keys
 from app.keyspace.source import load
@@ -43,6 +43,9 @@ _DELETE: Final = load("checkpoint_delete", repeatable=True, prelude=False)
 _TRIM: Final = load("checkpoint_trim", repeatable=True, prelude=False)
 _STORAGE: Final = load("checkpoint_storage", repeatable=True, prelude=False)
 _COPY: Final = load("checkpoint_copy", repeatable=False, prelude=False)
+
+_REMOVED_AT_ONCE: Final = 1000
+"""Checkpoints that one script removes: the server answers others in between."""
 
 _WIDEST: Final = 2000
 """Words of a command; even, so that names and values stay together."""
@@ -237,11 +240,18 @@ class Checkpointer(ThreadSaver):
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Remove every checkpoint of a thread. It is no error when there is none."""
+        await self._remove(thread_id)
+
+    async def remove_leftovers(self, thread_id: str) -> None:
+        """As the base says."""
+        await self._remove(thread_id, guards=[self._keys.thread(thread_id)])
+
+    async def _remove(self, thread_id: str, guards: Sequence[str] = ()) -> None:
         names = names_of(self._keys, thread_id)
         self._used_bytes.pop(thread_id, None)
-        await self._wire.run(
-            _DELETE, [names.index, names.state], [names.writes_prefix, thread_id, *self._run_key_parts()]
-        )
+        args: list[Arg] = [names.writes_prefix, thread_id, *self._run_key_parts(), _REMOVED_AT_ONCE]
+        while int(await self._wire.run(_DELETE, [names.index, names.state, *guards], args)) > 0:
+            pass
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Remove the checkpoints that these runs made, in every namespace and thread, but for those from which a
@@ -265,29 +275,39 @@ class Checkpointer(ThreadSaver):
         else:
             raise ValueError(f"prune strategy {strategy!r} is unknown; there is 'keep_latest' and 'delete'")
 
-    async def shrink(self, thread_id: str) -> bool:
-        """Keep the latest checkpoints of a thread; False, and nothing is done, while a run of it is active: it may be
-        rolled back to an earlier one."""
-        return await self._trim(thread_id, "latest", guards=[self._keys.thread(thread_id)]) >= 0
+    async def shrink(self, thread_id: str, incarnation: str) -> bool:
+        """As the base says."""
+        return await self._trim(thread_id, "latest", incarnation, guards=[self._keys.thread(thread_id)]) >= 0
 
-    async def _trim(self, thread_id: str, mode: str, *run_ids: str, guards: Sequence[str] = ()) -> int:
+    async def _trim(self, thread_id: str, mode: str, *rest: str, guards: Sequence[str] = ()) -> int:
         names = names_of(self._keys, thread_id)
         self._used_bytes.pop(thread_id, None)
         removed = await self._wire.run(
             _TRIM,
             [names.index, names.state, *guards],
-            [names.writes_prefix, thread_id, *self._run_key_parts(), mode, *run_ids],
+            [names.writes_prefix, thread_id, *self._run_key_parts(), mode, *rest],
         )
         return int(removed)
 
-    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copy every checkpoint of a thread to another. `Conflict` when the target has some already."""
+    async def acopy_thread(
+        self, source_thread_id: str, target_thread_id: str, incarnations: tuple[str, str] | None = None
+    ) -> None:
+        """As the base says."""
         source, target = names_of(self._keys, source_thread_id), names_of(self._keys, target_thread_id)
+        both = (source_thread_id, target_thread_id) if incarnations else ()
         answer = await self._wire.run(
             _COPY,
-            [source.index, source.state, target.index, target.state],
-            [source.writes_prefix, target.writes_prefix, target_thread_id, *self._run_key_parts()],
+            [source.index, source.state, target.index, target.state, *map(self._keys.thread, both)],
+            [
+                source.writes_prefix,
+                target.writes_prefix,
+                target_thread_id,
+                *self._run_key_parts(),
+                *(incarnations or ()),
+            ],
         )
+        if answer == b"gone":
+            raise NotFound("thread", source_thread_id)
         if answer == b"exists":
             raise Conflict(f"thread {target_thread_id} has checkpoints already")
 

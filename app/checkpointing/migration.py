@@ -15,7 +15,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 
 from app.checkpointing.thread_saver import StoredWrite, ThreadSaver
-from app.errors import Conflict, SlipwayError, StoreUnavailable
+from app.errors import Conflict, NotFound, SlipwayError, StoreUnavailable
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
 from app.serialization.records import shape_of
@@ -64,6 +64,8 @@ class Migration:
     async def move(self, thread_id: str) -> Moved:
         """One thread. What keeps it from being moved is told, not raised."""
         try:
+            if await self._is_removed(thread_id):
+                return Moved(thread_id, 0, "")
             if await self._busy(thread_id):
                 return Moved(thread_id, 0, BUSY)
             await self._copy(thread_id)
@@ -77,14 +79,23 @@ class Migration:
             raise
         except Conflict:
             return Moved(thread_id, 0, BUSY)
+        except NotFound as error:  # it was removed meanwhile
+            await self.target.remove_leftovers(thread_id)
+            return Moved(thread_id, 0, str(error))
         except SlipwayError as error:
             return Moved(thread_id, 0, str(error))
+
+    async def _is_removed(self, thread_id: str) -> bool:
+        """Whether its checkpoints are leftovers, which must not come back."""
+        return await self.wire.send("ZSCORE", self.keys.trash, thread_id, again=True) is not None
 
     async def _busy(self, thread_id: str) -> bool:
         return bool(await self.wire.send("HGET", self.keys.thread(thread_id), "status", again=True) == b"busy")
 
     async def _copy(self, thread_id: str) -> None:
-        target = self.target.through(IdleThreadWriter(self.wire, self.keys, thread_id))
+        created_us = await self.wire.send("HGET", self.keys.thread(thread_id), "created_us", again=True)
+        writer = IdleThreadWriter(self.wire, self.keys, thread_id, (created_us or b"").decode())
+        target = self.target.through(writer)
         stored: set[tuple[str, str, Any]] = set()
         async for checkpoint in self.source.alist(_thread(thread_id)):
             versions = checkpoint.checkpoint["channel_versions"]

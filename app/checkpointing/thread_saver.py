@@ -186,13 +186,17 @@ class ThreadSaver(SyncMethods):
         """What a thread's checkpoints take."""
 
     @abstractmethod
-    async def shrink(self, thread_id: str) -> bool:
-        """Keep the latest checkpoints of a thread; False, and nothing is done, while a run of it is active: it may be
-        rolled back to an earlier one."""
+    async def shrink(self, thread_id: str, incarnation: str) -> bool:
+        """Keep the latest checkpoints of the thread that was created at `incarnation`; False, and nothing is done, when
+        it is gone, or while a run of it is active: it may be rolled back to an earlier one."""
 
     @abstractmethod
     async def adelete_thread(self, thread_id: str) -> None:
         """Remove every checkpoint of a thread. It is no error when there is none."""
+
+    @abstractmethod
+    async def remove_leftovers(self, thread_id: str) -> None:
+        """Remove every checkpoint of a thread that was removed. Nothing is done as soon as one of this id is there."""
 
     @abstractmethod
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
@@ -200,5 +204,8 @@ class ThreadSaver(SyncMethods):
         delta channel of a later checkpoint is rebuilt."""
 
     @abstractmethod
-    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copy every checkpoint of a thread to another. `Conflict` when the target has some already."""
+    async def acopy_thread(
+        self, source_thread_id: str, target_thread_id: str, incarnations: tuple[str, str] | None = None
+    ) -> None:
+        """Copy every checkpoint of a thread to another. `Conflict` when the target has some already. `NotFound`, and
+        nothing is copied, when one of the two was not created at its time in `incarnations`."""

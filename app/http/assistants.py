@@ -136,7 +136,7 @@ async def _delete_threads(services: Services, assistant_id: str, only: Filter) -
     while found := await services.threads.search(wanted, limit=100):
         for thread in found:
             with suppress(NotFound):
-                await services.threads.delete(thread.thread_id)
+                await services.threads.delete(thread.thread_id, thread.incarnation)
 
 
 async def search(request: Request) -> Response:

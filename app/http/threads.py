@@ -85,7 +85,7 @@ async def _with_past(request: Request, thread: Thread, supersteps: Sequence[Supe
     try:
         await services.states.replay(thread.thread_id, steps, user_of(request))
     except RefusedRequest:
-        await services.threads.delete(thread.thread_id)
+        await services.threads.delete(thread.thread_id, thread.incarnation)
         raise
     return await services.threads.get(thread.thread_id)
 

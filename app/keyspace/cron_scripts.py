@@ -8,7 +8,7 @@ from uuid import uuid4
 import ormsgpack
 
 from app.keyspace.names import Keys
-from app.keyspace.scripts import Fields, fields
+from app.keyspace.scripts import CronStep, Fields, fields
 from app.keyspace.source import load
 from app.redis.wire import Wire
 
@@ -63,13 +63,13 @@ class CronScripts:
         reply = await self._wire.run(_DUE, [], self._args(limit=limit))
         return int(reply[0]), [fields(held) for held in reply[1:]]
 
-    async def skip(self, cron_id: str, due_ms: int, next_ms: int | None, *, problem: str, disable: bool) -> bool:
+    async def skip(self, step: CronStep, *, problem: str, disable: bool) -> bool:
         """Let a due time pass without a run. False when another process did something about it first."""
-        arguments = self._args(cron_id=cron_id, due_ms=due_ms, next_ms=next_ms, problem=problem, disable=disable)
+        arguments = self._args(**step, problem=problem, disable=disable)
         return bool(await self._wire.run(_SKIP, [], arguments))
 
-    async def postpone(self, cron_id: str, due_ms: int, *, problem: str, by_ms: int) -> bool:
+    async def postpone(self, step: CronStep, *, problem: str, by_ms: int) -> bool:
         """Try again in `by_ms` to make the run of a due time. False when another process did something about it
         first."""
-        arguments = self._args(cron_id=cron_id, due_ms=due_ms, problem=problem, by_ms=by_ms)
+        arguments = self._args(**step, problem=problem, by_ms=by_ms)
         return bool(await self._wire.run(_POSTPONE, [], arguments))

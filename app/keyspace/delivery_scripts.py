@@ -47,11 +47,11 @@ class DeliveryScripts:
         return [fields(held) for held in await self._wire.run(_TAKE, [], arguments)]
 
     async def end(
-        self, run_id: str, number: int, *, outcome: str, problem: str | None = None, retry_ms: int | None = None
+        self, delivery_id: str, number: int, *, outcome: str, problem: str | None = None, retry_ms: int | None = None
     ) -> bool:
         """How try `number` ended: for good, or to be tried again after `retry_ms`. False when it was overtaken."""
         arguments = {
-            "run_id": run_id,
+            "delivery_id": delivery_id,
             "try": number,
             "outcome": outcome,
             "problem": problem,

@@ -25,7 +25,7 @@
 | `<p>:queue:wake` | list | until popped | a token for each job queued, at most `WAKE_TOKENS` |
 | `<p>:group:<group>` | set | while they run | running runs of a group that has a limit |
 | `<p>:idempotency:<digest>` | string | a day | digest of the body that came with the key, and a random id |
-| `<p>:trash` | zset | until emptied | removed threads whose checkpoints are still there, by time in ms |
+| `<p>:trash` | zset | until emptied | removed threads, by time in µs, until what they left is gone |
 | `<p>:leases` | zset | while they run | runs, by the lease's end in ms |
 | `<p>:pulse` | hash: `seen_ms`, `grace_ms` | | heartbeat, reap | heartbeat, reap |
 | `<p>:workers` | zset | one lease after the last beat | living workers, by last heartbeat in ms |
@@ -45,6 +45,7 @@
 | `<p>:probe:<process>` | string | a moment | what a health check writes, to read it back |
 | `<p>:worker:<worker>:control` | channel | | what a worker is told about one of its runs |
 
+A webhook waits as `<run>@<created_at in µs>` while one of a removed run that had the same id waits under the id.
 Records, logs and queues are written by the run and thread scripts of `lua/` alone.
 The checkpointers' keys are in `checkpoint_names` and `document_names`. The scripts know these names by the same
 templates (`source.load` writes them into the Lua), so none is spelled twice.

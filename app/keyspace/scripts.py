@@ -58,9 +58,11 @@ class Ttl(TypedDict):
 
 
 class CronStep(TypedDict):
-    """Which of a cron's due times a run is for, and the one after it; None when it was the last."""
+    """Which of a cron's due times a run is for, and the one after it; None when it was the last. `incarnation` is when
+    the cron was created, in µs."""
 
     cron_id: str
+    incarnation: str
     due_ms: int
     next_ms: int | None
 
@@ -107,6 +109,7 @@ class RunSettle(TypedDict):
     """What `run_settle.lua` wants. `entries` are (name, frame, "") of the last events, before `end`."""
 
     run_id: str
+    incarnation: str
     attempt: int
     seq: int
     phase: str
@@ -129,6 +132,7 @@ class RunRelease(TypedDict):
     something again that clients saw begin."""
 
     run_id: str
+    incarnation: str
     attempt: int
     seq: int
     counted: bool
@@ -157,8 +161,8 @@ class Scripts:
 
     async def run_create(self, arguments: RunCreate) -> tuple[str, Any]:
         """("new", fields), ("known", fields) for a run that exists, ("no_thread", None), ("changed", None),
-        ("taken", None) when the thread that was to be made exists, ("fired", None), ("busy", run id) or
-        ("answered", (run id, kwargs as JSON))."""
+        ("taken", None) when the thread that was to be made exists, ("fired", None), ("leftovers", None),
+        ("busy", run id) or ("answered", (run id, kwargs as JSON))."""
         reply = await self._wire.run(_RUN_CREATE, [], self._args(arguments))
         word = reply[0].decode()
         if word in ("new", "known"):
@@ -182,10 +186,17 @@ class Scripts:
         return (float(reply[0]) if reply[0] else None), [fields(run) for run in reply[1:]]
 
     def run_apply(
-        self, run_id: str, attempt: int, seq: int, entries: Sequence[tuple[str, bytes]], commands: Sequence[Command]
+        self,
+        run_id: str,
+        incarnation: str,
+        attempt: int,
+        seq: int,
+        entries: Sequence[tuple[str, bytes]],
+        commands: Sequence[Command],
     ) -> asyncio.Future[Any]:
-        """A reply that `applied` understands. Not a coroutine: the hottest path spares itself a task."""
-        args: list[Arg] = [self._prefix, run_id, attempt, seq, len(entries)]
+        """A reply that `applied` understands. `incarnation` is when the run was created. Not a coroutine: the hottest
+        path spares itself a task."""
+        args: list[Arg] = [self._prefix, run_id, attempt, incarnation, seq, len(entries)]
         for entry in entries:
             args.extend(entry)
         args.extend(packed(commands))
@@ -252,15 +263,15 @@ class Scripts:
     async def heartbeat(
         self,
         worker: str,
-        attempts: Sequence[tuple[str, int]],
+        attempts: Sequence[tuple[str, int, str]],
         *,
         lease_ms: int,
         listed: bool,
         gone: bool,
         grace: Grace | None = None,
     ) -> list[tuple[str, str]]:
-        """(run, "lost" or how to cancel) of each run that `worker` must look at. `listed` puts it among the living
-        workers, `gone` takes it off."""
+        """(run, "lost" or how to cancel) of each run that `worker` must look at. `attempts` are (run, number, when the
+        run was created). `listed` puts it among the living workers, `gone` takes it off."""
         arguments = {
             "worker": worker,
             "attempts": list(attempts),
@@ -281,8 +292,9 @@ class Scripts:
         *,
         members: Sequence[str] = (),
     ) -> tuple[str, list[Any]]:
-        """("ok", the flat fields of the new thread) or ("exists", the `token` of the thread that exists and these
-        `members` of its metadata). `token` tells this request's repetition from another's."""
+        """("ok", the flat fields of the new thread), ("exists", the `token` of the thread that exists and these
+        `members` of its metadata), or ("leftovers", []) when those of a removed thread must go first. `token` tells
+        this request's repetition from another's."""
         arguments = {
             "thread_id": thread_id,
             "metadata": metadata,
@@ -291,7 +303,7 @@ class Scripts:
             "existing": ["token", *(f"m:{name}" for name in members)],
         }
         reply = await self._wire.run(_THREAD_CREATE, [], self._args(arguments))
-        return reply[0].decode(), reply[1]
+        return reply[0].decode(), reply[1] if len(reply) > 1 else []
 
     async def thread_patch(
         self,
@@ -302,9 +314,10 @@ class Scripts:
         checkpoint_id: str | None = None,
         event_ttl_s: int = 0,
         ttl: Ttl | None = None,
+        incarnation: str | None = None,
     ) -> Fields | None:
-        """The thread after the change, or None when there is none. `state` is the status of its new state, which lies
-        at `checkpoint_id`; that is noted for `event_ttl_s`."""
+        """The thread after the change, or None when there is none, or none that was created at `incarnation`. `state`
+        is the status of its new state, which lies at `checkpoint_id`; that is noted for `event_ttl_s`."""
         arguments = {
             "thread_id": thread_id,
             "fields": changes,
@@ -313,13 +326,17 @@ class Scripts:
             "event_ttl_s": event_ttl_s,
             "states_kept": STATES_KEPT,
             "ttl": ttl,
+            "incarnation": incarnation,
         }
         reply = await self._wire.run(_THREAD_PATCH, [], self._args(arguments))
         return fields(reply[1]) if len(reply) > 1 else None
 
-    async def thread_delete(self, thread_id: str) -> bool:
-        """Whether there was such a thread."""
-        return _word(await self._wire.run(_THREAD_DELETE, [], self._args({"thread_id": thread_id}))) == "ok"
+    async def thread_delete(self, thread_id: str, incarnation: str | None = None) -> bytes | None:
+        """When it was removed, as its place in the trash says; None when there was no such thread, or none that was
+        created at `incarnation`."""
+        arguments = {"thread_id": thread_id, "incarnation": incarnation}
+        reply = await self._wire.run(_THREAD_DELETE, [], self._args(arguments))
+        return reply[1] if len(reply) > 1 else None
 
 
 def fields(flat: Sequence[bytes]) -> Fields:

@@ -210,7 +210,8 @@ class Attempt:
 
     def _send(self, group: _Group) -> None:
         group.waits = False
-        answer = self._scripts.run_apply(self.run.run_id, self.number, group.seq, group.entries, group.commands)
+        run_id, incarnation = self.run.run_id, self.run.incarnation
+        answer = self._scripts.run_apply(run_id, incarnation, self.number, group.seq, group.entries, group.commands)
         answer.add_done_callback(partial(self._answered, group))
 
     def _answered(self, group: _Group, answer: asyncio.Future[Any]) -> None:

@@ -100,20 +100,16 @@ class Heart:
             if self._attempts.get(attempt.run.run_id) is attempt:
                 del self._attempts[attempt.run.run_id]
 
-    def tell(self, run_id: str, word: str) -> None:
-        """Pass on what was heard about a run: `lost`, or how to cancel it."""
-        attempt = self._attempts.get(run_id)
-        if attempt is None:
-            return
-        if word == "lost":
-            attempt.lose()
-        else:
-            attempt.stop(Action(word))
-
     def hear(self, message: bytes | None) -> None:
-        """A message of this process's control channel; what a lost one said, the next beat says again."""
-        if message is not None:
-            self.tell(*message.decode().split(" ", 1))
+        """A message of this process's control channel, `run@created word`; what a lost one said, the next beat says
+        again. An earlier release sends no time of creation."""
+        if message is None:
+            return
+        target, _, word = message.decode().partition(" ")
+        run_id, _, incarnation = target.partition("@")
+        attempt = self._attempts.get(run_id)
+        if attempt is not None and incarnation in ("", attempt.run.incarnation):
+            _pass_on(attempt, word)
 
     async def _live(self) -> None:
         self._own = asyncio.get_running_loop()
@@ -147,12 +143,12 @@ class Heart:
 
     async def _beat(self, scripts: Scripts, *, gone: bool) -> None:
         with self._lock:
-            held = [(run_id, attempt.number) for run_id, attempt in self._attempts.items()]
+            held = dict(self._attempts)
         begun = time.monotonic()
         try:
             words = await scripts.heartbeat(
                 self.worker,
-                held,
+                [(run_id, attempt.number, attempt.run.incarnation) for run_id, attempt in held.items()],
                 lease_ms=self._lease_ms,
                 listed=self._listed,
                 gone=gone,
@@ -165,14 +161,20 @@ class Heart:
             log.exception("heartbeat.refused")
             return
         self._trusted_until = begun + self._trust_s
-        still = dict(held)
         for run_id, word in words:
-            self._owner.call_soon_threadsafe(self._told, run_id, still[run_id], word)
+            self._owner.call_soon_threadsafe(self._told, held[run_id], word)
 
-    def _told(self, run_id: str, number: int, word: str) -> None:
-        attempt = self._attempts.get(run_id)
-        if attempt is not None and attempt.number == number:
-            self.tell(run_id, word)
+    def _told(self, attempt: Attempt, word: str) -> None:
+        if self._attempts.get(attempt.run.run_id) is attempt:
+            _pass_on(attempt, word)
+
+
+def _pass_on(attempt: Attempt, word: str) -> None:
+    """What the server says of an attempt's run: `lost`, or how to cancel it."""
+    if word == "lost":
+        attempt.lose()
+    else:
+        attempt.stop(Action(word))
 
 
 async def expire_process(settings: Settings, pid: int) -> list[str]:

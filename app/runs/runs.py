@@ -14,12 +14,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 import orjson
 import uuid_utils
 
 from app.access.filters import EVERYTHING, Filter
+from app.checkpointing.trash import Trash
 from app.clock import iso
 from app.errors import Conflict, NotFound
 from app.keyspace.delivery_scripts import queue_of
@@ -128,6 +130,8 @@ class Run:
 
     run_id: str
     thread_id: str
+    incarnation: str
+    """When it was created, in µs: what tells it from another run that had the same id."""
     assistant_id: str
     graph_id: str
     phase: Phase
@@ -215,6 +219,7 @@ def run_from(held: Fields) -> Run:
     return Run(
         run_id=held["run_id"].decode(),
         thread_id=held["thread_id"].decode(),
+        incarnation=held["created_us"].decode(),
         assistant_id=held["assistant_id"].decode(),
         graph_id=held["graph_id"].decode(),
         phase=Phase(held["phase"].decode()),
@@ -284,9 +289,10 @@ class RunStore:
         *,
         event_ttl_s: int,
         lease_ms: int,
+        trash: Trash,
         thread_ttl: Ttl | None = None,
     ) -> None:
-        self._wire, self._keys, self._scripts = wire, keys, scripts
+        self._wire, self._keys, self._scripts, self._trash = wire, keys, scripts, trash
         self._event_ttl_s, self._lease_ms, self._thread_ttl = event_ttl_s, lease_ms, thread_ttl
 
     async def create(self, new: NewRun) -> Run:
@@ -302,7 +308,8 @@ class RunStore:
         worker."""
         word = "changed"
         while word == "changed":  # whether the caller may have the thread is asked anew
-            word, answer = await self._scripts.run_create(await self._asked(new, inline_worker))
+            asked = await self._asked(new, inline_worker)
+            word, answer = await self._trash.emptied_for(new.thread_id, partial(self._scripts.run_create, asked))
         if word == "no_thread":
             raise NotFound("thread", new.thread_id)
         if word == "taken":

@@ -103,7 +103,7 @@ class ThreadStates:
             raise RefusedRequest(f"thread {thread.thread_id} has no graph yet: run it, or set metadata.graph_id")
         if thread.status == "busy":  # the writer decides; this only saves the work
             raise Conflict(f"thread {thread.thread_id} has a run that is pending or running")
-        writer = IdleThreadWriter(self._wire, self._keys, thread.thread_id)
+        writer = IdleThreadWriter(self._wire, self._keys, thread.thread_id, thread.incarnation)
         saver = self._checkpointer.through(writer)
         given = await self._graphs.config(thread, user)
         async with self._graphs.for_writing(thread, given, saver) as graph:
@@ -123,6 +123,7 @@ class ThreadStates:
             values=cast("dict[str, Any]", latest.values),
             interrupts=interrupts_of(latest),
             checkpoint_id=place.get("checkpoint_id"),
+            incarnation=thread.incarnation,
         )
         return place
 

@@ -12,6 +12,7 @@ import orjson
 from app.access.filtered_reads import filtered_fields, members_of, read_filtered
 from app.access.filters import EVERYTHING, Filter
 from app.checkpointing.thread_saver import ThreadSaver
+from app.checkpointing.trash import Trash
 from app.clock import iso
 from app.errors import Conflict, NotFound
 from app.keyspace.names import Keys
@@ -32,9 +33,11 @@ SORTABLE: Final = ("thread_id", "status", "created_at", "updated_at", "state_upd
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """The stored record. `values` is None until a run has left a state; `interrupts` maps task id to what is asked."""
+    """The stored record. `values` is None until a run has left a state; `interrupts` maps task id to what is asked.
+    `incarnation` is when it was created, in µs: what tells it from another thread that had the same id."""
 
     thread_id: str
+    incarnation: str
     created_at: str
     updated_at: str
     state_updated_at: str
@@ -77,6 +80,7 @@ def thread_from(thread_id: str, held: Fields) -> Thread:
     created_us = int(held["created_us"])
     return Thread(
         thread_id=thread_id,
+        incarnation=str(created_us),
         created_at=iso(created_us),
         updated_at=iso(int(held.get("updated_us", created_us))),
         state_updated_at=iso(int(held.get("state_us", created_us))),
@@ -137,11 +141,13 @@ class ThreadStore:
         keys: Keys,
         scripts: Scripts,
         checkpointer: ThreadSaver,
+        trash: Trash,
         *,
         ttl: ThreadTtl | None = None,
         event_ttl_s: int = 0,
     ) -> None:
         self._wire, self._keys, self._scripts, self._checkpointer = wire, keys, scripts, checkpointer
+        self._trash = trash
         self._whole, self._ttl, self._event_ttl_s = ThreadScripts(wire, keys), ttl, event_ttl_s
 
     async def create(
@@ -171,10 +177,11 @@ class ThreadStore:
     ) -> tuple[Thread, bool]:
         """As `create`, and whether the thread is new."""
         token, ttl = token or new_id(), ttl or self._ttl
-        names = members_of(only)
+        names, stored = members_of(only), ttl.stored() if ttl else None
         while True:
-            word, held = await self._scripts.thread_create(
-                thread_id, gathered(metadata), token, ttl.stored() if ttl else None, members=names
+            word, held = await self._trash.emptied_for(
+                thread_id,
+                lambda: self._scripts.thread_create(thread_id, gathered(metadata), token, stored, members=names),
             )
             if word == "ok":
                 return thread_from(thread_id, fields(held)), True
@@ -230,11 +237,18 @@ class ThreadStore:
         values: dict[str, Any] | None,
         interrupts: dict[str, Any],
         checkpoint_id: str | None = None,
+        incarnation: str | None = None,
     ) -> Thread:
-        """What the thread shows after its state was written from outside a run, at `checkpoint_id`."""
+        """What the thread shows after its state was written from outside a run, at `checkpoint_id`. `NotFound` when it
+        is no longer the thread that was created at `incarnation`."""
         changes = {"values": dumps(values).decode(), "interrupts": dumps(interrupts).decode()}
         held = await self._scripts.thread_patch(
-            thread_id, changes, state=status, checkpoint_id=checkpoint_id, event_ttl_s=self._event_ttl_s
+            thread_id,
+            changes,
+            state=status,
+            checkpoint_id=checkpoint_id,
+            event_ttl_s=self._event_ttl_s,
+            incarnation=incarnation,
         )
         return self._found(thread_id, held)
 
@@ -246,17 +260,27 @@ class ThreadStore:
 
     async def copy(self, source: str, thread_id: str, *, token: str, metadata: dict[str, Any] | None = None) -> Thread:
         """A new thread with all checkpoints of `source` and what it shows, but without its runs; `metadata` stands in
-        for the source's. `NotFound`."""
+        for the source's. `NotFound`, also when the source is removed meanwhile: then there is no new one either."""
         ttl = self._ttl.stored() if self._ttl else None
         told = None if metadata is None else gathered(metadata)
-        word, held = await self._whole.copy(source, thread_id, token, ttl, told)
+        word, held = await self._trash.emptied_for(
+            thread_id, lambda: self._whole.copy(source, thread_id, token, ttl, told)
+        )
         if word == "missing":
             raise NotFound("thread", source)
         if word == "exists" and held.get("token", b"").decode() != token:
             raise Conflict(f"thread {thread_id} exists already")
-        with suppress(Conflict):  # the same request did it before
-            await self._checkpointer.acopy_thread(source, thread_id)
-        return thread_from(thread_id, held)
+        thread = thread_from(thread_id, held)
+        if "copied_us" not in held:  # the same request did it before
+            return thread
+        try:
+            with suppress(Conflict):  # does it in this moment
+                incarnations = held["copied_us"].decode(), thread.incarnation
+                await self._checkpointer.acopy_thread(source, thread_id, incarnations)
+        except NotFound:
+            await self.delete(thread_id, thread.incarnation)
+            raise
+        return thread
 
     async def prune(self, thread_ids: Collection[str], strategy: Strategy) -> int:
         """Delete threads, or keep the latest of their checkpoints: of how many. Unknown ones are passed over, and so
@@ -267,13 +291,13 @@ class ThreadStore:
                 if strategy == "delete":
                     await self.delete(thread_id)
                     done += 1
-                elif await self._exists(thread_id):
-                    done += await self._checkpointer.shrink(thread_id)
+                elif (incarnation := await self._incarnation(thread_id)) is not None:
+                    done += await self._checkpointer.shrink(thread_id, incarnation)
         return done
 
     async def storage(self, thread_id: str) -> dict[str, Any]:
         """How many bytes its checkpoints take, and what for. `NotFound`."""
-        if not await self._exists(thread_id):
+        if await self._incarnation(thread_id) is None:
             raise NotFound("thread", thread_id)
         taken = await self._checkpointer.storage(thread_id)
         by_channel = {name: {"count": held.count, "bytes": held.size} for name, held in taken.channels.items()}
@@ -290,15 +314,18 @@ class ThreadStore:
             "pending_writes": {"count": taken.writes.count, "bytes": taken.writes.size},
         }
 
-    async def _exists(self, thread_id: str) -> bool:
-        return bool(await self._wire.send("EXISTS", self._keys.thread(thread_id), again=True))
+    async def _incarnation(self, thread_id: str) -> str | None:
+        created_us = await self._wire.send("HGET", self._keys.thread(thread_id), "created_us", again=True)
+        return None if created_us is None else str(created_us.decode())
 
-    async def delete(self, thread_id: str) -> None:
-        """Remove the thread and everything of it; a running attempt is fenced and told to stop."""
-        known = await self._scripts.thread_delete(thread_id)
-        await self._checkpointer.adelete_thread(thread_id)
-        if not known:
+    async def delete(self, thread_id: str, incarnation: str | None = None) -> None:
+        """Remove the thread and everything of it; a running attempt is fenced and told to stop. `NotFound`, also when
+        it is no longer the thread that was created at `incarnation`; checkpoints of no thread are removed then, too."""
+        place = await self._scripts.thread_delete(thread_id, incarnation)
+        if place is None:
+            await self._checkpointer.remove_leftovers(thread_id)
             raise NotFound("thread", thread_id)
+        await self._trash.remove(thread_id, place)
 
     async def search(
         self, wanted: Wanted, *, limit: int = 10, offset: int = 0, sort_by: str = "updated_at", sort_order: str = "desc"

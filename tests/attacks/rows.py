@@ -119,7 +119,7 @@ BACKGROUND: Final[dict[str, Work]] = {
             "the trash is emptied",
             "Reaper",
             "removes the checkpoints of deleted threads",
-            lambda services: Reaper(services).empty_trash(),
+            lambda services: services.trash.empty(),
         ),
         Work(
             "stuck records are mended",

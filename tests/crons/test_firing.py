@@ -97,7 +97,12 @@ async def test_a_run_that_is_over_and_gone_is_not_made_again(
     due_ms = await time.due(cron_id)
     before = cron_from(fields(await wire.send("HGETALL", keys.cron(cron_id))), 0)
     scheduler = Scheduler(services)
-    step = CronStep(cron_id=cron_id, due_ms=due_ms, next_ms=before.schedule.after(due_ms + MINUTE_MS))
+    step = CronStep(
+        cron_id=cron_id,
+        incarnation=before.incarnation,
+        due_ms=due_ms,
+        next_ms=before.schedule.after(due_ms + MINUTE_MS),
+    )
     await scheduler._make(before, step, 0)
     claims = Wire(services.address, "test claims", patience_s=2)
     await claims.open()

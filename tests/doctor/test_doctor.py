@@ -224,7 +224,9 @@ async def test_a_run_without_a_lease_stays_with_a_worker_that_lives(stores: Stor
     run = await running(stores)
     await stores.wire.send("DEL", stores.keys.leases)
     await doctor(stores, repair=True).examine()
-    lost = await stores.scripts.heartbeat("w", [(run.run_id, 1)], lease_ms=LEASE_MS, listed=True, gone=False)
+    lost = await stores.scripts.heartbeat(
+        "w", [(run.run_id, 1, run.incarnation)], lease_ms=LEASE_MS, listed=True, gone=False
+    )
     assert lost == []
     assert await stores.settle(run) == "ok"
 

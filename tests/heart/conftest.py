@@ -14,6 +14,7 @@ import pytest
 
 from app.checkpointing.checkpoints import Checkpointer
 from app.checkpointing.thread_saver import ThreadSaver
+from app.checkpointing.trash import Trash
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Scripts
 from app.policy import ceilings_of
@@ -44,6 +45,7 @@ class Stores:
     threads: ThreadStore
     events: EventLog
     checkpointer: ThreadSaver
+    trash: Trash
 
     async def thread(self) -> str:
         """A new thread."""
@@ -150,6 +152,7 @@ def settlement(run: Run, phase: Phase = Phase.COMPLETED, **differs: Any) -> Any:
     rests = {Phase.WAITING_FOR_APPROVAL: "interrupted", Phase.FAILED: "error"}
     given: dict[str, Any] = {
         "run_id": run.run_id,
+        "incarnation": run.incarnation,
         "attempt": run.attempt,
         "seq": 0,
         "phase": phase.value,
@@ -173,6 +176,7 @@ def handover(run: Run, **differs: Any) -> Any:
     """How an attempt gives its run back."""
     given: dict[str, Any] = {
         "run_id": run.run_id,
+        "incarnation": run.incarnation,
         "attempt": run.attempt,
         "seq": 0,
         "counted": False,
@@ -199,15 +203,17 @@ async def opened(
     await wire.open()
     await subscriber.open()
     scripts, checkpointer = Scripts(wire, keys), Checkpointer(wire, keys)
+    trash = Trash(wire, keys, checkpointer)
     try:
         yield Stores(
             wire=wire,
             keys=keys,
             scripts=scripts,
-            runs=RunStore(wire, keys, scripts, event_ttl_s=TTL_S, lease_ms=LEASE_MS),
-            threads=ThreadStore(wire, keys, scripts, checkpointer),
+            runs=RunStore(wire, keys, scripts, event_ttl_s=TTL_S, lease_ms=LEASE_MS, trash=trash),
+            threads=ThreadStore(wire, keys, scripts, checkpointer, trash),
             events=EventLog(wire, keys, subscriber),
             checkpointer=checkpointer,
+            trash=trash,
         )
     finally:
         await subscriber.close()

@@ -41,7 +41,13 @@ class DyingScripts(Scripts):
         self._left = 0
 
     def run_apply(
-        self, run_id: str, attempt: int, seq: int, entries: Sequence[tuple[str, bytes]], commands: Sequence[Command]
+        self,
+        run_id: str,
+        incarnation: str,
+        attempt: int,
+        seq: int,
+        entries: Sequence[tuple[str, bytes]],
+        commands: Sequence[Command],
     ) -> asyncio.Future[Any]:
         if self._left == 0:
             self.died = True
@@ -49,7 +55,7 @@ class DyingScripts(Scripts):
             answer.set_exception(StoreUnavailable("cut off"))
             return answer
         self._left -= 1
-        return super().run_apply(run_id, attempt, seq, entries, commands)
+        return super().run_apply(run_id, incarnation, attempt, seq, entries, commands)
 
     async def run_settle(self, arguments: Any, commands: Sequence[Command]) -> tuple[str, str]:
         if self._left == 0:

@@ -31,7 +31,8 @@ async def _release(stores: Stores, run: Run) -> Any:
 
 
 async def _apply(stores: Stores, run: Run, seq: int = 1) -> Any:
-    return await stores.scripts.run_apply(run.run_id, run.attempt, seq, [("values", b"f")], [_count(stores)])
+    entries = [("values", b"f")]
+    return await stores.scripts.run_apply(run.run_id, run.incarnation, run.attempt, seq, entries, [_count(stores)])
 
 
 async def _reap(stores: Stores, run: Run) -> Any:

@@ -39,7 +39,7 @@ from app.checkpointing.langgraph_redis.documents import Documents, sizes
 from app.checkpointing.langgraph_redis.search import Place, Search
 from app.checkpointing.langgraph_redis.trimming import Head, latest_of, with_ancestors, without_runs
 from app.checkpointing.thread_saver import Amount, Storage, StoredWrite, ThreadSaver
-from app.errors import Conflict
+from app.errors import Conflict, NotFound
 from app.keyspace.document_names import DocumentNames, checkpoint_at, counter, namespace_at, registry
 from app.keyspace.names import Keys
 from app.keyspace.source import load
@@ -323,6 +323,11 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         await self._remove(thread_id, await self._search.checkpoints(thread_id), set())
         await self._wire.send("DEL", counter(self._keys, thread_id), again=True)
 
+    async def remove_leftovers(self, thread_id: str) -> None:
+        """As the base says."""
+        places = await self._search.checkpoints(thread_id)
+        await self._remove(thread_id, places, set(), [self._keys.thread(thread_id)])
+
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Remove the checkpoints that these runs made, in every namespace and thread, but for those from which a
         delta channel of a later checkpoint is rebuilt."""
@@ -349,14 +354,15 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         for thread_id in thread_ids:
             await (self._keep_latest(thread_id) if strategy == "keep_latest" else self.adelete_thread(thread_id))
 
-    async def shrink(self, thread_id: str) -> bool:
+    async def shrink(self, thread_id: str, incarnation: str) -> bool:
         """As the base says."""
-        return await self._keep_latest(thread_id, guards=[self._keys.thread(thread_id)]) >= 0
+        return await self._keep_latest(thread_id, [self._keys.thread(thread_id)], incarnation) >= 0
 
-    async def _keep_latest(self, thread_id: str, guards: Sequence[str] = ()) -> int:
+    async def _keep_latest(self, thread_id: str, guards: Sequence[str] = (), incarnation: str = "") -> int:
         places = await self._search.checkpoints(thread_id)
         heads = await self._heads(thread_id, places)
-        return await self._remove(thread_id, places, with_ancestors(heads, latest_of(list(heads)).values()), guards)
+        kept = with_ancestors(heads, latest_of(list(heads)).values())
+        return await self._remove(thread_id, places, kept, guards, incarnation)
 
     async def _heads(self, thread_id: str, places: Sequence[Place]) -> dict[Place, Head]:
         by_at = {checkpoint_at(thread_id, *place): place for place in places}
@@ -372,10 +378,16 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         return heads
 
     async def _remove(
-        self, thread_id: str, places: Sequence[Place], kept: set[Place], guards: Sequence[str] = ()
+        self,
+        thread_id: str,
+        places: Sequence[Place],
+        kept: set[Place],
+        guards: Sequence[str] = (),
+        incarnation: str = "",
     ) -> int:
         """Remove all but `kept`, and writes that no checkpoint waits for. Those later than the latest that is kept may
-        have theirs on the way."""
+        have theirs on the way. With the thread's record in `guards`, nothing is done unless it was created at
+        `incarnation` ("" is a thread that is gone)."""
         self._used_bytes.pop(thread_id, None)
         self._newest.clear()
         latest = latest_of(kept)
@@ -393,26 +405,31 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         removed = await self._wire.run(
             _REMOVE,
             [counter(self._keys, thread_id), *guards],
-            [*self._names.leads, len(ats), *ats, len(keys), *keys, *pointers],
+            [incarnation, *self._names.leads, len(ats), *ats, len(keys), *keys, *pointers],
         )
         return int(removed)
 
-    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copy every checkpoint of a thread to another. `Conflict` when the target has some already."""
+    async def acopy_thread(
+        self, source_thread_id: str, target_thread_id: str, incarnations: tuple[str, str] | None = None
+    ) -> None:
+        """As the base says."""
         places = {*await self._search.checkpoints(source_thread_id)}
         places |= {place for place, _ in await self._search.writes(source_thread_id)}
-        if not places:
+        if not places and incarnations is None:
             return
         await self.thread_bytes(source_thread_id)
         lead = len(source_thread_id) + 1
         rests = [checkpoint_at(source_thread_id, *place)[lead:] for place in places]
         namespaces = [namespace_at(source_thread_id, namespace)[lead:] for namespace in {place[0] for place in places}]
         taken = await self._search.checkpoints(target_thread_id)
+        both = (source_thread_id, target_thread_id)
         answer = (taken and b"exists") or await self._wire.run(
             _COPY,
-            [counter(self._keys, source_thread_id), counter(self._keys, target_thread_id)],
-            [*self._names.leads, source_thread_id, target_thread_id, len(rests), *rests, *namespaces],
+            [*(counter(self._keys, name) for name in both), *map(self._keys.thread, both if incarnations else ())],
+            [*(incarnations or ("", "")), *self._names.leads, *both, len(rests), *rests, *namespaces],
         )
+        if answer == b"gone":
+            raise NotFound("thread", source_thread_id)
         if answer == b"exists":
             raise Conflict(f"thread {target_thread_id} has checkpoints already")
 

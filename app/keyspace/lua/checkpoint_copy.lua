@@ -1,7 +1,15 @@
 -- Copy every checkpoint of a thread to a thread that has none.
--- KEYS: index and state of the source, index and state of the target.
--- ARGV: prefix of the writes' keys of both, target thread, and what leads and trails a run's id in the name of its set.
+-- KEYS: index and state of the source, index and state of the target, then, where it matters, the records of both.
+-- ARGV: prefix of the writes' keys of both, target thread, what leads and trails a run's id in the name of its set, and
+--   when each of the two threads was created: nothing is done when one is another thread by now ('gone').
+-- A target's record says by `copied_us` that its checkpoints are still to be copied.
 if redis.call('EXISTS', KEYS[3], KEYS[4]) > 0 then return 'exists' end
+if KEYS[6] then
+  local from, to = redis.call('HGET', KEYS[5], 'created_us'), redis.call('HMGET', KEYS[6], 'created_us', 'copied_us')
+  if to[1] == ARGV[7] and not to[2] then return 'exists' end
+  if from ~= ARGV[6] or to[1] ~= ARGV[7] then return 'gone' end
+  redis.call('HDEL', KEYS[6], 'copied_us')
+end
 for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   redis.call('COPY', ARGV[1] .. member, ARGV[2] .. member, 'REPLACE')
   local record = redis.call('HGET', KEYS[2], 'c' .. member)

@@ -1,10 +1,16 @@
 -- Remove checkpoints of a thread, and the channel values that none of the others has.
--- KEYS: index, state, and, where it matters, the thread's record: nothing is done while it is busy (-1). ARGV: prefix of the writes' keys, thread, what leads and trails a run's id in the name of its set, then
---   'latest' (keep the latest of each namespace)   or   'runs', run, ... (remove those of the runs).
+-- KEYS: index, state, and, where it matters, the thread's record: nothing is done while it is busy, or when it is that of
+--   another thread by now (-1).
+-- ARGV: prefix of the writes' keys, thread, what leads and trails a run's id in the name of its set, then
+--   'latest' (keep the latest of each namespace), and when the thread was created
+--   or   'runs', run, ... (remove those of the runs).
 -- A delta channel is rebuilt from the writes of its ancestors, back to the nearest that holds a value of it: ancestors
 -- that a kept checkpoint needs for that are kept too.
 local index, state = KEYS[1], KEYS[2]
-if KEYS[3] and redis.call('HGET', KEYS[3], 'status') == 'busy' then return -1 end
+if KEYS[3] then
+  local held = redis.call('HMGET', KEYS[3], 'status', 'created_us')
+  if held[1] == 'busy' or held[2] ~= ARGV[6] then return -1 end
+end
 local writes_prefix, thread, run_before, run_after = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local members = redis.call('ZRANGE', index, 0, -1)
 local heads, namespaces, keep, latest, doomed_runs = {}, {}, {}, {}, {}

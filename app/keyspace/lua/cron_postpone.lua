@@ -2,7 +2,7 @@
 -- another process has moved the cron on already.
 local A = cmsgpack.unpack(ARGV[2])
 local cron = key('cron', A.cron_id)
-if redis.call('HGET', cron, 'next_ms') ~= whole(A.due_ms) then return 0 end
+if not is_due(A) then return 0 end
 redis.call('HSET', cron, 'problem', A.problem)
 redis.call('ZADD', key('crons_due'), whole(now_ms + A.by_ms), A.cron_id)
 return 1

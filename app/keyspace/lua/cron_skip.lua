@@ -2,7 +2,7 @@
 -- process has moved the cron on already.
 local A = cmsgpack.unpack(ARGV[2])
 local cron = key('cron', A.cron_id)
-if redis.call('HGET', cron, 'next_ms') ~= whole(A.due_ms) then return 0 end
+if not is_due(A) then return 0 end
 redis.call('HSET', cron, 'problem', A.problem)
 if A.disable then redis.call('HSET', cron, 'enabled', 0) end
 move_cron(A.cron_id, not A.disable and A.next_ms or nil)

@@ -1,16 +1,18 @@
 -- Say how a try to deliver a webhook ended: `outcome` is final, or `retry_ms` is the pause before the next try.
 -- A try that was overtaken by another changes nothing. The run shows it, if it is still there.
 local A = cmsgpack.unpack(ARGV[2])
-local delivery, run = key('delivery', A.run_id), key('run', A.run_id)
-if redis.call('HGET', delivery, 'tries') ~= tostring(A.try) then return 0 end
+local delivery = key('delivery', A.delivery_id)
+local held = redis.call('HMGET', delivery, 'tries', 'run_id', 'created_us')
+if held[1] ~= tostring(A.try) then return 0 end
 local queue = key(delivery_queue(delivery))
 if A.retry_ms then
-  redis.call('ZADD', queue, whole(now_ms + A.retry_ms), A.run_id)
+  redis.call('ZADD', queue, whole(now_ms + A.retry_ms), A.delivery_id)
 else
-  redis.call('ZREM', queue, A.run_id)
+  redis.call('ZREM', queue, A.delivery_id)
   redis.call('DEL', delivery)
 end
-if redis.call('EXISTS', run) == 1 then
+local run = key('run', held[2])
+if redis.call('HGET', run, 'created_us') == held[3] then
   redis.call('HSET', run, 'webhook', A.outcome, 'webhook_tries', A.try)
   if A.problem then
     redis.call('HSET', run, 'webhook_problem', A.problem)

@@ -1,17 +1,25 @@
 -- Copy a thread's checkpoints, kept as documents, to a thread that has none.
--- KEYS: counter of the source and of the target. ARGV: what leads the names of checkpoints, registries, writes and
+-- KEYS: counter of the source and of the target, then, where it matters, the records of both threads: nothing is done
+--   when one of them was not created at its time in ARGV ('gone'). A target's record says by `copied_us` that its
+--   checkpoints are still to be copied. ARGV: those two times, what leads the names of checkpoints, registries, writes and
 --   pointers, source thread, target thread, how many checkpoints, <ns>:<checkpoint>, ..., then <ns>, ... with a pointer.
-local checkpoints, registries, writes, pointers = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local source, target, count = ARGV[5], ARGV[6], tonumber(ARGV[7])
+local checkpoints, registries, writes, pointers = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local source, target, count = ARGV[7], ARGV[8], tonumber(ARGV[9])
 local owner = cjson.encode(target)
 if redis.call('EXISTS', KEYS[2]) == 1 then return 'exists' end
+if KEYS[4] then
+  local from, to = redis.call('HGET', KEYS[3], 'created_us'), redis.call('HMGET', KEYS[4], 'created_us', 'copied_us')
+  if to[1] == ARGV[2] and not to[2] then return 'exists' end
+  if from ~= ARGV[1] or to[1] ~= ARGV[2] then return 'gone' end
+  redis.call('HDEL', KEYS[4], 'copied_us')
+end
 
 local function copy(from, to)
   redis.call('COPY', from, to, 'REPLACE')
   redis.call('JSON.SET', to, '$.thread_id', owner)
 end
 
-for i = 8, 7 + count do
+for i = 10, 9 + count do
   local from, to = source .. ':' .. ARGV[i], target .. ':' .. ARGV[i]
   if redis.call('EXISTS', checkpoints .. from) == 1 then copy(checkpoints .. from, checkpoints .. to) end
   for score, key in ipairs(redis.call('ZRANGE', registries .. from, 0, -1)) do
@@ -22,7 +30,7 @@ for i = 8, 7 + count do
     end
   end
 end
-for i = 8 + count, #ARGV do
+for i = 10 + count, #ARGV do
   local latest = redis.call('GET', pointers .. source .. ':' .. ARGV[i])
   if latest then
     local rest = string.sub(latest, #checkpoints + #source + 1)

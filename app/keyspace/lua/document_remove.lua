@@ -1,10 +1,14 @@
 -- Remove checkpoints kept as documents, and their pending writes.
--- KEYS: the thread's counter, and, where it matters, the thread's record: nothing is done while it is busy (-1).
--- ARGV: what leads the names of checkpoints, registries, writes and pointers; how many <at>, <at>, ...; how many other
+-- KEYS: the thread's counter, and, where it matters, the thread's record: nothing is done while it is busy, or when it was
+--   not created at the time in ARGV ('' is a thread that does not exist) (-1).
+-- ARGV: that time, what leads the names of checkpoints, registries, writes and pointers; how many <at>, <at>, ...; how many other
 --   writes, their names, ...; then <thread>:<ns> and its latest <at> afterwards ('' is none), ...; 
 -- A pointer is moved only if it names a document that is not there (any more). Returns how many were removed.
-local checkpoints, registries, writes, pointers = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-if KEYS[2] and redis.call('HGET', KEYS[2], 'status') == 'busy' then return -1 end
+local checkpoints, registries, writes, pointers = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+if KEYS[2] then
+  local held = redis.call('HMGET', KEYS[2], 'status', 'created_us')
+  if held[1] == 'busy' or (held[2] or '') ~= ARGV[1] then return -1 end
+end
 local removed, freed = 0, 0
 
 local function forget(key)
@@ -13,8 +17,8 @@ local function forget(key)
   redis.call('UNLINK', key)
 end
 
-local at = 6
-for _ = 1, tonumber(ARGV[5]) do
+local at = 7
+for _ = 1, tonumber(ARGV[6]) do
   local registry = registries .. ARGV[at]
   for _, key in ipairs(redis.call('ZRANGE', registry, 0, -1)) do
     if string.sub(key, 1, #writes) == writes then
@@ -40,7 +44,9 @@ for i = at + 1 + others, #ARGV, 2 do
   end
 end
 local counted = redis.call('GET', KEYS[1])
-if counted then
+if KEYS[2] and ARGV[1] == '' then
+  redis.call('UNLINK', KEYS[1])
+elseif counted then
   if tonumber(counted) <= freed then
     redis.call('UNLINK', KEYS[1])
   else

@@ -5,10 +5,10 @@ local words = {}
 -- first what takes memory from nobody: a server that is full refuses only scripts that begin with what does
 redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', whole(now_ms - A.lease_ms))
 if A.grace then in_grace(A.grace) end
-for _, pair in ipairs(A.attempts) do
-  local held = held_by(pair[1], pair[2])
+for _, pair in ipairs(A.attempts) do -- run, attempt, the run's time of creation
+  local held = held_by(pair[1], pair[2], pair[3])
   if not held then
-    acquit(pair[1], pair[2])
+    acquit(pair[1], pair[2], pair[3])
     words[#words + 1] = {pair[1], 'lost'}
   else
     redis.call('ZADD', key('leases'), 'XX', whole(now_ms + A.lease_ms), pair[1])

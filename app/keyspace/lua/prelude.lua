@@ -176,7 +176,14 @@ local function drop_cron(cron_id)
   return redis.call('DEL', key('cron', cron_id))
 end
 
--- A thread goes with its runs and crons. Its checkpoints are removed by whoever empties the trash.
+-- Whether checkpoints of a removed thread may still be there under this id: no other thread is made under it before
+-- whoever wants to make one has removed them.
+local function has_leftovers(thread_id)
+  return redis.call('ZSCORE', key('trash'), thread_id) ~= false
+end
+
+-- A thread goes with its runs and crons. Its checkpoints are removed by whoever empties the trash, or makes the next
+-- thread of this id.
 local function drop_thread(thread_id)
   for _, run_id in ipairs(redis.call('ZRANGE', key('thread_runs', thread_id), 0, -1)) do
     drop_run(run_id, thread_id)
@@ -187,7 +194,7 @@ local function drop_thread(thread_id)
   redis.call('ZREM', key('threads'), thread_id)
   redis.call('ZREM', key('threads_due'), thread_id)
   wake_thread(thread_id)
-  redis.call('ZADD', key('trash'), whole(now_ms), thread_id)
+  redis.call('ZADD', key('trash'), whole(now_us), thread_id)
 end
 
 -- The run that waits for a person is over: nothing is asked any more.
@@ -227,6 +234,12 @@ local function rest(thread_id, status)
   end
 end
 
+-- Whether a cron, which was read, still has this due time; one that was removed and made again under its id has none of it.
+local function is_due(step)
+  local held = redis.call('HMGET', key('cron', step.cron_id), 'next_ms', 'created_us')
+  return held[1] == whole(step.due_ms) and held[2] == step.incarnation
+end
+
 -- A cron goes on to its next due time, or rests when it has none.
 local function move_cron(cron_id, next_ms, run_id)
   local cron = key('cron', cron_id)
@@ -248,12 +261,21 @@ local function delivery_queue(run)
   return redis.call('HGET', run, 'webhook_queue') or 'deliveries'
 end
 
+-- Under which name a run's webhook waits: its id, unless that of a removed run that had the same id still waits.
+local function delivery_name(run_id, created_us)
+  local other = redis.call('HGET', key('delivery', run_id), 'created_us')
+  return other and other ~= created_us and run_id .. '@' .. created_us or run_id
+end
+
 -- A run that is over has its webhook called. What it is told is put aside, for run and thread may be gone by then:
 -- the run's record, `values` and `interrupts` (null for a thread of the run's own), the status it ended with, and the
 -- error as clients see it, where that is not the record's.
 local function notify(run_id, thread_id, status, values, interrupts, shown_error)
-  local run, delivery = key('run', run_id), key('delivery', run_id)
-  if redis.call('HGET', run, 'webhook') ~= 'pending' or redis.call('EXISTS', delivery) == 1 then return end
+  local run = key('run', run_id)
+  if redis.call('HGET', run, 'webhook') ~= 'pending' then return end
+  local name = delivery_name(run_id, redis.call('HGET', run, 'created_us'))
+  local delivery = key('delivery', name)
+  if redis.call('EXISTS', delivery) == 1 then return end
   local thread = redis.call('HMGET', key('thread', thread_id), 'temporary', 'values')
   redis.call('COPY', run, delivery)
   redis.call('HSET', delivery, 'told_status', status, 'told_interrupts', interrupts or '{}', 'tries', 0)
@@ -261,7 +283,7 @@ local function notify(run_id, thread_id, status, values, interrupts, shown_error
   if thread[1] ~= '1' then
     redis.call('HSET', delivery, 'told_values', values or thread[2] or 'null')
   end
-  redis.call('ZADD', key(delivery_queue(run)), whole(now_ms), run_id)
+  redis.call('ZADD', key(delivery_queue(run)), whole(now_ms), name)
 end
 
 -- The run's ordinal among those of its thread that were started, or were over before: it never changes, and what the
@@ -305,13 +327,20 @@ local function cancel_waiting(run_id, thread_id, action, cause, reason, event_tt
   end
 end
 
+-- Send a worker a word about a run that it executes. The run's time of creation goes with the id: by an idempotency key
+-- a removed run's id may be given to another one.
+local function tell_worker(worker, run_id, word)
+  local created_us = redis.call('HGET', key('run', run_id), 'created_us')
+  redis.call('PUBLISH', key('control', worker), run_id .. '@' .. created_us .. ' ' .. word)
+end
+
 -- A running attempt is asked to stop; it answers by settling. The first who asks for an action is its cause.
 local function ask_to_cancel(run_id, action, cause, reason)
   local run = key('run', run_id)
   if redis.call('HGET', run, 'cancel') ~= action then say_why_cancelled(run, cause, reason) end
   redis.call('HSET', run, 'cancel', action)
   local worker = redis.call('HGET', run, 'worker')
-  if worker then redis.call('PUBLISH', key('control', worker), run_id .. ' ' .. action) end
+  if worker then tell_worker(worker, run_id, action) end
 end
 
 -- The run that waits for a person is over once the thread goes on without or with an answer.
@@ -353,10 +382,11 @@ local function take(run_id, thread_id, worker, lease_ms)
   return attempt
 end
 
--- Whether this attempt still owns its run; and the sequence number of its last group of writes.
-local function held_by(run_id, attempt)
-  local held = redis.call('HMGET', key('run', run_id), 'attempt', 'phase', 'seq', 'cancel', 'thread_id')
-  if held[1] ~= tostring(attempt) or held[2] ~= 'running' then return nil end
+-- Whether this attempt still owns its run; and the sequence number of its last group of writes. `incarnation` is when
+-- its run was created: a run that was removed and one that was made with the same id both have a first attempt.
+local function held_by(run_id, attempt, incarnation)
+  local held = redis.call('HMGET', key('run', run_id), 'attempt', 'phase', 'seq', 'cancel', 'thread_id', 'created_us')
+  if held[1] ~= tostring(attempt) or held[2] ~= 'running' or held[6] ~= incarnation then return nil end
   return {seq = tonumber(held[3]), cancel = held[4], thread_id = held[5]}
 end
 
@@ -397,9 +427,10 @@ local function give_up_lease(run_id)
 end
 
 -- The worker that was taken for dead lives: what is held against the run is one death too many.
-local function acquit(run_id, attempt)
+local function acquit(run_id, attempt, incarnation)
   local run = key('run', run_id)
-  if redis.call('HGET', run, 'died') ~= tostring(attempt) then return end
+  local held = redis.call('HMGET', run, 'died', 'created_us')
+  if held[1] ~= tostring(attempt) or held[2] ~= incarnation then return end
   redis.call('HDEL', run, 'died')
   if redis.call('HINCRBY', run, 'suspect', -1) <= 0 then
     redis.call('HDEL', run, 'suspect')

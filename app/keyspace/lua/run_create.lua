@@ -2,8 +2,9 @@
 -- Returns {'new', run fields}; {'known', run fields} for a run that exists, so that a repetition changes nothing;
 -- {'no_thread'} also for one whose metadata is not that of `only`, or that was made for another run alone, {'taken'} when
 -- the thread that was to be made for this run exists, {'changed'} when the thread's fields are no longer as they were
--- `seen`, {'busy', run id}, {'answered', run id, kwargs} when another run has answered the interrupt, or {'fired'} when
--- the run of a cron's due time was made already.
+-- `seen`, {'busy', run id}, {'answered', run id, kwargs} when another run has answered the interrupt, {'fired'} when the
+-- run of a cron's due time was made already, or {'leftovers'} when those of a removed thread must go before the thread is
+-- made.
 local A = cmsgpack.unpack(ARGV[2])
 local run, thread = key('run', A.run_id), key('thread', A.thread_id)
 
@@ -19,9 +20,7 @@ end
 if redis.call('EXISTS', run) == 1 then return {'known', redis.call('HGETALL', run)} end
 
 -- A cron's run is made by whoever moves the cron on from this due time, in the same moment.
-if A.cron and redis.call('HGET', key('cron', A.cron.cron_id), 'next_ms') ~= whole(A.cron.due_ms) then
-  return {'fired'}
-end
+if A.cron and not is_due(A.cron) then return {'fired'} end
 
 for field, value in pairs(A.seen) do
   if redis.call('HGET', thread, field) ~= value then return {'changed'} end
@@ -29,6 +28,7 @@ end
 
 if not exists then
   if not A.create_thread then return {'no_thread'} end
+  if has_leftovers(A.thread_id) then return {'leftovers'} end
   redis.call('HSET', thread, 'created_us', whole(now_us), 'state_us', whole(now_us), 'status', 'idle')
   if A.temporary then redis.call('HSET', thread, 'temporary', 1) else set_ttl(A.thread_id, A.ttl) end
   for field, value in pairs(A.thread_metadata) do redis.call('HSET', thread, 'm:' .. field, value) end
@@ -67,6 +67,7 @@ if A.multitask == 'interrupt' or A.multitask == 'rollback' then
 end
 
 local created_us = now_us + A.after_ms * 1000
+redis.call('DEL', key('events', A.run_id)) -- of a removed run whose idempotency key is used again
 redis.call('HSET', run, 'run_id', A.run_id, 'thread_id', A.thread_id, 'assistant_id', A.assistant_id,
   'graph_id', A.graph_id, 'kwargs', A.kwargs, 'multitask', A.multitask, 'phase', 'queued', 'attempt', 0,
   'handovers', 0, 'max_attempts', A.max_attempts, 'ceilings', A.ceilings, 'created_us', whole(created_us),

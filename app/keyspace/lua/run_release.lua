@@ -1,6 +1,6 @@
 -- Hand a run back to the queue, with the attempt's last writes. ARGV as for settle. Returns {'ok'} or {'fenced'}.
 local A = cmsgpack.unpack(ARGV[2])
-local held = held_by(A.run_id, A.attempt)
+local held = held_by(A.run_id, A.attempt, A.incarnation)
 local new = held and is_next(held, A.seq)
 if new == nil then return {'fenced'} end
 if new then run_commands(3, #ARGV) end

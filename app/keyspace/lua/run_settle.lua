@@ -3,10 +3,10 @@
 -- Returns {'ok'}, {'fenced'}, or {'cancel', action} when a cancel was asked for and this is not its answer.
 local A = cmsgpack.unpack(ARGV[2])
 local run = key('run', A.run_id)
-local held = held_by(A.run_id, A.attempt)
+local held = held_by(A.run_id, A.attempt, A.incarnation)
 if not held then
-  local settled = redis.call('HGET', run, 'settled_by') == tostring(A.attempt)
-  return {settled and 'ok' or 'fenced'}
+  local ended = redis.call('HMGET', run, 'settled_by', 'created_us')
+  return {ended[1] == tostring(A.attempt) and ended[2] == A.incarnation and 'ok' or 'fenced'}
 end
 if held.cancel and A.phase ~= 'cancelled' then return {'cancel', held.cancel} end
 

@@ -1,7 +1,9 @@
--- Merge fields into a thread; note a checkpoint that was written from outside a run. Returns {'ok', thread fields} or {'missing'}.
+-- Merge fields into a thread; note a checkpoint that was written from outside a run. Returns {'ok', thread fields}, or
+-- {'missing'}, also when the thread was not created at the time that is asked for.
 local A = cmsgpack.unpack(ARGV[2])
 local thread = key('thread', A.thread_id)
-if redis.call('EXISTS', thread) == 0 then return {'missing'} end
+local created_us = redis.call('HGET', thread, 'created_us')
+if not created_us or (A.incarnation and A.incarnation ~= created_us) then return {'missing'} end
 for field, value in pairs(A.fields) do redis.call('HSET', thread, field, value) end
 if A.state then
   redis.call('HSET', thread, 'state_us', whole(now_us), 'rest_status', A.state)
