@@ -23,7 +23,7 @@ from app.access.filters import EVERYTHING, Filter
 from app.access.permissions import Permissions, must_fit, told_metadata, told_object
 from app.errors import NotFound
 from app.run_making import groups_of
-from app.runs.runs import NewRun
+from app.runs.runs import NewRun, Run
 from app.services import Services
 
 _CANCELS: Final = frozenset({"interrupt", "rollback"})
@@ -118,6 +118,29 @@ async def _with_cancels(services: Services, permissions: Permissions, new: NewRu
     updatable = await permissions.ask("threads:update", value)
     await services.threads.check(new.thread_id, updatable)
     return new
+
+
+async def check_still_permitted(services: Services, permissions: Permissions, run: Run) -> None:
+    """Ask again for a run that was made a while ago. What the handlers write is not taken over: it is made. Raises
+    `NotFound`, `AccessRefused` and `AuthBroken`."""
+    await permit_use(services, permissions, run.assistant_id)
+    value: dict[str, Any] = {
+        "assistant_id": UUID(run.assistant_id),
+        "thread_id": UUID(run.thread_id),
+        "run_id": UUID(run.run_id),
+        "status": "pending",
+        "metadata": dict(run.metadata),
+        "kwargs": dict(run.kwargs),
+        "multitask_strategy": run.multitask_strategy,
+        "prevent_insert_if_inflight": run.multitask_strategy == "reject",
+        "if_not_exists": "reject",
+        "after_seconds": 0,
+    }
+    only = await permissions.ask("threads:create_run", value)
+    if run.kwargs.get("webhook") is not None:
+        only &= await permissions.ask("threads:read", {"thread_id": UUID(run.thread_id)})
+    if not run.kwargs.get("temporary"):
+        await services.threads.check(run.thread_id, only)
 
 
 async def permit_use(services: Services, permissions: Permissions, id_or_name: str) -> None:

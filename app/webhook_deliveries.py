@@ -14,12 +14,15 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final
 from urllib.parse import urljoin
+from uuid import UUID
 
 import httpx
 import structlog
 
+from app.access.custom_auth import CustomAuth
+from app.access.permissions import gives_no_answer, permissions_of
 from app.duties import looked
-from app.errors import InvalidRequest, SlipwayError, StoreUnavailable
+from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError, StoreUnavailable
 from app.keyspace.delivery_scripts import DeliveryQueue, DeliveryScripts
 from app.keyspace.scripts import Fields
 from app.services import Services
@@ -37,6 +40,8 @@ _AT_ONCE: Final = 16
 WHOLE_S: Final = 30.0
 _LEASE_MS: Final = 45_000
 _MOST_HOPS: Final = 3
+_NO_ANSWER: Final = "the server could not find out whether this may be told (the auth file failed)"
+_NO_ANSWER_MS: Final = 15_000
 _PROBLEM_CHARS: Final = 300
 
 
@@ -51,7 +56,9 @@ class Later(Exception):
 class WebhookDeliveries(ABC):
     """The webhooks that this process calls: those of its `queues`."""
 
-    def __init__(self, services: Services, queues: Sequence[DeliveryQueue]) -> None:
+    def __init__(self, services: Services, queues: Sequence[DeliveryQueue], auth: CustomAuth | None) -> None:
+        self._auth, self._threads = auth, services.threads
+        self._unanswered: set[str] = set()
         self._scripts, self._clock = DeliveryScripts(services.wire, services.keys), services.clock
         self._section, self._urls, self._queues = services.config.webhooks, services.webhook_urls, queues
         self._headers = headers_of(self._section)
@@ -113,9 +120,20 @@ class WebhookDeliveries(ABC):
     async def _deliver(self, delivery: Delivery) -> None:
         facts = {"run": delivery.run_id, "attempt": delivery.number}
         try:
+            delivery = await self._permitted(delivery)
+            self._unanswered.discard(delivery.ident)
             async with asyncio.timeout(WHOLE_S):
                 async with self._reaching(delivery) as client:
                     await self._call(client, delivery)
+        except StoreUnavailable:
+            raise
+        except AuthBroken:
+            if delivery.ident not in self._unanswered:  # logged when it begins, not each time
+                log.exception("webhook.auth_broken", again_ms=_NO_ANSWER_MS, **facts)
+            self._unanswered.add(delivery.ident)
+            await self._scripts.end(
+                delivery.ident, delivery.number, outcome="pending", problem=_NO_ANSWER, retry_ms=_NO_ANSWER_MS
+            )
         except (Later, NoAddress, OSError, TimeoutError, httpx.TransportError) as error:
             pause = PAUSES_MS[delivery.number - 1] if delivery.number <= len(PAUSES_MS) else None
             outcome = "failed" if pause is None else "pending"
@@ -129,6 +147,23 @@ class WebhookDeliveries(ABC):
         else:
             log.info("webhook.delivered", **facts)
             await self._scripts.end(delivery.ident, delivery.number, outcome="delivered")
+
+    async def _permitted(self, delivery: Delivery) -> Delivery:
+        """What may be told to a user who may read the thread now; of a thread that is gone, not what it held. Raises
+        `Refused` and `AuthBroken`."""
+        if delivery.temporary or delivery.user is None or self._auth is None:
+            return delivery
+        permissions = permissions_of(self._auth, delivery.user)
+        value = {"thread_id": UUID(delivery.thread_id), "run_id": UUID(delivery.run_id)}
+        try:
+            only = await permissions.ask("threads:read", value)
+            born_us = await self._threads.born_us(delivery.thread_id, only)
+        except (AccessRefused, NotFound) as error:
+            if gives_no_answer(error):
+                raise AuthBroken(str(error)) from error
+            raise Refused("the user whose run it was may not read the thread any more") from error
+        same = born_us is not None and (delivery.permitted_us is None or born_us <= delivery.permitted_us)
+        return delivery if same or not only else delivery.without_values()
 
     async def _call(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
         """POST, and again where a redirect leads on the same server."""

@@ -16,7 +16,7 @@ import hmac
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -52,11 +52,16 @@ class Delivery:
 
     ident: str
     run_id: str
+    thread_id: str
     url: str
     number: int
     told: dict[str, Any]
     user: dict[str, Any] | None = None
     """For whom the run worked."""
+    temporary: bool = False
+    """Its thread was the run's own."""
+    permitted_us: int | None = None
+    """When the auth file allowed the run; a thread of its id that is younger is another."""
 
     @classmethod
     def of(cls, held: Fields) -> Delivery:
@@ -74,8 +79,21 @@ class Delivery:
         }
         if error:
             told["error"] = {"error": error.get("error"), "message": error.get("message")}
-        ident, url = held["delivery_id"].decode(), str(run.kwargs["webhook"])
-        return cls(ident, run.run_id, url, int(held["tries"]), told, run.user)
+        return cls(
+            ident=held["delivery_id"].decode(),
+            run_id=run.run_id,
+            thread_id=run.thread_id,
+            url=str(run.kwargs["webhook"]),
+            number=int(held["tries"]),
+            told=told,
+            user=run.user,
+            temporary=bool(run.kwargs.get("temporary")),
+            permitted_us=int(held["permitted_us"]) if "permitted_us" in held else None,
+        )
+
+    def without_values(self) -> Delivery:
+        """The same, but nothing of what the thread holds."""
+        return replace(self, told=self.told | {"values": None, "interrupts": {}})
 
     def body(self, now: datetime, allowed: list[str] | None) -> bytes:
         """As it is sent: all of it, or only the allowed fields."""

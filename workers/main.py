@@ -22,6 +22,7 @@ from app.settings import Settings
 from workers.claims import ClaimingWorker, heard
 from workers.deliveries import Deliveries
 from workers.execution import Execution
+from workers.leave import Leave
 from workers.reaper import Reaper
 from workers.reconciler import Reconciler
 from workers.registry import Registry
@@ -66,6 +67,7 @@ class WorkerProcess:
             max_runs=settings.max_runs_per_worker,
         )
         self._deliveries = Deliveries(services)
+        self._leave = Leave(services)
         self._duties = (
             Reaper(services),
             Reconciler(services),
@@ -108,8 +110,18 @@ class WorkerProcess:
         log.info("worker.drained", runs_left=len(self._executions))
 
     async def _perform(self, ctx: dict[str, Any], claimed: Run) -> None:
-        services = self._services
-        attempt = Attempt(services.scripts, claimed)
+        attempt = Attempt(self._services.scripts, claimed)
+        self._heart.hold(attempt)
+        try:
+            if await self._leave.granted(attempt):
+                await self._execute(attempt)
+        finally:
+            self._heart.let_go(attempt)
+            if claimed.kwargs.get("webhook"):
+                self._deliveries.nudge()
+
+    async def _execute(self, attempt: Attempt) -> None:
+        services, run_id = self._services, attempt.run.run_id
         execution = Execution(
             attempt,
             services.graphs,
@@ -119,15 +131,11 @@ class WorkerProcess:
             store=services.store,
             on_proof=self._claims.suspects.clear,
         )
-        self._heart.hold(attempt)
-        self._executions[claimed.run_id] = execution
+        self._executions[run_id] = execution
         if self._stopping.is_set():
             execution.drain()
         try:
             await execution.execute()
         finally:
-            self._heart.let_go(attempt)
-            if self._executions.get(claimed.run_id) is execution:
-                del self._executions[claimed.run_id]
-            if claimed.kwargs.get("webhook"):
-                self._deliveries.nudge()
+            if self._executions.get(run_id) is execution:
+                del self._executions[run_id]

@@ -7,8 +7,8 @@ from typing import Final
 
 import structlog
 
-from app.access.permissions import gives_no_answer
-from app.cron_permits import permissions_of, permitted_firing
+from app.access.permissions import gives_no_answer, permissions_of
+from app.cron_permits import permitted_firing
 from app.crons import Cron, cron_from
 from app.duties import repeat
 from app.errors import AccessRefused, NotFound, StoreUnavailable

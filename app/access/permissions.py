@@ -37,6 +37,8 @@ Operation = Literal[
 ]
 """Resource and action, as authorize handlers know them. Runs belong to their thread."""
 
+ANSWER_WITHIN_S: Final = 10.0
+"""How long a handler may take that is asked in the background, where nobody waits who could give up."""
 _FORBIDDEN: Final = 403
 _SERVER_FAULT: Final = 500
 
@@ -68,6 +70,12 @@ class Permissions:
 
     def note(self, operation: Operation) -> None:
         """It is asked for now, or need not be."""
+
+
+def permissions_of(auth: CustomAuth | None, user: Mapping[str, Any] | None) -> Permissions:
+    """Those of a stored user (`User.stored`), for what works in the background. Who is nobody is the project's own
+    code, or was there before the auth file: everything is allowed."""
+    return Permissions(None, None) if user is None else Permissions(auth, User(user), ANSWER_WITHIN_S)
 
 
 def gives_no_answer(error: Exception) -> bool:

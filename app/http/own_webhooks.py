@@ -14,6 +14,7 @@ from typing import Any, Final
 import httpx
 from starlette.types import ASGIApp
 
+from app.access.custom_auth import CustomAuth
 from app.access.users import User
 from app.http.callers import InProcess
 from app.http.loopback_transport import LoopbackTransport
@@ -29,8 +30,10 @@ _ORIGIN: Final = "http://api"
 class OwnWebhooks(WebhookDeliveries):
     """The webhooks that this web process calls. `state` is the lifespan's, the project's part included."""
 
-    def __init__(self, services: Services, app: ASGIApp, state: Mapping[str, Any]) -> None:
-        super().__init__(services, (OWN,))
+    def __init__(
+        self, services: Services, app: ASGIApp, state: Mapping[str, Any], auth: CustomAuth | None = None
+    ) -> None:
+        super().__init__(services, (OWN,), auth)
         self._app, self._state = app, state
 
     @asynccontextmanager

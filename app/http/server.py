@@ -96,7 +96,7 @@ def create_app(open_services: OpenServices, settings: Settings, extensions: Exte
     http, own, served = extensions.http, extensions.app, _served(extensions.http)
     outer = _around(http, metrics, () if extensions.auth is None else extensions.auth.caller_headers)
     inner = [Middleware(Errors), Middleware(BodyLimit, max_bytes=settings.max_body_bytes)]
-    lifespan = _lifespan(open_services, own, answers, metrics)
+    lifespan = _lifespan(open_services, extensions, answers, metrics)
     ours = Starlette(
         routes=_routes(served, extensions, metrics),
         middleware=inner if own else [*outer, *inner],
@@ -126,7 +126,7 @@ def _routes(served: list[Endpoint], extensions: Extensions, metrics: HttpMetrics
 
 
 def _lifespan(
-    open_services: OpenServices, own: Starlette | None, answers: OpenAnswers, metrics: HttpMetrics
+    open_services: OpenServices, extensions: Extensions, answers: OpenAnswers, metrics: HttpMetrics
 ) -> Lifespan[Starlette]:
     """Opens the services and whatever the project's own app opens; every request finds both in its state."""
 
@@ -137,10 +137,12 @@ def _lifespan(
             state: State = {"services": services, "answers": answers, "metrics": metrics}
             stack.enter_context(connected(InProcess(app, state)))
             try:
+                own = extensions.app
                 theirs = await stack.enter_async_context(alive(own)) if own else {}
                 opened = {**theirs, **state}
                 if services.inline is not None and services.webhook_urls.allows_own:
-                    await stack.enter_async_context(_calling(OwnWebhooks(services, app, opened)))
+                    webhooks = OwnWebhooks(services, app, opened, extensions.auth)
+                    await stack.enter_async_context(_calling(webhooks))
             except ConfigError as error:
                 app.state.refused = error
                 raise

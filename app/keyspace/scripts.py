@@ -106,7 +106,8 @@ class RunCreate(TypedDict):
 
 
 class RunSettle(TypedDict):
-    """What `run_settle.lua` wants. `entries` are (name, frame, "") of the last events, before `end`."""
+    """What `run_settle.lua` wants. `entries` are (name, frame, "") of the last events, before `end`. None leaves the
+    thread's values, interrupts or status as they are."""
 
     run_id: str
     incarnation: str
@@ -120,8 +121,8 @@ class RunSettle(TypedDict):
     entries: list[Entry]
     result: str
     values: str | None
-    interrupts: str
-    thread_status: str
+    interrupts: str | None
+    thread_status: str | None
     thread_error: str | None
     rollback: bool
     event_ttl_s: int

@@ -160,6 +160,9 @@ class Run:
     """How many workers died with it since it last got on."""
     user: dict[str, Any] | None = None
     """For whom it runs. No part of what clients are shown."""
+    permitted_ago_s: float = 0.0
+    """How long before the record's last change the auth file had allowed it; as good as for ever where that is not
+    known."""
 
     @property
     def status(self) -> str:
@@ -244,6 +247,7 @@ def run_from(held: Fields) -> Run:
         webhook_problem=_text(held, "webhook_problem"),
         suspect=int(held.get("suspect", b"0")),
         user=orjson.loads(held["user"]) if "user" in held else None,
+        permitted_ago_s=(int(held["updated_us"]) - int(held.get("permitted_us", 0))) / 1e6,
     )
 
 

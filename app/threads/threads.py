@@ -218,6 +218,14 @@ class ThreadStore:
             raise NotFound("thread", thread_id)
         return None if status is None else status.decode()
 
+    async def born_us(self, thread_id: str, only: Filter = EVERYTHING) -> int | None:
+        """When the thread was made, in µs since the epoch; None when there is none. `NotFound` as `status`."""
+        held = await read_filtered(self._wire, self._keys.thread(thread_id), only, "created_us")
+        (born_us,) = held.plain
+        if born_us is not None and not only.fits(held.metadata):
+            raise NotFound("thread", thread_id)
+        return None if born_us is None else int(born_us)
+
     async def active_run(self, thread_id: str) -> str | None:
         """The run that is executing, if one is."""
         active = await self._wire.send("HGET", self._keys.thread(thread_id), "active", again=True)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from app import cron_permits
+from app.access import permissions
 from app.keyspace.names import Keys
 from app.services import Services
 from tests.attacks.ruled_server import (
@@ -148,7 +148,7 @@ async def test_a_due_time_waits_until_the_auth_file_answers(
     monkeypatch: pytest.MonkeyPatch,
     fault: str,
 ) -> None:
-    monkeypatch.setattr(cron_permits, "ANSWER_WITHIN_S", 0.2)
+    monkeypatch.setattr(permissions, "ANSWER_WITHIN_S", 0.2)
     cron, other = await a_cron(ann, None), await a_cron(bob, None)
     due_ms = await time.due(cron)
     setattr(rules, fault, {"threads:create_run"})
@@ -175,7 +175,7 @@ async def test_a_due_time_waits_until_the_auth_file_answers(
 async def test_one_who_stands_still_holds_nobody_up(
     ann: httpx.AsyncClient, services: Services, time: Time, rules: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cron_permits, "ANSWER_WITHIN_S", 2)
+    monkeypatch.setattr(permissions, "ANSWER_WITHIN_S", 2)
     stuck, fine = await a_cron(ann, None, on_run_completed="keep"), await a_cron(ann, None)
     rules.still = {"threads:create"}
     await time.due(stuck, minutes_ago=1)

@@ -76,7 +76,7 @@ redis.call('HSET', run, 'run_id', A.run_id, 'thread_id', A.thread_id, 'assistant
 if A.webhook then redis.call('HSET', run, 'webhook', 'pending') end
 if A.webhook == 'own_deliveries' then redis.call('HSET', run, 'webhook_queue', A.webhook) end
 if A.kept_s then redis.call('HSET', run, 'kept_s', A.kept_s) end
-if A.user then redis.call('HSET', run, 'user', A.user) end
+if A.user then redis.call('HSET', run, 'user', A.user, 'permitted_us', whole(now_us)) end
 if #A.groups > 0 then redis.call('HSET', run, 'groups', cjson.encode(A.groups)) end
 for field, value in pairs(A.assistant_metadata) do redis.call('HSET', run, 'm:' .. field, value) end
 local held = redis.call('HGETALL', thread)

@@ -29,7 +29,7 @@ redis.call('EXPIRE', key('events', A.run_id), A.event_ttl_s)
 
 local thread = key('thread', held.thread_id)
 if A.values then redis.call('HSET', thread, 'values', A.values, 'state_us', whole(now_us)) end
-redis.call('HSET', thread, 'interrupts', A.interrupts)
+if A.interrupts then redis.call('HSET', thread, 'interrupts', A.interrupts) end
 local thread_error = A.phase == 'cancelled' and cancelled_error(run) or A.thread_error
 if thread_error then redis.call('HSET', thread, 'error', thread_error) end
 if A.phase == 'waiting_for_approval' then redis.call('HSET', thread, 'waiting', A.run_id) end

@@ -1,0 +1,240 @@
+"""Who loses access to a thread has nothing begin on it any more, and hears nothing of it by a webhook: a run that was
+delayed or had to wait is asked for again when a worker begins it, and so is what its webhook tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from app.keyspace.names import Keys
+from app.redis.wire import Wire
+from app.settings import Settings
+from tests.attacks.ruled_server import RUN, admin, ann, bob, graphs, made, rules, served, settings
+from tests.conftest import Eventually
+from tests.webhooks.conftest import Receiver, receiver
+from tests.working import working
+from workers.registry import Registry
+
+__all__ = ["admin", "ann", "bob", "graphs", "receiver", "rules", "served", "settings"]
+
+MEMBERS = {"members": {"$contains": "ann"}}
+LATER = RUN | {"after_seconds": 3600}
+
+
+@pytest.fixture
+async def thread(admin: httpx.AsyncClient, rules: Any) -> str:
+    """A thread with ann among its members, and threads are for their members."""
+    rules.filters = dict.fromkeys(("threads:read", "threads:create_run"), MEMBERS)
+    return str((await made(admin, "/threads", {"metadata": {"members": ["ann"]}}))["thread_id"])
+
+
+class Past:
+    """Lets runs have been made long ago."""
+
+    def __init__(self, wire: Wire, keys: Keys) -> None:
+        self._wire, self._keys = wire, keys
+
+    async def due(self, run: Any) -> None:
+        """As if it had been made an hour ago, and were due now."""
+        await self._wire.send("HSET", self._keys.run(run["run_id"]), "permitted_us", 1)
+        await self.again(run)
+
+    async def again(self, run: Any) -> None:
+        """The run is due now, however often it was tried."""
+        for job in await self._wire.send("ZRANGE", self._keys.later, 0, -1):
+            if job.decode().startswith(run["run_id"]):
+                await self._wire.send("ZADD", self._keys.later, 0, job)
+        await self._wire.send("RPUSH", self._keys.queue_wake, "1")
+
+
+@pytest.fixture
+def past(wire: Wire, keys: Keys) -> Past:
+    """The clock, as far as runs know it."""
+    return Past(wire, keys)
+
+
+async def run_of(admin: httpx.AsyncClient, run: Any) -> Any:
+    """As it is by now."""
+    return (await admin.get(f"/threads/{run['thread_id']}/runs/{run['run_id']}")).json()
+
+
+async def lose_access(admin: httpx.AsyncClient, thread: str) -> None:
+    """The thread has no members any more."""
+    answer = await admin.patch(f"/threads/{thread}", json={"metadata": {"members": []}})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("loses", ["the filter", "create_run", "nothing"])
+async def test_a_run_that_was_delayed_is_asked_for_when_it_begins(
+    admin: httpx.AsyncClient,
+    ann: httpx.AsyncClient,
+    rules: Any,
+    thread: str,
+    past: Past,
+    settings: Settings,
+    graphs: Registry,
+    receiver: Receiver,
+    eventually: Eventually,
+    loses: str,
+) -> None:
+    run = await made(ann, f"/threads/{thread}/runs", LATER | {"webhook": receiver.url})
+    if loses == "the filter":
+        await lose_access(admin, thread)
+    elif loses == "create_run":
+        rules.refused = {"threads:create_run", "threads:read"}
+    await past.due(run)
+    async with working(settings, graphs):
+
+        async def over() -> bool:
+            return bool((await run_of(admin, run)).get("webhook_status") in ("delivered", "failed"))
+
+        await eventually(over)
+    now, shown = await run_of(admin, run), (await admin.get(f"/threads/{thread}")).json()
+    if loses == "nothing":
+        assert (now["status"], now["webhook_status"], len(receiver.heard)) == ("success", "delivered", 1)
+        return
+    assert (now["status"], now["error"]["code"]) == ("error", "access.refused")
+    assert (now["webhook_status"], receiver.heard) == ("failed", [])
+    assert (shown["status"], shown["values"], shown["error"]) == ("idle", None, None)
+    assert (await admin.get(f"/threads/{thread}/history")).json() == []
+
+
+async def test_a_run_that_begins_at_once_is_asked_for_once(
+    ann: httpx.AsyncClient, rules: Any, thread: str, settings: Settings, graphs: Registry
+) -> None:
+    async with working(settings, graphs):
+        await made(ann, f"/threads/{thread}/runs/wait", RUN)
+    assert rules.operations() == ["threads:create_run", "threads:read"]
+
+
+async def test_a_run_without_an_answer_waits(
+    admin: httpx.AsyncClient,
+    ann: httpx.AsyncClient,
+    rules: Any,
+    thread: str,
+    past: Past,
+    settings: Settings,
+    graphs: Registry,
+    eventually: Eventually,
+) -> None:
+    run = await made(ann, f"/threads/{thread}/runs", LATER)
+    rules.broken = {"threads:create_run"}
+    await past.due(run)
+    with capture_logs() as logs:
+        async with working(settings, graphs):
+
+            async def tried(times: int) -> bool:
+                return bool(rules.operations().count("threads:create_run") > times)
+
+            await eventually(lambda: tried(1))
+
+            async def handed_back() -> bool:
+                return "auth file" in ((await run_of(admin, run))["reason"] or "")
+
+            await eventually(handed_back)
+            await past.again(run)
+            await eventually(lambda: tried(2))
+            await eventually(handed_back)
+            rules.broken = set()
+            await past.again(run)
+
+            async def succeeded() -> bool:
+                return bool((await run_of(admin, run))["status"] == "success")
+
+            await eventually(succeeded)
+    assert [line["event"] for line in logs if line["event"].startswith("run.auth")] == ["run.auth_broken"]
+
+
+async def test_an_answer_that_comes_too_late_leaves_the_question_open(
+    admin: httpx.AsyncClient,
+    ann: httpx.AsyncClient,
+    thread: str,
+    past: Past,
+    settings: Settings,
+    graphs: Registry,
+    eventually: Eventually,
+) -> None:
+    answer = {"assistant_id": "asking", "command": {"resume": "yes"}}
+    async with working(settings, graphs):
+        await made(admin, f"/threads/{thread}/runs/wait", {"assistant_id": "asking", "input": {}})
+        late = await made(ann, f"/threads/{thread}/runs", answer | {"after_seconds": 3600})
+        await lose_access(admin, thread)
+        await past.due(late)
+
+        async def refused() -> bool:
+            return bool((await run_of(admin, late))["status"] == "error")
+
+        await eventually(refused)
+        shown = (await admin.get(f"/threads/{thread}")).json()
+        assert shown["status"] == "interrupted"
+        assert shown["interrupts"]
+        assert (await made(admin, f"/threads/{thread}/runs/wait", answer))["said"] == "yes"
+
+
+@pytest.mark.parametrize("how", ["ends", "is cancelled", "goes with its thread", "is of a thread before"])
+async def test_a_webhook_tells_what_its_user_may_read_when_it_is_called(
+    admin: httpx.AsyncClient,
+    ann: httpx.AsyncClient,
+    rules: Any,
+    thread: str,
+    settings: Settings,
+    graphs: Registry,
+    receiver: Receiver,
+    eventually: Eventually,
+    how: str,
+) -> None:
+    async with working(settings, graphs):
+        await made(admin, f"/threads/{thread}/runs/wait", RUN | {"input": {"text": "secret"}})
+    body = RUN if how == "ends" else LATER
+    run = await made(ann, f"/threads/{thread}/runs", body | {"webhook": receiver.url})
+    await lose_access(admin, thread)
+    rules.filters.pop("threads:create_run")
+    if how == "is cancelled":
+        await admin.post(f"/threads/{thread}/runs/{run['run_id']}/cancel")
+    elif how != "ends":
+        await admin.delete(f"/threads/{thread}")
+    if how == "is of a thread before":
+        await made(admin, "/threads", {"thread_id": thread, "metadata": {"members": ["ann"]}})
+    async with working(settings, graphs):
+        if how in ("goes with its thread", "is of a thread before"):
+            await eventually(lambda: receiver.heard)
+            (told,) = receiver.heard
+            assert (told["values"], told["status"]) == (None, "interrupted")
+            assert b"secret" not in receiver.raw[0]
+            return
+
+        async def failed() -> bool:
+            return bool((await run_of(admin, run)).get("webhook_status") == "failed")
+
+        await eventually(failed)
+    assert receiver.heard == []
+    assert "may not read" in (await run_of(admin, run))["webhook_problem"]
+
+
+async def test_a_webhook_waits_until_the_auth_file_answers(
+    admin: httpx.AsyncClient,
+    ann: httpx.AsyncClient,
+    rules: Any,
+    thread: str,
+    settings: Settings,
+    graphs: Registry,
+    receiver: Receiver,
+    eventually: Eventually,
+    wire: Wire,
+    keys: Keys,
+) -> None:
+    run = await made(ann, f"/threads/{thread}/runs", RUN | {"webhook": receiver.url})
+    rules.broken = {"threads:read"}
+    async with working(settings, graphs):
+
+        async def waits() -> bool:
+            return "auth file" in ((await run_of(admin, run)).get("webhook_problem") or "")
+
+        await eventually(waits)
+        assert receiver.heard == []
+        rules.broken = set()
+        await wire.send("ZADD", keys.deliveries, "XX", 0, run["run_id"])
+        await eventually(lambda: receiver.heard)
