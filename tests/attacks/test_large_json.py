@@ -1,0 +1,140 @@
+"""Bodies that are made to cost more than their bytes: nested, wide, many-keyed, or longer than the limit. A limit is
+checked before anything is done with a body, and no body holds up the requests of others."""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from app.errors import InvalidRequest
+from app.http.inputs import nested_deeper, parsed
+from app.serialization.encoding import DEEPEST
+from tests.attacks.hostile import literal_in
+from tests.attacks.rows import ROUTES, one_of_everything, sample_of, send
+from tests.auth.conftest import Client
+from tests.http.conftest import Served
+
+TAKES_JSON = sorted(name for name, route in ROUTES.items() if route.body is not None)
+TOO_DEEP = "[" * DEEPEST + "]" * DEEPEST
+"""One level too many inside an object."""
+FAR_TOO_DEEP = "[" * 30_000 + "]" * 30_000
+BYTES = 2_000_000
+DEAREST = 5.5
+"""How many times what reading its JSON takes, a body may take until it is checked."""
+
+
+def wide(unit: str) -> bytes:
+    """A list of about `BYTES` bytes."""
+    return f"[{','.join([unit] * (BYTES // (len(unit) + 1)))}]".encode()
+
+
+SHAPES = {
+    "lists": wide("[]"),
+    "objects": wide("{}"),
+    "chains": wide("[" * 150 + "]" * 150),
+    "texts in lists": wide('[""]'),
+    "escaped quotes": wide(r'["\""]'),
+    "lone surrogates": wide(r'["\ud800"]'),
+    "lists, and one lone surrogate": rb'["\udc00",' + wide("[]") + b"]",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_body_is_checked_at_about_the_cost_of_reading_it(shape: str) -> None:
+    body = SHAPES[shape]
+    assert parsed(body)
+    readable = body.replace(rb"\ud800", rb"\u0064").replace(rb"\udc00", rb"\u0064")
+    assert cpu_s(lambda: parsed(body)) < DEAREST * cpu_s(lambda: orjson.loads(readable))
+
+
+def cpu_s(work: Callable[[], Any]) -> float:
+    """The least CPU time of three tries; the garbage collector, which comes at any time, is not counted."""
+    found = []
+    gc.disable()
+    try:
+        for _ in range(3):
+            began = time.process_time()
+            work()
+            found.append(time.process_time() - began)
+    finally:
+        gc.enable()
+    return min(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        ("1", 0),
+        ('["[[["]', 1),
+        ("[]", 1),
+        ('[{"a":[]},[[1]]]', 3),
+        (r'["\\",[["]"]]]', 3),
+        (r'["\"[[[",{"]":{}}]', 3),
+        (r'["\\\"[[",[],{"\\":[1]}]', 3),
+        ('{"a":1,"b":{"c":[{"d":"[["}]}}', 4),
+    ],
+)
+def test_levels_are_those_of_brackets_outside_texts(text: str, levels: int) -> None:
+    assert not nested_deeper(text.encode(), levels)
+    assert levels == 0 or nested_deeper(text.encode(), levels - 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r'"\ud800"', "\ufffd"),
+        (r'"\uDC00\uD800x"', "\ufffd\ufffdx"),
+        (r'"\ud83d\ude00"', "\U0001f600"),
+        (r'"\ud800\ud83d\ude00\udc00"', "\ufffd\U0001f600\ufffd"),
+        (r'"\\ud800\ud800"', "\\ud800\ufffd"),
+        (r'"\\\ud800\udc00\\\udc00"', "\\\U00010000\\\ufffd"),
+        (r'"\\ud800\udc00"', "\\ud800\ufffd"),
+        (r'{"\udfff":["\udbff"]}', {"\ufffd": ["\ufffd"]}),
+    ],
+)
+def test_half_of_a_pair_is_replaced_and_nothing_else(text: str, value: Any) -> None:
+    assert parsed(text.encode()) == value
+
+
+@pytest.mark.parametrize("text", [r'{"a":"\ud800"', r'["\ud800",NaN]', r'["\ud800",1e999]', '["\\ud800","\0"]', "\0"])
+def test_what_is_malformed_stays_malformed(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="not valid JSON"):
+        parsed(text.encode())
+
+
+async def test_no_route_takes_a_body_that_is_nested_too_deep(
+    served: Served, client: httpx.AsyncClient, ann: Client
+) -> None:
+    ids, answers = await one_of_everything(ann), {}
+    for name in TAKES_JSON:
+        for literal in (TOO_DEEP, FAR_TOO_DEEP):
+            body = literal_in(sample_of(name, ids).body or {}, ("metadata", "x"), literal)
+            answer = await send(client, name, ids, "ann", content=body)
+            answers[name, len(literal)] = (answer.status_code in (400, 422), "detail" in answer.json() or answer.json())
+    assert answers == dict.fromkeys(answers, (True, True))
+
+
+async def test_no_route_takes_a_body_over_the_limit(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
+    ids, statuses = await one_of_everything(ann), {}
+    large = b'{"x":"' + b"x" * served.services.settings.max_body_bytes + b'"}'
+    for name in TAKES_JSON:
+        statuses[name] = (await send(client, name, ids, "ann", content=large)).status_code
+    assert statuses == dict.fromkeys(statuses, 413)
+
+
+async def test_many_keys_are_kept_as_they_are(served: Served, ann: Client) -> None:
+    """In metadata, in a state, in an item: no name is an instruction, however many there are."""
+    many = {f"k{number}": number for number in range(20_000)}
+    thread = (await ann.threads.create(metadata=many))["thread_id"]
+    kept = (await ann.threads.get(thread))["metadata"]
+    assert {name: kept[name] for name in many} == many
+    await ann.store.put_item(["many"], "k", many)
+    assert (await ann.store.get_item(["many"], "k"))["value"] == many
+    assert len(json.dumps(many)) < served.services.settings.max_body_bytes
