@@ -1,0 +1,101 @@
+"""Threads that are deleted and created again with their ids under load, while workers are killed or stand still.
+
+All runs of a thread have one idempotency key, so a run that is made after its thread was deleted has the id of the one
+before, of which an attempt may still be executing somewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+import uuid
+from functools import partial
+from typing import Any, Final
+
+import pytest
+
+from tests.conftest import wait_until
+from tests.crash.clients import Client
+from tests.crash.cluster import LEASE_S, Cluster, running
+
+pytestmark = pytest.mark.timeout(120)
+
+THREADS: Final = 8
+LOAD_S: Final = 6.0
+UPTO: Final = 3
+GIVEN: Final = {"upto": UPTO, "pause_s": 0.05}
+
+
+async def test_recreated_threads_keep_what_is_theirs_and_see_nothing_of_the_last_ones() -> None:
+    async with running(webs=1, workers=2) as cluster:
+        client = Client(*(web.url for web in cluster.webs))
+        until, ids = time.monotonic() + LOAD_S, [str(uuid.uuid4()) for _ in range(THREADS)]
+        harm = asyncio.create_task(_harm(cluster, until))
+        made = await asyncio.gather(*(_recreate(cluster, client, each, n, until) for n, each in enumerate(ids)))
+        await harm
+        await wait_until(lambda: _trash_is_empty(cluster))
+        await asyncio.gather(*(_is_whole(client, *each) for each in zip(ids, made, strict=True)))
+        await client.close()
+
+
+async def _harm(cluster: Cluster, until: float) -> None:
+    """One worker after the other is killed, or stands still until its leases are over and then goes on."""
+    for n in range(99):
+        if time.monotonic() > until:
+            break
+        worker = cluster.workers[n % len(cluster.workers)]
+        if n % 2:
+            await worker.kill()
+            await cluster.restart(worker)
+        else:
+            worker.signal(signal.SIGSTOP)
+            await asyncio.sleep(LEASE_S + 0.5)  # time itself is what is tested
+            worker.signal(signal.SIGCONT)
+
+
+async def _recreate(cluster: Cluster, client: Client, thread_id: str, number: int, until: float) -> str:
+    """Make the thread with a run again and again, and delete it in the middle of the run or after its end. Returns the
+    last run, which stays."""
+    chance, graph = random.Random(number), "asks" if number % 3 == 0 else "steps"
+    while True:
+        run_id = await client.start(graph, GIVEN, thread_id, key=thread_id)
+        last = time.monotonic() > until
+        if last or chance.random() < 0.5:
+            await wait_until(partial(_is_over, client, thread_id, run_id))
+            await _is_whole(client, thread_id, run_id)
+        else:
+            await asyncio.sleep(chance.random() * 0.2)
+        if last:
+            return run_id
+        await client.call("DELETE", f"/threads/{thread_id}")
+
+
+async def _is_over(client: Client, thread_id: str, run_id: str) -> bool:
+    return bool((await client.run(thread_id, run_id))["status"] == "success")
+
+
+async def _is_whole(client: Client, thread_id: str, run_id: str) -> None:
+    """The thread shows this run and no other, whose state has all of it and nothing besides."""
+    thread, state, history, runs = await asyncio.gather(
+        client.thread(thread_id),
+        client.call("GET", f"/threads/{thread_id}/state"),
+        client.call("GET", f"/threads/{thread_id}/history?limit=100"),
+        client.call("GET", f"/threads/{thread_id}/runs"),
+    )
+    assert [run["run_id"] for run in runs] == [run_id]
+    assert state["values"] == thread["values"]
+    if thread["status"] == "interrupted":
+        assert state["interrupts"]
+        assert _steps(history) == [1, 0, -1]
+    else:
+        assert (thread["status"], state["values"]["trail"]) == ("idle", list(range(1, UPTO + 1)))
+        assert _steps(history) == list(range(UPTO, -2, -1))
+
+
+def _steps(history: list[dict[str, Any]]) -> list[int]:
+    return [each["metadata"]["step"] for each in history]
+
+
+async def _trash_is_empty(cluster: Cluster) -> bool:
+    return await cluster.wire.send("EXISTS", cluster.keys.trash, again=True) == 0

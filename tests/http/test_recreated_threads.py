@@ -1,0 +1,36 @@
+"""Deleting a thread and creating it again with its id, as a client does it."""
+
+from __future__ import annotations
+
+import uuid
+
+from langgraph_sdk.client import LangGraphClient as Client
+
+from app.keyspace.names import Keys
+from app.redis.wire import Wire
+from tests.conftest import Eventually
+from workers.main import WorkerProcess
+
+
+async def test_a_recreated_thread_keeps_its_state_its_history_and_its_question(
+    sdk: Client, worker: WorkerProcess, wire: Wire, keys: Keys, eventually: Eventually
+) -> None:
+    steps, ask = str(uuid.uuid4()), str(uuid.uuid4())
+    for again in (False, True):
+        for thread_id, graph_id in ((steps, "steps"), (ask, "ask")):
+            await sdk.threads.create(thread_id=thread_id)
+            assert (await sdk.threads.get_state(thread_id))["values"] == {}
+            assert await sdk.threads.get_history(thread_id) == []
+            await sdk.runs.wait(thread_id, graph_id, input={"value": 1})
+            if not again:
+                await sdk.threads.delete(thread_id)
+
+    async def all_is_removed() -> bool:
+        return await wire.send("EXISTS", keys.trash) == 0
+
+    await eventually(all_is_removed)
+    assert len(await sdk.threads.get_history(steps)) == 5
+    assert (await sdk.threads.get_state(steps))["values"] == (await sdk.threads.get(steps))["values"]
+    assert (await sdk.threads.get_state(ask))["interrupts"]
+    await sdk.runs.wait(ask, "ask", command={"resume": "yes"})
+    assert (await sdk.threads.get(ask))["status"] == "idle"
