@@ -17,7 +17,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command
 
 from app.checkpointing.checkpoints import Checkpointer
-from app.checkpointing.migration import BUSY, Migration, same
+from app.checkpointing.migration import BUSY, Migration, Moved, same
 from app.checkpointing.thread_saver import ThreadSaver
 from app.errors import Conflict
 from app.keyspace.names import Keys
@@ -108,6 +108,39 @@ async def test_delta_channels_and_unchanged_values(savers: dict[str, ThreadSaver
     await savers[source].adelete_thread("t")
     assert (await back.move("t")).problem == ""
     assert await savers[source].thread_bytes("t") == counted
+
+
+@each_way
+async def test_what_a_removed_thread_left_is_not_moved(
+    savers: dict[str, ThreadSaver], source: str, target: str
+) -> None:
+    moving = migration(savers, source, target)
+    await put(savers[source], "t", {"a": 1})
+    await moving.wire.send("ZADD", moving.keys.trash, 1, "t")
+    assert await moving.move("t") == Moved("t", 0, "")
+    assert await everything(savers[target], "t") == []
+
+
+@each_way
+async def test_a_thread_that_is_removed_while_it_is_moved_leaves_nothing(
+    savers: dict[str, ThreadSaver], source: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moving = migration(savers, source, target)
+    thread = moving.keys.thread("t")
+    await moving.wire.send("HSET", thread, "created_us", 1)
+    first = await put(savers[source], "t", {"a": 1})
+    await put(savers[source], "t", {"a": 2}, parent=first)
+    listed = savers[source].alist
+
+    async def removing(*args: Any, **given: Any) -> Any:
+        async for found in listed(*args, **given):
+            yield found
+            await moving.wire.send("DEL", thread)
+
+    monkeypatch.setattr(savers[source], "alist", removing)
+    moved = await moving.move("t")
+    assert (moved.checkpoints, "not found" in moved.problem) == (0, True)
+    assert await everything(savers[target], "t") == []
 
 
 async def test_writes_keep_their_paths_and_places(savers: dict[str, ThreadSaver]) -> None:

@@ -11,7 +11,7 @@ from langgraph_sdk.client import LangGraphClient
 from app.crons import cron_from
 from app.errors import NotFound
 from app.keyspace.names import Keys
-from app.keyspace.scripts import CronStep, fields
+from app.keyspace.scripts import CronStep, Fields, fields
 from app.redis.wire import Wire
 from app.runs.runs import Fired
 from app.services import Services, open_services
@@ -120,6 +120,28 @@ async def test_a_run_that_is_over_and_gone_is_not_made_again(
     process._stopping.set()
     await work
     await claims.close()
+
+
+async def test_a_cron_that_was_removed_makes_no_run_of_the_one_that_has_its_id(
+    sdk: LangGraphClient, services: Services, time: Time, wire: Wire, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cron_id = await a_cron(sdk)
+    due_ms = await time.due(cron_id)
+    scheduler = Scheduler(services)
+    looked = await scheduler._scripts.due(9)
+    await wire.send("HSET", keys.cron(cron_id), "created_us", 1)  # as if it was removed and made anew
+
+    async def due(limit: int) -> tuple[int, list[Fields]]:
+        return looked
+
+    monkeypatch.setattr(scheduler._scripts, "due", due)
+    assert await scheduler.look() == 0
+    assert await runs_waiting(services) == []
+    held = fields(await wire.send("HGETALL", keys.cron(cron_id)))
+    assert (held["next_ms"], held.get("problem")) == (str(due_ms).encode(), None)
+    step = CronStep(cron_id=cron_id, incarnation="2", due_ms=due_ms, next_ms=None)
+    assert not await scheduler._scripts.skip(step, problem="none of its own", disable=True)
+    assert not await scheduler._scripts.postpone(step, problem="none of its own", by_ms=MINUTE_MS)
 
 
 async def test_a_cron_on_a_thread_queues_its_runs(sdk: LangGraphClient, services: Services, time: Time) -> None:

@@ -21,6 +21,7 @@ from app.keyspace.scripts import Scripts
 from app.keyspace.thread_scripts import ThreadScripts
 from app.redis.link import Address
 from app.runs.attempts import Attempt
+from app.runs.cancels import Action
 from app.runs.leases import Heart
 from app.runs.runs import Phase, Run, RunStore, new_id
 from app.settings import Settings
@@ -29,6 +30,8 @@ from app.threads.ttl import ThreadTtl
 from app.writers import IdleThreadWriter
 from tests.checkpoints.conftest import Make, at, ids, make, put
 from tests.heart.conftest import LEASE_MS, TTL_S, Stores, handover, new_run, settlement
+from tests.heart.test_recovery import execution
+from workers.registry import Registry
 
 __all__ = ["make"]
 
@@ -263,6 +266,22 @@ async def test_an_attempt_of_a_removed_run_writes_nothing_into_the_run_that_has_
     assert await stores.dump() == before
     assert await stores.settle(new) == "ok"
     assert await stores.scripts.run_settle(settlement(old, seq=1), []) == ("fenced", "")
+
+
+async def test_an_attempt_of_a_removed_run_rolls_nothing_back_of_the_run_that_has_its_id(
+    stores: Stores, graphs: Registry
+) -> None:
+    thread_id, run_id = await stores.thread(), new_id()
+    await stores.runs.create(new_run(thread_id, run_id=run_id))
+    old = replace(await stores.claim_one(), cancel=Action.ROLLBACK)
+    await stores.threads.delete(thread_id)
+    await stores.threads.create(thread_id, {})
+    await stores.runs.create(new_run(thread_id, run_id=run_id))
+    await stores.claim_one()
+    made = await put(stores.checkpointer, thread_id, {"mine": 1}, run_id=run_id)
+    await execution(stores, graphs, old).execute()
+    assert await ids(stores.checkpointer, at(thread_id)) == [made]
+    assert (await stores.runs.find(run_id)).phase is Phase.RUNNING
 
 
 async def test_a_log_has_nothing_of_the_removed_run_that_had_its_id(stores: Stores) -> None:

@@ -26,7 +26,7 @@ async def test_a_recreated_thread_keeps_its_state_its_history_and_its_question(
                 await sdk.threads.delete(thread_id)
 
     async def all_is_removed() -> bool:
-        return await wire.send("EXISTS", keys.trash) == 0
+        return bool(await wire.send("EXISTS", keys.trash) == 0)
 
     await eventually(all_is_removed)
     assert len(await sdk.threads.get_history(steps)) == 5
