@@ -111,7 +111,8 @@ class Execution:
 
     async def _worked(self, resources: AsyncExitStack) -> BaseException | None:
         """Do the work; what ended it early, if anything did. It is done in this very task, for a task of its own would
-        begin a turn of the event loop later. Being cancelled by somebody else means to hand the run back."""
+        begin a turn of the event loop later. Our own code says why (`_halt`) before it cancels this task. A cancel from
+        anywhere else is by code of the graph that runs in this task, and ends the run as an error of a node does."""
         self._working = task = asyncio.current_task()
         assert task is not None
         try:
@@ -120,8 +121,6 @@ class Execution:
             return error
         finally:
             self._working = None
-            if task.cancelling() and self._stop is None:
-                self._stop = Stop.DRAIN
             while task.cancelling():
                 task.uncancel()
         return None

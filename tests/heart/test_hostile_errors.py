@@ -21,7 +21,14 @@ from tests.heart.test_recovery import execution
 from workers.registry import Registry
 
 MODES = ["values", "updates", "tasks", "debug", "checkpoints", "messages-tuple", "custom", "lifecycle"]
-SHAPES = ["alone", "in_thread", "beside", "inside", "retried", "own_task", "raise_in_task", "in_edge", "in_reducer"]
+SHAPES = [
+    *("alone", "in_thread", "beside", "inside", "retried", "own_task", "raise_in_task"),
+    *("in_edge", "in_edge_beside", "in_async_edge_beside", "in_reducer"),
+]
+CANCELLING = [
+    *("cancel_alone", "cancel_beside", "cancel_inside", "cancel_in_task", "cancel_in_edge", "cancel_in_reducer"),
+    *("cancel_runnable", "cancel_runnable_beside"),
+]
 REPLACED = {
     "CancelledError": {"NodeCancelledError", "CancelledError"},
     "CausesRaise": {"CausesRaise", "AttributeError"},
@@ -65,6 +72,20 @@ async def test_what_a_graph_raises_ends_the_run_at_once(
     for event in log:
         orjson.loads(event.data)
     assert sum(len(event.block) for event in log) < 200_000
+
+
+@pytest.mark.parametrize("how", ["waits", "returns"])
+@pytest.mark.parametrize("shape", CANCELLING)
+async def test_a_node_that_cancels_its_own_task_fails_the_run(
+    stores: Stores, graphs: Registry, hostile: dict[str, Counter[str]], shape: str, how: str
+) -> None:
+    run = await _end(stores, graphs, shape, kwargs={"input": {"kind": how}, "stream_mode": MODES, "subgraphs": True})
+    assert (run.phase, run.attempt, run.status) == (Phase.FAILED, 1, "error")
+    assert run.error is not None
+    assert run.error["code"] == "node.failed"
+    assert run.error["error"] in REPLACED["CancelledError"]
+    assert hostile[run.thread_id]["cancel"] == 1
+    assert [event.name for event in await stores.log(run)][-2:] == ["error", "end"]
 
 
 @pytest.mark.parametrize("name", OBJECTS)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.messages import AIMessage, AnyMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.errors import GraphDrained
 from langgraph.func import entrypoint, task
@@ -264,6 +264,17 @@ def raise_sync(state: State, config: RunnableConfig) -> State:
     return {}
 
 
+async def cancel_itself(state: State, config: RunnableConfig) -> State:
+    """Cancels the task in which it runs, and waits for that or returns before it comes."""
+    effects[config["configurable"]["thread_id"]]["cancel"] += 1
+    current = asyncio.current_task()
+    assert current is not None
+    current.cancel()
+    if state["kind"] == "waits":
+        await asyncio.sleep(0)
+    return {"log": ["cancelled"]}
+
+
 async def other(state: State) -> State:
     """Something beside it."""
     return {"log": ["other"]}
@@ -280,6 +291,18 @@ def _graph(node: Any, *, beside: bool = False, **how: Any) -> Graph:
     if beside:
         builder.add_node("other", other).add_edge("start", "other")
     return builder.compile()
+
+
+@task
+async def cancel_called(state: State, config: RunnableConfig) -> None:
+    """Called by another."""
+    await cancel_itself(state, config)
+
+
+@entrypoint()
+async def cancel_in_task(given: State) -> None:
+    """Calls a task that cancels itself."""
+    await cancel_called(given)
 
 
 @task
@@ -300,9 +323,22 @@ async def raise_in_own_task(state: State, config: RunnableConfig) -> State:
     return {}
 
 
-def _in_edge() -> Graph:
+async def _raise_in_async_edge(state: State, config: RunnableConfig) -> Any:
+    await asyncio.sleep(0)
+    _raise(state, config)
+
+
+async def slow(state: State) -> State:
+    """Something beside it that is still running when the other raises."""
+    await asyncio.sleep(0.2)
+    return {}
+
+
+def _in_edge(edge: Any = _raise, *, beside: bool = False) -> Graph:
     builder = StateGraph(State).add_node("start", start).add_edge(START, "start")
-    return builder.add_conditional_edges("start", _raise, ["start"]).compile()
+    if beside:
+        builder.add_node("slow", slow).add_edge(START, "slow").add_node("other", other).add_edge(START, "other")
+    return builder.add_conditional_edges("start", edge, ["start"]).compile()
 
 
 def _reduce(old: list[str], new: list[str]) -> list[str]:
@@ -364,6 +400,57 @@ in_thread = _graph(raise_sync)
 beside = _graph(raise_async, beside=True)
 inside = _graph(_graph(raise_async, beside=True))
 retried = _graph(raise_async, retry_policy=RetryPolicy(0.001, 1, jitter=False, max_attempts=3, retry_on=ValueError))
+
+
+class CancelsItself(Runnable[State, State]):
+    """A node that LangGraph awaits in the task of the superstep."""
+
+    def invoke(self, input: State, config: RunnableConfig | None = None, **kwargs: Any) -> State:
+        """Never used: graphs are executed on the event loop."""
+        raise NotImplementedError
+
+    async def ainvoke(self, input: State, config: RunnableConfig | None = None, **kwargs: Any) -> State:
+        """As the function."""
+        assert config is not None
+        return await cancel_itself(input, config)
+
+
+def _cancel_in_edge() -> Graph:
+    async def choose(state: State, config: RunnableConfig) -> str:
+        await cancel_itself(state, config)
+        return "start"
+
+    builder = StateGraph(State).add_node("start", start).add_edge(START, "start")
+    return builder.add_conditional_edges("start", choose, ["start"]).compile()
+
+
+def _cancel_in_reducer() -> Graph:
+    def reduce(old: list[str], new: list[str]) -> list[str]:
+        current = asyncio.current_task()
+        if "other" in new and current is not None:
+            current.cancel()
+        return old + new
+
+    class Cancelling(TypedDict, total=False):
+        kind: str
+        names: Annotated[list[str], reduce]
+
+    async def write(state: Cancelling, config: RunnableConfig) -> Cancelling:
+        effects[config["configurable"]["thread_id"]]["cancel"] += 1
+        return {"names": ["other"]}
+
+    return StateGraph(Cancelling).add_node("write", write).add_edge(START, "write").compile()
+
+
+cancel_in_reducer = _cancel_in_reducer()
+cancel_in_edge = _cancel_in_edge()
+cancel_runnable = _graph(CancelsItself())
+cancel_runnable_beside = _graph(CancelsItself(), beside=True)
+cancel_alone = _graph(cancel_itself)
+cancel_beside = _graph(cancel_itself, beside=True)
+cancel_inside = _graph(_graph(cancel_itself, beside=True))
 own_task = _graph(raise_in_own_task, beside=True)
 in_edge = _in_edge()
+in_edge_beside = _in_edge(beside=True)
+in_async_edge_beside = _in_edge(_raise_in_async_edge, beside=True)
 in_reducer = _in_reducer()
