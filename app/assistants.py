@@ -43,7 +43,7 @@ class AssistantStore:
 
     async def get(self, id_or_name: str, only: Filter = EVERYTHING) -> Assistant:
         """The assistant with this id, or of the graph with this name, if it is among `only` those. `InvalidRequest` for
-        a text that is neither; `NotFound` lists what exists; `GraphUnavailable` says why a graph cannot be served."""
+        a text that is neither; `NotFound` lists what exists; `GraphUnavailable` for a graph that cannot be served."""
         graph_id = self._graph_of(id_or_name)
         if graph_id is None:
             found = await self._stored.get(self.id_of(id_or_name), only)
@@ -172,7 +172,7 @@ class AssistantStore:
         for name in (*names, *failures):
             if id_or_name == name or id_or_name.lower() == system_id(name):
                 if name in failures:
-                    raise GraphUnavailable(f"graph {name!r} cannot be served: {failures[name]}")
+                    self._graphs.spec(name)  # raises `GraphUnavailable`
                 return name
         return None
 

@@ -12,11 +12,14 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import structlog
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base.embed import ensure_embeddings, get_text_at_path, tokenize_path
 
 from app.errors import ConfigError, InvalidRequest, Unavailable
 from app.project.sections import IndexSection
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _COUNT: Final = struct.Struct("<I")
 
@@ -89,7 +92,8 @@ def closeness(query: Sequence[float], kept: Sequence[bytes | None]) -> list[floa
 
 
 def _failed(error: Exception) -> Unavailable:
-    return Unavailable(f"the embedding function failed: {type(error).__name__}: {error}")
+    log.error("store.embedding_failed", exc_info=error)
+    return Unavailable(f"the embedding function failed: {type(error).__name__}; the server's log has the rest")
 
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:

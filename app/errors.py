@@ -208,7 +208,8 @@ class StateRefused(RunFailure):
 
 
 class GraphUnavailable(RunFailure):
-    """The graph does not import or does not compile; the message says why."""
+    """The graph does not import, does not compile, or its factory fails. Why is in the log alone: what code raises then
+    may hold the addresses and passwords that it reads."""
 
     code = "graph.unavailable"
 

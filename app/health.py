@@ -160,7 +160,8 @@ class HealthWatch:
             findings += self._of_work(work)
         for broken in (probe, server, work):
             if isinstance(broken, BaseException) and not isinstance(broken, StoreUnavailable):
-                findings.append(Finding("health.broken", Level.ERROR, f"{type(broken).__name__}: {broken}"))
+                log.warning("health.broken", problem=f"{type(broken).__name__}: {broken}")
+                findings.append(Finding("health.broken", Level.ERROR, f"{type(broken).__name__}; the log has the rest"))
         if not findings:
             findings.append(Finding("ok", Level.OK, "everything that a run needs is there"))
         return Health(
@@ -183,7 +184,9 @@ class HealthWatch:
         took_ms = round((self._clock.monotonic() - began) * 1000, 3)
         if (refused := next((reply for reply in replies if isinstance(reply, BaseException)), None)) is not None:
             if isinstance(refused, StoreUnavailable) or reply_error(refused) is not None:
-                return Finding("store.refuses", Level.ERROR, f"a key cannot be written, read and deleted: {refused}")
+                return Finding(
+                    "store.refuses", Level.ERROR, f"a key cannot be written, read and deleted: {_briefly(refused)}"
+                )
             raise refused
         if replies[1] != token.encode():
             detail = "a key that was just written reads differently: does something else use this key prefix?"
@@ -220,6 +223,14 @@ class HealthWatch:
             detail = f"a job has been due for {work.oldest_due_s:.0f} s: start more workers, or run `slipway doctor`"
             found.append(Finding("queue.late", Level.WARNING, detail))
         return found
+
+
+def _briefly(refused: BaseException) -> str:
+    """What is fit for everybody: of Redis's own text the first word, such as `NOPERM`. It may name users and hosts."""
+    if isinstance(refused, StoreUnavailable):
+        return str(refused)
+    log.warning("health.refused", problem=str(refused))
+    return str(refused).partition(" ")[0]
 
 
 def _away(why: str) -> Finding:

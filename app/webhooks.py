@@ -104,7 +104,7 @@ class Delivery:
 def _error(run: Run, status: str, held: Fields) -> Mapping[str, Any]:
     """Why the run failed or was cancelled, as clients see it; empty when it was neither."""
     if status not in ("interrupted", "rollback"):
-        return orjson.loads(held["told_error"]) if "told_error" in held else run.error or {}
+        return orjson.loads(held["told_error"]) if "told_error" in held else run.shown_error or {}
     action = Action.ROLLBACK if status == "rollback" else Action.INTERRUPT
     return cancels.told(run.cancel_cause, run.cancel_reason, action=action)
 

@@ -36,7 +36,7 @@ from langgraph_sdk.auth.types import BaseUser
 from langgraph_sdk.runtime import ServerRuntime, _ExecutionRuntime, _ReadRuntime
 
 from app.errors import GraphUnavailable, SlipwayError
-from app.exception_text import class_name, is_a, message_of, repr_of
+from app.exception_text import class_name, is_a, message_of, repr_of, traceback_of
 from app.project.annotations import hints_of, is_record
 from app.project.graphs import Access, Graph
 from workers.contexts import context_instance
@@ -149,7 +149,10 @@ class _Made(AbstractAsyncContextManager[Graph]):
             await self.__aexit__(type(error), error, error.__traceback__)
             if is_a(error, (SlipwayError, asyncio.CancelledError)):
                 raise
-            text = message_of(error) if is_a(error, NotAGraph) else f"{class_name(error)}: {message_of(error)}"
+            log.error("graph.factory_failed", graph=self._graph_id, exception=traceback_of(error))
+            text = (
+                message_of(error) if is_a(error, NotAGraph) else f"{class_name(error)}; the server's log has the rest"
+            )
             raise GraphUnavailable(f"the factory of graph {self._graph_id!r} failed: {text}") from error
 
     async def _graph(self, given: Mapping[Role, object]) -> Graph:

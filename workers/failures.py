@@ -1,8 +1,8 @@
 """Why a run failed, in the three forms that are kept: the record's, the thread's and the client's.
 
 Clients see an exception's own text only for classes that are written for people to read; of any other they get one
-fixed sentence, so that internals do not leak (protocol 3.7). The record, which operators read, has the code, the
-node and the attempt beside it.
+fixed sentence, so that internals do not leak (protocol 3.7). The record, as it is stored, has the whole text, the code,
+the node and the attempt beside it.
 """
 
 from __future__ import annotations
@@ -16,34 +16,19 @@ from langgraph import errors as langgraph_errors
 from langgraph import pregel
 from langgraph.errors import (
     EmptyInputError,
-    GraphBubbleUp,
     GraphRecursionError,
     InvalidUpdateError,
-    TaskNotFound,
 )
 from pydantic import ValidationError
 
 from app import errors
 from app.errors import CeilingHit, InputRefused, NodeFailed, RunFailure, SlipwayError
 from app.exception_text import LONGEST_TEXT, class_name, handled_when, is_a, message_of, traceback_of
+from app.shown_exceptions import HIDDEN, SHOWN, public_text
 from workers.contained_errors import GraphRaised
 
 log = structlog.get_logger(__name__)
 
-SHOWN: Final = (
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    RuntimeError,
-    TimeoutError,
-    InvalidUpdateError,
-    GraphBubbleUp,
-    EmptyInputError,
-    TaskNotFound,
-    SlipwayError,
-)
-HIDDEN: Final = "An internal error occurred. The run's record and the worker's log have the details."
 _INPUT_ERRORS: Final = (ValidationError, InvalidUpdateError, EmptyInputError)
 _LANGGRAPH: Final = str(Path(pregel.__file__).parent)
 _OURS: Final = tuple(
@@ -70,15 +55,23 @@ class Failure:
     refusal: dict[str, Any] = field(default_factory=dict)
 
     def record(self, attempt: int) -> dict[str, Any]:
-        """As `run.error`."""
-        return {
-            "error": self.error,
-            "message": self.message,
-            "code": self.code,
-            "node": self.node,
-            "attempt": attempt,
-            "retryable": self.retryable,
-        } | self.limits
+        """As `run.error`; `Run.shown_error` is what clients see of it."""
+        return (
+            {
+                "error": self.error,
+                "message": self.message,
+                "code": self.code,
+                "node": self.node,
+                "attempt": attempt,
+                "retryable": self.retryable,
+            }
+            | self._apart()
+            | self.limits
+        )
+
+    def _apart(self) -> dict[str, Any]:
+        """What clients see in place of the message, where that is another text."""
+        return {} if self.shown == self.message else {"shown": self.shown}
 
     def public(self) -> dict[str, Any]:
         """As clients see it: thread error, `error` event, `__error__`."""
@@ -116,11 +109,6 @@ def shown_error(error: BaseException) -> dict[str, str]:
     """An exception as clients see it."""
     error = _raised_by_graph(error)
     return {"error": class_name(error), "message": public_text(error)}
-
-
-def public_text(error: BaseException) -> str:
-    """What clients may read of an exception."""
-    return message_of(error) if is_a(error, SHOWN) else HIDDEN
 
 
 def _raised_by_graph(error: BaseException) -> BaseException:

@@ -12,8 +12,9 @@ from typing import Any, Final
 from langchain_core.messages import BaseMessage, BaseMessageChunk, message_chunk_to_message
 from langgraph.types import Interrupt
 
-from app.exception_text import repr_of
+from app.exception_text import is_a, repr_of
 from app.serialization.encoding import dumps
+from app.shown_exceptions import public_repr
 from app.threads.snapshots import place_of, thread_of
 from workers.failures import shown_error
 from workers.lifecycle import Lifecycle
@@ -143,7 +144,8 @@ def _checkpoint_task(task: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(shown.get("state"), Mapping):
         shown["state"] = public_config(shown["state"])
     if shown.get("error") is not None:
-        shown["error"] = repr_of(shown["error"])
+        error = shown["error"]
+        shown["error"] = public_repr(error) if is_a(error, BaseException) else repr_of(error)
     return shown
 
 

@@ -112,7 +112,7 @@ class Registry:
 
     def spec(self, graph_id: str) -> GraphSpec:
         if graph_id in self._failures:
-            raise GraphUnavailable(f"graph {graph_id!r} cannot be served: {self._failures[graph_id]}")
+            raise GraphUnavailable(f"graph {graph_id!r} cannot be served: it does not load; the server's log says why")
         try:
             return self._specs[graph_id]
         except KeyError:

@@ -11,7 +11,7 @@ from app.access.permissions import gives_no_answer, permissions_of
 from app.cron_permits import permitted_firing
 from app.crons import Cron, cron_from
 from app.duties import repeat
-from app.errors import AccessRefused, NotFound, StoreUnavailable
+from app.errors import AccessRefused, NotFound, SlipwayError, StoreUnavailable
 from app.keyspace.cron_scripts import CronScripts
 from app.keyspace.scripts import CronStep
 from app.run_making import run_of
@@ -28,6 +28,7 @@ _SIDE_BY_SIDE: Final = 16
 _PROBLEM_CHARS: Final = 500
 _AGAIN_MS: Final = 15_000
 """When a cron is tried again about which the auth file gave no answer."""
+_BROKEN: Final = "its run could not be made; the worker's log says why"
 _NO_ANSWER: Final = "the server could not find out whether this is allowed (the auth file failed)"
 
 
@@ -76,10 +77,11 @@ class Scheduler:
                     self._say(cron, _NO_ANSWER, "cron.auth_broken", due_ms=due_ms, again_ms=_AGAIN_MS, exc_info=error)
                 return False
             disable = await self._has_lost_its_thread(cron, error)
-            problem = str(error)[:_PROBLEM_CHARS]
+            problem = str(error)[:_PROBLEM_CHARS] if isinstance(error, SlipwayError) else _BROKEN
             if await self._scripts.skip(step, problem=problem, disable=disable):
                 what = "cron.refused" if isinstance(error, AccessRefused) else "cron.skipped"
-                self._say(cron, problem, what, due_ms=due_ms, rests=disable, owner=cron.user_id)
+                raised = error if problem is _BROKEN else None
+                self._say(cron, problem, what, due_ms=due_ms, rests=disable, owner=cron.user_id, exc_info=raised)
             return False
         if missed:
             log.warning("cron.late", cron=cron.cron_id, due_ms=due_ms, missed=missed)

@@ -18,16 +18,18 @@ from typing import Any, Final, NamedTuple, Self
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
-from langgraph.checkpoint.serde.types import RESUME
+from langgraph.checkpoint.serde.types import ERROR, RESUME
 
 from app.checkpointing.checkpoint_answers import SPENT, Answers
 from app.checkpointing.stored_results import StoredResults
 from app.checkpointing.sync_methods import SyncMethods
 from app.errors import CeilingHit
+from app.exception_text import is_a
 from app.keyspace.names import Keys
 from app.redis.commands import Command
 from app.redis.wire import Wire
 from app.serialization.serde import Serde
+from app.shown_exceptions import public_repr
 from app.writers import FreeWriter, Writer
 
 _COUNTED_THREADS: Final = 1024
@@ -59,6 +61,11 @@ class StoredWrite(NamedTuple):
     position: int
     channel: str
     value: Any
+
+
+def _kept(channel: str, value: Any) -> Any:
+    """What a task raised is kept as text, and states show it."""
+    return public_repr(value) if channel == ERROR and is_a(value, BaseException) else value
 
 
 class ThreadSaver(SyncMethods):
@@ -147,7 +154,7 @@ class ThreadSaver(SyncMethods):
     def _placed(writes: Sequence[tuple[str, Any]], task_id: str, task_path: str) -> list[StoredWrite]:
         """What LangGraph gives to `aput_writes`, each with its position."""
         return [
-            StoredWrite(task_id, task_path, WRITES_IDX_MAP.get(channel, position), channel, value)
+            StoredWrite(task_id, task_path, WRITES_IDX_MAP.get(channel, position), channel, _kept(channel, value))
             for position, (channel, value) in enumerate(writes)
         ]
 

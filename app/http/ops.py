@@ -33,7 +33,7 @@ async def info(request: Request) -> Response:
     kind = services.settings.checkpointer
     checkpointer = {"kind": kind, "packages": {name: version_of(name) for name in PACKAGES[kind]}}
     graphs = {name: {"version": services.graphs.spec(name).version} for name in services.graphs.names()}
-    facts = {"checkpointer": checkpointer, "graphs": graphs, "graphs_unavailable": services.graphs.failures()}
+    facts = {"checkpointer": checkpointer, "graphs": graphs, "graphs_unavailable": sorted(services.graphs.failures())}
     return Json(_info() | facts)
 
 

@@ -179,9 +179,9 @@ class Wire:
         late = [command for command in self._waiting if command.patient_until < now]
         if late and not self._link.connected:
             self._waiting = [command for command in self._waiting if command.patient_until >= now]
-            self._fail(late, f"{self._link.address} is away")
+            self._fail(late, "it is away")
         unanswered = [command for command in self._in_flight if command.patient_until < now]
-        self._fail(unanswered, f"{self._link.address} does not answer; the outcome is unknown")
+        self._fail(unanswered, "it does not answer; the outcome is unknown")
         if self._in_flight and now - self._in_flight[0].sent_at > self._answer_within_s:
             self._link.hang_up()
         self._watch_later()

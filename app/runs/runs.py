@@ -201,7 +201,7 @@ class Run:
             "reason": self.reason,
             "attempt": self.attempt,
             "graph_id": self.graph_id,
-            "error": self._shown_error(),
+            "error": self.shown_error,
             "usage": self.usage,
             "ceilings": self.ceilings,
         }
@@ -210,11 +210,18 @@ class Run:
         optional |= {"webhook_status": self.webhook_status, "webhook_problem": self.webhook_problem}
         return shown | {name: value for name, value in optional.items() if value}
 
-    def _shown_error(self) -> dict[str, Any] | None:
-        """Why it failed, or why it was cancelled."""
+    @property
+    def shown_error(self) -> dict[str, Any] | None:
+        """Why it failed, or why it was cancelled, as clients see it."""
         if self.phase is not Phase.CANCELLED:
-            return self.error
+            return None if self.error is None else _shown(self.error)
         return cancels.told(self.cancel_cause, self.cancel_reason, action=self.cancel or Action.INTERRUPT)
+
+
+def _shown(error: dict[str, Any]) -> dict[str, Any]:
+    """Without a text that is not for clients."""
+    shown = dict(error)
+    return shown | {"message": shown.pop("shown")} if "shown" in shown else shown
 
 
 def run_from(held: Fields) -> Run:

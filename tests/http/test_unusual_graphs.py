@@ -51,6 +51,6 @@ async def test_a_factory_that_needs_a_config_serves_the_runs_that_have_it(sdk: C
     assert (await sdk.runs.wait(None, "toned", input={"value": 0}, config=toned))["log"] == ["b"]
     thread = await new_thread(sdk)
     answer = await sdk.runs.wait(thread, "toned", input={"value": 0}, raise_error=False)
-    assert "KeyError: 'tone'" in answer["__error__"]["message"]
+    assert "failed: KeyError; " in answer["__error__"]["message"]
     assert (await sdk.runs.list(thread))[0]["reason"] == "graph.unavailable"
     assert (await sdk.assistants.get("toned"))["name"] == "toned"

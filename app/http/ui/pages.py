@@ -71,7 +71,7 @@ async def home(request: Request) -> Response:
     services = services_of(request)
     lately = await _lately(request)
     graphs: list[GraphSpec] = [services.graphs.spec(name) for name in services.graphs.names()]
-    return page(request, "home.html", graphs=graphs, failures=services.graphs.failures(), **lately)
+    return page(request, "home.html", graphs=graphs, failures=sorted(services.graphs.failures()), **lately)
 
 
 @_as_page
