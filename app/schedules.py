@@ -42,10 +42,6 @@ class Schedule:
         """`InvalidRequest` when the schedule or the zone is none, or when it would never be due."""
         schedule = cls(text, zone, end_ms)
         try:
-            ZoneInfo(zone or "UTC")
-        except (ValueError, OSError, KeyError):
-            raise InvalidRequest("timezone", f"{zone!r} is not a time zone of the IANA database") from None
-        try:
             next(schedule._after(datetime.now(UTC)))
         except (CronSimError, ValueError) as error:
             raise InvalidRequest(
@@ -56,7 +52,8 @@ class Schedule:
         return schedule
 
     def after(self, now_ms: int) -> int | None:
-        """The next due time after a moment; None when there is none before the end."""
+        """The next due time after a moment; None when there is none before the end. `InvalidRequest` when the system
+        does not know the zone any more."""
         moment = next(self._after(datetime.fromtimestamp(now_ms / 1000, UTC)), None)
         due_ms = None if moment is None else int(moment.timestamp() * 1000)
         return None if due_ms is None or (self.end_ms is not None and due_ms > self.end_ms) else due_ms
@@ -72,4 +69,11 @@ class Schedule:
         parts = NAMES.get(self.text.strip().lower(), self.text).split()
         if len(parts) == 6:  # the library has the seconds first
             parts = [parts[5], *parts[:5]]
-        return CronSim(" ".join(parts), moment.astimezone(ZoneInfo(self.zone or "UTC") if self.zone else UTC))
+        return CronSim(" ".join(parts), moment.astimezone(_zone(self.zone) if self.zone else UTC))
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        raise InvalidRequest("timezone", f"{name!r} is not a time zone of the IANA database") from None

@@ -39,9 +39,13 @@ ENV = {"DATABASE_URL": f"postgres://app:{MARK}-env@db-7.inside/app", "PROVIDER_K
 LEAKY = """
 import os
 
+from typing import TypedDict
+
 from langgraph.graph import START, StateGraph
 
-from graphs import State
+
+class State(TypedDict, total=False):
+    text: str
 
 
 def make(config):
@@ -60,17 +64,18 @@ leaky = StateGraph(State).add_node("say", say).add_edge(START, "say").compile()
 """
 BROKEN = "import os\n\nraise ValueError(f\"cannot connect to {os.environ['DATABASE_URL']} from {__file__}\")\n"
 AUTH = f"""
-import auth as theirs
 from langgraph_sdk import Auth
 
 auth = Auth()
 
 
 @auth.authenticate
-async def authenticate(authorization, headers):
+async def authenticate(authorization):
     if authorization == "Bearer broken-token":
         raise ConnectionError("ldap://admin:{MARK}-directory@10.0.0.9")
-    return await theirs.authenticate(authorization, headers)
+    if not authorization:
+        raise Auth.exceptions.HTTPException(401, "who are you?")
+    return authorization.removeprefix("Bearer ").removesuffix("-token")
 
 
 @auth.on
