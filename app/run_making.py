@@ -111,8 +111,13 @@ def ceilings_in(config: Mapping[str, Any]) -> Limits:
 
 
 def _priority(asked: RunRequest, assistant: Assistant, spec: GraphSpec) -> Priority:
-    own = assistant.config.get("configurable", {}).get("priority", spec.priority)
-    wanted = asked.config["configurable"].get("priority", own)
+    own = priority_in(assistant.config.get("configurable", {}), spec.priority)
+    return priority_in(asked.config["configurable"], own)
+
+
+def priority_in(configurable: Mapping[str, Any], own: Priority = "normal") -> Priority:
+    """The priority that is asked for; `InvalidRequest` when it is none. `own` counts where nothing is said."""
+    wanted = configurable.get("priority", own)
     if not isinstance(wanted, str) or wanted not in PRIORITY_MS:
         raise InvalidRequest("config.configurable.priority", f"must be one of {', '.join(PRIORITY_MS)}")
     return wanted

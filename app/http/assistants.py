@@ -31,7 +31,7 @@ from app.http.permits import permit_assistant, shown_if_readable
 from app.http.wiring import services_of
 from app.idempotency import HEADER
 from app.project.graphs import Manifest
-from app.run_making import ceilings_in
+from app.run_making import ceilings_in, priority_in
 from app.runs.cancels import Action, by_deleted_assistant
 from app.services import Services
 from app.stored_assistants import Assistant
@@ -107,7 +107,9 @@ def _changed(body: Changing, value: dict[str, Any]) -> Changing:
 
 def _check(body: AssistantPatchBody) -> None:
     """What would make every run of it fail is refused at once."""
-    ceilings_in({"configurable": body.context or (body.config.configurable if body.config else {})})
+    configurable = body.context or (body.config.configurable if body.config else {})
+    ceilings_in({"configurable": configurable})
+    priority_in(configurable)
 
 
 async def delete(request: Request) -> Response:

@@ -42,8 +42,8 @@ async def get(request: Request) -> Response:
     if not query.get("key"):
         raise RefusedRequest("key is missing")
     namespace = [label for text in query.getlist("namespace") for label in text.split(".")]
-    if not namespace or not all(namespace):
-        raise InvalidRequest("namespace", "must be labels joined by dots, none of them empty")
+    if not namespace or not all(namespace) or any("\0" in label for label in namespace):
+        raise InvalidRequest("namespace", "must be labels joined by dots, none of them empty or with a NUL")
     refresh = query_flag(request, "refresh_ttl") if "refresh_ttl" in query else None
     told: dict[str, Any] = {"namespace": tuple(namespace), "key": query["key"]}
     await permit(request, "store:get", told)
