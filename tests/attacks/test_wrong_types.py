@@ -35,6 +35,7 @@ VALUES: Final = {
 """A value of each type of JSON; each is wrong for the fields of the other types."""
 LARGE: Final = ("9" * 400, "1e400", "-1", '"\\ud800"')
 """JSON that parses, but not into what it says everywhere."""
+ODD_VALUES: Final[list[Any]] = [[], {}, [[]], {"a": []}, -1, 1.5, True, "", "\u0000", 10**18]
 ODD: Final[list[tuple[str, Any]]] = [
     (path, value)
     for path in (
@@ -42,7 +43,7 @@ ODD: Final[list[tuple[str, Any]]] = [
         *("config.configurable.thread_id", "config.configurable.checkpoint_id", "config.configurable.checkpoint_ns"),
         *("metadata.owner", "checkpoint.checkpoint_map.a"),
     )
-    for value in ([], {}, [[]], {"a": []}, -1, 1.5, True, "", "\u0000", 10**18)
+    for value in ODD_VALUES
 ]
 """Fields inside of those that may be anything."""
 FREE: Final = {"input", "resume", "update", "value", "values", "response", "before"}
