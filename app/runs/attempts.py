@@ -35,6 +35,11 @@ _COMPANY_S: Final = 0.02
 writes within a few turns of the event loop, unless they are of a subgraph and nobody wants them."""
 
 
+_TURNS_OF_A_CHUNK: Final = 8
+"""Turns of the event loop after which a chunk that a node has streamed has been read and appended: LangGraph hands it
+on through a queue. Two are enough for its own stream modes; the rest is a margin, and costs microseconds."""
+
+
 class _Group:
     """What goes to Redis together. `waits` says that an earlier one has to be sent again before it."""
 
@@ -101,15 +106,21 @@ class Attempt:
 
     async def write(self, commands: Sequence[Command]) -> None:
         """Return once Redis has `commands`. When `eager`, return at once: they wait a moment for the events that the
-        graph streamed before it wrote (`caught_up`) and land with them. Raises `Fenced` or `StoreUnavailable`."""
+        graph streamed before it wrote (`caught_up`) and land with them. Otherwise these events land with the commands
+        or before them: once a checkpoint is stored, its superstep is not executed again, and events that were not
+        stored would be lost. Raises `Fenced` or `StoreUnavailable`."""
         if self.lost:
             raise self._fenced()
         self._waiting.extend(commands)
         if self.eager:
             self._fly_later()
-        else:
-            self._take_waiting()
+            return
+        while self._group.size_bytes > _FULL_BYTES:  # whoever reads the chunks waits in `room`
             await self._landing(self._group)
+        for _ in range(_TURNS_OF_A_CHUNK):
+            await asyncio.sleep(0)
+        self._take_waiting()
+        await self._landing(self._group)
 
     def caught_up(self) -> None:
         """A chunk of the graph's stream was appended. To be called by the task that reads the stream.

@@ -103,12 +103,15 @@ async def test_a_death_while_one_task_is_left_repeats_nothing_of_the_others(
         assert count == expected[name] + (name in again), name
 
 
+@pytest.mark.parametrize("durability", ["async", "sync"])
 @pytest.mark.parametrize("graph_id", [*SHAPES, "fan", "wide", "calls_in_turn"])
-async def test_whatever_landed_last_each_result_comes_once(stores: Stores, graphs: Registry, graph_id: str) -> None:
+async def test_whatever_landed_last_each_result_comes_once(
+    stores: Stores, graphs: Registry, graph_id: str, durability: str
+) -> None:
     modes = [mode for mode in MODES if mode != "custom"]
     expected = await _calm(stores, graphs, graph_id, modes)
     for groups in range(100):
-        run = await _made(stores, graphs, graph_id, modes)
+        run = await _made(stores, graphs, graph_id, modes, durability)
         _open(graphs, run)
         if not await die_after(stores, graphs, await stores.claim_one(), groups):
             break
