@@ -75,6 +75,7 @@ class Services:
     graphs: Graphs
     assistants: AssistantStore
     states: ThreadStates
+    thread_wakes: ThreadWakes
     thread_log: ThreadLog
     protocol_log: ProtocolLog
     store: RedisStore
@@ -181,6 +182,7 @@ def _stores(
         graphs=graphs,
         assistants=AssistantStore(graphs, wire, keys),
         states=states,
+        thread_wakes=wakes,
         thread_log=ThreadLog(wire, keys, wakes, events, states),
         protocol_log=ProtocolLog(wire, keys, wakes, events),
         store=store,

@@ -35,14 +35,18 @@ class ProtocolLog:
         self._wire, self._keys, self._wakes, self._events = wire, keys, wakes, events
 
     async def follow(self, thread_id: str, since: int = 0) -> AsyncGenerator[list[ProtocolEvent], None]:
-        """Batches of the events whose number is above `since`, then live, without end; a thread that does not exist
-        has none until it does. Waits while Redis is away. Close it (`aclose`) to stop."""
+        """Batches of the events whose number is above `since`, then live, until the thread is deleted; one that does
+        not exist has none until it does. Waits while Redis is away. Close it (`aclose`) to stop early."""
         with self._wakes.woken(thread_id) as (subscribed, woken):
             await subscribed
             done, known = max(since >> TURN_BITS, 1) - 1, set[str]()
+            born: bytes | None = None
             while True:
                 woken.clear()
-                newest, turns = await self._turns_at_last(thread_id, done, known)
+                now_born, newest, turns = await self._turns_at_last(thread_id, done, known)
+                if born is not None and now_born != born:
+                    return
+                born = now_born
                 if newest < done:  # the thread was removed, and perhaps made anew
                     done, since = 0, 0
                     known.clear()
@@ -55,7 +59,8 @@ class ProtocolLog:
                             yield batch
                 if not turns:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(woken.wait(), _LOOK_EVERY_S)
+                        async with asyncio.timeout(_LOOK_EVERY_S):  # `wait_for` may lose a cancellation on Python 3.11
+                            await woken.wait()
 
     async def replay(
         self, thread_id: str, since: int = 0, through: int | None = None
@@ -63,7 +68,7 @@ class ProtocolLog:
         """Batches of the events that the thread has had by now: those whose number is above `since` and not above
         `through`. Raises `StoreUnavailable`."""
         last = sys.maxsize if through is None else through
-        _, turns = await self._turns(thread_id, (since >> TURN_BITS) - 1, set())
+        _, _, turns = await self._turns(thread_id, (since >> TURN_BITS) - 1, set())
         for number, run_id in turns:
             async with aclosing(self._run_so_far(number, run_id)) as batches:
                 async for batch in batches:
@@ -75,7 +80,7 @@ class ProtocolLog:
     async def so_far(self, thread_id: str, run_id: str | None = None) -> AsyncGenerator[ProtocolEvent, None]:
         """The events that one run has had by now: the newest, or the named one. None when its turn has not come, when
         its log is not kept any more, and when it is none of the thread. Raises `StoreUnavailable`."""
-        _, turns = await self._turns(thread_id, 0, set())
+        _, _, turns = await self._turns(thread_id, 0, set())
         wanted = [(number, found) for number, found in turns if run_id in (None, found)][-1:]
         for number, found in wanted:
             async with aclosing(self._run_so_far(number, found)) as batches:
@@ -103,7 +108,7 @@ class ProtocolLog:
 
     async def oldest(self, thread_id: str) -> int:
         """The first number that is still told."""
-        turns, found = await self._turns(thread_id, 0, set())
+        _, turns, found = await self._turns(thread_id, 0, set())
         for number, run_id in found:
             if await self._events.exists(run_id):
                 return first_of(number) + 1
@@ -120,17 +125,21 @@ class ProtocolLog:
                 if events:
                     yield events
 
-    async def _turns_at_last(self, thread_id: str, after: int, known: set[str]) -> tuple[int, list[tuple[int, str]]]:
+    async def _turns_at_last(
+        self, thread_id: str, after: int, known: set[str]
+    ) -> tuple[bytes | None, int, list[tuple[int, str]]]:
         while True:
             try:
                 return await self._turns(thread_id, after, known)
             except StoreUnavailable:
                 await asyncio.sleep(_AGAIN_S)
 
-    async def _turns(self, thread_id: str, after: int, known: set[str]) -> tuple[int, list[tuple[int, str]]]:
-        """The newest turn of the thread, and those that follow `after`, in order. `known` grows by what need not be
-        looked at again."""
-        newest = self._wire.send("HGET", self._keys.thread(thread_id), "turns", again=True)
+    async def _turns(
+        self, thread_id: str, after: int, known: set[str]
+    ) -> tuple[bytes | None, int, list[tuple[int, str]]]:
+        """When the thread was made, its newest turn, and those that follow `after`, in order. `known` grows by what
+        need not be looked at again."""
+        thread = self._wire.send("HMGET", self._keys.thread(thread_id), "created_us", "turns", again=True)
         every = await self._wire.send("ZRANGE", self._keys.thread_runs(thread_id), 0, -1, again=True)
         unknown = [run_id for run in every if (run_id := run.decode()) not in known]
         reads = [self._wire.send("HGET", self._keys.run(run_id), "turn", again=True) for run_id in unknown]
@@ -141,7 +150,8 @@ class ProtocolLog:
                 found.append((number, run_id))
             elif number:
                 known.add(run_id)
-        return int(await newest or 0), sorted(found)
+        born, newest = await thread
+        return born, int(newest or 0), sorted(found)
 
     async def _turn_at_last(self, number: int, run_id: str) -> Turn | None:
         while True:

@@ -34,7 +34,7 @@ _Connection = TypeVar("_Connection", bound=HTTPConnection)
 _Answer = TypeVar("_Answer")
 
 _GATE: Final = "slipway.gate"
-_LONGEST_REASON: Final = 100
+LONGEST_REASON: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def guarded_socket(
         except SlipwayError as error:
             if websocket.application_state is WebSocketState.CONNECTING:
                 await websocket.accept()
-            told = "" if isinstance(error, AuthBroken) else str(error)[:_LONGEST_REASON]
+            told = "" if isinstance(error, AuthBroken) else str(error)[:LONGEST_REASON]
             await websocket.close(CLOSED_BY_STATUS + status_of(error), told)
 
     return answered

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Final
-from uuid import UUID
 
 from starlette.requests import HTTPConnection
 
-from app.http.access import needs, permit
+from app.http.access import needs
+from app.http.access_watch import Check, ThreadAccess
 from app.http.permits import permit_run, permit_use
-from app.http.wiring import services_of
 from app.runs.runs import NewRun
 
 READING: Final = needs("threads:read")
@@ -18,21 +16,13 @@ COMMANDS: Final = needs(
     "threads:read", may=("threads:create_run", "assistants:read", "threads:create", "threads:update")
 )
 
-Check = Callable[[], Awaitable[None]]
-"""Raises `NotFound` when the thread has turned out to be somebody else's."""
-
 
 async def may_read(connection: HTTPConnection, thread_id: str) -> Check:
-    """Ask whether the events and the state of a thread may be read. It need not exist yet, and may be made anew while
-    it is followed: who follows it checks again with every run. Raises `NotFound` and `AccessRefused`."""
-    only = await permit(connection, "threads:read", {"thread_id": UUID(thread_id)})
-    threads = services_of(connection).threads
-
-    async def check() -> None:
-        await threads.check(thread_id, only, may_be_new=True)
-
-    await check()
-    return check
+    """Ask whether the events and the state of a thread may be read. It need not exist yet. Whoever follows it asks
+    again by what this returns: before each run and each command. Raises `NotFound` and `AccessRefused`."""
+    access = ThreadAccess(connection, thread_id)
+    await access.check()
+    return access.check
 
 
 async def may_use(connection: HTTPConnection, assistant_id: str) -> None:

@@ -5,17 +5,21 @@ Nothing queues up for a client: the thread is read at the pace at which the clie
 
 from __future__ import annotations
 
-from contextlib import suppress
+import asyncio
+from contextlib import ExitStack, suppress
 from typing import Any, Final
 
 import structlog
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, RefusedRequest, Unavailable
-from app.http.access import guarded_socket
+from app.access.permissions import gives_no_answer
+from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, RefusedRequest, SlipwayError, Unavailable
+from app.http.access import LONGEST_REASON, gate_of, guarded_socket
+from app.http.access_watch import Check
+from app.http.answers import status_of
 from app.http.callers import CLOSED_BY_STATUS
-from app.http.event_access import COMMANDS, Check, may_read
+from app.http.event_access import COMMANDS, may_read
 from app.http.event_bodies import CommandFrame, SubscribeParams, UnsubscribeParams
 from app.http.event_commands import Asked, Refused, answered, params_of, refusal, success
 from app.http.extensions import Extensions
@@ -26,6 +30,7 @@ from app.http.wiring import services_of
 from app.runs.runs import new_id
 from app.serialization.encoding import dumps
 from app.services import Services
+from app.threads.thread_wakes import Wake
 
 log = structlog.get_logger(__name__)
 
@@ -38,13 +43,17 @@ async def connect(websocket: WebSocket) -> None:
     thread_id = checked_uuid(websocket.path_params["thread_id"], "thread_id")
     check = await may_read(websocket, thread_id)
     await websocket.accept()
-    conversation = _Conversation(websocket, services_of(websocket), thread_id, check)
-    try:
-        await conversation.listen()
-    except WebSocketDisconnect:
-        pass
-    finally:
-        await conversation.end()
+    services = services_of(websocket)
+    conversation = _Conversation(websocket, services, thread_id, check)
+    with ExitStack() as watched:
+        if gate_of(websocket).auth is not None:
+            watched.enter_context(services.thread_wakes.listening(thread_id, conversation.woken))
+        try:
+            await conversation.listen()
+        except WebSocketDisconnect:
+            pass
+        finally:
+            await conversation.end()
 
 
 class _Conversation:
@@ -52,6 +61,7 @@ class _Conversation:
 
     def __init__(self, websocket: WebSocket, services: Services, thread_id: str, check: Check) -> None:
         self._websocket, self._services, self._thread_id = websocket, services, thread_id
+        self._check, self._checks, self._closed = check, set[asyncio.Task[None]](), False
         self._feed = SocketFeed(
             services.protocol_log, thread_id, send=self._send, check=check, on_broken=self._close_broken
         )
@@ -66,8 +76,36 @@ class _Conversation:
             async with self._feed.command():
                 await self._perform(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw)
 
+    def woken(self, wake: Wake) -> None:
+        """When the metadata of the thread may have changed: ask again whether the client may read it."""
+        if wake is not Wake.EVENT:
+            check = asyncio.create_task(self._ask_again(), name="access")
+            self._checks.add(check)
+            check.add_done_callback(self._checks.discard)
+
+    async def _ask_again(self) -> None:
+        """Nothing is sent meanwhile."""
+        async with self._feed.silence():
+            try:
+                await self._check()
+            except Exception as error:
+                await self._close_broken(error)
+
+    async def _may_go_on(self) -> bool:
+        """Whether the client may read the thread now; else the socket is closed. Raises `Unavailable`."""
+        try:
+            await self._check()
+        except Unavailable:
+            raise
+        except SlipwayError as error:
+            await self._close_broken(error)
+            return False
+        return True
+
     async def end(self) -> None:
         """Stop following the thread."""
+        for check in tuple(self._checks):
+            check.cancel()
         await self._feed.aclose()
 
     async def _send(self, frame: bytes) -> None:
@@ -80,6 +118,8 @@ class _Conversation:
         except InvalidRequest as error:
             return await self._feed.send(dumps(refusal(None, "invalid_argument", str(error))))
         try:
+            if not await self._may_go_on():
+                return None
             if command.method in ("subscription.subscribe", "subscription.reconnect"):
                 return await self._subscribe(command)
             answer = await self._answered(command)
@@ -140,15 +180,16 @@ class _Conversation:
 
     async def _close_broken(self, error: Exception) -> None:
         """Close the socket: the thread cannot be followed any more, or the client has left."""
-        if isinstance(error, WebSocketDisconnect):
+        if self._closed or isinstance(error, WebSocketDisconnect):
             return
-        code = BROKEN
-        if isinstance(error, NotFound):  # meanwhile somebody else has made the thread
-            code = CLOSED_BY_STATUS + 404
+        self._closed = True
+        code, reason = BROKEN, ""
+        if isinstance(error, NotFound | AccessRefused) and not gives_no_answer(error):
+            code, reason = CLOSED_BY_STATUS + status_of(error), str(error)[:LONGEST_REASON]
         else:
             log.error("http.feed_broken", exc_info=error)
         with suppress(RuntimeError, WebSocketDisconnect):
-            await self._websocket.close(code)
+            await self._websocket.close(code, reason)
 
 
 def routes(extensions: Extensions) -> list[BaseRoute]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from typing import Final
 
 import structlog
@@ -34,7 +34,7 @@ class Outbox:
         self._beat, self._ping_s, self._most = beat, ping_s, most
         self._blocks: list[bytes] = []
         self._count = self._bytes = 0
-        self._beating = self._finished = False
+        self._beating = self._finished = self._held = False
         self.whole = False
         self._sender: asyncio.Future[None] | None = None
         self._feeder: asyncio.Future[None] | None = None
@@ -77,8 +77,34 @@ class Outbox:
     def drop(self, last: bytes) -> None:
         """Forget what waits; end with `last`. What ends already ends as it was to."""
         if not self._finished:
+            self._held = False
             self._blocks.clear()
             self.finish(last)
+
+    def part(self, last: bytes) -> None:
+        """End with `last`, because this process lets its clients go: after what waits, unless that is held back."""
+        if self._held:
+            self.drop(last)
+        else:
+            self.finish(last)
+
+    def refuse(self, last: bytes) -> None:
+        """Throw away what waits, send `last` and end properly: this client is not to have the rest, nor to come back
+        for it. Also when everything was put already but not sent."""
+        if not self.over:
+            self._held = False
+            self._blocks.clear()
+            self._finished = False
+            self.finish(last, whole=True)
+
+    def hold(self) -> None:
+        """Send nothing but the beat until `release`."""
+        self._held = True
+
+    def release(self) -> None:
+        """Send again what waits."""
+        self._held = False
+        self._wake(self._sender)
 
     def leave(self) -> None:
         """The client has gone. It has not left what we ended ourselves."""
@@ -93,9 +119,12 @@ class Outbox:
 
     async def take(self) -> bytes:
         """Everything that waits, as soon as there is something. Not to be asked when all is `over`."""
-        while not self._blocks and not self._beating:
+        while (self._held or not self._blocks) and not self._beating:
             self._sender = self._loop.create_future()
             await self._sender
+        if self._held:
+            self._beating = False
+            return self._beat
         if self._beating:
             self._blocks.append(self._beat)
         taken = b"".join(self._blocks)
@@ -129,7 +158,7 @@ class OpenAnswers:
         """End every long answer, and those that are still to begin."""
         self.closed = True
         for outbox, parting in tuple(self._open.items()):
-            outbox.finish(parting)
+            outbox.part(parting)
 
     def add(self, outbox: Outbox, parting: bytes) -> None:
         """`parting` is the last that its client hears when it is closed."""
@@ -143,13 +172,15 @@ class OpenAnswers:
 
 Feed = Callable[[Outbox], Awaitable[None]]
 OnGone = Callable[[], Awaitable[None]]
+Watch = Callable[[Outbox], AbstractContextManager[None]]
+"""Watches over an answer while the block lasts, and may hold back, refuse or break off what is sent."""
 
 
 class LongAnswer:
     """An ASGI response that `feed` fills. `on_gone` is done when the client left before the end; `held` is closed
     when the answer is over, whichever way; `parting` ends an answer that this process has to let go. With
     `all_or_nothing` an answer that is not whole is broken off instead of ended, so that the client knows and asks
-    again."""
+    again. `watch` lasts as long as the answer."""
 
     def __init__(
         self,
@@ -164,18 +195,20 @@ class LongAnswer:
         all_or_nothing: bool = False,
         on_gone: OnGone | None = None,
         held: ExitStack | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._feed, self._beat, self._ping_s, self._most = feed, beat, ping_s, most
         self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         self._answers, self._parting, self._all_or_nothing = answers, parting, all_or_nothing
-        self._on_gone, self._held = on_gone, held
+        self._on_gone, self._held, self._watch = on_gone, held, watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         outbox = Outbox(beat=self._beat, ping_s=self._ping_s, most=self._most)
         self._answers.add(outbox, self._parting)
         helpers = [asyncio.create_task(self._filled(outbox)), asyncio.create_task(_watched(receive, outbox))]
         try:
-            await self._send_all(outbox, send)
+            with self._watch(outbox) if self._watch is not None else nullcontext():
+                await self._send_all(outbox, send)
         finally:
             outbox.drop(b"")
             self._answers.remove(outbox)

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from app.access.permissions import Operation
 from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound
 from app.http.access import needs, permit
+from app.http.access_watch import error_value, watch_new_run, watch_run
 from app.http.answers import Json, nothing
 from app.http.bodies import RunBody
 from app.http.endpoints import Endpoint, Query, flag, names, number
@@ -80,27 +81,28 @@ async def create(request: Request) -> Response:
 async def stream(request: Request) -> ASGIApp:
     """A run and its events."""
     services, ends = services_of(request), wants_end(request)
-    run, body, held = await _accept_and_listen(request, services)
+    run, body, held, new = await _accept_and_listen(request, services)
     gone = canceller(request, run) if body.on_disconnect == "cancel" else None
-    return event_stream(request, run, START_ID, ends=ends, on_gone=gone, held=held)
+    watch = watch_new_run(request, new)
+    return event_stream(request, run, START_ID, ends=ends, on_gone=gone, held=held, watch=watch)
 
 
 async def wait(request: Request) -> ASGIApp:
     """A run and its outcome."""
     services = services_of(request)
-    run, body, held = await _accept_and_listen(request, services)
+    run, body, held, new = await _accept_and_listen(request, services)
     gone = canceller(request, run) if body.on_disconnect == "cancel" else None
-    return waited(request, run, on_gone=gone, held=held)
+    return waited(request, run, on_gone=gone, held=held, watch=watch_new_run(request, new, error_value))
 
 
-async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack]:
+async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack, NewRun]:
     """A run that somebody will follow: listening starts first, so that its first events need no read."""
     body = await read_body(request, RunBody)
     new = await new_run(services, request, path_id(request, "thread_id"), body, reads=True)
     with ExitStack() as listening:
         listening.enter_context(services.events.expecting(new.run_id))
         run = await accept(services, new)
-        return run, body, listening.pop_all()
+        return run, body, listening.pop_all(), new
 
 
 async def accept(services: Services, new: NewRun) -> Run:
@@ -167,7 +169,7 @@ async def delete(request: Request) -> Response:
 async def join(request: Request) -> ASGIApp:
     """The outcome of a run that exists."""
     run = await _found(request, "threads:read")
-    return waited(request, run, on_gone=on_gone(request, run))
+    return waited(request, run, on_gone=on_gone(request, run), watch=watch_run(request, run, error_value))
 
 
 async def join_stream(request: Request) -> ASGIApp:
@@ -194,7 +196,10 @@ async def cancel(request: Request) -> Response | ASGIApp:
     if waits:  # what the run has come to is shown
         await permit_thread(request, "threads:read", run.thread_id, run_id=UUID(run.run_id))
     await services.runs.cancel(run.thread_id, run.run_id, action, BY_API, reason)
-    return waited(request, run) if waits else nothing(202)
+    if not waits:
+        return nothing(202)
+    watch = watch_run(request, run, error_value, "threads:update", action=action.value, metadata={})
+    return waited(request, run, watch=watch)
 
 
 async def _found(request: Request, operation: Operation, **told: Any) -> Run:

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from app.errors import NotFound
 from app.event_protocol.event_filters import EventFilter
 from app.event_protocol.protocol_log import ProtocolLog
 from app.event_protocol.run_protocol import TURN_BITS, ProtocolEvent, first_of
@@ -70,6 +71,12 @@ class SocketFeed:
         """The time in which a command is carried out and answered. No run's first event is sent meanwhile, so the
         events of a run follow the answer to the command that started it."""
         async with self._commanding:
+            yield
+
+    @asynccontextmanager
+    async def silence(self) -> AsyncIterator[None]:
+        """The time in which nothing is sent."""
+        async with self._sending:
             yield
 
     async def send(self, frame: bytes) -> None:
@@ -129,6 +136,7 @@ class SocketFeed:
                     async with self._sending:
                         await self._send_events(batch, self._subscriptions.values())
                         self._cursor = batch[-1].seq
+            await self._on_broken(NotFound("thread", self._thread_id))  # it was deleted
         except Exception as error:
             await self._on_broken(error)
 

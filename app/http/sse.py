@@ -17,8 +17,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from app.errors import NotFound
+from app.http.access_watch import watch_run
 from app.http.answers import nothing
-from app.http.long_answers import Feed, LongAnswer, OnGone, Outbox
+from app.http.long_answers import Feed, LongAnswer, OnGone, Outbox, Watch
 from app.http.stream_requests import StreamRequest
 from app.http.wiring import answers_of, services_of
 from app.runs.events import NEW_ONLY, Event, place_of
@@ -68,6 +69,7 @@ def event_stream(
     on_gone: OnGone | None = None,
     held: ExitStack | None = None,
     place: str | None = None,
+    watch: Watch | None = None,
 ) -> LongAnswer:
     """The events of `run` that follow `after`, then live until its end; with `ends` the `end` event too. `place` is the
     run's path, when that is not below its thread."""
@@ -85,6 +87,7 @@ def event_stream(
         all_or_nothing=True,
         on_gone=on_gone,
         held=held,
+        watch=watch,
     )
 
 
@@ -96,7 +99,16 @@ async def joined_stream(
     after = asked.after or NEW_ONLY
     if asked.ends and await _nothing_left(services_of(request), run, after):
         return nothing()
-    return event_stream(request, run, after, ends=asked.ends, wanted=only(asked.modes), on_gone=on_gone, place=place)
+    return event_stream(
+        request,
+        run,
+        after,
+        ends=asked.ends,
+        wanted=only(asked.modes),
+        on_gone=on_gone,
+        place=place,
+        watch=watch_run(request, run),
+    )
 
 
 async def _nothing_left(services: Services, run: Run, after: str) -> bool:
@@ -116,6 +128,7 @@ def streamed(
     all_or_nothing: bool = False,
     on_gone: OnGone | None = None,
     held: ExitStack | None = None,
+    watch: Watch | None = None,
 ) -> LongAnswer:
     """What `feed` puts, as server-sent events with a heartbeat; the rest is as `LongAnswer` has it."""
     settings = services_of(request).settings
@@ -130,6 +143,7 @@ def streamed(
         all_or_nothing=all_or_nothing,
         on_gone=on_gone,
         held=held,
+        watch=watch,
     )
 
 

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from app.access.filters import Filter
 from app.errors import InvalidRequest, NotFound, RefusedRequest
 from app.http.access import needs, permit
+from app.http.access_watch import error_value, watch_new_run
 from app.http.answers import Json, nothing
 from app.http.bodies import CancelBody, RunBody
 from app.http.endpoints import Endpoint, Query, flag, names
@@ -55,17 +56,19 @@ async def batch(request: Request) -> Response:
 async def stream(request: Request) -> ASGIApp:
     """A run and its events."""
     services, ends = services_of(request), wants_end(request)
-    run, body, held = await _accept_and_listen(request, services)
+    run, body, held, new = await _accept_and_listen(request, services)
     gone = canceller(request, run) if body.on_disconnect == "cancel" else None
-    return event_stream(request, run, START_ID, ends=ends, on_gone=gone, held=held, place=f"/runs/{run.run_id}")
+    watch = watch_new_run(request, new)
+    place = f"/runs/{run.run_id}"
+    return event_stream(request, run, START_ID, ends=ends, on_gone=gone, held=held, place=place, watch=watch)
 
 
 async def wait(request: Request) -> ASGIApp:
     """A run and its outcome."""
     services = services_of(request)
-    run, body, held = await _accept_and_listen(request, services)
+    run, body, held, new = await _accept_and_listen(request, services)
     gone = canceller(request, run) if body.on_disconnect == "cancel" else None
-    return waited(request, run, on_gone=gone, held=held)
+    return waited(request, run, on_gone=gone, held=held, watch=watch_new_run(request, new, error_value))
 
 
 async def join_stream(request: Request) -> ASGIApp:
@@ -113,13 +116,13 @@ async def _mine(services: Services, thread_id: str, only: Filter) -> bool:
     return True
 
 
-async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack]:
+async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack, NewRun]:
     body = await read_body(request, RunBody)
     new = await _new(request, services, body, reads=True)
     with ExitStack() as listening:
         listening.enter_context(services.events.expecting(new.run_id))
         run = await accept(services, new)
-        return run, body, listening.pop_all()
+        return run, body, listening.pop_all(), new
 
 
 async def _new(request: Request, services: Services, body: RunBody, part: int = 0, *, reads: bool) -> NewRun:

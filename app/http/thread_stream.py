@@ -8,8 +8,9 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, NotFound
 from app.http.access import needs, user_of
+from app.http.access_watch import ThreadAccess, error_event, judge, watch_thread
 from app.http.endpoints import Endpoint, names
 from app.http.inputs import path_id, query_names
 from app.http.long_answers import Outbox
@@ -26,6 +27,9 @@ MODES: Final[dict[str, frozenset[Kind]]] = {
 }
 """What each mode lets through."""
 
+_BEGINNINGS: Final[frozenset[Kind]] = frozenset({"begin", "state"})
+"""What comes first of a run, or is something of its own: the auth file is asked before it."""
+
 
 async def stream(request: Request) -> ASGIApp:
     """The events of all runs: after `Last-Event-ID`, or only new ones. The `end` of each run only where it is asked
@@ -33,22 +37,28 @@ async def stream(request: Request) -> ASGIApp:
     services, thread_id = services_of(request), path_id(request, "thread_id")
     wanted, after = _wanted(request), _position(request)
     await permit_thread(request, "threads:read", thread_id)
-    await services.threads.get(thread_id)
+    if await services.threads.status(thread_id) is None:
+        raise NotFound("thread", thread_id)
+
+    access = ThreadAccess(request, thread_id)
 
     async def feed(outbox: Outbox) -> None:
         opening = RETRY
         async with aclosing(services.thread_log.follow(thread_id, after, user_of(request))) as batches:
             async for batch in batches:
+                if any(event.kind in _BEGINNINGS for event in batch) and not await judge(access.check, outbox):
+                    return
                 blocks = [event.block for event in batch if event.kind in wanted]
                 if blocks and opening:
                     blocks[0], opening = opening + blocks[0], b""
                 outbox.put(blocks, len(blocks))
                 if not await outbox.room(STALLED_S):
-                    return outbox.drop(told("slow_client", thread_id, "too far behind; resume from the last id"))
-        return None
+                    outbox.drop(told("slow_client", thread_id, "too far behind; resume from the last id"))
+                    return
+        outbox.finish(error_event(NotFound("thread", thread_id)))
 
     parting = told("reconnect", thread_id, "this server stops; come back with the last id")
-    return streamed(request, feed, parting=parting)
+    return streamed(request, feed, parting=parting, watch=watch_thread(request, thread_id))
 
 
 def _wanted(request: Request) -> frozenset[Kind]:

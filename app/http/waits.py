@@ -12,7 +12,7 @@ from typing import Any, Final
 from starlette.requests import Request
 
 from app.errors import NotFound
-from app.http.long_answers import LongAnswer, OnGone, Outbox
+from app.http.long_answers import LongAnswer, OnGone, Outbox, Watch
 from app.http.wiring import answers_of, services_of
 from app.runs.runs import Run
 from app.serialization.encoding import dumps
@@ -23,7 +23,14 @@ _BEAT: Final = b"\n"
 _NOTHING: Final = b"{}"
 
 
-def waited(request: Request, run: Run, *, on_gone: OnGone | None = None, held: ExitStack | None = None) -> LongAnswer:
+def waited(
+    request: Request,
+    run: Run,
+    *,
+    on_gone: OnGone | None = None,
+    held: ExitStack | None = None,
+    watch: Watch | None = None,
+) -> LongAnswer:
     """The outcome of `run`, once it has one."""
     services = services_of(request)
     settings = services.settings
@@ -41,6 +48,7 @@ def waited(request: Request, run: Run, *, on_gone: OnGone | None = None, held: E
         all_or_nothing=True,
         on_gone=on_gone,
         held=held,
+        watch=watch,
     )
 
 

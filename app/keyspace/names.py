@@ -10,7 +10,7 @@
 | `<p>:thread:<thread>:queue` | zset | while runs wait | its waiting runs, by created_at in µs |
 | `<p>:thread:<thread>:states` | zset | `event_ttl_s` after the last | checkpoints written outside runs, by time in µs |
 | `<p>:thread:<thread>:crons` | set | with its thread | the crons whose runs are on it |
-| `<p>:thread:<thread>:wake` | channel | | a run of the thread was made, began or ended, or its state was written |
+| `<p>:thread:<thread>:wake` | channel | | a run was made, began or ended, its state or its metadata was written |
 | `<p>:threads` | zset | | all threads, by updated_at in µs |
 | `<p>:threads:due` | zset | while they have a TTL | threads, by the end of their TTL in ms |
 | `<p>:assistant:<assistant>` | hash | until deleted | an assistant's record, and each version's content |

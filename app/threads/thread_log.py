@@ -89,17 +89,19 @@ class ThreadLog:
         with self._wakes.woken(thread_id) as (subscribed, woken):
             await subscribed
             at = await self._start(thread_id, after)
+            born = await self._born(thread_id)
             resumed = at if at.read % 2 == 0 else None  # within a turn, which then comes next
             turn = at.turn_us - 1 if resumed else at.turn_us
             while True:
                 woken.clear()
-                found = await self._next(thread_id, turn)
+                found = await self._next(thread_id, turn, born)
                 if found is None:
                     return
                 turn_us, kind, ident = found
                 if not kind:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(woken.wait(), _LOOK_EVERY_S)
+                        async with asyncio.timeout(_LOOK_EVERY_S):  # `wait_for` may lose a cancellation on Python 3.11
+                            await woken.wait()
                     continue
                 turn, at = turn_us, resumed if resumed and resumed.turn_us == turn_us else Position(turn_us, 0)
                 batches = self._run(ident, at) if kind == "run" else self._state(thread_id, turn_us, ident, user)
@@ -131,16 +133,21 @@ class ThreadLog:
                 ends.append(_in_run(int(float(turn_us)), place_of(last.decode())))
         return min(ends)
 
-    async def _next(self, thread_id: str, after_us: int) -> tuple[int, str, str] | None:
+    async def _born(self, thread_id: str) -> bytes | None:
+        """When the thread was made: another one with the same id was made at another time. None when it is gone."""
+        born: bytes | None = await self._wire.send("HGET", self._keys.thread(thread_id), "created_us", again=True)
+        return born
+
+    async def _next(self, thread_id: str, after_us: int, born: bytes | None) -> tuple[int, str, str] | None:
         """The turn that follows: its time, "run" or "state", and its id; ("", "") when there is none yet, None when
-        the thread is gone."""
+        the thread that was `born` then is gone."""
         clock = self._wire.send("TIME", again=True)
-        exists = self._wire.send("EXISTS", self._keys.thread(thread_id), again=True)
+        now_born = self._wire.send("HGET", self._keys.thread(thread_id), "created_us", again=True)
         wanted = (f"({after_us}", "+inf", "WITHSCORES", "LIMIT", 0, 1)
         runs = self._wire.send("ZRANGEBYSCORE", self._keys.thread_runs(thread_id), *wanted, again=True)
         states = self._wire.send("ZRANGEBYSCORE", self._keys.thread_states(thread_id), *wanted, again=True)
         seconds, fraction = await clock
-        if not await exists:
+        if born is None or await now_born != born:
             return None
         turns = [
             (int(float(found[1])), kind, found[0].decode())

@@ -1,24 +1,43 @@
-"""Being woken when something happens to a thread: a run of it was started or cancelled, or its state was written."""
+"""Being woken when something happens to a thread: a run of it was started or cancelled, its state or its metadata was
+written, or it was deleted."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
 
 from app.keyspace.names import Keys
 from app.redis.subscriber import Subscriber
 
 
-@dataclass(slots=True)
+class Wake(Enum):
+    """What a wake-up is about."""
+
+    EVENT = "event"
+    METADATA = "metadata"
+    MISSED = "missed"
+    """The connection broke and is back: anything may have happened."""
+
+
+Woken = Callable[[Wake], None]
+"""Is called at once for each wake-up, before whatever was published after it is received."""
+
+_METADATA: Final = b"metadata"
+
+
+@dataclass(slots=True, eq=False)
 class _Listening:
     subscribed: asyncio.Future[None]
-    readers: set[asyncio.Event] = field(default_factory=set)
+    readers: list[Woken] = field(default_factory=list)
 
     def hear(self, message: bytes | None) -> None:
-        for reader in self.readers:
-            reader.set()
+        wake = Wake.MISSED if message is None else Wake.METADATA if message == _METADATA else Wake.EVENT
+        for reader in tuple(self.readers):
+            reader(wake)
 
 
 class ThreadWakes:
@@ -32,17 +51,24 @@ class ThreadWakes:
     @contextmanager
     def woken(self, thread_id: str) -> Iterator[tuple[asyncio.Future[None], asyncio.Event]]:
         """What is done once the subscription stands, and an event that each wake-up sets."""
+        event = asyncio.Event()
+        with self.listening(thread_id, lambda wake: event.set()) as subscribed:
+            yield subscribed, event
+
+    @contextmanager
+    def listening(self, thread_id: str, reader: Woken) -> Iterator[asyncio.Future[None]]:
+        """Call `reader` for each wake-up until the block is left. Yields what is done once the subscription stands."""
         listening = self._listening.get(thread_id)
-        channel, woken = self._keys.thread_wake(thread_id), asyncio.Event()
+        channel = self._keys.thread_wake(thread_id)
         if listening is None:
             hears = _Listening(asyncio.get_running_loop().create_future())
             hears.subscribed = self._subscriber.listen(channel, hears.hear)
             listening = self._listening[thread_id] = hears
-        listening.readers.add(woken)
+        listening.readers.append(reader)
         try:
-            yield asyncio.shield(listening.subscribed), woken  # one reader that is cancelled must not cancel the others
+            yield asyncio.shield(listening.subscribed)  # one reader that is cancelled must not cancel the others
         finally:
-            listening.readers.discard(woken)
+            listening.readers.remove(reader)
             if not listening.readers:
                 self._subscriber.forget(channel)
                 del self._listening[thread_id]

@@ -89,9 +89,9 @@ async def test_who_waited_for_a_thread_hears_nothing_of_somebody_elses(
             await socket.recv()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4404
-        with pytest.raises(httpx.RemoteProtocolError):
-            await consume(events, heard := bytearray())
-        assert b"data:" not in heard
+        await consume(events, heard := bytearray())
+        assert b'"type":"event"' not in heard
+        assert b'"error":"no_such_run"' in heard
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from app.clock import Clock
 from app.errors import NotFound
+from app.http.access_watch import watch_run
 from app.http.answers import Json
 from app.http.inputs import path_id
 from app.http.long_answers import Outbox
@@ -47,7 +48,8 @@ async def events(request: Request) -> ASGIApp:
     async def feed(outbox: Outbox) -> None:
         await _feed(services, run, after, outbox)
 
-    return streamed(request, feed, headers={**HEADERS, **STREAM_HEADERS})
+    watch = watch_run(request, run, lambda error: b"")
+    return streamed(request, feed, headers={**HEADERS, **STREAM_HEADERS}, watch=watch)
 
 
 def _after(request: Request) -> str:

@@ -76,9 +76,9 @@ local function set_members(record, metadata)
   redis.call('HSET', record, 'members_at', redis.call('HGET', record, 'updated_us'))
 end
 
--- Whoever follows the thread looks again.
-local function wake_thread(thread_id)
-  redis.call('PUBLISH', key('thread_wake', thread_id), '')
+-- Whoever follows the thread looks again; `what` is 'metadata' when its metadata changed, by which filters judge it.
+local function wake_thread(thread_id, what)
+  redis.call('PUBLISH', key('thread_wake', thread_id), what or '')
 end
 
 -- The groups of a run that have a limit of running runs: {{group, limit}, ...}.

@@ -4,7 +4,12 @@ local A = cmsgpack.unpack(ARGV[2])
 local thread = key('thread', A.thread_id)
 local created_us = redis.call('HGET', thread, 'created_us')
 if not created_us or (A.incarnation and A.incarnation ~= created_us) then return {'missing'} end
-for field, value in pairs(A.fields) do redis.call('HSET', thread, field, value) end
+local metadata_changed = false
+for field, value in pairs(A.fields) do
+  if string.sub(field, 1, 2) == 'm:' and redis.call('HGET', thread, field) ~= value then metadata_changed = true end
+  redis.call('HSET', thread, field, value)
+end
+if metadata_changed then wake_thread(A.thread_id, 'metadata') end
 if A.state then
   redis.call('HSET', thread, 'state_us', whole(now_us), 'rest_status', A.state)
   if redis.call('HGET', thread, 'status') ~= 'busy' then
