@@ -310,7 +310,7 @@ def _section(reader: _Reader, name: str, model: type[Section], value: object) ->
         return model.model_validate(reader.mapping(name, value))
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        reader.refuse(".".join(map(str, (name, *problem["loc"]))), problem["msg"])
+        reader.refuse(".".join(map(str, (name, *problem["loc"]))), problem["msg"].removeprefix("Value error, "))
 
 
 def _search_paths(reader: _Reader, folder: Path, value: object) -> tuple[Path, ...]:

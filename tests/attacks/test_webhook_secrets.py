@@ -33,7 +33,7 @@ def config(folder: Path, **webhooks: Any) -> Path:
 
 def test_headers_without_a_list_of_hosts_stop_the_start(tmp_path: Path) -> None:
     headers = {"authorization": "Bearer x"}
-    with pytest.raises(ConfigError, match=r"webhooks: .*set webhooks\.url\.allowed_domains"):
+    with pytest.raises(ConfigError, match=r"webhooks: headers would .*set webhooks\.url\.allowed_domains"):
         read(config(tmp_path, headers=headers))
     for hosts in ([], ["hooks.example.com"]):
         assert read(config(tmp_path, headers=headers, url={"allowed_domains": hosts})).webhooks.headers == headers
