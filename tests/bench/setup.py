@@ -132,10 +132,9 @@ async def _swallow(stream: asyncio.StreamReader) -> None:
 
 def _children(pid: int) -> Iterator[tuple[str, psutil.Process]]:
     for child in psutil.Process(pid).children(recursive=True):
-        words = " ".join(child.cmdline())
-        for name, mark in MARKS.items():
-            if mark in words:
-                yield name, child
+        with contextlib.suppress(psutil.ZombieProcess, psutil.NoSuchProcess):  # one that has ended is none of them
+            words = " ".join(child.cmdline())
+            yield from ((name, child) for name, mark in MARKS.items() if mark in words)
 
 
 async def _warm_up(bench: Bench) -> None:
