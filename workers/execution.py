@@ -308,8 +308,8 @@ class Execution:
     async def _settle_as(self, phase: Phase, failure: Failure | None) -> tuple[str, Outcome]:
         """The script's word, and how the run has ended if it is `ok`."""
         if self._rolls_back(phase):
-            # Written before anything is removed, so that an attempt which no longer owns its run is fenced there: what is
-            # removed is found by the run's id alone, which another run may have by now.
+            # Written before anything is removed, so that an attempt that no longer owns its run is fenced there: what
+            # is removed is found by the run's id alone, which another run may have by now.
             self.attempt.put(("HSET", self._keys.run(self.run.run_id), "usage", self._usage()))
             await self._checkpointer.adelete_for_runs([self.run.run_id])
         return await self._settle_with(*await self._final_state(phase, failure))
