@@ -15,18 +15,20 @@ A stateless run whose thread goes with it makes none that anybody could use: no 
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
 from app.access.filters import EVERYTHING, Filter
-from app.access.permissions import Permissions, must_fit, told_metadata, told_object
-from app.errors import NotFound
-from app.run_making import groups_of
+from app.access.handler_values import metadata_left, must_stay
+from app.access.permissions import Permissions, must_fit
+from app.errors import AuthBroken, NotFound
+from app.run_values import as_left, shown
 from app.runs.runs import NewRun, Run
 from app.services import Services
 
-_CANCELS: Final = frozenset({"interrupt", "rollback"})
+_CANCELS: Final = ("interrupt", "rollback")
 """Strategies that cancel the thread's earlier runs, named as the action that they take."""
 
 
@@ -40,29 +42,17 @@ async def permitted_run(
         "assistant_id": UUID(new.assistant_id),
         "thread_id": UUID(new.thread_id),
         "run_id": UUID(new.run_id),
-        "status": "pending",
-        "metadata": dict(new.metadata),
-        "kwargs": new.kwargs,
-        "multitask_strategy": new.multitask_strategy,
-        "prevent_insert_if_inflight": new.multitask_strategy == "reject",
-        "if_not_exists": "create" if new.create_thread else "reject",
-        "after_seconds": new.after_s,
     }
-    only = await permissions.ask("threads:create_run", value)
-    readable = await _readable(permissions, new, reads)
     if permissions.auth is None:
+        await permissions.ask("threads:create_run", value)
+        await _readable(permissions, new, reads)
         return new
-    metadata = told_metadata(value)
-    asked = replace(
-        new,
-        metadata=metadata,
-        kwargs=told_object(value, "kwargs"),
-        multitask_strategy=value["multitask_strategy"],
-        create_thread=value["if_not_exists"] == "create",
-        after_s=int(value["after_seconds"]),
-        groups=groups_of(services.settings, services.graphs.spec(new.graph_id), metadata),
-        only=EVERYTHING if stateless else only & readable,  # looked at in the moment that makes the run
-    )
+    value |= shown(new)
+    only = await permissions.ask("threads:create_run", value)
+    asked = as_left(services, new, value)
+    readable = await _readable(permissions, asked, reads)
+    # looked at in the moment that makes the run
+    asked = replace(asked, only=EVERYTHING if stateless else only & readable)
     if asked.temporary:
         _must_not_be_anothers(only, asked)
         return asked
@@ -91,11 +81,14 @@ async def _with_thread(permissions: Permissions, new: NewRun, only: Filter, *, m
         return new
     value: dict[str, Any] = {
         "thread_id": UUID(new.thread_id),
-        "metadata": dict(new.metadata),
+        "metadata": deepcopy(dict(new.metadata)),
         "if_exists": "do_nothing" if may_exist else "raise",
     }
+    before = dict(value)
     creatable = await permissions.ask("threads:create", value)
-    metadata = told_metadata(value)
+    for name in ("thread_id", "if_exists"):
+        must_stay("threads:create", name, before[name], value.get(name))
+    metadata = metadata_left(value)
     made = metadata | {"graph_id": new.graph_id, "assistant_id": new.assistant_id}
     must_fit(creatable, made, "threads:create")
     must_fit(only, made, "threads:create_run")
@@ -117,7 +110,10 @@ async def _with_cancels(services: Services, permissions: Permissions, new: NewRu
     value = {"thread_id": UUID(new.thread_id), "action": new.multitask_strategy, "metadata": {}}
     updatable = await permissions.ask("threads:update", value)
     await services.threads.check(new.thread_id, updatable)
-    return new
+    action = value.get("action")
+    if action not in _CANCELS:
+        raise AuthBroken(f"the authorize handler of threads:update left the action {action!r}; there are {_CANCELS}")
+    return replace(new, multitask_strategy=str(action))
 
 
 async def check_still_permitted(services: Services, permissions: Permissions, run: Run) -> None:
