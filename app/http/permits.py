@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+import structlog
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -22,6 +23,8 @@ from app.run_permits import permit_use as permit_use_of
 from app.run_permits import permitted_run
 from app.runs.runs import NewRun, Run, new_id
 from app.stored_assistants import Assistant
+
+log = structlog.get_logger(__name__)
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -80,10 +83,12 @@ async def shown_if_readable(
     answer: Callable[[], Response],
 ) -> Response:
     """The answer to a change of a record, which shows the record: `answer`, or one without a body for who may change
-    it and not read it."""
+    it and not read it, or when the handler fails: the change is made."""
     try:
         only = await permit(connection, operation, value)
-    except AccessRefused:
+    except (AccessRefused, AuthBroken) as error:
+        if isinstance(error, AuthBroken):
+            log.error("auth.broken", operation=operation, problem=str(error))
         return nothing()
     return answer() if only.fits(metadata) else nothing()
 
