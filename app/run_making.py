@@ -4,7 +4,6 @@ protocol shows as Run.kwargs is put together here."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from app.errors import InvalidRequest
@@ -109,21 +108,6 @@ def ceilings_in(config: Mapping[str, Any]) -> Limits:
     if not isinstance(asked, dict):
         raise InvalidRequest("config.configurable.ceilings", "must be an object")
     return checked(asked)
-
-
-def limited(services: Services, before: NewRun, after: NewRun) -> NewRun:
-    """`after` with the ceilings and the priority that its `configurable` asks for, where they are others than in
-    `before`. Raises `InvalidRequest`."""
-    config, was = after.kwargs["config"], before.kwargs["config"]
-    asked = {name: config.get("configurable", {}).get(name) for name in ("ceilings", "priority")}
-    if asked == {name: was["configurable"].get(name) for name in asked}:
-        return after
-    spec = services.graphs.spec(after.graph_id)
-    return replace(
-        after,
-        ceilings=ceilings_of(services.settings, spec.ceilings, ceilings_in(config)),
-        priority=priority_in(config.get("configurable", {}), spec.priority),
-    )
 
 
 def _priority(asked: RunRequest, assistant: Assistant, spec: GraphSpec) -> Priority:

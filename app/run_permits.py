@@ -15,20 +15,18 @@ A stateless run whose thread goes with it makes none that anybody could use: no 
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
 from app.access.filters import EVERYTHING, Filter
-from app.access.handler_values import metadata_left, must_stay
-from app.access.permissions import Permissions, must_fit
-from app.errors import AuthBroken, NotFound
-from app.run_values import as_left, shown
+from app.access.permissions import Permissions, must_fit, told_metadata, told_object
+from app.errors import NotFound
+from app.run_making import groups_of
 from app.runs.runs import NewRun, Run
 from app.services import Services
 
-_CANCELS: Final = ("interrupt", "rollback")
+_CANCELS: Final = frozenset({"interrupt", "rollback"})
 """Strategies that cancel the thread's earlier runs, named as the action that they take."""
 
 
@@ -42,17 +40,29 @@ async def permitted_run(
         "assistant_id": UUID(new.assistant_id),
         "thread_id": UUID(new.thread_id),
         "run_id": UUID(new.run_id),
+        "status": "pending",
+        "metadata": dict(new.metadata),
+        "kwargs": new.kwargs,
+        "multitask_strategy": new.multitask_strategy,
+        "prevent_insert_if_inflight": new.multitask_strategy == "reject",
+        "if_not_exists": "create" if new.create_thread else "reject",
+        "after_seconds": new.after_s,
     }
-    if permissions.auth is None:
-        await permissions.ask("threads:create_run", value)
-        await _readable(permissions, new, reads)
-        return new
-    value |= shown(new)
     only = await permissions.ask("threads:create_run", value)
-    asked = as_left(services, new, value)
-    readable = await _readable(permissions, asked, reads)
-    # looked at in the moment that makes the run
-    asked = replace(asked, only=EVERYTHING if stateless else only & readable)
+    readable = await _readable(permissions, new, reads)
+    if permissions.auth is None:
+        return new
+    metadata = told_metadata(value)
+    asked = replace(
+        new,
+        metadata=metadata,
+        kwargs=told_object(value, "kwargs"),
+        multitask_strategy=value["multitask_strategy"],
+        create_thread=value["if_not_exists"] == "create",
+        after_s=int(value["after_seconds"]),
+        groups=groups_of(services.settings, services.graphs.spec(new.graph_id), metadata),
+        only=EVERYTHING if stateless else only & readable,  # looked at in the moment that makes the run
+    )
     if asked.temporary:
         _must_not_be_anothers(only, asked)
         return asked
@@ -81,14 +91,11 @@ async def _with_thread(permissions: Permissions, new: NewRun, only: Filter, *, m
         return new
     value: dict[str, Any] = {
         "thread_id": UUID(new.thread_id),
-        "metadata": deepcopy(dict(new.metadata)),
+        "metadata": dict(new.metadata),
         "if_exists": "do_nothing" if may_exist else "raise",
     }
-    before = dict(value)
     creatable = await permissions.ask("threads:create", value)
-    for name in ("thread_id", "if_exists"):
-        must_stay("threads:create", name, before[name], value.get(name))
-    metadata = metadata_left(value)
+    metadata = told_metadata(value)
     made = metadata | {"graph_id": new.graph_id, "assistant_id": new.assistant_id}
     must_fit(creatable, made, "threads:create")
     must_fit(only, made, "threads:create_run")
@@ -110,10 +117,7 @@ async def _with_cancels(services: Services, permissions: Permissions, new: NewRu
     value = {"thread_id": UUID(new.thread_id), "action": new.multitask_strategy, "metadata": {}}
     updatable = await permissions.ask("threads:update", value)
     await services.threads.check(new.thread_id, updatable)
-    action = value.get("action")
-    if action not in _CANCELS:
-        raise AuthBroken(f"the authorize handler of threads:update left the action {action!r}; there are {_CANCELS}")
-    return replace(new, multitask_strategy=str(action))
+    return new
 
 
 async def check_still_permitted(services: Services, permissions: Permissions, run: Run) -> None:
@@ -125,8 +129,8 @@ async def check_still_permitted(services: Services, permissions: Permissions, ru
         "thread_id": UUID(run.thread_id),
         "run_id": UUID(run.run_id),
         "status": "pending",
-        "metadata": deepcopy(dict(run.metadata)),
-        "kwargs": deepcopy(dict(run.kwargs)),
+        "metadata": dict(run.metadata),
+        "kwargs": dict(run.kwargs),
         "multitask_strategy": run.multitask_strategy,
         "prevent_insert_if_inflight": run.multitask_strategy == "reject",
         "if_not_exists": "reject",

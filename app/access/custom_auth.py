@@ -16,7 +16,6 @@ from langgraph_sdk import Auth
 from langgraph_sdk.auth.types import AuthContext
 
 from app.access.filters import EVERYTHING, Filter, filter_of
-from app.access.handler_values import Shown
 from app.access.users import User, user_of
 from app.clock import Clock
 from app.errors import AccessRefused, AuthBroken, ConfigError
@@ -46,8 +45,6 @@ _PARTS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
 }
 """What a key has of each parameter that is the same for every request of a caller's, but for what is asked."""
 _FORBIDDEN: Final = 403
-_MOST_SAID: Final = 100
-"""Members without effect that are logged; a handler may make up new ones with every request."""
 
 
 class CustomAuth:
@@ -62,7 +59,6 @@ class CustomAuth:
         self._auth, self.openapi = auth, section.openapi
         self._authenticate = _Handler(handler, OFFERED, "the authenticate handler")
         self._handlers: dict[tuple[str, str], _Handler | None] = {}
-        self._without_effect: set[tuple[str, str]] = set()
         names = self._authenticate.names
         self._known = None if section.cache is None else _Known(section.cache, names, clock or Clock())
         for handlers in (*auth._handlers.values(), auth._global_handlers):
@@ -93,8 +89,8 @@ class CustomAuth:
         return user
 
     async def authorize(self, user: User, resource: str, action: str, value: dict[str, Any]) -> Filter:
-        """Which records `user` may do this to. The handler may change `value` (`handler_values`). Raises
-        `AccessRefused`, or `AuthBroken`."""
+        """Which records `user` may do this to. The handler may change `value`. Raises `AccessRefused`, or
+        `AuthBroken`."""
         handler = self._handler(resource, action)
         if handler is None:
             return EVERYTHING
@@ -102,24 +98,14 @@ class CustomAuth:
             permissions=user.permissions, user=user, resource=cast(Any, resource), action=cast(Any, action)
         )
         what = f"{resource}:{action}"
-        shown = Shown.of(what, value)
         try:
-            only = _filter(await handler({"ctx": ctx, "value": value}), what)
+            return _filter(await handler({"ctx": ctx, "value": value}), what)
         except AccessRefused:
             raise
         except AssertionError as error:
             raise AccessRefused(_FORBIDDEN, str(error) or f"{what} is not allowed") from error
         except Exception as error:
             raise _refused(error, f"the authorize handler of {what} failed") from error
-        self._say_without_effect(what, shown.check(value))
-        return only
-
-    def _say_without_effect(self, operation: str, members: list[str]) -> None:
-        """Once for each operation and member: a handler adds the same ones each time."""
-        new = {(operation, member) for member in members} - self._without_effect
-        if new and len(self._without_effect) < _MOST_SAID:
-            self._without_effect |= new
-            log.warning("auth.member_without_effect", operation=operation, members=sorted(name for _, name in new))
 
     def _handler(self, resource: str, action: str) -> _Handler | None:
         """The most specific handler alone."""

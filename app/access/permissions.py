@@ -54,7 +54,7 @@ class Permissions:
 
     async def ask(self, operation: Operation, value: dict[str, Any]) -> Filter:
         """Which records the user may do this to. The authorize handler may change `value`, and what it leaves there is
-        what is to be done (`handler_values`). Raises `AccessRefused` or `AuthBroken`."""
+        what is to be done. Raises `AccessRefused` or `AuthBroken`."""
         self.note(operation)
         if self.auth is None:
             return EVERYTHING
@@ -90,3 +90,18 @@ def must_fit(only: Filter, metadata: Mapping[str, Any], operation: Operation) ->
         raise AccessRefused(
             _FORBIDDEN, f"the filter of {operation} excludes what would be made: its metadata does not fit"
         )
+
+
+def told_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata that a handler left in `value`: what is stored."""
+    return told_object(value, "metadata")
+
+
+def told_object(value: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object that a handler left under this name; an empty one where it left none. Raises `AuthBroken`."""
+    found = value.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise AuthBroken(f"an authorize handler left {name} as {type(found).__name__}; it must be an object")
+    return found

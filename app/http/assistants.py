@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from copy import deepcopy
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID, uuid4
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.access.filters import EVERYTHING, Filter
-from app.access.handler_values import must_stay
-from app.access.permissions import must_fit
+from app.access.permissions import must_fit, told_metadata
 from app.errors import Conflict, InvalidRequest, NotFound
 from app.http.access import gate_of, needs, permit, user_of
 from app.http.answers import Json, nothing
@@ -24,11 +22,12 @@ from app.http.bodies import (
     AssistantPatchBody,
     AssistantSearchBody,
     AssistantVersionsBody,
+    ConfigBody,
 )
 from app.http.endpoints import Endpoint, Query, flag
 from app.http.inputs import ident_of, query_flag, read_body
 from app.http.pages import paged, selected
-from app.http.permits import left, permit_assistant, shown_if_readable
+from app.http.permits import permit_assistant, shown_if_readable
 from app.http.wiring import services_of
 from app.idempotency import HEADER
 from app.project.graphs import Manifest
@@ -38,6 +37,8 @@ from app.services import Services
 from app.stored_assistants import Assistant
 from app.threads.threads import Wanted, contains
 
+Changing = TypeVar("Changing", bound=AssistantPatchBody)
+
 
 async def create(request: Request) -> Response:
     """A new assistant."""
@@ -46,11 +47,8 @@ async def create(request: Request) -> Response:
     assistant_id = body.assistant_id or (ident if HEADER in request.headers else str(uuid4()))
     value = {"assistant_id": UUID(assistant_id), "if_exists": body.if_exists, **_told(body)}
     only = await permit(request, "assistants:create", value)
-    names = {name: value.get(name) for name in ("assistant_id", "if_exists", *_told(body))}
-    body = left(request, "assistants:create", body, **names)
-    _check(body)
-    assistants, new = services_of(request).assistants, body.changes()
-    assistant_id, exist_ok = body.assistant_id or assistant_id, body.if_exists == "do_nothing"
+    assistants, new = services_of(request).assistants, _changed(body, value).changes()
+    exist_ok = value["if_exists"] == "do_nothing"
     if exist_ok and gate_of(request).auth is not None:
         with suppress(NotFound):
             return await _existing(request, await assistants.get(assistant_id, only))
@@ -80,11 +78,10 @@ async def patch(request: Request) -> Response:
     body, ident = await read_body(request, AssistantPatchBody), await ident_of(request)
     _check(body)
     _, value = await permit_assistant(request, "assistants:update", _ident(request), version=None, **_told(body))
-    must_stay("assistants:update", "version", None, value.get("version"))
-    body = left(request, "assistants:update", body, **{name: value.get(name) for name in _told(body)})
-    _check(body)
-    assistants = services_of(request).assistants
-    return await _changed_to(request, await assistants.patch(_ident(request), body.changes(), token=ident))
+    changes = _changed(body, value).changes()
+    return await _changed_to(
+        request, await services_of(request).assistants.patch(_ident(request), changes, token=ident)
+    )
 
 
 def _told(body: AssistantPatchBody) -> dict[str, Any]:
@@ -93,10 +90,19 @@ def _told(body: AssistantPatchBody) -> dict[str, Any]:
         "graph_id": body.graph_id,
         "name": body.name,
         "description": body.description,
-        "config": None if body.config is None else deepcopy(body.config.given()),
-        "context": deepcopy(body.context),
-        "metadata": deepcopy(body.metadata),
+        "config": None if body.config is None else body.config.given(),
+        "context": body.context,
+        "metadata": body.metadata,
     }
+
+
+def _changed(body: Changing, value: dict[str, Any]) -> Changing:
+    """The body as a handler left it."""
+    shown = _told(body) | {name: value.get(name) for name in _told(body)} | {"metadata": told_metadata(value)}
+    if shown == _told(body):
+        return body
+    config = None if shown["config"] is None else ConfigBody.model_construct(**shown["config"])
+    return body.model_copy(update=shown | {"config": config})
 
 
 def _check(body: AssistantPatchBody) -> None:
@@ -138,9 +144,9 @@ async def _delete_threads(services: Services, assistant_id: str, only: Filter) -
 async def search(request: Request) -> Response:
     """A page of assistants."""
     body = await read_body(request, AssistantSearchBody)
-    body, only = await _wanted(request, body)
+    metadata, only = await _wanted(request, body, limit=body.limit, offset=body.offset)
     found = await services_of(request).assistants.search(
-        metadata=body.metadata or {},
+        metadata=metadata,
         only=only,
         graph_id=body.graph_id,
         name=body.name,
@@ -155,23 +161,18 @@ async def search(request: Request) -> Response:
 async def count(request: Request) -> Response:
     """How many assistants fit."""
     body = await read_body(request, AssistantFilterBody)
-    body, only = await _wanted(request, AssistantSearchBody.model_construct(**body.model_dump()))
+    metadata, only = await _wanted(request, body)
     found = await services_of(request).assistants.search(
-        metadata=body.metadata or {}, graph_id=body.graph_id, name=body.name, only=only
+        metadata=metadata, graph_id=body.graph_id, name=body.name, only=only
     )
     return Json(len(found))
 
 
-async def _wanted(request: Request, body: AssistantSearchBody) -> tuple[AssistantSearchBody, Filter]:
-    """What is searched for, as the handler leaves it, and what the caller may see."""
-    value: dict[str, Any] = {
-        "graph_id": body.graph_id,
-        "metadata": deepcopy(body.metadata or {}),
-        "limit": body.limit,
-        "offset": body.offset,
-    }
+async def _wanted(request: Request, body: AssistantFilterBody, **page: int) -> tuple[dict[str, Any], Filter]:
+    """The metadata that is searched for, as the handler leaves it, and what the caller may see."""
+    value = {"graph_id": body.graph_id, "metadata": body.metadata or {}, **page}
     only = await permit(request, "assistants:search", value)
-    return left(request, "assistants:search", body, **{name: value.get(name) for name in _SEARCHED}), only
+    return told_metadata(value), only
 
 
 async def read(request: Request) -> Response:
@@ -192,8 +193,7 @@ async def versions(request: Request) -> Response:
 async def latest(request: Request) -> Response:
     """Make a version the present one."""
     body = await read_body(request, AssistantLatestBody)
-    _, value = await permit_assistant(request, "assistants:update", _ident(request), version=body.version, metadata={})
-    body = left(request, "assistants:update", body, version=value.get("version"))
+    await permit_assistant(request, "assistants:update", _ident(request), version=body.version, metadata={})
     return await _changed_to(request, await services_of(request).assistants.choose(_ident(request), body.version))
 
 
@@ -239,8 +239,6 @@ def _xray(request: Request) -> bool | int:
     return int(text)
 
 
-_SEARCHED: Final = ("graph_id", "metadata", "limit", "offset")
-"""What a handler may change of a search."""
 _ONE: Final = "/assistants/{assistant_id}"
 _WITH_THREADS: Final = flag("delete_threads", "Remove the threads whose last run was one of this assistant too")
 

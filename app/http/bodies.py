@@ -403,14 +403,6 @@ class HistoryBody(Body):
 # runs in bulk
 
 
-class RunListBody(Body):
-    """A page of a thread's runs."""
-
-    status: Literal["pending", "running", "success", "error", "timeout", "interrupted"] | None = None
-    limit: Limit = 10
-    offset: Offset = 0
-
-
 class CancelBody(Body):
     """Which runs to cancel: all of a status, or those named of one thread."""
 

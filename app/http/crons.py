@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from copy import deepcopy
 from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
@@ -11,20 +9,19 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.access.handler_values import metadata_left, object_left
-from app.access.permissions import Operation, must_fit
+from app.access.permissions import Operation, must_fit, told_metadata
 from app.access.users import User
 from app.cron_permits import permitted_firing
 from app.crons import Cron, NewCron, Wanted
-from app.errors import AuthBroken, InvalidRequest, NotFound, RefusedRequest
+from app.errors import InvalidRequest, NotFound, RefusedRequest
 from app.http.access import gate_of, needs, permit, user_of
 from app.http.answers import Json, nothing
 from app.http.cron_bodies import TIMING, CronBody, CronFilterBody, CronSearchBody
 from app.http.endpoints import Endpoint
-from app.http.inputs import checked_uuid, ident_of, parsed, path_id, read_body, validated
+from app.http.inputs import ident_of, parsed, path_id, read_body, validated
 from app.http.new_runs import asked_by
 from app.http.pages import paged, selected
-from app.http.permits import left, left_as, permit_thread, permit_use, shown_if_readable
+from app.http.permits import permit_thread, permit_use, shown_if_readable
 from app.http.stateless import check
 from app.http.wiring import services_of
 from app.run_making import run_of
@@ -49,27 +46,21 @@ async def _create(request: Request, thread_id: str | None) -> Response:
     if thread_id is not None:
         await permit_thread(request, "threads:read", thread_id)
     cron_id, user = await ident_of(request), user_of(request)
-    value: dict[str, Any] = {
+    value = {
         "cron_id": UUID(cron_id),
         "thread_id": None if thread_id is None else UUID(thread_id),
         "user_id": None if user is None else user.identity,
-        **_members(body.model_dump(exclude_unset=True)),
+        "schedule": body.schedule,
+        "end_time": body.end_time,
+        "payload": _payload(body),
+        "metadata": body.metadata,
     }
     only = await permit(request, "crons:create", value)
-    changed = body if user is None else left_as(CronBody, "crons:create", _sent_left(value, body.model_fields_set))
+    changed = _changed(body, value)
     must_fit(only, changed.metadata, "crons:create")
     new = await _new(request, changed, thread_id, _sent(body, changed))
     await _permit_firing(request, new)
-    made = await services.crons.create(_cron_id_left(value), new, _now_ms(request))
-    return Json(made.public())
-
-
-def _cron_id_left(value: Mapping[str, Any]) -> str:
-    """The id that a new cron gets, as the handler left it."""
-    try:
-        return checked_uuid(str(value.get("cron_id")), "cron_id")
-    except InvalidRequest as error:
-        raise AuthBroken(f"the authorize handler of crons:create left what cannot be: {error}") from None
+    return Json((await services.crons.create(cron_id, new, _now_ms(request))).public())
 
 
 def _sent(body: CronBody, changed: CronBody) -> dict[str, Any]:
@@ -78,21 +69,17 @@ def _sent(body: CronBody, changed: CronBody) -> dict[str, Any]:
     return changed.model_dump(exclude_unset=True, exclude=None if told else {"metadata"})
 
 
-def _members(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """What was sent, as authorize handlers see it: when runs are due, the metadata, and the rest as the payload."""
-    members = deepcopy({name: sent[name] for name in TIMING & sent.keys()})
-    members |= {"schedule": sent.get("schedule"), "metadata": deepcopy(sent.get("metadata")) or {}}
-    rest = {name: deepcopy(value) for name, value in sent.items() if name not in TIMING and name != "metadata"}
-    return members | {"payload": rest}
+def _payload(body: CronBody) -> dict[str, Any]:
+    """What of the body is the run's."""
+    sent = body.model_dump(exclude_unset=True)
+    return {name: value for name, value in sent.items() if name not in TIMING and name != "metadata"}
 
 
-def _sent_left(value: Mapping[str, Any], sent: Container[str]) -> dict[str, Any]:
-    """What `_members` was made of, as a handler left it. What it wrote into the payload goes first: clients' timing and
-    metadata are not there."""
-    payload = object_left(value, "payload")
-    members = {name: value[name] for name in TIMING & value.keys() if value[name] is not None or name == "end_time"}
-    metadata = metadata_left(value) | metadata_left(payload)
-    return members | payload | ({"metadata": metadata} if metadata or "metadata" in sent else {})
+def _changed(body: CronBody, value: dict[str, Any]) -> CronBody:
+    """The body as a handler left it."""
+    timing = {name: getattr(body, name) for name in TIMING & body.model_fields_set}
+    timing |= {"schedule": value["schedule"], "end_time": value["end_time"]}
+    return validated(CronBody, (value["payload"] or {}) | timing | {"metadata": told_metadata(value)})
 
 
 async def _new(request: Request, body: CronBody, thread_id: str | None, payload: dict[str, Any]) -> NewCron:
@@ -166,43 +153,33 @@ async def patch(request: Request) -> Response:
     changes: Any = parsed(await request.body())
     if not isinstance(changes, dict) or not changes:
         raise RefusedRequest("the body must name at least one field to change")
-    if not isinstance(changes.get("metadata"), dict | None):
-        raise InvalidRequest("metadata", "must be a JSON object")
-    value = {"cron_id": UUID(cron_id), **_members(changes)}
+    value = {"cron_id": UUID(cron_id), "payload": changes, "schedule": changes.get("schedule")}
     cron = await services.crons.get(cron_id, await permit(request, "crons:update", value))
-    body, stops = validated(CronBody, _with(cron, changes)), changes == STOPS
-    if user_of(request) is not None:
-        changes = _sent_left(value, changes)
-        body = left_as(CronBody, "crons:update", _with(cron, changes))
-        stops = stops and not body.enabled and changes.keys() <= {*STOPS, "metadata"}
-    if stops:
-        new = replace(cron.stopped(), metadata=body.metadata)
-    else:
-        new = await _as_changed(request, cron, body, changes)
+    changes = value["payload"]
+    new = cron.stopped() if changes == STOPS else await _as_changed(request, cron, changes)
     moves = (new.schedule, new.enabled) != (cron.schedule, cron.enabled)
     changed = await services.crons.change(cron_id, new, _now_ms(request), moves=moves)
     shown = {"cron_id": UUID(cron_id)}
     return await shown_if_readable(request, "crons:read", shown, changed.metadata, lambda: Json(changed.public()))
 
 
-async def _as_changed(request: Request, cron: Cron, body: CronBody, changes: dict[str, Any]) -> NewCron:
+async def _as_changed(request: Request, cron: Cron, changes: dict[str, Any]) -> NewCron:
     """The cron with these changes, if the caller may have such runs made."""
-    new = await _new(request, body, cron.thread_id, _patched(cron.payload, body, changes))
-    await _permit_firing(request, new)
-    return replace(new, request=replace(new.request, user=_owner(cron, user_of(request))))
-
-
-def _with(cron: Cron, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The body that would make the cron as it is after the changes. Null is no change, but for `end_time`."""
-    given = {name: value for name, value in changes.items() if value is not None or name == "end_time"}
-    held = {
+    held = cron.payload | {
         "schedule": cron.schedule.text,
         "timezone": cron.schedule.zone,
         "end_time": cron.end_time,
         "enabled": cron.enabled,
         "on_run_completed": cron.on_run_completed,
+        "metadata": cron.metadata,
     }
-    return cron.payload | held | given | {"metadata": cron.metadata | given.get("metadata", {})}
+    given = {name: value for name, value in changes.items() if value is not None or name == "end_time"}
+    if isinstance(given.get("metadata"), dict):
+        given["metadata"] = cron.metadata | given["metadata"]
+    body = validated(CronBody, held | given)
+    new = await _new(request, body, cron.thread_id, _patched(cron.payload, body, changes))
+    await _permit_firing(request, new)
+    return replace(new, request=replace(new.request, user=_owner(cron, user_of(request))))
 
 
 def _owner(cron: Cron, changer: User | None) -> dict[str, Any] | None:
@@ -231,7 +208,7 @@ async def delete(request: Request) -> Response:
 async def search(request: Request) -> Response:
     """A page of crons."""
     body = await read_body(request, CronSearchBody)
-    body, wanted = await _wanted(request, body)
+    wanted = await _wanted(request, body, limit=body.limit, offset=body.offset)
     found = await services_of(request).crons.search(wanted, sort_by=body.sort_by, descending=body.sort_order == "desc")
     page = [cron.public() for cron in found[body.offset : body.offset + body.limit]]
     return paged(selected(page, body.select), offset=body.offset, limit=body.limit, total=len(found))
@@ -240,24 +217,16 @@ async def search(request: Request) -> Response:
 async def count(request: Request) -> Response:
     """How many crons fit."""
     body = await read_body(request, CronFilterBody)
-    _, wanted = await _wanted(request, CronSearchBody.model_construct(**body.model_dump()))
-    return Json(len(await services_of(request).crons.search(wanted)))
+    return Json(len(await services_of(request).crons.search(await _wanted(request, body))))
 
 
-async def _wanted(request: Request, body: CronSearchBody) -> tuple[CronSearchBody, Wanted]:
-    """The search as the authorize handler leaves it, and what it finds."""
+async def _wanted(request: Request, body: CronFilterBody, **page: int) -> Wanted:
+    """What is searched for, as the authorize handler leaves it."""
     assistants = services_of(request).assistants
-    value: dict[str, Any] = {
-        "assistant_id": None if body.assistant_id is None else UUID(assistants.id_of(body.assistant_id)),
-        "thread_id": None if body.thread_id is None else UUID(body.thread_id),
-        "metadata": deepcopy(body.metadata or {}),
-        "limit": body.limit,
-        "offset": body.offset,
-    }
-    only = await permit(request, "crons:search", value)
-    body = left(request, "crons:search", body, **{name: value.get(name) for name in _SEARCHED})
     assistant_id = None if body.assistant_id is None else assistants.id_of(body.assistant_id)
-    return body, Wanted(assistant_id, body.thread_id, body.enabled, body.metadata, only)
+    value = {"assistant_id": assistant_id, "thread_id": body.thread_id, "metadata": body.metadata or {}, **page}
+    only = await permit(request, "crons:search", value)
+    return Wanted(assistant_id, body.thread_id, body.enabled, told_metadata(value), only)
 
 
 def _now_ms(request: Request) -> int:
@@ -268,8 +237,6 @@ STOPS: Final = {"enabled": False}
 """The change that needs no leave to run anything: whoever may change the cron may stop it."""
 FIRING: Final = needs("threads:create_run", "assistants:read", may=("threads:create", "threads:read", "threads:update"))
 """What is asked for the runs of a cron."""
-_SEARCHED: Final = ("assistant_id", "thread_id", "metadata", "limit", "offset")
-"""What a handler may change of a search."""
 _ONE: Final = "/runs/crons/{cron_id}"
 
 ENDPOINTS: Final = (

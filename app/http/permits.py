@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-import structlog
-from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from app.access.filters import EVERYTHING, Filter
 from app.access.permissions import Operation
-from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound
+from app.errors import AccessRefused, AuthBroken, NotFound
 from app.http.access import gate_of, permit
 from app.http.answers import nothing
-from app.http.inputs import validated
 from app.http.wiring import services_of
 from app.run_permits import permit_use as permit_use_of
 from app.run_permits import permitted_run
 from app.runs.runs import NewRun, Run, new_id
 from app.stored_assistants import Assistant
-
-log = structlog.get_logger(__name__)
-
-Body = TypeVar("Body", bound=BaseModel)
 
 
 async def permit_thread(
@@ -83,43 +75,23 @@ async def shown_if_readable(
     answer: Callable[[], Response],
 ) -> Response:
     """The answer to a change of a record, which shows the record: `answer`, or one without a body for who may change
-    it and not read it, or when the handler fails: the change is made."""
+    it and not read it."""
     try:
         only = await permit(connection, operation, value)
-    except (AccessRefused, AuthBroken) as error:
-        if isinstance(error, AuthBroken):
-            log.error("auth.broken", operation=operation, problem=str(error))
+    except AccessRefused:
         return nothing()
     return answer() if only.fits(metadata) else nothing()
 
 
-def left(connection: HTTPConnection, operation: Operation, body: Body, **members: Any) -> Body:
-    """`body` with these members as the handler of `operation` left them, checked like those that clients send. None
-    is a member that the handler took away: the operation is done without it. Raises `AuthBroken`, which names it."""
-    if gate_of(connection).auth is None:
-        return body
-    given = body.model_dump(exclude_unset=True)
-    changed = {name: value for name, value in members.items() if name in given or value != getattr(body, name)}
-    return left_as(type(body), operation, given | changed)
-
-
-def left_as(model: type[Body], operation: Operation, members: Mapping[str, Any]) -> Body:
-    """All members of a body, as the handler of `operation` left them. Raises `AuthBroken`, which names the member."""
-    try:
-        return validated(model, {name: _plain(value) for name, value in members.items()})
-    except InvalidRequest as error:
-        raise AuthBroken(f"the authorize handler of {operation} left what cannot be: {error}") from None
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it: handlers may leave what the SDK's types allow."""
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(each) for each in value]
-    return value
+def told_namespace(value: Mapping[str, Any]) -> tuple[str, ...]:
+    """The namespace that a handler left in `value`: where the store is asked."""
+    namespace = value.get("namespace") or ()
+    fine = isinstance(namespace, list | tuple) and all(
+        isinstance(label, str) and label and "." not in label and "\0" not in label for label in namespace
+    )
+    if not fine:
+        raise AuthBroken(f"an authorize handler left the namespace {namespace!r}: labels are strings without a dot")
+    return tuple(namespace)
 
 
 def seen(*filters: Filter) -> Filter:

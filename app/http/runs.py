@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from typing import Any, Final
 from uuid import UUID
@@ -12,20 +12,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from app.access.filters import Filter, filter_of
-from app.access.handler_values import metadata_left, must_stay
 from app.access.permissions import Operation
 from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound
 from app.http.access import needs, permit
 from app.http.access_watch import error_value, watch_new_run, watch_run
 from app.http.answers import Json, nothing
-from app.http.bodies import RunBody, RunListBody
+from app.http.bodies import RunBody
 from app.http.endpoints import Endpoint, Query, flag, names, number
 from app.http.inputs import path_id, query_flag, query_names, query_number, query_word, read_body
 from app.http.long_answers import OnGone
 from app.http.new_runs import new_run
 from app.http.pages import selected
-from app.http.permits import left, permit_thread, seen
+from app.http.permits import permit_thread, seen
 from app.http.sse import event_stream, joined_stream
 from app.http.stream_requests import ENDING, SINCE, StreamRequest, wants_end
 from app.http.waits import waited
@@ -122,12 +120,11 @@ def canceller(request: Request, run: Run) -> Callable[[], Awaitable[None]]:
         told = {"action": Action.INTERRUPT.value, "metadata": {}}
         with suppress(NotFound):
             try:
-                value = await permit_thread(request, "threads:update", run.thread_id, run_id=UUID(run.run_id), **told)
-                action = action_left(value)
+                await permit_thread(request, "threads:update", run.thread_id, run_id=UUID(run.run_id), **told)
             except (AccessRefused, AuthBroken) as error:
                 log.warning("run.not_cancelled", run=run.run_id, problem=str(error))
                 return
-            await services_of(request).runs.cancel(run.thread_id, run.run_id, action, BY_DISCONNECT)
+            await services_of(request).runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, BY_DISCONNECT)
 
     return cancel_it
 
@@ -137,35 +134,19 @@ async def list_all(request: Request) -> Response:
     select = _selected(request)
     services, thread_id = services_of(request), path_id(request, "thread_id")
     limit, offset = query_number(request, "limit", 10, 1, 1000), query_number(request, "offset", 0)
-    status: Any = query_word(request, "status", STATUSES)
-    page, found = await _permitted_list(request, thread_id, RunListBody(limit=limit, offset=offset, status=status))
+    status = query_word(request, "status", STATUSES)
+    listed = {"thread_id": UUID(thread_id), "metadata": {}, "status": status, "limit": limit, "offset": offset}
+    found = await permit(request, "threads:search", listed)
     readable = await permit(request, "threads:read", {"thread_id": UUID(thread_id)})
     await services.threads.check(thread_id, seen(found, readable))
-    runs = await services.runs.list(thread_id, limit=page.limit, offset=page.offset, status=page.status)
+    runs = await services.runs.list(thread_id, limit=limit, offset=offset, status=status)
     return Json(selected([run.public() for run in runs], select))
-
-
-async def _permitted_list(request: Request, thread_id: str, page: RunListBody) -> tuple[RunListBody, Filter]:
-    """Which of the runs are listed, as the authorize handler leaves it; metadata that it looks for is the thread's."""
-    value: dict[str, Any] = {"thread_id": UUID(thread_id), "metadata": {}, **page.model_dump()}
-    found = await permit(request, "threads:search", value)
-    must_stay("threads:search", "thread_id", thread_id, value.get("thread_id"))
-    page = left(
-        request,
-        "threads:search",
-        page,
-        status=value.get("status"),
-        limit=value.get("limit"),
-        offset=value.get("offset"),
-    )
-    metadata = metadata_left(value)
-    return page, found & filter_of({name: {"$eq": wanted} for name, wanted in metadata.items()})
 
 
 async def read(request: Request) -> Response:
     """One run."""
     select = _selected(request)
-    (shown,) = selected([(await _readable(request)).public()], select)
+    (shown,) = selected([(await _found(request, "threads:read")).public()], select)
     return Json(shown)
 
 
@@ -179,7 +160,7 @@ def _selected(request: Request) -> list[str]:
 
 async def delete(request: Request) -> Response:
     """Remove a run that is over, and the checkpoints it wrote."""
-    services, (run, _) = services_of(request), await _found(request, "threads:delete")
+    services, run = services_of(request), await _found(request, "threads:delete")
     await services.runs.delete(run.thread_id, run.run_id)
     await services.checkpointer.adelete_for_runs([run.run_id])
     return nothing()
@@ -187,14 +168,14 @@ async def delete(request: Request) -> Response:
 
 async def join(request: Request) -> ASGIApp:
     """The outcome of a run that exists."""
-    run = await _readable(request)
+    run = await _found(request, "threads:read")
     return waited(request, run, on_gone=on_gone(request, run), watch=watch_run(request, run, error_value))
 
 
 async def join_stream(request: Request) -> ASGIApp:
     """The events of a run that exists: after `Last-Event-ID`, or only new ones."""
     asked = StreamRequest.of(request)
-    run = await _readable(request)
+    run = await _found(request, "threads:read")
     return await joined_stream(request, run, asked, on_gone=on_gone(request, run))
 
 
@@ -211,8 +192,7 @@ async def cancel(request: Request) -> Response | ASGIApp:
     waits, reason = query_flag(request, "wait"), request.query_params.get("reason")
     if reason is not None and len(reason) > LONGEST_REASON:
         raise InvalidRequest("reason", f"is longer than {LONGEST_REASON} characters")
-    run, value = await _found(request, "threads:update", action=action.value, metadata={})
-    action = action_left(value)
+    run = await _found(request, "threads:update", action=action.value, metadata={})
     if waits:  # what the run has come to is shown
         await permit_thread(request, "threads:read", run.thread_id, run_id=UUID(run.run_id))
     await services.runs.cancel(run.thread_id, run.run_id, action, BY_API, reason)
@@ -222,28 +202,10 @@ async def cancel(request: Request) -> Response | ASGIApp:
     return waited(request, run, watch=watch)
 
 
-def action_left(value: Mapping[str, Any]) -> Action:
-    """How a run is to be cancelled, as an authorize handler left it. Raises `AuthBroken`."""
-    try:
-        return Action(str(value.get("action")))
-    except ValueError:
-        raise AuthBroken(
-            f"the authorize handler of threads:update left the action {value.get('action')!r}; there are "
-            f"{', '.join(Action)}"
-        ) from None
-
-
-async def _readable(request: Request) -> Run:
-    """The run of the path, if the caller may read it."""
-    run, _ = await _found(request, "threads:read")
-    return run
-
-
-async def _found(request: Request, operation: Operation, **told: Any) -> tuple[Run, dict[str, Any]]:
-    """The run of the path, if the caller may do this to it, and what the handler left of its value."""
+async def _found(request: Request, operation: Operation, **told: Any) -> Run:
     thread_id, run_id = path_id(request, "thread_id"), path_id(request, "run_id")
-    value = await permit_thread(request, operation, thread_id, run_id=UUID(run_id), **told)
-    return await services_of(request).runs.get(thread_id, run_id), value
+    await permit_thread(request, operation, thread_id, run_id=UUID(run_id), **told)
+    return await services_of(request).runs.get(thread_id, run_id)
 
 
 _RUNS: Final = "/threads/{thread_id}/runs"

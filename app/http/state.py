@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Final
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.access.permissions import told_metadata
 from app.http.access import needs, user_of
 from app.http.answers import Json
 from app.http.bodies import HistoryBody, StateReadBody, StateWriteBody, ThreadConfigBody
@@ -22,7 +22,7 @@ from app.http.inputs import (
     read_body,
     validated,
 )
-from app.http.permits import left, permit_thread, shown_if_readable
+from app.http.permits import permit_thread, shown_if_readable
 from app.http.state_select import StateSelect
 from app.http.wiring import services_of
 from app.threads.states import Place
@@ -68,9 +68,8 @@ async def write(request: Request) -> Response:
 async def merge(request: Request) -> Response:
     """Merge metadata into the thread: an old client's way."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, ThreadConfigBody)
-    value = await permit_thread(request, "threads:update", thread_id, metadata=deepcopy(body.metadata))
-    body = left(request, "threads:update", body, metadata=value.get("metadata"))
-    thread = await services_of(request).threads.patch(thread_id, body.metadata)
+    value = await permit_thread(request, "threads:update", thread_id, metadata=body.metadata)
+    thread = await services_of(request).threads.patch(thread_id, told_metadata(value))
     shown = {"thread_id": UUID(thread_id)}
     return await shown_if_readable(request, "threads:read", shown, thread.metadata, lambda: Json(thread.public()))
 

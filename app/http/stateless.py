@@ -12,7 +12,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from app.access.filters import Filter
-from app.access.handler_values import metadata_left
 from app.errors import InvalidRequest, NotFound, RefusedRequest
 from app.http.access import needs, permit
 from app.http.access_watch import error_value, watch_new_run
@@ -21,8 +20,8 @@ from app.http.bodies import CancelBody, RunBody
 from app.http.endpoints import Endpoint, Query, flag, names
 from app.http.inputs import parsed, path_id, query_word, read_body, validated
 from app.http.new_runs import new_run
-from app.http.permits import left, readable_run
-from app.http.runs import CREATES, CREATES_AND_READS, FOLLOWS, accept, action_left, canceller, on_gone
+from app.http.permits import readable_run
+from app.http.runs import CREATES, CREATES_AND_READS, FOLLOWS, accept, canceller, on_gone
 from app.http.sse import event_stream, joined_stream
 from app.http.stream_requests import ENDING, SINCE, StreamRequest, wants_end
 from app.http.waits import waited
@@ -84,11 +83,8 @@ async def cancel(request: Request) -> Response:
     services, body = services_of(request), await read_body(request, CancelBody)
     action = Action(query_word(request, "action", tuple(Action)) or Action.INTERRUPT)
     thread = None if body.thread_id is None else UUID(body.thread_id)
-    named = {"run_ids": body.run_ids, "status": body.status}
-    value = {"thread_id": thread, "action": action.value, "metadata": dict(named)}
+    value = {"thread_id": thread, "action": action.value, "metadata": {"run_ids": body.run_ids, "status": body.status}}
     only = await permit(request, "threads:update", value)
-    action, metadata = action_left(value), metadata_left(value)
-    body = left(request, "threads:update", body, **{name: metadata.get(name) for name in named})
     asked = 0
     async for thread_id, run_id in _to_cancel(services, body, only):
         with suppress(NotFound):  # unknown, or over meanwhile

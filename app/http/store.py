@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any, Final
 
 from langgraph.store.base import NOT_PROVIDED, InvalidNamespaceError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.access.permissions import Operation
 from app.errors import InvalidRequest, RefusedRequest
 from app.http.access import needs, permit
 from app.http.answers import Json, nothing
 from app.http.endpoints import Endpoint, Query, flag
 from app.http.inputs import query_flag, read_body
-from app.http.permits import left
+from app.http.permits import told_namespace
 from app.http.store_bodies import ItemBody, ItemPlaceBody, ItemSearchBody, NamespacesBody, shown
 from app.http.wiring import services_of
 from app.store_filters import both
@@ -25,25 +23,14 @@ from app.store_filters import both
 async def put(request: Request) -> Response:
     """Keep an item."""
     body = await read_body(request, ItemBody)
-    told: dict[str, Any] = {
-        "namespace": _some(body.namespace),
-        "key": body.key,
-        "value": body.value,
-        "index": body.index,
-    }
-    await permit(request, "store:put", told)
-    body = left(
-        request,
-        "store:put",
-        body,
-        namespace=told.get("namespace"),
-        key=told.get("key"),
-        value=told.get("value"),
-        index=told.get("index"),
-    )
+    namespace = _some(body.namespace)
     ttl = NOT_PROVIDED if body.ttl is None else body.ttl
+    told: dict[str, Any] = {"namespace": namespace, "key": body.key, "value": body.value, "index": body.index}
+    await permit(request, "store:put", told)
     try:
-        await services_of(request).store.aput(_some(body.namespace), body.key, body.value, body.index, ttl=ttl)
+        await services_of(request).store.aput(
+            _some(told_namespace(told)), str(told["key"]), told["value"], told["index"], ttl=ttl
+        )
     except InvalidNamespaceError as error:
         raise RefusedRequest(str(error)) from None
     return nothing()
@@ -58,9 +45,10 @@ async def get(request: Request) -> Response:
     if not namespace or not all(namespace) or any("\0" in label for label in namespace):
         raise InvalidRequest("namespace", "must be labels joined by dots, none of them empty or with a NUL")
     refresh = query_flag(request, "refresh_ttl") if "refresh_ttl" in query else None
-    place = await _place(request, "store:get", ItemPlaceBody.model_construct(namespace=namespace, key=query["key"]))
+    told: dict[str, Any] = {"namespace": tuple(namespace), "key": query["key"]}
+    await permit(request, "store:get", told)
     try:
-        item = await services_of(request).store.aget(_some(place.namespace), place.key, refresh_ttl=refresh)
+        item = await services_of(request).store.aget(_some(told_namespace(told)), str(told["key"]), refresh_ttl=refresh)
     except InvalidNamespaceError as error:
         raise InvalidRequest("namespace", str(error)) from None
     return Json(None if item is None else shown(item))
@@ -69,17 +57,10 @@ async def get(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Remove an item, if it is there."""
     body = await read_body(request, ItemPlaceBody)
-    _some(body.namespace)
-    place = await _place(request, "store:delete", body)
-    await services_of(request).store.adelete(_some(place.namespace), place.key)
+    told: dict[str, Any] = {"namespace": _some(body.namespace), "key": body.key}
+    await permit(request, "store:delete", told)
+    await services_of(request).store.adelete(_some(told_namespace(told)), str(told["key"]))
     return nothing()
-
-
-async def _place(request: Request, operation: Operation, body: ItemPlaceBody) -> ItemPlaceBody:
-    """Ask whether this may be done to the item: the place of the one that is meant, as the handler leaves it."""
-    told: dict[str, Any] = {"namespace": tuple(body.namespace), "key": body.key}
-    await permit(request, operation, told)
-    return left(request, operation, body, namespace=told.get("namespace"), key=told.get("key"))
 
 
 async def search(request: Request) -> Response:
@@ -87,28 +68,18 @@ async def search(request: Request) -> Response:
     body = await read_body(request, ItemSearchBody)
     told: dict[str, Any] = {
         "namespace": tuple(body.namespace_prefix),
-        "filter": deepcopy(body.filter),
+        "filter": body.filter,
         "limit": body.limit,
         "offset": body.offset,
         "query": body.query,
     }
     only = await permit(request, "store:search", told)
-    body = left(
-        request,
-        "store:search",
-        body,
-        namespace_prefix=told.get("namespace"),
-        filter=told.get("filter"),
-        limit=told.get("limit"),
-        offset=told.get("offset"),
-        query=told.get("query"),
-    )
     found = await services_of(request).store.asearch(
-        tuple(body.namespace_prefix),
-        query=body.query,
-        filter=both(body.filter, only) or None,
-        limit=body.limit,
-        offset=body.offset,
+        told_namespace(told),
+        query=told["query"],
+        filter=both(told["filter"] or {}, only) or None,
+        limit=told["limit"],
+        offset=told["offset"],
         refresh_ttl=body.refresh_ttl,
     )
     return Json({"items": [shown(item) for item in found]})
@@ -125,22 +96,12 @@ async def namespaces(request: Request) -> Response:
         "offset": body.offset,
     }
     await permit(request, "store:list_namespaces", told)
-    body = left(
-        request,
-        "store:list_namespaces",
-        body,
-        prefix=told.get("namespace"),
-        suffix=told.get("suffix"),
-        max_depth=told.get("max_depth"),
-        limit=told.get("limit"),
-        offset=told.get("offset"),
-    )
     found = await services_of(request).store.alist_namespaces(
-        prefix=tuple(body.prefix) or None,
-        suffix=tuple(body.suffix) or None,
-        max_depth=body.max_depth,
-        limit=body.limit,
-        offset=body.offset,
+        prefix=told_namespace(told) or None,
+        suffix=tuple(told["suffix"] or ()) or None,
+        max_depth=told["max_depth"],
+        limit=told["limit"],
+        offset=told["offset"],
     )
     return Json({"namespaces": [list(namespace) for namespace in found]})
 

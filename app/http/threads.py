@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from copy import deepcopy
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.access.filters import EVERYTHING, Filter
-from app.access.permissions import must_fit
+from app.access.permissions import must_fit, told_metadata
 from app.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from app.http.access import gate_of, needs, permit, user_of
 from app.http.answers import Json, nothing
@@ -27,13 +26,12 @@ from app.http.bodies import (
 from app.http.endpoints import Endpoint, names
 from app.http.inputs import ident_of, path_id, query_names, read_body
 from app.http.pages import paged, selected
-from app.http.permits import left, permit_thread, shown_if_readable
-from app.http.thread_searches import permitted_search
+from app.http.permits import permit_thread, shown_if_readable
 from app.http.wiring import services_of
 from app.services import Services
 from app.threads.extracts import extracted
 from app.threads.states import update_of
-from app.threads.threads import Thread
+from app.threads.threads import Thread, Wanted
 
 
 async def create(request: Request) -> Response:
@@ -43,10 +41,9 @@ async def create(request: Request) -> Response:
         raise RefusedRequest("supersteps need metadata.graph_id, to know which graph takes them")
     ident = await ident_of(request)
     thread_id = body.thread_id or ident
-    value = {"thread_id": UUID(thread_id), "metadata": deepcopy(body.metadata), "if_exists": body.if_exists}
+    value = {"thread_id": UUID(thread_id), "metadata": body.metadata, "if_exists": body.if_exists}
     only = await permit(request, "threads:create", value)
-    body = _left(request, body, value)
-    thread_id, metadata, exist_ok = body.thread_id or ident, body.metadata, body.if_exists == "do_nothing"
+    metadata, exist_ok = told_metadata(value), value["if_exists"] == "do_nothing"
     writable = EVERYTHING
     if body.supersteps:
         writable = await permit(request, "threads:update", {"thread_id": UUID(thread_id)})
@@ -73,18 +70,6 @@ async def _existing(request: Request, thread: Thread) -> Response:
     if not readable.fits(thread.metadata):
         raise Conflict(f"thread {thread.thread_id} exists already")
     return Json(thread.public())
-
-
-def _left(request: Request, body: ThreadBody, value: dict[str, Any]) -> ThreadBody:
-    """The new thread as the handler leaves it."""
-    return left(
-        request,
-        "threads:create",
-        body,
-        thread_id=value.get("thread_id"),
-        metadata=value.get("metadata"),
-        if_exists=value.get("if_exists"),
-    )
 
 
 async def _with_past(request: Request, thread: Thread, supersteps: Sequence[SuperstepBody]) -> Thread:
@@ -119,11 +104,10 @@ async def read(request: Request) -> Response:
 async def patch(request: Request) -> Response:
     """Merge metadata, or say anew how long it lives."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, ThreadPatchBody)
-    value = await permit_thread(request, "threads:update", thread_id, metadata=deepcopy(body.metadata))
-    body = left(request, "threads:update", body, metadata=value.get("metadata"))
+    value = await permit_thread(request, "threads:update", thread_id, metadata=body.metadata)
     if body.living is not None:  # what is removed then is removed by this request
         await permit_thread(request, "threads:delete", thread_id)
-    thread = await services_of(request).threads.patch(thread_id, body.metadata, body.living)
+    thread = await services_of(request).threads.patch(thread_id, told_metadata(value), body.living)
     wants = [wish.strip().lower() for wish in request.headers.get("prefer", "").split(",")]
     if "return=minimal" in wants:
         return nothing()
@@ -143,7 +127,7 @@ async def search(request: Request) -> Response:
     """A page of threads."""
     body = await read_body(request, ThreadSearchBody)
     paths = body.paths
-    body, wanted = await permitted_search(request, body)
+    wanted = await _wanted(request, body, ids=body.ids, limit=body.limit, offset=body.offset)
     found = await services_of(request).threads.search(
         wanted, limit=body.limit + 1, offset=body.offset, sort_by=body.sort_by, sort_order=body.sort_order
     )
@@ -157,8 +141,14 @@ async def search(request: Request) -> Response:
 async def count(request: Request) -> Response:
     """How many threads fit."""
     body = await read_body(request, ThreadFilterBody)
-    _, wanted = await permitted_search(request, ThreadSearchBody.model_construct(**body.model_dump()))
-    return Json(await services_of(request).threads.count(wanted))
+    return Json(await services_of(request).threads.count(await _wanted(request, body)))
+
+
+async def _wanted(request: Request, body: ThreadFilterBody, ids: list[str] | None = None, **page: int) -> Wanted:
+    """What is searched for, as the authorize handler leaves it."""
+    value = {"metadata": body.metadata or {}, "values": body.values or {}, "status": body.status, "ids": ids, **page}
+    only = await permit(request, "threads:search", value)
+    return Wanted(ids=ids, metadata=told_metadata(value) or None, values=body.values, status=body.status, only=only)
 
 
 async def copy(request: Request) -> Response:
@@ -170,10 +160,8 @@ async def copy(request: Request) -> Response:
         await permit(request, "threads:create", value)
         return Json((await services.threads.copy(source, ident, token=ident)).public())
     value["metadata"] = await _metadata_of(services, source, readable)
-    only = await permit(request, "threads:create", value)
-    new = _left(request, ThreadBody(thread_id=ident), value)
-    must_fit(only, new.metadata, "threads:create")
-    copied = await services.threads.copy(source, new.thread_id or ident, token=ident, metadata=new.metadata)
+    must_fit(await permit(request, "threads:create", value), told_metadata(value), "threads:create")
+    copied = await services.threads.copy(source, ident, token=ident, metadata=told_metadata(value))
     return Json(copied.public())
 
 

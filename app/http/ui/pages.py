@@ -17,10 +17,8 @@ from starlette.responses import Response
 from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError
 from app.http.access import permit
 from app.http.answers import status_of
-from app.http.bodies import ThreadSearchBody
 from app.http.inputs import checked_uuid, path_id
 from app.http.permits import permit_assistant, permit_thread, readable_run
-from app.http.thread_searches import permitted_search
 from app.http.ui.forms import fields_of
 from app.http.ui.live import seen_run, standing
 from app.http.ui.rendering import page, words
@@ -28,7 +26,7 @@ from app.http.wiring import services_of
 from app.project.graphs import GraphSpec
 from app.runs.runs import Run
 from app.services import Services
-from app.threads.threads import Thread
+from app.threads.threads import Thread, Wanted
 
 _THREADS: Final = 12
 _RUNS_EACH: Final = 3
@@ -84,8 +82,8 @@ async def recent(request: Request) -> Response:
 
 async def _lately(request: Request) -> dict[str, Any]:
     services = services_of(request)
-    search, wanted = await permitted_search(request, ThreadSearchBody(limit=_THREADS))
-    threads = await services.threads.search(wanted, limit=search.limit, offset=search.offset)
+    only = await permit(request, "threads:search", {"metadata": {}, "limit": _THREADS, "offset": 0})
+    threads = await services.threads.search(Wanted(only=only), limit=_THREADS)
     readable = [thread for thread in threads if await _may_read(request, thread)]
     lists = await asyncio.gather(*(_runs_of(services, thread.thread_id) for thread in readable))
     newest = sorted((run for runs in lists for run in runs), key=lambda run: run.created_at, reverse=True)

@@ -11,13 +11,12 @@ ADMIN = "admin"
 
 @dataclass
 class Rules:
-    """By operation, such as `threads:read`: what is refused, filtered, written into the metadata, left in other
-    members, broken, or stands still. `asked` has who was asked about, for what and with which value."""
+    """By operation, such as `threads:read`: what is refused, filtered, written into the metadata, broken, or stands
+    still. `asked` has who was asked about, for what and with which value."""
 
     refused: set[str] = field(default_factory=set)
     filters: dict[str, dict[str, Any]] = field(default_factory=dict)
     written: dict[str, dict[str, Any]] = field(default_factory=dict)
-    left: dict[str, dict[str, Any]] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     still: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
@@ -60,5 +59,4 @@ async def every(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> Any:
         return False
     if operation in rules.written:
         value["metadata"] = {**(value.get("metadata") or {}), **rules.written[operation]}
-    value.update(rules.left.get(operation, {}))
     return rules.filters.get(operation)
