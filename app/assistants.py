@@ -17,12 +17,12 @@ from langchain_core.runnables import RunnableConfig
 
 from app.access.filters import EVERYTHING, Filter
 from app.access.users import User, told_to_graphs
+from app.containment import contains
 from app.errors import Conflict, GraphUnavailable, InvalidRequest, NotFound, RefusedRequest
 from app.keyspace.names import Keys
 from app.project.graphs import Graphs, Manifest
 from app.redis.wire import Wire
 from app.stored_assistants import Assistant, Changes, StoredAssistants, mirrored
-from app.threads.threads import contains
 
 _NAMESPACE: Final = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
 """The reference server's, so that ids agree."""

@@ -17,6 +17,7 @@ import orjson
 from app.access.filtered_reads import read_filtered
 from app.access.filters import EVERYTHING, Filter
 from app.clock import Clock, iso
+from app.containment import contains
 from app.errors import NotFound
 from app.keyspace.cron_scripts import CronScripts
 from app.keyspace.names import Keys
@@ -26,7 +27,6 @@ from app.run_requests import RunRequest
 from app.runs.runs import gathered
 from app.schedules import Schedule
 from app.serialization.encoding import dumps
-from app.threads.threads import contains
 
 _FORMER_NAMESPACE: Final = UUID("b6f0c9a4-56f4-4c0b-8a35-2d6f0c1f7f0e")
 """Of crons that an earlier release stored, which have no seed."""

@@ -16,13 +16,22 @@ A stateless run whose thread goes with it makes none that anybody could use: no 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from app.access.filters import EVERYTHING, Filter
-from app.access.permissions import Permissions, must_fit, told_metadata, told_object
+from app.access.permissions import Permissions, must_fit
+from app.access.values import (
+    AssistantsRead,
+    BusyCancelled,
+    RunKwargs,
+    RunsCreate,
+    RunsToCancel,
+    ThreadsMade,
+    ThreadsRead,
+)
 from app.errors import NotFound
-from app.run_making import groups_of
+from app.left_runs import left_run
 from app.runs.runs import NewRun, Run
 from app.services import Services
 
@@ -36,33 +45,16 @@ async def permitted_run(
     """The run as the authorize handlers leave it; `reads` says that the caller gets to see what it makes of the thread.
     Its assistant was permitted before (`permit_use`). `NotFound` for a hidden thread, unless that is found out when the
     run is made. Raises `AccessRefused` and `AuthBroken`."""
-    value: dict[str, Any] = {
-        "assistant_id": UUID(new.assistant_id),
-        "thread_id": UUID(new.thread_id),
-        "run_id": UUID(new.run_id),
-        "status": "pending",
-        "metadata": dict(new.metadata),
-        "kwargs": new.kwargs,
-        "multitask_strategy": new.multitask_strategy,
-        "prevent_insert_if_inflight": new.multitask_strategy == "reject",
-        "if_not_exists": "create" if new.create_thread else "reject",
-        "after_seconds": new.after_s,
-    }
-    only = await permissions.ask("threads:create_run", value)
-    readable = await _readable(permissions, new, reads)
     if permissions.auth is None:
+        permissions.note("threads:create_run")
+        await _readable(permissions, new, reads)
         return new
-    metadata = told_metadata(value)
-    asked = replace(
-        new,
-        metadata=metadata,
-        kwargs=told_object(value, "kwargs"),
-        multitask_strategy=value["multitask_strategy"],
-        create_thread=value["if_not_exists"] == "create",
-        after_s=int(value["after_seconds"]),
-        groups=groups_of(services.settings, services.graphs.spec(new.graph_id), metadata),
-        only=EVERYTHING if stateless else only & readable,  # looked at in the moment that makes the run
-    )
+    before = _value_of(new)
+    value, only = await permissions.ask(before)
+    asked = new if value == before else left_run(services, new, before, value)
+    readable = await _readable(permissions, asked, reads)
+    # the filter is looked at in the moment that makes the run
+    asked = replace(asked, only=EVERYTHING if stateless else only & readable)
     if asked.temporary:
         _must_not_be_anothers(only, asked)
         return asked
@@ -78,28 +70,40 @@ async def permitted_run(
     return await _with_cancels(services, permissions, replace(asked, create_thread=False), status)
 
 
+def _value_of(new: NewRun) -> RunsCreate:
+    return RunsCreate.model_construct(
+        assistant_id=UUID(new.assistant_id),
+        thread_id=UUID(new.thread_id),
+        run_id=UUID(new.run_id),
+        metadata=new.metadata,
+        prevent_insert_if_inflight=new.multitask_strategy == "reject",
+        multitask_strategy=cast("Any", new.multitask_strategy),
+        if_not_exists="create" if new.create_thread else "reject",
+        after_seconds=new.after_s,
+        kwargs=RunKwargs.model_construct(**new.kwargs),
+    )
+
+
 async def _readable(permissions: Permissions, new: NewRun, reads: bool) -> Filter:
     """Which threads the caller may read, where the run shows its thread to the caller."""
     if not reads and new.kwargs.get("webhook") is None:
         return EVERYTHING
-    return await permissions.ask("threads:read", {"thread_id": UUID(new.thread_id)})
+    _, only = await permissions.ask(ThreadsRead.model_construct(thread_id=UUID(new.thread_id)))
+    return only
 
 
 async def _with_thread(permissions: Permissions, new: NewRun, only: Filter, *, may_exist: bool) -> NewRun:
     """The run with leave to make its thread, if it wants to; and what the thread's metadata is to be then."""
     if not new.create_thread:
         return new
-    value: dict[str, Any] = {
-        "thread_id": UUID(new.thread_id),
-        "metadata": dict(new.metadata),
-        "if_exists": "do_nothing" if may_exist else "raise",
-    }
-    creatable = await permissions.ask("threads:create", value)
-    metadata = told_metadata(value)
-    made = metadata | {"graph_id": new.graph_id, "assistant_id": new.assistant_id}
+    wanted = ThreadsMade.model_construct(
+        thread_id=UUID(new.thread_id), metadata=new.metadata, if_exists="do_nothing" if may_exist else "raise"
+    )
+    value, creatable = await permissions.ask(wanted)
+    made = value.metadata | {"graph_id": new.graph_id, "assistant_id": new.assistant_id}
     must_fit(creatable, made, "threads:create")
     must_fit(only, made, "threads:create_run")
-    return replace(new, thread_metadata=metadata)
+    return replace(new, thread_metadata=value.metadata)
 
 
 def _must_not_be_anothers(only: Filter, new: NewRun) -> None:
@@ -114,8 +118,11 @@ async def _with_cancels(services: Services, permissions: Permissions, new: NewRu
         return new
     if status != "busy":
         return replace(new, may_cancel=False)
-    value = {"thread_id": UUID(new.thread_id), "action": new.multitask_strategy, "metadata": {}}
-    updatable = await permissions.ask("threads:update", value)
+    which = RunsToCancel.model_construct(run_ids=None, status="all")
+    value = BusyCancelled.model_construct(
+        thread_id=UUID(new.thread_id), action=cast("Any", new.multitask_strategy), metadata=which
+    )
+    _, updatable = await permissions.ask(value)
     await services.threads.check(new.thread_id, updatable)
     return new
 
@@ -124,21 +131,21 @@ async def check_still_permitted(services: Services, permissions: Permissions, ru
     """Ask again for a run that was made a while ago. What the handlers write is not taken over: it is made. Raises
     `NotFound`, `AccessRefused` and `AuthBroken`."""
     await permit_use(services, permissions, run.assistant_id)
-    value: dict[str, Any] = {
-        "assistant_id": UUID(run.assistant_id),
-        "thread_id": UUID(run.thread_id),
-        "run_id": UUID(run.run_id),
-        "status": "pending",
-        "metadata": dict(run.metadata),
-        "kwargs": dict(run.kwargs),
-        "multitask_strategy": run.multitask_strategy,
-        "prevent_insert_if_inflight": run.multitask_strategy == "reject",
-        "if_not_exists": "reject",
-        "after_seconds": 0,
-    }
-    only = await permissions.ask("threads:create_run", value)
+    value = RunsCreate.model_construct(
+        assistant_id=UUID(run.assistant_id),
+        thread_id=UUID(run.thread_id),
+        run_id=UUID(run.run_id),
+        metadata=run.metadata,
+        prevent_insert_if_inflight=run.multitask_strategy == "reject",
+        multitask_strategy=cast("Any", run.multitask_strategy),
+        if_not_exists="reject",
+        after_seconds=0,
+        kwargs=RunKwargs.model_construct(**run.kwargs),
+    )
+    _, only = await permissions.ask(value)
     if run.kwargs.get("webhook") is not None:
-        only &= await permissions.ask("threads:read", {"thread_id": UUID(run.thread_id)})
+        _, readable = await permissions.ask(ThreadsRead.model_construct(thread_id=UUID(run.thread_id)))
+        only &= readable
     if not run.kwargs.get("temporary"):
         await services.threads.check(run.thread_id, only)
 
@@ -151,5 +158,5 @@ async def permit_use(services: Services, permissions: Permissions, id_or_name: s
     if assistants.is_system(assistant_id):
         permissions.note("assistants:read")
         return
-    only = await permissions.ask("assistants:read", {"assistant_id": UUID(assistant_id), "metadata": {}})
+    _, only = await permissions.ask(AssistantsRead.model_construct(assistant_id=UUID(assistant_id)))
     await assistants.check(assistant_id, only)

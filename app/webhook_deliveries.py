@@ -21,6 +21,7 @@ import structlog
 
 from app.access.custom_auth import CustomAuth
 from app.access.permissions import gives_no_answer, permissions_of
+from app.access.values import ThreadsRead
 from app.duties import looked
 from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError, StoreUnavailable
 from app.keyspace.delivery_scripts import DeliveryQueue, DeliveryScripts
@@ -154,9 +155,9 @@ class WebhookDeliveries(ABC):
         if delivery.temporary or delivery.user is None or self._auth is None:
             return delivery
         permissions = permissions_of(self._auth, delivery.user)
-        value = {"thread_id": UUID(delivery.thread_id), "run_id": UUID(delivery.run_id)}
+        value = ThreadsRead.model_construct(thread_id=UUID(delivery.thread_id), run_id=UUID(delivery.run_id))
         try:
-            only = await permissions.ask("threads:read", value)
+            _, only = await permissions.ask(value)
             born_us = await self._threads.born_us(delivery.thread_id, only)
         except (AccessRefused, NotFound) as error:
             if gives_no_answer(error):

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from app.access.values import values_table
 from app.cli import cli
 from app.errors import SlipwayError
 from app.settings import MIB, Settings, settings_table
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+AUTH = (ROOT / "docs" / "auth-and-http.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -31,6 +33,13 @@ def test_the_options_are_those_of_the_code() -> None:
     between = re.search(r"<!-- options:[^\n]*-->\n(.*?)<!-- end of options -->", README, re.DOTALL)
     assert between is not None
     assert between[1] == settings_table()
+
+
+def test_the_members_of_values_are_those_of_the_code() -> None:
+    """To write them anew: `python -c "from app.access.values import values_table; print(values_table())"`."""
+    between = re.search(r"<!-- values:[^\n]*-->\n(.*?)<!-- end of values -->", AUTH, re.DOTALL)
+    assert between is not None
+    assert between[1] == values_table()
 
 
 def test_the_folders_are_what_they_say() -> None:

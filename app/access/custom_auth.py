@@ -107,6 +107,10 @@ class CustomAuth:
         except Exception as error:
             raise _refused(error, f"the authorize handler of {what} failed") from error
 
+    def handles(self, resource: str, action: str) -> bool:
+        """Whether there is an authorize handler for this."""
+        return self._handler(resource, action) is not None
+
     def _handler(self, resource: str, action: str) -> _Handler | None:
         """The most specific handler alone."""
         key = (resource, action)

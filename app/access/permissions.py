@@ -5,37 +5,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, TypeVar
 
 from app.access.custom_auth import CustomAuth
 from app.access.filters import EVERYTHING, Filter
 from app.access.users import User
+from app.access.values import Operation, Value
 from app.errors import AccessRefused, AuthBroken
 
-Operation = Literal[
-    "assistants:create",
-    "assistants:read",
-    "assistants:update",
-    "assistants:delete",
-    "assistants:search",
-    "threads:create",
-    "threads:read",
-    "threads:update",
-    "threads:delete",
-    "threads:search",
-    "threads:create_run",
-    "crons:create",
-    "crons:read",
-    "crons:update",
-    "crons:delete",
-    "crons:search",
-    "store:put",
-    "store:get",
-    "store:search",
-    "store:delete",
-    "store:list_namespaces",
-]
-"""Resource and action, as authorize handlers know them. Runs belong to their thread."""
+_Value = TypeVar("_Value", bound=Value)
 
 ANSWER_WITHIN_S: Final = 10.0
 """How long a handler may take that is asked in the background, where nobody waits who could give up."""
@@ -52,21 +30,27 @@ class Permissions:
     def __init__(self, auth: CustomAuth | None, user: User | None, within_s: float | None = None) -> None:
         self.auth, self.user, self._within_s = auth, user, within_s
 
-    async def ask(self, operation: Operation, value: dict[str, Any]) -> Filter:
-        """Which records the user may do this to. The authorize handler may change `value`, and what it leaves there is
-        what is to be done. Raises `AccessRefused` or `AuthBroken`."""
+    async def ask(self, value: _Value) -> tuple[_Value, Filter]:
+        """What is to be done, as the authorize handler leaves it, and the records that the user may do it to. Raises
+        `AccessRefused` or `AuthBroken`."""
+        operation = value.OPERATION
         self.note(operation)
         if self.auth is None:
-            return EVERYTHING
+            return value, EVERYTHING
         assert self.user is not None
         resource, _, action = operation.partition(":")
+        if not self.auth.handles(resource, action):
+            return value, EVERYTHING
+        shown = value.shown()
         try:
             async with asyncio.timeout(self._within_s):
-                return await self.auth.authorize(self.user, resource, action, value)
+                only = await self.auth.authorize(self.user, resource, action, shown)
         except TimeoutError as error:
             raise AuthBroken(
                 f"the authorize handler of {operation} gave no answer within {self._within_s} s"
             ) from error
+        left = value.left(shown)
+        return left, only & left.narrows()
 
     def note(self, operation: Operation) -> None:
         """It is asked for now, or need not be."""
@@ -90,18 +74,3 @@ def must_fit(only: Filter, metadata: Mapping[str, Any], operation: Operation) ->
         raise AccessRefused(
             _FORBIDDEN, f"the filter of {operation} excludes what would be made: its metadata does not fit"
         )
-
-
-def told_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata that a handler left in `value`: what is stored."""
-    return told_object(value, "metadata")
-
-
-def told_object(value: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The object that a handler left under this name; an empty one where it left none. Raises `AuthBroken`."""
-    found = value.get(name)
-    if found is None:
-        return {}
-    if not isinstance(found, dict):
-        raise AuthBroken(f"an authorize handler left {name} as {type(found).__name__}; it must be an object")
-    return found

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -23,8 +23,9 @@ from starlette.websockets import WebSocket, WebSocketState
 
 from app.access.custom_auth import CustomAuth
 from app.access.filters import Filter
-from app.access.permissions import Operation, Permissions
+from app.access.permissions import Permissions
 from app.access.users import User
+from app.access.values import Operation, Value
 from app.errors import AccessRefused, AuthBroken, SlipwayError
 from app.http.answers import Json, status_of
 from app.http.callers import CLOSED_BY_STATUS, caller_of
@@ -32,6 +33,7 @@ from app.http.callers import CLOSED_BY_STATUS, caller_of
 Handler = Callable[[Request], Awaitable[Response | ASGIApp]]
 _Connection = TypeVar("_Connection", bound=HTTPConnection)
 _Answer = TypeVar("_Answer")
+_Value = TypeVar("_Value", bound=Value)
 
 _GATE: Final = "slipway.gate"
 LONGEST_REASON: Final = 100
@@ -146,7 +148,7 @@ def user_of(connection: HTTPConnection) -> User | None:
     return gate_of(connection).user
 
 
-async def permit(connection: HTTPConnection, operation: Operation, value: dict[str, Any]) -> Filter:
-    """Ask the auth file for `operation`: which records the caller may do it to. The authorize handler may change
-    `value`, and what it leaves there is what is to be done. Raises `AccessRefused`."""
-    return await gate_of(connection).ask(operation, value)
+async def permit(connection: HTTPConnection, value: _Value) -> tuple[_Value, Filter]:
+    """Ask the auth file: what is to be done, as the authorize handler leaves it, and the records that the caller may do
+    it to. Raises `AccessRefused` or `AuthBroken`."""
+    return await gate_of(connection).ask(value)

@@ -14,20 +14,20 @@ properly: no client comes back for more. Where the auth file gives no answer, th
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 import structlog
 from starlette.requests import HTTPConnection
 
 from app.access.filters import EVERYTHING, Filter
-from app.access.permissions import Operation, gives_no_answer
+from app.access.permissions import gives_no_answer
+from app.access.values import RunCancelled, ThreadsRead
 from app.errors import SlipwayError, StoreUnavailable
 from app.http.access import gate_of, permit
 from app.http.long_answers import Outbox, Watch
+from app.http.permits import reading
 from app.http.wiring import services_of
 from app.runs.runs import NewRun, Run
 from app.serialization.encoding import dumps
@@ -59,20 +59,19 @@ def watch_thread(connection: HTTPConnection, thread_id: str, last_word: LastWord
     """Over a stream of all runs of a thread, which asks by `ThreadAccess` before each of them."""
     if gate_of(connection).auth is None:
         return None
-    return _Watch(ThreadAccess(connection, thread_id), last_word, begins=False).over
+    return _Watch(ThreadAccess(connection, reading(thread_id)), last_word, begins=False).over
 
 
 def watch_run(
     connection: HTTPConnection,
     run: Run,
     last_word: LastWord = error_event,
-    operation: Operation = "threads:read",
-    **told: Any,
+    value: ThreadsRead | RunCancelled | None = None,
 ) -> Watch | None:
-    """Over an answer about a run that exists. `told` is what the authorize handler is told beside the ids."""
+    """Over an answer about a run that exists. `value` is what was asked for; None for leave to read the run."""
     if gate_of(connection).auth is None:
         return None
-    access = ThreadAccess(connection, run.thread_id, operation, run_id=UUID(run.run_id), **told)
+    access = ThreadAccess(connection, value or reading(run.thread_id, run.run_id))
     return _Watch(access, last_word).over
 
 
@@ -81,7 +80,7 @@ def watch_new_run(connection: HTTPConnection, new: NewRun, last_word: LastWord =
     for the run: it counts from the first change of the thread's metadata on."""
     if gate_of(connection).auth is None:
         return None
-    access = ThreadAccess(connection, new.thread_id, run_id=UUID(new.run_id))
+    access = ThreadAccess(connection, reading(new.thread_id, new.run_id))
     return _Watch(access, last_word, since=new.only, own_thread=new.create_thread).over
 
 
@@ -105,10 +104,8 @@ async def judge(check: Check, outbox: Outbox, last_word: LastWord = error_event)
 class ThreadAccess:
     """Whether the caller of a connection may do something to a thread now, asked as often as that is wanted."""
 
-    def __init__(
-        self, connection: HTTPConnection, thread_id: str, operation: Operation = "threads:read", **told: Any
-    ) -> None:
-        self._connection, self._thread_id, self._operation, self._told = connection, thread_id, operation, told
+    def __init__(self, connection: HTTPConnection, value: ThreadsRead | RunCancelled) -> None:
+        self._connection, self._thread_id, self._value = connection, str(value.thread_id), value
 
     @property
     def thread_id(self) -> str:
@@ -127,8 +124,8 @@ class ThreadAccess:
 
     async def ask(self) -> Filter:
         """The filter that the authorize handler answers with now. Raises `AccessRefused` and `AuthBroken`."""
-        value = {"thread_id": UUID(self._thread_id), **copy.deepcopy(self._told)}  # the handler may change it
-        return await permit(self._connection, self._operation, value)
+        _, only = await permit(self._connection, self._value)
+        return only
 
     async def fits(self, only: Filter) -> None:
         """Raise `NotFound` when the thread exists and is not among `only` those."""

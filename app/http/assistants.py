@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.access.filters import EVERYTHING, Filter
-from app.access.permissions import must_fit, told_metadata
-from app.errors import Conflict, InvalidRequest, NotFound
+from app.access.permissions import must_fit
+from app.access.values import (
+    AssistantsCount,
+    AssistantsCreate,
+    AssistantsDelete,
+    AssistantsLatest,
+    AssistantsRead,
+    AssistantsSearch,
+    AssistantsUpdate,
+    ThreadsDelete,
+)
+from app.containment import contains
+from app.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from app.http.access import gate_of, needs, permit, user_of
 from app.http.answers import Json, nothing
 from app.http.bodies import (
@@ -22,22 +33,19 @@ from app.http.bodies import (
     AssistantPatchBody,
     AssistantSearchBody,
     AssistantVersionsBody,
-    ConfigBody,
 )
 from app.http.endpoints import Endpoint, Query, flag
-from app.http.inputs import ident_of, query_flag, read_body
+from app.http.inputs import ident_of, query_flag, read_body, validated
 from app.http.pages import paged, selected
-from app.http.permits import permit_assistant, shown_if_readable
+from app.http.permits import assistant_id_of, permit_assistant, read_assistant, shown_if_readable
 from app.http.wiring import services_of
 from app.idempotency import HEADER
 from app.project.graphs import Manifest
 from app.run_making import ceilings_in, priority_in
 from app.runs.cancels import Action, by_deleted_assistant
 from app.services import Services
-from app.stored_assistants import Assistant
-from app.threads.threads import Wanted, contains
-
-Changing = TypeVar("Changing", bound=AssistantPatchBody)
+from app.stored_assistants import Assistant, mirrored
+from app.threads.threads import Wanted
 
 
 async def create(request: Request) -> Response:
@@ -45,10 +53,16 @@ async def create(request: Request) -> Response:
     body, ident = await read_body(request, AssistantBody), await ident_of(request)
     _check(body)
     assistant_id = body.assistant_id or (ident if HEADER in request.headers else str(uuid4()))
-    value = {"assistant_id": UUID(assistant_id), "if_exists": body.if_exists, **_told(body)}
-    only = await permit(request, "assistants:create", value)
-    assistants, new = services_of(request).assistants, _changed(body, value).changes()
-    exist_ok = value["if_exists"] == "do_nothing"
+    wanted = AssistantsCreate.model_construct(
+        assistant_id=UUID(assistant_id),
+        graph_id=body.graph_id,
+        name=body.name,
+        if_exists=body.if_exists,
+        **_shared(body),
+    )
+    value, only = await permit(request, wanted)
+    assistant_id, exist_ok = str(value.assistant_id), value.if_exists == "do_nothing"
+    assistants, new = services_of(request).assistants, _left(wanted, value).changes()
     if exist_ok and gate_of(request).auth is not None:
         with suppress(NotFound):
             return await _existing(request, await assistants.get(assistant_id, only))
@@ -57,38 +71,41 @@ async def create(request: Request) -> Response:
     return Json(assistant.public())
 
 
+def _reading(assistant: Assistant) -> AssistantsRead:
+    return AssistantsRead.model_construct(assistant_id=UUID(assistant.assistant_id))
+
+
 async def _existing(request: Request, assistant: Assistant) -> Response:
     """An assistant that was there: whoever may make one may not read it by that."""
-    value = {"assistant_id": UUID(assistant.assistant_id), "metadata": {}}
-    if not (await permit(request, "assistants:read", value)).fits(assistant.metadata):
+    _, only = await permit(request, _reading(assistant))
+    if not only.fits(assistant.metadata):
         raise Conflict(f"assistant {assistant.assistant_id} exists already")
     return Json(assistant.public())
 
 
 async def _changed_to(request: Request, assistant: Assistant) -> Response:
     """The answer to a change."""
-    value = {"assistant_id": UUID(assistant.assistant_id), "metadata": {}}
-    return await shown_if_readable(
-        request, "assistants:read", value, assistant.metadata, lambda: Json(assistant.public())
-    )
+    return await shown_if_readable(request, _reading(assistant), assistant.metadata, lambda: Json(assistant.public()))
 
 
 async def patch(request: Request) -> Response:
     """A new version."""
     body, ident = await read_body(request, AssistantPatchBody), await ident_of(request)
     _check(body)
-    _, value = await permit_assistant(request, "assistants:update", _ident(request), version=None, **_told(body))
-    changes = _changed(body, value).changes()
+    assistant_id = assistant_id_of(request, _ident(request))
+    wanted = AssistantsUpdate.model_construct(
+        assistant_id=assistant_id, graph_id=body.graph_id, name=body.name, **_shared(body)
+    )
+    _, value = await permit_assistant(request, wanted)
+    changes = _left(wanted, value).changes()
     return await _changed_to(
         request, await services_of(request).assistants.patch(_ident(request), changes, token=ident)
     )
 
 
-def _told(body: AssistantPatchBody) -> dict[str, Any]:
-    """What authorize handlers are shown of it."""
+def _shared(body: AssistantPatchBody) -> dict[str, Any]:
+    """What authorize handlers are shown of it, whether it is new or changed."""
     return {
-        "graph_id": body.graph_id,
-        "name": body.name,
         "description": body.description,
         "config": None if body.config is None else body.config.given(),
         "context": body.context,
@@ -96,13 +113,16 @@ def _told(body: AssistantPatchBody) -> dict[str, Any]:
     }
 
 
-def _changed(body: Changing, value: dict[str, Any]) -> Changing:
-    """The body as a handler left it."""
-    shown = _told(body) | {name: value.get(name) for name in _told(body)} | {"metadata": told_metadata(value)}
-    if shown == _told(body):
-        return body
-    config = None if shown["config"] is None else ConfigBody.model_construct(**shown["config"])
-    return body.model_copy(update=shown | {"config": config})
+def _left(wanted: AssistantsCreate | AssistantsUpdate, left: AssistantsCreate | AssistantsUpdate) -> AssistantPatchBody:
+    """The assistant as a handler left it. `AuthBroken` where no client could ask for it."""
+    members = left.model_dump(include={"graph_id", "name", "description", "config", "context"})
+    try:
+        body = validated(AssistantPatchBody, members)
+        _check(body)
+        mirrored(members["config"], members["context"])
+    except (InvalidRequest, RefusedRequest) as error:
+        raise error if left == wanted else wanted.broken(f"left an assistant that is refused: {error}") from error
+    return body.model_copy(update={"metadata": left.metadata})  # with what only the server writes, if it is there
 
 
 def _check(body: AssistantPatchBody) -> None:
@@ -115,8 +135,11 @@ def _check(body: AssistantPatchBody) -> None:
 async def delete(request: Request) -> Response:
     """Remove an assistant, and its threads when asked to; its runs in flight are cancelled."""
     services, assistant_id, threads = services_of(request), _ident(request), query_flag(request, "delete_threads")
-    await permit_assistant(request, "assistants:delete", assistant_id)
-    only = await permit(request, "threads:delete", {"thread_id": None}) if threads else EVERYTHING
+    value = AssistantsDelete.model_construct(assistant_id=assistant_id_of(request, assistant_id))
+    await permit_assistant(request, value)
+    only = EVERYTHING
+    if threads:
+        _, only = await permit(request, ThreadsDelete.model_construct(thread_id=None))
     await services.assistants.delete(assistant_id)
     await services.crons.delete_of(assistant_id)
     await _cancel_runs(services, assistant_id)
@@ -144,35 +167,32 @@ async def _delete_threads(services: Services, assistant_id: str, only: Filter) -
 async def search(request: Request) -> Response:
     """A page of assistants."""
     body = await read_body(request, AssistantSearchBody)
-    metadata, only = await _wanted(request, body, limit=body.limit, offset=body.offset)
+    wanted = AssistantsSearch.model_construct(
+        graph_id=body.graph_id, metadata=body.metadata or {}, limit=body.limit, offset=body.offset
+    )
+    value, only = await permit(request, wanted)
     found = await services_of(request).assistants.search(
-        metadata=metadata,
+        metadata=value.metadata,
         only=only,
-        graph_id=body.graph_id,
+        graph_id=value.graph_id,
         name=body.name,
         sort_by=body.sort_by,
         descending=body.sort_order == "desc",
     )
-    page = found[body.offset : body.offset + body.limit]
+    page = found[value.offset : value.offset + value.limit]
     shown = selected([assistant.public() for assistant in page], body.select)
-    return paged(shown, offset=body.offset, limit=body.limit, total=len(found))
+    return paged(shown, offset=value.offset, limit=value.limit, total=len(found))
 
 
 async def count(request: Request) -> Response:
     """How many assistants fit."""
     body = await read_body(request, AssistantFilterBody)
-    metadata, only = await _wanted(request, body)
+    wanted = AssistantsCount.model_construct(graph_id=body.graph_id, metadata=body.metadata or {})
+    value, only = await permit(request, wanted)
     found = await services_of(request).assistants.search(
-        metadata=metadata, graph_id=body.graph_id, name=body.name, only=only
+        metadata=value.metadata, graph_id=value.graph_id, name=body.name, only=only
     )
     return Json(len(found))
-
-
-async def _wanted(request: Request, body: AssistantFilterBody, **page: int) -> tuple[dict[str, Any], Filter]:
-    """The metadata that is searched for, as the handler leaves it, and what the caller may see."""
-    value = {"graph_id": body.graph_id, "metadata": body.metadata or {}, **page}
-    only = await permit(request, "assistants:search", value)
-    return told_metadata(value), only
 
 
 async def read(request: Request) -> Response:
@@ -193,8 +213,10 @@ async def versions(request: Request) -> Response:
 async def latest(request: Request) -> Response:
     """Make a version the present one."""
     body = await read_body(request, AssistantLatestBody)
-    await permit_assistant(request, "assistants:update", _ident(request), version=body.version, metadata={})
-    return await _changed_to(request, await services_of(request).assistants.choose(_ident(request), body.version))
+    assistant_id = assistant_id_of(request, _ident(request))
+    wanted = AssistantsLatest.model_construct(assistant_id=assistant_id, version=body.version)
+    _, value = await permit_assistant(request, wanted)
+    return await _changed_to(request, await services_of(request).assistants.choose(_ident(request), value.version))
 
 
 async def graph(request: Request) -> Response:
@@ -221,8 +243,7 @@ async def _manifest(request: Request) -> Manifest:
 
 async def _read(request: Request) -> Assistant:
     """The assistant of the path, if the caller may read it."""
-    assistant, _ = await permit_assistant(request, "assistants:read", _ident(request), metadata={})
-    return assistant
+    return await read_assistant(request, _ident(request))
 
 
 def _ident(request: Request) -> str:

@@ -6,59 +6,34 @@ strict: a number in quotes is not a number.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from app.errors import InvalidRequest
 from app.http.inputs import checked_uuid
 from app.project.sections import Minutes, Whole
+from app.run_fields import (
+    RESERVED_CONFIG,
+    RESERVED_METADATA,
+    CommandBody,
+    DelayS,
+    Durability,
+    JsonObject,
+    Limit,
+    MaxConcurrency,
+    MultitaskStrategy,
+    Nodes,
+    Offset,
+    RecursionLimit,
+    Strategy,
+    StreamMode,
+    Update,
+    Webhook,
+)
 from app.stored_assistants import Changes
 from app.threads.extracts import Path, paths_of
-from app.threads.ttl import Strategy, ThreadTtl
-
-JsonObject: TypeAlias = dict[str, Any]
-
-StreamMode = Literal[
-    "values",
-    "messages",
-    "messages-tuple",
-    "updates",
-    "events",
-    "tasks",
-    "checkpoints",
-    "debug",
-    "custom",
-    "tools",
-    "lifecycle",
-]
-
-RESERVED_METADATA: Final = frozenset(
-    {"thread_id", "assistant_id", "run_id", "cron_id", "counters_since_delta_snapshot"}
-)
-RESERVED_CONFIG: Final = (
-    "langgraph_auth_",
-    "langgraph_request_id",
-    "__langsmith_project__",
-    "__langsmith_example_id__",
-    "__request_start_time_ms__",
-    "__after_seconds__",
-    "__otel_",
-    "__dd_trace_headers__",
-    "__pregel_node_finished",
-    "__context_provided__",
-)
-LONGEST_WEBHOOK: Final = 65536
+from app.threads.ttl import ThreadTtl
 
 
 def _uuid(text: str) -> str:
@@ -80,39 +55,12 @@ def _open_config(config: JsonObject) -> JsonObject:
     return {name: value for name, value in config.items() if not name.startswith(RESERVED_CONFIG)}
 
 
-def says(what: str) -> WrapValidator:
-    """One sentence for whatever is wrong, where each of several forms would have its own."""
-
-    def checked(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return inner(value)
-        except ValidationError:
-            raise ValueError(what) from None
-
-    return WrapValidator(checked)
-
-
 Uuid = Annotated[str, AfterValidator(_uuid)]
 Metadata = Annotated[JsonObject, AfterValidator(_open_metadata)]
 """Without the keys that only the server writes."""
 Configurable = Annotated[JsonObject, AfterValidator(_open_config)]
 StreamModes = Annotated[list[StreamMode], BeforeValidator(_one_or_many)]
-Nodes = Annotated[
-    Literal["*"] | list[str], Field(union_mode="left_to_right"), says('must be "*" or a list of nodes\' names')
-]
-Update = Annotated[JsonObject | list[Any] | None, says("must be an object, or a list of pairs")]
-Limit = Annotated[Whole, Field(ge=1, le=1000)]
-Offset = Annotated[Whole, Field(ge=0, le=2**31)]
 Order = Literal["asc", "desc"]
-
-
-Webhook = Annotated[
-    str,
-    Field(max_length=LONGEST_WEBHOOK, pattern=r"^(https?://[^\s/]|/)\S*$"),
-    says(
-        f"must be an absolute URL with http or https, or a path of this server, of at most {LONGEST_WEBHOOK} characters"
-    ),
-]
 
 
 class Body(BaseModel):
@@ -131,44 +79,14 @@ class Body(BaseModel):
 # runs
 
 
-class SendBody(BaseModel):
-    """A node with an input of its own, to jump to."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    node: str
-    input: Any = None
-
-
-Goto = Annotated[
-    str | SendBody | list[str | SendBody] | None,
-    says("must be a node's name, an object with node and input, or a list of these"),
-]
-
-
-class CommandBody(BaseModel):
-    """`command`: an answer to an interrupt, a write, a jump."""
-
-    model_config = ConfigDict(extra="ignore", strict=True)
-
-    resume: Any = None
-    update: Update = None
-    goto: Goto = None
-
-    def public(self) -> JsonObject:
-        """Only what was given; a `resume` of null counts when nothing else does."""
-        given = self.model_dump(include={"resume", "update", "goto"} & self.model_fields_set)
-        return {name: value for name, value in given.items() if value is not None or len(given) == 1}
-
-
 class ConfigBody(Body):
     """`config`: the parts of a RunnableConfig that a client may set."""
 
     tags: list[str] = []
-    recursion_limit: Annotated[Whole, Field(ge=1, le=2**31 - 1)] | None = None
+    recursion_limit: RecursionLimit | None = None
     configurable: Configurable = {}
     metadata: Metadata = {}
-    max_concurrency: Annotated[Whole, Field(ge=1, le=10_000)] | None = None
+    max_concurrency: MaxConcurrency | None = None
     run_name: str | None = None
 
     def public(self) -> JsonObject:
@@ -213,13 +131,13 @@ class RunBody(Body):
     stream_mode: StreamModes = ["values"]
     stream_subgraphs: bool = False
     stream_resumable: bool = False
-    multitask_strategy: Literal["reject", "interrupt", "rollback", "enqueue"] = "enqueue"
+    multitask_strategy: MultitaskStrategy = "enqueue"
     if_not_exists: Literal["reject", "create"] = "reject"
     on_disconnect: Literal["cancel", "continue"] = "continue"
     on_completion: Literal["delete", "keep"] = "delete"
-    after_seconds: Annotated[Whole, Field(ge=0, le=366 * 86400)] = 0
+    after_seconds: DelayS = 0
     webhook: Webhook | None = None
-    durability: Literal["sync", "async", "exit"] | None = None
+    durability: Durability | None = None
     checkpoint_during: bool | None = None
     feedback_keys: list[str] | None = None
     strict_resume: bool = False

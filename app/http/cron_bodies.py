@@ -7,7 +7,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from app.http.bodies import Body, JsonObject, Limit, Offset, Order, RunBody, Uuid
+from app.http.bodies import Body, Order, RunBody, Uuid
+from app.run_fields import JsonObject, Limit, Offset
 
 TIMING: Final = frozenset({"schedule", "timezone", "end_time", "enabled", "on_run_completed"})
 """What of a cron's body is not the run's."""

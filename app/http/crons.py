@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.access.permissions import Operation, must_fit, told_metadata
+from app.access.filters import Filter
+from app.access.permissions import must_fit
 from app.access.users import User
+from app.access.values import CronsCount, CronsCreate, CronsDelete, CronsRead, CronsSearch, CronsUpdate
 from app.cron_permits import permitted_firing
 from app.crons import Cron, NewCron, Wanted
 from app.errors import InvalidRequest, NotFound, RefusedRequest
 from app.http.access import gate_of, needs, permit, user_of
 from app.http.answers import Json, nothing
-from app.http.cron_bodies import TIMING, CronBody, CronFilterBody, CronSearchBody
+from app.http.cron_bodies import CronBody, CronFilterBody, CronSearchBody
 from app.http.endpoints import Endpoint
 from app.http.inputs import ident_of, parsed, path_id, read_body, validated
 from app.http.new_runs import asked_by
 from app.http.pages import paged, selected
-from app.http.permits import permit_thread, permit_use, shown_if_readable
+from app.http.permits import permit_read, permit_use, shown_if_readable
 from app.http.stateless import check
 from app.http.wiring import services_of
 from app.run_making import run_of
+from app.run_requests import RunRequest
 from app.runs.runs import new_id
 from app.schedules import Schedule
 from app.stored_assistants import Assistant
@@ -43,24 +46,25 @@ async def create_for_thread(request: Request) -> Response:
 
 async def _create(request: Request, thread_id: str | None) -> Response:
     services, body = services_of(request), await read_body(request, CronBody)
+    _asked(request, body, thread_id)
     if thread_id is not None:
-        await permit_thread(request, "threads:read", thread_id)
-    cron_id, user = await ident_of(request), user_of(request)
-    value = {
-        "cron_id": UUID(cron_id),
-        "thread_id": None if thread_id is None else UUID(thread_id),
-        "user_id": None if user is None else user.identity,
-        "schedule": body.schedule,
-        "end_time": body.end_time,
-        "payload": _payload(body),
-        "metadata": body.metadata,
-    }
-    only = await permit(request, "crons:create", value)
-    changed = _changed(body, value)
-    must_fit(only, changed.metadata, "crons:create")
+        await permit_read(request, thread_id)
+    user = user_of(request)
+    wanted = CronsCreate.model_construct(
+        cron_id=UUID(await ident_of(request)),
+        thread_id=None if thread_id is None else UUID(thread_id),
+        user_id=None if user is None else user.identity,
+        schedule=body.schedule,
+        end_time=body.end_time,
+        payload=body.model_dump(exclude_unset=True),
+        metadata=body.metadata,
+    )
+    value, only = await permit(request, wanted)
+    changed = _left(request, wanted, value, {}, thread_id)
+    must_fit(only, value.metadata, "crons:create")
     new = await _new(request, changed, thread_id, _sent(body, changed))
     await _permit_firing(request, new)
-    return Json((await services.crons.create(cron_id, new, _now_ms(request))).public())
+    return Json((await services.crons.create(str(value.cron_id), new, _now_ms(request))).public())
 
 
 def _sent(body: CronBody, changed: CronBody) -> dict[str, Any]:
@@ -69,26 +73,47 @@ def _sent(body: CronBody, changed: CronBody) -> dict[str, Any]:
     return changed.model_dump(exclude_unset=True, exclude=None if told else {"metadata"})
 
 
-def _payload(body: CronBody) -> dict[str, Any]:
-    """What of the body is the run's."""
-    sent = body.model_dump(exclude_unset=True)
-    return {name: value for name, value in sent.items() if name not in TIMING and name != "metadata"}
+def _left(
+    request: Request, wanted: _CronValue, left: _CronValue, held: dict[str, Any], thread_id: str | None
+) -> CronBody:
+    """The cron as a handler left it, over what is `held` of it. What is wrong with it is the client's fault where the
+    same is wrong with what the client sent; else it is `AuthBroken`."""
+    try:
+        if unknown := sorted(left.payload.keys() - wanted.payload.keys() - CronBody.model_fields.keys()):
+            raise InvalidRequest(f"payload.{unknown[0]}", "is no field of a cron")
+        return _checked(request, held | _given(left.payload, held), thread_id)
+    except (InvalidRequest, RefusedRequest) as error:
+        _checked(request, held | _given(wanted.payload, held), thread_id)
+        raise wanted.broken(f"left a cron that is refused: {error}") from error
 
 
-def _changed(body: CronBody, value: dict[str, Any]) -> CronBody:
-    """The body as a handler left it."""
-    timing = {name: getattr(body, name) for name in TIMING & body.model_fields_set}
-    timing |= {"schedule": value["schedule"], "end_time": value["end_time"]}
-    return validated(CronBody, (value["payload"] or {}) | timing | {"metadata": told_metadata(value)})
+def _checked(request: Request, given: dict[str, Any], thread_id: str | None) -> CronBody:
+    body = validated(CronBody, given)
+    _asked(request, body, thread_id)
+    return body
+
+
+def _given(changes: dict[str, Any], held: dict[str, Any]) -> dict[str, Any]:
+    """What is not null, with metadata merged into what is held."""
+    given = {name: value for name, value in changes.items() if value is not None or name == "end_time"}
+    if isinstance(given.get("metadata"), dict):
+        given["metadata"] = held.get("metadata", {}) | given["metadata"]
+    return given
+
+
+def _asked(request: Request, body: CronBody, thread_id: str | None) -> tuple[Schedule, RunRequest]:
+    """When, and what run. Raises for what cannot be, whatever the assistant is."""
+    stateless = thread_id is None
+    if stateless:
+        check(body)
+    schedule = Schedule.checked(body.schedule, body.timezone, body.end_ms)
+    return schedule, asked_by(services_of(request), request, body, stateless=stateless)
 
 
 async def _new(request: Request, body: CronBody, thread_id: str | None, payload: dict[str, Any]) -> NewCron:
     """The cron that `body` describes; `payload` is what clients are shown as its body."""
-    services, stateless = services_of(request), thread_id is None
-    if stateless:
-        check(body)
-    schedule = Schedule.checked(body.schedule, body.timezone, body.end_ms)
-    asked = asked_by(services, request, body, stateless=stateless)
+    stateless = thread_id is None
+    schedule, asked = _asked(request, body, thread_id)
     assistant = await _assistant(request, body.assistant_id)
     asked = replace(
         asked,
@@ -137,14 +162,9 @@ async def _assistant(request: Request, id_or_name: str) -> Assistant:
 
 async def read(request: Request) -> Response:
     """One cron."""
-    return Json((await _found(request, "crons:read")).public())
-
-
-async def _found(request: Request, operation: Operation) -> Cron:
-    """The cron of the path, if the caller may do this to it."""
     cron_id = path_id(request, "cron_id")
-    only = await permit(request, operation, {"cron_id": UUID(cron_id)})
-    return await services_of(request).crons.get(cron_id, only)
+    value, only = await permit(request, CronsRead.model_construct(cron_id=UUID(cron_id)))
+    return Json((await services_of(request).crons.get(str(value.cron_id), only)).public())
 
 
 async def patch(request: Request) -> Response:
@@ -153,17 +173,33 @@ async def patch(request: Request) -> Response:
     changes: Any = parsed(await request.body())
     if not isinstance(changes, dict) or not changes:
         raise RefusedRequest("the body must name at least one field to change")
-    value = {"cron_id": UUID(cron_id), "payload": changes, "schedule": changes.get("schedule")}
-    cron = await services.crons.get(cron_id, await permit(request, "crons:update", value))
-    changes = value["payload"]
-    new = cron.stopped() if changes == STOPS else await _as_changed(request, cron, changes)
+    validated(CronBody, _ANY | _given(changes, {}))
+    wanted = CronsUpdate.model_construct(
+        cron_id=UUID(cron_id),
+        payload=changes,
+        metadata=changes.get("metadata") or {},
+        **{name: changes.get(name) for name in ("schedule", "end_time", "enabled", "on_run_completed")},
+    )
+    value, only = await permit(request, wanted)
+    cron = await services.crons.get(str(value.cron_id), only)
+    new = _stopped(cron, value.payload) if changes == STOPS else None
+    new = new or await _as_changed(request, cron, wanted, value)
     moves = (new.schedule, new.enabled) != (cron.schedule, cron.enabled)
     changed = await services.crons.change(cron_id, new, _now_ms(request), moves=moves)
-    shown = {"cron_id": UUID(cron_id)}
-    return await shown_if_readable(request, "crons:read", shown, changed.metadata, lambda: Json(changed.public()))
+    shown = CronsRead.model_construct(cron_id=UUID(cron_id))
+    return await shown_if_readable(request, shown, changed.metadata, lambda: Json(changed.public()))
 
 
-async def _as_changed(request: Request, cron: Cron, changes: dict[str, Any]) -> NewCron:
+def _stopped(cron: Cron, changes: dict[str, Any]) -> NewCron | None:
+    """The cron when all that is done to it is to stop it; a handler may write metadata, too."""
+    metadata = changes.get("metadata") or {}
+    if {name: value for name, value in changes.items() if name != "metadata"} != STOPS:
+        return None
+    new = cron.stopped()
+    return replace(new, metadata=new.metadata | metadata, payload=new.payload | changes)
+
+
+async def _as_changed(request: Request, cron: Cron, wanted: CronsUpdate, left: CronsUpdate) -> NewCron:
     """The cron with these changes, if the caller may have such runs made."""
     held = cron.payload | {
         "schedule": cron.schedule.text,
@@ -173,11 +209,8 @@ async def _as_changed(request: Request, cron: Cron, changes: dict[str, Any]) -> 
         "on_run_completed": cron.on_run_completed,
         "metadata": cron.metadata,
     }
-    given = {name: value for name, value in changes.items() if value is not None or name == "end_time"}
-    if isinstance(given.get("metadata"), dict):
-        given["metadata"] = cron.metadata | given["metadata"]
-    body = validated(CronBody, held | given)
-    new = await _new(request, body, cron.thread_id, _patched(cron.payload, body, changes))
+    body = _left(request, wanted, left, held, cron.thread_id)
+    new = await _new(request, body, cron.thread_id, _patched(cron.payload, body, left.payload))
     await _permit_firing(request, new)
     return replace(new, request=replace(new.request, user=_owner(cron, user_of(request))))
 
@@ -201,38 +234,59 @@ def _patched(payload: dict[str, Any], body: CronBody, changes: dict[str, Any]) -
 
 async def delete(request: Request) -> Response:
     """Remove a cron; the runs it made stay."""
-    await services_of(request).crons.delete((await _found(request, "crons:delete")).cron_id)
+    crons, cron_id = services_of(request).crons, path_id(request, "cron_id")
+    value, only = await permit(request, CronsDelete.model_construct(cron_id=UUID(cron_id)))
+    await crons.delete((await crons.get(str(value.cron_id), only)).cron_id)
     return nothing()
 
 
 async def search(request: Request) -> Response:
     """A page of crons."""
     body = await read_body(request, CronSearchBody)
-    wanted = await _wanted(request, body, limit=body.limit, offset=body.offset)
-    found = await services_of(request).crons.search(wanted, sort_by=body.sort_by, descending=body.sort_order == "desc")
-    page = [cron.public() for cron in found[body.offset : body.offset + body.limit]]
-    return paged(selected(page, body.select), offset=body.offset, limit=body.limit, total=len(found))
+    which = CronsSearch.model_construct(**_wanted(request, body), limit=body.limit, offset=body.offset)
+    value, only = await permit(request, which)
+    found = await services_of(request).crons.search(
+        _searched(value, body, only), sort_by=body.sort_by, descending=body.sort_order == "desc"
+    )
+    page = [cron.public() for cron in found[value.offset : value.offset + value.limit]]
+    return paged(selected(page, body.select), offset=value.offset, limit=value.limit, total=len(found))
 
 
 async def count(request: Request) -> Response:
     """How many crons fit."""
     body = await read_body(request, CronFilterBody)
-    return Json(len(await services_of(request).crons.search(await _wanted(request, body))))
+    value, only = await permit(request, CronsCount.model_construct(**_wanted(request, body)))
+    return Json(len(await services_of(request).crons.search(_searched(value, body, only))))
 
 
-async def _wanted(request: Request, body: CronFilterBody, **page: int) -> Wanted:
-    """What is searched for, as the authorize handler leaves it."""
+def _wanted(request: Request, body: CronFilterBody) -> dict[str, Any]:
+    """What authorize handlers are shown of a search and of a count alike."""
     assistants = services_of(request).assistants
-    assistant_id = None if body.assistant_id is None else assistants.id_of(body.assistant_id)
-    value = {"assistant_id": assistant_id, "thread_id": body.thread_id, "metadata": body.metadata or {}, **page}
-    only = await permit(request, "crons:search", value)
-    return Wanted(assistant_id, body.thread_id, body.enabled, told_metadata(value), only)
+    return {
+        "assistant_id": None if body.assistant_id is None else UUID(assistants.id_of(body.assistant_id)),
+        "thread_id": None if body.thread_id is None else UUID(body.thread_id),
+        "metadata": body.metadata or {},
+    }
+
+
+def _searched(value: CronsSearch, body: CronFilterBody, only: Filter) -> Wanted:
+    """What is searched for, as the authorize handler left it."""
+    return Wanted(
+        assistant_id=None if value.assistant_id is None else str(value.assistant_id),
+        thread_id=None if value.thread_id is None else str(value.thread_id),
+        enabled=body.enabled,
+        metadata=value.metadata,
+        only=only,
+    )
 
 
 def _now_ms(request: Request) -> int:
     return int(services_of(request).clock.now().timestamp() * 1000)
 
 
+_CronValue = TypeVar("_CronValue", CronsCreate, CronsUpdate)
+_ANY: Final = {"assistant_id": "any", "schedule": "any"}
+"""What a change need not name."""
 STOPS: Final = {"enabled": False}
 """The change that needs no leave to run anything: whoever may change the cron may stop it."""
 FIRING: Final = needs("threads:create_run", "assistants:read", may=("threads:create", "threads:read", "threads:update"))

@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 
 from app.http.access import needs
 from app.http.access_watch import Check, ThreadAccess
-from app.http.permits import permit_run, permit_use
+from app.http.permits import permit_run, permit_use, reading
 from app.runs.runs import NewRun
 
 READING: Final = needs("threads:read")
@@ -20,7 +20,7 @@ COMMANDS: Final = needs(
 async def may_read(connection: HTTPConnection, thread_id: str) -> Check:
     """Ask whether the events and the state of a thread may be read. It need not exist yet. Whoever follows it asks
     again by what this returns: before each run and each command. Raises `NotFound` and `AccessRefused`."""
-    access = ThreadAccess(connection, thread_id)
+    access = ThreadAccess(connection, reading(thread_id))
     await access.check()
     return access.check
 

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, Field, model_validator
 
 from app.event_protocol.event_filters import EventFilter
-from app.http.bodies import Body, CommandBody, ConfigBody, Goto, JsonObject, Metadata
+from app.http.bodies import Body, ConfigBody, Metadata
 from app.project.sections import Whole
+from app.run_fields import CommandBody, Goto, JsonObject
 
 Seq = Annotated[Whole, Field(ge=0, le=2**53)]
 MOST_PREFIXES = 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 import structlog
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from app.access.permissions import Operation
+from app.access.values import RunsSearch
 from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound
 from app.http.access import needs, permit
 from app.http.access_watch import error_value, watch_new_run, watch_run
@@ -23,7 +23,7 @@ from app.http.inputs import path_id, query_flag, query_names, query_number, quer
 from app.http.long_answers import OnGone
 from app.http.new_runs import new_run
 from app.http.pages import selected
-from app.http.permits import permit_thread, seen
+from app.http.permits import cancelling, permit_cancel, permit_delete, permit_read, reading, seen
 from app.http.sse import event_stream, joined_stream
 from app.http.stream_requests import ENDING, SINCE, StreamRequest, wants_end
 from app.http.waits import waited
@@ -117,14 +117,13 @@ def canceller(request: Request, run: Run) -> Callable[[], Awaitable[None]]:
     """Cancels `run` because its client left, if the client may cancel it then."""
 
     async def cancel_it() -> None:
-        told = {"action": Action.INTERRUPT.value, "metadata": {}}
         with suppress(NotFound):
             try:
-                await permit_thread(request, "threads:update", run.thread_id, run_id=UUID(run.run_id), **told)
+                action = await permit_cancel(request, run.thread_id, run.run_id, Action.INTERRUPT)
             except (AccessRefused, AuthBroken) as error:
                 log.warning("run.not_cancelled", run=run.run_id, problem=str(error))
                 return
-            await services_of(request).runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, BY_DISCONNECT)
+            await services_of(request).runs.cancel(run.thread_id, run.run_id, action, BY_DISCONNECT)
 
     return cancel_it
 
@@ -135,18 +134,22 @@ async def list_all(request: Request) -> Response:
     services, thread_id = services_of(request), path_id(request, "thread_id")
     limit, offset = query_number(request, "limit", 10, 1, 1000), query_number(request, "offset", 0)
     status = query_word(request, "status", STATUSES)
-    listed = {"thread_id": UUID(thread_id), "metadata": {}, "status": status, "limit": limit, "offset": offset}
-    found = await permit(request, "threads:search", listed)
-    readable = await permit(request, "threads:read", {"thread_id": UUID(thread_id)})
+    wanted = RunsSearch.model_construct(
+        thread_id=UUID(thread_id), metadata={}, status=cast("Any", status), limit=limit, offset=offset
+    )
+    value, found = await permit(request, wanted)
+    _, readable = await permit(request, reading(thread_id))
     await services.threads.check(thread_id, seen(found, readable))
-    runs = await services.runs.list(thread_id, limit=limit, offset=offset, status=status)
+    runs = await services.runs.list(
+        thread_id, limit=value.limit, offset=value.offset, status=value.status, metadata=value.metadata
+    )
     return Json(selected([run.public() for run in runs], select))
 
 
 async def read(request: Request) -> Response:
     """One run."""
     select = _selected(request)
-    (shown,) = selected([(await _found(request, "threads:read")).public()], select)
+    (shown,) = selected([(await _readable(request)).public()], select)
     return Json(shown)
 
 
@@ -160,7 +163,9 @@ def _selected(request: Request) -> list[str]:
 
 async def delete(request: Request) -> Response:
     """Remove a run that is over, and the checkpoints it wrote."""
-    services, run = services_of(request), await _found(request, "threads:delete")
+    services, (thread_id, run_id) = services_of(request), _ids(request)
+    await permit_delete(request, thread_id, run_id)
+    run = await services.runs.get(thread_id, run_id)
     await services.runs.delete(run.thread_id, run.run_id)
     await services.checkpointer.adelete_for_runs([run.run_id])
     return nothing()
@@ -168,14 +173,14 @@ async def delete(request: Request) -> Response:
 
 async def join(request: Request) -> ASGIApp:
     """The outcome of a run that exists."""
-    run = await _found(request, "threads:read")
+    run = await _readable(request)
     return waited(request, run, on_gone=on_gone(request, run), watch=watch_run(request, run, error_value))
 
 
 async def join_stream(request: Request) -> ASGIApp:
     """The events of a run that exists: after `Last-Event-ID`, or only new ones."""
     asked = StreamRequest.of(request)
-    run = await _found(request, "threads:read")
+    run = await _readable(request)
     return await joined_stream(request, run, asked, on_gone=on_gone(request, run))
 
 
@@ -192,19 +197,27 @@ async def cancel(request: Request) -> Response | ASGIApp:
     waits, reason = query_flag(request, "wait"), request.query_params.get("reason")
     if reason is not None and len(reason) > LONGEST_REASON:
         raise InvalidRequest("reason", f"is longer than {LONGEST_REASON} characters")
-    run = await _found(request, "threads:update", action=action.value, metadata={})
+    thread_id, run_id = _ids(request)
+    action = await permit_cancel(request, thread_id, run_id, action)
+    run = await services.runs.get(thread_id, run_id)
     if waits:  # what the run has come to is shown
-        await permit_thread(request, "threads:read", run.thread_id, run_id=UUID(run.run_id))
+        await permit_read(request, thread_id, run_id)
     await services.runs.cancel(run.thread_id, run.run_id, action, BY_API, reason)
     if not waits:
         return nothing(202)
-    watch = watch_run(request, run, error_value, "threads:update", action=action.value, metadata={})
+    watch = watch_run(request, run, error_value, cancelling(thread_id, run_id, action))
     return waited(request, run, watch=watch)
 
 
-async def _found(request: Request, operation: Operation, **told: Any) -> Run:
-    thread_id, run_id = path_id(request, "thread_id"), path_id(request, "run_id")
-    await permit_thread(request, operation, thread_id, run_id=UUID(run_id), **told)
+def _ids(request: Request) -> tuple[str, str]:
+    """The thread and the run of the path."""
+    return path_id(request, "thread_id"), path_id(request, "run_id")
+
+
+async def _readable(request: Request) -> Run:
+    """The run of the path, if the caller may read it."""
+    thread_id, run_id = _ids(request)
+    await permit_read(request, thread_id, run_id)
     return await services_of(request).runs.get(thread_id, run_id)
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.access.permissions import told_metadata
+from app.access.values import ThreadsUpdate, ThreadsWritten
 from app.http.access import needs, user_of
 from app.http.answers import Json
 from app.http.bodies import HistoryBody, StateReadBody, StateWriteBody, ThreadConfigBody
@@ -22,7 +22,7 @@ from app.http.inputs import (
     read_body,
     validated,
 )
-from app.http.permits import permit_thread, shown_if_readable
+from app.http.permits import permit_read, permit_thread, reading, shown_if_readable
 from app.http.state_select import StateSelect
 from app.http.wiring import services_of
 from app.threads.states import Place
@@ -50,7 +50,7 @@ async def at_checkpoint(request: Request) -> Response:
 
 async def _read(request: Request, place: Place, subgraphs: bool, select: list[str]) -> Response:
     thread_id, selected = path_id(request, "thread_id"), StateSelect(select)
-    await permit_thread(request, "threads:read", thread_id)
+    await permit_read(request, thread_id)
     state = await services_of(request).states.get(thread_id, place, subgraphs=subgraphs, user=user_of(request))
     return Json(selected.of(state))
 
@@ -58,7 +58,7 @@ async def _read(request: Request, place: Place, subgraphs: bool, select: list[st
 async def write(request: Request) -> Response:
     """Write a state, or fork from a checkpoint."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, StateWriteBody)
-    await permit_thread(request, "threads:update", thread_id)
+    await permit_thread(request, ThreadsWritten.model_construct(thread_id=UUID(thread_id)))
     place = await services_of(request).states.update(
         thread_id, body.values, as_node=body.as_node, place=body.start_from, user=user_of(request)
     )
@@ -68,10 +68,10 @@ async def write(request: Request) -> Response:
 async def merge(request: Request) -> Response:
     """Merge metadata into the thread: an old client's way."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, ThreadConfigBody)
-    value = await permit_thread(request, "threads:update", thread_id, metadata=body.metadata)
-    thread = await services_of(request).threads.patch(thread_id, told_metadata(value))
-    shown = {"thread_id": UUID(thread_id)}
-    return await shown_if_readable(request, "threads:read", shown, thread.metadata, lambda: Json(thread.public()))
+    changes = ThreadsUpdate.model_construct(thread_id=UUID(thread_id), metadata=body.metadata)
+    value = await permit_thread(request, changes)
+    thread = await services_of(request).threads.patch(thread_id, value.metadata)
+    return await shown_if_readable(request, reading(thread_id), thread.metadata, lambda: Json(thread.public()))
 
 
 async def history(request: Request) -> Response:
@@ -92,7 +92,7 @@ async def history_by_query(request: Request) -> Response:
 
 async def _history(request: Request, body: HistoryBody) -> Response:
     thread_id, selected = path_id(request, "thread_id"), StateSelect(body.select)
-    await permit_thread(request, "threads:read", thread_id)
+    await permit_read(request, thread_id)
     states = await services_of(request).states.history(
         thread_id,
         limit=body.limit,

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from app.access.filters import Filter
+from app.access.values import RunsCancelled, RunsToCancel
 from app.errors import InvalidRequest, NotFound, RefusedRequest
 from app.http.access import needs, permit
 from app.http.access_watch import error_value, watch_new_run
@@ -83,28 +84,36 @@ async def cancel(request: Request) -> Response:
     services, body = services_of(request), await read_body(request, CancelBody)
     action = Action(query_word(request, "action", tuple(Action)) or Action.INTERRUPT)
     thread = None if body.thread_id is None else UUID(body.thread_id)
-    value = {"thread_id": thread, "action": action.value, "metadata": {"run_ids": body.run_ids, "status": body.status}}
-    only = await permit(request, "threads:update", value)
+    run_ids = None if body.run_ids is None else [UUID(run_id) for run_id in body.run_ids]
+    wanted = RunsCancelled.model_construct(
+        thread_id=thread,
+        action=action.value,
+        metadata=RunsToCancel.model_construct(run_ids=run_ids, status=body.status),
+    )
+    value, only = await permit(request, wanted)
+    if (value.thread_id is None) != (value.metadata.run_ids is None):
+        raise wanted.broken("left metadata.run_ids that do not fit thread_id: runs of one thread have both")
+    which, action = value.metadata, Action(value.action)
     asked = 0
-    async for thread_id, run_id in _to_cancel(services, body, only):
+    async for thread_id, run_id in _to_cancel(services, value, only):
         with suppress(NotFound):  # unknown, or over meanwhile
             await services.runs.cancel(thread_id, run_id, action, BY_API)
             asked += 1
     if asked == 0:
-        wanted = ", ".join(body.run_ids or [body.status or ""])
-        raise NotFound("active run", wanted, why="none of these is pending or running")
+        names = ", ".join(map(str, which.run_ids or ())) or which.status or ""
+        raise NotFound("active run", names, why="none of these is pending or running")
     return nothing()
 
 
-async def _to_cancel(services: Services, body: CancelBody, only: Filter) -> AsyncIterator[tuple[str, str]]:
-    if body.thread_id is not None:
-        await services.threads.check(body.thread_id, only)
-        for run_id in body.run_ids or ():
-            yield body.thread_id, run_id
+async def _to_cancel(services: Services, value: RunsCancelled, only: Filter) -> AsyncIterator[tuple[str, str]]:
+    if value.thread_id is not None:
+        await services.threads.check(str(value.thread_id), only)
+        for run_id in value.metadata.run_ids or ():
+            yield str(value.thread_id), str(run_id)
         return
     # read to the end first: what is cancelled moves what is read
     for run in [run async for run in services.in_flight.runs()]:
-        if body.status in ("all", run.status) and await _mine(services, run.thread_id, only):
+        if value.metadata.status in ("all", run.status) and await _mine(services, run.thread_id, only):
             yield run.thread_id, run.run_id
 
 

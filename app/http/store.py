@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from langgraph.store.base import NOT_PROVIDED, InvalidNamespaceError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import InvalidRequest, RefusedRequest
+from app.access.values import StoreDelete, StoreGet, StoreListNamespaces, StorePut, StoreSearch, Value
+from app.errors import InvalidRequest, RefusedRequest, SlipwayError
 from app.http.access import needs, permit
 from app.http.answers import Json, nothing
 from app.http.endpoints import Endpoint, Query, flag
 from app.http.inputs import query_flag, read_body
-from app.http.permits import told_namespace
 from app.http.store_bodies import ItemBody, ItemPlaceBody, ItemSearchBody, NamespacesBody, shown
 from app.http.wiring import services_of
 from app.store_filters import both
@@ -23,16 +23,15 @@ from app.store_filters import both
 async def put(request: Request) -> Response:
     """Keep an item."""
     body = await read_body(request, ItemBody)
-    namespace = _some(body.namespace)
-    ttl = NOT_PROVIDED if body.ttl is None else body.ttl
-    told: dict[str, Any] = {"namespace": namespace, "key": body.key, "value": body.value, "index": body.index}
-    await permit(request, "store:put", told)
+    wanted = StorePut.model_construct(
+        namespace=_some(body.namespace), key=body.key, value=body.value, index=body.index, ttl=body.ttl
+    )
+    value, _ = await permit(request, wanted)
+    ttl = NOT_PROVIDED if value.ttl is None else value.ttl
     try:
-        await services_of(request).store.aput(
-            _some(told_namespace(told)), str(told["key"]), told["value"], told["index"], ttl=ttl
-        )
-    except InvalidNamespaceError as error:
-        raise RefusedRequest(str(error)) from None
+        await services_of(request).store.aput(value.namespace, value.key, value.value, value.index, ttl=ttl)
+    except (InvalidNamespaceError, RefusedRequest, InvalidRequest) as error:
+        raise _refused(wanted, value, error) from None
     return nothing()
 
 
@@ -45,11 +44,13 @@ async def get(request: Request) -> Response:
     if not namespace or not all(namespace) or any("\0" in label for label in namespace):
         raise InvalidRequest("namespace", "must be labels joined by dots, none of them empty or with a NUL")
     refresh = query_flag(request, "refresh_ttl") if "refresh_ttl" in query else None
-    told: dict[str, Any] = {"namespace": tuple(namespace), "key": query["key"]}
-    await permit(request, "store:get", told)
+    wanted = StoreGet.model_construct(namespace=tuple(namespace), key=query["key"], refresh_ttl=refresh)
+    value, _ = await permit(request, wanted)
     try:
-        item = await services_of(request).store.aget(_some(told_namespace(told)), str(told["key"]), refresh_ttl=refresh)
+        item = await services_of(request).store.aget(value.namespace, value.key, refresh_ttl=value.refresh_ttl)
     except InvalidNamespaceError as error:
+        if value != wanted:
+            raise _refused(wanted, value, error) from None
         raise InvalidRequest("namespace", str(error)) from None
     return Json(None if item is None else shown(item))
 
@@ -57,53 +58,63 @@ async def get(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Remove an item, if it is there."""
     body = await read_body(request, ItemPlaceBody)
-    told: dict[str, Any] = {"namespace": _some(body.namespace), "key": body.key}
-    await permit(request, "store:delete", told)
-    await services_of(request).store.adelete(_some(told_namespace(told)), str(told["key"]))
+    value, _ = await permit(request, StoreDelete.model_construct(namespace=_some(body.namespace), key=body.key))
+    await services_of(request).store.adelete(value.namespace, value.key)
     return nothing()
 
 
 async def search(request: Request) -> Response:
     """A page of items."""
     body = await read_body(request, ItemSearchBody)
-    told: dict[str, Any] = {
-        "namespace": tuple(body.namespace_prefix),
-        "filter": body.filter,
-        "limit": body.limit,
-        "offset": body.offset,
-        "query": body.query,
-    }
-    only = await permit(request, "store:search", told)
-    found = await services_of(request).store.asearch(
-        told_namespace(told),
-        query=told["query"],
-        filter=both(told["filter"] or {}, only) or None,
-        limit=told["limit"],
-        offset=told["offset"],
+    wanted = StoreSearch.model_construct(
+        namespace=tuple(body.namespace_prefix),
+        filter=body.filter,
+        limit=body.limit,
+        offset=body.offset,
+        query=body.query,
         refresh_ttl=body.refresh_ttl,
     )
+    value, only = await permit(request, wanted)
+    try:
+        found = await services_of(request).store.asearch(
+            value.namespace,
+            query=value.query,
+            filter=both(value.filter, only) or None,
+            limit=value.limit,
+            offset=value.offset,
+            refresh_ttl=value.refresh_ttl,
+        )
+    except (RefusedRequest, InvalidRequest) as error:
+        raise _refused(wanted, value, error) from None
     return Json({"items": [shown(item) for item in found]})
 
 
 async def namespaces(request: Request) -> Response:
     """A page of namespaces."""
     body = await read_body(request, NamespacesBody)
-    told: dict[str, Any] = {
-        "namespace": tuple(body.prefix),
-        "suffix": tuple(body.suffix),
-        "max_depth": body.max_depth,
-        "limit": body.limit,
-        "offset": body.offset,
-    }
-    await permit(request, "store:list_namespaces", told)
+    wanted = StoreListNamespaces.model_construct(
+        namespace=tuple(body.prefix) or None,
+        suffix=tuple(body.suffix) or None,
+        max_depth=body.max_depth,
+        limit=body.limit,
+        offset=body.offset,
+    )
+    value, _ = await permit(request, wanted)
     found = await services_of(request).store.alist_namespaces(
-        prefix=told_namespace(told) or None,
-        suffix=tuple(told["suffix"] or ()) or None,
-        max_depth=told["max_depth"],
-        limit=told["limit"],
-        offset=told["offset"],
+        prefix=value.namespace,
+        suffix=value.suffix,
+        max_depth=value.max_depth,
+        limit=value.limit,
+        offset=value.offset,
     )
     return Json({"namespaces": [list(namespace) for namespace in found]})
+
+
+def _refused(wanted: Value, left: Value, error: Exception) -> SlipwayError:
+    """The client's fault, unless a handler has changed the value."""
+    if left != wanted:
+        return wanted.broken(f"left what the store refuses: {error}")
+    return error if isinstance(error, SlipwayError) else RefusedRequest(str(error))
 
 
 def _some(namespace: Sequence[str]) -> tuple[str, ...]:

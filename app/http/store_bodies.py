@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from app.http.bodies import Body, JsonObject, Limit, Offset, says
+from app.access.values import Label
+from app.http.bodies import Body
 from app.project.sections import Minutes, Whole
+from app.run_fields import JsonObject, Limit, Offset, says
 
-
-def _label(text: str) -> str:
-    if not text or "." in text or "\0" in text:
-        raise ValueError("a label of a namespace must not be empty, and has no dot and no NUL")
-    return text
-
-
-Label = Annotated[str, AfterValidator(_label)]
 ItemKey = Annotated[str, Field(min_length=1)]
 
 

@@ -14,7 +14,7 @@ from app.http.access_watch import ThreadAccess, error_event, judge, watch_thread
 from app.http.endpoints import Endpoint, names
 from app.http.inputs import path_id, query_names
 from app.http.long_answers import Outbox
-from app.http.permits import permit_thread
+from app.http.permits import permit_read, reading
 from app.http.sse import RETRY, STALLED_S, streamed, told
 from app.http.stream_requests import ENDING, SINCE, given_event_id, wants_end
 from app.http.wiring import services_of
@@ -36,11 +36,11 @@ async def stream(request: Request) -> ASGIApp:
     for."""
     services, thread_id = services_of(request), path_id(request, "thread_id")
     wanted, after = _wanted(request), _position(request)
-    await permit_thread(request, "threads:read", thread_id)
+    await permit_read(request, thread_id)
     if await services.threads.status(thread_id) is None:
         raise NotFound("thread", thread_id)
 
-    access = ThreadAccess(request, thread_id)
+    access = ThreadAccess(request, reading(thread_id))
 
     async def feed(outbox: Outbox) -> None:
         opening = RETRY

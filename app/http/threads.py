@@ -11,7 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.access.filters import EVERYTHING, Filter
-from app.access.permissions import must_fit, told_metadata
+from app.access.permissions import must_fit
+from app.access.values import (
+    ThreadsCopied,
+    ThreadsCount,
+    ThreadsCreate,
+    ThreadsSearch,
+    ThreadsUpdate,
+    ThreadsWritten,
+    Ttl,
+)
 from app.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from app.http.access import gate_of, needs, permit, user_of
 from app.http.answers import Json, nothing
@@ -26,12 +35,13 @@ from app.http.bodies import (
 from app.http.endpoints import Endpoint, names
 from app.http.inputs import ident_of, path_id, query_names, read_body
 from app.http.pages import paged, selected
-from app.http.permits import permit_thread, shown_if_readable
+from app.http.permits import permit_delete, permit_read, permit_thread, reading, shown_if_readable, wanted_threads
 from app.http.wiring import services_of
 from app.services import Services
 from app.threads.extracts import extracted
 from app.threads.states import update_of
-from app.threads.threads import Thread, Wanted
+from app.threads.threads import Thread
+from app.threads.ttl import ThreadTtl
 
 
 async def create(request: Request) -> Response:
@@ -41,12 +51,18 @@ async def create(request: Request) -> Response:
         raise RefusedRequest("supersteps need metadata.graph_id, to know which graph takes them")
     ident = await ident_of(request)
     thread_id = body.thread_id or ident
-    value = {"thread_id": UUID(thread_id), "metadata": body.metadata, "if_exists": body.if_exists}
-    only = await permit(request, "threads:create", value)
-    metadata, exist_ok = told_metadata(value), value["if_exists"] == "do_nothing"
+    living = None if body.living is None else Ttl(ttl=body.living.minutes, strategy=body.living.strategy)
+    wanted = ThreadsCreate.model_construct(
+        thread_id=UUID(thread_id), metadata=body.metadata, if_exists=body.if_exists, ttl=living
+    )
+    value, only = await permit(request, wanted)
+    thread_id, metadata, exist_ok = str(value.thread_id), value.metadata, value.if_exists == "do_nothing"
+    ttl = None if value.ttl is None else ThreadTtl(value.ttl.ttl, value.ttl.strategy)
     writable = EVERYTHING
     if body.supersteps:
-        writable = await permit(request, "threads:update", {"thread_id": UUID(thread_id)})
+        if "graph_id" not in metadata:
+            raise wanted.broken("removed metadata.graph_id, without which supersteps cannot be taken")
+        _, writable = await permit(request, ThreadsWritten.model_construct(thread_id=value.thread_id))
     if exist_ok and not only.fits(metadata):  # it may be there, and fit
         with suppress(NotFound):
             await services.threads.check(thread_id, only)
@@ -54,7 +70,7 @@ async def create(request: Request) -> Response:
     must_fit(only, metadata, "threads:create")
     must_fit(writable, metadata, "threads:update")
     thread, is_new = await services.threads.make(
-        thread_id, metadata, exist_ok=exist_ok, token=ident, ttl=body.living, only=only
+        thread_id, metadata, exist_ok=exist_ok, token=ident, ttl=ttl, only=only
     )
     if body.supersteps and is_new:
         thread = await _with_past(request, thread, body.supersteps)
@@ -66,7 +82,7 @@ async def create(request: Request) -> Response:
 
 async def _existing(request: Request, thread: Thread) -> Response:
     """A thread that was there: whoever may make one may not read it by that."""
-    readable = await permit(request, "threads:read", {"thread_id": UUID(thread.thread_id)})
+    _, readable = await permit(request, reading(thread.thread_id))
     if not readable.fits(thread.metadata):
         raise Conflict(f"thread {thread.thread_id} exists already")
     return Json(thread.public())
@@ -96,7 +112,7 @@ async def read(request: Request) -> Response:
     if unknown := set(included) - {"ttl"}:
         raise InvalidRequest("include", f"{sorted(unknown)[0]!r} cannot be included; there is ttl")
     thread_id = path_id(request, "thread_id")
-    await permit_thread(request, "threads:read", thread_id)
+    await permit_read(request, thread_id)
     thread = await services_of(request).threads.get(thread_id)
     return Json(thread.public() | ({"ttl": thread.ttl} if included else {}))
 
@@ -104,21 +120,21 @@ async def read(request: Request) -> Response:
 async def patch(request: Request) -> Response:
     """Merge metadata, or say anew how long it lives."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, ThreadPatchBody)
-    value = await permit_thread(request, "threads:update", thread_id, metadata=body.metadata)
+    changes = ThreadsUpdate.model_construct(thread_id=UUID(thread_id), metadata=body.metadata)
+    value = await permit_thread(request, changes)
     if body.living is not None:  # what is removed then is removed by this request
-        await permit_thread(request, "threads:delete", thread_id)
-    thread = await services_of(request).threads.patch(thread_id, told_metadata(value), body.living)
+        await permit_delete(request, thread_id)
+    thread = await services_of(request).threads.patch(thread_id, value.metadata, body.living)
     wants = [wish.strip().lower() for wish in request.headers.get("prefer", "").split(",")]
     if "return=minimal" in wants:
         return nothing()
-    shown = {"thread_id": UUID(thread_id)}
-    return await shown_if_readable(request, "threads:read", shown, thread.metadata, lambda: Json(thread.public()))
+    return await shown_if_readable(request, reading(thread_id), thread.metadata, lambda: Json(thread.public()))
 
 
 async def delete(request: Request) -> Response:
     """Remove the thread and everything of it."""
     thread_id = path_id(request, "thread_id")
-    await permit_thread(request, "threads:delete", thread_id)
+    await permit_delete(request, thread_id)
     await services_of(request).threads.delete(thread_id)
     return nothing()
 
@@ -127,41 +143,54 @@ async def search(request: Request) -> Response:
     """A page of threads."""
     body = await read_body(request, ThreadSearchBody)
     paths = body.paths
-    wanted = await _wanted(request, body, ids=body.ids, limit=body.limit, offset=body.offset)
-    found = await services_of(request).threads.search(
-        wanted, limit=body.limit + 1, offset=body.offset, sort_by=body.sort_by, sort_order=body.sort_order
+    value, only = await permit(
+        request,
+        ThreadsSearch.model_construct(
+            metadata=body.metadata or {},
+            values=body.values or {},
+            status=body.status,
+            limit=body.limit,
+            offset=body.offset,
+            ids=None if body.ids is None else [UUID(ident) for ident in body.ids],
+        ),
     )
-    public = [thread.public() for thread in found[: body.limit]]
+    found = await services_of(request).threads.search(
+        wanted_threads(value, only),
+        limit=value.limit + 1,
+        offset=value.offset,
+        sort_by=body.sort_by,
+        sort_order=body.sort_order,
+    )
+    public = [thread.public() for thread in found[: value.limit]]
     shown = selected(public, body.select)
     if paths:
         shown = [one | {"extracted": extracted(whole, paths)} for one, whole in zip(shown, public, strict=True)]
-    return paged(shown, offset=body.offset, limit=body.limit, total=body.offset + len(found))
+    return paged(shown, offset=value.offset, limit=value.limit, total=value.offset + len(found))
 
 
 async def count(request: Request) -> Response:
     """How many threads fit."""
     body = await read_body(request, ThreadFilterBody)
-    return Json(await services_of(request).threads.count(await _wanted(request, body)))
-
-
-async def _wanted(request: Request, body: ThreadFilterBody, ids: list[str] | None = None, **page: int) -> Wanted:
-    """What is searched for, as the authorize handler leaves it."""
-    value = {"metadata": body.metadata or {}, "values": body.values or {}, "status": body.status, "ids": ids, **page}
-    only = await permit(request, "threads:search", value)
-    return Wanted(ids=ids, metadata=told_metadata(value) or None, values=body.values, status=body.status, only=only)
+    value, only = await permit(
+        request,
+        ThreadsCount.model_construct(metadata=body.metadata or {}, values=body.values or {}, status=body.status),
+    )
+    return Json(await services_of(request).threads.count(wanted_threads(value, only)))
 
 
 async def copy(request: Request) -> Response:
     """A new thread with the past of another."""
     services, source, ident = services_of(request), path_id(request, "thread_id"), await ident_of(request)
-    readable = await permit(request, "threads:read", {"thread_id": UUID(source)})
-    value: dict[str, Any] = {"thread_id": UUID(ident), "metadata": {}, "if_exists": "raise"}
+    _, readable = await permit(request, reading(source))
     if gate_of(request).auth is None:
-        await permit(request, "threads:create", value)
+        gate_of(request).note("threads:create")
         return Json((await services.threads.copy(source, ident, token=ident)).public())
-    value["metadata"] = await _metadata_of(services, source, readable)
-    must_fit(await permit(request, "threads:create", value), told_metadata(value), "threads:create")
-    copied = await services.threads.copy(source, ident, token=ident, metadata=told_metadata(value))
+    metadata = await _metadata_of(services, source, readable)
+    value, only = await permit(
+        request, ThreadsCopied.model_construct(thread_id=UUID(ident), metadata=metadata, if_exists="raise")
+    )
+    must_fit(only, value.metadata, "threads:create")
+    copied = await services.threads.copy(source, str(value.thread_id), token=ident, metadata=value.metadata)
     return Json(copied.public())
 
 
@@ -180,7 +209,7 @@ async def prune(request: Request) -> Response:
     mine = []
     for thread_id in dict.fromkeys(body.thread_ids):
         with suppress(NotFound):
-            await permit_thread(request, "threads:delete", thread_id)
+            await permit_delete(request, thread_id)
             mine.append(thread_id)
     if not body.thread_ids:
         gate_of(request).note("threads:delete")
@@ -190,7 +219,7 @@ async def prune(request: Request) -> Response:
 async def storage(request: Request) -> Response:
     """What it takes."""
     thread_id = path_id(request, "thread_id")
-    await permit_thread(request, "threads:read", thread_id)
+    await permit_read(request, thread_id)
     return Json(await services_of(request).threads.storage(thread_id))
 
 

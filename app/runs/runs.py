@@ -11,7 +11,7 @@ The state machine (every move is one script; final phases never change):
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -23,6 +23,7 @@ import uuid_utils
 from app.access.filters import EVERYTHING, Filter
 from app.checkpointing.trash import Trash
 from app.clock import iso
+from app.containment import contains
 from app.errors import Conflict, NotFound
 from app.keyspace.delivery_scripts import queue_of
 from app.keyspace.names import Keys
@@ -394,12 +395,20 @@ class RunStore:
             raise NotFound("run", run_id)
         return run_from(held)
 
-    async def list(self, thread_id: str, *, limit: int = 10, offset: int = 0, status: str | None = None) -> list[Run]:
-        """The thread's runs, newest first. `NotFound` for an unknown thread."""
+    async def list(
+        self,
+        thread_id: str,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        status: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> list[Run]:
+        """The thread's runs, newest first; `metadata` is matched by containment. `NotFound` for an unknown thread."""
         found: list[Run] = []
-        page = _PAGE if status is not None else min(_PAGE, offset + limit)
+        page = _PAGE if status is not None or metadata else min(_PAGE, offset + limit)
         async for run in self._newest(thread_id, page):
-            if status is None or run.status == status:
+            if (status is None or run.status == status) and contains(run.metadata, metadata or {}):
                 found.append(run)
                 if len(found) >= offset + limit:
                     break

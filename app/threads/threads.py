@@ -14,14 +14,16 @@ from app.access.filters import EVERYTHING, Filter
 from app.checkpointing.thread_saver import ThreadSaver
 from app.checkpointing.trash import Trash
 from app.clock import iso
+from app.containment import contains
 from app.errors import Conflict, NotFound
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Fields, Scripts, fields
 from app.keyspace.thread_scripts import ThreadScripts
 from app.redis.wire import Wire
+from app.run_fields import Strategy
 from app.runs.runs import gathered, new_id, spread
 from app.serialization.encoding import dumps
-from app.threads.ttl import Strategy, ThreadTtl
+from app.threads.ttl import ThreadTtl
 from app.threads.ttl import shown as ttl_of
 
 _PAGE: Final = 200
@@ -120,15 +122,6 @@ class Wanted:
             and (not self.values or contains(thread.values or {}, self.values))
             and self.only.fits(thread.metadata)
         )
-
-
-def contains(whole: Any, part: Any) -> bool:
-    """Containment as in JSON databases: every member of `part` is in `whole`, at any depth."""
-    if isinstance(part, dict):
-        return isinstance(whole, dict) and all(k in whole and contains(whole[k], v) for k, v in part.items())
-    if isinstance(part, list):
-        return isinstance(whole, list) and all(any(contains(member, wanted) for member in whole) for wanted in part)
-    return isinstance(whole, bool) == isinstance(part, bool) and bool(whole == part)
 
 
 class ThreadStore:

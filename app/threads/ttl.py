@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from app.clock import iso
 from app.keyspace.scripts import Fields, Ttl
-
-Strategy = Literal["delete", "keep_latest"]
+from app.run_fields import Strategy
 
 
 @dataclass(frozen=True, slots=True)

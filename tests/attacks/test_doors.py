@@ -19,7 +19,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.access.permissions import Operation
+from app.access.values import Operation
 from app.crons import Wanted as WantedCrons
 from app.http.openapi import plain_path
 from app.http.server import ENDPOINTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langgraph_sdk import Auth
@@ -14,9 +15,12 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.access.custom_auth import CustomAuth
+from app.access.values import ThreadsRead
 from app.http.access import Access, guarded, guarded_socket, needs, permit
 from app.http.answers import nothing
 from app.project.sections import AuthSection
+
+_A_THREAD = ThreadsRead(thread_id=uuid4())
 
 
 def a_request() -> Request:
@@ -32,7 +36,7 @@ async def forgets(request: Request) -> Response:
 
 async def asks(request: Request) -> Response:
     """Asks to read threads."""
-    await permit(request, "threads:read", {})
+    await permit(request, _A_THREAD)
     return nothing()
 
 
@@ -81,7 +85,7 @@ def auth() -> CustomAuth:
 
 def test_sockets(auth: CustomAuth) -> None:
     async def talk(websocket: WebSocket) -> None:
-        await permit(websocket, "threads:read", {})
+        await permit(websocket, _A_THREAD)
         await websocket.accept()
         await websocket.send_text("welcome")
         await websocket.close()

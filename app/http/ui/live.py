@@ -11,7 +11,6 @@ import re
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, Final
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,7 +22,7 @@ from app.http.access_watch import watch_run
 from app.http.answers import Json
 from app.http.inputs import path_id
 from app.http.long_answers import Outbox
-from app.http.permits import permit_thread
+from app.http.permits import permit_read
 from app.http.sse import RETRY, STALLED_S, STREAM_HEADERS, streamed
 from app.http.stream_requests import position
 from app.http.ui.rendering import HEADERS
@@ -110,7 +109,7 @@ async def now(request: Request) -> Response:
 async def seen_run(request: Request) -> Run:
     """The run of the path, if the caller may read it."""
     thread_id, run_id = path_id(request, "thread_id"), path_id(request, "run_id")
-    await permit_thread(request, "threads:read", thread_id, run_id=UUID(run_id))
+    await permit_read(request, thread_id, run_id)
     return await services_of(request).runs.get(thread_id, run_id)
 
 

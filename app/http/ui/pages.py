@@ -9,16 +9,16 @@ from datetime import datetime
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, Final
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.access.values import ThreadsSearch
 from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError
 from app.http.access import permit
 from app.http.answers import status_of
 from app.http.inputs import checked_uuid, path_id
-from app.http.permits import permit_assistant, permit_thread, readable_run
+from app.http.permits import permit_read, read_assistant, readable_run, reading, wanted_threads
 from app.http.ui.forms import fields_of
 from app.http.ui.live import seen_run, standing
 from app.http.ui.rendering import page, words
@@ -26,7 +26,7 @@ from app.http.wiring import services_of
 from app.project.graphs import GraphSpec
 from app.runs.runs import Run
 from app.services import Services
-from app.threads.threads import Thread, Wanted
+from app.threads.threads import Thread
 
 _THREADS: Final = 12
 _RUNS_EACH: Final = 3
@@ -82,8 +82,9 @@ async def recent(request: Request) -> Response:
 
 async def _lately(request: Request) -> dict[str, Any]:
     services = services_of(request)
-    only = await permit(request, "threads:search", {"metadata": {}, "limit": _THREADS, "offset": 0})
-    threads = await services.threads.search(Wanted(only=only), limit=_THREADS)
+    every = ThreadsSearch.model_construct(metadata={}, values={}, status=None, limit=_THREADS, offset=0)
+    value, only = await permit(request, every)
+    threads = await services.threads.search(wanted_threads(value, only), limit=value.limit, offset=value.offset)
     readable = [thread for thread in threads if await _may_read(request, thread)]
     lists = await asyncio.gather(*(_runs_of(services, thread.thread_id) for thread in readable))
     newest = sorted((run for runs in lists for run in runs), key=lambda run: run.created_at, reverse=True)
@@ -93,7 +94,8 @@ async def _lately(request: Request) -> dict[str, Any]:
 async def _may_read(request: Request, thread: Thread) -> bool:
     """Whether the runs of a thread that was found may be shown, too."""
     try:
-        return (await permit(request, "threads:read", {"thread_id": UUID(thread.thread_id)})).fits(thread.metadata)
+        _, only = await permit(request, reading(thread.thread_id))
+        return only.fits(thread.metadata)
     except AccessRefused:
         return False
 
@@ -147,7 +149,7 @@ def _age(now: datetime, created_at: str) -> str:
 async def graph(request: Request) -> Response:
     """A form that starts a run; `thread` goes on with a thread, `from` begins with the input of an earlier run."""
     services, graph_id = services_of(request), request.path_params["graph_id"]
-    await permit_assistant(request, "assistants:read", graph_id, metadata={})
+    await read_assistant(request, graph_id)
     spec, manifest = services.graphs.spec(graph_id), await services.graphs.manifest(graph_id)
     thread_id = request.query_params.get("thread", "")
     before = await _earlier(request, request.query_params.get("from", ""))
@@ -179,7 +181,7 @@ async def _earlier(request: Request, run_id: str) -> Run | None:
 async def thread(request: Request) -> Response:
     """A thread's runs and its state."""
     services, thread_id = services_of(request), path_id(request, "thread_id")
-    await permit_thread(request, "threads:read", thread_id)
+    await permit_read(request, thread_id)
     found, runs = await asyncio.gather(services.threads.get(thread_id), services.runs.list(thread_id, limit=_RUNS * 5))
     return page(
         request, "thread.html", thread=found, rows=[_row(services, run) for run in runs], data={"values": found.values}

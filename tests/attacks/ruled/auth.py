@@ -1,6 +1,7 @@
 """Everybody may do everything, except for what a test forbids in `rules`."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +12,13 @@ ADMIN = "admin"
 
 @dataclass
 class Rules:
-    """By operation, such as `threads:read`: what is refused, filtered, written into the metadata, broken, or stands
-    still. `asked` has who was asked about, for what and with which value."""
+    """By operation, such as `threads:read`: what is refused, filtered, written into the metadata, changed in the value,
+    broken, or stands still. `asked` has who was asked about, for what and with which value."""
 
     refused: set[str] = field(default_factory=set)
     filters: dict[str, dict[str, Any]] = field(default_factory=dict)
     written: dict[str, dict[str, Any]] = field(default_factory=dict)
+    changes: dict[str, Callable[[dict[str, Any]], object]] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     still: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
@@ -59,4 +61,6 @@ async def every(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> Any:
         return False
     if operation in rules.written:
         value["metadata"] = {**(value.get("metadata") or {}), **rules.written[operation]}
+    if operation in rules.changes:
+        rules.changes[operation](value)
     return rules.filters.get(operation)
