@@ -207,7 +207,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
     def opener() -> AbstractAsyncContextManager[Services]:
         return open_services(settings, graphs, "web")
 
-    app = create_app(opener, settings, extensions)
+    app = create_app(opener, settings, extensions, dev=fd is not None)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -230,6 +230,8 @@ async def _web(settings: Settings, fd: int | None) -> None:
             port=settings.port,
             graphs=graphs.names(),
             checkpointer=settings.checkpointer,
+            auth=extensions.auth is not None,
+            allowed_hosts=settings.allowed_hosts,
         )
     await server.serve(sockets=None if fd is None else [socket.socket(fileno=fd)])
     if not server.started:

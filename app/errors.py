@@ -6,6 +6,9 @@ SlipwayError                     code, retryable; str() is fit to show to a pers
 ├── RefusedRequest               request.refused     well-formed, but makes no sense here
 ├── NotFound                     not_found           an id or a name nobody knows
 ├── Conflict                     conflict            it exists already, or something is in its way
+├── ForeignHost          host.refused        without an auth file: a name that may be a stranger's
+├── ForeignOrigin        origin.refused      without an auth file: a page of another site
+├── NotJson              content_type.refused  without an auth file: a body that any page may send
 ├── AccessRefused                access.refused      the project's auth file does not let this caller do this
 ├── AuthBroken                   auth.broken         the project's auth file failed; nobody gets in by that
 ├── TooLarge                     too_large           over a byte limit
@@ -106,6 +109,40 @@ class AccessRefused(SlipwayError):
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status, self.headers = status, dict(headers or {})
+
+
+class ForeignHost(SlipwayError):
+    """The server has no auth file, and the request calls it by a name that a stranger may have registered."""
+
+    code = "host.refused"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"without an auth file this server does not answer to the name {name!r}: if it is this server's, set "
+            f"SLIPWAY_ALLOWED_HOSTS={name}"
+        )
+
+
+class ForeignOrigin(SlipwayError):
+    """The server has no auth file, and a page of another site sends the request."""
+
+    code = "origin.refused"
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(
+            f"without an auth file pages of {origin} may not call this server: to allow them, add the origin to "
+            "http.cors.allow_origins in langgraph.json"
+        )
+
+
+class NotJson(SlipwayError):
+    """The server has no auth file, and the body has a content type that any page may send unasked."""
+
+    code = "content_type.refused"
+
+    def __init__(self, content_type: str) -> None:
+        has = f"{content_type!r} is not accepted" if content_type else "is missing"
+        super().__init__(f"content-type: {has} without an auth file: send application/json")
 
 
 class AuthBroken(SlipwayError):

@@ -7,6 +7,7 @@ An option is an environment variable (`max_steps` is `SLIPWAY_MAX_STEPS`, see `v
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -20,6 +21,9 @@ from app.variables import REDIS_URL_NAMES, options_of, platform_options, variabl
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
+
+_HOST_NAME: Final = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]+:[0-9a-f:.]*")
+"""A name, every name below one, an address without its brackets, or any."""
 
 UNCOUNTED: Final = {
     name: f"{what} are not counted yet, so this ceiling cannot be enforced; leave it out"
@@ -72,6 +76,12 @@ class Settings(BaseModel):
         le=65535,
         description="Port the web process listens on; 0 takes a free one. When it is not set, `PORT` of the process "
         "is read",
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Names that the server answers to without an auth file, beside those of its own machine and "
+        "network: `desk.example`, `*.desk.example`, separated by commas; `*` is any "
+        "([why](docs/open-server.md#host-names))",
     )
     max_body_bytes: int = Field(default=10 * MIB, ge=1 * KIB, description="Largest request body")
     sse_ping_s: float = Field(default=5, gt=0, lt=55, description="Pause between comments on an idle event stream")
@@ -197,6 +207,16 @@ class Settings(BaseModel):
     def _in_any_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _host_names(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        names = tuple(name.strip().strip("[]").removesuffix(".").lower() for name in value.split(",") if name.strip())
+        if wrong := [name for name in names if not _HOST_NAME.fullmatch(name)]:
+            raise ValueError(f"{wrong[0]!r} is no host name: write desk.example, *.desk.example, an address or *")
+        return names
+
     @model_validator(mode="after")
     def _can_work(self) -> Self:
         """Refuse combinations that cannot work, with a `ConfigError`."""
@@ -261,7 +281,7 @@ def settings_table() -> str:
 
 def _shown(name: str, default: object) -> str:
     """A default with its unit, as a person would write it."""
-    if default is None:
+    if default is None or default == ():
         return ""
     if name.endswith("_bytes") and isinstance(default, int):
         return f"{default // MIB} MiB" if default % MIB == 0 else f"{default} bytes"

@@ -24,7 +24,6 @@ from app.http.event_bodies import CommandFrame, SubscribeParams, UnsubscribePara
 from app.http.event_commands import Asked, Refused, answered, params_of, refusal, success
 from app.http.extensions import Extensions
 from app.http.inputs import checked_uuid, parsed, validated
-from app.http.origins import without_foreign_cookies
 from app.http.socket_feed import SocketFeed, Subscription
 from app.http.wiring import services_of
 from app.runs.runs import new_id
@@ -195,6 +194,4 @@ class _Conversation:
 def routes(extensions: Extensions) -> list[BaseRoute]:
     """For Starlette's router, behind their gate."""
     entered = guarded_socket(connect, COMMANDS, extensions.auth)
-    return [
-        WebSocketRoute("/threads/{thread_id}/stream/events", without_foreign_cookies(entered, extensions.http.cors))
-    ]
+    return [WebSocketRoute("/threads/{thread_id}/stream/events", entered)]

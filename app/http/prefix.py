@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketClose
 from app.http.answers import Json
 from app.http.callers import in_process
 
-_PROBES: Final = ("/ok", "/readyz")
+PROBES: Final = ("/ok", "/readyz")
 """Found without the prefix too: they belong to the platform."""
 
 
@@ -22,7 +22,7 @@ class Prefixed:
         self._app, self._prefix = app, prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or in_process(scope) or scope["path"] in _PROBES:
+        if scope["type"] not in ("http", "websocket") or in_process(scope) or scope["path"] in PROBES:
             return await self._app(scope, receive, send)
         path: str = scope["path"]
         if path != self._prefix and not path.startswith(f"{self._prefix}/"):

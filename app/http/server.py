@@ -13,7 +13,6 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Route
 from starlette.types import Lifespan
 
@@ -36,11 +35,14 @@ from app.http.answers import on_http_exception
 from app.http.callers import InProcess
 from app.http.endpoints import Endpoint
 from app.http.extensions import Extensions
+from app.http.foreign_pages import Cors, ForeignPages, JsonBodies
+from app.http.hosts import Hosts, is_loopback
 from app.http.long_answers import OpenAnswers
 from app.http.loopback import connected
 from app.http.metrics import HttpMetrics
 from app.http.middleware import AccessLog, BodyLimit, Errors, RequestId
 from app.http.openapi import describe
+from app.http.origins import Origins
 from app.http.own_app import alive, around, with_description_of
 from app.http.own_webhooks import OwnWebhooks
 from app.http.prefix import Prefixed
@@ -84,18 +86,21 @@ EXPOSED: Final = ("content-location", "location", "x-pagination-total", "x-pagin
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 
-def create_app(open_services: OpenServices, settings: Settings, extensions: Extensions) -> Starlette:
-    """The application. Nothing is opened before its lifespan begins.
+def create_app(
+    open_services: OpenServices, settings: Settings, extensions: Extensions, *, dev: bool = False
+) -> Starlette:
+    """The application; `dev` for `slipway dev`. Nothing is opened before its lifespan begins.
 
-        RequestId ▶ AccessLog ▶ RepeatedHeaders ▶ CORS ▶ Prefixed ▶ the project's app ▶ Errors ▶ BodyLimit ▶ a gate
-        ▶ a handler
+        RequestId ▶ AccessLog ▶ RepeatedHeaders ▶ ForeignPages ▶ Cors ▶ Prefixed ▶ the project's app
+            ▶ Errors ▶ JsonBodies ▶ BodyLimit ▶ a gate ▶ a handler
 
-    Without a prefix or an app of the project's own, these two are not there."""
+    Without a prefix or an app of the project's own, these two are not there; with an auth file JsonBodies is not."""
     metrics, answers = HttpMetrics(), OpenAnswers()
     metrics.open_streams.set_function(lambda: len(answers))
     http, own, served = extensions.http, extensions.app, _served(extensions.http)
-    outer = _around(http, metrics, () if extensions.auth is None else extensions.auth.caller_headers)
-    inner = [Middleware(Errors), Middleware(BodyLimit, max_bytes=settings.max_body_bytes)]
+    outer = _around(settings, extensions, metrics, dev=dev)
+    json_only = [] if extensions.auth else [Middleware(JsonBodies)]
+    inner = [Middleware(Errors), *json_only, Middleware(BodyLimit, max_bytes=settings.max_body_bytes)]
     lifespan = _lifespan(open_services, extensions, answers, metrics)
     ours = Starlette(
         routes=_routes(served, extensions, metrics),
@@ -169,25 +174,18 @@ def _served(http: HttpSection) -> list[Endpoint]:
     return [endpoint for group, endpoints in GROUPS.items() if group not in gone for endpoint in endpoints]
 
 
-def _around(http: HttpSection, metrics: HttpMetrics, caller_headers: tuple[str, ...]) -> list[Middleware]:
-    """What is around everything; the first is the outermost. `caller_headers` are further headers that say who
-    calls."""
-    cors = http.cors
+def _around(settings: Settings, extensions: Extensions, metrics: HttpMetrics, *, dev: bool) -> list[Middleware]:
+    """What is around everything; the first is the outermost."""
+    http, cors, auth = extensions.http, extensions.http.cors, extensions.auth
+    origins = Origins(cors, restricted=auth is None)
+    hosts = Hosts(settings.host, settings.allowed_hosts) if auth is None else None
+    exposed = list(dict.fromkeys((*EXPOSED, *map(str.lower, cors.expose_headers))))
     found = [
         Middleware(RequestId),
         Middleware(AccessLog, metrics=metrics, headers=http.logging_headers),
-        Middleware(RepeatedHeaders, names=caller_headers),
-        Middleware(
-            CORSMiddleware,
-            allow_origins=cors.allow_origins,
-            allow_methods=cors.allow_methods,
-            allow_headers=cors.allow_headers,
-            allow_credentials=cors.allow_credentials,
-            allow_origin_regex=cors.allow_origin_regex,
-            allow_private_network=True,
-            expose_headers=list(dict.fromkeys((*EXPOSED, *map(str.lower, cors.expose_headers)))),
-            max_age=cors.max_age,
-        ),
+        Middleware(RepeatedHeaders, names=() if auth is None else auth.caller_headers),
+        Middleware(ForeignPages, origins, hosts, http.prefix),
+        Middleware(Cors, origins, cors, exposed, private_network=dev and is_loopback(settings.host)),
     ]
     return [*found, Middleware(Prefixed, prefix=http.prefix)] if http.prefix else found
 

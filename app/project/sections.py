@@ -198,7 +198,8 @@ class AuthSection(_Section):
 
 
 class CorsSection(_Section):
-    """`http.cors`: what pages of other origins may do. As it stands: everything, without cookies."""
+    """`http.cors`: what pages of other origins may do. As it stands: everything, without cookies, with an auth file.
+    Without one `allow_origins` counts only where it is written, beside the pages of this machine and Studio."""
 
     allow_origins: list[str] = ["*"]
     allow_methods: list[str] = ["*"]

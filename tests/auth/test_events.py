@@ -1,5 +1,5 @@
 """The event protocol where an auth file is asked: threads are told to those who may read them, also when they come into
-being later, and a page from elsewhere has no cookies on a socket."""
+being later."""
 
 from __future__ import annotations
 
@@ -11,15 +11,9 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
-from starlette.testclient import TestClient
-from starlette.websockets import WebSocket
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from app.http.origins import without_foreign_cookies
-from app.project.sections import CorsSection
 from app.runs.runs import new_id
 from tests.auth.conftest import Client
 from tests.http.conftest import Served
@@ -92,35 +86,3 @@ async def test_who_waited_for_a_thread_hears_nothing_of_somebody_elses(
         await consume(events, heard := bytearray())
         assert b'"type":"event"' not in heard
         assert b'"error":"no_such_run"' in heard
-
-
-@pytest.mark.parametrize(
-    ("origin", "cors", "brings"),
-    [
-        (None, CorsSection(), "session=1"),
-        ("http://testserver", CorsSection(), "session=1"),
-        ("https://evil.example", CorsSection(), ""),
-        ("https://evil.example", CorsSection(allow_credentials=True), ""),
-        ("https://app.example", CorsSection(allow_origins=["https://app.example"]), ""),
-        (
-            "https://app.example",
-            CorsSection(allow_origins=["https://app.example"], allow_credentials=True),
-            "session=1",
-        ),
-        (
-            "https://a.app.example",
-            CorsSection(allow_origin_regex=r"https://\w+\.app\.example", allow_credentials=True),
-            "session=1",
-        ),
-    ],
-)
-def test_the_cookies_of_a_page(origin: str | None, cors: CorsSection, brings: str) -> None:
-    async def told(websocket: WebSocket) -> None:
-        await websocket.accept()
-        await websocket.send_text(websocket.headers.get("cookie", ""))
-        await websocket.close()
-
-    app = Starlette(routes=[WebSocketRoute("/", without_foreign_cookies(told, cors))])
-    headers = {"cookie": "session=1"} | ({"origin": origin} if origin else {})
-    with TestClient(app).websocket_connect("/", headers=headers) as socket:
-        assert socket.receive_text() == brings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,19 @@ class Desk:
         found.write_text(json.dumps({"dependencies": ["."], "graphs": {"greet": "./graphs.py:greet"}} | sections))
         return found
 
+    def settings(self, file: Path, **options: Any) -> Settings:
+        """Of a server with this langgraph.json."""
+        return Settings.of({"redis_url": self._url, "key_prefix": self._keys.prefix, "config": file} | options)
+
     @asynccontextmanager
-    async def serves(self, **sections: Any) -> AsyncIterator[httpx.AsyncClient]:
-        """A client of it."""
+    async def serves(
+        self, *, options: Mapping[str, Any] | None = None, dev: bool = False, **sections: Any
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        """A client of it; `options` are further settings."""
         file = self.file(**sections)
-        settings = Settings.of({"redis_url": self._url, "key_prefix": self._keys.prefix, "config": file})
+        settings = self.settings(file, **(options or {}))
         async with (
-            serving(settings, await Registry.load(file)) as served,
+            serving(settings, await Registry.load(file), dev=dev) as served,
             httpx.AsyncClient(base_url=served.url, timeout=20) as client,
         ):
             yield client

@@ -287,7 +287,8 @@ async def test_commands_are_refused_by_an_answer(client: httpx.AsyncClient, thre
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"method": "run.start"}', b'{"id": "1", "method": "run.start"}'])
 async def test_what_is_no_command_is_a_bad_request(client: httpx.AsyncClient, thread: str, body: bytes) -> None:
-    answer = await client.post(f"/threads/{thread}/commands", content=body)
+    json_type = {"content-type": "application/json"}
+    answer = await client.post(f"/threads/{thread}/commands", content=body, headers=json_type)
     assert answer.status_code == 400
     assert answer.json()["id"] is None
 

@@ -69,8 +69,8 @@ async def served(settings: Settings, graphs: Registry) -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, graphs: Registry) -> AsyncIterator[Served]:
-    """The application under uvicorn, until the block is left."""
+async def serving(settings: Settings, graphs: Registry, *, dev: bool = False) -> AsyncIterator[Served]:
+    """The application under uvicorn, until the block is left; `dev` as `slipway dev` has it."""
     opened: list[Services] = []
 
     @asynccontextmanager
@@ -80,9 +80,10 @@ async def serving(settings: Settings, graphs: Registry) -> AsyncIterator[Served]
             yield services
 
     extensions = await load_extensions(read(settings.config), graphs.attribute)
-    app = create_app(opener, settings, extensions)
+    app = create_app(opener, settings, extensions, dev=dev)
     config = Config(app, http="httptools", ws="websockets-sansio", lifespan="on", log_config=None, access_log=False)
-    server, listening = WebServer(config, app), socket.socket()
+    # with the protocol named, asyncio sends each write at once; else answers wait 40 ms for an acknowledgement
+    server, listening = WebServer(config, app), socket.socket(proto=socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
     task = asyncio.create_task(server.serve([listening]))
     try:

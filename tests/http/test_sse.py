@@ -28,7 +28,8 @@ async def asked(
     """A request by hand, so that the test sees bytes and decides when to read."""
     place = urlsplit(url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=2**16)
-    writer.write(f"{method} {path} HTTP/1.1\r\nhost: x\r\n{extra}content-length: {len(body)}\r\n\r\n".encode() + body)
+    head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{extra}"
+    writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
     try:
         yield reader
     finally:

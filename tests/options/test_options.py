@@ -39,6 +39,7 @@ ELSEWHERE: Final = {
     "redis_ca_file": "tests/heart/test_tls.py::test_one_authority_is_trusted_where_its_file_is_named",
     "config": "tests/dev/test_cli.py::test_where_things_are",
     "data_dir": "tests/dev/test_cli.py::test_the_data_directory",
+    "allowed_hosts": "tests/attacks/test_foreign_hosts.py::test_a_name_that_is_allowed_is_served",
     "host": "tests/dev/test_cli.py::test_where_things_are",
     "port": "tests/dev/test_cli.py::test_a_port_in_use",
     "library_dir": "tests/graphs/test_research_assistant.py::test_an_empty_library_is_told_plainly",

@@ -136,13 +136,13 @@ async def storage(client: Client) -> None:
 @scenario
 async def from_a_browser(client: Client) -> None:
     asked = {
-        "origin": "http://elsewhere.example",
+        "origin": "http://localhost:3000",
         "access-control-request-method": "POST",
         "access-control-request-private-network": "true",
     }
     for method, headers in (
         ("OPTIONS", {**asked, "access-control-request-headers": "content-type,x-api-key"}),
-        ("GET", {"origin": "http://elsewhere.example"}),
+        ("GET", {"origin": "http://localhost:3000"}),
     ):
         answer = await client.http.request(
             method, "/threads/search" if method == "OPTIONS" else "/info", headers=headers

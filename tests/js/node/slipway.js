@@ -1,6 +1,6 @@
 // What the tests share: a client of the line that SDK names, a server at URL, and ways to read a stream.
 
-const { Client } = await import(process.env.SDK);
+export const { Client } = await import(process.env.SDK);
 
 export const line = process.env.LINE;
 export const url = process.env.URL_OF_SLIPWAY;

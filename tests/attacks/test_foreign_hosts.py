@@ -1,0 +1,150 @@
+"""A page lets its own name lead to this machine (DNS rebinding): the browser takes the server for that page's own, and
+only the `Host` header says otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from app.errors import ConfigError
+from app.http.hosts import Hosts, is_loopback
+from app.http.openapi import plain_path
+from app.http.prefix import PROBES
+from app.runs.runs import new_id
+from app.settings import Settings
+from tests.attacks.rows import ROUTES
+from tests.auth.test_http_section import AUTH, Desk, desk
+
+__all__ = ["desk"]
+
+ALWAYS = (
+    *("localhost", "localhost:8123", "LocalHost:", "localhost.", "localhost.:8123", "chat.localhost", "127.0.0.1:8123"),
+    *("127.8.8.8", "[::1]", "[::1]:8123", "[::ffff:127.0.0.1]", "0.0.0.0:8123", "[::]:1", "host.docker.internal:8123"),
+)
+IN_A_NETWORK = ("10.1.2.3:8123", "203.0.113.5", "[2001:db8::1]:8123", "web:8123", "box.local", "slipway.prod.internal")
+NEVER = (
+    *("evil.example", "evil.example:8123", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example.", ""),
+    *("localhost@evil.example", "evil.example#localhost", "evil.example/localhost", "localhost,evil.example", "[::1"),
+    *("localhost:port", "localhost:8123:1", "notlocalhost.example", "evil.example?.localhost", "-.localhost@a.b", ".."),
+)
+
+
+@pytest.mark.parametrize("bound", ["127.0.0.1", "localhost", "::1"])
+def test_a_server_on_loopback_is_this_machine(bound: str) -> None:
+    hosts = Hosts(bound)
+    assert is_loopback(bound)
+    assert [host for host in ALWAYS if not hosts.serve(host)] == []
+    assert [host for host in (*IN_A_NETWORK, *NEVER) if hosts.serve(host)] == []
+
+
+@pytest.mark.parametrize("bound", ["0.0.0.0", "::", "192.168.1.5", "box"])
+def test_a_server_in_a_network_has_names_that_no_stranger_can_register(bound: str) -> None:
+    hosts = Hosts(bound)
+    assert not is_loopback(bound)
+    assert [host for host in (*ALWAYS, *IN_A_NETWORK) if not hosts.serve(host)] == []
+    assert [host for host in NEVER if hosts.serve(host)] == []
+
+
+def test_names_that_an_operator_allows() -> None:
+    hosts = Hosts(
+        "desk.example", Settings.load({"SLIPWAY_ALLOWED_HOSTS": "A.example., *.b.example,[2001:db8::1]"}).allowed_hosts
+    )
+    served = ("desk.example", "a.example:80", "x.b.example", "x.y.b.example", "[2001:db8::1]:8123")
+    assert [host for host in served if not hosts.serve(host)] == []
+    assert [host for host in ("b.example", "x.a.example", "ab.example", *NEVER) if hosts.serve(host)] == []
+    assert Hosts("127.0.0.1", Settings.load({"SLIPWAY_ALLOWED_HOSTS": "*"}).allowed_hosts).serve("evil.example")
+
+
+@pytest.mark.parametrize("name", ["https://desk.example", "desk.example:8123", "desk.example/", "a.*.example", "a b"])
+def test_what_is_no_name_stops_the_start(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"^SLIPWAY_ALLOWED_HOSTS: .*write desk\.example"):
+        Settings.load({"SLIPWAY_ALLOWED_HOSTS": f"desk.example,{name}"})
+
+
+async def test_no_route_is_served_by_a_foreign_name(desk: Desk) -> None:
+    """Whatever a proxy is said to have been asked for. A load balancer may still look whether the server lives."""
+    async with desk.serves() as client:
+        wrong = []
+        for name, route in ROUTES.items():
+            for headers in ({"host": "evil.example:8123"}, {"host": "evil.example", "x-forwarded-host": "localhost"}):
+                answer = await client.request(route.method, plain_path(route.path), headers=headers)
+                expected = 200 if route.path in PROBES else 421
+                if answer.status_code != expected:
+                    wrong.append((name, answer.status_code))
+        assert wrong == []
+        refused = await client.get("/info", headers={"host": "desk.example:8123"})
+        assert refused.json()["code"] == "host.refused"
+        assert "SLIPWAY_ALLOWED_HOSTS=desk.example" in refused.json()["detail"]
+        assert (await client.get("/info", headers={"x-forwarded-host": "evil.example"})).status_code == 200
+        assert (await client.get("/docs", headers={"host": "evil.example"})).status_code == 421
+        assert (await client.get("/ui/static/run.js", headers={"host": "evil.example"})).status_code == 421
+
+
+async def test_so_is_no_route_below_a_prefix_and_none_of_the_projects_own_app(desk: Desk) -> None:
+    foreign = {"host": "evil.example"}
+    async with desk.serves(http={"mount_prefix": "/agents", "app": "./webapp.py:app"}) as client:
+        found = {
+            path: (await client.get(path, headers=foreign)).status_code for path in ("/agents/hello", "/agents/info")
+        }
+        assert found == dict.fromkeys(found, 421)
+        assert [(await client.get(path, headers=foreign)).status_code for path in ("/ok", "/agents/ok")] == [200, 200]
+
+
+async def test_no_socket_is_opened_by_a_foreign_name(desk: Desk) -> None:
+    async with desk.serves() as client:
+        url = f"ws://evil.example/threads/{new_id()}/stream/events"
+        for origin in ({}, {"origin": "http://evil.example"}, {"origin": "http://localhost:3000"}):
+            with pytest.raises(InvalidStatus) as refused:
+                async with connect(url, host="127.0.0.1", port=client.base_url.port, additional_headers=origin):
+                    pass
+            assert refused.value.response.status_code == 421
+
+
+async def test_a_name_that_is_allowed_is_served(desk: Desk) -> None:
+    """Pages from there are its own."""
+    async with desk.serves(options={"host": "0.0.0.0", "allowed_hosts": ("desk.example",)}) as client:
+        for host, status in (("desk.example", 200), ("10.1.2.3", 200), ("evil.example", 421)):
+            sent = {"host": host, "origin": f"https://{host}"}
+            assert (await client.post("/threads", json={}, headers=sent)).status_code == status
+
+
+async def test_an_auth_file_protects_under_every_name(desk: Desk) -> None:
+    async with desk.serves(auth=AUTH) as client:
+        sent = {"authorization": "Bearer ann-token", "host": "desk.example"}
+        assert (await client.post("/threads", json={}, headers=sent)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("GET /info HTTP/1.0\r\n", 200),
+        ("GET /info HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n", 200),
+        ("GET /info HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n", 421),
+        ("GET /info HTTP/1.1\r\nhost:\r\nconnection: close\r\n", 400),
+        ("GET /info HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\nconnection: close\r\n", 400),
+        ("GET /info HTTP/1.1\r\nhost: evil.example\r\nhost: localhost\r\nconnection: close\r\n", 400),
+        ("GET http://localhost/info HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n", 421),
+        ("GET /info HTTP/1.0\r\norigin: https://evil.example\r\n", 403),
+    ],
+)
+async def test_requests_as_bytes(desk: Desk, head: str, status: int) -> None:
+    """Without a `Host`, which no browser sends; with two; with a whole URL."""
+    async with desk.serves() as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+        writer.write(f"{head}\r\n".encode())
+        async with asyncio.timeout(30):
+            answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+
+
+async def test_a_refusal_is_no_page(desk: Desk) -> None:
+    """What the request said comes back as JSON alone, whatever it was."""
+    async with desk.serves() as client:
+        answer = await client.get("/", headers={"host": "<script>alert(1)</script>", "accept": "text/html"})
+        assert (answer.status_code, answer.headers["content-type"]) == (400, "application/json")
+        assert "<script>" not in answer.text

@@ -1,0 +1,369 @@
+"""A page of another site makes the developer's browser send requests to a server that has no auth file: every route,
+with every content type that needs no question beforehand, and every socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from langgraph.pregel.remote import RemoteGraph
+from langgraph_sdk import get_client
+from langgraph_sdk.errors import PermissionDeniedError
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from app.http.foreign_pages import ForeignPages
+from app.http.openapi import plain_path
+from app.http.origins import STUDIO, Origins
+from app.http.prefix import PROBES
+from app.project.sections import CorsSection
+from app.runs.runs import new_id
+from tests.attacks.rows import COMMANDS, PUBLIC_ROUTES, ROUTES, Ids, one_of_everything, send
+from tests.auth.samples import NEW
+from tests.auth.test_http_section import AUTH, Desk, desk
+from tests.http.conftest import serving
+from tests.working import working
+from workers.registry import Registry
+
+__all__ = ["desk"]
+
+FOREIGN = (
+    "https://evil.example",
+    "http://localhost.evil.example:3000",
+    "http://127.0.0.1.evil.example",
+    "http://localhost@evil.example",
+    "https://evil-smith.langchain.com",
+    "https://smith.langchain.com.evil.example",
+    "http://smith.langchain.com",
+    "chrome-extension://abcdefghijklmnop",
+    "file://",
+    "null",
+    "",
+)
+OURS = (
+    "http://localhost:3000",
+    "https://localhost:5173",
+    "http://127.0.0.1:3000",
+    "http://[::1]:3000",
+    "http://chat.localhost",
+    "http://0.0.0.0:3000",
+    *sorted(STUDIO),
+)
+SIMPLE = ("text/plain", "text/plain; application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+"""Content types that a page may send without a question beforehand."""
+
+ATTEMPTS = [
+    *(("https://evil.example", content_type) for content_type in (*SIMPLE, "application/json")),
+    *((origin, "text/plain") for origin in FOREIGN[1:]),
+]
+
+
+@pytest.fixture
+async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
+    """Plain HTTP to a server without an auth file."""
+    async with desk.serves() as client:
+        yield client
+
+
+async def everything(client: httpx.AsyncClient) -> Any:
+    """What is stored."""
+    found = [
+        (await client.post(f"/{kind}/search", json={})).json()
+        for kind in ("threads", "assistants", "runs/crons", "store/items")
+    ]
+    runs = [(await client.get(f"/threads/{each['thread_id']}/runs")).json() for each in found[0]]
+    return found, runs
+
+
+@pytest.fixture
+async def ids(client: httpx.AsyncClient) -> dict[str, str]:
+    """Of one of everything."""
+    async with get_client(url=str(client.base_url), api_key=None) as owner:
+        return await one_of_everything(owner)
+
+
+async def test_no_route_does_anything_for_a_foreign_page(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
+    before, wrong = await everything(client), []
+    for name, route in ROUTES.items():
+        expected = 200 if route.path in PROBES else 403
+        for origin, content_type in ATTEMPTS:
+            answer = await send(client, name, ids, headers={"origin": origin, "content-type": content_type})
+            if answer.status_code != expected or "access-control-allow-origin" in answer.headers:
+                wrong.append((name, origin, content_type, answer.status_code))
+    assert wrong == []
+    assert await everything(client) == before
+
+
+async def test_no_route_is_allowed_by_a_preflight_of_a_foreign_page(client: httpx.AsyncClient) -> None:
+    for name, route in ROUTES.items():
+        for origin in FOREIGN[:3]:
+            asks = {"access-control-request-method": route.method, "access-control-request-private-network": "true"}
+            answer = await client.options(plain_path(route.path), headers={"origin": origin, **asks})
+            assert answer.status_code in (400, 403), (name, origin)
+            assert not {"access-control-allow-origin", "access-control-allow-private-network"} & answer.headers.keys()
+
+
+async def test_a_body_that_any_page_may_send_starts_nothing(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
+    """Of browsers too old for an `Origin`, for instance. A form is no JSON, whoever sends it."""
+    before, wrong = await everything(client), []
+    attempts = [({}, SIMPLE), ({"origin": OURS[0]}, SIMPLE[2:])]
+    for name, route in ROUTES.items():
+        for headers, content_types in attempts if route.method != "GET" else []:
+            for content_type in content_types:
+                answer = await send(client, name, ids, headers={"content-type": content_type, **headers})
+                if answer.status_code != 415:
+                    wrong.append((name, content_type, answer.status_code))
+    assert wrong == []
+    untyped = await client.post("/threads", content=b"{}")
+    assert (untyped.status_code, untyped.json()["code"]) == (415, "content_type.refused")
+    overridden = {"content-type": "text/plain", "x-http-method-override": "DELETE"}
+    assert (await client.get(f"/threads/{ids['thread_id']}", headers=overridden)).status_code == 200
+    assert await everything(client) == before
+
+
+async def test_a_sample_is_good_from_an_allowed_page(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
+    """Or the requests above would be refused for another reason than the one that they are about."""
+    for name in ROUTES:
+        if not name.endswith(("/wait", "/join")):  # those last as long as the run
+            answer = await send(client, name, ids, headers={"origin": OURS[0], "content-type": "text/plain"})
+            assert answer.status_code not in (403, 415, 421), name
+            assert answer.headers["access-control-allow-origin"] == OURS[0]
+
+
+@pytest.mark.parametrize("origin", OURS)
+async def test_pages_of_this_machine_and_studio_are_served(client: httpx.AsyncClient, origin: str) -> None:
+    for content_type in ("application/json", "application/json; charset=utf-8", "Application/VND.api+JSON"):
+        made = await client.post("/threads", content=b"{}", headers={"origin": origin, "content-type": content_type})
+        assert (made.status_code, made.headers["access-control-allow-origin"]) == (200, origin)
+    plain = await client.post("/threads", content=b"{}", headers={"origin": origin, "content-type": "text/plain"})
+    untyped = await client.post("/threads", content=b"{}", headers={"origin": origin})
+    assert (plain.status_code, untyped.status_code) == (200, 200)
+    thread = plain.json()["thread_id"]
+    assert (await client.delete(f"/threads/{thread}", headers={"origin": origin})).status_code == 204
+    asks = {"access-control-request-method": "DELETE", "access-control-request-headers": "x-api-key,content-type"}
+    preflight = await client.options(f"/threads/{thread}", headers={"origin": origin, **asks})
+    assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (200, origin)
+    assert await answer_to_command(client, origin, "agent.getTree", {"run_id": NEW})
+
+
+async def test_clients_that_are_no_browsers_are_served(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
+    assert (await client.post("/threads", json={})).status_code == 200
+    assert (await client.post(f"/threads/{ids['thread_id']}/copy")).status_code == 200
+    cancelled = await client.post(f"/threads/{ids['thread_id']}/runs/{ids['run_id']}/cancel")
+    assert cancelled.status_code == 202
+    assert await answer_to_command(client, None, "agent.getTree", ids)
+
+
+@pytest.mark.parametrize("method", COMMANDS)
+async def test_no_command_of_a_foreign_page_is_taken(
+    client: httpx.AsyncClient, ids: dict[str, str], method: str
+) -> None:
+    """The socket is not even opened; from an allowed page it is."""
+    before = await everything(client)
+    for origin in FOREIGN[:-1]:
+        with pytest.raises(InvalidStatus) as refused:
+            await answer_to_command(client, origin, method, ids)
+        assert refused.value.response.status_code == 403
+        assert b"origin.refused" in (refused.value.response.body or b"")
+    assert await everything(client) == before
+    for origin in OURS:
+        assert await answer_to_command(client, origin, method, ids)
+
+
+async def test_a_page_of_this_server_is_no_foreign_one(client: httpx.AsyncClient) -> None:
+    """Also behind a proxy that ends TLS, and behind one that changes the name, as the browser says itself."""
+    at = f"{client.base_url.host}:{client.base_url.port}"
+    behind_a_proxy = {"origin": "https://desk.example", "sec-fetch-site": "same-origin"}
+    for headers in ({"origin": f"http://{at}"}, {"origin": f"https://{at}"}, behind_a_proxy):
+        assert (await client.post("/threads", json={}, headers=headers)).status_code == 200
+    for relation in ("same-site", "cross-site", "none"):
+        headers = {"origin": "https://desk.example", "sec-fetch-site": relation}
+        assert (await client.post("/threads", json={}, headers=headers)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("mode", "dest", "status"),
+    [("no-cors", "image", 403), ("no-cors", "script", 403), ("navigate", "iframe", 403), ("navigate", "document", 200)],
+)
+async def test_a_foreign_page_may_link_here_and_embed_nothing(desk: Desk, mode: str, dest: str, status: int) -> None:
+    async with desk.serves(http={"app": "./webapp.py:app"}) as client:
+        sent = {"sec-fetch-site": "cross-site", "sec-fetch-mode": mode, "sec-fetch-dest": dest}
+        found = {
+            path: (await client.get(path, headers=sent)).status_code for path in ("/", "/info", "/ui/static/run.js")
+        }
+        assert found == dict.fromkeys(found, status)
+        beside = sent | {"sec-fetch-site": "same-site"}
+        assert (await client.get("/info", headers=beside)).status_code == 200
+        assert (await client.get("/hello", headers=sent)).status_code == 200  # the project's own routes decide
+
+
+async def test_what_the_file_names_may_call(desk: Desk) -> None:
+    cors = {"allow_origins": ["https://desk.example"], "allow_origin_regex": r"https://\w+\.team\.example"}
+    async with desk.serves(http={"cors": cors}) as client:
+        for origin in ("https://desk.example", "https://ann.team.example", "http://localhost:3000", *STUDIO):
+            made = await client.post("/threads", json={}, headers={"origin": origin})
+            assert (made.status_code, made.headers["access-control-allow-origin"]) == (200, origin)
+            assert await answer_to_command(client, origin, "agent.getTree", {"run_id": NEW})
+        for origin in ("https://desk.example.evil.example", "https://a.b.team.example", "http://desk.example"):
+            refused = await client.post("/threads", json={}, headers={"origin": origin})
+            assert (refused.status_code, refused.json()["code"]) == (403, "origin.refused")
+            assert "http.cors.allow_origins" in refused.json()["detail"]
+            with pytest.raises(InvalidStatus):
+                await answer_to_command(client, origin, "agent.getTree", {"run_id": NEW})
+
+
+async def test_other_keys_of_cors_name_nobody(desk: Desk) -> None:
+    async with desk.serves(http={"cors": {"allow_headers": ["x-desk"], "allow_credentials": True}}) as client:
+        assert (await client.post("/threads", json={}, headers={"origin": "https://evil.example"})).status_code == 403
+
+
+async def test_who_allows_every_page_gets_that(desk: Desk) -> None:
+    async with desk.serves(http={"cors": {"allow_origins": ["*"]}}) as client:
+        for origin in FOREIGN[:-1]:
+            sent = {"origin": origin, "content-type": "text/plain"}
+            made = await client.post("/threads", content=b"{}", headers=sent)
+            assert (made.status_code, made.headers["access-control-allow-origin"]) == (200, "*")
+            assert await answer_to_command(client, origin, "agent.getTree", {"run_id": NEW})
+
+
+async def test_credentials_protect_a_server_with_an_auth_file(desk: Desk) -> None:
+    ann = {"authorization": "Bearer ann-token", "origin": "https://elsewhere.example"}
+    async with desk.serves(auth=AUTH) as client:
+        made = await client.post("/threads", content=b"{}", headers=ann | {"host": "desk.example"})
+        assert (made.status_code, made.headers["access-control-allow-origin"]) == (200, "*")
+
+
+async def test_routes_of_the_projects_own_app(desk: Desk) -> None:
+    """May take forms, from the same pages as ours."""
+    async with desk.serves(http={"app": "./webapp.py:app"}) as client:
+        for origin, status in (("https://evil.example", 403), (OURS[0], 200)):
+            assert (await client.get("/hello", headers={"origin": origin})).status_code == status
+        form = await client.post("/hello", data={"a": "b"})
+        assert form.status_code == 405  # theirs to say, and not 415
+
+
+COOKIES: list[tuple[str | None, CorsSection, str]] = [
+    (None, CorsSection(), "session=1"),
+    ("http://testserver", CorsSection(), "session=1"),
+    ("https://evil.example", CorsSection(), ""),
+    ("null", CorsSection(), ""),
+    ("http://localhost:3000", CorsSection(), ""),
+    ("https://evil.example", CorsSection(allow_credentials=True), ""),
+    ("https://evil.example", CorsSection(allow_origins=["*"], allow_credentials=True), ""),
+    ("https://app.example", CorsSection(allow_origins=["https://app.example"]), ""),
+    ("https://app.example", CorsSection(allow_origins=["https://app.example"], allow_credentials=True), "session=1"),
+    (
+        "https://a.app.example",
+        CorsSection(allow_origin_regex=r"https://\w+\.app\.example", allow_credentials=True),
+        "session=1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("origin", "cors", "brings"), COOKIES)
+def test_the_cookies_of_a_page(origin: str | None, cors: CorsSection, brings: str) -> None:
+    """In a request as on a socket."""
+    headers = {"cookie": "session=1"} | ({"origin": origin} if origin else {})
+    guarded: Any = ForeignPages(Starlette(routes=_SHOWS), Origins(cors, restricted=False), None)
+    client = TestClient(guarded)
+    with client.websocket_connect("/socket", headers=headers) as socket:
+        assert socket.receive_text() == brings
+    for method in ("GET", "POST", "DELETE"):
+        assert client.request(method, "/", headers=headers).text == brings
+
+
+def _cookie(connection: HTTPConnection) -> str:
+    return connection.headers.get("cookie", "")
+
+
+async def _answer(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(_cookie(request))
+
+
+async def _tell(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.send_text(_cookie(websocket))
+    await websocket.close()
+
+
+_SHOWS = [Route("/", _answer, methods=["GET", "POST", "DELETE"]), WebSocketRoute("/socket", _tell)]
+
+SESSIONS = """
+from langgraph_sdk import Auth
+
+auth = Auth()
+
+@auth.authenticate
+def who(headers):
+    if headers.get(b"cookie") != b"session=ann":
+        raise Auth.exceptions.HTTPException(401, "sign in")
+    return "ann"
+"""
+
+
+async def test_a_session_is_not_lent_to_a_foreign_page(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "sessions.py").write_text(SESSIONS)
+    session = {"cookie": "session=ann"}
+    async with desk.serves(auth={"path": "./sessions.py:auth"}) as client:
+        own = {"origin": f"http://{client.base_url.host}:{client.base_url.port}"}
+        assert (await client.post("/threads", json={}, headers=session | own)).status_code == 200
+        assert (await client.get("/ui/recent", headers=session)).status_code == 200
+        async with get_client(url=str(client.base_url), api_key=None, headers=session) as ann:
+            ids = await one_of_everything(ann)
+        for name in ROUTES.keys() - PUBLIC_ROUTES:
+            for origin in ("https://evil.example", "null"):
+                sent = session | {"origin": origin, "content-type": "text/plain"}
+                assert (await send(client, name, ids, headers=sent)).status_code == 401, name
+
+
+@pytest.mark.parametrize(
+    ("dev", "host", "sent"),
+    [(True, "127.0.0.1", True), (True, "::1", True), (True, "0.0.0.0", False), (False, "127.0.0.1", False)],
+)
+async def test_only_dev_on_loopback_is_opened_to_public_pages(desk: Desk, dev: bool, host: str, sent: bool) -> None:
+    async with desk.serves(dev=dev, options={"host": host}) as client:
+        for origin in ("https://smith.langchain.com", "https://evil.example"):
+            asks = {"access-control-request-method": "POST", "access-control-request-private-network": "true"}
+            answer = await client.options("/threads", headers={"origin": origin, **asks})
+            allowed = answer.headers.get("access-control-allow-private-network") == "true"
+            assert allowed == (sent and origin in STUDIO)
+
+
+async def answer_to_command(client: httpx.AsyncClient, origin: str | None, method: str, ids: Ids) -> Any:
+    """The first that a socket on a new thread brings after a command."""
+    url = f"ws://{client.base_url.host}:{client.base_url.port}/threads/{new_id()}/stream/events"
+    headers = {} if origin is None else {"origin": origin}
+    async with asyncio.timeout(30), connect(url, additional_headers=headers) as socket:
+        await socket.send(json.dumps(COMMANDS[method].frame(ids)))
+        return json.loads(await socket.recv())
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "https://smith.langchain.com"])
+async def test_the_official_clients_work_from_a_page(desk: Desk, origin: str) -> None:
+    """The SDK, streams and `RemoteGraph`, with the headers that a browser adds."""
+    settings = desk.settings(desk.file(env={"GREETING": "Good day"}))
+    graphs = await Registry.load(settings.config)
+    async with serving(settings, graphs) as served, working(settings, graphs):
+        url, headers = served.url, {"origin": origin}
+        async with get_client(url=url, api_key=None, headers=headers) as sdk:
+            thread = (await sdk.threads.create())["thread_id"]
+            assert await sdk.runs.wait(thread, "greet", input={"text": "hi"})
+            parts = [part async for part in sdk.runs.stream(thread, "greet", input={"text": "hi"})]
+            assert [part.event for part in parts][-1] == "values"
+            await sdk.threads.update(thread, metadata={"a": 1})
+            await sdk.threads.delete(thread)
+            assert await RemoteGraph("greet", client=sdk).ainvoke({"text": "hi"})
+        async with get_client(url=url, api_key=None, headers={"origin": "https://evil.example"}) as sdk:
+            with pytest.raises(PermissionDeniedError, match=r"http\.cors\.allow_origins"):
+                await sdk.runs.create(None, "greet", input={"text": "hi"})
