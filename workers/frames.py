@@ -6,6 +6,7 @@ its id, which Redis gives (protocol: section 3.2 for the shapes, 3.6 for message
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -31,11 +32,15 @@ LIFECYCLE: Final = "lifecycle"
 
 _ASKED_AS: Final = {"messages-tuple": "messages", BRIEF: "checkpoints", LIFECYCLE: "tasks"}
 
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
+
 SECRET_PREFIXES: Final = ("__", "langgraph_auth_")
 
 
 def frame(name: str, data: Any) -> Frame:
-    """One event with JSON data."""
+    """One event with JSON data. A name, which may have those of nodes in it, stays on its line."""
+    if _CONTROL.search(name):
+        name = _CONTROL.sub("\ufffd", name)
     return name, b"event: %s\r\ndata: %s\r\n" % (name.encode(), dumps(data))
 
 
