@@ -68,7 +68,7 @@ async def test_02_an_interrupted_run_is_over_and_resuming_makes_another(sdk: Cli
 async def test_03_locations_have_exact_shapes_and_browsers_see_them(sdk: Client, client: httpx.AsyncClient) -> None:
     """Root-relative; nothing after the run's id in Content-Location; exposed by CORS."""
     thread = await new_thread(sdk)
-    body, headers = {"assistant_id": "steps", "input": {"value": 1}}, {"origin": "https://example.org"}
+    body, headers = {"assistant_id": "steps", "input": {"value": 1}}, {"origin": "http://localhost:3000"}
     for place, follow in (("runs", None), ("runs/stream", "stream"), ("runs/wait", "join")):
         answer, _ = await raw(client, "POST", f"/threads/{thread}/{place}", json=body, headers=headers)
         content = answer.headers["content-location"]

@@ -109,6 +109,10 @@ INTENDED: Final[tuple[Intended, ...]] = (
         "a changed assistant is used changed, also on threads that it ran on before",
     ),
     Intended(r"^threads\.from_a_browser › 1 ", "a page of a public site may ask a server of a private network"),
+    Intended(
+        r"^threads\.from_a_browser › 4 .*allow-origin",
+        "the origin of an allowed page is named: not every page is allowed",
+    ),
     Intended(r"^threads\.from_a_browser › \d .*exposed", "pages may read where a run is, and a request's id"),
     Intended(r"^runs\.values_that_json_has_not ", "the reference fails with values that Slipway can show"),
     Intended(r"^runs\.unknown_run › (3|4) ", "joining an unknown run is 404 instead of an error inside a 200"),
