@@ -128,6 +128,6 @@ async def test_remote_graph(sdk: LangGraphClient) -> None:
     config: Any = {"configurable": {"thread_id": (await sdk.threads.create())["thread_id"]}}
     async with asyncio.timeout(DEADLINE_S):
         async with await graph.astream_events(HUMAN, config, version="v3") as run:
-            await wait_until(lambda: run.interrupted, DEADLINE_S)
+            await wait_until(run.interrupted, DEADLINE_S)
         async with await graph.astream_events(Command(resume="yes"), config, version="v3") as run:
             assert (await run.output())["messages"][-1]["content"] == "approved: yes"
