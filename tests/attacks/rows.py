@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import httpx
@@ -68,6 +68,16 @@ ROUTES: Final[dict[str, Endpoint]] = {
 }
 PUBLIC_ROUTES: Final = frozenset(name for name, route in ROUTES.items() if route.access.public)
 """They answer everybody, and nobody is asked who they are."""
+
+ANY_IDS: Final[Ids] = dict.fromkeys(
+    ("thread_id", "assistant_id", "run_id", "cron_id", "checkpoint_id", "namespace", "graph_id"), NEW
+)
+"""Good for a sample whose ids do not matter."""
+
+WITH_BODY: Final = frozenset(
+    name for name, route in ROUTES.items() if samples(dict(ANY_IDS)).get(name, Sample()).body is not None
+)
+"""The routes that read a body."""
 
 COMMANDS: Final[dict[str, Command]] = {
     each.method: each
@@ -161,6 +171,15 @@ async def one_of_everything(owner: Client) -> dict[str, str]:
 def sample_of(name: str, ids: Ids) -> Sample:
     """The request that makes sense for a route of `ROUTES`."""
     return samples(dict(ids)).get(name, Sample())
+
+
+def ending(name: str, ids: Ids) -> tuple[Sample, Ids]:
+    """A sample, and ids, for an answer that comes at once: waits name an assistant, and joins a run, that does not
+    exist. Everything else is as in `sample_of`."""
+    sample = sample_of(name, ids)
+    if name.endswith("/wait"):
+        return replace(sample, body=sample.body | {"assistant_id": NEW}), ids
+    return sample, {**ids, "run_id": NEW} if name.endswith("/join") else ids
 
 
 async def send(

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from langgraph_sdk import get_client
 from structlog.testing import capture_logs
+from websockets.asyncio.client import connect
 
 from app.headers import is_credential
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
 from app.settings import Settings
+from tests.attacks.rows import COMMANDS, ROUTES, ending, one_of_everything, send
 from tests.http.conftest import Served, client, sdk, served, serving, worker
 from workers.registry import Registry
 
@@ -66,7 +69,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "lookers.py").write_text(GRAPHS)
     everything = {"includes": ["*", "x-*", *CREDENTIALS, "Cookie"]}
     document = {
-        "graphs": {"look_around": "./lookers.py:look_around"},
+        "graphs": dict.fromkeys(("look_around", "greet"), "./lookers.py:look_around"),
         "http": {"configurable_headers": everything, "logging_headers": everything},
     }
     (folder / "langgraph.json").write_text(json.dumps(document))
@@ -143,3 +146,31 @@ async def test_a_section_that_names_one_is_a_warning(settings: Settings, graphs:
     }
     assert {name for key, name in warned if key == "http.configurable_headers.includes"} == set(CREDENTIALS)
     assert {name for key, name in warned if key == "http.logging_headers.includes"} == set(CREDENTIALS)
+
+
+async def test_no_credential_is_kept_by_any_route_or_command(
+    client: httpx.AsyncClient, served: Served, wire: Wire, keys: Keys
+) -> None:
+    """In an answer, in the log or in Redis."""
+    headers = dict.fromkeys(CREDENTIALS, MARK) | {"content-type": "application/json"}
+    leaks = []
+    async with get_client(url=served.url, api_key=None) as owner:
+        with capture_logs() as lines:
+            for name in ROUTES:
+                sample, ids = ending(name, await one_of_everything(owner))
+                answer = await send(client, name, ids, sample=sample, headers=headers)
+                assert answer.status_code < 500, name
+                if MARK in str(answer.headers) or (answer.is_stream_consumed and MARK in answer.text):
+                    leaks.append(name)
+            ids = await one_of_everything(owner)
+            for method, command in COMMANDS.items():
+                path, frame = f"/threads/{ids['thread_id']}/commands", command.frame(ids)
+                if MARK in (await client.post(path, json=frame, headers=headers)).text:
+                    leaks.append(method)
+            url = f"{served.url.replace('http', 'ws', 1)}/threads/{ids['thread_id']}/stream/events"
+            async with connect(url, additional_headers=dict.fromkeys(CREDENTIALS, MARK)) as socket:
+                await socket.send(json.dumps(COMMANDS["run.start"].frame(ids)))
+                assert MARK not in str(await asyncio.wait_for(socket.recv(), 30))
+    assert leaks == []
+    assert MARK not in str(lines)
+    assert MARK.encode() not in await everything_stored(wire, keys)

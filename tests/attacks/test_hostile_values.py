@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from tests.attacks.hostile import EVERYTHING, WORDS, literal_in, places
-from tests.attacks.rows import COMMANDS, ROUTES, one_of_everything, sample_of, send
+from tests.attacks.rows import ANY_IDS, COMMANDS, ROUTES, ending, one_of_everything, sample_of, send
 from tests.auth.conftest import Client
 from tests.auth.samples import Sample
 from tests.auth.test_events import socket_of
@@ -72,7 +72,8 @@ async def test_no_value_of_a_field_is_a_fault(served: Served, client: httpx.Asyn
     numbers = count()
 
     async def one(name: str, ids: dict[str, str], place: tuple[Any, ...], literal: str) -> None:
-        body, many = sample_of(name, ids).body, isinstance(sample_of(name, ids).body, list)
+        body = ending(name, ids)[0].body
+        many = isinstance(body, list)
         content = literal_in(body[0] if many else body or {}, place, literal)
         answer = await send(client, name, ids, "ann", content=b"[%b]" % content if many and place else content)
         if fault := fault_of(answer):
@@ -81,11 +82,10 @@ async def test_no_value_of_a_field_is_a_fault(served: Served, client: httpx.Asyn
     for name, route in ROUTES.items():
         ids = await one_of_everything(ann)
         body = sample_of(name, ids).body
-        if (route.body is None and body is None) or name.endswith("/wait"):  # their body is that of a route beside
+        if body is None:
             continue
-        fields = [(), *(places(route.body) if route.body else [(field,) for field in body])] if body else [()]
-        if isinstance(body, list):
-            fields = [(), *((field,) for field in body[0])]
+        known = body[0] if isinstance(body, list) else body
+        fields = [(), *(places(route.body) if route.body else ((field,) for field in known))]
         await all_of(
             [
                 one(name, ids, place, EVERYTHING[next(numbers) % len(EVERYTHING)])
@@ -101,13 +101,11 @@ async def test_no_query_is_a_fault(served: Served, client: httpx.AsyncClient, an
     ids = await one_of_everything(ann)
     numbers = count()
     for name, route in ROUTES.items():
-        if name.endswith("/join"):
-            continue  # its run is not over for an hour
         for query in route.query:
             for _ in range(OF_EACH):
                 word = WORDS[next(numbers) % len(WORDS)][:2000]
-                given = sample_of(name, ids)
-                answer = await send(client, name, ids, "ann", Sample(given.body, given.query | {query.name: word}))
+                given, asked = ending(name, ids)
+                answer = await send(client, name, asked, "ann", Sample(given.body, given.query | {query.name: word}))
                 if fault := fault_of(answer):
                     faults[name, query.name, word[:80]] = fault
                 if name.startswith("DELETE"):
@@ -147,11 +145,10 @@ async def test_no_header_is_a_fault_or_is_sent_back(served: Served, client: http
     faults: Answers = {}
     ids = await one_of_everything(ann)
     for name in ROUTES:
-        if name.startswith("DELETE") or name.endswith(("/wait", "/join")):
-            continue
+        sample, asked = ending(name, ANY_IDS if name.startswith("DELETE") else ids)
         for shift in range(OF_EACH):
             sent = {header: VALUES[(at + shift) % len(VALUES)] for at, header in enumerate(HEADERS)}
-            answer = await send(client, name, ids, "ann", headers=sent)
+            answer = await send(client, name, asked, "ann", sample, headers=sent)
             if fault := fault_of(answer):
                 faults[name, shift] = fault
     assert faults == {}

@@ -17,15 +17,15 @@ from app.errors import InvalidRequest
 from app.http.inputs import nested_deeper, parsed
 from app.serialization.encoding import DEEPEST
 from tests.attacks.hostile import literal_in
-from tests.attacks.rows import ROUTES, one_of_everything, sample_of, send
+from tests.attacks.rows import ANY_IDS, COMMANDS, WITH_BODY, one_of_everything, sample_of, send
 from tests.auth.conftest import Client
+from tests.auth.test_events import socket_of
 from tests.http.conftest import Served
 
-TAKES_JSON = sorted(name for name, route in ROUTES.items() if route.body is not None)
 TOO_DEEP = "[" * DEEPEST + "]" * DEEPEST
 """One level too many inside an object."""
 FAR_TOO_DEEP = "[" * 30_000 + "]" * 30_000
-BYTES = 2_000_000
+BYTES = 1_000_000
 DEAREST = 5.5
 """How many times what reading its JSON takes, a body may take until it is checked."""
 
@@ -113,7 +113,7 @@ async def test_no_route_takes_a_body_that_is_nested_too_deep(
     served: Served, client: httpx.AsyncClient, ann: Client
 ) -> None:
     ids, answers = await one_of_everything(ann), {}
-    for name in TAKES_JSON:
+    for name in sorted(WITH_BODY):
         for literal in (TOO_DEEP, FAR_TOO_DEEP):
             body = literal_in(sample_of(name, ids).body or {}, ("metadata", "x"), literal)
             answer = await send(client, name, ids, "ann", content=body)
@@ -124,7 +124,7 @@ async def test_no_route_takes_a_body_that_is_nested_too_deep(
 async def test_no_route_takes_a_body_over_the_limit(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
     ids, statuses = await one_of_everything(ann), {}
     large = b'{"x":"' + b"x" * served.services.settings.max_body_bytes + b'"}'
-    for name in TAKES_JSON:
+    for name in sorted(WITH_BODY):
         statuses[name] = (await send(client, name, ids, "ann", content=large)).status_code
     assert statuses == dict.fromkeys(statuses, 413)
 
@@ -138,3 +138,14 @@ async def test_many_keys_are_kept_as_they_are(served: Served, ann: Client) -> No
     await ann.store.put_item(["many"], "k", many)
     assert (await ann.store.get_item(["many"], "k"))["value"] == many
     assert len(json.dumps(many)) < served.services.settings.max_body_bytes
+
+
+async def test_a_frame_that_is_nested_too_deep_is_refused(served: Served, ann: Client) -> None:
+    thread = (await ann.threads.create())["thread_id"]
+    async with socket_of(served, thread, "ann") as socket:
+        for literal in (TOO_DEEP, FAR_TOO_DEEP):
+            for name, command in COMMANDS.items():
+                sent = literal_in(command.frame(ANY_IDS), ("params", "x"), literal)
+                await socket.send(sent.decode())
+                refused = json.loads(await socket.recv())
+                assert (refused["type"], refused["error"]) == ("error", "invalid_argument"), name

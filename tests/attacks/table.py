@@ -1,0 +1,620 @@
+"""The table of attacks: what each attack meets at each row of `rows.py`, and the test that shows it, or the reason why
+the attack does not apply there.
+
+`cell_of` raises `LookupError` where an attack says nothing about a row, so that a new route, command or duty fails
+`test_table.py` until somebody has said what protects it. `page()` is docs/attacks.md:
+
+    python -c "from tests.attacks.table import page; print(page(), end='')" > docs/attacks.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from string import ascii_lowercase, ascii_uppercase
+from typing import Final, Literal, TypeAlias
+
+from tests.attacks.rows import BACKGROUND, COMMANDS, HELD_OPEN, PUBLIC_ROUTES, ROUTES, WITH_BODY
+
+Kind: TypeAlias = Literal["route", "command", "work"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A route, a command of the event protocol's socket, or work in the background."""
+
+    kind: Kind
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Tests, as `file.py::test`, of which each shows what happens."""
+
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """Why an attack does not apply."""
+
+    reason: str
+
+
+Cell: TypeAlias = Shown | Spared
+Where: TypeAlias = Callable[[Row], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """A column. The first of `cells` whose condition holds is the cell of a row."""
+
+    title: str
+    happens: str
+    cells: tuple[tuple[Where, Cell], ...]
+
+    def cell_of(self, row: Row) -> Cell:
+        """Raises `LookupError` where nothing is said."""
+        for where, cell in self.cells:
+            if where(row):
+                return cell
+        raise LookupError(f"{self.title}: nothing is said about {row.name}")
+
+
+ROWS: Final = (
+    *(Row("route", name) for name in ROUTES),
+    *(Row("command", name) for name in COMMANDS),
+    *(Row("work", name) for name in BACKGROUND),
+)
+
+
+def shown(*tests: str) -> Shown:
+    """A cell with tests; those of this folder without its name."""
+    return Shown(tuple(f"tests/{test}" if "/" in test else f"tests/attacks/{test}" for test in tests))
+
+
+# conditions
+
+
+def anything(row: Row) -> bool:
+    return True
+
+
+def public(row: Row) -> bool:
+    return row.name in PUBLIC_ROUTES
+
+
+def route(row: Row) -> bool:
+    return row.kind == "route"
+
+
+def command(row: Row) -> bool:
+    return row.kind == "command"
+
+
+def held_open(row: Row) -> bool:
+    """A route whose answer lasts."""
+    return row.name in HELD_OPEN
+
+
+def an_open_stream(row: Row) -> bool:
+    """The answer of such a route, once it has begun."""
+    return row.kind == "work" and (BACKGROUND[row.name].by in HELD_OPEN or row.name == "an open socket")
+
+
+def with_body(row: Row) -> bool:
+    return row.name in WITH_BODY
+
+
+def with_query(row: Row) -> bool:
+    return row.kind == "route" and bool(ROUTES[row.name].query)
+
+
+def with_id(row: Row) -> bool:
+    return row.kind == "route" and "{" in row.name
+
+
+def of_thread(row: Row) -> bool:
+    return "{thread_id}" in row.name
+
+
+def making_runs(row: Row) -> bool:
+    return row.kind == "route" and "threads:create_run" in ROUTES[row.name].access.needs
+
+
+def making(row: Row) -> bool:
+    """Threads are made with an id that the client names."""
+    return row.name == "POST /threads"
+
+
+def named(*names: str) -> Where:
+    """One of these rows."""
+    unknown = set(names) - {row.name for row in ROWS}
+    assert not unknown, unknown
+    return lambda row: row.name in names
+
+
+SHARED: Final = Spared("It answers everybody the same, and shows nothing of anybody's.")
+NO_CALLER: Final = Spared("Nobody calls it: it does what an accepted request has asked for.")
+HOUSEKEEPING: Final = Spared(
+    "It looks at ids, states and times alone, does nothing for a caller and shows nobody anything."
+)
+REQUEST_BEFORE: Final = Spared("It is the answer to a request, which has met this attack in its own row.")
+NO_BODY: Final = Spared("It reads no body.")
+NO_PATH: Final = Spared("Its path has no parameter.")
+NO_ID: Final = Spared("It is not asked by the id of a thread, run, cron or assistant.")
+AT_ONCE: Final = Spared("The auth file is asked at each request, and the answer is complete at once.")
+STORED: Final = Spared("It reads what requests have stored, which were checked when they came.")
+SOCKET_READS: Final = Spared("A handler sees the ids of a thread and a run alone, which it may not change.")
+ONE_REQUEST: Final = Spared("Requests have headers; frames and work in the background do not.")
+
+WAITING_RUN, INLINE_RUN = named("a waiting run begins"), named("an inline run begins")
+CRON_DUE, SOCKET = named("a cron comes due"), named("an open socket")
+WEBHOOK = named("a webhook is delivered", "an own webhook is delivered")
+TRASH = named("the trash is emptied")
+
+# cells that several attacks share
+
+LEAVES = (
+    (CRON_DUE, shown("test_crons_of_others.py::test_a_cron_ends_with_its_owners_access_and_goes_on_when_it_is_back")),
+    (WAITING_RUN, shown("test_access_lost_meanwhile.py::test_a_run_that_was_delayed_is_asked_for_when_it_begins")),
+    (INLINE_RUN, shown("test_access_lost_meanwhile.py::test_a_run_that_begins_at_once_is_asked_for_once")),
+    (WEBHOOK, shown("test_access_lost_meanwhile.py::test_a_webhook_tells_what_its_user_may_read_when_it_is_called")),
+    (SOCKET, shown("test_open_streams.py::test_a_change_of_the_metadata_closes_a_socket")),
+    (
+        named("an open POST /runs/wait", "an open POST /runs/stream"),
+        shown("test_open_streams.py::test_a_run_without_a_thread_of_its_callers_too"),
+    ),
+    (
+        an_open_stream,
+        shown(
+            "test_open_streams.py::test_a_change_of_the_metadata_ends_it",
+            "test_open_streams.py::test_the_auth_file_is_asked_again_when_the_run_begins",
+        ),
+    ),
+    (anything, HOUSEKEEPING),
+)
+"""Work in the background, and the access of the one it is done for."""
+
+HOSTILE = (
+    "test_hostile_values.py::test_no_value_of_a_field_is_a_fault",
+    "test_hostile_values.py::test_no_query_is_a_fault",
+)
+EVERY_FRAME = "test_hostile_values.py::test_every_frame_is_answered"
+
+
+def hostile(*others: str) -> tuple[tuple[Where, Cell], ...]:
+    """Of an attack whose values are put into each field of each body and query, into each path and each frame."""
+    return (
+        (with_body, shown(HOSTILE[0], *others)),
+        (with_query, shown(HOSTILE[1])),
+        (with_id, shown("test_hostile_values.py::test_no_path_leads_elsewhere")),
+        (command, shown(EVERY_FRAME)),
+        (route, Spared("It takes nothing from the request but its headers, and what these say changes no record.")),
+        (an_open_stream, REQUEST_BEFORE),
+        (anything, STORED),
+    )
+
+
+ATTACKS: Final = (
+    Attack(
+        "Nobody calls",
+        "401, or a socket that is closed with 4401, before anything is read.",
+        (
+            (public, SHARED),
+            (route, shown("auth/test_every_route.py::test_who_may_nothing_gets_nothing")),
+            (command, shown("auth/test_events.py::test_a_socket_is_closed_by_the_status")),
+            (an_open_stream, REQUEST_BEFORE),
+            (anything, NO_CALLER),
+        ),
+    ),
+    Attack(
+        "A user who may do nothing",
+        "403, or a socket that is closed with 4403, before anything is read.",
+        (
+            (public, SHARED),
+            (route, shown("auth/test_every_route.py::test_who_may_nothing_gets_nothing")),
+            (command, shown("auth/test_events.py::test_a_socket_is_closed_by_the_status")),
+            *LEAVES,
+        ),
+    ),
+    Attack(
+        "A record of somebody else",
+        "The answer is that for an id that does not exist: the same status and bytes at the same cost. Lists and "
+        "counts leave it out.",
+        (
+            (public, SHARED),
+            (
+                with_id,
+                shown(
+                    "auth/test_every_route.py::test_what_is_anns_is_hidden_from_bob",
+                    "test_nothing_shows_through.py::test_a_hidden_id_answers_as_an_unknown_one",
+                    "test_nothing_shows_through.py::"
+                    "test_a_hidden_record_costs_what_an_unknown_one_costs_however_large_it_is",
+                ),
+            ),
+            (route, shown("auth/test_every_route.py::test_what_is_anns_is_hidden_from_bob")),
+            (
+                command,
+                shown(
+                    "auth/test_events.py::test_a_socket_is_closed_by_the_status",
+                    "auth/test_events.py::test_who_waited_for_a_thread_hears_nothing_of_somebody_elses",
+                ),
+            ),
+            *LEAVES,
+        ),
+    ),
+    Attack(
+        "A value that an authorize handler writes is ignored",
+        "What a handler leaves in `value` is what is stored, searched for or done. What no request could have is 500, "
+        "and nothing is done.",
+        (
+            (public, SHARED),
+            (
+                making_runs,
+                shown(
+                    "test_handler_values.py::test_every_route_shows_values_of_known_shapes",
+                    "test_handler_values.py::test_every_door_of_a_run_takes_what_a_handler_wrote",
+                ),
+            ),
+            (
+                route,
+                shown(
+                    "test_handler_values.py::test_every_route_shows_values_of_known_shapes",
+                    "test_handler_values.py::test_what_a_handler_writes_counts",
+                ),
+            ),
+            (named("run.start"), shown("test_handler_values.py::test_every_door_of_a_run_takes_what_a_handler_wrote")),
+            (named("input.respond"), Spared("It makes its run by the function that `run.start` makes it by.")),
+            (command, SOCKET_READS),
+            (CRON_DUE, shown("test_crons_of_others.py::test_a_cron_whose_threads_stay_needs_leave_to_make_them")),
+            (anything, Spared("What a handler wrote is in the stored record; a later permission is yes or no.")),
+        ),
+    ),
+    Attack(
+        "An operation that is refused, by another door",
+        "No route, command or due cron does or shows what the refused operation stands for, alone or inside another.",
+        (
+            (public, SHARED),
+            (
+                route,
+                shown(
+                    "test_doors.py::test_a_refused_operation_is_refused_at_every_door",
+                    "test_doors.py::test_a_filter_is_one_at_every_door",
+                ),
+            ),
+            (named("run.start"), shown("test_doors.py::test_a_refused_operation_is_refused_at_every_door")),
+            (command, shown("test_open_streams.py::test_a_socket_asks_before_each_command")),
+            (
+                CRON_DUE,
+                shown(
+                    "test_doors.py::test_a_refused_operation_is_refused_at_every_door",
+                    "test_crons_of_others.py::test_a_due_time_that_is_refused_makes_no_run",
+                ),
+            ),
+            *LEAVES,
+        ),
+    ),
+    Attack(
+        "Access is lost meanwhile",
+        "What begins later is asked for again: it does not begin, or it ends when the access does.",
+        (
+            (public, SHARED),
+            (
+                named("PATCH /runs/crons/{cron_id}"),
+                shown(
+                    "test_crons_of_others.py::test_who_may_not_run_it_may_not_change_it",
+                    "test_crons_of_others.py::test_who_has_lost_access_may_stop_and_remove_the_cron",
+                ),
+            ),
+            (
+                named("DELETE /runs/crons/{cron_id}"),
+                shown("test_crons_of_others.py::test_who_has_lost_access_may_stop_and_remove_the_cron"),
+            ),
+            (held_open, Spared("Its answer, once it has begun, has a row of its own.")),
+            (route, AT_ONCE),
+            (command, shown("test_open_streams.py::test_a_socket_asks_before_each_command")),
+            *LEAVES,
+        ),
+    ),
+    Attack(
+        "Two headers that say who calls",
+        "400, or a socket that is closed with 4400, whichever of the two is the good one.",
+        (
+            (route, shown("test_two_callers.py::test_a_header_that_identifies_is_there_once_on_every_route")),
+            (command, shown("test_two_callers.py::test_a_socket_is_closed_with_the_same")),
+            (an_open_stream, REQUEST_BEFORE),
+            (anything, ONE_REQUEST),
+        ),
+    ),
+    Attack(
+        "Credentials in headers travel on",
+        "No credential is in an answer, a log line, a record, or the config of a run, whatever langgraph.json "
+        "includes. The operator's webhook headers go to hosts that are named alone.",
+        (
+            (route, shown("test_credentials.py::test_no_credential_is_kept_by_any_route_or_command")),
+            (command, shown("test_credentials.py::test_no_credential_is_kept_by_any_route_or_command")),
+            (
+                named("a webhook is delivered"),
+                shown(
+                    "test_webhook_secrets.py::test_a_host_that_is_not_named_is_refused_when_the_run_is_made",
+                    "test_webhook_secrets.py::test_nothing_follows_a_redirect_to_another_host",
+                ),
+            ),
+            (WAITING_RUN, shown("test_credentials.py::test_no_credential_goes_further_than_the_request")),
+            (an_open_stream, REQUEST_BEFORE),
+            (anything, Spared("No record has a credential in it that it could pass on.")),
+        ),
+    ),
+    Attack(
+        "A page of another site, without an auth file",
+        "403 for its origin, 415 for a content type that needs no preflight, 421 for a name that is not the server's. "
+        "Nothing has been done.",
+        (
+            (
+                route,
+                shown(
+                    "test_foreign_origins.py::test_no_route_does_anything_for_a_foreign_page",
+                    "test_foreign_origins.py::test_a_body_that_any_page_may_send_starts_nothing",
+                    "test_foreign_hosts.py::test_no_route_is_served_by_a_foreign_name",
+                ),
+            ),
+            (
+                command,
+                shown(
+                    "test_foreign_origins.py::test_no_command_of_a_foreign_page_is_taken",
+                    "test_foreign_hosts.py::test_no_socket_is_opened_by_a_foreign_name",
+                ),
+            ),
+            (an_open_stream, REQUEST_BEFORE),
+            (anything, NO_CALLER),
+        ),
+    ),
+    Attack(
+        "An id that was deleted and is used again",
+        "The next record begins empty and keeps what it stores; nothing of the removed one reaches it.",
+        (
+            (public, SHARED),
+            (
+                lambda row: (of_thread(row) and (not held_open(row) or "{run_id}" in row.name)) or making(row),
+                shown("test_incarnations.py::test_a_thread_with_the_id_of_a_removed_one_answers_as_any_new_thread"),
+            ),
+            (
+                of_thread,
+                shown(
+                    "http/test_recreated_threads.py::test_a_recreated_thread_keeps_its_state_its_history_and_its_question"
+                ),
+            ),
+            (
+                lambda row: "{cron_id}" in row.name,
+                shown("crons/test_firing.py::test_a_cron_that_was_removed_makes_no_run_of_the_one_that_has_its_id"),
+            ),
+            (
+                lambda row: "{run_id}" in row.name,
+                shown("heart/test_incarnations.py::test_a_log_has_nothing_of_the_removed_run_that_had_its_id"),
+            ),
+            (
+                lambda row: "/assistants" in row.name or "/store/items" in row.name,
+                shown("test_new_ids.py::test_what_is_made_anew_has_nothing_of_what_had_its_id"),
+            ),
+            (
+                named("POST /threads/prune"),
+                shown("heart/test_incarnations.py::test_shrinking_a_removed_thread_leaves_the_next_one_alone"),
+            ),
+            (
+                named("POST /runs/cancel"),
+                shown(
+                    "heart/test_incarnations.py::"
+                    "test_what_a_worker_hears_of_a_removed_run_does_not_stop_the_run_that_has_its_id"
+                ),
+            ),
+            (route, NO_ID),
+            (command, shown("test_open_streams.py::test_a_socket_closes_with_its_thread")),
+            (TRASH, shown("heart/test_incarnations.py::test_what_a_thread_stored_stays_when_its_id_was_in_the_trash")),
+            (
+                CRON_DUE,
+                shown("crons/test_firing.py::test_a_cron_that_was_removed_makes_no_run_of_the_one_that_has_its_id"),
+            ),
+            (
+                WEBHOOK,
+                shown(
+                    "heart/test_incarnations.py::"
+                    "test_the_webhook_of_a_removed_run_and_that_of_the_run_with_its_id_are_both_called"
+                ),
+            ),
+            (
+                named("a waiting run begins", "an inline run begins"),
+                shown(
+                    "heart/test_incarnations.py::"
+                    "test_an_attempt_of_a_removed_run_writes_nothing_into_the_run_that_has_its_id"
+                ),
+            ),
+            (
+                named("expired leases are taken back"),
+                shown(
+                    "heart/test_incarnations.py::test_a_removed_runs_lease_is_not_renewed_for_the_run_that_has_its_id"
+                ),
+            ),
+            (
+                named("old threads are swept"),
+                shown("heart/test_incarnations.py::test_shrinking_a_removed_thread_leaves_the_next_one_alone"),
+            ),
+            (SOCKET, shown("test_open_streams.py::test_a_socket_closes_with_its_thread")),
+            (an_open_stream, shown("test_open_streams.py::test_a_stream_ends_with_its_thread")),
+            (
+                named("stuck records are mended"),
+                Spared("It mends a record by what is in this record, and copies nothing from one to another."),
+            ),
+            (anything, Spared("It removes an item by its own time to live, in one script with the look at it.")),
+        ),
+    ),
+    Attack(
+        "Wrong types",
+        "A refusal of the client's kind (400 or 422) that names the field, never 500.",
+        (
+            (with_body, shown("test_wrong_types.py::test_a_field_of_a_wrong_type_is_named", HOSTILE[0])),
+            (with_query, shown("test_wrong_types.py::test_a_parameter_of_a_wrong_type_is_named", HOSTILE[1])),
+            (
+                lambda row: row.name in COMMANDS and COMMANDS[row.name].posted,
+                shown("test_wrong_types.py::test_a_command_with_parameters_of_wrong_types_is_refused", EVERY_FRAME),
+            ),
+            *hostile(),
+        ),
+    ),
+    Attack(
+        "Large, deep or many-keyed JSON",
+        "413 above the limit of bytes, 422 for more than 200 levels of nesting. The check costs about what reading the "
+        "JSON does, so that nobody else waits.",
+        (
+            (
+                with_body,
+                shown(
+                    "test_large_json.py::test_no_route_takes_a_body_over_the_limit",
+                    "test_large_json.py::test_no_route_takes_a_body_that_is_nested_too_deep",
+                    "test_large_json.py::test_a_body_is_checked_at_about_the_cost_of_reading_it",
+                ),
+            ),
+            (route, NO_BODY),
+            (command, shown("test_large_json.py::test_a_frame_that_is_nested_too_deep_is_refused")),
+            (an_open_stream, REQUEST_BEFORE),
+            (anything, STORED),
+        ),
+    ),
+    Attack(
+        "JSON that looks like serialised objects",
+        "It is data: it comes back as it was sent, and nothing is imported, made or called.",
+        (
+            (with_body, shown(HOSTILE[0], "test_data_stays_data.py::test_records_keep_what_they_were_sent")),
+            (named("run.start"), shown(EVERY_FRAME, "test_data_stays_data.py::test_a_run_keeps_what_it_was_sent")),
+            (
+                named("input.respond"),
+                shown(EVERY_FRAME, "test_data_stays_data.py::test_an_answer_to_an_interrupt_is_what_was_sent"),
+            ),
+            (
+                WAITING_RUN,
+                shown(
+                    "test_data_stays_data.py::test_a_run_keeps_what_it_was_sent",
+                    "test_data_stays_data.py::test_names_that_are_kept_for_the_machinery_do_nothing",
+                ),
+            ),
+            *hostile(),
+        ),
+    ),
+    Attack(
+        "Path tricks",
+        "What is no id is 404 or 422; another spelling of an id meets the same permission; no file and no other "
+        "route is reached.",
+        (
+            (with_id, shown("test_hostile_values.py::test_no_path_leads_elsewhere")),
+            (route, NO_PATH),
+            (command, Spared("A socket has the path of its thread; frames have none.")),
+            (an_open_stream, REQUEST_BEFORE),
+            (anything, NO_CALLER),
+        ),
+    ),
+    Attack(
+        "Line ends in headers and events",
+        "No value of a request becomes a header or a line of an event stream.",
+        (
+            (
+                held_open,
+                shown(
+                    "test_hostile_values.py::test_no_value_of_a_field_is_a_fault",
+                    "test_hostile_values.py::test_a_name_that_a_graph_makes_is_one_line_of_its_event",
+                ),
+            ),
+            (route, shown("test_hostile_values.py::test_no_header_is_a_fault_or_is_sent_back")),
+            (command, Spared("A frame is one JSON text, in which line ends are escaped.")),
+            (SOCKET, Spared("A frame is one JSON text, in which line ends are escaped.")),
+            (an_open_stream, shown("test_hostile_values.py::test_a_name_that_a_graph_makes_is_one_line_of_its_event")),
+            (WEBHOOK, shown("test_webhook_secrets.py::test_a_url_that_readers_disagree_on_is_refused")),
+            (anything, Spared("It writes no header and no event's name that a client chose.")),
+        ),
+    ),
+    Attack(
+        "Patterns, Lua and key names of Redis",
+        "A text finds itself alone. Scripts are files, and what clients send is an argument; no key is looked for by a "
+        "pattern.",
+        hostile("test_data_stays_data.py::test_patterns_in_names_are_names"),
+    ),
+    Attack(
+        "Patterns that take for ever",
+        "No pattern of a client is executed.",
+        ((anything, shown("test_patterns.py::test_no_pattern_comes_from_a_client")),),
+    ),
+    Attack(
+        "Numbers",
+        "NaN, infinities, numbers beyond 64 bits, negative limits and offsets are refused or kept as they are, never "
+        "500.",
+        hostile(),
+    ),
+)
+
+
+# the page
+
+
+def page() -> str:
+    """docs/attacks.md."""
+    tests = _numbers(cell.tests for cell in _cells() if isinstance(cell, Shown))
+    reasons = _letters(cell.reason for cell in _cells() if isinstance(cell, Spared))
+    titles = list(zip(ascii_uppercase, ATTACKS, strict=False))
+    lines = [
+        *_INTRODUCTION,
+        "## The attacks",
+        "",
+        "| | attack | what must happen |",
+        "|---|---|---|",
+        *(f"| {letter} | {attack.title} | {attack.happens} |" for letter, attack in titles),
+    ]
+    for kind, title in _TITLES.items():
+        rows = [row for row in ROWS if row.kind == kind]
+        lines += ["", f"## {title}", "", f"| | {' | '.join(letter for letter, _ in titles)} |"]
+        lines.append("|---" * (len(titles) + 1) + "|")
+        for row in rows:
+            cells = [_mark(attack.cell_of(row), tests, reasons) for attack in ATTACKS]
+            lines.append(f"| {f'`{row.name}`' if kind != 'work' else row.name} | {' | '.join(cells)} |")
+    lines += ["", "## The tests", "", *(f"{number}. `{test}`" for test, number in tests.items())]
+    lines += ["", "## Why an attack does not apply", "", "| | |", "|---|---|"]
+    lines += [f"| {letter} | {reason} |" for reason, letter in reasons.items()]
+    return "\n".join(lines) + "\n"
+
+
+_TITLES: Final[dict[Kind, str]] = {
+    "route": "Routes",
+    "command": "Commands of the event protocol's socket",
+    "work": "Work in the background",
+}
+_INTRODUCTION: Final = (
+    "# Attacks",
+    "",
+    "What an attacker, or an unlucky client, meets at everything that Slipway offers: each route, each command of the",
+    "event protocol's socket, and each kind of work in the background (crons, webhooks, waiting runs, answers that are",
+    "still open). A number in a cell is a test that shows it, a letter is the reason why the attack does not apply;",
+    "both are listed below.",
+    "",
+    "This page is written by `tests/attacks/table.py` and compared with it by a test. A new route, command or duty",
+    "that has no cell for an attack fails the build. `python -m pytest tests/attacks` attacks everything again.",
+    "",
+)
+
+
+def _cells() -> Iterator[Cell]:
+    for row in ROWS:
+        for attack in ATTACKS:
+            yield attack.cell_of(row)
+
+
+def _numbers(found: Iterable[tuple[str, ...]]) -> dict[str, int]:
+    names = sorted({name for names in found for name in names})
+    return {name: number for number, name in enumerate(names, 1)}
+
+
+def _letters(found: Iterable[str]) -> dict[str, str]:
+    return dict(zip(dict.fromkeys(found), ascii_lowercase, strict=False))
+
+
+def _mark(cell: Cell, tests: dict[str, int], reasons: dict[str, str]) -> str:
+    if isinstance(cell, Spared):
+        return reasons[cell.reason]
+    return " ".join(str(number) for number in sorted(tests[name] for name in cell.tests))

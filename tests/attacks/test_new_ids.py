@@ -1,0 +1,29 @@
+"""Assistants, store items and crons whose ids are used again: they begin without anything of what was removed."""
+
+from __future__ import annotations
+
+from tests.auth.conftest import Client
+
+
+async def test_what_is_made_anew_has_nothing_of_what_had_its_id(ann: Client, bob: Client) -> None:
+    secret = {"configurable": {"text": "secret of ann"}}
+    hers = await ann.assistants.create("greet", name="hers", config=secret, metadata={"mine": "secret of ann"})
+    ident = hers["assistant_id"]
+    await ann.assistants.update(ident, config=secret, description="secret of ann")
+    await ann.assistants.update(ident, name="hers still")
+    await ann.assistants.delete(ident)
+    fresh = await bob.assistants.create("greet")
+    his = await bob.assistants.create("greet", assistant_id=ident, name="his")
+    assert (his["version"], his["config"], his["metadata"]) == (1, fresh["config"], fresh["metadata"])
+    versions = await bob.assistants.get_versions(ident)
+    assert [each["version"] for each in versions] == [1]
+    assert "secret" not in str((versions, await bob.assistants.get(ident)))
+
+    await ann.store.put_item(["n"], "k", {"text": "secret"}, index=["text"], ttl=60)
+    await ann.store.delete_item(["n"], "k")
+    assert (await ann.store.search_items(["n"], query="secret"))["items"] == []
+    await ann.store.put_item(["n"], "k", {"text": "new"}, index=False)
+    item = await ann.store.get_item(["n"], "k")
+    assert item["value"] == {"text": "new"}
+    assert item["created_at"] == item["updated_at"]
+    assert "secret" not in str(await ann.store.search_items(["n"], query="secret"))
