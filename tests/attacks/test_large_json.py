@@ -26,7 +26,7 @@ TOO_DEEP = "[" * DEEPEST + "]" * DEEPEST
 """One level too many inside an object."""
 FAR_TOO_DEEP = "[" * 30_000 + "]" * 30_000
 BYTES = 1_000_000
-DEAREST = 5.5
+DEAREST = 5
 """How many times what reading its JSON takes, a body may take until it is checked."""
 
 
@@ -41,7 +41,6 @@ SHAPES = {
     "chains": wide("[" * 150 + "]" * 150),
     "texts in lists": wide('[""]'),
     "escaped quotes": wide(r'["\""]'),
-    "lone surrogates": wide(r'["\ud800"]'),
     "lists, and one lone surrogate": rb'["\udc00",' + wide("[]") + b"]",
 }
 
@@ -50,7 +49,7 @@ SHAPES = {
 def test_a_body_is_checked_at_about_the_cost_of_reading_it(shape: str) -> None:
     body = SHAPES[shape]
     assert parsed(body)
-    readable = body.replace(rb"\ud800", rb"\u0064").replace(rb"\udc00", rb"\u0064")
+    readable = body.replace(rb"\udc00", rb"\u0064")
     assert cpu_s(lambda: parsed(body)) < DEAREST * cpu_s(lambda: orjson.loads(readable))
 
 
