@@ -95,7 +95,7 @@ class ForeignPages:
         if host is not None and not hosts.serve(host.decode("latin-1")):
             raise _refused_host(host.decode("latin-1"))
         if foreign is not None and not self._origins.allow(foreign):
-            raise ForeignOrigin(repr(foreign[:_LONGEST_SHOWN]))
+            raise _refused_origin(foreign[:_LONGEST_SHOWN])
 
 
 class JsonBodies:
@@ -146,6 +146,12 @@ def _refused_host(host: str) -> SlipwayError:
         return RefusedRequest("the Host header is malformed")
     log.warning("http.host_refused", host=name, option="SLIPWAY_ALLOWED_HOSTS")
     return ForeignHost(name)
+
+
+def _refused_origin(origin: str) -> SlipwayError:
+    # a browser shows the page's developer a CORS error without the answer's text: the log has to name the fix
+    log.warning("http.origin_refused", origin=origin, option="http.cors.allow_origins")
+    return ForeignOrigin(repr(origin))
 
 
 async def _refuse(error: SlipwayError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -20,6 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -103,6 +104,14 @@ async def test_no_route_does_anything_for_a_foreign_page(client: httpx.AsyncClie
                 wrong.append((name, origin, content_type, answer.status_code))
     assert wrong == []
     assert await everything(client) == before
+
+
+async def test_a_refused_origin_is_in_the_log_with_the_option_that_allows_it(client: httpx.AsyncClient) -> None:
+    """A browser hides the answer from the page's developer."""
+    with capture_logs() as lines:
+        await client.options("/threads", headers={"origin": FOREIGN[0], "access-control-request-method": "POST"})
+    refused = [line for line in lines if line["event"] == "http.origin_refused"]
+    assert [(line["origin"], line["option"]) for line in refused] == [(FOREIGN[0], "http.cors.allow_origins")]
 
 
 async def test_no_route_is_allowed_by_a_preflight_of_a_foreign_page(client: httpx.AsyncClient) -> None:

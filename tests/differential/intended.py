@@ -83,6 +83,11 @@ INTENDED: Final[tuple[Intended, ...]] = (
         "where a text is hidden, ours says where to find it",
         lambda difference: str(difference.ours).startswith("An internal error occurred"),
     ),
+    Intended(
+        r"^failures\..*\.tasks\[\d+\]\.error \(value\)",
+        "where a text is hidden, it is hidden in states, too: they are as public as the run",
+        lambda difference: "An internal error occurred. The worker's log has the details." in str(difference.ours),
+    ),
     Intended(r"^crons\..*\.(last_run_id|problem) \(extra\)", "what became of a cron's last run"),
     Intended(r"^crons\.a_run_of_one .*\.(cron_due|cron_id) \(extra\)", "a cron's runs say when they were due"),
     Intended(r"^(runs|webhooks)\.stateless .*\.graph_id \(extra\)", "runs without a thread name their graph, too"),

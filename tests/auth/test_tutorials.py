@@ -1,0 +1,74 @@
+"""The auth files that LangGraph's tutorials lead to, and all that a chat app does under them, for two users at once.
+
+The reference server refuses the same steps, and `assistants.schemas` with 422: it takes no graph's name there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+
+from app.keyspace.names import Keys
+from app.settings import Settings
+from tests.auth.conftest import as_user
+from tests.auth.tutorials.chat_app import OK, ChatApp
+from tests.http.conftest import Served, serving
+from tests.working import working
+from workers.registry import Registry
+
+HERE = Path(__file__).parent / "tutorials"
+
+BUSY: Final = {"multitask reject": "409"}
+NO_ASSISTANTS: Final = {f"assistants.{what}": "403" for what in ("search", "schemas", "graph", "create")}
+EXPECTED: Final = {
+    # a filter of `assistants:read` hides those of the graphs, which have no owner; they can be run all the same
+    "add_owner": BUSY | {"assistants.schemas": "404", "assistants.graph": "404"},
+    "each_resource": BUSY | NO_ASSISTANTS,
+    "reject_others": BUSY | NO_ASSISTANTS,
+}
+"""What is refused under each auth file, and with which status."""
+
+
+@pytest.fixture(params=EXPECTED)
+async def tutorial(request: pytest.FixtureRequest, valkey_url: str, keys: Keys) -> AsyncIterator[tuple[str, Served]]:
+    """The name of an auth file, and a server and a worker that have it."""
+    name: str = request.param
+    config = HERE / f"{name}.json"
+    settings = Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": config, "sse_ping_s": 0.2})
+    graphs = await Registry.load(config)
+    async with serving(settings, graphs) as served, working(settings, graphs):
+        yield name, served
+
+
+async def test_a_chat_app_does_all_that_it_may(tutorial: tuple[str, Served]) -> None:
+    name, served = tutorial
+    both = await asyncio.gather(*(ChatApp(served.url, user).all() for user in ("ann", "bob")))
+    for steps in both:
+        assert {step: came_to for step, came_to in steps.items() if came_to != OK} == EXPECTED[name]
+
+
+async def test_the_other_user_finds_nothing(tutorial: tuple[str, Served]) -> None:
+    _, served = tutorial
+    async with as_user(served.url, "ann") as ann, as_user(served.url, "bob") as bob:
+        thread = (await ann.threads.create())["thread_id"]
+        run = await ann.runs.create(thread, "chat", input={"messages": []}, after_seconds=3600)
+        for refused in (
+            bob.threads.get(thread),
+            bob.threads.get_state(thread),
+            bob.threads.update(thread, metadata={"a": 1}),
+            bob.threads.delete(thread),
+            bob.runs.wait(thread, "chat", input={"messages": []}),
+            bob.runs.get(thread, run["run_id"]),
+            bob.runs.cancel(thread, run["run_id"]),
+            bob.crons.create_for_thread(thread, "chat", schedule="0 0 1 1 *"),
+        ):
+            with pytest.raises(httpx.HTTPStatusError) as error:
+                await refused
+            assert error.value.response.status_code == 404
+        assert await bob.threads.search() == []
+        assert (await ann.threads.get(thread))["metadata"]["owner"] == "ann"
