@@ -14,15 +14,21 @@ _CREDENTIALS: Final = frozenset({"x-tenant-id", "x-service-key", "x-amzn-oidc-da
 """Those whose names have none of the words below."""
 
 _WORDS: Final = re.compile(
-    r"(^|[-_])(authorization|cookie2?|tokens?|secrets?|password|passwd|api[-_]?key|apikey|access[-_]?key|jwt|credentials?|"
-    r"csrf|xsrf|accesstoken|csrftoken)($|[-_])"
+    r"(authorization|cookie2?|tokens?|secrets?|passwords?|passwd|passphrase|passcode|api[-_]?key|access[-_]?key|jwt|"
+    r"credentials?|csrf|xsrf)($|[-_])|"
+    r"(^|[-_])(authentication|bearer|oauth|dpop|t?otp|pass)($|[-_])|"
+    r"(^|[-_])auth$"
 )
-"""What a header with a credential is called: `authorization`, `x-api-key`, `x-amz-security-token`, `x-csrf-token`, …"""
+"""What a header with a credential is called: `authorization`, `x-api-key`, `x-amz-security-token`, `x-csrftoken`, …"""
+_KEY: Final = re.compile(r"(?<!idempotency)(?<!cache)(?<!surrogate)(?<!partition)(?<!routing)(?<!shard)[-_]key$")
+"""Keys that open something: `ocp-apim-subscription-key`, `x-functions-key`, `x-auth-key`, …"""
+_SUBPROTOCOLS: Final = "sec-websocket-protocol"
+"""Pages send tokens in it, since they cannot set another header of a socket. It may be repeated."""
 
 
 def is_credential(name: str) -> bool:
     """Whether a header's value lets its holder in somewhere, by the header's name in lower case."""
-    return name in _CREDENTIALS or _WORDS.search(name) is not None
+    return name in _CREDENTIALS or _WORDS.search(name) is not None or _KEY.search(name) is not None
 
 
 def chosen(headers: Iterable[tuple[str, str]], section: HeadersSection) -> dict[str, str]:
@@ -34,7 +40,9 @@ def chosen(headers: Iterable[tuple[str, str]], section: HeadersSection) -> dict[
 
 
 def _is_chosen(name: str, section: HeadersSection) -> bool:
-    if is_credential(name) or any(fnmatchcase(name, pattern.lower()) for pattern in section.excludes):
+    if is_credential(name) or name == _SUBPROTOCOLS:
+        return False
+    if any(fnmatchcase(name, pattern.lower()) for pattern in section.excludes):
         return False
     return any(fnmatchcase(name, pattern.lower()) for pattern in section.includes)
 

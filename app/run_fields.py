@@ -44,8 +44,30 @@ RESERVED_CONFIG: Final = (
     "__pregel_node_finished",
     "__context_provided__",
 )
+_READ_BY_THE_SERVER: Final = frozenset(
+    {
+        "assistant_id",
+        "ceilings",
+        "checkpoint_id",
+        "checkpoint_map",
+        "checkpoint_ns",
+        "cron_id",
+        "graph_id",
+        "priority",
+        "run_attempt",
+        "run_id",
+        "thread_id",
+        "thread_ts",
+        "user_id",
+    }
+)
 LONGEST_WEBHOOK: Final = 65536
 LONGEST_DELAY_S: Final = 366 * 86400
+
+
+def is_of_the_server(name: str) -> bool:
+    """Whether the server or LangGraph reads or writes this member of `configurable`."""
+    return name in _READ_BY_THE_SERVER or name.startswith(("__", *RESERVED_CONFIG))
 
 
 def says(what: str) -> WrapValidator:

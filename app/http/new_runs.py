@@ -15,6 +15,7 @@ from app.http.bodies import RunBody
 from app.http.inputs import ident_of
 from app.http.permits import permit_run, permit_use
 from app.idempotency import HEADER, KEPT_S
+from app.run_fields import is_of_the_server
 from app.run_making import run_of
 from app.run_requests import RunRequest
 from app.runs.runs import NewRun
@@ -94,6 +95,8 @@ def asked_by(services: Services, request: HTTPConnection, body: RunBody, *, stat
 
 
 def _headers(services: Services, request: HTTPConnection) -> dict[str, str]:
-    """What graphs find in their `configurable`."""
-    told = chosen(request.headers.items(), services.config.http.configurable_headers)
+    """What graphs find in their `configurable`. A header never takes the place of what the server or LangGraph reads
+    there: browsers send a header `priority`, for instance."""
+    headers = ((name, value) for name, value in request.headers.items() if not is_of_the_server(name))
+    told = chosen(headers, services.config.http.configurable_headers)
     return told | {name: request.headers[name] for name in _TRACE_HEADERS if name in request.headers}

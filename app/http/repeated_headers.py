@@ -34,7 +34,9 @@ class RepeatedHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            headers: Headers = scope["headers"]
+            # a copy: the server adds the trailers of a chunked body to its own list when they come
+            headers: Headers = list(scope["headers"])
+            scope["headers"] = headers
             if len({name for name, _ in headers}) < len(headers):
                 try:
                     scope["headers"] = self._joined(headers)

@@ -35,9 +35,14 @@ CREDENTIALS = [
         "private-token",
     ),
     *("x-forwarded-access-token", "x-amzn-oidc-data", "x-amzn-oidc-accesstoken", "x-goog-iap-jwt-assertion"),
+    *("x-rapidapi-key", "ocp-apim-subscription-key", "x-functions-key", "x-auth-key", "x-authtoken", "x-sessiontoken"),
+    *("x-clientsecret", "x-userpassword", "x-passphrase", "x-auth", "authentication", "x-bearer", "dpop", "x-otp"),
     *("x-goog-api-key", "cf-access-jwt-assertion", "x-vault-token", "x-client-secret", "set-cookie"),
 ]
 OTHERS = ["x-tour-id", "user-agent", "x-request-id", "x-forwarded-for", "accept-language", "x-tokenizer", "x-user-id"]
+OTHERS += ["idempotency-key", "x-partition-key", "x-auth-request-email", "x-keyboard", "x-compass", "x-author"]
+SERVERS = ["priority", "ceilings", "thread_ts", "checkpoint_map", "__pregel_checkpointer", "langgraph_auth_scheme"]
+"""What the server or LangGraph reads in `configurable`."""
 GRAPHS = """
 from typing import Any, TypedDict
 
@@ -135,6 +140,23 @@ async def test_no_credential_goes_further_than_the_request(
     stored = await everything_stored(wire, keys)
     assert b"tour-7" in stored
     assert MARK.encode() not in stored
+
+
+@pytest.mark.usefixtures("worker")
+async def test_tokens_in_the_subprotocols_of_a_socket_stay_there(client: httpx.AsyncClient) -> None:
+    headers = {"sec-websocket-protocol": MARK, "x-tour-id": "tour-7"}
+    answer = await client.post("/runs/wait", json={"assistant_id": "look_around", "input": {}}, headers=headers)
+    assert answer.json()["seen"]["x-tour-id"] == "tour-7"
+    assert MARK not in answer.text
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_header_takes_no_place_of_what_the_server_reads(client: httpx.AsyncClient) -> None:
+    run = {"assistant_id": "look_around", "input": {}, "config": {"configurable": {"priority": "high"}}}
+    headers = dict.fromkeys(SERVERS, "u=1") | {"x-tour-id": "tour-7"}
+    seen = (await client.post("/runs/wait", json=run, headers=headers)).json()["seen"]
+    assert (seen["priority"], seen["x-tour-id"]) == ("high", "tour-7")
+    assert "u=1" not in seen.values()
 
 
 async def test_a_section_that_names_one_is_a_warning(settings: Settings, graphs: Registry) -> None:

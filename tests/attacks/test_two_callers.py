@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from langgraph_sdk import Auth
+from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -18,6 +19,7 @@ from app.http.callers import InProcess
 from app.http.endpoints import Endpoint
 from app.http.loopback_transport import LoopbackTransport
 from app.http.openapi import plain_path
+from app.http.repeated_headers import RepeatedHeaders
 from app.http.server import ENDPOINTS
 from app.http.ui import site
 from app.keyspace.names import Keys
@@ -233,3 +235,19 @@ async def test_a_handler_that_looks_into_its_requests_body_is_asked_each_time(
         for name in ("ann", "bob", "ann"):
             made = await client.post("/threads", json={"metadata": {"me": name}}, headers={"x-key": "k"})
             assert made.json()["metadata"]["owner"] == name
+
+
+async def test_trailers_of_a_body_are_no_headers() -> None:
+    line, seen = (b"authorization", b"Bearer ann-token"), []
+    received = [line]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        received.append((b"authorization", b"Bearer bob-token"))  # as uvicorn does with a trailer
+        seen.extend(scope["headers"])
+
+    await RepeatedHeaders(app)({"type": "http", "headers": received}, _never, _never)
+    assert seen == [line]
+
+
+async def _never(*_: Any) -> Any:
+    raise AssertionError
