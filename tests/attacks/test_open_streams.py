@@ -142,6 +142,12 @@ async def hold_run(served: Served, name: str) -> None:
         assert len(held) == 1
 
 
+async def is_listened_to(served: Served, thread_id: str) -> bool:
+    """Whether the server has subscribed to what happens to the thread."""
+    services = served.services
+    return bool((await services.wire.send("PUBSUB", "NUMSUB", services.keys.thread_wake(thread_id)))[1])
+
+
 async def end_runs(served: Served, admin: httpx.AsyncClient, thread_id: str) -> None:
     """What the thread is busy with comes to its end: as a worker has it, or because it is cancelled."""
     for run in (await admin.get(f"/threads/{thread_id}/runs")).json():
@@ -177,6 +183,7 @@ async def test_a_change_of_the_metadata_that_leaves_the_reader_in_ends_nothing(
     """It is asked about, and then the answer goes on."""
     await hold_run(served, name)
     async with opened(ann, name, ids) as answer:
+        await wait_until(lambda: is_listened_to(served, ids["thread_id"]))
         rules.asked.clear()
         await set_members(admin, ids["thread_id"], "ann", "cleo")
         await wait_until(lambda: ON_THREADS[name.endswith("/cancel") * 2] in rules.operations())
