@@ -56,6 +56,7 @@ async def run_of(
         groups=groups_of(services.settings, spec, asked.metadata),
         cron=cron,
         user=asked.user,
+        changed_by=asked.changed_by,
     )
 
 

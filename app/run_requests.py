@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -35,3 +35,5 @@ class RunRequest:
     headers: dict[str, str]
     user: dict[str, Any] | None = None
     """Who asks (`User.stored`): whoever made a cron is who its runs are for."""
+    changed_by: list[dict[str, Any]] = field(default_factory=list)
+    """Other users who changed the cron, each once: its runs do what they wrote, so they must be allowed it too."""

@@ -20,7 +20,7 @@ import httpx
 import structlog
 
 from app.access.custom_auth import CustomAuth
-from app.access.permissions import gives_no_answer, permissions_of
+from app.access.permissions import Permissions, all_permissions_of, gives_no_answer
 from app.access.values import ThreadsRead
 from app.duties import looked
 from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError, StoreUnavailable
@@ -150,11 +150,17 @@ class WebhookDeliveries(ABC):
             await self._scripts.end(delivery.ident, delivery.number, outcome="delivered")
 
     async def _permitted(self, delivery: Delivery) -> Delivery:
-        """What may be told to a user who may read the thread now; of a thread that is gone, not what it held. Raises
+        """What may be told to users who may read the thread now; of a thread that is gone, not what it held. Raises
         `Refused` and `AuthBroken`."""
-        if delivery.temporary or delivery.user is None or self._auth is None:
+        if delivery.temporary or self._auth is None:
             return delivery
-        permissions = permissions_of(self._auth, delivery.user)
+        for permissions in all_permissions_of(self._auth, delivery.user, delivery.changed_by):
+            if permissions.user is not None:
+                delivery = await self._permitted_to(permissions, delivery)
+        return delivery
+
+    async def _permitted_to(self, permissions: Permissions, delivery: Delivery) -> Delivery:
+        """The same for one of the users."""
         value = ThreadsRead.model_construct(thread_id=UUID(delivery.thread_id), run_id=UUID(delivery.run_id))
         try:
             _, only = await permissions.ask(value)

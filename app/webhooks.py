@@ -15,7 +15,7 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -58,6 +58,8 @@ class Delivery:
     told: dict[str, Any]
     user: dict[str, Any] | None = None
     """For whom the run worked."""
+    changed_by: Sequence[dict[str, Any]] = ()
+    """Other users who changed the cron that made it, and maybe this webhook."""
     temporary: bool = False
     """Its thread was the run's own."""
     permitted_us: int | None = None
@@ -87,6 +89,7 @@ class Delivery:
             number=int(held["tries"]),
             told=told,
             user=run.user,
+            changed_by=run.changed_by,
             temporary=bool(run.kwargs.get("temporary")),
             permitted_us=int(held["permitted_us"]) if "permitted_us" in held else None,
         )

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from app.access.permissions import gives_no_answer, permissions_of
+from app.access.permissions import all_permissions_of, gives_no_answer
 from app.errors import AccessRefused, AuthBroken, NotFound
 from app.keyspace.scripts import RunSettle
 from app.run_permits import check_still_permitted
@@ -42,10 +42,12 @@ class Leave:
     async def granted(self, attempt: Attempt) -> bool:
         """Whether to execute it. If not, it has ended or is in the queue again."""
         run, auth = attempt.run, self._services.auth
-        if auth is None or run.user is None or run.permitted_ago_s < GOOD_FOR_S or attempt.cancel is not None:
+        nobody = run.user is None and not run.changed_by
+        if auth is None or nobody or run.permitted_ago_s < GOOD_FOR_S or attempt.cancel is not None:
             return True
         try:
-            await check_still_permitted(self._services, permissions_of(auth, run.user), run)
+            for permissions in all_permissions_of(auth, run.user, run.changed_by):
+                await check_still_permitted(self._services, permissions, run)
         except (AccessRefused, AuthBroken, NotFound) as error:
             if gives_no_answer(error):
                 await self._hand_back(attempt, error)

@@ -7,8 +7,8 @@ from typing import Final
 
 import structlog
 
-from app.access.permissions import gives_no_answer, permissions_of
-from app.cron_permits import permitted_firing
+from app.access.permissions import all_permissions_of, gives_no_answer
+from app.cron_permits import check_firing, permitted_firing
 from app.crons import Cron, cron_from
 from app.duties import repeat
 from app.errors import AccessRefused, NotFound, SlipwayError, StoreUnavailable
@@ -102,7 +102,7 @@ class Scheduler:
         """Whether the run is new."""
         run_id, own_thread = cron.run_ids(step["due_ms"])
         asked = cron.asked(step["due_ms"], missed)
-        permissions = permissions_of(self._services.auth, cron.request.get("user"))
+        permissions, *others = all_permissions_of(self._services.auth, asked.user, asked.changed_by)
         await permit_use(self._services, permissions, asked.assistant_id)
         new = await run_of(
             self._services,
@@ -112,6 +112,8 @@ class Scheduler:
             configurable={"cron_id": cron.cron_id},
             cron=step,
         )
+        for changer in others:
+            await check_firing(self._services, changer, new, on_thread=cron.thread_id is not None)
         new = await permitted_firing(self._services, permissions, new, on_thread=cron.thread_id is not None)
         _, is_new = await self._services.runs.accept(new)
         if is_new:

@@ -4,7 +4,7 @@ in the background asks for the user it works for."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from app.access.custom_auth import CustomAuth
@@ -60,6 +60,13 @@ def permissions_of(auth: CustomAuth | None, user: Mapping[str, Any] | None) -> P
     """Those of a stored user (`User.stored`), for what works in the background. Who is nobody is the project's own
     code, or was there before the auth file: everything is allowed."""
     return Permissions(None, None) if user is None else Permissions(auth, User(user), ANSWER_WITHIN_S)
+
+
+def all_permissions_of(
+    auth: CustomAuth | None, user: Mapping[str, Any] | None, changed_by: Sequence[Mapping[str, Any]]
+) -> list[Permissions]:
+    """Those of everybody who must be allowed a run: the user that it is for comes first."""
+    return [permissions_of(auth, each) for each in (user, *changed_by)]
 
 
 def gives_no_answer(error: Exception) -> bool:

@@ -212,7 +212,9 @@ async def _as_changed(request: Request, cron: Cron, wanted: CronsUpdate, left: C
     body = _left(request, wanted, left, held, cron.thread_id)
     new = await _new(request, body, cron.thread_id, _patched(cron.payload, body, left.payload))
     await _permit_firing(request, new)
-    return replace(new, request=replace(new.request, user=_owner(cron, user_of(request))))
+    changer = user_of(request)
+    request_by = replace(new.request, user=_owner(cron, changer), changed_by=_changers(cron, changer))
+    return replace(new, request=request_by)
 
 
 def _owner(cron: Cron, changer: User | None) -> dict[str, Any] | None:
@@ -220,6 +222,14 @@ def _owner(cron: Cron, changer: User | None) -> dict[str, Any] | None:
     if changer is not None and changer.identity == cron.user_id:
         return changer.stored()
     return cron.request.get("user")
+
+
+def _changers(cron: Cron, changer: User | None) -> list[dict[str, Any]]:
+    """The users beside the owner who have changed the cron; the one who does it now as the auth file knows them."""
+    held: list[dict[str, Any]] = cron.request.get("changed_by", [])
+    if changer is None or changer.identity == cron.user_id:
+        return held
+    return [*(user for user in held if user["identity"] != changer.identity), changer.stored()]
 
 
 def _patched(payload: dict[str, Any], body: CronBody, changes: dict[str, Any]) -> dict[str, Any]:

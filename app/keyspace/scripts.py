@@ -100,6 +100,7 @@ class RunCreate(TypedDict):
     webhook: str | None
     cron: CronStep | None
     user: str | None
+    changed_by: str | None
     own_thread: bool
     only: dict[str, str]
     seen: dict[str, str | bool]

@@ -109,6 +109,7 @@ class NewRun:
     groups: Sequence[tuple[str, int]] = ()
     cron: CronStep | None = None
     user: dict[str, Any] | None = None
+    changed_by: Sequence[dict[str, Any]] = ()
     only: Filter = EVERYTHING
     thread_metadata: dict[str, Any] | None = None
     may_cancel: bool = True
@@ -161,6 +162,8 @@ class Run:
     """How many workers died with it since it last got on."""
     user: dict[str, Any] | None = None
     """For whom it runs. No part of what clients are shown."""
+    changed_by: Sequence[dict[str, Any]] = ()
+    """Other users who changed the cron that made it: they must be allowed it too."""
     permitted_ago_s: float = 0.0
     """How long before the record's last change the auth file had allowed it; as good as for ever where that is not
     known."""
@@ -255,6 +258,7 @@ def run_from(held: Fields) -> Run:
         webhook_problem=_text(held, "webhook_problem"),
         suspect=int(held.get("suspect", b"0")),
         user=orjson.loads(held["user"]) if "user" in held else None,
+        changed_by=orjson.loads(held.get("changed_by", b"[]")),
         permitted_ago_s=(int(held["updated_us"]) - int(held.get("permitted_us", 0))) / 1e6,
     )
 
@@ -371,6 +375,7 @@ class RunStore:
             "webhook": queue_of(new.kwargs.get("webhook")),
             "cron": new.cron,
             "user": None if new.user is None else dumps(new.user).decode(),
+            "changed_by": dumps(new.changed_by).decode() if new.changed_by else None,
             "own_thread": new.own_thread,
             "only": gathered(dict(texts or {})),
             "seen": saw,

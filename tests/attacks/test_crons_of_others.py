@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from app.access import permissions
 from app.keyspace.names import Keys
 from app.services import Services
+from app.settings import Settings
 from tests.attacks.ruled_server import (
     NEVER,
     RUN,
@@ -25,10 +26,14 @@ from tests.attacks.ruled_server import (
     settings,
     time,
 )
+from tests.conftest import Eventually
 from tests.crons.conftest import Time
+from tests.webhooks.conftest import Receiver, receiver
+from tests.working import working
+from workers.registry import Registry
 from workers.scheduler import Scheduler
 
-__all__ = ["admin", "ann", "bob", "graphs", "rules", "served", "services", "settings", "time"]
+__all__ = ["admin", "ann", "bob", "graphs", "receiver", "rules", "served", "services", "settings", "time"]
 
 MEMBERS = {"members": {"$contains": "ann"}}
 ON_THREADS = ("threads:read", "threads:create_run", "threads:update")
@@ -237,7 +242,9 @@ async def test_a_cron_is_its_owners_whoever_changes_it(
     }
     rules.asked.clear()
     assert await fired(services, time, cron) == 1
-    assert {who for who, _, _ in rules.asked} == {"ann"}
+    assert {who for who, _, _ in rules.asked} == {"ann", "bob"}, "bob has said what it does"
+    (run,) = (await ann.get(f"/threads/{thread}/runs")).json()
+    assert (await services.runs.get(thread, run["run_id"])).user["identity"] == "ann"  # type: ignore[index]
     assert (await services.crons.get(cron)).request["user"]["permissions"] == ["desk"]
     assert (await ann.patch(f"/runs/crons/{cron}", json={"input": {}})).status_code == 200
     assert (await services.crons.get(cron)).request["user"]["permissions"] == ["desk", "night"], "as she is by now"
@@ -262,3 +269,61 @@ async def test_the_projects_own_code_is_not_asked(
     await services.wire.send("HSET", keys.cron(cron), "request", request.replace(user, '"user":null}'))
     rules.refused = {"threads:create_run"}
     assert await fired(services, time, cron) == 1
+
+
+@pytest.fixture
+async def shared(admin: httpx.AsyncClient, ann: httpx.AsyncClient, rules: Any) -> tuple[str, str]:
+    """A thread for its members, ann and bob, and a cron of ann's on it that bob may change."""
+    rules.member_of = set(ON_THREADS)
+    thread = str((await made(admin, "/threads", {"metadata": {"members": ["ann", "bob"]}}))["thread_id"])
+    return thread, await a_cron(ann, thread)
+
+
+async def test_who_has_changed_a_cron_is_asked_about_too(
+    admin: httpx.AsyncClient,
+    ann: httpx.AsyncClient,
+    bob: httpx.AsyncClient,
+    services: Services,
+    time: Time,
+    shared: tuple[str, str],
+) -> None:
+    thread, cron = shared
+    assert (await bob.patch(f"/runs/crons/{cron}", json={"input": {"text": "bob's"}})).status_code == 200
+    assert (await ann.patch(f"/runs/crons/{cron}", json={"timezone": "Europe/Berlin"})).status_code == 200
+    assert await fired(services, time, cron, minutes_ago=9) == 1
+    (run,) = (await admin.get(f"/threads/{thread}/runs")).json()
+    assert run["kwargs"]["input"] == {"text": "bob's"}
+    await set_members(admin, thread, "ann")
+    assert await fired(services, time, cron) == 0
+    seen = await shown(ann, cron)
+    assert (seen["user_id"], thread in seen["problem"]) == ("ann", True)
+    await set_members(admin, thread, "ann", "bob")
+    assert await fired(services, time, cron) == 1
+
+
+@pytest.mark.parametrize("members", [["ann", "bob"], ["ann"]])
+async def test_a_webhook_that_somebody_else_wrote_ends_with_their_access(
+    admin: httpx.AsyncClient,
+    bob: httpx.AsyncClient,
+    services: Services,
+    time: Time,
+    shared: tuple[str, str],
+    settings: Settings,
+    graphs: Registry,
+    receiver: Receiver,
+    eventually: Eventually,
+    members: list[str],
+) -> None:
+    thread, cron = shared
+    assert (await bob.patch(f"/runs/crons/{cron}", json={"webhook": receiver.url})).status_code == 200
+    assert await fired(services, time, cron) == 1
+    (run,) = (await admin.get(f"/threads/{thread}/runs")).json()
+    await set_members(admin, thread, *members)
+    async with working(settings, graphs):
+
+        async def called() -> bool:
+            now = (await admin.get(f"/threads/{thread}/runs/{run['run_id']}")).json()
+            return now.get("webhook_status") in ("delivered", "failed")
+
+        await eventually(called)
+    assert len(receiver.heard) == ("bob" in members)

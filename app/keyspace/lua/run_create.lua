@@ -77,6 +77,7 @@ if A.webhook then redis.call('HSET', run, 'webhook', 'pending') end
 if A.webhook == 'own_deliveries' then redis.call('HSET', run, 'webhook_queue', A.webhook) end
 if A.kept_s then redis.call('HSET', run, 'kept_s', A.kept_s) end
 if A.user then redis.call('HSET', run, 'user', A.user, 'permitted_us', whole(now_us)) end
+if A.changed_by then redis.call('HSET', run, 'changed_by', A.changed_by, 'permitted_us', whole(now_us)) end
 if #A.groups > 0 then redis.call('HSET', run, 'groups', cjson.encode(A.groups)) end
 for field, value in pairs(A.assistant_metadata) do redis.call('HSET', run, 'm:' .. field, value) end
 local held = redis.call('HGETALL', thread)

@@ -13,10 +13,12 @@ ADMIN = "admin"
 @dataclass
 class Rules:
     """By operation, such as `threads:read`: what is refused, filtered, written into the metadata, changed in the value,
-    broken, or stands still. `asked` has who was asked about, for what and with which value."""
+    broken, or stands still. In `member_of` are operations on what has the user among its `members`. `asked` has who was
+    asked about, for what and with which value."""
 
     refused: set[str] = field(default_factory=set)
     filters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    member_of: set[str] = field(default_factory=set)
     written: dict[str, dict[str, Any]] = field(default_factory=dict)
     changes: dict[str, Callable[[dict[str, Any]], object]] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
@@ -63,4 +65,6 @@ async def every(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> Any:
         value["metadata"] = {**(value.get("metadata") or {}), **rules.written[operation]}
     if operation in rules.changes:
         rules.changes[operation](value)
+    if operation in rules.member_of:
+        return {"members": {"$contains": ctx.user.identity}}
     return rules.filters.get(operation)
