@@ -16,7 +16,7 @@ A stateless run whose thread goes with it makes none that anybody could use: no 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 from uuid import UUID
 
 from app.access.filters import EVERYTHING, Filter
@@ -49,7 +49,8 @@ async def permitted_run(
         permissions.note("threads:create_run")
         await _readable(permissions, new, reads)
         return new
-    before = _value_of(new)
+    if_not_exists: Literal["create", "reject"] = "create" if new.create_thread else "reject"
+    before = _value_of(new, if_not_exists, new.after_s)
     value, only = await permissions.ask(before)
     asked = new if value == before else left_run(services, new, before, value)
     readable = await _readable(permissions, asked, reads)
@@ -70,25 +71,25 @@ async def permitted_run(
     return await _with_cancels(services, permissions, replace(asked, create_thread=False), status)
 
 
-def _value_of(new: NewRun) -> RunsCreate:
+def _value_of(run: NewRun | Run, if_not_exists: Literal["create", "reject"], after_s: int) -> RunsCreate:
     return RunsCreate.model_construct(
-        assistant_id=UUID(new.assistant_id),
-        thread_id=UUID(new.thread_id),
-        run_id=UUID(new.run_id),
-        metadata=new.metadata,
-        prevent_insert_if_inflight=new.multitask_strategy == "reject",
-        multitask_strategy=cast("Any", new.multitask_strategy),
-        if_not_exists="create" if new.create_thread else "reject",
-        after_seconds=new.after_s,
-        kwargs=RunKwargs.model_construct(**new.kwargs),
+        assistant_id=UUID(run.assistant_id),
+        thread_id=UUID(run.thread_id),
+        run_id=UUID(run.run_id),
+        metadata=run.metadata,
+        prevent_insert_if_inflight=run.multitask_strategy == "reject",
+        multitask_strategy=cast("Any", run.multitask_strategy),
+        if_not_exists=if_not_exists,
+        after_seconds=after_s,
+        kwargs=RunKwargs.model_construct(**run.kwargs),
     )
 
 
-async def _readable(permissions: Permissions, new: NewRun, reads: bool) -> Filter:
+async def _readable(permissions: Permissions, run: NewRun | Run, reads: bool) -> Filter:
     """Which threads the caller may read, where the run shows its thread to the caller."""
-    if not reads and new.kwargs.get("webhook") is None:
+    if not reads and run.kwargs.get("webhook") is None:
         return EVERYTHING
-    _, only = await permissions.ask(ThreadsRead.model_construct(thread_id=UUID(new.thread_id)))
+    _, only = await permissions.ask(ThreadsRead.model_construct(thread_id=UUID(run.thread_id)))
     return only
 
 
@@ -131,21 +132,8 @@ async def check_still_permitted(services: Services, permissions: Permissions, ru
     """Ask again for a run that was made a while ago. What the handlers write is not taken over: it is made. Raises
     `NotFound`, `AccessRefused` and `AuthBroken`."""
     await permit_use(services, permissions, run.assistant_id)
-    value = RunsCreate.model_construct(
-        assistant_id=UUID(run.assistant_id),
-        thread_id=UUID(run.thread_id),
-        run_id=UUID(run.run_id),
-        metadata=run.metadata,
-        prevent_insert_if_inflight=run.multitask_strategy == "reject",
-        multitask_strategy=cast("Any", run.multitask_strategy),
-        if_not_exists="reject",
-        after_seconds=0,
-        kwargs=RunKwargs.model_construct(**run.kwargs),
-    )
-    _, only = await permissions.ask(value)
-    if run.kwargs.get("webhook") is not None:
-        _, readable = await permissions.ask(ThreadsRead.model_construct(thread_id=UUID(run.thread_id)))
-        only &= readable
+    _, only = await permissions.ask(_value_of(run, "reject", 0))
+    only &= await _readable(permissions, run, reads=False)
     if not run.kwargs.get("temporary"):
         await services.threads.check(run.thread_id, only)
 
