@@ -12,7 +12,7 @@ pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
-.PHONY: help run test test-units test-processes lint lock bench soak rounds differential templates clean
+.PHONY: help run test test-units test-processes lint lock bench soak rounds differential templates mutants clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: $(VENV)/dev.stamp  ## Measure, and compare with the bare graph
 
 soak: $(VENV)/dev.stamp  ## 500 runs while something is killed every second (SOAK_ARGS=--seed 7)
 	$(BIN)/python -m tests.crash.soak $(SOAK_ARGS)
+
+mutants: $(VENV)/dev.stamp  ## Plant small faults in a copy of the code; the tests must notice each (MUTANTS_ARGS="--only lease")
+	$(BIN)/python -m tests.mutants $(MUTANTS_ARGS)
 
 differential: $(VENV)/dev.stamp  ## The same requests to the reference server and to Slipway (DIFFERENTIAL_ARGS=--only=streams)
 	$(BIN)/python -m tests.differential $(DIFFERENTIAL_ARGS)

@@ -1,0 +1,116 @@
+"""A copy of the checkout, in which one fault at a time is planted and the tests that should notice it are run."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from tests.mutants.faults import ROOT, Fault
+
+WITHIN_S: Final = 180.0
+"""What the tests of one fault may take; tests that wait without a deadline are no tests that notice."""
+
+SOME_TEST_FAILED: Final = 1
+"""Pytest's exit code; others mean that no test said anything about the fault."""
+
+FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+::\S+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the tests said: `noticed_by` is the first that failed; without one, `said` is the end of their output."""
+
+    noticed_by: str | None
+    said: str
+    took_s: float
+
+
+class Copy:
+    """The files of the checkout in a folder of their own; whatever the tests start from there ends with each run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._home = folder / "checkout"
+        self._scratch = folder / "tmp"
+        self._times = itertools.count(1_000_000_000)
+        self._scratch.mkdir(parents=True)
+        for name in _files_of_the_checkout():
+            (self._home / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, self._home / name)
+
+    def outcome(self, tests: Iterable[str], fault: Fault | None = None) -> Outcome:
+        """Runs the tests with the fault planted, and takes it out again."""
+        began = time.monotonic()
+        with self._planted(fault) if fault else contextlib.nullcontext():
+            code, said = self._run(["--exitfirst"] if fault else [], tests)
+        failed = FAILED.search(said)
+        noticed_by = failed[1] if failed and code == SOME_TEST_FAILED else None
+        return Outcome(noticed_by, said[-3000:] if code else "", time.monotonic() - began)
+
+    @contextlib.contextmanager
+    def _planted(self, fault: Fault) -> Iterator[None]:
+        path = self._home / fault.file
+        original = path.read_text()
+        self._write(path, fault.planted_in(original))
+        try:
+            yield
+        finally:
+            self._write(path, original)
+
+    def _write(self, path: Path, text: str) -> None:
+        """With a time that the file never had: bytecode is taken for that of a file of the same size and time."""
+        path.write_text(text)
+        moment = next(self._times)
+        os.utime(path, (moment, moment))
+
+    def _run(self, options: list[str], tests: Iterable[str]) -> tuple[int, str]:
+        """Pytest's exit code (-1: it took too long) and what it printed."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", *options, *tests],
+            cwd=self._home,
+            env={**os.environ, "PYTHONPATH": str(self._home), "TMPDIR": str(self._scratch)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        try:
+            said, _ = process.communicate(timeout=WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._end_all()
+            return -1, f"{process.communicate()[0]}\nnot within {WITHIN_S:g} s"
+        self._end_all()
+        return process.returncode, said
+
+    def _end_all(self) -> None:
+        """Kills what was started from here and did not end: a fault may be that something outlives its parent."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("PYTHONPATH") == str(self._home):
+                    process.kill()
+
+
+@contextlib.contextmanager
+def copies(count: int) -> Iterator[list[Copy]]:
+    """That many copies, until the block is left."""
+    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
+        yield [Copy(Path(folder) / str(number)) for number in range(count)]
+
+
+def _files_of_the_checkout() -> list[str]:
+    """Those that git knows or would take in, as they are now."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    return [name for name in names if name and (ROOT / name).is_file()]

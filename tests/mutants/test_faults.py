@@ -1,0 +1,105 @@
+"""The lists of planted faults fit the code and the tests, and docs/planted-faults.md shows them."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.faults import ROOT, Fault, FaultList, kept_lists, to_plant
+from tests.mutants.page import PAGE, page
+from tests.mutants.planting import Copy
+
+FAULT = Fault("a", "p", "app/a.py", "x > 1", "x > 2", ("tests/test_a.py::test_a",))
+
+
+def test_every_fault_can_be_planted() -> None:
+    wrong = []
+    for fault in (fault for each in kept_lists() for fault in each.faults):
+        assert fault.file.startswith(("app/", "workers/")), f"{fault.name}: only the code can have faults planted in it"
+        try:
+            fault.planted_in((ROOT / fault.file).read_text())
+        except (ValueError, OSError) as error:
+            wrong.append(str(error))
+    assert wrong == []
+
+
+def test_every_name_is_used_once() -> None:
+    names = [fault.name for each in kept_lists() for fault in each.faults]
+    assert [name for name in set(names) if names.count(name) > 1] == []
+
+
+def test_every_named_test_exists() -> None:
+    named = {test.partition("[")[0] for fault in to_plant(kept_lists()) for test in fault.tests}
+    files = {test.partition("::")[0] for test in named}
+    found = {f"{file}::{name}" for file in files for name in names_of_tests(ROOT / file)}
+    assert named - found == set()
+
+
+def names_of_tests(path: Path) -> set[str]:
+    """Those of a file, with their class where they have one."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    body = ast.parse(path.read_text()).body
+    classes = [each for each in body if isinstance(each, ast.ClassDef)]
+    methods = {f"{each.name}::{one.name}" for each in classes for one in each.body if isinstance(one, functions)}
+    return {each.name for each in body if isinstance(each, functions)} | methods
+
+
+def test_the_page_is_that_of_the_lists() -> None:
+    """To write it anew: `python -m tests.mutants --write-table`."""
+    assert PAGE.read_text() == page()
+
+
+@pytest.mark.parametrize("source", ["", "x > 1 or x > 1"], ids=["nowhere", "twice"])
+def test_a_fault_that_has_no_one_place_is_refused(source: str) -> None:
+    with pytest.raises(ValueError, match="not once"):
+        FAULT.planted_in(source)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'name = "a"',
+        'name = "a"\npromise = "p"\nfile = "app/a.py"\nold = "x"\nnew = "y"',
+        'name = "a"\npromise = "p"\nfile = "app/a.py"\nold = "x"\nnew = "y"\ntests = ["t"]\nharmless = "w"',
+        'name = "a"\npromise = "p"\nfile = "app/a.py"\nold = "x"\nnew = "y"\ntests = ["t"]\nfiles = "w"',
+    ],
+    ids=["incomplete", "without-tests", "tests-and-harmless", "unknown-member"],
+)
+def test_a_list_that_is_written_wrongly_is_refused(tmp_path: Path, lines: str) -> None:
+    path = tmp_path / "some.toml"
+    path.write_text(f"# Some.\n\n[[fault]]\n{lines}\n")
+    with pytest.raises(ValueError, match="a: "):
+        FaultList.read(path)
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Copy:
+    """Of a small checkout with one module and its tests."""
+    checkout = tmp_path / "checkout"
+    for name, text in {
+        "app/a.py": "def big(x: int) -> bool:\n    return x > 1\n",
+        "tests/test_a.py": "from app.a import big\ndef test_a():\n    assert big(2)\ndef test_b():\n    assert big(9)",
+        "pytest.ini": "[pytest]\npythonpath = .\n",
+    }.items():
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text(text)
+    subprocess.run(["git", "init", "--quiet"], cwd=checkout, check=True)
+    monkeypatch.setattr("tests.mutants.planting.ROOT", checkout)
+    return Copy(tmp_path / "copy")
+
+
+def test_a_copy_says_which_test_noticed_a_fault_and_takes_it_out_again(copy: Copy) -> None:
+    assert copy.outcome(FAULT.tests, FAULT).noticed_by == "tests/test_a.py::test_a"
+    assert copy.outcome(["tests/test_a.py::test_b"], FAULT).noticed_by is None
+    sound = copy.outcome(["tests/test_a.py"])
+    assert (sound.noticed_by, sound.said) == (None, "")
+
+
+def test_a_fault_that_stops_the_import_is_noticed_by_no_test(copy: Copy) -> None:
+    broken = Fault("b", "p", "app/a.py", "def big", "def ..big", ("tests/test_a.py::test_a",))
+    outcome = copy.outcome(broken.tests, broken)
+    assert outcome.noticed_by is None
+    assert "SyntaxError" in outcome.said
