@@ -721,3 +721,13 @@ def test_a_class_whose_code_fails_while_it_is_stored_is_refused() -> None:
         StateRefused, match=r"test_data_classes\.Rude\): taking it apart raised RuntimeError: not for you"
     ):
         serde().dumps([Rude()])
+
+
+class Leaving(list[Any]):
+    def __iter__(self) -> Iterator[Any]:
+        raise SystemExit("not for you")
+
+
+def test_a_class_whose_code_ends_the_process_while_it_is_searched_is_refused() -> None:
+    with pytest.raises(StateRefused, match=r"test_data_classes\.Leaving"):
+        serde().dumps(Leaving([object()]))

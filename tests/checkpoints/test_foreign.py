@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import enum
+import time
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
@@ -70,6 +73,9 @@ async def test_nothing_is_constructed_that_is_not_allowed(bare: AsyncRedisSaver,
         {"lc": 2, "type": "constructor", "id": ["decimal", "Decimal"], "kwargs": {}},
         {"lc": 2, "type": "constructor", "id": ["not", 1], "kwargs": {}},
         {"lc": 2, "type": "constructor", "id": ["builtins", "set"], "args": [[{}]]},
+        {"__bytes__": "AAAA", "and": "more"},
+        {"__send__": True, "node": "pay", "arg": 1, "and": "more"},
+        {"__delta_snapshot__": True, "value": 1, "and": "more"},
     ]
     await put(bare, "t", {"a": hostile})
     found = await ours.latest("t")
@@ -187,13 +193,23 @@ async def test_an_older_checkpoint_does_not_become_the_latest(ours: LangGraphRed
 async def test_an_old_thread_is_counted_before_it_grows(
     bare: AsyncRedisSaver, ours: LangGraphRedisSaver, keys: Keys
 ) -> None:
-    """Also when a subgraph's namespace is the first that is written."""
-    ident = await put(bare, "t", {"a": "x" * 5000})
-    limited = documents(ours._wire, keys, max_thread_bytes=6000).through(ours._writer)
-    assert await limited.latest("t", "sub:1") is None
-    with pytest.raises(CeilingHit, match="state_bytes"):
-        await put(limited, "t", {"a": "x" * 1000}, ns="sub:1", parent=ident)
-    assert await ours.thread_bytes("t") > 5000
+    """Whichever namespace is read and written first."""
+    for ns in ("", "sub:1"):
+        ident = await put(bare, f"t{ns}", {"a": "x" * 5000})
+        limited = documents(ours._wire, keys, max_thread_bytes=6000).through(ours._writer)
+        assert (await limited.latest(f"t{ns}", ns) is None) == bool(ns)
+        with pytest.raises(CeilingHit, match="state_bytes"):
+            await put(limited, f"t{ns}", {"a": "x" * 1000}, ns=ns, parent=ident)
+        assert await ours.thread_bytes(f"t{ns}") > 5000
+
+
+async def test_documents_say_in_milliseconds_when_they_were_made_as_the_packages_do(
+    bare: AsyncRedisSaver, ours: LangGraphRedisSaver
+) -> None:
+    keys = [bare._make_redis_checkpoint_key("t", "", await put(saver, "t")) for saver in (bare, ours)]
+    theirs, own = [orjson.loads(await ours._wire.send("JSON.GET", key, "$.checkpoint_ts")) for key in keys]
+    assert own == [dt.datetime(2026, 1, 1, tzinfo=dt.UTC).timestamp() * 1000]
+    assert theirs == [pytest.approx(time.time() * 1000, abs=60_000)]  # the package takes the time of the write
 
 
 async def test_an_index_that_lacks_a_field_is_a_line(modules_url: str, keys: Keys) -> None:

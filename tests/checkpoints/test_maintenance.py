@@ -9,7 +9,8 @@ import pytest
 from app.checkpointing.checkpoints import Checkpointer
 from app.checkpointing.thread_saver import ThreadSaver
 from app.errors import Conflict
-from tests.checkpoints.conftest import Make, at, ids, put
+from app.keyspace.names import Keys
+from tests.checkpoints.conftest import Make, at, documents, documents_prefix, ids, put
 
 Names = Callable[[], Awaitable[list[bytes]]]
 
@@ -138,3 +139,27 @@ async def test_a_copy_stands_on_its_own(saver: ThreadSaver, stored_keys: Names) 
     assert await stored_keys() == []
     await saver.acopy_thread("t", "nothing")
     assert await stored_keys() == []
+
+
+async def test_a_deployment_with_another_prefix_keeps_what_it_has_of_the_same_thread(
+    make: Make, saver: ThreadSaver, keys: Keys
+) -> None:
+    """Also where both have their pending writes in one registry, as `langgraph-checkpoint-redis` names it."""
+    wire, other_keys = saver._wire, Keys(f"{keys.prefix}-other")
+    other: ThreadSaver = Checkpointer(wire, other_keys)
+    if not isinstance(saver, Checkpointer):
+        other = documents(wire, other_keys)
+        await other.asetup()
+    for one in (saver, other):
+        await put(one, "t", {"a": 1}, ident="1", run_id="r")
+        await one.aput_writes(at("t", "1"), [("a", 2)], "task")
+    before = await other.latest("t")
+    assert before is not None
+    await saver.adelete_for_runs(["r"])
+    await saver.adelete_thread("t")
+    assert await saver.latest("t") is None
+    assert await other.latest("t") == before
+    await other.adelete_thread("t")
+    if not isinstance(saver, Checkpointer):
+        for index in ("", "_write"):
+            await wire.send("FT.DROPINDEX", documents_prefix(other_keys) + index)

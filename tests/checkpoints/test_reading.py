@@ -18,12 +18,15 @@ from app.checkpointing import checkpoint_reader
 from app.checkpointing.checkpoints import Checkpointer
 from app.checkpointing.langgraph_redis import saver as documents_saver
 from app.checkpointing.thread_saver import ThreadSaver
-from app.errors import StoredDataError
+from app.errors import StoredDataError, StoreUnavailable
 from app.keyspace.checkpoint_names import blob_field, names_of
 from app.keyspace.names import Keys
+from app.redis.link import Address
 from app.redis.wire import Wire
 from app.threads.state_reading import read_history, read_state
+from app.threads.subgraph_states import with_subgraphs
 from tests.checkpoints.conftest import at, documents_prefix, ids, put
+from tests.checkpoints.test_graphs import refund_graph
 
 
 async def test_an_unknown_checkpoint_is_none(saver: ThreadSaver) -> None:
@@ -52,6 +55,7 @@ async def test_a_long_thread_is_read_in_pages(saver: ThreadSaver) -> None:
     assert await ids(saver, at("t"), filter={"even": True, "step": 1}) == []
     assert await ids(saver, at("t", ns=None)) == newest
     assert await ids(saver, at("t", ns=None), filter={"even": False}, limit=2) == [made[99], made[97]]
+    assert await ids(saver, at("t", ns=None), before=at("t", made[3])) == [made[2], made[1], made[0]]
     assert await ids(saver, at("t", made[7])) == [made[7]]
     assert await ids(saver, at("t", made[7], ns=None)) == [made[7]]
 
@@ -81,6 +85,18 @@ async def test_namespaces_and_threads(saver: ThreadSaver) -> None:
     assert sorted(await ids(saver, None)) == sorted(ident for idents in made.values() for ident in idents)
     assert len(await ids(saver, None, limit=7)) == 7
     assert await ids(saver, None, filter={"run_id": "other"}) == []
+
+
+async def test_writes_of_one_checkpoint_to_a_delta_channel_keep_their_order(saver: ThreadSaver) -> None:
+    parent = await put(saver, "t")
+    child = at("t", await put(saver, "t", parent=parent))
+    for task, first in (("a", 0), ("b", 2)):
+        writes = [("lines", first), ("other", "x"), ("lines", first + 1)]
+        await saver.aput_writes(at("t", parent), writes, task, f"~__pregel_pull, {task}")
+    history = await saver.aget_delta_channel_history(config=child, channels=["lines"])
+    assert history == {
+        "lines": {"writes": [("a", "lines", 0), ("a", "lines", 1), ("b", "lines", 2), ("b", "lines", 3)]}
+    }
 
 
 async def test_writes_without_a_checkpoint_are_no_checkpoint(saver: ThreadSaver) -> None:
@@ -129,6 +145,19 @@ async def test_a_damaged_checkpoint_does_not_hide_the_others(saver: ThreadSaver,
     assert await read_history(graph, at("t"), filter={"step": -1}, before=None, limit=10) == [states[3]]
     with pytest.raises(StoredDataError):
         await read_history(graph, at("t", place[1]), filter=None, before=None, limit=10)
+
+
+async def test_an_outage_while_states_of_subgraphs_are_read_is_an_error(valkey_url: str, keys: Keys) -> None:
+    wire = Wire(Address(valkey_url), "test", patience_s=5)
+    await wire.open()
+    graph = refund_graph(Checkpointer(wire, keys))
+    await graph.ainvoke({"amount": 5, "log": []}, at("t"))
+    state = await graph.aget_state(at("t"))
+    (task,) = (await with_subgraphs(graph, state)).tasks
+    assert task.state.values["log"] == ["prepared"]
+    await wire.close()
+    with pytest.raises(StoreUnavailable):
+        await with_subgraphs(graph, state)
 
 
 class Counted(TypedDict):

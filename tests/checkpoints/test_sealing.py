@@ -7,12 +7,15 @@ import re
 
 import pytest
 
+from app.checkpointing.checkpoints import Checkpointer
+from app.checkpointing.sealed_states import are_sealed
 from app.checkpointing.thread_saver import ThreadSaver
 from app.errors import ConfigError, StoredDataError
 from app.keyspace.names import Keys
 from app.serialization.sealing import Seal
 from app.serialization.serde import Serde
-from tests.checkpoints.conftest import Make, at, put
+from app.settings import Settings
+from tests.checkpoints.conftest import Make, at, documents_prefix, put
 
 OLD, NEW = b"o" * 32, b"n" * 32
 SECRET = "the patient's name"
@@ -44,6 +47,19 @@ async def _stored(saver: ThreadSaver, keys: Keys) -> list[bytes]:
             words = re.findall(rb"[A-Za-z0-9+/]{16,}={0,2}", text)
             seen += [text, *(base64.b64decode(word) for word in words if len(word) % 4 == 0)]
     return seen
+
+
+async def test_states_are_sealed_when_the_latest_thread_is(make: Make, keys: Keys) -> None:
+    plain, sealing = make(), make(serde=Serde(seal=Seal([NEW])))
+    chosen = "core" if isinstance(plain, Checkpointer) else "langgraph-redis"
+    settings = Settings.of({"checkpointer": chosen, "langgraph_redis_prefix": documents_prefix(keys)})
+    for number in range(30):
+        await put(plain, f"t{number}", {"a": 1})
+        await plain._wire.send("ZADD", keys.threads, number, f"t{number}")
+    assert not await are_sealed(plain._wire, keys, settings)
+    await put(sealing, "sealed", {"a": 1})
+    await plain._wire.send("ZADD", keys.threads, 30, "sealed")
+    assert await are_sealed(plain._wire, keys, settings)
 
 
 async def test_keys_rotate(make: Make) -> None:

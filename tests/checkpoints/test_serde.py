@@ -398,3 +398,15 @@ def test_typed_pairs_serve_langgraphs_protocol() -> None:
     assert one.loads_typed(one.dumps_typed({"a": (1,)})) == {"a": (1,)}
     with pytest.raises(StoredDataError, match="pickle"):
         one.loads_typed(("pickle", b""))
+
+
+def test_an_error_is_that_of_the_value_that_is_read() -> None:
+    one = Serde()
+    for stored, reason in (
+        (ormsgpack.packb(ormsgpack.Ext(99, ormsgpack.packb(1))), "unknown type 99"),
+        (b"\x91", "is damaged"),
+        (ormsgpack.packb(ormsgpack.Ext(64, ormsgpack.packb([None, 1]))), "does not say of which class"),
+        (b"\x91", "is damaged"),
+    ):
+        with pytest.raises(StoredDataError, match=reason):
+            one.loads(stored)

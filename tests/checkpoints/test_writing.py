@@ -36,6 +36,21 @@ class Recorder:
         await self._writer.write(commands)
 
 
+class Delayed:
+    """Writes nothing before the flush, as an attempt does that lets its graph continue."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._writer = FreeWriter(wire)
+        self._waiting: list[Command] = []
+
+    async def write(self, commands: Sequence[Command]) -> None:
+        self._waiting += commands
+
+    async def flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        await self._writer.write(waiting)
+
+
 class Refusing:
     async def write(self, commands: Sequence[Command]) -> None:
         raise Fenced("another attempt has this run")
@@ -94,6 +109,19 @@ async def test_writes_are_plain_commands_of_one_group(saver: ThreadSaver) -> Non
     expected = core if isinstance(saver, Checkpointer) else documents
     assert {command[0] for group in recorder.groups for command in group} == expected
     assert (await saver.aget_tuple(at("t"))) == (await through.aget_tuple(at("t")))
+
+
+async def test_a_read_returns_what_was_written_a_moment_before(saver: ThreadSaver) -> None:
+    delayed = saver.through(Delayed(saver._wire))
+    first = await put(delayed, "t", {"a": 1}, run_id="r")
+    latest = await delayed.latest("t")
+    assert latest is not None
+    assert latest.checkpoint["id"] == first
+    second = await put(delayed, "t", {"a": 2}, run_id="r", parent=first)
+    assert [found.checkpoint["id"] async for found in delayed.alist(at("t"))] == [second, first]
+    await put(delayed, "t", {"a": 3}, run_id="r", parent=second)
+    await delayed.adelete_for_runs(["r"])
+    assert [found async for found in saver.alist(at("t"))] == []
 
 
 async def test_what_the_writer_refuses_is_not_stored(saver: ThreadSaver, stored_keys: Names) -> None:
@@ -240,10 +268,10 @@ async def test_the_counter_is_what_is_stored(wire: Wire, keys: Keys, core: Check
 
 async def test_who_called_is_not_kept_beside_a_state(saver: ThreadSaver) -> None:
     target: dict[str, Any] = {"thread_id": "t", "checkpoint_ns": "", "tour": "north"}
-    caller = {"langgraph_auth_user_id": "ann", "langgraph_auth_permissions": "all"}
-    stored = await saver.aput(
-        {"configurable": target | caller}, checkpoint_of({}, {}), {"source": "loop", "step": 0}, {}
-    )
+    caller = {"langgraph_auth_user_id": "ann", "langgraph_auth_permissions": "all", "user_id": "ann"}
+    metadata: Any = {"source": "loop", "step": 0}
+    config: RunnableConfig = {"configurable": target | caller, "metadata": caller}
+    stored = await saver.aput(config, checkpoint_of({}, {}), metadata | caller, {})
     found = await saver.aget_tuple(stored)
     assert found is not None
     assert found.metadata["tour"] == "north"  # type: ignore[typeddict-item]

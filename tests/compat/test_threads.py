@@ -197,6 +197,27 @@ async def test_what_is_due_is_swept(
     }
 
 
+async def test_a_thread_on_which_a_run_begins_while_it_is_swept_stays_due(
+    sdk: Client, worker: WorkerProcess, wire: Wire, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeper, saver = Retention(worker._services), worker._services.checkpointer
+    thread = (await sdk.threads.create(ttl={"ttl": 60, "strategy": "keep_latest"}))["thread_id"]
+    await expire(wire, keys, thread)
+    shrink = saver.shrink
+
+    async def beginning(thread_id: str, incarnation: str) -> bool:
+        await wire.send("HSET", keys.thread(thread_id), "status", "busy")
+        return await shrink(thread_id, incarnation)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(saver, "shrink", beginning)
+        assert await sweeper.look() == (0, 0)
+    assert float(await wire.send("ZSCORE", keys.threads_due, thread)) == 1
+    await wire.send("HSET", keys.thread(thread), "status", "idle")
+    assert await sweeper.look() == (0, 1)
+    assert float(await wire.send("ZSCORE", keys.threads_due, thread)) > 1
+
+
 async def test_a_sweep_has_an_end(sdk: Client, worker: WorkerProcess, wire: Wire, keys: Keys) -> None:
     section = CheckpointerSection(ttl=ThreadTtlSection(sweep_limit=2))
     config = replace(worker._services.config, checkpointer=section)

@@ -125,6 +125,7 @@ async def test_a_removal_that_was_cut_short_is_finished_by_whoever_makes_the_thr
     monkeypatch.setattr(checkpoints, "_REMOVED_AT_ONCE", 2)
     thread_id = new_id()
     await left_behind(stores, thread_id, ("", *(f"inner:{n}" for n in range(5))))
+    [(_, place)] = await ThreadScripts(stores.wire, stores.keys).removed(0, 9)
     run, left = stores.wire.run, 1
 
     def once(*args: Any) -> Any:
@@ -136,7 +137,7 @@ async def test_a_removal_that_was_cut_short_is_finished_by_whoever_makes_the_thr
 
     monkeypatch.setattr(stores.wire, "run", once)
     with pytest.raises(ConnectionError):
-        await stores.checkpointer.remove_leftovers(thread_id)
+        await stores.trash.remove(thread_id, place)
     monkeypatch.undo()
     assert len(await ids(stores.checkpointer, at(thread_id, ns=None))) == 4
     await stores.threads.create(thread_id, {})

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError
 
+from tests.http.conftest import Served
 from workers.main import WorkerProcess
 from workers.registry import Registry
 
@@ -142,6 +143,18 @@ async def test_a_state_is_written_and_forked(sdk: Client, worker: WorkerProcess)
     await sdk.threads.update_state(thread, {"value": 77}, as_node="one", checkpoint=first["checkpoint"])
     fork: Any = await sdk.threads.get_state(thread)
     assert (fork["values"]["value"], fork["parent_checkpoint"]) == (77, first["checkpoint"])
+
+
+async def test_a_place_does_not_lead_to_another_thread(sdk: Client, served: Served, worker: WorkerProcess) -> None:
+    """Clients send back checkpoints as they were shown, with the thread inside; who may read was decided for the path."""
+    one, other = await ran(sdk), await ran(sdk)
+    place: Any = (await sdk.threads.get_state(other))["checkpoint"]
+    assert place["thread_id"] == other
+    shown: Any = await sdk.threads.get_state(one, checkpoint=place)
+    assert (shown["values"], shown["checkpoint"]) == ({}, None)
+    assert await sdk.threads.get_history(one, checkpoint=place) == []
+    found = await served.services.states.get(one, {"thread_id": other})
+    assert found["checkpoint"] == (await sdk.threads.get_state(one))["checkpoint"]
 
 
 async def test_a_thread_is_imported_superstep_by_superstep(sdk: Client) -> None:

@@ -67,11 +67,17 @@ async def test_the_metadata_of_a_fork_names_the_checkpoint_that_it_began_at(sdk:
 
 
 async def test_metadata_has_lists_and_objects_but_no_secrets(sdk: Client) -> None:
-    given = {"nodes": ["a"], "model": {"name": "m", "api_key": "s"}, "tries": [{"password": "s", "at": 1}]}
+    given = {
+        "nodes": ["a"],
+        "model": {"name": "m", "api_key": "s"},
+        "tries": [{"Password": "s", "at": 1}],
+        "X-Api-Key": "s",
+    }
     thread = await ran(sdk, "steps", config={"configurable": given}, metadata={"rows": [1, {"b": None}]})
     metadata = (await sdk.threads.get_state(thread))["metadata"]
     assert (metadata["nodes"], metadata["model"], metadata["tries"]) == (["a"], {"name": "m"}, [{"at": 1}])
     assert metadata["rows"] == [1, {"b": None}]
+    assert "X-Api-Key" not in metadata
 
 
 async def test_a_subgraph_that_is_away_leaves_the_other_tasks(sdk: Client) -> None:

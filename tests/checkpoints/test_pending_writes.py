@@ -1,0 +1,35 @@
+"""What the pending writes of a checkpoint say: which answers are spent, and which tasks have a result."""
+
+from __future__ import annotations
+
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
+from langgraph.types import Interrupt
+
+from app.checkpointing.checkpoint_answers import NULL_TASK, Answers
+from app.checkpointing.stored_results import RETURN, StoredResults
+
+
+def test_a_plain_answer_is_spent_by_the_task_that_takes_it_and_by_no_other() -> None:
+    answers = Answers()
+    answers.read([(NULL_TASK, RESUME, "yes"), ("asks", INTERRUPT, [Interrupt("?", "one")])])
+    assert answers.spend("beside", [("value", 1)]) == []
+    assert answers.spend("asks", [("value", 1)]) == []
+    assert answers.spend("asks", [(RESUME, ["yes"])]) == [NULL_TASK]
+
+
+def test_an_answer_that_names_its_interrupt_is_spent_once() -> None:
+    answers = Answers()
+    answers.read([("asks", INTERRUPT, [Interrupt("?", "one")])])
+    assert answers.spend("asks", [(RESUME, ["yes"]), (INTERRUPT, [Interrupt("??", "two")])]) == ["one"]
+    assert answers.spend("asks", [(RESUME, ["yes"])]) == []
+    assert answers.spend("asks", [(RESUME, ["yes", "no"])]) == ["two"]
+
+
+def test_only_a_task_that_returned_has_a_result() -> None:
+    results = StoredResults()
+    results.add([("failed", ERROR, "E"), ("asks", INTERRUPT, [Interrupt("?", "one")]), ("asks", RESUME, ["yes"])])
+    results.add([("done", "value", 1), ("done", "other", 2), ("called", RETURN, 3), (NULL_TASK, "value", 4)])
+    assert results.of("done") == [("value", 1), ("other", 2)]
+    assert results.of("called") == [(RETURN, 3)]
+    for task_id in ("failed", "asks", NULL_TASK, "never started"):
+        assert results.of(task_id) is None
