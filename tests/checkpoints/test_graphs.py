@@ -180,7 +180,7 @@ async def test_a_graph_that_fills_its_thread_is_stopped(make: Make, durability: 
             {"amount": 5, "log": [], "answer": ""}, config, durability=durability
         )
     assert await saver.thread_bytes("t") <= 50_000
-    if durability != "exit":
+    if durability == "sync":  # else the writes of later supersteps may take the room of earlier checkpoints
         found = await saver.latest("t")
         assert found is not None
         assert len(found.checkpoint["channel_values"]["log"]) > 2

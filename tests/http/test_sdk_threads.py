@@ -146,7 +146,7 @@ async def test_a_state_is_written_and_forked(sdk: Client, worker: WorkerProcess)
 
 
 async def test_a_place_does_not_lead_to_another_thread(sdk: Client, served: Served, worker: WorkerProcess) -> None:
-    """Clients send back checkpoints as they were shown, with the thread inside; who may read was decided for the path."""
+    """Clients send checkpoints as they got them, with the thread inside; access was checked for the path's thread."""
     one, other = await ran(sdk), await ran(sdk)
     place: Any = (await sdk.threads.get_state(other))["checkpoint"]
     assert place["thread_id"] == other
