@@ -510,7 +510,20 @@ def test_a_default_that_is_filled_in_belongs_to_one_object_alone() -> None:
     one.listed.append(1)
     one.nested.spot = Spot(9)
     one.made.append(1)
-    assert other == serde().loads(_record("Grown", ({"number": 1},))) == Grown(number=1)
+    for fresh in (other, serde().loads(_record("Grown", ({"number": 1},))), Grown(number=1)):
+        assert (fresh.listed, fresh.nested.spot, fresh.made) == ([Spot(1)], None, [])
+
+
+def test_a_field_that_only_code_of_the_class_sets_may_be_unset() -> None:
+    with capture_logs() as logs:
+        found = serde().loads(_record("Busy", {"amount": 1}))
+    assert (type(found), vars(found), logs) == (Busy, {"amount": 1}, [])
+
+
+def test_what_was_stored_of_a_model_counts_as_given() -> None:
+    assert back(Leaf(moment=NOW)).model_dump(exclude_unset=True) == {"moment": NOW, "spot": None}
+    tree = back(Tree.model_validate({"treeName": "oak", "height": 3}))
+    assert tree.model_dump(exclude_unset=True) == {"name": "oak", "leaves": [], "anything": None, "height": 3}
 
 
 def test_a_set_stays_readable_when_its_members_are_plain_data() -> None:

@@ -58,13 +58,19 @@ async def test_parts_are_extracted(client: httpx.AsyncClient, sdk: Client) -> No
     paths = {
         "last": "values.log[-1]",
         "first": "values.log[0]",
+        "first_again": "values.log[-3]",
+        "before": "values.log[-4]",
+        "beyond": "values.log[3]",
         "owner": "metadata.owner.name",
         "none": "values.x.y[3]",
     }
     (found,) = await sdk.threads.search(select=["thread_id"], extract=paths)
     assert found == {
         "thread_id": thread,
-        "extracted": {"last": "three", "first": "one", "owner": "me", "none": None},
+        "extracted": {
+            **{"last": "three", "first": "one", "first_again": "one", "owner": "me"},
+            **dict.fromkeys(("before", "beyond", "none")),
+        },
     }
     for wrong in (
         {"a": "secrets.x"},

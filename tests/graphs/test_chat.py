@@ -70,6 +70,13 @@ async def test_the_conversation_is_remembered() -> None:
     assert len(out["messages"]) == 4
 
 
+def test_a_name_that_is_corrected_is_the_last_one() -> None:
+    said = [HumanMessage("My name is Ada"), AIMessage("Hello"), HumanMessage("Sorry, my name is Grace")]
+    assert reply(said) == "Nice to meet you, Grace. What would you like to know?"
+    assert reply([*said, HumanMessage("Who am I?")]) == "You told me that your name is Grace."
+    assert reply([HumanMessage("Who am I?")]) == "You have not told me your name yet."
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

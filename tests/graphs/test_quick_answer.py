@@ -36,6 +36,7 @@ async def ask(question: object) -> dict[str, Any]:
         ("(3 + 4) * -2", "-14"),
         ("7 // 2 + 7 % 4", "6"),
         ("1 / 3", "0.3333333333"),
+        ("What is 007 + 0.5?", "7.5"),
     ],
 )
 def test_sums(question: str, answer: str) -> None:
@@ -81,9 +82,8 @@ def test_any_question_has_an_answer_of_some_kind(question: str) -> None:
 
 @pytest.mark.parametrize("text", ["What is love?", "2026-03-01", "hello", "1", "What is the 2nd rule?"])
 def test_what_is_no_sum(text: str) -> None:
-    if text != "2026-03-01":
-        assert as_sum(text) is None
-    assert compute(text, TODAY)[1] in ("none", "date", "sum")
+    assert as_sum(text) is None
+    assert compute(text, TODAY) == ("", "none")
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,16 @@ def test_units(question: str, answer: str) -> None:
         ("How many days between 2026-01-01 and 2026-03-01?", "From 1 January 2026 to 1 March 2026 it is 59 days."),
         ("What date is it in 30 days?", "That is Tuesday, 31 March 2026."),
         ("2 weeks from today", "That is Sunday, 15 March 2026."),
-        ("in 99999 weeks", "That is"),
+        ("in 99999 weeks", "That is Sunday, 6 September 3942."),
+        ("99999 weeks before 1 January 1900", "That is further than the calendar goes."),
+        ("Which weekday is 1 March 2026?", "1 March 2026 is a Sunday."),
+        ("Which weekday is 28 February 2026?", "28 February 2026 was a Saturday."),
+        ("How many days until tomorrow?", "2 March 2026 is 1 day away."),
+        ("How many days since 28 February 2026?", "28 February 2026 was 1 day ago."),
     ],
 )
 def test_dates(question: str, answer: str) -> None:
-    assert (about_date(question, TODAY) or "").startswith(answer)
+    assert about_date(question, TODAY) == answer
 
 
 async def test_the_library_is_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:

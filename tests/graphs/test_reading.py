@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from workers.graphs.reading import library
 from workers.graphs.reading.changes import changes
 from workers.graphs.reading.differences import difference
 from workers.graphs.reading.evidence import gather
 from workers.graphs.reading.gist import gist
 from workers.graphs.reading.library import Document
+from workers.graphs.reading.lookup import look_up
 from workers.graphs.reading.passages import passages, single_spaced, title
-from workers.graphs.reading.questions import understand
+from workers.graphs.reading.questions import understand, wants_earlier
 from workers.graphs.reading.ranking import search
 from workers.graphs.reading.sentences import sentences
 from workers.graphs.reading.versions import families, in_order
@@ -21,7 +26,7 @@ from workers.graphs.reading.words import stem
 LINES = [
     "# A", "## B c", "- item", "1. two", "| a | b |", "|---|---|", "| 1 | 2 |", "```", "---",
     "===", "> quote", "", "A. B! C?",
-    "Version: 2",
+    "Version: 2", "a > b", "> c > d",
 ]  # fmt: skip
 MARKDOWN = st.lists(
     st.one_of(
@@ -30,6 +35,13 @@ MARKDOWN = st.lists(
     ),
     max_size=30,
 ).map("\n".join)
+
+
+def stands_in(quote: str, text: str) -> bool:
+    """Whether the document has these words, one behind the other: as it is, or in a block quote, whose marks at the
+    beginning of each line are no words. White space does not count."""
+    unmarked = "\n".join(re.sub(r"^([ \t]*>)+", "", line) for line in text.splitlines())
+    return any(single_spaced(quote) in single_spaced(whole) for whole in (text, unmarked))
 
 
 @given(st.text(max_size=2000))
@@ -46,14 +58,22 @@ def test_sentences_know_abbreviations_and_numbers() -> None:
 
 
 @given(MARKDOWN)
+@example("> one > two\n> three")
+@example("- a\n  b > c\n\n> d\ne")
 def test_every_passage_stands_in_the_document(text: str) -> None:
-    whole = single_spaced(text)
     found = passages(text)
     assert [passage.order for passage in found] == list(range(len(found)))
     for passage in found:
-        assert single_spaced(passage.quote) in whole or ">" in text
+        assert stands_in(passage.quote, text)
         assert passage.shown.strip()
     title(text)
+
+
+def test_a_block_quote_is_quoted_without_the_marks_of_its_lines() -> None:
+    assert [passage.quote for passage in passages("> Pay > 5 EUR\n>now.\n\n> > Or later.")] == [
+        "Pay > 5 EUR now.",
+        "Or later.",
+    ]
 
 
 @given(MARKDOWN, st.text(max_size=60))
@@ -64,7 +84,51 @@ def test_searching_any_text_for_anything_stays_in_bounds(text: str, question: st
         scores = [candidate["score"] for candidate in part["passages"]]
         assert scores == sorted(scores, reverse=True)
         assert all(score > 0 for score in scores)
-    assert len(gist("name", "Title", text, 4)) <= 5
+    summed_up = gist("name", "Title", text, 4)
+    assert len(summed_up) <= 4
+    orders = [candidate["order"] for candidate in summed_up]
+    assert orders == sorted(set(orders))
+
+
+@pytest.mark.parametrize(
+    ("question", "earlier"),
+    [
+        ("What was the old limit?", True),
+        ("What did the older version say?", True),
+        ("How was it previously?", True),
+        ("What is the limit?", False),
+        ("How old must I be?", False),
+    ],
+)
+def test_a_question_may_be_about_how_things_were(question: str, earlier: bool) -> None:
+    assert wants_earlier(question) is earlier
+
+
+def test_a_summary_names_each_section_by_its_best_passage() -> None:
+    lunch = "Lunch is served at noon in the hall and lunch costs 5 EUR for guests of the hall."
+    text = f"# Rules\n\n## Lunch\n\nIt is so.\n\n{lunch}\n\n## Doors\n\nDoors of the hall close at ten.\n"
+    assert [one["shown"] for one in gist("name", "Rules", text, 2)] == [lunch, "Doors of the hall close at ten."]
+    assert [one["shown"] for one in gist("name", "Rules", text, 1)] == [lunch]
+
+
+def test_a_short_answer_is_not_looked_up_in_an_outdated_version() -> None:
+    old, new = [
+        Document(f"rules-v{number}.md", "Rules", f"Lunch costs {number} EUR in the hall.") for number in (1, 2)
+    ]
+    for documents in ([old, new], [new, old]):
+        part = look_up("What does lunch cost?", documents)
+        assert part is not None
+        assert [passage["quote"] for passage in part["passages"]] == ["Lunch costs 2 EUR in the hall."]
+
+
+def test_a_section_that_only_one_version_has_is_new_or_removed() -> None:
+    kept = "## Kept\n\nDogs may come in.\n\n"
+    old, new = f"{kept}## Cash\n\nCash is paid out at noon.\n\nBring a slip.\n", f"{kept}## Cards\n\nAsk for one.\n"
+    family = in_order(Document("old", "Old", old), Document("new", "New", new))
+    assert [(one["section"], one["kind"], one["before"], one["after"], one["more"]) for one in changes(family)] == [
+        ("Cards", "new section", "", "Ask for one.", 0),
+        ("Cash", "section removed", "Cash is paid out at noon.", "", 1),
+    ]
 
 
 def test_a_passage_may_answer_several_parts_of_a_question() -> None:
@@ -74,11 +138,13 @@ def test_a_passage_may_answer_several_parts_of_a_question() -> None:
 
 
 @given(MARKDOWN, MARKDOWN)
+@example("> Pay > 5 EUR\n> at once.", "> Pay > 6 EUR\n> at once.")
 def test_comparing_any_two_texts_quotes_them(old: str, new: str) -> None:
     family = in_order(Document("old", "Old", old), Document("new", "New", new))
     for change in changes(family):
         assert change["before"] or change["after"]
-        assert single_spaced(change["after"]) in single_spaced(new) or ">" in new
+        assert stands_in(change["before"], old)
+        assert stands_in(change["after"], new)
 
 
 @given(MARKDOWN)
@@ -154,3 +220,22 @@ def test_differences_are_said_in_a_few_words() -> None:
     assert difference("Claims within 60 days.", "Claims within 30 days.") == ("30 days instead of 60 days", True)
     assert difference("Open until 17:00 daily.", "Open until 18:00 daily.") == ("18:00 instead of 17:00", True)
     assert difference("Tea is free.", "Tea and cake is free.") == ("adds “cake”", False)
+
+
+def test_the_files_of_a_library_are_its_texts_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("b.txt", "a.MD", "more/c.markdown", ".hidden.md", ".git/d.md", "more/.e.md", "picture.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("Tea is hot.")
+    assert library.file_names(tmp_path) == ["a.MD", "b.txt", "more/c.markdown"]
+    monkeypatch.setattr(library, "MAX_FILES", 2)
+    assert [document.name for document in library.read_library(tmp_path)[0]] == ["a.MD", "b.txt"]
+
+
+@pytest.mark.parametrize(("text", "read", "cut"), [("Tea is", "Tea is", False), ("Tea is hot", "Tea is", True)])
+def test_only_a_file_that_is_too_long_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, read: str, cut: bool
+) -> None:
+    monkeypatch.setattr(library, "MAX_FILE_BYTES", 6)
+    (tmp_path / "tea.md").write_text(text)
+    document = library.read_file(tmp_path, "tea.md")
+    assert (document.text, document.title, document.cut) == (read, "Tea", cut)

@@ -13,8 +13,9 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command
 
-from workers.graphs.refund_desk import ledger, review
+from workers.graphs.refund_desk import ledger, review, rules
 from workers.graphs.refund_desk.graph import build
+from workers.graphs.refund_desk.orders import Order
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 THREAD: RunnableConfig = {"configurable": {"thread_id": "case-1"}}
@@ -106,7 +107,7 @@ async def test_an_edited_amount_is_paid() -> None:
         ({"decisions": []}, "one decision"),
         ({"type": "edit"}, "needs the new amount"),
         ({"type": "edit", "amount": "9000"}, "at most 389.00"),
-        ({"type": "edit", "amount": "a lot"}, "amount"),
+        ({"type": "edit", "amount": "a lot"}, "an amount such as 49.90 is expected, not 'a lot'"),
     ],
 )
 async def test_a_garbled_answer_is_asked_again(resume: object, words: str) -> None:
@@ -152,6 +153,42 @@ async def test_the_amount_of_one_wish_is_not_taken_for_the_next() -> None:
     first = await graph.ainvoke({"order_id": "A-1001", "reason": "A scratch", "amount": 10}, THREAD)
     second = await graph.ainvoke({"order_id": "A-1001", "reason": "It is broken"}, THREAD)
     assert (first["refund"]["amount"], second["refund"]["amount"]) == ("10.00", "39.90")
+
+
+@pytest.mark.parametrize(
+    ("days", "reason", "made_to_order", "outcome"),
+    [
+        (30, "Too small", False, "approve"),
+        (31, "Too small", False, "refuse"),
+        (31, "It is broken", False, "approve"),
+        (36 * 30, "It is broken", False, "approve"),
+        (36 * 30 + 1, "It is broken", False, "refuse"),
+        (1, "Too small", True, "refuse"),
+        (1, "It is broken", True, "approve"),
+    ],
+)
+def test_the_last_day_counts(days: int, reason: str, made_to_order: bool, outcome: str) -> None:
+    order: Order = {
+        **{"order_id": "X-1", "item": "A lamp", "total": "30.00"},
+        "delivered_days_ago": days,
+        "made_to_order": made_to_order,
+    }
+    assert rules.judge(order, reason, None).outcome == outcome
+
+
+@pytest.mark.parametrize(("wanted", "outcome"), [("200.00", "approve"), ("200.01", "review"), ("250.00", "review")])
+def test_a_person_is_asked_only_above_the_limit(wanted: str, outcome: str) -> None:
+    order: Order = {"order_id": "X-1", "item": "A lamp", "total": "250.00", "delivered_days_ago": 1}
+    verdict = rules.judge(order, "Too bright", Decimal(wanted))
+    assert (verdict.outcome, verdict.amount) == (outcome, Decimal(wanted))
+
+
+async def test_what_went_back_for_one_order_is_not_taken_off_another() -> None:
+    store = InMemoryStore()
+    first = await desk(store).ainvoke({"order_id": "A-1001", "reason": "Too small"}, THREAD)
+    assert first["refund"]["amount"] == "49.90"
+    out = await desk(store).ainvoke(LARGE, THREAD)
+    assert out["__interrupt__"][0].value["action_requests"][0]["args"]["amount"] == "389.00"
 
 
 async def test_another_thread_finds_it_in_the_store() -> None:

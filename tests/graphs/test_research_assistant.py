@@ -48,7 +48,7 @@ def assert_quotes_stand(answered: Answered, texts: dict[str, str]) -> None:
     for citation in answered["citations"]:
         text = texts[citation["name"]]
         assert single_spaced(citation["quote"]) in single_spaced(text)
-        assert f"[{citation['n']}]" in answered["answer"]
+        assert f"[{citation['n']}]" in answered["answer"].partition("\n\n**Sources**")[0]
         assert all(part in text for part in citation["section"].split(" › "))
 
 
@@ -78,6 +78,12 @@ async def test_questions_to_the_shipped_library_are_answered_from_the_newest_ver
     answered = await ask(question)
     assert words in answered["answer"].split("\n\nAlso:")[0]
     assert_quotes_stand(answered, {path.name: path.read_text() for path in SHIPPED.iterdir()})
+
+
+async def test_how_things_were_is_answered_from_older_versions_too() -> None:
+    answered = await ask("How much was previously reimbursed for meals per day?")
+    assert answered["answer"].startswith("Meals on a business trip are reimbursed up to 45 EUR per day. [1]")
+    assert [citation["name"] for citation in answered["citations"]] == ["expense-policy-v1.md"]
 
 
 async def test_an_answer_that_changed_says_what_it_was_before() -> None:
@@ -210,6 +216,19 @@ async def test_a_second_question_on_a_thread_starts_afresh() -> None:
     assert "Tea is a drink." in first["answer"]
     assert "Coffee is a bean." in second["answer"]
     assert {citation["quote"] for citation in second["citations"]} == {"Coffee is a bean."}
+
+
+async def test_a_second_question_forgets_the_documents_of_the_first() -> None:
+    graph: Graph = build()
+    graph.checkpointer = InMemorySaver()
+    config: RunnableConfig = {"configurable": {"thread_id": "t"}}
+    answers = []
+    for title, text in (("Tea", "Tea is a drink that is served hot."), ("Coffee", "Coffee is a bean that is roasted.")):
+        given = {"question": "Summarize the documents", "documents": [{"title": title, "text": text}]}
+        answers.append(await graph.ainvoke(given, config))
+    assert [answered["coverage"]["documents"] for answered in answers] == [1, 1]
+    assert "Tea" in answers[0]["answer"]
+    assert "Tea" not in answers[1]["answer"]
 
 
 async def test_a_model_words_the_answer_and_invented_marks_are_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:

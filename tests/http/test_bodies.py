@@ -11,8 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidRequest
-from app.http.bodies import HistoryBody, RunBody, StateWriteBody, ThreadBody
+from app.http.bodies import (
+    AssistantBody,
+    AssistantSearchBody,
+    AssistantVersionsBody,
+    Body,
+    HistoryBody,
+    PruneBody,
+    RunBody,
+    StateReadBody,
+    StateWriteBody,
+    ThreadBody,
+    ThreadPatchBody,
+    ThreadSearchBody,
+)
+from app.http.cron_bodies import CronBody, CronSearchBody
 from app.http.inputs import parsed, validated
+from app.serialization.encoding import DEEPEST
+from app.threads.ttl import ThreadTtl
 
 CHECKPOINT = "1ef4f797-8335-6428-8001-8a1503f9b875"
 
@@ -24,6 +40,72 @@ def run_body(**fields: Any) -> RunBody:
 @pytest.mark.parametrize("name", sorted(RunBody.model_fields.keys() - {"assistant_id"}))
 def test_null_is_absent(name: str) -> None:
     assert run_body(**{name: None}) == run_body()
+
+
+SEARCHED = {"limit": 10, "offset": 0, "sort_order": "desc"}
+RUN: dict[str, Any] = {
+    "input": None,
+    "command": None,
+    "context": {},
+    "metadata": {},
+    "stream_mode": ["values"],
+    "stream_subgraphs": False,
+    "stream_resumable": False,
+    "multitask_strategy": "enqueue",
+    "if_not_exists": "reject",
+    "on_disconnect": "continue",
+    "on_completion": "delete",
+    "after_seconds": 0,
+    "interrupt_before": None,
+    "interrupt_after": None,
+    "webhook": None,
+    "feedback_keys": None,
+    "strict_resume": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "defaults"),
+    [
+        (RunBody, {"assistant_id": "a"}, RUN),
+        (CronBody, {"assistant_id": "a", "schedule": "@daily"}, {"enabled": True, "on_run_completed": "delete"}),
+        (ThreadBody, {}, {"if_exists": "raise", "metadata": {}, "living": None}),
+        (ThreadPatchBody, {"ttl": 5}, {"living": ThreadTtl(5, "delete")}),
+        (ThreadSearchBody, {}, SEARCHED | {"sort_by": "updated_at", "select": None}),
+        (PruneBody, {"thread_ids": []}, {"strategy": "delete"}),
+        (StateReadBody, {"checkpoint": {}}, {"subgraphs": False, "select": []}),
+        (HistoryBody, {}, {"limit": 1, "before": None}),
+        (AssistantBody, {"graph_id": "g"}, {"if_exists": "raise", "name": "Untitled"}),
+        (AssistantSearchBody, {}, SEARCHED | {"sort_by": "created_at", "select": None}),
+        (AssistantVersionsBody, {}, {"limit": 10, "offset": 0}),
+        (CronSearchBody, {}, SEARCHED | {"sort_by": "created_at", "select": None}),
+    ],
+)
+def test_what_is_not_said_is_as_the_protocol_has_it(
+    model: type[Body], given: dict[str, Any], defaults: dict[str, Any]
+) -> None:
+    body = validated(model, given)
+    assert {name: getattr(body, name) for name in defaults} == defaults
+
+
+def test_the_bounds_of_what_a_run_may_ask_for_belong_to_it() -> None:
+    for fields in (
+        {"after_seconds": 0},
+        {"after_seconds": 366 * 86400},
+        {"config": {"recursion_limit": 1}},
+        {"config": {"recursion_limit": 2**31 - 1}},
+        {"config": {"max_concurrency": 1}},
+        {"webhook": f"https://host/{'a' * (65536 - len('https://host/'))}"},
+    ):
+        run_body(**fields)
+    for fields in (
+        {"after_seconds": 366 * 86400 + 1},
+        {"config": {"recursion_limit": 2**31}},
+        {"config": {"max_concurrency": 0}},
+        {"webhook": f"https://host/{'a' * (65537 - len('https://host/'))}"},
+    ):
+        with pytest.raises(InvalidRequest):
+            run_body(**fields)
 
 
 def test_unknown_fields_are_ignored() -> None:
@@ -80,6 +162,22 @@ def test_reserved_keys_are_removed() -> None:
     assert body.context == {"b": 2}
 
 
+def test_every_reserved_key_is_removed() -> None:
+    metadata = ["thread_id", "assistant_id", "run_id", "cron_id", "counters_since_delta_snapshot"]
+    config = [
+        *("langgraph_auth_user", "langgraph_request_id", "__langsmith_project__", "__langsmith_example_id__"),
+        *("__request_start_time_ms__", "__after_seconds__", "__otel_x", "__dd_trace_headers__"),
+        *("__pregel_node_finished", "__context_provided__"),
+    ]
+    mine = {"mine": 1}
+    models: tuple[type[Any], ...] = (RunBody, ThreadBody, ThreadPatchBody, AssistantBody)
+    for model in models:
+        given = {"assistant_id": CHECKPOINT, "graph_id": "g", "metadata": dict.fromkeys(metadata, "x") | mine}
+        assert validated(model, given).metadata == mine, model
+    body = run_body(config={"configurable": dict.fromkeys(config, "x") | mine}, context=dict.fromkeys(config, "x"))
+    assert (body.config.configurable, body.context) == (mine, {})
+
+
 @pytest.mark.parametrize(
     ("fields", "durability"),
     [
@@ -112,6 +210,13 @@ def test_a_null_answer_is_an_answer() -> None:
 )
 def test_before_comes_in_three_forms(before: Any) -> None:
     assert validated(HistoryBody, {"before": before}).before == CHECKPOINT
+
+
+@pytest.mark.parametrize("limit", [1, 1000])
+def test_limits_include_their_bounds(limit: int) -> None:
+    models: tuple[type[Any], ...] = (HistoryBody, ThreadSearchBody, AssistantSearchBody, CronSearchBody)
+    for model in models:
+        assert validated(model, {"limit": limit}).limit == limit
 
 
 @pytest.mark.parametrize("limit", [0, 1001, "5", 1.5])
@@ -149,9 +254,9 @@ def test_lone_surrogates_are_replaced() -> None:
 
 
 def test_depth_has_a_bound() -> None:
-    assert parsed(b"[" * 200 + b"]" * 200)
+    assert parsed(b"[" * DEEPEST + b"]" * DEEPEST)
     with pytest.raises(InvalidRequest, match="deeper"):
-        parsed(b"[" * 300 + b"]" * 300)
+        parsed(b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1))
     with pytest.raises(InvalidRequest):
         parsed(b"[" * 100_000)
     assert parsed(b"[" + b"{}," * 5000 + b"1]")

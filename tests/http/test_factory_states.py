@@ -91,3 +91,23 @@ async def test_an_update_chooses_its_way_as_the_run_did(sdk: Client) -> None:
     assert answer["log"] == ["begin", "right"]
     await sdk.threads.update_state(thread, {"log": ["again"]}, as_node="begin")
     assert (await sdk.threads.get_state(thread))["next"] == ["right"]
+
+
+async def test_a_run_of_another_graph_does_not_say_how_a_state_is_read(sdk: Client) -> None:
+    thread = await thread_of(sdk, ["one", "two"])
+    await sdk.runs.wait(thread, "steps", input={"value": 1}, config={"configurable": {"nodes": ["other"]}})
+    await sdk.threads.update(thread, metadata={"graph_id": "made"})
+    await sdk.threads.update_state(thread, {"log": ["written"]}, as_node="one")
+    assert (await sdk.threads.get_state(thread))["next"] == ["two"]
+
+
+async def test_an_update_follows_the_latest_state_wherever_the_last_run_began(sdk: Client) -> None:
+    thread = str((await sdk.threads.create())["thread_id"])
+    await sdk.runs.wait(thread, "steps", input={"value": 1})
+    first = (await sdk.threads.get_history(thread, limit=50))[-1]["checkpoint"]
+    began = {"configurable": {"checkpoint_id": first["checkpoint_id"]}}
+    await sdk.runs.wait(thread, "steps", input={"value": 10}, config=began)
+    latest = await sdk.threads.get_state(thread)
+    await sdk.threads.update_state(thread, {"value": 7}, as_node="one")
+    written = await sdk.threads.get_state(thread)
+    assert (written["values"]["value"], written["parent_checkpoint"]) == (7, latest["checkpoint"])

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from app.runs import run_kwargs
+from app.runs.runs import STATUS
 from app.services import Services
 from tests.http.conftest import Served
 from workers.main import WorkerProcess
@@ -42,6 +43,89 @@ async def test_a_runs_config_has_its_ids_and_its_metadata(client: httpx.AsyncCli
     await client.get(f"/threads/{thread}/runs/{run['run_id']}/join")
     now = (await client.get(f"/threads/{thread}/runs/{run['run_id']}")).json()["kwargs"]["config"]
     assert now == config | {"metadata": metadata | {"run_attempt": 1}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ({"stream_mode": "updates"}, {"stream_mode": ["updates"]}),
+        ({"stream_subgraphs": True}, {"subgraphs": True}),
+        ({"stream_resumable": True}, {"resumable": True}),
+        ({"interrupt_before": ["two"]}, {"interrupt_before": ["two"]}),
+        ({"interrupt_after": "*"}, {"interrupt_after": "*"}),
+        ({"durability": "sync"}, {"durability": "sync"}),
+        ({"durability": "exit"}, {"durability": "exit", "checkpoint_during": False}),
+        ({"checkpoint_during": False}, {"durability": "exit", "checkpoint_during": False}),
+        ({"feedback_keys": ["good"]}, {"feedback_keys": ["good"]}),
+        ({"strict_resume": True}, {"strict_resume": True}),
+        ({"command": {"goto": "two"}}, {"command": {"goto": "two"}}),
+        ({"input": None}, {"input": None}),
+    ],
+)
+async def test_each_member_of_kwargs_shows_its_own_field(
+    client: httpx.AsyncClient, asked: dict[str, Any], shown: dict[str, Any]
+) -> None:
+    thread = await a_thread(client)
+    plain, run = [
+        (await client.post(f"/threads/{thread}/runs", json=STEPS | body)).json()["kwargs"] for body in ({}, asked)
+    ]
+    assert {name: run[name] for name in run if name != "config" and run[name] != plain[name]} == shown
+
+
+async def test_the_ids_in_configurable_are_those_of_the_run(client: httpx.AsyncClient) -> None:
+    thread = await a_thread(client)
+    others = dict.fromkeys(("run_id", "thread_id", "graph_id", "assistant_id"), "another")
+    body = STEPS | {"config": {"configurable": others | {"mine": 1}}}
+    run = (await client.post(f"/threads/{thread}/runs", json=body)).json()
+    ids = {name: run[name] for name in others}
+    assert run["kwargs"]["config"]["configurable"] == ids | {"mine": 1}
+    assert (ids["thread_id"], ids["graph_id"]) == (thread, "steps")
+
+
+async def test_runs_are_listed_by_every_status_that_a_run_can_have(client: httpx.AsyncClient) -> None:
+    thread = await a_thread(client)
+    for status in {"timeout", *STATUS.values()}:
+        answer = await client.get(f"/threads/{thread}/runs", params={"status": status})
+        assert (answer.status_code, answer.json()) == (200, []), status
+
+
+async def test_a_query_may_ask_for_a_thousand(client: httpx.AsyncClient) -> None:
+    thread = await a_thread(client)
+    for path in ("runs", "history"):
+        assert (await client.get(f"/threads/{thread}/{path}?limit=1000")).status_code == 200
+        assert (await client.get(f"/threads/{thread}/{path}?limit=1001")).status_code == 422
+
+
+async def test_a_thread_says_when_its_state_changed_and_when_anything_did(
+    client: httpx.AsyncClient, worker: WorkerProcess
+) -> None:
+    thread = await a_thread(client)
+    made = (await client.get(f"/threads/{thread}")).json()
+    assert made["created_at"] == made["updated_at"] == made["state_updated_at"]
+    await client.post(f"/threads/{thread}/runs/wait", json=STEPS)
+    ran = (await client.get(f"/threads/{thread}")).json()
+    assert ran["created_at"] == made["created_at"] < ran["state_updated_at"] <= ran["updated_at"]
+    renamed = (await client.patch(f"/threads/{thread}", json={"metadata": {"title": "t"}})).json()
+    assert renamed["updated_at"] > ran["updated_at"]
+    assert renamed["state_updated_at"] == ran["state_updated_at"]
+    (found,) = (await client.post("/threads/search", json={"ids": [thread]})).json()
+    assert found == renamed
+
+
+async def test_a_search_that_names_no_field_has_what_changed_last_first(client: httpx.AsyncClient) -> None:
+    threads = [await a_thread(client) for _ in range(3)]
+    await client.patch(f"/threads/{threads[0]}", json={"metadata": {"title": "t"}})
+    found = [one["thread_id"] for one in (await client.post("/threads/search", json={})).json()]
+    assert found == [threads[0], threads[2], threads[1]]
+
+
+async def test_a_history_without_a_limit_is_the_newest_state(client: httpx.AsyncClient, worker: WorkerProcess) -> None:
+    thread = await a_thread(client)
+    await client.post(f"/threads/{thread}/runs/wait", json=STEPS)
+    states = (await client.get(f"/threads/{thread}/history", params={"limit": 50})).json()
+    assert len(states) > 3
+    assert (await client.post(f"/threads/{thread}/history", json={})).json() == states[:1]
+    assert (await client.get(f"/threads/{thread}/history")).json() == states[:10]
 
 
 async def test_a_fork_shows_where_it_starts(client: httpx.AsyncClient, worker: WorkerProcess) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from langgraph_sdk.errors import ConflictError
 
+from app.shown_exceptions import HIDDEN
 from tests.http.test_sdk_runs import Client, events_of, new_thread
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -31,6 +32,12 @@ async def test_no_stream_tells_what_only_operators_may_read(sdk: Client) -> None
     assert "hunter2" not in repr(events)
     ended = [data for name, data in events if name == "tasks" and "triggers" not in data]
     assert ended[0]["error"]["error"] == "Inside"
+    state: Any = await sdk.threads.get_state(thread)
+    assert [task["error"] for task in state["tasks"]] == [f"Inside({HIDDEN!r})"]
+    (run,) = await sdk.runs.list(thread)
+    elsewhere = [await sdk.threads.get(thread), await sdk.threads.get_history(thread), run]
+    assert "hunter2" not in repr(elsewhere)
+    assert (await sdk.runs.join(thread, run["run_id"]))["__error__"] == {"error": "Inside", "message": HIDDEN}
 
 
 async def test_an_answer_that_never_reached_the_graph_does_not_count(sdk: Client) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
+from app.errors import Conflict
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
 from tests.conftest import Eventually
+from tests.http.conftest import Served
 from workers.main import WorkerProcess
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -48,6 +50,18 @@ async def test_the_past_of_a_thread_is_written_once(client: httpx.AsyncClient) -
     again = await _post(client, "/threads", body, "k1")
     assert again.json() == (await client.get(f"/threads/{thread_id}")).json()
     assert len((await client.get(f"/threads/{thread_id}/history")).json()) == 2
+
+
+async def test_a_copy_takes_the_place_of_no_other_thread(client: httpx.AsyncClient, served: Served) -> None:
+    source, other = [(await _post(client, "/threads", {"metadata": {"n": n}})).json()["thread_id"] for n in (1, 2)]
+    threads, made = served.services.threads, str(uuid.uuid4())
+    copied = await threads.copy(source, made, token="one")
+    assert await threads.copy(source, made, token="one") == copied
+    for taken in (other, made):
+        before = await threads.get(taken)
+        with pytest.raises(Conflict, match="exists already"):
+            await threads.copy(source, taken, token="another")
+        assert await threads.get(taken) == before
 
 
 async def test_a_thread_whose_past_is_refused_is_not_made(client: httpx.AsyncClient) -> None:

@@ -9,6 +9,7 @@ from starlette.routing import Route
 from app.http.bodies import RunBody
 from app.http.openapi import plain_path
 from app.http.server import ENDPOINTS
+from app.runs.runs import STATUS
 from tests.http.conftest import Served
 
 
@@ -56,3 +57,23 @@ async def test_every_reference_leads_somewhere(client: httpx.AsyncClient) -> Non
 
     for reference in references(document):
         assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
+
+
+async def test_query_parameters_say_their_default_and_their_bounds(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    asked = {each["name"]: each["schema"] for each in paths["/threads/{thread_id}/runs"]["get"]["parameters"]}
+    assert asked["limit"] == {"type": "integer", "default": 10, "minimum": 1, "maximum": 1000}
+    assert asked["offset"] == {"type": "integer", "default": 0, "minimum": 0}
+    assert asked["thread_id"] == {"type": "string", "format": "uuid"}
+    assert set(asked["status"]["enum"]) == {"timeout", *STATUS.values()}
+
+
+async def test_every_success_is_described(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    for method, path, codes in (
+        ("post", "/threads", {"200"}),
+        ("patch", "/threads/{thread_id}", {"200", "204"}),
+        ("delete", "/threads/{thread_id}", {"204"}),
+        ("post", "/threads/{thread_id}/runs/{run_id}/cancel", {"200", "202"}),
+    ):
+        assert {code for code in paths[path][method]["responses"] if code < "300"} == codes, path

@@ -54,6 +54,11 @@ async def test_errors_have_one_shape(client: httpx.AsyncClient, method: str, pat
     assert isinstance(answer.json()["code"], str)
 
 
+async def test_a_wrong_method_is_answered_with_those_that_there_are(client: httpx.AsyncClient) -> None:
+    answer = await client.put(f"{THREAD}/state/checkpoint")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "field"),
     [

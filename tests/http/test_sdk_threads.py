@@ -51,6 +51,8 @@ async def test_threads_are_found_in_pages(sdk: Client, client: httpx.AsyncClient
     rest = await client.post("/threads/search", json={"metadata": {"owner": "me"}, "limit": 2, "offset": 2})
     assert "x-pagination-next" not in rest.headers
     assert rest.headers["x-pagination-total"] == "3"
+    exact = await client.post("/threads/search", json={"metadata": {"owner": "me"}, "limit": 3})
+    assert (len(exact.json()), "x-pagination-next" in exact.headers) == (3, False)
     selected = await sdk.threads.search(select=["thread_id", "values"], limit=1)
     assert set(selected[0]) == {"thread_id", "values"}
 
@@ -181,6 +183,7 @@ async def test_subgraphs_show_their_state(sdk: Client, worker: WorkerProcess) ->
     assert task["name"] == "child"
     assert task["state"]["next"] == ["ask"]
     assert task["state"]["checkpoint"]["checkpoint_ns"] == f"child:{task['id']}"
+    assert await sdk.threads.get_state(thread, checkpoint=state["checkpoint"], subgraphs=True) == state
     plain: Any = await sdk.threads.get_state(thread)
     place = plain["tasks"][0]["checkpoint"]
     assert place == {"thread_id": thread, "checkpoint_ns": f"child:{task['id']}"}

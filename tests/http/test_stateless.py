@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
+from app.http import stateless
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
+from app.runs.cancels import BY_DISCONNECT
 from tests.conftest import Eventually
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -69,6 +73,42 @@ async def test_a_batch_is_all_or_none(client: httpx.AsyncClient, sdk: LangGraphC
 async def test_headers_lead_to_the_run(client: httpx.AsyncClient) -> None:
     answer = await client.post("/runs", json={"assistant_id": "steps", "input": {"value": 1}})
     assert answer.headers["content-location"] == f"/runs/{answer.json()['run_id']}"
-    async with client.stream("POST", "/runs/stream", json={"assistant_id": "steps", "input": {}}) as stream:
+    kept = {"assistant_id": "steps", "input": {}, "on_completion": "keep"}
+    async with client.stream("POST", "/runs/stream", json=kept) as stream:
         place = stream.headers["content-location"]
         assert stream.headers["location"] == f"{place}/stream"
+    for query in ("", "?end=true"):
+        async with client.stream("GET", f"{place}/stream{query}", headers={"last-event-id": "-1"}) as again:
+            assert (again.headers["location"], again.headers["content-location"]) == (f"{place}/stream", place)
+    async with client.stream("POST", "/runs/wait", json=kept) as waits:
+        of_thread = waits.headers["content-location"]
+        assert waits.headers["location"] == f"{of_thread}/join"
+        assert re.fullmatch(r"/threads/[0-9a-f-]{36}/runs/[0-9a-f-]{36}", of_thread)
+
+
+@pytest.mark.parametrize("route", ["stream", "wait"])
+async def test_leaving_cancels_only_when_asked(client: httpx.AsyncClient, eventually: Eventually, route: str) -> None:
+    body = {"assistant_id": "hold", "input": {"value": 1}, "on_completion": "keep"}
+    left = []
+    for more in ({}, {"on_disconnect": "cancel"}):
+        async with client.stream("POST", f"/runs/{route}", json=body | more) as answer:
+            left.append(answer.headers["content-location"].rpartition("/")[2])
+
+    async def standing() -> list[tuple[str, str | None]]:
+        threads = [one["thread_id"] for one in (await client.post("/threads/search", json={})).json()]
+        runs = [run for thread in threads for run in (await client.get(f"/threads/{thread}/runs")).json()]
+        return [(run["status"], run.get("cancel_cause")) for ident in left for run in runs if run["run_id"] == ident]
+
+    async def cancelled() -> bool:
+        return (await standing())[1] == ("interrupted", BY_DISCONNECT)
+
+    await eventually(cancelled)
+    assert (await standing())[0] in (("running", None), ("pending", None))
+
+
+async def test_a_batch_has_a_bound(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stateless, "MOST_AT_ONCE", 3)
+    one = {"assistant_id": "steps", "input": {"value": 1}}
+    assert len((await client.post("/runs/batch", json=[one] * 3)).json()) == 3
+    refused = await client.post("/runs/batch", json=[one] * 4)
+    assert (refused.status_code, refused.json()["detail"]) == (422, "the body must be a list of 1 to 3 runs")

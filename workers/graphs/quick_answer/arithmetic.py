@@ -35,6 +35,7 @@ _WORDS: Final = (
     (r"\^", "**"),
     (r"(\d+(?:\.\d+)?) ?(?:%|percent) of ", r"\1/100*"),
     (r"(?<=\d),(?=\d{3}\b)", ""),
+    (r"(?<![\d.])0+(?=\d)", ""),
     (r"(\d) ?(?:%|percent)(?! ?\d)", r"\1/100"),
 )
 _AROUND: Final = re.compile(
@@ -42,6 +43,7 @@ _AROUND: Final = re.compile(
     re.IGNORECASE,
 )
 _SUM: Final = re.compile(r"[\d\s.+\-*/%()]+")
+_DATE: Final = re.compile(r"\d{4}-\d\d?-\d\d?")
 
 
 class TooHard(ValueError):
@@ -53,6 +55,8 @@ def as_sum(question: str) -> str | None:
     text = question.strip()[: _LONGEST * 2]
     while (shorter := _AROUND.sub("", text)) != text:
         text = shorter
+    if _DATE.fullmatch(text):
+        return None
     for pattern, instead in _WORDS:
         text = re.sub(pattern, instead, text, flags=re.IGNORECASE)
     text = text.strip()

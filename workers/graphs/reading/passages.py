@@ -19,6 +19,7 @@ _HEADING: Final = re.compile(r" {0,3}(#{1,6})[ \t]+(.+?)[ \t]*#*[ \t]*$")
 _UNDERLINE: Final = re.compile(r" {0,3}(=+|-{3,})[ \t]*$")
 _FENCE: Final = re.compile(r" {0,3}(```+|~~~+)")
 _ITEM: Final = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+(?=\S)")
+_QUOTE_MARKS: Final = re.compile(r"^(?:[ \t]*>)+[ \t]?")
 _RULE: Final = re.compile(r"[ \t]*([-*_=~#])(?:[ \t]*\1){2,}[ \t]*$")
 _ROW_RULE: Final = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
 _META: Final = re.compile(
@@ -142,7 +143,7 @@ def passages(text: str) -> list[Passage]:
         else:
             if _ITEM.match(line):
                 reader.flush()
-            reader.block.append(re.sub(r"^[ \t]*>+[ \t]?", "", line))
+            reader.block.append(_QUOTE_MARKS.sub("", line))
         previous = line
     reader.flush()
     return reader.found

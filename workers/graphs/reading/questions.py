@@ -39,7 +39,8 @@ _HOW_TO: Final = re.compile(
     r"\bhow (?:do|can|to|should)\b|\bcommands?\b|\bexamples?\b|\bsyntax\b|\busage\b", re.IGNORECASE
 )
 _EARLIER: Final = re.compile(
-    r"\b(?:previous(?:ly)?|earlier|older?|former(?:ly)?|used to|in the past|history|originally|versions?|v\d+)\b",
+    r"\b(?:previous(?:ly)?|earlier|(?<!how )old(?:er)?|former(?:ly)?|used to|in the past|history|originally"
+    r"|versions?|v\d+)\b",
     re.IGNORECASE,
 )
 _BACK: Final = re.compile(

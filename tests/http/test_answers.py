@@ -1,0 +1,80 @@
+"""Errors as clients get them: the status, the headers and what the body says besides the sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from app.errors import (
+    AccessRefused,
+    CeilingHit,
+    Conflict,
+    GraphUnavailable,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    RefusedRequest,
+    SlipwayError,
+    StoreUnavailable,
+    TooLarge,
+    Unavailable,
+)
+from app.http.answers import refusal
+from app.http.pages import paged, selected
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        (InvalidRequest("limit", "is wrong"), 422, {"code": "request.invalid", "field": "limit"}),
+        (
+            InvalidRequest("graph_id", "is unknown", known=["b", "a"]),
+            422,
+            {"code": "request.invalid", "field": "graph_id", "known": ["a", "b"]},
+        ),
+        (RefusedRequest("no"), 400, {"code": "request.refused"}),
+        (NotFound("run", "7"), 404, {"code": "not_found", "kind": "run", "id": "7"}),
+        (NotFound("graph", "x", ["a"]), 404, {"code": "not_found", "kind": "graph", "id": "x", "known": ["a"]}),
+        (Conflict("answered", answered_by="7"), 409, {"code": "conflict", "answered_by": "7"}),
+        (TooLarge("no"), 413, {"code": "too_large"}),
+        (AccessRefused(418, "no"), 418, {"code": "access.refused"}),
+        (StoreUnavailable("away"), 503, {"code": "store.unavailable"}),
+        (Overloaded(0.91234, 0.9, 5), 503, {"code": "overloaded", "memory_ratio": 0.9123, "limit": 0.9}),
+        (GraphUnavailable("no"), 503, {"code": "graph.unavailable"}),
+        (CeilingHit("steps", 5, 6), 500, {"code": "ceiling.steps", "limit": 5, "used": 6}),
+    ],
+)
+def test_an_error_has_its_status_and_says_what_its_class_knows(
+    error: SlipwayError, status: int, told: dict[str, Any]
+) -> None:
+    answer = refusal(error)
+    assert (answer.status_code, orjson.loads(answer.body)) == (status, {"detail": str(error)} | told)
+
+
+def test_who_comes_too_early_is_told_in_seconds_when_to_come_back() -> None:
+    assert refusal(Unavailable("full")).headers["retry-after"] == "1"
+    assert refusal(Overloaded(0.95, 0.9, 7)).headers["retry-after"] == "7"
+    assert "retry-after" not in refusal(Conflict("no")).headers
+
+
+def test_the_headers_that_an_auth_file_gives_are_sent() -> None:
+    assert refusal(AccessRefused(401, "no", {"www-authenticate": "Basic"})).headers["www-authenticate"] == "Basic"
+
+
+@pytest.mark.parametrize(
+    ("offset", "limit", "total", "following"),
+    [(0, 2, 3, "2"), (2, 2, 3, None), (0, 3, 3, None), (3, 3, 6, None), (3, 2, 6, "5"), (0, 10, 0, None)],
+)
+def test_only_a_page_that_is_not_the_last_says_where_the_next_begins(
+    offset: int, limit: int, total: int, following: str | None
+) -> None:
+    headers = paged([], offset=offset, limit=limit, total=total).headers
+    assert (headers.get("x-pagination-next"), headers["x-pagination-total"]) == (following, str(total))
+
+
+def test_only_the_fields_that_are_asked_for_are_sent() -> None:
+    shown: list[dict[str, Any]] = [{"a": 1, "b": None}, {"a": 2}]
+    assert selected(shown, None) == selected(shown, []) == shown
+    assert selected(shown, ["b", "a"]) == [{"b": None, "a": 1}, {"b": None, "a": 2}]
