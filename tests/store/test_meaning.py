@@ -66,6 +66,8 @@ async def test_without_an_index_a_query_finds_by_time(wire: Wire, keys: Keys) ->
 async def test_wrong_dimensions_are_said(wire: Wire, keys: Keys) -> None:
     with pytest.raises(ConfigError, match="dims is 4"):
         await indexed(wire, keys, dims=4).aput(DOCS, "k", {"text": "cat"})
+    with pytest.raises(ConfigError, match="dims is 4"):
+        await Index(IndexSection(dims=4, embed="./x.py:embed"), lambda source: embed).of_query("cat")
 
 
 async def test_an_embedding_function_that_fails_may_be_tried_again(wire: Wire, keys: Keys) -> None:
