@@ -177,7 +177,7 @@ async def test_a_child_that_has_served_is_started_again_whatever_later_starts_sa
     await supervisor.keep(ChildSpec("one", python(SERVES_ONCE, str(tmp_path / "served")), on_death=deaths))
     await eventually(lambda: supervisor._children["one"].ready.said)
     os.kill(supervisor.pid("one"), signal.SIGKILL)
-    await eventually(lambda: len(deaths.seen) >= 3)
+    await eventually(lambda: len(deaths.seen) >= 3, beside=supervisor._children["one"].keeper)
     assert [death.how for death in deaths.seen[:3]] == ["SIGKILL", "exit code 2", "exit code 2"]
 
 
@@ -194,7 +194,8 @@ async def test_a_child_that_cannot_be_started_now_is_started_later(
             os.close(needed)
             with capture_logs() as lines:
                 os.kill(first, signal.SIGKILL)
-                await eventually(lambda: len(told(lines, "child.not_started")) >= 2)
+                keeper = supervisor._children["one"].keeper
+                await eventually(lambda: len(told(lines, "child.not_started")) >= 2, beside=keeper)
         finally:
             os.dup2(device.fileno(), needed)
         try:
