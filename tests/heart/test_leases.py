@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from app.keyspace.names import Keys
+from app.keyspace.scripts import Grace
 from app.redis.link import Address
+from app.redis.subscriber import Listener, Subscriber
 from app.runs.attempts import Attempt
 from app.runs.cancels import Action
 from app.runs.leases import Heart
@@ -74,6 +76,68 @@ async def test_a_lease_without_a_heart_ends(stores: Stores, eventually: Eventual
 
     await eventually(ends)
     assert taken == [(run.run_id, 1, "queued")]
+
+
+async def test_a_lease_is_not_reaped_before_its_end(stores: Stores) -> None:
+    await stores.run(await stores.thread())
+    run = await stores.claim_one(lease_ms=250)
+    ends_ms = float(await stores.wire.send("ZSCORE", stores.keys.leases, run.run_id))
+    taken: list[tuple[str, int, str]] = []
+    async with asyncio.timeout(30):
+        while not taken:
+            taken, (seconds, micros) = await asyncio.gather(expired(stores), stores.wire.send("TIME"))
+    assert int(seconds) * 1000 + int(micros) / 1000 >= ends_ms
+    assert taken == [(run.run_id, 1, "queued")]
+
+
+async def test_after_an_outage_the_living_have_one_lease_to_report(stores: Stores) -> None:
+    """The script alone, with an outage that is written into the record of the last sign of life."""
+    grace: Grace = {"silence_ms": 60_000, "lease_ms": 60_000}
+
+    async def reap() -> list[tuple[str, int, str]]:
+        return await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0, grace=grace)
+
+    async def ended_lease() -> Run:
+        await stores.run(await stores.thread())
+        return await stores.claim_one(lease_ms=-1)
+
+    gone = await ended_lease()
+    assert await reap() == [(gone.run_id, 1, "queued")]  # nobody was away
+    gone = await stores.claim_one(lease_ms=-1)
+    assert await reap() == [(gone.run_id, 2, "queued")]
+    alive, dead = await stores.claim_one(lease_ms=-1), await ended_lease()
+    pulse = f"{stores.keys.prefix}:pulse"
+    await stores.wire.send("HINCRBY", pulse, "seen_ms", -grace["silence_ms"] - 1)
+    assert await reap() == []
+    reports = [(alive.run_id, alive.attempt, alive.incarnation)]
+    said = await stores.scripts.heartbeat("w", reports, lease_ms=60_000, listed=True, gone=False, grace=grace)
+    assert said == []
+    assert await reap() == []
+    await stores.wire.send("HINCRBY", pulse, "grace_ms", -grace["lease_ms"])
+    assert await reap() == [(dead.run_id, 1, "queued")]
+
+
+async def test_a_cancel_is_sent_to_the_worker_at_once(
+    valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
+) -> None:
+    heart = Heart(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), listed=True)  # it never beats
+    _, attempt = await held(stores)
+    heart.hold(attempt)
+    async with listening(valkey_url, keys.control("w"), heart.hear):
+        await stores.runs.cancel(attempt.run.thread_id, attempt.run.run_id, Action.ROLLBACK)
+        await eventually(lambda: attempt.cancel is Action.ROLLBACK)
+
+
+@asynccontextmanager
+async def listening(url: str, channel: str, listener: Listener) -> AsyncIterator[None]:
+    """Subscribed to a channel until the block is left."""
+    subscriber = Subscriber(Address(url), "test control")
+    await subscriber.open()
+    try:
+        await subscriber.listen(channel, listener)
+        yield
+    finally:
+        await subscriber.close()
 
 
 async def test_a_heart_tells_that_a_run_is_in_other_hands(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.errors import Conflict, NotFound
+from app.keyspace.delivery_scripts import OUTSIDE, DeliveryScripts
 from app.runs.cancels import Action
 from app.runs.runs import FINAL, Phase, Run, new_id
 from tests.heart.conftest import Stores, handover, new_run, settlement
@@ -73,6 +74,18 @@ async def test_only_deaths_count_as_attempts(stores: Stores) -> None:
     assert await stores.names(run) == ["metadata", "metadata", "error", "end"]
     thread = await stores.thread_of(run)
     assert (thread.status, thread.error is not None) == ("error", True)
+
+
+async def test_a_run_whose_attempts_all_died_calls_its_webhook(stores: Stores) -> None:
+    hooked = {"kwargs": {"webhook": "https://example.com/done"}, "ceilings": {"max_attempts": 1}}
+    run = await stores.run(await stores.thread(), **hooked)
+    await stores.claim_one()
+    deliveries = DeliveryScripts(stores.wire, stores.keys)
+    assert await deliveries.take((OUTSIDE,), 10, 60_000) == []
+    assert await stores.reap() == [(run.run_id, 1, "failed")]
+    [delivery] = await deliveries.take((OUTSIDE,), 10, 60_000)
+    assert (delivery["run_id"].decode(), delivery["told_status"]) == (run.run_id, b"error")
+    assert b"ceiling.attempts" in delivery["error"]
 
 
 async def _hand_back(stores: Stores) -> None:
