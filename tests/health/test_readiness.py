@@ -84,6 +84,23 @@ async def test_the_figures(
     assert await server.wire.send("KEYS", f"{server.keys.prefix}:probe:*") == []
 
 
+async def test_a_job_that_has_been_due_for_too_long_is_named(
+    server: Cluster, served: Served, client: httpx.AsyncClient
+) -> None:
+    job = f"{(await create(client)).json()['run_id']}:1"
+    await server.wire.send("ZADD", server.keys.workers, 1e15, "a worker")
+
+    async def found() -> dict[str, str]:
+        await served.services.health.measure()
+        return await codes(client)
+
+    await server.wire.send("ZINCRBY", server.keys.queue, -30_000, job)
+    assert await found() == {"ok": "ok"}
+    await server.wire.send("ZINCRBY", server.keys.queue, -60_000, job)
+    assert await found() == {"queue.late": "warning"}
+    assert 90 <= await figure(client, "oldest_due_job_seconds") < 120
+
+
 async def test_what_comes_and_goes_is_a_line_in_the_log_and_that_all_is_well_is_none(
     server: Cluster,
 ) -> None:

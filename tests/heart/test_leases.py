@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,12 +12,12 @@ from typing import Any
 import pytest
 
 from app.keyspace.names import Keys
-from app.keyspace.scripts import Grace
+from app.keyspace.scripts import Grace, Scripts
 from app.redis.link import Address
 from app.redis.subscriber import Listener, Subscriber
 from app.runs.attempts import Attempt
 from app.runs.cancels import Action
-from app.runs.leases import Heart
+from app.runs.leases import Heart, expire_process
 from app.runs.runs import Run
 from tests.conftest import Eventually
 from tests.heart.conftest import Stores, opened, settings_of
@@ -164,6 +165,36 @@ async def test_a_heart_tells_of_a_cancel_whose_message_was_lost(
         heart.hold(attempt)
         await stores.runs.cancel(run.thread_id, run.run_id, Action.ROLLBACK)
         await eventually(lambda: attempt.cancel is Action.ROLLBACK)
+
+
+async def test_when_a_process_died_only_its_leases_end(valkey_url: str, keys: Keys, stores: Stores) -> None:
+    for pid in (12, 123):
+        await stores.run(await stores.thread())
+        await stores.claim_one(worker=f"{platform.node()}:{pid}:abcd")
+    dead, alive = await stores.wire.send("ZRANGE", keys.leases, 0, -1)
+    assert await expire_process(settings_of(valkey_url, keys), 12) == [dead.decode()]
+    assert await stores.wire.send("ZRANGE", keys.leases, 0, -1) == [alive]
+
+
+class SlowScripts(Scripts):
+    """The answer to a heartbeat takes a while."""
+
+    asked_at = 0.0
+
+    async def heartbeat(self, *args: Any, **options: Any) -> list[tuple[str, str]]:
+        self.asked_at = time.monotonic()
+        words = await super().heartbeat(*args, **options)
+        await asyncio.sleep(0.05)
+        return words
+
+
+async def test_a_lease_is_trusted_from_the_moment_in_which_its_beat_began(
+    valkey_url: str, keys: Keys, stores: Stores
+) -> None:
+    settings = settings_of(valkey_url, keys)
+    heart, scripts = Heart(Address(valkey_url), keys, "w", settings, listed=True), SlowScripts(stores.wire, keys)
+    await heart._beat(scripts, gone=False)
+    assert heart._trusted_until <= scripts.asked_at + settings.lease_s * 7 / 8
 
 
 async def test_a_silent_connection_costs_no_lease(valkey_url: str, keys: Keys, stores: Stores) -> None:

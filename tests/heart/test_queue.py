@@ -324,7 +324,8 @@ async def test_the_age_of_the_oldest_due_job_is_how_long_it_has_been_due(stores:
         assert 0 <= await _oldest_due_s(stores) < 30
         await stores.wire.send("ZINCRBY", place, -90_000, f"{oldest.run_id}:{attempt}")
         assert 90 <= await _oldest_due_s(stores) < 120
-        assert len(claimed := await stores.claim()) == 2
+        claimed = await stores.claim()
+        assert len(claimed) == 2
         assert await _oldest_due_s(stores) == 0
         await stores.settle(next(run for run in claimed if run.run_id == newer.run_id))
         await stores.reap()

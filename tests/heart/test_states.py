@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from app.doctor import Doctor
 from app.errors import Conflict, NotFound
 from app.keyspace.delivery_scripts import OUTSIDE, DeliveryScripts
 from app.runs.cancels import Action
-from app.runs.runs import FINAL, Phase, Run, new_id
-from tests.heart.conftest import Stores, handover, new_run, settlement
+from app.runs.in_flight import InFlight
+from app.runs.runs import FINAL, Phase, Run, new_id, run_from
+from tests.heart.conftest import LEASE_MS, Stores, handover, new_run, settlement
+from workers.leave import GOOD_FOR_S
 
 
 async def test_a_run_waits_runs_and_ends(stores: Stores) -> None:
@@ -46,6 +49,13 @@ async def test_a_run_that_was_handed_back_is_the_same_run_with_another_attempt(s
     second = await stores.claim_one()
     assert (second.attempt, second.handovers) == (2, 1)
     assert await stores.names(run) == ["metadata"]  # nobody needs to be told
+
+
+async def test_what_an_attempt_used_counts_after_it_was_handed_back(stores: Stores) -> None:
+    run = await stores.run(await stores.thread())
+    assert await stores.attempt(await stores.claim_one()).release(handover(run, attempt=1, usage='{"steps":3}'))
+    assert (await stores.now(run)).usage == {"steps": 3}
+    assert (await stores.claim_one()).usage == {"steps": 3}
 
 
 async def test_a_run_whose_worker_died_is_announced_again(stores: Stores) -> None:
@@ -126,6 +136,38 @@ async def test_an_answer_that_waits_behind_the_question_takes_its_chain(stores: 
     claimed = await stores.claim_one()
     assert (claimed.run_id, claimed.resumes, claimed.usage) == (answer.run_id, asks.run_id, {"steps": 3})
     assert await stores.phase(asks) is Phase.COMPLETED
+
+
+async def test_a_run_that_waited_is_permitted_since_it_was_made(stores: Stores) -> None:
+    run = await stores.run(await stores.thread(), user={"identity": "ann"})
+    await stores.wire.send("HINCRBY", stores.keys.run(run.run_id), "permitted_us", -12_000_000)
+    assert GOOD_FOR_S < 12 <= (await stores.claim_one()).permitted_ago_s < 42
+
+
+async def test_a_thread_does_not_wait_for_a_run_that_was_deleted(stores: Stores) -> None:
+    run = await stores.run(await stores.thread())
+    await stores.settle(await stores.claim_one(), Phase.WAITING_FOR_APPROVAL)
+    await stores.runs.delete(run.thread_id, run.run_id)
+    assert await stores.wire.send("HEXISTS", stores.keys.thread(run.thread_id), "waiting") == 0
+    assert await Doctor(stores.wire, stores.keys, lease_ms=LEASE_MS, repair=False).examine() == []
+
+
+async def test_everything_that_is_pending_or_running_is_found(stores: Stores) -> None:
+    """Wherever it waits: due, delayed, behind a run of its thread, for a place in a group, after a death."""
+    died = await stores.run(await stores.thread())
+    await stores.claim_one(worker="v")
+    await stores.reap("v")
+    running, parked, behind_parked = [await stores.run(await stores.thread(), groups=[("few", 1)]) for _ in range(3)]
+    _, claimed = await stores.scripts.run_claim("w", 10, LEASE_MS, suspects=0)
+    assert [run_from(held).run_id for held in claimed] == [running.run_id]
+    over = await stores.run(await stores.thread())
+    await stores.runs.cancel(over.thread_id, over.run_id, Action.INTERRUPT)
+    expected = {died.run_id, running.run_id, parked.run_id, behind_parked.run_id}
+    for thread_id, after_s in ((running.thread_id, 0), (parked.thread_id, 0), (await stores.thread(), 0)):
+        expected.add((await stores.run(thread_id, after_s=after_s)).run_id)
+    expected.add((await stores.run(await stores.thread(), after_s=60)).run_id)
+    found = [run.run_id async for run in InFlight(stores.wire, stores.keys).runs()]
+    assert (set(found), len(found)) == (expected, len(expected))
 
 
 async def test_a_cancel_that_comes_first_must_be_answered(stores: Stores) -> None:

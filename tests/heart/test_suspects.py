@@ -114,7 +114,24 @@ async def test_a_worker_that_only_hung_takes_the_suspicion_away(stores: Stores) 
     )
     assert words == [(run.run_id, "lost")]
     assert (await stores.now(run)).suspect == 0
-    assert [again.run_id for again in await _claim(stores, "x", 1)] == [run.run_id]
+    [again] = await _claim(stores, "x", 1)
+    assert again.run_id == run.run_id
+    assert await stores.attempt(again).release(handover(again))
+    assert [last.run_id for last in await _claim(stores, "x", 0)] == [run.run_id]  # it waits among all others
+
+
+async def test_each_attempt_after_the_second_waits_longer(stores: Stores) -> None:
+    run = await _queued(stores, ceilings={"max_attempts": 9})
+    pauses_s: list[int] = []
+    for attempt in range(1, 5):
+        await stores.wire.send("ZADD", stores.keys.later, "XX", 0, f"{run.run_id}:{attempt}")  # its pause is over
+        assert (await stores.claim_one()).attempt == attempt
+        assert await stores.reap(pause_ms=60_000) == [(run.run_id, attempt, "queued")]
+        seconds, _ = await stores.wire.send("TIME")
+        due_ms = int(await stores.wire.send("HGET", stores.keys.run(run.run_id), "due_ms"))
+        pauses_s.append(due_ms // 1000 - int(seconds))
+    assert [round(pause / 60) for pause in pauses_s] == [0, 1, 2, 3]
+    assert await stores.claim() == []
 
 
 async def test_a_suspect_that_is_handed_back_stays_one(stores: Stores) -> None:
