@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from app.doctor import Doctor
@@ -183,6 +185,42 @@ async def test_a_cancel_that_comes_first_must_be_answered(stores: Stores) -> Non
     assert await attempt.settle(settlement(held, Phase.CANCELLED)) == ("ok", "")
     assert await stores.names(run) == ["metadata", "values", "values", "end"]  # nothing was lost on the way
     assert await stores.wire.send("GET", f"{stores.keys.prefix}:kept") == b"1"
+
+
+async def test_what_is_appended_while_a_settle_is_refused_comes_behind_what_was_before(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await stores.run(await stores.thread())
+    attempt = stores.attempt(held := await stores.claim_one())
+    await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
+    settle = stores.scripts.run_settle
+
+    async def append_meanwhile(*arguments: Any) -> tuple[str, str]:
+        monkeypatch.setattr(stores.scripts, "run_settle", settle)
+        answer = await settle(*arguments)
+        attempt.append("values", b"event: values\r\ndata: 2\r\n")
+        return answer
+
+    monkeypatch.setattr(stores.scripts, "run_settle", append_meanwhile)
+    attempt.append("values", b"event: values\r\ndata: 1\r\n")
+    assert await attempt.settle(settlement(held)) == ("cancel", "interrupt")
+    assert await attempt.settle(settlement(held, Phase.CANCELLED)) == ("ok", "")
+    assert [event.data for event in await stores.log(run) if event.name == "values"] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("reason", [None, "too dear"])
+@pytest.mark.parametrize("action", list(Action))
+async def test_a_cancelled_run_and_its_thread_show_the_same_error(
+    stores: Stores, action: Action, reason: str | None
+) -> None:
+    run = await stores.run(await stores.thread())
+    held = await stores.claim_one()
+    await stores.runs.cancel(run.thread_id, run.run_id, action, "by hand", reason)
+    await stores.settle(held, Phase.CANCELLED)
+    name = {Action.INTERRUPT: "UserInterrupt", Action.ROLLBACK: "UserRollback"}[action]
+    expected = {"error": name, "message": "by hand: too dear" if reason else "by hand"}
+    assert (await stores.thread_of(run)).error == expected
+    assert (await stores.now(run)).shown_error == expected | {"code": "cancelled", "retryable": False}
 
 
 @pytest.mark.parametrize("action", list(Action))

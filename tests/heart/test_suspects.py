@@ -92,6 +92,18 @@ async def test_a_suspect_that_died_twice_comes_alone(stores: Stores) -> None:
     )
 
 
+async def test_a_suspect_that_died_twice_takes_no_other_along_when_it_is_the_first(stores: Stores) -> None:
+    twice = await _queued(stores, priority="high")
+    for _ in range(2):
+        assert (await stores.claim_one()).run_id == twice.run_id
+        await stores.reap()
+    assert (await _queued(stores)).run_id == (await _claim(stores, "v", 0))[0].run_id
+    assert [outcome for _, _, outcome in await stores.reap("v")] == ["queued"]
+    first, second = [await _claim(stores, name, 5) for name in ("x", "y")]
+    assert [(run.run_id, run.suspect) for run in first] == [(twice.run_id, 2)]
+    assert [run.suspect for run in second] == [1]
+
+
 async def test_only_the_likeliest_cause_is_charged(stores: Stores) -> None:
     cause = await _queued(stores)
     await stores.claim_one()
