@@ -76,6 +76,8 @@ async def test_searches_page_in_a_stable_order(store: RedisStore) -> None:
         ({"word": {"$gt": 2}}, []),
         ({"inner": {"even": True}, "n": {"$gt": 0}}, ["4", "2"]),
         ({"n": True}, []),
+        ({"inner": {"even": {"$lte": 1}}}, []),
+        ({"n": {"$gte": False}}, []),
         ({"gone": None}, ["4", "3", "2", "1", "0"]),
     ],
 )
