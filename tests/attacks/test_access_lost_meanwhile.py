@@ -71,7 +71,7 @@ async def lose_access(admin: httpx.AsyncClient, thread: str) -> None:
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("loses", ["the filter", "create_run", "nothing"])
+@pytest.mark.parametrize("loses", ["the filter", "create_run", "read", "nothing"])
 async def test_a_run_that_was_delayed_is_asked_for_when_it_begins(
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
@@ -89,6 +89,8 @@ async def test_a_run_that_was_delayed_is_asked_for_when_it_begins(
         await lose_access(admin, thread)
     elif loses == "create_run":
         rules.refused = {"threads:create_run", "threads:read"}
+    elif loses == "read":  # its webhook shows the thread
+        rules.refused = {"threads:read"}
     await past.due(run)
     async with working(settings, graphs):
 

@@ -56,6 +56,13 @@ async def test_a_new_value_has_a_new_meaning(wire: Wire, keys: Keys) -> None:
     assert await store.asearch(DOCS, query="cat") == []
 
 
+async def test_nothing_is_left_of_what_is_deleted(wire: Wire, keys: Keys) -> None:
+    store = indexed(wire, keys, ["text"])
+    await store.aput(DOCS, "k", {"text": "cat"}, ttl=5)
+    await store.adelete(DOCS, "k")
+    assert await wire.send("KEYS", f"{keys.prefix}:*") == []
+
+
 async def test_without_an_index_a_query_finds_by_time(wire: Wire, keys: Keys) -> None:
     store = RedisStore(wire, keys, max_item_bytes=1000)
     await store.aput(DOCS, "k", {"text": "cat"})
