@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.access.values import RunsCreate
-from app.errors import InvalidRequest, RefusedRequest
+from app.errors import InvalidRequest
 from app.policy import ceilings_of
-from app.run_making import ceilings_in, groups_of, priority_in
+from app.run_making import ceilings_in, check_webhook, groups_of, priority_in
 from app.runs.runs import NewRun
 from app.services import Services
 
@@ -27,20 +27,17 @@ def left_run(services: Services, new: NewRun, before: RunsCreate, left: RunsCrea
         multitask_strategy=left.multitask_strategy,
         create_thread=left.if_not_exists == "create",
         after_s=left.after_seconds,
-        inline=new.inline and left.after_seconds == 0,
         groups=groups_of(services.settings, spec, left.metadata),
     )
     config, shown = kwargs["config"], before.kwargs.config
     try:
-        if kwargs["webhook"] is not None and kwargs["webhook"] != before.kwargs.webhook:
-            if services.config.http.disable_webhooks:
-                raise RefusedRequest("webhooks are disabled here (http.disable_webhooks)")
-            services.webhook_urls.check(kwargs["webhook"])
+        if kwargs["webhook"] != before.kwargs.webhook:
+            check_webhook(services, kwargs["webhook"])
         if _configurable(config, "ceilings") != _configurable(shown, "ceilings"):
             changed = replace(changed, ceilings=ceilings_of(services.settings, spec.ceilings, ceilings_in(config)))
         if _configurable(config, "priority") != _configurable(shown, "priority"):
             changed = replace(changed, priority=priority_in(config.get("configurable") or {}, spec.priority))
-    except (InvalidRequest, RefusedRequest) as error:
+    except InvalidRequest as error:
         raise before.broken(f"left a run that is refused: {error}") from error
     stays = {name: config[name] for name in _STAYS if name in config and config[name] != shown.get(name)}
     gone = {name for name in _STAYS if name in shown and name not in config}

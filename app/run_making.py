@@ -51,7 +51,7 @@ async def run_of(
         own_thread=asked.stateless,
         temporary=asked.temporary,
         after_s=asked.after_s,
-        inline=spec.execution == "inline" and asked.after_s == 0,
+        inline=spec.execution == "inline",
         priority=_priority(asked, assistant, spec),
         groups=groups_of(services.settings, spec, asked.metadata),
         cron=cron,
@@ -122,6 +122,15 @@ def priority_in(configurable: Mapping[str, Any], own: Priority = "normal") -> Pr
     if not isinstance(wanted, str) or wanted not in PRIORITY_MS:
         raise InvalidRequest("config.configurable.priority", f"must be one of {', '.join(PRIORITY_MS)}")
     return wanted
+
+
+def check_webhook(services: Services, url: str | None) -> None:
+    """Raises `InvalidRequest` for a webhook that no run may have here, whoever asks for the run."""
+    if url is None:
+        return
+    if services.config.http.disable_webhooks:
+        raise InvalidRequest("webhook", "webhooks are disabled here (http.disable_webhooks)")
+    services.webhook_urls.check(url)
 
 
 def groups_of(settings: Settings, spec: GraphSpec, metadata: Mapping[str, Any]) -> list[tuple[str, int]]:

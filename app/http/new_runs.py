@@ -8,7 +8,7 @@ from typing import Final
 from langchain_core.runnables import RunnableConfig
 from starlette.requests import HTTPConnection, Request
 
-from app.errors import InvalidRequest, NotFound, RefusedRequest
+from app.errors import NotFound, RefusedRequest
 from app.headers import chosen
 from app.http.access import user_of
 from app.http.bodies import RunBody
@@ -16,7 +16,7 @@ from app.http.inputs import ident_of
 from app.http.permits import permit_run, permit_use
 from app.idempotency import HEADER, KEPT_S
 from app.run_fields import is_of_the_server
-from app.run_making import run_of
+from app.run_making import check_webhook, run_of
 from app.run_requests import RunRequest
 from app.runs.runs import NewRun
 from app.services import Services
@@ -62,10 +62,7 @@ def asked_by(services: Services, request: HTTPConnection, body: RunBody, *, stat
     """What `body` asks for as plain data. Raises for what cannot be, whatever the assistant is."""
     if body.context and body.config.configurable:
         raise RefusedRequest("give either context or config.configurable, not both: they mirror each other")
-    if body.webhook is not None:
-        if services.config.http.disable_webhooks:
-            raise InvalidRequest("webhook", "webhooks are disabled here (http.disable_webhooks)")
-        services.webhook_urls.check(body.webhook)
+    check_webhook(services, body.webhook)
     user = user_of(request)
     return RunRequest(
         assistant_id=body.assistant_id,

@@ -41,6 +41,12 @@ async def test_an_inline_graph_gives_the_same(sdk: Client) -> None:
     assert (names[0], set(names[1:])) == ("metadata", {"values"})
 
 
+async def test_a_delayed_run_of_an_inline_graph_waits(sdk: Client) -> None:
+    thread = await new_thread(sdk)
+    run = await sdk.runs.create(thread, "quick", input={"value": 1}, after_seconds=3600)
+    assert (run["status"], (await sdk.runs.get(thread, run["run_id"]))["status"]) == ("pending", "pending")
+
+
 @pytest.mark.parametrize(("bang", "error"), [("exit", "SystemExit"), ("undescribed", "Undescribed")])
 async def test_a_graph_that_exits_in_the_web_process_ends_no_more_than_its_run(
     sdk: Client, bang: str, error: str
