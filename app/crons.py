@@ -18,7 +18,7 @@ from app.access.filtered_reads import read_filtered
 from app.access.filters import EVERYTHING, Filter
 from app.clock import Clock, iso
 from app.containment import contains
-from app.errors import NotFound
+from app.errors import InvalidRequest, NotFound
 from app.keyspace.cron_scripts import CronScripts
 from app.keyspace.names import Keys
 from app.keyspace.scripts import Fields, fields
@@ -181,7 +181,7 @@ def cron_from(held: Fields, now_ms: int) -> Cron:
         thread_id=text("thread_id"),
         schedule=schedule,
         next_ms=number("next_ms"),
-        due_if_enabled_ms=None if enabled else schedule.after(now_ms),
+        due_if_enabled_ms=None if enabled else _due_if_enabled(schedule, now_ms),
         enabled=enabled,
         on_run_completed=text("on_run_completed"),
         payload=orjson.loads(held["payload"]),
@@ -193,6 +193,14 @@ def cron_from(held: Fields, now_ms: int) -> Cron:
         problem=text("problem"),
         seed=text("seed"),
     )
+
+
+def _due_if_enabled(schedule: Schedule, now_ms: int) -> int | None:
+    """None also when the system does not know the zone any more: one such cron must not fail a search of all."""
+    try:
+        return schedule.after(now_ms)
+    except InvalidRequest:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Calls the webhooks of runs that are over: a script hands each one out, with a lease. Workers call those that have a
 host, web processes those that are a path of this server's own (`app.http.own_webhooks`).
 
-A try may take 5 s to connect and 30 s in all. It is done again after network errors, 429 and 5xx; anything else that
-is no success is final, and so is an address that may not be called.
+A try may take 5 s to connect and 30 s in all, after at most 10 s in which the auth file allows it. It is done again
+after network errors, 429 and 5xx; anything else that is no success is final, and so is an address that may not be
+called.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ _LOOK_EVERY_S: Final = 1.0
 _LAST_S: Final = 2.0
 _AT_ONCE: Final = 16
 WHOLE_S: Final = 30.0
+PERMITTED_WITHIN_S: Final = 10.0
+"""How long it may take to find out that the call is permitted: for the owner and all who changed the cron together."""
 _LEASE_MS: Final = 45_000
+"""Longer than `PERMITTED_WITHIN_S` and `WHOLE_S` together: nobody else takes a webhook that is being called."""
 _MOST_HOPS: Final = 3
 _NO_ANSWER: Final = "the server could not find out whether this may be told (the auth file failed)"
 _NO_ANSWER_MS: Final = 15_000
@@ -121,7 +125,7 @@ class WebhookDeliveries(ABC):
     async def _deliver(self, delivery: Delivery) -> None:
         facts = {"run": delivery.run_id, "attempt": delivery.number}
         try:
-            delivery = await self._permitted(delivery)
+            delivery = await self._permitted_in_time(delivery)
             self._unanswered.discard(delivery.ident)
             async with asyncio.timeout(WHOLE_S):
                 async with self._reaching(delivery) as client:
@@ -133,10 +137,16 @@ class WebhookDeliveries(ABC):
                 log.exception("webhook.auth_broken", again_ms=_NO_ANSWER_MS, **facts)
             self._unanswered.add(delivery.ident)
             await self._scripts.end(
-                delivery.ident, delivery.number, outcome="pending", problem=_NO_ANSWER, retry_ms=_NO_ANSWER_MS
+                delivery.ident,
+                delivery.number,
+                outcome="pending",
+                problem=_NO_ANSWER,
+                retry_ms=_NO_ANSWER_MS,
+                uncounted=delivery.uncounted + 1,
             )
         except (Later, NoAddress, OSError, TimeoutError, httpx.TransportError) as error:
-            pause = PAUSES_MS[delivery.number - 1] if delivery.number <= len(PAUSES_MS) else None
+            calls = delivery.number - delivery.uncounted
+            pause = PAUSES_MS[calls - 1] if calls <= len(PAUSES_MS) else None
             outcome = "failed" if pause is None else "pending"
             log.warning("webhook.failed", problem=_in_full(error), again_ms=pause, **facts)
             await self._scripts.end(
@@ -148,6 +158,14 @@ class WebhookDeliveries(ABC):
         else:
             log.info("webhook.delivered", **facts)
             await self._scripts.end(delivery.ident, delivery.number, outcome="delivered")
+
+    async def _permitted_in_time(self, delivery: Delivery) -> Delivery:
+        """As `_permitted`, within a bound: the lease must outlast it and the call."""
+        try:
+            async with asyncio.timeout(PERMITTED_WITHIN_S):
+                return await self._permitted(delivery)
+        except TimeoutError as error:
+            raise AuthBroken(f"whether it may be called was not known within {PERMITTED_WITHIN_S:g} s") from error
 
     async def _permitted(self, delivery: Delivery) -> Delivery:
         """What may be told to users who may read the thread now; of a thread that is gone, not what it held. Raises

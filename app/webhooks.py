@@ -47,7 +47,8 @@ _RUN_FIELDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook that is to be called: `number` says which try this is, from 1. `ident` is the run's id, with more
+    """One webhook that is to be called: `number` says which try this is, from 1, and `uncounted` how many tries before
+    it made no call, because the auth file gave no answer. `ident` is the run's id, with more
     behind it where the webhook of a removed run of the same id was still to be called."""
 
     ident: str
@@ -58,6 +59,7 @@ class Delivery:
     told: dict[str, Any]
     user: dict[str, Any] | None = None
     """For whom the run worked."""
+    uncounted: int = 0
     changed_by: Sequence[dict[str, Any]] = ()
     """Other users who changed the cron that made it, and maybe this webhook."""
     temporary: bool = False
@@ -87,6 +89,7 @@ class Delivery:
             thread_id=run.thread_id,
             url=str(run.kwargs["webhook"]),
             number=int(held["tries"]),
+            uncounted=int(held.get("uncounted_tries", 0)),
             told=told,
             user=run.user,
             changed_by=run.changed_by,

@@ -25,7 +25,7 @@ class Deliveries(WebhookDeliveries):
     more: then no web process takes them, and here they fail with the reason."""
 
     def __init__(self, services: Services) -> None:
-        queues = (OUTSIDE,) if services.webhook_urls.allows_own else (OUTSIDE, OWN)
+        queues = (OUTSIDE,) if services.webhook_urls.allows_own else (OWN, OUTSIDE)  # those that fail at once first
         super().__init__(services, queues, services.auth)
         timeout = httpx.Timeout(WHOLE_S, connect=_CONNECT_S)
         self._client = httpx.AsyncClient(transport=Guarded(self._urls), timeout=timeout, trust_env=False)

@@ -20,6 +20,8 @@ _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0
 _NOT_IN_PUBLIC_DNS: Final = (".local", ".internal")
 """Endings that no registry sells: RFC 6762, and ICANN's reservation for private use."""
 _MOST_REMEMBERED: Final = 1000
+_LONGEST: Final = 300
+"""Characters of a header; no name is longer, and what is remembered must not grow with what a client sends."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -40,6 +42,8 @@ class Hosts:
 
     def serve(self, header: str) -> bool:
         """Whether requests with this `Host` header are answered."""
+        if len(header) > _LONGEST:
+            return self._any
         decided = self._decided.get(header)
         if decided is None:
             if len(self._decided) >= _MOST_REMEMBERED:

@@ -20,6 +20,8 @@ STUDIO: Final = frozenset(f"https://{region}smith.langchain.com" for region in (
 _ORIGIN: Final = re.compile(r"(https?)://([^/@?#\s]+)")
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _MOST_REMEMBERED: Final = 1000
+_LONGEST_REMEMBERED: Final = 300
+"""Characters: what is remembered must not grow with what a client sends."""
 _ANY: Final = "*"
 
 
@@ -45,9 +47,11 @@ class Origins:
         """Whether pages of `origin`, which is not this server's own, may call it and read its answers."""
         decided = self._decided.get(origin)
         if decided is None:
+            decided = self.any or self._is_named(origin) or self._is_default(origin)
             if len(self._decided) >= _MOST_REMEMBERED:
                 self._decided.clear()
-            decided = self._decided[origin] = self.any or self._is_named(origin) or self._is_default(origin)
+            if len(origin) <= _LONGEST_REMEMBERED:
+                self._decided[origin] = decided
         return decided
 
     def trust_cookies_of(self, origin: str) -> bool:

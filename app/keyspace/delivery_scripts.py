@@ -47,14 +47,23 @@ class DeliveryScripts:
         return [fields(held) for held in await self._wire.run(_TAKE, [], arguments)]
 
     async def end(
-        self, delivery_id: str, number: int, *, outcome: str, problem: str | None = None, retry_ms: int | None = None
+        self,
+        delivery_id: str,
+        number: int,
+        *,
+        outcome: str,
+        problem: str | None = None,
+        retry_ms: int | None = None,
+        uncounted: int | None = None,
     ) -> bool:
-        """How try `number` ended: for good, or to be tried again after `retry_ms`. False when it was overtaken."""
+        """How try `number` ended: for good, or to be tried again after `retry_ms`. `uncounted` is how many tries have
+        made no call by now, this one included. False when it was overtaken."""
         arguments = {
             "delivery_id": delivery_id,
             "try": number,
             "outcome": outcome,
             "problem": problem,
             "retry_ms": retry_ms,
+            "uncounted": uncounted,
         }
         return bool(await self._wire.run(_END, [], (self._keys.prefix, ormsgpack.packb(arguments))))

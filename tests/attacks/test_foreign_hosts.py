@@ -40,6 +40,15 @@ def test_a_server_on_loopback_is_this_machine(bound: str) -> None:
     assert [host for host in (*IN_A_NETWORK, *NEVER) if hosts.serve(host)] == []
 
 
+def test_what_is_remembered_of_names_does_not_grow_with_what_clients_send() -> None:
+    hosts, open_to_all = Hosts("127.0.0.1"), Hosts("127.0.0.1", ["*"])
+    long = [f"{number}.{'a' * 100_000}.example" for number in range(3)]
+    short = [f"{number}.example" for number in range(3000)]
+    assert [host for host in (*long, *short) if hosts.serve(host)] == []
+    assert [host for host in long if not open_to_all.serve(host)] == []
+    assert sum(map(len, (*hosts._decided, *open_to_all._decided))) < 100_000
+
+
 @pytest.mark.parametrize("bound", ["0.0.0.0", "::", "192.168.1.5", "box"])
 def test_a_server_in_a_network_has_names_that_no_stranger_can_register(bound: str) -> None:
     hosts = Hosts(bound)

@@ -224,12 +224,21 @@ async def test_what_the_file_names_may_call(desk: Desk) -> None:
             made = await client.post("/threads", json={}, headers={"origin": origin})
             assert (made.status_code, made.headers["access-control-allow-origin"]) == (200, origin)
             assert await answer_to_command(client, origin, "agent.getTree", {"run_id": NEW})
-        for origin in ("https://desk.example.evil.example", "https://a.b.team.example", "http://desk.example"):
+        lookalikes = ("https://desk.example.evil.example", "https://ann.team.example.evil.example")
+        for origin in (*lookalikes, "https://a.b.team.example", "http://desk.example"):
             refused = await client.post("/threads", json={}, headers={"origin": origin})
             assert (refused.status_code, refused.json()["code"]) == (403, "origin.refused")
             assert "http.cors.allow_origins" in refused.json()["detail"]
             with pytest.raises(InvalidStatus):
                 await answer_to_command(client, origin, "agent.getTree", {"run_id": NEW})
+
+
+def test_what_is_remembered_of_origins_does_not_grow_with_what_clients_send() -> None:
+    origins = Origins(CorsSection(allow_origin_regex=r"https://a+\.example"), restricted=True)
+    assert origins.allow(f"https://{'a' * 100_000}.example")
+    assert not origins.allow(f"https://{'b' * 100_000}.example")
+    assert not any(origins.allow(f"https://{number}.example") for number in range(3000))
+    assert sum(map(len, origins._decided)) < 100_000
 
 
 async def test_other_keys_of_cors_name_nobody(desk: Desk) -> None:

@@ -137,10 +137,11 @@ async def test_the_address_that_was_checked_is_the_one_that_is_called(monkeypatc
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
 
-    def changing(host: str, port: int, *rest: Any, **more: Any) -> list[Any]:
-        if host == "rebound.example.com":
-            asked.append(host)
-        address = "127.0.0.1" if len(asked) < 2 else "10.0.0.7"
+    def changing(host: str | bytes, port: int, *rest: Any, **more: Any) -> list[Any]:
+        name = host.decode() if isinstance(host, bytes) else host  # libraries pass either
+        if name == "rebound.example.com":
+            asked.append(name)
+        address = "127.0.0.1" if len(asked) < 2 else "127.0.0.2"  # where nobody listens
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", changing)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
+from app.clock import iso
 from app.crons import cron_from
 from app.errors import NotFound
 from app.keyspace.names import Keys
@@ -52,6 +53,30 @@ async def test_a_due_time_makes_one_run(sdk: LangGraphClient, services: Services
     assert cron.next_ms is not None
     assert cron.next_ms > due_ms
     assert cron.last_run_id == run.run_id == cron.run_ids(due_ms)[0]
+
+
+async def test_what_a_run_says_of_its_due_time_is_the_servers_word(
+    sdk: LangGraphClient, services: Services, time: Time
+) -> None:
+    cron_id = await a_cron(sdk, metadata={"cron_due": "never", "cron_missed": 7, "who": "me"})
+    due_ms = await time.due(cron_id, minutes_ago=1)
+    assert await Scheduler(services).look() == 1
+    (run,) = await runs_waiting(services)
+    said = {name: run.metadata[name] for name in ("cron_due", "cron_missed", "who")}
+    assert said == {"cron_due": iso(due_ms * 1000), "cron_missed": 1, "who": "me"}
+
+
+async def test_a_cron_is_due_while_it_is_enabled(
+    sdk: LangGraphClient, services: Services, wire: Wire, keys: Keys
+) -> None:
+    cron_id = await a_cron(sdk)
+    await sdk.crons.update(cron_id, enabled=False)
+    assert await wire.send("ZSCORE", keys.crons_due, cron_id) is None
+    assert (await services.crons.get(cron_id)).next_ms is None
+    await sdk.crons.update(cron_id, enabled=True)
+    due_ms = await wire.send("ZSCORE", keys.crons_due, cron_id)
+    assert due_ms is not None
+    assert float(due_ms) == (await services.crons.get(cron_id)).next_ms
 
 
 async def test_many_workers_make_one_run(
@@ -234,3 +259,12 @@ async def test_a_time_zone_that_is_gone_stops_that_cron_alone(
     held = fields(await wire.send("HGETALL", keys.cron(lost)))
     assert b"Atlantis/Capital" in held["problem"]
     assert await Scheduler(services).look() == 0
+
+
+async def test_a_search_shows_a_disabled_cron_whose_time_zone_is_gone(
+    sdk: LangGraphClient, wire: Wire, keys: Keys
+) -> None:
+    lost, other = await a_cron(sdk, enabled=False), await a_cron(sdk)
+    await wire.send("HSET", keys.cron(lost), "timezone", "Atlantis/Capital")
+    found: list[Any] = await sdk.crons.search()
+    assert {cron["cron_id"]: cron["next_run_date"] is None for cron in found} == {lost: True, other: False}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
+
+from app import crons
 
 DAILY: dict[str, Any] = {"assistant_id": "steps", "schedule": "0 8 * * *", "input": {"value": 1}}
 NOBODY = "01890000-0000-7000-8000-000000000000"
@@ -94,6 +98,32 @@ async def test_search_and_count(sdk: LangGraphClient, client: httpx.AsyncClient)
     page = await client.post("/runs/crons/search", json={"limit": 3})
     assert (page.headers["x-pagination-total"], page.headers["x-pagination-next"]) == ("4", "3")
     assert (await client.post("/runs/crons/search", json={"enabled": False})).json() == []
+
+
+async def test_a_search_goes_on_where_the_first_page_of_records_ends(
+    sdk: LangGraphClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crons, "_PAGE", 2)
+    made: list[Any] = [await sdk.crons.create("steps", schedule="@daily") for _ in range(5)]
+    found: Any = await sdk.crons.search(sort_order="asc")
+    assert [cron["cron_id"] for cron in found] == [cron["cron_id"] for cron in made]
+
+
+@pytest.fixture
+def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Where the machine is: its local time is not UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("new_york")
+@pytest.mark.parametrize("text", ["2040-01-01T12:00:00", "2040-01-01T12:00:00Z", "2040-01-01T07:00:00-05:00"])
+async def test_an_end_without_a_time_zone_is_in_utc(client: httpx.AsyncClient, text: str) -> None:
+    made = (await client.post("/runs/crons", json=DAILY | {"end_time": text})).json()
+    assert datetime.fromisoformat(made["end_time"]) == datetime(2040, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import time
 from typing import Any
 
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from app.keyspace.delivery_scripts import OUTSIDE
+from app import webhook_deliveries
+from app.keyspace.delivery_scripts import OUTSIDE, OWN, DeliveryScripts
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
 from app.services import Services
@@ -28,6 +30,25 @@ async def due_now(wire: Wire, keys: Keys) -> bool:
     for run_id in waiting:
         await wire.send("ZADD", keys.deliveries, "XX", 0, run_id)
     return bool(waiting)
+
+
+async def now_ms(wire: Wire) -> float:
+    """The server's time, by which leases and pauses end."""
+    seconds, micros = await wire.send("TIME")
+    return int(seconds) * 1000 + int(micros) / 1000
+
+
+async def due_at(wire: Wire, keys: Keys, run_id: str) -> float:
+    """When the run's webhook is taken next, in ms."""
+    return float(await wire.send("ZSCORE", keys.deliveries, run_id))
+
+
+async def over(sdk: LangGraphClient, webhook: str) -> str:
+    """A run that was cancelled before a worker claimed it: its webhook is due."""
+    thread = (await sdk.threads.create())["thread_id"]
+    run = await sdk.runs.create(thread, "steps", input={}, webhook=webhook)
+    await sdk.runs.cancel(thread, run["run_id"])
+    return run["run_id"]
 
 
 async def shown(served: Served, run_id: str) -> dict[str, Any]:
@@ -71,6 +92,7 @@ async def test_the_signature_can_be_checked(
     await eventually(lambda: delivered(served, run["run_id"]))
     headers, key = receiver.headers[0], base64.b64decode(SECRET.removeprefix("whsec_"))
     assert headers["webhook-id"] == run["run_id"]
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60, "in seconds: receivers refuse old ones"
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + receiver.raw[0]
     expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{expected}"
@@ -172,6 +194,58 @@ async def test_it_is_tried_three_times(
     assert len({headers["webhook-id"] for headers in receiver.headers}) == 1
 
 
+async def test_between_two_tries_there_is_a_pause_that_grows(
+    sdk: LangGraphClient, served: Served, receiver: Receiver, wire: Wire, keys: Keys, eventually: Eventually
+) -> None:
+    receiver.answers = ["500 Broken"]
+    run_id, deliveries = await over(sdk, receiver.url), Deliveries(served.services)
+    for pause_ms in (2_000, 15_000):
+        began_ms = await now_ms(wire)
+        await deliveries.look()
+        await eventually(lambda: not deliveries._under_way)
+        assert (await shown(served, run_id))["webhook_status"] == "pending"
+        assert began_ms + pause_ms <= await due_at(wire, keys, run_id) <= await now_ms(wire) + pause_ms
+        await due_now(wire, keys)
+    await deliveries.look()
+    await eventually(lambda: not deliveries._under_way)
+    assert (await shown(served, run_id))["webhook_status"] == "failed"
+    assert await wire.send("ZSCORE", keys.deliveries, run_id) is None
+
+
+@pytest.mark.parametrize("answered", ["HTTP/1.1 200 OK\r\n", ""], ids=["a part", "nothing"])
+async def test_the_lease_outlasts_the_longest_try(
+    sdk: LangGraphClient,
+    served: Served,
+    wire: Wire,
+    keys: Keys,
+    eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
+    answered: str,
+) -> None:
+    called = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answered.encode())
+        called.set()
+        await reader.read()  # until the client gives up
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    longest_ms = (webhook_deliveries.PERMITTED_WITHIN_S + webhook_deliveries.WHOLE_S) * 1000
+    run_id = await over(sdk, f"http://localhost:{server.sockets[0].getsockname()[1]}/")
+    deliveries, other = Deliveries(served.services), Deliveries(served.services)
+    monkeypatch.setattr(webhook_deliveries, "WHOLE_S", 0.2)  # what a client made before keeps to is 30 s still
+    async with server:
+        began_ms = await now_ms(wire)
+        await deliveries.look()
+        assert await due_at(wire, keys, run_id) > began_ms + longest_ms
+        await other.look()
+        assert not other._under_way
+        await eventually(lambda: not deliveries._under_way)
+        assert called.is_set()
+    assert (await shown(served, run_id))["webhook_problem"] == "no answer in time"
+
+
 @pytest.mark.usefixtures("worker")
 async def test_a_refusal_is_final_and_a_redirect_is_followed(
     sdk: LangGraphClient, served: Served, receiver: Receiver, eventually: Eventually
@@ -205,6 +279,15 @@ async def test_what_a_dead_worker_had_taken_is_taken_again(
     assert await delivered(served, run["run_id"])
 
 
+async def test_no_more_are_taken_than_there_is_room_for(wire: Wire, keys: Keys) -> None:
+    for queue, name in ((keys.deliveries, "a"), (keys.deliveries, "b"), (keys.own_deliveries, "c")):
+        await wire.send("HSET", keys.delivery(name), "tries", 0)
+        await wire.send("ZADD", queue, 0, name)
+    scripts = DeliveryScripts(wire, keys)
+    taken = [await scripts.take((OUTSIDE, OWN), 2, 45_000) for _ in range(3)]
+    assert [[held["delivery_id"] for held in each] for each in taken] == [[b"a", b"b"], [b"c"], []]
+
+
 async def test_a_worker_that_stops_ends_what_it_has_begun(
     sdk: LangGraphClient, served: Served, receiver: Receiver, eventually: Eventually
 ) -> None:
@@ -219,6 +302,17 @@ async def test_a_worker_that_stops_ends_what_it_has_begun(
         await task
     assert await delivered(served, run["run_id"])
     assert len(receiver.heard) == 1
+
+
+async def test_how_a_webhook_ended_is_not_said_of_a_later_run_that_has_the_same_id(
+    sdk: LangGraphClient, served: Served, receiver: Receiver, wire: Wire, keys: Keys
+) -> None:
+    run_id, scripts = await over(sdk, receiver.url), DeliveryScripts(wire, keys)
+    (taken,) = await scripts.take((OUTSIDE,), 1, 45_000)
+    await wire.send("HSET", keys.run(run_id), "created_us", 1)  # as if it was removed and made anew
+    assert await scripts.end(run_id, int(taken["tries"]), outcome="failed", problem="HTTP 410")
+    now = await shown(served, run_id)
+    assert (now["webhook_status"], now.get("webhook_problem")) == ("pending", None)
 
 
 async def test_a_run_that_went_with_its_thread_tells(

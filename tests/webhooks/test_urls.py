@@ -96,6 +96,8 @@ def test_headers_take_only_variables_meant_for_them() -> None:
     assert headers("a ${{ env.LG_WEBHOOK_A }}!", LG_WEBHOOK_A="b") == {"x": "a b!"}
     with pytest.raises(ConfigError, match="must begin"):
         headers("${{env.REDIS_URL}}", REDIS_URL="hush")
+    with pytest.raises(ConfigError, match="must begin"):
+        headers("${{env.OTHER_LG_WEBHOOK_A}}", OTHER_LG_WEBHOOK_A="hush")
     with pytest.raises(ConfigError, match="not set"):
         headers("${{env.LG_WEBHOOK_A}}")
     with pytest.raises(ConfigError, match="header"):

@@ -1,4 +1,5 @@
 -- Say how a try to deliver a webhook ended: `outcome` is final, or `retry_ms` is the pause before the next try.
+-- `uncounted` is how many tries have made no call by now.
 -- A try that was overtaken by another changes nothing. The run shows it, if it is still there.
 local A = cmsgpack.unpack(ARGV[2])
 local delivery = key('delivery', A.delivery_id)
@@ -7,6 +8,7 @@ if held[1] ~= tostring(A.try) then return 0 end
 local queue = key(delivery_queue(delivery))
 if A.retry_ms then
   redis.call('ZADD', queue, whole(now_ms + A.retry_ms), A.delivery_id)
+  if A.uncounted then redis.call('HSET', delivery, 'uncounted_tries', A.uncounted) end
 else
   redis.call('ZREM', queue, A.delivery_id)
   redis.call('DEL', delivery)

@@ -1,9 +1,10 @@
--- Take up to `limit` webhooks of each of `queues` that are due, each for `lease_ms`: whoever dies with one leaves it to be taken again.
+-- Take up to `limit` webhooks that are due, from the first of `queues` on, each for `lease_ms`: whoever dies with one
+-- leaves it to be taken again.
 -- Returns the put-aside records, each with the name under which it waits as `delivery_id`.
 local A = cmsgpack.unpack(ARGV[2])
 local taken = {}
 for _, queue in ipairs(A.queues) do
-  for _, name in ipairs(redis.call('ZRANGEBYSCORE', key(queue), '-inf', whole(now_ms), 'LIMIT', 0, A.limit)) do
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', key(queue), '-inf', whole(now_ms), 'LIMIT', 0, A.limit - #taken)) do
     local delivery = key('delivery', name)
     if redis.call('EXISTS', delivery) == 0 then
       redis.call('ZREM', key(queue), name)
