@@ -17,6 +17,7 @@ SENT = [("x-tour", "1"), ("cookie", "c"), ("proxy-authorization", "p"), ("author
         (["*"], [], {"x-tour"}),
         (["*"], ["x-*"], set()),
         (["X-Tour"], [], {"x-tour"}),
+        (["*"], ["X-Tour"], set()),
         (["co*", "*-authorization"], [], set()),
         (["Cookie", "authorization", "proxy-authorization", "x-api-key"], [], set()),
     ],

@@ -138,6 +138,13 @@ async def test_a_key_that_is_forgotten_may_stand_for_another_run(
     assert other.json()["run_id"] != first.json()["run_id"]
 
 
+async def test_a_key_is_forgotten_after_a_day(client: httpx.AsyncClient, wire: Wire, keys: Keys) -> None:
+    for _ in range(2):
+        assert (await _post(client, "/threads", {}, "k1")).status_code == 200
+    (kept,) = await wire.send("KEYS", f"{keys.prefix}:idempotency:*")
+    assert 86_000 < await wire.send("TTL", kept) <= 86_400
+
+
 async def test_a_cron_that_was_changed_meanwhile_stays_as_it_is(client: httpx.AsyncClient) -> None:
     body = {"assistant_id": "steps", "schedule": "0 0 1 1 *", "input": {"value": 1}}
     cron = (await _post(client, "/runs/crons", body, "k1")).json()

@@ -6,7 +6,11 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
+from structlog.testing import capture_logs
 
+from app.errors import NotFound
+from app.http.middleware import Errors
 from tests.http.conftest import Served
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -18,6 +22,27 @@ async def test_a_request_id_is_made_or_kept(client: httpx.AsyncClient) -> None:
     assert len((await client.get("/ok")).headers["x-request-id"]) == 36
     assert (await client.get("/ok", headers={"x-request-id": "mine"})).headers["x-request-id"] == "mine"
     assert (await client.get("/ok", headers={"x-request-id": "x" * 300})).headers["x-request-id"] != "x" * 300
+
+
+async def test_an_answer_that_an_error_cuts_is_in_the_log_and_gets_no_second_beginning() -> None:
+    """Whatever the error: the client has a status that says that all is well."""
+    sent: list[Message] = []
+
+    async def answers(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise NotFound("thread", UNKNOWN)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    with capture_logs() as logs:
+        await Errors(answers)({"type": "http", "path": "/cut", "headers": []}, receive, send)
+    assert [(line["event"], line["path"]) for line in logs] == [("http.broken", "/cut")]
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
 
 @pytest.mark.parametrize(

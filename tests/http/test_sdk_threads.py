@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, TypeAlias
 from uuid import uuid4
 
@@ -69,6 +68,22 @@ async def test_a_thread_that_never_ran_has_an_empty_state(sdk: Client) -> None:
         await sdk.threads.update_state(thread, {"value": 1})
 
 
+@pytest.mark.usefixtures("worker")
+async def test_a_checkpoint_is_one_of_the_thread_in_the_path(sdk: Client, client: httpx.AsyncClient) -> None:
+    """Whatever thread the checkpoint itself names."""
+    mine, other = [(await sdk.threads.create())["thread_id"] for _ in range(2)]
+    for value, thread in ((1, mine), (100, other)):
+        await sdk.runs.wait(thread, "steps", input={"value": value})
+    my_place, others_place = [(await sdk.threads.get_state(thread))["checkpoint"] for thread in (mine, other)]
+    named = {"thread_id": other, "checkpoint_ns": "", "checkpoint_id": my_place["checkpoint_id"]}
+    run = {"assistant_id": "steps", "input": {"value": 2}, "checkpoint": named}
+    made = await client.post(f"/threads/{mine}/runs", json=run)
+    assert made.json()["kwargs"]["checkpoint"] == {"checkpoint_ns": "", "checkpoint_id": my_place["checkpoint_id"]}
+    read = await client.post(f"/threads/{mine}/state/checkpoint", json={"checkpoint": named})
+    assert (read.json()["values"]["value"], read.json()["checkpoint"]) == (4, my_place)
+    assert (await client.post(f"/threads/{mine}/runs", json=run | {"checkpoint": others_place})).status_code == 404
+
+
 async def test_a_state_is_read_at_every_checkpoint(
     sdk: Client, client: httpx.AsyncClient, worker: WorkerProcess
 ) -> None:
@@ -91,9 +106,6 @@ async def test_a_state_is_read_at_every_checkpoint(
         assert (await client.post(f"/threads/{thread}/history", json=body)).json() == history[2:]
     answer = await client.get(f"/threads/{thread}/history", params={"before": history[1]["checkpoint_id"], "limit": 2})
     assert answer.json() == history[2:4]
-    for place in (history[1]["checkpoint"], {"configurable": history[1]["checkpoint"]}):
-        asked: dict[str, str | int] = {"before": json.dumps(place), "limit": 2}
-        assert (await client.get(f"/threads/{thread}/history", params=asked)).json() == history[2:4]
     found = await sdk.threads.get_history(thread, metadata={"step": 1})
     assert [state["checkpoint_id"] for state in found] == [history[2]["checkpoint_id"]]
     empty = (await client.get(f"/threads/{thread}/state/1ef4f797-8335-6428-8001-8a1503f9b875")).json()
@@ -133,8 +145,6 @@ async def test_a_state_is_written_and_forked(sdk: Client, worker: WorkerProcess)
     thread = await ran(sdk)
     written: Any = await sdk.threads.update_state(thread, {"value": 10}, as_node="one")
     assert set(written["checkpoint"]) == {"thread_id", "checkpoint_ns", "checkpoint_id"}
-    assert written["configurable"] == written["checkpoint"]
-    assert written["checkpoint_id"] == written["checkpoint"]["checkpoint_id"]
     state: Any = await sdk.threads.get_state(thread)
     assert state["checkpoint"] == written["checkpoint"]
     assert (state["values"]["value"], state["next"]) == (10, ["two"])
