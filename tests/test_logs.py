@@ -77,6 +77,16 @@ def test_the_environment_chooses_level_and_format(level: str, shown: list[str]) 
     assert not any(line.startswith("{") for line in lines)
 
 
+def test_libraries_are_no_louder_than_the_level() -> None:
+    code = (
+        "import logging; from app.logs import configure; from app.settings import Settings\n"
+        "configure(Settings(log_level='error'), 'web'); library = logging.getLogger('httpx')\n"
+        "library.warning('a warning'); library.error('an error')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ("a warning" in done.stderr, "an error" in done.stderr) == (False, True)
+
+
 def test_people_get_pairs_and_a_plain_traceback() -> None:
     said = speak("text")
     assert "run.started" in said

@@ -43,7 +43,7 @@ async def migrate(settings: Settings, graphs: Graphs, source: Kind, target: Kind
             await open_checkpointer(target, settings, serde, wire, keys),
             delete_source,
         )
-        moved = await _with_bar(migration, await migration.source.thread_ids())
+        moved = await _with_bar(migration, await migration.thread_ids())
     finally:
         await wire.close()
     return _tell(moved, source, target)

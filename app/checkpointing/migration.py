@@ -2,6 +2,10 @@
 
 What is there already and equal is not written again, so a migration that was cut short goes on when it is started
 again. A thread with an active run is left alone, also when the run comes while the thread is copied.
+
+A thread that was copied and not removed from its source is in both checkpointers, and whoever deletes it removes it
+from one. So a migration stores which threads it copied; the next one removes what the other checkpointer still has of
+those that were deleted in between.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ _AT_ONCE: Final = 8
 """Threads that are moved at the same time: their commands share round trips."""
 
 BUSY: Final = "busy: it has a run that is pending or running"
+REPLACED: Final = "it was deleted since it was copied, and another thread has its id: neither checkpointer was changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,11 @@ class Migration:
     source: ThreadSaver
     target: ThreadSaver
     delete_source: bool = False
+
+    async def thread_ids(self) -> list[str]:
+        """Every thread that the source has, and those that were copied before: they may have been deleted since."""
+        copied = await self.wire.send("HKEYS", self.keys.migrated, again=True)
+        return sorted({*await self.source.thread_ids(), *(name.decode() for name in copied)})
 
     async def run(self, thread_ids: Sequence[str]) -> AsyncGenerator[Moved]:
         """Each thread's outcome as it is known. Raises `StoreUnavailable`; nothing is lost then."""
@@ -68,12 +78,19 @@ class Migration:
                 return Moved(thread_id, 0, "")
             if await self._busy(thread_id):
                 return Moved(thread_id, 0, BUSY)
-            await self._copy(thread_id)
+            copied_us, created_us = await self._incarnations(thread_id)
+            if copied_us and not created_us:
+                await self._remove_deleted(thread_id)
+                return Moved(thread_id, 0, "")
+            if copied_us and copied_us != created_us:
+                return Moved(thread_id, 0, REPLACED)
+            await self._copy(thread_id, created_us)
             count, problem = await self._compare(thread_id)
             if not problem and self.delete_source:
                 if await self._busy(thread_id):
                     return Moved(thread_id, count, BUSY)
                 await self.source.adelete_thread(thread_id)
+                await self._forget(thread_id)
             return Moved(thread_id, count, problem)
         except StoreUnavailable:
             raise
@@ -92,9 +109,29 @@ class Migration:
     async def _busy(self, thread_id: str) -> bool:
         return bool(await self.wire.send("HGET", self.keys.thread(thread_id), "status", again=True) == b"busy")
 
-    async def _copy(self, thread_id: str) -> None:
-        created_us = await self.wire.send("HGET", self.keys.thread(thread_id), "created_us", again=True)
-        writer = IdleThreadWriter(self.wire, self.keys, thread_id, (created_us or b"").decode())
+    async def _incarnations(self, thread_id: str) -> tuple[str, str]:
+        """When the thread that was copied before was created, and when the one that exists now; "" for none."""
+        copied_us, created_us = await asyncio.gather(
+            self.wire.send("HGET", self.keys.migrated, thread_id, again=True),
+            self.wire.send("HGET", self.keys.thread(thread_id), "created_us", again=True),
+        )
+        return (copied_us or b"").decode(), (created_us or b"").decode()
+
+    async def _remove_deleted(self, thread_id: str) -> None:
+        """Remove what both checkpointers have of a thread that was deleted, unless another one has its id by now."""
+        for saver in (self.source, self.target):
+            await saver.remove_leftovers(thread_id)
+        _, created_us = await self._incarnations(thread_id)
+        if not created_us:
+            await self._forget(thread_id)
+
+    async def _forget(self, thread_id: str) -> None:
+        await self.wire.send("HDEL", self.keys.migrated, thread_id, again=True)
+
+    async def _copy(self, thread_id: str, created_us: str) -> None:
+        if created_us:
+            await self.wire.send("HSET", self.keys.migrated, thread_id, created_us, again=True)
+        writer = IdleThreadWriter(self.wire, self.keys, thread_id, created_us)
         target = self.target.through(writer)
         stored: set[tuple[str, str, Any]] = set()
         async for checkpoint in self.source.alist(_thread(thread_id)):

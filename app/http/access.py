@@ -28,7 +28,7 @@ from app.access.users import User
 from app.access.values import Operation, Value
 from app.errors import AccessRefused, AuthBroken, SlipwayError
 from app.http.answers import Json, status_of
-from app.http.callers import CLOSED_BY_STATUS, caller_of
+from app.http.callers import CLOSED_BY_STATUS, caller_of, close_reason
 
 Handler = Callable[[Request], Awaitable[Response | ASGIApp]]
 _Connection = TypeVar("_Connection", bound=HTTPConnection)
@@ -36,7 +36,6 @@ _Answer = TypeVar("_Answer")
 _Value = TypeVar("_Value", bound=Value)
 
 _GATE: Final = "slipway.gate"
-LONGEST_REASON: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ def guarded_socket(
         except SlipwayError as error:
             if websocket.application_state is WebSocketState.CONNECTING:
                 await websocket.accept()
-            told = "" if isinstance(error, AuthBroken) else str(error)[:LONGEST_REASON]
+            told = "" if isinstance(error, AuthBroken) else close_reason(str(error))
             await websocket.close(CLOSED_BY_STATUS + status_of(error), told)
 
     return answered

@@ -21,6 +21,9 @@ log = structlog.get_logger(__name__)
 
 CLOSED_BY_STATUS: Final = 4000
 """A WebSocket that is turned away is closed with this and the HTTP status."""
+_REASON_BYTES: Final = 123
+"""What the frame that closes a WebSocket has room for (RFC 6455, 5.5). A longer reason would break the connection, and
+the client would get no code."""
 _IN_PROCESS: Final = "slipway.in_process"
 
 
@@ -37,6 +40,11 @@ class InProcess:
         if self._user is not None:
             marked[CALLER] = self._user
         await self._app(marked, receive, send)
+
+
+def close_reason(text: str) -> str:
+    """`text`, cut to what fits into the frame that closes a WebSocket."""
+    return text.encode("utf-8", "replace")[:_REASON_BYTES].decode("utf-8", "ignore")
 
 
 def in_process(scope: Scope) -> bool:

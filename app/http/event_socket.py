@@ -15,10 +15,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.access.permissions import gives_no_answer
 from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, RefusedRequest, SlipwayError, Unavailable
-from app.http.access import LONGEST_REASON, gate_of, guarded_socket
+from app.http.access import gate_of, guarded_socket
 from app.http.access_watch import Check
 from app.http.answers import status_of
-from app.http.callers import CLOSED_BY_STATUS
+from app.http.callers import CLOSED_BY_STATUS, close_reason
 from app.http.event_access import COMMANDS, may_read
 from app.http.event_bodies import CommandFrame, SubscribeParams, UnsubscribeParams
 from app.http.event_commands import Asked, Refused, answered, params_of, refusal, success
@@ -184,7 +184,7 @@ class _Conversation:
         self._closed = True
         code, reason = BROKEN, ""
         if isinstance(error, NotFound | AccessRefused) and not gives_no_answer(error):
-            code, reason = CLOSED_BY_STATUS + status_of(error), str(error)[:LONGEST_REASON]
+            code, reason = CLOSED_BY_STATUS + status_of(error), close_reason(str(error))
         else:
             log.error("http.feed_broken", exc_info=error)
         with suppress(RuntimeError, WebSocketDisconnect):

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket
 from app.errors import RefusedRequest
 from app.headers import is_credential
 from app.http.answers import answer_to, status_of
-from app.http.callers import CLOSED_BY_STATUS
+from app.http.callers import CLOSED_BY_STATUS, close_reason
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -64,4 +64,4 @@ async def _refuse(error: RefusedRequest, scope: Scope, receive: Receive, send: S
         return await answer_to(error, scope.get("slipway.request_id", ""))(scope, receive, send)
     websocket = WebSocket(scope, receive, send)
     await websocket.accept()
-    return await websocket.close(CLOSED_BY_STATUS + status_of(error), str(error)[:120])
+    return await websocket.close(CLOSED_BY_STATUS + status_of(error), close_reason(str(error)))

@@ -26,6 +26,7 @@
 | `<p>:group:<group>` | set | while they run | running runs of a group that has a limit |
 | `<p>:idempotency:<digest>` | string | a day | digest of the body that came with the key, and a random id |
 | `<p>:trash` | zset | until emptied | removed threads, by time in µs, until what they left is gone |
+| `<p>:migrated` | hash | until removed from the source | thread → created_at in µs, when a migration copied it |
 | `<p>:leases` | zset | while they run | runs, by the lease's end in ms |
 | `<p>:pulse` | hash: `seen_ms`, `grace_ms` | | heartbeat, reap | heartbeat, reap |
 | `<p>:workers` | zset | one lease after the last beat | living workers, by last heartbeat in ms |
@@ -85,6 +86,7 @@ TEMPLATES: Final = {
     "queue_wake": ":queue:wake",
     "idempotency": ":idempotency:%s",
     "trash": ":trash",
+    "migrated": ":migrated",
     "leases": ":leases",
     "pulse": ":pulse",
     "workers": ":workers",
@@ -196,6 +198,10 @@ class Keys:
     @property
     def trash(self) -> str:
         return self._of("trash")
+
+    @property
+    def migrated(self) -> str:
+        return self._of("migrated")
 
     @property
     def leases(self) -> str:

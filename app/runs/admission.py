@@ -20,12 +20,12 @@ Seen = dict[str, str | bool]
 _BORN: Final = "created_us"
 
 
-async def seen(wire: Wire, keys: Keys, thread_id: str, only: Filter, *, may_be_new: bool) -> Seen:
-    """What `only` looks at, of a thread that it lets through or, where that is allowed, that does not exist yet.
-    `NotFound` for any other."""
+async def seen(wire: Wire, keys: Keys, thread_id: str, only: Filter) -> Seen:
+    """What `only` looks at, of a thread that it lets through or that does not exist yet: whether it may be made is for
+    the script to decide. `NotFound` for any other."""
     held = await read_filtered(wire, keys.thread(thread_id), only, _BORN)
     exists = held.plain[0] is not None
-    if not (only.fits(held.metadata) if exists else may_be_new):
+    if exists and not only.fits(held.metadata):
         raise NotFound("thread", thread_id)
     texts = {_BORN: held.plain[0]} | {MEMBER + name: text for name, text in held.members.items()}
     return {name: False if text is None else text.decode() for name, text in texts.items()}

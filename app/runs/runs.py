@@ -343,7 +343,7 @@ class RunStore:
         texts = new.only.texts()
         saw: Seen = {}
         if texts is None:
-            saw = await seen(self._wire, self._keys, new.thread_id, new.only, may_be_new=new.create_thread)
+            saw = await seen(self._wire, self._keys, new.thread_id, new.only)
         return {
             "run_id": new.run_id,
             "thread_id": new.thread_id,

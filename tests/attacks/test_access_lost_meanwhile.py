@@ -13,6 +13,8 @@ from app import webhook_deliveries
 from app.access import permissions
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
+from app.runs.attempts import Attempt
+from app.runs.runs import run_from
 from app.services import Services
 from app.settings import Settings
 from tests.attacks.ruled_server import RUN, admin, ann, bob, graphs, made, rules, served, services, settings
@@ -20,6 +22,7 @@ from tests.conftest import Eventually
 from tests.webhooks.conftest import Receiver, receiver
 from tests.working import working
 from workers.deliveries import Deliveries
+from workers.leave import Leave
 from workers.registry import Registry
 
 __all__ = ["admin", "ann", "bob", "graphs", "receiver", "rules", "served", "services", "settings"]
@@ -71,7 +74,7 @@ async def lose_access(admin: httpx.AsyncClient, thread: str) -> None:
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("loses", ["the filter", "create_run", "nothing"])
+@pytest.mark.parametrize("loses", ["the filter", "create_run", "read", "nothing"])
 async def test_a_run_that_was_delayed_is_asked_for_when_it_begins(
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
@@ -89,6 +92,8 @@ async def test_a_run_that_was_delayed_is_asked_for_when_it_begins(
         await lose_access(admin, thread)
     elif loses == "create_run":
         rules.refused = {"threads:create_run", "threads:read"}
+    elif loses == "read":  # its webhook shows the thread
+        rules.refused = {"threads:read"}
     await past.due(run)
     async with working(settings, graphs):
 
@@ -112,6 +117,20 @@ async def test_a_run_that_begins_at_once_is_asked_for_once(
     async with working(settings, graphs):
         await made(ann, f"/threads/{thread}/runs/wait", RUN)
     assert rules.operations() == ["threads:create_run", "threads:read"]
+
+
+async def test_a_run_that_is_lost_while_the_auth_file_is_asked_does_not_begin(
+    ann: httpx.AsyncClient, rules: Any, thread: str, past: Past, services: Services
+) -> None:
+    """Its lease ended meanwhile: another worker has it."""
+    await past.due(await made(ann, f"/threads/{thread}/runs", LATER))
+    _, [held] = await services.scripts.run_claim("w", 1, 60_000)
+    attempt = Attempt(services.scripts, run_from(held))
+    rules.changes["threads:create_run"] = lambda value: attempt.lose()
+    assert not await Leave(services).granted(attempt)
+    rules.changes.clear()
+    attempt.lost = False
+    assert await Leave(services).granted(attempt)
 
 
 async def test_a_run_without_an_answer_waits(

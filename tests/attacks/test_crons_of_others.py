@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from langgraph_sdk import Auth
 from structlog.testing import capture_logs
 
 from app.access import permissions
@@ -142,7 +143,12 @@ async def test_a_cron_whose_threads_stay_needs_leave_to_make_them(
     assert (await ann.post("/runs/crons", json=body)).status_code == 403
 
 
-@pytest.mark.parametrize("fault", ["broken", "still"])
+def answer_with_500(value: Any) -> None:
+    """As an auth file whose own database is away may do."""
+    raise Auth.exceptions.HTTPException(500, "secret")
+
+
+@pytest.mark.parametrize("fault", ["broken", "still", "500"])
 async def test_a_due_time_waits_until_the_auth_file_answers(
     ann: httpx.AsyncClient,
     bob: httpx.AsyncClient,
@@ -156,7 +162,10 @@ async def test_a_due_time_waits_until_the_auth_file_answers(
     monkeypatch.setattr(permissions, "ANSWER_WITHIN_S", 0.2)
     cron, other = await a_cron(ann, None), await a_cron(bob, None)
     due_ms = await time.due(cron)
-    setattr(rules, fault, {"threads:create_run"})
+    if fault == "500":
+        rules.changes = {"threads:create_run": answer_with_500}
+    else:
+        setattr(rules, fault, {"threads:create_run"})
     scheduler = Scheduler(services)
     with capture_logs() as logs:
         assert await scheduler.look() == 0
@@ -299,6 +308,25 @@ async def test_who_has_changed_a_cron_is_asked_about_too(
     assert (seen["user_id"], thread in seen["problem"]) == ("ann", True)
     await set_members(admin, thread, "ann", "bob")
     assert await fired(services, time, cron) == 1
+
+
+async def test_who_has_changed_a_cron_must_still_be_allowed_its_assistant(
+    admin: httpx.AsyncClient,
+    ann: httpx.AsyncClient,
+    bob: httpx.AsyncClient,
+    services: Services,
+    time: Time,
+    rules: Any,
+) -> None:
+    rules.member_of = {"assistants:read"}
+    both = {"graph_id": "greet", "metadata": {"members": ["ann", "bob"]}}
+    assistant = (await made(admin, "/assistants", both))["assistant_id"]
+    cron = await a_cron(ann, None, assistant_id=assistant)
+    assert (await bob.patch(f"/runs/crons/{cron}", json={"input": {"text": "bob's"}})).status_code == 200
+    assert await fired(services, time, cron, minutes_ago=9) == 1
+    await admin.patch(f"/assistants/{assistant}", json={"metadata": {"members": ["ann"]}})
+    assert await fired(services, time, cron) == 0
+    assert assistant in (await shown(ann, cron))["problem"]
 
 
 @pytest.mark.parametrize("members", [["ann", "bob"], ["ann"]])

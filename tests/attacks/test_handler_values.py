@@ -203,19 +203,47 @@ def test_an_owner_may_be_stamped_on_every_operation(kind: type[Value]) -> None:
 def test_what_only_the_server_writes_cannot_be_forged(kind: type[Value]) -> None:
     with pytest.raises(AuthBroken, match=r"metadata\.run_id, which only the server writes"):
         after(EXAMPLES[kind], lambda shown: shown["metadata"].update(run_id="x"))
-    for name in ("config", "kwargs"):
-        if name in kind.model_fields:
-            with pytest.raises(AuthBroken, match="langgraph_auth_user_id, which only the server writes"):
-                after(EXAMPLES[kind], partial(forge, name))
 
 
-def forge(name: str, shown: dict[str, Any]) -> None:
-    """Another user in what is configurable."""
-    config = shown["kwargs"]["config"] if name == "kwargs" else shown
-    if name == "config":
-        config["config"] = {"configurable": {"langgraph_auth_user_id": "bob"}}
-    else:
-        config["configurable"]["langgraph_auth_user_id"] = "bob"
+CALLED_WITH: dict[type[Value], tuple[str, ...]] = {
+    RunsCreate: ("kwargs.config.configurable", "kwargs.context"),
+    AssistantsCreate: ("config.configurable", "context"),
+    AssistantsUpdate: ("config.configurable", "context"),
+    CronsCreate: ("payload.config.configurable", "payload.context"),
+    CronsUpdate: ("payload.config.configurable", "payload.context"),
+}
+"""The places of a value that become what a graph is called with."""
+
+
+@pytest.mark.parametrize(("kind", "path"), [(kind, path) for kind in CALLED_WITH for path in CALLED_WITH[kind]])
+def test_a_handler_cannot_write_another_user_for_a_graph(kind: type[Value], path: str) -> None:
+    with pytest.raises(AuthBroken, match=rf"{path}\.langgraph_auth_user_id, which only the server writes"):
+        after(EXAMPLES[kind], partial(write_at, path, "langgraph_auth_user_id"))
+
+
+@pytest.mark.parametrize("kind", [CronsCreate, CronsUpdate])
+def test_a_handler_cannot_write_what_the_server_writes_into_the_metadata_of_a_payload(kind: type[Value]) -> None:
+    with pytest.raises(AuthBroken, match=r"payload\.metadata\.run_id, which only the server writes"):
+        after(EXAMPLES[kind], partial(write_at, "payload.metadata", "run_id"))
+
+
+def write_at(path: str, name: str, shown: dict[str, Any]) -> None:
+    """Set `name` in the object at the dotted `path`; objects on the way are made where there are none."""
+    place = shown
+    for part in path.split("."):
+        place[part] = place.get(part) or {}
+        place = place[part]
+    place[name] = "x"
+
+
+@pytest.mark.parametrize("temporary", [True, False])
+def test_whether_a_thread_goes_with_its_run_cannot_be_changed(temporary: bool) -> None:
+    example = EXAMPLES[RunsCreate]
+    assert isinstance(example, RunsCreate)
+    value = example.model_copy(update={"kwargs": KWARGS.model_copy(update={"temporary": temporary})})
+    assert after(value, lambda shown: shown["kwargs"].update(temporary=temporary)) == value
+    with pytest.raises(AuthBroken, match=r"kwargs\.temporary, which cannot be changed"):
+        after(value, lambda shown: shown["kwargs"].update(temporary=not temporary))
 
 
 def test_two_names_of_one_thing_agree() -> None:
@@ -717,6 +745,27 @@ async def test_an_item_is_removed_where_the_handler_says(
     rules.changes["store:delete"] = lambda value: value.update(namespace=("one", "x"), key="one")
     assert (await ann.request("DELETE", "/store/items", json={"namespace": ["n"], "key": "k"})).status_code == 204
     assert await world.get("/store/items", namespace="one.x", key="one") is None
+
+
+async def test_a_thread_that_a_handler_names_narrows_the_search(
+    rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    """It never adds to the ids that the client wants."""
+    one, two = [(await made(admin, "/threads", {}))["thread_id"] for _ in range(2)]
+    rules.changes["threads:search"] = lambda value: value.update(thread_id=one)
+    for body, found in (({}, [one]), ({"ids": [one, two]}, [one]), ({"ids": [two]}, [])):
+        assert [each["thread_id"] for each in await made(ann, "/threads/search", body)] == found
+
+
+@pytest.mark.parametrize("place", ["", "/state"])
+async def test_metadata_of_a_thread_is_merged_as_a_handler_leaves_it(
+    rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient, place: str
+) -> None:
+    path = f"/threads/{(await made(ann, '/threads', {}))['thread_id']}"
+    rules.written = {"threads:update": {"owner": "ann"}}
+    answer = await ann.patch(path + place, json={"metadata": {"owner": "bob", "about": "tax"}})
+    assert answer.status_code == 200
+    assert (await admin.get(path)).json()["metadata"] == {"owner": "ann", "about": "tax"}
 
 
 async def test_a_cron_cannot_be_forged(rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:

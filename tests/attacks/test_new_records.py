@@ -76,6 +76,10 @@ async def test_a_thread_that_goes_with_its_run_is_nobodys_and_takes_no_other(
     assert (await ann.post("/runs", json=LATER)).status_code == 200
     assert (await ann.post("/runs", json=LATER | {"metadata": {"owner": "bob"}})).status_code == 403
     assert (await ann.post("/runs", json=LATER | {"metadata": MINE})).status_code == 200
+    rules.filters = {"threads:create_run": MINE | {"team": "blue"}}
+    for metadata in ({"owner": "bob"}, {"team": "red"}, MINE | {"team": "red"}):
+        assert (await ann.post("/runs", json=LATER | {"metadata": metadata})).status_code == 403
+    assert (await ann.post("/runs", json=LATER | {"metadata": MINE | {"team": "blue"}})).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from langgraph_sdk import get_client
+from langgraph_sdk import Auth, get_client
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -357,6 +357,26 @@ async def test_a_socket_asks_before_each_command(
         await socket.send(orjson.dumps({"id": 2, "method": method, "params": params}).decode())
         assert await closed(socket) == (4403, [])
     assert len((await admin.get(f"/threads/{ids['thread_id']}/runs")).json()) == 1
+
+
+@pytest.mark.parametrize("when", ["at first", "later"])
+async def test_a_long_refusal_closes_a_socket_with_its_code(
+    served: Served, ids: dict[str, str], rules: Any, when: str
+) -> None:
+    """In any script: a frame that closes has room for 123 bytes."""
+
+    def refuse(value: Any) -> None:
+        raise Auth.exceptions.HTTPException(403, "нельзя " * 20)
+
+    if when == "at first":
+        rules.changes = {"threads:read": refuse}
+    async with socket_of(served, ids["thread_id"]) as socket:
+        if when == "later":
+            assert (await say(socket, "agent.getTree"))["id"] == 1
+            rules.changes = {"threads:read": refuse}
+            await socket.send(orjson.dumps({"id": 2, "method": "agent.getTree", "params": {}}).decode())
+        assert await closed(socket) == (4403, [])
+    assert (socket.close_reason or "").startswith("нельзя нельзя")
 
 
 async def test_a_socket_closes_with_its_thread(served: Served, admin: httpx.AsyncClient, ids: dict[str, str]) -> None:

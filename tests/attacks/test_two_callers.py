@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from app.access.custom_auth import CustomAuth
+from app.clock import Clock
 from app.http.callers import InProcess
 from app.http.endpoints import Endpoint
 from app.http.loopback_transport import LoopbackTransport
@@ -154,11 +155,22 @@ async def answer_to(served: Served, head: str, body: str) -> bytes:
 # what is remembered
 
 
-def caching(handler: Any, *names: str) -> CustomAuth:
+class SetClock(Clock):
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+def caching(handler: Any, *names: str, clock: Clock | None = None) -> CustomAuth:
     """With a cache, by these headers."""
     auth = Auth()
     auth.authenticate(handler)
-    return CustomAuth(auth, AuthSection(cache=AuthCacheSection(cache_keys=list(names))))
+    section = AuthCacheSection(cache_keys=list(names), ttl_seconds=60)
+    return CustomAuth(auth, AuthSection(cache=section), clock)
 
 
 def offered(path: str = "/a", method: str = "GET", query: bytes = b"", client: str = "::1", **headers: str) -> Any:
@@ -207,6 +219,23 @@ async def test_the_cache_knows_a_caller_by_all_that_the_handler_saw(
     auth = caching(handler, "x-key")
     seen = [(await auth.authenticate(offered(x_key="k", **each))).identity for each in (one, other, one, other)]
     assert seen[0] == seen[2] != seen[1] == seen[3]
+
+
+async def test_the_cache_forgets_a_caller_after_ttl_seconds() -> None:
+    calls: list[str] = []
+
+    async def by_key(headers: dict[bytes, bytes]) -> str:
+        calls.append("call")
+        return "ann"
+
+    clock = SetClock()
+    auth = caching(by_key, "x-key", clock=clock)
+    handled = {}
+    for now_s in (0.0, 59.9, 60.1, 119.9, 120.2):
+        clock.now_s = now_s
+        await auth.authenticate(offered(x_key="k"))
+        handled[now_s] = len(calls)
+    assert handled == {0.0: 1, 59.9: 1, 60.1: 2, 119.9: 2, 120.2: 3}
 
 
 async def test_a_handler_that_reads_a_body_is_asked_each_time(served: Served) -> None:

@@ -67,7 +67,7 @@ async def test_a_refusal_needs_no_permission() -> None:
 
 @pytest.fixture
 def auth() -> CustomAuth:
-    """A token is a name; only ann may read."""
+    """A token is a name; only ann may read, and the handler fails for dan."""
     found = Auth()
 
     @found.authenticate
@@ -78,6 +78,8 @@ def auth() -> CustomAuth:
 
     @found.on.threads.read
     async def read(ctx: Auth.types.AuthContext, value: Any) -> bool:
+        if ctx.user.identity == "dan":
+            raise KeyError("secret-of-the-directory")
         return ctx.user.identity == "ann"
 
     return CustomAuth(found, AuthSection())
@@ -94,7 +96,12 @@ def test_sockets(auth: CustomAuth) -> None:
     client = TestClient(app)
     with client.websocket_connect("/talk?token=ann") as socket:
         assert socket.receive_text() == "welcome"
-    for path, code, says in (("/talk", 4401, "who are you?"), ("/talk?token=bob", 4403, "threads:read is not allowed")):
+    refused = [
+        ("/talk", 4401, "who are you?"),
+        ("/talk?token=bob", 4403, "threads:read is not allowed"),
+        ("/talk?token=dan", 4500, ""),
+    ]
+    for path, code, says in refused:
         with client.websocket_connect(path) as socket, pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_text()
         assert (closed.value.code, closed.value.reason) == (code, says)

@@ -6,20 +6,28 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 import httpx
 import pytest
+from langgraph_sdk import Auth
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
-from app.access.custom_auth import load_auth
+from app.access.custom_auth import CustomAuth, load_auth
 from app.access.filters import filter_of
 from app.access.users import user_of
 from app.errors import ConfigError
 from app.http.extensions import load_extensions
+from app.http.own_app import around
 from app.keyspace.names import Keys
 from app.project.langgraph_json import read
+from app.project.sections import AuthSection, HttpSection
 from app.settings import Settings
 from tests.auth.conftest import PROJECT
 from tests.http.conftest import serving
@@ -298,6 +306,29 @@ def test_filters_that_a_script_can_look_at() -> None:
 def test_filters_that_mean_nothing(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         filter_of(given)
+
+
+@pytest.mark.parametrize("order", ["auth_first", "middleware_first"])
+def test_an_app_that_is_served_again_has_the_new_auth_file_alone(
+    order: Literal["auth_first", "middleware_first"],
+) -> None:
+    async def me(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(request.user.identity)
+
+    own = Starlette(routes=[Route("/me", me)])
+    section = HttpSection(enable_custom_route_auth=True, middleware_order=order)
+    for name in ("ann", "bob"):
+        auth = Auth()
+        auth.authenticate(_always(name))
+        app = around(own, Starlette(), section, CustomAuth(auth, AuthSection()))
+        assert TestClient(app).get("/me").text == name
+
+
+def _always(name: str) -> Any:
+    async def who() -> str:
+        return name
+
+    return who
 
 
 class Badge:

@@ -55,3 +55,27 @@ async def test_15_one_handler_is_asked() -> None:
     for resource, action in (("threads", "create_run"), ("threads", "read"), ("store", "get")):
         await custom.authorize(user, resource, action, {})
     assert asked == ["threads:create_run", "threads", "anything"]
+
+
+async def test_15_a_handler_of_a_resource_comes_before_one_of_an_action() -> None:
+    """`@auth.on(actions="read")` is for every resource; `@auth.on.threads` is more specific where both fit."""
+    auth, called = Auth(), list[str]()
+
+    @auth.authenticate
+    async def authenticate(authorization: str | None) -> str:
+        return authorization or "somebody"
+
+    @auth.on(actions="read")
+    async def reads(ctx: Any, value: Any) -> bool:
+        called.append("reads")
+        return True
+
+    @auth.on.threads
+    async def threads(ctx: Any, value: Any) -> bool:
+        called.append("threads")
+        return True
+
+    custom = CustomAuth(auth, AuthSection(path="./auth.py:auth"))
+    for resource in ("threads", "assistants"):
+        await custom.authorize(User({"identity": "somebody"}), resource, "read", {})
+    assert called == ["threads", "reads"]

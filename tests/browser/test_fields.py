@@ -52,3 +52,6 @@ def test_bounds_examples_and_what_is_required() -> None:
     }
     (field,) = fields_of(schema, "input")
     assert (field.least, field.most, field.example, field.required, field.help) == (1, 5, "3", True, "x")
+    bounds = {"exclusiveMinimum": 0, "exclusiveMaximum": 10}
+    (other,) = fields_of({"properties": {"share": {"type": "number", **bounds}}}, "input")
+    assert (other.least, other.most, other.example, other.required, other.help) == (0, 10, "", False, "")

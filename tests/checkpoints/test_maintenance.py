@@ -108,6 +108,18 @@ async def test_a_pruned_thread_counts_what_is_left(make: Make, saver: ThreadSave
     assert pruned == await saver.thread_bytes("v")
 
 
+async def test_a_thread_is_not_shrunk_while_it_is_busy(saver: ThreadSaver, keys: Keys) -> None:
+    made = await _chain(saver, "t", ["r1", "r2", "r3"])
+    record = keys.thread("t")
+    await saver._wire.send("HSET", record, "created_us", "1", "status", "busy")
+    assert not await saver.shrink("t", "1")
+    assert await ids(saver, at("t")) == made[::-1]
+    await saver._wire.send("HSET", record, "status", "idle")
+    assert not await saver.shrink("t", "2")  # another thread
+    assert await saver.shrink("t", "1")
+    assert await ids(saver, at("t")) == made[-1:]
+
+
 async def test_writes_that_wait_for_their_checkpoint_survive_pruning(saver: ThreadSaver) -> None:
     await _chain(saver, "t", ["r", "r"])
     coming = "ffffffff-0000-6000-8000-000000000000"

@@ -17,9 +17,10 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command
 
 from app.checkpointing.checkpoints import Checkpointer
-from app.checkpointing.migration import BUSY, Migration, Moved, same
+from app.checkpointing.migrate_command import migrate
+from app.checkpointing.migration import BUSY, REPLACED, Migration, Moved, same
 from app.checkpointing.thread_saver import ThreadSaver
-from app.errors import Conflict
+from app.errors import ConfigError, Conflict
 from app.keyspace.names import Keys
 from app.processes.processes import slipway
 from app.redis.link import Address
@@ -27,6 +28,7 @@ from app.redis.wire import Wire
 from app.serialization.allowed import Allowed
 from app.serialization.data_classes import imported_module
 from app.serialization.serde import Serde
+from app.settings import Settings
 from tests.checkpoints.conftest import at, documents, documents_prefix, put
 from tests.checkpoints.test_graphs import _journal, refund_graph
 from tests.conftest import bare_environment, wait_until
@@ -34,6 +36,7 @@ from tests.http.conftest import PROJECT
 from tests.proxy import proxied
 
 WAYS = [("core", "langgraph-redis"), ("langgraph-redis", "core")]
+NO_GRAPHS: Any = None
 each_way = pytest.mark.parametrize(("source", "target"), WAYS, ids=str)
 
 
@@ -143,6 +146,42 @@ async def test_a_thread_that_is_removed_while_it_is_moved_leaves_nothing(
     assert await everything(savers[target], "t") == []
 
 
+@pytest.mark.parametrize("deleted_from", ["core", "langgraph-redis"])
+async def test_a_thread_that_was_deleted_since_it_was_copied_does_not_come_back(
+    savers: dict[str, ThreadSaver], deleted_from: str
+) -> None:
+    """Whichever of the two was in use by then: the deletion removed it from that one alone."""
+    moving = migration(savers, "core", "langgraph-redis")
+    thread = moving.keys.thread("t")
+    await moving.wire.send("HSET", thread, "created_us", 1)
+    await put(savers["core"], "t", {"a": 1})
+    for _ in range(2):
+        assert await moving.move("t") == Moved("t", 1, "")
+    await moving.wire.send("DEL", thread)
+    await savers[deleted_from].remove_leftovers("t")
+    assert await moving.thread_ids() == ["t"]
+    assert await moving.move("t") == Moved("t", 0, "")
+    for saver in savers.values():
+        assert await everything(saver, "t") == []
+    assert await moving.thread_ids() == []
+
+
+async def test_a_thread_that_has_the_id_of_one_that_was_copied_is_named(savers: dict[str, ThreadSaver]) -> None:
+    moving = migration(savers, "core", "langgraph-redis", delete_source=True)
+    thread = moving.keys.thread("t")
+    await moving.wire.send("HSET", thread, "created_us", 1)
+    await put(savers["core"], "t", {"secret": "old"})
+    await moving._copy("t", "1")
+    await moving.wire.send("HSET", thread, "created_us", 2)
+    await savers["langgraph-redis"].adelete_thread("t")
+    assert await moving.move("t") == Moved("t", 0, REPLACED)
+    assert await everything(savers["langgraph-redis"], "t") == []
+    assert await savers["core"].latest("t")
+    await moving.wire.send("HSET", thread, "created_us", 1)
+    assert await moving.move("t") == Moved("t", 1, "")
+    assert await moving.thread_ids() == []
+
+
 async def test_writes_keep_their_paths_and_places(savers: dict[str, ThreadSaver]) -> None:
     ident = await put(savers["core"], "t", ns="sub:1")
     where = at("t", ident, "sub:1")
@@ -228,7 +267,7 @@ async def test_a_run_that_comes_while_a_thread_is_copied(savers: dict[str, Threa
     moving = migration(savers, "core", "langgraph-redis")
     await moving.wire.send("HSET", keys.thread("t"), "status", "busy")
     with pytest.raises(Conflict):
-        await moving._copy("t")
+        await moving._copy("t", "")
     assert await savers["langgraph-redis"].latest("t") is None
     await moving.wire.send("DEL", keys.thread("t"))
 
@@ -294,6 +333,12 @@ def test_what_makes_no_sense_is_a_line(modules_url: str, keys: Keys, arguments: 
     assert told.returncode == 2
     assert reason in told.stderr
     assert "Traceback" not in told.stderr
+
+
+async def test_what_the_server_works_with_is_not_removed(modules_url: str, keys: Keys) -> None:
+    settings = Settings.of({"redis_url": modules_url, "key_prefix": keys.prefix, "checkpointer": "core"})
+    with pytest.raises(ConfigError, match="would remove what SLIPWAY_CHECKPOINTER=core works with"):
+        await migrate(settings, NO_GRAPHS, "core", "langgraph-redis", delete_source=True)
 
 
 def test_same_tells_types_apart() -> None:

@@ -71,6 +71,20 @@ async def test_a_page_ends_early_when_values_are_large(saver: ThreadSaver, monke
     assert await ids(saver, at("t", ns=None)) == made[::-1]
 
 
+async def test_a_page_ends_early_when_pending_writes_are_large(
+    saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (checkpoint_reader, documents_saver):
+        monkeypatch.setattr(module, "_PAGE_BYTES", 8000)
+    made = []
+    for n in range(9):
+        made.append(await put(saver, "t", {"n": n}, versions={"n": f"{n:08x}"}))
+        await saver.aput_writes(at("t", made[-1]), [("n", "x" * 3000)], "task")
+    trips = saver._wire.round_trips
+    assert await ids(saver, at("t")) == made[::-1]
+    assert saver._wire.round_trips - trips >= 4
+
+
 async def test_namespaces_and_threads(saver: ThreadSaver) -> None:
     made: dict[tuple[str, str], list[str]] = {}
     for _ in range(3):

@@ -25,9 +25,9 @@ async def test_from_a_thread_they_do_the_same(saver: ThreadSaver) -> None:
     listed = await asyncio.to_thread(lambda: list(saver.list(at("t"), limit=2)))
     assert [one.config for one in listed] == [found.config]
     newer = [await put(saver, "t", even=n % 2 == 0) for n in range(4)]
-    how: dict[str, Any] = {"before": at("t", newer[3]), "filter": {"even": True}, "limit": 1}
+    how: dict[str, Any] = {"before": at("t", newer[3]), "filter": {"even": False}, "limit": 1}
     listed = await asyncio.to_thread(lambda: list(saver.list(at("t"), **how)))
-    assert [one.checkpoint["id"] for one in listed] == [newer[2]]
+    assert [one.checkpoint["id"] for one in listed] == [newer[1]]
     history = await asyncio.to_thread(saver.get_delta_channel_history, config=found.config, channels=["a"])
     assert history == await saver.aget_delta_channel_history(config=found.config, channels=["a"])
 

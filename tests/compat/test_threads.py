@@ -72,6 +72,8 @@ async def test_parts_are_extracted(client: httpx.AsyncClient, sdk: Client) -> No
             **dict.fromkeys(("before", "beyond", "none")),
         },
     }
+    (most,) = await sdk.threads.search(extract={f"a{n}": "metadata.owner.name" for n in range(10)})
+    assert most["extracted"] == {f"a{n}": "me" for n in range(10)}
     for wrong in (
         {"a": "secrets.x"},
         {"values": "values.log"},

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from app.dev import listen
 from app.errors import ConfigError
+from app.processes import exits
 from app.processes.embedded import EmbeddedServer
 from app.processes.supervisor import Supervisor
 from app.redis.preflight import problem_with, wait_for_redis
@@ -73,6 +74,13 @@ def test_no_redis_url(slipway: Slipway, command: str) -> None:
 
 def test_a_redis_url_that_is_none(slipway: Slipway) -> None:
     assert "REDIS_URL" in refused(slipway("worker", REDIS_URL="http://localhost"))
+
+
+def test_a_redis_that_goes_away_during_the_start_is_no_error_of_the_configuration(slipway: Slipway) -> None:
+    """A supervisor starts such a process again."""
+    done = slipway("doctor", SLIPWAY_REDIS_URL="unix:///nowhere/none.sock")
+    assert (done.returncode, done.stdout) == (exits.UNAVAILABLE, ""), done.stderr
+    assert "none.sock" in done.stderr
 
 
 @pytest.mark.parametrize(("variable", "value"), [("SLIPWAY_CONFIG", "other.json"), ("SLIPWAY_HOST", "192.0.2.1")])

@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +25,7 @@ from app.processes import nursery
 from app.processes import supervisor as supervising
 from app.processes.processes import slipway
 from app.processes.supervisor import NURSERY, ChildSpec, Supervisor
+from app.processes.template import GO
 from tests.conftest import Eventually
 from tests.dev.test_supervisor import Deaths, gone
 
@@ -111,9 +114,47 @@ async def test_what_was_not_handed_down_is_closed(
         pipe = Path(f"/proc/self/fd/{its}").readlink()
         await eventually(lambda: links(held).get(str(its)) == pipe)
         assert list(links(held).values()).count(pipe) == 1
+        template = Path(f"/proc/{supervisor.pid(NURSERY)}/fd")
+        await eventually(lambda: pipe not in links(template).values())
     finally:
         os.close(ours)
         os.close(its)
+
+
+async def test_children_that_are_wanted_at_once_are_all_forked(supervisor: Supervisor, worker: ChildSpec) -> None:
+    names = [f"worker-{number}" for number in range(8)]
+    specs = [ChildSpec(name, worker.command, worker.arguments, worker.env) for name in names]
+    with capture_logs() as lines:
+        await asyncio.gather(*map(supervisor.keep, specs))
+    started = {line["child"]: line["how"] for line in lines if line["event"] == "child.started"}
+    assert started == dict.fromkeys(names, "forked")
+
+
+async def test_what_others_leave_behind_is_not_adopted(supervisor: Supervisor, worker: ChildSpec) -> None:
+    await supervisor.keep(worker)
+    leaves = subprocess.run(["sh", "-c", "sleep 60 > /dev/null & echo $!"], stdout=subprocess.PIPE, check=True)
+    orphan = psutil.Process(int(leaves.stdout))
+    try:
+        assert orphan.ppid() != os.getpid()
+    finally:
+        orphan.kill()
+
+
+@pytest.mark.parametrize(("answer", "goes_on"), [(GO, True), (b"", False)], ids=["wanted", "not wanted"])
+def test_a_child_goes_on_only_when_the_supervisor_wants_it(answer: bytes, goes_on: bool) -> None:
+    """A supervisor that stopped waiting has closed its end of the socket."""
+    source = "import sys; from app.processes.template import _introduce; _introduce(int(sys.argv[1])); print('on')"
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, its:
+        command = (sys.executable, "-c", source, str(its.fileno()))
+        child = subprocess.Popen(command, pass_fds=(its.fileno(),), stdout=subprocess.PIPE)
+        its.close()
+        ours.settimeout(30)
+        assert int(ours.recv(32)) == child.pid
+        if answer:
+            ours.send(answer)
+    said, _ = child.communicate(timeout=30)
+    assert (said, child.returncode) == ((b"on\n", 0) if goes_on else (b"", 1))
 
 
 async def test_a_killed_nursery_takes_nobody_down_and_is_replaced(

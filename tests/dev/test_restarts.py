@@ -57,3 +57,11 @@ def test_being_ready_ends_a_crash_loop() -> None:
         restarts.pause_s(was_ready=False, lived_s=0.5)
     assert restarts.pause_s(was_ready=True, lived_s=0.5) == 0
     assert restarts.pause_s(was_ready=False, lived_s=0.5) == 0
+
+
+def test_a_long_life_ends_the_count_of_early_deaths() -> None:
+    restarts = Restarts()
+    for _ in range(PATIENT_DEATHS + 10):
+        restarts.pause_s(was_ready=True, lived_s=0.5)
+    restarts.pause_s(was_ready=True, lived_s=STEADY_AFTER_S)
+    assert restarts.pause_s(was_ready=True, lived_s=0.5) == 0

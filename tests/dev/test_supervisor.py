@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import subprocess
@@ -15,14 +16,16 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from app.processes.ready import VARIABLE
-from app.processes.supervisor import ChildSpec, Death, Supervisor
+from app.processes import exits, restarts
+from app.processes import supervisor as supervising
+from app.processes.ready import VARIABLE, Ready
+from app.processes.supervisor import ChildSpec, Death, Supervisor, stop_requests
 from tests.conftest import Eventually
 
 SLEEP = "import time; time.sleep(60)"
 STUBBORN = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); time.sleep(60)"
 SUPERVISE = """
-import asyncio, sys
+import asyncio, signal, sys
 from app.processes.supervisor import ChildSpec, Supervisor, stop_requests
 
 async def main():
@@ -30,7 +33,9 @@ async def main():
     with stop_requests(supervisor.kill) as stop:
         for name in ("one", "two"):
             command = (sys.executable, "-c", sys.argv[1])
-            await supervisor.keep(ChildSpec(name, command, stop_within_s=float(sys.argv[2])))
+            orphan_signal = signal.Signals(int(sys.argv[3]))
+            spec = ChildSpec(name, command, stop_within_s=float(sys.argv[2]), orphan_signal=orphan_signal)
+            await supervisor.keep(spec)
         print(supervisor.pid("one"), supervisor.pid("two"), flush=True)
         await stop.wait()
         await supervisor.stop()
@@ -122,6 +127,83 @@ async def test_children_that_wait_start_when_one_like_them_is_ready(
     await eventually(lambda: len(deaths.seen) == before + 3)
 
 
+async def test_long_pauses_end_when_one_like_them_is_ready(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    """The last one of them pauses two seconds at most, and is the first to become ready."""
+    for name in ("FIRST_PAUSE_S", "LONGEST_PAUSE_S"):
+        monkeypatch.setattr(restarts, name, 300.0)
+    names, needed = ("one", "two", "three"), tmp_path / "needed"
+
+    def paused(lines: list[Any]) -> set[str]:
+        return {line["child"] for line in told(lines, "child.died") if line["again_in_s"]}
+
+    with capture_logs() as lines:
+        for name in names:
+            await supervisor.keep(ChildSpec(name, python(SERVES, str(needed))))
+        await eventually(
+            lambda: {line["child"] for line in told(lines, "child.died") if line["again_in_s"]} == {*names}
+        )
+    needed.touch()
+    await eventually(lambda: all(supervisor._children[name].ready.said for name in names))
+
+
+@pytest.mark.parametrize(("said", "ready"), [(b"", False), (b"1", True)], ids=["nothing", "ready"])
+async def test_a_child_that_ends_without_a_word_was_never_ready(said: bytes, ready: bool) -> None:
+    calls: list[bool] = []
+    listening = Ready(lambda: calls.append(True))
+    its = listening.begin()
+    os.write(its, said)
+    os.close(its)
+    assert listening.look() is ready
+    assert calls == [True] * ready
+    listening.end()
+
+
+SERVES_ONCE = f"""
+import os, pathlib, sys, time
+if pathlib.Path(sys.argv[1]).exists():
+    sys.exit({exits.CONFIG})
+pathlib.Path(sys.argv[1]).touch()
+os.write(int(os.environ[{VARIABLE!r}]), b"1")
+time.sleep(60)
+"""
+"""Becomes ready when it starts for the first time; later starts end as if the configuration could not work."""
+
+
+async def test_a_child_that_has_served_is_started_again_whatever_later_starts_say(
+    supervisor: Supervisor, deaths: Deaths, tmp_path: Path, eventually: Eventually
+) -> None:
+    await supervisor.keep(ChildSpec("one", python(SERVES_ONCE, str(tmp_path / "served")), on_death=deaths))
+    await eventually(lambda: supervisor._children["one"].ready.said)
+    os.kill(supervisor.pid("one"), signal.SIGKILL)
+    await eventually(lambda: len(deaths.seen) >= 3, beside=supervisor._children["one"].keeper)
+    assert [death.how for death in deaths.seen[:3]] == ["SIGKILL", "exit code 2", "exit code 2"]
+
+
+async def test_a_child_that_cannot_be_started_now_is_started_later(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    """The system refuses while a descriptor that the child needs is closed."""
+    monkeypatch.setattr(supervising, "LONGEST_PAUSE_S", 0.01)
+    with Path(os.devnull).open() as device:
+        needed = fcntl.fcntl(device, fcntl.F_DUPFD, 500)  # a number that nothing else takes meanwhile
+        try:
+            await supervisor.keep(ChildSpec("one", python(SLEEP), pass_fds=(needed,)))
+            first = supervisor.pid("one")
+            os.close(needed)
+            with capture_logs() as lines:
+                os.kill(first, signal.SIGKILL)
+                keeper = supervisor._children["one"].keeper
+                await eventually(lambda: len(told(lines, "child.not_started")) >= 2, beside=keeper)
+        finally:
+            os.dup2(device.fileno(), needed)
+        try:
+            await eventually(lambda: supervisor.pid("one") != first)
+        finally:
+            os.close(needed)
+
+
 def told(lines: list[Any], event: str) -> list[Any]:
     """The log's lines of an event."""
     return [line for line in lines if line["event"] == event]
@@ -162,6 +244,23 @@ async def test_a_child_that_ignores_sigterm_is_killed_in_time(
     assert gone(pid)
 
 
+async def test_each_child_is_killed_after_its_own_time(
+    supervisor: Supervisor, tmp_path: Path, eventually: Eventually
+) -> None:
+    source = "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    source += "pathlib.Path(sys.argv[1]).touch(); time.sleep(60)"
+    for name, stop_within_s in (("hasty", 0.1), ("patient", 60)):
+        ready = tmp_path / name
+        await supervisor.keep(ChildSpec(name, python(source, str(ready)), stop_within_s=stop_within_s))
+        await eventually(ready.exists)
+    hasty, patient = supervisor.pid("hasty"), supervisor.pid("patient")
+    stopping = asyncio.create_task(supervisor.stop())
+    await eventually(lambda: gone(hasty))
+    assert not gone(patient)
+    supervisor.kill()
+    await stopping
+
+
 async def test_what_a_dead_child_had_started_goes_with_it(
     supervisor: Supervisor, tmp_path: Path, eventually: Eventually
 ) -> None:
@@ -179,9 +278,12 @@ async def test_what_a_dead_child_had_started_goes_with_it(
     await eventually(lambda: gone(grandchild))
 
 
-def supervise(child: str, stop_within_s: float) -> tuple[subprocess.Popen[bytes], list[int]]:
+def supervise(
+    child: str, stop_within_s: float, orphan_signal: signal.Signals = signal.SIGKILL
+) -> tuple[subprocess.Popen[bytes], list[int]]:
     """A supervisor in a process of its own, and the pids of its two children."""
-    process = subprocess.Popen(python(SUPERVISE, child, str(stop_within_s)), stdout=subprocess.PIPE)
+    command = python(SUPERVISE, child, str(stop_within_s), str(int(orphan_signal)))
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     with process.stdout as said:
         line = said.readline()
@@ -198,6 +300,42 @@ async def test_no_child_outlives_a_killed_supervisor(eventually: Eventually) -> 
     process.kill()
     process.wait()
     await eventually(lambda: all(gone(pid) for pid in pids))
+
+
+ENDS_IN_ORDER = """
+import os, pathlib, signal, time
+note = pathlib.Path({folder!r}) / str(os.getpid())
+def end(*_):
+    note.write_text("ended in order")
+    raise SystemExit
+signal.signal(signal.SIGTERM, end)
+note.touch()
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel does this on Linux only")
+async def test_children_of_a_killed_supervisor_get_the_signal_they_were_given(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    process, pids = supervise(ENDS_IN_ORDER.format(folder=str(tmp_path)), 10, signal.SIGTERM)
+    notes = [tmp_path / str(pid) for pid in pids]
+    await eventually(lambda: all(note.exists() for note in notes))
+    process.kill()
+    process.wait()
+    await eventually(lambda: all(gone(pid) for pid in pids))
+    assert [note.read_text() for note in notes] == ["ended in order"] * 2
+
+
+async def test_a_terminal_that_closes_does_not_hurry_a_stop(eventually: Eventually) -> None:
+    hurried: list[bool] = []
+    with stop_requests(lambda: hurried.append(True)) as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stop.wait()
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)  # signals arrive in the order in which they are sent
+        await eventually(lambda: hurried)
+    assert hurried == [True]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

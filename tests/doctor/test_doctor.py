@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from app.doctor import PROBLEMS, Doctor, table
+from app.doctor import PROBLEMS, Doctor, report, table
 from app.keyspace.watch_scripts import WatchScripts
 from app.processes.processes import slipway
 from app.runs.runs import Phase, Run, new_id
 from tests.conftest import bare_environment
-from tests.heart.conftest import LEASE_MS, Stores, handover
+from tests.heart.conftest import LEASE_MS, Stores, handover, settings_of
 
 Breaks = Callable[[Stores], Awaitable[str]]
 """Makes one thing wrong. Returns the id that is to be named."""
@@ -224,6 +224,7 @@ async def test_a_run_without_a_lease_stays_with_a_worker_that_lives(stores: Stor
     run = await running(stores)
     await stores.wire.send("DEL", stores.keys.leases)
     await doctor(stores, repair=True).examine()
+    assert await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0) == [], "the lease lasts until the worker reports"
     lost = await stores.scripts.heartbeat(
         "w", [(run.run_id, 1, run.incarnation)], lease_ms=LEASE_MS, listed=True, gone=False
     )
@@ -360,6 +361,18 @@ async def test_the_table_says_what_and_where(stores: Stores) -> None:
     lines = table(await doctor(stores, repair=True).examine()).splitlines()
     assert lines[1].split() == ["busy_without_run", ident, "mended", *PROBLEMS["busy_without_run"].split()]
     assert table([]) == "no run and no thread is stuck"
+
+
+async def test_nothing_is_well_on_a_server_that_drops_keys(stores: Stores, valkey_url: str) -> None:
+    settings = settings_of(valkey_url, stores.keys)
+    await stores.wire.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    try:
+        told, well = await report(settings, repair=False)
+    finally:
+        await stores.wire.send("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    assert "store.evicts" in told
+    assert "no run and no thread is stuck" in told
+    assert not well
 
 
 async def test_the_command(stores: Stores, valkey_url: str, tmp_path: Path) -> None:

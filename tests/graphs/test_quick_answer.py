@@ -93,6 +93,10 @@ def test_what_is_no_sum(text: str) -> None:
         ("how many ounces are in 2 kg?", "2 kg is 70.547924 oz."),
         ("Convert 100 F to C", "100 °F is 37.78 °C."),
         ("3 GiB in MB", "3 gib is 3,221.225472 mb."),
+        ("0 K in C", "0 K is -273.15 °C."),
+        ("25 C to K", "25 °C is 298.15 K."),
+        ("-40 F to C", "-40 °F is -40 °C."),
+        ("1 m2 in sqft", "1 m2 is 10.76391 sqft."),
         ("5 km in kg", "km is a unit of length and kg one of mass: they do not convert."),
     ],
 )
@@ -119,6 +123,18 @@ def test_units(question: str, answer: str) -> None:
 )
 def test_dates(question: str, answer: str) -> None:
     assert about_date(question, TODAY) == answer
+
+
+@pytest.mark.parametrize(
+    ("today", "answer"),
+    [
+        (date(2026, 12, 24), "25 December 2026 is 1 day away."),
+        (date(2026, 12, 25), "25 December 2026 is 0 days away."),
+        (date(2026, 12, 26), "25 December 2027 is 364 days away."),
+    ],
+)
+def test_christmas_is_the_next_one(today: date, answer: str) -> None:
+    assert about_date("How many days until Christmas?", today) == answer
 
 
 async def test_the_library_is_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,9 +112,7 @@ def test_a_summary_names_each_section_by_its_best_passage() -> None:
 
 
 def test_a_short_answer_is_not_looked_up_in_an_outdated_version() -> None:
-    old, new = [
-        Document(f"rules-v{number}.md", "Rules", f"Lunch costs {number} EUR in the hall.") for number in (1, 2)
-    ]
+    old, new = [Document(f"rules-v{number}.md", "Rules", f"Lunch costs {number} EUR in the hall.") for number in (1, 2)]
     for documents in ([old, new], [new, old]):
         part = look_up("What does lunch cost?", documents)
         assert part is not None

@@ -199,6 +199,12 @@ async def test_another_thread_finds_it_in_the_store() -> None:
     assert out["refund"] is None
 
 
+async def test_a_given_order_stands_in_for_a_built_in_one() -> None:
+    orders = [{"order_id": "a-1002", "item": "A lamp", "total": "30.00", "delivered_days_ago": 1}]
+    out = await desk().ainvoke(LARGE | {"orders": orders}, THREAD)
+    assert (out["decision"], out["refund"]["amount"]) == ("approved", "30.00")
+
+
 async def test_given_orders_and_the_limit_of_the_context() -> None:
     orders = [{"order_id": "X-1", "item": "A lamp", "total": 30, "delivered_days_ago": 1}]
     wish = {"order_id": "X-1", "reason": "Too bright", "orders": orders}
@@ -220,6 +226,14 @@ async def test_given_orders_and_the_limit_of_the_context() -> None:
 async def test_wrong_input_is_refused_by_name(wish: dict[str, Any], field: str) -> None:
     with pytest.raises(ValueError, match=f"^{field}:"):
         await desk().ainvoke(wish, THREAD)
+
+
+@pytest.mark.parametrize(
+    "edit", [{"amount": 5}, {"args": {"amount": 5}}, {"edited_action": {"args": {"amount": "5.00"}}}]
+)
+def test_an_edit_has_its_amount_in_one_of_three_places(edit: dict[str, Any]) -> None:
+    answer = review.understood({"type": "edit", "message": "half", **edit}, Decimal("9.00"))
+    assert (answer.decision, answer.amount, answer.message) == ("approve", Decimal("5.00"), "half")
 
 
 def test_an_edit_may_not_exceed_what_is_left() -> None:

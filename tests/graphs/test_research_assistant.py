@@ -17,6 +17,7 @@ from langgraph.graph.state import CompiledStateGraph
 from workers.graphs import models
 from workers.graphs.reading.library import PROJECT_ROOT
 from workers.graphs.reading.passages import single_spaced
+from workers.graphs.research_assistant.citing import Citations
 from workers.graphs.research_assistant.graph import build
 
 Answered = dict[str, Any]
@@ -229,6 +230,17 @@ async def test_a_second_question_forgets_the_documents_of_the_first() -> None:
     assert [answered["coverage"]["documents"] for answered in answers] == [1, 1]
     assert "Tea" in answers[0]["answer"]
     assert "Tea" not in answers[1]["answer"]
+
+
+def test_quotes_of_one_section_share_a_mark() -> None:
+    cite = Citations({"rules.md": "version 2"})
+    marks = [
+        cite.mark("rules.md", "Rules", section, quote)
+        for section, quote in (("Lunch", "One."), ("Doors", "Two."), ("Lunch", "Three."), ("Lunch", "One."))
+    ]
+    assert marks == ["[1]", "[2]", "[1]", "[1]"]
+    assert [(entry["n"], entry["quote"]) for entry in cite.entries] == [(1, "One."), (2, "Two."), (1, "Three.")]
+    assert cite.sources() == "**Sources**\n\n- **Rules**, version 2: [1] Lunch · [2] Doors"
 
 
 async def test_a_model_words_the_answer_and_invented_marks_are_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from typing import Any
 
 import httpx
+import pytest
 from structlog.testing import capture_logs
 
 from app.clock import Clock
-from app.health import HealthWatch
+from app.findings import Level
+from app.health import EVERY_S, SOON_S, HealthWatch
 from app.runs.runs import new_id
 from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
@@ -80,6 +84,23 @@ async def test_the_figures(
     assert await server.wire.send("KEYS", f"{server.keys.prefix}:probe:*") == []
 
 
+async def test_a_job_that_has_been_due_for_too_long_is_named(
+    server: Cluster, served: Served, client: httpx.AsyncClient
+) -> None:
+    job = f"{(await create(client)).json()['run_id']}:1"
+    await server.wire.send("ZADD", server.keys.workers, 1e15, "a worker")
+
+    async def found() -> dict[str, str]:
+        await served.services.health.measure()
+        return await codes(client)
+
+    await server.wire.send("ZINCRBY", server.keys.queue, -30_000, job)
+    assert await found() == {"ok": "ok"}
+    await server.wire.send("ZINCRBY", server.keys.queue, -60_000, job)
+    assert await found() == {"queue.late": "warning"}
+    assert 90 <= await figure(client, "oldest_due_job_seconds") < 120
+
+
 async def test_what_comes_and_goes_is_a_line_in_the_log_and_that_all_is_well_is_none(
     server: Cluster,
 ) -> None:
@@ -92,6 +113,37 @@ async def test_what_comes_and_goes_is_a_line_in_the_log_and_that_all_is_well_is_
     told = [(line["event"], code) for line in lines for code in line.get("codes", [line.get("code")])]
     assert ("health.found", "ok") not in told
     assert [event for event, code in told if code == "store.evicts"] == ["health.found", "health.passed"]
+
+
+class FirstPause(Clock):
+    """Ends whoever pauses, and remembers for how long that would have been."""
+
+    def __init__(self) -> None:
+        self.pause_s = 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.pause_s = seconds
+        raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(("ratio", "pause_s"), [(0.5, EVERY_S), (0.8, SOON_S)], ids=["far", "near"])
+async def test_near_the_high_water_mark_memory_is_looked_at_more_often(
+    server: Cluster, ratio: float, pause_s: float
+) -> None:
+    clock = FirstPause()
+    watch = HealthWatch(server.wire, server.keys, settings_of(server, redis_high_water=0.85), clock)
+    await fill(server, ratio)
+    assert (await watch.measure()).ready
+    with contextlib.suppress(asyncio.CancelledError):
+        await watch.run()
+    assert clock.pause_s == pause_s
+
+
+async def test_work_that_cannot_be_counted_is_an_error_with_a_name(server: Cluster) -> None:
+    await server.wire.send("SET", server.keys.queue, "not a sorted set")
+    measured = await HealthWatch(server.wire, server.keys, settings_of(server), Clock()).measure()
+    assert {finding.code: finding.level for finding in measured.findings} == {"health.broken": Level.ERROR}
+    assert not measured.ready
 
 
 async def test_that_the_connection_is_lost_is_known_at_once(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from app.runs.runs import new_id
+from app.services import open_services
 from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
 from tests.health.conftest import settings_of
 from tests.heart.conftest import new_run, opened
 from tests.working import working
+from workers.reaper import Reaper
 from workers.registry import Registry
 
 LEASE_S = 2.0
@@ -42,3 +44,16 @@ async def test_a_run_stays_with_its_worker_when_writes_were_refused_for_longer_t
         gate.touch()
         await eventually(over)
         assert (await stores.now(run)).attempt == 1
+
+
+async def test_nothing_is_taken_back_right_after_the_connection_was_lost(
+    server: Cluster, graphs: Registry, eventually: Eventually
+) -> None:
+    settings = settings_of(server, lease_s=60, heartbeat_s=0.5)
+    async with open_services(settings, graphs, "worker") as services:
+        reaper = Reaper(services)
+        assert not reaper._too_early()
+        connections = services.wire.connections
+        await server.wire.send("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await eventually(lambda: services.wire.connections > connections)
+        assert reaper._too_early()

@@ -136,6 +136,24 @@ async def test_a_maker_of_events_waits_for_a_slow_server(valkey_url: str, keys: 
         await asyncio.wait_for(waiting, 30)
 
 
+async def test_one_that_gives_up_waiting_for_a_group_does_not_stop_the_others(
+    valkey_url: str, keys: Keys, stores: Stores
+) -> None:
+    async with proxied(valkey_url) as proxy, opened(proxy.url, keys) as far:
+        attempt = await _claimed(far)
+        await attempt.write([_count(far)])
+        proxy.hold_replies()
+        both = [asyncio.create_task(attempt.write([_count(far)])) for _ in range(2)]
+        done, _ = await asyncio.wait(both, timeout=0.05)
+        assert not done
+        both[0].cancel()
+        proxy.release_replies()
+        with pytest.raises(asyncio.CancelledError):
+            await both[0]
+        await asyncio.wait_for(both[1], 30)
+    assert await _counted(stores) == 3
+
+
 async def test_what_was_before_a_superstep_is_on_its_way_when_it_begins(
     valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
 ) -> None:

@@ -7,15 +7,19 @@ import dataclasses
 import sys
 from contextlib import AsyncExitStack
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from app.keyspace.names import Keys
+from app.redis.link import Address
+from app.redis.wire import Wire
 from app.runs.runs import PRIORITY_MS, Phase, Run, new_id
 from app.services import Services
 from tests.conftest import Eventually
 from tests.heart.conftest import PROJECT, Stores, new_run, settings_of
 from tests.working import working
+from workers.claims import ClaimingWorker
 from workers.registry import Registry
 
 LONG_RUNS = 500
@@ -64,6 +68,54 @@ async def test_the_limit_holds_for_runs_that_died_and_were_handed_back(stores: S
     assert {claimed[0].run_id, last.run_id} == {first.run_id, second.run_id}
     await stores.settle(last)
     assert await stores.wire.send("EXISTS", stores.keys.group("owner:ada"), stores.keys.parked("owner:ada")) == 0
+
+
+async def test_a_run_of_a_full_group_is_not_executed_inline(stores: Stores) -> None:
+    async def accept() -> Run:
+        new = new_run(await stores.thread(), inline=True, groups=[("owner:ada", 1)])
+        run, _ = await stores.runs.accept(new, inline_worker="web")
+        return run
+
+    first, second = await accept(), await accept()
+    assert (first.phase, second.phase) == (Phase.RUNNING, Phase.QUEUED)
+    await stores.settle(first)
+    assert (await stores.claim_one()).run_id == second.run_id
+
+
+async def test_a_deleted_thread_gives_back_its_places_in_groups(stores: Stores) -> None:
+    await _queued(stores, groups=[("owner:ada", 1)])
+    held = await stores.claim_one()
+    second = await _queued(stores, groups=[("owner:ada", 1)])
+    assert await stores.claim() == []
+    await stores.threads.delete(held.thread_id)
+    assert (await stores.claim_one()).run_id == second.run_id
+
+
+async def test_a_worker_executes_no_more_runs_than_it_has_room_for(
+    valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
+) -> None:
+    gates: dict[str, asyncio.Event] = {}
+    at_once: list[int] = []
+
+    async def perform(_: dict[str, Any], run: Run) -> None:
+        gates[run.run_id] = asyncio.Event()
+        at_once.append(len(gates))
+        await gates[run.run_id].wait()
+        assert await stores.settle(run) == "ok"
+
+    runs = [await _queued(stores) for _ in range(6)]
+    wake = Wire(Address(valkey_url), "test worker wake", patience_s=5)
+    await wake.open()
+    worker = ClaimingWorker(perform, keys, wake, "w", lease_ms=60_000, max_runs=2)
+    work = asyncio.create_task(worker.main())
+    for _ in runs[1:]:
+        await eventually(lambda: len(gates) == 2, beside=work)
+        gates.pop(next(iter(gates))).set()
+    gates.pop(next(iter(gates))).set()
+    worker.stop_claiming()
+    await work
+    await wake.close()
+    assert (len(at_once), max(at_once)) == (len(runs), 2)
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,13 @@ from types import ModuleType
 import pytest
 
 from app.keyspace.names import Keys
-from app.runs.runs import Phase, Run, new_id
+from app.redis.wire import Wire
+from app.runs.runs import Phase, Run, new_id, run_from
 from app.services import Services, open_services
 from tests.conftest import Eventually
-from tests.heart.conftest import PROJECT, new_run, settings_of
+from tests.heart.conftest import LEASE_MS, PROJECT, new_run, settings_of
 from tests.working import working
+from workers.main import WorkerProcess
 from workers.registry import Registry
 
 GRAPHS = PROJECT.parent / "graphs.py"
@@ -102,6 +104,20 @@ async def test_a_worker_that_stops_hands_its_runs_back_without_spending_an_attem
         await eventually(lambda: _is(services, run, Phase.COMPLETED))
         assert project.effects[run.thread_id] == ALL_ONCE
         assert (await services.runs.find(run.run_id)).handovers == 1
+
+
+async def test_a_run_whose_claim_arrives_while_the_worker_stops_is_handed_back(
+    valkey_url: str, keys: Keys, graphs: Registry, wire: Wire
+) -> None:
+    async with open_services(settings_of(valkey_url, keys), graphs, "worker") as services:
+        assert services.heart is not None
+        process = WorkerProcess(services, wire)
+        process._stopping.set()
+        run = await services.runs.create(dataclasses.replace(new_run(new_id()), create_thread=True))
+        _, claimed = await services.scripts.run_claim(services.heart.worker, 1, LEASE_MS)
+        await process._perform({}, run_from(claimed[0]))
+        now = await services.runs.find(run.run_id)
+        assert (now.phase, now.handovers) == (Phase.QUEUED, 1)
 
 
 async def test_many_runs_of_a_stopping_worker_all_end_elsewhere(

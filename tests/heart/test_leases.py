@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 
 from app.keyspace.names import Keys
+from app.keyspace.scripts import Grace, Scripts
 from app.redis.link import Address
+from app.redis.subscriber import Listener, Subscriber
 from app.runs.attempts import Attempt
 from app.runs.cancels import Action
-from app.runs.leases import Heart
+from app.runs.leases import Heart, expire_process
 from app.runs.runs import Run
 from tests.conftest import Eventually
 from tests.heart.conftest import Stores, opened, settings_of
@@ -76,6 +79,68 @@ async def test_a_lease_without_a_heart_ends(stores: Stores, eventually: Eventual
     assert taken == [(run.run_id, 1, "queued")]
 
 
+async def test_a_lease_is_not_reaped_before_its_end(stores: Stores) -> None:
+    await stores.run(await stores.thread())
+    run = await stores.claim_one(lease_ms=250)
+    ends_ms = float(await stores.wire.send("ZSCORE", stores.keys.leases, run.run_id))
+    taken: list[tuple[str, int, str]] = []
+    async with asyncio.timeout(30):
+        while not taken:
+            taken, (seconds, micros) = await asyncio.gather(expired(stores), stores.wire.send("TIME"))
+    assert int(seconds) * 1000 + int(micros) / 1000 >= ends_ms
+    assert taken == [(run.run_id, 1, "queued")]
+
+
+async def test_after_an_outage_the_living_have_one_lease_to_report(stores: Stores) -> None:
+    """The script alone, with an outage that is written into the record of the last sign of life."""
+    grace: Grace = {"silence_ms": 60_000, "lease_ms": 60_000}
+
+    async def reap() -> list[tuple[str, int, str]]:
+        return await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0, grace=grace)
+
+    async def ended_lease() -> Run:
+        await stores.run(await stores.thread())
+        return await stores.claim_one(lease_ms=-1)
+
+    gone = await ended_lease()
+    assert await reap() == [(gone.run_id, 1, "queued")]  # nobody was away
+    gone = await stores.claim_one(lease_ms=-1)
+    assert await reap() == [(gone.run_id, 2, "queued")]
+    alive, dead = await stores.claim_one(lease_ms=-1), await ended_lease()
+    pulse = f"{stores.keys.prefix}:pulse"
+    await stores.wire.send("HINCRBY", pulse, "seen_ms", -grace["silence_ms"] - 1)
+    assert await reap() == []
+    reports = [(alive.run_id, alive.attempt, alive.incarnation)]
+    said = await stores.scripts.heartbeat("w", reports, lease_ms=60_000, listed=True, gone=False, grace=grace)
+    assert said == []
+    assert await reap() == []
+    await stores.wire.send("HINCRBY", pulse, "grace_ms", -grace["lease_ms"])
+    assert await reap() == [(dead.run_id, 1, "queued")]
+
+
+async def test_a_cancel_is_sent_to_the_worker_at_once(
+    valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
+) -> None:
+    heart = Heart(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), listed=True)  # it never beats
+    _, attempt = await held(stores)
+    heart.hold(attempt)
+    async with listening(valkey_url, keys.control("w"), heart.hear):
+        await stores.runs.cancel(attempt.run.thread_id, attempt.run.run_id, Action.ROLLBACK)
+        await eventually(lambda: attempt.cancel is Action.ROLLBACK)
+
+
+@asynccontextmanager
+async def listening(url: str, channel: str, listener: Listener) -> AsyncIterator[None]:
+    """Subscribed to a channel until the block is left."""
+    subscriber = Subscriber(Address(url), "test control")
+    await subscriber.open()
+    try:
+        await subscriber.listen(channel, listener)
+        yield
+    finally:
+        await subscriber.close()
+
+
 async def test_a_heart_tells_that_a_run_is_in_other_hands(
     valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
 ) -> None:
@@ -100,6 +165,36 @@ async def test_a_heart_tells_of_a_cancel_whose_message_was_lost(
         heart.hold(attempt)
         await stores.runs.cancel(run.thread_id, run.run_id, Action.ROLLBACK)
         await eventually(lambda: attempt.cancel is Action.ROLLBACK)
+
+
+async def test_when_a_process_died_only_its_leases_end(valkey_url: str, keys: Keys, stores: Stores) -> None:
+    for pid in (12, 123):
+        await stores.run(await stores.thread())
+        await stores.claim_one(worker=f"{platform.node()}:{pid}:abcd")
+    dead, alive = await stores.wire.send("ZRANGE", keys.leases, 0, -1)
+    assert await expire_process(settings_of(valkey_url, keys), 12) == [dead.decode()]
+    assert await stores.wire.send("ZRANGE", keys.leases, 0, -1) == [alive]
+
+
+class SlowScripts(Scripts):
+    """The answer to a heartbeat takes a while."""
+
+    asked_at = 0.0
+
+    async def heartbeat(self, *args: Any, **options: Any) -> list[tuple[str, str]]:
+        self.asked_at = time.monotonic()
+        words = await super().heartbeat(*args, **options)
+        await asyncio.sleep(0.05)
+        return words
+
+
+async def test_a_lease_is_trusted_from_the_moment_in_which_its_beat_began(
+    valkey_url: str, keys: Keys, stores: Stores
+) -> None:
+    settings = settings_of(valkey_url, keys)
+    heart, scripts = Heart(Address(valkey_url), keys, "w", settings, listed=True), SlowScripts(stores.wire, keys)
+    await heart._beat(scripts, gone=False)
+    assert heart._trusted_until <= scripts.asked_at + settings.lease_s * 7 / 8
 
 
 async def test_a_silent_connection_costs_no_lease(valkey_url: str, keys: Keys, stores: Stores) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from app.errors import Conflict, NotFound
+from app.keyspace.watch_scripts import WatchScripts
 from app.runs.cancels import Action
 from app.runs.runs import Phase, Run
+from app.writers import IdleThreadWriter
 from tests.conftest import Eventually
 from tests.heart.conftest import Stores, handover
 
@@ -53,6 +56,21 @@ async def test_a_delayed_run_lets_others_go_first(stores: Stores, eventually: Ev
 
     await eventually(comes)
     assert [run.run_id for run in claimed] == [later.run_id]
+
+
+async def test_delayed_runs_are_claimed_in_the_order_of_their_due_times(stores: Stores) -> None:
+    runs = [await stores.run(await stores.thread(), after_s=60) for _ in range(4)]
+    now = await stores.run(await stores.thread())
+    order = [runs[place] for place in (2, 0, 3, 1)]
+    now_ms = await _server_ms(stores)
+    for age_s, run in zip((4, 3, 2, 1), order, strict=True):
+        await stores.wire.send("ZADD", stores.keys.later, "XX", now_ms - age_s * 1000, f"{run.run_id}:1")
+    assert [run.run_id for run in await _due(stores)] == [run.run_id for run in (*order, now)]
+
+
+async def _server_ms(stores: Stores) -> int:
+    seconds, micros = await stores.wire.send("TIME")
+    return int(seconds) * 1000 + int(micros) // 1000
 
 
 async def test_a_delayed_run_waits_for_the_one_before_it(stores: Stores, eventually: Eventually) -> None:
@@ -260,3 +278,73 @@ async def test_a_place_in_a_group_is_not_lost_with_a_run_that_was_offered_it(sto
     await stores.settle(held)
     await stores.runs.cancel(second.thread_id, second.run_id, Action.INTERRUPT)
     assert (await stores.claim_one()).run_id == third.run_id
+
+
+async def test_a_place_in_a_group_is_not_lost_with_a_stale_job_that_was_offered_it(stores: Stores) -> None:
+    first, second, third = [await stores.run(await stores.thread(), groups=[("few", 1)]) for _ in range(3)]
+    held = await stores.claim_one()
+    assert held.run_id == first.run_id
+    assert await _due(stores) == []  # both wait for the place
+    await stores.wire.send("ZREM", stores.keys.thread_queue(second.thread_id), second.run_id)  # its job is stale now
+    await stores.settle(held)
+    assert [run.run_id for run in await _due(stores)] == [third.run_id]
+
+
+async def test_a_state_is_not_written_while_a_run_is_pending_or_running(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    incarnation = (await stores.threads.get(thread_id)).incarnation
+    key = f"{stores.keys.prefix}:state"
+
+    async def write(value: str) -> None:
+        await IdleThreadWriter(stores.wire, stores.keys, thread_id, incarnation).write([("SET", key, value)])
+
+    await write("before")
+    await stores.run(thread_id)
+    with pytest.raises(Conflict):
+        await write("while pending")
+    held = await stores.claim_one()
+    with pytest.raises(Conflict):
+        await write("while running")
+    await stores.reap()
+    with pytest.raises(Conflict):
+        await write("between attempts")
+    assert await stores.wire.send("GET", key) == b"before"
+    assert await stores.settle(await stores.claim_one(), Phase.FAILED) == "ok"
+    await write("after")
+    assert await stores.wire.send("GET", key) == b"after"
+    assert held.thread_id == thread_id
+
+
+@pytest.mark.parametrize("priority", ["high", "normal", "low"])
+async def test_the_age_of_the_oldest_due_job_is_how_long_it_has_been_due(stores: Stores, priority: str) -> None:
+    oldest = await stores.run(await stores.thread(), priority=priority)
+    await stores.run(await stores.thread(), after_s=3600)
+    for place, attempt in ((stores.keys.queue, 1), (stores.keys.suspects, 2)):
+        newer = await stores.run(await stores.thread(), priority="high")
+        assert 0 <= await _oldest_due_s(stores) < 30
+        await stores.wire.send("ZINCRBY", place, -90_000, f"{oldest.run_id}:{attempt}")
+        assert 90 <= await _oldest_due_s(stores) < 120
+        claimed = await stores.claim()
+        assert len(claimed) == 2
+        assert await _oldest_due_s(stores) == 0
+        await stores.settle(next(run for run in claimed if run.run_id == newer.run_id))
+        await stores.reap()
+
+
+async def _oldest_due_s(stores: Stores) -> float:
+    return (await WatchScripts(stores.wire, stores.keys).work(60_000)).oldest_due_s
+
+
+async def test_due_jobs_are_counted_those_of_suspects_too(stores: Stores) -> None:
+    for after_s in (0, 0, 3600):
+        await stores.run(await stores.thread(), after_s=after_s)
+
+    async def counts() -> Sequence[int]:
+        work = await WatchScripts(stores.wire, stores.keys).work(60_000)
+        return work.due, work.later, work.leases
+
+    assert await counts() == (2, 1, 0)
+    await stores.claim()
+    assert await counts() == (0, 1, 2)
+    await stores.reap()
+    assert await counts() == (2, 1, 0)

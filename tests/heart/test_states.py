@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from app.doctor import Doctor
 from app.errors import Conflict, NotFound
+from app.keyspace.delivery_scripts import OUTSIDE, DeliveryScripts
 from app.runs.cancels import Action
-from app.runs.runs import FINAL, Phase, Run, new_id
-from tests.heart.conftest import Stores, handover, new_run, settlement
+from app.runs.in_flight import InFlight
+from app.runs.runs import FINAL, Phase, Run, new_id, run_from
+from tests.heart.conftest import LEASE_MS, Stores, handover, new_run, settlement
+from workers.leave import GOOD_FOR_S
 
 
 async def test_a_run_waits_runs_and_ends(stores: Stores) -> None:
@@ -47,6 +53,13 @@ async def test_a_run_that_was_handed_back_is_the_same_run_with_another_attempt(s
     assert await stores.names(run) == ["metadata"]  # nobody needs to be told
 
 
+async def test_what_an_attempt_used_counts_after_it_was_handed_back(stores: Stores) -> None:
+    run = await stores.run(await stores.thread())
+    assert await stores.attempt(await stores.claim_one()).release(handover(run, attempt=1, usage='{"steps":3}'))
+    assert (await stores.now(run)).usage == {"steps": 3}
+    assert (await stores.claim_one()).usage == {"steps": 3}
+
+
 async def test_a_run_whose_worker_died_is_announced_again(stores: Stores) -> None:
     run = await stores.run(await stores.thread())
     await stores.claim_one()
@@ -73,6 +86,18 @@ async def test_only_deaths_count_as_attempts(stores: Stores) -> None:
     assert await stores.names(run) == ["metadata", "metadata", "error", "end"]
     thread = await stores.thread_of(run)
     assert (thread.status, thread.error is not None) == ("error", True)
+
+
+async def test_a_run_whose_attempts_all_died_calls_its_webhook(stores: Stores) -> None:
+    hooked = {"kwargs": {"webhook": "https://example.com/done"}, "ceilings": {"max_attempts": 1}}
+    run = await stores.run(await stores.thread(), **hooked)
+    await stores.claim_one()
+    deliveries = DeliveryScripts(stores.wire, stores.keys)
+    assert await deliveries.take((OUTSIDE,), 10, 60_000) == []
+    assert await stores.reap() == [(run.run_id, 1, "failed")]
+    [delivery] = await deliveries.take((OUTSIDE,), 10, 60_000)
+    assert (delivery["run_id"].decode(), delivery["told_status"]) == (run.run_id, b"error")
+    assert b"ceiling.attempts" in delivery["error"]
 
 
 async def _hand_back(stores: Stores) -> None:
@@ -115,6 +140,38 @@ async def test_an_answer_that_waits_behind_the_question_takes_its_chain(stores: 
     assert await stores.phase(asks) is Phase.COMPLETED
 
 
+async def test_a_run_that_waited_is_permitted_since_it_was_made(stores: Stores) -> None:
+    run = await stores.run(await stores.thread(), user={"identity": "ann"})
+    await stores.wire.send("HINCRBY", stores.keys.run(run.run_id), "permitted_us", -12_000_000)
+    assert GOOD_FOR_S < 12 <= (await stores.claim_one()).permitted_ago_s < 42
+
+
+async def test_a_thread_does_not_wait_for_a_run_that_was_deleted(stores: Stores) -> None:
+    run = await stores.run(await stores.thread())
+    await stores.settle(await stores.claim_one(), Phase.WAITING_FOR_APPROVAL)
+    await stores.runs.delete(run.thread_id, run.run_id)
+    assert await stores.wire.send("HEXISTS", stores.keys.thread(run.thread_id), "waiting") == 0
+    assert await Doctor(stores.wire, stores.keys, lease_ms=LEASE_MS, repair=False).examine() == []
+
+
+async def test_everything_that_is_pending_or_running_is_found(stores: Stores) -> None:
+    """Wherever it waits: due, delayed, behind a run of its thread, for a place in a group, after a death."""
+    died = await stores.run(await stores.thread())
+    await stores.claim_one(worker="v")
+    await stores.reap("v")
+    running, parked, behind_parked = [await stores.run(await stores.thread(), groups=[("few", 1)]) for _ in range(3)]
+    _, claimed = await stores.scripts.run_claim("w", 10, LEASE_MS, suspects=0)
+    assert [run_from(held).run_id for held in claimed] == [running.run_id]
+    over = await stores.run(await stores.thread())
+    await stores.runs.cancel(over.thread_id, over.run_id, Action.INTERRUPT)
+    expected = {died.run_id, running.run_id, parked.run_id, behind_parked.run_id}
+    for thread_id, after_s in ((running.thread_id, 0), (parked.thread_id, 0), (await stores.thread(), 0)):
+        expected.add((await stores.run(thread_id, after_s=after_s)).run_id)
+    expected.add((await stores.run(await stores.thread(), after_s=60)).run_id)
+    found = [run.run_id async for run in InFlight(stores.wire, stores.keys).runs()]
+    assert (set(found), len(found)) == (expected, len(expected))
+
+
 async def test_a_cancel_that_comes_first_must_be_answered(stores: Stores) -> None:
     run = await stores.run(await stores.thread())
     attempt = stores.attempt(held := await stores.claim_one())
@@ -128,6 +185,42 @@ async def test_a_cancel_that_comes_first_must_be_answered(stores: Stores) -> Non
     assert await attempt.settle(settlement(held, Phase.CANCELLED)) == ("ok", "")
     assert await stores.names(run) == ["metadata", "values", "values", "end"]  # nothing was lost on the way
     assert await stores.wire.send("GET", f"{stores.keys.prefix}:kept") == b"1"
+
+
+async def test_what_is_appended_while_a_settle_is_refused_comes_behind_what_was_before(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await stores.run(await stores.thread())
+    attempt = stores.attempt(held := await stores.claim_one())
+    await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
+    settle = stores.scripts.run_settle
+
+    async def append_meanwhile(*arguments: Any) -> tuple[str, str]:
+        monkeypatch.setattr(stores.scripts, "run_settle", settle)
+        answer = await settle(*arguments)
+        attempt.append("values", b"event: values\r\ndata: 2\r\n")
+        return answer
+
+    monkeypatch.setattr(stores.scripts, "run_settle", append_meanwhile)
+    attempt.append("values", b"event: values\r\ndata: 1\r\n")
+    assert await attempt.settle(settlement(held)) == ("cancel", "interrupt")
+    assert await attempt.settle(settlement(held, Phase.CANCELLED)) == ("ok", "")
+    assert [event.data for event in await stores.log(run) if event.name == "values"] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("reason", [None, "too dear"])
+@pytest.mark.parametrize("action", list(Action))
+async def test_a_cancelled_run_and_its_thread_show_the_same_error(
+    stores: Stores, action: Action, reason: str | None
+) -> None:
+    run = await stores.run(await stores.thread())
+    held = await stores.claim_one()
+    await stores.runs.cancel(run.thread_id, run.run_id, action, "by hand", reason)
+    await stores.settle(held, Phase.CANCELLED)
+    name = {Action.INTERRUPT: "UserInterrupt", Action.ROLLBACK: "UserRollback"}[action]
+    expected = {"error": name, "message": "by hand: too dear" if reason else "by hand"}
+    assert (await stores.thread_of(run)).error == expected
+    assert (await stores.now(run)).shown_error == expected | {"code": "cancelled", "retryable": False}
 
 
 @pytest.mark.parametrize("action", list(Action))

@@ -92,6 +92,18 @@ async def test_a_suspect_that_died_twice_comes_alone(stores: Stores) -> None:
     )
 
 
+async def test_a_suspect_that_died_twice_takes_no_other_along_when_it_is_the_first(stores: Stores) -> None:
+    twice = await _queued(stores, priority="high")
+    for _ in range(2):
+        assert (await stores.claim_one()).run_id == twice.run_id
+        await stores.reap()
+    assert (await _queued(stores)).run_id == (await _claim(stores, "v", 0))[0].run_id
+    assert [outcome for _, _, outcome in await stores.reap("v")] == ["queued"]
+    first, second = [await _claim(stores, name, 5) for name in ("x", "y")]
+    assert [(run.run_id, run.suspect) for run in first] == [(twice.run_id, 2)]
+    assert [run.suspect for run in second] == [1]
+
+
 async def test_only_the_likeliest_cause_is_charged(stores: Stores) -> None:
     cause = await _queued(stores)
     await stores.claim_one()
@@ -114,7 +126,24 @@ async def test_a_worker_that_only_hung_takes_the_suspicion_away(stores: Stores) 
     )
     assert words == [(run.run_id, "lost")]
     assert (await stores.now(run)).suspect == 0
-    assert [again.run_id for again in await _claim(stores, "x", 1)] == [run.run_id]
+    [again] = await _claim(stores, "x", 1)
+    assert again.run_id == run.run_id
+    assert await stores.attempt(again).release(handover(again))
+    assert [last.run_id for last in await _claim(stores, "x", 0)] == [run.run_id]  # it waits among all others
+
+
+async def test_each_attempt_after_the_second_waits_longer(stores: Stores) -> None:
+    run = await _queued(stores, ceilings={"max_attempts": 9})
+    pauses_s: list[int] = []
+    for attempt in range(1, 5):
+        await stores.wire.send("ZADD", stores.keys.later, "XX", 0, f"{run.run_id}:{attempt}")  # its pause is over
+        assert (await stores.claim_one()).attempt == attempt
+        assert await stores.reap(pause_ms=60_000) == [(run.run_id, attempt, "queued")]
+        seconds, _ = await stores.wire.send("TIME")
+        due_ms = int(await stores.wire.send("HGET", stores.keys.run(run.run_id), "due_ms"))
+        pauses_s.append(due_ms // 1000 - int(seconds))
+    assert [round(pause / 60) for pause in pauses_s] == [0, 1, 2, 3]
+    assert await stores.claim() == []
 
 
 async def test_a_suspect_that_is_handed_back_stays_one(stores: Stores) -> None:

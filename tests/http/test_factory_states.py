@@ -7,6 +7,10 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from app.threads.thread_graphs import ThreadGraphs
+from tests.http.conftest import Served
+from workers.registry import Registry
+
 Client: TypeAlias = Any
 """A `LangGraphClient`; its own types promise lists where it gives objects."""
 
@@ -99,6 +103,18 @@ async def test_a_run_of_another_graph_does_not_say_how_a_state_is_read(sdk: Clie
     await sdk.threads.update(thread, metadata={"graph_id": "made"})
     await sdk.threads.update_state(thread, {"log": ["written"]}, as_node="one")
     assert (await sdk.threads.get_state(thread))["next"] == ["two"]
+
+
+async def test_a_factory_gets_the_ids_of_the_thread_that_is_read(sdk: Client, served: Served, graphs: Registry) -> None:
+    others = dict.fromkeys(("thread_id", "graph_id", "assistant_id"), "another")
+    config = {"configurable": {"nodes": ["one"], "inside": [], **others}}
+    thread = str((await sdk.threads.create())["thread_id"])
+    await sdk.runs.wait(thread, "made", input={"log": []}, config=config)
+    services = served.services
+    opener = ThreadGraphs(graphs, services.runs, services.checkpointer)
+    configurable = (await opener.config(await services.threads.get(thread), None))["configurable"]
+    ids = {"thread_id": thread, "graph_id": "made", "assistant_id": (await sdk.assistants.get("made"))["assistant_id"]}
+    assert configurable == {"nodes": ["one"], "inside": []} | ids
 
 
 async def test_an_update_follows_the_latest_state_wherever_the_last_run_began(sdk: Client) -> None:

@@ -89,6 +89,20 @@ async def test_runs_are_listed_by_every_status_that_a_run_can_have(client: httpx
         assert (answer.status_code, answer.json()) == (200, []), status
 
 
+async def test_what_is_said_nearest_to_a_run_wins_in_its_metadata(client: httpx.AsyncClient) -> None:
+    def said(who: str, *names: str) -> dict[str, str]:
+        return dict.fromkeys(names, who)
+
+    body = {"graph_id": "steps", "metadata": said("assistant", "a", "b", "c", "d")}
+    assistant = (await client.post("/assistants", json=body)).json()["assistant_id"]
+    thread = await a_thread(client, metadata=said("thread", "b", "c", "d"))
+    asked = {"config": {"metadata": said("config", "c", "d")}, "metadata": said("request", "d")}
+    run = (await client.post(f"/threads/{thread}/runs", json={"assistant_id": assistant, "input": {}} | asked)).json()
+    shown = {name: run["metadata"][name] for name in "abcd"}
+    assert shown == {"a": "assistant", "b": "thread", "c": "config", "d": "request"}
+    assert run["kwargs"]["config"]["metadata"] == run["metadata"]
+
+
 async def test_a_query_may_ask_for_a_thousand(client: httpx.AsyncClient) -> None:
     thread = await a_thread(client)
     for path in ("runs", "history"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -77,6 +78,20 @@ async def test_the_newest_runs_are_listed_first(client: httpx.AsyncClient) -> No
     for page in ("/", "/ui/recent"):
         listed = re.findall(r"/runs/([0-9a-f-]{36})", (await client.get(page)).text)
         assert list(dict.fromkeys(listed)) == runs[::-1]
+
+
+@pytest.mark.parametrize(
+    ("age_s", "told"),
+    [(90, "1 min ago"), (3570, "59 min ago"), (3600, "1 h ago"), (86_370, "23 h ago"), (172_800, "2 d ago")],
+)
+async def test_the_age_of_a_run_is_told_in_the_unit_that_fits(
+    client: httpx.AsyncClient, served: Served, age_s: int, told: str
+) -> None:
+    _, run = await a_run(client, assistant_id="steps", input={}, after_seconds=600)
+    made = served.services.clock.now() - timedelta(seconds=age_s)
+    record = served.services.keys.run(run)
+    await served.services.wire.send("HSET", record, "created_us", int(made.timestamp() * 1e6))
+    assert told in (await client.get("/ui/recent")).text
 
 
 async def test_scripts_are_asked_for_again_each_time(client: httpx.AsyncClient) -> None:

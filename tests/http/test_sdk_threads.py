@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, TypeAlias
 from uuid import uuid4
 
@@ -106,6 +107,9 @@ async def test_a_state_is_read_at_every_checkpoint(
         assert (await client.post(f"/threads/{thread}/history", json=body)).json() == history[2:]
     answer = await client.get(f"/threads/{thread}/history", params={"before": history[1]["checkpoint_id"], "limit": 2})
     assert answer.json() == history[2:4]
+    for place in (history[1]["checkpoint"], {"configurable": history[1]["checkpoint"]}):
+        asked: dict[str, str | int] = {"before": json.dumps(place), "limit": 2}
+        assert (await client.get(f"/threads/{thread}/history", params=asked)).json() == history[2:4]
     found = await sdk.threads.get_history(thread, metadata={"step": 1})
     assert [state["checkpoint_id"] for state in found] == [history[2]["checkpoint_id"]]
     empty = (await client.get(f"/threads/{thread}/state/1ef4f797-8335-6428-8001-8a1503f9b875")).json()
@@ -145,6 +149,8 @@ async def test_a_state_is_written_and_forked(sdk: Client, worker: WorkerProcess)
     thread = await ran(sdk)
     written: Any = await sdk.threads.update_state(thread, {"value": 10}, as_node="one")
     assert set(written["checkpoint"]) == {"thread_id", "checkpoint_ns", "checkpoint_id"}
+    assert written["configurable"] == written["checkpoint"]
+    assert written["checkpoint_id"] == written["checkpoint"]["checkpoint_id"]
     state: Any = await sdk.threads.get_state(thread)
     assert state["checkpoint"] == written["checkpoint"]
     assert (state["values"]["value"], state["next"]) == (10, ["two"])

@@ -16,6 +16,7 @@ from langgraph_sdk.client import LangGraphClient
 from app.http.sse import HEARTBEAT, only
 from app.settings import Settings
 from tests.http.conftest import PING_S, Served, serving
+from workers.main import WorkerProcess
 from workers.registry import Registry
 
 Eventually = Callable[..., Awaitable[None]]
@@ -173,6 +174,22 @@ async def test_a_log_that_is_gone_is_told(served: Served, sdk: LangGraphClient, 
     assert (await client.get(f"{place}/stream?end=true", headers={"last-event-id": last_id})).status_code == 204
     assert (await client.get(f"{place}/stream")).text == ""
     assert (await client.get(f"{place}/join")).json() == {}
+
+
+async def test_whoever_joins_when_the_log_is_gone_gets_what_is_stored(
+    served: Served, sdk: LangGraphClient, client: httpx.AsyncClient, worker: WorkerProcess
+) -> None:
+    for graph, questions in (("steps", 0), ("ask", 1)):
+        thread = await thread_of(sdk)
+        waited = await client.post(f"/threads/{thread}/runs/wait", json={"assistant_id": graph, "input": {"value": 1}})
+        place = waited.headers["content-location"]
+        await served.services.wire.send("DEL", served.services.keys.events(place.rpartition("/")[2]))
+        joined = (await client.get(f"{place}/join")).json()
+        asked, known = joined.pop("__interrupt__", []), waited.json()
+        assert [(each["id"], each["value"]) for each in asked] == [
+            (each["id"], each["value"]) for each in known.pop("__interrupt__", [])
+        ]
+        assert (len(asked), joined) == (questions, known)
 
 
 @pytest.mark.parametrize(

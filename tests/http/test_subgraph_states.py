@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import pytest
+from langgraph.types import Interrupt, PregelTask, StateSnapshot
 
 from app.keyspace.checkpoint_names import names_of
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
+from app.threads.snapshots import interrupts_of, shown
 
 Client: TypeAlias = Any
 """A `LangGraphClient`; its own types promise lists where it gives objects."""
@@ -116,3 +118,14 @@ async def test_a_task_of_a_subgraph_says_on_the_debug_stream_where_its_checkpoin
     place = {"thread_id": thread, "checkpoint_ns": f"middle:{last['id']}"}
     assert (last["checkpoint"], "state" in last) == (place, False)
     assert brief[-1]["tasks"][0]["state"] == {"configurable": place}
+
+
+def test_an_interrupt_shows_what_it_expects_if_it_says_so() -> None:
+    expected = {"type": "string"}
+    asked = (Interrupt("why?", "1"), Interrupt("how?", "2", response_schema=expected))
+    task = PregelTask("t", "ask", ("__pregel_pull", "ask"), None, asked)
+    state = StateSnapshot({}, ("ask",), {}, None, None, None, (task,), asked)
+    told = [{"id": "1", "value": "why?"}, {"id": "2", "value": "how?", "response_schema": expected}]
+    found = shown(state)
+    assert found["interrupts"] == found["tasks"][0]["interrupts"] == told
+    assert interrupts_of(state) == {"t": told}

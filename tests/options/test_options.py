@@ -293,22 +293,21 @@ async def test_how_long_a_process_that_stops_waits_for_its_runs(load: Load, grap
 
 
 @shows("redis_patience_web_s", "redis_patience_worker_s")
-@pytest.mark.parametrize(
-    ("process", "option", "value"), [("web", "redis_patience_web_s", 3), ("worker", "redis_patience_worker_s", 2.5)]
-)
+@pytest.mark.parametrize(("process", "web_s", "worker_s"), [("web", 3, 90), ("worker", 0.1, 3)])
 async def test_how_long_a_redis_that_is_away_is_waited_for(
-    load: Load, graphs: Registry, process: Any, option: str, value: float
+    load: Load, graphs: Registry, process: Any, web_s: float, worker_s: float
 ) -> None:
     """By default that is 2 s and 90 s."""
+    patience = {"redis_patience_web_s": web_s, "redis_patience_worker_s": worker_s}
     async with (
         server("--maxmemory-policy", "noeviction") as valkey,
-        open_services(load(redis_url=valkey.url, **{option: value}), graphs, process) as services,
+        open_services(load(redis_url=valkey.url, **patience), graphs, process) as services,
     ):
         await valkey.kill()
         began = time.monotonic()
         with pytest.raises(StoreUnavailable):
             await services.wire.send("PING", again=True)
-        assert value - 0.1 < time.monotonic() - began < 60
+        assert 2.9 < time.monotonic() - began < 60
 
 
 @shows("redis_high_water")

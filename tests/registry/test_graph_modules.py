@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from pathlib import Path
 
 import pytest
 import starlette.datastructures  # noqa: F401
 from structlog.testing import capture_logs
 
+from app.project.graph_modules import GraphModules
 from app.serialization.allowed import Allowed
 from app.serialization.serde import Serde
 from tests.registry.conftest import SIMPLE, Project
@@ -36,6 +38,13 @@ async def test_what_slipway_itself_imported_is_not_theirs(project: Project) -> N
         assert name in sys.modules
         assert not used(registry, name)
     assert not used(registry, "no.such.module")
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["imported before", "imported later"])
+def test_slipway_itself_is_not_theirs_even_in_its_own_checkout(early: bool) -> None:
+    used_here = GraphModules([Path(__file__).parents[2]], sys.modules if early else [])
+    assert [used_here(name) for name in ("app", "app.settings", "workers.registry")] == [None] * 3
+    assert used_here(__name__) is not None, "which is below the same folder"
 
 
 async def test_a_package_that_the_project_refers_to_is_theirs_too(project: Project) -> None:

@@ -46,6 +46,12 @@ def test_json_of_a_variable_in_the_files_env_counts_too(project: Project, variab
     )
 
 
+def test_the_files_other_sections_hold_when_a_variable_names_the_graphs(project: Project) -> None:
+    file = project.config(ONE, auth={"path": "./auth.py:auth"}, http={"disable_ui": True})
+    found = read(file, {"LANGSERVE_GRAPHS": json.dumps({"other": "./other.py:graph"})})
+    assert (list(found.graphs), found.auth.path, found.http.disable_ui) == (["other"], "./auth.py:auth", True)
+
+
 def test_default_configs(project: Project) -> None:
     given = {"one": {"configurable": {"a": 1}, "recursion_limit": 7, "max_concurrency": 2}, "other": {}}
     with capture_logs() as lines:
@@ -181,6 +187,12 @@ def test_search_paths(project: Project) -> None:
     found = read(project.config(ONE, dependencies=["./plain", "./packaged/shop", "./installed", "langchain>=1"]))
     folders = [str(path.relative_to(project.folder.resolve())) for path in found.search_paths]
     assert folders == ["plain", "packaged", "installed/src", "installed", "."]
+
+
+def test_an_absolute_folder_among_the_dependencies_is_searched(project: Project) -> None:
+    project.write("elsewhere/x.py")
+    elsewhere = (project.folder / "elsewhere").resolve()
+    assert read(project.config(ONE, dependencies=[str(elsewhere)])).search_paths[0] == elsewhere
 
 
 def test_env_as_an_object_and_as_a_file(project: Project) -> None:

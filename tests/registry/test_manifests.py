@@ -290,6 +290,11 @@ async def test_the_fingerprint_changes_with_nodes_edges_and_state(project: Proje
     assert await changed(project, NESTED, old, new)
 
 
+async def test_the_fingerprint_changes_with_a_reducer(project: Project) -> None:
+    text = "import operator\n" + NESTED.replace("topic: str", "topic: Annotated[str, operator.add]")
+    assert await changed(project, text, "operator.add", "operator.concat")
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -76,6 +76,8 @@ async def test_searches_page_in_a_stable_order(store: RedisStore) -> None:
         ({"word": {"$gt": 2}}, []),
         ({"inner": {"even": True}, "n": {"$gt": 0}}, ["4", "2"]),
         ({"n": True}, []),
+        ({"inner": {"even": {"$lte": 1}}}, []),
+        ({"n": {"$gte": False}}, []),
         ({"gone": None}, ["4", "3", "2", "1", "0"]),
     ],
 )
@@ -142,6 +144,21 @@ async def test_a_new_value_without_a_time_stays(store: RedisStore, wire: Wire, k
     await store.aput(A, "k", {"n": 1}, ttl=10)
     await store.aput(A, "k", {"n": 2})
     assert await wire.send("ZCARD", f"{keys.prefix}:store:expiry") == 0
+
+
+@pytest.mark.parametrize(("ttl", "lives_ms"), [(0.5, 30_000), (1.5, 90_000), (1e-9, 1)])
+async def test_a_time_is_counted_in_fractions_of_minutes(
+    store: RedisStore, wire: Wire, keys: Keys, ttl: float, lives_ms: int
+) -> None:
+    async def now_ms() -> float:
+        seconds, us = await wire.send("TIME")
+        return int(seconds) * 1000 + int(us) / 1000
+
+    before = await now_ms()
+    await store.aput(A, "k", {"n": 1}, ttl=ttl)
+    after = await now_ms()
+    ends = float(await wire.send("ZSCORE", f"{keys.prefix}:store:expiry", "users.a\0k"))
+    assert before - 1 <= ends - lives_ms <= after
 
 
 async def test_what_cannot_be_kept_is_refused(store: RedisStore) -> None:

@@ -56,6 +56,13 @@ async def test_a_new_value_has_a_new_meaning(wire: Wire, keys: Keys) -> None:
     assert await store.asearch(DOCS, query="cat") == []
 
 
+async def test_nothing_is_left_of_what_is_deleted(wire: Wire, keys: Keys) -> None:
+    store = indexed(wire, keys, ["text"])
+    await store.aput(DOCS, "k", {"text": "cat"}, ttl=5)
+    await store.adelete(DOCS, "k")
+    assert await wire.send("KEYS", f"{keys.prefix}:*") == []
+
+
 async def test_without_an_index_a_query_finds_by_time(wire: Wire, keys: Keys) -> None:
     store = RedisStore(wire, keys, max_item_bytes=1000)
     await store.aput(DOCS, "k", {"text": "cat"})
@@ -66,6 +73,8 @@ async def test_without_an_index_a_query_finds_by_time(wire: Wire, keys: Keys) ->
 async def test_wrong_dimensions_are_said(wire: Wire, keys: Keys) -> None:
     with pytest.raises(ConfigError, match="dims is 4"):
         await indexed(wire, keys, dims=4).aput(DOCS, "k", {"text": "cat"})
+    with pytest.raises(ConfigError, match="dims is 4"):
+        await Index(IndexSection(dims=4, embed="./x.py:embed"), lambda source: embed).of_query("cat")
 
 
 async def test_an_embedding_function_that_fails_may_be_tried_again(wire: Wire, keys: Keys) -> None:

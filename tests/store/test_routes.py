@@ -41,6 +41,7 @@ async def test_search_and_namespaces(sdk: LangGraphClient) -> None:
         ("PUT", "/store/items", {"namespace": ["a.b"], "key": "k", "value": {}}, 422),
         ("PUT", "/store/items", {"namespace": [""], "key": "k", "value": {}}, 422),
         ("PUT", "/store/items", {"namespace": ["langgraph"], "key": "k", "value": {}}, 400),
+        ("PUT", "/store/items", {"namespace": ["a"], "key": "", "value": {}}, 422),
         ("PUT", "/store/items", {"namespace": ["a"], "key": "k", "value": 1}, 422),
         ("PUT", "/store/items", {"namespace": ["a"], "key": "k", "value": {}, "ttl": -1}, 422),
         ("PUT", "/store/items", {"namespace": ["a"], "key": "k", "value": {"text": "x" * 3000}}, 413),
