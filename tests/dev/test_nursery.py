@@ -198,6 +198,18 @@ async def test_a_nursery_that_does_not_answer_is_done_without(
     await eventually(lambda: workers_of(tmp_path / "langgraph.json") == wanted)
 
 
+async def test_a_nursery_that_ends_while_it_is_asked_is_not_waited_for(
+    supervisor: Supervisor, worker: ChildSpec
+) -> None:
+    os.kill(supervisor.pid(NURSERY), signal.SIGSTOP)
+    with capture_logs() as lines:
+        starting = asyncio.create_task(supervisor.keep(worker))
+        await asyncio.sleep(0)  # the order is sent
+        os.kill(supervisor.pid(NURSERY), signal.SIGKILL)
+        await starting
+    assert ways(lines) == ["executed"], "and not forked by its successor"
+
+
 async def test_where_it_cannot_be_done_children_are_executed(
     worker: ChildSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

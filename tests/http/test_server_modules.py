@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from app.checkpointing.checkpointer_choice import check
 from app.errors import ConfigError
 from app.keyspace.names import Keys
-from app.redis.server_modules import require_modules
+from app.redis import server_modules
+from app.redis.server_modules import module_files, require_modules
 from app.redis.wire import Wire
 from app.services import open_services
 from tests.http.test_langgraph_redis import settings_of
@@ -31,3 +33,17 @@ async def test_a_missing_package_is_named(valkey_url: str, keys: Keys, monkeypat
     monkeypatch.setitem(sys.modules, "langgraph.checkpoint.redis", None)
     with pytest.raises(ConfigError, match=r"\.\[langgraph-redis\]"):
         await check(settings_of(valkey_url, keys), valkey_url)
+
+
+def test_files_of_modules_are_those_of_all_modules_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that an incomplete package is a message before the server starts, and not a server that ends at once."""
+    folder = tmp_path / "a_wheel" / "redis-stack-server" / "lib"
+    folder.mkdir(parents=True)
+    (tmp_path / "a_wheel" / "__init__.py").touch()
+    monkeypatch.setattr(server_modules, "_WHEEL", "a_wheel")
+    assert module_files() is None
+    monkeypatch.syspath_prepend(tmp_path)
+    (folder / "redisearch.so").touch()
+    assert module_files() is None
+    (folder / "rejson.so").touch()
+    assert module_files() == [folder / "redisearch.so", folder / "rejson.so"]

@@ -120,6 +120,8 @@ def test_foreign_keys_are_accepted(project: Project) -> None:
         ({"dependencies": "."}, "dependencies:", "expected a list, found the string '.'"),
         ({"dependencies": [1]}, "dependencies[0]:", "expected a non-empty string"),
         ({"dependencies": ["./nowhere"]}, "dependencies[0]:", "there is no folder './nowhere'"),
+        ({"store": {"ttl": {"default_ttl": 0}}}, "store.ttl.default_ttl:", "greater than 0"),
+        ({"checkpointer": {"ttl": {"default_ttl": 0}}}, "checkpointer.ttl.default_ttl:", "greater than 0"),
         ({"env": []}, "env:", "expected an object, found a list"),
         ({"env": {"A": None}}, "env.A:", "expected a string, found null"),
     ],

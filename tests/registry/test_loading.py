@@ -170,6 +170,15 @@ async def test_a_graph_that_does_not_load(project: Project, text: str, source: s
     )
 
 
+async def test_a_file_that_failed_is_not_taken_half_imported(project: Project) -> None:
+    project.write("half-done.py", SIMPLE + "\nraise RuntimeError('the rest is missing')\n")
+    registry = await project.load({"a": "./half-done.py:graph", "b": "./half-done.py:graph"})
+    assert {name: "the rest is missing" in reason for name, reason in registry.failures().items()} == {
+        "a": True,
+        "b": True,
+    }
+
+
 async def test_an_unknown_graph(project: Project) -> None:
     project.write("one.py")
     registry = await project.load({"one": "./one.py:graph"})
