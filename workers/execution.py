@@ -205,7 +205,8 @@ class Execution:
             self._seen.see_updates(payload)
         elif mode == "tasks" and "triggers" in payload:
             if self._guard.task_begins(payload):
-                self.attempt.begin_superstep()
+                if self._guard.superstep_begins:  # a task that is called begins without waiting for the stream's reader
+                    self.attempt.begin_superstep()
                 self._proof.superstep_begins()
                 failpoints.reach("superstep")
                 self._guard.count_time()

@@ -40,7 +40,7 @@ class Guard:
         self._began = self._loop.time()
         self._step: asyncio.TimerHandle | None = None
         self._whole: asyncio.TimerHandle | None = None
-        self._step_begins = False
+        self.superstep_begins = False
         """Whether the tasks that LangGraph announces now are those with which a superstep begins."""
         self._tasks_begin = False
         """Whether no task has ended since the last one began."""
@@ -73,9 +73,9 @@ class Guard:
         """A task is about to be executed. True when it is the first since a task has ended: of a superstep, or of those
         that a node calls one after the other. Raises `CeilingHit` before a superstep that is beyond a ceiling runs."""
         node, task_id = task["name"], task["id"]
-        if not self._step_begins and not self._is_call(task):
+        if not self.superstep_begins and not self._is_call(task):
             self._counted(lambda: self.ceilings.step(node, task_id))
-            self._step_begins = True
+            self.superstep_begins = True
         self._counted(lambda: self.ceilings.visit(node, task_id))
         first = not self._tasks_begin
         if first:
@@ -97,11 +97,11 @@ class Guard:
 
     def task_ended(self) -> None:
         """A task has ended."""
-        self._tasks_begin = self._step_begins = False
+        self._tasks_begin = self.superstep_begins = False
 
     def superstep_ended(self) -> None:
         """All tasks of a superstep have ended, also those whose results LangGraph had stored already."""
-        self._step_begins = False
+        self.superstep_begins = False
 
     def may_retry(self, task: str, max_attempts: int) -> bool:
         """A task failed and would be retried; after its last attempt it asks as well, which is no retry."""

@@ -36,8 +36,10 @@ writes within a few turns of the event loop, unless they are of a subgraph and n
 
 
 _TURNS_OF_A_CHUNK: Final = 8
-"""Turns of the event loop after which a chunk that a node has streamed has been read and appended: LangGraph hands it
-on through a queue. Two are enough for its own stream modes; the rest is a margin, and costs microseconds."""
+"""Turns of the event loop after which a chunk that a node has streamed has been read and appended, unless the reader
+waits in `room`: LangGraph hands it on through a queue. Two are enough for its own stream modes; the rest is a margin,
+and costs microseconds. Turns are counted, not time: on a slow machine each takes longer, and the reader needs as many.
+"""
 
 
 class _Group:
@@ -87,6 +89,11 @@ class Attempt:
         """Whether chunks have been appended whose writes are about to be put."""
         self._waiting: list[Command] = []
         """Writes of the checkpointer whose events may not have been appended yet."""
+        self._taken = 0
+        """How many have waited before these."""
+        self._reader_goes_on = asyncio.Event()
+        """Not set while the reader of the stream waits in `room`, and chunks may be unread."""
+        self._reader_goes_on.set()
         self._boarding = False
         """Whether the group is about to be taken along, by the boundary of a superstep or by the end of the run."""
         self.eager = True
@@ -106,40 +113,57 @@ class Attempt:
 
     async def write(self, commands: Sequence[Command]) -> None:
         """Return once Redis has `commands`. When `eager`, return at once: they wait a moment for the events that the
-        graph streamed before it wrote (`caught_up`) and land with them. Otherwise these events land with the commands
-        or before them: once a checkpoint is stored, its superstep is not executed again, and events that were not
-        stored would be lost. Raises `Fenced` or `StoreUnavailable`."""
+        graph streamed before it wrote (`caught_up`). These events land with the commands or before them: once a
+        checkpoint is stored, its superstep is not executed again, and events that were not stored would be lost. Raises
+        `Fenced` or `StoreUnavailable`."""
         if self.lost:
             raise self._fenced()
         self._waiting.extend(commands)
         if self.eager:
             self._fly_later()
             return
-        while self._group.size_bytes > _FULL_BYTES:  # whoever reads the chunks waits in `room`
-            await self._landing(self._group)
-        for _ in range(_TURNS_OF_A_CHUNK):
-            await asyncio.sleep(0)
-        self._take_waiting()
+        written = self._written
+        await self._chunks_read()
+        self._take_waiting(written)
         await self._landing(self._group)
+
+    @property
+    def _written(self) -> int:
+        """How many writes there have been."""
+        return self._taken + len(self._waiting)
+
+    async def _chunks_read(self) -> None:
+        """Return once what the graph streamed until now has been appended."""
+        turns = 0
+        while turns < _TURNS_OF_A_CHUNK:
+            if not self._reader_goes_on.is_set():
+                await self._reader_goes_on.wait()
+                turns = 0
+            await asyncio.sleep(0)
+            turns += 1
 
     def caught_up(self) -> None:
         """A chunk of the graph's stream was appended. To be called by the task that reads the stream.
 
         LangGraph streams what a task returned in the moment in which it begins to store it, and chunks are read without
-        a pause while there are any. So what it began to store before this moment has its events in the group, and is
-        written when the callbacks that were due before this one have run."""
+        a pause while there are any, but in `room`. So what it began to store before this moment has its events in the
+        group, and is written when the callbacks that were due before this one have run."""
         if not self._reading:
             self._reading = True
             self._loop.call_soon(self._has_caught_up)
 
     def _has_caught_up(self) -> None:
         self._reading = False
-        self._take_waiting()
+        if self._reader_goes_on.is_set():
+            self._take_waiting(self._written)
         if self._group:
             self._fly()
 
-    def _take_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, []
+    def _take_waiting(self, written: int) -> None:
+        """Put the first so many writes of the attempt into the group, but for those that are there already."""
+        count = max(written - self._taken, 0)
+        waiting, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._taken += count
         self._group.commands.extend(waiting)
         self._group.size_bytes += sum(len(word) for command in waiting for word in command if isinstance(word, bytes))
 
@@ -153,7 +177,9 @@ class Attempt:
 
     async def flush(self) -> None:
         """Return once Redis has everything that was put so far."""
-        self._take_waiting()
+        if self._waiting:
+            await self._chunks_read()
+            self._take_waiting(self._written)
         while self._group:
             await self._landing(self._group)
         await self._all_landed()
@@ -161,15 +187,21 @@ class Attempt:
     async def room(self) -> None:
         """Return when the graph may go on: not too much is waiting to be written, and nothing of what was before a
         superstep that begins would be lost with this process. Raises `Fenced` or `StoreUnavailable`."""
-        while self._group.size_bytes > _FULL_BYTES:
-            await self._landing(self._group)
-        if self._boarding:
-            await self._send_off()
+        if not self._boarding and self._group.size_bytes <= _FULL_BYTES:
+            return
+        self._reader_goes_on.clear()
+        try:
+            while self._group.size_bytes > _FULL_BYTES:
+                await self._landing(self._group)
+            if self._boarding:
+                await self._send_off()
+        finally:
+            self._reader_goes_on.set()
 
     async def _send_off(self) -> None:
         await asyncio.sleep(0)  # LangGraph's task that puts the last superstep's checkpoint has its turn
         self._boarding = False
-        self._take_waiting()
+        self._take_waiting(self._written)
         self._fly_now()
         if self._flying and not (await self._scripts.sent() and self.surely_ours()):
             await self._all_landed()
@@ -199,8 +231,17 @@ class Attempt:
 
     def _fly_alone(self) -> None:
         self._later = None
-        self._take_waiting()
-        self._fly()
+        self._fly_after(_TURNS_OF_A_CHUNK, self._written)
+
+    def _fly_after(self, turns: int, written: int) -> None:
+        """The first so many writes go after so many turns of the event loop in which the stream is read."""
+        if not self._reader_goes_on.is_set():
+            self._fly_later()
+        elif turns:
+            self._loop.call_soon(self._fly_after, turns - 1, written)
+        else:
+            self._take_waiting(written)
+            self._fly()
 
     def _fly(self) -> None:
         self._due = False
@@ -317,7 +358,7 @@ class Attempt:
             await self._all_landed()
         if self.lost:
             return None
-        self._take_waiting()
+        self._take_waiting(self._written)
         group, self._group = self._group, _Group()
         self._seq += 1
         message["seq"] = self._seq

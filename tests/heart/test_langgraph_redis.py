@@ -17,6 +17,7 @@ from tests.heart.test_recovery import (  # noqa: F401
     test_a_death_changes_nothing_of_a_run_that_goes_on,
     test_a_death_does_not_answer_a_second_question_with_the_first_answer,
 )
+from tests.heart.test_replays import test_whatever_landed_last_each_result_comes_once  # noqa: F401
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ WITHIN_S: Final = 180.0
 SOME_TEST_FAILED: Final = 1
 """Pytest's exit code; others mean that no test said anything about the fault."""
 
-FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+::\S+)", re.MULTILINE)
+FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+::.+?)(?: - .*)?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Copy:
         """Runs the tests with the fault planted, and takes it out again."""
         began = time.monotonic()
         with self._planted(fault) if fault else contextlib.nullcontext():
-            code, said = self._run(["--exitfirst"] if fault else [], tests)
+            code, said = self._run(["--exitfirst", *tests], WITHIN_S) if fault else self._run(tests, None)
         failed = FAILED.search(said)
         noticed_by = failed[1] if failed and code == SOME_TEST_FAILED else None
         return Outcome(noticed_by, said[-3000:] if code else "", time.monotonic() - began)
@@ -75,10 +75,10 @@ class Copy:
         moment = next(self._times)
         os.utime(path, (moment, moment))
 
-    def _run(self, options: list[str], tests: Iterable[str]) -> tuple[int, str]:
+    def _run(self, arguments: Iterable[str], within_s: float | None) -> tuple[int, str]:
         """Pytest's exit code (-1: it took too long) and what it printed."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", *options, *tests],
+            [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", *arguments],
             cwd=self._home,
             env={**os.environ, "PYTHONPATH": str(self._home), "TMPDIR": str(self._scratch)},
             stdout=subprocess.PIPE,
@@ -87,10 +87,10 @@ class Copy:
             text=True,
         )
         try:
-            said, _ = process.communicate(timeout=WITHIN_S)
+            said, _ = process.communicate(timeout=within_s)
         except subprocess.TimeoutExpired:
             self._end_all()
-            return -1, f"{process.communicate()[0]}\nnot within {WITHIN_S:g} s"
+            return -1, f"{process.communicate()[0]}\nnot within {within_s:g} s"
         self._end_all()
         return process.returncode, said
 

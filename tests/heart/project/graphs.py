@@ -6,6 +6,8 @@ import time
 from collections import Counter, defaultdict
 from typing import Annotated, Any, TypedDict
 
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.func import entrypoint, task
@@ -160,13 +162,20 @@ async def report(state: State, config: RunnableConfig) -> dict[str, Any]:
     return {"log": [f"report{number}"]}
 
 
+async def report_by_model(state: State, config: RunnableConfig) -> dict[str, Any]:
+    """One of many in parallel, whose model streams what it says."""
+    model = GenericFakeChatModel(messages=iter([AIMessage(f"report {state['value']} is done")]))
+    answer = await model.ainvoke("Report.", config)
+    return {"log": [answer.text]}
+
+
 def spread_reports(state: State) -> list[Send]:
     """To all of them."""
     return [Send("report", {"value": number}) for number in range(REPORTS)]
 
 
-def _reports() -> Graph:
-    builder = StateGraph(State).add_node("one", _step("one")).add_node("report", report).add_node("end", _step("end"))
+def _reports(node: Any = report) -> Graph:
+    builder = StateGraph(State).add_node("one", _step("one")).add_node("report", node).add_node("end", _step("end"))
     builder.add_edge(START, "one").add_conditional_edges("one", spread_reports, ["report"])
     return builder.add_edge("report", "end").compile()
 
@@ -206,6 +215,7 @@ steps = _row(one=_step("one"), two=_step("two"), three=_step("three"))
 ask = _row(one=_step("one"), ask=ask_once, two=_step("two"))
 reports = _reports()
 inner_reports = _row(before=_step("before"), inner=_reports(), after=_step("after"))
+models_report = _row(before=_step("before"), inner=_reports(report_by_model), after=_step("after"))
 chat = _chat()
 wide = _wide()
 namesake = _row(square=call_in_turn, end=_step("end"))
