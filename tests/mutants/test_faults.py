@@ -88,6 +88,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Copy:
         (checkout / name).write_text(text)
     subprocess.run(["git", "init", "--quiet"], cwd=checkout, check=True)
     monkeypatch.setattr("tests.mutants.planting.ROOT", checkout)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # importing them takes longer than everything else
     return Copy(tmp_path / "copy")
 
 
