@@ -131,6 +131,18 @@ async def test_writes_that_wait_for_their_checkpoint_survive_pruning(saver: Thre
     assert found.pending_writes == [("early", "n", 1)]
 
 
+async def test_threads_whose_ids_differ_in_case_alone_are_kept_apart(saver: ThreadSaver) -> None:
+    made = await _chain(saver, "t", ["r1"])
+    await _chain(saver, "T", ["r2", "r2"])
+    await saver.aput_writes(at("T", "never-stored"), [("a", 1)], "task")
+    other, used = await saver.latest("T"), await saver.thread_bytes("T")
+    assert await saver.checkpoint_ids("t", "") == made
+    await saver.adelete_thread("t")
+    assert await saver.latest("T") == other
+    assert await saver.thread_bytes("T") == used
+    assert await saver.stored_writes(at("T", other.checkpoint["id"] if other else None))
+
+
 async def test_a_copy_stands_on_its_own(saver: ThreadSaver, stored_keys: Names) -> None:
     made = await _chain(saver, "t", ["r1", "r2"])
     await _chain(saver, "t", ["r1"], ns="sub:1")
