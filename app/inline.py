@@ -8,7 +8,8 @@ queue as it is; a worker continues it, and whoever follows the log notices nothi
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Collection
+from typing import Any, Final
 
 import structlog
 
@@ -28,6 +29,8 @@ log = structlog.get_logger(__name__)
 MOST: Final = 64
 """Runs executed at once in one web process; further ones go to the workers."""
 
+_ABANDONED_WITHIN_S: Final = 5.0
+
 
 class InlineExecutor:
     """Executes short graphs in this process."""
@@ -46,12 +49,23 @@ class InlineExecutor:
         self._runs, self._scripts, self._graphs, self._checkpointer = runs, scripts, graphs, checkpointer
         self._keys, self._settings, self._heart, self._store = keys, settings, heart, store
         self._executions: dict[asyncio.Task[None], Execution] = {}
+        self._accepting: set[asyncio.Task[Run]] = set()
+        self._closing = False
 
     async def create(self, new: NewRun) -> Run:
-        """Accept a run and begin it at once, unless its thread is busy or this process has its hands full."""
-        worker = self._heart.worker if len(self._executions) < MOST else None
-        run, is_new = await self._runs.accept(new, inline_worker=worker)
-        if worker is not None and is_new and run.phase is Phase.RUNNING:
+        """Accept a run and begin it at once, unless its thread is busy, or this process stops or executes `MOST` runs.
+
+        A caller that is cancelled cancels nothing: the server may have given this process the run's lease already."""
+        if self._closing or len(self._accepting) + len(self._executions) >= MOST:
+            return await self._runs.create(new)
+        accepting = asyncio.create_task(self._accept(new), name=f"accept {new.run_id}")
+        self._accepting.add(accepting)
+        accepting.add_done_callback(self._accepting.discard)
+        return await asyncio.shield(accepting)
+
+    async def _accept(self, new: NewRun) -> Run:
+        run, is_new = await self._runs.accept(new, inline_worker=self._heart.worker)
+        if is_new and run.phase is Phase.RUNNING:
             self._begin(run)
         return run
 
@@ -81,13 +95,16 @@ class InlineExecutor:
 
     async def close(self) -> None:
         """Hand every run back to the workers: at its next superstep, or where it stands when that takes too long."""
+        self._closing = True
+        await _wait(self._accepting, self._settings.redis_patience_web_s)
         for execution in self._executions.values():
             execution.drain()
-        await self._wait(self._settings.drain_s)
+        await _wait(self._executions, self._settings.drain_s)
         for execution in self._executions.values():
             execution.abandon()
-        await self._wait(5)
+        await _wait(self._executions, _ABANDONED_WITHIN_S)
 
-    async def _wait(self, patience_s: float) -> None:
-        if self._executions:
-            await asyncio.wait(list(self._executions), timeout=patience_s)
+
+async def _wait(tasks: Collection[asyncio.Task[Any]], within_s: float) -> None:
+    if tasks:
+        await asyncio.wait(list(tasks), timeout=within_s)

@@ -94,6 +94,8 @@ class RunCreate(TypedDict):
     priority_ms: int
     groups: list[tuple[str, int]]
     inline_worker: str | None
+    inline_request: str | None
+    """Chosen anew for each call with an `inline_worker`."""
     lease_ms: int
     event_ttl_s: int
     ttl: Ttl | None

@@ -11,6 +11,7 @@ The state machine (every move is one script; final phases never change):
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -369,6 +370,7 @@ class RunStore:
             "priority_ms": PRIORITY_MS[new.priority],
             "groups": list(new.groups),
             "inline_worker": inline_worker if new.inline else None,
+            "inline_request": secrets.token_hex(8) if inline_worker and new.inline else None,
             "lease_ms": self._lease_ms,
             "event_ttl_s": self._event_ttl_s,
             "ttl": self._thread_ttl,

@@ -6,18 +6,24 @@ import asyncio
 import dataclasses
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from types import ModuleType
+from typing import Any
 
+import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
 from app.runs.runs import Phase, Run, new_id, run_from
 from app.services import Services, open_services
-from tests.conftest import Eventually
-from tests.heart.conftest import LEASE_MS, PROJECT, new_run, settings_of
+from tests.conftest import Eventually, wait_until
+from tests.heart.conftest import LEASE_MS, PROJECT, Stores, new_run, settings_of
+from tests.proxy import Proxy, proxied
 from tests.working import working
+from workers.execution import Execution
 from workers.main import WorkerProcess
 from workers.registry import Registry
 
@@ -32,11 +38,27 @@ def project(graphs: Registry) -> ModuleType:
     return module
 
 
-async def _inline(services: Services, graph_id: str) -> Run:
+async def _inline(services: Services, graph_id: str, **differs: Any) -> Run:
     """A run that the web process takes itself."""
     assert services.inline is not None
-    new = dataclasses.replace(new_run(new_id(), graph_id=graph_id), create_thread=True, inline=True)
-    return await services.inline.create(new)
+    given: dict[str, Any] = {"thread_id": new_id(), "graph_id": graph_id, "create_thread": True, "inline": True}
+    return await services.inline.create(new_run(**(given | differs)))
+
+
+@asynccontextmanager
+async def _behind_a_proxy(valkey_url: str, keys: Keys, graphs: Registry) -> AsyncIterator[tuple[Proxy, Services]]:
+    """A web process whose way to Redis may break. It waits for Redis, and the server has its scripts."""
+    async with proxied(valkey_url) as proxy:
+        async with open_services(settings_of(proxy.url, keys, redis_patience_web_s=60), graphs, "web") as web:
+            await _inline(web, "swift")
+            await wait_until(lambda: _executing(web) == 0)
+            yield proxy, web
+
+
+def _executing(services: Services) -> int:
+    """How many runs the web process executes."""
+    assert services.inline is not None
+    return len(services.inline._executions)
 
 
 async def _names(services: Services, run: Run) -> Sequence[str]:
@@ -60,7 +82,7 @@ async def test_a_short_run_needs_no_worker(
 async def test_a_run_beyond_its_budget_goes_on_in_a_worker_with_no_step_lost_or_repeated(
     valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually, project: ModuleType
 ) -> None:
-    settings = settings_of(valkey_url, keys)
+    settings = settings_of(valkey_url, keys, inline_budget_s=60)  # the graph's own is shorter, and wins
     async with open_services(settings, graphs, "web") as web, working(settings, graphs):
         assert web.inline is not None
         run = await _inline(web, "quick")
@@ -86,6 +108,143 @@ async def test_a_web_process_that_stops_gives_its_runs_to_the_workers(
         now = await services.runs.find(run.run_id)
         assert (now.attempt, now.handovers) == (2, 1)
         assert project.effects[run.thread_id] == ALL_ONCE
+
+
+async def test_a_web_process_that_stops_waits_for_the_superstep_of_a_run(
+    valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually, project: ModuleType
+) -> None:
+    async with open_services(settings_of(valkey_url, keys), graphs, "web") as web:
+        assert web.inline is not None
+        run = await _inline(web, "quick")
+        await eventually(lambda: project.effects[run.thread_id]["one"])
+        (execution,) = web.inline._executions.values()
+        closing = asyncio.create_task(web.inline.close())
+        await eventually(lambda: execution._control.drain_requested or closing.done())
+        project.gates[run.thread_id].set()
+        await closing
+        now = await web.runs.find(run.run_id)
+        assert (now.phase, now.attempt, now.handovers) == (Phase.QUEUED, 1, 1)
+        assert project.effects[run.thread_id] == {"one": 1, "gate": 1}
+        assert (await _inline(web, "swift")).phase is Phase.QUEUED, "a process that stops begins nothing"
+
+
+async def test_work_that_is_done_again_after_a_hand_over_is_announced(
+    valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually, project: ModuleType
+) -> None:
+    async with open_services(settings_of(valkey_url, keys, drain_s=0.1), graphs, "web") as web:
+        run = await _inline(web, "quick")
+        await eventually(lambda: project.effects[run.thread_id]["one"])
+    project.gates[run.thread_id].set()
+    async with working(settings_of(valkey_url, keys), graphs) as (_, services):
+        await eventually(lambda: _is(services, run, Phase.COMPLETED))
+        announced = [event for event in await services.events.read(run.run_id) if event.name == "metadata"]
+        assert [orjson.loads(event.data)["attempt"] for event in announced] == [1, 2]
+
+
+async def test_a_web_process_executes_no_more_runs_at_once_than_its_bound(
+    valkey_url: str,
+    keys: Keys,
+    graphs: Registry,
+    eventually: Eventually,
+    project: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("app.inline.MOST", 2)
+    async with open_services(settings_of(valkey_url, keys, drain_s=0), graphs, "web") as web:
+        at_once = await asyncio.gather(*(_inline(web, "quick") for _ in range(4)))
+        assert sorted(run.phase for run in at_once) == [Phase.QUEUED, Phase.QUEUED, Phase.RUNNING, Phase.RUNNING]
+        assert (await _inline(web, "quick")).phase is Phase.QUEUED
+        ends = next(run for run in at_once if run.phase is Phase.RUNNING)
+        project.gates[ends.thread_id].set()
+        await eventually(lambda: _executing(web) == 1)
+        assert (await _inline(web, "quick")).phase is Phase.RUNNING
+
+
+async def test_a_limit_of_running_runs_holds_in_the_web_process(
+    valkey_url: str, keys: Keys, graphs: Registry, project: ModuleType
+) -> None:
+    async with open_services(settings_of(valkey_url, keys, drain_s=0), graphs, "web") as web:
+        assert (await _inline(web, "quick", groups=[("few", 1)])).phase is Phase.RUNNING
+        assert (await _inline(web, "quick", groups=[("few", 1)])).phase is Phase.QUEUED
+
+
+async def test_a_request_that_is_repeated_executes_its_run_once(
+    valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually, project: ModuleType
+) -> None:
+    async with open_services(settings_of(valkey_url, keys, drain_s=0), graphs, "web") as web:
+        run_id, thread_id = new_id(), new_id()
+        at_once = [_inline(web, "quick", run_id=run_id, thread_id=thread_id) for _ in range(2)]
+        assert {run.phase for run in await asyncio.gather(*at_once)} == {Phase.RUNNING}
+        await eventually(lambda: project.effects[thread_id]["one"])
+        await _inline(web, "quick", run_id=run_id, thread_id=thread_id)
+        assert _executing(web) == 1
+
+
+async def test_a_run_whose_answer_is_lost_on_the_way_is_executed_all_the_same(
+    valkey_url: str, keys: Keys, stores: Stores, graphs: Registry, eventually: Eventually, project: ModuleType
+) -> None:
+    """The connection breaks when the server has given the web process the run, and before it has said so."""
+    async with _behind_a_proxy(valkey_url, keys, graphs) as (proxy, web):
+        run_id = new_id()
+        proxy.hold_replies()
+        creating = asyncio.create_task(_inline(web, "swift", run_id=run_id))
+        await eventually(lambda: stores.wire.send("EXISTS", keys.run(run_id), again=True))
+        proxy.cut()
+        proxy.release_replies()
+        run = await creating
+        await eventually(lambda: _is(web, run, Phase.COMPLETED))
+        assert (await web.runs.find(run_id)).attempt == 1
+
+
+async def test_a_run_whose_caller_is_cancelled_meanwhile_is_executed_all_the_same(
+    valkey_url: str, keys: Keys, stores: Stores, graphs: Registry, eventually: Eventually, project: ModuleType
+) -> None:
+    async with _behind_a_proxy(valkey_url, keys, graphs) as (proxy, web):
+        run_id = new_id()
+        proxy.hold_replies()
+        creating = asyncio.create_task(_inline(web, "swift", run_id=run_id))
+        await eventually(lambda: stores.wire.send("EXISTS", keys.run(run_id), again=True))
+        creating.cancel()
+        await asyncio.wait({creating})
+        assert creating.cancelled()
+        proxy.release_replies()
+        
+        async def is_over() -> bool:
+            return (await web.runs.find(run_id)).phase is Phase.COMPLETED
+
+        await eventually(is_over)
+        assert (await web.runs.find(run_id)).attempt == 1
+
+
+async def test_a_lease_in_the_web_process_is_renewed_until_the_run_ends(
+    valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually, project: ModuleType
+) -> None:
+    async with open_services(settings_of(valkey_url, keys, heartbeat_s=0.1), graphs, "web") as web:
+        assert web.heart is not None
+        run = await _inline(web, "quick")
+        until_ms = await web.wire.send("ZSCORE", keys.leases, run.run_id)
+
+        async def is_renewed() -> bool:
+            return float(await web.wire.send("ZSCORE", keys.leases, run.run_id)) > float(until_ms)
+
+        await eventually(is_renewed)
+        project.gates[run.thread_id].set()
+        await eventually(lambda: _executing(web) == 0)
+        assert web.heart._attempts == {}
+
+
+async def test_an_inline_execution_that_breaks_is_logged(
+    valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: Execution) -> None:
+        raise LookupError("a fault of ours")
+
+    monkeypatch.setattr(Execution, "execute", broken)
+    async with open_services(settings_of(valkey_url, keys), graphs, "web") as web:
+        with capture_logs() as logs:
+            run = await _inline(web, "swift")
+            await eventually(lambda: _executing(web) == 0)
+        assert [(entry["event"], entry["run"]) for entry in logs] == [("inline.broke", run.run_id)]
 
 
 async def test_a_worker_that_stops_hands_its_runs_back_without_spending_an_attempt(

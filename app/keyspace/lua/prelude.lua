@@ -422,7 +422,7 @@ end
 local function give_up_lease(run_id)
   redis.call('ZREM', key('leases'), run_id)
   redis.call('SREM', key('on_trial'), run_id)
-  redis.call('HDEL', key('run', run_id), 'worker')
+  redis.call('HDEL', key('run', run_id), 'worker', 'inline_request')
   leave_groups(run_id)
 end
 

@@ -1,5 +1,6 @@
 -- Accept a run: the record, its first event, its place in the thread's queue, its job, the thread's status.
--- Returns {'new', run fields}; {'known', run fields} for a run that exists, so that a repetition changes nothing;
+-- Returns {'new', run fields}, also to a repetition of the very call by which `inline_worker` has taken the run;
+-- {'known', run fields} for a run that exists otherwise, so that a repetition changes nothing;
 -- {'no_thread'} also for one whose metadata is not that of `only`, or that was made for another run alone, {'taken'} when
 -- the thread that was to be made for this run exists, {'changed'} when the thread's fields are no longer as they were
 -- `seen`, {'busy', run id}, {'answered', run id, kwargs} when another run has answered the interrupt, {'fired'} when the
@@ -17,7 +18,12 @@ if exists then
   end
 end
 
-if redis.call('EXISTS', run) == 1 then return {'known', redis.call('HGETALL', run)} end
+if redis.call('EXISTS', run) == 1 then
+  -- Its maker executes a run itself: when the first answer was lost, nobody has begun with it yet.
+  local held = redis.call('HMGET', run, 'worker', 'inline_request')
+  local repeated = A.inline_worker and held[1] == A.inline_worker and held[2] == A.inline_request
+  return {repeated and 'new' or 'known', redis.call('HGETALL', run)}
+end
 
 -- A cron's run is made by whoever moves the cron on from this due time, in the same moment.
 if A.cron and not is_due(A.cron) then return {'fired'} end
@@ -104,6 +110,7 @@ append(A.run_id, {metadata_entry(A.run_id, 1)})
 local first = not active and redis.call('ZRANGE', key('thread_queue', A.thread_id), 0, 0)[1] == A.run_id
 if first and A.inline_worker and A.after_ms == 0 and not full_group(A.run_id) then
   take(A.run_id, A.thread_id, A.inline_worker, A.lease_ms)
+  redis.call('HSET', run, 'inline_request', A.inline_request)
 elseif first then
   redis.call('HSET', run, 'reason', A.after_ms > 0 and 'delay' or 'queue')
   enqueue(A.run_id, 1, now_ms + A.after_ms)
