@@ -225,3 +225,8 @@ class TestProjectEnvironment:
         before = dict(os.environ)
         assert prepare("dev", config) == Settings(config=config)
         assert dict(os.environ) == before
+
+
+def test_retries_may_be_forbidden(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("SLIPWAY_MAX_RETRIES", "0")
+    assert Settings.load().max_retries == 0

@@ -35,3 +35,11 @@ async def test_from_a_thread_they_do_the_same(saver: ThreadSaver) -> None:
 async def test_on_the_event_loop_they_say_what_to_do(saver: ThreadSaver) -> None:
     with pytest.raises(RuntimeError, match="ainvoke"):
         saver.get_tuple(at("t"))
+
+
+async def test_on_another_event_loop_they_say_what_to_do_too(saver: ThreadSaver) -> None:
+    async def call() -> None:
+        saver.get_tuple(at("t"))
+
+    with pytest.raises(RuntimeError, match="ainvoke"):
+        await asyncio.to_thread(lambda: asyncio.run(call()))

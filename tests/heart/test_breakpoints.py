@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from app.runs.cancels import Action
 from app.runs.runs import Phase
+from tests.conftest import Eventually
 from tests.heart.conftest import Stores
-from tests.heart.test_recovery import DURABILITIES, finish
+from tests.heart.test_recovery import DURABILITIES, execution, finish
 from workers.registry import Registry
 
 BEHIND_THE_LAST: dict[str, tuple[str, dict[str, Any]]] = {
@@ -51,3 +54,18 @@ async def test_a_breakpoint_with_something_next_waits(
     await stores.run(thread_id, graph_id=graph_id, kwargs={"input": None, "durability": durability})
     run = await finish(stores, graphs)
     assert (run.phase, (await stores.thread_of(run)).status) == (Phase.COMPLETED, "idle")
+
+
+async def test_a_run_that_is_cancelled_within_a_node_leaves_that_node_to_be_continued(
+    stores: Stores, graphs: Registry, eventually: Eventually
+) -> None:
+    effects: Any = graphs.attribute("./graphs.py:effects")
+    run = await stores.run(await stores.thread(), graph_id="gate")
+    executing = execution(stores, graphs, await stores.claim_one())
+    working = asyncio.create_task(executing.execute())
+    await eventually(lambda: executing._ceilings.used.node_visits["gate"])
+    executing.attempt.stop(Action.INTERRUPT)
+    await working
+    thread = await stores.thread_of(run)
+    assert (await stores.phase(run), thread.status, thread.interrupts) == (Phase.CANCELLED, "interrupted", {})
+    assert effects[run.thread_id] == {"one": 1}

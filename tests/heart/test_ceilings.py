@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
-from app.errors import InvalidRequest
-from app.policy import ceilings_of
+from app.errors import CeilingHit, InvalidRequest
+from app.policy import Ceilings, Usage, ceilings_of
 from app.runs.runs import Phase, Run
+from app.serialization.encoding import dumps
 from app.settings import Settings
-from tests.heart.conftest import Stores
+from tests.heart.conftest import Stores, ceilings
 from tests.heart.test_recovery import DURABILITIES, die_after, execution, finish
+from workers.guards import Guard
 from workers.registry import Registry
 
 NEVER = 10**6
@@ -24,6 +29,12 @@ async def ended(stores: Stores, graphs: Registry, graph_id: str, value: dict[str
     """A run of `graph_id` under lower ceilings, to its end."""
     await stores.run(await stores.thread(), graph_id=graph_id, kwargs={"input": value}, ceilings=limits)
     return await finish(stores, graphs)
+
+
+def _effects(graphs: Registry, run: Run) -> dict[str, int]:
+    """How often each node of the run has done its work."""
+    effects: Any = graphs.attribute("./graphs.py:effects")
+    return dict(effects[run.thread_id])
 
 
 async def _checkpoints(stores: Stores, run: Run) -> int:
@@ -80,6 +91,90 @@ async def test_no_more_steps_are_done_than_allowed(stores: Stores, graphs: Regis
     thread = await stores.thread_of(run)
     assert thread.values is not None
     assert (thread.values["value"], run.usage["steps"], run.usage["node_visits"]) == (7, 7, {"turn": 7})
+
+
+async def test_no_more_visits_are_done_than_allowed(stores: Stores, graphs: Registry) -> None:
+    run = await ended(stores, graphs, "loop", {"value": 0}, max_node_visits=5)
+    assert run.error is not None
+    assert (run.error["used"], run.usage["node_visits"]) == (5, {"turn": 5})
+    assert _effects(graphs, run) == {"turn": 5}
+
+
+async def test_no_more_retries_are_done_than_allowed(stores: Stores, graphs: Registry) -> None:
+    run = await ended(stores, graphs, "flaky", {"value": 0}, max_retries=3)
+    assert run.error is not None
+    assert (run.error["used"], run.usage["retries"]) == (3, 3)
+    assert _effects(graphs, run) == {"one": 1, "fail": 4}
+
+
+async def test_retries_inside_count_too(stores: Stores, graphs: Registry) -> None:
+    run = await ended(stores, graphs, "inner_flaky", {"value": 0}, max_retries=3)
+    assert run.error is not None
+    assert (run.error["code"], run.usage["retries"]) == ("ceiling.retries", 3)
+    assert _effects(graphs, run) == {"fail": 4}
+
+
+def test_the_bytes_of_events_are_summed() -> None:
+    ceilings = Ceilings({"max_event_bytes": 10}, Usage())
+    ceilings.emit(4)
+    ceilings.emit(6)
+    with pytest.raises(CeilingHit) as caught:
+        ceilings.emit(1)
+    assert (caught.value.full_code, caught.value.used) == ("ceiling.event_bytes", 11)
+
+
+async def test_the_seconds_of_a_superstep_begin_anew_with_each(stores: Stores) -> None:
+    late: list[str] = []
+    guard = Guard(Ceilings(ceilings(max_step_s=0.001), Usage()), lambda: late.append("late"))
+    for task_id in ("first", "second"):  # without a pause in which a timer could run out
+        guard.task_begins({"name": "turn", "id": task_id, "triggers": ("branch:to:turn",), "input": None})
+        guard.task_ended()
+        guard.superstep_ended()
+    guard.stop()
+    await asyncio.sleep(0.01)
+    assert (late, guard.tripped) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("graph_id", "used", "code"),
+    [
+        ("loop", {"steps": 500}, "ceiling.steps"),
+        ("loop", {"node_visits": {"turn": 500}}, "ceiling.node_visits"),
+        ("flaky", {"retries": 20}, "ceiling.retries"),
+        ("block", {"active_s": 3600.0}, "ceiling.time"),
+        ("steps", {"event_bytes": 64 * 2**20}, "ceiling.event_bytes"),
+    ],
+)
+async def test_what_earlier_attempts_and_runs_have_used_counts(
+    stores: Stores, graphs: Registry, graph_id: str, used: dict[str, Any], code: str
+) -> None:
+    """The next attempt of a run begins with its usage, and so does the run that continues it."""
+    kwargs = {"input": {"value": 300}, "config": {"recursion_limit": 500}}
+    await stores.run(await stores.thread(), graph_id=graph_id, kwargs=kwargs)
+    claimed = replace(await stores.claim_one(), usage=used)
+    await execution(stores, graphs, claimed).execute()
+    run = await stores.now(claimed)
+    assert run.error is not None
+    assert run.error["code"] == code
+    assert run.error["used"] >= run.error["limit"]
+
+
+async def test_a_run_that_continues_another_goes_on_counting(stores: Stores, graphs: Registry) -> None:
+    """Each run of the chain fails twice before its question; the third and last retry is the second run's."""
+    thread_id, limits = await stores.thread(), {"max_retries": 3}
+    await stores.run(thread_id, graph_id="stumbles", ceilings=limits)
+    first = await finish(stores, graphs)
+    assert (first.phase, first.usage["retries"]) == (Phase.WAITING_FOR_APPROVAL, 2)
+    await stores.run(thread_id, graph_id="stumbles", kwargs={"command": {"resume": 1}}, ceilings=limits)
+    second = await finish(stores, graphs)
+    assert second.error is not None
+    assert (second.error["code"], second.usage["retries"]) == ("ceiling.retries", 3)
+    assert second.usage["event_bytes"] > first.usage["event_bytes"] > 0
+
+
+def test_what_was_used_is_stored_whole() -> None:
+    used = Usage(3, 2, 1.5, 700, Counter(turn=2), {"turn": "task"})
+    assert Usage.of(orjson.loads(dumps(used.public()))) == used
 
 
 async def test_an_answer_does_not_reset_what_was_used(stores: Stores, graphs: Registry) -> None:

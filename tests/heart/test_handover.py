@@ -48,11 +48,14 @@ async def _inline(services: Services, graph_id: str, **differs: Any) -> Run:
 @asynccontextmanager
 async def _behind_a_proxy(valkey_url: str, keys: Keys, graphs: Registry) -> AsyncIterator[tuple[Proxy, Services]]:
     """A web process whose way to Redis may break. It waits for Redis, and the server has its scripts."""
-    async with proxied(valkey_url) as proxy:
-        async with open_services(settings_of(proxy.url, keys, redis_patience_web_s=60), graphs, "web") as web:
-            await _inline(web, "swift")
-            await wait_until(lambda: _executing(web) == 0)
-            yield proxy, web
+    patient = {"redis_patience_web_s": 60}
+    async with (
+        proxied(valkey_url) as proxy,
+        open_services(settings_of(proxy.url, keys, **patient), graphs, "web") as web,
+    ):
+        await _inline(web, "swift")
+        await wait_until(lambda: _executing(web) == 0)
+        yield proxy, web
 
 
 def _executing(services: Services) -> int:
@@ -116,8 +119,8 @@ async def test_a_web_process_that_stops_waits_for_the_superstep_of_a_run(
     async with open_services(settings_of(valkey_url, keys), graphs, "web") as web:
         assert web.inline is not None
         run = await _inline(web, "quick")
-        await eventually(lambda: project.effects[run.thread_id]["one"])
         (execution,) = web.inline._executions.values()
+        await eventually(lambda: execution._ceilings.used.node_visits["gate"])
         closing = asyncio.create_task(web.inline.close())
         await eventually(lambda: execution._control.drain_requested or closing.done())
         project.gates[run.thread_id].set()
@@ -133,7 +136,9 @@ async def test_work_that_is_done_again_after_a_hand_over_is_announced(
 ) -> None:
     async with open_services(settings_of(valkey_url, keys, drain_s=0.1), graphs, "web") as web:
         run = await _inline(web, "quick")
-        await eventually(lambda: project.effects[run.thread_id]["one"])
+        assert web.inline is not None
+        (execution,) = web.inline._executions.values()
+        await eventually(lambda: execution._ceilings.used.node_visits["gate"])
     project.gates[run.thread_id].set()
     async with working(settings_of(valkey_url, keys), graphs) as (_, services):
         await eventually(lambda: _is(services, run, Phase.COMPLETED))
@@ -187,11 +192,13 @@ async def test_a_run_whose_answer_is_lost_on_the_way_is_executed_all_the_same(
     async with _behind_a_proxy(valkey_url, keys, graphs) as (proxy, web):
         run_id = new_id()
         proxy.hold_replies()
-        creating = asyncio.create_task(_inline(web, "swift", run_id=run_id))
+        creating = asyncio.create_task(_inline(web, "quick", run_id=run_id))
         await eventually(lambda: stores.wire.send("EXISTS", keys.run(run_id), again=True))
         proxy.cut()
         proxy.release_replies()
         run = await creating
+        assert _executing(web) == 1
+        project.gates[run.thread_id].set()
         await eventually(lambda: _is(web, run, Phase.COMPLETED))
         assert (await web.runs.find(run_id)).attempt == 1
 
@@ -207,8 +214,10 @@ async def test_a_run_whose_caller_is_cancelled_meanwhile_is_executed_all_the_sam
         creating.cancel()
         await asyncio.wait({creating})
         assert creating.cancelled()
+        assert web.inline is not None
+        assert len(web.inline._accepting) == 1, "the answer is still waited for"
         proxy.release_replies()
-        
+
         async def is_over() -> bool:
             return (await web.runs.find(run_id)).phase is Phase.COMPLETED
 
@@ -222,6 +231,7 @@ async def test_a_lease_in_the_web_process_is_renewed_until_the_run_ends(
     async with open_services(settings_of(valkey_url, keys, heartbeat_s=0.1), graphs, "web") as web:
         assert web.heart is not None
         run = await _inline(web, "quick")
+        assert run.run_id in web.heart._attempts
         until_ms = await web.wire.send("ZSCORE", keys.leases, run.run_id)
 
         async def is_renewed() -> bool:

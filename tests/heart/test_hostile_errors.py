@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.exception_text import LONGEST_TEXT, class_name, message_of, repr_of, traceback_of
+from app.exception_text import LONGEST_TEXT, class_name, handled_when, message_of, repr_of, traceback_of
 from app.runs.runs import Phase, Run
 from app.serialization.encoding import dumps
 from app.serialization.serde import Serde
 from tests.heart.conftest import Stores
 from tests.heart.project.hostile import KINDS, OBJECTS
 from tests.heart.test_recovery import execution
+from workers.contained_errors import GraphRaised, contain_errors
 from workers.registry import Registry
 
 MODES = ["values", "updates", "tasks", "debug", "checkpoints", "messages-tuple", "custom", "lifecycle"]
@@ -130,6 +132,38 @@ async def test_a_node_that_exits_disturbs_no_other_run(stores: Stores, graphs: R
     assert await stores.phase(healthy) is Phase.COMPLETED
     for run in exiting:
         assert await stores.phase(run) is Phase.FAILED
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+async def test_a_task_that_exits_while_it_is_cancelled_raises_an_ordinary_error(kind: type[BaseException]) -> None:
+    async def exit_when_cancelled() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise kind from None
+
+    contain_errors()
+    exiting = asyncio.create_task(exit_when_cancelled())
+    await asyncio.sleep(0)
+    exiting.cancel()
+    with pytest.raises(GraphRaised) as caught:
+        await exiting
+    assert type(caught.value.raised) is kind
+
+
+@pytest.mark.parametrize("on_purpose", [True, False])
+def test_an_error_that_was_raised_from_another_is_the_one_that_counts(on_purpose: bool) -> None:
+    caught = LookupError()
+    try:
+        try:
+            raise caught
+        except LookupError:
+            raise ValueError from (caught if on_purpose else None)
+    except ValueError as raised:
+        if not on_purpose:
+            raised.__cause__ = None
+        handled = handled_when(raised, str(Path(__file__).parent))
+    assert handled is (None if on_purpose else caught)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -17,6 +17,7 @@ from app.errors import StoreUnavailable
 from app.keyspace.scripts import Scripts
 from app.redis.commands import Command
 from app.runs.attempts import Attempt
+from app.runs.cancels import Action
 from app.runs.events import Event
 from app.runs.runs import Phase, Run
 from app.serialization.encoding import dumps
@@ -201,3 +202,13 @@ async def test_a_death_does_not_answer_a_later_question_with_an_answer_that_name
 ) -> None:
     request = {"command": {"resume": EACH}, "input": None, "durability": durability}
     await _check(stores, graphs, graph_id, request, asked=True)
+
+
+async def test_a_run_that_is_cancelled_between_two_attempts_executes_nothing(stores: Stores, graphs: Registry) -> None:
+    run = await stores.run(await stores.thread())
+    assert await die_after(stores, graphs, await stores.claim_one(), 0)
+    effects: Any = graphs.attribute("./graphs.py:effects")
+    before = dict(effects[run.thread_id])
+    await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
+    assert (await finish(stores, graphs)).phase is Phase.CANCELLED
+    assert dict(effects[run.thread_id]) == before

@@ -179,3 +179,31 @@ async def test_whatever_landed_last_nothing_is_lost_of_what_models_said(
         assert expected - said(await stores.log(run)) == Counter(), f"after {groups} groups"
     else:
         raise AssertionError("never ended")
+
+
+async def test_tasks_that_are_executed_again_at_an_older_checkpoint_are_announced_again(
+    stores: Stores, graphs: Registry
+) -> None:
+    """Their results are stored there already, by the run that gave the first answer."""
+    first = await _made(stores, graphs, "ask", ["tasks"])
+    await finish(stores, graphs)
+    answer: dict[str, Any] = {"input": None, "command": {"resume": "yes"}, "stream_mode": ["tasks"]}
+    await stores.run(first.thread_id, graph_id="ask", kwargs=answer)
+    assert (await finish(stores, graphs)).phase is Phase.COMPLETED
+    held = stores.checkpointer.alist({"configurable": {"thread_id": first.thread_id, "checkpoint_ns": ""}})
+    (older,) = [found.checkpoint["id"] async for found in held if found.metadata["step"] == 1]
+    kwargs = answer | {"checkpoint": {"checkpoint_id": older, "checkpoint_ns": ""}}
+    for groups in range(100):
+        await stores.run(first.thread_id, graph_id="ask")
+        assert (await finish(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL, "else the answer is refused"
+        run = await stores.run(first.thread_id, graph_id="ask", kwargs=kwargs)
+        if not await die_after(stores, graphs, await stores.claim_one(), groups):
+            break
+        assert (await finish(stores, graphs)).phase is Phase.COMPLETED
+        log = await stores.log(run)
+        begins = max(number for number, event in enumerate(log) if event.name == "metadata")
+        tasks = [orjson.loads(event.data) for event in log[begins:] if event.name == "tasks"]
+        executed = {task["id"] for task in tasks if "result" in task}
+        assert executed <= {task["id"] for task in tasks if "triggers" in task}, f"after {groups} groups"
+    else:
+        raise AssertionError("never ended")

@@ -100,6 +100,13 @@ async def fail(state: State, config: RunnableConfig) -> dict[str, Any]:
     raise ConnectionError("not today")
 
 
+async def stumble(state: State, config: RunnableConfig) -> dict[str, Any]:
+    """Fails twice each time before it succeeds."""
+    if _did(config, "stumble") and effects[config["configurable"]["thread_id"]]["stumble"] % 3:
+        raise ConnectionError("not yet")
+    return {}
+
+
 async def branch(state: State, config: RunnableConfig) -> dict[str, Any]:
     """One of many in parallel."""
     effects[config["configurable"]["thread_id"]][f"branch{state['value']}"] += 1
@@ -245,11 +252,20 @@ def _talks() -> Any:
 
 
 talks = _talks()
-flaky = (
-    StateGraph(State)
-    .add_node("one", _step("one"))
-    .add_node("fail", fail, retry_policy=RetryPolicy(0.001, 1, jitter=False, max_attempts=20))
-    .add_edge(START, "one")
-    .add_edge("one", "fail")
-    .compile()
-)
+AT_ONCE = RetryPolicy(0.001, 1, jitter=False, max_attempts=20)
+
+
+def _flaky() -> StateGraph[State]:
+    return StateGraph(State).add_node("fail", fail, retry_policy=AT_ONCE)
+
+
+def _stumbles() -> Graph:
+    """Fails twice, asks, and so on for ever."""
+    builder = StateGraph(State).add_node("stumble", stumble, retry_policy=AT_ONCE).add_node("ask", ask_once)
+    builder.add_edge(START, "stumble").add_edge("stumble", "ask")
+    return builder.add_edge("ask", "stumble").compile()
+
+
+flaky = _flaky().add_node("one", _step("one")).add_edge(START, "one").add_edge("one", "fail").compile()
+inner_flaky = _row(inner=_flaky().add_edge(START, "fail").compile())
+stumbles = _stumbles()
