@@ -77,6 +77,7 @@ def test_a_block_quote_is_quoted_without_the_marks_of_its_lines() -> None:
 
 
 @given(MARKDOWN, st.text(max_size=60))
+@example("# Tea\n\n" + "\n\n".join(f"## Part {n}\n\nTea number {n} is a hot drink." for n in range(6)), "Tea?")
 def test_searching_any_text_for_anything_stays_in_bounds(text: str, question: str) -> None:
     asked = understand(question)
     finding = search("name", "Title", text, asked.facets)
