@@ -70,6 +70,31 @@ async def test_the_limit_holds_for_runs_that_died_and_were_handed_back(stores: S
     assert await stores.wire.send("EXISTS", stores.keys.group("owner:ada"), stores.keys.parked("owner:ada")) == 0
 
 
+async def test_a_place_that_the_first_in_line_cannot_take_goes_to_the_next(stores: Stores) -> None:
+    graph, owner = ("graph:steps", 1), ("owner:ada", 1)
+    of_graph, of_owner = await _queued(stores, groups=[graph]), await _queued(stores, groups=[owner])
+    assert [run.run_id for run in await stores.claim()] == [of_graph.run_id, of_owner.run_id]
+    of_both, following = await _queued(stores, groups=[graph, owner]), await _queued(stores, groups=[graph])
+    assert await stores.claim() == []
+    await stores.settle(await stores.now(of_graph))
+    assert (await stores.claim_one()).run_id == following.run_id
+    assert (await stores.now(of_both)).reason == "limit of owner:ada"
+    await stores.settle(await stores.now(of_owner))
+    assert await stores.claim() == []
+    await stores.settle(await stores.now(following))
+    assert (await stores.claim_one()).run_id == of_both.run_id
+
+
+async def test_a_claim_ends_when_all_that_waits_is_of_full_groups(stores: Stores) -> None:
+    one, other = ("graph:steps", 1), ("owner:ada", 1)
+    for groups in ([one], [other], [one, other], [other, one]):
+        await _queued(stores, groups=groups)
+    due_in_ms, claimed = await stores.scripts.run_claim("w", 10, 60_000)
+    assert (due_in_ms, len(claimed)) == (None, 2)
+    for group, _ in (one, other):
+        assert await stores.wire.send("ZCARD", stores.keys.parked(group)) == 1
+
+
 async def test_a_run_of_a_full_group_is_not_executed_inline(stores: Stores) -> None:
     async def accept() -> Run:
         new = new_run(await stores.thread(), inline=True, groups=[("owner:ada", 1)])

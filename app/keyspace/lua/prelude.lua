@@ -358,9 +358,8 @@ end
 
 -- The run's chain goes on in another run: what it used so far, and its first run, are carried over.
 local function carry_chain(from, to)
-  local held = redis.call('HMGET', key('run', from), 'usage', 'chain', 'ceilings')
+  local held = redis.call('HMGET', key('run', from), 'usage', 'chain')
   redis.call('HSET', key('run', to), 'resumes', from, 'usage', held[1] or '{}', 'chain', held[2] or from)
-  if held[3] then redis.call('HSETNX', key('run', to), 'ceilings', held[3]) end
 end
 
 -- Take the lease of a queued run. Returns the attempt's number.

@@ -14,19 +14,27 @@ for i = 1, #due, 2 do
   rank(string.match(due[i], '^(.*):%d+$'), due[i], tonumber(due[i + 1]))
 end
 
+-- A job that does not begin leaves the places that it was offered to the next jobs that wait for them.
+local function pass_on_places(run_id)
+  for _, pair in ipairs(groups_of(run_id)) do
+    if redis.call('SCARD', key('group', pair[1])) < pair[2] then unpark(pair[1]) end
+  end
+end
+
 local function claim(job, score)
   local run_id = string.match(job, '^(.*):%d+$')
   local run = key('run', run_id)
   local held = redis.call('HMGET', run, 'phase', 'thread_id', 'announce', 'continues')
   if held[1] ~= 'queued' or redis.call('HGET', key('thread', held[2]), 'active')
       or redis.call('ZRANGE', key('thread_queue', held[2]), 0, 0)[1] ~= run_id then
-    for _, pair in ipairs(groups_of(run_id)) do unpark(pair[1]) end
+    pass_on_places(run_id)
     return false
   end
   local full = full_group(run_id)
   if full then
     redis.call('ZADD', key('parked', full), score, job)
     redis.call('HSET', run, 'reason', 'limit of ' .. full)
+    pass_on_places(run_id)
     return false
   end
   local continued = resolve_waiting(held[2], run_id, held[4] == '1')
