@@ -153,6 +153,17 @@ class _Handler:
         self.names = frozenset(offered if takes_all else named | set(self._by_position))
 
     async def __call__(self, offered: Mapping[str, Any]) -> object:
+        """The handler's answer. A handler may await what it shares with other callers, such as one request for keys,
+        and which one of them cancels: that is a failure of the handler, not a cancellation of who asks."""
+        try:
+            return await self._answer(offered)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise RuntimeError("it awaited something that was cancelled") from error
+
+    async def _answer(self, offered: Mapping[str, Any]) -> object:
         args = [offered[name] for name in self._by_position]
         kwargs = {name: offered[name] for name in self.names if name not in self._by_position}
         if self._waits:

@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.access.permissions import gives_no_answer
 from app.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, RefusedRequest, SlipwayError, Unavailable
+from app.event_protocol.run_protocol import first_of
 from app.http.access import gate_of, guarded_socket
 from app.http.access_watch import Check
 from app.http.answers import status_of
@@ -165,7 +166,7 @@ class _Conversation:
         if "since" not in params.model_fields_set:
             raise Refused("invalid_argument", "since: is needed to reconnect")
         oldest = await self._services.protocol_log.oldest(self._thread_id)
-        if params.since + 1 >= oldest:
+        if max(params.since, first_of(1)) + 1 >= oldest:  # no event is numbered below those of the first run
             return None
         message = f"the events after {params.since} are not kept any more; the first that is kept is {oldest}"
         return refusal(command.id, "resume_gap", message) | {"since": params.since, "min_available_seq": oldest}

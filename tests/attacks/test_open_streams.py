@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from app.http import access_watch
 from app.http.openapi import plain_path
 from app.http.server import ENDPOINTS
+from app.http.sse import HEARTBEAT
 from app.http.ui import site
 from app.runs.runs import Phase
 from app.settings import Settings
@@ -83,11 +84,11 @@ class Open:
 
 
 @asynccontextmanager
-async def opened(client: httpx.AsyncClient, name: str, ids: dict[str, str]) -> AsyncIterator[Open]:
-    """A long answer, from the moment that its headers have come."""
+async def opened(client: httpx.AsyncClient, name: str, ids: dict[str, str], **query: Any) -> AsyncIterator[Open]:
+    """A long answer, from the moment that its headers have come; `query` is added to its parameters."""
     method, _, path = name.partition(" ")
     body = EVENTS if path.endswith("/stream/events") else LATER if method == "POST" and "cancel" not in path else None
-    params = {"wait": "true"} if path.endswith("/cancel") else {"end": "true"}
+    params = query | ({"wait": "true"} if path.endswith("/cancel") else {"end": "true"})
     request = client.build_request(
         method, path.format(**ids), json=body, params=params, timeout=DEADLINE_S, headers={"last-event-id": "-"}
     )
@@ -129,7 +130,7 @@ def error_in(name: str, text: str) -> Any:
         return {"code": "not_found"}  # the page asks anew, and is told by the status
     if name in WAITS | STATELESS and "data:" not in text:
         return orjson.loads(text)["__error__"]
-    last = text.rstrip().rpartition("\r\n\r\n")[2]
+    last = text.replace(HEARTBEAT.decode(), "").rstrip().rpartition("\r\n\r\n")[2]
     assert last.startswith("event: error\r\n"), text
     return orjson.loads(last.partition("data: ")[2])
 
@@ -219,6 +220,55 @@ async def test_the_auth_file_is_asked_again_when_the_run_begins(
         error = error_in(name, text)
         assert error.get("code") == "access.refused" or error.get("error") == "permission_denied", text
     assert "said" not in text
+
+
+async def test_the_auth_file_is_asked_again_before_a_state_that_was_written(
+    served: Served, admin: httpx.AsyncClient, ann: httpx.AsyncClient, ids: dict[str, str], rules: Any
+) -> None:
+    thread_id = ids["thread_id"]
+    await end_runs(served, admin, thread_id)
+    modes = {"stream_mode": ["run_modes", "state_update"]}
+    async with opened(ann, OF_THREAD[0], ids, **modes) as answer:
+        for text, refused in (("to be seen", set()), ("secret", {"threads:read"})):
+            await wait_until(lambda: b"run_done" in answer.received)
+            rules.refused = refused
+            written = await admin.post(f"/threads/{thread_id}/state", json={"values": {"text": text}})
+            assert written.status_code == 200, written.text
+            if not refused:
+                await wait_until(lambda: b"to be seen" in answer.received)
+        received = await answer.text()
+    assert error_in(OF_THREAD[0], received)["code"] == "access.refused"
+    assert "secret" not in received
+
+
+async def test_nothing_is_sent_while_the_auth_file_is_asked_again(
+    served: Served, admin: httpx.AsyncClient, ann: httpx.AsyncClient, ids: dict[str, str], rules: Any
+) -> None:
+    """But the heartbeat, so that the client waits."""
+    async with opened(ann, OF_THREAD[0], ids) as answer:
+        await wait_until(lambda: is_listened_to(served, ids["thread_id"]))
+        rules.asked.clear()
+        rules.still = {"threads:read"}
+        await set_members(admin, ids["thread_id"], "ann", "cleo")
+        await wait_until(lambda: "threads:read" in rules.operations())
+        await end_runs(served, admin, ids["thread_id"])
+        beats = answer.received.count(HEARTBEAT)
+        await wait_until(lambda: answer.received.count(HEARTBEAT) >= beats + 2)
+        assert b"interrupted" not in answer.received
+
+
+async def test_after_an_outage_the_auth_file_is_asked_again(
+    served: Served, ann: httpx.AsyncClient, ids: dict[str, str], rules: Any
+) -> None:
+    """Whatever was published meanwhile was missed."""
+    thread_id, services = ids["thread_id"], served.services
+    async with socket_of(served, thread_id) as socket, opened(ann, OF_THREAD[0], ids) as answer:
+        assert (await say(socket, "agent.getTree"))["id"] == 1
+        await wait_until(services.thread_wakes._listening[thread_id].subscribed.done)
+        rules.refused = {"threads:read"}
+        services.subscriber._link.hang_up()
+        assert await closed(socket) == (4403, [])
+        assert error_in(OF_THREAD[0], await answer.text())["code"] == "access.refused"
 
 
 @pytest.mark.parametrize("name", sorted(STATELESS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +16,10 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.access.custom_auth import CustomAuth
+from app.access.permissions import Permissions
+from app.access.users import user_of
 from app.access.values import ThreadsRead
+from app.errors import AuthBroken
 from app.http.access import Access, guarded, guarded_socket, needs, permit
 from app.http.answers import nothing
 from app.project.sections import AuthSection
@@ -105,3 +109,45 @@ def test_sockets(auth: CustomAuth) -> None:
         with client.websocket_connect(path) as socket, pytest.raises(WebSocketDisconnect) as closed:
             socket.receive_text()
         assert (closed.value.code, closed.value.reason) == (code, says)
+
+
+@pytest.fixture
+def sharing() -> tuple[CustomAuth, dict[str, asyncio.Future[str]]]:
+    """Handlers that await a future which all callers share, and the future."""
+    found, shared = Auth(), dict[str, asyncio.Future[str]]()
+
+    @found.authenticate
+    async def who() -> str:
+        return await shared["directory"]
+
+    @found.on.threads.read
+    async def read(ctx: Auth.types.AuthContext, value: Any) -> bool:
+        return bool(await shared["directory"])
+
+    return CustomAuth(found, AuthSection()), shared
+
+
+async def test_a_handler_whose_shared_future_another_caller_cancelled_gives_no_answer(
+    sharing: tuple[CustomAuth, dict[str, asyncio.Future[str]]],
+) -> None:
+    """Nobody cancelled who asks: a background job would end, and a stream would be held back for ever."""
+    auth, shared = sharing
+    user = user_of("ann")
+    for question in (lambda: auth.authenticate({}), lambda: auth.authorize(user, "threads", "read", {})):
+        shared["directory"] = asyncio.get_running_loop().create_future()
+        first, second = (asyncio.ensure_future(question()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        with pytest.raises(AuthBroken, match="cancelled"):
+            await second
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+
+async def test_a_background_job_gives_up_a_handler_that_does_not_answer(
+    sharing: tuple[CustomAuth, dict[str, asyncio.Future[str]]],
+) -> None:
+    auth, shared = sharing
+    shared["directory"] = asyncio.get_running_loop().create_future()
+    with pytest.raises(AuthBroken, match="no answer within"):
+        await Permissions(auth, user_of("ann"), within_s=0.01).ask(_A_THREAD)

@@ -61,6 +61,12 @@ def test_a_tool_call_grows_and_is_parsed() -> None:
     assert (call["name"], call["args"], call["id"]) == ("add", {"a": 1}, "c1")
 
 
+def test_a_tool_call_that_each_chunk_names_is_named_once() -> None:
+    events = told(*(calling(args, name="add", id="c1") for args in ('{"a"', ": 1", "}")))
+    assert [event["delta"]["type"] for event in events if "delta" in event] == ["tool-call-delta"] * 3
+    assert [call["args"] for call in put_together(events).tool_calls] == [{"a": 1}]
+
+
 def test_arguments_that_are_no_json_are_told_as_they_are() -> None:
     events = told(calling('{"a": ', name="add", id="c1"))
     (finished,) = [event["content"] for event in events if event["event"] == "content-block-finish"]

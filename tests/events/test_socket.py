@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from app.event_protocol.run_protocol import first_of
+from app.http import event_socket
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
 from tests.conftest import wait_until
@@ -73,6 +74,8 @@ async def test_reconnecting_goes_on_where_it_was(served: Served, client: httpx.A
         answer, replayed = await ask(socket, 2, "subscription.reconnect", **mine)
         assert answer["result"] == {"subscription_id": "mine", "replayed_events": len(whole) - 5}
         assert replayed == whole[5:]
+        _, everything = await ask(socket, 3, "subscription.reconnect", channels=EVERY, since=0)
+        assert everything == whole, "a client that has received nothing yet has missed nothing"
 
 
 async def test_what_is_not_kept_is_a_gap(
@@ -87,8 +90,23 @@ async def test_what_is_not_kept_is_a_gap(
         answer, _ = await ask(socket, 1, "subscription.reconnect", channels=EVERY, since=first[2]["seq"])
         assert (answer["error"], answer["since"]) == ("resume_gap", first[2]["seq"])
         assert answer["min_available_seq"] == first_of(2) + 1
+        answer, replayed = await ask(socket, 2, "subscription.reconnect", channels=EVERY, since=first_of(2))
+        assert (answer["type"], replayed) == ("success", both[len(first) :])
     rest = await told(client, thread, completed)
     assert rest == both[len(first) :], "what is left has the numbers that it had"
+
+
+async def test_as_many_subscriptions_as_there_may_be_can_still_be_replaced(
+    served: Served, thread: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_socket, "MOST_SUBSCRIPTIONS", 2)
+    async with socket_of(served, thread) as socket:
+        answers = [
+            (await ask(socket, at, "subscription.subscribe", channels=EVERY, subscription_id=ident))[0]
+            for at, ident in enumerate(("a", "b", "c", "a"))
+        ]
+    assert [answer["type"] for answer in answers] == ["success", "success", "error", "success"]
+    assert "at most 2" in answers[2]["message"]
 
 
 async def test_bad_frames_are_answered_and_the_socket_stays_open(served: Served, thread: str) -> None:

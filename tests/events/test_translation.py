@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from app.event_protocol.agent_tree import AgentTree
+from app.event_protocol.event_filters import EventFilter
 from app.event_protocol.run_protocol import MODES, ProtocolEvent, RunTranslator, Turn, first_of
 from app.runs.events import Event
 from app.serialization.encoding import dumps
@@ -113,3 +115,79 @@ def test_no_number_and_no_id_comes_twice() -> None:
 def test_a_graph_inside_says_where_it_has_started() -> None:
     started = next(event for event in translated(BEGIN, ("values|in:1", {"a": 1}), END) if event.namespace)
     assert started.data == {"event": "started", "namespace": ["in:1"], "graph_name": "in", "trigger_call_id": "1"}
+
+
+def running(task_id: str, node: str) -> tuple[str, Any]:
+    """A task that begins."""
+    return "tasks", {"id": task_id, "name": node, "input": None, "triggers": []}
+
+
+TOOL = ("tools", {"event": "on_tool_start", "toolCallId": "c1", "name": "add", "input": "{}"})
+
+
+def test_a_tool_has_a_node_only_where_one_node_runs() -> None:
+    """LangGraph does not say which node called it."""
+    nodes = [
+        [event.node for event in translated(BEGIN, *tasks, TOOL) if event.method == "tools"]
+        for tasks in ([], [running("1", "one")], [running("1", "one"), running("2", "two")])
+    ]
+    assert nodes == [[None], ["one"], [None]]
+
+
+def test_what_ran_in_an_attempt_that_died_runs_no_more() -> None:
+    events = translated(BEGIN, running("1", "died"), AGAIN, running("2", "again"), TOOL)
+    assert [event.node for event in events if event.method == "tools"] == ["again"]
+
+
+def test_values_that_no_checkpoint_follows_are_told_at_the_end() -> None:
+    events = translated(BEGIN, ("values", {"a": 1}), ("values|in:1", {"b": 2}), END)
+    assert [(event.namespace, event.data) for event in events if event.method == "values"] == [
+        ((), {"a": 1}),
+        (("in:1",), {"b": 2}),
+    ]
+    assert events[-1].data["event"] == "completed"
+
+
+def test_graphs_inside_begin_from_the_outside_and_end_from_the_inside() -> None:
+    """Also one of which nothing was streamed but what the graph inside it streams."""
+    events = translated(BEGIN, ("custom|outer:1|inner:2", {"a": 1}), END)
+    told = [(event.data["event"], event.namespace) for event in events if event.method == "lifecycle"]
+    outer, inner = ("outer:1",), ("outer:1", "inner:2")
+    assert told == [
+        ("running", ()),
+        ("started", outer),
+        ("started", inner),
+        ("completed", inner),
+        ("completed", outer),
+        ("completed", ()),
+    ]
+
+
+def test_of_a_message_that_comes_whole_each_time_only_what_is_new_is_told() -> None:
+    about = ("messages/metadata", {"a": {"metadata": {"ls_model_type": "chat"}}})
+    parts = [
+        ("messages/partial", [{"type": "ai", "id": "a", "content": text}]) for text in ("one", "one two", "one two 3")
+    ]
+    deltas = [event.data["delta"]["text"] for event in translated(BEGIN, about, *parts, END) if "delta" in event.data]
+    assert deltas == ["one", " two", " 3"]
+
+
+def test_a_tree_says_that_a_run_stopped_at_a_breakpoint() -> None:
+    """Though its end is told in two words, `interrupted` and `completed`."""
+    tree = AgentTree("talk", "running")
+    for event in translated(BEGIN, ("end", {**END[1], "phase": "waiting_for_approval"})):
+        tree.take(event)
+    assert tree.root["status"] == "interrupted"
+
+
+def test_depth_counts_from_the_root_or_from_a_namespace() -> None:
+    inside: tuple[str, ...] = ("a:1", "b:2")
+    events = [ProtocolEvent(1, "1", "custom", inside[:depth], 0, {}) for depth in range(3)]
+
+    def wanted(namespaces: list[list[str]] | None, depth: int | None) -> list[int]:
+        chosen = EventFilter.of(["custom"], namespaces, depth)
+        return [len(event.namespace) for event in events if chosen.wants(event)]
+
+    assert [wanted(None, depth) for depth in (None, 0, 1, 2)] == [[0, 1, 2], [0], [0, 1], [0, 1, 2]]
+    assert [wanted([["a"]], depth) for depth in (None, 0, 1)] == [[1, 2], [1], [1, 2]]
+    assert [wanted(of, None) for of in ([["a:1"]], [["a:2"]], [["b"]], [["a", "b:2"]])] == [[1, 2], [], [], [2]]

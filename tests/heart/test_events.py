@@ -299,6 +299,7 @@ async def test_followers_that_leave_leave_nothing(writing: Writing, stores: Stor
     for reading in readings:
         await reading.gone()
     assert stores.events._followed == {}
+    await eventually(lambda: not [task for task in asyncio.all_tasks() if task.get_name().endswith(writing.run_id)])
     channel = stores.keys.run_wake(writing.run_id)
 
     async def unheard() -> bool:
@@ -308,10 +309,13 @@ async def test_followers_that_leave_leave_nothing(writing: Writing, stores: Stor
     await eventually(unheard)
 
 
-async def test_whoever_expects_a_run_needs_no_read(stores: Stores) -> None:
+async def test_whoever_expects_a_run_needs_no_read(stores: Stores, eventually: Eventually) -> None:
     run_id, thread_id = new_id(), await stores.thread()
     with stores.events.expecting(run_id):
+        followed = stores.events._followed[run_id]
+        await followed.listening()
         await stores.run(thread_id, run_id=run_id)
+        await eventually(lambda: followed.tail.end)  # its first event was heard
         before = stores.wire.round_trips
         batch = await anext(stores.events.follow(run_id))
         assert [event.name for event in batch] == ["metadata"]
@@ -337,6 +341,17 @@ def test_a_tail_hears_twice_and_tells_once() -> None:
     assert tail.since((0, 0)) == _events(1, 2)
 
 
+def test_a_tail_that_drops_old_events_knows_which_it_has() -> None:
+    tail = Tail()
+    places = range(1, 2 * KEEP + 2)
+    for place in places:
+        tail.add((place - 1, 0), _events(place))
+    for place in (0, *places):
+        known = tail.since((place, 0))
+        assert known is None or [event.place[0] for event in known] == list(range(place + 1, places.stop))
+    assert len(tail.since((places.stop - 1 - KEEP, 0)) or ()) == KEEP
+
+
 @pytest.mark.parametrize("after", ["0", "0-1"])
 async def test_a_reader_that_leaves_before_the_subscription_takes_no_other_along(
     stores: Stores, writing: Writing, after: str
@@ -356,4 +371,19 @@ async def test_a_waiter_for_a_thread_that_leaves_takes_no_other_along(valkey_url
         first.cancel()
         async with asyncio.timeout(_HEAL_S):
             await second
+    await subscriber.close()
+
+
+async def test_a_waiter_for_a_thread_is_woken_after_another_has_left(
+    stores: Stores, valkey_url: str, keys: Keys
+) -> None:
+    subscriber = Subscriber(Address(valkey_url), "test subscriber")
+    await subscriber.open()
+    wakes = ThreadWakes(keys, subscriber)
+    with wakes.woken("some thread") as (subscribed, woken):
+        with wakes.woken("some thread"):
+            await subscribed
+        await stores.wire.send("PUBLISH", keys.thread_wake("some thread"), "event")
+        async with asyncio.timeout(_HEAL_S):
+            await woken.wait()
     await subscriber.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.keyspace.names import Keys
@@ -21,9 +21,16 @@ MOVES = st.one_of(
     st.integers(0, 12).map(lambda position: ("join", position)),
 )
 
+LEAVES_BEFORE_THE_SUBSCRIPTION = [
+    *[("away", 1), ("cut", 0), ("turn", 0)],
+    *[("join", 0), ("turn", 0), ("turn", 0), ("leave", 0)],
+]
+"""One of two readers leaves while both wait for their subscription, which cannot be there yet."""
+
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(moves=st.lists(MOVES, max_size=30))
+@example(moves=LEAVES_BEFORE_THE_SUBSCRIPTION)
 def test_every_reader_sees_everything_once_in_order(valkey_url: str, moves: list[tuple[str, int]]) -> None:
     asyncio.run(_play(valkey_url, moves))
 

@@ -11,6 +11,7 @@ import pytest
 
 from app.errors import StoreUnavailable
 from app.keyspace.names import Keys
+from app.redis import link
 from app.redis.link import Address
 from app.redis.subscriber import Subscriber
 from app.redis.wire import Wire
@@ -102,6 +103,20 @@ async def test_repeated_commands_keep_their_order(proxy: Proxy, keys: Keys) -> N
         assert [int(answer) for answer in await asyncio.gather(*sent, *more)] == list(range(40))
 
 
+async def test_what_is_sent_again_comes_before_what_was_sent_in_the_moment_of_the_break(
+    proxy: Proxy, keys: Keys
+) -> None:
+    async with wired(proxy.url) as wire:
+        log = f"{keys.prefix}:log"
+        proxy.silent = True
+        first = wire.send("RPUSH", log, "first", again=True)
+        await _passed(proxy)
+        proxy.silent = False
+        wire._link.hang_up()
+        await asyncio.gather(first, wire.send("RPUSH", log, "later", again=True))
+        assert await wire.send("LRANGE", log, 0, -1) == [b"first", b"first", b"later"]
+
+
 async def test_a_server_that_stays_away_is_given_up_when_patience_ends(proxy: Proxy) -> None:
     async with wired(proxy.url, patience_s=0.3) as wire:
         proxy.refusing = True
@@ -149,6 +164,32 @@ async def test_a_closed_wire_answers_at_once(valkey_url: str) -> None:
     for answer in (waiting, wire.send("PING"), wire.send("PING", again=True)):
         with pytest.raises(StoreUnavailable):
             await asyncio.wait_for(answer, 30)
+
+
+async def test_what_waits_for_a_lost_connection_is_answered_when_the_wire_closes(
+    proxy: Proxy, eventually: Eventually
+) -> None:
+    async with wired(proxy.url, patience_s=3600) as wire:
+        proxy.refusing = True
+        proxy.cut()
+        await eventually(lambda: not wire.connected)
+        waiting = wire.send("PING", again=True)
+        await asyncio.sleep(0)
+    with pytest.raises(StoreUnavailable):
+        await asyncio.wait_for(waiting, 30)
+
+
+async def test_the_pauses_between_tries_to_connect_stay_short(
+    proxy: Proxy, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They double, but only up to a limit: a server that is back after an hour is found at once."""
+    monkeypatch.setattr(link, "_LONGEST_PAUSE_S", 2 * link._FIRST_PAUSE_S)
+    async with wired(proxy.url):
+        proxy.refusing = True
+        proxy.cut()
+        tries = proxy.accepted
+        await eventually(lambda: proxy.accepted >= tries + 15)  # pauses that double would take 27 minutes
+        proxy.refusing = False
 
 
 async def test_nothing_waits_for_a_wire_that_was_closed_between_two_tries(keys: Keys) -> None:
@@ -215,5 +256,25 @@ async def test_a_listening_connection_that_fell_silent_is_replaced(
         await asyncio.wait_for(later, 30)
         await wire.send("PUBLISH", keys.run_wake("b"), "hello")
         assert await asyncio.wait_for(heard.get(), 30) == b"hello"
+    finally:
+        await subscriber.close()
+
+
+async def test_a_new_connection_does_not_answer_for_the_ping_of_a_lost_one(
+    proxy: Proxy, keys: Keys, eventually: Eventually
+) -> None:
+    """Nobody listens, so nothing else is said on it that could be answered."""
+    subscriber = Subscriber(Address(proxy.url), "test subscriber", ping_every_s=3600)
+    await subscriber.open()
+    try:
+        proxy.silent = True
+        subscriber._ping()
+        await _passed(proxy)
+        proxy.silent = False
+        proxy.cut()
+        await eventually(lambda: proxy.accepted == 2 and subscriber._link.connected)
+        subscriber._ping()
+        await asyncio.wait_for(subscriber.listen(keys.run_wake("a"), lambda message: None), 30)
+        assert proxy.accepted == 2
     finally:
         await subscriber.close()

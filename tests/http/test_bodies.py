@@ -26,6 +26,7 @@ from app.http.bodies import (
     ThreadSearchBody,
 )
 from app.http.cron_bodies import CronBody, CronSearchBody
+from app.http.event_bodies import RespondParams
 from app.http.inputs import parsed, validated
 from app.serialization.encoding import DEEPEST
 from app.threads.ttl import ThreadTtl
@@ -277,3 +278,22 @@ def test_any_input_passes_through(value: Any) -> None:
 def test_whatever_is_sent_is_read_or_refused(fields: dict[str, Any]) -> None:
     with suppress(InvalidRequest):
         assert validated(RunBody, fields).assistant_id == fields["assistant_id"]
+
+
+def test_an_answer_by_the_event_protocol_makes_the_run_that_it_describes() -> None:
+    given = {
+        "interrupt_id": "i1",
+        "response": 7,
+        "update": {"a": 1},
+        "goto": "next",
+        "config": {"tags": ["t"]},
+        "metadata": {"m": 1},
+        "strict_resume": True,
+    }
+    run = validated(RunBody, validated(RespondParams, given).run("chat"))
+    assert run == run_body(
+        command={"resume": {"i1": 7}, "update": {"a": 1}, "goto": "next"},
+        config={"tags": ["t"]},
+        metadata={"m": 1},
+        strict_resume=True,
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import Message
 
-from app.http.long_answers import Feed, LongAnswer, OpenAnswers, Outbox
+from app.http.long_answers import MOST_BYTES, Feed, LongAnswer, OpenAnswers, Outbox
 
 BEAT = b": heartbeat\r\n"
 
@@ -201,4 +201,64 @@ async def test_a_whole_answer_is_ended() -> None:
     client = Client()
     await client.ask(feed, all_or_nothing=True)
     assert client.body == b"{}"
+    assert client.ended
+
+
+async def test_a_client_that_does_not_read_is_bounded_in_bytes() -> None:
+    """However few events that is: it may fall `MOST_BYTES` behind, and one event more."""
+    quarter, room_for = b"x" * (MOST_BYTES // 4), 4
+    count = 0
+
+    async def feed(outbox: Outbox) -> None:
+        nonlocal count
+        while count <= 2 * room_for and await outbox.room(0.05):
+            outbox.put([quarter])
+            count += 1
+        outbox.drop(b"too slow")
+
+    client = Client()
+    client.reads.clear()
+    asked = client.ask(feed, most=1000)
+    await asyncio.sleep(0)
+    await asyncio.wait({asked}, timeout=0.1)
+    client.reads.set()
+    await asked
+    assert count == room_for + 1
+    assert client.body == b"too slow"
+
+
+async def test_a_client_that_reads_gets_any_number_of_bytes() -> None:
+    half, count = b"x" * (MOST_BYTES // 2), 7
+
+    async def feed(outbox: Outbox) -> None:
+        for _ in range(count):
+            outbox.put([half])
+            assert await outbox.room(30)
+
+    client = Client()
+    await client.ask(feed, most=1000)
+    assert len(client.body) == count * len(half)
+
+
+async def test_a_client_that_leaves_while_the_rest_is_sent_has_not_gone(eventually: Eventually) -> None:
+    """Its run must not be cancelled: nothing was left to wait for."""
+    put = asyncio.Event()
+
+    async def on_gone() -> None:
+        raise AssertionError("it did not leave early")
+
+    async def feed(outbox: Outbox) -> None:
+        outbox.finish(b"all", whole=True)
+        put.set()
+
+    client = Client()
+    client.reads.clear()
+    asked = client.ask(feed, on_gone=on_gone, all_or_nothing=True)
+    await put.wait()
+    client.left.set()
+    for _ in range(5):  # the server notices that it has left
+        await asyncio.sleep(0)
+    client.reads.set()
+    await asked
+    assert client.body == b"all"
     assert client.ended

@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,6 +15,7 @@ from langgraph_sdk.client import LangGraphClient
 
 from app.http.sse import HEARTBEAT, only
 from app.settings import Settings
+from app.threads.thread_log import START
 from tests.http.conftest import PING_S, Served, serving
 from workers.main import WorkerProcess
 from workers.registry import Registry
@@ -113,15 +114,17 @@ async def test_a_cancelled_run_ends_its_streams_and_waits(
     assert (await joining).json() == {}
 
 
+@pytest.mark.parametrize("route", ["stream", "wait"])
 async def test_a_stopping_server_lets_its_clients_go_and_cancels_nothing(
-    settings: Settings, graphs: Registry, sdk: LangGraphClient, eventually: Eventually
+    settings: Settings, graphs: Registry, sdk: LangGraphClient, eventually: Eventually, route: str
 ) -> None:
     thread = await thread_of(sdk)
     async with serving(settings, graphs) as other:
-        ends = asyncio.create_task(_read_all(other.url, f"/threads/{thread}/runs/stream", LEAVING))
+        ends = asyncio.create_task(_read_all(other.url, f"/threads/{thread}/runs/{route}", LEAVING))
         await eventually(other.app.state.answers.__len__)
     told = await asyncio.wait_for(ends, 30)
-    assert b"event: reconnect\r\n" in told
+    assert told.startswith(b"HTTP/1.1 200 OK")
+    assert (b"event: reconnect\r\n" in told) is (route == "stream")
     assert not told.endswith(b"0\r\n\r\n"), "a client that knows no `reconnect` would take it for the whole"
     assert (await sdk.runs.list(thread))[0]["status"] == "pending"
 
@@ -207,3 +210,39 @@ def test_modes_are_filtered(modes: list[str], name: str, passes: bool) -> None:
     wanted = only(modes)
     assert wanted is not None
     assert wanted(name) is passes
+
+
+async def test_a_new_reader_of_a_thread_gets_the_run_that_still_waits(served: Served, sdk: LangGraphClient) -> None:
+    thread = await thread_of(sdk)
+    run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
+    log = served.services.thread_log
+    begins_at = await log._start(thread, None)
+    await sdk.runs.cancel(thread, run)
+    async with asyncio.timeout(30), aclosing(log.follow(thread, begins_at)) as batches:
+        (begin, *_) = await anext(batches)
+    assert run.encode() in begin.block
+
+
+async def test_a_delayed_run_that_was_cancelled_does_not_hold_up_the_runs_before_its_turn(
+    served: Served, sdk: LangGraphClient
+) -> None:
+    thread = await thread_of(sdk)
+    for delay_s in (3600, 0):
+        run = (await sdk.runs.create(thread, "hold", input={"value": 1}, after_seconds=delay_s))["run_id"]
+        await sdk.runs.cancel(thread, run)
+    async with asyncio.timeout(30), aclosing(served.services.thread_log.follow(thread, START)) as batches:
+        (begin, *_) = await anext(batches)
+    assert run.encode() in begin.block
+
+
+async def test_the_stream_of_a_thread_ends_when_another_thread_gets_its_id(
+    served: Served, sdk: LangGraphClient
+) -> None:
+    thread = await thread_of(sdk)
+    await sdk.runs.cancel(thread, (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"])
+    async with asyncio.timeout(30), aclosing(served.services.thread_log.follow(thread, START)) as batches:
+        while (await anext(batches))[-1].kind != "done":
+            pass
+        await sdk.threads.delete(thread)
+        await sdk.threads.create(thread_id=thread)
+        assert [batch async for batch in batches] == []
