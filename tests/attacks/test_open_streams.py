@@ -245,8 +245,9 @@ async def test_nothing_is_sent_while_the_auth_file_is_asked_again(
     served: Served, admin: httpx.AsyncClient, ann: httpx.AsyncClient, ids: dict[str, str], rules: Any
 ) -> None:
     """But the heartbeat, so that the client waits."""
+    assert (await served.services.scripts.run_claim("nobody", 1, 60_000))[1]
     async with opened(ann, OF_THREAD[0], ids) as answer:
-        await wait_until(lambda: is_listened_to(served, ids["thread_id"]))
+        await wait_until(lambda: b"event: metadata" in answer.received)  # asked before it
         rules.asked.clear()
         rules.still = {"threads:read"}
         await set_members(admin, ids["thread_id"], "ann", "cleo")

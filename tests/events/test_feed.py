@@ -48,11 +48,16 @@ def receiver() -> Client:
     return Client()
 
 
+def feed_to(receiver: Client, served: Served, thread: str) -> SocketFeed:
+    """What sends to a client."""
+    log = served.services.protocol_log
+    return SocketFeed(log, thread, send=receiver.receive, check=receiver.check, on_broken=receiver.break_off)
+
+
 @pytest.fixture
 def feed(served: Served, thread: str, receiver: Client) -> SocketFeed:
     """What sends to `receiver`."""
-    log = served.services.protocol_log
-    return SocketFeed(log, thread, send=receiver.receive, check=receiver.check, on_broken=receiver.break_off)
+    return feed_to(receiver, served, thread)
 
 
 async def cancel(client: httpx.AsyncClient, thread: str, run: str) -> None:
@@ -132,11 +137,13 @@ async def test_no_event_of_a_run_comes_before_the_answer_to_the_command_that_mad
     eventually: Eventually,
 ) -> None:
     await feed.subscribe("mine", Subscription(ALL), answer)
-    log = served.services.protocol_log
+    other = Client()
+    behind = feed_to(other, served, thread)
+    await behind.subscribe("of another socket", Subscription(ALL), answer)
     async with feed.command():
         await run_cancelled(client, thread)
-        async for _ in log.follow(thread):  # another reader, which began later, has the events by now
-            break
+        await eventually(lambda: len(other.numbers) == 2)  # it is woken behind the first
         assert receiver.numbers == []
     await eventually(lambda: len(receiver.numbers) == 2)
-    await feed.aclose()
+    for each in (feed, behind):
+        await each.aclose()
