@@ -301,6 +301,7 @@ async def test_an_idempotency_key_finds_nothing_of_another_user(
     if path.startswith("/threads/"):
         assert his.status_code == 404
     else:
+        assert his.status_code == 200, "nor does it keep bob from using the same one"
         assert not set(_ids(hers.json())) & set(_ids(his.json()))
 
 
