@@ -44,6 +44,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from structlog.testing import capture_logs
 
 from app.errors import StateRefused, StoredDataError
+from app.serialization import allowed
 from app.serialization.allowed import ALWAYS, Allowed
 from app.serialization.data_classes import imported_module
 from app.serialization.serde import Serde, Unrestored
@@ -469,6 +470,15 @@ def test_what_does_not_fit_the_class_is_plain_data_and_one_warning(name: str, pa
     assert (found, type(found)) == (plain, type(plain))
     (line,) = logs
     assert (line["event"], line["log_level"], line["type"]) == ("state.not_restored", "warning", f"{__name__}.{name}")
+
+
+def test_hostile_names_do_not_fill_the_memory_with_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allowed, "_MOST_WARNINGS", 3)
+    one = serde()
+    with capture_logs() as logs:
+        for number in range(9):
+            assert one.loads(_record(f"Gone{number}", {"a": 1})) == {"a": 1}
+    assert len(logs) == 3
 
 
 def test_fields_that_a_class_has_gained_or_lost() -> None:

@@ -10,13 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+import ormsgpack
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
+from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_TYPES
 from langgraph.types import Command, Interrupt, Send
 from pydantic import BaseModel
 
 from app.checkpointing.checkpoints import Checkpointer
+from app.checkpointing.langgraph_redis.foreign import Foreign
 from app.checkpointing.langgraph_redis.saver import LangGraphRedisSaver
 from app.checkpointing.migration import Migration
 from app.errors import CeilingHit, ConfigError, StoredDataError
@@ -81,6 +84,15 @@ async def test_nothing_is_constructed_that_is_not_allowed(bare: AsyncRedisSaver,
     found = await ours.latest("t")
     assert found is not None
     assert found.checkpoint["channel_values"] == {"a": hostile}
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "payload"), [(0, "len", "abc"), (1, "max", [1, 2]), (2, "dict", {"a": 1}), (4, "len", "abc")]
+)
+def test_of_a_safe_module_only_what_is_safe_is_constructed(code: int, name: str, payload: Any) -> None:
+    assert any(module == "builtins" for module, _ in SAFE_MSGPACK_TYPES)
+    packed = ormsgpack.packb(ormsgpack.Ext(code, ormsgpack.packb(["builtins", name, payload, "method"])))
+    assert Foreign(Serde()).load("msgpack", packed) == payload
 
 
 class Checked(BaseModel):

@@ -49,6 +49,16 @@ async def test_deleting_threads_leaves_no_key(saver: ThreadSaver, stored_keys: N
     assert await stored_keys() == []
 
 
+async def test_what_is_stored_after_a_removal_is_the_latest(saver: ThreadSaver) -> None:
+    """Also when it is older than what was removed, as in a thread that is imported or migrated."""
+    await put(saver, "t", ident="00000002")
+    await saver.adelete_thread("t")
+    await put(saver, "t", ident="00000001")
+    found = await saver.latest("t")
+    assert found is not None
+    assert found.checkpoint["id"] == "00000001"
+
+
 async def test_deleting_all_runs_leaves_no_key(saver: ThreadSaver, stored_keys: Names) -> None:
     await _chain(saver, "t", ["r1", "r2"])
     await _chain(saver, "t", ["r2"], ns="sub:1")

@@ -224,12 +224,13 @@ async def test_a_thread_that_went_on_in_the_target_stays_there(
 
 @each_way
 async def test_what_differs_is_not_called_moved(savers: dict[str, ThreadSaver], source: str, target: str) -> None:
-    ident = await put(savers[source], "t", {"a": 1})
-    await savers[source].aput_writes(at("t", ident), [("a", 1)], "task")
-    await savers[target].aput_writes(at("t", ident), [("a", 2)], "task")
-    moved = await migration(savers, source, target, delete_source=True).move("t")
-    assert "has other pending writes" in moved.problem
-    assert await savers[source].latest("t")
+    for thread_id, other in (("t", ("a", 2)), ("u", ("b", 1))):
+        ident = await put(savers[source], thread_id, {"a": 1})
+        await savers[source].aput_writes(at(thread_id, ident), [("a", 1)], "task")
+        await savers[target].aput_writes(at(thread_id, ident), [other], "task")
+        moved = await migration(savers, source, target, delete_source=True).move(thread_id)
+        assert "has other pending writes" in moved.problem
+        assert await savers[source].latest(thread_id)
 
 
 async def test_values_without_a_version_are_told(savers: dict[str, ThreadSaver]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.errors import CeilingHit, Fenced, InvalidRequest, StateRefused
 from app.keyspace.names import Keys
 from app.redis.commands import Command
 from app.redis.wire import Wire
+from app.shown_exceptions import HIDDEN
 from app.writers import FreeWriter
 from tests.checkpoints.conftest import Make, at, checkpoint_of, put
 
@@ -121,7 +123,19 @@ async def test_a_read_returns_what_was_written_a_moment_before(saver: ThreadSave
     assert [found.checkpoint["id"] async for found in delayed.alist(at("t"))] == [second, first]
     await put(delayed, "t", {"a": 3}, run_id="r", parent=second)
     await delayed.adelete_for_runs(["r"])
-    assert [found async for found in saver.alist(at("t"))] == []
+    assert [found async for found in delayed.alist(at("t"))] == []
+
+
+async def test_of_what_a_task_raised_only_what_may_be_shown_is_stored(saver: ThreadSaver) -> None:
+    ident = await put(saver, "t")
+    for task, error in (("open", ValueError("no such order")), ("hidden", ConnectionError("redis://:password@host"))):
+        await saver.aput_writes(at("t", ident), [(ERROR, error)], task)
+    found = await saver.latest("t")
+    assert found is not None
+    assert {task: value for task, _, value in found.pending_writes or []} == {
+        "open": "ValueError('no such order')",
+        "hidden": f"ConnectionError({HIDDEN!r})",
+    }
 
 
 async def test_what_the_writer_refuses_is_not_stored(saver: ThreadSaver, stored_keys: Names) -> None:
@@ -284,6 +298,7 @@ async def test_plain_data_of_the_config_is_kept_beside_a_state(saver: ThreadSave
     ring.append(ring)
     within: dict[str, Any] = {"thread_id": "t", "checkpoint_ns": "child:1", "checkpoint_map": {"": "c"}}
     machinery = {"__pregel_read": len, "client": object(), "sealed": {"of": [object()]}, "ring": ring, "team": "mine"}
+    machinery["deep"] = functools.reduce(lambda inner, _: [inner], range(200), 1)
     config: RunnableConfig = {
         "configurable": within | machinery | {"nodes": ["one", {"two": None}], "text": "a\0b", "none": None},
         "metadata": {

@@ -234,6 +234,7 @@ async def test_a_sweep_has_an_end(sdk: Client, worker: WorkerProcess, wire: Wire
     await expire(wire, keys, *threads)
     assert await sweeper.look() == (2, 0)
     assert await sweeper.look() == (1, 0)
+    assert await wire.send("PTTL", keys.duty("retention")) > ThreadTtlSection().sweep_interval_minutes * 60_000
 
 
 async def test_a_default_for_all_threads(settings: Settings, graphs: Registry, wire: Wire, tmp_path: Any) -> None:

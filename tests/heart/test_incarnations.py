@@ -159,6 +159,25 @@ async def test_a_record_that_is_damaged_does_not_keep_an_id_from_being_used_agai
     assert (await stores.threads.create(thread_id, {})).incarnation != thread.incarnation
 
 
+async def test_a_thread_that_cannot_be_cleared_does_not_keep_the_trash_from_being_emptied(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, other = new_id(), new_id()
+    for thread_id in (stuck, other):
+        await left_behind(stores, thread_id)
+    remove = stores.checkpointer.remove_leftovers
+
+    async def refusing(thread_id: str) -> None:
+        if thread_id == stuck:
+            raise RuntimeError("WRONGTYPE")
+        await remove(thread_id)
+
+    monkeypatch.setattr(stores.checkpointer, "remove_leftovers", refusing)
+    await stores.trash.empty()
+    assert [name for name, _ in await ThreadScripts(stores.wire, stores.keys).removed(0, 9)] == [stuck]
+    assert await ids(stores.checkpointer, at(other, ns=None)) == []
+
+
 async def test_deleting_at_the_same_time_leaves_nothing_and_counts_once(either: Stores) -> None:
     thread_id = new_id()
     await either.threads.create(thread_id, {})

@@ -213,6 +213,12 @@ async def test_subgraphs_show_their_state(sdk: Client, worker: WorkerProcess) ->
     assert inner["next"] == ["ask"]
     assert await sdk.threads.get_history(thread, checkpoint=place)
 
+    asked: Any = await sdk.threads.get(thread)
+    await sdk.threads.update_state(thread, {"log": ["corrected"]}, checkpoint=place)
+    after: Any = await sdk.threads.get(thread)
+    assert asked["interrupts"]
+    assert (after["status"], after["interrupts"]) == ("interrupted", asked["interrupts"])
+
 
 async def test_assistants(sdk: Client, client: httpx.AsyncClient, graphs: Registry) -> None:
     steps = await sdk.assistants.get("steps")
