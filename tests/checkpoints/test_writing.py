@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -298,7 +297,10 @@ async def test_plain_data_of_the_config_is_kept_beside_a_state(saver: ThreadSave
     ring.append(ring)
     within: dict[str, Any] = {"thread_id": "t", "checkpoint_ns": "child:1", "checkpoint_map": {"": "c"}}
     machinery = {"__pregel_read": len, "client": object(), "sealed": {"of": [object()]}, "ring": ring, "team": "mine"}
-    machinery["deep"] = functools.reduce(lambda inner, _: [inner], range(200), 1)
+    deep: Any = 1
+    for _ in range(200):
+        deep = [deep]
+    machinery["deep"] = deep
     config: RunnableConfig = {
         "configurable": within | machinery | {"nodes": ["one", {"two": None}], "text": "a\0b", "none": None},
         "metadata": {
