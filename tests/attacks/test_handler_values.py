@@ -702,6 +702,14 @@ async def test_a_run_is_called_with_what_a_handler_wrote(
     assert wrong == {}
 
 
+async def test_a_handler_sees_when_a_run_is_to_begin(rules: Any, ann: httpx.AsyncClient) -> None:
+    thread = (await made(ann, "/threads", {}))["thread_id"]
+    for body in (RUN, LATER):
+        await made(ann, f"/threads/{thread}/runs", body)
+    asked = [value["after_seconds"] for _, operation, value in rules.asked if operation == "threads:create_run"]
+    assert asked == [0, 3600]
+
+
 def configure(what: dict[str, Any], value: dict[str, Any]) -> None:
     """Writes it into what is configurable."""
     value["kwargs"]["config"]["configurable"].update(what)

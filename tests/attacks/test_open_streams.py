@@ -195,6 +195,27 @@ async def test_a_change_of_the_metadata_that_leaves_the_reader_in_ends_nothing(
             assert "not_found" not in await answer.text()
 
 
+@pytest.mark.parametrize("name", ["GET /threads/{thread_id}/stream", "GET " + RUN_PATH + "/stream"])
+async def test_an_auth_file_that_fails_cuts_a_stream_off(
+    served: Served,
+    admin: httpx.AsyncClient,
+    ann: httpx.AsyncClient,
+    ids: dict[str, str],
+    rules: Any,
+    eventually: Eventually,
+    name: str,
+) -> None:
+    """The client receives no event that says that the stream is over, and comes back."""
+    async with opened(ann, name, ids) as answer:
+        await eventually(lambda: is_listened_to(served, ids["thread_id"]))
+        rules.broken = {"threads:read"}
+        await set_members(admin, ids["thread_id"], "ann")
+        with suppress(httpx.RemoteProtocolError):
+            await answer.text()
+    assert b"event: error" not in answer.received
+    assert b"event: end" not in answer.received
+
+
 @pytest.mark.parametrize("name", [name for name in LONG if not name.endswith("/cancel")])
 async def test_the_auth_file_is_asked_again_when_the_run_begins(
     ann: httpx.AsyncClient,

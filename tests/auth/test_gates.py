@@ -19,7 +19,7 @@ from app.access.custom_auth import CustomAuth
 from app.access.permissions import Permissions
 from app.access.users import user_of
 from app.access.values import ThreadsRead
-from app.errors import AuthBroken
+from app.errors import AccessRefused, AuthBroken
 from app.http.access import Access, guarded, guarded_socket, needs, permit
 from app.http.answers import nothing
 from app.project.sections import AuthSection
@@ -87,6 +87,28 @@ def auth() -> CustomAuth:
         return ctx.user.identity == "ann"
 
     return CustomAuth(found, AuthSection())
+
+
+@pytest.mark.parametrize("status", [400, 403, 500, 503, 599])
+async def test_an_http_exception_of_a_handler_is_the_answer_as_it_is(status: int) -> None:
+    answered = Auth()
+
+    @answered.authenticate
+    async def who() -> str:
+        raise Auth.exceptions.HTTPException(status, "later", {"retry-after": "7"})
+
+    @answered.on
+    async def every(ctx: Auth.types.AuthContext, value: Any) -> None:
+        raise Auth.exceptions.HTTPException(status, "later", {"retry-after": "7"})
+
+    auth = CustomAuth(answered, AuthSection())
+    for answer in (
+        lambda: auth.authenticate({"headers": {}}),
+        lambda: auth.authorize(user_of("ann"), "threads", "read", {}),
+    ):
+        with pytest.raises(AccessRefused, match="later") as refused:
+            await answer()
+        assert (refused.value.status, refused.value.headers) == (status, {"retry-after": "7"})
 
 
 def test_sockets(auth: CustomAuth) -> None:

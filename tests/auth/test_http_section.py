@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ import pytest
 from langgraph_sdk import Auth
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
@@ -324,6 +325,23 @@ def test_an_app_that_is_served_again_has_the_new_auth_file_alone(
         assert TestClient(app).get("/me").text == name
 
 
+def test_a_body_that_the_auth_file_has_read_reaches_the_own_route() -> None:
+    auth = Auth()
+
+    @auth.authenticate
+    async def who(body: Any) -> str:
+        return str(body["who"])
+
+    async def echo(request: Request) -> Response:
+        async with asyncio.timeout(5):
+            return Response(await request.body())
+
+    own = Starlette(routes=[Route("/echo", echo, methods=["POST"])])
+    section = HttpSection(enable_custom_route_auth=True)
+    client = TestClient(around(own, Starlette(), section, CustomAuth(auth, AuthSection())))
+    assert client.post("/echo", json={"who": "ann"}).json() == {"who": "ann"}
+
+
 def _always(name: str) -> Any:
     async def who() -> str:
         return name
@@ -342,6 +360,10 @@ class Badge:
 def test_users_in_every_shape(said: object) -> None:
     user = user_of(said)
     assert (user.identity, user.display_name, user["identity"], user.is_authenticated) == ("ann", "ann", "ann", True)
+
+
+def test_permissions_beside_the_user_are_the_users() -> None:
+    assert user_of((["desk"], {"identity": "ann", "permissions": ["everything"]})).permissions == ["desk"]
 
 
 @pytest.mark.parametrize("said", [None, "", {}, {"identity": 7}, object(), (["p"], None), ({"identity": "a"}, "x", 1)])

@@ -103,6 +103,14 @@ async def test_found_by_all_that_tells_them_apart(sdk: Client, client: httpx.Asy
         assert (await client.post("/assistants/search", json=wrong)).status_code == 422
 
 
+async def test_each_is_found_however_many_reads_it_takes(sdk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.stored_assistants._PAGE", 2)
+    for number in range(5):
+        await sdk.assistants.create("told", name=f"n{number}")
+    names = [one["name"] for one in await sdk.assistants.search(name="n", graph_id="told", sort_by="name")]
+    assert sorted(names) == ["n0", "n1", "n2", "n3", "n4"]
+
+
 async def test_system_assistants_stay_as_they_are(sdk: Client, settings: Settings, graphs: Registry) -> None:
     told = await sdk.assistants.get("told")
     assert [row["version"] for row in await sdk.assistants.get_versions("told")] == [1]

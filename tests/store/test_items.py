@@ -12,6 +12,7 @@ from app.errors import InvalidRequest, RefusedRequest, TooLarge
 from app.keyspace.names import Keys
 from app.redis.wire import Wire
 from app.store import RedisStore
+from tests.store.conftest import ITEM_BYTES
 
 A = ("users", "a")
 B = ("users", "b")
@@ -121,6 +122,35 @@ async def test_an_item_whose_time_is_over_is_gone_at_once(store: RedisStore, wir
     assert await store.sweep() == 0
 
 
+async def test_an_item_that_is_put_after_its_time_was_over_is_new(store: RedisStore, wire: Wire, keys: Keys) -> None:
+    await store.aput(A, "k", {"n": 1}, ttl=1)
+    await age(wire, keys, "users.a", "k")
+    await store.aput(A, "k", {"n": 2}, ttl=1)
+    item = await store.aget(A, "k")
+    assert item is not None
+    assert item.created_at == item.updated_at
+
+
+async def test_a_namespace_whose_items_are_all_over_is_not_listed(store: RedisStore, wire: Wire, keys: Keys) -> None:
+    await store.aput(A, "k", {"n": 1}, ttl=1)
+    await store.aput(B, "k", {"n": 1}, ttl=1)
+    await age(wire, keys, "users.a", "k")
+    assert await store.alist_namespaces() == [B]
+
+
+async def test_a_search_that_would_look_at_too_many_items_is_refused(
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.store.MOST_SEEN", 3)
+    for n in range(3):
+        await store.aput(A, str(n), {"n": 1})
+    assert len(await names(store, *A, filter={"n": 1})) == 3
+    await store.aput(B, "k", {"n": 1})
+    with pytest.raises(RefusedRequest, match="more than 3 items lie below 'users'"):
+        await names(store, "users", filter={"n": 1})
+    assert len(await names(store, "users")) == 4, "a search without conditions looks at one page"
+
+
 async def test_reading_renews_unless_told_not_to(store: RedisStore, wire: Wire, keys: Keys) -> None:
     await store.aput(A, "k", {"n": 1}, ttl=10)
 
@@ -162,8 +192,10 @@ async def test_a_time_is_counted_in_fractions_of_minutes(
 
 
 async def test_what_cannot_be_kept_is_refused(store: RedisStore) -> None:
+    room = ITEM_BYTES - len('{"text":""}')
+    await store.aput(A, "k", {"text": "x" * room})
     with pytest.raises(TooLarge, match="SLIPWAY_MAX_STORE_ITEM_BYTES"):
-        await store.aput(A, "k", {"text": "x" * 3000})
+        await store.aput(A, "k", {"text": "x" * (room + 1)})
     with pytest.raises(InvalidRequest, match="JSON object"):
         await store.abatch([PutOp(A, "k", [1])])  # type: ignore[arg-type]
     with pytest.raises(InvalidNamespaceError):

@@ -9,6 +9,8 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import APIStatusError
 
+from app.keyspace.names import Keys
+from app.redis.wire import Wire
 from tests.http.conftest import Served
 
 
@@ -63,6 +65,19 @@ async def test_statuses(served: Served, method: str, path: str, body: Any, statu
         answer = await client.request(method, path, json=body)
     assert answer.status_code == status, answer.text
     assert status < 400 or isinstance(answer.json()["detail"], str)
+
+
+async def test_reading_an_item_begins_its_time_anew_unless_told_not_to(
+    sdk: LangGraphClient, wire: Wire, keys: Keys
+) -> None:
+    member, soon_ms = "n\0k", 1e13
+    await sdk.store.put_item(["n"], key="k", value={}, ttl=5)
+    renewed = {}
+    for refresh in (False, None, True):
+        await wire.send("ZADD", f"{keys.prefix}:store:expiry", "XX", soon_ms, member)
+        await sdk.store.get_item(["n"], key="k", refresh_ttl=refresh)
+        renewed[refresh] = float(await wire.send("ZSCORE", f"{keys.prefix}:store:expiry", member)) != soon_ms
+    assert renewed == {False: False, None: True, True: True}
 
 
 @pytest.mark.usefixtures("worker")
