@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """`file` holds the certificate and its key in PEM; for 127.0.0.1, for one day."""
+    """`file` holds the certificate and its key in PEM; for one day."""
 
     file: Path
 
@@ -27,8 +27,11 @@ class Certificate:
         return context
 
 
-def self_signed(folder: Path) -> Certificate:
-    """A new one in `folder`."""
+def self_signed(folder: Path, *hosts: str) -> Certificate:
+    """A new one in `folder`, for these hosts; for 127.0.0.1 where none is named."""
+    names: list[x509.GeneralName] = [x509.DNSName(host) for host in hosts]
+    if not names:
+        names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "redis.test")])
     now = datetime.datetime.now(datetime.UTC)
@@ -41,7 +44,7 @@ def self_signed(folder: Path) -> Certificate:
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(key, hashes.SHA256())
     )
     file = folder / "redis.pem"

@@ -4,8 +4,10 @@ a cloud hands out credentials, in every notation; or what is there is read off t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +18,7 @@ from app.ip_addresses import Reach, reach_of
 from app.project.sections import UrlSection
 from app.webhook_deliveries import problem_of
 from app.webhook_urls import NoAddress, UrlPolicy
+from tests.certificates import self_signed
 from workers.deliveries import Guarded
 
 PRIVATE = [
@@ -148,3 +151,29 @@ async def test_the_address_that_was_checked_is_the_one_that_is_called(monkeypatc
     async with server, httpx.AsyncClient(transport=Guarded(UrlPolicy(UrlSection(disable_loopback=False)))) as client:
         found = await client.post(f"http://rebound.example.com:{port}/", content=b"")
     assert (found.status_code, asked, called.is_set()) == (200, ["rebound.example.com"], True)
+
+
+async def test_the_certificate_is_for_the_name_and_a_connection_for_one_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another name that leads to the same address does not get the connection, whose certificate is not its own."""
+    certificate, called = self_signed(tmp_path, "hooks.example.com"), 0
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
+    answering(monkeypatch, "127.0.0.1")
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal called
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                called += 1
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=certificate.server())
+    port = server.sockets[0].getsockname()[1]
+    async with server, httpx.AsyncClient(transport=Guarded(UrlPolicy(UrlSection(disable_loopback=False)))) as client:
+        for _ in range(2):
+            assert (await client.post(f"https://hooks.example.com:{port}/", content=b"")).status_code == 200
+        with pytest.raises(httpx.ConnectError, match="certificate"):
+            await client.post(f"https://other.example.com:{port}/", content=b"")
+    assert called == 2

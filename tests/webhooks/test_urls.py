@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import socket
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -11,7 +13,7 @@ import pytest
 from app.errors import ConfigError, InvalidRequest
 from app.project.sections import UrlSection, WebhooksSection
 from app.webhook_urls import NoAddress, UrlPolicy
-from app.webhooks import headers_of, secret_of
+from app.webhooks import Delivery, headers_of, secret_of
 from workers.deliveries import Guarded
 
 
@@ -109,3 +111,12 @@ def test_secrets() -> None:
     assert secret_of("whsec_YWJj") == b"abc"
     with pytest.raises(ConfigError, match="SLIPWAY_WEBHOOK_SECRET"):
         secret_of("whsec_!")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "sent"), [(None, {"status", "values", "webhook_sent_at"}), (["status"], {"status"}), ([], set())]
+)
+def test_only_fields_that_are_allowed_are_sent(allowed: list[str] | None, sent: set[str]) -> None:
+    told = {"status": "success", "values": {"card": "4111"}}
+    delivery = Delivery(ident="r", run_id="r", thread_id="t", url="https://example.com/", number=1, told=told)
+    assert json.loads(delivery.body(datetime.now(UTC), allowed)).keys() == sent
