@@ -726,6 +726,16 @@ async def test_ceilings_and_priority_are_worked_out_anew(rules: Any, ann: httpx.
         assert (await ann.post(f"/threads/{thread}/runs", json=LATER)).status_code == 500
 
 
+@pytest.mark.parametrize("webhook", ["ftp://x.example/", "https://user:pw@x.example/"])
+async def test_a_webhook_that_a_handler_writes_is_checked(
+    rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient, webhook: str
+) -> None:
+    thread = (await made(ann, "/threads", {}))["thread_id"]
+    rules.changes["threads:create_run"] = lambda value: value["kwargs"].update(webhook=webhook)
+    assert (await ann.post(f"/threads/{thread}/runs", json=LATER)).status_code == 500
+    assert (await admin.get(f"/threads/{thread}/runs")).json() == []
+
+
 async def test_bulk_and_single_cancels(rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
     world = await a_world(admin)
     one, two = world["run one"], world["run two"]
