@@ -273,11 +273,20 @@ class EventLog:
         """The slow timer: the Stream is read now and then even when nothing was heard."""
         while True:
             await asyncio.sleep(_HEAL_S)
-            end = tail.end
             with suppress(StoreUnavailable):
-                if end is not None and (missed := await self._catch_up(run_id, end, tail)):
-                    tail.add(end, missed)
+                await self._find_missed(run_id, tail)
             tail.wake()
+
+    async def _find_missed(self, run_id: str, tail: Tail) -> None:
+        """Read on from where the tail ends. What is more than one read, or was read before a break, does not say where
+        the log ends: then each reader reads the Stream itself."""
+        breaks, end = tail.breaks, tail.end
+        if end is None or not (missed := await self._catch_up(run_id, end, tail)) or tail.breaks != breaks:
+            return
+        if len(missed) < _READ:
+            tail.add(end, missed)
+        else:
+            tail.hear(None)
 
     def _join(self, run_id: str) -> _Followed:
         followed = self._followed.get(run_id)

@@ -221,3 +221,14 @@ async def test_where_it_cannot_be_done_children_are_executed(
     supervisor.kill()
     await supervisor.stop()
     assert ways(lines) == ["executed"]
+
+
+async def test_one_that_gives_up_waiting_for_a_child_does_not_stop_the_others() -> None:
+    child = nursery.Forked(os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}))
+    given_up, kept = (asyncio.create_task(child.wait()) for _ in range(2))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.wait({given_up})
+    os.kill(child.pid, signal.SIGKILL)
+    async with asyncio.timeout(30):
+        assert await kept == -signal.SIGKILL

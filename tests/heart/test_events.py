@@ -11,7 +11,7 @@ from app.keyspace.names import Keys
 from app.redis.link import Address
 from app.redis.subscriber import Subscriber
 from app.runs.attempts import Attempt
-from app.runs.events import _HEAL_S, KEEP, Event, EventLog, Tail
+from app.runs.events import _HEAL_S, _READ, KEEP, Event, EventLog, Tail
 from app.runs.runs import Run, new_id
 from app.threads.thread_wakes import ThreadWakes
 from tests.conftest import Eventually
@@ -217,6 +217,44 @@ async def test_lost_messages_cost_no_event(far: Stores, proxy: Proxy, stores: St
     proxy.loses = None
     await writing.end()
     assert (await reading.done()).numbers == list(range(1, 21))
+
+
+@pytest.mark.parametrize("missed", [_READ - 2, 2 * _READ + 1])
+async def test_all_that_was_missed_is_found_at_once(
+    far: Stores, proxy: Proxy, stores: Stores, eventually: Eventually, missed: int
+) -> None:
+    writing = await started(stores)
+    reading = Reading(far.events, writing.run_id)
+    await eventually(lambda: len(reading.seen) == 1)
+    proxy.loses = lambda reply: reply[0] == b"message"
+    await writing.write(missed)
+    await writing.end()
+    followed = far.events._followed[writing.run_id]
+    await far.events._find_missed(writing.run_id, followed.tail)
+    followed.tail.wake()
+    assert (await reading.done()).numbers == list(range(1, missed + 1))
+
+
+async def test_what_was_read_before_a_break_does_not_say_where_the_log_ends(writing: Writing, stores: Stores) -> None:
+    for broken in (False, True):
+        tail = Tail()
+        reading = asyncio.create_task(stores.events._catch_up(writing.run_id, (0, 0), tail))
+        await asyncio.sleep(0)  # it reads
+        if broken:
+            tail.hear(None)
+        (begin,) = await reading
+        assert tail.end == (None if broken else begin.place)
+
+
+async def test_a_break_while_missed_events_are_read_is_not_forgotten(writing: Writing, stores: Stores) -> None:
+    await writing.write(2)
+    tail, log = Tail(), await stores.log(writing.run_id)
+    tail.add((0, 0), log[:1])
+    finding = asyncio.create_task(stores.events._find_missed(writing.run_id, tail))
+    await asyncio.sleep(0)  # it reads
+    tail.hear(None)
+    await finding
+    assert tail.since(log[-1].place) is None, "what came after the read and before the break may be missing"
 
 
 async def test_a_subscriber_that_reconnects_has_missed_nothing(
