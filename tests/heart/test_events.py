@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from app.keyspace.names import Keys
-from app.redis.link import Address
-from app.redis.subscriber import Subscriber
 from app.runs.attempts import Attempt
 from app.runs.events import _HEAL_S, _READ, KEEP, Event, EventLog, Tail
 from app.runs.runs import Run, new_id
@@ -401,27 +399,23 @@ async def test_a_reader_that_leaves_before_the_subscription_takes_no_other_along
     assert [event.name for event in (await second.done()).seen][-1:] == ["end"]
 
 
-async def test_a_waiter_for_a_thread_that_leaves_takes_no_other_along(valkey_url: str, keys: Keys) -> None:
-    subscriber = Subscriber(Address(valkey_url), "test subscriber")
-    await subscriber.open()
-    wakes = ThreadWakes(keys, subscriber)
+@pytest.fixture
+def wakes(stores: Stores) -> ThreadWakes:
+    """Those of the process of `stores`."""
+    return ThreadWakes(stores.keys, stores.events._subscriber)
+
+
+async def test_a_waiter_for_a_thread_that_leaves_takes_no_other_along(wakes: ThreadWakes) -> None:
     with wakes.woken("some thread") as (first, _), wakes.woken("some thread") as (second, _):
         first.cancel()
         async with asyncio.timeout(_HEAL_S):
             await second
-    await subscriber.close()
 
 
-async def test_a_waiter_for_a_thread_is_woken_after_another_has_left(
-    stores: Stores, valkey_url: str, keys: Keys
-) -> None:
-    subscriber = Subscriber(Address(valkey_url), "test subscriber")
-    await subscriber.open()
-    wakes = ThreadWakes(keys, subscriber)
+async def test_a_waiter_for_a_thread_is_woken_after_another_has_left(stores: Stores, wakes: ThreadWakes) -> None:
     with wakes.woken("some thread") as (subscribed, woken):
         with wakes.woken("some thread"):
             await subscribed
-        await stores.wire.send("PUBLISH", keys.thread_wake("some thread"), "event")
+        await stores.wire.send("PUBLISH", stores.keys.thread_wake("some thread"), "event")
         async with asyncio.timeout(_HEAL_S):
             await woken.wait()
-    await subscriber.close()
