@@ -176,13 +176,16 @@ class Attempt:
         return await self._scripts.logged_events(self.run.run_id)
 
     async def flush(self) -> None:
-        """Return once Redis has everything that was put so far."""
+        """Return once Redis has everything that was put so far. Raises `Fenced`, also when what was put is lost by now,
+        or `StoreUnavailable`."""
         if self._waiting:
             await self._chunks_read()
             self._take_waiting(self._written)
         while self._group:
             await self._landing(self._group)
         await self._all_landed()
+        if self.lost:
+            raise self._fenced()
 
     async def room(self) -> None:
         """Return when the graph may go on: not too much is waiting to be written, and nothing of what was before a

@@ -253,6 +253,15 @@ async def test_an_attempt_that_lost_its_run_changes_nothing_and_says_so_once(sto
     assert await stores.settle(successor) == "ok"
 
 
+async def test_a_flush_does_not_confirm_what_was_refused_before_it(stores: Stores, eventually: Eventually) -> None:
+    attempt = await _claimed(stores)
+    await stores.reap()
+    attempt.append("values", FRAME % 1)
+    await eventually(lambda: attempt.lost)
+    with pytest.raises(Fenced):
+        await attempt.flush()
+
+
 async def test_a_cancel_is_heard_with_the_next_write(stores: Stores) -> None:
     attempt = await _claimed(stores)
     told: list[Action | None] = []
