@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -39,7 +41,8 @@ class Outcome:
 
 
 class Copy:
-    """The files of the checkout in a folder of their own; whatever the tests start from there ends with each run."""
+    """The files of the checkout in a folder of their own, and a process that runs pytest there (`template.py`). Each run
+    ends whatever its tests have started. To be closed."""
 
     def __init__(self, folder: Path) -> None:
         self._home = folder / "checkout"
@@ -49,6 +52,19 @@ class Copy:
         for name in _files_of_the_checkout():
             (self._home / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, self._home / name)
+        self._template = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("template.py"))],
+            cwd=self._home,
+            env={**os.environ, "PYTHONPATH": str(self._home), "TMPDIR": str(self._scratch)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        while (line := self._answer()) != "ready":
+            if self._template.poll() is not None:
+                raise RuntimeError(f"the template of pytest does not start: {line}")
 
     def outcome(self, tests: Iterable[str], fault: Fault | None = None) -> Outcome:
         """Runs the tests with the fault planted, and takes it out again."""
@@ -76,37 +92,50 @@ class Copy:
         os.utime(path, (moment, moment))
 
     def _run(self, arguments: Iterable[str], within_s: float | None) -> tuple[int, str]:
-        """Pytest's exit code (-1: it took too long) and what it printed."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", *arguments],
-            cwd=self._home,
-            env={**os.environ, "PYTHONPATH": str(self._home), "TMPDIR": str(self._scratch)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-        )
-        try:
-            said, _ = process.communicate(timeout=within_s)
-        except subprocess.TimeoutExpired:
-            self._end_all()
-            return -1, f"{process.communicate()[0]}\nnot within {within_s:g} s"
-        self._end_all()
-        return process.returncode, said
+        """Pytest's exit code (negative: it took too long) and what it printed."""
+        assert self._template.stdin is not None
+        output = self._scratch / "output.txt"
+        options = ["-q", "--tb=short", "-p", "no:cacheprovider", *arguments]
+        self._template.stdin.write(json.dumps([options, str(output)]) + "\n")
+        self._template.stdin.flush()
+        in_time = self._answers_within(within_s)
+        self._end_all_but_the_template()
+        code = int(self._answer())
+        said = output.read_text(errors="replace")
+        return code, said if in_time else f"{said}\nnot within {within_s:g} s"
 
-    def _end_all(self) -> None:
+    def _answers_within(self, within_s: float | None) -> bool:
+        assert self._template.stderr is not None
+        return bool(select.select([self._template.stderr], [], [], within_s)[0])
+
+    def _answer(self) -> str:
+        """What the template says next; its own output goes nowhere, so that nothing else comes between."""
+        assert self._template.stderr is not None
+        return self._template.stderr.readline().strip()
+
+    def _end_all_but_the_template(self) -> None:
         """Kills what was started from here and did not end: a fault may be that something outlives its parent."""
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.environ().get("PYTHONPATH") == str(self._home):
+                if process.pid != self._template.pid and process.environ().get("PYTHONPATH") == str(self._home):
                     process.kill()
+
+    def close(self) -> None:
+        """Ends the template."""
+        self._template.kill()
+        self._template.communicate()
 
 
 @contextlib.contextmanager
 def copies(count: int) -> Iterator[list[Copy]]:
     """That many copies, until the block is left."""
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as folder:
-        yield [Copy(Path(folder) / str(number)) for number in range(count)]
+        made = [Copy(Path(folder) / str(number)) for number in range(count)]
+        try:
+            yield made
+        finally:
+            for each in made:
+                each.close()
 
 
 def _files_of_the_checkout() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_a_list_that_is_written_wrongly_is_refused(tmp_path: Path, lines: str) -
 
 
 @pytest.fixture
-def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Copy:
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Copy]:
     """Of a small checkout with one module and its tests."""
     checkout = tmp_path / "checkout"
     for name, text in {
@@ -88,8 +89,9 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Copy:
         (checkout / name).write_text(text)
     subprocess.run(["git", "init", "--quiet"], cwd=checkout, check=True)
     monkeypatch.setattr("tests.mutants.planting.ROOT", checkout)
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # importing them takes longer than everything else
-    return Copy(tmp_path / "copy")
+    copy = Copy(tmp_path / "copy")
+    yield copy
+    copy.close()
 
 
 def test_a_copy_says_which_test_noticed_a_fault_and_takes_it_out_again(copy: Copy) -> None:
