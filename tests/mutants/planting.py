@@ -41,8 +41,8 @@ class Outcome:
 
 
 class Copy:
-    """The files of the checkout in a folder of their own, and a process that runs pytest there (`template.py`). Each run
-    ends whatever its tests have started. To be closed."""
+    """The files of the checkout in a folder of their own, and a process that runs pytest there (`template.py`). Each
+    run ends whatever its tests have started. To be closed."""
 
     def __init__(self, folder: Path) -> None:
         self._home = folder / "checkout"
