@@ -47,7 +47,7 @@ class ReplayFilter:
 
     def __init__(self, frames: Frames, results: StoredResults, plan: Plan, logged: LoggedEvents | None) -> None:
         self._frames, self._logged, self._plan = frames, logged, plan
-        self._results = None if plan.checkpoint else results  # at an older checkpoint LangGraph executes all again
+        self._results = results
         self._updates: dict[Namespace, list[LogEntry]] = {}
         """Updates whose task is not known yet: it is that of the next result."""
         self._replayed: dict[Namespace, deque[str]] = {}
@@ -101,11 +101,12 @@ class ReplayFilter:
                 return self._once(made, f"{kind}q{task_id}:{asked}")
             updates = self._updates.pop(place, []) if debug is None else []
             return _marked([*updates, *made], f"{kind}r{task_id}")
-        stored = None if self._results is None else self._results.of(task_id)
-        if stored is None:
-            return _marked(made, f"{kind}s{task_id}")
-        if debug is None:
+        stored = self._results.of(task_id)
+        if stored is not None and debug is None:
             self._replayed.setdefault(place, deque()).append(task_id)
+        # at an older checkpoint that the run names LangGraph executes all again: only the updates will tell
+        if stored is None or self._plan.checkpoint:
+            return _marked(made, f"{kind}s{task_id}")
         entries = self._once(made, f"{kind}s{task_id}")
         if self._continues and not self._has(f"{kind}r{task_id}"):
             entries += _marked(self._restored(place, task, stored, debug), f"{kind}r{task_id}")

@@ -148,6 +148,39 @@ async def test_whatever_landed_last_each_result_comes_once(
         raise AssertionError("never ended")
 
 
+async def _half_answered(stores: Stores, graphs: Registry) -> tuple[str, str, str]:
+    """A thread in which one of two parallel nodes has its answer, its latest checkpoint, and the other interrupt."""
+    thread_id = await stores.thread()
+    await stores.run(thread_id, graph_id="asks", kwargs={"input": {"value": 1}})
+    assert (await finish(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL
+    asked = await stores.checkpointer.latest(thread_id)
+    assert asked is not None
+    writes = asked.pending_writes or ()
+    first, second = (one.id for _, channel, value in writes if channel == "__interrupt__" for one in value)
+    await stores.run(thread_id, graph_id="asks", kwargs={"command": {"resume": {first: "yes"}}})
+    assert (await finish(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL
+    latest = await stores.checkpointer.latest(thread_id)
+    assert latest is not None
+    return thread_id, latest.config["configurable"]["checkpoint_id"], second
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["at a checkpoint", "at the latest"])
+async def test_what_another_run_had_finished_is_replayed_once(stores: Stores, graphs: Registry, named: bool) -> None:
+    for groups in range(100):
+        thread_id, checkpoint_id, interrupt_id = await _half_answered(stores, graphs)
+        kwargs = {"command": {"resume": {interrupt_id: "yes"}}, "stream_mode": MODES}
+        at = {"checkpoint": {"checkpoint_id": checkpoint_id, "checkpoint_ns": ""}} if named else {}
+        run = await stores.run(thread_id, graph_id="asks", kwargs=kwargs | at)
+        if not await die_after(stores, graphs, await stores.claim_one(), groups):
+            break
+        assert (await finish(stores, graphs)).phase is Phase.COMPLETED
+        updates = [orjson.loads(event.data) for event in await stores.log(run) if event.name == "updates"]
+        finished = [node for update in updates for node in update if node != "__metadata__"]
+        assert sorted(finished) == ["end", "left", "right"], f"after {groups} groups"
+    else:
+        raise AssertionError("never ended")
+
+
 def said(log: list[Event]) -> Counter[str]:
     """What models have streamed, word by word, and the ends of the nodes that called them, as LangChain's events."""
     found = Counter[str]()
