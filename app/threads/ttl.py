@@ -20,7 +20,7 @@ class ThreadTtl:
 
     def stored(self) -> Ttl:
         """As the scripts take it."""
-        return {"minutes": f"{self.minutes:g}", "strategy": self.strategy, "ms": int(self.minutes * 60_000)}
+        return {"minutes": str(self.minutes), "strategy": self.strategy, "ms": int(self.minutes * 60_000)}
 
 
 def shown(held: Fields) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from app.keyspace import scripts
@@ -18,6 +20,19 @@ async def test_metadata_of_a_copy_stands_in_for_the_source(stores: Stores, metad
     copy = await stores.threads.copy(source, new_id(), token="t", metadata=metadata)
     assert copy.metadata == ({"owner": "ann", "secret": "of ann"} if metadata is None else metadata)
     assert (await stores.threads.get(copy.thread_id)).metadata == copy.metadata
+
+
+@pytest.mark.parametrize("minutes", [60, 0.1, 43_200.25, 1_234_567])
+async def test_the_minutes_of_a_thread_are_what_was_given(stores: Stores, minutes: float) -> None:
+    ttl = ThreadTtl(minutes, "keep_latest")
+    thread = await stores.threads.create(new_id(), {}, ttl=ttl)
+    assert thread.ttl is not None
+    assert thread.ttl["ttl_minutes"] == minutes
+    await ThreadScripts(stores.wire, stores.keys).sweep(0, [(thread.thread_id, thread.incarnation)])
+    expires_us, now = await asyncio.gather(
+        stores.wire.send("HGET", stores.keys.thread(thread.thread_id), "expires_us"), stores.wire.send("TIME")
+    )
+    assert int(now[0]) + minutes * 60 - 30 < int(expires_us) / 1e6 < int(now[0]) + minutes * 60 + 30
 
 
 async def test_busy_threads_do_not_keep_the_sweep_from_those_behind_them(stores: Stores) -> None:
