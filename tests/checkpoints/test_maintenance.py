@@ -37,7 +37,8 @@ async def _chain(saver: ThreadSaver, thread_id: str, runs: list[str], ns: str = 
 
 
 async def test_deleting_threads_leaves_no_key(saver: ThreadSaver, stored_keys: Names) -> None:
-    await _chain(saver, "t", ["r1", "r2"])
+    made = await _chain(saver, "t", ["r1", "r2"])
+    await saver.aput_writes(at("t", made[-1]), [("n", 2)], "task1")  # is counted again, though it is there already
     await _chain(saver, "t", ["r2", "r3"], ns="sub:1")
     await _chain(saver, "u", ["r3"])
     await saver.aput_writes(at("t", "never-stored"), [("a", 1)], "task")

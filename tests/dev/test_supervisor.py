@@ -160,6 +160,16 @@ async def test_a_child_that_ends_without_a_word_was_never_ready(said: bytes, rea
     listening.end()
 
 
+async def test_each_start_says_anew_that_it_is_ready() -> None:
+    listening = Ready(lambda: None)
+    for said in (b"1", b""):
+        its = listening.begin()
+        os.write(its, said)
+        os.close(its)
+        assert listening.look() is bool(said)
+    listening.end()
+
+
 SERVES_ONCE = f"""
 import os, pathlib, sys, time
 if pathlib.Path(sys.argv[1]).exists():
@@ -261,10 +271,8 @@ async def test_each_child_is_killed_after_its_own_time(
     await stopping
 
 
-async def test_what_a_dead_child_had_started_goes_with_it(
-    supervisor: Supervisor, tmp_path: Path, eventually: Eventually
-) -> None:
-    note = tmp_path / "pid"
+async def _with_a_child_of_its_own(supervisor: Supervisor, note: Path, eventually: Eventually) -> int:
+    """Keep the child `one`, which starts another process: the pid of that."""
     source = (
         "import pathlib, subprocess, sys, time\n"
         f"child = subprocess.Popen([sys.executable, '-c', {SLEEP!r}])\n"
@@ -273,8 +281,22 @@ async def test_what_a_dead_child_had_started_goes_with_it(
     )
     await supervisor.keep(ChildSpec("one", python(source)))
     await eventually(lambda: note.exists() and note.read_text())
-    grandchild = int(note.read_text())
+    return int(note.read_text())
+
+
+async def test_what_a_dead_child_had_started_goes_with_it(
+    supervisor: Supervisor, tmp_path: Path, eventually: Eventually
+) -> None:
+    grandchild = await _with_a_child_of_its_own(supervisor, tmp_path / "pid", eventually)
     os.kill(supervisor.pid("one"), signal.SIGKILL)
+    await eventually(lambda: gone(grandchild))
+
+
+async def test_what_a_stopped_child_had_started_goes_with_it(
+    supervisor: Supervisor, tmp_path: Path, eventually: Eventually
+) -> None:
+    grandchild = await _with_a_child_of_its_own(supervisor, tmp_path / "pid", eventually)
+    await supervisor.stop("one")
     await eventually(lambda: gone(grandchild))
 
 

@@ -105,6 +105,15 @@ async def test_nobody_overtakes_a_run_that_waits_for_its_next_attempt(stores: St
     assert await stores.phase(first) is Phase.QUEUED
 
 
+async def test_a_run_that_comes_back_keeps_its_place_ahead_of_later_ones(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    first, _ = [await stores.run(thread_id) for _ in range(2)]
+    assert await stores.attempt(held := await stores.claim_one()).release(handover(held))
+    assert (await stores.claim_one()).run_id == first.run_id
+    await stores.reap()
+    assert (await stores.claim_one()).run_id == first.run_id
+
+
 async def test_a_cancelled_run_makes_way(stores: Stores) -> None:
     thread_id = await stores.thread()
     first, second, third = [await stores.run(thread_id) for _ in range(3)]

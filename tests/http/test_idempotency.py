@@ -85,6 +85,14 @@ async def test_a_run_is_made_once_for_a_key_however_often_and_at_once_it_is_sent
     assert (await _post(client, path, body | {"input": {}}, key)).status_code == 422
 
 
+async def test_the_same_key_and_body_on_another_thread_make_another_run(client: httpx.AsyncClient) -> None:
+    threads = [(await _post(client, "/threads", {})).json()["thread_id"] for _ in range(2)]
+    body = {"assistant_id": "steps", "input": {"log": []}}
+    made = [(await _post(client, f"/threads/{thread_id}/runs", body, "k")).json() for thread_id in threads]
+    assert [run["thread_id"] for run in made] == threads
+    assert made[0]["run_id"] != made[1]["run_id"]
+
+
 @pytest.mark.parametrize("form", ["", "/wait", "/stream", "/batch"])
 async def test_a_run_whose_thread_has_gone_with_it_is_not_made_again(
     client: httpx.AsyncClient, wire: Wire, keys: Keys, eventually: Eventually, form: str
