@@ -219,6 +219,7 @@ def test_arrays_are_kept() -> None:
         back = again({"a": array})["a"]
         assert back.dtype == array.dtype
         assert numpy.array_equal(back, array)
+        assert back.flags.f_contiguous is array.flags.f_contiguous
     assert again(numpy.int64(5)) == 5
     with pytest.raises(StateRefused):
         again(numpy.array([object()]))

@@ -13,12 +13,13 @@ import httpx
 import pytest
 
 from app.errors import ConfigError
+from app.processes.environment import prepare
 from app.redis import connections
 from app.runs.runs import new_id
 from app.services import open_services
 from app.settings import Settings
 from tests.conftest import wait_until
-from tests.crash.cluster import Cluster, running
+from tests.crash.cluster import CONFIG, Cluster, running
 from tests.health.conftest import settings_of
 from workers.registry import Registry
 
@@ -123,6 +124,13 @@ def test_a_budget_below_what_is_needed_is_refused_by_name(process: str, most: in
     with pytest.raises(ConfigError, match=rf"SLIPWAY_REDIS_MAX_CONNECTIONS \({most}\)"):
         connections.check(Settings.of({"redis_max_connections": most}), process)
     connections.check(Settings.of({"redis_max_connections": most + 1}), process)
+
+
+def test_dev_is_refused_before_it_starts_processes_that_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.logs.configure", lambda *how: None)  # the logs of this process are the tests'
+    with pytest.raises(ConfigError, match=r"SLIPWAY_REDIS_MAX_CONNECTIONS \(3\)"):
+        prepare("dev", CONFIG, redis_max_connections=3)
+    assert prepare("dev", CONFIG, redis_max_connections=4).redis_max_connections == 4
 
 
 async def test_a_process_that_may_not_hold_what_it_needs_opens_nothing(server: Cluster, graphs: Registry) -> None:

@@ -161,6 +161,7 @@ async def test_that_the_connection_is_lost_is_known_at_once(
         assert await codes(client) == {"store.away": "error"}
         services = {"redis": "down", "workers": "unknown"}
         assert (await client.get("/ok")).json() == {"ok": True, "services": services}
+        assert (await client.get("/ok?check_db=1")).status_code == 503
 
 
 async def test_a_policy_that_drops_keys_is_an_error_with_a_name(

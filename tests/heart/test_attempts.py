@@ -86,6 +86,17 @@ async def test_commands_that_nobody_follows_wait_for_the_events_beside_them(
     assert (await _numbers(stores, attempt), await _counted(stores)) == ([0], 2)
 
 
+async def test_a_later_attempt_knows_all_of_a_long_log(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.keyspace.logged_events.PAGE", 2)
+    attempt = await _claimed(stores)
+    for number in range(5):
+        attempt.append("values", FRAME % number, f"mark {number}")
+    await attempt.flush()
+    logged = await attempt.logged()
+    assert logged.marks == {f"mark {number}" for number in range(5)}
+    assert [logged.has_frame(FRAME % number) for number in range(6)] == [True] * 5 + [False]
+
+
 async def test_what_was_before_a_superstep_is_one_group(stores: Stores) -> None:
     attempt = await _claimed(stores)
     attempt.eager = True
