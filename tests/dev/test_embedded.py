@@ -118,8 +118,9 @@ async def test_a_successor_of_a_killed_owner_waits_for_the_old_server(tmp_path: 
     owner.kill()
     owner.wait()
     waking = asyncio.get_running_loop().call_later(0.3, os.kill, pid, signal.SIGCONT) if orphan else None
-    async with running(tmp_path) as (_, supervisor, wire):
+    async with running(tmp_path) as (server, supervisor, wire):
         assert supervisor.pid("valkey") != pid
+        assert f"{pid}:signal-handler" in server.log_file.read_text(), "it was killed, with what it had not written yet"
         assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
         assert await wire.send("DBSIZE") == 0
     if waking is not None:

@@ -232,3 +232,12 @@ async def test_one_that_gives_up_waiting_for_a_child_does_not_stop_the_others() 
     os.kill(child.pid, signal.SIGKILL)
     async with asyncio.timeout(30):
         assert await kept == -signal.SIGKILL
+
+
+async def test_a_child_that_has_ended_is_sent_no_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    child, sent = nursery.Forked(os.posix_spawn("/bin/true", ["true"], {})), []
+    async with asyncio.timeout(30):
+        assert await child.wait() == 0
+    monkeypatch.setattr(os, "kill", lambda *signalled: sent.append(signalled))
+    child.terminate()
+    assert sent == []

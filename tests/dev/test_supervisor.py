@@ -160,6 +160,17 @@ async def test_a_child_that_ends_without_a_word_was_never_ready(said: bytes, rea
     listening.end()
 
 
+async def test_starting_a_child_again_uses_up_no_descriptors(supervisor: Supervisor, eventually: Eventually) -> None:
+    await supervisor.keep(ChildSpec("one", python(SLEEP)))
+    started, held = {supervisor.pid("one")}, []
+    for _ in range(3):
+        os.kill(supervisor.pid("one"), signal.SIGKILL)
+        await eventually(lambda: supervisor.pid("one") not in started)
+        started.add(supervisor.pid("one"))
+        held.append(psutil.Process().num_fds())
+    await eventually(lambda: psutil.Process().num_fds() <= held[0])
+
+
 async def test_each_start_says_anew_that_it_is_ready() -> None:
     listening = Ready(lambda: None)
     for said in (b"1", b""):

@@ -190,7 +190,8 @@ async def test_closing_ends_streams_cleanly_and_breaks_off_what_is_waited_for(ev
 async def test_after_closing_nothing_new_begins() -> None:
     answers, client = OpenAnswers(), Client()
     answers.close()
-    await client.ask(forever, answers=answers)
+    async with asyncio.timeout(10):
+        await client.ask(forever, answers=answers)
     assert client.ended
 
 
