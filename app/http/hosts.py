@@ -13,15 +13,16 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from app.http.decisions import Decisions
+
 LOCAL_NAMES: Final = frozenset({"localhost", "host.docker.internal", "host.containers.internal"})
 """Names of the machine itself; the last two are what containers on it call it."""
 
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?)\.?(?::\d{0,5})?")
 _NOT_IN_PUBLIC_DNS: Final = (".local", ".internal")
 """Endings that no registry sells: RFC 6762, and ICANN's reservation for private use."""
-_MOST_REMEMBERED: Final = 1000
 _LONGEST: Final = 300
-"""Characters of a header; no name is longer, and what is remembered must not grow with what a client sends."""
+"""Characters of a header; no name is longer."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -38,18 +39,14 @@ class Hosts:
         self._any = "*" in names
         self._exact = frozenset(names)
         self._endings = tuple(name[1:] for name in names if name.startswith("*."))
-        self._decided: dict[str, bool] = {}
+        self._decisions = Decisions(self._decide)
 
     def serve(self, header: str) -> bool:
         """Whether requests with this `Host` header are answered."""
-        if len(header) > _LONGEST:
-            return self._any
-        decided = self._decided.get(header)
-        if decided is None:
-            if len(self._decided) >= _MOST_REMEMBERED:
-                self._decided.clear()
-            decided = self._decided[header] = self._any or self._is_ours(name_in(header))
-        return decided
+        return self._decisions.of(header)
+
+    def _decide(self, header: str) -> bool:
+        return self._any or (len(header) <= _LONGEST and self._is_ours(name_in(header)))
 
     def _is_ours(self, name: str | None) -> bool:
         if name is None:

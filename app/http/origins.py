@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from app.http.decisions import Decisions
 from app.http.hosts import is_local, name_in
 from app.project.sections import CorsSection
 
@@ -19,9 +20,6 @@ STUDIO: Final = frozenset(f"https://{region}smith.langchain.com" for region in (
 
 _ORIGIN: Final = re.compile(r"(https?)://([^/@?#\s]+)")
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
-_MOST_REMEMBERED: Final = 1000
-_LONGEST_REMEMBERED: Final = 300
-"""Characters: what is remembered must not grow with what a client sends."""
 _ANY: Final = "*"
 
 
@@ -36,7 +34,7 @@ class Origins:
         self._named = frozenset(() if default else cors.allow_origins)
         self._pattern = None if cors.allow_origin_regex is None else re.compile(cors.allow_origin_regex)
         self._restricted, self._credentials = restricted, cors.allow_credentials
-        self._decided: dict[str, bool] = {}
+        self._decisions = Decisions(self._decide)
 
     @property
     def any(self) -> bool:
@@ -45,14 +43,10 @@ class Origins:
 
     def allow(self, origin: str) -> bool:
         """Whether pages of `origin`, which is not this server's own, may call it and read its answers."""
-        decided = self._decided.get(origin)
-        if decided is None:
-            decided = self.any or self._is_named(origin) or self._is_default(origin)
-            if len(self._decided) >= _MOST_REMEMBERED:
-                self._decided.clear()
-            if len(origin) <= _LONGEST_REMEMBERED:
-                self._decided[origin] = decided
-        return decided
+        return self._decisions.of(origin)
+
+    def _decide(self, origin: str) -> bool:
+        return self.any or self._is_named(origin) or self._is_default(origin)
 
     def trust_cookies_of(self, origin: str) -> bool:
         """Whether cookies count in requests of `origin`, which is not this server's own: `*` names no page."""

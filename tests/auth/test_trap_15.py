@@ -27,13 +27,20 @@ async def test_15_the_most_specific_handler_decides_filters_hide_and_changes_are
     assert run["metadata"]["owner"] == "ann"
 
 
-async def test_15_one_handler_is_asked() -> None:
-    """The most specific of those that fit: resource and action, resource, action, anything."""
-    auth, asked = Auth(), list[str]()
+def _auth() -> Auth:
+    """An auth file that lets everybody in."""
+    auth = Auth()
 
     @auth.authenticate
     async def authenticate(authorization: str | None) -> str:
         return authorization or "somebody"
+
+    return auth
+
+
+async def test_15_one_handler_is_asked() -> None:
+    """The most specific of those that fit: resource and action, resource, action, anything."""
+    auth, asked = _auth(), list[str]()
 
     @auth.on
     async def anything(ctx: Any, value: Any) -> bool:
@@ -59,11 +66,7 @@ async def test_15_one_handler_is_asked() -> None:
 
 async def test_15_a_handler_of_a_resource_comes_before_one_of_an_action() -> None:
     """`@auth.on(actions="read")` is for every resource; `@auth.on.threads` is more specific where both fit."""
-    auth, called = Auth(), list[str]()
-
-    @auth.authenticate
-    async def authenticate(authorization: str | None) -> str:
-        return authorization or "somebody"
+    auth, called = _auth(), list[str]()
 
     @auth.on(actions="read")
     async def reads(ctx: Any, value: Any) -> bool:

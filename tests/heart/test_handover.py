@@ -185,15 +185,21 @@ async def test_a_request_that_is_repeated_executes_its_run_once(
         assert _executing(web) == 1
 
 
+async def _unanswered(web: Services, stores: Stores, proxy: Proxy, graph_id: str, run_id: str) -> asyncio.Task[Run]:
+    """The making of a run that the server has given the web process, whose answer the proxy still holds."""
+    proxy.hold_replies()
+    creating = asyncio.create_task(_inline(web, graph_id, run_id=run_id))
+    await wait_until(lambda: stores.wire.send("EXISTS", stores.keys.run(run_id), again=True))
+    return creating
+
+
 async def test_a_run_whose_answer_is_lost_on_the_way_is_executed_all_the_same(
     valkey_url: str, keys: Keys, stores: Stores, graphs: Registry, eventually: Eventually, project: ModuleType
 ) -> None:
     """The connection breaks when the server has given the web process the run, and before it has said so."""
     async with _behind_a_proxy(valkey_url, keys, graphs) as (proxy, web):
         run_id = new_id()
-        proxy.hold_replies()
-        creating = asyncio.create_task(_inline(web, "quick", run_id=run_id))
-        await eventually(lambda: stores.wire.send("EXISTS", keys.run(run_id), again=True))
+        creating = await _unanswered(web, stores, proxy, "quick", run_id)
         proxy.cut()
         proxy.release_replies()
         run = await creating
@@ -208,9 +214,7 @@ async def test_a_run_whose_caller_is_cancelled_meanwhile_is_executed_all_the_sam
 ) -> None:
     async with _behind_a_proxy(valkey_url, keys, graphs) as (proxy, web):
         run_id = new_id()
-        proxy.hold_replies()
-        creating = asyncio.create_task(_inline(web, "swift", run_id=run_id))
-        await eventually(lambda: stores.wire.send("EXISTS", keys.run(run_id), again=True))
+        creating = await _unanswered(web, stores, proxy, "swift", run_id)
         creating.cancel()
         await asyncio.wait({creating})
         assert creating.cancelled()

@@ -34,7 +34,11 @@ def main() -> int:
         if sound.said:
             print(f"{sound.said}\nwithout any fault these tests do not pass", file=sys.stderr)
             return 2
-        survivors = [fault.name for fault, outcome in _outcomes(faults, free) if not _noticed(fault, outcome)]
+        survivors = []
+        for fault, outcome in _outcomes(faults, free):
+            _print(fault, outcome)
+            if outcome.noticed_by is None:
+                survivors.append(fault.name)
     print(f"{len(faults) - len(survivors)} of {len(faults)} planted faults were noticed")
     if survivors:
         print(f"not noticed: {' '.join(survivors)}")
@@ -60,12 +64,11 @@ def _outcomes(faults: list[Fault], every_copy: list[Copy]) -> Iterator[tuple[Fau
             yield running[done], done.result()
 
 
-def _noticed(fault: Fault, outcome: Outcome) -> bool:
+def _print(fault: Fault, outcome: Outcome) -> None:
     said = f"by {outcome.noticed_by}" if outcome.noticed_by else f"NOT noticed by {' '.join(fault.tests)}"
     print(f"{outcome.took_s:5.1f} s  {fault.name}: {said}", flush=True)
     if not outcome.noticed_by and outcome.said:  # the tests ended in another way than by failing
         print(outcome.said)
-    return outcome.noticed_by is not None
 
 
 def _chosen(options: argparse.Namespace) -> list[Fault]:

@@ -42,8 +42,8 @@ def _section(each: FaultList) -> str:
 
 def _row(fault: Fault) -> str:
     noticed_by = " ".join(f"`{test.removeprefix('tests/')}`" for test in fault.tests)
-    cells = [fault.promise, f"`{fault.file}`", _change(fault), noticed_by or f"Nobody can: {fault.harmless}"]
-    return f"| {' | '.join(cell.replace('|', '&#124;') if '`' not in cell else cell for cell in cells)} |"
+    last = noticed_by or f"Nobody can: {_escaped(fault.harmless)}"
+    return f"| {_escaped(fault.promise)} | `{fault.file}` | {_change(fault)} | {last} |"
 
 
 def _change(fault: Fault) -> str:
@@ -56,9 +56,13 @@ def _change(fault: Fault) -> str:
     return f"without {before}" if before else f"with {after}"
 
 
+def _escaped(text: str) -> str:
+    """For a cell of a Markdown table, where a `|` ends the cell also within code."""
+    return text.replace("|", "\\|")
+
+
 def _code(lines: list[str]) -> str:
-    """As code of a Markdown table: a `|` must be escaped there also within code."""
-    text = " ⏎ ".join(line.strip() for line in lines if line.strip()).replace("|", "\\|")
+    text = _escaped(" ⏎ ".join(line.strip() for line in lines if line.strip()))
     if not text:
         return ""
     fence = "``" if "`" in text else "`"
