@@ -47,9 +47,11 @@ _RUN_FIELDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook that is to be called: `number` says which try this is, from 1, and `uncounted` how many tries before
-    it made no call, because the auth file gave no answer. `ident` is the run's id, with more
-    behind it where the webhook of a removed run of the same id was still to be called."""
+    """One webhook that is to be called.
+
+    `number` says which try this is, from 1, and `uncounted` how many earlier tries made no call, because the auth file
+    gave no answer. `ident` is the run's id, with more behind it where the webhook of a removed run of the same id was
+    still to be called."""
 
     ident: str
     run_id: str

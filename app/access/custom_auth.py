@@ -153,8 +153,8 @@ class _Handler:
         self.names = frozenset(offered if takes_all else named | set(self._by_position))
 
     async def __call__(self, offered: Mapping[str, Any]) -> object:
-        """The handler's answer. A handler may await what it shares with other callers, such as one request for keys,
-        and which one of them cancels: that is a failure of the handler, not a cancellation of who asks."""
+        """The handler's answer. A handler may await a future that it shares with other callers, such as one request for
+        keys. When another caller cancels that future, the handler has failed; whoever asks here is not cancelled."""
         try:
             return await self._answer(offered)
         except asyncio.CancelledError as error:

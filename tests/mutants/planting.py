@@ -66,13 +66,17 @@ class Copy:
             if self._template.poll() is not None:
                 raise RuntimeError(f"the template of pytest does not start: {line}")
 
-    def outcome(self, tests: Iterable[str], fault: Fault | None = None) -> Outcome:
-        """Runs the tests with the fault planted, and takes it out again."""
-        began = time.monotonic()
-        with self._planted(fault) if fault else contextlib.nullcontext():
-            code, said = self._run(["--exitfirst", *tests], WITHIN_S) if fault else self._run(tests, None)
-        failed = FAILED.search(said)
-        noticed_by = failed[1] if failed and code == SOME_TEST_FAILED else None
+    def outcome(self, fault: Fault) -> Outcome:
+        """Runs the fault's tests without it, for those that fail then notice nothing, and with it planted."""
+        began, noticed_by = time.monotonic(), None
+        code, said = self._run(fault.tests)
+        if code == 0:
+            with self._planted(fault):
+                code, said = self._run(["--exitfirst", *fault.tests])
+            failed = FAILED.search(said)
+            noticed_by = failed[1] if failed and code == SOME_TEST_FAILED else None
+        else:
+            said = f"{said}\nwithout the fault these tests do not pass"
         return Outcome(noticed_by, said[-3000:] if code else "", time.monotonic() - began)
 
     @contextlib.contextmanager
@@ -91,22 +95,22 @@ class Copy:
         moment = next(self._times)
         os.utime(path, (moment, moment))
 
-    def _run(self, arguments: Iterable[str], within_s: float | None) -> tuple[int, str]:
+    def _run(self, arguments: Iterable[str]) -> tuple[int, str]:
         """Pytest's exit code (negative: it took too long) and what it printed."""
         assert self._template.stdin is not None
         output = self._scratch / "output.txt"
         options = ["-q", "--tb=short", "-p", "no:cacheprovider", *arguments]
         self._template.stdin.write(json.dumps([options, str(output)]) + "\n")
         self._template.stdin.flush()
-        in_time = self._answers_within(within_s)
+        in_time = self._answers_in_time()
         self._end_all_but_the_template()
         code = int(self._answer())
         said = output.read_text(errors="replace")
-        return code, said if in_time else f"{said}\nnot within {within_s:g} s"
+        return code, said if in_time else f"{said}\nnot within {WITHIN_S:g} s"
 
-    def _answers_within(self, within_s: float | None) -> bool:
+    def _answers_in_time(self) -> bool:
         assert self._template.stderr is not None
-        return bool(select.select([self._template.stderr], [], [], within_s)[0])
+        return bool(select.select([self._template.stderr], [], [], WITHIN_S)[0])
 
     def _answer(self) -> str:
         """What the template says next; its own output goes nowhere, so that nothing else comes between."""

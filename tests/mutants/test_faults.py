@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Copy]:
     for name, text in {
         "app/a.py": "def big(x: int) -> bool:\n    return x > 1\n",
         "tests/test_a.py": "from app.a import big\ndef test_a():\n    assert big(2)\ndef test_b():\n    assert big(9)",
+        "tests/test_b.py": "def test_c():\n    raise ValueError",
         "pytest.ini": "[pytest]\npythonpath = .\n",
     }.items():
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)
@@ -95,14 +97,20 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Copy]:
 
 
 def test_a_copy_says_which_test_noticed_a_fault_and_takes_it_out_again(copy: Copy) -> None:
-    assert copy.outcome(FAULT.tests, FAULT).noticed_by == "tests/test_a.py::test_a"
-    assert copy.outcome(["tests/test_a.py::test_b"], FAULT).noticed_by is None
-    sound = copy.outcome(["tests/test_a.py"])
-    assert (sound.noticed_by, sound.said) == (None, "")
+    assert copy.outcome(FAULT).noticed_by == "tests/test_a.py::test_a"
+    assert copy.outcome(FAULT).noticed_by == "tests/test_a.py::test_a", "it was taken out in between"
+    unnoticed = copy.outcome(replace(FAULT, tests=("tests/test_a.py::test_b",)))
+    assert (unnoticed.noticed_by, unnoticed.said) == (None, "")
+
+
+def test_a_test_that_fails_without_the_fault_notices_nothing(copy: Copy) -> None:
+    outcome = copy.outcome(replace(FAULT, tests=("tests/test_b.py::test_c",)))
+    assert outcome.noticed_by is None
+    assert "without the fault these tests do not pass" in outcome.said
 
 
 def test_a_fault_that_stops_the_import_is_noticed_by_no_test(copy: Copy) -> None:
     broken = Fault("b", "p", "app/a.py", "def big", "def ..big", ("tests/test_a.py::test_a",))
-    outcome = copy.outcome(broken.tests, broken)
+    outcome = copy.outcome(broken)
     assert outcome.noticed_by is None
     assert "SyntaxError" in outcome.said
