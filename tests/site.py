@@ -17,7 +17,7 @@ import httpx
 import psutil
 from playwright.async_api import Page
 
-from app.processes.processes import slipway
+from slipway.processes.child_commands import slipway
 from tests.conftest import bare_environment, free_port
 
 ROOT: Final = Path(__file__).parent.parent

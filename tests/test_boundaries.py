@@ -4,22 +4,60 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MODULES = sorted(path for package in ("app", "workers") for path in (ROOT / package).rglob("*.py"))
-MAY_IMPORT_WORKERS = {"app.inline", "app.dev", "app.cli"}
+SOURCE_ROOTS = (ROOT / "app", ROOT / "workers")
+MODULES = sorted(path for folder in SOURCE_ROOTS for path in folder.rglob("*.py"))
 LUA_WORDS = ("redis.call(", "redis.pcall(", "KEYS[", "ARGV[")
+
+LAYERS = (
+    ("errors", "clock", "versions", "exception_text", "json_containment", "asyncio_bridge"),
+    ("failpoints", "environment_variables", "shown_exceptions"),
+    ("settings",),
+    ("ceilings",),
+    ("duties", "redis"),
+    ("serialization",),
+    ("renamed_settings", "logs", "graphs"),
+    ("protocol_types", "header_policy"),
+    ("access",),
+    ("checkpoints", "assistants"),
+    ("runs",),
+    ("threads",),
+    ("crons", "store", "webhooks"),
+    ("event_protocol",),
+    ("execution",),
+    ("health",),
+    ("services",),
+    ("processes",),
+    ("api",),
+    ("slipway_workers",),
+    ("cli",),
+    ("__main__",),
+)
+"""The packages and modules of `slipway`, the lowest layer first, and the workers. A module imports from its own package
+and from lower layers only, so no import points upwards and none goes in a circle."""
+
+UPWARD_STILL = {
+    ("slipway.checkpoints.trash", "slipway.threads.scripts"),
+    ("slipway.runs.runs", "slipway.webhooks.scripts"),
+    ("slipway.runs.handler_changes", "slipway.services"),
+    ("slipway.runs.permits", "slipway.services"),
+    ("slipway.runs.run_making", "slipway.services"),
+    ("slipway.crons.permits", "slipway.services"),
+    ("slipway.webhooks.deliveries", "slipway.services"),
+}
+"""Imports that still point upwards, to be removed."""
 
 Rule = Callable[[str, ast.Module], list[str]]
 """What in a module, given its name and source, is against the rule."""
 
 
 def name_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
+    folder = next(folder for folder in SOURCE_ROOTS if path.is_relative_to(folder))
+    parts = path.relative_to(folder).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -57,36 +95,36 @@ def _is_main_guard(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
 
 
-def starlette_stays_in_the_web_layer(name: str, tree: ast.Module) -> list[str]:
-    return [] if within(name, "app.http") else [found for found in imports(tree) if within(found, "starlette")]
+def starlette_stays_in_the_api(name: str, tree: ast.Module) -> list[str]:
+    return [] if within(name, "slipway.api") else [found for found in imports(tree) if within(found, "starlette")]
 
 
-def workers_know_no_http(name: str, tree: ast.Module) -> list[str]:
-    return [found for found in imports(tree) if within(found, "app.http")] if within(name, "workers") else []
-
-
-def the_domain_knows_no_workers(name: str, tree: ast.Module) -> list[str]:
-    if within(name, "workers") or name in MAY_IMPORT_WORKERS:
+def only_the_command_line_imports_workers(name: str, tree: ast.Module) -> list[str]:
+    if within(name, "slipway_workers") or name == "slipway.cli":
         return []
-    return [found for found in imports(tree) if within(found, "workers")]
+    return [found for found in imports(tree) if within(found, "slipway_workers")]
 
 
-def the_domain_knows_no_http(name: str, tree: ast.Module) -> list[str]:
-    if within(name, "workers") or within(name, "app.http") or name == "app.cli":
+def only_the_command_line_imports_the_api(name: str, tree: ast.Module) -> list[str]:
+    if within(name, "slipway.api") or name == "slipway.cli":
         return []
-    return [found for found in imports(tree) if within(found, "app.http")]
+    return [found for found in imports(tree) if within(found, "slipway.api")]
 
 
-def lua_lives_in_the_keyspace(name: str, tree: ast.Module) -> list[str]:
-    if within(name, "app.keyspace"):
+def nothing_imports_the_examples(name: str, tree: ast.Module) -> list[str]:
+    return [found for found in imports(tree) if within(found, "examples")]
+
+
+def lua_lives_below_redis(name: str, tree: ast.Module) -> list[str]:
+    if within(name, "slipway.redis"):
         return []
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     return [text for text in texts if any(word in text for word in LUA_WORDS)]
 
 
-def key_names_live_in_the_keyspace(name: str, tree: ast.Module) -> list[str]:
+def key_names_live_below_redis(name: str, tree: ast.Module) -> list[str]:
     """Nobody else puts the prefix in front of something."""
-    if within(name, "app.keyspace"):
+    if within(name, "slipway.redis"):
         return []
     texts = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
     return [ast.unparse(text) for text in texts if any(_names_a_prefix(part) for part in text.values)]
@@ -117,12 +155,12 @@ def every_module_says_what_it_is(name: str, tree: ast.Module) -> list[str]:
 
 
 RULES: tuple[Rule, ...] = (
-    starlette_stays_in_the_web_layer,
-    workers_know_no_http,
-    the_domain_knows_no_workers,
-    the_domain_knows_no_http,
-    lua_lives_in_the_keyspace,
-    key_names_live_in_the_keyspace,
+    starlette_stays_in_the_api,
+    only_the_command_line_imports_workers,
+    only_the_command_line_imports_the_api,
+    nothing_imports_the_examples,
+    lua_lives_below_redis,
+    key_names_live_below_redis,
     nothing_is_read_or_connected_at_import,
     no_module_is_a_drawer_for_everything,
     every_module_says_what_it_is,
@@ -136,43 +174,65 @@ def test_every_module_keeps_the_rule(rule: Rule) -> None:
 
 
 def part_of(module: str) -> str:
-    """The package right under `app` that a module is in, or the module itself where it is in none."""
-    return ".".join(module.split(".")[:2])
+    """The package or module right under `slipway` that a module is in, or `slipway_workers`."""
+    package, _, rest = module.partition(".")
+    return package if package == "slipway_workers" else rest.partition(".")[0]
 
 
-def test_the_parts_of_the_domain_do_not_go_in_a_circle() -> None:
+def layer_of(module: str) -> int:
+    return next(number for number, layer in enumerate(LAYERS) if part_of(module) in layer)
+
+
+def points_upwards(importer: str, imported: str) -> bool:
+    return part_of(importer) != part_of(imported) and layer_of(imported) >= layer_of(importer)
+
+
+def test_every_part_is_in_one_layer() -> None:
+    layered = [part for layer in LAYERS for part in layer]
+    parts = {part_of(name_of(path)) for path in MODULES} - {""}
+    assert sorted(layered) == sorted(parts)
+
+
+def test_no_import_points_upwards() -> None:
     names = {name_of(path) for path in MODULES}
-    needed = {part_of(name): set[str]() for name in names if within(name, "app")}
+    upward = set()
     for path in MODULES:
-        if within(name := name_of(path), "app"):
-            needed[part_of(name)] |= {
-                part_of(found) for found in imports(tree_of(path)) if found in names
-            } & needed.keys()
-    order = TopologicalSorter({part: others - {part, "app"} for part, others in needed.items()})
-    order.prepare()  # raises CycleError, which names the circle
+        importer = name_of(path)
+        found = {name for name in imports(tree_of(path)) if name in names and part_of(name)}
+        found -= {name for name in found if any(within(other, name) and other != name for other in found)}
+        upward |= {(importer, name) for name in found if part_of(importer) and points_upwards(importer, name)}
+    assert upward == UPWARD_STILL
+
+
+def test_an_upward_import_is_noticed() -> None:
+    assert points_upwards("slipway.runs.runs", "slipway.threads.threads")
+    assert points_upwards("slipway.store.store", "slipway.crons.crons"), "neighbours do not import each other"
+    assert not points_upwards("slipway.threads.threads", "slipway.runs.runs")
 
 
 def test_there_is_something_to_check() -> None:
-    assert {"app", "app.settings", "app.keyspace.names", "workers"} <= {name_of(path) for path in MODULES}
+    expected = {"slipway", "slipway.settings", "slipway.redis.keys", "slipway_workers.process"}
+    assert expected <= {name_of(path) for path in MODULES}
 
 
-def test_lua_files_live_in_the_keyspace() -> None:
-    folders = {path.parent for package in ("app", "workers") for path in (ROOT / package).rglob("*.lua")}
-    assert folders <= {ROOT / "app" / "keyspace" / "lua"}
+def test_lua_files_live_below_redis() -> None:
+    folders = {path.parent for folder in SOURCE_ROOTS for path in folder.rglob("*.lua")}
+    assert folders == {ROOT / "app" / "slipway" / "redis" / "lua"}
 
 
 @pytest.mark.parametrize(
     ("rule", "name", "source"),
     [
-        (starlette_stays_in_the_web_layer, "app.runs.runs", "from starlette.requests import Request"),
-        (workers_know_no_http, "workers.main", "def f():\n    import app.http.sse"),
-        (the_domain_knows_no_workers, "app.runs.runs", "from workers import registry"),
-        (the_domain_knows_no_http, "app.runs.runs", "from app import http"),
-        (lua_lives_in_the_keyspace, "app.runs.runs", "X = \"return redis.call('GET', 'a')\""),
-        (key_names_live_in_the_keyspace, "app.runs.runs", "def f(keys): return f'{keys.prefix}:run'"),
-        (nothing_is_read_or_connected_at_import, "app.runs.runs", "import os\nclass A:\n    b = os.environ['C']"),
-        (no_module_is_a_drawer_for_everything, "app.utils", ""),
-        (every_module_says_what_it_is, "app.runs.runs", "A = 1"),
+        (starlette_stays_in_the_api, "slipway.runs.runs", "from starlette.requests import Request"),
+        (only_the_command_line_imports_workers, "slipway.runs.runs", "from slipway_workers import claims"),
+        (only_the_command_line_imports_the_api, "slipway.runs.runs", "from slipway import api"),
+        (only_the_command_line_imports_the_api, "slipway_workers.process", "def f():\n    import slipway.api.server"),
+        (nothing_imports_the_examples, "slipway.runs.runs", "from examples import chat"),
+        (lua_lives_below_redis, "slipway.runs.runs", "X = \"return redis.call('GET', 'a')\""),
+        (key_names_live_below_redis, "slipway.runs.runs", "def f(keys): return f'{keys.prefix}:run'"),
+        (nothing_is_read_or_connected_at_import, "slipway.runs.runs", "import os\nclass A:\n    b = os.environ['C']"),
+        (no_module_is_a_drawer_for_everything, "slipway.utils", ""),
+        (every_module_says_what_it_is, "slipway.runs.runs", "A = 1"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )

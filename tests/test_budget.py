@@ -12,17 +12,17 @@ from dataclasses import dataclass
 
 import pytest
 
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
-from app.services import Services
-from app.settings import Settings
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.services import Services
+from slipway.settings import Settings
 from tests.bench.client import Connection, connections, new_thread, run_of
 from tests.bench.monitor import Commands, watching
 from tests.bench.setup import CONFIG
 from tests.conftest import wait_until
 from tests.http.conftest import serving
 from tests.working import working
-from workers.registry import Registry
 
 RUNS = 7
 STEPS = 10

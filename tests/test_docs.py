@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from app.access.values import values_table
-from app.cli import cli
-from app.errors import SlipwayError
-from app.settings import MIB, Settings, settings_table
+from slipway.access.handler_values import values_table
+from slipway.cli import cli
+from slipway.errors import SlipwayError
+from slipway.settings import MIB, Settings, settings_table
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -29,14 +29,16 @@ def all_errors(kind: type[SlipwayError] = SlipwayError) -> Iterator[type[Slipway
 
 
 def test_the_options_are_those_of_the_code() -> None:
-    """To write them anew: `python -c "from app.settings import settings_table; print(settings_table())"`."""
+    """To write them anew: `python -c "from slipway.settings import settings_table; print(settings_table())"`."""
     between = re.search(r"<!-- options:[^\n]*-->\n(.*?)<!-- end of options -->", README, re.DOTALL)
     assert between is not None
     assert between[1] == settings_table()
 
 
 def test_the_members_of_values_are_those_of_the_code() -> None:
-    """To write them anew: `python -c "from app.access.values import values_table; print(values_table())"`."""
+    """To write them anew:
+
+    `python -c "from slipway.access.handler_values import values_table; print(values_table())"`."""
     between = re.search(r"<!-- values:[^\n]*-->\n(.*?)<!-- end of values -->", AUTH, re.DOTALL)
     assert between is not None
     assert between[1] == values_table()
@@ -48,7 +50,7 @@ def test_the_folders_are_what_they_say() -> None:
     shown = dict(re.findall(r"^\| `([\w/]+)/` \| (.+) \|$", between[1], re.MULTILINE))
     packages = [
         path.parent
-        for pattern in ("app", "app/*", "workers", "workers/*")
+        for pattern in ("app/slipway", "app/slipway/*", "workers/slipway_workers", "workers/slipway_workers/*")
         for path in ROOT.glob(f"{pattern}/__init__.py")
     ]
     docstrings = {path: ast.get_docstring(ast.parse((path / "__init__.py").read_text())) or "" for path in packages}
@@ -69,7 +71,9 @@ def test_the_ceilings_have_their_defaults() -> None:
 def test_every_error_code_is_explained() -> None:
     documented = set(re.findall(r"`([a-z_.*]+)`", README.split("## Errors")[1].split("\n## ")[0]))
     codes = {
-        kind.code for kind in all_errors() if kind.__module__ == "app.errors" and not kind.code.startswith("ceiling")
+        kind.code
+        for kind in all_errors()
+        if kind.__module__ == "slipway.errors" and not kind.code.startswith("ceiling")
     }
     assert codes - documented == set()
     assert documented - codes == {"ceiling.*"}

@@ -12,8 +12,8 @@ from tests.conftest import bare_environment
 
 SPEAK = """
 import logging, structlog
-from app.logs import configure
-from app.settings import Settings
+from slipway.logs import configure
+from slipway.settings import Settings
 configure(Settings(log_format={format!r}), "web")
 log = structlog.get_logger("app.x")
 log.info("run.started", run_id="r1")
@@ -67,7 +67,7 @@ def test_machines_get_one_object_a_line(log_format: str) -> None:
 @pytest.mark.parametrize(("level", "shown"), [("WARNING", []), ("info", ["one"]), ("Debug", ["one", "two"])])
 def test_the_environment_chooses_level_and_format(level: str, shown: list[str]) -> None:
     code = (
-        "import structlog; from app.logs import configure; from app.settings import Settings\n"
+        "import structlog; from slipway.logs import configure; from slipway.settings import Settings\n"
         "configure(Settings.load(), 'web'); log = structlog.get_logger('x'); log.info('one'); log.debug('two')"
     )
     env = bare_environment() | {"SLIPWAY_LOG_LEVEL": level, "SLIPWAY_LOG_FORMAT": "text"}
@@ -79,7 +79,7 @@ def test_the_environment_chooses_level_and_format(level: str, shown: list[str]) 
 
 def test_libraries_are_no_louder_than_the_level() -> None:
     code = (
-        "import logging; from app.logs import configure; from app.settings import Settings\n"
+        "import logging; from slipway.logs import configure; from slipway.settings import Settings\n"
         "configure(Settings(log_level='error'), 'web'); library = logging.getLogger('httpx')\n"
         "library.warning('a warning'); library.error('an error')"
     )

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app import failpoints, logs
-from app.errors import ConfigError
-from app.processes import ready
-from app.processes.environment import prepare
-from app.settings import Settings, settings_table
+from slipway import failpoints, logs
+from slipway.errors import ConfigError
+from slipway.processes import readiness
+from slipway.processes.startup import prepare
+from slipway.settings import Settings, settings_table
 from tests.conftest import bare_environment
 
 
@@ -124,7 +124,7 @@ def test_a_misspelt_option_is_refused(variable: str, said: str) -> None:
 
 
 def test_what_slipway_sets_for_its_own_processes_is_no_option() -> None:
-    names = (failpoints.VARIABLE, failpoints.SIGNAL, ready.VARIABLE, "SLIPWAY_PARENT_PID")
+    names = (failpoints.VARIABLE, failpoints.SIGNAL, readiness.VARIABLE, "SLIPWAY_PARENT_PID")
     assert Settings.load(dict.fromkeys(names, "1")) == Settings()
 
 

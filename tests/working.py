@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from app.redis.wire import Wire
-from app.services import Services, open_services
-from app.settings import Settings
-from workers.main import WorkerProcess
-from workers.registry import Registry
+from slipway.graphs.registry import Registry
+from slipway.redis.pipeline import Wire
+from slipway.services import Services, open_services
+from slipway.settings import Settings
+from slipway_workers.process import WorkerProcess
 
 
 @asynccontextmanager

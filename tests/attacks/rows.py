@@ -21,18 +21,18 @@ from typing import Any, Final, TypeAlias
 
 import httpx
 
-from app.http.endpoints import Endpoint
-from app.http.openapi import plain_path
-from app.http.server import ENDPOINTS
-from app.http.ui import site
-from app.runs.runs import new_id
-from app.services import Services
+from slipway.api.endpoints import Endpoint
+from slipway.api.openapi import plain_path
+from slipway.api.server import ENDPOINTS
+from slipway.api.ui import site
+from slipway.runs.runs import new_id
+from slipway.services import Services
+from slipway_workers.duties.reaper import Reaper
+from slipway_workers.duties.reconciler import Reconciler
+from slipway_workers.duties.retention import Retention, StoreSweeper
+from slipway_workers.duties.scheduler import Scheduler
 from tests.auth.conftest import Client
 from tests.auth.samples import NEW, RUN, Sample, samples
-from workers.reaper import Reaper
-from workers.reconciler import Reconciler
-from workers.retention import Retention, StoreSweeper
-from workers.scheduler import Scheduler
 
 Ids: TypeAlias = Mapping[str, str]
 """One id for every parameter of a path."""

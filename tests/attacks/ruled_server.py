@@ -12,13 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
-from app.services import Services, open_services
-from app.settings import Settings
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.services import Services, open_services
+from slipway.settings import Settings
 from tests.crons.conftest import Time
 from tests.http.conftest import Served, serving
-from workers.registry import Registry
 
 PROJECT = Path(__file__).parent / "ruled" / "langgraph.json"
 NEVER = "0 0 1 1 *"

@@ -391,7 +391,7 @@ ATTACKS: Final = (
             ),
             (
                 lambda row: "{run_id}" in row.name,
-                shown("heart/test_incarnations.py::test_a_log_has_nothing_of_the_removed_run_that_had_its_id"),
+                shown("runs/test_incarnations.py::test_a_log_has_nothing_of_the_removed_run_that_had_its_id"),
             ),
             (
                 lambda row: "/assistants" in row.name or "/store/items" in row.name,
@@ -399,18 +399,18 @@ ATTACKS: Final = (
             ),
             (
                 named("POST /threads/prune"),
-                shown("heart/test_incarnations.py::test_shrinking_a_removed_thread_leaves_the_next_one_alone"),
+                shown("runs/test_incarnations.py::test_shrinking_a_removed_thread_leaves_the_next_one_alone"),
             ),
             (
                 named("POST /runs/cancel"),
                 shown(
-                    "heart/test_incarnations.py::"
+                    "runs/test_incarnations.py::"
                     "test_what_a_worker_hears_of_a_removed_run_does_not_stop_the_run_that_has_its_id"
                 ),
             ),
             (route, NO_ID),
             (command, shown("test_open_streams.py::test_a_socket_closes_with_its_thread")),
-            (TRASH, shown("heart/test_incarnations.py::test_what_a_thread_stored_stays_when_its_id_was_in_the_trash")),
+            (TRASH, shown("runs/test_incarnations.py::test_what_a_thread_stored_stays_when_its_id_was_in_the_trash")),
             (
                 CRON_DUE,
                 shown("crons/test_firing.py::test_a_cron_that_was_removed_makes_no_run_of_the_one_that_has_its_id"),
@@ -418,26 +418,26 @@ ATTACKS: Final = (
             (
                 WEBHOOK,
                 shown(
-                    "heart/test_incarnations.py::"
+                    "runs/test_incarnations.py::"
                     "test_the_webhook_of_a_removed_run_and_that_of_the_run_with_its_id_are_both_called"
                 ),
             ),
             (
                 named("a waiting run begins", "an inline run begins"),
                 shown(
-                    "heart/test_incarnations.py::"
+                    "runs/test_incarnations.py::"
                     "test_an_attempt_of_a_removed_run_writes_nothing_into_the_run_that_has_its_id"
                 ),
             ),
             (
                 named("expired leases are taken back"),
                 shown(
-                    "heart/test_incarnations.py::test_a_removed_runs_lease_is_not_renewed_for_the_run_that_has_its_id"
+                    "runs/test_incarnations.py::test_a_removed_runs_lease_is_not_renewed_for_the_run_that_has_its_id"
                 ),
             ),
             (
                 named("old threads are swept"),
-                shown("heart/test_incarnations.py::test_shrinking_a_removed_thread_leaves_the_next_one_alone"),
+                shown("runs/test_incarnations.py::test_shrinking_a_removed_thread_leaves_the_next_one_alone"),
             ),
             (SOCKET, shown("test_open_streams.py::test_a_socket_closes_with_its_thread")),
             (an_open_stream, shown("test_open_streams.py::test_a_stream_ends_with_its_thread")),

@@ -9,21 +9,21 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from app import webhook_deliveries
-from app.access import permissions
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
-from app.runs.attempts import Attempt
-from app.runs.runs import run_from
-from app.services import Services
-from app.settings import Settings
+from slipway.access import permissions
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.runs.attempt import Attempt
+from slipway.runs.runs import run_from
+from slipway.services import Services
+from slipway.settings import Settings
+from slipway.webhooks import deliveries
+from slipway_workers.duties.deliveries import Deliveries
+from slipway_workers.start_permission import Leave
 from tests.attacks.ruled_server import RUN, admin, ann, bob, graphs, made, rules, served, services, settings
 from tests.conftest import Eventually
 from tests.webhooks.conftest import Receiver, receiver
 from tests.working import working
-from workers.deliveries import Deliveries
-from workers.leave import Leave
-from workers.registry import Registry
 
 __all__ = ["admin", "ann", "bob", "graphs", "receiver", "rules", "served", "services", "settings"]
 
@@ -254,7 +254,7 @@ async def test_a_webhook_waits_until_the_auth_file_answers(
 ) -> None:
     if fault == "still":  # what one handler may take is no bound for those of several users
         monkeypatch.setattr(permissions, "ANSWER_WITHIN_S", 600)
-        monkeypatch.setattr(webhook_deliveries, "PERMITTED_WITHIN_S", 0.2)
+        monkeypatch.setattr(deliveries, "PERMITTED_WITHIN_S", 0.2)
     run = await made(ann, f"/threads/{thread}/runs", RUN | {"webhook": receiver.url})
     setattr(rules, fault, {"threads:read"})
     async with working(settings, graphs):
@@ -282,13 +282,13 @@ async def test_a_webhook_that_waited_for_the_auth_file_is_tried_as_often_as_any_
 ) -> None:
     run = await made(ann, f"/threads/{thread}/runs", LATER | {"webhook": receiver.url})
     await admin.post(f"/threads/{thread}/runs/{run['run_id']}/cancel")
-    deliveries, statuses = Deliveries(services), []
+    worker_deliveries, statuses = Deliveries(services), []
     receiver.answers = ["503 Busy", "503 Busy", "200 OK"]
     for broken in (True, True, False, True, False, False):
         rules.broken = {"threads:read"} if broken else set()
         await wire.send("ZADD", keys.deliveries, "XX", 0, run["run_id"])
-        await deliveries.look()
-        await eventually(lambda: not deliveries._under_way)
+        await worker_deliveries.look()
+        await eventually(lambda: not worker_deliveries._under_way)
         statuses.append((await run_of(admin, run))["webhook_status"])
     assert statuses == [*["pending"] * 5, "delivered"]
     assert len(receiver.heard) == 3

@@ -12,13 +12,13 @@ from langgraph_sdk import get_client
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 
-from app.headers import is_credential
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
-from app.settings import Settings
+from slipway.graphs.registry import Registry
+from slipway.header_policy import is_credential
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.settings import Settings
 from tests.attacks.rows import COMMANDS, ROUTES, ending, one_of_everything, send
 from tests.http.conftest import Served, client, sdk, served, serving, worker
-from workers.registry import Registry
 
 __all__ = ["client", "sdk", "served", "worker"]
 

@@ -9,10 +9,12 @@ import pytest
 from langgraph_sdk import Auth
 from structlog.testing import capture_logs
 
-from app.access import permissions
-from app.keyspace.names import Keys
-from app.services import Services
-from app.settings import Settings
+from slipway.access import permissions
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.services import Services
+from slipway.settings import Settings
+from slipway_workers.duties.scheduler import Scheduler
 from tests.attacks.ruled_server import (
     NEVER,
     RUN,
@@ -31,8 +33,6 @@ from tests.conftest import Eventually
 from tests.crons.conftest import Time
 from tests.webhooks.conftest import Receiver, receiver
 from tests.working import working
-from workers.registry import Registry
-from workers.scheduler import Scheduler
 
 __all__ = ["admin", "ann", "bob", "graphs", "receiver", "rules", "served", "services", "settings", "time"]
 

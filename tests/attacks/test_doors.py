@@ -19,14 +19,16 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.access.values import Operation
-from app.crons import Wanted as WantedCrons
-from app.http.openapi import plain_path
-from app.http.server import ENDPOINTS
-from app.http.ui import site
-from app.services import Services
-from app.settings import Settings
-from app.threads.threads import Wanted
+from slipway.access.handler_values import Operation
+from slipway.api.openapi import plain_path
+from slipway.api.server import ENDPOINTS
+from slipway.api.ui import site
+from slipway.crons.crons import Wanted as WantedCrons
+from slipway.graphs.registry import Registry
+from slipway.services import Services
+from slipway.settings import Settings
+from slipway.threads.threads import Wanted
+from slipway_workers.duties.scheduler import Scheduler
 from tests.attacks.ruled_server import (
     NEVER,
     RUN,
@@ -43,8 +45,6 @@ from tests.attacks.ruled_server import (
 from tests.crons.conftest import Time
 from tests.http.conftest import Served
 from tests.working import working
-from workers.registry import Registry
-from workers.scheduler import Scheduler
 
 __all__ = ["admin", "ann", "graphs", "rules", "served", "services", "settings", "time"]
 

@@ -9,12 +9,12 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from app.errors import ConfigError
-from app.http.hosts import Hosts, is_loopback
-from app.http.openapi import plain_path
-from app.http.prefix import PROBES
-from app.runs.runs import new_id
-from app.settings import Settings
+from slipway.api.host_app.prefix import PROBES
+from slipway.api.middleware.hosts import Hosts, is_loopback
+from slipway.api.openapi import plain_path
+from slipway.errors import ConfigError
+from slipway.runs.runs import new_id
+from slipway.settings import Settings
 from tests.attacks.rows import ROUTES
 from tests.auth.test_http_section import AUTH, Desk, desk
 

@@ -24,18 +24,18 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from app.http.foreign_pages import ForeignPages
-from app.http.openapi import plain_path
-from app.http.origins import STUDIO, Origins
-from app.http.prefix import PROBES
-from app.project.sections import CorsSection
-from app.runs.runs import new_id
+from slipway.api.host_app.prefix import PROBES
+from slipway.api.middleware.foreign_pages import ForeignPages
+from slipway.api.middleware.origins import STUDIO, Origins
+from slipway.api.openapi import plain_path
+from slipway.graphs.registry import Registry
+from slipway.graphs.sections import CorsSection
+from slipway.runs.runs import new_id
 from tests.attacks.rows import COMMANDS, PUBLIC_ROUTES, ROUTES, Ids, one_of_everything, send
 from tests.auth.samples import NEW
 from tests.auth.test_http_section import AUTH, Desk, desk
 from tests.http.conftest import serving
 from tests.working import working
-from workers.registry import Registry
 
 __all__ = ["desk"]
 

@@ -19,10 +19,8 @@ import httpx
 import pytest
 from langgraph_sdk import Auth
 
-from app.access.custom_auth import CustomAuth
-from app.access.permissions import Permissions
-from app.access.users import user_of
-from app.access.values import (
+from slipway.access.auth_file import CustomAuth
+from slipway.access.handler_values import (
     VALUES,
     AssistantsCount,
     AssistantsCreate,
@@ -60,8 +58,10 @@ from app.access.values import (
     ThreadsWritten,
     Value,
 )
-from app.errors import AuthBroken
-from app.project.sections import AuthSection
+from slipway.access.permissions import Permissions
+from slipway.access.users import user_of
+from slipway.errors import AuthBroken
+from slipway.graphs.sections import AuthSection
 from tests.attacks.rows import HELD_OPEN, ROUTES, sample_of, send
 from tests.attacks.ruled_server import NEVER, RUN, admin, ann, graphs, made, rules, served, services, settings
 from tests.auth.samples import NEW

@@ -14,13 +14,13 @@ import orjson
 import pytest
 from websockets.asyncio.client import ClientConnection
 
+from slipway.execution.frames import frame
 from tests.attacks.hostile import EVERYTHING, WORDS, literal_in, places
 from tests.attacks.rows import ANY_IDS, COMMANDS, ROUTES, ending, one_of_everything, sample_of, send
 from tests.auth.conftest import Client
 from tests.auth.samples import Sample
 from tests.auth.test_events import socket_of
 from tests.http.conftest import Served
-from workers.frames import frame
 
 TOGETHER = 8
 """Requests at the same time."""

@@ -6,13 +6,13 @@ import re
 
 import httpx
 
-from app.settings import Settings
+from slipway.graphs.registry import Registry
+from slipway.settings import Settings
 from tests.attacks.rows import HELD_OPEN, ROUTES, one_of_everything, send
 from tests.auth.conftest import Client
 from tests.auth.samples import RUN
 from tests.http.conftest import Served
 from tests.working import working
-from workers.registry import Registry
 
 OF_RUNS = {name for name in ROUTES if "{run_id}" in name}
 """They are asked about the run of the removed thread, also where they would be held open by one that exists."""

@@ -13,9 +13,9 @@ import httpx
 import orjson
 import pytest
 
-from app.errors import InvalidRequest
-from app.http.inputs import nested_deeper, parsed
-from app.serialization.encoding import DEEPEST
+from slipway.api.request_parsing import nested_deeper, parsed
+from slipway.errors import InvalidRequest
+from slipway.serialization.json_encoding import DEEPEST
 from tests.attacks.hostile import literal_in
 from tests.attacks.rows import ANY_IDS, COMMANDS, WITH_BODY, one_of_everything, sample_of, send
 from tests.auth.conftest import Client

@@ -11,19 +11,19 @@ from typing import Any
 import httpx
 import pytest
 
-from app.errors import Conflict
-from app.http.openapi import plain_path
-from app.http.server import ENDPOINTS
-from app.http.ui import site
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
-from app.runs.runs import new_id
+from slipway.api.openapi import plain_path
+from slipway.api.server import ENDPOINTS
+from slipway.api.ui import site
+from slipway.errors import Conflict
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.runs.runs import new_id
 from tests.auth.conftest import Client
 from tests.auth.samples import CRON, RUN, Sample, samples
 from tests.auth.test_every_route import anns
 from tests.bench.monitor import Commands, watching
-from tests.heart.conftest import new_run
 from tests.http.conftest import Served
+from tests.runs.conftest import new_run
 
 ROUTES = {f"{each.method} {plain_path(each.path)}": each for each in (*ENDPOINTS, *site.ENDPOINTS)}
 GRAPHS = {"GET /ui/graphs/{graph_id}"}

@@ -17,19 +17,19 @@ from langgraph_sdk import Auth, get_client
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from app.http import access_watch
-from app.http.openapi import plain_path
-from app.http.server import ENDPOINTS
-from app.http.sse import HEARTBEAT
-from app.http.ui import site
-from app.runs.runs import Phase
-from app.settings import Settings
+from slipway.api.auth import access_watch
+from slipway.api.openapi import plain_path
+from slipway.api.server import ENDPOINTS
+from slipway.api.streams.sse import HEARTBEAT
+from slipway.api.ui import site
+from slipway.graphs.registry import Registry
+from slipway.runs.runs import Phase
+from slipway.settings import Settings
 from tests.attacks.ruled_server import RUN, admin, ann, graphs, made, rules, served, settings
 from tests.conftest import Eventually, wait_until
-from tests.heart.conftest import settlement
 from tests.http.conftest import Served
+from tests.runs.conftest import settlement
 from tests.working import working
-from workers.registry import Registry
 
 __all__ = ["admin", "ann", "graphs", "rules", "served", "settings"]
 

@@ -11,13 +11,13 @@ ROOT = Path(__file__).parents[2]
 MATCHING = {"compile", "match", "search", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
 GLOBS = {"fnmatch", "fnmatchcase", "translate", "glob", "rglob", "iglob"}
 PATTERN_COMMAND = re.compile("[\"'](KEYS|H?SCAN|[SZ]SCAN|PSUBSCRIBE)[\"']|loadstring")
-BY_PREFIX = {"app/doctor.py", "app/checkpointing/checkpoints.py"}
+BY_PREFIX = {"app/slipway/health/doctor.py", "app/slipway/checkpoints/redis_saver.py"}
 """They look for all keys of one kind, by the deployment's prefix, for an operator's command."""
 OPERATORS = {
-    "app/headers.py": "names of headers, by langgraph.json",
-    "app/http/origins.py": "http.cors.allow_origin_regex of langgraph.json",
-    "app/serialization/serde_types.py": "a pattern in a graph's state, which is compiled and never matched",
-    "workers/graphs/quick_answer/arithmetic.py": "a table in the same file",
+    "app/slipway/header_policy.py": "names of headers, by langgraph.json",
+    "app/slipway/api/middleware/origins.py": "http.cors.allow_origin_regex of langgraph.json",
+    "app/slipway/serialization/standard_types.py": "a pattern in a graph's state, which is compiled and never matched",
+    "examples/quick_answer/arithmetic.py": "a table in the same file",
 }
 """Patterns that are no literals, and whose they are."""
 
@@ -51,7 +51,7 @@ def literal(node: ast.AST) -> bool:
 def test_no_pattern_comes_from_a_client() -> None:
     found = {
         str(path.relative_to(ROOT))
-        for folder in ("app", "workers")
+        for folder in ("app", "workers", "examples")
         for path in (ROOT / folder).rglob("*.py")
         if list(unknown_patterns(ast.parse(path.read_text())))
     }
@@ -60,7 +60,7 @@ def test_no_pattern_comes_from_a_client() -> None:
 
 def test_redis_is_asked_for_no_pattern_and_evaluates_no_text() -> None:
     """Its scripts are the files in `lua/`: what a client sends is an argument, never part of a script."""
-    folders = {"app": "*.py", "workers": "*.py", "app/keyspace/lua": "*.lua"}
+    folders = {"app": "*.py", "workers": "*.py", "app/slipway/redis/lua": "*.lua"}
     files = [path for folder, kind in folders.items() for path in (ROOT / folder).rglob(kind)]
     found = {str(path.relative_to(ROOT)) for path in files if PATTERN_COMMAND.search(path.read_text())}
     assert found == BY_PREFIX

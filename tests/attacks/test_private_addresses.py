@@ -13,13 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
-from app.errors import InvalidRequest
-from app.ip_addresses import Reach, reach_of
-from app.project.sections import UrlSection
-from app.webhook_deliveries import problem_of
-from app.webhook_urls import NoAddress, UrlPolicy
+from slipway.errors import InvalidRequest
+from slipway.graphs.sections import UrlSection
+from slipway.webhooks.deliveries import problem_of
+from slipway.webhooks.ip_addresses import Reach, reach_of
+from slipway.webhooks.urls import NoAddress, UrlPolicy
+from slipway_workers.duties.deliveries import Guarded
 from tests.certificates import self_signed
-from workers.deliveries import Guarded
 
 PRIVATE = [
     *("10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "198.18.0.1", "240.0.0.1", "255.255.255.255"),

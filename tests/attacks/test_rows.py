@@ -8,16 +8,16 @@ import re
 import httpx
 import pytest
 
-from app.http import event_commands, event_socket
-from app.http.own_webhooks import OwnWebhooks
-from app.http.server import ENDPOINTS
-from app.http.ui import site
-from app.inline import InlineExecutor
+from slipway.api.host_app.own_webhooks import OwnWebhooks
+from slipway.api.routes import event_commands, event_socket
+from slipway.api.server import ENDPOINTS
+from slipway.api.ui import site
+from slipway.execution.inline import InlineExecutor
+from slipway_workers.process import WorkerProcess
 from tests.attacks.rows import ANY_IDS, BACKGROUND, COMMANDS, HELD_OPEN, ROUTES, WITH_BODY, one_of_everything, send
 from tests.auth.conftest import Client
 from tests.auth.samples import samples
 from tests.http.conftest import Served
-from workers.main import WorkerProcess
 
 METHOD = re.compile(r'"((?:agent|input|run|subscription|thread|store)\.\w+)"')
 """A command, as the modules that carry commands out spell it."""

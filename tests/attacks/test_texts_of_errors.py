@@ -16,13 +16,14 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from app.health import AWAY
-from app.http.endpoints import Endpoint
-from app.http.openapi import plain_path
-from app.http.server import ENDPOINTS
-from app.http.ui import site
-from app.keyspace.names import Keys
-from app.settings import Settings
+from slipway.api.endpoints import Endpoint
+from slipway.api.openapi import plain_path
+from slipway.api.server import ENDPOINTS
+from slipway.api.ui import site
+from slipway.graphs.registry import Registry
+from slipway.health.health import AWAY
+from slipway.redis.keys import Keys
+from slipway.settings import Settings
 from tests.auth.conftest import Client, as_user
 from tests.auth.samples import NEW, Sample, samples
 from tests.auth.test_every_route import ask
@@ -30,7 +31,6 @@ from tests.auth.test_http_section import Desk
 from tests.conftest import Eventually, embedded_valkey
 from tests.http.conftest import Served, serving
 from tests.working import working
-from workers.registry import Registry
 
 MARK = "hush"
 """In every secret."""

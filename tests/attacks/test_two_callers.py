@@ -14,23 +14,23 @@ from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.access.custom_auth import CustomAuth
-from app.clock import Clock
-from app.http.callers import InProcess
-from app.http.endpoints import Endpoint
-from app.http.loopback_transport import LoopbackTransport
-from app.http.openapi import plain_path
-from app.http.repeated_headers import RepeatedHeaders
-from app.http.server import ENDPOINTS
-from app.http.ui import site
-from app.keyspace.names import Keys
-from app.project.langgraph_json import read
-from app.project.sections import AuthCacheSection, AuthSection
-from app.settings import Settings
+from slipway.access.auth_file import CustomAuth
+from slipway.api.auth.callers import InProcess
+from slipway.api.endpoints import Endpoint
+from slipway.api.in_process_client.transport import LoopbackTransport
+from slipway.api.middleware.repeated_headers import RepeatedHeaders
+from slipway.api.openapi import plain_path
+from slipway.api.server import ENDPOINTS
+from slipway.api.ui import site
+from slipway.clock import Clock
+from slipway.graphs.langgraph_json import read
+from slipway.graphs.registry import Registry
+from slipway.graphs.sections import AuthCacheSection, AuthSection
+from slipway.redis.keys import Keys
+from slipway.settings import Settings
 from tests.auth.samples import NEW
 from tests.auth.test_http_section import Desk
 from tests.http.conftest import Served, client, serving
-from workers.registry import Registry
 
 __all__ = ["client"]
 

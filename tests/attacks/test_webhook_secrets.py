@@ -10,11 +10,11 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from app.errors import ConfigError, InvalidRequest
-from app.project.langgraph_json import read
-from app.project.sections import UrlSection
-from app.webhook_deliveries import Refused, _redirected, problem_of
-from app.webhook_urls import Target, UrlPolicy
+from slipway.errors import ConfigError, InvalidRequest
+from slipway.graphs.langgraph_json import read
+from slipway.graphs.sections import UrlSection
+from slipway.webhooks.deliveries import Refused, _redirected, problem_of
+from slipway.webhooks.urls import Target, UrlPolicy
 from tests.conftest import Eventually
 from tests.http.conftest import Served
 from tests.webhooks.conftest import Receiver, client, graphs, project, receiver, sdk, served, settings, worker

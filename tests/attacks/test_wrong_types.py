@@ -13,12 +13,12 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from app.access.users import User
-from app.http.callers import InProcess
-from app.http.endpoints import Endpoint
-from app.http.event_bodies import CommandFrame
-from app.http.loopback_transport import LoopbackTransport
-from app.http.metrics import HttpMetrics
+from slipway.access.users import User
+from slipway.api.auth.callers import InProcess
+from slipway.api.bodies.events import CommandFrame
+from slipway.api.endpoints import Endpoint
+from slipway.api.in_process_client.transport import LoopbackTransport
+from slipway.api.metrics import HttpMetrics
 from tests.attacks.rows import COMMANDS, HELD_OPEN, ROUTES, one_of_everything, sample_of, send
 from tests.auth.conftest import Client
 from tests.auth.samples import Sample

@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 import pytest
 from langgraph_sdk import get_client
 
-from app.keyspace.names import Keys
-from app.settings import Settings
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.settings import Settings
 from tests.http.conftest import Served, client, served, worker
-from workers.registry import Registry
 
 __all__ = ["client", "served", "worker"]
 

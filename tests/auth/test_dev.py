@@ -12,8 +12,8 @@ import httpx
 import psutil
 import pytest
 
-from app.keyspace.names import Keys
-from app.processes.processes import slipway
+from slipway.processes.child_commands import slipway
+from slipway.redis.keys import Keys
 from tests.auth.conftest import PROJECT, as_user
 from tests.conftest import bare_environment, free_port, wait_until
 from tests.crash.cluster import ROOT, START_WITHIN_S

@@ -6,11 +6,11 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from app.http.access import PUBLIC, needs
-from app.http.endpoints import Endpoint
-from app.http.openapi import plain_path
-from app.http.server import ENDPOINTS
-from app.http.ui import site
+from slipway.api.auth.access import PUBLIC, needs
+from slipway.api.endpoints import Endpoint
+from slipway.api.openapi import plain_path
+from slipway.api.server import ENDPOINTS
+from slipway.api.ui import site
 from tests.attacks.rows import Ids, send
 from tests.attacks.rows import one_of_everything as anns
 from tests.auth.conftest import Client

@@ -15,14 +15,14 @@ from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.access.custom_auth import CustomAuth
-from app.access.permissions import Permissions
-from app.access.users import user_of
-from app.access.values import ThreadsRead
-from app.errors import AccessRefused, AuthBroken
-from app.http.access import Access, guarded, guarded_socket, needs, permit
-from app.http.answers import nothing
-from app.project.sections import AuthSection
+from slipway.access.auth_file import CustomAuth
+from slipway.access.handler_values import ThreadsRead
+from slipway.access.permissions import Permissions
+from slipway.access.users import user_of
+from slipway.api.auth.access import Access, guarded, guarded_socket, needs, permit
+from slipway.api.responses import nothing
+from slipway.errors import AccessRefused, AuthBroken
+from slipway.graphs.sections import AuthSection
 
 _A_THREAD = ThreadsRead(thread_id=uuid4())
 

@@ -20,19 +20,19 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
-from app.access.custom_auth import CustomAuth, load_auth
-from app.access.filters import filter_of
-from app.access.users import user_of
-from app.errors import ConfigError
-from app.http.extensions import load_extensions
-from app.http.own_app import around
-from app.keyspace.names import Keys
-from app.project.langgraph_json import read
-from app.project.sections import AuthSection, HttpSection
-from app.settings import Settings
+from slipway.access.auth_file import CustomAuth, load_auth
+from slipway.access.filters import filter_of
+from slipway.access.users import user_of
+from slipway.api.host_app.extensions import load_extensions
+from slipway.api.host_app.own_app import around
+from slipway.errors import ConfigError
+from slipway.graphs.langgraph_json import read
+from slipway.graphs.registry import Registry
+from slipway.graphs.sections import AuthSection, HttpSection
+from slipway.redis.keys import Keys
+from slipway.settings import Settings
 from tests.auth.conftest import PROJECT
 from tests.http.conftest import serving
-from workers.registry import Registry
 
 AUTH = {"path": "./auth.py:auth"}
 ANN = {"authorization": "Bearer ann-token"}

@@ -8,9 +8,9 @@ import pytest
 from langgraph_sdk import Auth
 from langgraph_sdk.errors import NotFoundError
 
-from app.access.custom_auth import CustomAuth
-from app.access.users import User
-from app.project.sections import AuthSection
+from slipway.access.auth_file import CustomAuth
+from slipway.access.users import User
+from slipway.graphs.sections import AuthSection
 from tests.auth.conftest import Client
 
 

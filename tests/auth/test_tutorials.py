@@ -13,13 +13,13 @@ from typing import Final
 import httpx
 import pytest
 
-from app.keyspace.names import Keys
-from app.settings import Settings
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.settings import Settings
 from tests.auth.conftest import as_user
 from tests.auth.tutorials.chat_app import OK, ChatApp
 from tests.http.conftest import Served, serving
 from tests.working import working
-from workers.registry import Registry
 
 HERE = Path(__file__).parent / "tutorials"
 

@@ -11,14 +11,14 @@ import httpx
 import pytest
 from langgraph_sdk.errors import ConflictError, NotFoundError
 
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway_workers.process import WorkerProcess
 from tests.auth.conftest import Client
 from tests.conftest import wait_until
 from tests.crons.conftest import Time, time
 from tests.http.conftest import Served
-from workers.main import WorkerProcess
-from workers.registry import Registry
 
 __all__ = ["time"]
 

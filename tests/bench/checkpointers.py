@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from app.redis.server_modules import module_files
+from slipway.redis.server_modules import module_files
 from tests.bench import supersteps
 from tests.bench.client import Refused, connections, new_thread
 from tests.bench.figures import Figure

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from app import writers
-from app.checkpointing import checkpoint_reader, checkpoints
-from app.keyspace import scripts
-from app.redis.script import Script
-from app.redis.wire import Wire
+from slipway.checkpoints import fenced_writers, redis_saver
+from slipway.checkpoints import reader as checkpoint_reader
+from slipway.redis.pipeline import Wire
+from slipway.redis.script import Script
+from slipway.runs import scripts
 
 _LINE: Final = re.compile(rb'^\+[\d.]+ \[\d+ (?P<who>[^\]]*)\] "(?P<word>[^"]*)"(?: "(?P<first>[^"]*)")?')
 _WITHIN_S: Final = 5.0
@@ -31,7 +31,7 @@ class Commands(Counter[str]):
 
 def script_names() -> dict[str, str]:
     """The scripts' names by SHA-1."""
-    modules = (scripts, writers, checkpoints, checkpoint_reader)
+    modules = (scripts, fenced_writers, redis_saver, checkpoint_reader)
     return {held.sha: held.name for module in modules for held in vars(module).values() if isinstance(held, Script)}
 
 

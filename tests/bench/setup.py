@@ -14,10 +14,10 @@ from typing import Final
 
 import psutil
 
-from app.processes.embedded import EmbeddedServer
-from app.processes.processes import slipway
-from app.redis.link import Address
-from app.redis.wire import Wire
+from slipway.processes.child_commands import slipway
+from slipway.processes.embedded import EmbeddedServer
+from slipway.redis.connection import Address
+from slipway.redis.pipeline import Wire
 from tests.bench.client import connections, wait_small
 from tests.conftest import bare_environment
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.http.ui.forms import fields_of
+from slipway.api.ui.forms import fields_of
 
 MANY = {"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "null"}]}
 DEFINED = {"$defs": {"Size": {"enum": ["s", "l"]}, "Loop": {"$ref": "#/$defs/Loop"}}}

@@ -10,13 +10,13 @@ from uuid import uuid4
 import httpx
 from playwright.async_api import Browser, Page, expect
 
-from app.keyspace.names import Keys
-from app.settings import Settings
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.settings import Settings
 from tests.browser.conftest import HERE, Watch
 from tests.conftest import Eventually
 from tests.http.conftest import serving
 from tests.site import Site
-from workers.registry import Registry
 
 PHASE = "#phase"
 RUN_PAGE = re.compile(r"/ui/threads/[0-9a-f-]{36}/runs/[0-9a-f-]{36}$")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from app.http.ui.rendering import HEADERS, as_data
+from slipway.api.ui.rendering import HEADERS, as_data
 from tests.browser.conftest import Watch
 from tests.site import Site
 

@@ -10,12 +10,12 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint
 from langgraph.checkpoint.base.id import uuid6
 
-from app.checkpointing.checkpoints import Checkpointer
-from app.checkpointing.langgraph_redis.saver import LangGraphRedisSaver
-from app.checkpointing.thread_saver import ThreadSaver
-from app.keyspace.names import Keys
-from app.redis.link import Address
-from app.redis.wire import Wire
+from slipway.checkpoints.langgraph_redis.saver import LangGraphRedisSaver
+from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
 
 Make = Callable[..., ThreadSaver]
 """Another checkpointer on the same keys, made with these options."""

@@ -10,8 +10,8 @@ from langgraph.checkpoint.conformance.capabilities import Capability
 from langgraph.checkpoint.conformance.initializer import RegisteredCheckpointer
 from langgraph.checkpoint.conformance.validate import validate
 
-from app.serialization.sealing import Seal
-from app.serialization.serde import Serde
+from slipway.serialization.encryption import Seal
+from slipway.serialization.serde import Serde
 from tests.checkpoints.conftest import Make
 
 

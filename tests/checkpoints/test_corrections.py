@@ -16,12 +16,12 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from redis.asyncio import Redis
 
-from app.checkpointing.langgraph_redis.saver import LangGraphRedisSaver
-from app.checkpointing.sync_methods import SyncMethods
-from app.keyspace.document_names import DocumentNames, checkpoint_at, registry
-from app.keyspace.names import Keys
-from app.redis.link import Address
-from app.redis.wire import Wire
+from slipway.checkpoints.langgraph_redis.saver import LangGraphRedisSaver
+from slipway.checkpoints.sync_methods import SyncMethods
+from slipway.redis.connection import Address
+from slipway.redis.document_keys import DocumentNames, checkpoint_at, registry
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
 from tests.checkpoints.conftest import at, documents, documents_prefix, ids, put
 from tests.checkpoints.test_graphs import _journal
 

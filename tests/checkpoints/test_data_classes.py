@@ -43,11 +43,11 @@ from pydantic import (
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from structlog.testing import capture_logs
 
-from app.errors import StateRefused, StoredDataError
-from app.serialization import allowed
-from app.serialization.allowed import ALWAYS, Allowed
-from app.serialization.data_classes import imported_module
-from app.serialization.serde import Serde, Unrestored
+from slipway.errors import StateRefused, StoredDataError
+from slipway.serialization import allowed
+from slipway.serialization.allowed import ALWAYS, Allowed
+from slipway.serialization.data_classes import imported_module
+from slipway.serialization.serde import Serde, Unrestored
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pydantic says on Python 3.14 that this is not for it

@@ -18,17 +18,17 @@ from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_TYPES
 from langgraph.types import Command, Interrupt, Send
 from pydantic import BaseModel
 
-from app.checkpointing.checkpoints import Checkpointer
-from app.checkpointing.langgraph_redis.foreign import Foreign
-from app.checkpointing.langgraph_redis.saver import LangGraphRedisSaver
-from app.checkpointing.migration import Migration
-from app.errors import CeilingHit, ConfigError, StoredDataError
-from app.keyspace.names import Keys
-from app.redis.link import Address
-from app.redis.wire import Wire
-from app.serialization.allowed import Allowed
-from app.serialization.data_classes import imported_module
-from app.serialization.serde import Serde
+from slipway.checkpoints.langgraph_redis.foreign_values import Foreign
+from slipway.checkpoints.langgraph_redis.saver import LangGraphRedisSaver
+from slipway.checkpoints.migration import Migration
+from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.errors import CeilingHit, ConfigError, StoredDataError
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.serialization.allowed import Allowed
+from slipway.serialization.data_classes import imported_module
+from slipway.serialization.serde import Serde
 from tests.checkpoints.conftest import at, documents, documents_prefix, ids, put
 from tests.checkpoints.test_corrections import bare, ours
 from tests.checkpoints.test_graphs import refund_graph

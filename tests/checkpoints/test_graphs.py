@@ -16,12 +16,12 @@ from langgraph.graph.message import add_messages
 from langgraph.types import Command, Send, interrupt
 from pydantic import BaseModel
 
-from app.checkpointing import checkpoint_reader
-from app.checkpointing.checkpoints import Checkpointer
-from app.checkpointing.thread_saver import ThreadSaver
-from app.errors import CeilingHit
-from app.redis.wire import Wire
-from app.serialization.serde import Serde
+from slipway.checkpoints import reader
+from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.errors import CeilingHit
+from slipway.redis.pipeline import Wire
+from slipway.serialization.serde import Serde
 from tests.checkpoints.conftest import Make, at
 
 Names = Callable[[], Awaitable[list[bytes]]]
@@ -259,7 +259,7 @@ async def test_a_long_walk_is_one_round_trip(wire: Wire, core: Checkpointer, mon
         ours = await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
         assert wire.round_trips - trips == 1
         assert ours == await base(config=config, channels=["lines", "count", "none"])
-        monkeypatch.setattr(checkpoint_reader, "_PAGE_BYTES", 150)
+        monkeypatch.setattr(reader, "_PAGE_BYTES", 150)
         assert ours == await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
         monkeypatch.undo()
 

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from app.checkpointing.checkpoints import Checkpointer
-from app.checkpointing.thread_saver import ThreadSaver
-from app.errors import Conflict
-from app.keyspace.names import Keys
+from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.errors import Conflict
+from slipway.redis.keys import Keys
 from tests.checkpoints.conftest import Make, at, documents, documents_prefix, ids, put
 
 Names = Callable[[], Awaitable[list[bytes]]]

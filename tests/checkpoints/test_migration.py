@@ -16,19 +16,19 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command
 
-from app.checkpointing.checkpoints import Checkpointer
-from app.checkpointing.migrate_command import migrate
-from app.checkpointing.migration import BUSY, REPLACED, Migration, Moved, same
-from app.checkpointing.thread_saver import ThreadSaver
-from app.errors import ConfigError, Conflict
-from app.keyspace.names import Keys
-from app.processes.processes import slipway
-from app.redis.link import Address
-from app.redis.wire import Wire
-from app.serialization.allowed import Allowed
-from app.serialization.data_classes import imported_module
-from app.serialization.serde import Serde
-from app.settings import Settings
+from slipway.checkpoints.migrate_command import migrate
+from slipway.checkpoints.migration import BUSY, REPLACED, Migration, Moved, same
+from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.errors import ConfigError, Conflict
+from slipway.processes.child_commands import slipway
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.serialization.allowed import Allowed
+from slipway.serialization.data_classes import imported_module
+from slipway.serialization.serde import Serde
+from slipway.settings import Settings
 from tests.checkpoints.conftest import at, documents, documents_prefix, put
 from tests.checkpoints.test_graphs import _journal, refund_graph
 from tests.conftest import bare_environment, wait_until
@@ -199,7 +199,7 @@ async def test_who_called_is_neither_shown_nor_moved(
     """`langgraph-checkpoint-redis` keeps it with every checkpoint, as everything that is configurable."""
     source, target = savers["langgraph-redis"], savers["core"]
     with monkeypatch.context() as patch:
-        kept = "app.checkpointing.langgraph_redis.saver.kept_metadata"
+        kept = "slipway.checkpoints.langgraph_redis.saver.kept_metadata"
         patch.setattr(kept, lambda config, metadata: dict(metadata))
         ident = await put(source, "t", {"a": 1}, langgraph_auth_user_id="ann", tour="north")
     assert (await migration(savers, "langgraph-redis", "core").move("t")).problem == ""

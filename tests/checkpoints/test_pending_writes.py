@@ -5,8 +5,8 @@ from __future__ import annotations
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
 from langgraph.types import Interrupt
 
-from app.checkpointing.checkpoint_answers import NULL_TASK, Answers
-from app.checkpointing.stored_results import RETURN, StoredResults
+from slipway.checkpoints.interrupt_answers import NULL_TASK, Answers
+from slipway.checkpoints.stored_results import RETURN, StoredResults
 
 
 def test_a_plain_answer_is_spent_by_the_task_that_takes_it_and_by_no_other() -> None:

@@ -14,17 +14,17 @@ from langgraph.types import StateSnapshot
 from structlog.testing import capture_logs
 from typing_extensions import TypedDict
 
-from app.checkpointing import checkpoint_reader
-from app.checkpointing.checkpoints import Checkpointer
-from app.checkpointing.langgraph_redis import saver as documents_saver
-from app.checkpointing.thread_saver import ThreadSaver
-from app.errors import StoredDataError, StoreUnavailable
-from app.keyspace.checkpoint_names import blob_field, names_of
-from app.keyspace.names import Keys
-from app.redis.link import Address
-from app.redis.wire import Wire
-from app.threads.state_reading import read_history, read_state
-from app.threads.subgraph_states import with_subgraphs
+from slipway.checkpoints import reader
+from slipway.checkpoints.langgraph_redis import saver as documents_saver
+from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.errors import StoredDataError, StoreUnavailable
+from slipway.redis.checkpoint_keys import blob_field, names_of
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.threads.state_reading import read_history, read_state
+from slipway.threads.subgraph_states import with_subgraphs
 from tests.checkpoints.conftest import at, documents_prefix, ids, put
 from tests.checkpoints.test_graphs import refund_graph
 
@@ -62,7 +62,7 @@ async def test_a_long_thread_is_read_in_pages(saver: ThreadSaver) -> None:
 
 
 async def test_a_page_ends_early_when_values_are_large(saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (checkpoint_reader, documents_saver):
+    for module in (reader, documents_saver):
         monkeypatch.setattr(module, "_PAGE_BYTES", 5000)
     made = [await put(saver, "t", {"n": "x" * 2000}, versions={"n": f"{n:08x}"}, k=1) for n in range(9)]
     await ids(saver, at("t"), limit=1)  # from now on the server knows the scripts
@@ -76,7 +76,7 @@ async def test_a_page_ends_early_when_values_are_large(saver: ThreadSaver, monke
 async def test_a_page_ends_early_when_pending_writes_are_large(
     saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (checkpoint_reader, documents_saver):
+    for module in (reader, documents_saver):
         monkeypatch.setattr(module, "_PAGE_BYTES", 8000)
     made = []
     for n in range(9):

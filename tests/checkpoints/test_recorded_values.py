@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from app.serialization.allowed import Allowed
-from app.serialization.data_classes import imported_module
-from app.serialization.serde import Serde
+from slipway.serialization.allowed import Allowed
+from slipway.serialization.data_classes import imported_module
+from slipway.serialization.serde import Serde
 from tests.checkpoints.stored_classes import values
 from tests.checkpoints.test_serde import LANGCHAIN, LIBRARY
 

@@ -7,14 +7,14 @@ import re
 
 import pytest
 
-from app.checkpointing.checkpoints import Checkpointer
-from app.checkpointing.sealed_states import are_sealed
-from app.checkpointing.thread_saver import ThreadSaver
-from app.errors import ConfigError, StoredDataError
-from app.keyspace.names import Keys
-from app.serialization.sealing import Seal
-from app.serialization.serde import Serde
-from app.settings import Settings
+from slipway.checkpoints.encryption_check import are_sealed
+from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.errors import ConfigError, StoredDataError
+from slipway.redis.keys import Keys
+from slipway.serialization.encryption import Seal
+from slipway.serialization.serde import Serde
+from slipway.settings import Settings
 from tests.checkpoints.conftest import Make, at, documents_prefix, put
 
 OLD, NEW = b"o" * 32, b"n" * 32

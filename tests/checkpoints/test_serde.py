@@ -38,10 +38,10 @@ from langgraph.store.base import Item
 from langgraph.types import Command, Interrupt, Overwrite, Send
 from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 
-from app.errors import StateRefused, StoredDataError
-from app.serialization.allowed import ALWAYS, Allowed
-from app.serialization.data_classes import imported_module
-from app.serialization.serde import Serde
+from slipway.errors import StateRefused, StoredDataError
+from slipway.serialization.allowed import ALWAYS, Allowed
+from slipway.serialization.data_classes import imported_module
+from slipway.serialization.serde import Serde
 
 
 class Colour(enum.Enum):
@@ -356,8 +356,8 @@ def test_an_allowed_module_offers_only_its_own_records(module: str, name: str) -
 
 
 def test_an_allowed_package_does_not_lend_what_it_imports() -> None:
-    for module, name in (("app.serialization.serde", "Shape"), ("app.redis.link", "Final"), ("app.dev", "Settings")):
-        assert Serde(Allowed(["app"])).loads(_class_value(module, name, {})) == {}
+    for module, name in (("serialization.serde", "Shape"), ("redis.connection", "Final"), ("cli", "Settings")):
+        assert Serde(Allowed(["slipway"])).loads(_class_value(f"slipway.{module}", name, {})) == {}
 
 
 class Unknown(BaseModel):

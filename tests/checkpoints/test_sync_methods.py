@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.base import ChannelVersions
 
-from app.checkpointing.thread_saver import ThreadSaver
+from slipway.checkpoints.thread_saver import ThreadSaver
 from tests.checkpoints.conftest import at, checkpoint_of, put
 
 

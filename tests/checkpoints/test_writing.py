@@ -9,14 +9,14 @@ import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
 
-from app.checkpointing.checkpoints import Checkpointer
-from app.checkpointing.thread_saver import ThreadSaver
-from app.errors import CeilingHit, Fenced, InvalidRequest, StateRefused
-from app.keyspace.names import Keys
-from app.redis.commands import Command
-from app.redis.wire import Wire
-from app.shown_exceptions import HIDDEN
-from app.writers import FreeWriter
+from slipway.checkpoints.fenced_writers import FreeWriter
+from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.errors import CeilingHit, Fenced, InvalidRequest, StateRefused
+from slipway.redis.commands import Command
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.shown_exceptions import HIDDEN
 from tests.checkpoints.conftest import Make, at, checkpoint_of, put
 
 Names = Callable[[], Awaitable[list[bytes]]]

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError, UnprocessableEntityError
 
-from app.services import open_services
-from app.settings import Settings
+from slipway.graphs.registry import Registry
+from slipway.services import open_services
+from slipway.settings import Settings
+from slipway_workers.process import WorkerProcess
 from tests.compat.conftest import Client, Eventually, held, new_thread
-from workers.main import WorkerProcess
-from workers.registry import Registry
 
 
 async def test_made_once(sdk: Client) -> None:
@@ -104,7 +104,7 @@ async def test_found_by_all_that_tells_them_apart(sdk: Client, client: httpx.Asy
 
 
 async def test_each_is_found_however_many_reads_it_takes(sdk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.stored_assistants._PAGE", 2)
+    monkeypatch.setattr("slipway.assistants.stored_assistants._PAGE", 2)
     for number in range(5):
         await sdk.assistants.create("told", name=f"n{number}")
     names = [one["name"] for one in await sdk.assistants.search(name="n", graph_id="told", sort_by="name")]

@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 
-from app.errors import Fenced
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
-from app.runs.attempts import Attempt
-from app.runs.runs import new_id, run_from
-from app.services import open_services
-from app.settings import Settings
+from slipway.errors import Fenced
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.runs.attempt import Attempt
+from slipway.runs.runs import new_id, run_from
+from slipway.services import open_services
+from slipway.settings import Settings
 from tests.checkpoints.conftest import at, put
 from tests.compat.conftest import PROJECT
 from tests.compat.test_threads import (  # noqa: F401
@@ -23,8 +24,7 @@ from tests.compat.test_threads import (  # noqa: F401
     test_storage_tells_what_it_takes,
     test_what_is_due_is_swept,
 )
-from tests.heart.conftest import new_run
-from workers.registry import Registry
+from tests.runs.conftest import new_run
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import ast
 import re
 from pathlib import Path
 
-from app.http.openapi import plain_path
-from app.http.server import ENDPOINTS
+from slipway.api.openapi import plain_path
+from slipway.api.server import ENDPOINTS
 from tests.js.test_node import cases
 
 TESTS = Path(__file__).parent.parent

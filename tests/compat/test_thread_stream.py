@@ -12,8 +12,8 @@ import httpx
 import pytest
 from langgraph_sdk.errors import NotFoundError
 
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
 from tests.compat.conftest import Client, Eventually, held, new_thread
 
 pytestmark = pytest.mark.usefixtures("worker")

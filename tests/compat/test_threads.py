@@ -10,17 +10,17 @@ import httpx
 import pytest
 from langgraph_sdk.errors import NotFoundError, UnprocessableEntityError
 
-from app.keyspace.names import Keys
-from app.project.sections import CheckpointerSection, ThreadTtlSection
-from app.redis.wire import Wire
-from app.services import open_services
-from app.settings import Settings
-from app.threads.ttl import ThreadTtl
+from slipway.graphs.registry import Registry
+from slipway.graphs.sections import CheckpointerSection, ThreadTtlSection
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.services import open_services
+from slipway.settings import Settings
+from slipway.threads.ttl import ThreadTtl
+from slipway_workers.duties.retention import Retention
+from slipway_workers.process import WorkerProcess
 from tests.compat.conftest import Client, Eventually, held, new_thread
 from tests.http.conftest import Served, serving
-from workers.main import WorkerProcess
-from workers.registry import Registry
-from workers.retention import Retention
 
 
 @pytest.mark.usefixtures("worker")

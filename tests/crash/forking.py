@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Final
 
-from app.processes.nursery import adopt_orphans
-from app.processes.processes import slipway
-from app.processes.template import GO, Order
+from slipway.processes.child_commands import slipway
+from slipway.processes.fork_client import adopt_orphans
+from slipway.processes.fork_server import GO, Order
 from tests.conftest import bare_environment
 
 ANSWER_WITHIN_S: Final = 30.0

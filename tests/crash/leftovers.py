@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from app.keyspace.document_names import DocumentNames
-from app.keyspace.names import TEMPLATES, Keys
-from app.redis.wire import Wire
-from app.settings import Settings
+from slipway.redis.document_keys import DocumentNames
+from slipway.redis.keys import TEMPLATES, Keys
+from slipway.redis.pipeline import Wire
+from slipway.settings import Settings
 
 _CHECKPOINTS: Final = {
     "checkpoint_state": ":cp:%s:s",

@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-from app.redis.server_modules import module_files
+from slipway.redis.server_modules import module_files
 from tests.conftest import wait_until
 from tests.crash.clients import Client, Reader
 from tests.crash.dev import Dev

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from app import failpoints
+from slipway import failpoints
 from tests.conftest import wait_until
 from tests.crash.checks import log_is_whole, log_tells_all, reader_has_all
 from tests.crash.clients import Client, Reader

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
-from app.services import Services, open_services
-from app.settings import Settings
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.services import Services, open_services
+from slipway.settings import Settings
 from tests.http.conftest import client, graphs, sdk, served, settings, worker
-from workers.registry import Registry
 
 __all__ = ["client", "graphs", "sdk", "served", "settings", "worker"]
 

@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from app.clock import iso
-from app.crons import cron_from
-from app.errors import NotFound
-from app.keyspace.names import Keys
-from app.keyspace.scripts import CronStep, Fields, fields
-from app.redis.wire import Wire
-from app.runs.runs import Fired
-from app.services import Services, open_services
-from app.settings import Settings
+from slipway.clock import iso
+from slipway.crons.crons import cron_from
+from slipway.errors import NotFound
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.runs.runs import Fired
+from slipway.runs.scripts import CronStep, Fields, fields
+from slipway.services import Services, open_services
+from slipway.settings import Settings
+from slipway_workers.duties.scheduler import Scheduler
+from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually
 from tests.crons.conftest import MINUTE_MS, Time
-from workers.main import WorkerProcess
-from workers.registry import Registry
-from workers.scheduler import Scheduler
 
 
 async def a_cron(sdk: LangGraphClient, **differs: Any) -> str:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from app import crons
+from slipway.crons import crons
 
 DAILY: dict[str, Any] = {"assistant_id": "steps", "schedule": "0 8 * * *", "input": {"value": 1}}
 NOBODY = "01890000-0000-7000-8000-000000000000"

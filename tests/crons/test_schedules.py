@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.errors import InvalidRequest
-from app.schedules import MOST_PASSED, Schedule
+from slipway.crons.schedules import MOST_PASSED, Schedule
+from slipway.errors import InvalidRequest
 
 
 def ms(text: str) -> int:

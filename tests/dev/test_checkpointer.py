@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.processes.processes import slipway
-from app.redis.server_modules import module_files
+from slipway.processes.child_commands import slipway
+from slipway.redis.server_modules import module_files
 from tests.conftest import bare_environment, wait_until
 from tests.http.conftest import PROJECT
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from app.dev import listen
-from app.errors import ConfigError
-from app.processes import exits
-from app.processes.embedded import EmbeddedServer
-from app.processes.supervisor import Supervisor
-from app.redis.preflight import problem_with, wait_for_redis
-from app.redis.wire import Wire
-from app.release import redis_problems
-from app.settings import Settings
+from slipway.errors import ConfigError
+from slipway.health.release_checks import redis_problems
+from slipway.processes import exit_codes
+from slipway.processes.dev import listen
+from slipway.processes.embedded import EmbeddedServer
+from slipway.processes.supervisor import Supervisor
+from slipway.redis.pipeline import Wire
+from slipway.redis.preflight import problem_with, wait_for_redis
+from slipway.settings import Settings
 from tests.conftest import Eventually, bare_environment
 
 Slipway = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -31,7 +31,7 @@ def slipway(tmp_path: Path) -> Slipway:
     (tmp_path / "langgraph.json").write_text('{"graphs": {"a": "./a.py:graph"}}')
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "app.cli", *arguments]
+        command = [sys.executable, "-m", "slipway.cli", *arguments]
         root = str(Path(__file__).parent.parent.parent)
         env = bare_environment() | {"PYTHONPATH": root} | environment
         return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=30, check=False)
@@ -79,7 +79,7 @@ def test_a_redis_url_that_is_none(slipway: Slipway) -> None:
 def test_a_redis_that_goes_away_during_the_start_is_no_error_of_the_configuration(slipway: Slipway) -> None:
     """A supervisor starts such a process again."""
     done = slipway("doctor", SLIPWAY_REDIS_URL="unix:///nowhere/none.sock")
-    assert (done.returncode, done.stdout) == (exits.UNAVAILABLE, ""), done.stderr
+    assert (done.returncode, done.stdout) == (exit_codes.UNAVAILABLE, ""), done.stderr
     assert "none.sock" in done.stderr
 
 

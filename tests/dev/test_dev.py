@@ -7,14 +7,14 @@ import platform
 
 import pytest
 
-from app.dev import _children, _missing, listen
-from app.keyspace.names import Keys
-from app.processes.supervisor import Death
-from app.redis.wire import Wire
-from app.runs.runs import Phase, Run
-from app.settings import Settings
+from slipway.processes.dev import _children, _missing, listen
+from slipway.processes.supervisor import Death
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.runs.runs import Phase, Run
+from slipway.settings import Settings
 from tests.conftest import free_port
-from tests.heart.conftest import PROJECT, Stores, opened
+from tests.runs.conftest import PROJECT, Stores, opened
 
 NO_PROCESS = 2**22 + 1
 """A process id above the largest one that Linux gives."""

@@ -15,17 +15,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.errors import ConfigError
-from app.processes.embedded import EmbeddedServer
-from app.processes.supervisor import Supervisor
-from app.redis.link import Address
-from app.redis.wire import Wire
+from slipway.errors import ConfigError
+from slipway.processes.embedded import EmbeddedServer
+from slipway.processes.supervisor import Supervisor
+from slipway.redis.connection import Address
+from slipway.redis.pipeline import Wire
 from tests.conftest import Eventually
 
 HOLD = """
 import asyncio, pathlib, sys
-from app.processes.embedded import EmbeddedServer
-from app.processes.supervisor import Supervisor
+from slipway.processes.embedded import EmbeddedServer
+from slipway.processes.supervisor import Supervisor
 
 async def main():
     server, supervisor = EmbeddedServer(pathlib.Path(sys.argv[1])), Supervisor()

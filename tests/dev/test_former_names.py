@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 from structlog.testing import capture_logs
 
-from app import start_checks
-from app.errors import ConfigError
-from app.former_names import former_options
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
-from app.release import redis_problems
-from app.serialization.sealing import MARK
-from app.services import open_services
-from app.settings import Settings
+from slipway.errors import ConfigError
+from slipway.graphs.registry import Registry
+from slipway.health import start_checks
+from slipway.health.release_checks import redis_problems
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.renamed_settings import former_options
+from slipway.serialization.encryption import MARK
+from slipway.services import open_services
+from slipway.settings import Settings
 from tests.checkpoints.conftest import put
 from tests.conftest import bare_environment
-from tests.heart.conftest import PROJECT
-from workers.registry import Registry
+from tests.runs.conftest import PROJECT
 
 KEY = "11" * 32
 

@@ -20,12 +20,12 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from app.errors import ConfigError
-from app.processes import nursery
-from app.processes import supervisor as supervising
-from app.processes.processes import slipway
-from app.processes.supervisor import NURSERY, ChildSpec, Supervisor
-from app.processes.template import GO
+from slipway.errors import ConfigError
+from slipway.processes import fork_client
+from slipway.processes import supervisor as supervising
+from slipway.processes.child_commands import slipway
+from slipway.processes.fork_server import GO
+from slipway.processes.supervisor import NURSERY, ChildSpec, Supervisor
 from tests.conftest import Eventually
 from tests.dev.test_supervisor import Deaths, gone
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere child
 @pytest.fixture
 async def supervisor(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Supervisor]:
     """Patient with its template, which imports everything on whatever machine this is."""
-    monkeypatch.setattr(nursery, "ANSWER_WITHIN_S", 50)
+    monkeypatch.setattr(fork_client, "ANSWER_WITHIN_S", 50)
     supervisor = Supervisor()
     await supervisor.open_nursery()
     yield supervisor
@@ -143,7 +143,8 @@ async def test_what_others_leave_behind_is_not_adopted(supervisor: Supervisor, w
 @pytest.mark.parametrize(("answer", "goes_on"), [(GO, True), (b"", False)], ids=["wanted", "not wanted"])
 def test_a_child_goes_on_only_when_the_supervisor_wants_it(answer: bytes, goes_on: bool) -> None:
     """A supervisor that stopped waiting has closed its end of the socket."""
-    source = "import sys; from app.processes.template import _introduce; _introduce(int(sys.argv[1])); print('on')"
+    use = "import sys; from slipway.processes.fork_server import _introduce"
+    source = f"{use}; _introduce(int(sys.argv[1])); print('on')"
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, its:
         command = (sys.executable, "-c", source, str(its.fileno()))
@@ -185,13 +186,13 @@ async def test_nursery_and_worker_killed_at_once(
 async def test_a_nursery_that_does_not_answer_is_done_without(
     supervisor: Supervisor, worker: ChildSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
-    monkeypatch.setattr(nursery, "ANSWER_WITHIN_S", 0.1)
+    monkeypatch.setattr(fork_client, "ANSWER_WITHIN_S", 0.1)
     template = supervisor.pid(NURSERY)
     os.kill(template, signal.SIGSTOP)
     with capture_logs() as lines:
         await supervisor.keep(worker)
     assert ways(lines) == ["executed"]
-    monkeypatch.setattr(nursery, "ANSWER_WITHIN_S", 50)
+    monkeypatch.setattr(fork_client, "ANSWER_WITHIN_S", 50)
     os.kill(template, signal.SIGCONT)
     await supervisor.keep(ChildSpec("next", worker.command, worker.arguments, worker.env))
     wanted = {supervisor.pid("worker"), supervisor.pid("next")}
@@ -224,7 +225,7 @@ async def test_where_it_cannot_be_done_children_are_executed(
 
 
 async def test_one_that_gives_up_waiting_for_a_child_does_not_stop_the_others() -> None:
-    child = nursery.Forked(os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}))
+    child = fork_client.Forked(os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}))
     given_up, kept = (asyncio.create_task(child.wait()) for _ in range(2))
     await asyncio.sleep(0)
     given_up.cancel()
@@ -235,7 +236,7 @@ async def test_one_that_gives_up_waiting_for_a_child_does_not_stop_the_others() 
 
 
 async def test_a_child_that_has_ended_is_sent_no_signal(monkeypatch: pytest.MonkeyPatch) -> None:
-    child, sent = nursery.Forked(os.posix_spawn("/bin/true", ["true"], {})), []
+    child, sent = fork_client.Forked(os.posix_spawn("/bin/true", ["true"], {})), []
     async with asyncio.timeout(30):
         assert await child.wait() == 0
     monkeypatch.setattr(os, "kill", lambda *signalled: sent.append(signalled))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.processes.restarts import (
+from slipway.processes.restart_delays import (
     FREE_DEATHS,
     LONGEST_PAUSE_S,
     LOOP_AFTER,

@@ -16,17 +16,17 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from app.processes import exits, restarts
-from app.processes import supervisor as supervising
-from app.processes.ready import VARIABLE, Ready
-from app.processes.supervisor import ChildSpec, Death, Supervisor, stop_requests
+from slipway.processes import exit_codes, restart_delays
+from slipway.processes import supervisor as supervising
+from slipway.processes.readiness import VARIABLE, Ready
+from slipway.processes.supervisor import ChildSpec, Death, Supervisor, stop_requests
 from tests.conftest import Eventually
 
 SLEEP = "import time; time.sleep(60)"
 STUBBORN = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); time.sleep(60)"
 SUPERVISE = """
 import asyncio, signal, sys
-from app.processes.supervisor import ChildSpec, Supervisor, stop_requests
+from slipway.processes.supervisor import ChildSpec, Supervisor, stop_requests
 
 async def main():
     supervisor = Supervisor()
@@ -132,7 +132,7 @@ async def test_long_pauses_end_when_one_like_them_is_ready(
 ) -> None:
     """The last one of them pauses two seconds at most, and is the first to become ready."""
     for name in ("FIRST_PAUSE_S", "LONGEST_PAUSE_S"):
-        monkeypatch.setattr(restarts, name, 300.0)
+        monkeypatch.setattr(restart_delays, name, 300.0)
     names, needed = ("one", "two", "three"), tmp_path / "needed"
 
     def paused(lines: list[Any]) -> set[str]:
@@ -184,7 +184,7 @@ async def test_each_start_says_anew_that_it_is_ready() -> None:
 SERVES_ONCE = f"""
 import os, pathlib, sys, time
 if pathlib.Path(sys.argv[1]).exists():
-    sys.exit({exits.CONFIG})
+    sys.exit({exit_codes.CONFIG})
 pathlib.Path(sys.argv[1]).touch()
 os.write(int(os.environ[{VARIABLE!r}]), b"1")
 time.sleep(60)

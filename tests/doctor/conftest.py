@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.heart.conftest import stores
+from tests.runs.conftest import stores
 
 __all__ = ["stores"]

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from app.doctor import PROBLEMS, Doctor, report, table
-from app.keyspace.watch_scripts import WatchScripts
-from app.processes.processes import slipway
-from app.runs.runs import Phase, Run, new_id
+from slipway.health.doctor import PROBLEMS, Doctor, report, table
+from slipway.health.scripts import WatchScripts
+from slipway.processes.child_commands import slipway
+from slipway.runs.runs import Phase, Run, new_id
 from tests.conftest import bare_environment
-from tests.heart.conftest import LEASE_MS, Stores, handover, settings_of
+from tests.runs.conftest import LEASE_MS, Stores, handover, settings_of
 
 Breaks = Callable[[Stores], Awaitable[str]]
 """Makes one thing wrong. Returns the id that is to be named."""

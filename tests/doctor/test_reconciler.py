@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from app.keyspace.names import Keys
-from app.keyspace.watch_scripts import WatchScripts
-from app.services import open_services
+from slipway.graphs.registry import Registry
+from slipway.health.scripts import WatchScripts
+from slipway.redis.keys import Keys
+from slipway.services import open_services
+from slipway_workers.duties.reconciler import Reconciler
 from tests.conftest import Eventually
 from tests.doctor.test_doctor import busy_without_run
-from tests.heart.conftest import PROJECT, Stores, settings_of
+from tests.runs.conftest import PROJECT, Stores, settings_of
 from tests.working import working
-from workers.reconciler import Reconciler
-from workers.registry import Registry
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,10 @@ import httpx
 import orjson
 import pytest
 
-from app.keyspace.names import Keys
-from app.settings import Settings
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.settings import Settings
 from tests.http.conftest import client, sdk, served, worker
-from workers.registry import Registry
 
 __all__ = ["client", "sdk", "served", "worker"]
 

@@ -9,8 +9,8 @@ import pytest
 from langchain_core.language_models.chat_model_stream import ChatModelStream
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 
-from app.event_protocol.message_blocks import Speech, plain_messages
-from app.serialization.encoding import dumps
+from slipway.event_protocol.message_blocks import Speech, plain_messages
+from slipway.serialization.json_encoding import dumps
 
 
 def dumped(message: BaseMessage) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import httpx
 import orjson
 import pytest
 
-from app.event_protocol.event_filters import EventFilter
-from app.event_protocol.run_protocol import ProtocolEvent
-from app.http.socket_feed import SocketFeed, Subscription
+from slipway.api.streams.socket_feed import SocketFeed, Subscription
+from slipway.event_protocol.event_filters import EventFilter
+from slipway.event_protocol.run_protocol import ProtocolEvent
 from tests.conftest import Eventually
 from tests.events.conftest import EVERY, start
 from tests.http.conftest import Served

@@ -13,10 +13,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from app.event_protocol.run_protocol import first_of
-from app.http import event_socket
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
+from slipway.api.routes import event_socket
+from slipway.event_protocol.run_protocol import first_of
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
 from tests.conftest import wait_until
 from tests.events.conftest import DEADLINE_S, EVERY, completed, start, told
 from tests.http.conftest import Served

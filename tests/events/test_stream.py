@@ -13,7 +13,9 @@ from langgraph_sdk.client import LangGraphClient
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from app.settings import Settings
+from slipway.graphs.registry import Registry
+from slipway.settings import Settings
+from slipway_workers.process import WorkerProcess
 from tests.conftest import wait_until
 from tests.events.conftest import (
     DEADLINE_S,
@@ -28,8 +30,6 @@ from tests.events.conftest import (
     until,
 )
 from tests.http.conftest import serving
-from workers.main import WorkerProcess
-from workers.registry import Registry
 
 pytestmark = pytest.mark.usefixtures("worker")
 HUMAN: dict[str, Any] = {"messages": [{"type": "human", "content": "hello", "id": "h1"}]}

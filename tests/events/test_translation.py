@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from app.event_protocol.agent_tree import AgentTree
-from app.event_protocol.event_filters import EventFilter
-from app.event_protocol.run_protocol import MODES, ProtocolEvent, RunTranslator, Turn, first_of
-from app.runs.events import Event
-from app.serialization.encoding import dumps
+from slipway.event_protocol.agent_tree import AgentTree
+from slipway.event_protocol.event_filters import EventFilter
+from slipway.event_protocol.run_protocol import MODES, ProtocolEvent, RunTranslator, Turn, first_of
+from slipway.runs.event_log import Event
+from slipway.serialization.json_encoding import dumps
 
 STARTED_MS = 1_000
 

@@ -10,9 +10,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.state import CompiledStateGraph
 
-from workers.graphs.chat.builtin import BuiltinChatModel, reply
-from workers.graphs.chat.graph import build
-from workers.graphs.reading.library import PROJECT_ROOT
+from examples.chat.builtin import BuiltinChatModel, reply
+from examples.chat.graph import build
+from examples.reading.library import SHIPPED
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -20,7 +20,7 @@ Graph = CompiledStateGraph[Any, Any, Any, Any]
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLIPWAY_MODEL", raising=False)
-    monkeypatch.setenv("SLIPWAY_LIBRARY_DIR", str(PROJECT_ROOT / "library"))
+    monkeypatch.setenv("SLIPWAY_LIBRARY_DIR", str(SHIPPED))
 
 
 def said(text: str) -> dict[str, Any]:

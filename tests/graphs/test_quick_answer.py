@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.graph.state import CompiledStateGraph
 
-from workers.graphs.quick_answer.arithmetic import TooHard, as_sum, readable, reckon
-from workers.graphs.quick_answer.dates import about_date
-from workers.graphs.quick_answer.graph import FALLBACK, build, compute
-from workers.graphs.quick_answer.units import convert
-from workers.graphs.reading.library import PROJECT_ROOT
+from examples.quick_answer.arithmetic import TooHard, as_sum, readable, reckon
+from examples.quick_answer.dates import about_date
+from examples.quick_answer.graph import FALLBACK, build, compute
+from examples.quick_answer.units import convert
+from examples.reading.library import SHIPPED
 
 TODAY = date(2026, 3, 1)
 
@@ -138,7 +138,7 @@ def test_christmas_is_the_next_one(today: date, answer: str) -> None:
 
 
 async def test_the_library_is_asked_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SLIPWAY_LIBRARY_DIR", str(PROJECT_ROOT / "library"))
+    monkeypatch.setenv("SLIPWAY_LIBRARY_DIR", str(SHIPPED))
     out = await ask("When is payday?")
     assert out["kind"] == "library"
     assert "25th" in out["answer"]

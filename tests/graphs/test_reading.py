@@ -9,19 +9,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workers.graphs.reading import library
-from workers.graphs.reading.changes import changes
-from workers.graphs.reading.differences import difference
-from workers.graphs.reading.evidence import gather
-from workers.graphs.reading.gist import gist
-from workers.graphs.reading.library import Document
-from workers.graphs.reading.lookup import look_up
-from workers.graphs.reading.passages import passages, single_spaced, title
-from workers.graphs.reading.questions import understand, wants_earlier
-from workers.graphs.reading.ranking import search
-from workers.graphs.reading.sentences import sentences
-from workers.graphs.reading.versions import families, in_order
-from workers.graphs.reading.words import stem
+from examples.reading import library
+from examples.reading.changes import changes
+from examples.reading.differences import difference
+from examples.reading.evidence import gather
+from examples.reading.gist import gist
+from examples.reading.library import Document
+from examples.reading.lookup import look_up
+from examples.reading.passages import passages, single_spaced, title
+from examples.reading.questions import understand, wants_earlier
+from examples.reading.ranking import search
+from examples.reading.sentences import sentences
+from examples.reading.versions import families, in_order
+from examples.reading.words import stem
 
 LINES = [
     "# A", "## B c", "- item", "1. two", "| a | b |", "|---|---|", "| 1 | 2 |", "```", "---",

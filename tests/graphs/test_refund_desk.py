@@ -13,9 +13,9 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command
 
-from workers.graphs.refund_desk import ledger, review, rules
-from workers.graphs.refund_desk.graph import build
-from workers.graphs.refund_desk.orders import Order
+from examples.refund_desk import ledger, review, rules
+from examples.refund_desk.graph import build
+from examples.refund_desk.orders import Order
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 THREAD: RunnableConfig = {"configurable": {"thread_id": "case-1"}}

@@ -14,15 +14,14 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.state import CompiledStateGraph
 
-from workers.graphs import models
-from workers.graphs.reading.library import PROJECT_ROOT
-from workers.graphs.reading.passages import single_spaced
-from workers.graphs.research_assistant.citing import Citations
-from workers.graphs.research_assistant.graph import build
+from examples import models
+from examples.reading.library import SHIPPED
+from examples.reading.passages import single_spaced
+from examples.research_assistant.citing import Citations
+from examples.research_assistant.graph import build
 
 Answered = dict[str, Any]
 Graph = CompiledStateGraph[Any, Any, Any, Any]
-SHIPPED = PROJECT_ROOT / "library"
 
 
 @pytest.fixture(autouse=True)

@@ -6,13 +6,13 @@ import importlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from langgraph.graph.state import CompiledStateGraph
 
-from workers.graphs.reading.library import PROJECT_ROOT
-
+PROJECT_ROOT = Path(__file__).parents[2]
 LISTED: dict[str, dict[str, str]] = json.loads((PROJECT_ROOT / "langgraph.json").read_text())["graphs"]
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from app.settings import Settings
+from slipway.graphs.registry import Registry
+from slipway.settings import Settings
 from tests.crash.cluster import CONFIG, Cluster, running
 from tests.http.conftest import Served, serving
-from workers.registry import Registry
 
 
 @pytest.fixture(scope="session")

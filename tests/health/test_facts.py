@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from app.findings import Level
-from app.redis.link import Address
-from app.redis.server_facts import ServerFacts, facts_from, read_facts
-from app.redis.wire import Wire
+from slipway.health.findings import Level
+from slipway.health.server_facts import ServerFacts, facts_from, read_facts
+from slipway.redis.connection import Address
+from slipway.redis.pipeline import Wire
 from tests.crash.cluster import Cluster
 
 WELL = {

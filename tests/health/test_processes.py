@@ -12,16 +12,16 @@ from typing import Any
 import httpx
 import pytest
 
-from app.errors import ConfigError
-from app.processes.environment import prepare
-from app.redis import connections
-from app.runs.runs import new_id
-from app.services import open_services
-from app.settings import Settings
+from slipway.errors import ConfigError
+from slipway.graphs.registry import Registry
+from slipway.processes.startup import prepare
+from slipway.redis import connection_budget
+from slipway.runs.runs import new_id
+from slipway.services import open_services
+from slipway.settings import Settings
 from tests.conftest import wait_until
 from tests.crash.cluster import CONFIG, Cluster, running
 from tests.health.conftest import settings_of
-from workers.registry import Registry
 
 PLAN = 20
 CLIENTS = 100
@@ -70,7 +70,7 @@ async def test_a_plan_of_20_connections_and_100_clients() -> None:
             return len((await cluster.wire.send("CLIENT", "LIST")).splitlines()) - 1  # the last is this test's own
 
         async def all_are_open() -> bool:
-            return await held() == connections.needed("web") + connections.needed("worker")
+            return await held() == connection_budget.needed("web") + connection_budget.needed("worker")
 
         await wait_until(all_are_open)
         gate = cluster.gate()
@@ -122,12 +122,12 @@ async def _answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 @pytest.mark.parametrize(("process", "most"), [("web", 2), ("worker", 3), ("dev", 3), ("cli", 1)])
 def test_a_budget_below_what_is_needed_is_refused_by_name(process: str, most: int) -> None:
     with pytest.raises(ConfigError, match=rf"SLIPWAY_REDIS_MAX_CONNECTIONS \({most}\)"):
-        connections.check(Settings.of({"redis_max_connections": most}), process)
-    connections.check(Settings.of({"redis_max_connections": most + 1}), process)
+        connection_budget.check(Settings.of({"redis_max_connections": most}), process)
+    connection_budget.check(Settings.of({"redis_max_connections": most + 1}), process)
 
 
 def test_dev_is_refused_before_it_starts_processes_that_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.logs.configure", lambda *how: None)  # the logs of this process are the tests'
+    monkeypatch.setattr("slipway.logs.configure", lambda *how: None)  # the logs of this process are the tests'
     with pytest.raises(ConfigError, match=r"SLIPWAY_REDIS_MAX_CONNECTIONS \(3\)"):
         prepare("dev", CONFIG, redis_max_connections=3)
     assert prepare("dev", CONFIG, redis_max_connections=4).redis_max_connections == 4

@@ -11,16 +11,16 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from app.clock import Clock
-from app.findings import Level
-from app.health import EVERY_S, SOON_S, HealthWatch
-from app.runs.runs import new_id
+from slipway.clock import Clock
+from slipway.graphs.registry import Registry
+from slipway.health.findings import Level
+from slipway.health.health import EVERY_S, SOON_S, HealthWatch
+from slipway.runs.runs import new_id
 from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
 from tests.health.conftest import settings_of
 from tests.http.conftest import Served
 from tests.working import working
-from workers.registry import Registry
 
 STEPS = {"assistant_id": "steps", "if_not_exists": "create"}
 

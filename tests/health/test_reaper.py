@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from app.runs.runs import new_id
-from app.services import open_services
+from slipway.graphs.registry import Registry
+from slipway.runs.runs import new_id
+from slipway.services import open_services
+from slipway_workers.duties.reaper import Reaper
 from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
 from tests.health.conftest import settings_of
-from tests.heart.conftest import new_run, opened
+from tests.runs.conftest import new_run, opened
 from tests.working import working
-from workers.reaper import Reaper
-from workers.registry import Registry
 
 LEASE_S = 2.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from app.runs.runs import new_id
+from slipway.runs.runs import new_id
 from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
 from tests.health.test_readiness import codes, create, fill
@@ -107,7 +107,7 @@ async def test_a_server_that_reads_its_data_back(
 
 @pytest.mark.parametrize("said", ["ERR Error running script (call to f_1): @user_script:4: -OOM command not allowed"])
 def test_an_older_server_wraps_its_reason(said: str) -> None:
-    from app.redis.wire import _cannot_now
+    from slipway.redis.pipeline import _cannot_now
 
     assert _cannot_now(said)
     assert not _cannot_now("ERR Error running script (call to f_1): @user_script:4: attempt to index nil")

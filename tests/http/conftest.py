@@ -16,16 +16,16 @@ from langgraph_sdk.client import LangGraphClient
 from starlette.applications import Starlette
 from uvicorn import Config
 
-from app.http.extensions import load_extensions
-from app.http.server import WebServer, create_app
-from app.keyspace.names import Keys
-from app.project.langgraph_json import read
-from app.services import Services, open_services
-from app.settings import Settings
+from slipway.api.host_app.extensions import load_extensions
+from slipway.api.server import WebServer, create_app
+from slipway.graphs.langgraph_json import read
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.services import Services, open_services
+from slipway.settings import Settings
+from slipway_workers.process import WorkerProcess
 from tests.conftest import wait_until
 from tests.working import working
-from workers.main import WorkerProcess
-from workers.registry import Registry
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 PING_S = 0.2

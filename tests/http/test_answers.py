@@ -7,7 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from app.errors import (
+from slipway.api.pagination import paged, selected
+from slipway.api.responses import refusal
+from slipway.errors import (
     AccessRefused,
     CeilingHit,
     Conflict,
@@ -21,8 +23,6 @@ from app.errors import (
     TooLarge,
     Unavailable,
 )
-from app.http.answers import refusal
-from app.http.pages import paged, selected
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import InvalidRequest
-from app.http.bodies import (
+from slipway.api.bodies.bodies import (
     AssistantBody,
     AssistantSearchBody,
     AssistantVersionsBody,
@@ -25,11 +24,12 @@ from app.http.bodies import (
     ThreadPatchBody,
     ThreadSearchBody,
 )
-from app.http.cron_bodies import CronBody, CronSearchBody
-from app.http.event_bodies import RespondParams
-from app.http.inputs import parsed, validated
-from app.serialization.encoding import DEEPEST
-from app.threads.ttl import ThreadTtl
+from slipway.api.bodies.crons import CronBody, CronSearchBody
+from slipway.api.bodies.events import RespondParams
+from slipway.api.request_parsing import parsed, validated
+from slipway.errors import InvalidRequest
+from slipway.serialization.json_encoding import DEEPEST
+from slipway.threads.ttl import ThreadTtl
 
 CHECKPOINT = "1ef4f797-8335-6428-8001-8a1503f9b875"
 

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from app.services import Services
+from slipway.services import Services
+from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually
 from tests.http.conftest import Served
-from workers.main import WorkerProcess
 
 HOLD = {"assistant_id": "hold", "input": {"value": 1}}
 INTERRUPTED = "UserInterrupt"

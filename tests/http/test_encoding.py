@@ -19,7 +19,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langgraph.types import Interrupt, Send
 from pydantic import BaseModel
 
-from app.serialization.encoding import dumps
+from slipway.serialization.json_encoding import dumps
 
 
 class Colour(enum.Enum):

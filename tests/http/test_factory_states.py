@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from app.threads.thread_graphs import ThreadGraphs
+from slipway.graphs.registry import Registry
+from slipway.threads.thread_graphs import ThreadGraphs
 from tests.http.conftest import Served
-from workers.registry import Registry
 
 Client: TypeAlias = Any
 """A `LangGraphClient`; its own types promise lists where it gives objects."""

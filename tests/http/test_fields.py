@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from app.runs import run_kwargs
-from app.runs.runs import STATUS
-from app.services import Services
+from slipway.runs import run_kwargs
+from slipway.runs.runs import STATUS
+from slipway.services import Services
+from slipway_workers.process import WorkerProcess
 from tests.http.conftest import Served
-from workers.main import WorkerProcess
 
 STEPS = {"assistant_id": "steps", "input": {"value": 1}}
 

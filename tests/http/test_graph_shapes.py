@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langgraph_sdk.errors import ConflictError
 
-from app.shown_exceptions import HIDDEN
+from slipway.shown_exceptions import HIDDEN
 from tests.http.test_sdk_runs import Client, events_of, new_thread
 
 pytestmark = pytest.mark.usefixtures("worker")

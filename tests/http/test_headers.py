@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.headers import chosen
-from app.project.sections import HeadersSection
+from slipway.graphs.sections import HeadersSection
+from slipway.header_policy import chosen
 
 SENT = [("x-tour", "1"), ("cookie", "c"), ("proxy-authorization", "p"), ("authorization", "a"), ("x-api-key", "k")]
 

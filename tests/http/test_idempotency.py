@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from app.errors import Conflict
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
+from slipway.errors import Conflict
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually
 from tests.http.conftest import Served
-from workers.main import WorkerProcess
 
 pytestmark = pytest.mark.usefixtures("worker")
 

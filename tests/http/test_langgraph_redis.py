@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from app.keyspace.names import Keys
-from app.redis.connections import needed
-from app.redis.wire import Wire
-from app.services import open_services
-from app.settings import Settings
+from slipway.graphs.registry import Registry
+from slipway.redis.connection_budget import needed
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.services import open_services
+from slipway.settings import Settings
 from tests.http.conftest import PING_S, PROJECT, Served
 from tests.http.test_sdk_runs import (  # noqa: F401
     test_a_client_that_leaves_cancels_when_it_said_so,
@@ -37,7 +38,6 @@ from tests.http.test_sdk_threads import (  # noqa: F401
     test_subgraphs_show_their_state,
     test_threads_are_made_changed_and_removed,
 )
-from workers.registry import Registry
 
 pytestmark = pytest.mark.usefixtures("worker")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import Message
 
-from app.http.long_answers import MOST_BYTES, Feed, LongAnswer, OpenAnswers, Outbox
+from slipway.api.streams.long_answers import MOST_BYTES, Feed, LongAnswer, OpenAnswers, Outbox
 
 BEAT = b": heartbeat\r\n"
 

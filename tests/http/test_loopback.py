@@ -10,7 +10,7 @@ import pytest
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.http.loopback_transport import LoopbackTransport
+from slipway.api.in_process_client.transport import LoopbackTransport
 
 SOON_S = 10
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from app.findings import Finding, Level
-from app.health import Health
-from app.http.metrics import HttpMetrics
+from slipway.api.metrics import HttpMetrics
+from slipway.health.findings import Finding, Level
+from slipway.health.health import Health
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from app.http.endpoints import Endpoint
-from app.http.openapi import plain_path
-from app.http.server import ENDPOINTS
+from slipway.api.endpoints import Endpoint
+from slipway.api.openapi import plain_path
+from slipway.api.server import ENDPOINTS
 from tests.auth.samples import Sample, samples
 from tests.http.conftest import Served
 

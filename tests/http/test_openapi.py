@@ -6,10 +6,10 @@ import httpx
 from markupsafe import escape
 from starlette.routing import Route
 
-from app.http.bodies import RunBody
-from app.http.openapi import plain_path
-from app.http.server import ENDPOINTS
-from app.runs.runs import STATUS
+from slipway.api.bodies.bodies import RunBody
+from slipway.api.openapi import plain_path
+from slipway.api.server import ENDPOINTS
+from slipway.runs.runs import STATUS
 from tests.http.conftest import Served
 
 

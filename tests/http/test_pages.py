@@ -10,9 +10,9 @@ import httpx
 import orjson
 import pytest
 
+from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually
 from tests.http.conftest import Served
-from workers.main import WorkerProcess
 
 
 async def a_run(client: httpx.AsyncClient, **body: Any) -> tuple[str, str]:

@@ -6,10 +6,10 @@ import uuid
 
 from langgraph_sdk.client import LangGraphClient as Client
 
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually
-from workers.main import WorkerProcess
 
 
 async def test_a_recreated_thread_keeps_its_state_its_history_and_its_question(

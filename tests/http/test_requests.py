@@ -9,8 +9,8 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from app.errors import NotFound
-from app.http.middleware import Errors
+from slipway.api.middleware.requests import Errors
+from slipway.errors import NotFound
 from tests.http.conftest import Served
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError
 
+from slipway.graphs.registry import Registry
+from slipway_workers.process import WorkerProcess
 from tests.http.conftest import Served
-from workers.main import WorkerProcess
-from workers.registry import Registry
 
 Client: TypeAlias = Any
 """A `LangGraphClient`; its own types promise lists where it gives objects."""
@@ -242,6 +242,6 @@ async def test_assistants(sdk: Client, client: httpx.AsyncClient, graphs: Regist
 
 
 async def test_the_system_id_is_one_that_clients_may_compute() -> None:
-    from app.assistants import system_id
+    from slipway.assistants.assistants import system_id
 
     assert system_id("agent") == "fe096781-5601-53d2-b2f6-0d3403f7e9ca"

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from app.checkpointing.checkpointer_choice import check
-from app.errors import ConfigError
-from app.keyspace.names import Keys
-from app.redis import server_modules
-from app.redis.server_modules import module_files, require_modules
-from app.redis.wire import Wire
-from app.services import open_services
+from slipway.checkpoints.choice import check
+from slipway.errors import ConfigError
+from slipway.graphs.registry import Registry
+from slipway.redis import server_modules
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.redis.server_modules import module_files, require_modules
+from slipway.services import open_services
 from tests.http.test_langgraph_redis import settings_of
-from workers.registry import Registry
 
 
 async def test_services_do_not_open(valkey_url: str, keys: Keys, graphs: Registry) -> None:

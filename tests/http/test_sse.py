@@ -13,12 +13,12 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from app.http.sse import HEARTBEAT, only
-from app.settings import Settings
-from app.threads.thread_log import START
+from slipway.api.streams.sse import HEARTBEAT, only
+from slipway.graphs.registry import Registry
+from slipway.settings import Settings
+from slipway.threads.thread_log import START
+from slipway_workers.process import WorkerProcess
 from tests.http.conftest import PING_S, Served, serving
-from workers.main import WorkerProcess
-from workers.registry import Registry
 
 Eventually = Callable[..., Awaitable[None]]
 
@@ -141,7 +141,7 @@ async def test_a_client_that_does_not_read_is_cut_and_resumes_without_a_hole(
     eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("app.http.sse.STALLED_S", 0.2)
+    monkeypatch.setattr("slipway.api.streams.sse.STALLED_S", 0.2)
     thread = await thread_of(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
     wire, log = served.services.wire, served.services.keys.events(run)

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from app.http import stateless
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
-from app.runs.cancels import BY_DISCONNECT
+from slipway.api.routes import stateless_runs
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.runs.cancel_reasons import BY_DISCONNECT
 from tests.conftest import Eventually
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -107,7 +107,7 @@ async def test_leaving_cancels_only_when_asked(client: httpx.AsyncClient, eventu
 
 
 async def test_a_batch_has_a_bound(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stateless, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(stateless_runs, "MOST_AT_ONCE", 3)
     one = {"assistant_id": "steps", "input": {"value": 1}}
     assert (await client.post("/runs/batch", json=[one] * 3)).status_code == 200
     refused = await client.post("/runs/batch", json=[one] * 4)

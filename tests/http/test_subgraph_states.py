@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 import pytest
 from langgraph.types import Interrupt, PregelTask, StateSnapshot
 
-from app.keyspace.checkpoint_names import names_of
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
-from app.threads.snapshots import interrupts_of, shown
+from slipway.redis.checkpoint_keys import names_of
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.threads.snapshots import interrupts_of, shown
 
 Client: TypeAlias = Any
 """A `LangGraphClient`; its own types promise lists where it gives objects."""

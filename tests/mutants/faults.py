@@ -5,10 +5,10 @@ A list is a TOML file of this folder, one for each area of the code:
     [[fault]]
     name = "lease-reaped-early"            # unique over all lists
     promise = "A lease is not reaped before its end."
-    file = "app/keyspace/lua/run_reap.lua"
+    file = "app/slipway/redis/lua/run_reap.lua"
     old = "…"                              # occurs exactly once in the file
     new = "…"
-    tests = ["tests/heart/test_leases.py::test_a_lease_lasts_to_its_end"]
+    tests = ["tests/runs/test_leases.py::test_a_lease_lasts_to_its_end"]
 
 A fault that nobody can ever notice has, instead of `tests`, `harmless` with the reason.
 """

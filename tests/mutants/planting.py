@@ -55,7 +55,7 @@ class Copy:
         self._template = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("template.py"))],
             cwd=self._home,
-            env={**os.environ, "PYTHONPATH": str(self._home), "TMPDIR": str(self._scratch)},
+            env={**os.environ, "PYTHONPATH": self._python_path(), "TMPDIR": str(self._scratch)},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -78,6 +78,10 @@ class Copy:
         else:
             said = f"{said}\nwithout the fault these tests do not pass"
         return Outcome(noticed_by, said[-3000:] if code else "", time.monotonic() - began)
+
+    def _python_path(self) -> str:
+        """The copy's source roots, which come before the installed ones; also the mark of the processes to end."""
+        return os.pathsep.join(str(self._home / root) for root in (".", "app", "workers"))
 
     @contextlib.contextmanager
     def _planted(self, fault: Fault) -> Iterator[None]:
@@ -121,7 +125,7 @@ class Copy:
         """Kills what was started from here and did not end: a fault may be that something outlives its parent."""
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if process.pid != self._template.pid and process.environ().get("PYTHONPATH") == str(self._home):
+                if process.pid != self._template.pid and process.environ().get("PYTHONPATH") == self._python_path():
                     process.kill()
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.redis.server_modules import module_files
+from slipway.redis.server_modules import module_files
 from tests.objects.test_running import OPTIONS, Talk
 from tests.site import developing
 

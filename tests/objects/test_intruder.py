@@ -9,11 +9,11 @@ from typing import Any
 import ormsgpack
 import pytest
 
-from app.keyspace.checkpoint_names import names_of
-from app.keyspace.names import Keys
-from app.redis.link import Address
-from app.redis.wire import Wire
-from app.settings import Settings
+from slipway.redis.checkpoint_keys import names_of
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.settings import Settings
 from tests.conftest import embedded_valkey
 from tests.objects.test_running import Talk
 from tests.site import developing
@@ -88,8 +88,8 @@ NAMED = [
     ("trap", "Bait", "dict"),
     ("subprocess", "Popen", "dict"),
     ("os", "system", "dict"),
-    ("app.settings", "Settings", "dict"),
-    ("workers.execution", "Execution", "dict"),
+    ("slipway.settings", "Settings", "dict"),
+    ("slipway.execution.execution", "Execution", "dict"),
 ]
 
 

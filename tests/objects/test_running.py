@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.redis.server_modules import module_files
+from slipway.redis.server_modules import module_files
 from tests.site import Site, developing
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"

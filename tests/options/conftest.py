@@ -10,10 +10,10 @@ from types import ModuleType
 
 import pytest
 
-from app.keyspace.names import Keys
-from app.settings import Settings
-from app.variables import variable_of
-from workers.registry import Registry
+from slipway.environment_variables import variable_of
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.settings import Settings
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 

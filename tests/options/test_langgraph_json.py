@@ -11,15 +11,15 @@ import orjson
 import pytest
 from langgraph_sdk import get_client
 
-from app.keyspace.names import Keys
-from app.project.langgraph_json import GRAPH_KEYS
-from app.redis.wire import Wire
-from app.runs.runs import new_id
+from slipway.graphs.langgraph_json import GRAPH_KEYS
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.runs.runs import new_id
 from tests.http.conftest import serving
 from tests.options.conftest import PROJECT, Load
 from tests.options.test_options import RUN, one_waits_for_the_other
 from tests.working import working
-from workers.registry import Registry
 
 TESTS: Final = {
     "execution": "test_an_inline_graph_needs_no_worker",

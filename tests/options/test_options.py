@@ -17,26 +17,26 @@ import orjson
 import pytest
 from langgraph_sdk import get_client
 
-from app.errors import StoreUnavailable
-from app.keyspace.names import Keys
-from app.processes.processes import slipway
-from app.redis.wire import Wire
-from app.runs.runs import Phase, new_id
-from app.serialization.sealing import MARK
-from app.services import Services, open_services
-from app.settings import Settings
+from slipway.errors import StoreUnavailable
+from slipway.graphs.registry import Registry
+from slipway.processes.child_commands import slipway
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.runs.runs import Phase, new_id
+from slipway.serialization.encryption import MARK
+from slipway.services import Services, open_services
+from slipway.settings import Settings
 from tests.conftest import bare_environment, wait_until
 from tests.crash.cluster import ROOT
-from tests.heart.servers import server
 from tests.http.conftest import Served, serving
 from tests.http.test_sse import asked
 from tests.options.conftest import PROJECT, Load
+from tests.runs.servers import server
 from tests.working import working
-from workers.registry import Registry
 
 ELSEWHERE: Final = {
-    "redis_tls_verify": "tests/heart/test_tls.py::test_any_certificate_is_accepted_where_that_is_asked_for",
-    "redis_ca_file": "tests/heart/test_tls.py::test_one_authority_is_trusted_where_its_file_is_named",
+    "redis_tls_verify": "tests/runs/test_tls.py::test_any_certificate_is_accepted_where_that_is_asked_for",
+    "redis_ca_file": "tests/runs/test_tls.py::test_one_authority_is_trusted_where_its_file_is_named",
     "config": "tests/dev/test_cli.py::test_where_things_are",
     "data_dir": "tests/dev/test_cli.py::test_the_data_directory",
     "allowed_hosts": "tests/attacks/test_foreign_hosts.py::test_a_name_that_is_allowed_is_served",

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from workers.registry import Registry
+from slipway.graphs.registry import Registry
 
 SIMPLE = """
 from typing import TypedDict

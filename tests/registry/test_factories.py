@@ -9,10 +9,10 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
-from app.errors import GraphUnavailable
-from app.project.graphs import Access, attached
+from slipway.errors import GraphUnavailable
+from slipway.graphs.graphs import Access, attached
+from slipway.graphs.registry import Registry
 from tests.registry.conftest import SIMPLE, Project
-from workers.registry import Registry
 
 HEAD = (
     """

@@ -10,11 +10,11 @@ import pytest
 import starlette.datastructures  # noqa: F401
 from structlog.testing import capture_logs
 
-from app.project.graph_modules import GraphModules
-from app.serialization.allowed import Allowed
-from app.serialization.serde import Serde
+from slipway.graphs.modules import GraphModules
+from slipway.graphs.registry import Registry
+from slipway.serialization.allowed import Allowed
+from slipway.serialization.serde import Serde
 from tests.registry.conftest import SIMPLE, Project
-from workers.registry import Registry
 
 CLASSES = "from dataclasses import dataclass\n\n@dataclass\nclass Thing:\n    size: int = 1\n"
 
@@ -34,7 +34,8 @@ async def test_what_graphs_import_is_theirs(project: Project) -> None:
 async def test_what_slipway_itself_imported_is_not_theirs(project: Project) -> None:
     project.write("one.py")
     registry = await project.load({"a": "./one.py:graph"})
-    for name in ("app.settings", "app", "workers.registry", "starlette.datastructures", "redis", "__main__", __name__):
+    ours = ("slipway", "slipway.settings", "slipway.graphs.registry")
+    for name in (*ours, "starlette.datastructures", "redis", "__main__", "tests.conftest"):
         assert name in sys.modules
         assert not used(registry, name)
     assert not used(registry, "no.such.module")
@@ -43,7 +44,7 @@ async def test_what_slipway_itself_imported_is_not_theirs(project: Project) -> N
 @pytest.mark.parametrize("early", [True, False], ids=["imported before", "imported later"])
 def test_slipway_itself_is_not_theirs_even_in_its_own_checkout(early: bool) -> None:
     used_here = GraphModules([Path(__file__).parents[2]], sys.modules if early else [])
-    assert [used_here(name) for name in ("app", "app.settings", "workers.registry")] == [None] * 3
+    assert [used_here(name) for name in ("slipway", "slipway.settings", "slipway.graphs.registry")] == [None] * 3
     assert used_here(__name__) is not None, "which is below the same folder"
 
 
@@ -55,9 +56,9 @@ async def test_a_package_that_the_project_refers_to_is_theirs_too(project: Proje
 
 
 async def test_the_graphs_that_ship_are_no_part_of_slipway_itself(project: Project) -> None:
-    project.write("one.py", "import workers.graphs.chat.graph\n" + SIMPLE)
+    project.write("one.py", "import examples.chat.graph\n" + SIMPLE)
     registry = await project.load({"a": "./one.py:graph"})
-    assert used(registry, "workers.graphs.chat.graph")
+    assert used(registry, "examples.chat.graph")
 
 
 async def test_the_classes_of_another_project_are_not_theirs(project: Project) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from app.errors import ConfigError
-from app.policy import NAMES as CEILINGS
-from app.project.langgraph_json import DEFAULT_CONFIGS, TWINS, read
-from app.settings import Settings
+from slipway.ceilings import NAMES as CEILINGS
+from slipway.errors import ConfigError
+from slipway.graphs.langgraph_json import DEFAULT_CONFIGS, TWINS, read
+from slipway.settings import Settings
 from tests.registry.conftest import Project
 
 ONE = {"one": "./one.py:graph"}

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from app.errors import GraphUnavailable, NotFound
+from slipway.errors import GraphUnavailable, NotFound
+from slipway.graphs.registry import Registry
 from tests.registry.conftest import SIMPLE, Project
-from workers.registry import Registry
 
 
 async def shouted(registry: Registry, graph_id: str) -> str:
@@ -144,7 +144,7 @@ async def test_importing_stays_off_the_event_loop(project: Project) -> None:
         ("", "./baad.py:graph", ["there is no file ./baad.py", "did you mean 'bad.py'?"]),
         ("", "./graph.ts:graph", ["not a Python file"]),
         ("", "nowhere.at.all:graph", ["ModuleNotFoundError", "nowhere"]),
-        ("", "app.my_graph:graph", ["'app' belongs to Slipway", "./app/my_graph.py"]),
+        ("", "slipway.my_graph:graph", ["'slipway' belongs to Slipway", "./slipway/my_graph.py"]),
     ],
 )
 async def test_a_graph_that_does_not_load(project: Project, text: str, source: str, parts: list[str]) -> None:

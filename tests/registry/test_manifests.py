@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.project.graphs import Manifest
+from slipway.graphs.graphs import Manifest
 from tests.registry.conftest import SIMPLE, Project
 
 NESTED = """
@@ -245,7 +245,7 @@ async def test_state_types_of_a_factory_are_known_once_it_is_open(project: Proje
 
 PRINT = """
 import asyncio, sys
-from workers.registry import Registry
+from slipway.graphs.registry import Registry
 
 async def main():
     registry = await Registry.load(sys.argv[1])

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from app.checkpointing import checkpointers
-from app.checkpointing.checkpointers import serde_of
-from app.project.langgraph_json import read
-from app.serialization.serde import Serde
-from app.settings import Settings
+from slipway.checkpoints import factory
+from slipway.checkpoints.factory import serde_of
+from slipway.graphs.langgraph_json import read
+from slipway.graphs.registry import Registry
+from slipway.serialization.serde import Serde
+from slipway.settings import Settings
 from tests.registry.conftest import SIMPLE, Project
-from workers.registry import Registry
 
 MODELS = """
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ async def test_null_is_what_state_schemas_name(project: Project, none: Any) -> N
 
 
 async def test_langgraphs_strict_mode_is_too(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpointers, "STRICT_MSGPACK_ENABLED", True)
+    monkeypatch.setattr(factory, "STRICT_MSGPACK_ENABLED", True)
     assert await restored(project) == ["Declared"]
     assert await restored(project, allowed_msgpack_modules=[["models", "Order"]]) == ["Order", "Declared"]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
-from app.settings import Settings
-from app.store import RedisStore
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.settings import Settings
+from slipway.store.store import RedisStore
 from tests.http.conftest import sdk, served, worker
-from workers.registry import Registry
 
 __all__ = ["sdk", "served", "worker"]
 

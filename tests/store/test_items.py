@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from langgraph.store.base import GetOp, InvalidNamespaceError, Op, PutOp, SearchOp
 
-from app.errors import InvalidRequest, RefusedRequest, TooLarge
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
-from app.store import RedisStore
+from slipway.errors import InvalidRequest, RefusedRequest, TooLarge
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.store.store import RedisStore
 from tests.store.conftest import ITEM_BYTES
 
 A = ("users", "a")
@@ -141,7 +141,7 @@ async def test_a_namespace_whose_items_are_all_over_is_not_listed(store: RedisSt
 async def test_a_search_that_would_look_at_too_many_items_is_refused(
     store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.store.MOST_SEEN", 3)
+    monkeypatch.setattr("slipway.store.store.MOST_SEEN", 3)
     for n in range(3):
         await store.aput(A, str(n), {"n": 1})
     assert len(await names(store, *A, filter={"n": 1})) == 3

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from app.embedding import Index, closeness
-from app.errors import ConfigError, Unavailable
-from app.keyspace.names import Keys
-from app.project.sections import IndexSection
-from app.redis.wire import Wire
-from app.store import RedisStore
+from slipway.errors import ConfigError, Unavailable
+from slipway.graphs.sections import IndexSection
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.store.embedding import Index, closeness
+from slipway.store.store import RedisStore
 from tests.store.project.remembering import embed
 
 DOCS = ("docs",)

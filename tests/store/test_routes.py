@@ -9,8 +9,8 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import APIStatusError
 
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
 from tests.http.conftest import Served
 
 

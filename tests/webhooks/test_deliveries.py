@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from app import webhook_deliveries
-from app.keyspace.delivery_scripts import OUTSIDE, OWN, DeliveryScripts
-from app.keyspace.names import Keys
-from app.redis.wire import Wire
-from app.services import Services
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.services import Services
+from slipway.webhooks import deliveries as delivery_rules
+from slipway.webhooks.scripts import OUTSIDE, OWN, DeliveryScripts
+from slipway_workers.duties.deliveries import Deliveries
+from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually
 from tests.http.conftest import Served
 from tests.webhooks.conftest import SECRET, Receiver
-from workers.deliveries import Deliveries
-from workers.main import WorkerProcess
 
 
 async def due_now(wire: Wire, keys: Keys) -> bool:
@@ -231,10 +231,10 @@ async def test_the_lease_outlasts_the_longest_try(
         writer.close()
 
     server = await asyncio.start_server(hang, "127.0.0.1", 0)
-    longest_ms = (webhook_deliveries.PERMITTED_WITHIN_S + webhook_deliveries.WHOLE_S) * 1000
+    longest_ms = (delivery_rules.PERMITTED_WITHIN_S + delivery_rules.WHOLE_S) * 1000
     run_id = await over(sdk, f"http://localhost:{server.sockets[0].getsockname()[1]}/")
     deliveries, other = Deliveries(served.services), Deliveries(served.services)
-    monkeypatch.setattr(webhook_deliveries, "WHOLE_S", 0.2)  # what a client made before keeps to is 30 s still
+    monkeypatch.setattr(delivery_rules, "WHOLE_S", 0.2)  # what a client made before keeps to is 30 s still
     async with server:
         began_ms = await now_ms(wire)
         await deliveries.look()

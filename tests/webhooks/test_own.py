@@ -15,19 +15,19 @@ import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
-from app.errors import ConfigError, InvalidRequest
-from app.http.extensions import Extensions
-from app.http.server import create_app
-from app.keyspace.names import Keys
-from app.project.sections import UrlSection, WebhooksSection
-from app.services import Services
-from app.settings import Settings
-from app.webhook_urls import UrlPolicy
+from slipway.api.host_app.extensions import Extensions
+from slipway.api.server import create_app
+from slipway.errors import ConfigError, InvalidRequest
+from slipway.graphs.registry import Registry
+from slipway.graphs.sections import UrlSection, WebhooksSection
+from slipway.redis.keys import Keys
+from slipway.services import Services
+from slipway.settings import Settings
+from slipway.webhooks.urls import UrlPolicy
+from slipway_workers.duties.deliveries import Deliveries
 from tests.conftest import Eventually
 from tests.http.conftest import Served
 from tests.webhooks.conftest import GRAPHS
-from workers.deliveries import Deliveries
-from workers.registry import Registry
 
 OWN_APP = """
 from contextlib import asynccontextmanager

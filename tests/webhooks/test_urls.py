@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from app.errors import ConfigError, InvalidRequest
-from app.project.sections import UrlSection, WebhooksSection
-from app.webhook_urls import NoAddress, UrlPolicy
-from app.webhooks import Delivery, headers_of, secret_of
-from workers.deliveries import Guarded
+from slipway.errors import ConfigError, InvalidRequest
+from slipway.graphs.sections import UrlSection, WebhooksSection
+from slipway.webhooks.urls import NoAddress, UrlPolicy
+from slipway.webhooks.webhooks import Delivery, headers_of, secret_of
+from slipway_workers.duties.deliveries import Guarded
 
 
 @pytest.mark.parametrize(

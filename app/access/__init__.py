@@ -1,1 +1,0 @@
-"""Who calls, and which records they may touch."""

@@ -1,1 +1,0 @@
-"""Checkpoints: the two checkpointers, what the server asks of them, and moving threads between them."""

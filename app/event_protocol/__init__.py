@@ -1,1 +1,0 @@
-"""The event protocol: runs' logs told as events of a thread."""

@@ -1,1 +1,0 @@
-"""The HTTP face of Slipway: the only package that knows Starlette."""

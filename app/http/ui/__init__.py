@@ -1,7 +1,0 @@
-"""The pages for people: start a run, watch it, answer it. Server-rendered; what little script there is uses the API."""
-
-from __future__ import annotations
-
-from app.http.ui.site import routes
-
-__all__ = ["routes"]

@@ -1,1 +1,0 @@
-"""The names of everything Slipway keeps in Redis, and the scripts that move it."""

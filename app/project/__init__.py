@@ -1,1 +1,0 @@
-"""A developer's project: what langgraph.json says, and what its graphs are like."""

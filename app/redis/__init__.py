@@ -1,1 +1,0 @@
-"""Redis or Valkey as a process sees it: connections, commands in groups, and what the server says of itself."""

@@ -1,1 +1,0 @@
-"""Runs: their records, attempts and leases, and the log of what happened."""

@@ -1,1 +1,0 @@
-"""Values as bytes and back: strictly for storage, as JSON for clients."""

@@ -1,0 +1,1 @@
+"""Runs LangGraph graphs as a service: the library, the API and the command line."""

@@ -1,0 +1,1 @@
+"""Identifies the user of a request, and checks permissions before a route handler runs."""

@@ -1,0 +1,35 @@
+"""Who may do what by the event protocol: every request, command and socket of it asks here, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import HTTPConnection
+
+from slipway.api.auth.access import needs
+from slipway.api.auth.access_watch import Check, ThreadAccess
+from slipway.api.auth.permits import permit_run, permit_use, reading
+from slipway.runs.runs import NewRun
+
+READING: Final = needs("threads:read")
+COMMANDS: Final = needs(
+    "threads:read", may=("threads:create_run", "assistants:read", "threads:create", "threads:update")
+)
+
+
+async def may_read(connection: HTTPConnection, thread_id: str) -> Check:
+    """Ask whether the events and the state of a thread may be read. It need not exist yet. Whoever follows it asks
+    again by what this returns: before each run and each command. Raises `NotFound` and `AccessRefused`."""
+    access = ThreadAccess(connection, reading(thread_id))
+    await access.check()
+    return access.check
+
+
+async def may_use(connection: HTTPConnection, assistant_id: str) -> None:
+    """Ask whether an assistant may be run, before anything is read of it. Raises `NotFound` and `AccessRefused`."""
+    await permit_use(connection, assistant_id)
+
+
+async def may_run(connection: HTTPConnection, new: NewRun) -> NewRun:
+    """Ask for a run: the run as the auth file leaves it. Raises `NotFound` and `AccessRefused`."""
+    return await permit_run(connection, new)

@@ -1,0 +1,150 @@
+"""Asking the auth file in the shapes that its handlers know, and taking back what they changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from uuid import UUID
+
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from slipway.access.filters import EVERYTHING, Filter
+from slipway.access.handler_values import (
+    AssistantsDelete,
+    AssistantsLatest,
+    AssistantsRead,
+    AssistantsUpdate,
+    RunCancelled,
+    RunsToCancel,
+    ThreadsDelete,
+    ThreadsRead,
+    ThreadsSearch,
+    ThreadsUpdate,
+    ThreadsWritten,
+    Value,
+)
+from slipway.api.auth.access import gate_of, permit
+from slipway.api.lifespan_state import services_of
+from slipway.api.responses import nothing
+from slipway.assistants.stored_assistants import Assistant
+from slipway.errors import AccessRefused, NotFound
+from slipway.runs.cancel_reasons import Action
+from slipway.runs.permits import permit_use as permit_use_of
+from slipway.runs.permits import permitted_run
+from slipway.runs.runs import NewRun, Run, new_id
+from slipway.threads.threads import Wanted
+
+_OfThread = TypeVar("_OfThread", ThreadsRead, ThreadsUpdate, ThreadsWritten, ThreadsDelete, RunCancelled)
+_OfAssistant = TypeVar("_OfAssistant", AssistantsRead, AssistantsUpdate, AssistantsLatest, AssistantsDelete)
+
+
+async def permit_thread(connection: HTTPConnection, value: _OfThread) -> _OfThread:
+    """Ask for an operation on a thread: the value as the handler leaves it. `NotFound` when the thread is not among
+    those that the caller may do this to."""
+    left, only = await permit(connection, value)
+    await services_of(connection).threads.check(str(left.thread_id), only)
+    return left
+
+
+async def permit_read(connection: HTTPConnection, thread_id: str, run_id: str | None = None) -> None:
+    """Ask to read a thread, or a run of it. `NotFound` when the thread is hidden."""
+    await permit_thread(connection, reading(thread_id, run_id))
+
+
+async def permit_delete(connection: HTTPConnection, thread_id: str, run_id: str | None = None) -> None:
+    """Ask to delete a thread, or a run of it. `NotFound` when the thread is hidden."""
+    run = None if run_id is None else UUID(run_id)
+    value = ThreadsDelete.model_construct(thread_id=UUID(thread_id), run_id=run)
+    await permit_thread(connection, value)
+
+
+async def permit_cancel(connection: HTTPConnection, thread_id: str, run_id: str, action: Action) -> Action:
+    """Ask to cancel a run: the action as the handler leaves it. `NotFound` when the thread is hidden."""
+    return Action((await permit_thread(connection, cancelling(thread_id, run_id, action))).action)
+
+
+def cancelling(thread_id: str, run_id: str, action: Action) -> RunCancelled:
+    """What is asked for by whoever wants to cancel a run."""
+    which = RunsToCancel.model_construct(run_ids=[UUID(run_id)], status=None)
+    return RunCancelled.model_construct(thread_id=UUID(thread_id), action=action.value, metadata=which)
+
+
+def reading(thread_id: str, run_id: str | None = None) -> ThreadsRead:
+    """What is asked for by whoever wants to read a thread, or a run of it."""
+    return ThreadsRead.model_construct(thread_id=UUID(thread_id), run_id=None if run_id is None else UUID(run_id))
+
+
+async def readable_run(connection: HTTPConnection, run_id: str) -> Run:
+    """The run with this id, if the caller may read its thread; else `NotFound`, which names the run alone. A run that
+    does not exist takes the same way as a hidden one: the handler is asked, and a thread is looked for."""
+    runs = services_of(connection).runs
+    thread_id = await runs.thread_of(run_id) or new_id()
+    try:
+        await permit_read(connection, thread_id, run_id)
+        return await runs.get(thread_id, run_id)
+    except NotFound:
+        raise NotFound("run", run_id) from None
+
+
+def assistant_id_of(connection: HTTPConnection, id_or_name: str) -> UUID:
+    """The id of the assistant that is meant. `InvalidRequest` for a text that is neither an id nor a graph's name."""
+    return UUID(services_of(connection).assistants.id_of(id_or_name))
+
+
+async def permit_assistant(connection: HTTPConnection, value: _OfAssistant) -> tuple[Assistant, _OfAssistant]:
+    """Ask for an operation on an assistant: the assistant, and the value as the handler leaves it. `NotFound` when it
+    is hidden or does not exist; both take the same way here."""
+    left, only = await permit(connection, value)
+    return await services_of(connection).assistants.get(str(left.assistant_id), only), left
+
+
+async def read_assistant(connection: HTTPConnection, id_or_name: str) -> Assistant:
+    """The assistant, if the caller may read it; else `NotFound`."""
+    assistant_id = assistant_id_of(connection, id_or_name)
+    assistant, _ = await permit_assistant(connection, AssistantsRead.model_construct(assistant_id=assistant_id))
+    return assistant
+
+
+async def permit_run(
+    connection: HTTPConnection, new: NewRun, *, stateless: bool = False, reads: bool = False
+) -> NewRun:
+    """Ask for a run, and for what else it does: the run as the handlers leave it (`run_permits`)."""
+    return await permitted_run(services_of(connection), gate_of(connection), new, stateless=stateless, reads=reads)
+
+
+async def permit_use(connection: HTTPConnection, id_or_name: str) -> None:
+    """Ask whether an assistant may be run, before anything is read of it (`run_permits`)."""
+    await permit_use_of(services_of(connection), gate_of(connection), id_or_name)
+
+
+async def shown_if_readable(
+    connection: HTTPConnection,
+    value: Value,
+    metadata: Mapping[str, Any],
+    answer: Callable[[], Response],
+) -> Response:
+    """The answer to a change of a record, which shows the record: `answer`, or one without a body for who may change
+    it and not read it."""
+    try:
+        _, only = await permit(connection, value)
+    except AccessRefused:
+        return nothing()
+    return answer() if only.fits(metadata) else nothing()
+
+
+def seen(*filters: Filter) -> Filter:
+    """What all of them let through."""
+    found = EVERYTHING
+    for each in filters:
+        found &= each
+    return found
+
+
+def wanted_threads(value: ThreadsSearch, only: Filter) -> Wanted:
+    """What is searched for, as the authorize handler left it."""
+    ids = None if value.ids is None else {str(ident) for ident in value.ids}
+    if value.thread_id is not None:
+        thread_id = str(value.thread_id)
+        ids = {thread_id} if ids is None or thread_id in ids else set()
+    return Wanted(ids=ids, metadata=value.metadata or None, values=value.values or None, status=value.status, only=only)

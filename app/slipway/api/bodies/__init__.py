@@ -1,0 +1,1 @@
+"""Typed request bodies, parsed and checked."""

@@ -1,0 +1,81 @@
+"""Request bodies of crons: a run's body, and when it is due."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field
+
+from slipway.api.bodies.bodies import Body, Order, RunBody, Uuid
+from slipway.protocol_types import JsonObject, Limit, Offset
+
+TIMING: Final = frozenset({"schedule", "timezone", "end_time", "enabled", "on_run_completed"})
+"""What of a cron's body is not the run's."""
+
+
+def _moment(text: str) -> str:
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        raise ValueError("is not a time in ISO 8601") from None
+
+
+class CronBody(RunBody):
+    """A cron to be made. Without `end_time` it goes on for ever; without `timezone` it is in UTC."""
+
+    schedule: Annotated[str, Field(min_length=1, max_length=500)]
+    timezone: str | None = None
+    end_time: Annotated[str, AfterValidator(_moment)] | None = None
+    enabled: bool = True
+    on_run_completed: Literal["delete", "keep"] = "delete"
+
+    @property
+    def end_ms(self) -> int | None:
+        """The last moment that may be due."""
+        return None if self.end_time is None else int(datetime.fromisoformat(self.end_time).timestamp() * 1000)
+
+
+class CronFilterBody(Body):
+    """Which crons: metadata by containment."""
+
+    assistant_id: str | None = None
+    thread_id: Uuid | None = None
+    enabled: bool | None = None
+    metadata: JsonObject | None = None
+
+
+CronSort = Literal["cron_id", "assistant_id", "thread_id", "created_at", "updated_at", "next_run_date", "end_time"]
+
+
+class CronSearchBody(CronFilterBody):
+    """A page of crons."""
+
+    limit: Limit = 10
+    offset: Offset = 0
+    sort_by: CronSort = "created_at"
+    sort_order: Order = "desc"
+    select: (
+        list[
+            Literal[
+                "cron_id",
+                "assistant_id",
+                "thread_id",
+                "user_id",
+                "schedule",
+                "timezone",
+                "end_time",
+                "next_run_date",
+                "enabled",
+                "on_run_completed",
+                "payload",
+                "metadata",
+                "created_at",
+                "updated_at",
+                "last_run_id",
+                "problem",
+            ]
+        ]
+        | None
+    ) = None

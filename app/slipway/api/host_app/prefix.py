@@ -1,0 +1,45 @@
+"""`http.mount_prefix`: everything below one path, as behind a proxy that shares a host."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+from slipway.api.auth.callers import in_process
+from slipway.api.responses import Json
+
+PROBES: Final = ("/ok", "/readyz")
+"""Found without the prefix too: they belong to the platform."""
+
+
+class Prefixed:
+    """Lets through what is below `prefix`, and tells the rest of the application where it stands (`root_path`)."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app, self._prefix = app, prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket") or in_process(scope) or scope["path"] in PROBES:
+            return await self._app(scope, receive, send)
+        path: str = scope["path"]
+        if path != self._prefix and not path.startswith(f"{self._prefix}/"):
+            return await self._nowhere(scope, receive, send)
+        path = f"{path}/" if path == self._prefix else path
+        return await self._app({**scope, "path": path, "root_path": self._prefix}, receive, send)
+
+    async def _nowhere(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            return await WebSocketClose()(scope, receive, send)
+        detail = f"Not Found: {scope['path']}; everything is below {self._prefix}"
+        answer = Json({"detail": detail, "code": "http.404"}, HTTPStatus.NOT_FOUND)
+        return await answer(scope, receive, send)
+
+
+def path_below(scope: Scope) -> str:
+    """A request's path without the prefix."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path

@@ -1,0 +1,1 @@
+"""Clients of the API inside its own process, without a network."""

@@ -1,0 +1,1 @@
+"""What checks or wraps every request before it reaches a route."""

@@ -1,0 +1,118 @@
+"""/openapi.json, made from the table of endpoints and the bodies they take: nothing is described twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from pydantic.json_schema import models_json_schema
+
+from slipway.api.endpoints import Endpoint
+
+_REFERENCE: Final = "#/components/schemas/{model}"
+_PARAMETER: Final = re.compile(r"{(\w+)(:\w+)?}")
+_BY_NAME: Final = frozenset({"assistant_id", "namespace", "checkpoint_id"})
+"""Path parameters that are not UUIDs."""
+
+REFUSALS: Final = {
+    "400": "It makes no sense here",
+    "401": "The auth file does not know who calls",
+    "403": "The auth file does not allow it",
+    "404": "Nobody knows this id or name",
+    "409": "It exists already, or a run is in its way",
+    "413": "The body is too large",
+    "422": "A part of the request is wrong; `field` names it",
+    "503": "Not now: the store is away or full, or the graph cannot be served",
+}
+"""What any operation may answer instead."""
+
+ERROR: Final = {
+    "type": "object",
+    "required": ["detail"],
+    "properties": {"detail": {"type": "string"}, "code": {"type": "string"}, "field": {"type": "string"}},
+}
+
+
+def describe(
+    endpoints: Iterable[Endpoint], version: str, *, prefix: str = "", security: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The OpenAPI 3.1 document. `security` is langgraph.json's `auth.openapi`; paths are below `prefix`."""
+    endpoints = tuple(endpoints)
+    bodies = {endpoint.body for endpoint in endpoints if endpoint.body}
+    _, schemas = models_json_schema(
+        [(body, "validation") for body in sorted(bodies, key=lambda body: body.__name__)], ref_template=_REFERENCE
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        paths.setdefault(plain_path(endpoint.path), {})[endpoint.method.lower()] = _operation(endpoint)
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": "Slipway", "version": version, "description": "The LangGraph Agent Server protocol."},
+        "paths": paths,
+        "components": {"schemas": schemas.get("$defs", {}) | {"Error": ERROR}},
+    }
+    return document | ({"servers": [{"url": prefix}]} if prefix else {}) | _secured(document, security or {})
+
+
+def _secured(document: Mapping[str, Any], security: Mapping[str, Any]) -> dict[str, Any]:
+    """How to say who calls, as the auth file's author describes it."""
+    found: dict[str, Any] = {}
+    if schemes := security.get("securitySchemes"):
+        found["components"] = document["components"] | {"securitySchemes": schemes}
+    if wanted := security.get("security"):
+        found["security"] = wanted
+    return found
+
+
+def plain_path(path: str) -> str:
+    """Without Starlette's converters."""
+    return _PARAMETER.sub(r"{\1}", path)
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    operation: dict[str, Any] = ({"security": []} if endpoint.access.public else {}) | {
+        "summary": endpoint.summary,
+        "operationId": f"{endpoint.method.lower()}{re.sub(r'[^a-z0-9]+', '_', endpoint.path)}".strip("_"),
+        "tags": [endpoint.path.split("/")[1]],
+        "parameters": _parameters(endpoint),
+        "responses": _responses(endpoint),
+    }
+    if endpoint.body:
+        schema = {"$ref": _REFERENCE.format(model=endpoint.body.__name__)}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return operation
+
+
+def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    in_path = [
+        {"name": name, "in": "path", "required": True, "schema": _ident(name)}
+        for name, _ in _PARAMETER.findall(endpoint.path)
+    ]
+    in_query = [
+        {"name": query.name, "in": "query", "schema": query.schema, "description": query.about}
+        for query in endpoint.query
+    ]
+    return in_path + in_query
+
+
+def _ident(name: str) -> dict[str, str]:
+    return {"type": "string"} if name in _BY_NAME else {"type": "string", "format": "uuid"}
+
+
+def _responses(endpoint: Endpoint) -> dict[str, Any]:
+    responses = {str(endpoint.status): _success(endpoint)}
+    if endpoint.bare:
+        responses[str(endpoint.bare)] = {"description": "Done"}
+    return responses | {status: _failure(why) for status, why in REFUSALS.items()}
+
+
+def _success(endpoint: Endpoint) -> dict[str, Any]:
+    if not endpoint.answers:
+        return {"description": "Done"}
+    return {"description": endpoint.summary, "content": {endpoint.answers: {}}}
+
+
+def _failure(why: str) -> dict[str, Any]:
+    schema = {"$ref": _REFERENCE.format(model="Error")}
+    return {"description": why, "content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,294 @@
+"""Runs on a thread: create, stream, wait, list, read, join, cancel, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
+from typing import Any, Final, cast
+from uuid import UUID
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from slipway.access.handler_values import RunsSearch
+from slipway.api.auth.access import needs, permit
+from slipway.api.auth.access_watch import error_value, watch_new_run, watch_run
+from slipway.api.auth.permits import cancelling, permit_cancel, permit_delete, permit_read, reading, seen
+from slipway.api.bodies.bodies import RunBody
+from slipway.api.endpoints import Endpoint, Query, flag, names, number
+from slipway.api.lifespan_state import services_of
+from slipway.api.pagination import selected
+from slipway.api.request_parsing import path_id, query_flag, query_names, query_number, query_word, read_body
+from slipway.api.responses import Json, nothing
+from slipway.api.routes.new_runs import new_run
+from slipway.api.streams.long_answers import OnGone
+from slipway.api.streams.sse import event_stream, joined_stream
+from slipway.api.streams.stream_requests import ENDING, SINCE, StreamRequest, wants_end
+from slipway.api.streams.waits import waited
+from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound
+from slipway.runs.cancel_reasons import BY_API, BY_DISCONNECT, Action
+from slipway.runs.event_log import START_ID
+from slipway.runs.runs import NewRun, Run
+from slipway.services import Services
+
+log = structlog.get_logger(__name__)
+
+STATUSES: Final = ("pending", "running", "success", "error", "timeout", "interrupted")
+FIELDS: Final = frozenset(
+    {
+        "run_id",
+        "thread_id",
+        "assistant_id",
+        "created_at",
+        "updated_at",
+        "status",
+        "metadata",
+        "kwargs",
+        "multitask_strategy",
+        "langsmith_session_name",
+        "phase",
+        "reason",
+        "attempt",
+        "graph_id",
+        "error",
+        "usage",
+        "ceilings",
+        "resumes",
+        "resumed_by",
+        "cancel_reason",
+        "cancel_cause",
+        "webhook_status",
+        "webhook_problem",
+    }
+)
+"""What `select` may ask for: every member of `Run.public`."""
+
+
+LONGEST_REASON: Final = 1000
+"""Characters of a client's reason to cancel: it is kept with the run, and told with the error of its thread."""
+
+
+async def create(request: Request) -> Response:
+    """A background run."""
+    services, body = services_of(request), await read_body(request, RunBody)
+    new = await new_run(services, request, path_id(request, "thread_id"), body, reads=False)
+    run = await accept(services, new)
+    return Json(run.public(), headers={"content-location": f"/threads/{run.thread_id}/runs/{run.run_id}"})
+
+
+async def stream(request: Request) -> ASGIApp:
+    """A run and its events."""
+    services, ends = services_of(request), wants_end(request)
+    run, body, held, new = await _accept_and_listen(request, services)
+    gone = canceller(request, run) if body.on_disconnect == "cancel" else None
+    watch = watch_new_run(request, new)
+    return event_stream(request, run, START_ID, ends=ends, on_gone=gone, held=held, watch=watch)
+
+
+async def wait(request: Request) -> ASGIApp:
+    """A run and its outcome."""
+    services = services_of(request)
+    run, body, held, new = await _accept_and_listen(request, services)
+    gone = canceller(request, run) if body.on_disconnect == "cancel" else None
+    return waited(request, run, on_gone=gone, held=held, watch=watch_new_run(request, new, error_value))
+
+
+async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack, NewRun]:
+    """A run that somebody will follow: listening starts first, so that its first events need no read."""
+    body = await read_body(request, RunBody)
+    new = await new_run(services, request, path_id(request, "thread_id"), body, reads=True)
+    with ExitStack() as listening:
+        listening.enter_context(services.events.expecting(new.run_id))
+        run = await accept(services, new)
+        return run, body, listening.pop_all(), new
+
+
+async def accept(services: Services, new: NewRun) -> Run:
+    """Keep the run; a short graph is started in this process at once. Raises `Overloaded` when memory is short."""
+    services.health.admit(continues=new.continues)
+    if new.inline and services.inline is not None:
+        return await services.inline.create(new)
+    return await services.runs.create(new)
+
+
+def canceller(request: Request, run: Run) -> Callable[[], Awaitable[None]]:
+    """Cancels `run` because its client left, if the client may cancel it then."""
+
+    async def cancel_it() -> None:
+        with suppress(NotFound):
+            try:
+                action = await permit_cancel(request, run.thread_id, run.run_id, Action.INTERRUPT)
+            except (AccessRefused, AuthBroken) as error:
+                log.warning("run.not_cancelled", run=run.run_id, problem=str(error))
+                return
+            await services_of(request).runs.cancel(run.thread_id, run.run_id, action, BY_DISCONNECT)
+
+    return cancel_it
+
+
+async def list_all(request: Request) -> Response:
+    """The thread's runs, newest first."""
+    select = _selected(request)
+    services, thread_id = services_of(request), path_id(request, "thread_id")
+    limit, offset = query_number(request, "limit", 10, 1, 1000), query_number(request, "offset", 0)
+    status = query_word(request, "status", STATUSES)
+    wanted = RunsSearch.model_construct(
+        thread_id=UUID(thread_id), metadata={}, status=cast("Any", status), limit=limit, offset=offset
+    )
+    value, found = await permit(request, wanted)
+    _, readable = await permit(request, reading(thread_id))
+    await services.threads.check(thread_id, seen(found, readable))
+    runs = await services.runs.list(
+        thread_id, limit=value.limit, offset=value.offset, status=value.status, metadata=value.metadata
+    )
+    return Json(selected([run.public() for run in runs], select))
+
+
+async def read(request: Request) -> Response:
+    """One run."""
+    select = _selected(request)
+    (shown,) = selected([(await _readable(request)).public()], select)
+    return Json(shown)
+
+
+def _selected(request: Request) -> list[str]:
+    """The fields of a run that are asked for; none is all."""
+    select = query_names(request, "select")
+    if unknown := set(select) - FIELDS:
+        raise InvalidRequest("select", f"{min(unknown)!r} is not a field of a run")
+    return select
+
+
+async def delete(request: Request) -> Response:
+    """Remove a run that is over, and the checkpoints it wrote."""
+    services, (thread_id, run_id) = services_of(request), _ids(request)
+    await permit_delete(request, thread_id, run_id)
+    run = await services.runs.get(thread_id, run_id)
+    await services.runs.delete(run.thread_id, run.run_id)
+    await services.checkpointer.adelete_for_runs([run.run_id])
+    return nothing()
+
+
+async def join(request: Request) -> ASGIApp:
+    """The outcome of a run that exists."""
+    run = await _readable(request)
+    return waited(request, run, on_gone=on_gone(request, run), watch=watch_run(request, run, error_value))
+
+
+async def join_stream(request: Request) -> ASGIApp:
+    """The events of a run that exists: after `Last-Event-ID`, or only new ones."""
+    asked = StreamRequest.of(request)
+    run = await _readable(request)
+    return await joined_stream(request, run, asked, on_gone=on_gone(request, run))
+
+
+def on_gone(request: Request, run: Run) -> OnGone | None:
+    """Cancels the run when this client leaves, if its query asks for that."""
+    wants = query_flag(request, "cancel_on_disconnect")
+    return canceller(request, run) if wants else None
+
+
+async def cancel(request: Request) -> Response | ASGIApp:
+    """Ask a run to stop; with `wait`, answer when it has."""
+    services = services_of(request)
+    action = Action(query_word(request, "action", tuple(Action)) or Action.INTERRUPT)
+    waits, reason = query_flag(request, "wait"), request.query_params.get("reason")
+    if reason is not None and len(reason) > LONGEST_REASON:
+        raise InvalidRequest("reason", f"is longer than {LONGEST_REASON} characters")
+    thread_id, run_id = _ids(request)
+    action = await permit_cancel(request, thread_id, run_id, action)
+    run = await services.runs.get(thread_id, run_id)
+    if waits:  # what the run has come to is shown
+        await permit_read(request, thread_id, run_id)
+    await services.runs.cancel(run.thread_id, run.run_id, action, BY_API, reason)
+    if not waits:
+        return nothing(202)
+    watch = watch_run(request, run, error_value, cancelling(thread_id, run_id, action))
+    return waited(request, run, watch=watch)
+
+
+def _ids(request: Request) -> tuple[str, str]:
+    """The thread and the run of the path."""
+    return path_id(request, "thread_id"), path_id(request, "run_id")
+
+
+async def _readable(request: Request) -> Run:
+    """The run of the path, if the caller may read it."""
+    thread_id, run_id = _ids(request)
+    await permit_read(request, thread_id, run_id)
+    return await services_of(request).runs.get(thread_id, run_id)
+
+
+_RUNS: Final = "/threads/{thread_id}/runs"
+_RUN: Final = "/threads/{thread_id}/runs/{run_id}"
+_EVENTS: Final = "text/event-stream"
+CREATES: Final = needs(
+    "threads:create_run", "assistants:read", may=("threads:create", "threads:read", "threads:update")
+)
+CREATES_AND_READS: Final = needs(
+    "threads:create_run", "assistants:read", "threads:read", may=("threads:create", "threads:update")
+)
+FOLLOWS: Final = needs("threads:read", may=("threads:update",))
+_LEAVING: Final = flag("cancel_on_disconnect", "Cancel the run when this client leaves")
+
+ENDPOINTS: Final = (
+    Endpoint("POST", f"{_RUNS}/wait", wait, "Run and wait for the outcome", CREATES_AND_READS, body=RunBody),
+    Endpoint(
+        "POST",
+        f"{_RUNS}/stream",
+        stream,
+        "Run and stream its events",
+        CREATES_AND_READS,
+        body=RunBody,
+        query=(ENDING,),
+        answers=_EVENTS,
+    ),
+    Endpoint("POST", _RUNS, create, "Run in the background", CREATES, body=RunBody),
+    Endpoint(
+        "GET",
+        _RUNS,
+        list_all,
+        "The thread's runs, newest first",
+        needs("threads:search", "threads:read"),
+        query=(
+            number("limit", 10, 1, 1000),
+            number("offset", 0),
+            Query("status", {"type": "string", "enum": list(STATUSES)}),
+            names("select", "Fields to answer with"),
+        ),
+    ),
+    Endpoint(
+        "GET",
+        _RUN,
+        read,
+        "One run",
+        needs("threads:read"),
+        query=(names("select", "Fields to answer with"),),
+    ),
+    Endpoint("DELETE", _RUN, delete, "Remove a run that is over", needs("threads:delete"), answers="", status=204),
+    Endpoint("GET", f"{_RUN}/join", join, "Wait for the outcome", FOLLOWS, query=(_LEAVING,)),
+    Endpoint(
+        "GET",
+        f"{_RUN}/stream",
+        join_stream,
+        "Follow or replay the events",
+        FOLLOWS,
+        query=(names("stream_mode", "Only events of these modes"), SINCE, ENDING, _LEAVING),
+        answers=_EVENTS,
+    ),
+    Endpoint(
+        "POST",
+        f"{_RUN}/cancel",
+        cancel,
+        "Stop a run",
+        needs("threads:update", may=("threads:read",)),
+        query=(
+            flag("wait", "Answer when it has stopped"),
+            Query("action", {"type": "string", "enum": [action.value for action in Action], "default": "interrupt"}),
+            Query("reason", {"type": "string"}),
+        ),
+        bare=202,
+    ),
+)

@@ -1,0 +1,149 @@
+"""A thread's state, now and at any checkpoint; writing it; its history."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from slipway.access.handler_values import ThreadsUpdate, ThreadsWritten
+from slipway.api.auth.access import needs, user_of
+from slipway.api.auth.permits import permit_read, permit_thread, reading, shown_if_readable
+from slipway.api.bodies.bodies import HistoryBody, StateReadBody, StateWriteBody, ThreadConfigBody
+from slipway.api.bodies.state_select import StateSelect
+from slipway.api.endpoints import Endpoint, Query, flag, names, number
+from slipway.api.lifespan_state import services_of
+from slipway.api.request_parsing import (
+    parsed,
+    path_id,
+    query_flag,
+    query_names,
+    query_number,
+    read_body,
+    validated,
+)
+from slipway.api.responses import Json
+from slipway.threads.states import Place
+
+_SUBGRAPHS: Final = flag("subgraphs", "Show the states of subgraphs inside their tasks")
+_SELECT: Final = names("select", "Fields to answer with; values.<channel> is one channel alone")
+
+
+async def latest(request: Request) -> Response:
+    """The state now."""
+    return await _read(request, {}, query_flag(request, "subgraphs"), query_names(request, "select"))
+
+
+async def at_checkpoint_id(request: Request) -> Response:
+    """The state at a checkpoint of the root graph."""
+    place = {"checkpoint_id": request.path_params["checkpoint_id"]}
+    return await _read(request, place, query_flag(request, "subgraphs"), query_names(request, "select"))
+
+
+async def at_checkpoint(request: Request) -> Response:
+    """The state at a checkpoint of any graph in the thread."""
+    body = await read_body(request, StateReadBody)
+    return await _read(request, body.checkpoint.public(), body.subgraphs, body.select)
+
+
+async def _read(request: Request, place: Place, subgraphs: bool, select: list[str]) -> Response:
+    thread_id, selected = path_id(request, "thread_id"), StateSelect(select)
+    await permit_read(request, thread_id)
+    state = await services_of(request).states.get(thread_id, place, subgraphs=subgraphs, user=user_of(request))
+    return Json(selected.of(state))
+
+
+async def write(request: Request) -> Response:
+    """Write a state, or fork from a checkpoint."""
+    thread_id, body = path_id(request, "thread_id"), await read_body(request, StateWriteBody)
+    await permit_thread(request, ThreadsWritten.model_construct(thread_id=UUID(thread_id)))
+    place = await services_of(request).states.update(
+        thread_id, body.values, as_node=body.as_node, place=body.start_from, user=user_of(request)
+    )
+    return Json({"checkpoint": place, "configurable": place, "checkpoint_id": place.get("checkpoint_id")})
+
+
+async def merge(request: Request) -> Response:
+    """Merge metadata into the thread: an old client's way."""
+    thread_id, body = path_id(request, "thread_id"), await read_body(request, ThreadConfigBody)
+    changes = ThreadsUpdate.model_construct(thread_id=UUID(thread_id), metadata=body.metadata)
+    value = await permit_thread(request, changes)
+    thread = await services_of(request).threads.patch(thread_id, value.metadata)
+    return await shown_if_readable(request, reading(thread_id), thread.metadata, lambda: Json(thread.public()))
+
+
+async def history(request: Request) -> Response:
+    """Past states, newest first."""
+    return await _history(request, await read_body(request, HistoryBody))
+
+
+async def history_by_query(request: Request) -> Response:
+    """The same, asked with a query."""
+    before = request.query_params.get("before")
+    asked = {
+        "limit": query_number(request, "limit", 10, 1, 1000),
+        "before": parsed(before.encode()) if before and before.startswith("{") else before,
+        "select": query_names(request, "select"),
+    }
+    return await _history(request, validated(HistoryBody, asked))
+
+
+async def _history(request: Request, body: HistoryBody) -> Response:
+    thread_id, selected = path_id(request, "thread_id"), StateSelect(body.select)
+    await permit_read(request, thread_id)
+    states = await services_of(request).states.history(
+        thread_id,
+        limit=body.limit,
+        before=body.before,
+        metadata=body.metadata,
+        place=body.checkpoint.public() if body.checkpoint else {},
+        user=user_of(request),
+    )
+    return Json([selected.of(state) for state in states])
+
+
+_STATE: Final = "/threads/{thread_id}/state"
+_HISTORY: Final = "/threads/{thread_id}/history"
+
+ENDPOINTS: Final = (
+    Endpoint("GET", _STATE, latest, "The state now", needs("threads:read"), query=(_SUBGRAPHS, _SELECT)),
+    Endpoint(
+        "POST", _STATE, write, "Write a state, or fork from a checkpoint", needs("threads:update"), body=StateWriteBody
+    ),
+    Endpoint(
+        "PATCH",
+        _STATE,
+        merge,
+        "Merge metadata into a thread",
+        needs("threads:update", "threads:read"),
+        body=ThreadConfigBody,
+        bare=204,
+    ),
+    Endpoint(
+        "POST",
+        f"{_STATE}/checkpoint",
+        at_checkpoint,
+        "The state at a checkpoint",
+        needs("threads:read"),
+        body=StateReadBody,
+    ),
+    Endpoint(
+        "GET",
+        f"{_STATE}/{{checkpoint_id}}",
+        at_checkpoint_id,
+        "The state at a checkpoint's id",
+        needs("threads:read"),
+        query=(_SUBGRAPHS, _SELECT),
+    ),
+    Endpoint("POST", _HISTORY, history, "Past states, newest first", needs("threads:read"), body=HistoryBody),
+    Endpoint(
+        "GET",
+        _HISTORY,
+        history_by_query,
+        "Past states, newest first",
+        needs("threads:read"),
+        query=(number("limit", 10, 1, 1000), Query("before", {"type": "string"}, "A checkpoint id"), _SELECT),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Responses that stay open: server-sent events, WebSockets, and JSON that waits for a run."""

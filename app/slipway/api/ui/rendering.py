@@ -1,0 +1,70 @@
+"""Templates, and the headers that every page carries.
+
+Everything is escaped by the templates; data for scripts travels in JSON script tags, which browsers do not execute.
+The policy below forbids inline scripts and every request to another origin, should escaping ever be forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+
+from slipway.serialization.json_encoding import dumps
+
+HERE: Final = Path(__file__).parent
+
+HEADERS: Final[Mapping[str, str]] = {
+    "content-security-policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+
+
+def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    """A template as HTML; its links begin where the server's paths do."""
+    html = _templates().get_template(template).render(values, base=request.scope.get("root_path", ""))
+    return Response(html.encode("utf-8", "replace"), status, dict(HEADERS), "text/html")
+
+
+@cache
+def _templates() -> Environment:
+    found = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters["as_data"] = as_data
+    found.filters["pretty"] = pretty
+    found.filters["words"] = words
+    return found
+
+
+def as_data(value: Any) -> Markup:
+    """JSON that can stand in a script tag: nothing in it can end the tag."""
+    text = dumps(value).decode()
+    for sign, escaped in (("&", "\\u0026"), ("<", "\\u003c"), (">", "\\u003e")):
+        text = text.replace(sign, escaped)
+    return Markup(text)
+
+
+def pretty(value: Any) -> str:
+    """JSON for reading."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def words(name: str) -> str:
+    """`waiting_for_approval` as people write it."""
+    return name.replace("_", " ")

@@ -1,0 +1,62 @@
+"""The routes of the pages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from slipway.access.auth_file import CustomAuth
+from slipway.api.auth.access import needs
+from slipway.api.endpoints import Endpoint
+from slipway.api.ui import live, views
+from slipway.api.ui.rendering import HEADERS, HERE
+
+_RUN: Final = "/ui/threads/{thread_id}/runs/{run_id}"
+
+
+class _Static(StaticFiles):
+    """Style and scripts, asked for again each time (a 304 mostly): an upgrade must not meet yesterday's script."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update({**HEADERS, "cache-control": "no-cache"})
+        return response
+
+
+_READS: Final = needs("threads:read")
+
+ENDPOINTS: Final = (
+    Endpoint(
+        "GET",
+        "/",
+        views.home,
+        "Graphs, and what ran lately",
+        needs("threads:search", may=("threads:read",), probe=True),
+    ),
+    Endpoint("GET", "/ui/recent", views.recent, "What ran lately", needs("threads:search", may=("threads:read",))),
+    Endpoint(
+        "GET",
+        "/ui/graphs/{graph_id}",
+        views.graph,
+        "A form for a graph",
+        needs("assistants:read", may=("threads:read",)),
+    ),
+    Endpoint("GET", "/ui/threads/{thread_id}", views.thread, "A thread", needs("threads:read")),
+    Endpoint("GET", _RUN, views.run, "A run", _READS),
+    Endpoint("GET", f"{_RUN}/events", live.events, "A run's events", _READS),
+    Endpoint("GET", f"{_RUN}/now", live.now, "How a run stands", _READS),
+)
+"""The pages that show something. Style, scripts and what is not there are for everybody."""
+
+
+def routes(auth: CustomAuth | None) -> list[BaseRoute]:
+    """For Starlette's router, after those of the API."""
+    return [
+        *(endpoint.route(auth) for endpoint in ENDPOINTS),
+        Mount("/ui/static", _Static(directory=HERE / "static")),
+        Route("/ui/{rest:path}", views.lost),
+    ]

@@ -1,0 +1,220 @@
+"""The pages: what there is, a form for a graph, a thread, a run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from slipway.access.handler_values import ThreadsSearch
+from slipway.api.auth.access import permit
+from slipway.api.auth.permits import permit_read, read_assistant, readable_run, reading, wanted_threads
+from slipway.api.lifespan_state import services_of
+from slipway.api.request_parsing import checked_uuid, path_id
+from slipway.api.responses import status_of
+from slipway.api.ui.forms import fields_of
+from slipway.api.ui.live import seen_run, standing
+from slipway.api.ui.rendering import page, words
+from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError
+from slipway.graphs.graphs import GraphSpec
+from slipway.runs.runs import Run
+from slipway.services import Services
+from slipway.threads.threads import Thread
+
+_THREADS: Final = 12
+_RUNS_EACH: Final = 3
+_RUNS: Final = 20
+_SUMMARY: Final = 90
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A run in a list."""
+
+    run: Run
+    about: str
+    age: str
+
+
+def _as_page(handler: Handler) -> Handler:
+    """Errors as pages for people."""
+
+    @wraps(handler)
+    async def handled(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except AuthBroken:
+            raise
+        except SlipwayError as error:
+            status = 404 if isinstance(error, InvalidRequest) else status_of(error)
+            return _trouble(request, status, str(error), passes=error.retryable)
+
+    return handled
+
+
+def _trouble(request: Request, status: int, detail: str, *, passes: bool = False) -> Response:
+    return page(request, "trouble.html", status, passes=passes, title=HTTPStatus(status).phrase, detail=detail)
+
+
+@_as_page
+async def home(request: Request) -> Response:
+    """The graphs, and what ran lately."""
+    services = services_of(request)
+    lately = await _lately(request)
+    graphs: list[GraphSpec] = [services.graphs.spec(name) for name in services.graphs.names()]
+    return page(request, "home.html", graphs=graphs, failures=sorted(services.graphs.failures()), **lately)
+
+
+@_as_page
+async def recent(request: Request) -> Response:
+    """The part of the first page that changes."""
+    return page(request, "recent.html", **await _lately(request))
+
+
+async def _lately(request: Request) -> dict[str, Any]:
+    services = services_of(request)
+    every = ThreadsSearch.model_construct(metadata={}, values={}, status=None, limit=_THREADS, offset=0)
+    value, only = await permit(request, every)
+    threads = await services.threads.search(wanted_threads(value, only), limit=value.limit, offset=value.offset)
+    readable = [thread for thread in threads if await _may_read(request, thread)]
+    lists = await asyncio.gather(*(_runs_of(services, thread.thread_id) for thread in readable))
+    newest = sorted((run for runs in lists for run in runs), key=lambda run: run.created_at, reverse=True)
+    return {"rows": [_row(services, run) for run in newest[:_RUNS]], "health": services.health.now}
+
+
+async def _may_read(request: Request, thread: Thread) -> bool:
+    """Whether the runs of a thread that was found may be shown, too."""
+    try:
+        _, only = await permit(request, reading(thread.thread_id))
+        return only.fits(thread.metadata)
+    except AccessRefused:
+        return False
+
+
+async def _runs_of(services: Services, thread_id: str) -> list[Run]:
+    try:
+        return await services.runs.list(thread_id, limit=_RUNS_EACH)
+    except NotFound:  # deleted since
+        return []
+
+
+def _row(services: Services, run: Run) -> Row:
+    return Row(run, _about(run.kwargs), _age(services.clock.now(), run.created_at))
+
+
+def _about(kwargs: dict[str, Any]) -> str:
+    """What a run was asked, in a few words."""
+    command, given = kwargs.get("command"), kwargs.get("input")
+    if command:
+        text = f"Answer: {_first_text(command['resume'])}" if "resume" in command else "Command"
+    elif isinstance(given, dict):
+        text = " · ".join(_briefly(name, each) for name, each in list(given.items())[:3] if _first_text(each))
+    else:
+        text = "Goes on" if given is None else _first_text(given)
+    return text if len(text) <= _SUMMARY else f"{text[: _SUMMARY - 1]}…"
+
+
+def _briefly(name: str, value: Any) -> str:
+    return _first_text(value) if isinstance(value, str | list) else f"{words(name)} {_first_text(value)}"
+
+
+def _first_text(value: Any, depth: int = 0) -> str:
+    if isinstance(value, str):
+        return " ".join(value.split())
+    if isinstance(value, dict | list) and depth < 4:
+        inner = value.get("content", list(value.values())) if isinstance(value, dict) else value[-1:] or value
+        parts = inner if isinstance(inner, list) else [inner]
+        return next((text for each in parts if (text := _first_text(each, depth + 1))), "")
+    return "" if value is None or isinstance(value, dict | list) else str(value)
+
+
+def _age(now: datetime, created_at: str) -> str:
+    seconds = max(int((now - datetime.fromisoformat(created_at)).total_seconds()), 0)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+@_as_page
+async def graph(request: Request) -> Response:
+    """A form that starts a run; `thread` goes on with a thread, `from` begins with the input of an earlier run."""
+    services, graph_id = services_of(request), request.path_params["graph_id"]
+    await read_assistant(request, graph_id)
+    spec, manifest = services.graphs.spec(graph_id), await services.graphs.manifest(graph_id)
+    thread_id = request.query_params.get("thread", "")
+    before = await _earlier(request, request.query_params.get("from", ""))
+    data = {
+        "graph_id": graph_id,
+        "input": before.kwargs.get("input") if before else None,
+        "context": before.kwargs.get("context") if before else None,
+    }
+    return page(
+        request,
+        "graph.html",
+        spec=spec,
+        manifest=manifest,
+        fields=fields_of(manifest.schemas.input, "input"),
+        settings=fields_of(manifest.schemas.context, "context"),
+        thread_id=thread_id,
+        data=data,
+        schema=manifest.schemas.input,
+    )
+
+
+async def _earlier(request: Request, run_id: str) -> Run | None:
+    if not run_id:
+        return None
+    return await readable_run(request, checked_uuid(run_id, "from"))
+
+
+@_as_page
+async def thread(request: Request) -> Response:
+    """A thread's runs and its state."""
+    services, thread_id = services_of(request), path_id(request, "thread_id")
+    await permit_read(request, thread_id)
+    found, runs = await asyncio.gather(services.threads.get(thread_id), services.runs.list(thread_id, limit=_RUNS * 5))
+    return page(
+        request, "thread.html", thread=found, rows=[_row(services, run) for run in runs], data={"values": found.values}
+    )
+
+
+@_as_page
+async def run(request: Request) -> Response:
+    """A run, live."""
+    services = services_of(request)
+    found = await seen_run(request)
+    outputs, chats = await _shape(services, found.graph_id)
+    data = {
+        "now": await standing(services, found),
+        "input": found.kwargs.get("input"),
+        "command": found.kwargs.get("command"),
+        "context": found.kwargs.get("context"),
+        "outputs": outputs,
+        "chats": chats,
+    }
+    return page(request, "run.html", run=found, about=_about(found.kwargs), chats=chats, data=data)
+
+
+async def _shape(services: Services, graph_id: str) -> tuple[list[str], bool]:
+    """Names of the graph's outputs, and whether it can be talked to; nothing when it cannot be served any more."""
+    try:
+        schemas = (await services.graphs.manifest(graph_id)).schemas
+    except SlipwayError:
+        return [], False
+    outputs = [field.name for field in fields_of(schemas.output, "output")]
+    return outputs, any(field.kind == "chat" for field in fields_of(schemas.input, "input"))
+
+
+async def lost(request: Request) -> Response:
+    """Nothing is here."""
+    return _trouble(request, 404, f"There is no page {request.url.path}")

@@ -1,0 +1,1 @@
+"""Assistants: graphs with stored config and context, in versions."""

@@ -1,0 +1,1 @@
+"""Checkpoints: the two checkpointers, and moving threads between them."""

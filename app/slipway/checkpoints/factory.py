@@ -1,0 +1,63 @@
+"""The checkpointers there are, made from settings: which one a process uses, and the other one for migrations."""
+
+from __future__ import annotations
+
+from langgraph.checkpoint.serde._msgpack import STRICT_MSGPACK_ENABLED
+
+from slipway.checkpoints.choice import NO_PACKAGE, Kind
+from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.errors import ConfigError
+from slipway.graphs.graphs import Graphs
+from slipway.graphs.modules import any_module
+from slipway.graphs.sections import Classes, SerdeSection
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.serialization.allowed import Allowance, Allowed, Modules
+from slipway.serialization.encryption import Seal
+from slipway.serialization.serde import Serde
+from slipway.settings import Settings
+
+
+async def open_checkpointer(kind: Kind, settings: Settings, serde: Serde, wire: Wire, keys: Keys) -> ThreadSaver:
+    """A checkpointer of all threads. Raises `ConfigError` when its package, or what it needs of the server, is not
+    there."""
+    most = settings.max_state_bytes
+    if kind == "core":
+        return Checkpointer(wire, keys, serde=serde, max_thread_bytes=most)
+    try:
+        from slipway.checkpoints.langgraph_redis.saver import LangGraphRedisSaver
+    except ImportError as error:
+        raise ConfigError(f"{NO_PACKAGE}: {error}") from error
+    saver = LangGraphRedisSaver(wire, keys, settings.langgraph_redis_prefix, serde=serde, max_thread_bytes=most)
+    await saver.asetup()
+    return saver
+
+
+def serde_of(settings: Settings, section: SerdeSection, graphs: Graphs, *, keeps_unrestored: bool = False) -> Serde:
+    """A serializer that restores objects of the classes that graphs use. `keeps_unrestored` is for copying: see
+    `Serde`."""
+    key = settings.encryption_key
+    seal = None if key is None else Seal.from_text(key.get_secret_value())
+    return Serde(_allowed(section, graphs), seal, keeps_unrestored=keeps_unrestored)
+
+
+def _allowed(section: SerdeSection, graphs: Graphs) -> Allowed:
+    packed, json = section.allowed_msgpack_modules, section.allowed_json_modules
+    allowed = Allowed(_entries(packed), _modules(packed, graphs), None if json is True else _entries(json))
+    for declared in graphs.state_types():
+        allowed.add(declared)
+    return allowed
+
+
+def _modules(classes: Classes, graphs: Graphs) -> Modules | None:
+    """Whose data classes are restored without being named."""
+    if classes is False or (STRICT_MSGPACK_ENABLED and classes is not True):
+        return None
+    return graphs.module if classes is not True else lambda name: graphs.module(name) or any_module(name)
+
+
+def _entries(classes: Classes) -> list[Allowance]:
+    """`["package", "module", "Name"]` is a class, `["package"]` a package."""
+    listed = [] if isinstance(classes, bool) else classes
+    return [entry[0] if len(entry) == 1 else (".".join(entry[:-1]), entry[-1]) for entry in listed]

@@ -1,0 +1,193 @@
+"""One checkpoint, and one pending write, as the documents of `langgraph-checkpoint-redis`.
+
+The layout is that package's; the values are not. Each is what `Serde` makes of it, in base64, and the document says so
+where no user's data can: in the type of the checkpoint or the write, and in how the metadata begin. What the package
+wrote itself is read by `Foreign`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, writes_sort_key
+
+from slipway.checkpoints.channel_values import dumped
+from slipway.checkpoints.langgraph_redis.foreign_values import Foreign
+from slipway.checkpoints.thread_saver import StoredWrite
+from slipway.errors import StateRefused, StoredDataError
+from slipway.redis.document_keys import ROOT
+from slipway.serialization.serde import TYPE, Serde
+
+_METADATA: Final = f"{TYPE}:"
+"""How our metadata begin. The package's are a JSON object."""
+
+_DELTAS: Final = "counters_since_delta_snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a document says."""
+
+    thread_id: str
+    namespace: str
+    checkpoint_id: str
+    parent_id: str
+    checkpoint: Checkpoint
+    metadata: CheckpointMetadata
+
+
+class Documents:
+    """Makes and reads documents."""
+
+    def __init__(self, serde: Serde) -> None:
+        self._serde, self._foreign = serde, Foreign(serde)
+
+    def pack(
+        self, thread_id: str, namespace: str, parent_id: str, checkpoint: Checkpoint, metadata: dict[str, Any]
+    ) -> bytes:
+        """A checkpoint with its channel values. `StateRefused` for what could not be read back."""
+        rest = {name: value for name, value in checkpoint.items() if name != "channel_values"}
+        run_id, source, step = metadata.get("run_id"), metadata.get("source"), metadata.get("step")
+        document = {
+            **self._place(thread_id, namespace, checkpoint["id"]),
+            "run_id": run_id if isinstance(run_id, str) else "",
+            "parent_checkpoint_id": parent_id,
+            "has_writes": True,  # there may be some: nobody has to come back and say so
+            "metadata": _METADATA + self._text(metadata),
+            "checkpoint": {
+                "type": TYPE,
+                "v": checkpoint["v"],
+                "id": checkpoint["id"],
+                "body": self._text(rest),
+                "channel_values": {
+                    channel: dumped(self._text, channel, value)
+                    for channel, value in checkpoint["channel_values"].items()
+                },
+                "pending_sends": [],
+            },
+        }
+        # the index passes over a document with a field that is not of its type
+        if isinstance(source, str):
+            document["source"] = source
+        if type(step) is int:
+            document["step"] = step
+        if (made_ms := _milliseconds(checkpoint["ts"])) is not None:
+            document["checkpoint_ts"] = made_ms
+        return _json(document)
+
+    def pack_write(self, thread_id: str, namespace: str, checkpoint_id: str, write: StoredWrite) -> bytes:
+        """A pending write."""
+        return _json(
+            {
+                **self._place(thread_id, namespace, checkpoint_id),
+                "task_id": write.task_id,
+                "task_path": write.task_path,
+                "idx": write.position,
+                "channel": write.channel,
+                "type": TYPE,
+                "blob": dumped(self._text, write.channel, write.value, write.task_path),
+            }
+        )
+
+    @staticmethod
+    def _place(thread_id: str, namespace: str, checkpoint_id: str) -> dict[str, Any]:
+        return {"thread_id": thread_id, "checkpoint_ns": namespace or ROOT, "checkpoint_id": checkpoint_id}
+
+    def unpack(self, data: bytes) -> Stored | None:
+        """What a document says; None for one that holds no checkpoint: the package leaves such a thing when it stores
+        writes before their checkpoint. `StoredDataError` when it is damaged."""
+        try:
+            document = orjson.loads(data)
+            held = document.get("checkpoint")
+            if not isinstance(held, dict):
+                return None
+            namespace = document["checkpoint_ns"]
+            return Stored(
+                _word(document["thread_id"]),
+                "" if namespace == ROOT else _word(namespace),
+                _word(document["checkpoint_id"]),
+                _word(document["parent_checkpoint_id"]),
+                self._checkpoint(held),
+                self.metadata(document["metadata"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise StoredDataError(f"the document of a checkpoint is damaged: {error!r}") from error
+
+    def _checkpoint(self, held: dict[str, Any]) -> Checkpoint:
+        stored = held.get("channel_values") or {}
+        if held.get("type") == TYPE:
+            rest = self._value(held["body"])
+            values = {channel: self._value(text) for channel, text in stored.items()}
+        else:
+            rest = {name: value for name, value in held.items() if name not in ("type", "pending_sends")}
+            values = self._foreign.revive(stored)
+        checkpoint: Checkpoint = rest | {"channel_values": values}
+        return checkpoint
+
+    def metadata(self, stored: Any) -> CheckpointMetadata:
+        """A document's metadata."""
+        if isinstance(stored, str) and stored.startswith(_METADATA):
+            found: CheckpointMetadata = self._value(stored[len(_METADATA) :])
+            return found
+        revived: CheckpointMetadata = self._foreign.revive(orjson.loads(stored) if isinstance(stored, str) else stored)
+        return revived
+
+    def deltas(self, metadata: CheckpointMetadata) -> set[str]:
+        """The channels that may have to be rebuilt from what the checkpoint's ancestors hold."""
+        return set(metadata.get(_DELTAS) or ())
+
+    def unpack_writes(self, writes: Iterable[bytes]) -> list[StoredWrite]:
+        """A checkpoint's writes, in the order in which live execution applies them."""
+        found: list[tuple[tuple[str, str, int], str, Any]] = []
+        try:
+            for write in map(orjson.loads, writes):
+                key = writes_sort_key(write.get("task_path", ""), write["task_id"], int(write["idx"]))
+                data = base64.b64decode(write["blob"])
+                value = self._serde.loads(data) if write["type"] == TYPE else self._foreign.load(write["type"], data)
+                found.append((key, write["channel"], value))
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoredDataError(f"a pending write is damaged: {error!r}") from error
+        found.sort(key=lambda write: write[0])
+        return [StoredWrite(key[1], key[0], key[2], channel, value) for key, channel, value in found]
+
+    def _text(self, value: Any) -> str:
+        return base64.b64encode(self._serde.dumps(value)).decode()
+
+    def _value(self, text: str) -> Any:
+        try:
+            return self._serde.loads(base64.b64decode(text, validate=True))
+        except binascii.Error as error:
+            raise StoredDataError(f"a stored value is damaged: {error}") from error
+
+
+def sizes(document: bytes, writes: Sequence[bytes]) -> tuple[int, int, dict[str, int]]:
+    """Bytes of a checkpoint without its values, of its writes, and of each channel's value."""
+    values = (orjson.loads(document).get("checkpoint") or {}).get("channel_values") or {}
+    channels = {channel: len(orjson.dumps(channel)) + 1 + len(orjson.dumps(value)) for channel, value in values.items()}
+    return len(document) - sum(channels.values()), sum(map(len, writes)), channels
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where there should be text")
+    return value
+
+
+def _milliseconds(moment: Any) -> int | None:
+    try:
+        return int(dt.datetime.fromisoformat(moment).timestamp() * 1000)
+    except (TypeError, ValueError):
+        return None
+
+
+def _json(document: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except TypeError as error:
+        raise StateRefused(f"the name of a channel or of a task cannot be stored: {error}") from error

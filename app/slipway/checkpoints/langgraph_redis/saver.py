@@ -1,0 +1,446 @@
+"""`langgraph-checkpoint-redis` as a checkpointer of this server.
+
+The package gives the documents' layout, their names and the search indexes. What is replaced, and why:
+
+- Its writes are several commands on a connection of its own, not atomic and owned by nobody. Here each is one group
+  that a `Writer` carries, so an attempt's writes are fenced by its token.
+- Its serializer revives objects of user JSON by their shape and empties values of types it does not know: see
+  `documents`.
+- `alist` ignores `before` and the root namespace and knows four filters; the latest checkpoint is what was put last,
+  not what is newest; writes come in no particular order and replace each other; pruning and deleting leave writes
+  behind and break delta channels; runs and copies are unknown to it.
+
+Async only, and without a connection of its own.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, cast
+
+import orjson
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    get_checkpoint_id,
+)
+from langgraph.checkpoint.redis.aio import AsyncRedisSaver
+from redisvl.exceptions import RedisSearchError
+
+from slipway.checkpoints.fenced_writers import Writer
+from slipway.checkpoints.interrupt_answers import root_of
+from slipway.checkpoints.langgraph_redis.client import WireClient
+from slipway.checkpoints.langgraph_redis.documents import Documents, sizes
+from slipway.checkpoints.langgraph_redis.search import Place, Search
+from slipway.checkpoints.langgraph_redis.trimming import Head, latest_of, with_ancestors, without_runs
+from slipway.checkpoints.metadata import kept_metadata, without_caller
+from slipway.checkpoints.reader import config_of
+from slipway.checkpoints.thread_saver import Amount, Storage, StoredWrite, ThreadSaver
+from slipway.errors import Conflict, NotFound
+from slipway.redis.commands import Command
+from slipway.redis.document_keys import DocumentNames, checkpoint_at, counter, namespace_at, registry
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.redis.script_source import load
+from slipway.redis.server_modules import require_modules
+from slipway.serialization.serde import Serde
+
+_READ: Final = load("document_read", repeatable=True, prelude=False)
+_HEADS: Final = load("document_heads", repeatable=True, prelude=False)
+_REMOVE: Final = load("document_remove", repeatable=True, prelude=False)
+_COPY: Final = load("document_copy", repeatable=False, prelude=False)
+
+_PAGE: Final = 32
+_PAGE_BYTES: Final = 1 << 20
+_REMEMBERED: Final = 1024
+
+Entry = tuple[bytes, list[bytes]]
+"""A document and those of its pending writes."""
+
+
+class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
+    """Checkpoints of all threads under `prefix`. Bytes are counted as the documents have them; the server keeps more
+    beside them, for its indexes."""
+
+    serde: Serde
+
+    def __init__(
+        self,
+        wire: Wire,
+        keys: Keys,
+        prefix: str,
+        *,
+        writer: Writer | None = None,
+        serde: Serde | None = None,
+        max_thread_bytes: int | None = None,
+    ) -> None:
+        self._names = DocumentNames(prefix)
+        AsyncRedisSaver.__init__(
+            self,
+            redis_client=WireClient(wire),
+            checkpoint_prefix=prefix,
+            checkpoint_write_prefix=self._names.writes.removesuffix(":"),
+        )
+        self.serde = serde or Serde()
+        self._attach(wire, keys, writer, max_thread_bytes)
+        self._documents, self._search = Documents(self.serde), Search(wire, self._names)
+        self._newest: dict[tuple[str, str], str] = {}
+
+    async def asetup(self) -> None:
+        """Make the search indexes where they are not, and wait until they know every document. Raises `ConfigError`
+        when the server lacks the modules."""
+        await require_modules(self._wire)
+        try:
+            await AsyncRedisSaver.asetup(self)
+        except RedisSearchError:  # another process made one in the same moment
+            await AsyncRedisSaver.asetup(self)
+        await self._search.complete()
+
+    def through(
+        self, writer: Writer, *, fresh_thread: str | None = None, max_thread_bytes: int | None = None
+    ) -> LangGraphRedisSaver:
+        """As the base says; but nobody here knows that a thread is fresh."""
+        clone = super().through(writer, max_thread_bytes=max_thread_bytes)
+        clone._newest = {}
+        return clone
+
+    # writing
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+        stream_mode: str = "values",
+    ) -> RunnableConfig:
+        """Store a checkpoint with all its channel values."""
+        target = config["configurable"]
+        thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
+        at = checkpoint_at(thread_id, namespace, checkpoint["id"])
+        parent_id = target.get("checkpoint_id") or ""
+        document = self._documents.pack(thread_id, namespace, parent_id, checkpoint, kept_metadata(config, metadata))
+        key = self._names.checkpoint(at)
+        commands: list[Command] = [
+            ("JSON.SET", key, "$", document),
+            ("INCRBY", counter(self._keys, thread_id), len(document)),
+        ]
+        if checkpoint["id"] >= await self._newest_of(thread_id, namespace):
+            commands.append(("SET", self._names.pointer(thread_id, namespace), key))
+        await self._write(thread_id, commands, len(document))
+        self._note_newest(thread_id, namespace, checkpoint["id"])
+        return config_of(thread_id, namespace, checkpoint["id"])
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Store what a task wrote. Of its ordinary writes the first of each position stays; an error, an interrupt
+        or a resume value replaces the one before."""
+        if not writes:
+            return
+        indexed = self._placed(writes, task_id, task_path)
+        target = config["configurable"]
+        spent: list[Command] = []
+        if (marks := self._marks(task_id, writes)) and (root := root_of(target)) is not None:
+            place, thread_id = ("", root), str(target["thread_id"])
+            spent = [command for mark in marks for command in self._write_commands(thread_id, place, mark)]
+        await self._put_writes(target, indexed, spent)
+
+    async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
+        """As the base says."""
+        target = config["configurable"]
+        place = (target.get("checkpoint_ns", ""), target["checkpoint_id"])
+        _, entries = await self._read(str(target["thread_id"]), [place])
+        return self._documents.unpack_writes(entries[0][1]) if entries else []
+
+    async def put_stored_writes(self, config: RunnableConfig, writes: Sequence[StoredWrite]) -> None:
+        """As the base says."""
+        if writes:
+            await self._put_writes(config["configurable"], writes, [])
+
+    async def _put_writes(self, target: dict[str, Any], writes: Sequence[StoredWrite], spent: list[Command]) -> None:
+        thread_id, place = str(target["thread_id"]), (target.get("checkpoint_ns", ""), str(target["checkpoint_id"]))
+        commands = [command for write in writes for command in self._write_commands(thread_id, place, write)]
+        commands += spent
+        size = sum(len(part) for command in commands for part in command[3:4] if isinstance(part, bytes))
+        commands.append(("INCRBY", counter(self._keys, thread_id), size))
+        await self._write(thread_id, commands, size)
+
+    def _write_commands(self, thread_id: str, place: Place, write: StoredWrite) -> list[Command]:
+        at = checkpoint_at(thread_id, *place)
+        key = self._names.write(at, write.task_id, write.position)
+        stored: Command = ("JSON.SET", key, "$", self._documents.pack_write(thread_id, *place, write))
+        return [(*stored, "NX") if write.position >= 0 else stored, ("ZADD", registry(at), write.position, key)]
+
+    async def _newest_of(self, thread_id: str, namespace: str) -> str:
+        """The id of the newest checkpoint of a namespace, or "". Whoever has read or written it is not asked again."""
+        if (thread_id, namespace) not in self._newest:
+            pointed = await self._wire.send("GET", self._names.pointer(thread_id, namespace), again=True)
+            self._note_newest(thread_id, namespace, (pointed or b"").decode().rpartition(":")[2])
+        return self._newest[thread_id, namespace]
+
+    def _note_newest(self, thread_id: str, namespace: str, checkpoint_id: str) -> None:
+        if len(self._newest) >= _REMEMBERED:
+            self._newest.clear()
+        known = self._newest.get((thread_id, namespace), "")
+        self._newest[thread_id, namespace] = max(known, checkpoint_id)
+
+    # reading
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The checkpoint that `config` names, or the latest of its namespace; None when there is none."""
+        target = config["configurable"]
+        thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
+        checkpoint_id = get_checkpoint_id(config)
+        await self._writer.flush()
+        found = (
+            await self._one(thread_id, (namespace, checkpoint_id))
+            if checkpoint_id
+            else await self._latest(thread_id, namespace)
+        )
+        if found is not None:
+            self._note_writes(found)
+        return found
+
+    async def _one(self, thread_id: str, place: Place) -> CheckpointTuple | None:
+        _, entries = await self._read(thread_id, [place])
+        return self._tuple(entries[0]) if entries else None
+
+    async def _latest(self, thread_id: str, namespace: str) -> CheckpointTuple | None:
+        """What the pointer names; when that is gone (it was pruned by the package, or expired), the newest there is."""
+        keys = [counter(self._keys, thread_id), self._names.pointer(thread_id, namespace)]
+        used, pointed, entries = await self._wire.run(_READ, keys, [*self._names.leads, _PAGE_BYTES])
+        found = self._tuple(entries[0]) if entries else None
+        if found is None and pointed:
+            newest = latest_of(await self._search.checkpoints(thread_id)).get(namespace)
+            found = await self._one(thread_id, newest) if newest else None
+        if used or not (pointed or namespace):  # a thread without a root checkpoint is new
+            self._note_bytes(thread_id, int(used or 0))
+        newest_id = found.config["configurable"]["checkpoint_id"] if found else ""
+        self._note_newest(thread_id, namespace, newest_id)
+        return found
+
+    async def _read(self, thread_id: str, places: Sequence[Place]) -> tuple[int, list[Entry]]:
+        """How many of the places are done, and what is there."""
+        ats = [checkpoint_at(thread_id, *place) for place in places]
+        used, done, entries = await self._wire.run(
+            _READ, [counter(self._keys, thread_id)], [*self._names.leads, _PAGE_BYTES, *ats]
+        )
+        if used:
+            self._note_bytes(thread_id, int(used))
+        return int(done), [(document, writes) for document, writes in entries]
+
+    async def _entries(self, thread_id: str, places: Sequence[Place], page: int = _PAGE) -> AsyncIterator[Entry]:
+        left = list(places)
+        while left:
+            done, entries = await self._read(thread_id, left[:page])
+            for entry in entries:
+                yield entry
+            left = left[done:]
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Checkpoints, newest first, read in pages. Without a namespace in `config` those of every namespace,
+        without a `config` those of every thread, one thread after the other."""
+        target = (config or {}).get("configurable", {})
+        namespace, checkpoint_id = target.get("checkpoint_ns"), target.get("checkpoint_id")
+        below = get_checkpoint_id(before) if before else None
+        await self._writer.flush()
+        left = limit
+        for thread_id in [str(target["thread_id"])] if "thread_id" in target else await self.thread_ids():
+            places = [
+                (where, ident)
+                for where, ident in await self._search.checkpoints(thread_id)
+                if namespace in (None, where) and checkpoint_id in (None, "", ident) and (not below or ident < below)
+            ]
+            if left is not None and not filter:
+                places = places[:left]
+            async for entry in self._entries(thread_id, places):
+                if left is not None and left <= 0:
+                    return
+                if (found := self._tuple(entry)) is not None and _matches(found.metadata, filter or {}):
+                    yield found
+                    left = None if left is None else left - 1
+
+    def _tuple(self, entry: Entry) -> CheckpointTuple | None:
+        stored = self._documents.unpack(entry[0])
+        if stored is None:
+            return None
+        return CheckpointTuple(
+            config_of(stored.thread_id, stored.namespace, stored.checkpoint_id),
+            stored.checkpoint,
+            cast(CheckpointMetadata, without_caller(stored.metadata)),  # the package keeps it
+            config_of(stored.thread_id, stored.namespace, stored.parent_id) if stored.parent_id else None,
+            [(write.task_id, write.channel, write.value) for write in self._documents.unpack_writes(entry[1])],
+        )
+
+    async def checkpoint_ids(self, thread_id: str, namespace: str) -> list[str]:
+        """As the base says."""
+        return [ident for where, ident in await self._search.checkpoints(thread_id) if where == namespace]
+
+    async def thread_ids(self) -> list[str]:
+        """Every thread that has checkpoints, in order."""
+        return await self._search.threads()
+
+    async def thread_bytes(self, thread_id: str) -> int:
+        """Bytes stored for a thread. Those of a thread that the package wrote are counted once, here."""
+        key = counter(self._keys, thread_id)
+        counted = await self._wire.send("GET", key, again=True)
+        if counted is None:
+            held = await self.storage(thread_id)
+            if size := held.checkpoints.size + held.writes.size + sum(each.size for each in held.channels.values()):
+                await self._wire.send("SET", key, size, "NX", again=True)
+            return size
+        return int(counted)
+
+    async def storage(self, thread_id: str) -> Storage:
+        """What a thread's checkpoints take. Each holds all its channel values, so they count once for each."""
+        checkpoints = checkpoint_bytes = writes = write_bytes = 0
+        channels: dict[str, Amount] = {}
+        async for document, held in self._entries(thread_id, await self._search.checkpoints(thread_id)):
+            own, of_writes, values = sizes(document, held)
+            checkpoints, checkpoint_bytes = checkpoints + 1, checkpoint_bytes + own
+            writes, write_bytes = writes + len(held), write_bytes + of_writes
+            for channel, size in values.items():
+                known = channels.get(channel, Amount(0, 0))
+                channels[channel] = Amount(known.count + 1, known.size + size)
+        return Storage(Amount(checkpoints, checkpoint_bytes), Amount(writes, write_bytes), channels)
+
+    # maintenance: each a script of its own, not carried by the writer
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Remove every checkpoint of a thread. It is no error when there is none."""
+        await self._remove(thread_id, await self._search.checkpoints(thread_id), set())
+        await self._wire.send("DEL", counter(self._keys, thread_id), again=True)
+
+    async def remove_leftovers(self, thread_id: str) -> None:
+        """As the base says."""
+        places = await self._search.checkpoints(thread_id)
+        await self._remove(thread_id, places, set(), [self._keys.thread(thread_id)])
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Remove the checkpoints that these runs made, in every namespace and thread, but for those from which a
+        delta channel of a later checkpoint is rebuilt."""
+        await self._writer.flush()
+        touched = {thread_id for run_id in run_ids for thread_id in await self._search.threads_of_run(run_id)}
+        for thread_id in touched:
+            places = await self._search.checkpoints(thread_id)
+            await self._remove(thread_id, places, without_runs(await self._heads(thread_id, places), run_ids))
+
+    async def aprune(
+        self,
+        thread_ids: Sequence[str],
+        *,
+        strategy: str = "keep_latest",
+        keep_last: int | None = None,
+        max_results: int = 0,
+    ) -> None:
+        """`keep_latest` keeps the latest checkpoint of each namespace, and the ancestors from which its delta
+        channels are rebuilt; `delete` keeps nothing. The package's own `keep_last` is refused."""
+        if keep_last is not None:
+            raise ValueError("keep_last is not supported; there are the strategies 'keep_latest' and 'delete'")
+        if strategy not in ("keep_latest", "delete"):
+            raise ValueError(f"prune strategy {strategy!r} is unknown; there is 'keep_latest' and 'delete'")
+        for thread_id in thread_ids:
+            await (self._keep_latest(thread_id) if strategy == "keep_latest" else self.adelete_thread(thread_id))
+
+    async def shrink(self, thread_id: str, incarnation: str) -> bool:
+        """As the base says."""
+        return await self._keep_latest(thread_id, [self._keys.thread(thread_id)], incarnation) >= 0
+
+    async def _keep_latest(self, thread_id: str, guards: Sequence[str] = (), incarnation: str = "") -> int:
+        places = await self._search.checkpoints(thread_id)
+        heads = await self._heads(thread_id, places)
+        kept = with_ancestors(heads, latest_of(list(heads)).values())
+        return await self._remove(thread_id, places, kept, guards, incarnation)
+
+    async def _heads(self, thread_id: str, places: Sequence[Place]) -> dict[Place, Head]:
+        by_at = {checkpoint_at(thread_id, *place): place for place in places}
+        heads: dict[Place, Head] = {}
+        for first in range(0, len(places), _PAGE):
+            page = list(by_at)[first : first + _PAGE]
+            for at, run_id, parent_id, metadata, held in await self._wire.run(
+                _HEADS, [], [self._names.checkpoints, *page]
+            ):
+                deltas = self._documents.deltas(self._documents.metadata(orjson.loads(metadata)[0]))
+                channels = {name.decode() for name in held}
+                heads[by_at[at.decode()]] = Head(orjson.loads(run_id)[0], orjson.loads(parent_id)[0], deltas, channels)
+        return heads
+
+    async def _remove(
+        self,
+        thread_id: str,
+        places: Sequence[Place],
+        kept: set[Place],
+        guards: Sequence[str] = (),
+        incarnation: str = "",
+    ) -> int:
+        """Remove all but `kept`, and writes that no checkpoint waits for. Those later than the latest that is kept may
+        have theirs on the way. With the thread's record in `guards`, nothing is done unless it was created at
+        `incarnation` ("" is a thread that is gone)."""
+        self._used_bytes.pop(thread_id, None)
+        self._newest.clear()
+        latest = latest_of(kept)
+        writes = [
+            (place, key)
+            for place, key in await self._search.writes(thread_id)
+            if place not in kept and not (place[0] in latest and place > latest[place[0]])
+        ]
+        gone = {place for place in places if place not in kept} | {place for place, _ in writes}
+        pointers: list[str] = []
+        for namespace in {namespace for namespace, _ in [*places, *gone]}:
+            newest = latest.get(namespace)
+            pointers += (namespace_at(thread_id, namespace), checkpoint_at(thread_id, *newest) if newest else "")
+        ats, keys = [checkpoint_at(thread_id, *place) for place in gone], [key for _, key in writes]
+        removed = await self._wire.run(
+            _REMOVE,
+            [counter(self._keys, thread_id), *guards],
+            [incarnation, *self._names.leads, len(ats), *ats, len(keys), *keys, *pointers],
+        )
+        return int(removed)
+
+    async def acopy_thread(
+        self, source_thread_id: str, target_thread_id: str, incarnations: tuple[str, str] | None = None
+    ) -> None:
+        """As the base says."""
+        places = {*await self._search.checkpoints(source_thread_id)}
+        places |= {place for place, _ in await self._search.writes(source_thread_id)}
+        if not places and incarnations is None:
+            return
+        await self.thread_bytes(source_thread_id)
+        lead = len(source_thread_id) + 1
+        rests = [checkpoint_at(source_thread_id, *place)[lead:] for place in places]
+        namespaces = [namespace_at(source_thread_id, namespace)[lead:] for namespace in {place[0] for place in places}]
+        taken = await self._search.checkpoints(target_thread_id)
+        both = (source_thread_id, target_thread_id)
+        answer = (taken and b"exists") or await self._wire.run(
+            _COPY,
+            [*(counter(self._keys, name) for name in both), *map(self._keys.thread, both if incarnations else ())],
+            [*(incarnations or ("", "")), *self._names.leads, *both, len(rests), *rests, *namespaces],
+        )
+        if answer == b"gone":
+            raise NotFound("thread", source_thread_id)
+        if answer == b"exists":
+            raise Conflict(f"thread {target_thread_id} has checkpoints already")
+
+    def get_channel_values(self, thread_id: str, checkpoint_ns: str = "", checkpoint_id: str = "") -> dict[str, Any]:
+        """Not here: `aget_tuple`."""
+        raise NotImplementedError
+
+
+# LangGraph asks for this signature at the start of every run, and working it out anew costs more than a read.
+LangGraphRedisSaver.aput_writes.__signature__ = inspect.signature(LangGraphRedisSaver.aput_writes)  # type: ignore[attr-defined]
+
+
+def _matches(metadata: Any, wanted: dict[str, Any]) -> bool:
+    return all(metadata.get(name) == value for name, value in wanted.items())

@@ -1,0 +1,74 @@
+"""`slipway checkpoints migrate`: what a person sees of it."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from slipway.checkpoints.choice import Kind
+from slipway.checkpoints.factory import open_checkpointer, serde_of
+from slipway.checkpoints.migration import Migration, Moved
+from slipway.errors import ConfigError
+from slipway.graphs.graphs import Graphs
+from slipway.graphs.langgraph_json import read
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.settings import Settings
+
+
+async def migrate(settings: Settings, graphs: Graphs, source: Kind, target: Kind, *, delete_source: bool) -> bool:
+    """Move every thread; whether all were moved. Shows a bar on standard error and the outcome on standard output.
+    Opens one connection. Raises `ConfigError` and `StoreUnavailable`."""
+    if source == target:
+        raise ConfigError(f"--from and --to are both {source}: there is nothing to move")
+    if delete_source and settings.checkpointer == source:
+        raise ConfigError(
+            f"--delete-source would remove what SLIPWAY_CHECKPOINTER={source} works with: move without it, "
+            f"start everything with SLIPWAY_CHECKPOINTER={target}, and then migrate again with --delete-source"
+        )
+    wire, keys = (
+        Wire(Address(settings.redis), "slipway migrate", patience_s=settings.redis_patience_worker_s),
+        Keys(settings.key_prefix),
+    )
+    serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, keeps_unrestored=True)
+    await wire.open()
+    try:
+        migration = Migration(
+            wire,
+            keys,
+            await open_checkpointer(source, settings, serde, wire, keys),
+            await open_checkpointer(target, settings, serde, wire, keys),
+            delete_source,
+        )
+        moved = await _with_bar(migration, await migration.thread_ids())
+    finally:
+        await wire.close()
+    return _tell(moved, source, target)
+
+
+async def _with_bar(migration: Migration, thread_ids: list[str]) -> list[Moved]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    outcomes: list[Moved] = []
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("threads", total=len(thread_ids))
+        async with aclosing(migration.run(thread_ids)) as running:
+            async for outcome in running:
+                outcomes.append(outcome)
+                progress.advance(bar)
+    return outcomes
+
+
+def _tell(outcomes: list[Moved], source: Kind, target: Kind) -> bool:
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    failed = [outcome for outcome in outcomes if outcome.problem]
+    for outcome in failed:
+        console.print(f"not moved: thread {outcome.thread_id}: {outcome.problem}")
+    moved = [outcome for outcome in outcomes if not outcome.problem]
+    checkpoints = sum(outcome.checkpoints for outcome in moved)
+    console.print(
+        f"{len(moved)} of {len(outcomes)} threads moved from {source} to {target}, {checkpoints} checkpoints compared"
+    )
+    return not failed

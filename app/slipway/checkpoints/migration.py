@@ -1,0 +1,218 @@
+"""Moves threads from one checkpointer to the other: copied, read back and compared, and only then, if asked, removed.
+
+What is there already and equal is not written again, so a migration that was cut short goes on when it is started
+again. A thread with an active run is left alone, also when the run comes while the thread is copied.
+
+A thread that was copied and not removed from its source is in both checkpointers, and whoever deletes it removes it
+from one. So a migration stores which threads it copied; the next one removes what the other checkpointer still has of
+those that were deleted in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple
+
+from slipway.checkpoints.fenced_writers import IdleThreadWriter
+from slipway.checkpoints.thread_saver import StoredWrite, ThreadSaver
+from slipway.errors import Conflict, NotFound, SlipwayError, StoreUnavailable
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.serialization.objects import shape_of
+from slipway.serialization.serde import Unrestored
+
+_AT_ONCE: Final = 8
+"""Threads that are moved at the same time: their commands share round trips."""
+
+BUSY: Final = "busy: it has a run that is pending or running"
+REPLACED: Final = "it was deleted since it was copied, and another thread has its id: neither checkpointer was changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What became of one thread. `problem` is why it was not moved, or ""."""
+
+    thread_id: str
+    checkpoints: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """From `source` to `target`, which keep their keys on the same server."""
+
+    wire: Wire
+    keys: Keys
+    source: ThreadSaver
+    target: ThreadSaver
+    delete_source: bool = False
+
+    async def thread_ids(self) -> list[str]:
+        """Every thread that the source has, and those that were copied before: they may have been deleted since."""
+        copied = await self.wire.send("HKEYS", self.keys.migrated, again=True)
+        return sorted({*await self.source.thread_ids(), *(name.decode() for name in copied)})
+
+    async def run(self, thread_ids: Sequence[str]) -> AsyncGenerator[Moved]:
+        """Each thread's outcome as it is known. Raises `StoreUnavailable`; nothing is lost then."""
+        left, running = list(thread_ids)[::-1], set[asyncio.Task[Moved]]()
+        try:
+            while left or running:
+                while left and len(running) < _AT_ONCE:
+                    running.add(asyncio.create_task(self.move(left.pop())))
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    yield await task
+        finally:
+            for task in running:
+                task.cancel()
+
+    async def move(self, thread_id: str) -> Moved:
+        """One thread. What keeps it from being moved is told, not raised."""
+        try:
+            if await self._is_removed(thread_id):
+                return Moved(thread_id, 0, "")
+            if await self._busy(thread_id):
+                return Moved(thread_id, 0, BUSY)
+            copied_us, created_us = await self._incarnations(thread_id)
+            if copied_us and not created_us:
+                await self._remove_deleted(thread_id)
+                return Moved(thread_id, 0, "")
+            if copied_us and copied_us != created_us:
+                return Moved(thread_id, 0, REPLACED)
+            await self._copy(thread_id, created_us)
+            count, problem = await self._compare(thread_id)
+            if not problem and self.delete_source:
+                if await self._busy(thread_id):
+                    return Moved(thread_id, count, BUSY)
+                await self.source.adelete_thread(thread_id)
+                await self._forget(thread_id)
+            return Moved(thread_id, count, problem)
+        except StoreUnavailable:
+            raise
+        except Conflict:
+            return Moved(thread_id, 0, BUSY)
+        except NotFound as error:  # it was removed meanwhile
+            await self.target.remove_leftovers(thread_id)
+            return Moved(thread_id, 0, str(error))
+        except SlipwayError as error:
+            return Moved(thread_id, 0, str(error))
+
+    async def _is_removed(self, thread_id: str) -> bool:
+        """Whether its checkpoints are leftovers, which must not come back."""
+        return await self.wire.send("ZSCORE", self.keys.trash, thread_id, again=True) is not None
+
+    async def _busy(self, thread_id: str) -> bool:
+        return bool(await self.wire.send("HGET", self.keys.thread(thread_id), "status", again=True) == b"busy")
+
+    async def _incarnations(self, thread_id: str) -> tuple[str, str]:
+        """When the thread that was copied before was created, and when the one that exists now; "" for none."""
+        copied_us, created_us = await asyncio.gather(
+            self.wire.send("HGET", self.keys.migrated, thread_id, again=True),
+            self.wire.send("HGET", self.keys.thread(thread_id), "created_us", again=True),
+        )
+        return (copied_us or b"").decode(), (created_us or b"").decode()
+
+    async def _remove_deleted(self, thread_id: str) -> None:
+        """Remove what both checkpointers have of a thread that was deleted, unless another one has its id by now."""
+        for saver in (self.source, self.target):
+            await saver.remove_leftovers(thread_id)
+        _, created_us = await self._incarnations(thread_id)
+        if not created_us:
+            await self._forget(thread_id)
+
+    async def _forget(self, thread_id: str) -> None:
+        await self.wire.send("HDEL", self.keys.migrated, thread_id, again=True)
+
+    async def _copy(self, thread_id: str, created_us: str) -> None:
+        if created_us:
+            await self.wire.send("HSET", self.keys.migrated, thread_id, created_us, again=True)
+        writer = IdleThreadWriter(self.wire, self.keys, thread_id, created_us)
+        target = self.target.through(writer)
+        stored: set[tuple[str, str, Any]] = set()
+        async for checkpoint in self.source.alist(_thread(thread_id)):
+            versions = checkpoint.checkpoint["channel_versions"]
+            namespace = checkpoint.config["configurable"]["checkpoint_ns"]
+            there = await target.aget_tuple(checkpoint.config)
+            if there is None or _difference(checkpoint, there):
+                new = {name: version for name, version in versions.items() if (namespace, name, version) not in stored}
+                parent = (checkpoint.parent_config or {}).get("configurable", {}).get("checkpoint_id")
+                place = {**checkpoint.config["configurable"], "checkpoint_id": parent}
+                await target.aput({"configurable": place}, checkpoint.checkpoint, checkpoint.metadata, new)
+            stored.update((namespace, name, version) for name, version in versions.items())
+            if checkpoint.pending_writes:
+                held = await target.stored_writes(checkpoint.config)
+                missing = [w for w in await self.source.stored_writes(checkpoint.config) if not _among(w, held)]
+                await target.put_stored_writes(checkpoint.config, missing)
+
+    async def _compare(self, thread_id: str) -> tuple[int, str]:
+        """How many checkpoints are the same, and the first that is not."""
+        count = 0
+        async for checkpoint in self.source.alist(_thread(thread_id)):
+            there = await self.target.aget_tuple(checkpoint.config)
+            wrong = "is not there" if there is None else _difference(checkpoint, there)
+            if not wrong and checkpoint.pending_writes:
+                held = await self.target.stored_writes(checkpoint.config)
+                writes = await self.source.stored_writes(checkpoint.config)
+                wrong = "" if all(_among(write, held) for write in writes) else "has other pending writes"
+            if wrong:
+                place = checkpoint.config["configurable"]
+                return count, f"checkpoint {place['checkpoint_id']} of namespace {place['checkpoint_ns']!r} {wrong}"
+            count += 1
+        return count, ""
+
+
+def _thread(thread_id: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread_id}}
+
+
+def _difference(one: CheckpointTuple, other: CheckpointTuple) -> str:
+    for name in ("config", "parent_config", "metadata"):
+        if not same(getattr(one, name), getattr(other, name)):
+            return f"has another {name}"
+    for name in {*one.checkpoint, *other.checkpoint}:
+        if not same(one.checkpoint.get(name), other.checkpoint.get(name)):
+            return f"has other {name}"
+    return ""
+
+
+def _among(write: StoredWrite, held: Sequence[StoredWrite]) -> bool:
+    return any(write[:4] == other[:4] and same(write.value, other.value) for other in held)
+
+
+class _Everything:
+    """All that an object holds counts."""
+
+    def storable(self, value: Any) -> bool:
+        return True
+
+    def copied(self, value: Any) -> Any:
+        return value
+
+    def may_be_incomplete(self, cls: type) -> bool:
+        return False
+
+    def left_out(self, cls: type, names: Iterable[str], why: str) -> None:
+        return None
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values of state are equal, and of the same types all through."""
+    if type(one) is not type(other):
+        return False
+    if type(one) is Unrestored:
+        return one.reference == other.reference and same(one.payload, other.payload)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
+    if type(one) in (list, tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, float) and one != one:
+        return bool(other != other)
+    if (shape := shape_of(type(one), _Everything())) is not None:  # the class itself may compare by identity
+        return one is other or same(shape[0](one), shape[0](other))
+    equal = one == other
+    return bool(equal) if isinstance(equal, bool) else bool(equal.all()) and one.shape == other.shape

@@ -1,0 +1,108 @@
+"""How one checkpoint, and one pending write, look in Redis.
+
+A record's head is for the scripts: which values a checkpoint has, its parent, its run. Its body is for Python alone.
+The body leaves out what the head or the record's name says already, so that a superstep stays small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ormsgpack
+from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, PendingWrite, writes_sort_key
+
+from slipway.checkpoints.thread_saver import StoredWrite
+from slipway.errors import StateRefused, StoredDataError
+
+Dumps = Callable[[Any], bytes]
+Loads = Callable[[bytes], Any]
+
+_HEAD_LENGTH_BYTES: Final = 4
+_ELSEWHERE: Final = frozenset({"id", "channel_values", "channel_versions"})
+_DELTAS: Final = "counters_since_delta_snapshot"
+_PULL, _PUSH = "~__pregel_pull, ", "~__pregel_push, "
+"""How nearly every task's path begins; one control character stands for it."""
+
+
+def pack_record(checkpoint: Checkpoint, parent_id: str, metadata: dict[str, Any], dumps: Dumps) -> tuple[bytes, str]:
+    """A checkpoint without its channel values, and the run it belongs to ("" for none)."""
+    versions: list[Any] = []
+    for pair in checkpoint["channel_versions"].items():
+        versions += pair
+    run_id = metadata.pop("run_id", "") if isinstance(metadata.get("run_id"), str) else ""
+    try:
+        head = ormsgpack.packb([versions, parent_id, run_id, list(metadata.get(_DELTAS) or ())])
+    except TypeError as error:
+        raise StateRefused(f"a channel's name or version, or the run's id, cannot be stored: {error}") from error
+    rest = {name: value for name, value in checkpoint.items() if name not in _ELSEWHERE}
+    return len(head).to_bytes(_HEAD_LENGTH_BYTES) + head + dumps([rest, metadata]), run_id
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A checkpoint as it was stored, but for its channel values."""
+
+    versions: list[Any]
+    parent_id: str
+    rest: dict[str, Any]
+    metadata: CheckpointMetadata
+
+    @classmethod
+    def unpack(cls, data: bytes, loads: Loads) -> Record:
+        """`StoredDataError` when it is damaged."""
+        body_at = _HEAD_LENGTH_BYTES + int.from_bytes(data[:_HEAD_LENGTH_BYTES])
+        try:
+            versions, parent_id, run_id, _ = ormsgpack.unpackb(data[_HEAD_LENGTH_BYTES:body_at])
+            rest, metadata = loads(data[body_at:])
+        except (ValueError, TypeError) as error:
+            raise StoredDataError(f"the record of a checkpoint is damaged: {error}") from error
+        if run_id:
+            metadata["run_id"] = run_id
+        return cls(versions, parent_id, rest, metadata)
+
+    def checkpoint(self, checkpoint_id: str, blobs: Iterable[bytes | None], loads: Loads) -> Checkpoint:
+        """The whole checkpoint; `blobs` are in the order of `versions`."""
+        channels = self.versions[::2]
+        checkpoint: dict[str, Any] = {
+            **self.rest,
+            "id": checkpoint_id,
+            "channel_versions": dict(zip(channels, self.versions[1::2], strict=True)),
+            "channel_values": {
+                channel: loads(blob) for channel, blob in zip(channels, blobs, strict=True) if blob is not None
+            },
+        }
+        return checkpoint  # type: ignore[return-value]
+
+
+def pack_write(channel: str, task_path: str, value: bytes) -> bytes:
+    """One pending write. `value` is what the serializer made of it."""
+    if task_path.startswith(_PULL):
+        task_path = f"\1{task_path[len(_PULL) :]}"
+    elif task_path.startswith(_PUSH):
+        task_path = f"\2{task_path[len(_PUSH) :]}"
+    return ormsgpack.packb((channel, task_path, value))
+
+
+def stored_writes(fields: list[bytes], loads: Loads) -> list[StoredWrite]:
+    """The writes of a checkpoint, in the order in which live execution applies them."""
+    writes: list[tuple[tuple[str, str, int], str, bytes]] = []
+    try:
+        for name, data in zip(fields[::2], fields[1::2], strict=True):
+            task_id, _, index = name.decode().rpartition("\0")
+            channel, path, value = ormsgpack.unpackb(data)
+            if path[:1] == "\1":
+                path = _PULL + path[1:]
+            elif path[:1] == "\2":
+                path = _PUSH + path[1:]
+            writes.append((writes_sort_key(path, task_id, int(index)), channel, value))
+    except (ValueError, TypeError) as error:
+        raise StoredDataError(f"a pending write is damaged: {error}") from error
+    writes.sort(key=lambda write: write[0])
+    return [StoredWrite(key[1], key[0], key[2], channel, loads(value)) for key, channel, value in writes]
+
+
+def pending_writes(fields: list[bytes], loads: Loads) -> list[PendingWrite]:
+    """The same as LangGraph wants them."""
+    return [(write.task_id, write.channel, write.value) for write in stored_writes(fields, loads)]

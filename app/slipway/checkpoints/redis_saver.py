@@ -1,0 +1,344 @@
+"""The Redis checkpointer: LangGraph's checkpoints on core commands of Redis 6.2 or Valkey 7.2.
+
+`aput`, `aput_writes` and `aget_tuple` cost one round trip each. What is to be written is a group of plain commands that
+a `Writer` carries, so that an attempt's checkpoints count only while it owns its run. A channel's value is stored once
+for each of its versions; a checkpoint names the versions it has. `app/slipway/redis/checkpoint_keys.py` lists the keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+    get_checkpoint_id,
+)
+from langgraph.checkpoint.serde.base import SerializerProtocol
+
+from slipway.checkpoints.channel_values import dumped
+from slipway.checkpoints.fenced_writers import Writer
+from slipway.checkpoints.interrupt_answers import SPENT, root_of
+from slipway.checkpoints.metadata import kept_metadata
+from slipway.checkpoints.reader import Reader, config_of
+from slipway.checkpoints.records import Dumps, Loads, pack_record, pack_write
+from slipway.checkpoints.thread_saver import Amount, Storage, StoredWrite, ThreadSaver
+from slipway.errors import Conflict, NotFound
+from slipway.redis.checkpoint_keys import BYTES_FIELD, all_threads, blob_field, member, names_of, run_threads
+from slipway.redis.commands import Command
+from slipway.redis.connection import Arg
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.redis.script_source import load
+from slipway.serialization.serde import Serde
+
+_DELETE: Final = load("checkpoint_delete", repeatable=True, prelude=False)
+_TRIM: Final = load("checkpoint_trim", repeatable=True, prelude=False)
+_STORAGE: Final = load("checkpoint_storage", repeatable=True, prelude=False)
+_COPY: Final = load("checkpoint_copy", repeatable=False, prelude=False)
+
+_REMOVED_AT_ONCE: Final = 1000
+"""Checkpoints that one script removes: the server answers others in between."""
+
+_WIDEST: Final = 2000
+"""Words of a command; even, so that names and values stay together."""
+
+
+class Checkpointer(ThreadSaver):
+    """Checkpoints of all threads under one key prefix. Bytes are counted as written, names included; Redis needs
+    about half as much again."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        keys: Keys,
+        *,
+        writer: Writer | None = None,
+        serde: SerializerProtocol | None = None,
+        max_thread_bytes: int | None = None,
+    ) -> None:
+        super().__init__(serde=serde or Serde())
+        self._attach(wire, keys, writer, max_thread_bytes)
+        self._dumps, self._loads = _bytes_only(self.serde)
+        self._spent = pack_write(SPENT, "", self._dumps(None))
+        self._reader = Reader(wire, keys, self._loads)
+
+    # writing
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Store a checkpoint and the channel values that are new with it."""
+        target = config["configurable"]
+        thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
+        parent_id = target.get("checkpoint_id") or ""
+        where = member(namespace, checkpoint["id"])
+        names = names_of(self._keys, thread_id)
+        record, run_id = pack_record(checkpoint, parent_id, kept_metadata(config, metadata), self._dumps)
+        fields: list[Arg] = ["HSET", names.state, f"c{where}", record]
+        size = 1 + 2 * len(where) + len(record)
+        values = checkpoint["channel_values"]
+        for channel, version in new_versions.items():
+            if channel in values:
+                field, blob = blob_field(namespace, channel, version), dumped(self._dumps, channel, values[channel])
+                fields += (field, blob)
+                size += len(field) + len(blob)
+        commands: list[Command] = [
+            *_narrow(fields),
+            ("ZADD", names.index, 0, where),
+            ("HINCRBY", names.state, BYTES_FIELD, size),
+        ]
+        if run_id:
+            commands.append(("SADD", run_threads(self._keys, run_id), thread_id))
+        await self._write(thread_id, commands, size)
+        return config_of(thread_id, namespace, checkpoint["id"])
+
+    async def aput_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Store what a task wrote. Of its ordinary writes the first of each position stays; an error, an interrupt
+        or a resume value replaces the one before."""
+        if not writes:
+            return
+        indexed = self._placed(writes, task_id, task_path)
+        target = config["configurable"]
+        spent: list[Command] = []
+        if (marks := self._marks(task_id, writes)) and (root := root_of(target)) is not None:
+            key = names_of(self._keys, str(target["thread_id"])).writes_prefix + member("", root)
+            pairs = [word for mark in marks for word in (f"{mark.task_id}\0{mark.position}", self._spent)]
+            spent = [("HSET", key, *pairs)]
+        await self._put_writes(target, indexed, spent)
+
+    async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
+        """As the base says."""
+        target = config["configurable"]
+        return await self._reader.writes(
+            str(target["thread_id"]), target.get("checkpoint_ns", ""), target["checkpoint_id"]
+        )
+
+    async def put_stored_writes(self, config: RunnableConfig, writes: Sequence[StoredWrite]) -> None:
+        """As the base says."""
+        if writes:
+            await self._put_writes(config["configurable"], writes, [])
+
+    async def _put_writes(self, target: dict[str, Any], writes: Sequence[StoredWrite], spent: list[Command]) -> None:
+        thread_id = str(target["thread_id"])
+        where = member(target.get("checkpoint_ns", ""), target["checkpoint_id"])
+        names = names_of(self._keys, thread_id)
+        key = names.writes_prefix + where
+        commands: list[Command] = []
+        size = 0
+        for task_id, task_path, index, channel, value in writes:
+            field = f"{task_id}\0{index}"
+            data = pack_write(channel, task_path, dumped(self._dumps, channel, value, task_path))
+            commands.append(("HSETNX" if index >= 0 else "HSET", key, field, data))
+            size += len(field) + len(data)
+        commands += spent
+        commands.append(("ZADD", names.index, 0, where))
+        commands.append(("HINCRBY", names.state, BYTES_FIELD, size))
+        await self._write(thread_id, commands, size)
+
+    # reading
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The checkpoint that `config` names, or the latest of its namespace; None when there is none."""
+        target = config["configurable"]
+        thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
+        if thread_id == self._fresh_thread:
+            return None
+        await self._writer.flush()
+        found, used = await self._reader.one(thread_id, namespace, get_checkpoint_id(config))
+        if self._max_thread_bytes is not None:
+            self._note_bytes(thread_id, used)
+        if found is not None:
+            self._note_writes(found)
+        return found
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Checkpoints, newest first, read in pages. Without a namespace in `config` those of every namespace,
+        without a `config` those of every thread, one thread after the other."""
+        target = (config or {}).get("configurable", {})
+        await self._writer.flush()
+        threads = [str(target["thread_id"])] if "thread_id" in target else await self.thread_ids()
+        left = limit
+        for thread_id in threads:
+            found = self._reader.many(
+                thread_id,
+                target.get("checkpoint_ns"),
+                target.get("checkpoint_id"),
+                get_checkpoint_id(before) if before else None,
+                filter or {},
+                left,
+            )
+            async for checkpoint in found:
+                yield checkpoint
+                left = None if left is None else left - 1
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """What delta channels are rebuilt from: see the base class. One round trip, however long the walk."""
+        if not channels:
+            return {}
+        target = config["configurable"]
+        return await self._reader.delta_history(
+            str(target["thread_id"]), target.get("checkpoint_ns", ""), get_checkpoint_id(config), channels
+        )
+
+    async def checkpoint_ids(self, thread_id: str, namespace: str) -> list[str]:
+        """As the base says."""
+        return await self._reader.ids(thread_id, namespace)
+
+    async def thread_bytes(self, thread_id: str) -> int:
+        """Bytes stored for a thread, as its budget counts them."""
+        return int(await self._wire.send("HGET", names_of(self._keys, thread_id).state, BYTES_FIELD, again=True) or 0)
+
+    async def thread_ids(self) -> list[str]:
+        """Every thread that has checkpoints, in order."""
+        pattern, lead, trail = all_threads(self._keys)
+        found: set[str] = set()
+        cursor: Any = 0
+        while True:
+            cursor, names = await self._wire.send("SCAN", cursor, "MATCH", pattern, "COUNT", 1000, again=True)
+            found.update(name.decode()[lead:-trail] for name in names)
+            if int(cursor) == 0:
+                return sorted(found)
+
+    async def storage(self, thread_id: str) -> Storage:
+        """What a thread's checkpoints take."""
+        names = names_of(self._keys, thread_id)
+        reply = await self._wire.run(_STORAGE, [names.index, names.state], [names.writes_prefix])
+        rest = iter(reply[4:])
+        channels = {
+            name.decode(): Amount(int(count), int(size)) for name, count, size in zip(rest, rest, rest, strict=True)
+        }
+        return Storage(Amount(int(reply[0]), int(reply[1])), Amount(int(reply[2]), int(reply[3])), channels)
+
+    # maintenance: each a script of its own, not carried by the writer
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Remove every checkpoint of a thread. It is no error when there is none."""
+        await self._remove(thread_id)
+
+    async def remove_leftovers(self, thread_id: str) -> None:
+        """As the base says."""
+        await self._remove(thread_id, guards=[self._keys.thread(thread_id)])
+
+    async def _remove(self, thread_id: str, guards: Sequence[str] = ()) -> None:
+        names = names_of(self._keys, thread_id)
+        self._used_bytes.pop(thread_id, None)
+        args: list[Arg] = [names.writes_prefix, thread_id, *self._run_key_parts(), _REMOVED_AT_ONCE]
+        while int(await self._wire.run(_DELETE, [names.index, names.state, *guards], args)) > 0:
+            pass
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Remove the checkpoints that these runs made, in every namespace and thread, but for those from which a
+        delta channel of a later checkpoint is rebuilt."""
+        if not run_ids:
+            return
+        await self._writer.flush()
+        threads = await asyncio.gather(
+            *(self._wire.send("SMEMBERS", run_threads(self._keys, run_id), again=True) for run_id in run_ids)
+        )
+        touched = {thread.decode() for held in threads for thread in held}
+        await asyncio.gather(*(self._trim(thread_id, "runs", *run_ids) for thread_id in touched))
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """`keep_latest` keeps the latest checkpoint of each namespace, and the ancestors from which its delta
+        channels are rebuilt; `delete` keeps nothing."""
+        if strategy == "keep_latest":
+            await asyncio.gather(*(self._trim(thread_id, "latest") for thread_id in thread_ids))
+        elif strategy == "delete":
+            await asyncio.gather(*(self.adelete_thread(thread_id) for thread_id in thread_ids))
+        else:
+            raise ValueError(f"prune strategy {strategy!r} is unknown; there is 'keep_latest' and 'delete'")
+
+    async def shrink(self, thread_id: str, incarnation: str) -> bool:
+        """As the base says."""
+        return await self._trim(thread_id, "latest", incarnation, guards=[self._keys.thread(thread_id)]) >= 0
+
+    async def _trim(self, thread_id: str, mode: str, *rest: str, guards: Sequence[str] = ()) -> int:
+        names = names_of(self._keys, thread_id)
+        self._used_bytes.pop(thread_id, None)
+        removed = await self._wire.run(
+            _TRIM,
+            [names.index, names.state, *guards],
+            [names.writes_prefix, thread_id, *self._run_key_parts(), mode, *rest],
+        )
+        return int(removed)
+
+    async def acopy_thread(
+        self, source_thread_id: str, target_thread_id: str, incarnations: tuple[str, str] | None = None
+    ) -> None:
+        """As the base says."""
+        source, target = names_of(self._keys, source_thread_id), names_of(self._keys, target_thread_id)
+        both = (source_thread_id, target_thread_id) if incarnations else ()
+        answer = await self._wire.run(
+            _COPY,
+            [source.index, source.state, target.index, target.state, *map(self._keys.thread, both)],
+            [
+                source.writes_prefix,
+                target.writes_prefix,
+                target_thread_id,
+                *self._run_key_parts(),
+                *(incarnations or ()),
+            ],
+        )
+        if answer == b"gone":
+            raise NotFound("thread", source_thread_id)
+        if answer == b"exists":
+            raise Conflict(f"thread {target_thread_id} has checkpoints already")
+
+    def _run_key_parts(self) -> tuple[str, str]:
+        lead, _, trail = run_threads(self._keys, "\0").partition("\0")
+        return lead, trail
+
+
+def _narrow(hset: list[Arg]) -> list[Command]:
+    """A group's script hands each command on as arguments of a function, and Lua takes some thousands at most."""
+    if len(hset) <= _WIDEST:
+        return [tuple(hset)]
+    lead, pairs = hset[:2], hset[2:]
+    return [tuple(lead + pairs[at : at + _WIDEST]) for at in range(0, len(pairs), _WIDEST)]
+
+
+# LangGraph asks for this signature at the start of every run, and working it out anew costs more than a read.
+Checkpointer.aput_writes.__signature__ = inspect.signature(Checkpointer.aput_writes)  # type: ignore[attr-defined]
+
+
+def _bytes_only(serde: SerializerProtocol) -> tuple[Dumps, Loads]:
+    """A serializer that says no type beside its bytes; a foreign one has its type put in front."""
+    if isinstance(serde, Serde):
+        return serde.dumps, serde.loads
+
+    def dumps(value: Any) -> bytes:
+        kind, data = serde.dumps_typed(value)
+        return kind.encode() + b"\0" + data
+
+    def loads(data: bytes) -> Any:
+        kind, _, rest = data.partition(b"\0")
+        return serde.loads_typed((kind.decode(), rest))
+
+    return dumps, loads

@@ -1,0 +1,48 @@
+"""The results of tasks that were stored beside a checkpoint before its superstep had ended.
+
+LangGraph does not execute these tasks again when the superstep is continued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from langgraph.checkpoint.base import PendingWrite
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
+
+from slipway.checkpoints.interrupt_answers import NULL_TASK
+
+RETURN: Final = "__return__"
+"""The channel of what a called task returned."""
+
+_ABOUT_A_TASK: Final = frozenset({ERROR, INTERRUPT, RESUME, "__error_source_node__"})
+"""Channels that tell how a task fared, and not what it returned."""
+
+Writes = list[tuple[str, object]]
+
+
+class StoredResults:
+    """Those of all checkpoints that an attempt has read."""
+
+    def __init__(self) -> None:
+        self._unread: list[Iterable[PendingWrite]] = []
+        self._of: dict[str, Writes] = {}
+
+    def add(self, writes: Iterable[PendingWrite]) -> None:
+        """The pending writes of a checkpoint. They are sorted when somebody asks: most attempts read none."""
+        self._unread.append(writes)
+
+    def of(self, task_id: str) -> Writes | None:
+        """What a task wrote; None when it has not finished."""
+        while self._unread:
+            self._of |= _by_task(self._unread.pop(0))
+        return self._of.get(task_id)
+
+
+def _by_task(writes: Iterable[PendingWrite]) -> dict[str, Writes]:
+    found: dict[str, Writes] = {}
+    for task_id, channel, value in writes:
+        if channel not in _ABOUT_A_TASK and task_id != NULL_TASK:
+            found.setdefault(task_id, []).append((channel, value))
+    return found

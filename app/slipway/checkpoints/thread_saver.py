@@ -1,0 +1,218 @@
+"""What the server asks of a checkpointer beside LangGraph's own methods, and what all of ours do alike.
+
+A `ThreadSaver` keeps the checkpoints of all threads. Its writes are groups of plain commands that a `Writer` carries,
+so that an attempt's checkpoints count only while it owns its run; every group is counted against the thread's byte
+budget first. `app/slipway/checkpoints/factory.py` lists those there are.
+
+Async, but for what a graph needs that a synchronous node invokes: see `SyncMethods`.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Self
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
+from langgraph.checkpoint.serde.types import ERROR, RESUME
+
+from slipway.checkpoints.fenced_writers import FreeWriter, Writer
+from slipway.checkpoints.interrupt_answers import SPENT, Answers
+from slipway.checkpoints.stored_results import StoredResults
+from slipway.checkpoints.sync_methods import SyncMethods
+from slipway.errors import CeilingHit
+from slipway.exception_text import is_a
+from slipway.redis.commands import Command
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.serialization.serde import Serde
+from slipway.shown_exceptions import public_repr
+
+_COUNTED_THREADS: Final = 1024
+"""Of how many threads a checkpointer remembers the size. A forgotten one costs a round trip more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How many there are, and the bytes they take, as they are counted when written."""
+
+    count: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What the checkpoints of one thread take; `channels` are the values of each channel."""
+
+    checkpoints: Amount
+    writes: Amount
+    channels: Mapping[str, Amount]
+
+
+class StoredWrite(NamedTuple):
+    """A pending write with everything that is kept of it."""
+
+    task_id: str
+    task_path: str
+    position: int
+    channel: str
+    value: Any
+
+
+def _kept(channel: str, value: Any) -> Any:
+    """What a task raised is kept as text, and states show it."""
+    return public_repr(value) if channel == ERROR and is_a(value, BaseException) else value
+
+
+class ThreadSaver(SyncMethods):
+    """A checkpointer of this server.
+
+    `max_thread_bytes` is the byte budget of a thread: a write that would exceed it raises `CeilingHit` and stores
+    nothing.
+    """
+
+    _wire: Wire
+    _keys: Keys
+    _writer: Writer
+    _answers: Answers | None
+    results: StoredResults
+    """The results of tasks that were stored before this clone read the checkpoint beside them."""
+    refused: CeilingHit | None
+    """Why nothing more is stored: LangGraph itself notices at the end of a run only."""
+
+    def _attach(self, wire: Wire, keys: Keys, writer: Writer | None, max_thread_bytes: int | None) -> None:
+        """What every constructor ends with."""
+        self._wire, self._keys = wire, keys
+        self._writer = writer or FreeWriter(wire)
+        self._max_thread_bytes = max_thread_bytes
+        self._used_bytes: dict[str, int] = {}
+        self._answers, self.results = None, StoredResults()
+        self._fresh_thread: str | None = None
+        self.refused = None
+
+    def through(self, writer: Writer, *, fresh_thread: str | None = None, max_thread_bytes: int | None = None) -> Self:
+        """A cheap clone whose writes go through `writer`. `fresh_thread` is known to have no checkpoint: until the
+        first is written here, nothing is asked about it. `max_thread_bytes` replaces the budget."""
+        clone = copy.copy(self)
+        if max_thread_bytes is not None:
+            clone._max_thread_bytes = max_thread_bytes
+        clone._fresh_thread = fresh_thread
+        clone._writer = writer
+        clone._used_bytes, clone._answers, clone.results = {}, Answers(), StoredResults()
+        clone.refused = None
+        return clone
+
+    def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
+        """Allow these classes as well. LangGraph calls it with a graph's schemas in its strict mode."""
+        if isinstance(self.serde, Serde):
+            self.serde.allowed.allow((entry[0], entry[1]) for entry in extra_allowlist)
+        return self
+
+    def get_next_version(self, current: Any, channel: Any) -> str:
+        """Later versions sort after earlier ones, and no two branches of a thread ever make the same one."""
+        if current is None:
+            count = 0
+        elif not isinstance(current, str):
+            # a thread that came from elsewhere; numbers and text do not compare, so it keeps to numbers
+            return int(current) + 1 + random.random()  # type: ignore[return-value]
+        else:
+            # other checkpointers write `<count>.<random>`
+            count = int(current.partition(".")[0]) if "." in current else int(current[:8], 16)
+        return f"{count + 1:08x}{random.getrandbits(32):08x}"
+
+    async def latest(self, thread_id: str, ns: str = "") -> CheckpointTuple | None:
+        """The latest checkpoint of a namespace."""
+        target: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
+        return await self.aget_tuple(target)
+
+    def _note_writes(self, found: CheckpointTuple) -> None:
+        """Remember what tasks have stored beside a checkpoint that was read."""
+        if self._answers is not None and found.pending_writes:
+            self._answers.read(found.pending_writes)
+            self.results.add(found.pending_writes)
+
+    async def _write(self, thread_id: str, commands: list[Command], size: int) -> None:
+        """Hand a group on, unless its `size` is more than the thread may still take."""
+        if thread_id == self._fresh_thread:
+            self._fresh_thread = None
+            self._note_bytes(thread_id, 0)
+        if self._max_thread_bytes is not None:
+            used = self._used_bytes.get(thread_id)
+            if used is None:
+                used = await self.thread_bytes(thread_id)
+            if used + size > self._max_thread_bytes:
+                self.refused = CeilingHit("state_bytes", self._max_thread_bytes, used + size)
+                raise self.refused
+            self._note_bytes(thread_id, used + size)
+        await self._writer.write(commands)
+
+    @staticmethod
+    def _placed(writes: Sequence[tuple[str, Any]], task_id: str, task_path: str) -> list[StoredWrite]:
+        """What LangGraph gives to `aput_writes`, each with its position."""
+        return [
+            StoredWrite(task_id, task_path, WRITES_IDX_MAP.get(channel, position), channel, _kept(channel, value))
+            for position, (channel, value) in enumerate(writes)
+        ]
+
+    def _marks(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[StoredWrite]:
+        """What goes beside the root graph's checkpoint with these writes of a task: which answers they have spent."""
+        spent = self._answers.spend(task_id, writes) if self._answers else []
+        return [StoredWrite(answered, "", WRITES_IDX_MAP[RESUME], SPENT, None) for answered in spent]
+
+    def _note_bytes(self, thread_id: str, used: int) -> None:
+        if len(self._used_bytes) >= _COUNTED_THREADS and thread_id not in self._used_bytes:
+            self._used_bytes.clear()
+        self._used_bytes[thread_id] = used
+
+    @abstractmethod
+    async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
+        """The pending writes of the checkpoint that `config` names, in the order in which they are applied."""
+
+    @abstractmethod
+    async def put_stored_writes(self, config: RunnableConfig, writes: Sequence[StoredWrite]) -> None:
+        """Store pending writes as another checkpointer kept them, under the rules of `aput_writes`."""
+
+    @abstractmethod
+    async def checkpoint_ids(self, thread_id: str, namespace: str) -> list[str]:
+        """The ids of a namespace's checkpoints, newest first. None of them is read."""
+
+    @abstractmethod
+    async def thread_ids(self) -> list[str]:
+        """Every thread that has checkpoints, in order."""
+
+    @abstractmethod
+    async def thread_bytes(self, thread_id: str) -> int:
+        """Bytes stored for a thread, as its budget counts them."""
+
+    @abstractmethod
+    async def storage(self, thread_id: str) -> Storage:
+        """What a thread's checkpoints take."""
+
+    @abstractmethod
+    async def shrink(self, thread_id: str, incarnation: str) -> bool:
+        """Keep the latest checkpoints of the thread that was created at `incarnation`; False, and nothing is done, when
+        it is gone, or while a run of it is active: it may be rolled back to an earlier one."""
+
+    @abstractmethod
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Remove every checkpoint of a thread. It is no error when there is none."""
+
+    @abstractmethod
+    async def remove_leftovers(self, thread_id: str) -> None:
+        """Remove every checkpoint of a thread that was removed. Nothing is done as soon as one of this id is there."""
+
+    @abstractmethod
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Remove the checkpoints that these runs made, in every namespace and thread, but for those from which a
+        delta channel of a later checkpoint is rebuilt."""
+
+    @abstractmethod
+    async def acopy_thread(
+        self, source_thread_id: str, target_thread_id: str, incarnations: tuple[str, str] | None = None
+    ) -> None:
+        """Copy every checkpoint of a thread to another. `Conflict` when the target has some already. `NotFound`, and
+        nothing is copied, when one of the two was not created at its time in `incarnations`."""

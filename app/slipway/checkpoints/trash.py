@@ -1,0 +1,61 @@
+"""The trash: removed threads, until their checkpoints are removed too.
+
+Which thread is there is decided in one moment, by a script; how much its checkpoints are is not known then, so they are
+removed afterwards, by whoever deletes the thread, by the workers' duty, or by whoever makes the next thread of the same
+id. None is made while anything of the last one may be left, and nothing is removed while one is there. So each thread
+begins empty, and keeps what is its own, whoever is killed at whatever moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import structlog
+
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.errors import StoreUnavailable
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.threads.scripts import ThreadScripts
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE: Final = 100
+LEFTOVERS: Final = "leftovers"
+"""What a script answers that would make a thread where something of a removed one may be left."""
+
+Making = Callable[[], Awaitable[tuple[str, Any]]]
+"""Calls a script that makes a thread: its word, and what it answers beside it."""
+
+
+class Trash:
+    """The trash of one deployment. Any number of processes may empty it at once."""
+
+    def __init__(self, wire: Wire, keys: Keys, checkpointer: ThreadSaver) -> None:
+        self._scripts, self._checkpointer = ThreadScripts(wire, keys), checkpointer
+
+    async def emptied_for(self, thread_id: str, make: Making) -> tuple[str, Any]:
+        """What `make` answers, once nothing of an earlier thread of this id is in its way."""
+        while True:
+            word, answer = await make()
+            if word != LEFTOVERS:
+                return word, answer
+            if (place := await self._scripts.place_in_trash(thread_id)) is not None:
+                await self.remove(thread_id, place)
+
+    async def remove(self, thread_id: str, place: bytes) -> None:
+        """Remove what a removed thread left, unless a thread of its id is there by now."""
+        await self._checkpointer.remove_leftovers(thread_id)
+        await self._scripts.forget_removed(thread_id, place)
+
+    async def empty(self) -> None:
+        """Remove what the first removed threads left; what is cut short here is found again. One that cannot be
+        removed does not keep the others from it."""
+        for thread_id, place in await self._scripts.removed(0, _AT_ONCE):
+            try:
+                await self.remove(thread_id, place)
+            except StoreUnavailable:
+                raise
+            except Exception:  # whatever the server says of this one
+                log.exception("trash.kept", thread=thread_id)

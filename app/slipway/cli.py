@@ -1,0 +1,303 @@
+"""The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway doctor`,
+`slipway checkpoints migrate`, `slipway version`."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+
+from slipway import failpoints
+from slipway.errors import ConfigError, StoreUnavailable
+from slipway.health import start_checks
+from slipway.processes import exit_codes
+from slipway.processes.child_commands import keep_what_is_loaded, name_process, slipway, watch_parent
+from slipway.processes.readiness import say_ready
+from slipway.processes.startup import prepare
+from slipway.redis.connection_budget import needed
+from slipway.redis.preflight import wait_for_redis
+from slipway.settings import Settings
+from slipway.versions import version_of
+
+log = structlog.get_logger(__name__)
+
+KEEP_ALIVE_S = 75
+"""Longer than proxies keep an idle connection, so that none sends a request into one that we are closing."""
+
+KILL_MARGIN_S = 2
+"""How much longer than `drain_s` a child may take before it is killed."""
+
+cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+checkpoints = typer.Typer(no_args_is_help=True, help="What checkpointers keep.")
+cli.add_typer(checkpoints, name="checkpoints")
+
+
+class CheckpointerKind(StrEnum):
+    """The values of SLIPWAY_CHECKPOINTER."""
+
+    CORE = "core"
+    LANGGRAPH_REDIS = "langgraph-redis"
+
+
+Config = Annotated[Path | None, typer.Option(help="The file that names the graphs.")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
+
+
+def main() -> None:
+    """The console script: one line and an exit code where a person has to change something."""
+    try:
+        cli()
+    except ConfigError as error:
+        _give_up(str(error), exit_codes.CONFIG)
+    except StoreUnavailable as error:
+        _give_up(str(error), exit_codes.UNAVAILABLE)
+
+
+@cli.command()
+def dev(
+    config: Config = None,
+    host: Host = None,
+    port: Port = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the embedded Valkey keeps its data.")] = None,
+) -> None:
+    """Everything on this machine: Valkey (unless REDIS_URL is set), one web and one worker process."""
+    name_process("slipway dev")
+    settings = prepare("dev", config, host=host, port=port, data_dir=data_dir)
+    from slipway.processes.dev import dev
+
+    asyncio.run(dev(settings))
+
+
+@cli.command()
+def web(
+    config: Config = None,
+    host: Host = None,
+    port: Port = None,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket, handed down.")] = None,
+) -> None:
+    """The API, the event streams and the pages."""
+    name_process("slipway web")
+    watch_parent()
+    failpoints.arm()
+    settings = prepare("web", config, host=host, port=port)
+    _run(_web(settings, fd))
+
+
+@cli.command()
+def worker(
+    config: Config = None,
+    processes: Annotated[int | None, typer.Option(min=1, max=64, help="Processes to start.")] = None,
+) -> None:
+    """Executes runs."""
+    name_process("slipway worker")
+    watch_parent()
+    failpoints.arm()
+    settings = prepare("worker", config, worker_processes=processes)
+    if settings.worker_processes == 1:
+        _run(_worker(settings))
+    else:
+        asyncio.run(_workers(settings))
+
+
+@cli.command(hidden=True)
+def nursery(control: Annotated[int, typer.Option(help="The socket on which orders come.")]) -> None:
+    """What a supervisor forks its children from."""
+    _import_what_is_heavy()
+    from slipway.processes.fork_server import fork_on_order
+
+    say_ready()
+    fork_on_order(socket.socket(fileno=control))
+    main()  # in each child, as the command that it was made for
+
+
+def _import_what_is_heavy() -> None:
+    """All that web and worker processes import at their start, and nothing of the user's."""
+    import uvicorn.lifespan.on
+    import uvicorn.protocols.http.httptools_impl  # noqa: F401
+    import uvloop  # noqa: F401
+
+    import slipway.api.server  # noqa: F401
+    import slipway_workers.process  # noqa: F401
+
+
+@cli.command()
+def release(config: Config = None) -> None:
+    """Checks settings, Redis and every graph; a non-zero exit stops a deploy."""
+    settings = prepare("release", config)
+    found = asyncio.run(_release(settings))
+    for problem in found:
+        typer.echo(f"slipway: {problem}", err=True)
+    if found:
+        raise typer.Exit(1)
+    typer.echo("settings, Redis and graphs are fit to serve")
+
+
+@cli.command()
+def doctor(
+    config: Config = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what is stuck.")] = False,
+) -> None:
+    """Looks for runs and threads that got stuck, and at the health of Redis; a non-zero exit says that something is."""
+    settings = prepare("doctor", config)
+    from slipway.health.doctor import report
+
+    told, fit = asyncio.run(report(settings, repair=repair))
+    typer.echo(told)
+    if not fit:
+        raise typer.Exit(1)
+
+
+@checkpoints.command()
+def migrate(
+    source: Annotated[CheckpointerKind, typer.Option("--from", help="The checkpointer that has the threads.")],
+    target: Annotated[CheckpointerKind, typer.Option("--to", help="The checkpointer that gets them.")],
+    config: Config = None,
+    delete_source: Annotated[
+        bool, typer.Option("--delete-source", help="Remove a thread where it was, once all of it was compared.")
+    ] = False,
+) -> None:
+    """Moves all threads to the other checkpointer and compares them; a non-zero exit says that some were not moved."""
+    settings = prepare("migrate", config)
+    if not asyncio.run(_migrate(settings, source, target, delete_source)):
+        raise typer.Exit(1)
+
+
+@cli.command()
+def version() -> None:
+    """The version that is installed."""
+    typer.echo(version_of("slipway"))
+
+
+def _run(process: Coroutine[Any, Any, None]) -> None:
+    import uvloop
+
+    uvloop.run(process)
+
+
+def _give_up(message: str, code: int) -> None:
+    typer.echo(f"slipway: {message}", err=True)
+    sys.exit(code)
+
+
+async def _web(settings: Settings, fd: int | None) -> None:
+    """Serve until a signal; requests in flight get `drain_s`."""
+    await wait_for_redis(settings.redis, connections=needed("web"))
+    await start_checks.check(settings, settings.redis)
+    import uvicorn
+
+    from slipway.api.host_app.extensions import load_extensions
+    from slipway.api.server import WebServer, create_app
+    from slipway.graphs.langgraph_json import read
+    from slipway.graphs.registry import Registry
+    from slipway.services import Services, open_services
+
+    graphs = await Registry.load(settings.config)
+    extensions = await load_extensions(read(settings.config), graphs.attribute)
+    keep_what_is_loaded()
+
+    def opener() -> AbstractAsyncContextManager[Services]:
+        return open_services(settings, graphs, "web")
+
+    app = create_app(opener, settings, extensions, dev=fd is not None)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=settings.max_body_bytes,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=int(settings.drain_s),
+    )
+    server = WebServer(config, app)
+    if fd is None:
+        log.info(
+            "web.starting",
+            host=settings.host,
+            port=settings.port,
+            graphs=graphs.names(),
+            checkpointer=settings.checkpointer,
+            auth=extensions.auth is not None,
+            allowed_hosts=settings.allowed_hosts,
+        )
+    await server.serve(sockets=None if fd is None else [socket.socket(fileno=fd)])
+    if not server.started:
+        raise typer.Exit(1)
+
+
+async def _worker(settings: Settings) -> None:
+    """Execute runs until a signal, then hand back what is not done within `drain_s`."""
+    await wait_for_redis(settings.redis, connections=needed("worker"))
+    await start_checks.check(settings, settings.redis)
+    from slipway.api.in_process_client.worker_app import reachable
+    from slipway_workers.process import run
+
+    await run(settings, reachable)
+
+
+async def _workers(settings: Settings) -> None:
+    """Several worker processes under a supervisor of their own."""
+    await wait_for_redis(settings.redis)
+    await start_checks.check(settings, settings.redis)
+    from slipway.processes.lease_reclaim import reclaiming
+    from slipway.processes.supervisor import ChildSpec, Supervisor, stop_requests
+
+    supervisor, stop_within_s = Supervisor(), settings.drain_s + KILL_MARGIN_S
+    arguments = ("worker", "--config", str(settings.config.resolve()), "--processes", "1")
+    with stop_requests(on_second=supervisor.kill) as stop:
+        try:
+            await supervisor.open_nursery()
+            for number in range(1, settings.worker_processes + 1):
+                spec = ChildSpec(
+                    f"worker-{number}",
+                    slipway(*arguments),
+                    arguments,
+                    stop_within_s=stop_within_s,
+                    on_death=reclaiming(settings),
+                )
+                await supervisor.keep(spec)
+            await supervisor.kept_until(stop)
+        finally:
+            await supervisor.stop()
+
+
+async def _release(settings: Settings) -> list[str]:
+    from slipway.api.host_app.extensions import load_extensions
+    from slipway.graphs.langgraph_json import read
+    from slipway.graphs.registry import Registry
+    from slipway.health.release_checks import redis_problems
+
+    problems = await redis_problems(settings)  # before the project's `env` is there
+    graphs = await Registry.load(settings.config)
+    unloadable = [f"graph {name!r} cannot be served: {reason}" for name, reason in graphs.failures().items()]
+    try:
+        await load_extensions(read(settings.config), graphs.attribute)
+    except ConfigError as error:
+        unloadable.append(str(error))
+    return [*problems, *unloadable]
+
+
+async def _migrate(settings: Settings, source: CheckpointerKind, target: CheckpointerKind, delete_source: bool) -> bool:
+    from slipway.checkpoints.migrate_command import migrate
+    from slipway.graphs.registry import Registry
+
+    graphs = await Registry.load(settings.config)
+    return await migrate(settings, graphs, source.value, target.value, delete_source=delete_source)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Crons: runs that are created at scheduled times."""

@@ -1,0 +1,1 @@
+"""The event protocol: the logs of runs, translated into the events of a thread."""

@@ -1,0 +1,180 @@
+"""What the event protocol tells of a thread: its runs one after the other, in the order of their turns.
+
+There is no such log in Redis. The runs' own logs are followed and translated (`run_protocol`), each from its start,
+for a translation that begins in the middle would number and say other things. So watching costs those who watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from typing import Any, Final
+
+import orjson
+
+from slipway.errors import StoreUnavailable
+from slipway.event_protocol.run_protocol import TURN_BITS, ProtocolEvent, RunTranslator, Turn, first_of
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.runs import run_kwargs
+from slipway.runs.event_log import START, EventLog
+from slipway.threads.notifications import ThreadWakes
+
+_LOOK_EVERY_S: Final = 15.0
+_AGAIN_S: Final = 0.5
+_INTERRUPT_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+class ProtocolLog:
+    """Following threads by the event protocol."""
+
+    def __init__(self, wire: Wire, keys: Keys, wakes: ThreadWakes, events: EventLog) -> None:
+        self._wire, self._keys, self._wakes, self._events = wire, keys, wakes, events
+
+    async def follow(self, thread_id: str, since: int = 0) -> AsyncGenerator[list[ProtocolEvent], None]:
+        """Batches of the events whose number is above `since`, then live, until the thread is deleted; one that does
+        not exist has none until it does. Waits while Redis is away. Close it (`aclose`) to stop early."""
+        with self._wakes.woken(thread_id) as (subscribed, woken):
+            await subscribed
+            done, known = max(since >> TURN_BITS, 1) - 1, set[str]()
+            born: bytes | None = None
+            while True:
+                woken.clear()
+                now_born, newest, turns = await self._turns_at_last(thread_id, done, known)
+                if born is not None and now_born != born:
+                    return
+                born = now_born
+                if newest < done:  # the thread was removed, and perhaps made anew
+                    done, since = 0, 0
+                    known.clear()
+                    continue
+                for number, run_id in turns:
+                    done = number
+                    known.add(run_id)
+                    async with aclosing(self._run(number, run_id, since)) as batches:
+                        async for batch in batches:
+                            yield batch
+                if not turns:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK_EVERY_S):  # `wait_for` may lose a cancellation on Python 3.11
+                            await woken.wait()
+
+    async def replay(
+        self, thread_id: str, since: int = 0, through: int | None = None
+    ) -> AsyncGenerator[list[ProtocolEvent], None]:
+        """Batches of the events that the thread has had by now: those whose number is above `since` and not above
+        `through`. Raises `StoreUnavailable`."""
+        last = sys.maxsize if through is None else through
+        _, _, turns = await self._turns(thread_id, (since >> TURN_BITS) - 1, set())
+        for number, run_id in turns:
+            async with aclosing(self._run_so_far(number, run_id)) as batches:
+                async for batch in batches:
+                    if inside := [event for event in batch if since < event.seq <= last]:
+                        yield inside
+                    if batch[-1].seq > last:
+                        return
+
+    async def so_far(self, thread_id: str, run_id: str | None = None) -> AsyncGenerator[ProtocolEvent, None]:
+        """The events that one run has had by now: the newest, or the named one. None when its turn has not come, when
+        its log is not kept any more, and when it is none of the thread. Raises `StoreUnavailable`."""
+        _, _, turns = await self._turns(thread_id, 0, set())
+        wanted = [(number, found) for number, found in turns if run_id in (None, found)][-1:]
+        for number, found in wanted:
+            async with aclosing(self._run_so_far(number, found)) as batches:
+                async for batch in batches:
+                    for event in batch:
+                        yield event
+
+    async def _run_so_far(self, number: int, run_id: str) -> AsyncGenerator[list[ProtocolEvent], None]:
+        turn = await self._turn(number, run_id)
+        if turn is None:
+            return
+        translator, place = RunTranslator(turn), START
+        while entries := await self._events.read(run_id, place):
+            place = entries[-1].place
+            if events := [event for entry in entries for event in translator.take(entry)]:
+                yield events
+
+    async def applied_through(self, thread_id: str) -> int:
+        """A number that no event of a run made from now on is below, and no event of the runs that are over above."""
+        turns, active = await self._wire.send("HMGET", self._keys.thread(thread_id), "turns", "active", again=True)
+        if active is not None:
+            turn = await self._wire.send("HGET", self._keys.run(active.decode()), "turn", again=True)
+            return first_of(int(turn or 0))
+        return first_of(int(turns or 0) + 1)
+
+    async def oldest(self, thread_id: str) -> int:
+        """The first number that is still told."""
+        _, turns, found = await self._turns(thread_id, 0, set())
+        for number, run_id in found:
+            if await self._events.exists(run_id):
+                return first_of(number) + 1
+        return first_of(turns + 1) + 1
+
+    async def _run(self, number: int, run_id: str, since: int) -> AsyncGenerator[list[ProtocolEvent], None]:
+        turn = await self._turn_at_last(number, run_id)
+        if turn is None:
+            return
+        translator = RunTranslator(turn)
+        async with aclosing(self._events.follow(run_id)) as batches:
+            async for batch in batches:
+                events = [event for entry in batch for event in translator.take(entry) if event.seq > since]
+                if events:
+                    yield events
+
+    async def _turns_at_last(
+        self, thread_id: str, after: int, known: set[str]
+    ) -> tuple[bytes | None, int, list[tuple[int, str]]]:
+        while True:
+            try:
+                return await self._turns(thread_id, after, known)
+            except StoreUnavailable:
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _turns(
+        self, thread_id: str, after: int, known: set[str]
+    ) -> tuple[bytes | None, int, list[tuple[int, str]]]:
+        """When the thread was made, its newest turn, and those that follow `after`, in order. `known` grows by what
+        need not be looked at again."""
+        thread = self._wire.send("HMGET", self._keys.thread(thread_id), "created_us", "turns", again=True)
+        every = await self._wire.send("ZRANGE", self._keys.thread_runs(thread_id), 0, -1, again=True)
+        unknown = [run_id for run in every if (run_id := run.decode()) not in known]
+        reads = [self._wire.send("HGET", self._keys.run(run_id), "turn", again=True) for run_id in unknown]
+        found = []
+        for run_id, read in zip(unknown, reads, strict=True):
+            number = int(await read or 0)
+            if number > after:
+                found.append((number, run_id))
+            elif number:
+                known.add(run_id)
+        born, newest = await thread
+        return born, int(newest or 0), sorted(found)
+
+    async def _turn_at_last(self, number: int, run_id: str) -> Turn | None:
+        while True:
+            try:
+                return await self._turn(number, run_id)
+            except StoreUnavailable:
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _turn(self, number: int, run_id: str) -> Turn | None:
+        """None when the run was removed meanwhile."""
+        wanted = ("graph_id", "started_us", "kwargs")
+        graph_id, started_us, kwargs = await self._wire.send("HMGET", self._keys.run(run_id), *wanted, again=True)
+        if graph_id is None:
+            return None
+        asked = run_kwargs.restored(orjson.loads(kwargs))
+        started_ms = None if started_us is None else int(started_us) // 1000
+        modes = frozenset(asked["stream_mode"])
+        return Turn(number, run_id, graph_id.decode(), started_ms, _answered(asked), modes)
+
+
+def _answered(kwargs: dict[str, Any]) -> list[str]:
+    """The interrupts that a run answers by their ids."""
+    resume = (kwargs.get("command") or {}).get("resume")
+    if isinstance(resume, dict) and resume and all(_INTERRUPT_ID.fullmatch(name) for name in resume):
+        return list(resume)
+    return []

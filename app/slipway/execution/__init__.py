@@ -1,0 +1,1 @@
+"""Executes one attempt at a run: input, stream, frames, ceilings, outcome."""

@@ -1,0 +1,110 @@
+"""The one door by which the API executes a graph itself.
+
+A short graph (`"execution": "inline"` in langgraph.json) runs in the web process with the same record, events,
+ceilings and checkpoints as in a worker. When it outlives its budget it stops at a superstep boundary and goes to the
+queue as it is; a worker continues it, and whoever follows the log notices nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Any, Final
+
+import structlog
+
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.execution.execution import Execution
+from slipway.graphs.graphs import Graphs
+from slipway.redis.keys import Keys
+from slipway.runs.attempt import Attempt
+from slipway.runs.leases import Heart
+from slipway.runs.runs import NewRun, Phase, Run, RunStore
+from slipway.runs.scripts import Scripts
+from slipway.settings import Settings
+from slipway.store.store import RedisStore
+
+log = structlog.get_logger(__name__)
+
+MOST: Final = 64
+"""Runs executed at once in one web process; further ones go to the workers."""
+
+_ABANDONED_WITHIN_S: Final = 5.0
+
+
+class InlineExecutor:
+    """Executes short graphs in this process."""
+
+    def __init__(
+        self,
+        runs: RunStore,
+        scripts: Scripts,
+        graphs: Graphs,
+        checkpointer: ThreadSaver,
+        keys: Keys,
+        settings: Settings,
+        heart: Heart,
+        store: RedisStore,
+    ) -> None:
+        self._runs, self._scripts, self._graphs, self._checkpointer = runs, scripts, graphs, checkpointer
+        self._keys, self._settings, self._heart, self._store = keys, settings, heart, store
+        self._executions: dict[asyncio.Task[None], Execution] = {}
+        self._accepting: set[asyncio.Task[Run]] = set()
+        self._closing = False
+
+    async def create(self, new: NewRun) -> Run:
+        """Accept a run and begin it at once, unless its thread is busy, or this process stops or executes `MOST` runs.
+
+        A caller that is cancelled cancels nothing: the server may have given this process the run's lease already."""
+        if self._closing or len(self._accepting) + len(self._executions) >= MOST:
+            return await self._runs.create(new)
+        accepting = asyncio.create_task(self._accept(new), name=f"accept {new.run_id}")
+        self._accepting.add(accepting)
+        accepting.add_done_callback(self._accepting.discard)
+        return await asyncio.shield(accepting)
+
+    async def _accept(self, new: NewRun) -> Run:
+        run, is_new = await self._runs.accept(new, inline_worker=self._heart.worker)
+        if is_new and run.phase is Phase.RUNNING:
+            self._begin(run)
+        return run
+
+    def _begin(self, run: Run) -> None:
+        attempt = Attempt(self._scripts, run)
+        execution = Execution(
+            attempt,
+            self._graphs,
+            self._checkpointer,
+            self._keys,
+            event_ttl_s=self._settings.event_ttl_s,
+            store=self._store,
+        )
+        self._heart.hold(attempt)
+        task = asyncio.create_task(execution.execute(), name=f"inline {run.run_id}")
+        self._executions[task] = execution
+        budget_s = self._graphs.spec(run.graph_id).inline_budget_s or self._settings.inline_budget_s
+        timer = asyncio.get_running_loop().call_later(budget_s, execution.drain)
+        task.add_done_callback(lambda done: self._ended(done, attempt, timer))
+
+    def _ended(self, task: asyncio.Task[None], attempt: Attempt, timer: asyncio.TimerHandle) -> None:
+        timer.cancel()
+        self._heart.let_go(attempt)
+        del self._executions[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("inline.broke", run=attempt.run.run_id, exc_info=error)
+
+    async def close(self) -> None:
+        """Hand every run back to the workers: at its next superstep, or where it stands when that takes too long."""
+        self._closing = True
+        await _wait(self._accepting, self._settings.redis_patience_web_s)
+        for execution in self._executions.values():
+            execution.drain()
+        await _wait(self._executions, self._settings.drain_s)
+        for execution in self._executions.values():
+            execution.abandon()
+        await _wait(self._executions, _ABANDONED_WITHIN_S)
+
+
+async def _wait(tasks: Collection[asyncio.Task[Any]], within_s: float) -> None:
+    if tasks:
+        await asyncio.wait(list(tasks), timeout=within_s)

@@ -1,0 +1,147 @@
+"""Walking through type annotations: what a state is declared with, and the classes found on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import sys
+import types
+import typing
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from langgraph.func import _TaskFunction
+from langgraph.pregel import Pregel
+from pydantic import BaseModel
+from typing_extensions import TypeAliasType, is_typeddict
+
+from slipway.graphs.graphs import Graph
+
+_LIBRARIES = frozenset(sys.stdlib_module_names) | {"pydantic", "pydantic_core", "typing_extensions"}
+_FAMILIES = ("langchain", "langgraph", "langsmith")
+
+
+def from_library(cls: type) -> bool:
+    """Whether a class belongs to Python, pydantic or LangChain's family rather than to the graph's author."""
+    return is_library(cls.__module__)
+
+
+def is_library(module: str) -> bool:
+    """The same of a module, by its name."""
+    root = module.partition(".")[0]
+    return root in _LIBRARIES or root.startswith(_FAMILIES)
+
+
+def is_record(annotation: object) -> bool:
+    """A class that declares its content: model, dataclass, named tuple, enum or typed dict."""
+    return isinstance(annotation, type) and (
+        is_typeddict(annotation)
+        or dataclasses.is_dataclass(annotation)
+        or issubclass(annotation, (BaseModel, enum.Enum))
+        or (issubclass(annotation, tuple) and hasattr(annotation, "_fields"))
+    )
+
+
+def fields_of(cls: type) -> dict[str, Any]:
+    """Field names and annotations of a record, in order; what cannot be resolved stays as text."""
+    if issubclass(cls, enum.Enum):
+        return {}
+    names = [f.name for f in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else None
+    if issubclass(cls, BaseModel):
+        return {name: field.annotation for name, field in cls.model_fields.items()}
+    hints = hints_of(cls)
+    return hints if names is None else {name: hints.get(name, Any) for name in names}
+
+
+def hints_of(thing: object) -> dict[str, Any]:
+    """Annotations of a class or function, resolved where possible."""
+    try:
+        return typing.get_type_hints(thing, include_extras=True)
+    except Exception:  # a name that only type checkers import, or an expression that fails: the author's own affair
+        return dict(getattr(thing, "__annotations__", None) or {})
+
+
+def classes_in(annotations: Iterable[object]) -> set[type]:
+    """Every record class in the annotations, in their fields, and among the author's own subclasses of them.
+
+    A field declared as `Shape` may hold a `Circle`, so subclasses that exist by now belong to the answer.
+    """
+    found: set[type] = set()
+    waiting = list(annotations)
+    seen: set[int] = set()
+    kept: list[object] = []
+    while waiting:
+        annotation = waiting.pop()
+        if id(annotation) in seen:
+            continue
+        seen.add(id(annotation))
+        kept.append(annotation)  # so that no other object gets its id
+        if is_record(annotation):
+            assert isinstance(annotation, type)
+            found.add(annotation)
+            waiting.extend(fields_of(annotation).values())
+            if not from_library(annotation):
+                waiting.extend(type.__subclasses__(annotation))
+        waiting.extend(parts_of(annotation))
+    return found
+
+
+def parts_of(annotation: object) -> Iterator[object]:
+    """What an annotation is put together from: members of a union, items of a list, the type behind a name."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return
+    if typing.get_origin(annotation) is typing.Annotated:
+        yield typing.get_args(annotation)[0]
+        return
+    origin = typing.get_origin(annotation)
+    if isinstance(origin, type) and origin is not types.UnionType:
+        yield origin
+    for part in typing.get_args(annotation):
+        if isinstance(part, list):  # the parameters of a Callable
+            yield from part
+        else:
+            yield part
+    if isinstance(annotation, TypeAliasType) or type(annotation).__name__ == "TypeAliasType":
+        yield typing.cast(Any, annotation).__value__
+    elif isinstance(annotation, typing.NewType):
+        yield annotation.__supertype__
+    elif isinstance(annotation, typing.TypeVar):
+        yield from annotation.__constraints__
+        yield annotation.__bound__
+
+
+def declared_by(graph: Graph) -> Iterator[object]:
+    """Annotations of everything a graph keeps: channels, schemas, functions of nodes and tasks, subgraphs."""
+    builder = getattr(graph, "builder", None)
+    if builder is not None:
+        yield from builder.schemas
+    yield graph.context_schema
+    for channel in graph.channels.values():
+        for side in ("ValueType", "UpdateType"):
+            try:
+                yield getattr(channel, side, None)
+            except Exception:  # a channel of the author's that cannot say
+                continue
+    for node in graph.nodes.values():
+        for function in _functions(node.bound):
+            yield from hints_of(function).values()
+            if builder is None:
+                yield from _results_of_tasks(function)
+    for _, subgraph in graph.get_subgraphs():
+        if isinstance(subgraph, Pregel):
+            yield from declared_by(subgraph)
+
+
+def _functions(bound: object) -> Iterator[object]:
+    for step in getattr(bound, "steps", None) or [bound]:
+        for name in ("func", "afunc"):
+            function = getattr(step, name, None)
+            if callable(function):
+                yield function
+
+
+def _results_of_tasks(entrypoint: object) -> Iterator[object]:
+    """What the tasks next to an entrypoint return: their results are stored with the thread as well."""
+    for thing in list(getattr(entrypoint, "__globals__", {}).values()):
+        if isinstance(thing, _TaskFunction):
+            yield hints_of(thing.func).get("return")

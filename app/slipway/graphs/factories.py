@@ -1,0 +1,242 @@
+"""What the attribute that langgraph.json names may be, and how a compiled graph comes of it.
+
+| attribute | what happens |
+|---|---|
+| a compiled graph | used as it is |
+| a `StateGraph` | compiled once, when loaded |
+| `def` that returns either | called in a thread for each run and read: it may block, and the event loop must not |
+| `async def` | called on the event loop |
+| a context manager function, sync or async, or a bare generator function | entered and left around each run and read |
+
+Parameters of a function are recognised by annotation, then by name: `config: RunnableConfig` (the assistant's) and
+`runtime: ServerRuntime`. A single parameter that says neither gets the config, as older projects expect. A config has
+`configurable` always, though it may be empty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from types import TracebackType
+from typing import Any, Literal, TypeAlias, TypeVar, cast
+
+import structlog
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import StateGraph
+from langgraph.pregel import Pregel
+from langgraph.store.base import BaseStore
+from langgraph_sdk.auth.types import BaseUser
+from langgraph_sdk.runtime import ServerRuntime, _ExecutionRuntime, _ReadRuntime
+
+from slipway.errors import GraphUnavailable, SlipwayError
+from slipway.exception_text import class_name, is_a, message_of, repr_of, traceback_of
+from slipway.graphs.annotations import hints_of, is_record
+from slipway.graphs.graphs import Access, Graph
+from slipway.graphs.run_context import context_instance
+
+T = TypeVar("T")
+Role = Literal["config", "runtime"]
+Runtime: TypeAlias = "_ExecutionRuntime[Any] | _ReadRuntime[Any]"
+
+_RUNTIMES = (ServerRuntime, _ExecutionRuntime, _ReadRuntime)
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class NotAGraph(Exception):
+    """The attribute, or what a factory returned, is nothing that a graph can be made of; the message is the reason."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Call:
+    """For whom a factory makes a graph."""
+
+    config: RunnableConfig
+    access: Access
+    context: Mapping[str, Any] | None
+    store: BaseStore | None
+
+
+def compiled(thing: object) -> Graph | None:
+    """A compiled graph of a graph or a builder; None of anything else. Compiling takes milliseconds."""
+    if isinstance(thing, Pregel):
+        return thing
+    return thing.compile() if isinstance(thing, StateGraph) else None
+
+
+def factory_of(thing: object) -> Factory:
+    """Raises `NotAGraph` when `thing` cannot be called, or wants parameters that nobody can give."""
+    if not callable(thing) or isinstance(thing, type):
+        what = f"the class {thing.__name__}" if isinstance(thing, type) else f"of type {type(thing).__name__}"
+        raise NotAGraph(f"it is {what}; expected a compiled graph, a StateGraph, or a function that returns one")
+    return Factory(thing)
+
+
+class Factory:
+    """A function of the author's that makes graphs."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self._stays_on_loop = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(
+            inspect.unwrap(function)
+        )
+        self._parameters, self._context_type = _parameters(function)
+        if inspect.isasyncgenfunction(function):
+            function = contextlib.asynccontextmanager(function)
+        elif inspect.isgeneratorfunction(function):
+            function = contextlib.contextmanager(function)
+        self._function = function
+
+    def open(self, graph_id: str, call: Call, seen: Callable[[Graph], None]) -> AbstractAsyncContextManager[Graph]:
+        """The graph while the factory keeps it open; `seen` is shown it first.
+
+        Entering raises `GraphUnavailable` when the factory fails, and what the class of the context raises when the
+        run's context does not fit it.
+        """
+        return _Made(graph_id, self, call, seen)
+
+    def arguments(self, call: Call) -> dict[Role, object]:
+        """What the function may want to be given. Raises what the class of the context raises."""
+        given: dict[Role, object] = {"config": {"configurable": {}} | call.config}
+        if "runtime" in (role for _, role, _ in self._parameters):
+            given["runtime"] = self._runtime(call)
+        return given
+
+    async def product(self, given: Mapping[Role, object], context: contextvars.Context) -> object:
+        """What the function returns, awaited if it is awaitable."""
+        args = [given[role] for _, role, positional in self._parameters if positional]
+        kwargs = {name: given[role] for name, role, positional in self._parameters if not positional}
+        if self._stays_on_loop:
+            made = self._function(*args, **kwargs)
+        else:
+            made = await _in_thread(context, lambda: self._function(*args, **kwargs))
+        return await made if inspect.isawaitable(made) else made
+
+    def _runtime(self, call: Call) -> Runtime:
+        user = (call.config.get("configurable") or {}).get("langgraph_auth_user")
+        known = user if isinstance(user, BaseUser) else None
+        store = cast(BaseStore, call.store)
+        if call.access != "threads.create_run":
+            return _ReadRuntime(access_context=call.access, user=known, store=store)
+        return _ExecutionRuntime(access_context=call.access, user=known, store=store, context=self._context(call))
+
+    def _context(self, call: Call) -> Any:
+        """The run's context, as the class that the annotation `ServerRuntime[Class]` names."""
+        return context_instance(self._context_type, call.context or {})
+
+
+class _Made(AbstractAsyncContextManager[Graph]):
+    """One product of a factory. Never swallows an exception of the body, whatever the author's manager answers."""
+
+    def __init__(self, graph_id: str, factory: Factory, call: Call, seen: Callable[[Graph], None]) -> None:
+        self._graph_id, self._factory, self._call, self._seen = graph_id, factory, call, seen
+        self._context = contextvars.copy_context()
+        self._manager: AbstractContextManager[object] | AbstractAsyncContextManager[object] | None = None
+
+    async def __aenter__(self) -> Graph:
+        given = self._factory.arguments(self._call)
+        try:
+            graph = await self._graph(given)
+            self._seen(graph)
+            return graph
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            if is_a(error, (SlipwayError, asyncio.CancelledError)):
+                raise
+            log.error("graph.factory_failed", graph=self._graph_id, exception=traceback_of(error))
+            text = (
+                message_of(error) if is_a(error, NotAGraph) else f"{class_name(error)}; the server's log has the rest"
+            )
+            raise GraphUnavailable(f"the factory of graph {self._graph_id!r} failed: {text}") from error
+
+    async def _graph(self, given: Mapping[Role, object]) -> Graph:
+        made = await self._factory.product(given, self._context)
+        if hasattr(made, "__aenter__") or hasattr(made, "__enter__"):
+            manager = cast("AbstractContextManager[object] | AbstractAsyncContextManager[object]", made)
+            made = await self._enter(manager)
+            self._manager = manager
+        graph = made if isinstance(made, Pregel) else await _in_thread(self._context, lambda: compiled(made))
+        if graph is None:
+            raise NotAGraph(f"it returned something of type {type(made).__name__}; expected a graph or a StateGraph")
+        return graph
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        manager = self._manager
+        if manager is None:
+            return
+        try:
+            if isinstance(manager, AbstractAsyncContextManager):
+                await manager.__aexit__(kind, error, trace)
+            else:
+                await _in_thread(self._context, lambda: manager.__exit__(kind, error, trace))
+        except BaseException as failed:
+            if is_a(failed, asyncio.CancelledError):
+                raise
+            if failed is not error:
+                log.warning("graph.cleanup_failed", graph=self._graph_id, error=repr_of(failed))
+
+    async def _enter(self, manager: AbstractContextManager[object] | AbstractAsyncContextManager[object]) -> object:
+        if isinstance(manager, AbstractAsyncContextManager):
+            return await manager.__aenter__()
+        return await _in_thread(self._context, manager.__enter__)
+
+
+async def _in_thread(context: contextvars.Context, work: Callable[[], T]) -> T:
+    """Off the event loop, in one context throughout: what a manager sets on entering, it can reset on leaving."""
+    return await asyncio.get_running_loop().run_in_executor(None, context.run, work)
+
+
+def _parameters(function: Callable[..., object]) -> tuple[list[tuple[str, Role, bool]], type | None]:
+    """(name, what it gets, by position) of each parameter to be filled, and the class in `ServerRuntime[…]`."""
+    hints = hints_of(_annotated_part(function))
+    wanted = [
+        parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    ]
+    filled: list[tuple[str, Role, bool]] = []
+    context_type: type | None = None
+    for parameter in wanted:
+        annotation = hints.get(parameter.name)
+        role = _role(parameter.name, annotation)
+        if role is None and parameter.default is not parameter.empty:
+            continue
+        if role is None and len(wanted) == 1:
+            role = "config"
+        if role is None:
+            raise NotAGraph(
+                f"its parameter {parameter.name!r} is neither `config: RunnableConfig` nor `runtime: ServerRuntime`"
+            )
+        filled.append((parameter.name, role, parameter.kind is parameter.POSITIONAL_ONLY))
+        context_type = context_type or (_context_type(annotation) if role == "runtime" else None)
+    return filled, context_type
+
+
+def _annotated_part(function: Callable[..., object]) -> object:
+    """The function that carries the annotations, under partials and decorators."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.unwrap(function) if inspect.isroutine(function) else type(function).__call__
+
+
+def _role(name: str, annotation: object) -> Role | None:
+    said = {annotation, typing.get_origin(annotation), *typing.get_args(annotation)} if annotation else set()
+    text = annotation if isinstance(annotation, str) else ""
+    if RunnableConfig in said or "RunnableConfig" in text:
+        return "config"
+    if said.intersection(_RUNTIMES) or "ServerRuntime" in text:
+        return "runtime"
+    return cast(Role, name) if name in ("config", "runtime") else None
+
+
+def _context_type(annotation: object) -> type | None:
+    args = typing.get_args(annotation)
+    return cast(type, args[0]) if len(args) == 1 and is_record(args[0]) else None

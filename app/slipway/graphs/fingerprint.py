@@ -1,0 +1,138 @@
+"""A text for the shape of a graph that is equal exactly when stored threads can go on with it.
+
+It covers state channels (type, reducer), node names, edges, and the same of every subgraph. Classes of the graph's
+author are described by their fields, so that a new field shows; those of libraries by name, so that an update of a
+library does not. Docstrings, defaults, and the code inside nodes and reducers do not count.
+
+Nothing here may depend on the process: no ids, no hashes of strings, no order of sets.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Iterable
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+from langgraph.channels.base import BaseChannel
+from langgraph.pregel import Pregel
+from typing_extensions import TypeAliasType, is_typeddict
+
+from slipway.graphs.annotations import fields_of, from_library, is_record
+from slipway.graphs.graphs import Graph
+
+_INTERNAL = ("branch:", "join:", "__pregel_")
+
+
+def fingerprint(graph: Graph) -> str:
+    """64 hex digits."""
+    text = json.dumps(shape(graph), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def shape(graph: Graph) -> dict[str, Any]:
+    """What the fingerprint is the hash of."""
+    return {
+        "channels": channels(graph),
+        "nodes": sorted(graph.nodes),
+        "edges": _edges(graph),
+        "subgraphs": {name: shape(sub) for name, sub in graph.get_subgraphs() if isinstance(sub, Pregel)},
+    }
+
+
+def channels(graph: Graph) -> dict[str, str]:
+    """State channels by name, each described by kind, type and reducer."""
+    builder = getattr(graph, "builder", None)
+    declared = graph.channels if builder is None else {**builder.channels, **builder.managed}
+    return {name: _channel(channel) for name, channel in sorted(declared.items()) if not name.startswith(_INTERNAL)}
+
+
+def _channel(channel: object) -> str:
+    if not isinstance(channel, BaseChannel):  # a managed value, such as RemainingSteps: computed, never stored
+        return f"managed {_name(channel)}"
+    try:
+        stored = describe(channel.ValueType)
+    except Exception:  # a channel of the author's that cannot say
+        stored = "?"
+    reducer = getattr(channel, "operator", None) or getattr(channel, "reducer", None)
+    return f"{type(channel).__name__}[{stored}]" + (f" by {_name(reducer)}" if reducer is not None else "")
+
+
+def _name(thing: object) -> str:
+    return str(getattr(thing, "__name__", None) or type(thing).__name__)
+
+
+def _edges(graph: Graph) -> list[list[str]]:
+    """From, to, kind. A branch that does not say where it may lead leads to `?`."""
+    builder = getattr(graph, "builder", None)
+    if builder is None:
+        return sorted([trigger, name, "trigger"] for name, node in graph.nodes.items() for trigger in node.triggers)
+    found = [[start, end, "edge"] for start, end in builder.edges]
+    found += [["+".join(sorted(starts)), end, "join"] for starts, end in builder.waiting_edges]
+    for start, branches in builder.branches.items():
+        for branch in branches.values():
+            found += [[start, end, "branch"] for end in (branch.ends or {"": "?"}).values()]
+    return sorted(found)
+
+
+def describe(annotation: object, within: tuple[type, ...] = ()) -> str:
+    """An annotation as text: `List[int]` and `list[int]`, `Optional[X]` and `X | None` come out alike."""
+    if annotation is None or annotation is type(None):
+        return "None"
+    if isinstance(annotation, (str, typing.ForwardRef)):
+        return getattr(annotation, "__forward_arg__", None) or str(annotation)
+    if is_record(annotation):
+        assert isinstance(annotation, type)
+        return _record(annotation, within)
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return describe(args[0], within)
+    if origin is typing.Literal:
+        return f"Literal[{', '.join(sorted(map(repr, args)))}]"
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(sorted({describe(part, within) for part in args}))
+    if isinstance(annotation, TypeAliasType) or type(annotation).__name__ == "TypeAliasType":
+        return describe(typing.cast(Any, annotation).__value__, within)
+    if isinstance(annotation, typing.NewType):
+        return describe(annotation.__supertype__, within)
+    if origin is not None:
+        head = describe(origin, within)
+        return f"{head}[{', '.join(_parameters(args, within))}]" if args else head
+    if isinstance(annotation, type):
+        return (
+            annotation.__qualname__
+            if from_library(annotation)
+            else f"{annotation.__module__}.{annotation.__qualname__}"
+        )
+    return _special(annotation)
+
+
+def _special(annotation: object) -> str:
+    """`Any`, a type variable, `...`: things whose repr holds no address."""
+    name = getattr(annotation, "__name__", None) or getattr(annotation, "_name", None)
+    return str(name) if name else "..." if annotation is Ellipsis else type(annotation).__qualname__
+
+
+def _parameters(args: Iterable[object], within: tuple[type, ...]) -> Iterable[str]:
+    for part in args:
+        yield f"[{', '.join(_parameters(part, within))}]" if isinstance(part, list) else describe(part, within)
+
+
+def _record(cls: type, within: tuple[type, ...]) -> str:
+    """Typed dicts are stored as dicts, so their own name does not count; other records are stored under theirs.
+
+    LangChain's messages are one kind: a release that adds a class of message changes no stored thread.
+    """
+    if issubclass(cls, BaseMessage) and from_library(cls):
+        return "Message"
+    name = "dict" if is_typeddict(cls) else f"{cls.__module__}.{cls.__qualname__}"
+    if cls in within or (from_library(cls) and not is_typeddict(cls)):
+        return name
+    if issubclass(cls, enum.Enum):
+        return f"{name}{{{', '.join(sorted(cls.__members__))}}}"
+    fields = (f"{field}: {describe(kind, (*within, cls))}" for field, kind in sorted(fields_of(cls).items()))
+    return f"{name}{{{', '.join(fields)}}}"

@@ -1,0 +1,205 @@
+"""From `./file.py:attribute` or `package.module:attribute` to the Python object, and to a reason when there is none.
+
+A file is imported under the name that its folders and `sys.path` give it, if that name really leads to this file: then
+a class is the same class for whoever else imports it. Otherwise (two files with one name, a folder that is not on the
+path, a name that something installed has taken) it gets a name made from its path relative to langgraph.json: stored
+states name the classes they hold by module, so the name must be the same in every process, machine and release.
+
+Importing runs the author's code, which may block: never call this on the event loop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import re
+import sys
+import traceback
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+
+from slipway.graphs.langgraph_json import LangGraphJson, did_you_mean
+from slipway.graphs.modules import OWN_PACKAGES
+
+REASON_CHARS = 1000
+
+
+class Unloadable(Exception):
+    """The source itself is at fault, not an exception in it; the message is the whole reason."""
+
+
+def prepare(config: LangGraphJson) -> None:
+    """Environment and `sys.path` as the file asks for; to be called once, before anything is imported."""
+    for name, value in config.env.items():
+        os.environ.setdefault(name, value)
+    known = set(sys.path)
+    sys.path.extend(str(path) for path in config.search_paths if str(path) not in known)
+    importlib.invalidate_caches()
+
+
+def load(source: str, config: LangGraphJson) -> object:
+    """The attribute that `source` names. Raises `Unloadable`, or whatever the author's code raises."""
+    where, _, attribute = source.rpartition(":")
+    module = _load_file(where, config) if _is_file(where) else _load_module(where)
+    found: object = module
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            hint = did_you_mean(name, [n for n in vars(module) if not n.startswith("_")])
+            raise Unloadable(f"{where} has no attribute {name!r}{hint if 'mean' in hint else ''}")
+        found = getattr(found, name)
+    return found
+
+
+def reason(error: BaseException, config: LangGraphJson) -> str:
+    """One paragraph: exception type, message, and file:line of the author's code."""
+    if isinstance(error, Unloadable):
+        return str(error)
+    message = (error.msg if isinstance(error, SyntaxError) else str(error)) or "no message"
+    text = " ".join(f"{type(error).__name__}: {message}".split())[:REASON_CHARS]
+    place = _place(error, config)
+    hint = ""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        hint = f"; {_remedy(error.name, config)}"
+    return f"{text}{f' ({place})' if place else ''}{hint}"
+
+
+def _remedy(module: str, config: LangGraphJson) -> str:
+    """What to do about a module that is missing. Of a package that is there only a part may be."""
+    package = module.partition(".")[0]
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        return f'install {package!r}, or add its folder to "dependencies" in {config.file.name}'
+    home = spec.origin or next(iter(spec.submodule_search_locations or ()), "")
+    return f"{package!r} is there ({_short(home, config)}), but not this part of it: look at its version, or its name"
+
+
+def _place(error: BaseException, config: LangGraphJson) -> str | None:
+    """The innermost line that is the author's: in the project's folders and not in an installed package."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{_short(error.filename, config)}:{error.lineno}"
+    homes = [path.resolve() for path in (config.folder, *config.search_paths)]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename).resolve()
+        if "site-packages" not in file.parts and any(file.is_relative_to(home) for home in homes):
+            return f"{_short(frame.filename, config)}:{frame.lineno}"
+    return None
+
+
+def _short(filename: str, config: LangGraphJson) -> str:
+    file, home = Path(filename).resolve(), config.folder.resolve()
+    return str(file.relative_to(home)) if file.is_relative_to(home) else str(file)
+
+
+def _is_file(where: str) -> bool:
+    return "/" in where or "\\" in where or where.endswith(".py")
+
+
+def _load_module(name: str) -> ModuleType:
+    top = name.partition(".")[0]
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if top in OWN_PACKAGES and error.name and (name == error.name or name.startswith(f"{error.name}.")):
+            raise Unloadable(
+                f"there is no module {name!r}: the name {top!r} belongs to Slipway itself; "
+                f"name the file instead, as in './{name.replace('.', '/')}.py:…'"
+            ) from error
+        raise
+
+
+def _load_file(where: str, config: LangGraphJson) -> ModuleType:
+    home = config.folder.resolve()
+    file = (home / where).resolve()
+    if file.suffix != ".py":
+        raise Unloadable(f"{where} is not a Python file; only Python graphs can be served")
+    if not file.is_file():
+        near = did_you_mean(file.name, [path.name for path in file.parent.glob("*.py")])
+        raise Unloadable(f"there is no file {where} ({file}){near}")
+    top = _top(file)
+    for root in dict.fromkeys((top.parent, *config.search_paths)):
+        if file.is_relative_to(root) and _leads_to(_dotted(file, root), file, root):
+            return importlib.import_module(_dotted(file, root))
+    if not top.is_dir():
+        return _execute(_unique_name(file, home), file, None)
+    package = _unique_name(top, home)
+    _execute(package, top / "__init__.py", [str(top)])
+    inside = _dotted(file, top)
+    return importlib.import_module(f"{package}.{inside}" if inside else package)
+
+
+def _top(file: Path) -> Path:
+    """The outermost package that holds `file`, or the file itself."""
+    top = file
+    while (top.parent / "__init__.py").exists():
+        top = top.parent
+    return top
+
+
+def _dotted(file: Path, root: Path) -> str:
+    parts = file.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _leads_to(name: str, file: Path, root: Path) -> bool:
+    """Whether importing `name` gives this very file.
+
+    The first part is looked up alone before the rest: that executes nothing, where looking up the whole name would
+    execute a package of somebody else's.
+    """
+    parts = name.split(".")
+    if not all(part.isidentifier() for part in parts):
+        return False
+    first = root / parts[0]
+    start = first / "__init__.py" if (first / "__init__.py").exists() else file if len(parts) == 1 else None
+    found = _spec(parts[0])
+    if found is None or (Path(found.origin).resolve() if found.origin else None) != start:
+        return False
+    if len(parts) > 1:
+        found = _spec(name)
+    return found is not None and found.origin is not None and Path(found.origin).resolve() == file
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except (ModuleNotFoundError, ValueError):  # a parent that is no package; a module that never had a spec
+        return None
+
+
+def _unique_name(path: Path, home: Path) -> str:
+    """Made from the path relative to `home`; from the whole path if another project in this process has taken that."""
+    relative = os.path.relpath(path, home)
+    name = _name_from(path.stem, relative)
+    taken = sys.modules.get(name)
+    file = path / "__init__.py" if path.is_dir() else path
+    if taken is not None and Path(getattr(taken, "__file__", None) or "").resolve() != file:
+        return _name_from(path.stem, str(path))
+    return name
+
+
+def _name_from(stem: str, path: str) -> str:
+    digest = hashlib.sha256(path.encode()).hexdigest()[:8]
+    return f"graph_file_{re.sub(r'[^0-9A-Za-z_]', '_', stem)}_{digest}"
+
+
+def _execute(name: str, file: Path, package_folders: list[str] | None) -> ModuleType:
+    """Import `file` as `name`, once; a module that failed is forgotten."""
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=package_folders)
+    if spec is None or spec.loader is None:
+        raise Unloadable(f"{file} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module

@@ -1,0 +1,26 @@
+"""LangGraph's own variable for the recursion limit of graphs that have no other.
+
+LangGraph reads it when it is imported, which is before the `env` of langgraph.json is known; here both count.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from slipway.errors import ConfigError
+
+VARIABLE: Final = "LANGGRAPH_DEFAULT_RECURSION_LIMIT"
+BUILT_IN_LIMIT: Final = 10007
+
+
+def default_recursion_limit(environment: Mapping[str, str] | None = None) -> int:
+    """Supersteps that a graph may take when nothing else limits it. Raises `ConfigError` for a value that is no
+    positive whole number; `environment` stands in for that of the process."""
+    given = (os.environ if environment is None else environment).get(VARIABLE, "").strip()
+    if not given:
+        return BUILT_IN_LIMIT
+    if not given.isascii() or not given.isdigit() or int(given) < 1:
+        raise ConfigError(f"{VARIABLE}: must be a whole number, 1 or more")
+    return int(given)

@@ -1,0 +1,173 @@
+"""The graphs of langgraph.json, imported and compiled: the one implementation of `slipway.graphs.graphs.Graphs`.
+
+Everything is loaded at start, in a thread. A graph that does not load takes no other one down: it is recorded with the
+reason, and whoever asks for it is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any
+
+import structlog
+from langchain_core.runnables import RunnableConfig
+from langgraph.store.base import BaseStore
+
+from slipway.errors import ConfigError, GraphUnavailable, NotFound
+from slipway.graphs import loading
+from slipway.graphs.annotations import classes_in, declared_by
+from slipway.graphs.factories import Call, Factory, NotAGraph, compiled, factory_of
+from slipway.graphs.graphs import Access, Graph, GraphSpec, Manifest
+from slipway.graphs.langgraph_json import LangGraphJson, read
+from slipway.graphs.manifest import manifest_of
+from slipway.graphs.modules import GraphModules
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Ready(AbstractAsyncContextManager[Graph]):
+    """A graph that needs no opening. It has no state, so one serves all runs at once."""
+
+    __slots__ = ("graph",)
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    async def __aenter__(self) -> Graph:
+        return self.graph
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+class Registry:
+    """Made by `Registry.load`. Holds what was loaded; the rest is looking it up."""
+
+    def __init__(self, config: LangGraphJson, store: BaseStore | None, before: Collection[str]) -> None:
+        self._specs = config.graphs
+        self._config = config
+        self._store = store
+        self._modules = GraphModules(config.search_paths, before)
+        self._ready: dict[str, Ready] = {}
+        self._factories: dict[str, Factory] = {}
+        self._failures: dict[str, str] = {}
+        self._manifests: dict[str, Manifest] = {}
+        self._describing: dict[str, asyncio.Lock] = {}
+        self._state_types: set[type] = set()
+        self._schemas_seen: set[type] = set()
+
+    @classmethod
+    async def load(cls, path: Path | str, store: BaseStore | None = None) -> Registry:
+        """Read langgraph.json and import all it names. `ConfigError` is about the file; graphs fail one by one.
+
+        `store` is what factories find in their runtime.
+        """
+        return await asyncio.to_thread(cls._load, path, store)
+
+    @classmethod
+    def _load(cls, path: Path | str, store: BaseStore | None) -> Registry:
+        registry = cls(read(path), store, frozenset(sys.modules))
+        loading.prepare(registry._config)
+        for spec in registry._specs.values():
+            registry._load_one(spec)
+        return registry
+
+    def _load_one(self, spec: GraphSpec) -> None:
+        try:
+            thing = loading.load(spec.source, self._config)
+            graph = compiled(thing)
+            if graph is None:
+                self._factories[spec.graph_id] = factory_of(thing)
+            else:
+                self._collect_types(graph)
+                self._ready[spec.graph_id] = Ready(graph)
+        except NotAGraph as error:
+            self._fail(spec, f"{spec.source} cannot be served: {error}")
+        except (Exception, SystemExit) as error:  # the author's code may raise anything, and may call sys.exit()
+            self._fail(spec, loading.reason(error, self._config))
+
+    def _fail(self, spec: GraphSpec, reason: str) -> None:
+        self._failures[spec.graph_id] = reason
+        log.error("graph.unavailable", graph=spec.graph_id, source=spec.source, reason=reason)
+
+    def names(self) -> list[str]:
+        return [graph_id for graph_id in self._specs if graph_id not in self._failures]
+
+    def failures(self) -> dict[str, str]:
+        return dict(self._failures)
+
+    def state_types(self) -> set[type]:
+        """Those of graphs with a factory are known from the first time one was made."""
+        return set(self._state_types)
+
+    def module(self, name: str) -> ModuleType | None:
+        return self._modules(name)
+
+    def spec(self, graph_id: str) -> GraphSpec:
+        if graph_id in self._failures:
+            raise GraphUnavailable(f"graph {graph_id!r} cannot be served: it does not load; the server's log says why")
+        try:
+            return self._specs[graph_id]
+        except KeyError:
+            raise NotFound("graph", graph_id, known=self.names()) from None
+
+    def attribute(self, source: str) -> object:
+        """What `./file.py:name` means. Raises `ConfigError` with the reason, and the line of the author's code."""
+        try:
+            return loading.load(source, self._config)
+        except (Exception, SystemExit) as error:  # the author's code may raise anything
+            raise ConfigError(loading.reason(error, self._config)) from error
+
+    def use_store(self, store: BaseStore) -> None:
+        self._store = store
+
+    def has_factory(self, graph_id: str) -> bool:
+        return graph_id in self._factories
+
+    def open(
+        self, graph_id: str, config: RunnableConfig, access: Access, context: Mapping[str, Any] | None = None
+    ) -> AbstractAsyncContextManager[Graph]:
+        ready = self._ready.get(graph_id)
+        if ready is not None:
+            return ready
+        self.spec(graph_id)
+        call = Call(config, access, context, self._store)
+        return self._factories[graph_id].open(graph_id, call, self._collect_types)
+
+    async def manifest(self, graph_id: str, config: RunnableConfig | None = None) -> Manifest:
+        spec = self.spec(graph_id)
+        if config is not None and graph_id in self._factories:
+            return await self._describe(spec, config)
+        async with self._describing.setdefault(graph_id, asyncio.Lock()):
+            known = self._manifests.get(graph_id)
+            if known is None:
+                known = self._manifests[graph_id] = await self._describe(spec, {})
+        return known
+
+    async def _describe(self, spec: GraphSpec, config: RunnableConfig) -> Manifest:
+        async with self.open(spec.graph_id, config, "assistants.read") as graph:
+            return await asyncio.to_thread(manifest_of, graph, spec)
+
+    def _collect_types(self, graph: Graph) -> None:
+        """Cheap for a graph whose schemas were seen before, as those of a factory's second product are."""
+        schemas = set(_schemas(graph))
+        if schemas and schemas <= self._schemas_seen:
+            return
+        found = classes_in(declared_by(graph))
+        self._state_types |= {cls for cls in found if "<locals>" not in cls.__qualname__}
+        self._schemas_seen |= {cls for cls in schemas if "<locals>" not in cls.__qualname__}
+
+
+def _schemas(graph: Graph) -> Iterator[type]:
+    builder = getattr(graph, "builder", None)
+    if builder is not None:
+        yield from (schema for schema in builder.schemas if isinstance(schema, type))
+    for _, subgraph in graph.get_subgraphs(recurse=True):
+        yield from (s for s in getattr(getattr(subgraph, "builder", None), "schemas", ()) if isinstance(s, type))

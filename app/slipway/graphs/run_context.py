@@ -1,0 +1,66 @@
+"""The run's context in the form that a graph declares: what nodes read as `runtime.context` (protocol 4.6).
+
+| schema | nodes read |
+|---|---|
+| dataclass, pydantic model | always an instance: unknown keys are left out, absent ones take its defaults |
+| TypedDict | the keys that it declares, None when there are none |
+| none, or any other type | the mapping as it was sent, None when it is empty |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import AliasChoices, AliasPath, BaseModel
+from pydantic.fields import FieldInfo
+from typing_extensions import is_typeddict
+
+from slipway.graphs.annotations import fields_of, hints_of
+
+
+def context_arguments(schema: object, given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What LangGraph has to be given as `context`: it makes the instance of a class itself, from `{}` too."""
+    if isinstance(schema, type) and (_makes_instances(schema) or is_typeddict(schema)):
+        kept = {name: value for name, value in given.items() if name in _accepted_names(schema)}
+        return kept if kept or _makes_instances(schema) else None
+    return dict(given) or None
+
+
+def context_instance(schema: object, given: Mapping[str, Any]) -> Any:
+    """The context as an object of `schema`, for a factory that declares it. Raises what the class raises, such as
+    `TypeError` or `ValidationError` for a required field that is missing."""
+    arguments = context_arguments(schema, given) or {}
+    if isinstance(schema, type) and _makes_instances(schema):
+        return schema(**arguments)
+    return arguments
+
+
+def _makes_instances(schema: type) -> bool:
+    return issubclass(schema, BaseModel) or dataclasses.is_dataclass(schema)
+
+
+@functools.lru_cache(maxsize=256)
+def _accepted_names(schema: type) -> frozenset[str]:
+    """Keys that the class takes: field names, and the aliases of pydantic's fields."""
+    validated: Mapping[str, FieldInfo] | None = getattr(schema, "__pydantic_fields__", None)
+    if validated is not None:
+        config = getattr(schema, "model_config", None) or getattr(schema, "__pydantic_config__", None) or {}
+        by_name = bool(config.get("populate_by_name") or config.get("validate_by_name"))
+        return frozenset(key for name, field in validated.items() for key in _keys_of(name, field, by_name))
+    return frozenset(fields_of(schema)) | {
+        name for name, hint in hints_of(schema).items() if isinstance(hint, dataclasses.InitVar)
+    }
+
+
+def _keys_of(name: str, field: FieldInfo, by_name: bool) -> Iterator[str]:
+    alias = field.validation_alias
+    if alias is None or by_name:
+        yield name
+    for choice in alias.choices if isinstance(alias, AliasChoices) else [alias]:
+        if isinstance(choice, AliasPath):
+            yield str(choice.path[0])
+        elif choice is not None:
+            yield choice

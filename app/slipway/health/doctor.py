@@ -1,0 +1,188 @@
+"""Finds runs and threads that got stuck, and mends them: what no script leaves behind, but a lost write, an older
+release or a hand in the data may.
+
+Ids are read in pages (ZSCAN, SSCAN, SCAN). A page is looked at, and mended, by one script (`keyspace/lua/doctor.lua`)
+that checks every condition at that moment, so the doctor never races live work, whoever else is looking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from slipway.clock import Clock
+from slipway.health import start_checks
+from slipway.health.health import HealthWatch
+from slipway.health.scripts import WatchScripts
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+PAGE: Final = 100
+"""About as many ids as a page has: a script over so many holds the server for about a millisecond."""
+
+SWEEP: Final = 1000
+"""Keys that one SCAN passes: most are none of ours."""
+
+_PATIENCE_S: Final = 10.0
+
+PROBLEMS: Final = {
+    "queued_without_job": "a queued run that no worker would ever claim",
+    "queued_without_place": "a queued run that its thread's queue does not name",
+    "job_without_run": "a job whose run is gone, over, or further on",
+    "parked_though_there_is_room": "a job that waits for room in a group that has some",
+    "place_of_run_that_is_over": "a group's place, held by a run that is over",
+    "busy_without_run": "a thread that is busy with nothing",
+    "active_run_is_over": "a thread whose active run is over",
+    "waiting_run_is_not_queued": "a thread whose queue names a run that does not wait",
+    "running_without_lease": "a running run that would never be taken back",
+    "lease_of_run_that_is_over": "a lease of a run that is over",
+    "waiting_run_not_shown": "a run that waits for a person, while its thread does not ask",
+    "waits_for_run_that_is_over": "a thread that waits for the answer to a run that is over or gone",
+    "waiting_run_not_named": "a run that waits for a person, while its thread does not say so",
+}
+"""What each problem is, by its stable name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that is wrong. `ident` is the run, the thread or the job; `mended` says whether it still is."""
+
+    problem: str
+    ident: str
+    mended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    kind: str
+    ids: Sequence[str]
+    place: str = ""
+    parked: bool = False
+
+
+class Doctor:
+    """Looks at everything under one prefix. With `repair` it mends what it finds, at once."""
+
+    def __init__(self, wire: Wire, keys: Keys, *, lease_ms: int, repair: bool) -> None:
+        self._wire, self._keys, self._scripts = wire, keys, WatchScripts(wire, keys)
+        self._lease_ms, self._repair = lease_ms, repair
+        self._sweep: AsyncIterator[_Page] | None = None
+
+    async def examine(self) -> list[Trouble]:
+        """Everything, once. Raises `StoreUnavailable`."""
+        found: list[Trouble] = []
+        async for page in self._quick():
+            found += await self._look(page)
+        async for page in self._all():
+            found += await self._look(page)
+        return list({(trouble.problem, trouble.ident): trouble for trouble in found}.values())
+
+    async def round(self, pages: int) -> list[Trouble]:
+        """All jobs and leases, and the next `pages` pages of threads and runs: rounds go through them all, over and
+        over, and one costs the same however many there are. Raises `StoreUnavailable`; then the next begins anew."""
+        found: list[Trouble] = []
+        sweep, self._sweep = self._sweep or self._all(), None
+        async for page in self._quick():
+            found += await self._look(page)
+        for _ in range(pages):
+            try:
+                page = await anext(sweep)
+            except StopAsyncIteration:
+                return found
+            found += await self._look(page)
+        self._sweep = sweep
+        return found
+
+    async def _look(self, page: _Page) -> list[Trouble]:
+        if not page.ids:
+            return []
+        wrong = await self._scripts.doctor(
+            page.kind, page.ids, place=page.place, parked=page.parked, repair=self._repair, lease_ms=self._lease_ms
+        )
+        for problem, ident in wrong:
+            log.warning("doctor.found", problem=problem, id=ident, mended=self._repair)
+        return [Trouble(problem, ident, self._repair) for problem, ident in wrong]
+
+    async def _quick(self) -> AsyncIterator[_Page]:
+        """What is in progress: as much as there is work."""
+        for queue in (self._keys.queue, self._keys.suspects, self._keys.later):
+            async for jobs in self._pages("ZSCAN", queue):
+                yield _Page("job", jobs, queue)
+        async for runs in self._pages("ZSCAN", self._keys.leases):
+            yield _Page("lease", runs)
+
+    async def _all(self) -> AsyncIterator[_Page]:
+        """What is kept: as much as there are threads and runs."""
+        async for threads in self._pages("ZSCAN", self._keys.threads):
+            yield _Page("thread", threads)
+        async for runs in self._keys_of("run", "hash"):
+            yield _Page("run", runs)
+        async for groups in self._keys_of("parked", "zset"):
+            for group in groups:
+                async for jobs in self._pages("ZSCAN", self._keys.parked(group)):
+                    yield _Page("job", jobs, self._keys.parked(group), parked=True)
+        async for groups in self._keys_of("group", "set"):
+            for group in groups:
+                async for runs in self._pages("SSCAN", self._keys.group(group)):
+                    yield _Page("place", runs, group)
+
+    async def _pages(self, verb: str, key: str) -> AsyncIterator[list[str]]:
+        """The members of a key, page by page."""
+        cursor: Any = 0
+        while True:
+            cursor, members = await self._wire.send(verb, key, cursor, "COUNT", PAGE, again=True)
+            names = [member.decode() for member in (members[::2] if verb == "ZSCAN" else members)]
+            for first in range(0, len(names), PAGE):  # a small key comes whole
+                yield names[first : first + PAGE]
+            if int(cursor) == 0:
+                return
+
+    async def _keys_of(self, kind: str, stored_as: str) -> AsyncIterator[list[str]]:
+        """Whose keys of a kind there are, page by page."""
+        cursor: Any = 0
+        pattern = self._keys.pattern(kind)
+        while True:
+            cursor, names = await self._wire.send(
+                "SCAN", cursor, "MATCH", pattern, "COUNT", SWEEP, "TYPE", stored_as, again=True
+            )
+            idents = [ident for name in names if (ident := self._keys.ident(kind, name.decode())) is not None]
+            for first in range(0, len(idents), PAGE):
+                yield idents[first : first + PAGE]
+            if int(cursor) == 0:
+                return
+
+
+def table(found: Sequence[Trouble]) -> str:
+    """What was found, a line each, for a person."""
+    if not found:
+        return "no run and no thread is stuck"
+    rows = [("problem", "id", "", "what it is")]
+    for trouble in found:
+        rows.append((trouble.problem, trouble.ident, "mended" if trouble.mended else "", PROBLEMS[trouble.problem]))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = (
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+async def report(settings: Settings, *, repair: bool) -> tuple[str, bool]:
+    """What `slipway doctor` prints, and whether all is well afterwards. Opens one connection. Raises
+    `StoreUnavailable`, and `ConfigError` when the checkpointer cannot work on that server."""
+    await start_checks.check(settings, settings.redis)
+    wire, keys = Wire(Address(settings.redis), "slipway doctor", patience_s=_PATIENCE_S), Keys(settings.key_prefix)
+    await wire.open()
+    try:
+        health = await HealthWatch(wire, keys, settings, Clock()).measure()
+        found = await Doctor(wire, keys, lease_ms=int(settings.lease_s * 1000), repair=repair).examine()
+    finally:
+        await wire.close()
+    lines = [f"{finding.level.value:8} {finding.code:22} {finding.detail}" for finding in health.findings]
+    return "\n".join([*lines, table(found)]), health.ready and all(trouble.mended for trouble in found)

@@ -1,0 +1,237 @@
+"""Is everything there that a run needs? Its checkpoints are as healthy as the Redis that keeps them.
+
+`HealthWatch` measures in the background, through the process's own wire: it writes a key, reads it back and deletes
+it, asks the server about itself and counts the work. Whoever wants to know (/readyz, /metrics, the admission of new
+runs) gets the last reading, at no cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+
+from slipway.clock import Clock
+from slipway.errors import Overloaded, StoreUnavailable
+from slipway.health.findings import Finding, Level
+from slipway.health.scripts import WatchScripts, Work
+from slipway.health.server_facts import ServerFacts, read_facts
+from slipway.redis.connection import reply_error
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+EVERY_S: Final = 2.0
+SOON_S: Final = 0.5
+"""The pause while something is wrong, or memory is within `NEAR` of the high-water mark."""
+
+NEAR: Final = 0.1
+SLOW_MS: Final = 250.0
+"""A probe that takes longer than this is worth a warning."""
+
+LATE_S: Final = 60.0
+"""So is a job that has been due for longer than this."""
+
+AWAY: Final = "store.away"
+"""The code of the finding that Redis does not answer."""
+
+RETRY_AFTER_S: Final = 5
+_WITHIN_S: Final = 2.0
+_PROBE_KEPT_MS: Final = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One reading. What could not be measured is None; `findings` says why."""
+
+    measured_at: datetime
+    findings: tuple[Finding, ...]
+    probe_ms: float | None = None
+    server: ServerFacts | None = None
+    work: Work | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a run that is created now would be kept."""
+        return all(finding.level is not Level.ERROR for finding in self.findings)
+
+    @property
+    def workers(self) -> int | None:
+        """How many workers live."""
+        return None if self.work is None else self.work.workers
+
+    @property
+    def queued(self) -> int | None:
+        """How many jobs wait, due or not."""
+        return None if self.work is None else self.work.due + self.work.later
+
+    @property
+    def memory_ratio(self) -> float | None:
+        """How full the server is, 1 being its limit; None without a limit."""
+        return None if self.server is None else self.server.memory_ratio
+
+    @property
+    def services(self) -> dict[str, str]:
+        """What runs need beside a web process, and how it is: `up`, `down`, or `unknown`. For the body of /ok."""
+        if any(finding.code == AWAY for finding in self.findings):
+            return {"redis": "down", "workers": "unknown"}
+        if self.work is None:
+            return {"redis": "unknown", "workers": "unknown"}
+        return {"redis": "up", "workers": "up" if self.work.workers else "down"}
+
+    def public(self) -> dict[str, Any]:
+        """The body of /readyz."""
+        work = self.work
+        return {
+            "ready": self.ready,
+            "workers": self.workers,
+            "queued": self.queued,
+            "leases": None if work is None else work.leases,
+            "oldest_due_s": None if work is None else work.oldest_due_s,
+            "probe_ms": self.probe_ms,
+            "server": None if self.server is None else self.server.public(),
+            "findings": [finding.public() for finding in self.findings],
+            "measured_at": self.measured_at.isoformat(timespec="milliseconds"),
+        }
+
+
+class HealthWatch:
+    """Keeps the last reading fresh. Until `measure` was called nothing is known."""
+
+    def __init__(self, wire: Wire, keys: Keys, settings: Settings, clock: Clock) -> None:
+        self._wire, self._clock = wire, clock
+        self._scripts, self._probe_key = WatchScripts(wire, keys), keys.probe(secrets.token_hex(8))
+        self._lease_ms, self._high_water = int(settings.lease_s * 1000), settings.redis_high_water
+        self._last = Health(clock.now(), (Finding("health.unknown", Level.ERROR, "nothing was measured yet"),))
+
+    @property
+    def now(self) -> Health:
+        """The last reading; that the connection is lost is known at once."""
+        if self._wire.connected or not self._last.ready:
+            return self._last
+        known = (finding for finding in self._last.findings if finding.level is not Level.OK)
+        return replace(self._last, findings=(_away("the connection is lost"), *known))
+
+    async def run(self) -> None:
+        """Measure until cancelled. A finding that comes or goes is a line in the log."""
+        while True:
+            ratio = self._last.memory_ratio
+            near = ratio is not None and ratio > self._high_water - NEAR
+            await self._clock.sleep(SOON_S if near or not self._last.ready else EVERY_S)
+            await self.measure()
+
+    async def measure(self) -> Health:
+        """A new reading, within `_WITHIN_S` seconds. Never raises for a server that is away or refuses."""
+        before, self._last = self._last, await self._reading()
+        known = {finding.code for finding in before.findings}
+        codes = {finding.code for finding in self._last.findings}
+        for finding in self._last.findings:
+            if finding.code not in known and finding.level is not Level.OK:
+                log.warning("health.found", code=finding.code, level=finding.level.value, detail=finding.detail)
+        if gone := sorted(known - codes - {"health.unknown", "ok"}):
+            log.info("health.passed", codes=gone)
+        return self._last
+
+    def admit(self, *, continues: bool = False) -> None:
+        """Raise `Overloaded` while memory is above the high-water mark, by the last reading: what is left belongs to
+        the runs in progress. `continues` says that the new run would go on with what a thread's last run left."""
+        ratio = self._last.memory_ratio
+        if ratio is not None and ratio > self._high_water:
+            raise Overloaded(ratio, self._high_water, RETRY_AFTER_S, continues=continues)
+
+    async def _reading(self) -> Health:
+        measured_at = self._clock.now()
+        try:
+            async with asyncio.timeout(_WITHIN_S):
+                probe, server, work = await asyncio.gather(
+                    self._probe(), read_facts(self._wire), self._scripts.work(self._lease_ms), return_exceptions=True
+                )
+        except TimeoutError:
+            return Health(measured_at, (_away(f"no answer within {_WITHIN_S:g} s"),))
+        findings = [*self._of_probe(probe), *self._of_server(server)]
+        if isinstance(probe, float):  # where nothing can be written, the living cannot report
+            findings += self._of_work(work)
+        for broken in (probe, server, work):
+            if isinstance(broken, BaseException) and not isinstance(broken, StoreUnavailable):
+                log.warning("health.broken", problem=f"{type(broken).__name__}: {broken}")
+                findings.append(Finding("health.broken", Level.ERROR, f"{type(broken).__name__}; the log has the rest"))
+        if not findings:
+            findings.append(Finding("ok", Level.OK, "everything that a run needs is there"))
+        return Health(
+            measured_at,
+            tuple(dict.fromkeys(findings)),
+            probe_ms=probe if isinstance(probe, float) else None,
+            server=server if isinstance(server, ServerFacts) else None,
+            work=work if isinstance(work, Work) else None,
+        )
+
+    async def _probe(self) -> float | Finding:
+        """Milliseconds for writing a key, reading it back and deleting it, in one group; or what went wrong."""
+        token, began = secrets.token_hex(8), self._clock.monotonic()
+        replies: Sequence[Any] = await asyncio.gather(
+            self._wire.send("SET", self._probe_key, token, "PX", _PROBE_KEPT_MS),
+            self._wire.send("GET", self._probe_key),
+            self._wire.send("DEL", self._probe_key),
+            return_exceptions=True,
+        )
+        took_ms = round((self._clock.monotonic() - began) * 1000, 3)
+        if (refused := next((reply for reply in replies if isinstance(reply, BaseException)), None)) is not None:
+            if isinstance(refused, StoreUnavailable) or reply_error(refused) is not None:
+                return Finding(
+                    "store.refuses", Level.ERROR, f"a key cannot be written, read and deleted: {_briefly(refused)}"
+                )
+            raise refused
+        if replies[1] != token.encode():
+            detail = "a key that was just written reads differently: does something else use this key prefix?"
+            return Finding("store.forgets", Level.ERROR, detail)
+        return took_ms
+
+    @staticmethod
+    def _of_probe(probe: object) -> list[Finding]:
+        if isinstance(probe, Finding):
+            return [probe]
+        if isinstance(probe, float) and probe > SLOW_MS:
+            detail = f"writing, reading and deleting a key takes {probe:.0f} ms: look at the server's load and distance"
+            return [Finding("store.slow", Level.WARNING, detail)]
+        return []
+
+    def _of_server(self, facts: object) -> list[Finding]:
+        if not isinstance(facts, ServerFacts):
+            return [_away(str(facts))] if isinstance(facts, StoreUnavailable) else []
+        ratio = facts.memory_ratio
+        if ratio is None or ratio <= self._high_water:
+            return facts.findings()
+        detail = f"{Overloaded.sentence(ratio, self._high_water)}: delete threads, or give the server more memory"
+        return [*facts.findings(), Finding("memory.high", Level.WARNING, detail)]
+
+    @staticmethod
+    def _of_work(work: object) -> list[Finding]:
+        if not isinstance(work, Work):
+            return []
+        found = []
+        if not work.workers:
+            detail = "no living worker: runs are accepted and wait; start `slipway worker`"
+            found.append(Finding("workers.none", Level.WARNING, detail))
+        elif work.oldest_due_s > LATE_S:
+            detail = f"a job has been due for {work.oldest_due_s:.0f} s: start more workers, or run `slipway doctor`"
+            found.append(Finding("queue.late", Level.WARNING, detail))
+        return found
+
+
+def _briefly(refused: BaseException) -> str:
+    """What is fit for everybody: of Redis's own text the first word, such as `NOPERM`. It may name users and hosts."""
+    if isinstance(refused, StoreUnavailable):
+        return str(refused)
+    log.warning("health.refused", problem=str(refused))
+    return str(refused).partition(" ")[0]
+
+
+def _away(why: str) -> Finding:
+    return Finding(AWAY, Level.ERROR, f"Redis does not answer: {why}; requests that need it get 503")

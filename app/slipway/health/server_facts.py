@@ -1,0 +1,203 @@
+"""What the Redis server says about itself, and what that means for runs: would they outlive a restart, a full memory,
+the loss of a machine?
+
+A managed server may refuse CONFIG or leave lines out of INFO. What it does not say is None here, and no finding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import hiredis
+
+from slipway.health.findings import Finding, Level
+from slipway.redis.pipeline import Wire
+
+OLDEST: Final = (6, 2)
+"""The oldest Redis that has every command we use. A Valkey calls itself Redis 7.2 at least."""
+
+LAG_S: Final = 10
+"""A replica that has not acknowledged anything for so long is behind."""
+
+_CONFIG: Final = ("maxmemory-policy", "appendonly", "save")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """None is `the server does not say`. Bytes of memory are as the server counts them against `max_bytes`; 0 there
+    is no limit. `lag_s` and `lag_bytes` are those of the replica that is furthest behind."""
+
+    version: str | None = None
+    loading: bool | None = None
+    append_only: bool | None = None
+    append_ok: bool | None = None
+    rewrite_ok: bool | None = None
+    snapshots: bool | None = None
+    snapshot_ok: bool | None = None
+    eviction: str | None = None
+    used_bytes: int | None = None
+    max_bytes: int | None = None
+    replica: bool | None = None
+    primary_link: bool | None = None
+    replicas: int | None = None
+    lag_s: int | None = None
+    lag_bytes: int | None = None
+
+    @property
+    def memory_ratio(self) -> float | None:
+        """How full the server is, 1 being its limit; None without a limit."""
+        if self.used_bytes is None or not self.max_bytes:
+            return None
+        return self.used_bytes / self.max_bytes
+
+    def findings(self) -> list[Finding]:
+        """What is worth saying about the server, the worst not first."""
+        return [*self._age(), *self._eviction(), *self._persistence(), *self._replication()]
+
+    def _age(self) -> list[Finding]:
+        if self.version is None or _numbers(self.version) >= OLDEST:
+            return []
+        detail = f"Redis {self.version} is too old: use Redis 6.2, Valkey 7.2 or later"
+        return [Finding("store.version", Level.ERROR, detail)]
+
+    def _eviction(self) -> list[Finding]:
+        if self.eviction in (None, "noeviction"):
+            return []
+        lost = "the logs of finished runs" if str(self.eviction).startswith("volatile") else "runs and checkpoints"
+        detail = f"Redis drops {lost} when it is full (maxmemory-policy {self.eviction}): set it to noeviction"
+        return [Finding("store.evicts", Level.ERROR, detail)]
+
+    def _persistence(self) -> list[Finding]:
+        if self.loading:
+            return [Finding("store.loading", Level.ERROR, "Redis is reading its data back: wait until it is through")]
+        if self.append_only:
+            return self._append_only()
+        if self.snapshot_ok is False:
+            detail = "the last snapshot failed (rdb_last_bgsave_status): free disk or memory on the server, see its log"
+            return [Finding("store.snapshot_failed", Level.ERROR, detail)]
+        if self.append_only is None:
+            return []
+        if self.snapshots is False:
+            detail = "a restart of Redis loses everything: set appendonly yes"
+            return [Finding("store.volatile", Level.WARNING, detail)]
+        detail = "a crash of Redis loses what came after its last snapshot: set appendonly yes"
+        return [Finding("store.snapshots_only", Level.WARNING, detail)]
+
+    def _append_only(self) -> list[Finding]:
+        found = []
+        if self.append_ok is False:
+            detail = "Redis cannot write its append-only file (aof_last_write_status): free disk on the server"
+            found.append(Finding("store.append_failed", Level.ERROR, detail))
+        if self.rewrite_ok is False:
+            detail = (
+                "the append-only file could not be rewritten (aof_last_bgrewrite_status) and keeps growing: free disk"
+            )
+            found.append(Finding("store.rewrite_failed", Level.WARNING, detail))
+        return found
+
+    def _replication(self) -> list[Finding]:
+        if self.replica:
+            state = "" if self.primary_link is not False else " and has lost its primary"
+            detail = f"this Redis is a replica{state}: REDIS_URL must lead to the primary"
+            return [Finding("store.replica", Level.ERROR, detail)]
+        if self.replicas and self.lag_s is not None and self.lag_s > LAG_S:
+            detail = f"a replica is {self.lag_s} s and {self.lag_bytes} bytes behind: a failover now would lose that"
+            return [Finding("store.replica_behind", Level.WARNING, detail)]
+        return []
+
+    def public(self) -> dict[str, Any]:
+        """As /readyz shows them; None for what is unknown."""
+        ratio = self.memory_ratio
+        return {
+            "version": self.version,
+            "append_only": self.append_only,
+            "append_ok": self.append_ok,
+            "rewrite_ok": self.rewrite_ok,
+            "snapshots": self.snapshots,
+            "snapshot_ok": self.snapshot_ok,
+            "eviction": self.eviction,
+            "used_bytes": self.used_bytes,
+            "max_bytes": self.max_bytes,
+            "memory_ratio": None if ratio is None else round(ratio, 4),
+            "replicas": self.replicas,
+            "replication_lag_s": self.lag_s,
+        }
+
+
+async def read_facts(wire: Wire) -> ServerFacts:
+    """One round trip. What the server refuses to say stays unknown. Raises `StoreUnavailable` when it is away."""
+    asked = [wire.send("INFO", again=True), *(wire.send("CONFIG", "GET", name, again=True) for name in _CONFIG)]
+    info, *options = await asyncio.gather(*asked, return_exceptions=True)
+    return facts_from(_lines(_said(info)), dict(filter(None, (_option(_said(option)) for option in options))))
+
+
+def _said(reply: Any) -> Any:
+    """The reply; None for a refusal, and what else went wrong is raised."""
+    if isinstance(reply, hiredis.ReplyError):
+        return None
+    if isinstance(reply, BaseException):
+        raise reply
+    return reply
+
+
+def _option(reply: Any) -> tuple[str, str] | None:
+    return (reply[0].decode(), reply[1].decode()) if reply else None
+
+
+def _lines(info: bytes | str | None) -> dict[str, str]:
+    text = info.decode() if isinstance(info, bytes) else info or ""
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+def facts_from(info: Mapping[str, str], config: Mapping[str, str]) -> ServerFacts:
+    """Facts of the lines of INFO and the options of CONFIG GET, as far as they are there."""
+    used, apart = _whole(info.get("used_memory")), _whole(info.get("mem_not_counted_for_evict")) or 0
+    lag_s, lag_bytes = _lag(info)
+    link = info.get("master_link_status")
+    return ServerFacts(
+        version=info.get("redis_version"),
+        loading=_is(info.get("loading"), "1"),
+        append_only=_either(_is(info.get("aof_enabled"), "1"), _is(config.get("appendonly"), "yes")),
+        append_ok=_is(info.get("aof_last_write_status"), "ok"),
+        rewrite_ok=_is(info.get("aof_last_bgrewrite_status"), "ok"),
+        snapshots=None if "save" not in config else bool(config["save"]),
+        snapshot_ok=_is(info.get("rdb_last_bgsave_status"), "ok"),
+        eviction=info.get("maxmemory_policy") or config.get("maxmemory-policy"),
+        used_bytes=None if used is None else max(used - apart, 0),
+        max_bytes=_whole(info.get("maxmemory")),
+        replica=_is(info.get("role"), "slave"),
+        primary_link=_is(link, "up"),
+        replicas=_whole(info.get("connected_slaves")),
+        lag_s=lag_s,
+        lag_bytes=lag_bytes,
+    )
+
+
+def _lag(info: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """Seconds and bytes of the slowest replica."""
+    end = _whole(info.get("master_repl_offset")) or 0
+    behind = []
+    for number in range(_whole(info.get("connected_slaves")) or 0):
+        replica = dict(part.split("=", 1) for part in info.get(f"slave{number}", "").split(",") if "=" in part)
+        if replica:
+            behind.append((_whole(replica.get("lag")) or 0, end - (_whole(replica.get("offset")) or end)))
+    return max(behind, default=(None, None), key=lambda pair: pair[0] or 0)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+
+
+def _is(said: str | None, word: str) -> bool | None:
+    return None if said is None else said == word
+
+
+def _either(first: bool | None, second: bool | None) -> bool | None:
+    return second if first is None else first
+
+
+def _whole(said: str | None) -> int | None:
+    return int(said) if said is not None and said.lstrip("-").isdigit() else None

@@ -1,0 +1,68 @@
+"""What is looked at on the server before a process serves: whether the settings fit what is stored there.
+
+A deployment that loses an option would not fail: it would find no threads, or store in plain text what was sealed. So
+where the stored data say that an option is missing, the process does not start.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import hiredis
+import structlog
+
+from slipway.checkpoints import choice
+from slipway.checkpoints.encryption_check import are_sealed
+from slipway.environment_variables import variable_of
+from slipway.errors import ConfigError
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.renamed_settings import advice, former_options
+from slipway.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE_S: Final = 10.0
+
+
+async def check(settings: Settings, url: str) -> None:
+    """Raise `ConfigError` when the checkpointer cannot work on the server at `url`, or when its data belong to other
+    settings; log the former names of options that are set. Opens one connection. Raises `StoreUnavailable`."""
+    await choice.check(settings, url)
+    former = former_options()
+    wire = Wire(Address(url), "slipway check", patience_s=_PATIENCE_S)
+    await wire.open()
+    try:
+        await _check_place(settings, former, wire)
+        await _check_seal(settings, former, wire)
+    except hiredis.ReplyError as refused:  # an older server, or a user that may read its own keys alone
+        log.warning("settings.not_compared", problem=f"what is stored cannot be looked at: {refused}")
+    finally:
+        await wire.close()
+    for option in former:
+        log.warning("settings.former_name", variable=option.upper(), problem=advice(option))
+
+
+async def _check_place(settings: Settings, former: dict[str, str], wire: Wire) -> None:
+    """Former names that would have led to other data, where there are such data."""
+    prefix = former.get("key_prefix", settings.key_prefix)
+    if prefix != settings.key_prefix and await _has_threads(wire, prefix):
+        raise ConfigError(f"{advice('key_prefix')}. Redis holds threads under that prefix")
+    kept = ("checkpointer",) if settings.checkpointer == "core" else ("langgraph_redis_prefix",)
+    lost = [option for option in kept if former.get(option) not in (None, getattr(settings, option))]
+    if lost and await _has_threads(wire, settings.key_prefix):
+        raise ConfigError(f"{advice(lost[0])}. The threads in Redis may be stored that way")
+
+
+async def _has_threads(wire: Wire, prefix: str) -> bool:
+    return bool(await wire.send("EXISTS", Keys(prefix).threads, again=True))
+
+
+async def _check_seal(settings: Settings, former: dict[str, str], wire: Wire) -> None:
+    if settings.encryption_key is None and await are_sealed(wire, Keys(settings.key_prefix), settings):
+        hint = f". {advice('encryption_key')}" if "encryption_key" in former else ""
+        raise ConfigError(
+            f"the states in Redis are sealed, and {variable_of('encryption_key')} is not set: set it to the key that "
+            f"sealed them{hint}"
+        )

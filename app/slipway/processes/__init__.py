@@ -1,0 +1,1 @@
+"""The processes of a deployment: how they start, are supervised, and stop."""

@@ -1,0 +1,54 @@
+"""What a process is called, and how our own commands are started as children."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+_PR_SET_NAME: Final = 15
+_LOOK_EVERY_S: Final = 1.0
+
+
+def slipway(*arguments: str) -> tuple[str, ...]:
+    """The command line of `slipway <arguments>` in this environment.
+
+    The console script where there is one, so that the process list reads `…/bin/slipway web`."""
+    script = Path(sys.executable).with_name("slipway")
+    command = (str(script),) if script.exists() else ("-m", "slipway")
+    return sys.executable, *command, *arguments
+
+
+def name_process(name: str) -> None:
+    """What `ps -o comm` and `top` show for this process (Linux; at most 15 bytes)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+
+
+def watch_parent() -> None:
+    """End this process soon after its supervisor has gone. Linux does that by itself (see `launch`)."""
+    parent = os.environ.get("SLIPWAY_PARENT_PID")
+    if parent:
+        threading.Thread(target=_end_without, args=(int(parent),), name="parent watch", daemon=True).start()
+
+
+def _end_without(parent_pid: int) -> None:
+    while os.getppid() == parent_pid:
+        time.sleep(_LOOK_EVERY_S)
+    os._exit(1)
+
+
+def keep_what_is_loaded() -> None:
+    """Called once everything is imported: the collector need not look at it again, and need not look so often.
+
+    A graph's superstep allocates thousands of short-lived objects that reference counting frees; by its defaults the
+    collector would walk all modules for them."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)

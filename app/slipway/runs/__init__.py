@@ -1,0 +1,1 @@
+"""Runs: their records, attempts, leases and event logs."""

@@ -1,0 +1,32 @@
+"""A run with which a worker died proves that it was not the cause: it gets further than where it died."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from slipway.redis.keys import Keys
+from slipway.runs.attempt import Attempt
+from slipway.runs.runs import Run
+
+SUPERSTEPS: Final = 2
+"""Where an attempt has got further: what died was in the first of its supersteps, and this one is the next."""
+
+
+class Proof:
+    """Counts the supersteps of one attempt. The proof lands with the superstep's other writes."""
+
+    def __init__(self, attempt: Attempt, keys: Keys, on_proof: Callable[[Run], None]) -> None:
+        self._attempt, self._keys, self._on_proof = attempt, keys, on_proof
+        self._left = SUPERSTEPS if attempt.run.suspect else 0
+
+    def superstep_begins(self) -> None:
+        """One more."""
+        if self._left == 0:
+            return
+        self._left -= 1
+        if self._left == 0:
+            run_id = self._attempt.run.run_id
+            self._attempt.put(("HDEL", self._keys.run(run_id), "suspect", "died"))
+            self._attempt.put(("SREM", self._keys.on_trial, run_id))
+            self._on_proof(self._attempt.run)

@@ -1,0 +1,39 @@
+"""What earlier attempts of a run have appended to its log, as far as the next attempt must know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+
+PAGE: Final = 500
+"""Entries that are read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvents:
+    """`marks` are what writers put beside entries (`Attempt.append`); of the frames there are only the hashes."""
+
+    marks: set[str] = field(default_factory=set)
+    hashes: set[int] = field(default_factory=set)
+
+    def has_frame(self, frame: bytes) -> bool:
+        """Whether an entry has this very frame."""
+        return hash(frame) in self.hashes
+
+
+async def read_logged_events(wire: Wire, keys: Keys, run_id: str) -> LoggedEvents:
+    """The whole log, read in pages: only attempts that follow another one ask."""
+    found, start = LoggedEvents(), "-"
+    while True:
+        page = await wire.send("XRANGE", keys.events(run_id), start, "+", "COUNT", PAGE, again=True)
+        for _, flat in page:
+            stored = dict(zip(flat[::2], flat[1::2], strict=True))
+            found.hashes.add(hash(stored[b"f"]))
+            if b"m" in stored:
+                found.marks.add(stored[b"m"].decode())
+        if len(page) < PAGE:
+            return found
+        start = f"({page[-1][0].decode()}"

@@ -1,0 +1,353 @@
+"""Every state script as a typed call: what goes in, what comes out, and what is atomic.
+
+The Lua files in `lua/` say how; the callers in `runs`, `threads`, `leases` and the workers never see a key. State
+scripts take one msgpack map; text in it is UTF-8, and JSON travels as text (Lua never decodes a user's JSON).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypedDict
+
+import ormsgpack
+
+from slipway.redis.commands import Command, packed
+from slipway.redis.connection import Arg
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.redis.script_source import load
+from slipway.runs.logged_events import LoggedEvents, read_logged_events
+
+Entry = tuple[str, str, str]
+"""A last event: name, frame, and "" (results belong to `end`)."""
+
+Fields = dict[str, bytes]
+"""A hash as Redis holds it."""
+
+LAST: Final = 100
+"""Events that one read of a log's end brings."""
+
+STATES_KEPT: Final = 100
+"""Checkpoints written from outside runs that a thread's followers may still ask for."""
+
+SUSPECTS_AGAIN_MS: Final = 100
+"""How soon a worker asks again while runs wait with which a worker died."""
+
+_RUN_CREATE = load("run_create", repeatable=True)
+_RUN_READ = load("run_read", repeatable=True, prelude=False)
+_RUN_CLAIM = load("run_claim", repeatable=False)
+_RUN_APPLY = load("run_apply", repeatable=True)
+_RUN_SETTLE = load("run_settle", repeatable=True)
+_RUN_RELEASE = load("run_release", repeatable=True)
+_RUN_REAP = load("run_reap", repeatable=False)  # not tried again by itself: after an outage the living report first
+_RUN_CANCEL = load("run_cancel", repeatable=True)
+_RUN_DELETE = load("run_delete", repeatable=False)
+_HEARTBEAT = load("heartbeat", repeatable=True)
+_THREAD_CREATE = load("thread_create", repeatable=True)
+_THREAD_PATCH = load("thread_patch", repeatable=True)
+_THREAD_DELETE = load("thread_delete", repeatable=False)
+
+
+class Ttl(TypedDict):
+    """How long a thread lives: `minutes` as JSON text, what is done then, and the same time in ms."""
+
+    minutes: str
+    strategy: str
+    ms: int
+
+
+class CronStep(TypedDict):
+    """Which of a cron's due times a run is for, and the one after it; None when it was the last. `incarnation` is when
+    the cron was created, in µs."""
+
+    cron_id: str
+    incarnation: str
+    due_ms: int
+    next_ms: int | None
+
+
+class RunCreate(TypedDict):
+    """What `run_create.lua` wants. Metadata and config maps are field → JSON text."""
+
+    run_id: str
+    thread_id: str
+    create_thread: bool
+    temporary: bool
+    kept_s: int | None
+    assistant_id: str
+    assistant_id_json: str
+    graph_id: str
+    graph_id_json: str
+    kwargs: str
+    assistant_metadata: Mapping[str, str]
+    metadata: Mapping[str, str]
+    thread_metadata: Mapping[str, str]
+    thread_config: Mapping[str, str]
+    multitask: str
+    may_cancel: bool
+    after_ms: int
+    continues: bool
+    answers: bool
+    max_attempts: int
+    ceilings: str
+    priority_ms: int
+    groups: list[tuple[str, int]]
+    inline_worker: str | None
+    inline_request: str | None
+    """Chosen anew for each call with an `inline_worker`."""
+    lease_ms: int
+    event_ttl_s: int
+    ttl: Ttl | None
+    webhook: str | None
+    cron: CronStep | None
+    user: str | None
+    changed_by: str | None
+    own_thread: bool
+    only: dict[str, str]
+    seen: dict[str, str | bool]
+
+
+class RunSettle(TypedDict):
+    """What `run_settle.lua` wants. `entries` are (name, frame, "") of the last events, before `end`. None leaves the
+    thread's values, interrupts or status as they are."""
+
+    run_id: str
+    incarnation: str
+    attempt: int
+    seq: int
+    phase: str
+    status: str
+    reason: str
+    error: str | None
+    usage: str
+    entries: list[Entry]
+    result: str
+    values: str | None
+    interrupts: str | None
+    thread_status: str | None
+    thread_error: str | None
+    rollback: bool
+    event_ttl_s: int
+
+
+class RunRelease(TypedDict):
+    """What `run_release.lua` wants. `counted` says whether the attempt is spent, `announce` whether the next one does
+    something again that clients saw begin."""
+
+    run_id: str
+    incarnation: str
+    attempt: int
+    seq: int
+    counted: bool
+    announce: bool
+    reason: str
+    delay_ms: int
+    usage: str
+    entries: list[Entry]
+
+
+class Grace(TypedDict):
+    """How an outage of the server is noticed, and how long everybody then has to report: see `leases.grace_of`."""
+
+    silence_ms: int
+    lease_ms: int
+
+
+class Scripts:
+    """The state scripts on one wire, under one prefix. One round trip a call."""
+
+    def __init__(self, wire: Wire, keys: Keys) -> None:
+        self._wire, self._keys, self._prefix = wire, keys, keys.prefix
+
+    def _args(self, arguments: Mapping[str, Any]) -> tuple[str, bytes]:
+        return self._prefix, ormsgpack.packb(arguments)
+
+    async def run_create(self, arguments: RunCreate) -> tuple[str, Any]:
+        """("new", fields), ("known", fields) for a run that exists, ("no_thread", None), ("changed", None),
+        ("taken", None) when the thread that was to be made exists, ("fired", None), ("leftovers", None),
+        ("busy", run id) or ("answered", (run id, kwargs as JSON))."""
+        reply = await self._wire.run(_RUN_CREATE, [], self._args(arguments))
+        word = reply[0].decode()
+        if word in ("new", "known"):
+            return word, fields(reply[1])
+        if word == "answered":
+            return word, (reply[1].decode(), reply[2])
+        return word, reply[1].decode() if len(reply) > 1 else None
+
+    async def run_read(self, run_id: str, thread_id: str) -> Fields:
+        """The run's fields; none when the thread has no such run."""
+        return fields(await self._wire.run(_RUN_READ, [self._keys.run(run_id)], [thread_id]))
+
+    async def run_claim(
+        self, worker: str, limit: int, lease_ms: int, *, suspects: int = 1
+    ) -> tuple[float | None, list[Fields]]:
+        """In how many ms the next job is due, if one waits, and the runs now held by `worker`. At most `suspects` of
+        them are runs with which a worker died."""
+        arguments = {"worker": worker, "limit": limit, "lease_ms": lease_ms}
+        args = self._args(arguments | {"suspects": suspects, "again_ms": SUSPECTS_AGAIN_MS})
+        reply = await self._wire.run(_RUN_CLAIM, [], args)
+        return (float(reply[0]) if reply[0] else None), [fields(run) for run in reply[1:]]
+
+    def run_apply(
+        self,
+        run_id: str,
+        incarnation: str,
+        attempt: int,
+        seq: int,
+        entries: Sequence[tuple[str, bytes]],
+        commands: Sequence[Command],
+    ) -> asyncio.Future[Any]:
+        """A reply that `applied` understands. `incarnation` is when the run was created. Not a coroutine: the hottest
+        path spares itself a task."""
+        args: list[Arg] = [self._prefix, run_id, attempt, incarnation, seq, len(entries)]
+        for entry in entries:
+            args.extend(entry)
+        args.extend(packed(commands))
+        return self._wire.run(_RUN_APPLY, [], args)
+
+    async def last_frames(self, run_id: str) -> set[bytes]:
+        """Frames of the last `LAST` events of a run's log."""
+        entries = await self._wire.send("XREVRANGE", self._keys.events(run_id), "+", "-", "COUNT", LAST, again=True)
+        return {dict(zip(flat[::2], flat[1::2], strict=True))[b"f"] for _, flat in entries}
+
+    async def logged_events(self, run_id: str) -> LoggedEvents:
+        """What attempts have appended to a run's log."""
+        return await read_logged_events(self._wire, self._keys, run_id)
+
+    @staticmethod
+    def applied(reply: Sequence[bytes]) -> tuple[str, str]:
+        """("ok", how the run is asked to cancel or ""), ("fenced", ""), or ("early", "") when a group of the attempt
+        that comes before this one is not there."""
+        return reply[0].decode(), reply[1].decode() if len(reply) > 1 else ""
+
+    async def sent(self) -> bool:
+        """Whether what was asked so far has left this process: see `Wire.sent`."""
+        return await self._wire.sent()
+
+    async def run_settle(self, arguments: RunSettle, commands: Sequence[Command]) -> tuple[str, str]:
+        """("ok", ""), ("fenced", "") or ("cancel", action)."""
+        args = [*self._args(arguments), *packed(commands)]
+        reply = await self._wire.run(_RUN_SETTLE, [], args)
+        return reply[0].decode(), reply[1].decode() if len(reply) > 1 else ""
+
+    async def run_release(self, arguments: RunRelease, commands: Sequence[Command]) -> bool:
+        """Whether the run was this attempt's to give back."""
+        reply = await self._wire.run(_RUN_RELEASE, [], [*self._args(arguments), *packed(commands)])
+        return bool(reply[0] == b"ok")
+
+    async def run_reap(
+        self, *, event_ttl_s: int, pause_ms: int, grace: Grace | None = None, worker: str | None = None
+    ) -> list[tuple[str, int, str]]:
+        """(run, attempt, "queued" or "failed") of what was taken back; nothing while there is `grace` because the
+        server was away."""
+        arguments = {"event_ttl_s": event_ttl_s, "pause_ms": pause_ms, "worker": worker, "grace": grace}
+        args = self._args(arguments)
+        reply = await self._wire.run(_RUN_REAP, [], args)
+        return [(run.decode(), int(attempt), outcome.decode()) for run, attempt, outcome in reply]
+
+    async def run_cancel(
+        self, run_id: str, thread_id: str, *, action: str, cause: str, reason: str | None, event_ttl_s: int
+    ) -> str:
+        """ "ok", "missing" or "final"."""
+        arguments = {
+            "run_id": run_id,
+            "thread_id": thread_id,
+            "action": action,
+            "cause": cause,
+            "reason": reason,
+            "event_ttl_s": event_ttl_s,
+        }
+        return _word(await self._wire.run(_RUN_CANCEL, [], self._args(arguments)))
+
+    async def run_delete(self, run_id: str, thread_id: str) -> str:
+        """ "ok", "missing" or "active"."""
+        return _word(await self._wire.run(_RUN_DELETE, [], self._args({"run_id": run_id, "thread_id": thread_id})))
+
+    async def heartbeat(
+        self,
+        worker: str,
+        attempts: Sequence[tuple[str, int, str]],
+        *,
+        lease_ms: int,
+        listed: bool,
+        gone: bool,
+        grace: Grace | None = None,
+    ) -> list[tuple[str, str]]:
+        """(run, "lost" or how to cancel) of each run that `worker` must look at. `attempts` are (run, number, when the
+        run was created). `listed` puts it among the living workers, `gone` takes it off."""
+        arguments = {
+            "worker": worker,
+            "attempts": list(attempts),
+            "lease_ms": lease_ms,
+            "listed": listed,
+            "gone": gone,
+            "grace": grace,
+        }
+        reply = await self._wire.run(_HEARTBEAT, [], self._args(arguments))
+        return [(run.decode(), word.decode()) for run, word in reply]
+
+    async def thread_create(
+        self,
+        thread_id: str,
+        metadata: Mapping[str, str],
+        token: str,
+        ttl: Ttl | None = None,
+        *,
+        members: Sequence[str] = (),
+    ) -> tuple[str, list[Any]]:
+        """("ok", the flat fields of the new thread), ("exists", the `token` of the thread that exists and these
+        `members` of its metadata), or ("leftovers", []) when those of a removed thread must go first. `token` tells
+        this request's repetition from another's."""
+        arguments = {
+            "thread_id": thread_id,
+            "metadata": metadata,
+            "token": token,
+            "ttl": ttl,
+            "existing": ["token", *(f"m:{name}" for name in members)],
+        }
+        reply = await self._wire.run(_THREAD_CREATE, [], self._args(arguments))
+        return reply[0].decode(), reply[1] if len(reply) > 1 else []
+
+    async def thread_patch(
+        self,
+        thread_id: str,
+        changes: Mapping[str, str],
+        *,
+        state: str | None = None,
+        checkpoint_id: str | None = None,
+        event_ttl_s: int = 0,
+        ttl: Ttl | None = None,
+        incarnation: str | None = None,
+    ) -> Fields | None:
+        """The thread after the change, or None when there is none, or none that was created at `incarnation`. `state`
+        is the status of its new state, which lies at `checkpoint_id`; that is noted for `event_ttl_s`."""
+        arguments = {
+            "thread_id": thread_id,
+            "fields": changes,
+            "state": state,
+            "checkpoint_id": checkpoint_id,
+            "event_ttl_s": event_ttl_s,
+            "states_kept": STATES_KEPT,
+            "ttl": ttl,
+            "incarnation": incarnation,
+        }
+        reply = await self._wire.run(_THREAD_PATCH, [], self._args(arguments))
+        return fields(reply[1]) if len(reply) > 1 else None
+
+    async def thread_delete(self, thread_id: str, incarnation: str | None = None) -> bytes | None:
+        """When it was removed, as its place in the trash says; None when there was no such thread, or none that was
+        created at `incarnation`."""
+        arguments = {"thread_id": thread_id, "incarnation": incarnation}
+        reply = await self._wire.run(_THREAD_DELETE, [], self._args(arguments))
+        return reply[1] if len(reply) > 1 else None
+
+
+def fields(flat: Sequence[bytes]) -> Fields:
+    """A hash's flat reply as a dict."""
+    values = iter(flat)
+    return {name.decode(): value for name, value in zip(values, values, strict=True)}
+
+
+def _word(reply: Sequence[bytes]) -> str:
+    return reply[0].decode()

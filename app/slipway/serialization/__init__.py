@@ -1,0 +1,1 @@
+"""Values as bytes and back: strict for storage, as JSON for clients."""

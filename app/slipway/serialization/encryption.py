@@ -1,0 +1,88 @@
+"""Encryption at rest: AES-256-GCM with a choice of keys, so that a key can be replaced without a break.
+
+The first key seals, every key opens. To rotate: put the new key first, and drop the old one when nothing is left
+that it sealed. Nonces are random, so one key should not seal more than 2^32 values.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from slipway.errors import ConfigError, StoredDataError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+MARK: Final = b"\xc1"
+"""The first byte of everything sealed. MessagePack never uses it, so sealed and plain values cannot be confused."""
+
+_KEY_BYTES: Final = 32
+_NAME_BYTES: Final = 4
+_NONCE_BYTES: Final = 12
+
+
+class Seal:
+    """Seals with the first of `keys`, each 32 bytes, and opens with any of them."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        try:
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        except ImportError as error:
+            raise ConfigError("SLIPWAY_ENCRYPTION_KEY needs the package `cryptography`") from error
+        if not keys or any(len(key) != _KEY_BYTES for key in keys):
+            raise ConfigError(f"SLIPWAY_ENCRYPTION_KEY: a key is {_KEY_BYTES} bytes")
+        self._ciphers: dict[bytes, AESGCM] = {_name(key): AESGCM(key) for key in keys}
+        self._first = _name(keys[0])
+
+    @classmethod
+    def from_text(cls, text: str) -> Seal:
+        """Keys as a setting gives them: base64 or hex, parted by commas, the newest first."""
+        return cls([_key(part.strip()) for part in text.split(",")])
+
+    def seal(self, plain: bytes) -> bytes:
+        """`plain`, unreadable and unchangeable without the key."""
+        nonce = os.urandom(_NONCE_BYTES)
+        lead = MARK + self._first
+        return lead + nonce + self._ciphers[self._first].encrypt(nonce, plain, lead)
+
+    def open(self, sealed: bytes) -> bytes:
+        """What was sealed. `StoredDataError` when it is damaged or was sealed with a key that is not here."""
+        from cryptography.exceptions import InvalidTag
+
+        nonce_at = len(MARK) + _NAME_BYTES
+        lead, nonce = sealed[:nonce_at], sealed[nonce_at : nonce_at + _NONCE_BYTES]
+        cipher = self._ciphers.get(lead[len(MARK) :])
+        if cipher is None:
+            raise StoredDataError(
+                "a stored value was sealed with a key that is not among those of SLIPWAY_ENCRYPTION_KEY"
+            )
+        try:
+            return cipher.decrypt(nonce, sealed[nonce_at + _NONCE_BYTES :], lead)
+        except (InvalidTag, ValueError) as error:
+            raise StoredDataError("a sealed value is damaged, or its key was swapped") from error
+
+
+def _name(key: bytes) -> bytes:
+    return hashlib.sha256(b"slipway key name" + key).digest()[:_NAME_BYTES]
+
+
+def _key(text: str) -> bytes:
+    try:
+        key = (
+            bytes.fromhex(text)
+            if len(text) == 2 * _KEY_BYTES
+            else base64.b64decode(text, altchars=b"-_", validate=True)
+        )
+    except (ValueError, binascii.Error):
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise ConfigError(
+            f"SLIPWAY_ENCRYPTION_KEY: each key is {_KEY_BYTES} random bytes as base64 or hex "
+            "(`openssl rand -base64 32`)"
+        )
+    return key

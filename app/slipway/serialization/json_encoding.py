@@ -1,0 +1,165 @@
+"""Any value a graph holds, as JSON bytes: what clients see of states, events and results.
+
+`dumps` never raises. What JSON has no word for becomes the nearest thing it has: models and messages become objects,
+sets lists, times ISO 8601, timedelta seconds, Decimal a number, bytes base64, exceptions their repr, NaN and
+infinity null, and what is left its `str`. NUL and lone surrogates, which break clients and databases, become U+FFFD.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import enum
+import re
+from collections import deque
+from collections.abc import Mapping
+from datetime import timedelta, timezone
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import orjson
+from pydantic import BaseModel
+
+from slipway.exception_text import class_name, repr_of
+
+DEEPEST: Final = 200
+"""Levels of nesting that are kept; orjson itself stops at 254."""
+
+_OPTIONS: Final = orjson.OPT_NON_STR_KEYS
+_NUL: Final = rb"\u0000"
+_LONE_NUL: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+
+
+def dumps(value: Any) -> bytes:
+    """`value` as compact JSON."""
+    try:
+        encoded = orjson.dumps(value, _default, _OPTIONS)
+    except BaseException:  # what encodes a value may raise anything, also `SystemExit`
+        encoded = orjson.dumps(_plain(value, 0), option=_OPTIONS)
+    return _LONE_NUL.sub(rb"\1\\ufffd", encoded) if _NUL in encoded else encoded
+
+
+def clean(text: str) -> str:
+    """`text` without lone surrogates."""
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def _default(value: Any) -> Any:
+    """One step towards JSON for a value orjson does not know; it asks again for what the answer holds."""
+    match value:
+        case BaseModel():
+            return value.model_dump(warnings=False, serialize_as_any=True)
+        case set() | frozenset() | deque():
+            return list(value)
+        case Decimal():
+            return _number(value)
+        case timedelta():
+            return value.total_seconds()
+        case timezone() | ZoneInfo():
+            return str(value)
+        case PurePath():
+            return str(value)
+        case bytes() | bytearray() | memoryview():
+            return base64.b64encode(value).decode()
+        case BaseException():
+            return repr_of(value)
+        case tuple() if hasattr(value, "_asdict"):
+            return value._asdict()
+        case tuple():
+            return list(value)
+        case int():
+            return orjson.Fragment(str(int(value)).encode())
+        case float():
+            return float(value)
+        case re.Pattern():
+            return value.pattern
+        case type():
+            return f"{value.__module__}.{value.__qualname__}"
+        case Mapping():
+            return dict(value)
+    return _by_its_own_method(value)
+
+
+def _by_its_own_method(value: Any) -> Any:
+    for name in ("model_dump", "dict", "tolist", "isoformat"):
+        method = getattr(value, name, None)
+        if callable(method):
+            return method()
+    slots = getattr(type(value), "__slots__", None)
+    if type(value).__module__.startswith("langgraph.") and slots:
+        return {name: getattr(value, name) for name in slots}
+    return str(value)
+
+
+def _number(value: Decimal) -> int | float | None:
+    if not value.is_finite():
+        return None
+    return int(value) if value == value.to_integral_value() and abs(value) < 2**63 else float(value)
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """The slow way, for what orjson gives up on: rebuilt from plain types, every part that cannot be told as text."""
+    if depth > DEEPEST:
+        return "…"
+    try:
+        return _rebuilt(value, depth)
+    except BaseException:
+        return _told(value)
+
+
+def _rebuilt(value: Any, depth: int) -> Any:
+    match value:
+        case None | bool():
+            return value
+        case enum.Enum():
+            return _plain(value.value, depth + 1)
+        case str():
+            return clean(str(value))
+        case int():
+            return int(value) if -(2**63) <= value < 2**64 else orjson.Fragment(str(int(value)).encode())
+        case float():
+            return float(value)
+        case Mapping():
+            return {_key(key): _plain(item, depth + 1) for key, item in value.items()}
+        case list() | set() | frozenset() | deque():
+            return [_plain(item, depth + 1) for item in value]
+        case tuple() if not hasattr(value, "_asdict"):
+            return [_plain(item, depth + 1) for item in value]
+        case orjson.Fragment():
+            return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name, None), depth + 1) for field in dataclasses.fields(value)}
+    return _plain(_step(value), depth + 1)
+
+
+def _step(value: Any) -> Any:
+    """What orjson would write for a scalar of its own (dates, UUIDs), else our own next step."""
+    try:
+        return orjson.loads(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
+    except TypeError:
+        return _default(value)
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return clean(str(key.value if isinstance(key, enum.Enum) else key))
+    try:
+        ((name, _),) = orjson.loads(orjson.dumps({key: 0}, option=_OPTIONS)).items()
+    except (TypeError, ValueError):
+        return str(_told(key))
+    return str(name)
+
+
+def _told(value: Any) -> str:
+    try:
+        return clean(str.__str__(str(value)))
+    except BaseException:
+        return clean(f"<{class_name(value)}>")
+
+
+def json_members(members: dict[str, Any]) -> dict[str, str]:
+    """A JSON object as member → JSON text, for stores that merge it member by member."""
+    return {name: dumps(value).decode() for name, value in members.items()}

@@ -1,0 +1,131 @@
+"""What to say of a value that cannot be stored: where it is, what it is, and what to do instead."""
+
+from __future__ import annotations
+
+import functools
+import io
+import types
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import Any, Final
+
+from slipway.errors import StateRefused
+from slipway.serialization.data_classes import mro_of, name_of
+from slipway.serialization.objects import Circumstances, plain_of, shape_of
+
+NO_DATA: Final = "it is no data"
+"""Why an object of any other class is refused."""
+
+_DEEPEST: Final = 50
+"""Levels that are searched for the part that cannot be stored."""
+
+_LONGEST_NAME: Final = 100
+"""Characters of a key or a field that are shown."""
+
+_FUNCTIONS: Final = (
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    functools.partial,
+)
+_PRIMITIVES: Final = frozenset({"_thread", "threading", "asyncio", "queue", "_queue", "concurrent", "multiprocessing"})
+
+_ELSEWHERE: Final = (
+    "Keep it out of the state: store what it is made from, such as an id, a path or settings, and make it in the node "
+    "that needs it"
+)
+_AS_DATA: Final = "or make its class a pydantic model, a dataclass, an enum or a named tuple"
+_CONTAINERS: Final = (dict, list, tuple, set, frozenset, deque)
+
+
+def refusal(value: Any, error: StateRefused, circumstances: Circumstances) -> StateRefused:
+    """`error`, which says why a part of `value` was refused, with the part's place and class."""
+    try:
+        place, part = _culprit(value, circumstances)
+    except BaseException:  # code of a class, such as its __iter__; it is the whole value then that is named
+        place, part = "", value
+    where = f"{place} is" if place else "it is"
+    if type(part) in _CONTAINERS:
+        return StateRefused(f"{where} a {type(part).__name__}: {error}")
+    reason = str(error)
+    named = f"{where} {_kind(part)} ({'.'.join(name_of(type(part)))})"
+    if reason != NO_DATA:
+        return StateRefused(f"{named}: {reason}")
+    advice = _ELSEWHERE if _is_never_data(part) else f"{_ELSEWHERE}, {_AS_DATA}"
+    return StateRefused(f"{named}, which is no data. {advice}")
+
+
+def _culprit(value: Any, circumstances: Circumstances) -> tuple[str, Any]:
+    """The innermost part of `value` that is not storable, and the way to it."""
+    place = ""
+    for _ in range(_DEEPEST):
+        found = next(
+            ((step, part) for step, part in _parts(value, circumstances) if not circumstances.storable(part)), None
+        )
+        if found is None:
+            break
+        place, value = place + found[0], found[1]
+    return place.removeprefix("."), value
+
+
+def _parts(value: Any, circumstances: Circumstances) -> Iterable[tuple[str, Any]]:
+    bases = mro_of(type(value))
+    if dict in bases:
+        return [(_key(key), part) for key, part in dict.items(value)]
+    if (shape := shape_of(type(value), circumstances)) is not None:
+        return _fields(shape[0], value)
+    if any(kind in bases for kind in (list, tuple, set, frozenset, deque)):
+        return [(f"[{position}]", part) for position, part in enumerate(value)]
+    return []
+
+
+def _fields(apart: Callable[[Any], Any], value: Any) -> Iterable[tuple[str, Any]]:
+    try:
+        fields = plain_of(apart(value))
+    except BaseException:  # the class's own code; it is the value itself that is at fault
+        return []
+    if type(fields) is dict:
+        return [(f".{_cut(name)}", part) for name, part in fields.items()]
+    return [(f"[{position}]", part) for position, part in enumerate(fields)] if type(fields) is tuple else []
+
+
+def _key(key: Any) -> str:
+    return (
+        f"[{_cut(repr(key))}]"
+        if type(key) in (str, int, float, bool, bytes, type(None))
+        else f"[a {type(key).__name__}]"
+    )
+
+
+def _cut(name: object) -> str:
+    text = str(name)
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"
+
+
+def _kind(part: Any) -> str:
+    bases = mro_of(type(part))
+    if type in bases:
+        return "a class"
+    if any(base in bases for base in _FUNCTIONS):
+        return "a function"
+    if types.ModuleType in bases:
+        return "a module"
+    if issubclass(type(part), io.IOBase):
+        return "an open file"
+    if _is_primitive(part):
+        return "a lock or a queue"
+    if _is_iterator(part):
+        return "an iterator, generator or coroutine"
+    return "an object"
+
+
+def _is_never_data(part: Any) -> bool:
+    return _kind(part) != "an object"
+
+
+def _is_primitive(part: Any) -> bool:
+    return name_of(type(part))[0].partition(".")[0] in _PRIMITIVES
+
+
+def _is_iterator(part: Any) -> bool:
+    return any(issubclass(type(part), kind) for kind in (Iterator, AsyncIterator, Awaitable))

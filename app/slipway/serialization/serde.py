@@ -1,0 +1,276 @@
+"""State values as bytes and back: MessagePack, with extension types for what MessagePack lacks.
+
+Every type that LangGraph's own serializer keeps comes back as it was, and tuples, `deque.maxlen`, time zones, integers
+of any size and lone surrogates besides. Plain data never turns into anything else: an object is marked by an extension
+type, which no JSON can imitate. There is no pickle.
+
+Objects of data classes (pydantic models, dataclasses, enums, named tuples) are stored by the name of their class and
+rebuilt without running its code, if `Allowed` finds the class and the stored fields fit it. Otherwise they come back
+as plain data with a warning: a dictionary of the fields, or an enum's value. Objects that are no data are refused when
+they are written (`StateRefused`). `StoredDataError` is for bytes that cannot be read at all.
+
+As with LangGraph's serializer an exception becomes its `repr`, subclasses of `dict`, `list`, `str` and `int` become
+the plain type, a `bytearray` inside a value becomes `bytes`, and dictionary keys that are dates or UUIDs become text,
+those that are enums their values.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ormsgpack
+from pydantic import SecretBytes, SecretStr
+
+from slipway.errors import SlipwayError, StateRefused, StoredDataError
+from slipway.exception_text import class_name, is_a, message_of, repr_of
+from slipway.serialization import standard_types
+from slipway.serialization.allowed import Allowed, Reference
+from slipway.serialization.data_classes import mro_of, name_of
+from slipway.serialization.encryption import MARK, Seal
+from slipway.serialization.objects import Shape, Unfit, constructed, plain_of, shape_of
+from slipway.serialization.refusals import NO_DATA, refusal
+
+TYPE: Final = "slipway"
+"""What `dumps_typed` calls the format."""
+
+_RECORD: Final = 64
+_BYTEARRAY: Final = 65
+_SURROGATES: Final = 66
+
+_PACK: Final = (
+    ormsgpack.OPT_NON_STR_KEYS
+    | ormsgpack.OPT_PASSTHROUGH_BIG_INT
+    | ormsgpack.OPT_PASSTHROUGH_DATACLASS
+    | ormsgpack.OPT_PASSTHROUGH_DATETIME
+    | ormsgpack.OPT_PASSTHROUGH_ENUM
+    | ormsgpack.OPT_PASSTHROUGH_TUPLE
+    | ormsgpack.OPT_PASSTHROUGH_UUID
+)
+_UNPACK: Final = ormsgpack.OPT_NON_STR_KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class Unrestored:
+    """A stored object whose class was not found, kept so that it is stored again as it was."""
+
+    reference: Reference
+    payload: Any
+
+    def __hash__(self) -> int:
+        """Members of sets have one, whatever the fields are."""
+        return hash(self.reference)
+
+
+class Serde:
+    """LangGraph's serializer protocol, and `dumps`/`loads` for callers that need no type beside the bytes.
+
+    With `keeps_unrestored`, an object that cannot be rebuilt comes back as an `Unrestored` instead of plain data: for
+    copying values, not for graphs.
+    """
+
+    def __init__(
+        self, allowed: Allowed | None = None, seal: Seal | None = None, *, keeps_unrestored: bool = False
+    ) -> None:
+        self.allowed = allowed or Allowed()
+        self._seal = seal
+        self._keeps_unrestored = keeps_unrestored
+        self._encoders: dict[type, Callable[[Any], Any]] = {}
+        self._builders: dict[Reference, Callable[[Any], Any]] = {}
+        self._problem: SlipwayError | None = None
+
+    def dumps(self, value: Any) -> bytes:
+        """`value` as bytes, sealed when there is a key. `StateRefused` for what is no data; the message names where it
+        is in `value`."""
+        try:
+            packed = self._pack(ormsgpack.Ext(_BYTEARRAY, bytes(value)) if type(value) is bytearray else value)
+        except StateRefused as error:
+            raise refusal(value, error, self) from error.__cause__
+        return packed if self._seal is None else self._seal.seal(packed)
+
+    def loads(self, data: bytes) -> Any:
+        """What `dumps` was given, but for objects that cannot be rebuilt. `StoredDataError` when the bytes are damaged
+        or sealed with another key."""
+        if data[:1] == MARK:
+            if self._seal is None:
+                raise StoredDataError("a stored value is sealed, and there is no encryption_key")
+            data = self._seal.open(data)
+        try:
+            return ormsgpack.unpackb(data, ext_hook=self._hook, option=_UNPACK)
+        except Exception as error:
+            problem, self._problem = self._problem, None
+            raise problem or StoredDataError(f"a stored value is damaged: {error}") from error
+
+    def rebuilt(self, cls: type, payload: Any) -> Any:
+        """An object of a data class from its fields, or an enum's value, without running its code. Raises `Unfit`."""
+        return self._shape(cls)[1](payload)
+
+    def rebuilt_by_name(self, reference: Reference, payload: Any) -> Any:
+        """The same by the name of the class; what cannot be rebuilt is plain data, and a line in the log."""
+        try:
+            return self._builder(reference)(payload)
+        except Exception as error:
+            return self._substitute(reference, payload, error)
+
+    def storable(self, value: Any) -> bool:
+        """Whether `dumps` takes the value."""
+        try:
+            self._pack(ormsgpack.Ext(_BYTEARRAY, bytes(value)) if type(value) is bytearray else value)
+        except StateRefused:
+            return False
+        return True
+
+    def copied(self, value: Any) -> Any:
+        """The value as it is when it was stored and read."""
+        return ormsgpack.unpackb(self._pack(value), ext_hook=self._hook, option=_UNPACK)
+
+    def may_be_incomplete(self, cls: type) -> bool:
+        """Whether a model is rebuilt without fields that were not stored and have no default."""
+        return self.allowed.is_field_of_model(cls)
+
+    def left_out(self, cls: type, names: Iterable[str], why: str) -> None:
+        """Log, once, that these attributes of objects of the class are not stored, or not restored."""
+        self.allowed.warn(name_of(cls), why, attributes=sorted(names))
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        """As LangGraph's protocol has it."""
+        return TYPE, self.dumps(obj)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """As LangGraph's protocol has it."""
+        if data[0] != TYPE:
+            raise StoredDataError(f"a stored value is in the format {data[0]!r}, not {TYPE!r}")
+        return self.loads(data[1])
+
+    # writing
+
+    def _pack(self, value: Any) -> bytes:
+        try:
+            return ormsgpack.packb(value, self._default, _PACK)
+        except TypeError as error:
+            if self._problem is not None:  # ormsgpack forgets what went wrong in a callback
+                problem, self._problem = self._problem, None
+                raise problem from None
+            if "surrogates" in str(error):
+                return ormsgpack.packb(_without_surrogates(value), self._default, _PACK)
+            raise StateRefused(message_of(error)) from error
+
+    def _default(self, value: Any) -> Any:
+        if is_a(value, BaseException):  # before its class is asked for anything
+            return repr_of(value)
+        try:
+            encoder = self._encoders.get(type(value))
+            if encoder is None:
+                encoder = self._encoders[type(value)] = self._encoder(type(value))
+            return encoder(value)
+        except BaseException as error:  # the graph's own code may be asked, and may raise anything
+            self._problem = error if isinstance(error, SlipwayError) else _failure(error)
+            raise self._problem from None
+
+    def _encoder(self, cls: type) -> Callable[[Any], Any]:
+        builtin = standard_types.writer_of(cls)
+        if builtin is not None:
+            code, apart = builtin
+            return lambda value: ormsgpack.Ext(code, self._pack(apart(value)))
+        if cls is Unrestored:
+            return lambda kept: ormsgpack.Ext(_RECORD, self._pack([_stored(kept.reference), kept.payload]))
+        apart, reference = self._shape(cls)[0], _stored(self.allowed.reference(_stored_class(cls)))
+        return lambda value: ormsgpack.Ext(_RECORD, self._pack([reference, apart(value)]))
+
+    def _shape(self, cls: type) -> Shape:
+        shape = shape_of(cls, self)
+        if shape is None:
+            raise StateRefused(NO_DATA)
+        return shape
+
+    # reading
+
+    def _hook(self, code: int, data: bytes) -> Any:
+        try:
+            return self._read(code, data)
+        except Exception as error:
+            if isinstance(error, SlipwayError):
+                self._problem = error
+            raise
+
+    def _read(self, code: int, data: bytes) -> Any:
+        if code == _BYTEARRAY:
+            return bytearray(data)
+        if code == _SURROGATES:
+            return bytes(data).decode("utf-8", "surrogatepass")
+        payload = ormsgpack.unpackb(data, ext_hook=self._hook, option=_UNPACK)
+        if code == _RECORD:
+            return self._object(*payload)
+        reader = standard_types.READERS.get(code)
+        if reader is None:
+            raise StoredDataError(f"a stored value has the unknown type {code}")
+        try:
+            return reader(payload)
+        except SlipwayError:
+            raise
+        except Exception as error:
+            if self._keeps_unrestored:
+                raise StoredDataError(f"a stored {standard_types.NAMES[code]} cannot be read: {error}") from error
+            why = f"it was not rebuilt ({type(error).__name__}); what it is made of is read as plain data"
+            self.allowed.warn(standard_types.NAMES[code], why)
+            return payload
+
+    def _object(self, stored: Any, payload: Any) -> Any:
+        """The object that a record describes, or what stands in for it."""
+        reference: Reference = stored if type(stored) is int else _named(stored)
+        try:
+            return (self._builders.get(reference) or self._builder(reference))(payload)
+        except Exception as error:
+            return self._substitute(reference, payload, error)
+
+    def _builder(self, reference: Reference) -> Callable[[Any], Any]:
+        build = self._builders[reference] = self._shape(self.allowed.resolve(reference))[1]
+        return build
+
+    def _substitute(self, reference: Reference, payload: Any, error: Exception) -> Any:
+        """What stands in for an object that was not rebuilt."""
+        if isinstance(reference, int) and reference in self._builders:
+            with contextlib.suppress(Exception):
+                return constructed(self.allowed.resolve(reference), payload)
+        why = str(error) if isinstance(error, Unfit) else f"it was not rebuilt ({type(error).__name__})"
+        self.allowed.warn(self.allowed.name_of(reference), f"{why}; its objects are read as plain data")
+        return Unrestored(reference, payload) if self._keeps_unrestored else plain_of(payload)
+
+
+def _failure(error: BaseException) -> StateRefused:
+    """The error when code of a value's class fails while the value is taken apart."""
+    return StateRefused(f"taking it apart raised {class_name(error)}: {message_of(error)}")
+
+
+def _stored(reference: Reference) -> int | list[str]:
+    return reference if isinstance(reference, int) else list(reference)
+
+
+def _named(stored: Any) -> tuple[str, str]:
+    if type(stored) is not list or len(stored) != 2 or not all(type(part) is str for part in stored):
+        raise StoredDataError("a stored object does not say of which class it is")
+    return stored[0], stored[1]
+
+
+def _stored_class(cls: type) -> type:
+    """The class that stands for `cls` in storage: a secret must never become plain text because its class is gone."""
+    return next((base for base in (SecretStr, SecretBytes) if base in mro_of(cls)), cls)
+
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def _without_surrogates(value: Any) -> Any:
+    """Plain data whose strings MessagePack refuses, with those as an extension. Rare, so it may be slow."""
+    if isinstance(value, str):
+        return ormsgpack.Ext(_SURROGATES, value.encode("utf-8", "surrogatepass")) if _SURROGATE.search(value) else value
+    if isinstance(value, dict):
+        if any(isinstance(key, str) and _SURROGATE.search(key) for key in value):
+            raise StateRefused("a dictionary key holds half a surrogate pair, which is not valid text")
+        return {key: _without_surrogates(item) for key, item in value.items()}
+    if type(value) is list:
+        return [_without_surrogates(item) for item in value]
+    return value

@@ -1,0 +1,236 @@
+"""Redis and every store, opened in one place: the API, the workers and the command line all start here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import structlog
+
+from slipway.access.auth_file import CustomAuth, load_auth
+from slipway.assistants.assistants import AssistantStore
+from slipway.checkpoints.factory import open_checkpointer, serde_of
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.checkpoints.trash import Trash
+from slipway.clock import Clock
+from slipway.crons.crons import CronStore
+from slipway.event_protocol.protocol_log import ProtocolLog
+from slipway.execution.inline import InlineExecutor
+from slipway.graphs.graphs import Graphs
+from slipway.graphs.langgraph_json import LangGraphJson, read
+from slipway.header_policy import named_credentials
+from slipway.health.health import HealthWatch
+from slipway.redis import connection_budget
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.redis.preflight import patiently
+from slipway.redis.subscriber import Subscriber
+from slipway.runs.active import InFlight
+from slipway.runs.event_log import EventLog
+from slipway.runs.idempotency import Idempotency
+from slipway.runs.leases import Heart, worker_id
+from slipway.runs.runs import RunStore
+from slipway.runs.scripts import Scripts
+from slipway.settings import Settings
+from slipway.store.embedding import Index
+from slipway.store.store import RedisStore
+from slipway.threads.notifications import ThreadWakes
+from slipway.threads.states import ThreadStates
+from slipway.threads.thread_graphs import ThreadGraphs
+from slipway.threads.thread_log import ThreadLog
+from slipway.threads.threads import ThreadStore
+from slipway.threads.ttl import ThreadTtl
+from slipway.webhooks.urls import UrlPolicy
+
+log = structlog.get_logger(__name__)
+
+Process = Literal["web", "worker", "cli"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a process works with. `heart` is there in processes that execute runs, `inline` in the API's,
+    where `health` is measured too; `auth` is the project's auth file in workers, which ask it for those whose runs they
+    make and begin (the API's is in its `Extensions`)."""
+
+    settings: Settings
+    config: LangGraphJson
+    clock: Clock
+    address: Address
+    wire: Wire
+    keys: Keys
+    scripts: Scripts
+    subscriber: Subscriber
+    events: EventLog
+    idempotency: Idempotency
+    runs: RunStore
+    in_flight: InFlight
+    threads: ThreadStore
+    checkpointer: ThreadSaver
+    trash: Trash
+    graphs: Graphs
+    assistants: AssistantStore
+    states: ThreadStates
+    thread_wakes: ThreadWakes
+    thread_log: ThreadLog
+    protocol_log: ProtocolLog
+    store: RedisStore
+    crons: CronStore
+    webhook_urls: UrlPolicy
+    heart: Heart | None
+    inline: InlineExecutor | None
+    health: HealthWatch
+    auth: CustomAuth | None = None
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, graphs: Graphs, process: Process) -> AsyncIterator[Services]:
+    """Everything, connected; closed on the way out. Raises `ConfigError` when that takes more connections than the
+    process may hold, and in a worker when the auth file cannot be loaded. A web or worker process waits for a Redis
+    that does not answer; else that is `StoreUnavailable`."""
+    connection_budget.check(settings, process)
+    async with AsyncExitStack() as stack:
+        address, keys = Address(settings.redis), Keys(settings.key_prefix)
+        patience_s = settings.redis_patience_worker_s if process == "worker" else settings.redis_patience_web_s
+        wire = Wire(address, f"slipway {process}", patience_s=patience_s)
+        stack.push_async_callback(wire.close)
+        await _opened(wire.open, process)
+        subscriber = Subscriber(address, f"slipway {process} subscriber")
+        stack.push_async_callback(subscriber.close)
+        await _opened(subscriber.open, process)
+        config = read(settings.config)
+        _say_what_is_not_used(config)
+        store = await _store(settings, config, graphs, wire, keys)
+        serde = serde_of(settings, config.checkpointer.serde, graphs)
+        checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, wire, keys)
+        services = _stores(settings, config, graphs, address, keys, wire, subscriber, store, checkpointer)
+        if process != "cli":
+            services = await _executing(services, process, stack)
+        yield services
+
+
+def _say_what_is_not_used(config: LangGraphJson) -> None:
+    for name, own in (("store", config.store), ("checkpointer", config.checkpointer)):
+        if own.path is not None:
+            log.warning("langgraph_json.not_used", key=f"{name}.path", used=f"Slipway's own {name}")
+    http = config.http
+    for section, headers in (
+        ("configurable_headers", http.configurable_headers),
+        ("logging_headers", http.logging_headers),
+    ):
+        for header in named_credentials(headers):
+            log.warning(
+                "langgraph_json.credential_not_passed",
+                key=f"http.{section}.includes",
+                header=header,
+                instead="return what graphs need from the authenticate handler: they find it in langgraph_auth_user",
+            )
+    if config.checkpointer.serde.pickle_fallback:
+        log.warning("langgraph_json.not_used", key="checkpointer.serde.pickle_fallback", used="no pickle, ever")
+
+
+async def _opened(opening: Callable[[], Awaitable[None]], process: Process) -> None:
+    await (opening() if process == "cli" else patiently(opening, Clock()))
+
+
+def _stores(
+    settings: Settings,
+    config: LangGraphJson,
+    graphs: Graphs,
+    address: Address,
+    keys: Keys,
+    wire: Wire,
+    subscriber: Subscriber,
+    store: RedisStore,
+    checkpointer: ThreadSaver,
+) -> Services:
+    scripts, clock = Scripts(wire, keys), Clock()
+    ttl, events = _thread_ttl(config), EventLog(wire, keys, subscriber)
+    trash = Trash(wire, keys, checkpointer)
+    threads = ThreadStore(wire, keys, scripts, checkpointer, trash, ttl=ttl, event_ttl_s=settings.event_ttl_s)
+    wakes = ThreadWakes(keys, subscriber)
+    runs = RunStore(
+        wire,
+        keys,
+        scripts,
+        event_ttl_s=settings.event_ttl_s,
+        lease_ms=int(settings.lease_s * 1000),
+        thread_ttl=ttl.stored() if ttl else None,
+        trash=trash,
+    )
+    states = ThreadStates(ThreadGraphs(graphs, runs, checkpointer, store), threads, checkpointer, wire, keys)
+    return Services(
+        settings=settings,
+        config=config,
+        clock=clock,
+        address=address,
+        wire=wire,
+        keys=keys,
+        scripts=scripts,
+        subscriber=subscriber,
+        events=events,
+        idempotency=Idempotency(wire, keys),
+        runs=runs,
+        in_flight=InFlight(wire, keys),
+        threads=threads,
+        checkpointer=checkpointer,
+        trash=trash,
+        graphs=graphs,
+        assistants=AssistantStore(graphs, wire, keys),
+        states=states,
+        thread_wakes=wakes,
+        thread_log=ThreadLog(wire, keys, wakes, events, states),
+        protocol_log=ProtocolLog(wire, keys, wakes, events),
+        store=store,
+        crons=CronStore(wire, keys, clock),
+        webhook_urls=UrlPolicy(config.webhooks.url),
+        heart=None,
+        inline=None,
+        health=HealthWatch(wire, keys, settings, clock),
+    )
+
+
+async def _store(settings: Settings, config: LangGraphJson, graphs: Graphs, wire: Wire, keys: Keys) -> RedisStore:
+    """The long-term store, with the index that langgraph.json asks for; its embedding function is the user's code."""
+    section = config.store
+    index = None if section.index is None else await asyncio.to_thread(Index, section.index, graphs.attribute)
+    store = RedisStore(wire, keys, max_item_bytes=settings.max_store_item_bytes, index=index, ttl=section.ttl)
+    graphs.use_store(store)
+    return store
+
+
+def _thread_ttl(config: LangGraphJson) -> ThreadTtl | None:
+    """How long threads live that say nothing else."""
+    section = config.checkpointer.ttl
+    return None if section is None or section.default_ttl is None else ThreadTtl(section.default_ttl, section.strategy)
+
+
+async def _executing(services: Services, process: Process, stack: AsyncExitStack) -> Services:
+    """With a heartbeat, and in the API with an executor for short graphs."""
+    heart = Heart(services.address, services.keys, worker_id(), services.settings, listed=process == "worker")
+    await heart.start()
+    stack.push_async_callback(heart.stop)
+    await services.subscriber.listen(services.keys.control(heart.worker), heart.hear)
+    services = replace(services, heart=heart)
+    if process == "worker":
+        auth = await asyncio.to_thread(load_auth, services.config.auth, services.graphs.attribute)
+        return replace(services, auth=auth)
+    inline = InlineExecutor(
+        services.runs,
+        services.scripts,
+        services.graphs,
+        services.checkpointer,
+        services.keys,
+        services.settings,
+        heart,
+        services.store,
+    )
+    stack.push_async_callback(inline.close)
+    await services.health.measure()
+    watch = asyncio.create_task(services.health.run(), name="health watch")
+    stack.callback(watch.cancel)
+    return replace(services, inline=inline)

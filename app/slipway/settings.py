@@ -1,0 +1,288 @@
+"""Every option of Slipway: name, default, unit, help; and the combinations that cannot work.
+
+An option is an environment variable (`max_steps` is `SLIPWAY_MAX_STEPS`, see `variables`). Nothing is read until
+`Settings.load` is called; `Settings(...)` takes its arguments alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from slipway.environment_variables import REDIS_URL_NAMES, options_of, platform_options, variable_of
+from slipway.errors import ConfigError
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+_HOST_NAME: Final = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]+:[0-9a-f:.]*")
+"""A name, every name below one, an address without its brackets, or any."""
+
+UNCOUNTED: Final = {
+    name: f"{what} are not counted yet, so this ceiling cannot be enforced; leave it out"
+    for name, what in (("max_tool_calls", "tool calls"), ("max_tokens", "tokens"), ("max_cost_usd", "costs of models"))
+}
+"""Ceilings that will be there, and why they are refused until then."""
+
+
+class Settings(BaseModel):
+    """All options, checked together. Frozen: a process keeps what it started with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # where things are
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis or Valkey: `redis://`, `rediss://` or `unix://`. When it is not set, `REDIS_TLS_URL`, "
+        "`REDIS_URL` and `REDISCLOUD_URL` of the process are read. Without any, `slipway dev` starts its own server",
+    )
+    redis_tls_verify: bool = Field(
+        default=True,
+        description="Whether the certificate of a `rediss://` server is checked; `0` accepts any, such as the "
+        "self-signed one of Heroku's Redis",
+    )
+    redis_ca_file: Path | None = Field(
+        default=None,
+        description="A PEM file with the certificates that a `rediss://` server's is checked by, in place of the "
+        "system's",
+    )
+    key_prefix: str = Field(
+        default="slipway",
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="First part of every key; two deployments may share a server",
+    )
+    config: Path = Field(default=Path("langgraph.json"), description="The file that names the graphs")
+    data_dir: Path = Field(default=Path(".slipway"), description="Where `slipway dev` keeps its own server's data")
+    library_dir: Path = Field(
+        default=Path("examples/library"), description="Documents that `research_assistant` reads when it is given none"
+    )
+    model: str | None = Field(
+        default=None,
+        description="A chat model for the graphs that ship, such as `openai:gpt-5`; needs the extra `models`",
+    )
+
+    # web
+    host: str = Field(default="127.0.0.1", description="Address the web process listens on")
+    port: int = Field(
+        default=8123,
+        ge=0,
+        le=65535,
+        description="Port the web process listens on; 0 takes a free one. When it is not set, `PORT` of the process "
+        "is read",
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Names that the server answers to without an auth file, beside those of its own machine and "
+        "network: `desk.example`, `*.desk.example`, separated by commas; `*` is any "
+        "([why](docs/open-server.md#host-names))",
+    )
+    max_body_bytes: int = Field(default=10 * MIB, ge=1 * KIB, description="Largest request body")
+    sse_ping_s: float = Field(default=5, gt=0, lt=55, description="Pause between comments on an idle event stream")
+    sse_buffer_events: int = Field(
+        default=1000, ge=10, description="Events a slow client may fall behind before it is cut off"
+    )
+    inline_budget_s: float = Field(
+        default=5,
+        gt=0,
+        le=60,
+        description="How long a short graph may run in the web process before a worker goes on; a graph's own "
+        "`inline_budget_s` wins",
+    )
+
+    # workers
+    worker_processes: int = Field(default=1, ge=1, le=64, description="Processes that `slipway worker` starts")
+    max_runs_per_worker: int = Field(
+        default=32, ge=1, le=1000, description="Runs that one worker process executes at once"
+    )
+    max_runs_per_owner: int | None = Field(
+        default=None, ge=1, description="Runs with the same `metadata.owner` that execute at once; unset is no limit"
+    )
+    lease_s: float = Field(
+        default=8, ge=0.5, le=300, description="How long a worker may be silent before its runs are given to another"
+    )
+    heartbeat_s: float = Field(default=2, ge=0.1, description="Pause between a worker's signs of life")
+    reap_every_s: float = Field(default=1, ge=0.1, description="Pause between looks for workers that fell silent")
+    reconcile_every_s: float = Field(
+        default=30, ge=0.1, description="Pause between looks for runs and threads that got stuck"
+    )
+    drain_s: float = Field(
+        default=25, ge=0, lt=30, description="How long a stopping process may take to hand its runs back"
+    )
+
+    # redis
+    redis_patience_web_s: float = Field(
+        default=2, gt=0, le=60, description="How long a request waits for a Redis that is away"
+    )
+    redis_patience_worker_s: float = Field(
+        default=90, gt=0, description="How long a run waits for a Redis that is away"
+    )
+    redis_high_water: float = Field(
+        default=0.85,
+        gt=0,
+        le=1,
+        description="New runs are refused while Redis is fuller than this part of its `maxmemory`",
+    )
+    redis_max_connections: int = Field(default=5, ge=1, description="Connections to Redis that one process may hold")
+    max_store_item_bytes: int = Field(
+        default=1 * MIB, ge=1 * KIB, description="Largest value of an item of the long-term store, as JSON"
+    )
+    event_ttl_s: int = Field(default=86_400, ge=60, description="How long the events of a run are kept after its end")
+    checkpointer: Literal["core", "langgraph-redis"] = Field(
+        default="core",
+        description="`core`: plain Redis or Valkey commands, no modules; `langgraph-redis`: the format of "
+        "`langgraph-checkpoint-redis`, needs RedisJSON and RediSearch and the extra of that name",
+    )
+    langgraph_redis_prefix: str = Field(
+        default="checkpoint",
+        pattern=r"^[^\s{},]+$",
+        description="What the names of keys and indexes of `langgraph-redis` begin with; the default is its own",
+    )
+    encryption_key: SecretStr | None = Field(
+        default=None,
+        description="Seals checkpoints at rest: 32 random bytes as base64 or hex; needs the extra `encryption`",
+    )
+
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="Signs outgoing webhooks as standardwebhooks.com has it: `whsec_` and base64, or any text",
+    )
+
+    # ceilings: hard stops of a chain of runs
+    max_steps: int = Field(default=500, ge=1, description="Ceiling: supersteps")
+    max_node_visits: int | None = Field(
+        default=None, ge=1, description="Ceiling: supersteps in which one node runs; unset, as many as there may be"
+    )
+    max_attempts: int = Field(default=5, ge=1, description="Ceiling: attempts of a run")
+    max_retries: int = Field(default=20, ge=0, description="Ceiling: retries of nodes, in all")
+    max_active_s: float = Field(
+        default=3600, gt=0, description="Ceiling: seconds of work; waiting for people does not count"
+    )
+    max_step_s: float = Field(default=600, gt=0, description="Ceiling: seconds for one superstep")
+    max_state_bytes: int = Field(default=64 * MIB, ge=64 * KIB, description="Ceiling: stored state of a thread")
+    max_event_bytes: int = Field(default=64 * MIB, ge=64 * KIB, description="Ceiling: events of a run")
+
+    # logs
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="`debug`, `info`, `warning` or `error`"
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        default="auto", description="`text`, `json`, or `auto`: text on a terminal, JSON elsewhere"
+    )
+
+    @classmethod
+    def load(
+        cls, environment: Mapping[str, str] | None = None, project: Mapping[str, str] | None = None, **given: Any
+    ) -> Self:
+        """The options of the process's `environment` over those of the `project` (`env` of langgraph.json); `given`
+        (the command line) wins where it is not None.
+
+        Raises `ConfigError` that names the variable.
+        """
+        own = os.environ if environment is None else environment
+        found = platform_options(own)
+        for variables in (project or {}, own):
+            found |= options_of(variables, cls.model_fields, UNCOUNTED)
+        values = {option: variable.value for option, variable in found.items()}
+        values |= {option: value for option, value in given.items() if value is not None}
+        return cls.of(values, {option: variable.name for option, variable in found.items()})
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Self:
+        """Settings of `values`, or a `ConfigError` that says what is wrong with which option, by its name in `names`
+        where it has one; other values are passed over."""
+        try:
+            return cls(**{name: value for name, value in values.items() if name in cls.model_fields})
+        except ValidationError as error:
+            raise ConfigError("; ".join(_sentence(problem, names or {}) for problem in error.errors())) from None
+
+    @field_validator("checkpointer", "log_level", "log_format", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _host_names(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        names = tuple(name.strip().strip("[]").removesuffix(".").lower() for name in value.split(",") if name.strip())
+        if wrong := [name for name in names if not _HOST_NAME.fullmatch(name)]:
+            raise ValueError(f"{wrong[0]!r} is no host name: write desk.example, *.desk.example, an address or *")
+        return names
+
+    @model_validator(mode="after")
+    def _can_work(self) -> Self:
+        """Refuse combinations that cannot work, with a `ConfigError`."""
+        if self.lease_s <= 2 * self.heartbeat_s:
+            raise ConfigError(
+                f"SLIPWAY_LEASE_S ({self.lease_s:g}) must be more than twice "
+                f"SLIPWAY_HEARTBEAT_S ({self.heartbeat_s:g}): one late heartbeat would lose the lease"
+            )
+        if self.reap_every_s > self.lease_s:
+            raise ConfigError(
+                f"SLIPWAY_REAP_EVERY_S ({self.reap_every_s:g}) must not be longer than "
+                f"SLIPWAY_LEASE_S ({self.lease_s:g})"
+            )
+        if self.redis_patience_worker_s < self.redis_patience_web_s:
+            raise ConfigError(
+                f"SLIPWAY_REDIS_PATIENCE_WORKER_S ({self.redis_patience_worker_s:g}) must not be shorter than "
+                f"SLIPWAY_REDIS_PATIENCE_WEB_S ({self.redis_patience_web_s:g}): accepted runs would be lost before "
+                "requests are"
+            )
+        if self.max_body_bytes > self.max_state_bytes:
+            raise ConfigError(
+                f"SLIPWAY_MAX_BODY_BYTES ({self.max_body_bytes}) must not be more than SLIPWAY_MAX_STATE_BYTES "
+                f"({self.max_state_bytes}): an accepted input could never be kept"
+            )
+        return self
+
+    @property
+    def redis(self) -> str:
+        """The address of Redis, with its secrets, and with how its certificate is checked, as redis-py spells that in
+        a URL. Raises `ConfigError` when none is set."""
+        if self.redis_url is None:
+            raise ConfigError(
+                f"{variable_of('redis_url')} must be set, or one of {', '.join(REDIS_URL_NAMES)}; "
+                "only `slipway dev` brings its own server"
+            )
+        url = self.redis_url.get_secret_value()
+        checks = {"ssl_cert_reqs": None if self.redis_tls_verify else "none", "ssl_ca_certs": self.redis_ca_file}
+        if not url.startswith("rediss://"):
+            return url
+        missing = {name: str(value) for name, value in checks.items() if value and f"{name}=" not in url}
+        return f"{url}{'&' if '?' in url else '?'}{urlencode(missing)}" if missing else url
+
+
+def config_file() -> Path:
+    """Where the graphs are named, which is known before there are settings."""
+    return Path(os.environ.get(variable_of("config")) or Settings.model_fields["config"].default)
+
+
+def _sentence(problem: ErrorDetails, names: Mapping[str, str]) -> str:
+    """`SLIPWAY_MAX_STEPS: Input should be greater than or equal to 1`; never the value, which may be a secret."""
+    option = "_".join(str(part) for part in problem["loc"])
+    return f"{names.get(option, variable_of(option))}: {problem['msg']}"
+
+
+def settings_table() -> str:
+    """The options as a Markdown table, for the README; a test holds the two together."""
+    rows = ["| option | default | what it is |", "|---|---|---|"]
+    for name, option in Settings.model_fields.items():
+        rows.append(f"| `{variable_of(name)}` | {_shown(name, option.default)} | {option.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _shown(name: str, default: object) -> str:
+    """A default with its unit, as a person would write it."""
+    if default is None or default == ():
+        return ""
+    if name.endswith("_bytes") and isinstance(default, int):
+        return f"{default // MIB} MiB" if default % MIB == 0 else f"{default} bytes"
+    return f"{default} s" if name.endswith("_s") else f"`{default}`"

@@ -1,0 +1,1 @@
+"""The long-term store: JSON objects under namespaces."""

@@ -1,0 +1,1 @@
+"""Threads: their records, their states, and the runs on them."""

@@ -1,0 +1,108 @@
+"""A thread's state through its graph; through its checkpoint alone when the graph cannot make sense of it.
+
+A state class may refuse what is stored: a run's input that does not validate is stored before a node sees it. Such a
+thread must still be readable, or nobody could find out what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from langgraph.types import StateSnapshot
+
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.errors import SlipwayError, StoredDataError, StoreUnavailable
+from slipway.exception_text import class_name
+from slipway.graphs.graphs import Graph
+from slipway.threads.subgraph_states import with_subgraphs
+
+log = structlog.get_logger(__name__)
+
+
+async def read_state(graph: Graph, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
+    """The state at `config`; with `subgraphs`, each task of a subgraph has the subgraph's state if that can be read.
+    `graph` has its checkpointer attached."""
+    if not subgraphs:
+        return await _read(graph, config)
+    try:
+        return await graph.aget_state(config, subgraphs=True)
+    except StoreUnavailable:
+        raise
+    except (Exception, SystemExit):  # it does not say whose state it was
+        return await with_subgraphs(graph, await _read(graph, config))
+
+
+async def _read(graph: Graph, config: RunnableConfig) -> StateSnapshot:
+    try:
+        return await graph.aget_state(config)
+    except (SlipwayError, ConnectionError):
+        raise
+    except (Exception, SystemExit) as error:
+        stored = await _saver(graph).aget_tuple(config)
+        if stored is None:
+            raise
+        log.warning("state.refused", error=class_name(error))  # its text may have values in it
+        return bare(graph, stored)
+
+
+async def read_history(
+    graph: Graph, config: RunnableConfig, *, filter: dict[str, Any] | None, before: RunnableConfig | None, limit: int
+) -> list[StateSnapshot]:
+    """Past states, newest first. One that the graph refuses does not hide the others. A checkpoint whose bytes are
+    damaged is left out and logged; `StoredDataError` when there is no other."""
+    try:
+        return [state async for state in graph.aget_state_history(config, filter=filter, before=before, limit=limit)]
+    except StoredDataError as error:
+        readable = await _readable(graph, config, filter or {}, before, limit)
+        if not readable:
+            raise error
+        return readable
+    except (SlipwayError, ConnectionError):
+        raise
+    except (Exception, SystemExit):
+        past = [stored async for stored in _saver(graph).alist(config, filter=filter, before=before, limit=limit)]
+        if not past:
+            raise
+        return [await read_state(graph, stored.config) for stored in past]
+
+
+async def _readable(
+    graph: Graph, config: RunnableConfig, filter: dict[str, Any], before: RunnableConfig | None, limit: int
+) -> list[StateSnapshot]:
+    """The history read one by one: slower, and only where a part of it is damaged."""
+    saver, target = _saver(graph), config["configurable"]
+    assert isinstance(saver, ThreadSaver)
+    earliest, only = before["configurable"]["checkpoint_id"] if before else None, target.get("checkpoint_id")
+    states: list[StateSnapshot] = []
+    for checkpoint_id in await saver.checkpoint_ids(str(target["thread_id"]), target.get("checkpoint_ns", "")):
+        if (earliest and checkpoint_id >= earliest) or (only and checkpoint_id != only):
+            continue
+        if len(states) == limit:
+            break
+        place: RunnableConfig = {**config, "configurable": {**target, "checkpoint_id": checkpoint_id}}
+        try:
+            state = await read_state(graph, place)
+        except StoredDataError as error:
+            log.error("checkpoint.damaged", thread=target["thread_id"], checkpoint=checkpoint_id, error=str(error))
+            continue
+        metadata = state.metadata or {}
+        if state.created_at is not None and all(metadata.get(name) == value for name, value in filter.items()):
+            states.append(state)
+    return states
+
+
+def bare(graph: Graph, stored: CheckpointTuple) -> StateSnapshot:
+    """What a checkpoint tells without its graph's classes: values, but neither tasks nor what is next."""
+    channels = graph.stream_channels_list
+    values = {name: value for name, value in stored.checkpoint["channel_values"].items() if name in channels}
+    created_at = stored.checkpoint["ts"]
+    return StateSnapshot(values, (), stored.config, stored.metadata, created_at, stored.parent_config, (), ())
+
+
+def _saver(graph: Graph) -> BaseCheckpointSaver[Any]:
+    saver = graph.checkpointer
+    assert isinstance(saver, BaseCheckpointSaver)
+    return saver

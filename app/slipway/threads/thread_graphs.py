@@ -1,0 +1,93 @@
+"""The graph of a thread, opened outside of a run: to read the thread's state or to write it.
+
+A factory may make another graph for each config, so it gets the config of the run that left the state: that of the
+newest run of the thread which a worker has begun. Without such a run (a copy, or all runs are deleted) it gets what
+the thread's own config says, which holds what its assistant made configurable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.store.base import BaseStore
+
+from slipway.access.users import User, told_to_graphs
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.errors import NotFound
+from slipway.graphs.graphs import Access, Graph, Graphs, attached
+from slipway.runs.runs import Run, RunStore
+from slipway.threads.threads import Thread
+
+_NOT_FOR_GRAPHS: Final = frozenset({"ceilings", "checkpoint_id", "checkpoint_ns", "checkpoint_map"})
+"""`ceilings` are meant for the server, and a checkpoint is meant for the run that started there."""
+
+
+class ThreadGraphs:
+    """Opens graphs for `ThreadStates`. A graph without a factory costs no read."""
+
+    def __init__(
+        self, graphs: Graphs, runs: RunStore, checkpointer: ThreadSaver, store: BaseStore | None = None
+    ) -> None:
+        self._graphs, self._runs, self._checkpointer, self._store = graphs, runs, checkpointer, store
+
+    @asynccontextmanager
+    async def for_reading(self, thread: Thread, user: User | None) -> AsyncIterator[Graph]:
+        """The thread's graph. `user` is the one who reads; factories get it in their runtime."""
+        config: RunnableConfig = {}
+        if self._graphs.has_factory(_graph_id(thread)):
+            config = await self.config(thread, user)
+        async with self._opened(thread, config, "threads.read", self._checkpointer) as graph:
+            yield graph
+
+    @asynccontextmanager
+    async def for_writing(self, thread: Thread, config: RunnableConfig, saver: ThreadSaver) -> AsyncIterator[Graph]:
+        """The thread's graph on `saver`, for an update with this `config`."""
+        async with self._opened(thread, config, "threads.update", saver) as graph:
+            yield graph
+
+    async def config(self, thread: Thread, user: User | None) -> RunnableConfig:
+        """The config for the thread's graph: two or three reads."""
+        run = await self._last_run(thread)
+        own = thread.config if run is None else run.kwargs["config"]
+        ids = {"graph_id": _graph_id(thread), "thread_id": thread.thread_id}
+        if isinstance(assistant_id := thread.metadata.get("assistant_id"), str):
+            ids["assistant_id"] = assistant_id
+        return cast(RunnableConfig, {**own, "configurable": {**_configurable(own), **told_to_graphs(user), **ids}})
+
+    async def _last_run(self, thread: Thread) -> Run | None:
+        """The run that left the thread's state, as far as it can be known, if it executed the thread's graph."""
+        run = await self._runs.last_begun(thread.thread_id)
+        if run is None:
+            run = await self._run_of_checkpoint(thread.thread_id)
+        return run if run is not None and run.graph_id == thread.graph_id else None
+
+    async def _run_of_checkpoint(self, thread_id: str) -> Run | None:
+        """A copied thread has no runs; its checkpoints name those of the thread that it was copied from."""
+        latest = await self._checkpointer.latest(thread_id)
+        run_id = latest.metadata.get("run_id") if latest else None
+        if not isinstance(run_id, str):
+            return None
+        try:
+            return await self._runs.find(run_id)
+        except NotFound:
+            return None
+
+    @asynccontextmanager
+    async def _opened(
+        self, thread: Thread, config: RunnableConfig, access: Access, saver: ThreadSaver
+    ) -> AsyncIterator[Graph]:
+        async with self._graphs.open(_graph_id(thread), config, access) as graph:
+            yield attached(graph, saver, self._store)
+
+
+def _graph_id(thread: Thread) -> str:
+    assert thread.graph_id is not None
+    return thread.graph_id
+
+
+def _configurable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the config makes configurable for the graph."""
+    return {name: value for name, value in (config.get("configurable") or {}).items() if name not in _NOT_FOR_GRAPHS}

@@ -1,0 +1,194 @@
+"""What happens in a thread, one run after the other, with what was written to its state in between.
+
+There is no log of the thread: its runs are followed in the order of their turns, and every id says the run's turn and
+the place in the run's own log. So ids are unique and ordered across runs, and a reader goes on from any of them.
+
+    <created_at of the run in µs>-<2 × its event's id as one number>       the run's events
+                                  and one more: the run is done
+    <time of the write in µs>-1                                            a state that was written from outside
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from slipway.access.users import User
+from slipway.errors import NotFound
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.runs.event_log import Event, EventLog, Place, place_of
+from slipway.serialization.json_encoding import dumps
+from slipway.threads.notifications import ThreadWakes
+from slipway.threads.states import ThreadStates
+
+_LOOK_EVERY_S: Final = 15.0
+"""How often a reader looks for what it was not told of."""
+_PER_MS: Final = 1_000_000
+_ID: Final = re.compile(r"(\d{1,100})(?:-(\d{1,100}|\*))?", re.ASCII)
+
+Kind = Literal["begin", "event", "end", "done", "state"]
+
+
+class Position(NamedTuple):
+    """Where a reader is: the turn, and how much of it was read (0: nothing; odd: all of it)."""
+
+    turn_us: int
+    read: int
+
+    def __str__(self) -> str:
+        return f"{self.turn_us}-{self.read}"
+
+    @property
+    def place(self) -> Place:
+        """The id in the run's own log."""
+        return divmod(self.read // 2, _PER_MS)
+
+
+START: Final = Position(0, 1)
+
+
+def position_of(text: str) -> Position | None:
+    """The position an id stands for; `-` is the beginning. None when it is no id."""
+    if text == "-":
+        return START
+    found = _ID.fullmatch(text)
+    if found is None:
+        return None
+    return Position(int(found[1]), 1 if found[2] == "*" else int(found[2] or 0))
+
+
+def _in_run(turn_us: int, place: Place) -> Position:
+    return Position(turn_us, 2 * (place[0] * _PER_MS + place[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadEvent:
+    """`kind` is what it means for the thread; `block` is what a client gets."""
+
+    kind: Kind
+    block: bytes
+
+
+class ThreadLog:
+    """Following threads."""
+
+    def __init__(self, wire: Wire, keys: Keys, wakes: ThreadWakes, events: EventLog, states: ThreadStates) -> None:
+        self._wire, self._keys, self._wakes = wire, keys, wakes
+        self._events, self._states = events, states
+
+    async def follow(
+        self, thread_id: str, after: Position | None = None, user: User | None = None
+    ) -> AsyncGenerator[list[ThreadEvent], None]:
+        """Batches of what follows `after` (None: only what is new), then live until the thread is removed. `user` is
+        the one who reads: a factory that makes the graph for a state gets it. Close it (`aclose`) to stop early."""
+        with self._wakes.woken(thread_id) as (subscribed, woken):
+            await subscribed
+            at = await self._start(thread_id, after)
+            born = await self._born(thread_id)
+            resumed = at if at.read % 2 == 0 else None  # within a turn, which then comes next
+            turn = at.turn_us - 1 if resumed else at.turn_us
+            while True:
+                woken.clear()
+                found = await self._next(thread_id, turn, born)
+                if found is None:
+                    return
+                turn_us, kind, ident = found
+                if not kind:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK_EVERY_S):  # `wait_for` may lose a cancellation on Python 3.11
+                            await woken.wait()
+                    continue
+                turn, at = turn_us, resumed if resumed and resumed.turn_us == turn_us else Position(turn_us, 0)
+                batches = self._run(ident, at) if kind == "run" else self._state(thread_id, turn_us, ident, user)
+                async with aclosing(batches):
+                    async for batch in batches:
+                        yield batch
+
+    async def _start(self, thread_id: str, after: Position | None) -> Position:
+        """Where a reader begins. A position in the future is none of ours: its reader gets only what is new."""
+        if after is not None:
+            seconds, _ = await self._wire.send("TIME", again=True)
+            if after.turn_us < (int(seconds) + 1) * _PER_MS:
+                return after
+        return await self._now(thread_id)
+
+    async def _now(self, thread_id: str) -> Position:
+        """The end of what is there: within the active run, else before the first that waits."""
+        clock = self._wire.send("TIME", again=True)
+        head = self._wire.send("ZRANGE", self._keys.thread_queue(thread_id), 0, 0, "WITHSCORES", again=True)
+        active = await self._wire.send("HGET", self._keys.thread(thread_id), "active", again=True)
+        seconds, fraction = await clock
+        ends = [Position(int(seconds) * _PER_MS + int(fraction), 1)]
+        if waiting := await head:
+            ends.append(Position(int(float(waiting[1])) - 1, 1))
+        if active is not None:
+            turn = self._wire.send("ZSCORE", self._keys.thread_runs(thread_id), active, again=True)
+            last = await self._wire.send("HGET", self._keys.run(active.decode()), "last_event", again=True)
+            if (turn_us := await turn) is not None and last is not None:
+                ends.append(_in_run(int(float(turn_us)), place_of(last.decode())))
+        return min(ends)
+
+    async def _born(self, thread_id: str) -> bytes | None:
+        """When the thread was made: another one with the same id was made at another time. None when it is gone."""
+        born: bytes | None = await self._wire.send("HGET", self._keys.thread(thread_id), "created_us", again=True)
+        return born
+
+    async def _next(self, thread_id: str, after_us: int, born: bytes | None) -> tuple[int, str, str] | None:
+        """The turn that follows: its time, "run" or "state", and its id; ("", "") when there is none yet, None when
+        the thread that was `born` then is gone."""
+        clock = self._wire.send("TIME", again=True)
+        now_born = self._wire.send("HGET", self._keys.thread(thread_id), "created_us", again=True)
+        wanted = (f"({after_us}", "+inf", "WITHSCORES", "LIMIT", 0, 1)
+        runs = self._wire.send("ZRANGEBYSCORE", self._keys.thread_runs(thread_id), *wanted, again=True)
+        states = self._wire.send("ZRANGEBYSCORE", self._keys.thread_states(thread_id), *wanted, again=True)
+        seconds, fraction = await clock
+        if born is None or await now_born != born:
+            return None
+        turns = [
+            (int(float(found[1])), kind, found[0].decode())
+            for kind, found in (("run", await runs), ("state", await states))
+            if found
+        ]
+        # a run that is delayed has its turn later; those made meanwhile come before it
+        turns = [turn for turn in turns if turn[0] <= int(seconds) * _PER_MS + int(fraction)]
+        if not turns or (min(turns)[1] == "run" and not await self._begun(min(turns)[2])):
+            return 0, "", ""
+        return min(turns)
+
+    async def _begun(self, run_id: str) -> bool:
+        phase, attempt = await self._wire.send("HMGET", self._keys.run(run_id), "phase", "attempt", again=True)
+        return bool(phase != b"queued" or attempt != b"0")
+
+    async def _run(self, run_id: str, at: Position) -> AsyncGenerator[list[ThreadEvent], None]:
+        after = "0" if at.read == 0 else "{}-{}".format(*at.place)
+        async with aclosing(self._events.follow(run_id, after)) as batches:
+            async for batch in batches:
+                yield [_of_run(at.turn_us, event) for event in batch]
+                at = _in_run(at.turn_us, batch[-1].place)
+        if at.read:
+            data = dumps({"status": "run_done", "run_id": run_id})
+            done = Position(at.turn_us, at.read + 1)
+            yield [ThreadEvent("done", _block("metadata", data, done))]
+
+    async def _state(
+        self, thread_id: str, turn_us: int, checkpoint_id: str, user: User | None
+    ) -> AsyncGenerator[list[ThreadEvent], None]:
+        with suppress(NotFound):
+            state = await self._states.get(thread_id, {"checkpoint_id": checkpoint_id}, user=user)
+            data = dumps({"state": state, "thread_id": thread_id})
+            yield [ThreadEvent("state", _block("state_update", data, Position(turn_us, 1)))]
+
+
+def _of_run(turn_us: int, event: Event) -> ThreadEvent:
+    frame, _, _ = event.block.rpartition(b"id: ")
+    block = b"%bid: %b\r\n\r\n" % (frame, str(_in_run(turn_us, event.place)).encode())
+    return ThreadEvent("begin" if event.name == "metadata" else "end" if event.last else "event", block)
+
+
+def _block(name: str, data: bytes, at: Position) -> bytes:
+    return b"event: %b\r\ndata: %b\r\nid: %b\r\n\r\n" % (name.encode(), data, str(at).encode())

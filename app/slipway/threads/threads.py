@@ -1,0 +1,366 @@
+"""Threads: conversations or cases, the units that own checkpoints and runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import orjson
+
+from slipway.access.filtered_reads import filtered_fields, members_of, read_filtered
+from slipway.access.filters import EVERYTHING, Filter
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.checkpoints.trash import Trash
+from slipway.clock import iso
+from slipway.errors import Conflict, NotFound
+from slipway.json_containment import contains
+from slipway.protocol_types import Strategy
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.runs.runs import new_id, spread
+from slipway.runs.scripts import Fields, Scripts, fields
+from slipway.serialization.json_encoding import dumps, json_members
+from slipway.threads.scripts import ThreadScripts
+from slipway.threads.ttl import ThreadTtl
+from slipway.threads.ttl import shown as ttl_of
+
+_PAGE: Final = 200
+
+Status = Literal["idle", "busy", "interrupted", "error"]
+STATUSES: Final = ("idle", "busy", "interrupted", "error")
+SORTABLE: Final = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """The stored record. `values` is None until a run has left a state; `interrupts` maps task id to what is asked.
+    `incarnation` is when it was created, in µs: what tells it from another thread that had the same id."""
+
+    thread_id: str
+    incarnation: str
+    created_at: str
+    updated_at: str
+    state_updated_at: str
+    metadata: dict[str, Any]
+    status: str
+    config: dict[str, Any]
+    values: dict[str, Any] | None
+    interrupts: dict[str, Any]
+    error: dict[str, Any] | None
+    ttl: dict[str, Any] | None = None
+
+    @property
+    def graph_id(self) -> str | None:
+        """The graph of its runs, once it has had one or was told at creation."""
+        graph_id = self.metadata.get("graph_id")
+        return graph_id if isinstance(graph_id, str) else None
+
+    def public(self) -> dict[str, Any]:
+        """The protocol's Thread object."""
+        return {
+            "thread_id": self.thread_id,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+            "state_updated_at": self.state_updated_at,
+            "metadata": self.metadata,
+            "status": self.status,
+            "config": self.config,
+            "values": self.values,
+            "interrupts": self.interrupts,
+            "error": self.error,
+        }
+
+
+def thread_from(thread_id: str, held: Fields) -> Thread:
+    """The record of a stored hash."""
+
+    def parsed(name: str) -> Any:
+        return orjson.loads(held[name]) if held.get(name) else None
+
+    created_us = int(held["created_us"])
+    return Thread(
+        thread_id=thread_id,
+        incarnation=str(created_us),
+        created_at=iso(created_us),
+        updated_at=iso(int(held.get("updated_us", created_us))),
+        state_updated_at=iso(int(held.get("state_us", created_us))),
+        metadata=spread(held, "m:"),
+        status=held["status"].decode(),
+        config=_config(held),
+        values=parsed("values"),
+        interrupts=parsed("interrupts") or {},
+        error=parsed("error"),
+        ttl=ttl_of(held),
+    )
+
+
+def _config(held: Fields) -> dict[str, Any]:
+    """What runs have left: once there was one, it says what is configurable, if only that nothing is."""
+    ran: dict[str, Any] = {"configurable": {}} if "m:assistant_id" in held else {}
+    return ran | spread(held, "c:")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a search asks for; None asks for anything. Metadata and values are matched by containment. `only` is what
+    the caller may see."""
+
+    ids: Collection[str] | None = None
+    metadata: dict[str, Any] | None = None
+    values: dict[str, Any] | None = None
+    status: str | None = None
+    only: Filter = EVERYTHING
+
+    def fits(self, thread: Thread) -> bool:
+        """Whether a thread is wanted."""
+        return (
+            (self.status is None or thread.status == self.status)
+            and (self.ids is None or thread.thread_id in self.ids)
+            and (not self.metadata or contains(thread.metadata, self.metadata))
+            and (not self.values or contains(thread.values or {}, self.values))
+            and self.only.fits(thread.metadata)
+        )
+
+
+class ThreadStore:
+    """Threads in Redis. Deleting one removes its runs, logs and checkpoints. `ttl` is how long new ones live that say
+    nothing else."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        keys: Keys,
+        scripts: Scripts,
+        checkpointer: ThreadSaver,
+        trash: Trash,
+        *,
+        ttl: ThreadTtl | None = None,
+        event_ttl_s: int = 0,
+    ) -> None:
+        self._wire, self._keys, self._scripts, self._checkpointer = wire, keys, scripts, checkpointer
+        self._trash = trash
+        self._whole, self._ttl, self._event_ttl_s = ThreadScripts(wire, keys), ttl, event_ttl_s
+
+    async def create(
+        self,
+        thread_id: str,
+        metadata: dict[str, Any],
+        *,
+        exist_ok: bool = False,
+        token: str | None = None,
+        ttl: ThreadTtl | None = None,
+        only: Filter = EVERYTHING,
+    ) -> Thread:
+        """A new thread; the one that exists, untouched, if it is among `only` those and the same `token` made it or
+        `exist_ok` is set; else `Conflict`."""
+        thread, _ = await self.make(thread_id, metadata, exist_ok=exist_ok, token=token, ttl=ttl, only=only)
+        return thread
+
+    async def make(
+        self,
+        thread_id: str,
+        metadata: dict[str, Any],
+        *,
+        exist_ok: bool = False,
+        token: str | None = None,
+        ttl: ThreadTtl | None = None,
+        only: Filter = EVERYTHING,
+    ) -> tuple[Thread, bool]:
+        """As `create`, and whether the thread is new."""
+        token, ttl = token or new_id(), ttl or self._ttl
+        names, stored = members_of(only), ttl.stored() if ttl else None
+        while True:
+            word, held = await self._trash.emptied_for(
+                thread_id,
+                lambda: self._scripts.thread_create(thread_id, json_members(metadata), token, stored, members=names),
+            )
+            if word == "ok":
+                return thread_from(thread_id, fields(held)), True
+            existing = filtered_fields(held, 1, names)
+            mine = existing.plain[0] == token.encode()
+            if not ((mine or exist_ok) and only.fits(existing.metadata)):
+                raise Conflict(f"thread {thread_id} exists already")
+            with suppress(NotFound):  # deleted meanwhile: then it can be made
+                return await self.get(thread_id), False
+
+    async def check(self, thread_id: str, only: Filter, *, may_be_new: bool = False) -> None:
+        """`NotFound` unless the thread is among `only` those. Reads nothing where those are all, and never more than
+        the metadata that `only` looks at. One that `may_be_new` need not exist."""
+        if not only:
+            return
+        held = await read_filtered(self._wire, self._keys.thread(thread_id), only, "created_us")
+        exists = held.plain[0] is not None
+        if not (only.fits(held.metadata) if exists else may_be_new):
+            raise NotFound("thread", thread_id)
+
+    async def get(self, thread_id: str) -> Thread:
+        """The thread, or `NotFound`."""
+        held = fields(await self._wire.send("HGETALL", self._keys.thread(thread_id), again=True))
+        if "created_us" not in held:
+            raise NotFound("thread", thread_id)
+        return thread_from(thread_id, held)
+
+    async def status(self, thread_id: str, only: Filter = EVERYTHING) -> str | None:
+        """How the thread stands; None when there is none. `NotFound` for one that is not among `only` those. One read
+        of a few fields."""
+        held = await read_filtered(self._wire, self._keys.thread(thread_id), only, "status")
+        (status,) = held.plain
+        if status is not None and not only.fits(held.metadata):
+            raise NotFound("thread", thread_id)
+        return None if status is None else status.decode()
+
+    async def born_us(self, thread_id: str, only: Filter = EVERYTHING) -> int | None:
+        """When the thread was made, in µs since the epoch; None when there is none. `NotFound` as `status`."""
+        held = await read_filtered(self._wire, self._keys.thread(thread_id), only, "created_us")
+        (born_us,) = held.plain
+        if born_us is not None and not only.fits(held.metadata):
+            raise NotFound("thread", thread_id)
+        return None if born_us is None else int(born_us)
+
+    async def active_run(self, thread_id: str) -> str | None:
+        """The run that is executing, if one is."""
+        active = await self._wire.send("HGET", self._keys.thread(thread_id), "active", again=True)
+        return None if active is None else str(active.decode())
+
+    async def patch(self, thread_id: str, metadata: dict[str, Any], ttl: ThreadTtl | None = None) -> Thread:
+        """Merge metadata, member by member, atomically; with `ttl` its time begins anew."""
+        changes = {f"m:{name}": value for name, value in json_members(metadata).items()}
+        held = await self._scripts.thread_patch(thread_id, changes, ttl=ttl.stored() if ttl else None)
+        return self._found(thread_id, held)
+
+    async def set_state(
+        self,
+        thread_id: str,
+        *,
+        status: str,
+        values: dict[str, Any] | None,
+        interrupts: dict[str, Any],
+        checkpoint_id: str | None = None,
+        incarnation: str | None = None,
+    ) -> Thread:
+        """What the thread shows after its state was written from outside a run, at `checkpoint_id`. `NotFound` when it
+        is no longer the thread that was created at `incarnation`."""
+        changes = {"values": dumps(values).decode(), "interrupts": dumps(interrupts).decode()}
+        held = await self._scripts.thread_patch(
+            thread_id,
+            changes,
+            state=status,
+            checkpoint_id=checkpoint_id,
+            event_ttl_s=self._event_ttl_s,
+            incarnation=incarnation,
+        )
+        return self._found(thread_id, held)
+
+    @staticmethod
+    def _found(thread_id: str, held: Fields | None) -> Thread:
+        if held is None:
+            raise NotFound("thread", thread_id)
+        return thread_from(thread_id, held)
+
+    async def copy(self, source: str, thread_id: str, *, token: str, metadata: dict[str, Any] | None = None) -> Thread:
+        """A new thread with all checkpoints of `source` and what it shows, but without its runs; `metadata` stands in
+        for the source's. `NotFound`, also when the source is removed meanwhile: then there is no new one either."""
+        ttl = self._ttl.stored() if self._ttl else None
+        told = None if metadata is None else json_members(metadata)
+        word, held = await self._trash.emptied_for(
+            thread_id, lambda: self._whole.copy(source, thread_id, token, ttl, told)
+        )
+        if word == "missing":
+            raise NotFound("thread", source)
+        if word == "exists" and held.get("token", b"").decode() != token:
+            raise Conflict(f"thread {thread_id} exists already")
+        thread = thread_from(thread_id, held)
+        if "copied_us" not in held:  # the same request did it before
+            return thread
+        try:
+            with suppress(Conflict):  # does it in this moment
+                incarnations = held["copied_us"].decode(), thread.incarnation
+                await self._checkpointer.acopy_thread(source, thread_id, incarnations)
+        except NotFound:
+            await self.delete(thread_id, thread.incarnation)
+            raise
+        return thread
+
+    async def prune(self, thread_ids: Collection[str], strategy: Strategy) -> int:
+        """Delete threads, or keep the latest of their checkpoints: of how many. Unknown ones are passed over, and so
+        are those that are busy, when they are to be kept."""
+        done = 0
+        for thread_id in dict.fromkeys(thread_ids):
+            with suppress(NotFound):
+                if strategy == "delete":
+                    await self.delete(thread_id)
+                    done += 1
+                elif (incarnation := await self._incarnation(thread_id)) is not None:
+                    done += await self._checkpointer.shrink(thread_id, incarnation)
+        return done
+
+    async def storage(self, thread_id: str) -> dict[str, Any]:
+        """How many bytes its checkpoints take, and what for. `NotFound`."""
+        if await self._incarnation(thread_id) is None:
+            raise NotFound("thread", thread_id)
+        taken = await self._checkpointer.storage(thread_id)
+        by_channel = {name: {"count": held.count, "bytes": held.size} for name, held in taken.channels.items()}
+        value_bytes = sum(held.size for held in taken.channels.values())
+        return {
+            "thread_id": thread_id,
+            "total_bytes": taken.checkpoints.size + value_bytes + taken.writes.size,
+            "checkpoints": {"count": taken.checkpoints.count, "bytes": taken.checkpoints.size},
+            "channel_values": {
+                "count": sum(held.count for held in taken.channels.values()),
+                "bytes": value_bytes,
+                "by_channel": by_channel,
+            },
+            "pending_writes": {"count": taken.writes.count, "bytes": taken.writes.size},
+        }
+
+    async def _incarnation(self, thread_id: str) -> str | None:
+        created_us = await self._wire.send("HGET", self._keys.thread(thread_id), "created_us", again=True)
+        return None if created_us is None else str(created_us.decode())
+
+    async def delete(self, thread_id: str, incarnation: str | None = None) -> None:
+        """Remove the thread and everything of it; a running attempt is fenced and told to stop. `NotFound`, also when
+        it is no longer the thread that was created at `incarnation`; checkpoints of no thread are removed then, too."""
+        place = await self._scripts.thread_delete(thread_id, incarnation)
+        if place is None:
+            await self._checkpointer.remove_leftovers(thread_id)
+            raise NotFound("thread", thread_id)
+        await self._trash.remove(thread_id, place)
+
+    async def search(
+        self, wanted: Wanted, *, limit: int = 10, offset: int = 0, sort_by: str = "updated_at", sort_order: str = "desc"
+    ) -> list[Thread]:
+        """A page of the wanted threads."""
+        descending = sort_order == "desc"
+        if sort_by == "updated_at":
+            found: list[Thread] = []
+            async for thread in self._scan(descending):
+                if wanted.fits(thread):
+                    found.append(thread)
+                    if len(found) == offset + limit:
+                        break
+            return found[offset:]
+        every = [thread async for thread in self._scan(descending) if wanted.fits(thread)]
+        every.sort(key=lambda thread: str(getattr(thread, sort_by)), reverse=descending)
+        return every[offset : offset + limit]
+
+    async def count(self, wanted: Wanted) -> int:
+        """How many threads are wanted."""
+        if wanted == Wanted():
+            return int(await self._wire.send("ZCARD", self._keys.threads, again=True))
+        return len([thread async for thread in self._scan(True) if wanted.fits(thread)])
+
+    async def _scan(self, descending: bool) -> AsyncIterator[Thread]:
+        verb = "ZREVRANGE" if descending else "ZRANGE"
+        start = 0
+        while True:
+            ids = await self._wire.send(verb, self._keys.threads, start, start + _PAGE - 1, again=True)
+            names = [thread_id.decode() for thread_id in ids]
+            reads = [self._wire.send("HGETALL", self._keys.thread(name), again=True) for name in names]
+            for name, read in zip(names, reads, strict=True):
+                if "created_us" in (held := fields(await read)):
+                    yield thread_from(name, held)
+            if len(names) < _PAGE:
+                return
+            start += _PAGE

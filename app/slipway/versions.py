@@ -1,0 +1,23 @@
+"""Versions of installed packages, and of Slipway itself where it runs from a checkout."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+UNKNOWN: Final = "0.0.0"
+
+
+def version_of(package: str) -> str:
+    """`0.0.0` for a package that is not installed. Slipway itself need not be: a checkout is enough."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return _version_of_the_checkout() if package == "slipway" else UNKNOWN
+
+
+def _version_of_the_checkout() -> str:
+    file = Path(__file__).parents[2] / "pyproject.toml"
+    return str(tomllib.loads(file.read_text("utf-8"))["project"]["version"]) if file.is_file() else UNKNOWN

@@ -1,0 +1,247 @@
+"""Calls the webhooks of runs that are over: a script hands each one out, with a lease. Workers call those that have a
+host, web processes those that are a path of this server's own (`slipway.api.host_app.own_webhooks`).
+
+A try may take 5 s to connect and 30 s in all, after at most 10 s in which the auth file allows it. It is done again
+after network errors, 429 and 5xx; anything else that is no success is final, and so is an address that may not be
+called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Final
+from urllib.parse import urljoin
+from uuid import UUID
+
+import httpx
+import structlog
+
+from slipway.access.auth_file import CustomAuth
+from slipway.access.handler_values import ThreadsRead
+from slipway.access.permissions import Permissions, all_permissions_of, gives_no_answer
+from slipway.duties import looked
+from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError, StoreUnavailable
+from slipway.runs.scripts import Fields
+from slipway.services import Services
+from slipway.webhooks.scripts import DeliveryQueue, DeliveryScripts
+from slipway.webhooks.urls import NoAddress, Target
+from slipway.webhooks.webhooks import Delivery, headers_of, secret_of, signature
+
+log = structlog.get_logger(__name__)
+
+PAUSES_MS: Final = (2_000, 15_000)
+"""Before the second and the third try; there is no fourth."""
+
+_LOOK_EVERY_S: Final = 1.0
+_LAST_S: Final = 2.0
+_AT_ONCE: Final = 16
+WHOLE_S: Final = 30.0
+PERMITTED_WITHIN_S: Final = 10.0
+"""How long it may take to find out that the call is permitted: for the owner and all who changed the cron together."""
+_LEASE_MS: Final = 45_000
+"""Longer than `PERMITTED_WITHIN_S` and `WHOLE_S` together: nobody else takes a webhook that is being called."""
+_MOST_HOPS: Final = 3
+_NO_ANSWER: Final = "the server could not find out whether this may be told (the auth file failed)"
+_NO_ANSWER_MS: Final = 15_000
+_PROBLEM_CHARS: Final = 300
+
+
+class Refused(Exception):
+    """The receiver, or its address, will not have it; trying again will not help."""
+
+
+class Later(Exception):
+    """It did not work now."""
+
+
+class WebhookDeliveries(ABC):
+    """The webhooks that this process calls: those of its `queues`."""
+
+    def __init__(self, services: Services, queues: Sequence[DeliveryQueue], auth: CustomAuth | None) -> None:
+        self._auth, self._threads = auth, services.threads
+        self._unanswered: set[str] = set()
+        self._scripts, self._clock = DeliveryScripts(services.wire, services.keys), services.clock
+        self._section, self._urls, self._queues = services.config.webhooks, services.webhook_urls, queues
+        self._headers = headers_of(self._section)
+        secret = services.settings.webhook_secret
+        self._secret = None if secret is None else secret_of(secret.get_secret_value())
+        self._nudged = asyncio.Event()
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def nudge(self) -> None:
+        """A run may have ended: look now."""
+        self._nudged.set()
+
+    async def run(self) -> None:
+        """Until cancelled. What is under way then has a moment to end, or is done again when its lease is over."""
+        try:
+            while True:
+                await looked("deliveries", self.look)
+                await self._pause()
+        finally:
+            if self._under_way:
+                await asyncio.wait(self._under_way, timeout=_LAST_S)
+            for task in list(self._under_way):
+                task.cancel()
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_EVERY_S):
+                await self._nudged.wait()
+        self._nudged.clear()
+
+    @abstractmethod
+    def _reaching(self, delivery: Delivery) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+        """The client that this webhook is called with."""
+
+    @abstractmethod
+    def _target(self, delivery: Delivery) -> str:
+        """Where it goes, as an absolute URL. Raises `InvalidRequest` for what may not be called."""
+
+    async def look(self) -> None:
+        """Begin what is due now, as much of it as there is room for."""
+        room = _AT_ONCE - len(self._under_way)
+        for held in await self._scripts.take(self._queues, room, _LEASE_MS) if room else ():
+            task = asyncio.create_task(self._try(held))
+            self._under_way.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self.nudge()
+
+    async def _try(self, held: Fields) -> None:
+        try:
+            await self._deliver(Delivery.of(held))
+        except StoreUnavailable as error:
+            log.warning("webhook.outcome_lost", run=held["run_id"].decode(), problem=str(error))
+        except Exception:  # one record that cannot be read must not take the worker down
+            log.exception("webhook.broke", run=held.get("run_id", b"").decode())
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        facts = {"run": delivery.run_id, "attempt": delivery.number}
+        try:
+            delivery = await self._permitted_in_time(delivery)
+            self._unanswered.discard(delivery.ident)
+            async with asyncio.timeout(WHOLE_S):
+                async with self._reaching(delivery) as client:
+                    await self._call(client, delivery)
+        except StoreUnavailable:
+            raise
+        except AuthBroken:
+            if delivery.ident not in self._unanswered:  # logged when it begins, not each time
+                log.exception("webhook.auth_broken", again_ms=_NO_ANSWER_MS, **facts)
+            self._unanswered.add(delivery.ident)
+            await self._scripts.end(
+                delivery.ident,
+                delivery.number,
+                outcome="pending",
+                problem=_NO_ANSWER,
+                retry_ms=_NO_ANSWER_MS,
+                uncounted=delivery.uncounted + 1,
+            )
+        except (Later, NoAddress, OSError, TimeoutError, httpx.TransportError) as error:
+            calls = delivery.number - delivery.uncounted
+            pause = PAUSES_MS[calls - 1] if calls <= len(PAUSES_MS) else None
+            outcome = "failed" if pause is None else "pending"
+            log.warning("webhook.failed", problem=_in_full(error), again_ms=pause, **facts)
+            await self._scripts.end(
+                delivery.ident, delivery.number, outcome=outcome, problem=problem_of(error), retry_ms=pause
+            )
+        except Exception as error:  # Refused, a URL that is not allowed any more, or one that httpx cannot take
+            log.warning("webhook.refused", problem=_in_full(error), **facts)
+            await self._scripts.end(delivery.ident, delivery.number, outcome="failed", problem=problem_of(error))
+        else:
+            log.info("webhook.delivered", **facts)
+            await self._scripts.end(delivery.ident, delivery.number, outcome="delivered")
+
+    async def _permitted_in_time(self, delivery: Delivery) -> Delivery:
+        """As `_permitted`, within a bound: the lease must outlast it and the call."""
+        try:
+            async with asyncio.timeout(PERMITTED_WITHIN_S):
+                return await self._permitted(delivery)
+        except TimeoutError as error:
+            raise AuthBroken(f"whether it may be called was not known within {PERMITTED_WITHIN_S:g} s") from error
+
+    async def _permitted(self, delivery: Delivery) -> Delivery:
+        """What may be told to users who may read the thread now; of a thread that is gone, not what it held. Raises
+        `Refused` and `AuthBroken`."""
+        if delivery.temporary or self._auth is None:
+            return delivery
+        for permissions in all_permissions_of(self._auth, delivery.user, delivery.changed_by):
+            if permissions.user is not None:
+                delivery = await self._permitted_to(permissions, delivery)
+        return delivery
+
+    async def _permitted_to(self, permissions: Permissions, delivery: Delivery) -> Delivery:
+        """The same for one of the users."""
+        value = ThreadsRead.model_construct(thread_id=UUID(delivery.thread_id), run_id=UUID(delivery.run_id))
+        try:
+            _, only = await permissions.ask(value)
+            born_us = await self._threads.born_us(delivery.thread_id, only)
+        except (AccessRefused, NotFound) as error:
+            if gives_no_answer(error):
+                raise AuthBroken(str(error)) from error
+            raise Refused("the user whose run it was may not read the thread any more") from error
+        same = born_us is not None and (delivery.permitted_us is None or born_us <= delivery.permitted_us)
+        return delivery if same or not only else delivery.without_values()
+
+    async def _call(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
+        """POST, and again where a redirect leads on the same server."""
+        now = self._clock.now()
+        body = delivery.body(now, self._section.allowed_fields)
+        headers = {"content-type": "application/json", "user-agent": "slipway"}
+        if self._secret is not None:
+            headers |= signature(self._secret, delivery.ident, now, body)
+        headers |= self._headers
+        url = self._target(delivery)
+        for _ in range(_MOST_HOPS + 1):
+            async with client.stream("POST", url, content=body, headers=headers) as answer:
+                status, place = answer.status_code, answer.headers.get("location")
+            if not (300 <= status < 400 and place):
+                break
+            url = _redirected(url, place)
+        if status == 429 or status >= 500:
+            raise Later(f"HTTP {status}")
+        if not 200 <= status < 300:
+            raise Refused(f"HTTP {status}")
+
+
+def _redirected(url: str, place: str) -> str:
+    """Where a redirect leads. Raises `Refused` unless it is the same server: the run's state, and the headers of
+    langgraph.json, are for the host that was named, and never go over plain http after https."""
+    try:
+        there = urljoin(url, place)
+        if Target.of(url).may_redirect_to(Target.of(there)):
+            return there
+    except (InvalidRequest, ValueError):
+        pass
+    raise Refused("a redirect leads to another server, or from https to http: name the URL that it leads to")
+
+
+def problem_of(error: BaseException) -> str:
+    """What clients see of a call that failed. They named the host, and must not learn what it is inside: texts of the
+    network's errors are for the log alone."""
+    if isinstance(error, Later | Refused | NoAddress | SlipwayError):
+        return str(error)[:_PROBLEM_CHARS]
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return "no answer in time"
+    if isinstance(error, OSError | httpx.ConnectError):
+        return "no secure connection (TLS)" if _of_tls(error) else "no connection"
+    if isinstance(error, httpx.TransportError):
+        return "the connection broke off"
+    return "the call failed; the server's log has the details"
+
+
+def _of_tls(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _in_full(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:_PROBLEM_CHARS]

@@ -1,0 +1,69 @@
+"""The scripts of outgoing webhooks. The records they work on are put aside by the scripts that end runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import ormsgpack
+
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.redis.script_source import load
+from slipway.runs.scripts import Fields, fields
+
+DeliveryQueue = Literal["deliveries", "own_deliveries"]
+"""Where a webhook waits for its call, by the name of its key."""
+
+OUTSIDE: Final[DeliveryQueue] = "deliveries"
+"""Webhooks that have a host: workers call them."""
+OWN: Final[DeliveryQueue] = "own_deliveries"
+"""Webhooks that are a path of this server's own: web processes call them."""
+
+
+def queue_of(webhook: str | None) -> DeliveryQueue | None:
+    """Where a run's webhook will wait for its call; None without one."""
+    if not webhook:
+        return None
+    return OWN if webhook.startswith("/") else OUTSIDE
+
+
+_TAKE = load("delivery_take", repeatable=False)
+_END = load("delivery_end", repeatable=True)
+
+
+class DeliveryScripts:
+    """On one wire, under one prefix; one round trip a call."""
+
+    def __init__(self, wire: Wire, keys: Keys) -> None:
+        self._wire, self._keys = wire, keys
+
+    def _args(self, **arguments: object) -> tuple[str, bytes]:
+        return self._keys.prefix, ormsgpack.packb(arguments)
+
+    async def take(self, queues: Sequence[DeliveryQueue], limit: int, lease_ms: int) -> list[Fields]:
+        """What is to be delivered now, by us, within `lease_ms`."""
+        arguments = self._args(queues=list(queues), limit=limit, lease_ms=lease_ms)
+        return [fields(held) for held in await self._wire.run(_TAKE, [], arguments)]
+
+    async def end(
+        self,
+        delivery_id: str,
+        number: int,
+        *,
+        outcome: str,
+        problem: str | None = None,
+        retry_ms: int | None = None,
+        uncounted: int | None = None,
+    ) -> bool:
+        """How try `number` ended: for good, or to be tried again after `retry_ms`. `uncounted` is how many tries have
+        made no call by now, this one included. False when it was overtaken."""
+        arguments = {
+            "delivery_id": delivery_id,
+            "try": number,
+            "outcome": outcome,
+            "problem": problem,
+            "retry_ms": retry_ms,
+            "uncounted": uncounted,
+        }
+        return bool(await self._wire.run(_END, [], (self._keys.prefix, ormsgpack.packb(arguments))))

@@ -1,1 +1,0 @@
-"""Threads: their records, their state, and what happens in them."""

@@ -1,0 +1,33 @@
+"""One question, one pass over a few documents: what a chat or a quick answer needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from examples.reading.evidence import Part, covered, gather, widened
+from examples.reading.library import Document
+from examples.reading.questions import understand
+from examples.reading.ranking import search
+from examples.reading.versions import families, outdated
+
+
+def look_up(question: str, documents: Sequence[Document]) -> Part | None:
+    """The best evidence for the question in the documents, or None when they do not answer it. Blocks: CPU."""
+    asked = understand(question)
+    facets = list(asked.facets)
+    if not facets or not documents:
+        return None
+    old = outdated(families(documents))
+    documents = [document for document in documents if document.name not in old]
+    parts: list[Part] = []
+    for round_number in (1, 2):
+        findings = [search(document.name, document.title, document.text, facets) for document in documents]
+        parts = gather(findings, asked.parts, facets)
+        missing = covered(parts, facets)[1]
+        near = {word: forms for finding in findings for word, forms in finding["near"].items()}
+        wider = widened(facets, missing, near, round_number)
+        if not missing or wider == facets:
+            break
+        facets = wider
+    answered = [part for part in parts if part["passages"] and part["direct"]]
+    return max(answered, key=lambda part: part["passages"][0]["score"], default=None)

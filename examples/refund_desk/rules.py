@@ -1,0 +1,61 @@
+"""The refund policy: whether money may go back, how much, and whether a person must agree."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, Literal
+
+from examples.refund_desk.orders import Order, written
+
+WINDOW_DAYS: Final = 30
+WARRANTY_DAYS: Final = 36 * 30
+REVIEW_ABOVE: Final = Decimal("200.00")
+"""A refund above this, in the order's currency, is confirmed by a person."""
+_FAULTY: Final = re.compile(
+    r"\b(?:fault|faulty|broken?|broke|defect\w*|damaged|dead|doesn['’]?t work|does not work|not working"
+    r"|cracked|kaputt|defekt)\b",
+    re.IGNORECASE,
+)
+
+Outcome = Literal["approve", "review", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the policy says, and why in a sentence fit for the customer."""
+
+    outcome: Outcome
+    amount: Decimal
+    why: str
+
+
+def judge(order: Order, reason: str, wanted: Decimal | None, limit: Decimal = REVIEW_ABOVE) -> Verdict:
+    """The policy's word on a refund of `wanted`, or of all that is left when None."""
+    left = Decimal(order["total"]) - Decimal(order.get("refunded", "0.00"))
+    days = order.get("delivered_days_ago", 0)
+    faulty = bool(_FAULTY.search(reason))
+    currency = order.get("currency", "EUR")
+    if left <= 0:
+        return Verdict("refuse", Decimal(0), "the order has been refunded in full already")
+    amount = left if wanted is None else wanted
+    if amount > left:
+        return Verdict(
+            "refuse",
+            Decimal(0),
+            f"{written(amount)} {currency} is more than the {written(left)} {currency} that is left of it",
+        )
+    if order.get("made_to_order") and not faulty:
+        return Verdict("refuse", Decimal(0), "an item made to order can be returned only when it is faulty")
+    if days > WARRANTY_DAYS or (days > WINDOW_DAYS and not faulty):
+        window = f"{WINDOW_DAYS} days" if not faulty else "36 months of warranty"
+        return Verdict("refuse", Decimal(0), f"it was delivered {days} days ago, and the window of {window} has closed")
+    if amount > limit:
+        return Verdict("review", amount, f"refunds above {written(limit)} {currency} are confirmed by a person")
+    kind = (
+        "it is faulty"
+        if faulty and days > WINDOW_DAYS
+        else f"it was delivered {days} days ago, within the {WINDOW_DAYS} days"
+    )
+    return Verdict("approve", amount, kind)

@@ -1,0 +1,203 @@
+"""The steps of the research assistant."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from langgraph.runtime import Runtime
+from langgraph.types import Send
+
+from examples.reading import library
+from examples.reading.changes import Change, changes
+from examples.reading.evidence import covered, gather, widened
+from examples.reading.gist import gist
+from examples.reading.questions import understand, wants_earlier
+from examples.reading.ranking import search
+from examples.reading.versions import Family, families, in_order, outdated, shared
+from examples.research_assistant.state import Context, Coverage, Errand, Reading, Source, State
+
+DEFAULT_ROUNDS: Final = 3
+MOST_ROUNDS: Final = 10
+_SMALL_CHARS: Final = 20_000
+"""A text up to this long is searched on the event loop; a longer one in a thread."""
+_COMPARABLE: Final = 0.4
+_GIST: Final = 10
+
+
+async def plan(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Understand the question, list the documents, and forget what an earlier question left on the thread."""
+    question = state.get("question")
+    if not isinstance(question, str) or not question.strip():
+        raise ValueError("question: a question is needed, such as 'Summarize the policy changes'")
+    _max_rounds(runtime)
+    asked = understand(question)
+    sources = await _sources(state.get("documents"))
+    runtime.stream_writer(
+        {
+            "stage": "plan",
+            "intent": asked.intent,
+            "parts": list(asked.parts),
+            "terms": [facet["word"] for facet in asked.facets],
+            "documents": len(sources),
+        }
+    )
+    return {
+        "plan": {"question": asked.text, "intent": asked.intent, "parts": list(asked.parts)},
+        "facets": list(asked.facets),
+        "sources": sources,
+        "readings": None,
+        "round": 1,
+        "evidence": [],
+        "outdated": {},
+        "compared": [],
+        "answer": "",
+        "citations": [],
+        "changes": [],
+        "notes": [],
+    }
+
+
+async def _sources(documents: object) -> list[Source]:
+    if documents:
+        return [{"name": d.name, "title": d.title, "text": d.text} for d in library.given(documents)]
+    folder = await asyncio.to_thread(library.library_dir)
+    names = await asyncio.to_thread(library.file_names, folder)
+    return [{"name": name, "title": name, "text": None} for name in names]
+
+
+def send_out(state: State) -> list[Send]:
+    """One `extract` a document, all at once; in the first round the versions are compared beside them."""
+    errands: list[Errand] = [
+        {"source": source, "plan": state["plan"], "facets": state["facets"]} for source in state["sources"]
+    ]
+    beside = [Send("compare", {"sources": state["sources"], "plan": state["plan"]})] if state["round"] == 1 else []
+    return [*(Send("extract", errand) for errand in errands), *beside]
+
+
+async def extract(state: Errand, runtime: Runtime[Context]) -> dict[str, dict[str, Reading]]:
+    """Read one document and keep the passages that have to do with the question."""
+    source = state["source"]
+    try:
+        document = await _open(source)
+    except (OSError, library.NotText) as error:
+        runtime.stream_writer({"stage": "extract", "document": source["name"], "problem": str(error)})
+        return {"readings": {source["name"]: {"finding": None, "gist": [], "problem": str(error)}}}
+    if len(document.text) <= _SMALL_CHARS:
+        reading = _read(document, state)
+    else:
+        reading = await asyncio.to_thread(_read, document, state)
+    found = len(reading["finding"]["passages"]) if reading["finding"] else 0
+    runtime.stream_writer({"stage": "extract", "document": document.title, "passages": found or len(reading["gist"])})
+    return {"readings": {document.name: reading}}
+
+
+async def _open(source: Source) -> library.Document:
+    if source["text"] is not None:
+        return library.Document(source["name"], source["title"], source["text"])
+    return await asyncio.to_thread(lambda: library.read_file(library.library_dir(), source["name"]))
+
+
+def _read(document: library.Document, errand: Errand) -> Reading:
+    about = gist(document.name, document.title, document.text, _GIST) if errand["plan"]["intent"] != "question" else []
+    return {
+        "finding": search(document.name, document.title, document.text, errand["facets"]),
+        "gist": about,
+        "problem": _remark(document),
+    }
+
+
+def _remark(document: library.Document) -> str:
+    if document.cut:
+        return f"{document.name} is long: only its first {library.MAX_FILE_BYTES // 2**20} MiB were read"
+    return "" if document.text.strip() else f"{document.name} is empty"
+
+
+async def compare(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Find the documents that are there in several versions, and what changed from each to the next."""
+    documents: list[library.Document] = []
+    for source in state["sources"]:
+        try:
+            documents.append(await _open(source))
+        except (OSError, library.NotText):
+            continue  # `extract` tells about it
+    found = await asyncio.to_thread(_families, documents, state["plan"]["intent"] == "changes")
+    differences: list[Change] = []
+    for family in found:
+        there = await asyncio.to_thread(changes, family)
+        differences.extend(there)
+        runtime.stream_writer({"stage": "compare", "document": family.title, "changes": len(there)})
+    lines = [f"{family.title}: {' → '.join(edition.label for edition in family.editions)}" for family in found]
+    return {"changes": differences, "outdated": outdated(found), "compared": lines}
+
+
+def _families(documents: list[library.Document], wanted: bool) -> list[Family]:
+    found = families(documents)
+    if not found and wanted and len(documents) == 2 and shared(documents[0].text, documents[1].text) >= _COMPARABLE:
+        return [in_order(documents[0], documents[1])]
+    return found
+
+
+async def rank(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Weigh the passages of all documents against each other, and see what of the question they cover."""
+    readings = (state["readings"] or {}).values()
+    findings = [reading["finding"] for reading in readings if reading["finding"] is not None]
+    plan = state["plan"]
+    set_aside = () if wants_earlier(plan["question"]) else tuple(state["outdated"])
+    parts = await asyncio.to_thread(gather, findings, plan["parts"], state["facets"], set_aside)
+    has, lacks = covered(parts, state["facets"])
+    if plan["intent"] == "changes" and state["changes"]:
+        lacks = []
+    total = len(has) + len(lacks)
+    coverage: Coverage = {
+        "covered": has,
+        "missing": lacks,
+        "share": round(len(has) / total, 2) if total else float(bool(findings)),
+        "rounds": state["round"],
+        "ended_by": "covered" if not lacks else "going on",
+        "documents": len(findings),
+    }
+    wider = lacks and widened(state["facets"], lacks, _near(state), state["round"]) != state["facets"]
+    if lacks and not wider:
+        coverage["ended_by"] = "nothing left to try"
+    elif lacks and state["round"] >= _max_rounds(runtime):
+        coverage["ended_by"] = "ceiling"
+    runtime.stream_writer(
+        {
+            "stage": "rank",
+            "round": state["round"],
+            "evidence": sum(len(part["passages"]) for part in parts),
+            "covered": has,
+            "missing": lacks,
+        }
+    )
+    return {"evidence": parts, "coverage": coverage, "notes": [r["problem"] for r in readings if r["problem"]]}
+
+
+def after_rank(state: State) -> str:
+    """Search again with wider words, or write."""
+    return "widen" if state["coverage"]["ended_by"] == "going on" else "write"
+
+
+async def widen(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
+    """Add look-alikes and words of like meaning for what was not found; counts the round."""
+    missing = state["coverage"]["missing"]
+    facets = widened(state["facets"], missing, _near(state), state["round"])
+    tried = {facet["word"]: list(facet["stems"])[1:] for facet in facets if facet["word"] in missing}
+    runtime.stream_writer({"stage": "widen", "round": state["round"] + 1, "terms": tried})
+    return {"facets": facets, "round": state["round"] + 1}
+
+
+def _near(state: State) -> dict[str, list[str]]:
+    near: dict[str, list[str]] = {}
+    for reading in (state["readings"] or {}).values():
+        for word, forms in (reading["finding"]["near"] if reading["finding"] else {}).items():
+            near[word] = list(dict.fromkeys([*near.get(word, []), *forms]))
+    return near
+
+
+def _max_rounds(runtime: Runtime[Context]) -> int:
+    wanted = (runtime.context or {}).get("max_rounds", DEFAULT_ROUNDS)
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= MOST_ROUNDS:
+        raise ValueError(f"context.max_rounds: a whole number from 1 to {MOST_ROUNDS} is expected, not {wanted!r}")
+    return wanted

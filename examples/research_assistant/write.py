@@ -1,0 +1,114 @@
+"""The last step: an answer with citations, worded by a model when there is one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from langgraph.runtime import Runtime
+
+from examples.models import model_name
+from examples.reading.ranking import Candidate
+from examples.reading.words import content
+from examples.research_assistant import extractive
+from examples.research_assistant.citing import Citations
+from examples.research_assistant.modelled import worded
+from examples.research_assistant.state import Context, State
+
+
+async def write(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
+    """The answer in the documents' own words, or worded by SLIPWAY_MODEL from them."""
+    cite = Citations(_labels(state))
+    notes = list(state.get("notes", []))
+    answer = await asyncio.to_thread(_extractive, state, cite)
+    name = model_name()
+    written_by = "extract"
+    if name and cite.entries:
+        try:
+            answer, written_by = await worded(name, state["plan"]["question"], answer, cite), name
+        except Exception as error:  # any provider's own kinds; the run shall still answer, and says what happened
+            notes.append(
+                f"The model {name} did not answer ({type(error).__name__}: {error}); this quotes the documents instead."
+            )
+    if written_by == "extract":
+        answer = "\n\n".join(filter(None, (answer, cite.sources())))
+    if notes:
+        answer += "\n\n**Notes**\n\n" + "\n".join(f"- {note}" for note in notes)
+    runtime.stream_writer({"stage": "write", "citations": len(cite.entries), "by": written_by})
+    return {"answer": answer, "citations": cite.entries, "notes": notes}
+
+
+def _extractive(state: State, cite: Citations) -> str:
+    if not any(reading["finding"] for reading in (state["readings"] or {}).values()):
+        return (
+            "There are no documents to read. Put Markdown or text files into SLIPWAY_LIBRARY_DIR, "
+            "or send `documents` with the question."
+        )
+    intent = state["plan"]["intent"]
+    if intent == "changes" and state["compared"]:
+        return extractive.answer_changes(state["changes"], state["compared"], state["facets"], cite)
+    missing = _as_asked(state)
+    found = any(part["passages"] for part in state["evidence"])
+    if intent == "changes":
+        told = "No document is there in two versions, so there is nothing to compare."
+        if found:
+            return f"{told} What the documents say about it:\n\n" + extractive.answer_question(
+                state["evidence"], [], missing, cite
+            )
+        if not any(_gists(state)):
+            return "There is no text in the documents."
+        return f"{told} What they are about:\n\n" + extractive.answer_summary(_gists(state), {}, cite)
+    if intent == "summary" and (named := _named(state)):
+        return extractive.answer_summary(named, {}, cite)
+    if intent == "summary" and not _narrow(state):
+        return extractive.answer_summary(_gists(state), state["outdated"], cite)
+    if not found:
+        return _nothing(state)
+    return extractive.answer_question(state["evidence"], state["changes"], missing, cite)
+
+
+def _narrow(state: State) -> bool:
+    """Whether a summary was asked of one subject only, which the documents do know."""
+    return bool(state["coverage"]["covered"]) and any(part["direct"] for part in state["evidence"])
+
+
+def _named(state: State) -> list[list[Candidate]]:
+    """The summaries of the documents whose titles have every word of the subject, older versions left aside."""
+    subject = [set(facet["stems"]) for facet in state["facets"]]
+    current = [gist for gist in _gists(state) if gist and gist[0]["name"] not in state["outdated"]]
+    return [gist for gist in current if subject and all(forms & set(content(gist[0]["document"])) for forms in subject)]
+
+
+def _gists(state: State) -> list[list[Candidate]]:
+    return [reading["gist"] for _, reading in sorted((state["readings"] or {}).items())]
+
+
+def _nothing(state: State) -> str:
+    titles = sorted(
+        {
+            reading["finding"]["document"]
+            for reading in (state["readings"] or {}).values()
+            if reading["finding"] is not None
+        }
+    )
+    shown = extractive.listed(titles[:12]) + (f" and {len(titles) - 12} more" if len(titles) > 12 else "")
+    words = [f"“{word}”" for word in _as_asked(state)]
+    about = f" about {extractive.listed(words, 'or')}" if words else " that answers this"
+    return f"The documents say nothing{about}. They are: {shown}."
+
+
+def _as_asked(state: State) -> list[str]:
+    """The missing words with the capitals that the question gives them."""
+    question = state["plan"]["question"]
+    lower = question.lower()
+    places = {word: lower.find(word) for word in state["coverage"]["missing"]}
+    return [question[at : at + len(word)] if at >= 0 else word for word, at in places.items()]
+
+
+def _labels(state: State) -> dict[str, str]:
+    """Version of each document that is there in several."""
+    labels: dict[str, str] = {}
+    for change in state["changes"]:
+        labels[change["before_name"]] = change["before_version"]
+        labels[change["after_name"]] = change["after_version"]
+    return {name: label for name, label in labels.items() if label != name}

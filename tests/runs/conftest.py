@@ -1,0 +1,243 @@
+"""Runs, threads, events and attempts on a real Valkey, and a worker in this process where a test asks for one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ormsgpack
+import pytest
+
+from slipway.ceilings import ceilings_of
+from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.checkpoints.trash import Trash
+from slipway.graphs.registry import Registry
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Wire
+from slipway.redis.subscriber import Subscriber
+from slipway.runs.attempt import Attempt
+from slipway.runs.event_log import Event, EventLog
+from slipway.runs.runs import NewRun, Phase, Run, RunStore, new_id, run_from, status_of
+from slipway.runs.scripts import Scripts
+from slipway.settings import Settings
+from slipway.threads.threads import Thread, ThreadStore
+
+PROJECT = Path(__file__).parent / "project" / "langgraph.json"
+LEASE_MS = 60_000
+TTL_S = 600
+VOLATILE = frozenset({b"updated_us", b"state_us", b"ended_us"})
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What the API and the workers use, on one wire, and the moves of runs in one word each."""
+
+    wire: Wire
+    keys: Keys
+    scripts: Scripts
+    runs: RunStore
+    threads: ThreadStore
+    events: EventLog
+    checkpointer: ThreadSaver
+    trash: Trash
+
+    async def thread(self) -> str:
+        """A new thread."""
+        return (await self.threads.create(new_id(), {})).thread_id
+
+    async def run(self, thread_id: str, **differs: Any) -> Run:
+        """A new run on a thread."""
+        return await self.runs.create(new_run(thread_id, **differs))
+
+    async def claim(self, limit: int = 100, worker: str = "w", lease_ms: int = LEASE_MS) -> list[Run]:
+        """What a worker gets."""
+        _, claimed = await self.scripts.run_claim(worker, limit, lease_ms)
+        return [run_from(held) for held in claimed]
+
+    async def claim_one(self, **how: Any) -> Run:
+        """The only run that is due."""
+        (run,) = await self.claim(**how)
+        return run
+
+    def attempt(self, run: Run) -> Attempt:
+        """The writer of a claimed run."""
+        return Attempt(self.scripts, run)
+
+    async def settle(self, run: Run, phase: Phase = Phase.COMPLETED, **differs: Any) -> str:
+        """End a claimed run; the script's word."""
+        word, _ = await self.attempt(run).settle(settlement(run, phase, **differs))
+        return word
+
+    async def reap(self, worker: str = "w", pause_ms: int = 0) -> list[tuple[str, int, str]]:
+        """Take back what `worker` holds."""
+        return await self.scripts.run_reap(event_ttl_s=TTL_S, pause_ms=pause_ms, worker=worker)
+
+    async def now(self, run: Run) -> Run:
+        """The record as it is now."""
+        return await self.runs.find(run.run_id)
+
+    async def phase(self, run: Run) -> Phase:
+        """Where the run stands now."""
+        return (await self.now(run)).phase
+
+    async def thread_of(self, run: Run) -> Thread:
+        """The run's thread as it is now."""
+        return await self.threads.get(run.thread_id)
+
+    async def log(self, run: Run | str) -> list[Event]:
+        """All events of a run."""
+        return await self.events.read(run if isinstance(run, str) else run.run_id, count=100_000)
+
+    async def names(self, run: Run | str) -> list[str]:
+        """The names of all events of a run."""
+        return [event.name for event in await self.log(run)]
+
+    async def dump(self) -> dict[str, Any]:
+        """Everything under the prefix but times of change: equal dumps, nothing has changed."""
+        return await dump(self.wire, self.keys)
+
+
+async def dump(wire: Wire, keys: Keys) -> dict[str, Any]:
+    """Everything under a prefix but times of change."""
+    held: dict[str, Any] = {}
+    for key in await wire.send("KEYS", f"{keys.prefix}:*"):
+        name = key.decode()
+        kind = (await wire.send("TYPE", key)).decode()
+        if name in (keys.threads, keys.workers, keys.queue_wake):
+            continue
+        if kind == "hash":
+            flat = await wire.send("HGETALL", key)
+            held[name] = {f: v for f, v in zip(flat[::2], flat[1::2], strict=True) if f not in VOLATILE}
+        elif kind == "stream":
+            held[name] = await wire.send("XRANGE", key, "-", "+")
+        elif kind == "zset":
+            held[name] = await wire.send("ZRANGE", key, 0, -1)
+        elif kind == "set":
+            held[name] = sorted(await wire.send("SMEMBERS", key))
+        else:
+            held[name] = await wire.send("GET", key)
+    return held
+
+
+def new_run(thread_id: str, **differs: Any) -> NewRun:
+    """A request as the API makes it. `kwargs` is laid over what is usual."""
+    kwargs: dict[str, Any] = {"input": {"value": 1}, "stream_mode": ["values"]} | differs.pop("kwargs", {})
+    given: dict[str, Any] = {
+        "run_id": new_id(),
+        "thread_id": thread_id,
+        "assistant_id": new_id(),
+        "graph_id": "steps",
+        "kwargs": kwargs,
+        "assistant_metadata": {},
+        "metadata": {},
+        "thread_config": {},
+        "ceilings": ceilings(**differs.pop("ceilings", {})),
+    }
+    return NewRun(**(given | differs))
+
+
+def ceilings(**lower: float) -> dict[str, float]:
+    """The built-in ceilings, some of them lower."""
+    return ceilings_of(Settings(), {}, lower)
+
+
+def settlement(run: Run, phase: Phase = Phase.COMPLETED, **differs: Any) -> Any:
+    """How an attempt says that its run is over."""
+    rests = {Phase.WAITING_FOR_APPROVAL: "interrupted", Phase.FAILED: "error"}
+    given: dict[str, Any] = {
+        "run_id": run.run_id,
+        "incarnation": run.incarnation,
+        "attempt": run.attempt,
+        "seq": 0,
+        "phase": phase.value,
+        "status": status_of(phase),
+        "reason": "",
+        "error": None,
+        "usage": "{}",
+        "entries": [],
+        "result": "{}",
+        "values": None,
+        "interrupts": "{}",
+        "thread_status": rests.get(phase, "idle"),
+        "thread_error": None,
+        "rollback": False,
+        "event_ttl_s": TTL_S,
+    }
+    return given | differs
+
+
+def handover(run: Run, **differs: Any) -> Any:
+    """How an attempt gives its run back."""
+    given: dict[str, Any] = {
+        "run_id": run.run_id,
+        "incarnation": run.incarnation,
+        "attempt": run.attempt,
+        "seq": 0,
+        "counted": False,
+        "reason": "handed back",
+        "delay_ms": 0,
+        "usage": "{}",
+        "entries": [],
+    }
+    return given | differs
+
+
+def unpacked(packed: bytes) -> Any:
+    """A MessagePack message."""
+    return ormsgpack.unpackb(packed)
+
+
+@asynccontextmanager
+async def opened(
+    url: str, keys: Keys, *, patience_s: float = 5, listens_at: str | None = None
+) -> AsyncIterator[Stores]:
+    """Stores of a process of their own; `listens_at` is where its subscriber connects."""
+    wire = Wire(Address(url), "test", patience_s=patience_s)
+    subscriber = Subscriber(Address(listens_at or url), "test subscriber")
+    await wire.open()
+    await subscriber.open()
+    scripts, checkpointer = Scripts(wire, keys), Checkpointer(wire, keys)
+    trash = Trash(wire, keys, checkpointer)
+    try:
+        yield Stores(
+            wire=wire,
+            keys=keys,
+            scripts=scripts,
+            runs=RunStore(wire, keys, scripts, event_ttl_s=TTL_S, lease_ms=LEASE_MS, trash=trash),
+            threads=ThreadStore(wire, keys, scripts, checkpointer, trash),
+            events=EventLog(wire, keys, subscriber),
+            checkpointer=checkpointer,
+            trash=trash,
+        )
+    finally:
+        await subscriber.close()
+        await wire.close()
+
+
+@pytest.fixture
+async def stores(valkey_url: str, keys: Keys) -> AsyncIterator[Stores]:
+    """One process's stores."""
+    async with opened(valkey_url, keys) as stores:
+        yield stores
+
+
+@pytest.fixture(scope="session")
+def graphs() -> Registry:
+    """The graphs of `project/`, loaded once."""
+    return asyncio.run(Registry.load(PROJECT))
+
+
+def settings_of(url: str, keys: Keys, **differs: Any) -> Settings:
+    """Settings for a process under test."""
+    return Settings.of({"redis_url": url, "key_prefix": keys.prefix, "config": PROJECT} | differs)
+
+
+def fields_of(flat: list[bytes]) -> Mapping[bytes, bytes]:
+    """A flat reply as a mapping."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -1,0 +1,92 @@
+"""What a graph was given by `with_config` holds in its runs, below what the request and the assistant say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from slipway.graphs.registry import Registry
+from slipway.runs.runs import Phase, Run
+from tests.runs.conftest import Stores
+from tests.runs.test_recovery import finish
+
+VARIABLE = "LANGGRAPH_DEFAULT_RECURSION_LIMIT"
+
+
+async def ran(
+    stores: Stores, graphs: Registry, graph_id: str, given: Any, config: dict[str, Any], **limits: float
+) -> Run:
+    """A run of `graph_id` with this config, to its end."""
+    kwargs = {"input": given, "config": config, "stream_mode": ["values", "events"]}
+    await stores.run(await stores.thread(), graph_id=graph_id, kwargs=kwargs, ceilings=limits)
+    return await finish(stores, graphs)
+
+
+async def ends(stores: Stores, graphs: Registry, graph_id: str, limit: int | None, **limits: float) -> str:
+    """How a loop of six rounds ends under a recursion limit: `completed`, or the name of the error."""
+    config = {} if limit is None else {"recursion_limit": limit}
+    run = await ran(stores, graphs, graph_id, {"value": 0, "until": 6}, config, **limits)
+    return run.phase.value if run.error is None else str(run.error["error"])
+
+
+@pytest.mark.parametrize("graph_id", ["loop_of_four", "made_loop_of_four"])
+async def test_a_recursion_limit_of_the_graph_holds_unless_the_run_has_its_own(
+    stores: Stores, graphs: Registry, graph_id: str
+) -> None:
+    assert await ends(stores, graphs, graph_id, None) == "GraphRecursionError"
+    assert await ends(stores, graphs, graph_id, 10) == "completed"
+
+
+async def test_a_recursion_limit_of_the_graph_is_cut_to_the_ceiling_without_a_notice(
+    stores: Stores, graphs: Registry
+) -> None:
+    run = await ran(stores, graphs, "generous_loop", {"value": 0}, {}, max_steps=5)
+    assert run.error is not None
+    assert (run.error["code"], run.usage["steps"]) == ("ceiling.steps", 5)
+    assert "notice" not in await stores.names(run)
+
+
+async def test_the_variable_of_langgraph_limits_what_has_no_other_limit(
+    stores: Stores, graphs: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "3")
+    assert await ends(stores, graphs, "loop", None) == "GraphRecursionError"
+    assert await ends(stores, graphs, "loop", 10) == "completed"
+    assert await ends(stores, graphs, "generous_loop", None) == "completed"
+    monkeypatch.setenv(VARIABLE, "1000")
+    run = await ran(stores, graphs, "loop", {"value": 0}, {}, max_steps=5)
+    assert run.error is not None
+    assert run.error["code"] == "ceiling.steps"
+    assert "notice" not in await stores.names(run)
+
+
+async def test_everything_else_that_is_bound_is_merged_as_langgraph_does(stores: Stores, graphs: Registry) -> None:
+    config = {"tags": ["mine"], "configurable": {"size": 2}, "max_concurrency": 2}
+    found, name = await told(stores, graphs, config, {"level": 2})
+    assert found == {
+        "tags": ["bound", "mine"],
+        "metadata": {"team": "desk", "level": 2},
+        "configurable": {"tone": "dry", "size": 2},
+        "max_concurrency": 2,
+    }
+    assert name == "named"
+    found, name = await told(stores, graphs, {"run_name": "mine"}, {})
+    assert found["max_concurrency"] == 3
+    assert name == "mine"
+
+
+async def told(
+    stores: Stores, graphs: Registry, config: dict[str, Any], metadata: dict[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """What the node of `bound` found in its config, and the name of the run in LangChain's events."""
+    kwargs = {"input": {}, "config": config, "stream_mode": ["values", "events"]}
+    await stores.run(await stores.thread(), graph_id="bound", kwargs=kwargs, metadata=metadata)
+    run = await finish(stores, graphs)
+    assert run.phase is Phase.COMPLETED
+    blocks = [event.block for event in await stores.log(run) if event.name == "events"]
+    first = orjson.loads(blocks[0].split(b"data: ", 1)[1].splitlines()[0])
+    found = (await stores.thread_of(run)).values
+    assert found is not None
+    return found["found"], first["name"]

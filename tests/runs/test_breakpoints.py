@@ -1,0 +1,71 @@
+"""Breakpoints: a run waits at one only if something is left to continue."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from slipway.graphs.registry import Registry
+from slipway.runs.cancel_reasons import Action
+from slipway.runs.runs import Phase
+from tests.conftest import Eventually
+from tests.runs.conftest import Stores
+from tests.runs.test_recovery import DURABILITIES, execution, finish
+
+BEHIND_THE_LAST: dict[str, tuple[str, dict[str, Any]]] = {
+    "named by the request": ("steps", {"interrupt_after": ["three"]}),
+    "all nodes": ("gateless", {"interrupt_after": "*"}),
+    "compiled in": ("stops_at_end", {}),
+}
+WITH_A_NEXT: dict[str, tuple[str, dict[str, Any]]] = {
+    "after": ("steps", {"interrupt_after": ["two"]}),
+    "before": ("steps", {"interrupt_before": ["three"]}),
+    "in a subgraph": ("inner_stop", {}),
+}
+
+
+@pytest.mark.parametrize("durability", DURABILITIES)
+@pytest.mark.parametrize("case", BEHIND_THE_LAST)
+async def test_a_breakpoint_behind_the_last_node_ends_the_run(
+    stores: Stores, graphs: Registry, case: str, durability: str
+) -> None:
+    graph_id, kwargs = BEHIND_THE_LAST[case]
+    await stores.run(await stores.thread(), graph_id=graph_id, kwargs=kwargs | {"durability": durability})
+    run = await finish(stores, graphs)
+    thread = await stores.thread_of(run)
+    assert (run.phase, run.status, thread.status) == (Phase.COMPLETED, "success", "idle")
+    assert thread.values is not None
+    assert thread.values["log"][-1] in ("three", "only")
+    assert b'"phase"' not in (await stores.log(run))[-1].block
+
+
+@pytest.mark.parametrize("durability", DURABILITIES)
+@pytest.mark.parametrize("case", WITH_A_NEXT)
+async def test_a_breakpoint_with_something_next_waits(
+    stores: Stores, graphs: Registry, case: str, durability: str
+) -> None:
+    graph_id, kwargs = WITH_A_NEXT[case]
+    thread_id = await stores.thread()
+    await stores.run(thread_id, graph_id=graph_id, kwargs=kwargs | {"durability": durability})
+    run = await finish(stores, graphs)
+    assert (run.phase, (await stores.thread_of(run)).status) == (Phase.WAITING_FOR_APPROVAL, "interrupted")
+    await stores.run(thread_id, graph_id=graph_id, kwargs={"input": None, "durability": durability})
+    run = await finish(stores, graphs)
+    assert (run.phase, (await stores.thread_of(run)).status) == (Phase.COMPLETED, "idle")
+
+
+async def test_a_run_that_is_cancelled_within_a_node_leaves_that_node_to_be_continued(
+    stores: Stores, graphs: Registry, eventually: Eventually
+) -> None:
+    effects: Any = graphs.attribute("./graphs.py:effects")
+    run = await stores.run(await stores.thread(), graph_id="gate")
+    executing = execution(stores, graphs, await stores.claim_one())
+    working = asyncio.create_task(executing.execute())
+    await eventually(lambda: executing._ceilings.used.node_visits["gate"])
+    executing.attempt.stop(Action.INTERRUPT)
+    await working
+    thread = await stores.thread_of(run)
+    assert (await stores.phase(run), thread.status, thread.interrupts) == (Phase.CANCELLED, "interrupted", {})
+    assert effects[run.thread_id] == {"one": 1}

@@ -1,0 +1,341 @@
+"""Ceilings: each stops the run with its code, keeps the checkpoints, and counts along the whole chain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from slipway.ceilings import Ceilings, Usage, ceilings_of
+from slipway.errors import CeilingHit, InvalidRequest
+from slipway.execution.ceiling_guard import Guard
+from slipway.graphs.registry import Registry
+from slipway.runs.runs import Phase, Run
+from slipway.serialization.json_encoding import dumps
+from slipway.settings import Settings
+from tests.runs.conftest import Stores, ceilings
+from tests.runs.test_recovery import DURABILITIES, die_after, execution, finish
+
+NEVER = 10**6
+"""Groups after which a worker dies that does not die."""
+
+
+async def ended(stores: Stores, graphs: Registry, graph_id: str, value: dict[str, Any], **limits: float) -> Run:
+    """A run of `graph_id` under lower ceilings, to its end."""
+    await stores.run(await stores.thread(), graph_id=graph_id, kwargs={"input": value}, ceilings=limits)
+    return await finish(stores, graphs)
+
+
+def _effects(graphs: Registry, run: Run) -> dict[str, int]:
+    """How often each node of the run has done its work."""
+    effects: Any = graphs.attribute("./graphs.py:effects")
+    return dict(effects[run.thread_id])
+
+
+async def _checkpoints(stores: Stores, run: Run) -> int:
+    found = stores.checkpointer.alist({"configurable": {"thread_id": run.thread_id, "checkpoint_ns": ""}})
+    return len([checkpoint async for checkpoint in found])
+
+
+@pytest.mark.parametrize(
+    ("graph_id", "value", "limits", "code"),
+    [
+        ("loop", {"value": 0}, {"max_steps": 7}, "ceiling.steps"),
+        ("loop", {"value": 0}, {"max_node_visits": 5}, "ceiling.node_visits"),
+        ("loop", {"value": 0, "size": 2000}, {"max_event_bytes": 20_000}, "ceiling.event_bytes"),
+        ("loop", {"value": 0}, {"max_active_s": 0.2, "max_steps": 500, "max_node_visits": 200}, None),
+        ("flaky", {"value": 0}, {"max_retries": 3}, "ceiling.retries"),
+        ("gate", {"value": 0}, {"max_active_s": 0.3}, "ceiling.time"),
+        ("gate", {"value": 0}, {"max_step_s": 0.3}, "ceiling.step_time"),
+        ("block", {"value": 1000}, {"max_step_s": 0.2}, "ceiling.step_time"),
+        ("spin", {"value": 500}, {"max_step_s": 0.2}, "ceiling.step_time"),
+    ],
+)
+async def test_a_ceiling_ends_the_run_and_keeps_its_checkpoints(
+    stores: Stores, graphs: Registry, graph_id: str, value: dict[str, Any], limits: dict[str, float], code: str | None
+) -> None:
+    run = await ended(stores, graphs, graph_id, value, **limits)
+    assert run.phase is Phase.FAILED
+    assert run.error is not None
+    assert run.error["code"] in ([code] if code else ["ceiling.time", "ceiling.node_visits"])
+    assert run.status == ("timeout" if run.error["code"] in ("ceiling.time", "ceiling.step_time") else "error")
+    assert {"limit", "used"} <= set(run.error)
+    assert await _checkpoints(stores, run) >= 2
+    assert (await stores.names(run))[-2:] == ["error", "end"]
+    thread = await stores.thread_of(run)
+    assert thread.status == "error"
+    assert thread.values is not None
+
+
+async def test_the_ceiling_of_state_bytes_keeps_what_was_kept(stores: Stores, graphs: Registry) -> None:
+    run = await ended(stores, graphs, "loop", {"value": 0, "size": 1000}, max_state_bytes=20_000)
+    assert run.error is not None
+    assert run.error["code"] == "ceiling.state_bytes"
+    assert await _checkpoints(stores, run) >= 2
+
+
+async def test_the_last_attempt_of_a_node_is_not_followed_by_a_retry(stores: Stores, graphs: Registry) -> None:
+    """Its own policy ends it: 20 attempts are 19 retries."""
+    run = await ended(stores, graphs, "flaky", {"value": 0}, max_retries=19)
+    assert run.error is not None
+    assert (run.error["code"], run.usage["retries"]) == ("node.failed", 19)
+
+
+async def test_no_more_steps_are_done_than_allowed(stores: Stores, graphs: Registry) -> None:
+    run = await ended(stores, graphs, "loop", {"value": 0}, max_steps=7)
+    thread = await stores.thread_of(run)
+    assert thread.values is not None
+    assert (thread.values["value"], run.usage["steps"], run.usage["node_visits"]) == (7, 7, {"turn": 7})
+
+
+async def test_no_more_visits_are_done_than_allowed(stores: Stores, graphs: Registry) -> None:
+    run = await ended(stores, graphs, "loop", {"value": 0}, max_node_visits=5)
+    assert run.error is not None
+    assert (run.error["used"], run.usage["node_visits"]) == (5, {"turn": 5})
+    assert _effects(graphs, run) == {"turn": 5}
+
+
+async def test_no_more_retries_are_done_than_allowed(stores: Stores, graphs: Registry) -> None:
+    run = await ended(stores, graphs, "flaky", {"value": 0}, max_retries=3)
+    assert run.error is not None
+    assert (run.error["used"], run.usage["retries"]) == (3, 3)
+    assert _effects(graphs, run) == {"one": 1, "fail": 4}
+
+
+async def test_retries_inside_count_too(stores: Stores, graphs: Registry) -> None:
+    run = await ended(stores, graphs, "inner_flaky", {"value": 0}, max_retries=3)
+    assert run.error is not None
+    assert (run.error["code"], run.usage["retries"]) == ("ceiling.retries", 3)
+    assert _effects(graphs, run) == {"fail": 4}
+
+
+def test_the_bytes_of_events_are_summed() -> None:
+    ceilings = Ceilings({"max_event_bytes": 10}, Usage())
+    ceilings.emit(4)
+    ceilings.emit(6)
+    with pytest.raises(CeilingHit) as caught:
+        ceilings.emit(1)
+    assert (caught.value.full_code, caught.value.used) == ("ceiling.event_bytes", 11)
+
+
+async def test_the_seconds_of_a_superstep_begin_anew_with_each(stores: Stores) -> None:
+    late: list[str] = []
+    guard = Guard(Ceilings(ceilings(max_step_s=0.001), Usage()), lambda: late.append("late"))
+    for task_id in ("first", "second"):  # without a pause in which a timer could run out
+        guard.task_begins({"name": "turn", "id": task_id, "triggers": ("branch:to:turn",), "input": None})
+        guard.task_ended()
+        guard.superstep_ended()
+    guard.stop()
+    await asyncio.sleep(0.01)
+    assert (late, guard.tripped) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("graph_id", "used", "code"),
+    [
+        ("loop", {"steps": 500}, "ceiling.steps"),
+        ("loop", {"node_visits": {"turn": 500}}, "ceiling.node_visits"),
+        ("flaky", {"retries": 20}, "ceiling.retries"),
+        ("block", {"active_s": 3600.0}, "ceiling.time"),
+        ("steps", {"event_bytes": 64 * 2**20}, "ceiling.event_bytes"),
+    ],
+)
+async def test_what_earlier_attempts_and_runs_have_used_counts(
+    stores: Stores, graphs: Registry, graph_id: str, used: dict[str, Any], code: str
+) -> None:
+    """The next attempt of a run begins with its usage, and so does the run that continues it."""
+    kwargs = {"input": {"value": 300}, "config": {"recursion_limit": 500}}
+    await stores.run(await stores.thread(), graph_id=graph_id, kwargs=kwargs)
+    claimed = replace(await stores.claim_one(), usage=used)
+    await execution(stores, graphs, claimed).execute()
+    run = await stores.now(claimed)
+    assert run.error is not None
+    assert run.error["code"] == code
+    assert run.error["used"] >= run.error["limit"]
+
+
+async def test_a_run_that_continues_another_goes_on_counting(stores: Stores, graphs: Registry) -> None:
+    """Each run of the chain fails twice before its question; the third and last retry is the second run's."""
+    thread_id, limits = await stores.thread(), {"max_retries": 3}
+    await stores.run(thread_id, graph_id="stumbles", ceilings=limits)
+    first = await finish(stores, graphs)
+    assert (first.phase, first.usage["retries"]) == (Phase.WAITING_FOR_APPROVAL, 2)
+    await stores.run(thread_id, graph_id="stumbles", kwargs={"command": {"resume": 1}}, ceilings=limits)
+    second = await finish(stores, graphs)
+    assert second.error is not None
+    assert (second.error["code"], second.usage["retries"]) == ("ceiling.retries", 3)
+    assert second.usage["event_bytes"] > first.usage["event_bytes"] > 0
+
+
+def test_what_was_used_is_stored_whole() -> None:
+    used = Usage(3, 2, 1.5, 700, Counter(turn=2), {"turn": "task"})
+    assert Usage.of(orjson.loads(dumps(used.public()))) == used
+
+
+async def test_an_answer_does_not_reset_what_was_used(stores: Stores, graphs: Registry) -> None:
+    thread_id = await stores.thread()
+    await stores.run(thread_id, graph_id="ask", ceilings={"max_steps": 2})
+    assert (await finish(stores, graphs)).usage["steps"] == 2
+    await stores.run(thread_id, graph_id="ask", kwargs={"command": {"resume": 1}}, ceilings={"max_steps": 2})
+    run = await finish(stores, graphs)
+    assert run.usage["steps"] == 2
+    assert run.error is not None
+    assert run.error["code"] == "ceiling.steps"
+
+
+async def test_a_death_does_not_reset_what_was_used(stores: Stores, graphs: Registry) -> None:
+    await stores.run(await stores.thread(), graph_id="loop", kwargs={"input": {"value": 0}}, ceilings={"max_steps": 10})
+    assert await die_after(stores, graphs, await stores.claim_one(), 6)
+    before = (await stores.runs.find((await stores.claim_one()).run_id)).usage["steps"]
+    assert before >= 3
+    await stores.reap()
+    run = await finish(stores, graphs)
+    assert run.usage["steps"] == 10
+    thread = await stores.thread_of(run)
+    assert thread.values is not None
+    assert thread.values["value"] == 10
+
+
+async def test_a_handover_does_not_reset_what_was_used(stores: Stores, graphs: Registry) -> None:
+    await stores.run(await stores.thread(), graph_id="loop", kwargs={"input": {"value": 0}}, ceilings={"max_steps": 30})
+    for _ in range(5):
+        executing = execution(stores, graphs, await stores.claim_one())
+        working = asyncio.create_task(executing.execute())
+        steps = executing._ceilings.used.steps
+        while executing._ceilings.used.steps < steps + 3:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        executing.drain()
+        await working
+    run = await finish(stores, graphs)
+    thread = await stores.thread_of(run)
+    assert thread.values is not None
+    assert (run.usage["steps"], run.handovers) == (30, 5)
+    assert thread.values["value"] == 30
+    assert run.error is not None
+    assert run.error["code"] == "ceiling.steps"
+
+
+@pytest.mark.parametrize("graph_id", ["wide", "calls_at_once", "calls_in_turn"])
+async def test_width_is_one_superstep_and_one_visit(stores: Stores, graphs: Registry, graph_id: str) -> None:
+    run = await ended(stores, graphs, graph_id, {"value": 250}, max_steps=3, max_node_visits=1)
+    assert (run.phase, run.error) == (Phase.COMPLETED, None)
+    node = "branch" if graph_id == "wide" else "square"
+    assert run.usage["node_visits"][node] == 1
+    assert run.usage["steps"] == (3 if graph_id == "wide" else 1)
+
+
+async def test_a_node_that_calls_tasks_with_its_own_name_is_visited_once(stores: Stores, graphs: Registry) -> None:
+    run = await ended(stores, graphs, "namesake", {"value": 9}, max_steps=2)
+    assert (run.phase, run.usage["steps"], run.usage["node_visits"]) == (Phase.COMPLETED, 2, {"square": 1, "end": 1})
+
+
+@pytest.mark.parametrize(("ceiling", "code"), [("max_steps", "steps"), ("max_node_visits", "node_visits")])
+async def test_an_answered_question_is_one_visit(stores: Stores, graphs: Registry, ceiling: str, code: str) -> None:
+    """Five visits are five questions and their answers; a sixth visit is refused before it happens."""
+    thread_id, limit = await stores.thread(), {ceiling: 5}
+    await stores.run(thread_id, graph_id="chat", ceilings=limit)
+    for answered in range(5):
+        run = await finish(stores, graphs)
+        assert (run.phase, run.usage["node_visits"]) == (Phase.WAITING_FOR_APPROVAL, {"turn": answered + 1})
+        await stores.run(thread_id, graph_id="chat", kwargs={"command": {"resume": answered}}, ceilings=limit)
+    run = await finish(stores, graphs)
+    assert run.error is not None
+    assert (run.error["code"], run.error["used"]) == (f"ceiling.{code}", 5)
+    values = (await stores.thread_of(run)).values
+    assert values is not None
+    assert values["answers"] == [0, 1, 2, 3, 4]
+
+
+Counted = tuple[Phase, int, Mapping[str, int]]
+
+
+async def _counted(stores: Stores, graphs: Registry, graph_id: str, durability: str, dies_after: int) -> list[Counted]:
+    """What a run, and the one that answers it, have used in the end, if a worker of each dies after so many groups."""
+    thread_id, counted = await stores.thread(), list[Counted]()
+    kwargs: dict[str, Any] = {"input": {"value": 3}}
+    for _ in range(2):
+        made = await stores.run(thread_id, graph_id=graph_id, kwargs=kwargs | {"durability": durability})
+        if await die_after(stores, graphs, await stores.claim_one(), dies_after):
+            await finish(stores, graphs)
+        run = await stores.now(made)
+        counted.append((run.phase, run.usage["steps"], run.usage["node_visits"]))
+        if run.phase is not Phase.WAITING_FOR_APPROVAL:
+            break
+        kwargs = {"command": {"resume": "yes"}, "input": None}
+    return counted
+
+
+@pytest.mark.parametrize("graph_id", ["fan", "ask", "chat", "calls_in_turn"])
+@pytest.mark.parametrize("durability", DURABILITIES)
+async def test_work_that_is_done_again_is_counted_once(
+    stores: Stores, graphs: Registry, graph_id: str, durability: str
+) -> None:
+    """Whatever group of writes was the last before a death: the same usage as without one, also after the answer."""
+    calm = await _counted(stores, graphs, graph_id, durability, NEVER)
+    for groups in range(8):
+        came = await _counted(stores, graphs, graph_id, durability, groups)
+        assert [phase for phase, _, _ in came] == [phase for phase, _, _ in calm]
+        for (_, steps, visits), (_, steps_then, visits_then) in zip(calm, came, strict=True):
+            # without a checkpoint before the end, what a death leaves uncounted is what nobody will do again
+            assert steps_then <= steps if durability == "exit" else steps_then == steps, f"after {groups} groups"
+            assert visits_then.items() <= visits.items() if durability == "exit" else visits_then == visits
+
+
+async def test_a_recursion_limit_above_the_ceiling_is_cut_and_says_so(stores: Stores, graphs: Registry) -> None:
+    kwargs = {"input": {"value": 0}, "config": {"recursion_limit": 1000}}
+    await stores.run(await stores.thread(), graph_id="loop", kwargs=kwargs, ceilings={"max_steps": 5})
+    run = await finish(stores, graphs)
+    assert run.error is not None
+    assert run.error["code"] == "ceiling.steps"
+    (notice,) = [event for event in await stores.log(run) if event.name == "notice"]
+    assert b'"limit":5' in notice.block
+
+
+async def test_a_recursion_limit_below_the_ceiling_is_the_protocols_error(stores: Stores, graphs: Registry) -> None:
+    kwargs = {"input": {"value": 0}, "config": {"recursion_limit": 4}}
+    await stores.run(await stores.thread(), graph_id="loop", kwargs=kwargs)
+    run = await finish(stores, graphs)
+    assert run.error is not None
+    assert (run.error["error"], run.error["code"]) == ("GraphRecursionError", "ceiling.steps")
+
+
+async def test_a_ceiling_ends_a_node_that_sleeps_at_once(stores: Stores, graphs: Registry) -> None:
+    effects = graphs.attribute("./graphs.py:effects")
+    run = await ended(stores, graphs, "block", {"value": 6000}, max_step_s=0.2)
+    assert isinstance(effects, dict)
+    assert "block" not in effects[run.thread_id], "not when the node woke up"
+
+
+def test_a_request_may_lower_a_ceiling_and_never_raise_it() -> None:
+    limits = ceilings_of(Settings(max_steps=100), {"max_steps": 50}, {"max_steps": 80, "max_retries": 1})
+    assert (limits["max_steps"], limits["max_retries"]) == (50, 1)
+    assert ceilings_of(Settings(max_steps=100), {}, {"max_steps": 80})["max_steps"] == 80
+
+
+def test_a_node_may_be_visited_in_every_superstep_unless_something_says_otherwise() -> None:
+    assert ceilings_of(Settings(), {}, {})["max_node_visits"] == 500
+    assert ceilings_of(Settings(max_steps=100), {"max_steps": 50}, {"max_steps": 7})["max_node_visits"] == 7
+    assert ceilings_of(Settings(max_node_visits=20), {}, {})["max_node_visits"] == 20
+    assert ceilings_of(Settings(max_node_visits=20), {"max_node_visits": 30}, {})["max_node_visits"] == 30
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"max_stepz": 1}, {"max_steps": "1"}, {"max_steps": -1}, {"max_steps": True}, {"max_tokens": 9}]
+)
+def test_a_ceiling_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        ceilings_of(Settings(), {}, wrong)
+
+
+async def test_the_last_failure_is_told_to_operators_alone(stores: Stores, graphs: Registry) -> None:
+    run = await ended(stores, graphs, "flaky", {"value": 0}, max_retries=1)
+    assert run.error is not None
+    assert run.error["message"].endswith(": not today")
+    thread = await stores.thread_of(run)
+    assert thread.error is not None
+    assert thread.error["message"].endswith("the last failure was ConnectionError")

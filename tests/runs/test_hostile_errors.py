@@ -1,0 +1,191 @@
+"""Whatever a graph raises, wherever: the run ends `failed` at once, and what the node has done it has done once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slipway.exception_text import LONGEST_TEXT, class_name, handled_when, message_of, repr_of, traceback_of
+from slipway.execution.contained_errors import GraphRaised, contain_errors
+from slipway.graphs.registry import Registry
+from slipway.runs.runs import Phase, Run
+from slipway.serialization.json_encoding import dumps
+from slipway.serialization.serde import Serde
+from tests.runs.conftest import Stores
+from tests.runs.project.hostile import KINDS, OBJECTS
+from tests.runs.test_recovery import execution
+
+MODES = ["values", "updates", "tasks", "debug", "checkpoints", "messages-tuple", "custom", "lifecycle"]
+SHAPES = [
+    *("alone", "in_thread", "beside", "inside", "retried", "own_task", "raise_in_task"),
+    *("in_edge", "in_edge_beside", "in_async_edge_beside", "in_reducer"),
+]
+CANCELLING = [
+    *("cancel_alone", "cancel_beside", "cancel_inside", "cancel_in_task", "cancel_in_edge", "cancel_in_reducer"),
+    *("cancel_runnable", "cancel_runnable_beside"),
+]
+REPLACED = {
+    "CancelledError": {"NodeCancelledError", "CancelledError"},
+    "CausesRaise": {"CausesRaise", "AttributeError"},
+    "GeneratorExit": {"GeneratorExit", "RuntimeError"},
+    "StopIteration": {"RuntimeError"},
+    "StopAsyncIteration": {"RuntimeError", "StopAsyncIteration"},
+}
+"""What Python or LangGraph makes of some."""
+CODES = {"Fenced": "attempt.fenced"}
+
+
+@pytest.fixture(scope="session")
+def hostile(graphs: Registry) -> Any:
+    """The module with the graphs."""
+    return graphs.attribute("./hostile.py:effects")
+
+
+async def _end(stores: Stores, graphs: Registry, graph_id: str, **differs: Any) -> Run:
+    made = await stores.run(await stores.thread(), graph_id=graph_id, **differs)
+    await execution(stores, graphs, await stores.claim_one()).execute()
+    return await stores.now(made)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_a_graph_raises_ends_the_run_at_once(
+    stores: Stores, graphs: Registry, hostile: dict[str, Counter[str]], kind: str, shape: str
+) -> None:
+    run = await _end(stores, graphs, shape, kwargs={"input": {"kind": kind}, "stream_mode": MODES, "subgraphs": True})
+    assert (run.phase, run.attempt, run.status) == (Phase.FAILED, 1, "error")
+    assert run.error is not None
+    assert run.error["code"] == CODES.get(kind, "node.failed")
+    assert run.error["error"] in REPLACED.get(kind, {kind})
+    assert len(run.error["message"]) < 10_000
+    assert hostile[run.thread_id]["raise"] == (3 if (kind, shape) == ("ValueError", "retried") else 1)
+    thread = await stores.thread_of(run)
+    assert thread.status == "error"
+    assert thread.error is not None
+    log = await stores.log(run)
+    assert [event.name for event in log][-2:] == ["error", "end"]
+    for event in log:
+        orjson.loads(event.data)
+    assert sum(len(event.block) for event in log) < 200_000
+
+
+@pytest.mark.parametrize("how", ["waits", "returns"])
+@pytest.mark.parametrize("shape", CANCELLING)
+async def test_a_node_that_cancels_its_own_task_fails_the_run(
+    stores: Stores, graphs: Registry, hostile: dict[str, Counter[str]], shape: str, how: str
+) -> None:
+    run = await _end(stores, graphs, shape, kwargs={"input": {"kind": how}, "stream_mode": MODES, "subgraphs": True})
+    assert (run.phase, run.attempt, run.status) == (Phase.FAILED, 1, "error")
+    assert run.error is not None
+    assert run.error["code"] == "node.failed"
+    assert run.error["error"] in REPLACED["CancelledError"]
+    assert hostile[run.thread_id]["cancel"] == 1
+    assert [event.name for event in await stores.log(run)][-2:] == ["error", "end"]
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+@pytest.mark.parametrize("place", ["custom", "interrupt", "message", "state"])
+async def test_objects_that_cannot_be_encoded_cost_no_attempt(
+    stores: Stores, graphs: Registry, hostile: dict[str, Counter[str]], name: str, place: str
+) -> None:
+    given = {"kind": name, "log": [place]}
+    run = await _end(stores, graphs, "holds", kwargs={"input": given, "stream_mode": MODES})
+    assert run.attempt == 1
+    assert run.phase in (Phase.FAILED, Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL)
+    assert hostile[run.thread_id]["hold"] == 1
+    for event in await stores.log(run):
+        orjson.loads(event.data)
+
+
+async def test_a_fault_in_settling_fails_the_run_at_once(
+    stores: Stores, graphs: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise LookupError("a fault of ours")
+
+    monkeypatch.setattr("slipway.execution.outcomes.LeftState.seen", broken)
+    run = await _end(stores, graphs, "steps")
+    assert run.error is not None
+    assert (run.phase, run.attempt, run.error["error"]) == (Phase.FAILED, 1, "LookupError")
+    monkeypatch.setattr("slipway.execution.execution.Execution._settle", broken)
+    run = await _end(stores, graphs, "steps")
+    assert run.error is not None
+    assert (run.phase, run.attempt, run.error["error"]) == (Phase.FAILED, 1, "LookupError")
+
+
+async def test_a_node_that_exits_disturbs_no_other_run(stores: Stores, graphs: Registry) -> None:
+    exiting = [
+        await stores.run(await stores.thread(), graph_id="beside", kwargs={"input": {"kind": "SystemExit"}})
+        for _ in range(4)
+    ]
+    healthy = await stores.run(await stores.thread(), graph_id="steps")
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        for run in await stores.claim():
+            group.create_task(execution(stores, graphs, run).execute())
+    assert await stores.phase(healthy) is Phase.COMPLETED
+    for run in exiting:
+        assert await stores.phase(run) is Phase.FAILED
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+async def test_a_task_that_exits_while_it_is_cancelled_raises_an_ordinary_error(kind: type[BaseException]) -> None:
+    async def exit_when_cancelled() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise kind from None
+
+    contain_errors()
+    exiting = asyncio.create_task(exit_when_cancelled())
+    await asyncio.sleep(0)
+    exiting.cancel()
+    with pytest.raises(GraphRaised) as caught:
+        await exiting
+    assert type(caught.value.raised) is kind
+
+
+@pytest.mark.parametrize("on_purpose", [True, False])
+def test_an_error_that_was_raised_from_another_is_the_one_that_counts(on_purpose: bool) -> None:
+    caught = LookupError()
+    try:
+        try:
+            raise caught
+        except LookupError:
+            raise ValueError from (caught if on_purpose else None)
+    except ValueError as raised:
+        if not on_purpose:
+            raised.__cause__ = None
+        handled = handled_when(raised, str(Path(__file__).parent))
+    assert handled is (None if on_purpose else caught)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_exception_has_a_text(kind: str) -> None:
+    error = KINDS[kind]()
+    texts = (message_of(error), repr_of(error), class_name(error))
+    assert all(type(text) is str and len(text) < LONGEST_TEXT + 100 for text in texts)
+    assert class_name(error) in traceback_of(error)
+    orjson.loads(dumps({"error": error, "in": [error, {"it": error}]}))
+    assert isinstance(Serde().loads(Serde().dumps(error)), str)
+
+
+@given(st.text(alphabet=st.characters(), max_size=50), st.integers(0, 3))
+def test_any_text_of_an_exception_can_be_kept(text: str, depth: int) -> None:
+    error: Exception = ValueError(text)
+    for _ in range(depth):
+        error = ExceptionGroup(text, [error, RuntimeError(text)])
+    assert orjson.loads(dumps(message_of(error)))
+    orjson.loads(dumps(error))
+    Serde().loads(Serde().dumps(error))
+
+
+def test_a_long_text_says_how_much_is_missing() -> None:
+    text = message_of(ValueError("x" * (LONGEST_TEXT + 7)))
+    assert text.endswith("x… (7 more characters)")

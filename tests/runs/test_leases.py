@@ -1,0 +1,272 @@
+"""Heartbeats: leases live as long as their process, whatever the network and the graphs do."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from slipway.redis.connection import Address
+from slipway.redis.keys import Keys
+from slipway.redis.subscriber import Listener, Subscriber
+from slipway.runs.attempt import Attempt
+from slipway.runs.cancel_reasons import Action
+from slipway.runs.leases import Heart, expire_process
+from slipway.runs.runs import Run
+from slipway.runs.scripts import Grace, Scripts
+from tests.conftest import Eventually
+from tests.proxy import Proxy, proxied
+from tests.runs.conftest import Stores, opened, settings_of
+from tests.runs.servers import server
+
+LEASE_S, BEAT_S = 2.0, 0.2
+
+
+@asynccontextmanager
+async def beating(url: str, keys: Keys, **differs: Any) -> AsyncIterator[Heart]:
+    """A heart of a worker named `w`."""
+    settings = settings_of(url, keys, lease_s=LEASE_S, heartbeat_s=BEAT_S, reap_every_s=0.1, **differs)
+    heart = Heart(Address(url), keys, "w", settings, listed=True)
+    await heart.start()
+    try:
+        yield heart
+    finally:
+        await heart.stop()
+
+
+async def held(stores: Stores) -> tuple[Run, Attempt]:
+    """A run with a short lease."""
+    await stores.run(await stores.thread())
+    run = await stores.claim_one(lease_ms=int(LEASE_S * 1000))
+    return run, stores.attempt(run)
+
+
+async def expired(stores: Stores) -> list[tuple[str, int, str]]:
+    """What the reaper takes now."""
+    return await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0)
+
+
+async def _stays_held(stores: Stores, for_s: float) -> None:
+    until = time.monotonic() + for_s
+    while time.monotonic() < until:
+        assert await expired(stores) == []
+        await asyncio.sleep(0.02)
+
+
+async def test_a_blocked_event_loop_keeps_its_leases(valkey_url: str, keys: Keys, stores: Stores) -> None:
+    _, attempt = await held(stores)
+    async with beating(valkey_url, keys) as heart:
+        heart.hold(attempt)
+        time.sleep(2.5 * LEASE_S)
+        assert await expired(stores) == []
+        assert not attempt.lost
+
+
+async def test_a_lease_without_a_heart_ends(stores: Stores, eventually: Eventually) -> None:
+    run, _ = await held(stores)
+    taken: list[tuple[str, int, str]] = []
+
+    async def ends() -> bool:
+        taken.extend(await expired(stores))
+        return bool(taken)
+
+    await eventually(ends)
+    assert taken == [(run.run_id, 1, "queued")]
+
+
+async def test_a_lease_is_not_reaped_before_its_end(stores: Stores) -> None:
+    await stores.run(await stores.thread())
+    run = await stores.claim_one(lease_ms=250)
+    ends_ms = float(await stores.wire.send("ZSCORE", stores.keys.leases, run.run_id))
+    taken: list[tuple[str, int, str]] = []
+    async with asyncio.timeout(30):
+        while not taken:
+            taken = await expired(stores)
+            seconds, micros = await stores.wire.send("TIME")
+    assert int(seconds) * 1000 + int(micros) / 1000 >= ends_ms
+    assert taken == [(run.run_id, 1, "queued")]
+
+
+async def test_after_an_outage_the_living_have_one_lease_to_report(stores: Stores) -> None:
+    """The script alone, with an outage that is written into the record of the last sign of life."""
+    grace: Grace = {"silence_ms": 60_000, "lease_ms": 60_000}
+
+    async def reap() -> list[tuple[str, int, str]]:
+        return await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0, grace=grace)
+
+    async def ended_lease() -> Run:
+        await stores.run(await stores.thread())
+        return await stores.claim_one(lease_ms=-1)
+
+    gone = await ended_lease()
+    assert await reap() == [(gone.run_id, 1, "queued")]  # nobody was away
+    gone = await stores.claim_one(lease_ms=-1)
+    assert await reap() == [(gone.run_id, 2, "queued")]
+    alive, dead = await stores.claim_one(lease_ms=-1), await ended_lease()
+    pulse = f"{stores.keys.prefix}:pulse"
+    await stores.wire.send("HINCRBY", pulse, "seen_ms", -grace["silence_ms"] - 1)
+    assert await reap() == []
+    reports = [(alive.run_id, alive.attempt, alive.incarnation)]
+    said = await stores.scripts.heartbeat("w", reports, lease_ms=60_000, listed=True, gone=False, grace=grace)
+    assert said == []
+    assert await reap() == []
+    await stores.wire.send("HINCRBY", pulse, "grace_ms", -grace["lease_ms"])
+    assert await reap() == [(dead.run_id, 1, "queued")]
+
+
+async def test_a_cancel_is_sent_to_the_worker_at_once(
+    valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
+) -> None:
+    heart = Heart(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), listed=True)  # it never beats
+    _, attempt = await held(stores)
+    heart.hold(attempt)
+    async with listening(valkey_url, keys.control("w"), heart.hear):
+        await stores.runs.cancel(attempt.run.thread_id, attempt.run.run_id, Action.ROLLBACK)
+        await eventually(lambda: attempt.cancel is Action.ROLLBACK)
+
+
+@asynccontextmanager
+async def listening(url: str, channel: str, listener: Listener) -> AsyncIterator[None]:
+    """Subscribed to a channel until the block is left."""
+    subscriber = Subscriber(Address(url), "test control")
+    await subscriber.open()
+    try:
+        await subscriber.listen(channel, listener)
+        yield
+    finally:
+        await subscriber.close()
+
+
+async def test_a_heart_tells_that_a_run_is_in_other_hands(
+    valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
+) -> None:
+    _, attempt = await held(stores)
+    told: list[Action | None] = []
+    attempt.on_stop = told.append
+    async with beating(valkey_url, keys) as heart:
+        heart.hold(attempt)
+        await stores.reap()
+        await eventually(lambda: attempt.lost)
+        again = await stores.claim_one()
+        assert again.attempt == 2
+        await asyncio.sleep(2 * BEAT_S)  # more beats say no more
+    assert told == [None]
+
+
+async def test_a_heart_tells_of_a_cancel_whose_message_was_lost(
+    valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
+) -> None:
+    run, attempt = await held(stores)
+    async with beating(valkey_url, keys) as heart:
+        heart.hold(attempt)
+        await stores.runs.cancel(run.thread_id, run.run_id, Action.ROLLBACK)
+        await eventually(lambda: attempt.cancel is Action.ROLLBACK)
+
+
+async def test_when_a_process_died_only_its_leases_end(valkey_url: str, keys: Keys, stores: Stores) -> None:
+    for pid in (12, 123):
+        await stores.run(await stores.thread())
+        await stores.claim_one(worker=f"{platform.node()}:{pid}:abcd")
+    dead, alive = await stores.wire.send("ZRANGE", keys.leases, 0, -1)
+    assert await expire_process(settings_of(valkey_url, keys), 12) == [dead.decode()]
+    assert await stores.wire.send("ZRANGE", keys.leases, 0, -1) == [alive]
+
+
+class SlowScripts(Scripts):
+    """The answer to a heartbeat takes a while."""
+
+    asked_at = 0.0
+
+    async def heartbeat(self, *args: Any, **options: Any) -> list[tuple[str, str]]:
+        self.asked_at = time.monotonic()
+        words = await super().heartbeat(*args, **options)
+        await asyncio.sleep(0.05)
+        return words
+
+
+async def test_a_lease_is_trusted_from_the_moment_in_which_its_beat_began(
+    valkey_url: str, keys: Keys, stores: Stores
+) -> None:
+    settings = settings_of(valkey_url, keys)
+    heart, scripts = Heart(Address(valkey_url), keys, "w", settings, listed=True), SlowScripts(stores.wire, keys)
+    await heart._beat(scripts, gone=False)
+    assert heart._trusted_until <= scripts.asked_at + settings.lease_s * 7 / 8
+
+
+async def test_a_silent_connection_costs_no_lease(valkey_url: str, keys: Keys, stores: Stores) -> None:
+    _, attempt = await held(stores)
+    async with proxied(valkey_url) as proxy, beating(proxy.url, keys) as heart:
+        heart.hold(attempt)
+        await _a_beat(proxy)
+        proxy.deafen()  # this connection, not the next
+        await _stays_held(stores, 2.5 * LEASE_S)
+
+
+async def _a_beat(proxy: Proxy) -> None:
+    count = proxy.requests
+    async with asyncio.timeout(30):
+        while proxy.requests == count:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_broken_connection_costs_no_lease(valkey_url: str, keys: Keys, stores: Stores) -> None:
+    _, attempt = await held(stores)
+    async with proxied(valkey_url) as proxy, beating(proxy.url, keys) as heart:
+        heart.hold(attempt)
+        for _ in range(4):
+            await _a_beat(proxy)
+            proxy.cut()
+            await _stays_held(stores, 0.3)
+
+
+async def test_a_full_server_costs_no_lease(keys: Keys, eventually: Eventually) -> None:
+    async with server("--maxmemory-policy", "noeviction") as full, opened(full.url, keys) as stores:
+        _, attempt = await held(stores)
+        async with beating(full.url, keys) as heart:
+            heart.hold(attempt)
+            await stores.wire.send("CONFIG", "SET", "maxmemory", "1")
+            await _stays_held(stores, 2 * LEASE_S)
+            assert not attempt.lost
+
+
+async def test_an_unexpected_answer_does_not_stop_the_heart(keys: Keys, eventually: Eventually) -> None:
+    async with server() as odd, opened(odd.url, keys) as stores:
+        _, attempt = await held(stores)
+        async with beating(odd.url, keys) as heart:
+            heart.hold(attempt)
+            await stores.wire.send("SET", keys.workers, "not a sorted set")
+            await asyncio.sleep(1.2 * BEAT_S)
+            await stores.wire.send("DEL", keys.workers)
+            await _stays_held(stores, 2 * LEASE_S)
+
+
+@pytest.mark.parametrize("listed", [True, False])
+async def test_a_worker_is_listed_while_it_lives(valkey_url: str, keys: Keys, stores: Stores, listed: bool) -> None:
+    settings = settings_of(valkey_url, keys, lease_s=LEASE_S, heartbeat_s=BEAT_S, reap_every_s=0.1)
+    heart = Heart(Address(valkey_url), keys, "w", settings, listed=listed)
+    await heart.start()
+    run, attempt = await held(stores)
+    heart.hold(attempt)
+    await _stays_held(stores, 2 * BEAT_S)
+    assert await stores.wire.send("ZRANGE", keys.workers, 0, -1) == ([b"w"] if listed else [])
+    await heart.stop()
+    assert await stores.wire.send("ZCARD", keys.workers) == 0
+    assert run.run_id
+
+
+async def test_an_older_attempt_in_the_same_process_hears_that_it_lost(
+    valkey_url: str, keys: Keys, stores: Stores
+) -> None:
+    heart = Heart(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), listed=True)
+    await stores.run(await stores.thread())
+    older = stores.attempt(await stores.claim_one())
+    heart.hold(older)
+    await stores.reap()
+    newer = stores.attempt(await stores.claim_one())
+    heart.hold(newer)
+    assert (older.lost, newer.lost) == (True, False)

@@ -1,0 +1,359 @@
+"""The order of a thread's runs, the strategies for a busy thread, and how it rests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from slipway.checkpoints.fenced_writers import IdleThreadWriter
+from slipway.errors import Conflict, NotFound
+from slipway.health.scripts import WatchScripts
+from slipway.runs.cancel_reasons import Action
+from slipway.runs.runs import Phase, Run
+from tests.conftest import Eventually
+from tests.runs.conftest import Stores, handover
+
+
+async def _due(stores: Stores) -> list[Run]:
+    """Whatever may be claimed now."""
+    return await stores.claim()
+
+
+async def test_runs_of_a_thread_go_one_after_the_other(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    made = [await stores.run(thread_id) for _ in range(5)]
+    for expected in made:
+        (held,) = await _due(stores)
+        assert held.run_id == expected.run_id
+        assert await _due(stores) == []
+        assert (await stores.thread_of(held)).status == "busy"
+        await stores.settle(held)
+    assert (await stores.threads.get(thread_id)).status == "idle"
+
+
+async def test_runs_of_other_threads_do_not_wait(stores: Stores) -> None:
+    made = {(await stores.run(await stores.thread())).run_id for _ in range(5)}
+    assert {run.run_id for run in await _due(stores)} == made
+
+
+async def test_a_delayed_run_lets_others_go_first(stores: Stores, eventually: Eventually) -> None:
+    thread_id = await stores.thread()
+    later = await stores.run(thread_id, after_s=2)
+    assert await _due(stores) == []
+    assert (await stores.now(later)).reason == "delay"
+    now = await stores.run(thread_id)
+    held = await stores.claim_one()
+    assert held.run_id == now.run_id
+    await stores.settle(held)
+    assert await _due(stores) == []
+    claimed: list[Run] = []
+
+    async def comes() -> bool:
+        claimed.extend(await _due(stores))
+        return bool(claimed)
+
+    await eventually(comes)
+    assert [run.run_id for run in claimed] == [later.run_id]
+
+
+async def test_delayed_runs_are_claimed_in_the_order_of_their_due_times(stores: Stores) -> None:
+    runs = [await stores.run(await stores.thread(), after_s=60) for _ in range(4)]
+    now = await stores.run(await stores.thread())
+    order = [runs[place] for place in (2, 0, 3, 1)]
+    now_ms = await _server_ms(stores)
+    for age_s, run in zip((4, 3, 2, 1), order, strict=True):
+        await stores.wire.send("ZADD", stores.keys.later, "XX", now_ms - age_s * 1000, f"{run.run_id}:1")
+    assert [run.run_id for run in await _due(stores)] == [run.run_id for run in (*order, now)]
+
+
+async def _server_ms(stores: Stores) -> int:
+    seconds, micros = await stores.wire.send("TIME")
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+async def test_a_delayed_run_waits_for_the_one_before_it(stores: Stores, eventually: Eventually) -> None:
+    thread_id = await stores.thread()
+    later = await stores.run(thread_id, after_s=2)
+    await stores.run(thread_id)
+    held = await stores.claim_one()
+    await _when_due(stores, later, eventually)
+    assert await _due(stores) == []
+    await stores.settle(held)
+    assert (await stores.claim_one()).run_id == later.run_id
+
+
+async def _when_due(stores: Stores, run: Run, eventually: Eventually) -> None:
+    due_ms = int(await stores.wire.send("HGET", stores.keys.run(run.run_id), "due_ms"))
+
+    async def due() -> bool:
+        seconds, micros = await stores.wire.send("TIME")
+        return int(seconds) * 1000 + int(micros) / 1000 > due_ms + 5
+
+    await eventually(due)
+
+
+async def test_nobody_overtakes_a_run_that_waits_for_its_next_attempt(stores: Stores, eventually: Eventually) -> None:
+    thread_id = await stores.thread()
+    later = await stores.run(thread_id, after_s=2)
+    first = await stores.run(thread_id)
+    held = await stores.claim_one()
+    assert await stores.attempt(held).release(handover(held, delay_ms=60_000))
+    await _when_due(stores, later, eventually)
+    assert await _due(stores) == []
+    assert await stores.phase(first) is Phase.QUEUED
+
+
+async def test_a_run_that_comes_back_keeps_its_place_ahead_of_later_ones(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    first, _ = [await stores.run(thread_id) for _ in range(2)]
+    assert await stores.attempt(held := await stores.claim_one()).release(handover(held))
+    assert (await stores.claim_one()).run_id == first.run_id
+    await stores.reap()
+    assert (await stores.claim_one()).run_id == first.run_id
+
+
+async def test_a_cancelled_run_makes_way(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    first, second, third = [await stores.run(thread_id) for _ in range(3)]
+    await stores.runs.cancel(thread_id, first.run_id, Action.INTERRUPT)
+    assert (await stores.claim_one()).run_id == second.run_id
+    await stores.reap()
+    await stores.runs.cancel(thread_id, third.run_id, Action.INTERRUPT)
+    assert (await stores.claim_one()).run_id == second.run_id
+
+
+async def test_a_run_that_failed_in_the_reaper_makes_way(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    await stores.run(thread_id, ceilings={"max_attempts": 1})
+    second = await stores.run(thread_id)
+    await stores.claim_one()
+    await stores.reap()
+    assert (await stores.threads.get(thread_id)).status == "busy"
+    assert (await stores.claim_one()).run_id == second.run_id
+
+
+async def test_reject(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    await stores.run(thread_id, multitask_strategy="reject")
+    for _ in range(2):  # queued, then running
+        with pytest.raises(Conflict):
+            await stores.run(thread_id, multitask_strategy="reject")
+        await stores.claim()
+    await stores.reap()
+    with pytest.raises(Conflict):  # between two attempts
+        await stores.run(thread_id, multitask_strategy="reject")
+    assert len(await stores.runs.list(thread_id)) == 1
+
+
+@pytest.mark.parametrize("strategy", ["interrupt", "rollback"])
+async def test_a_newer_run_ends_what_has_not_begun(stores: Stores, strategy: str) -> None:
+    thread_id = await stores.thread()
+    earlier = [await stores.run(thread_id) for _ in range(2)]
+    newer = await stores.run(thread_id, multitask_strategy=strategy)
+    assert (await stores.claim_one()).run_id == newer.run_id
+    for run in earlier:
+        if strategy == "interrupt":
+            assert await stores.phase(run) is Phase.CANCELLED
+        else:
+            with pytest.raises(NotFound):
+                await stores.now(run)
+        assert (await stores.names(run))[-1] == "end"
+
+
+@pytest.mark.parametrize("strategy", ["interrupt", "rollback"])
+async def test_a_newer_run_asks_the_running_one_to_stop(stores: Stores, strategy: str) -> None:
+    thread_id = await stores.thread()
+    await stores.run(thread_id)
+    held = await stores.claim_one()
+    newer = await stores.run(thread_id, multitask_strategy=strategy)
+    assert await _due(stores) == []
+    assert (await stores.now(held)).cancel is Action(strategy)
+    assert await stores.settle(held, Phase.CANCELLED, rollback=strategy == "rollback") == "ok"
+    assert (await stores.claim_one()).run_id == newer.run_id
+
+
+@pytest.mark.parametrize("strategy", ["interrupt", "rollback"])
+async def test_a_newer_run_asks_one_between_attempts_to_stop(stores: Stores, strategy: str) -> None:
+    thread_id = await stores.thread()
+    earlier = await stores.run(thread_id)
+    await stores.claim_one()
+    await stores.reap()
+    newer = await stores.run(thread_id, multitask_strategy=strategy)
+    held = await stores.claim_one()
+    assert (held.run_id, held.cancel) == (earlier.run_id, Action(strategy))
+    await stores.settle(held, Phase.CANCELLED)
+    assert (await stores.claim_one()).run_id == newer.run_id
+
+
+@pytest.mark.parametrize("before", [Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL, Phase.FAILED])
+async def test_a_run_that_never_began_leaves_the_thread_as_it_was(stores: Stores, before: Phase) -> None:
+    thread_id = await stores.thread()
+    await stores.run(thread_id)
+    await stores.settle(await stores.claim_one(), before, thread_error='{"error":"E"}' if before == "failed" else None)
+    was = await stores.threads.get(thread_id)
+    queued = await stores.run(thread_id)
+    assert (await stores.threads.get(thread_id)).status == "busy"
+    await stores.runs.cancel(thread_id, queued.run_id, Action.INTERRUPT)
+    rests = await stores.threads.get(thread_id)
+    assert (rests.status, rests.interrupts, rests.error) == (was.status, was.interrupts, was.error)
+
+
+async def test_cancelling_what_waits_behind_a_run_leaves_it_running(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    await stores.run(thread_id)
+    held = await stores.claim_one()
+    behind = await stores.run(thread_id)
+    await stores.runs.cancel(thread_id, behind.run_id, Action.INTERRUPT)
+    assert (await stores.threads.get(thread_id)).status == "busy"
+    await stores.settle(held, Phase.WAITING_FOR_APPROVAL)
+    assert (await stores.threads.get(thread_id)).status == "interrupted"
+
+
+async def test_a_state_written_meanwhile_does_not_hide_that_the_thread_is_busy(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    run = await stores.run(thread_id)
+    await stores.threads.set_state(thread_id, status="interrupted", values={"a": 1}, interrupts={})
+    assert (await stores.threads.get(thread_id)).status == "busy"
+    await stores.runs.cancel(thread_id, run.run_id, Action.INTERRUPT)
+    assert (await stores.threads.get(thread_id)).status == "interrupted"
+
+
+async def test_two_processes_never_share_a_run(stores: Stores) -> None:
+    threads = [await stores.thread() for _ in range(40)]
+    made = [await stores.run(thread_id) for thread_id in threads for _ in range(10)]
+    done: list[str] = []
+    active: set[str] = set()
+
+    async def work(worker: str) -> None:
+        while len(done) < len(made):
+            for held in await stores.claim(limit=7, worker=worker):
+                assert held.thread_id not in active
+                active.add(held.thread_id)
+                await asyncio.sleep(0)
+                active.remove(held.thread_id)
+                assert await stores.settle(held) == "ok"
+                done.append(held.run_id)
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(work(f"w{number}") for number in range(12)))
+    assert sorted(done) == sorted(run.run_id for run in made)
+    assert len(set(done)) == len(done)
+    for thread_id in threads:
+        ids = [run.run_id for run in made if run.thread_id == thread_id]
+        assert [run_id for run_id in done if run_id in ids] == ids
+
+
+async def test_a_claim_never_brings_more_than_there_is_room_for(stores: Stores) -> None:
+    for _ in range(10):
+        await stores.run(await stores.thread())
+    assert len(await stores.claim(limit=3)) == 3
+    assert len(await stores.claim(limit=100)) == 7
+
+
+async def test_a_thread_that_is_deleted_leaves_nothing_behind(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    running = await stores.run(thread_id)
+    held = await stores.claim_one()
+    queued = await stores.run(thread_id)
+    attempt = stores.attempt(held)
+    await stores.threads.delete(thread_id)
+    assert [await stores.names(run) for run in (running, queued)] == [["metadata", "end"]] * 2
+    assert await stores.settle(held) == "fenced"
+    assert await stores.attempt(held).release(handover(held)) is False
+    attempt.append("values", b"event: values\r\ndata: 1\r\n")
+    attempt.put(("SET", f"{stores.keys.prefix}:late", "1"))
+    await asyncio.gather(attempt.flush(), return_exceptions=True)
+    assert attempt.lost
+    assert await stores.reap() == []
+    assert await stores.claim() == []
+    left = await stores.wire.send("KEYS", f"{stores.keys.prefix}:*")
+    logs = {stores.keys.events(run.run_id).encode() for run in (running, queued)}
+    left = {key for key in left if not key.endswith((b":queue:wake", b":trash"))}
+    assert left == logs
+    assert [await stores.wire.send("PTTL", key) > 0 for key in logs] == [True, True]
+
+
+async def test_a_place_in_a_group_is_not_lost_with_a_run_that_was_offered_it(stores: Stores) -> None:
+    def limited() -> dict[str, list[tuple[str, int]]]:
+        return {"groups": [("few", 1)]}
+
+    await stores.run(await stores.thread(), **limited())
+    held = await stores.claim_one()
+    second, third = [await stores.run(await stores.thread(), **limited()) for _ in range(2)]
+    assert await stores.claim() == []
+    await stores.settle(held)
+    await stores.runs.cancel(second.thread_id, second.run_id, Action.INTERRUPT)
+    assert (await stores.claim_one()).run_id == third.run_id
+
+
+async def test_a_place_in_a_group_is_not_lost_with_a_stale_job_that_was_offered_it(stores: Stores) -> None:
+    first, second, third = [await stores.run(await stores.thread(), groups=[("few", 1)]) for _ in range(3)]
+    held = await stores.claim_one()
+    assert held.run_id == first.run_id
+    assert await _due(stores) == []  # both wait for the place
+    await stores.wire.send("ZREM", stores.keys.thread_queue(second.thread_id), second.run_id)  # its job is stale now
+    await stores.settle(held)
+    assert [run.run_id for run in await _due(stores)] == [third.run_id]
+
+
+async def test_a_state_is_not_written_while_a_run_is_pending_or_running(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    incarnation = (await stores.threads.get(thread_id)).incarnation
+    key = f"{stores.keys.prefix}:state"
+
+    async def write(value: str) -> None:
+        await IdleThreadWriter(stores.wire, stores.keys, thread_id, incarnation).write([("SET", key, value)])
+
+    await write("before")
+    await stores.run(thread_id)
+    with pytest.raises(Conflict):
+        await write("while pending")
+    held = await stores.claim_one()
+    with pytest.raises(Conflict):
+        await write("while running")
+    await stores.reap()
+    with pytest.raises(Conflict):
+        await write("between attempts")
+    assert await stores.wire.send("GET", key) == b"before"
+    assert await stores.settle(await stores.claim_one(), Phase.FAILED) == "ok"
+    await write("after")
+    assert await stores.wire.send("GET", key) == b"after"
+    assert held.thread_id == thread_id
+
+
+@pytest.mark.parametrize("priority", ["high", "normal", "low"])
+async def test_the_age_of_the_oldest_due_job_is_how_long_it_has_been_due(stores: Stores, priority: str) -> None:
+    oldest = await stores.run(await stores.thread(), priority=priority)
+    await stores.run(await stores.thread(), after_s=3600)
+    for place, attempt in ((stores.keys.queue, 1), (stores.keys.suspects, 2)):
+        newer = await stores.run(await stores.thread(), priority="high")
+        assert 0 <= await _oldest_due_s(stores) < 30
+        await stores.wire.send("ZINCRBY", place, -90_000, f"{oldest.run_id}:{attempt}")
+        assert 90 <= await _oldest_due_s(stores) < 120
+        claimed = await stores.claim()
+        assert len(claimed) == 2
+        assert await _oldest_due_s(stores) == 0
+        await stores.settle(next(run for run in claimed if run.run_id == newer.run_id))
+        await stores.reap()
+
+
+async def _oldest_due_s(stores: Stores) -> float:
+    return (await WatchScripts(stores.wire, stores.keys).work(60_000)).oldest_due_s
+
+
+async def test_due_jobs_are_counted_those_of_suspects_too(stores: Stores) -> None:
+    for after_s in (0, 0, 3600):
+        await stores.run(await stores.thread(), after_s=after_s)
+
+    async def counts() -> Sequence[int]:
+        work = await WatchScripts(stores.wire, stores.keys).work(60_000)
+        return work.due, work.later, work.leases
+
+    assert await counts() == (2, 1, 0)
+    await stores.claim()
+    assert await counts() == (0, 1, 2)
+    await stores.reap()
+    assert await counts() == (2, 1, 0)

@@ -1,0 +1,144 @@
+"""Scripts that promise to be harmless when repeated: the second time changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from slipway.runs.runs import Phase, Run
+from slipway.runs.scripts import Scripts
+from tests.runs.conftest import TTL_S, Stores, handover, new_run, settlement
+
+Call = Callable[[Stores, Run], Awaitable[Any]]
+
+
+async def _settle(stores: Stores, run: Run) -> Any:
+    return await stores.scripts.run_settle(settlement(run, seq=1, entries=[("values", "f", "")]), [_count(stores)])
+
+
+async def _rollback(stores: Stores, run: Run) -> Any:
+    return await stores.scripts.run_settle(settlement(run, Phase.CANCELLED, seq=1, rollback=True), [_count(stores)])
+
+
+async def _asks(stores: Stores, run: Run) -> Any:
+    return await stores.scripts.run_settle(settlement(run, Phase.WAITING_FOR_APPROVAL, seq=1), [_count(stores)])
+
+
+async def _release(stores: Stores, run: Run) -> Any:
+    return await stores.scripts.run_release(handover(run, seq=1, entries=[("values", "f", "")]), [_count(stores)])
+
+
+async def _apply(stores: Stores, run: Run, seq: int = 1) -> Any:
+    entries = [("values", b"f")]
+    return await stores.scripts.run_apply(run.run_id, run.incarnation, run.attempt, seq, entries, [_count(stores)])
+
+
+async def _reap(stores: Stores, run: Run) -> Any:
+    return await stores.scripts.run_reap(event_ttl_s=TTL_S, pause_ms=0, worker="w")
+
+
+async def _cancel(stores: Stores, run: Run) -> Any:
+    return await stores.scripts.run_cancel(
+        run.run_id, run.thread_id, action="interrupt", cause="why", reason=None, event_ttl_s=TTL_S
+    )
+
+
+async def _delete_thread(stores: Stores, run: Run) -> Any:
+    return await stores.scripts.thread_delete(run.thread_id)
+
+
+def _count(stores: Stores) -> tuple[str, str]:
+    return "INCR", f"{stores.keys.prefix}:count"
+
+
+CALLS: dict[str, Call] = {
+    "settle": _settle,
+    "settle with rollback": _rollback,
+    "settle, waiting": _asks,
+    "release": _release,
+    "apply": _apply,
+    "reap": _reap,
+    "cancel": _cancel,
+    "delete thread": _delete_thread,
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("behind", [False, True], ids=["alone", "with a run behind"])
+async def test_a_repeated_script_changes_nothing(stores: Stores, call: str, behind: bool) -> None:
+    run = await stores.run(thread_id := await stores.thread())
+    held = await stores.claim_one()
+    if behind:
+        await stores.run(thread_id)
+    before = await stores.dump()
+    await CALLS[call](stores, held)
+    once = await stores.dump()
+    assert once != before
+    for _ in range(3):
+        await CALLS[call](stores, held)
+    assert await stores.dump() == once
+    assert run.run_id == held.run_id
+
+
+@pytest.mark.parametrize("strategy", ["enqueue", "interrupt", "rollback", "reject"])
+async def test_creating_the_same_run_again_is_one_run(stores: Stores, strategy: str) -> None:
+    thread_id = await stores.thread()
+    if strategy != "reject":
+        await stores.run(thread_id)
+    new = new_run(thread_id, multitask_strategy=strategy, metadata={"a": 1})
+    first = await stores.runs.create(new)
+    once = await stores.dump()
+    assert await stores.runs.create(new) == first
+    assert await stores.dump() == once
+
+
+async def test_cancelling_a_pending_run_again_changes_nothing(stores: Stores) -> None:
+    run = await stores.run(await stores.thread())
+    await _cancel(stores, run)
+    once = await stores.dump()
+    await _cancel(stores, run)
+    assert await stores.dump() == once
+
+
+async def test_creating_the_same_thread_again_is_no_conflict_for_the_same_request(stores: Stores) -> None:
+    run = new_run("0" * 36)
+    first = await stores.scripts.thread_create(run.thread_id, {"a": "1"}, "token")
+    again = await stores.scripts.thread_create(run.thread_id, {"a": "1"}, "token", members=["a"])
+    assert first[0] == "ok"
+    assert again == ("exists", [b"token", b"1"])
+    assert dict(zip(first[1][::2], first[1][1::2], strict=True))[b"m:a"] == b"1"
+
+
+async def test_a_group_that_was_applied_with_a_lost_answer_is_not_applied_by_settle_either(stores: Stores) -> None:
+    await stores.run(await stores.thread())
+    held = await stores.claim_one()
+    await _apply(stores, held)
+    await stores.scripts.run_settle(settlement(held, seq=1), [_count(stores)])
+    assert await stores.wire.send("GET", f"{stores.keys.prefix}:count") == b"1"
+
+
+async def test_a_group_of_an_old_attempt_changes_nothing(stores: Stores) -> None:
+    await stores.run(await stores.thread())
+    old = await stores.claim_one()
+    await stores.reap()
+    new = await stores.claim_one()
+    before = await stores.dump()
+    assert Scripts.applied(await _apply(stores, old)) == ("fenced", "")
+    assert await _settle(stores, old) == ("fenced", "")
+    assert await _release(stores, old) is False
+    assert await stores.dump() == before
+    assert Scripts.applied(await _apply(stores, new)) == ("ok", "")
+
+
+async def test_a_group_that_comes_too_early_changes_nothing_and_an_older_one_counts_once(stores: Stores) -> None:
+    await stores.run(await stores.thread())
+    run = await stores.claim_one()
+    before = await stores.dump()
+    assert Scripts.applied(await _apply(stores, run, 2)) == ("early", "")
+    assert await stores.dump() == before
+    for seq in (1, 2, 1, 2):
+        assert Scripts.applied(await _apply(stores, run, seq)) == ("ok", "")
+    assert (await stores.names(run)).count("values") == 2
+    assert await stores.wire.send("GET", f"{stores.keys.prefix}:count") == b"2"

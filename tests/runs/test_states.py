@@ -1,0 +1,295 @@
+"""The state machine of runs: every move, and that a final phase never changes again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from slipway.errors import Conflict, NotFound
+from slipway.health.doctor import Doctor
+from slipway.runs.active import InFlight
+from slipway.runs.cancel_reasons import Action
+from slipway.runs.runs import FINAL, Phase, Run, new_id, run_from
+from slipway.webhooks.scripts import OUTSIDE, DeliveryScripts
+from slipway_workers.start_permission import GOOD_FOR_S
+from tests.runs.conftest import LEASE_MS, Stores, handover, new_run, settlement
+
+
+async def test_a_run_waits_runs_and_ends(stores: Stores) -> None:
+    run = await stores.run(await stores.thread())
+    assert (run.phase, run.status, run.attempt) == (Phase.QUEUED, "pending", 0)
+    held = await stores.claim_one()
+    assert (held.run_id, held.phase, held.attempt) == (run.run_id, Phase.RUNNING, 1)
+    assert await stores.settle(held) == "ok"
+    assert await stores.phase(run) is Phase.COMPLETED
+    assert await stores.names(run) == ["metadata", "end"]
+    assert await stores.wire.send("ZCARD", stores.keys.leases) == 0
+
+
+@pytest.mark.parametrize("phase", [Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED])
+async def test_a_final_phase_never_changes(stores: Stores, phase: Phase) -> None:
+    run = await stores.run(await stores.thread())
+    held = await stores.claim_one()
+    await stores.settle(held, phase)
+    before = await stores.dump()
+    for other in FINAL:
+        assert await stores.settle(held, other) == "ok"  # settled by this attempt already
+    assert not await stores.attempt(held).release(handover(held))
+    assert await stores.reap() == []
+    assert await stores.claim() == []
+    with pytest.raises(NotFound):
+        await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
+    assert await stores.dump() == before
+
+
+async def test_a_run_that_was_handed_back_is_the_same_run_with_another_attempt(stores: Stores) -> None:
+    run = await stores.run(await stores.thread())
+    first = await stores.claim_one()
+    assert await stores.attempt(first).release(handover(first))
+    assert await stores.phase(run) is Phase.QUEUED
+    second = await stores.claim_one()
+    assert (second.attempt, second.handovers) == (2, 1)
+    assert await stores.names(run) == ["metadata"]  # nobody needs to be told
+
+
+async def test_what_an_attempt_used_counts_after_it_was_handed_back(stores: Stores) -> None:
+    run = await stores.run(await stores.thread())
+    assert await stores.attempt(await stores.claim_one()).release(handover(run, attempt=1, usage='{"steps":3}'))
+    assert (await stores.now(run)).usage == {"steps": 3}
+    assert (await stores.claim_one()).usage == {"steps": 3}
+
+
+async def test_a_run_whose_worker_died_is_announced_again(stores: Stores) -> None:
+    run = await stores.run(await stores.thread())
+    await stores.claim_one()
+    assert await stores.reap() == [(run.run_id, 1, "queued")]
+    again = await stores.claim_one()
+    assert (again.attempt, again.handovers) == (2, 0)
+    log = await stores.log(run)
+    assert [event.name for event in log] == ["metadata", "metadata"]
+    assert b'"attempt":2' in log[1].block
+
+
+async def test_only_deaths_count_as_attempts(stores: Stores) -> None:
+    run = await stores.run(await stores.thread(), ceilings={"max_attempts": 2})
+    for _ in range(4):
+        await _hand_back(stores)
+    await stores.claim_one()
+    assert await stores.reap() == [(run.run_id, 5, "queued")]
+    await stores.claim_one()
+    assert await stores.reap() == [(run.run_id, 6, "failed")]
+    ended = await stores.now(run)
+    assert ended.phase is Phase.FAILED
+    assert ended.error is not None
+    assert ended.error["code"] == "ceiling.attempts"
+    assert await stores.names(run) == ["metadata", "metadata", "error", "end"]
+    thread = await stores.thread_of(run)
+    assert (thread.status, thread.error is not None) == ("error", True)
+
+
+async def test_a_run_whose_attempts_all_died_calls_its_webhook(stores: Stores) -> None:
+    hooked = {"kwargs": {"webhook": "https://example.com/done"}, "ceilings": {"max_attempts": 1}}
+    run = await stores.run(await stores.thread(), **hooked)
+    await stores.claim_one()
+    deliveries = DeliveryScripts(stores.wire, stores.keys)
+    assert await deliveries.take((OUTSIDE,), 10, 60_000) == []
+    assert await stores.reap() == [(run.run_id, 1, "failed")]
+    [delivery] = await deliveries.take((OUTSIDE,), 10, 60_000)
+    assert (delivery["run_id"].decode(), delivery["told_status"]) == (run.run_id, b"error")
+    assert b"ceiling.attempts" in delivery["error"]
+
+
+async def _hand_back(stores: Stores) -> None:
+    held = await stores.claim_one()
+    assert await stores.attempt(held).release(handover(held))
+
+
+async def test_a_run_that_waits_for_a_person_is_completed_by_the_next(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    asks = await stores.run(thread_id)
+    held = await stores.claim_one()
+    await stores.settle(held, Phase.WAITING_FOR_APPROVAL, usage='{"steps":3}')
+    assert (await stores.thread_of(asks)).status == "interrupted"
+    answer = await stores.run(thread_id, kwargs={"command": {"resume": 1}})
+    assert (answer.resumes, answer.usage) == (asks.run_id, {"steps": 3})
+    asked = await stores.now(asks)
+    assert (asked.phase, asked.resumed_by, asked.reason) == (Phase.COMPLETED, answer.run_id, "answered")
+
+
+async def test_a_run_that_is_not_answered_is_abandoned(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    asks = await stores.run(thread_id)
+    await stores.settle(await stores.claim_one(), Phase.WAITING_FOR_APPROVAL, usage='{"steps":3}')
+    other = await stores.run(thread_id)
+    assert (other.resumes, other.usage) == (None, {})
+    asked = await stores.now(asks)
+    assert asked.phase is Phase.COMPLETED
+    assert asked.reason is not None
+    assert "abandoned" in asked.reason
+
+
+async def test_an_answer_that_waits_behind_the_question_takes_its_chain(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    asks = await stores.run(thread_id)
+    held = await stores.claim_one()
+    answer = await stores.run(thread_id, kwargs={"command": {"resume": 1}})
+    await stores.settle(held, Phase.WAITING_FOR_APPROVAL, usage='{"steps":3}')
+    claimed = await stores.claim_one()
+    assert (claimed.run_id, claimed.resumes, claimed.usage) == (answer.run_id, asks.run_id, {"steps": 3})
+    assert await stores.phase(asks) is Phase.COMPLETED
+
+
+async def test_a_run_that_waited_is_permitted_since_it_was_made(stores: Stores) -> None:
+    run = await stores.run(await stores.thread(), user={"identity": "ann"})
+    await stores.wire.send("HINCRBY", stores.keys.run(run.run_id), "permitted_us", -12_000_000)
+    assert GOOD_FOR_S < 12 <= (await stores.claim_one()).permitted_ago_s < 42
+
+
+async def test_a_thread_does_not_wait_for_a_run_that_was_deleted(stores: Stores) -> None:
+    run = await stores.run(await stores.thread())
+    await stores.settle(await stores.claim_one(), Phase.WAITING_FOR_APPROVAL)
+    await stores.runs.delete(run.thread_id, run.run_id)
+    assert await stores.wire.send("HEXISTS", stores.keys.thread(run.thread_id), "waiting") == 0
+    assert await Doctor(stores.wire, stores.keys, lease_ms=LEASE_MS, repair=False).examine() == []
+
+
+async def test_everything_that_is_pending_or_running_is_found(stores: Stores) -> None:
+    """Wherever it waits: due, delayed, behind a run of its thread, for a place in a group, after a death."""
+    died = await stores.run(await stores.thread())
+    await stores.claim_one(worker="v")
+    await stores.reap("v")
+    running, parked, behind_parked = [await stores.run(await stores.thread(), groups=[("few", 1)]) for _ in range(3)]
+    _, claimed = await stores.scripts.run_claim("w", 10, LEASE_MS, suspects=0)
+    assert [run_from(held).run_id for held in claimed] == [running.run_id]
+    over = await stores.run(await stores.thread())
+    await stores.runs.cancel(over.thread_id, over.run_id, Action.INTERRUPT)
+    expected = {died.run_id, running.run_id, parked.run_id, behind_parked.run_id}
+    for thread_id, after_s in ((running.thread_id, 0), (parked.thread_id, 0), (await stores.thread(), 0)):
+        expected.add((await stores.run(thread_id, after_s=after_s)).run_id)
+    expected.add((await stores.run(await stores.thread(), after_s=60)).run_id)
+    found = [run.run_id async for run in InFlight(stores.wire, stores.keys).runs()]
+    assert (set(found), len(found)) == (expected, len(expected))
+
+
+async def test_a_cancel_that_comes_first_must_be_answered(stores: Stores) -> None:
+    run = await stores.run(await stores.thread())
+    attempt = stores.attempt(held := await stores.claim_one())
+    attempt.append("values", b"event: values\r\ndata: 1\r\n")
+    await attempt.flush()
+    await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
+    attempt.append("values", b"event: values\r\ndata: 2\r\n")
+    attempt.put(("SET", f"{stores.keys.prefix}:kept", "1"))
+    assert await attempt.settle(settlement(held)) == ("cancel", "interrupt")
+    assert await stores.phase(run) is Phase.RUNNING
+    assert await attempt.settle(settlement(held, Phase.CANCELLED)) == ("ok", "")
+    assert await stores.names(run) == ["metadata", "values", "values", "end"]  # nothing was lost on the way
+    assert await stores.wire.send("GET", f"{stores.keys.prefix}:kept") == b"1"
+
+
+async def test_what_is_appended_while_a_settle_is_refused_comes_behind_what_was_before(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await stores.run(await stores.thread())
+    attempt = stores.attempt(held := await stores.claim_one())
+    await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
+    settle = stores.scripts.run_settle
+
+    async def append_meanwhile(*arguments: Any) -> tuple[str, str]:
+        monkeypatch.setattr(stores.scripts, "run_settle", settle)
+        answer = await settle(*arguments)
+        attempt.append("values", b"event: values\r\ndata: 2\r\n")
+        return answer
+
+    monkeypatch.setattr(stores.scripts, "run_settle", append_meanwhile)
+    attempt.append("values", b"event: values\r\ndata: 1\r\n")
+    assert await attempt.settle(settlement(held)) == ("cancel", "interrupt")
+    assert await attempt.settle(settlement(held, Phase.CANCELLED)) == ("ok", "")
+    assert [event.data for event in await stores.log(run) if event.name == "values"] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("reason", [None, "too dear"])
+@pytest.mark.parametrize("action", list(Action))
+async def test_a_cancelled_run_and_its_thread_show_the_same_error(
+    stores: Stores, action: Action, reason: str | None
+) -> None:
+    run = await stores.run(await stores.thread())
+    held = await stores.claim_one()
+    await stores.runs.cancel(run.thread_id, run.run_id, action, "by hand", reason)
+    await stores.settle(held, Phase.CANCELLED)
+    name = {Action.INTERRUPT: "UserInterrupt", Action.ROLLBACK: "UserRollback"}[action]
+    expected = {"error": name, "message": "by hand: too dear" if reason else "by hand"}
+    assert (await stores.thread_of(run)).error == expected
+    assert (await stores.now(run)).shown_error == expected | {"code": "cancelled", "retryable": False}
+
+
+@pytest.mark.parametrize("action", list(Action))
+async def test_a_pending_run_is_cancelled_at_once(stores: Stores, action: Action) -> None:
+    run = await stores.run(await stores.thread())
+    await stores.runs.cancel(run.thread_id, run.run_id, action)
+    assert (await stores.log(run))[-1].name == "end"
+    assert await stores.claim() == []
+    if action is Action.ROLLBACK:
+        with pytest.raises(NotFound):
+            await stores.now(run)
+    else:
+        assert await stores.phase(run) is Phase.CANCELLED
+
+
+async def test_a_run_between_two_attempts_is_cancelled_by_the_next(stores: Stores) -> None:
+    run = await stores.run(await stores.thread())
+    await stores.claim_one()
+    await stores.reap()
+    await stores.runs.cancel(run.thread_id, run.run_id, Action.ROLLBACK)
+    assert await stores.phase(run) is Phase.QUEUED
+    assert (await stores.claim_one()).cancel is Action.ROLLBACK
+
+
+async def test_a_run_that_is_active_is_not_deleted(stores: Stores) -> None:
+    run = await stores.run(await stores.thread())
+    with pytest.raises(Conflict):
+        await stores.runs.delete(run.thread_id, run.run_id)
+    held = await stores.claim_one()
+    with pytest.raises(Conflict):
+        await stores.runs.delete(run.thread_id, run.run_id)
+    await stores.settle(held)
+    await stores.runs.delete(run.thread_id, run.run_id)
+    with pytest.raises(NotFound):
+        await stores.runs.delete(run.thread_id, run.run_id)
+    assert await stores.runs.list(run.thread_id) == []
+
+
+async def test_a_run_needs_its_thread(stores: Stores) -> None:
+    with pytest.raises(NotFound):
+        await stores.runs.create(new_run(new_id()))
+    made = await stores.runs.create(new_run(new_id(), create_thread=True, metadata={"who": "me"}))
+    assert (await stores.threads.get(made.thread_id)).metadata["who"] == "me"
+
+
+async def test_a_run_is_not_found_under_another_thread(stores: Stores) -> None:
+    run = await stores.run(await stores.thread())
+    elsewhere = await stores.thread()
+    for call in (
+        stores.runs.get(elsewhere, run.run_id),
+        stores.runs.cancel(elsewhere, run.run_id, Action.INTERRUPT),
+        stores.runs.delete(elsewhere, run.run_id),
+    ):
+        with pytest.raises(NotFound):
+            await call
+    assert await stores.phase(run) is Phase.QUEUED
+
+
+async def _ended(stores: Stores, thread_id: str, phase: Phase) -> Run:
+    run = await stores.run(thread_id)
+    await stores.settle(await stores.claim_one(), phase)
+    return run
+
+
+async def test_runs_are_listed_newest_first_and_by_status(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    done = [await _ended(stores, thread_id, Phase.COMPLETED) for _ in range(3)]
+    failed = await _ended(stores, thread_id, Phase.FAILED)
+    listed = await stores.runs.list(thread_id)
+    assert [run.run_id for run in listed] == [failed.run_id, *(run.run_id for run in reversed(done))]
+    assert [run.run_id for run in await stores.runs.list(thread_id, status="error")] == [failed.run_id]
+    assert [run.run_id for run in await stores.runs.list(thread_id, limit=1, offset=2)] == [done[1].run_id]

@@ -1,5 +1,0 @@
-"""Short questions with short answers: sums, units, dates, and what the library says. No model, no waiting."""
-
-from workers.graphs.quick_answer.graph import graph
-
-__all__ = ["graph"]
