@@ -83,7 +83,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Copy]:
     checkout = tmp_path / "checkout"
     for name, text in {
         "app/slipway/a.py": "def big(x: int) -> bool:\n    return x > 1\n",
-        "tests/test_a.py": "from slipway import a\ndef test_a():\n    assert a.big(2)\ndef test_b():\n    assert a.big(9)",
+        "tests/test_a.py": "from slipway.a import big\ndef test_a():\n    assert big(2)\n\ndef test_b(): assert big(9)",
         "tests/test_b.py": "def test_c():\n    raise ValueError",
         "pytest.ini": "[pytest]\npythonpath = app\n",
     }.items():
