@@ -10,22 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.api.bodies.bodies import (
-    AssistantBody,
-    AssistantSearchBody,
-    AssistantVersionsBody,
-    Body,
-    HistoryBody,
-    PruneBody,
-    RunBody,
-    StateReadBody,
-    StateWriteBody,
-    ThreadBody,
-    ThreadPatchBody,
-    ThreadSearchBody,
-)
+from slipway.api.bodies.assistants import AssistantBody, AssistantSearchBody, AssistantVersionsBody
+from slipway.api.bodies.body import Body
 from slipway.api.bodies.crons import CronBody, CronSearchBody
 from slipway.api.bodies.events import RespondParams
+from slipway.api.bodies.runs import RunBody
+from slipway.api.bodies.thread_state import HistoryBody, StateReadBody, StateWriteBody
+from slipway.api.bodies.threads import PruneBody, ThreadBody, ThreadPatchBody, ThreadSearchBody
 from slipway.api.request_parsing import parsed, validated
 from slipway.errors import InvalidRequest
 from slipway.serialization.json_encoding import DEEPEST

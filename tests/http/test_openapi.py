@@ -6,7 +6,7 @@ import httpx
 from markupsafe import escape
 from starlette.routing import Route
 
-from slipway.api.bodies.bodies import RunBody
+from slipway.api.bodies.runs import RunBody
 from slipway.api.openapi import plain_path
 from slipway.api.server import ENDPOINTS
 from slipway.runs.runs import STATUS

@@ -7,7 +7,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from slipway.api.bodies.bodies import Body, Order, RunBody, Uuid
+from slipway.api.bodies.body import Body, Order, Uuid
+from slipway.api.bodies.runs import RunBody
 from slipway.protocol_types import JsonObject, Limit, Offset
 
 TIMING: Final = frozenset({"schedule", "timezone", "end_time", "enabled", "on_run_completed"})

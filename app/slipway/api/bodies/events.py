@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field, model_validator
 
-from slipway.api.bodies.bodies import Body, ConfigBody, Metadata
+from slipway.api.bodies.body import Body, Metadata
+from slipway.api.bodies.config import ConfigBody
 from slipway.event_protocol.event_filters import EventFilter
 from slipway.graphs.sections import Whole
 from slipway.protocol_types import CommandBody, Goto, JsonObject

@@ -24,7 +24,7 @@ from slipway.access.handler_values import (
 from slipway.access.permissions import must_fit
 from slipway.api.auth.access import gate_of, needs, permit, user_of
 from slipway.api.auth.permits import assistant_id_of, permit_assistant, read_assistant, shown_if_readable
-from slipway.api.bodies.bodies import (
+from slipway.api.bodies.assistants import (
     AssistantBody,
     AssistantFilterBody,
     AssistantLatestBody,

@@ -17,8 +17,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from slipway.api.auth.event_access import COMMANDS, may_read, may_run, may_use
-from slipway.api.bodies.bodies import RunBody
 from slipway.api.bodies.events import CommandFrame, RespondParams, StartParams, TreeParams
+from slipway.api.bodies.runs import RunBody
 from slipway.api.endpoints import Endpoint
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import checked_uuid, ident_of, parsed, path_id, validated

@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection, Request
 
 from slipway.api.auth.access import user_of
 from slipway.api.auth.permits import permit_run, permit_use
-from slipway.api.bodies.bodies import RunBody
+from slipway.api.bodies.runs import RunBody
 from slipway.api.request_parsing import ident_of
 from slipway.errors import NotFound, RefusedRequest
 from slipway.header_policy import chosen

@@ -16,7 +16,7 @@ from slipway.access.handler_values import RunsSearch
 from slipway.api.auth.access import needs, permit
 from slipway.api.auth.access_watch import error_value, watch_new_run, watch_run
 from slipway.api.auth.permits import cancelling, permit_cancel, permit_delete, permit_read, reading, seen
-from slipway.api.bodies.bodies import RunBody
+from slipway.api.bodies.runs import RunBody
 from slipway.api.endpoints import Endpoint, Query, flag, names, number
 from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import selected

@@ -16,7 +16,7 @@ from slipway.access.handler_values import RunsCancelled, RunsToCancel
 from slipway.api.auth.access import needs, permit
 from slipway.api.auth.access_watch import error_value, watch_new_run
 from slipway.api.auth.permits import readable_run
-from slipway.api.bodies.bodies import CancelBody, RunBody
+from slipway.api.bodies.runs import CancelBody, RunBody
 from slipway.api.endpoints import Endpoint, Query, flag, names
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import parsed, path_id, query_word, read_body, validated

@@ -11,8 +11,9 @@ from starlette.responses import Response
 from slipway.access.handler_values import ThreadsUpdate, ThreadsWritten
 from slipway.api.auth.access import needs, user_of
 from slipway.api.auth.permits import permit_read, permit_thread, reading, shown_if_readable
-from slipway.api.bodies.bodies import HistoryBody, StateReadBody, StateWriteBody, ThreadConfigBody
 from slipway.api.bodies.state_select import StateSelect
+from slipway.api.bodies.thread_state import HistoryBody, StateReadBody, StateWriteBody
+from slipway.api.bodies.threads import ThreadConfigBody
 from slipway.api.endpoints import Endpoint, Query, flag, names, number
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import (

@@ -30,14 +30,8 @@ from slipway.api.auth.permits import (
     shown_if_readable,
     wanted_threads,
 )
-from slipway.api.bodies.bodies import (
-    PruneBody,
-    SuperstepBody,
-    ThreadBody,
-    ThreadFilterBody,
-    ThreadPatchBody,
-    ThreadSearchBody,
-)
+from slipway.api.bodies.thread_state import SuperstepBody
+from slipway.api.bodies.threads import PruneBody, ThreadBody, ThreadFilterBody, ThreadPatchBody, ThreadSearchBody
 from slipway.api.endpoints import Endpoint, names
 from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import paged, selected

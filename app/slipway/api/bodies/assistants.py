@@ -1,0 +1,94 @@
+"""Request bodies of assistants."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from slipway.api.bodies.body import Body, Configurable, Metadata, Order, Uuid
+from slipway.api.bodies.config import ConfigBody
+from slipway.assistants.stored_assistants import Changes
+from slipway.graphs.sections import Whole
+from slipway.protocol_types import JsonObject, Limit, Offset
+
+# assistants
+
+
+class AssistantPatchBody(Body):
+    """What is to be changed of an assistant; metadata is merged, the rest replaced."""
+
+    graph_id: str | None = None
+    config: ConfigBody | None = None
+    context: Configurable | None = None
+    metadata: Metadata = {}
+    name: str | None = None
+    description: str | None = None
+
+    def changes(self) -> Changes:
+        """What was given."""
+        return Changes(
+            graph_id=self.graph_id,
+            name=self.name,
+            description=self.description,
+            config=self.config.given() if self.config else None,
+            context=self.context,
+            metadata=self.metadata,
+        )
+
+
+class AssistantBody(AssistantPatchBody):
+    """An assistant to be made."""
+
+    graph_id: str
+    assistant_id: Uuid | None = None
+    name: str = "Untitled"
+    if_exists: Literal["raise", "do_nothing"] = "raise"
+
+
+class AssistantVersionsBody(Body):
+    """A page of an assistant's versions, newest first."""
+
+    metadata: JsonObject | None = None
+    limit: Limit = 10
+    offset: Offset = 0
+
+
+class AssistantLatestBody(Body):
+    """Which version is to be the present one."""
+
+    version: Annotated[Whole, Field(ge=1, le=2**31)]
+
+
+class AssistantFilterBody(Body):
+    """Which assistants: metadata by containment, name as a part of it."""
+
+    metadata: JsonObject | None = None
+    graph_id: str | None = None
+    name: str | None = None
+
+
+class AssistantSearchBody(AssistantFilterBody):
+    """A page of assistants."""
+
+    limit: Limit = 10
+    offset: Offset = 0
+    sort_by: Literal["assistant_id", "graph_id", "name", "created_at", "updated_at"] = "created_at"
+    sort_order: Order = "desc"
+    select: (
+        list[
+            Literal[
+                "assistant_id",
+                "graph_id",
+                "name",
+                "description",
+                "config",
+                "context",
+                "created_at",
+                "updated_at",
+                "metadata",
+                "version",
+            ]
+        ]
+        | None
+    ) = None

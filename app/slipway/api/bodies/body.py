@@ -1,0 +1,55 @@
+"""What all request bodies share: how they are parsed, and the types of their members.
+
+Unknown members are ignored. Null means absent, except where null is a value (`input`, `values`, `resume`). Types are
+strict: a number in quotes is not a number.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+
+from slipway.api.request_parsing import checked_uuid
+from slipway.errors import InvalidRequest
+from slipway.protocol_types import RESERVED_CONFIG, RESERVED_METADATA, JsonObject, StreamMode
+
+
+def _uuid(text: str) -> str:
+    try:
+        return checked_uuid(text, "")
+    except InvalidRequest as error:
+        raise ValueError(str(error)) from None
+
+
+def _one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _open_metadata(metadata: JsonObject) -> JsonObject:
+    return {name: value for name, value in metadata.items() if name not in RESERVED_METADATA}
+
+
+def _open_config(config: JsonObject) -> JsonObject:
+    return {name: value for name, value in config.items() if not name.startswith(RESERVED_CONFIG)}
+
+
+Uuid = Annotated[str, AfterValidator(_uuid)]
+Metadata = Annotated[JsonObject, AfterValidator(_open_metadata)]
+"""Without the keys that only the server writes."""
+Configurable = Annotated[JsonObject, AfterValidator(_open_config)]
+StreamModes = Annotated[list[StreamMode], BeforeValidator(_one_or_many)]
+Order = Literal["asc", "desc"]
+
+
+class Body(BaseModel):
+    """The habits all bodies share."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, given: Any) -> Any:
+        if isinstance(given, dict) and None in given.values():
+            return {name: value for name, value in given.items() if value is not None}
+        return given

@@ -1,0 +1,72 @@
+"""Request bodies of runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from slipway.api.bodies.body import Body, Configurable, Metadata, StreamModes, Uuid
+from slipway.api.bodies.config import CheckpointBody, ConfigBody
+from slipway.protocol_types import CommandBody, DelayS, Durability, JsonObject, MultitaskStrategy, Nodes, Webhook
+
+
+class RunBody(Body):
+    """A run to be made on a thread."""
+
+    assistant_id: str
+    input: Any = None
+    command: CommandBody | None = None
+    config: ConfigBody = Field(default_factory=ConfigBody)
+    context: Configurable = {}
+    metadata: Metadata = {}
+    checkpoint: CheckpointBody | None = None
+    checkpoint_id: Uuid | None = None
+    interrupt_before: Nodes | None = None
+    interrupt_after: Nodes | None = None
+    stream_mode: StreamModes = ["values"]
+    stream_subgraphs: bool = False
+    stream_resumable: bool = False
+    multitask_strategy: MultitaskStrategy = "enqueue"
+    if_not_exists: Literal["reject", "create"] = "reject"
+    on_disconnect: Literal["cancel", "continue"] = "continue"
+    on_completion: Literal["delete", "keep"] = "delete"
+    after_seconds: DelayS = 0
+    webhook: Webhook | None = None
+    durability: Durability | None = None
+    checkpoint_during: bool | None = None
+    feedback_keys: list[str] | None = None
+    strict_resume: bool = False
+
+    @property
+    def durable(self) -> str:
+        """`checkpoint_during` is the old spelling: true is async, false is exit."""
+        if self.durability is not None:
+            return self.durability
+        return "exit" if self.checkpoint_during is False else "async"
+
+    @property
+    def start_from(self) -> JsonObject | None:
+        """The checkpoint to start from, however it was said."""
+        place = self.checkpoint.public() if self.checkpoint else {}
+        if self.checkpoint_id:
+            place.setdefault("checkpoint_id", self.checkpoint_id)
+        return place or None
+
+
+# runs in bulk
+
+
+class CancelBody(Body):
+    """Which runs to cancel: all of a status, or those named of one thread."""
+
+    status: Literal["pending", "running", "all"] | None = None
+    thread_id: Uuid | None = None
+    run_ids: Annotated[list[Uuid], Field(min_length=1, max_length=10_000)] | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> CancelBody:
+        named = self.thread_id is not None and self.run_ids is not None
+        if (self.thread_id is None) != (self.run_ids is None) or named == (self.status is not None):
+            raise ValueError("give either status, or thread_id and run_ids")
+        return self
