@@ -206,7 +206,7 @@ def test_no_import_points_upwards() -> None:
 
 def test_an_upward_import_is_noticed() -> None:
     assert points_upwards("slipway.runs.runs", "slipway.threads.threads")
-    assert points_upwards("slipway.store.store", "slipway.crons.crons"), "neighbours do not import each other"
+    assert points_upwards("slipway.store.store", "slipway.crons.store"), "neighbours do not import each other"
     assert not points_upwards("slipway.threads.threads", "slipway.runs.runs")
 
 

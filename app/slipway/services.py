@@ -16,7 +16,7 @@ from slipway.checkpoints.factory import open_checkpointer, serde_of
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.checkpoints.trash import Trash
 from slipway.clock import Clock
-from slipway.crons.crons import CronStore
+from slipway.crons.store import CronStore
 from slipway.event_protocol.protocol_log import ProtocolLog
 from slipway.execution.inline import InlineExecutor
 from slipway.graphs.graphs import Graphs

@@ -23,7 +23,7 @@ from slipway.access.handler_values import Operation
 from slipway.api.openapi import plain_path
 from slipway.api.server import ENDPOINTS
 from slipway.api.ui import site
-from slipway.crons.crons import Wanted as WantedCrons
+from slipway.crons.store import CronQuery as WantedCrons
 from slipway.graphs.registry import Registry
 from slipway.services import Services
 from slipway.settings import Settings

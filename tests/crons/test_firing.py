@@ -9,7 +9,7 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 
 from slipway.clock import iso
-from slipway.crons.crons import cron_from
+from slipway.crons.record import cron_from
 from slipway.errors import NotFound
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys

@@ -8,8 +8,8 @@ from typing import Final
 import structlog
 
 from slipway.access.permissions import all_permissions_of, gives_no_answer
-from slipway.crons.crons import Cron, cron_from
 from slipway.crons.permits import check_firing, permitted_firing
+from slipway.crons.record import Cron, cron_from
 from slipway.crons.scripts import CronScripts
 from slipway.duties import repeat
 from slipway.errors import AccessRefused, NotFound, SlipwayError, StoreUnavailable

@@ -24,9 +24,10 @@ from slipway.api.responses import Json, nothing
 from slipway.api.routes.new_runs import asked_by
 from slipway.api.routes.stateless_runs import check
 from slipway.assistants.stored_assistants import Assistant
-from slipway.crons.crons import Cron, NewCron, Wanted
 from slipway.crons.permits import permitted_firing
+from slipway.crons.record import Cron, NewCron
 from slipway.crons.schedules import Schedule
+from slipway.crons.store import CronQuery
 from slipway.errors import InvalidRequest, NotFound, RefusedRequest
 from slipway.runs.run_making import run_of
 from slipway.runs.run_requests import RunRequest
@@ -279,9 +280,9 @@ def _wanted(request: Request, body: CronFilterBody) -> dict[str, Any]:
     }
 
 
-def _searched(value: CronsSearch, body: CronFilterBody, only: Filter) -> Wanted:
+def _searched(value: CronsSearch, body: CronFilterBody, only: Filter) -> CronQuery:
     """What is searched for, as the authorize handler left it."""
-    return Wanted(
+    return CronQuery(
         assistant_id=None if value.assistant_id is None else str(value.assistant_id),
         thread_id=None if value.thread_id is None else str(value.thread_id),
         enabled=body.enabled,

@@ -7,29 +7,22 @@ After downtime there is one run for all the times that passed, and its metadata 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 import orjson
 
-from slipway.access.filtered_reads import read_filtered
-from slipway.access.filters import EVERYTHING, Filter
-from slipway.clock import Clock, iso
+from slipway.clock import iso
 from slipway.crons.schedules import Schedule
-from slipway.crons.scripts import CronScripts
-from slipway.errors import InvalidRequest, NotFound
-from slipway.json_containment import contains
-from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.errors import InvalidRequest
 from slipway.runs.run_requests import RunRequest
-from slipway.runs.scripts import Fields, fields
-from slipway.serialization.json_encoding import dumps, json_members
+from slipway.runs.scripts import Fields
+from slipway.serialization.json_encoding import dumps
 
 _FORMER_NAMESPACE: Final = UUID("b6f0c9a4-56f4-4c0b-8a35-2d6f0c1f7f0e")
 """Of crons that an earlier release stored, which have no seed."""
-_PAGE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,105 +193,3 @@ def _due_if_enabled(schedule: Schedule, now_ms: int) -> int | None:
         return schedule.after(now_ms)
     except InvalidRequest:
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a search asks for; None asks for anything. Metadata is matched by containment. `only` is what the caller
-    may see."""
-
-    assistant_id: str | None = None
-    thread_id: str | None = None
-    enabled: bool | None = None
-    metadata: dict[str, Any] | None = None
-    only: Filter = EVERYTHING
-
-    def fits(self, cron: Cron) -> bool:
-        """Whether a cron is wanted."""
-        return (
-            self.assistant_id in (None, cron.assistant_id)
-            and self.thread_id in (None, cron.thread_id)
-            and self.enabled in (None, cron.enabled)
-            and contains(cron.metadata, self.metadata or {})
-            and self.only.fits(cron.metadata)
-        )
-
-
-class CronStore:
-    """Crons in Redis."""
-
-    def __init__(self, wire: Wire, keys: Keys, clock: Clock) -> None:
-        self._wire, self._keys, self._scripts, self._clock = wire, keys, CronScripts(wire, keys), clock
-
-    async def create(self, cron_id: str, new: NewCron, now_ms: int) -> Cron:
-        """A new cron; the one that has this id already, as it is by now, if one has. `NotFound` for its thread, with
-        which it goes."""
-        next_ms = new.schedule.after(now_ms) if new.enabled else None
-        held = await self._scripts.save(
-            cron_id, new.fields(), json_members(new.metadata), create=True, moves=True, next_ms=next_ms
-        )
-        if held is None:
-            raise NotFound("thread", new.thread_id or "")
-        return cron_from(held, now_ms)
-
-    async def change(self, cron_id: str, new: NewCron, now_ms: int, *, moves: bool) -> Cron:
-        """A cron as it is to be from now on. `moves` works out its next due time anew. Raises `NotFound`."""
-        changes = new.fields()
-        next_ms = new.schedule.after(now_ms) if new.enabled else None
-        drops = [name for name in OPTIONAL if name not in changes]
-        held = await self._scripts.save(
-            cron_id, changes, json_members(new.metadata), create=False, drops=drops, moves=moves, next_ms=next_ms
-        )
-        if held is None:
-            raise NotFound("cron", cron_id)
-        return cron_from(held, now_ms)
-
-    async def get(self, cron_id: str, only: Filter = EVERYTHING) -> Cron:
-        """The cron, if it is among `only` those, or `NotFound`. Of one that is not, no more is read than of one that
-        does not exist."""
-        if only and not await self._fits(cron_id, only):
-            raise NotFound("cron", cron_id)
-        held = fields(await self._wire.send("HGETALL", self._keys.cron(cron_id), again=True))
-        if "cron_id" not in held:
-            raise NotFound("cron", cron_id)
-        return cron_from(held, self._now_ms())
-
-    async def _fits(self, cron_id: str, only: Filter) -> bool:
-        key = self._keys.cron(cron_id)
-        held = await read_filtered(self._wire, key, only, "updated_us", "members_at")
-        changed_at, members_at = held.plain
-        if changed_at == members_at:
-            return changed_at is not None and only.fits(held.metadata)
-        whole = await self._wire.send("HGET", key, "metadata", again=True)  # an earlier release stored it
-        return whole is not None and only.fits(orjson.loads(whole))
-
-    async def delete(self, cron_id: str) -> None:
-        """Remove it, or `NotFound`. Runs that it made stay."""
-        if not await self._scripts.delete(cron_id):
-            raise NotFound("cron", cron_id)
-
-    async def delete_of(self, assistant_id: str) -> None:
-        """Remove the crons of an assistant that is removed."""
-        for cron in await self.search(Wanted(assistant_id=assistant_id)):
-            await self._scripts.delete(cron.cron_id)
-
-    def _now_ms(self) -> int:
-        return int(self._clock.now().timestamp() * 1000)
-
-    async def search(self, wanted: Wanted, *, sort_by: str = "created_at", descending: bool = True) -> list[Cron]:
-        """All that are wanted, in order."""
-        found = [cron async for cron in self._all() if wanted.fits(cron)]
-        return sorted(found, key=lambda cron: str(getattr(cron, sort_by) or ""), reverse=descending)
-
-    async def _all(self) -> AsyncIterator[Cron]:
-        start = 0
-        while True:
-            ids: Sequence[bytes] = await self._wire.send(
-                "ZRANGE", self._keys.crons, start, start + _PAGE - 1, again=True
-            )
-            for read in [self._wire.send("HGETALL", self._keys.cron(name.decode()), again=True) for name in ids]:
-                if "cron_id" in (held := fields(await read)):
-                    yield cron_from(held, self._now_ms())
-            if len(ids) < _PAGE:
-                return
-            start += _PAGE
