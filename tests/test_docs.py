@@ -17,8 +17,9 @@ from slipway.errors import SlipwayError
 from slipway.settings import MIB, Settings, settings_table
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
-AUTH = (ROOT / "docs" / "auth-and-http.md").read_text()
+PAGES = sorted((*ROOT.glob("*.md"), *DOCS.glob("*.md")))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -28,26 +29,30 @@ def all_errors(kind: type[SlipwayError] = SlipwayError) -> Iterator[type[Slipway
         yield from all_errors(child)
 
 
+def generated(page: Path, name: str) -> str:
+    """The part of a page that is written from the code, between two comments."""
+    between = re.search(rf"<!-- {name}:[^\n]*-->\n(.*?)<!-- end of {name} -->", page.read_text(), re.DOTALL)
+    assert between is not None
+    return between[1]
+
+
 def test_the_options_are_those_of_the_code() -> None:
     """To write them anew: `python -c "from slipway.settings import settings_table; print(settings_table())"`."""
-    between = re.search(r"<!-- options:[^\n]*-->\n(.*?)<!-- end of options -->", README, re.DOTALL)
-    assert between is not None
-    assert between[1] == settings_table()
+    text = generated(DOCS / "settings.md", "options")
+    assert text == settings_table()
 
 
 def test_the_members_of_values_are_those_of_the_code() -> None:
     """To write them anew:
 
     `python -c "from slipway.access.handler_values import values_table; print(values_table())"`."""
-    between = re.search(r"<!-- values:[^\n]*-->\n(.*?)<!-- end of values -->", AUTH, re.DOTALL)
-    assert between is not None
-    assert between[1] == values_table()
+    text = generated(DOCS / "auth-and-http.md", "values")
+    assert text == values_table()
 
 
 def test_the_folders_are_what_they_say() -> None:
-    between = re.search(r"<!-- folders:[^\n]*-->\n(.*?)<!-- end of folders -->", README, re.DOTALL)
-    assert between is not None
-    shown = dict(re.findall(r"^\| `([\w/]+)/` \| (.+) \|$", between[1], re.MULTILINE))
+    text = generated(ROOT / "ARCHITECTURE.md", "folders")
+    shown = dict(re.findall(r"^\| `([\w/]+)/` \| (.+) \|$", text, re.MULTILINE))
     packages = [
         path.parent
         for pattern in ("app/slipway", "app/slipway/*", "workers/slipway_workers", "workers/slipway_workers/*")
@@ -58,7 +63,8 @@ def test_the_folders_are_what_they_say() -> None:
 
 
 def test_the_ceilings_have_their_defaults() -> None:
-    rows = re.findall(r"^\| [^|]+ \| `SLIPWAY_(MAX_\w+)` \| ([^|]+) \| `ceiling\.\w+` \|$", README, re.MULTILINE)
+    text = (DOCS / "ceilings.md").read_text()
+    rows = re.findall(r"^\| [^|]+ \| `SLIPWAY_(MAX_\w+)` \| ([^|]+) \| `ceiling\.\w+` \|$", text, re.MULTILINE)
     assert len(rows) >= 8
     for option, shown in rows:
         default = Settings.model_fields[option.lower()].default
@@ -69,7 +75,7 @@ def test_the_ceilings_have_their_defaults() -> None:
 
 
 def test_every_error_code_is_explained() -> None:
-    documented = set(re.findall(r"`([a-z_.*]+)`", README.split("## Errors")[1].split("\n## ")[0]))
+    documented = set(re.findall(r"`([a-z_.*]+)`", (DOCS / "errors.md").read_text()))
     codes = {
         kind.code
         for kind in all_errors()
@@ -82,7 +88,8 @@ def test_every_error_code_is_explained() -> None:
 def test_every_command_is_explained() -> None:
     shown = [command for command in cli.registered_commands if not command.hidden]
     commands = {command.name or command.callback.__name__ for command in shown if command.callback}
-    assert set(re.findall(r"^\| `slipway (\w+)` \|", README, re.MULTILINE)) == commands
+    text = (DOCS / "commands.md").read_text()
+    assert set(re.findall(r"^\| `slipway (\w+)` \|", text, re.MULTILINE)) == commands
 
 
 def test_the_changelog_has_this_version() -> None:
@@ -90,9 +97,17 @@ def test_the_changelog_has_this_version() -> None:
     assert versions[0] == PROJECT["version"]
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
-def test_links_lead_somewhere(target: str) -> None:
-    assert target.startswith(("http://", "https://")) or (ROOT / target).exists()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = set(re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()))
+    local = {target for target in targets if not target.startswith(("http://", "https://"))}
+    assert {target for target in local if not (page.parent / target).exists()} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_pages_name_exist(page: Path) -> None:
+    named = set(re.findall(r"`((?:app|workers|examples|tests|docs)/[\w./-]+)`", page.read_text()))
+    assert page.name == "CHANGELOG.md" or {name for name in named if not (ROOT / name).exists()} == set()
 
 
 def test_the_graphs_of_the_readme_are_shipped() -> None:

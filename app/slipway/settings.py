@@ -81,7 +81,7 @@ class Settings(BaseModel):
         default=(),
         description="Names that the server answers to without an auth file, beside those of its own machine and "
         "network: `desk.example`, `*.desk.example`, separated by commas; `*` is any "
-        "([why](docs/open-server.md#host-names))",
+        "([why](open-server.md#host-names))",
     )
     max_body_bytes: int = Field(default=10 * MIB, ge=1 * KIB, description="Largest request body")
     sse_ping_s: float = Field(default=5, gt=0, lt=55, description="Pause between comments on an idle event stream")
