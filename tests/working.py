@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from slipway.graphs.registry import Registry
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.services import Services, open_services
 from slipway.settings import Settings
 from slipway_workers.process import WorkerProcess
@@ -17,7 +17,7 @@ from slipway_workers.process import WorkerProcess
 async def working(settings: Settings, graphs: Registry) -> AsyncIterator[tuple[WorkerProcess, Services]]:
     """Works until the block is left, which lets go of whatever it still executes."""
     async with open_services(settings, graphs, "worker") as services:
-        wake = Wire(services.address, "test worker wake", patience_s=2)
+        wake = Pipeline(services.address, "test worker wake", patience_s=2)
         await wake.open()
         process = WorkerProcess(services, wake)
         task = asyncio.create_task(process.work())

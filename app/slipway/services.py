@@ -26,7 +26,7 @@ from slipway.health.health import HealthWatch
 from slipway.redis import connection_budget
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.preflight import patiently
 from slipway.redis.subscriber import Subscriber
 from slipway.runs.active import InFlight
@@ -61,7 +61,7 @@ class Services:
     config: LangGraphJson
     clock: Clock
     address: Address
-    wire: Wire
+    pipeline: Pipeline
     keys: Keys
     scripts: Scripts
     subscriber: Subscriber
@@ -96,18 +96,18 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
     async with AsyncExitStack() as stack:
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
         patience_s = settings.redis_patience_worker_s if process == "worker" else settings.redis_patience_web_s
-        wire = Wire(address, f"slipway {process}", patience_s=patience_s)
-        stack.push_async_callback(wire.close)
-        await _opened(wire.open, process)
+        pipeline = Pipeline(address, f"slipway {process}", patience_s=patience_s)
+        stack.push_async_callback(pipeline.close)
+        await _opened(pipeline.open, process)
         subscriber = Subscriber(address, f"slipway {process} subscriber")
         stack.push_async_callback(subscriber.close)
         await _opened(subscriber.open, process)
         config = read(settings.config)
         _say_what_is_not_used(config)
-        store = await _store(settings, config, graphs, wire, keys)
+        store = await _store(settings, config, graphs, pipeline, keys)
         serde = serde_of(settings, config.checkpointer.serde, graphs)
-        checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, wire, keys)
-        services = _stores(settings, config, graphs, address, keys, wire, subscriber, store, checkpointer)
+        checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, keys)
+        services = _stores(settings, config, graphs, address, keys, pipeline, subscriber, store, checkpointer)
         if process != "cli":
             services = await _executing(services, process, stack)
         yield services
@@ -143,18 +143,18 @@ def _stores(
     graphs: Graphs,
     address: Address,
     keys: Keys,
-    wire: Wire,
+    pipeline: Pipeline,
     subscriber: Subscriber,
     store: RedisStore,
     checkpointer: ThreadSaver,
 ) -> Services:
-    scripts, clock = Scripts(wire, keys), Clock()
-    ttl, events = _thread_ttl(config), EventLog(wire, keys, subscriber)
-    trash = Trash(wire, keys, checkpointer)
-    threads = ThreadStore(wire, keys, scripts, checkpointer, trash, ttl=ttl, event_ttl_s=settings.event_ttl_s)
+    scripts, clock = Scripts(pipeline, keys), Clock()
+    ttl, events = _thread_ttl(config), EventLog(pipeline, keys, subscriber)
+    trash = Trash(pipeline, keys, checkpointer)
+    threads = ThreadStore(pipeline, keys, scripts, checkpointer, trash, ttl=ttl, event_ttl_s=settings.event_ttl_s)
     wakes = ThreadWakes(keys, subscriber)
     runs = RunStore(
-        wire,
+        pipeline,
         keys,
         scripts,
         event_ttl_s=settings.event_ttl_s,
@@ -162,43 +162,45 @@ def _stores(
         thread_ttl=ttl.stored() if ttl else None,
         trash=trash,
     )
-    states = ThreadStates(ThreadGraphs(graphs, runs, checkpointer, store), threads, checkpointer, wire, keys)
+    states = ThreadStates(ThreadGraphs(graphs, runs, checkpointer, store), threads, checkpointer, pipeline, keys)
     return Services(
         settings=settings,
         config=config,
         clock=clock,
         address=address,
-        wire=wire,
+        pipeline=pipeline,
         keys=keys,
         scripts=scripts,
         subscriber=subscriber,
         events=events,
-        idempotency=Idempotency(wire, keys),
+        idempotency=Idempotency(pipeline, keys),
         runs=runs,
-        in_flight=InFlight(wire, keys),
+        in_flight=InFlight(pipeline, keys),
         threads=threads,
         checkpointer=checkpointer,
         trash=trash,
         graphs=graphs,
-        assistants=AssistantStore(graphs, wire, keys),
+        assistants=AssistantStore(graphs, pipeline, keys),
         states=states,
         thread_wakes=wakes,
-        thread_log=ThreadLog(wire, keys, wakes, events, states),
-        protocol_log=ProtocolLog(wire, keys, wakes, events),
+        thread_log=ThreadLog(pipeline, keys, wakes, events, states),
+        protocol_log=ProtocolLog(pipeline, keys, wakes, events),
         store=store,
-        crons=CronStore(wire, keys, clock),
+        crons=CronStore(pipeline, keys, clock),
         webhook_urls=UrlPolicy(config.webhooks.url),
         heart=None,
         inline=None,
-        health=HealthWatch(wire, keys, settings, clock),
+        health=HealthWatch(pipeline, keys, settings, clock),
     )
 
 
-async def _store(settings: Settings, config: LangGraphJson, graphs: Graphs, wire: Wire, keys: Keys) -> RedisStore:
+async def _store(
+    settings: Settings, config: LangGraphJson, graphs: Graphs, pipeline: Pipeline, keys: Keys
+) -> RedisStore:
     """The long-term store, with the index that langgraph.json asks for; its embedding function is the user's code."""
     section = config.store
     index = None if section.index is None else await asyncio.to_thread(Index, section.index, graphs.attribute)
-    store = RedisStore(wire, keys, max_item_bytes=settings.max_store_item_bytes, index=index, ttl=section.ttl)
+    store = RedisStore(pipeline, keys, max_item_bytes=settings.max_store_item_bytes, index=index, ttl=section.ttl)
     graphs.use_store(store)
     return store
 

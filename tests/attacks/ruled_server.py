@@ -14,7 +14,7 @@ import pytest
 
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.services import Services, open_services
 from slipway.settings import Settings
 from tests.crons.conftest import Time
@@ -61,9 +61,9 @@ async def services(settings: Settings, graphs: Registry) -> AsyncIterator[Servic
 
 
 @pytest.fixture
-def time(wire: Wire, keys: Keys) -> Time:
+def time(pipeline: Pipeline, keys: Keys) -> Time:
     """The clock, as far as crons know it."""
-    return Time(wire, keys)
+    return Time(pipeline, keys)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from slipway.access import permissions
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt import Attempt
 from slipway.runs.runs import run_from
 from slipway.services import Services
@@ -41,26 +41,26 @@ async def thread(admin: httpx.AsyncClient, rules: Any) -> str:
 class Past:
     """Lets runs have been made long ago."""
 
-    def __init__(self, wire: Wire, keys: Keys) -> None:
-        self._wire, self._keys = wire, keys
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys = pipeline, keys
 
     async def due(self, run: Any) -> None:
         """As if it had been made an hour ago, and were due now."""
-        await self._wire.send("HSET", self._keys.run(run["run_id"]), "permitted_us", 1)
+        await self._pipeline.send("HSET", self._keys.run(run["run_id"]), "permitted_us", 1)
         await self.again(run)
 
     async def again(self, run: Any) -> None:
         """The run is due now, however often it was tried."""
-        for job in await self._wire.send("ZRANGE", self._keys.later, 0, -1):
+        for job in await self._pipeline.send("ZRANGE", self._keys.later, 0, -1):
             if job.decode().startswith(run["run_id"]):
-                await self._wire.send("ZADD", self._keys.later, 0, job)
-        await self._wire.send("RPUSH", self._keys.queue_wake, "1")
+                await self._pipeline.send("ZADD", self._keys.later, 0, job)
+        await self._pipeline.send("RPUSH", self._keys.queue_wake, "1")
 
 
 @pytest.fixture
-def past(wire: Wire, keys: Keys) -> Past:
+def past(pipeline: Pipeline, keys: Keys) -> Past:
     """The clock, as far as runs know it."""
-    return Past(wire, keys)
+    return Past(pipeline, keys)
 
 
 async def run_of(admin: httpx.AsyncClient, run: Any) -> Any:
@@ -247,7 +247,7 @@ async def test_a_webhook_waits_until_the_auth_file_answers(
     graphs: Registry,
     receiver: Receiver,
     eventually: Eventually,
-    wire: Wire,
+    pipeline: Pipeline,
     keys: Keys,
     monkeypatch: pytest.MonkeyPatch,
     fault: str,
@@ -265,7 +265,7 @@ async def test_a_webhook_waits_until_the_auth_file_answers(
         await eventually(waits)
         assert receiver.heard == []
         setattr(rules, fault, set())
-        await wire.send("ZADD", keys.deliveries, "XX", 0, run["run_id"])
+        await pipeline.send("ZADD", keys.deliveries, "XX", 0, run["run_id"])
         await eventually(lambda: receiver.heard)
 
 
@@ -277,7 +277,7 @@ async def test_a_webhook_that_waited_for_the_auth_file_is_tried_as_often_as_any_
     services: Services,
     receiver: Receiver,
     eventually: Eventually,
-    wire: Wire,
+    pipeline: Pipeline,
     keys: Keys,
 ) -> None:
     run = await made(ann, f"/threads/{thread}/runs", LATER | {"webhook": receiver.url})
@@ -286,7 +286,7 @@ async def test_a_webhook_that_waited_for_the_auth_file_is_tried_as_often_as_any_
     receiver.answers = ["503 Busy", "503 Busy", "200 OK"]
     for broken in (True, True, False, True, False, False):
         rules.broken = {"threads:read"} if broken else set()
-        await wire.send("ZADD", keys.deliveries, "XX", 0, run["run_id"])
+        await pipeline.send("ZADD", keys.deliveries, "XX", 0, run["run_id"])
         await worker_deliveries.look()
         await eventually(lambda: not worker_deliveries._under_way)
         statuses.append((await run_of(admin, run))["webhook_status"])

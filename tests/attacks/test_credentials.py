@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 from slipway.graphs.registry import Registry
 from slipway.header_policy import is_credential
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 from tests.attacks.rows import COMMANDS, ROUTES, ending, one_of_everything, send
 from tests.http.conftest import Served, client, sdk, served, serving, worker
@@ -93,11 +93,11 @@ def settings(valkey_url: str, keys: Keys, project: Path) -> Settings:
     return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": project})
 
 
-async def everything_stored(wire: Wire, keys: Keys) -> bytes:
+async def everything_stored(pipeline: Pipeline, keys: Keys) -> bytes:
     """All of the deployment's keys, in Redis's own form, which does not pack short strings."""
     found = []
-    for key in await wire.send("KEYS", f"{keys.prefix}*"):
-        kind = (await wire.send("TYPE", key)).decode()
+    for key in await pipeline.send("KEYS", f"{keys.prefix}*"):
+        kind = (await pipeline.send("TYPE", key)).decode()
         read = {
             "string": ("GET", key),
             "hash": ("HGETALL", key),
@@ -106,14 +106,14 @@ async def everything_stored(wire: Wire, keys: Keys) -> bytes:
             "zset": ("ZRANGE", key, 0, -1, "WITHSCORES"),
             "stream": ("XRANGE", key, "-", "+"),
         }[kind]
-        found.append(repr(await wire.send(*read)).encode())
+        found.append(repr(await pipeline.send(*read)).encode())
     assert found
     return b"".join(found)
 
 
 @pytest.mark.usefixtures("worker")
 async def test_no_credential_goes_further_than_the_request(
-    client: httpx.AsyncClient, served: Served, wire: Wire, keys: Keys
+    client: httpx.AsyncClient, served: Served, pipeline: Pipeline, keys: Keys
 ) -> None:
     headers = dict.fromkeys(CREDENTIALS, MARK) | {"x-tour-id": "tour-7"}
     run = {"assistant_id": "look_around", "input": {}}
@@ -137,7 +137,7 @@ async def test_no_credential_goes_further_than_the_request(
     (line,) = [line for line in lines if line["event"] == "http.request"]
     assert line["headers"]["x-tour-id"] == "tour-7"
     assert MARK not in str(lines)
-    stored = await everything_stored(wire, keys)
+    stored = await everything_stored(pipeline, keys)
     assert b"tour-7" in stored
     assert MARK.encode() not in stored
 
@@ -171,7 +171,7 @@ async def test_a_section_that_names_one_is_a_warning(settings: Settings, graphs:
 
 
 async def test_no_credential_is_kept_by_any_route_or_command(
-    client: httpx.AsyncClient, served: Served, wire: Wire, keys: Keys
+    client: httpx.AsyncClient, served: Served, pipeline: Pipeline, keys: Keys
 ) -> None:
     """In an answer, in the log or in Redis."""
     headers = dict.fromkeys(CREDENTIALS, MARK) | {"content-type": "application/json"}
@@ -195,4 +195,4 @@ async def test_no_credential_is_kept_by_any_route_or_command(
                 assert MARK not in str(await asyncio.wait_for(socket.recv(), 30))
     assert leaks == []
     assert MARK not in str(lines)
-    assert MARK.encode() not in await everything_stored(wire, keys)
+    assert MARK.encode() not in await everything_stored(pipeline, keys)

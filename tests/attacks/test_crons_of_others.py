@@ -170,16 +170,16 @@ async def test_a_due_time_waits_until_the_auth_file_answers(
     with capture_logs() as logs:
         assert await scheduler.look() == 0
         assert await scheduler.look() == 0, "not due again at once"
-        later_ms = await services.wire.send("ZSCORE", keys.crons_due, cron)
+        later_ms = await services.pipeline.send("ZSCORE", keys.crons_due, cron)
         assert float(later_ms) > due_ms
-        await services.wire.send("ZADD", keys.crons_due, due_ms, cron)
+        await services.pipeline.send("ZADD", keys.crons_due, due_ms, cron)
         assert await scheduler.look() == 0
     assert [line["event"] for line in logs if line["event"].startswith("cron.")] == ["cron.auth_broken"]
     problem = (await shown(ann, cron))["problem"]
     assert "auth file" in problem
     assert "secret" not in problem
     rules.reset()
-    await services.wire.send("ZADD", keys.crons_due, due_ms, cron)
+    await services.pipeline.send("ZADD", keys.crons_due, due_ms, cron)
     await time.due(other)
     assert await scheduler.look() == 2
     runs = {run.metadata["cron_id"]: run async for run in services.in_flight.runs()}
@@ -273,9 +273,9 @@ async def test_the_projects_own_code_is_not_asked(
 ) -> None:
     """A cron that a graph made by `get_client()`, or that was there before the auth file."""
     cron = await a_cron(ann, None)
-    request = (await services.wire.send("HGET", keys.cron(cron), "request")).decode()
+    request = (await services.pipeline.send("HGET", keys.cron(cron), "request")).decode()
     user = request[request.index('"user":{') :]
-    await services.wire.send("HSET", keys.cron(cron), "request", request.replace(user, '"user":null}'))
+    await services.pipeline.send("HSET", keys.cron(cron), "request", request.replace(user, '"user":null}'))
     rules.refused = {"threads:create_run"}
     assert await fired(services, time, cron) == 1
 

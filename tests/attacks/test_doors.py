@@ -377,16 +377,16 @@ class World:
     @classmethod
     async def read(cls, services: Services) -> World:
         """All of it."""
-        wire, keys = services.wire, services.keys
+        pipeline, keys = services.pipeline, services.keys
         found = await services.threads.search(Wanted(), limit=10_000)
         passing = await asyncio.gather(
-            *(wire.send("HEXISTS", keys.thread(each.thread_id), "temporary") for each in found)
+            *(pipeline.send("HEXISTS", keys.thread(each.thread_id), "temporary") for each in found)
         )
         lasting = {each.thread_id: each for each, passes in zip(found, passing, strict=True) if not passes}
         lists = await asyncio.gather(*(services.runs.list(name, limit=1000) for name in lasting))
         runs = [run for each in lists for run in each]
-        states = await asyncio.gather(*(wire.send("ZCARD", keys.thread_states(name)) for name in lasting))
-        logs = await wire.send("KEYS", keys.events("*"))
+        states = await asyncio.gather(*(pipeline.send("ZCARD", keys.thread_states(name)) for name in lasting))
+        logs = await pipeline.send("KEYS", keys.events("*"))
         return cls(
             threads={name: _own_metadata(thread.metadata) for name, thread in lasting.items()},
             states=dict(zip(lasting, states, strict=True)),

@@ -16,7 +16,7 @@ from slipway.api.server import ENDPOINTS
 from slipway.api.ui import site
 from slipway.errors import Conflict
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import new_id
 from tests.auth.conftest import Client
 from tests.auth.samples import CRON, RUN, Sample, samples
@@ -105,11 +105,11 @@ async def answer(
     return Answer(response.status_code, tuple(sorted(shown)), text)
 
 
-async def large(ann: Client, wire: Wire, keys: Keys) -> dict[str, str]:
+async def large(ann: Client, pipeline: Pipeline, keys: Keys) -> dict[str, str]:
     """One of everything of ann's, each with a large record."""
     ids = await anns(ann)
     text = "x" * LARGE
-    await wire.send("HSET", keys.thread(ids["thread_id"]), "values", json.dumps({"text": text}))
+    await pipeline.send("HSET", keys.thread(ids["thread_id"]), "values", json.dumps({"text": text}))
     run = await ann.runs.create(ids["thread_id"], "greet", input={"text": text}, after_seconds=3600)
     cron = await ann.crons.create(ids["assistant_id"], schedule="0 0 1 1 *", input={"text": text})
     await ann.assistants.update(ids["assistant_id"], context={"text": text})
@@ -213,37 +213,37 @@ WHOLE = {"hgetall", "hvals"}
 """Commands that read a whole record."""
 
 
-async def cost(url: str, wire: Wire, client: httpx.AsyncClient, name: str, ids: Mapping[str, str]) -> Cost:
-    before = await _sent(wire)
+async def cost(url: str, pipeline: Pipeline, client: httpx.AsyncClient, name: str, ids: Mapping[str, str]) -> Cost:
+    before = await _sent(pipeline)
     await answer(client, name, ids)
-    sent = await _sent(wire) - before
-    async with watching(url, wire) as commands:
+    sent = await _sent(pipeline) - before
+    async with watching(url, pipeline) as commands:
         await answer(client, name, ids)
     return Cost(commands, sent)
 
 
-async def _sent(wire: Wire) -> int:
-    stats = (await wire.send("INFO", "stats")).decode()
+async def _sent(pipeline: Pipeline) -> int:
+    stats = (await pipeline.send("INFO", "stats")).decode()
     return int(stats.partition("total_net_output_bytes:")[2].partition("\r")[0])
 
 
-async def too_dear(url: str, wire: Wire, client: httpx.AsyncClient, name: str, ids: Mapping[str, str]) -> Any:
+async def too_dear(url: str, pipeline: Pipeline, client: httpx.AsyncClient, name: str, ids: Mapping[str, str]) -> Any:
     """The costs of a hidden and of an unknown record, if they differ or are large; None if all is well."""
-    hidden = await cost(url, wire, client, name, ids)
-    none = await cost(url, wire, client, name, unknown(ids)) if name in HIDDEN else hidden
+    hidden = await cost(url, pipeline, client, name, ids)
+    none = await cost(url, pipeline, client, name, unknown(ids)) if name in HIDDEN else hidden
     fine = not hidden.reads_whole and hidden.sent < SMALL and hidden.commands == none.commands
     return None if fine else (hidden, none)
 
 
 async def test_a_hidden_record_costs_what_an_unknown_one_costs_however_large_it_is(
-    valkey_url: str, client: httpx.AsyncClient, ann: Client, wire: Wire, keys: Keys
+    valkey_url: str, client: httpx.AsyncClient, ann: Client, pipeline: Pipeline, keys: Keys
 ) -> None:
     """Counted on Redis, not by a clock: the same commands, none that reads a whole record, and few bytes."""
-    ids = await large(ann, wire, keys)
+    ids = await large(ann, pipeline, keys)
     wrong = {}
     for name in (*HIDDEN, *sorted(MAY_BE_NEW), "POST /threads", "POST /assistants"):
         for _ in range(TRIES):
-            wrong[name] = await too_dear(valkey_url, wire, client, name, ids)
+            wrong[name] = await too_dear(valkey_url, pipeline, client, name, ids)
             if wrong[name] is None:
                 del wrong[name]
                 break
@@ -251,41 +251,41 @@ async def test_a_hidden_record_costs_what_an_unknown_one_costs_however_large_it_
 
 
 async def test_an_assistant_and_a_cron_of_an_earlier_release_are_judged_by_their_metadata(
-    client: httpx.AsyncClient, ann: Client, bob: Client, wire: Wire, keys: Keys
+    client: httpx.AsyncClient, ann: Client, bob: Client, pipeline: Pipeline, keys: Keys
 ) -> None:
     """They lack the fields that filters read."""
     ids = await anns(ann)
     for key in (keys.assistant(ids["assistant_id"]), keys.cron(ids["cron_id"])):
-        await wire.send("HDEL", key, "members_at", "m:owner")
+        await pipeline.send("HDEL", key, "members_at", "m:owner")
     for name in ("GET /assistants/{assistant_id}", "GET /runs/crons/{cron_id}"):
         assert (await answer(client, name, ids)).status == 404
     assert (await ann.assistants.get(ids["assistant_id"]))["metadata"]["owner"] == "ann"
     found = await client.get(f"/runs/crons/{ids['cron_id']}", headers={"authorization": "Bearer ann-token"})
     assert found.status_code == 200
-    await wire.send("HSET", keys.assistant(ids["assistant_id"]), "updated_us", "1")  # changed by an earlier release
+    await pipeline.send("HSET", keys.assistant(ids["assistant_id"]), "updated_us", "1")  # changed by an earlier release
     assert (await ann.assistants.get(ids["assistant_id"]))["name"] == "hers"
 
 
 async def test_metadata_of_the_version_that_is_present_decides(
-    ann: Client, bob: Client, wire: Wire, keys: Keys
+    ann: Client, bob: Client, pipeline: Pipeline, keys: Keys
 ) -> None:
     made = await ann.assistants.create("greet", metadata={"team": "x", "note": "1"})
     await ann.assistants.update(made["assistant_id"], metadata={"note": "2"})
     key = keys.assistant(made["assistant_id"])
-    assert await wire.send("HMGET", key, "m:owner", "m:team", "m:note") == [b'"ann"', b'"x"', b'"2"']
+    assert await pipeline.send("HMGET", key, "m:owner", "m:team", "m:note") == [b'"ann"', b'"x"', b'"2"']
     await ann.assistants.set_latest(made["assistant_id"], 1)
-    assert await wire.send("HMGET", key, "m:owner", "m:team", "m:note") == [b'"ann"', b'"x"', b'"1"']
+    assert await pipeline.send("HMGET", key, "m:owner", "m:team", "m:note") == [b'"ann"', b'"x"', b'"1"']
 
 
 async def test_the_id_behind_an_idempotency_key_cannot_be_computed(
-    client: httpx.AsyncClient, wire: Wire, keys: Keys
+    client: httpx.AsyncClient, pipeline: Pipeline, keys: Keys
 ) -> None:
     """The same key, path and body give another id once what is stored of the key is gone."""
     headers = {"authorization": "Bearer ann-token", "idempotency-key": "order-17"}
     first = (await client.post("/threads", json={}, headers=headers)).json()["thread_id"]
     assert (await client.post("/threads", json={}, headers=headers)).json()["thread_id"] == first
-    for kept in await wire.send("KEYS", keys.idempotency("*")):
-        await wire.send("DEL", kept)
+    for kept in await pipeline.send("KEYS", keys.idempotency("*")):
+        await pipeline.send("DEL", kept)
     assert (await client.post("/threads", json={}, headers=headers)).json()["thread_id"] != first
 
 

@@ -146,7 +146,7 @@ async def hold_run(served: Served, name: str) -> None:
 async def is_listened_to(served: Served, thread_id: str) -> bool:
     """Whether the server has subscribed to what happens to the thread."""
     services = served.services
-    return bool((await services.wire.send("PUBSUB", "NUMSUB", services.keys.thread_wake(thread_id)))[1])
+    return bool((await services.pipeline.send("PUBSUB", "NUMSUB", services.keys.thread_wake(thread_id)))[1])
 
 
 async def end_runs(served: Served, admin: httpx.AsyncClient, thread_id: str) -> None:
@@ -288,7 +288,7 @@ async def test_after_an_outage_the_auth_file_is_asked_again(
         assert (await say(socket, "agent.getTree"))["id"] == 1
         await wait_until(services.thread_wakes._listening[thread_id].subscribed.done)
         rules.refused = {"threads:read"}
-        services.subscriber._link.hang_up()
+        services.subscriber._connection.disconnect()
         assert await closed(socket) == (4403, [])
         assert error_in(OF_THREAD[0], await answer.text())["code"] == "access.refused"
 

@@ -13,7 +13,7 @@ from langgraph_sdk.errors import ConflictError, NotFoundError
 
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway_workers.process import WorkerProcess
 from tests.auth.conftest import Client
 from tests.conftest import wait_until
@@ -25,7 +25,7 @@ __all__ = ["time"]
 ANN = {"authorization": "Bearer ann-token"}
 
 
-async def test_a_run_knows_for_whom_it_is(ann: Client, worker: WorkerProcess, wire: Wire, keys: Keys) -> None:
+async def test_a_run_knows_for_whom_it_is(ann: Client, worker: WorkerProcess, pipeline: Pipeline, keys: Keys) -> None:
     thread = (await ann.threads.create())["thread_id"]
     forged = {"langgraph_auth_user_id": "bob", "langgraph_auth_user": {"identity": "bob"}, "user_id": "bob"}
     events = [
@@ -46,7 +46,7 @@ async def test_a_run_knows_for_whom_it_is(ann: Client, worker: WorkerProcess, wi
     assert run["metadata"]["owner"] == "ann"
     shown = [run, await ann.threads.get_history(thread), [event.data for event in events]]
     assert "langgraph_auth" not in json.dumps(shown)
-    stored = [await wire.send("DUMP", key) for key in await wire.send("KEYS", f"{keys.prefix}:cp:*")]
+    stored = [await pipeline.send("DUMP", key) for key in await pipeline.send("KEYS", f"{keys.prefix}:cp:*")]
     assert stored
     assert not any(b"langgraph_auth" in each for each in stored)
     assert (await ann.threads.get(thread))["metadata"]["owner"] == "ann"

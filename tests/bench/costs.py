@@ -46,13 +46,13 @@ async def notes(bench: Bench) -> list[str]:
         await wait_small(client)
     kinds: Counter[str] = Counter()
     for key in sorted(await _keys(bench) - before):
-        kinds[_ID.sub("…", key)] += await redis.send("MEMORY", "USAGE", key, "SAMPLES", 0, again=True)
+        kinds[_ID.sub("…", key)] += await redis.send("MEMORY", "USAGE", key, "SAMPLES", 0, repeatable=True)
     lines = [f"{size:6d}  {kind}" for kind, size in kinds.most_common()]
     return ["bytes of the keys of one small run:", *lines]
 
 
 async def _keys(bench: Bench) -> set[str]:
-    return {key.decode() for key in await bench.own_redis().send("KEYS", "*", again=True)}
+    return {key.decode() for key in await bench.own_redis().send("KEYS", "*", repeatable=True)}
 
 
 def _cpu_ms(processes: dict[str, psutil.Process]) -> dict[str, float]:

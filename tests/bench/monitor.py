@@ -12,7 +12,7 @@ from typing import Final
 
 from slipway.checkpoints import fenced_writers, redis_saver
 from slipway.checkpoints import reader as checkpoint_reader
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script import Script
 from slipway.runs import scripts
 
@@ -36,7 +36,7 @@ def script_names() -> dict[str, str]:
 
 
 @asynccontextmanager
-async def watching(url: str, wire: Wire) -> AsyncIterator[Commands]:
+async def watching(url: str, pipeline: Pipeline) -> AsyncIterator[Commands]:
     """Counts what the server is asked inside the block; complete when the block is left."""
     heard = Commands()
     reader, writer = await _connect(url)
@@ -46,7 +46,7 @@ async def watching(url: str, wire: Wire) -> AsyncIterator[Commands]:
     listening = asyncio.create_task(_listen(reader, heard, marker), name="monitor")
     try:
         yield heard
-        await wire.send("ECHO", marker, again=True)
+        await pipeline.send("ECHO", marker, repeatable=True)
         async with asyncio.timeout(_WITHIN_S):
             await listening
     finally:

@@ -17,7 +17,7 @@ import psutil
 from slipway.processes.child_commands import slipway
 from slipway.processes.embedded import EmbeddedServer
 from slipway.redis.connection import Address
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from tests.bench.client import connections, wait_small
 from tests.conftest import bare_environment
 
@@ -45,7 +45,7 @@ class Bench:
     url: str
     quick: bool
     processes: dict[str, psutil.Process] = field(default_factory=dict)
-    redis: Wire | None = None
+    redis: Pipeline | None = None
     redis_url: str = ""
 
     def size(self, full: int, quick: int) -> int:
@@ -58,7 +58,7 @@ class Bench:
             raise NeedsOwnServer
         return self.processes
 
-    def own_redis(self) -> Wire:
+    def own_redis(self) -> Pipeline:
         """Its Redis, or `NeedsOwnServer`."""
         if self.redis is None:
             raise NeedsOwnServer
@@ -66,7 +66,7 @@ class Bench:
 
     async def info(self, section: str) -> dict[str, str]:
         """A section of the server's INFO."""
-        text = (await self.own_redis().send("INFO", section, again=True)).decode()
+        text = (await self.own_redis().send("INFO", section, repeatable=True)).decode()
         return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
@@ -81,14 +81,14 @@ async def serving(
     with tempfile.TemporaryDirectory(prefix="slipway-bench-") as folder:
         async with _dev(Path(folder), env) as (server, ready_url):
             redis_url = EmbeddedServer(Path(folder) / "data").url
-            wire = Wire(Address(redis_url), "bench", patience_s=5)
-            await wire.open()
+            pipeline = Pipeline(Address(redis_url), "bench", patience_s=5)
+            await pipeline.open()
             try:
-                bench = Bench(ready_url, quick, dict(_children(server.pid)), wire, redis_url)
+                bench = Bench(ready_url, quick, dict(_children(server.pid)), pipeline, redis_url)
                 await _warm_up(bench)
                 yield bench
             finally:
-                await wire.close()
+                await pipeline.close()
 
 
 @contextlib.asynccontextmanager

@@ -15,35 +15,35 @@ from slipway.checkpoints.redis_saver import Checkpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 
 Make = Callable[..., ThreadSaver]
 """Another checkpointer on the same keys, made with these options."""
 
 
 @pytest.fixture
-def core(wire: Wire, keys: Keys) -> Checkpointer:
+def core(pipeline: Pipeline, keys: Keys) -> Checkpointer:
     """The default checkpointer."""
-    return Checkpointer(wire, keys)
+    return Checkpointer(pipeline, keys)
 
 
 @pytest.fixture(params=["core", "langgraph-redis"])
 async def make(request: pytest.FixtureRequest, keys: Keys) -> AsyncIterator[Make]:
     """Each of the checkpointers, on a server that has what it needs."""
     core = request.param == "core"
-    wire = Wire(Address(request.getfixturevalue("valkey_url" if core else "modules_url")), "test", patience_s=5)
-    await wire.open()
+    pipeline = Pipeline(Address(request.getfixturevalue("valkey_url" if core else "modules_url")), "test", patience_s=5)
+    await pipeline.open()
     try:
         if core:
-            yield lambda **options: Checkpointer(wire, keys, **options)
+            yield lambda **options: Checkpointer(pipeline, keys, **options)
         else:
-            await documents(wire, keys).asetup()
-            yield lambda **options: documents(wire, keys, **options)
+            await documents(pipeline, keys).asetup()
+            yield lambda **options: documents(pipeline, keys, **options)
     finally:
         if not core:
-            await wire.send("FT.DROPINDEX", documents_prefix(keys))
-            await wire.send("FT.DROPINDEX", f"{documents_prefix(keys)}_write")
-        await wire.close()
+            await pipeline.send("FT.DROPINDEX", documents_prefix(keys))
+            await pipeline.send("FT.DROPINDEX", f"{documents_prefix(keys)}_write")
+        await pipeline.close()
 
 
 @pytest.fixture
@@ -52,9 +52,9 @@ def saver(make: Make) -> ThreadSaver:
     return make()
 
 
-def documents(wire: Wire, keys: Keys, **options: Any) -> LangGraphRedisSaver:
+def documents(pipeline: Pipeline, keys: Keys, **options: Any) -> LangGraphRedisSaver:
     """The other checkpointer, under a prefix of the test's own."""
-    return LangGraphRedisSaver(wire, keys, documents_prefix(keys), **options)
+    return LangGraphRedisSaver(pipeline, keys, documents_prefix(keys), **options)
 
 
 def documents_prefix(keys: Keys) -> str:
@@ -67,9 +67,9 @@ def stored_keys(request: pytest.FixtureRequest, keys: Keys) -> Callable[[], Any]
     chosen = request.getfixturevalue("core" if "core" in request.fixturenames else "saver")
 
     async def names() -> list[bytes]:
-        found = await chosen._wire.send("KEYS", f"{keys.prefix}*", again=True)
-        for registry in await chosen._wire.send("KEYS", "write_keys_zset:*", again=True):
-            members = await chosen._wire.send("ZRANGE", registry, 0, -1, again=True)
+        found = await chosen._pipeline.send("KEYS", f"{keys.prefix}*", repeatable=True)
+        for registry in await chosen._pipeline.send("KEYS", "write_keys_zset:*", repeatable=True):
+            members = await chosen._pipeline.send("ZRANGE", registry, 0, -1, repeatable=True)
             found += [registry for member in members if member.startswith(keys.prefix.encode())]
         return sorted(found)
 

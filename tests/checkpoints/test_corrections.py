@@ -21,7 +21,7 @@ from slipway.checkpoints.sync_methods import SyncMethods
 from slipway.redis.connection import Address
 from slipway.redis.document_keys import DocumentNames, checkpoint_at, registry
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from tests.checkpoints.conftest import at, documents, documents_prefix, ids, put
 from tests.checkpoints.test_graphs import _journal
 
@@ -48,12 +48,12 @@ async def bare(modules_url: str, keys: Keys) -> AsyncIterator[AsyncRedisSaver]:
 @pytest.fixture
 async def ours(modules_url: str, bare: AsyncRedisSaver, keys: Keys) -> AsyncIterator[LangGraphRedisSaver]:
     """The package corrected."""
-    wire = Wire(Address(modules_url), "test", patience_s=5)
-    await wire.open()
+    pipeline = Pipeline(Address(modules_url), "test", patience_s=5)
+    await pipeline.open()
     try:
-        yield documents(wire, keys)
+        yield documents(pipeline, keys)
     finally:
-        await wire.close()
+        await pipeline.close()
 
 
 async def lists_the_root_namespace_alone(saver: Saver) -> None:

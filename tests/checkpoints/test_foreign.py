@@ -25,7 +25,7 @@ from slipway.checkpoints.redis_saver import Checkpointer
 from slipway.errors import CeilingHit, ConfigError, StoredDataError
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.serialization.allowed import Allowed
 from slipway.serialization.data_classes import imported_module
 from slipway.serialization.serde import Serde
@@ -150,7 +150,7 @@ async def test_objects_of_classes_are_rebuilt_without_running_their_code(
 @pytest.fixture
 def reading_with(ours: LangGraphRedisSaver, keys: Keys) -> Callable[..., LangGraphRedisSaver]:
     """Checkpointers that restore what is allowed."""
-    return lambda allowed: documents(ours._wire, keys, serde=Serde(allowed))
+    return lambda allowed: documents(ours._pipeline, keys, serde=Serde(allowed))
 
 
 async def test_a_graph_goes_on_where_the_package_stopped(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
@@ -171,7 +171,7 @@ async def test_a_graph_goes_on_where_the_package_stopped(bare: AsyncRedisSaver, 
 
 async def test_a_pointer_that_leads_nowhere(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
     older, newer = await put(bare, "t"), await put(bare, "t")
-    await ours._wire.send("DEL", bare._make_redis_checkpoint_key("t", "", newer))
+    await ours._pipeline.send("DEL", bare._make_redis_checkpoint_key("t", "", newer))
     found = await ours.latest("t")
     assert found is not None
     assert found.checkpoint["id"] == older
@@ -186,17 +186,17 @@ async def test_damage_is_an_error(bare: AsyncRedisSaver, ours: LangGraphRedisSav
         ("$.metadata", '"slipway:"'),
         ("$.checkpoint_id", "7"),
     ):
-        before = await ours._wire.send("JSON.GET", key)
-        await ours._wire.send("JSON.SET", key, path, wrong)
+        before = await ours._pipeline.send("JSON.GET", key)
+        await ours._pipeline.send("JSON.SET", key, path, wrong)
         with pytest.raises(StoredDataError):
             await ours.latest("t")
-        await ours._wire.send("JSON.SET", key, "$", before)
+        await ours._pipeline.send("JSON.SET", key, "$", before)
 
 
 async def test_an_older_checkpoint_does_not_become_the_latest(ours: LangGraphRedisSaver, keys: Keys) -> None:
     """Also when another process puts it."""
     await put(ours, "t", ident="00000002")
-    await put(documents(ours._wire, keys), "t", ident="00000001")
+    await put(documents(ours._pipeline, keys), "t", ident="00000001")
     found = await ours.latest("t")
     assert found is not None
     assert found.checkpoint["id"] == "00000002"
@@ -208,7 +208,7 @@ async def test_an_old_thread_is_counted_before_it_grows(
     """Whichever namespace is read and written first."""
     for ns in ("", "sub:1"):
         ident = await put(bare, f"t{ns}", {"a": "x" * 5000})
-        limited = documents(ours._wire, keys, max_thread_bytes=6000).through(ours._writer)
+        limited = documents(ours._pipeline, keys, max_thread_bytes=6000).through(ours._writer)
         assert (await limited.latest(f"t{ns}", ns) is None) == bool(ns)
         with pytest.raises(CeilingHit, match="state_bytes"):
             await put(limited, f"t{ns}", {"a": "x" * 1000}, ns=ns, parent=ident)
@@ -219,31 +219,31 @@ async def test_documents_say_in_milliseconds_when_they_were_made_as_the_packages
     bare: AsyncRedisSaver, ours: LangGraphRedisSaver
 ) -> None:
     keys = [bare._make_redis_checkpoint_key("t", "", await put(saver, "t")) for saver in (bare, ours)]
-    theirs, own = [orjson.loads(await ours._wire.send("JSON.GET", key, "$.checkpoint_ts")) for key in keys]
+    theirs, own = [orjson.loads(await ours._pipeline.send("JSON.GET", key, "$.checkpoint_ts")) for key in keys]
     assert own == [dt.datetime(2026, 1, 1, tzinfo=dt.UTC).timestamp() * 1000]
     assert theirs == [pytest.approx(time.time() * 1000, abs=60_000)]  # the package takes the time of the write
 
 
 async def test_an_index_that_lacks_a_field_is_a_line(modules_url: str, keys: Keys) -> None:
-    wire = Wire(Address(modules_url), "test", patience_s=5)
-    await wire.open()
+    pipeline = Pipeline(Address(modules_url), "test", patience_s=5)
+    await pipeline.open()
     try:
         index = documents_prefix(keys)
         made = ("ON", "JSON", "PREFIX", 1, f"{index}:", "SCHEMA", "$.thread_id", "AS", "thread_id", "TAG")
-        await wire.send("FT.CREATE", index, *made)
+        await pipeline.send("FT.CREATE", index, *made)
         with pytest.raises(ConfigError, match=r"lacks checkpoint_id, checkpoint_ns, run_id: remove it"):
-            await documents(wire, keys).asetup()
+            await documents(pipeline, keys).asetup()
         for each in (index, f"{index}_write"):
-            await wire.send("FT.DROPINDEX", each)
+            await pipeline.send("FT.DROPINDEX", each)
     finally:
-        await wire.close()
+        await pipeline.close()
 
 
 async def test_documents_that_were_there_before_the_index_are_found(
     bare: AsyncRedisSaver, ours: LangGraphRedisSaver
 ) -> None:
     made = [await put(bare, "t", {"n": number}) for number in range(200)]
-    await ours._wire.send("FT.DROPINDEX", bare._checkpoint_prefix)
+    await ours._pipeline.send("FT.DROPINDEX", bare._checkpoint_prefix)
     await ours.asetup()
     assert await ids(ours, at("t")) == made[::-1]
     assert await ours.thread_ids() == ["t"]
@@ -257,8 +257,8 @@ async def test_a_thread_of_the_package_moves_to_core(
     config: Any = {"configurable": {"thread_id": "t"}}
     await refund_graph(bare).ainvoke({"amount": 5, "log": []}, config)
     await put(bare, "messages", {"messages": [HumanMessage("hi", id="1")], "raw": b"\0"}, customer="a")
-    core = Checkpointer(ours._wire, keys)
-    migration = Migration(ours._wire, keys, ours, core, delete_source=True)
+    core = Checkpointer(ours._pipeline, keys)
+    migration = Migration(ours._pipeline, keys, ours, core, delete_source=True)
     moved = [outcome async for outcome in migration.run(await ours.thread_ids())]
     assert sorted((outcome.thread_id, outcome.problem) for outcome in moved) == [("messages", ""), ("t", "")]
     assert await ours.thread_ids() == []

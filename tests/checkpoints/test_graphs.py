@@ -20,7 +20,7 @@ from slipway.checkpoints import reader
 from slipway.checkpoints.redis_saver import Checkpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import CeilingHit
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.serialization.serde import Serde
 from tests.checkpoints.conftest import Make, at
 
@@ -250,14 +250,16 @@ async def test_delta_channels_are_rebuilt(saver: ThreadSaver) -> None:
     assert len(ours[0]["lines"]) == 16
 
 
-async def test_a_long_walk_is_one_round_trip(wire: Wire, core: Checkpointer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_walk_is_one_round_trip(
+    pipeline: Pipeline, core: Checkpointer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await _journal(core, 4)
     made = [found.config async for found in core.alist(at("t"))]
     base = super(Checkpointer, core).aget_delta_channel_history
     for config in [*made, at("t"), at("nobody"), at("t", "unknown")]:
-        trips = wire.round_trips
+        trips = pipeline.round_trips
         ours = await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
-        assert wire.round_trips - trips == 1
+        assert pipeline.round_trips - trips == 1
         assert ours == await base(config=config, channels=["lines", "count", "none"])
         monkeypatch.setattr(reader, "_PAGE_BYTES", 150)
         assert ours == await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])

@@ -122,10 +122,10 @@ async def test_a_pruned_thread_counts_what_is_left(make: Make, saver: ThreadSave
 async def test_a_thread_is_not_shrunk_while_it_is_busy(saver: ThreadSaver, keys: Keys) -> None:
     made = await _chain(saver, "t", ["r1", "r2", "r3"])
     record = keys.thread("t")
-    await saver._wire.send("HSET", record, "created_us", "1", "status", "busy")
+    await saver._pipeline.send("HSET", record, "created_us", "1", "status", "busy")
     assert not await saver.shrink("t", "1")
     assert await ids(saver, at("t")) == made[::-1]
-    await saver._wire.send("HSET", record, "status", "idle")
+    await saver._pipeline.send("HSET", record, "status", "idle")
     assert not await saver.shrink("t", "2")  # another thread
     assert await saver.shrink("t", "1")
     assert await ids(saver, at("t")) == made[-1:]
@@ -180,10 +180,10 @@ async def test_a_deployment_with_another_prefix_keeps_what_it_has_of_the_same_th
     make: Make, saver: ThreadSaver, keys: Keys
 ) -> None:
     """Also where both have their pending writes in one registry, as `langgraph-checkpoint-redis` names it."""
-    wire, other_keys = saver._wire, Keys(f"{keys.prefix}-other")
-    other: ThreadSaver = Checkpointer(wire, other_keys)
+    pipeline, other_keys = saver._pipeline, Keys(f"{keys.prefix}-other")
+    other: ThreadSaver = Checkpointer(pipeline, other_keys)
     if not isinstance(saver, Checkpointer):
-        other = documents(wire, other_keys)
+        other = documents(pipeline, other_keys)
         await other.asetup()
     for one in (saver, other):
         await put(one, "t", {"a": 1}, ident="1", run_id="r")
@@ -197,4 +197,4 @@ async def test_a_deployment_with_another_prefix_keeps_what_it_has_of_the_same_th
     await other.adelete_thread("t")
     if not isinstance(saver, Checkpointer):
         for index in ("", "_write"):
-            await wire.send("FT.DROPINDEX", documents_prefix(other_keys) + index)
+            await pipeline.send("FT.DROPINDEX", documents_prefix(other_keys) + index)

@@ -24,7 +24,7 @@ from slipway.errors import ConfigError, Conflict
 from slipway.processes.child_commands import slipway
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.serialization.allowed import Allowed
 from slipway.serialization.data_classes import imported_module
 from slipway.serialization.serde import Serde
@@ -43,21 +43,21 @@ each_way = pytest.mark.parametrize(("source", "target"), WAYS, ids=str)
 @pytest.fixture
 async def savers(modules_url: str, keys: Keys) -> AsyncIterator[dict[str, ThreadSaver]]:
     """Both checkpointers on one server."""
-    wire = Wire(Address(modules_url), "test", patience_s=5)
-    await wire.open()
-    other = documents(wire, keys)
+    pipeline = Pipeline(Address(modules_url), "test", patience_s=5)
+    await pipeline.open()
+    other = documents(pipeline, keys)
     await other.asetup()
     try:
-        yield {"core": Checkpointer(wire, keys), "langgraph-redis": other}
+        yield {"core": Checkpointer(pipeline, keys), "langgraph-redis": other}
     finally:
         for index in ("", "_write"):
-            await wire.send("FT.DROPINDEX", documents_prefix(keys) + index)
-        await wire.close()
+            await pipeline.send("FT.DROPINDEX", documents_prefix(keys) + index)
+        await pipeline.close()
 
 
 def migration(savers: dict[str, ThreadSaver], source: str, target: str, **how: bool) -> Migration:
     one = savers[source]
-    return Migration(one._wire, one._keys, one, savers[target].through(one._writer), **how)
+    return Migration(one._pipeline, one._keys, one, savers[target].through(one._writer), **how)
 
 
 async def everything(saver: ThreadSaver, thread_id: str) -> list[tuple[CheckpointTuple, Any]]:
@@ -119,7 +119,7 @@ async def test_what_a_removed_thread_left_is_not_moved(
 ) -> None:
     moving = migration(savers, source, target)
     await put(savers[source], "t", {"a": 1})
-    await moving.wire.send("ZADD", moving.keys.trash, 1, "t")
+    await moving.pipeline.send("ZADD", moving.keys.trash, 1, "t")
     assert await moving.move("t") == Moved("t", 0, "")
     assert await everything(savers[target], "t") == []
 
@@ -130,7 +130,7 @@ async def test_a_thread_that_is_removed_while_it_is_moved_leaves_nothing(
 ) -> None:
     moving = migration(savers, source, target)
     thread = moving.keys.thread("t")
-    await moving.wire.send("HSET", thread, "created_us", 1)
+    await moving.pipeline.send("HSET", thread, "created_us", 1)
     first = await put(savers[source], "t", {"a": 1})
     await put(savers[source], "t", {"a": 2}, parent=first)
     listed = savers[source].alist
@@ -138,7 +138,7 @@ async def test_a_thread_that_is_removed_while_it_is_moved_leaves_nothing(
     async def removing(*args: Any, **given: Any) -> Any:
         async for found in listed(*args, **given):
             yield found
-            await moving.wire.send("DEL", thread)
+            await moving.pipeline.send("DEL", thread)
 
     monkeypatch.setattr(savers[source], "alist", removing)
     moved = await moving.move("t")
@@ -153,11 +153,11 @@ async def test_a_thread_that_was_deleted_since_it_was_copied_does_not_come_back(
     """Whichever of the two was in use by then: the deletion removed it from that one alone."""
     moving = migration(savers, "core", "langgraph-redis")
     thread = moving.keys.thread("t")
-    await moving.wire.send("HSET", thread, "created_us", 1)
+    await moving.pipeline.send("HSET", thread, "created_us", 1)
     await put(savers["core"], "t", {"a": 1})
     for _ in range(2):
         assert await moving.move("t") == Moved("t", 1, "")
-    await moving.wire.send("DEL", thread)
+    await moving.pipeline.send("DEL", thread)
     await savers[deleted_from].remove_leftovers("t")
     assert await moving.thread_ids() == ["t"]
     assert await moving.move("t") == Moved("t", 0, "")
@@ -169,15 +169,15 @@ async def test_a_thread_that_was_deleted_since_it_was_copied_does_not_come_back(
 async def test_a_thread_that_has_the_id_of_one_that_was_copied_is_named(savers: dict[str, ThreadSaver]) -> None:
     moving = migration(savers, "core", "langgraph-redis", delete_source=True)
     thread = moving.keys.thread("t")
-    await moving.wire.send("HSET", thread, "created_us", 1)
+    await moving.pipeline.send("HSET", thread, "created_us", 1)
     await put(savers["core"], "t", {"secret": "old"})
     await moving._copy("t", "1")
-    await moving.wire.send("HSET", thread, "created_us", 2)
+    await moving.pipeline.send("HSET", thread, "created_us", 2)
     await savers["langgraph-redis"].adelete_thread("t")
     assert await moving.move("t") == Moved("t", 0, REPLACED)
     assert await everything(savers["langgraph-redis"], "t") == []
     assert await savers["core"].latest("t")
-    await moving.wire.send("HSET", thread, "created_us", 1)
+    await moving.pipeline.send("HSET", thread, "created_us", 1)
     assert await moving.move("t") == Moved("t", 1, "")
     assert await moving.thread_ids() == []
 
@@ -242,10 +242,10 @@ async def test_values_without_a_version_are_told(savers: dict[str, ThreadSaver])
 async def test_a_busy_thread_is_left_alone_and_named(
     savers: dict[str, ThreadSaver], modules_url: str, keys: Keys
 ) -> None:
-    wire = savers["core"]._wire
+    pipeline = savers["core"]._pipeline
     for thread in ("busy", "idle"):
         await put(savers["core"], thread, {"a": 1})
-    await wire.send("HSET", keys.thread("busy"), "status", "busy")
+    await pipeline.send("HSET", keys.thread("busy"), "status", "busy")
     told = await asyncio.to_thread(
         subprocess.run,
         command("core", "langgraph-redis"),
@@ -259,18 +259,18 @@ async def test_a_busy_thread_is_left_alone_and_named(
     assert "1 of 2 threads moved from core to langgraph-redis, 1 checkpoints compared" in told.stdout
     assert await savers["langgraph-redis"].latest("busy") is None
     assert await savers["langgraph-redis"].latest("idle")
-    await wire.send("DEL", keys.thread("busy"))
+    await pipeline.send("DEL", keys.thread("busy"))
 
 
 async def test_a_run_that_comes_while_a_thread_is_copied(savers: dict[str, ThreadSaver], keys: Keys) -> None:
     """The guard of the writes says so, not a look before."""
     await put(savers["core"], "t", {"a": 1})
     moving = migration(savers, "core", "langgraph-redis")
-    await moving.wire.send("HSET", keys.thread("t"), "status", "busy")
+    await moving.pipeline.send("HSET", keys.thread("t"), "status", "busy")
     with pytest.raises(Conflict):
         await moving._copy("t", "")
     assert await savers["langgraph-redis"].latest("t") is None
-    await moving.wire.send("DEL", keys.thread("t"))
+    await moving.pipeline.send("DEL", keys.thread("t"))
 
 
 @pytest.mark.timeout(150)
@@ -376,7 +376,7 @@ class Unread:
 def _use(saver: ThreadSaver, serde: Serde) -> None:
     """Let a checkpointer work with another serializer."""
     if isinstance(saver, Checkpointer):
-        made: ThreadSaver = Checkpointer(saver._wire, saver._keys, serde=serde)
+        made: ThreadSaver = Checkpointer(saver._pipeline, saver._keys, serde=serde)
     else:
-        made = documents(saver._wire, saver._keys, serde=serde)
+        made = documents(saver._pipeline, saver._keys, serde=serde)
     saver.__dict__.update(vars(made))

@@ -22,7 +22,7 @@ from slipway.errors import StoredDataError, StoreUnavailable
 from slipway.redis.checkpoint_keys import blob_field, names_of
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.threads.state_reading import read_history, read_state
 from slipway.threads.subgraph_states import with_subgraphs
 from tests.checkpoints.conftest import at, documents_prefix, ids, put
@@ -42,10 +42,10 @@ async def test_a_long_thread_is_read_in_pages(saver: ThreadSaver) -> None:
     made = [await put(saver, "t", {"n": n}, versions={"n": f"{n:08x}"}, even=n % 2 == 0) for n in range(100)]
     newest = made[::-1]
     await ids(saver, at("t"), limit=1)  # from now on the server knows the scripts
-    trips = saver._wire.round_trips
+    trips = saver._pipeline.round_trips
     listing = saver.alist(at("t"))
     assert [(await anext(listing)).checkpoint["id"] for _ in range(5)] == newest[:5]
-    assert saver._wire.round_trips - trips == (1 if isinstance(saver, Checkpointer) else 2)
+    assert saver._pipeline.round_trips - trips == (1 if isinstance(saver, Checkpointer) else 2)
     assert [found.checkpoint["id"] async for found in listing] == newest[5:]
 
     assert await ids(saver, at("t"), limit=40) == newest[:40]
@@ -66,9 +66,9 @@ async def test_a_page_ends_early_when_values_are_large(saver: ThreadSaver, monke
         monkeypatch.setattr(module, "_PAGE_BYTES", 5000)
     made = [await put(saver, "t", {"n": "x" * 2000}, versions={"n": f"{n:08x}"}, k=1) for n in range(9)]
     await ids(saver, at("t"), limit=1)  # from now on the server knows the scripts
-    trips = saver._wire.round_trips
+    trips = saver._pipeline.round_trips
     assert await ids(saver, at("t")) == made[::-1]
-    assert saver._wire.round_trips - trips == (4 if isinstance(saver, Checkpointer) else 6)
+    assert saver._pipeline.round_trips - trips == (4 if isinstance(saver, Checkpointer) else 6)
     assert await ids(saver, at("t"), filter={"k": 1}) == made[::-1]
     assert await ids(saver, at("t", ns=None)) == made[::-1]
 
@@ -82,9 +82,9 @@ async def test_a_page_ends_early_when_pending_writes_are_large(
     for n in range(9):
         made.append(await put(saver, "t", {"n": n}, versions={"n": f"{n:08x}"}))
         await saver.aput_writes(at("t", made[-1]), [("n", "x" * 3000)], "task")
-    trips = saver._wire.round_trips
+    trips = saver._pipeline.round_trips
     assert await ids(saver, at("t")) == made[::-1]
-    assert saver._wire.round_trips - trips >= 4
+    assert saver._pipeline.round_trips - trips >= 4
 
 
 async def test_namespaces_and_threads(saver: ThreadSaver) -> None:
@@ -164,14 +164,14 @@ async def test_a_damaged_checkpoint_does_not_hide_the_others(saver: ThreadSaver,
 
 
 async def test_an_outage_while_states_of_subgraphs_are_read_is_an_error(valkey_url: str, keys: Keys) -> None:
-    wire = Wire(Address(valkey_url), "test", patience_s=5)
-    await wire.open()
-    graph = refund_graph(Checkpointer(wire, keys))
+    pipeline = Pipeline(Address(valkey_url), "test", patience_s=5)
+    await pipeline.open()
+    graph = refund_graph(Checkpointer(pipeline, keys))
     await graph.ainvoke({"amount": 5, "log": []}, at("t"))
     state = await graph.aget_state(at("t"))
     inner: Any = (await with_subgraphs(graph, state)).tasks[0].state
     assert inner.values["log"] == ["prepared"]
-    await wire.close()
+    await pipeline.close()
     with pytest.raises(StoreUnavailable):
         await with_subgraphs(graph, state)
 
@@ -187,20 +187,20 @@ async def _damage(saver: ThreadSaver, keys: Keys, thread_id: str, state: StateSn
     assert stored is not None
     if isinstance(saver, Checkpointer):
         field = blob_field("", "number", stored.checkpoint["channel_versions"]["number"])
-        await saver._wire.send("HSET", names_of(keys, thread_id).state, field, b"\xc1")
+        await saver._pipeline.send("HSET", names_of(keys, thread_id).state, field, b"\xc1")
     else:
-        (key,) = await saver._wire.send("KEYS", f"{documents_prefix(keys)}:*{ident}")
-        await saver._wire.send("JSON.SET", key, "$.checkpoint.channel_values.number", '"!"')
+        (key,) = await saver._pipeline.send("KEYS", f"{documents_prefix(keys)}:*{ident}")
+        await saver._pipeline.send("JSON.SET", key, "$.checkpoint.channel_values.number", '"!"')
 
 
-async def test_damage_is_an_error(wire: Wire, keys: Keys, core: Checkpointer) -> None:
+async def test_damage_is_an_error(pipeline: Pipeline, keys: Keys, core: Checkpointer) -> None:
     ident = await put(core, "t", {"a": "text"})
     state = names_of(keys, "t").state
-    await wire.send("HSET", state, "b\0a\00000000001", b"\xc1\xc1")
+    await pipeline.send("HSET", state, "b\0a\00000000001", b"\xc1\xc1")
     with pytest.raises(StoredDataError):
         await core.latest("t")
-    record = await wire.send("HGET", state, f"c\0{ident}")
-    await wire.send("HSET", state, f"c\0{ident}", record[:-3])
+    record = await pipeline.send("HGET", state, f"c\0{ident}")
+    await pipeline.send("HSET", state, f"c\0{ident}", record[:-3])
     with pytest.raises(StoredDataError):
         await core.latest("t")
 

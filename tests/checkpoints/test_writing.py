@@ -15,7 +15,7 @@ from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import CeilingHit, Fenced, InvalidRequest, StateRefused
 from slipway.redis.commands import Command
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.shown_exceptions import HIDDEN
 from tests.checkpoints.conftest import Make, at, checkpoint_of, put
 
@@ -25,8 +25,8 @@ Names = Callable[[], Awaitable[list[bytes]]]
 class Recorder:
     """Carries commands to Redis and remembers them."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._writer = FreeWriter(wire)
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._writer = FreeWriter(pipeline)
         self.groups: list[Sequence[Command]] = []
 
     async def flush(self) -> None:
@@ -40,8 +40,8 @@ class Recorder:
 class Delayed:
     """Writes nothing before the flush, as an attempt does that lets its graph continue."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._writer = FreeWriter(wire)
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._writer = FreeWriter(pipeline)
         self._waiting: list[Command] = []
 
     async def write(self, commands: Sequence[Command]) -> None:
@@ -60,9 +60,9 @@ class Refusing:
         """Nothing waits."""
 
 
-async def _commands(wire: Wire) -> dict[str, int]:
+async def _commands(pipeline: Pipeline) -> dict[str, int]:
     """How often the server ran each command so far, scripts' inner commands not counted apart."""
-    stats = (await wire.send("INFO", "commandstats")).decode()
+    stats = (await pipeline.send("INFO", "commandstats")).decode()
     lines = [line.partition(":") for line in stats.split() if line.startswith("cmdstat_")]
     return {
         name.removeprefix("cmdstat_"): int(rest.partition("calls=")[2].partition(",")[0]) for name, _, rest in lines
@@ -70,16 +70,16 @@ async def _commands(wire: Wire) -> dict[str, int]:
 
 
 async def test_each_operation_is_one_round_trip_and_one_script(saver: ThreadSaver) -> None:
-    wire = saver._wire
+    pipeline = saver._pipeline
     first = await put(saver, "t", {"a": 1, "b": 2}, run_id="r")
     await saver.aput_writes(at("t", first), [("a", 1)], "task")
     await saver.aget_tuple(at("t"))
 
     async def one_trip(operation: Awaitable[Any]) -> None:
-        scripts, trips = (await _commands(wire)).get("evalsha", 0), wire.round_trips
+        scripts, trips = (await _commands(pipeline)).get("evalsha", 0), pipeline.round_trips
         await operation
-        assert wire.round_trips - trips == 1
-        after = await _commands(wire)
+        assert pipeline.round_trips - trips == 1
+        after = await _commands(pipeline)
         assert after["evalsha"] - scripts == 1
 
     await one_trip(put(saver, "t", {"a": 2, "b": 2}, parent=first, run_id="r"))
@@ -91,17 +91,17 @@ async def test_each_operation_is_one_round_trip_and_one_script(saver: ThreadSave
 
 async def test_a_budget_costs_no_round_trip_once_the_thread_was_read(make: Make) -> None:
     saver = make(max_thread_bytes=100_000)
-    wire = saver._wire
+    pipeline = saver._pipeline
     await put(saver, "t", {"a": 1})
-    clone = saver.through(FreeWriter(wire))
+    clone = saver.through(FreeWriter(pipeline))
     await clone.latest("t")
-    trips = wire.round_trips
+    trips = pipeline.round_trips
     await put(clone, "t", {"a": 2})
-    assert wire.round_trips - trips == 1
+    assert pipeline.round_trips - trips == 1
 
 
 async def test_writes_are_plain_commands_of_one_group(saver: ThreadSaver) -> None:
-    recorder = Recorder(saver._wire)
+    recorder = Recorder(saver._pipeline)
     through = saver.through(recorder)
     ident = await put(through, "t", {"a": 1}, run_id="r")
     await through.aput_writes(at("t", ident), [("a", 1), (ERROR, "e")], "task", "path")
@@ -113,7 +113,7 @@ async def test_writes_are_plain_commands_of_one_group(saver: ThreadSaver) -> Non
 
 
 async def test_a_read_returns_what_was_written_a_moment_before(saver: ThreadSaver) -> None:
-    delayed = saver.through(Delayed(saver._wire))
+    delayed = saver.through(Delayed(saver._pipeline))
     first = await put(delayed, "t", {"a": 1}, run_id="r")
     latest = await delayed.latest("t")
     assert latest is not None
@@ -261,18 +261,18 @@ async def test_the_budget_of_a_thread_holds(make: Make) -> None:
     await saver.aput_writes(at("t", ident), [("a", "x" * 100)], "task")
     await put(saver, "other", {"a": "x" * 1400})
     with pytest.raises(CeilingHit):
-        await put(saver.through(FreeWriter(saver._wire)), "t", {"a": "x" * 2000})
+        await put(saver.through(FreeWriter(saver._pipeline)), "t", {"a": "x" * 2000})
 
 
-async def test_the_counter_is_what_is_stored(wire: Wire, keys: Keys, core: Checkpointer) -> None:
+async def test_the_counter_is_what_is_stored(pipeline: Pipeline, keys: Keys, core: Checkpointer) -> None:
     ident = await put(core, "t", {"a": 1, "b": [1, 2]}, run_id="r", ns="sub:x")
     await core.aput_writes(at("t", ident, "sub:x"), [("a", 1), (RESUME, 2)], "task", "path")
     stored = 0
-    for name in await wire.send("KEYS", f"{keys.prefix}:cp:*"):
+    for name in await pipeline.send("KEYS", f"{keys.prefix}:cp:*"):
         if name.endswith(b":i"):
-            stored += sum(map(len, await wire.send("ZRANGE", name, 0, -1)))
+            stored += sum(map(len, await pipeline.send("ZRANGE", name, 0, -1)))
         else:
-            held = await wire.send("HGETALL", name)
+            held = await pipeline.send("HGETALL", name)
             stored += sum(map(len, held))
             if name.endswith(b":s"):
                 stored -= 1 + len(held[held.index(b"n") + 1])

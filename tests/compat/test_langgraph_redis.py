@@ -9,7 +9,7 @@ import pytest
 from slipway.errors import Fenced
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt import Attempt
 from slipway.runs.runs import new_id, run_from
 from slipway.services import open_services
@@ -28,13 +28,13 @@ from tests.runs.conftest import new_run
 
 
 @pytest.fixture
-async def settings(modules_url: str, wire: Wire, keys: Keys) -> AsyncIterator[Settings]:
+async def settings(modules_url: str, pipeline: Pipeline, keys: Keys) -> AsyncIterator[Settings]:
     """With the other checkpointer, under prefixes of the test's own."""
     prefix = f"{keys.prefix}-documents"
     values = {"redis_url": modules_url, "key_prefix": keys.prefix, "langgraph_redis_prefix": prefix}
     yield Settings.of({**values, "checkpointer": "langgraph-redis", "config": PROJECT, "sse_ping_s": 0.2})
     for index in ("", "_write"):
-        await wire.send("FT.DROPINDEX", prefix + index)
+        await pipeline.send("FT.DROPINDEX", prefix + index)
 
 
 @pytest.fixture
@@ -55,12 +55,12 @@ async def test_an_attempt_that_lost_its_run_writes_no_checkpoint(settings: Setti
         await mine.aput_writes(at(thread, kept), [("a", 2)], "task")
         await owner.flush()
         await services.scripts.run_reap(event_ttl_s=600, pause_ms=0, worker="w")
-        before = await services.wire.send("KEYS", f"{settings.langgraph_redis_prefix}*")
+        before = await services.pipeline.send("KEYS", f"{settings.langgraph_redis_prefix}*")
         writing = mine.aput_writes(at(thread, kept), [("b", 3)], "other")
         for write in (put(mine, thread, {"a": 3}, parent=kept), writing):
             with pytest.raises(Fenced):
                 await _landed(write, owner)
-        assert sorted(await services.wire.send("KEYS", f"{settings.langgraph_redis_prefix}*")) == sorted(before)
+        assert sorted(await services.pipeline.send("KEYS", f"{settings.langgraph_redis_prefix}*")) == sorted(before)
         found = await services.checkpointer.latest(thread)
         assert found is not None
         assert (found.checkpoint["channel_values"], found.pending_writes) == ({"a": 1}, [("task", "a", 2)])

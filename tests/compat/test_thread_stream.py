@@ -13,7 +13,7 @@ import pytest
 from langgraph_sdk.errors import NotFoundError
 
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from tests.compat.conftest import Client, Eventually, held, new_thread
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -44,14 +44,16 @@ def places(parts: list[Any]) -> list[tuple[int, int]]:
     return [(int(turn), int(read)) for turn, read in (part.id.split("-") for part in parts)]
 
 
-async def test_runs_follow_one_another_live(sdk: Client, eventually: Eventually, wire: Wire, keys: Keys) -> None:
+async def test_runs_follow_one_another_live(
+    sdk: Client, eventually: Eventually, pipeline: Pipeline, keys: Keys
+) -> None:
     thread = await new_thread(sdk)
     await sdk.runs.wait(thread, "steps", input={"value": 1})
     live = asyncio.create_task(until(sdk.threads.join_stream(thread), runs_done(2)))
     channel = keys.thread_wake(thread)
 
     async def listens() -> bool:
-        return bool((await wire.send("PUBSUB", "NUMSUB", channel))[1])
+        return bool((await pipeline.send("PUBSUB", "NUMSUB", channel))[1])
 
     await eventually(listens)
     runs = [(await sdk.runs.create(thread, "steps", input={"value": n}, stream_mode="updates")) for n in (10, 20)]

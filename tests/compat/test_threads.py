@@ -13,7 +13,7 @@ from langgraph_sdk.errors import NotFoundError, UnprocessableEntityError
 from slipway.graphs.registry import Registry
 from slipway.graphs.sections import CheckpointerSection, ThreadTtlSection
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.services import open_services
 from slipway.settings import Settings
 from slipway.threads.ttl import ThreadTtl
@@ -168,14 +168,14 @@ async def test_how_long_it_lives_is_told_when_asked(sdk: Client, client: httpx.A
     assert (await client.get(f"/threads/{ident}?include=secrets")).status_code == 422
 
 
-async def expire(wire: Wire, keys: Keys, *threads: str) -> None:
+async def expire(pipeline: Pipeline, keys: Keys, *threads: str) -> None:
     """As if their time were over."""
     for thread in threads:
-        await wire.send("ZADD", keys.threads_due, "XX", 1, thread)
+        await pipeline.send("ZADD", keys.threads_due, "XX", 1, thread)
 
 
 async def test_what_is_due_is_swept(
-    sdk: Client, served: Served, worker: WorkerProcess, wire: Wire, keys: Keys, eventually: Eventually
+    sdk: Client, served: Served, worker: WorkerProcess, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
     sweeper = Retention(worker._services)
     gone, shrunk, busy, later = [
@@ -186,7 +186,7 @@ async def test_what_is_due_is_swept(
         await sdk.runs.wait(thread, "steps", input={"value": 1})
     run = await sdk.runs.create(busy, "hold", input={"value": 1})
     await eventually(lambda: held(sdk, busy))
-    await expire(wire, keys, gone, shrunk, busy)
+    await expire(pipeline, keys, gone, shrunk, busy)
     assert await sweeper.look() == (1, 1)
     with pytest.raises(NotFoundError):
         await sdk.threads.get(gone)
@@ -195,49 +195,51 @@ async def test_what_is_due_is_swept(
     assert (await sdk.threads.get(later))["status"] == "idle"
     assert await sweeper.look() == (0, 0)
     await sdk.runs.cancel(busy, run["run_id"], wait=True)
-    await expire(wire, keys, shrunk, busy)
+    await expire(pipeline, keys, shrunk, busy)
     assert await sweeper.look() == (1, 1)
     with pytest.raises(NotFoundError):
         await sdk.threads.get(busy)
-    assert set(await wire.send("ZRANGE", keys.threads_due, 0, -1)) == {
+    assert set(await pipeline.send("ZRANGE", keys.threads_due, 0, -1)) == {
         shrunk.encode(),
         later.encode(),
     }
 
 
 async def test_a_thread_on_which_a_run_begins_while_it_is_swept_stays_due(
-    sdk: Client, worker: WorkerProcess, wire: Wire, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    sdk: Client, worker: WorkerProcess, pipeline: Pipeline, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweeper, saver = Retention(worker._services), worker._services.checkpointer
     thread = (await sdk.threads.create(ttl={"ttl": 60, "strategy": "keep_latest"}))["thread_id"]
-    await expire(wire, keys, thread)
+    await expire(pipeline, keys, thread)
     shrink = saver.shrink
 
     async def beginning(thread_id: str, incarnation: str) -> bool:
-        await wire.send("HSET", keys.thread(thread_id), "status", "busy")
+        await pipeline.send("HSET", keys.thread(thread_id), "status", "busy")
         return await shrink(thread_id, incarnation)
 
     with monkeypatch.context() as patch:
         patch.setattr(saver, "shrink", beginning)
         assert await sweeper.look() == (0, 0)
-    assert float(await wire.send("ZSCORE", keys.threads_due, thread)) == 1
-    await wire.send("HSET", keys.thread(thread), "status", "idle")
+    assert float(await pipeline.send("ZSCORE", keys.threads_due, thread)) == 1
+    await pipeline.send("HSET", keys.thread(thread), "status", "idle")
     assert await sweeper.look() == (0, 1)
-    assert float(await wire.send("ZSCORE", keys.threads_due, thread)) > 1
+    assert float(await pipeline.send("ZSCORE", keys.threads_due, thread)) > 1
 
 
-async def test_a_sweep_has_an_end(sdk: Client, worker: WorkerProcess, wire: Wire, keys: Keys) -> None:
+async def test_a_sweep_has_an_end(sdk: Client, worker: WorkerProcess, pipeline: Pipeline, keys: Keys) -> None:
     section = CheckpointerSection(ttl=ThreadTtlSection(sweep_limit=2))
     config = replace(worker._services.config, checkpointer=section)
     sweeper = Retention(replace(worker._services, config=config))
     threads = [(await sdk.threads.create(ttl=60))["thread_id"] for _ in range(3)]
-    await expire(wire, keys, *threads)
+    await expire(pipeline, keys, *threads)
     assert await sweeper.look() == (2, 0)
     assert await sweeper.look() == (1, 0)
-    assert await wire.send("PTTL", keys.duty("retention")) > ThreadTtlSection().sweep_interval_minutes * 60_000
+    assert await pipeline.send("PTTL", keys.duty("retention")) > ThreadTtlSection().sweep_interval_minutes * 60_000
 
 
-async def test_a_default_for_all_threads(settings: Settings, graphs: Registry, wire: Wire, tmp_path: Any) -> None:
+async def test_a_default_for_all_threads(
+    settings: Settings, graphs: Registry, pipeline: Pipeline, tmp_path: Any
+) -> None:
     text = settings.config.read_text().replace(
         '"graphs"', '"checkpointer": {"ttl": {"default_ttl": 30, "strategy": "keep_latest"}}, "graphs"', 1
     )
@@ -256,7 +258,7 @@ async def test_a_default_for_all_threads(settings: Settings, graphs: Registry, w
 
 
 async def test_a_thread_made_by_its_run_has_the_default_too(
-    settings: Settings, graphs: Registry, wire: Wire, keys: Keys, tmp_path: Any
+    settings: Settings, graphs: Registry, pipeline: Pipeline, keys: Keys, tmp_path: Any
 ) -> None:
     text = settings.config.read_text().replace('"graphs"', '"checkpointer": {"ttl": {"default_ttl": 30}}, "graphs"', 1)
     (tmp_path / "langgraph.json").write_text(text.replace("../../http/project", str(settings.config.parent)))
@@ -267,7 +269,7 @@ async def test_a_thread_made_by_its_run_has_the_default_too(
         assert (await client.post("/runs", json=body)).status_code == 200
         found = (await client.get(f"/threads/{kept}?include=ttl")).json()
     assert found["ttl"]["ttl_minutes"] == 30
-    assert await wire.send("ZRANGE", keys.threads_due, 0, -1) == [kept.encode()]  # not the one of the run without
+    assert await pipeline.send("ZRANGE", keys.threads_due, 0, -1) == [kept.encode()]  # not the one of the run without
 
 
 async def test_imported_superstep_by_superstep(sdk: Client) -> None:

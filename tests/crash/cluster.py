@@ -32,7 +32,7 @@ from slipway.processes.child_commands import slipway
 from slipway.processes.fork_client import possible
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import module_files
 from tests.conftest import bare_environment, free_port, wait_until
 from tests.crash.effects import Effects
@@ -168,7 +168,7 @@ class Cluster:
             **settings,
         }
         self.valkey = self._valkey()
-        self.wire = Wire(Address(self.redis_url), "crash test", patience_s=START_WITHIN_S)
+        self.pipeline = Pipeline(Address(self.redis_url), "crash test", patience_s=START_WITHIN_S)
 
     def _valkey(self) -> Process:
         options = {
@@ -193,10 +193,10 @@ class Cluster:
         await wait_until(self._valkey_answers, START_WITHIN_S)
 
     async def _valkey_answers(self) -> bool:
-        probe = Wire(Address(self.redis_url), "probe", patience_s=1)
+        probe = Pipeline(Address(self.redis_url), "probe", patience_s=1)
         try:
             await probe.open()
-            return bool(await probe.send("PING", again=True))
+            return bool(await probe.send("PING", repeatable=True))
         except StoreUnavailable:
             return False
         finally:
@@ -248,17 +248,17 @@ class Cluster:
 
     async def _listed(self, worker: Process) -> bool:
         assert worker.alive, worker.log.read_text()[-2000:]
-        listed = await self.wire.send("ZRANGE", self.keys.workers, 0, -1, again=True)
+        listed = await self.pipeline.send("ZRANGE", self.keys.workers, 0, -1, repeatable=True)
         return any(f":{worker.pid}:".encode() in name for name in listed)
 
     async def run(self, run_id: str) -> dict[str, str]:
         """A run's record, as the server holds it."""
-        flat = await self.wire.send("HGETALL", self.keys.run(run_id), again=True)
+        flat = await self.pipeline.send("HGETALL", self.keys.run(run_id), repeatable=True)
         return {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
     async def log_of(self, run_id: str) -> list[tuple[str, str, bytes]]:
         """A run's log: (id, name, frame) of each event."""
-        entries = await self.wire.send("XRANGE", self.keys.events(run_id), "-", "+", again=True)
+        entries = await self.pipeline.send("XRANGE", self.keys.events(run_id), "-", "+", repeatable=True)
         return [(entry[0].decode(), entry[1][1].decode(), entry[1][3]) for entry in entries]
 
     def gate(self) -> Path:
@@ -288,7 +288,7 @@ class Cluster:
         for process in (*self.workers, *self.webs, self.valkey):
             if process.alive:
                 await process.kill()
-        await self.wire.close()
+        await self.pipeline.close()
 
 
 @asynccontextmanager
@@ -301,7 +301,7 @@ async def running(
     cluster = Cluster(folder, {variable_of(name): str(value) for name, value in settings.items()} | dict(graphs_env))
     try:
         await cluster.start_valkey()
-        await cluster.wire.open()
+        await cluster.pipeline.open()
         await asyncio.gather(
             *(cluster.start_web() for _ in range(webs)), *(cluster.start_worker() for _ in range(workers))
         )

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from slipway.redis.document_keys import DocumentNames
 from slipway.redis.keys import TEMPLATES, Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 
 _CHECKPOINTS: Final = {
@@ -37,11 +37,11 @@ _DOCUMENTS: Final = DocumentNames(Settings.model_fields["langgraph_redis_prefix"
 _KINDS: Final = {kind: _pattern(template) for kind, template in (TEMPLATES | _CHECKPOINTS).items()}
 
 
-async def left_over(wire: Wire, keys: Keys, runs: set[str], threads: set[str]) -> list[str]:
+async def left_over(pipeline: Pipeline, keys: Keys, runs: set[str], threads: set[str]) -> list[str]:
     """What is wrong with the keys under the prefix when these are all the runs and threads there are and nothing is in
     progress."""
     problems = []
-    for name in await wire.send("KEYS", f"{keys.prefix}:*", again=True):
+    for name in await pipeline.send("KEYS", f"{keys.prefix}:*", repeatable=True):
         kind, ident = _kind_of(name.decode().removeprefix(keys.prefix))
         if kind is None:
             problems.append(f"{name!r} is of no kind that the catalogue has")
@@ -49,17 +49,17 @@ async def left_over(wire: Wire, keys: Keys, runs: set[str], threads: set[str]) -
             problems.append(f"{name!r} is left, though nothing is in progress")
         elif (kind in _OF_RUN and ident not in runs) or (kind in _OF_THREAD and ident not in threads):
             problems.append(f"{name!r} belongs to nothing")
-        elif kind in _PASSING and await wire.send("PTTL", name, again=True) < 0:
+        elif kind in _PASSING and await pipeline.send("PTTL", name, repeatable=True) < 0:
             problems.append(f"{name!r} lives for ever")
-    return problems + await _documents(wire, threads) + await _dangling(wire, keys, runs, threads)
+    return problems + await _documents(pipeline, threads) + await _dangling(pipeline, keys, runs, threads)
 
 
-async def _documents(wire: Wire, threads: set[str]) -> list[str]:
+async def _documents(pipeline: Pipeline, threads: set[str]) -> list[str]:
     """Documents of the second checkpointer whose thread is gone. Their names do not begin with the prefix."""
     return [
         f"{name!r} belongs to nothing"
         for lead in _DOCUMENTS.leads
-        for name in await wire.send("KEYS", f"{lead}*", again=True)
+        for name in await pipeline.send("KEYS", f"{lead}*", repeatable=True)
         if name.decode().removeprefix(lead).partition(":")[0] not in threads
     ]
 
@@ -72,19 +72,19 @@ def _kind_of(name: str) -> tuple[str | None, str]:
     return None, ""
 
 
-async def _dangling(wire: Wire, keys: Keys, runs: set[str], threads: set[str]) -> list[str]:
+async def _dangling(pipeline: Pipeline, keys: Keys, runs: set[str], threads: set[str]) -> list[str]:
     """Members of what lasts that name something that is gone."""
     problems = []
-    if gone := await _members(wire, keys.threads) ^ threads:
+    if gone := await _members(pipeline, keys.threads) ^ threads:
         problems.append(f"{keys.threads} and the threads differ in {gone}")
     named: set[str] = set()
     for thread_id in threads:
-        named |= await _members(wire, keys.thread_runs(thread_id))
+        named |= await _members(pipeline, keys.thread_runs(thread_id))
     if gone := named ^ runs:
         problems.append(f"the threads' runs and the runs differ in {gone}")
     return problems
 
 
-async def _members(wire: Wire, key: str) -> set[str]:
-    members: list[Any] = await wire.send("ZRANGE", key, 0, -1, again=True)
+async def _members(pipeline: Pipeline, key: str) -> set[str]:
+    members: list[Any] = await pipeline.send("ZRANGE", key, 0, -1, repeatable=True)
     return {member.decode() for member in members}

@@ -219,9 +219,9 @@ class Soak:
             report.reconnections += reader.connections - 1
             self._must(partial(reader_has_all, reader), reader.run_id, await self.cluster.log_of(reader.run_id))
         runs, threads = {made.run_id for made in self.made}, {made.thread_id for made in self.made}
-        keys, wire = self.cluster.keys, self.cluster.wire
-        report.problems += await left_over(wire, keys, runs, threads)
-        if repairs := await wire.send("HGETALL", keys.repairs, again=True):
+        keys, pipeline = self.cluster.keys, self.cluster.pipeline
+        report.problems += await left_over(pipeline, keys, runs, threads)
+        if repairs := await pipeline.send("HGETALL", keys.repairs, repeatable=True):
             report.repairs = ", ".join(word.decode() for word in repairs)
             report.problems.append(f"the doctor had to mend: {report.repairs}")
 

@@ -25,7 +25,7 @@ async def test_no_due_time_is_lost_or_doubled() -> None:
         cron_id = cron["cron_id"]  # type: ignore[typeddict-item]
 
         async def made() -> int:
-            return int(await cluster.wire.send("ZCARD", cluster.keys.thread_runs(thread), again=True))
+            return int(await cluster.pipeline.send("ZCARD", cluster.keys.thread_runs(thread), repeatable=True))
 
         await wait_until(made)
         loop = asyncio.get_running_loop()

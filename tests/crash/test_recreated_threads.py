@@ -98,4 +98,4 @@ def _steps(history: list[dict[str, Any]]) -> list[int]:
 
 
 async def _trash_is_empty(cluster: Cluster) -> bool:
-    return bool(await cluster.wire.send("EXISTS", cluster.keys.trash, again=True) == 0)
+    return bool(await cluster.pipeline.send("EXISTS", cluster.keys.trash, repeatable=True) == 0)

@@ -8,7 +8,7 @@ import pytest
 
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.services import Services, open_services
 from slipway.settings import Settings
 from tests.http.conftest import client, graphs, sdk, served, settings, worker
@@ -28,19 +28,19 @@ async def services(settings: Settings, graphs: Registry) -> AsyncIterator[Servic
 class Time:
     """Lets crons become due."""
 
-    def __init__(self, wire: Wire, keys: Keys) -> None:
-        self._wire, self._keys = wire, keys
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys = pipeline, keys
 
     async def due(self, cron_id: str, minutes_ago: int = 0) -> int:
         """As if the cron's next due time had been the last full minute, or so many minutes before; in ms."""
-        seconds, _ = await self._wire.send("TIME")
+        seconds, _ = await self._pipeline.send("TIME")
         due_ms = (int(seconds) // 60 - minutes_ago) * MINUTE_MS
-        await self._wire.send("HSET", self._keys.cron(cron_id), "next_ms", due_ms)
-        await self._wire.send("ZADD", self._keys.crons_due, due_ms, cron_id)
+        await self._pipeline.send("HSET", self._keys.cron(cron_id), "next_ms", due_ms)
+        await self._pipeline.send("ZADD", self._keys.crons_due, due_ms, cron_id)
         return due_ms
 
 
 @pytest.fixture
-def time(wire: Wire, keys: Keys) -> Time:
+def time(pipeline: Pipeline, keys: Keys) -> Time:
     """The clock, as far as crons know it."""
-    return Time(wire, keys)
+    return Time(pipeline, keys)

@@ -13,7 +13,7 @@ from slipway.crons.record import cron_from
 from slipway.errors import NotFound
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import Fired
 from slipway.runs.scripts import CronStep, Fields, fields
 from slipway.services import Services, open_services
@@ -67,14 +67,14 @@ async def test_what_a_run_says_of_its_due_time_is_the_servers_word(
 
 
 async def test_a_cron_is_due_while_it_is_enabled(
-    sdk: LangGraphClient, services: Services, wire: Wire, keys: Keys
+    sdk: LangGraphClient, services: Services, pipeline: Pipeline, keys: Keys
 ) -> None:
     cron_id = await a_cron(sdk)
     await sdk.crons.update(cron_id, enabled=False)
-    assert await wire.send("ZSCORE", keys.crons_due, cron_id) is None
+    assert await pipeline.send("ZSCORE", keys.crons_due, cron_id) is None
     assert (await services.crons.get(cron_id)).next_ms is None
     await sdk.crons.update(cron_id, enabled=True)
-    due_ms = await wire.send("ZSCORE", keys.crons_due, cron_id)
+    due_ms = await pipeline.send("ZSCORE", keys.crons_due, cron_id)
     assert due_ms is not None
     assert float(due_ms) == (await services.crons.get(cron_id)).next_ms
 
@@ -114,13 +114,13 @@ async def test_a_run_that_is_over_and_gone_is_not_made_again(
     graphs: Registry,
     time: Time,
     eventually: Eventually,
-    wire: Wire,
+    pipeline: Pipeline,
     keys: Keys,
 ) -> None:
     """The worst moment to die: the run was made, ran and vanished with its thread before anyone took note."""
     cron_id = await a_cron(sdk)
     due_ms = await time.due(cron_id)
-    before = cron_from(fields(await wire.send("HGETALL", keys.cron(cron_id))), 0)
+    before = cron_from(fields(await pipeline.send("HGETALL", keys.cron(cron_id))), 0)
     scheduler = Scheduler(services)
     step = CronStep(
         cron_id=cron_id,
@@ -129,32 +129,37 @@ async def test_a_run_that_is_over_and_gone_is_not_made_again(
         next_ms=before.schedule.after(due_ms + MINUTE_MS),
     )
     await scheduler._make(before, step, 0)
-    claims = Wire(services.address, "test claims", patience_s=2)
+    claims = Pipeline(services.address, "test claims", patience_s=2)
     await claims.open()
     process = WorkerProcess(services, claims)
     work = asyncio.create_task(process.work())
     run_id, _ = before.run_ids(due_ms)
 
     async def gone() -> bool:
-        return not await wire.send("EXISTS", keys.run(run_id))
+        return not await pipeline.send("EXISTS", keys.run(run_id))
 
     await eventually(gone)
     with pytest.raises(Fired):
         await scheduler._make(before, step, 0)
-    assert await wire.send("EXISTS", keys.run(run_id)) == 0
+    assert await pipeline.send("EXISTS", keys.run(run_id)) == 0
     process._stopping.set()
     await work
     await claims.close()
 
 
 async def test_a_cron_that_was_removed_makes_no_run_of_the_one_that_has_its_id(
-    sdk: LangGraphClient, services: Services, time: Time, wire: Wire, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    sdk: LangGraphClient,
+    services: Services,
+    time: Time,
+    pipeline: Pipeline,
+    keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cron_id = await a_cron(sdk)
     due_ms = await time.due(cron_id)
     scheduler = Scheduler(services)
     looked = await scheduler._scripts.due(9)
-    await wire.send("HSET", keys.cron(cron_id), "created_us", 1)  # as if it was removed and made anew
+    await pipeline.send("HSET", keys.cron(cron_id), "created_us", 1)  # as if it was removed and made anew
 
     async def due(limit: int) -> tuple[int, list[Fields]]:
         return looked
@@ -162,7 +167,7 @@ async def test_a_cron_that_was_removed_makes_no_run_of_the_one_that_has_its_id(
     monkeypatch.setattr(scheduler._scripts, "due", due)
     assert await scheduler.look() == 0
     assert await runs_waiting(services) == []
-    held = fields(await wire.send("HGETALL", keys.cron(cron_id)))
+    held = fields(await pipeline.send("HGETALL", keys.cron(cron_id)))
     assert (held["next_ms"], held.get("problem")) == (str(due_ms).encode(), None)
     step = CronStep(cron_id=cron_id, incarnation="2", due_ms=due_ms, next_ms=None)
     assert not await scheduler._scripts.skip(step, problem="none of its own", disable=True)
@@ -200,12 +205,12 @@ async def test_a_cron_that_lost_its_thread_rests(
 ) -> None:
     thread = (await sdk.threads.create())["thread_id"]
     cron = await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={})
-    await services.wire.send("DEL", keys.thread(thread))
+    await services.pipeline.send("DEL", keys.thread(thread))
     await time.due(cron["cron_id"])  # type: ignore[typeddict-item]
     assert await Scheduler(services).look() == 0
     shown = (await services.crons.get(cron["cron_id"])).public()  # type: ignore[typeddict-item]
     assert not shown["enabled"]
-    assert await services.wire.send("ZCARD", keys.crons_due) == 0
+    assert await services.pipeline.send("ZCARD", keys.crons_due) == 0
     assert thread in shown["problem"]
 
 
@@ -226,15 +231,15 @@ async def test_a_due_time_on_a_busy_thread_is_passed_over(sdk: LangGraphClient, 
 async def test_the_last_due_time_ends_it(sdk: LangGraphClient, services: Services, time: Time) -> None:
     cron_id = await a_cron(sdk)
     due_ms = await time.due(cron_id)
-    await services.wire.send("HSET", services.keys.cron(cron_id), "end_ms", due_ms)
+    await services.pipeline.send("HSET", services.keys.cron(cron_id), "end_ms", due_ms)
     assert await Scheduler(services).look() == 1
     assert (await services.crons.get(cron_id)).next_run_date is None
-    assert await services.wire.send("ZCARD", services.keys.crons_due) == 0
+    assert await services.pipeline.send("ZCARD", services.keys.crons_due) == 0
 
 
 @pytest.mark.usefixtures("worker")
 async def test_a_worker_does_all_this_by_itself(
-    sdk: LangGraphClient, wire: Wire, keys: Keys, eventually: Eventually
+    sdk: LangGraphClient, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
     thread = (await sdk.threads.create())["thread_id"]
     cron = await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * * *", input={"value": 1})
@@ -249,22 +254,22 @@ async def test_a_worker_does_all_this_by_itself(
 
 
 async def test_a_time_zone_that_is_gone_stops_that_cron_alone(
-    sdk: LangGraphClient, services: Services, wire: Wire, keys: Keys, time: Time
+    sdk: LangGraphClient, services: Services, pipeline: Pipeline, keys: Keys, time: Time
 ) -> None:
     lost, other = await a_cron(sdk), await a_cron(sdk)
-    await wire.send("HSET", keys.cron(lost), "timezone", "Atlantis/Capital")
+    await pipeline.send("HSET", keys.cron(lost), "timezone", "Atlantis/Capital")
     for cron_id in (lost, other):
         await time.due(cron_id)
     assert await Scheduler(services).look() == 1
-    held = fields(await wire.send("HGETALL", keys.cron(lost)))
+    held = fields(await pipeline.send("HGETALL", keys.cron(lost)))
     assert b"Atlantis/Capital" in held["problem"]
     assert await Scheduler(services).look() == 0
 
 
 async def test_a_search_shows_a_disabled_cron_whose_time_zone_is_gone(
-    sdk: LangGraphClient, wire: Wire, keys: Keys
+    sdk: LangGraphClient, pipeline: Pipeline, keys: Keys
 ) -> None:
     lost, other = await a_cron(sdk, enabled=False), await a_cron(sdk)
-    await wire.send("HSET", keys.cron(lost), "timezone", "Atlantis/Capital")
+    await pipeline.send("HSET", keys.cron(lost), "timezone", "Atlantis/Capital")
     found: list[Any] = await sdk.crons.search()
     assert {cron["cron_id"]: cron["next_run_date"] is None for cron in found} == {lost: True, other: False}

@@ -17,7 +17,7 @@ from slipway.processes import exit_codes
 from slipway.processes.dev import listen
 from slipway.processes.embedded import EmbeddedServer
 from slipway.processes.supervisor import Supervisor
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.preflight import problem_with, wait_for_redis
 from slipway.settings import Settings
 from tests.conftest import Eventually, bare_environment
@@ -125,10 +125,10 @@ class TestRelease:
         (problem,) = await redis_problems(Settings.of({"redis_url": f"unix://{tmp_path}/none.sock"}))
         assert "none.sock" in problem
 
-    async def test_a_server_that_drops_keys(self, valkey_url: str, wire: Wire) -> None:
-        await wire.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    async def test_a_server_that_drops_keys(self, valkey_url: str, pipeline: Pipeline) -> None:
+        await pipeline.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
         try:
             (problem,) = await redis_problems(Settings.of({"redis_url": valkey_url}))
         finally:
-            await wire.send("CONFIG", "SET", "maxmemory-policy", "noeviction")
+            await pipeline.send("CONFIG", "SET", "maxmemory-policy", "noeviction")
         assert "noeviction" in problem

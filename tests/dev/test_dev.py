@@ -10,7 +10,7 @@ import pytest
 from slipway.processes.dev import _children, _missing, listen
 from slipway.processes.supervisor import Death
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import Phase, Run
 from slipway.settings import Settings
 from tests.conftest import free_port
@@ -20,12 +20,12 @@ NO_PROCESS = 2**22 + 1
 """A process id above the largest one that Linux gives."""
 
 
-async def test_workers_of_an_earlier_start_do_not_make_it_ready(wire: Wire, keys: Keys) -> None:
+async def test_workers_of_an_earlier_start_do_not_make_it_ready(pipeline: Pipeline, keys: Keys) -> None:
     port = free_port()
-    await wire.send("ZADD", keys.workers, 1999, "an earlier worker")
-    assert await _missing(wire, keys, 2000, "127.0.0.1", port) == "no worker has reported"
-    await wire.send("ZADD", keys.workers, 2000, "a worker of this start")
-    assert await _missing(wire, keys, 2000, "127.0.0.1", port) == "the web process does not answer"
+    await pipeline.send("ZADD", keys.workers, 1999, "an earlier worker")
+    assert await _missing(pipeline, keys, 2000, "127.0.0.1", port) == "no worker has reported"
+    await pipeline.send("ZADD", keys.workers, 2000, "a worker of this start")
+    assert await _missing(pipeline, keys, 2000, "127.0.0.1", port) == "the web process does not answer"
 
 
 @pytest.mark.parametrize("child", ["worker", "web"])

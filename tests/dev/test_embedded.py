@@ -19,7 +19,7 @@ from slipway.errors import ConfigError
 from slipway.processes.embedded import EmbeddedServer
 from slipway.processes.supervisor import Supervisor
 from slipway.redis.connection import Address
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from tests.conftest import Eventually
 
 HOLD = """
@@ -40,43 +40,43 @@ asyncio.run(main())
 
 
 @contextlib.asynccontextmanager
-async def running(data_dir: Path) -> AsyncIterator[tuple[EmbeddedServer, Supervisor, Wire]]:
+async def running(data_dir: Path) -> AsyncIterator[tuple[EmbeddedServer, Supervisor, Pipeline]]:
     server, supervisor = EmbeddedServer(data_dir), Supervisor()
     async with server.locked() as lock:
         try:
             await supervisor.keep(server.spec(lock))
             await server.answers()
-            wire = Wire(Address(server.url), "test", patience_s=5)
-            await wire.open()
+            pipeline = Pipeline(Address(server.url), "test", patience_s=5)
+            await pipeline.open()
             try:
-                yield server, supervisor, wire
+                yield server, supervisor, pipeline
             finally:
-                await wire.close()
+                await pipeline.close()
         finally:
             await supervisor.stop()
 
 
 async def test_it_keeps_what_it_was_told(tmp_path: Path) -> None:
-    async with running(tmp_path / "data") as (_, _, wire):
-        await wire.send("SET", "a", "1")
-    async with running(tmp_path / "data") as (_, _, wire):
-        assert await wire.send("GET", "a") == b"1"
+    async with running(tmp_path / "data") as (_, _, pipeline):
+        await pipeline.send("SET", "a", "1")
+    async with running(tmp_path / "data") as (_, _, pipeline):
+        assert await pipeline.send("GET", "a") == b"1"
 
 
 async def test_it_keeps_what_it_was_told_before_it_was_killed(tmp_path: Path, eventually: Eventually) -> None:
-    async with running(tmp_path / "data") as (_, supervisor, wire):
-        await wire.send("SET", "a", "1")
+    async with running(tmp_path / "data") as (_, supervisor, pipeline):
+        await pipeline.send("SET", "a", "1")
         first = supervisor.pid("valkey")
         os.kill(first, signal.SIGKILL)
         await eventually(lambda: supervisor.pid("valkey") != first)
-        assert await wire.send("GET", "a", again=True) == b"1"
+        assert await pipeline.send("GET", "a", repeatable=True) == b"1"
 
 
 async def test_nobody_else_may_talk_to_it_and_it_never_drops_a_key(tmp_path: Path) -> None:
-    async with running(tmp_path / "data") as (server, _, wire):
-        assert await wire.send("CONFIG", "GET", "port") == [b"port", b"0"]
-        assert await wire.send("CONFIG", "GET", "maxmemory-policy") == [b"maxmemory-policy", b"noeviction"]
-        assert await wire.send("CONFIG", "GET", "appendonly") == [b"appendonly", b"yes"]
+    async with running(tmp_path / "data") as (server, _, pipeline):
+        assert await pipeline.send("CONFIG", "GET", "port") == [b"port", b"0"]
+        assert await pipeline.send("CONFIG", "GET", "maxmemory-policy") == [b"maxmemory-policy", b"noeviction"]
+        assert await pipeline.send("CONFIG", "GET", "appendonly") == [b"appendonly", b"yes"]
         path = Path(server.url.removeprefix("unix://"))
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
         assert stat.S_IMODE(server.data_dir.stat().st_mode) == 0o700
@@ -84,8 +84,8 @@ async def test_nobody_else_may_talk_to_it_and_it_never_drops_a_key(tmp_path: Pat
 
 async def test_a_path_too_long_for_a_socket_is_no_obstacle(tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["a-long-name-of-a-folder"] * 6)
-    async with running(deep) as (_, _, wire):
-        assert await wire.send("PING") in (b"PONG", "PONG")
+    async with running(deep) as (_, _, pipeline):
+        assert await pipeline.send("PING") in (b"PONG", "PONG")
 
 
 async def test_a_second_owner_is_told_who_has_it(tmp_path: Path) -> None:
@@ -118,10 +118,10 @@ async def test_a_successor_of_a_killed_owner_waits_for_the_old_server(tmp_path: 
     owner.kill()
     owner.wait()
     waking = asyncio.get_running_loop().call_later(0.3, os.kill, pid, signal.SIGCONT) if orphan else None
-    async with running(tmp_path) as (server, supervisor, wire):
+    async with running(tmp_path) as (server, supervisor, pipeline):
         assert supervisor.pid("valkey") != pid
         assert f"{pid}:signal-handler" in server.log_file.read_text(), "it was killed, with what it had not written yet"
         assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-        assert await wire.send("DBSIZE") == 0
+        assert await pipeline.send("DBSIZE") == 0
     if waking is not None:
         waking.cancel()

@@ -10,7 +10,7 @@ from slipway.graphs.registry import Registry
 from slipway.health import start_checks
 from slipway.health.release_checks import redis_problems
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.renamed_settings import former_options
 from slipway.serialization.encryption import MARK
 from slipway.services import open_services
@@ -93,27 +93,27 @@ async def test_sealed_states_and_no_key(
         finally:
             if checkpointer != "core":
                 for index in ("", "_write"):
-                    await services.wire.send("FT.DROPINDEX", f"{keys.prefix}-documents{index}")
+                    await services.pipeline.send("FT.DROPINDEX", f"{keys.prefix}-documents{index}")
 
 
 async def test_threads_under_the_former_prefix(
-    settings: Settings, environment: pytest.MonkeyPatch, wire: Wire, keys: Keys
+    settings: Settings, environment: pytest.MonkeyPatch, pipeline: Pipeline, keys: Keys
 ) -> None:
     former = f"{keys.prefix}-former"
     environment.setenv("KEY_PREFIX", former)
     await start_checks.check(settings, settings.redis)
-    await wire.send("ZADD", f"{former}:threads", 1, "a thread")
+    await pipeline.send("ZADD", f"{former}:threads", 1, "a thread")
     with pytest.raises(ConfigError, match="set SLIPWAY_KEY_PREFIX instead"):
         await start_checks.check(settings, settings.redis)
     await start_checks.check(settings.model_copy(update={"key_prefix": former}), settings.redis)
 
 
 async def test_threads_of_the_other_checkpointer(
-    settings: Settings, environment: pytest.MonkeyPatch, wire: Wire, keys: Keys
+    settings: Settings, environment: pytest.MonkeyPatch, pipeline: Pipeline, keys: Keys
 ) -> None:
     environment.setenv("CHECKPOINTER", "langgraph-redis")
     await start_checks.check(settings, settings.redis)
-    await wire.send("ZADD", keys.threads, 1, "a thread")
+    await pipeline.send("ZADD", keys.threads, 1, "a thread")
     with pytest.raises(ConfigError, match="set SLIPWAY_CHECKPOINTER instead"):
         await start_checks.check(settings, settings.redis)
     environment.setenv("SLIPWAY_CHECKPOINTER", "core")

@@ -23,7 +23,7 @@ Breaks = Callable[[Stores], Awaitable[str]]
 
 
 def doctor(stores: Stores, *, repair: bool) -> Doctor:
-    return Doctor(stores.wire, stores.keys, lease_ms=LEASE_MS, repair=repair)
+    return Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=repair)
 
 
 async def queued(stores: Stores) -> Run:
@@ -49,108 +49,108 @@ async def over(stores: Stores) -> Run:
 
 async def queued_without_job(stores: Stores) -> str:
     run = await queued(stores)
-    await stores.wire.send("DEL", stores.keys.queue)
+    await stores.pipeline.send("DEL", stores.keys.queue)
     return run.run_id
 
 
 async def queued_without_place(stores: Stores) -> str:
     run = await queued(stores)
-    await stores.wire.send("DEL", stores.keys.queue, stores.keys.thread_queue(run.thread_id))
-    await stores.wire.send("HSET", stores.keys.thread(run.thread_id), "status", "idle")
+    await stores.pipeline.send("DEL", stores.keys.queue, stores.keys.thread_queue(run.thread_id))
+    await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "idle")
     return run.run_id
 
 
 async def job_without_run(stores: Stores) -> str:
     job = f"{new_id()}:1"
-    await stores.wire.send("ZADD", stores.keys.queue, 0, job)
+    await stores.pipeline.send("ZADD", stores.keys.queue, 0, job)
     return job
 
 
 async def job_of_an_earlier_attempt(stores: Stores) -> str:
     run = await running(stores)
     job = f"{run.run_id}:1"
-    await stores.wire.send("ZADD", stores.keys.later, 2e12, job)
+    await stores.pipeline.send("ZADD", stores.keys.later, 2e12, job)
     return job
 
 
 async def parked_though_there_is_room(stores: Stores) -> str:
     run = await stores.run(await stores.thread(), groups=[("graph:steps", 1)])
     job = f"{run.run_id}:1"
-    await stores.wire.send("DEL", stores.keys.queue)
-    await stores.wire.send("ZADD", stores.keys.parked("graph:steps"), 1, job)
+    await stores.pipeline.send("DEL", stores.keys.queue)
+    await stores.pipeline.send("ZADD", stores.keys.parked("graph:steps"), 1, job)
     return job
 
 
 async def place_of_run_that_is_over(stores: Stores) -> str:
     run = await over(stores)
-    await stores.wire.send("SADD", stores.keys.group("graph:steps"), run.run_id)
+    await stores.pipeline.send("SADD", stores.keys.group("graph:steps"), run.run_id)
     return run.run_id
 
 
 async def busy_without_run(stores: Stores) -> str:
     thread_id = await stores.thread()
-    await stores.wire.send("HSET", stores.keys.thread(thread_id), "status", "busy")
+    await stores.pipeline.send("HSET", stores.keys.thread(thread_id), "status", "busy")
     return thread_id
 
 
 async def active_run_is_over(stores: Stores) -> str:
     run = await over(stores)
-    await stores.wire.send("HSET", stores.keys.thread(run.thread_id), "active", run.run_id, "status", "busy")
+    await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "active", run.run_id, "status", "busy")
     return run.thread_id
 
 
 async def waiting_run_is_not_queued(stores: Stores) -> str:
     run = await over(stores)
-    await stores.wire.send("ZADD", stores.keys.thread_queue(run.thread_id), 1, run.run_id)
+    await stores.pipeline.send("ZADD", stores.keys.thread_queue(run.thread_id), 1, run.run_id)
     return run.run_id
 
 
 async def running_without_lease(stores: Stores) -> str:
     run = await running(stores)
-    await stores.wire.send("DEL", stores.keys.leases)
+    await stores.pipeline.send("DEL", stores.keys.leases)
     return run.run_id
 
 
 async def lease_of_run_that_is_over(stores: Stores) -> str:
     run = await over(stores)
-    await stores.wire.send("ZADD", stores.keys.leases, 2e12, run.run_id)
+    await stores.pipeline.send("ZADD", stores.keys.leases, 2e12, run.run_id)
     return run.run_id
 
 
 async def waiting_run_not_named(stores: Stores) -> str:
     run = await waiting(stores)
-    await stores.wire.send("HDEL", stores.keys.thread(run.thread_id), "waiting")
+    await stores.pipeline.send("HDEL", stores.keys.thread(run.thread_id), "waiting")
     return run.run_id
 
 
 async def waiting_run_not_shown(stores: Stores) -> str:
     run = await waiting(stores)
-    await stores.wire.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", '{"a":[]}')
+    await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", '{"a":[]}')
     return run.run_id
 
 
 async def waiting_run_without_a_question(stores: Stores) -> str:
     run = await waiting(stores)
-    await stores.wire.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", "{}")
+    await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", "{}")
     return run.run_id
 
 
 async def waits_for_run_that_is_over(stores: Stores) -> str:
     run = await over(stores)
-    await stores.wire.send("HSET", stores.keys.thread(run.thread_id), "waiting", run.run_id)
+    await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "waiting", run.run_id)
     return run.thread_id
 
 
 async def suspect_without_job(stores: Stores) -> str:
     run = await running(stores)
     await stores.reap()
-    await stores.wire.send("DEL", stores.keys.suspects)
+    await stores.pipeline.send("DEL", stores.keys.suspects)
     return run.run_id
 
 
 async def job_of_a_suspect_that_is_gone(stores: Stores) -> str:
     job = f"{new_id()}:2"
-    await stores.wire.send("ZADD", stores.keys.suspects, 0, job)
+    await stores.pipeline.send("ZADD", stores.keys.suspects, 0, job)
     return job
 
 
@@ -191,7 +191,7 @@ async def test_a_problem_is_found_and_mended_once(stores: Stores, problem: str, 
         (mended,) = await doctor(stores, repair=True).examine()
     assert (mended.problem, mended.ident, mended.mended) == (problem, ident, True)
     assert [line["problem"] for line in lines if line["event"] == "doctor.found"] == [problem]
-    assert (await WatchScripts(stores.wire, stores.keys).work(LEASE_MS)).repairs == {problem: 1}
+    assert (await WatchScripts(stores.pipeline, stores.keys).work(LEASE_MS)).repairs == {problem: 1}
     assert await doctor(stores, repair=True).examine() == []
 
 
@@ -215,14 +215,14 @@ async def test_the_next_run_goes_on_behind_one_that_is_over(stores: Stores) -> N
 
 async def test_a_thread_that_was_busy_with_nothing_rests_as_it_was_left(stores: Stores) -> None:
     run = await waiting(stores)
-    await stores.wire.send("HSET", stores.keys.thread(run.thread_id), "status", "busy")
+    await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "busy")
     await doctor(stores, repair=True).examine()
     assert (await stores.thread_of(run)).status == "interrupted"
 
 
 async def test_a_run_without_a_lease_stays_with_a_worker_that_lives(stores: Stores) -> None:
     run = await running(stores)
-    await stores.wire.send("DEL", stores.keys.leases)
+    await stores.pipeline.send("DEL", stores.keys.leases)
     await doctor(stores, repair=True).examine()
     assert await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0) == [], "the lease lasts until the worker reports"
     lost = await stores.scripts.heartbeat(
@@ -234,7 +234,7 @@ async def test_a_run_without_a_lease_stays_with_a_worker_that_lives(stores: Stor
 
 async def test_a_run_without_a_lease_is_taken_from_one_that_does_not(stores: Stores) -> None:
     run = await running(stores)
-    await stores.wire.send("DEL", stores.keys.leases)
+    await stores.pipeline.send("DEL", stores.keys.leases)
     await doctor(stores, repair=True).examine()
     assert await stores.reap() == [(run.run_id, 1, "queued")]
     assert (await stores.claim_one()).attempt == 2
@@ -246,7 +246,7 @@ async def test_a_place_that_becomes_free_goes_to_who_waits_for_it(stores: Stores
     await stores.claim_one()
     second = await stores.run(await stores.thread(), groups=limited)
     assert await stores.claim() == []
-    await stores.wire.send("HDEL", stores.keys.run(first.run_id), "groups")  # so that its place is not given back
+    await stores.pipeline.send("HDEL", stores.keys.run(first.run_id), "groups")  # so that its place is not given back
     await stores.settle(await stores.now(first))
     assert await stores.claim() == []
     await doctor(stores, repair=True).examine()
@@ -255,7 +255,7 @@ async def test_a_place_that_becomes_free_goes_to_who_waits_for_it(stores: Stores
 
 async def test_a_run_that_waited_and_was_passed_over_is_over(stores: Stores) -> None:
     run = await waiting(stores)
-    await stores.wire.send("HDEL", stores.keys.thread(run.thread_id), "waiting")
+    await stores.pipeline.send("HDEL", stores.keys.thread(run.thread_id), "waiting")
     await stores.run(run.thread_id)
     await stores.settle(await stores.claim_one())
     await doctor(stores, repair=True).examine()
@@ -271,7 +271,7 @@ async def test_a_run_waits_as_long_as_its_thread_asks(
     stores: Stores, interrupts: str, phase: Phase, status: str
 ) -> None:
     run = await waiting(stores)
-    await stores.wire.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", interrupts)
+    await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", interrupts)
     await doctor(stores, repair=True).examine()
     assert (await stores.phase(run), (await stores.thread_of(run)).status) == (phase, status)
 
@@ -317,7 +317,7 @@ async def running_with_two_behind(stores: Stores) -> Run:
 async def test_many_at_once_and_work_in_between(stores: Stores) -> None:
     """More than a page of each; and while the doctor mends, runs are claimed and settled, none twice."""
     runs = [await queued(stores) for _ in range(250)]
-    await stores.wire.send("DEL", stores.keys.queue)
+    await stores.pipeline.send("DEL", stores.keys.queue)
     executed: list[str] = []
 
     async def work() -> None:
@@ -351,9 +351,9 @@ async def test_rounds_go_through_everything(stores: Stores) -> None:
 
 async def test_a_prefix_is_left_alone_that_begins_with_ours(stores: Stores) -> None:
     other = f"{stores.keys.prefix}x:run:{new_id()}"
-    await stores.wire.send("HSET", other, "phase", "running")
+    await stores.pipeline.send("HSET", other, "phase", "running")
     assert await doctor(stores, repair=True).examine() == []
-    await stores.wire.send("DEL", other)
+    await stores.pipeline.send("DEL", other)
 
 
 async def test_the_table_says_what_and_where(stores: Stores) -> None:
@@ -365,11 +365,11 @@ async def test_the_table_says_what_and_where(stores: Stores) -> None:
 
 async def test_nothing_is_well_on_a_server_that_drops_keys(stores: Stores, valkey_url: str) -> None:
     settings = settings_of(valkey_url, stores.keys)
-    await stores.wire.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    await stores.pipeline.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     try:
         told, well = await report(settings, repair=False)
     finally:
-        await stores.wire.send("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        await stores.pipeline.send("CONFIG", "SET", "maxmemory-policy", "noeviction")
     assert "store.evicts" in told
     assert "no run and no thread is stuck" in told
     assert not well

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from slipway.api.routes import event_socket
 from slipway.event_protocol.run_protocol import first_of
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from tests.conftest import wait_until
 from tests.events.conftest import DEADLINE_S, EVERY, completed, start, told
 from tests.http.conftest import Served
@@ -79,13 +79,13 @@ async def test_reconnecting_goes_on_where_it_was(served: Served, client: httpx.A
 
 
 async def test_what_is_not_kept_is_a_gap(
-    served: Served, client: httpx.AsyncClient, thread: str, wire: Wire, keys: Keys
+    served: Served, client: httpx.AsyncClient, thread: str, pipeline: Pipeline, keys: Keys
 ) -> None:
     old = await start(client, thread, "steps", input={"until": 1})
     first = await told(client, thread, completed)
     await start(client, thread, "steps", input={"until": 1})
     both = await told(client, thread, lambda event: completed(event) and event["seq"] > first[-1]["seq"])
-    await wire.send("DEL", keys.events(old))
+    await pipeline.send("DEL", keys.events(old))
     async with socket_of(served, thread) as socket:
         answer, _ = await ask(socket, 1, "subscription.reconnect", channels=EVERY, since=first[2]["seq"])
         assert (answer["error"], answer["since"]) == ("resume_gap", first[2]["seq"])

@@ -7,7 +7,7 @@ import pytest
 from slipway.health.findings import Level
 from slipway.health.server_facts import ServerFacts, facts_from, read_facts
 from slipway.redis.connection import Address
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from tests.crash.cluster import Cluster
 
 WELL = {
@@ -83,12 +83,12 @@ def test_memory_that_the_server_does_not_count_is_not_counted() -> None:
 
 
 async def test_a_server_that_refuses_to_speak_of_itself(server: Cluster) -> None:
-    await server.wire.send("ACL", "SETUSER", "guest", "on", ">secret", "~*", "&*", "+@all", "-config", "-info")
-    wire = Wire(Address(f"unix://guest:secret@{server.socket}"), "guest", patience_s=2)
-    await wire.open()
+    await server.pipeline.send("ACL", "SETUSER", "guest", "on", ">secret", "~*", "&*", "+@all", "-config", "-info")
+    pipeline = Pipeline(Address(f"unix://guest:secret@{server.socket}"), "guest", patience_s=2)
+    await pipeline.open()
     try:
-        assert await read_facts(wire) == ServerFacts()
+        assert await read_facts(pipeline) == ServerFacts()
     finally:
-        await wire.close()
-    facts = await read_facts(server.wire)
+        await pipeline.close()
+    facts = await read_facts(server.pipeline)
     assert (facts.append_only, facts.eviction, facts.snapshots) == (True, "noeviction", False)

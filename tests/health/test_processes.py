@@ -64,10 +64,10 @@ def place_of(run: dict[str, Any]) -> str:
 
 async def test_a_plan_of_20_connections_and_100_clients() -> None:
     async with running(webs=1, workers=1) as cluster, clients_of(cluster) as client:
-        await cluster.wire.send("CONFIG", "SET", "maxclients", PLAN)
+        await cluster.pipeline.send("CONFIG", "SET", "maxclients", PLAN)
 
         async def held() -> int:
-            return len((await cluster.wire.send("CLIENT", "LIST")).splitlines()) - 1  # the last is this test's own
+            return len((await cluster.pipeline.send("CLIENT", "LIST")).splitlines()) - 1  # the last is this test's own
 
         async def all_are_open() -> bool:
             return await held() == connection_budget.needed("web") + connection_budget.needed("worker")

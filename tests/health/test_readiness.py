@@ -45,10 +45,10 @@ async def create(client: httpx.AsyncClient, thread_id: str | None = None, **body
 
 async def fill(server: Cluster, ratio: float) -> None:
     """As if the server were so full."""
-    info = (await server.wire.send("INFO", "memory")).decode()
+    info = (await server.pipeline.send("INFO", "memory")).decode()
     numbers = dict(re.findall(r"^(used_memory|mem_not_counted_for_evict):(\d+)\r?$", info, re.MULTILINE))
     used = int(numbers["used_memory"]) - int(numbers["mem_not_counted_for_evict"])
-    await server.wire.send("CONFIG", "SET", "maxmemory", int(used / ratio))
+    await server.pipeline.send("CONFIG", "SET", "maxmemory", int(used / ratio))
 
 
 async def test_no_worker_is_named_and_no_obstacle(client: httpx.AsyncClient) -> None:
@@ -81,22 +81,22 @@ async def test_the_figures(
         await eventually(measured)
         assert 0.3 < await figure(client, "store_memory_ratio") < 0.7
         assert await codes(client) == {"ok": "ok"}
-    assert await server.wire.send("KEYS", f"{server.keys.prefix}:probe:*") == []
+    assert await server.pipeline.send("KEYS", f"{server.keys.prefix}:probe:*") == []
 
 
 async def test_a_job_that_has_been_due_for_too_long_is_named(
     server: Cluster, served: Served, client: httpx.AsyncClient
 ) -> None:
     job = f"{(await create(client)).json()['run_id']}:1"
-    await server.wire.send("ZADD", server.keys.workers, 1e15, "a worker")
+    await server.pipeline.send("ZADD", server.keys.workers, 1e15, "a worker")
 
     async def found() -> dict[str, str]:
         await served.services.health.measure()
         return await codes(client)
 
-    await server.wire.send("ZINCRBY", server.keys.queue, -30_000, job)
+    await server.pipeline.send("ZINCRBY", server.keys.queue, -30_000, job)
     assert await found() == {"ok": "ok"}
-    await server.wire.send("ZINCRBY", server.keys.queue, -60_000, job)
+    await server.pipeline.send("ZINCRBY", server.keys.queue, -60_000, job)
     assert await found() == {"queue.late": "warning"}
     assert 90 <= await figure(client, "oldest_due_job_seconds") < 120
 
@@ -104,11 +104,11 @@ async def test_a_job_that_has_been_due_for_too_long_is_named(
 async def test_what_comes_and_goes_is_a_line_in_the_log_and_that_all_is_well_is_none(
     server: Cluster,
 ) -> None:
-    watch = HealthWatch(server.wire, server.keys, settings_of(server), Clock())
-    await server.wire.send("ZADD", server.keys.workers, 1e15, "a worker")
+    watch = HealthWatch(server.pipeline, server.keys, settings_of(server), Clock())
+    await server.pipeline.send("ZADD", server.keys.workers, 1e15, "a worker")
     with capture_logs() as lines:
         for policy in ("noeviction", "allkeys-lru", "allkeys-lru", "noeviction"):
-            await server.wire.send("CONFIG", "SET", "maxmemory-policy", policy)
+            await server.pipeline.send("CONFIG", "SET", "maxmemory-policy", policy)
             await watch.measure()
     told = [(line["event"], code) for line in lines for code in line.get("codes", [line.get("code")])]
     assert ("health.found", "ok") not in told
@@ -131,7 +131,7 @@ async def test_near_the_high_water_mark_memory_is_looked_at_more_often(
     server: Cluster, ratio: float, pause_s: float
 ) -> None:
     clock = FirstPause()
-    watch = HealthWatch(server.wire, server.keys, settings_of(server, redis_high_water=0.85), clock)
+    watch = HealthWatch(server.pipeline, server.keys, settings_of(server, redis_high_water=0.85), clock)
     await fill(server, ratio)
     assert (await watch.measure()).ready
     with contextlib.suppress(asyncio.CancelledError):
@@ -140,8 +140,8 @@ async def test_near_the_high_water_mark_memory_is_looked_at_more_often(
 
 
 async def test_work_that_cannot_be_counted_is_an_error_with_a_name(server: Cluster) -> None:
-    await server.wire.send("SET", server.keys.queue, "not a sorted set")
-    measured = await HealthWatch(server.wire, server.keys, settings_of(server), Clock()).measure()
+    await server.pipeline.send("SET", server.keys.queue, "not a sorted set")
+    measured = await HealthWatch(server.pipeline, server.keys, settings_of(server), Clock()).measure()
     assert {finding.code: finding.level for finding in measured.findings} == {"health.broken": Level.ERROR}
     assert not measured.ready
 
@@ -157,7 +157,7 @@ async def test_that_the_connection_is_lost_is_known_at_once(
 
         await eventually(well)
         await server.valkey.kill()
-        await eventually(lambda: not served.services.wire.connected)
+        await eventually(lambda: not served.services.pipeline.connected)
         assert await codes(client) == {"store.away": "error"}
         services = {"redis": "down", "workers": "unknown"}
         assert (await client.get("/ok")).json() == {"ok": True, "services": services}
@@ -167,7 +167,7 @@ async def test_that_the_connection_is_lost_is_known_at_once(
 async def test_a_policy_that_drops_keys_is_an_error_with_a_name(
     server: Cluster, client: httpx.AsyncClient, eventually: Eventually
 ) -> None:
-    await server.wire.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    await server.pipeline.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
 
     async def told() -> bool:
         return (await codes(client)).get("store.evicts") == "error"
@@ -175,7 +175,7 @@ async def test_a_policy_that_drops_keys_is_an_error_with_a_name(
     await eventually(told)
     assert (await client.get("/readyz")).status_code == 503
     assert (await client.get("/ok")).status_code == 200
-    await server.wire.send("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    await server.pipeline.send("CONFIG", "SET", "maxmemory-policy", "noeviction")
 
     async def passed() -> bool:
         return (await client.get("/readyz")).status_code == 200
@@ -217,20 +217,20 @@ async def test_new_runs_are_refused_before_memory_is_full_and_the_rest_goes_on(
         assert (await client.delete(f"/threads/{unwanted}")).status_code == 204
         assert (await client.get(f"/threads/{long}/runs/{first['run_id']}/join")).json()["count"] == 40
 
-        await server.wire.send("CONFIG", "SET", "maxmemory", 0)
+        await server.pipeline.send("CONFIG", "SET", "maxmemory", 0)
         await served.services.health.measure()
         assert (await client.post(f"/threads/{waiting}/runs/wait", json=resume)).json()["trail"] == [1, 1]
 
 
 async def test_a_reading_costs_the_way_of_a_run_nothing(served: Served, client: httpx.AsyncClient) -> None:
-    wire = served.services.wire
+    pipeline = served.services.pipeline
     trips = []
     for _ in range(5):  # the watch may measure in one of them
-        before = wire.round_trips
+        before = pipeline.round_trips
         assert (await create(client)).status_code == 200
-        trips.append(wire.round_trips - before)
-        before = wire.round_trips
+        trips.append(pipeline.round_trips - before)
+        before = pipeline.round_trips
         await client.get("/readyz")
         await client.get("/metrics")
-        trips.append(wire.round_trips - before)
+        trips.append(pipeline.round_trips - before)
     assert (min(trips[::2]), min(trips[1::2])) == (1, 0)

@@ -30,17 +30,17 @@ async def test_a_run_stays_with_its_worker_when_writes_were_refused_for_longer_t
             return (await stores.now(run)).attempt == 1
 
         async def expired() -> bool:
-            seconds, _ = await server.wire.send("TIME")
-            ends_ms = await server.wire.send("ZSCORE", server.keys.leases, run.run_id)
+            seconds, _ = await server.pipeline.send("TIME")
+            ends_ms = await server.pipeline.send("ZSCORE", server.keys.leases, run.run_id)
             return ends_ms is not None and float(ends_ms) < int(seconds) * 1000
 
         async def over() -> bool:
             return (await stores.now(run)).final
 
         await eventually(begun)
-        await server.wire.send("REPLICAOF", "127.0.0.1", 1)
+        await server.pipeline.send("REPLICAOF", "127.0.0.1", 1)
         await eventually(expired)
-        await server.wire.send("REPLICAOF", "NO", "ONE")
+        await server.pipeline.send("REPLICAOF", "NO", "ONE")
         gate.touch()
         await eventually(over)
         assert (await stores.now(run)).attempt == 1
@@ -53,7 +53,7 @@ async def test_nothing_is_taken_back_right_after_the_connection_was_lost(
     async with open_services(settings, graphs, "worker") as services:
         reaper = Reaper(services)
         assert not reaper._too_early()
-        connections = services.wire.connections
-        await server.wire.send("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        await eventually(lambda: services.wire.connections > connections)
+        connections = services.pipeline.connections
+        await server.pipeline.send("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await eventually(lambda: services.pipeline.connections > connections)
         assert reaper._too_early()

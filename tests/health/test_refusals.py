@@ -43,7 +43,7 @@ async def test_a_full_server(server: Cluster, client: httpx.AsyncClient, eventua
     assert (await client.post("/threads", json={})).json()["code"] == "store.unavailable"
     assert (await client.get(f"/threads/{kept}")).status_code == 200
     assert (await client.delete(f"/threads/{doomed}")).status_code == 204, "deleting is how memory becomes free"
-    await server.wire.send("CONFIG", "SET", "maxmemory", 0)
+    await server.pipeline.send("CONFIG", "SET", "maxmemory", 0)
     await eventually(lambda: is_ready(client))
     assert (await create(client)).status_code == 200
 
@@ -53,7 +53,7 @@ async def test_a_server_that_became_a_replica(
 ) -> None:
     thread_id = new_id()
     assert (await create(client, thread_id)).status_code == 200
-    await server.wire.send("REPLICAOF", "127.0.0.1", 1)
+    await server.pipeline.send("REPLICAOF", "127.0.0.1", 1)
     assert "READONLY" in (await refused_in_time(client))["detail"]
 
     async def told() -> bool:
@@ -62,7 +62,7 @@ async def test_a_server_that_became_a_replica(
     await eventually(told)
     assert "workers.none" not in await codes(client), "they cannot report"
     assert (await client.get(f"/threads/{thread_id}")).status_code == 200, "reading goes on"
-    await server.wire.send("REPLICAOF", "NO", "ONE")
+    await server.pipeline.send("REPLICAOF", "NO", "ONE")
     await eventually(lambda: is_ready(client))
     assert (await create(client)).status_code == 200
 
@@ -88,8 +88,8 @@ async def test_a_server_that_reads_its_data_back(
     thread_id = new_id()
     assert (await create(client, thread_id)).status_code == 200
     for number in range(KEYS_TO_READ):
-        server.wire.send("SET", f"{server.keys.prefix}:ballast:{number}", 1)
-    await server.wire.send("PING")
+        server.pipeline.send("SET", f"{server.keys.prefix}:ballast:{number}", 1)
+    await server.pipeline.send("PING")
     await server.valkey.kill()
     server.valkey._command += ("--key-load-delay", "500")
     server.valkey.start()
@@ -99,7 +99,7 @@ async def test_a_server_that_reads_its_data_back(
 
     await eventually(reads_back)
     assert (await refused_in_time(client))["code"] == "store.unavailable"
-    server.wire.send("CONFIG", "SET", "key-load-delay", 0)
+    server.pipeline.send("CONFIG", "SET", "key-load-delay", 0)
     await eventually(lambda: is_ready(client))
     assert (await client.get(f"/threads/{thread_id}")).status_code == 200, "nothing acknowledged is lost"
     assert (await create(client)).status_code == 200

@@ -137,7 +137,7 @@ async def test_the_first_cause_stays(served: Served, client: httpx.AsyncClient, 
     """A client that cancels its run and then leaves has cancelled it once."""
     services: Services = served.services
     thread, run = await a_run(client, eventually, running=False)
-    await services.wire.send("HSET", services.keys.run(run), "phase", "running", "attempt", 1)  # no worker answers
+    await services.pipeline.send("HSET", services.keys.run(run), "phase", "running", "attempt", 1)  # no worker answers
     await client.post(f"/threads/{thread}/runs/{run}/cancel", params={"reason": "mine"})
     await client.post(f"/threads/{thread}/runs/{run}/cancel", params={"reason": "later"})
     found = await services.runs.find(run)

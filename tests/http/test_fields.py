@@ -179,7 +179,7 @@ async def test_a_threads_config_is_what_its_runs_left(client: httpx.AsyncClient)
 async def test_a_small_run_stores_what_it_was_asked_and_nothing_else(client: httpx.AsyncClient, served: Served) -> None:
     services: Services = served.services
     run = (await client.post("/runs", json=STEPS | {"on_completion": "keep"})).json()
-    held = await services.wire.send("HGET", services.keys.run(run["run_id"]), "kwargs")
+    held = await services.pipeline.send("HGET", services.keys.run(run["run_id"]), "kwargs")
     assert held == b'{"input":{"value":1}}'
     kwargs = (await services.runs.find(run["run_id"])).kwargs
     assert kwargs["stream_mode"] == ["values"]

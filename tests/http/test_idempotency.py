@@ -11,7 +11,7 @@ import pytest
 
 from slipway.errors import Conflict
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually
 from tests.http.conftest import Served
@@ -95,7 +95,7 @@ async def test_the_same_key_and_body_on_another_thread_make_another_run(client: 
 
 @pytest.mark.parametrize("form", ["", "/wait", "/stream", "/batch"])
 async def test_a_run_whose_thread_has_gone_with_it_is_not_made_again(
-    client: httpx.AsyncClient, wire: Wire, keys: Keys, eventually: Eventually, form: str
+    client: httpx.AsyncClient, pipeline: Pipeline, keys: Keys, eventually: Eventually, form: str
 ) -> None:
     """The answer was lost on its way: the client asks again when all is over."""
     run = {"assistant_id": "steps", "input": {"value": 1}}
@@ -103,23 +103,23 @@ async def test_a_run_whose_thread_has_gone_with_it_is_not_made_again(
     first = await _post(client, f"/runs{form}", body, key)
 
     async def over() -> bool:
-        return not await wire.send("ZCARD", keys.threads)
+        return not await pipeline.send("ZCARD", keys.threads)
 
     await eventually(over)
-    before = await wire.send("KEYS", f"{keys.prefix}:*:events")
-    logs = [await wire.send("XRANGE", log, "-", "+") for log in sorted(before)]
+    before = await pipeline.send("KEYS", f"{keys.prefix}:*:events")
+    logs = [await pipeline.send("XRANGE", log, "-", "+") for log in sorted(before)]
     again = await _post(client, f"/runs{form}", body, key)
     assert again.status_code == 200
-    assert await wire.send("ZCARD", keys.threads) == 0, "nothing runs"
-    assert [await wire.send("XRANGE", log, "-", "+") for log in sorted(before)] == logs
+    assert await pipeline.send("ZCARD", keys.threads) == 0, "nothing runs"
+    assert [await pipeline.send("XRANGE", log, "-", "+") for log in sorted(before)] == logs
     if form in ("/wait", "/stream"):
         assert _said(again) == _said(first)
     else:
         assert _ids(again.json()) == _ids(first.json())
 
     async def nothing_stays() -> bool:
-        left = await wire.send("KEYS", f"{keys.prefix}:run:*")
-        return all([await wire.send("TTL", record) > 0 for record in left])
+        left = await pipeline.send("KEYS", f"{keys.prefix}:run:*")
+        return all([await pipeline.send("TTL", record) > 0 for record in left])
 
     await eventually(nothing_stays)
 
@@ -134,23 +134,23 @@ def _ids(answer: Any) -> list[tuple[str, str]]:
 
 
 async def test_a_key_that_is_forgotten_may_stand_for_another_run(
-    client: httpx.AsyncClient, wire: Wire, keys: Keys
+    client: httpx.AsyncClient, pipeline: Pipeline, keys: Keys
 ) -> None:
     thread_id = (await _post(client, "/threads", {})).json()["thread_id"]
     path, body = f"/threads/{thread_id}/runs", {"assistant_id": "steps", "input": {"value": 1}}
     first = await _post(client, path, body, "k1")
-    (kept,) = await wire.send("KEYS", f"{keys.prefix}:idempotency:*")
-    await wire.send("DEL", kept)  # as if a day had passed
+    (kept,) = await pipeline.send("KEYS", f"{keys.prefix}:idempotency:*")
+    await pipeline.send("DEL", kept)  # as if a day had passed
     other = await _post(client, path, body | {"input": {"value": 2}}, "k1")
     assert other.status_code == 200
     assert other.json()["run_id"] != first.json()["run_id"]
 
 
-async def test_a_key_is_forgotten_after_a_day(client: httpx.AsyncClient, wire: Wire, keys: Keys) -> None:
+async def test_a_key_is_forgotten_after_a_day(client: httpx.AsyncClient, pipeline: Pipeline, keys: Keys) -> None:
     for _ in range(2):
         assert (await _post(client, "/threads", {}, "k1")).status_code == 200
-    (kept,) = await wire.send("KEYS", f"{keys.prefix}:idempotency:*")
-    assert 86_000 < await wire.send("TTL", kept) <= 86_400
+    (kept,) = await pipeline.send("KEYS", f"{keys.prefix}:idempotency:*")
+    assert 86_000 < await pipeline.send("TTL", kept) <= 86_400
 
 
 async def test_a_cron_that_was_changed_meanwhile_stays_as_it_is(client: httpx.AsyncClient) -> None:

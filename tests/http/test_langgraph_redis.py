@@ -10,7 +10,7 @@ import pytest
 from slipway.graphs.registry import Registry
 from slipway.redis.connection_budget import needed
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.services import open_services
 from slipway.settings import Settings
 from tests.http.conftest import PING_S, PROJECT, Served
@@ -57,12 +57,12 @@ def settings_of(url: str, keys: Keys, **differs: object) -> Settings:
 
 
 @pytest.fixture
-async def settings(modules_url: str, wire: Wire, keys: Keys) -> AsyncIterator[Settings]:
+async def settings(modules_url: str, pipeline: Pipeline, keys: Keys) -> AsyncIterator[Settings]:
     """With the other checkpointer, under prefixes of the test's own."""
     chosen = settings_of(modules_url, keys)
     yield chosen
     for index in ("", "_write"):
-        await wire.send("FT.DROPINDEX", f"{chosen.langgraph_redis_prefix}{index}")
+        await pipeline.send("FT.DROPINDEX", f"{chosen.langgraph_redis_prefix}{index}")
 
 
 @pytest.fixture
@@ -77,11 +77,11 @@ async def test_info_says_which(client: httpx.AsyncClient, served: Served) -> Non
     assert set(told["packages"]) == {"langgraph-checkpoint-redis", "redisvl"}
 
 
-async def test_no_connection_more(served: Served, wire: Wire) -> None:
-    clients = (await wire.send("CLIENT", "LIST")).decode().splitlines()
+async def test_no_connection_more(served: Served, pipeline: Pipeline) -> None:
+    clients = (await pipeline.send("CLIENT", "LIST")).decode().splitlines()
     ours = [line for line in clients if "name=slipway-web" in line]
     assert 0 < len(ours) <= needed("web")
-    assert served.services.checkpointer._wire is served.services.wire
+    assert served.services.checkpointer._pipeline is served.services.pipeline
 
 
 async def test_a_sealed_state(modules_url: str, keys: Keys, graphs: Registry, settings: Settings) -> None:

@@ -51,7 +51,7 @@ async def test_a_run_that_waits_is_over_for_a_page_whose_log_is_gone(
 ) -> None:
     place, run = await a_run(client, assistant_id="ask", input={})
     await asked(client, eventually, place)
-    await served.services.wire.send("DEL", served.services.keys.events(run))
+    await served.services.pipeline.send("DEL", served.services.keys.events(run))
     text = (await client.get(f"{place}/events{after}")).text
     assert sent(text) == [("expired", {}), ("end", {"run_id": run, "status": "success"})]
 
@@ -90,7 +90,7 @@ async def test_the_age_of_a_run_is_told_in_the_unit_that_fits(
     _, run = await a_run(client, assistant_id="steps", input={}, after_seconds=600)
     made = served.services.clock.now() - timedelta(seconds=age_s)
     record = served.services.keys.run(run)
-    await served.services.wire.send("HSET", record, "created_us", int(made.timestamp() * 1e6))
+    await served.services.pipeline.send("HSET", record, "created_us", int(made.timestamp() * 1e6))
     assert told in (await client.get("/ui/recent")).text
 
 

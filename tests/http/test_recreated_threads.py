@@ -7,13 +7,13 @@ import uuid
 from langgraph_sdk.client import LangGraphClient as Client
 
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually
 
 
 async def test_a_recreated_thread_keeps_its_state_its_history_and_its_question(
-    sdk: Client, worker: WorkerProcess, wire: Wire, keys: Keys, eventually: Eventually
+    sdk: Client, worker: WorkerProcess, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
     steps, ask = str(uuid.uuid4()), str(uuid.uuid4())
     for again in (False, True):
@@ -26,7 +26,7 @@ async def test_a_recreated_thread_keeps_its_state_its_history_and_its_question(
                 await sdk.threads.delete(thread_id)
 
     async def all_is_removed() -> bool:
-        return bool(await wire.send("EXISTS", keys.trash) == 0)
+        return bool(await pipeline.send("EXISTS", keys.trash) == 0)
 
     await eventually(all_is_removed)
     assert len(await sdk.threads.get_history(steps)) == 5

@@ -12,7 +12,7 @@ from slipway.errors import ConfigError
 from slipway.graphs.registry import Registry
 from slipway.redis import server_modules
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import module_files, require_modules
 from slipway.services import open_services
 from tests.http.test_langgraph_redis import settings_of
@@ -24,9 +24,9 @@ async def test_services_do_not_open(valkey_url: str, keys: Keys, graphs: Registr
             pass
 
 
-async def test_what_is_lacking_is_named(wire: Wire) -> None:
+async def test_what_is_lacking_is_named(pipeline: Pipeline) -> None:
     with pytest.raises(ConfigError, match="no RediSearch and no RedisJSON"):
-        await require_modules(wire)
+        await require_modules(pipeline)
 
 
 async def test_a_missing_package_is_named(valkey_url: str, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,9 +144,9 @@ async def test_a_client_that_does_not_read_is_cut_and_resumes_without_a_hole(
     monkeypatch.setattr("slipway.api.streams.sse.STALLED_S", 0.2)
     thread = await thread_of(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
-    wire, log = served.services.wire, served.services.keys.events(run)
+    pipeline, log = served.services.pipeline, served.services.keys.events(run)
     frame = b"event: custom\r\ndata: " + b'"%s"' % (b"x" * 20_000) + b"\r\n"
-    await asyncio.gather(*(wire.send("XADD", log, "*", "n", "custom", "f", frame) for _ in range(2000)))
+    await asyncio.gather(*(pipeline.send("XADD", log, "*", "n", "custom", "f", frame) for _ in range(2000)))
     await sdk.runs.cancel(thread, run)
     path = f"/threads/{thread}/runs/{run}/stream?stream_mode=custom"
     async with asked(served.url, path, method="GET", extra="last-event-id: -1\r\n") as reader:
@@ -166,7 +166,7 @@ async def test_a_log_that_is_gone_is_told(served: Served, sdk: LangGraphClient, 
     thread = await thread_of(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
     await sdk.runs.cancel(thread, run)
-    await served.services.wire.send("DEL", served.services.keys.events(run))
+    await served.services.pipeline.send("DEL", served.services.keys.events(run))
     place = f"/threads/{thread}/runs/{run}"
     told = (await client.get(f"{place}/stream", headers={"last-event-id": "-1"})).text
     assert "event: gap\r\n" in told
@@ -186,7 +186,7 @@ async def test_whoever_joins_when_the_log_is_gone_gets_what_is_stored(
         thread = await thread_of(sdk)
         waited = await client.post(f"/threads/{thread}/runs/wait", json={"assistant_id": graph, "input": {"value": 1}})
         place = waited.headers["content-location"]
-        await served.services.wire.send("DEL", served.services.keys.events(place.rpartition("/")[2]))
+        await served.services.pipeline.send("DEL", served.services.keys.events(place.rpartition("/")[2]))
         joined = (await client.get(f"{place}/join")).json()
         asked, known = joined.pop("__interrupt__", []), waited.json()
         assert [(each["id"], each["value"]) for each in asked] == [

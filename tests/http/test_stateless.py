@@ -10,27 +10,27 @@ from langgraph_sdk.client import LangGraphClient
 
 from slipway.api.routes import stateless_runs
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.cancel_reasons import BY_DISCONNECT
 from tests.conftest import Eventually
 
 pytestmark = pytest.mark.usefixtures("worker")
 
 
-async def _nothing_left(wire: Wire, keys: Keys) -> bool:
+async def _nothing_left(pipeline: Pipeline, keys: Keys) -> bool:
     """No record, queue entry, lease or checkpoint of any run; logs stay for readers that are still there."""
-    names = [name.decode().removeprefix(keys.prefix) for name in await wire.send("KEYS", f"{keys.prefix}:*")]
+    names = [name.decode().removeprefix(keys.prefix) for name in await pipeline.send("KEYS", f"{keys.prefix}:*")]
     kinds = (":run:", ":thread:", ":threads", ":queue", ":leases", ":trash", ":cp:")
     return not [name for name in names if name.startswith(kinds) and not name.endswith((":events", ":queue:wake"))]
 
 
 async def test_wait_answers_and_leaves_nothing(
-    sdk: LangGraphClient, wire: Wire, keys: Keys, eventually: Eventually
+    sdk: LangGraphClient, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
     values = await sdk.runs.wait(None, "steps", input={"value": 1})
     assert isinstance(values, dict)
     assert values["value"] == 4
-    await eventually(lambda: _nothing_left(wire, keys))
+    await eventually(lambda: _nothing_left(pipeline, keys))
 
 
 async def test_stream_has_every_event(sdk: LangGraphClient) -> None:

@@ -9,7 +9,7 @@ from langgraph.types import Interrupt, PregelTask, StateSnapshot
 
 from slipway.redis.checkpoint_keys import names_of
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.threads.snapshots import interrupts_of, shown
 
 Client: TypeAlias = Any
@@ -92,13 +92,15 @@ async def test_a_subgraph_that_is_away_leaves_the_other_tasks(sdk: Client) -> No
     assert (away["name"], away["checkpoint"], away["state"]) == ("away", place, None)
 
 
-async def test_a_subgraph_whose_state_is_damaged_leaves_its_parents(sdk: Client, wire: Wire, keys: Keys) -> None:
+async def test_a_subgraph_whose_state_is_damaged_leaves_its_parents(
+    sdk: Client, pipeline: Pipeline, keys: Keys
+) -> None:
     thread = await ran(sdk, "three_deep")
     held = names_of(keys, thread).state
-    fields: list[bytes] = await wire.send("HKEYS", held)
+    fields: list[bytes] = await pipeline.send("HKEYS", held)
     for name in fields:
         if name.startswith(b"bmiddle:") and b"|deep:" in name:
-            await wire.send("HSET", held, name, b"\xc1")
+            await pipeline.send("HSET", held, name, b"\xc1")
     (middle,) = (await sdk.threads.get_state(thread, subgraphs=True))["tasks"]
     assert (middle["state"]["next"], middle["checkpoint"]) == (["deep"], None)
     (deep,) = middle["state"]["tasks"]

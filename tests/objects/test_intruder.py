@@ -12,7 +12,7 @@ import pytest
 from slipway.redis.checkpoint_keys import names_of
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 from tests.conftest import embedded_valkey
 from tests.objects.test_running import Talk
@@ -120,11 +120,11 @@ async def test_a_stored_state_that_names_any_class(tmp_path: Path) -> None:
 
 async def _write(url: str, thread_id: str, held: list[Any]) -> None:
     """Put a value in place of what the thread's channel `held` has."""
-    wire = Wire(Address(url), "intruder", patience_s=5)
-    await wire.open()
+    pipeline = Pipeline(Address(url), "intruder", patience_s=5)
+    await pipeline.open()
     state = names_of(Keys(Settings().key_prefix), thread_id).state
-    fields = [field for field in await wire.send("HKEYS", state) if field.startswith(b"b\0held\0")]
+    fields = [field for field in await pipeline.send("HKEYS", state) if field.startswith(b"b\0held\0")]
     assert fields
     for field in fields:
-        await wire.send("HSET", state, field, ormsgpack.packb(held))
-    await wire.close()
+        await pipeline.send("HSET", state, field, ormsgpack.packb(held))
+    await pipeline.close()

@@ -14,7 +14,7 @@ from langgraph_sdk import get_client
 from slipway.graphs.langgraph_json import GRAPH_KEYS
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import new_id
 from tests.http.conftest import serving
 from tests.options.conftest import PROJECT, Load
@@ -64,12 +64,12 @@ async def test_the_version_is_shown(load: Load, graphs: Registry) -> None:
         assert (shown["bounded"], shown["plain"]) == ({"version": "2.1"}, {"version": "1"})
 
 
-async def test_an_urgent_run_goes_first(load: Load, graphs: Registry, wire: Wire, keys: Keys) -> None:
+async def test_an_urgent_run_goes_first(load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys) -> None:
     async with serving(load(), graphs) as served, httpx.AsyncClient(base_url=served.url) as client:
         for graph_id in ("plain", "urgent"):
             body = RUN | {"assistant_id": graph_id}
             last = (await client.post(f"/threads/{new_id()}/runs", json=body)).json()
-        assert (await wire.send("ZRANGE", keys.queue, 0, 0))[0].decode().startswith(last["run_id"])
+        assert (await pipeline.send("ZRANGE", keys.queue, 0, 0))[0].decode().startswith(last["run_id"])
 
 
 async def test_the_default_config_is_the_system_assistants(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:

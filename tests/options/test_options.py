@@ -21,7 +21,7 @@ from slipway.errors import StoreUnavailable
 from slipway.graphs.registry import Registry
 from slipway.processes.child_commands import slipway
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import Phase, new_id
 from slipway.serialization.encryption import MARK
 from slipway.services import Services, open_services
@@ -109,10 +109,10 @@ def shortest(times_ms: list[float]) -> float:
 
 
 @shows("redis_url", "key_prefix")
-async def test_the_server_and_the_names_on_it(load: Load, graphs: Registry, keys: Keys, wire: Wire) -> None:
+async def test_the_server_and_the_names_on_it(load: Load, graphs: Registry, keys: Keys, pipeline: Pipeline) -> None:
     async with open_services(load(), graphs, "cli") as services:
         thread = await services.threads.create(new_id(), {})
-    assert await wire.send("EXISTS", keys.thread(thread.thread_id)) == 1
+    assert await pipeline.send("EXISTS", keys.thread(thread.thread_id)) == 1
 
 
 # web
@@ -173,7 +173,7 @@ async def test_the_budget_of_graphs_that_have_none_of_their_own(load: Load, grap
 
 
 @shows("worker_processes")
-async def test_the_processes_of_a_worker(keys: Keys, wire: Wire, valkey_url: str, tmp_path: Path) -> None:
+async def test_the_processes_of_a_worker(keys: Keys, pipeline: Pipeline, valkey_url: str, tmp_path: Path) -> None:
     env = {
         "SLIPWAY_REDIS_URL": valkey_url,
         "SLIPWAY_KEY_PREFIX": keys.prefix,
@@ -184,7 +184,7 @@ async def test_the_processes_of_a_worker(keys: Keys, wire: Wire, valkey_url: str
         worker = subprocess.Popen(slipway("worker"), env=bare_environment() | env, stdout=log, stderr=log)
 
     async def both() -> bool:
-        return int(await wire.send("ZCARD", keys.workers)) == 2
+        return int(await pipeline.send("ZCARD", keys.workers)) == 2
 
     try:
         await wait_until(both)
@@ -229,7 +229,7 @@ async def one_waits_for_the_other(settings: Settings, graphs: Registry, project:
 
 
 @shows("lease_s")
-async def test_the_lease_of_a_run(load: Load, graphs: Registry, wire: Wire, keys: Keys) -> None:
+async def test_the_lease_of_a_run(load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys) -> None:
     settings = load(lease_s=200)
     async with serving(settings, graphs) as served, httpx.AsyncClient(base_url=served.url) as client:
         body = RUN | {"input": {"gate": True}}
@@ -237,7 +237,7 @@ async def test_the_lease_of_a_run(load: Load, graphs: Registry, wire: Wire, keys
         async with working(settings, graphs):
 
             async def ends_ms() -> float | None:
-                score = await wire.send("ZSCORE", keys.leases, run["run_id"])
+                score = await pipeline.send("ZSCORE", keys.leases, run["run_id"])
                 return None if score is None else float(score)
 
             (end_ms,) = await different(ends_ms, 1)
@@ -245,34 +245,38 @@ async def test_the_lease_of_a_run(load: Load, graphs: Registry, wire: Wire, keys
 
 
 @shows("heartbeat_s")
-async def test_the_pause_between_heartbeats(load: Load, graphs: Registry, wire: Wire, keys: Keys) -> None:
+async def test_the_pause_between_heartbeats(load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys) -> None:
     async with working(load(heartbeat_s=0.1), graphs):
 
         async def beat_ms() -> float | None:
-            held = await wire.send("ZRANGE", keys.workers, 0, 0, "WITHSCORES")
+            held = await pipeline.send("ZRANGE", keys.workers, 0, 0, "WITHSCORES")
             return float(held[1]) if held else None
 
         assert shortest(await different(beat_ms)) < 1
 
 
 @shows("reap_every_s")
-async def test_the_pause_between_looks_for_dead_workers(load: Load, graphs: Registry, wire: Wire, keys: Keys) -> None:
+async def test_the_pause_between_looks_for_dead_workers(
+    load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys
+) -> None:
     async with working(load(reap_every_s=0.1, heartbeat_s=100, lease_s=300), graphs):
 
         async def look_ms() -> float | None:
-            seen = await wire.send("HGET", f"{keys.prefix}:pulse", "seen_ms")
+            seen = await pipeline.send("HGET", f"{keys.prefix}:pulse", "seen_ms")
             return None if seen is None else float(seen)
 
         assert shortest(await different(look_ms)) < 0.7
 
 
 @shows("reconcile_every_s")
-async def test_the_pause_between_looks_for_stuck_runs(load: Load, graphs: Registry, wire: Wire, keys: Keys) -> None:
+async def test_the_pause_between_looks_for_stuck_runs(
+    load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys
+) -> None:
     """A worker takes the duty for two rounds."""
     async with working(load(reconcile_every_s=0.5), graphs):
 
         async def kept_ms() -> float | None:
-            left = int(await wire.send("PTTL", keys.duty("reconcile")))
+            left = int(await pipeline.send("PTTL", keys.duty("reconcile")))
             return left if left > 0 else None
 
         (left_ms,) = await different(kept_ms, 1)
@@ -306,7 +310,7 @@ async def test_how_long_a_redis_that_is_away_is_waited_for(
         await valkey.kill()
         began = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            await services.wire.send("PING", again=True)
+            await services.pipeline.send("PING", repeatable=True)
         assert 2.9 < time.monotonic() - began < 60
 
 
@@ -329,13 +333,13 @@ async def test_an_item_that_is_too_large(load: Load, graphs: Registry) -> None:
 
 
 @shows("event_ttl_s")
-async def test_how_long_events_are_kept(load: Load, graphs: Registry, wire: Wire, keys: Keys) -> None:
+async def test_how_long_events_are_kept(load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys) -> None:
     settings = load(event_ttl_s=600)
     async with serving(settings, graphs) as served, working(settings, graphs), get_client(url=served.url) as client:
         thread_id = (await client.threads.create())["thread_id"]
         await client.runs.wait(thread_id, "plain", input={})
         (run,) = await client.runs.list(thread_id)
-        assert 0 < await wire.send("TTL", keys.events(run["run_id"])) <= 600
+        assert 0 < await pipeline.send("TTL", keys.events(run["run_id"])) <= 600
 
 
 @shows("encryption_key")
@@ -349,10 +353,10 @@ async def test_the_names_of_documents(load: Load, graphs: Registry, modules_url:
     prefix = f"{keys.prefix}-documents"
     settings = load(redis_url=modules_url, checkpointer="langgraph-redis", langgraph_redis_prefix=prefix)
     async with open_services(settings, graphs, "cli") as services:
-        indexes = {name.decode() for name in await services.wire.send("FT._LIST")}
+        indexes = {name.decode() for name in await services.pipeline.send("FT._LIST")}
         assert {prefix, f"{prefix}_write"} <= indexes
         for name in (prefix, f"{prefix}_write"):
-            await services.wire.send("FT.DROPINDEX", name)
+            await services.pipeline.send("FT.DROPINDEX", name)
 
 
 # ceilings

@@ -19,7 +19,7 @@ from slipway.checkpoints.trash import Trash
 from slipway.graphs.registry import Registry
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from slipway.runs.attempt import Attempt
 from slipway.runs.event_log import Event, EventLog
@@ -36,9 +36,9 @@ VOLATILE = frozenset({b"updated_us", b"state_us", b"ended_us"})
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What the API and the workers use, on one wire, and the moves of runs in one word each."""
+    """What the API and the workers use, on one pipeline, and the moves of runs in one word each."""
 
-    wire: Wire
+    pipeline: Pipeline
     keys: Keys
     scripts: Scripts
     runs: RunStore
@@ -100,28 +100,28 @@ class Stores:
 
     async def dump(self) -> dict[str, Any]:
         """Everything under the prefix but times of change: equal dumps, nothing has changed."""
-        return await dump(self.wire, self.keys)
+        return await dump(self.pipeline, self.keys)
 
 
-async def dump(wire: Wire, keys: Keys) -> dict[str, Any]:
+async def dump(pipeline: Pipeline, keys: Keys) -> dict[str, Any]:
     """Everything under a prefix but times of change."""
     held: dict[str, Any] = {}
-    for key in await wire.send("KEYS", f"{keys.prefix}:*"):
+    for key in await pipeline.send("KEYS", f"{keys.prefix}:*"):
         name = key.decode()
-        kind = (await wire.send("TYPE", key)).decode()
+        kind = (await pipeline.send("TYPE", key)).decode()
         if name in (keys.threads, keys.workers, keys.queue_wake):
             continue
         if kind == "hash":
-            flat = await wire.send("HGETALL", key)
+            flat = await pipeline.send("HGETALL", key)
             held[name] = {f: v for f, v in zip(flat[::2], flat[1::2], strict=True) if f not in VOLATILE}
         elif kind == "stream":
-            held[name] = await wire.send("XRANGE", key, "-", "+")
+            held[name] = await pipeline.send("XRANGE", key, "-", "+")
         elif kind == "zset":
-            held[name] = await wire.send("ZRANGE", key, 0, -1)
+            held[name] = await pipeline.send("ZRANGE", key, 0, -1)
         elif kind == "set":
-            held[name] = sorted(await wire.send("SMEMBERS", key))
+            held[name] = sorted(await pipeline.send("SMEMBERS", key))
         else:
-            held[name] = await wire.send("GET", key)
+            held[name] = await pipeline.send("GET", key)
     return held
 
 
@@ -198,26 +198,26 @@ async def opened(
     url: str, keys: Keys, *, patience_s: float = 5, listens_at: str | None = None
 ) -> AsyncIterator[Stores]:
     """Stores of a process of their own; `listens_at` is where its subscriber connects."""
-    wire = Wire(Address(url), "test", patience_s=patience_s)
+    pipeline = Pipeline(Address(url), "test", patience_s=patience_s)
     subscriber = Subscriber(Address(listens_at or url), "test subscriber")
-    await wire.open()
+    await pipeline.open()
     await subscriber.open()
-    scripts, checkpointer = Scripts(wire, keys), Checkpointer(wire, keys)
-    trash = Trash(wire, keys, checkpointer)
+    scripts, checkpointer = Scripts(pipeline, keys), Checkpointer(pipeline, keys)
+    trash = Trash(pipeline, keys, checkpointer)
     try:
         yield Stores(
-            wire=wire,
+            pipeline=pipeline,
             keys=keys,
             scripts=scripts,
-            runs=RunStore(wire, keys, scripts, event_ttl_s=TTL_S, lease_ms=LEASE_MS, trash=trash),
-            threads=ThreadStore(wire, keys, scripts, checkpointer, trash),
-            events=EventLog(wire, keys, subscriber),
+            runs=RunStore(pipeline, keys, scripts, event_ttl_s=TTL_S, lease_ms=LEASE_MS, trash=trash),
+            threads=ThreadStore(pipeline, keys, scripts, checkpointer, trash),
+            events=EventLog(pipeline, keys, subscriber),
             checkpointer=checkpointer,
             trash=trash,
         )
     finally:
         await subscriber.close()
-        await wire.close()
+        await pipeline.close()
 
 
 @pytest.fixture

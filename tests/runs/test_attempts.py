@@ -32,7 +32,7 @@ def _count(stores: Stores) -> tuple[Any, ...]:
 
 
 async def _counted(stores: Stores) -> int:
-    return int(await stores.wire.send("GET", f"{stores.keys.prefix}:count", again=True) or 0)
+    return int(await stores.pipeline.send("GET", f"{stores.keys.prefix}:count", repeatable=True) or 0)
 
 
 async def _numbers(stores: Stores, attempt: Attempt) -> list[int]:
@@ -43,24 +43,24 @@ async def _numbers(stores: Stores, attempt: Attempt) -> list[int]:
 async def test_what_is_written_in_one_turn_lands_in_one_group(stores: Stores) -> None:
     attempt = await _claimed(stores)
     await attempt.write([_count(stores)])  # the script is known from now on
-    before = stores.wire.round_trips
+    before = stores.pipeline.round_trips
     for number in range(100):
         attempt.append("values", FRAME % number)
         attempt.put(_count(stores))
     await asyncio.gather(*(attempt.write([_count(stores)]) for _ in range(10)))
-    assert stores.wire.round_trips <= before + 2  # tasks begin a turn later
+    assert stores.pipeline.round_trips <= before + 2  # tasks begin a turn later
     assert await _counted(stores) == 111
     assert await _numbers(stores, attempt) == list(range(100))
 
 
 async def test_one_group_is_under_way_at_a_time_and_the_next_takes_the_rest(stores: Stores) -> None:
     attempt = await _claimed(stores)
-    before = stores.wire.round_trips
+    before = stores.pipeline.round_trips
     for number in range(200):
         attempt.append("values", FRAME % number)
         await asyncio.sleep(0)
     await attempt.flush()
-    assert stores.wire.round_trips - before < 150
+    assert stores.pipeline.round_trips - before < 150
     assert await _numbers(stores, attempt) == list(range(200))
 
 
@@ -211,7 +211,7 @@ async def test_groups_that_come_before_one_they_follow_are_sent_again(stores: St
     attempt._send = send  # type: ignore[method-assign]
     for number in (1, 2):
         await _superstep(attempt, number)
-    await stores.wire.send("PING")
+    await stores.pipeline.send("PING")
     assert await _numbers(stores, attempt) == []
     send(held[0])
     await attempt.flush()
@@ -293,7 +293,7 @@ async def test_a_connection_cut_after_any_write_doubles_nothing(valkey_url: str,
         proxy.cut_after_requests = proxy.requests + 1
         attempt.append("values", FRAME % 40)
         assert await attempt.settle(settlement(attempt.run)) == ("ok", "")
-        assert far.wire.connections > 10
+        assert far.pipeline.connections > 10
     assert await _numbers(stores, attempt) == list(range(41))
     assert await _counted(stores) == 40
     assert (await stores.names(attempt.run)).count("end") == 1
@@ -333,13 +333,13 @@ async def test_a_server_that_is_killed_and_comes_back_loses_and_doubles_nothing(
 async def test_writes_wait_for_a_server_that_is_full(keys: Keys) -> None:
     async with server("--maxmemory-policy", "noeviction") as own, opened(own.url, keys) as stores:
         attempt = await _claimed(stores)
-        await stores.wire.send("CONFIG", "SET", "maxmemory", "1")
+        await stores.pipeline.send("CONFIG", "SET", "maxmemory", "1")
         attempt.append("values", FRAME % 0)
         writing = asyncio.ensure_future(attempt.write([_count(stores)]))
         await asyncio.wait([writing], timeout=0.3)
         assert not writing.done()
         assert await _numbers(stores, attempt) == []  # all of a group, or nothing
-        await stores.wire.send("CONFIG", "SET", "maxmemory", "0")
+        await stores.pipeline.send("CONFIG", "SET", "maxmemory", "0")
         await asyncio.wait_for(writing, 30)
         assert (await _numbers(stores, attempt), await _counted(stores)) == ([0], 1)
 
@@ -347,17 +347,17 @@ async def test_writes_wait_for_a_server_that_is_full(keys: Keys) -> None:
 async def test_writes_wait_for_a_server_that_is_read_only(keys: Keys) -> None:
     async with server() as own, opened(own.url, keys) as stores:
         attempt = await _claimed(stores)
-        await stores.wire.send("REPLICAOF", "127.0.0.1", "1")
+        await stores.pipeline.send("REPLICAOF", "127.0.0.1", "1")
         writing = asyncio.ensure_future(attempt.write([_count(stores)]))
         await asyncio.wait([writing], timeout=0.3)
         assert not writing.done()
-        await stores.wire.send("REPLICAOF", "NO", "ONE")
+        await stores.pipeline.send("REPLICAOF", "NO", "ONE")
         await asyncio.wait_for(writing, 30)
         assert await _counted(stores) == 1
 
 
 async def test_a_server_that_stays_full_is_reported(keys: Keys) -> None:
     async with server() as own, opened(own.url, keys, patience_s=0.3) as stores:
-        await stores.wire.send("CONFIG", "SET", "maxmemory", "1")
+        await stores.pipeline.send("CONFIG", "SET", "maxmemory", "1")
         with pytest.raises(StoreUnavailable, match="OOM"):
             await stores.threads.create("0" * 36, {})

@@ -10,7 +10,7 @@ from slipway.duties import looked, repeat
 from slipway.errors import StoreUnavailable
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import Phase
 from tests.conftest import Eventually
 from tests.runs.conftest import Stores, settings_of
@@ -51,9 +51,9 @@ async def test_a_round_says_whether_it_was_done() -> None:
 
 
 async def test_a_worker_whose_duty_breaks_goes_on_with_its_runs(
-    valkey_url: str, keys: Keys, wire: Wire, stores: Stores, graphs: Registry, eventually: Eventually
+    valkey_url: str, keys: Keys, pipeline: Pipeline, stores: Stores, graphs: Registry, eventually: Eventually
 ) -> None:
-    await wire.send("SET", keys.crons_due, "not a sorted set")
+    await pipeline.send("SET", keys.crons_due, "not a sorted set")
     with capture_logs() as lines:
         async with working(settings_of(valkey_url, keys), graphs):
             await eventually(lambda: any(line["event"] == "duty.broke" for line in lines))

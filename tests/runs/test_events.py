@@ -181,10 +181,10 @@ async def test_readers_of_one_run_ask_nothing_of_redis(
 ) -> None:
     readings = [Reading(stores.events, writing.run_id) for _ in range(100)]
     await eventually(lambda: all(reading.seen for reading in readings))
-    before = stores.wire.round_trips
+    before = stores.pipeline.round_trips
     for _ in range(10):
         await writing.write()
-    assert stores.wire.round_trips - before <= 10
+    assert stores.pipeline.round_trips - before <= 10
     await writing.end()
     for reading in readings:
         assert (await reading.done()).numbers == list(range(1, 11))
@@ -289,7 +289,7 @@ async def test_what_is_said_between_a_reconnect_and_a_slow_read_is_not_lost(
         await writing.end()
         proxy.refusing = False
         await eventually(lambda: proxy.accepted > accepted + 1)
-        await eventually(lambda: far.events._subscriber._link.connected)
+        await eventually(lambda: far.events._subscriber._connection.connected)
         slow.release_replies()
         await reading.done()
 
@@ -302,7 +302,7 @@ async def test_a_log_that_is_gone_ends_at_once(stores: Stores) -> None:
 async def test_a_log_that_no_longer_reaches_back_says_so(writing: Writing, stores: Stores) -> None:
     await writing.write(5)
     log = await stores.log(writing.run_id)
-    await stores.wire.send("XTRIM", stores.keys.events(writing.run_id), "MAXLEN", 2)
+    await stores.pipeline.send("XTRIM", stores.keys.events(writing.run_id), "MAXLEN", 2)
     reading = Reading(stores.events, writing.run_id, log[1].id)
     await writing.end()
     await reading.done()
@@ -313,7 +313,7 @@ async def test_a_log_that_no_longer_reaches_back_says_so(writing: Writing, store
 async def test_a_log_that_expired_is_a_gap(writing: Writing, stores: Stores) -> None:
     await writing.write(2)
     last = (await stores.log(writing.run_id))[-1].id
-    await stores.wire.send("DEL", stores.keys.events(writing.run_id))
+    await stores.pipeline.send("DEL", stores.keys.events(writing.run_id))
     reading = await Reading(stores.events, writing.run_id, last).done()
     assert [event.name for event in reading.seen] == ["gap"]
 
@@ -339,7 +339,7 @@ async def test_followers_that_leave_leave_nothing(writing: Writing, stores: Stor
     channel = stores.keys.run_wake(writing.run_id)
 
     async def unheard() -> bool:
-        _, count = await stores.wire.send("PUBSUB", "NUMSUB", channel)
+        _, count = await stores.pipeline.send("PUBSUB", "NUMSUB", channel)
         return bool(count == 0)
 
     await eventually(unheard)
@@ -352,10 +352,10 @@ async def test_whoever_expects_a_run_needs_no_read(stores: Stores, eventually: E
         await followed.listening()
         await stores.run(thread_id, run_id=run_id)
         await eventually(lambda: followed.tail.end)  # its first event was heard
-        before = stores.wire.round_trips
+        before = stores.pipeline.round_trips
         batch = await anext(stores.events.follow(run_id))
         assert [event.name for event in batch] == ["metadata"]
-        assert stores.wire.round_trips == before
+        assert stores.pipeline.round_trips == before
 
 
 def _events(*places: int) -> list[Event]:
@@ -416,6 +416,6 @@ async def test_a_waiter_for_a_thread_is_woken_after_another_has_left(stores: Sto
     with wakes.woken("some thread") as (subscribed, woken):
         with wakes.woken("some thread"):
             await subscribed
-        await stores.wire.send("PUBLISH", stores.keys.thread_wake("some thread"), "event")
+        await stores.pipeline.send("PUBLISH", stores.keys.thread_wake("some thread"), "event")
         async with asyncio.timeout(_HEAL_S):
             await woken.wait()

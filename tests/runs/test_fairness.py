@@ -14,7 +14,7 @@ import pytest
 from slipway.graphs.registry import Registry
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import PRIORITY_MS, Phase, Run, new_id
 from slipway.services import Services
 from slipway_workers.claims import ClaimingWorker
@@ -38,7 +38,7 @@ async def test_high_goes_before_normal_before_low(stores: Stores) -> None:
 async def test_a_low_run_that_has_waited_long_enough_goes_before_a_new_normal_one(stores: Stores) -> None:
     low = await _queued(stores, priority="low")
     job = f"{low.run_id}:1"
-    await stores.wire.send("ZINCRBY", stores.keys.queue, -PRIORITY_MS["low"] - 1, job)  # as if it came a minute ago
+    await stores.pipeline.send("ZINCRBY", stores.keys.queue, -PRIORITY_MS["low"] - 1, job)  # as if it came a minute ago
     await _queued(stores)
     assert (await stores.claim(limit=1))[0].run_id == low.run_id
 
@@ -67,7 +67,7 @@ async def test_the_limit_holds_for_runs_that_died_and_were_handed_back(stores: S
     last = await stores.claim_one()
     assert {claimed[0].run_id, last.run_id} == {first.run_id, second.run_id}
     await stores.settle(last)
-    assert await stores.wire.send("EXISTS", stores.keys.group("owner:ada"), stores.keys.parked("owner:ada")) == 0
+    assert await stores.pipeline.send("EXISTS", stores.keys.group("owner:ada"), stores.keys.parked("owner:ada")) == 0
 
 
 async def test_a_place_that_the_first_in_line_cannot_take_goes_to_the_next(stores: Stores) -> None:
@@ -92,7 +92,7 @@ async def test_a_claim_ends_when_all_that_waits_is_of_full_groups(stores: Stores
     due_in_ms, claimed = await stores.scripts.run_claim("w", 10, 60_000)
     assert (due_in_ms, len(claimed)) == (None, 2)
     for group, _ in (one, other):
-        assert await stores.wire.send("ZCARD", stores.keys.parked(group)) == 1
+        assert await stores.pipeline.send("ZCARD", stores.keys.parked(group)) == 1
 
 
 async def test_a_run_of_a_full_group_is_not_executed_inline(stores: Stores) -> None:
@@ -129,7 +129,7 @@ async def test_a_worker_executes_no_more_runs_than_it_has_room_for(
         assert await stores.settle(run) == "ok"
 
     runs = [await _queued(stores) for _ in range(6)]
-    wake = Wire(Address(valkey_url), "test worker wake", patience_s=5)
+    wake = Pipeline(Address(valkey_url), "test worker wake", patience_s=5)
     await wake.open()
     worker = ClaimingWorker(perform, keys, wake, "w", lease_ms=60_000, max_runs=2)
     work = asyncio.create_task(worker.main())
@@ -164,7 +164,7 @@ async def test_with_500_long_runs_in_progress_a_new_short_one_starts_at_once(
         long = await asyncio.gather(*(_made(services, "gate") for _ in range(LONG_RUNS)))
 
         async def all_running() -> bool:
-            return bool(await services.wire.send("ZCARD", keys.leases) == LONG_RUNS)
+            return bool(await services.pipeline.send("ZCARD", keys.leases) == LONG_RUNS)
 
         await eventually(all_running, within_s=30)
         short = await _made(services, "steps")
@@ -175,6 +175,6 @@ async def test_with_500_long_runs_in_progress_a_new_short_one_starts_at_once(
             project.gates[run.thread_id].set()
 
         async def none_running() -> bool:
-            return bool(await services.wire.send("ZCARD", keys.leases) == 0)
+            return bool(await services.pipeline.send("ZCARD", keys.leases) == 0)
 
         await eventually(none_running, within_s=30)

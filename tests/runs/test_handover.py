@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from slipway.execution.execution import Execution
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import Phase, Run, new_id, run_from
 from slipway.services import Services, open_services
 from slipway_workers.process import WorkerProcess
@@ -189,7 +189,7 @@ async def _unanswered(web: Services, stores: Stores, proxy: Proxy, graph_id: str
     """The making of a run that the server has given the web process, whose answer the proxy still holds."""
     proxy.hold_replies()
     creating = asyncio.create_task(_inline(web, graph_id, run_id=run_id))
-    await wait_until(lambda: stores.wire.send("EXISTS", stores.keys.run(run_id), again=True))
+    await wait_until(lambda: stores.pipeline.send("EXISTS", stores.keys.run(run_id), repeatable=True))
     return creating
 
 
@@ -236,10 +236,10 @@ async def test_a_lease_in_the_web_process_is_renewed_until_the_run_ends(
         assert web.heart is not None
         run = await _inline(web, "quick")
         assert run.run_id in web.heart._attempts
-        until_ms = await web.wire.send("ZSCORE", keys.leases, run.run_id)
+        until_ms = await web.pipeline.send("ZSCORE", keys.leases, run.run_id)
 
         async def is_renewed() -> bool:
-            return float(await web.wire.send("ZSCORE", keys.leases, run.run_id)) > float(until_ms)
+            return float(await web.pipeline.send("ZSCORE", keys.leases, run.run_id)) > float(until_ms)
 
         await eventually(is_renewed)
         project.gates[run.thread_id].set()
@@ -280,11 +280,11 @@ async def test_a_worker_that_stops_hands_its_runs_back_without_spending_an_attem
 
 
 async def test_a_run_whose_claim_arrives_while_the_worker_stops_is_handed_back(
-    valkey_url: str, keys: Keys, graphs: Registry, wire: Wire
+    valkey_url: str, keys: Keys, graphs: Registry, pipeline: Pipeline
 ) -> None:
     async with open_services(settings_of(valkey_url, keys), graphs, "worker") as services:
         assert services.heart is not None
-        process = WorkerProcess(services, wire)
+        process = WorkerProcess(services, pipeline)
         process._stopping.set()
         run = await services.runs.create(dataclasses.replace(new_run(new_id()), create_thread=True))
         _, claimed = await services.scripts.run_claim(services.heart.worker, 1, LEASE_MS)

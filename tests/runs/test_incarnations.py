@@ -40,15 +40,15 @@ __all__ = ["make"]
 async def either(make: Make, keys: Keys, stores: Stores) -> Stores:
     """Stores whose threads are kept by each of the checkpointers."""
     saver = make()
-    scripts, trash = Scripts(saver._wire, keys), Trash(saver._wire, keys, saver)
+    scripts, trash = Scripts(saver._pipeline, keys), Trash(saver._pipeline, keys, saver)
     return replace(
         stores,
-        wire=saver._wire,
+        pipeline=saver._pipeline,
         scripts=scripts,
         checkpointer=saver,
         trash=trash,
-        runs=RunStore(saver._wire, keys, scripts, event_ttl_s=TTL_S, lease_ms=LEASE_MS, trash=trash),
-        threads=ThreadStore(saver._wire, keys, scripts, saver, trash),
+        runs=RunStore(saver._pipeline, keys, scripts, event_ttl_s=TTL_S, lease_ms=LEASE_MS, trash=trash),
+        threads=ThreadStore(saver._pipeline, keys, scripts, saver, trash),
     )
 
 
@@ -87,11 +87,11 @@ async def test_a_thread_begins_empty_when_nobody_removed_what_the_last_one_left(
     await again(either, thread_id)
     assert await ids(either.checkpointer, at(thread_id, ns=None)) == []
     assert await either.checkpointer.thread_bytes(thread_id) == 0
-    assert await ThreadScripts(either.wire, either.keys).removed(0, 9) == []
+    assert await ThreadScripts(either.pipeline, either.keys).removed(0, 9) == []
 
 
 async def test_what_a_thread_stored_stays_when_its_id_was_in_the_trash(either: Stores) -> None:
-    thread_id, trash = new_id(), ThreadScripts(either.wire, either.keys)
+    thread_id, trash = new_id(), ThreadScripts(either.pipeline, either.keys)
     await left_behind(either, thread_id)
     [(_, place)] = await trash.removed(0, 9)  # the duty stands here
     await either.threads.create(thread_id, {})
@@ -108,7 +108,7 @@ async def test_what_a_thread_stored_stays_when_its_id_was_in_the_trash(either: S
 
 
 async def test_a_late_duty_does_not_forget_that_a_later_thread_was_removed(either: Stores) -> None:
-    thread_id, trash = new_id(), ThreadScripts(either.wire, either.keys)
+    thread_id, trash = new_id(), ThreadScripts(either.pipeline, either.keys)
     await left_behind(either, thread_id)
     [(_, place)] = await trash.removed(0, 9)
     await left_behind(either, thread_id)
@@ -125,8 +125,8 @@ async def test_a_removal_that_was_cut_short_is_finished_by_whoever_makes_the_thr
     monkeypatch.setattr(redis_saver, "_REMOVED_AT_ONCE", 2)
     thread_id = new_id()
     await left_behind(stores, thread_id, ("", *(f"inner:{n}" for n in range(5))))
-    [(_, place)] = await ThreadScripts(stores.wire, stores.keys).removed(0, 9)
-    run, left = stores.wire.run, 1
+    [(_, place)] = await ThreadScripts(stores.pipeline, stores.keys).removed(0, 9)
+    run, left = stores.pipeline.run, 1
 
     def once(*args: Any) -> Any:
         nonlocal left
@@ -135,7 +135,7 @@ async def test_a_removal_that_was_cut_short_is_finished_by_whoever_makes_the_thr
             raise ConnectionError("killed")
         return run(*args)
 
-    monkeypatch.setattr(stores.wire, "run", once)
+    monkeypatch.setattr(stores.pipeline, "run", once)
     with pytest.raises(ConnectionError):
         await stores.trash.remove(thread_id, place)
     monkeypatch.undo()
@@ -143,7 +143,7 @@ async def test_a_removal_that_was_cut_short_is_finished_by_whoever_makes_the_thr
     await stores.threads.create(thread_id, {})
     assert await ids(stores.checkpointer, at(thread_id, ns=None)) == []
     await stores.threads.delete(thread_id)
-    assert [key for key in await stores.wire.send("KEYS", f"{stores.keys.prefix}:*") if b":cp" in key] == []
+    assert [key for key in await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:*") if b":cp" in key] == []
 
 
 async def test_a_record_that_is_damaged_does_not_keep_an_id_from_being_used_again(
@@ -153,7 +153,7 @@ async def test_a_record_that_is_damaged_does_not_keep_an_id_from_being_used_agai
     thread = await stores.threads.create(thread_id, {})
     made = await put(stores.checkpointer, thread_id, {"a": 1})
     state = stores.keys.checkpoints(thread_id).removesuffix(":i") + ":s"
-    await stores.wire.send("HSET", state, f"c\0{made}", b"\xc1")
+    await stores.pipeline.send("HSET", state, f"c\0{made}", b"\xc1")
     await stores.scripts.thread_delete(thread_id)
     await stores.trash.empty()
     assert (await stores.threads.create(thread_id, {})).incarnation != thread.incarnation
@@ -174,7 +174,7 @@ async def test_a_thread_that_cannot_be_cleared_does_not_keep_the_trash_from_bein
 
     monkeypatch.setattr(stores.checkpointer, "remove_leftovers", refusing)
     await stores.trash.empty()
-    assert [name for name, _ in await ThreadScripts(stores.wire, stores.keys).removed(0, 9)] == [stuck]
+    assert [name for name, _ in await ThreadScripts(stores.pipeline, stores.keys).removed(0, 9)] == [stuck]
     assert await ids(stores.checkpointer, at(other, ns=None)) == []
 
 
@@ -196,7 +196,7 @@ async def test_deleting_at_the_same_time_leaves_nothing_and_counts_once(either: 
 async def test_a_state_that_was_written_for_a_removed_thread_is_not_stored(either: Stores) -> None:
     thread_id = new_id()
     old = await left_behind(either, thread_id)
-    late = either.checkpointer.through(IdleThreadWriter(either.wire, either.keys, thread_id, old))
+    late = either.checkpointer.through(IdleThreadWriter(either.pipeline, either.keys, thread_id, old))
     with pytest.raises(NotFound):
         await put(late, thread_id, {"secret": "late"})
     new = await either.threads.create(thread_id, {})
@@ -217,7 +217,7 @@ async def test_shrinking_a_removed_thread_leaves_the_next_one_alone(either: Stor
     made = [await put(either.checkpointer, thread_id, {"n": n}) for n in range(3)]
     assert not await either.checkpointer.shrink(thread_id, old)
     assert await ids(either.checkpointer, at(thread_id)) == made[::-1]
-    await ThreadScripts(either.wire, either.keys).sweep(0, [(thread_id, old)])
+    await ThreadScripts(either.pipeline, either.keys).sweep(0, [(thread_id, old)])
     assert (await either.threads.get(thread_id)).ttl == thread.ttl
     assert await either.checkpointer.shrink(thread_id, thread.incarnation)
     assert await ids(either.checkpointer, at(thread_id)) == made[-1:]
@@ -227,7 +227,7 @@ async def test_a_copy_takes_nothing_of_the_thread_that_has_the_id_of_its_source_
     source, target = new_id(), new_id()
     await either.threads.create(source, {})
     await put(either.checkpointer, source, {"mine": 1})
-    await ThreadScripts(either.wire, either.keys).copy(source, target, "token", None)  # and its process is killed
+    await ThreadScripts(either.pipeline, either.keys).copy(source, target, "token", None)  # and its process is killed
     await either.threads.delete(source)
     await either.threads.create(source, {})
     await put(either.checkpointer, source, {"secret": "of another"})
@@ -274,7 +274,7 @@ async def test_an_attempt_of_a_removed_run_writes_nothing_into_the_run_that_has_
     old, new = await reborn(stores)
     before = await stores.dump()
     late = Attempt(stores.scripts, old)
-    saver: ThreadSaver = Checkpointer(stores.wire, stores.keys, writer=late)
+    saver: ThreadSaver = Checkpointer(stores.pipeline, stores.keys, writer=late)
     late.append("values", b"event: values\r\ndata: {}\r\n")
     await put(saver, old.thread_id, {"secret": "old"})
     with pytest.raises(Fenced):
@@ -311,17 +311,17 @@ async def test_a_log_has_nothing_of_the_removed_run_that_had_its_id(stores: Stor
     await stores.runs.delete(thread_id, run_id)
     await stores.runs.create(new_run(thread_id, run_id=run_id))
     assert await stores.names(run_id) == ["metadata"]
-    assert await stores.wire.send("TTL", stores.keys.events(run_id)) == -1
+    assert await stores.pipeline.send("TTL", stores.keys.events(run_id)) == -1
 
 
 async def test_a_removed_runs_lease_is_not_renewed_for_the_run_that_has_its_id(stores: Stores) -> None:
     old, new = await reborn(stores)
-    lease = await stores.wire.send("ZSCORE", stores.keys.leases, new.run_id)
+    lease = await stores.pipeline.send("ZSCORE", stores.keys.leases, new.run_id)
     words = await stores.scripts.heartbeat(
         "old", [(old.run_id, old.attempt, old.incarnation)], lease_ms=10 * LEASE_MS, listed=True, gone=False
     )
     assert words == [(old.run_id, "lost")]
-    assert await stores.wire.send("ZSCORE", stores.keys.leases, new.run_id) == lease
+    assert await stores.pipeline.send("ZSCORE", stores.keys.leases, new.run_id) == lease
     await stores.reap("new")
     assert (await stores.now(new)).suspect == 1
     await stores.scripts.heartbeat(
@@ -349,7 +349,7 @@ async def test_what_a_worker_hears_of_a_removed_run_does_not_stop_the_run_that_h
 
 async def test_the_webhook_of_a_removed_run_and_that_of_the_run_with_its_id_are_both_called(stores: Stores) -> None:
     old, new = await reborn(stores, kwargs={"webhook": "https://receiver.example/"})
-    deliveries = DeliveryScripts(stores.wire, stores.keys)
+    deliveries = DeliveryScripts(stores.pipeline, stores.keys)
     await stores.settle(new, result='{"mine":1}', values='{"mine":1}')
     first, second = await deliveries.take([OUTSIDE], 9, LEASE_MS)
     assert [(held["run_id"].decode(), held["told_status"]) for held in (first, second)] == [

@@ -24,8 +24,8 @@ from tests.runs.test_replays import test_whatever_landed_last_each_result_comes_
 async def stores(modules_url: str, keys: Keys) -> AsyncIterator[Stores]:
     """The stores, with the other checkpointer."""
     async with opened(modules_url, keys) as stores:
-        saver = documents(stores.wire, keys)
+        saver = documents(stores.pipeline, keys)
         await saver.asetup()
         yield replace(stores, checkpointer=saver)
         for index in ("", "_write"):
-            await stores.wire.send("FT.DROPINDEX", documents_prefix(keys) + index)
+            await stores.pipeline.send("FT.DROPINDEX", documents_prefix(keys) + index)

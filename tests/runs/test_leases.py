@@ -82,12 +82,12 @@ async def test_a_lease_without_a_heart_ends(stores: Stores, eventually: Eventual
 async def test_a_lease_is_not_reaped_before_its_end(stores: Stores) -> None:
     await stores.run(await stores.thread())
     run = await stores.claim_one(lease_ms=250)
-    ends_ms = float(await stores.wire.send("ZSCORE", stores.keys.leases, run.run_id))
+    ends_ms = float(await stores.pipeline.send("ZSCORE", stores.keys.leases, run.run_id))
     taken: list[tuple[str, int, str]] = []
     async with asyncio.timeout(30):
         while not taken:
             taken = await expired(stores)
-            seconds, micros = await stores.wire.send("TIME")
+            seconds, micros = await stores.pipeline.send("TIME")
     assert int(seconds) * 1000 + int(micros) / 1000 >= ends_ms
     assert taken == [(run.run_id, 1, "queued")]
 
@@ -109,13 +109,13 @@ async def test_after_an_outage_the_living_have_one_lease_to_report(stores: Store
     assert await reap() == [(gone.run_id, 2, "queued")]
     alive, dead = await stores.claim_one(lease_ms=-1), await ended_lease()
     pulse = f"{stores.keys.prefix}:pulse"
-    await stores.wire.send("HINCRBY", pulse, "seen_ms", -grace["silence_ms"] - 1)
+    await stores.pipeline.send("HINCRBY", pulse, "seen_ms", -grace["silence_ms"] - 1)
     assert await reap() == []
     reports = [(alive.run_id, alive.attempt, alive.incarnation)]
     said = await stores.scripts.heartbeat("w", reports, lease_ms=60_000, listed=True, gone=False, grace=grace)
     assert said == []
     assert await reap() == []
-    await stores.wire.send("HINCRBY", pulse, "grace_ms", -grace["lease_ms"])
+    await stores.pipeline.send("HINCRBY", pulse, "grace_ms", -grace["lease_ms"])
     assert await reap() == [(dead.run_id, 1, "queued")]
 
 
@@ -172,9 +172,9 @@ async def test_when_a_process_died_only_its_leases_end(valkey_url: str, keys: Ke
     for pid in (12, 123):
         await stores.run(await stores.thread())
         await stores.claim_one(worker=f"{platform.node()}:{pid}:abcd")
-    dead, alive = await stores.wire.send("ZRANGE", keys.leases, 0, -1)
+    dead, alive = await stores.pipeline.send("ZRANGE", keys.leases, 0, -1)
     assert await expire_process(settings_of(valkey_url, keys), 12) == [dead.decode()]
-    assert await stores.wire.send("ZRANGE", keys.leases, 0, -1) == [alive]
+    assert await stores.pipeline.send("ZRANGE", keys.leases, 0, -1) == [alive]
 
 
 class SlowScripts(Scripts):
@@ -193,7 +193,7 @@ async def test_a_lease_is_trusted_from_the_moment_in_which_its_beat_began(
     valkey_url: str, keys: Keys, stores: Stores
 ) -> None:
     settings = settings_of(valkey_url, keys)
-    heart, scripts = Heart(Address(valkey_url), keys, "w", settings, listed=True), SlowScripts(stores.wire, keys)
+    heart, scripts = Heart(Address(valkey_url), keys, "w", settings, listed=True), SlowScripts(stores.pipeline, keys)
     await heart._beat(scripts, gone=False)
     assert heart._trusted_until <= scripts.asked_at + settings.lease_s * 7 / 8
 
@@ -229,7 +229,7 @@ async def test_a_full_server_costs_no_lease(keys: Keys, eventually: Eventually) 
         _, attempt = await held(stores)
         async with beating(full.url, keys) as heart:
             heart.hold(attempt)
-            await stores.wire.send("CONFIG", "SET", "maxmemory", "1")
+            await stores.pipeline.send("CONFIG", "SET", "maxmemory", "1")
             await _stays_held(stores, 2 * LEASE_S)
             assert not attempt.lost
 
@@ -239,9 +239,9 @@ async def test_an_unexpected_answer_does_not_stop_the_heart(keys: Keys, eventual
         _, attempt = await held(stores)
         async with beating(odd.url, keys) as heart:
             heart.hold(attempt)
-            await stores.wire.send("SET", keys.workers, "not a sorted set")
+            await stores.pipeline.send("SET", keys.workers, "not a sorted set")
             await asyncio.sleep(1.2 * BEAT_S)
-            await stores.wire.send("DEL", keys.workers)
+            await stores.pipeline.send("DEL", keys.workers)
             await _stays_held(stores, 2 * LEASE_S)
 
 
@@ -253,9 +253,9 @@ async def test_a_worker_is_listed_while_it_lives(valkey_url: str, keys: Keys, st
     run, attempt = await held(stores)
     heart.hold(attempt)
     await _stays_held(stores, 2 * BEAT_S)
-    assert await stores.wire.send("ZRANGE", keys.workers, 0, -1) == ([b"w"] if listed else [])
+    assert await stores.pipeline.send("ZRANGE", keys.workers, 0, -1) == ([b"w"] if listed else [])
     await heart.stop()
-    assert await stores.wire.send("ZCARD", keys.workers) == 0
+    assert await stores.pipeline.send("ZCARD", keys.workers) == 0
     assert run.run_id
 
 

@@ -64,12 +64,12 @@ async def test_delayed_runs_are_claimed_in_the_order_of_their_due_times(stores: 
     order = [runs[place] for place in (2, 0, 3, 1)]
     now_ms = await _server_ms(stores)
     for age_s, run in zip((4, 3, 2, 1), order, strict=True):
-        await stores.wire.send("ZADD", stores.keys.later, "XX", now_ms - age_s * 1000, f"{run.run_id}:1")
+        await stores.pipeline.send("ZADD", stores.keys.later, "XX", now_ms - age_s * 1000, f"{run.run_id}:1")
     assert [run.run_id for run in await _due(stores)] == [run.run_id for run in (*order, now)]
 
 
 async def _server_ms(stores: Stores) -> int:
-    seconds, micros = await stores.wire.send("TIME")
+    seconds, micros = await stores.pipeline.send("TIME")
     return int(seconds) * 1000 + int(micros) // 1000
 
 
@@ -85,10 +85,10 @@ async def test_a_delayed_run_waits_for_the_one_before_it(stores: Stores, eventua
 
 
 async def _when_due(stores: Stores, run: Run, eventually: Eventually) -> None:
-    due_ms = int(await stores.wire.send("HGET", stores.keys.run(run.run_id), "due_ms"))
+    due_ms = int(await stores.pipeline.send("HGET", stores.keys.run(run.run_id), "due_ms"))
 
     async def due() -> bool:
-        seconds, micros = await stores.wire.send("TIME")
+        seconds, micros = await stores.pipeline.send("TIME")
         return int(seconds) * 1000 + int(micros) / 1000 > due_ms + 5
 
     await eventually(due)
@@ -269,11 +269,11 @@ async def test_a_thread_that_is_deleted_leaves_nothing_behind(stores: Stores) ->
     assert attempt.lost
     assert await stores.reap() == []
     assert await stores.claim() == []
-    left = await stores.wire.send("KEYS", f"{stores.keys.prefix}:*")
+    left = await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:*")
     logs = {stores.keys.events(run.run_id).encode() for run in (running, queued)}
     left = {key for key in left if not key.endswith((b":queue:wake", b":trash"))}
     assert left == logs
-    assert [await stores.wire.send("PTTL", key) > 0 for key in logs] == [True, True]
+    assert [await stores.pipeline.send("PTTL", key) > 0 for key in logs] == [True, True]
 
 
 async def test_a_place_in_a_group_is_not_lost_with_a_run_that_was_offered_it(stores: Stores) -> None:
@@ -294,7 +294,9 @@ async def test_a_place_in_a_group_is_not_lost_with_a_stale_job_that_was_offered_
     held = await stores.claim_one()
     assert held.run_id == first.run_id
     assert await _due(stores) == []  # both wait for the place
-    await stores.wire.send("ZREM", stores.keys.thread_queue(second.thread_id), second.run_id)  # its job is stale now
+    await stores.pipeline.send(
+        "ZREM", stores.keys.thread_queue(second.thread_id), second.run_id
+    )  # its job is stale now
     await stores.settle(held)
     assert [run.run_id for run in await _due(stores)] == [third.run_id]
 
@@ -305,7 +307,7 @@ async def test_a_state_is_not_written_while_a_run_is_pending_or_running(stores: 
     key = f"{stores.keys.prefix}:state"
 
     async def write(value: str) -> None:
-        await IdleThreadWriter(stores.wire, stores.keys, thread_id, incarnation).write([("SET", key, value)])
+        await IdleThreadWriter(stores.pipeline, stores.keys, thread_id, incarnation).write([("SET", key, value)])
 
     await write("before")
     await stores.run(thread_id)
@@ -317,10 +319,10 @@ async def test_a_state_is_not_written_while_a_run_is_pending_or_running(stores: 
     await stores.reap()
     with pytest.raises(Conflict):
         await write("between attempts")
-    assert await stores.wire.send("GET", key) == b"before"
+    assert await stores.pipeline.send("GET", key) == b"before"
     assert await stores.settle(await stores.claim_one(), Phase.FAILED) == "ok"
     await write("after")
-    assert await stores.wire.send("GET", key) == b"after"
+    assert await stores.pipeline.send("GET", key) == b"after"
     assert held.thread_id == thread_id
 
 
@@ -331,7 +333,7 @@ async def test_the_age_of_the_oldest_due_job_is_how_long_it_has_been_due(stores:
     for place, attempt in ((stores.keys.queue, 1), (stores.keys.suspects, 2)):
         newer = await stores.run(await stores.thread(), priority="high")
         assert 0 <= await _oldest_due_s(stores) < 30
-        await stores.wire.send("ZINCRBY", place, -90_000, f"{oldest.run_id}:{attempt}")
+        await stores.pipeline.send("ZINCRBY", place, -90_000, f"{oldest.run_id}:{attempt}")
         assert 90 <= await _oldest_due_s(stores) < 120
         claimed = await stores.claim()
         assert len(claimed) == 2
@@ -341,7 +343,7 @@ async def test_the_age_of_the_oldest_due_job_is_how_long_it_has_been_due(stores:
 
 
 async def _oldest_due_s(stores: Stores) -> float:
-    return (await WatchScripts(stores.wire, stores.keys).work(60_000)).oldest_due_s
+    return (await WatchScripts(stores.pipeline, stores.keys).work(60_000)).oldest_due_s
 
 
 async def test_due_jobs_are_counted_those_of_suspects_too(stores: Stores) -> None:
@@ -349,7 +351,7 @@ async def test_due_jobs_are_counted_those_of_suspects_too(stores: Stores) -> Non
         await stores.run(await stores.thread(), after_s=after_s)
 
     async def counts() -> Sequence[int]:
-        work = await WatchScripts(stores.wire, stores.keys).work(60_000)
+        work = await WatchScripts(stores.pipeline, stores.keys).work(60_000)
         return work.due, work.later, work.leases
 
     assert await counts() == (2, 1, 0)

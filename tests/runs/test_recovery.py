@@ -33,7 +33,7 @@ class DyingScripts(Scripts):
     """Scripts of a worker that is cut off for good after so many groups."""
 
     def __init__(self, stores: Stores, lives_for: int) -> None:
-        super().__init__(stores.wire, stores.keys)
+        super().__init__(stores.pipeline, stores.keys)
         self._left = lives_for
         self.died = False
 

@@ -116,7 +116,7 @@ async def test_a_group_that_was_applied_with_a_lost_answer_is_not_applied_by_set
     held = await stores.claim_one()
     await _apply(stores, held)
     await stores.scripts.run_settle(settlement(held, seq=1), [_count(stores)])
-    assert await stores.wire.send("GET", f"{stores.keys.prefix}:count") == b"1"
+    assert await stores.pipeline.send("GET", f"{stores.keys.prefix}:count") == b"1"
 
 
 async def test_a_group_of_an_old_attempt_changes_nothing(stores: Stores) -> None:
@@ -141,4 +141,4 @@ async def test_a_group_that_comes_too_early_changes_nothing_and_an_older_one_cou
     for seq in (1, 2, 1, 2):
         assert Scripts.applied(await _apply(stores, run, seq)) == ("ok", "")
     assert (await stores.names(run)).count("values") == 2
-    assert await stores.wire.send("GET", f"{stores.keys.prefix}:count") == b"2"
+    assert await stores.pipeline.send("GET", f"{stores.keys.prefix}:count") == b"2"

@@ -24,7 +24,7 @@ async def test_a_run_waits_runs_and_ends(stores: Stores) -> None:
     assert await stores.settle(held) == "ok"
     assert await stores.phase(run) is Phase.COMPLETED
     assert await stores.names(run) == ["metadata", "end"]
-    assert await stores.wire.send("ZCARD", stores.keys.leases) == 0
+    assert await stores.pipeline.send("ZCARD", stores.keys.leases) == 0
 
 
 @pytest.mark.parametrize("phase", [Phase.COMPLETED, Phase.FAILED, Phase.CANCELLED])
@@ -92,7 +92,7 @@ async def test_a_run_whose_attempts_all_died_calls_its_webhook(stores: Stores) -
     hooked = {"kwargs": {"webhook": "https://example.com/done"}, "ceilings": {"max_attempts": 1}}
     run = await stores.run(await stores.thread(), **hooked)
     await stores.claim_one()
-    deliveries = DeliveryScripts(stores.wire, stores.keys)
+    deliveries = DeliveryScripts(stores.pipeline, stores.keys)
     assert await deliveries.take((OUTSIDE,), 10, 60_000) == []
     assert await stores.reap() == [(run.run_id, 1, "failed")]
     [delivery] = await deliveries.take((OUTSIDE,), 10, 60_000)
@@ -142,7 +142,7 @@ async def test_an_answer_that_waits_behind_the_question_takes_its_chain(stores: 
 
 async def test_a_run_that_waited_is_permitted_since_it_was_made(stores: Stores) -> None:
     run = await stores.run(await stores.thread(), user={"identity": "ann"})
-    await stores.wire.send("HINCRBY", stores.keys.run(run.run_id), "permitted_us", -12_000_000)
+    await stores.pipeline.send("HINCRBY", stores.keys.run(run.run_id), "permitted_us", -12_000_000)
     assert GOOD_FOR_S < 12 <= (await stores.claim_one()).permitted_ago_s < 42
 
 
@@ -150,8 +150,8 @@ async def test_a_thread_does_not_wait_for_a_run_that_was_deleted(stores: Stores)
     run = await stores.run(await stores.thread())
     await stores.settle(await stores.claim_one(), Phase.WAITING_FOR_APPROVAL)
     await stores.runs.delete(run.thread_id, run.run_id)
-    assert await stores.wire.send("HEXISTS", stores.keys.thread(run.thread_id), "waiting") == 0
-    assert await Doctor(stores.wire, stores.keys, lease_ms=LEASE_MS, repair=False).examine() == []
+    assert await stores.pipeline.send("HEXISTS", stores.keys.thread(run.thread_id), "waiting") == 0
+    assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).examine() == []
 
 
 async def test_everything_that_is_pending_or_running_is_found(stores: Stores) -> None:
@@ -168,7 +168,7 @@ async def test_everything_that_is_pending_or_running_is_found(stores: Stores) ->
     for thread_id, after_s in ((running.thread_id, 0), (parked.thread_id, 0), (await stores.thread(), 0)):
         expected.add((await stores.run(thread_id, after_s=after_s)).run_id)
     expected.add((await stores.run(await stores.thread(), after_s=60)).run_id)
-    found = [run.run_id async for run in InFlight(stores.wire, stores.keys).runs()]
+    found = [run.run_id async for run in InFlight(stores.pipeline, stores.keys).runs()]
     assert (set(found), len(found)) == (expected, len(expected))
 
 
@@ -184,7 +184,7 @@ async def test_a_cancel_that_comes_first_must_be_answered(stores: Stores) -> Non
     assert await stores.phase(run) is Phase.RUNNING
     assert await attempt.settle(settlement(held, Phase.CANCELLED)) == ("ok", "")
     assert await stores.names(run) == ["metadata", "values", "values", "end"]  # nothing was lost on the way
-    assert await stores.wire.send("GET", f"{stores.keys.prefix}:kept") == b"1"
+    assert await stores.pipeline.send("GET", f"{stores.keys.prefix}:kept") == b"1"
 
 
 async def test_what_is_appended_while_a_settle_is_refused_comes_behind_what_was_before(

@@ -51,7 +51,7 @@ async def test_a_run_whose_worker_died_is_a_suspect_until_it_gets_further(stores
     assert again.suspect == 1
     await _prove(stores, again)
     assert (await stores.now(run)).suspect == 0
-    assert await stores.wire.send("EXISTS", stores.keys.on_trial) == 0
+    assert await stores.pipeline.send("EXISTS", stores.keys.on_trial) == 0
 
 
 async def test_who_may_take_no_suspect_gets_everything_else(stores: Stores) -> None:
@@ -136,11 +136,11 @@ async def test_each_attempt_after_the_second_waits_longer(stores: Stores) -> Non
     run = await _queued(stores, ceilings={"max_attempts": 9})
     pauses_s: list[int] = []
     for attempt in range(1, 5):
-        await stores.wire.send("ZADD", stores.keys.later, "XX", 0, f"{run.run_id}:{attempt}")  # its pause is over
+        await stores.pipeline.send("ZADD", stores.keys.later, "XX", 0, f"{run.run_id}:{attempt}")  # its pause is over
         assert (await stores.claim_one()).attempt == attempt
         assert await stores.reap(pause_ms=60_000) == [(run.run_id, attempt, "queued")]
-        seconds, _ = await stores.wire.send("TIME")
-        due_ms = int(await stores.wire.send("HGET", stores.keys.run(run.run_id), "due_ms"))
+        seconds, _ = await stores.pipeline.send("TIME")
+        due_ms = int(await stores.pipeline.send("HGET", stores.keys.run(run.run_id), "due_ms"))
         pauses_s.append(due_ms // 1000 - int(seconds))
     assert [round(pause / 60) for pause in pauses_s] == [0, 1, 2, 3]
     assert await stores.claim() == []
@@ -152,7 +152,7 @@ async def test_a_suspect_that_is_handed_back_stays_one(stores: Stores) -> None:
     await stores.reap()
     held = await stores.claim_one()
     assert await stores.attempt(held).release(handover(held))
-    assert await stores.wire.send("EXISTS", stores.keys.on_trial) == 0
+    assert await stores.pipeline.send("EXISTS", stores.keys.on_trial) == 0
     assert await _claim(stores, "x", 0) == []
     assert (await stores.claim_one()).suspect == 1
 
@@ -283,7 +283,7 @@ async def test_innocent_runs_are_charged_once_for_each_poison(
         else:
             assert record.phase is Phase.COMPLETED
             assert record.attempt - record.handovers <= 1 + poisons
-    assert await Doctor(stores.wire, stores.keys, lease_ms=LEASE_MS, repair=False).examine() == []
+    assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).examine() == []
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -313,7 +313,7 @@ async def test_claims_at_random(seed: int, stores: Stores) -> None:
         running = [run for runs in held.values() for run in runs]
         assert len({run.thread_id for run in running}) == len(running)
         for group, limit in limits.items():
-            assert await stores.wire.send("SCARD", stores.keys.group(group)) <= limit
+            assert await stores.pipeline.send("SCARD", stores.keys.group(group)) <= limit
         for run in claimed:
             earlier = [other.run_id for other in made if other.thread_id == run.thread_id]
             for other in earlier[: earlier.index(run.run_id)]:
@@ -344,6 +344,6 @@ async def test_claims_at_random(seed: int, stores: Stores) -> None:
         for run in await _claim(stores, "last", 1, 1):
             assert await stores.settle(run) == "ok"
     assert all([(await stores.now(run)).final for run in made])
-    assert await Doctor(stores.wire, stores.keys, lease_ms=LEASE_MS, repair=False).examine() == []
+    assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).examine() == []
     keys = stores.keys
-    assert await stores.wire.send("EXISTS", keys.queue, keys.suspects, keys.on_trial, keys.leases) == 0
+    assert await stores.pipeline.send("EXISTS", keys.queue, keys.suspects, keys.on_trial, keys.leases) == 0

@@ -28,22 +28,22 @@ async def test_the_minutes_of_a_thread_are_what_was_given(stores: Stores, minute
     thread = await stores.threads.create(new_id(), {}, ttl=ttl)
     assert thread.ttl is not None
     assert thread.ttl["ttl_minutes"] == minutes
-    await ThreadScripts(stores.wire, stores.keys).sweep(0, [(thread.thread_id, thread.incarnation)])
+    await ThreadScripts(stores.pipeline, stores.keys).sweep(0, [(thread.thread_id, thread.incarnation)])
     expires_us, now = await asyncio.gather(
-        stores.wire.send("HGET", stores.keys.thread(thread.thread_id), "expires_us"), stores.wire.send("TIME")
+        stores.pipeline.send("HGET", stores.keys.thread(thread.thread_id), "expires_us"), stores.pipeline.send("TIME")
     )
     assert int(now[0]) + minutes * 60 - 30 < int(expires_us) / 1e6 < int(now[0]) + minutes * 60 + 30
 
 
 async def test_busy_threads_do_not_keep_the_sweep_from_those_behind_them(stores: Stores) -> None:
-    sweeps = ThreadScripts(stores.wire, stores.keys)
+    sweeps = ThreadScripts(stores.pipeline, stores.keys)
     busy, idle = [(await stores.threads.create(new_id(), {}, ttl=ThreadTtl(60))).thread_id for _ in range(2)]
     await stores.run(busy)
     for thread_id, due_ms in ((busy, 1), (idle, 2)):
-        await stores.wire.send("ZADD", stores.keys.threads_due, "XX", due_ms, thread_id)
+        await stores.pipeline.send("ZADD", stores.keys.threads_due, "XX", due_ms, thread_id)
     swept = [await sweeps.sweep(1) for _ in range(2)]
     assert [(each.deleted, each.busy) for each in swept] == [([], 1), ([idle], 0)]
-    assert await stores.wire.send("ZRANGE", stores.keys.threads_due, 0, -1) == [busy.encode()]
+    assert await stores.pipeline.send("ZRANGE", stores.keys.threads_due, 0, -1) == [busy.encode()]
 
 
 async def test_the_newest_states_from_outside_are_kept_for_followers(
@@ -54,5 +54,5 @@ async def test_the_newest_states_from_outside_are_kept_for_followers(
     written = [new_id() for _ in range(5)]
     for checkpoint_id in written:
         await stores.scripts.thread_patch(thread_id, {}, state="idle", checkpoint_id=checkpoint_id, event_ttl_s=60)
-    kept = await stores.wire.send("ZRANGE", stores.keys.thread_states(thread_id), 0, -1)
+    kept = await stores.pipeline.send("ZRANGE", stores.keys.thread_states(thread_id), 0, -1)
     assert [checkpoint_id.decode() for checkpoint_id in kept] == written[-3:]

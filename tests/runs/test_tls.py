@@ -10,7 +10,7 @@ import pytest
 
 from slipway.errors import ConfigError, StoreUnavailable
 from slipway.redis.connection import Address, UntrustedCertificate
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.preflight import problem_with
 from slipway.settings import Settings
 from tests.certificates import Certificate, self_signed
@@ -30,12 +30,12 @@ async def tls_url(valkey_url: str, certificate: Certificate) -> AsyncIterator[st
 
 
 async def ping(url: str) -> Any:
-    wire = Wire(Address(url), "test", patience_s=5)
+    pipeline = Pipeline(Address(url), "test", patience_s=5)
     try:
-        await wire.open()
-        return await wire.send("PING", again=True)
+        await pipeline.open()
+        return await pipeline.send("PING", repeatable=True)
     finally:
-        await wire.close()
+        await pipeline.close()
 
 
 async def test_a_certificate_is_checked_by_default(tls_url: str) -> None:

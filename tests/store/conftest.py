@@ -9,7 +9,7 @@ import pytest
 
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 from slipway.store.store import RedisStore
 from tests.http.conftest import sdk, served, worker
@@ -34,6 +34,6 @@ def settings(valkey_url: str, keys: Keys) -> Settings:
 
 
 @pytest.fixture
-async def store(wire: Wire, keys: Keys) -> RedisStore:
+async def store(pipeline: Pipeline, keys: Keys) -> RedisStore:
     """Without an index."""
-    return RedisStore(wire, keys, max_item_bytes=ITEM_BYTES)
+    return RedisStore(pipeline, keys, max_item_bytes=ITEM_BYTES)

@@ -10,7 +10,7 @@ from langgraph.store.base import GetOp, InvalidNamespaceError, Op, PutOp, Search
 
 from slipway.errors import InvalidRequest, RefusedRequest, TooLarge
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.store.store import RedisStore
 from tests.store.conftest import ITEM_BYTES
 
@@ -36,20 +36,20 @@ async def test_an_item_comes_back_with_its_times(store: RedisStore) -> None:
     assert second.updated_at > first.updated_at
 
 
-async def test_nothing_is_left_of_what_is_deleted(store: RedisStore, wire: Wire, keys: Keys) -> None:
+async def test_nothing_is_left_of_what_is_deleted(store: RedisStore, pipeline: Pipeline, keys: Keys) -> None:
     await store.aput(A, "k", {"n": 1}, ttl=5)
     await store.adelete(A, "k")
     await store.adelete(A, "k")
     assert await store.aget(A, "k") is None
-    assert await wire.send("KEYS", f"{keys.prefix}:*") == []
+    assert await pipeline.send("KEYS", f"{keys.prefix}:*") == []
 
 
-async def test_a_batch_reads_first_and_shares_a_round_trip(store: RedisStore, wire: Wire) -> None:
+async def test_a_batch_reads_first_and_shares_a_round_trip(store: RedisStore, pipeline: Pipeline) -> None:
     await store.abatch([PutOp(A, str(n), {"n": n}) for n in range(50)])
-    before = wire.round_trips
+    before = pipeline.round_trips
     ops: list[Op] = [PutOp(A, "0", {"n": "lost"}), *(GetOp(A, str(n)) for n in range(50)), PutOp(A, "0", {"n": "new"})]
     answers = await store.abatch(ops)
-    assert wire.round_trips - before == 2  # the reads, then the writes
+    assert pipeline.round_trips - before == 2  # the reads, then the writes
     assert [item.value["n"] for item in answers[1:-1]] == list(range(50))  # type: ignore[union-attr]
     assert (await store.aget(A, "0")).value == {"n": "new"}  # type: ignore[union-attr]
 
@@ -103,38 +103,42 @@ async def test_namespaces(store: RedisStore) -> None:
     assert await store.alist_namespaces(max_depth=1, limit=1, offset=1) == [("ab",)]
 
 
-async def age(wire: Wire, keys: Keys, namespace: str, key: str) -> None:
+async def age(pipeline: Pipeline, keys: Keys, namespace: str, key: str) -> None:
     """Make an item's time be over."""
     items = f"{keys.prefix}:store:items:{namespace}"
-    created, updated, expires, ttl, value = (await wire.send("HGET", items, key)).split(b"|", 4)
+    created, updated, expires, ttl, value = (await pipeline.send("HGET", items, key)).split(b"|", 4)
     assert expires != b"0"
-    await wire.send("HSET", items, key, b"|".join((created, updated, b"1", ttl, value)))
-    await wire.send("ZADD", f"{keys.prefix}:store:expiry", 1, f"{namespace}\0{key}")
+    await pipeline.send("HSET", items, key, b"|".join((created, updated, b"1", ttl, value)))
+    await pipeline.send("ZADD", f"{keys.prefix}:store:expiry", 1, f"{namespace}\0{key}")
 
 
-async def test_an_item_whose_time_is_over_is_gone_at_once(store: RedisStore, wire: Wire, keys: Keys) -> None:
+async def test_an_item_whose_time_is_over_is_gone_at_once(store: RedisStore, pipeline: Pipeline, keys: Keys) -> None:
     await store.aput(A, "old", {"n": 1}, ttl=1)
     await store.aput(A, "new", {"n": 2})
-    await age(wire, keys, "users.a", "old")
+    await age(pipeline, keys, "users.a", "old")
     assert await store.aget(A, "old") is None
     assert await names(store, *A, filter={"n": {"$gt": 0}}) == ["new"]
     assert await store.sweep() == 1
     assert await store.sweep() == 0
 
 
-async def test_an_item_that_is_put_after_its_time_was_over_is_new(store: RedisStore, wire: Wire, keys: Keys) -> None:
+async def test_an_item_that_is_put_after_its_time_was_over_is_new(
+    store: RedisStore, pipeline: Pipeline, keys: Keys
+) -> None:
     await store.aput(A, "k", {"n": 1}, ttl=1)
-    await age(wire, keys, "users.a", "k")
+    await age(pipeline, keys, "users.a", "k")
     await store.aput(A, "k", {"n": 2}, ttl=1)
     item = await store.aget(A, "k")
     assert item is not None
     assert item.created_at == item.updated_at
 
 
-async def test_a_namespace_whose_items_are_all_over_is_not_listed(store: RedisStore, wire: Wire, keys: Keys) -> None:
+async def test_a_namespace_whose_items_are_all_over_is_not_listed(
+    store: RedisStore, pipeline: Pipeline, keys: Keys
+) -> None:
     await store.aput(A, "k", {"n": 1}, ttl=1)
     await store.aput(B, "k", {"n": 1}, ttl=1)
-    await age(wire, keys, "users.a", "k")
+    await age(pipeline, keys, "users.a", "k")
     assert await store.alist_namespaces() == [B]
 
 
@@ -151,11 +155,11 @@ async def test_a_search_that_would_look_at_too_many_items_is_refused(
     assert len(await names(store, "users")) == 4, "a search without conditions looks at one page"
 
 
-async def test_reading_renews_unless_told_not_to(store: RedisStore, wire: Wire, keys: Keys) -> None:
+async def test_reading_renews_unless_told_not_to(store: RedisStore, pipeline: Pipeline, keys: Keys) -> None:
     await store.aput(A, "k", {"n": 1}, ttl=10)
 
     async def ends() -> float:
-        return float(await wire.send("ZSCORE", f"{keys.prefix}:store:expiry", "users.a\0k"))
+        return float(await pipeline.send("ZSCORE", f"{keys.prefix}:store:expiry", "users.a\0k"))
 
     before = await ends()
     await asyncio.sleep(0.01)
@@ -170,24 +174,24 @@ async def test_reading_renews_unless_told_not_to(store: RedisStore, wire: Wire, 
     assert await ends() > renewed
 
 
-async def test_a_new_value_without_a_time_stays(store: RedisStore, wire: Wire, keys: Keys) -> None:
+async def test_a_new_value_without_a_time_stays(store: RedisStore, pipeline: Pipeline, keys: Keys) -> None:
     await store.aput(A, "k", {"n": 1}, ttl=10)
     await store.aput(A, "k", {"n": 2})
-    assert await wire.send("ZCARD", f"{keys.prefix}:store:expiry") == 0
+    assert await pipeline.send("ZCARD", f"{keys.prefix}:store:expiry") == 0
 
 
 @pytest.mark.parametrize(("ttl", "lives_ms"), [(0.5, 30_000), (1.5, 90_000), (1e-9, 1)])
 async def test_a_time_is_counted_in_fractions_of_minutes(
-    store: RedisStore, wire: Wire, keys: Keys, ttl: float, lives_ms: int
+    store: RedisStore, pipeline: Pipeline, keys: Keys, ttl: float, lives_ms: int
 ) -> None:
     async def now_ms() -> float:
-        seconds, us = await wire.send("TIME")
+        seconds, us = await pipeline.send("TIME")
         return int(seconds) * 1000 + int(us) / 1000
 
     before = await now_ms()
     await store.aput(A, "k", {"n": 1}, ttl=ttl)
     after = await now_ms()
-    ends = float(await wire.send("ZSCORE", f"{keys.prefix}:store:expiry", "users.a\0k"))
+    ends = float(await pipeline.send("ZSCORE", f"{keys.prefix}:store:expiry", "users.a\0k"))
     assert before - 1 <= ends - lives_ms <= after
 
 

@@ -10,7 +10,7 @@ import pytest
 from slipway.errors import ConfigError, Unavailable
 from slipway.graphs.sections import IndexSection
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.store.embedding import Index, closeness
 from slipway.store.store import RedisStore
 from tests.store.project.remembering import embed
@@ -18,14 +18,14 @@ from tests.store.project.remembering import embed
 DOCS = ("docs",)
 
 
-def indexed(wire: Wire, keys: Keys, fields: list[str] | None = None, dims: int = 3) -> RedisStore:
+def indexed(pipeline: Pipeline, keys: Keys, fields: list[str] | None = None, dims: int = 3) -> RedisStore:
     """A store that knows three words."""
     section = IndexSection(dims=dims, embed="./x.py:embed", fields=fields or ["$"])
-    return RedisStore(wire, keys, max_item_bytes=10_000, index=Index(section, lambda source: embed))
+    return RedisStore(pipeline, keys, max_item_bytes=10_000, index=Index(section, lambda source: embed))
 
 
-async def test_the_nearest_come_first_with_their_score(wire: Wire, keys: Keys) -> None:
-    store = indexed(wire, keys, ["text", "tags[*]"])
+async def test_the_nearest_come_first_with_their_score(pipeline: Pipeline, keys: Keys) -> None:
+    store = indexed(pipeline, keys, ["text", "tags[*]"])
     await store.aput(DOCS, "cats", {"text": "cat cat dog", "kind": 1})
     await store.aput(DOCS, "dogs", {"text": "dog", "tags": ["cat", "nothing"], "kind": 2})
     await store.aput(DOCS, "taxes", {"text": "tax", "kind": 1})
@@ -41,48 +41,48 @@ async def test_the_nearest_come_first_with_their_score(wire: Wire, keys: Keys) -
     assert [item.key for item in await store.asearch(DOCS, query="cat", limit=1, offset=1)] == ["dogs"]
 
 
-async def test_many_items_are_read_in_pages(wire: Wire, keys: Keys) -> None:
-    store = indexed(wire, keys, ["text"])
+async def test_many_items_are_read_in_pages(pipeline: Pipeline, keys: Keys) -> None:
+    store = indexed(pipeline, keys, ["text"])
     for n in range(450):
         await store.aput((*DOCS, str(n % 3)), str(n), {"text": "tax"})
     await store.aput((*DOCS, "1"), "needle", {"text": "cat"})
     assert [item.key for item in await store.asearch(DOCS, query="cat", limit=1)] == ["needle"]
 
 
-async def test_a_new_value_has_a_new_meaning(wire: Wire, keys: Keys) -> None:
-    store = indexed(wire, keys, ["text"])
+async def test_a_new_value_has_a_new_meaning(pipeline: Pipeline, keys: Keys) -> None:
+    store = indexed(pipeline, keys, ["text"])
     await store.aput(DOCS, "k", {"text": "cat"})
     await store.aput(DOCS, "k", {"other": "cat"})
     assert await store.asearch(DOCS, query="cat") == []
 
 
-async def test_nothing_is_left_of_what_is_deleted(wire: Wire, keys: Keys) -> None:
-    store = indexed(wire, keys, ["text"])
+async def test_nothing_is_left_of_what_is_deleted(pipeline: Pipeline, keys: Keys) -> None:
+    store = indexed(pipeline, keys, ["text"])
     await store.aput(DOCS, "k", {"text": "cat"}, ttl=5)
     await store.adelete(DOCS, "k")
-    assert await wire.send("KEYS", f"{keys.prefix}:*") == []
+    assert await pipeline.send("KEYS", f"{keys.prefix}:*") == []
 
 
-async def test_without_an_index_a_query_finds_by_time(wire: Wire, keys: Keys) -> None:
-    store = RedisStore(wire, keys, max_item_bytes=1000)
+async def test_without_an_index_a_query_finds_by_time(pipeline: Pipeline, keys: Keys) -> None:
+    store = RedisStore(pipeline, keys, max_item_bytes=1000)
     await store.aput(DOCS, "k", {"text": "cat"})
     (item,) = await store.asearch(DOCS, query="dog")
     assert item.score is None
 
 
-async def test_wrong_dimensions_are_said(wire: Wire, keys: Keys) -> None:
+async def test_wrong_dimensions_are_said(pipeline: Pipeline, keys: Keys) -> None:
     with pytest.raises(ConfigError, match="dims is 4"):
-        await indexed(wire, keys, dims=4).aput(DOCS, "k", {"text": "cat"})
+        await indexed(pipeline, keys, dims=4).aput(DOCS, "k", {"text": "cat"})
     with pytest.raises(ConfigError, match="dims is 4"):
         await Index(IndexSection(dims=4, embed="./x.py:embed"), lambda source: embed).of_query("cat")
 
 
-async def test_an_embedding_function_that_fails_may_be_tried_again(wire: Wire, keys: Keys) -> None:
+async def test_an_embedding_function_that_fails_may_be_tried_again(pipeline: Pipeline, keys: Keys) -> None:
     async def fail(texts: list[str]) -> list[list[float]]:
         raise ConnectionError("no route")
 
     index = Index(IndexSection(dims=3, embed="./x.py:embed"), lambda source: fail)
-    store = RedisStore(wire, keys, max_item_bytes=1000, index=index)
+    store = RedisStore(pipeline, keys, max_item_bytes=1000, index=index)
     with pytest.raises(Unavailable, match="ConnectionError; the server's log"):
         await store.aput(DOCS, "k", {"text": "cat"})
     with pytest.raises(Unavailable, match="ConnectionError; the server's log"):

@@ -10,7 +10,7 @@ from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import APIStatusError
 
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from tests.http.conftest import Served
 
 
@@ -68,15 +68,15 @@ async def test_statuses(served: Served, method: str, path: str, body: Any, statu
 
 
 async def test_reading_an_item_begins_its_time_anew_unless_told_not_to(
-    sdk: LangGraphClient, wire: Wire, keys: Keys
+    sdk: LangGraphClient, pipeline: Pipeline, keys: Keys
 ) -> None:
     member, soon_ms = "n\0k", 1e13
     await sdk.store.put_item(["n"], key="k", value={}, ttl=5)
     renewed = {}
     for refresh in (False, None, True):
-        await wire.send("ZADD", f"{keys.prefix}:store:expiry", "XX", soon_ms, member)
+        await pipeline.send("ZADD", f"{keys.prefix}:store:expiry", "XX", soon_ms, member)
         await sdk.store.get_item(["n"], key="k", refresh_ttl=refresh)
-        renewed[refresh] = float(await wire.send("ZSCORE", f"{keys.prefix}:store:expiry", member)) != soon_ms
+        renewed[refresh] = float(await pipeline.send("ZSCORE", f"{keys.prefix}:store:expiry", member)) != soon_ms
     assert renewed == {False: False, None: True, True: True}
 
 

@@ -13,7 +13,7 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.services import Services
 from slipway.webhooks import deliveries as delivery_rules
 from slipway.webhooks.scripts import OUTSIDE, OWN, DeliveryScripts
@@ -24,23 +24,23 @@ from tests.http.conftest import Served
 from tests.webhooks.conftest import SECRET, Receiver
 
 
-async def due_now(wire: Wire, keys: Keys) -> bool:
+async def due_now(pipeline: Pipeline, keys: Keys) -> bool:
     """Make every waiting delivery due. Whether there are any that wait for another try."""
-    waiting = await wire.send("ZRANGE", keys.deliveries, 0, -1)
+    waiting = await pipeline.send("ZRANGE", keys.deliveries, 0, -1)
     for run_id in waiting:
-        await wire.send("ZADD", keys.deliveries, "XX", 0, run_id)
+        await pipeline.send("ZADD", keys.deliveries, "XX", 0, run_id)
     return bool(waiting)
 
 
-async def now_ms(wire: Wire) -> float:
+async def now_ms(pipeline: Pipeline) -> float:
     """The server's time, by which leases and pauses end."""
-    seconds, micros = await wire.send("TIME")
+    seconds, micros = await pipeline.send("TIME")
     return int(seconds) * 1000 + int(micros) / 1000
 
 
-async def due_at(wire: Wire, keys: Keys, run_id: str) -> float:
+async def due_at(pipeline: Pipeline, keys: Keys, run_id: str) -> float:
     """When the run's webhook is taken next, in ms."""
-    return float(await wire.send("ZSCORE", keys.deliveries, run_id))
+    return float(await pipeline.send("ZSCORE", keys.deliveries, run_id))
 
 
 async def over(sdk: LangGraphClient, webhook: str) -> str:
@@ -173,7 +173,7 @@ async def test_a_run_whose_attempt_died_tells_once(
 
 @pytest.mark.usefixtures("worker")
 async def test_it_is_tried_three_times(
-    sdk: LangGraphClient, served: Served, receiver: Receiver, wire: Wire, keys: Keys, eventually: Eventually
+    sdk: LangGraphClient, served: Served, receiver: Receiver, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
     receiver.answers = ["503 Busy", "429 Slow down", "500 Broken"]
     thread = (await sdk.threads.create())["thread_id"]
@@ -182,7 +182,7 @@ async def test_it_is_tried_three_times(
     states: list[tuple[str, str]] = []
 
     async def failed() -> bool:
-        await due_now(wire, keys)
+        await due_now(pipeline, keys)
         now = await shown(served, run["run_id"])
         states.append((now.get("webhook_status", ""), now.get("webhook_problem", "")))
         return states[-1] == ("failed", "HTTP 500")
@@ -190,33 +190,33 @@ async def test_it_is_tried_three_times(
     await eventually(failed)
     assert {status for status, _ in states[:-1]} <= {"", "pending"}
     assert len(receiver.heard) == 3
-    assert await wire.send("ZCARD", keys.deliveries) == 0
+    assert await pipeline.send("ZCARD", keys.deliveries) == 0
     assert len({headers["webhook-id"] for headers in receiver.headers}) == 1
 
 
 async def test_between_two_tries_there_is_a_pause_that_grows(
-    sdk: LangGraphClient, served: Served, receiver: Receiver, wire: Wire, keys: Keys, eventually: Eventually
+    sdk: LangGraphClient, served: Served, receiver: Receiver, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
     receiver.answers = ["500 Broken"]
     run_id, deliveries = await over(sdk, receiver.url), Deliveries(served.services)
     for pause_ms in (2_000, 15_000):
-        began_ms = await now_ms(wire)
+        began_ms = await now_ms(pipeline)
         await deliveries.look()
         await eventually(lambda: not deliveries._under_way)
         assert (await shown(served, run_id))["webhook_status"] == "pending"
-        assert began_ms + pause_ms <= await due_at(wire, keys, run_id) <= await now_ms(wire) + pause_ms
-        await due_now(wire, keys)
+        assert began_ms + pause_ms <= await due_at(pipeline, keys, run_id) <= await now_ms(pipeline) + pause_ms
+        await due_now(pipeline, keys)
     await deliveries.look()
     await eventually(lambda: not deliveries._under_way)
     assert (await shown(served, run_id))["webhook_status"] == "failed"
-    assert await wire.send("ZSCORE", keys.deliveries, run_id) is None
+    assert await pipeline.send("ZSCORE", keys.deliveries, run_id) is None
 
 
 @pytest.mark.parametrize("answered", ["HTTP/1.1 200 OK\r\n", ""], ids=["a part", "nothing"])
 async def test_the_lease_outlasts_the_longest_try(
     sdk: LangGraphClient,
     served: Served,
-    wire: Wire,
+    pipeline: Pipeline,
     keys: Keys,
     eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
@@ -236,9 +236,9 @@ async def test_the_lease_outlasts_the_longest_try(
     deliveries, other = Deliveries(served.services), Deliveries(served.services)
     monkeypatch.setattr(delivery_rules, "WHOLE_S", 0.2)  # what a client made before keeps to is 30 s still
     async with server:
-        began_ms = await now_ms(wire)
+        began_ms = await now_ms(pipeline)
         await deliveries.look()
-        assert await due_at(wire, keys, run_id) > began_ms + longest_ms
+        assert await due_at(pipeline, keys, run_id) > began_ms + longest_ms
         await other.look()
         assert not other._under_way
         await eventually(lambda: not deliveries._under_way)
@@ -262,7 +262,7 @@ async def test_a_refusal_is_final_and_a_redirect_is_followed(
 
 
 async def test_what_a_dead_worker_had_taken_is_taken_again(
-    sdk: LangGraphClient, served: Served, receiver: Receiver, wire: Wire, keys: Keys, eventually: Eventually
+    sdk: LangGraphClient, served: Served, receiver: Receiver, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
     services: Services = served.services
     thread = (await sdk.threads.create())["thread_id"]
@@ -272,18 +272,18 @@ async def test_what_a_dead_worker_had_taken_is_taken_again(
     assert len(await one._scripts.take((OUTSIDE,), 10, 45_000)) == 1
     await two.look()
     assert not two._under_way  # the lease of the first still holds
-    await due_now(wire, keys)
+    await due_now(pipeline, keys)
     await two.look()
     await eventually(lambda: delivered(served, run["run_id"]))
     assert not await one._scripts.end(run["run_id"], 1, outcome="failed", problem="late")
     assert await delivered(served, run["run_id"])
 
 
-async def test_no_more_are_taken_than_there_is_room_for(wire: Wire, keys: Keys) -> None:
+async def test_no_more_are_taken_than_there_is_room_for(pipeline: Pipeline, keys: Keys) -> None:
     for queue, name in ((keys.deliveries, "a"), (keys.deliveries, "b"), (keys.own_deliveries, "c")):
-        await wire.send("HSET", keys.delivery(name), "tries", 0)
-        await wire.send("ZADD", queue, 0, name)
-    scripts = DeliveryScripts(wire, keys)
+        await pipeline.send("HSET", keys.delivery(name), "tries", 0)
+        await pipeline.send("ZADD", queue, 0, name)
+    scripts = DeliveryScripts(pipeline, keys)
     taken = [await scripts.take((OUTSIDE, OWN), 2, 45_000) for _ in range(3)]
     assert [[held["delivery_id"] for held in each] for each in taken] == [[b"a", b"b"], [b"c"], []]
 
@@ -305,11 +305,11 @@ async def test_a_worker_that_stops_ends_what_it_has_begun(
 
 
 async def test_how_a_webhook_ended_is_not_said_of_a_later_run_that_has_the_same_id(
-    sdk: LangGraphClient, served: Served, receiver: Receiver, wire: Wire, keys: Keys
+    sdk: LangGraphClient, served: Served, receiver: Receiver, pipeline: Pipeline, keys: Keys
 ) -> None:
-    run_id, scripts = await over(sdk, receiver.url), DeliveryScripts(wire, keys)
+    run_id, scripts = await over(sdk, receiver.url), DeliveryScripts(pipeline, keys)
     (taken,) = await scripts.take((OUTSIDE,), 1, 45_000)
-    await wire.send("HSET", keys.run(run_id), "created_us", 1)  # as if it was removed and made anew
+    await pipeline.send("HSET", keys.run(run_id), "created_us", 1)  # as if it was removed and made anew
     assert await scripts.end(run_id, int(taken["tries"]), outcome="failed", problem="HTTP 410")
     now = await shown(served, run_id)
     assert (now["webhook_status"], now.get("webhook_problem")) == ("pending", None)

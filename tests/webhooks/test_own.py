@@ -164,10 +164,10 @@ async def test_it_is_tried_again(
 ) -> None:
     answers: list[int] = graphs.attribute("./own_app.py:answers")  # type: ignore[assignment]
     answers.append(503)
-    run_id, wire = await over(ann, "/own/hook"), served.services.wire
+    run_id, pipeline = await over(ann, "/own/hook"), served.services.pipeline
 
     async def delivered() -> bool:
-        await wire.send("ZADD", keys.own_deliveries, "XX", 0, run_id)
+        await pipeline.send("ZADD", keys.own_deliveries, "XX", 0, run_id)
         return await done(served, run_id)
 
     await eventually(delivered)

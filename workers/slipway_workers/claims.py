@@ -21,7 +21,7 @@ from arq.worker import Worker, func
 from slipway import failpoints
 from slipway.errors import StoreUnavailable
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.crash_suspects import Suspects
 from slipway.runs.runs import Run, run_from
 from slipway.runs.scripts import Scripts
@@ -35,13 +35,13 @@ Perform = Callable[[dict[str, Any], Run], Awaitable[None]]
 
 
 class ClaimingWorker(Worker):
-    """Claims runs and performs each in a task. `wake` is a wire of its own: it is blocked while there is no work."""
+    """Claims runs and performs each in a task. `wake` is a pipeline of its own: it is blocked without work."""
 
     def __init__(
         self,
         perform: Perform,
         keys: Keys,
-        wake: Wire,
+        wake: Pipeline,
         worker: str,
         *,
         lease_ms: int,

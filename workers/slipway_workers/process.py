@@ -15,7 +15,7 @@ from slipway.execution.execution import Execution
 from slipway.graphs.registry import Registry
 from slipway.processes.child_commands import keep_what_is_loaded
 from slipway.processes.readiness import say_ready
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.preflight import patiently
 from slipway.runs.attempt import Attempt
 from slipway.runs.runs import Run
@@ -41,7 +41,7 @@ async def run(settings: Settings, serving: Serving) -> None:
     graphs = await Registry.load(settings.config)
     keep_what_is_loaded()
     async with open_services(settings, graphs, "worker") as services:
-        wake = Wire(services.address, "slipway worker wake", patience_s=settings.redis_patience_web_s)
+        wake = Pipeline(services.address, "slipway worker wake", patience_s=settings.redis_patience_web_s)
         try:
             await patiently(wake.open, services.clock)
             async with serving(services):
@@ -53,7 +53,7 @@ async def run(settings: Settings, serving: Serving) -> None:
 class WorkerProcess:
     """The claims loop, the timed duties and the executions of one process."""
 
-    def __init__(self, services: Services, wake: Wire) -> None:
+    def __init__(self, services: Services, wake: Pipeline) -> None:
         assert services.heart is not None
         self._services, self._heart, settings = services, services.heart, services.settings
         self._executions: dict[str, Execution] = {}
@@ -100,7 +100,7 @@ class WorkerProcess:
         log.info("worker.draining", runs=len(self._executions))
         self._claims.stop_claiming()
         # wakes the claim that waits, if it is ours; another worker's only looks once more
-        self._services.wire.send("RPUSH", self._services.keys.queue_wake, "1").add_done_callback(heard)
+        self._services.pipeline.send("RPUSH", self._services.keys.queue_wake, "1").add_done_callback(heard)
         for execution in list(self._executions.values()):
             execution.drain()
         await asyncio.wait({claims}, timeout=self._services.settings.drain_s)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from slipway.access.filters import Filter
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 
 MEMBER: Final = "m:"
 """What is in front of a member's name in its field."""
@@ -38,10 +38,10 @@ def members_of(only: Filter) -> list[str]:
     return sorted(only.names())
 
 
-async def read_filtered(wire: Wire, key: str, only: Filter, *plain: str) -> FilteredFields:
+async def read_filtered(pipeline: Pipeline, key: str, only: Filter, *plain: str) -> FilteredFields:
     """The fields `plain` of the record at `key`, and the members that `only` looks at; one round trip."""
     names = members_of(only)
-    held = await wire.send("HMGET", key, *plain, *(MEMBER + name for name in names), again=True)
+    held = await pipeline.send("HMGET", key, *plain, *(MEMBER + name for name in names), repeatable=True)
     return filtered_fields(held, len(plain), names)
 
 

@@ -22,7 +22,7 @@ from slipway.errors import Conflict, GraphUnavailable, InvalidRequest, NotFound,
 from slipway.graphs.graphs import Graphs, Manifest
 from slipway.json_containment import contains
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 
 _NAMESPACE: Final = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
 """The reference server's, so that ids agree."""
@@ -37,8 +37,8 @@ def system_id(graph_id: str) -> str:
 class AssistantStore:
     """The system assistants of all graphs that langgraph.json names, and those that clients made."""
 
-    def __init__(self, graphs: Graphs, wire: Wire, keys: Keys) -> None:
-        self._graphs, self._stored = graphs, StoredAssistants(wire, keys)
+    def __init__(self, graphs: Graphs, pipeline: Pipeline, keys: Keys) -> None:
+        self._graphs, self._stored = graphs, StoredAssistants(pipeline, keys)
         self._known: dict[str, Assistant] = {}
 
     async def get(self, id_or_name: str, only: Filter = EVERYTHING) -> Assistant:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypedDict
 import ormsgpack
 
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 
 _CREATE = load("assistant_create", repeatable=True)
@@ -40,10 +40,10 @@ Record = Sequence[bytes | None]
 
 
 class AssistantScripts:
-    """On one wire, under one prefix; one round trip a call."""
+    """On one pipeline, under one prefix; one round trip a call."""
 
-    def __init__(self, wire: Wire, keys: Keys) -> None:
-        self._wire, self._keys = wire, keys
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys = pipeline, keys
 
     def _args(self, **arguments: object) -> tuple[str, bytes]:
         return self._keys.prefix, ormsgpack.packb(arguments | {"record": RECORD})
@@ -51,34 +51,34 @@ class AssistantScripts:
     async def create(self, assistant_id: str, content: Content, token: str) -> tuple[Record | None, bool]:
         """The record of the new assistant; or None for one that exists, and whether the same `token` made it."""
         args = self._args(assistant_id=assistant_id, content=content, token=token)
-        word, answer = await self._wire.run(_CREATE, [], args)
+        word, answer = await self._pipeline.run(_CREATE, [], args)
         return (answer, True) if word == b"ok" else (None, answer == token.encode())
 
     async def write_members(self, assistant_id: str) -> None:
         """Store the metadata of an assistant once more as the fields that filters read, where they are out of date."""
-        await self._wire.run(_MEMBERS, [], self._args(assistant_id=assistant_id))
+        await self._pipeline.run(_MEMBERS, [], self._args(assistant_id=assistant_id))
 
     async def patch(
         self, assistant_id: str, changes: Content, metadata: Mapping[str, str], token: str
     ) -> Record | None:
         """The record with its new version, or None when there is no such assistant."""
         args = self._args(assistant_id=assistant_id, changes=changes, metadata=metadata, token=token)
-        reply = await self._wire.run(_PATCH, [], args)
+        reply = await self._pipeline.run(_PATCH, [], args)
         return reply[1] if len(reply) > 1 else None
 
     async def choose(self, assistant_id: str, version: int) -> tuple[str, Record | None]:
         """("ok", record), ("missing", None) or ("no_version", None)."""
-        reply = await self._wire.run(_CHOOSE, [], self._args(assistant_id=assistant_id, version=version))
+        reply = await self._pipeline.run(_CHOOSE, [], self._args(assistant_id=assistant_id, version=version))
         return reply[0].decode(), reply[1] if len(reply) > 1 else None
 
     async def delete(self, assistant_id: str) -> bool:
         """Whether there was such an assistant."""
-        reply = await self._wire.run(_DELETE, [], self._args(assistant_id=assistant_id))
+        reply = await self._pipeline.run(_DELETE, [], self._args(assistant_id=assistant_id))
         return bool(reply[0] == b"ok")
 
     async def system_since(self, graph_id: str) -> int:
         """When this deployment first had the graph, in µs since the epoch."""
-        return int(await self._wire.run(_SYSTEM_SINCE, [], self._args(graph_id=graph_id)))
+        return int(await self._pipeline.run(_SYSTEM_SINCE, [], self._args(graph_id=graph_id)))
 
 
 def content_of(packed: bytes) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from slipway.assistants.scripts import RECORD, AssistantScripts, Content, Record
 from slipway.clock import iso
 from slipway.errors import Conflict, NotFound, RefusedRequest
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.serialization.json_encoding import dumps, json_members
 
 _PAGE: Final = 200
@@ -88,15 +88,15 @@ def mirrored(
 class StoredAssistants:
     """Assistants in Redis, by their ids alone."""
 
-    def __init__(self, wire: Wire, keys: Keys) -> None:
-        self._wire, self._keys, self._scripts = wire, keys, AssistantScripts(wire, keys)
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys, self._scripts = pipeline, keys, AssistantScripts(pipeline, keys)
 
     async def get(self, assistant_id: str, only: Filter = EVERYTHING) -> Assistant | None:
         """The assistant; None when it does not exist or is not among `only` those. One read, and before it one of the
         metadata that `only` looks at, if it looks at any."""
         if not await self.fits(assistant_id, only):
             return None
-        record = await self._wire.send("HMGET", self._keys.assistant(assistant_id), *RECORD, again=True)
+        record = await self._pipeline.send("HMGET", self._keys.assistant(assistant_id), *RECORD, repeatable=True)
         return _assistant(assistant_id, record) if record[0] is not None else None
 
     async def fits(self, assistant_id: str, only: Filter) -> bool:
@@ -104,10 +104,10 @@ class StoredAssistants:
         if not only:
             return True
         key = self._keys.assistant(assistant_id)
-        held = await read_filtered(self._wire, key, only, "updated_us", "members_at")
+        held = await read_filtered(self._pipeline, key, only, "updated_us", "members_at")
         if held.plain[0] != held.plain[1]:
             await self._scripts.write_members(assistant_id)
-            held = await read_filtered(self._wire, key, only, "updated_us", "members_at")
+            held = await read_filtered(self._pipeline, key, only, "updated_us", "members_at")
         return held.plain[0] is not None and only.fits(held.metadata)
 
     async def create(
@@ -137,7 +137,7 @@ class StoredAssistants:
 
     async def versions(self, assistant_id: str) -> list[Assistant]:
         """Every version, newest first; none when there is no such assistant."""
-        held = await self._wire.send("HGETALL", self._keys.assistant(assistant_id), again=True)
+        held = await self._pipeline.send("HGETALL", self._keys.assistant(assistant_id), repeatable=True)
         pairs = iter(held)
         stored = {name.decode(): value for name, value in zip(pairs, pairs, strict=True)}
         numbers = sorted((int(name[2:]) for name in stored if name.startswith("v:")), reverse=True)
@@ -161,9 +161,11 @@ class StoredAssistants:
         index = self._keys.assistants if graph_id is None else self._keys.graph_assistants(graph_id)
         start = 0
         while True:
-            ids = await self._wire.send("ZREVRANGE", index, start, start + _PAGE - 1, again=True)
+            ids = await self._pipeline.send("ZREVRANGE", index, start, start + _PAGE - 1, repeatable=True)
             names = [ident.decode() for ident in ids]
-            reads = [self._wire.send("HMGET", self._keys.assistant(name), *RECORD, again=True) for name in names]
+            reads = [
+                self._pipeline.send("HMGET", self._keys.assistant(name), *RECORD, repeatable=True) for name in names
+            ]
             for name, read in zip(names, reads, strict=True):
                 if (record := await read)[0] is not None:
                     yield _assistant(name, record)

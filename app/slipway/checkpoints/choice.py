@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from slipway.errors import ConfigError
 from slipway.redis.connection import Address
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import require_modules
 from slipway.settings import Settings
 
@@ -33,9 +33,9 @@ async def check(settings: Settings, url: str) -> None:
         return
     if importlib.util.find_spec("langgraph.checkpoint.redis") is None:
         raise ConfigError(NO_PACKAGE)
-    wire = Wire(Address(url), "slipway check", patience_s=_PATIENCE_S)
-    await wire.open()
+    pipeline = Pipeline(Address(url), "slipway check", patience_s=_PATIENCE_S)
+    await pipeline.open()
     try:
-        await require_modules(wire)
+        await require_modules(pipeline)
     finally:
-        await wire.close()
+        await pipeline.close()

@@ -12,7 +12,7 @@ import orjson
 from slipway.redis.checkpoint_keys import names_of
 from slipway.redis.document_keys import DocumentNames
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.serialization.encryption import MARK
 from slipway.settings import Settings
@@ -22,25 +22,25 @@ _THREADS: Final = 20
 """How many of the threads that changed last are looked at."""
 
 
-async def are_sealed(wire: Wire, keys: Keys, settings: Settings) -> bool:
+async def are_sealed(pipeline: Pipeline, keys: Keys, settings: Settings) -> bool:
     """Whether any of the latest threads holds a sealed value. Two or three round trips."""
-    latest = await wire.send("ZRANGE", keys.threads, 0, _THREADS - 1, "REV", again=True)
+    latest = await pipeline.send("ZRANGE", keys.threads, 0, _THREADS - 1, "REV", repeatable=True)
     threads = [name.decode() for name in latest]
     if not threads:
         return False
     if settings.checkpointer == "core":
         states = [names_of(keys, thread_id).state for thread_id in threads]
-        return bool(await wire.run(_SEALED, states, [MARK]))
+        return bool(await pipeline.run(_SEALED, states, [MARK]))
     names = DocumentNames(settings.langgraph_redis_prefix)
-    return any(await asyncio.gather(*(_is_sealed(wire, names, thread_id) for thread_id in threads)))
+    return any(await asyncio.gather(*(_is_sealed(pipeline, names, thread_id) for thread_id in threads)))
 
 
-async def _is_sealed(wire: Wire, names: DocumentNames, thread_id: str) -> bool:
+async def _is_sealed(pipeline: Pipeline, names: DocumentNames, thread_id: str) -> bool:
     """Whether the latest document of a thread is: its metadata are `slipway:` and the value in base64."""
-    document = await wire.send("GET", names.pointer(thread_id, ""), again=True)
+    document = await pipeline.send("GET", names.pointer(thread_id, ""), repeatable=True)
     if document is None:
         return False
-    found = orjson.loads(await wire.send("JSON.GET", document, "$.metadata", again=True) or b"[]")
+    found = orjson.loads(await pipeline.send("JSON.GET", document, "$.metadata", repeatable=True) or b"[]")
     text = found[0].partition(":")[2] if found and isinstance(found[0], str) else ""
     try:
         return base64.b64decode(text[:4])[:1] == MARK

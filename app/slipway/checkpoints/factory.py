@@ -12,24 +12,26 @@ from slipway.graphs.graphs import Graphs
 from slipway.graphs.modules import any_module
 from slipway.graphs.sections import Classes, SerdeSection
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.serialization.allowed import Allowance, Allowed, Modules
 from slipway.serialization.encryption import Seal
 from slipway.serialization.serde import Serde
 from slipway.settings import Settings
 
 
-async def open_checkpointer(kind: Kind, settings: Settings, serde: Serde, wire: Wire, keys: Keys) -> ThreadSaver:
+async def open_checkpointer(
+    kind: Kind, settings: Settings, serde: Serde, pipeline: Pipeline, keys: Keys
+) -> ThreadSaver:
     """A checkpointer of all threads. Raises `ConfigError` when its package, or what it needs of the server, is not
     there."""
     most = settings.max_state_bytes
     if kind == "core":
-        return Checkpointer(wire, keys, serde=serde, max_thread_bytes=most)
+        return Checkpointer(pipeline, keys, serde=serde, max_thread_bytes=most)
     try:
         from slipway.checkpoints.langgraph_redis.saver import LangGraphRedisSaver
     except ImportError as error:
         raise ConfigError(f"{NO_PACKAGE}: {error}") from error
-    saver = LangGraphRedisSaver(wire, keys, settings.langgraph_redis_prefix, serde=serde, max_thread_bytes=most)
+    saver = LangGraphRedisSaver(pipeline, keys, settings.langgraph_redis_prefix, serde=serde, max_thread_bytes=most)
     await saver.asetup()
     return saver
 

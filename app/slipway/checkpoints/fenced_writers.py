@@ -12,7 +12,7 @@ from typing import Protocol
 from slipway.errors import Conflict, NotFound
 from slipway.redis.commands import Command, packed
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 
 _APPLY_FREE = load("apply_free", repeatable=False, prelude=False)
@@ -35,12 +35,12 @@ class Writer(Protocol):
 class FreeWriter:
     """Writes without a guard: for tests, tools and threads that nobody runs."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
 
     async def write(self, commands: Sequence[Command]) -> None:
         if commands:
-            await self._wire.run(_APPLY_FREE, [], packed(commands))
+            await self._pipeline.run(_APPLY_FREE, [], packed(commands))
 
     async def flush(self) -> None:
         """Nothing waits."""
@@ -50,14 +50,14 @@ class IdleThreadWriter:
     """Writes only while no run of the thread is pending or running, otherwise `Conflict`; and only to the thread that
     was created at `incarnation` ("" is one without a record), otherwise `NotFound`."""
 
-    def __init__(self, wire: Wire, keys: Keys, thread_id: str, incarnation: str) -> None:
-        self._wire, self._key, self._thread_id = wire, keys.thread(thread_id), thread_id
+    def __init__(self, pipeline: Pipeline, keys: Keys, thread_id: str, incarnation: str) -> None:
+        self._pipeline, self._key, self._thread_id = pipeline, keys.thread(thread_id), thread_id
         self._incarnation = incarnation
 
     async def write(self, commands: Sequence[Command]) -> None:
         if not commands:
             return
-        answer = await self._wire.run(_APPLY_IDLE, [self._key], [self._incarnation, *packed(commands)])
+        answer = await self._pipeline.run(_APPLY_IDLE, [self._key], [self._incarnation, *packed(commands)])
         if answer == b"gone":
             raise NotFound("thread", self._thread_id)
         if answer == b"busy":

@@ -15,7 +15,7 @@ from slipway.graphs.graphs import Graphs
 from slipway.graphs.langgraph_json import read
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 
 
@@ -29,23 +29,23 @@ async def migrate(settings: Settings, graphs: Graphs, source: Kind, target: Kind
             f"--delete-source would remove what SLIPWAY_CHECKPOINTER={source} works with: move without it, "
             f"start everything with SLIPWAY_CHECKPOINTER={target}, and then migrate again with --delete-source"
         )
-    wire, keys = (
-        Wire(Address(settings.redis), "slipway migrate", patience_s=settings.redis_patience_worker_s),
+    pipeline, keys = (
+        Pipeline(Address(settings.redis), "slipway migrate", patience_s=settings.redis_patience_worker_s),
         Keys(settings.key_prefix),
     )
     serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, keeps_unrestored=True)
-    await wire.open()
+    await pipeline.open()
     try:
         migration = Migration(
-            wire,
+            pipeline,
             keys,
-            await open_checkpointer(source, settings, serde, wire, keys),
-            await open_checkpointer(target, settings, serde, wire, keys),
+            await open_checkpointer(source, settings, serde, pipeline, keys),
+            await open_checkpointer(target, settings, serde, pipeline, keys),
             delete_source,
         )
         moved = await _with_bar(migration, await migration.thread_ids())
     finally:
-        await wire.close()
+        await pipeline.close()
     return _tell(moved, source, target)
 
 

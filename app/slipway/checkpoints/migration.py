@@ -22,7 +22,7 @@ from slipway.checkpoints.fenced_writers import IdleThreadWriter
 from slipway.checkpoints.thread_saver import StoredWrite, ThreadSaver
 from slipway.errors import Conflict, NotFound, SlipwayError, StoreUnavailable
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.serialization.objects import shape_of
 from slipway.serialization.serde import Unrestored
 
@@ -46,7 +46,7 @@ class Moved:
 class Migration:
     """From `source` to `target`, which keep their keys on the same server."""
 
-    wire: Wire
+    pipeline: Pipeline
     keys: Keys
     source: ThreadSaver
     target: ThreadSaver
@@ -54,7 +54,7 @@ class Migration:
 
     async def thread_ids(self) -> list[str]:
         """Every thread that the source has, and those that were copied before: they may have been deleted since."""
-        copied = await self.wire.send("HKEYS", self.keys.migrated, again=True)
+        copied = await self.pipeline.send("HKEYS", self.keys.migrated, repeatable=True)
         return sorted({*await self.source.thread_ids(), *(name.decode() for name in copied)})
 
     async def run(self, thread_ids: Sequence[str]) -> AsyncGenerator[Moved]:
@@ -104,16 +104,16 @@ class Migration:
 
     async def _is_removed(self, thread_id: str) -> bool:
         """Whether its checkpoints are leftovers, which must not come back."""
-        return await self.wire.send("ZSCORE", self.keys.trash, thread_id, again=True) is not None
+        return await self.pipeline.send("ZSCORE", self.keys.trash, thread_id, repeatable=True) is not None
 
     async def _busy(self, thread_id: str) -> bool:
-        return bool(await self.wire.send("HGET", self.keys.thread(thread_id), "status", again=True) == b"busy")
+        return bool(await self.pipeline.send("HGET", self.keys.thread(thread_id), "status", repeatable=True) == b"busy")
 
     async def _incarnations(self, thread_id: str) -> tuple[str, str]:
         """When the thread that was copied before was created, and when the one that exists now; "" for none."""
         copied_us, created_us = await asyncio.gather(
-            self.wire.send("HGET", self.keys.migrated, thread_id, again=True),
-            self.wire.send("HGET", self.keys.thread(thread_id), "created_us", again=True),
+            self.pipeline.send("HGET", self.keys.migrated, thread_id, repeatable=True),
+            self.pipeline.send("HGET", self.keys.thread(thread_id), "created_us", repeatable=True),
         )
         return (copied_us or b"").decode(), (created_us or b"").decode()
 
@@ -126,12 +126,12 @@ class Migration:
             await self._forget(thread_id)
 
     async def _forget(self, thread_id: str) -> None:
-        await self.wire.send("HDEL", self.keys.migrated, thread_id, again=True)
+        await self.pipeline.send("HDEL", self.keys.migrated, thread_id, repeatable=True)
 
     async def _copy(self, thread_id: str, created_us: str) -> None:
         if created_us:
-            await self.wire.send("HSET", self.keys.migrated, thread_id, created_us, again=True)
-        writer = IdleThreadWriter(self.wire, self.keys, thread_id, created_us)
+            await self.pipeline.send("HSET", self.keys.migrated, thread_id, created_us, repeatable=True)
+        writer = IdleThreadWriter(self.pipeline, self.keys, thread_id, created_us)
         target = self.target.through(writer)
         stored: set[tuple[str, str, Any]] = set()
         async for checkpoint in self.source.alist(_thread(thread_id)):

@@ -17,7 +17,7 @@ from slipway.checkpoints.thread_saver import StoredWrite
 from slipway.redis.checkpoint_keys import CheckpointNames, member, names_of
 from slipway.redis.connection import Arg
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 
 _READ: Final = load("checkpoint_read", repeatable=True, prelude=False)
@@ -32,8 +32,8 @@ Entry = list[Any]
 class Reader:
     """Checkpoints of the threads under one key prefix."""
 
-    def __init__(self, wire: Wire, keys: Keys, loads: Loads) -> None:
-        self._wire, self._keys, self._loads = wire, keys, loads
+    def __init__(self, pipeline: Pipeline, keys: Keys, loads: Loads) -> None:
+        self._pipeline, self._keys, self._loads = pipeline, keys, loads
 
     async def one(
         self, thread_id: str, namespace: str, checkpoint_id: str | None
@@ -50,13 +50,13 @@ class Reader:
 
     async def ids(self, thread_id: str, namespace: str) -> list[str]:
         """The ids of a namespace's checkpoints, newest first."""
-        known = await self._wire.send("ZRANGE", names_of(self._keys, thread_id).index, 0, -1, again=True)
+        known = await self._pipeline.send("ZRANGE", names_of(self._keys, thread_id).index, 0, -1, repeatable=True)
         return sorted((ident for where, ident in map(_parts, known) if where == namespace), reverse=True)
 
     async def writes(self, thread_id: str, namespace: str, checkpoint_id: str) -> list[StoredWrite]:
         """The pending writes of one checkpoint."""
         key = names_of(self._keys, thread_id).writes_prefix + member(namespace, checkpoint_id)
-        return stored_writes(await self._wire.send("HGETALL", key, again=True), self._loads)
+        return stored_writes(await self._pipeline.send("HGETALL", key, repeatable=True), self._loads)
 
     async def delta_history(
         self, thread_id: str, namespace: str, checkpoint_id: str | None, channels: Sequence[str]
@@ -69,7 +69,7 @@ class Reader:
         goes_on = ""
         while True:
             wanted = [channel for channel in writes if channel not in seeds]
-            answer, ancestors = await self._wire.run(
+            answer, ancestors = await self._pipeline.run(
                 _HISTORY,
                 [names.index, names.state],
                 [names.writes_prefix, namespace, checkpoint_id or "", goes_on, _PAGE_BYTES, *wanted],
@@ -138,7 +138,7 @@ class Reader:
         whole: bool,
         limit: int | None,
     ) -> AsyncIterator[list[Entry]]:
-        known = [_parts(name) for name in await self._wire.send("ZRANGE", names.index, 0, -1, again=True)]
+        known = [_parts(name) for name in await self._pipeline.send("ZRANGE", names.index, 0, -1, repeatable=True)]
         chosen = [
             (ident, where)
             for where, ident in known
@@ -169,7 +169,7 @@ class Reader:
         return matching
 
     async def _read(self, names: CheckpointNames, what: str, wanted: list[Arg]) -> tuple[int, str, list[Entry]]:
-        used, goes_on, found = await self._wire.run(
+        used, goes_on, found = await self._pipeline.run(
             _READ, [names.index, names.state], [names.writes_prefix, what, _PAGE_BYTES, *wanted]
         )
         return int(used), goes_on.decode(), found

@@ -35,7 +35,7 @@ from slipway.redis.checkpoint_keys import BYTES_FIELD, all_threads, blob_field, 
 from slipway.redis.commands import Command
 from slipway.redis.connection import Arg
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.serialization.serde import Serde
 
@@ -57,7 +57,7 @@ class Checkpointer(ThreadSaver):
 
     def __init__(
         self,
-        wire: Wire,
+        pipeline: Pipeline,
         keys: Keys,
         *,
         writer: Writer | None = None,
@@ -65,10 +65,10 @@ class Checkpointer(ThreadSaver):
         max_thread_bytes: int | None = None,
     ) -> None:
         super().__init__(serde=serde or Serde())
-        self._attach(wire, keys, writer, max_thread_bytes)
+        self._attach(pipeline, keys, writer, max_thread_bytes)
         self._dumps, self._loads = _bytes_only(self.serde)
         self._spent = pack_write(SPENT, "", self._dumps(None))
-        self._reader = Reader(wire, keys, self._loads)
+        self._reader = Reader(pipeline, keys, self._loads)
 
     # writing
 
@@ -213,7 +213,9 @@ class Checkpointer(ThreadSaver):
 
     async def thread_bytes(self, thread_id: str) -> int:
         """Bytes stored for a thread, as its budget counts them."""
-        return int(await self._wire.send("HGET", names_of(self._keys, thread_id).state, BYTES_FIELD, again=True) or 0)
+        return int(
+            await self._pipeline.send("HGET", names_of(self._keys, thread_id).state, BYTES_FIELD, repeatable=True) or 0
+        )
 
     async def thread_ids(self) -> list[str]:
         """Every thread that has checkpoints, in order."""
@@ -221,7 +223,7 @@ class Checkpointer(ThreadSaver):
         found: set[str] = set()
         cursor: Any = 0
         while True:
-            cursor, names = await self._wire.send("SCAN", cursor, "MATCH", pattern, "COUNT", 1000, again=True)
+            cursor, names = await self._pipeline.send("SCAN", cursor, "MATCH", pattern, "COUNT", 1000, repeatable=True)
             found.update(name.decode()[lead:-trail] for name in names)
             if int(cursor) == 0:
                 return sorted(found)
@@ -229,7 +231,7 @@ class Checkpointer(ThreadSaver):
     async def storage(self, thread_id: str) -> Storage:
         """What a thread's checkpoints take."""
         names = names_of(self._keys, thread_id)
-        reply = await self._wire.run(_STORAGE, [names.index, names.state], [names.writes_prefix])
+        reply = await self._pipeline.run(_STORAGE, [names.index, names.state], [names.writes_prefix])
         rest = iter(reply[4:])
         channels = {
             name.decode(): Amount(int(count), int(size)) for name, count, size in zip(rest, rest, rest, strict=True)
@@ -250,7 +252,7 @@ class Checkpointer(ThreadSaver):
         names = names_of(self._keys, thread_id)
         self._used_bytes.pop(thread_id, None)
         args: list[Arg] = [names.writes_prefix, thread_id, *self._run_key_parts(), _REMOVED_AT_ONCE]
-        while int(await self._wire.run(_DELETE, [names.index, names.state, *guards], args)) > 0:
+        while int(await self._pipeline.run(_DELETE, [names.index, names.state, *guards], args)) > 0:
             pass
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
@@ -260,7 +262,7 @@ class Checkpointer(ThreadSaver):
             return
         await self._writer.flush()
         threads = await asyncio.gather(
-            *(self._wire.send("SMEMBERS", run_threads(self._keys, run_id), again=True) for run_id in run_ids)
+            *(self._pipeline.send("SMEMBERS", run_threads(self._keys, run_id), repeatable=True) for run_id in run_ids)
         )
         touched = {thread.decode() for held in threads for thread in held}
         await asyncio.gather(*(self._trim(thread_id, "runs", *run_ids) for thread_id in touched))
@@ -282,7 +284,7 @@ class Checkpointer(ThreadSaver):
     async def _trim(self, thread_id: str, mode: str, *rest: str, guards: Sequence[str] = ()) -> int:
         names = names_of(self._keys, thread_id)
         self._used_bytes.pop(thread_id, None)
-        removed = await self._wire.run(
+        removed = await self._pipeline.run(
             _TRIM,
             [names.index, names.state, *guards],
             [names.writes_prefix, thread_id, *self._run_key_parts(), mode, *rest],
@@ -295,7 +297,7 @@ class Checkpointer(ThreadSaver):
         """As the base says."""
         source, target = names_of(self._keys, source_thread_id), names_of(self._keys, target_thread_id)
         both = (source_thread_id, target_thread_id) if incarnations else ()
-        answer = await self._wire.run(
+        answer = await self._pipeline.run(
             _COPY,
             [source.index, source.state, target.index, target.state, *map(self._keys.thread, both)],
             [

@@ -22,7 +22,7 @@ from langgraph.checkpoint.base import (
 )
 
 from slipway.asyncio_bridge import wait_from_thread
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 
 _NOT_HERE: Final = (
     "a checkpointer's synchronous methods cannot be used in async code: a graph inside an async node is awaited by "
@@ -31,13 +31,13 @@ _NOT_HERE: Final = (
 
 
 class SyncMethods(BaseCheckpointSaver[str]):
-    """Each method is its asynchronous twin on the event loop of `_wire`."""
+    """Each method is its asynchronous twin on the event loop of `_pipeline`."""
 
-    _wire: Wire
+    _pipeline: Pipeline
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As `aget_tuple`, from a thread."""
-        return wait_from_thread(self._wire.loop, lambda: self.aget_tuple(config), _NOT_HERE)
+        return wait_from_thread(self._pipeline.loop, lambda: self.aget_tuple(config), _NOT_HERE)
 
     def list(
         self,
@@ -52,7 +52,7 @@ class SyncMethods(BaseCheckpointSaver[str]):
         async def read() -> Sequence[CheckpointTuple]:
             return [found async for found in self.alist(config, filter=filter, before=before, limit=limit)]
 
-        return iter(wait_from_thread(self._wire.loop, read, _NOT_HERE))
+        return iter(wait_from_thread(self._pipeline.loop, read, _NOT_HERE))
 
     def put(
         self,
@@ -63,18 +63,18 @@ class SyncMethods(BaseCheckpointSaver[str]):
     ) -> RunnableConfig:
         """As `aput`, from a thread."""
         put = functools.partial(self.aput, config, checkpoint, metadata, new_versions)
-        return wait_from_thread(self._wire.loop, put, _NOT_HERE)
+        return wait_from_thread(self._pipeline.loop, put, _NOT_HERE)
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """As `aput_writes`, from a thread."""
         put = functools.partial(self.aput_writes, config, writes, task_id, task_path)
-        wait_from_thread(self._wire.loop, put, _NOT_HERE)
+        wait_from_thread(self._pipeline.loop, put, _NOT_HERE)
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """As `aget_delta_channel_history`, from a thread."""
         read = functools.partial(self.aget_delta_channel_history, config=config, channels=channels)
-        return wait_from_thread(self._wire.loop, read, _NOT_HERE)
+        return wait_from_thread(self._pipeline.loop, read, _NOT_HERE)

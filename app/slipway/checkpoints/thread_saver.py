@@ -28,7 +28,7 @@ from slipway.errors import CeilingHit
 from slipway.exception_text import is_a
 from slipway.redis.commands import Command
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.serialization.serde import Serde
 from slipway.shown_exceptions import public_repr
 
@@ -75,7 +75,7 @@ class ThreadSaver(SyncMethods):
     nothing.
     """
 
-    _wire: Wire
+    _pipeline: Pipeline
     _keys: Keys
     _writer: Writer
     _answers: Answers | None
@@ -84,10 +84,10 @@ class ThreadSaver(SyncMethods):
     refused: CeilingHit | None
     """Why nothing more is stored: LangGraph itself notices at the end of a run only."""
 
-    def _attach(self, wire: Wire, keys: Keys, writer: Writer | None, max_thread_bytes: int | None) -> None:
+    def _attach(self, pipeline: Pipeline, keys: Keys, writer: Writer | None, max_thread_bytes: int | None) -> None:
         """What every constructor ends with."""
-        self._wire, self._keys = wire, keys
-        self._writer = writer or FreeWriter(wire)
+        self._pipeline, self._keys = pipeline, keys
+        self._writer = writer or FreeWriter(pipeline)
         self._max_thread_bytes = max_thread_bytes
         self._used_bytes: dict[str, int] = {}
         self._answers, self.results = None, StoredResults()

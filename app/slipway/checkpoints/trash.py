@@ -16,7 +16,7 @@ import structlog
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import StoreUnavailable
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.threads.scripts import ThreadScripts
 
 log = structlog.get_logger(__name__)
@@ -32,8 +32,8 @@ Making = Callable[[], Awaitable[tuple[str, Any]]]
 class Trash:
     """The trash of one deployment. Any number of processes may empty it at once."""
 
-    def __init__(self, wire: Wire, keys: Keys, checkpointer: ThreadSaver) -> None:
-        self._scripts, self._checkpointer = ThreadScripts(wire, keys), checkpointer
+    def __init__(self, pipeline: Pipeline, keys: Keys, checkpointer: ThreadSaver) -> None:
+        self._scripts, self._checkpointer = ThreadScripts(pipeline, keys), checkpointer
 
     async def emptied_for(self, thread_id: str, make: Making) -> tuple[str, Any]:
         """What `make` answers, once nothing of an earlier thread of this id is in its way."""

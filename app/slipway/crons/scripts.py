@@ -8,7 +8,7 @@ from uuid import uuid4
 import ormsgpack
 
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.runs.scripts import CronStep, Fields, fields
 
@@ -20,10 +20,10 @@ _POSTPONE = load("cron_postpone", repeatable=True)
 
 
 class CronScripts:
-    """On one wire, under one prefix; one round trip a call."""
+    """On one pipeline, under one prefix; one round trip a call."""
 
-    def __init__(self, wire: Wire, keys: Keys) -> None:
-        self._wire, self._keys = wire, keys
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys = pipeline, keys
 
     def _args(self, **arguments: object) -> tuple[str, bytes]:
         return self._keys.prefix, ormsgpack.packb(arguments)
@@ -51,25 +51,25 @@ class CronScripts:
             next_ms=next_ms,
             seed=str(uuid4()),
         )
-        reply = await self._wire.run(_SAVE, [], arguments)
+        reply = await self._pipeline.run(_SAVE, [], arguments)
         return fields(reply[1]) if len(reply) > 1 else None
 
     async def delete(self, cron_id: str) -> bool:
         """Whether there was such a cron."""
-        return bool(await self._wire.run(_DELETE, [], self._args(cron_id=cron_id)))
+        return bool(await self._pipeline.run(_DELETE, [], self._args(cron_id=cron_id)))
 
     async def due(self, limit: int) -> tuple[int, list[Fields]]:
         """The server's time in ms, and the crons that are due."""
-        reply = await self._wire.run(_DUE, [], self._args(limit=limit))
+        reply = await self._pipeline.run(_DUE, [], self._args(limit=limit))
         return int(reply[0]), [fields(held) for held in reply[1:]]
 
     async def skip(self, step: CronStep, *, problem: str, disable: bool) -> bool:
         """Let a due time pass without a run. False when another process did something about it first."""
         arguments = self._args(**step, problem=problem, disable=disable)
-        return bool(await self._wire.run(_SKIP, [], arguments))
+        return bool(await self._pipeline.run(_SKIP, [], arguments))
 
     async def postpone(self, step: CronStep, *, problem: str, by_ms: int) -> bool:
         """Try again in `by_ms` to make the run of a due time. False when another process did something about it
         first."""
         arguments = self._args(**step, problem=problem, by_ms=by_ms)
-        return bool(await self._wire.run(_POSTPONE, [], arguments))
+        return bool(await self._pipeline.run(_POSTPONE, [], arguments))

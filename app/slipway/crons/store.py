@@ -16,7 +16,7 @@ from slipway.crons.scripts import CronScripts
 from slipway.errors import NotFound
 from slipway.json_containment import contains
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.scripts import fields
 from slipway.serialization.json_encoding import json_members
 
@@ -48,8 +48,8 @@ class CronQuery:
 class CronStore:
     """Crons in Redis."""
 
-    def __init__(self, wire: Wire, keys: Keys, clock: Clock) -> None:
-        self._wire, self._keys, self._scripts, self._clock = wire, keys, CronScripts(wire, keys), clock
+    def __init__(self, pipeline: Pipeline, keys: Keys, clock: Clock) -> None:
+        self._pipeline, self._keys, self._scripts, self._clock = pipeline, keys, CronScripts(pipeline, keys), clock
 
     async def create(self, cron_id: str, new: NewCron, now_ms: int) -> Cron:
         """A new cron; the one that has this id already, as it is by now, if one has. `NotFound` for its thread, with
@@ -79,18 +79,18 @@ class CronStore:
         does not exist."""
         if only and not await self._fits(cron_id, only):
             raise NotFound("cron", cron_id)
-        held = fields(await self._wire.send("HGETALL", self._keys.cron(cron_id), again=True))
+        held = fields(await self._pipeline.send("HGETALL", self._keys.cron(cron_id), repeatable=True))
         if "cron_id" not in held:
             raise NotFound("cron", cron_id)
         return cron_from(held, self._now_ms())
 
     async def _fits(self, cron_id: str, only: Filter) -> bool:
         key = self._keys.cron(cron_id)
-        held = await read_filtered(self._wire, key, only, "updated_us", "members_at")
+        held = await read_filtered(self._pipeline, key, only, "updated_us", "members_at")
         changed_at, members_at = held.plain
         if changed_at == members_at:
             return changed_at is not None and only.fits(held.metadata)
-        whole = await self._wire.send("HGET", key, "metadata", again=True)  # an earlier release stored it
+        whole = await self._pipeline.send("HGET", key, "metadata", repeatable=True)  # an earlier release stored it
         return whole is not None and only.fits(orjson.loads(whole))
 
     async def delete(self, cron_id: str) -> None:
@@ -114,10 +114,12 @@ class CronStore:
     async def _all(self) -> AsyncIterator[Cron]:
         start = 0
         while True:
-            ids: Sequence[bytes] = await self._wire.send(
-                "ZRANGE", self._keys.crons, start, start + _PAGE - 1, again=True
+            ids: Sequence[bytes] = await self._pipeline.send(
+                "ZRANGE", self._keys.crons, start, start + _PAGE - 1, repeatable=True
             )
-            for read in [self._wire.send("HGETALL", self._keys.cron(name.decode()), again=True) for name in ids]:
+            for read in [
+                self._pipeline.send("HGETALL", self._keys.cron(name.decode()), repeatable=True) for name in ids
+            ]:
                 if "cron_id" in (held := fields(await read)):
                     yield cron_from(held, self._now_ms())
             if len(ids) < _PAGE:

@@ -18,7 +18,7 @@ import orjson
 from slipway.errors import StoreUnavailable
 from slipway.event_protocol.run_protocol import TURN_BITS, ProtocolEvent, RunTranslator, Turn, first_of
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs import run_kwargs
 from slipway.runs.event_log import START, EventLog
 from slipway.threads.notifications import ThreadWakes
@@ -31,8 +31,8 @@ _INTERRUPT_ID: Final = re.compile(r"[0-9a-f]{32}")
 class ProtocolLog:
     """Following threads by the event protocol."""
 
-    def __init__(self, wire: Wire, keys: Keys, wakes: ThreadWakes, events: EventLog) -> None:
-        self._wire, self._keys, self._wakes, self._events = wire, keys, wakes, events
+    def __init__(self, pipeline: Pipeline, keys: Keys, wakes: ThreadWakes, events: EventLog) -> None:
+        self._pipeline, self._keys, self._wakes, self._events = pipeline, keys, wakes, events
 
     async def follow(self, thread_id: str, since: int = 0) -> AsyncGenerator[list[ProtocolEvent], None]:
         """Batches of the events whose number is above `since`, then live, until the thread is deleted; one that does
@@ -100,9 +100,11 @@ class ProtocolLog:
 
     async def applied_through(self, thread_id: str) -> int:
         """A number that no event of a run made from now on is below, and no event of the runs that are over above."""
-        turns, active = await self._wire.send("HMGET", self._keys.thread(thread_id), "turns", "active", again=True)
+        turns, active = await self._pipeline.send(
+            "HMGET", self._keys.thread(thread_id), "turns", "active", repeatable=True
+        )
         if active is not None:
-            turn = await self._wire.send("HGET", self._keys.run(active.decode()), "turn", again=True)
+            turn = await self._pipeline.send("HGET", self._keys.run(active.decode()), "turn", repeatable=True)
             return first_of(int(turn or 0))
         return first_of(int(turns or 0) + 1)
 
@@ -139,10 +141,10 @@ class ProtocolLog:
     ) -> tuple[bytes | None, int, list[tuple[int, str]]]:
         """When the thread was made, its newest turn, and those that follow `after`, in order. `known` grows by what
         need not be looked at again."""
-        thread = self._wire.send("HMGET", self._keys.thread(thread_id), "created_us", "turns", again=True)
-        every = await self._wire.send("ZRANGE", self._keys.thread_runs(thread_id), 0, -1, again=True)
+        thread = self._pipeline.send("HMGET", self._keys.thread(thread_id), "created_us", "turns", repeatable=True)
+        every = await self._pipeline.send("ZRANGE", self._keys.thread_runs(thread_id), 0, -1, repeatable=True)
         unknown = [run_id for run in every if (run_id := run.decode()) not in known]
-        reads = [self._wire.send("HGET", self._keys.run(run_id), "turn", again=True) for run_id in unknown]
+        reads = [self._pipeline.send("HGET", self._keys.run(run_id), "turn", repeatable=True) for run_id in unknown]
         found = []
         for run_id, read in zip(unknown, reads, strict=True):
             number = int(await read or 0)
@@ -163,7 +165,9 @@ class ProtocolLog:
     async def _turn(self, number: int, run_id: str) -> Turn | None:
         """None when the run was removed meanwhile."""
         wanted = ("graph_id", "started_us", "kwargs")
-        graph_id, started_us, kwargs = await self._wire.send("HMGET", self._keys.run(run_id), *wanted, again=True)
+        graph_id, started_us, kwargs = await self._pipeline.send(
+            "HMGET", self._keys.run(run_id), *wanted, repeatable=True
+        )
         if graph_id is None:
             return None
         asked = run_kwargs.restored(orjson.loads(kwargs))

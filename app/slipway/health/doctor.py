@@ -19,7 +19,7 @@ from slipway.health.health import HealthWatch
 from slipway.health.scripts import WatchScripts
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -70,8 +70,8 @@ class _Page:
 class Doctor:
     """Looks at everything under one prefix. With `repair` it mends what it finds, at once."""
 
-    def __init__(self, wire: Wire, keys: Keys, *, lease_ms: int, repair: bool) -> None:
-        self._wire, self._keys, self._scripts = wire, keys, WatchScripts(wire, keys)
+    def __init__(self, pipeline: Pipeline, keys: Keys, *, lease_ms: int, repair: bool) -> None:
+        self._pipeline, self._keys, self._scripts = pipeline, keys, WatchScripts(pipeline, keys)
         self._lease_ms, self._repair = lease_ms, repair
         self._sweep: AsyncIterator[_Page] | None = None
 
@@ -137,7 +137,7 @@ class Doctor:
         """The members of a key, page by page."""
         cursor: Any = 0
         while True:
-            cursor, members = await self._wire.send(verb, key, cursor, "COUNT", PAGE, again=True)
+            cursor, members = await self._pipeline.send(verb, key, cursor, "COUNT", PAGE, repeatable=True)
             names = [member.decode() for member in (members[::2] if verb == "ZSCAN" else members)]
             for first in range(0, len(names), PAGE):  # a small key comes whole
                 yield names[first : first + PAGE]
@@ -149,8 +149,8 @@ class Doctor:
         cursor: Any = 0
         pattern = self._keys.pattern(kind)
         while True:
-            cursor, names = await self._wire.send(
-                "SCAN", cursor, "MATCH", pattern, "COUNT", SWEEP, "TYPE", stored_as, again=True
+            cursor, names = await self._pipeline.send(
+                "SCAN", cursor, "MATCH", pattern, "COUNT", SWEEP, "TYPE", stored_as, repeatable=True
             )
             idents = [ident for name in names if (ident := self._keys.ident(kind, name.decode())) is not None]
             for first in range(0, len(idents), PAGE):
@@ -177,12 +177,15 @@ async def report(settings: Settings, *, repair: bool) -> tuple[str, bool]:
     """What `slipway doctor` prints, and whether all is well afterwards. Opens one connection. Raises
     `StoreUnavailable`, and `ConfigError` when the checkpointer cannot work on that server."""
     await start_checks.check(settings, settings.redis)
-    wire, keys = Wire(Address(settings.redis), "slipway doctor", patience_s=_PATIENCE_S), Keys(settings.key_prefix)
-    await wire.open()
+    pipeline, keys = (
+        Pipeline(Address(settings.redis), "slipway doctor", patience_s=_PATIENCE_S),
+        Keys(settings.key_prefix),
+    )
+    await pipeline.open()
     try:
-        health = await HealthWatch(wire, keys, settings, Clock()).measure()
-        found = await Doctor(wire, keys, lease_ms=int(settings.lease_s * 1000), repair=repair).examine()
+        health = await HealthWatch(pipeline, keys, settings, Clock()).measure()
+        found = await Doctor(pipeline, keys, lease_ms=int(settings.lease_s * 1000), repair=repair).examine()
     finally:
-        await wire.close()
+        await pipeline.close()
     lines = [f"{finding.level.value:8} {finding.code:22} {finding.detail}" for finding in health.findings]
     return "\n".join([*lines, table(found)]), health.ready and all(trouble.mended for trouble in found)

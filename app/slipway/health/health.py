@@ -1,6 +1,6 @@
 """Is everything there that a run needs? Its checkpoints are as healthy as the Redis that keeps them.
 
-`HealthWatch` measures in the background, through the process's own wire: it writes a key, reads it back and deletes
+`HealthWatch` measures in the background, through the process's own pipeline: it writes a key, reads it back and deletes
 it, asks the server about itself and counts the work. Whoever wants to know (/readyz, /metrics, the admission of new
 runs) gets the last reading, at no cost.
 """
@@ -23,7 +23,7 @@ from slipway.health.scripts import WatchScripts, Work
 from slipway.health.server_facts import ServerFacts, read_facts
 from slipway.redis.connection import reply_error
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -105,16 +105,16 @@ class Health:
 class HealthWatch:
     """Keeps the last reading fresh. Until `measure` was called nothing is known."""
 
-    def __init__(self, wire: Wire, keys: Keys, settings: Settings, clock: Clock) -> None:
-        self._wire, self._clock = wire, clock
-        self._scripts, self._probe_key = WatchScripts(wire, keys), keys.probe(secrets.token_hex(8))
+    def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings, clock: Clock) -> None:
+        self._pipeline, self._clock = pipeline, clock
+        self._scripts, self._probe_key = WatchScripts(pipeline, keys), keys.probe(secrets.token_hex(8))
         self._lease_ms, self._high_water = int(settings.lease_s * 1000), settings.redis_high_water
         self._last = Health(clock.now(), (Finding("health.unknown", Level.ERROR, "nothing was measured yet"),))
 
     @property
     def now(self) -> Health:
         """The last reading; that the connection is lost is known at once."""
-        if self._wire.connected or not self._last.ready:
+        if self._pipeline.connected or not self._last.ready:
             return self._last
         known = (finding for finding in self._last.findings if finding.level is not Level.OK)
         return replace(self._last, findings=(_away("the connection is lost"), *known))
@@ -151,7 +151,10 @@ class HealthWatch:
         try:
             async with asyncio.timeout(_WITHIN_S):
                 probe, server, work = await asyncio.gather(
-                    self._probe(), read_facts(self._wire), self._scripts.work(self._lease_ms), return_exceptions=True
+                    self._probe(),
+                    read_facts(self._pipeline),
+                    self._scripts.work(self._lease_ms),
+                    return_exceptions=True,
                 )
         except TimeoutError:
             return Health(measured_at, (_away(f"no answer within {_WITHIN_S:g} s"),))
@@ -176,9 +179,9 @@ class HealthWatch:
         """Milliseconds for writing a key, reading it back and deleting it, in one group; or what went wrong."""
         token, began = secrets.token_hex(8), self._clock.monotonic()
         replies: Sequence[Any] = await asyncio.gather(
-            self._wire.send("SET", self._probe_key, token, "PX", _PROBE_KEPT_MS),
-            self._wire.send("GET", self._probe_key),
-            self._wire.send("DEL", self._probe_key),
+            self._pipeline.send("SET", self._probe_key, token, "PX", _PROBE_KEPT_MS),
+            self._pipeline.send("GET", self._probe_key),
+            self._pipeline.send("DEL", self._probe_key),
             return_exceptions=True,
         )
         took_ms = round((self._clock.monotonic() - began) * 1000, 3)

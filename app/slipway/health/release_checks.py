@@ -9,7 +9,7 @@ from slipway.health import start_checks
 from slipway.health.findings import Level
 from slipway.health.server_facts import read_facts
 from slipway.redis.connection import Address
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 
 _PATIENCE_S: Final = 10.0
@@ -17,14 +17,14 @@ _PATIENCE_S: Final = 10.0
 
 async def redis_problems(settings: Settings) -> list[str]:
     """What is wrong with the server: nothing that says so can be fixed by starting again."""
-    wire = Wire(Address(settings.redis), "release", patience_s=_PATIENCE_S)
+    pipeline = Pipeline(Address(settings.redis), "release", patience_s=_PATIENCE_S)
     try:
-        await wire.open()
-        facts = await read_facts(wire)
+        await pipeline.open()
+        facts = await read_facts(pipeline)
     except StoreUnavailable as error:
         return [str(error)]
     finally:
-        await wire.close()
+        await pipeline.close()
     try:
         await start_checks.check(settings, settings.redis)
     except (ConfigError, StoreUnavailable) as error:

@@ -9,7 +9,7 @@ from typing import Final
 import ormsgpack
 
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 
 _WORK_CENSUS = load("work_census", repeatable=True)
@@ -33,17 +33,17 @@ class Work:
 
 
 class WatchScripts:
-    """On one wire, under one prefix; one round trip a call."""
+    """On one pipeline, under one prefix; one round trip a call."""
 
-    def __init__(self, wire: Wire, keys: Keys) -> None:
-        self._wire, self._keys = wire, keys
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys = pipeline, keys
 
     def _args(self, **arguments: object) -> tuple[str, bytes]:
         return self._keys.prefix, ormsgpack.packb(arguments)
 
     async def work(self, lease_ms: int) -> Work:
         """Read in one moment; a worker lives that was heard of within `lease_ms`."""
-        reply = await self._wire.run(_WORK_CENSUS, [], self._args(lease_ms=lease_ms, look_at=_LOOK_AT))
+        reply = await self._pipeline.run(_WORK_CENSUS, [], self._args(lease_ms=lease_ms, look_at=_LOOK_AT))
         workers, due, later, leases, oldest_ms = (int(count) for count in reply[:5])
         pairs = iter(reply[5])
         mended = {name.decode(): int(count) for name, count in zip(pairs, pairs, strict=True)}
@@ -55,9 +55,9 @@ class WatchScripts:
         """(problem, id) of whatever is wrong with these ids of one kind; with `repair` it is mended in the same moment.
         `place` is where they were found: the key of a queue (`parked` when it is one of a group), or a group's name."""
         arguments = self._args(kind=kind, ids=list(ids), place=place, parked=parked, repair=repair, lease_ms=lease_ms)
-        reply = await self._wire.run(_DOCTOR, [], arguments)
+        reply = await self._pipeline.run(_DOCTOR, [], arguments)
         return [(problem.decode(), ident.decode()) for problem, ident in reply]
 
     async def take_duty(self, duty: str, worker: str, for_ms: int) -> bool:
         """Whether `worker` is the one who does this duty for the next `for_ms`. Who has it keeps it by asking again."""
-        return bool(await self._wire.run(_DUTY_TAKE, [], self._args(duty=duty, worker=worker, for_ms=for_ms)))
+        return bool(await self._pipeline.run(_DUTY_TAKE, [], self._args(duty=duty, worker=worker, for_ms=for_ms)))

@@ -14,7 +14,7 @@ from typing import Any, Final
 import hiredis
 
 from slipway.health.findings import Finding, Level
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 
 OLDEST: Final = (6, 2)
 """The oldest Redis that has every command we use. A Valkey calls itself Redis 7.2 at least."""
@@ -127,9 +127,12 @@ class ServerFacts:
         }
 
 
-async def read_facts(wire: Wire) -> ServerFacts:
+async def read_facts(pipeline: Pipeline) -> ServerFacts:
     """One round trip. What the server refuses to say stays unknown. Raises `StoreUnavailable` when it is away."""
-    asked = [wire.send("INFO", again=True), *(wire.send("CONFIG", "GET", name, again=True) for name in _CONFIG)]
+    asked = [
+        pipeline.send("INFO", repeatable=True),
+        *(pipeline.send("CONFIG", "GET", name, repeatable=True) for name in _CONFIG),
+    ]
     info, *options = await asyncio.gather(*asked, return_exceptions=True)
     return facts_from(_lines(_said(info)), dict(filter(None, (_option(_said(option)) for option in options))))
 

@@ -17,7 +17,7 @@ from slipway.environment_variables import variable_of
 from slipway.errors import ConfigError
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.renamed_settings import advice, former_options
 from slipway.settings import Settings
 
@@ -31,36 +31,36 @@ async def check(settings: Settings, url: str) -> None:
     settings; log the former names of options that are set. Opens one connection. Raises `StoreUnavailable`."""
     await choice.check(settings, url)
     former = former_options()
-    wire = Wire(Address(url), "slipway check", patience_s=_PATIENCE_S)
-    await wire.open()
+    pipeline = Pipeline(Address(url), "slipway check", patience_s=_PATIENCE_S)
+    await pipeline.open()
     try:
-        await _check_place(settings, former, wire)
-        await _check_seal(settings, former, wire)
+        await _check_place(settings, former, pipeline)
+        await _check_seal(settings, former, pipeline)
     except hiredis.ReplyError as refused:  # an older server, or a user that may read its own keys alone
         log.warning("settings.not_compared", problem=f"what is stored cannot be looked at: {refused}")
     finally:
-        await wire.close()
+        await pipeline.close()
     for option in former:
         log.warning("settings.former_name", variable=option.upper(), problem=advice(option))
 
 
-async def _check_place(settings: Settings, former: dict[str, str], wire: Wire) -> None:
+async def _check_place(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:
     """Former names that would have led to other data, where there are such data."""
     prefix = former.get("key_prefix", settings.key_prefix)
-    if prefix != settings.key_prefix and await _has_threads(wire, prefix):
+    if prefix != settings.key_prefix and await _has_threads(pipeline, prefix):
         raise ConfigError(f"{advice('key_prefix')}. Redis holds threads under that prefix")
     kept = ("checkpointer",) if settings.checkpointer == "core" else ("langgraph_redis_prefix",)
     lost = [option for option in kept if former.get(option) not in (None, getattr(settings, option))]
-    if lost and await _has_threads(wire, settings.key_prefix):
+    if lost and await _has_threads(pipeline, settings.key_prefix):
         raise ConfigError(f"{advice(lost[0])}. The threads in Redis may be stored that way")
 
 
-async def _has_threads(wire: Wire, prefix: str) -> bool:
-    return bool(await wire.send("EXISTS", Keys(prefix).threads, again=True))
+async def _has_threads(pipeline: Pipeline, prefix: str) -> bool:
+    return bool(await pipeline.send("EXISTS", Keys(prefix).threads, repeatable=True))
 
 
-async def _check_seal(settings: Settings, former: dict[str, str], wire: Wire) -> None:
-    if settings.encryption_key is None and await are_sealed(wire, Keys(settings.key_prefix), settings):
+async def _check_seal(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:
+    if settings.encryption_key is None and await are_sealed(pipeline, Keys(settings.key_prefix), settings):
         hint = f". {advice('encryption_key')}" if "encryption_key" in former else ""
         raise ConfigError(
             f"the states in Redis are sealed, and {variable_of('encryption_key')} is not set: set it to the key that "

@@ -26,7 +26,7 @@ from slipway.processes.lease_reclaim import reclaiming
 from slipway.processes.supervisor import NURSERY, ChildSpec, Supervisor, stop_requests
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.preflight import wait_for_redis
 from slipway.redis.server_modules import module_files
 from slipway.settings import Settings
@@ -153,8 +153,8 @@ async def _ready(settings: Settings, url: str, listener: socket.socket, since_ms
     """Print the ready line once the API answers and a worker has reported since `since_ms`."""
     port, keys = listener.getsockname()[1], Keys(settings.key_prefix)
     late_at = asyncio.get_running_loop().time() + READY_WITHIN_S
-    async with _wire(url) as wire:
-        while missing := await _missing(wire, keys, since_ms, settings.host, port):
+    async with _pipeline(url) as pipeline:
+        while missing := await _missing(pipeline, keys, since_ms, settings.host, port):
             if asyncio.get_running_loop().time() > late_at:
                 log.warning("dev.not_ready", missing=missing, after_s=READY_WITHIN_S)
                 late_at = float("inf")
@@ -165,10 +165,10 @@ async def _ready(settings: Settings, url: str, listener: socket.socket, since_ms
     sys.stdout.flush()
 
 
-async def _missing(wire: Wire, keys: Keys, since_ms: int, host: str, port: int) -> str | None:
+async def _missing(pipeline: Pipeline, keys: Keys, since_ms: int, host: str, port: int) -> str | None:
     """What keeps us from being ready."""
     try:
-        if not await wire.send("ZCOUNT", keys.workers, since_ms, "+inf", again=True):
+        if not await pipeline.send("ZCOUNT", keys.workers, since_ms, "+inf", repeatable=True):
             return "no worker has reported"
     except StoreUnavailable as error:
         return str(error)
@@ -176,19 +176,19 @@ async def _missing(wire: Wire, keys: Keys, since_ms: int, host: str, port: int) 
 
 
 async def _server_time_ms(url: str) -> int:
-    async with _wire(url) as wire:
-        seconds, microseconds = await wire.send("TIME", again=True)
+    async with _pipeline(url) as pipeline:
+        seconds, microseconds = await pipeline.send("TIME", repeatable=True)
         return int(seconds) * 1000 + int(microseconds) // 1000
 
 
 @contextlib.asynccontextmanager
-async def _wire(url: str) -> AsyncIterator[Wire]:
-    wire = Wire(Address(url), "dev", patience_s=_ANSWER_WITHIN_S)
-    await wire.open()
+async def _pipeline(url: str) -> AsyncIterator[Pipeline]:
+    pipeline = Pipeline(Address(url), "dev", patience_s=_ANSWER_WITHIN_S)
+    await pipeline.open()
     try:
-        yield wire
+        yield pipeline
     finally:
-        await wire.close()
+        await pipeline.close()
 
 
 async def _answers_ok(host: str, port: int) -> bool:

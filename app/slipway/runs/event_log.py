@@ -23,7 +23,7 @@ import structlog
 
 from slipway.errors import StoreUnavailable
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 
 log = structlog.get_logger(__name__)
@@ -168,8 +168,8 @@ class _Followed:
 class EventLog:
     """Reading and following run logs. Appending is the scripts' work."""
 
-    def __init__(self, wire: Wire, keys: Keys, subscriber: Subscriber) -> None:
-        self._wire, self._keys, self._subscriber = wire, keys, subscriber
+    def __init__(self, pipeline: Pipeline, keys: Keys, subscriber: Subscriber) -> None:
+        self._pipeline, self._keys, self._subscriber = pipeline, keys, subscriber
         self._followed: dict[str, _Followed] = {}
 
     @contextmanager
@@ -183,18 +183,18 @@ class EventLog:
 
     async def exists(self, run_id: str) -> bool:
         """Whether the log is still kept."""
-        return bool(await self._wire.send("EXISTS", self._keys.events(run_id), again=True))
+        return bool(await self._pipeline.send("EXISTS", self._keys.events(run_id), repeatable=True))
 
     async def newest(self, run_id: str) -> Event | None:
         """The last event so far; None when the log is not kept any more."""
-        found = await self._wire.send("XREVRANGE", self._keys.events(run_id), "+", "-", "COUNT", 1, again=True)
+        found = await self._pipeline.send("XREVRANGE", self._keys.events(run_id), "+", "-", "COUNT", 1, repeatable=True)
         return _read(found[0]) if found else None
 
     async def read(self, run_id: str, after: Place = START, count: int = _READ) -> list[Event]:
         """Up to `count` events that follow `after`."""
         start = f"({after[0]}-{after[1]}"
         stream = self._keys.events(run_id)
-        entries = await self._wire.send("XRANGE", stream, start, "+", "COUNT", count, again=True)
+        entries = await self._pipeline.send("XRANGE", stream, start, "+", "COUNT", count, repeatable=True)
         return [_read(entry) for entry in entries]
 
     async def follow(self, run_id: str, after: str = "0") -> AsyncGenerator[Sequence[Event], None]:
@@ -223,7 +223,7 @@ class EventLog:
         if after == NEW_ONLY:
             newest = await self.newest(run_id)
             return None if newest is None or newest.last else newest.place
-        oldest = self._wire.send("XRANGE", self._keys.events(run_id), "-", "+", "COUNT", 1, again=True)
+        oldest = self._pipeline.send("XRANGE", self._keys.events(run_id), "-", "+", "COUNT", 1, repeatable=True)
         newest = await self.newest(run_id)
         if newest is not None and newest.last and newest.place <= place_of(after):
             return None

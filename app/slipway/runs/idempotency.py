@@ -16,7 +16,7 @@ from uuid import UUID
 
 from slipway.errors import InvalidRequest
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import new_id
 
 HEADER: Final = "Idempotency-Key"
@@ -29,8 +29,8 @@ _DIGEST: Final = hashlib.sha256().digest_size
 class Idempotency:
     """Keys of requests, each good for `KEPT_S`, for one caller and for one path."""
 
-    def __init__(self, wire: Wire, keys: Keys) -> None:
-        self._wire, self._keys = wire, keys
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys = pipeline, keys
 
     async def ident(self, key: str, caller: str | None, path: str, body: bytes, part: int = 0) -> str:
         """The id of the `part`-th thing that this request creates: the same for every repetition. `InvalidRequest` when
@@ -39,8 +39,8 @@ class Idempotency:
             raise InvalidRequest(HEADER, f"must have 1 to {LONGEST} characters")
         name = self._keys.idempotency(hashlib.sha256(json.dumps([caller, path, part, key]).encode()).hexdigest())
         digest = hashlib.sha256(body).digest()
-        kept = self._wire.send("SET", name, digest + UUID(new_id()).bytes, "NX", "EX", KEPT_S, again=True)
-        held = self._wire.send("GET", name, again=True)
+        kept = self._pipeline.send("SET", name, digest + UUID(new_id()).bytes, "NX", "EX", KEPT_S, repeatable=True)
+        held = self._pipeline.send("GET", name, repeatable=True)
         await kept
         stored: bytes = await held
         if stored[:_DIGEST] != digest:

@@ -22,7 +22,7 @@ import structlog
 from slipway.errors import StoreUnavailable
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.scripts import Grace, Scripts
@@ -116,20 +116,22 @@ class Heart:
         self._stopping = asyncio.Event()
         self._owner.call_soon_threadsafe(self._begun.set_result, None)
         # a connection that has fallen silent is replaced while the leases still hold
-        wire = Wire(self._address, f"heart {self.worker}", patience_s=self._beat_s, answer_within_s=self._beat_s)
-        if not await self._connected(wire):
+        pipeline = Pipeline(
+            self._address, f"heart {self.worker}", patience_s=self._beat_s, answer_within_s=self._beat_s
+        )
+        if not await self._connected(pipeline):
             return
-        scripts = Scripts(wire, self._keys)
+        scripts = Scripts(pipeline, self._keys)
         while not self._stopping.is_set():
             await self._beat(scripts, gone=False)
             await self._pause()
         await self._beat(scripts, gone=True)
-        await wire.close()
+        await pipeline.close()
 
-    async def _connected(self, wire: Wire) -> bool:
+    async def _connected(self, pipeline: Pipeline) -> bool:
         while not self._stopping.is_set():
             try:
-                await wire.open()
+                await pipeline.open()
                 return True
             except StoreUnavailable as error:
                 log.warning("heartbeat.missed", problem=str(error))
@@ -179,14 +181,14 @@ def _pass_on(attempt: Attempt, word: str) -> None:
 
 async def expire_process(settings: Settings, pid: int) -> list[str]:
     """Take back at once what a process of this machine held, because it is known to be dead. Returns the runs."""
-    wire = Wire(Address(settings.redis), "reaper", patience_s=settings.redis_patience_web_s)
-    await wire.open()
+    pipeline = Pipeline(Address(settings.redis), "reaper", patience_s=settings.redis_patience_web_s)
+    await pipeline.open()
     try:
-        taken = await Scripts(wire, Keys(settings.key_prefix)).run_reap(
+        taken = await Scripts(pipeline, Keys(settings.key_prefix)).run_reap(
             event_ttl_s=settings.event_ttl_s,
             pause_ms=RETRY_PAUSE_MS,
             worker=f"{platform.node()}:{pid}:",
         )
     finally:
-        await wire.close()
+        await pipeline.close()
     return [run_id for run_id, _, _ in taken]

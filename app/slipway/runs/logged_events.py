@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 
 PAGE: Final = 500
 """Entries that are read at once."""
@@ -24,11 +24,11 @@ class LoggedEvents:
         return hash(frame) in self.hashes
 
 
-async def read_logged_events(wire: Wire, keys: Keys, run_id: str) -> LoggedEvents:
+async def read_logged_events(pipeline: Pipeline, keys: Keys, run_id: str) -> LoggedEvents:
     """The whole log, read in pages: only attempts that follow another one ask."""
     found, start = LoggedEvents(), "-"
     while True:
-        page = await wire.send("XRANGE", keys.events(run_id), start, "+", "COUNT", PAGE, again=True)
+        page = await pipeline.send("XRANGE", keys.events(run_id), start, "+", "COUNT", PAGE, repeatable=True)
         for _, flat in page:
             stored = dict(zip(flat[::2], flat[1::2], strict=True))
             found.hashes.add(hash(stored[b"f"]))

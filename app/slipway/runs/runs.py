@@ -28,7 +28,7 @@ from slipway.errors import Conflict, NotFound
 from slipway.graphs.graphs import Priority
 from slipway.json_containment import contains
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs import cancel_reasons, run_kwargs
 from slipway.runs.admission import Seen, seen
 from slipway.runs.cancel_reasons import Action
@@ -295,7 +295,7 @@ class RunStore:
 
     def __init__(
         self,
-        wire: Wire,
+        pipeline: Pipeline,
         keys: Keys,
         scripts: Scripts,
         *,
@@ -304,7 +304,7 @@ class RunStore:
         trash: Trash,
         thread_ttl: Ttl | None = None,
     ) -> None:
-        self._wire, self._keys, self._scripts, self._trash = wire, keys, scripts, trash
+        self._pipeline, self._keys, self._scripts, self._trash = pipeline, keys, scripts, trash
         self._event_ttl_s, self._lease_ms, self._thread_ttl = event_ttl_s, lease_ms, thread_ttl
 
     async def create(self, new: NewRun) -> Run:
@@ -339,7 +339,7 @@ class RunStore:
         texts = new.only.texts()
         saw: Seen = {}
         if texts is None:
-            saw = await seen(self._wire, self._keys, new.thread_id, new.only)
+            saw = await seen(self._pipeline, self._keys, new.thread_id, new.only)
         return {
             "run_id": new.run_id,
             "thread_id": new.thread_id,
@@ -387,12 +387,12 @@ class RunStore:
 
     async def thread_of(self, run_id: str) -> str | None:
         """The id of the thread that the run is on; None for a run that does not exist. Reads nothing else."""
-        thread_id = await self._wire.send("HGET", self._keys.run(run_id), "thread_id", again=True)
+        thread_id = await self._pipeline.send("HGET", self._keys.run(run_id), "thread_id", repeatable=True)
         return None if thread_id is None else str(thread_id.decode())
 
     async def find(self, run_id: str) -> Run:
         """The run by its id alone, or `NotFound`."""
-        held = fields(await self._wire.send("HGETALL", self._keys.run(run_id), again=True))
+        held = fields(await self._pipeline.send("HGETALL", self._keys.run(run_id), repeatable=True))
         if "phase" not in held:
             raise NotFound("run", run_id)
         return run_from(held)
@@ -425,14 +425,16 @@ class RunStore:
         return None
 
     async def _newest(self, thread_id: str, page: int) -> AsyncIterator[Run]:
-        exists = self._wire.send("EXISTS", self._keys.thread(thread_id), again=True)
+        exists = self._pipeline.send("EXISTS", self._keys.thread(thread_id), repeatable=True)
         start = 0
         while True:
             stop = start + page - 1
-            ids = await self._wire.send("ZREVRANGE", self._keys.thread_runs(thread_id), start, stop, again=True)
+            ids = await self._pipeline.send(
+                "ZREVRANGE", self._keys.thread_runs(thread_id), start, stop, repeatable=True
+            )
             if not await exists:
                 raise NotFound("thread", thread_id)
-            reads = [self._wire.send("HGETALL", self._keys.run(run.decode()), again=True) for run in ids]
+            reads = [self._pipeline.send("HGETALL", self._keys.run(run.decode()), repeatable=True) for run in ids]
             for read in reads:
                 if held := fields(await read):
                     yield run_from(held)

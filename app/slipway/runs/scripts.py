@@ -15,7 +15,7 @@ import ormsgpack
 from slipway.redis.commands import Command, packed
 from slipway.redis.connection import Arg
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.runs.logged_events import LoggedEvents, read_logged_events
 
@@ -155,10 +155,10 @@ class Grace(TypedDict):
 
 
 class Scripts:
-    """The state scripts on one wire, under one prefix. One round trip a call."""
+    """The state scripts on one pipeline, under one prefix. One round trip a call."""
 
-    def __init__(self, wire: Wire, keys: Keys) -> None:
-        self._wire, self._keys, self._prefix = wire, keys, keys.prefix
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys, self._prefix = pipeline, keys, keys.prefix
 
     def _args(self, arguments: Mapping[str, Any]) -> tuple[str, bytes]:
         return self._prefix, ormsgpack.packb(arguments)
@@ -167,7 +167,7 @@ class Scripts:
         """("new", fields), ("known", fields) for a run that exists, ("no_thread", None), ("changed", None),
         ("taken", None) when the thread that was to be made exists, ("fired", None), ("leftovers", None),
         ("busy", run id) or ("answered", (run id, kwargs as JSON))."""
-        reply = await self._wire.run(_RUN_CREATE, [], self._args(arguments))
+        reply = await self._pipeline.run(_RUN_CREATE, [], self._args(arguments))
         word = reply[0].decode()
         if word in ("new", "known"):
             return word, fields(reply[1])
@@ -177,7 +177,7 @@ class Scripts:
 
     async def run_read(self, run_id: str, thread_id: str) -> Fields:
         """The run's fields; none when the thread has no such run."""
-        return fields(await self._wire.run(_RUN_READ, [self._keys.run(run_id)], [thread_id]))
+        return fields(await self._pipeline.run(_RUN_READ, [self._keys.run(run_id)], [thread_id]))
 
     async def run_claim(
         self, worker: str, limit: int, lease_ms: int, *, suspects: int = 1
@@ -186,7 +186,7 @@ class Scripts:
         them are runs with which a worker died."""
         arguments = {"worker": worker, "limit": limit, "lease_ms": lease_ms}
         args = self._args(arguments | {"suspects": suspects, "again_ms": SUSPECTS_AGAIN_MS})
-        reply = await self._wire.run(_RUN_CLAIM, [], args)
+        reply = await self._pipeline.run(_RUN_CLAIM, [], args)
         return (float(reply[0]) if reply[0] else None), [fields(run) for run in reply[1:]]
 
     def run_apply(
@@ -204,16 +204,18 @@ class Scripts:
         for entry in entries:
             args.extend(entry)
         args.extend(packed(commands))
-        return self._wire.run(_RUN_APPLY, [], args)
+        return self._pipeline.run(_RUN_APPLY, [], args)
 
     async def last_frames(self, run_id: str) -> set[bytes]:
         """Frames of the last `LAST` events of a run's log."""
-        entries = await self._wire.send("XREVRANGE", self._keys.events(run_id), "+", "-", "COUNT", LAST, again=True)
+        entries = await self._pipeline.send(
+            "XREVRANGE", self._keys.events(run_id), "+", "-", "COUNT", LAST, repeatable=True
+        )
         return {dict(zip(flat[::2], flat[1::2], strict=True))[b"f"] for _, flat in entries}
 
     async def logged_events(self, run_id: str) -> LoggedEvents:
         """What attempts have appended to a run's log."""
-        return await read_logged_events(self._wire, self._keys, run_id)
+        return await read_logged_events(self._pipeline, self._keys, run_id)
 
     @staticmethod
     def applied(reply: Sequence[bytes]) -> tuple[str, str]:
@@ -222,18 +224,18 @@ class Scripts:
         return reply[0].decode(), reply[1].decode() if len(reply) > 1 else ""
 
     async def sent(self) -> bool:
-        """Whether what was asked so far has left this process: see `Wire.sent`."""
-        return await self._wire.sent()
+        """Whether what was asked so far has left this process: see `Pipeline.sent`."""
+        return await self._pipeline.sent()
 
     async def run_settle(self, arguments: RunSettle, commands: Sequence[Command]) -> tuple[str, str]:
         """("ok", ""), ("fenced", "") or ("cancel", action)."""
         args = [*self._args(arguments), *packed(commands)]
-        reply = await self._wire.run(_RUN_SETTLE, [], args)
+        reply = await self._pipeline.run(_RUN_SETTLE, [], args)
         return reply[0].decode(), reply[1].decode() if len(reply) > 1 else ""
 
     async def run_release(self, arguments: RunRelease, commands: Sequence[Command]) -> bool:
         """Whether the run was this attempt's to give back."""
-        reply = await self._wire.run(_RUN_RELEASE, [], [*self._args(arguments), *packed(commands)])
+        reply = await self._pipeline.run(_RUN_RELEASE, [], [*self._args(arguments), *packed(commands)])
         return bool(reply[0] == b"ok")
 
     async def run_reap(
@@ -243,7 +245,7 @@ class Scripts:
         server was away."""
         arguments = {"event_ttl_s": event_ttl_s, "pause_ms": pause_ms, "worker": worker, "grace": grace}
         args = self._args(arguments)
-        reply = await self._wire.run(_RUN_REAP, [], args)
+        reply = await self._pipeline.run(_RUN_REAP, [], args)
         return [(run.decode(), int(attempt), outcome.decode()) for run, attempt, outcome in reply]
 
     async def run_cancel(
@@ -258,11 +260,11 @@ class Scripts:
             "reason": reason,
             "event_ttl_s": event_ttl_s,
         }
-        return _word(await self._wire.run(_RUN_CANCEL, [], self._args(arguments)))
+        return _word(await self._pipeline.run(_RUN_CANCEL, [], self._args(arguments)))
 
     async def run_delete(self, run_id: str, thread_id: str) -> str:
         """ "ok", "missing" or "active"."""
-        return _word(await self._wire.run(_RUN_DELETE, [], self._args({"run_id": run_id, "thread_id": thread_id})))
+        return _word(await self._pipeline.run(_RUN_DELETE, [], self._args({"run_id": run_id, "thread_id": thread_id})))
 
     async def heartbeat(
         self,
@@ -284,7 +286,7 @@ class Scripts:
             "gone": gone,
             "grace": grace,
         }
-        reply = await self._wire.run(_HEARTBEAT, [], self._args(arguments))
+        reply = await self._pipeline.run(_HEARTBEAT, [], self._args(arguments))
         return [(run.decode(), word.decode()) for run, word in reply]
 
     async def thread_create(
@@ -306,7 +308,7 @@ class Scripts:
             "ttl": ttl,
             "existing": ["token", *(f"m:{name}" for name in members)],
         }
-        reply = await self._wire.run(_THREAD_CREATE, [], self._args(arguments))
+        reply = await self._pipeline.run(_THREAD_CREATE, [], self._args(arguments))
         return reply[0].decode(), reply[1] if len(reply) > 1 else []
 
     async def thread_patch(
@@ -332,14 +334,14 @@ class Scripts:
             "ttl": ttl,
             "incarnation": incarnation,
         }
-        reply = await self._wire.run(_THREAD_PATCH, [], self._args(arguments))
+        reply = await self._pipeline.run(_THREAD_PATCH, [], self._args(arguments))
         return fields(reply[1]) if len(reply) > 1 else None
 
     async def thread_delete(self, thread_id: str, incarnation: str | None = None) -> bytes | None:
         """When it was removed, as its place in the trash says; None when there was no such thread, or none that was
         created at `incarnation`."""
         arguments = {"thread_id": thread_id, "incarnation": incarnation}
-        reply = await self._wire.run(_THREAD_DELETE, [], self._args(arguments))
+        reply = await self._pipeline.run(_THREAD_DELETE, [], self._args(arguments))
         return reply[1] if len(reply) > 1 else None
 
 

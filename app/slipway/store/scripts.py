@@ -9,7 +9,7 @@ from typing import Any
 import ormsgpack
 
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 
 _PUT = load("store_put", repeatable=True)
@@ -18,41 +18,41 @@ _DROP = load("store_drop", repeatable=True)
 
 
 class StoreScripts:
-    """On one wire, under one prefix. Each call is sent with all others of its turn of the event loop."""
+    """On one pipeline, under one prefix. Each call is sent with all others of its turn of the event loop."""
 
-    def __init__(self, wire: Wire, keys: Keys) -> None:
-        self._wire, self._keys = wire, keys
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys = pipeline, keys
 
     def _args(self, **arguments: object) -> tuple[str, bytes]:
         return self._keys.prefix, ormsgpack.packb(arguments)
 
     def put(self, namespace: str, key: str, value: bytes, vectors: bytes, ttl_ms: int) -> asyncio.Future[Any]:
         """Keep an item; `ttl_ms` of 0 is for ever."""
-        return self._wire.run(_PUT, [], [*self._args(ns=namespace, key=key, ttl_ms=ttl_ms), value, vectors])
+        return self._pipeline.run(_PUT, [], [*self._args(ns=namespace, key=key, ttl_ms=ttl_ms), value, vectors])
 
     def get(self, namespace: str, keys: Sequence[str], refresh: bool) -> asyncio.Future[list[bytes]]:
         """`created|updated|expires|ttl|value` of each key, in µs and ms, the value as JSON; empty when missing."""
-        return self._wire.run(_GET, [], self._args(ns=namespace, keys=list(keys), refresh=refresh))
+        return self._pipeline.run(_GET, [], self._args(ns=namespace, keys=list(keys), refresh=refresh))
 
     def delete(self, namespace: str, key: str) -> asyncio.Future[Any]:
         """Remove an item, if it is there."""
-        return self._wire.run(_DROP, [], self._args(ns=namespace, key=key))
+        return self._pipeline.run(_DROP, [], self._args(ns=namespace, key=key))
 
     def sweep(self, limit: int) -> asyncio.Future[Any]:
         """Remove so many of the items whose time is over; how many went."""
-        return self._wire.run(_DROP, [], self._args(limit=limit))
+        return self._pipeline.run(_DROP, [], self._args(limit=limit))
 
     async def namespaces(self, lead: str) -> list[str]:
         """All that have items and begin with the labels of `lead`, in the order of their names."""
         least, most = (f"[{lead}.", f"({lead}/") if lead else ("-", "+")  # a slash is what follows a dot
-        found = await self._wire.send("ZRANGEBYLEX", self._keys.store_namespaces, least, most, again=True)
+        found = await self._pipeline.send("ZRANGEBYLEX", self._keys.store_namespaces, least, most, repeatable=True)
         return [name.decode()[:-1] for name in found]
 
     def newest(self, namespace: str, most: int) -> asyncio.Future[list[bytes]]:
         """Keys of a namespace and the times of their last put, the newest first, flat."""
         order = self._keys.store_order(namespace)
-        return self._wire.send("ZREVRANGE", order, 0, most - 1, "WITHSCORES", again=True)
+        return self._pipeline.send("ZREVRANGE", order, 0, most - 1, "WITHSCORES", repeatable=True)
 
     def vectors(self, namespace: str, keys: Sequence[str]) -> asyncio.Future[list[bytes | None]]:
         """What was embedded of each key."""
-        return self._wire.send("HMGET", self._keys.store_vectors(namespace), *keys, again=True)
+        return self._pipeline.send("HMGET", self._keys.store_vectors(namespace), *keys, repeatable=True)

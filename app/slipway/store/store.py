@@ -42,7 +42,7 @@ from slipway.asyncio_bridge import wait_from_thread
 from slipway.errors import InvalidRequest, RefusedRequest, TooLarge
 from slipway.graphs.sections import StoreTtlSection
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.serialization.json_encoding import dumps
 from slipway.store.embedding import Index, closeness
 from slipway.store.filters import check, fits, lead_of, matches
@@ -74,14 +74,14 @@ class RedisStore(BaseStore):
 
     def __init__(
         self,
-        wire: Wire,
+        pipeline: Pipeline,
         keys: Keys,
         *,
         max_item_bytes: int,
         index: Index | None = None,
         ttl: StoreTtlSection | None = None,
     ) -> None:
-        self._scripts, self._max_item_bytes, self._index = StoreScripts(wire, keys), max_item_bytes, index
+        self._scripts, self._max_item_bytes, self._index = StoreScripts(pipeline, keys), max_item_bytes, index
         ttl = ttl or StoreTtlSection()
         self.ttl_config = TTLConfig(refresh_on_read=ttl.refresh_on_read, default_ttl=ttl.default_ttl)
         self._loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import ormsgpack
 
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.runs.scripts import Fields, Ttl, fields
 
@@ -28,10 +28,10 @@ class Swept:
 
 
 class ThreadScripts:
-    """On one wire, under one prefix; one round trip a call."""
+    """On one pipeline, under one prefix; one round trip a call."""
 
-    def __init__(self, wire: Wire, keys: Keys) -> None:
-        self._wire, self._keys = wire, keys
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys = pipeline, keys
 
     def _args(self, **arguments: object) -> tuple[str, bytes]:
         return self._keys.prefix, ormsgpack.packb(arguments)
@@ -42,26 +42,26 @@ class ThreadScripts:
         """("ok" or "exists", fields of the new thread), ("missing", {}), or ("leftovers", {}) when those of a removed
         thread must go first."""
         args = self._args(source=source, thread_id=thread_id, token=token, ttl=ttl, metadata=metadata)
-        reply = await self._wire.run(_COPY, [], args)
+        reply = await self._pipeline.run(_COPY, [], args)
         return reply[0].decode(), fields(reply[1]) if len(reply) > 1 else {}
 
     async def sweep(self, limit: int, shrunk: Sequence[tuple[str, str]] = ()) -> Swept:
         """At most `limit` threads whose time is over."""
-        deleted, shrink, busy = await self._wire.run(_SWEEP, [], self._args(limit=limit, shrunk=list(shrunk)))
+        deleted, shrink, busy = await self._pipeline.run(_SWEEP, [], self._args(limit=limit, shrunk=list(shrunk)))
         words = iter(word.decode() for word in shrink)
         return Swept([name.decode() for name in deleted], list(zip(words, words, strict=True)), int(busy))
 
     async def removed(self, first: int, limit: int) -> list[tuple[str, bytes]]:
         """Removed threads that may have left something, from the `first`, each with its place in the trash."""
         trash = self._keys.trash
-        found = await self._wire.send("ZRANGE", trash, first, first + limit - 1, "WITHSCORES", again=True)
+        found = await self._pipeline.send("ZRANGE", trash, first, first + limit - 1, "WITHSCORES", repeatable=True)
         return [(name.decode(), place) for name, place in zip(found[::2], found[1::2], strict=True)]
 
     async def place_in_trash(self, thread_id: str) -> bytes | None:
         """When a thread was removed that may have left something."""
-        place: bytes | None = await self._wire.send("ZSCORE", self._keys.trash, thread_id, again=True)
+        place: bytes | None = await self._pipeline.send("ZSCORE", self._keys.trash, thread_id, repeatable=True)
         return place
 
     async def forget_removed(self, thread_id: str, place: bytes) -> None:
         """Nothing of a removed thread is left: its id is free, unless another thread of this id was removed since."""
-        await self._wire.run(_FORGET, [self._keys.trash], [thread_id, place])
+        await self._pipeline.run(_FORGET, [self._keys.trash], [thread_id, place])

@@ -21,7 +21,7 @@ from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import Conflict, RefusedRequest, SlipwayError
 from slipway.exception_text import class_name, is_a, message_of, traceback_of
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.threads.snapshots import interrupts_of, place_of, shown, status_of
 from slipway.threads.state_reading import read_history, read_state
 from slipway.threads.thread_graphs import ThreadGraphs
@@ -40,10 +40,10 @@ class ThreadStates:
     """States of all threads, in the protocol's shapes."""
 
     def __init__(
-        self, graphs: ThreadGraphs, threads: ThreadStore, checkpointer: ThreadSaver, wire: Wire, keys: Keys
+        self, graphs: ThreadGraphs, threads: ThreadStore, checkpointer: ThreadSaver, pipeline: Pipeline, keys: Keys
     ) -> None:
         self._graphs, self._threads, self._checkpointer = graphs, threads, checkpointer
-        self._wire, self._keys = wire, keys
+        self._pipeline, self._keys = pipeline, keys
 
     async def get(
         self, thread_id: str, place: Place = _LATEST, *, subgraphs: bool = False, user: User | None = None
@@ -103,7 +103,7 @@ class ThreadStates:
             raise RefusedRequest(f"thread {thread.thread_id} has no graph yet: run it, or set metadata.graph_id")
         if thread.status == "busy":  # the writer decides; this only saves the work
             raise Conflict(f"thread {thread.thread_id} has a run that is pending or running")
-        writer = IdleThreadWriter(self._wire, self._keys, thread.thread_id, thread.incarnation)
+        writer = IdleThreadWriter(self._pipeline, self._keys, thread.thread_id, thread.incarnation)
         saver = self._checkpointer.through(writer)
         given = await self._graphs.config(thread, user)
         async with self._graphs.for_writing(thread, given, saver) as graph:

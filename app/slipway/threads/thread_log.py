@@ -20,7 +20,7 @@ from typing import Final, Literal, NamedTuple
 from slipway.access.users import User
 from slipway.errors import NotFound
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.event_log import Event, EventLog, Place, place_of
 from slipway.serialization.json_encoding import dumps
 from slipway.threads.notifications import ThreadWakes
@@ -77,8 +77,10 @@ class ThreadEvent:
 class ThreadLog:
     """Following threads."""
 
-    def __init__(self, wire: Wire, keys: Keys, wakes: ThreadWakes, events: EventLog, states: ThreadStates) -> None:
-        self._wire, self._keys, self._wakes = wire, keys, wakes
+    def __init__(
+        self, pipeline: Pipeline, keys: Keys, wakes: ThreadWakes, events: EventLog, states: ThreadStates
+    ) -> None:
+        self._pipeline, self._keys, self._wakes = pipeline, keys, wakes
         self._events, self._states = events, states
 
     async def follow(
@@ -112,40 +114,42 @@ class ThreadLog:
     async def _start(self, thread_id: str, after: Position | None) -> Position:
         """Where a reader begins. A position in the future is none of ours: its reader gets only what is new."""
         if after is not None:
-            seconds, _ = await self._wire.send("TIME", again=True)
+            seconds, _ = await self._pipeline.send("TIME", repeatable=True)
             if after.turn_us < (int(seconds) + 1) * _PER_MS:
                 return after
         return await self._now(thread_id)
 
     async def _now(self, thread_id: str) -> Position:
         """The end of what is there: within the active run, else before the first that waits."""
-        clock = self._wire.send("TIME", again=True)
-        head = self._wire.send("ZRANGE", self._keys.thread_queue(thread_id), 0, 0, "WITHSCORES", again=True)
-        active = await self._wire.send("HGET", self._keys.thread(thread_id), "active", again=True)
+        clock = self._pipeline.send("TIME", repeatable=True)
+        head = self._pipeline.send("ZRANGE", self._keys.thread_queue(thread_id), 0, 0, "WITHSCORES", repeatable=True)
+        active = await self._pipeline.send("HGET", self._keys.thread(thread_id), "active", repeatable=True)
         seconds, fraction = await clock
         ends = [Position(int(seconds) * _PER_MS + int(fraction), 1)]
         if waiting := await head:
             ends.append(Position(int(float(waiting[1])) - 1, 1))
         if active is not None:
-            turn = self._wire.send("ZSCORE", self._keys.thread_runs(thread_id), active, again=True)
-            last = await self._wire.send("HGET", self._keys.run(active.decode()), "last_event", again=True)
+            turn = self._pipeline.send("ZSCORE", self._keys.thread_runs(thread_id), active, repeatable=True)
+            last = await self._pipeline.send("HGET", self._keys.run(active.decode()), "last_event", repeatable=True)
             if (turn_us := await turn) is not None and last is not None:
                 ends.append(_in_run(int(float(turn_us)), place_of(last.decode())))
         return min(ends)
 
     async def _born(self, thread_id: str) -> bytes | None:
         """When the thread was made: another one with the same id was made at another time. None when it is gone."""
-        born: bytes | None = await self._wire.send("HGET", self._keys.thread(thread_id), "created_us", again=True)
+        born: bytes | None = await self._pipeline.send(
+            "HGET", self._keys.thread(thread_id), "created_us", repeatable=True
+        )
         return born
 
     async def _next(self, thread_id: str, after_us: int, born: bytes | None) -> tuple[int, str, str] | None:
         """The turn that follows: its time, "run" or "state", and its id; ("", "") when there is none yet, None when
         the thread that was `born` then is gone."""
-        clock = self._wire.send("TIME", again=True)
-        now_born = self._wire.send("HGET", self._keys.thread(thread_id), "created_us", again=True)
+        clock = self._pipeline.send("TIME", repeatable=True)
+        now_born = self._pipeline.send("HGET", self._keys.thread(thread_id), "created_us", repeatable=True)
         wanted = (f"({after_us}", "+inf", "WITHSCORES", "LIMIT", 0, 1)
-        runs = self._wire.send("ZRANGEBYSCORE", self._keys.thread_runs(thread_id), *wanted, again=True)
-        states = self._wire.send("ZRANGEBYSCORE", self._keys.thread_states(thread_id), *wanted, again=True)
+        runs = self._pipeline.send("ZRANGEBYSCORE", self._keys.thread_runs(thread_id), *wanted, repeatable=True)
+        states = self._pipeline.send("ZRANGEBYSCORE", self._keys.thread_states(thread_id), *wanted, repeatable=True)
         seconds, fraction = await clock
         if born is None or await now_born != born:
             return None
@@ -161,7 +165,7 @@ class ThreadLog:
         return min(turns)
 
     async def _begun(self, run_id: str) -> bool:
-        phase, attempt = await self._wire.send("HMGET", self._keys.run(run_id), "phase", "attempt", again=True)
+        phase, attempt = await self._pipeline.send("HMGET", self._keys.run(run_id), "phase", "attempt", repeatable=True)
         return bool(phase != b"queued" or attempt != b"0")
 
     async def _run(self, run_id: str, at: Position) -> AsyncGenerator[list[ThreadEvent], None]:

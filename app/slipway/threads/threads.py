@@ -18,7 +18,7 @@ from slipway.errors import Conflict, NotFound
 from slipway.json_containment import contains
 from slipway.protocol_types import Strategy
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import new_id, spread
 from slipway.runs.scripts import Fields, Scripts, fields
 from slipway.serialization.json_encoding import dumps, json_members
@@ -130,7 +130,7 @@ class ThreadStore:
 
     def __init__(
         self,
-        wire: Wire,
+        pipeline: Pipeline,
         keys: Keys,
         scripts: Scripts,
         checkpointer: ThreadSaver,
@@ -139,9 +139,9 @@ class ThreadStore:
         ttl: ThreadTtl | None = None,
         event_ttl_s: int = 0,
     ) -> None:
-        self._wire, self._keys, self._scripts, self._checkpointer = wire, keys, scripts, checkpointer
+        self._pipeline, self._keys, self._scripts, self._checkpointer = pipeline, keys, scripts, checkpointer
         self._trash = trash
-        self._whole, self._ttl, self._event_ttl_s = ThreadScripts(wire, keys), ttl, event_ttl_s
+        self._whole, self._ttl, self._event_ttl_s = ThreadScripts(pipeline, keys), ttl, event_ttl_s
 
     async def create(
         self,
@@ -190,14 +190,14 @@ class ThreadStore:
         the metadata that `only` looks at. One that `may_be_new` need not exist."""
         if not only:
             return
-        held = await read_filtered(self._wire, self._keys.thread(thread_id), only, "created_us")
+        held = await read_filtered(self._pipeline, self._keys.thread(thread_id), only, "created_us")
         exists = held.plain[0] is not None
         if not (only.fits(held.metadata) if exists else may_be_new):
             raise NotFound("thread", thread_id)
 
     async def get(self, thread_id: str) -> Thread:
         """The thread, or `NotFound`."""
-        held = fields(await self._wire.send("HGETALL", self._keys.thread(thread_id), again=True))
+        held = fields(await self._pipeline.send("HGETALL", self._keys.thread(thread_id), repeatable=True))
         if "created_us" not in held:
             raise NotFound("thread", thread_id)
         return thread_from(thread_id, held)
@@ -205,7 +205,7 @@ class ThreadStore:
     async def status(self, thread_id: str, only: Filter = EVERYTHING) -> str | None:
         """How the thread stands; None when there is none. `NotFound` for one that is not among `only` those. One read
         of a few fields."""
-        held = await read_filtered(self._wire, self._keys.thread(thread_id), only, "status")
+        held = await read_filtered(self._pipeline, self._keys.thread(thread_id), only, "status")
         (status,) = held.plain
         if status is not None and not only.fits(held.metadata):
             raise NotFound("thread", thread_id)
@@ -213,7 +213,7 @@ class ThreadStore:
 
     async def born_us(self, thread_id: str, only: Filter = EVERYTHING) -> int | None:
         """When the thread was made, in µs since the epoch; None when there is none. `NotFound` as `status`."""
-        held = await read_filtered(self._wire, self._keys.thread(thread_id), only, "created_us")
+        held = await read_filtered(self._pipeline, self._keys.thread(thread_id), only, "created_us")
         (born_us,) = held.plain
         if born_us is not None and not only.fits(held.metadata):
             raise NotFound("thread", thread_id)
@@ -221,7 +221,7 @@ class ThreadStore:
 
     async def active_run(self, thread_id: str) -> str | None:
         """The run that is executing, if one is."""
-        active = await self._wire.send("HGET", self._keys.thread(thread_id), "active", again=True)
+        active = await self._pipeline.send("HGET", self._keys.thread(thread_id), "active", repeatable=True)
         return None if active is None else str(active.decode())
 
     async def patch(self, thread_id: str, metadata: dict[str, Any], ttl: ThreadTtl | None = None) -> Thread:
@@ -316,7 +316,7 @@ class ThreadStore:
         }
 
     async def _incarnation(self, thread_id: str) -> str | None:
-        created_us = await self._wire.send("HGET", self._keys.thread(thread_id), "created_us", again=True)
+        created_us = await self._pipeline.send("HGET", self._keys.thread(thread_id), "created_us", repeatable=True)
         return None if created_us is None else str(created_us.decode())
 
     async def delete(self, thread_id: str, incarnation: str | None = None) -> None:
@@ -348,16 +348,16 @@ class ThreadStore:
     async def count(self, wanted: Wanted) -> int:
         """How many threads are wanted."""
         if wanted == Wanted():
-            return int(await self._wire.send("ZCARD", self._keys.threads, again=True))
+            return int(await self._pipeline.send("ZCARD", self._keys.threads, repeatable=True))
         return len([thread async for thread in self._scan(True) if wanted.fits(thread)])
 
     async def _scan(self, descending: bool) -> AsyncIterator[Thread]:
         verb = "ZREVRANGE" if descending else "ZRANGE"
         start = 0
         while True:
-            ids = await self._wire.send(verb, self._keys.threads, start, start + _PAGE - 1, again=True)
+            ids = await self._pipeline.send(verb, self._keys.threads, start, start + _PAGE - 1, repeatable=True)
             names = [thread_id.decode() for thread_id in ids]
-            reads = [self._wire.send("HGETALL", self._keys.thread(name), again=True) for name in names]
+            reads = [self._pipeline.send("HGETALL", self._keys.thread(name), repeatable=True) for name in names]
             for name, read in zip(names, reads, strict=True):
                 if "created_us" in (held := fields(await read)):
                     yield thread_from(name, held)

@@ -64,7 +64,7 @@ class WebhookDeliveries(ABC):
     def __init__(self, services: Services, queues: Sequence[DeliveryQueue], auth: CustomAuth | None) -> None:
         self._auth, self._threads = auth, services.threads
         self._unanswered: set[str] = set()
-        self._scripts, self._clock = DeliveryScripts(services.wire, services.keys), services.clock
+        self._scripts, self._clock = DeliveryScripts(services.pipeline, services.keys), services.clock
         self._section, self._urls, self._queues = services.config.webhooks, services.webhook_urls, queues
         self._headers = headers_of(self._section)
         secret = services.settings.webhook_secret

@@ -8,7 +8,7 @@ from typing import Final, Literal
 import ormsgpack
 
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.runs.scripts import Fields, fields
 
@@ -33,10 +33,10 @@ _END = load("delivery_end", repeatable=True)
 
 
 class DeliveryScripts:
-    """On one wire, under one prefix; one round trip a call."""
+    """On one pipeline, under one prefix; one round trip a call."""
 
-    def __init__(self, wire: Wire, keys: Keys) -> None:
-        self._wire, self._keys = wire, keys
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys = pipeline, keys
 
     def _args(self, **arguments: object) -> tuple[str, bytes]:
         return self._keys.prefix, ormsgpack.packb(arguments)
@@ -44,7 +44,7 @@ class DeliveryScripts:
     async def take(self, queues: Sequence[DeliveryQueue], limit: int, lease_ms: int) -> list[Fields]:
         """What is to be delivered now, by us, within `lease_ms`."""
         arguments = self._args(queues=list(queues), limit=limit, lease_ms=lease_ms)
-        return [fields(held) for held in await self._wire.run(_TAKE, [], arguments)]
+        return [fields(held) for held in await self._pipeline.run(_TAKE, [], arguments)]
 
     async def end(
         self,
@@ -66,4 +66,4 @@ class DeliveryScripts:
             "retry_ms": retry_ms,
             "uncounted": uncounted,
         }
-        return bool(await self._wire.run(_END, [], (self._keys.prefix, ormsgpack.packb(arguments))))
+        return bool(await self._pipeline.run(_END, [], (self._keys.prefix, ormsgpack.packb(arguments))))

@@ -25,7 +25,7 @@ class Reaper:
     """Looks for expired leases every `reap_every_s`, and in the moment when the next one ends if that is sooner."""
 
     def __init__(self, services: Services) -> None:
-        self._wire, self._scripts, self._settings = services.wire, services.scripts, services.settings
+        self._pipeline, self._scripts, self._settings = services.pipeline, services.scripts, services.settings
         self._keys, self._trash = services.keys, services.trash
         self._not_before = self._next_end_s = 0.0
 
@@ -49,9 +49,9 @@ class Reaper:
 
     def _too_early(self) -> bool:
         """Whether Redis is away or was refusing writes less than a lease ago, so that the living could not report."""
-        wire = self._wire
-        young = wire.reconnected and wire.connected_for_s() < self._settings.lease_s
-        return not wire.connected or young or time.monotonic() < self._not_before
+        pipeline = self._pipeline
+        young = pipeline.reconnected and pipeline.connected_for_s() < self._settings.lease_s
+        return not pipeline.connected or young or time.monotonic() < self._not_before
 
     async def look(self) -> None:
         """Take back what has expired now."""
@@ -64,8 +64,8 @@ class Reaper:
 
     async def _until_next_end_s(self) -> float:
         """Seconds until the next lease ends, on the server's clock."""
-        first = self._wire.send("ZRANGE", self._keys.leases, 0, 0, "WITHSCORES", again=True)
-        seconds, microseconds = await self._wire.send("TIME", again=True)
+        first = self._pipeline.send("ZRANGE", self._keys.leases, 0, 0, "WITHSCORES", repeatable=True)
+        seconds, microseconds = await self._pipeline.send("TIME", repeatable=True)
         if not (held := await first):
             return float("inf")
         return max(_SOONEST_S, float(held[1]) / 1000 - int(seconds) - int(microseconds) / 1_000_000)

@@ -28,8 +28,8 @@ class Reconciler:
         assert services.heart is not None
         settings = services.settings
         self._worker, self._every_s = services.heart.worker, settings.reconcile_every_s
-        self._scripts = WatchScripts(services.wire, services.keys)
-        self._doctor = Doctor(services.wire, services.keys, lease_ms=int(settings.lease_s * 1000), repair=True)
+        self._scripts = WatchScripts(services.pipeline, services.keys)
+        self._doctor = Doctor(services.pipeline, services.keys, lease_ms=int(settings.lease_s * 1000), repair=True)
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -31,8 +31,8 @@ class Retention:
         section = services.config.checkpointer.ttl or ThreadTtlSection()
         self._worker, self._most = services.heart.worker, section.sweep_limit
         self._every_s = section.sweep_interval_minutes * 60
-        self._duties = WatchScripts(services.wire, services.keys)
-        self._scripts, self._checkpointer = ThreadScripts(services.wire, services.keys), services.checkpointer
+        self._duties = WatchScripts(services.pipeline, services.keys)
+        self._scripts, self._checkpointer = ThreadScripts(services.pipeline, services.keys), services.checkpointer
 
     async def run(self) -> None:
         """Until cancelled."""

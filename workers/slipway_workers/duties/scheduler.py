@@ -40,7 +40,7 @@ class Scheduler:
     again, so that nothing is lost by a failure that passes."""
 
     def __init__(self, services: Services) -> None:
-        self._services, self._scripts = services, CronScripts(services.wire, services.keys)
+        self._services, self._scripts = services, CronScripts(services.pipeline, services.keys)
         self._room = asyncio.Semaphore(_SIDE_BY_SIDE)
 
     async def run(self) -> None:

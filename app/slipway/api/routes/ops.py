@@ -23,7 +23,7 @@ from slipway.versions import version_of
 async def ok(request: Request) -> Response:
     """This process answers; with `check_db`, Redis does too. The services are as they were at the last reading."""
     if query_flag(request, "check_db"):
-        await services_of(request).wire.send("PING", again=True)
+        await services_of(request).pipeline.send("PING", repeatable=True)
     return Json({"ok": True, "services": services_of(request).health.now.services})
 
 

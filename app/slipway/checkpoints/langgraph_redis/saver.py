@@ -33,7 +33,7 @@ from redisvl.exceptions import RedisSearchError
 
 from slipway.checkpoints.fenced_writers import Writer
 from slipway.checkpoints.interrupt_answers import root_of
-from slipway.checkpoints.langgraph_redis.client import WireClient
+from slipway.checkpoints.langgraph_redis.client import PipelineClient
 from slipway.checkpoints.langgraph_redis.documents import Documents, sizes
 from slipway.checkpoints.langgraph_redis.search import Place, Search
 from slipway.checkpoints.langgraph_redis.trimming import Head, latest_of, with_ancestors, without_runs
@@ -44,7 +44,7 @@ from slipway.errors import Conflict, NotFound
 from slipway.redis.commands import Command
 from slipway.redis.document_keys import DocumentNames, checkpoint_at, counter, namespace_at, registry
 from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.redis.server_modules import require_modules
 from slipway.serialization.serde import Serde
@@ -70,7 +70,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
 
     def __init__(
         self,
-        wire: Wire,
+        pipeline: Pipeline,
         keys: Keys,
         prefix: str,
         *,
@@ -81,19 +81,19 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         self._names = DocumentNames(prefix)
         AsyncRedisSaver.__init__(
             self,
-            redis_client=WireClient(wire),
+            redis_client=PipelineClient(pipeline),
             checkpoint_prefix=prefix,
             checkpoint_write_prefix=self._names.writes.removesuffix(":"),
         )
         self.serde = serde or Serde()
-        self._attach(wire, keys, writer, max_thread_bytes)
-        self._documents, self._search = Documents(self.serde), Search(wire, self._names)
+        self._attach(pipeline, keys, writer, max_thread_bytes)
+        self._documents, self._search = Documents(self.serde), Search(pipeline, self._names)
         self._newest: dict[tuple[str, str], str] = {}
 
     async def asetup(self) -> None:
         """Make the search indexes where they are not, and wait until they know every document. Raises `ConfigError`
         when the server lacks the modules."""
-        await require_modules(self._wire)
+        await require_modules(self._pipeline)
         try:
             await AsyncRedisSaver.asetup(self)
         except RedisSearchError:  # another process made one in the same moment
@@ -179,7 +179,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
     async def _newest_of(self, thread_id: str, namespace: str) -> str:
         """The id of the newest checkpoint of a namespace, or "". Whoever has read or written it is not asked again."""
         if (thread_id, namespace) not in self._newest:
-            pointed = await self._wire.send("GET", self._names.pointer(thread_id, namespace), again=True)
+            pointed = await self._pipeline.send("GET", self._names.pointer(thread_id, namespace), repeatable=True)
             self._note_newest(thread_id, namespace, (pointed or b"").decode().rpartition(":")[2])
         return self._newest[thread_id, namespace]
 
@@ -213,7 +213,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
     async def _latest(self, thread_id: str, namespace: str) -> CheckpointTuple | None:
         """What the pointer names; when that is gone (it was pruned by the package, or expired), the newest there is."""
         keys = [counter(self._keys, thread_id), self._names.pointer(thread_id, namespace)]
-        used, pointed, entries = await self._wire.run(_READ, keys, [*self._names.leads, _PAGE_BYTES])
+        used, pointed, entries = await self._pipeline.run(_READ, keys, [*self._names.leads, _PAGE_BYTES])
         found = self._tuple(entries[0]) if entries else None
         if found is None and pointed:
             newest = latest_of(await self._search.checkpoints(thread_id)).get(namespace)
@@ -227,7 +227,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
     async def _read(self, thread_id: str, places: Sequence[Place]) -> tuple[int, list[Entry]]:
         """How many of the places are done, and what is there."""
         ats = [checkpoint_at(thread_id, *place) for place in places]
-        used, done, entries = await self._wire.run(
+        used, done, entries = await self._pipeline.run(
             _READ, [counter(self._keys, thread_id)], [*self._names.leads, _PAGE_BYTES, *ats]
         )
         if used:
@@ -295,11 +295,11 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
     async def thread_bytes(self, thread_id: str) -> int:
         """Bytes stored for a thread. Those of a thread that the package wrote are counted once, here."""
         key = counter(self._keys, thread_id)
-        counted = await self._wire.send("GET", key, again=True)
+        counted = await self._pipeline.send("GET", key, repeatable=True)
         if counted is None:
             held = await self.storage(thread_id)
             if size := held.checkpoints.size + held.writes.size + sum(each.size for each in held.channels.values()):
-                await self._wire.send("SET", key, size, "NX", again=True)
+                await self._pipeline.send("SET", key, size, "NX", repeatable=True)
             return size
         return int(counted)
 
@@ -321,7 +321,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
     async def adelete_thread(self, thread_id: str) -> None:
         """Remove every checkpoint of a thread. It is no error when there is none."""
         await self._remove(thread_id, await self._search.checkpoints(thread_id), set())
-        await self._wire.send("DEL", counter(self._keys, thread_id), again=True)
+        await self._pipeline.send("DEL", counter(self._keys, thread_id), repeatable=True)
 
     async def remove_leftovers(self, thread_id: str) -> None:
         """As the base says."""
@@ -369,7 +369,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         heads: dict[Place, Head] = {}
         for first in range(0, len(places), _PAGE):
             page = list(by_at)[first : first + _PAGE]
-            for at, run_id, parent_id, metadata, held in await self._wire.run(
+            for at, run_id, parent_id, metadata, held in await self._pipeline.run(
                 _HEADS, [], [self._names.checkpoints, *page]
             ):
                 deltas = self._documents.deltas(self._documents.metadata(orjson.loads(metadata)[0]))
@@ -402,7 +402,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             newest = latest.get(namespace)
             pointers += (namespace_at(thread_id, namespace), checkpoint_at(thread_id, *newest) if newest else "")
         ats, keys = [checkpoint_at(thread_id, *place) for place in gone], [key for _, key in writes]
-        removed = await self._wire.run(
+        removed = await self._pipeline.run(
             _REMOVE,
             [counter(self._keys, thread_id), *guards],
             [incarnation, *self._names.leads, len(ats), *ats, len(keys), *keys, *pointers],
@@ -423,7 +423,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         namespaces = [namespace_at(source_thread_id, namespace)[lead:] for namespace in {place[0] for place in places}]
         taken = await self._search.checkpoints(target_thread_id)
         both = (source_thread_id, target_thread_id)
-        answer = (taken and b"exists") or await self._wire.run(
+        answer = (taken and b"exists") or await self._pipeline.run(
             _COPY,
             [*(counter(self._keys, name) for name in both), *map(self._keys.thread, both if incarnations else ())],
             [*(incarnations or ("", "")), *self._names.leads, *both, len(rests), *rests, *namespaces],

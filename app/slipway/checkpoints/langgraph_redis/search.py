@@ -14,7 +14,7 @@ from redisvl.query.filter import Tag
 from slipway.errors import ConfigError
 from slipway.redis.connection import Arg
 from slipway.redis.document_keys import ROOT, DocumentNames
-from slipway.redis.pipeline import Wire
+from slipway.redis.pipeline import Pipeline
 
 _ALL: Final = 1_000_000
 """The most that a server gives."""
@@ -26,10 +26,10 @@ Place = tuple[str, str]
 
 
 class Search:
-    """On one wire, under one prefix; one round trip a call."""
+    """On one pipeline, under one prefix; one round trip a call."""
 
-    def __init__(self, wire: Wire, names: DocumentNames) -> None:
-        self._wire, self._names = wire, names
+    def __init__(self, pipeline: Pipeline, names: DocumentNames) -> None:
+        self._pipeline, self._names = pipeline, names
         place = {"thread_id", "checkpoint_ns", "checkpoint_id"}
         self._indexes = {names.prefix: place | {"run_id"}, names.writes.removesuffix(":"): place}
 
@@ -38,7 +38,7 @@ class Search:
         the background, and until then would tell of a part. Raises `ConfigError` when one lacks a field."""
         for index, fields in self._indexes.items():
             while True:
-                reply = await self._wire.send("FT.INFO", index, again=True)
+                reply = await self._pipeline.send("FT.INFO", index, repeatable=True)
                 told = dict(zip(reply[::2], reply[1::2], strict=True))
                 if lacking := fields - {_row(attribute[:6])["attribute"] for attribute in told[b"attributes"]}:
                     raise ConfigError(
@@ -69,7 +69,9 @@ class Search:
     async def threads(self) -> list[str]:
         """Every thread that has checkpoints, in order."""
         grouped = ("LOAD", 1, "@thread_id", "GROUPBY", 1, "@thread_id", "LIMIT", 0, _ALL, "DIALECT", 2)
-        reply = await self._wire.send("FT.AGGREGATE", self._names.prefix, "*", "TIMEOUT", 0, *grouped, again=True)
+        reply = await self._pipeline.send(
+            "FT.AGGREGATE", self._names.prefix, "*", "TIMEOUT", 0, *grouped, repeatable=True
+        )
         rows = (_row(flat) for flat in reply[1:])
         return sorted({row["thread_id"] for row in rows if row.get("thread_id")})
 
@@ -79,7 +81,7 @@ class Search:
             return []
         query: list[Arg] = [str(Tag(field) == value), "RETURN", len(wanted) + 1, field, *wanted]
         query += ["LIMIT", 0, _ALL, "TIMEOUT", 0, "DIALECT", 2]
-        reply = await self._wire.send("FT.SEARCH", index, *query, again=True)
+        reply = await self._pipeline.send("FT.SEARCH", index, *query, repeatable=True)
         found = ((key.decode(), _row(flat)) for key, flat in zip(reply[1::2], reply[2::2], strict=True))
         return [(key, row) for key, row in found if row.get(field) == value]
 
