@@ -15,7 +15,7 @@ import pytest
 
 from slipway.errors import InvalidRequest
 from slipway.graphs.sections import UrlSection
-from slipway.webhooks.deliveries import problem_of
+from slipway.webhooks.delivery_policy import problem_of
 from slipway.webhooks.ip_addresses import Reach, reach_of
 from slipway.webhooks.urls import NoAddress, UrlPolicy
 from slipway_workers.duties.deliveries import Guarded

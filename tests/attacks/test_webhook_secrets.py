@@ -13,7 +13,7 @@ from langgraph_sdk.client import LangGraphClient
 from slipway.errors import ConfigError, InvalidRequest
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.sections import UrlSection
-from slipway.webhooks.deliveries import Refused, _redirected, problem_of
+from slipway.webhooks.delivery_policy import DeliveryRejected, problem_of, redirect_target
 from slipway.webhooks.urls import Target, UrlPolicy
 from tests.conftest import Eventually
 from tests.http.conftest import Served
@@ -134,10 +134,10 @@ async def test_nothing_follows_a_redirect_to_another_host(
 )
 def test_a_redirect_stays_on_its_server_and_never_leads_to_plain_http(url: str, place: str, there: str | None) -> None:
     if there is not None:
-        assert _redirected(url, place) == there
+        assert redirect_target(url, place) == there
         return
-    with pytest.raises(Refused):
-        _redirected(url, place)
+    with pytest.raises(DeliveryRejected):
+        redirect_target(url, place)
 
 
 def test_an_upgrade_is_one_way() -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from slipway.errors import ConfigError, InvalidRequest
 from slipway.graphs.sections import UrlSection, WebhooksSection
+from slipway.webhooks.record import Delivery
+from slipway.webhooks.request_headers import headers_of, secret_of
 from slipway.webhooks.urls import NoAddress, UrlPolicy
-from slipway.webhooks.webhooks import Delivery, headers_of, secret_of
 from slipway_workers.duties.deliveries import Guarded
 
 

@@ -9,12 +9,10 @@ called.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Final
-from urllib.parse import urljoin
 from uuid import UUID
 
 import httpx
@@ -24,17 +22,24 @@ from slipway.access.auth_file import CustomAuth
 from slipway.access.handler_values import ThreadsRead
 from slipway.access.permissions import Permissions, all_permissions_of, gives_no_answer
 from slipway.duties import looked
-from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError, StoreUnavailable
+from slipway.errors import AccessRefused, AuthBroken, NotFound, StoreUnavailable
 from slipway.runs.scripts import Fields
 from slipway.services import Services
+from slipway.webhooks.delivery_policy import (
+    RETRY_PAUSES_MS,
+    DeliveryFailed,
+    DeliveryRejected,
+    log_text,
+    problem_of,
+    redirect_target,
+)
+from slipway.webhooks.record import Delivery
+from slipway.webhooks.request_headers import headers_of, secret_of, signature
 from slipway.webhooks.scripts import DeliveryQueue, DeliveryScripts
-from slipway.webhooks.urls import NoAddress, Target
-from slipway.webhooks.webhooks import Delivery, headers_of, secret_of, signature
+from slipway.webhooks.urls import NoAddress
 
 log = structlog.get_logger(__name__)
 
-PAUSES_MS: Final = (2_000, 15_000)
-"""Before the second and the third try; there is no fourth."""
 
 _LOOK_EVERY_S: Final = 1.0
 _LAST_S: Final = 2.0
@@ -47,15 +52,6 @@ _LEASE_MS: Final = 45_000
 _MOST_HOPS: Final = 3
 _NO_ANSWER: Final = "the server could not find out whether this may be told (the auth file failed)"
 _NO_ANSWER_MS: Final = 15_000
-_PROBLEM_CHARS: Final = 300
-
-
-class Refused(Exception):
-    """The receiver, or its address, will not have it; trying again will not help."""
-
-
-class Later(Exception):
-    """It did not work now."""
 
 
 class WebhookDeliveries(ABC):
@@ -116,7 +112,7 @@ class WebhookDeliveries(ABC):
 
     async def _try(self, held: Fields) -> None:
         try:
-            await self._deliver(Delivery.of(held))
+            await self._deliver(Delivery.from_fields(held))
         except StoreUnavailable as error:
             log.warning("webhook.outcome_lost", run=held["run_id"].decode(), problem=str(error))
         except Exception:  # one record that cannot be read must not take the worker down
@@ -144,16 +140,16 @@ class WebhookDeliveries(ABC):
                 retry_ms=_NO_ANSWER_MS,
                 uncounted=delivery.uncounted + 1,
             )
-        except (Later, NoAddress, OSError, TimeoutError, httpx.TransportError) as error:
+        except (DeliveryFailed, NoAddress, OSError, TimeoutError, httpx.TransportError) as error:
             calls = delivery.number - delivery.uncounted
-            pause = PAUSES_MS[calls - 1] if calls <= len(PAUSES_MS) else None
+            pause = RETRY_PAUSES_MS[calls - 1] if calls <= len(RETRY_PAUSES_MS) else None
             outcome = "failed" if pause is None else "pending"
-            log.warning("webhook.failed", problem=_in_full(error), again_ms=pause, **facts)
+            log.warning("webhook.failed", problem=log_text(error), again_ms=pause, **facts)
             await self._scripts.end(
                 delivery.ident, delivery.number, outcome=outcome, problem=problem_of(error), retry_ms=pause
             )
-        except Exception as error:  # Refused, a URL that is not allowed any more, or one that httpx cannot take
-            log.warning("webhook.refused", problem=_in_full(error), **facts)
+        except Exception as error:  # a rejection, a forbidden URL, or one that httpx cannot parse
+            log.warning("webhook.refused", problem=log_text(error), **facts)
             await self._scripts.end(delivery.ident, delivery.number, outcome="failed", problem=problem_of(error))
         else:
             log.info("webhook.delivered", **facts)
@@ -169,7 +165,7 @@ class WebhookDeliveries(ABC):
 
     async def _permitted(self, delivery: Delivery) -> Delivery:
         """What may be told to users who may read the thread now; of a thread that is gone, not what it held. Raises
-        `Refused` and `AuthBroken`."""
+        `DeliveryRejected` and `AuthBroken`."""
         if delivery.temporary or self._auth is None:
             return delivery
         for permissions in all_permissions_of(self._auth, delivery.user, delivery.changed_by):
@@ -186,7 +182,7 @@ class WebhookDeliveries(ABC):
         except (AccessRefused, NotFound) as error:
             if gives_no_answer(error):
                 raise AuthBroken(str(error)) from error
-            raise Refused("the user whose run it was may not read the thread any more") from error
+            raise DeliveryRejected("the user whose run it was may not read the thread any more") from error
         same = born_us is not None and (delivery.permitted_us is None or born_us <= delivery.permitted_us)
         return delivery if same or not only else delivery.without_values()
 
@@ -204,44 +200,8 @@ class WebhookDeliveries(ABC):
                 status, place = answer.status_code, answer.headers.get("location")
             if not (300 <= status < 400 and place):
                 break
-            url = _redirected(url, place)
+            url = redirect_target(url, place)
         if status == 429 or status >= 500:
-            raise Later(f"HTTP {status}")
+            raise DeliveryFailed(f"HTTP {status}")
         if not 200 <= status < 300:
-            raise Refused(f"HTTP {status}")
-
-
-def _redirected(url: str, place: str) -> str:
-    """Where a redirect leads. Raises `Refused` unless it is the same server: the run's state, and the headers of
-    langgraph.json, are for the host that was named, and never go over plain http after https."""
-    try:
-        there = urljoin(url, place)
-        if Target.of(url).may_redirect_to(Target.of(there)):
-            return there
-    except (InvalidRequest, ValueError):
-        pass
-    raise Refused("a redirect leads to another server, or from https to http: name the URL that it leads to")
-
-
-def problem_of(error: BaseException) -> str:
-    """What clients see of a call that failed. They named the host, and must not learn what it is inside: texts of the
-    network's errors are for the log alone."""
-    if isinstance(error, Later | Refused | NoAddress | SlipwayError):
-        return str(error)[:_PROBLEM_CHARS]
-    if isinstance(error, TimeoutError | httpx.TimeoutException):
-        return "no answer in time"
-    if isinstance(error, OSError | httpx.ConnectError):
-        return "no secure connection (TLS)" if _of_tls(error) else "no connection"
-    if isinstance(error, httpx.TransportError):
-        return "the connection broke off"
-    return "the call failed; the server's log has the details"
-
-
-def _of_tls(error: BaseException | None) -> bool:
-    while error is not None and not isinstance(error, ssl.SSLError):
-        error = error.__cause__ or error.__context__
-    return error is not None
-
-
-def _in_full(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:_PROBLEM_CHARS]
+            raise DeliveryRejected(f"HTTP {status}")

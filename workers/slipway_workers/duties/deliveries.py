@@ -11,9 +11,9 @@ import httpx
 
 from slipway.services import Services
 from slipway.webhooks.deliveries import WHOLE_S, WebhookDeliveries
+from slipway.webhooks.record import Delivery
 from slipway.webhooks.scripts import OUTSIDE, OWN
 from slipway.webhooks.urls import UrlPolicy
-from slipway.webhooks.webhooks import Delivery
 
 _CONNECT_S: Final = 5.0
 _NO_REUSE: Final = httpx.Limits(max_keepalive_connections=0)

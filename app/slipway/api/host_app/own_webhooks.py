@@ -20,8 +20,8 @@ from slipway.api.auth.callers import InProcess
 from slipway.api.in_process_client.transport import LoopbackTransport
 from slipway.services import Services
 from slipway.webhooks.deliveries import WebhookDeliveries
+from slipway.webhooks.record import Delivery
 from slipway.webhooks.scripts import OWN
-from slipway.webhooks.webhooks import Delivery
 
 _ORIGIN: Final = "http://api"
 """What the app finds as its host."""

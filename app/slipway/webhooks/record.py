@@ -9,12 +9,6 @@ A webhook is called once. Only where a worker dies between the call and the note
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,15 +17,12 @@ from typing import Any, Final
 import orjson
 
 from slipway.clock import iso
-from slipway.errors import ConfigError
-from slipway.graphs.sections import WebhooksSection
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.runs import Run, run_from
 from slipway.runs.scripts import Fields
 from slipway.serialization.json_encoding import dumps
 
-_TEMPLATE: Final = re.compile(r"\$\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 _RUN_FIELDS: Final = (
     "run_id",
     "thread_id",
@@ -70,7 +61,7 @@ class Delivery:
     """When the auth file allowed the run; a thread of its id that is younger is another."""
 
     @classmethod
-    def of(cls, held: Fields) -> Delivery:
+    def from_fields(cls, held: Fields) -> Delivery:
         """From the record that was put aside when the run ended."""
         run = run_from(held)
         shown = run.public()
@@ -115,44 +106,3 @@ def _error(run: Run, status: str, held: Fields) -> Mapping[str, Any]:
         return orjson.loads(held["told_error"]) if "told_error" in held else run.shown_error or {}
     action = Action.ROLLBACK if status == "rollback" else Action.INTERRUPT
     return cancel_reasons.told(run.cancel_cause, run.cancel_reason, action=action)
-
-
-def headers_of(section: WebhooksSection, environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The headers of langgraph.json with their variables filled in. `ConfigError` for a variable that is not set, or
-    whose name does not begin as it must."""
-    known = os.environ if environment is None else environment
-
-    def value(match: re.Match[str]) -> str:
-        name = match[1]
-        if not name.startswith(section.env_prefix):
-            raise ConfigError(f"webhooks.headers: {name} may not be used: a name must begin with {section.env_prefix}")
-        if name not in known:
-            raise ConfigError(f"webhooks.headers: the environment variable {name} is not set")
-        return known[name]
-
-    filled = {name: _TEMPLATE.sub(value, text) for name, text in section.headers.items()}
-    for name, text in filled.items():
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[^\t\x20-\x7e]", text):
-            raise ConfigError(f"webhooks.headers: {name!r} cannot be a header: visible ASCII characters only")
-    return filled
-
-
-def secret_of(text: str) -> bytes:
-    """The key of the signature: `whsec_` and base64, as standardwebhooks.com has it, or any text as it is."""
-    if not text.startswith("whsec_"):
-        return text.encode()
-    try:
-        return base64.b64decode(text.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
-        raise ConfigError("SLIPWAY_WEBHOOK_SECRET: what follows whsec_ is not base64") from None
-
-
-def signature(secret: bytes, ident: str, now: datetime, body: bytes) -> dict[str, str]:
-    """The headers by which a receiver knows the sender and the time (standardwebhooks.com, version 1)."""
-    seconds = str(int(now.timestamp()))
-    digest = hmac.new(secret, f"{ident}.{seconds}.".encode() + body, hashlib.sha256).digest()
-    return {
-        "webhook-id": ident,
-        "webhook-timestamp": seconds,
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
-    }
