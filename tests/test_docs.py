@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.access.handler_values import values_table
+from slipway.access.handler_values.catalogue import values_table
 from slipway.cli import cli
 from slipway.errors import SlipwayError
 from slipway.settings import MIB, Settings, settings_table
@@ -45,7 +45,7 @@ def test_the_options_are_those_of_the_code() -> None:
 def test_the_members_of_values_are_those_of_the_code() -> None:
     """To write them anew:
 
-    `python -c "from slipway.access.handler_values import values_table; print(values_table())"`."""
+    `python -c "from slipway.access.handler_values.catalogue import values_table; print(values_table())"`."""
     text = generated(DOCS / "auth-and-http.md", "values")
     assert text == values_table()
 

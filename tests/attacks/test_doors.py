@@ -19,7 +19,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from slipway.access.handler_values import Operation
+from slipway.access.handler_values.base import Operation
 from slipway.api.openapi import plain_path
 from slipway.api.server import ENDPOINTS
 from slipway.api.ui import site

@@ -20,8 +20,7 @@ import pytest
 from langgraph_sdk import Auth
 
 from slipway.access.auth_file import CustomAuth
-from slipway.access.handler_values import (
-    VALUES,
+from slipway.access.handler_values.assistants import (
     AssistantsCount,
     AssistantsCreate,
     AssistantsDelete,
@@ -29,24 +28,25 @@ from slipway.access.handler_values import (
     AssistantsRead,
     AssistantsSearch,
     AssistantsUpdate,
-    BusyCancelled,
+)
+from slipway.access.handler_values.base import Value
+from slipway.access.handler_values.catalogue import VALUES
+from slipway.access.handler_values.crons import (
     CronsCount,
     CronsCreate,
     CronsDelete,
     CronsRead,
     CronsSearch,
     CronsUpdate,
+)
+from slipway.access.handler_values.runs import RunKwargs, RunsCreate
+from slipway.access.handler_values.store import StoreDelete, StoreGet, StoreListNamespaces, StorePut, StoreSearch
+from slipway.access.handler_values.threads import (
+    BusyCancelled,
     RunCancelled,
-    RunKwargs,
     RunsCancelled,
-    RunsCreate,
     RunsSearch,
     RunsToCancel,
-    StoreDelete,
-    StoreGet,
-    StoreListNamespaces,
-    StorePut,
-    StoreSearch,
     ThreadsCopied,
     ThreadsCount,
     ThreadsCreate,
@@ -56,7 +56,6 @@ from slipway.access.handler_values import (
     ThreadsSearch,
     ThreadsUpdate,
     ThreadsWritten,
-    Value,
 )
 from slipway.access.permissions import Permissions
 from slipway.access.users import user_of

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from slipway.access.auth_file import CustomAuth
-from slipway.access.handler_values import ThreadsRead
+from slipway.access.handler_values.threads import ThreadsRead
 from slipway.access.permissions import Permissions
 from slipway.access.users import user_of
 from slipway.api.auth.access import Access, guarded, guarded_socket, needs, permit

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from slipway.access.auth_file import CustomAuth
 from slipway.access.filters import EVERYTHING, Filter
-from slipway.access.handler_values import Operation, Value
+from slipway.access.handler_values.base import Operation, Value
 from slipway.access.users import User
 from slipway.errors import AccessRefused, AuthBroken
 

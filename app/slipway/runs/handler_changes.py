@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from slipway.access.handler_values import RunsCreate
+from slipway.access.handler_values.runs import RunsCreate
 from slipway.ceilings import ceilings_of
 from slipway.errors import InvalidRequest
 from slipway.runs.run_making import ceilings_in, check_webhook, groups_of, priority_in

@@ -20,15 +20,9 @@ from typing import Any, Final, Literal, cast
 from uuid import UUID
 
 from slipway.access.filters import EVERYTHING, Filter
-from slipway.access.handler_values import (
-    AssistantsRead,
-    BusyCancelled,
-    RunKwargs,
-    RunsCreate,
-    RunsToCancel,
-    ThreadsMade,
-    ThreadsRead,
-)
+from slipway.access.handler_values.assistants import AssistantsRead
+from slipway.access.handler_values.runs import RunKwargs, RunsCreate
+from slipway.access.handler_values.threads import BusyCancelled, RunsToCancel, ThreadsMade, ThreadsRead
 from slipway.access.permissions import Permissions, must_fit
 from slipway.errors import NotFound
 from slipway.runs.handler_changes import left_run

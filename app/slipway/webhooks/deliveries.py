@@ -19,7 +19,7 @@ import httpx
 import structlog
 
 from slipway.access.auth_file import CustomAuth
-from slipway.access.handler_values import ThreadsRead
+from slipway.access.handler_values.threads import ThreadsRead
 from slipway.access.permissions import Permissions, all_permissions_of, gives_no_answer
 from slipway.duties import looked
 from slipway.errors import AccessRefused, AuthBroken, NotFound, StoreUnavailable

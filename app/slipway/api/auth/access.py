@@ -23,7 +23,7 @@ from starlette.websockets import WebSocket, WebSocketState
 
 from slipway.access.auth_file import CustomAuth
 from slipway.access.filters import Filter
-from slipway.access.handler_values import Operation, Value
+from slipway.access.handler_values.base import Operation, Value
 from slipway.access.permissions import Permissions
 from slipway.access.users import User
 from slipway.api.auth.callers import CLOSED_BY_STATUS, caller_of, close_reason

@@ -22,7 +22,7 @@ import structlog
 from starlette.requests import HTTPConnection
 
 from slipway.access.filters import EVERYTHING, Filter
-from slipway.access.handler_values import RunCancelled, ThreadsRead
+from slipway.access.handler_values.threads import RunCancelled, ThreadsRead
 from slipway.access.permissions import gives_no_answer
 from slipway.api.auth.access import gate_of, permit
 from slipway.api.auth.permits import reading

@@ -10,11 +10,14 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from slipway.access.filters import EVERYTHING, Filter
-from slipway.access.handler_values import (
+from slipway.access.handler_values.assistants import (
     AssistantsDelete,
     AssistantsLatest,
     AssistantsRead,
     AssistantsUpdate,
+)
+from slipway.access.handler_values.base import Value
+from slipway.access.handler_values.threads import (
     RunCancelled,
     RunsToCancel,
     ThreadsDelete,
@@ -22,7 +25,6 @@ from slipway.access.handler_values import (
     ThreadsSearch,
     ThreadsUpdate,
     ThreadsWritten,
-    Value,
 )
 from slipway.api.auth.access import gate_of, permit
 from slipway.api.lifespan_state import services_of

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from slipway.access.handler_values import Label
+from slipway.access.handler_values.base import Label
 from slipway.api.bodies.body import Body
 from slipway.graphs.sections import Minutes, Whole
 from slipway.protocol_types import JsonObject, Limit, Offset, says

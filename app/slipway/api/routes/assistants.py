@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slipway.access.filters import EVERYTHING, Filter
-from slipway.access.handler_values import (
+from slipway.access.handler_values.assistants import (
     AssistantsCount,
     AssistantsCreate,
     AssistantsDelete,
@@ -19,8 +19,8 @@ from slipway.access.handler_values import (
     AssistantsRead,
     AssistantsSearch,
     AssistantsUpdate,
-    ThreadsDelete,
 )
+from slipway.access.handler_values.threads import ThreadsDelete
 from slipway.access.permissions import must_fit
 from slipway.api.auth.access import gate_of, needs, permit, user_of
 from slipway.api.auth.permits import assistant_id_of, permit_assistant, read_assistant, shown_if_readable

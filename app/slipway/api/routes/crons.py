@@ -10,7 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slipway.access.filters import Filter
-from slipway.access.handler_values import CronsCount, CronsCreate, CronsDelete, CronsRead, CronsSearch, CronsUpdate
+from slipway.access.handler_values.crons import (
+    CronsCount,
+    CronsCreate,
+    CronsDelete,
+    CronsRead,
+    CronsSearch,
+    CronsUpdate,
+)
 from slipway.access.permissions import must_fit
 from slipway.access.users import User
 from slipway.api.auth.access import gate_of, needs, permit, user_of

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from slipway.access.handler_values import RunsSearch
+from slipway.access.handler_values.threads import RunsSearch
 from slipway.api.auth.access import needs, permit
 from slipway.api.auth.access_watch import error_value, watch_new_run, watch_run
 from slipway.api.auth.permits import cancelling, permit_cancel, permit_delete, permit_read, reading, seen

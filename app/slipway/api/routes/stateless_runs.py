@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from slipway.access.filters import Filter
-from slipway.access.handler_values import RunsCancelled, RunsToCancel
+from slipway.access.handler_values.threads import RunsCancelled, RunsToCancel
 from slipway.api.auth.access import needs, permit
 from slipway.api.auth.access_watch import error_value, watch_new_run
 from slipway.api.auth.permits import readable_run

@@ -9,7 +9,8 @@ from langgraph.store.base import NOT_PROVIDED, InvalidNamespaceError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slipway.access.handler_values import StoreDelete, StoreGet, StoreListNamespaces, StorePut, StoreSearch, Value
+from slipway.access.handler_values.base import Value
+from slipway.access.handler_values.store import StoreDelete, StoreGet, StoreListNamespaces, StorePut, StoreSearch
 from slipway.api.auth.access import needs, permit
 from slipway.api.bodies.store import ItemBody, ItemPlaceBody, ItemSearchBody, NamespacesBody, shown
 from slipway.api.endpoints import Endpoint, Query, flag

@@ -8,7 +8,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slipway.access.handler_values import ThreadsUpdate, ThreadsWritten
+from slipway.access.handler_values.threads import ThreadsUpdate, ThreadsWritten
 from slipway.api.auth.access import needs, user_of
 from slipway.api.auth.permits import permit_read, permit_thread, reading, shown_if_readable
 from slipway.api.bodies.state_select import StateSelect

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slipway.access.filters import EVERYTHING, Filter
-from slipway.access.handler_values import (
+from slipway.access.handler_values.threads import (
     ThreadsCopied,
     ThreadsCount,
     ThreadsCreate,

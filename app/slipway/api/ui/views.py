@@ -13,7 +13,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slipway.access.handler_values import ThreadsSearch
+from slipway.access.handler_values.threads import ThreadsSearch
 from slipway.api.auth.access import permit
 from slipway.api.auth.permits import permit_read, read_assistant, readable_run, reading, wanted_threads
 from slipway.api.lifespan_state import services_of

@@ -1,0 +1,106 @@
+"""Handler values of operations on assistants."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from slipway.access.filters import EVERYTHING, Filter
+from slipway.access.handler_values.base import Id, IfExists, Metadata, Value, configurable_of, reserved_in_config
+from slipway.graphs.sections import Whole
+from slipway.protocol_types import JsonObject, Limit, Offset
+
+# assistants
+
+
+class _AssistantFields(Value):
+    STORES = True
+
+    config: JsonObject | None = None
+    context: JsonObject | None = None
+    metadata: Metadata
+    description: str | None = None
+
+    def reserved(self, before: Value) -> list[tuple[str, list[str]]]:
+        assert isinstance(before, _AssistantFields)
+        return (
+            super().reserved(before)
+            + reserved_in_config("config.configurable", configurable_of(self.config), configurable_of(before.config))
+            + reserved_in_config("context", self.context, before.context)
+        )
+
+
+class AssistantsCreate(_AssistantFields):
+    """An assistant to be made."""
+
+    OPERATION = "assistants:create"
+
+    assistant_id: Id
+    graph_id: str
+    name: str
+    if_exists: IfExists
+
+
+class AssistantsRead(Value):
+    """An assistant; `metadata` is what it must have."""
+
+    OPERATION = "assistants:read"
+    FIXED = frozenset({"assistant_id"})
+
+    assistant_id: Id
+    metadata: Metadata = {}
+
+    def narrows(self) -> Filter:
+        return Filter((self.metadata,)) if self.metadata else EVERYTHING
+
+
+class AssistantsUpdate(_AssistantFields):
+    """A new version of an assistant."""
+
+    OPERATION = "assistants:update"
+    FIXED = frozenset({"assistant_id", "version"})
+
+    assistant_id: Id
+    graph_id: str | None
+    name: str | None
+    version: None = None
+
+
+class AssistantsLatest(Value):
+    """A version of an assistant that is to be the present one."""
+
+    OPERATION = "assistants:update"
+    FIXED = frozenset({"assistant_id"})
+
+    assistant_id: Id
+    version: Annotated[Whole, Field(ge=1, le=2**31)]
+
+
+class AssistantsDelete(Value):
+    """An assistant."""
+
+    OPERATION = "assistants:delete"
+    FIXED = frozenset({"assistant_id"})
+
+    assistant_id: Id
+
+
+class AssistantsSearch(Value):
+    """Assistants that are searched for."""
+
+    OPERATION = "assistants:search"
+
+    graph_id: str | None
+    metadata: Metadata
+    limit: Limit
+    offset: Offset
+
+
+class AssistantsCount(AssistantsSearch):
+    """Assistants that are counted: a count has no page, so both are 0."""
+
+    FIXED = frozenset({"limit", "offset"})
+
+    limit: Offset = 0
+    offset: Offset = 0

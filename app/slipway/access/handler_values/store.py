@@ -1,0 +1,73 @@
+"""Handler values of operations on the long-term store."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from slipway.access.handler_values.base import Metadata, Namespace, Value
+from slipway.graphs.sections import Minutes, Whole
+from slipway.protocol_types import JsonObject, Limit, Offset
+
+# store
+
+
+class StorePut(Value):
+    """An item to be kept; a `ttl` is in minutes."""
+
+    OPERATION = "store:put"
+
+    namespace: Annotated[Namespace, Field(min_length=1)]
+    key: Annotated[str, Field(min_length=1)]
+    value: JsonObject
+    index: Literal[False] | list[str] | None
+    ttl: Minutes | None = None
+
+
+class StoreGet(Value):
+    """An item."""
+
+    OPERATION = "store:get"
+
+    namespace: Annotated[Namespace, Field(min_length=1)]
+    key: Annotated[str, Field(min_length=1)]
+    refresh_ttl: bool | None = None
+
+
+class StoreDelete(Value):
+    """An item."""
+
+    OPERATION = "store:delete"
+
+    namespace: Annotated[Namespace, Field(min_length=1)]
+    key: Annotated[str, Field(min_length=1)]
+
+
+class StoreSearch(Value):
+    """Items that are searched for, below a namespace."""
+
+    OPERATION = "store:search"
+
+    namespace: Namespace
+    filter: Metadata
+    limit: Limit
+    offset: Offset
+    query: str | None
+    refresh_ttl: bool | None = None
+
+
+def _none_if_empty(value: Any) -> Any:
+    return value or None
+
+
+class StoreListNamespaces(Value):
+    """Namespaces that are listed; `namespace` is what they begin with."""
+
+    OPERATION = "store:list_namespaces"
+
+    namespace: Annotated[Namespace | None, BeforeValidator(_none_if_empty)]
+    suffix: Annotated[Namespace | None, BeforeValidator(_none_if_empty)]
+    max_depth: Annotated[Whole, Field(ge=1, le=1000)] | None
+    limit: Limit
+    offset: Offset
