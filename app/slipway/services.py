@@ -32,7 +32,7 @@ from slipway.redis.subscriber import Subscriber
 from slipway.runs.active import InFlight
 from slipway.runs.event_log import EventLog
 from slipway.runs.idempotency import Idempotency
-from slipway.runs.leases import Heart, worker_id
+from slipway.runs.leases import LeaseRenewer, worker_id
 from slipway.runs.runs import RunStore
 from slipway.runs.scripts import Scripts
 from slipway.settings import Settings
@@ -53,7 +53,7 @@ Process = Literal["web", "worker", "cli"]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a process works with. `heart` is there in processes that execute runs, `inline` in the API's,
+    """What a process works with. `lease_renewer` is there in processes that execute runs, `inline` in the API's,
     where `health` is measured too; `auth` is the project's auth file in workers, which ask it for those whose runs they
     make and begin (the API's is in its `Extensions`)."""
 
@@ -81,7 +81,7 @@ class Services:
     store: RedisStore
     crons: CronStore
     webhook_urls: UrlPolicy
-    heart: Heart | None
+    lease_renewer: LeaseRenewer | None
     inline: InlineExecutor | None
     health: HealthWatch
     auth: CustomAuth | None = None
@@ -188,7 +188,7 @@ def _stores(
         store=store,
         crons=CronStore(pipeline, keys, clock),
         webhook_urls=UrlPolicy(config.webhooks.url),
-        heart=None,
+        lease_renewer=None,
         inline=None,
         health=HealthWatch(pipeline, keys, settings, clock),
     )
@@ -213,11 +213,13 @@ def _thread_ttl(config: LangGraphJson) -> ThreadTtl | None:
 
 async def _executing(services: Services, process: Process, stack: AsyncExitStack) -> Services:
     """With a heartbeat, and in the API with an executor for short graphs."""
-    heart = Heart(services.address, services.keys, worker_id(), services.settings, listed=process == "worker")
-    await heart.start()
-    stack.push_async_callback(heart.stop)
-    await services.subscriber.listen(services.keys.control(heart.worker), heart.hear)
-    services = replace(services, heart=heart)
+    lease_renewer = LeaseRenewer(
+        services.address, services.keys, worker_id(), services.settings, is_worker=process == "worker"
+    )
+    await lease_renewer.start()
+    stack.push_async_callback(lease_renewer.stop)
+    await services.subscriber.listen(services.keys.control(lease_renewer.worker), lease_renewer.on_control_message)
+    services = replace(services, lease_renewer=lease_renewer)
     if process == "worker":
         auth = await asyncio.to_thread(load_auth, services.config.auth, services.graphs.attribute)
         return replace(services, auth=auth)
@@ -228,7 +230,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
         services.checkpointer,
         services.keys,
         services.settings,
-        heart,
+        lease_renewer,
         services.store,
     )
     stack.push_async_callback(inline.close)

@@ -126,10 +126,10 @@ async def test_a_run_that_is_lost_while_the_auth_file_is_asked_does_not_begin(
     await past.due(await made(ann, f"/threads/{thread}/runs", LATER))
     _, [held] = await services.scripts.run_claim("w", 1, 60_000)
     attempt = Attempt(services.scripts, run_from(held))
-    rules.changes["threads:create_run"] = lambda value: attempt.lose()
+    rules.changes["threads:create_run"] = lambda value: attempt.mark_fenced()
     assert not await Leave(services).granted(attempt)
     rules.changes.clear()
-    attempt.lost = False
+    attempt.is_fenced = False
     assert await Leave(services).granted(attempt)
 
 

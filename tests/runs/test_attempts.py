@@ -23,7 +23,7 @@ FRAME = b"event: values\r\ndata: %d\r\n"
 async def _claimed(stores: Stores) -> Attempt:
     await stores.run(await stores.thread())
     attempt = stores.attempt(await stores.claim_one())
-    attempt.eager = False  # a write returns when it has landed
+    attempt.write_behind = False  # a write returns when it has acknowledged
     return attempt
 
 
@@ -46,7 +46,7 @@ async def test_what_is_written_in_one_turn_lands_in_one_group(stores: Stores) ->
     before = stores.pipeline.round_trips
     for number in range(100):
         attempt.append("values", FRAME % number)
-        attempt.put(_count(stores))
+        attempt.add_command(_count(stores))
     await asyncio.gather(*(attempt.write([_count(stores)]) for _ in range(10)))
     assert stores.pipeline.round_trips <= before + 2  # tasks begin a turn later
     assert await _counted(stores) == 111
@@ -68,15 +68,15 @@ async def test_commands_that_nobody_follows_wait_for_the_events_beside_them(
     stores: Stores, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
     attempt = await _claimed(stores)
-    attempt.eager = True
-    attempt.put(_count(stores))  # alone, they wait a moment
+    attempt.write_behind = True
+    attempt.add_command(_count(stores))  # alone, they wait a moment
 
     async def counted() -> bool:
         return await _counted(stores) == 1
 
     await eventually(counted)
     await attempt.flush()
-    monkeypatch.setattr("slipway.runs.attempt._COMPANY_S", 60)
+    monkeypatch.setattr("slipway.runs.attempt._SEND_DELAY_S", 60)
     groups = attempt._seq
     await attempt.write([_count(stores)])
     await asyncio.sleep(0)
@@ -92,19 +92,19 @@ async def test_a_later_attempt_knows_all_of_a_long_log(stores: Stores, monkeypat
     for number in range(5):
         attempt.append("values", FRAME % number, f"mark {number}")
     await attempt.flush()
-    logged = await attempt.logged()
+    logged = await attempt.read_logged_events()
     assert logged.marks == {f"mark {number}" for number in range(5)}
     assert [logged.has_frame(FRAME % number) for number in range(6)] == [True] * 5 + [False]
 
 
 async def test_what_was_before_a_superstep_is_one_group(stores: Stores) -> None:
     attempt = await _claimed(stores)
-    attempt.eager = True
+    attempt.write_behind = True
     for number in range(3):
         attempt.append("values", FRAME % number)
         checkpoint = asyncio.create_task(attempt.write([_count(stores)]))  # as LangGraph does
-        attempt.begin_superstep()
-        await attempt.room()
+        attempt.superstep_started()
+        await attempt.wait_for_capacity()
         await checkpoint
         assert attempt._seq == number + 1
     await attempt.flush()
@@ -125,7 +125,7 @@ async def test_a_settle_takes_along_what_was_not_yet_written(stores: Stores) -> 
     attempt = await _claimed(stores)
     for number in range(10):
         attempt.append("values", FRAME % number)
-    attempt.put(_count(stores))
+    attempt.add_command(_count(stores))
     assert await attempt.settle(settlement(attempt.run)) == ("ok", "")
     assert await _numbers(stores, attempt) == list(range(10))
     assert await _counted(stores) == 1
@@ -140,7 +140,7 @@ async def test_a_maker_of_events_waits_for_a_slow_server(valkey_url: str, keys: 
         await asyncio.sleep(0)
         for _ in range(3):
             attempt.append("values", b"x" * 600_000)
-        waiting = asyncio.ensure_future(attempt.room())
+        waiting = asyncio.ensure_future(attempt.wait_for_capacity())
         await asyncio.wait([waiting], timeout=0.05)
         assert not waiting.done()
         proxy.release_replies()
@@ -170,23 +170,23 @@ async def test_what_was_before_a_superstep_is_on_its_way_when_it_begins(
 ) -> None:
     async with proxied(valkey_url) as proxy, opened(proxy.url, keys) as far:
         attempt = await _claimed(far)
-        attempt.eager = True
+        attempt.write_behind = True
         await attempt.write([_count(far)])
         await attempt.flush()  # the script is known from now on
         proxy.hold_replies()
         for number in range(4):
             attempt.append("values", FRAME % number)
             await attempt.write([_count(far)])
-            attempt.begin_superstep()
-            await asyncio.wait_for(attempt.room(), 30)  # no answer is needed to go on
+            attempt.superstep_started()
+            await asyncio.wait_for(attempt.wait_for_capacity(), 30)  # no answer is needed to go on
 
             async def arrived(last: int = number) -> bool:
                 return await _numbers(stores, attempt) == list(range(last + 1))
 
             await eventually(arrived)
         attempt.append("values", FRAME % 4)
-        attempt.begin_superstep()
-        too_far = asyncio.ensure_future(attempt.room())
+        attempt.superstep_started()
+        too_far = asyncio.ensure_future(attempt.wait_for_capacity())
         await asyncio.wait([too_far], timeout=0.05)
         assert not too_far.done()
         proxy.release_replies()
@@ -198,17 +198,17 @@ async def test_what_was_before_a_superstep_is_on_its_way_when_it_begins(
 
 async def test_groups_that_come_before_one_they_follow_are_sent_again(stores: Stores) -> None:
     attempt = await _claimed(stores)
-    attempt.eager = True
+    attempt.write_behind = True
     await attempt.write([_count(stores)])
     await attempt.flush()
-    send, held = attempt._send, list[Any]()
+    send, held = attempt._call_script, list[Any]()
 
     def hold(group: Any) -> None:
         held.append(group)
 
-    attempt._send = hold  # type: ignore[method-assign]  # as if the server could not take this one yet
+    attempt._call_script = hold  # type: ignore[method-assign]  # as if the server could not take this one yet
     await _superstep(attempt, 0)
-    attempt._send = send  # type: ignore[method-assign]
+    attempt._call_script = send  # type: ignore[method-assign]
     for number in (1, 2):
         await _superstep(attempt, number)
     await stores.pipeline.send("PING")
@@ -216,13 +216,13 @@ async def test_groups_that_come_before_one_they_follow_are_sent_again(stores: St
     send(held[0])
     await attempt.flush()
     assert await _numbers(stores, attempt) == [0, 1, 2]
-    assert not attempt.lost
+    assert not attempt.is_fenced
 
 
 async def test_who_may_have_lost_the_lease_asks_before_the_next_superstep(stores: Stores) -> None:
     attempt = await _claimed(stores)
-    attempt.eager = True
-    attempt.surely_ours = lambda: False
+    attempt.write_behind = True
+    attempt.lease_is_trusted = lambda: False
     await _superstep(attempt, 0)  # the answer is awaited, and the run is still ours
     assert await _numbers(stores, attempt) == [0]
     await stores.reap()
@@ -234,8 +234,8 @@ async def test_who_may_have_lost_the_lease_asks_before_the_next_superstep(stores
 
 async def _superstep(attempt: Attempt, number: int) -> None:
     attempt.append("values", FRAME % number)
-    attempt.begin_superstep()
-    await attempt.room()
+    attempt.superstep_started()
+    await attempt.wait_for_capacity()
 
 
 async def test_an_attempt_that_lost_its_run_changes_nothing_and_says_so_once(stores: Stores) -> None:
@@ -247,7 +247,7 @@ async def test_an_attempt_that_lost_its_run_changes_nothing_and_says_so_once(sto
     before = await stores.dump()
     with capture_logs() as logs:
         attempt.append("values", FRAME % 1)
-        attempt.put(_count(stores))
+        attempt.add_command(_count(stores))
         with pytest.raises(Fenced):
             await attempt.write([_count(stores)])
         for _ in range(3):
@@ -257,7 +257,7 @@ async def test_an_attempt_that_lost_its_run_changes_nothing_and_says_so_once(sto
             await asyncio.sleep(0)
         assert await attempt.settle(settlement(attempt.run)) == ("fenced", "")
         assert await attempt.release(handover(attempt.run)) is False
-        attempt.lose()
+        attempt.mark_fenced()
     assert await stores.dump() == before
     assert told == [None]
     assert [entry["event"] for entry in logs] == ["attempt.fenced"]
@@ -268,7 +268,7 @@ async def test_a_flush_does_not_confirm_what_was_refused_before_it(stores: Store
     attempt = await _claimed(stores)
     await stores.reap()
     attempt.append("values", FRAME % 1)
-    await eventually(lambda: attempt.lost)
+    await eventually(lambda: attempt.is_fenced)
     with pytest.raises(Fenced):
         await attempt.flush()
 
@@ -306,7 +306,7 @@ async def test_an_attempt_whose_server_stays_away_gives_up_when_patience_ends(va
         proxy.cut()
         with pytest.raises(StoreUnavailable):
             await attempt.write([_count(far)])
-        assert attempt.lost
+        assert attempt.is_fenced
 
 
 async def test_a_server_that_is_killed_and_comes_back_loses_and_doubles_nothing(keys: Keys) -> None:

@@ -233,9 +233,9 @@ async def test_a_lease_in_the_web_process_is_renewed_until_the_run_ends(
     valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually, project: ModuleType
 ) -> None:
     async with open_services(settings_of(valkey_url, keys, heartbeat_s=0.1), graphs, "web") as web:
-        assert web.heart is not None
+        assert web.lease_renewer is not None
         run = await _inline(web, "quick")
-        assert run.run_id in web.heart._attempts
+        assert run.run_id in web.lease_renewer._attempts
         until_ms = await web.pipeline.send("ZSCORE", keys.leases, run.run_id)
 
         async def is_renewed() -> bool:
@@ -244,7 +244,7 @@ async def test_a_lease_in_the_web_process_is_renewed_until_the_run_ends(
         await eventually(is_renewed)
         project.gates[run.thread_id].set()
         await eventually(lambda: _executing(web) == 0)
-        assert web.heart._attempts == {}
+        assert web.lease_renewer._attempts == {}
 
 
 async def test_an_inline_execution_that_breaks_is_logged(
@@ -283,11 +283,11 @@ async def test_a_run_whose_claim_arrives_while_the_worker_stops_is_handed_back(
     valkey_url: str, keys: Keys, graphs: Registry, pipeline: Pipeline
 ) -> None:
     async with open_services(settings_of(valkey_url, keys), graphs, "worker") as services:
-        assert services.heart is not None
+        assert services.lease_renewer is not None
         process = WorkerProcess(services, pipeline)
         process._stopping.set()
         run = await services.runs.create(dataclasses.replace(new_run(new_id()), create_thread=True))
-        _, claimed = await services.scripts.run_claim(services.heart.worker, 1, LEASE_MS)
+        _, claimed = await services.scripts.run_claim(services.lease_renewer.worker, 1, LEASE_MS)
         await process._perform({}, run_from(claimed[0]))
         now = await services.runs.find(run.run_id)
         assert (now.phase, now.handovers) == (Phase.QUEUED, 1)

@@ -21,7 +21,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.leases import Heart
+from slipway.runs.leases import LeaseRenewer
 from slipway.runs.runs import Phase, Run, RunStore, new_id
 from slipway.runs.scripts import Scripts
 from slipway.settings import Settings
@@ -279,7 +279,7 @@ async def test_an_attempt_of_a_removed_run_writes_nothing_into_the_run_that_has_
     await put(saver, old.thread_id, {"secret": "old"})
     with pytest.raises(Fenced):
         await late.flush()
-    assert late.lost
+    assert late.is_fenced
     assert await stores.settle(old) == "fenced"
     assert await stores.scripts.run_settle(settlement(old, seq=1), []) == ("fenced", "")
     assert not await stores.scripts.run_release(handover(old, seq=1), [])
@@ -335,16 +335,16 @@ async def test_what_a_worker_hears_of_a_removed_run_does_not_stop_the_run_that_h
     stores: Stores, valkey_url: str
 ) -> None:
     old, new = await reborn(stores)
-    heart = Heart(Address(valkey_url), stores.keys, "w", Settings(), listed=True)
+    lease_renewer = LeaseRenewer(Address(valkey_url), stores.keys, "w", Settings(), is_worker=True)
     attempt = stores.attempt(new)
-    heart.hold(attempt)
-    heart.hear(f"{old.run_id}@{old.incarnation} lost".encode())
-    heart.hear(f"{old.run_id}@{old.incarnation} interrupt".encode())
-    heart._told(stores.attempt(old), "lost")
-    assert (attempt.lost, attempt.cancel) == (False, None)
-    heart.hear(f"{new.run_id}@{new.incarnation} interrupt".encode())
-    heart.hear(f"{new.run_id}@{new.incarnation} lost".encode())
-    assert (attempt.lost, attempt.cancel) == (True, "interrupt")
+    lease_renewer.add(attempt)
+    lease_renewer.on_control_message(f"{old.run_id}@{old.incarnation} lost".encode())
+    lease_renewer.on_control_message(f"{old.run_id}@{old.incarnation} interrupt".encode())
+    lease_renewer._deliver_instruction(stores.attempt(old), "lost")
+    assert (attempt.is_fenced, attempt.cancel) == (False, None)
+    lease_renewer.on_control_message(f"{new.run_id}@{new.incarnation} interrupt".encode())
+    lease_renewer.on_control_message(f"{new.run_id}@{new.incarnation} lost".encode())
+    assert (attempt.is_fenced, attempt.cancel) == (True, "interrupt")
 
 
 async def test_the_webhook_of_a_removed_run_and_that_of_the_run_with_its_id_are_both_called(stores: Stores) -> None:

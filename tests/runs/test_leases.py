@@ -16,7 +16,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.subscriber import Listener, Subscriber
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.leases import Heart, expire_process
+from slipway.runs.leases import LeaseRenewer, reclaim_process
 from slipway.runs.runs import Run
 from slipway.runs.scripts import Grace, Scripts
 from tests.conftest import Eventually
@@ -28,15 +28,15 @@ LEASE_S, BEAT_S = 2.0, 0.2
 
 
 @asynccontextmanager
-async def beating(url: str, keys: Keys, **differs: Any) -> AsyncIterator[Heart]:
-    """A heart of a worker named `w`."""
+async def beating(url: str, keys: Keys, **differs: Any) -> AsyncIterator[LeaseRenewer]:
+    """A lease_renewer of a worker named `w`."""
     settings = settings_of(url, keys, lease_s=LEASE_S, heartbeat_s=BEAT_S, reap_every_s=0.1, **differs)
-    heart = Heart(Address(url), keys, "w", settings, listed=True)
-    await heart.start()
+    lease_renewer = LeaseRenewer(Address(url), keys, "w", settings, is_worker=True)
+    await lease_renewer.start()
     try:
-        yield heart
+        yield lease_renewer
     finally:
-        await heart.stop()
+        await lease_renewer.stop()
 
 
 async def held(stores: Stores) -> tuple[Run, Attempt]:
@@ -60,11 +60,11 @@ async def _stays_held(stores: Stores, for_s: float) -> None:
 
 async def test_a_blocked_event_loop_keeps_its_leases(valkey_url: str, keys: Keys, stores: Stores) -> None:
     _, attempt = await held(stores)
-    async with beating(valkey_url, keys) as heart:
-        heart.hold(attempt)
+    async with beating(valkey_url, keys) as lease_renewer:
+        lease_renewer.add(attempt)
         time.sleep(2.5 * LEASE_S)
         assert await expired(stores) == []
-        assert not attempt.lost
+        assert not attempt.is_fenced
 
 
 async def test_a_lease_without_a_heart_ends(stores: Stores, eventually: Eventually) -> None:
@@ -122,10 +122,12 @@ async def test_after_an_outage_the_living_have_one_lease_to_report(stores: Store
 async def test_a_cancel_is_sent_to_the_worker_at_once(
     valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
 ) -> None:
-    heart = Heart(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), listed=True)  # it never beats
+    lease_renewer = LeaseRenewer(
+        Address(valkey_url), keys, "w", settings_of(valkey_url, keys), is_worker=True
+    )  # it never beats
     _, attempt = await held(stores)
-    heart.hold(attempt)
-    async with listening(valkey_url, keys.control("w"), heart.hear):
+    lease_renewer.add(attempt)
+    async with listening(valkey_url, keys.control("w"), lease_renewer.on_control_message):
         await stores.runs.cancel(attempt.run.thread_id, attempt.run.run_id, Action.ROLLBACK)
         await eventually(lambda: attempt.cancel is Action.ROLLBACK)
 
@@ -148,10 +150,10 @@ async def test_a_heart_tells_that_a_run_is_in_other_hands(
     _, attempt = await held(stores)
     told: list[Action | None] = []
     attempt.on_stop = told.append
-    async with beating(valkey_url, keys) as heart:
-        heart.hold(attempt)
+    async with beating(valkey_url, keys) as lease_renewer:
+        lease_renewer.add(attempt)
         await stores.reap()
-        await eventually(lambda: attempt.lost)
+        await eventually(lambda: attempt.is_fenced)
         again = await stores.claim_one()
         assert again.attempt == 2
         await asyncio.sleep(2 * BEAT_S)  # more beats say no more
@@ -162,8 +164,8 @@ async def test_a_heart_tells_of_a_cancel_whose_message_was_lost(
     valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
 ) -> None:
     run, attempt = await held(stores)
-    async with beating(valkey_url, keys) as heart:
-        heart.hold(attempt)
+    async with beating(valkey_url, keys) as lease_renewer:
+        lease_renewer.add(attempt)
         await stores.runs.cancel(run.thread_id, run.run_id, Action.ROLLBACK)
         await eventually(lambda: attempt.cancel is Action.ROLLBACK)
 
@@ -173,7 +175,7 @@ async def test_when_a_process_died_only_its_leases_end(valkey_url: str, keys: Ke
         await stores.run(await stores.thread())
         await stores.claim_one(worker=f"{platform.node()}:{pid}:abcd")
     dead, alive = await stores.pipeline.send("ZRANGE", keys.leases, 0, -1)
-    assert await expire_process(settings_of(valkey_url, keys), 12) == [dead.decode()]
+    assert await reclaim_process(settings_of(valkey_url, keys), 12) == [dead.decode()]
     assert await stores.pipeline.send("ZRANGE", keys.leases, 0, -1) == [alive]
 
 
@@ -193,21 +195,24 @@ async def test_a_lease_is_trusted_from_the_moment_in_which_its_beat_began(
     valkey_url: str, keys: Keys, stores: Stores
 ) -> None:
     settings = settings_of(valkey_url, keys)
-    heart, scripts = Heart(Address(valkey_url), keys, "w", settings, listed=True), SlowScripts(stores.pipeline, keys)
-    await heart._beat(scripts, gone=False)
-    assert heart._trusted_until <= scripts.asked_at + settings.lease_s * 7 / 8
+    lease_renewer, scripts = (
+        LeaseRenewer(Address(valkey_url), keys, "w", settings, is_worker=True),
+        SlowScripts(stores.pipeline, keys),
+    )
+    await lease_renewer._send_heartbeat(scripts, leaving=False)
+    assert lease_renewer._trusted_until <= scripts.asked_at + settings.lease_s * 7 / 8
 
 
 async def test_a_silent_connection_costs_no_lease(valkey_url: str, keys: Keys, stores: Stores) -> None:
     _, attempt = await held(stores)
-    async with proxied(valkey_url) as proxy, beating(proxy.url, keys) as heart:
-        heart.hold(attempt)
-        await _a_beat(proxy)
+    async with proxied(valkey_url) as proxy, beating(proxy.url, keys) as lease_renewer:
+        lease_renewer.add(attempt)
+        await _a_send_heartbeat(proxy)
         proxy.deafen()  # this connection, not the next
         await _stays_held(stores, 2.5 * LEASE_S)
 
 
-async def _a_beat(proxy: Proxy) -> None:
+async def _a_send_heartbeat(proxy: Proxy) -> None:
     count = proxy.requests
     async with asyncio.timeout(30):
         while proxy.requests == count:  # noqa: ASYNC110
@@ -216,10 +221,10 @@ async def _a_beat(proxy: Proxy) -> None:
 
 async def test_a_broken_connection_costs_no_lease(valkey_url: str, keys: Keys, stores: Stores) -> None:
     _, attempt = await held(stores)
-    async with proxied(valkey_url) as proxy, beating(proxy.url, keys) as heart:
-        heart.hold(attempt)
+    async with proxied(valkey_url) as proxy, beating(proxy.url, keys) as lease_renewer:
+        lease_renewer.add(attempt)
         for _ in range(4):
-            await _a_beat(proxy)
+            await _a_send_heartbeat(proxy)
             proxy.cut()
             await _stays_held(stores, 0.3)
 
@@ -227,18 +232,18 @@ async def test_a_broken_connection_costs_no_lease(valkey_url: str, keys: Keys, s
 async def test_a_full_server_costs_no_lease(keys: Keys, eventually: Eventually) -> None:
     async with server("--maxmemory-policy", "noeviction") as full, opened(full.url, keys) as stores:
         _, attempt = await held(stores)
-        async with beating(full.url, keys) as heart:
-            heart.hold(attempt)
+        async with beating(full.url, keys) as lease_renewer:
+            lease_renewer.add(attempt)
             await stores.pipeline.send("CONFIG", "SET", "maxmemory", "1")
             await _stays_held(stores, 2 * LEASE_S)
-            assert not attempt.lost
+            assert not attempt.is_fenced
 
 
 async def test_an_unexpected_answer_does_not_stop_the_heart(keys: Keys, eventually: Eventually) -> None:
     async with server() as odd, opened(odd.url, keys) as stores:
         _, attempt = await held(stores)
-        async with beating(odd.url, keys) as heart:
-            heart.hold(attempt)
+        async with beating(odd.url, keys) as lease_renewer:
+            lease_renewer.add(attempt)
             await stores.pipeline.send("SET", keys.workers, "not a sorted set")
             await asyncio.sleep(1.2 * BEAT_S)
             await stores.pipeline.send("DEL", keys.workers)
@@ -248,13 +253,13 @@ async def test_an_unexpected_answer_does_not_stop_the_heart(keys: Keys, eventual
 @pytest.mark.parametrize("listed", [True, False])
 async def test_a_worker_is_listed_while_it_lives(valkey_url: str, keys: Keys, stores: Stores, listed: bool) -> None:
     settings = settings_of(valkey_url, keys, lease_s=LEASE_S, heartbeat_s=BEAT_S, reap_every_s=0.1)
-    heart = Heart(Address(valkey_url), keys, "w", settings, listed=listed)
-    await heart.start()
+    lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings, is_worker=listed)
+    await lease_renewer.start()
     run, attempt = await held(stores)
-    heart.hold(attempt)
+    lease_renewer.add(attempt)
     await _stays_held(stores, 2 * BEAT_S)
     assert await stores.pipeline.send("ZRANGE", keys.workers, 0, -1) == ([b"w"] if listed else [])
-    await heart.stop()
+    await lease_renewer.stop()
     assert await stores.pipeline.send("ZCARD", keys.workers) == 0
     assert run.run_id
 
@@ -262,11 +267,11 @@ async def test_a_worker_is_listed_while_it_lives(valkey_url: str, keys: Keys, st
 async def test_an_older_attempt_in_the_same_process_hears_that_it_lost(
     valkey_url: str, keys: Keys, stores: Stores
 ) -> None:
-    heart = Heart(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), listed=True)
+    lease_renewer = LeaseRenewer(Address(valkey_url), keys, "w", settings_of(valkey_url, keys), is_worker=True)
     await stores.run(await stores.thread())
     older = stores.attempt(await stores.claim_one())
-    heart.hold(older)
+    lease_renewer.add(older)
     await stores.reap()
     newer = stores.attempt(await stores.claim_one())
-    heart.hold(newer)
-    assert (older.lost, newer.lost) == (True, False)
+    lease_renewer.add(newer)
+    assert (older.is_fenced, newer.is_fenced) == (True, False)

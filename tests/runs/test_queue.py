@@ -264,9 +264,9 @@ async def test_a_thread_that_is_deleted_leaves_nothing_behind(stores: Stores) ->
     assert await stores.settle(held) == "fenced"
     assert await stores.attempt(held).release(handover(held)) is False
     attempt.append("values", b"event: values\r\ndata: 1\r\n")
-    attempt.put(("SET", f"{stores.keys.prefix}:late", "1"))
+    attempt.add_command(("SET", f"{stores.keys.prefix}:late", "1"))
     await asyncio.gather(attempt.flush(), return_exceptions=True)
-    assert attempt.lost
+    assert attempt.is_fenced
     assert await stores.reap() == []
     assert await stores.claim() == []
     left = await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:*")

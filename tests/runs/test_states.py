@@ -179,7 +179,7 @@ async def test_a_cancel_that_comes_first_must_be_answered(stores: Stores) -> Non
     await attempt.flush()
     await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
     attempt.append("values", b"event: values\r\ndata: 2\r\n")
-    attempt.put(("SET", f"{stores.keys.prefix}:kept", "1"))
+    attempt.add_command(("SET", f"{stores.keys.prefix}:kept", "1"))
     assert await attempt.settle(settlement(held)) == ("cancel", "interrupt")
     assert await stores.phase(run) is Phase.RUNNING
     assert await attempt.settle(settlement(held, Phase.CANCELLED)) == ("ok", "")

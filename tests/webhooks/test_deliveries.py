@@ -160,7 +160,7 @@ async def test_a_run_whose_attempt_died_tells_once(
     run = await sdk.runs.create(thread, "hold", input={}, webhook=receiver.url)
     await eventually(lambda: run["run_id"] in worker._executions)
     first = worker._executions[run["run_id"]]
-    taken = await served.services.scripts.run_reap(event_ttl_s=60, pause_ms=0, worker=worker._heart.worker)
+    taken = await served.services.scripts.run_reap(event_ttl_s=60, pause_ms=0, worker=worker._lease_renewer.worker)
     assert [outcome for _, _, outcome in taken] == ["queued"]
     again = worker._executions
     await eventually(lambda: run["run_id"] in again and again[run["run_id"]].attempt.number == 2)

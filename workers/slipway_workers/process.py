@@ -54,15 +54,15 @@ class WorkerProcess:
     """The claims loop, the timed duties and the executions of one process."""
 
     def __init__(self, services: Services, wake: Pipeline) -> None:
-        assert services.heart is not None
-        self._services, self._heart, settings = services, services.heart, services.settings
+        assert services.lease_renewer is not None
+        self._services, self._lease_renewer, settings = services, services.lease_renewer, services.settings
         self._executions: dict[str, Execution] = {}
         self._stopping = asyncio.Event()
         self._claims = ClaimingWorker(
             self._perform,
             services.keys,
             wake,
-            self._heart.worker,
+            self._lease_renewer.worker,
             lease_ms=int(settings.lease_s * 1000),
             max_runs=settings.max_runs_per_worker,
         )
@@ -86,7 +86,7 @@ class WorkerProcess:
         duties = [asyncio.create_task(duty.run(), name=type(duty).__name__) for duty in self._duties]
         stopping = asyncio.create_task(self._stopping.wait(), name="stop request")
         say_ready()
-        log.info("worker.ready", worker=self._heart.worker, graphs=self._services.graphs.names())
+        log.info("worker.ready", worker=self._lease_renewer.worker, graphs=self._services.graphs.names())
         await asyncio.wait({claims, *duties, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await self._drain(claims)
         for task in (claims, *duties, stopping):
@@ -111,12 +111,12 @@ class WorkerProcess:
 
     async def _perform(self, ctx: dict[str, Any], claimed: Run) -> None:
         attempt = Attempt(self._services.scripts, claimed)
-        self._heart.hold(attempt)
+        self._lease_renewer.add(attempt)
         try:
             if await self._leave.granted(attempt):
                 await self._execute(attempt)
         finally:
-            self._heart.let_go(attempt)
+            self._lease_renewer.remove(attempt)
             if claimed.kwargs.get("webhook"):
                 self._deliveries.nudge()
 

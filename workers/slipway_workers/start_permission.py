@@ -55,7 +55,7 @@ class Leave:
             self._unanswered.discard(run.run_id)
             return not await self._end(attempt, error)
         self._unanswered.discard(run.run_id)
-        return not attempt.lost
+        return not attempt.is_fenced
 
     async def _hand_back(self, attempt: Attempt, error: Exception) -> None:
         """Logged when it begins, not each time."""

@@ -168,18 +168,18 @@ class Execution:
         assert self._graph is not None
         kwargs = self.run.kwargs
         frames = Frames(kwargs["stream_mode"], subgraphs=bool(kwargs.get("subgraphs")))
-        self.attempt.eager = kwargs.get("durability") != "sync"
-        logged = await self.attempt.logged() if self.run.attempt > 1 else None
+        self.attempt.write_behind = kwargs.get("durability") != "sync"
+        logged = await self.attempt.read_logged_events() if self.run.attempt > 1 else None
         replay = ReplayFilter(frames, self._checkpointer.results, self._plan, logged)
         stream = chunks(self._graph, self.run, self._plan.input, self._config, frames.graph_modes, self._control)
         async for namespace, mode, payload in stream:
             if not namespace:
                 self._watch(mode, payload)
             self._append(replay.entries(namespace, mode, payload))
-            self.attempt.caught_up()
+            self.attempt.chunk_appended()
             if self._checkpointer.refused is not None:
                 raise self._checkpointer.refused
-            await self.attempt.room()
+            await self.attempt.wait_for_capacity()
         self._append(replay.rest())
 
     def _append(self, entries: Sequence[LogEntry]) -> None:
@@ -206,11 +206,11 @@ class Execution:
         elif mode == "tasks" and "triggers" in payload:
             if self._guard.task_begins(payload):
                 if self._guard.superstep_begins:  # a task that is called begins without waiting for the stream's reader
-                    self.attempt.begin_superstep()
+                    self.attempt.superstep_started()
                 self._proof.superstep_begins()
                 failpoints.reach("superstep")
                 self._guard.count_time()
-                self.attempt.put(("HSET", self._keys.run(self.run.run_id), "usage", self._usage_at_death()))
+                self.attempt.add_command(("HSET", self._keys.run(self.run.run_id), "usage", self._usage_at_death()))
         elif mode == "tasks":
             self._guard.task_ended()
             self._seen.see_end_of_task(payload)
@@ -229,7 +229,7 @@ class Execution:
 
     def _judge(self, error: BaseException | None) -> Outcome:
         """What the end of the work means."""
-        if self._stop is Stop.LOST or (is_a(error, Fenced) and self.attempt.lost):
+        if self._stop is Stop.LOST or (is_a(error, Fenced) and self.attempt.is_fenced):
             return LOST
         if type(error) is StoreUnavailable:
             return Outcome(None, Stop.LOST, why=str(error))
@@ -271,7 +271,7 @@ class Execution:
         if is_a(error, asyncio.CancelledError):
             task = asyncio.current_task()
             return task is not None and task.cancelling() > 0
-        return type(error) is StoreUnavailable or (is_a(error, Fenced) and self.attempt.lost)
+        return type(error) is StoreUnavailable or (is_a(error, Fenced) and self.attempt.is_fenced)
 
     async def _settle(self, outcome: Outcome) -> Outcome:
         try:
@@ -311,7 +311,7 @@ class Execution:
         if self._rolls_back(phase):
             # Written before anything is removed, so that an attempt that no longer owns its run is fenced there: what
             # is removed is found by the run's id alone, which another run may have by now.
-            self.attempt.put(("HSET", self._keys.run(self.run.run_id), "usage", self._usage()))
+            self.attempt.add_command(("HSET", self._keys.run(self.run.run_id), "usage", self._usage()))
             await self._checkpointer.adelete_for_runs([self.run.run_id])
         return await self._settle_with(*await self._final_state(phase, failure))
 

@@ -18,7 +18,7 @@ from slipway.execution.execution import Execution
 from slipway.graphs.graphs import Graphs
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
-from slipway.runs.leases import Heart
+from slipway.runs.leases import LeaseRenewer
 from slipway.runs.runs import NewRun, Phase, Run, RunStore
 from slipway.runs.scripts import Scripts
 from slipway.settings import Settings
@@ -43,11 +43,11 @@ class InlineExecutor:
         checkpointer: ThreadSaver,
         keys: Keys,
         settings: Settings,
-        heart: Heart,
+        lease_renewer: LeaseRenewer,
         store: RedisStore,
     ) -> None:
         self._runs, self._scripts, self._graphs, self._checkpointer = runs, scripts, graphs, checkpointer
-        self._keys, self._settings, self._heart, self._store = keys, settings, heart, store
+        self._keys, self._settings, self._lease_renewer, self._store = keys, settings, lease_renewer, store
         self._executions: dict[asyncio.Task[None], Execution] = {}
         self._accepting: set[asyncio.Task[Run]] = set()
         self._closing = False
@@ -64,7 +64,7 @@ class InlineExecutor:
         return await asyncio.shield(accepting)
 
     async def _accept(self, new: NewRun) -> Run:
-        run, is_new = await self._runs.accept(new, inline_worker=self._heart.worker)
+        run, is_new = await self._runs.accept(new, inline_worker=self._lease_renewer.worker)
         if is_new and run.phase is Phase.RUNNING:
             self._begin(run)
         return run
@@ -79,7 +79,7 @@ class InlineExecutor:
             event_ttl_s=self._settings.event_ttl_s,
             store=self._store,
         )
-        self._heart.hold(attempt)
+        self._lease_renewer.add(attempt)
         task = asyncio.create_task(execution.execute(), name=f"inline {run.run_id}")
         self._executions[task] = execution
         budget_s = self._graphs.spec(run.graph_id).inline_budget_s or self._settings.inline_budget_s
@@ -88,7 +88,7 @@ class InlineExecutor:
 
     def _ended(self, task: asyncio.Task[None], attempt: Attempt, timer: asyncio.TimerHandle) -> None:
         timer.cancel()
-        self._heart.let_go(attempt)
+        self._lease_renewer.remove(attempt)
         del self._executions[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("inline.broke", run=attempt.run.run_id, exc_info=error)

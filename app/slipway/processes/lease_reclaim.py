@@ -6,7 +6,7 @@ import structlog
 
 from slipway.errors import StoreUnavailable
 from slipway.processes.supervisor import Death, OnDeath
-from slipway.runs.leases import expire_process
+from slipway.runs.leases import reclaim_process
 from slipway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -17,7 +17,7 @@ def reclaiming(settings: Settings) -> OnDeath:
 
     async def reclaim(death: Death) -> None:
         try:
-            runs = await expire_process(settings, death.pid)
+            runs = await reclaim_process(settings, death.pid)
         except StoreUnavailable as error:
             log.warning("runs.not_reclaimed", child=death.name, problem=str(error))
         else:

@@ -27,6 +27,6 @@ class Proof:
         self._left -= 1
         if self._left == 0:
             run_id = self._attempt.run.run_id
-            self._attempt.put(("HDEL", self._keys.run(run_id), "suspect", "died"))
-            self._attempt.put(("SREM", self._keys.on_trial, run_id))
+            self._attempt.add_command(("HDEL", self._keys.run(run_id), "suspect", "died"))
+            self._attempt.add_command(("SREM", self._keys.on_trial, run_id))
             self._on_proof(self._attempt.run)

@@ -1,8 +1,8 @@
-"""Leases: which process owns which runs, and until when, on the server's clock.
+"""Leases: which attempt owns which run, and until when, on the clock of Redis.
 
-A heartbeat renews them (`Heart`) from a thread of its own, so that user code which blocks the event loop does not lose
-them. The reaper (`slipway_workers.duties.reaper`) takes back what expired; `expire_process` does so at once for a
-process that is known to be dead.
+`LeaseRenewer` sends heartbeats from its own thread, so that user code that blocks the event loop does not lose leases.
+The reaper (`slipway_workers.duties.reaper`) reclaims leases that expired. `reclaim_process` reclaims those of a process
+at once; the supervisor calls it when a child process exits.
 """
 
 from __future__ import annotations
@@ -31,104 +31,108 @@ from slipway.settings import Settings
 log = structlog.get_logger(__name__)
 
 RETRY_PAUSE_MS: Final = 500
-"""How much longer each further attempt of a run waits, so that a poison run does not take every worker down."""
+"""Each further attempt of a run waits this much longer than the one before, so that a run that kills its worker does
+not stop all workers."""
 
 
-def silence_s(settings: Settings) -> float:
-    """When nobody has given a sign of life for so long, it is the server that was away. Less than what a lease has
-    left after a heartbeat, so that no lease ends in a silence that goes unnoticed."""
+def outage_after_s(settings: Settings) -> float:
+    """Seconds without any heartbeat after which Redis itself counts as having been unavailable. Shorter than what
+    remains of a lease after a heartbeat, so that every outage in which a lease expires is noticed."""
     return (settings.lease_s - settings.heartbeat_s) / 2
 
 
-def grace_of(settings: Settings) -> Grace:
-    """After an outage of the server everybody has one lease to report in."""
-    return {"silence_ms": int(silence_s(settings) * 1000), "lease_ms": int(settings.lease_s * 1000)}
+def grace_period_of(settings: Settings) -> Grace:
+    """After an outage of Redis, live workers have one lease of time to send a heartbeat."""
+    return {"silence_ms": int(outage_after_s(settings) * 1000), "lease_ms": int(settings.lease_s * 1000)}
 
 
 def worker_id() -> str:
-    """A name for this process that no other process has or had: host, process id and chance."""
+    """An id for this process that no other process has or had: host, process id and a random part."""
     return f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
-class Heart:
-    """Renews the leases of one process from a thread of its own, with a connection of its own. `listed` says whether
-    the process is shown among the living workers.
+class LeaseRenewer:
+    """Renews the leases of one process, from its own thread and over its own connection. `is_worker` says whether the
+    process is listed among the live workers.
 
-    The server decides who owns a run; this process's own clock only makes it doubt that early. Leases are trusted for
-    `lease_s` less an eighth, from the moment in which a beat that renewed them was begun."""
+    Redis decides which attempt owns a run. The local clock only ends the trust in a lease earlier: a lease counts as
+    owned for 7/8 of `lease_s`, measured from the moment when the heartbeat that renewed it was sent.
+    """
 
-    def __init__(self, address: Address, keys: Keys, worker: str, settings: Settings, *, listed: bool) -> None:
+    def __init__(self, address: Address, keys: Keys, worker: str, settings: Settings, *, is_worker: bool) -> None:
         self.worker = worker
-        self._address, self._keys, self._listed = address, keys, listed
+        self._address, self._keys, self._is_worker = address, keys, is_worker
         self._lease_ms = int(settings.lease_s * 1000)
-        self._beat_s = settings.heartbeat_s
-        self._trust_s = settings.lease_s * 7 / 8
+        self._interval_s = settings.heartbeat_s
+        self._trusted_for_s = settings.lease_s * 7 / 8
         self._trusted_until = 0.0
-        self._grace = grace_of(settings)
+        self._grace = grace_period_of(settings)
         self._attempts: dict[str, Attempt] = {}
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="heartbeat", daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="heartbeat", daemon=True)
 
     async def start(self) -> None:
-        """Begin to beat."""
-        self._owner = asyncio.get_running_loop()
-        self._begun: asyncio.Future[None] = self._owner.create_future()
+        """Returns when the thread runs; its connection may not be open yet."""
+        self._main_loop = asyncio.get_running_loop()
+        self._started: asyncio.Future[None] = self._main_loop.create_future()
         self._thread.start()
-        await self._begun
+        await self._started
 
     async def stop(self) -> None:
-        """Say good-bye and end the thread."""
-        self._own.call_soon_threadsafe(self._stopping.set)
-        await asyncio.to_thread(self._thread.join, self._beat_s + 1)
+        """Sends a last heartbeat, which removes the process from the live workers, and ends the thread."""
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        await asyncio.to_thread(self._thread.join, self._interval_s + 1)
 
-    def hold(self, attempt: Attempt) -> None:
-        """Renew this attempt's lease, which has just been taken, from now on. An older attempt of the same run in this
-        process has lost it."""
-        attempt.surely_ours = partial(self._trusts, time.monotonic() + self._trust_s)
+    def add(self, attempt: Attempt) -> None:
+        """Starts to renew the lease of an attempt that was claimed just now. If this process still has an older
+        attempt of the same run, that attempt has lost the run and is stopped."""
+        attempt.lease_is_trusted = partial(self._is_trusted, time.monotonic() + self._trusted_for_s)
         with self._lock:
             older = self._attempts.get(attempt.run.run_id)
             self._attempts[attempt.run.run_id] = attempt
         if older is not None:
-            older.lose()
+            older.mark_fenced()
 
-    def _trusts(self, taken_until: float) -> bool:
-        return time.monotonic() < max(taken_until, self._trusted_until)
+    def _is_trusted(self, claim_trusted_until: float) -> bool:
+        return time.monotonic() < max(claim_trusted_until, self._trusted_until)
 
-    def let_go(self, attempt: Attempt) -> None:
-        """Renew it no more."""
+    def remove(self, attempt: Attempt) -> None:
+        """Stops renewing the lease."""
         with self._lock:
             if self._attempts.get(attempt.run.run_id) is attempt:
                 del self._attempts[attempt.run.run_id]
 
-    def hear(self, message: bytes | None) -> None:
-        """A message of this process's control channel, `run@created word`; what a lost one said, the next beat says
-        again. An earlier release sends no time of creation."""
+    def on_control_message(self, message: bytes | None) -> None:
+        """Handles a message of this process's control channel: `<run id>@<created, µs> <instruction>`. The next
+        heartbeat returns the same instruction again, so a lost message only costs time. Messages from earlier releases
+        have no time of creation."""
         if message is None:
             return
-        target, _, word = message.decode().partition(" ")
+        target, _, instruction = message.decode().partition(" ")
         run_id, _, incarnation = target.partition("@")
         attempt = self._attempts.get(run_id)
         if attempt is not None and incarnation in ("", attempt.run.incarnation):
-            _pass_on(attempt, word)
+            _apply_instruction(attempt, instruction)
 
-    async def _live(self) -> None:
-        self._own = asyncio.get_running_loop()
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        self._owner.call_soon_threadsafe(self._begun.set_result, None)
-        # a connection that has fallen silent is replaced while the leases still hold
+        self._main_loop.call_soon_threadsafe(self._started.set_result, None)
+        # both timeouts are one interval, so that a connection that stopped working is replaced before leases expire
+        timeout_s = self._interval_s
         pipeline = Pipeline(
-            self._address, f"heart {self.worker}", patience_s=self._beat_s, answer_within_s=self._beat_s
+            self._address, f"lease renewer {self.worker}", patience_s=timeout_s, answer_within_s=timeout_s
         )
-        if not await self._connected(pipeline):
+        if not await self._open_with_retries(pipeline):
             return
         scripts = Scripts(pipeline, self._keys)
         while not self._stopping.is_set():
-            await self._beat(scripts, gone=False)
+            await self._send_heartbeat(scripts, leaving=False)
             await self._pause()
-        await self._beat(scripts, gone=True)
+        await self._send_heartbeat(scripts, leaving=True)
         await pipeline.close()
 
-    async def _connected(self, pipeline: Pipeline) -> bool:
+    async def _open_with_retries(self, pipeline: Pipeline) -> bool:
         while not self._stopping.is_set():
             try:
                 await pipeline.open()
@@ -140,55 +144,55 @@ class Heart:
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._beat_s):
+            async with asyncio.timeout(self._interval_s):
                 await self._stopping.wait()
 
-    async def _beat(self, scripts: Scripts, *, gone: bool) -> None:
+    async def _send_heartbeat(self, scripts: Scripts, *, leaving: bool) -> None:
         with self._lock:
-            held = dict(self._attempts)
-        begun = time.monotonic()
+            attempts = dict(self._attempts)
+        sent_at = time.monotonic()
         try:
-            words = await scripts.heartbeat(
+            instructions = await scripts.heartbeat(
                 self.worker,
-                [(run_id, attempt.number, attempt.run.incarnation) for run_id, attempt in held.items()],
+                [(run_id, attempt.number, attempt.run.incarnation) for run_id, attempt in attempts.items()],
                 lease_ms=self._lease_ms,
-                listed=self._listed,
-                gone=gone,
+                listed=self._is_worker,
+                gone=leaving,
                 grace=self._grace,
             )
         except StoreUnavailable as error:
             log.warning("heartbeat.missed", problem=str(error))
             return
-        except Exception:  # whatever the server answers, the next beat may succeed
-            log.exception("heartbeat.refused")
+        except Exception:  # an unexpected reply must not end the thread; the next heartbeat may succeed
+            log.exception("heartbeat.failed")
             return
-        self._trusted_until = begun + self._trust_s
-        for run_id, word in words:
-            self._owner.call_soon_threadsafe(self._told, held[run_id], word)
+        self._trusted_until = sent_at + self._trusted_for_s
+        for run_id, instruction in instructions:
+            self._main_loop.call_soon_threadsafe(self._deliver_instruction, attempts[run_id], instruction)
 
-    def _told(self, attempt: Attempt, word: str) -> None:
+    def _deliver_instruction(self, attempt: Attempt, instruction: str) -> None:
         if self._attempts.get(attempt.run.run_id) is attempt:
-            _pass_on(attempt, word)
+            _apply_instruction(attempt, instruction)
 
 
-def _pass_on(attempt: Attempt, word: str) -> None:
-    """What the server says of an attempt's run: `lost`, or how to cancel it."""
-    if word == "lost":
-        attempt.lose()
+def _apply_instruction(attempt: Attempt, instruction: str) -> None:
+    """Applies what Redis sent about the run of an attempt: `lost`, or a cancel action."""
+    if instruction == "lost":
+        attempt.mark_fenced()
     else:
-        attempt.stop(Action(word))
+        attempt.request_cancel(Action(instruction))
 
 
-async def expire_process(settings: Settings, pid: int) -> list[str]:
-    """Take back at once what a process of this machine held, because it is known to be dead. Returns the runs."""
+async def reclaim_process(settings: Settings, pid: int) -> list[str]:
+    """Reclaims at once all leases of a process of this machine that has exited. Returns the ids of the runs."""
     pipeline = Pipeline(Address(settings.redis), "reaper", patience_s=settings.redis_patience_web_s)
     await pipeline.open()
     try:
-        taken = await Scripts(pipeline, Keys(settings.key_prefix)).run_reap(
+        reclaimed = await Scripts(pipeline, Keys(settings.key_prefix)).run_reap(
             event_ttl_s=settings.event_ttl_s,
             pause_ms=RETRY_PAUSE_MS,
             worker=f"{platform.node()}:{pid}:",
         )
     finally:
         await pipeline.close()
-    return [run_id for run_id, _, _ in taken]
+    return [run_id for run_id, _, _ in reclaimed]

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from slipway.duties import looked
-from slipway.runs.leases import RETRY_PAUSE_MS, grace_of, silence_s
+from slipway.runs.leases import RETRY_PAUSE_MS, grace_period_of, outage_after_s
 from slipway.services import Services
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ class Reaper:
 
     async def run(self) -> None:
         """Until cancelled."""
-        longest_s = pause_s = min(self._settings.reap_every_s, silence_s(self._settings) / 2)
+        longest_s = pause_s = min(self._settings.reap_every_s, outage_after_s(self._settings) / 2)
         while True:
             await asyncio.sleep(pause_s)
             pause_s = longest_s
@@ -57,7 +57,7 @@ class Reaper:
         """Take back what has expired now."""
         settings = self._settings
         taken = await self._scripts.run_reap(
-            event_ttl_s=settings.event_ttl_s, pause_ms=RETRY_PAUSE_MS, grace=grace_of(settings)
+            event_ttl_s=settings.event_ttl_s, pause_ms=RETRY_PAUSE_MS, grace=grace_period_of(settings)
         )
         for run_id, attempt, outcome in taken:
             log.warning("reaper.took", run=run_id, attempt=attempt, outcome=outcome)

@@ -25,9 +25,9 @@ class Reconciler:
     in `slipway_repairs`."""
 
     def __init__(self, services: Services) -> None:
-        assert services.heart is not None
+        assert services.lease_renewer is not None
         settings = services.settings
-        self._worker, self._every_s = services.heart.worker, settings.reconcile_every_s
+        self._worker, self._every_s = services.lease_renewer.worker, settings.reconcile_every_s
         self._scripts = WatchScripts(services.pipeline, services.keys)
         self._doctor = Doctor(services.pipeline, services.keys, lease_ms=int(settings.lease_s * 1000), repair=True)
 

@@ -27,9 +27,9 @@ class Retention:
     """Sweeps every `sweep_interval_minutes` of langgraph.json, if this worker is the one who does."""
 
     def __init__(self, services: Services) -> None:
-        assert services.heart is not None
+        assert services.lease_renewer is not None
         section = services.config.checkpointer.ttl or ThreadTtlSection()
-        self._worker, self._most = services.heart.worker, section.sweep_limit
+        self._worker, self._most = services.lease_renewer.worker, section.sweep_limit
         self._every_s = section.sweep_interval_minutes * 60
         self._duties = WatchScripts(services.pipeline, services.keys)
         self._scripts, self._checkpointer = ThreadScripts(services.pipeline, services.keys), services.checkpointer
