@@ -38,7 +38,7 @@ from slipway.runs.scripts import Scripts
 from slipway.settings import Settings
 from slipway.store.embedding import Index
 from slipway.store.store import RedisStore
-from slipway.threads.notifications import ThreadWakes
+from slipway.threads.notifications import ThreadNotifications
 from slipway.threads.states import ThreadStates
 from slipway.threads.thread_graphs import ThreadGraphs
 from slipway.threads.thread_log import ThreadLog
@@ -75,7 +75,7 @@ class Services:
     graphs: Graphs
     assistants: AssistantStore
     states: ThreadStates
-    thread_wakes: ThreadWakes
+    thread_notifications: ThreadNotifications
     thread_log: ThreadLog
     protocol_log: ProtocolLog
     store: RedisStore
@@ -152,7 +152,7 @@ def _stores(
     ttl, events = _thread_ttl(config), EventLog(pipeline, keys, subscriber)
     trash = Trash(pipeline, keys, checkpointer)
     threads = ThreadStore(pipeline, keys, scripts, checkpointer, trash, ttl=ttl, event_ttl_s=settings.event_ttl_s)
-    wakes = ThreadWakes(keys, subscriber)
+    wakes = ThreadNotifications(keys, subscriber)
     runs = RunStore(
         pipeline,
         keys,
@@ -182,7 +182,7 @@ def _stores(
         graphs=graphs,
         assistants=AssistantStore(graphs, pipeline, keys),
         states=states,
-        thread_wakes=wakes,
+        thread_notifications=wakes,
         thread_log=ThreadLog(pipeline, keys, wakes, events, states),
         protocol_log=ProtocolLog(pipeline, keys, wakes, events),
         store=store,

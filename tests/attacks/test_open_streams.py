@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from slipway.api.auth import access_watch
 from slipway.api.openapi import plain_path
 from slipway.api.server import ENDPOINTS
-from slipway.api.streams.sse import HEARTBEAT
+from slipway.api.streams.event_streams import HEARTBEAT
 from slipway.api.ui import site
 from slipway.graphs.registry import Registry
 from slipway.runs.runs import Phase
@@ -286,7 +286,7 @@ async def test_after_an_outage_the_auth_file_is_asked_again(
     thread_id, services = ids["thread_id"], served.services
     async with socket_of(served, thread_id) as socket, opened(ann, OF_THREAD[0], ids) as answer:
         assert (await say(socket, "agent.getTree"))["id"] == 1
-        await wait_until(services.thread_wakes._listening[thread_id].subscribed.done)
+        await wait_until(services.thread_notifications._listening[thread_id].subscribed.done)
         rules.refused = {"threads:read"}
         services.subscriber._connection.disconnect()
         assert await closed(socket) == (4403, [])

@@ -9,7 +9,7 @@ import pytest
 from langchain_core.language_models.chat_model_stream import ChatModelStream
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 
-from slipway.event_protocol.message_blocks import Speech, plain_messages
+from slipway.event_protocol.message_blocks import MessageStream, plain_messages
 from slipway.serialization.json_encoding import dumps
 
 
@@ -22,7 +22,7 @@ def dumped(message: BaseMessage) -> dict[str, Any]:
 def told(*messages: BaseMessage) -> list[dict[str, Any]]:
     """The events of a message that comes in these parts."""
     parts = [dumped(message) for message in messages]
-    speech = Speech(parts[0]["id"], {"langgraph_node": "talk"})
+    speech = MessageStream(parts[0]["id"], {"langgraph_node": "talk"})
     events = [speech.start(parts[0])]
     for part in parts:
         events.extend(speech.add(part))

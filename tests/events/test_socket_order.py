@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from slipway.event_protocol.event_filters import EventFilter
-from slipway.event_protocol.run_protocol import ProtocolEvent
+from slipway.event_protocol.run_translator import ProtocolEvent
 from tests.events.conftest import EVERY, completed, told
 from tests.events.test_socket import heard, socket_of
 from tests.http.conftest import Served

@@ -8,7 +8,7 @@ import pytest
 
 from slipway.event_protocol.agent_tree import AgentTree
 from slipway.event_protocol.event_filters import EventFilter
-from slipway.event_protocol.run_protocol import MODES, ProtocolEvent, RunTranslator, Turn, first_of
+from slipway.event_protocol.run_translator import MODES, ProtocolEvent, RunTranslator, StartedRun, base_number
 from slipway.runs.event_log import Event
 from slipway.serialization.json_encoding import dumps
 
@@ -23,7 +23,7 @@ def entry(number: int, name: str, data: Any, result: bytes | None = None) -> Eve
 
 def translated(*entries: tuple[str, Any], turn: int = 3, **more: Any) -> list[ProtocolEvent]:
     """The events of a whole log."""
-    translator = RunTranslator(Turn(turn, "r1", "talk", STARTED_MS, modes=frozenset(MODES), **more))
+    translator = RunTranslator(StartedRun(turn, "r1", "talk", STARTED_MS, modes=frozenset(MODES), **more))
     logged = [entry(number, name, data) for number, (name, data) in enumerate(entries)]
     return [event for one in logged for event in translator.take(one)]
 
@@ -53,7 +53,7 @@ def test_a_message_that_an_attempt_left_is_broken_off_and_made_again() -> None:
 def test_what_cannot_be_translated_is_passed_over_and_changes_no_number() -> None:
     events = translated(BEGIN, ("messages", "nonsense"), ("updates", [1]), ("values", {"a": 1}), ("custom", "x"), END)
     assert [event.method for event in events] == ["lifecycle", "values", "custom", "lifecycle"]
-    assert [event.seq - first_of(3) for event in events] == [1, 2, 3, 4]
+    assert [event.seq - base_number(3) for event in events] == [1, 2, 3, 4]
 
 
 def test_the_empty_chunk_that_closes_a_message_is_no_message() -> None:

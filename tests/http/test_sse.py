@@ -13,7 +13,7 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from slipway.api.streams.sse import HEARTBEAT, only
+from slipway.api.streams.event_streams import HEARTBEAT, only
 from slipway.graphs.registry import Registry
 from slipway.settings import Settings
 from slipway.threads.thread_log import START
@@ -141,7 +141,7 @@ async def test_a_client_that_does_not_read_is_cut_and_resumes_without_a_hole(
     eventually: Eventually,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("slipway.api.streams.sse.STALLED_S", 0.2)
+    monkeypatch.setattr("slipway.api.streams.event_streams.STALL_TIMEOUT_S", 0.2)
     thread = await thread_of(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
     pipeline, log = served.services.pipeline, served.services.keys.events(run)
@@ -151,8 +151,8 @@ async def test_a_client_that_does_not_read_is_cut_and_resumes_without_a_hole(
     path = f"/threads/{thread}/runs/{run}/stream?stream_mode=custom"
     async with asked(served.url, path, method="GET", extra="last-event-id: -1\r\n") as reader:
         await eventually(served.app.state.answers.__len__)
-        (outbox,) = served.app.state.answers._open
-        await eventually(lambda: outbox._finished)
+        (buffer,) = served.app.state.answers._open
+        await eventually(lambda: buffer._finished)
         read = await reader.read()
     assert b"event: slow_client\r\n" in read
     ids = re.findall(rb"\r\nid: ([0-9-]+)\r\n", read)

@@ -11,7 +11,7 @@ from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.event_log import _HEAL_S, _READ, KEEP, Event, EventLog, Tail
 from slipway.runs.runs import Run, new_id
-from slipway.threads.notifications import ThreadWakes
+from slipway.threads.notifications import ThreadNotifications
 from tests.conftest import Eventually
 from tests.proxy import Proxy, proxied
 from tests.runs.conftest import Stores, opened, settlement
@@ -400,19 +400,21 @@ async def test_a_reader_that_leaves_before_the_subscription_takes_no_other_along
 
 
 @pytest.fixture
-def wakes(stores: Stores) -> ThreadWakes:
+def wakes(stores: Stores) -> ThreadNotifications:
     """Those of the process of `stores`."""
-    return ThreadWakes(stores.keys, stores.events._subscriber)
+    return ThreadNotifications(stores.keys, stores.events._subscriber)
 
 
-async def test_a_waiter_for_a_thread_that_leaves_takes_no_other_along(wakes: ThreadWakes) -> None:
+async def test_a_waiter_for_a_thread_that_leaves_takes_no_other_along(wakes: ThreadNotifications) -> None:
     with wakes.woken("some thread") as (first, _), wakes.woken("some thread") as (second, _):
         first.cancel()
         async with asyncio.timeout(_HEAL_S):
             await second
 
 
-async def test_a_waiter_for_a_thread_is_woken_after_another_has_left(stores: Stores, wakes: ThreadWakes) -> None:
+async def test_a_waiter_for_a_thread_is_woken_after_another_has_left(
+    stores: Stores, wakes: ThreadNotifications
+) -> None:
     with wakes.woken("some thread") as (subscribed, woken):
         with wakes.woken("some thread"):
             await subscribed

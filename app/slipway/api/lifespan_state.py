@@ -7,7 +7,7 @@ from typing import TypedDict, cast
 from starlette.requests import HTTPConnection, Request
 
 from slipway.api.metrics import HttpMetrics
-from slipway.api.streams.long_answers import OpenAnswers
+from slipway.api.streams.long_response import OpenResponses
 from slipway.services import Services
 
 
@@ -15,7 +15,7 @@ class State(TypedDict):
     """The lifespan's state."""
 
     services: Services
-    answers: OpenAnswers
+    answers: OpenResponses
     metrics: HttpMetrics
 
 
@@ -24,9 +24,9 @@ def services_of(connection: HTTPConnection) -> Services:
     return cast(Services, connection.state.services)
 
 
-def answers_of(request: Request) -> OpenAnswers:
+def open_responses_of(request: Request) -> OpenResponses:
     """The streams and waits that are open in this process."""
-    return cast(OpenAnswers, request.state.answers)
+    return cast(OpenResponses, request.state.answers)
 
 
 def metrics_of(request: Request) -> HttpMetrics:

@@ -46,7 +46,7 @@ from slipway.api.routes import (
     thread_stream,
     threads,
 )
-from slipway.api.streams.long_answers import OpenAnswers
+from slipway.api.streams.long_response import OpenResponses
 from slipway.api.ui import routes as pages
 from slipway.errors import ConfigError
 from slipway.graphs.sections import HttpSection
@@ -95,7 +95,7 @@ def create_app(
             ▶ Errors ▶ JsonBodies ▶ BodyLimit ▶ a gate ▶ a handler
 
     Without a prefix or an app of the project's own, these two are not there; with an auth file JsonBodies is not."""
-    metrics, answers = HttpMetrics(), OpenAnswers()
+    metrics, answers = HttpMetrics(), OpenResponses()
     metrics.open_streams.set_function(lambda: len(answers))
     http, own, served = extensions.http, extensions.app, _served(extensions.http)
     outer = _around(settings, extensions, metrics, dev=dev)
@@ -131,7 +131,7 @@ def _routes(served: list[Endpoint], extensions: Extensions, metrics: HttpMetrics
 
 
 def _lifespan(
-    open_services: OpenServices, extensions: Extensions, answers: OpenAnswers, metrics: HttpMetrics
+    open_services: OpenServices, extensions: Extensions, answers: OpenResponses, metrics: HttpMetrics
 ) -> Lifespan[Starlette]:
     """Opens the services and whatever the project's own app opens; every request finds both in its state."""
 
@@ -203,7 +203,7 @@ class WebServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
         super().__init__(config)
-        self._app, self._answers = app, cast("OpenAnswers", app.state.answers)
+        self._app, self._answers = app, cast("OpenResponses", app.state.answers)
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Begin to serve, and tell the supervisor so. Raises `ConfigError` when the project's own app cannot."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from slipway.event_protocol.run_protocol import Namespace, ProtocolEvent
+from slipway.event_protocol.run_translator import Namespace, ProtocolEvent
 
 _OVER: Final = frozenset({"completed", "failed", "interrupted"})
 

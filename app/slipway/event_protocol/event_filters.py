@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from slipway.errors import RefusedRequest
-from slipway.event_protocol.run_protocol import ProtocolEvent
+from slipway.event_protocol.run_translator import ProtocolEvent
 
 CHANNELS: Final = (
     "values",

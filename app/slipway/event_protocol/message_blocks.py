@@ -33,7 +33,7 @@ class _Block:
 
 
 @dataclass(slots=True)
-class Speech:
+class MessageStream:
     """One message that is being made. `about` is the metadata that LangGraph streams beside it."""
 
     ident: str

@@ -1,6 +1,6 @@
 """What the event protocol tells of a thread: its runs one after the other, in the order of their turns.
 
-There is no such log in Redis. The runs' own logs are followed and translated (`run_protocol`), each from its start,
+There is no such log in Redis. The runs' own logs are followed and translated (`run_translator`), each from its start,
 for a translation that begins in the middle would number and say other things. So watching costs those who watch.
 """
 
@@ -16,12 +16,12 @@ from typing import Any, Final
 import orjson
 
 from slipway.errors import StoreUnavailable
-from slipway.event_protocol.run_protocol import TURN_BITS, ProtocolEvent, RunTranslator, Turn, first_of
+from slipway.event_protocol.run_translator import ORDINAL_BITS, ProtocolEvent, RunTranslator, StartedRun, base_number
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs import run_kwargs
 from slipway.runs.event_log import START, EventLog
-from slipway.threads.notifications import ThreadWakes
+from slipway.threads.notifications import ThreadNotifications
 
 _LOOK_EVERY_S: Final = 15.0
 _AGAIN_S: Final = 0.5
@@ -31,7 +31,7 @@ _INTERRUPT_ID: Final = re.compile(r"[0-9a-f]{32}")
 class ProtocolLog:
     """Following threads by the event protocol."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, wakes: ThreadWakes, events: EventLog) -> None:
+    def __init__(self, pipeline: Pipeline, keys: Keys, wakes: ThreadNotifications, events: EventLog) -> None:
         self._pipeline, self._keys, self._wakes, self._events = pipeline, keys, wakes, events
 
     async def follow(self, thread_id: str, since: int = 0) -> AsyncGenerator[list[ProtocolEvent], None]:
@@ -39,7 +39,7 @@ class ProtocolLog:
         not exist has none until it does. Waits while Redis is away. Close it (`aclose`) to stop early."""
         with self._wakes.woken(thread_id) as (subscribed, woken):
             await subscribed
-            done, known = max(since >> TURN_BITS, 1) - 1, set[str]()
+            done, known = max(since >> ORDINAL_BITS, 1) - 1, set[str]()
             born: bytes | None = None
             while True:
                 woken.clear()
@@ -68,7 +68,7 @@ class ProtocolLog:
         """Batches of the events that the thread has had by now: those whose number is above `since` and not above
         `through`. Raises `StoreUnavailable`."""
         last = sys.maxsize if through is None else through
-        _, _, turns = await self._turns(thread_id, (since >> TURN_BITS) - 1, set())
+        _, _, turns = await self._turns(thread_id, (since >> ORDINAL_BITS) - 1, set())
         for number, run_id in turns:
             async with aclosing(self._run_so_far(number, run_id)) as batches:
                 async for batch in batches:
@@ -105,16 +105,16 @@ class ProtocolLog:
         )
         if active is not None:
             turn = await self._pipeline.send("HGET", self._keys.run(active.decode()), "turn", repeatable=True)
-            return first_of(int(turn or 0))
-        return first_of(int(turns or 0) + 1)
+            return base_number(int(turn or 0))
+        return base_number(int(turns or 0) + 1)
 
     async def oldest(self, thread_id: str) -> int:
         """The first number that is still told."""
         _, turns, found = await self._turns(thread_id, 0, set())
         for number, run_id in found:
             if await self._events.exists(run_id):
-                return first_of(number) + 1
-        return first_of(turns + 1) + 1
+                return base_number(number) + 1
+        return base_number(turns + 1) + 1
 
     async def _run(self, number: int, run_id: str, since: int) -> AsyncGenerator[list[ProtocolEvent], None]:
         turn = await self._turn_at_last(number, run_id)
@@ -155,14 +155,14 @@ class ProtocolLog:
         born, newest = await thread
         return born, int(newest or 0), sorted(found)
 
-    async def _turn_at_last(self, number: int, run_id: str) -> Turn | None:
+    async def _turn_at_last(self, number: int, run_id: str) -> StartedRun | None:
         while True:
             try:
                 return await self._turn(number, run_id)
             except StoreUnavailable:
                 await asyncio.sleep(_AGAIN_S)
 
-    async def _turn(self, number: int, run_id: str) -> Turn | None:
+    async def _turn(self, number: int, run_id: str) -> StartedRun | None:
         """None when the run was removed meanwhile."""
         wanted = ("graph_id", "started_us", "kwargs")
         graph_id, started_us, kwargs = await self._pipeline.send(
@@ -173,7 +173,7 @@ class ProtocolLog:
         asked = run_kwargs.restored(orjson.loads(kwargs))
         started_ms = None if started_us is None else int(started_us) // 1000
         modes = frozenset(asked["stream_mode"])
-        return Turn(number, run_id, graph_id.decode(), started_ms, _answered(asked), modes)
+        return StartedRun(number, run_id, graph_id.decode(), started_ms, _answered(asked), modes)
 
 
 def _answered(kwargs: dict[str, Any]) -> list[str]:

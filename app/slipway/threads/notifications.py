@@ -14,7 +14,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.subscriber import Subscriber
 
 
-class Wake(Enum):
+class NotificationKind(Enum):
     """What a wake-up is about."""
 
     EVENT = "event"
@@ -23,7 +23,7 @@ class Wake(Enum):
     """The connection broke and is back: anything may have happened."""
 
 
-Woken = Callable[[Wake], None]
+Woken = Callable[[NotificationKind], None]
 """Is called at once for each wake-up, before whatever was published after it is received."""
 
 _METADATA: Final = b"metadata"
@@ -35,12 +35,15 @@ class _Listening:
     readers: list[Woken] = field(default_factory=list)
 
     def hear(self, message: bytes | None) -> None:
-        wake = Wake.MISSED if message is None else Wake.METADATA if message == _METADATA else Wake.EVENT
+        if message is None:
+            wake = NotificationKind.MISSED
+        else:
+            wake = NotificationKind.METADATA if message == _METADATA else NotificationKind.EVENT
         for reader in tuple(self.readers):
             reader(wake)
 
 
-class ThreadWakes:
+class ThreadNotifications:
     """One subscription a thread, however many wait for it. A wake-up may be lost: whoever waits also looks now and
     then."""
 

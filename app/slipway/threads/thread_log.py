@@ -23,7 +23,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.event_log import Event, EventLog, Place, place_of
 from slipway.serialization.json_encoding import dumps
-from slipway.threads.notifications import ThreadWakes
+from slipway.threads.notifications import ThreadNotifications
 from slipway.threads.states import ThreadStates
 
 _LOOK_EVERY_S: Final = 15.0
@@ -78,7 +78,7 @@ class ThreadLog:
     """Following threads."""
 
     def __init__(
-        self, pipeline: Pipeline, keys: Keys, wakes: ThreadWakes, events: EventLog, states: ThreadStates
+        self, pipeline: Pipeline, keys: Keys, wakes: ThreadNotifications, events: EventLog, states: ThreadStates
     ) -> None:
         self._pipeline, self._keys, self._wakes = pipeline, keys, wakes
         self._events, self._states = events, states

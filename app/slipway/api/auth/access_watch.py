@@ -27,11 +27,11 @@ from slipway.access.permissions import gives_no_answer
 from slipway.api.auth.access import gate_of, permit
 from slipway.api.auth.permits import reading
 from slipway.api.lifespan_state import services_of
-from slipway.api.streams.long_answers import Outbox, Watch
+from slipway.api.streams.long_response import SendBuffer, Watch
 from slipway.errors import SlipwayError, StoreUnavailable
 from slipway.runs.runs import NewRun, Run
 from slipway.serialization.json_encoding import dumps
-from slipway.threads.notifications import Wake
+from slipway.threads.notifications import NotificationKind
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +84,7 @@ def watch_new_run(connection: HTTPConnection, new: NewRun, last_word: LastWord =
     return _Watch(access, last_word, since=new.only, own_thread=new.create_thread).over
 
 
-async def judge(check: Check, outbox: Outbox, last_word: LastWord = error_event) -> bool:
+async def judge(check: Check, buffer: SendBuffer, last_word: LastWord = error_event) -> bool:
     """Whether the answer goes on, as `check` decides; else it is ended here. Waits while Redis is away."""
     while True:
         try:
@@ -95,9 +95,9 @@ async def judge(check: Check, outbox: Outbox, last_word: LastWord = error_event)
         except Exception as error:
             if not isinstance(error, SlipwayError) or gives_no_answer(error):
                 log.exception("access.unknown")
-                outbox.drop(b"")
+                buffer.drop(b"")
             else:
-                outbox.refuse(last_word(error))
+                buffer.refuse(last_word(error))
             return False
 
 
@@ -150,10 +150,10 @@ class _Watch:
         self._asked_at = asyncio.get_running_loop().time()
 
     @contextmanager
-    def over(self, outbox: Outbox) -> Iterator[None]:
+    def over(self, buffer: SendBuffer) -> Iterator[None]:
         """Watch over this answer until the block is left."""
-        wakes = services_of(self._access.connection).thread_wakes
-        checking = _Checking(self._check, outbox, self._last_word)
+        wakes = services_of(self._access.connection).thread_notifications
+        checking = _Checking(self._check, buffer, self._last_word)
         with wakes.listening(self._access.thread_id, lambda wake: self._woken(wake, checking)) as subscribed:
             checking.first(subscribed, self._unchanged)
             try:
@@ -161,12 +161,12 @@ class _Watch:
             finally:
                 checking.stop()
 
-    def _woken(self, wake: Wake, checking: _Checking) -> None:
-        if wake is Wake.EVENT:
+    def _woken(self, wake: NotificationKind, checking: _Checking) -> None:
+        if wake is NotificationKind.EVENT:
             fresh = asyncio.get_running_loop().time() - self._asked_at < FRESH_S
             if not self._begins or (fresh and self._since is not None):
                 return
-        elif wake is Wake.METADATA:
+        elif wake is NotificationKind.METADATA:
             self._own_thread = False
         checking.again()
 
@@ -186,8 +186,8 @@ class _Watch:
 class _Checking:
     """At most one check at a time, and what becomes of the answer then."""
 
-    def __init__(self, check: Check, outbox: Outbox, last_word: LastWord) -> None:
-        self._check, self._outbox, self._last_word = check, outbox, last_word
+    def __init__(self, check: Check, buffer: SendBuffer, last_word: LastWord) -> None:
+        self._check, self._buffer, self._last_word = check, buffer, last_word
         self._task: asyncio.Task[None] | None = None
         self._due = False
 
@@ -196,14 +196,14 @@ class _Checking:
 
         async def later() -> None:
             await subscribed
-            await judge(check, self._outbox, self._last_word)
+            await judge(check, self._buffer, self._last_word)
             await self._go_on()
 
         self._task = asyncio.create_task(later(), name="access")
 
     def again(self) -> None:
         """Hold back what waits to be sent until it is known whether it may be."""
-        self._outbox.hold()
+        self._buffer.hold()
         self._due = True
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._go_on(), name="access")
@@ -213,7 +213,7 @@ class _Checking:
             self._task.cancel()
 
     async def _go_on(self) -> None:
-        while self._due and not self._outbox.over:
+        while self._due and not self._buffer.over:
             self._due = False
-            await judge(self._check, self._outbox, self._last_word)
-        self._outbox.release()
+            await judge(self._check, self._buffer, self._last_word)
+        self._buffer.release()

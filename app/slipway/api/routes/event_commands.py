@@ -36,7 +36,7 @@ from slipway.errors import (
     Unavailable,
 )
 from slipway.event_protocol.agent_tree import AgentTree
-from slipway.event_protocol.run_protocol import MODES
+from slipway.event_protocol.run_translator import MODES
 from slipway.runs.run_making import run_of
 from slipway.runs.runs import Run
 from slipway.services import Services

@@ -24,7 +24,7 @@ from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import checked_uuid, parsed, validated
 from slipway.api.responses import status_of
 from slipway.api.routes.event_commands import Asked, Refused, answered, params_of, refusal, success
-from slipway.api.streams.socket_feed import SocketFeed, Subscription
+from slipway.api.streams.socket_subscriptions import SocketSubscriptions, Subscription
 from slipway.errors import (
     AccessRefused,
     AuthBroken,
@@ -34,11 +34,11 @@ from slipway.errors import (
     SlipwayError,
     Unavailable,
 )
-from slipway.event_protocol.run_protocol import first_of
+from slipway.event_protocol.run_translator import base_number
 from slipway.runs.runs import new_id
 from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
-from slipway.threads.notifications import Wake
+from slipway.threads.notifications import NotificationKind
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ async def connect(websocket: WebSocket) -> None:
     conversation = _Conversation(websocket, services, thread_id, check)
     with ExitStack() as watched:
         if gate_of(websocket).auth is not None:
-            watched.enter_context(services.thread_wakes.listening(thread_id, conversation.woken))
+            watched.enter_context(services.thread_notifications.listening(thread_id, conversation.woken))
         try:
             await conversation.listen()
         except WebSocketDisconnect:
@@ -70,7 +70,7 @@ class _Conversation:
     def __init__(self, websocket: WebSocket, services: Services, thread_id: str, check: Check) -> None:
         self._websocket, self._services, self._thread_id = websocket, services, thread_id
         self._check, self._checks, self._closed = check, set[asyncio.Task[None]](), False
-        self._feed = SocketFeed(
+        self._feed = SocketSubscriptions(
             services.protocol_log, thread_id, send=self._send, check=check, on_broken=self._close_broken
         )
 
@@ -84,9 +84,9 @@ class _Conversation:
             async with self._feed.command():
                 await self._perform(raw.encode("utf-8", "replace") if isinstance(raw, str) else raw)
 
-    def woken(self, wake: Wake) -> None:
+    def woken(self, wake: NotificationKind) -> None:
         """When the metadata of the thread may have changed: ask again whether the client may read it."""
-        if wake is not Wake.EVENT:
+        if wake is not NotificationKind.EVENT:
             check = asyncio.create_task(self._ask_again(), name="access")
             self._checks.add(check)
             check.add_done_callback(self._checks.discard)
@@ -149,7 +149,7 @@ class _Conversation:
         return await answered(asked, command)
 
     async def _subscribe(self, command: CommandFrame) -> None:
-        """Replay, answer and install a subscription, in this order (see `socket_feed`)."""
+        """Replay, answer and install a subscription, in this order (see `socket_subscriptions`)."""
         params = params_of(SubscribeParams, command.params)
         try:
             wanted = params.filter
@@ -174,7 +174,7 @@ class _Conversation:
         if "since" not in params.model_fields_set:
             raise Refused("invalid_argument", "since: is needed to reconnect")
         oldest = await self._services.protocol_log.oldest(self._thread_id)
-        if max(params.since, first_of(1)) + 1 >= oldest:  # no event is numbered below those of the first run
+        if max(params.since, base_number(1)) + 1 >= oldest:  # no event is numbered below those of the first run
             return None
         message = f"the events after {params.since} are not kept any more; the first that is kept is {oldest}"
         return refusal(command.id, "resume_gap", message) | {"since": params.since, "min_available_seq": oldest}

@@ -20,13 +20,13 @@ from slipway.api.endpoints import Endpoint
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import path_id, read_body
 from slipway.api.routes.event_commands import refusal
-from slipway.api.streams.long_answers import Outbox
-from slipway.api.streams.sse import STALLED_S, streamed
+from slipway.api.streams.event_streams import STALL_TIMEOUT_S, stream_response
+from slipway.api.streams.long_response import SendBuffer
 from slipway.errors import AccessRefused, NotFound, SlipwayError
 from slipway.serialization.json_encoding import dumps
 
 _PIECE: Final = 100
-"""Events that are put into an outbox at once: the replay of a long thread is never whole in memory."""
+"""Events that are put into an buffer at once: the replay of a long thread is never whole in memory."""
 
 
 async def stream(request: Request) -> ASGIApp:
@@ -36,23 +36,23 @@ async def stream(request: Request) -> ASGIApp:
     wanted = body.filter
     check = await may_read(request, thread_id)
 
-    async def feed(outbox: Outbox) -> None:
+    async def feed(buffer: SendBuffer) -> None:
         turn = 0
         async with aclosing(services.protocol_log.follow(thread_id, body.since)) as batches:
             async for batch in batches:
-                if batch[0].turn != turn and not await judge(check, outbox, _last_word):
+                if batch[0].turn != turn and not await judge(check, buffer, _last_word):
                     return None
                 turn = batch[0].turn
                 for start in range(0, len(batch), _PIECE):
                     piece = batch[start : start + _PIECE]
                     blocks = [event.block() for event in piece if wanted.wants(event)]
-                    outbox.put(blocks, len(blocks))
-                    if not await outbox.room(STALLED_S):
-                        return outbox.drop(b"")
-        return outbox.finish(_last_word(NotFound("thread", thread_id)), whole=True)
+                    buffer.put(blocks, len(blocks))
+                    if not await buffer.room(STALL_TIMEOUT_S):
+                        return buffer.drop(b"")
+        return buffer.finish(_last_word(NotFound("thread", thread_id)), whole=True)
 
     watch = watch_thread(request, thread_id, _last_word)
-    return streamed(request, feed, all_or_nothing=True, watch=watch)
+    return stream_response(request, feed, all_or_nothing=True, watch=watch)
 
 
 def _last_word(error: SlipwayError) -> bytes:

@@ -23,10 +23,10 @@ from slipway.api.pagination import selected
 from slipway.api.request_parsing import path_id, query_flag, query_names, query_number, query_word, read_body
 from slipway.api.responses import Json, nothing
 from slipway.api.routes.new_runs import new_run
-from slipway.api.streams.long_answers import OnGone
-from slipway.api.streams.sse import event_stream, joined_stream
+from slipway.api.streams.event_streams import stream_existing_run, stream_run
+from slipway.api.streams.long_response import OnDisconnect
 from slipway.api.streams.stream_requests import ENDING, SINCE, StreamRequest, wants_end
-from slipway.api.streams.waits import waited
+from slipway.api.streams.wait_response import wait_response
 from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound
 from slipway.runs.cancel_reasons import BY_API, BY_DISCONNECT, Action
 from slipway.runs.event_log import START_ID
@@ -84,7 +84,7 @@ async def stream(request: Request) -> ASGIApp:
     run, body, held, new = await _accept_and_listen(request, services)
     gone = canceller(request, run) if body.on_disconnect == "cancel" else None
     watch = watch_new_run(request, new)
-    return event_stream(request, run, START_ID, ends=ends, on_gone=gone, held=held, watch=watch)
+    return stream_run(request, run, START_ID, ends=ends, on_disconnect=gone, held=held, watch=watch)
 
 
 async def wait(request: Request) -> ASGIApp:
@@ -92,7 +92,7 @@ async def wait(request: Request) -> ASGIApp:
     services = services_of(request)
     run, body, held, new = await _accept_and_listen(request, services)
     gone = canceller(request, run) if body.on_disconnect == "cancel" else None
-    return waited(request, run, on_gone=gone, held=held, watch=watch_new_run(request, new, error_value))
+    return wait_response(request, run, on_disconnect=gone, held=held, watch=watch_new_run(request, new, error_value))
 
 
 async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack, NewRun]:
@@ -174,17 +174,19 @@ async def delete(request: Request) -> Response:
 async def join(request: Request) -> ASGIApp:
     """The outcome of a run that exists."""
     run = await _readable(request)
-    return waited(request, run, on_gone=on_gone(request, run), watch=watch_run(request, run, error_value))
+    return wait_response(
+        request, run, on_disconnect=on_disconnect(request, run), watch=watch_run(request, run, error_value)
+    )
 
 
 async def join_stream(request: Request) -> ASGIApp:
     """The events of a run that exists: after `Last-Event-ID`, or only new ones."""
     asked = StreamRequest.of(request)
     run = await _readable(request)
-    return await joined_stream(request, run, asked, on_gone=on_gone(request, run))
+    return await stream_existing_run(request, run, asked, on_disconnect=on_disconnect(request, run))
 
 
-def on_gone(request: Request, run: Run) -> OnGone | None:
+def on_disconnect(request: Request, run: Run) -> OnDisconnect | None:
     """Cancels the run when this client leaves, if its query asks for that."""
     wants = query_flag(request, "cancel_on_disconnect")
     return canceller(request, run) if wants else None
@@ -206,7 +208,7 @@ async def cancel(request: Request) -> Response | ASGIApp:
     if not waits:
         return nothing(202)
     watch = watch_run(request, run, error_value, cancelling(thread_id, run_id, action))
-    return waited(request, run, watch=watch)
+    return wait_response(request, run, watch=watch)
 
 
 def _ids(request: Request) -> tuple[str, str]:

@@ -22,10 +22,10 @@ from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import parsed, path_id, query_word, read_body, validated
 from slipway.api.responses import Json, nothing
 from slipway.api.routes.new_runs import new_run
-from slipway.api.routes.runs import CREATES, CREATES_AND_READS, FOLLOWS, accept, canceller, on_gone
-from slipway.api.streams.sse import event_stream, joined_stream
+from slipway.api.routes.runs import CREATES, CREATES_AND_READS, FOLLOWS, accept, canceller, on_disconnect
+from slipway.api.streams.event_streams import stream_existing_run, stream_run
 from slipway.api.streams.stream_requests import ENDING, SINCE, StreamRequest, wants_end
-from slipway.api.streams.waits import waited
+from slipway.api.streams.wait_response import wait_response
 from slipway.errors import InvalidRequest, NotFound, RefusedRequest
 from slipway.runs.cancel_reasons import BY_API, Action
 from slipway.runs.event_log import START_ID
@@ -61,7 +61,7 @@ async def stream(request: Request) -> ASGIApp:
     gone = canceller(request, run) if body.on_disconnect == "cancel" else None
     watch = watch_new_run(request, new)
     place = f"/runs/{run.run_id}"
-    return event_stream(request, run, START_ID, ends=ends, on_gone=gone, held=held, place=place, watch=watch)
+    return stream_run(request, run, START_ID, ends=ends, on_disconnect=gone, held=held, place=place, watch=watch)
 
 
 async def wait(request: Request) -> ASGIApp:
@@ -69,14 +69,16 @@ async def wait(request: Request) -> ASGIApp:
     services = services_of(request)
     run, body, held, new = await _accept_and_listen(request, services)
     gone = canceller(request, run) if body.on_disconnect == "cancel" else None
-    return waited(request, run, on_gone=gone, held=held, watch=watch_new_run(request, new, error_value))
+    return wait_response(request, run, on_disconnect=gone, held=held, watch=watch_new_run(request, new, error_value))
 
 
 async def join_stream(request: Request) -> ASGIApp:
     """The events of such a run: after `Last-Event-ID`, or only new ones."""
     asked = StreamRequest.of(request)
     run = await readable_run(request, path_id(request, "run_id"))
-    return await joined_stream(request, run, asked, on_gone=on_gone(request, run), place=f"/runs/{run.run_id}")
+    return await stream_existing_run(
+        request, run, asked, on_disconnect=on_disconnect(request, run), place=f"/runs/{run.run_id}"
+    )
 
 
 async def cancel(request: Request) -> Response:

@@ -14,8 +14,8 @@ from slipway.api.auth.permits import permit_read, reading
 from slipway.api.endpoints import Endpoint, names
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import path_id, query_names
-from slipway.api.streams.long_answers import Outbox
-from slipway.api.streams.sse import RETRY, STALLED_S, streamed, told
+from slipway.api.streams.event_streams import RETRY, STALL_TIMEOUT_S, stream_response, told
+from slipway.api.streams.long_response import SendBuffer
 from slipway.api.streams.stream_requests import ENDING, SINCE, given_event_id, wants_end
 from slipway.errors import InvalidRequest, NotFound
 from slipway.threads.thread_log import Kind, Position, position_of
@@ -42,23 +42,23 @@ async def stream(request: Request) -> ASGIApp:
 
     access = ThreadAccess(request, reading(thread_id))
 
-    async def feed(outbox: Outbox) -> None:
+    async def feed(buffer: SendBuffer) -> None:
         opening = RETRY
         async with aclosing(services.thread_log.follow(thread_id, after, user_of(request))) as batches:
             async for batch in batches:
-                if any(event.kind in _BEGINNINGS for event in batch) and not await judge(access.check, outbox):
+                if any(event.kind in _BEGINNINGS for event in batch) and not await judge(access.check, buffer):
                     return
                 blocks = [event.block for event in batch if event.kind in wanted]
                 if blocks and opening:
                     blocks[0], opening = opening + blocks[0], b""
-                outbox.put(blocks, len(blocks))
-                if not await outbox.room(STALLED_S):
-                    outbox.drop(told("slow_client", thread_id, "too far behind; resume from the last id"))
+                buffer.put(blocks, len(blocks))
+                if not await buffer.room(STALL_TIMEOUT_S):
+                    buffer.drop(told("slow_client", thread_id, "too far behind; resume from the last id"))
                     return
-        outbox.finish(error_event(NotFound("thread", thread_id)))
+        buffer.finish(error_event(NotFound("thread", thread_id)))
 
     parting = told("reconnect", thread_id, "this server stops; come back with the last id")
-    return streamed(request, feed, parting=parting, watch=watch_thread(request, thread_id))
+    return stream_response(request, feed, parting=parting, watch=watch_thread(request, thread_id))
 
 
 def _wanted(request: Request) -> frozenset[Kind]:

@@ -21,8 +21,8 @@ from slipway.api.auth.permits import permit_read
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import path_id
 from slipway.api.responses import Json
-from slipway.api.streams.long_answers import Outbox
-from slipway.api.streams.sse import RETRY, STALLED_S, STREAM_HEADERS, streamed
+from slipway.api.streams.event_streams import RETRY, STALL_TIMEOUT_S, STREAM_HEADERS, stream_response
+from slipway.api.streams.long_response import SendBuffer
 from slipway.api.streams.stream_requests import position
 from slipway.api.ui.rendering import HEADERS
 from slipway.clock import Clock
@@ -44,11 +44,11 @@ async def events(request: Request) -> ASGIApp:
     services, after = services_of(request), _after(request)
     run = await seen_run(request)
 
-    async def feed(outbox: Outbox) -> None:
-        await _feed(services, run, after, outbox)
+    async def feed(buffer: SendBuffer) -> None:
+        await _feed(services, run, after, buffer)
 
     watch = watch_run(request, run, lambda error: b"")
-    return streamed(request, feed, headers={**HEADERS, **STREAM_HEADERS}, watch=watch)
+    return stream_response(request, feed, headers={**HEADERS, **STREAM_HEADERS}, watch=watch)
 
 
 def _after(request: Request) -> str:
@@ -57,17 +57,17 @@ def _after(request: Request) -> str:
     return position(request) or (asked if _EVENT_ID.fullmatch(asked) else START_ID)
 
 
-async def _feed(services: Services, run: Run, after: str, outbox: Outbox) -> None:
+async def _feed(services: Services, run: Run, after: str, buffer: SendBuffer) -> None:
     ended = False
-    outbox.put([RETRY])
+    buffer.put([RETRY])
     async with aclosing(services.events.follow(run.run_id, after)) as batches:
         async for batch in batches:
-            outbox.put(_blocks(batch), len(batch))
+            buffer.put(_blocks(batch), len(batch))
             ended = batch[-1].last
-            if not await outbox.room(STALLED_S):
-                return outbox.drop(b"")  # it comes back with its last id
+            if not await buffer.room(STALL_TIMEOUT_S):
+                return buffer.drop(b"")  # it comes back with its last id
     if not ended:
-        outbox.put([await _farewell(services, run)])
+        buffer.put([await _farewell(services, run)])
     return None
 
 

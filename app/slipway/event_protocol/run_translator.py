@@ -2,7 +2,7 @@
 
 Nothing of the protocol is stored. Whoever reads a log from its start and translates it entry by entry makes the same
 events with the same numbers, on every connection and after every crash, for the log is only ever appended to. A
-number is `turn << TURN_BITS` and the event's place in its run; a run's turn is its ordinal in the thread, given by
+number is `turn << ORDINAL_BITS` and the event's place in its run; a run's turn is its ordinal in the thread, given by
 the script that starts it or cancels it before it ever started. So numbers grow along the thread, and stay when
 earlier logs are gone.
 """
@@ -16,14 +16,14 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from slipway.event_protocol.message_blocks import Speech, plain_messages, text_of
+from slipway.event_protocol.message_blocks import MessageStream, plain_messages, text_of
 from slipway.runs.event_log import Event
 from slipway.runs.runs import Phase
 from slipway.serialization.json_encoding import dumps
 
 log = structlog.get_logger(__name__)
 
-TURN_BITS: Final = 30
+ORDINAL_BITS: Final = 30
 
 MODES: Final = ("values", "updates", "messages-tuple", "tasks", "checkpoints/brief", "custom", "tools")
 """What a run streams that was started by the event protocol."""
@@ -40,7 +40,7 @@ Namespace = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class StartedRun:
     """A run whose turn has come. `started_ms` is None when it was cancelled before it ever started; `answers` are the
     interrupts that it answers."""
 
@@ -67,7 +67,7 @@ class ProtocolEvent:
     @property
     def turn(self) -> int:
         """Of its run."""
-        return self.seq >> TURN_BITS
+        return self.seq >> ORDINAL_BITS
 
     def encoded(self) -> bytes:
         """The JSON of it."""
@@ -83,9 +83,9 @@ class ProtocolEvent:
         return b"event: %b\r\ndata: %b\r\nid: %d\r\n\r\n" % (self.method.encode(), self.encoded(), self.seq)
 
 
-def first_of(turn: int) -> int:
+def base_number(turn: int) -> int:
     """The number before the first event of a turn: all earlier turns lie below it."""
-    return turn << TURN_BITS
+    return turn << ORDINAL_BITS
 
 
 @dataclass(slots=True)
@@ -104,10 +104,10 @@ class _Told:
 class RunTranslator:
     """Give it the entries of one run's log in order, from the first; it gives the events of each."""
 
-    def __init__(self, turn: Turn) -> None:
-        self._turn, self._seq, self._told = turn, first_of(turn.number), _Told()
+    def __init__(self, turn: StartedRun) -> None:
+        self._turn, self._seq, self._told = turn, base_number(turn.number), _Told()
         self._now = turn.started_ms or 0
-        self._speeches: dict[tuple[Namespace, str], Speech] = {}
+        self._speeches: dict[tuple[Namespace, str], MessageStream] = {}
         self._abouts: dict[str, Any] = {}
         self._held: dict[Namespace, Any] = {}
         self._running: dict[Namespace, dict[str, str]] = {}
@@ -166,7 +166,7 @@ class RunTranslator:
         at_ms: int | None = None,
     ) -> None:
         self._seq += 1
-        place = self._seq - first_of(self._turn.number)
+        place = self._seq - base_number(self._turn.number)
         ident = event_id or f"{self._turn.run_id}-{place}"
         self._events.append(ProtocolEvent(self._seq, ident, method, namespace, at_ms or self._now, data, node))
 
@@ -350,7 +350,7 @@ class RunTranslator:
         known = (namespace, message.get("id") or "") in self._speeches
         return message.get("chunk_position") == "last" and not known and not any(map(message.get, _BROUGHT))
 
-    def _open_in(self, namespace: Namespace, about: Any) -> list[Speech]:
+    def _open_in(self, namespace: Namespace, about: Any) -> list[MessageStream]:
         task = about.get("langgraph_checkpoint_ns")
         return [
             speech
@@ -371,11 +371,11 @@ class RunTranslator:
             self._say(namespace, speech.add(message), about)
         self._finish(namespace, speech.ident)
 
-    def _speech(self, namespace: Namespace, message: Any, about: Any) -> Speech:
+    def _speech(self, namespace: Namespace, message: Any, about: Any) -> MessageStream:
         ident = message.get("id") or ""
         speech = self._speeches.get((namespace, ident))
         if speech is None:
-            speech = Speech(ident, about)
+            speech = MessageStream(ident, about)
             self._speeches[namespace, ident] = speech
             self._say(namespace, iter((speech.start(message),)), about)
         return speech

@@ -9,9 +9,9 @@ import httpx
 import orjson
 import pytest
 
-from slipway.api.streams.socket_feed import SocketFeed, Subscription
+from slipway.api.streams.socket_subscriptions import SocketSubscriptions, Subscription
 from slipway.event_protocol.event_filters import EventFilter
-from slipway.event_protocol.run_protocol import ProtocolEvent
+from slipway.event_protocol.run_translator import ProtocolEvent
 from tests.conftest import Eventually
 from tests.events.conftest import EVERY, start
 from tests.http.conftest import Served
@@ -48,14 +48,14 @@ def receiver() -> Client:
     return Client()
 
 
-def feed_to(receiver: Client, served: Served, thread: str) -> SocketFeed:
+def feed_to(receiver: Client, served: Served, thread: str) -> SocketSubscriptions:
     """What sends to a client."""
     log = served.services.protocol_log
-    return SocketFeed(log, thread, send=receiver.receive, check=receiver.check, on_broken=receiver.break_off)
+    return SocketSubscriptions(log, thread, send=receiver.receive, check=receiver.check, on_broken=receiver.break_off)
 
 
 @pytest.fixture
-def feed(served: Served, thread: str, receiver: Client) -> SocketFeed:
+def feed(served: Served, thread: str, receiver: Client) -> SocketSubscriptions:
     """What sends to `receiver`."""
     return feed_to(receiver, served, thread)
 
@@ -112,7 +112,7 @@ async def test_a_client_that_has_everything_is_followed_from_there(
     client: httpx.AsyncClient,
     thread: str,
     receiver: Client,
-    feed: SocketFeed,
+    feed: SocketSubscriptions,
     eventually: Eventually,
 ) -> None:
     """What it has is not read again, however long the thread is."""
@@ -133,7 +133,7 @@ async def test_no_event_of_a_run_comes_before_the_answer_to_the_command_that_mad
     client: httpx.AsyncClient,
     thread: str,
     receiver: Client,
-    feed: SocketFeed,
+    feed: SocketSubscriptions,
     eventually: Eventually,
 ) -> None:
     await feed.subscribe("mine", Subscription(ALL), answer)

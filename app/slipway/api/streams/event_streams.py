@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from slipway.api.auth.access_watch import watch_run
-from slipway.api.lifespan_state import answers_of, services_of
+from slipway.api.lifespan_state import open_responses_of, services_of
 from slipway.api.responses import nothing
-from slipway.api.streams.long_answers import Feed, LongAnswer, OnGone, Outbox, Watch
+from slipway.api.streams.long_response import Feed, LongResponse, OnDisconnect, SendBuffer, Watch
 from slipway.api.streams.stream_requests import StreamRequest
 from slipway.errors import NotFound
 from slipway.runs.event_log import NEW_ONLY, Event, place_of
@@ -35,8 +35,8 @@ STREAM_HEADERS: Final = {
 """Nothing between here and the client may keep or gather what is sent."""
 HEARTBEAT: Final = b": heartbeat\r\n"
 RETRY: Final = b"retry: 1000\r\n"
-STALLED_S: Final = 5.0
-"""How long a client with a full outbox may take nothing."""
+STALL_TIMEOUT_S: Final = 5.0
+"""How long a client with a full buffer may take nothing."""
 _ALWAYS: Final = frozenset({"error", "end", "gap", "feedback"})
 _BEYOND_ID: Final = "99999999999999-0"
 """Id of an `end` that is sent for a log that is not kept any more; no event of a log has it."""
@@ -59,53 +59,58 @@ def only(modes: Sequence[str]) -> Wanted | None:
     return wanted
 
 
-def event_stream(
+def stream_run(
     request: Request,
     run: Run,
     after: str,
     *,
     ends: bool,
     wanted: Wanted | None = None,
-    on_gone: OnGone | None = None,
+    on_disconnect: OnDisconnect | None = None,
     held: ExitStack | None = None,
     place: str | None = None,
     watch: Watch | None = None,
-) -> LongAnswer:
+) -> LongResponse:
     """The events of `run` that follow `after`, then live until its end; with `ends` the `end` event too. `place` is the
     run's path, when that is not below its thread."""
     services = services_of(request)
 
-    async def feed(outbox: Outbox) -> None:
-        await _feed(services, run, after, wanted, ends, outbox)
-        outbox.finish(whole=True)
+    async def feed(buffer: SendBuffer) -> None:
+        await _feed(services, run, after, wanted, ends, buffer)
+        buffer.finish(whole=True)
 
-    return streamed(
+    return stream_response(
         request,
         feed,
         headers=stream_headers(place or f"/threads/{run.thread_id}/runs/{run.run_id}"),
         parting=told("reconnect", run.run_id, "this server stops; come back with the last id"),
         all_or_nothing=True,
-        on_gone=on_gone,
+        on_disconnect=on_disconnect,
         held=held,
         watch=watch,
     )
 
 
-async def joined_stream(
-    request: Request, run: Run, asked: StreamRequest, *, on_gone: OnGone | None = None, place: str | None = None
+async def stream_existing_run(
+    request: Request,
+    run: Run,
+    asked: StreamRequest,
+    *,
+    on_disconnect: OnDisconnect | None = None,
+    place: str | None = None,
 ) -> ASGIApp:
     """The events of a run that exists. A reader that wants the end as an event gets 204 when nothing is left for it:
     a browser's `EventSource` comes back until then."""
     after = asked.after or NEW_ONLY
     if asked.ends and await _nothing_left(services_of(request), run, after):
         return nothing()
-    return event_stream(
+    return stream_run(
         request,
         run,
         after,
         ends=asked.ends,
         wanted=only(asked.modes),
-        on_gone=on_gone,
+        on_disconnect=on_disconnect,
         place=place,
         watch=watch_run(request, run),
     )
@@ -119,29 +124,29 @@ async def _nothing_left(services: Services, run: Run, after: str) -> bool:
     return over and (after == NEW_ONLY or place_of(after) >= place_of(_BEYOND_ID))
 
 
-def streamed(
+def stream_response(
     request: Request,
     feed: Feed,
     *,
     headers: dict[str, str] = STREAM_HEADERS,
     parting: bytes = b"",
     all_or_nothing: bool = False,
-    on_gone: OnGone | None = None,
+    on_disconnect: OnDisconnect | None = None,
     held: ExitStack | None = None,
     watch: Watch | None = None,
-) -> LongAnswer:
-    """What `feed` puts, as server-sent events with a heartbeat; the rest is as `LongAnswer` has it."""
+) -> LongResponse:
+    """What `feed` puts, as server-sent events with a heartbeat; the rest is as `LongResponse` has it."""
     settings = services_of(request).settings
-    return LongAnswer(
+    return LongResponse(
         feed,
         headers=headers,
         beat=HEARTBEAT,
         ping_s=settings.sse_ping_s,
         most=settings.sse_buffer_events,
-        answers=answers_of(request),
+        answers=open_responses_of(request),
         parting=parting,
         all_or_nothing=all_or_nothing,
-        on_gone=on_gone,
+        on_disconnect=on_disconnect,
         held=held,
         watch=watch,
     )
@@ -152,7 +157,9 @@ def stream_headers(place: str) -> dict[str, str]:
     return {**STREAM_HEADERS, "location": f"{place}/stream", "content-location": place}
 
 
-async def _feed(services: Services, run: Run, after: str, wanted: Wanted | None, ends: bool, outbox: Outbox) -> None:
+async def _feed(
+    services: Services, run: Run, after: str, wanted: Wanted | None, ends: bool, buffer: SendBuffer
+) -> None:
     opening, ended = RETRY, False
     async with aclosing(services.events.follow(run.run_id, after)) as batches:
         async for batch in batches:
@@ -160,11 +167,11 @@ async def _feed(services: Services, run: Run, after: str, wanted: Wanted | None,
             blocks, count = _blocks(batch if ends or not ended else batch[:-1], wanted)
             if blocks and opening:
                 blocks[0], opening = opening + blocks[0], b""
-            outbox.put(blocks, count)
-            if not await outbox.room(STALLED_S):
-                return outbox.drop(told("slow_client", run.run_id, "too far behind; resume from the last id"))
+            buffer.put(blocks, count)
+            if not await buffer.room(STALL_TIMEOUT_S):
+                return buffer.drop(told("slow_client", run.run_id, "too far behind; resume from the last id"))
     if not ended and after != NEW_ONLY:
-        outbox.put([await _farewell(services, run, ends)])
+        buffer.put([await _farewell(services, run, ends)])
     return None
 
 

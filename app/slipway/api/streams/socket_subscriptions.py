@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from slipway.errors import NotFound
 from slipway.event_protocol.event_filters import EventFilter
 from slipway.event_protocol.protocol_log import ProtocolLog
-from slipway.event_protocol.run_protocol import TURN_BITS, ProtocolEvent, first_of
+from slipway.event_protocol.run_translator import ORDINAL_BITS, ProtocolEvent, base_number
 
 Send = Callable[[bytes], Awaitable[None]]
 """Sends one frame. Raises `WebSocketDisconnect` when the client has left."""
@@ -39,7 +39,7 @@ class Subscription:
         return event.seq > self.since and self.filter.wants(event)
 
 
-class SocketFeed:
+class SocketSubscriptions:
     """Sends the events of a thread. `check` is awaited before the first event of each run; what it raises, and what
     reading raises, goes to `on_broken`, which ends the socket."""
 
@@ -117,7 +117,8 @@ class SocketFeed:
         """Send what the subscription has missed, and count it. Without a reader that is all there is by now, and the
         cursor is set to its end."""
         through, replayed = self._cursor if self._reader else None, 0
-        whole_run = first_of(subscription.since >> TURN_BITS)  # the cursor needs the end of a run that was all received
+        # Starts at the first event of the run: the cursor needs the end of a run that was received completely.
+        whole_run = base_number(subscription.since >> ORDINAL_BITS)
         async with aclosing(self._log.replay(self._thread_id, whole_run, through)) as batches:
             async for batch in batches:
                 replayed += await self._send_events(batch, [subscription])

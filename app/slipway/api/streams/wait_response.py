@@ -1,6 +1,6 @@
-"""Waiting for the outcome of a run: a newline every few seconds (legal before JSON), then one JSON object.
+"""Waiting for the run_result of a run: a newline every few seconds (legal before JSON), then one JSON object.
 
-Status 200 is sent before the outcome is known, so a failed run answers `{"__error__": …}`. An answer that cannot be
+Status 200 is sent before the run_result is known, so a failed run answers `{"__error__": …}`. An answer that cannot be
 finished is broken off: clients then ask the `Location` for it.
 """
 
@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
-from slipway.api.lifespan_state import answers_of, services_of
-from slipway.api.streams.long_answers import LongAnswer, OnGone, Outbox, Watch
+from slipway.api.lifespan_state import open_responses_of, services_of
+from slipway.api.streams.long_response import LongResponse, OnDisconnect, SendBuffer, Watch
 from slipway.errors import NotFound
 from slipway.runs.runs import Run
 from slipway.serialization.json_encoding import dumps
@@ -23,30 +23,30 @@ _BEAT: Final = b"\n"
 _NOTHING: Final = b"{}"
 
 
-def waited(
+def wait_response(
     request: Request,
     run: Run,
     *,
-    on_gone: OnGone | None = None,
+    on_disconnect: OnDisconnect | None = None,
     held: ExitStack | None = None,
     watch: Watch | None = None,
-) -> LongAnswer:
-    """The outcome of `run`, once it has one."""
+) -> LongResponse:
+    """The run_result of `run`, once it has one."""
     services = services_of(request)
     settings = services.settings
 
-    async def feed(outbox: Outbox) -> None:
-        outbox.finish(await outcome(services, run), whole=True)
+    async def feed(buffer: SendBuffer) -> None:
+        buffer.finish(await run_result(services, run), whole=True)
 
-    return LongAnswer(
+    return LongResponse(
         feed,
         headers=_headers(run),
         beat=_BEAT,
         ping_s=settings.sse_ping_s,
         most=1,
-        answers=answers_of(request),
+        answers=open_responses_of(request),
         all_or_nothing=True,
-        on_gone=on_gone,
+        on_disconnect=on_disconnect,
         held=held,
         watch=watch,
     )
@@ -63,7 +63,7 @@ def _headers(run: Run) -> dict[str, str]:
     }
 
 
-async def outcome(services: Services, run: Run) -> bytes:
+async def run_result(services: Services, run: Run) -> bytes:
     """The JSON body for a run that is over: what its `end` event carries, else what is stored."""
     async with aclosing(services.events.follow(run.run_id)) as batches:
         async for batch in batches:

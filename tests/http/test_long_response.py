@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import Message
 
-from slipway.api.streams.long_answers import MOST_BYTES, Feed, LongAnswer, OpenAnswers, Outbox
+from slipway.api.streams.long_response import MAX_BUFFERED_BYTES, Feed, LongResponse, OpenResponses, SendBuffer
 
 BEAT = b": heartbeat\r\n"
 
@@ -45,18 +45,18 @@ class Client:
             "beat": BEAT,
             "ping_s": 60.0,
             "most": 10,
-            "answers": OpenAnswers(),
+            "answers": OpenResponses(),
         } | options
-        return asyncio.create_task(self._ask(LongAnswer(feed, **given)))
+        return asyncio.create_task(self._ask(LongResponse(feed, **given)))
 
-    async def _ask(self, answer: LongAnswer) -> None:
+    async def _ask(self, answer: LongResponse) -> None:
         await answer({"type": "http"}, self.receive, self.send)
 
 
 Eventually = Callable[..., Awaitable[None]]
 
 
-async def forever(outbox: Outbox) -> None:
+async def forever(buffer: SendBuffer) -> None:
     await asyncio.Event().wait()
 
 
@@ -70,9 +70,9 @@ async def test_headers_go_out_at_once(eventually: Eventually) -> None:
 
 
 async def test_what_waits_goes_out_in_one_message() -> None:
-    async def feed(outbox: Outbox) -> None:
-        outbox.put([b"1", b"2"])
-        outbox.put([b"3"])
+    async def feed(buffer: SendBuffer) -> None:
+        buffer.put([b"1", b"2"])
+        buffer.put([b"3"])
 
     client = Client()
     await client.ask(feed)
@@ -92,13 +92,13 @@ async def test_beats_are_steady(eventually: Eventually) -> None:
 async def test_a_client_that_leaves_is_noticed_while_nothing_is_sent() -> None:
     gone = asyncio.Event()
 
-    async def on_gone() -> None:
+    async def on_disconnect() -> None:
         gone.set()
 
-    held, answers, client = ExitStack(), OpenAnswers(), Client()
+    held, answers, client = ExitStack(), OpenResponses(), Client()
     closed: list[bool] = []
     held.callback(closed.append, True)
-    asked = client.ask(forever, on_gone=on_gone, held=held, answers=answers)
+    asked = client.ask(forever, on_disconnect=on_disconnect, held=held, answers=answers)
     client.left.set()
     await asked
     assert gone.is_set()
@@ -107,14 +107,14 @@ async def test_a_client_that_leaves_is_noticed_while_nothing_is_sent() -> None:
 
 
 async def test_a_client_that_leaves_after_the_end_has_not_gone() -> None:
-    async def on_gone() -> None:
+    async def on_disconnect() -> None:
         raise AssertionError("it did not leave early")
 
-    async def feed(outbox: Outbox) -> None:
-        outbox.put([b"all"])
+    async def feed(buffer: SendBuffer) -> None:
+        buffer.put([b"all"])
 
     client = Client()
-    await client.ask(feed, on_gone=on_gone)
+    await client.ask(feed, on_disconnect=on_disconnect)
     assert client.body == b"all"
 
 
@@ -122,12 +122,12 @@ async def test_a_client_that_does_not_read_is_cut_with_a_word_and_no_more_is_kep
     waiting: list[int] = []
     dropped = asyncio.Event()
 
-    async def feed(outbox: Outbox) -> None:
-        while await outbox.room(0.05):
-            outbox.put([b"x" * 10])
-            waiting.append(outbox._count)
+    async def feed(buffer: SendBuffer) -> None:
+        while await buffer.room(0.05):
+            buffer.put([b"x" * 10])
+            waiting.append(buffer._count)
             await asyncio.sleep(0)
-        outbox.drop(b"too slow")
+        buffer.drop(b"too slow")
         dropped.set()
 
     client = Client()
@@ -142,12 +142,12 @@ async def test_a_client_that_does_not_read_is_cut_with_a_word_and_no_more_is_kep
 
 
 async def test_a_client_that_does_not_read_while_the_server_stops_gets_its_end(eventually: Eventually) -> None:
-    answers, closed = OpenAnswers(), asyncio.Event()
+    answers, closed = OpenResponses(), asyncio.Event()
 
-    async def feed(outbox: Outbox) -> None:
-        outbox.put([b"x"])
+    async def feed(buffer: SendBuffer) -> None:
+        buffer.put([b"x"])
         await closed.wait()
-        outbox.drop(b"too slow")
+        buffer.drop(b"too slow")
 
     client = Client()
     client.reads.clear()
@@ -162,10 +162,10 @@ async def test_a_client_that_does_not_read_while_the_server_stops_gets_its_end(e
 
 
 async def test_a_client_that_reads_slowly_gets_everything() -> None:
-    async def feed(outbox: Outbox) -> None:
+    async def feed(buffer: SendBuffer) -> None:
         for number in range(100):
-            outbox.put([b"%d," % number])
-            assert await outbox.room(5)
+            buffer.put([b"%d," % number])
+            assert await buffer.room(5)
 
     class Slow(Client):
         async def send(self, message: Message) -> None:
@@ -179,7 +179,7 @@ async def test_a_client_that_reads_slowly_gets_everything() -> None:
 
 async def test_closing_ends_streams_cleanly_and_breaks_off_what_is_waited_for(eventually: Eventually) -> None:
     for all_or_nothing in (False, True):
-        answers, client = OpenAnswers(), Client()
+        answers, client = OpenResponses(), Client()
         asked = client.ask(forever, answers=answers, all_or_nothing=all_or_nothing)
         await eventually(answers.__len__)
         answers.close()
@@ -188,7 +188,7 @@ async def test_closing_ends_streams_cleanly_and_breaks_off_what_is_waited_for(ev
 
 
 async def test_after_closing_nothing_new_begins() -> None:
-    answers, client = OpenAnswers(), Client()
+    answers, client = OpenResponses(), Client()
     answers.close()
     async with asyncio.timeout(10):
         await client.ask(forever, answers=answers)
@@ -196,8 +196,8 @@ async def test_after_closing_nothing_new_begins() -> None:
 
 
 async def test_a_whole_answer_is_ended() -> None:
-    async def feed(outbox: Outbox) -> None:
-        outbox.finish(b"{}", whole=True)
+    async def feed(buffer: SendBuffer) -> None:
+        buffer.finish(b"{}", whole=True)
 
     client = Client()
     await client.ask(feed, all_or_nothing=True)
@@ -206,16 +206,16 @@ async def test_a_whole_answer_is_ended() -> None:
 
 
 async def test_a_client_that_does_not_read_is_bounded_in_bytes() -> None:
-    """However few events that is: it may fall `MOST_BYTES` behind, and one event more."""
-    quarter, room_for = b"x" * (MOST_BYTES // 4), 4
+    """However few events that is: it may fall `MAX_BUFFERED_BYTES` behind, and one event more."""
+    quarter, room_for = b"x" * (MAX_BUFFERED_BYTES // 4), 4
     count = 0
 
-    async def feed(outbox: Outbox) -> None:
+    async def feed(buffer: SendBuffer) -> None:
         nonlocal count
-        while count <= 2 * room_for and await outbox.room(0.05):
-            outbox.put([quarter])
+        while count <= 2 * room_for and await buffer.room(0.05):
+            buffer.put([quarter])
             count += 1
-        outbox.drop(b"too slow")
+        buffer.drop(b"too slow")
 
     client = Client()
     client.reads.clear()
@@ -229,12 +229,12 @@ async def test_a_client_that_does_not_read_is_bounded_in_bytes() -> None:
 
 
 async def test_a_client_that_reads_gets_any_number_of_bytes() -> None:
-    half, count = b"x" * (MOST_BYTES // 2), 7
+    half, count = b"x" * (MAX_BUFFERED_BYTES // 2), 7
 
-    async def feed(outbox: Outbox) -> None:
+    async def feed(buffer: SendBuffer) -> None:
         for _ in range(count):
-            outbox.put([half])
-            assert await outbox.room(30)
+            buffer.put([half])
+            assert await buffer.room(30)
 
     client = Client()
     await client.ask(feed, most=1000)
@@ -245,16 +245,16 @@ async def test_a_client_that_leaves_while_the_rest_is_sent_has_not_gone(eventual
     """Its run must not be cancelled: nothing was left to wait for."""
     put = asyncio.Event()
 
-    async def on_gone() -> None:
+    async def on_disconnect() -> None:
         raise AssertionError("it did not leave early")
 
-    async def feed(outbox: Outbox) -> None:
-        outbox.finish(b"all", whole=True)
+    async def feed(buffer: SendBuffer) -> None:
+        buffer.finish(b"all", whole=True)
         put.set()
 
     client = Client()
     client.reads.clear()
-    asked = client.ask(feed, on_gone=on_gone, all_or_nothing=True)
+    asked = client.ask(feed, on_disconnect=on_disconnect, all_or_nothing=True)
     await put.wait()
     client.left.set()
     for _ in range(5):  # the server notices that it has left

@@ -3,7 +3,7 @@
 Headers go out at once. From then on a steady beat keeps proxies and clients awake, and a client that leaves is
 noticed while nothing is sent. Two small tasks and one timer a client; no connection and no command to Redis.
 
-    feed ──▶ Outbox ──▶ this response ──▶ socket          watch ◀── socket
+    feed ──▶ SendBuffer ──▶ this response ──▶ socket          watch ◀── socket
 
 sse-starlette is not used: it spends four tasks in an anyio task group a client, writes a blank line after its
 pings (older clients read that as an empty event), sends an event at a time, and has no bound on a slow reader.
@@ -22,11 +22,11 @@ from starlette.types import Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
 
-MOST_BYTES: Final = 4 * 1024 * 1024
+MAX_BUFFERED_BYTES: Final = 4 * 1024 * 1024
 """What may wait for one client; an event larger than that goes through alone."""
 
 
-class Outbox:
+class SendBuffer:
     """What waits to be sent to one client, in whole blocks, so that a heartbeat may go between any two."""
 
     def __init__(self, *, beat: bytes, ping_s: float, most: int) -> None:
@@ -52,7 +52,7 @@ class Outbox:
     @property
     def full(self) -> bool:
         """Whether more waits than the client may fall behind."""
-        return self._count > self._most or self._bytes > MOST_BYTES
+        return self._count > self._most or self._bytes > MAX_BUFFERED_BYTES
 
     async def room(self, within_s: float) -> bool:
         """Whether the client took what waited before `within_s` had passed."""
@@ -143,12 +143,12 @@ class Outbox:
             waiter.set_result(None)
 
 
-class OpenAnswers:
+class OpenResponses:
     """The long answers of this process that are not over. Closing them is how a web process lets its clients go:
     they come back by themselves, to another process."""
 
     def __init__(self) -> None:
-        self._open: dict[Outbox, bytes] = {}
+        self._open: dict[SendBuffer, bytes] = {}
         self.closed = False
 
     def __len__(self) -> int:
@@ -157,27 +157,27 @@ class OpenAnswers:
     def close(self) -> None:
         """End every long answer, and those that are still to begin."""
         self.closed = True
-        for outbox, parting in tuple(self._open.items()):
-            outbox.part(parting)
+        for buffer, parting in tuple(self._open.items()):
+            buffer.part(parting)
 
-    def add(self, outbox: Outbox, parting: bytes) -> None:
+    def add(self, buffer: SendBuffer, parting: bytes) -> None:
         """`parting` is the last that its client hears when it is closed."""
-        self._open[outbox] = parting
+        self._open[buffer] = parting
         if self.closed:
-            outbox.finish(parting)
+            buffer.finish(parting)
 
-    def remove(self, outbox: Outbox) -> None:
-        self._open.pop(outbox, None)
+    def remove(self, buffer: SendBuffer) -> None:
+        self._open.pop(buffer, None)
 
 
-Feed = Callable[[Outbox], Awaitable[None]]
-OnGone = Callable[[], Awaitable[None]]
-Watch = Callable[[Outbox], AbstractContextManager[None]]
+Feed = Callable[[SendBuffer], Awaitable[None]]
+OnDisconnect = Callable[[], Awaitable[None]]
+Watch = Callable[[SendBuffer], AbstractContextManager[None]]
 """Watches over an answer while the block lasts, and may hold back, refuse or break off what is sent."""
 
 
-class LongAnswer:
-    """An ASGI response that `feed` fills. `on_gone` is done when the client left before the end; `held` is closed
+class LongResponse:
+    """An ASGI response that `feed` fills. `on_disconnect` is done when the client left before the end; `held` is closed
     when the answer is over, whichever way; `parting` ends an answer that this process has to let go. With
     `all_or_nothing` an answer that is not whole is broken off instead of ended, so that the client knows and asks
     again. `watch` lasts as long as the answer."""
@@ -190,55 +190,55 @@ class LongAnswer:
         beat: bytes,
         ping_s: float,
         most: int,
-        answers: OpenAnswers,
+        answers: OpenResponses,
         parting: bytes = b"",
         all_or_nothing: bool = False,
-        on_gone: OnGone | None = None,
+        on_disconnect: OnDisconnect | None = None,
         held: ExitStack | None = None,
         watch: Watch | None = None,
     ) -> None:
         self._feed, self._beat, self._ping_s, self._most = feed, beat, ping_s, most
         self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         self._answers, self._parting, self._all_or_nothing = answers, parting, all_or_nothing
-        self._on_gone, self._held, self._watch = on_gone, held, watch
+        self._on_gone, self._held, self._watch = on_disconnect, held, watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        outbox = Outbox(beat=self._beat, ping_s=self._ping_s, most=self._most)
-        self._answers.add(outbox, self._parting)
-        helpers = [asyncio.create_task(self._filled(outbox)), asyncio.create_task(_watched(receive, outbox))]
+        buffer = SendBuffer(beat=self._beat, ping_s=self._ping_s, most=self._most)
+        self._answers.add(buffer, self._parting)
+        helpers = [asyncio.create_task(self._filled(buffer)), asyncio.create_task(_watched(receive, buffer))]
         try:
-            with self._watch(outbox) if self._watch is not None else nullcontext():
-                await self._send_all(outbox, send)
+            with self._watch(buffer) if self._watch is not None else nullcontext():
+                await self._send_all(buffer, send)
         finally:
-            outbox.drop(b"")
-            self._answers.remove(outbox)
+            buffer.drop(b"")
+            self._answers.remove(buffer)
             await _stop(helpers)
             if self._held is not None:
                 self._held.close()
-        if outbox.gone and self._on_gone is not None:
+        if buffer.gone and self._on_gone is not None:
             await self._on_gone()
 
-    async def _send_all(self, outbox: Outbox, send: Send) -> None:
+    async def _send_all(self, buffer: SendBuffer, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self._headers})
-        while not outbox.over:
-            block = await outbox.take()
-            ends = outbox.over and (outbox.whole or not self._all_or_nothing)
+        while not buffer.over:
+            block = await buffer.take()
+            ends = buffer.over and (buffer.whole or not self._all_or_nothing)
             await send({"type": "http.response.body", "body": block, "more_body": not ends})
 
-    async def _filled(self, outbox: Outbox) -> None:
+    async def _filled(self, buffer: SendBuffer) -> None:
         """Feed until it is through. If it breaks, the client is cut off without an `end`, and asks again."""
         try:
-            await self._feed(outbox)
+            await self._feed(buffer)
         except Exception:
             log.exception("http.feed_broken")
         finally:
-            outbox.finish()
+            buffer.finish()
 
 
-async def _watched(receive: Receive, outbox: Outbox) -> None:
+async def _watched(receive: Receive, buffer: SendBuffer) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    outbox.leave()
+    buffer.leave()
 
 
 async def _stop(tasks: list[asyncio.Task[None]]) -> None:
