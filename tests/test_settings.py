@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from slipway import failpoints, logs
 from slipway.errors import ConfigError
 from slipway.processes import readiness
-from slipway.processes.startup import prepare
+from slipway.processes.startup import load_settings_and_logs
 from slipway.settings import Settings, settings_table
 from tests.conftest import bare_environment
 
@@ -208,7 +208,7 @@ class TestProjectEnvironment:
         config = tmp_path / "langgraph.json"
         config.write_text('{"graphs": {"a": "./a.py:a"}, "env": {"SLIPWAY_MODEL": "some:model", "SLIPWAY_LEASE_S": 9}}')
         environment.setenv("SLIPWAY_LEASE_S", "10")
-        settings = prepare("web", config, port=None)
+        settings = load_settings_and_logs("web", config, port=None)
         assert (settings.model, settings.lease_s) == ("some:model", 10)
 
     def test_a_misspelt_one_is_refused(self, tmp_path: Path) -> None:
@@ -216,14 +216,14 @@ class TestProjectEnvironment:
         config = tmp_path / "langgraph.json"
         config.write_text('{"graphs": {"a": "./a.py:a"}, "env": ".env"}')
         with pytest.raises(ConfigError, match=r"did you mean SLIPWAY_MODEL\?"):
-            prepare("web", config)
+            load_settings_and_logs("web", config)
 
     def test_nothing_else_of_it_does_and_a_supervisors_children_do_not_inherit_it(self, tmp_path: Path) -> None:
         (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in HOSTILE.items()))
         config = tmp_path / "langgraph.json"
         config.write_text('{"graphs": {"a": "./a.py:a"}, "env": ".env"}')
         before = dict(os.environ)
-        assert prepare("dev", config) == Settings(config=config)
+        assert load_settings_and_logs("dev", config) == Settings(config=config)
         assert dict(os.environ) == before
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from slipway.errors import CeilingHit, InvalidRequest
-from slipway.settings import UNCOUNTED, Settings
+from slipway.settings import NOT_ENFORCED, Settings
 
 NAMES: Final = (
     "max_steps",
@@ -45,8 +45,8 @@ def checked(request: Mapping[str, Any]) -> Limits:
     """Ceilings as a client sent them, or `InvalidRequest`."""
     for name, wanted in request.items():
         path = f"config.configurable.ceilings.{name}"
-        if name in UNCOUNTED:
-            raise InvalidRequest(path, UNCOUNTED[name])
+        if name in NOT_ENFORCED:
+            raise InvalidRequest(path, NOT_ENFORCED[name])
         if name not in NAMES:
             raise InvalidRequest(path, f"no such ceiling; there are {', '.join(NAMES)}")
         if isinstance(wanted, bool) or not isinstance(wanted, int | float) or not wanted >= 0:

@@ -19,9 +19,9 @@ from slipway import failpoints
 from slipway.errors import ConfigError, StoreUnavailable
 from slipway.health import start_checks
 from slipway.processes import exit_codes
-from slipway.processes.child_commands import keep_what_is_loaded, name_process, slipway, watch_parent
-from slipway.processes.readiness import say_ready
-from slipway.processes.startup import prepare
+from slipway.processes.child_commands import freeze_loaded_objects, name_process, slipway, watch_parent
+from slipway.processes.readiness import report_ready
+from slipway.processes.startup import load_settings_and_logs
 from slipway.redis.connection_budget import needed
 from slipway.redis.preflight import wait_for_redis
 from slipway.settings import Settings
@@ -72,7 +72,7 @@ def dev(
 ) -> None:
     """Everything on this machine: Valkey (unless REDIS_URL is set), one web and one worker process."""
     name_process("slipway dev")
-    settings = prepare("dev", config, host=host, port=port, data_dir=data_dir)
+    settings = load_settings_and_logs("dev", config, host=host, port=port, data_dir=data_dir)
     from slipway.processes.dev import dev
 
     asyncio.run(dev(settings))
@@ -89,7 +89,7 @@ def web(
     name_process("slipway web")
     watch_parent()
     failpoints.arm()
-    settings = prepare("web", config, host=host, port=port)
+    settings = load_settings_and_logs("web", config, host=host, port=port)
     _run(_web(settings, fd))
 
 
@@ -102,7 +102,7 @@ def worker(
     name_process("slipway worker")
     watch_parent()
     failpoints.arm()
-    settings = prepare("worker", config, worker_processes=processes)
+    settings = load_settings_and_logs("worker", config, worker_processes=processes)
     if settings.worker_processes == 1:
         _run(_worker(settings))
     else:
@@ -110,13 +110,13 @@ def worker(
 
 
 @cli.command(hidden=True)
-def nursery(control: Annotated[int, typer.Option(help="The socket on which orders come.")]) -> None:
+def fork_server(control: Annotated[int, typer.Option(help="The socket on which orders come.")]) -> None:
     """What a supervisor forks its children from."""
     _import_what_is_heavy()
-    from slipway.processes.fork_server import fork_on_order
+    from slipway.processes.fork_server import serve_fork_requests
 
-    say_ready()
-    fork_on_order(socket.socket(fileno=control))
+    report_ready()
+    serve_fork_requests(socket.socket(fileno=control))
     main()  # in each child, as the command that it was made for
 
 
@@ -133,7 +133,7 @@ def _import_what_is_heavy() -> None:
 @cli.command()
 def release(config: Config = None) -> None:
     """Checks settings, Redis and every graph; a non-zero exit stops a deploy."""
-    settings = prepare("release", config)
+    settings = load_settings_and_logs("release", config)
     found = asyncio.run(_release(settings))
     for problem in found:
         typer.echo(f"slipway: {problem}", err=True)
@@ -148,7 +148,7 @@ def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Mend what is stuck.")] = False,
 ) -> None:
     """Looks for runs and threads that got stuck, and at the health of Redis; a non-zero exit says that something is."""
-    settings = prepare("doctor", config)
+    settings = load_settings_and_logs("doctor", config)
     from slipway.health.doctor import report
 
     told, fit = asyncio.run(report(settings, repair=repair))
@@ -167,7 +167,7 @@ def migrate(
     ] = False,
 ) -> None:
     """Moves all threads to the other checkpointer and compares them; a non-zero exit says that some were not moved."""
-    settings = prepare("migrate", config)
+    settings = load_settings_and_logs("migrate", config)
     if not asyncio.run(_migrate(settings, source, target, delete_source)):
         raise typer.Exit(1)
 
@@ -203,7 +203,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
 
     graphs = await Registry.load(settings.config)
     extensions = await load_extensions(read(settings.config), graphs.attribute)
-    keep_what_is_loaded()
+    freeze_loaded_objects()
 
     def opener() -> AbstractAsyncContextManager[Services]:
         return open_services(settings, graphs, "web")
@@ -253,24 +253,24 @@ async def _workers(settings: Settings) -> None:
     """Several worker processes under a supervisor of their own."""
     await wait_for_redis(settings.redis)
     await start_checks.check(settings, settings.redis)
-    from slipway.processes.lease_reclaim import reclaiming
+    from slipway.processes.lease_reclaim import lease_reclaimer
     from slipway.processes.supervisor import ChildSpec, Supervisor, stop_requests
 
     supervisor, stop_within_s = Supervisor(), settings.drain_s + KILL_MARGIN_S
     arguments = ("worker", "--config", str(settings.config.resolve()), "--processes", "1")
     with stop_requests(on_second=supervisor.kill) as stop:
         try:
-            await supervisor.open_nursery()
+            await supervisor.start_fork_server()
             for number in range(1, settings.worker_processes + 1):
                 spec = ChildSpec(
                     f"worker-{number}",
                     slipway(*arguments),
                     arguments,
                     stop_within_s=stop_within_s,
-                    on_death=reclaiming(settings),
+                    on_exit=lease_reclaimer(settings),
                 )
                 await supervisor.keep(spec)
-            await supervisor.kept_until(stop)
+            await supervisor.run_until(stop)
         finally:
             await supervisor.stop()
 

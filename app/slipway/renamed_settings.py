@@ -12,18 +12,18 @@ from pydantic import TypeAdapter, ValidationError
 from slipway.environment_variables import variable_of
 from slipway.settings import Settings
 
-_ANYBODYS: Final = frozenset({"config", "host", "log_format", "log_level", "port", "redis_url"})
+_COMMON_NAMES: Final = frozenset({"config", "host", "log_format", "log_level", "port", "redis_url"})
 """Names that so many programs use that nothing follows from them. Two of them still count, and two are harmless."""
 
 
-def former_options(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+def renamed_options_in(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """The values under former names, by option: those that the option would take, and that are not set under its
     present name."""
     own = os.environ if environment is None else environment
     found: dict[str, str] = {}
     for option, field in Settings.model_fields.items():
         value = own.get(option.upper(), "")
-        if option in _ANYBODYS or not value or own.get(variable_of(option)):
+        if option in _COMMON_NAMES or not value or own.get(variable_of(option)):
             continue
         accepted: Any = Annotated[field.annotation, field]
         try:

@@ -19,10 +19,10 @@ from slipway.clock import Clock
 from slipway.crons.store import CronStore
 from slipway.event_protocol.protocol_log import ProtocolLog
 from slipway.execution.inline import InlineExecutor
-from slipway.graphs.graphs import Graphs
 from slipway.graphs.langgraph_json import LangGraphJson, read
+from slipway.graphs.served_graphs import Graphs
 from slipway.header_policy import named_credentials
-from slipway.health.health import HealthWatch
+from slipway.health.health import HealthMonitor
 from slipway.redis import connection_budget
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
@@ -83,7 +83,7 @@ class Services:
     webhook_urls: UrlPolicy
     lease_renewer: LeaseRenewer | None
     inline: InlineExecutor | None
-    health: HealthWatch
+    health: HealthMonitor
     auth: CustomAuth | None = None
 
 
@@ -103,7 +103,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         stack.push_async_callback(subscriber.close)
         await _opened(subscriber.open, process)
         config = read(settings.config)
-        _say_what_is_not_used(config)
+        _warn_unused_sections(config)
         store = await _store(settings, config, graphs, pipeline, keys)
         serde = serde_of(settings, config.checkpointer.serde, graphs)
         checkpointer = await open_checkpointer(settings.checkpointer, settings, serde, pipeline, keys)
@@ -113,7 +113,7 @@ async def open_services(settings: Settings, graphs: Graphs, process: Process) ->
         yield services
 
 
-def _say_what_is_not_used(config: LangGraphJson) -> None:
+def _warn_unused_sections(config: LangGraphJson) -> None:
     for name, own in (("store", config.store), ("checkpointer", config.checkpointer)):
         if own.path is not None:
             log.warning("langgraph_json.not_used", key=f"{name}.path", used=f"Slipway's own {name}")
@@ -190,7 +190,7 @@ def _stores(
         webhook_urls=UrlPolicy(config.webhooks.url),
         lease_renewer=None,
         inline=None,
-        health=HealthWatch(pipeline, keys, settings, clock),
+        health=HealthMonitor(pipeline, keys, settings, clock),
     )
 
 

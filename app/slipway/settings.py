@@ -25,7 +25,7 @@ MIB: Final = 1024 * KIB
 _HOST_NAME: Final = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]+:[0-9a-f:.]*")
 """A name, every name below one, an address without its brackets, or any."""
 
-UNCOUNTED: Final = {
+NOT_ENFORCED: Final = {
     name: f"{what} are not counted yet, so this ceiling cannot be enforced; leave it out"
     for name, what in (("max_tool_calls", "tool calls"), ("max_tokens", "tokens"), ("max_cost_usd", "costs of models"))
 }
@@ -188,7 +188,7 @@ class Settings(BaseModel):
         own = os.environ if environment is None else environment
         found = platform_options(own)
         for variables in (project or {}, own):
-            found |= options_of(variables, cls.model_fields, UNCOUNTED)
+            found |= options_of(variables, cls.model_fields, NOT_ENFORCED)
         values = {option: variable.value for option, variable in found.items()}
         values |= {option: value for option, value in given.items() if value is not None}
         return cls.of(values, {option: variable.name for option, variable in found.items()})
@@ -218,7 +218,7 @@ class Settings(BaseModel):
         return names
 
     @model_validator(mode="after")
-    def _can_work(self) -> Self:
+    def _check_combinations(self) -> Self:
         """Refuse combinations that cannot work, with a `ConfigError`."""
         if self.lease_s <= 2 * self.heartbeat_s:
             raise ConfigError(

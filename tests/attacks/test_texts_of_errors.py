@@ -21,7 +21,7 @@ from slipway.api.openapi import plain_path
 from slipway.api.server import ENDPOINTS
 from slipway.api.ui import site
 from slipway.graphs.registry import Registry
-from slipway.health.health import AWAY
+from slipway.health.health import REDIS_UNAVAILABLE
 from slipway.redis.keys import Keys
 from slipway.settings import Settings
 from tests.auth.conftest import Client, as_user
@@ -216,7 +216,7 @@ async def test_no_answer_has_the_address_of_redis(
         served, _, _ = await stack.enter_async_context(leaking(tmp_path, valkey.url, keys))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=served.url, timeout=30))
         valkey.stop()
-        await eventually(lambda: any(each.code == AWAY for each in served.services.health.now.findings))
+        await eventually(lambda: any(each.code == REDIS_UNAVAILABLE for each in served.services.health.now.findings))
         ids = dict.fromkeys(("thread_id", "run_id", "assistant_id", "cron_id", "checkpoint_id"), NEW)
         ids |= {"graph_id": "greet", "namespace": "n"}
         statuses: dict[str, int] = {}

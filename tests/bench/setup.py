@@ -25,7 +25,7 @@ CONFIG: Final = Path(__file__).with_name("langgraph.json")
 MARKS: Final = {
     "web": "slipway web",
     "worker": "slipway worker",
-    "nursery": "slipway nursery",
+    "fork-server": "slipway fork-server",
     "valkey": "valkey-server",
 }
 """What the process list shows for each."""
@@ -40,7 +40,7 @@ class NeedsOwnServer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The server, and how much of everything to do. `processes` are web, worker, nursery and Valkey by name."""
+    """The server, and how much of everything to do. `processes` are web, worker, fork server and Valkey by name."""
 
     url: str
     quick: bool

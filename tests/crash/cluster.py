@@ -29,14 +29,14 @@ from slipway.environment_variables import variable_of
 from slipway.errors import StoreUnavailable
 from slipway.processes import launch
 from slipway.processes.child_commands import slipway
-from slipway.processes.fork_client import possible
+from slipway.processes.fork_client import is_supported
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import module_files
 from tests.conftest import bare_environment, free_port, wait_until
 from tests.crash.effects import Effects
-from tests.crash.forking import Forked, nursery
+from tests.crash.forking import ForkedProcess, fork_server
 
 ROOT: Final = Path(__file__).parent.parent.parent
 CONFIG: Final = Path(__file__).with_name("project") / "langgraph.json"
@@ -62,7 +62,7 @@ class Process:
         """`forked` are the arguments of `slipway` where this is a process that a supervisor forks."""
         self.name, self.log = name, log
         self._command, self._env, self._forked = command, dict(env), forked
-        self._child: subprocess.Popen[bytes] | Forked | None = None
+        self._child: subprocess.Popen[bytes] | ForkedProcess | None = None
 
     @property
     def pid(self) -> int:
@@ -85,8 +85,8 @@ class Process:
         assert not self.alive, f"{self.name} runs already"
         whole = {**bare_environment(), **self._env, **env}
         with self.log.open("ab") as out:
-            if self._forked and possible():
-                self._child = nursery(ROOT).fork(self._forked, whole, out)
+            if self._forked and is_supported():
+                self._child = fork_server(ROOT).fork(self._forked, whole, out)
                 return
             lead = (sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(int(signal.SIGKILL)))
             self._child = subprocess.Popen(

@@ -20,7 +20,7 @@ from tests.crash.effects import Effects
 MARKS: Final = {
     "web": "slipway web",
     "worker": "slipway worker",
-    "nursery": "slipway nursery",
+    "fork-server": "slipway fork-server",
     "valkey": "valkey-server",
 }
 """What the process list shows for each."""

@@ -37,7 +37,7 @@ async def test_whatever_is_killed_the_stream_goes_on(checkpointer: str) -> None:
         assert reader.connections == 1
 
         known = len(reader.ids)
-        os.kill(dev.children()["nursery"].pid, signal.SIGKILL)
+        os.kill(dev.children()["fork-server"].pid, signal.SIGKILL)
         await wait_until(lambda: len(reader.ids) > known, beside=following)
         assert reader.connections == 1, "only the supervisor needs it"
 

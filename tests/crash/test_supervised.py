@@ -20,8 +20,8 @@ def family(supervisor: Process) -> list[psutil.Process]:
     return psutil.Process(supervisor.pid).children()
 
 
-def the_nursery(supervisor: Process) -> psutil.Process:
-    return next(child for child in family(supervisor) if "nursery" in child.cmdline())
+def the_fork_server(supervisor: Process) -> psutil.Process:
+    return next(child for child in family(supervisor) if "fork-server" in child.cmdline())
 
 
 def gone(process: psutil.Process) -> bool:
@@ -53,7 +53,7 @@ async def test_whatever_is_killed_the_work_goes_on_and_nothing_is_left() -> None
         client = Client(cluster.webs[0].url)
 
         run_id, gate = await begun(cluster, client)
-        the_nursery(supervisor).kill()
+        the_fork_server(supervisor).kill()
         os.kill(cluster.effects.of(run_id)[-1].pid, signal.SIGKILL)
         await finishes(cluster, run_id, gate)
         await wait_until(lambda: supervisor.said("worker.ready") >= 3)

@@ -7,8 +7,8 @@ import platform
 
 import pytest
 
-from slipway.processes.dev import _children, _missing, listen
-from slipway.processes.supervisor import Death
+from slipway.processes.dev import _children, _not_ready_reason, listen
+from slipway.processes.supervisor import ChildExit
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import Phase, Run
@@ -23,9 +23,9 @@ NO_PROCESS = 2**22 + 1
 async def test_workers_of_an_earlier_start_do_not_make_it_ready(pipeline: Pipeline, keys: Keys) -> None:
     port = free_port()
     await pipeline.send("ZADD", keys.workers, 1999, "an earlier worker")
-    assert await _missing(pipeline, keys, 2000, "127.0.0.1", port) == "no worker has reported"
+    assert await _not_ready_reason(pipeline, keys, 2000, "127.0.0.1", port) == "no worker has reported"
     await pipeline.send("ZADD", keys.workers, 2000, "a worker of this start")
-    assert await _missing(pipeline, keys, 2000, "127.0.0.1", port) == "the web process does not answer"
+    assert await _not_ready_reason(pipeline, keys, 2000, "127.0.0.1", port) == "the web process does not answer"
 
 
 @pytest.mark.parametrize("child", ["worker", "web"])
@@ -36,9 +36,9 @@ async def test_the_runs_of_a_dead_child_are_free_at_once(valkey_url: str, keys: 
         specs = {spec.name: spec for spec in _children(settings, valkey_url, listener)}
     async with opened(valkey_url, keys) as stores:
         run = await claimed(stores)
-        on_death = specs[child].on_death
-        assert on_death is not None
-        await on_death(Death(child, NO_PROCESS, -9, 1.0))
+        on_exit = specs[child].on_exit
+        assert on_exit is not None
+        await on_exit(ChildExit(child, NO_PROCESS, -9, 1.0))
         assert await stores.phase(run) is Phase.QUEUED
 
 

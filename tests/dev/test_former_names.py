@@ -11,7 +11,7 @@ from slipway.health import start_checks
 from slipway.health.release_checks import redis_problems
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.renamed_settings import former_options
+from slipway.renamed_settings import renamed_options_in
 from slipway.serialization.encryption import MARK
 from slipway.services import open_services
 from slipway.settings import Settings
@@ -47,8 +47,8 @@ def test_which_names_look_as_if_they_were_meant() -> None:
         "SLIPWAY_LEASE_S": "10",
         "DRAIN_S": "",
     }
-    assert former_options(own).keys() == {"max_steps", "webhook_secret"}
-    assert former_options(bare_environment() | {"SLIPWAY_MAX_STEPS": "7"}).get("max_steps") is None
+    assert renamed_options_in(own).keys() == {"max_steps", "webhook_secret"}
+    assert renamed_options_in(bare_environment() | {"SLIPWAY_MAX_STEPS": "7"}).get("max_steps") is None
 
 
 async def test_they_are_named_and_their_values_are_not(settings: Settings, environment: pytest.MonkeyPatch) -> None:

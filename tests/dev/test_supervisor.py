@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 
 from slipway.processes import exit_codes, restart_delays
 from slipway.processes import supervisor as supervising
-from slipway.processes.readiness import VARIABLE, Ready
-from slipway.processes.supervisor import ChildSpec, Death, Supervisor, stop_requests
+from slipway.processes.readiness import VARIABLE, ReadinessListener
+from slipway.processes.supervisor import ChildExit, ChildSpec, Supervisor, stop_requests
 from tests.conftest import Eventually
 
 SLEEP = "import time; time.sleep(60)"
@@ -59,9 +59,9 @@ class Deaths:
     """Remembers what it is told."""
 
     def __init__(self) -> None:
-        self.seen: list[Death] = []
+        self.seen: list[ChildExit] = []
 
-    async def __call__(self, death: Death) -> None:
+    async def __call__(self, death: ChildExit) -> None:
         self.seen.append(death)
 
 
@@ -81,7 +81,7 @@ async def supervisor() -> AsyncIterator[Supervisor]:
 async def test_a_killed_child_is_replaced_and_its_death_told(
     supervisor: Supervisor, deaths: Deaths, eventually: Eventually
 ) -> None:
-    await supervisor.keep(ChildSpec("one", python(SLEEP), on_death=deaths))
+    await supervisor.keep(ChildSpec("one", python(SLEEP), on_exit=deaths))
     first = supervisor.pid("one")
     os.kill(first, signal.SIGKILL)
     await eventually(lambda: supervisor.pid("one") != first)
@@ -93,7 +93,7 @@ async def test_a_killed_child_is_replaced_and_its_death_told(
 async def test_a_child_that_exits_is_replaced_again_and_again(
     supervisor: Supervisor, deaths: Deaths, eventually: Eventually
 ) -> None:
-    await supervisor.keep(ChildSpec("one", python("raise SystemExit(3)"), on_death=deaths))
+    await supervisor.keep(ChildSpec("one", python("raise SystemExit(3)"), on_exit=deaths))
     await eventually(lambda: len(deaths.seen) >= 3)
     assert {death.how for death in deaths.seen} == {"exit code 3"}
     assert len({death.pid for death in deaths.seen}) == len(deaths.seen)
@@ -115,12 +115,12 @@ async def test_children_that_wait_start_when_one_like_them_is_ready(
     needed = tmp_path / "needed"
     with capture_logs() as lines:
         for name in ("one", "two", "three"):
-            await supervisor.keep(ChildSpec(name, python(SERVES, str(needed)), on_death=deaths))
+            await supervisor.keep(ChildSpec(name, python(SERVES, str(needed)), on_exit=deaths))
         await eventually(lambda: len(told(lines, "child.crash_loop")) == 3)
     pauses = [line["again_in_s"] for line in told(lines, "child.died")]
     assert max(pauses) <= 1, "the first ones are short"
     needed.touch()
-    await eventually(lambda: all(supervisor._children[name].ready.said for name in ("one", "two", "three")))
+    await eventually(lambda: all(supervisor._children[name].readiness.said for name in ("one", "two", "three")))
     before = len(deaths.seen)
     for name in ("one", "two", "three"):
         os.kill(supervisor.pid(name), signal.SIGKILL)
@@ -145,13 +145,13 @@ async def test_long_pauses_end_when_one_like_them_is_ready(
             lambda: {line["child"] for line in told(lines, "child.died") if line["again_in_s"]} == {*names}
         )
     needed.touch()
-    await eventually(lambda: all(supervisor._children[name].ready.said for name in names))
+    await eventually(lambda: all(supervisor._children[name].readiness.said for name in names))
 
 
 @pytest.mark.parametrize(("said", "ready"), [(b"", False), (b"1", True)], ids=["nothing", "ready"])
 async def test_a_child_that_ends_without_a_word_was_never_ready(said: bytes, ready: bool) -> None:
     calls: list[bool] = []
-    listening = Ready(lambda: calls.append(True))
+    listening = ReadinessListener(lambda: calls.append(True))
     its = listening.begin()
     os.write(its, said)
     os.close(its)
@@ -172,7 +172,7 @@ async def test_starting_a_child_again_uses_up_no_descriptors(supervisor: Supervi
 
 
 async def test_each_start_says_anew_that_it_is_ready() -> None:
-    listening = Ready(lambda: None)
+    listening = ReadinessListener(lambda: None)
     for said in (b"1", b""):
         its = listening.begin()
         os.write(its, said)
@@ -195,8 +195,8 @@ time.sleep(60)
 async def test_a_child_that_has_served_is_started_again_whatever_later_starts_say(
     supervisor: Supervisor, deaths: Deaths, tmp_path: Path, eventually: Eventually
 ) -> None:
-    await supervisor.keep(ChildSpec("one", python(SERVES_ONCE, str(tmp_path / "served")), on_death=deaths))
-    await eventually(lambda: supervisor._children["one"].ready.said)
+    await supervisor.keep(ChildSpec("one", python(SERVES_ONCE, str(tmp_path / "served")), on_exit=deaths))
+    await eventually(lambda: supervisor._children["one"].readiness.said)
     os.kill(supervisor.pid("one"), signal.SIGKILL)
     await eventually(lambda: len(deaths.seen) >= 3, beside=supervisor._children["one"].keeper)
     assert [death.how for death in deaths.seen[:3]] == ["SIGKILL", "exit code 2", "exit code 2"]
@@ -231,11 +231,11 @@ def told(lines: list[Any], event: str) -> list[Any]:
 
 
 async def test_a_listener_that_raises_does_not_stop_the_restart(eventually: Eventually) -> None:
-    async def broken(death: Death) -> None:
+    async def broken(death: ChildExit) -> None:
         raise RuntimeError("not today")
 
     supervisor = Supervisor()
-    await supervisor.keep(ChildSpec("one", python(SLEEP), on_death=broken))
+    await supervisor.keep(ChildSpec("one", python(SLEEP), on_exit=broken))
     first = supervisor.pid("one")
     os.kill(first, signal.SIGKILL)
     await eventually(lambda: supervisor.pid("one") != first)
@@ -243,7 +243,7 @@ async def test_a_listener_that_raises_does_not_stop_the_restart(eventually: Even
 
 
 async def test_stop_ends_a_child_and_does_not_count_as_a_death(supervisor: Supervisor, deaths: Deaths) -> None:
-    await supervisor.keep(ChildSpec("one", python(SLEEP), on_death=deaths))
+    await supervisor.keep(ChildSpec("one", python(SLEEP), on_exit=deaths))
     pid = supervisor.pid("one")
     await supervisor.stop("one")
     assert gone(pid)

@@ -183,23 +183,23 @@ def test_every_problem_has_a_test() -> None:
 async def test_a_problem_is_found_and_mended_once(stores: Stores, problem: str, breaks: Breaks) -> None:
     ident = await breaks(stores)
     before = await stores.dump()
-    (found,) = await doctor(stores, repair=False).examine()
+    (found,) = await doctor(stores, repair=False).check_all()
     assert (found.problem, found.ident, found.mended) == (problem, ident, False)
     assert await stores.dump() == before
 
     with capture_logs() as lines:
-        (mended,) = await doctor(stores, repair=True).examine()
+        (mended,) = await doctor(stores, repair=True).check_all()
     assert (mended.problem, mended.ident, mended.mended) == (problem, ident, True)
     assert [line["problem"] for line in lines if line["event"] == "doctor.found"] == [problem]
     assert (await WatchScripts(stores.pipeline, stores.keys).work(LEASE_MS)).repairs == {problem: 1}
-    assert await doctor(stores, repair=True).examine() == []
+    assert await doctor(stores, repair=True).check_all() == []
 
 
 @pytest.mark.parametrize("breaks", [queued_without_job, queued_without_place, parked_though_there_is_room])
 async def test_a_run_that_was_stuck_is_claimed(stores: Stores, breaks: Breaks) -> None:
     ident = await breaks(stores)
     assert await stores.claim() == []
-    await doctor(stores, repair=True).examine()
+    await doctor(stores, repair=True).check_all()
     run = await stores.claim_one()
     assert ident.startswith(run.run_id)
     assert (await stores.thread_of(run)).status == "busy"
@@ -209,21 +209,21 @@ async def test_the_next_run_goes_on_behind_one_that_is_over(stores: Stores) -> N
     thread_id = await active_run_is_over(stores)
     run = await stores.run(thread_id)
     assert await stores.claim() == []
-    await doctor(stores, repair=True).examine()
+    await doctor(stores, repair=True).check_all()
     assert (await stores.claim_one()).run_id == run.run_id
 
 
 async def test_a_thread_that_was_busy_with_nothing_rests_as_it_was_left(stores: Stores) -> None:
     run = await waiting(stores)
     await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "busy")
-    await doctor(stores, repair=True).examine()
+    await doctor(stores, repair=True).check_all()
     assert (await stores.thread_of(run)).status == "interrupted"
 
 
 async def test_a_run_without_a_lease_stays_with_a_worker_that_lives(stores: Stores) -> None:
     run = await running(stores)
     await stores.pipeline.send("DEL", stores.keys.leases)
-    await doctor(stores, repair=True).examine()
+    await doctor(stores, repair=True).check_all()
     assert await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0) == [], "the lease lasts until the worker reports"
     lost = await stores.scripts.heartbeat(
         "w", [(run.run_id, 1, run.incarnation)], lease_ms=LEASE_MS, listed=True, gone=False
@@ -235,7 +235,7 @@ async def test_a_run_without_a_lease_stays_with_a_worker_that_lives(stores: Stor
 async def test_a_run_without_a_lease_is_taken_from_one_that_does_not(stores: Stores) -> None:
     run = await running(stores)
     await stores.pipeline.send("DEL", stores.keys.leases)
-    await doctor(stores, repair=True).examine()
+    await doctor(stores, repair=True).check_all()
     assert await stores.reap() == [(run.run_id, 1, "queued")]
     assert (await stores.claim_one()).attempt == 2
 
@@ -249,7 +249,7 @@ async def test_a_place_that_becomes_free_goes_to_who_waits_for_it(stores: Stores
     await stores.pipeline.send("HDEL", stores.keys.run(first.run_id), "groups")  # so that its place is not given back
     await stores.settle(await stores.now(first))
     assert await stores.claim() == []
-    await doctor(stores, repair=True).examine()
+    await doctor(stores, repair=True).check_all()
     assert (await stores.claim_one()).run_id == second.run_id
 
 
@@ -258,7 +258,7 @@ async def test_a_run_that_waited_and_was_passed_over_is_over(stores: Stores) -> 
     await stores.pipeline.send("HDEL", stores.keys.thread(run.thread_id), "waiting")
     await stores.run(run.thread_id)
     await stores.settle(await stores.claim_one())
-    await doctor(stores, repair=True).examine()
+    await doctor(stores, repair=True).check_all()
     now = await stores.now(run)
     assert (now.phase, now.reason) == (Phase.COMPLETED, "abandoned: the thread went on without an answer")
 
@@ -272,7 +272,7 @@ async def test_a_run_waits_as_long_as_its_thread_asks(
 ) -> None:
     run = await waiting(stores)
     await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "idle", "interrupts", interrupts)
-    await doctor(stores, repair=True).examine()
+    await doctor(stores, repair=True).check_all()
     assert (await stores.phase(run), (await stores.thread_of(run)).status) == (phase, status)
 
 
@@ -283,7 +283,7 @@ async def test_a_state_written_from_outside_that_asks_nothing_ends_the_wait(stor
     await stores.threads.set_state(run.thread_id, status="idle", values={}, interrupts={})
     ended = await stores.now(run)
     assert (ended.phase, ended.reason) == (Phase.COMPLETED, "abandoned: the state was changed from outside")
-    assert await doctor(stores, repair=False).examine() == []
+    assert await doctor(stores, repair=False).check_all() == []
 
 
 async def test_what_is_in_order_is_left_alone(stores: Stores) -> None:
@@ -300,7 +300,7 @@ async def test_what_is_in_order_is_left_alone(stores: Stores) -> None:
     await stores.run(await stores.thread(), after_s=60)
     await queued(stores)
     before = await stores.dump()
-    assert await doctor(stores, repair=True).examine() == []
+    assert await doctor(stores, repair=True).check_all() == []
     assert await stores.dump() == before
     assert (await stores.thread_of(busy)).status == "busy"
 
@@ -329,12 +329,12 @@ async def test_many_at_once_and_work_in_between(stores: Stores) -> None:
 
     async with asyncio.timeout(30):
         first, second, _ = await asyncio.gather(
-            doctor(stores, repair=True).examine(), doctor(stores, repair=True).examine(), work()
+            doctor(stores, repair=True).check_all(), doctor(stores, repair=True).check_all(), work()
         )
     assert {trouble.ident for trouble in [*first, *second]} == {run.run_id for run in runs}
     assert len(first) + len(second) == len(runs), "one of the two mended each"
     assert sorted(executed) == sorted(run.run_id for run in runs)
-    assert await doctor(stores, repair=False).examine() == []
+    assert await doctor(stores, repair=False).check_all() == []
 
 
 async def test_rounds_go_through_everything(stores: Stores) -> None:
@@ -352,13 +352,13 @@ async def test_rounds_go_through_everything(stores: Stores) -> None:
 async def test_a_prefix_is_left_alone_that_begins_with_ours(stores: Stores) -> None:
     other = f"{stores.keys.prefix}x:run:{new_id()}"
     await stores.pipeline.send("HSET", other, "phase", "running")
-    assert await doctor(stores, repair=True).examine() == []
+    assert await doctor(stores, repair=True).check_all() == []
     await stores.pipeline.send("DEL", other)
 
 
 async def test_the_table_says_what_and_where(stores: Stores) -> None:
     ident = await busy_without_run(stores)
-    lines = table(await doctor(stores, repair=True).examine()).splitlines()
+    lines = table(await doctor(stores, repair=True).check_all()).splitlines()
     assert lines[1].split() == ["busy_without_run", ident, "mended", *PROBLEMS["busy_without_run"].split()]
     assert table([]) == "no run and no thread is stuck"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from slipway.health.findings import Level
-from slipway.health.server_facts import ServerFacts, facts_from, read_facts
+from slipway.health.server_facts import ServerInfo, read_server_info, server_info_from
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
 from tests.crash.cluster import Cluster
@@ -25,12 +25,12 @@ WELL = {
 }
 
 
-def codes(facts: ServerFacts) -> dict[str, Level]:
+def codes(facts: ServerInfo) -> dict[str, Level]:
     return {finding.code: finding.level for finding in facts.findings()}
 
 
 def test_a_server_that_is_well() -> None:
-    facts = facts_from(WELL, {})
+    facts = server_info_from(WELL, {})
     assert facts.findings() == []
     assert facts.memory_ratio == 0.9
 
@@ -62,24 +62,24 @@ def test_a_server_that_is_well() -> None:
     ],
 )
 def test_what_is_wrong_has_a_name(said: dict[str, str], config: dict[str, str], code: str, level: Level) -> None:
-    assert codes(facts_from(WELL | said, config)) == {code: level}
+    assert codes(server_info_from(WELL | said, config)) == {code: level}
 
 
 def test_the_slowest_replica_counts() -> None:
     replicas = {"slave0": "ip=a,lag=1,offset=40", "slave1": "ip=b,lag=3,offset=49"}
-    facts = facts_from(WELL | {"connected_slaves": "2", "master_repl_offset": "50"} | replicas, {})
+    facts = server_info_from(WELL | {"connected_slaves": "2", "master_repl_offset": "50"} | replicas, {})
     assert (facts.replicas, facts.lag_s, facts.lag_bytes) == (2, 3, 1)
 
 
 def test_what_is_not_said_is_unknown_and_no_finding() -> None:
-    assert facts_from({}, {}) == ServerFacts()
-    assert ServerFacts().findings() == []
-    assert ServerFacts().memory_ratio is None
+    assert server_info_from({}, {}) == ServerInfo()
+    assert ServerInfo().findings() == []
+    assert ServerInfo().memory_ratio is None
 
 
 def test_memory_that_the_server_does_not_count_is_not_counted() -> None:
-    assert facts_from(WELL | {"mem_not_counted_for_evict": "400"}, {}).memory_ratio == 0.5
-    assert facts_from(WELL | {"maxmemory": "0"}, {}).memory_ratio is None
+    assert server_info_from(WELL | {"mem_not_counted_for_evict": "400"}, {}).memory_ratio == 0.5
+    assert server_info_from(WELL | {"maxmemory": "0"}, {}).memory_ratio is None
 
 
 async def test_a_server_that_refuses_to_speak_of_itself(server: Cluster) -> None:
@@ -87,8 +87,8 @@ async def test_a_server_that_refuses_to_speak_of_itself(server: Cluster) -> None
     pipeline = Pipeline(Address(f"unix://guest:secret@{server.socket}"), "guest", patience_s=2)
     await pipeline.open()
     try:
-        assert await read_facts(pipeline) == ServerFacts()
+        assert await read_server_info(pipeline) == ServerInfo()
     finally:
         await pipeline.close()
-    facts = await read_facts(server.pipeline)
+    facts = await read_server_info(server.pipeline)
     assert (facts.append_only, facts.eviction, facts.snapshots) == (True, "noeviction", False)

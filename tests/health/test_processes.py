@@ -14,7 +14,7 @@ import pytest
 
 from slipway.errors import ConfigError
 from slipway.graphs.registry import Registry
-from slipway.processes.startup import prepare
+from slipway.processes.startup import load_settings_and_logs
 from slipway.redis import connection_budget
 from slipway.runs.runs import new_id
 from slipway.services import open_services
@@ -129,8 +129,8 @@ def test_a_budget_below_what_is_needed_is_refused_by_name(process: str, most: in
 def test_dev_is_refused_before_it_starts_processes_that_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slipway.logs.configure", lambda *how: None)  # the logs of this process are the tests'
     with pytest.raises(ConfigError, match=r"SLIPWAY_REDIS_MAX_CONNECTIONS \(3\)"):
-        prepare("dev", CONFIG, redis_max_connections=3)
-    assert prepare("dev", CONFIG, redis_max_connections=4).redis_max_connections == 4
+        load_settings_and_logs("dev", CONFIG, redis_max_connections=3)
+    assert load_settings_and_logs("dev", CONFIG, redis_max_connections=4).redis_max_connections == 4
 
 
 async def test_a_process_that_may_not_hold_what_it_needs_opens_nothing(server: Cluster, graphs: Registry) -> None:

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from slipway.clock import Clock
 from slipway.graphs.registry import Registry
 from slipway.health.findings import Level
-from slipway.health.health import EVERY_S, SOON_S, HealthWatch
+from slipway.health.health import EVERY_S, RECHECK_S, HealthMonitor
 from slipway.runs.runs import new_id
 from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
@@ -104,7 +104,7 @@ async def test_a_job_that_has_been_due_for_too_long_is_named(
 async def test_what_comes_and_goes_is_a_line_in_the_log_and_that_all_is_well_is_none(
     server: Cluster,
 ) -> None:
-    watch = HealthWatch(server.pipeline, server.keys, settings_of(server), Clock())
+    watch = HealthMonitor(server.pipeline, server.keys, settings_of(server), Clock())
     await server.pipeline.send("ZADD", server.keys.workers, 1e15, "a worker")
     with capture_logs() as lines:
         for policy in ("noeviction", "allkeys-lru", "allkeys-lru", "noeviction"):
@@ -126,12 +126,12 @@ class FirstPause(Clock):
         raise asyncio.CancelledError
 
 
-@pytest.mark.parametrize(("ratio", "pause_s"), [(0.5, EVERY_S), (0.8, SOON_S)], ids=["far", "near"])
+@pytest.mark.parametrize(("ratio", "pause_s"), [(0.5, EVERY_S), (0.8, RECHECK_S)], ids=["far", "near"])
 async def test_near_the_high_water_mark_memory_is_looked_at_more_often(
     server: Cluster, ratio: float, pause_s: float
 ) -> None:
     clock = FirstPause()
-    watch = HealthWatch(server.pipeline, server.keys, settings_of(server, redis_high_water=0.85), clock)
+    watch = HealthMonitor(server.pipeline, server.keys, settings_of(server, redis_high_water=0.85), clock)
     await fill(server, ratio)
     assert (await watch.measure()).ready
     with contextlib.suppress(asyncio.CancelledError):
@@ -141,7 +141,7 @@ async def test_near_the_high_water_mark_memory_is_looked_at_more_often(
 
 async def test_work_that_cannot_be_counted_is_an_error_with_a_name(server: Cluster) -> None:
     await server.pipeline.send("SET", server.keys.queue, "not a sorted set")
-    measured = await HealthWatch(server.pipeline, server.keys, settings_of(server), Clock()).measure()
+    measured = await HealthMonitor(server.pipeline, server.keys, settings_of(server), Clock()).measure()
     assert {finding.code: finding.level for finding in measured.findings} == {"health.broken": Level.ERROR}
     assert not measured.ready
 

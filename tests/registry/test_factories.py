@@ -10,8 +10,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from slipway.errors import GraphUnavailable
-from slipway.graphs.graphs import Access, attached
 from slipway.graphs.registry import Registry
+from slipway.graphs.served_graphs import AccessContext, with_checkpointer
 from tests.registry.conftest import SIMPLE, Project
 
 HEAD = (
@@ -90,7 +90,7 @@ async def test_the_config_is_recognised(project: Project, parameters: str) -> No
 @pytest.mark.parametrize(
     "parameters", ["runtime: ServerRuntime", "runtime", "config, runtime", "rt: ServerRuntime, cf: RunnableConfig"]
 )
-async def test_the_runtime_is_recognised(project: Project, access: Access, parameters: str) -> None:
+async def test_the_runtime_is_recognised(project: Project, access: AccessContext, parameters: str) -> None:
     name = "rt" if "rt:" in parameters else "runtime"
     registry = await load(project, f"async def make({parameters}):\n    CALLS.append({name})\n    return graph\n")
     async with registry.open("made", {}, access, {"a": 1}):
@@ -231,13 +231,13 @@ async def test_attached_puts_ours_in_place_and_leaves_the_graph_alone(project: P
         ours, store = InMemorySaver(), InMemoryStore()
         async with registry.open(graph_id, {}, "threads.create_run") as graph:
             theirs = graph.checkpointer
-            copy = attached(graph, ours, store)
+            copy = with_checkpointer(graph, ours, store)
             await copy.ainvoke(value, config)
             assert [entry async for entry in ours.alist(config)]
             assert graph.checkpointer is theirs
             assert type(copy) is type(graph)
             assert (copy.store, graph.store) == (store, None)
-            assert attached(copy, ours).store is store
+            assert with_checkpointer(copy, ours).store is store
 
 
 async def test_attached_keeps_how_states_are_restored(project: Project) -> None:
@@ -245,6 +245,6 @@ async def test_attached_keeps_how_states_are_restored(project: Project) -> None:
     project.write("model.py", text.replace("TypedDict", "BaseModel").replace('state["text"]', "state.text"))
     registry = await project.load({"model": "./model.py:graph"})
     async with registry.open("model", {}, "threads.create_run") as graph:
-        copy = attached(graph, InMemorySaver())
+        copy = with_checkpointer(graph, InMemorySaver())
     assert vars(copy).keys() == vars(graph).keys()
     assert vars(copy)["_output_mapper"] is not None

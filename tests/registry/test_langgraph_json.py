@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from slipway.ceilings import NAMES as CEILINGS
 from slipway.errors import ConfigError
-from slipway.graphs.langgraph_json import DEFAULT_CONFIGS, TWINS, read
+from slipway.graphs.langgraph_json import DEFAULT_CONFIGS, SECTION_VARIABLES, read
 from slipway.settings import Settings
 from tests.registry.conftest import Project
 
@@ -24,7 +24,7 @@ def test_string_and_object_form(project: Project) -> None:
     assert (found.graphs["two"].source, found.graphs["two"].description) == ("pkg.two:make", "The second")
 
 
-VARIABLES = [*TWINS.values(), DEFAULT_CONFIGS]
+VARIABLES = [*SECTION_VARIABLES.values(), DEFAULT_CONFIGS]
 """Those that hold JSON."""
 
 

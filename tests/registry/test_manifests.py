@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.graphs.graphs import Manifest
+from slipway.graphs.manifest import Manifest
 from tests.registry.conftest import SIMPLE, Project
 
 NESTED = """

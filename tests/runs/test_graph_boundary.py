@@ -24,8 +24,8 @@ from slipway.execution.run_input import config_of
 from slipway.execution.stream import chunks
 from slipway.execution.tool_events import ToolEvents
 from slipway.execution.transformers import with_channels
-from slipway.graphs.graphs import Graph
 from slipway.graphs.run_context import context_arguments
+from slipway.graphs.served_graphs import Graph
 from slipway.json_containment import contains
 from tests.runs.conftest import Stores
 

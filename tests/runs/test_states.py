@@ -151,7 +151,7 @@ async def test_a_thread_does_not_wait_for_a_run_that_was_deleted(stores: Stores)
     await stores.settle(await stores.claim_one(), Phase.WAITING_FOR_APPROVAL)
     await stores.runs.delete(run.thread_id, run.run_id)
     assert await stores.pipeline.send("HEXISTS", stores.keys.thread(run.thread_id), "waiting") == 0
-    assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).examine() == []
+    assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).check_all() == []
 
 
 async def test_everything_that_is_pending_or_running_is_found(stores: Stores) -> None:

@@ -283,7 +283,7 @@ async def test_innocent_runs_are_charged_once_for_each_poison(
         else:
             assert record.phase is Phase.COMPLETED
             assert record.attempt - record.handovers <= 1 + poisons
-    assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).examine() == []
+    assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).check_all() == []
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -344,6 +344,6 @@ async def test_claims_at_random(seed: int, stores: Stores) -> None:
         for run in await _claim(stores, "last", 1, 1):
             assert await stores.settle(run) == "ok"
     assert all([(await stores.now(run)).final for run in made])
-    assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).examine() == []
+    assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).check_all() == []
     keys = stores.keys
     assert await stores.pipeline.send("EXISTS", keys.queue, keys.suspects, keys.on_trial, keys.leases) == 0

@@ -13,8 +13,8 @@ import structlog
 
 from slipway.execution.execution import Execution
 from slipway.graphs.registry import Registry
-from slipway.processes.child_commands import keep_what_is_loaded
-from slipway.processes.readiness import say_ready
+from slipway.processes.child_commands import freeze_loaded_objects
+from slipway.processes.readiness import report_ready
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.preflight import patiently
 from slipway.runs.attempt import Attempt
@@ -39,7 +39,7 @@ Serving = Callable[[Services], AbstractAsyncContextManager[None]]
 async def run(settings: Settings, serving: Serving) -> None:
     """Work until SIGTERM or SIGINT, then hand back what is not done within `drain_s`."""
     graphs = await Registry.load(settings.config)
-    keep_what_is_loaded()
+    freeze_loaded_objects()
     async with open_services(settings, graphs, "worker") as services:
         wake = Pipeline(services.address, "slipway worker wake", patience_s=settings.redis_patience_web_s)
         try:
@@ -85,7 +85,7 @@ class WorkerProcess:
         claims = asyncio.create_task(self._claims.main(), name="claims")
         duties = [asyncio.create_task(duty.run(), name=type(duty).__name__) for duty in self._duties]
         stopping = asyncio.create_task(self._stopping.wait(), name="stop request")
-        say_ready()
+        report_ready()
         log.info("worker.ready", worker=self._lease_renewer.worker, graphs=self._services.graphs.names())
         await asyncio.wait({claims, *duties, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await self._drain(claims)

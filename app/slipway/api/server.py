@@ -50,7 +50,7 @@ from slipway.api.streams.long_response import OpenResponses
 from slipway.api.ui import routes as pages
 from slipway.errors import ConfigError
 from slipway.graphs.sections import HttpSection
-from slipway.processes.readiness import say_ready
+from slipway.processes.readiness import report_ready
 from slipway.services import Services
 from slipway.settings import Settings
 from slipway.versions import version_of
@@ -214,7 +214,7 @@ class WebServer(uvicorn.Server):
                 raise self._app.state.refused from None
             raise
         if self.started:
-            say_ready()
+            report_ready()
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Stop listening, end long answers, wait for the rest."""

@@ -19,7 +19,8 @@ from slipway.access.filters import EVERYTHING, Filter
 from slipway.access.users import User, told_to_graphs
 from slipway.assistants.stored_assistants import Assistant, Changes, StoredAssistants, mirrored
 from slipway.errors import Conflict, GraphUnavailable, InvalidRequest, NotFound, RefusedRequest
-from slipway.graphs.graphs import Graphs, Manifest
+from slipway.graphs.manifest import Manifest
+from slipway.graphs.served_graphs import Graphs
 from slipway.json_containment import contains
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline

@@ -8,9 +8,9 @@ from slipway.checkpoints.choice import NO_PACKAGE, Kind
 from slipway.checkpoints.redis_saver import Checkpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import ConfigError
-from slipway.graphs.graphs import Graphs
 from slipway.graphs.modules import any_module
 from slipway.graphs.sections import Classes, SerdeSection
+from slipway.graphs.served_graphs import Graphs
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.allowed import Allowance, Allowed, Modules

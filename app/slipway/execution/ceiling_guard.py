@@ -19,7 +19,7 @@ from langgraph.types import RetryPolicy
 
 from slipway.ceilings import Ceilings
 from slipway.errors import CeilingHit
-from slipway.graphs.graphs import Graph
+from slipway.graphs.served_graphs import Graph
 
 PUSH: Final = "__pregel_push"
 """What triggers a task that was sent (`Send`) or called (`@task`)."""

@@ -37,8 +37,8 @@ from slipway.execution.outcomes import CANCELLED, DRAINED, LOST, NO_STATE, LeftS
 from slipway.execution.replay_filter import LogEntry, ReplayFilter
 from slipway.execution.run_input import Plan, bound_config, config_of, context_of, plan
 from slipway.execution.stream import chunks
-from slipway.graphs.graphs import Graph, Graphs, attached
-from slipway.graphs.manifest import name_of
+from slipway.graphs.describe import name_of
+from slipway.graphs.served_graphs import Graph, Graphs, with_checkpointer
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
@@ -154,7 +154,7 @@ class Execution:
         self._config |= bound_config(self.run, graph.config or {}, name, self._ceilings.steps_left)
         instrument(graph)
         self._guard.watch(graph)
-        self._graph = attached(graph, self._checkpointer, self._store)
+        self._graph = with_checkpointer(graph, self._checkpointer, self._store)
 
     def _notice_cut_limit(self) -> None:
         asked = (self.run.kwargs.get("config") or {}).get("recursion_limit")

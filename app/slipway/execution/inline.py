@@ -15,7 +15,7 @@ import structlog
 
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.execution.execution import Execution
-from slipway.graphs.graphs import Graphs
+from slipway.graphs.served_graphs import Graphs
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.leases import LeaseRenewer

@@ -13,8 +13,8 @@ from slipway.execution.frames import BRIEF, LIFECYCLE
 from slipway.execution.message_ids import with_message_ids
 from slipway.execution.run_input import context_of
 from slipway.execution.transformers import with_channels
-from slipway.graphs.graphs import Graph
 from slipway.graphs.run_context import context_arguments
+from slipway.graphs.served_graphs import Graph
 from slipway.runs.runs import Run
 
 Chunk = tuple[Sequence[str], str, Any]

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from slipway.graphs.graphs import Graph
+from slipway.graphs.served_graphs import Graph
 
 NAMED: Final = "custom:"
 

@@ -38,8 +38,8 @@ from langgraph_sdk.runtime import ServerRuntime, _ExecutionRuntime, _ReadRuntime
 from slipway.errors import GraphUnavailable, SlipwayError
 from slipway.exception_text import class_name, is_a, message_of, repr_of, traceback_of
 from slipway.graphs.annotations import hints_of, is_record
-from slipway.graphs.graphs import Access, Graph
 from slipway.graphs.run_context import context_instance
+from slipway.graphs.served_graphs import AccessContext, Graph
 
 T = TypeVar("T")
 Role = Literal["config", "runtime"]
@@ -55,16 +55,16 @@ class NotAGraph(Exception):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Call:
+class FactoryCall:
     """For whom a factory makes a graph."""
 
     config: RunnableConfig
-    access: Access
+    access: AccessContext
     context: Mapping[str, Any] | None
     store: BaseStore | None
 
 
-def compiled(thing: object) -> Graph | None:
+def compile_graph(thing: object) -> Graph | None:
     """A compiled graph of a graph or a builder; None of anything else. Compiling takes milliseconds."""
     if isinstance(thing, Pregel):
         return thing
@@ -93,15 +93,17 @@ class Factory:
             function = contextlib.contextmanager(function)
         self._function = function
 
-    def open(self, graph_id: str, call: Call, seen: Callable[[Graph], None]) -> AbstractAsyncContextManager[Graph]:
+    def open(
+        self, graph_id: str, call: FactoryCall, seen: Callable[[Graph], None]
+    ) -> AbstractAsyncContextManager[Graph]:
         """The graph while the factory keeps it open; `seen` is shown it first.
 
         Entering raises `GraphUnavailable` when the factory fails, and what the class of the context raises when the
         run's context does not fit it.
         """
-        return _Made(graph_id, self, call, seen)
+        return _FactoryContext(graph_id, self, call, seen)
 
-    def arguments(self, call: Call) -> dict[Role, object]:
+    def arguments(self, call: FactoryCall) -> dict[Role, object]:
         """What the function may want to be given. Raises what the class of the context raises."""
         given: dict[Role, object] = {"config": {"configurable": {}} | call.config}
         if "runtime" in (role for _, role, _ in self._parameters):
@@ -118,7 +120,7 @@ class Factory:
             made = await _in_thread(context, lambda: self._function(*args, **kwargs))
         return await made if inspect.isawaitable(made) else made
 
-    def _runtime(self, call: Call) -> Runtime:
+    def _runtime(self, call: FactoryCall) -> Runtime:
         user = (call.config.get("configurable") or {}).get("langgraph_auth_user")
         known = user if isinstance(user, BaseUser) else None
         store = cast(BaseStore, call.store)
@@ -126,15 +128,15 @@ class Factory:
             return _ReadRuntime(access_context=call.access, user=known, store=store)
         return _ExecutionRuntime(access_context=call.access, user=known, store=store, context=self._context(call))
 
-    def _context(self, call: Call) -> Any:
+    def _context(self, call: FactoryCall) -> Any:
         """The run's context, as the class that the annotation `ServerRuntime[Class]` names."""
         return context_instance(self._context_type, call.context or {})
 
 
-class _Made(AbstractAsyncContextManager[Graph]):
+class _FactoryContext(AbstractAsyncContextManager[Graph]):
     """One product of a factory. Never swallows an exception of the body, whatever the author's manager answers."""
 
-    def __init__(self, graph_id: str, factory: Factory, call: Call, seen: Callable[[Graph], None]) -> None:
+    def __init__(self, graph_id: str, factory: Factory, call: FactoryCall, seen: Callable[[Graph], None]) -> None:
         self._graph_id, self._factory, self._call, self._seen = graph_id, factory, call, seen
         self._context = contextvars.copy_context()
         self._manager: AbstractContextManager[object] | AbstractAsyncContextManager[object] | None = None
@@ -161,7 +163,7 @@ class _Made(AbstractAsyncContextManager[Graph]):
             manager = cast("AbstractContextManager[object] | AbstractAsyncContextManager[object]", made)
             made = await self._enter(manager)
             self._manager = manager
-        graph = made if isinstance(made, Pregel) else await _in_thread(self._context, lambda: compiled(made))
+        graph = made if isinstance(made, Pregel) else await _in_thread(self._context, lambda: compile_graph(made))
         if graph is None:
             raise NotAGraph(f"it returned something of type {type(made).__name__}; expected a graph or a StateGraph")
         return graph

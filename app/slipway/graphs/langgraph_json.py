@@ -34,7 +34,6 @@ from pydantic import BaseModel, ValidationError
 
 from slipway.ceilings import NAMES
 from slipway.errors import ConfigError
-from slipway.graphs.graphs import Execution, GraphSpec, Priority
 from slipway.graphs.recursion_limit import default_recursion_limit
 from slipway.graphs.sections import (
     AuthSection,
@@ -44,14 +43,15 @@ from slipway.graphs.sections import (
     StoreSection,
     WebhooksSection,
 )
-from slipway.settings import UNCOUNTED
+from slipway.graphs.spec import ExecutionMode, GraphSpec, Priority
+from slipway.settings import NOT_ENFORCED
 
 FRACTIONAL = ("max_active_s", "max_step_s")
 EXECUTIONS = ("worker", "inline")
 PRIORITIES = get_args(Priority)
 GRAPH_KEYS = ("execution", "inline_budget_s", "ceilings", "version", "priority", "max_running_runs")
 
-TWINS = {
+SECTION_VARIABLES = {
     "graphs": "LANGSERVE_GRAPHS",
     "http": "LANGGRAPH_HTTP",
     "auth": "LANGGRAPH_AUTH",
@@ -91,13 +91,13 @@ class LangGraphJson:
 
 
 def read(path: Path | str, environment: Mapping[str, str] | None = None) -> LangGraphJson:
-    """The graphs and where their code is. A section that the environment has too (`TWINS`) is the environment's, and
-    the file's `env` is below the environment. Raises `ConfigError` that names the key, the variable, or the
-    line, at fault."""
+    """The graphs and where their code is. A section that the environment has too (`SECTION_VARIABLES`) is the
+    environment's, and the file's `env` is below the environment. Raises `ConfigError` that names the key, the
+    variable, or the line, at fault."""
     file = Path(path).absolute()
     reader = _Reader(str(path))
     own = dict(os.environ if environment is None else environment)
-    needed = not own.get(TWINS["graphs"]) or file.exists()
+    needed = not own.get(SECTION_VARIABLES["graphs"]) or file.exists()
     document = reader.mapping("", _parse(file, reader)) if needed else {}
     env = _env(reader, file.parent, document.get("env"))
     document |= _twins(reader, env | own)
@@ -121,7 +121,7 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
 def _twins(reader: _Reader, environment: Mapping[str, str]) -> dict[str, Any]:
     """Whole sections, as images carry them: JSON in variables, instead of what the file says."""
     found: dict[str, Any] = {}
-    for section, name in TWINS.items():
+    for section, name in SECTION_VARIABLES.items():
         if text := environment.get(name, "").strip():
             found[section] = _json_of(reader, name, text)
     return found
@@ -210,12 +210,12 @@ def _parse(file: Path, reader: _Reader) -> object:
     except OSError as error:
         reader.refuse("", f"cannot be read: {error.strerror}")
     try:
-        return cast(object, json.loads(text, object_pairs_hook=lambda pairs: _without_twins(reader, pairs)))
+        return cast(object, json.loads(text, object_pairs_hook=lambda pairs: _reject_duplicate_keys(reader, pairs)))
     except json.JSONDecodeError as error:
         reader.refuse("", f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
 
 
-def _without_twins(reader: _Reader, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicate_keys(reader: _Reader, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A key given twice would silently lose the first one, which may be a whole graph."""
     found: dict[str, Any] = {}
     for key, value in pairs:
@@ -272,7 +272,7 @@ def _graph(
         graph_id=graph_id,
         source=source,
         description=description,
-        execution=cast(Execution, execution),
+        execution=cast(ExecutionMode, execution),
         inline_budget_s=None if budget_s is None else reader.number(f"{path}.inline_budget_s", budget_s, fraction=True),
         ceilings=for_all | _ceilings(reader, f"{path}.ceilings", options.get("ceilings")),
         version=reader.text(f"{path}.version", options.get("version", "1")),
@@ -297,8 +297,8 @@ def _source(reader: _Reader, path: str, value: object) -> tuple[str, str | None]
 
 def _ceilings(reader: _Reader, path: str, value: object) -> dict[str, float]:
     ceilings = reader.mapping(path, value)
-    for name in ceilings.keys() & UNCOUNTED.keys():
-        reader.refuse(f"{path}.{name}", UNCOUNTED[name])
+    for name in ceilings.keys() & NOT_ENFORCED.keys():
+        reader.refuse(f"{path}.{name}", NOT_ENFORCED[name])
     reader.known_keys(path, ceilings, NAMES)
     return {
         name: reader.number(f"{path}.{name}", limit, fraction=name in FRACTIONAL) for name, limit in ceilings.items()
@@ -338,7 +338,7 @@ def _import_roots(folder: Path) -> list[Path]:
 
 
 @cache
-def _tell_missing(file: Path) -> None:
+def _warn_missing_env_file(file: Path) -> None:
     """Once, however often the file that names it is read."""
     log.warning("graphs.env_file_missing", file=str(file))
 
@@ -348,7 +348,7 @@ def _env(reader: _Reader, folder: Path, value: object) -> dict[str, str]:
     if isinstance(value, str):
         file = folder / value
         if not file.is_file():
-            _tell_missing(file)
+            _warn_missing_env_file(file)
             return {}
         return {name: text for name, text in dotenv_values(file).items() if text is not None}
     variables = reader.mapping("env", value)

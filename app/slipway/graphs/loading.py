@@ -27,7 +27,7 @@ from slipway.graphs.modules import OWN_PACKAGES
 REASON_CHARS = 1000
 
 
-class Unloadable(Exception):
+class CannotLoad(Exception):
     """The source itself is at fault, not an exception in it; the message is the whole reason."""
 
 
@@ -41,21 +41,21 @@ def prepare(config: LangGraphJson) -> None:
 
 
 def load(source: str, config: LangGraphJson) -> object:
-    """The attribute that `source` names. Raises `Unloadable`, or whatever the author's code raises."""
+    """The attribute that `source` names. Raises `CannotLoad`, or whatever the author's code raises."""
     where, _, attribute = source.rpartition(":")
     module = _load_file(where, config) if _is_file(where) else _load_module(where)
     found: object = module
     for name in attribute.split("."):
         if not hasattr(found, name):
             hint = did_you_mean(name, [n for n in vars(module) if not n.startswith("_")])
-            raise Unloadable(f"{where} has no attribute {name!r}{hint if 'mean' in hint else ''}")
+            raise CannotLoad(f"{where} has no attribute {name!r}{hint if 'mean' in hint else ''}")
         found = getattr(found, name)
     return found
 
 
 def reason(error: BaseException, config: LangGraphJson) -> str:
     """One paragraph: exception type, message, and file:line of the author's code."""
-    if isinstance(error, Unloadable):
+    if isinstance(error, CannotLoad):
         return str(error)
     message = (error.msg if isinstance(error, SyntaxError) else str(error)) or "no message"
     text = " ".join(f"{type(error).__name__}: {message}".split())[:REASON_CHARS]
@@ -106,7 +106,7 @@ def _load_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if top in OWN_PACKAGES and error.name and (name == error.name or name.startswith(f"{error.name}.")):
-            raise Unloadable(
+            raise CannotLoad(
                 f"there is no module {name!r}: the name {top!r} belongs to Slipway itself; "
                 f"name the file instead, as in './{name.replace('.', '/')}.py:…'"
             ) from error
@@ -117,13 +117,13 @@ def _load_file(where: str, config: LangGraphJson) -> ModuleType:
     home = config.folder.resolve()
     file = (home / where).resolve()
     if file.suffix != ".py":
-        raise Unloadable(f"{where} is not a Python file; only Python graphs can be served")
+        raise CannotLoad(f"{where} is not a Python file; only Python graphs can be served")
     if not file.is_file():
         near = did_you_mean(file.name, [path.name for path in file.parent.glob("*.py")])
-        raise Unloadable(f"there is no file {where} ({file}){near}")
+        raise CannotLoad(f"there is no file {where} ({file}){near}")
     top = _top(file)
     for root in dict.fromkeys((top.parent, *config.search_paths)):
-        if file.is_relative_to(root) and _leads_to(_dotted(file, root), file, root):
+        if file.is_relative_to(root) and _resolves_to(_dotted(file, root), file, root):
             return importlib.import_module(_dotted(file, root))
     if not top.is_dir():
         return _execute(_unique_name(file, home), file, None)
@@ -146,7 +146,7 @@ def _dotted(file: Path, root: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _leads_to(name: str, file: Path, root: Path) -> bool:
+def _resolves_to(name: str, file: Path, root: Path) -> bool:
     """Whether importing `name` gives this very file.
 
     The first part is looked up alone before the rest: that executes nothing, where looking up the whole name would
@@ -194,7 +194,7 @@ def _execute(name: str, file: Path, package_folders: list[str] | None) -> Module
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=package_folders)
     if spec is None or spec.loader is None:
-        raise Unloadable(f"{file} cannot be imported")
+        raise CannotLoad(f"{file} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -1,131 +1,68 @@
-"""Describing a compiled graph in plain JSON data.
-
-Nothing in here fails because of a graph: a schema that cannot be made is None, a drawing that cannot be made shows
-the nodes alone. It is pure computing, some milliseconds a graph: keep it off the event loop.
-"""
+"""A compiled graph described as plain JSON data, so that it can be shown and compared without its code."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-import orjson
-from langgraph.channels.base import BaseChannel
-from langgraph.pregel import Pregel
-from pydantic import BaseModel, TypeAdapter, create_model
-
-from slipway.graphs.annotations import fields_of, is_record
-from slipway.graphs.fingerprint import channels, fingerprint
-from slipway.graphs.graphs import Graph, GraphSpec, JsonSchema, Manifest, Schemas
-
-UNNAMED = "LangGraph"
-"""What LangGraph calls a graph that was compiled without a name."""
-
-START_NODE = "__start__"
+JsonSchema: TypeAlias = dict[str, Any]
 
 
-def manifest_of(graph: Graph, spec: GraphSpec) -> Manifest:
-    """Everything about `graph` that can be shown or compared."""
-    subgraphs = {name: sub for name, sub in graph.get_subgraphs(recurse=True) if isinstance(sub, Pregel)}
-    levels = max((name.count("|") + 1 for name in subgraphs), default=0)
-    return Manifest(
-        graph_id=spec.graph_id,
-        name=name_of(graph, spec.graph_id),
-        description=spec.description,
-        version=spec.version,
-        nodes=tuple(name for name in graph.nodes if name != START_NODE),
-        schemas=schemas_of(_named(graph, spec.graph_id)),
-        drawings=tuple(_drawing(graph, level) for level in range(levels + 1)),
-        subgraphs={name: schemas_of(sub) for name, sub in subgraphs.items()},
-        channels=channels(graph),
-        fingerprint=fingerprint(graph),
-    )
+@dataclass(frozen=True, slots=True)
+class Schemas:
+    """JSON schemas of one graph. None where a type cannot be described, or where there is nothing to describe."""
+
+    input: JsonSchema | None
+    output: JsonSchema | None
+    state: JsonSchema | None
+    config: JsonSchema | None
+    context: JsonSchema | None
+
+    def public(self) -> dict[str, JsonSchema | None]:
+        """As the protocol spells them."""
+        return {
+            "input_schema": self.input,
+            "output_schema": self.output,
+            "state_schema": self.state,
+            "config_schema": self.config,
+            "context_schema": self.context,
+        }
 
 
-def name_of(graph: Graph, graph_id: str) -> str:
-    """What the graph is called where people see it: its own name, or its id when it was given none."""
-    return graph_id if graph.name == UNNAMED else graph.name
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A compiled graph described in plain JSON data: what can be shown without having its code at hand."""
 
+    graph_id: str
+    name: str
+    """The compiled graph's own name, or the graph id when it was given none."""
+    description: str | None
+    version: str
+    nodes: tuple[str, ...]
+    """In the order they were added, without the start node."""
+    schemas: Schemas
+    drawings: tuple[dict[str, Any], ...]
+    """The drawing with the first n levels of subgraphs opened, at index n; the last one has all of them open."""
+    subgraphs: dict[str, Schemas]
+    """Every subgraph, nested ones too, by namespace (`parent|child`)."""
+    channels: dict[str, str]
+    """State channels, each with a text that changes when its type or its reducer does."""
+    fingerprint: str
+    """Equal for graphs whose state, nodes and edges are equal, in every process and on every machine."""
 
-def _named(graph: Graph, graph_id: str) -> Graph:
-    """The same graph under the name that people see: the titles of its schemas begin with it."""
-    return graph.copy({"name": name_of(graph, graph_id)})
+    def public_schemas(self) -> dict[str, Any]:
+        """Body of `GET /assistants/{A}/schemas`."""
+        return {"graph_id": self.graph_id} | self.schemas.public()
 
+    def public_graph(self, xray: bool | int = False) -> dict[str, Any]:
+        """Body of `GET /assistants/{A}/graph`: `xray` opens all subgraphs, or so many levels of them."""
+        last = len(self.drawings) - 1
+        return self.drawings[last if xray is True else min(int(xray), last)]
 
-def schemas_of(graph: Graph) -> Schemas:
-    """The protocol's five schemas. `config` is that of `config.configurable`, which mirrors the context."""
-    context = _schema(graph.get_context_jsonschema) or _context_by_fields(graph)
-    return Schemas(
-        input=_schema(graph.get_input_jsonschema) or _fields(graph, "Input", _keys(graph, "input_schema")),
-        output=_schema(graph.get_output_jsonschema) or _fields(graph, "Output", _keys(graph, "output_schema")),
-        state=_state(graph),
-        config={} if graph.context_schema is None else context,
-        context=context,
-    )
-
-
-def _schema(make: Callable[[], JsonSchema | None]) -> JsonSchema | None:
-    try:
-        return cast("JsonSchema | None", _plain(make()))
-    except Exception:  # pydantic refuses some types when building a model and others when describing it
-        return None
-
-
-def _state(graph: Graph) -> JsonSchema | None:
-    """All channels that a state shows. The functional API has a single, unnamed one: what was returned last."""
-    shown = graph.stream_channels_asis
-    if isinstance(shown, str):
-        channel = graph.channels[shown]
-        return _schema(lambda: TypeAdapter(cast(BaseChannel[Any, Any, Any], channel).ValueType).json_schema())
-    return _fields(graph, "State", shown)
-
-
-def _keys(graph: Graph, which: str) -> list[str]:
-    """Channels of one of a state graph's schemas; none for a graph that was made another way."""
-    builder = getattr(graph, "builder", None)
-    return [] if builder is None else list(builder.schemas.get(getattr(builder, which), {}))
-
-
-def _fields(graph: Graph, suffix: str, keys: Iterable[str]) -> JsonSchema | None:
-    """A schema put together channel by channel, so that a type without a schema costs one field and not the whole."""
-    fields: dict[str, Any] = {}
-    for key in keys:
-        channel = graph.channels.get(key)
-        if isinstance(channel, BaseChannel):
-            fields[key] = (_describable(channel.UpdateType), None)
-    return _schema(lambda: create_model(graph.get_name(suffix), **fields).model_json_schema()) if fields else None
-
-
-def _context_by_fields(graph: Graph) -> JsonSchema | None:
-    """Before Python 3.12 pydantic refuses a `typing.TypedDict`, though it can describe each of its fields."""
-    schema: object = graph.context_schema
-    if not isinstance(schema, type) or not is_record(schema):
-        return None
-    fields: dict[str, Any] = {name: (_describable(kind), None) for name, kind in fields_of(schema).items()}
-    return _schema(lambda: create_model(schema.__name__, **fields).model_json_schema())
-
-
-def _describable(annotation: Any) -> Any:
-    return annotation if _schema(lambda: TypeAdapter(annotation).json_schema()) is not None else Any
-
-
-def _drawing(graph: Graph, levels: int) -> dict[str, Any]:
-    """Nodes and edges, with so many levels of subgraphs opened."""
-    try:
-        drawing = cast(dict[str, Any], _plain(graph.get_graph(xray=levels or False).to_json()))
-        for node in drawing["nodes"]:
-            if isinstance(data := node.get("data"), dict):
-                data.pop("id", None)  # the Python class that executes the node, which is nothing to show
-        return drawing
-    except Exception:  # drawing makes models of the input and output, and runs the author's path maps
-        nodes = [{"id": name, "type": "runnable", "data": {"name": name}} for name in graph.nodes]
-        return {"nodes": nodes, "edges": []}
-
-
-def _plain(value: Any) -> Any:
-    """Through JSON and back: nothing of the author's own objects stays, and no `default` can break a response."""
-    return orjson.loads(orjson.dumps(value, default=_as_json, option=orjson.OPT_NON_STR_KEYS))
-
-
-def _as_json(value: object) -> object:
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
+    def public_subgraphs(self, namespace: str | None = None, recurse: bool = False) -> dict[str, Any]:
+        """Body of `GET /assistants/{A}/subgraphs[/{namespace}]`. Nested ones only with `recurse`."""
+        return {
+            name: schemas.public()
+            for name, schemas in self.subgraphs.items()
+            if (recurse or "|" not in name) and namespace in (None, name)
+        }

@@ -56,7 +56,7 @@ class GraphModules:
             return self._imported_late(name) if name not in sys.modules else None
         if name not in self._before or is_library(name) or self._is_of_project(module_file(module)):
             return module
-        self._look()
+        self._scan_project()
         return module if name.partition(".")[0] in self._packages else None
 
     def _is_of_project(self, file: str | None) -> bool:
@@ -68,7 +68,7 @@ class GraphModules:
     def _imported_late(self, name: str) -> types.ModuleType | None:
         if name in self._failed:
             return None
-        self._look()
+        self._scan_project()
         if name not in self._late:
             return None
         try:
@@ -78,7 +78,7 @@ class GraphModules:
             log.warning("state.module_not_imported", module=name, error=type(error).__name__)
             return None
 
-    def _look(self) -> None:
+    def _scan_project(self) -> None:
         """Find out what the project's code refers to, unless no module was imported since the last time."""
         if self._counted == len(sys.modules):
             return

@@ -1,4 +1,4 @@
-"""The graphs of langgraph.json, imported and compiled: the one implementation of `slipway.graphs.graphs.Graphs`.
+"""The graphs of langgraph.json, imported and compiled: the only implementation of `served_graphs.Graphs`.
 
 Everything is loaded at start, in a thread. A graph that does not load takes no other one down: it is recorded with the
 reason, and whoever asks for it is told.
@@ -21,16 +21,18 @@ from langgraph.store.base import BaseStore
 from slipway.errors import ConfigError, GraphUnavailable, NotFound
 from slipway.graphs import loading
 from slipway.graphs.annotations import classes_in, declared_by
-from slipway.graphs.factories import Call, Factory, NotAGraph, compiled, factory_of
-from slipway.graphs.graphs import Access, Graph, GraphSpec, Manifest
+from slipway.graphs.describe import manifest_of
+from slipway.graphs.factories import Factory, FactoryCall, NotAGraph, compile_graph, factory_of
 from slipway.graphs.langgraph_json import LangGraphJson, read
-from slipway.graphs.manifest import manifest_of
+from slipway.graphs.manifest import Manifest
 from slipway.graphs.modules import GraphModules
+from slipway.graphs.served_graphs import AccessContext, Graph
+from slipway.graphs.spec import GraphSpec
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class Ready(AbstractAsyncContextManager[Graph]):
+class OpenedGraph(AbstractAsyncContextManager[Graph]):
     """A graph that needs no opening. It has no state, so one serves all runs at once."""
 
     __slots__ = ("graph",)
@@ -55,7 +57,7 @@ class Registry:
         self._config = config
         self._store = store
         self._modules = GraphModules(config.search_paths, before)
-        self._ready: dict[str, Ready] = {}
+        self._ready: dict[str, OpenedGraph] = {}
         self._factories: dict[str, Factory] = {}
         self._failures: dict[str, str] = {}
         self._manifests: dict[str, Manifest] = {}
@@ -82,12 +84,12 @@ class Registry:
     def _load_one(self, spec: GraphSpec) -> None:
         try:
             thing = loading.load(spec.source, self._config)
-            graph = compiled(thing)
+            graph = compile_graph(thing)
             if graph is None:
                 self._factories[spec.graph_id] = factory_of(thing)
             else:
                 self._collect_types(graph)
-                self._ready[spec.graph_id] = Ready(graph)
+                self._ready[spec.graph_id] = OpenedGraph(graph)
         except NotAGraph as error:
             self._fail(spec, f"{spec.source} cannot be served: {error}")
         except (Exception, SystemExit) as error:  # the author's code may raise anything, and may call sys.exit()
@@ -132,13 +134,13 @@ class Registry:
         return graph_id in self._factories
 
     def open(
-        self, graph_id: str, config: RunnableConfig, access: Access, context: Mapping[str, Any] | None = None
+        self, graph_id: str, config: RunnableConfig, access: AccessContext, context: Mapping[str, Any] | None = None
     ) -> AbstractAsyncContextManager[Graph]:
         ready = self._ready.get(graph_id)
         if ready is not None:
             return ready
         self.spec(graph_id)
-        call = Call(config, access, context, self._store)
+        call = FactoryCall(config, access, context, self._store)
         return self._factories[graph_id].open(graph_id, call, self._collect_types)
 
     async def manifest(self, graph_id: str, config: RunnableConfig | None = None) -> Manifest:

@@ -15,7 +15,7 @@ import structlog
 
 from slipway.clock import Clock
 from slipway.health import start_checks
-from slipway.health.health import HealthWatch
+from slipway.health.health import HealthMonitor
 from slipway.health.scripts import WatchScripts
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
@@ -51,7 +51,7 @@ PROBLEMS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Problem:
     """One thing that is wrong. `ident` is the run, the thread or the job; `mended` says whether it still is."""
 
     problem: str
@@ -75,19 +75,19 @@ class Doctor:
         self._lease_ms, self._repair = lease_ms, repair
         self._sweep: AsyncIterator[_Page] | None = None
 
-    async def examine(self) -> list[Trouble]:
+    async def check_all(self) -> list[Problem]:
         """Everything, once. Raises `StoreUnavailable`."""
-        found: list[Trouble] = []
+        found: list[Problem] = []
         async for page in self._quick():
             found += await self._look(page)
         async for page in self._all():
             found += await self._look(page)
         return list({(trouble.problem, trouble.ident): trouble for trouble in found}.values())
 
-    async def round(self, pages: int) -> list[Trouble]:
+    async def round(self, pages: int) -> list[Problem]:
         """All jobs and leases, and the next `pages` pages of threads and runs: rounds go through them all, over and
         over, and one costs the same however many there are. Raises `StoreUnavailable`; then the next begins anew."""
-        found: list[Trouble] = []
+        found: list[Problem] = []
         sweep, self._sweep = self._sweep or self._all(), None
         async for page in self._quick():
             found += await self._look(page)
@@ -100,7 +100,7 @@ class Doctor:
         self._sweep = sweep
         return found
 
-    async def _look(self, page: _Page) -> list[Trouble]:
+    async def _look(self, page: _Page) -> list[Problem]:
         if not page.ids:
             return []
         wrong = await self._scripts.doctor(
@@ -108,7 +108,7 @@ class Doctor:
         )
         for problem, ident in wrong:
             log.warning("doctor.found", problem=problem, id=ident, mended=self._repair)
-        return [Trouble(problem, ident, self._repair) for problem, ident in wrong]
+        return [Problem(problem, ident, self._repair) for problem, ident in wrong]
 
     async def _quick(self) -> AsyncIterator[_Page]:
         """What is in progress: as much as there is work."""
@@ -159,7 +159,7 @@ class Doctor:
                 return
 
 
-def table(found: Sequence[Trouble]) -> str:
+def table(found: Sequence[Problem]) -> str:
     """What was found, a line each, for a person."""
     if not found:
         return "no run and no thread is stuck"
@@ -183,8 +183,8 @@ async def report(settings: Settings, *, repair: bool) -> tuple[str, bool]:
     )
     await pipeline.open()
     try:
-        health = await HealthWatch(pipeline, keys, settings, Clock()).measure()
-        found = await Doctor(pipeline, keys, lease_ms=int(settings.lease_s * 1000), repair=repair).examine()
+        health = await HealthMonitor(pipeline, keys, settings, Clock()).measure()
+        found = await Doctor(pipeline, keys, lease_ms=int(settings.lease_s * 1000), repair=repair).check_all()
     finally:
         await pipeline.close()
     lines = [f"{finding.level.value:8} {finding.code:22} {finding.detail}" for finding in health.findings]

@@ -1,8 +1,8 @@
 """Is everything there that a run needs? Its checkpoints are as healthy as the Redis that keeps them.
 
-`HealthWatch` measures in the background, through the process's own pipeline: it writes a key, reads it back and deletes
-it, asks the server about itself and counts the work. Whoever wants to know (/readyz, /metrics, the admission of new
-runs) gets the last reading, at no cost.
+`HealthMonitor` measures in the background, over the connection of the process: it writes a key, reads it back and
+deletes it, reads INFO and CONFIG, and counts the work. /readyz, /metrics and the admission of new runs use the latest
+measurement at no cost.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import structlog
 from slipway.clock import Clock
 from slipway.errors import Overloaded, StoreUnavailable
 from slipway.health.findings import Finding, Level
-from slipway.health.scripts import WatchScripts, Work
-from slipway.health.server_facts import ServerFacts, read_facts
+from slipway.health.scripts import WatchScripts, Workload
+from slipway.health.server_facts import ServerInfo, read_server_info
 from slipway.redis.connection import reply_error
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -29,17 +29,17 @@ from slipway.settings import Settings
 log = structlog.get_logger(__name__)
 
 EVERY_S: Final = 2.0
-SOON_S: Final = 0.5
-"""The pause while something is wrong, or memory is within `NEAR` of the high-water mark."""
+RECHECK_S: Final = 0.5
+"""The pause while something is wrong, or memory is within `NEAR_HIGH_WATER` of the high-water mark."""
 
-NEAR: Final = 0.1
+NEAR_HIGH_WATER: Final = 0.1
 SLOW_MS: Final = 250.0
 """A probe that takes longer than this is worth a warning."""
 
 LATE_S: Final = 60.0
 """So is a job that has been due for longer than this."""
 
-AWAY: Final = "store.away"
+REDIS_UNAVAILABLE: Final = "store.away"
 """The code of the finding that Redis does not answer."""
 
 RETRY_AFTER_S: Final = 5
@@ -54,8 +54,8 @@ class Health:
     measured_at: datetime
     findings: tuple[Finding, ...]
     probe_ms: float | None = None
-    server: ServerFacts | None = None
-    work: Work | None = None
+    server: ServerInfo | None = None
+    work: Workload | None = None
 
     @property
     def ready(self) -> bool:
@@ -80,7 +80,7 @@ class Health:
     @property
     def services(self) -> dict[str, str]:
         """What runs need beside a web process, and how it is: `up`, `down`, or `unknown`. For the body of /ok."""
-        if any(finding.code == AWAY for finding in self.findings):
+        if any(finding.code == REDIS_UNAVAILABLE for finding in self.findings):
             return {"redis": "down", "workers": "unknown"}
         if self.work is None:
             return {"redis": "unknown", "workers": "unknown"}
@@ -102,7 +102,7 @@ class Health:
         }
 
 
-class HealthWatch:
+class HealthMonitor:
     """Keeps the last reading fresh. Until `measure` was called nothing is known."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings, clock: Clock) -> None:
@@ -123,8 +123,8 @@ class HealthWatch:
         """Measure until cancelled. A finding that comes or goes is a line in the log."""
         while True:
             ratio = self._last.memory_ratio
-            near = ratio is not None and ratio > self._high_water - NEAR
-            await self._clock.sleep(SOON_S if near or not self._last.ready else EVERY_S)
+            near = ratio is not None and ratio > self._high_water - NEAR_HIGH_WATER
+            await self._clock.sleep(RECHECK_S if near or not self._last.ready else EVERY_S)
             await self.measure()
 
     async def measure(self) -> Health:
@@ -152,7 +152,7 @@ class HealthWatch:
             async with asyncio.timeout(_WITHIN_S):
                 probe, server, work = await asyncio.gather(
                     self._probe(),
-                    read_facts(self._pipeline),
+                    read_server_info(self._pipeline),
                     self._scripts.work(self._lease_ms),
                     return_exceptions=True,
                 )
@@ -171,8 +171,8 @@ class HealthWatch:
             measured_at,
             tuple(dict.fromkeys(findings)),
             probe_ms=probe if isinstance(probe, float) else None,
-            server=server if isinstance(server, ServerFacts) else None,
-            work=work if isinstance(work, Work) else None,
+            server=server if isinstance(server, ServerInfo) else None,
+            work=work if isinstance(work, Workload) else None,
         )
 
     async def _probe(self) -> float | Finding:
@@ -206,7 +206,7 @@ class HealthWatch:
         return []
 
     def _of_server(self, facts: object) -> list[Finding]:
-        if not isinstance(facts, ServerFacts):
+        if not isinstance(facts, ServerInfo):
             return [_away(str(facts))] if isinstance(facts, StoreUnavailable) else []
         ratio = facts.memory_ratio
         if ratio is None or ratio <= self._high_water:
@@ -216,7 +216,7 @@ class HealthWatch:
 
     @staticmethod
     def _of_work(work: object) -> list[Finding]:
-        if not isinstance(work, Work):
+        if not isinstance(work, Workload):
             return []
         found = []
         if not work.workers:
@@ -237,4 +237,4 @@ def _briefly(refused: BaseException) -> str:
 
 
 def _away(why: str) -> Finding:
-    return Finding(AWAY, Level.ERROR, f"Redis does not answer: {why}; requests that need it get 503")
+    return Finding(REDIS_UNAVAILABLE, Level.ERROR, f"Redis does not answer: {why}; requests that need it get 503")

@@ -7,7 +7,7 @@ from typing import Final
 from slipway.errors import ConfigError, StoreUnavailable
 from slipway.health import start_checks
 from slipway.health.findings import Level
-from slipway.health.server_facts import read_facts
+from slipway.health.server_facts import read_server_info
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
@@ -20,7 +20,7 @@ async def redis_problems(settings: Settings) -> list[str]:
     pipeline = Pipeline(Address(settings.redis), "release", patience_s=_PATIENCE_S)
     try:
         await pipeline.open()
-        facts = await read_facts(pipeline)
+        facts = await read_server_info(pipeline)
     except StoreUnavailable as error:
         return [str(error)]
     finally:

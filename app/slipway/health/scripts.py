@@ -21,7 +21,7 @@ _LOOK_AT: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Workload:
     """How much there is to do, and who is there to do it. `repairs` is how often each problem was mended, ever."""
 
     workers: int
@@ -41,13 +41,13 @@ class WatchScripts:
     def _args(self, **arguments: object) -> tuple[str, bytes]:
         return self._keys.prefix, ormsgpack.packb(arguments)
 
-    async def work(self, lease_ms: int) -> Work:
+    async def work(self, lease_ms: int) -> Workload:
         """Read in one moment; a worker lives that was heard of within `lease_ms`."""
         reply = await self._pipeline.run(_WORK_CENSUS, [], self._args(lease_ms=lease_ms, look_at=_LOOK_AT))
         workers, due, later, leases, oldest_ms = (int(count) for count in reply[:5])
         pairs = iter(reply[5])
         mended = {name.decode(): int(count) for name, count in zip(pairs, pairs, strict=True)}
-        return Work(workers, due, later, leases, oldest_ms / 1000, mended)
+        return Workload(workers, due, later, leases, oldest_ms / 1000, mended)
 
     async def doctor(
         self, kind: str, ids: Sequence[str], *, place: str, parked: bool, repair: bool, lease_ms: int

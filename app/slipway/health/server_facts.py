@@ -26,7 +26,7 @@ _CONFIG: Final = ("maxmemory-policy", "appendonly", "save")
 
 
 @dataclass(frozen=True, slots=True)
-class ServerFacts:
+class ServerInfo:
     """None is `the server does not say`. Bytes of memory are as the server counts them against `max_bytes`; 0 there
     is no limit. `lag_s` and `lag_bytes` are those of the replica that is furthest behind."""
 
@@ -127,17 +127,19 @@ class ServerFacts:
         }
 
 
-async def read_facts(pipeline: Pipeline) -> ServerFacts:
+async def read_server_info(pipeline: Pipeline) -> ServerInfo:
     """One round trip. What the server refuses to say stays unknown. Raises `StoreUnavailable` when it is away."""
     asked = [
         pipeline.send("INFO", repeatable=True),
         *(pipeline.send("CONFIG", "GET", name, repeatable=True) for name in _CONFIG),
     ]
     info, *options = await asyncio.gather(*asked, return_exceptions=True)
-    return facts_from(_lines(_said(info)), dict(filter(None, (_option(_said(option)) for option in options))))
+    return server_info_from(
+        _lines(_reply_or_none(info)), dict(filter(None, (_option(_reply_or_none(option)) for option in options)))
+    )
 
 
-def _said(reply: Any) -> Any:
+def _reply_or_none(reply: Any) -> Any:
     """The reply; None for a refusal, and what else went wrong is raised."""
     if isinstance(reply, hiredis.ReplyError):
         return None
@@ -155,12 +157,12 @@ def _lines(info: bytes | str | None) -> dict[str, str]:
     return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
-def facts_from(info: Mapping[str, str], config: Mapping[str, str]) -> ServerFacts:
+def server_info_from(info: Mapping[str, str], config: Mapping[str, str]) -> ServerInfo:
     """Facts of the lines of INFO and the options of CONFIG GET, as far as they are there."""
     used, apart = _whole(info.get("used_memory")), _whole(info.get("mem_not_counted_for_evict")) or 0
     lag_s, lag_bytes = _lag(info)
     link = info.get("master_link_status")
-    return ServerFacts(
+    return ServerInfo(
         version=info.get("redis_version"),
         loading=_is(info.get("loading"), "1"),
         append_only=_either(_is(info.get("aof_enabled"), "1"), _is(config.get("appendonly"), "yes")),

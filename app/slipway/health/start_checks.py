@@ -18,7 +18,7 @@ from slipway.errors import ConfigError
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.renamed_settings import advice, former_options
+from slipway.renamed_settings import advice, renamed_options_in
 from slipway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -30,11 +30,11 @@ async def check(settings: Settings, url: str) -> None:
     """Raise `ConfigError` when the checkpointer cannot work on the server at `url`, or when its data belong to other
     settings; log the former names of options that are set. Opens one connection. Raises `StoreUnavailable`."""
     await choice.check(settings, url)
-    former = former_options()
+    former = renamed_options_in()
     pipeline = Pipeline(Address(url), "slipway check", patience_s=_PATIENCE_S)
     await pipeline.open()
     try:
-        await _check_place(settings, former, pipeline)
+        await _check_renamed_prefix(settings, former, pipeline)
         await _check_seal(settings, former, pipeline)
     except hiredis.ReplyError as refused:  # an older server, or a user that may read its own keys alone
         log.warning("settings.not_compared", problem=f"what is stored cannot be looked at: {refused}")
@@ -44,7 +44,7 @@ async def check(settings: Settings, url: str) -> None:
         log.warning("settings.former_name", variable=option.upper(), problem=advice(option))
 
 
-async def _check_place(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:
+async def _check_renamed_prefix(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:
     """Former names that would have led to other data, where there are such data."""
     prefix = former.get("key_prefix", settings.key_prefix)
     if prefix != settings.key_prefix and await _has_threads(pipeline, prefix):

@@ -44,7 +44,7 @@ def _end_without(parent_pid: int) -> None:
     os._exit(1)
 
 
-def keep_what_is_loaded() -> None:
+def freeze_loaded_objects() -> None:
     """Called once everything is imported: the collector need not look at it again, and need not look so often.
 
     A graph's superstep allocates thousands of short-lived objects that reference counting frees; by its defaults the

@@ -22,8 +22,8 @@ from slipway.errors import ConfigError, StoreUnavailable
 from slipway.health import start_checks
 from slipway.processes.child_commands import slipway
 from slipway.processes.embedded import EmbeddedServer
-from slipway.processes.lease_reclaim import reclaiming
-from slipway.processes.supervisor import NURSERY, ChildSpec, Supervisor, stop_requests
+from slipway.processes.lease_reclaim import lease_reclaimer
+from slipway.processes.supervisor import FORK_SERVER, ChildSpec, Supervisor, stop_requests
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -60,23 +60,23 @@ async def dev(settings: Settings) -> None:
 async def _work(settings: Settings, listener: socket.socket, supervisor: Supervisor) -> None:
     """Start all, say that it is ready, and stay until cancelled."""
     try:
-        await supervisor.open_nursery()
+        await supervisor.start_fork_server()
         async with _redis(settings, supervisor) as url:
             await start_checks.check(settings, url)
             since_ms = await _server_time_ms(url)
             try:
                 for spec in _children(settings, url, listener):
                     await supervisor.keep(spec)
-                await _stay(supervisor, _ready(settings, url, listener, since_ms))
+                await _wait_until_stopped(supervisor, _ready(settings, url, listener, since_ms))
             finally:
                 await supervisor.stop("web", "worker")
     finally:
-        await supervisor.stop(NURSERY)
+        await supervisor.stop(FORK_SERVER)
 
 
-async def _stay(supervisor: Supervisor, ready: Coroutine[Any, Any, None]) -> None:
+async def _wait_until_stopped(supervisor: Supervisor, ready: Coroutine[Any, Any, None]) -> None:
     """Say that it is `ready`, and stay until cancelled, or until it turns out that it never will be."""
-    becoming, staying = asyncio.create_task(ready), asyncio.create_task(supervisor.kept_until(asyncio.Event()))
+    becoming, staying = asyncio.create_task(ready), asyncio.create_task(supervisor.run_until(asyncio.Event()))
     try:
         await asyncio.wait((becoming, staying), return_when=asyncio.FIRST_COMPLETED)
         if becoming.done():
@@ -121,13 +121,13 @@ def _children(settings: Settings, url: str, listener: socket.socket) -> list[Chi
     config = str(settings.config.resolve())
     env = {variable_of("redis_url"): url}
     stop_within_s = settings.drain_s + _KILL_MARGIN_S
-    on_death = reclaiming(settings.model_copy(update={"redis_url": SecretStr(url)}))
+    on_exit = lease_reclaimer(settings.model_copy(update={"redis_url": SecretStr(url)}))
     fd = listener.fileno()
     web = ("web", "--config", config, "--fd", str(fd))
     worker = ("worker", "--config", config, "--processes", "1")
     return [
-        ChildSpec("worker", slipway(*worker), worker, env, stop_within_s=stop_within_s, on_death=on_death),
-        ChildSpec("web", slipway(*web), web, env, (fd,), stop_within_s=stop_within_s, on_death=on_death),
+        ChildSpec("worker", slipway(*worker), worker, env, stop_within_s=stop_within_s, on_exit=on_exit),
+        ChildSpec("web", slipway(*web), web, env, (fd,), stop_within_s=stop_within_s, on_exit=on_exit),
     ]
 
 
@@ -154,7 +154,7 @@ async def _ready(settings: Settings, url: str, listener: socket.socket, since_ms
     port, keys = listener.getsockname()[1], Keys(settings.key_prefix)
     late_at = asyncio.get_running_loop().time() + READY_WITHIN_S
     async with _pipeline(url) as pipeline:
-        while missing := await _missing(pipeline, keys, since_ms, settings.host, port):
+        while missing := await _not_ready_reason(pipeline, keys, since_ms, settings.host, port):
             if asyncio.get_running_loop().time() > late_at:
                 log.warning("dev.not_ready", missing=missing, after_s=READY_WITHIN_S)
                 late_at = float("inf")
@@ -165,7 +165,7 @@ async def _ready(settings: Settings, url: str, listener: socket.socket, since_ms
     sys.stdout.flush()
 
 
-async def _missing(pipeline: Pipeline, keys: Keys, since_ms: int, host: str, port: int) -> str | None:
+async def _not_ready_reason(pipeline: Pipeline, keys: Keys, since_ms: int, host: str, port: int) -> str | None:
     """What keeps us from being ready."""
     try:
         if not await pipeline.send("ZCOUNT", keys.workers, since_ms, "+inf", repeatable=True):

@@ -57,7 +57,7 @@ class EmbeddedServer:
             _private(folder)
         lock = os.open(self.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            await self._take(lock)
+            await self._acquire_lock(lock)
             os.ftruncate(lock, 0)
             os.pwrite(lock, str(os.getpid()).encode(), 0)
             yield lock
@@ -98,7 +98,7 @@ class EmbeddedServer:
                         return
                     await asyncio.sleep(_POLL_S)
         except TimeoutError:
-            raise ConfigError(f"the embedded Valkey does not start: {self._last_words()}") from None
+            raise ConfigError(f"the embedded Valkey does not start: {self._log_tail()}") from None
 
     async def _ping(self) -> bool:
         pipeline = Pipeline(Address(self.url), "dev", patience_s=START_WITHIN_S)
@@ -111,11 +111,11 @@ class EmbeddedServer:
             await pipeline.close()
         return True
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.exists() else []
         return f"{lines[-1] if lines else 'it said nothing'} (more in {self.log_file})"
 
-    async def _take(self, lock: int) -> None:
+    async def _acquire_lock(self, lock: int) -> None:
         """Take the lock; wait for a server whose `slipway dev` has gone, not for one whose `slipway dev` is there."""
         deadline = asyncio.get_running_loop().time() + STOP_WITHIN_S
         told = False
@@ -127,10 +127,10 @@ class EmbeddedServer:
                     "stop that one, or choose another place with --data-dir"
                 )
             if not told:
-                told = self._stop_leftover()
+                told = self._stop_orphaned_server()
             await asyncio.sleep(_POLL_S)
 
-    def _stop_leftover(self) -> bool:
+    def _stop_orphaned_server(self) -> bool:
         """Ask the server of a killed `slipway dev` to end. It holds the lock, so its pid file is true."""
         pid = _number(self._pid_file.read_bytes()) if self._pid_file.exists() else None
         if pid is None or not _alive(pid):

@@ -1,7 +1,7 @@
 """The supervisor's side of forking: orders children of the template process, and waits for them as for its own.
 
-Each order carries one end of a socket pair of its own, on which the child tells its pid and is told to go on. Whatever
-dies on the way, that socket ends, and the child is started the long way instead.
+Each request carries one end of its own socket pair, on which the child sends its pid and receives its acceptance. When
+a process dies in between, that socket closes, and the supervisor starts the child by `exec` instead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from slipway.processes.fork_server import GO, Order
+from slipway.processes.fork_server import CHILD_ACCEPTED, ForkRequest
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +28,7 @@ ANSWER_WITHIN_S: Final = 10.0
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
-def possible() -> bool:
+def is_supported() -> bool:
     """Whether this system can do it: Linux, with process descriptors."""
     if sys.platform != "linux":
         return False
@@ -36,10 +36,10 @@ def possible() -> bool:
         os.close(os.pidfd_open(os.getpid()))
     except OSError:  # an old kernel, or a sandbox that forbids it
         return False
-    return adopt_orphans(True) and adopt_orphans(False)
+    return set_subreaper(True) and set_subreaper(False)
 
 
-class Forked:
+class ForkedProcess:
     """A child that was forked for us; to be used as `asyncio.subprocess.Process`."""
 
     def __init__(self, pid: int) -> None:
@@ -67,7 +67,7 @@ class Forked:
             self._ended.set_result(self.returncode)
 
 
-class Nursery:
+class ForkClient:
     """Orders to the template process that holds the other end of `theirs`, whichever it is at the time."""
 
     def __init__(self) -> None:
@@ -81,27 +81,27 @@ class Nursery:
         self.theirs.close()
 
     async def fork(
-        self, order: Order, descriptors: Sequence[int], gone: Callable[[], Coroutine[None, None, int]]
-    ) -> Forked | None:
-        """A child made to `order`, with these descriptors; None when the template did not make one: it has ended
+        self, request: ForkRequest, descriptors: Sequence[int], gone: Callable[[], Coroutine[None, None, int]]
+    ) -> ForkedProcess | None:
+        """A child made to `request`, with these descriptors; None when the template did not make one: it has ended
         (`gone` waits for that), or does not answer."""
         async with self._one_at_a_time:
             mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             mine.setblocking(False)
-            adopt_orphans(True)
+            set_subreaper(True)
             try:
                 with its:
-                    socket.send_fds(self._ours, [order.packed()], [its.fileno(), *descriptors])
-                return _wanted(mine, await _told(mine, gone))
+                    socket.send_fds(self._ours, [request.packed()], [its.fileno(), *descriptors])
+                return _accept_child(mine, await _receive_pid(mine, gone))
             except OSError as error:
-                log.warning("nursery.refused", problem=str(error))
+                log.warning("fork_server.fork_failed", problem=str(error))
                 return None
             finally:
-                adopt_orphans(False)
+                set_subreaper(False)
                 mine.close()
 
 
-async def _told(mine: socket.socket, gone: Callable[[], Coroutine[None, None, int]]) -> bytes:
+async def _receive_pid(mine: socket.socket, gone: Callable[[], Coroutine[None, None, int]]) -> bytes:
     """The pid that a new child tells, or nothing."""
     loop, told = asyncio.get_running_loop(), asyncio.Event()
     # not `sock_recv`: that one, cancelled, lets go of the socket's number later than it is closed
@@ -118,17 +118,17 @@ async def _told(mine: socket.socket, gone: Callable[[], Coroutine[None, None, in
         ended.cancel()
 
 
-def _wanted(mine: socket.socket, pid: bytes) -> Forked | None:
+def _accept_child(mine: socket.socket, pid: bytes) -> ForkedProcess | None:
     """Take the child over and let it go on. Nothing is awaited from here on, so it cannot get lost."""
     if not pid:
         return None
-    child = Forked(int(pid))
+    child = ForkedProcess(int(pid))
     with suppress(OSError):  # one that has died already is a death like any other
-        mine.send(GO)
+        mine.send(CHILD_ACCEPTED)
     return child
 
 
-def adopt_orphans(yes: bool) -> bool:
+def set_subreaper(yes: bool) -> bool:
     """Become the parent of descendants whose own parent ends, or stop that; whether the kernel agrees. Only while a
     child is on its way: what our children leave behind is not ours."""
     return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0) == 0)

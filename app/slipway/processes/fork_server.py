@@ -30,7 +30,7 @@ from slipway.processes.child_commands import name_process
 from slipway.processes.launch import PR_SET_PDEATHSIG
 
 MOST_DESCRIPTORS: Final = 8
-GO: Final = b"go"
+CHILD_ACCEPTED: Final = b"go"
 """The supervisor's answer to a child that told its pid. Without it nobody wants the child any more."""
 
 _LARGEST_ORDER: Final = 1 << 20
@@ -38,7 +38,7 @@ _ADOPTED_WITHIN_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ForkRequest:
     """A child to be made: `arguments` for `slipway`, the command line to show, its whole environment, the numbers
     that its descriptors shall have, its parent, and the signal it gets when the parent has gone."""
 
@@ -54,14 +54,14 @@ class Order:
         return orjson.dumps(asdict(self))
 
     @classmethod
-    def read(cls, message: bytes) -> Order:
+    def read(cls, message: bytes) -> ForkRequest:
         """What was `packed`."""
         words = orjson.loads(message)
         return cls(**words | {name: tuple(words[name]) for name in ("arguments", "descriptors")})
 
 
-def fork_on_order(control: socket.socket) -> Order:
-    """Serve orders until `control` ends. Returns in each child, with the order that it was made for: it is the
+def serve_fork_requests(control: socket.socket) -> ForkRequest:
+    """Serve orders until `control` ends. Returns in each child, with the request that it was made for: it is the
     supervisor's child then, has a session, an environment, a title and descriptors of its own, and has to go on as
     `slipway <arguments>`."""
     import setproctitle  # there is none elsewhere than on Linux
@@ -69,7 +69,7 @@ def fork_on_order(control: socket.socket) -> Order:
     if threading.active_count() > 1:
         raise ConfigError("an import started a thread: this process must not be forked")
     setproctitle.setproctitle(setproctitle.getproctitle())  # finds its place once, before the environment changes
-    name_process("slipway nursery")
+    name_process("slipway fork")
     libc = ctypes.CDLL(None)
     gc.collect()
     gc.freeze()
@@ -79,15 +79,15 @@ def fork_on_order(control: socket.socket) -> Order:
             sys.exit(0)
         if _fork_twice():
             control.close()
-            order = Order.read(message)
-            _begin(order, handed, libc)
-            return order
+            request = ForkRequest.read(message)
+            _set_up_child(request, handed, libc)
+            return request
         for descriptor in handed:
             os.close(descriptor)
 
 
 def _fork_twice() -> bool:
-    """Whether this is the child now. When there is no process to be had the order's socket ends unanswered."""
+    """Whether this is the child now. When there is no process to be had the request's socket ends unanswered."""
     try:
         between = os.fork()
     except OSError:
@@ -103,23 +103,23 @@ def _fork_twice() -> bool:
     os._exit(0)
 
 
-def _begin(order: Order, handed: list[int], libc: ctypes.CDLL) -> None:
+def _set_up_child(request: ForkRequest, handed: list[int], libc: ctypes.CDLL) -> None:
     import setproctitle
 
     os.setsid()
-    _die_with(order.parent, order.orphan_signal, libc)
-    answer, *descriptors = _lifted(handed, above=max(order.descriptors, default=2))
-    _introduce(answer)
-    for descriptor, number in zip(descriptors, order.descriptors, strict=True):
+    _set_parent_death_signal(request.parent, request.orphan_signal, libc)
+    answer, *descriptors = _move_descriptors(handed, above=max(request.descriptors, default=2))
+    _send_pid(answer)
+    for descriptor, number in zip(descriptors, request.descriptors, strict=True):
         os.dup2(descriptor, number, inheritable=False)
         os.close(descriptor)
     os.environ.clear()
-    os.environ.update(order.env)
-    sys.argv[1:] = order.arguments
-    setproctitle.setproctitle(order.shown)
+    os.environ.update(request.env)
+    sys.argv[1:] = request.arguments
+    setproctitle.setproctitle(request.shown)
 
 
-def _die_with(parent: int, orphan_signal: int, libc: ctypes.CDLL) -> None:
+def _set_parent_death_signal(parent: int, orphan_signal: int, libc: ctypes.CDLL) -> None:
     """Wait until we are `parent`'s child, and have the kernel signal us when it goes. The signal is the parent's only
     from that moment on, so the same means tells us first that the process between has gone."""
     adopted = signal.SIGUSR1
@@ -134,7 +134,7 @@ def _die_with(parent: int, orphan_signal: int, libc: ctypes.CDLL) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {adopted})
 
 
-def _lifted(descriptors: list[int], above: int) -> list[int]:
+def _move_descriptors(descriptors: list[int], above: int) -> list[int]:
     """The same files under numbers that are in nobody's way."""
     lifted = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above + 1) for descriptor in descriptors]
     for descriptor in descriptors:
@@ -142,10 +142,10 @@ def _lifted(descriptors: list[int], above: int) -> list[int]:
     return lifted
 
 
-def _introduce(answer: int) -> None:
+def _send_pid(answer: int) -> None:
     """Tell the supervisor our pid and go on if it wants us."""
     with socket.socket(fileno=answer) as supervisor, suppress(OSError):
         supervisor.send(str(os.getpid()).encode())
-        if supervisor.recv(len(GO)) == GO:
+        if supervisor.recv(len(CHILD_ACCEPTED)) == CHILD_ACCEPTED:
             return
     os._exit(1)

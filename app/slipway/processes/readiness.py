@@ -11,7 +11,7 @@ from typing import Final
 VARIABLE: Final = "SLIPWAY_READY_FD"
 
 
-def say_ready() -> None:
+def report_ready() -> None:
     """Tell the supervisor, if there is one, that this process serves now."""
     descriptor = os.environ.pop(VARIABLE, "")
     if descriptor.isdigit():
@@ -20,7 +20,7 @@ def say_ready() -> None:
             os.close(int(descriptor))
 
 
-class Ready:
+class ReadinessListener:
     """The supervisor's side. `said` is whether the child has told; `on_ready` is called when it does."""
 
     def __init__(self, on_ready: Callable[[], None]) -> None:

@@ -16,10 +16,10 @@ SERVED_PAUSE_S: Final = 0.05
 STEADY_AFTER_S: Final = 10.0
 """A child that lived this long has started well, whether it can say so or not."""
 
-FREE_DEATHS: Final = 3
+FREE_EARLY_EXITS: Final = 3
 """A child that was ready may die young so often in a row without any pause."""
 
-PATIENT_DEATHS: Final = 25
+CRASH_LOOP_EARLY_EXITS: Final = 25
 """After so many early deaths in a row a child that gets ready each time is a crash loop too."""
 
 LOOP_AFTER: Final = 4
@@ -32,7 +32,7 @@ class Restarts:
     def __init__(self) -> None:
         self._unready = self._young = 0
 
-    def pause_s(self, *, was_ready: bool, lived_s: float) -> float:
+    def record_exit(self, *, was_ready: bool, lived_s: float) -> float:
         """Counts a death, and says how long to wait; 0 is at once."""
         if lived_s >= STEADY_AFTER_S:
             self._unready = self._young = 0
@@ -44,14 +44,14 @@ class Restarts:
         return 0 if self._unready == 1 else _doubled(FIRST_PAUSE_S, self._unready - 2)
 
     def _after_serving(self) -> float:
-        if self._young <= FREE_DEATHS:
+        if self._young <= FREE_EARLY_EXITS:
             return 0
-        return _doubled(SERVED_PAUSE_S, max(0, self._young - PATIENT_DEATHS))
+        return _doubled(SERVED_PAUSE_S, max(0, self._young - CRASH_LOOP_EARLY_EXITS))
 
     @property
-    def loops_now(self) -> bool:
+    def just_became_crash_loop(self) -> bool:
         """Whether the last death is the one that made it a crash loop: told once."""
-        return self._unready == LOOP_AFTER or (self._unready == 0 and self._young == PATIENT_DEATHS + 1)
+        return self._unready == LOOP_AFTER or (self._unready == 0 and self._young == CRASH_LOOP_EARLY_EXITS + 1)
 
     @property
     def in_a_row(self) -> int:

@@ -16,7 +16,7 @@ from slipway.redis import connection_budget
 from slipway.settings import Settings, config_file
 
 
-def prepare(process: str, config: Path | None = None, **given: Any) -> Settings:
+def load_settings_and_logs(process: str, config: Path | None = None, **given: Any) -> Settings:
     """The settings of this process, its logs configured. `given` is the command line's, None where it is silent.
 
     Raises `ConfigError`.

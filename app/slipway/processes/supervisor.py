@@ -26,18 +26,18 @@ from slipway.clock import Clock
 from slipway.errors import ConfigError
 from slipway.processes import exit_codes
 from slipway.processes.child_commands import slipway
-from slipway.processes.fork_client import Nursery, possible
-from slipway.processes.fork_server import Order
-from slipway.processes.readiness import VARIABLE, Ready
+from slipway.processes.fork_client import ForkClient, is_supported
+from slipway.processes.fork_server import ForkRequest
+from slipway.processes.readiness import VARIABLE, ReadinessListener
 from slipway.processes.restart_delays import LONGEST_PAUSE_S, Restarts
 
 log = structlog.get_logger(__name__)
 
-SCOUT_PAUSE_S: Final = 2.0
+MAX_PAUSE_OF_LAST_CHILD_S: Final = 2.0
 """Of several children with one command that all pause, the last waits no longer than this: one of them finds out
 whether what ailed them is over, and when it becomes ready the others start at once."""
 
-NURSERY: Final = "nursery"
+FORK_SERVER: Final = "fork-server"
 """The name under which the template process is kept."""
 
 _LAUNCH: Final = str(Path(__file__).with_name("launch.py"))
@@ -45,7 +45,7 @@ _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
+class ChildExit:
     """A child that ended though nobody had asked. `code` is negative for a signal, as in `subprocess`."""
 
     name: str
@@ -63,7 +63,7 @@ class Death:
         return f"signal {-self.code}"
 
 
-OnDeath = Callable[[Death], Awaitable[None]]
+OnExit = Callable[[ChildExit], Awaitable[None]]
 """Told of a death before the child is started again."""
 
 
@@ -80,7 +80,7 @@ class ChildSpec:
     pass_fds: tuple[int, ...] = ()
     stop_within_s: float = 10.0
     orphan_signal: signal.Signals = signal.SIGKILL
-    on_death: OnDeath | None = None
+    on_exit: OnExit | None = None
 
 
 class Running(Protocol):
@@ -103,7 +103,7 @@ class _Child:
 
     def __init__(self, spec: ChildSpec, on_ready: Callable[[_Child], None]) -> None:
         self.spec = spec
-        self.ready = Ready(lambda: on_ready(self))
+        self.readiness = ReadinessListener(lambda: on_ready(self))
         self.restarts = Restarts()
         self.served = False
         self.keeper: asyncio.Task[None] | None = None
@@ -117,34 +117,34 @@ class Supervisor:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or Clock()
         self._children: dict[str, _Child] = {}
-        self._nursery: Nursery | None = None
-        self._hopeless: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._fork_client: ForkClient | None = None
+        self._start_failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    async def open_nursery(self) -> None:
+    async def start_fork_server(self) -> None:
         """Keep a template process, from which children of our own program are forked. Nothing changes for them where
         the system cannot do that. The sooner it is called the sooner the first of them can start."""
-        if possible():
-            self._nursery = Nursery()
-            arguments = ("nursery", "--control", str(self._nursery.theirs.fileno()))
-            await self.keep(ChildSpec(NURSERY, slipway(*arguments), pass_fds=(self._nursery.theirs.fileno(),)))
+        if is_supported():
+            self._fork_client = ForkClient()
+            arguments = ("fork-server", "--control", str(self._fork_client.theirs.fileno()))
+            await self.keep(ChildSpec(FORK_SERVER, slipway(*arguments), pass_fds=(self._fork_client.theirs.fileno(),)))
 
     async def keep(self, spec: ChildSpec) -> None:
         """Start a child, and start it again whenever it dies."""
-        child = _Child(spec, self._end_pauses)
+        child = _Child(spec, self._skip_pauses)
         child.process = await self._start(child)
         self._children[spec.name] = child
         child.keeper = asyncio.create_task(self._keep(child), name=f"keeper of {spec.name}")
 
-    async def kept_until(self, asked: asyncio.Event) -> None:
+    async def run_until(self, asked: asyncio.Event) -> None:
         """Return when it is asked for. Raises `ConfigError` as soon as a child that never served says that it never
         can (`exits.CONFIG`): it has told why, and starting it again would only tell it again."""
         asking = asyncio.create_task(asked.wait())
         try:
-            await asyncio.wait((asking, self._hopeless), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((asking, self._start_failure), return_when=asyncio.FIRST_COMPLETED)
         finally:
             asking.cancel()
-        if self._hopeless.done():
-            raise ConfigError(f"{self._hopeless.result()} cannot start; the reason is above")
+        if self._start_failure.done():
+            raise ConfigError(f"{self._start_failure.result()} cannot start; the reason is above")
 
     def pid(self, name: str) -> int:
         """The process id of a child, which changes with every restart."""
@@ -155,11 +155,11 @@ class Supervisor:
         children = [child for name, child in self._children.items() if not names or name in names]
         await asyncio.gather(*(self._stop(child) for child in children))
         for child in children:
-            child.ready.end()
+            child.readiness.end()
             self._children.pop(child.spec.name, None)
-        if self._nursery is not None and NURSERY not in self._children:
-            self._nursery.close()
-            self._nursery = None
+        if self._fork_client is not None and FORK_SERVER not in self._children:
+            self._fork_client.close()
+            self._fork_client = None
 
     def kill(self) -> None:
         """SIGKILL every child now. `stop` still has to be awaited."""
@@ -171,36 +171,36 @@ class Supervisor:
         while True:
             started = self._clock.monotonic()
             code = await child.process.wait()
-            death = Death(child.spec.name, child.process.pid, code, self._clock.monotonic() - started)
-            child.served = child.ready.look() or child.served
+            death = ChildExit(child.spec.name, child.process.pid, code, self._clock.monotonic() - started)
+            child.served = child.readiness.look() or child.served
             if code == exit_codes.CONFIG and not child.served:
-                return self._give_up(child)
+                return self._fail_start(child)
             pause_s = self._pause_s(child, death)
             log.warning("child.died", child=death.name, pid=death.pid, how=death.how, again_in_s=pause_s)
-            if child.restarts.loops_now:
+            if child.restarts.just_became_crash_loop:
                 log.error("child.crash_loop", child=death.name, deaths=child.restarts.in_a_row, how=death.how)
-            await _mourn(child.spec, death)
+            await _handle_exit(child.spec, death)
             await self._rest(child, pause_s)
             child.process = await self._start_again(child)
 
-    def _give_up(self, child: _Child) -> None:
+    def _fail_start(self, child: _Child) -> None:
         log.error("child.cannot_start", child=child.spec.name, pid=child.process.pid)
-        if not self._hopeless.done():
-            self._hopeless.set_result(child.spec.name)
+        if not self._start_failure.done():
+            self._start_failure.set_result(child.spec.name)
 
-    def _pause_s(self, child: _Child, death: Death) -> float:
-        pause_s = child.restarts.pause_s(was_ready=child.ready.look(), lived_s=death.lived_s)
-        others = [other for other in self._alike(child) if other is not child]
+    def _pause_s(self, child: _Child, death: ChildExit) -> float:
+        pause_s = child.restarts.record_exit(was_ready=child.readiness.look(), lived_s=death.lived_s)
+        others = [other for other in self._same_command(child) if other is not child]
         if others and all(other.resting for other in others):
-            return min(pause_s, SCOUT_PAUSE_S)
+            return min(pause_s, MAX_PAUSE_OF_LAST_CHILD_S)
         return pause_s
 
-    def _alike(self, child: _Child) -> list[_Child]:
+    def _same_command(self, child: _Child) -> list[_Child]:
         return [other for other in self._children.values() if other.spec.command == child.spec.command]
 
-    def _end_pauses(self, child: _Child) -> None:
-        """One that is like them is ready, so they can be."""
-        for other in self._alike(child):
+    def _skip_pauses(self, child: _Child) -> None:
+        """One that is like them is readiness, so they can be."""
+        for other in self._same_command(child):
             if other.resting is not None:
                 other.resting.set()
 
@@ -225,25 +225,30 @@ class Supervisor:
                 await self._clock.sleep(LONGEST_PAUSE_S)
 
     async def _start(self, child: _Child) -> Running:
-        spec, ready = child.spec, child.ready.begin()
-        env, descriptors = {**os.environ, **spec.env, VARIABLE: str(ready)}, (ready, *spec.pass_fds)
+        spec, readiness = child.spec, child.readiness.begin()
+        env, descriptors = {**os.environ, **spec.env, VARIABLE: str(readiness)}, (readiness, *spec.pass_fds)
         try:
             process = await self._fork(spec, env, descriptors)
             how = "forked" if process else "executed"
             process = process or await _execute(spec, env, descriptors)
         finally:
-            os.close(ready)
+            os.close(readiness)
         log.info("child.started", child=spec.name, pid=process.pid, how=how)
         return process
 
     async def _fork(self, spec: ChildSpec, env: dict[str, str], descriptors: tuple[int, ...]) -> Running | None:
         """A child of the template process; None where there is none, or it makes none."""
-        template = self._children.get(NURSERY)
-        if not spec.arguments or self._nursery is None or template is None or template.process.returncode is not None:
+        template = self._children.get(FORK_SERVER)
+        if (
+            not spec.arguments
+            or self._fork_client is None
+            or template is None
+            or template.process.returncode is not None
+        ):
             return None
         shown, orphan_signal = " ".join(spec.command), int(spec.orphan_signal)
-        order = Order(spec.arguments, shown, env, descriptors, os.getpid(), orphan_signal)
-        return await self._nursery.fork(order, descriptors, template.process.wait)
+        order = ForkRequest(spec.arguments, shown, env, descriptors, os.getpid(), orphan_signal)
+        return await self._fork_client.fork(order, descriptors, template.process.wait)
 
     async def _stop(self, child: _Child) -> None:
         if child.keeper is not None:
@@ -263,13 +268,13 @@ class Supervisor:
         await process.wait()
 
 
-async def _mourn(spec: ChildSpec, death: Death) -> None:
+async def _handle_exit(spec: ChildSpec, death: ChildExit) -> None:
     """Clear away what the dead child had started itself, and tell whoever wants to know."""
     _signal_group(death.pid, signal.SIGKILL)
-    if spec.on_death is None:
+    if spec.on_exit is None:
         return
     try:
-        await spec.on_death(death)
+        await spec.on_exit(death)
     except Exception:
         log.exception("child.death_not_handled", child=death.name)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from slipway.assistants.stored_assistants import Assistant
 from slipway.ceilings import Limits, ceilings_of, checked
 from slipway.errors import InvalidRequest
-from slipway.graphs.graphs import GraphSpec, Priority
+from slipway.graphs.spec import GraphSpec, Priority
 from slipway.runs.run_requests import RunRequest
 from slipway.runs.runs import PRIORITY_MS, NewRun
 from slipway.runs.scripts import CronStep

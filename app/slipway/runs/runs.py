@@ -25,7 +25,7 @@ from slipway.access.filters import EVERYTHING, Filter
 from slipway.checkpoints.trash import Trash
 from slipway.clock import iso
 from slipway.errors import Conflict, NotFound
-from slipway.graphs.graphs import Priority
+from slipway.graphs.spec import Priority
 from slipway.json_containment import contains
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline

@@ -16,7 +16,7 @@ from langgraph.types import StateSnapshot
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import SlipwayError, StoredDataError, StoreUnavailable
 from slipway.exception_text import class_name
-from slipway.graphs.graphs import Graph
+from slipway.graphs.served_graphs import Graph
 from slipway.threads.subgraph_states import with_subgraphs
 
 log = structlog.get_logger(__name__)
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 async def read_state(graph: Graph, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
     """The state at `config`; with `subgraphs`, each task of a subgraph has the subgraph's state if that can be read.
-    `graph` has its checkpointer attached."""
+    `graph` has its checkpointer with_checkpointer."""
     if not subgraphs:
         return await _read(graph, config)
     try:

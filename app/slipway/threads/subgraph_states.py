@@ -12,14 +12,14 @@ from langgraph.types import PregelTask, StateSnapshot
 
 from slipway.errors import StoreUnavailable
 from slipway.exception_text import class_name
-from slipway.graphs.graphs import Graph
+from slipway.graphs.served_graphs import Graph
 
 log = structlog.get_logger(__name__)
 
 
 async def with_subgraphs(graph: Graph, state: StateSnapshot) -> StateSnapshot:
     """`state` with those of its subgraphs that can be read. `graph` is the root graph of the thread, with its
-    checkpointer attached."""
+    checkpointer with_checkpointer."""
     return state._replace(tasks=tuple([await _with_state(graph, task) for task in state.tasks]))
 
 

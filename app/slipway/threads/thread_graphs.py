@@ -17,7 +17,7 @@ from langgraph.store.base import BaseStore
 from slipway.access.users import User, told_to_graphs
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import NotFound
-from slipway.graphs.graphs import Access, Graph, Graphs, attached
+from slipway.graphs.served_graphs import AccessContext, Graph, Graphs, with_checkpointer
 from slipway.runs.runs import Run, RunStore
 from slipway.threads.threads import Thread
 
@@ -77,10 +77,10 @@ class ThreadGraphs:
 
     @asynccontextmanager
     async def _opened(
-        self, thread: Thread, config: RunnableConfig, access: Access, saver: ThreadSaver
+        self, thread: Thread, config: RunnableConfig, access: AccessContext, saver: ThreadSaver
     ) -> AsyncIterator[Graph]:
         async with self._graphs.open(_graph_id(thread), config, access) as graph:
-            yield attached(graph, saver, self._store)
+            yield with_checkpointer(graph, saver, self._store)
 
 
 def _graph_id(thread: Thread) -> str:

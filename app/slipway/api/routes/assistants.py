@@ -39,7 +39,7 @@ from slipway.api.request_parsing import ident_of, query_flag, read_body, validat
 from slipway.api.responses import Json, nothing
 from slipway.assistants.stored_assistants import Assistant, mirrored
 from slipway.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
-from slipway.graphs.graphs import Manifest
+from slipway.graphs.manifest import Manifest
 from slipway.json_containment import contains
 from slipway.runs.cancel_reasons import Action, by_deleted_assistant
 from slipway.runs.idempotency import HEADER

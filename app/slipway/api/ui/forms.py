@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from slipway.graphs.graphs import JsonSchema
+from slipway.graphs.manifest import JsonSchema
 from slipway.serialization.json_encoding import dumps
 
 Kind = Literal["line", "text", "number", "integer", "scalar", "flag", "choice", "lines", "chat", "json"]

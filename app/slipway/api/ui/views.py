@@ -23,7 +23,7 @@ from slipway.api.ui.forms import fields_of
 from slipway.api.ui.live import seen_run, standing
 from slipway.api.ui.rendering import page, words
 from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError
-from slipway.graphs.graphs import GraphSpec
+from slipway.graphs.spec import GraphSpec
 from slipway.runs.runs import Run
 from slipway.services import Services
 from slipway.threads.threads import Thread

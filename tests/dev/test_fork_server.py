@@ -24,8 +24,8 @@ from slipway.errors import ConfigError
 from slipway.processes import fork_client
 from slipway.processes import supervisor as supervising
 from slipway.processes.child_commands import slipway
-from slipway.processes.fork_server import GO
-from slipway.processes.supervisor import NURSERY, ChildSpec, Supervisor
+from slipway.processes.fork_server import CHILD_ACCEPTED
+from slipway.processes.supervisor import FORK_SERVER, ChildSpec, Supervisor
 from tests.conftest import Eventually
 from tests.dev.test_supervisor import Deaths, gone
 
@@ -37,7 +37,7 @@ async def supervisor(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Superviso
     """Patient with its template, which imports everything on whatever machine this is."""
     monkeypatch.setattr(fork_client, "ANSWER_WITHIN_S", 50)
     supervisor = Supervisor()
-    await supervisor.open_nursery()
+    await supervisor.start_fork_server()
     yield supervisor
     supervisor.kill()
     await supervisor.stop()
@@ -80,7 +80,7 @@ async def test_it_is_our_child_and_shows_as_what_it_is(
 
 async def test_how_it_ended_is_known(supervisor: Supervisor, worker: ChildSpec, eventually: Eventually) -> None:
     deaths = Deaths()
-    await supervisor.keep(ChildSpec("worker", worker.command, worker.arguments, worker.env, on_death=deaths))
+    await supervisor.keep(ChildSpec("worker", worker.command, worker.arguments, worker.env, on_exit=deaths))
     os.kill(supervisor.pid("worker"), signal.SIGKILL)
     await eventually(lambda: deaths.seen)
     assert [death.how for death in deaths.seen] == ["SIGKILL"]
@@ -88,9 +88,9 @@ async def test_how_it_ended_is_known(supervisor: Supervisor, worker: ChildSpec, 
 
 async def test_a_child_that_says_it_can_never_start_is_not_started_again(supervisor: Supervisor) -> None:
     deaths = Deaths()
-    await supervisor.keep(ChildSpec("refused", slipway("worker"), ("worker", "--config", "nowhere"), on_death=deaths))
+    await supervisor.keep(ChildSpec("refused", slipway("worker"), ("worker", "--config", "nowhere"), on_exit=deaths))
     with pytest.raises(ConfigError, match="refused cannot start"):
-        await supervisor.kept_until(asyncio.Event())
+        await supervisor.run_until(asyncio.Event())
     assert not deaths.seen
 
 
@@ -114,7 +114,7 @@ async def test_what_was_not_handed_down_is_closed(
         pipe = Path(f"/proc/self/fd/{its}").readlink()
         await eventually(lambda: links(held).get(str(its)) == pipe)
         assert list(links(held).values()).count(pipe) == 1
-        template = Path(f"/proc/{supervisor.pid(NURSERY)}/fd")
+        template = Path(f"/proc/{supervisor.pid(FORK_SERVER)}/fd")
         await eventually(lambda: pipe not in links(template).values())
     finally:
         os.close(ours)
@@ -140,11 +140,11 @@ async def test_what_others_leave_behind_is_not_adopted(supervisor: Supervisor, w
         orphan.kill()
 
 
-@pytest.mark.parametrize(("answer", "goes_on"), [(GO, True), (b"", False)], ids=["wanted", "not wanted"])
+@pytest.mark.parametrize(("answer", "goes_on"), [(CHILD_ACCEPTED, True), (b"", False)], ids=["wanted", "not wanted"])
 def test_a_child_goes_on_only_when_the_supervisor_wants_it(answer: bytes, goes_on: bool) -> None:
     """A supervisor that stopped waiting has closed its end of the socket."""
-    use = "import sys; from slipway.processes.fork_server import _introduce"
-    source = f"{use}; _introduce(int(sys.argv[1])); print('on')"
+    use = "import sys; from slipway.processes.fork_server import _send_pid"
+    source = f"{use}; _send_pid(int(sys.argv[1])); print('on')"
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, its:
         command = (sys.executable, "-c", source, str(its.fileno()))
@@ -158,36 +158,36 @@ def test_a_child_goes_on_only_when_the_supervisor_wants_it(answer: bytes, goes_o
     assert (said, child.returncode) == ((b"on\n", 0) if goes_on else (b"", 1))
 
 
-async def test_a_killed_nursery_takes_nobody_down_and_is_replaced(
+async def test_a_killed_fork_server_takes_nobody_down_and_is_replaced(
     supervisor: Supervisor, worker: ChildSpec, eventually: Eventually
 ) -> None:
     with capture_logs() as lines:
         await supervisor.keep(worker)
-        first, template = supervisor.pid("worker"), supervisor.pid(NURSERY)
+        first, template = supervisor.pid("worker"), supervisor.pid(FORK_SERVER)
         os.kill(template, signal.SIGKILL)
-        await eventually(lambda: supervisor.pid(NURSERY) != template)
+        await eventually(lambda: supervisor.pid(FORK_SERVER) != template)
         assert not gone(first)
         os.kill(first, signal.SIGKILL)
         await eventually(lambda: supervisor.pid("worker") != first)
     assert ways(lines) == ["forked", "forked"]
 
 
-async def test_nursery_and_worker_killed_at_once(
+async def test_fork_server_and_worker_killed_at_once(
     supervisor: Supervisor, worker: ChildSpec, eventually: Eventually
 ) -> None:
     await supervisor.keep(worker)
     first = supervisor.pid("worker")
-    os.kill(supervisor.pid(NURSERY), signal.SIGKILL)
+    os.kill(supervisor.pid(FORK_SERVER), signal.SIGKILL)
     os.kill(first, signal.SIGKILL)
     await eventually(lambda: supervisor.pid("worker") != first)
     assert not gone(supervisor.pid("worker"))
 
 
-async def test_a_nursery_that_does_not_answer_is_done_without(
+async def test_a_fork_server_that_does_not_answer_is_done_without(
     supervisor: Supervisor, worker: ChildSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
     monkeypatch.setattr(fork_client, "ANSWER_WITHIN_S", 0.1)
-    template = supervisor.pid(NURSERY)
+    template = supervisor.pid(FORK_SERVER)
     os.kill(template, signal.SIGSTOP)
     with capture_logs() as lines:
         await supervisor.keep(worker)
@@ -199,14 +199,14 @@ async def test_a_nursery_that_does_not_answer_is_done_without(
     await eventually(lambda: workers_of(tmp_path / "langgraph.json") == wanted)
 
 
-async def test_a_nursery_that_ends_while_it_is_asked_is_not_waited_for(
+async def test_a_fork_server_that_ends_while_it_is_asked_is_not_waited_for(
     supervisor: Supervisor, worker: ChildSpec
 ) -> None:
-    os.kill(supervisor.pid(NURSERY), signal.SIGSTOP)
+    os.kill(supervisor.pid(FORK_SERVER), signal.SIGSTOP)
     with capture_logs() as lines:
         starting = asyncio.create_task(supervisor.keep(worker))
         await asyncio.sleep(0)  # the order is sent
-        os.kill(supervisor.pid(NURSERY), signal.SIGKILL)
+        os.kill(supervisor.pid(FORK_SERVER), signal.SIGKILL)
         await starting
     assert ways(lines) == ["executed"], "and not forked by its successor"
 
@@ -214,9 +214,9 @@ async def test_a_nursery_that_ends_while_it_is_asked_is_not_waited_for(
 async def test_where_it_cannot_be_done_children_are_executed(
     worker: ChildSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervising, "possible", lambda: False)
+    monkeypatch.setattr(supervising, "is_supported", lambda: False)
     supervisor = Supervisor()
-    await supervisor.open_nursery()
+    await supervisor.start_fork_server()
     with capture_logs() as lines:
         await supervisor.keep(worker)
     supervisor.kill()
@@ -225,7 +225,7 @@ async def test_where_it_cannot_be_done_children_are_executed(
 
 
 async def test_one_that_gives_up_waiting_for_a_child_does_not_stop_the_others() -> None:
-    child = fork_client.Forked(os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}))
+    child = fork_client.ForkedProcess(os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}))
     given_up, kept = (asyncio.create_task(child.wait()) for _ in range(2))
     await asyncio.sleep(0)
     given_up.cancel()
@@ -236,7 +236,7 @@ async def test_one_that_gives_up_waiting_for_a_child_does_not_stop_the_others() 
 
 
 async def test_a_child_that_has_ended_is_sent_no_signal(monkeypatch: pytest.MonkeyPatch) -> None:
-    child, sent = fork_client.Forked(os.posix_spawn("/bin/true", ["true"], {})), []
+    child, sent = fork_client.ForkedProcess(os.posix_spawn("/bin/true", ["true"], {})), []
     async with asyncio.timeout(30):
         assert await child.wait() == 0
     monkeypatch.setattr(os, "kill", lambda *signalled: sent.append(signalled))
