@@ -205,9 +205,9 @@ def test_no_import_points_upwards() -> None:
 
 
 def test_an_upward_import_is_noticed() -> None:
-    assert points_upwards("slipway.runs.runs", "slipway.threads.threads")
+    assert points_upwards("slipway.runs.runs", "slipway.threads.store")
     assert points_upwards("slipway.store.store", "slipway.crons.store"), "neighbours do not import each other"
-    assert not points_upwards("slipway.threads.threads", "slipway.runs.runs")
+    assert not points_upwards("slipway.threads.store", "slipway.runs.runs")
 
 
 def test_there_is_something_to_check() -> None:

@@ -38,11 +38,11 @@ from slipway.runs.scripts import Scripts
 from slipway.settings import Settings
 from slipway.store.embedding import Index
 from slipway.store.store import RedisStore
+from slipway.threads.graph_opener import ThreadGraphOpener
 from slipway.threads.notifications import ThreadNotifications
-from slipway.threads.states import ThreadStates
-from slipway.threads.thread_graphs import ThreadGraphs
+from slipway.threads.state_store import ThreadStateStore
+from slipway.threads.store import ThreadStore
 from slipway.threads.thread_log import ThreadLog
-from slipway.threads.threads import ThreadStore
 from slipway.threads.ttl import ThreadTtl
 from slipway.webhooks.urls import UrlPolicy
 
@@ -74,7 +74,7 @@ class Services:
     trash: Trash
     graphs: Graphs
     assistants: AssistantStore
-    states: ThreadStates
+    states: ThreadStateStore
     thread_notifications: ThreadNotifications
     thread_log: ThreadLog
     protocol_log: ProtocolLog
@@ -162,7 +162,9 @@ def _stores(
         thread_ttl=ttl.stored() if ttl else None,
         trash=trash,
     )
-    states = ThreadStates(ThreadGraphs(graphs, runs, checkpointer, store), threads, checkpointer, pipeline, keys)
+    states = ThreadStateStore(
+        ThreadGraphOpener(graphs, runs, checkpointer, store), threads, checkpointer, pipeline, keys
+    )
     return Services(
         settings=settings,
         config=config,

@@ -27,7 +27,7 @@ from slipway.crons.store import CronQuery as WantedCrons
 from slipway.graphs.registry import Registry
 from slipway.services import Services
 from slipway.settings import Settings
-from slipway.threads.threads import Wanted
+from slipway.threads.search import ThreadQuery
 from slipway_workers.duties.scheduler import Scheduler
 from tests.attacks.ruled_server import (
     NEVER,
@@ -378,7 +378,7 @@ class World:
     async def read(cls, services: Services) -> World:
         """All of it."""
         pipeline, keys = services.pipeline, services.keys
-        found = await services.threads.search(Wanted(), limit=10_000)
+        found = await services.threads.search(ThreadQuery(), limit=10_000)
         passing = await asyncio.gather(
             *(pipeline.send("HEXISTS", keys.thread(each.thread_id), "temporary") for each in found)
         )

@@ -23,7 +23,7 @@ from slipway.redis.checkpoint_keys import blob_field, names_of
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.threads.state_reading import read_history, read_state
+from slipway.threads.state_reader import read_history, read_state
 from slipway.threads.subgraph_states import with_subgraphs
 from tests.checkpoints.conftest import at, documents_prefix, ids, put
 from tests.checkpoints.test_graphs import refund_graph

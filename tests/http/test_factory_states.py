@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from slipway.graphs.registry import Registry
-from slipway.threads.thread_graphs import ThreadGraphs
+from slipway.threads.graph_opener import ThreadGraphOpener
 from tests.http.conftest import Served
 
 Client: TypeAlias = Any
@@ -111,7 +111,7 @@ async def test_a_factory_gets_the_ids_of_the_thread_that_is_read(sdk: Client, se
     thread = str((await sdk.threads.create())["thread_id"])
     await sdk.runs.wait(thread, "made", input={"log": []}, config=config)
     services = served.services
-    opener = ThreadGraphs(graphs, services.runs, services.checkpointer)
+    opener = ThreadGraphOpener(graphs, services.runs, services.checkpointer)
     configurable = (await opener.config(await services.threads.get(thread), None))["configurable"]
     ids = {"thread_id": thread, "graph_id": "made", "assistant_id": (await sdk.assistants.get("made"))["assistant_id"]}
     assert configurable == {"nodes": ["one"], "inside": []} | ids

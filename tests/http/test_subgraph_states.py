@@ -10,7 +10,7 @@ from langgraph.types import Interrupt, PregelTask, StateSnapshot
 from slipway.redis.checkpoint_keys import names_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.threads.snapshots import interrupts_of, shown
+from slipway.threads.protocol_state import interrupts_of, shown
 
 Client: TypeAlias = Any
 """A `LangGraphClient`; its own types promise lists where it gives objects."""

@@ -26,7 +26,8 @@ from slipway.runs.event_log import Event, EventLog
 from slipway.runs.runs import NewRun, Phase, Run, RunStore, new_id, run_from, status_of
 from slipway.runs.scripts import Scripts
 from slipway.settings import Settings
-from slipway.threads.threads import Thread, ThreadStore
+from slipway.threads.record import Thread
+from slipway.threads.store import ThreadStore
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 LEASE_MS = 60_000

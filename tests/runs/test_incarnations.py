@@ -26,7 +26,7 @@ from slipway.runs.runs import Phase, Run, RunStore, new_id
 from slipway.runs.scripts import Scripts
 from slipway.settings import Settings
 from slipway.threads.scripts import ThreadScripts
-from slipway.threads.threads import ThreadStore
+from slipway.threads.store import ThreadStore
 from slipway.threads.ttl import ThreadTtl
 from slipway.webhooks.scripts import OUTSIDE, DeliveryScripts
 from tests.checkpoints.conftest import Make, at, ids, make, put

@@ -45,7 +45,7 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.crash_proof import Proof
 from slipway.runs.runs import Phase, Run, status_of
 from slipway.serialization.json_encoding import dumps
-from slipway.threads.state_reading import read_state
+from slipway.threads.state_reader import read_state
 
 log = structlog.get_logger(__name__)
 

@@ -20,7 +20,7 @@ from slipway.execution.subgraph_events import Lifecycle
 from slipway.execution.tool_events import ToolEvents
 from slipway.serialization.json_encoding import dumps
 from slipway.shown_exceptions import public_repr
-from slipway.threads.snapshots import place_of, thread_of
+from slipway.threads.protocol_state import place_of, thread_of
 
 Frame = tuple[str, bytes]
 

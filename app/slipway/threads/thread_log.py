@@ -24,7 +24,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.runs.event_log import Event, EventLog, Place, place_of
 from slipway.serialization.json_encoding import dumps
 from slipway.threads.notifications import ThreadNotifications
-from slipway.threads.states import ThreadStates
+from slipway.threads.state_store import ThreadStateStore
 
 _LOOK_EVERY_S: Final = 15.0
 """How often a reader looks for what it was not told of."""
@@ -78,7 +78,7 @@ class ThreadLog:
     """Following threads."""
 
     def __init__(
-        self, pipeline: Pipeline, keys: Keys, wakes: ThreadNotifications, events: EventLog, states: ThreadStates
+        self, pipeline: Pipeline, keys: Keys, wakes: ThreadNotifications, events: EventLog, states: ThreadStateStore
     ) -> None:
         self._pipeline, self._keys, self._wakes = pipeline, keys, wakes
         self._events, self._states = events, states

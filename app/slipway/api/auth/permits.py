@@ -35,7 +35,7 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.permits import permit_use as permit_use_of
 from slipway.runs.permits import permitted_run
 from slipway.runs.runs import NewRun, Run, new_id
-from slipway.threads.threads import Wanted
+from slipway.threads.search import ThreadQuery
 
 _OfThread = TypeVar("_OfThread", ThreadsRead, ThreadsUpdate, ThreadsWritten, ThreadsDelete, RunCancelled)
 _OfAssistant = TypeVar("_OfAssistant", AssistantsRead, AssistantsUpdate, AssistantsLatest, AssistantsDelete)
@@ -143,10 +143,12 @@ def seen(*filters: Filter) -> Filter:
     return found
 
 
-def wanted_threads(value: ThreadsSearch, only: Filter) -> Wanted:
+def wanted_threads(value: ThreadsSearch, only: Filter) -> ThreadQuery:
     """What is searched for, as the authorize handler left it."""
     ids = None if value.ids is None else {str(ident) for ident in value.ids}
     if value.thread_id is not None:
         thread_id = str(value.thread_id)
         ids = {thread_id} if ids is None or thread_id in ids else set()
-    return Wanted(ids=ids, metadata=value.metadata or None, values=value.values or None, status=value.status, only=only)
+    return ThreadQuery(
+        ids=ids, metadata=value.metadata or None, values=value.values or None, status=value.status, access_filter=only
+    )

@@ -10,7 +10,7 @@ from slipway.api.bodies.body import Body, Metadata, Order, Uuid
 from slipway.api.bodies.thread_state import SuperstepBody
 from slipway.graphs.sections import Minutes
 from slipway.protocol_types import JsonObject, Limit, Offset, Strategy
-from slipway.threads.extracts import Path, paths_of
+from slipway.threads.extract_paths import Path, paths_of
 from slipway.threads.ttl import ThreadTtl
 
 

@@ -45,7 +45,7 @@ from slipway.runs.cancel_reasons import Action, by_deleted_assistant
 from slipway.runs.idempotency import HEADER
 from slipway.runs.run_making import ceilings_in, priority_in
 from slipway.services import Services
-from slipway.threads.threads import Wanted
+from slipway.threads.search import ThreadQuery
 
 
 async def create(request: Request) -> Response:
@@ -157,7 +157,7 @@ async def _cancel_runs(services: Services, assistant_id: str) -> None:
 
 
 async def _delete_threads(services: Services, assistant_id: str, only: Filter) -> None:
-    wanted = Wanted(metadata={"assistant_id": assistant_id}, only=only)
+    wanted = ThreadQuery(metadata={"assistant_id": assistant_id}, access_filter=only)
     while found := await services.threads.search(wanted, limit=100):
         for thread in found:
             with suppress(NotFound):

@@ -40,7 +40,7 @@ from slipway.event_protocol.run_translator import MODES
 from slipway.runs.run_making import run_of
 from slipway.runs.runs import Run
 from slipway.services import Services
-from slipway.threads.threads import Thread
+from slipway.threads.record import Thread
 
 RESPOND_S: Final = 5.0
 """How long an answer waits for the run that asks to be over."""

@@ -26,7 +26,7 @@ from slipway.api.request_parsing import (
     validated,
 )
 from slipway.api.responses import Json
-from slipway.threads.states import Place
+from slipway.threads.state_store import Place
 
 _SUBGRAPHS: Final = flag("subgraphs", "Show the states of subgraphs inside their tasks")
 _SELECT: Final = names("select", "Fields to answer with; values.<channel> is one channel alone")

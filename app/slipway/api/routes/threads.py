@@ -39,9 +39,9 @@ from slipway.api.request_parsing import ident_of, path_id, query_names, read_bod
 from slipway.api.responses import Json, nothing
 from slipway.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from slipway.services import Services
-from slipway.threads.extracts import extracted
-from slipway.threads.states import update_of
-from slipway.threads.threads import Thread
+from slipway.threads.extract_paths import extracted
+from slipway.threads.record import Thread
+from slipway.threads.state_updates import update_of
 from slipway.threads.ttl import ThreadTtl
 
 

@@ -17,7 +17,7 @@ from slipway.errors import NotFound
 from slipway.runs.runs import Run
 from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
-from slipway.threads.threads import Thread
+from slipway.threads.record import Thread
 
 _BEAT: Final = b"\n"
 _NOTHING: Final = b"{}"

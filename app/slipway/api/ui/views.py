@@ -26,7 +26,7 @@ from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, 
 from slipway.graphs.spec import GraphSpec
 from slipway.runs.runs import Run
 from slipway.services import Services
-from slipway.threads.threads import Thread
+from slipway.threads.record import Thread
 
 _THREADS: Final = 12
 _RUNS_EACH: Final = 3

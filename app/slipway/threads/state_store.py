@@ -6,41 +6,39 @@ through a writer that refuses while a run of the thread is active.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import structlog
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import EmptyChannelError, InvalidUpdateError
-from langgraph.types import Command, Send, StateSnapshot, StateUpdate
+from langgraph.types import StateSnapshot, StateUpdate
 
 from slipway.access.users import User
 from slipway.checkpoints.fenced_writers import IdleThreadWriter
 from slipway.checkpoints.thread_saver import ThreadSaver
-from slipway.errors import Conflict, RefusedRequest, SlipwayError
-from slipway.exception_text import class_name, is_a, message_of, traceback_of
+from slipway.errors import Conflict, RefusedRequest
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.threads.snapshots import interrupts_of, place_of, shown, status_of
-from slipway.threads.state_reading import read_history, read_state
-from slipway.threads.thread_graphs import ThreadGraphs
-from slipway.threads.threads import Thread, ThreadStore
+from slipway.threads.graph_opener import ThreadGraphOpener
+from slipway.threads.protocol_state import interrupts_of, place_of, shown, status_of
+from slipway.threads.record import Thread
+from slipway.threads.state_reader import read_history, read_state
+from slipway.threads.state_updates import update_error, update_values
+from slipway.threads.store import ThreadStore
 
 Place = dict[str, Any]
 """Where in a thread: any of checkpoint_id, checkpoint_ns, checkpoint_map."""
 
 _LATEST: Final[Place] = {}
-_REFUSALS: Final = (InvalidUpdateError, EmptyChannelError, ValueError, KeyError, TypeError)
 
 log = structlog.get_logger(__name__)
 
 
-class ThreadStates:
+class ThreadStateStore:
     """States of all threads, in the protocol's shapes."""
 
     def __init__(
-        self, graphs: ThreadGraphs, threads: ThreadStore, checkpointer: ThreadSaver, pipeline: Pipeline, keys: Keys
+        self, graphs: ThreadGraphOpener, threads: ThreadStore, checkpointer: ThreadSaver, pipeline: Pipeline, keys: Keys
     ) -> None:
         self._graphs, self._threads, self._checkpointer = graphs, threads, checkpointer
         self._pipeline, self._keys = pipeline, keys
@@ -88,7 +86,7 @@ class ThreadStates:
         """Write `values` as if `as_node` had returned them; the new checkpoint's place. Raises `NotFound`, `Conflict`
         while a run is active, and `RefusedRequest` when the graph does not take it."""
         thread = await self._threads.get(thread_id)
-        return await self._write(thread, place, [[StateUpdate(_values(values), as_node)]], user)
+        return await self._write(thread, place, [[StateUpdate(update_values(values), as_node)]], user)
 
     async def replay(
         self, thread_id: str, supersteps: Sequence[Sequence[StateUpdate]], user: User | None = None
@@ -112,7 +110,7 @@ class ThreadStates:
             try:
                 written = await graph.abulk_update_state(config, supersteps)
             except BaseException as error:  # reducers and schemas are the graph's own code
-                if (refusal := _refusal_of_update(thread.graph_id, error)) is None:
+                if (refusal := update_error(thread.graph_id, error)) is None:
                     raise
                 raise refusal from error
             latest = await read_state(graph, _config(thread.thread_id, _LATEST))
@@ -126,50 +124,6 @@ class ThreadStates:
             incarnation=thread.incarnation,
         )
         return place
-
-
-def _refusal_of_update(graph_id: str, error: BaseException) -> RefusedRequest | None:
-    """What a client gets when a graph raises on an update: the text only of what is written for people to read. None
-    when it was not the graph."""
-    if is_a(error, (SlipwayError, ConnectionError, asyncio.CancelledError)):
-        return None
-    if is_a(error, _REFUSALS):
-        return RefusedRequest(f"graph {graph_id!r} refuses the update: {message_of(error)}")
-    log.warning("update.raised", graph=graph_id, exception=traceback_of(error))
-    return RefusedRequest(f"graph {graph_id!r} refuses the update: it raises {class_name(error)}")
-
-
-def update_of(values: Any, command: Mapping[str, Any] | None, as_node: str | None) -> StateUpdate:
-    """One update as LangGraph takes it; a command may stand in for values."""
-    if command is None:
-        return StateUpdate(_values(values), as_node)
-    jump = Command(resume=command.get("resume"), update=_pairs(command.get("update")), goto=_goto(command.get("goto")))
-    return StateUpdate(cast("dict[str, Any]", jump), as_node)
-
-
-def _values(values: Any) -> Any:
-    """Pairs of channel and value become an object, or a command when a channel is named twice."""
-    pairs = _pairs(values)
-    if pairs is values:
-        return values
-    members = dict(pairs)
-    return members if len(members) == len(pairs) else Command(update=pairs)
-
-
-def _pairs(values: Any) -> Any:
-    """Pairs come as lists from JSON; LangGraph knows them as tuples."""
-    if isinstance(values, list) and values and all(_is_pair(value) for value in values):
-        return [tuple(value) for value in values]
-    return values
-
-
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
-
-
-def _goto(goto: Any) -> list[str | Send]:
-    places = goto if isinstance(goto, list) else [] if goto is None else [goto]
-    return [place if isinstance(place, str) else Send(place["node"], place.get("input")) for place in places]
 
 
 def _config(thread_id: str, place: Place) -> RunnableConfig:

@@ -19,14 +19,14 @@ from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import NotFound
 from slipway.graphs.served_graphs import AccessContext, Graph, Graphs, with_checkpointer
 from slipway.runs.runs import Run, RunStore
-from slipway.threads.threads import Thread
+from slipway.threads.record import Thread
 
 _NOT_FOR_GRAPHS: Final = frozenset({"ceilings", "checkpoint_id", "checkpoint_ns", "checkpoint_map"})
 """`ceilings` are meant for the server, and a checkpoint is meant for the run that started there."""
 
 
-class ThreadGraphs:
-    """Opens graphs for `ThreadStates`. A graph without a factory costs no read."""
+class ThreadGraphOpener:
+    """Opens graphs for `ThreadStateStore`. A graph without a factory costs no read."""
 
     def __init__(
         self, graphs: Graphs, runs: RunStore, checkpointer: ThreadSaver, store: BaseStore | None = None

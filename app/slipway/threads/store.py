@@ -2,126 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Final, Literal
-
-import orjson
+from typing import Any
 
 from slipway.access.filtered_reads import filtered_fields, members_of, read_filtered
 from slipway.access.filters import EVERYTHING, Filter
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.checkpoints.trash import Trash
-from slipway.clock import iso
 from slipway.errors import Conflict, NotFound
-from slipway.json_containment import contains
 from slipway.protocol_types import Strategy
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.runs import new_id, spread
+from slipway.runs.runs import new_id
 from slipway.runs.scripts import Fields, Scripts, fields
 from slipway.serialization.json_encoding import dumps, json_members
+from slipway.threads.record import Thread, thread_from
 from slipway.threads.scripts import ThreadScripts
+from slipway.threads.search import ThreadQuery, ThreadSearch
 from slipway.threads.ttl import ThreadTtl
-from slipway.threads.ttl import shown as ttl_of
-
-_PAGE: Final = 200
-
-Status = Literal["idle", "busy", "interrupted", "error"]
-STATUSES: Final = ("idle", "busy", "interrupted", "error")
-SORTABLE: Final = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
-
-
-@dataclass(frozen=True, slots=True)
-class Thread:
-    """The stored record. `values` is None until a run has left a state; `interrupts` maps task id to what is asked.
-    `incarnation` is when it was created, in µs: what tells it from another thread that had the same id."""
-
-    thread_id: str
-    incarnation: str
-    created_at: str
-    updated_at: str
-    state_updated_at: str
-    metadata: dict[str, Any]
-    status: str
-    config: dict[str, Any]
-    values: dict[str, Any] | None
-    interrupts: dict[str, Any]
-    error: dict[str, Any] | None
-    ttl: dict[str, Any] | None = None
-
-    @property
-    def graph_id(self) -> str | None:
-        """The graph of its runs, once it has had one or was told at creation."""
-        graph_id = self.metadata.get("graph_id")
-        return graph_id if isinstance(graph_id, str) else None
-
-    def public(self) -> dict[str, Any]:
-        """The protocol's Thread object."""
-        return {
-            "thread_id": self.thread_id,
-            "created_at": self.created_at,
-            "updated_at": self.updated_at,
-            "state_updated_at": self.state_updated_at,
-            "metadata": self.metadata,
-            "status": self.status,
-            "config": self.config,
-            "values": self.values,
-            "interrupts": self.interrupts,
-            "error": self.error,
-        }
-
-
-def thread_from(thread_id: str, held: Fields) -> Thread:
-    """The record of a stored hash."""
-
-    def parsed(name: str) -> Any:
-        return orjson.loads(held[name]) if held.get(name) else None
-
-    created_us = int(held["created_us"])
-    return Thread(
-        thread_id=thread_id,
-        incarnation=str(created_us),
-        created_at=iso(created_us),
-        updated_at=iso(int(held.get("updated_us", created_us))),
-        state_updated_at=iso(int(held.get("state_us", created_us))),
-        metadata=spread(held, "m:"),
-        status=held["status"].decode(),
-        config=_config(held),
-        values=parsed("values"),
-        interrupts=parsed("interrupts") or {},
-        error=parsed("error"),
-        ttl=ttl_of(held),
-    )
-
-
-def _config(held: Fields) -> dict[str, Any]:
-    """What runs have left: once there was one, it says what is configurable, if only that nothing is."""
-    ran: dict[str, Any] = {"configurable": {}} if "m:assistant_id" in held else {}
-    return ran | spread(held, "c:")
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a search asks for; None asks for anything. Metadata and values are matched by containment. `only` is what
-    the caller may see."""
-
-    ids: Collection[str] | None = None
-    metadata: dict[str, Any] | None = None
-    values: dict[str, Any] | None = None
-    status: str | None = None
-    only: Filter = EVERYTHING
-
-    def fits(self, thread: Thread) -> bool:
-        """Whether a thread is wanted."""
-        return (
-            (self.status is None or thread.status == self.status)
-            and (self.ids is None or thread.thread_id in self.ids)
-            and (not self.metadata or contains(thread.metadata, self.metadata))
-            and (not self.values or contains(thread.values or {}, self.values))
-            and self.only.fits(thread.metadata)
-        )
 
 
 class ThreadStore:
@@ -140,7 +39,7 @@ class ThreadStore:
         event_ttl_s: int = 0,
     ) -> None:
         self._pipeline, self._keys, self._scripts, self._checkpointer = pipeline, keys, scripts, checkpointer
-        self._trash = trash
+        self._trash, self._search = trash, ThreadSearch(pipeline, keys)
         self._whole, self._ttl, self._event_ttl_s = ThreadScripts(pipeline, keys), ttl, event_ttl_s
 
     async def create(
@@ -329,38 +228,19 @@ class ThreadStore:
         await self._trash.remove(thread_id, place)
 
     async def search(
-        self, wanted: Wanted, *, limit: int = 10, offset: int = 0, sort_by: str = "updated_at", sort_order: str = "desc"
+        self,
+        query: ThreadQuery,
+        *,
+        limit: int = 10,
+        offset: int = 0,
+        sort_by: str = "updated_at",
+        sort_order: str = "desc",
     ) -> list[Thread]:
-        """A page of the wanted threads."""
-        descending = sort_order == "desc"
-        if sort_by == "updated_at":
-            found: list[Thread] = []
-            async for thread in self._scan(descending):
-                if wanted.fits(thread):
-                    found.append(thread)
-                    if len(found) == offset + limit:
-                        break
-            return found[offset:]
-        every = [thread async for thread in self._scan(descending) if wanted.fits(thread)]
-        every.sort(key=lambda thread: str(getattr(thread, sort_by)), reverse=descending)
-        return every[offset : offset + limit]
+        """A page of the matching threads: see `ThreadSearch.page`."""
+        return await self._search.page(
+            query, limit=limit, offset=offset, sort_by=sort_by, descending=sort_order == "desc"
+        )
 
-    async def count(self, wanted: Wanted) -> int:
-        """How many threads are wanted."""
-        if wanted == Wanted():
-            return int(await self._pipeline.send("ZCARD", self._keys.threads, repeatable=True))
-        return len([thread async for thread in self._scan(True) if wanted.fits(thread)])
-
-    async def _scan(self, descending: bool) -> AsyncIterator[Thread]:
-        verb = "ZREVRANGE" if descending else "ZRANGE"
-        start = 0
-        while True:
-            ids = await self._pipeline.send(verb, self._keys.threads, start, start + _PAGE - 1, repeatable=True)
-            names = [thread_id.decode() for thread_id in ids]
-            reads = [self._pipeline.send("HGETALL", self._keys.thread(name), repeatable=True) for name in names]
-            for name, read in zip(names, reads, strict=True):
-                if "created_us" in (held := fields(await read)):
-                    yield thread_from(name, held)
-            if len(names) < _PAGE:
-                return
-            start += _PAGE
+    async def count(self, query: ThreadQuery) -> int:
+        """How many threads match."""
+        return await self._search.count(query)

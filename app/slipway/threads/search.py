@@ -1,0 +1,80 @@
+"""Finds threads by id, status, metadata and values."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+from slipway.access.filters import EVERYTHING, Filter
+from slipway.json_containment import contains
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
+from slipway.runs.scripts import fields
+from slipway.threads.record import Thread, thread_from
+
+_PAGE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadQuery:
+    """The conditions of a search; None matches every thread. Metadata and values match by containment."""
+
+    ids: Collection[str] | None = None
+    metadata: dict[str, Any] | None = None
+    values: dict[str, Any] | None = None
+    status: str | None = None
+    access_filter: Filter = EVERYTHING
+
+    def matches(self, thread: Thread) -> bool:
+        return (
+            (self.status is None or thread.status == self.status)
+            and (self.ids is None or thread.thread_id in self.ids)
+            and (not self.metadata or contains(thread.metadata, self.metadata))
+            and (not self.values or contains(thread.values or {}, self.values))
+            and self.access_filter.fits(thread.metadata)
+        )
+
+
+class ThreadSearch:
+    """Reads thread records in pages of the index of all threads; each page costs two round trips."""
+
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys = pipeline, keys
+
+    async def page(
+        self, query: ThreadQuery, *, limit: int, offset: int, sort_by: str, descending: bool
+    ) -> list[Thread]:
+        """`limit` matching threads from `offset` on. The index is ordered by `updated_at`: every other order reads all
+        threads first."""
+        if sort_by == "updated_at":
+            found: list[Thread] = []
+            async for thread in self._matching(query, descending):
+                found.append(thread)
+                if len(found) == offset + limit:
+                    break
+            return found[offset:]
+        every = [thread async for thread in self._matching(query, descending)]
+        every.sort(key=lambda thread: str(getattr(thread, sort_by)), reverse=descending)
+        return every[offset : offset + limit]
+
+    async def count(self, query: ThreadQuery) -> int:
+        if query == ThreadQuery():
+            return int(await self._pipeline.send("ZCARD", self._keys.threads, repeatable=True))
+        return len([thread async for thread in self._matching(query, descending=True)])
+
+    async def _matching(self, query: ThreadQuery, descending: bool) -> AsyncIterator[Thread]:
+        command = "ZREVRANGE" if descending else "ZRANGE"
+        start = 0
+        while True:
+            ids = await self._pipeline.send(command, self._keys.threads, start, start + _PAGE - 1, repeatable=True)
+            names = [thread_id.decode() for thread_id in ids]
+            reads = [self._pipeline.send("HGETALL", self._keys.thread(name), repeatable=True) for name in names]
+            for name, read in zip(names, reads, strict=True):
+                if "created_us" in (stored := fields(await read)) and query.matches(
+                    thread := thread_from(name, stored)
+                ):
+                    yield thread
+            if len(names) < _PAGE:
+                return
+            start += _PAGE
