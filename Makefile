@@ -12,7 +12,7 @@ pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
-.PHONY: help run test test-units test-processes lint lock bench soak rounds differential templates mutants clean
+.PHONY: help run test test-fast test-units test-processes lint import-graph lock bench soak rounds differential templates mutants clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
@@ -25,15 +25,21 @@ test: lint  ## Check the code and run the whole suite
 	$(MAKE) --no-print-directory test-processes; second=$$?; \
 	exit $$((first > second ? first : second))
 
+test-fast: $(VENV)/dev.stamp  ## The tests that need nothing, or only a Valkey
+	@$(call pytest,$(BIN)/python,--numprocesses 2 -m "not processes and not slow")
+
 test-units: $(VENV)/dev.stamp  ## The tests that start no whole processes, two at a time
-	@$(call pytest,$(BIN)/python,--numprocesses 2 -m "not processes")
+	@$(call pytest,$(BIN)/python,--numprocesses 2 -m "not alone")
 
 test-processes: $(VENV)/dev.stamp  ## The tests that start, stop and kill whole processes, one at a time
-	@$(call pytest,$(BIN)/python,-m processes)
+	@$(call pytest,$(BIN)/python,-m alone)
 
 lint: $(VENV)/dev.stamp  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+import-graph: $(VENV)/dev.stamp  ## Print which package imports which; fails when an import points upwards
+	@$(BIN)/python -m tests.import_graph
 
 lock: $(VENV)/dev.stamp  ## Pin requirements again (LOCK_ARGS=--upgrade takes newer ones)
 	$(LOCK) --output-file requirements.txt

@@ -10,6 +10,7 @@ import random
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -31,12 +32,14 @@ from tests.certificates import self_signed
 
 START_WITHIN_S = 10.0
 
-WHOLE_PROCESSES = frozenset(
+ALONE = frozenset(
     {"bench", "browser", "compat", "crash", "deploy", "doctor", "health", "js", "objects", "test_bench.py"}
 )
-"""The folders and files whose tests start, stop and kill whole processes. They get the marker `processes`: `make test`
-runs them alone and one at a time, and all others two at a time."""
+"""The folders and files whose tests kill and stop whole servers. They get the markers `processes` and `alone`: `make
+test` runs them one at a time, and all other tests two at a time."""
 
+STARTS_VALKEY = frozenset({"valkey_url", "modules_url"})
+"""The fixtures that start a Valkey. A test that uses one, directly or by another fixture, gets the marker `valkey`."""
 
 class Eventually(Protocol):
     """`wait_until`."""
@@ -51,10 +54,36 @@ class Eventually(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of `WHOLE_PROCESSES`."""
+    """Mark each test with what it needs; the tests of `browser` and `js` mark themselves further."""
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] in WHOLE_PROCESSES:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in ALONE:
             item.add_marker("processes")
+            item.add_marker("alone")
+        if isinstance(item, pytest.Function) and STARTS_VALKEY & set(item.fixturenames):
+            item.add_marker("valkey")
+
+
+_without_processes: list[str] = []
+"""The test that executes now, if it must not start a process."""
+
+
+def _refuse_processes(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "subprocess.Popen" and _without_processes and arguments[0] != str(get_binary_path()):
+        raise AssertionError(f"{_without_processes[0]} starts {arguments[0]}: mark it with pytest.mark.processes")
+
+
+sys.addaudithook(_refuse_processes)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test without the marker `processes` cannot start one, so the markers stay true."""
+    if item.get_closest_marker("processes") is None:
+        _without_processes.append(item.nodeid)
+    try:
+        return (yield)
+    finally:
+        _without_processes.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

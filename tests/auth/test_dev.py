@@ -18,6 +18,8 @@ from tests.auth.conftest import PROJECT, as_user
 from tests.conftest import bare_environment, free_port, wait_until
 from tests.crash.cluster import ROOT, START_WITHIN_S
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 async def dev(tmp_path: Path) -> AsyncIterator[str]:

@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def in_chromium(item: pytest.Item) -> None:
     """Mark a test as one that shares the session's event loop (the browser lives on it) and needs Chromium: without
     it the test is skipped, but never in CI."""
-    item.add_marker(pytest.mark.browser)
+    item.add_marker(pytest.mark.chromium)
     if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
         item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
     if not CHROMIUM.exists() and os.environ.get("CI") != "true":

@@ -239,6 +239,7 @@ async def test_values_without_a_version_are_told(savers: dict[str, ThreadSaver])
     assert "has other channel_values" in moved.problem
 
 
+@pytest.mark.processes
 async def test_a_busy_thread_is_left_alone_and_named(
     savers: dict[str, ThreadSaver], modules_url: str, keys: Keys
 ) -> None:
@@ -273,6 +274,7 @@ async def test_a_run_that_comes_while_a_thread_is_copied(savers: dict[str, Threa
     await moving.pipeline.send("DEL", keys.thread("t"))
 
 
+@pytest.mark.processes
 @pytest.mark.timeout(150)
 @each_way
 async def test_killed_half_way_it_goes_on(
@@ -318,6 +320,7 @@ async def test_killed_half_way_it_goes_on(
         assert [writes[0].value for _, writes in held] == list(range(6, 0, -1))
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [(("core", "core"), "nothing to move"), (("core", "langgraph-redis", "--delete-source"), "would remove what")],
@@ -336,6 +339,7 @@ def test_what_makes_no_sense_is_a_line(modules_url: str, keys: Keys, arguments: 
     assert "Traceback" not in told.stderr
 
 
+@pytest.mark.processes
 async def test_what_the_server_works_with_is_not_removed(modules_url: str, keys: Keys) -> None:
     settings = Settings.of({"redis_url": modules_url, "key_prefix": keys.prefix, "checkpointer": "core"})
     with pytest.raises(ConfigError, match="would remove what SLIPWAY_CHECKPOINTER=core works with"):

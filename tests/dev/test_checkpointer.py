@@ -12,6 +12,8 @@ from slipway.redis.server_modules import module_files
 from tests.conftest import bare_environment, wait_until
 from tests.http.conftest import PROJECT
 
+pytestmark = pytest.mark.processes
+
 LACKS = (
     "slipway: SLIPWAY_CHECKPOINTER=langgraph-redis needs the modules RediSearch and RedisJSON, and this server has no"
 )

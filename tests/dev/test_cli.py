@@ -22,6 +22,8 @@ from slipway.redis.preflight import problem_with, wait_for_redis
 from slipway.settings import Settings
 from tests.conftest import Eventually, bare_environment
 
+pytestmark = pytest.mark.processes
+
 Slipway = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

@@ -16,6 +16,8 @@ from slipway.settings import Settings
 from tests.conftest import free_port
 from tests.runs.conftest import PROJECT, Stores, opened
 
+pytestmark = pytest.mark.processes
+
 NO_PROCESS = 2**22 + 1
 """A process id above the largest one that Linux gives."""
 

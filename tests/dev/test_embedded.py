@@ -22,6 +22,8 @@ from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
 from tests.conftest import Eventually
 
+pytestmark = pytest.mark.processes
+
 HOLD = """
 import asyncio, pathlib, sys
 from slipway.processes.embedded import EmbeddedServer

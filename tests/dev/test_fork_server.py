@@ -29,7 +29,10 @@ from slipway.processes.supervisor import FORK_SERVER, ChildSpec, Supervisor
 from tests.conftest import Eventually
 from tests.dev.test_supervisor import Deaths, gone
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere children are executed")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="elsewhere children are executed"),
+    pytest.mark.processes,
+]
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from tests.checkpoints.conftest import put
 from tests.conftest import bare_environment
 from tests.runs.conftest import PROJECT
 
+pytestmark = pytest.mark.processes
+
 KEY = "11" * 32
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from slipway.processes.restart_delays import (
     CRASH_LOOP_EARLY_EXITS,
     FREE_EARLY_EXITS,
@@ -11,6 +13,8 @@ from slipway.processes.restart_delays import (
     STEADY_AFTER_S,
     Restarts,
 )
+
+pytestmark = pytest.mark.processes
 
 
 def test_a_child_that_had_been_fine_is_replaced_at_once() -> None:

@@ -22,6 +22,8 @@ from slipway.processes.readiness import VARIABLE, ReadinessListener
 from slipway.processes.supervisor import ChildExit, ChildSpec, Supervisor, stop_requests
 from tests.conftest import Eventually
 
+pytestmark = pytest.mark.processes
+
 SLEEP = "import time; time.sleep(60)"
 STUBBORN = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); time.sleep(60)"
 SUPERVISE = """

@@ -27,6 +27,7 @@ def test_each_graph_is_compiled_and_describes_itself(graph_id: str) -> None:
     assert "__start__" in graph.get_graph().draw_mermaid()
 
 
+@pytest.mark.processes
 def test_importing_the_graphs_opens_no_model_and_reads_no_library() -> None:
     modules = ", ".join(entry["path"].partition(":")[0] for entry in LISTED.values())
     code = f"import sys, {modules}; sys.exit('langchain' in sys.modules)"

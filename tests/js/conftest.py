@@ -25,10 +25,12 @@ INSTALL_WITHIN_S = 240
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those of React are driven by Chromium."""
+    """All tests here need node, those of React need Chromium as well."""
     for item in items:
-        if item.path.parent == HERE and item.path.name.startswith("test_react"):
-            in_chromium(item)
+        if item.path.parent == HERE:
+            item.add_marker("node")
+            if item.path.name.startswith("test_react"):
+                in_chromium(item)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from tests.mutants.faults import ROOT, Fault, FaultList, kept_lists, to_plant
 from tests.mutants.page import PAGE, page
 from tests.mutants.planting import Copy
 
+pytestmark = pytest.mark.processes
+
 FAULT = Fault("a", "p", "app/slipway/a.py", "x > 1", "x > 2", ("tests/test_a.py::test_a",))
 
 

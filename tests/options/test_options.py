@@ -172,6 +172,7 @@ async def test_the_budget_of_graphs_that_have_none_of_their_own(load: Load, grap
 # workers
 
 
+@pytest.mark.processes
 @shows("worker_processes")
 async def test_the_processes_of_a_worker(keys: Keys, pipeline: Pipeline, valkey_url: str, tmp_path: Path) -> None:
     env = {

@@ -255,6 +255,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.processes
 def test_the_fingerprint_is_the_same_in_every_process(project: Project) -> None:
     for name, text in (("nested", NESTED), ("models", MODELS), ("flow", FLOW)):
         project.write(f"{name}.py", text)
