@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import bare_environment
 
+pytestmark = pytest.mark.processes
+
 SPEAK = """
 import logging, structlog
 from slipway.logs import configure
@@ -64,7 +66,6 @@ def test_machines_get_one_object_a_line(log_format: str) -> None:
     assert "ZeroDivisionError" in broke["exception"]
 
 
-@pytest.mark.processes
 @pytest.mark.parametrize(("level", "shown"), [("WARNING", []), ("info", ["one"]), ("Debug", ["one", "two"])])
 def test_the_environment_chooses_level_and_format(level: str, shown: list[str]) -> None:
     code = (
@@ -78,7 +79,6 @@ def test_the_environment_chooses_level_and_format(level: str, shown: list[str]) 
     assert not any(line.startswith("{") for line in lines)
 
 
-@pytest.mark.processes
 def test_libraries_are_no_louder_than_the_level() -> None:
     code = (
         "import logging; from slipway.logs import configure; from slipway.settings import Settings\n"
