@@ -41,7 +41,6 @@ LAYERS = (
 and from lower layers only, so no import points upwards and none goes in a circle."""
 
 UPWARD_STILL = {
-    ("slipway.checkpoints.trash", "slipway.threads.scripts"),
     ("slipway.runs.runs", "slipway.webhooks.scripts"),
     ("slipway.runs.handler_changes", "slipway.services"),
     ("slipway.runs.permits", "slipway.services"),

@@ -34,7 +34,7 @@ from slipway.runs.event_log import EventLog
 from slipway.runs.idempotency import Idempotency
 from slipway.runs.leases import LeaseRenewer, worker_id
 from slipway.runs.runs import RunStore
-from slipway.runs.scripts import Scripts
+from slipway.runs.scripts import RunScripts
 from slipway.settings import Settings
 from slipway.store.embedding import Index
 from slipway.store.store import RedisStore
@@ -63,7 +63,7 @@ class Services:
     address: Address
     pipeline: Pipeline
     keys: Keys
-    scripts: Scripts
+    scripts: RunScripts
     subscriber: Subscriber
     events: EventLog
     idempotency: Idempotency
@@ -148,10 +148,10 @@ def _stores(
     store: RedisStore,
     checkpointer: ThreadSaver,
 ) -> Services:
-    scripts, clock = Scripts(pipeline, keys), Clock()
+    scripts, clock = RunScripts(pipeline, keys), Clock()
     ttl, events = _thread_ttl(config), EventLog(pipeline, keys, subscriber)
     trash = Trash(pipeline, keys, checkpointer)
-    threads = ThreadStore(pipeline, keys, scripts, checkpointer, trash, ttl=ttl, event_ttl_s=settings.event_ttl_s)
+    threads = ThreadStore(pipeline, keys, checkpointer, trash, ttl=ttl, event_ttl_s=settings.event_ttl_s)
     wakes = ThreadNotifications(keys, subscriber)
     runs = RunStore(
         pipeline,

@@ -8,6 +8,7 @@ import httpx
 
 from slipway.graphs.registry import Registry
 from slipway.settings import Settings
+from slipway.threads.scripts import ThreadScripts
 from tests.attacks.rows import HELD_OPEN, ROUTES, one_of_everything, send
 from tests.auth.conftest import Client
 from tests.auth.samples import RUN
@@ -40,7 +41,7 @@ async def test_a_thread_with_the_id_of_a_removed_one_answers_as_any_new_thread(
     cron = await ann.crons.create_for_thread(used, "greet", schedule="0 0 1 1 *", input=RUN["input"])
     ids |= {"run_id": run["run_id"], "checkpoint_id": str(state["checkpoint"]["checkpoint_id"])}
     # whoever removed it was killed before its checkpoints were gone, and no worker lives
-    assert await served.services.scripts.thread_delete(used) is not None
+    assert await ThreadScripts(served.services.pipeline, served.services.keys).delete(used) is not None
 
     fresh = (await bob.threads.create())["thread_id"]
     assert (await bob.threads.create(thread_id=used))["thread_id"] == used

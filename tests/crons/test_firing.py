@@ -12,10 +12,11 @@ from slipway.clock import iso
 from slipway.crons.record import cron_from
 from slipway.errors import NotFound
 from slipway.graphs.registry import Registry
+from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import Fired
-from slipway.runs.scripts import CronStep, Fields, fields
+from slipway.runs.scripts import CronStep
 from slipway.services import Services, open_services
 from slipway.settings import Settings
 from slipway_workers.duties.scheduler import Scheduler
@@ -120,7 +121,7 @@ async def test_a_run_that_is_over_and_gone_is_not_made_again(
     """The worst moment to die: the run was made, ran and vanished with its thread before anyone took note."""
     cron_id = await a_cron(sdk)
     due_ms = await time.due(cron_id)
-    before = cron_from(fields(await pipeline.send("HGETALL", keys.cron(cron_id))), 0)
+    before = cron_from(fields_of(await pipeline.send("HGETALL", keys.cron(cron_id))), 0)
     scheduler = Scheduler(services)
     step = CronStep(
         cron_id=cron_id,
@@ -167,7 +168,7 @@ async def test_a_cron_that_was_removed_makes_no_run_of_the_one_that_has_its_id(
     monkeypatch.setattr(scheduler._scripts, "due", due)
     assert await scheduler.look() == 0
     assert await runs_waiting(services) == []
-    held = fields(await pipeline.send("HGETALL", keys.cron(cron_id)))
+    held = fields_of(await pipeline.send("HGETALL", keys.cron(cron_id)))
     assert (held["next_ms"], held.get("problem")) == (str(due_ms).encode(), None)
     step = CronStep(cron_id=cron_id, incarnation="2", due_ms=due_ms, next_ms=None)
     assert not await scheduler._scripts.skip(step, problem="none of its own", disable=True)
@@ -261,7 +262,7 @@ async def test_a_time_zone_that_is_gone_stops_that_cron_alone(
     for cron_id in (lost, other):
         await time.due(cron_id)
     assert await Scheduler(services).look() == 1
-    held = fields(await pipeline.send("HGETALL", keys.cron(lost)))
+    held = fields_of(await pipeline.send("HGETALL", keys.cron(lost)))
     assert b"Atlantis/Capital" in held["problem"]
     assert await Scheduler(services).look() == 0
 

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from slipway.health.doctor import PROBLEMS, Doctor, report, table
-from slipway.health.scripts import WatchScripts
+from slipway.health.scripts import HealthScripts
 from slipway.processes.child_commands import slipway
 from slipway.runs.runs import Phase, Run, new_id
 from tests.conftest import bare_environment
@@ -191,7 +191,7 @@ async def test_a_problem_is_found_and_mended_once(stores: Stores, problem: str, 
         (mended,) = await doctor(stores, repair=True).check_all()
     assert (mended.problem, mended.ident, mended.mended) == (problem, ident, True)
     assert [line["problem"] for line in lines if line["event"] == "doctor.found"] == [problem]
-    assert (await WatchScripts(stores.pipeline, stores.keys).work(LEASE_MS)).repairs == {problem: 1}
+    assert (await HealthScripts(stores.pipeline, stores.keys).work(LEASE_MS)).repairs == {problem: 1}
     assert await doctor(stores, repair=True).check_all() == []
 
 

@@ -24,9 +24,10 @@ from slipway.redis.subscriber import Subscriber
 from slipway.runs.attempt import Attempt
 from slipway.runs.event_log import Event, EventLog
 from slipway.runs.runs import NewRun, Phase, Run, RunStore, new_id, run_from, status_of
-from slipway.runs.scripts import Scripts
+from slipway.runs.scripts import RunScripts
 from slipway.settings import Settings
 from slipway.threads.record import Thread
+from slipway.threads.scripts import ThreadScripts
 from slipway.threads.store import ThreadStore
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
@@ -41,7 +42,8 @@ class Stores:
 
     pipeline: Pipeline
     keys: Keys
-    scripts: Scripts
+    scripts: RunScripts
+    thread_scripts: ThreadScripts
     runs: RunStore
     threads: ThreadStore
     events: EventLog
@@ -203,15 +205,16 @@ async def opened(
     subscriber = Subscriber(Address(listens_at or url), "test subscriber")
     await pipeline.open()
     await subscriber.open()
-    scripts, checkpointer = Scripts(pipeline, keys), Checkpointer(pipeline, keys)
+    scripts, checkpointer = RunScripts(pipeline, keys), Checkpointer(pipeline, keys)
     trash = Trash(pipeline, keys, checkpointer)
     try:
         yield Stores(
             pipeline=pipeline,
             keys=keys,
             scripts=scripts,
+            thread_scripts=ThreadScripts(pipeline, keys),
             runs=RunStore(pipeline, keys, scripts, event_ttl_s=TTL_S, lease_ms=LEASE_MS, trash=trash),
-            threads=ThreadStore(pipeline, keys, scripts, checkpointer, trash),
+            threads=ThreadStore(pipeline, keys, checkpointer, trash),
             events=EventLog(pipeline, keys, subscriber),
             checkpointer=checkpointer,
             trash=trash,

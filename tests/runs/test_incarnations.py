@@ -13,6 +13,7 @@ import pytest
 from slipway.checkpoints import redis_saver
 from slipway.checkpoints.fenced_writers import IdleThreadWriter
 from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.scripts import TrashScripts
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.checkpoints.trash import Trash
 from slipway.errors import Fenced, NotFound
@@ -23,7 +24,7 @@ from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.leases import LeaseRenewer
 from slipway.runs.runs import Phase, Run, RunStore, new_id
-from slipway.runs.scripts import Scripts
+from slipway.runs.scripts import RunScripts
 from slipway.settings import Settings
 from slipway.threads.scripts import ThreadScripts
 from slipway.threads.store import ThreadStore
@@ -40,15 +41,16 @@ __all__ = ["make"]
 async def either(make: Make, keys: Keys, stores: Stores) -> Stores:
     """Stores whose threads are kept by each of the checkpointers."""
     saver = make()
-    scripts, trash = Scripts(saver._pipeline, keys), Trash(saver._pipeline, keys, saver)
+    scripts, trash = RunScripts(saver._pipeline, keys), Trash(saver._pipeline, keys, saver)
     return replace(
         stores,
         pipeline=saver._pipeline,
         scripts=scripts,
+        thread_scripts=ThreadScripts(saver._pipeline, keys),
         checkpointer=saver,
         trash=trash,
         runs=RunStore(saver._pipeline, keys, scripts, event_ttl_s=TTL_S, lease_ms=LEASE_MS, trash=trash),
-        threads=ThreadStore(saver._pipeline, keys, scripts, saver, trash),
+        threads=ThreadStore(saver._pipeline, keys, saver, trash),
     )
 
 
@@ -58,7 +60,7 @@ async def left_behind(stores: Stores, thread_id: str, namespaces: tuple[str, ...
     for namespace in namespaces:
         made = await put(stores.checkpointer, thread_id, {"secret": "old"}, ns=namespace, run_id=new_id())
         await stores.checkpointer.aput_writes(at(thread_id, made, namespace), [("secret", "older")], "task")
-    assert await stores.scripts.thread_delete(thread_id) is not None
+    assert await stores.thread_scripts.delete(thread_id) is not None
     return thread.incarnation
 
 
@@ -87,18 +89,18 @@ async def test_a_thread_begins_empty_when_nobody_removed_what_the_last_one_left(
     await again(either, thread_id)
     assert await ids(either.checkpointer, at(thread_id, ns=None)) == []
     assert await either.checkpointer.thread_bytes(thread_id) == 0
-    assert await ThreadScripts(either.pipeline, either.keys).removed(0, 9) == []
+    assert await TrashScripts(either.pipeline, either.keys).entries(0, 9) == []
 
 
 async def test_what_a_thread_stored_stays_when_its_id_was_in_the_trash(either: Stores) -> None:
-    thread_id, trash = new_id(), ThreadScripts(either.pipeline, either.keys)
+    thread_id, trash = new_id(), TrashScripts(either.pipeline, either.keys)
     await left_behind(either, thread_id)
-    [(_, place)] = await trash.removed(0, 9)  # the duty stands here
+    [(_, deleted_us)] = await trash.entries(0, 9)  # the duty stands here
     await either.threads.create(thread_id, {})
     made = await put(either.checkpointer, thread_id, {"mine": 1})
     await either.checkpointer.aput_writes(at(thread_id, made), [("mine", 2)], "task")
     used = await either.checkpointer.thread_bytes(thread_id)
-    await either.trash.remove(thread_id, place)
+    await either.trash.remove(thread_id, deleted_us)
     await either.trash.empty()
     found = await either.checkpointer.latest(thread_id)
     assert found is not None
@@ -108,14 +110,14 @@ async def test_what_a_thread_stored_stays_when_its_id_was_in_the_trash(either: S
 
 
 async def test_a_late_duty_does_not_forget_that_a_later_thread_was_removed(either: Stores) -> None:
-    thread_id, trash = new_id(), ThreadScripts(either.pipeline, either.keys)
+    thread_id, trash = new_id(), TrashScripts(either.pipeline, either.keys)
     await left_behind(either, thread_id)
-    [(_, place)] = await trash.removed(0, 9)
+    [(_, deleted_us)] = await trash.entries(0, 9)
     await left_behind(either, thread_id)
-    await trash.forget_removed(thread_id, place)
-    assert [name for name, _ in await trash.removed(0, 9)] == [thread_id]
+    await trash.forget(thread_id, deleted_us)
+    assert [name for name, _ in await trash.entries(0, 9)] == [thread_id]
     await either.trash.empty()
-    assert await trash.removed(0, 9) == []
+    assert await trash.entries(0, 9) == []
     assert await ids(either.checkpointer, at(thread_id, ns=None)) == []
 
 
@@ -125,7 +127,7 @@ async def test_a_removal_that_was_cut_short_is_finished_by_whoever_makes_the_thr
     monkeypatch.setattr(redis_saver, "_REMOVED_AT_ONCE", 2)
     thread_id = new_id()
     await left_behind(stores, thread_id, ("", *(f"inner:{n}" for n in range(5))))
-    [(_, place)] = await ThreadScripts(stores.pipeline, stores.keys).removed(0, 9)
+    [(_, deleted_us)] = await TrashScripts(stores.pipeline, stores.keys).entries(0, 9)
     run, left = stores.pipeline.run, 1
 
     def once(*args: Any) -> Any:
@@ -137,7 +139,7 @@ async def test_a_removal_that_was_cut_short_is_finished_by_whoever_makes_the_thr
 
     monkeypatch.setattr(stores.pipeline, "run", once)
     with pytest.raises(ConnectionError):
-        await stores.trash.remove(thread_id, place)
+        await stores.trash.remove(thread_id, deleted_us)
     monkeypatch.undo()
     assert len(await ids(stores.checkpointer, at(thread_id, ns=None))) == 4
     await stores.threads.create(thread_id, {})
@@ -154,7 +156,7 @@ async def test_a_record_that_is_damaged_does_not_keep_an_id_from_being_used_agai
     made = await put(stores.checkpointer, thread_id, {"a": 1})
     state = stores.keys.checkpoints(thread_id).removesuffix(":i") + ":s"
     await stores.pipeline.send("HSET", state, f"c\0{made}", b"\xc1")
-    await stores.scripts.thread_delete(thread_id)
+    await stores.thread_scripts.delete(thread_id)
     await stores.trash.empty()
     assert (await stores.threads.create(thread_id, {})).incarnation != thread.incarnation
 
@@ -174,7 +176,7 @@ async def test_a_thread_that_cannot_be_cleared_does_not_keep_the_trash_from_bein
 
     monkeypatch.setattr(stores.checkpointer, "remove_leftovers", refusing)
     await stores.trash.empty()
-    assert [name for name, _ in await ThreadScripts(stores.pipeline, stores.keys).removed(0, 9)] == [stuck]
+    assert [name for name, _ in await TrashScripts(stores.pipeline, stores.keys).entries(0, 9)] == [stuck]
     assert await ids(stores.checkpointer, at(other, ns=None)) == []
 
 
@@ -182,7 +184,7 @@ async def test_deleting_at_the_same_time_leaves_nothing_and_counts_once(either: 
     thread_id = new_id()
     await either.threads.create(thread_id, {})
     await put(either.checkpointer, thread_id, {"a": 1})
-    first = await either.scripts.thread_delete(thread_id)
+    first = await either.thread_scripts.delete(thread_id)
     with pytest.raises(NotFound):
         await either.threads.delete(thread_id)
     assert first is not None
@@ -217,7 +219,7 @@ async def test_shrinking_a_removed_thread_leaves_the_next_one_alone(either: Stor
     made = [await put(either.checkpointer, thread_id, {"n": n}) for n in range(3)]
     assert not await either.checkpointer.shrink(thread_id, old)
     assert await ids(either.checkpointer, at(thread_id)) == made[::-1]
-    await ThreadScripts(either.pipeline, either.keys).sweep(0, [(thread_id, old)])
+    await either.thread_scripts.sweep(0, [(thread_id, old)])
     assert (await either.threads.get(thread_id)).ttl == thread.ttl
     assert await either.checkpointer.shrink(thread_id, thread.incarnation)
     assert await ids(either.checkpointer, at(thread_id)) == made[-1:]
@@ -227,7 +229,7 @@ async def test_a_copy_takes_nothing_of_the_thread_that_has_the_id_of_its_source_
     source, target = new_id(), new_id()
     await either.threads.create(source, {})
     await put(either.checkpointer, source, {"mine": 1})
-    await ThreadScripts(either.pipeline, either.keys).copy(source, target, "token", None)  # and its process is killed
+    await either.thread_scripts.copy(source, target, "token", None)  # and its process is killed
     await either.threads.delete(source)
     await either.threads.create(source, {})
     await put(either.checkpointer, source, {"secret": "of another"})

@@ -18,7 +18,7 @@ from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.leases import LeaseRenewer, reclaim_process
 from slipway.runs.runs import Run
-from slipway.runs.scripts import Grace, Scripts
+from slipway.runs.scripts import Grace, RunScripts
 from tests.conftest import Eventually
 from tests.proxy import Proxy, proxied
 from tests.runs.conftest import Stores, opened, settings_of
@@ -179,7 +179,7 @@ async def test_when_a_process_died_only_its_leases_end(valkey_url: str, keys: Ke
     assert await stores.pipeline.send("ZRANGE", keys.leases, 0, -1) == [alive]
 
 
-class SlowScripts(Scripts):
+class SlowScripts(RunScripts):
     """The answer to a heartbeat takes a while."""
 
     asked_at = 0.0

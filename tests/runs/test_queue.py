@@ -9,7 +9,7 @@ import pytest
 
 from slipway.checkpoints.fenced_writers import IdleThreadWriter
 from slipway.errors import Conflict, NotFound
-from slipway.health.scripts import WatchScripts
+from slipway.health.scripts import HealthScripts
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.runs import Phase, Run
 from tests.conftest import Eventually
@@ -343,7 +343,7 @@ async def test_the_age_of_the_oldest_due_job_is_how_long_it_has_been_due(stores:
 
 
 async def _oldest_due_s(stores: Stores) -> float:
-    return (await WatchScripts(stores.pipeline, stores.keys).work(60_000)).oldest_due_s
+    return (await HealthScripts(stores.pipeline, stores.keys).work(60_000)).oldest_due_s
 
 
 async def test_due_jobs_are_counted_those_of_suspects_too(stores: Stores) -> None:
@@ -351,7 +351,7 @@ async def test_due_jobs_are_counted_those_of_suspects_too(stores: Stores) -> Non
         await stores.run(await stores.thread(), after_s=after_s)
 
     async def counts() -> Sequence[int]:
-        work = await WatchScripts(stores.pipeline, stores.keys).work(60_000)
+        work = await HealthScripts(stores.pipeline, stores.keys).work(60_000)
         return work.due, work.later, work.leases
 
     assert await counts() == (2, 1, 0)

@@ -21,7 +21,7 @@ from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.event_log import Event
 from slipway.runs.runs import Phase, Run
-from slipway.runs.scripts import Scripts
+from slipway.runs.scripts import RunScripts
 from slipway.serialization.json_encoding import dumps
 from tests.runs.conftest import TTL_S, Stores
 
@@ -29,8 +29,8 @@ STATE = ("value", "until", "size", "log", "answers")
 DURABILITIES = ["async", "sync", "exit"]
 
 
-class DyingScripts(Scripts):
-    """Scripts of a worker that is cut off for good after so many groups."""
+class DyingScripts(RunScripts):
+    """RunScripts of a worker that is cut off for good after so many groups."""
 
     def __init__(self, stores: Stores, lives_for: int) -> None:
         super().__init__(stores.pipeline, stores.keys)
@@ -65,7 +65,7 @@ class DyingScripts(Scripts):
         return await super().run_settle(arguments, commands)
 
 
-def execution(stores: Stores, graphs: Registry, run: Run, scripts: Scripts | None = None) -> Execution:
+def execution(stores: Stores, graphs: Registry, run: Run, scripts: RunScripts | None = None) -> Execution:
     """An attempt as a worker makes it."""
     attempt = Attempt(scripts or stores.scripts, run)
     return Execution(attempt, graphs, stores.checkpointer, stores.keys, event_ttl_s=TTL_S)

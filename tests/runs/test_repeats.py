@@ -1,4 +1,4 @@
-"""Scripts that promise to be harmless when repeated: the second time changes nothing."""
+"""RunScripts that promise to be harmless when repeated: the second time changes nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slipway.runs.runs import Phase, Run
-from slipway.runs.scripts import Scripts
+from slipway.runs.scripts import RunScripts
 from tests.runs.conftest import TTL_S, Stores, handover, new_run, settlement
 
 Call = Callable[[Stores, Run], Awaitable[Any]]
@@ -46,7 +46,7 @@ async def _cancel(stores: Stores, run: Run) -> Any:
 
 
 async def _delete_thread(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.thread_delete(run.thread_id)
+    return await stores.thread_scripts.delete(run.thread_id)
 
 
 def _count(stores: Stores) -> tuple[str, str]:
@@ -104,8 +104,8 @@ async def test_cancelling_a_pending_run_again_changes_nothing(stores: Stores) ->
 
 async def test_creating_the_same_thread_again_is_no_conflict_for_the_same_request(stores: Stores) -> None:
     run = new_run("0" * 36)
-    first = await stores.scripts.thread_create(run.thread_id, {"a": "1"}, "token")
-    again = await stores.scripts.thread_create(run.thread_id, {"a": "1"}, "token", members=["a"])
+    first = await stores.thread_scripts.create(run.thread_id, {"a": "1"}, "token")
+    again = await stores.thread_scripts.create(run.thread_id, {"a": "1"}, "token", members=["a"])
     assert first[0] == "ok"
     assert again == ("exists", [b"token", b"1"])
     assert dict(zip(first[1][::2], first[1][1::2], strict=True))[b"m:a"] == b"1"
@@ -125,20 +125,20 @@ async def test_a_group_of_an_old_attempt_changes_nothing(stores: Stores) -> None
     await stores.reap()
     new = await stores.claim_one()
     before = await stores.dump()
-    assert Scripts.applied(await _apply(stores, old)) == ("fenced", "")
+    assert RunScripts.applied(await _apply(stores, old)) == ("fenced", "")
     assert await _settle(stores, old) == ("fenced", "")
     assert await _release(stores, old) is False
     assert await stores.dump() == before
-    assert Scripts.applied(await _apply(stores, new)) == ("ok", "")
+    assert RunScripts.applied(await _apply(stores, new)) == ("ok", "")
 
 
 async def test_a_group_that_comes_too_early_changes_nothing_and_an_older_one_counts_once(stores: Stores) -> None:
     await stores.run(await stores.thread())
     run = await stores.claim_one()
     before = await stores.dump()
-    assert Scripts.applied(await _apply(stores, run, 2)) == ("early", "")
+    assert RunScripts.applied(await _apply(stores, run, 2)) == ("early", "")
     assert await stores.dump() == before
     for seq in (1, 2, 1, 2):
-        assert Scripts.applied(await _apply(stores, run, seq)) == ("ok", "")
+        assert RunScripts.applied(await _apply(stores, run, seq)) == ("ok", "")
     assert (await stores.names(run)).count("values") == 2
     assert await stores.pipeline.send("GET", f"{stores.keys.prefix}:count") == b"2"

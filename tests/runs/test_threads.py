@@ -6,9 +6,8 @@ import asyncio
 
 import pytest
 
-from slipway.runs import scripts
 from slipway.runs.runs import new_id
-from slipway.threads.scripts import ThreadScripts
+from slipway.threads import scripts
 from slipway.threads.ttl import ThreadTtl
 from tests.runs.conftest import Stores
 
@@ -28,7 +27,7 @@ async def test_the_minutes_of_a_thread_are_what_was_given(stores: Stores, minute
     thread = await stores.threads.create(new_id(), {}, ttl=ttl)
     assert thread.ttl is not None
     assert thread.ttl["ttl_minutes"] == minutes
-    await ThreadScripts(stores.pipeline, stores.keys).sweep(0, [(thread.thread_id, thread.incarnation)])
+    await stores.thread_scripts.sweep(0, [(thread.thread_id, thread.incarnation)])
     expires_us, now = await asyncio.gather(
         stores.pipeline.send("HGET", stores.keys.thread(thread.thread_id), "expires_us"), stores.pipeline.send("TIME")
     )
@@ -36,7 +35,7 @@ async def test_the_minutes_of_a_thread_are_what_was_given(stores: Stores, minute
 
 
 async def test_busy_threads_do_not_keep_the_sweep_from_those_behind_them(stores: Stores) -> None:
-    sweeps = ThreadScripts(stores.pipeline, stores.keys)
+    sweeps = stores.thread_scripts
     busy, idle = [(await stores.threads.create(new_id(), {}, ttl=ThreadTtl(60))).thread_id for _ in range(2)]
     await stores.run(busy)
     for thread_id, due_ms in ((busy, 1), (idle, 2)):
@@ -53,6 +52,6 @@ async def test_the_newest_states_from_outside_are_kept_for_followers(
     thread_id = await stores.thread()
     written = [new_id() for _ in range(5)]
     for checkpoint_id in written:
-        await stores.scripts.thread_patch(thread_id, {}, state="idle", checkpoint_id=checkpoint_id, event_ttl_s=60)
+        await stores.thread_scripts.patch(thread_id, {}, state="idle", checkpoint_id=checkpoint_id, event_ttl_s=60)
     kept = await stores.pipeline.send("ZRANGE", stores.keys.thread_states(thread_id), 0, -1)
     assert [checkpoint_id.decode() for checkpoint_id in kept] == written[-3:]

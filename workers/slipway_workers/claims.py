@@ -24,7 +24,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.crash_suspects import Suspects
 from slipway.runs.runs import Run, run_from
-from slipway.runs.scripts import Scripts
+from slipway.runs.scripts import RunScripts
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ class ClaimingWorker(Worker):
             retry_jobs=False,
         )
         self._perform, self._keys, self._wake = perform, keys, wake
-        self._scripts = Scripts(wake, keys)
+        self._scripts = RunScripts(wake, keys)
         self._worker_id, self._lease_ms = worker, lease_ms
         self._room = asyncio.Event()
         self.suspects = Suspects()

@@ -8,9 +8,8 @@ from typing import Any, Final, TypedDict
 
 import ormsgpack
 
-from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
+from slipway.redis.script_stubs import ScriptStubs
 
 _CREATE = load("assistant_create", repeatable=True)
 _PATCH = load("assistant_patch", repeatable=True)
@@ -39,18 +38,12 @@ Record = Sequence[bytes | None]
 """The fields of `RECORD`."""
 
 
-class AssistantScripts:
+class AssistantScripts(ScriptStubs):
     """On one pipeline, under one prefix; one round trip a call."""
-
-    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._pipeline, self._keys = pipeline, keys
-
-    def _args(self, **arguments: object) -> tuple[str, bytes]:
-        return self._keys.prefix, ormsgpack.packb(arguments | {"record": RECORD})
 
     async def create(self, assistant_id: str, content: Content, token: str) -> tuple[Record | None, bool]:
         """The record of the new assistant; or None for one that exists, and whether the same `token` made it."""
-        args = self._args(assistant_id=assistant_id, content=content, token=token)
+        args = self._args(assistant_id=assistant_id, content=content, token=token, record=RECORD)
         word, answer = await self._pipeline.run(_CREATE, [], args)
         return (answer, True) if word == b"ok" else (None, answer == token.encode())
 
@@ -62,13 +55,15 @@ class AssistantScripts:
         self, assistant_id: str, changes: Content, metadata: Mapping[str, str], token: str
     ) -> Record | None:
         """The record with its new version, or None when there is no such assistant."""
-        args = self._args(assistant_id=assistant_id, changes=changes, metadata=metadata, token=token)
+        args = self._args(assistant_id=assistant_id, changes=changes, metadata=metadata, token=token, record=RECORD)
         reply = await self._pipeline.run(_PATCH, [], args)
         return reply[1] if len(reply) > 1 else None
 
     async def choose(self, assistant_id: str, version: int) -> tuple[str, Record | None]:
         """("ok", record), ("missing", None) or ("no_version", None)."""
-        reply = await self._pipeline.run(_CHOOSE, [], self._args(assistant_id=assistant_id, version=version))
+        reply = await self._pipeline.run(
+            _CHOOSE, [], self._args(assistant_id=assistant_id, version=version, record=RECORD)
+        )
         return reply[0].decode(), reply[1] if len(reply) > 1 else None
 
     async def delete(self, assistant_id: str) -> bool:

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import structlog
 
+from slipway.checkpoints.scripts import TrashScripts
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import StoreUnavailable
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.threads.scripts import ThreadScripts
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ class Trash:
     """The trash of one deployment. Any number of processes may empty it at once."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, checkpointer: ThreadSaver) -> None:
-        self._scripts, self._checkpointer = ThreadScripts(pipeline, keys), checkpointer
+        self._scripts, self._checkpointer = TrashScripts(pipeline, keys), checkpointer
 
     async def emptied_for(self, thread_id: str, make: Making) -> tuple[str, Any]:
         """What `make` answers, once nothing of an earlier thread of this id is in its way."""
@@ -41,20 +41,20 @@ class Trash:
             word, answer = await make()
             if word != LEFTOVERS:
                 return word, answer
-            if (place := await self._scripts.place_in_trash(thread_id)) is not None:
-                await self.remove(thread_id, place)
+            if (deleted_us := await self._scripts.deleted_us_of(thread_id)) is not None:
+                await self.remove(thread_id, deleted_us)
 
-    async def remove(self, thread_id: str, place: bytes) -> None:
+    async def remove(self, thread_id: str, deleted_us: bytes) -> None:
         """Remove what a removed thread left, unless a thread of its id is there by now."""
         await self._checkpointer.remove_leftovers(thread_id)
-        await self._scripts.forget_removed(thread_id, place)
+        await self._scripts.forget(thread_id, deleted_us)
 
     async def empty(self) -> None:
         """Remove what the first removed threads left; what is cut short here is found again. One that cannot be
         removed does not keep the others from it."""
-        for thread_id, place in await self._scripts.removed(0, _AT_ONCE):
+        for thread_id, deleted_us in await self._scripts.entries(0, _AT_ONCE):
             try:
-                await self.remove(thread_id, place)
+                await self.remove(thread_id, deleted_us)
             except StoreUnavailable:
                 raise
             except Exception:  # whatever the server says of this one

@@ -17,8 +17,8 @@ import orjson
 from slipway.clock import iso
 from slipway.crons.schedules import Schedule
 from slipway.errors import InvalidRequest
+from slipway.redis.hash_fields import Fields
 from slipway.runs.run_requests import RunRequest
-from slipway.runs.scripts import Fields
 from slipway.serialization.json_encoding import dumps
 
 _FORMER_NAMESPACE: Final = UUID("b6f0c9a4-56f4-4c0b-8a35-2d6f0c1f7f0e")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
-import ormsgpack
-
-from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
+from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.script_source import load
-from slipway.runs.scripts import CronStep, Fields, fields
+from slipway.redis.script_stubs import ScriptStubs
+from slipway.runs.scripts import CronStep
 
 _SAVE = load("cron_save", repeatable=True)
 _DELETE = load("cron_delete", repeatable=False)
@@ -19,14 +17,8 @@ _SKIP = load("cron_skip", repeatable=True)
 _POSTPONE = load("cron_postpone", repeatable=True)
 
 
-class CronScripts:
+class CronScripts(ScriptStubs):
     """On one pipeline, under one prefix; one round trip a call."""
-
-    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._pipeline, self._keys = pipeline, keys
-
-    def _args(self, **arguments: object) -> tuple[str, bytes]:
-        return self._keys.prefix, ormsgpack.packb(arguments)
 
     async def save(
         self,
@@ -52,7 +44,7 @@ class CronScripts:
             seed=str(uuid4()),
         )
         reply = await self._pipeline.run(_SAVE, [], arguments)
-        return fields(reply[1]) if len(reply) > 1 else None
+        return fields_of(reply[1]) if len(reply) > 1 else None
 
     async def delete(self, cron_id: str) -> bool:
         """Whether there was such a cron."""
@@ -61,7 +53,7 @@ class CronScripts:
     async def due(self, limit: int) -> tuple[int, list[Fields]]:
         """The server's time in ms, and the crons that are due."""
         reply = await self._pipeline.run(_DUE, [], self._args(limit=limit))
-        return int(reply[0]), [fields(held) for held in reply[1:]]
+        return int(reply[0]), [fields_of(held) for held in reply[1:]]
 
     async def skip(self, step: CronStep, *, problem: str, disable: bool) -> bool:
         """Let a due time pass without a run. False when another process did something about it first."""

@@ -15,9 +15,9 @@ from slipway.crons.record import OPTIONAL, Cron, NewCron, cron_from
 from slipway.crons.scripts import CronScripts
 from slipway.errors import NotFound
 from slipway.json_containment import contains
+from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.scripts import fields
 from slipway.serialization.json_encoding import json_members
 
 _PAGE: Final = 200
@@ -79,7 +79,7 @@ class CronStore:
         does not exist."""
         if only and not await self._fits(cron_id, only):
             raise NotFound("cron", cron_id)
-        held = fields(await self._pipeline.send("HGETALL", self._keys.cron(cron_id), repeatable=True))
+        held = fields_of(await self._pipeline.send("HGETALL", self._keys.cron(cron_id), repeatable=True))
         if "cron_id" not in held:
             raise NotFound("cron", cron_id)
         return cron_from(held, self._now_ms())
@@ -120,7 +120,7 @@ class CronStore:
             for read in [
                 self._pipeline.send("HGETALL", self._keys.cron(name.decode()), repeatable=True) for name in ids
             ]:
-                if "cron_id" in (held := fields(await read)):
+                if "cron_id" in (held := fields_of(await read)):
                     yield cron_from(held, self._now_ms())
             if len(ids) < _PAGE:
                 return

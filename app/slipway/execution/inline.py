@@ -20,7 +20,7 @@ from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.leases import LeaseRenewer
 from slipway.runs.runs import NewRun, Phase, Run, RunStore
-from slipway.runs.scripts import Scripts
+from slipway.runs.scripts import RunScripts
 from slipway.settings import Settings
 from slipway.store.store import RedisStore
 
@@ -38,7 +38,7 @@ class InlineExecutor:
     def __init__(
         self,
         runs: RunStore,
-        scripts: Scripts,
+        scripts: RunScripts,
         graphs: Graphs,
         checkpointer: ThreadSaver,
         keys: Keys,

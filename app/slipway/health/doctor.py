@@ -16,7 +16,7 @@ import structlog
 from slipway.clock import Clock
 from slipway.health import start_checks
 from slipway.health.health import HealthMonitor
-from slipway.health.scripts import WatchScripts
+from slipway.health.scripts import HealthScripts
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -71,7 +71,7 @@ class Doctor:
     """Looks at everything under one prefix. With `repair` it mends what it finds, at once."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, lease_ms: int, repair: bool) -> None:
-        self._pipeline, self._keys, self._scripts = pipeline, keys, WatchScripts(pipeline, keys)
+        self._pipeline, self._keys, self._scripts = pipeline, keys, HealthScripts(pipeline, keys)
         self._lease_ms, self._repair = lease_ms, repair
         self._sweep: AsyncIterator[_Page] | None = None
 

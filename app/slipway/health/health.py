@@ -19,7 +19,7 @@ import structlog
 from slipway.clock import Clock
 from slipway.errors import Overloaded, StoreUnavailable
 from slipway.health.findings import Finding, Level
-from slipway.health.scripts import WatchScripts, Workload
+from slipway.health.scripts import HealthScripts, Workload
 from slipway.health.server_facts import ServerInfo, read_server_info
 from slipway.redis.connection import reply_error
 from slipway.redis.keys import Keys
@@ -107,7 +107,7 @@ class HealthMonitor:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings, clock: Clock) -> None:
         self._pipeline, self._clock = pipeline, clock
-        self._scripts, self._probe_key = WatchScripts(pipeline, keys), keys.probe(secrets.token_hex(8))
+        self._scripts, self._probe_key = HealthScripts(pipeline, keys), keys.probe(secrets.token_hex(8))
         self._lease_ms, self._high_water = int(settings.lease_s * 1000), settings.redis_high_water
         self._last = Health(clock.now(), (Finding("health.unknown", Level.ERROR, "nothing was measured yet"),))
 

@@ -6,11 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import ormsgpack
-
-from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
+from slipway.redis.script_stubs import ScriptStubs
 
 _WORK_CENSUS = load("work_census", repeatable=True)
 _DOCTOR = load("doctor", repeatable=True)
@@ -32,14 +29,8 @@ class Workload:
     repairs: dict[str, int]
 
 
-class WatchScripts:
+class HealthScripts(ScriptStubs):
     """On one pipeline, under one prefix; one round trip a call."""
-
-    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._pipeline, self._keys = pipeline, keys
-
-    def _args(self, **arguments: object) -> tuple[str, bytes]:
-        return self._keys.prefix, ormsgpack.packb(arguments)
 
     async def work(self, lease_ms: int) -> Workload:
         """Read in one moment; a worker lives that was heard of within `lease_ms`."""

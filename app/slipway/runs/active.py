@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import orjson
 
+from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import Run, run_from
-from slipway.runs.scripts import fields
 
 PAGE: Final = 200
 
@@ -44,7 +44,7 @@ class InFlight:
         seen.update(new)
         reads = [self._pipeline.send("HGETALL", self._keys.run(run_id), repeatable=True) for run_id in new]
         for read in reads:
-            held = fields(await read)
+            held = fields_of(await read)
             if "phase" not in held:
                 continue
             groups.update(name for name, _ in orjson.loads(held.get("groups", b"[]")))

@@ -20,7 +20,7 @@ from slipway.redis.commands import Command
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.logged_events import LoggedEvents
 from slipway.runs.runs import Run
-from slipway.runs.scripts import Entry, RunRelease, RunSettle, Scripts
+from slipway.runs.scripts import Entry, RunRelease, RunScripts, RunSettle
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +74,7 @@ class Attempt:
     with None when it has lost its run.
     """
 
-    def __init__(self, scripts: Scripts, run: Run, on_stop: Callable[[Action | None], None] | None = None) -> None:
+    def __init__(self, scripts: RunScripts, run: Run, on_stop: Callable[[Action | None], None] | None = None) -> None:
         self.run, self.number = run, run.attempt
         self.on_stop = on_stop
         self.cancel: Action | None = run.cancel
@@ -281,7 +281,7 @@ class Attempt:
             self.mark_fenced()
             self._complete_group(group, error)
         else:
-            self._apply_reply(group, *Scripts.applied(answer.result()))
+            self._apply_reply(group, *RunScripts.applied(answer.result()))
 
     def _apply_reply(self, group: WriteGroup, word: str, cancel: str) -> None:
         failpoints.reach("checkpoint")

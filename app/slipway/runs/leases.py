@@ -25,7 +25,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.scripts import Grace, Scripts
+from slipway.runs.scripts import Grace, RunScripts
 from slipway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -125,7 +125,7 @@ class LeaseRenewer:
         )
         if not await self._open_with_retries(pipeline):
             return
-        scripts = Scripts(pipeline, self._keys)
+        scripts = RunScripts(pipeline, self._keys)
         while not self._stopping.is_set():
             await self._send_heartbeat(scripts, leaving=False)
             await self._pause()
@@ -147,7 +147,7 @@ class LeaseRenewer:
             async with asyncio.timeout(self._interval_s):
                 await self._stopping.wait()
 
-    async def _send_heartbeat(self, scripts: Scripts, *, leaving: bool) -> None:
+    async def _send_heartbeat(self, scripts: RunScripts, *, leaving: bool) -> None:
         with self._lock:
             attempts = dict(self._attempts)
         sent_at = time.monotonic()
@@ -188,7 +188,7 @@ async def reclaim_process(settings: Settings, pid: int) -> list[str]:
     pipeline = Pipeline(Address(settings.redis), "reaper", patience_s=settings.redis_patience_web_s)
     await pipeline.open()
     try:
-        reclaimed = await Scripts(pipeline, Keys(settings.key_prefix)).run_reap(
+        reclaimed = await RunScripts(pipeline, Keys(settings.key_prefix)).run_reap(
             event_ttl_s=settings.event_ttl_s,
             pause_ms=RETRY_PAUSE_MS,
             worker=f"{platform.node()}:{pid}:",

@@ -27,12 +27,13 @@ from slipway.clock import iso
 from slipway.errors import Conflict, NotFound
 from slipway.graphs.spec import Priority
 from slipway.json_containment import contains
+from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs import cancel_reasons, run_kwargs
 from slipway.runs.admission import Seen, seen
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.scripts import CronStep, Fields, RunCreate, Scripts, Ttl, fields
+from slipway.runs.scripts import CronStep, RunCreate, RunScripts, Ttl
 from slipway.serialization.json_encoding import dumps, json_members
 from slipway.webhooks.scripts import queue_of
 
@@ -297,7 +298,7 @@ class RunStore:
         self,
         pipeline: Pipeline,
         keys: Keys,
-        scripts: Scripts,
+        scripts: RunScripts,
         *,
         event_ttl_s: int,
         lease_ms: int,
@@ -392,7 +393,7 @@ class RunStore:
 
     async def find(self, run_id: str) -> Run:
         """The run by its id alone, or `NotFound`."""
-        held = fields(await self._pipeline.send("HGETALL", self._keys.run(run_id), repeatable=True))
+        held = fields_of(await self._pipeline.send("HGETALL", self._keys.run(run_id), repeatable=True))
         if "phase" not in held:
             raise NotFound("run", run_id)
         return run_from(held)
@@ -436,7 +437,7 @@ class RunStore:
                 raise NotFound("thread", thread_id)
             reads = [self._pipeline.send("HGETALL", self._keys.run(run.decode()), repeatable=True) for run in ids]
             for read in reads:
-                if held := fields(await read):
+                if held := fields_of(await read):
                     yield run_from(held)
             if len(ids) < page:
                 return

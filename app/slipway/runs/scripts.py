@@ -10,26 +10,18 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypedDict
 
-import ormsgpack
-
 from slipway.redis.commands import Command, packed
 from slipway.redis.connection import Arg
-from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
+from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.script_source import load
+from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.logged_events import LoggedEvents, read_logged_events
 
 Entry = tuple[str, str, str]
 """A last event: name, frame, and "" (results belong to `end`)."""
 
-Fields = dict[str, bytes]
-"""A hash as Redis holds it."""
-
 LAST: Final = 100
 """Events that one read of a log's end brings."""
-
-STATES_KEPT: Final = 100
-"""Checkpoints written from outside runs that a thread's followers may still ask for."""
 
 SUSPECTS_AGAIN_MS: Final = 100
 """How soon a worker asks again while runs wait with which a worker died."""
@@ -44,9 +36,6 @@ _RUN_REAP = load("run_reap", repeatable=False)  # not tried again by itself: aft
 _RUN_CANCEL = load("run_cancel", repeatable=True)
 _RUN_DELETE = load("run_delete", repeatable=False)
 _HEARTBEAT = load("heartbeat", repeatable=True)
-_THREAD_CREATE = load("thread_create", repeatable=True)
-_THREAD_PATCH = load("thread_patch", repeatable=True)
-_THREAD_DELETE = load("thread_delete", repeatable=False)
 
 
 class Ttl(TypedDict):
@@ -154,30 +143,24 @@ class Grace(TypedDict):
     lease_ms: int
 
 
-class Scripts:
+class RunScripts(ScriptStubs):
     """The state scripts on one pipeline, under one prefix. One round trip a call."""
-
-    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._pipeline, self._keys, self._prefix = pipeline, keys, keys.prefix
-
-    def _args(self, arguments: Mapping[str, Any]) -> tuple[str, bytes]:
-        return self._prefix, ormsgpack.packb(arguments)
 
     async def run_create(self, arguments: RunCreate) -> tuple[str, Any]:
         """("new", fields), ("known", fields) for a run that exists, ("no_thread", None), ("changed", None),
         ("taken", None) when the thread that was to be made exists, ("fired", None), ("leftovers", None),
         ("busy", run id) or ("answered", (run id, kwargs as JSON))."""
-        reply = await self._pipeline.run(_RUN_CREATE, [], self._args(arguments))
+        reply = await self._pipeline.run(_RUN_CREATE, [], self._args(**arguments))
         word = reply[0].decode()
         if word in ("new", "known"):
-            return word, fields(reply[1])
+            return word, fields_of(reply[1])
         if word == "answered":
             return word, (reply[1].decode(), reply[2])
         return word, reply[1].decode() if len(reply) > 1 else None
 
     async def run_read(self, run_id: str, thread_id: str) -> Fields:
         """The run's fields; none when the thread has no such run."""
-        return fields(await self._pipeline.run(_RUN_READ, [self._keys.run(run_id)], [thread_id]))
+        return fields_of(await self._pipeline.run(_RUN_READ, [self._keys.run(run_id)], [thread_id]))
 
     async def run_claim(
         self, worker: str, limit: int, lease_ms: int, *, suspects: int = 1
@@ -185,9 +168,9 @@ class Scripts:
         """In how many ms the next job is due, if one waits, and the runs now held by `worker`. At most `suspects` of
         them are runs with which a worker died."""
         arguments = {"worker": worker, "limit": limit, "lease_ms": lease_ms}
-        args = self._args(arguments | {"suspects": suspects, "again_ms": SUSPECTS_AGAIN_MS})
+        args = self._args(**arguments | {"suspects": suspects, "again_ms": SUSPECTS_AGAIN_MS})
         reply = await self._pipeline.run(_RUN_CLAIM, [], args)
-        return (float(reply[0]) if reply[0] else None), [fields(run) for run in reply[1:]]
+        return (float(reply[0]) if reply[0] else None), [fields_of(run) for run in reply[1:]]
 
     def run_apply(
         self,
@@ -200,7 +183,7 @@ class Scripts:
     ) -> asyncio.Future[Any]:
         """A reply that `applied` understands. `incarnation` is when the run was created. Not a coroutine: the hottest
         path spares itself a task."""
-        args: list[Arg] = [self._prefix, run_id, attempt, incarnation, seq, len(entries)]
+        args: list[Arg] = [self._keys.prefix, run_id, attempt, incarnation, seq, len(entries)]
         for entry in entries:
             args.extend(entry)
         args.extend(packed(commands))
@@ -229,13 +212,13 @@ class Scripts:
 
     async def run_settle(self, arguments: RunSettle, commands: Sequence[Command]) -> tuple[str, str]:
         """("ok", ""), ("fenced", "") or ("cancel", action)."""
-        args = [*self._args(arguments), *packed(commands)]
+        args = [*self._args(**arguments), *packed(commands)]
         reply = await self._pipeline.run(_RUN_SETTLE, [], args)
         return reply[0].decode(), reply[1].decode() if len(reply) > 1 else ""
 
     async def run_release(self, arguments: RunRelease, commands: Sequence[Command]) -> bool:
         """Whether the run was this attempt's to give back."""
-        reply = await self._pipeline.run(_RUN_RELEASE, [], [*self._args(arguments), *packed(commands)])
+        reply = await self._pipeline.run(_RUN_RELEASE, [], [*self._args(**arguments), *packed(commands)])
         return bool(reply[0] == b"ok")
 
     async def run_reap(
@@ -244,7 +227,7 @@ class Scripts:
         """(run, attempt, "queued" or "failed") of what was taken back; nothing while there is `grace` because the
         server was away."""
         arguments = {"event_ttl_s": event_ttl_s, "pause_ms": pause_ms, "worker": worker, "grace": grace}
-        args = self._args(arguments)
+        args = self._args(**arguments)
         reply = await self._pipeline.run(_RUN_REAP, [], args)
         return [(run.decode(), int(attempt), outcome.decode()) for run, attempt, outcome in reply]
 
@@ -260,11 +243,11 @@ class Scripts:
             "reason": reason,
             "event_ttl_s": event_ttl_s,
         }
-        return _word(await self._pipeline.run(_RUN_CANCEL, [], self._args(arguments)))
+        return _word(await self._pipeline.run(_RUN_CANCEL, [], self._args(**arguments)))
 
     async def run_delete(self, run_id: str, thread_id: str) -> str:
         """ "ok", "missing" or "active"."""
-        return _word(await self._pipeline.run(_RUN_DELETE, [], self._args({"run_id": run_id, "thread_id": thread_id})))
+        return _word(await self._pipeline.run(_RUN_DELETE, [], self._args(run_id=run_id, thread_id=thread_id)))
 
     async def heartbeat(
         self,
@@ -286,69 +269,8 @@ class Scripts:
             "gone": gone,
             "grace": grace,
         }
-        reply = await self._pipeline.run(_HEARTBEAT, [], self._args(arguments))
+        reply = await self._pipeline.run(_HEARTBEAT, [], self._args(**arguments))
         return [(run.decode(), word.decode()) for run, word in reply]
-
-    async def thread_create(
-        self,
-        thread_id: str,
-        metadata: Mapping[str, str],
-        token: str,
-        ttl: Ttl | None = None,
-        *,
-        members: Sequence[str] = (),
-    ) -> tuple[str, list[Any]]:
-        """("ok", the flat fields of the new thread), ("exists", the `token` of the thread that exists and these
-        `members` of its metadata), or ("leftovers", []) when those of a removed thread must go first. `token` tells
-        this request's repetition from another's."""
-        arguments = {
-            "thread_id": thread_id,
-            "metadata": metadata,
-            "token": token,
-            "ttl": ttl,
-            "existing": ["token", *(f"m:{name}" for name in members)],
-        }
-        reply = await self._pipeline.run(_THREAD_CREATE, [], self._args(arguments))
-        return reply[0].decode(), reply[1] if len(reply) > 1 else []
-
-    async def thread_patch(
-        self,
-        thread_id: str,
-        changes: Mapping[str, str],
-        *,
-        state: str | None = None,
-        checkpoint_id: str | None = None,
-        event_ttl_s: int = 0,
-        ttl: Ttl | None = None,
-        incarnation: str | None = None,
-    ) -> Fields | None:
-        """The thread after the change, or None when there is none, or none that was created at `incarnation`. `state`
-        is the status of its new state, which lies at `checkpoint_id`; that is noted for `event_ttl_s`."""
-        arguments = {
-            "thread_id": thread_id,
-            "fields": changes,
-            "state": state,
-            "checkpoint_id": checkpoint_id,
-            "event_ttl_s": event_ttl_s,
-            "states_kept": STATES_KEPT,
-            "ttl": ttl,
-            "incarnation": incarnation,
-        }
-        reply = await self._pipeline.run(_THREAD_PATCH, [], self._args(arguments))
-        return fields(reply[1]) if len(reply) > 1 else None
-
-    async def thread_delete(self, thread_id: str, incarnation: str | None = None) -> bytes | None:
-        """When it was removed, as its place in the trash says; None when there was no such thread, or none that was
-        created at `incarnation`."""
-        arguments = {"thread_id": thread_id, "incarnation": incarnation}
-        reply = await self._pipeline.run(_THREAD_DELETE, [], self._args(arguments))
-        return reply[1] if len(reply) > 1 else None
-
-
-def fields(flat: Sequence[bytes]) -> Fields:
-    """A hash's flat reply as a dict."""
-    values = iter(flat)
-    return {name.decode(): value for name, value in zip(values, values, strict=True)}
 
 
 def _word(reply: Sequence[bytes]) -> str:

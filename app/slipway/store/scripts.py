@@ -6,25 +6,16 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import ormsgpack
-
-from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
+from slipway.redis.script_stubs import ScriptStubs
 
 _PUT = load("store_put", repeatable=True)
 _GET = load("store_get", repeatable=True)
 _DROP = load("store_drop", repeatable=True)
 
 
-class StoreScripts:
+class StoreScripts(ScriptStubs):
     """On one pipeline, under one prefix. Each call is sent with all others of its turn of the event loop."""
-
-    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._pipeline, self._keys = pipeline, keys
-
-    def _args(self, **arguments: object) -> tuple[str, bytes]:
-        return self._keys.prefix, ormsgpack.packb(arguments)
 
     def put(self, namespace: str, key: str, value: bytes, vectors: bytes, ttl_ms: int) -> asyncio.Future[Any]:
         """Keep an item; `ttl_ms` of 0 is for ever."""

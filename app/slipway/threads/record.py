@@ -8,8 +8,8 @@ from typing import Any, Final, Literal
 import orjson
 
 from slipway.clock import iso
+from slipway.redis.hash_fields import Fields
 from slipway.runs.runs import spread
-from slipway.runs.scripts import Fields
 from slipway.threads.ttl import shown as ttl_of
 
 Status = Literal["idle", "busy", "interrupted", "error"]

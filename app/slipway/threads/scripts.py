@@ -1,20 +1,24 @@
-"""The scripts for whole threads: copying one, removing or shrinking those whose time is over, emptying the trash."""
+"""The script stubs of threads: create, change, copy, delete, and the sweep of expired threads."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
-import ormsgpack
-
-from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
+from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.script_source import load
-from slipway.runs.scripts import Fields, Ttl, fields
+from slipway.redis.script_stubs import ScriptStubs
+from slipway.runs.scripts import Ttl
 
 _COPY = load("thread_copy", repeatable=True)
 _SWEEP = load("thread_sweep", repeatable=True)
-_FORGET = load("trash_forget", repeatable=True, prelude=False)
+_CREATE = load("thread_create", repeatable=True)
+_PATCH = load("thread_patch", repeatable=True)
+_DELETE = load("thread_delete", repeatable=False)
+
+STATES_KEPT: Final = 100
+"""Checkpoints written from outside runs that a thread's followers may still ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +31,63 @@ class Swept:
     busy: int
 
 
-class ThreadScripts:
+class ThreadScripts(ScriptStubs):
     """On one pipeline, under one prefix; one round trip a call."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._pipeline, self._keys = pipeline, keys
+    async def create(
+        self,
+        thread_id: str,
+        metadata: Mapping[str, str],
+        token: str,
+        ttl: Ttl | None = None,
+        *,
+        members: Sequence[str] = (),
+    ) -> tuple[str, list[Any]]:
+        """("ok", the flat fields of the new thread), ("exists", the `token` of the thread that exists and these
+        `members` of its metadata), or ("leftovers", []) when those of a removed thread must go first. `token` tells
+        this request's repetition from another's."""
+        arguments = {
+            "thread_id": thread_id,
+            "metadata": metadata,
+            "token": token,
+            "ttl": ttl,
+            "existing": ["token", *(f"m:{name}" for name in members)],
+        }
+        reply = await self._pipeline.run(_CREATE, [], self._args(**arguments))
+        return reply[0].decode(), reply[1] if len(reply) > 1 else []
 
-    def _args(self, **arguments: object) -> tuple[str, bytes]:
-        return self._keys.prefix, ormsgpack.packb(arguments)
+    async def patch(
+        self,
+        thread_id: str,
+        changes: Mapping[str, str],
+        *,
+        state: str | None = None,
+        checkpoint_id: str | None = None,
+        event_ttl_s: int = 0,
+        ttl: Ttl | None = None,
+        incarnation: str | None = None,
+    ) -> Fields | None:
+        """The thread after the change, or None when there is none, or none that was created at `incarnation`. `state`
+        is the status of its new state, which lies at `checkpoint_id`; that is noted for `event_ttl_s`."""
+        arguments = {
+            "thread_id": thread_id,
+            "fields": changes,
+            "state": state,
+            "checkpoint_id": checkpoint_id,
+            "event_ttl_s": event_ttl_s,
+            "states_kept": STATES_KEPT,
+            "ttl": ttl,
+            "incarnation": incarnation,
+        }
+        reply = await self._pipeline.run(_PATCH, [], self._args(**arguments))
+        return fields_of(reply[1]) if len(reply) > 1 else None
+
+    async def delete(self, thread_id: str, incarnation: str | None = None) -> bytes | None:
+        """When it was deleted, in µs, as the trash says; None when there was no such thread, or none that was
+        created at `incarnation`."""
+        arguments = {"thread_id": thread_id, "incarnation": incarnation}
+        reply = await self._pipeline.run(_DELETE, [], self._args(**arguments))
+        return reply[1] if len(reply) > 1 else None
 
     async def copy(
         self, source: str, thread_id: str, token: str, ttl: Ttl | None, metadata: dict[str, str] | None = None
@@ -43,25 +96,10 @@ class ThreadScripts:
         thread must go first."""
         args = self._args(source=source, thread_id=thread_id, token=token, ttl=ttl, metadata=metadata)
         reply = await self._pipeline.run(_COPY, [], args)
-        return reply[0].decode(), fields(reply[1]) if len(reply) > 1 else {}
+        return reply[0].decode(), fields_of(reply[1]) if len(reply) > 1 else {}
 
     async def sweep(self, limit: int, shrunk: Sequence[tuple[str, str]] = ()) -> Swept:
         """At most `limit` threads whose time is over."""
         deleted, shrink, busy = await self._pipeline.run(_SWEEP, [], self._args(limit=limit, shrunk=list(shrunk)))
         words = iter(word.decode() for word in shrink)
         return Swept([name.decode() for name in deleted], list(zip(words, words, strict=True)), int(busy))
-
-    async def removed(self, first: int, limit: int) -> list[tuple[str, bytes]]:
-        """Removed threads that may have left something, from the `first`, each with its place in the trash."""
-        trash = self._keys.trash
-        found = await self._pipeline.send("ZRANGE", trash, first, first + limit - 1, "WITHSCORES", repeatable=True)
-        return [(name.decode(), place) for name, place in zip(found[::2], found[1::2], strict=True)]
-
-    async def place_in_trash(self, thread_id: str) -> bytes | None:
-        """When a thread was removed that may have left something."""
-        place: bytes | None = await self._pipeline.send("ZSCORE", self._keys.trash, thread_id, repeatable=True)
-        return place
-
-    async def forget_removed(self, thread_id: str, place: bytes) -> None:
-        """Nothing of a removed thread is left: its id is free, unless another thread of this id was removed since."""
-        await self._pipeline.run(_FORGET, [self._keys.trash], [thread_id, place])

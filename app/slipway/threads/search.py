@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from slipway.access.filters import EVERYTHING, Filter
 from slipway.json_containment import contains
+from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.scripts import fields
 from slipway.threads.record import Thread, thread_from
 
 _PAGE: Final = 200
@@ -71,7 +71,7 @@ class ThreadSearch:
             names = [thread_id.decode() for thread_id in ids]
             reads = [self._pipeline.send("HGETALL", self._keys.thread(name), repeatable=True) for name in names]
             for name, read in zip(names, reads, strict=True):
-                if "created_us" in (stored := fields(await read)) and query.matches(
+                if "created_us" in (stored := fields_of(await read)) and query.matches(
                     thread := thread_from(name, stored)
                 ):
                     yield thread

@@ -12,10 +12,10 @@ from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.checkpoints.trash import Trash
 from slipway.errors import Conflict, NotFound
 from slipway.protocol_types import Strategy
+from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import new_id
-from slipway.runs.scripts import Fields, Scripts, fields
 from slipway.serialization.json_encoding import dumps, json_members
 from slipway.threads.record import Thread, thread_from
 from slipway.threads.scripts import ThreadScripts
@@ -31,16 +31,15 @@ class ThreadStore:
         self,
         pipeline: Pipeline,
         keys: Keys,
-        scripts: Scripts,
         checkpointer: ThreadSaver,
         trash: Trash,
         *,
         ttl: ThreadTtl | None = None,
         event_ttl_s: int = 0,
     ) -> None:
-        self._pipeline, self._keys, self._scripts, self._checkpointer = pipeline, keys, scripts, checkpointer
+        self._pipeline, self._keys, self._checkpointer = pipeline, keys, checkpointer
         self._trash, self._search = trash, ThreadSearch(pipeline, keys)
-        self._whole, self._ttl, self._event_ttl_s = ThreadScripts(pipeline, keys), ttl, event_ttl_s
+        self._scripts, self._ttl, self._event_ttl_s = ThreadScripts(pipeline, keys), ttl, event_ttl_s
 
     async def create(
         self,
@@ -73,10 +72,10 @@ class ThreadStore:
         while True:
             word, held = await self._trash.emptied_for(
                 thread_id,
-                lambda: self._scripts.thread_create(thread_id, json_members(metadata), token, stored, members=names),
+                lambda: self._scripts.create(thread_id, json_members(metadata), token, stored, members=names),
             )
             if word == "ok":
-                return thread_from(thread_id, fields(held)), True
+                return thread_from(thread_id, fields_of(held)), True
             existing = filtered_fields(held, 1, names)
             mine = existing.plain[0] == token.encode()
             if not ((mine or exist_ok) and only.fits(existing.metadata)):
@@ -96,7 +95,7 @@ class ThreadStore:
 
     async def get(self, thread_id: str) -> Thread:
         """The thread, or `NotFound`."""
-        held = fields(await self._pipeline.send("HGETALL", self._keys.thread(thread_id), repeatable=True))
+        held = fields_of(await self._pipeline.send("HGETALL", self._keys.thread(thread_id), repeatable=True))
         if "created_us" not in held:
             raise NotFound("thread", thread_id)
         return thread_from(thread_id, held)
@@ -126,7 +125,7 @@ class ThreadStore:
     async def patch(self, thread_id: str, metadata: dict[str, Any], ttl: ThreadTtl | None = None) -> Thread:
         """Merge metadata, member by member, atomically; with `ttl` its time begins anew."""
         changes = {f"m:{name}": value for name, value in json_members(metadata).items()}
-        held = await self._scripts.thread_patch(thread_id, changes, ttl=ttl.stored() if ttl else None)
+        held = await self._scripts.patch(thread_id, changes, ttl=ttl.stored() if ttl else None)
         return self._found(thread_id, held)
 
     async def set_state(
@@ -142,7 +141,7 @@ class ThreadStore:
         """What the thread shows after its state was written from outside a run, at `checkpoint_id`. `NotFound` when it
         is no longer the thread that was created at `incarnation`."""
         changes = {"values": dumps(values).decode(), "interrupts": dumps(interrupts).decode()}
-        held = await self._scripts.thread_patch(
+        held = await self._scripts.patch(
             thread_id,
             changes,
             state=status,
@@ -164,7 +163,7 @@ class ThreadStore:
         ttl = self._ttl.stored() if self._ttl else None
         told = None if metadata is None else json_members(metadata)
         word, held = await self._trash.emptied_for(
-            thread_id, lambda: self._whole.copy(source, thread_id, token, ttl, told)
+            thread_id, lambda: self._scripts.copy(source, thread_id, token, ttl, told)
         )
         if word == "missing":
             raise NotFound("thread", source)
@@ -221,11 +220,11 @@ class ThreadStore:
     async def delete(self, thread_id: str, incarnation: str | None = None) -> None:
         """Remove the thread and everything of it; a running attempt is fenced and told to stop. `NotFound`, also when
         it is no longer the thread that was created at `incarnation`; checkpoints of no thread are removed then, too."""
-        place = await self._scripts.thread_delete(thread_id, incarnation)
-        if place is None:
+        deleted_us = await self._scripts.delete(thread_id, incarnation)
+        if deleted_us is None:
             await self._checkpointer.remove_leftovers(thread_id)
             raise NotFound("thread", thread_id)
-        await self._trash.remove(thread_id, place)
+        await self._trash.remove(thread_id, deleted_us)
 
     async def search(
         self,

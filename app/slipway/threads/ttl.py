@@ -7,7 +7,8 @@ from typing import Any
 
 from slipway.clock import iso
 from slipway.protocol_types import Strategy
-from slipway.runs.scripts import Fields, Ttl
+from slipway.redis.hash_fields import Fields
+from slipway.runs.scripts import Ttl
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from slipway.access.handler_values.threads import ThreadsRead
 from slipway.access.permissions import Permissions, all_permissions_of, gives_no_answer
 from slipway.duties import looked
 from slipway.errors import AccessRefused, AuthBroken, NotFound, StoreUnavailable
-from slipway.runs.scripts import Fields
+from slipway.redis.hash_fields import Fields
 from slipway.services import Services
 from slipway.webhooks.delivery_policy import (
     RETRY_PAUSES_MS,

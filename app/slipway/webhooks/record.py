@@ -17,10 +17,10 @@ from typing import Any, Final
 import orjson
 
 from slipway.clock import iso
+from slipway.redis.hash_fields import Fields
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.runs import Run, run_from
-from slipway.runs.scripts import Fields
 from slipway.serialization.json_encoding import dumps
 
 _RUN_FIELDS: Final = (

@@ -7,10 +7,9 @@ from typing import Final, Literal
 
 import ormsgpack
 
-from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
+from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.script_source import load
-from slipway.runs.scripts import Fields, fields
+from slipway.redis.script_stubs import ScriptStubs
 
 DeliveryQueue = Literal["deliveries", "own_deliveries"]
 """Where a webhook waits for its call, by the name of its key."""
@@ -32,19 +31,13 @@ _TAKE = load("delivery_take", repeatable=False)
 _END = load("delivery_end", repeatable=True)
 
 
-class DeliveryScripts:
+class DeliveryScripts(ScriptStubs):
     """On one pipeline, under one prefix; one round trip a call."""
-
-    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._pipeline, self._keys = pipeline, keys
-
-    def _args(self, **arguments: object) -> tuple[str, bytes]:
-        return self._keys.prefix, ormsgpack.packb(arguments)
 
     async def take(self, queues: Sequence[DeliveryQueue], limit: int, lease_ms: int) -> list[Fields]:
         """What is to be delivered now, by us, within `lease_ms`."""
         arguments = self._args(queues=list(queues), limit=limit, lease_ms=lease_ms)
-        return [fields(held) for held in await self._pipeline.run(_TAKE, [], arguments)]
+        return [fields_of(held) for held in await self._pipeline.run(_TAKE, [], arguments)]
 
     async def end(
         self,

@@ -8,7 +8,7 @@ import structlog
 
 from slipway.duties import repeat
 from slipway.health.doctor import Doctor
-from slipway.health.scripts import WatchScripts
+from slipway.health.scripts import HealthScripts
 from slipway.services import Services
 
 log = structlog.get_logger(__name__)
@@ -28,7 +28,7 @@ class Reconciler:
         assert services.lease_renewer is not None
         settings = services.settings
         self._worker, self._every_s = services.lease_renewer.worker, settings.reconcile_every_s
-        self._scripts = WatchScripts(services.pipeline, services.keys)
+        self._scripts = HealthScripts(services.pipeline, services.keys)
         self._doctor = Doctor(services.pipeline, services.keys, lease_ms=int(settings.lease_s * 1000), repair=True)
 
     async def run(self) -> None:

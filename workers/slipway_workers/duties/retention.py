@@ -12,7 +12,7 @@ import structlog
 
 from slipway.duties import repeat
 from slipway.graphs.sections import ThreadTtlSection
-from slipway.health.scripts import WatchScripts
+from slipway.health.scripts import HealthScripts
 from slipway.services import Services
 from slipway.threads.scripts import ThreadScripts
 
@@ -31,7 +31,7 @@ class Retention:
         section = services.config.checkpointer.ttl or ThreadTtlSection()
         self._worker, self._most = services.lease_renewer.worker, section.sweep_limit
         self._every_s = section.sweep_interval_minutes * 60
-        self._duties = WatchScripts(services.pipeline, services.keys)
+        self._duties = HealthScripts(services.pipeline, services.keys)
         self._scripts, self._checkpointer = ThreadScripts(services.pipeline, services.keys), services.checkpointer
 
     async def run(self) -> None:
