@@ -41,6 +41,7 @@ test` runs them one at a time, and all other tests two at a time."""
 STARTS_VALKEY = frozenset({"valkey_url", "modules_url"})
 """The fixtures that start a Valkey. A test that uses one, directly or by another fixture, gets the marker `valkey`."""
 
+
 class Eventually(Protocol):
     """`wait_until`."""
 

@@ -25,7 +25,7 @@ async def working(settings: Settings, graphs: Registry) -> AsyncIterator[tuple[W
             yield process, services
         finally:
             for execution in list(process._executions.values()):
-                execution.abandon()
+                execution.stop_now()
             process._stopping.set()
             await task
             await wake.close()

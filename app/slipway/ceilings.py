@@ -89,7 +89,7 @@ class Usage:
             "superstep": self.superstep,
         }
 
-    def with_progress_of(self, earlier: Usage) -> Usage:
+    def with_counts_of(self, earlier: Usage) -> Usage:
         """This usage with the supersteps and visits of `earlier`: what is left if the work since then is lost."""
         return replace(self, steps=earlier.steps, node_visits=earlier.node_visits, superstep=earlier.superstep)
 
@@ -99,57 +99,57 @@ class Ceilings:
     """Limits beside what was used. Every method that counts raises `CeilingHit` *before* the work beyond is done."""
 
     limits: Limits
-    used: Usage
-    _repeated: dict[str, str] = field(default_factory=dict)
+    usage: Usage
+    _counted_tasks: dict[str, str] = field(default_factory=dict)
     """The tasks that were counted already, if the present superstep is the one that was counted last."""
 
     @property
     def steps_left(self) -> int:
         """Supersteps the chain may still take."""
-        return int(self.limits["max_steps"]) - self.used.steps
+        return int(self.limits["max_steps"]) - self.usage.steps
 
     @property
     def active_left_s(self) -> float:
         """Seconds of work the chain may still take."""
-        return self.limits["max_active_s"] - self.used.active_s
+        return self.limits["max_active_s"] - self.usage.active_s
 
     @property
     def step_s(self) -> float:
         """Seconds one superstep may take."""
         return self.limits["max_step_s"]
 
-    def step(self, node: str, task_id: str) -> None:
+    def count_superstep(self, node: str, task_id: str) -> None:
         """A superstep is about to begin; the task is its first. A superstep that is executed again is counted once."""
-        counted = self.used.superstep
+        counted = self.usage.superstep
         if counted.get(node) != task_id:
             if self.steps_left <= 0:
-                raise self.hit("steps", self.used.steps)
-            self.used.steps += 1
-        self._repeated, self.used.superstep = counted, {}
+                raise self.error_for("steps", self.usage.steps)
+            self.usage.steps += 1
+        self._counted_tasks, self.usage.superstep = counted, {}
 
-    def visit(self, node: str, task_id: str) -> None:
+    def count_visit(self, node: str, task_id: str) -> None:
         """A task of a node is about to be executed. A node is counted once a superstep, however many tasks it has."""
-        if node in self.used.superstep:
+        if node in self.usage.superstep:
             return
-        if self._repeated.get(node) != task_id:
-            if self.used.node_visits[node] >= self.limits["max_node_visits"]:
-                raise self.hit("node_visits", self.used.node_visits[node], node)
-            self.used.node_visits[node] += 1
-        self.used.superstep[node] = task_id
+        if self._counted_tasks.get(node) != task_id:
+            if self.usage.node_visits[node] >= self.limits["max_node_visits"]:
+                raise self.error_for("node_visits", self.usage.node_visits[node], node)
+            self.usage.node_visits[node] += 1
+        self.usage.superstep[node] = task_id
 
-    def retry(self) -> None:
+    def count_retry(self) -> None:
         """A node has failed and asks to be retried."""
-        if self.used.retries >= self.limits["max_retries"]:
-            raise self.hit("retries", self.used.retries)
-        self.used.retries += 1
+        if self.usage.retries >= self.limits["max_retries"]:
+            raise self.error_for("retries", self.usage.retries)
+        self.usage.retries += 1
 
-    def emit(self, size_bytes: int) -> None:
+    def count_event(self, size_bytes: int) -> None:
         """An event is about to be logged."""
-        self.used.event_bytes += size_bytes
-        if self.used.event_bytes > self.limits["max_event_bytes"]:
-            raise self.hit("event_bytes", self.used.event_bytes)
+        self.usage.event_bytes += size_bytes
+        if self.usage.event_bytes > self.limits["max_event_bytes"]:
+            raise self.error_for("event_bytes", self.usage.event_bytes)
 
-    def hit(self, ceiling: str, used: float, node: str | None = None) -> CeilingHit:
+    def error_for(self, ceiling: str, used: float, node: str | None = None) -> CeilingHit:
         """The error for a ceiling that is reached."""
         setting = {"time": "max_active_s", "step_time": "max_step_s"}.get(ceiling, f"max_{ceiling}")
         return CeilingHit(ceiling, self.limits[setting], used, node)

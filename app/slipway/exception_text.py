@@ -43,12 +43,12 @@ def class_name(value: object) -> str:
 
 def message_of(error: BaseException) -> str:
     """What an exception says, or the name of its class when it says nothing."""
-    return _asked(str, error) or class_name(error)
+    return _describe_safely(str, error) or class_name(error)
 
 
 def repr_of(value: object) -> str:
     """The representation of a value."""
-    return _asked(repr, value) or f"<{class_name(value)}>"
+    return _describe_safely(repr, value) or f"<{class_name(value)}>"
 
 
 def traceback_of(error: BaseException) -> str:
@@ -65,7 +65,7 @@ def traceback_of(error: BaseException) -> str:
     return "".join([*traceback.format_tb(raised, -_FRAMES), f"{class_name(error)}: {message_of(error)}"])
 
 
-def handled_when(error: BaseException, folder: str) -> BaseException | None:
+def exception_being_handled(error: BaseException, folder: str) -> BaseException | None:
     """The exception that code in `folder` had caught when `error` was raised by accident. None when there was none, or
     when `error` was raised on purpose (`raise … from`)."""
     caught: BaseException | None = _context_of(error)
@@ -78,7 +78,7 @@ def handled_when(error: BaseException, folder: str) -> BaseException | None:
     return caught if any(frame is where.tb_frame for frame in frames) else None
 
 
-def _asked(describe: Callable[[Any], str], value: object) -> str:
+def _describe_safely(describe: Callable[[Any], str], value: object) -> str:
     try:
         return _bounded(_plain(describe(value)))
     except BaseException as error:

@@ -19,7 +19,7 @@ from slipway.services import Services
 from slipway.settings import Settings
 from slipway.webhooks import deliveries
 from slipway_workers.duties.deliveries import Deliveries
-from slipway_workers.start_permission import Leave
+from slipway_workers.start_permission import StartPermission
 from tests.attacks.ruled_server import RUN, admin, ann, bob, graphs, made, rules, served, services, settings
 from tests.conftest import Eventually
 from tests.webhooks.conftest import Receiver, receiver
@@ -127,10 +127,10 @@ async def test_a_run_that_is_lost_while_the_auth_file_is_asked_does_not_begin(
     _, [held] = await services.scripts.run_claim("w", 1, 60_000)
     attempt = Attempt(services.scripts, run_from(held))
     rules.changes["threads:create_run"] = lambda value: attempt.mark_fenced()
-    assert not await Leave(services).granted(attempt)
+    assert not await StartPermission(services).check(attempt)
     rules.changes.clear()
     attempt.is_fenced = False
-    assert await Leave(services).granted(attempt)
+    assert await StartPermission(services).check(attempt)
 
 
 async def test_a_run_without_an_answer_waits(

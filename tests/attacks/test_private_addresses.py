@@ -18,7 +18,7 @@ from slipway.graphs.sections import UrlSection
 from slipway.webhooks.delivery_policy import problem_of
 from slipway.webhooks.ip_addresses import Reach, reach_of
 from slipway.webhooks.urls import NoAddress, UrlPolicy
-from slipway_workers.duties.deliveries import Guarded
+from slipway_workers.duties.deliveries import CheckedAddressTransport
 from tests.certificates import self_signed
 
 PRIVATE = [
@@ -110,7 +110,7 @@ async def test_one_inner_address_among_others_is_enough(
     monkeypatch: pytest.MonkeyPatch, first: str, inside: str
 ) -> None:
     answering(monkeypatch, first, inside)
-    async with httpx.AsyncClient(transport=Guarded(UrlPolicy(UrlSection()))) as client:
+    async with httpx.AsyncClient(transport=CheckedAddressTransport(UrlPolicy(UrlSection()))) as client:
         with pytest.raises(NoAddress):
             await client.post("http://rebound.example.com/", content=b"")
 
@@ -148,7 +148,10 @@ async def test_the_address_that_was_checked_is_the_one_that_is_called(monkeypatc
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", changing)
-    async with server, httpx.AsyncClient(transport=Guarded(UrlPolicy(UrlSection(disable_loopback=False)))) as client:
+    async with (
+        server,
+        httpx.AsyncClient(transport=CheckedAddressTransport(UrlPolicy(UrlSection(disable_loopback=False)))) as client,
+    ):
         found = await client.post(f"http://rebound.example.com:{port}/", content=b"")
     assert (found.status_code, asked, called.is_set()) == (200, ["rebound.example.com"], True)
 
@@ -171,7 +174,10 @@ async def test_the_certificate_is_for_the_name_and_a_connection_for_one_name(
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=certificate.server())
     port = server.sockets[0].getsockname()[1]
-    async with server, httpx.AsyncClient(transport=Guarded(UrlPolicy(UrlSection(disable_loopback=False)))) as client:
+    async with (
+        server,
+        httpx.AsyncClient(transport=CheckedAddressTransport(UrlPolicy(UrlSection(disable_loopback=False)))) as client,
+    ):
         for _ in range(2):
             assert (await client.post(f"https://hooks.example.com:{port}/", content=b"")).status_code == 200
         with pytest.raises(httpx.ConnectError, match="certificate"):

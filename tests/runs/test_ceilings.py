@@ -13,7 +13,7 @@ import pytest
 
 from slipway.ceilings import Ceilings, Usage, ceilings_of
 from slipway.errors import CeilingHit, InvalidRequest
-from slipway.execution.ceiling_guard import Guard
+from slipway.execution.ceiling_guard import CeilingGuard
 from slipway.graphs.registry import Registry
 from slipway.runs.runs import Phase, Run
 from slipway.serialization.json_encoding import dumps
@@ -116,23 +116,23 @@ async def test_retries_inside_count_too(stores: Stores, graphs: Registry) -> Non
 
 def test_the_bytes_of_events_are_summed() -> None:
     ceilings = Ceilings({"max_event_bytes": 10}, Usage())
-    ceilings.emit(4)
-    ceilings.emit(6)
+    ceilings.count_event(4)
+    ceilings.count_event(6)
     with pytest.raises(CeilingHit) as caught:
-        ceilings.emit(1)
+        ceilings.count_event(1)
     assert (caught.value.full_code, caught.value.used) == ("ceiling.event_bytes", 11)
 
 
 async def test_the_seconds_of_a_superstep_begin_anew_with_each(stores: Stores) -> None:
     late: list[str] = []
-    guard = Guard(Ceilings(ceilings(max_step_s=0.001), Usage()), lambda: late.append("late"))
+    guard = CeilingGuard(Ceilings(ceilings(max_step_s=0.001), Usage()), lambda: late.append("late"))
     for task_id in ("first", "second"):  # without a pause in which a timer could run out
-        guard.task_begins({"name": "turn", "id": task_id, "triggers": ("branch:to:turn",), "input": None})
+        guard.task_started({"name": "turn", "id": task_id, "triggers": ("branch:to:turn",), "input": None})
         guard.task_ended()
         guard.superstep_ended()
     guard.stop()
     await asyncio.sleep(0.01)
-    assert (late, guard.tripped) == ([], None)
+    assert (late, guard.ceiling_hit) == ([], None)
 
 
 @pytest.mark.parametrize(
@@ -206,8 +206,8 @@ async def test_a_handover_does_not_reset_what_was_used(stores: Stores, graphs: R
     for _ in range(5):
         executing = execution(stores, graphs, await stores.claim_one())
         working = asyncio.create_task(executing.execute())
-        steps = executing._ceilings.used.steps
-        while executing._ceilings.used.steps < steps + 3:  # noqa: ASYNC110
+        steps = executing._ceilings.usage.steps
+        while executing._ceilings.usage.steps < steps + 3:  # noqa: ASYNC110
             await asyncio.sleep(0)
         executing.drain()
         await working

@@ -18,12 +18,12 @@ from langgraph.runtime import RunControl
 from langgraph.stream import ProtocolEvent, StreamChannel, StreamTransformer
 from pydantic import BaseModel, ConfigDict, Field
 
-from slipway.execution.frames import Frames
+from slipway.execution.frames import FrameEncoder
 from slipway.execution.message_ids import MessageIds
 from slipway.execution.run_input import config_of
-from slipway.execution.stream import chunks
+from slipway.execution.stream import stream_graph
 from slipway.execution.tool_events import ToolEvents
-from slipway.execution.transformers import with_channels
+from slipway.execution.transformers import stream_with_transformers
 from slipway.graphs.run_context import context_arguments
 from slipway.graphs.served_graphs import Graph
 from slipway.json_containment import contains
@@ -72,10 +72,10 @@ def test_streamed_configs_do_not_show_who_the_caller_is() -> None:
         "next": [],
         "tasks": [],
     }
-    ((_, frame),) = Frames(["checkpoints"], subgraphs=False).of((), "checkpoints", checkpoint)
+    ((_, frame),) = FrameEncoder(["checkpoints"], subgraphs=False).of((), "checkpoints", checkpoint)
     assert _data(frame)["config"] == {"configurable": {"thread_id": "t", "mine": 1}}
     event = {"event": "on_chain_start", "metadata": {"mine": 1, **IDENTITY}}
-    ((_, frame),) = Frames(["events"], subgraphs=False).of((), "events", event)
+    ((_, frame),) = FrameEncoder(["events"], subgraphs=False).of((), "events", event)
     assert _data(frame)["metadata"] == {"mine": 1}
 
 
@@ -94,7 +94,7 @@ async def test_hidden_events_are_not_streamed(stores: Stores) -> None:
 
     run = await _claimed(stores, stream_mode=["events"])
     graph = StateGraph(State).add_node("node", node).add_edge(START, "node").compile(InMemorySaver())
-    stream = chunks(graph, run, {"value": 0}, {"configurable": {"thread_id": "t"}}, set(), RunControl())
+    stream = stream_graph(graph, run, {"value": 0}, {"configurable": {"thread_id": "t"}}, set(), RunControl())
     names = {payload["name"] async for _, mode, payload in stream if mode == "events"}
     assert "shown" in names
     assert "hidden" not in names
@@ -157,7 +157,7 @@ async def test_what_a_transformer_pushes_at_the_end_is_streamed() -> None:
     graph: Graph = (
         StateGraph(State).add_node("node", lambda _: {}).add_edge(START, "node").compile(transformers=[Count])
     )
-    came = [(mode, payload) async for _, mode, payload in with_channels(graph, stream())]
+    came = [(mode, payload) async for _, mode, payload in stream_with_transformers(graph, stream())]
     assert came == [*(("values", {"value": value}) for value in range(3)), ("custom:count", 3)]
 
 

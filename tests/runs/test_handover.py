@@ -120,7 +120,7 @@ async def test_a_web_process_that_stops_waits_for_the_superstep_of_a_run(
         assert web.inline is not None
         run = await _inline(web, "quick")
         (execution,) = web.inline._executions.values()
-        await eventually(lambda: execution._ceilings.used.node_visits["gate"])
+        await eventually(lambda: execution._ceilings.usage.node_visits["gate"])
         closing = asyncio.create_task(web.inline.close())
         await eventually(lambda: execution._control.drain_requested or closing.done())
         project.gates[run.thread_id].set()
@@ -138,7 +138,7 @@ async def test_work_that_is_done_again_after_a_hand_over_is_announced(
         run = await _inline(web, "quick")
         assert web.inline is not None
         (execution,) = web.inline._executions.values()
-        await eventually(lambda: execution._ceilings.used.node_visits["gate"])
+        await eventually(lambda: execution._ceilings.usage.node_visits["gate"])
     project.gates[run.thread_id].set()
     async with working(settings_of(valkey_url, keys), graphs) as (_, services):
         await eventually(lambda: _is(services, run, Phase.COMPLETED))
@@ -154,7 +154,7 @@ async def test_a_web_process_executes_no_more_runs_at_once_than_its_bound(
     project: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("slipway.execution.inline.MOST", 2)
+    monkeypatch.setattr("slipway.execution.inline.MAX_INLINE_RUNS", 2)
     async with open_services(settings_of(valkey_url, keys, drain_s=0), graphs, "web") as web:
         at_once = await asyncio.gather(*(_inline(web, "quick") for _ in range(4)))
         assert sorted(run.phase for run in at_once) == [Phase.QUEUED, Phase.QUEUED, Phase.RUNNING, Phase.RUNNING]
@@ -288,7 +288,7 @@ async def test_a_run_whose_claim_arrives_while_the_worker_stops_is_handed_back(
         process._stopping.set()
         run = await services.runs.create(dataclasses.replace(new_run(new_id()), create_thread=True))
         _, claimed = await services.scripts.run_claim(services.lease_renewer.worker, 1, LEASE_MS)
-        await process._perform({}, run_from(claimed[0]))
+        await process._run_attempt({}, run_from(claimed[0]))
         now = await services.runs.find(run.run_id)
         assert (now.phase, now.handovers) == (Phase.QUEUED, 1)
 

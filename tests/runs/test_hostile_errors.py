@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.exception_text import LONGEST_TEXT, class_name, handled_when, message_of, repr_of, traceback_of
+from slipway.exception_text import LONGEST_TEXT, class_name, exception_being_handled, message_of, repr_of, traceback_of
 from slipway.execution.contained_errors import GraphRaised, contain_errors
 from slipway.graphs.registry import Registry
 from slipway.runs.runs import Phase, Run
@@ -110,7 +110,7 @@ async def test_a_fault_in_settling_fails_the_run_at_once(
     def broken(*_: Any) -> Any:
         raise LookupError("a fault of ours")
 
-    monkeypatch.setattr("slipway.execution.outcomes.LeftState.seen", broken)
+    monkeypatch.setattr("slipway.execution.outcomes.ThreadSummary.seen", broken)
     run = await _end(stores, graphs, "steps")
     assert run.error is not None
     assert (run.phase, run.attempt, run.error["error"]) == (Phase.FAILED, 1, "LookupError")
@@ -162,7 +162,7 @@ def test_an_error_that_was_raised_from_another_is_the_one_that_counts(on_purpose
     except ValueError as raised:
         if not on_purpose:
             raised.__cause__ = None
-        handled = handled_when(raised, str(Path(__file__).parent))
+        handled = exception_being_handled(raised, str(Path(__file__).parent))
     assert handled is (None if on_purpose else caught)
 
 

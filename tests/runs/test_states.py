@@ -12,7 +12,7 @@ from slipway.runs.active import InFlight
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.runs import FINAL, Phase, Run, new_id, run_from
 from slipway.webhooks.scripts import OUTSIDE, DeliveryScripts
-from slipway_workers.start_permission import GOOD_FOR_S
+from slipway_workers.start_permission import AUTHORIZED_FOR_S
 from tests.runs.conftest import LEASE_MS, Stores, handover, new_run, settlement
 
 
@@ -74,7 +74,7 @@ async def test_a_run_whose_worker_died_is_announced_again(stores: Stores) -> Non
 async def test_only_deaths_count_as_attempts(stores: Stores) -> None:
     run = await stores.run(await stores.thread(), ceilings={"max_attempts": 2})
     for _ in range(4):
-        await _hand_back(stores)
+        await _release(stores)
     await stores.claim_one()
     assert await stores.reap() == [(run.run_id, 5, "queued")]
     await stores.claim_one()
@@ -100,7 +100,7 @@ async def test_a_run_whose_attempts_all_died_calls_its_webhook(stores: Stores) -
     assert b"ceiling.attempts" in delivery["error"]
 
 
-async def _hand_back(stores: Stores) -> None:
+async def _release(stores: Stores) -> None:
     held = await stores.claim_one()
     assert await stores.attempt(held).release(handover(held))
 
@@ -143,7 +143,7 @@ async def test_an_answer_that_waits_behind_the_question_takes_its_chain(stores: 
 async def test_a_run_that_waited_is_permitted_since_it_was_made(stores: Stores) -> None:
     run = await stores.run(await stores.thread(), user={"identity": "ann"})
     await stores.pipeline.send("HINCRBY", stores.keys.run(run.run_id), "permitted_us", -12_000_000)
-    assert GOOD_FOR_S < 12 <= (await stores.claim_one()).permitted_ago_s < 42
+    assert AUTHORIZED_FOR_S < 12 <= (await stores.claim_one()).permitted_ago_s < 42
 
 
 async def test_a_thread_does_not_wait_for_a_run_that_was_deleted(stores: Stores) -> None:

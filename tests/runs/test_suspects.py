@@ -10,8 +10,8 @@ import pytest
 
 from slipway.clock import Clock
 from slipway.health.doctor import Doctor
-from slipway.runs.crash_proof import SUPERSTEPS, Proof
-from slipway.runs.crash_suspects import SPEAKS_S, TRIAL_S, Suspects
+from slipway.runs.crash_proof import CLEARED_AT_SUPERSTEP, SuspectProgress
+from slipway.runs.crash_suspects import CLEARED_COUNTS_FOR_S, SURVIVED_AFTER_S, CrashSuspects
 from slipway.runs.runs import Phase, Run
 from tests.runs.conftest import LEASE_MS, Stores, handover
 
@@ -37,9 +37,9 @@ async def _claim(stores: Stores, worker: str, suspects: int, limit: int = 100) -
 
 async def _prove(stores: Stores, run: Run) -> None:
     attempt = stores.attempt(run)
-    proof = Proof(attempt, stores.keys, lambda proven: None)
-    for _ in range(SUPERSTEPS):
-        proof.superstep_begins()
+    proof = SuspectProgress(attempt, stores.keys, lambda proven: None)
+    for _ in range(CLEARED_AT_SUPERSTEP):
+        proof.superstep_started()
     await attempt.flush()
 
 
@@ -166,55 +166,55 @@ def _suspect(number: int, deaths: int = 1) -> Run:
 
 def test_suspects_begin_few_at_a_time_and_doubling() -> None:
     clock = SetClock()
-    suspects = Suspects(clock)
+    suspects = CrashSuspects(clock)
     begun: list[float] = []
     while len(begun) < 32:
-        for _ in range(suspects.room()):
-            begun.append(clock.at / TRIAL_S)
-            suspects.begin(_suspect(len(begun)))
-        assert suspects.room() == 0
-        clock.at += TRIAL_S
+        for _ in range(suspects.free_slots()):
+            begun.append(clock.at / SURVIVED_AFTER_S)
+            suspects.add(_suspect(len(begun)))
+        assert suspects.free_slots() == 0
+        clock.at += SURVIVED_AFTER_S
     assert sorted(Counter(begun).items()) == [(0, 1), (1, 2), (2, 4), (3, 8), (4, 16), (5, 32)]
 
 
 def test_suspects_that_were_quickly_cleared_speak_for_those_behind_them() -> None:
     clock = SetClock()
-    suspects = Suspects(clock)
+    suspects = CrashSuspects(clock)
     begun: list[int] = []
     while sum(begun) < 15:
-        begun.append(suspects.room())
+        begun.append(suspects.free_slots())
         runs = [_suspect(sum(begun) + number) for number in range(begun[-1])]
         for run in runs:
-            suspects.begin(run)
-        assert suspects.room() == 0
-        clock.at += TRIAL_S / 10
+            suspects.add(run)
+        assert suspects.free_slots() == 0
+        clock.at += SURVIVED_AFTER_S / 10
         for run in runs:
-            suspects.clear(run)
+            suspects.remove(run)
     assert begun == [1, 2, 4, 8]
-    clock.at += SPEAKS_S
-    assert suspects.room() == 1, "not for ever"
+    clock.at += CLEARED_COUNTS_FOR_S
+    assert suspects.free_slots() == 1, "not for ever"
 
 
 def test_it_is_known_when_there_will_be_room() -> None:
     clock = SetClock()
-    suspects = Suspects(clock)
-    assert suspects.room_in_s() == math.inf
-    suspects.begin(_suspect(1))
-    clock.at += TRIAL_S / 4
-    assert suspects.room() == 0
-    assert suspects.room_in_s() == TRIAL_S * 3 / 4
-    clock.at += suspects.room_in_s()
-    assert suspects.room() == 2
+    suspects = CrashSuspects(clock)
+    assert suspects.next_slot_in_s() == math.inf
+    suspects.add(_suspect(1))
+    clock.at += SURVIVED_AFTER_S / 4
+    assert suspects.free_slots() == 0
+    assert suspects.next_slot_in_s() == SURVIVED_AFTER_S * 3 / 4
+    clock.at += suspects.next_slot_in_s()
+    assert suspects.free_slots() == 2
 
 
 def test_a_suspect_with_several_deaths_keeps_others_away_for_as_long_as_it_takes() -> None:
     clock = SetClock()
-    suspects, run = Suspects(clock), _suspect(1, deaths=2)
-    suspects.begin(run)
+    suspects, run = CrashSuspects(clock), _suspect(1, deaths=2)
+    suspects.add(run)
     clock.at += 1000
-    assert suspects.room() == 0
-    suspects.clear(run)
-    assert suspects.room() == 1
+    assert suspects.free_slots() == 0
+    suspects.remove(run)
+    assert suspects.free_slots() == 1
 
 
 class Fleet:
@@ -224,7 +224,7 @@ class Fleet:
         self.stores, self.poisons, self.chance = stores, poisons, chance
         self.clock = SetClock()
         self.held: dict[str, dict[str, tuple[Run, int]]] = {}
-        self.suspects: dict[str, Suspects] = {}
+        self.suspects: dict[str, CrashSuspects] = {}
         self.started = 0
         for _ in range(processes):
             self.start()
@@ -232,14 +232,14 @@ class Fleet:
     def start(self) -> None:
         self.started += 1
         name = f"w{self.started}:"
-        self.held[name], self.suspects[name] = {}, Suspects(self.clock)
+        self.held[name], self.suspects[name] = {}, CrashSuspects(self.clock)
 
     async def turn(self, lasts: int) -> None:
         """Every process claims, dies if it holds a poison run, and else gets on with what it has."""
         for name in self.chance.sample(sorted(self.held), len(self.held)):
-            claimed = await _claim(self.stores, name, self.suspects[name].room())
+            claimed = await _claim(self.stores, name, self.suspects[name].free_slots())
             for run in claimed:
-                self.suspects[name].begin(run)
+                self.suspects[name].add(run)
                 self.held[name][run.run_id] = run, 0
             if any(run.run_id in self.poisons for run in claimed):
                 await self.stores.reap(name)
@@ -247,16 +247,16 @@ class Fleet:
                 self.start()
             else:
                 await self._get_on(name, lasts)
-        self.clock.at += TRIAL_S
+        self.clock.at += SURVIVED_AFTER_S
 
     async def _get_on(self, name: str, lasts: int) -> None:
         for run, supersteps in list(self.held[name].values()):
-            if supersteps == SUPERSTEPS:
+            if supersteps == CLEARED_AT_SUPERSTEP:
                 await _prove(self.stores, run)
-                self.suspects[name].clear(run)
+                self.suspects[name].remove(run)
             if supersteps >= lasts:
                 assert await self.stores.settle(await self.stores.now(run)) == "ok"
-                self.suspects[name].clear(run)
+                self.suspects[name].remove(run)
                 del self.held[name][run.run_id]
             else:
                 self.held[name][run.run_id] = run, supersteps + 1

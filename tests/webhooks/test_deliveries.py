@@ -164,7 +164,7 @@ async def test_a_run_whose_attempt_died_tells_once(
     assert [outcome for _, _, outcome in taken] == ["queued"]
     again = worker._executions
     await eventually(lambda: run["run_id"] in again and again[run["run_id"]].attempt.number == 2)
-    first.abandon()  # it has not noticed; here both attempts are of one worker
+    first.stop_now()  # it has not noticed; here both attempts are of one worker
     assert receiver.heard == []
     await sdk.runs.cancel(thread, run["run_id"], wait=True)
     await eventually(lambda: delivered(served, run["run_id"]))

@@ -15,7 +15,7 @@ from slipway.graphs.sections import UrlSection, WebhooksSection
 from slipway.webhooks.record import Delivery
 from slipway.webhooks.request_headers import headers_of, secret_of
 from slipway.webhooks.urls import NoAddress, UrlPolicy
-from slipway_workers.duties.deliveries import Guarded
+from slipway_workers.duties.deliveries import CheckedAddressTransport
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ async def test_a_name_that_leads_inside_is_found_out_when_it_is_called(monkeypat
     policy = UrlPolicy(UrlSection())
     policy.check("http://rebound.example.com/")
     monkeypatch.setattr(socket, "getaddrinfo", rebound)
-    async with httpx.AsyncClient(transport=Guarded(policy)) as client:
+    async with httpx.AsyncClient(transport=CheckedAddressTransport(policy)) as client:
         with pytest.raises(NoAddress):
             await client.post("http://rebound.example.com/", content=b"")
 

@@ -22,16 +22,16 @@ from slipway import failpoints
 from slipway.errors import StoreUnavailable
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.crash_suspects import Suspects
+from slipway.runs.crash_suspects import CrashSuspects
 from slipway.runs.runs import Run, run_from
 from slipway.runs.scripts import RunScripts
 
 log = structlog.get_logger(__name__)
 
-LONGEST_WAIT_S: Final = 1.0
+MAX_WAIT_S: Final = 1.0
 """A lost token costs at most this."""
 
-Perform = Callable[[dict[str, Any], Run], Awaitable[None]]
+RunHandler = Callable[[dict[str, Any], Run], Awaitable[None]]
 
 
 class ClaimingWorker(Worker):
@@ -39,7 +39,7 @@ class ClaimingWorker(Worker):
 
     def __init__(
         self,
-        perform: Perform,
+        perform: RunHandler,
         keys: Keys,
         wake: Pipeline,
         worker: str,
@@ -57,11 +57,11 @@ class ClaimingWorker(Worker):
             max_tries=1,
             retry_jobs=False,
         )
-        self._perform, self._keys, self._wake = perform, keys, wake
+        self._run_attempt, self._keys, self._wake = perform, keys, wake
         self._scripts = RunScripts(wake, keys)
         self._worker_id, self._lease_ms = worker, lease_ms
         self._room = asyncio.Event()
-        self.suspects = Suspects()
+        self.suspects = CrashSuspects()
 
     async def main(self) -> None:
         """Claim and perform until `stop_claiming`, then wait for what is in progress."""
@@ -75,7 +75,7 @@ class ClaimingWorker(Worker):
                 wait_s = await self._claim(wait_s)
             except StoreUnavailable as error:
                 log.warning("claim.failed", problem=str(error))
-                await asyncio.sleep(LONGEST_WAIT_S)
+                await asyncio.sleep(MAX_WAIT_S)
         if self.tasks:
             await asyncio.wait(list(self.tasks.values()))
 
@@ -90,30 +90,30 @@ class ClaimingWorker(Worker):
         The pop and the claim go out together: the server runs the claim in the moment that a token wakes it, and the
         answer to both is one round trip."""
         if wait_s > 0:
-            self._wake.send("BLPOP", self._keys.queue_wake, wait_s).add_done_callback(heard)
+            self._wake.send("BLPOP", self._keys.queue_wake, wait_s).add_done_callback(ignore_reply)
         free = self.max_jobs - len(self.tasks)
         due_in_ms, claimed = await self._scripts.run_claim(
-            self._worker_id, free, self._lease_ms, suspects=self.suspects.room()
+            self._worker_id, free, self._lease_ms, suspects=self.suspects.free_slots()
         )
         if claimed:
             failpoints.reach("claim")
         for held in claimed:
-            self._begin(run_from(held))
-        due_in_s = LONGEST_WAIT_S if due_in_ms is None else due_in_ms / 1000
-        return min(LONGEST_WAIT_S, due_in_s, self.suspects.room_in_s())
+            self._start(run_from(held))
+        due_in_s = MAX_WAIT_S if due_in_ms is None else due_in_ms / 1000
+        return min(MAX_WAIT_S, due_in_s, self.suspects.next_slot_in_s())
 
-    def _begin(self, run: Run) -> None:
+    def _start(self, run: Run) -> None:
         job_id = f"{run.run_id}:{run.attempt}"
         task = self.loop.create_task(self.run_job(job_id, 0, run), name=f"job {job_id}")
         self.tasks[job_id] = task
-        self.suspects.begin(run)
+        self.suspects.add(run)
         task.add_done_callback(lambda _: self._ended(job_id, run))
 
     async def run_job(self, job_id: str, score: int, run: Run | None = None) -> None:
         """One attempt. What it raises is logged and costs the run an attempt: its lease is no longer renewed."""
         assert run is not None
         try:
-            await self._perform(self.ctx, run)
+            await self._run_attempt(self.ctx, run)
             self.jobs_complete += 1
         except Exception:
             log.exception("attempt.broke", job=job_id)
@@ -121,11 +121,11 @@ class ClaimingWorker(Worker):
 
     def _ended(self, job_id: str, run: Run) -> None:
         del self.tasks[job_id]
-        self.suspects.clear(run)
+        self.suspects.remove(run)
         self._room.set()
 
 
-def heard(answer: asyncio.Future[Any]) -> None:
+def ignore_reply(answer: asyncio.Future[Any]) -> None:
     """For a command whose answer does not matter: what went wrong shows in the claim behind it."""
     if not answer.cancelled():
         answer.exception()

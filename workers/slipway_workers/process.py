@@ -21,13 +21,13 @@ from slipway.runs.attempt import Attempt
 from slipway.runs.runs import Run
 from slipway.services import Services, open_services
 from slipway.settings import Settings
-from slipway_workers.claims import ClaimingWorker, heard
+from slipway_workers.claims import ClaimingWorker, ignore_reply
 from slipway_workers.duties.deliveries import Deliveries
 from slipway_workers.duties.reaper import Reaper
 from slipway_workers.duties.reconciler import Reconciler
 from slipway_workers.duties.retention import Retention, StoreSweeper
 from slipway_workers.duties.scheduler import Scheduler
-from slipway_workers.start_permission import Leave
+from slipway_workers.start_permission import StartPermission
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ class WorkerProcess:
         self._executions: dict[str, Execution] = {}
         self._stopping = asyncio.Event()
         self._claims = ClaimingWorker(
-            self._perform,
+            self._run_attempt,
             services.keys,
             wake,
             self._lease_renewer.worker,
@@ -67,7 +67,7 @@ class WorkerProcess:
             max_runs=settings.max_runs_per_worker,
         )
         self._deliveries = Deliveries(services)
-        self._leave = Leave(services)
+        self._start_permission = StartPermission(services)
         self._duties = (
             Reaper(services),
             Reconciler(services),
@@ -100,20 +100,20 @@ class WorkerProcess:
         log.info("worker.draining", runs=len(self._executions))
         self._claims.stop_claiming()
         # wakes the claim that waits, if it is ours; another worker's only looks once more
-        self._services.pipeline.send("RPUSH", self._services.keys.queue_wake, "1").add_done_callback(heard)
+        self._services.pipeline.send("RPUSH", self._services.keys.queue_wake, "1").add_done_callback(ignore_reply)
         for execution in list(self._executions.values()):
             execution.drain()
         await asyncio.wait({claims}, timeout=self._services.settings.drain_s)
         for execution in list(self._executions.values()):
-            execution.abandon()
+            execution.stop_now()
         await asyncio.wait({claims}, timeout=2)
         log.info("worker.drained", runs_left=len(self._executions))
 
-    async def _perform(self, ctx: dict[str, Any], claimed: Run) -> None:
+    async def _run_attempt(self, ctx: dict[str, Any], claimed: Run) -> None:
         attempt = Attempt(self._services.scripts, claimed)
         self._lease_renewer.add(attempt)
         try:
-            if await self._leave.granted(attempt):
+            if await self._start_permission.check(attempt):
                 await self._execute(attempt)
         finally:
             self._lease_renewer.remove(attempt)
@@ -129,7 +129,7 @@ class WorkerProcess:
             services.keys,
             event_ttl_s=services.settings.event_ttl_s,
             store=services.store,
-            on_proof=self._claims.suspects.clear,
+            on_cleared=self._claims.suspects.remove,
         )
         self._executions[run_id] = execution
         if self._stopping.is_set():

@@ -25,39 +25,39 @@ from slipway.services import Services
 
 log = structlog.get_logger(__name__)
 
-GOOD_FOR_S: Final = 10.0
+AUTHORIZED_FOR_S: Final = 10.0
 """How long what the auth file allowed counts, so that a run that begins at once costs no second question."""
 _AGAIN_MS: Final = 15_000
 _REASON: Final = "the auth file gave no answer"
 _FORBIDDEN: Final = 403
 
 
-class Leave:
+class StartPermission:
     """Of the runs that one worker begins."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._unanswered: set[str] = set()
 
-    async def granted(self, attempt: Attempt) -> bool:
+    async def check(self, attempt: Attempt) -> bool:
         """Whether to execute it. If not, it has ended or is in the queue again."""
         run, auth = attempt.run, self._services.auth
         nobody = run.user is None and not run.changed_by
-        if auth is None or nobody or run.permitted_ago_s < GOOD_FOR_S or attempt.cancel is not None:
+        if auth is None or nobody or run.permitted_ago_s < AUTHORIZED_FOR_S or attempt.cancel is not None:
             return True
         try:
             for permissions in all_permissions_of(auth, run.user, run.changed_by):
                 await check_still_permitted(self._services, permissions, run)
         except (AccessRefused, AuthBroken, NotFound) as error:
             if gives_no_answer(error):
-                await self._hand_back(attempt, error)
+                await self._release(attempt, error)
                 return False
             self._unanswered.discard(run.run_id)
-            return not await self._end(attempt, error)
+            return not await self._fail(attempt, error)
         self._unanswered.discard(run.run_id)
         return not attempt.is_fenced
 
-    async def _hand_back(self, attempt: Attempt, error: Exception) -> None:
+    async def _release(self, attempt: Attempt, error: Exception) -> None:
         """Logged when it begins, not each time."""
         run = attempt.run
         if run.run_id not in self._unanswered:
@@ -78,11 +78,11 @@ class Leave:
             }
         )
 
-    async def _end(self, attempt: Attempt, error: Exception) -> bool:
+    async def _fail(self, attempt: Attempt, error: Exception) -> bool:
         """Whether it has ended. It has not when it is to be cancelled: an execution does that."""
         run = attempt.run
         refusal = AccessRefused(_FORBIDDEN, f"the user whose run this is may not run it any more: {error}")
-        failure = failure_of(refusal, tripped=None, node=None, began=False)
+        failure = failure_of(refusal, ceiling_hit=None, node=None, node_completed=False)
         log.warning("run.refused", run=run.run_id, thread=run.thread_id, problem=str(error))
         word, action = await attempt.settle(_refused(run, failure, attempt.number, self._services.settings.event_ttl_s))
         if word == "cancel":

@@ -1,7 +1,7 @@
 """Ceilings at node boundaries: what stops a run that would not stop by itself.
 
-A `Guard` hears of every superstep before its nodes run, and holds two timers: one for the superstep, one for the
-chain's active seconds. Retries are counted where LangGraph asks whether to retry: `instrument` wraps each node's
+A `CeilingGuard` hears of every superstep before its nodes run, and holds two timers: one for the superstep, one for the
+chain's active seconds. Retries are counted where LangGraph asks whether to retry: `count_retries` wraps each node's
 `RetryPolicy` once, when the graph is loaded, and the running attempt's guard is found through a context variable.
 """
 
@@ -24,18 +24,18 @@ from slipway.graphs.served_graphs import Graph
 PUSH: Final = "__pregel_push"
 """What triggers a task that was sent (`Send`) or called (`@task`)."""
 
-_current: ContextVar[Guard | None] = ContextVar("guard", default=None)
+_current: ContextVar[CeilingGuard | None] = ContextVar("guard", default=None)
 _instrumented: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-class Guard:
-    """One attempt's ceilings and timers. `on_late` is called when a timer runs out; `tripped` is the first ceiling
+class CeilingGuard:
+    """One attempt's ceilings and timers. `on_timeout` is called when a timer runs out; `tripped` is the first ceiling
     that was reached, however it came to light."""
 
-    def __init__(self, ceilings: Ceilings, on_late: Callable[[], None]) -> None:
+    def __init__(self, ceilings: Ceilings, on_timeout: Callable[[], None]) -> None:
         self.ceilings = ceilings
-        self.tripped: CeilingHit | None = None
-        self._on_late = on_late
+        self.ceiling_hit: CeilingHit | None = None
+        self._on_timeout = on_timeout
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._step: asyncio.TimerHandle | None = None
@@ -50,7 +50,7 @@ class Guard:
     def start(self) -> None:
         """The attempt begins: its clock runs, and its tasks find this guard."""
         _current.set(self)
-        self._whole = self._loop.call_later(max(self.ceilings.active_left_s, 0), self._late, "time")
+        self._whole = self._loop.call_later(max(self.ceilings.active_left_s, 0), self._on_timer, "time")
 
     def stop(self) -> None:
         """The attempt is over: no timer is left, and its seconds are added to the chain's."""
@@ -62,27 +62,27 @@ class Guard:
     def count_time(self) -> None:
         """Add the seconds since the last count."""
         now = self._loop.time()
-        self.ceilings.used.active_s += now - self._began
+        self.ceilings.usage.active_s += now - self._began
         self._began = now
 
     def watch(self, graph: Graph) -> None:
         """Count the tasks of this graph."""
         self._nodes = graph.nodes.keys()
 
-    def task_begins(self, task: Mapping[str, Any]) -> bool:
+    def task_started(self, task: Mapping[str, Any]) -> bool:
         """A task is about to be executed. True when it is the first since a task has ended: of a superstep, or of those
         that a node calls one after the other. Raises `CeilingHit` before a superstep that is beyond a ceiling runs."""
         node, task_id = task["name"], task["id"]
         if not self.superstep_begins and not self._is_call(task):
-            self._counted(lambda: self.ceilings.step(node, task_id))
+            self._counted(lambda: self.ceilings.count_superstep(node, task_id))
             self.superstep_begins = True
-        self._counted(lambda: self.ceilings.visit(node, task_id))
+        self._counted(lambda: self.ceilings.count_visit(node, task_id))
         first = not self._tasks_begin
         if first:
             self._tasks_begin = True
             if self._step is not None:
                 self._step.cancel()
-            self._step = self._loop.call_later(self.ceilings.step_s, self._late, "step_time")
+            self._step = self._loop.call_later(self.ceilings.step_s, self._on_timer, "step_time")
         return first
 
     def _is_call(self, task: Mapping[str, Any]) -> bool:
@@ -105,15 +105,15 @@ class Guard:
 
     def may_retry(self, task: str, max_attempts: int) -> bool:
         """A task failed and would be retried; after its last attempt it asks as well, which is no retry."""
-        if self.tripped is not None:
+        if self.ceiling_hit is not None:
             return False
         self._failed[task] += 1
         if self._failed[task] >= max_attempts:
             return True
         try:
-            self.ceilings.retry()
+            self.ceilings.count_retry()
         except CeilingHit as hit:
-            self.tripped = hit
+            self.ceiling_hit = hit
             return False
         return True
 
@@ -121,17 +121,17 @@ class Guard:
         try:
             count()
         except CeilingHit as hit:
-            self.tripped = self.tripped or hit
+            self.ceiling_hit = self.ceiling_hit or hit
             raise
 
-    def _late(self, ceiling: str) -> None:
+    def _on_timer(self, ceiling: str) -> None:
         self.count_time()
-        used = self.ceilings.step_s if ceiling == "step_time" else self.ceilings.used.active_s
-        self.tripped = self.tripped or self.ceilings.hit(ceiling, used)
-        self._on_late()
+        used = self.ceilings.step_s if ceiling == "step_time" else self.ceilings.usage.active_s
+        self.ceiling_hit = self.ceiling_hit or self.ceilings.error_for(ceiling, used)
+        self._on_timeout()
 
 
-class _Counted:
+class _CountingRetryPolicy:
     """Asks the node's own policy first, then the run's ceiling."""
 
     def __init__(self, policy: RetryPolicy) -> None:
@@ -162,7 +162,7 @@ def wants_retry(policy: RetryPolicy, error: Exception) -> bool:
     return bool(retry_on(error))
 
 
-def instrument(graph: Graph) -> None:
+def count_retries(graph: Graph) -> None:
     """Count the retries of a graph's nodes, and of its subgraphs', from now on. Done once a graph."""
     if graph in _instrumented:
         return
@@ -173,12 +173,15 @@ def instrument(graph: Graph) -> None:
             node.retry_policy = _counted(node.retry_policy)
         for subgraph in node.subgraphs or ():
             if isinstance(subgraph, Pregel):
-                instrument(subgraph)
+                count_retries(subgraph)
 
 
 def _counted(policies: Sequence[RetryPolicy] | RetryPolicy) -> Sequence[RetryPolicy]:
     several = (policies,) if isinstance(policies, RetryPolicy) else policies
-    return tuple(
-        policy if isinstance(policy.retry_on, _Counted) else policy._replace(retry_on=_Counted(policy))
-        for policy in several
-    )
+    return tuple(_with_counting(policy) for policy in several)
+
+
+def _with_counting(policy: RetryPolicy) -> RetryPolicy:
+    if isinstance(policy.retry_on, _CountingRetryPolicy):
+        return policy
+    return policy._replace(retry_on=_CountingRetryPolicy(policy))

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from slipway.exception_text import is_a, repr_of
 
-_EXITS: Final = (SystemExit, KeyboardInterrupt)
+_LOOP_STOPPING_ERRORS: Final = (SystemExit, KeyboardInterrupt)
 
 _inside_a_run: ContextVar[bool] = ContextVar("inside_a_run", default=False)
 
@@ -50,13 +50,13 @@ class _TaskFactory:
 
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> Any:
         if _inside_a_run.get() and inspect.iscoroutine(coro):
-            coro = _Contained(coro)
+            coro = _ContainedCoroutine(coro)
         if self._before is not None:
             return self._before(loop, coro, **kwargs)
         return asyncio.Task(coro, loop=loop, **kwargs)
 
 
-class _Contained(Coroutine[Any, Any, Any]):
+class _ContainedCoroutine(Coroutine[Any, Any, Any]):
     """A coroutine that never raises what would end the event loop. It is an object and no `async def`, so that one that
     is never started closes what it holds."""
 
@@ -93,10 +93,10 @@ class _Contained(Coroutine[Any, Any, Any]):
 
 
 def _is_ordinary(error: BaseException) -> bool:
-    return not is_a(error, _EXITS) and not _deceives(error)
+    return not is_a(error, _LOOP_STOPPING_ERRORS) and not _has_hostile_class(error)
 
 
-def _deceives(error: BaseException) -> bool:
+def _has_hostile_class(error: BaseException) -> bool:
     """Whether its class or its truth, for which LangGraph asks every exception, raises or lies."""
     try:
         return error.__class__ is not type(error) or not error

@@ -6,8 +6,8 @@
     settle  one script: phase, result, thread state, last events, lease, the thread's next run
     report  a log line
 
-How an attempt ends is one of a closed set (`outcomes.Outcome`), and why it was stopped is a value (`outcomes.Stop`),
-decided by whoever stops it: a cancel, a ceiling's timer, a drain, or the loss of the run.
+The end of an attempt is one of a closed set (`outcomes.Outcome`). Why it was stopped is a value
+(`outcomes.StopReason`): a cancel, a ceiling's timer, a drain, or the loss of the run.
 """
 
 from __future__ import annotations
@@ -29,20 +29,29 @@ from slipway.ceilings import Ceilings, Usage
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import Fenced, StoreUnavailable
 from slipway.exception_text import is_a, traceback_of
-from slipway.execution.ceiling_guard import Guard, instrument
+from slipway.execution.ceiling_guard import CeilingGuard, count_retries
 from slipway.execution.contained_errors import contain_errors
 from slipway.execution.failures import Failure, failure_of
-from slipway.execution.frames import Frames, frame
-from slipway.execution.outcomes import CANCELLED, DRAINED, LOST, NO_STATE, LeftState, Outcome, Seen, Stop
+from slipway.execution.frames import FrameEncoder, frame
+from slipway.execution.outcomes import (
+    CANCELLED,
+    DRAINED,
+    EMPTY_SUMMARY,
+    LOST,
+    Outcome,
+    StopReason,
+    StreamObserver,
+    ThreadSummary,
+)
 from slipway.execution.replay_filter import LogEntry, ReplayFilter
-from slipway.execution.run_input import Plan, bound_config, config_of, context_of, plan
-from slipway.execution.stream import chunks
+from slipway.execution.run_input import StartPlan, bound_config, config_of, context_of, plan_start
+from slipway.execution.stream import stream_graph
 from slipway.graphs.describe import name_of
 from slipway.graphs.served_graphs import Graph, Graphs, with_checkpointer
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.crash_proof import Proof
+from slipway.runs.crash_proof import SuspectProgress
 from slipway.runs.runs import Phase, Run, status_of
 from slipway.serialization.json_encoding import dumps
 from slipway.threads.state_reader import read_state
@@ -51,8 +60,8 @@ log = structlog.get_logger(__name__)
 
 
 class Execution:
-    """One attempt. Make it, `execute` it; `drain`, and the attempt itself, may stop it meanwhile. `on_proof` is called
-    when a run with which a worker died gets further than where it died."""
+    """One attempt. Make it, `execute` it; `drain`, and the attempt itself, may stop it meanwhile. `on_cleared` is
+    called when a run with which a worker died gets further than where it died."""
 
     def __init__(
         self,
@@ -63,7 +72,7 @@ class Execution:
         *,
         event_ttl_s: int,
         store: BaseStore | None = None,
-        on_proof: Callable[[Run], None] = lambda run: None,
+        on_cleared: Callable[[Run], None] = lambda run: None,
     ) -> None:
         self.attempt, self.run = attempt, attempt.run
         self._graphs, self._keys, self._event_ttl_s = graphs, keys, event_ttl_s
@@ -72,47 +81,47 @@ class Execution:
             attempt, fresh_thread=fresh, max_thread_bytes=None if budget is None else int(budget)
         )
         self._store = store
-        self._proof = Proof(attempt, keys, on_proof)
+        self._suspect_progress = SuspectProgress(attempt, keys, on_cleared)
         self._control = RunControl()
-        self._stop: Stop | None = Stop.CANCEL if attempt.cancel else None
+        self._stop: StopReason | None = StopReason.CANCEL if attempt.cancel else None
         self._working: asyncio.Task[Any] | None = None
-        self._seen = Seen()
+        self._observer = StreamObserver()
         self._ceilings = Ceilings(self.run.ceilings, Usage.of(self.run.usage))
-        self._guard = Guard(self._ceilings, lambda: self._halt(Stop.CEILING))
+        self._guard = CeilingGuard(self._ceilings, lambda: self._stop_with(StopReason.CEILING))
         self._graph: Graph | None = None
         self._config: RunnableConfig = {}
-        self._plan = Plan(None, {}, False)
-        attempt.on_stop = self._told
+        self._plan = StartPlan(None, {}, False)
+        attempt.on_stop = self._on_attempt_stopped
 
     async def execute(self) -> None:
         """Run the attempt to its end, whatever that is. Never raises for what the graph does."""
         contain_errors()
         async with AsyncExitStack() as resources:
-            ended_by = await self._worked(resources)
-            outcome = await self._ended(ended_by)
-        self._report(outcome)
+            ended_by = await self._run_work(resources)
+            outcome = await self._finish(ended_by)
+        self._log_outcome(outcome)
 
     def drain(self) -> None:
-        """Stop at the next superstep and hand the run back."""
+        """StopReason at the next superstep and hand the run back."""
         self._control.request_drain()
 
-    def abandon(self) -> None:
-        """Stop now and hand the run back; the superstep in flight is done again by the next attempt."""
-        self._halt(Stop.DRAIN)
+    def stop_now(self) -> None:
+        """StopReason now and hand the run back; the superstep in flight is done again by the next attempt."""
+        self._stop_with(StopReason.DRAIN)
 
-    def _told(self, action: Action | None) -> None:
-        self._halt(Stop.LOST if action is None else Stop.CANCEL)
+    def _on_attempt_stopped(self, action: Action | None) -> None:
+        self._stop_with(StopReason.LOST if action is None else StopReason.CANCEL)
 
-    def _halt(self, why: Stop) -> None:
+    def _stop_with(self, why: StopReason) -> None:
         if self._stop is None:
             self._stop = why
         if self._working is not None:
             self._working.cancel()
 
-    async def _worked(self, resources: AsyncExitStack) -> BaseException | None:
+    async def _run_work(self, resources: AsyncExitStack) -> BaseException | None:
         """Do the work; what ended it early, if anything did. It is done in this very task, for a task of its own would
-        begin a turn of the event loop later. Our own code says why (`_halt`) before it cancels this task. A cancel from
-        anywhere else is by code of the graph that runs in this task, and ends the run as an error of a node does."""
+        begin a turn of the event loop later. Our own code says why (`_stop_with`) before it cancels this task. A cancel
+        from anywhere else is by code of the graph that runs in this task, and ends the run like an error of a node."""
         self._working = task = asyncio.current_task()
         assert task is not None
         try:
@@ -128,7 +137,7 @@ class Execution:
     # load, guard, stream
 
     async def _work(self, resources: AsyncExitStack) -> None:
-        if self._stop is Stop.CANCEL:
+        if self._stop is StopReason.CANCEL:
             await self._load(resources)
             return
         self._guard.start()
@@ -145,18 +154,18 @@ class Execution:
         newest = None
         if self.run.attempt > 1:
             newest = await self._checkpointer.latest(self.run.thread_id)
-        self._plan = plan(self.run, newest)
+        self._plan = plan_start(self.run, newest)
         self._config = config_of(self.run, self._plan.checkpoint, self._ceilings.steps_left)
-        self._notice_cut_limit()
+        self._append_limit_notice()
         opened = self._graphs.open(self.run.graph_id, self._config, "threads.create_run", context_of(self.run))
         graph = await resources.enter_async_context(opened)
         name = name_of(graph, self.run.graph_id)
         self._config |= bound_config(self.run, graph.config or {}, name, self._ceilings.steps_left)
-        instrument(graph)
+        count_retries(graph)
         self._guard.watch(graph)
         self._graph = with_checkpointer(graph, self._checkpointer, self._store)
 
-    def _notice_cut_limit(self) -> None:
+    def _append_limit_notice(self) -> None:
         asked = (self.run.kwargs.get("config") or {}).get("recursion_limit")
         limit = int(self.run.ceilings["max_steps"])
         if asked and asked > limit:
@@ -167,14 +176,14 @@ class Execution:
     async def _stream(self) -> None:
         assert self._graph is not None
         kwargs = self.run.kwargs
-        frames = Frames(kwargs["stream_mode"], subgraphs=bool(kwargs.get("subgraphs")))
+        frames = FrameEncoder(kwargs["stream_mode"], subgraphs=bool(kwargs.get("subgraphs")))
         self.attempt.write_behind = kwargs.get("durability") != "sync"
         logged = await self.attempt.read_logged_events() if self.run.attempt > 1 else None
         replay = ReplayFilter(frames, self._checkpointer.results, self._plan, logged)
-        stream = chunks(self._graph, self.run, self._plan.input, self._config, frames.graph_modes, self._control)
+        stream = stream_graph(self._graph, self.run, self._plan.input, self._config, frames.graph_modes, self._control)
         async for namespace, mode, payload in stream:
             if not namespace:
-                self._watch(mode, payload)
+                self._observe(mode, payload)
             self._append(replay.entries(namespace, mode, payload))
             self.attempt.chunk_appended()
             if self._checkpointer.refused is not None:
@@ -184,89 +193,91 @@ class Execution:
 
     def _append(self, entries: Sequence[LogEntry]) -> None:
         for entry in entries:
-            self._ceilings.emit(len(entry.frame))
+            self._ceilings.count_event(len(entry.frame))
             self.attempt.append(*entry)
 
     async def _check_breakpoint(self) -> None:
         """Forget a breakpoint behind the last node: LangGraph stops there too, but nothing is left to continue."""
-        if self._seen.breakpoint and not (await self._read_state()).next:
-            self._seen.breakpoint = False
+        if self._observer.breakpoint and not (await self._read_state()).next:
+            self._observer.breakpoint = False
 
     async def _read_state(self) -> StateSnapshot:
         assert self._graph is not None
         return await read_state(self._graph, {"configurable": {"thread_id": self.run.thread_id}})
 
-    def _watch(self, mode: str, payload: Any) -> None:
+    def _observe(self, mode: str, payload: Any) -> None:
         """Learn from a chunk of the root graph. Raises `CeilingHit` before the nodes beyond a ceiling run."""
         if mode == "values":
-            self._seen.see_values(payload)
+            self._observer.on_values(payload)
             self._guard.superstep_ended()
         elif mode == "updates":
-            self._seen.see_updates(payload)
+            self._observer.on_updates(payload)
         elif mode == "tasks" and "triggers" in payload:
-            if self._guard.task_begins(payload):
+            if self._guard.task_started(payload):
                 if self._guard.superstep_begins:  # a task that is called begins without waiting for the stream's reader
                     self.attempt.superstep_started()
-                self._proof.superstep_begins()
+                self._suspect_progress.superstep_started()
                 failpoints.reach("superstep")
                 self._guard.count_time()
-                self.attempt.add_command(("HSET", self._keys.run(self.run.run_id), "usage", self._usage_at_death()))
+                self.attempt.add_command(("HSET", self._keys.run(self.run.run_id), "usage", self._usage_if_crashed()))
         elif mode == "tasks":
             self._guard.task_ended()
-            self._seen.see_end_of_task(payload)
+            self._observer.on_task_end(payload)
 
     def _usage(self) -> str:
-        return dumps(self._ceilings.used.public()).decode()
+        return dumps(self._ceilings.usage.public()).decode()
 
-    def _usage_at_death(self) -> str:
+    def _usage_if_crashed(self) -> str:
         """What the run has used if this process dies now. Without a checkpoint before its end all work is lost with it,
         and supersteps that are executed again are not counted again."""
         if self.run.kwargs.get("durability") != "exit":
             return self._usage()
-        return dumps(self._ceilings.used.with_progress_of(Usage.of(self.run.usage)).public()).decode()
+        return dumps(self._ceilings.usage.with_counts_of(Usage.of(self.run.usage)).public()).decode()
 
     # settle
 
-    def _judge(self, error: BaseException | None) -> Outcome:
+    def _outcome_of(self, error: BaseException | None) -> Outcome:
         """What the end of the work means."""
-        if self._stop is Stop.LOST or (is_a(error, Fenced) and self.attempt.is_fenced):
+        if self._stop is StopReason.LOST or (is_a(error, Fenced) and self.attempt.is_fenced):
             return LOST
         if type(error) is StoreUnavailable:
-            return Outcome(None, Stop.LOST, why=str(error))
-        if self._stop is Stop.CANCEL:
+            return Outcome(None, StopReason.LOST, why=str(error))
+        if self._stop is StopReason.CANCEL:
             return CANCELLED
         if error is None:
-            return Outcome(Phase.WAITING_FOR_APPROVAL if self._seen.waits else Phase.COMPLETED)
-        if self._guard.tripped is not None:
-            return self._failed(self._guard.tripped if self._stop is Stop.CEILING else error)
-        if self._stop is Stop.DRAIN or (is_a(error, GraphDrained) and self._control.drain_requested):
+            return Outcome(Phase.WAITING_FOR_APPROVAL if self._observer.is_interrupted else Phase.COMPLETED)
+        if self._guard.ceiling_hit is not None:
+            return self._failed(self._guard.ceiling_hit if self._stop is StopReason.CEILING else error)
+        if self._stop is StopReason.DRAIN or (is_a(error, GraphDrained) and self._control.drain_requested):
             return DRAINED
         return self._failed(error)
 
     def _failed(self, error: BaseException) -> Outcome:
-        seen = self._seen
-        tripped = self._guard.tripped
+        seen = self._observer
+        ceiling_hit = self._guard.ceiling_hit
         if is_a(error, GraphRecursionError) and self._ceilings.steps_left <= 0:
-            tripped = tripped or self._ceilings.hit("steps", self._ceilings.used.steps)
-        failure = failure_of(error, tripped=tripped, node=seen.failed_node, began=seen.ended_nodes > 0)
+            ceiling_hit = ceiling_hit or self._ceilings.error_for("steps", self._ceilings.usage.steps)
+        failure = failure_of(
+            error, ceiling_hit=ceiling_hit, node=seen.failed_node, node_completed=seen.completed_tasks > 0
+        )
         if failure.code == "node.failed":
             log.warning("run.raised", run=self.run.run_id, node=failure.node, exception=traceback_of(error))
         return Outcome(Phase.FAILED, failure=failure)
 
-    async def _ended(self, ended_by: BaseException | None) -> Outcome:
+    async def _finish(self, ended_by: BaseException | None) -> Outcome:
         """Settle or release the run. A fault on the way fails the run at once: another attempt would repeat the graph's
         effects, and come to the same fault."""
         try:
-            return await self._settle(self._judge(ended_by))
+            return await self._settle(self._outcome_of(ended_by))
         except BaseException as error:
-            if self._is_not_the_graphs(error):
+            if self._is_process_fault(error):
                 raise
             log.error("settle.broke", run=self.run.run_id, exception=traceback_of(error))
-            failure = failure_of(error, tripped=None, node=None, began=True)
-            word, outcome = await self._settle_with(Phase.FAILED, failure, NO_STATE)
+            failure = failure_of(error, ceiling_hit=None, node=None, node_completed=True)
+            word, outcome = await self._settle_with(Phase.FAILED, failure, EMPTY_SUMMARY)
             return outcome if word == "ok" else LOST
 
-    def _is_not_the_graphs(self, error: BaseException) -> bool:
+    def _is_process_fault(self, error: BaseException) -> bool:
         """Whether an error means that this process cannot or must not settle the run. A graph may raise the same."""
         if is_a(error, asyncio.CancelledError):
             task = asyncio.current_task()
@@ -275,7 +286,7 @@ class Execution:
 
     async def _settle(self, outcome: Outcome) -> Outcome:
         try:
-            if outcome.stop is Stop.LOST:
+            if outcome.stop is StopReason.LOST:
                 return outcome
             failpoints.reach("release" if outcome.phase is None else "before_settle")
             if outcome.phase is None:
@@ -288,7 +299,7 @@ class Execution:
         except Fenced:
             return LOST
         except StoreUnavailable as error:
-            return Outcome(None, Stop.LOST, why=str(error))
+            return Outcome(None, StopReason.LOST, why=str(error))
 
     async def _release(self) -> bool:
         return await self.attempt.release(
@@ -298,7 +309,7 @@ class Execution:
                 "attempt": self.attempt.number,
                 "seq": 0,
                 "counted": False,
-                "announce": self._stop is Stop.DRAIN,
+                "announce": self._stop is StopReason.DRAIN,
                 "reason": "handed back by a process that stops",
                 "delay_ms": 0,
                 "usage": self._usage(),
@@ -308,19 +319,19 @@ class Execution:
 
     async def _settle_as(self, phase: Phase, failure: Failure | None) -> tuple[str, Outcome]:
         """The script's word, and how the run has ended if it is `ok`."""
-        if self._rolls_back(phase):
+        if self._is_rollback(phase):
             # Written before anything is removed, so that an attempt that no longer owns its run is fenced there: what
             # is removed is found by the run's id alone, which another run may have by now.
             self.attempt.add_command(("HSET", self._keys.run(self.run.run_id), "usage", self._usage()))
             await self._checkpointer.adelete_for_runs([self.run.run_id])
         return await self._settle_with(*await self._final_state(phase, failure))
 
-    def _rolls_back(self, phase: Phase) -> bool:
+    def _is_rollback(self, phase: Phase) -> bool:
         return phase is Phase.CANCELLED and self.attempt.cancel is Action.ROLLBACK
 
-    async def _settle_with(self, phase: Phase, failure: Failure | None, state: LeftState) -> tuple[str, Outcome]:
+    async def _settle_with(self, phase: Phase, failure: Failure | None, state: ThreadSummary) -> tuple[str, Outcome]:
         shown = None if failure is None else dumps(failure.public()).decode()
-        result = "" if phase is Phase.CANCELLED else self._seen.result()
+        result = "" if phase is Phase.CANCELLED else self._observer.result()
         word, _ = await self.attempt.settle(
             {
                 "run_id": self.run.run_id,
@@ -338,44 +349,48 @@ class Execution:
                 "interrupts": state.interrupts,
                 "thread_status": "error" if failure else state.status,
                 "thread_error": shown,
-                "rollback": self._rolls_back(phase),
+                "rollback": self._is_rollback(phase),
                 "event_ttl_s": self._event_ttl_s,
             }
         )
-        stop = Stop.CANCEL if phase is Phase.CANCELLED else None
+        stop = StopReason.CANCEL if phase is Phase.CANCELLED else None
         return word, Outcome(phase, stop, failure)
 
-    async def _final_state(self, phase: Phase, failure: Failure | None) -> tuple[Phase, Failure | None, LeftState]:
+    async def _final_state(self, phase: Phase, failure: Failure | None) -> tuple[Phase, Failure | None, ThreadSummary]:
         """How the run ends, and what its thread shows then. A state that cannot be read or encoded fails the run, for
         another attempt would come to the same end; the thread shows what it showed before."""
         try:
-            return phase, failure, await self._left_state(phase)
+            return phase, failure, await self._thread_summary(phase)
         except BaseException as error:
-            if self._is_not_the_graphs(error):
+            if self._is_process_fault(error):
                 raise
             log.error("state.not_kept", run=self.run.run_id, exception=traceback_of(error))
             if phase is Phase.CANCELLED:
-                return phase, failure, NO_STATE
-            return Phase.FAILED, failure or failure_of(error, tripped=None, node=None, began=True), NO_STATE
+                return phase, failure, EMPTY_SUMMARY
+            return (
+                Phase.FAILED,
+                failure or failure_of(error, ceiling_hit=None, node=None, node_completed=True),
+                EMPTY_SUMMARY,
+            )
 
-    async def _left_state(self, phase: Phase) -> LeftState:
+    async def _thread_summary(self, phase: Phase) -> ThreadSummary:
         """The thread's state at the end. The stream has told everything, unless the run was cut short or its
         output is not its whole state."""
         if self._graph is None:
-            return NO_STATE
-        told = phase in (Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL) and self._seen.has_values
+            return EMPTY_SUMMARY
+        told = phase in (Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL) and self._observer.received_values
         if told and self._graph.output_channels == self._graph.stream_channels_asis:
-            return LeftState.seen(self._seen)
-        return LeftState.of(await self._read_state())
+            return ThreadSummary.seen(self._observer)
+        return ThreadSummary.of(await self._read_state())
 
     # report
 
-    def _report(self, outcome: Outcome) -> None:
+    def _log_outcome(self, outcome: Outcome) -> None:
         facts: dict[str, Any] = {"run": self.run.run_id, "graph": self.run.graph_id, "attempt": self.attempt.number}
         if outcome.phase is None:
             log.info("run.left", stop=outcome.stop, why=outcome.why, **facts)
             return
-        used = self._ceilings.used
+        used = self._ceilings.usage
         code = outcome.failure.code if outcome.failure else None
         active_s = round(used.active_s, 3)
         log.info("run.settled", phase=outcome.phase, code=code, steps=used.steps, active_s=active_s, **facts)

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from slipway import errors
 from slipway.errors import CeilingHit, InputRefused, NodeFailed, RunFailure, SlipwayError
-from slipway.exception_text import LONGEST_TEXT, class_name, handled_when, is_a, message_of, traceback_of
+from slipway.exception_text import LONGEST_TEXT, class_name, exception_being_handled, is_a, message_of, traceback_of
 from slipway.execution.contained_errors import GraphRaised
 from slipway.shown_exceptions import HIDDEN, SHOWN, public_text
 
@@ -78,25 +78,27 @@ class Failure:
         return {"error": self.error, "message": self.shown} | self.refusal
 
 
-def failure_of(error: BaseException, *, tripped: CeilingHit | None, node: str | None, began: bool) -> Failure:
-    """The failure that `error` stands for. `tripped` is the ceiling behind it, if there is one; `began` says that a
-    node had already finished, so that the input cannot be to blame. Never raises: an exception may be of any class."""
-    error = _raised_by_graph(error)
+def failure_of(
+    error: BaseException, *, ceiling_hit: CeilingHit | None, node: str | None, node_completed: bool
+) -> Failure:
+    """The failure that `error` stands for. `ceiling_hit` is the ceiling behind it, if there is one; `node_completed`
+    says that a node had finished before, so the input is not the cause. Never raises, whatever class `error` has."""
+    error = _original_error(error)
     try:
-        return _failure(error, tripped, node, began)
+        return _failure(error, ceiling_hit, node, node_completed)
     except Exception as problem:
         log.error("failure.not_described", exception=traceback_of(problem))
         return Failure(NodeFailed.code, class_name(error), HIDDEN, HIDDEN, node, False, {})
 
 
-def _failure(error: BaseException, tripped: CeilingHit | None, node: str | None, began: bool) -> Failure:
-    if isinstance(ours := _ours(error), CeilingHit):
-        tripped = tripped or ours
-    if tripped is not None:
-        return _ceiling(tripped, error, node)
+def _failure(error: BaseException, ceiling_hit: CeilingHit | None, node: str | None, node_completed: bool) -> Failure:
+    if isinstance(ours := _as_slipway_error(error), CeilingHit):
+        ceiling_hit = ceiling_hit or ours
+    if ceiling_hit is not None:
+        return _ceiling(ceiling_hit, error, node)
     if is_a(error, GraphRecursionError):
         return _of("ceiling.steps", error, None, retryable=False)
-    if is_a(error, _INPUT_ERRORS) and not began:
+    if is_a(error, _INPUT_ERRORS) and not node_completed:
         return _input(error)
     if isinstance(ours, RunFailure):
         return _of(ours.code, error, ours.node or node, retryable=ours.retryable)
@@ -107,20 +109,20 @@ def _failure(error: BaseException, tripped: CeilingHit | None, node: str | None,
 
 def shown_error(error: BaseException) -> dict[str, str]:
     """An exception as clients see it."""
-    error = _raised_by_graph(error)
+    error = _original_error(error)
     return {"error": class_name(error), "message": public_text(error)}
 
 
-def _raised_by_graph(error: BaseException) -> BaseException:
+def _original_error(error: BaseException) -> BaseException:
     """What the graph raised, if `error` stands for it: an exception that cannot leave a task, or that raised another
     when LangGraph noted on it where it came from."""
     if type(error) is GraphRaised:
         return error.raised
-    handled = handled_when(error, _LANGGRAPH)
-    return error if handled is None else _raised_by_graph(handled)
+    handled = exception_being_handled(error, _LANGGRAPH)
+    return error if handled is None else _original_error(handled)
 
 
-def _ours(error: BaseException) -> SlipwayError | None:
+def _as_slipway_error(error: BaseException) -> SlipwayError | None:
     """An error of Slipway's own. A graph may derive a class from one: such an error is the graph's."""
     return error if any(type(error) is kind for kind in _OURS) and isinstance(error, SlipwayError) else None
 

@@ -1,7 +1,7 @@
 """What LangGraph streams, as the frames that clients get: encoded once, here.
 
-`Frames` knows which modes were asked for and yields (event name, frame) for each chunk. The frame is complete but for
-its id, which Redis gives (protocol: section 3.2 for the shapes, 3.6 for messages).
+`FrameEncoder` knows which modes were asked for and yields (event name, frame) for each chunk. The frame is complete
+but for its id, which Redis gives (protocol: section 3.2 for the shapes, 3.6 for messages).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from langgraph.types import Interrupt
 from slipway.exception_text import is_a, repr_of
 from slipway.execution.failures import shown_error
 from slipway.execution.outcomes import INTERRUPT
-from slipway.execution.subgraph_events import Lifecycle
+from slipway.execution.subgraph_events import SubgraphEvents
 from slipway.execution.tool_events import ToolEvents
 from slipway.serialization.json_encoding import dumps
 from slipway.shown_exceptions import public_repr
@@ -24,13 +24,13 @@ from slipway.threads.protocol_state import place_of, thread_of
 
 Frame = tuple[str, bytes]
 
-BRIEF: Final = "checkpoints/brief"
+CHECKPOINT_REFS: Final = "checkpoints/brief"
 """A mode of our own: which checkpoint it is, and not what it holds. Who follows all modes has that already."""
 
 LIFECYCLE: Final = "lifecycle"
 """When the graphs inside begin and end, also where their other events were not asked for."""
 
-_ASKED_AS: Final = {"messages-tuple": "messages", BRIEF: "checkpoints", LIFECYCLE: "tasks"}
+_MODE_ALIASES: Final = {"messages-tuple": "messages", CHECKPOINT_REFS: "checkpoints", LIFECYCLE: "tasks"}
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
 
@@ -53,7 +53,7 @@ def public_config(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {"configurable": kept}
 
 
-class Frames:
+class FrameEncoder:
     """The frames of one run. `modes` are the protocol's words; `subgraphs` adds namespaces to event names."""
 
     def __init__(self, modes: Sequence[str], *, subgraphs: bool) -> None:
@@ -63,12 +63,12 @@ class Frames:
         self._introduced: set[str] = set()
         self._asked: dict[tuple[str, ...], dict[str, Interrupt]] = {}
         self._tools = ToolEvents()
-        self._lifecycle = Lifecycle() if LIFECYCLE in modes else None
+        self._lifecycle = SubgraphEvents() if LIFECYCLE in modes else None
 
     @property
     def graph_modes(self) -> set[str]:
         """What LangGraph must be asked for to serve these modes."""
-        return {_ASKED_AS.get(mode, mode) for mode in self._modes if mode != "events"}
+        return {_MODE_ALIASES.get(mode, mode) for mode in self._modes if mode != "events"}
 
     def of(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Frame]:
         """The frames of one chunk; none when its mode was not asked for."""
@@ -76,13 +76,13 @@ class Frames:
             for inside, event in self._lifecycle.of(namespace, mode, payload):
                 yield frame("|".join((LIFECYCLE, *inside)), event)
         if not namespace or self._subgraphs:
-            yield from self._asked_for(namespace, mode, payload)
+            yield from self._requested_frames(namespace, mode, payload)
 
-    def _asked_for(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Frame]:
+    def _requested_frames(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Frame]:
         if mode == "messages":
             yield from self._messages(namespace, payload)
-        elif mode == "checkpoints" and BRIEF in self._modes:
-            yield frame(self._name(BRIEF, namespace), _brief(payload))
+        elif mode == "checkpoints" and CHECKPOINT_REFS in self._modes:
+            yield frame(self._name(CHECKPOINT_REFS, namespace), _brief(payload))
         elif mode.startswith("custom:"):
             yield frame(mode, payload)
         elif mode == "tools" and mode in self._modes:

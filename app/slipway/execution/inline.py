@@ -26,10 +26,10 @@ from slipway.store.store import RedisStore
 
 log = structlog.get_logger(__name__)
 
-MOST: Final = 64
+MAX_INLINE_RUNS: Final = 64
 """Runs executed at once in one web process; further ones go to the workers."""
 
-_ABANDONED_WITHIN_S: Final = 5.0
+_STOP_TIMEOUT_S: Final = 5.0
 
 
 class InlineExecutor:
@@ -53,10 +53,11 @@ class InlineExecutor:
         self._closing = False
 
     async def create(self, new: NewRun) -> Run:
-        """Accept a run and begin it at once, unless its thread is busy, or this process stops or executes `MOST` runs.
+        """Accept a run and begin it at once, unless its thread is busy, or this process stops or executes
+        `MAX_INLINE_RUNS` runs.
 
         A caller that is cancelled cancels nothing: the server may have given this process the run's lease already."""
-        if self._closing or len(self._accepting) + len(self._executions) >= MOST:
+        if self._closing or len(self._accepting) + len(self._executions) >= MAX_INLINE_RUNS:
             return await self._runs.create(new)
         accepting = asyncio.create_task(self._accept(new), name=f"accept {new.run_id}")
         self._accepting.add(accepting)
@@ -66,10 +67,10 @@ class InlineExecutor:
     async def _accept(self, new: NewRun) -> Run:
         run, is_new = await self._runs.accept(new, inline_worker=self._lease_renewer.worker)
         if is_new and run.phase is Phase.RUNNING:
-            self._begin(run)
+            self._start(run)
         return run
 
-    def _begin(self, run: Run) -> None:
+    def _start(self, run: Run) -> None:
         attempt = Attempt(self._scripts, run)
         execution = Execution(
             attempt,
@@ -84,9 +85,9 @@ class InlineExecutor:
         self._executions[task] = execution
         budget_s = self._graphs.spec(run.graph_id).inline_budget_s or self._settings.inline_budget_s
         timer = asyncio.get_running_loop().call_later(budget_s, execution.drain)
-        task.add_done_callback(lambda done: self._ended(done, attempt, timer))
+        task.add_done_callback(lambda done: self._on_end(done, attempt, timer))
 
-    def _ended(self, task: asyncio.Task[None], attempt: Attempt, timer: asyncio.TimerHandle) -> None:
+    def _on_end(self, task: asyncio.Task[None], attempt: Attempt, timer: asyncio.TimerHandle) -> None:
         timer.cancel()
         self._lease_renewer.remove(attempt)
         del self._executions[task]
@@ -101,8 +102,8 @@ class InlineExecutor:
             execution.drain()
         await _wait(self._executions, self._settings.drain_s)
         for execution in self._executions.values():
-            execution.abandon()
-        await _wait(self._executions, _ABANDONED_WITHIN_S)
+            execution.stop_now()
+        await _wait(self._executions, _STOP_TIMEOUT_S)
 
 
 async def _wait(tasks: Collection[asyncio.Task[Any]], within_s: float) -> None:

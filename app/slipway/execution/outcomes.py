@@ -15,7 +15,7 @@ from slipway.serialization.json_encoding import dumps
 INTERRUPT: Final = "__interrupt__"
 
 
-class Stop(StrEnum):
+class StopReason(StrEnum):
     """Why an attempt was stopped from outside."""
 
     CANCEL = "cancel"
@@ -29,54 +29,54 @@ class Outcome:
     """How an attempt ended. `phase` is None when the run goes back to the queue, or is no longer ours."""
 
     phase: Phase | None
-    stop: Stop | None = None
+    stop: StopReason | None = None
     failure: Failure | None = None
     why: str = ""
 
 
-LOST: Final = Outcome(None, Stop.LOST)
-DRAINED: Final = Outcome(None, Stop.DRAIN)
-CANCELLED: Final = Outcome(Phase.CANCELLED, Stop.CANCEL)
+LOST: Final = Outcome(None, StopReason.LOST)
+DRAINED: Final = Outcome(None, StopReason.DRAIN)
+CANCELLED: Final = Outcome(Phase.CANCELLED, StopReason.CANCEL)
 
 
 @dataclass(slots=True)
-class Seen:
+class StreamObserver:
     """What the root graph's stream has shown, whether or not a client asked for it."""
 
     values: Any = None
-    has_values: bool = False
+    received_values: bool = False
     interrupts: dict[str, list[Any]] = field(default_factory=dict)
-    asked: list[Any] = field(default_factory=list)
+    pending_interrupts: list[Any] = field(default_factory=list)
     breakpoint: bool = False
-    ended_nodes: int = 0
+    completed_tasks: int = 0
     failed_node: str | None = None
 
     @property
-    def waits(self) -> bool:
+    def is_interrupted(self) -> bool:
         """Whether the graph stopped for somebody."""
-        return bool(self.asked or self.breakpoint)
+        return bool(self.pending_interrupts or self.breakpoint)
 
-    def see_values(self, payload: Any) -> None:
+    def on_values(self, payload: Any) -> None:
         """The state after a superstep, with what a node asks for, if one does."""
-        self.values, self.has_values = payload, True
+        self.values, self.received_values = payload, True
         if isinstance(payload, dict) and payload.get(INTERRUPT):
-            self.asked.extend(payload[INTERRUPT])
+            self.pending_interrupts.extend(payload[INTERRUPT])
 
-    def see_updates(self, payload: Any) -> None:
+    def on_updates(self, payload: Any) -> None:
         """An empty list of interrupts is a breakpoint."""
         if isinstance(payload, dict) and payload.get(INTERRUPT) == ():
             self.breakpoint = True
 
-    def see_end_of_task(self, payload: dict[str, Any]) -> None:
+    def on_task_end(self, payload: dict[str, Any]) -> None:
         """A node has returned, raised or asked."""
         if payload["interrupts"]:
             self.interrupts[payload["id"]] = payload["interrupts"]
         elif payload["error"] is not None:
             self.failed_node = payload["name"]
         else:
-            self.ended_nodes += 1
+            self.completed_tasks += 1
 
-    def plain_values(self) -> Any:
+    def values_without_interrupts(self) -> Any:
         """The state without what was asked."""
         if isinstance(self.values, dict) and INTERRUPT in self.values:
             return {name: value for name, value in self.values.items() if name != INTERRUPT}
@@ -84,14 +84,14 @@ class Seen:
 
     def result(self) -> str:
         """What `wait` and `join` answer with: always JSON, never null."""
-        values = self.plain_values()
-        if self.asked:
-            return dumps({**(values if isinstance(values, dict) else {}), INTERRUPT: self.asked}).decode()
+        values = self.values_without_interrupts()
+        if self.pending_interrupts:
+            return dumps({**(values if isinstance(values, dict) else {}), INTERRUPT: self.pending_interrupts}).decode()
         return dumps({} if values is None else values).decode()
 
 
 @dataclass(frozen=True, slots=True)
-class LeftState:
+class ThreadSummary:
     """A thread's state as its record shows it: JSON texts, and the status it rests with."""
 
     values: str | None
@@ -99,14 +99,14 @@ class LeftState:
     status: str
 
     @classmethod
-    def seen(cls, seen: Seen) -> LeftState:
+    def seen(cls, seen: StreamObserver) -> ThreadSummary:
         """From the stream."""
         asked = {task: [shown_interrupt(item) for item in items] for task, items in seen.interrupts.items()}
-        status = "interrupted" if seen.waits else "idle"
-        return cls(dumps(seen.plain_values()).decode(), dumps(asked).decode(), status)
+        status = "interrupted" if seen.is_interrupted else "idle"
+        return cls(dumps(seen.values_without_interrupts()).decode(), dumps(asked).decode(), status)
 
     @classmethod
-    def of(cls, snapshot: StateSnapshot) -> LeftState:
+    def of(cls, snapshot: StateSnapshot) -> ThreadSummary:
         """From the newest checkpoint; a thread without one has no values."""
         waiting = (task for task in snapshot.tasks if task.interrupts)
         asked = {task.id: [shown_interrupt(item) for item in task.interrupts] for task in waiting}
@@ -115,7 +115,7 @@ class LeftState:
         return cls(dumps(values).decode(), dumps(asked).decode(), status)
 
 
-NO_STATE: Final = LeftState(None, "{}", "idle")
+EMPTY_SUMMARY: Final = ThreadSummary(None, "{}", "idle")
 
 
 def shown_interrupt(item: Any) -> dict[str, Any]:

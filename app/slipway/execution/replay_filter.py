@@ -22,9 +22,9 @@ from typing import Any, Final, NamedTuple
 from langgraph.pregel.debug import map_task_result_writes
 
 from slipway.checkpoints.stored_results import RETURN, StoredResults, Writes
-from slipway.execution.frames import LIFECYCLE, Frame, Frames
+from slipway.execution.frames import LIFECYCLE, Frame, FrameEncoder
 from slipway.execution.outcomes import INTERRUPT
-from slipway.execution.run_input import Plan
+from slipway.execution.run_input import StartPlan
 from slipway.runs.logged_events import LoggedEvents
 
 Namespace = tuple[str, ...]
@@ -45,7 +45,9 @@ class LogEntry(NamedTuple):
 class ReplayFilter:
     """The entries of one attempt. `logged` is what earlier attempts have appended; None in the first attempt."""
 
-    def __init__(self, frames: Frames, results: StoredResults, plan: Plan, logged: LoggedEvents | None) -> None:
+    def __init__(
+        self, frames: FrameEncoder, results: StoredResults, plan: StartPlan, logged: LoggedEvents | None
+    ) -> None:
         self._frames, self._logged, self._plan = frames, logged, plan
         self._results = results
         self._updates: dict[Namespace, list[LogEntry]] = {}
@@ -56,78 +58,82 @@ class ReplayFilter:
 
     def entries(self, namespace: Sequence[str], mode: str, payload: Any) -> list[LogEntry]:
         """What is to be appended for one chunk of the stream."""
-        place = tuple(namespace)
+        namespace = tuple(namespace)
         made = [LogEntry(*frame) for frame in self._frames.of(namespace, mode, payload)]
         if mode == "updates":
-            return self._of_updates(place, payload, made)
-        if not _announces(mode, payload):
-            self._replayed.pop(place, None)
+            return self._updates_entries(namespace, payload, made)
+        if not _starts_superstep(mode, payload):
+            self._replayed.pop(namespace, None)
         if mode == "tasks":
-            return self._of_task(place, payload, made)
+            return self._task_entries(namespace, payload, made)
         if mode == "debug":
-            return self._of_debug(place, payload, made)
+            return self._debug_entries(namespace, payload, made)
         if mode == "checkpoints":
-            return self._once(made, f"c{_checkpoint_id(payload)}")
+            return self._append_unlogged(made, f"c{_checkpoint_id(payload)}")
         if mode == "values":
-            return self._of_values(place, payload, made)
+            return self._values_entries(namespace, payload, made)
         return made
 
     def rest(self) -> list[LogEntry]:
         """Updates after which no result came."""
         return [entry for held in self._updates.values() for entry in held]
 
-    def _of_updates(self, place: Namespace, payload: Any, made: list[LogEntry]) -> list[LogEntry]:
+    def _updates_entries(self, namespace: Namespace, payload: Any, made: list[LogEntry]) -> list[LogEntry]:
         if INTERRUPT in payload:
-            return self._unless_logged(made)
+            return self._without_logged(made)
         if _METADATA not in payload:
-            self._updates.setdefault(place, []).extend(entry for entry in made if not _is_lifecycle(entry))
+            self._updates.setdefault(namespace, []).extend(entry for entry in made if not _is_lifecycle(entry))
             return [entry for entry in made if _is_lifecycle(entry)]
-        replayed = self._replayed.get(place)
+        replayed = self._replayed.get(namespace)
         if not replayed:
             return made  # the result is from the cache of the graph
         task_id = replayed.popleft()
         if self._continues:
             return [entry for entry in made if _is_lifecycle(entry)]  # appended where the task was announced
-        return self._once(made, f"r{task_id}")
+        return self._append_unlogged(made, f"r{task_id}")
 
-    def _of_task(
-        self, place: Namespace, task: Mapping[str, Any], made: list[LogEntry], debug: Mapping[str, Any] | None = None
+    def _task_entries(
+        self,
+        namespace: Namespace,
+        task: Mapping[str, Any],
+        made: list[LogEntry],
+        debug: Mapping[str, Any] | None = None,
     ) -> list[LogEntry]:
         """A task that begins or ends; `debug` is the chunk of that mode which holds it."""
         task_id, kind = task["id"], "" if debug is None else "d"
         if "triggers" not in task:
             asked = ",".join(str(item["id"]) for item in task["interrupts"])
             if asked:
-                return self._once(made, f"{kind}q{task_id}:{asked}")
-            updates = self._updates.pop(place, []) if debug is None else []
+                return self._append_unlogged(made, f"{kind}q{task_id}:{asked}")
+            updates = self._updates.pop(namespace, []) if debug is None else []
             return _marked([*updates, *made], f"{kind}r{task_id}")
         stored = self._results.of(task_id)
         if stored is not None and debug is None:
-            self._replayed.setdefault(place, deque()).append(task_id)
+            self._replayed.setdefault(namespace, deque()).append(task_id)
         # at an older checkpoint that the run names LangGraph executes all again: only the updates will tell
         if stored is None or self._plan.checkpoint:
             return _marked(made, f"{kind}s{task_id}")
-        entries = self._once(made, f"{kind}s{task_id}")
-        if self._continues and not self._has(f"{kind}r{task_id}"):
-            entries += _marked(self._restored(place, task, stored, debug), f"{kind}r{task_id}")
+        entries = self._append_unlogged(made, f"{kind}s{task_id}")
+        if self._continues and not self._is_logged(f"{kind}r{task_id}"):
+            entries += _marked(self._rebuilt_entries(namespace, task, stored, debug), f"{kind}r{task_id}")
         return entries
 
-    def _of_debug(self, place: Namespace, payload: Mapping[str, Any], made: list[LogEntry]) -> list[LogEntry]:
+    def _debug_entries(self, namespace: Namespace, payload: Mapping[str, Any], made: list[LogEntry]) -> list[LogEntry]:
         inner = payload["payload"]
         if payload["type"] == "checkpoint":
-            return self._once(made, f"dc{_checkpoint_id(inner)}")
-        return self._of_task(place, inner, made, payload)
+            return self._append_unlogged(made, f"dc{_checkpoint_id(inner)}")
+        return self._task_entries(namespace, inner, made, payload)
 
-    def _of_values(self, place: Namespace, payload: Any, made: list[LogEntry]) -> list[LogEntry]:
-        first = place not in self._began
-        self._began.add(place)
-        if first and not place and self._continues and self._plan.at_input:
+    def _values_entries(self, namespace: Namespace, payload: Any, made: list[LogEntry]) -> list[LogEntry]:
+        first = namespace not in self._began
+        self._began.add(namespace)
+        if first and not namespace and self._continues and self._plan.only_input_stored:
             return [entry for entry in made if _is_lifecycle(entry)]  # an input is no state of its own
         asks = isinstance(payload, dict) and bool(payload.get(INTERRUPT))
-        return self._unless_logged(made) if first or asks else made
+        return self._without_logged(made) if first or asks else made
 
-    def _restored(
-        self, place: Namespace, task: Mapping[str, Any], stored: Writes, debug: Mapping[str, Any] | None
+    def _rebuilt_entries(
+        self, namespace: Namespace, task: Mapping[str, Any], stored: Writes, debug: Mapping[str, Any] | None
     ) -> Iterator[LogEntry]:
         """The events of a result of which there are only the writes."""
         returned = [write for write in stored if write[0] == RETURN or _is_declared(write[0])]
@@ -142,22 +148,22 @@ class ReplayFilter:
         if debug is not None:
             chunks = [("debug", {**debug, "type": "task_result", "payload": result})]
         for mode, payload in chunks:
-            yield from (LogEntry(*frame) for frame in self._frames.of(place, mode, payload))
+            yield from (LogEntry(*frame) for frame in self._frames.of(namespace, mode, payload))
 
     @property
     def _continues(self) -> bool:
         """Whether the superstep that is continued is one of this run's."""
-        return self._logged is not None and self._plan.continues
+        return self._logged is not None and self._plan.resumes_attempt
 
-    def _has(self, mark: str) -> bool:
+    def _is_logged(self, mark: str) -> bool:
         return self._logged is not None and mark in self._logged.marks
 
-    def _once(self, made: list[LogEntry], mark: str) -> list[LogEntry]:
-        if self._has(mark):
+    def _append_unlogged(self, made: list[LogEntry], mark: str) -> list[LogEntry]:
+        if self._is_logged(mark):
             return [entry for entry in made if _is_lifecycle(entry)]
         return _marked(made, mark)
 
-    def _unless_logged(self, made: list[LogEntry]) -> list[LogEntry]:
+    def _without_logged(self, made: list[LogEntry]) -> list[LogEntry]:
         if self._logged is None:
             return made
         return [entry for entry in made if _is_lifecycle(entry) or not self._logged.has_frame(entry.frame)]
@@ -173,7 +179,7 @@ def _is_lifecycle(entry: LogEntry | Frame) -> bool:
     return name.startswith(LIFECYCLE)
 
 
-def _announces(mode: str, payload: Any) -> bool:
+def _starts_superstep(mode: str, payload: Any) -> bool:
     """Whether a chunk is one of those with which a superstep begins."""
     if mode == "debug":
         return bool(payload["type"] == "task")

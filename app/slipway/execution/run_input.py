@@ -1,6 +1,6 @@
 """What a run's stored request means to LangGraph: its input, its config, its context.
 
-A later attempt must not give the graph twice what an earlier one got into a checkpoint, so `plan` looks at the
+A later attempt must not give the graph twice what an earlier one got into a checkpoint, so `plan_start` looks at the
 thread's newest checkpoint first when the run was tried before.
 """
 
@@ -25,31 +25,31 @@ _PASSED_ON: Final = ("tags", "max_concurrency", "run_name")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StartPlan:
     """How to start this attempt. `continues` says that an earlier attempt of the same run left a checkpoint, and
     `at_input` that it holds no more than the run's input."""
 
     input: Any
     checkpoint: dict[str, Any]
-    continues: bool
-    at_input: bool = False
+    resumes_attempt: bool
+    only_input_stored: bool = False
 
 
-def plan(run: Run, newest: CheckpointTuple | None) -> Plan:
+def plan_start(run: Run, newest: CheckpointTuple | None) -> StartPlan:
     """Start afresh, or go on where an earlier attempt of this run came to. A command that says nothing counts as none:
     LangGraph cannot take it."""
     checkpoint = {k: v for k, v in (run.kwargs.get("checkpoint") or {}).items() if v is not None and k != "thread_id"}
     if newest is not None and newest.metadata.get("run_id") == run.run_id:
-        return Plan(None, {}, True, newest.metadata.get("source") == "input")
+        return StartPlan(None, {}, True, newest.metadata.get("source") == "input")
     command = run.kwargs.get("command")
     if not command or (command.get("resume") is None and not command.get("update") and not command.get("goto")):
-        return Plan(run.kwargs.get("input"), checkpoint, False)
-    if newest is not None and run.attempt > 1 and (rest := _rest_of(command, newest)) is not command:
-        return Plan(rest and command_of(rest), checkpoint, False)
-    return Plan(command_of(command), checkpoint, False)
+        return StartPlan(run.kwargs.get("input"), checkpoint, False)
+    if newest is not None and run.attempt > 1 and (rest := _remaining_command(command, newest)) is not command:
+        return StartPlan(rest and command_of(rest), checkpoint, False)
+    return StartPlan(command_of(command), checkpoint, False)
 
 
-def _rest_of(command: Mapping[str, Any], newest: CheckpointTuple) -> Mapping[str, Any] | None:
+def _remaining_command(command: Mapping[str, Any], newest: CheckpointTuple) -> Mapping[str, Any] | None:
     """What is left of a command that an earlier attempt began with, on the checkpoint that it started from. LangGraph
     has stored it there but for answers that name their interrupts: each is given again until a task has taken it."""
     writes, resume = newest.pending_writes or (), command.get("resume")
@@ -105,7 +105,7 @@ def bound_config(run: Run, bound: RunnableConfig, name: str, steps_left: int) ->
 
 def _recursion_limit(run: Run, bound: RunnableConfig, steps_left: int) -> int:
     """The request's, else the assistant's, else the graph's own, else the default; always within the ceiling. LangGraph
-    needs one more than it executes, to see that nothing is left; the ceiling itself is `Guard`'s."""
+    needs one more than it executes, to see that nothing is left; the ceiling itself is `CeilingGuard`'s."""
     asked = (run.kwargs.get("config") or {}).get("recursion_limit")
     limit = asked or bound.get("recursion_limit") or default_recursion_limit()
     return int(min(limit, max(1, steps_left + 1)))

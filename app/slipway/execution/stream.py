@@ -9,35 +9,36 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl
 
-from slipway.execution.frames import BRIEF, LIFECYCLE
+from slipway.execution.frames import CHECKPOINT_REFS, LIFECYCLE
 from slipway.execution.message_ids import with_message_ids
 from slipway.execution.run_input import context_of
-from slipway.execution.transformers import with_channels
+from slipway.execution.transformers import stream_with_transformers
 from slipway.graphs.run_context import context_arguments
 from slipway.graphs.served_graphs import Graph
 from slipway.runs.runs import Run
 
-Chunk = tuple[Sequence[str], str, Any]
+StreamChunk = tuple[Sequence[str], str, Any]
 """Namespace (empty at the root), mode, payload."""
 
-ALWAYS = frozenset({"tasks", "values"})
+REQUIRED_MODES = frozenset({"tasks", "values"})
 """Modes that are wanted whatever clients asked for: ceilings hear of tasks, the thread's record of values."""
 
 
-async def chunks(
+async def stream_graph(
     graph: Graph, run: Run, given: Any, config: RunnableConfig, modes: set[str], control: RunControl
-) -> AsyncIterator[Chunk]:
-    """Execute `graph` on the input `given`. Nothing of a superstep runs before its `tasks` chunks have been taken."""
-    subgraphs = _hears_subgraphs(run)
+) -> AsyncIterator[StreamChunk]:
+    """Execute `graph` on the input `given`. Nothing of a superstep runs before its `tasks` chunks have been
+    taken."""
+    subgraphs = _streams_subgraphs(run)
     options = _options(graph, run, modes, control)
     if "messages" in modes:
         config = with_message_ids(config)
     if "events" in run.kwargs["stream_mode"]:
-        raw = _with_events(graph, given, config, options)
+        raw = _stream_langchain_events(graph, given, config, options)
     else:
         raw = graph.astream(given, config, **options)
-    if BRIEF in run.kwargs["stream_mode"] and graph.stream_transformers:
-        raw = with_channels(graph, raw)
+    if CHECKPOINT_REFS in run.kwargs["stream_mode"] and graph.stream_transformers:
+        raw = stream_with_transformers(graph, raw)
     async for chunk in raw:
         if len(chunk) == 1:
             yield (), "events", chunk[0]
@@ -53,14 +54,14 @@ def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> di
     return {
         "context": context_arguments(graph.context_schema, context_of(run)),
         # a breakpoint shows itself in updates alone
-        "stream_mode": list(modes | ALWAYS | ({"updates"} if breaks else set())),
+        "stream_mode": list(modes | REQUIRED_MODES | ({"updates"} if breaks else set())),
         "interrupt_before": before,
         "interrupt_after": after,
         # what the output schema leaves out is the graph's own business; the thread's state shows it
         "output_keys": graph.output_channels,
         "durability": run.kwargs.get("durability") or "async",
         "control": control,
-        "subgraphs": _hears_subgraphs(run),
+        "subgraphs": _streams_subgraphs(run),
     }
 
 
@@ -77,14 +78,14 @@ def _has_breakpoints(graph: Graph, checked: frozenset[int] = frozenset()) -> boo
     )
 
 
-def _hears_subgraphs(run: Run) -> bool:
+def _streams_subgraphs(run: Run) -> bool:
     return bool(run.kwargs.get("subgraphs")) or LIFECYCLE in run.kwargs["stream_mode"]
 
 
-async def _with_events(
+async def _stream_langchain_events(
     graph: Graph, given: Any, config: RunnableConfig, options: dict[str, Any]
 ) -> AsyncIterator[tuple[Any, ...]]:
-    """LangChain's events; the chunks of the other modes are those that pass through the root."""
+    """LangChain's events; the stream_graph of the other modes are those that pass through the root."""
     root = None
     async for event in graph.astream_events(given, config, version="v2", **options):
         root = root or event["run_id"]

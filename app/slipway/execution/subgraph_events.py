@@ -14,7 +14,7 @@ from slipway.execution.failures import shown_error
 Namespace = tuple[str, ...]
 
 
-class Lifecycle:
+class SubgraphEvents:
     """Give it the chunks of one run in order; it gives the namespace and the data of each event."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Lifecycle:
             return
         if task in self._open:
             self._open.discard(task)
-            yield task, self._event(_how(payload), task, payload.get("error"))
+            yield task, self._event(_end_status(payload), task, payload.get("error"))
         self._calls.pop(task, None)
 
     def _event(self, word: str, inside: Namespace, error: Any = None) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class Lifecycle:
         return event
 
 
-def _how(payload: Mapping[str, Any]) -> str:
+def _end_status(payload: Mapping[str, Any]) -> str:
     if payload.get("interrupts"):
         return "interrupted"
     return "completed" if payload.get("error") is None else "failed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-_WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
+_EVENT_NAMES: Final[Mapping[str, tuple[str, str, str]]] = {
     "tool-started": ("on_tool_start", "input", "input"),
     "tool-output-delta": ("on_tool_event", "delta", "data"),
     "tool-finished": ("on_tool_end", "output", "output"),
@@ -22,7 +22,7 @@ class ToolEvents:
 
     def of(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """One chunk."""
-        word, theirs, ours = _WORDS[payload["event"]]
+        word, theirs, ours = _EVENT_NAMES[payload["event"]]
         call = payload["tool_call_id"]
         if word == "on_tool_start":
             self._names[call] = payload["tool_name"]

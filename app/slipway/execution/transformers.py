@@ -17,7 +17,7 @@ NAMED: Final = "custom:"
 Chunk = tuple[Sequence[str], str, Any]
 
 
-async def with_channels(graph: Graph, raw: AsyncIterator[Chunk]) -> AsyncIterator[Chunk]:
+async def stream_with_transformers(graph: Graph, raw: AsyncIterator[Chunk]) -> AsyncIterator[Chunk]:
     """The chunks of `raw`, each after what the graph's transformers made of it. An error of theirs is the graph's."""
     from langgraph.stream._mux import StreamMux  # LangGraph keeps it to itself: only graphs that need it depend on it
 
@@ -28,18 +28,18 @@ async def with_channels(graph: Graph, raw: AsyncIterator[Chunk]) -> AsyncIterato
         async for namespace, mode, payload in raw:
             params: Any = {"namespace": list(namespace), "timestamp": int(time.time() * 1000), "data": payload}
             await mux.apush({"type": "event", "method": mode, "params": params})
-            for chunk in _named(made):
+            for chunk in _custom_events(made):
                 yield chunk
             yield namespace, mode, payload
         await mux.aclose()
     except BaseException as error:
         await mux.afail(error)
         raise
-    for chunk in _named(made):
+    for chunk in _custom_events(made):
         yield chunk
 
 
-def _named(made: Any) -> list[Chunk]:
+def _custom_events(made: Any) -> list[Chunk]:
     """What channels with a name have got since the last time."""
     events = [event for _, event in made._items]
     made._items.clear()

@@ -9,18 +9,18 @@ from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.runs import Run
 
-SUPERSTEPS: Final = 2
+CLEARED_AT_SUPERSTEP: Final = 2
 """Where an attempt has got further: what died was in the first of its supersteps, and this one is the next."""
 
 
-class Proof:
+class SuspectProgress:
     """Counts the supersteps of one attempt. The proof lands with the superstep's other writes."""
 
-    def __init__(self, attempt: Attempt, keys: Keys, on_proof: Callable[[Run], None]) -> None:
-        self._attempt, self._keys, self._on_proof = attempt, keys, on_proof
-        self._left = SUPERSTEPS if attempt.run.suspect else 0
+    def __init__(self, attempt: Attempt, keys: Keys, on_cleared: Callable[[Run], None]) -> None:
+        self._attempt, self._keys, self._on_cleared = attempt, keys, on_cleared
+        self._left = CLEARED_AT_SUPERSTEP if attempt.run.suspect else 0
 
-    def superstep_begins(self) -> None:
+    def superstep_started(self) -> None:
         """One more."""
         if self._left == 0:
             return
@@ -29,4 +29,4 @@ class Proof:
             run_id = self._attempt.run.run_id
             self._attempt.add_command(("HDEL", self._keys.run(run_id), "suspect", "died"))
             self._attempt.add_command(("SREM", self._keys.on_trial, run_id))
-            self._on_proof(self._attempt.run)
+            self._on_cleared(self._attempt.run)

@@ -28,7 +28,9 @@ class Deliveries(WebhookDeliveries):
         queues = (OUTSIDE,) if services.webhook_urls.allows_own else (OWN, OUTSIDE)  # those that fail at once first
         super().__init__(services, queues, services.auth)
         timeout = httpx.Timeout(WHOLE_S, connect=_CONNECT_S)
-        self._client = httpx.AsyncClient(transport=Guarded(self._urls), timeout=timeout, trust_env=False)
+        self._client = httpx.AsyncClient(
+            transport=CheckedAddressTransport(self._urls), timeout=timeout, trust_env=False
+        )
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -44,7 +46,7 @@ class Deliveries(WebhookDeliveries):
         return delivery.url
 
 
-class Guarded(httpx.AsyncBaseTransport):
+class CheckedAddressTransport(httpx.AsyncBaseTransport):
     """Connects to addresses that were looked up and checked here; the name is what the certificate must be for."""
 
     def __init__(self, urls: UrlPolicy) -> None:
