@@ -50,6 +50,41 @@ UPWARD_STILL = {
 }
 """Imports that still point upwards, to be removed."""
 
+API_LAYERS = (
+    ("responses", "request_parsing", "metrics", "websocket_close"),
+    ("lifespan_state", "pagination"),
+    ("bodies",),
+    ("auth",),
+    ("endpoints",),
+    ("openapi", "middleware", "streams"),
+    ("in_process_client",),
+    ("host_app",),
+    ("ui",),
+    ("routes",),
+    ("server",),
+    ("worker_app",),
+)
+"""The packages and modules of `slipway.api`, the lowest layer first. The same rule holds as for LAYERS."""
+
+API_UPWARD_STILL = {
+    ("slipway.api.lifespan_state", "slipway.api.streams.long_response"),
+    ("slipway.api.request_parsing", "slipway.api.lifespan_state"),
+}
+"""Imports inside `slipway.api` that still point upwards, to be removed."""
+
+ROUTES_STILL = {
+    ("slipway.api.routes.crons", "slipway.api.routes.new_runs"),
+    ("slipway.api.routes.crons", "slipway.api.routes.stateless_runs"),
+    ("slipway.api.routes.event_commands", "slipway.api.routes.new_runs"),
+    ("slipway.api.routes.event_commands", "slipway.api.routes.runs"),
+    ("slipway.api.routes.event_socket", "slipway.api.routes.event_commands"),
+    ("slipway.api.routes.event_stream", "slipway.api.routes.event_commands"),
+    ("slipway.api.routes.runs", "slipway.api.routes.new_runs"),
+    ("slipway.api.routes.stateless_runs", "slipway.api.routes.new_runs"),
+    ("slipway.api.routes.stateless_runs", "slipway.api.routes.runs"),
+}
+"""Imports of one module of routes by another one, to be removed: what routes share belongs below them."""
+
 Rule = Callable[[str, ast.Module], list[str]]
 """What in a module, given its name and source, is against the rule."""
 
@@ -172,41 +207,66 @@ def test_every_module_keeps_the_rule(rule: Rule) -> None:
     assert {name: found for name, found in findings.items() if found} == {}
 
 
-def part_of(module: str) -> str:
-    """The package or module right under `slipway` that a module is in, or `slipway_workers`."""
-    package, _, rest = module.partition(".")
-    return package if package == "slipway_workers" else rest.partition(".")[0]
+Layers = tuple[tuple[str, ...], ...]
 
 
-def layer_of(module: str) -> int:
-    return next(number for number, layer in enumerate(LAYERS) if part_of(module) in layer)
+def part_of(module: str, package: str = "slipway") -> str:
+    """The package or module right under `package` that a module is in, or `slipway_workers`."""
+    if within(module, "slipway_workers"):
+        return "slipway_workers"
+    return module.removeprefix(f"{package}.").partition(".")[0] if module.startswith(f"{package}.") else ""
 
 
-def points_upwards(importer: str, imported: str) -> bool:
-    return part_of(importer) != part_of(imported) and layer_of(imported) >= layer_of(importer)
+def layer_of(module: str, layers: Layers = LAYERS, package: str = "slipway") -> int:
+    return next(number for number, layer in enumerate(layers) if part_of(module, package) in layer)
 
 
-def test_every_part_is_in_one_layer() -> None:
-    layered = [part for layer in LAYERS for part in layer]
-    parts = {part_of(name_of(path)) for path in MODULES} - {""}
-    assert sorted(layered) == sorted(parts)
+def points_upwards(importer: str, imported: str, layers: Layers = LAYERS, package: str = "slipway") -> bool:
+    if part_of(importer, package) == part_of(imported, package):
+        return False
+    return layer_of(imported, layers, package) >= layer_of(importer, layers, package)
 
 
-def test_no_import_points_upwards() -> None:
+def internal_imports(package: str) -> Iterator[tuple[str, str]]:
+    """Every import of a module below `package` by another one: the importer, and the most specific name of a module."""
     names = {name_of(path) for path in MODULES}
-    upward = set()
     for path in MODULES:
         importer = name_of(path)
-        found = {name for name in imports(tree_of(path)) if name in names and part_of(name)}
+        found = {name for name in imports(tree_of(path)) if name in names and part_of(name, package)}
         found -= {name for name in found if any(within(other, name) and other != name for other in found)}
-        upward |= {(importer, name) for name in found if part_of(importer) and points_upwards(importer, name)}
-    assert upward == UPWARD_STILL
+        yield from ((importer, name) for name in found if part_of(importer, package))
+
+
+@pytest.mark.parametrize(("layers", "package"), [(LAYERS, "slipway"), (API_LAYERS, "slipway.api")])
+def test_every_part_is_in_one_layer(layers: Layers, package: str) -> None:
+    layered = [part for layer in layers for part in layer]
+    parts = {
+        part_of(name_of(path), package) for path in MODULES if package == "slipway" or within(name_of(path), package)
+    }
+    assert sorted(layered) == sorted(parts - {""})
+
+
+@pytest.mark.parametrize(
+    ("layers", "package", "still"),
+    [(LAYERS, "slipway", UPWARD_STILL), (API_LAYERS, "slipway.api", API_UPWARD_STILL)],
+)
+def test_no_import_points_upwards(layers: Layers, package: str, still: set[tuple[str, str]]) -> None:
+    inside = [pair for pair in internal_imports(package) if package == "slipway" or within(pair[0], package)]
+    assert {pair for pair in inside if points_upwards(*pair, layers, package)} == still
+
+
+def test_routes_do_not_import_each_other() -> None:
+    routes = "slipway.api.routes"
+    assert {pair for pair in internal_imports(routes) if all(within(name, routes) for name in pair)} == ROUTES_STILL
 
 
 def test_an_upward_import_is_noticed() -> None:
     assert points_upwards("slipway.runs.runs", "slipway.threads.store")
     assert points_upwards("slipway.store.store", "slipway.crons.store"), "neighbours do not import each other"
     assert not points_upwards("slipway.threads.store", "slipway.runs.runs")
+    assert points_upwards(
+        "slipway.api.auth.access_check", "slipway.api.streams.event_streams", API_LAYERS, "slipway.api"
+    )
 
 
 def test_there_is_something_to_check() -> None:

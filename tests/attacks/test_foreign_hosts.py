@@ -9,8 +9,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from slipway.api.host_app.prefix import PROBES
 from slipway.api.middleware.hosts import Hosts, is_loopback
+from slipway.api.middleware.mount_prefix import PROBES
 from slipway.api.openapi import plain_path
 from slipway.errors import ConfigError
 from slipway.runs.runs import new_id

@@ -24,8 +24,8 @@ from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from slipway.api.host_app.prefix import PROBES
 from slipway.api.middleware.foreign_pages import ForeignPages
+from slipway.api.middleware.mount_prefix import PROBES
 from slipway.api.middleware.origins import STUDIO, Origins
 from slipway.api.openapi import plain_path
 from slipway.graphs.registry import Registry

@@ -17,9 +17,9 @@ from langgraph_sdk import Auth, get_client
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from slipway.api.auth import access_watch
 from slipway.api.openapi import plain_path
 from slipway.api.server import ENDPOINTS
+from slipway.api.streams import access_watch
 from slipway.api.streams.event_streams import HEARTBEAT
 from slipway.api.ui import site
 from slipway.graphs.registry import Registry

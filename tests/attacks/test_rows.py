@@ -8,7 +8,7 @@ import re
 import httpx
 import pytest
 
-from slipway.api.host_app.own_webhooks import OwnWebhooks
+from slipway.api.host_app.internal_webhooks import OwnWebhooks
 from slipway.api.routes import event_commands, event_socket
 from slipway.api.server import ENDPOINTS
 from slipway.api.ui import site

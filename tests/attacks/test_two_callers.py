@@ -15,8 +15,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from slipway.access.auth_file import CustomAuth
-from slipway.api.auth.callers import InProcess
 from slipway.api.endpoints import Endpoint
+from slipway.api.in_process_client.app import InProcess
 from slipway.api.in_process_client.transport import LoopbackTransport
 from slipway.api.middleware.repeated_headers import RepeatedHeaders
 from slipway.api.openapi import plain_path

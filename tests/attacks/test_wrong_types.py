@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from slipway.access.users import User
-from slipway.api.auth.callers import InProcess
 from slipway.api.bodies.events import CommandFrame
 from slipway.api.endpoints import Endpoint
+from slipway.api.in_process_client.app import InProcess
 from slipway.api.in_process_client.transport import LoopbackTransport
 from slipway.api.metrics import HttpMetrics
 from tests.attacks.rows import COMMANDS, HELD_OPEN, ROUTES, one_of_everything, sample_of, send

@@ -6,7 +6,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from slipway.api.auth.access import PUBLIC, needs
+from slipway.api.auth.access_check import PUBLIC, needs
 from slipway.api.endpoints import Endpoint
 from slipway.api.openapi import plain_path
 from slipway.api.server import ENDPOINTS

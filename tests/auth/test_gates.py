@@ -19,7 +19,7 @@ from slipway.access.auth_file import CustomAuth
 from slipway.access.handler_values.threads import ThreadsRead
 from slipway.access.permissions import Permissions
 from slipway.access.users import user_of
-from slipway.api.auth.access import Access, guarded, guarded_socket, needs, permit
+from slipway.api.auth.access_check import Access, guarded, guarded_socket, needs, permit
 from slipway.api.responses import nothing
 from slipway.errors import AccessRefused, AuthBroken
 from slipway.graphs.sections import AuthSection

@@ -24,7 +24,7 @@ from slipway.access.auth_file import CustomAuth, load_auth
 from slipway.access.filters import filter_of
 from slipway.access.users import user_of
 from slipway.api.host_app.extensions import load_extensions
-from slipway.api.host_app.own_app import around
+from slipway.api.host_app.mounting import around
 from slipway.errors import ConfigError
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.registry import Registry

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from slipway.api.middleware.requests import Errors
+from slipway.api.middleware.error_responses import Errors
 from slipway.errors import NotFound
 from tests.http.conftest import Served
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.routing import Route
 
 from slipway.access.auth_file import CustomAuth
-from slipway.api.auth.access import Access, Handler, guarded, probed
+from slipway.api.auth.access_check import Access, Handler, guarded, probed
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,20 +16,25 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 from starlette.types import Lifespan
 
-from slipway.api.auth.callers import InProcess
 from slipway.api.endpoints import Endpoint
 from slipway.api.host_app.extensions import Extensions
-from slipway.api.host_app.own_app import alive, around, with_description_of
-from slipway.api.host_app.own_webhooks import OwnWebhooks
-from slipway.api.host_app.prefix import Prefixed
-from slipway.api.in_process_client.loopback import connected
+from slipway.api.host_app.internal_webhooks import OwnWebhooks
+from slipway.api.host_app.mounting import alive, around, with_description_of
+from slipway.api.in_process_client.app import InProcess
+from slipway.api.in_process_client.sdk_clients import connected
 from slipway.api.lifespan_state import State
 from slipway.api.metrics import HttpMetrics
-from slipway.api.middleware.foreign_pages import Cors, ForeignPages, JsonBodies
+from slipway.api.middleware.access_log import AccessLog
+from slipway.api.middleware.body_limit import BodyLimit
+from slipway.api.middleware.cors import Cors
+from slipway.api.middleware.error_responses import Errors
+from slipway.api.middleware.foreign_pages import ForeignPages
 from slipway.api.middleware.hosts import Hosts, is_loopback
+from slipway.api.middleware.json_bodies import JsonBodies
+from slipway.api.middleware.mount_prefix import Prefixed
 from slipway.api.middleware.origins import Origins
 from slipway.api.middleware.repeated_headers import RepeatedHeaders
-from slipway.api.middleware.requests import AccessLog, BodyLimit, Errors, RequestId
+from slipway.api.middleware.request_id import RequestId
 from slipway.api.openapi import describe
 from slipway.api.responses import on_http_exception
 from slipway.api.routes import (

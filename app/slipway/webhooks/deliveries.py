@@ -1,5 +1,5 @@
 """Calls the webhooks of runs that are over: a script hands each one out, with a lease. Workers call those that have a
-host, web processes those that are a path of this server's own (`slipway.api.host_app.own_webhooks`).
+host, web processes those that are a path of this server's own (`slipway.api.host_app.internal_webhooks`).
 
 A try may take 5 s to connect and 30 s in all, after at most 10 s in which the auth file allows it. It is done again
 after network errors, 429 and 5xx; anything else that is no success is final, and so is an address that may not be

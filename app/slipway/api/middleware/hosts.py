@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from slipway.api.middleware.decisions import Decisions
+from slipway.api.middleware.decision_cache import Decisions
 
 LOCAL_NAMES: Final = frozenset({"localhost", "host.docker.internal", "host.containers.internal"})
 """Names of the machine itself; the last two are what containers on it call it."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from slipway.api.middleware.decisions import Decisions
+from slipway.api.middleware.decision_cache import Decisions
 from slipway.api.middleware.hosts import is_local, name_in
 from slipway.graphs.sections import CorsSection
 

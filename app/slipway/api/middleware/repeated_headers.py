@@ -15,8 +15,8 @@ from typing import Final, NoReturn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from slipway.api.auth.callers import CLOSED_BY_STATUS, close_reason
 from slipway.api.responses import answer_to, status_of
+from slipway.api.websocket_close import CLOSED_BY_STATUS, close_reason
 from slipway.errors import RefusedRequest
 from slipway.header_policy import is_credential
 

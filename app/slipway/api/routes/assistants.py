@@ -22,8 +22,8 @@ from slipway.access.handler_values.assistants import (
 )
 from slipway.access.handler_values.threads import ThreadsDelete
 from slipway.access.permissions import must_fit
-from slipway.api.auth.access import gate_of, needs, permit, user_of
-from slipway.api.auth.permits import assistant_id_of, permit_assistant, read_assistant, shown_if_readable
+from slipway.api.auth.access_check import gate_of, needs, permit, user_of
+from slipway.api.auth.authorization import assistant_id_of, permit_assistant, read_assistant, shown_if_readable
 from slipway.api.bodies.assistants import (
     AssistantBody,
     AssistantFilterBody,

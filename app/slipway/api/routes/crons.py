@@ -20,8 +20,8 @@ from slipway.access.handler_values.crons import (
 )
 from slipway.access.permissions import must_fit
 from slipway.access.users import User
-from slipway.api.auth.access import gate_of, needs, permit, user_of
-from slipway.api.auth.permits import permit_read, permit_use, shown_if_readable
+from slipway.api.auth.access_check import gate_of, needs, permit, user_of
+from slipway.api.auth.authorization import permit_read, permit_use, shown_if_readable
 from slipway.api.bodies.crons import CronBody, CronFilterBody, CronSearchBody
 from slipway.api.endpoints import Endpoint
 from slipway.api.lifespan_state import services_of

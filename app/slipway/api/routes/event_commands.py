@@ -16,7 +16,6 @@ from pydantic import BaseModel
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from slipway.api.auth.event_access import COMMANDS, may_read, may_run, may_use
 from slipway.api.bodies.events import CommandFrame, RespondParams, StartParams, TreeParams
 from slipway.api.bodies.runs import RunBody
 from slipway.api.endpoints import Endpoint
@@ -25,6 +24,7 @@ from slipway.api.request_parsing import checked_uuid, ident_of, parsed, path_id,
 from slipway.api.responses import Json
 from slipway.api.routes.new_runs import asked_by
 from slipway.api.routes.runs import accept
+from slipway.api.streams.event_access import COMMANDS, may_read, may_run, may_use
 from slipway.errors import (
     AccessRefused,
     AuthBroken,

@@ -14,17 +14,17 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from slipway.access.permissions import gives_no_answer
-from slipway.api.auth.access import gate_of, guarded_socket
-from slipway.api.auth.access_watch import Check
-from slipway.api.auth.callers import CLOSED_BY_STATUS, close_reason
-from slipway.api.auth.event_access import COMMANDS, may_read
+from slipway.api.auth.access_check import gate_of, guarded_socket
 from slipway.api.bodies.events import CommandFrame, SubscribeParams, UnsubscribeParams
 from slipway.api.host_app.extensions import Extensions
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import checked_uuid, parsed, validated
 from slipway.api.responses import status_of
 from slipway.api.routes.event_commands import Asked, Refused, answered, params_of, refusal, success
+from slipway.api.streams.access_watch import Check
+from slipway.api.streams.event_access import COMMANDS, may_read
 from slipway.api.streams.socket_subscriptions import SocketSubscriptions, Subscription
+from slipway.api.websocket_close import CLOSED_BY_STATUS, close_reason
 from slipway.errors import (
     AccessRefused,
     AuthBroken,

@@ -13,13 +13,13 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from slipway.api.auth.access_watch import judge, watch_thread
-from slipway.api.auth.event_access import READING, may_read
 from slipway.api.bodies.events import EventsBody
 from slipway.api.endpoints import Endpoint
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import path_id, read_body
 from slipway.api.routes.event_commands import refusal
+from slipway.api.streams.access_watch import judge, watch_thread
+from slipway.api.streams.event_access import READING, may_read
 from slipway.api.streams.event_streams import STALL_TIMEOUT_S, stream_response
 from slipway.api.streams.long_response import SendBuffer
 from slipway.errors import AccessRefused, NotFound, SlipwayError

@@ -8,8 +8,8 @@ from typing import Final
 from langchain_core.runnables import RunnableConfig
 from starlette.requests import HTTPConnection, Request
 
-from slipway.api.auth.access import user_of
-from slipway.api.auth.permits import permit_run, permit_use
+from slipway.api.auth.access_check import user_of
+from slipway.api.auth.authorization import permit_run, permit_use
 from slipway.api.bodies.runs import RunBody
 from slipway.api.request_parsing import ident_of
 from slipway.errors import NotFound, RefusedRequest

@@ -10,7 +10,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slipway.api.auth.access import PUBLIC
+from slipway.api.auth.access_check import PUBLIC
 from slipway.api.endpoints import Endpoint, flag
 from slipway.api.lifespan_state import metrics_of, services_of
 from slipway.api.request_parsing import query_flag

@@ -13,9 +13,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from slipway.access.handler_values.threads import RunsSearch
-from slipway.api.auth.access import needs, permit
-from slipway.api.auth.access_watch import error_value, watch_new_run, watch_run
-from slipway.api.auth.permits import cancelling, permit_cancel, permit_delete, permit_read, reading, seen
+from slipway.api.auth.access_check import needs, permit
+from slipway.api.auth.authorization import cancelling, permit_cancel, permit_delete, permit_read, reading, seen
 from slipway.api.bodies.runs import RunBody
 from slipway.api.endpoints import Endpoint, Query, flag, names, number
 from slipway.api.lifespan_state import services_of
@@ -23,6 +22,7 @@ from slipway.api.pagination import selected
 from slipway.api.request_parsing import path_id, query_flag, query_names, query_number, query_word, read_body
 from slipway.api.responses import Json, nothing
 from slipway.api.routes.new_runs import new_run
+from slipway.api.streams.access_watch import error_value, watch_new_run, watch_run
 from slipway.api.streams.event_streams import stream_existing_run, stream_run
 from slipway.api.streams.long_response import OnDisconnect
 from slipway.api.streams.stream_requests import ENDING, SINCE, StreamRequest, wants_end

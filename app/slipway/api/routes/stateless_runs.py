@@ -13,9 +13,8 @@ from starlette.types import ASGIApp
 
 from slipway.access.filters import Filter
 from slipway.access.handler_values.threads import RunsCancelled, RunsToCancel
-from slipway.api.auth.access import needs, permit
-from slipway.api.auth.access_watch import error_value, watch_new_run
-from slipway.api.auth.permits import readable_run
+from slipway.api.auth.access_check import needs, permit
+from slipway.api.auth.authorization import readable_run
 from slipway.api.bodies.runs import CancelBody, RunBody
 from slipway.api.endpoints import Endpoint, Query, flag, names
 from slipway.api.lifespan_state import services_of
@@ -23,6 +22,7 @@ from slipway.api.request_parsing import parsed, path_id, query_word, read_body, 
 from slipway.api.responses import Json, nothing
 from slipway.api.routes.new_runs import new_run
 from slipway.api.routes.runs import CREATES, CREATES_AND_READS, FOLLOWS, accept, canceller, on_disconnect
+from slipway.api.streams.access_watch import error_value, watch_new_run
 from slipway.api.streams.event_streams import stream_existing_run, stream_run
 from slipway.api.streams.stream_requests import ENDING, SINCE, StreamRequest, wants_end
 from slipway.api.streams.wait_response import wait_response

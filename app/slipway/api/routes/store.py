@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from slipway.access.handler_values.base import Value
 from slipway.access.handler_values.store import StoreDelete, StoreGet, StoreListNamespaces, StorePut, StoreSearch
-from slipway.api.auth.access import needs, permit
+from slipway.api.auth.access_check import needs, permit
 from slipway.api.bodies.store import ItemBody, ItemPlaceBody, ItemSearchBody, NamespacesBody, shown
 from slipway.api.endpoints import Endpoint, Query, flag
 from slipway.api.lifespan_state import services_of

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slipway.access.handler_values.threads import ThreadsUpdate, ThreadsWritten
-from slipway.api.auth.access import needs, user_of
-from slipway.api.auth.permits import permit_read, permit_thread, reading, shown_if_readable
+from slipway.api.auth.access_check import needs, user_of
+from slipway.api.auth.authorization import permit_read, permit_thread, reading, shown_if_readable
 from slipway.api.bodies.state_select import StateSelect
 from slipway.api.bodies.thread_state import HistoryBody, StateReadBody, StateWriteBody
 from slipway.api.bodies.threads import ThreadConfigBody

@@ -8,12 +8,12 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from slipway.api.auth.access import needs, user_of
-from slipway.api.auth.access_watch import ThreadAccess, error_event, judge, watch_thread
-from slipway.api.auth.permits import permit_read, reading
+from slipway.api.auth.access_check import needs, user_of
+from slipway.api.auth.authorization import permit_read, reading
 from slipway.api.endpoints import Endpoint, names
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import path_id, query_names
+from slipway.api.streams.access_watch import ThreadAccess, error_event, judge, watch_thread
 from slipway.api.streams.event_streams import RETRY, STALL_TIMEOUT_S, stream_response, told
 from slipway.api.streams.long_response import SendBuffer
 from slipway.api.streams.stream_requests import ENDING, SINCE, given_event_id, wants_end

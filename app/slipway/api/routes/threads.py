@@ -21,8 +21,8 @@ from slipway.access.handler_values.threads import (
     Ttl,
 )
 from slipway.access.permissions import must_fit
-from slipway.api.auth.access import gate_of, needs, permit, user_of
-from slipway.api.auth.permits import (
+from slipway.api.auth.access_check import gate_of, needs, permit, user_of
+from slipway.api.auth.authorization import (
     permit_delete,
     permit_read,
     permit_thread,

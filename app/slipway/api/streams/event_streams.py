@@ -16,9 +16,9 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from slipway.api.auth.access_watch import watch_run
 from slipway.api.lifespan_state import open_responses_of, services_of
 from slipway.api.responses import nothing
+from slipway.api.streams.access_watch import watch_run
 from slipway.api.streams.long_response import Feed, LongResponse, OnDisconnect, SendBuffer, Watch
 from slipway.api.streams.stream_requests import StreamRequest
 from slipway.errors import NotFound

@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from slipway.api.auth.access_watch import watch_run
-from slipway.api.auth.permits import permit_read
+from slipway.api.auth.authorization import permit_read
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import path_id
 from slipway.api.responses import Json
+from slipway.api.streams.access_watch import watch_run
 from slipway.api.streams.event_streams import RETRY, STALL_TIMEOUT_S, STREAM_HEADERS, stream_response
 from slipway.api.streams.long_response import SendBuffer
 from slipway.api.streams.stream_requests import position

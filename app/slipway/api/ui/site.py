@@ -10,7 +10,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from slipway.access.auth_file import CustomAuth
-from slipway.api.auth.access import needs
+from slipway.api.auth.access_check import needs
 from slipway.api.endpoints import Endpoint
 from slipway.api.ui import live, views
 from slipway.api.ui.rendering import HEADERS, HERE

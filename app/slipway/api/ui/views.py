@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slipway.access.handler_values.threads import ThreadsSearch
-from slipway.api.auth.access import permit
-from slipway.api.auth.permits import permit_read, read_assistant, readable_run, reading, wanted_threads
+from slipway.api.auth.access_check import permit
+from slipway.api.auth.authorization import permit_read, read_assistant, readable_run, reading, wanted_threads
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import checked_uuid, path_id
 from slipway.api.responses import status_of

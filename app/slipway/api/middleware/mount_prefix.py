@@ -8,7 +8,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from slipway.api.auth.callers import in_process
+from slipway.api.auth.authentication import in_process
 from slipway.api.responses import Json
 
 PROBES: Final = ("/ok", "/readyz")

@@ -6,9 +6,9 @@ from typing import Final
 
 from starlette.requests import HTTPConnection
 
-from slipway.api.auth.access import needs
-from slipway.api.auth.access_watch import Check, ThreadAccess
-from slipway.api.auth.permits import permit_run, permit_use, reading
+from slipway.api.auth.access_check import needs
+from slipway.api.auth.authorization import permit_run, permit_use, reading
+from slipway.api.streams.access_watch import Check, ThreadAccess
 from slipway.runs.runs import NewRun
 
 READING: Final = needs("threads:read")

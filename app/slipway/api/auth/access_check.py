@@ -26,8 +26,9 @@ from slipway.access.filters import Filter
 from slipway.access.handler_values.base import Operation, Value
 from slipway.access.permissions import Permissions
 from slipway.access.users import User
-from slipway.api.auth.callers import CLOSED_BY_STATUS, caller_of, close_reason
+from slipway.api.auth.authentication import caller_of
 from slipway.api.responses import Json, status_of
+from slipway.api.websocket_close import CLOSED_BY_STATUS, close_reason
 from slipway.errors import AccessRefused, AuthBroken, SlipwayError
 
 Handler = Callable[[Request], Awaitable[Response | ASGIApp]]

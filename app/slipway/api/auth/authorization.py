@@ -26,7 +26,7 @@ from slipway.access.handler_values.threads import (
     ThreadsUpdate,
     ThreadsWritten,
 )
-from slipway.api.auth.access import gate_of, permit
+from slipway.api.auth.access_check import gate_of, permit
 from slipway.api.lifespan_state import services_of
 from slipway.api.responses import nothing
 from slipway.assistants.stored_assistants import Assistant

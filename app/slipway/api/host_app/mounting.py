@@ -16,8 +16,8 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from slipway.access.auth_file import CustomAuth
-from slipway.api.auth.callers import Authenticated
-from slipway.api.host_app.prefix import path_below
+from slipway.api.middleware.authentication import Authenticated
+from slipway.api.middleware.mount_prefix import path_below
 from slipway.errors import ConfigError, SlipwayError
 from slipway.graphs.sections import HttpSection
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from slipway.access.auth_file import CustomAuth
 from slipway.access.users import User
-from slipway.api.auth.callers import InProcess
+from slipway.api.in_process_client.app import InProcess
 from slipway.api.in_process_client.transport import LoopbackTransport
 from slipway.services import Services
 from slipway.webhooks.deliveries import WebhookDeliveries

@@ -24,8 +24,8 @@ from starlette.requests import HTTPConnection
 from slipway.access.filters import EVERYTHING, Filter
 from slipway.access.handler_values.threads import RunCancelled, ThreadsRead
 from slipway.access.permissions import gives_no_answer
-from slipway.api.auth.access import gate_of, permit
-from slipway.api.auth.permits import reading
+from slipway.api.auth.access_check import gate_of, permit
+from slipway.api.auth.authorization import reading
 from slipway.api.lifespan_state import services_of
 from slipway.api.streams.long_response import SendBuffer, Watch
 from slipway.errors import SlipwayError, StoreUnavailable

@@ -1,0 +1,32 @@
+"""CORS."""
+
+from __future__ import annotations
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from slipway.api.middleware.origins import Origins
+from slipway.graphs.sections import CorsSection
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, with the origins that `Origins` allows; `section` says the rest."""
+
+    def __init__(
+        self, app: ASGIApp, origins: Origins, section: CorsSection, exposed: list[str], *, private_network: bool
+    ) -> None:
+        super().__init__(
+            app,
+            allow_origins=["*"] if origins.any else [],
+            allow_methods=section.allow_methods,
+            allow_headers=section.allow_headers,
+            allow_credentials=section.allow_credentials,
+            allow_private_network=private_network,
+            expose_headers=exposed,
+            max_age=section.max_age,
+        )
+        self._origins = origins
+
+    def is_allowed_origin(self, origin: str) -> bool:
+        """As for every other request."""
+        return self._origins.allow(origin)
