@@ -24,6 +24,7 @@ from slipway.api.streams.event_streams import HEARTBEAT
 from slipway.api.ui import site
 from slipway.graphs.registry import Registry
 from slipway.runs.runs import Phase
+from slipway.runs.script_results import Settled
 from slipway.settings import Settings
 from tests.attacks.ruled_server import RUN, admin, ann, graphs, made, rules, served, settings
 from tests.conftest import Eventually, wait_until
@@ -154,7 +155,7 @@ async def end_runs(served: Served, admin: httpx.AsyncClient, thread_id: str) -> 
     for run in (await admin.get(f"/threads/{thread_id}/runs")).json():
         if run["status"] == "running":
             settled = settlement(await served.services.runs.find(run["run_id"]), Phase.CANCELLED)
-            assert (await served.services.scripts.run_settle(settled, [])) == ("ok", "")
+            assert (await served.services.scripts.run_settle(settled, [])) == Settled()
         else:
             await admin.post(f"/threads/{thread_id}/runs/{run['run_id']}/cancel")
 

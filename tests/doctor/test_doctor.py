@@ -15,6 +15,7 @@ from slipway.health.doctor import PROBLEMS, Doctor, report, table
 from slipway.health.scripts import HealthScripts
 from slipway.processes.child_commands import slipway
 from slipway.runs.runs import Phase, Run, new_id
+from slipway.runs.script_results import Settled
 from tests.conftest import bare_environment
 from tests.runs.conftest import LEASE_MS, Stores, handover, settings_of
 
@@ -229,7 +230,7 @@ async def test_a_run_without_a_lease_stays_with_a_worker_that_lives(stores: Stor
         "w", [(run.run_id, 1, run.incarnation)], lease_ms=LEASE_MS, listed=True, gone=False
     )
     assert lost == []
-    assert await stores.settle(run) == "ok"
+    assert await stores.settle(run) == Settled()
 
 
 async def test_a_run_without_a_lease_is_taken_from_one_that_does_not(stores: Stores) -> None:
@@ -324,7 +325,7 @@ async def test_many_at_once_and_work_in_between(stores: Stores) -> None:
         while len(executed) < len(runs):
             for run in await stores.claim(limit=10):
                 executed.append(run.run_id)
-                assert await stores.settle(run) == "ok"
+                assert await stores.settle(run) == Settled()
             await asyncio.sleep(0)
 
     async with asyncio.timeout(30):

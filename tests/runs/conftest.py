@@ -24,6 +24,7 @@ from slipway.redis.subscriber import Subscriber
 from slipway.runs.attempt import Attempt
 from slipway.runs.event_log import Event, EventLog
 from slipway.runs.runs import NewRun, Phase, Run, RunStore, new_id, run_from, status_of
+from slipway.runs.script_results import SettleResult
 from slipway.runs.scripts import RunScripts
 from slipway.settings import Settings
 from slipway.threads.record import Thread
@@ -72,10 +73,9 @@ class Stores:
         """The writer of a claimed run."""
         return Attempt(self.scripts, run)
 
-    async def settle(self, run: Run, phase: Phase = Phase.COMPLETED, **differs: Any) -> str:
-        """End a claimed run; the script's word."""
-        word, _ = await self.attempt(run).settle(settlement(run, phase, **differs))
-        return word
+    async def settle(self, run: Run, phase: Phase = Phase.COMPLETED, **differs: Any) -> SettleResult:
+        """End a claimed run."""
+        return await self.attempt(run).settle(settlement(run, phase, **differs))
 
     async def reap(self, worker: str = "w", pause_ms: int = 0) -> list[tuple[str, int, str]]:
         """Take back what `worker` holds."""

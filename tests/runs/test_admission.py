@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from slipway.access.filters import Filter, filter_of
+from slipway.checkpoints.leftovers import Leftovers
 from slipway.errors import NotFound
 from slipway.runs.runs import new_id
+from slipway.runs.script_results import RunCreateResult
 from slipway.runs.scripts import RunCreate
 from tests.runs.conftest import Stores, new_run
 
@@ -24,7 +26,7 @@ def meanwhile(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Callable[[Call
     def between(act: Callable[[], Awaitable[Any]]) -> None:
         create, acts = stores.scripts.run_create, [act]
 
-        async def then(arguments: RunCreate) -> tuple[str, Any]:
+        async def then(arguments: RunCreate) -> RunCreateResult | Leftovers:
             while acts:
                 await acts.pop()()
             return await create(arguments)

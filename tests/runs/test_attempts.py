@@ -12,6 +12,7 @@ from slipway.errors import Fenced, StoreUnavailable
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
+from slipway.runs.script_results import AttemptFenced, Settled
 from tests.conftest import Eventually
 from tests.proxy import proxied
 from tests.runs.conftest import Stores, handover, opened, settlement
@@ -116,7 +117,7 @@ async def test_a_settle_that_waits_for_a_group_takes_along_what_came_meanwhile(s
     attempt.append("values", FRAME % 0)
     await asyncio.sleep(0)
     attempt.append("values", FRAME % 1)
-    assert await attempt.settle(settlement(attempt.run)) == ("ok", "")
+    assert await attempt.settle(settlement(attempt.run)) == Settled()
     assert attempt._seq == 2
     assert await _numbers(stores, attempt) == [0, 1]
 
@@ -126,7 +127,7 @@ async def test_a_settle_takes_along_what_was_not_yet_written(stores: Stores) -> 
     for number in range(10):
         attempt.append("values", FRAME % number)
     attempt.add_command(_count(stores))
-    assert await attempt.settle(settlement(attempt.run)) == ("ok", "")
+    assert await attempt.settle(settlement(attempt.run)) == Settled()
     assert await _numbers(stores, attempt) == list(range(10))
     assert await _counted(stores) == 1
     assert (await stores.names(attempt.run))[-1] == "end"
@@ -191,7 +192,7 @@ async def test_what_was_before_a_superstep_is_on_its_way_when_it_begins(
         assert not too_far.done()
         proxy.release_replies()
         await asyncio.wait_for(too_far, 30)
-        assert await attempt.settle(settlement(attempt.run)) == ("ok", "")
+        assert await attempt.settle(settlement(attempt.run)) == Settled()
     assert await _numbers(stores, attempt) == list(range(5))
     assert await _counted(stores) == 5
 
@@ -255,13 +256,13 @@ async def test_an_attempt_that_lost_its_run_changes_nothing_and_says_so_once(sto
                 await attempt.write([_count(stores)])
             attempt.append("values", FRAME % 2)
             await asyncio.sleep(0)
-        assert await attempt.settle(settlement(attempt.run)) == ("fenced", "")
+        assert await attempt.settle(settlement(attempt.run)) == AttemptFenced()
         assert await attempt.release(handover(attempt.run)) is False
         attempt.mark_fenced()
     assert await stores.dump() == before
     assert told == [None]
     assert [entry["event"] for entry in logs] == ["attempt.fenced"]
-    assert await stores.settle(successor) == "ok"
+    assert await stores.settle(successor) == Settled()
 
 
 async def test_a_flush_does_not_confirm_what_was_refused_before_it(stores: Stores, eventually: Eventually) -> None:
@@ -292,7 +293,7 @@ async def test_a_connection_cut_after_any_write_doubles_nothing(valkey_url: str,
             await attempt.write([_count(far)])
         proxy.cut_after_requests = proxy.requests + 1
         attempt.append("values", FRAME % 40)
-        assert await attempt.settle(settlement(attempt.run)) == ("ok", "")
+        assert await attempt.settle(settlement(attempt.run)) == Settled()
         assert far.pipeline.connections > 10
     assert await _numbers(stores, attempt) == list(range(41))
     assert await _counted(stores) == 40

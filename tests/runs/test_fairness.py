@@ -16,6 +16,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.runs import PRIORITY_MS, Phase, Run, new_id
+from slipway.runs.script_results import Settled
 from slipway.services import Services
 from slipway_workers.claims import ClaimingWorker
 from tests.conftest import Eventually
@@ -126,7 +127,7 @@ async def test_a_worker_executes_no_more_runs_than_it_has_room_for(
         gates[run.run_id] = asyncio.Event()
         at_once.append(len(gates))
         await gates[run.run_id].wait()
-        assert await stores.settle(run) == "ok"
+        assert await stores.settle(run) == Settled()
 
     runs = [await _queued(stores) for _ in range(6)]
     wake = Pipeline(Address(valkey_url), "test worker wake", patience_s=5)

@@ -24,6 +24,7 @@ from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.leases import LeaseRenewer
 from slipway.runs.runs import Phase, Run, RunStore, new_id
+from slipway.runs.script_results import AttemptFenced, Settled
 from slipway.runs.scripts import RunScripts
 from slipway.settings import Settings
 from slipway.threads.scripts import ThreadScripts
@@ -282,12 +283,12 @@ async def test_an_attempt_of_a_removed_run_writes_nothing_into_the_run_that_has_
     with pytest.raises(Fenced):
         await late.flush()
     assert late.is_fenced
-    assert await stores.settle(old) == "fenced"
-    assert await stores.scripts.run_settle(settlement(old, seq=1), []) == ("fenced", "")
+    assert await stores.settle(old) == AttemptFenced()
+    assert await stores.scripts.run_settle(settlement(old, seq=1), []) == AttemptFenced()
     assert not await stores.scripts.run_release(handover(old, seq=1), [])
     assert await stores.dump() == before
-    assert await stores.settle(new) == "ok"
-    assert await stores.scripts.run_settle(settlement(old, seq=1), []) == ("fenced", "")
+    assert await stores.settle(new) == Settled()
+    assert await stores.scripts.run_settle(settlement(old, seq=1), []) == AttemptFenced()
 
 
 async def test_an_attempt_of_a_removed_run_rolls_nothing_back_of_the_run_that_has_its_id(

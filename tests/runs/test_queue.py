@@ -12,6 +12,7 @@ from slipway.errors import Conflict, NotFound
 from slipway.health.scripts import HealthScripts
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.runs import Phase, Run
+from slipway.runs.script_results import AttemptFenced, Settled
 from tests.conftest import Eventually
 from tests.runs.conftest import Stores, handover
 
@@ -170,7 +171,7 @@ async def test_a_newer_run_asks_the_running_one_to_stop(stores: Stores, strategy
     newer = await stores.run(thread_id, multitask_strategy=strategy)
     assert await _due(stores) == []
     assert (await stores.now(held)).cancel is Action(strategy)
-    assert await stores.settle(held, Phase.CANCELLED, rollback=strategy == "rollback") == "ok"
+    assert await stores.settle(held, Phase.CANCELLED, rollback=strategy == "rollback") == Settled()
     assert (await stores.claim_one()).run_id == newer.run_id
 
 
@@ -233,7 +234,7 @@ async def test_two_processes_never_share_a_run(stores: Stores) -> None:
                 active.add(held.thread_id)
                 await asyncio.sleep(0)
                 active.remove(held.thread_id)
-                assert await stores.settle(held) == "ok"
+                assert await stores.settle(held) == Settled()
                 done.append(held.run_id)
             await asyncio.sleep(0)
 
@@ -261,7 +262,7 @@ async def test_a_thread_that_is_deleted_leaves_nothing_behind(stores: Stores) ->
     attempt = stores.attempt(held)
     await stores.threads.delete(thread_id)
     assert [await stores.names(run) for run in (running, queued)] == [["metadata", "end"]] * 2
-    assert await stores.settle(held) == "fenced"
+    assert await stores.settle(held) == AttemptFenced()
     assert await stores.attempt(held).release(handover(held)) is False
     attempt.append("values", b"event: values\r\ndata: 1\r\n")
     attempt.add_command(("SET", f"{stores.keys.prefix}:late", "1"))
@@ -320,7 +321,7 @@ async def test_a_state_is_not_written_while_a_run_is_pending_or_running(stores: 
     with pytest.raises(Conflict):
         await write("between attempts")
     assert await stores.pipeline.send("GET", key) == b"before"
-    assert await stores.settle(await stores.claim_one(), Phase.FAILED) == "ok"
+    assert await stores.settle(await stores.claim_one(), Phase.FAILED) == Settled()
     await write("after")
     assert await stores.pipeline.send("GET", key) == b"after"
     assert held.thread_id == thread_id

@@ -21,6 +21,7 @@ from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.event_log import Event
 from slipway.runs.runs import Phase, Run
+from slipway.runs.script_results import SettleResult
 from slipway.runs.scripts import RunScripts
 from slipway.serialization.json_encoding import dumps
 from tests.runs.conftest import TTL_S, Stores
@@ -58,7 +59,7 @@ class DyingScripts(RunScripts):
         self._left -= 1
         return super().run_apply(run_id, incarnation, attempt, seq, entries, commands)
 
-    async def run_settle(self, arguments: Any, commands: Sequence[Command]) -> tuple[str, str]:
+    async def run_settle(self, arguments: Any, commands: Sequence[Command]) -> SettleResult:
         if self._left == 0:
             self.died = True
             raise StoreUnavailable("cut off")

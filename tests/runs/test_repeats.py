@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from slipway.checkpoints.leftovers import Leftovers
 from slipway.runs.runs import Phase, Run
+from slipway.runs.script_results import Applied, AttemptFenced, GroupMissing
 from slipway.runs.scripts import RunScripts
 from tests.runs.conftest import TTL_S, Stores, handover, new_run, settlement
 
@@ -106,6 +108,7 @@ async def test_creating_the_same_thread_again_is_no_conflict_for_the_same_reques
     run = new_run("0" * 36)
     first = await stores.thread_scripts.create(run.thread_id, {"a": "1"}, "token")
     again = await stores.thread_scripts.create(run.thread_id, {"a": "1"}, "token", members=["a"])
+    assert not isinstance(first, Leftovers)
     assert first[0] == "ok"
     assert again == ("exists", [b"token", b"1"])
     assert dict(zip(first[1][::2], first[1][1::2], strict=True))[b"m:a"] == b"1"
@@ -125,20 +128,20 @@ async def test_a_group_of_an_old_attempt_changes_nothing(stores: Stores) -> None
     await stores.reap()
     new = await stores.claim_one()
     before = await stores.dump()
-    assert RunScripts.applied(await _apply(stores, old)) == ("fenced", "")
-    assert await _settle(stores, old) == ("fenced", "")
+    assert RunScripts.applied(await _apply(stores, old)) == AttemptFenced()
+    assert await _settle(stores, old) == AttemptFenced()
     assert await _release(stores, old) is False
     assert await stores.dump() == before
-    assert RunScripts.applied(await _apply(stores, new)) == ("ok", "")
+    assert RunScripts.applied(await _apply(stores, new)) == Applied()
 
 
 async def test_a_group_that_comes_too_early_changes_nothing_and_an_older_one_counts_once(stores: Stores) -> None:
     await stores.run(await stores.thread())
     run = await stores.claim_one()
     before = await stores.dump()
-    assert RunScripts.applied(await _apply(stores, run, 2)) == ("early", "")
+    assert RunScripts.applied(await _apply(stores, run, 2)) == GroupMissing()
     assert await stores.dump() == before
     for seq in (1, 2, 1, 2):
-        assert RunScripts.applied(await _apply(stores, run, seq)) == ("ok", "")
+        assert RunScripts.applied(await _apply(stores, run, seq)) == Applied()
     assert (await stores.names(run)).count("values") == 2
     assert await stores.pipeline.send("GET", f"{stores.keys.prefix}:count") == b"2"

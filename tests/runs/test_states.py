@@ -11,6 +11,7 @@ from slipway.health.doctor import Doctor
 from slipway.runs.active import InFlight
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.runs import FINAL, Phase, Run, new_id, run_from
+from slipway.runs.script_results import CancelRequested, Settled, SettleResult
 from slipway.webhooks.scripts import OUTSIDE, DeliveryScripts
 from slipway_workers.start_permission import AUTHORIZED_FOR_S
 from tests.runs.conftest import LEASE_MS, Stores, handover, new_run, settlement
@@ -21,7 +22,7 @@ async def test_a_run_waits_runs_and_ends(stores: Stores) -> None:
     assert (run.phase, run.status, run.attempt) == (Phase.QUEUED, "pending", 0)
     held = await stores.claim_one()
     assert (held.run_id, held.phase, held.attempt) == (run.run_id, Phase.RUNNING, 1)
-    assert await stores.settle(held) == "ok"
+    assert await stores.settle(held) == Settled()
     assert await stores.phase(run) is Phase.COMPLETED
     assert await stores.names(run) == ["metadata", "end"]
     assert await stores.pipeline.send("ZCARD", stores.keys.leases) == 0
@@ -34,7 +35,7 @@ async def test_a_final_phase_never_changes(stores: Stores, phase: Phase) -> None
     await stores.settle(held, phase)
     before = await stores.dump()
     for other in FINAL:
-        assert await stores.settle(held, other) == "ok"  # settled by this attempt already
+        assert await stores.settle(held, other) == Settled()  # settled by this attempt already
     assert not await stores.attempt(held).release(handover(held))
     assert await stores.reap() == []
     assert await stores.claim() == []
@@ -180,9 +181,9 @@ async def test_a_cancel_that_comes_first_must_be_answered(stores: Stores) -> Non
     await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
     attempt.append("values", b"event: values\r\ndata: 2\r\n")
     attempt.add_command(("SET", f"{stores.keys.prefix}:kept", "1"))
-    assert await attempt.settle(settlement(held)) == ("cancel", "interrupt")
+    assert await attempt.settle(settlement(held)) == CancelRequested(Action.INTERRUPT)
     assert await stores.phase(run) is Phase.RUNNING
-    assert await attempt.settle(settlement(held, Phase.CANCELLED)) == ("ok", "")
+    assert await attempt.settle(settlement(held, Phase.CANCELLED)) == Settled()
     assert await stores.names(run) == ["metadata", "values", "values", "end"]  # nothing was lost on the way
     assert await stores.pipeline.send("GET", f"{stores.keys.prefix}:kept") == b"1"
 
@@ -195,7 +196,7 @@ async def test_what_is_appended_while_a_settle_is_refused_comes_behind_what_was_
     await stores.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT)
     settle = stores.scripts.run_settle
 
-    async def append_meanwhile(*arguments: Any) -> tuple[str, str]:
+    async def append_meanwhile(*arguments: Any) -> SettleResult:
         monkeypatch.setattr(stores.scripts, "run_settle", settle)
         answer = await settle(*arguments)
         attempt.append("values", b"event: values\r\ndata: 2\r\n")
@@ -203,8 +204,8 @@ async def test_what_is_appended_while_a_settle_is_refused_comes_behind_what_was_
 
     monkeypatch.setattr(stores.scripts, "run_settle", append_meanwhile)
     attempt.append("values", b"event: values\r\ndata: 1\r\n")
-    assert await attempt.settle(settlement(held)) == ("cancel", "interrupt")
-    assert await attempt.settle(settlement(held, Phase.CANCELLED)) == ("ok", "")
+    assert await attempt.settle(settlement(held)) == CancelRequested(Action.INTERRUPT)
+    assert await attempt.settle(settlement(held, Phase.CANCELLED)) == Settled()
     assert [event.data for event in await stores.log(run) if event.name == "values"] == [b"1", b"2"]
 
 

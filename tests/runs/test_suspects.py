@@ -13,6 +13,7 @@ from slipway.health.doctor import Doctor
 from slipway.runs.crash_proof import CLEARED_AT_SUPERSTEP, SuspectProgress
 from slipway.runs.crash_suspects import CLEARED_COUNTS_FOR_S, SURVIVED_AFTER_S, CrashSuspects
 from slipway.runs.runs import Phase, Run
+from slipway.runs.script_results import Settled
 from tests.runs.conftest import LEASE_MS, Stores, handover
 
 
@@ -255,7 +256,7 @@ class Fleet:
                 await _prove(self.stores, run)
                 self.suspects[name].remove(run)
             if supersteps >= lasts:
-                assert await self.stores.settle(await self.stores.now(run)) == "ok"
+                assert await self.stores.settle(await self.stores.now(run)) == Settled()
                 self.suspects[name].remove(run)
                 del self.held[name][run.run_id]
             else:
@@ -331,7 +332,7 @@ async def test_claims_at_random(seed: int, stores: Stores) -> None:
             return
         run = held[name].pop(chance.randrange(len(held[name])))
         if chosen == "settle":
-            assert await stores.settle(run) == "ok"
+            assert await stores.settle(run) == Settled()
         else:
             assert await stores.attempt(run).release(handover(run))
 
@@ -342,7 +343,7 @@ async def test_claims_at_random(seed: int, stores: Stores) -> None:
         await stores.reap(name)
     for _ in range(10 * len(made) + 10):  # everything that is left comes, one by one
         for run in await _claim(stores, "last", 1, 1):
-            assert await stores.settle(run) == "ok"
+            assert await stores.settle(run) == Settled()
     assert all([(await stores.now(run)).final for run in made])
     assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).check_all() == []
     keys = stores.keys

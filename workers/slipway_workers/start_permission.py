@@ -16,9 +16,9 @@ from slipway.access.permissions import all_permissions_of, gives_no_answer
 from slipway.errors import AccessRefused, AuthBroken, NotFound
 from slipway.execution.failures import Failure, failure_of
 from slipway.runs.attempt import Attempt
-from slipway.runs.cancel_reasons import Action
 from slipway.runs.permits import check_still_permitted
 from slipway.runs.runs import Phase, Run, status_of
+from slipway.runs.script_results import CancelRequested
 from slipway.runs.scripts import RunSettle
 from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
@@ -84,10 +84,11 @@ class StartPermission:
         refusal = AccessRefused(_FORBIDDEN, f"the user whose run this is may not run it any more: {error}")
         failure = failure_of(refusal, ceiling_hit=None, node=None, node_completed=False)
         log.warning("run.refused", run=run.run_id, thread=run.thread_id, problem=str(error))
-        word, action = await attempt.settle(_refused(run, failure, attempt.number, self._services.settings.event_ttl_s))
-        if word == "cancel":
-            attempt.cancel = Action(action)
-        return word != "cancel"
+        settled = await attempt.settle(_refused(run, failure, attempt.number, self._services.settings.event_ttl_s))
+        if isinstance(settled, CancelRequested):
+            attempt.cancel = settled.action
+            return False
+        return True
 
 
 def _refused(run: Run, failure: Failure, number: int, event_ttl_s: int) -> RunSettle:

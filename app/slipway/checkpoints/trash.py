@@ -9,10 +9,11 @@ begins empty, and keeps what is its own, whoever is killed at whatever moment.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import structlog
 
+from slipway.checkpoints.leftovers import Leftovers
 from slipway.checkpoints.scripts import TrashScripts
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import StoreUnavailable
@@ -22,11 +23,8 @@ from slipway.redis.pipeline import Pipeline
 log = structlog.get_logger(__name__)
 
 _AT_ONCE: Final = 100
-LEFTOVERS: Final = "leftovers"
-"""What a script answers that would make a thread where something of a removed one may be left."""
 
-Making = Callable[[], Awaitable[tuple[str, Any]]]
-"""Calls a script that makes a thread: its word, and what it answers beside it."""
+_Result = TypeVar("_Result")
 
 
 class Trash:
@@ -35,12 +33,12 @@ class Trash:
     def __init__(self, pipeline: Pipeline, keys: Keys, checkpointer: ThreadSaver) -> None:
         self._scripts, self._checkpointer = TrashScripts(pipeline, keys), checkpointer
 
-    async def emptied_for(self, thread_id: str, make: Making) -> tuple[str, Any]:
-        """What `make` answers, once nothing of an earlier thread of this id is in its way."""
+    async def emptied_for(self, thread_id: str, make: Callable[[], Awaitable[_Result | Leftovers]]) -> _Result:
+        """What `make` returns, once nothing of an earlier thread of this id is in its way."""
         while True:
-            word, answer = await make()
-            if word != LEFTOVERS:
-                return word, answer
+            result = await make()
+            if not isinstance(result, Leftovers):
+                return result
             if (deleted_us := await self._scripts.deleted_us_of(thread_id)) is not None:
                 await self.remove(thread_id, deleted_us)
 

@@ -53,6 +53,7 @@ from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.crash_proof import SuspectProgress
 from slipway.runs.runs import Phase, Run, status_of
+from slipway.runs.script_results import CancelRequested, Settled, SettleResult
 from slipway.serialization.json_encoding import dumps
 from slipway.threads.state_reader import read_state
 
@@ -274,8 +275,8 @@ class Execution:
                 raise
             log.error("settle.broke", run=self.run.run_id, exception=traceback_of(error))
             failure = failure_of(error, ceiling_hit=None, node=None, node_completed=True)
-            word, outcome = await self._settle_with(Phase.FAILED, failure, EMPTY_SUMMARY)
-            return outcome if word == "ok" else LOST
+            settled, outcome = await self._settle_with(Phase.FAILED, failure, EMPTY_SUMMARY)
+            return outcome if isinstance(settled, Settled) else LOST
 
     def _is_process_fault(self, error: BaseException) -> bool:
         """Whether an error means that this process cannot or must not settle the run. A graph may raise the same."""
@@ -291,11 +292,11 @@ class Execution:
             failpoints.reach("release" if outcome.phase is None else "before_settle")
             if outcome.phase is None:
                 return outcome if await self._release() else LOST
-            word, outcome = await self._settle_as(outcome.phase, outcome.failure)
-            if word == "cancel":
-                word, outcome = await self._settle_as(Phase.CANCELLED, None)
+            settled, outcome = await self._settle_as(outcome.phase, outcome.failure)
+            if isinstance(settled, CancelRequested):
+                settled, outcome = await self._settle_as(Phase.CANCELLED, None)
             failpoints.reach("after_settle")
-            return outcome if word == "ok" else LOST
+            return outcome if isinstance(settled, Settled) else LOST
         except Fenced:
             return LOST
         except StoreUnavailable as error:
@@ -317,8 +318,8 @@ class Execution:
             }
         )
 
-    async def _settle_as(self, phase: Phase, failure: Failure | None) -> tuple[str, Outcome]:
-        """The script's word, and how the run has ended if it is `ok`."""
+    async def _settle_as(self, phase: Phase, failure: Failure | None) -> tuple[SettleResult, Outcome]:
+        """The script's result, and how the run has ended if it is `Settled`."""
         if self._is_rollback(phase):
             # Written before anything is removed, so that an attempt that no longer owns its run is fenced there: what
             # is removed is found by the run's id alone, which another run may have by now.
@@ -329,10 +330,12 @@ class Execution:
     def _is_rollback(self, phase: Phase) -> bool:
         return phase is Phase.CANCELLED and self.attempt.cancel is Action.ROLLBACK
 
-    async def _settle_with(self, phase: Phase, failure: Failure | None, state: ThreadSummary) -> tuple[str, Outcome]:
+    async def _settle_with(
+        self, phase: Phase, failure: Failure | None, state: ThreadSummary
+    ) -> tuple[SettleResult, Outcome]:
         shown = None if failure is None else dumps(failure.public()).decode()
         result = "" if phase is Phase.CANCELLED else self._observer.result()
-        word, _ = await self.attempt.settle(
+        settled = await self.attempt.settle(
             {
                 "run_id": self.run.run_id,
                 "incarnation": self.run.incarnation,
@@ -354,7 +357,7 @@ class Execution:
             }
         )
         stop = StopReason.CANCEL if phase is Phase.CANCELLED else None
-        return word, Outcome(phase, stop, failure)
+        return settled, Outcome(phase, stop, failure)
 
     async def _final_state(self, phase: Phase, failure: Failure | None) -> tuple[Phase, Failure | None, ThreadSummary]:
         """How the run ends, and what its thread shows then. A state that cannot be read or encoded fails the run, for

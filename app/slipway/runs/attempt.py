@@ -20,6 +20,7 @@ from slipway.redis.commands import Command
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.logged_events import LoggedEvents
 from slipway.runs.runs import Run
+from slipway.runs.script_results import Applied, ApplyResult, AttemptFenced, CancelRequested, GroupMissing, SettleResult
 from slipway.runs.scripts import Entry, RunRelease, RunScripts, RunSettle
 
 log = structlog.get_logger(__name__)
@@ -281,20 +282,20 @@ class Attempt:
             self.mark_fenced()
             self._complete_group(group, error)
         else:
-            self._apply_reply(group, *RunScripts.applied(answer.result()))
+            self._handle_result(group, RunScripts.applied(answer.result()))
 
-    def _apply_reply(self, group: WriteGroup, word: str, cancel: str) -> None:
+    def _handle_result(self, group: WriteGroup, result: ApplyResult) -> None:
         failpoints.reach("checkpoint")
-        if word == "early" and group is not self._in_flight[0]:
+        if isinstance(result, GroupMissing) and group is not self._in_flight[0]:
             group.waits = True  # the server could not take the one before it, which is being sent again
             return
-        if word != "ok":  # fenced, or the server has forgotten a group that it had acknowledged
+        if not isinstance(result, Applied):  # fenced, or the server has forgotten a group that it had acknowledged
             self.mark_fenced()
             self._complete_group(group, self._fenced())
             return
         self._complete_group(group, None)
-        if cancel:
-            self.request_cancel(Action(cancel))
+        if result.cancel is not None:
+            self.request_cancel(result.cancel)
 
     def _complete_group(self, group: WriteGroup, error: BaseException | None) -> None:
         self._in_flight.remove(group)
@@ -333,17 +334,17 @@ class Attempt:
             if self.on_stop is not None:
                 self.on_stop(None)
 
-    async def settle(self, outcome: RunSettle) -> tuple[str, str]:
-        """End the run, together with everything not yet written. ("ok", ""), ("fenced", "") or ("cancel", action):
-        the last when a cancel came first and must be answered instead; then nothing has changed."""
+    async def settle(self, outcome: RunSettle) -> SettleResult:
+        """Ends the run and sends everything that was not sent yet, in one script. `CancelRequested` when a cancel
+        request came first: then nothing has changed, and the run is to be settled as cancelled."""
         group = await self._take_final_group(outcome)
         if group is None:
-            return "fenced", ""
-        word, action = await self._scripts.run_settle(outcome, group.commands)
-        if word == "cancel":
+            return AttemptFenced()
+        result = await self._scripts.run_settle(outcome, group.commands)
+        if isinstance(result, CancelRequested):
             self._seq -= 1
             self._restore_group(group)
-        return word, action
+        return result
 
     async def release(self, handover: RunRelease) -> bool:
         """Hand the run back to the queue, together with everything not yet written. False when it was not ours."""

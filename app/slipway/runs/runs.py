@@ -33,6 +33,19 @@ from slipway.redis.pipeline import Pipeline
 from slipway.runs import cancel_reasons, run_kwargs
 from slipway.runs.admission import Seen, seen
 from slipway.runs.cancel_reasons import Action
+from slipway.runs.script_results import (
+    CancelResult,
+    DeleteResult,
+    DueTimePassed,
+    InterruptAnswered,
+    RunCreated,
+    RunCreateResult,
+    RunExists,
+    ThreadBusy,
+    ThreadChanged,
+    ThreadExists,
+    ThreadNotFound,
+)
 from slipway.runs.scripts import CronStep, RunCreate, RunScripts, Ttl
 from slipway.serialization.json_encoding import dumps, json_members
 from slipway.webhooks.scripts import queue_of
@@ -319,21 +332,27 @@ class RunStore:
     async def accept(self, new: NewRun, *, inline_worker: str | None = None) -> tuple[Run, bool]:
         """As `create`, and whether the run is new. With `inline_worker` it may be `running` already, held by that
         worker."""
-        word = "changed"
-        while word == "changed":  # whether the caller may have the thread is asked anew
+        while True:
             asked = await self._asked(new, inline_worker)
-            word, answer = await self._trash.emptied_for(new.thread_id, partial(self._scripts.run_create, asked))
-        if word == "no_thread":
-            raise NotFound("thread", new.thread_id)
-        if word == "taken":
-            raise Conflict(f"thread {new.thread_id} exists already, so it cannot be made for this run")
-        if word == "busy":
-            raise _busy(new, answer)
-        if word == "fired":
-            raise Fired(f"run {new.run_id} of this due time was made already")
-        if word == "answered":
-            raise _answered(new.thread_id, *answer)
-        return run_from(answer), word == "new"
+            create = partial(self._scripts.run_create, asked)
+            result: RunCreateResult = await self._trash.emptied_for(new.thread_id, create)
+            if not isinstance(result, ThreadChanged):
+                break
+        match result:
+            case RunCreated(held):
+                return run_from(held), True
+            case RunExists(held):
+                return run_from(held), False
+            case ThreadNotFound():
+                raise NotFound("thread", new.thread_id)
+            case ThreadExists():
+                raise Conflict(f"thread {new.thread_id} exists already, so it cannot be made for this run")
+            case ThreadBusy(run_id):
+                raise _busy(new, run_id)
+            case InterruptAnswered(run_id, options):
+                raise _answered(new.thread_id, run_id, options)
+            case DueTimePassed():
+                raise Fired(f"run {new.run_id} of this due time was made already")
 
     async def _asked(self, new: NewRun, inline_worker: str | None) -> RunCreate:
         """What the script is told."""
@@ -448,7 +467,7 @@ class RunStore:
     ) -> None:
         """Ask a run to stop. One that never started is over at once, a running one when its attempt has stopped. What
         is cancelled twice the same way keeps the first cause. `NotFound` when it is unknown or over already."""
-        word = await self._scripts.run_cancel(
+        result = await self._scripts.run_cancel(
             run_id,
             thread_id,
             action=action.value,
@@ -456,16 +475,16 @@ class RunStore:
             reason=reason or None,
             event_ttl_s=self._event_ttl_s,
         )
-        if word == "missing":
+        if result is CancelResult.NOT_FOUND:
             raise NotFound("run", run_id)
-        if word == "final":
+        if result is CancelResult.ALREADY_ENDED:
             raise NotFound("active run", run_id, why="it is over already")
 
     async def delete(self, thread_id: str, run_id: str) -> None:
         """Remove the record and the log of a run that is over; `Conflict` while it is active. Its checkpoints are the
         checkpointer's to remove."""
-        word = await self._scripts.run_delete(run_id, thread_id)
-        if word == "missing":
+        result = await self._scripts.run_delete(run_id, thread_id)
+        if result is DeleteResult.NOT_FOUND:
             raise NotFound("run", run_id)
-        if word == "active":
+        if result is DeleteResult.STILL_ACTIVE:
             raise Conflict(f"run {run_id} is not over; cancel it first")

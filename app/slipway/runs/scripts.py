@@ -7,15 +7,37 @@ scripts take one msgpack map; text in it is UTF-8, and JSON travels as text (Lua
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypedDict
 
+from slipway.checkpoints.leftovers import Leftovers
 from slipway.redis.commands import Command, packed
 from slipway.redis.connection import Arg
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
+from slipway.runs.cancel_reasons import Action
 from slipway.runs.logged_events import LoggedEvents, read_logged_events
+from slipway.runs.script_results import (
+    Applied,
+    ApplyResult,
+    AttemptFenced,
+    CancelRequested,
+    CancelResult,
+    DeleteResult,
+    DueTimePassed,
+    GroupMissing,
+    InterruptAnswered,
+    RunCreated,
+    RunCreateResult,
+    RunExists,
+    Settled,
+    SettleResult,
+    ThreadBusy,
+    ThreadChanged,
+    ThreadExists,
+    ThreadNotFound,
+)
 
 Entry = tuple[str, str, str]
 """A last event: name, frame, and "" (results belong to `end`)."""
@@ -146,17 +168,9 @@ class Grace(TypedDict):
 class RunScripts(ScriptStubs):
     """The state scripts on one pipeline, under one prefix. One round trip a call."""
 
-    async def run_create(self, arguments: RunCreate) -> tuple[str, Any]:
-        """("new", fields), ("known", fields) for a run that exists, ("no_thread", None), ("changed", None),
-        ("taken", None) when the thread that was to be made exists, ("fired", None), ("leftovers", None),
-        ("busy", run id) or ("answered", (run id, kwargs as JSON))."""
+    async def run_create(self, arguments: RunCreate) -> RunCreateResult | Leftovers:
         reply = await self._pipeline.run(_RUN_CREATE, [], self._args(**arguments))
-        word = reply[0].decode()
-        if word in ("new", "known"):
-            return word, fields_of(reply[1])
-        if word == "answered":
-            return word, (reply[1].decode(), reply[2])
-        return word, reply[1].decode() if len(reply) > 1 else None
+        return _CREATE_RESULTS[reply[0]](*reply[1:])
 
     async def run_read(self, run_id: str, thread_id: str) -> Fields:
         """The run's fields; none when the thread has no such run."""
@@ -201,20 +215,22 @@ class RunScripts(ScriptStubs):
         return await read_logged_events(self._pipeline, self._keys, run_id)
 
     @staticmethod
-    def applied(reply: Sequence[bytes]) -> tuple[str, str]:
-        """("ok", how the run is asked to cancel or ""), ("fenced", ""), or ("early", "") when a group of the attempt
-        that comes before this one is not there."""
-        return reply[0].decode(), reply[1].decode() if len(reply) > 1 else ""
+    def applied(reply: Sequence[bytes]) -> ApplyResult:
+        """The result of `run_apply`, from its reply."""
+        if reply[0] == b"ok":
+            return Applied(Action(reply[1].decode())) if reply[1] else _APPLIED
+        return AttemptFenced() if reply[0] == b"fenced" else GroupMissing()
 
     async def sent(self) -> bool:
         """Whether what was asked so far has left this process: see `Pipeline.sent`."""
         return await self._pipeline.sent()
 
-    async def run_settle(self, arguments: RunSettle, commands: Sequence[Command]) -> tuple[str, str]:
-        """("ok", ""), ("fenced", "") or ("cancel", action)."""
+    async def run_settle(self, arguments: RunSettle, commands: Sequence[Command]) -> SettleResult:
         args = [*self._args(**arguments), *packed(commands)]
         reply = await self._pipeline.run(_RUN_SETTLE, [], args)
-        return reply[0].decode(), reply[1].decode() if len(reply) > 1 else ""
+        if reply[0] == b"cancel":
+            return CancelRequested(Action(reply[1].decode()))
+        return Settled() if reply[0] == b"ok" else AttemptFenced()
 
     async def run_release(self, arguments: RunRelease, commands: Sequence[Command]) -> bool:
         """Whether the run was this attempt's to give back."""
@@ -233,8 +249,7 @@ class RunScripts(ScriptStubs):
 
     async def run_cancel(
         self, run_id: str, thread_id: str, *, action: str, cause: str, reason: str | None, event_ttl_s: int
-    ) -> str:
-        """ "ok", "missing" or "final"."""
+    ) -> CancelResult:
         arguments = {
             "run_id": run_id,
             "thread_id": thread_id,
@@ -243,11 +258,12 @@ class RunScripts(ScriptStubs):
             "reason": reason,
             "event_ttl_s": event_ttl_s,
         }
-        return _word(await self._pipeline.run(_RUN_CANCEL, [], self._args(**arguments)))
+        return CancelResult(_word(await self._pipeline.run(_RUN_CANCEL, [], self._args(**arguments))))
 
-    async def run_delete(self, run_id: str, thread_id: str) -> str:
-        """ "ok", "missing" or "active"."""
-        return _word(await self._pipeline.run(_RUN_DELETE, [], self._args(run_id=run_id, thread_id=thread_id)))
+    async def run_delete(self, run_id: str, thread_id: str) -> DeleteResult:
+        return DeleteResult(
+            _word(await self._pipeline.run(_RUN_DELETE, [], self._args(run_id=run_id, thread_id=thread_id)))
+        )
 
     async def heartbeat(
         self,
@@ -271,6 +287,21 @@ class RunScripts(ScriptStubs):
         }
         reply = await self._pipeline.run(_HEARTBEAT, [], self._args(**arguments))
         return [(run.decode(), word.decode()) for run, word in reply]
+
+
+_APPLIED: Final = Applied()
+
+_CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | Leftovers]]] = {
+    b"new": lambda flat: RunCreated(fields_of(flat)),
+    b"known": lambda flat: RunExists(fields_of(flat)),
+    b"no_thread": ThreadNotFound,
+    b"taken": ThreadExists,
+    b"changed": ThreadChanged,
+    b"busy": lambda run_id: ThreadBusy(run_id.decode()),
+    b"answered": lambda run_id, options: InterruptAnswered(run_id.decode(), options),
+    b"fired": DueTimePassed,
+    b"leftovers": Leftovers,
+}
 
 
 def _word(reply: Sequence[bytes]) -> str:

@@ -1,0 +1,11 @@
+"""The result of a script that cannot create a thread yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """Checkpoints of a deleted thread with the same id may still exist. They are deleted first; then the thread can be
+    created (`Trash.emptied_for`)."""

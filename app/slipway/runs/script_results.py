@@ -1,0 +1,135 @@
+"""What the scripts that change a run return, one class for each outcome.
+
+A script changes either everything that its outcome says, or nothing: only `RunCreated`, `Settled` and `Applied` mean
+that something was written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from slipway.redis.hash_fields import Fields
+from slipway.runs.cancel_reasons import Action
+
+# run_create
+
+
+@dataclass(frozen=True, slots=True)
+class RunCreated:
+    """The run is stored. Also the outcome of a call that is repeated because its reply was lost, if that call was to
+    claim the run for this process: the caller has to start it."""
+
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class RunExists:
+    """A run with this id exists already; these are its fields."""
+
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadNotFound:
+    """There is no such thread, or the user is not authorized to create a run on it, or it is the temporary thread of
+    another run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadExists:
+    """The thread that was to be created for this run exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadChanged:
+    """The fields that decide whether the user is authorized have changed since they were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadBusy:
+    """The thread has this active or queued run, and the new run may neither wait for it nor cancel it."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptAnswered:
+    """Another run has answered the interrupt. `options` are the stored options (JSON) of that run."""
+
+    run_id: str
+    options: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DueTimePassed:
+    """The cron has another due time by now, or was deleted: another worker has created this run."""
+
+
+RunCreateResult = (
+    RunCreated
+    | RunExists
+    | ThreadNotFound
+    | ThreadExists
+    | ThreadChanged
+    | ThreadBusy
+    | InterruptAnswered
+    | DueTimePassed
+)
+
+
+# run_apply and run_settle
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The write group is stored. `cancel` is set when the run is to be cancelled."""
+
+    cancel: Action | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFenced:
+    """The attempt no longer owns the run, or Redis has lost a group that it had acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMissing:
+    """An earlier write group of the attempt has not arrived, so this one is not stored either."""
+
+
+ApplyResult = Applied | AttemptFenced | GroupMissing
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The run has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """The run is to be cancelled, so it cannot end in another phase. The attempt settles it as cancelled."""
+
+    action: Action
+
+
+SettleResult = Settled | AttemptFenced | CancelRequested
+
+
+# run_cancel and run_delete
+
+
+class CancelResult(StrEnum):
+    """`ACCEPTED`: the run is cancelled, or its attempt was asked to stop."""
+
+    ACCEPTED = "ok"
+    NOT_FOUND = "missing"
+    ALREADY_ENDED = "final"
+
+
+class DeleteResult(StrEnum):
+    """`STILL_ACTIVE`: the run has not ended, so nothing was deleted."""
+
+    DELETED = "ok"
+    NOT_FOUND = "missing"
+    STILL_ACTIVE = "active"
