@@ -11,7 +11,7 @@ from typing import Literal
 import structlog
 
 from slipway.access.auth_file import CustomAuth, load_auth
-from slipway.assistants.assistants import AssistantStore
+from slipway.assistants.catalog import AssistantCatalog
 from slipway.checkpoints.factory import open_checkpointer, serde_of
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.checkpoints.trash import Trash
@@ -73,7 +73,7 @@ class Services:
     checkpointer: ThreadSaver
     trash: Trash
     graphs: Graphs
-    assistants: AssistantStore
+    assistants: AssistantCatalog
     states: ThreadStateStore
     thread_notifications: ThreadNotifications
     thread_log: ThreadLog
@@ -182,7 +182,7 @@ def _stores(
         checkpointer=checkpointer,
         trash=trash,
         graphs=graphs,
-        assistants=AssistantStore(graphs, pipeline, keys),
+        assistants=AssistantCatalog(graphs, pipeline, keys),
         states=states,
         thread_notifications=wakes,
         thread_log=ThreadLog(pipeline, keys, wakes, events, states),

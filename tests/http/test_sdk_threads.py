@@ -242,6 +242,6 @@ async def test_assistants(sdk: Client, client: httpx.AsyncClient, graphs: Regist
 
 
 async def test_the_system_id_is_one_that_clients_may_compute() -> None:
-    from slipway.assistants.assistants import system_id
+    from slipway.assistants.system import system_id
 
     assert system_id("agent") == "fe096781-5601-53d2-b2f6-0d3403f7e9ca"

@@ -136,9 +136,9 @@ async def permit_use(services: Services, permissions: Permissions, id_or_name: s
     """Ask whether an assistant may be run, before anything is read of it; everybody may run those that the graphs have
     from the start. `NotFound`; `InvalidRequest` for a text that is neither an id nor a graph's name."""
     assistants = services.assistants
-    assistant_id = assistants.id_of(id_or_name)
+    assistant_id = assistants.resolve_id(id_or_name)
     if assistants.is_system(assistant_id):
         permissions.note("assistants:read")
         return
     _, only = await permissions.ask(AssistantsRead.model_construct(assistant_id=UUID(assistant_id)))
-    await assistants.check(assistant_id, only)
+    await assistants.check_access(assistant_id, only)

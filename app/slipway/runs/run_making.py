@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from slipway.assistants.stored_assistants import Assistant
+from slipway.assistants.record import Assistant
 from slipway.ceilings import Limits, ceilings_of, checked
 from slipway.errors import InvalidRequest
 from slipway.graphs.spec import GraphSpec, Priority

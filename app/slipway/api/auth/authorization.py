@@ -29,7 +29,7 @@ from slipway.access.handler_values.threads import (
 from slipway.api.auth.access_check import gate_of, permit
 from slipway.api.lifespan_state import services_of
 from slipway.api.responses import nothing
-from slipway.assistants.stored_assistants import Assistant
+from slipway.assistants.record import Assistant
 from slipway.errors import AccessRefused, NotFound
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.permits import permit_use as permit_use_of
@@ -91,7 +91,7 @@ async def readable_run(connection: HTTPConnection, run_id: str) -> Run:
 
 def assistant_id_of(connection: HTTPConnection, id_or_name: str) -> UUID:
     """The id of the assistant that is meant. `InvalidRequest` for a text that is neither an id nor a graph's name."""
-    return UUID(services_of(connection).assistants.id_of(id_or_name))
+    return UUID(services_of(connection).assistants.resolve_id(id_or_name))
 
 
 async def permit_assistant(connection: HTTPConnection, value: _OfAssistant) -> tuple[Assistant, _OfAssistant]:

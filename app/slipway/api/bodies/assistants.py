@@ -8,7 +8,7 @@ from pydantic import Field
 
 from slipway.api.bodies.body import Body, Configurable, Metadata, Order, Uuid
 from slipway.api.bodies.config import ConfigBody
-from slipway.assistants.stored_assistants import Changes
+from slipway.assistants.record import AssistantChanges
 from slipway.graphs.sections import Whole
 from slipway.protocol_types import JsonObject, Limit, Offset
 
@@ -25,9 +25,9 @@ class AssistantPatchBody(Body):
     name: str | None = None
     description: str | None = None
 
-    def changes(self) -> Changes:
+    def changes(self) -> AssistantChanges:
         """What was given."""
-        return Changes(
+        return AssistantChanges(
             graph_id=self.graph_id,
             name=self.name,
             description=self.description,

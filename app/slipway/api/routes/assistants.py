@@ -37,7 +37,7 @@ from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import paged, selected
 from slipway.api.request_parsing import ident_of, query_flag, read_body, validated
 from slipway.api.responses import Json, nothing
-from slipway.assistants.stored_assistants import Assistant, mirrored
+from slipway.assistants.record import Assistant, config_and_context
 from slipway.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from slipway.graphs.manifest import Manifest
 from slipway.json_containment import contains
@@ -67,7 +67,7 @@ async def create(request: Request) -> Response:
         with suppress(NotFound):
             return await _existing(request, await assistants.get(assistant_id, only))
     must_fit(only, new.metadata, "assistants:create")
-    assistant = await assistants.create(assistant_id, new, token=ident, exist_ok=exist_ok, only=only)
+    assistant = await assistants.create(assistant_id, new, token=ident, exist_ok=exist_ok, access_filter=only)
     return Json(assistant.public())
 
 
@@ -119,7 +119,7 @@ def _left(wanted: AssistantsCreate | AssistantsUpdate, left: AssistantsCreate | 
     try:
         body = validated(AssistantPatchBody, members)
         _check(body)
-        mirrored(members["config"], members["context"])
+        config_and_context(members["config"], members["context"])
     except (InvalidRequest, RefusedRequest) as error:
         raise error if left == wanted else wanted.broken(f"left an assistant that is refused: {error}") from error
     return body.model_copy(update={"metadata": left.metadata})  # with what only the server writes, if it is there
@@ -173,7 +173,7 @@ async def search(request: Request) -> Response:
     value, only = await permit(request, wanted)
     found = await services_of(request).assistants.search(
         metadata=value.metadata,
-        only=only,
+        access_filter=only,
         graph_id=value.graph_id,
         name=body.name,
         sort_by=body.sort_by,
@@ -190,7 +190,7 @@ async def count(request: Request) -> Response:
     wanted = AssistantsCount.model_construct(graph_id=body.graph_id, metadata=body.metadata or {})
     value, only = await permit(request, wanted)
     found = await services_of(request).assistants.search(
-        metadata=value.metadata, graph_id=value.graph_id, name=body.name, only=only
+        metadata=value.metadata, graph_id=value.graph_id, name=body.name, access_filter=only
     )
     return Json(len(found))
 
@@ -216,7 +216,9 @@ async def latest(request: Request) -> Response:
     assistant_id = assistant_id_of(request, _ident(request))
     wanted = AssistantsLatest.model_construct(assistant_id=assistant_id, version=body.version)
     _, value = await permit_assistant(request, wanted)
-    return await _changed_to(request, await services_of(request).assistants.choose(_ident(request), value.version))
+    return await _changed_to(
+        request, await services_of(request).assistants.set_current_version(_ident(request), value.version)
+    )
 
 
 async def graph(request: Request) -> Response:

@@ -30,7 +30,7 @@ from slipway.api.request_parsing import ident_of, parsed, path_id, read_body, va
 from slipway.api.responses import Json, nothing
 from slipway.api.routes.new_runs import asked_by
 from slipway.api.routes.stateless_runs import check
-from slipway.assistants.stored_assistants import Assistant
+from slipway.assistants.record import Assistant
 from slipway.crons.permits import permitted_firing
 from slipway.crons.record import Cron, NewCron
 from slipway.crons.schedules import Schedule
@@ -281,7 +281,7 @@ def _wanted(request: Request, body: CronFilterBody) -> dict[str, Any]:
     """What authorize handlers are shown of a search and of a count alike."""
     assistants = services_of(request).assistants
     return {
-        "assistant_id": None if body.assistant_id is None else UUID(assistants.id_of(body.assistant_id)),
+        "assistant_id": None if body.assistant_id is None else UUID(assistants.resolve_id(body.assistant_id)),
         "thread_id": None if body.thread_id is None else UUID(body.thread_id),
         "metadata": body.metadata or {},
     }

@@ -1,0 +1,170 @@
+"""Every assistant that a request can name: the system assistants of all graphs, and those that clients created.
+
+Everywhere a request may give an assistant's id, it may give the name of a graph instead: it means the graph's system
+assistant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, cast
+from uuid import UUID
+
+from langchain_core.runnables import RunnableConfig
+
+from slipway.access.filters import EVERYTHING, Filter
+from slipway.access.users import User, told_to_graphs
+from slipway.assistants.record import Assistant, AssistantChanges
+from slipway.assistants.store import AssistantStore
+from slipway.assistants.system import SystemAssistants, system_id
+from slipway.errors import Conflict, InvalidRequest, NotFound
+from slipway.graphs.manifest import Manifest
+from slipway.graphs.served_graphs import Graphs
+from slipway.json_containment import contains
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
+
+
+class AssistantCatalog:
+    """Resolves ids and names, and passes each operation to the system assistants or to the store."""
+
+    def __init__(self, graphs: Graphs, pipeline: Pipeline, keys: Keys) -> None:
+        self._graphs, self._stored = graphs, AssistantStore(pipeline, keys)
+        self._system = SystemAssistants(graphs, self._stored)
+
+    async def get(self, id_or_name: str, access_filter: Filter = EVERYTHING) -> Assistant:
+        """The assistant of this id, or the system assistant of the graph of this name. Raises `InvalidRequest` for a
+        text that is neither an id nor a name, `NotFound` (with the names of all graphs) when it does not exist or does
+        not match the access filter, and `GraphUnavailable` for a graph that cannot be served."""
+        graph_id = self._system.graph_of(id_or_name)
+        if graph_id is None:
+            found = await self._stored.get(self.resolve_id(id_or_name), access_filter)
+        else:
+            system = await self._system.get(graph_id)
+            found = system if access_filter.fits(system.metadata) else None
+        if found is None:
+            raise self._not_found(id_or_name)
+        return found
+
+    async def check_access(self, assistant_id: str, access_filter: Filter) -> None:
+        """Raises `NotFound` unless this stored assistant matches the access filter. Reads only the metadata that the
+        filter has conditions on; a filter without conditions costs no read."""
+        if not await self._stored.matches(assistant_id, access_filter):
+            raise self._not_found(assistant_id)
+
+    def _not_found(self, id_or_name: str) -> NotFound:
+        return NotFound("assistant", id_or_name, self._system.served_graphs())
+
+    def resolve_id(self, id_or_name: str) -> str:
+        """The assistant id that a request means. Raises `InvalidRequest` for a text that is neither an id nor the name
+        of a graph."""
+        if id_or_name in self._system.graphs():
+            return system_id(id_or_name)
+        if (assistant_id := _canonical_uuid(id_or_name)) is None:
+            served = self._system.served_graphs()
+            names = ", ".join(sorted(served)) or "none"
+            problem = f"{id_or_name!r} is neither a UUID nor the name of a graph; existing graphs: {names}"
+            raise InvalidRequest("assistant_id", problem, served)
+        return assistant_id
+
+    def is_system(self, assistant_id: str) -> bool:
+        """Whether this is the id of a graph's system assistant, also when the graph cannot be served."""
+        return self._system.has(assistant_id)
+
+    async def manifest(self, assistant: Assistant, user: User | None = None) -> Manifest:
+        """The manifest of its graph. A factory is called with the assistant's config, and with the user in it."""
+        configurable = (assistant.config.get("configurable") or {}) | told_to_graphs(user)
+        if not assistant.config and not configurable:
+            return await self._graphs.manifest(assistant.graph_id, None)
+        config = cast("RunnableConfig", assistant.config | {"configurable": configurable})
+        return await self._graphs.manifest(assistant.graph_id, config)
+
+    async def create(
+        self,
+        assistant_id: str,
+        changes: AssistantChanges,
+        *,
+        token: str,
+        exist_ok: bool,
+        access_filter: Filter = EVERYTHING,
+    ) -> Assistant:
+        """Creates an assistant, or returns the existing one: see `AssistantStore.create`. Raises `NotFound` for an
+        unknown graph."""
+        assert changes.graph_id is not None
+        self._system.check_graph(changes.graph_id)
+        if (graph_id := self._system.graph_of(assistant_id)) is not None:
+            if not exist_ok:
+                self._system.check_is_not_system(assistant_id)
+            if not access_filter.fits((system := await self._system.get(graph_id)).metadata):
+                raise Conflict(f"assistant {assistant_id} exists already")
+            return system
+        return await self._stored.create(
+            assistant_id, changes, token=token, exist_ok=exist_ok, access_filter=access_filter
+        )
+
+    async def patch(self, assistant_id: str, changes: AssistantChanges, *, token: str) -> Assistant:
+        """Adds a version and makes it the current one. Raises `NotFound` for an unknown assistant or graph, and
+        `RefusedRequest` for a system assistant."""
+        self._system.check_is_not_system(assistant_id)
+        if changes.graph_id is not None:
+            self._system.check_graph(changes.graph_id)
+        return await self._stored.patch(self.resolve_id(assistant_id), changes, token=token)
+
+    async def delete(self, assistant_id: str) -> None:
+        """Deletes the assistant with all versions. Raises `NotFound`, and `RefusedRequest` for a system assistant."""
+        self._system.check_is_not_system(assistant_id)
+        await self._stored.delete(self.resolve_id(assistant_id))
+
+    async def versions(self, assistant_id: str) -> list[Assistant]:
+        """Every version, newest first. Raises `NotFound`."""
+        if (graph_id := self._system.graph_of(assistant_id)) is not None:
+            return [await self._system.get(graph_id)]
+        found = await self._stored.versions(self.resolve_id(assistant_id))
+        if not found:
+            raise NotFound("assistant", assistant_id)
+        return found
+
+    async def set_current_version(self, assistant_id: str, version: int) -> Assistant:
+        """Makes a version the current one. Raises `NotFound` for an unknown assistant or version."""
+        if (graph_id := self._system.graph_of(assistant_id)) is not None:
+            if version != 1:
+                raise NotFound("version", str(version))
+            return await self._system.get(graph_id)
+        return await self._stored.set_current_version(self.resolve_id(assistant_id), version)
+
+    async def search(
+        self,
+        *,
+        metadata: dict[str, Any] | None = None,
+        graph_id: str | None = None,
+        name: str | None = None,
+        sort_by: str = "created_at",
+        descending: bool = True,
+        access_filter: Filter = EVERYTHING,
+    ) -> list[Assistant]:
+        """All matching assistants, sorted. Metadata matches by containment, `name` anywhere in the name, in any case.
+        Raises `NotFound` for an unknown `graph_id`."""
+        self._system.check_name(graph_id)
+        matching = [
+            assistant
+            async for assistant in self._all(graph_id)
+            if contains(assistant.metadata, metadata or {})
+            and access_filter.fits(assistant.metadata)
+            and (name or "").casefold() in assistant.name.casefold()
+        ]
+        return sorted(matching, key=lambda assistant: str(getattr(assistant, sort_by)), reverse=descending)
+
+    async def _all(self, graph_id: str | None) -> AsyncIterator[Assistant]:
+        async for assistant in self._system.all(graph_id):
+            yield assistant
+        async for assistant in self._stored.all(graph_id):
+            yield assistant
+
+
+def _canonical_uuid(text: str) -> str | None:
+    """The UUID in lower case with hyphens, as ids are stored; None when the text is not one."""
+    try:
+        canonical = str(UUID(text))
+    except ValueError:
+        return None
+    return canonical if canonical == text.lower() else None

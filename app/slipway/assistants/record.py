@@ -1,0 +1,104 @@
+"""The record of an assistant, and the changes that a request makes to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import orjson
+
+from slipway.assistants.scripts import Content, Record, content_of
+from slipway.clock import iso
+from slipway.errors import RefusedRequest
+from slipway.serialization.json_encoding import dumps
+
+
+@dataclass(frozen=True, slots=True)
+class Assistant:
+    """One version of an assistant, in the protocol's words."""
+
+    assistant_id: str
+    graph_id: str
+    name: str
+    description: str | None
+    created_at: str
+    updated_at: str
+    config: dict[str, Any] = field(default_factory=dict)
+    context: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    version: int = 1
+
+    def public(self) -> dict[str, Any]:
+        """The protocol's Assistant object."""
+        return asdict(self)
+
+    def public_version(self) -> dict[str, Any]:
+        """The protocol's object in a list of versions, which has no `updated_at`."""
+        return {name: value for name, value in self.public().items() if name != "updated_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantChanges:
+    """The members that a request sets. None keeps the stored value. Metadata is merged member by member; every other
+    member is replaced."""
+
+    graph_id: str | None = None
+    name: str | None = None
+    description: str | None = None
+    config: dict[str, Any] | None = None
+    context: dict[str, Any] | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def content(self) -> Content:
+        """The changed members in their stored form, without metadata. Raises `RefusedRequest` as
+        `config_and_context`."""
+        config, context = config_and_context(self.config, self.context)
+        content: Content = {}
+        if self.graph_id is not None:
+            content["graph_id"] = self.graph_id
+        if self.name is not None:
+            content["name"] = self.name
+        if self.description is not None:
+            content["description"] = self.description
+        if config is not None:
+            content["config"] = dumps(config).decode()
+        if context is not None:
+            content["context"] = dumps(context).decode()
+        return content
+
+
+def config_and_context(
+    config: dict[str, Any] | None, context: dict[str, Any] | None
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Copies `context` to `config.configurable`, or the reverse: LangGraph reads the same values under both names.
+    Raises `RefusedRequest` when both are given."""
+    configurable = (config or {}).get("configurable") or {}
+    if configurable and context:
+        raise RefusedRequest("give either context or config.configurable, not both: they mirror each other")
+    if context:
+        return (config or {}) | {"configurable": context}, context
+    return config, context if config is None else configurable
+
+
+def assistant_from(assistant_id: str, fields: Record, *, of_version: bool = False) -> Assistant:
+    """The record of stored fields. With `of_version` they are those of one entry in the list of versions, whose
+    creation time is that of the version."""
+    created_us, updated_us, version, packed = fields
+    assert created_us is not None
+    assert updated_us is not None
+    assert version is not None
+    assert packed is not None
+    content = content_of(packed)
+    return Assistant(
+        assistant_id=assistant_id,
+        graph_id=content["graph_id"],
+        name=content["name"],
+        description=content.get("description"),
+        created_at=iso(int(content["created_us"] if of_version else created_us)),
+        updated_at=iso(int(updated_us)),
+        config=orjson.loads(content["config"]),
+        context=orjson.loads(content["context"]),
+        metadata={name: orjson.loads(value) for name, value in content["metadata"].items()},
+        version=int(version),
+    )

@@ -1,0 +1,118 @@
+"""Creates, changes, reads and deletes the assistants of clients. Each change adds a version; versions never change."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from slipway.access.filtered_reads import read_filtered
+from slipway.access.filters import EVERYTHING, Filter
+from slipway.assistants.record import Assistant, AssistantChanges, assistant_from
+from slipway.assistants.scripts import RECORD, AssistantScripts
+from slipway.clock import iso
+from slipway.errors import Conflict, NotFound
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
+from slipway.serialization.json_encoding import json_members
+
+_PAGE: Final = 200
+
+
+class AssistantStore:
+    """The stored assistants, by id. System assistants are not among them: see `SystemAssistants`."""
+
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys, self._scripts = pipeline, keys, AssistantScripts(pipeline, keys)
+
+    async def get(self, assistant_id: str, access_filter: Filter = EVERYTHING) -> Assistant | None:
+        """The assistant; None when it does not exist or does not match the access filter. One read, or two when the
+        filter has conditions."""
+        if not await self.matches(assistant_id, access_filter):
+            return None
+        fields = await self._pipeline.send("HMGET", self._keys.assistant(assistant_id), *RECORD, repeatable=True)
+        return assistant_from(assistant_id, fields) if fields[0] is not None else None
+
+    async def matches(self, assistant_id: str, access_filter: Filter) -> bool:
+        """Whether the assistant exists and matches the access filter. A filter without conditions costs no read and
+        returns true, also for an unknown id."""
+        if not access_filter:
+            return True
+        key = self._keys.assistant(assistant_id)
+        stored = await read_filtered(self._pipeline, key, access_filter, "updated_us", "members_at")
+        if stored.plain[0] != stored.plain[1]:
+            await self._scripts.write_members(assistant_id)
+            stored = await read_filtered(self._pipeline, key, access_filter, "updated_us", "members_at")
+        return stored.plain[0] is not None and access_filter.fits(stored.metadata)
+
+    async def create(
+        self,
+        assistant_id: str,
+        changes: AssistantChanges,
+        *,
+        token: str,
+        exist_ok: bool,
+        access_filter: Filter = EVERYTHING,
+    ) -> Assistant:
+        """Creates an assistant. If one of this id exists, returns it unchanged when it matches the access filter and
+        either `exist_ok` is set or it was created with the same `token`. Otherwise raises `Conflict`."""
+        content = changes.content() | {"metadata": json_members(dict(changes.metadata))}
+        content.setdefault("config", "{}")
+        content.setdefault("context", "{}")
+        while True:
+            fields, same_token = await self._scripts.create(assistant_id, content, token)
+            if fields is not None:
+                return assistant_from(assistant_id, fields)
+            if not ((same_token or exist_ok) and await self.matches(assistant_id, access_filter)):
+                raise Conflict(f"assistant {assistant_id} exists already")
+            if (existing := await self.get(assistant_id)) is not None:  # None: deleted in between, so create it again
+                return existing
+
+    async def patch(self, assistant_id: str, changes: AssistantChanges, *, token: str) -> Assistant:
+        """Adds a version and makes it the current one. Raises `NotFound`."""
+        metadata = json_members(dict(changes.metadata))
+        fields = await self._scripts.patch(assistant_id, changes.content(), metadata, token)
+        if fields is None:
+            raise NotFound("assistant", assistant_id)
+        return assistant_from(assistant_id, fields)
+
+    async def versions(self, assistant_id: str) -> list[Assistant]:
+        """Every version, newest first; empty when the assistant does not exist."""
+        flat = await self._pipeline.send("HGETALL", self._keys.assistant(assistant_id), repeatable=True)
+        pairs = iter(flat)
+        stored = {name.decode(): value for name, value in zip(pairs, pairs, strict=True)}
+        numbers = sorted((int(name[2:]) for name in stored if name.startswith("v:")), reverse=True)
+        times = (stored.get("created_us"), stored.get("updated_us"))
+        return [assistant_from(assistant_id, (*times, b"%d" % n, stored[f"v:{n}"]), of_version=True) for n in numbers]
+
+    async def set_current_version(self, assistant_id: str, version: int) -> Assistant:
+        """Makes a stored version the current one. Raises `NotFound` for an unknown assistant or version."""
+        status, fields = await self._scripts.choose(assistant_id, version)
+        if fields is None:
+            raise NotFound("version" if status == "no_version" else "assistant", str(version) or assistant_id)
+        return assistant_from(assistant_id, fields)
+
+    async def delete(self, assistant_id: str) -> None:
+        """Deletes the assistant with all versions. Raises `NotFound`."""
+        if not await self._scripts.delete(assistant_id):
+            raise NotFound("assistant", assistant_id)
+
+    async def all(self, graph_id: str | None = None) -> AsyncIterator[Assistant]:
+        """All assistants, or those of one graph, newest first."""
+        index = self._keys.assistants if graph_id is None else self._keys.graph_assistants(graph_id)
+        start = 0
+        while True:
+            ids = await self._pipeline.send("ZREVRANGE", index, start, start + _PAGE - 1, repeatable=True)
+            names = [assistant_id.decode() for assistant_id in ids]
+            reads = [
+                self._pipeline.send("HMGET", self._keys.assistant(name), *RECORD, repeatable=True) for name in names
+            ]
+            for name, read in zip(names, reads, strict=True):
+                if (fields := await read)[0] is not None:
+                    yield assistant_from(name, fields)
+            if len(names) < _PAGE:
+                return
+            start += _PAGE
+
+    async def system_assistant_created_at(self, graph_id: str) -> str:
+        """When this deployment first served the graph; stored on the first call."""
+        return iso(await self._scripts.system_since(graph_id))
