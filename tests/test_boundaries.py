@@ -11,10 +11,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCE_ROOTS = (ROOT / "app", ROOT / "workers")
 MODULES = sorted(path for folder in SOURCE_ROOTS for path in folder.rglob("*.py"))
+SSE_STARTS = ("event: ", "data: ", "id: ", "retry: ")
 LUA_WORDS = ("redis.call(", "redis.pcall(", "KEYS[", "ARGV[")
 
 LAYERS = (
-    ("errors", "clock", "versions", "exception_text", "json_containment", "asyncio_bridge"),
+    ("errors", "clock", "versions", "exception_text", "json_containment", "asyncio_bridge", "sse_frames"),
     ("failpoints", "environment_variables", "shown_exceptions"),
     ("settings",),
     ("ceilings",),
@@ -156,6 +157,14 @@ def lua_lives_below_redis(name: str, tree: ast.Module) -> list[str]:
     return [text for text in texts if any(word in text for word in LUA_WORDS)]
 
 
+def event_frames_are_spelled_in_one_module(name: str, tree: ast.Module) -> list[str]:
+    if name == "slipway.sse_frames":
+        return []
+    constants = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    texts = [value.decode("latin-1") if isinstance(value, bytes) else value for value in constants]
+    return [text for text in texts if isinstance(text, str) and text.startswith(SSE_STARTS)]
+
+
 def key_names_live_below_redis(name: str, tree: ast.Module) -> list[str]:
     """Nobody else puts the prefix in front of something."""
     if within(name, "slipway.redis"):
@@ -194,6 +203,7 @@ RULES: tuple[Rule, ...] = (
     only_the_command_line_imports_the_api,
     nothing_imports_the_examples,
     lua_lives_below_redis,
+    event_frames_are_spelled_in_one_module,
     key_names_live_below_redis,
     nothing_is_read_or_connected_at_import,
     no_module_is_a_drawer_for_everything,
@@ -288,6 +298,7 @@ def test_lua_files_live_below_redis() -> None:
         (only_the_command_line_imports_the_api, "slipway_workers.process", "def f():\n    import slipway.api.server"),
         (nothing_imports_the_examples, "slipway.runs.runs", "from examples import chat"),
         (lua_lives_below_redis, "slipway.runs.runs", "X = \"return redis.call('GET', 'a')\""),
+        (event_frames_are_spelled_in_one_module, "slipway.runs.runs", "A = b'event: end\\r\\ndata: %b\\r\\n'"),
         (key_names_live_below_redis, "slipway.runs.runs", "def f(keys): return f'{keys.prefix}:run'"),
         (nothing_is_read_or_connected_at_import, "slipway.runs.runs", "import os\nclass A:\n    b = os.environ['C']"),
         (no_module_is_a_drawer_for_everything, "slipway.utils", ""),

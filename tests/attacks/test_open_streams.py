@@ -20,12 +20,12 @@ from websockets.exceptions import ConnectionClosed
 from slipway.api.openapi import plain_path
 from slipway.api.server import ENDPOINTS
 from slipway.api.streams import access_watch
-from slipway.api.streams.event_streams import HEARTBEAT
 from slipway.api.ui import site
 from slipway.graphs.registry import Registry
 from slipway.runs.runs import Phase
 from slipway.runs.script_results import Settled
 from slipway.settings import Settings
+from slipway.sse_frames import HEARTBEAT
 from tests.attacks.ruled_server import RUN, admin, ann, graphs, made, rules, served, settings
 from tests.conftest import Eventually, wait_until
 from tests.http.conftest import Served

@@ -13,9 +13,10 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from slipway.api.streams.event_streams import HEARTBEAT, only
+from slipway.api.streams.event_streams import only
 from slipway.graphs.registry import Registry
 from slipway.settings import Settings
+from slipway.sse_frames import HEARTBEAT
 from slipway.threads.thread_log import START
 from slipway_workers.process import WorkerProcess
 from tests.http.conftest import PING_S, Served, serving

@@ -22,6 +22,7 @@ from slipway.runs.script_results import CancelRequested
 from slipway.runs.scripts import RunSettle
 from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
+from slipway.sse_frames import encode_frame
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +105,7 @@ def _refused(run: Run, failure: Failure, number: int, event_ttl_s: int) -> RunSe
         "reason": failure.code,
         "error": dumps(failure.record(number)).decode(),
         "usage": dumps(run.usage).decode(),
-        "entries": [("error", f"event: error\r\ndata: {shown}\r\n", "")],
+        "entries": [("error", encode_frame("error", shown.encode()).decode(), "")],
         "result": f'{{"__error__":{shown}}}',
         "values": None,
         "interrupts": None,

@@ -20,6 +20,7 @@ from slipway.event_protocol.message_blocks import MessageStream, plain_messages,
 from slipway.runs.event_log import Event
 from slipway.runs.runs import Phase
 from slipway.serialization.json_encoding import dumps
+from slipway.sse_frames import encode_block
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +81,7 @@ class ProtocolEvent:
 
     def block(self) -> bytes:
         """As a server-sent event."""
-        return b"event: %b\r\ndata: %b\r\nid: %d\r\n\r\n" % (self.method.encode(), self.encoded(), self.seq)
+        return encode_block(self.method, self.encoded(), str(self.seq))
 
 
 def base_number(turn: int) -> int:

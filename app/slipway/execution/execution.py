@@ -55,6 +55,7 @@ from slipway.runs.crash_proof import SuspectProgress
 from slipway.runs.runs import Phase, Run, status_of
 from slipway.runs.script_results import CancelRequested, Settled, SettleResult
 from slipway.serialization.json_encoding import dumps
+from slipway.sse_frames import encode_frame
 from slipway.threads.state_reader import read_state
 
 log = structlog.get_logger(__name__)
@@ -346,7 +347,7 @@ class Execution:
                 "reason": failure.code if failure else "",
                 "error": None if failure is None else dumps(failure.record(self.attempt.number)).decode(),
                 "usage": self._usage(),
-                "entries": [] if shown is None else [("error", f"event: error\r\ndata: {shown}\r\n", "")],
+                "entries": [] if shown is None else [("error", encode_frame("error", shown.encode()).decode(), "")],
                 "result": result if shown is None else f'{{"__error__":{shown}}}',
                 "values": state.values,
                 "interrupts": state.interrupts,

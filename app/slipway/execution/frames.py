@@ -6,7 +6,6 @@ but for its id, which Redis gives (protocol: section 3.2 for the shapes, 3.6 for
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from slipway.execution.subgraph_events import SubgraphEvents
 from slipway.execution.tool_events import ToolEvents
 from slipway.serialization.json_encoding import dumps
 from slipway.shown_exceptions import public_repr
+from slipway.sse_frames import encode_frame, event_name
 from slipway.threads.protocol_state import place_of, thread_of
 
 Frame = tuple[str, bytes]
@@ -32,16 +32,13 @@ LIFECYCLE: Final = "lifecycle"
 
 _MODE_ALIASES: Final = {"messages-tuple": "messages", CHECKPOINT_REFS: "checkpoints", LIFECYCLE: "tasks"}
 
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
-
 SECRET_PREFIXES: Final = ("__", "langgraph_auth_")
 
 
 def frame(name: str, data: Any) -> Frame:
-    """One event with JSON data. A name, which may have those of nodes in it, stays on its line."""
-    if _CONTROL.search(name):
-        name = _CONTROL.sub("\ufffd", name)
-    return name, b"event: %s\r\ndata: %s\r\n" % (name.encode(), dumps(data))
+    """The name and the frame of one event with JSON data. `name` may contain names of nodes."""
+    name = event_name(name)
+    return name, encode_frame(name, dumps(data))
 
 
 def public_config(config: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from slipway.errors import StoreUnavailable
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
+from slipway.sse_frames import data_of, encode_frame, with_id
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +65,7 @@ class Event:
     @property
     def data(self) -> bytes:
         """The JSON of it."""
-        return self.block.partition(b"\r\ndata: ")[2].partition(b"\r\n")[0]
+        return data_of(self.block)
 
     @property
     def first(self) -> bool:
@@ -79,8 +80,7 @@ class Event:
 
 def gap(missing_after: str) -> Event:
     """Tells a reader that the log no longer reaches back to its position."""
-    frame = b'event: gap\r\ndata: {"missing_after":"%s"}\r\n' % missing_after.encode()
-    return _event(missing_after, "gap", frame)
+    return _event(missing_after, "gap", encode_frame("gap", b'{"missing_after":"%b"}' % missing_after.encode()))
 
 
 class Tail:
@@ -318,4 +318,4 @@ def _read(entry: Sequence[Any]) -> Event:
 
 
 def _event(event_id: str, name: str, frame: bytes, result: bytes | None = None) -> Event:
-    return Event(event_id, place_of(event_id), name, b"%bid: %b\r\n\r\n" % (frame, event_id.encode()), result)
+    return Event(event_id, place_of(event_id), name, with_id(frame, event_id), result)

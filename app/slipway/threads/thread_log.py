@@ -23,6 +23,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.event_log import Event, EventLog, Place, place_of
 from slipway.serialization.json_encoding import dumps
+from slipway.sse_frames import encode_block, frame_of, with_id
 from slipway.threads.notifications import ThreadNotifications
 from slipway.threads.state_store import ThreadStateStore
 
@@ -189,10 +190,9 @@ class ThreadLog:
 
 
 def _of_run(turn_us: int, event: Event) -> ThreadEvent:
-    frame, _, _ = event.block.rpartition(b"id: ")
-    block = b"%bid: %b\r\n\r\n" % (frame, str(_in_run(turn_us, event.place)).encode())
+    block = with_id(frame_of(event.block), str(_in_run(turn_us, event.place)))
     return ThreadEvent("begin" if event.name == "metadata" else "end" if event.last else "event", block)
 
 
 def _block(name: str, data: bytes, at: Position) -> bytes:
-    return b"event: %b\r\ndata: %b\r\nid: %b\r\n\r\n" % (name.encode(), data, str(at).encode())
+    return encode_block(name, data, str(at))

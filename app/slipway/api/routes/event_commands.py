@@ -12,6 +12,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
+import orjson
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -36,13 +37,14 @@ from slipway.errors import (
     Unavailable,
 )
 from slipway.event_protocol.agent_tree import AgentTree
-from slipway.event_protocol.run_translator import MODES
+from slipway.event_protocol.run_translator import INTERRUPT, MODES
 from slipway.runs.run_making import run_of
 from slipway.runs.runs import Run
 from slipway.services import Services
+from slipway.sse_frames import data_of, name_of
 from slipway.threads.record import Thread
 
-RESPOND_S: Final = 5.0
+WAIT_FOR_INTERRUPT_S: Final = 5.0
 """How long an answer waits for the run that asks to be over."""
 
 _STANDS: Final = {"busy": "running", "interrupted": "interrupted", "error": "failed", "idle": "completed"}
@@ -152,17 +154,23 @@ async def _waiting(asked: Asked) -> dict[str, Any]:
     return {}
 
 
-_QUESTION: Final = b'"__interrupt__":['
-"""In updates and in states alike; clients learn of a question from whichever comes first."""
-
-
 async def _has_asked(asked: Asked) -> bool:
-    """Whether the thread's active run has told a question, which clients see before the run has settled."""
+    """Whether the active run of the thread has an interrupt that clients know already, although the run is not settled.
+    Only the log says so: the record of the thread gets its interrupts when the run settles."""
     run_id = await asked.services.threads.active_run(asked.thread_id)
     if run_id is None:
         return False
-    told = await asked.services.scripts.last_frames(run_id)
-    return any(frame.startswith((b"event: updates", b"event: values")) and _QUESTION in frame for frame in told)
+    return any(map(_has_interrupts, await asked.services.scripts.last_frames(run_id)))
+
+
+_INTERRUPT_KEY: Final = INTERRUPT.encode()
+
+
+def _has_interrupts(frame: bytes) -> bool:
+    if name_of(frame).partition("|")[0] not in ("updates", "values"):
+        return False
+    data = orjson.loads(data_of(frame)) if _INTERRUPT_KEY in frame else None
+    return isinstance(data, dict) and isinstance(data.get(INTERRUPT), list)
 
 
 def _interrupts(thread: Thread) -> dict[str, Any]:
@@ -196,10 +204,10 @@ async def _was_made(asked: Asked) -> bool:
 
 
 async def _settled(asked: Asked) -> Thread:
-    """The thread, once no run of it is active; after `RESPOND_S` as it is then."""
+    """The thread, once no run of it is active; after `WAIT_FOR_INTERRUPT_S` as it is then."""
     thread = await _known(asked)
     with suppress(TimeoutError):
-        async with asyncio.timeout(RESPOND_S):
+        async with asyncio.timeout(WAIT_FOR_INTERRUPT_S):
             while thread.status == "busy":
                 run_id = await asked.services.threads.active_run(asked.thread_id)
                 if run_id is not None:

@@ -24,6 +24,7 @@ from slipway.api.streams.event_streams import STALL_TIMEOUT_S, stream_response
 from slipway.api.streams.long_response import SendBuffer
 from slipway.errors import AccessRefused, NotFound, SlipwayError
 from slipway.serialization.json_encoding import dumps
+from slipway.sse_frames import encode_block
 
 _PIECE: Final = 100
 """Events that are put into an buffer at once: the replay of a long thread is never whole in memory."""
@@ -58,7 +59,7 @@ async def stream(request: Request) -> ASGIApp:
 def _last_word(error: SlipwayError) -> bytes:
     """The frame before a stream ends for good, as the protocol has it."""
     code = "permission_denied" if isinstance(error, AccessRefused) else "no_such_run"
-    return b"event: error\r\ndata: %b\r\n\r\n" % dumps(refusal(None, code, str(error)))
+    return encode_block("error", dumps(refusal(None, code, str(error))))
 
 
 ENDPOINTS: Final = (

@@ -14,10 +14,11 @@ from slipway.api.endpoints import Endpoint, names
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import path_id, query_names
 from slipway.api.streams.access_watch import ThreadAccess, error_event, judge, watch_thread
-from slipway.api.streams.event_streams import RETRY, STALL_TIMEOUT_S, stream_response, told
+from slipway.api.streams.event_streams import STALL_TIMEOUT_S, stream_response, told
 from slipway.api.streams.long_response import SendBuffer
 from slipway.api.streams.stream_requests import ENDING, SINCE, given_event_id, wants_end
 from slipway.errors import InvalidRequest, NotFound
+from slipway.sse_frames import RETRY
 from slipway.threads.thread_log import Kind, Position, position_of
 
 MODES: Final[dict[str, frozenset[Kind]]] = {

@@ -31,6 +31,7 @@ from slipway.api.streams.long_response import SendBuffer, Watch
 from slipway.errors import SlipwayError, StoreUnavailable
 from slipway.runs.runs import NewRun, Run
 from slipway.serialization.json_encoding import dumps
+from slipway.sse_frames import encode_block
 from slipway.threads.notifications import NotificationKind
 
 log = structlog.get_logger(__name__)
@@ -47,7 +48,7 @@ LastWord = Callable[[SlipwayError], bytes]
 def error_event(error: SlipwayError) -> bytes:
     """As an event of a stream, in the shape of a run's errors, with the code that the answer to a request has."""
     shown = {"error": type(error).__name__, "message": str(error), **error.details()}
-    return b"event: error\r\ndata: %b\r\n\r\n" % dumps(shown)
+    return encode_block("error", dumps(shown))
 
 
 def error_value(error: SlipwayError) -> bytes:

@@ -26,6 +26,7 @@ from slipway.runs.event_log import NEW_ONLY, Event, place_of
 from slipway.runs.runs import Run
 from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
+from slipway.sse_frames import HEARTBEAT, RETRY, encode_block
 
 STREAM_HEADERS: Final = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -33,8 +34,6 @@ STREAM_HEADERS: Final = {
     "x-accel-buffering": "no",
 }
 """Nothing between here and the client may keep or gather what is sent."""
-HEARTBEAT: Final = b": heartbeat\r\n"
-RETRY: Final = b"retry: 1000\r\n"
 STALL_TIMEOUT_S: Final = 5.0
 """How long a client with a full buffer may take nothing."""
 _ALWAYS: Final = frozenset({"error", "end", "gap", "feedback"})
@@ -195,9 +194,9 @@ async def _farewell(services: Services, run: Run, ends: bool) -> bytes:
     if not ends:
         return gap
     end = dumps({"run_id": run.run_id, "status": now.status})
-    return gap + b"event: end\r\ndata: %b\r\nid: %b\r\n\r\n" % (end, _BEYOND_ID.encode())
+    return gap + encode_block("end", end, _BEYOND_ID)
 
 
 def told(name: str, ident: str, detail: str) -> bytes:
     """An event of ours, without an id: it is not part of the log. `ident` is the run, or the thread."""
-    return b"event: %b\r\ndata: %b\r\n\r\n" % (name.encode(), dumps({"run_id": ident, "detail": detail}))
+    return encode_block(name, dumps({"run_id": ident, "detail": detail}))

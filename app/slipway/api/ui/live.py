@@ -21,7 +21,7 @@ from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import path_id
 from slipway.api.responses import Json
 from slipway.api.streams.access_watch import watch_run
-from slipway.api.streams.event_streams import RETRY, STALL_TIMEOUT_S, STREAM_HEADERS, stream_response
+from slipway.api.streams.event_streams import STALL_TIMEOUT_S, STREAM_HEADERS, stream_response
 from slipway.api.streams.long_response import SendBuffer
 from slipway.api.streams.stream_requests import position
 from slipway.api.ui.rendering import HEADERS
@@ -31,6 +31,7 @@ from slipway.runs.event_log import START_ID, Event
 from slipway.runs.runs import Phase, Run
 from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
+from slipway.sse_frames import RETRY, encode_block
 
 _EVENT_ID: Final = re.compile(r"\d{1,15}-\d{1,15}")
 _SHOWN: Final = (
@@ -72,16 +73,12 @@ async def _feed(services: Services, run: Run, after: str, buffer: SendBuffer) ->
 
 
 def _blocks(batch: Sequence[Event]) -> list[bytes]:
-    return [_block(event) + b"id: %b\r\n\r\n" % event.id.encode() for event in batch]
+    return [_message(event.name, event.data, event.result, event.id) for event in batch]
 
 
-def _block(event: Event) -> bytes:
-    return _message(event.name, event.data, event.result)
-
-
-def _message(name: str, data: bytes, result: bytes | None = None) -> bytes:
+def _message(name: str, data: bytes, result: bytes | None = None, event_id: str = "") -> bytes:
     more = b'"result":%b,' % result if result else b""
-    return b'data: {"event":%b,%b"data":%b}\r\n' % (dumps(name), more, data)
+    return encode_block("", b'{"event":%b,%b"data":%b}' % (dumps(name), more, data), event_id)
 
 
 async def _farewell(services: Services, run: Run) -> bytes:
@@ -89,11 +86,11 @@ async def _farewell(services: Services, run: Run) -> bytes:
     try:
         left = await services.runs.find(run.run_id)
     except NotFound:
-        return _message("gone", b"{}") + b"\r\n"
+        return _message("gone", b"{}")
     if not _over(left):
         return b""
     end = dumps({"run_id": left.run_id, "status": left.status})
-    return _message("expired", b"{}") + b"\r\n" + _message("end", end) + b"\r\n"
+    return _message("expired", b"{}") + _message("end", end)
 
 
 async def now(request: Request) -> Response:
