@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from slipway.runs.script_results import Settled
 from slipway.serialization.json_encoding import dumps
 from slipway.sse_frames import data_of, encode_block, encode_frame, event_name, frame_of, name_of, with_id
 from tests.runs.conftest import Stores
@@ -12,7 +13,7 @@ from tests.runs.conftest import Stores
 async def test_scripts_and_python_build_the_same_frames(stores: Stores) -> None:
     await stores.run(await stores.thread())
     run = await stores.claim_one()
-    assert await stores.settle(run) == "ok"
+    assert isinstance(await stores.settle(run), Settled)
     entries = await stores.pipeline.send("XRANGE", stores.keys.events(run.run_id), "-", "+")
     frames = [dict(zip(fields[::2], fields[1::2], strict=True))[b"f"] for _, fields in entries]
     assert frames == [
