@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 from slipway.redis.document_keys import DocumentNames
-from slipway.redis.keys import TEMPLATES, Keys
+from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
+from tests.catalogue.stored import kind_of
 
-_CHECKPOINTS: Final = {
-    "checkpoint_state": ":cp:%s:s",
-    "checkpoint_writes": ":cp:%s:w:",
-    "run_checkpoints": ":run:%s:cp",
-    "document_bytes": ":documents:%s",
-}
-_OF_RUN: Final = {"run", "events", "run_checkpoints", "delivery"}
+_OF_RUN: Final = {"run", "events", "checkpoint_threads", "delivery"}
 _OF_THREAD: Final = {
     "thread", "thread_runs", "thread_states", "thread_crons", "checkpoints", "checkpoint_state", "checkpoint_writes",
     "document_bytes",
@@ -27,14 +21,7 @@ _EMPTY_WHEN_STILL: Final = {
 _PASSING: Final = {"idempotency", "probe", "duty"}
 
 
-def _pattern(template: str) -> re.Pattern[str]:
-    """Ids of runs and threads have no colon; the names of groups and duties may."""
-    of_one = template.startswith((":run:", ":thread:", ":cp:"))
-    return re.compile(re.escape(template).replace("%s", "([^:]+)" if of_one else "(.+)"), re.DOTALL)
-
-
 _DOCUMENTS: Final = DocumentNames(Settings.model_fields["langgraph_redis_prefix"].default)
-_KINDS: Final = {kind: _pattern(template) for kind, template in (TEMPLATES | _CHECKPOINTS).items()}
 
 
 async def left_over(pipeline: Pipeline, keys: Keys, runs: set[str], threads: set[str]) -> list[str]:
@@ -42,8 +29,9 @@ async def left_over(pipeline: Pipeline, keys: Keys, runs: set[str], threads: set
     progress."""
     problems = []
     for name in await pipeline.send("KEYS", f"{keys.prefix}:*", repeatable=True):
-        kind, ident = _kind_of(name.decode().removeprefix(keys.prefix))
-        if kind is None:
+        declared, ident = kind_of(name.decode().removeprefix(keys.prefix))
+        kind = declared and declared.name
+        if declared is None:
             problems.append(f"{name!r} is of no kind that the catalogue has")
         elif kind in _EMPTY_WHEN_STILL:
             problems.append(f"{name!r} is left, though nothing is in progress")
@@ -62,14 +50,6 @@ async def _documents(pipeline: Pipeline, threads: set[str]) -> list[str]:
         for name in await pipeline.send("KEYS", f"{lead}*", repeatable=True)
         if name.decode().removeprefix(lead).partition(":")[0] not in threads
     ]
-
-
-def _kind_of(name: str) -> tuple[str | None, str]:
-    for kind, pattern in _KINDS.items():
-        match = pattern.match(name) if kind == "checkpoint_writes" else pattern.fullmatch(name)
-        if match:
-            return kind, match.group(1) if match.groups() else ""
-    return None, ""
 
 
 async def _dangling(pipeline: Pipeline, keys: Keys, runs: set[str], threads: set[str]) -> list[str]:

@@ -6,7 +6,8 @@ import hashlib
 from functools import cache
 from importlib import resources
 
-from slipway.redis.keys import TEMPLATES, WAKE_TOKENS
+from slipway.redis.catalogue.key_kinds import TEMPLATES
+from slipway.redis.keys import WAKE_TOKENS
 from slipway.redis.script import Script
 
 

@@ -15,7 +15,7 @@ else
 end
 local run = key('run', held[2])
 if redis.call('HGET', run, 'created_us') == held[3] then
-  redis.call('HSET', run, 'webhook', A.outcome, 'webhook_tries', A.try)
+  redis.call('HSET', run, 'webhook', A.outcome)
   if A.problem then
     redis.call('HSET', run, 'webhook_problem', A.problem)
   else

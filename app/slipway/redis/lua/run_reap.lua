@@ -66,10 +66,10 @@ local worst
 for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit)) do
   if is_dead(run_id) then
     worst = worst or worst_by_worker()
-    local held = {}
-    for _, name in ipairs({'phase', 'thread_id', 'attempt', 'handovers', 'max_attempts', 'worker', 'suspect'}) do
-      held[name] = redis.call('HGET', key('run', run_id), name)
-    end
+    local values = redis.call('HMGET', key('run', run_id), 'phase', 'thread_id', 'attempt', 'handovers', 'max_attempts',
+      'worker', 'suspect')
+    local held = {phase = values[1], thread_id = values[2], attempt = values[3], handovers = values[4],
+      max_attempts = values[5], worker = values[6], suspect = values[7]}
     if held.phase ~= 'running' then
       redis.call('ZREM', key('leases'), run_id)
     else

@@ -1,0 +1,36 @@
+"""All kinds of keys, and the templates of their names."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from slipway.redis.catalogue import (
+    assistants,
+    checkpoints,
+    crons,
+    processes,
+    queue,
+    runs,
+    store,
+    threads,
+    webhooks,
+)
+from slipway.redis.catalogue.declarations import KeyKind
+
+GROUPS: Final[dict[str, tuple[KeyKind, ...]]] = {
+    "Runs": runs.KEY_KINDS,
+    "Threads": threads.KEY_KINDS,
+    "The queue": queue.KEY_KINDS,
+    "Webhooks": webhooks.KEY_KINDS,
+    "Checkpoints": checkpoints.KEY_KINDS,
+    "Assistants": assistants.KEY_KINDS,
+    "Crons": crons.KEY_KINDS,
+    "The store": store.KEY_KINDS,
+    "Processes": processes.KEY_KINDS,
+}
+"""By heading of docs/keys.md."""
+
+KEY_KINDS: Final[dict[str, KeyKind]] = {kind.name: kind for group in GROUPS.values() for kind in group}
+
+TEMPLATES: Final[dict[str, str]] = {kind.name: kind.template for kind in KEY_KINDS.values() if kind.is_ours}
+"""By name of the kind: what follows the key prefix. The scripts get the same templates."""

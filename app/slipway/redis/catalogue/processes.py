@@ -1,0 +1,65 @@
+"""The keys of processes: live workers, duties, health checks, migrations."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from slipway.redis.catalogue.declarations import Encoding, Field, KeyKind, RedisType, Shard
+
+_MIGRATED_FIELDS: Final = (
+    Field(
+        "*",
+        Encoding.TIME_US,
+        "By thread: its creation time, when a migration copied it.",
+        python_writers=("slipway.checkpoints",),
+    ),
+)
+
+KEY_KINDS: Final = (
+    KeyKind(
+        "workers",
+        ":workers",
+        RedisType.ZSET,
+        Shard.PROCESSES,
+        meaning="Live workers, by their last heartbeat in ms.",
+        lifetime="one lease after the last heartbeat",
+        python_readers=("slipway.processes",),
+    ),
+    KeyKind(
+        "duty",
+        ":duty:%s",
+        RedisType.STRING,
+        Shard.PROCESSES,
+        meaning="The worker that holds a duty.",
+        lifetime="until the duty was not acquired again in time",
+    ),
+    KeyKind(
+        "control",
+        ":worker:%s:control",
+        RedisType.CHANNEL,
+        Shard.PROCESSES,
+        meaning="Instructions to a worker about one of its runs.",
+        python_readers=("slipway.services",),
+    ),
+    KeyKind(
+        "probe",
+        ":probe:%s",
+        RedisType.STRING,
+        Shard.PROCESSES,
+        meaning="What a health check writes, and reads back.",
+        lifetime="a moment",
+        python_writers=("slipway.health",),
+        python_readers=("slipway.health",),
+    ),
+    KeyKind(
+        "migrated",
+        ":migrated",
+        RedisType.HASH,
+        Shard.MIGRATION,
+        meaning="The threads that a migration between checkpointers copied.",
+        lifetime="until they are deleted from the source",
+        python_writers=("slipway.checkpoints",),
+        python_readers=("slipway.checkpoints",),
+        fields=_MIGRATED_FIELDS,
+    ),
+)

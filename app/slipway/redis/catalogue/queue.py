@@ -1,0 +1,121 @@
+"""The keys of the queue: jobs, leases, concurrency groups, crash suspects."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from slipway.redis.catalogue.declarations import Encoding, Field, KeyKind, RedisType, Shard
+
+_PULSE_FIELDS: Final = (
+    Field(
+        "seen_ms",
+        Encoding.TIME_MS,
+        "When a heartbeat or the reaper came last: a longer pause is an outage of Redis.",
+        scripts_only=True,
+    ),
+    Field(
+        "grace_ms",
+        Encoding.TIME_MS,
+        "Until when the reaper reclaims nothing after an outage; 0 when there was none.",
+        scripts_only=True,
+    ),
+)
+
+_REPAIRS_FIELDS: Final = (
+    Field("*", Encoding.INTEGER, "By problem: how many times the doctor and the reconciler have repaired it."),
+)
+
+KEY_KINDS: Final = (
+    KeyKind(
+        "queue",
+        ":queue",
+        RedisType.ZSET,
+        Shard.THREAD,
+        meaning="Due jobs `<run>:<attempt>`, by rank: due time in ms and priority.",
+        lifetime="until they are claimed",
+        python_readers=("slipway.runs", "slipway.health", "slipway_workers"),
+    ),
+    KeyKind(
+        "suspects",
+        ":queue:suspects",
+        RedisType.ZSET,
+        Shard.THREAD,
+        meaning="Due jobs of crash suspects, by rank.",
+        lifetime="until they are claimed",
+        python_readers=("slipway.runs", "slipway.health"),
+    ),
+    KeyKind(
+        "on_trial",
+        ":suspects",
+        RedisType.SET,
+        Shard.THREAD,
+        meaning="The crash suspects that execute.",
+        lifetime="until they are cleared or their attempt ends",
+        python_writers=("slipway.runs",),
+    ),
+    KeyKind(
+        "later",
+        ":queue:later",
+        RedisType.ZSET,
+        Shard.THREAD,
+        meaning="Jobs that are not due yet, by due time in ms.",
+        lifetime="until they are due",
+        python_readers=("slipway.runs", "slipway.health"),
+    ),
+    KeyKind(
+        "parked",
+        ":queue:parked:%s",
+        RedisType.ZSET,
+        Shard.THREAD,
+        meaning="Due jobs over the limit of their concurrency group, by rank.",
+        lifetime="until a run of the group ends",
+        python_readers=("slipway.runs", "slipway.health"),
+    ),
+    KeyKind(
+        "group",
+        ":group:%s",
+        RedisType.SET,
+        Shard.THREAD,
+        meaning="The running runs of a concurrency group.",
+        lifetime="while they execute",
+        python_readers=("slipway.health",),
+    ),
+    KeyKind(
+        "queue_wake",
+        ":queue:wake",
+        RedisType.LIST,
+        Shard.THREAD,
+        meaning="One token for each job that was queued, at most 64: idle workers wait for one.",
+        lifetime="until an idle worker takes it",
+        python_writers=("slipway_workers",),
+        python_readers=("slipway_workers",),
+    ),
+    KeyKind(
+        "leases",
+        ":leases",
+        RedisType.ZSET,
+        Shard.THREAD,
+        meaning="Running runs, by the end of their lease in ms.",
+        lifetime="while they execute",
+        python_readers=("slipway.runs", "slipway.health", "slipway_workers"),
+    ),
+    KeyKind(
+        "pulse",
+        ":pulse",
+        RedisType.HASH,
+        Shard.THREAD,
+        meaning="How an outage of Redis is noticed.",
+        lifetime="forever",
+        fields=_PULSE_FIELDS,
+    ),
+    KeyKind(
+        "repairs",
+        ":repairs",
+        RedisType.HASH,
+        Shard.THREAD,
+        meaning="How many times each problem was repaired.",
+        lifetime="forever",
+        python_readers=("slipway.health",),
+        fields=_REPAIRS_FIELDS,
+    ),
+)

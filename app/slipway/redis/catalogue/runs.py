@@ -1,0 +1,278 @@
+"""The keys of runs: records, event logs, idempotency keys."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from slipway.redis.catalogue.declarations import Encoding, Field, KeyKind, RedisType, Shard
+
+_RUN_FIELDS: Final = (
+    Field("run_id", Encoding.TEXT, "Its id, a UUID."),
+    Field("thread_id", Encoding.TEXT, "The thread that it executes on."),
+    Field("assistant_id", Encoding.TEXT, "The assistant that was asked for."),
+    Field("graph_id", Encoding.TEXT, "The graph of that assistant when the run was created."),
+    Field(
+        "kwargs",
+        Encoding.JSON,
+        (
+            "The request: input, command, config, stream modes and the rest; a member with its default value "
+            "is left out."
+        ),
+    ),
+    Field(
+        "m:*",
+        Encoding.JSON,
+        "One member of its metadata: the assistant's, the thread's and the request's, merged.",
+        absent="the metadata has no such member",
+    ),
+    Field(
+        "multitask",
+        Encoding.TEXT,
+        "The strategy that it was created with: `enqueue`, `reject`, `interrupt` or `rollback`.",
+    ),
+    Field(
+        "continues",
+        Encoding.BOOLEAN,
+        "Whether it continues what the thread's last run left: with an answer, or without input.",
+        scripts_only=True,
+    ),
+    Field(
+        "user",
+        Encoding.JSON,
+        "The user for whom it executes; clients never receive it.",
+        absent="there is no auth file",
+    ),
+    Field(
+        "changed_by",
+        Encoding.JSON,
+        "Other users who changed the cron that created it; each must be authorized too.",
+        absent="no other user changed it",
+    ),
+    Field("permitted_us", Encoding.TIME_US, "When the auth file authorized it.", absent="there is no auth file"),
+    Field("groups", Encoding.JSON, "Its concurrency groups: `[[name, limit], …]`.", absent="it has none"),
+    Field(
+        "priority_ms",
+        Encoding.INTEGER,
+        "What its priority adds to the due time of its job, for the rank in the queue.",
+        unit="ms",
+        scripts_only=True,
+    ),
+    Field(
+        "max_attempts",
+        Encoding.INTEGER,
+        "Its ceiling of attempts, as in `ceilings`, for the reaper.",
+        scripts_only=True,
+    ),
+    Field("ceilings", Encoding.JSON, "All its ceilings, by name."),
+    Field(
+        "kept_s",
+        Encoding.INTEGER,
+        "How long the record stays after the thread that was created for the run is deleted.",
+        absent="the thread was not created for it, or the request had no idempotency key",
+        unit="s",
+        scripts_only=True,
+    ),
+    Field(
+        "webhook_queue",
+        Encoding.TEXT,
+        "The key kind of the queue that its delivery waits in, when it is not `deliveries`.",
+        absent="the webhook has a host, or there is none",
+        scripts_only=True,
+    ),
+    Field(
+        "created_us",
+        Encoding.TIME_US,
+        "When it was created, or when its delay ends. With the id it is the run's incarnation.",
+    ),
+    Field("updated_us", Encoding.TIME_US, "When its phase was changed last."),
+    Field("started_us", Encoding.TIME_US, "When its first attempt started.", absent="no attempt started"),
+    Field(
+        "ended_us",
+        Encoding.TIME_US,
+        "When an attempt or the reaper ended it.",
+        absent="it has not ended, or was cancelled before it started",
+    ),
+    Field("due_ms", Encoding.TIME_MS, "When its next attempt may start.", scripts_only=True),
+    Field("phase", Encoding.TEXT, "Its phase; see docs/state-machine.md."),
+    Field("reason", Encoding.TEXT, "Why it is in this phase; empty when the phase says everything."),
+    Field(
+        "attempt",
+        Encoding.INTEGER,
+        ("The number of the last attempt that started, 0 before the first: the fencing token of its writes."),
+    ),
+    Field(
+        "handovers",
+        Encoding.INTEGER,
+        ("How many attempts ended without counting: by a drain, or by a crash for which another run is charged."),
+    ),
+    Field(
+        "worker", Encoding.TEXT, "The process that executes it.", absent="no attempt holds its lease", scripts_only=True
+    ),
+    Field(
+        "inline_request",
+        Encoding.TEXT,
+        (
+            "A random text of the request by which a web process acquired it, so that a repetition of the "
+            "call is recognised."
+        ),
+        absent="no web process executes it",
+        scripts_only=True,
+    ),
+    Field(
+        "seq",
+        Encoding.INTEGER,
+        "The number of the last group of writes that the current attempt stored.",
+        absent="no attempt started",
+        scripts_only=True,
+    ),
+    Field(
+        "fresh",
+        Encoding.BOOLEAN,
+        "Whether the thread had no checkpoint when the attempt started, so that none is read.",
+        absent="no attempt started",
+    ),
+    Field(
+        "announce",
+        Encoding.BOOLEAN,
+        (
+            "Whether the next attempt appends a `metadata` event, because clients have received events of an "
+            "earlier attempt that may come again."
+        ),
+        absent="it was never queued again",
+        scripts_only=True,
+    ),
+    Field(
+        "settled_by",
+        Encoding.INTEGER,
+        "The attempt that ended it, so that a repetition of settle is recognised.",
+        absent="no attempt has ended it",
+        scripts_only=True,
+    ),
+    Field(
+        "turn",
+        Encoding.INTEGER,
+        ("Its ordinal among the runs of its thread: 1 for the first that started, or ended before it started."),
+        absent="it has neither started nor ended",
+    ),
+    Field("last_event", Encoding.TEXT, "The id of the newest event in its log."),
+    Field("usage", Encoding.JSON, "What its chain has used of its ceilings.", python_writers=("slipway.runs",)),
+    Field(
+        "chain",
+        Encoding.TEXT,
+        "The first run of its chain: its own id, unless it answers an interrupt.",
+        scripts_only=True,
+    ),
+    Field("resumes", Encoding.TEXT, "The run whose interrupt it answers.", absent="it answers none"),
+    Field(
+        "resumed_by",
+        Encoding.TEXT,
+        "The run that continued the thread after this run's interrupt.",
+        absent="no run has",
+    ),
+    Field(
+        "cancel",
+        Encoding.TEXT,
+        "`interrupt` or `rollback`: the cancel action that was requested.",
+        absent="nobody cancelled it",
+    ),
+    Field(
+        "cancel_cause", Encoding.TEXT, "Why it is cancelled: a sentence of the server.", absent="nobody cancelled it"
+    ),
+    Field(
+        "cancel_reason",
+        Encoding.TEXT,
+        "The text that the client sent with the cancel request.",
+        absent="the client sent none",
+    ),
+    Field(
+        "error",
+        Encoding.JSON,
+        "Why it failed: code, error, message, node, attempt, retryable.",
+        absent="it has not failed",
+    ),
+    Field(
+        "unheard",
+        Encoding.FLAG,
+        ("It failed before its input was stored, so that an interrupt that it answered may be answered again."),
+        absent="its input was stored, or it has not failed",
+        scripts_only=True,
+    ),
+    Field(
+        "suspect",
+        Encoding.INTEGER,
+        "How many workers died in a row while they executed it.",
+        absent="no worker did since it was cleared",
+        python_writers=("slipway.runs",),
+    ),
+    Field(
+        "died",
+        Encoding.INTEGER,
+        ("The attempt with which a worker died last, so that a worker that was only slow can withdraw the count."),
+        absent="no worker did since it was cleared",
+        python_writers=("slipway.runs",),
+        scripts_only=True,
+    ),
+    Field(
+        "webhook",
+        Encoding.TEXT,
+        "`pending`, `delivered`, `refused` or `failed`: the status of its webhook.",
+        absent="it has no webhook",
+    ),
+    Field("webhook_problem", Encoding.TEXT, "Why the last try failed.", absent="no try failed"),
+)
+
+KEY_KINDS: Final = (
+    KeyKind(
+        "run",
+        ":run:%s",
+        RedisType.HASH,
+        Shard.THREAD,
+        meaning="The record of a run.",
+        lifetime="deleted with its thread, or `kept_s` later",
+        python_writers=("slipway.runs",),
+        python_readers=("slipway.runs", "slipway.webhooks", "slipway.threads", "slipway.event_protocol"),
+        fields=_RUN_FIELDS,
+    ),
+    KeyKind(
+        "events",
+        ":run:%s:events",
+        RedisType.STREAM,
+        Shard.THREAD,
+        meaning=(
+            "The event log of a run. Each entry has `n` (the name), `f` (the frame), and it may have `m` (a "
+            "mark that names the content) or `r` (the result, at the end)."
+        ),
+        lifetime="`event_ttl_s` after the end of the run",
+        python_readers=("slipway.runs",),
+    ),
+    KeyKind(
+        "run_wake",
+        ":run:%s:wake",
+        RedisType.CHANNEL,
+        Shard.THREAD,
+        meaning="The events that a script appended to a log, with their ids and the id before them.",
+        python_readers=("slipway.runs",),
+    ),
+    KeyKind(
+        "checkpoint_threads",
+        ":run:%s:cp",
+        RedisType.SET,
+        Shard.THREAD,
+        meaning="The threads that have checkpoints of a run.",
+        lifetime="until no thread has one",
+        python_writers=("slipway.checkpoints",),
+        python_readers=("slipway.checkpoints",),
+    ),
+    KeyKind(
+        "idempotency",
+        ":idempotency:%s",
+        RedisType.STRING,
+        Shard.IDEMPOTENCY,
+        meaning=(
+            "By digest of an idempotency key: the digest of the request's body, and a random id for what it creates."
+        ),
+        lifetime="one day",
+        python_writers=("slipway.runs",),
+        python_readers=("slipway.runs",),
+    ),
+)

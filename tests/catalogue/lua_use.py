@@ -1,0 +1,179 @@
+"""Which keys and hash fields each Lua script reads and writes, found by parsing the scripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+_CALL: Final = re.compile(r"redis\.p?call\(")
+_FUNCTION: Final = re.compile(r"^(?:local )?function ([\w.]+)\((.*?)\)", re.MULTILINE)
+_ASSIGNMENT: Final = re.compile(r"^\s*local ([\w, ]+?) = (.+)$", re.MULTILINE)
+_KIND: Final = re.compile(r"key\('(\w+)'")
+_LITERAL: Final = re.compile(r"'([^']*)'")
+_PREFIXED: Final = re.compile(r"'([^']+)' \.\. .+")
+_KEY_ARGUMENT: Final = re.compile(r"KEYS\[(\d+)\]")
+
+_FIELD_WRITES: Final = frozenset({"HSET", "HSETNX", "HINCRBY", "HDEL"})
+_FIELD_READS: Final = frozenset({"HGET", "HMGET", "HEXISTS", "HSTRLEN", "HINCRBY"})
+_WRITES: Final = _FIELD_WRITES | {"DEL", "UNLINK", "EXPIRE", "PEXPIRE", "SET", "DECRBY", "COPY", "XADD", "PUBLISH"}
+_MEMBER_WRITES: Final = {
+    "ZADD",
+    "ZREM",
+    "ZPOPMIN",
+    "ZREMRANGEBYSCORE",
+    "ZREMRANGEBYRANK",
+    "SADD",
+    "SREM",
+    "RPUSH",
+    "LTRIM",
+}
+_READS: Final = _FIELD_READS | {"GET", "EXISTS", "HGETALL", "HKEYS", "HRANDFIELD", "SCARD", "SISMEMBER", "SMEMBERS"}
+_MEMBER_READS: Final = {"ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYLEX", "ZSCORE"}
+_JSON_READS: Final = {"JSON.GET", "JSON.OBJKEYS"}
+_ALL_WRITES: Final = _WRITES | _MEMBER_WRITES | {"JSON.SET"}
+_ALL_READS: Final = _READS | _MEMBER_READS | _JSON_READS
+_WITHOUT_KEYS: Final = frozenset({"TIME"})
+_MANY_KEYS: Final = frozenset({"DEL", "UNLINK", "EXISTS", "COPY"})
+
+UNNAMED: Final = "*"
+"""Stands for a field whose name is not in the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A script's use of a kind of key, or of a field of it."""
+
+    script: str
+    kind: str
+    field: str | None
+    writes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A function, or what a script executes outside functions."""
+
+    name: str
+    text: str
+    parameters: tuple[str, ...] = ()
+
+
+def _blocks(name: str, source: str) -> list[_Block]:
+    """The functions of a file, and what is outside them. Functions begin and end in column 0."""
+    source = re.sub(r"--.*$", "", source, flags=re.MULTILINE)
+    found: list[_Block] = []
+    outside: list[str] = []
+    at = 0
+    for match in _FUNCTION.finditer(source):
+        line = source[match.start() : source.index("\n", match.start())]
+        end = match.start() + len(line) if line.endswith(" end") else source.index("\nend", match.start()) + 4
+        parameters = tuple(part.strip() for part in match[2].split(","))
+        found.append(_Block(match[1], source[match.start() : end], parameters))
+        outside.append(source[at : match.start()])
+        at = end
+    return [*found, _Block(name, "".join([*outside, source[at:]]))]
+
+
+def _arguments(text: str) -> list[str]:
+    """The arguments of a call, of which `text` is what follows the opening bracket."""
+    found, depth, at, quoted = [], 0, 0, False
+    for position, char in enumerate(text):
+        if char == "'":
+            quoted = not quoted
+        if quoted:
+            continue
+        if char in "([{":
+            depth += 1
+        elif char in ")]}" and depth:
+            depth -= 1
+        elif char in ",)" and not depth:
+            found.append(" ".join(text[at:position].split()))
+            at = position + 1
+            if char == ")":
+                break
+    return found
+
+
+def _variables(text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for match in _ASSIGNMENT.finditer(text):
+        names = [name.strip() for name in match[1].split(",")]
+        found.update(zip(names, _arguments(match[2] + ")"), strict=False))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class LuaSource:
+    """All scripts. `key_kinds` are the kinds of the keys that scripts get as `KEYS`; `unnamed` are the kinds of keys
+    whose names a function gets or computes, by function (or script) and expression."""
+
+    scripts: Mapping[str, str]
+    shared: Sequence[str]
+    kinds: frozenset[str]
+    key_kinds: Mapping[str, Sequence[str]]
+    unnamed: Mapping[tuple[str, str], Sequence[str]]
+
+    def uses(self) -> set[Use]:
+        """What each script uses, also by way of the functions that it calls."""
+        shared = {block.name: block for source in self.shared for block in _blocks("", source)}
+        return {use for name, source in self.scripts.items() for use in self._of_script(name, source, shared)}
+
+    def _of_script(self, name: str, source: str, shared: Mapping[str, _Block]) -> Iterator[Use]:
+        own = _blocks(name, source)
+        scope = {**shared, **{block.name: block for block in own}}
+        outer = _variables(own[-1].text)
+        todo, done = [block.name for block in own], set[str]()
+        while todo:
+            block = scope[todo.pop()]
+            if block.name in done:
+                continue
+            done.add(block.name)
+            todo += [called for called in re.findall(r"\b([\w.]+)\(", block.text) if called in scope]
+            known = (outer if block in own else {}) | _variables(block.text)
+            for match in _CALL.finditer(block.text):
+                yield from self._of_call(name, block, known, _arguments(block.text[match.end() :]))
+
+    def _of_call(self, script: str, block: _Block, known: Mapping[str, str], call: Sequence[str]) -> Iterator[Use]:
+        verb = call[0].strip("'")
+        if verb in _WITHOUT_KEYS or verb.startswith("unpack("):
+            return
+        if verb not in _ALL_WRITES | _ALL_READS:
+            raise ValueError(f"{script}: {verb} is not in the lists of commands of this module")
+        keys = call[1:] if verb in _MANY_KEYS else call[1:2]
+        for position, expression in enumerate(keys):
+            if expression == "'REPLACE'":
+                continue
+            source_of_copy = verb == "COPY" and position == 0
+            ways = [True] if verb in _ALL_WRITES and not source_of_copy else []
+            ways += [False] if verb in _ALL_READS or source_of_copy else []
+            for kind in self._kinds_of(script, block, known, expression):
+                for writes in ways:
+                    yield Use(script, kind, None, writes)
+                    if verb in _FIELD_WRITES | _FIELD_READS:
+                        yield from (Use(script, kind, field, writes) for field in _fields(verb, call[2:]))
+
+    def _kinds_of(self, script: str, block: _Block, known: Mapping[str, str], expression: str) -> Sequence[str]:
+        if (block.name, expression) in self.unnamed:
+            return self.unnamed[block.name, expression]
+        if match := _KIND.match(expression):
+            return (match[1],)
+        if match := _KEY_ARGUMENT.fullmatch(expression):
+            return (self.key_kinds[script][int(match[1]) - 1],)
+        if expression in known and known[expression] != expression:
+            return self._kinds_of(script, block, known, known[expression])
+        if expression in block.parameters and expression in self.kinds:
+            return (expression,)
+        raise ValueError(f"{script}, {block.name}: which kind of key is {expression}?")
+
+
+def _fields(verb: str, arguments: Sequence[str]) -> Iterator[str]:
+    names = arguments[::2] if verb == "HSET" else arguments[:1] if verb in ("HSETNX", "HINCRBY") else arguments
+    for name in names:
+        if match := _LITERAL.fullmatch(name):
+            yield match[1]
+        elif match := _PREFIXED.fullmatch(name):
+            yield f"{match[1]}*"
+        else:
+            yield UNNAMED

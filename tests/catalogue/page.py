@@ -1,0 +1,132 @@
+"""docs/keys.md: the catalogue, with the scripts that use each key and field as their source says it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from slipway.redis.catalogue.declarations import Encoding, Field, KeyKind, RedisType
+from slipway.redis.catalogue.key_kinds import GROUPS
+from tests.catalogue.lua_use import UNNAMED, Use
+from tests.catalogue.scripts import uses
+
+PAGE: Final = Path(__file__).parents[2] / "docs" / "keys.md"
+
+_HEAD: Final = """# Keys and fields
+
+Everything that Slipway stores in Redis. This page is made from the declarations in `app/slipway/redis/catalogue/` and
+from the source of the scripts in `app/slipway/redis/lua/` by `python -m tests.catalogue`; tests compare it, and compare
+the catalogue with what scripts, Python code and a running deployment store.
+
+`<p>` is the setting `SLIPWAY_KEY_PREFIX`, `<d>` is `SLIPWAY_LANGGRAPH_REDIS_PREFIX`. Ids are UUIDs as text. Times are
+on the clock of Redis. A **script** is a file of `app/slipway/redis/lua/`; it also counts as the user of what it uses by
+way of functions that it shares with others. A **package** (`slipway.runs`) sends commands of its own, or decodes a
+record. **Shard** says which keys will live together in one slot of a cluster.
+"""
+
+_IDS: Final = {
+    "run": ("run",),
+    "events": ("run",),
+    "run_wake": ("run",),
+    "checkpoint_threads": ("run",),
+    "idempotency": ("digest",),
+    "graph_assistants": ("graph",),
+    "parked": ("group",),
+    "duty": ("duty",),
+    "control": ("worker",),
+    "probe": ("process",),
+    "assistant": ("assistant",),
+    "cron": ("cron",),
+    "delivery": ("run",),
+    "group": ("group",),
+    "store_items": ("namespace",),
+    "store_order": ("namespace",),
+    "store_vectors": ("namespace",),
+    "checkpoint_writes": ("thread", "checkpoint"),
+}
+"""What the ids in a template are; of all others one thread."""
+
+_Users = Mapping[tuple[str, str | None, bool], set[str]]
+
+
+def page() -> str:
+    """The text of docs/keys.md."""
+    users = _users(uses())
+    parts = [_HEAD]
+    for heading, kinds in GROUPS.items():
+        parts.append(f"\n## {heading}\n")
+        parts.append(_table(("key", "type", "shard", "exists", "holds"), map(_key_row, kinds)))
+        for kind in kinds:
+            parts.append(f"\n### {_name(kind)}\n\n{_used(kind, users)}\n")
+            if kind.fields:
+                header = ("field", "stored as", "meaning", "absent when", "written by", "read by")
+                parts.append("\n" + _table(header, (_field_row(kind, field, users) for field in kind.fields)))
+    return "".join(parts)
+
+
+def _users(found: Iterable[Use]) -> _Users:
+    users: dict[tuple[str, str | None, bool], set[str]] = defaultdict(set)
+    for use in found:
+        users[use.kind, use.field, use.writes].add(use.script)
+    return users
+
+
+def _name(kind: KeyKind) -> str:
+    if not kind.is_ours:
+        return f"`{kind.template}`"
+    ids = tuple(f"<{name}>" for name in _IDS.get(kind.name, ("thread",)))
+    return f"`<p>{kind.template % ids if '%s' in kind.template else kind.template}`"
+
+
+def _key_row(kind: KeyKind) -> tuple[str, ...]:
+    return _name(kind), kind.type, kind.shard, kind.lifetime, kind.meaning
+
+
+def _used(kind: KeyKind, users: _Users) -> str:
+    written = _joined(users[kind.name, None, True], kind.python_writers)
+    read = _joined(users[kind.name, None, False], kind.python_readers)
+    verbs = ("Published", "received") if kind.type is RedisType.CHANNEL else ("Written", "read")
+    return f"`{kind.name}`. {verbs[0]} by {written or 'nobody'}; {verbs[1]} by {read or 'nobody'}."
+
+
+def _field_row(kind: KeyKind, field: Field, users: _Users) -> tuple[str, ...]:
+    written = _of_field(kind, field, users, writes=True)
+    read = _of_field(kind, field, users, writes=False)
+    encoding = field.encoding + (f", {field.unit}" if field.unit else "")
+    return (
+        f"`{field.name}`",
+        "1 or absent" if field.encoding is Encoding.FLAG else encoding,
+        field.meaning,
+        field.absent,
+        _joined(written, field.python_writers),
+        _joined(read, () if field.scripts_only else kind.python_readers),
+    )
+
+
+def _of_field(kind: KeyKind, field: Field, users: _Users, *, writes: bool) -> set[str]:
+    """The scripts that use a field by its name. Of those that get its name from Python, the packages are listed."""
+    return {
+        script
+        for (name, used, writing), scripts in users.items()
+        if name == kind.name and writing == writes and used is not None and _declares(field, used)
+        for script in scripts
+    }
+
+
+def _declares(field: Field, used: str) -> bool:
+    return used == field.name if UNNAMED in (used, field.name) else field.names(used)
+
+
+def _joined(scripts: Iterable[str], packages: Iterable[str]) -> str:
+    return ", ".join([*sorted(scripts), *(f"`{package}`" for package in packages)])
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "".join(f"| {' | '.join(_cell(cell) for cell in line)} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|") if text else ""

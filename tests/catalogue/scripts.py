@@ -1,0 +1,94 @@
+"""The Lua scripts as they are, with what their source does not say about the keys that they use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from slipway.redis.catalogue.key_kinds import KEY_KINDS
+from tests.catalogue.lua_use import LuaSource, Use
+
+LUA: Final = Path(__file__).parents[2] / "app" / "slipway" / "redis" / "lua"
+
+SHARED: Final = frozenset({"prelude"})
+"""Files whose functions scripts use."""
+
+ANY_COMMANDS: Final = frozenset({"apply_free"})
+"""Scripts that execute the commands which they get, and nothing else."""
+
+_CHECKPOINTS: Final = ("checkpoints", "checkpoint_state")
+
+KEYS: Final = {
+    "run_read": ("run",),
+    "apply_idle": ("thread",),
+    "trash_forget": ("trash",),
+    "checkpoint_copy": (*_CHECKPOINTS, *_CHECKPOINTS, "thread", "thread"),
+    "checkpoint_delete": (*_CHECKPOINTS, "thread"),
+    "checkpoint_history": _CHECKPOINTS,
+    "checkpoint_read": _CHECKPOINTS,
+    "checkpoint_storage": _CHECKPOINTS,
+    "checkpoint_trim": (*_CHECKPOINTS, "thread"),
+    "document_copy": ("document_bytes", "document_bytes", "thread", "thread"),
+    "document_remove": ("document_bytes", "thread"),
+    "document_read": ("document_bytes", "document_pointers"),
+}
+"""The kinds of the keys that a script gets as `KEYS`."""
+
+_QUEUES: Final = ("queue", "suspects")
+_DELIVERIES: Final = ("deliveries", "own_deliveries")
+_WRITES: Final = ("checkpoint_writes",)
+_RUN_THREADS: Final = ("checkpoint_threads",)
+_DOCUMENTS: Final = ("documents", "document_writes")
+
+COMPUTED: Final = {
+    ("rank", "queue_of(run_id)"): _QUEUES,
+    ("unpark", "queue_of(string.match(parked[1], '^(.*):%d+$'))"): _QUEUES,
+    ("work_census", "key(place)"): _QUEUES,
+    ("has_job", "key(place)"): (*_QUEUES, "later"),
+    ("look.job", "A.place"): (*_QUEUES, "later", "parked"),
+    ("set_members", "record"): ("assistant", "cron"),
+    ("notify", "key(delivery_queue(run))"): _DELIVERIES,
+    ("delivery_end", "key(delivery_queue(delivery))"): _DELIVERIES,
+    ("delivery_take", "key(queue)"): _DELIVERIES,
+    ("delivery_queue", "run"): ("run", "delivery"),
+    ("checkpoint_copy", "ARGV[1] .. member"): _WRITES,
+    ("checkpoint_copy", "ARGV[2] .. member"): _WRITES,
+    ("checkpoint_copy", "ARGV[4] .. head[3] .. ARGV[5]"): _RUN_THREADS,
+    ("checkpoint_delete", "ARGV[1] .. member"): _WRITES,
+    ("checkpoint_delete", "ARGV[3] .. head[3] .. ARGV[4]"): _RUN_THREADS,
+    ("checkpoint_history", r"writes_prefix .. namespace .. '\0' .. at"): _WRITES,
+    ("checkpoint_sealed", "state"): ("checkpoint_state",),
+    ("checkpoint_storage", "key"): _WRITES,
+    ("checkpoint_storage", "ARGV[1] .. member"): _WRITES,
+    ("checkpoint_trim", "writes_prefix .. member"): _WRITES,
+    ("checkpoint_trim", "run_before .. head[3] .. run_after"): _RUN_THREADS,
+    ("take", "writes_prefix .. member"): _WRITES,
+    ("take", "checkpoints .. at"): ("documents",),
+    ("take", "registries .. at"): ("document_registries",),
+    ("take", "key"): ("document_writes",),
+    ("copy", "from"): _DOCUMENTS,
+    ("copy", "to"): _DOCUMENTS,
+    ("document_copy", "checkpoints .. from"): ("documents",),
+    ("document_copy", "registries .. from"): ("document_registries",),
+    ("document_copy", "registries .. to"): ("document_registries",),
+    ("document_copy", "pointers .. source .. ':' .. ARGV[i]"): ("document_pointers",),
+    ("document_copy", "pointers .. target .. ':' .. ARGV[i]"): ("document_pointers",),
+    ("document_heads", "key"): ("documents",),
+    ("document_remove", "registry"): ("document_registries",),
+    ("document_remove", "pointer"): ("document_pointers",),
+    ("document_remove", "latest"): ("documents",),
+    ("forget", "key"): _DOCUMENTS,
+}
+"""The kinds of keys whose names a function (or a script outside its functions) computes, by its expression."""
+
+
+def source() -> LuaSource:
+    """All scripts of the repository."""
+    files = {path.stem: path.read_text() for path in sorted(LUA.rglob("*.lua"))}
+    scripts = {name: text for name, text in files.items() if name not in SHARED | ANY_COMMANDS}
+    return LuaSource(scripts, [files[name] for name in SHARED], frozenset(KEY_KINDS), KEYS, COMPUTED)
+
+
+def uses() -> set[Use]:
+    """Every use of a key or a field by a script."""
+    return source().uses()

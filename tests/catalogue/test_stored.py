@@ -1,0 +1,82 @@
+"""What a deployment stores is in the catalogue: each key is of a declared kind, and each field is declared."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from langgraph_sdk.client import LangGraphClient
+
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
+from slipway.services import Services
+from tests.catalogue.stored import kind_of, undeclared
+from tests.http.conftest import Served
+
+NOBODY = "https://receiver.invalid/told"
+"""Where no webhook can be delivered."""
+
+
+async def stored_kinds(pipeline: Pipeline, keys: Keys) -> set[str]:
+    names = await pipeline.send("KEYS", f"{keys.prefix}:*", repeatable=True)
+    kinds = [kind_of(name.decode().removeprefix(keys.prefix))[0] for name in names]
+    return {kind.name for kind in kinds if kind}
+
+
+async def crash(services: Services) -> None:
+    """Claims all due runs for a worker, which then dies."""
+    await services.scripts.run_claim("dead-worker", 10, 8000)
+    await services.scripts.run_reap(event_ttl_s=60, pause_ms=0, worker="dead-worker")
+
+
+async def test_what_waits_and_what_crashed_is_declared(
+    served: Served, sdk: LangGraphClient, client: httpx.AsyncClient, pipeline: Pipeline, keys: Keys
+) -> None:
+    thread = (await sdk.threads.create(metadata={"owner": "me"}, ttl=60))["thread_id"]
+    await sdk.runs.create(thread, "steps", input={"value": 1}, metadata={"owner": "me"}, webhook=NOBODY)
+    await sdk.runs.create(thread, "steps", input={"value": 2})
+    await sdk.runs.create(None, "steps", input={}, after_seconds=60)
+    body = {"assistant_id": "steps", "input": {}}
+    await client.post("/runs", json=body, headers={"Idempotency-Key": "1"})
+    await sdk.crons.create("steps", schedule="* * * * *", input={}, metadata={"a": 1}, timezone="Europe/Berlin")
+    await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={})
+    await crash(served.services)
+    stored = await stored_kinds(pipeline, keys)
+    assert await undeclared(pipeline, keys) == []
+    await served.services.scripts.run_claim("worker", 10, 8000)
+    await sdk.runs.cancel_many(status="pending")
+    assert await undeclared(pipeline, keys) == []
+    stored |= await stored_kinds(pipeline, keys)
+    waiting = {"queue_wake", "later", "suspects", "on_trial", "leases", "thread_queue", "thread_crons", "idempotency"}
+    assert waiting | {"crons", "crons_due", "cron", "threads_due"} <= stored
+
+
+@pytest.mark.usefixtures("worker")
+async def test_what_ended_is_declared(
+    sdk: LangGraphClient, client: httpx.AsyncClient, pipeline: Pipeline, keys: Keys
+) -> None:
+    assistant = await sdk.assistants.create("ask", config={"tags": ["a"]}, metadata={"a": 1})
+    await sdk.assistants.update(assistant["assistant_id"], name="other", metadata={"b": 2})
+    thread = (await sdk.threads.create(ttl=60))["thread_id"]
+    await sdk.runs.wait(thread, assistant["assistant_id"], input={}, config={"configurable": {"a": 1}}, webhook=NOBODY)
+    await sdk.runs.wait(thread, assistant["assistant_id"], command={"resume": "yes"})
+    copy = (await client.post(f"/threads/{thread}/copy")).json()["thread_id"]
+    await sdk.threads.update_state(copy, {"value": 7})
+    assert await undeclared(pipeline, keys) == []
+    await sdk.threads.delete(copy)
+    other = (await sdk.threads.create())["thread_id"]
+    await sdk.runs.wait(other, "fail", input={}, raise_error=False, multitask_strategy="enqueue")
+    await sdk.runs.wait(other, "quick", input={"value": 1})
+    await sdk.store.put_item(["a", "b"], "key", {"text": "x"}, ttl=5)
+    assert await undeclared(pipeline, keys) == []
+    ended = {"run", "events", "thread", "thread_runs", "threads", "checkpoints", "checkpoint_state", "pulse", "workers"}
+    ended |= {"assistant", "assistants", "graph_assistants", "store_items", "checkpoint_threads", "deliveries"}
+    assert ended - await stored_kinds(pipeline, keys) == set()
+
+
+async def test_what_is_not_declared_is_noticed(pipeline: Pipeline, keys: Keys) -> None:
+    await pipeline.send("SET", f"{keys.prefix}:unknown", "1")
+    await pipeline.send("SET", keys.run("a"), "1")
+    await pipeline.send("HSET", keys.thread("a"), "status", "idle", "unknown", "1", "m:anything", "1")
+    assert sorted(await undeclared(pipeline, keys)) == sorted(
+        [f"{keys.prefix}:unknown: no such kind of key", f"{keys.run('a')}: is a string", "thread: no field 'unknown'"]
+    )
