@@ -18,6 +18,7 @@ from starlette.responses import Response
 from slipway.errors import (
     AccessRefused,
     AuthBroken,
+    CeilingHit,
     Conflict,
     ForeignHost,
     ForeignOrigin,
@@ -38,6 +39,7 @@ STATUS: Final[Mapping[type[SlipwayError], int]] = {
     NotFound: 404,
     Conflict: 409,
     TooLarge: 413,
+    CeilingHit: 413,  # a state write; a run that hits a ceiling has an error of its own
     ForeignOrigin: 403,
     NotJson: 415,
     ForeignHost: 421,

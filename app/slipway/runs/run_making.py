@@ -96,9 +96,11 @@ def _thread_config(asked: RunRequest, assistant: Assistant) -> dict[str, Any]:
 
 
 def _ceilings_asked(asked: RunRequest, assistant: Assistant) -> dict[str, Any]:
-    """A client lowers ceilings by `config.configurable.ceilings`, once for an assistant and again for a run."""
+    """A client lowers ceilings by `ceilings` in `config.configurable` or in the `context` that stands for it, once for
+    an assistant and again for a run."""
     lowered = dict(ceilings_in(assistant.config))
-    for name, limit in ceilings_in(asked.config).items():
+    given = {"configurable": asked.context} if asked.context else asked.config
+    for name, limit in ceilings_in(given).items():
         lowered[name] = min(limit, lowered.get(name, limit))
     return lowered
 

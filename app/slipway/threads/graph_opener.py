@@ -48,6 +48,11 @@ class ThreadGraphOpener:
         async with self._opened(thread, config, "threads.update", saver) as graph:
             yield graph
 
+    def max_state_bytes(self, thread: Thread) -> int | None:
+        """The ceiling that `langgraph.json` sets for the thread's graph; None leaves that of the deployment."""
+        limit = self._graphs.spec(_graph_id(thread)).ceilings.get("max_state_bytes")
+        return None if limit is None else int(limit)
+
     async def config(self, thread: Thread, user: User | None) -> RunnableConfig:
         """The config for the thread's graph: two or three reads."""
         run = await self._last_run(thread)
