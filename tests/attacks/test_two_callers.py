@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from slipway.access.auth_file import CustomAuth
 from slipway.api.endpoints import Endpoint
-from slipway.api.in_process_client.app import InProcess
+from slipway.api.in_process_client.app import InProcessApp
 from slipway.api.in_process_client.transport import LoopbackTransport
 from slipway.api.middleware.repeated_headers import RepeatedHeaders
 from slipway.api.openapi import plain_path
@@ -107,7 +107,7 @@ async def test_a_socket_is_closed_with_the_same(served: Served, client: httpx.As
 
 
 async def test_a_graphs_own_client_follows_the_rule(served: Served) -> None:
-    inside = InProcess(served.app, {"services": served.services})
+    inside = InProcessApp(served.app, {"services": served.services})
     async with httpx.AsyncClient(transport=LoopbackTransport(inside), base_url="http://api") as client:
         assert (await client.post("/threads", json={}, headers=[ANN, BOB])).status_code == 400
 

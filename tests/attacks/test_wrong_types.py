@@ -16,7 +16,7 @@ import pytest
 from slipway.access.users import User
 from slipway.api.bodies.events import CommandFrame
 from slipway.api.endpoints import Endpoint
-from slipway.api.in_process_client.app import InProcess
+from slipway.api.in_process_client.app import InProcessApp
 from slipway.api.in_process_client.transport import LoopbackTransport
 from slipway.api.metrics import HttpMetrics
 from tests.attacks.rows import COMMANDS, HELD_OPEN, ROUTES, one_of_everything, sample_of, send
@@ -122,8 +122,8 @@ class Attempts:
 @pytest.fixture
 async def attempts(served: Served, ann: Client) -> AsyncIterator[Attempts]:
     """By ann, on what is hers, without a network."""
-    state = {"services": served.services, "answers": served.app.state.answers, "metrics": HttpMetrics()}
-    app = InProcess(served.app, state, User({"identity": "ann", "permissions": ["desk"]}))
+    state = {"services": served.services, "open_responses": served.app.state.open_responses, "metrics": HttpMetrics()}
+    app = InProcessApp(served.app, state, User({"identity": "ann", "permissions": ["desk"]}))
     async with httpx.AsyncClient(transport=LoopbackTransport(app), base_url="http://api") as client:
         yield Attempts(client, await one_of_everything(ann))
 

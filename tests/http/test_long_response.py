@@ -9,7 +9,8 @@ from typing import Any
 
 from starlette.types import Message
 
-from slipway.api.streams.long_response import MAX_BUFFERED_BYTES, Feed, LongResponse, OpenResponses, SendBuffer
+from slipway.api.open_responses import OpenResponses
+from slipway.api.streams.long_response import MAX_BUFFERED_BYTES, Feed, LongResponse, SendBuffer
 
 BEAT = b": heartbeat\r\n"
 

@@ -144,8 +144,8 @@ async def test_how_far_a_client_may_fall_behind(load: Load, graphs: Registry) ->
     async with serving(load(sse_buffer_events=10), graphs) as served:
         body = orjson.dumps(RUN)
         async with asked(served.url, f"/threads/{new_id()}/runs/stream", body):
-            await wait_until(served.app.state.answers.__len__)
-            (outbox,) = served.app.state.answers._open
+            await wait_until(served.app.state.open_responses.__len__)
+            (outbox,) = served.app.state.open_responses
             outbox.put([b": event\r\n"] * 10, 10)
             assert not outbox.full
             outbox.put([b": event\r\n"])

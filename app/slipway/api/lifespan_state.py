@@ -1,21 +1,21 @@
-"""What the lifespan opens and every handler may use, by way of `request.state`."""
+"""The state of the lifespan: what the application opens when it starts. Handlers read it from `request.state`."""
 
 from __future__ import annotations
 
 from typing import TypedDict, cast
 
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 
 from slipway.api.metrics import HttpMetrics
-from slipway.api.streams.long_response import OpenResponses
+from slipway.api.open_responses import OpenResponses
 from slipway.services import Services
 
 
-class State(TypedDict):
-    """The lifespan's state."""
+class LifespanState(TypedDict):
+    """The members that Slipway adds. The lifespan of a host app can add more."""
 
     services: Services
-    answers: OpenResponses
+    open_responses: OpenResponses
     metrics: HttpMetrics
 
 
@@ -24,11 +24,11 @@ def services_of(connection: HTTPConnection) -> Services:
     return cast(Services, connection.state.services)
 
 
-def open_responses_of(request: Request) -> OpenResponses:
-    """The streams and waits that are open in this process."""
-    return cast(OpenResponses, request.state.answers)
+def open_responses_of(connection: HTTPConnection) -> OpenResponses:
+    """The event streams and waiting responses of this process."""
+    return cast(OpenResponses, connection.state.open_responses)
 
 
-def metrics_of(request: Request) -> HttpMetrics:
-    """The counters of this process."""
-    return cast(HttpMetrics, request.state.metrics)
+def metrics_of(connection: HTTPConnection) -> HttpMetrics:
+    """The metrics of this application."""
+    return cast(HttpMetrics, connection.state.metrics)

@@ -1,6 +1,6 @@
-"""Reading a request: JSON bodies, ids in paths, and query parameters in all the encodings clients use.
+"""Reads requests: JSON bodies, ids in paths, and query parameters in every encoding that clients use.
 
-Whatever is wrong becomes `InvalidRequest` and names the field.
+Malformed input raises `InvalidRequest`, which names the field.
 """
 
 from __future__ import annotations
@@ -15,16 +15,10 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from slipway.api.lifespan_state import services_of
 from slipway.errors import InvalidRequest
-from slipway.runs.idempotency import HEADER
-from slipway.runs.runs import new_id
 from slipway.serialization.json_encoding import DEEPEST, clean
 
 Body = TypeVar("Body", bound=BaseModel)
-
-CALLER: Final = "slipway.caller"
-"""Where a request's scope has its `User`, once it is known who calls."""
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OBJECT: Final = "must be a JSON object"
@@ -36,18 +30,6 @@ _FALSE: Final = frozenset({"false", "0", ""})
 async def read_body(request: Request, model: type[Body]) -> Body:
     """The body as `model`; an empty body counts as malformed."""
     return validated(model, parsed(await request.body()))
-
-
-async def ident_of(request: Request, part: int = 0) -> str:
-    """The id of what this request creates, or of its so manieth part; a request with an idempotency key gets the same
-    one each time."""
-    key = request.headers.get(HEADER)
-    if key is None:
-        return new_id()
-    user = request.scope.get(CALLER)
-    caller = None if user is None else user.identity  # nobody gets what somebody else's key made
-    body = await request.body()
-    return await services_of(request).idempotency.ident(key, caller, request.url.path, body, part)
 
 
 def parsed(raw: bytes) -> Any:

@@ -20,9 +20,9 @@ from slipway.api.endpoints import Endpoint
 from slipway.api.host_app.extensions import Extensions
 from slipway.api.host_app.internal_webhooks import OwnWebhooks
 from slipway.api.host_app.mounting import alive, around, with_description_of
-from slipway.api.in_process_client.app import InProcess
+from slipway.api.in_process_client.app import InProcessApp
 from slipway.api.in_process_client.sdk_clients import connected
-from slipway.api.lifespan_state import State
+from slipway.api.lifespan_state import LifespanState
 from slipway.api.metrics import HttpMetrics
 from slipway.api.middleware.access_log import AccessLog
 from slipway.api.middleware.body_limit import BodyLimit
@@ -35,6 +35,7 @@ from slipway.api.middleware.mount_prefix import Prefixed
 from slipway.api.middleware.origins import Origins
 from slipway.api.middleware.repeated_headers import RepeatedHeaders
 from slipway.api.middleware.request_id import RequestId
+from slipway.api.open_responses import OpenResponses
 from slipway.api.openapi import describe
 from slipway.api.responses import on_http_exception
 from slipway.api.routes import (
@@ -51,7 +52,6 @@ from slipway.api.routes import (
     thread_stream,
     threads,
 )
-from slipway.api.streams.long_response import OpenResponses
 from slipway.api.ui import routes as pages
 from slipway.errors import ConfigError
 from slipway.graphs.sections import HttpSection
@@ -120,7 +120,7 @@ def create_app(
         app = Starlette(middleware=outer, lifespan=lifespan)
         app.router.redirect_slashes = False
         app.router.default = around(own, ours, http, extensions.auth)
-    app.state.answers, app.state.refused = answers, None
+    app.state.open_responses, app.state.refused = answers, None
     return app
 
 
@@ -144,8 +144,8 @@ def _lifespan(
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
             services = await stack.enter_async_context(open_services())
-            thread_state: State = {"services": services, "answers": answers, "metrics": metrics}
-            stack.enter_context(connected(InProcess(app, thread_state)))
+            thread_state: LifespanState = {"services": services, "open_responses": answers, "metrics": metrics}
+            stack.enter_context(connected(InProcessApp(app, thread_state)))
             try:
                 own = extensions.app
                 theirs = await stack.enter_async_context(alive(own)) if own else {}
@@ -208,7 +208,7 @@ class WebServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
         super().__init__(config)
-        self._app, self._answers = app, cast("OpenResponses", app.state.answers)
+        self._app, self._answers = app, cast("OpenResponses", app.state.open_responses)
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Begin to serve, and tell the supervisor so. Raises `ConfigError` when the project's own app cannot."""

@@ -26,7 +26,7 @@ from slipway.access.filters import Filter
 from slipway.access.handler_values.base import Operation, Value
 from slipway.access.permissions import Permissions
 from slipway.access.users import User
-from slipway.api.auth.authentication import caller_of
+from slipway.api.auth.authentication import authenticate_request
 from slipway.api.responses import Json, status_of
 from slipway.api.websocket_close import CLOSED_BY_STATUS, close_reason
 from slipway.errors import AccessRefused, AuthBroken, SlipwayError
@@ -133,7 +133,7 @@ def probed(handler: Handler) -> Handler:
 async def _gate(connection: HTTPConnection, access: Access, auth: CustomAuth | None) -> Gate:
     if auth is None or access.public:
         return Gate(access, None, None)
-    user = await caller_of(connection, auth)
+    user = await authenticate_request(connection, auth)
     return Gate(access, None if user is None else auth, user)
 
 

@@ -1,4 +1,4 @@
-"""Authenticates requests."""
+"""Authenticates requests: finds the user by the auth file, at most once for each request."""
 
 from __future__ import annotations
 
@@ -9,33 +9,38 @@ from starlette.types import Scope
 
 from slipway.access.auth_file import CustomAuth
 from slipway.access.users import User
-from slipway.api.request_parsing import CALLER, parsed
+from slipway.api.request_parsing import parsed
 from slipway.errors import InvalidRequest
 
-_IN_PROCESS: Final = "slipway.in_process"
+USER_SCOPE_KEY: Final = "slipway.caller"
+"""The member of a request's scope that has its `User` after authentication."""
+IN_PROCESS_SCOPE_KEY: Final = "slipway.in_process"
+"""True in the scope of requests that this process makes itself. Requests from the network cannot set it."""
 
 
-def in_process(scope: Scope) -> bool:
-    """Whether this process itself asks: a graph, or a webhook."""
-    return bool(scope.get(_IN_PROCESS))
+def is_in_process(scope: Scope) -> bool:
+    """Whether this process made the request itself: for a graph or an internal webhook."""
+    return bool(scope.get(IN_PROCESS_SCOPE_KEY))
 
 
-async def caller_of(connection: HTTPConnection, auth: CustomAuth) -> User | None:
-    """The user, None for the graphs' own client. Raises `AccessRefused`."""
+async def authenticate_request(connection: HTTPConnection, auth: CustomAuth) -> User | None:
+    """The user of the request; None for the in-process client, which is not authenticated. Raises `AccessRefused` and
+    `AuthBroken`."""
     scope = connection.scope
-    if CALLER not in scope:
-        if in_process(scope):
+    if USER_SCOPE_KEY not in scope:
+        if is_in_process(scope):
             return None
-        scope[CALLER] = await auth.authenticate(await _offered(connection, auth))
-    user: User = scope[CALLER]
+        scope[USER_SCOPE_KEY] = await auth.authenticate(await _handler_parameters(connection, auth))
+    user: User = scope[USER_SCOPE_KEY]
     return user
 
 
-async def _offered(connection: HTTPConnection, auth: CustomAuth) -> dict[str, Any]:
+async def _handler_parameters(connection: HTTPConnection, auth: CustomAuth) -> dict[str, Any]:
+    """The parameters that an authenticate handler may declare (`auth_handlers.OFFERED`)."""
     scope = connection.scope
     return {
         "request": connection if isinstance(connection, Request) else None,
-        "body": await _body(connection) if auth.wants_body else None,
+        "body": await _json_body(connection) if auth.wants_body else None,
         "user": scope.get("user"),
         "path": scope["path"],
         "method": scope.get("method", "GET"),
@@ -48,8 +53,8 @@ async def _offered(connection: HTTPConnection, auth: CustomAuth) -> dict[str, An
     }
 
 
-async def _body(connection: HTTPConnection) -> Any:
-    """The JSON body; None where there is none, or none that is JSON."""
+async def _json_body(connection: HTTPConnection) -> Any:
+    """The parsed body; None when it is empty or not JSON."""
     raw = await connection.body() if isinstance(connection, Request) else b""
     try:
         return parsed(raw) if raw else None

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from slipway.access.auth_file import CustomAuth
 from slipway.access.users import User
-from slipway.api.in_process_client.app import InProcess
+from slipway.api.in_process_client.app import InProcessApp
 from slipway.api.in_process_client.transport import LoopbackTransport
 from slipway.services import Services
 from slipway.webhooks.deliveries import WebhookDeliveries
@@ -39,7 +39,7 @@ class OwnWebhooks(WebhookDeliveries):
     @asynccontextmanager
     async def _reaching(self, delivery: Delivery) -> AsyncIterator[httpx.AsyncClient]:
         user = None if delivery.user is None else User(delivery.user)
-        transport = LoopbackTransport(InProcess(self._app, self._state, user))
+        transport = LoopbackTransport(InProcessApp(self._app, self._state, user))
         async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
             yield client
 

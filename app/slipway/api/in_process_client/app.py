@@ -1,4 +1,4 @@
-"""The application as graphs and internal webhooks reach it, without a network."""
+"""The application as graphs and internal webhooks call it, without a network."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from slipway.access.users import User
-from slipway.api.auth.authentication import _IN_PROCESS
-from slipway.api.request_parsing import CALLER
+from slipway.api.auth.authentication import IN_PROCESS_SCOPE_KEY, USER_SCOPE_KEY
 
 
-class InProcess:
-    """The application as graphs reach it without a network (`langgraph_sdk.get_client()`): they are the project's own
-    code and are trusted, unless a request is made for a `user`, who may do no more than over a network. No request from
-    the network has the mark that this sets. `state` is the lifespan's."""
+class InProcessApp:
+    """Calls the application for this process itself.
+
+    Without a `user` the requests are trusted, because graphs are the project's own code: the auth file is not called.
+    With a `user` the requests can do what this user could do over a network. `state` is the state of the lifespan."""
 
     def __init__(self, app: ASGIApp, state: Mapping[str, Any], user: User | None = None) -> None:
         self._app, self._state, self._user = app, state, user
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        marked = {**scope, "root_path": "", "state": dict(self._state), _IN_PROCESS: True}
+        marked = {**scope, "root_path": "", "state": dict(self._state), IN_PROCESS_SCOPE_KEY: True}
         if self._user is not None:
-            marked[CALLER] = self._user
+            marked[USER_SCOPE_KEY] = self._user
         await self._app(marked, receive, send)

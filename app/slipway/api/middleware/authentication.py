@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from slipway.access.auth_file import CustomAuth
-from slipway.api.auth.authentication import caller_of
+from slipway.api.auth.authentication import authenticate_request
 from slipway.api.responses import answer_to, status_of
 from slipway.api.websocket_close import CLOSED_BY_STATUS
 from slipway.errors import AuthBroken, SlipwayError
@@ -31,7 +31,7 @@ class Authenticated:
             return await self._app(scope, receive, send)
         connection = Request(scope, receive) if scope["type"] == "http" else HTTPConnection(scope)
         try:
-            user = await caller_of(connection, self._auth)
+            user = await authenticate_request(connection, self._auth)
         except SlipwayError as error:
             return await _turn_away(error, scope, receive, send)
         if user is not None:

@@ -9,7 +9,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from slipway.api.auth.authentication import in_process
+from slipway.api.auth.authentication import is_in_process
 from slipway.api.middleware.hosts import Hosts, name_in
 from slipway.api.middleware.mount_prefix import PROBES
 from slipway.api.middleware.origins import Origins, is_same_origin
@@ -35,7 +35,7 @@ class ForeignPages:
         self._probes = frozenset((*PROBES, *(f"{prefix}{path}" for path in PROBES)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in _CHECKED or in_process(scope):
+        if scope["type"] not in _CHECKED or is_in_process(scope):
             return await self._app(scope, receive, send)
         headers = dict(scope["headers"])
         foreign = self._foreign_origin(headers)

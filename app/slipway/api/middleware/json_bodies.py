@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from slipway.api.auth.authentication import in_process
+from slipway.api.auth.authentication import is_in_process
 from slipway.api.middleware.foreign_pages import _LONGEST_SHOWN, Headers
 from slipway.errors import ForeignOrigin, NotJson
 
@@ -25,7 +25,7 @@ class JsonBodies:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not in_process(scope):
+        if scope["type"] == "http" and not is_in_process(scope):
             headers = dict(scope["headers"])
             if scope["method"] not in _READS:
                 _check_content_type(headers)

@@ -8,7 +8,7 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from slipway.api.auth.authentication import in_process
+from slipway.api.auth.authentication import is_in_process
 from slipway.api.responses import Json
 
 PROBES: Final = ("/ok", "/readyz")
@@ -22,7 +22,7 @@ class Prefixed:
         self._app, self._prefix = app, prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or in_process(scope) or scope["path"] in PROBES:
+        if scope["type"] not in ("http", "websocket") or is_in_process(scope) or scope["path"] in PROBES:
             return await self._app(scope, receive, send)
         path: str = scope["path"]
         if path != self._prefix and not path.startswith(f"{self._prefix}/"):

@@ -33,9 +33,10 @@ from slipway.api.bodies.assistants import (
     AssistantVersionsBody,
 )
 from slipway.api.endpoints import Endpoint, Query, flag
+from slipway.api.idempotent_ids import idempotent_id
 from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import paged, selected
-from slipway.api.request_parsing import ident_of, query_flag, read_body, validated
+from slipway.api.request_parsing import query_flag, read_body, validated
 from slipway.api.responses import Json, nothing
 from slipway.assistants.record import Assistant, config_and_context
 from slipway.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
@@ -50,7 +51,7 @@ from slipway.threads.search import ThreadQuery
 
 async def create(request: Request) -> Response:
     """A new assistant."""
-    body, ident = await read_body(request, AssistantBody), await ident_of(request)
+    body, ident = await read_body(request, AssistantBody), await idempotent_id(request)
     _check(body)
     assistant_id = body.assistant_id or (ident if HEADER in request.headers else str(uuid4()))
     wanted = AssistantsCreate.model_construct(
@@ -90,7 +91,7 @@ async def _changed_to(request: Request, assistant: Assistant) -> Response:
 
 async def patch(request: Request) -> Response:
     """A new version."""
-    body, ident = await read_body(request, AssistantPatchBody), await ident_of(request)
+    body, ident = await read_body(request, AssistantPatchBody), await idempotent_id(request)
     _check(body)
     assistant_id = assistant_id_of(request, _ident(request))
     wanted = AssistantsUpdate.model_construct(

@@ -24,9 +24,10 @@ from slipway.api.auth.access_check import gate_of, needs, permit, user_of
 from slipway.api.auth.authorization import permit_read, permit_use, shown_if_readable
 from slipway.api.bodies.crons import CronBody, CronFilterBody, CronSearchBody
 from slipway.api.endpoints import Endpoint
+from slipway.api.idempotent_ids import idempotent_id
 from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import paged, selected
-from slipway.api.request_parsing import ident_of, parsed, path_id, read_body, validated
+from slipway.api.request_parsing import parsed, path_id, read_body, validated
 from slipway.api.responses import Json, nothing
 from slipway.api.routes.new_runs import asked_by
 from slipway.api.routes.stateless_runs import check
@@ -59,7 +60,7 @@ async def _create(request: Request, thread_id: str | None) -> Response:
         await permit_read(request, thread_id)
     user = user_of(request)
     wanted = CronsCreate.model_construct(
-        cron_id=UUID(await ident_of(request)),
+        cron_id=UUID(await idempotent_id(request)),
         thread_id=None if thread_id is None else UUID(thread_id),
         user_id=None if user is None else user.identity,
         schedule=body.schedule,

@@ -20,8 +20,9 @@ from starlette.responses import Response
 from slipway.api.bodies.events import CommandFrame, RespondParams, StartParams, TreeParams
 from slipway.api.bodies.runs import RunBody
 from slipway.api.endpoints import Endpoint
+from slipway.api.idempotent_ids import idempotent_id
 from slipway.api.lifespan_state import services_of
-from slipway.api.request_parsing import checked_uuid, ident_of, parsed, path_id, validated
+from slipway.api.request_parsing import checked_uuid, parsed, path_id, validated
 from slipway.api.responses import Json
 from slipway.api.routes.new_runs import asked_by
 from slipway.api.routes.runs import accept
@@ -88,7 +89,7 @@ async def post(request: Request) -> Response:
         command = validated(CommandFrame, parsed(await request.body()))
     except InvalidRequest as error:
         return Json(refusal(None, "invalid_argument", str(error)) | {"detail": str(error)}, 400)
-    asked = Asked(request, services, thread_id, await ident_of(request))
+    asked = Asked(request, services, thread_id, await idempotent_id(request))
     return Json(await answered(asked, command))
 
 

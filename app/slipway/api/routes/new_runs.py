@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection, Request
 from slipway.api.auth.access_check import user_of
 from slipway.api.auth.authorization import permit_run, permit_use
 from slipway.api.bodies.runs import RunBody
-from slipway.api.request_parsing import ident_of
+from slipway.api.idempotent_ids import idempotent_id
 from slipway.errors import NotFound, RefusedRequest
 from slipway.header_policy import chosen
 from slipway.protocol_types import is_of_the_server
@@ -40,7 +40,7 @@ async def new_run(
     Raises for an unknown assistant, for what makes no sense, and for what the caller may not do."""
     asked = asked_by(services, request, body, stateless=stateless)
     await permit_use(request, body.assistant_id)
-    new = await run_of(services, asked, run_id=await ident_of(request, part), thread_id=thread_id)
+    new = await run_of(services, asked, run_id=await idempotent_id(request, part), thread_id=thread_id)
     if new.temporary and HEADER in request.headers:
         new = replace(new, kept_s=KEPT_S)
     permitted = await permit_run(request, new, stateless=stateless, reads=reads)

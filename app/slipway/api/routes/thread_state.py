@@ -16,15 +16,7 @@ from slipway.api.bodies.thread_state import HistoryBody, StateReadBody, StateWri
 from slipway.api.bodies.threads import ThreadConfigBody
 from slipway.api.endpoints import Endpoint, Query, flag, names, number
 from slipway.api.lifespan_state import services_of
-from slipway.api.request_parsing import (
-    parsed,
-    path_id,
-    query_flag,
-    query_names,
-    query_number,
-    read_body,
-    validated,
-)
+from slipway.api.request_parsing import parsed, path_id, query_flag, query_names, query_number, read_body, validated
 from slipway.api.responses import Json
 from slipway.threads.state_store import Place
 

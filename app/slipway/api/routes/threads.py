@@ -33,9 +33,10 @@ from slipway.api.auth.authorization import (
 from slipway.api.bodies.thread_state import SuperstepBody
 from slipway.api.bodies.threads import PruneBody, ThreadBody, ThreadFilterBody, ThreadPatchBody, ThreadSearchBody
 from slipway.api.endpoints import Endpoint, names
+from slipway.api.idempotent_ids import idempotent_id
 from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import paged, selected
-from slipway.api.request_parsing import ident_of, path_id, query_names, read_body
+from slipway.api.request_parsing import path_id, query_names, read_body
 from slipway.api.responses import Json, nothing
 from slipway.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from slipway.services import Services
@@ -50,7 +51,7 @@ async def create(request: Request) -> Response:
     services, body = services_of(request), await read_body(request, ThreadBody)
     if body.supersteps and "graph_id" not in body.metadata:
         raise RefusedRequest("supersteps need metadata.graph_id, to know which graph takes them")
-    ident = await ident_of(request)
+    ident = await idempotent_id(request)
     thread_id = body.thread_id or ident
     living = None if body.living is None else Ttl(ttl=body.living.minutes, strategy=body.living.strategy)
     wanted = ThreadsCreate.model_construct(
@@ -181,7 +182,7 @@ async def count(request: Request) -> Response:
 
 async def copy(request: Request) -> Response:
     """A new thread with the past of another."""
-    services, source, ident = services_of(request), path_id(request, "thread_id"), await ident_of(request)
+    services, source, ident = services_of(request), path_id(request, "thread_id"), await idempotent_id(request)
     _, readable = await permit(request, reading(source))
     if gate_of(request).auth is None:
         gate_of(request).note("threads:create")

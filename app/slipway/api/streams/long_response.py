@@ -15,10 +15,13 @@ import asyncio
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from functools import partial
 from typing import Final
 
 import structlog
 from starlette.types import Receive, Scope, Send
+
+from slipway.api.open_responses import OpenResponses
 
 log = structlog.get_logger(__name__)
 
@@ -143,33 +146,6 @@ class SendBuffer:
             waiter.set_result(None)
 
 
-class OpenResponses:
-    """The long answers of this process that are not over. Closing them is how a web process lets its clients go:
-    they come back by themselves, to another process."""
-
-    def __init__(self) -> None:
-        self._open: dict[SendBuffer, bytes] = {}
-        self.closed = False
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def close(self) -> None:
-        """End every long answer, and those that are still to begin."""
-        self.closed = True
-        for buffer, parting in tuple(self._open.items()):
-            buffer.part(parting)
-
-    def add(self, buffer: SendBuffer, parting: bytes) -> None:
-        """`parting` is the last that its client hears when it is closed."""
-        self._open[buffer] = parting
-        if self.closed:
-            buffer.finish(parting)
-
-    def remove(self, buffer: SendBuffer) -> None:
-        self._open.pop(buffer, None)
-
-
 Feed = Callable[[SendBuffer], Awaitable[None]]
 OnDisconnect = Callable[[], Awaitable[None]]
 Watch = Callable[[SendBuffer], AbstractContextManager[None]]
@@ -204,7 +180,7 @@ class LongResponse:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         buffer = SendBuffer(beat=self._beat, ping_s=self._ping_s, most=self._most)
-        self._answers.add(buffer, self._parting)
+        self._answers.add(buffer, partial(buffer.part, self._parting))
         helpers = [asyncio.create_task(self._filled(buffer)), asyncio.create_task(_watched(receive, buffer))]
         try:
             with self._watch(buffer) if self._watch is not None else nullcontext():
