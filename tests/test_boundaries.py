@@ -42,7 +42,6 @@ LAYERS = (
 and from lower layers only, so no import points upwards and none goes in a circle."""
 
 UPWARD_STILL = {
-    ("slipway.runs.runs", "slipway.webhooks.scripts"),
     ("slipway.runs.handler_changes", "slipway.services"),
     ("slipway.runs.permits", "slipway.services"),
     ("slipway.runs.run_making", "slipway.services"),
@@ -268,9 +267,9 @@ def test_routes_do_not_import_each_other() -> None:
 
 
 def test_an_upward_import_is_noticed() -> None:
-    assert points_upwards("slipway.runs.runs", "slipway.threads.store")
+    assert points_upwards("slipway.runs.record", "slipway.threads.store")
     assert points_upwards("slipway.store.store", "slipway.crons.store"), "neighbours do not import each other"
-    assert not points_upwards("slipway.threads.store", "slipway.runs.runs")
+    assert not points_upwards("slipway.threads.store", "slipway.runs.record")
     assert points_upwards(
         "slipway.api.auth.access_check", "slipway.api.streams.event_streams", API_LAYERS, "slipway.api"
     )
@@ -289,17 +288,17 @@ def test_lua_files_live_below_redis() -> None:
 @pytest.mark.parametrize(
     ("rule", "name", "source"),
     [
-        (starlette_stays_in_the_api, "slipway.runs.runs", "from starlette.requests import Request"),
-        (only_the_command_line_imports_workers, "slipway.runs.runs", "from slipway_workers import claims"),
-        (only_the_command_line_imports_the_api, "slipway.runs.runs", "from slipway import api"),
+        (starlette_stays_in_the_api, "slipway.runs.record", "from starlette.requests import Request"),
+        (only_the_command_line_imports_workers, "slipway.runs.record", "from slipway_workers import claims"),
+        (only_the_command_line_imports_the_api, "slipway.runs.record", "from slipway import api"),
         (only_the_command_line_imports_the_api, "slipway_workers.process", "def f():\n    import slipway.api.server"),
-        (nothing_imports_the_examples, "slipway.runs.runs", "from examples import chat"),
-        (lua_lives_below_redis, "slipway.runs.runs", "X = \"return redis.call('GET', 'a')\""),
-        (event_frames_are_spelled_in_one_module, "slipway.runs.runs", "A = b'event: end\\r\\ndata: %b\\r\\n'"),
-        (key_names_live_below_redis, "slipway.runs.runs", "def f(keys): return f'{keys.prefix}:run'"),
-        (nothing_is_read_or_connected_at_import, "slipway.runs.runs", "import os\nclass A:\n    b = os.environ['C']"),
+        (nothing_imports_the_examples, "slipway.runs.record", "from examples import chat"),
+        (lua_lives_below_redis, "slipway.runs.record", "X = \"return redis.call('GET', 'a')\""),
+        (event_frames_are_spelled_in_one_module, "slipway.runs.record", "A = b'event: end\\r\\ndata: %b\\r\\n'"),
+        (key_names_live_below_redis, "slipway.runs.record", "def f(keys): return f'{keys.prefix}:run'"),
+        (nothing_is_read_or_connected_at_import, "slipway.runs.record", "import os\nclass A:\n    b = os.environ['C']"),
         (no_module_is_a_drawer_for_everything, "slipway.utils", ""),
-        (every_module_says_what_it_is, "slipway.runs.runs", "A = 1"),
+        (every_module_says_what_it_is, "slipway.runs.record", "A = 1"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )

@@ -33,8 +33,8 @@ from slipway.runs.active import InFlight
 from slipway.runs.event_log import EventLog
 from slipway.runs.idempotency import Idempotency
 from slipway.runs.leases import LeaseRenewer, worker_id
-from slipway.runs.runs import RunStore
 from slipway.runs.scripts import RunScripts
+from slipway.runs.store import RunStore
 from slipway.settings import Settings
 from slipway.store.embedding import Index
 from slipway.store.store import RedisStore

@@ -25,7 +25,7 @@ from slipway.api.endpoints import Endpoint
 from slipway.api.openapi import plain_path
 from slipway.api.server import ENDPOINTS
 from slipway.api.ui import site
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 from slipway.services import Services
 from slipway_workers.duties.reaper import Reaper
 from slipway_workers.duties.reconciler import Reconciler

@@ -14,7 +14,7 @@ from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt import Attempt
-from slipway.runs.runs import run_from
+from slipway.runs.record import run_from
 from slipway.services import Services
 from slipway.settings import Settings
 from slipway.webhooks import deliveries

@@ -13,7 +13,7 @@ from slipway.api.middleware.hosts import Hosts, is_loopback
 from slipway.api.middleware.mount_prefix import PROBES
 from slipway.api.openapi import plain_path
 from slipway.errors import ConfigError
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 from slipway.settings import Settings
 from tests.attacks.rows import ROUTES
 from tests.auth.test_http_section import AUTH, Desk, desk

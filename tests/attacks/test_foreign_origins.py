@@ -30,7 +30,7 @@ from slipway.api.middleware.origins import STUDIO, Origins
 from slipway.api.openapi import plain_path
 from slipway.graphs.registry import Registry
 from slipway.graphs.sections import CorsSection
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 from tests.attacks.rows import COMMANDS, PUBLIC_ROUTES, ROUTES, Ids, one_of_everything, send
 from tests.auth.samples import NEW
 from tests.auth.test_http_section import AUTH, Desk, desk

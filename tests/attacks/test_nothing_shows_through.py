@@ -17,7 +17,7 @@ from slipway.api.ui import site
 from slipway.errors import Conflict
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 from tests.auth.conftest import Client
 from tests.auth.samples import CRON, RUN, Sample, samples
 from tests.auth.test_every_route import anns

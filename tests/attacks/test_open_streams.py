@@ -22,7 +22,7 @@ from slipway.api.server import ENDPOINTS
 from slipway.api.streams import access_watch
 from slipway.api.ui import site
 from slipway.graphs.registry import Registry
-from slipway.runs.runs import Phase
+from slipway.runs.record import Phase
 from slipway.runs.script_results import Settled
 from slipway.settings import Settings
 from slipway.sse_frames import HEARTBEAT

@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 from tests.auth.conftest import Client
 from tests.http.conftest import Served
 

@@ -11,7 +11,7 @@ from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt import Attempt
-from slipway.runs.runs import new_id, run_from
+from slipway.runs.record import new_id, run_from
 from slipway.services import open_services
 from slipway.settings import Settings
 from tests.checkpoints.conftest import at, put

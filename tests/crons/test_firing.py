@@ -15,8 +15,8 @@ from slipway.graphs.registry import Registry
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.runs import Fired
 from slipway.runs.scripts import CronStep
+from slipway.runs.store import Fired
 from slipway.services import Services, open_services
 from slipway.settings import Settings
 from slipway_workers.duties.scheduler import Scheduler

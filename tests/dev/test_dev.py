@@ -11,7 +11,7 @@ from slipway.processes.dev import _children, _not_ready_reason, listen
 from slipway.processes.supervisor import ChildExit
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.runs import Phase, Run
+from slipway.runs.record import Phase, Run
 from slipway.settings import Settings
 from tests.conftest import free_port
 from tests.runs.conftest import PROJECT, Stores, opened

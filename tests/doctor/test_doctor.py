@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from slipway.health.doctor import PROBLEMS, Doctor, report, table
 from slipway.health.scripts import HealthScripts
 from slipway.processes.child_commands import slipway
-from slipway.runs.runs import Phase, Run, new_id
+from slipway.runs.record import Phase, Run, new_id
 from slipway.runs.script_results import Settled
 from tests.conftest import bare_environment
 from tests.runs.conftest import LEASE_MS, Stores, handover, settings_of

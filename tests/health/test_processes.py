@@ -16,7 +16,7 @@ from slipway.errors import ConfigError
 from slipway.graphs.registry import Registry
 from slipway.processes.startup import load_settings_and_logs
 from slipway.redis import connection_budget
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 from slipway.services import open_services
 from slipway.settings import Settings
 from tests.conftest import wait_until

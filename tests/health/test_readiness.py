@@ -15,7 +15,7 @@ from slipway.clock import Clock
 from slipway.graphs.registry import Registry
 from slipway.health.findings import Level
 from slipway.health.health import EVERY_S, RECHECK_S, HealthMonitor
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
 from tests.health.conftest import settings_of

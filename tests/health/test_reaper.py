@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from slipway.graphs.registry import Registry
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 from slipway.services import open_services
 from slipway_workers.duties.reaper import Reaper
 from tests.conftest import Eventually

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 from tests.conftest import Eventually
 from tests.crash.cluster import Cluster
 from tests.health.test_readiness import codes, create, fill

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from slipway.runs import run_kwargs
-from slipway.runs.runs import STATUS
+from slipway.runs.record import STATUS
 from slipway.services import Services
 from slipway_workers.process import WorkerProcess
 from tests.http.conftest import Served

@@ -9,7 +9,7 @@ from starlette.routing import Route
 from slipway.api.bodies.runs import RunBody
 from slipway.api.openapi import plain_path
 from slipway.api.server import ENDPOINTS
-from slipway.runs.runs import STATUS
+from slipway.runs.record import STATUS
 from tests.http.conftest import Served
 
 

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from slipway.graphs.registry import Registry
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 from tests.http.conftest import Served, serving
 from tests.options.conftest import PROJECT, Load
 from tests.working import working

@@ -15,7 +15,7 @@ from slipway.graphs.langgraph_json import GRAPH_KEYS
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 from tests.http.conftest import serving
 from tests.options.conftest import PROJECT, Load
 from tests.options.test_options import RUN, one_waits_for_the_other

@@ -22,7 +22,7 @@ from slipway.graphs.registry import Registry
 from slipway.processes.child_commands import slipway
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.runs import Phase, new_id
+from slipway.runs.record import Phase, new_id
 from slipway.serialization.encryption import MARK
 from slipway.services import Services, open_services
 from slipway.settings import Settings

@@ -23,9 +23,10 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from slipway.runs.attempt import Attempt
 from slipway.runs.event_log import Event, EventLog
-from slipway.runs.runs import NewRun, Phase, Run, RunStore, new_id, run_from, status_of
+from slipway.runs.record import NewRun, Phase, Run, new_id, run_from, status_of
 from slipway.runs.script_results import SettleResult
 from slipway.runs.scripts import RunScripts
+from slipway.runs.store import RunStore
 from slipway.settings import Settings
 from slipway.threads.record import Thread
 from slipway.threads.scripts import ThreadScripts

@@ -10,7 +10,7 @@ import pytest
 from slipway.access.filters import Filter, filter_of
 from slipway.checkpoints.leftovers import Leftovers
 from slipway.errors import NotFound
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 from slipway.runs.script_results import RunCreateResult
 from slipway.runs.scripts import RunCreate
 from tests.runs.conftest import Stores, new_run

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from slipway.graphs.registry import Registry
-from slipway.runs.runs import Phase, Run
+from slipway.runs.record import Phase, Run
 from tests.runs.conftest import Stores
 from tests.runs.test_recovery import finish
 

@@ -9,7 +9,7 @@ import pytest
 
 from slipway.graphs.registry import Registry
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.runs import Phase
+from slipway.runs.record import Phase
 from tests.conftest import Eventually
 from tests.runs.conftest import Stores
 from tests.runs.test_recovery import DURABILITIES, execution, finish

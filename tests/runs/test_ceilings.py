@@ -15,7 +15,7 @@ from slipway.ceilings import Ceilings, Usage, ceilings_of
 from slipway.errors import CeilingHit, InvalidRequest
 from slipway.execution.ceiling_guard import CeilingGuard
 from slipway.graphs.registry import Registry
-from slipway.runs.runs import Phase, Run
+from slipway.runs.record import Phase, Run
 from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
 from tests.runs.conftest import Stores, ceilings

@@ -11,7 +11,7 @@ from slipway.errors import StoreUnavailable
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.runs import Phase
+from slipway.runs.record import Phase
 from tests.conftest import Eventually
 from tests.runs.conftest import Stores, settings_of
 from tests.working import working

@@ -10,7 +10,7 @@ import pytest
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.event_log import _HEAL_S, _READ, KEEP, Event, EventLog, Tail
-from slipway.runs.runs import Run, new_id
+from slipway.runs.record import Run, new_id
 from slipway.threads.notifications import ThreadNotifications
 from tests.conftest import Eventually
 from tests.proxy import Proxy, proxied

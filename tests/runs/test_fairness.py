@@ -15,7 +15,7 @@ from slipway.graphs.registry import Registry
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.runs import PRIORITY_MS, Phase, Run, new_id
+from slipway.runs.record import PRIORITY_MS, Phase, Run, new_id
 from slipway.runs.script_results import Settled
 from slipway.services import Services
 from slipway_workers.claims import ClaimingWorker

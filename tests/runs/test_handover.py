@@ -19,7 +19,7 @@ from slipway.execution.execution import Execution
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.runs import Phase, Run, new_id, run_from
+from slipway.runs.record import Phase, Run, new_id, run_from
 from slipway.services import Services, open_services
 from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually, wait_until

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from slipway.exception_text import LONGEST_TEXT, class_name, exception_being_handled, message_of, repr_of, traceback_of
 from slipway.execution.contained_errors import GraphRaised, contain_errors
 from slipway.graphs.registry import Registry
-from slipway.runs.runs import Phase, Run
+from slipway.runs.record import Phase, Run
 from slipway.serialization.json_encoding import dumps
 from slipway.serialization.serde import Serde
 from tests.runs.conftest import Stores

@@ -22,15 +22,17 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
+from slipway.runs.delivery_queues import EXTERNAL
 from slipway.runs.leases import LeaseRenewer
-from slipway.runs.runs import Phase, Run, RunStore, new_id
+from slipway.runs.record import Phase, Run, new_id
 from slipway.runs.script_results import AttemptFenced, Settled
 from slipway.runs.scripts import RunScripts
+from slipway.runs.store import RunStore
 from slipway.settings import Settings
 from slipway.threads.scripts import ThreadScripts
 from slipway.threads.store import ThreadStore
 from slipway.threads.ttl import ThreadTtl
-from slipway.webhooks.scripts import OUTSIDE, DeliveryScripts
+from slipway.webhooks.scripts import DeliveryScripts
 from tests.checkpoints.conftest import Make, at, ids, make, put
 from tests.runs.conftest import LEASE_MS, TTL_S, Stores, handover, new_run, settlement
 from tests.runs.test_recovery import execution
@@ -354,7 +356,7 @@ async def test_the_webhook_of_a_removed_run_and_that_of_the_run_with_its_id_are_
     old, new = await reborn(stores, kwargs={"webhook": "https://receiver.example/"})
     deliveries = DeliveryScripts(stores.pipeline, stores.keys)
     await stores.settle(new, result='{"mine":1}', values='{"mine":1}')
-    first, second = await deliveries.take([OUTSIDE], 9, LEASE_MS)
+    first, second = await deliveries.take([EXTERNAL], 9, LEASE_MS)
     assert [(held["run_id"].decode(), held["told_status"]) for held in (first, second)] == [
         (old.run_id, b"interrupted"),
         (new.run_id, b"success"),
@@ -364,4 +366,4 @@ async def test_the_webhook_of_a_removed_run_and_that_of_the_run_with_its_id_are_
     assert (await stores.now(new)).webhook_status == "pending"
     assert await deliveries.end(second["delivery_id"].decode(), 1, outcome="delivered")
     assert (await stores.now(new)).webhook_status == "delivered"
-    assert await deliveries.take([OUTSIDE], 9, LEASE_MS) == []
+    assert await deliveries.take([EXTERNAL], 9, LEASE_MS) == []

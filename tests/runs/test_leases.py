@@ -17,7 +17,7 @@ from slipway.redis.subscriber import Listener, Subscriber
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.leases import LeaseRenewer, reclaim_process
-from slipway.runs.runs import Run
+from slipway.runs.record import Run
 from slipway.runs.scripts import Grace, RunScripts
 from tests.conftest import Eventually
 from tests.proxy import Proxy, proxied

@@ -11,7 +11,7 @@ from slipway.checkpoints.fenced_writers import IdleThreadWriter
 from slipway.errors import Conflict, NotFound
 from slipway.health.scripts import HealthScripts
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.runs import Phase, Run
+from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import AttemptFenced, Settled
 from tests.conftest import Eventually
 from tests.runs.conftest import Stores, handover

@@ -20,7 +20,7 @@ from slipway.redis.commands import Command
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.event_log import Event
-from slipway.runs.runs import Phase, Run
+from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import SettleResult
 from slipway.runs.scripts import RunScripts
 from slipway.serialization.json_encoding import dumps

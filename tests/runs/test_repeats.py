@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slipway.checkpoints.leftovers import Leftovers
-from slipway.runs.runs import Phase, Run
+from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import Applied, AttemptFenced, GroupMissing
 from slipway.runs.scripts import RunScripts
 from tests.runs.conftest import TTL_S, Stores, handover, new_run, settlement

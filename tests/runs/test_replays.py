@@ -13,7 +13,7 @@ import pytest
 from slipway.graphs.registry import Registry
 from slipway.runs import attempt
 from slipway.runs.event_log import Event
-from slipway.runs.runs import Phase, Run
+from slipway.runs.record import Phase, Run
 from tests.conftest import Eventually
 from tests.runs.conftest import Stores
 from tests.runs.test_recovery import DyingScripts, die_after, execution, finish

@@ -10,9 +10,10 @@ from slipway.errors import Conflict, NotFound
 from slipway.health.doctor import Doctor
 from slipway.runs.active import InFlight
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.runs import FINAL, Phase, Run, new_id, run_from
+from slipway.runs.delivery_queues import EXTERNAL
+from slipway.runs.record import FINAL, Phase, Run, new_id, run_from
 from slipway.runs.script_results import CancelRequested, Settled, SettleResult
-from slipway.webhooks.scripts import OUTSIDE, DeliveryScripts
+from slipway.webhooks.scripts import DeliveryScripts
 from slipway_workers.start_permission import AUTHORIZED_FOR_S
 from tests.runs.conftest import LEASE_MS, Stores, handover, new_run, settlement
 
@@ -94,9 +95,9 @@ async def test_a_run_whose_attempts_all_died_calls_its_webhook(stores: Stores) -
     run = await stores.run(await stores.thread(), **hooked)
     await stores.claim_one()
     deliveries = DeliveryScripts(stores.pipeline, stores.keys)
-    assert await deliveries.take((OUTSIDE,), 10, 60_000) == []
+    assert await deliveries.take((EXTERNAL,), 10, 60_000) == []
     assert await stores.reap() == [(run.run_id, 1, "failed")]
-    [delivery] = await deliveries.take((OUTSIDE,), 10, 60_000)
+    [delivery] = await deliveries.take((EXTERNAL,), 10, 60_000)
     assert (delivery["run_id"].decode(), delivery["told_status"]) == (run.run_id, b"error")
     assert b"ceiling.attempts" in delivery["error"]
 

@@ -12,7 +12,7 @@ from slipway.clock import Clock
 from slipway.health.doctor import Doctor
 from slipway.runs.crash_proof import CLEARED_AT_SUPERSTEP, SuspectProgress
 from slipway.runs.crash_suspects import CLEARED_COUNTS_FOR_S, SURVIVED_AFTER_S, CrashSuspects
-from slipway.runs.runs import Phase, Run
+from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import Settled
 from tests.runs.conftest import LEASE_MS, Stores, handover
 

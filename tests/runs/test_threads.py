@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 from slipway.threads import scripts
 from slipway.threads.ttl import ThreadTtl
 from tests.runs.conftest import Stores

@@ -14,9 +14,10 @@ from langgraph_sdk.client import LangGraphClient
 
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.runs.delivery_queues import EXTERNAL, INTERNAL
 from slipway.services import Services
 from slipway.webhooks import deliveries as delivery_rules
-from slipway.webhooks.scripts import OUTSIDE, OWN, DeliveryScripts
+from slipway.webhooks.scripts import DeliveryScripts
 from slipway_workers.duties.deliveries import Deliveries
 from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually
@@ -269,7 +270,7 @@ async def test_what_a_dead_worker_had_taken_is_taken_again(
     run = await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url)
     await sdk.runs.cancel(thread, run["run_id"])
     one, two = Deliveries(services), Deliveries(services)
-    assert len(await one._scripts.take((OUTSIDE,), 10, 45_000)) == 1
+    assert len(await one._scripts.take((EXTERNAL,), 10, 45_000)) == 1
     await two.look()
     assert not two._under_way  # the lease of the first still holds
     await due_now(pipeline, keys)
@@ -284,7 +285,7 @@ async def test_no_more_are_taken_than_there_is_room_for(pipeline: Pipeline, keys
         await pipeline.send("HSET", keys.delivery(name), "tries", 0)
         await pipeline.send("ZADD", queue, 0, name)
     scripts = DeliveryScripts(pipeline, keys)
-    taken = [await scripts.take((OUTSIDE, OWN), 2, 45_000) for _ in range(3)]
+    taken = [await scripts.take((EXTERNAL, INTERNAL), 2, 45_000) for _ in range(3)]
     assert [[held["delivery_id"] for held in each] for each in taken] == [[b"a", b"b"], [b"c"], []]
 
 
@@ -308,7 +309,7 @@ async def test_how_a_webhook_ended_is_not_said_of_a_later_run_that_has_the_same_
     sdk: LangGraphClient, served: Served, receiver: Receiver, pipeline: Pipeline, keys: Keys
 ) -> None:
     run_id, scripts = await over(sdk, receiver.url), DeliveryScripts(pipeline, keys)
-    (taken,) = await scripts.take((OUTSIDE,), 1, 45_000)
+    (taken,) = await scripts.take((EXTERNAL,), 1, 45_000)
     await pipeline.send("HSET", keys.run(run_id), "created_us", 1)  # as if it was removed and made anew
     assert await scripts.end(run_id, int(taken["tries"]), outcome="failed", problem="HTTP 410")
     now = await shown(served, run_id)

@@ -23,7 +23,7 @@ from slipway.errors import StoreUnavailable
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.crash_suspects import CrashSuspects
-from slipway.runs.runs import Run, run_from
+from slipway.runs.record import Run, run_from
 from slipway.runs.scripts import RunScripts
 
 log = structlog.get_logger(__name__)

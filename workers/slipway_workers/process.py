@@ -18,7 +18,7 @@ from slipway.processes.readiness import report_ready
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.preflight import patiently
 from slipway.runs.attempt import Attempt
-from slipway.runs.runs import Run
+from slipway.runs.record import Run
 from slipway.services import Services, open_services
 from slipway.settings import Settings
 from slipway_workers.claims import ClaimingWorker, ignore_reply

@@ -17,7 +17,7 @@ from slipway.errors import AccessRefused, AuthBroken, NotFound
 from slipway.execution.failures import Failure, failure_of
 from slipway.runs.attempt import Attempt
 from slipway.runs.permits import check_still_permitted
-from slipway.runs.runs import Phase, Run, status_of
+from slipway.runs.record import Phase, Run, status_of
 from slipway.runs.script_results import CancelRequested
 from slipway.runs.scripts import RunSettle
 from slipway.serialization.json_encoding import dumps

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from slipway.api.auth.authentication import USER_SCOPE_KEY
 from slipway.api.lifespan_state import services_of
 from slipway.runs.idempotency import HEADER
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 
 
 async def idempotent_id(request: Request, index: int = 0) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from slipway.access.permissions import Permissions
 from slipway.runs.permits import permit_use, permitted_run
-from slipway.runs.runs import NewRun
+from slipway.runs.record import NewRun
 from slipway.services import Services
 
 

@@ -18,7 +18,7 @@ import structlog
 
 from slipway.event_protocol.message_blocks import MessageStream, plain_messages, text_of
 from slipway.runs.event_log import Event
-from slipway.runs.runs import Phase
+from slipway.runs.record import Phase
 from slipway.serialization.json_encoding import dumps
 from slipway.sse_frames import encode_block
 

@@ -52,7 +52,7 @@ from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.crash_proof import SuspectProgress
-from slipway.runs.runs import Phase, Run, status_of
+from slipway.runs.record import Phase, Run, status_of
 from slipway.runs.script_results import CancelRequested, Settled, SettleResult
 from slipway.serialization.json_encoding import dumps
 from slipway.sse_frames import encode_frame

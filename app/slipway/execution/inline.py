@@ -19,8 +19,9 @@ from slipway.graphs.served_graphs import Graphs
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.leases import LeaseRenewer
-from slipway.runs.runs import NewRun, Phase, Run, RunStore
+from slipway.runs.record import NewRun, Phase, Run
 from slipway.runs.scripts import RunScripts
+from slipway.runs.store import RunStore
 from slipway.settings import Settings
 from slipway.store.store import RedisStore
 

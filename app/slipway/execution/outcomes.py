@@ -9,7 +9,7 @@ from typing import Any, Final
 from langgraph.types import StateSnapshot
 
 from slipway.execution.failures import Failure
-from slipway.runs.runs import Phase
+from slipway.runs.record import Phase
 from slipway.serialization.json_encoding import dumps
 
 INTERRUPT: Final = "__interrupt__"

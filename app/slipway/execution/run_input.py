@@ -18,7 +18,7 @@ from langgraph.types import Command, Send
 from slipway.access.users import User, told_to_graphs
 from slipway.checkpoints.interrupt_answers import NULL_TASK, is_map, left_of
 from slipway.graphs.recursion_limit import default_recursion_limit
-from slipway.runs.runs import Run
+from slipway.runs.record import Run
 
 _PASSED_ON: Final = ("tags", "max_concurrency", "run_name")
 """What a request's config says and LangGraph takes as it is."""

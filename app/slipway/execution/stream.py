@@ -15,7 +15,7 @@ from slipway.execution.run_input import context_of
 from slipway.execution.transformers import stream_with_transformers
 from slipway.graphs.run_context import context_arguments
 from slipway.graphs.served_graphs import Graph
-from slipway.runs.runs import Run
+from slipway.runs.record import Run
 
 StreamChunk = tuple[Sequence[str], str, Any]
 """Namespace (empty at the root), mode, payload."""

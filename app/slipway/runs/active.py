@@ -11,7 +11,7 @@ import orjson
 from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.runs import Run, run_from
+from slipway.runs.record import Run, run_from
 
 PAGE: Final = 200
 

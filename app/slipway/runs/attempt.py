@@ -19,7 +19,7 @@ from slipway.errors import Fenced, StoreUnavailable
 from slipway.redis.commands import Command
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.logged_events import LoggedEvents
-from slipway.runs.runs import Run
+from slipway.runs.record import Run
 from slipway.runs.script_results import Applied, ApplyResult, AttemptFenced, CancelRequested, GroupMissing, SettleResult
 from slipway.runs.scripts import Entry, RunRelease, RunScripts, RunSettle
 

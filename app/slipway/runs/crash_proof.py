@@ -7,7 +7,7 @@ from typing import Final
 
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
-from slipway.runs.runs import Run
+from slipway.runs.record import Run
 
 CLEARED_AT_SUPERSTEP: Final = 2
 """Where an attempt has got further: what died was in the first of its supersteps, and this one is the next."""

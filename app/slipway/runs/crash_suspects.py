@@ -14,7 +14,7 @@ from collections import deque
 from typing import Final
 
 from slipway.clock import Clock
-from slipway.runs.runs import Run
+from slipway.runs.record import Run
 
 SURVIVED_AFTER_S: Final = 0.25
 CLEARED_COUNTS_FOR_S: Final = 1.0

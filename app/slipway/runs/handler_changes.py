@@ -9,8 +9,8 @@ from typing import Any, Final
 from slipway.access.handler_values.runs import RunsCreate
 from slipway.ceilings import ceilings_of
 from slipway.errors import InvalidRequest
+from slipway.runs.record import NewRun
 from slipway.runs.run_making import ceilings_in, check_webhook, groups_of, priority_in
-from slipway.runs.runs import NewRun
 from slipway.services import Services
 
 _STAYS: Final = ("tags", "recursion_limit", "max_concurrency", "run_name", "metadata")

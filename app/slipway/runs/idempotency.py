@@ -17,7 +17,7 @@ from uuid import UUID
 from slipway.errors import InvalidRequest
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 
 HEADER: Final = "Idempotency-Key"
 LONGEST: Final = 255

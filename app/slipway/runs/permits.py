@@ -26,7 +26,7 @@ from slipway.access.handler_values.threads import BusyCancelled, RunsToCancel, T
 from slipway.access.permissions import Permissions, must_fit
 from slipway.errors import NotFound
 from slipway.runs.handler_changes import left_run
-from slipway.runs.runs import NewRun, Run
+from slipway.runs.record import NewRun, Run
 from slipway.services import Services
 
 _CANCELS: Final = frozenset({"interrupt", "rollback"})

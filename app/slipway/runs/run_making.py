@@ -10,8 +10,8 @@ from slipway.assistants.record import Assistant
 from slipway.ceilings import Limits, ceilings_of, checked
 from slipway.errors import InvalidRequest
 from slipway.graphs.spec import GraphSpec, Priority
+from slipway.runs.record import PRIORITY_MS, NewRun
 from slipway.runs.run_requests import RunRequest
-from slipway.runs.runs import PRIORITY_MS, NewRun
 from slipway.runs.scripts import CronStep
 from slipway.services import Services
 from slipway.settings import Settings

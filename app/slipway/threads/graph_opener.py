@@ -18,7 +18,8 @@ from slipway.access.users import User, told_to_graphs
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import NotFound
 from slipway.graphs.served_graphs import AccessContext, Graph, Graphs, with_checkpointer
-from slipway.runs.runs import Run, RunStore
+from slipway.runs.record import Run
+from slipway.runs.store import RunStore
 from slipway.threads.record import Thread
 
 _NOT_FOR_GRAPHS: Final = frozenset({"ceilings", "checkpoint_id", "checkpoint_ns", "checkpoint_map"})

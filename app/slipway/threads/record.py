@@ -9,7 +9,7 @@ import orjson
 
 from slipway.clock import iso
 from slipway.redis.hash_fields import Fields
-from slipway.runs.runs import spread
+from slipway.runs.record import spread
 from slipway.threads.ttl import shown as ttl_of
 
 Status = Literal["idle", "busy", "interrupted", "error"]

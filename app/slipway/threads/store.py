@@ -15,7 +15,7 @@ from slipway.protocol_types import Strategy
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 from slipway.serialization.json_encoding import dumps, json_members
 from slipway.threads.record import Thread, thread_from
 from slipway.threads.scripts import ThreadScripts

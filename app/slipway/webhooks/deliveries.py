@@ -24,6 +24,7 @@ from slipway.access.permissions import Permissions, all_permissions_of, gives_no
 from slipway.duties import looked
 from slipway.errors import AccessRefused, AuthBroken, NotFound, StoreUnavailable
 from slipway.redis.hash_fields import Fields
+from slipway.runs.delivery_queues import DeliveryQueue
 from slipway.services import Services
 from slipway.webhooks.delivery_policy import (
     RETRY_PAUSES_MS,
@@ -35,7 +36,7 @@ from slipway.webhooks.delivery_policy import (
 )
 from slipway.webhooks.record import Delivery
 from slipway.webhooks.request_headers import headers_of, secret_of, signature
-from slipway.webhooks.scripts import DeliveryQueue, DeliveryScripts
+from slipway.webhooks.scripts import DeliveryScripts
 from slipway.webhooks.urls import NoAddress
 
 log = structlog.get_logger(__name__)

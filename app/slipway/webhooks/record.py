@@ -20,7 +20,7 @@ from slipway.clock import iso
 from slipway.redis.hash_fields import Fields
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.runs import Run, run_from
+from slipway.runs.record import Run, run_from
 from slipway.serialization.json_encoding import dumps
 
 _RUN_FIELDS: Final = (

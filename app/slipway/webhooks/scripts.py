@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
 
 import ormsgpack
 
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
-
-DeliveryQueue = Literal["deliveries", "own_deliveries"]
-"""Where a webhook waits for its call, by the name of its key."""
-
-OUTSIDE: Final[DeliveryQueue] = "deliveries"
-"""Webhooks that have a host: workers call them."""
-OWN: Final[DeliveryQueue] = "own_deliveries"
-"""Webhooks that are a path of this server's own: web processes call them."""
-
-
-def queue_of(webhook: str | None) -> DeliveryQueue | None:
-    """Where a run's webhook will wait for its call; None without one."""
-    if not webhook:
-        return None
-    return OWN if webhook.startswith("/") else OUTSIDE
-
+from slipway.runs.delivery_queues import DeliveryQueue
 
 _TAKE = load("delivery_take", repeatable=False)
 _END = load("delivery_end", repeatable=True)

@@ -9,10 +9,10 @@ from typing import Final
 
 import httpx
 
+from slipway.runs.delivery_queues import EXTERNAL, INTERNAL
 from slipway.services import Services
 from slipway.webhooks.deliveries import WHOLE_S, WebhookDeliveries
 from slipway.webhooks.record import Delivery
-from slipway.webhooks.scripts import OUTSIDE, OWN
 from slipway.webhooks.urls import UrlPolicy
 
 _CONNECT_S: Final = 5.0
@@ -25,7 +25,8 @@ class Deliveries(WebhookDeliveries):
     more: then no web process takes them, and here they fail with the reason."""
 
     def __init__(self, services: Services) -> None:
-        queues = (OUTSIDE,) if services.webhook_urls.allows_own else (OWN, OUTSIDE)  # those that fail at once first
+        # internal webhooks come first: each of them fails at once
+        queues = (EXTERNAL,) if services.webhook_urls.allows_own else (INTERNAL, EXTERNAL)
         super().__init__(services, queues, services.auth)
         timeout = httpx.Timeout(WHOLE_S, connect=_CONNECT_S)
         self._client = httpx.AsyncClient(

@@ -15,8 +15,8 @@ from slipway.duties import repeat
 from slipway.errors import AccessRefused, NotFound, SlipwayError, StoreUnavailable
 from slipway.runs.permits import permit_use
 from slipway.runs.run_making import run_of
-from slipway.runs.runs import Fired
 from slipway.runs.scripts import CronStep
+from slipway.runs.store import Fired
 from slipway.services import Services
 
 log = structlog.get_logger(__name__)

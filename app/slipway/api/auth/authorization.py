@@ -34,7 +34,7 @@ from slipway.errors import AccessRefused, NotFound
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.permits import permit_use as permit_use_of
 from slipway.runs.permits import permitted_run
-from slipway.runs.runs import NewRun, Run, new_id
+from slipway.runs.record import NewRun, Run, new_id
 from slipway.threads.search import ThreadQuery
 
 _OfThread = TypeVar("_OfThread", ThreadsRead, ThreadsUpdate, ThreadsWritten, ThreadsDelete, RunCancelled)

@@ -18,10 +18,10 @@ from slipway.access.auth_file import CustomAuth
 from slipway.access.users import User
 from slipway.api.in_process_client.app import InProcessApp
 from slipway.api.in_process_client.transport import LoopbackTransport
+from slipway.runs.delivery_queues import INTERNAL
 from slipway.services import Services
 from slipway.webhooks.deliveries import WebhookDeliveries
 from slipway.webhooks.record import Delivery
-from slipway.webhooks.scripts import OWN
 
 _ORIGIN: Final = "http://api"
 """What the app finds as its host."""
@@ -33,7 +33,7 @@ class OwnWebhooks(WebhookDeliveries):
     def __init__(
         self, services: Services, app: ASGIApp, state: Mapping[str, Any], auth: CustomAuth | None = None
     ) -> None:
-        super().__init__(services, (OWN,), auth)
+        super().__init__(services, (INTERNAL,), auth)
         self._app, self._state = app, state
 
     @asynccontextmanager

@@ -37,9 +37,9 @@ from slipway.crons.record import Cron, NewCron
 from slipway.crons.schedules import Schedule
 from slipway.crons.store import CronQuery
 from slipway.errors import InvalidRequest, NotFound, RefusedRequest
+from slipway.runs.record import new_id
 from slipway.runs.run_making import run_of
 from slipway.runs.run_requests import RunRequest
-from slipway.runs.runs import new_id
 
 
 async def create(request: Request) -> Response:

@@ -39,8 +39,8 @@ from slipway.errors import (
 )
 from slipway.event_protocol.agent_tree import AgentTree
 from slipway.event_protocol.run_translator import INTERRUPT, MODES
+from slipway.runs.record import Run
 from slipway.runs.run_making import run_of
-from slipway.runs.runs import Run
 from slipway.services import Services
 from slipway.sse_frames import data_of, name_of
 from slipway.threads.record import Thread

@@ -35,7 +35,7 @@ from slipway.errors import (
     Unavailable,
 )
 from slipway.event_protocol.run_translator import base_number
-from slipway.runs.runs import new_id
+from slipway.runs.record import new_id
 from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
 from slipway.threads.notifications import NotificationKind

@@ -16,9 +16,9 @@ from slipway.errors import NotFound, RefusedRequest
 from slipway.header_policy import chosen
 from slipway.protocol_types import is_of_the_server
 from slipway.runs.idempotency import HEADER, KEPT_S
+from slipway.runs.record import NewRun
 from slipway.runs.run_making import check_webhook, run_of
 from slipway.runs.run_requests import RunRequest
-from slipway.runs.runs import NewRun
 from slipway.services import Services
 
 _TRACE_HEADERS: Final = ("langsmith-trace", "baggage")

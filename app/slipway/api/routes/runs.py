@@ -30,7 +30,7 @@ from slipway.api.streams.wait_response import wait_response
 from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound
 from slipway.runs.cancel_reasons import BY_API, BY_DISCONNECT, Action
 from slipway.runs.event_log import START_ID
-from slipway.runs.runs import NewRun, Run
+from slipway.runs.record import NewRun, Run
 from slipway.services import Services
 
 log = structlog.get_logger(__name__)

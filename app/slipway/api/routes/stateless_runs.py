@@ -29,7 +29,7 @@ from slipway.api.streams.wait_response import wait_response
 from slipway.errors import InvalidRequest, NotFound, RefusedRequest
 from slipway.runs.cancel_reasons import BY_API, Action
 from slipway.runs.event_log import START_ID
-from slipway.runs.runs import NewRun, Run, new_id
+from slipway.runs.record import NewRun, Run, new_id
 from slipway.services import Services
 
 MOST_AT_ONCE: Final = 1000

@@ -29,7 +29,7 @@ from slipway.api.auth.authorization import reading
 from slipway.api.lifespan_state import services_of
 from slipway.api.streams.long_response import SendBuffer, Watch
 from slipway.errors import SlipwayError, StoreUnavailable
-from slipway.runs.runs import NewRun, Run
+from slipway.runs.record import NewRun, Run
 from slipway.serialization.json_encoding import dumps
 from slipway.sse_frames import encode_block
 from slipway.threads.notifications import NotificationKind

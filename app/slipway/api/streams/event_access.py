@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 from slipway.api.auth.access_check import needs
 from slipway.api.auth.authorization import permit_run, permit_use, reading
 from slipway.api.streams.access_watch import Check, ThreadAccess
-from slipway.runs.runs import NewRun
+from slipway.runs.record import NewRun
 
 READING: Final = needs("threads:read")
 COMMANDS: Final = needs(

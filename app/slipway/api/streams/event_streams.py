@@ -23,7 +23,7 @@ from slipway.api.streams.long_response import Feed, LongResponse, OnDisconnect, 
 from slipway.api.streams.stream_requests import StreamRequest
 from slipway.errors import NotFound
 from slipway.runs.event_log import NEW_ONLY, Event, place_of
-from slipway.runs.runs import Run
+from slipway.runs.record import Run
 from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
 from slipway.sse_frames import HEARTBEAT, RETRY, encode_block

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from slipway.api.lifespan_state import open_responses_of, services_of
 from slipway.api.streams.long_response import LongResponse, OnDisconnect, SendBuffer, Watch
 from slipway.errors import NotFound
-from slipway.runs.runs import Run
+from slipway.runs.record import Run
 from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
 from slipway.threads.record import Thread

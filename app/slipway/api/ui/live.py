@@ -28,7 +28,7 @@ from slipway.api.ui.rendering import HEADERS
 from slipway.clock import Clock
 from slipway.errors import NotFound
 from slipway.runs.event_log import START_ID, Event
-from slipway.runs.runs import Phase, Run
+from slipway.runs.record import Phase, Run
 from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
 from slipway.sse_frames import RETRY, encode_block

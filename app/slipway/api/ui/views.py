@@ -24,7 +24,7 @@ from slipway.api.ui.live import seen_run, standing
 from slipway.api.ui.rendering import page, words
 from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError
 from slipway.graphs.spec import GraphSpec
-from slipway.runs.runs import Run
+from slipway.runs.record import Run
 from slipway.services import Services
 from slipway.threads.record import Thread
 
