@@ -15,7 +15,7 @@ SSE_STARTS = ("event: ", "data: ", "id: ", "retry: ")
 LUA_WORDS = ("redis.call(", "redis.pcall(", "KEYS[", "ARGV[")
 
 LAYERS = (
-    ("errors", "clock", "versions", "exception_text", "json_containment", "asyncio_bridge", "sse_frames"),
+    ("errors", "clock", "versions", "exception_text", "json_comparison", "asyncio_bridge", "sse_frames"),
     ("failpoints", "environment_variables", "shown_exceptions"),
     ("settings",),
     ("ceilings",),

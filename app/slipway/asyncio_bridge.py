@@ -1,4 +1,4 @@
-"""From the thread of a synchronous node to the event loop, where everything that talks to Redis lives."""
+"""Runs a coroutine on the event loop from another thread: that of a synchronous node, or of a synchronous client."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def wait_from_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, T]], refusal: str) -> T:
-    """What `work` comes to on `loop`, waited for in another thread than an event loop's.
+def run_from_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, T]], problem: str) -> T:
+    """Runs `work` on `loop` and blocks the calling thread until it returns.
 
-    On an event loop it would wait for itself: there it raises `RuntimeError(refusal)`, and `work` is not begun.
+    On an event loop that would deadlock. There it raises `RuntimeError(problem)` without calling `work`.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run_coroutine_threadsafe(work(), loop).result()
-    raise RuntimeError(refusal)
+    raise RuntimeError(problem)

@@ -36,7 +36,7 @@ from slipway.runs.leases import LeaseRenewer, worker_id
 from slipway.runs.scripts import RunScripts
 from slipway.runs.store import RunStore
 from slipway.settings import Settings
-from slipway.store.embedding import Index
+from slipway.store.embedding import VectorIndex
 from slipway.store.store import RedisStore
 from slipway.threads.graph_opener import ThreadGraphOpener
 from slipway.threads.notifications import ThreadNotifications
@@ -201,7 +201,7 @@ async def _store(
 ) -> RedisStore:
     """The long-term store, with the index that langgraph.json asks for; its embedding function is the user's code."""
     section = config.store
-    index = None if section.index is None else await asyncio.to_thread(Index, section.index, graphs.attribute)
+    index = None if section.index is None else await asyncio.to_thread(VectorIndex, section.index, graphs.attribute)
     store = RedisStore(pipeline, keys, max_item_bytes=settings.max_store_item_bytes, index=index, ttl=section.ttl)
     graphs.use_store(store)
     return store

@@ -26,7 +26,7 @@ from slipway.execution.tool_events import ToolEvents
 from slipway.execution.transformers import stream_with_transformers
 from slipway.graphs.run_context import context_arguments
 from slipway.graphs.served_graphs import Graph
-from slipway.json_containment import contains
+from slipway.json_comparison import contains
 from tests.runs.conftest import Stores
 
 IDENTITY = {"langgraph_auth_user": {"identity": "me"}, "langgraph_auth_user_id": "me"}

@@ -145,7 +145,7 @@ async def test_a_namespace_whose_items_are_all_over_is_not_listed(
 async def test_a_search_that_would_look_at_too_many_items_is_refused(
     store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slipway.store.store.MOST_SEEN", 3)
+    monkeypatch.setattr("slipway.store.search.MAX_SCANNED_ITEMS", 3)
     for n in range(3):
         await store.aput(A, str(n), {"n": 1})
     assert len(await names(store, *A, filter={"n": 1})) == 3

@@ -11,7 +11,7 @@ from slipway.errors import ConfigError, Unavailable
 from slipway.graphs.sections import IndexSection
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.store.embedding import Index, closeness
+from slipway.store.embedding import VectorIndex, similarity
 from slipway.store.store import RedisStore
 from tests.store.project.remembering import embed
 
@@ -21,7 +21,7 @@ DOCS = ("docs",)
 def indexed(pipeline: Pipeline, keys: Keys, fields: list[str] | None = None, dims: int = 3) -> RedisStore:
     """A store that knows three words."""
     section = IndexSection(dims=dims, embed="./x.py:embed", fields=fields or ["$"])
-    return RedisStore(pipeline, keys, max_item_bytes=10_000, index=Index(section, lambda source: embed))
+    return RedisStore(pipeline, keys, max_item_bytes=10_000, index=VectorIndex(section, lambda source: embed))
 
 
 async def test_the_nearest_come_first_with_their_score(pipeline: Pipeline, keys: Keys) -> None:
@@ -74,14 +74,14 @@ async def test_wrong_dimensions_are_said(pipeline: Pipeline, keys: Keys) -> None
     with pytest.raises(ConfigError, match="dims is 4"):
         await indexed(pipeline, keys, dims=4).aput(DOCS, "k", {"text": "cat"})
     with pytest.raises(ConfigError, match="dims is 4"):
-        await Index(IndexSection(dims=4, embed="./x.py:embed"), lambda source: embed).of_query("cat")
+        await VectorIndex(IndexSection(dims=4, embed="./x.py:embed"), lambda source: embed).embed_query("cat")
 
 
 async def test_an_embedding_function_that_fails_may_be_tried_again(pipeline: Pipeline, keys: Keys) -> None:
     async def fail(texts: list[str]) -> list[list[float]]:
         raise ConnectionError("no route")
 
-    index = Index(IndexSection(dims=3, embed="./x.py:embed"), lambda source: fail)
+    index = VectorIndex(IndexSection(dims=3, embed="./x.py:embed"), lambda source: fail)
     store = RedisStore(pipeline, keys, max_item_bytes=1000, index=index)
     with pytest.raises(Unavailable, match="ConnectionError; the server's log"):
         await store.aput(DOCS, "k", {"text": "cat"})
@@ -95,18 +95,18 @@ def test_an_embedding_function_that_is_not_there_is_said() -> None:
         raise FileNotFoundError(source)
 
     with pytest.raises(ConfigError, match=r"store\.index\.embed"):
-        Index(IndexSection(dims=3, embed="./gone.py:embed"), load)
+        VectorIndex(IndexSection(dims=3, embed="./gone.py:embed"), load)
 
 
 async def test_numpy_and_plain_python_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numpy")
     chance = random.Random(7)
-    index = Index(IndexSection(dims=3, embed="./x.py:embed", fields=["a", "b"]), lambda source: embed)
+    index = VectorIndex(IndexSection(dims=3, embed="./x.py:embed", fields=["a", "b"]), lambda source: embed)
     words = ["cat dog", "tax", "cat", "dog dog tax", ""]
     values = [({"a": chance.choice(words), "b": chance.choice(words)}, None) for _ in range(40)]
-    kept = [*(await index.of_values(values)), None, b""]
-    query = await index.of_query("cat")
-    quick = closeness(query, kept)
+    kept = [*(await index.embed_values(values)), None, b""]
+    query = await index.embed_query("cat")
+    quick = similarity(query, kept)
     monkeypatch.setitem(sys.modules, "numpy", None)
-    assert closeness(query, kept) == pytest.approx(quick, abs=1e-6)
-    assert closeness([1.0], kept) == [None] * len(kept)
+    assert similarity(query, kept) == pytest.approx(quick, abs=1e-6)
+    assert similarity([1.0], kept) == [None] * len(kept)

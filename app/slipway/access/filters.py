@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from slipway.json_comparison import equal
+
 Condition = Mapping[str, Any]
 
 _DEEPEST: Final = 2
@@ -105,14 +107,9 @@ def _meets(metadata: Mapping[str, Any], name: str, wanted: Any) -> bool:
         return False
     found = metadata[name]
     if not isinstance(wanted, Mapping):
-        return _same(found, wanted)
+        return equal(found, wanted)
     if "$eq" in wanted:
-        return _same(found, wanted["$eq"])
+        return equal(found, wanted["$eq"])
     members = wanted["$contains"]
     all_of = members if isinstance(members, list | tuple) else [members]
-    return isinstance(found, list | tuple) and all(any(_same(each, member) for each in found) for member in all_of)
-
-
-def _same(found: Any, wanted: Any) -> bool:
-    """Equal as JSON: true is not 1."""
-    return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
+    return isinstance(found, list | tuple) and all(any(equal(each, member) for each in found) for member in all_of)

@@ -20,7 +20,7 @@ from slipway.assistants.system import SystemAssistants, system_id
 from slipway.errors import Conflict, InvalidRequest, NotFound
 from slipway.graphs.manifest import Manifest
 from slipway.graphs.served_graphs import Graphs
-from slipway.json_containment import contains
+from slipway.json_comparison import contains
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 

@@ -21,7 +21,7 @@ from langgraph.checkpoint.base import (
     DeltaChannelHistory,
 )
 
-from slipway.asyncio_bridge import wait_from_thread
+from slipway.asyncio_bridge import run_from_thread
 from slipway.redis.pipeline import Pipeline
 
 _NOT_HERE: Final = (
@@ -37,7 +37,7 @@ class SyncMethods(BaseCheckpointSaver[str]):
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As `aget_tuple`, from a thread."""
-        return wait_from_thread(self._pipeline.loop, lambda: self.aget_tuple(config), _NOT_HERE)
+        return run_from_thread(self._pipeline.loop, lambda: self.aget_tuple(config), _NOT_HERE)
 
     def list(
         self,
@@ -52,7 +52,7 @@ class SyncMethods(BaseCheckpointSaver[str]):
         async def read() -> Sequence[CheckpointTuple]:
             return [found async for found in self.alist(config, filter=filter, before=before, limit=limit)]
 
-        return iter(wait_from_thread(self._pipeline.loop, read, _NOT_HERE))
+        return iter(run_from_thread(self._pipeline.loop, read, _NOT_HERE))
 
     def put(
         self,
@@ -63,18 +63,18 @@ class SyncMethods(BaseCheckpointSaver[str]):
     ) -> RunnableConfig:
         """As `aput`, from a thread."""
         put = functools.partial(self.aput, config, checkpoint, metadata, new_versions)
-        return wait_from_thread(self._pipeline.loop, put, _NOT_HERE)
+        return run_from_thread(self._pipeline.loop, put, _NOT_HERE)
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """As `aput_writes`, from a thread."""
         put = functools.partial(self.aput_writes, config, writes, task_id, task_path)
-        wait_from_thread(self._pipeline.loop, put, _NOT_HERE)
+        run_from_thread(self._pipeline.loop, put, _NOT_HERE)
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """As `aget_delta_channel_history`, from a thread."""
         read = functools.partial(self.aget_delta_channel_history, config=config, channels=channels)
-        return wait_from_thread(self._pipeline.loop, read, _NOT_HERE)
+        return run_from_thread(self._pipeline.loop, read, _NOT_HERE)

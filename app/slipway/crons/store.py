@@ -14,7 +14,7 @@ from slipway.clock import Clock
 from slipway.crons.record import OPTIONAL, Cron, NewCron, cron_from
 from slipway.crons.scripts import CronScripts
 from slipway.errors import NotFound
-from slipway.json_containment import contains
+from slipway.json_comparison import contains
 from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline

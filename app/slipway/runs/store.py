@@ -11,7 +11,7 @@ import orjson
 
 from slipway.checkpoints.trash import Trash
 from slipway.errors import Conflict, NotFound
-from slipway.json_containment import contains
+from slipway.json_comparison import contains
 from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline

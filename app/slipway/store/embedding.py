@@ -1,8 +1,8 @@
-"""Meaning as numbers: what is embedded of an item, how vectors are kept, and how alike two of them are.
+"""Embeds the texts of items, and compares their vectors with that of a query.
 
-A text's vector is kept with length one as 32-bit floats, little-endian, behind one such whole number that says how many
-dimensions it has; an item may have several, one for each text that was found in it. With numpy installed a thousand
-items are compared in about a millisecond, without it in about a hundred times that.
+A vector has length one. It is stored as 32-bit little-endian floats behind one 32-bit integer, its number of
+dimensions. An item has one vector for each text that the index selects from it. With numpy installed, comparing a
+thousand items takes about a millisecond, without it about a hundred times that.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ _COUNT: Final = struct.Struct("<I")
 Paths = Sequence[str | list[str]]
 
 
-class Index:
-    """Embeds texts by the function that langgraph.json names. `load` gets the attribute that `./file.py:name` means."""
+class VectorIndex:
+    """Embeds texts with the function that langgraph.json names. `load` returns the attribute that `./file.py:name`
+    names."""
 
     def __init__(self, section: IndexSection, load: Callable[[str], object]) -> None:
         self.dims = section.dims
         self._paths = _tokenized(section.fields)
         self._embeddings = _embeddings(section.embed, load)
 
-    async def of_values(self, values: Sequence[tuple[dict[str, Any], list[str] | None]]) -> list[bytes]:
-        """The vectors of each value, as kept; empty for one without text. A list of paths stands in for the index's
-        own. One call of the embedding function for all."""
+    async def embed_values(self, values: Sequence[tuple[dict[str, Any], list[str] | None]]) -> list[bytes]:
+        """The stored form of each value's vectors; empty for a value without text. A list of paths replaces those of
+        the index. Calls the embedding function once for all values. Raises `Unavailable` when it fails."""
         texts = [_texts(value, self._paths if paths is None else _tokenized(paths)) for value, paths in values]
-        flat = [text for some in texts for text in some]
+        flat = [text for value_texts in texts for text in value_texts]
         vectors = iter(await self._embedded(flat) if flat else [])
-        return [_packed([next(vectors) for _ in some]) for some in texts]
+        return [_packed([next(vectors) for _ in value_texts]) for value_texts in texts]
 
     async def _embedded(self, texts: list[str]) -> list[list[float]]:
         try:
@@ -48,11 +49,11 @@ class Index:
         except Exception as error:
             raise _failed(error) from error
         if len(vectors) != len(texts):
-            raise ConfigError(f"store.index.embed: made {len(vectors)} vectors of {len(texts)} texts")
+            raise ConfigError(f"store.index.embed: returned {len(vectors)} vectors for {len(texts)} texts")
         return [_unit(self._checked(vector)) for vector in vectors]
 
-    async def of_query(self, query: str) -> list[float]:
-        """The vector of what is looked for."""
+    async def embed_query(self, query: str) -> list[float]:
+        """The vector of a query. Raises `Unavailable` when the embedding function fails."""
         try:
             vector = await self._embeddings.aembed_query(query)
         except Exception as error:
@@ -62,46 +63,46 @@ class Index:
     def _checked(self, vector: Sequence[float]) -> Sequence[float]:
         if len(vector) != self.dims:
             raise ConfigError(
-                f"store.index.dims is {self.dims}, but the embedding function makes {len(vector)} numbers"
+                f"store.index.dims is {self.dims}, but the embedding function returned {len(vector)} numbers"
             )
         return vector
 
 
-def closeness(query: Sequence[float], kept: Sequence[bytes | None]) -> list[float | None]:
-    """How alike each item is to the query: the cosine of its best vector, or None when it has none that compares.
+def similarity(query: Sequence[float], stored: Sequence[bytes | None]) -> list[float | None]:
+    """The highest cosine of each item's vectors with the query; None for an item without a vector of its dimensions.
 
-    Uses the processor for a while: not to be called on the event loop with many.
+    Blocks the calling thread: with many items call it in a thread, not on the event loop.
     """
     try:
         import numpy as np
     except ImportError:
         weights = list(query)
-        return [max((_dot(weights, vector) for vector in _vectors(data, len(query))), default=None) for data in kept]
-    wanted = np.asarray(query, dtype=np.float32)
-    found = [_body(data, len(query)) for data in kept]
-    if not any(found):
-        return [None] * len(found)
-    rows = np.frombuffer(b"".join(found), dtype="<f4").reshape(-1, len(query)) @ wanted
+        return [max((_dot(weights, vector) for vector in _vectors(data, len(query))), default=None) for data in stored]
+    query_vector = np.asarray(query, dtype=np.float32)
+    bodies = [_body(data, len(query)) for data in stored]
+    if not any(bodies):
+        return [None] * len(bodies)
+    rows = np.frombuffer(b"".join(bodies), dtype="<f4").reshape(-1, len(query)) @ query_vector
     scores: list[float | None] = []
-    at = 0
-    for body in found:
+    start = 0
+    for body in bodies:
         count = len(body) // (4 * len(query))
-        scores.append(float(rows[at : at + count].max()) if count else None)
-        at += count
+        scores.append(float(rows[start : start + count].max()) if count else None)
+        start += count
     return scores
 
 
 def _failed(error: Exception) -> Unavailable:
     log.error("store.embedding_failed", exc_info=error)
-    return Unavailable(f"the embedding function failed: {type(error).__name__}; the server's log has the rest")
+    return Unavailable(f"the embedding function failed: {type(error).__name__}; the server's log has the details")
 
 
-def _dot(one: Sequence[float], other: Sequence[float]) -> float:
-    return sum(a * b for a, b in zip(one, other, strict=True))
+def _dot(first: Sequence[float], second: Sequence[float]) -> float:
+    return sum(a * b for a, b in zip(first, second, strict=True))
 
 
 def _body(data: bytes | None, dims: int) -> bytes:
-    """The numbers, or nothing when they were made by another index."""
+    """The floats; empty when they have other dimensions, because the index was changed."""
     if not data or _COUNT.unpack_from(data)[0] != dims:
         return b""
     return data[_COUNT.size :]
@@ -134,8 +135,8 @@ def _tokenized(fields: Sequence[str]) -> Paths:
 
 
 def _embeddings(named: str, load: Callable[[str], object]) -> Embeddings:
-    """By `./file.py:name` or `package.module:name` the user's own, which may be an `Embeddings` or a function, async or
-    not; else a provider's model. Raises `ConfigError`."""
+    """`./file.py:name` or `package.module:name` is an object of the project: an `Embeddings`, or a function, async or
+    not. Any other text is a provider's model. Raises `ConfigError`."""
     try:
         where = named.rpartition(":")[0]
         if "/" in where or "." in where:

@@ -1,4 +1,4 @@
-"""Which items a search wants: conditions on an item's members, and patterns of namespaces."""
+"""The conditions of a search: on the members of an item's value, and on namespaces."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from langgraph.store.base import MatchCondition
 
 from slipway.access.filters import Filter
 from slipway.errors import RefusedRequest
+from slipway.json_comparison import equal
 
 _ORDERED: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "$gt": operator.gt,
@@ -17,78 +18,75 @@ _ORDERED: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "$lt": operator.lt,
     "$lte": operator.le,
 }
-_ONLY: Final = "\0only"
-_KNOWN: Final = ("$eq", "$ne", *_ORDERED)
+_OPERATORS: Final = ("$eq", "$ne", *_ORDERED)
+_ACCESS_FILTER: Final = "\0access_filter"
+"""The name under which an access filter is passed through LangGraph's `filter` argument."""
 
 
-def check(conditions: Mapping[str, Any]) -> None:
-    """`RefusedRequest` for an operator that is not supported."""
-    for name, wanted in conditions.items():
-        if isinstance(wanted, dict):
-            for word in wanted:
-                if word.startswith("$") and word not in _KNOWN:
-                    raise RefusedRequest(f"filter.{name}: {word!r} is not one of {', '.join(_KNOWN)}")
+def check_operators(conditions: Mapping[str, Any]) -> None:
+    """Raises `RefusedRequest` for an operator that is not supported."""
+    for name, expected in conditions.items():
+        if isinstance(expected, dict):
+            for member in expected:
+                if member.startswith("$") and member not in _OPERATORS:
+                    raise RefusedRequest(f"filter.{name}: {member!r} is not one of {', '.join(_OPERATORS)}")
 
 
-def fits(value: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
-    """Whether an item's value meets every condition. Order is asked of two numbers or two texts; anything else has
-    none, and does not fit."""
+def matches(value: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
+    """Whether an item's value meets every condition. Only two numbers or two texts have an order: for any other pair
+    `$gt`, `$gte`, `$lt` and `$lte` are false."""
     return all(
-        wanted.fits(value) if isinstance(wanted, Filter) else _meets(value.get(name), wanted)
-        for name, wanted in conditions.items()
+        expected.fits(value) if isinstance(expected, Filter) else _meets(value.get(name), expected)
+        for name, expected in conditions.items()
     )
 
 
-def both(conditions: Mapping[str, Any], only: Filter) -> dict[str, Any]:
-    """A client's conditions, and what the caller may see. A `Filter` cannot come from a client: theirs are JSON."""
-    return {**conditions, _ONLY: only} if only else dict(conditions)
+def with_access_filter(conditions: Mapping[str, Any], access_filter: Filter) -> dict[str, Any]:
+    """A client's conditions and the caller's access filter. A client cannot send a `Filter`: its conditions are
+    JSON."""
+    return {**conditions, _ACCESS_FILTER: access_filter} if access_filter else dict(conditions)
 
 
-def _meets(found: Any, wanted: Any) -> bool:
-    if isinstance(wanted, dict) and any(word.startswith("$") for word in wanted):
-        return all(_compares(found, word, operand) for word, operand in wanted.items())
-    if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(_meets(found.get(name), inner) for name, inner in wanted.items())
-    return _same(found, wanted)
+def _meets(value: Any, expected: Any) -> bool:
+    if isinstance(expected, dict) and any(name.startswith("$") for name in expected):
+        return all(_compare(value, name, operand) for name, operand in expected.items())
+    if isinstance(expected, dict):
+        return isinstance(value, dict) and all(_meets(value.get(name), inner) for name, inner in expected.items())
+    return equal(value, expected)
 
 
-def _compares(found: Any, word: str, operand: Any) -> bool:
-    if word == "$eq":
-        return _same(found, operand)
-    if word == "$ne":
-        return not _same(found, operand)
-    comparable = (_is_number(found) and _is_number(operand)) or (isinstance(found, str) and isinstance(operand, str))
-    return comparable and _ORDERED[word](found, operand)
-
-
-def _same(found: Any, wanted: Any) -> bool:
-    """Equal as JSON: true is not 1."""
-    return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
+def _compare(value: Any, operator_name: str, operand: Any) -> bool:
+    if operator_name == "$eq":
+        return equal(value, operand)
+    if operator_name == "$ne":
+        return not equal(value, operand)
+    comparable = (_is_number(value) and _is_number(operand)) or (isinstance(value, str) and isinstance(operand, str))
+    return comparable and _ORDERED[operator_name](value, operand)
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def lead_of(conditions: Sequence[MatchCondition]) -> list[str]:
-    """The labels that every namespace has in front which meets the conditions."""
-    lead: list[str] = []
+def required_prefix(conditions: Sequence[MatchCondition]) -> list[str]:
+    """The labels with which every namespace begins that meets the conditions."""
+    prefix: list[str] = []
     for condition in conditions:
         if condition.match_type == "prefix":
             labels = list(condition.path)
             plain = labels[: labels.index("*")] if "*" in labels else labels
-            lead = max(lead, plain, key=len)
-    return lead
+            prefix = max(prefix, plain, key=len)
+    return prefix
 
 
-def matches(namespace: Sequence[str], conditions: Sequence[MatchCondition]) -> bool:
-    """Whether a namespace meets every condition; `*` stands for any one label."""
-    return all(_at_its_end(namespace, condition) for condition in conditions)
+def matches_namespace(namespace: Sequence[str], conditions: Sequence[MatchCondition]) -> bool:
+    """Whether a namespace meets every condition; `*` matches any one label."""
+    return all(_matches_path(namespace, condition) for condition in conditions)
 
 
-def _at_its_end(namespace: Sequence[str], condition: MatchCondition) -> bool:
+def _matches_path(namespace: Sequence[str], condition: MatchCondition) -> bool:
     path = condition.path
     if len(path) > len(namespace):
         return False
-    part = namespace[: len(path)] if condition.match_type == "prefix" else namespace[len(namespace) - len(path) :]
-    return all(label in ("*", found) for label, found in zip(path, part, strict=True))
+    labels = namespace[: len(path)] if condition.match_type == "prefix" else namespace[len(namespace) - len(path) :]
+    return all(expected in ("*", label) for expected, label in zip(path, labels, strict=True))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from slipway.access.filters import EVERYTHING, Filter
-from slipway.json_containment import contains
+from slipway.json_comparison import contains
 from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline

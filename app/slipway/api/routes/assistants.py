@@ -41,7 +41,7 @@ from slipway.api.responses import Json, nothing
 from slipway.assistants.record import Assistant, config_and_context
 from slipway.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from slipway.graphs.manifest import Manifest
-from slipway.json_containment import contains
+from slipway.json_comparison import contains
 from slipway.runs.cancel_reasons import Action, by_deleted_assistant
 from slipway.runs.idempotency import HEADER
 from slipway.runs.run_making import ceilings_in, priority_in

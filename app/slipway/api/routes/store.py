@@ -18,7 +18,7 @@ from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import query_flag, read_body
 from slipway.api.responses import Json, nothing
 from slipway.errors import InvalidRequest, RefusedRequest, SlipwayError
-from slipway.store.filters import both
+from slipway.store.filters import with_access_filter
 
 
 async def put(request: Request) -> Response:
@@ -80,7 +80,7 @@ async def search(request: Request) -> Response:
         found = await services_of(request).store.asearch(
             value.namespace,
             query=value.query,
-            filter=both(value.filter, only) or None,
+            filter=with_access_filter(value.filter, only) or None,
             limit=value.limit,
             offset=value.offset,
             refresh_ttl=value.refresh_ttl,

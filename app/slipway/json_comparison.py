@@ -1,0 +1,20 @@
+"""How searches and filters compare JSON values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def equal(value: Any, expected: Any) -> bool:
+    """Equality as in JSON: `true` is not 1, although Python says so."""
+    return isinstance(value, bool) == isinstance(expected, bool) and bool(value == expected)
+
+
+def contains(value: Any, expected: Any) -> bool:
+    """Containment as in JSON databases. An object contains an object whose members are all contained in its own. A list
+    contains a list if each expected element is contained in one of its elements. Other values must be equal."""
+    if isinstance(expected, dict):
+        return isinstance(value, dict) and all(k in value and contains(value[k], v) for k, v in expected.items())
+    if isinstance(expected, list):
+        return isinstance(value, list) and all(any(contains(member, each) for member in value) for each in expected)
+    return equal(value, expected)
