@@ -10,9 +10,6 @@ from tests.catalogue.lua_use import LuaSource, Use
 
 LUA: Final = Path(__file__).parents[2] / "app" / "slipway" / "redis" / "lua"
 
-SHARED: Final = frozenset({"prelude"})
-"""Files whose functions scripts use."""
-
 ANY_COMMANDS: Final = frozenset({"apply_free"})
 """Scripts that execute the commands which they get, and nothing else."""
 
@@ -84,9 +81,10 @@ COMPUTED: Final = {
 
 def source() -> LuaSource:
     """All scripts of the repository."""
-    files = {path.stem: path.read_text() for path in sorted(LUA.rglob("*.lua"))}
-    scripts = {name: text for name, text in files.items() if name not in SHARED | ANY_COMMANDS}
-    return LuaSource(scripts, [files[name] for name in SHARED], frozenset(KEY_KINDS), KEYS, COMPUTED)
+    files = sorted(LUA.rglob("*.lua"))
+    shared = [path for path in files if path.parent != LUA or path.stem == "prelude"]
+    scripts = {path.stem: path.read_text() for path in files if path not in shared and path.stem not in ANY_COMMANDS}
+    return LuaSource(scripts, [path.read_text() for path in shared], frozenset(KEY_KINDS), KEYS, COMPUTED)
 
 
 def uses() -> set[Use]:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from slipway.crons import record
+from slipway.crons import store
 
 DAILY: dict[str, Any] = {"assistant_id": "steps", "schedule": "0 8 * * *", "input": {"value": 1}}
 NOBODY = "01890000-0000-7000-8000-000000000000"
@@ -103,7 +103,7 @@ async def test_search_and_count(sdk: LangGraphClient, client: httpx.AsyncClient)
 async def test_a_search_goes_on_where_the_first_page_of_records_ends(
     sdk: LangGraphClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record, "_PAGE", 2)
+    monkeypatch.setattr(store, "_PAGE", 2)
     made: list[Any] = [await sdk.crons.create("steps", schedule="@daily") for _ in range(5)]
     found: Any = await sdk.crons.search(sort_order="asc")
     assert [cron["cron_id"] for cron in found] == [cron["cron_id"] for cron in made]

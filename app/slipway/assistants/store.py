@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Final
 
-from slipway.access.filtered_reads import read_filtered
 from slipway.access.filters import EVERYTHING, Filter
+from slipway.assistants.reads import AssistantReads
 from slipway.assistants.record import Assistant, AssistantChanges, assistant_from
-from slipway.assistants.scripts import RECORD, AssistantScripts
+from slipway.assistants.scripts import AssistantScripts
 from slipway.clock import iso
 from slipway.errors import Conflict, NotFound
 from slipway.redis.keys import Keys
@@ -22,26 +22,25 @@ class AssistantStore:
     """The stored assistants, by id. System assistants are not among them: see `SystemAssistants`."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._pipeline, self._keys, self._scripts = pipeline, keys, AssistantScripts(pipeline, keys)
+        self._reads, self._scripts = AssistantReads(pipeline, keys), AssistantScripts(pipeline, keys)
 
     async def get(self, assistant_id: str, access_filter: Filter = EVERYTHING) -> Assistant | None:
         """The assistant; None when it does not exist or does not match the access filter. One read, or two when the
         filter has conditions."""
         if not await self.matches(assistant_id, access_filter):
             return None
-        fields = await self._pipeline.send("HMGET", self._keys.assistant(assistant_id), *RECORD, repeatable=True)
-        return assistant_from(assistant_id, fields) if fields[0] is not None else None
+        fields = await self._reads.record(assistant_id)
+        return None if fields is None else assistant_from(assistant_id, fields)
 
     async def matches(self, assistant_id: str, access_filter: Filter) -> bool:
         """Whether the assistant exists and matches the access filter. A filter without conditions costs no read and
         returns true, also for an unknown id."""
         if not access_filter:
             return True
-        key = self._keys.assistant(assistant_id)
-        stored = await read_filtered(self._pipeline, key, access_filter, "updated_us", "members_at")
-        if stored.plain[0] != stored.plain[1]:
+        up_to_date, stored = await self._reads.filtered(assistant_id, access_filter)
+        if not up_to_date:
             await self._scripts.write_members(assistant_id)
-            stored = await read_filtered(self._pipeline, key, access_filter, "updated_us", "members_at")
+            _, stored = await self._reads.filtered(assistant_id, access_filter)
         return stored.plain[0] is not None and access_filter.fits(stored.metadata)
 
     async def create(
@@ -77,9 +76,7 @@ class AssistantStore:
 
     async def versions(self, assistant_id: str) -> list[Assistant]:
         """Every version, newest first; empty when the assistant does not exist."""
-        flat = await self._pipeline.send("HGETALL", self._keys.assistant(assistant_id), repeatable=True)
-        pairs = iter(flat)
-        stored = {name.decode(): value for name, value in zip(pairs, pairs, strict=True)}
+        stored = await self._reads.all_fields(assistant_id)
         numbers = sorted((int(name[2:]) for name in stored if name.startswith("v:")), reverse=True)
         times = (stored.get("created_us"), stored.get("updated_us"))
         return [assistant_from(assistant_id, (*times, b"%d" % n, stored[f"v:{n}"]), of_version=True) for n in numbers]
@@ -98,18 +95,13 @@ class AssistantStore:
 
     async def all(self, graph_id: str | None = None) -> AsyncIterator[Assistant]:
         """All assistants, or those of one graph, newest first."""
-        index = self._keys.assistants if graph_id is None else self._keys.graph_assistants(graph_id)
         start = 0
         while True:
-            ids = await self._pipeline.send("ZREVRANGE", index, start, start + _PAGE - 1, repeatable=True)
-            names = [assistant_id.decode() for assistant_id in ids]
-            reads = [
-                self._pipeline.send("HMGET", self._keys.assistant(name), *RECORD, repeatable=True) for name in names
-            ]
-            for name, read in zip(names, reads, strict=True):
-                if (fields := await read)[0] is not None:
-                    yield assistant_from(name, fields)
-            if len(names) < _PAGE:
+            ids = await self._reads.ids(graph_id, start, start + _PAGE - 1)
+            for assistant_id, fields in zip(ids, await self._reads.records(ids), strict=True):
+                if fields is not None:
+                    yield assistant_from(assistant_id, fields)
+            if len(ids) < _PAGE:
                 return
             start += _PAGE
 

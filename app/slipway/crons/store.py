@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
-from slipway.access.filtered_reads import read_filtered
 from slipway.access.filters import EVERYTHING, Filter
 from slipway.clock import Clock
+from slipway.crons.reads import CronReads
 from slipway.crons.record import OPTIONAL, Cron, NewCron, cron_from
 from slipway.crons.scripts import CronScripts
 from slipway.errors import NotFound
 from slipway.json_comparison import contains
-from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.json_encoding import json_members
@@ -49,7 +48,7 @@ class CronStore:
     """Crons in Redis."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, clock: Clock) -> None:
-        self._pipeline, self._keys, self._scripts, self._clock = pipeline, keys, CronScripts(pipeline, keys), clock
+        self._reads, self._scripts, self._clock = CronReads(pipeline, keys), CronScripts(pipeline, keys), clock
 
     async def create(self, cron_id: str, new: NewCron, now_ms: int) -> Cron:
         """A new cron; the one that has this id already, as it is by now, if one has. `NotFound` for its thread, with
@@ -79,19 +78,17 @@ class CronStore:
         does not exist."""
         if only and not await self._fits(cron_id, only):
             raise NotFound("cron", cron_id)
-        held = fields_of(await self._pipeline.send("HGETALL", self._keys.cron(cron_id), repeatable=True))
+        held = await self._reads.record(cron_id)
         if "cron_id" not in held:
             raise NotFound("cron", cron_id)
         return cron_from(held, self._now_ms())
 
     async def _fits(self, cron_id: str, only: Filter) -> bool:
-        key = self._keys.cron(cron_id)
-        held = await read_filtered(self._pipeline, key, only, "updated_us", "members_at")
-        changed_at, members_at = held.plain
-        if changed_at == members_at:
-            return changed_at is not None and only.fits(held.metadata)
-        whole = await self._pipeline.send("HGET", key, "metadata", repeatable=True)  # an earlier release stored it
-        return whole is not None and only.fits(orjson.loads(whole))
+        up_to_date, stored = await self._reads.filtered(cron_id, only)
+        if up_to_date:
+            return stored.plain[0] is not None and only.fits(stored.metadata)
+        metadata = await self._reads.metadata(cron_id)  # an earlier release stored it
+        return metadata is not None and only.fits(orjson.loads(metadata))
 
     async def delete(self, cron_id: str) -> None:
         """Remove it, or `NotFound`. Runs that it made stay."""
@@ -114,14 +111,10 @@ class CronStore:
     async def _all(self) -> AsyncIterator[Cron]:
         start = 0
         while True:
-            ids: Sequence[bytes] = await self._pipeline.send(
-                "ZRANGE", self._keys.crons, start, start + _PAGE - 1, repeatable=True
-            )
-            for read in [
-                self._pipeline.send("HGETALL", self._keys.cron(name.decode()), repeatable=True) for name in ids
-            ]:
-                if "cron_id" in (held := fields_of(await read)):
-                    yield cron_from(held, self._now_ms())
+            ids = await self._reads.ids(start, start + _PAGE - 1)
+            for stored in await self._reads.records(ids):
+                if "cron_id" in stored:
+                    yield cron_from(stored, self._now_ms())
             if len(ids) < _PAGE:
                 return
             start += _PAGE

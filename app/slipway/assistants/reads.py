@@ -1,0 +1,44 @@
+"""The read stubs of assistants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from slipway.access.filtered_reads import FilteredFields, read_filtered
+from slipway.access.filters import Filter
+from slipway.assistants.scripts import RECORD, Record
+from slipway.redis.hash_fields import Fields
+from slipway.redis.read_stubs import ReadStubs
+
+_TIMES: Final = ("updated_us", "members_at")
+
+
+class AssistantReads(ReadStubs):
+    """One round trip each."""
+
+    async def record(self, assistant_id: str) -> Record | None:
+        """None for an unknown assistant."""
+        return (await self.records([assistant_id]))[0]
+
+    async def records(self, assistant_ids: Sequence[str]) -> list[Record | None]:
+        """In the order of the ids, None for each unknown assistant."""
+        keys = [self._keys.assistant(assistant_id) for assistant_id in assistant_ids]
+        reads = [self._pipeline.send("HMGET", key, *RECORD, repeatable=True) for key in keys]
+        records: list[Record] = [await read for read in reads]
+        return [record if record[0] is not None else None for record in records]
+
+    async def all_fields(self, assistant_id: str) -> Fields:
+        """The record with the content of every version."""
+        return await self._hash(self._keys.assistant(assistant_id))
+
+    async def filtered(self, assistant_id: str, access_filter: Filter) -> tuple[bool, FilteredFields]:
+        """Whether the fields for access filters are up to date, and those that the filter needs; `plain[0]` is None for
+        an unknown assistant."""
+        stored = await read_filtered(self._pipeline, self._keys.assistant(assistant_id), access_filter, *_TIMES)
+        return stored.plain[0] == stored.plain[1], stored
+
+    async def ids(self, graph_id: str | None, first: int, last: int) -> list[str]:
+        """Ids of all assistants, or of those of one graph, from position `first` to `last`, newest first."""
+        index = self._keys.assistants if graph_id is None else self._keys.graph_assistants(graph_id)
+        return await self._ids(index, first, last, descending=True)

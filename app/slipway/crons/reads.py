@@ -1,0 +1,40 @@
+"""The read stubs of crons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from slipway.access.filtered_reads import FilteredFields, read_filtered
+from slipway.access.filters import Filter
+from slipway.redis.hash_fields import Fields
+from slipway.redis.read_stubs import ReadStubs
+
+
+class CronReads(ReadStubs):
+    """One round trip each."""
+
+    async def record(self, cron_id: str) -> Fields:
+        """No fields for an unknown cron."""
+        return await self._hash(self._keys.cron(cron_id))
+
+    async def records(self, cron_ids: Iterable[str]) -> list[Fields]:
+        """In the order of the ids."""
+        return await self._hashes(map(self._keys.cron, cron_ids))
+
+    async def filtered(self, cron_id: str, access_filter: Filter) -> tuple[bool, FilteredFields]:
+        """Whether the fields for access filters are up to date, and those that the filter needs; `plain[0]` is None for
+        an unknown cron."""
+        key = self._keys.cron(cron_id)
+        stored = await read_filtered(self._pipeline, key, access_filter, "updated_us", "members_at")
+        return stored.plain[0] == stored.plain[1], stored
+
+    async def metadata(self, cron_id: str) -> bytes | None:
+        """The metadata as JSON; None for an unknown cron."""
+        metadata: bytes | None = await self._pipeline.send(
+            "HGET", self._keys.cron(cron_id), "metadata", repeatable=True
+        )
+        return metadata
+
+    async def ids(self, first: int, last: int) -> list[str]:
+        """Ids of all crons from position `first` to `last`, oldest first."""
+        return await self._ids(self._keys.crons, first, last)

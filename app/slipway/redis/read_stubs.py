@@ -1,0 +1,34 @@
+"""The base of the read stubs: typed methods that each read keys of one kind of record, in one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from slipway.redis.hash_fields import Fields, fields_of
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
+
+
+class ReadStubs:
+    """Reads on one pipeline, with the keys of one prefix."""
+
+    def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
+        self._pipeline, self._keys = pipeline, keys
+
+    async def _hash(self, key: str) -> Fields:
+        return fields_of(await self._pipeline.send("HGETALL", key, repeatable=True))
+
+    async def _hashes(self, keys: Iterable[str]) -> list[Fields]:
+        """The hashes in the order of `keys`; one round trip. A missing key gives no fields."""
+        reads = [self._pipeline.send("HGETALL", key, repeatable=True) for key in keys]
+        return [fields_of(await read) for read in reads]
+
+    async def _text(self, key: str, field: str) -> str | None:
+        value = await self._pipeline.send("HGET", key, field, repeatable=True)
+        return None if value is None else str(value.decode())
+
+    async def _ids(self, key: str, first: int, last: int, *, descending: bool = False) -> list[str]:
+        """The members of a sorted set from position `first` to `last`, both included."""
+        command = "ZREVRANGE" if descending else "ZRANGE"
+        members = await self._pipeline.send(command, key, first, last, repeatable=True)
+        return [member.decode() for member in members]
