@@ -6,11 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from slipway.execution.execution import Execution
 from slipway.graphs.registry import Registry
 from slipway.redis.pipeline import Pipeline
 from slipway.services import Services, open_services
 from slipway.settings import Settings
 from slipway_workers.process import WorkerProcess
+
+
+def executing(process: WorkerProcess) -> dict[str, Execution]:
+    """The executions of a worker by run id; the newest one of each run."""
+    return {execution.run.run_id: execution for execution in process.executor.executions}
 
 
 @asynccontextmanager
@@ -24,8 +30,7 @@ async def working(settings: Settings, graphs: Registry) -> AsyncIterator[tuple[W
         try:
             yield process, services
         finally:
-            for execution in list(process._executions.values()):
-                execution.stop_now()
-            process._stopping.set()
+            process.executor.stop_now()
+            process._stop_requested.set()
             await task
             await wake.close()

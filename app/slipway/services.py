@@ -18,6 +18,7 @@ from slipway.checkpoints.trash import Trash
 from slipway.clock import Clock
 from slipway.crons.store import CronStore
 from slipway.event_protocol.protocol_log import ProtocolLog
+from slipway.execution.executor import Executor
 from slipway.execution.inline import InlineExecutor
 from slipway.graphs.langgraph_json import LangGraphJson, read
 from slipway.graphs.served_graphs import Graphs
@@ -53,9 +54,9 @@ Process = Literal["web", "worker", "cli"]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a process works with. `lease_renewer` is there in processes that execute runs, `inline` in the API's,
-    where `health` is measured too; `auth` is the project's auth file in workers, which ask it for those whose runs they
-    make and begin (the API's is in its `Extensions`)."""
+    """What a process works with. `lease_renewer` and `executor` are there in processes that execute runs, `inline` in
+    the API's, where `health` is measured too; `auth` is the project's auth file in workers, which ask it for those
+    whose runs they make and begin (the API's is in its `Extensions`)."""
 
     settings: Settings
     config: LangGraphJson
@@ -82,6 +83,7 @@ class Services:
     crons: CronStore
     webhook_urls: UrlPolicy
     lease_renewer: LeaseRenewer | None
+    executor: Executor | None
     inline: InlineExecutor | None
     health: HealthMonitor
     auth: CustomAuth | None = None
@@ -191,6 +193,7 @@ def _stores(
         crons=CronStore(pipeline, keys, clock),
         webhook_urls=UrlPolicy(config.webhooks.url),
         lease_renewer=None,
+        executor=None,
         inline=None,
         health=HealthMonitor(pipeline, keys, settings, clock),
     )
@@ -221,20 +224,20 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     await lease_renewer.start()
     stack.push_async_callback(lease_renewer.stop)
     await services.subscriber.listen(services.keys.control(lease_renewer.worker), lease_renewer.on_control_message)
-    services = replace(services, lease_renewer=lease_renewer)
-    if process == "worker":
-        auth = await asyncio.to_thread(load_auth, services.config.auth, services.graphs.attribute)
-        return replace(services, auth=auth)
-    inline = InlineExecutor(
-        services.runs,
+    executor = Executor(
         services.scripts,
         services.graphs,
         services.checkpointer,
         services.keys,
-        services.settings,
-        lease_renewer,
         services.store,
+        lease_renewer,
+        event_ttl_s=services.settings.event_ttl_s,
     )
+    services = replace(services, lease_renewer=lease_renewer, executor=executor)
+    if process == "worker":
+        auth = await asyncio.to_thread(load_auth, services.config.auth, services.graphs.attribute)
+        return replace(services, auth=auth)
+    inline = InlineExecutor(services.runs, services.graphs, executor, services.settings)
     stack.push_async_callback(inline.close)
     await services.health.measure()
     watch = asyncio.create_task(services.health.run(), name="health watch")

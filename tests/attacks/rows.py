@@ -29,8 +29,10 @@ from slipway.runs.record import new_id
 from slipway.services import Services
 from slipway_workers.duties.reaper import Reaper
 from slipway_workers.duties.reconciler import Reconciler
-from slipway_workers.duties.retention import Retention, StoreSweeper
+from slipway_workers.duties.retention import Retention
 from slipway_workers.duties.scheduler import Scheduler
+from slipway_workers.duties.store_sweeper import StoreSweeper
+from slipway_workers.duties.trash import TrashCollector
 from tests.auth.conftest import Client
 from tests.auth.samples import NEW, RUN, Sample, samples
 
@@ -113,7 +115,7 @@ BACKGROUND: Final[dict[str, Work]] = {
             "a cron comes due",
             "Scheduler",
             "makes the cron's next run",
-            lambda services: Scheduler(services).look(),
+            lambda services: Scheduler(services).run_once(),
         ),
         Work("a webhook is delivered", "Deliveries", "calls the URL of a run that has ended, from a worker"),
         Work(
@@ -123,31 +125,31 @@ BACKGROUND: Final[dict[str, Work]] = {
             "expired leases are taken back",
             "Reaper",
             "queues the runs of a worker that died",
-            lambda services: Reaper(services).look(),
+            lambda services: Reaper(services).run_once(),
         ),
         Work(
             "the trash is emptied",
-            "Reaper",
+            "TrashCollector",
             "removes the checkpoints of deleted threads",
-            lambda services: services.trash.empty(),
+            lambda services: TrashCollector(services).run_once(),
         ),
         Work(
             "stuck records are mended",
             "Reconciler",
             "repairs runs and threads that disagree",
-            lambda services: Reconciler(services).look(),
+            lambda services: Reconciler(services).run_once(),
         ),
         Work(
             "old threads are swept",
             "Retention",
             "deletes threads, or their older checkpoints, whose time to live is over",
-            lambda services: Retention(services).look(),
+            lambda services: Retention(services).run_once(),
         ),
         Work(
             "old store items are swept",
             "StoreSweeper",
             "deletes items whose time to live is over",
-            lambda services: StoreSweeper(services).look(),
+            lambda services: StoreSweeper(services).run_once(),
         ),
         Work("a waiting run begins", "ClaimingWorker", "a run that was queued or delayed is claimed by a worker"),
         Work("an inline run begins", "InlineExecutor", "a run is executed by the web process that accepted it"),

@@ -287,7 +287,7 @@ async def test_a_webhook_that_waited_for_the_auth_file_is_tried_as_often_as_any_
     for broken in (True, True, False, True, False, False):
         rules.broken = {"threads:read"} if broken else set()
         await pipeline.send("ZADD", keys.deliveries, "XX", 0, run["run_id"])
-        await worker_deliveries.look()
+        await worker_deliveries.run_once()
         await eventually(lambda: not worker_deliveries._under_way)
         statuses.append((await run_of(admin, run))["webhook_status"])
     assert statuses == [*["pending"] * 5, "delivered"]

@@ -62,7 +62,7 @@ async def a_cron(client: httpx.AsyncClient, thread: str | None, **differs: Any) 
 async def fired(services: Services, time: Time, cron_id: str, minutes_ago: int = 0) -> int:
     """How many runs its next due time makes."""
     await time.due(cron_id, minutes_ago)
-    return await Scheduler(services).look()
+    return await Scheduler(services).run_once()
 
 
 async def shown(client: httpx.AsyncClient, cron_id: str) -> Any:
@@ -168,20 +168,20 @@ async def test_a_due_time_waits_until_the_auth_file_answers(
         setattr(rules, fault, {"threads:create_run"})
     scheduler = Scheduler(services)
     with capture_logs() as logs:
-        assert await scheduler.look() == 0
-        assert await scheduler.look() == 0, "not due again at once"
+        assert await scheduler.run_once() == 0
+        assert await scheduler.run_once() == 0, "not due again at once"
         later_ms = await services.pipeline.send("ZSCORE", keys.crons_due, cron)
         assert float(later_ms) > due_ms
         await services.pipeline.send("ZADD", keys.crons_due, due_ms, cron)
-        assert await scheduler.look() == 0
-    assert [line["event"] for line in logs if line["event"].startswith("cron.")] == ["cron.auth_broken"]
+        assert await scheduler.run_once() == 0
+    assert [line["event"] for line in logs if line["event"].startswith("cron.")] == ["cron.auth_failed"]
     problem = (await shown(ann, cron))["problem"]
     assert "auth file" in problem
     assert "secret" not in problem
     rules.reset()
     await services.pipeline.send("ZADD", keys.crons_due, due_ms, cron)
     await time.due(other)
-    assert await scheduler.look() == 2
+    assert await scheduler.run_once() == 2
     runs = {run.metadata["cron_id"]: run async for run in services.in_flight.runs()}
     assert (await services.crons.get(cron)).run_ids(due_ms)[0] == runs[cron].run_id, "of the time when it was due"
 
@@ -194,7 +194,7 @@ async def test_one_who_stands_still_holds_nobody_up(
     rules.still = {"threads:create"}
     await time.due(stuck, minutes_ago=1)
     await time.due(fine)
-    assert await Scheduler(services).look() == 1
+    assert await Scheduler(services).run_once() == 1
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from slipway.api.routes import event_commands, event_socket
 from slipway.api.server import ENDPOINTS
 from slipway.api.ui import site
 from slipway.execution.inline import InlineExecutor
-from slipway_workers.process import WorkerProcess
+from slipway_workers.process import DUTIES, WorkerProcess
 from tests.attacks.rows import ANY_IDS, BACKGROUND, COMMANDS, HELD_OPEN, ROUTES, WITH_BODY, one_of_everything, send
 from tests.auth.conftest import Client
 from tests.auth.samples import samples
@@ -45,7 +45,7 @@ def test_every_command_has_a_row() -> None:
 
 
 async def test_every_duty_has_a_row(worker: WorkerProcess) -> None:
-    duties = {type(duty).__name__ for duty in worker._duties}
+    duties = {duty.__name__ for duty in DUTIES}
     others = {each.__name__ for each in (OwnWebhooks, InlineExecutor, type(worker._claims))} | {"event_socket"}
     assert {work.by for work in BACKGROUND.values()} == duties | others | set(HELD_OPEN)
 

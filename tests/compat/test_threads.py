@@ -187,16 +187,16 @@ async def test_what_is_due_is_swept(
     run = await sdk.runs.create(busy, "hold", input={"value": 1})
     await eventually(lambda: held(sdk, busy))
     await expire(pipeline, keys, gone, shrunk, busy)
-    assert await sweeper.look() == (1, 1)
+    assert await sweeper.run_once() == (1, 1)
     with pytest.raises(NotFoundError):
         await sdk.threads.get(gone)
     assert len(await sdk.threads.get_history(shrunk, limit=50)) == 1
     assert (await sdk.threads.get(busy))["status"] == "busy"
     assert (await sdk.threads.get(later))["status"] == "idle"
-    assert await sweeper.look() == (0, 0)
+    assert await sweeper.run_once() == (0, 0)
     await sdk.runs.cancel(busy, run["run_id"], wait=True)
     await expire(pipeline, keys, shrunk, busy)
-    assert await sweeper.look() == (1, 1)
+    assert await sweeper.run_once() == (1, 1)
     with pytest.raises(NotFoundError):
         await sdk.threads.get(busy)
     assert set(await pipeline.send("ZRANGE", keys.threads_due, 0, -1)) == {
@@ -219,10 +219,10 @@ async def test_a_thread_on_which_a_run_begins_while_it_is_swept_stays_due(
 
     with monkeypatch.context() as patch:
         patch.setattr(saver, "shrink", beginning)
-        assert await sweeper.look() == (0, 0)
+        assert await sweeper.run_once() == (0, 0)
     assert float(await pipeline.send("ZSCORE", keys.threads_due, thread)) == 1
     await pipeline.send("HSET", keys.thread(thread), "status", "idle")
-    assert await sweeper.look() == (0, 1)
+    assert await sweeper.run_once() == (0, 1)
     assert float(await pipeline.send("ZSCORE", keys.threads_due, thread)) > 1
 
 
@@ -232,8 +232,8 @@ async def test_a_sweep_has_an_end(sdk: Client, worker: WorkerProcess, pipeline: 
     sweeper = Retention(replace(worker._services, config=config))
     threads = [(await sdk.threads.create(ttl=60))["thread_id"] for _ in range(3)]
     await expire(pipeline, keys, *threads)
-    assert await sweeper.look() == (2, 0)
-    assert await sweeper.look() == (1, 0)
+    assert await sweeper.run_once() == (2, 0)
+    assert await sweeper.run_once() == (1, 0)
     assert await pipeline.send("PTTL", keys.duty("retention")) > ThreadTtlSection().sweep_interval_minutes * 60_000
 
 

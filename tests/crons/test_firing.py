@@ -39,10 +39,10 @@ async def runs_waiting(services: Services) -> list[Any]:
 async def test_a_due_time_makes_one_run(sdk: LangGraphClient, services: Services, time: Time) -> None:
     cron_id = await a_cron(sdk, metadata={"who": "me"}, config={"configurable": {"a": 1}})
     scheduler = Scheduler(services)
-    assert await scheduler.look() == 0
+    assert await scheduler.run_once() == 0
     due_ms = await time.due(cron_id)
-    assert await scheduler.look() == 1
-    assert await scheduler.look() == 0
+    assert await scheduler.run_once() == 1
+    assert await scheduler.run_once() == 0
     (run,) = await runs_waiting(services)
     assert run.metadata["who"] == "me"
     assert run.metadata["cron_id"] == cron_id
@@ -61,7 +61,7 @@ async def test_what_a_run_says_of_its_due_time_is_the_servers_word(
 ) -> None:
     cron_id = await a_cron(sdk, metadata={"cron_due": "never", "cron_missed": 7, "who": "me"})
     due_ms = await time.due(cron_id, minutes_ago=1)
-    assert await Scheduler(services).look() == 1
+    assert await Scheduler(services).run_once() == 1
     (run,) = await runs_waiting(services)
     said = {name: run.metadata[name] for name in ("cron_due", "cron_missed", "who")}
     assert said == {"cron_due": iso(due_ms * 1000), "cron_missed": 1, "who": "me"}
@@ -88,7 +88,7 @@ async def test_many_workers_make_one_run(
         await time.due(cron_id)
     async with open_services(settings, graphs, "worker") as other:
         schedulers = [Scheduler(each) for each in (services, other) for _ in range(4)]
-        made = await asyncio.gather(*(scheduler.look() for scheduler in schedulers))
+        made = await asyncio.gather(*(scheduler.run_once() for scheduler in schedulers))
     assert sum(made) == 5
     assert len(await runs_waiting(services)) == 5
 
@@ -99,8 +99,8 @@ async def test_after_downtime_there_is_one_run_that_says_so(
     cron_id = await a_cron(sdk)
     await time.due(cron_id, minutes_ago=30)
     scheduler = Scheduler(services)
-    assert await scheduler.look() == 1
-    assert await scheduler.look() == 0
+    assert await scheduler.run_once() == 1
+    assert await scheduler.run_once() == 0
     (run,) = await runs_waiting(services)
     assert run.metadata["cron_missed"] == 30
     cron = await services.crons.get(cron_id)
@@ -129,7 +129,7 @@ async def test_a_run_that_is_over_and_gone_is_not_made_again(
         due_ms=due_ms,
         next_ms=before.schedule.after(due_ms + MINUTE_MS),
     )
-    await scheduler._make(before, step, 0)
+    await scheduler._submit(before, step, 0)
     claims = Pipeline(services.address, "test claims", patience_s=2)
     await claims.open()
     process = WorkerProcess(services, claims)
@@ -141,9 +141,9 @@ async def test_a_run_that_is_over_and_gone_is_not_made_again(
 
     await eventually(gone)
     with pytest.raises(Fired):
-        await scheduler._make(before, step, 0)
+        await scheduler._submit(before, step, 0)
     assert await pipeline.send("EXISTS", keys.run(run_id)) == 0
-    process._stopping.set()
+    process._stop_requested.set()
     await work
     await claims.close()
 
@@ -166,7 +166,7 @@ async def test_a_cron_that_was_removed_makes_no_run_of_the_one_that_has_its_id(
         return looked
 
     monkeypatch.setattr(scheduler._scripts, "due", due)
-    assert await scheduler.look() == 0
+    assert await scheduler.run_once() == 0
     assert await runs_waiting(services) == []
     held = fields_of(await pipeline.send("HGETALL", keys.cron(cron_id)))
     assert (held["next_ms"], held.get("problem")) == (str(due_ms).encode(), None)
@@ -180,7 +180,7 @@ async def test_a_cron_on_a_thread_queues_its_runs(sdk: LangGraphClient, services
     cron = await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={"value": 1})
     for minutes_ago in (2, 0):
         await time.due(cron["cron_id"], minutes_ago)  # type: ignore[typeddict-item]
-        assert await Scheduler(services).look() == 1
+        assert await Scheduler(services).run_once() == 1
     runs = await sdk.runs.list(thread)
     assert len(runs) == 2
     assert not runs[0]["kwargs"]["temporary"]  # type: ignore[typeddict-item]
@@ -208,7 +208,7 @@ async def test_a_cron_that_lost_its_thread_rests(
     cron = await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={})
     await services.pipeline.send("DEL", keys.thread(thread))
     await time.due(cron["cron_id"])  # type: ignore[typeddict-item]
-    assert await Scheduler(services).look() == 0
+    assert await Scheduler(services).run_once() == 0
     shown = (await services.crons.get(cron["cron_id"])).public()  # type: ignore[typeddict-item]
     assert not shown["enabled"]
     assert await services.pipeline.send("ZCARD", keys.crons_due) == 0
@@ -222,7 +222,7 @@ async def test_a_due_time_on_a_busy_thread_is_passed_over(sdk: LangGraphClient, 
         thread, "steps", schedule="* * * * *", input={}, multitask_strategy="reject"
     )
     await time.due(cron["cron_id"])  # type: ignore[typeddict-item]
-    assert await Scheduler(services).look() == 0
+    assert await Scheduler(services).run_once() == 0
     shown = (await services.crons.get(cron["cron_id"])).public()  # type: ignore[typeddict-item]
     assert shown["enabled"]
     assert "busy" in shown["problem"]
@@ -233,7 +233,7 @@ async def test_the_last_due_time_ends_it(sdk: LangGraphClient, services: Service
     cron_id = await a_cron(sdk)
     due_ms = await time.due(cron_id)
     await services.pipeline.send("HSET", services.keys.cron(cron_id), "end_ms", due_ms)
-    assert await Scheduler(services).look() == 1
+    assert await Scheduler(services).run_once() == 1
     assert (await services.crons.get(cron_id)).next_run_date is None
     assert await services.pipeline.send("ZCARD", services.keys.crons_due) == 0
 
@@ -261,10 +261,10 @@ async def test_a_time_zone_that_is_gone_stops_that_cron_alone(
     await pipeline.send("HSET", keys.cron(lost), "timezone", "Atlantis/Capital")
     for cron_id in (lost, other):
         await time.due(cron_id)
-    assert await Scheduler(services).look() == 1
+    assert await Scheduler(services).run_once() == 1
     held = fields_of(await pipeline.send("HGETALL", keys.cron(lost)))
     assert b"Atlantis/Capital" in held["problem"]
-    assert await Scheduler(services).look() == 0
+    assert await Scheduler(services).run_once() == 0
 
 
 async def test_a_search_shows_a_disabled_cron_whose_time_zone_is_gone(

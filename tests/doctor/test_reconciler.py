@@ -42,11 +42,11 @@ async def test_one_worker_has_the_duty_until_it_falls_silent(
     settings = settings_of(valkey_url, keys, reconcile_every_s=0.2)
     async with open_services(settings, graphs, "worker") as first, open_services(settings, graphs, "worker") as second:
         one, other = Reconciler(first), Reconciler(replace(second))
-        assert await one.look()
-        assert not await other.look()
-        assert await one.look()
-        await eventually(other.look)
-        assert not await one.look()
+        assert await one.run_round()
+        assert not await other.run_round()
+        assert await one.run_round()
+        await eventually(other.run_round)
+        assert not await one.run_round()
 
 
 async def test_a_duty_that_is_asked_for_twice_is_kept(stores: Stores) -> None:

@@ -52,8 +52,8 @@ async def test_nothing_is_taken_back_right_after_the_connection_was_lost(
     settings = settings_of(server, lease_s=60, heartbeat_s=0.5)
     async with open_services(settings, graphs, "worker") as services:
         reaper = Reaper(services)
-        assert not reaper._too_early()
+        assert not reaper.in_outage()
         connections = services.pipeline.connections
         await server.pipeline.send("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         await eventually(lambda: services.pipeline.connections > connections)
-        assert reaper._too_early()
+        assert reaper.in_outage()

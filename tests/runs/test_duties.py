@@ -6,7 +6,7 @@ import asyncio
 
 from structlog.testing import capture_logs
 
-from slipway.duties import looked, repeat
+from slipway.duties import Duty
 from slipway.errors import StoreUnavailable
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
@@ -17,37 +17,52 @@ from tests.runs.conftest import Stores, settings_of
 from tests.working import working
 
 
-async def test_a_round_that_fails_is_told_and_the_next_one_comes() -> None:
-    rounds: list[int] = []
-    enough = asyncio.Event()
+class Tidy(Duty):
+    """Fails in its first two rounds."""
 
-    async def look() -> None:
-        rounds.append(len(rounds))
-        if len(rounds) == 1:
-            raise StoreUnavailable("Redis is away")
-        if len(rounds) == 2:
+    name = "tidy"
+
+    def __init__(self) -> None:
+        super().__init__(0.001)
+        self.rounds = 0
+        self.enough = asyncio.Event()
+
+    async def run_once(self) -> None:
+        self.rounds += 1
+        if self.rounds == 1:
+            raise StoreUnavailable("Redis is unavailable")
+        if self.rounds == 2:
             raise ValueError("a record that nobody foresaw")
-        enough.set()
+        self.enough.set()
 
+
+async def test_a_round_that_fails_is_logged_and_the_next_one_comes() -> None:
+    tidy = Tidy()
     with capture_logs() as lines:
-        duty = asyncio.create_task(repeat("tidy", 0.001, look))
+        duty = asyncio.create_task(tidy.run())
         async with asyncio.timeout(30):
-            await enough.wait()
+            await tidy.enough.wait()
         duty.cancel()
     assert [(line["event"], line["duty"], line["log_level"]) for line in lines] == [
         ("duty.skipped", "tidy", "warning"),
-        ("duty.broke", "tidy", "error"),
+        ("duty.failed", "tidy", "error"),
     ]
 
 
-async def test_a_round_says_whether_it_was_done() -> None:
-    async def well() -> None: ...
-
-    async def badly() -> None:
-        raise RuntimeError
-
+async def test_a_round_returns_whether_it_was_done() -> None:
+    tidy = Tidy()
     with capture_logs():
-        assert (await looked("tidy", well), await looked("tidy", badly)) == (True, False)
+        assert [await tidy.run_round() for _ in range(3)] == [False, False, True]
+
+
+async def test_a_duty_can_be_asked_to_run_soon() -> None:
+    tidy = Tidy()
+    tidy.rounds, tidy.interval_s = 2, 3600
+    duty = asyncio.create_task(tidy.run())
+    tidy.run_soon()
+    async with asyncio.timeout(30):
+        await tidy.enough.wait()
+    duty.cancel()
 
 
 async def test_a_worker_whose_duty_breaks_goes_on_with_its_runs(
@@ -56,7 +71,7 @@ async def test_a_worker_whose_duty_breaks_goes_on_with_its_runs(
     await pipeline.send("SET", keys.crons_due, "not a sorted set")
     with capture_logs() as lines:
         async with working(settings_of(valkey_url, keys), graphs):
-            await eventually(lambda: any(line["event"] == "duty.broke" for line in lines))
+            await eventually(lambda: any(line["event"] == "duty.failed" for line in lines))
             run = await stores.run(await stores.thread())
 
             async def completed() -> bool:

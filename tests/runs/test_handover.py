@@ -60,8 +60,14 @@ async def _behind_a_proxy(valkey_url: str, keys: Keys, graphs: Registry) -> Asyn
 
 def _executing(services: Services) -> int:
     """How many runs the web process executes."""
-    assert services.inline is not None
-    return len(services.inline._executions)
+    assert services.executor is not None
+    return len(services.executor.executions)
+
+
+def _only_execution(services: Services) -> Execution:
+    assert services.executor is not None
+    (execution,) = services.executor.executions
+    return execution
 
 
 async def _names(services: Services, run: Run) -> Sequence[str]:
@@ -87,10 +93,9 @@ async def test_a_run_beyond_its_budget_goes_on_in_a_worker_with_no_step_lost_or_
 ) -> None:
     settings = settings_of(valkey_url, keys, inline_budget_s=60)  # the graph's own is shorter, and wins
     async with open_services(settings, graphs, "web") as web, working(settings, graphs):
-        assert web.inline is not None
         run = await _inline(web, "quick")
-        (execution,) = web.inline._executions.values()
-        await eventually(lambda: execution._control.drain_requested)
+        execution = _only_execution(web)
+        await eventually(lambda: execution.drain_requested)
         project.gates[run.thread_id].set()
         await eventually(lambda: _is(web, run, Phase.COMPLETED))
         now = await web.runs.find(run.run_id)
@@ -117,12 +122,12 @@ async def test_a_web_process_that_stops_waits_for_the_superstep_of_a_run(
     valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually, project: ModuleType
 ) -> None:
     async with open_services(settings_of(valkey_url, keys), graphs, "web") as web:
-        assert web.inline is not None
         run = await _inline(web, "quick")
-        (execution,) = web.inline._executions.values()
-        await eventually(lambda: execution._ceilings.usage.node_visits["gate"])
+        execution = _only_execution(web)
+        await eventually(lambda: execution.usage.node_visits["gate"])
+        assert web.inline is not None
         closing = asyncio.create_task(web.inline.close())
-        await eventually(lambda: execution._control.drain_requested or closing.done())
+        await eventually(lambda: execution.drain_requested or closing.done())
         project.gates[run.thread_id].set()
         await closing
         now = await web.runs.find(run.run_id)
@@ -136,9 +141,8 @@ async def test_work_that_is_done_again_after_a_hand_over_is_announced(
 ) -> None:
     async with open_services(settings_of(valkey_url, keys, drain_s=0.1), graphs, "web") as web:
         run = await _inline(web, "quick")
-        assert web.inline is not None
-        (execution,) = web.inline._executions.values()
-        await eventually(lambda: execution._ceilings.usage.node_visits["gate"])
+        execution = _only_execution(web)
+        await eventually(lambda: execution.usage.node_visits["gate"])
     project.gates[run.thread_id].set()
     async with working(settings_of(valkey_url, keys), graphs) as (_, services):
         await eventually(lambda: _is(services, run, Phase.COMPLETED))
@@ -219,7 +223,7 @@ async def test_a_run_whose_caller_is_cancelled_meanwhile_is_executed_all_the_sam
         await asyncio.wait({creating})
         assert creating.cancelled()
         assert web.inline is not None
-        assert len(web.inline._accepting) == 1, "the answer is still waited for"
+        assert len(web.inline._submissions) == 1, "the answer is still waited for"
         proxy.release_replies()
 
         async def is_over() -> bool:
@@ -258,7 +262,7 @@ async def test_an_inline_execution_that_breaks_is_logged(
         with capture_logs() as logs:
             run = await _inline(web, "swift")
             await eventually(lambda: _executing(web) == 0)
-        assert [(entry["event"], entry["run"]) for entry in logs] == [("inline.broke", run.run_id)]
+        assert [(entry["event"], entry["run"]) for entry in logs] == [("inline.failed", run.run_id)]
 
 
 async def test_a_worker_that_stops_hands_its_runs_back_without_spending_an_attempt(
@@ -269,8 +273,8 @@ async def test_a_worker_that_stops_hands_its_runs_back_without_spending_an_attem
         new = dataclasses.replace(new_run(new_id(), graph_id="gate"), create_thread=True)
         run = await services.runs.create(new)
         await eventually(lambda: project.effects[run.thread_id]["one"])
-        process._stopping.set()
-        await eventually(lambda: all(execution._control.drain_requested for execution in process._executions.values()))
+        process._stop_requested.set()
+        await eventually(lambda: all(execution.drain_requested for execution in process.executor.executions))
         project.gates[run.thread_id].set()
         await eventually(lambda: _is(services, run, Phase.QUEUED))
     async with working(settings, graphs) as (_, services):
@@ -285,7 +289,7 @@ async def test_a_run_whose_claim_arrives_while_the_worker_stops_is_handed_back(
     async with open_services(settings_of(valkey_url, keys), graphs, "worker") as services:
         assert services.lease_renewer is not None
         process = WorkerProcess(services, pipeline)
-        process._stopping.set()
+        process.executor.drain()
         run = await services.runs.create(dataclasses.replace(new_run(new_id()), create_thread=True))
         _, claimed = await services.scripts.run_claim(services.lease_renewer.worker, 1, LEASE_MS)
         await process._run_attempt({}, run_from(claimed[0]))
@@ -301,8 +305,8 @@ async def test_many_runs_of_a_stopping_worker_all_end_elsewhere(
         made = [dataclasses.replace(new_run(new_id(), graph_id="gate"), create_thread=True) for _ in range(20)]
         runs = await asyncio.gather(*(services.runs.create(new) for new in made))
         await eventually(lambda: all(project.effects[run.thread_id]["one"] for run in runs))
-        process._stopping.set()
-        await eventually(lambda: not process._executions)
+        process._stop_requested.set()
+        await eventually(lambda: not process.executor.executions)
     for run in runs:
         project.gates[run.thread_id].set()
     async with working(settings, graphs) as (_, services):

@@ -23,6 +23,7 @@ from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually
 from tests.http.conftest import Served
 from tests.webhooks.conftest import SECRET, Receiver
+from tests.working import executing
 
 
 async def due_now(pipeline: Pipeline, keys: Keys) -> bool:
@@ -138,7 +139,7 @@ async def test_a_cancelled_run_tells_too(
     thread = (await sdk.threads.create())["thread_id"]
     running = await sdk.runs.create(thread, "hold", input={}, webhook=receiver.url)
     waiting = await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url)
-    await eventually(lambda: running["run_id"] in worker._executions)
+    await eventually(lambda: running["run_id"] in executing(worker))
     await sdk.runs.cancel(thread, waiting["run_id"], action=action, params={"reason": "too late"})
     await sdk.runs.cancel(thread, running["run_id"], action=action, wait=True)
     await eventually(lambda: len(receiver.heard) == 2)
@@ -159,12 +160,11 @@ async def test_a_run_whose_attempt_died_tells_once(
 ) -> None:
     thread = (await sdk.threads.create())["thread_id"]
     run = await sdk.runs.create(thread, "hold", input={}, webhook=receiver.url)
-    await eventually(lambda: run["run_id"] in worker._executions)
-    first = worker._executions[run["run_id"]]
-    taken = await served.services.scripts.run_reap(event_ttl_s=60, pause_ms=0, worker=worker._lease_renewer.worker)
+    await eventually(lambda: run["run_id"] in executing(worker))
+    first = executing(worker)[run["run_id"]]
+    taken = await served.services.scripts.run_reap(event_ttl_s=60, pause_ms=0, worker=worker.executor.worker_id)
     assert [outcome for _, _, outcome in taken] == ["queued"]
-    again = worker._executions
-    await eventually(lambda: run["run_id"] in again and again[run["run_id"]].attempt.number == 2)
+    await eventually(lambda: executing(worker)[run["run_id"]].attempt.number == 2)
     first.stop_now()  # it has not noticed; here both attempts are of one worker
     assert receiver.heard == []
     await sdk.runs.cancel(thread, run["run_id"], wait=True)
@@ -202,12 +202,12 @@ async def test_between_two_tries_there_is_a_pause_that_grows(
     run_id, deliveries = await over(sdk, receiver.url), Deliveries(served.services)
     for pause_ms in (2_000, 15_000):
         began_ms = await now_ms(pipeline)
-        await deliveries.look()
+        await deliveries.run_once()
         await eventually(lambda: not deliveries._under_way)
         assert (await shown(served, run_id))["webhook_status"] == "pending"
         assert began_ms + pause_ms <= await due_at(pipeline, keys, run_id) <= await now_ms(pipeline) + pause_ms
         await due_now(pipeline, keys)
-    await deliveries.look()
+    await deliveries.run_once()
     await eventually(lambda: not deliveries._under_way)
     assert (await shown(served, run_id))["webhook_status"] == "failed"
     assert await pipeline.send("ZSCORE", keys.deliveries, run_id) is None
@@ -238,9 +238,9 @@ async def test_the_lease_outlasts_the_longest_try(
     monkeypatch.setattr(delivery_rules, "WHOLE_S", 0.2)  # what a client made before keeps to is 30 s still
     async with server:
         began_ms = await now_ms(pipeline)
-        await deliveries.look()
+        await deliveries.run_once()
         assert await due_at(pipeline, keys, run_id) > began_ms + longest_ms
-        await other.look()
+        await other.run_once()
         assert not other._under_way
         await eventually(lambda: not deliveries._under_way)
         assert called.is_set()
@@ -271,10 +271,10 @@ async def test_what_a_dead_worker_had_taken_is_taken_again(
     await sdk.runs.cancel(thread, run["run_id"])
     one, two = Deliveries(services), Deliveries(services)
     assert len(await one._scripts.take((EXTERNAL,), 10, 45_000)) == 1
-    await two.look()
+    await two.run_once()
     assert not two._under_way  # the lease of the first still holds
     await due_now(pipeline, keys)
-    await two.look()
+    await two.run_once()
     await eventually(lambda: delivered(served, run["run_id"]))
     assert not await one._scripts.end(run["run_id"], 1, outcome="failed", problem="late")
     assert await delivered(served, run["run_id"])
@@ -321,7 +321,7 @@ async def test_a_run_that_went_with_its_thread_tells(
 ) -> None:
     thread = (await sdk.threads.create())["thread_id"]
     run = await sdk.runs.create(thread, "hold", input={}, webhook=receiver.url)
-    await eventually(lambda: run["run_id"] in worker._executions)
+    await eventually(lambda: run["run_id"] in executing(worker))
     await sdk.threads.delete(thread)
     await eventually(lambda: len(receiver.heard) == 1)
     assert receiver.heard[0]["status"] == "interrupted"

@@ -225,7 +225,7 @@ async def test_where_paths_are_forbidden_by_now_a_worker_says_so(
     await ann.runs.cancel(thread, run["run_id"])
 
     async def failed() -> bool:
-        await deliveries.look()
+        await deliveries.run_once()
         return await done(served, run["run_id"])
 
     await eventually(failed)

@@ -1,4 +1,4 @@
-"""A worker process: starts, claims and executes runs, and drains when asked to stop."""
+"""A worker process: claims runs, executes them, performs duties, and drains when it is asked to stop."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import contextlib
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
-from slipway.execution.execution import Execution
+from slipway.duties import Duty
 from slipway.graphs.registry import Registry
 from slipway.processes.child_commands import freeze_loaded_objects
 from slipway.processes.readiness import report_ready
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.preflight import patiently
-from slipway.runs.attempt import Attempt
 from slipway.runs.record import Run
 from slipway.services import Services, open_services
 from slipway.settings import Settings
@@ -25,117 +24,102 @@ from slipway_workers.claims import ClaimingWorker, ignore_reply
 from slipway_workers.duties.deliveries import Deliveries
 from slipway_workers.duties.reaper import Reaper
 from slipway_workers.duties.reconciler import Reconciler
-from slipway_workers.duties.retention import Retention, StoreSweeper
+from slipway_workers.duties.retention import Retention
 from slipway_workers.duties.scheduler import Scheduler
+from slipway_workers.duties.store_sweeper import StoreSweeper
+from slipway_workers.duties.trash import TrashCollector
 from slipway_workers.start_permission import StartPermission
 
 log = structlog.get_logger(__name__)
 
+DUTIES: Final[tuple[Callable[[Services], Duty], ...]] = (
+    Reaper,  # reclaims the runs of workers that died
+    TrashCollector,  # deletes the checkpoints of deleted threads
+    Reconciler,  # repairs records that disagree
+    Retention,  # deletes or prunes threads whose time to live is over
+    Scheduler,  # creates the runs of crons
+    StoreSweeper,  # deletes store items whose time to live is over
+    Deliveries,  # calls webhooks
+)
 
-Serving = Callable[[Services], AbstractAsyncContextManager[None]]
-"""Lets the graphs of this process reach the API without a network, while the block is open."""
+_STOP_TIMEOUT_S: Final = 2.0
+"""Seconds that executions have to release their runs after they were stopped within a superstep."""
+
+ServeInProcess = Callable[[Services], AbstractAsyncContextManager[None]]
+"""Lets the graphs of this process call the API without a network while the context is open."""
 
 
-async def run(settings: Settings, serving: Serving) -> None:
-    """Work until SIGTERM or SIGINT, then hand back what is not done within `drain_s`."""
+async def run(settings: Settings, serve_in_process: ServeInProcess) -> None:
+    """Works until SIGTERM or SIGINT, then drains within `drain_s`."""
     graphs = await Registry.load(settings.config)
     freeze_loaded_objects()
     async with open_services(settings, graphs, "worker") as services:
         wake = Pipeline(services.address, "slipway worker wake", patience_s=settings.redis_patience_web_s)
         try:
             await patiently(wake.open, services.clock)
-            async with serving(services):
+            async with serve_in_process(services):
                 await WorkerProcess(services, wake).work()
         finally:
             await wake.close()
 
 
 class WorkerProcess:
-    """The claims loop, the timed duties and the executions of one process."""
+    """The claim loop, the duties and the executions of one process. `wake` is a connection of its own for claims."""
 
     def __init__(self, services: Services, wake: Pipeline) -> None:
+        assert services.executor is not None
         assert services.lease_renewer is not None
-        self._services, self._lease_renewer, settings = services, services.lease_renewer, services.settings
-        self._executions: dict[str, Execution] = {}
-        self._stopping = asyncio.Event()
+        self._services, settings = services, services.settings
+        self.executor, self._worker_id = services.executor, services.lease_renewer.worker
+        self._stop_requested = asyncio.Event()
         self._claims = ClaimingWorker(
             self._run_attempt,
             services.keys,
             wake,
-            self._lease_renewer.worker,
+            self._worker_id,
             lease_ms=int(settings.lease_s * 1000),
             max_runs=settings.max_runs_per_worker,
         )
-        self._deliveries = Deliveries(services)
         self._start_permission = StartPermission(services)
-        self._duties = (
-            Reaper(services),
-            Reconciler(services),
-            Retention(services),
-            Scheduler(services),
-            StoreSweeper(services),
-            self._deliveries,
-        )
+        self._duties = {kind: kind(services) for kind in DUTIES}
 
     async def work(self) -> None:
-        """Until a signal. If a background loop dies, the process stops rather than limps."""
+        """Returns after a drain: a signal asked for it, or a background task ended, which only a bug can cause."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self._stop_requested.set)
         claims = asyncio.create_task(self._claims.main(), name="claims")
-        duties = [asyncio.create_task(duty.run(), name=type(duty).__name__) for duty in self._duties]
-        stopping = asyncio.create_task(self._stopping.wait(), name="stop request")
+        duties = [asyncio.create_task(duty.run(), name=duty.name) for duty in self._duties.values()]
+        stop_requested = asyncio.create_task(self._stop_requested.wait(), name="stop request")
         report_ready()
-        log.info("worker.ready", worker=self._lease_renewer.worker, graphs=self._services.graphs.names())
-        await asyncio.wait({claims, *duties, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        log.info("worker.ready", worker=self._worker_id, graphs=self._services.graphs.names())
+        await asyncio.wait({claims, *duties, stop_requested}, return_when=asyncio.FIRST_COMPLETED)
         await self._drain(claims)
-        for task in (claims, *duties, stopping):
+        for task in (claims, *duties, stop_requested):
             task.cancel()
         for task in (claims, *duties):
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
     async def _drain(self, claims: asyncio.Task[None]) -> None:
-        """No new claims; running graphs stop at their next superstep; at `drain_s` the rest stop where they are."""
-        log.info("worker.draining", runs=len(self._executions))
+        """Claims nothing more and stops each graph at its next superstep. After `drain_s` the remaining graphs are
+        stopped within their superstep."""
+        log.info("worker.draining", runs=len(self.executor.executions))
         self._claims.stop_claiming()
-        # wakes the claim that waits, if it is ours; another worker's only looks once more
+        # ends the blocking pop of this worker; if another worker gets the token, it claims once more and finds nothing
         self._services.pipeline.send("RPUSH", self._services.keys.queue_wake, "1").add_done_callback(ignore_reply)
-        for execution in list(self._executions.values()):
-            execution.drain()
+        self.executor.drain()
         await asyncio.wait({claims}, timeout=self._services.settings.drain_s)
-        for execution in list(self._executions.values()):
-            execution.stop_now()
-        await asyncio.wait({claims}, timeout=2)
-        log.info("worker.drained", runs_left=len(self._executions))
+        self.executor.stop_now()
+        await asyncio.wait({claims}, timeout=_STOP_TIMEOUT_S)
+        log.info("worker.drained", runs_left=len(self.executor.executions))
 
-    async def _run_attempt(self, ctx: dict[str, Any], claimed: Run) -> None:
-        attempt = Attempt(self._services.scripts, claimed)
-        self._lease_renewer.add(attempt)
+    async def _run_attempt(self, ctx: dict[str, Any], run: Run) -> None:
+        execution = self.executor.open(run, on_cleared=self._claims.suspects.remove)
         try:
-            if await self._start_permission.check(attempt):
-                await self._execute(attempt)
+            if await self._start_permission.check(execution.attempt):
+                await execution.execute()
         finally:
-            self._lease_renewer.remove(attempt)
-            if claimed.kwargs.get("webhook"):
-                self._deliveries.nudge()
-
-    async def _execute(self, attempt: Attempt) -> None:
-        services, run_id = self._services, attempt.run.run_id
-        execution = Execution(
-            attempt,
-            services.graphs,
-            services.checkpointer,
-            services.keys,
-            event_ttl_s=services.settings.event_ttl_s,
-            store=services.store,
-            on_cleared=self._claims.suspects.remove,
-        )
-        self._executions[run_id] = execution
-        if self._stopping.is_set():
-            execution.drain()
-        try:
-            await execution.execute()
-        finally:
-            if self._executions.get(run_id) is execution:
-                del self._executions[run_id]
+            self.executor.close(execution)
+            if run.kwargs.get("webhook"):
+                self._duties[Deliveries].run_soon()

@@ -103,6 +103,15 @@ class Execution:
             outcome = await self._finish(ended_by)
         self._log_outcome(outcome)
 
+    @property
+    def drain_requested(self) -> bool:
+        return self._control.drain_requested
+
+    @property
+    def usage(self) -> Usage:
+        """What the chain has used so far."""
+        return self._ceilings.usage
+
     def drain(self) -> None:
         """StopReason at the next superstep and hand the run back."""
         self._control.request_drain()

@@ -9,9 +9,9 @@ called.
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 from uuid import UUID
 
@@ -21,7 +21,7 @@ import structlog
 from slipway.access.auth_file import CustomAuth
 from slipway.access.handler_values.threads import ThreadsRead
 from slipway.access.permissions import Permissions, all_permissions_of, gives_no_answer
-from slipway.duties import looked
+from slipway.duties import Duty
 from slipway.errors import AccessRefused, AuthBroken, NotFound, StoreUnavailable
 from slipway.redis.hash_fields import Fields
 from slipway.runs.delivery_queues import DeliveryQueue
@@ -42,7 +42,7 @@ from slipway.webhooks.urls import NoAddress
 log = structlog.get_logger(__name__)
 
 
-_LOOK_EVERY_S: Final = 1.0
+INTERVAL_S: Final = 1.0
 _LAST_S: Final = 2.0
 _AT_ONCE: Final = 16
 WHOLE_S: Final = 30.0
@@ -55,10 +55,14 @@ _NO_ANSWER: Final = "the server could not find out whether this may be told (the
 _NO_ANSWER_MS: Final = 15_000
 
 
-class WebhookDeliveries(ABC):
+class WebhookDeliveries(Duty):
     """The webhooks that this process calls: those of its `queues`."""
 
+    name = "deliveries"
+
     def __init__(self, services: Services, queues: Sequence[DeliveryQueue], auth: CustomAuth | None) -> None:
+        super().__init__(INTERVAL_S)
+        self.run_soon()  # the first round does not wait
         self._auth, self._threads = auth, services.threads
         self._unanswered: set[str] = set()
         self._scripts, self._clock = DeliveryScripts(services.pipeline, services.keys), services.clock
@@ -66,30 +70,17 @@ class WebhookDeliveries(ABC):
         self._headers = headers_of(self._section)
         secret = services.settings.webhook_secret
         self._secret = None if secret is None else secret_of(secret.get_secret_value())
-        self._nudged = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
-
-    def nudge(self) -> None:
-        """A run may have ended: look now."""
-        self._nudged.set()
 
     async def run(self) -> None:
         """Until cancelled. What is under way then has a moment to end, or is done again when its lease is over."""
         try:
-            while True:
-                await looked("deliveries", self.look)
-                await self._pause()
+            await super().run()
         finally:
             if self._under_way:
                 await asyncio.wait(self._under_way, timeout=_LAST_S)
             for task in list(self._under_way):
                 task.cancel()
-
-    async def _pause(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_EVERY_S):
-                await self._nudged.wait()
-        self._nudged.clear()
 
     @abstractmethod
     def _reaching(self, delivery: Delivery) -> AbstractAsyncContextManager[httpx.AsyncClient]:
@@ -99,7 +90,7 @@ class WebhookDeliveries(ABC):
     def _target(self, delivery: Delivery) -> str:
         """Where it goes, as an absolute URL. Raises `InvalidRequest` for what may not be called."""
 
-    async def look(self) -> None:
+    async def run_once(self) -> None:
         """Begin what is due now, as much of it as there is room for."""
         room = _AT_ONCE - len(self._under_way)
         for held in await self._scripts.take(self._queues, room, _LEASE_MS) if room else ():
@@ -109,7 +100,7 @@ class WebhookDeliveries(ABC):
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
-        self.nudge()
+        self.run_soon()
 
     async def _try(self, held: Fields) -> None:
         try:

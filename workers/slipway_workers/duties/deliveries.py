@@ -1,4 +1,10 @@
-"""Calls the webhooks that have a host, from workers: never an address that `webhooks.url` of langgraph.json forbids."""
+"""Calls the webhooks of runs that have ended, except internal ones, which web processes call
+(`slipway.api.host_app.own_webhooks`). The addresses that `webhooks.url` of langgraph.json forbids are never called.
+
+Interval: `slipway.webhooks.deliveries.INTERVAL_S`; at once when a run that has a webhook ended in this process.
+Who: every worker; a script hands each delivery to one process at a time, with a lease.
+Logs: `webhook.delivered`, `webhook.failed`, `webhook.rejected` for each try (`slipway.webhooks.deliveries`).
+"""
 
 from __future__ import annotations
 
@@ -17,12 +23,16 @@ from slipway.webhooks.urls import UrlPolicy
 
 _CONNECT_S: Final = 5.0
 _NO_REUSE: Final = httpx.Limits(max_keepalive_connections=0)
-"""A connection belongs to an address here, but its certificate to a name: another name must not get it."""
+"""Connections are not reused: a connection is found by its address, but its certificate was checked for one name, and
+another name may have the same address."""
 
 
 class Deliveries(WebhookDeliveries):
-    """The webhooks that this worker calls. Paths of the server's own are among them only where none is allowed any
-    more: then no web process takes them, and here they fail with the reason."""
+    """One round starts the deliveries that are due.
+
+    If internal webhooks are not allowed at all, no web process takes their deliveries. They are taken here then, and
+    fail with the reason.
+    """
 
     def __init__(self, services: Services) -> None:
         # internal webhooks come first: each of them fails at once
@@ -34,7 +44,6 @@ class Deliveries(WebhookDeliveries):
         )
 
     async def run(self) -> None:
-        """Until cancelled."""
         async with self._client:
             await super().run()
 
@@ -48,24 +57,24 @@ class Deliveries(WebhookDeliveries):
 
 
 class CheckedAddressTransport(httpx.AsyncBaseTransport):
-    """Connects to addresses that were looked up and checked here; the name is what the certificate must be for."""
+    """Resolves a host, checks that each of its addresses is allowed, and connects to the address that it checked. The
+    certificate must be for the name."""
 
     def __init__(self, urls: UrlPolicy) -> None:
         self._urls = urls
 
     @cached_property
     def _inner(self) -> httpx.AsyncHTTPTransport:
-        """Made for the first call: the certificates of all authorities take megabytes."""
+        """Created for the first call: loading the certificates of all authorities takes megabytes."""
         return httpx.AsyncHTTPTransport(limits=_NO_REUSE)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Look up, check, connect."""
         address = await self._urls.resolve(str(request.url))
         extensions = dict(request.extensions) | {"sni_hostname": request.url.host}
         pinned = httpx.Request(
             request.method,
             request.url.copy_with(host=address),
-            headers=request.headers,  # with the name as `Host`
+            headers=request.headers,  # `Host` remains the name
             stream=request.stream,
             extensions=extensions,
         )

@@ -1,71 +1,71 @@
-"""Takes back the runs of workers that fell silent, and removes the checkpoints of threads that are gone.
+"""Reclaims the runs of workers that sent no heartbeat for one lease: queues them again, or fails them when all attempts
+are used.
 
-Any number of workers may look; the script decides. After an outage of Redis itself every lease looks expired, so the
-reaper first gives the living one lease's time to report.
+Interval: `reap_every_s`, at most a quarter of what remains of a lease after a heartbeat; sooner when the next lease
+expires sooner.
+Who: every worker; one script reclaims each run once.
+Logs: `reaper.run_reclaimed` for each run.
+
+After an outage of Redis every lease looks expired. So for one lease of time after this process lost its connection, or
+after a round failed, it reclaims nothing: live workers can send a heartbeat first. The script has the same rule for
+outages that it can notice itself (`leases.grace_period_of`).
 """
 
 from __future__ import annotations
 
-import asyncio
+import math
 import time
 from typing import Final
 
 import structlog
 
-from slipway.duties import looked
+from slipway.duties import Duty
 from slipway.runs.leases import RETRY_PAUSE_MS, grace_period_of, outage_after_s
 from slipway.services import Services
 
 log = structlog.get_logger(__name__)
 
-_SOONEST_S: Final = 0.01
+_MIN_PAUSE_S: Final = 0.01
 
 
-class Reaper:
-    """Looks for expired leases every `reap_every_s`, and in the moment when the next one ends if that is sooner."""
+class Reaper(Duty):
+    """One round reclaims all leases that have expired."""
+
+    name = "reaper"
 
     def __init__(self, services: Services) -> None:
-        self._pipeline, self._scripts, self._settings = services.pipeline, services.scripts, services.settings
-        self._keys, self._trash = services.keys, services.trash
-        self._not_before = self._next_end_s = 0.0
+        settings = services.settings
+        super().__init__(min(settings.reap_every_s, outage_after_s(settings) / 2))
+        self._pipeline, self._keys, self._scripts = services.pipeline, services.keys, services.scripts
+        self._settings, self._grace = settings, grace_period_of(settings)
+        self._next_expiry_in_s = math.inf
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        longest_s = pause_s = min(self._settings.reap_every_s, outage_after_s(self._settings) / 2)
-        while True:
-            await asyncio.sleep(pause_s)
-            pause_s = longest_s
-            if self._too_early():
-                continue
-            if await looked("reaper", self._round):
-                pause_s = min(longest_s, self._next_end_s)
-            else:
-                self._not_before = time.monotonic() + self._settings.lease_s
-            await looked("trash", self._trash.empty)
+    async def may_run(self) -> bool:
+        self._next_expiry_in_s = math.inf
+        return not self.in_outage()
 
-    async def _round(self) -> None:
-        await self.look()
-        self._next_end_s = await self._until_next_end_s()
+    def in_outage(self) -> bool:
+        """Whether Redis is unavailable, or was less than one lease ago."""
+        pipeline, lease_s = self._pipeline, self._settings.lease_s
+        young = pipeline.reconnected and pipeline.connected_for_s() < lease_s
+        failed = self.failed_at is not None and time.monotonic() < self.failed_at + lease_s
+        return not pipeline.connected or young or failed
 
-    def _too_early(self) -> bool:
-        """Whether Redis is away or was refusing writes less than a lease ago, so that the living could not report."""
-        pipeline = self._pipeline
-        young = pipeline.reconnected and pipeline.connected_for_s() < self._settings.lease_s
-        return not pipeline.connected or young or time.monotonic() < self._not_before
-
-    async def look(self) -> None:
-        """Take back what has expired now."""
-        settings = self._settings
-        taken = await self._scripts.run_reap(
-            event_ttl_s=settings.event_ttl_s, pause_ms=RETRY_PAUSE_MS, grace=grace_period_of(settings)
+    async def run_once(self) -> None:
+        reclaimed = await self._scripts.run_reap(
+            event_ttl_s=self._settings.event_ttl_s, pause_ms=RETRY_PAUSE_MS, grace=self._grace
         )
-        for run_id, attempt, outcome in taken:
-            log.warning("reaper.took", run=run_id, attempt=attempt, outcome=outcome)
+        for run_id, attempt, outcome in reclaimed:
+            log.warning("reaper.run_reclaimed", run=run_id, attempt=attempt, outcome=outcome)
+        self._next_expiry_in_s = await self._read_next_expiry_in_s()
 
-    async def _until_next_end_s(self) -> float:
-        """Seconds until the next lease ends, on the server's clock."""
+    async def _read_next_expiry_in_s(self) -> float:
+        """Seconds until the next lease expires, on the clock of Redis; infinity if there is none."""
         first = self._pipeline.send("ZRANGE", self._keys.leases, 0, 0, "WITHSCORES", repeatable=True)
         seconds, microseconds = await self._pipeline.send("TIME", repeatable=True)
-        if not (held := await first):
-            return float("inf")
-        return max(_SOONEST_S, float(held[1]) / 1000 - int(seconds) - int(microseconds) / 1_000_000)
+        if not (lease := await first):
+            return math.inf
+        return max(_MIN_PAUSE_S, float(lease[1]) / 1000 - int(seconds) - int(microseconds) / 1_000_000)
+
+    def next_round_in_s(self) -> float:
+        return min(self.interval_s, self._next_expiry_in_s)

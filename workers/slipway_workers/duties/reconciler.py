@@ -1,44 +1,30 @@
-"""Mends what got stuck, now and then: one worker does it for all, elected by a key that it keeps alive."""
+"""Repairs records that no longer agree with each other, such as a thread that is busy without a run.
+
+Interval: `reconcile_every_s`. One round checks `PAGES` pages of threads and runs; the next one continues behind them.
+Who: one worker at a time.
+Logs: each repair, which `slipway_repairs` counts as well (`slipway.health.doctor`).
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-import structlog
-
-from slipway.duties import repeat
 from slipway.health.doctor import Doctor
-from slipway.health.scripts import HealthScripts
 from slipway.services import Services
-
-log = structlog.get_logger(__name__)
+from slipway_workers.duties.exclusive import ExclusiveDuty
 
 PAGES: Final = 300
-"""Pages of threads and runs that one round looks at."""
-
-_DUTY: Final = "reconcile"
-_KEPT_ROUNDS: Final = 2
 
 
-class Reconciler:
-    """Looks every `reconcile_every_s`, if this worker is the one who does. Each repair is a line in the log and counts
-    in `slipway_repairs`."""
+class Reconciler(ExclusiveDuty):
+    """One round checks the next pages and repairs what it finds."""
+
+    name = "reconcile"
 
     def __init__(self, services: Services) -> None:
-        assert services.lease_renewer is not None
-        settings = services.settings
-        self._worker, self._every_s = services.lease_renewer.worker, settings.reconcile_every_s
-        self._scripts = HealthScripts(services.pipeline, services.keys)
-        self._doctor = Doctor(services.pipeline, services.keys, lease_ms=int(settings.lease_s * 1000), repair=True)
+        super().__init__(services, services.settings.reconcile_every_s)
+        lease_ms = int(services.settings.lease_s * 1000)
+        self._doctor = Doctor(services.pipeline, services.keys, lease_ms=lease_ms, repair=True)
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        await repeat(_DUTY, self._every_s, self.look)
-
-    async def look(self) -> bool:
-        """One round. False when another worker has the duty."""
-        kept_ms = int(_KEPT_ROUNDS * self._every_s * 1000)
-        if not await self._scripts.take_duty(_DUTY, self._worker, kept_ms):
-            return False
+    async def run_once(self) -> None:
         await self._doctor.round(PAGES)
-        return True

@@ -1,4 +1,15 @@
-"""Makes the runs of crons that are due. Every worker looks; the script that makes a run lets one of them through."""
+"""Creates the runs of crons that are due.
+
+Interval: `INTERVAL_S`.
+Who: every worker; the script that creates the run of a due time lets one of them succeed.
+Logs: `cron.run_created` for each run; `cron.due_times_missed` if due times passed without a run, such as while no
+worker was running; `cron.access_denied`, `cron.skipped` and `cron.auth_failed` when a problem of a cron begins, not
+again while it lasts.
+
+A run is created only if the cron's owner is authorized to create it now. If no run can be created, the due time is
+skipped and the cron shows the reason in `problem`; a cron whose thread was deleted is disabled. If the auth file fails,
+the due time is kept and tried again, so a temporary failure loses no run.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +22,7 @@ from slipway.access.permissions import all_permissions_of, gives_no_answer
 from slipway.crons.permits import check_firing, permitted_firing
 from slipway.crons.record import Cron, cron_from
 from slipway.crons.scripts import CronScripts
-from slipway.duties import repeat
+from slipway.duties import Duty
 from slipway.errors import AccessRefused, NotFound, SlipwayError, StoreUnavailable
 from slipway.runs.permits import permit_use
 from slipway.runs.run_making import run_of
@@ -21,92 +32,88 @@ from slipway.services import Services
 
 log = structlog.get_logger(__name__)
 
-_LOOK_EVERY_S: Final = 1.0
-_AT_ONCE: Final = 100
-_SIDE_BY_SIDE: Final = 16
-"""Crons whose runs are made at the same time: a handler of the auth file may take long."""
+INTERVAL_S: Final = 1.0
+_CRONS_PER_ROUND: Final = 100
+_CONCURRENCY: Final = 16
+"""Runs that are created at the same time. Handlers of the auth file, which are called for each, may be slow."""
 _PROBLEM_CHARS: Final = 500
-_AGAIN_MS: Final = 15_000
-"""When a cron is tried again about which the auth file gave no answer."""
-_BROKEN: Final = "its run could not be made; the worker's log says why"
-_NO_ANSWER: Final = "the server could not find out whether this is allowed (the auth file failed)"
+_AUTH_RETRY_MS: Final = 15_000
+"""Time until a due time is tried again after the auth file failed."""
+_RUN_NOT_CREATED: Final = "The run could not be created. The log of the worker has the details."
+_AUTH_FAILED: Final = "The auth file failed, so the operation could not be authorized."
 
 
-class Scheduler:
-    """Looks every second. A due time that cannot make a run is passed over, and the cron says why; one whose
-    thread is gone rests. What is wrong is logged when it begins, not each time that the cron is due again.
+class Scheduler(Duty):
+    """One round creates the runs of all crons that are due, at most `_CRONS_PER_ROUND`."""
 
-    A run is made if its owner may make it now. Where the auth file gives no answer, the due time is kept and tried
-    again, so that nothing is lost by a failure that passes."""
+    name = "scheduler"
 
     def __init__(self, services: Services) -> None:
+        super().__init__(INTERVAL_S)
         self._services, self._scripts = services, CronScripts(services.pipeline, services.keys)
-        self._room = asyncio.Semaphore(_SIDE_BY_SIDE)
+        self._slots = asyncio.Semaphore(_CONCURRENCY)
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        await repeat("scheduler", _LOOK_EVERY_S, self.look)
+    async def run_once(self) -> int:
+        """Returns how many runs this worker created."""
+        now_ms, due = await self._scripts.due(_CRONS_PER_ROUND)
+        crons = [cron_from(fields, now_ms) for fields in due]
+        due_runs = [self._create_due_run(cron, cron.next_ms, now_ms) for cron in crons if cron.next_ms is not None]
+        results = await asyncio.gather(*due_runs, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return sum(result is True for result in results)
 
-    async def look(self) -> int:
-        """Make the runs that are due now; how many this worker made."""
-        now_ms, due = await self._scripts.due(_AT_ONCE)
-        crons = [cron_from(held, now_ms) for held in due]
-        looks = [self._fire(cron, cron.next_ms, now_ms) for cron in crons if cron.next_ms is not None]
-        made = await asyncio.gather(*looks, return_exceptions=True)
-        for each in made:
-            if isinstance(each, BaseException):
-                raise each
-        return sum(each is True for each in made)
-
-    async def _fire(self, cron: Cron, due_ms: int, now_ms: int) -> bool:
-        """Whether its run was made here. Whatever is wrong with one cron, the others go on."""
+    async def _create_due_run(self, cron: Cron, due_ms: int, now_ms: int) -> bool:
+        """Returns whether the run was created here. Raises only `StoreUnavailable`, so that a problem of one cron does
+        not affect the others."""
         step = CronStep(cron_id=cron.cron_id, incarnation=cron.incarnation, due_ms=due_ms, next_ms=None)
         try:
-            step["next_ms"] = cron.schedule.after(now_ms)
+            step = CronStep(**{**step, "next_ms": cron.schedule.after(now_ms)})
             missed = cron.schedule.passed(due_ms, now_ms)
-            async with self._room:
-                if not await self._make(cron, step, missed):
+            async with self._slots:
+                if not await self._submit(cron, step, missed):
                     return False
         except Fired:
             return False
         except StoreUnavailable:
             raise
         except Exception as error:
-            if gives_no_answer(error):
-                if await self._scripts.postpone(step, problem=_NO_ANSWER, by_ms=_AGAIN_MS):
-                    self._say(cron, _NO_ANSWER, "cron.auth_broken", due_ms=due_ms, again_ms=_AGAIN_MS, exc_info=error)
-                return False
-            disable = await self._has_lost_its_thread(cron, error)
-            problem = str(error)[:_PROBLEM_CHARS] if isinstance(error, SlipwayError) else _BROKEN
-            if await self._scripts.skip(step, problem=problem, disable=disable):
-                what = "cron.refused" if isinstance(error, AccessRefused) else "cron.skipped"
-                raised = error if problem is _BROKEN else None
-                self._say(cron, problem, what, due_ms=due_ms, rests=disable, owner=cron.user_id, exc_info=raised)
+            await (self._retry_later(cron, step, error) if gives_no_answer(error) else self._skip(cron, step, error))
             return False
         if missed:
-            log.warning("cron.late", cron=cron.cron_id, due_ms=due_ms, missed=missed)
+            log.warning("cron.due_times_missed", cron=cron.cron_id, due_ms=due_ms, missed=missed)
         return True
 
+    async def _retry_later(self, cron: Cron, step: CronStep, error: Exception) -> None:
+        if await self._scripts.postpone(step, problem=_AUTH_FAILED, by_ms=_AUTH_RETRY_MS):
+            facts = {"due_ms": step["due_ms"], "again_ms": _AUTH_RETRY_MS, "exc_info": error}
+            _log_new_problem(cron, _AUTH_FAILED, "cron.auth_failed", **facts)
+
+    async def _skip(self, cron: Cron, step: CronStep, error: Exception) -> None:
+        disable = await self._has_lost_its_thread(cron, error)
+        problem = str(error)[:_PROBLEM_CHARS] if isinstance(error, SlipwayError) else _RUN_NOT_CREATED
+        if await self._scripts.skip(step, problem=problem, disable=disable):
+            event = "cron.access_denied" if isinstance(error, AccessRefused) else "cron.skipped"
+            raised = error if problem is _RUN_NOT_CREATED else None
+            facts = {"due_ms": step["due_ms"], "disabled": disable, "owner": cron.user_id, "exc_info": raised}
+            _log_new_problem(cron, problem, event, **facts)
+
     async def _has_lost_its_thread(self, cron: Cron, error: Exception) -> bool:
-        """Whether its thread is gone; one that is hidden from its owner is not."""
+        """Whether the thread was deleted. A thread that the owner has no access to was not."""
         if cron.thread_id is None or not isinstance(error, NotFound) or error.kind != "thread":
             return False
         return await self._services.threads.status(cron.thread_id) is None
 
-    @staticmethod
-    def _say(cron: Cron, problem: str, what: str, **facts: object) -> None:
-        if cron.problem != problem:
-            log.error(what, cron=cron.cron_id, problem=problem, **facts)
-
-    async def _make(self, cron: Cron, step: CronStep, missed: int) -> bool:
-        """Whether the run is new."""
+    async def _submit(self, cron: Cron, step: CronStep, missed: int) -> bool:
+        """Returns False if the run exists already."""
         run_id, own_thread = cron.run_ids(step["due_ms"])
-        asked = cron.asked(step["due_ms"], missed)
-        permissions, *others = all_permissions_of(self._services.auth, asked.user, asked.changed_by)
-        await permit_use(self._services, permissions, asked.assistant_id)
+        request = cron.asked(step["due_ms"], missed)
+        permissions, *others = all_permissions_of(self._services.auth, request.user, request.changed_by)
+        await permit_use(self._services, permissions, request.assistant_id)
         new = await run_of(
             self._services,
-            asked,
+            request,
             run_id=run_id,
             thread_id=cron.thread_id or own_thread,
             configurable={"cron_id": cron.cron_id},
@@ -117,5 +124,11 @@ class Scheduler:
         new = await permitted_firing(self._services, permissions, new, on_thread=cron.thread_id is not None)
         _, is_new = await self._services.runs.accept(new)
         if is_new:
-            log.info("cron.fired", cron=cron.cron_id, run=run_id, due_ms=step["due_ms"])
+            log.info("cron.run_created", cron=cron.cron_id, run=run_id, due_ms=step["due_ms"])
         return is_new
+
+
+def _log_new_problem(cron: Cron, problem: str, event: str, **facts: object) -> None:
+    """Logs a problem unless the cron showed the same one before."""
+    if cron.problem != problem:
+        log.error(event, cron=cron.cron_id, problem=problem, **facts)

@@ -1,0 +1,78 @@
+"""Opens the executions of one process, in workers as in web processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from langgraph.store.base import BaseStore
+
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.execution.execution import Execution
+from slipway.graphs.served_graphs import Graphs
+from slipway.redis.keys import Keys
+from slipway.runs.attempt import Attempt
+from slipway.runs.leases import LeaseRenewer
+from slipway.runs.record import Run
+from slipway.runs.scripts import RunScripts
+
+
+class Executor:
+    """The executions of one process. The lease of each is renewed from `open` to `close`."""
+
+    def __init__(
+        self,
+        scripts: RunScripts,
+        graphs: Graphs,
+        checkpointer: ThreadSaver,
+        keys: Keys,
+        store: BaseStore,
+        lease_renewer: LeaseRenewer,
+        *,
+        event_ttl_s: int,
+    ) -> None:
+        self._scripts, self._graphs, self._checkpointer = scripts, graphs, checkpointer
+        self._keys, self._store, self._event_ttl_s = keys, store, event_ttl_s
+        self._lease_renewer = lease_renewer
+        self._draining = False
+        self.executions: list[Execution] = []
+        """Those that are open now, in the order in which they were opened."""
+
+    @property
+    def worker_id(self) -> str:
+        """The id under which this process claims runs."""
+        return self._lease_renewer.worker
+
+    def open(self, run: Run, *, on_cleared: Callable[[Run], None] = lambda run: None) -> Execution:
+        """The execution of a run that this process has just claimed. `on_cleared` is called when a crash suspect is
+        cleared. Not a coroutine: a cancel of the run that arrives right after the claim must find the attempt."""
+        attempt = Attempt(self._scripts, run)
+        self._lease_renewer.add(attempt)
+        execution = Execution(
+            attempt,
+            self._graphs,
+            self._checkpointer,
+            self._keys,
+            event_ttl_s=self._event_ttl_s,
+            store=self._store,
+            on_cleared=on_cleared,
+        )
+        self.executions.append(execution)
+        if self._draining:
+            execution.drain()
+        return execution
+
+    def close(self, execution: Execution) -> None:
+        """Stops renewing the lease. A run that was neither settled nor released is reclaimed when its lease expires."""
+        self._lease_renewer.remove(execution.attempt)
+        self.executions.remove(execution)
+
+    def drain(self) -> None:
+        """Releases all runs at their next superstep, also those that are opened later."""
+        self._draining = True
+        for execution in self.executions:
+            execution.drain()
+
+    def stop_now(self) -> None:
+        """Releases all runs at once. The next attempt executes the interrupted superstep again."""
+        for execution in list(self.executions):
+            execution.stop_now()

@@ -1,0 +1,29 @@
+"""The base of duties that one worker performs for the whole deployment.
+
+Election: before each round a worker acquires the key of the duty in Redis, or extends it. The key expires after
+`HELD_FOR_ROUNDS` intervals, so another worker takes the duty over at most that much later; it does so at once if the
+holder is no longer listed among the live workers.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from slipway.duties import Duty
+from slipway.health.scripts import HealthScripts
+from slipway.services import Services
+
+HELD_FOR_ROUNDS: Final = 2
+
+
+class ExclusiveDuty(Duty):
+    """A duty that one worker at a time performs. `name` is also the name of its key."""
+
+    def __init__(self, services: Services, interval_s: float) -> None:
+        super().__init__(interval_s)
+        assert services.lease_renewer is not None
+        self._worker = services.lease_renewer.worker
+        self._election = HealthScripts(services.pipeline, services.keys)
+
+    async def may_run(self) -> bool:
+        return await self._election.take_duty(self.name, self._worker, int(HELD_FOR_ROUNDS * self.interval_s * 1000))
