@@ -23,6 +23,7 @@ LAYERS = (
     ("serialization",),
     ("renamed_settings", "logs", "graphs"),
     ("protocol_types", "header_policy"),
+    ("run_options",),
     ("access",),
     ("checkpoints", "assistants"),
     ("runs",),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,7 +40,7 @@ from slipway.access.handler_values.crons import (
     CronsSearch,
     CronsUpdate,
 )
-from slipway.access.handler_values.runs import RunKwargs, RunsCreate
+from slipway.access.handler_values.runs import RunsCreate
 from slipway.access.handler_values.store import StoreDelete, StoreGet, StoreListNamespaces, StorePut, StoreSearch
 from slipway.access.handler_values.threads import (
     BusyCancelled,
@@ -61,6 +62,7 @@ from slipway.access.permissions import Permissions
 from slipway.access.users import user_of
 from slipway.errors import AuthBroken
 from slipway.graphs.sections import AuthSection
+from slipway.run_options import RunOptions
 from tests.attacks.rows import HELD_OPEN, ROUTES, sample_of, send
 from tests.attacks.ruled_server import NEVER, RUN, admin, ann, graphs, made, rules, served, services, settings
 from tests.auth.samples import NEW
@@ -71,7 +73,7 @@ __all__ = ["admin", "ann", "graphs", "rules", "served", "services", "settings"]
 
 A, B = uuid4(), uuid4()
 LATER = RUN | {"after_seconds": 3600}
-KWARGS = RunKwargs(
+KWARGS = RunOptions(
     input={"text": "hi"},
     command=None,
     config={"configurable": {}, "metadata": {}},
@@ -239,7 +241,7 @@ def write_at(path: str, name: str, shown: dict[str, Any]) -> None:
 def test_whether_a_thread_goes_with_its_run_cannot_be_changed(temporary: bool) -> None:
     example = EXAMPLES[RunsCreate]
     assert isinstance(example, RunsCreate)
-    value = example.model_copy(update={"kwargs": KWARGS.model_copy(update={"temporary": temporary})})
+    value = example.model_copy(update={"kwargs": dataclasses.replace(KWARGS, temporary=temporary)})
     assert after(value, lambda shown: shown["kwargs"].update(temporary=temporary)) == value
     with pytest.raises(AuthBroken, match=r"kwargs\.temporary, which cannot be changed"):
         after(value, lambda shown: shown["kwargs"].update(temporary=not temporary))
@@ -686,7 +688,7 @@ KWARGS_WRITTEN: dict[str, Any] = {
 async def test_a_run_is_called_with_what_a_handler_wrote(
     rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
-    assert KWARGS_WRITTEN.keys() | {"temporary"} == RunKwargs.model_fields.keys()
+    assert KWARGS_WRITTEN.keys() | {"temporary"} == RunOptions().members().keys()
     thread = (await made(ann, "/threads", {}))["thread_id"]
     wrong = {}
     for name, to in KWARGS_WRITTEN.items():

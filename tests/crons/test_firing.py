@@ -47,9 +47,9 @@ async def test_a_due_time_makes_one_run(sdk: LangGraphClient, services: Services
     assert run.metadata["who"] == "me"
     assert run.metadata["cron_id"] == cron_id
     assert "cron_missed" not in run.metadata
-    assert run.kwargs["config"]["configurable"] == {"a": 1, "cron_id": cron_id}
-    assert run.kwargs["context"] == {"a": 1, "cron_id": cron_id}, "they mirror each other"
-    assert run.kwargs["temporary"]
+    assert run.options.config["configurable"] == {"a": 1, "cron_id": cron_id}
+    assert run.options.context == {"a": 1, "cron_id": cron_id}, "they mirror each other"
+    assert run.options.temporary
     cron = await services.crons.get(cron_id)
     assert cron.next_ms is not None
     assert cron.next_ms > due_ms

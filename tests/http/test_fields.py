@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from slipway.runs import run_kwargs
+from slipway.run_options import RunOptions
 from slipway.runs.record import STATUS
 from slipway.services import Services
 from slipway_workers.process import WorkerProcess
@@ -181,10 +181,10 @@ async def test_a_small_run_stores_what_it_was_asked_and_nothing_else(client: htt
     run = (await client.post("/runs", json=STEPS | {"on_completion": "keep"})).json()
     held = await services.pipeline.send("HGET", services.keys.run(run["run_id"]), "kwargs")
     assert held == b'{"input":{"value":1}}'
-    kwargs = (await services.runs.find(run["run_id"])).kwargs
-    assert kwargs["stream_mode"] == ["values"]
-    kwargs["stream_mode"].append("updates")
-    assert run_kwargs.restored({})["stream_mode"] == ["values"], "defaults are not shared"
+    options = (await services.runs.find(run["run_id"])).options
+    assert options.stream_mode == ["values"]
+    options.stream_mode.append("updates")
+    assert RunOptions().stream_mode == ["values"], "defaults are not shared"
 
 
 async def test_every_field_of_a_run_can_be_selected(client: httpx.AsyncClient, worker: WorkerProcess) -> None:

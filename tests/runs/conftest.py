@@ -21,6 +21,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
+from slipway.run_options import RunOptions
 from slipway.runs.attempt import Attempt
 from slipway.runs.event_log import Event, EventLog
 from slipway.runs.record import NewRun, Phase, Run, new_id, run_from, status_of
@@ -130,14 +131,14 @@ async def dump(pipeline: Pipeline, keys: Keys) -> dict[str, Any]:
 
 
 def new_run(thread_id: str, **differs: Any) -> NewRun:
-    """A request as the API makes it. `kwargs` is laid over what is usual."""
-    kwargs: dict[str, Any] = {"input": {"value": 1}, "stream_mode": ["values"]} | differs.pop("kwargs", {})
+    """A request as the API makes it. `options` differ from the usual ones."""
+    options: dict[str, Any] = {"input": {"value": 1}} | differs.pop("options", {})
     given: dict[str, Any] = {
         "run_id": new_id(),
         "thread_id": thread_id,
         "assistant_id": new_id(),
         "graph_id": "steps",
-        "kwargs": kwargs,
+        "options": RunOptions(**options),
         "assistant_metadata": {},
         "metadata": {},
         "thread_config": {},

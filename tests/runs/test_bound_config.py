@@ -20,7 +20,7 @@ async def ran(
 ) -> Run:
     """A run of `graph_id` with this config, to its end."""
     kwargs = {"input": given, "config": config, "stream_mode": ["values", "events"]}
-    await stores.run(await stores.thread(), graph_id=graph_id, kwargs=kwargs, ceilings=limits)
+    await stores.run(await stores.thread(), graph_id=graph_id, options=kwargs, ceilings=limits)
     return await finish(stores, graphs)
 
 
@@ -82,7 +82,7 @@ async def told(
 ) -> tuple[dict[str, Any], str]:
     """What the node of `bound` found in its config, and the name of the run in LangChain's events."""
     kwargs = {"input": {}, "config": config, "stream_mode": ["values", "events"]}
-    await stores.run(await stores.thread(), graph_id="bound", kwargs=kwargs, metadata=metadata)
+    await stores.run(await stores.thread(), graph_id="bound", options=kwargs, metadata=metadata)
     run = await finish(stores, graphs)
     assert run.phase is Phase.COMPLETED
     blocks = [event.block for event in await stores.log(run) if event.name == "events"]

@@ -32,7 +32,7 @@ async def test_a_breakpoint_behind_the_last_node_ends_the_run(
     stores: Stores, graphs: Registry, case: str, durability: str
 ) -> None:
     graph_id, kwargs = BEHIND_THE_LAST[case]
-    await stores.run(await stores.thread(), graph_id=graph_id, kwargs=kwargs | {"durability": durability})
+    await stores.run(await stores.thread(), graph_id=graph_id, options=kwargs | {"durability": durability})
     run = await finish(stores, graphs)
     thread = await stores.thread_of(run)
     assert (run.phase, run.status, thread.status) == (Phase.COMPLETED, "success", "idle")
@@ -48,10 +48,10 @@ async def test_a_breakpoint_with_something_next_waits(
 ) -> None:
     graph_id, kwargs = WITH_A_NEXT[case]
     thread_id = await stores.thread()
-    await stores.run(thread_id, graph_id=graph_id, kwargs=kwargs | {"durability": durability})
+    await stores.run(thread_id, graph_id=graph_id, options=kwargs | {"durability": durability})
     run = await finish(stores, graphs)
     assert (run.phase, (await stores.thread_of(run)).status) == (Phase.WAITING_FOR_APPROVAL, "interrupted")
-    await stores.run(thread_id, graph_id=graph_id, kwargs={"input": None, "durability": durability})
+    await stores.run(thread_id, graph_id=graph_id, options={"input": None, "durability": durability})
     run = await finish(stores, graphs)
     assert (run.phase, (await stores.thread_of(run)).status) == (Phase.COMPLETED, "idle")
 

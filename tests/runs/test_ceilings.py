@@ -27,7 +27,7 @@ NEVER = 10**6
 
 async def ended(stores: Stores, graphs: Registry, graph_id: str, value: dict[str, Any], **limits: float) -> Run:
     """A run of `graph_id` under lower ceilings, to its end."""
-    await stores.run(await stores.thread(), graph_id=graph_id, kwargs={"input": value}, ceilings=limits)
+    await stores.run(await stores.thread(), graph_id=graph_id, options={"input": value}, ceilings=limits)
     return await finish(stores, graphs)
 
 
@@ -150,7 +150,7 @@ async def test_what_earlier_attempts_and_runs_have_used_counts(
 ) -> None:
     """The next attempt of a run begins with its usage, and so does the run that continues it."""
     kwargs = {"input": {"value": 300}, "config": {"recursion_limit": 500}}
-    await stores.run(await stores.thread(), graph_id=graph_id, kwargs=kwargs)
+    await stores.run(await stores.thread(), graph_id=graph_id, options=kwargs)
     claimed = replace(await stores.claim_one(), usage=used)
     await execution(stores, graphs, claimed).execute()
     run = await stores.now(claimed)
@@ -165,7 +165,7 @@ async def test_a_run_that_continues_another_goes_on_counting(stores: Stores, gra
     await stores.run(thread_id, graph_id="stumbles", ceilings=limits)
     first = await finish(stores, graphs)
     assert (first.phase, first.usage["retries"]) == (Phase.WAITING_FOR_APPROVAL, 2)
-    await stores.run(thread_id, graph_id="stumbles", kwargs={"command": {"resume": 1}}, ceilings=limits)
+    await stores.run(thread_id, graph_id="stumbles", options={"command": {"resume": 1}}, ceilings=limits)
     second = await finish(stores, graphs)
     assert second.error is not None
     assert (second.error["code"], second.usage["retries"]) == ("ceiling.retries", 3)
@@ -181,7 +181,7 @@ async def test_an_answer_does_not_reset_what_was_used(stores: Stores, graphs: Re
     thread_id = await stores.thread()
     await stores.run(thread_id, graph_id="ask", ceilings={"max_steps": 2})
     assert (await finish(stores, graphs)).usage["steps"] == 2
-    await stores.run(thread_id, graph_id="ask", kwargs={"command": {"resume": 1}}, ceilings={"max_steps": 2})
+    await stores.run(thread_id, graph_id="ask", options={"command": {"resume": 1}}, ceilings={"max_steps": 2})
     run = await finish(stores, graphs)
     assert run.usage["steps"] == 2
     assert run.error is not None
@@ -189,7 +189,9 @@ async def test_an_answer_does_not_reset_what_was_used(stores: Stores, graphs: Re
 
 
 async def test_a_death_does_not_reset_what_was_used(stores: Stores, graphs: Registry) -> None:
-    await stores.run(await stores.thread(), graph_id="loop", kwargs={"input": {"value": 0}}, ceilings={"max_steps": 10})
+    await stores.run(
+        await stores.thread(), graph_id="loop", options={"input": {"value": 0}}, ceilings={"max_steps": 10}
+    )
     assert await die_after(stores, graphs, await stores.claim_one(), 6)
     before = (await stores.runs.find((await stores.claim_one()).run_id)).usage["steps"]
     assert before >= 3
@@ -202,7 +204,9 @@ async def test_a_death_does_not_reset_what_was_used(stores: Stores, graphs: Regi
 
 
 async def test_a_handover_does_not_reset_what_was_used(stores: Stores, graphs: Registry) -> None:
-    await stores.run(await stores.thread(), graph_id="loop", kwargs={"input": {"value": 0}}, ceilings={"max_steps": 30})
+    await stores.run(
+        await stores.thread(), graph_id="loop", options={"input": {"value": 0}}, ceilings={"max_steps": 30}
+    )
     for _ in range(5):
         executing = execution(stores, graphs, await stores.claim_one())
         working = asyncio.create_task(executing.execute())
@@ -242,7 +246,7 @@ async def test_an_answered_question_is_one_visit(stores: Stores, graphs: Registr
     for answered in range(5):
         run = await finish(stores, graphs)
         assert (run.phase, run.usage["node_visits"]) == (Phase.WAITING_FOR_APPROVAL, {"turn": answered + 1})
-        await stores.run(thread_id, graph_id="chat", kwargs={"command": {"resume": answered}}, ceilings=limit)
+        await stores.run(thread_id, graph_id="chat", options={"command": {"resume": answered}}, ceilings=limit)
     run = await finish(stores, graphs)
     assert run.error is not None
     assert (run.error["code"], run.error["used"]) == (f"ceiling.{code}", 5)
@@ -259,7 +263,7 @@ async def _counted(stores: Stores, graphs: Registry, graph_id: str, durability: 
     thread_id, counted = await stores.thread(), list[Counted]()
     kwargs: dict[str, Any] = {"input": {"value": 3}}
     for _ in range(2):
-        made = await stores.run(thread_id, graph_id=graph_id, kwargs=kwargs | {"durability": durability})
+        made = await stores.run(thread_id, graph_id=graph_id, options=kwargs | {"durability": durability})
         if await die_after(stores, graphs, await stores.claim_one(), dies_after):
             await finish(stores, graphs)
         run = await stores.now(made)
@@ -288,7 +292,7 @@ async def test_work_that_is_done_again_is_counted_once(
 
 async def test_a_recursion_limit_above_the_ceiling_is_cut_and_says_so(stores: Stores, graphs: Registry) -> None:
     kwargs = {"input": {"value": 0}, "config": {"recursion_limit": 1000}}
-    await stores.run(await stores.thread(), graph_id="loop", kwargs=kwargs, ceilings={"max_steps": 5})
+    await stores.run(await stores.thread(), graph_id="loop", options=kwargs, ceilings={"max_steps": 5})
     run = await finish(stores, graphs)
     assert run.error is not None
     assert run.error["code"] == "ceiling.steps"
@@ -298,7 +302,7 @@ async def test_a_recursion_limit_above_the_ceiling_is_cut_and_says_so(stores: St
 
 async def test_a_recursion_limit_below_the_ceiling_is_the_protocols_error(stores: Stores, graphs: Registry) -> None:
     kwargs = {"input": {"value": 0}, "config": {"recursion_limit": 4}}
-    await stores.run(await stores.thread(), graph_id="loop", kwargs=kwargs)
+    await stores.run(await stores.thread(), graph_id="loop", options=kwargs)
     run = await finish(stores, graphs)
     assert run.error is not None
     assert (run.error["error"], run.error["code"]) == ("GraphRecursionError", "ceiling.steps")

@@ -39,7 +39,7 @@ class State(TypedDict, total=False):
 
 
 async def _claimed(stores: Stores, **kwargs: Any) -> Any:
-    await stores.run(await stores.thread(), kwargs=kwargs)
+    await stores.run(await stores.thread(), options=kwargs)
     return await stores.claim_one()
 
 

@@ -59,7 +59,7 @@ async def _end(stores: Stores, graphs: Registry, graph_id: str, **differs: Any) 
 async def test_what_a_graph_raises_ends_the_run_at_once(
     stores: Stores, graphs: Registry, hostile: dict[str, Counter[str]], kind: str, shape: str
 ) -> None:
-    run = await _end(stores, graphs, shape, kwargs={"input": {"kind": kind}, "stream_mode": MODES, "subgraphs": True})
+    run = await _end(stores, graphs, shape, options={"input": {"kind": kind}, "stream_mode": MODES, "subgraphs": True})
     assert (run.phase, run.attempt, run.status) == (Phase.FAILED, 1, "error")
     assert run.error is not None
     assert run.error["code"] == CODES.get(kind, "node.failed")
@@ -81,7 +81,7 @@ async def test_what_a_graph_raises_ends_the_run_at_once(
 async def test_a_node_that_cancels_its_own_task_fails_the_run(
     stores: Stores, graphs: Registry, hostile: dict[str, Counter[str]], shape: str, how: str
 ) -> None:
-    run = await _end(stores, graphs, shape, kwargs={"input": {"kind": how}, "stream_mode": MODES, "subgraphs": True})
+    run = await _end(stores, graphs, shape, options={"input": {"kind": how}, "stream_mode": MODES, "subgraphs": True})
     assert (run.phase, run.attempt, run.status) == (Phase.FAILED, 1, "error")
     assert run.error is not None
     assert run.error["code"] == "node.failed"
@@ -96,7 +96,7 @@ async def test_objects_that_cannot_be_encoded_cost_no_attempt(
     stores: Stores, graphs: Registry, hostile: dict[str, Counter[str]], name: str, place: str
 ) -> None:
     given = {"kind": name, "log": [place]}
-    run = await _end(stores, graphs, "holds", kwargs={"input": given, "stream_mode": MODES})
+    run = await _end(stores, graphs, "holds", options={"input": given, "stream_mode": MODES})
     assert run.attempt == 1
     assert run.phase in (Phase.FAILED, Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL)
     assert hostile[run.thread_id]["hold"] == 1
@@ -122,7 +122,7 @@ async def test_a_fault_in_settling_fails_the_run_at_once(
 
 async def test_a_node_that_exits_disturbs_no_other_run(stores: Stores, graphs: Registry) -> None:
     exiting = [
-        await stores.run(await stores.thread(), graph_id="beside", kwargs={"input": {"kind": "SystemExit"}})
+        await stores.run(await stores.thread(), graph_id="beside", options={"input": {"kind": "SystemExit"}})
         for _ in range(4)
     ]
     healthy = await stores.run(await stores.thread(), graph_id="steps")

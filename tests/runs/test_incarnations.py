@@ -353,7 +353,7 @@ async def test_what_a_worker_hears_of_a_removed_run_does_not_stop_the_run_that_h
 
 
 async def test_the_webhook_of_a_removed_run_and_that_of_the_run_with_its_id_are_both_called(stores: Stores) -> None:
-    old, new = await reborn(stores, kwargs={"webhook": "https://receiver.example/"})
+    old, new = await reborn(stores, options={"webhook": "https://receiver.example/"})
     deliveries = DeliveryScripts(stores.pipeline, stores.keys)
     await stores.settle(new, result='{"mine":1}', values='{"mine":1}')
     first, second = await deliveries.take([EXTERNAL], 9, LEASE_MS)

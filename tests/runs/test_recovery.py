@@ -133,7 +133,7 @@ async def _outcome(stores: Stores, run: Run, thread_id: str) -> dict[str, Any]:
 async def _prepared(stores: Stores, graphs: Registry, graph_id: str, asked: bool) -> str:
     thread_id = await stores.thread()
     if asked:
-        await stores.run(thread_id, graph_id=graph_id, kwargs={"input": {"value": 1, "log": ["given"]}})
+        await stores.run(thread_id, graph_id=graph_id, options={"input": {"value": 1, "log": ["given"]}})
         assert (await finish(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL
     return thread_id
 
@@ -150,12 +150,12 @@ async def _request(stores: Stores, thread_id: str, request: Request) -> Request:
 async def _check(stores: Stores, graphs: Registry, graph_id: str, request: Request, *, asked: bool) -> None:
     """Whatever group was the last to land: the same end as without a death."""
     thread_id = await _prepared(stores, graphs, graph_id, asked)
-    calm = await stores.run(thread_id, graph_id=graph_id, kwargs=await _request(stores, thread_id, request))
+    calm = await stores.run(thread_id, graph_id=graph_id, options=await _request(stores, thread_id, request))
     expected = await _outcome(stores, await finish(stores, graphs), thread_id)
     states = shown(await stores.log(calm))
     for groups in range(100):
         thread_id = await _prepared(stores, graphs, graph_id, asked)
-        made = await stores.run(thread_id, graph_id=graph_id, kwargs=await _request(stores, thread_id, request))
+        made = await stores.run(thread_id, graph_id=graph_id, options=await _request(stores, thread_id, request))
         if not await die_after(stores, graphs, await stores.claim_one(), groups):
             return
         was_kept = await kept(stores, made)

@@ -50,7 +50,7 @@ def names(found: Iterator[str]) -> Counter[str]:
 async def _made(stores: Stores, graphs: Registry, graph_id: str, modes: list[str], durability: str = "async") -> Run:
     given = {"value": 1, "log": ["given"]}
     kwargs = {"input": given, "stream_mode": modes, "subgraphs": True, "durability": durability}
-    return await stores.run(await stores.thread(), graph_id=graph_id, kwargs=kwargs)
+    return await stores.run(await stores.thread(), graph_id=graph_id, options=kwargs)
 
 
 def _open(graphs: Registry, run: Run) -> None:
@@ -151,13 +151,13 @@ async def test_whatever_landed_last_each_result_comes_once(
 async def _half_answered(stores: Stores, graphs: Registry) -> tuple[str, str, str]:
     """A thread in which one of two parallel nodes has its answer, its latest checkpoint, and the other interrupt."""
     thread_id = await stores.thread()
-    await stores.run(thread_id, graph_id="asks", kwargs={"input": {"value": 1}})
+    await stores.run(thread_id, graph_id="asks", options={"input": {"value": 1}})
     assert (await finish(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL
     asked = await stores.checkpointer.latest(thread_id)
     assert asked is not None
     writes = asked.pending_writes or ()
     first, second = (one.id for _, channel, value in writes if channel == "__interrupt__" for one in value)
-    await stores.run(thread_id, graph_id="asks", kwargs={"command": {"resume": {first: "yes"}}})
+    await stores.run(thread_id, graph_id="asks", options={"command": {"resume": {first: "yes"}}})
     assert (await finish(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL
     latest = await stores.checkpointer.latest(thread_id)
     assert latest is not None
@@ -170,7 +170,7 @@ async def test_what_another_run_had_finished_is_replayed_once(stores: Stores, gr
         thread_id, checkpoint_id, interrupt_id = await _half_answered(stores, graphs)
         kwargs = {"command": {"resume": {interrupt_id: "yes"}}, "stream_mode": MODES}
         at = {"checkpoint": {"checkpoint_id": checkpoint_id, "checkpoint_ns": ""}} if named else {}
-        run = await stores.run(thread_id, graph_id="asks", kwargs=kwargs | at)
+        run = await stores.run(thread_id, graph_id="asks", options=kwargs | at)
         if not await die_after(stores, graphs, await stores.claim_one(), groups):
             break
         assert (await finish(stores, graphs)).phase is Phase.COMPLETED
@@ -221,7 +221,7 @@ async def test_tasks_that_are_executed_again_at_an_older_checkpoint_are_announce
     first = await _made(stores, graphs, "ask", ["tasks"])
     await finish(stores, graphs)
     answer: dict[str, Any] = {"input": None, "command": {"resume": "yes"}, "stream_mode": ["tasks"]}
-    await stores.run(first.thread_id, graph_id="ask", kwargs=answer)
+    await stores.run(first.thread_id, graph_id="ask", options=answer)
     assert (await finish(stores, graphs)).phase is Phase.COMPLETED
     held = stores.checkpointer.alist({"configurable": {"thread_id": first.thread_id, "checkpoint_ns": ""}})
     (older,) = [found.checkpoint["id"] async for found in held if found.metadata["step"] == 1]
@@ -229,7 +229,7 @@ async def test_tasks_that_are_executed_again_at_an_older_checkpoint_are_announce
     for groups in range(100):
         await stores.run(first.thread_id, graph_id="ask")
         assert (await finish(stores, graphs)).phase is Phase.WAITING_FOR_APPROVAL, "else the answer is refused"
-        run = await stores.run(first.thread_id, graph_id="ask", kwargs=kwargs)
+        run = await stores.run(first.thread_id, graph_id="ask", options=kwargs)
         if not await die_after(stores, graphs, await stores.claim_one(), groups):
             break
         assert (await finish(stores, graphs)).phase is Phase.COMPLETED

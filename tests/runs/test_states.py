@@ -113,7 +113,7 @@ async def test_a_run_that_waits_for_a_person_is_completed_by_the_next(stores: St
     held = await stores.claim_one()
     await stores.settle(held, Phase.WAITING_FOR_APPROVAL, usage='{"steps":3}')
     assert (await stores.thread_of(asks)).status == "interrupted"
-    answer = await stores.run(thread_id, kwargs={"command": {"resume": 1}})
+    answer = await stores.run(thread_id, options={"command": {"resume": 1}})
     assert (answer.resumes, answer.usage) == (asks.run_id, {"steps": 3})
     asked = await stores.now(asks)
     assert (asked.phase, asked.resumed_by, asked.reason) == (Phase.COMPLETED, answer.run_id, "answered")
@@ -135,7 +135,7 @@ async def test_an_answer_that_waits_behind_the_question_takes_its_chain(stores: 
     thread_id = await stores.thread()
     asks = await stores.run(thread_id)
     held = await stores.claim_one()
-    answer = await stores.run(thread_id, kwargs={"command": {"resume": 1}})
+    answer = await stores.run(thread_id, options={"command": {"resume": 1}})
     await stores.settle(held, Phase.WAITING_FOR_APPROVAL, usage='{"steps":3}')
     claimed = await stores.claim_one()
     assert (claimed.run_id, claimed.resumes, claimed.usage) == (answer.run_id, asks.run_id, {"steps": 3})

@@ -121,5 +121,5 @@ class WorkerProcess:
                 await execution.execute()
         finally:
             self.executor.close(execution)
-            if run.kwargs.get("webhook"):
+            if run.options.webhook:
                 self._duties[Deliveries].run_soon()

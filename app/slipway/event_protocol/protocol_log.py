@@ -11,15 +11,13 @@ import re
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from typing import Any, Final
-
-import orjson
+from typing import Final
 
 from slipway.errors import StoreUnavailable
 from slipway.event_protocol.run_translator import ORDINAL_BITS, ProtocolEvent, RunTranslator, StartedRun, base_number
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs import run_kwargs
+from slipway.run_options import RunOptions, options_from
 from slipway.runs.event_log import START, EventLog
 from slipway.threads.notifications import ThreadNotifications
 
@@ -170,15 +168,15 @@ class ProtocolLog:
         )
         if graph_id is None:
             return None
-        asked = run_kwargs.restored(orjson.loads(kwargs))
+        options = options_from(kwargs)
         started_ms = None if started_us is None else int(started_us) // 1000
-        modes = frozenset(asked["stream_mode"])
-        return StartedRun(number, run_id, graph_id.decode(), started_ms, _answered(asked), modes)
+        modes = frozenset(options.stream_mode)
+        return StartedRun(number, run_id, graph_id.decode(), started_ms, _answered(options), modes)
 
 
-def _answered(kwargs: dict[str, Any]) -> list[str]:
+def _answered(options: RunOptions) -> list[str]:
     """The interrupts that a run answers by their ids."""
-    resume = (kwargs.get("command") or {}).get("resume")
+    resume = (options.command or {}).get("resume")
     if isinstance(resume, dict) and resume and all(_INTERRUPT_ID.fullmatch(name) for name in resume):
         return list(resume)
     return []

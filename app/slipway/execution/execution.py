@@ -177,7 +177,7 @@ class Execution:
         self._graph = with_checkpointer(graph, self._checkpointer, self._store)
 
     def _append_limit_notice(self) -> None:
-        asked = (self.run.kwargs.get("config") or {}).get("recursion_limit")
+        asked = (self.run.options.config or {}).get("recursion_limit")
         limit = int(self.run.ceilings["max_steps"])
         if asked and asked > limit:
             message = f"recursion_limit {asked} is above the ceiling max_steps and was cut to {limit}"
@@ -186,9 +186,9 @@ class Execution:
 
     async def _stream(self) -> None:
         assert self._graph is not None
-        kwargs = self.run.kwargs
-        frames = FrameEncoder(kwargs["stream_mode"], subgraphs=bool(kwargs.get("subgraphs")))
-        self.attempt.write_behind = kwargs.get("durability") != "sync"
+        options = self.run.options
+        frames = FrameEncoder(options.stream_mode, subgraphs=options.subgraphs)
+        self.attempt.write_behind = options.durability != "sync"
         logged = await self.attempt.read_logged_events() if self.run.attempt > 1 else None
         replay = ReplayFilter(frames, self._checkpointer.results, self._plan, logged)
         stream = stream_graph(self._graph, self.run, self._plan.input, self._config, frames.graph_modes, self._control)
@@ -241,7 +241,7 @@ class Execution:
     def _usage_if_crashed(self) -> str:
         """What the run has used if this process dies now. Without a checkpoint before its end all work is lost with it,
         and supersteps that are executed again are not counted again."""
-        if self.run.kwargs.get("durability") != "exit":
+        if self.run.options.durability != "exit":
             return self._usage()
         return dumps(self._ceilings.usage.with_counts_of(Usage.of(self.run.usage)).public()).decode()
 

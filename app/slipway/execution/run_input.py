@@ -38,12 +38,12 @@ class StartPlan:
 def plan_start(run: Run, newest: CheckpointTuple | None) -> StartPlan:
     """Start afresh, or go on where an earlier attempt of this run came to. A command that says nothing counts as none:
     LangGraph cannot take it."""
-    checkpoint = {k: v for k, v in (run.kwargs.get("checkpoint") or {}).items() if v is not None and k != "thread_id"}
+    checkpoint = {k: v for k, v in (run.options.checkpoint or {}).items() if v is not None and k != "thread_id"}
     if newest is not None and newest.metadata.get("run_id") == run.run_id:
         return StartPlan(None, {}, True, newest.metadata.get("source") == "input")
-    command = run.kwargs.get("command")
+    command = run.options.command
     if not command or (command.get("resume") is None and not command.get("update") and not command.get("goto")):
-        return StartPlan(run.kwargs.get("input"), checkpoint, False)
+        return StartPlan(run.options.input, checkpoint, False)
     if newest is not None and run.attempt > 1 and (rest := _remaining_command(command, newest)) is not command:
         return StartPlan(rest and command_of(rest), checkpoint, False)
     return StartPlan(command_of(command), checkpoint, False)
@@ -77,11 +77,11 @@ def command_of(command: Mapping[str, Any]) -> Command[Any]:
 def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> RunnableConfig:
     """The config that nodes see (protocol 4.6), but for what the graph itself is bound to: see
     `bound_config`."""
-    asked = run.kwargs.get("config") or {}
+    asked = run.options.config or {}
     caller = told_to_graphs(None if run.user is None else User(run.user))
     configurable = {**(asked.get("configurable") or {}), **caller, **run.ids, **checkpoint}
     configurable.pop("ceilings", None)
-    if run.kwargs.get("strict_resume"):
+    if run.options.strict_resume:
         configurable["__pregel_strict_resume"] = True
     config: dict[str, Any] = {
         "configurable": configurable,
@@ -96,7 +96,7 @@ def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> Runna
 def bound_config(run: Run, bound: RunnableConfig, name: str, steps_left: int) -> RunnableConfig:
     """The recursion limit and the name of the run, which depend on what the graph was given by `with_config` (`bound`).
     LangGraph itself merges the rest of it. `name` is the graph's."""
-    asked = run.kwargs.get("config") or {}
+    asked = run.options.config or {}
     return {
         "recursion_limit": _recursion_limit(run, bound, steps_left),
         "run_name": asked.get("run_name") or bound.get("run_name") or name,
@@ -106,11 +106,11 @@ def bound_config(run: Run, bound: RunnableConfig, name: str, steps_left: int) ->
 def _recursion_limit(run: Run, bound: RunnableConfig, steps_left: int) -> int:
     """The request's, else the assistant's, else the graph's own, else the default; always within the ceiling. LangGraph
     needs one more than it executes, to see that nothing is left; the ceiling itself is `CeilingGuard`'s."""
-    asked = (run.kwargs.get("config") or {}).get("recursion_limit")
+    asked = (run.options.config or {}).get("recursion_limit")
     limit = asked or bound.get("recursion_limit") or default_recursion_limit()
     return int(min(limit, max(1, steps_left + 1)))
 
 
 def context_of(run: Run) -> dict[str, Any]:
     """The run's context as its client and its assistant gave it; `ceilings` in it are meant for the server."""
-    return {name: value for name, value in (run.kwargs.get("context") or {}).items() if name != "ceilings"}
+    return {name: value for name, value in (run.options.context or {}).items() if name != "ceilings"}

@@ -33,11 +33,11 @@ async def stream_graph(
     options = _options(graph, run, modes, control)
     if "messages" in modes:
         config = with_message_ids(config)
-    if "events" in run.kwargs["stream_mode"]:
+    if "events" in run.options.stream_mode:
         raw = _stream_langchain_events(graph, given, config, options)
     else:
         raw = graph.astream(given, config, **options)
-    if CHECKPOINT_REFS in run.kwargs["stream_mode"] and graph.stream_transformers:
+    if CHECKPOINT_REFS in run.options.stream_mode and graph.stream_transformers:
         raw = stream_with_transformers(graph, raw)
     async for chunk in raw:
         if len(chunk) == 1:
@@ -49,7 +49,7 @@ async def stream_graph(
 
 
 def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> dict[str, Any]:
-    before, after = run.kwargs.get("interrupt_before"), run.kwargs.get("interrupt_after")
+    before, after = run.options.interrupt_before, run.options.interrupt_after
     breaks = before or after or _has_breakpoints(graph)
     return {
         "context": context_arguments(graph.context_schema, context_of(run)),
@@ -59,7 +59,7 @@ def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> di
         "interrupt_after": after,
         # what the output schema leaves out is the graph's own business; the thread's state shows it
         "output_keys": graph.output_channels,
-        "durability": run.kwargs.get("durability") or "async",
+        "durability": run.options.durability or "async",
         "control": control,
         "subgraphs": _streams_subgraphs(run),
     }
@@ -79,7 +79,7 @@ def _has_breakpoints(graph: Graph, checked: frozenset[int] = frozenset()) -> boo
 
 
 def _streams_subgraphs(run: Run) -> bool:
-    return bool(run.kwargs.get("subgraphs")) or LIFECYCLE in run.kwargs["stream_mode"]
+    return bool(run.options.subgraphs) or LIFECYCLE in run.options.stream_mode
 
 
 async def _stream_langchain_events(

@@ -19,20 +19,20 @@ _STAYS: Final = ("tags", "recursion_limit", "max_concurrency", "run_name", "meta
 
 def left_run(services: Services, new: NewRun, before: RunsCreate, left: RunsCreate) -> NewRun:
     """`new` as a handler left it, which was shown `before`. Raises `AuthBroken` for what no client could ask for."""
-    kwargs, spec = left.kwargs.model_dump(), services.graphs.spec(new.graph_id)
+    options, spec = left.kwargs, services.graphs.spec(new.graph_id)
     changed = replace(
         new,
         metadata=left.metadata,
-        kwargs=kwargs,
+        options=options,
         multitask_strategy=left.multitask_strategy,
         create_thread=left.if_not_exists == "create",
         after_s=left.after_seconds,
         groups=groups_of(services.settings, spec, left.metadata),
     )
-    config, shown = kwargs["config"], before.kwargs.config
+    config, shown = options.config, before.kwargs.config
     try:
-        if kwargs["webhook"] != before.kwargs.webhook:
-            check_webhook(services, kwargs["webhook"])
+        if options.webhook != before.kwargs.webhook:
+            check_webhook(services, options.webhook)
         if _configurable(config, "ceilings") != _configurable(shown, "ceilings"):
             changed = replace(changed, ceilings=ceilings_of(services.settings, spec.ceilings, ceilings_in(config)))
         if _configurable(config, "priority") != _configurable(shown, "priority"):

@@ -21,7 +21,7 @@ from uuid import UUID
 
 from slipway.access.filters import EVERYTHING, Filter
 from slipway.access.handler_values.assistants import AssistantsRead
-from slipway.access.handler_values.runs import RunKwargs, RunsCreate
+from slipway.access.handler_values.runs import RunsCreate
 from slipway.access.handler_values.threads import BusyCancelled, RunsToCancel, ThreadsMade, ThreadsRead
 from slipway.access.permissions import Permissions, must_fit
 from slipway.errors import NotFound
@@ -75,13 +75,13 @@ def _value_of(run: NewRun | Run, if_not_exists: Literal["create", "reject"], aft
         multitask_strategy=cast("Any", run.multitask_strategy),
         if_not_exists=if_not_exists,
         after_seconds=after_s,
-        kwargs=RunKwargs.model_construct(**run.kwargs),
+        kwargs=run.options,
     )
 
 
 async def _readable(permissions: Permissions, run: NewRun | Run, reads: bool) -> Filter:
     """Which threads the caller may read, where the run shows its thread to the caller."""
-    if not reads and run.kwargs.get("webhook") is None:
+    if not reads and run.options.webhook is None:
         return EVERYTHING
     _, only = await permissions.ask(ThreadsRead.model_construct(thread_id=UUID(run.thread_id)))
     return only
@@ -128,7 +128,7 @@ async def check_still_permitted(services: Services, permissions: Permissions, ru
     await permit_use(services, permissions, run.assistant_id)
     _, only = await permissions.ask(_value_of(run, "reject", 0))
     only &= await _readable(permissions, run, reads=False)
-    if not run.kwargs.get("temporary"):
+    if not run.options.temporary:
         await services.threads.check(run.thread_id, only)
 
 

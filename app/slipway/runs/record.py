@@ -23,7 +23,8 @@ from slipway.access.filters import EVERYTHING, Filter
 from slipway.clock import iso
 from slipway.graphs.spec import Priority
 from slipway.redis.hash_fields import Fields
-from slipway.runs import cancel_reasons, run_kwargs
+from slipway.run_options import RunOptions, options_from
+from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.scripts import CronStep
 
@@ -82,7 +83,7 @@ class NewRun:
     thread_id: str
     assistant_id: str
     graph_id: str
-    kwargs: dict[str, Any]
+    options: RunOptions
     assistant_metadata: dict[str, Any]
     metadata: dict[str, Any]
     thread_config: dict[str, Any]
@@ -104,17 +105,6 @@ class NewRun:
     thread_metadata: dict[str, Any] | None = None
     may_cancel: bool = True
 
-    @property
-    def answers(self) -> bool:
-        """Whether it answers an interrupt."""
-        command = self.kwargs.get("command")
-        return bool(command and "resume" in command)
-
-    @property
-    def continues(self) -> bool:
-        """Whether it goes on with what the thread's last run left: an answer, or no input at all."""
-        return self.answers or (self.kwargs.get("command") is None and self.kwargs.get("input") is None)
-
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -129,7 +119,7 @@ class Run:
     phase: Phase
     reason: str | None
     metadata: dict[str, Any]
-    kwargs: dict[str, Any]
+    options: RunOptions
     multitask_strategy: str
     created_at: str
     updated_at: str
@@ -188,7 +178,7 @@ class Run:
             "updated_at": self.updated_at,
             "status": self.status,
             "metadata": self.metadata,
-            "kwargs": run_kwargs.shown(self.kwargs, self.ids, self.metadata, self.attempt),
+            "kwargs": self.options.public(self.ids, self.metadata, self.attempt),
             "multitask_strategy": self.multitask_strategy,
             "langsmith_session_name": None,
             "phase": self.phase.value,
@@ -229,7 +219,7 @@ def run_from(held: Fields) -> Run:
         phase=Phase(held["phase"].decode()),
         reason=_text(held, "reason"),
         metadata=spread(held, "m:"),
-        kwargs=run_kwargs.restored(orjson.loads(held["kwargs"])),
+        options=options_from(held["kwargs"]),
         multitask_strategy=held["multitask"].decode(),
         created_at=iso(int(held["created_us"])),
         updated_at=iso(int(held["updated_us"])),

@@ -4,19 +4,18 @@ protocol shows as Run.kwargs is put together here."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from slipway.assistants.record import Assistant
 from slipway.ceilings import Limits, ceilings_of, checked
 from slipway.errors import InvalidRequest
 from slipway.graphs.spec import GraphSpec, Priority
+from slipway.run_options import RunOptions
 from slipway.runs.record import PRIORITY_MS, NewRun
 from slipway.runs.run_requests import RunRequest
 from slipway.runs.scripts import CronStep
 from slipway.services import Services
 from slipway.settings import Settings
-
-_ADDS: Final[Mapping[str, Any]] = {}
 
 
 async def run_of(
@@ -25,25 +24,22 @@ async def run_of(
     *,
     run_id: str,
     thread_id: str,
-    configurable: Mapping[str, Any] = _ADDS,
+    configurable: dict[str, Any] | None = None,
     cron: CronStep | None = None,
 ) -> NewRun:
     """The run that is asked for, with what the server adds to its `configurable`, and the due time that it is for.
     Raises for an unknown assistant and for what makes no sense."""
     assistant = await services.assistants.get(asked.assistant_id)
     spec = services.graphs.spec(assistant.graph_id)
-    kwargs = _kwargs(asked, assistant)
-    kwargs["config"]["configurable"] |= configurable
-    if not asked.context:  # they mirror each other, unless the request says what its context is
-        kwargs["context"] |= configurable
+    options = _options(asked, assistant, configurable or {})
     return NewRun(
         run_id=run_id,
         thread_id=thread_id,
         assistant_id=assistant.assistant_id,
         graph_id=assistant.graph_id,
-        kwargs=kwargs,
+        options=options,
         assistant_metadata=assistant.metadata,
-        metadata=kwargs["config"]["metadata"] | asked.metadata,
+        metadata=options.config["metadata"] | asked.metadata,
         thread_config=_thread_config(asked, assistant),
         ceilings=ceilings_of(services.settings, spec.ceilings, _ceilings_asked(asked, assistant)),
         multitask_strategy=asked.multitask_strategy,
@@ -60,31 +56,31 @@ async def run_of(
     )
 
 
-def _kwargs(asked: RunRequest, assistant: Assistant) -> dict[str, Any]:
-    """Run.kwargs: the request over the assistant, context and configurable mirroring each other."""
+def _options(asked: RunRequest, assistant: Assistant, configurable: dict[str, Any]) -> RunOptions:
+    """The request over the assistant. `context` and `config.configurable` mirror each other; what the server adds
+    (`configurable`) is part of the context unless the request says what its context is."""
     given = asked.context or asked.config["configurable"]
-    config = assistant.config | asked.config
-    config["metadata"] = assistant.config.get("metadata", {}) | asked.config["metadata"]
-    config["configurable"] = assistant.config.get("configurable", {}) | given | asked.headers
+    metadata = assistant.config.get("metadata", {}) | asked.config["metadata"]
+    configured = assistant.config.get("configurable", {}) | given | asked.headers | configurable
     context = (assistant.context or assistant.config.get("configurable", {})) | given
-    return {
-        "input": asked.input,
-        "command": asked.command,
-        "config": config,
-        "context": context,
-        "stream_mode": asked.stream_mode,
-        "interrupt_before": asked.interrupt_before,
-        "interrupt_after": asked.interrupt_after,
-        "webhook": asked.webhook,
-        "feedback_keys": asked.feedback_keys,
-        "temporary": asked.temporary,
-        "subgraphs": asked.subgraphs,
-        "resumable": asked.resumable,
-        "checkpoint_during": asked.durability != "exit",
-        "durability": asked.durability,
-        "checkpoint": asked.checkpoint,
-        "strict_resume": asked.strict_resume,
-    }
+    return RunOptions(
+        input=asked.input,
+        command=asked.command,
+        config=assistant.config | asked.config | {"metadata": metadata, "configurable": configured},
+        context=context if asked.context else context | configurable,
+        stream_mode=asked.stream_mode,
+        interrupt_before=asked.interrupt_before,
+        interrupt_after=asked.interrupt_after,
+        webhook=asked.webhook,
+        feedback_keys=asked.feedback_keys,
+        temporary=asked.temporary,
+        subgraphs=asked.subgraphs,
+        resumable=asked.resumable,
+        checkpoint_during=asked.durability != "exit",
+        durability=asked.durability,
+        checkpoint=asked.checkpoint,
+        strict_resume=asked.strict_resume,
+    )
 
 
 def _thread_config(asked: RunRequest, assistant: Assistant) -> dict[str, Any]:

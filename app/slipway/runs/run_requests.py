@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from slipway.protocol_types import Durability, Nodes, StreamMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +20,9 @@ class RunRequest:
     context: dict[str, Any]
     metadata: dict[str, Any]
     checkpoint: dict[str, Any] | None
-    interrupt_before: str | list[str] | None
-    interrupt_after: str | list[str] | None
-    stream_mode: list[str]
+    interrupt_before: Nodes | None
+    interrupt_after: Nodes | None
+    stream_mode: list[StreamMode | Literal["checkpoints/brief"]]
     subgraphs: bool
     resumable: bool
     multitask_strategy: str
@@ -29,7 +31,7 @@ class RunRequest:
     temporary: bool
     after_s: int
     webhook: str | None
-    durability: str
+    durability: Durability
     feedback_keys: list[str] | None
     strict_resume: bool
     headers: dict[str, str]

@@ -15,7 +15,7 @@ from slipway.json_comparison import contains
 from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs import cancel_reasons, run_kwargs
+from slipway.runs import cancel_reasons
 from slipway.runs.admission import Seen, seen
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import delivery_queue_of
@@ -122,7 +122,7 @@ class RunStore:
             "assistant_id_json": f'"{new.assistant_id}"',
             "graph_id": new.graph_id,
             "graph_id_json": dumps(new.graph_id).decode(),
-            "kwargs": dumps(run_kwargs.stored(new.kwargs)).decode(),
+            "kwargs": dumps(new.options.stored()).decode(),
             "assistant_metadata": json_members(new.assistant_metadata),
             "metadata": json_members(new.metadata),
             "thread_metadata": json_members(new.metadata if new.thread_metadata is None else new.thread_metadata),
@@ -130,8 +130,8 @@ class RunStore:
             "multitask": new.multitask_strategy,
             "may_cancel": new.may_cancel,
             "after_ms": new.after_s * 1000,
-            "continues": new.continues,
-            "answers": new.answers,
+            "continues": new.options.continues,
+            "answers": new.options.answers_interrupt,
             "max_attempts": int(new.ceilings["max_attempts"]),
             "ceilings": dumps(new.ceilings).decode(),
             "priority_ms": PRIORITY_MS[new.priority],
@@ -141,7 +141,7 @@ class RunStore:
             "lease_ms": self._lease_ms,
             "event_ttl_s": self._event_ttl_s,
             "ttl": self._thread_ttl,
-            "webhook": delivery_queue_of(new.kwargs.get("webhook")),
+            "webhook": delivery_queue_of(new.options.webhook),
             "cron": new.cron,
             "user": None if new.user is None else dumps(new.user).decode(),
             "changed_by": dumps(new.changed_by).decode() if new.changed_by else None,

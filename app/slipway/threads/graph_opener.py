@@ -57,7 +57,7 @@ class ThreadGraphOpener:
     async def config(self, thread: Thread, user: User | None) -> RunnableConfig:
         """The config for the thread's graph: two or three reads."""
         run = await self._last_run(thread)
-        own = thread.config if run is None else run.kwargs["config"]
+        own = thread.config if run is None else run.options.config
         ids = {"graph_id": _graph_id(thread), "thread_id": thread.thread_id}
         if isinstance(assistant_id := thread.metadata.get("assistant_id"), str):
             ids["assistant_id"] = assistant_id

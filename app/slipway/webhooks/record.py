@@ -80,13 +80,13 @@ class Delivery:
             ident=held["delivery_id"].decode(),
             run_id=run.run_id,
             thread_id=run.thread_id,
-            url=str(run.kwargs["webhook"]),
+            url=str(run.options.webhook),
             number=int(held["tries"]),
             uncounted=int(held.get("uncounted_tries", 0)),
             told=told,
             user=run.user,
             changed_by=run.changed_by,
-            temporary=bool(run.kwargs.get("temporary")),
+            temporary=bool(run.options.temporary),
             permitted_us=int(held["permitted_us"]) if "permitted_us" in held else None,
         )
 

@@ -3,73 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import Any, Literal
 
-from pydantic import AfterValidator, ConfigDict
-
-from slipway.access.handler_values.base import HandlerModel, Id, Metadata, Value, configurable_of, reserved_in_config
-from slipway.protocol_types import (
-    CommandBody,
-    DelayS,
-    Durability,
-    JsonObject,
-    MaxConcurrency,
-    MultitaskStrategy,
-    Nodes,
-    RecursionLimit,
-    StreamMode,
-    Webhook,
-)
-
-
-def _command(value: JsonObject) -> JsonObject:
-    CommandBody.model_validate(value)
-    return value
-
+from slipway.access.handler_values.base import Id, Metadata, Value, configurable_of, reserved_in_config
+from slipway.protocol_types import DelayS, MultitaskStrategy
+from slipway.run_options import RunOptions
 
 IfNotExists = Literal["create", "reject"]
-
-
-# runs
-
-
-class RunConfig(HandlerModel):
-    """A RunnableConfig; what else is in it is handed to the graph as it is."""
-
-    model_config = ConfigDict(extra="allow")
-
-    configurable: JsonObject = {}
-    metadata: JsonObject = {}
-    tags: list[str] = []
-    recursion_limit: RecursionLimit | None = None
-    max_concurrency: MaxConcurrency | None = None
-    run_name: str | None = None
-
-
-def _checked_config(config: JsonObject) -> JsonObject:
-    RunConfig.model_validate(config)
-    return config
-
-
-class RunKwargs(HandlerModel):
-    """What a run is called with. `temporary` says that its thread goes with it."""
-
-    input: Any = None
-    command: Annotated[JsonObject, AfterValidator(_command)] | None = None
-    config: Annotated[JsonObject, AfterValidator(_checked_config)] = {}
-    context: Metadata = {}
-    stream_mode: list[StreamMode | Literal["checkpoints/brief"]] = ["values"]
-    interrupt_before: Nodes | None = None
-    interrupt_after: Nodes | None = None
-    webhook: Webhook | None = None
-    feedback_keys: list[str] | None = None
-    temporary: bool = False
-    subgraphs: bool = False
-    resumable: bool = False
-    checkpoint_during: bool = True
-    durability: Durability = "async"
-    checkpoint: JsonObject | None = None
-    strict_resume: bool = False
 
 
 class RunsCreate(Value):
@@ -88,7 +29,7 @@ class RunsCreate(Value):
     multitask_strategy: MultitaskStrategy
     if_not_exists: IfNotExists
     after_seconds: DelayS
-    kwargs: RunKwargs
+    kwargs: RunOptions
     action: None = None
 
     def left(self, shown: Mapping[str, Any]) -> RunsCreate:
@@ -116,10 +57,10 @@ class RunsCreate(Value):
             raise self.broken("left prevent_insert_if_inflight and multitask_strategy that contradict each other")
         return "reject" if found.prevent_insert_if_inflight else "enqueue"
 
-    def _durable(self, found: RunsCreate) -> RunKwargs:
+    def _durable(self, found: RunsCreate) -> RunOptions:
         """`checkpoint_during` is the old spelling of `durability`."""
         kwargs, before = found.kwargs, self.kwargs
         durability = kwargs.durability
         if durability == before.durability and kwargs.checkpoint_during != before.checkpoint_during:
             durability = "async" if kwargs.checkpoint_during else "exit"
-        return kwargs.model_copy(update={"durability": durability, "checkpoint_during": durability != "exit"})
+        return replace(kwargs, durability=durability, checkpoint_during=durability != "exit")

@@ -39,7 +39,7 @@ class RunBody(Body):
     strict_resume: bool = False
 
     @property
-    def durable(self) -> str:
+    def durable(self) -> Durability:
         """`checkpoint_during` is the old spelling: true is async, false is exit."""
         if self.durability is not None:
             return self.durability

@@ -44,18 +44,19 @@ async def new_run(
     if new.temporary and HEADER in request.headers:
         new = replace(new, kept_s=KEPT_S)
     permitted = await permit_run(request, new, stateless=stateless, reads=reads)
-    if (permitted.kwargs["checkpoint"] or {}).get("checkpoint_id"):
+    if checkpoint_id := (permitted.options.checkpoint or {}).get("checkpoint_id"):
         await services.threads.check(thread_id, permitted.only, may_be_new=permitted.create_thread)
-        await _must_exist(services, permitted)
+        await _must_exist(services, permitted, checkpoint_id)
     return permitted
 
 
-async def _must_exist(services: Services, new: NewRun) -> None:
+async def _must_exist(services: Services, new: NewRun, checkpoint_id: str) -> None:
     """LangGraph begins with an empty state where there is no such checkpoint."""
-    place = new.kwargs["checkpoint"]
-    config: RunnableConfig = {"configurable": {"checkpoint_ns": "", **place, "thread_id": new.thread_id}}
+    config: RunnableConfig = {
+        "configurable": {"checkpoint_ns": "", **(new.options.checkpoint or {}), "thread_id": new.thread_id}
+    }
     if await services.checkpointer.aget_tuple(config) is None:
-        raise NotFound("checkpoint", place["checkpoint_id"])
+        raise NotFound("checkpoint", checkpoint_id)
 
 
 def asked_by(services: Services, request: HTTPConnection, body: RunBody, *, stateless: bool) -> RunRequest:

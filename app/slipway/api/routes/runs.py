@@ -107,7 +107,7 @@ async def _accept_and_listen(request: Request, services: Services) -> tuple[Run,
 
 async def accept(services: Services, new: NewRun) -> Run:
     """Keep the run; a short graph is started in this process at once. Raises `Overloaded` when memory is short."""
-    services.health.admit(continues=new.continues)
+    services.health.admit(continues=new.options.continues)
     if new.inline and services.inline is not None:
         return await services.inline.create(new)
     return await services.runs.create(new)

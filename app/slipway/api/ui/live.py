@@ -116,7 +116,7 @@ async def standing(services: Services, run: Run) -> dict[str, Any]:
     public = run.public()
     shown: dict[str, Any] = {
         "run": {name: public.get(name) for name in _SHOWN},
-        "modes": run.kwargs.get("stream_mode") or [],
+        "modes": run.options.stream_mode or [],
         "server_time": _iso_now(services.clock),
         "workers": None,
         "interrupts": None,

@@ -24,6 +24,7 @@ from slipway.api.ui.live import seen_run, standing
 from slipway.api.ui.rendering import page, words
 from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError
 from slipway.graphs.spec import GraphSpec
+from slipway.run_options import RunOptions
 from slipway.runs.record import Run
 from slipway.services import Services
 from slipway.threads.record import Thread
@@ -108,12 +109,12 @@ async def _runs_of(services: Services, thread_id: str) -> list[Run]:
 
 
 def _row(services: Services, run: Run) -> Row:
-    return Row(run, _about(run.kwargs), _age(services.clock.now(), run.created_at))
+    return Row(run, _about(run.options), _age(services.clock.now(), run.created_at))
 
 
-def _about(kwargs: dict[str, Any]) -> str:
+def _about(options: RunOptions) -> str:
     """What a run was asked, in a few words."""
-    command, given = kwargs.get("command"), kwargs.get("input")
+    command, given = options.command, options.input
     if command:
         text = f"Answer: {_first_text(command['resume'])}" if "resume" in command else "Command"
     elif isinstance(given, dict):
@@ -155,8 +156,8 @@ async def graph(request: Request) -> Response:
     before = await _earlier(request, request.query_params.get("from", ""))
     data = {
         "graph_id": graph_id,
-        "input": before.kwargs.get("input") if before else None,
-        "context": before.kwargs.get("context") if before else None,
+        "input": before.options.input if before else None,
+        "context": before.options.context if before else None,
     }
     return page(
         request,
@@ -196,13 +197,13 @@ async def run(request: Request) -> Response:
     outputs, chats = await _shape(services, found.graph_id)
     data = {
         "now": await standing(services, found),
-        "input": found.kwargs.get("input"),
-        "command": found.kwargs.get("command"),
-        "context": found.kwargs.get("context"),
+        "input": found.options.input,
+        "command": found.options.command,
+        "context": found.options.context,
         "outputs": outputs,
         "chats": chats,
     }
-    return page(request, "run.html", run=found, about=_about(found.kwargs), chats=chats, data=data)
+    return page(request, "run.html", run=found, about=_about(found.options), chats=chats, data=data)
 
 
 async def _shape(services: Services, graph_id: str) -> tuple[list[str], bool]:

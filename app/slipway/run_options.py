@@ -1,0 +1,141 @@
+"""What a run's graph is called with: the object that the protocol shows as `kwargs` of a run.
+
+The options are stored as one JSON object in the field `kwargs` of the run's record, without the members that have their
+default and without `config.metadata`, which is part of the run's metadata. They never change after the run is created.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Final, Literal
+
+import orjson
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict
+
+from slipway.protocol_types import (
+    CommandBody,
+    Durability,
+    JsonObject,
+    MaxConcurrency,
+    Nodes,
+    RecursionLimit,
+    StreamMode,
+    Webhook,
+)
+
+
+class RunConfig(BaseModel):
+    """A RunnableConfig. Members that are not named here are passed to the graph unchanged."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, hide_input_in_errors=True)
+
+    configurable: JsonObject = {}
+    metadata: JsonObject = {}
+    tags: list[str] = []
+    recursion_limit: RecursionLimit | None = None
+    max_concurrency: MaxConcurrency | None = None
+    run_name: str | None = None
+
+
+def _checked_command(command: JsonObject) -> JsonObject:
+    CommandBody.model_validate(command)
+    return command
+
+
+def _checked_config(config: JsonObject) -> JsonObject:
+    RunConfig.model_validate(config)
+    return config
+
+
+def _object_if_none(value: Any) -> Any:
+    return {} if value is None else value
+
+
+Flag = Annotated[bool, Strict()]
+"""A JSON boolean: neither a number nor a text is taken for one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """The annotations are checked where an authorize handler has written the options; request bodies are checked before
+    (`api/bodies/runs.py`)."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    input: Any = None
+    """The graph's input. None with no command continues from the thread's last checkpoint."""
+    command: Annotated[JsonObject, AfterValidator(_checked_command)] | None = None
+    """LangGraph's Command: `resume`, `update` and `goto`. `resume` answers an interrupt."""
+    config: Annotated[JsonObject, AfterValidator(_checked_config)] = field(default_factory=dict)
+    """The request's RunnableConfig over the assistant's, see `RunConfig`."""
+    context: Annotated[JsonObject, BeforeValidator(_object_if_none)] = field(default_factory=dict)
+    """What nodes read as `runtime.context`: the request's over the assistant's."""
+    stream_mode: list[StreamMode | Literal["checkpoints/brief"]] = field(default_factory=lambda: ["values"])
+    """What is appended to the event log."""
+    interrupt_before: Nodes | None = None
+    """Breakpoints before these nodes."""
+    interrupt_after: Nodes | None = None
+    """Breakpoints after these nodes."""
+    webhook: Webhook | None = None
+    """The URL, or the path of this deployment, that is called when the run has ended."""
+    feedback_keys: list[str] | None = None
+    """Stored and shown, never read."""
+    temporary: Flag = False
+    """The thread was created for this run and is deleted when the run ends."""
+    subgraphs: Flag = False
+    """Events of subgraphs are appended too."""
+    resumable: Flag = False
+    """Stored and shown. Every event stream can be resumed."""
+    checkpoint_during: Flag = True
+    """The older name of a `durability` other than `exit`; always agrees with it."""
+    durability: Durability = "async"
+    """When checkpoints are stored: before the next superstep (`sync`), during it (`async`) or at the end (`exit`)."""
+    checkpoint: JsonObject | None = None
+    """The checkpoint to start from: `checkpoint_id`, `checkpoint_ns`, `checkpoint_map`. None for the latest one."""
+    strict_resume: Flag = False
+    """A `resume` that matches no open interrupt fails the run."""
+
+    @property
+    def answers_interrupt(self) -> bool:
+        """Whether the run answers an interrupt."""
+        return bool(self.command and "resume" in self.command)
+
+    @property
+    def continues(self) -> bool:
+        """Whether the run continues what the thread's last run left: with an answer, or with no input at all."""
+        return self.answers_interrupt or (self.command is None and self.input is None)
+
+    @property
+    def configurable(self) -> JsonObject:
+        """The member `configurable` of `config`."""
+        return self.config.get("configurable") or {}
+
+    def stored(self) -> dict[str, Any]:
+        """The members that the record stores."""
+        config = {name: value for name, value in self.config.items() if value and name != "metadata"}
+        members = {**self.members(), "config": config}
+        return {name: value for name, value in members.items() if value != _DEFAULTS[name]}
+
+    def members(self) -> dict[str, Any]:
+        """All members in the protocol's order. The values are shared with these options."""
+        return {name: getattr(self, name) for name in _NAMES}
+
+    def public(self, ids: Mapping[str, str], metadata: Mapping[str, Any], attempt: int) -> dict[str, Any]:
+        """`kwargs` as clients see it. `config` repeats what nodes find there: the run's `ids`, its metadata, the number
+        of the attempt (0 before the first claim) and the checkpoint that it starts from."""
+        config = {
+            **self.config,
+            "configurable": {**self.configurable, **(self.checkpoint or {}), **ids},
+            "metadata": {**metadata, "run_attempt": attempt} if attempt else metadata,
+        }
+        return {**self.members(), "config": config}
+
+
+def options_from(stored: bytes) -> RunOptions:
+    """The options of a record's field `kwargs`."""
+    return RunOptions(**orjson.loads(stored))
+
+
+_NAMES: Final = tuple(each.name for each in fields(RunOptions))
+_DEFAULTS: Final[Mapping[str, Any]] = RunOptions().members()
