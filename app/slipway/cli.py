@@ -243,10 +243,10 @@ async def _worker(settings: Settings) -> None:
     """Execute runs until a signal, then hand back what is not done within `drain_s`."""
     await wait_for_redis(settings.redis, connections=needed("worker"))
     await start_checks.check(settings, settings.redis)
-    from slipway.api.worker_app import reachable
+    from slipway.api.worker_app import serve_in_process
     from slipway_workers.process import run
 
-    await run(settings, reachable)
+    await run(settings, serve_in_process)
 
 
 async def _workers(settings: Settings) -> None:

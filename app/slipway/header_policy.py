@@ -31,7 +31,7 @@ def is_credential(name: str) -> bool:
     return name in _CREDENTIALS or _WORDS.search(name) is not None or _KEY.search(name) is not None
 
 
-def chosen(headers: Iterable[tuple[str, str]], section: HeadersSection) -> dict[str, str]:
+def forwarded_headers(headers: Iterable[tuple[str, str]], section: HeadersSection) -> dict[str, str]:
     """The headers that the section includes and does not exclude, by their names in lower case. Never a credential:
     what goes into a run is stored and shown with it."""
     if not section.includes:

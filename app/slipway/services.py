@@ -10,7 +10,7 @@ from typing import Literal
 
 import structlog
 
-from slipway.access.auth_file import CustomAuth, load_auth
+from slipway.access.auth_file import AuthFile, load_auth
 from slipway.assistants.catalog import AssistantCatalog
 from slipway.checkpoints.factory import open_checkpointer, serde_of
 from slipway.checkpoints.thread_saver import ThreadSaver
@@ -86,7 +86,7 @@ class Services:
     executor: Executor | None
     inline: InlineExecutor | None
     health: HealthMonitor
-    auth: CustomAuth | None = None
+    auth: AuthFile | None = None
 
 
 @asynccontextmanager

@@ -119,7 +119,7 @@ def of_thread(row: Row) -> bool:
 
 
 def making_runs(row: Row) -> bool:
-    return row.kind == "route" and "threads:create_run" in ROUTES[row.name].access.needs
+    return row.kind == "route" and "threads:create_run" in ROUTES[row.name].access.required
 
 
 def making(row: Row) -> bool:

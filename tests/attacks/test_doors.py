@@ -663,7 +663,7 @@ def test_every_route_is_a_door() -> None:
     routes = [endpoint for endpoint in (*ENDPOINTS, *site.ENDPOINTS) if not endpoint.access.public]
     assert {(each.method, plain_path(each.path)) for each in routes} == rows
     assert {operation for words in DOES.values() for operation in words.split()} == set(OPERATIONS)
-    declared = {operation for each in routes for operation in each.access.needs | each.access.may}
+    declared = {operation for each in routes for operation in each.access.required | each.access.optional}
     assert declared == set(OPERATIONS)
 
 

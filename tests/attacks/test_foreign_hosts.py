@@ -36,20 +36,20 @@ NEVER = (
 def test_a_server_on_loopback_is_this_machine(bound: str) -> None:
     hosts = Hosts(bound)
     assert is_loopback(bound)
-    assert [host for host in ALWAYS if not hosts.serve(host)] == []
-    assert [host for host in (*IN_A_NETWORK, *NEVER) if hosts.serve(host)] == []
+    assert [host for host in ALWAYS if not hosts.accepts(host)] == []
+    assert [host for host in (*IN_A_NETWORK, *NEVER) if hosts.accepts(host)] == []
 
 
 def test_a_header_that_is_longer_than_any_name_is_not_served() -> None:
-    assert not Hosts("0.0.0.0").serve(f"[{':' * 400}]")
+    assert not Hosts("0.0.0.0").accepts(f"[{':' * 400}]")
 
 
 def test_what_is_remembered_of_names_does_not_grow_with_what_clients_send() -> None:
     hosts, open_to_all = Hosts("127.0.0.1"), Hosts("127.0.0.1", ["*"])
     long = [f"{number}.{'a' * 100_000}.example" for number in range(3)]
     short = [f"{number}.example" for number in range(3000)]
-    assert [host for host in (*short, *long) if hosts.serve(host)] == []
-    assert [host for host in long if not open_to_all.serve(host)] == []
+    assert [host for host in (*short, *long) if hosts.accepts(host)] == []
+    assert [host for host in long if not open_to_all.accepts(host)] == []
     assert sum(map(len, (*hosts._decisions.remembered, *open_to_all._decisions.remembered))) < 100_000
 
 
@@ -57,8 +57,8 @@ def test_what_is_remembered_of_names_does_not_grow_with_what_clients_send() -> N
 def test_a_server_in_a_network_has_names_that_no_stranger_can_register(bound: str) -> None:
     hosts = Hosts(bound)
     assert not is_loopback(bound)
-    assert [host for host in (*ALWAYS, *IN_A_NETWORK) if not hosts.serve(host)] == []
-    assert [host for host in NEVER if hosts.serve(host)] == []
+    assert [host for host in (*ALWAYS, *IN_A_NETWORK) if not hosts.accepts(host)] == []
+    assert [host for host in NEVER if hosts.accepts(host)] == []
 
 
 def test_names_that_an_operator_allows() -> None:
@@ -66,9 +66,9 @@ def test_names_that_an_operator_allows() -> None:
         "desk.example", Settings.load({"SLIPWAY_ALLOWED_HOSTS": "A.example., *.b.example,[2001:db8::1]"}).allowed_hosts
     )
     served = ("desk.example", "a.example:80", "x.b.example", "x.y.b.example", "[2001:db8::1]:8123")
-    assert [host for host in served if not hosts.serve(host)] == []
-    assert [host for host in ("b.example", "x.a.example", "ab.example", *NEVER) if hosts.serve(host)] == []
-    assert Hosts("127.0.0.1", Settings.load({"SLIPWAY_ALLOWED_HOSTS": "*"}).allowed_hosts).serve("evil.example")
+    assert [host for host in served if not hosts.accepts(host)] == []
+    assert [host for host in ("b.example", "x.a.example", "ab.example", *NEVER) if hosts.accepts(host)] == []
+    assert Hosts("127.0.0.1", Settings.load({"SLIPWAY_ALLOWED_HOSTS": "*"}).allowed_hosts).accepts("evil.example")
 
 
 @pytest.mark.parametrize("name", ["https://desk.example", "desk.example:8123", "desk.example/", "a.*.example", "a b"])

@@ -235,9 +235,9 @@ async def test_what_the_file_names_may_call(desk: Desk) -> None:
 
 def test_what_is_remembered_of_origins_does_not_grow_with_what_clients_send() -> None:
     origins = Origins(CorsSection(allow_origin_regex=r"https://a+\.example"), restricted=True)
-    assert not any(origins.allow(f"https://{number}.example") for number in range(3000))
-    assert origins.allow(f"https://{'a' * 100_000}.example")
-    assert not origins.allow(f"https://{'b' * 100_000}.example")
+    assert not any(origins.allows(f"https://{number}.example") for number in range(3000))
+    assert origins.allows(f"https://{'a' * 100_000}.example")
+    assert not origins.allows(f"https://{'b' * 100_000}.example")
     assert sum(map(len, origins._decisions.remembered)) < 100_000
 
 

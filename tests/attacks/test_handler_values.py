@@ -20,17 +20,17 @@ import httpx
 import pytest
 from langgraph_sdk import Auth
 
-from slipway.access.auth_file import CustomAuth
+from slipway.access.auth_file import AuthFile
 from slipway.access.handler_values.assistants import (
     AssistantsCount,
     AssistantsCreate,
     AssistantsDelete,
-    AssistantsLatest,
     AssistantsRead,
     AssistantsSearch,
+    AssistantsSetVersion,
     AssistantsUpdate,
 )
-from slipway.access.handler_values.base import Value
+from slipway.access.handler_values.base import HandlerValue
 from slipway.access.handler_values.catalogue import VALUES
 from slipway.access.handler_values.crons import (
     CronsCount,
@@ -43,23 +43,23 @@ from slipway.access.handler_values.crons import (
 from slipway.access.handler_values.runs import RunsCreate
 from slipway.access.handler_values.store import StoreDelete, StoreGet, StoreListNamespaces, StorePut, StoreSearch
 from slipway.access.handler_values.threads import (
-    BusyCancelled,
-    RunCancelled,
-    RunsCancelled,
+    BusyThreadCancel,
+    RunCancel,
+    RunsCancel,
+    RunSelection,
     RunsSearch,
-    RunsToCancel,
-    ThreadsCopied,
+    StateWrite,
+    ThreadCopy,
+    ThreadCreateForRun,
     ThreadsCount,
     ThreadsCreate,
     ThreadsDelete,
-    ThreadsMade,
     ThreadsRead,
     ThreadsSearch,
     ThreadsUpdate,
-    ThreadsWritten,
 )
 from slipway.access.permissions import Permissions
-from slipway.access.users import user_of
+from slipway.access.users import user_from_result
 from slipway.errors import AuthBroken
 from slipway.graphs.sections import AuthSection
 from slipway.run_options import RunOptions
@@ -94,18 +94,18 @@ KWARGS = RunOptions(
 CRON: dict[str, Any] = {"metadata": {"deep": [{"a": 1}]}, "payload": {"assistant_id": "greet"}, "end_time": None}
 PAGE: dict[str, Any] = {"limit": 10, "offset": 0}
 THREAD: dict[str, Any] = {"thread_id": A, "metadata": {"deep": [{"a": 1}]}, "if_exists": "raise"}
-EXAMPLES: dict[type[Value], Value] = {
+EXAMPLES: dict[type[HandlerValue], HandlerValue] = {
     type(each): each
     for each in (
         ThreadsCreate(**THREAD),
-        ThreadsMade(**THREAD),
-        ThreadsCopied(**THREAD),
+        ThreadCreateForRun(**THREAD),
+        ThreadCopy(**THREAD),
         ThreadsRead(thread_id=A, run_id=B),
         ThreadsUpdate(thread_id=A, metadata={"deep": [{"a": 1}]}),
-        ThreadsWritten(thread_id=A),
-        RunsCancelled(thread_id=A, action="interrupt", metadata=RunsToCancel(run_ids=[B], status=None)),
-        RunCancelled(thread_id=A, action="interrupt", metadata=RunsToCancel(run_ids=[B], status=None)),
-        BusyCancelled(thread_id=A, action="interrupt", metadata=RunsToCancel(run_ids=None, status="all")),
+        StateWrite(thread_id=A),
+        RunsCancel(thread_id=A, action="interrupt", metadata=RunSelection(run_ids=[B], status=None)),
+        RunCancel(thread_id=A, action="interrupt", metadata=RunSelection(run_ids=[B], status=None)),
+        BusyThreadCancel(thread_id=A, action="interrupt", metadata=RunSelection(run_ids=None, status="all")),
         ThreadsDelete(thread_id=A, run_id=B),
         ThreadsSearch(metadata={"deep": [{"a": 1}]}, values={}, status=None, ids=[A], **PAGE),
         ThreadsCount(metadata={"deep": [{"a": 1}]}, values={}, status=None),
@@ -126,7 +126,7 @@ EXAMPLES: dict[type[Value], Value] = {
         ),
         AssistantsRead(assistant_id=A),
         AssistantsUpdate(assistant_id=A, graph_id=None, name=None, metadata={"deep": [{"a": 1}]}),
-        AssistantsLatest(assistant_id=A, version=1),
+        AssistantsSetVersion(assistant_id=A, version=1),
         AssistantsDelete(assistant_id=A),
         AssistantsSearch(graph_id=None, metadata={"deep": [{"a": 1}]}, **PAGE),
         AssistantsCount(graph_id=None, metadata={"deep": [{"a": 1}]}),
@@ -150,18 +150,18 @@ def test_every_kind_of_value_has_an_example() -> None:
     assert set(EXAMPLES) == set(VALUES)
 
 
-def after(value: Value, change: Callable[[dict[str, Any]], object]) -> Value:
+def after(value: HandlerValue, change: Callable[[dict[str, Any]], object]) -> HandlerValue:
     """What a route gets when a handler does this."""
-    shown = value.shown()
+    shown = value.to_handler()
     change(shown)
-    return value.left(shown)
+    return value.from_handler(shown)
 
 
 @pytest.mark.parametrize("kind", VALUES)
-def test_a_handler_shares_nothing_with_the_record(kind: type[Value]) -> None:
+def test_a_handler_shares_nothing_with_the_record(kind: type[HandlerValue]) -> None:
     value, kept = EXAMPLES[kind], copy.deepcopy(EXAMPLES[kind])
-    shown = value.shown()
-    left = value.left(shown)
+    shown = value.to_handler()
+    left = value.from_handler(shown)
     for name, each in shown.items():
         if isinstance(each, dict):
             each["mark"] = 1
@@ -174,7 +174,7 @@ def test_a_handler_shares_nothing_with_the_record(kind: type[Value]) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), MEMBERS)
-def test_what_cannot_be_is_an_error(kind: type[Value], name: str) -> None:
+def test_what_cannot_be_is_an_error(kind: type[HandlerValue], name: str) -> None:
     value = EXAMPLES[kind]
     for change, says in (
         (lambda shown: shown.update({name: object()}), "no JSON"),
@@ -191,22 +191,22 @@ def test_what_cannot_be_is_an_error(kind: type[Value], name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", VALUES)
-def test_an_owner_may_be_stamped_on_every_operation(kind: type[Value]) -> None:
+def test_an_owner_may_be_stamped_on_every_operation(kind: type[HandlerValue]) -> None:
     """`value.setdefault("metadata", {})["owner"]`, which most auth files have for all operations at once."""
     left = after(EXAMPLES[kind], lambda shown: shown.setdefault("metadata", {}).update(owner="ann"))
-    if "metadata" in kind.model_fields and not isinstance(EXAMPLES[kind], RunsCancelled):
+    if "metadata" in kind.model_fields and not isinstance(EXAMPLES[kind], RunsCancel):
         assert left.model_dump()["metadata"]["owner"] == "ann"
     with pytest.raises(AuthBroken, match="metadata"):
         after(EXAMPLES[kind], lambda shown: shown.update(metadata="ann"))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in VALUES if kind.STORES])
-def test_what_only_the_server_writes_cannot_be_forged(kind: type[Value]) -> None:
+def test_what_only_the_server_writes_cannot_be_forged(kind: type[HandlerValue]) -> None:
     with pytest.raises(AuthBroken, match=r"metadata\.run_id, which only the server writes"):
         after(EXAMPLES[kind], lambda shown: shown["metadata"].update(run_id="x"))
 
 
-CALLED_WITH: dict[type[Value], tuple[str, ...]] = {
+CALLED_WITH: dict[type[HandlerValue], tuple[str, ...]] = {
     RunsCreate: ("kwargs.config.configurable", "kwargs.context"),
     AssistantsCreate: ("config.configurable", "context"),
     AssistantsUpdate: ("config.configurable", "context"),
@@ -217,13 +217,13 @@ CALLED_WITH: dict[type[Value], tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize(("kind", "path"), [(kind, path) for kind in CALLED_WITH for path in CALLED_WITH[kind]])
-def test_a_handler_cannot_write_another_user_for_a_graph(kind: type[Value], path: str) -> None:
+def test_a_handler_cannot_write_another_user_for_a_graph(kind: type[HandlerValue], path: str) -> None:
     with pytest.raises(AuthBroken, match=rf"{path}\.langgraph_auth_user_id, which only the server writes"):
         after(EXAMPLES[kind], partial(write_at, path, "langgraph_auth_user_id"))
 
 
 @pytest.mark.parametrize("kind", [CronsCreate, CronsUpdate])
-def test_a_handler_cannot_write_what_the_server_writes_into_the_metadata_of_a_payload(kind: type[Value]) -> None:
+def test_a_handler_cannot_write_what_the_server_writes_into_the_metadata_of_a_payload(kind: type[HandlerValue]) -> None:
     with pytest.raises(AuthBroken, match=r"payload\.metadata\.run_id, which only the server writes"):
         after(EXAMPLES[kind], partial(write_at, "payload.metadata", "run_id"))
 
@@ -328,7 +328,7 @@ RUNS = "POST /threads/{thread two}/runs"
 NEW_CRON = RUN | {"schedule": NEVER}
 CRON_ONE = "PATCH /runs/crons/{cron two}"
 
-EFFECTS: dict[tuple[type[Value], str], Effect] = {
+EFFECTS: dict[tuple[type[HandlerValue], str], Effect] = {
     (ThreadsCreate, "thread_id"): Effect(
         TAKEN.format(1), "POST /threads", lambda world, found: found["thread_id"] == TAKEN.format(1), {}
     ),
@@ -347,16 +347,16 @@ EFFECTS: dict[tuple[type[Value], str], Effect] = {
         lambda world, found: world.get(f"/threads/{found['thread_id']}", include="ttl"),
         {},
     ),
-    (ThreadsMade, "metadata"): Effect(
+    (ThreadCreateForRun, "metadata"): Effect(
         MARK,
         f"POST /threads/{NEW}/runs",
         lambda world, found: world.get(f"/threads/{found['thread_id']}"),
         LATER | {"if_not_exists": "create"},
     ),
-    (ThreadsCopied, "thread_id"): Effect(
+    (ThreadCopy, "thread_id"): Effect(
         TAKEN.format(2), "POST /threads/{thread two}/copy", lambda world, found: found["thread_id"] == TAKEN.format(2)
     ),
-    (ThreadsCopied, "metadata"): Effect(
+    (ThreadCopy, "metadata"): Effect(
         MARK, "POST /threads/{thread two}/copy", lambda world, found: found["metadata"] == MARK
     ),
     (ThreadsUpdate, "metadata"): Effect(
@@ -467,7 +467,7 @@ EFFECTS: dict[tuple[type[Value], str], Effect] = {
         lambda world, found: found["metadata"] == MARK,
         {"metadata": {"a": 1}},
     ),
-    (AssistantsLatest, "version"): Effect(
+    (AssistantsSetVersion, "version"): Effect(
         1, "POST /assistants/{assistant one}/latest", lambda world, found: found["name"] == "one", {"version": 2}
     ),
     (AssistantsSearch, "graph_id"): Effect(
@@ -594,11 +594,11 @@ EFFECTS: dict[tuple[type[Value], str], Effect] = {
     ),
 }
 ELSEWHERE = {
-    (RunsCancelled, "action"),
-    (RunsCancelled, "metadata"),
-    (RunCancelled, "action"),
-    (RunCancelled, "metadata"),
-    (BusyCancelled, "metadata"),
+    (RunsCancel, "action"),
+    (RunsCancel, "metadata"),
+    (RunCancel, "action"),
+    (RunCancel, "metadata"),
+    (BusyThreadCancel, "metadata"),
     (StoreDelete, "namespace"),
     (StoreDelete, "key"),
     (RunsCreate, "kwargs"),
@@ -856,7 +856,7 @@ async def test_every_route_shows_values_of_known_shapes(
     unknown, silent = {}, []
     async with httpx.AsyncClient(base_url=served.url, timeout=30) as client:
         for name, route in ROUTES.items():
-            if route.access.public or not route.access.needs:
+            if route.access.public or not route.access.required:
                 continue
             rules.asked.clear()
             sending = asyncio.create_task(send(client, name, ids, "ann", sample_of(name, ids)))
@@ -882,7 +882,7 @@ async def test_every_door_of_a_run_takes_what_a_handler_wrote(
     unmarked = []
     async with httpx.AsyncClient(base_url=served.url, timeout=30) as client:
         for name, route in ROUTES.items():
-            if "threads:create_run" not in route.access.needs or "cron" in name or name.endswith("/wait"):
+            if "threads:create_run" not in route.access.required or "cron" in name or name.endswith("/wait"):
                 continue
             rules.asked.clear()
             await send(client, name, ids, "ann", sample_of(name, ids))
@@ -909,6 +909,6 @@ async def test_without_a_handler_nothing_is_copied() -> None:
         return "ann"
 
     value = EXAMPLES[RunsCreate]
-    left, only = await Permissions(CustomAuth(auth, AuthSection()), user_of("ann")).ask(value)
+    left, only = await Permissions(AuthFile(auth, AuthSection()), user_from_result("ann")).authorize(value)
     assert left is value
     assert not only

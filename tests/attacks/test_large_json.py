@@ -13,7 +13,7 @@ import httpx
 import orjson
 import pytest
 
-from slipway.api.request_parsing import nested_deeper, parsed
+from slipway.api.request_parsing import exceeds_depth, parsed
 from slipway.errors import InvalidRequest
 from slipway.serialization.json_encoding import DEEPEST
 from tests.attacks.hostile import literal_in
@@ -81,8 +81,8 @@ def cpu_s(work: Callable[[], Any]) -> float:
     ],
 )
 def test_levels_are_those_of_brackets_outside_texts(text: str, levels: int) -> None:
-    assert not nested_deeper(text.encode(), levels)
-    assert levels == 0 or nested_deeper(text.encode(), levels - 1)
+    assert not exceeds_depth(text.encode(), levels)
+    assert levels == 0 or exceeds_depth(text.encode(), levels - 1)
 
 
 @pytest.mark.parametrize(

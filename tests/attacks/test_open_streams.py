@@ -63,7 +63,7 @@ OF_THREAD = ["GET /threads/{thread_id}/stream", "POST /threads/{thread_id}/strea
 
 def test_every_answer_that_lasts_is_here() -> None:
     streams = {
-        f"{each.method} {plain_path(each.path)}" for each in ENDPOINTS if each.answers == "text/event-stream"
+        f"{each.method} {plain_path(each.path)}" for each in ENDPOINTS if each.media_type == "text/event-stream"
     } | {f"{each.method} {each.path}" for each in site.ENDPOINTS if each.path.endswith("/events")}
     waits = {f"{each.method} {plain_path(each.path)}" for each in ENDPOINTS if each.path.endswith(("/join", "/wait"))}
     assert streams | waits == (STREAMS | WAITS | STATELESS) - {"POST " + RUN_PATH + "/cancel"}

@@ -8,7 +8,7 @@ import re
 import httpx
 import pytest
 
-from slipway.api.host_app.internal_webhooks import OwnWebhooks
+from slipway.api.host_app.internal_webhooks import InternalWebhooks
 from slipway.api.routes import event_commands, event_socket
 from slipway.api.server import ENDPOINTS
 from slipway.api.ui import site
@@ -46,12 +46,12 @@ def test_every_command_has_a_row() -> None:
 
 async def test_every_duty_has_a_row(worker: WorkerProcess) -> None:
     duties = {duty.__name__ for duty in DUTIES}
-    others = {each.__name__ for each in (OwnWebhooks, InlineExecutor, type(worker._claims))} | {"event_socket"}
+    others = {each.__name__ for each in (InternalWebhooks, InlineExecutor, type(worker._claims))} | {"event_socket"}
     assert {work.by for work in BACKGROUND.values()} == duties | others | set(HELD_OPEN)
 
 
 def test_every_stream_is_held_open() -> None:
-    streams = {name for name, route in ROUTES.items() if route.answers == "text/event-stream"}
+    streams = {name for name, route in ROUTES.items() if route.media_type == "text/event-stream"}
     assert streams <= set(HELD_OPEN)
 
 

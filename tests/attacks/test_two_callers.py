@@ -14,10 +14,10 @@ from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from slipway.access.auth_file import CustomAuth
+from slipway.access.auth_file import AuthFile
 from slipway.api.endpoints import Endpoint
 from slipway.api.in_process_client.app import InProcessApp
-from slipway.api.in_process_client.transport import LoopbackTransport
+from slipway.api.in_process_client.transport import InProcessTransport
 from slipway.api.middleware.repeated_headers import RepeatedHeaders
 from slipway.api.openapi import plain_path
 from slipway.api.server import ENDPOINTS
@@ -108,7 +108,7 @@ async def test_a_socket_is_closed_with_the_same(served: Served, client: httpx.As
 
 async def test_a_graphs_own_client_follows_the_rule(served: Served) -> None:
     inside = InProcessApp(served.app, {"services": served.services})
-    async with httpx.AsyncClient(transport=LoopbackTransport(inside), base_url="http://api") as client:
+    async with httpx.AsyncClient(transport=InProcessTransport(inside), base_url="http://api") as client:
         assert (await client.post("/threads", json={}, headers=[ANN, BOB])).status_code == 400
 
 
@@ -165,12 +165,12 @@ class SetClock(Clock):
         return self.now_s
 
 
-def caching(handler: Any, *names: str, clock: Clock | None = None) -> CustomAuth:
+def caching(handler: Any, *names: str, clock: Clock | None = None) -> AuthFile:
     """With a cache, by these headers."""
     auth = Auth()
     auth.authenticate(handler)
     section = AuthCacheSection(cache_keys=list(names), ttl_seconds=60)
-    return CustomAuth(auth, AuthSection(cache=section), clock)
+    return AuthFile(auth, AuthSection(cache=section), clock)
 
 
 def offered(path: str = "/a", method: str = "GET", query: bytes = b"", client: str = "::1", **headers: str) -> Any:

@@ -17,7 +17,7 @@ from slipway.access.users import User
 from slipway.api.bodies.events import CommandFrame
 from slipway.api.endpoints import Endpoint
 from slipway.api.in_process_client.app import InProcessApp
-from slipway.api.in_process_client.transport import LoopbackTransport
+from slipway.api.in_process_client.transport import InProcessTransport
 from slipway.api.metrics import HttpMetrics
 from tests.attacks.rows import COMMANDS, HELD_OPEN, ROUTES, one_of_everything, sample_of, send
 from tests.auth.conftest import Client
@@ -124,7 +124,7 @@ async def attempts(served: Served, ann: Client) -> AsyncIterator[Attempts]:
     """By ann, on what is hers, without a network."""
     state = {"services": served.services, "open_responses": served.app.state.open_responses, "metrics": HttpMetrics()}
     app = InProcessApp(served.app, state, User({"identity": "ann", "permissions": ["desk"]}))
-    async with httpx.AsyncClient(transport=LoopbackTransport(app), base_url="http://api") as client:
+    async with httpx.AsyncClient(transport=InProcessTransport(app), base_url="http://api") as client:
         yield Attempts(client, await one_of_everything(ann))
 
 

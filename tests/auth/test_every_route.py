@@ -6,7 +6,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from slipway.api.auth.access_check import PUBLIC, needs
+from slipway.api.auth.access_check import PUBLIC, requires
 from slipway.api.endpoints import Endpoint
 from slipway.api.openapi import plain_path
 from slipway.api.server import ENDPOINTS
@@ -81,4 +81,4 @@ def test_a_route_says_what_it_needs() -> None:
     with pytest.raises(TypeError, match="access"):
         Endpoint("GET", "/x", None, "No access")  # type: ignore[arg-type,call-arg]
     assert PUBLIC.public
-    assert not needs("threads:read").public
+    assert not requires("threads:read").public

@@ -15,12 +15,12 @@ from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from slipway.access.auth_file import CustomAuth
+from slipway.access.auth_file import AuthFile
 from slipway.access.handler_values.threads import ThreadsRead
 from slipway.access.permissions import Permissions
-from slipway.access.users import user_of
-from slipway.api.auth.access_check import Access, guarded, guarded_socket, needs, permit
-from slipway.api.responses import nothing
+from slipway.access.users import user_from_result
+from slipway.api.auth.access_check import RouteAccess, authorize, requires, with_access_check, with_socket_access_check
+from slipway.api.responses import empty_response
 from slipway.errors import AccessRefused, AuthBroken
 from slipway.graphs.sections import AuthSection
 
@@ -35,42 +35,44 @@ def a_request() -> Request:
 
 async def forgets(request: Request) -> Response:
     """Answers without asking."""
-    return nothing()
+    return empty_response()
 
 
 async def asks(request: Request) -> Response:
     """Asks to read threads."""
-    await permit(request, _A_THREAD)
-    return nothing()
+    await authorize(request, _A_THREAD)
+    return empty_response()
 
 
 @pytest.mark.parametrize(
     ("access", "says"),
     [
-        (needs("threads:read", "threads:search"), "without asking for threads:search"),
-        (needs("threads:delete"), "declare"),
+        (requires("threads:read", "threads:search"), "without authorizing threads:search"),
+        (requires("threads:delete"), "declare"),
     ],
 )
-async def test_asking_for_something_else(access: Access, says: str) -> None:
+async def test_asking_for_something_else(access: RouteAccess, says: str) -> None:
     with pytest.raises(RuntimeError, match=says):
-        await guarded(asks, access, None)(a_request())
+        await with_access_check(asks, access, None)(a_request())
 
 
 async def test_forgetting_to_ask() -> None:
-    with pytest.raises(RuntimeError, match="without asking for threads:read"):
-        await guarded(forgets, needs("threads:read"), None)(a_request())
-    assert (await guarded(forgets, needs(may=("threads:read",)), None)(a_request())).status_code == 204
+    with pytest.raises(RuntimeError, match="without authorizing threads:read"):
+        await with_access_check(forgets, requires("threads:read"), None)(a_request())
+    assert (
+        await with_access_check(forgets, requires(optional=("threads:read",)), None)(a_request())
+    ).status_code == 204
 
 
 async def test_a_refusal_needs_no_permission() -> None:
     async def refuses(request: Request) -> Response:
         return Response(status_code=404)
 
-    assert (await guarded(refuses, needs("threads:read"), None)(a_request())).status_code == 404
+    assert (await with_access_check(refuses, requires("threads:read"), None)(a_request())).status_code == 404
 
 
 @pytest.fixture
-def auth() -> CustomAuth:
+def auth() -> AuthFile:
     """A token is a name; only ann may read, and the handler fails for dan."""
     found = Auth()
 
@@ -86,7 +88,7 @@ def auth() -> CustomAuth:
             raise KeyError("secret-of-the-directory")
         return ctx.user.identity == "ann"
 
-    return CustomAuth(found, AuthSection())
+    return AuthFile(found, AuthSection())
 
 
 @pytest.mark.parametrize("status", [400, 403, 500, 503, 599])
@@ -101,24 +103,24 @@ async def test_an_http_exception_of_a_handler_is_the_answer_as_it_is(status: int
     async def every(ctx: Auth.types.AuthContext, value: Any) -> None:
         raise Auth.exceptions.HTTPException(status, "later", {"retry-after": "7"})
 
-    auth = CustomAuth(answered, AuthSection())
+    auth = AuthFile(answered, AuthSection())
     for answer in (
         lambda: auth.authenticate({"headers": {}}),
-        lambda: auth.authorize(user_of("ann"), "threads", "read", {}),
+        lambda: auth.authorize(user_from_result("ann"), "threads", "read", {}),
     ):
         with pytest.raises(AccessRefused, match="later") as refused:
             await answer()
         assert (refused.value.status, refused.value.headers) == (status, {"retry-after": "7"})
 
 
-def test_sockets(auth: CustomAuth) -> None:
+def test_sockets(auth: AuthFile) -> None:
     async def talk(websocket: WebSocket) -> None:
-        await permit(websocket, _A_THREAD)
+        await authorize(websocket, _A_THREAD)
         await websocket.accept()
         await websocket.send_text("welcome")
         await websocket.close()
 
-    app = Starlette(routes=[WebSocketRoute("/talk", guarded_socket(talk, needs("threads:read"), auth))])
+    app = Starlette(routes=[WebSocketRoute("/talk", with_socket_access_check(talk, requires("threads:read"), auth))])
     client = TestClient(app)
     with client.websocket_connect("/talk?token=ann") as socket:
         assert socket.receive_text() == "welcome"
@@ -134,7 +136,7 @@ def test_sockets(auth: CustomAuth) -> None:
 
 
 @pytest.fixture
-def sharing() -> tuple[CustomAuth, dict[str, asyncio.Future[str]]]:
+def sharing() -> tuple[AuthFile, dict[str, asyncio.Future[str]]]:
     """Handlers that await a future which all callers share, and the future."""
     found, shared = Auth(), dict[str, asyncio.Future[str]]()
 
@@ -146,15 +148,15 @@ def sharing() -> tuple[CustomAuth, dict[str, asyncio.Future[str]]]:
     async def read(ctx: Auth.types.AuthContext, value: Any) -> bool:
         return bool(await shared["directory"])
 
-    return CustomAuth(found, AuthSection()), shared
+    return AuthFile(found, AuthSection()), shared
 
 
 async def test_a_handler_whose_shared_future_another_caller_cancelled_gives_no_answer(
-    sharing: tuple[CustomAuth, dict[str, asyncio.Future[str]]],
+    sharing: tuple[AuthFile, dict[str, asyncio.Future[str]]],
 ) -> None:
     """Nobody cancelled who asks: a background job would end, and a stream would be held back for ever."""
     auth, shared = sharing
-    user = user_of("ann")
+    user = user_from_result("ann")
     for question in (lambda: auth.authenticate({}), lambda: auth.authorize(user, "threads", "read", {})):
         shared["directory"] = asyncio.get_running_loop().create_future()
         first, second = (asyncio.ensure_future(question()) for _ in range(2))
@@ -167,9 +169,9 @@ async def test_a_handler_whose_shared_future_another_caller_cancelled_gives_no_a
 
 
 async def test_a_background_job_gives_up_a_handler_that_does_not_answer(
-    sharing: tuple[CustomAuth, dict[str, asyncio.Future[str]]],
+    sharing: tuple[AuthFile, dict[str, asyncio.Future[str]]],
 ) -> None:
     auth, shared = sharing
     shared["directory"] = asyncio.get_running_loop().create_future()
     with pytest.raises(AuthBroken, match="no answer within"):
-        await Permissions(auth, user_of("ann"), within_s=0.01).ask(_A_THREAD)
+        await Permissions(auth, user_from_result("ann"), within_s=0.01).authorize(_A_THREAD)

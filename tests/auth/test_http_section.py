@@ -20,11 +20,11 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
-from slipway.access.auth_file import CustomAuth, load_auth
-from slipway.access.filters import filter_of
-from slipway.access.users import user_of
+from slipway.access.auth_file import AuthFile, load_auth
+from slipway.access.filters import parse_filter
+from slipway.access.users import user_from_result
 from slipway.api.host_app.extensions import load_extensions
-from slipway.api.host_app.mounting import around
+from slipway.api.host_app.mounting import mount_in_host_app
 from slipway.errors import ConfigError
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.registry import Registry
@@ -282,16 +282,16 @@ async def test_the_cache_asks_once(tmp_path: Path, desk: Desk) -> None:
     ],
 )
 def test_filters(given: dict[str, Any], fits: dict[str, Any], fails: dict[str, Any]) -> None:
-    assert filter_of(given).fits(fits)
-    assert not filter_of(given).fits(fails)
+    assert parse_filter(given).matches(fits)
+    assert not parse_filter(given).matches(fails)
 
 
 def test_filters_that_a_script_can_look_at() -> None:
-    assert filter_of({"a": "x", "b": {"$eq": "y"}}).texts() == {"a": "x", "b": "y"}
-    assert filter_of({}).texts() == {}
+    assert parse_filter({"a": "x", "b": {"$eq": "y"}}).required_texts() == {"a": "x", "b": "y"}
+    assert parse_filter({}).required_texts() == {}
     for more in ({"a": 1}, {"a": {"$contains": "x"}}, {"$or": [{"a": "x"}, {"b": "y"}]}):
-        assert filter_of(more).texts() is None
-    assert (filter_of({"a": "x"}) & filter_of({"a": "y"})).texts() is None
+        assert parse_filter(more).required_texts() is None
+    assert (parse_filter({"a": "x"}) & parse_filter({"a": "y"})).required_texts() is None
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_filters_that_a_script_can_look_at() -> None:
 )
 def test_filters_that_mean_nothing(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
-        filter_of(given)
+        parse_filter(given)
 
 
 @pytest.mark.parametrize("order", ["auth_first", "middleware_first"])
@@ -321,7 +321,7 @@ def test_an_app_that_is_served_again_has_the_new_auth_file_alone(
     for name in ("ann", "bob"):
         auth = Auth()
         auth.authenticate(_always(name))
-        app = around(own, Starlette(), section, CustomAuth(auth, AuthSection()))
+        app = mount_in_host_app(own, Starlette(), section, AuthFile(auth, AuthSection()))
         assert TestClient(app).get("/me").text == name
 
 
@@ -338,7 +338,7 @@ def test_a_body_that_the_auth_file_has_read_reaches_the_own_route() -> None:
 
     own = Starlette(routes=[Route("/echo", echo, methods=["POST"])])
     section = HttpSection(enable_custom_route_auth=True)
-    client = TestClient(around(own, Starlette(), section, CustomAuth(auth, AuthSection())))
+    client = TestClient(mount_in_host_app(own, Starlette(), section, AuthFile(auth, AuthSection())))
     assert client.post("/echo", json={"who": "ann"}).json() == {"who": "ann"}
 
 
@@ -358,18 +358,18 @@ class Badge:
 
 @pytest.mark.parametrize("said", ["ann", {"identity": "ann"}, Badge(), (["desk"], "ann"), (("desk",), Badge())])
 def test_users_in_every_shape(said: object) -> None:
-    user = user_of(said)
+    user = user_from_result(said)
     assert (user.identity, user.display_name, user["identity"], user.is_authenticated) == ("ann", "ann", "ann", True)
 
 
 def test_permissions_beside_the_user_are_the_users() -> None:
-    assert user_of((["desk"], {"identity": "ann", "permissions": ["everything"]})).permissions == ["desk"]
+    assert user_from_result((["desk"], {"identity": "ann", "permissions": ["everything"]})).permissions == ["desk"]
 
 
 @pytest.mark.parametrize("said", [None, "", {}, {"identity": 7}, object(), (["p"], None), ({"identity": "a"}, "x", 1)])
 def test_nobody_in_every_shape(said: object) -> None:
     with pytest.raises(TypeError):
-        user_of(said)
+        user_from_result(said)
 
 
 def test_sections_of_the_environment(desk: Desk, tmp_path: Path) -> None:

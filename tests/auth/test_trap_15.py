@@ -8,7 +8,7 @@ import pytest
 from langgraph_sdk import Auth
 from langgraph_sdk.errors import NotFoundError
 
-from slipway.access.auth_file import CustomAuth
+from slipway.access.auth_file import AuthFile
 from slipway.access.users import User
 from slipway.graphs.sections import AuthSection
 from tests.auth.conftest import Client
@@ -57,7 +57,7 @@ async def test_15_one_handler_is_asked() -> None:
         asked.append("threads:create_run")
         return True
 
-    custom = CustomAuth(auth, AuthSection(path="./auth.py:auth"))
+    custom = AuthFile(auth, AuthSection(path="./auth.py:auth"))
     user = User({"identity": "somebody"})
     for resource, action in (("threads", "create_run"), ("threads", "read"), ("store", "get")):
         await custom.authorize(user, resource, action, {})
@@ -78,7 +78,7 @@ async def test_15_a_handler_of_a_resource_comes_before_one_of_an_action() -> Non
         called.append("threads")
         return True
 
-    custom = CustomAuth(auth, AuthSection(path="./auth.py:auth"))
+    custom = AuthFile(auth, AuthSection(path="./auth.py:auth"))
     for resource in ("threads", "assistants"):
         await custom.authorize(User({"identity": "somebody"}), resource, "read", {})
     assert called == ["threads", "reads"]

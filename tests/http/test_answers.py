@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from slipway.api.pagination import paged, selected
-from slipway.api.responses import refusal
+from slipway.api.responses import error_response
 from slipway.errors import (
     AccessRefused,
     CeilingHit,
@@ -49,18 +49,20 @@ from slipway.errors import (
 def test_an_error_has_its_status_and_says_what_its_class_knows(
     error: SlipwayError, status: int, told: dict[str, Any]
 ) -> None:
-    answer = refusal(error)
+    answer = error_response(error)
     assert (answer.status_code, orjson.loads(answer.body)) == (status, {"detail": str(error)} | told)
 
 
 def test_who_comes_too_early_is_told_in_seconds_when_to_come_back() -> None:
-    assert refusal(Unavailable("full")).headers["retry-after"] == "1"
-    assert refusal(Overloaded(0.95, 0.9, 7)).headers["retry-after"] == "7"
-    assert "retry-after" not in refusal(Conflict("no")).headers
+    assert error_response(Unavailable("full")).headers["retry-after"] == "1"
+    assert error_response(Overloaded(0.95, 0.9, 7)).headers["retry-after"] == "7"
+    assert "retry-after" not in error_response(Conflict("no")).headers
 
 
 def test_the_headers_that_an_auth_file_gives_are_sent() -> None:
-    assert refusal(AccessRefused(401, "no", {"www-authenticate": "Basic"})).headers["www-authenticate"] == "Basic"
+    assert (
+        error_response(AccessRefused(401, "no", {"www-authenticate": "Basic"})).headers["www-authenticate"] == "Basic"
+    )
 
 
 @pytest.mark.parametrize(

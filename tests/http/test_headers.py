@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from slipway.graphs.sections import HeadersSection
-from slipway.header_policy import chosen
+from slipway.header_policy import forwarded_headers
 
 SENT = [("x-tour", "1"), ("cookie", "c"), ("proxy-authorization", "p"), ("authorization", "a"), ("x-api-key", "k")]
 
@@ -25,4 +25,4 @@ SENT = [("x-tour", "1"), ("cookie", "c"), ("proxy-authorization", "p"), ("author
 def test_credentials_go_no_further_whatever_is_included(
     includes: list[str], excludes: list[str], found: set[str]
 ) -> None:
-    assert set(chosen(SENT, HeadersSection(includes=includes, excludes=excludes))) == found
+    assert set(forwarded_headers(SENT, HeadersSection(includes=includes, excludes=excludes))) == found

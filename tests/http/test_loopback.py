@@ -10,14 +10,14 @@ import pytest
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from slipway.api.in_process_client.transport import LoopbackTransport
+from slipway.api.in_process_client.transport import InProcessTransport
 
 SOON_S = 10
 
 
 def reaching(app: ASGIApp) -> httpx.AsyncClient:
     """A client of `app`."""
-    return httpx.AsyncClient(transport=LoopbackTransport(app, root_path="/within"), base_url="http://api")
+    return httpx.AsyncClient(transport=InProcessTransport(app, root_path="/within"), base_url="http://api")
 
 
 async def test_an_answer_is_read_while_it_is_made() -> None:

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from slipway.api.middleware.error_responses import Errors
+from slipway.api.middleware.error_responses import ErrorResponses
 from slipway.errors import NotFound
 from tests.http.conftest import Served
 
@@ -42,7 +42,7 @@ async def test_an_answer_that_an_error_cuts_is_in_the_log_and_gets_no_second_beg
         return {"type": "http.disconnect"}
 
     with capture_logs() as logs:
-        await Errors(answers)({"type": "http", "path": "/cut", "headers": []}, receive, send)
+        await ErrorResponses(answers)({"type": "http", "path": "/cut", "headers": []}, receive, send)
     assert [(line["event"], line["path"]) for line in logs] == [("http.broken", "/cut")]
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from slipway.access.filters import Filter, filter_of
+from slipway.access.filters import AccessFilter, parse_filter
 from slipway.checkpoints.leftovers import Leftovers
 from slipway.errors import NotFound
 from slipway.runs.record import new_id
@@ -15,8 +15,8 @@ from slipway.runs.script_results import RunCreateResult
 from slipway.runs.scripts import RunCreate
 from tests.runs.conftest import Stores, new_run
 
-MEMBER = filter_of({"members": {"$contains": "ann"}})
-FILTERS = (MEMBER, filter_of({"$or": [{"owner": "ann"}, {"members": {"$contains": "ann"}}]}))
+MEMBER = parse_filter({"members": {"$contains": "ann"}})
+FILTERS = (MEMBER, parse_filter({"$or": [{"owner": "ann"}, {"members": {"$contains": "ann"}}]}))
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def meanwhile(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Callable[[Call
 
 
 @pytest.mark.parametrize("only", FILTERS)
-async def test_a_filter_is_asked_of_the_thread(stores: Stores, only: Filter) -> None:
+async def test_a_filter_is_asked_of_the_thread(stores: Stores, only: AccessFilter) -> None:
     hers, his = new_id(), new_id()
     await stores.threads.create(hers, {"members": ["bob", "ann"]})
     await stores.threads.create(his, {"members": ["bob"], "owner": "bob"})
@@ -49,7 +49,7 @@ async def test_a_filter_is_asked_of_the_thread(stores: Stores, only: Filter) -> 
 
 
 @pytest.mark.parametrize("only", FILTERS)
-async def test_who_was_shut_out_meanwhile_makes_no_run(stores: Stores, meanwhile: Any, only: Filter) -> None:
+async def test_who_was_shut_out_meanwhile_makes_no_run(stores: Stores, meanwhile: Any, only: AccessFilter) -> None:
     thread = new_id()
     await stores.threads.create(thread, {"members": ["ann"]})
     meanwhile(lambda: stores.threads.patch(thread, {"members": ["bob"]}))

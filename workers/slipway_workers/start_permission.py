@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from slipway.access.permissions import all_permissions_of, gives_no_answer
+from slipway.access.permissions import all_permissions_of, is_handler_failure
 from slipway.errors import AccessRefused, AuthBroken, NotFound
 from slipway.execution.failures import Failure, failure_of
 from slipway.runs.attempt import Attempt
@@ -50,7 +50,7 @@ class StartPermission:
             for permissions in all_permissions_of(auth, run.user, run.changed_by):
                 await check_still_permitted(self._services, permissions, run)
         except (AccessRefused, AuthBroken, NotFound) as error:
-            if gives_no_answer(error):
+            if is_handler_failure(error):
                 await self._release(attempt, error)
                 return False
             self._unanswered.discard(run.run_id)

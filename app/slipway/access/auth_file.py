@@ -8,10 +8,10 @@ from typing import Any, Final, cast
 from langgraph_sdk import Auth
 from langgraph_sdk.auth.types import AuthContext
 
-from slipway.access.auth_handlers import _ASKED, OFFERED, _Handler
-from slipway.access.filters import EVERYTHING, Filter, filter_of
-from slipway.access.user_cache import _Known
-from slipway.access.users import User, user_of
+from slipway.access.auth_handlers import AUTHORIZE_PARAMETERS, HANDLER_PARAMETERS, AuthHandler
+from slipway.access.filters import MATCH_ALL, AccessFilter, parse_filter
+from slipway.access.user_cache import UserCache
+from slipway.access.users import User, user_from_result
 from slipway.clock import Clock
 from slipway.errors import AccessRefused, AuthBroken, ConfigError
 from slipway.graphs.attributes import attribute_of
@@ -20,7 +20,7 @@ from slipway.graphs.sections import AuthSection
 _FORBIDDEN: Final = 403
 
 
-class CustomAuth:
+class AuthFile:
     """Asks the handlers of one `Auth` object. Raises `ConfigError` when it cannot serve."""
 
     def __init__(self, auth: Auth, section: AuthSection, clock: Clock | None = None) -> None:
@@ -30,13 +30,13 @@ class CustomAuth:
                 "auth.path: the Auth object has no authenticate handler; decorate a function with @auth.authenticate"
             )
         self._auth, self.openapi = auth, section.openapi
-        self._authenticate = _Handler(handler, OFFERED, "the authenticate handler")
-        self._handlers: dict[tuple[str, str], _Handler | None] = {}
+        self._authenticate = AuthHandler(handler, HANDLER_PARAMETERS, "the authenticate handler")
+        self._handlers: dict[tuple[str, str], AuthHandler | None] = {}
         names = self._authenticate.names
-        self._known = None if section.cache is None else _Known(section.cache, names, clock or Clock())
+        self._known = None if section.cache is None else UserCache(section.cache, names, clock or Clock())
         for handlers in (*auth._handlers.values(), auth._global_handlers):
             for one in handlers:
-                _Handler(one, _ASKED, f"the authorize handler {_name(one)}")
+                AuthHandler(one, AUTHORIZE_PARAMETERS, f"the authorize handler {_name(one)}")
 
     @property
     def wants_body(self) -> bool:
@@ -49,24 +49,24 @@ class CustomAuth:
         return () if self._known is None else self._known.headers
 
     async def authenticate(self, offered: Mapping[str, Any]) -> User:
-        """Who calls. `offered` has what `OFFERED` names. Raises `AccessRefused`, or `AuthBroken`."""
+        """Who calls. `offered` has what `HANDLER_PARAMETERS` names. Raises `AccessRefused`, or `AuthBroken`."""
         key = None if self._known is None else self._known.key(offered)
         if self._known is not None and key is not None and (user := self._known.get(key)) is not None:
             return user
         try:
-            user = user_of(await self._authenticate(offered))
+            user = user_from_result(await self._authenticate(offered))
         except Exception as error:
             raise _refused(error, "the authenticate handler failed") from error
         if self._known is not None and key is not None and not _was_read(offered.get("request")):
             self._known.add(key, user)
         return user
 
-    async def authorize(self, user: User, resource: str, action: str, value: dict[str, Any]) -> Filter:
+    async def authorize(self, user: User, resource: str, action: str, value: dict[str, Any]) -> AccessFilter:
         """Which records `user` may do this to. The handler may change `value`. Raises `AccessRefused`, or
         `AuthBroken`."""
         handler = self._handler(resource, action)
         if handler is None:
-            return EVERYTHING
+            return MATCH_ALL
         ctx = AuthContext(
             permissions=user.permissions, user=user, resource=cast(Any, resource), action=cast(Any, action)
         )
@@ -84,23 +84,25 @@ class CustomAuth:
         """Whether there is an authorize handler for this."""
         return self._handler(resource, action) is not None
 
-    def _handler(self, resource: str, action: str) -> _Handler | None:
+    def _handler(self, resource: str, action: str) -> AuthHandler | None:
         """The most specific handler alone."""
         key = (resource, action)
         if key not in self._handlers:
             places = (key, (resource, "*"), ("*", action), ("*", "*"))
             found = next((self._auth._handlers[place] for place in places if self._auth._handlers.get(place)), None)
             chosen = found or self._auth._global_handlers
-            self._handlers[key] = _Handler(chosen[-1], _ASKED, f"the handler of {key}") if chosen else None
+            self._handlers[key] = (
+                AuthHandler(chosen[-1], AUTHORIZE_PARAMETERS, f"the handler of {key}") if chosen else None
+            )
         return self._handlers[key]
 
 
-def load_auth(section: AuthSection, attribute: Callable[[str], object]) -> CustomAuth | None:
+def load_auth(section: AuthSection, attribute: Callable[[str], object]) -> AuthFile | None:
     """The auth file that langgraph.json names, loaded; None when it names none. Raises `ConfigError`."""
     if section.path is None:
         return None
     auth = attribute_of(Auth, "langgraph_sdk.Auth object", "auth.path", section.path, attribute)
-    return CustomAuth(auth, section)
+    return AuthFile(auth, section)
 
 
 def _was_read(request: object) -> bool:
@@ -108,14 +110,14 @@ def _was_read(request: object) -> bool:
     return hasattr(request, "_body") or bool(getattr(request, "_stream_consumed", False))
 
 
-def _filter(answer: object, what: str) -> Filter:
+def _filter(answer: object, what: str) -> AccessFilter:
     if answer is None or answer is True:
-        return EVERYTHING
+        return MATCH_ALL
     if answer is False:
         raise AccessRefused(_FORBIDDEN, f"{what} is not allowed")
     if not isinstance(answer, Mapping):
         raise TypeError(f"it answered with {type(answer).__name__}; expected None, a boolean or a filter")
-    return filter_of(answer)
+    return parse_filter(answer)
 
 
 def _refused(error: Exception, what: str) -> AccessRefused | AuthBroken:

@@ -9,15 +9,15 @@ from typing import Any, Final, cast
 
 from slipway.errors import ConfigError
 
-OFFERED: Final = (
+HANDLER_PARAMETERS: Final = (
     *("request", "body", "user", "path", "method", "scopes", "path_params", "query_params", "headers"),
     *("authorization", "scope"),
 )
 """What an authenticate handler may ask for, by the names of its parameters."""
-_ASKED: Final = ("ctx", "value")
+AUTHORIZE_PARAMETERS: Final = ("ctx", "value")
 
 
-class _Handler:
+class AuthHandler:
     """A function of the author's, given what its parameters name. A synchronous one runs in a thread."""
 
     def __init__(self, function: Callable[..., Any], offered: tuple[str, ...], what: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from slipway.access.filters import Filter
+from slipway.access.filters import AccessFilter
 from slipway.redis.pipeline import Pipeline
 
 MEMBER: Final = "m:"
@@ -33,12 +33,12 @@ class FilteredFields:
         return {name: orjson.loads(text) for name, text in self.members.items() if text is not None}
 
 
-def members_of(only: Filter) -> list[str]:
+def members_of(only: AccessFilter) -> list[str]:
     """The members of the metadata that `only` looks at, in a fixed order."""
-    return sorted(only.names())
+    return sorted(only.member_names())
 
 
-async def read_filtered(pipeline: Pipeline, key: str, only: Filter, *plain: str) -> FilteredFields:
+async def read_filtered(pipeline: Pipeline, key: str, only: AccessFilter, *plain: str) -> FilteredFields:
     """The fields `plain` of the record at `key`, and the members that `only` looks at; one round trip."""
     names = members_of(only)
     held = await pipeline.send("HMGET", key, *plain, *(MEMBER + name for name in names), repeatable=True)

@@ -23,16 +23,16 @@ _DEEPEST: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class AccessFilter:
     """Conditions that must all fit; none at all is everything."""
 
     conditions: tuple[Condition, ...] = ()
 
-    def fits(self, metadata: Mapping[str, Any]) -> bool:
+    def matches(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a record with this metadata may be touched."""
         return all(_fits(metadata, condition) for condition in self.conditions)
 
-    def texts(self) -> dict[str, str] | None:
+    def required_texts(self) -> dict[str, str] | None:
         """The metadata that a record must have, when all there is to it is texts that must be equal; a script can look
         at those. None when there is more to it."""
         found: dict[str, str] = {}
@@ -43,25 +43,25 @@ class Filter:
                     return None
         return found
 
-    def names(self) -> set[str]:
+    def member_names(self) -> set[str]:
         """The members of the metadata that it looks at."""
         return {name for condition in self.conditions for name in _names(condition)}
 
-    def __and__(self, other: Filter) -> Filter:
-        return Filter(self.conditions + other.conditions)
+    def __and__(self, other: AccessFilter) -> AccessFilter:
+        return AccessFilter(self.conditions + other.conditions)
 
     def __bool__(self) -> bool:
         """Whether it may keep anything away."""
         return bool(self.conditions)
 
 
-EVERYTHING: Final = Filter()
+MATCH_ALL: Final = AccessFilter()
 
 
-def filter_of(given: Condition) -> Filter:
+def parse_filter(given: Condition) -> AccessFilter:
     """A handler's filter, checked. Raises `ValueError` that says what cannot be understood."""
     _check(given, 0)
-    return Filter((given,)) if given else EVERYTHING
+    return AccessFilter((given,)) if given else MATCH_ALL
 
 
 def _check(condition: object, depth: int) -> None:

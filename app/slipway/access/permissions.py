@@ -7,15 +7,15 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from slipway.access.auth_file import CustomAuth
-from slipway.access.filters import EVERYTHING, Filter
-from slipway.access.handler_values.base import Operation, Value
+from slipway.access.auth_file import AuthFile
+from slipway.access.filters import MATCH_ALL, AccessFilter
+from slipway.access.handler_values.base import HandlerValue, Operation
 from slipway.access.users import User
 from slipway.errors import AccessRefused, AuthBroken
 
-_Value = TypeVar("_Value", bound=Value)
+_Value = TypeVar("_Value", bound=HandlerValue)
 
-ANSWER_WITHIN_S: Final = 10.0
+HANDLER_TIMEOUT_S: Final = 10.0
 """How long a handler may take that is asked in the background, where nobody waits who could give up."""
 _FORBIDDEN: Final = 403
 _SERVER_FAULT: Final = 500
@@ -27,21 +27,21 @@ class Permissions:
 
     __slots__ = ("_within_s", "auth", "user")
 
-    def __init__(self, auth: CustomAuth | None, user: User | None, within_s: float | None = None) -> None:
+    def __init__(self, auth: AuthFile | None, user: User | None, within_s: float | None = None) -> None:
         self.auth, self.user, self._within_s = auth, user, within_s
 
-    async def ask(self, value: _Value) -> tuple[_Value, Filter]:
+    async def authorize(self, value: _Value) -> tuple[_Value, AccessFilter]:
         """What is to be done, as the authorize handler leaves it, and the records that the user may do it to. Raises
         `AccessRefused` or `AuthBroken`."""
         operation = value.OPERATION
-        self.note(operation)
+        self.mark_authorized(operation)
         if self.auth is None:
-            return value, EVERYTHING
+            return value, MATCH_ALL
         assert self.user is not None
         resource, _, action = operation.partition(":")
         if not self.auth.handles(resource, action):
-            return value, EVERYTHING
-        shown = value.shown()
+            return value, MATCH_ALL
+        shown = value.to_handler()
         try:
             async with asyncio.timeout(self._within_s):
                 only = await self.auth.authorize(self.user, resource, action, shown)
@@ -49,35 +49,35 @@ class Permissions:
             raise AuthBroken(
                 f"the authorize handler of {operation} gave no answer within {self._within_s} s"
             ) from error
-        left = value.left(shown)
-        return left, only & left.narrows()
+        left = value.from_handler(shown)
+        return left, only & left.record_filter()
 
-    def note(self, operation: Operation) -> None:
+    def mark_authorized(self, operation: Operation) -> None:
         """It is asked for now, or need not be."""
 
 
-def permissions_of(auth: CustomAuth | None, user: Mapping[str, Any] | None) -> Permissions:
+def permissions_of(auth: AuthFile | None, user: Mapping[str, Any] | None) -> Permissions:
     """Those of a stored user (`User.stored`), for what works in the background. Who is nobody is the project's own
     code, or was there before the auth file: everything is allowed."""
-    return Permissions(None, None) if user is None else Permissions(auth, User(user), ANSWER_WITHIN_S)
+    return Permissions(None, None) if user is None else Permissions(auth, User(user), HANDLER_TIMEOUT_S)
 
 
 def all_permissions_of(
-    auth: CustomAuth | None, user: Mapping[str, Any] | None, changed_by: Sequence[Mapping[str, Any]]
+    auth: AuthFile | None, user: Mapping[str, Any] | None, changed_by: Sequence[Mapping[str, Any]]
 ) -> list[Permissions]:
     """Those of everybody who must be allowed a run: the user that it is for comes first."""
     return [permissions_of(auth, each) for each in (user, *changed_by)]
 
 
-def gives_no_answer(error: Exception) -> bool:
+def is_handler_failure(error: Exception) -> bool:
     """Whether the auth file has failed rather than refused: what works in the background asks again."""
     return isinstance(error, AuthBroken) or (isinstance(error, AccessRefused) and error.status >= _SERVER_FAULT)
 
 
-def must_fit(only: Filter, metadata: Mapping[str, Any], operation: Operation) -> None:
+def require_match(only: AccessFilter, metadata: Mapping[str, Any], operation: Operation) -> None:
     """A record that is made must be among those that its maker may make: `AccessRefused` when its metadata does not
     fit the filter that the handler of `operation` answered with."""
-    if not only.fits(metadata):
+    if not only.matches(metadata):
         raise AccessRefused(
             _FORBIDDEN, f"the filter of {operation} excludes what would be made: its metadata does not fit"
         )

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import structlog
 
-from slipway.access.auth_handlers import OFFERED
+from slipway.access.auth_handlers import HANDLER_PARAMETERS
 from slipway.access.users import User
 from slipway.clock import Clock
 from slipway.graphs.sections import AuthCacheSection
@@ -30,7 +30,7 @@ _PARTS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
 """What a key has of each parameter that is the same for every request of a caller's, but for what is asked."""
 
 
-class _Known:
+class UserCache:
     """Callers that were recognised a while ago: `auth.cache`. The key is what the handler was given, as far as it asks
     for it: of the headers those that the section names, and `authorization` where the handler asks for it by name.
 
@@ -40,7 +40,7 @@ class _Known:
         names = dict.fromkeys(name.lower() for name in section.cache_keys)
         self.headers = tuple(names if "authorization" not in asked else {**names, "authorization": None})
         self._names = [name.encode("latin-1", "replace") for name in self.headers]
-        self._asked = OFFERED if asked & _WHOLE else tuple(name for name in OFFERED if name in asked)
+        self._asked = HANDLER_PARAMETERS if asked & _WHOLE else [name for name in HANDLER_PARAMETERS if name in asked]
         self._never = bool(asked & _NOT_IN_A_KEY)
         if self._never:
             log.warning("auth.cache_not_used", reason="the authenticate handler asks for the body, user or scopes")

@@ -68,7 +68,7 @@ class User(Mapping[str, Any]):
         return kept
 
 
-def told_to_graphs(user: User | None) -> dict[str, Any]:
+def user_configurable(user: User | None) -> dict[str, Any]:
     """For whom a graph works, under the names that graphs look for in their `configurable` (protocol 4.6)."""
     if user is None:
         return {}
@@ -80,7 +80,7 @@ def told_to_graphs(user: User | None) -> dict[str, Any]:
     }
 
 
-def user_of(said: object) -> User:
+def user_from_result(said: object) -> User:
     """The caller by an authenticate handler's answer: an identity, a mapping or an object with one, or
     `(permissions, user)`. Raises `TypeError` for anything else."""
     permissions = None

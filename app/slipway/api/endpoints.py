@@ -1,4 +1,4 @@
-"""One declaration a route: the router, who may use it, /openapi.json and the metrics are all made from it."""
+"""The declaration of a route. The router, the access check, /openapi.json and the metrics are derived from it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.routing import Route
 
-from slipway.access.auth_file import CustomAuth
-from slipway.api.auth.access_check import Access, Handler, guarded, probed
+from slipway.access.auth_file import AuthFile
+from slipway.api.auth.access_check import Handler, RouteAccess, with_access_check, with_probe_response
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query parameter, as openapi.json shows it."""
+    """A query parameter; `schema` is its JSON schema."""
 
     name: str
     schema: dict[str, Any]
@@ -23,38 +23,38 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A method and a path, what it does, what its caller must be allowed, and what it takes and gives."""
+    """One method of one path."""
 
     method: str
     path: str
     handler: Handler
     summary: str
-    access: Access
+    access: RouteAccess
     body: type[BaseModel] | None = None
     query: tuple[Query, ...] = ()
-    answers: str = "application/json"
-    """Media type of a success; empty when there is no body."""
+    media_type: str = "application/json"
+    """The media type of a success; empty when it has no body."""
     status: int = 200
-    bare: int | None = None
-    """Another status of a success, which has no body."""
+    status_without_body: int | None = None
+    """A second status of a success, whose response has no body."""
 
-    def route(self, auth: CustomAuth | None) -> Route:
-        """For Starlette's router, behind its gate."""
-        handler = guarded(self.handler, self.access, auth)
-        return Route(self.path, probed(handler) if self.access.probe else handler, methods=[self.method])
+    def route(self, auth: AuthFile | None) -> Route:
+        """The route for Starlette's router, with its access check."""
+        handler = with_access_check(self.handler, self.access, auth)
+        return Route(self.path, with_probe_response(handler) if self.access.probe else handler, methods=[self.method])
 
 
-def flag(name: str, about: str = "") -> Query:
+def bool_param(name: str, about: str = "") -> Query:
     """A query parameter that is true or false."""
     return Query(name, {"type": "boolean", "default": False}, about)
 
 
-def number(name: str, default: int, least: int = 0, most: int | None = None) -> Query:
+def int_param(name: str, default: int, minimum: int = 0, maximum: int | None = None) -> Query:
     """A query parameter that is a whole number."""
-    bound = {} if most is None else {"maximum": most}
-    return Query(name, {"type": "integer", "default": default, "minimum": least, **bound})
+    bound = {} if maximum is None else {"maximum": maximum}
+    return Query(name, {"type": "integer", "default": default, "minimum": minimum, **bound})
 
 
-def names(name: str, about: str = "") -> Query:
-    """A query parameter that may be repeated, comma separated, or a JSON array."""
+def list_param(name: str, about: str = "") -> Query:
+    """A query parameter that may be repeated, separated by commas, or a JSON array."""
     return Query(name, {"type": "array", "items": {"type": "string"}}, about)

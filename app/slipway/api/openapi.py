@@ -102,15 +102,15 @@ def _ident(name: str) -> dict[str, str]:
 
 def _responses(endpoint: Endpoint) -> dict[str, Any]:
     responses = {str(endpoint.status): _success(endpoint)}
-    if endpoint.bare:
-        responses[str(endpoint.bare)] = {"description": "Done"}
+    if endpoint.status_without_body:
+        responses[str(endpoint.status_without_body)] = {"description": "Done"}
     return responses | {status: _failure(why) for status, why in REFUSALS.items()}
 
 
 def _success(endpoint: Endpoint) -> dict[str, Any]:
-    if not endpoint.answers:
+    if not endpoint.media_type:
         return {"description": "Done"}
-    return {"description": endpoint.summary, "content": {endpoint.answers: {}}}
+    return {"description": endpoint.summary, "content": {endpoint.media_type: {}}}
 
 
 def _failure(why: str) -> dict[str, Any]:

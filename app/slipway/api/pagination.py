@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from slipway.api.responses import Json
+from slipway.api.responses import JsonResponse
 
 
 def selected(shown: list[dict[str, Any]], select: Sequence[str] | None) -> list[dict[str, Any]]:
@@ -20,4 +20,4 @@ def paged(shown: list[dict[str, Any]], *, offset: int, limit: int, total: int) -
     headers = {"x-pagination-total": str(total)}
     if offset + limit < total:
         headers["x-pagination-next"] = str(offset + limit)
-    return Json(shown, headers=headers)
+    return JsonResponse(shown, headers=headers)

@@ -42,7 +42,7 @@ def parsed(raw: bytes) -> Any:
             value = orjson.loads(raw)
         except orjson.JSONDecodeError as other:
             raise _malformed(other) from None
-    if nested_deeper(raw, DEEPEST):
+    if exceeds_depth(raw, DEEPEST):
         raise InvalidRequest("", f"the body is nested deeper than {DEEPEST} levels")
     return value
 
@@ -91,7 +91,7 @@ _NO_BRACKET: Final = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS: Final = bytes.maketrans(b"[]", b"\x01\xff")
 
 
-def nested_deeper(raw: bytes, levels: int) -> bool:
+def exceeds_depth(raw: bytes, levels: int) -> bool:
     """Whether valid JSON is nested deeper than `levels`. It reads the bytes: ten megabytes of lists take a tenth of a
     second, where a walk through the values would hold up every other request for seconds."""
     if raw.count(b"[") + raw.count(b"{") <= levels:
@@ -141,7 +141,7 @@ def query_number(request: Request, name: str, default: int, least: int = 0, most
     return int(text)
 
 
-def query_word(request: Request, name: str, allowed: tuple[str, ...]) -> str | None:
+def query_choice(request: Request, name: str, allowed: tuple[str, ...]) -> str | None:
     """One of `allowed`, or None when not given."""
     text = request.query_params.get(name)
     if not text:

@@ -52,7 +52,7 @@ STATUS: Final[Mapping[type[SlipwayError], int]] = {
 _STORE: Final = "/store/"
 
 
-class Json(Response):
+class JsonResponse(Response):
     """`content` as JSON."""
 
     media_type = "application/json"
@@ -61,7 +61,7 @@ class Json(Response):
         return content if isinstance(content, bytes) else dumps(content)
 
 
-def nothing(status: int = 204) -> Response:
+def empty_response(status: int = 204) -> Response:
     """No body: deletes answer 204, a cancel that is on its way 202."""
     return Response(status_code=status)
 
@@ -73,7 +73,7 @@ def status_of(error: SlipwayError) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
-def refusal(error: SlipwayError, path: str = "") -> Response:
+def error_response(error: SlipwayError, path: str = "") -> Response:
     """The answer for an error that Slipway raised on purpose; `path` is that of the request."""
     headers = error.headers if isinstance(error, AccessRefused) else {}
     if isinstance(error, Unavailable):
@@ -83,19 +83,19 @@ def refusal(error: SlipwayError, path: str = "") -> Response:
     shown = {"detail": str(error), **error.details()}
     if path.startswith(_STORE):
         shown["error"] = shown["detail"]
-    return Json(shown, status_of(error), headers)
+    return JsonResponse(shown, status_of(error), headers)
 
 
-def answer_to(error: Exception, request_id: str, path: str = "") -> Response:
+def response_for_error(error: Exception, request_id: str, path: str = "") -> Response:
     """The answer for any error. What went wrong in an auth file is for the log alone."""
     if isinstance(error, SlipwayError) and not isinstance(error, AuthBroken):
-        return refusal(error, path)
-    return breakdown(request_id)
+        return error_response(error, path)
+    return internal_error_response(request_id)
 
 
-def breakdown(request_id: str) -> Response:
+def internal_error_response(request_id: str) -> Response:
     """The answer for an error nobody foresaw; the log has the rest under the same id."""
-    return Json({"detail": "internal error", "code": "internal", "request_id": request_id}, 500)
+    return JsonResponse({"detail": "internal error", "code": "internal", "request_id": request_id}, 500)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
@@ -103,4 +103,4 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     phrase = error.detail or HTTPStatus(error.status_code).phrase
     detail = f"{phrase}: {request.method} {request.url.path}"
-    return Json({"detail": detail, "code": f"http.{error.status_code}"}, error.status_code, error.headers)
+    return JsonResponse({"detail": detail, "code": f"http.{error.status_code}"}, error.status_code, error.headers)

@@ -18,20 +18,20 @@ from starlette.types import Lifespan
 
 from slipway.api.endpoints import Endpoint
 from slipway.api.host_app.extensions import Extensions
-from slipway.api.host_app.internal_webhooks import OwnWebhooks
-from slipway.api.host_app.mounting import alive, around, with_description_of
+from slipway.api.host_app.internal_webhooks import InternalWebhooks
+from slipway.api.host_app.mounting import host_app_lifespan, merge_openapi, mount_in_host_app
 from slipway.api.in_process_client.app import InProcessApp
-from slipway.api.in_process_client.sdk_clients import connected
+from slipway.api.in_process_client.sdk_clients import connect_clients
 from slipway.api.lifespan_state import LifespanState
 from slipway.api.metrics import HttpMetrics
 from slipway.api.middleware.access_log import AccessLog
 from slipway.api.middleware.body_limit import BodyLimit
 from slipway.api.middleware.cors import Cors
-from slipway.api.middleware.error_responses import Errors
+from slipway.api.middleware.error_responses import ErrorResponses
 from slipway.api.middleware.foreign_pages import ForeignPages
 from slipway.api.middleware.hosts import Hosts, is_loopback
 from slipway.api.middleware.json_bodies import JsonBodies
-from slipway.api.middleware.mount_prefix import Prefixed
+from slipway.api.middleware.mount_prefix import MountPrefix
 from slipway.api.middleware.origins import Origins
 from slipway.api.middleware.repeated_headers import RepeatedHeaders
 from slipway.api.middleware.request_id import RequestId
@@ -105,7 +105,7 @@ def create_app(
     http, own, served = extensions.http, extensions.app, _served(extensions.http)
     outer = _around(settings, extensions, metrics, dev=dev)
     json_only = [] if extensions.auth else [Middleware(JsonBodies)]
-    inner = [Middleware(Errors), *json_only, Middleware(BodyLimit, max_bytes=settings.max_body_bytes)]
+    inner = [Middleware(ErrorResponses), *json_only, Middleware(BodyLimit, max_bytes=settings.max_body_bytes)]
     lifespan = _lifespan(open_services, extensions, answers, metrics)
     ours = Starlette(
         routes=_routes(served, extensions, metrics),
@@ -119,7 +119,7 @@ def create_app(
     if own is not None:
         app = Starlette(middleware=outer, lifespan=lifespan)
         app.router.redirect_slashes = False
-        app.router.default = around(own, ours, http, extensions.auth)
+        app.router.default = mount_in_host_app(own, ours, http, extensions.auth)
     app.state.open_responses, app.state.refused = answers, None
     return app
 
@@ -145,13 +145,13 @@ def _lifespan(
         async with AsyncExitStack() as stack:
             services = await stack.enter_async_context(open_services())
             thread_state: LifespanState = {"services": services, "open_responses": answers, "metrics": metrics}
-            stack.enter_context(connected(InProcessApp(app, thread_state)))
+            stack.enter_context(connect_clients(InProcessApp(app, thread_state)))
             try:
                 own = extensions.app
-                theirs = await stack.enter_async_context(alive(own)) if own else {}
+                theirs = await stack.enter_async_context(host_app_lifespan(own)) if own else {}
                 opened = {**theirs, **thread_state}
                 if services.inline is not None and services.webhook_urls.allows_own:
-                    webhooks = OwnWebhooks(services, app, opened, extensions.auth)
+                    webhooks = InternalWebhooks(services, app, opened, extensions.auth)
                     await stack.enter_async_context(_calling(webhooks))
             except ConfigError as error:
                 app.state.refused = error
@@ -162,7 +162,7 @@ def _lifespan(
 
 
 @asynccontextmanager
-async def _calling(webhooks: OwnWebhooks) -> AsyncIterator[None]:
+async def _calling(webhooks: InternalWebhooks) -> AsyncIterator[None]:
     """Webhooks are called until the block is left."""
     calls = asyncio.create_task(webhooks.run(), name="own webhooks")
     try:
@@ -192,14 +192,14 @@ def _around(settings: Settings, extensions: Extensions, metrics: HttpMetrics, *,
         Middleware(ForeignPages, origins, hosts, http.prefix),
         Middleware(Cors, origins, cors, exposed, private_network=dev and is_loopback(settings.host)),
     ]
-    return [*found, Middleware(Prefixed, prefix=http.prefix)] if http.prefix else found
+    return [*found, Middleware(MountPrefix, prefix=http.prefix)] if http.prefix else found
 
 
 def _described(served: list[Endpoint], extensions: Extensions) -> bytes:
     """/openapi.json: a tenth of a second of work and megabytes of schemas, so only for those who ask."""
     security = extensions.auth.openapi if extensions.auth else {}
     described = describe(served, version_of("slipway"), prefix=extensions.http.prefix, security=security)
-    return orjson.dumps(described if extensions.app is None else with_description_of(extensions.app, described))
+    return orjson.dumps(described if extensions.app is None else merge_openapi(extensions.app, described))
 
 
 class WebServer(uvicorn.Server):

@@ -11,7 +11,7 @@ from slipway.services import Services
 
 
 @asynccontextmanager
-async def reachable(services: Services) -> AsyncIterator[None]:
+async def serve_in_process(services: Services) -> AsyncIterator[None]:
     """Graphs of this process may use `langgraph_sdk.get_client()`. It works on the process's own stores and costs no
     connection. The project's own app is not served here."""
 

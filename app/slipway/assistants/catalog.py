@@ -12,8 +12,8 @@ from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
 
-from slipway.access.filters import EVERYTHING, Filter
-from slipway.access.users import User, told_to_graphs
+from slipway.access.filters import MATCH_ALL, AccessFilter
+from slipway.access.users import User, user_configurable
 from slipway.assistants.record import Assistant, AssistantChanges
 from slipway.assistants.store import AssistantStore
 from slipway.assistants.system import SystemAssistants, system_id
@@ -32,7 +32,7 @@ class AssistantCatalog:
         self._graphs, self._stored = graphs, AssistantStore(pipeline, keys)
         self._system = SystemAssistants(graphs, self._stored)
 
-    async def get(self, id_or_name: str, access_filter: Filter = EVERYTHING) -> Assistant:
+    async def get(self, id_or_name: str, access_filter: AccessFilter = MATCH_ALL) -> Assistant:
         """The assistant of this id, or the system assistant of the graph of this name. Raises `InvalidRequest` for a
         text that is neither an id nor a name, `NotFound` (with the names of all graphs) when it does not exist or does
         not match the access filter, and `GraphUnavailable` for a graph that cannot be served."""
@@ -41,12 +41,12 @@ class AssistantCatalog:
             found = await self._stored.get(self.resolve_id(id_or_name), access_filter)
         else:
             system = await self._system.get(graph_id)
-            found = system if access_filter.fits(system.metadata) else None
+            found = system if access_filter.matches(system.metadata) else None
         if found is None:
             raise self._not_found(id_or_name)
         return found
 
-    async def check_access(self, assistant_id: str, access_filter: Filter) -> None:
+    async def check_access(self, assistant_id: str, access_filter: AccessFilter) -> None:
         """Raises `NotFound` unless this stored assistant matches the access filter. Reads only the metadata that the
         filter has conditions on; a filter without conditions costs no read."""
         if not await self._stored.matches(assistant_id, access_filter):
@@ -73,7 +73,7 @@ class AssistantCatalog:
 
     async def manifest(self, assistant: Assistant, user: User | None = None) -> Manifest:
         """The manifest of its graph. A factory is called with the assistant's config, and with the user in it."""
-        configurable = (assistant.config.get("configurable") or {}) | told_to_graphs(user)
+        configurable = (assistant.config.get("configurable") or {}) | user_configurable(user)
         if not assistant.config and not configurable:
             return await self._graphs.manifest(assistant.graph_id, None)
         config = cast("RunnableConfig", assistant.config | {"configurable": configurable})
@@ -86,7 +86,7 @@ class AssistantCatalog:
         *,
         token: str,
         exist_ok: bool,
-        access_filter: Filter = EVERYTHING,
+        access_filter: AccessFilter = MATCH_ALL,
     ) -> Assistant:
         """Creates an assistant, or returns the existing one: see `AssistantStore.create`. Raises `NotFound` for an
         unknown graph."""
@@ -95,7 +95,7 @@ class AssistantCatalog:
         if (graph_id := self._system.graph_of(assistant_id)) is not None:
             if not exist_ok:
                 self._system.check_is_not_system(assistant_id)
-            if not access_filter.fits((system := await self._system.get(graph_id)).metadata):
+            if not access_filter.matches((system := await self._system.get(graph_id)).metadata):
                 raise Conflict(f"assistant {assistant_id} exists already")
             return system
         return await self._stored.create(
@@ -140,7 +140,7 @@ class AssistantCatalog:
         name: str | None = None,
         sort_by: str = "created_at",
         descending: bool = True,
-        access_filter: Filter = EVERYTHING,
+        access_filter: AccessFilter = MATCH_ALL,
     ) -> list[Assistant]:
         """All matching assistants, sorted. Metadata matches by containment, `name` anywhere in the name, in any case.
         Raises `NotFound` for an unknown `graph_id`."""
@@ -149,7 +149,7 @@ class AssistantCatalog:
             assistant
             async for assistant in self._all(graph_id)
             if contains(assistant.metadata, metadata or {})
-            and access_filter.fits(assistant.metadata)
+            and access_filter.matches(assistant.metadata)
             and (name or "").casefold() in assistant.name.casefold()
         ]
         return sorted(matching, key=lambda assistant: str(getattr(assistant, sort_by)), reverse=descending)

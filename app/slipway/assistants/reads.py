@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from slipway.access.filtered_reads import FilteredFields, read_filtered
-from slipway.access.filters import Filter
+from slipway.access.filters import AccessFilter
 from slipway.assistants.scripts import RECORD, Record
 from slipway.redis.hash_fields import Fields
 from slipway.redis.read_stubs import ReadStubs
@@ -32,7 +32,7 @@ class AssistantReads(ReadStubs):
         """The record with the content of every version."""
         return await self._hash(self._keys.assistant(assistant_id))
 
-    async def filtered(self, assistant_id: str, access_filter: Filter) -> tuple[bool, FilteredFields]:
+    async def filtered(self, assistant_id: str, access_filter: AccessFilter) -> tuple[bool, FilteredFields]:
         """Whether the fields for access filters are up to date, and those that the filter needs; `plain[0]` is None for
         an unknown assistant."""
         stored = await read_filtered(self._pipeline, self._keys.assistant(assistant_id), access_filter, *_TIMES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Final
 
-from slipway.access.filters import EVERYTHING, Filter
+from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.assistants.reads import AssistantReads
 from slipway.assistants.record import Assistant, AssistantChanges, assistant_from
 from slipway.assistants.scripts import AssistantScripts
@@ -24,7 +24,7 @@ class AssistantStore:
     def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
         self._reads, self._scripts = AssistantReads(pipeline, keys), AssistantScripts(pipeline, keys)
 
-    async def get(self, assistant_id: str, access_filter: Filter = EVERYTHING) -> Assistant | None:
+    async def get(self, assistant_id: str, access_filter: AccessFilter = MATCH_ALL) -> Assistant | None:
         """The assistant; None when it does not exist or does not match the access filter. One read, or two when the
         filter has conditions."""
         if not await self.matches(assistant_id, access_filter):
@@ -32,7 +32,7 @@ class AssistantStore:
         fields = await self._reads.record(assistant_id)
         return None if fields is None else assistant_from(assistant_id, fields)
 
-    async def matches(self, assistant_id: str, access_filter: Filter) -> bool:
+    async def matches(self, assistant_id: str, access_filter: AccessFilter) -> bool:
         """Whether the assistant exists and matches the access filter. A filter without conditions costs no read and
         returns true, also for an unknown id."""
         if not access_filter:
@@ -41,7 +41,7 @@ class AssistantStore:
         if not up_to_date:
             await self._scripts.write_members(assistant_id)
             _, stored = await self._reads.filtered(assistant_id, access_filter)
-        return stored.plain[0] is not None and access_filter.fits(stored.metadata)
+        return stored.plain[0] is not None and access_filter.matches(stored.metadata)
 
     async def create(
         self,
@@ -50,7 +50,7 @@ class AssistantStore:
         *,
         token: str,
         exist_ok: bool,
-        access_filter: Filter = EVERYTHING,
+        access_filter: AccessFilter = MATCH_ALL,
     ) -> Assistant:
         """Creates an assistant. If one of this id exists, returns it unchanged when it matches the access filter and
         either `exist_ok` is set or it was created with the same `token`. Otherwise raises `Conflict`."""

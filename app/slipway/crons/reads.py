@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from slipway.access.filtered_reads import FilteredFields, read_filtered
-from slipway.access.filters import Filter
+from slipway.access.filters import AccessFilter
 from slipway.redis.hash_fields import Fields
 from slipway.redis.read_stubs import ReadStubs
 
@@ -21,7 +21,7 @@ class CronReads(ReadStubs):
         """In the order of the ids."""
         return await self._hashes(map(self._keys.cron, cron_ids))
 
-    async def filtered(self, cron_id: str, access_filter: Filter) -> tuple[bool, FilteredFields]:
+    async def filtered(self, cron_id: str, access_filter: AccessFilter) -> tuple[bool, FilteredFields]:
         """Whether the fields for access filters are up to date, and those that the filter needs; `plain[0]` is None for
         an unknown cron."""
         key = self._keys.cron(cron_id)

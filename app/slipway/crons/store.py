@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from slipway.access.filters import EVERYTHING, Filter
+from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.clock import Clock
 from slipway.crons.reads import CronReads
 from slipway.crons.record import OPTIONAL, Cron, NewCron, cron_from
@@ -31,7 +31,7 @@ class CronQuery:
     thread_id: str | None = None
     enabled: bool | None = None
     metadata: dict[str, Any] | None = None
-    only: Filter = EVERYTHING
+    only: AccessFilter = MATCH_ALL
 
     def matches(self, cron: Cron) -> bool:
         """Whether a cron is wanted."""
@@ -40,7 +40,7 @@ class CronQuery:
             and self.thread_id in (None, cron.thread_id)
             and self.enabled in (None, cron.enabled)
             and contains(cron.metadata, self.metadata or {})
-            and self.only.fits(cron.metadata)
+            and self.only.matches(cron.metadata)
         )
 
 
@@ -73,7 +73,7 @@ class CronStore:
             raise NotFound("cron", cron_id)
         return cron_from(held, now_ms)
 
-    async def get(self, cron_id: str, only: Filter = EVERYTHING) -> Cron:
+    async def get(self, cron_id: str, only: AccessFilter = MATCH_ALL) -> Cron:
         """The cron, if it is among `only` those, or `NotFound`. Of one that is not, no more is read than of one that
         does not exist."""
         if only and not await self._fits(cron_id, only):
@@ -83,12 +83,12 @@ class CronStore:
             raise NotFound("cron", cron_id)
         return cron_from(held, self._now_ms())
 
-    async def _fits(self, cron_id: str, only: Filter) -> bool:
+    async def _fits(self, cron_id: str, only: AccessFilter) -> bool:
         up_to_date, stored = await self._reads.filtered(cron_id, only)
         if up_to_date:
-            return stored.plain[0] is not None and only.fits(stored.metadata)
+            return stored.plain[0] is not None and only.matches(stored.metadata)
         metadata = await self._reads.metadata(cron_id)  # an earlier release stored it
-        return metadata is not None and only.fits(orjson.loads(metadata))
+        return metadata is not None and only.matches(orjson.loads(metadata))
 
     async def delete(self, cron_id: str) -> None:
         """Remove it, or `NotFound`. Runs that it made stay."""

@@ -15,7 +15,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command, Send
 
-from slipway.access.users import User, told_to_graphs
+from slipway.access.users import User, user_configurable
 from slipway.checkpoints.interrupt_answers import NULL_TASK, is_map, left_of
 from slipway.graphs.recursion_limit import default_recursion_limit
 from slipway.runs.record import Run
@@ -78,7 +78,7 @@ def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> Runna
     """The config that nodes see (protocol 4.6), but for what the graph itself is bound to: see
     `bound_config`."""
     asked = run.options.config or {}
-    caller = told_to_graphs(None if run.user is None else User(run.user))
+    caller = user_configurable(None if run.user is None else User(run.user))
     configurable = {**(asked.get("configurable") or {}), **caller, **run.ids, **checkpoint}
     configurable.pop("ceilings", None)
     if run.options.strict_resume:

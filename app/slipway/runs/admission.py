@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from slipway.access.filtered_reads import MEMBER, read_filtered
-from slipway.access.filters import Filter
+from slipway.access.filters import AccessFilter
 from slipway.errors import NotFound
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -20,12 +20,12 @@ Seen = dict[str, str | bool]
 _BORN: Final = "created_us"
 
 
-async def seen(pipeline: Pipeline, keys: Keys, thread_id: str, only: Filter) -> Seen:
+async def seen(pipeline: Pipeline, keys: Keys, thread_id: str, only: AccessFilter) -> Seen:
     """What `only` looks at, of a thread that it lets through or that does not exist yet: whether it may be made is for
     the script to decide. `NotFound` for any other."""
     held = await read_filtered(pipeline, keys.thread(thread_id), only, _BORN)
     exists = held.plain[0] is not None
-    if exists and not only.fits(held.metadata):
+    if exists and not only.matches(held.metadata):
         raise NotFound("thread", thread_id)
     texts = {_BORN: held.plain[0]} | {MEMBER + name: text for name, text in held.members.items()}
     return {name: False if text is None else text.decode() for name, text in texts.items()}

@@ -38,7 +38,7 @@ def left_run(services: Services, new: NewRun, before: RunsCreate, left: RunsCrea
         if _configurable(config, "priority") != _configurable(shown, "priority"):
             changed = replace(changed, priority=priority_in(config.get("configurable") or {}, spec.priority))
     except InvalidRequest as error:
-        raise before.broken(f"left a run that is refused: {error}") from error
+        raise before.handler_error(f"left a run that is refused: {error}") from error
     stays = {name: config[name] for name in _STAYS if name in config and config[name] != shown.get(name)}
     gone = {name for name in _STAYS if name in shown and name not in config}
     kept = {name: value for name, value in new.thread_config.items() if name not in gone}

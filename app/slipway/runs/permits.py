@@ -19,11 +19,11 @@ from dataclasses import replace
 from typing import Any, Final, Literal, cast
 from uuid import UUID
 
-from slipway.access.filters import EVERYTHING, Filter
+from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.access.handler_values.assistants import AssistantsRead
 from slipway.access.handler_values.runs import RunsCreate
-from slipway.access.handler_values.threads import BusyCancelled, RunsToCancel, ThreadsMade, ThreadsRead
-from slipway.access.permissions import Permissions, must_fit
+from slipway.access.handler_values.threads import BusyThreadCancel, RunSelection, ThreadCreateForRun, ThreadsRead
+from slipway.access.permissions import Permissions, require_match
 from slipway.errors import NotFound
 from slipway.runs.handler_changes import left_run
 from slipway.runs.record import NewRun, Run
@@ -40,16 +40,16 @@ async def permitted_run(
     Its assistant was permitted before (`permit_use`). `NotFound` for a hidden thread, unless that is found out when the
     run is made. Raises `AccessRefused` and `AuthBroken`."""
     if permissions.auth is None:
-        permissions.note("threads:create_run")
+        permissions.mark_authorized("threads:create_run")
         await _readable(permissions, new, reads)
         return new
     if_not_exists: Literal["create", "reject"] = "create" if new.create_thread else "reject"
     before = _value_of(new, if_not_exists, new.after_s)
-    value, only = await permissions.ask(before)
+    value, only = await permissions.authorize(before)
     asked = new if value == before else left_run(services, new, before, value)
     readable = await _readable(permissions, asked, reads)
     # the filter is looked at in the moment that makes the run
-    asked = replace(asked, only=EVERYTHING if stateless else only & readable)
+    asked = replace(asked, only=MATCH_ALL if stateless else only & readable)
     if asked.temporary:
         _must_not_be_anothers(only, asked)
         return asked
@@ -79,32 +79,32 @@ def _value_of(run: NewRun | Run, if_not_exists: Literal["create", "reject"], aft
     )
 
 
-async def _readable(permissions: Permissions, run: NewRun | Run, reads: bool) -> Filter:
+async def _readable(permissions: Permissions, run: NewRun | Run, reads: bool) -> AccessFilter:
     """Which threads the caller may read, where the run shows its thread to the caller."""
     if not reads and run.options.webhook is None:
-        return EVERYTHING
-    _, only = await permissions.ask(ThreadsRead.model_construct(thread_id=UUID(run.thread_id)))
+        return MATCH_ALL
+    _, only = await permissions.authorize(ThreadsRead.model_construct(thread_id=UUID(run.thread_id)))
     return only
 
 
-async def _with_thread(permissions: Permissions, new: NewRun, only: Filter, *, may_exist: bool) -> NewRun:
+async def _with_thread(permissions: Permissions, new: NewRun, only: AccessFilter, *, may_exist: bool) -> NewRun:
     """The run with leave to make its thread, if it wants to; and what the thread's metadata is to be then."""
     if not new.create_thread:
         return new
-    wanted = ThreadsMade.model_construct(
+    wanted = ThreadCreateForRun.model_construct(
         thread_id=UUID(new.thread_id), metadata=new.metadata, if_exists="do_nothing" if may_exist else "raise"
     )
-    value, creatable = await permissions.ask(wanted)
+    value, creatable = await permissions.authorize(wanted)
     made = value.metadata | {"graph_id": new.graph_id, "assistant_id": new.assistant_id}
-    must_fit(creatable, made, "threads:create")
-    must_fit(only, made, "threads:create_run")
+    require_match(creatable, made, "threads:create")
+    require_match(only, made, "threads:create_run")
     return replace(new, thread_metadata=value.metadata)
 
 
-def _must_not_be_anothers(only: Filter, new: NewRun) -> None:
+def _must_not_be_anothers(only: AccessFilter, new: NewRun) -> None:
     """A thread that lives as long as its run needs no owner; but it is not made in somebody else's name."""
-    if only.names() & new.metadata.keys():
-        must_fit(only, new.metadata, "threads:create_run")
+    if only.member_names() & new.metadata.keys():
+        require_match(only, new.metadata, "threads:create_run")
 
 
 async def _with_cancels(services: Services, permissions: Permissions, new: NewRun, status: str) -> NewRun:
@@ -113,11 +113,11 @@ async def _with_cancels(services: Services, permissions: Permissions, new: NewRu
         return new
     if status != "busy":
         return replace(new, may_cancel=False)
-    which = RunsToCancel.model_construct(run_ids=None, status="all")
-    value = BusyCancelled.model_construct(
+    which = RunSelection.model_construct(run_ids=None, status="all")
+    value = BusyThreadCancel.model_construct(
         thread_id=UUID(new.thread_id), action=cast("Any", new.multitask_strategy), metadata=which
     )
-    _, updatable = await permissions.ask(value)
+    _, updatable = await permissions.authorize(value)
     await services.threads.check(new.thread_id, updatable)
     return new
 
@@ -126,7 +126,7 @@ async def check_still_permitted(services: Services, permissions: Permissions, ru
     """Ask again for a run that was made a while ago. What the handlers write is not taken over: it is made. Raises
     `NotFound`, `AccessRefused` and `AuthBroken`."""
     await permit_use(services, permissions, run.assistant_id)
-    _, only = await permissions.ask(_value_of(run, "reject", 0))
+    _, only = await permissions.authorize(_value_of(run, "reject", 0))
     only &= await _readable(permissions, run, reads=False)
     if not run.options.temporary:
         await services.threads.check(run.thread_id, only)
@@ -138,7 +138,7 @@ async def permit_use(services: Services, permissions: Permissions, id_or_name: s
     assistants = services.assistants
     assistant_id = assistants.resolve_id(id_or_name)
     if assistants.is_system(assistant_id):
-        permissions.note("assistants:read")
+        permissions.mark_authorized("assistants:read")
         return
-    _, only = await permissions.ask(AssistantsRead.model_construct(assistant_id=UUID(assistant_id)))
+    _, only = await permissions.authorize(AssistantsRead.model_construct(assistant_id=UUID(assistant_id)))
     await assistants.check_access(assistant_id, only)

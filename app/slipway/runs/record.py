@@ -19,7 +19,7 @@ from typing import Any, Final
 import orjson
 import uuid_utils
 
-from slipway.access.filters import EVERYTHING, Filter
+from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.clock import iso
 from slipway.graphs.spec import Priority
 from slipway.redis.hash_fields import Fields
@@ -101,7 +101,7 @@ class NewRun:
     cron: CronStep | None = None
     user: dict[str, Any] | None = None
     changed_by: Sequence[dict[str, Any]] = ()
-    only: Filter = EVERYTHING
+    only: AccessFilter = MATCH_ALL
     thread_metadata: dict[str, Any] | None = None
     may_cancel: bool = True
 

@@ -108,7 +108,7 @@ class RunStore:
 
     async def _asked(self, new: NewRun, inline_worker: str | None) -> RunCreate:
         """What the script is told."""
-        texts = new.only.texts()
+        texts = new.only.required_texts()
         saw: Seen = {}
         if texts is None:
             saw = await seen(self._pipeline, self._keys, new.thread_id, new.only)

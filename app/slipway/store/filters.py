@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from langgraph.store.base import MatchCondition
 
-from slipway.access.filters import Filter
+from slipway.access.filters import AccessFilter
 from slipway.errors import RefusedRequest
 from slipway.json_comparison import equal
 
@@ -36,13 +36,13 @@ def matches(value: Mapping[str, Any], conditions: Mapping[str, Any]) -> bool:
     """Whether an item's value meets every condition. Only two numbers or two texts have an order: for any other pair
     `$gt`, `$gte`, `$lt` and `$lte` are false."""
     return all(
-        expected.fits(value) if isinstance(expected, Filter) else _meets(value.get(name), expected)
+        expected.matches(value) if isinstance(expected, AccessFilter) else _meets(value.get(name), expected)
         for name, expected in conditions.items()
     )
 
 
-def with_access_filter(conditions: Mapping[str, Any], access_filter: Filter) -> dict[str, Any]:
-    """A client's conditions and the caller's access filter. A client cannot send a `Filter`: its conditions are
+def with_access_filter(conditions: Mapping[str, Any], access_filter: AccessFilter) -> dict[str, Any]:
+    """A client's conditions and the caller's access filter. A client cannot send a `AccessFilter`: its conditions are
     JSON."""
     return {**conditions, _ACCESS_FILTER: access_filter} if access_filter else dict(conditions)
 

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.store.base import BaseStore
 
-from slipway.access.users import User, told_to_graphs
+from slipway.access.users import User, user_configurable
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import NotFound
 from slipway.graphs.served_graphs import AccessContext, Graph, Graphs, with_checkpointer
@@ -61,7 +61,7 @@ class ThreadGraphOpener:
         ids = {"graph_id": _graph_id(thread), "thread_id": thread.thread_id}
         if isinstance(assistant_id := thread.metadata.get("assistant_id"), str):
             ids["assistant_id"] = assistant_id
-        return cast(RunnableConfig, {**own, "configurable": {**_configurable(own), **told_to_graphs(user), **ids}})
+        return cast(RunnableConfig, {**own, "configurable": {**_configurable(own), **user_configurable(user), **ids}})
 
     async def _last_run(self, thread: Thread) -> Run | None:
         """The run that left the thread's state, as far as it can be known, if it executed the thread's graph."""

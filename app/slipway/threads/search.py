@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from slipway.access.filters import EVERYTHING, Filter
+from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.json_comparison import contains
 from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
@@ -24,7 +24,7 @@ class ThreadQuery:
     metadata: dict[str, Any] | None = None
     values: dict[str, Any] | None = None
     status: str | None = None
-    access_filter: Filter = EVERYTHING
+    access_filter: AccessFilter = MATCH_ALL
 
     def matches(self, thread: Thread) -> bool:
         return (
@@ -32,7 +32,7 @@ class ThreadQuery:
             and (self.ids is None or thread.thread_id in self.ids)
             and (not self.metadata or contains(thread.metadata, self.metadata))
             and (not self.values or contains(thread.values or {}, self.values))
-            and self.access_filter.fits(thread.metadata)
+            and self.access_filter.matches(thread.metadata)
         )
 
 

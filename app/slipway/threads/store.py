@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from slipway.access.filtered_reads import filtered_fields, members_of, read_filtered
-from slipway.access.filters import EVERYTHING, Filter
+from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.checkpoints.trash import Trash
 from slipway.errors import Conflict, NotFound
@@ -49,7 +49,7 @@ class ThreadStore:
         exist_ok: bool = False,
         token: str | None = None,
         ttl: ThreadTtl | None = None,
-        only: Filter = EVERYTHING,
+        only: AccessFilter = MATCH_ALL,
     ) -> Thread:
         """A new thread; the one that exists, untouched, if it is among `only` those and the same `token` made it or
         `exist_ok` is set; else `Conflict`."""
@@ -64,7 +64,7 @@ class ThreadStore:
         exist_ok: bool = False,
         token: str | None = None,
         ttl: ThreadTtl | None = None,
-        only: Filter = EVERYTHING,
+        only: AccessFilter = MATCH_ALL,
     ) -> tuple[Thread, bool]:
         """As `create`, and whether the thread is new."""
         token, ttl = token or new_id(), ttl or self._ttl
@@ -78,19 +78,19 @@ class ThreadStore:
                 return thread_from(thread_id, fields_of(held)), True
             existing = filtered_fields(held, 1, names)
             mine = existing.plain[0] == token.encode()
-            if not ((mine or exist_ok) and only.fits(existing.metadata)):
+            if not ((mine or exist_ok) and only.matches(existing.metadata)):
                 raise Conflict(f"thread {thread_id} exists already")
             with suppress(NotFound):  # deleted meanwhile: then it can be made
                 return await self.get(thread_id), False
 
-    async def check(self, thread_id: str, only: Filter, *, may_be_new: bool = False) -> None:
+    async def check(self, thread_id: str, only: AccessFilter, *, may_be_new: bool = False) -> None:
         """`NotFound` unless the thread is among `only` those. Reads nothing where those are all, and never more than
         the metadata that `only` looks at. One that `may_be_new` need not exist."""
         if not only:
             return
         held = await read_filtered(self._pipeline, self._keys.thread(thread_id), only, "created_us")
         exists = held.plain[0] is not None
-        if not (only.fits(held.metadata) if exists else may_be_new):
+        if not (only.matches(held.metadata) if exists else may_be_new):
             raise NotFound("thread", thread_id)
 
     async def get(self, thread_id: str) -> Thread:
@@ -100,20 +100,20 @@ class ThreadStore:
             raise NotFound("thread", thread_id)
         return thread_from(thread_id, held)
 
-    async def status(self, thread_id: str, only: Filter = EVERYTHING) -> str | None:
+    async def status(self, thread_id: str, only: AccessFilter = MATCH_ALL) -> str | None:
         """How the thread stands; None when there is none. `NotFound` for one that is not among `only` those. One read
         of a few fields."""
         held = await read_filtered(self._pipeline, self._keys.thread(thread_id), only, "status")
         (status,) = held.plain
-        if status is not None and not only.fits(held.metadata):
+        if status is not None and not only.matches(held.metadata):
             raise NotFound("thread", thread_id)
         return None if status is None else status.decode()
 
-    async def born_us(self, thread_id: str, only: Filter = EVERYTHING) -> int | None:
+    async def born_us(self, thread_id: str, only: AccessFilter = MATCH_ALL) -> int | None:
         """When the thread was made, in µs since the epoch; None when there is none. `NotFound` as `status`."""
         held = await read_filtered(self._pipeline, self._keys.thread(thread_id), only, "created_us")
         (born_us,) = held.plain
-        if born_us is not None and not only.fits(held.metadata):
+        if born_us is not None and not only.matches(held.metadata):
             raise NotFound("thread", thread_id)
         return None if born_us is None else int(born_us)
 

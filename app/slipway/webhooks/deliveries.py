@@ -18,9 +18,9 @@ from uuid import UUID
 import httpx
 import structlog
 
-from slipway.access.auth_file import CustomAuth
+from slipway.access.auth_file import AuthFile
 from slipway.access.handler_values.threads import ThreadsRead
-from slipway.access.permissions import Permissions, all_permissions_of, gives_no_answer
+from slipway.access.permissions import Permissions, all_permissions_of, is_handler_failure
 from slipway.duties import Duty
 from slipway.errors import AccessRefused, AuthBroken, NotFound, StoreUnavailable
 from slipway.redis.hash_fields import Fields
@@ -60,7 +60,7 @@ class WebhookDeliveries(Duty):
 
     name = "deliveries"
 
-    def __init__(self, services: Services, queues: Sequence[DeliveryQueue], auth: CustomAuth | None) -> None:
+    def __init__(self, services: Services, queues: Sequence[DeliveryQueue], auth: AuthFile | None) -> None:
         super().__init__(INTERVAL_S)
         self.run_soon()  # the first round does not wait
         self._auth, self._threads = auth, services.threads
@@ -169,10 +169,10 @@ class WebhookDeliveries(Duty):
         """The same for one of the users."""
         value = ThreadsRead.model_construct(thread_id=UUID(delivery.thread_id), run_id=UUID(delivery.run_id))
         try:
-            _, only = await permissions.ask(value)
+            _, only = await permissions.authorize(value)
             born_us = await self._threads.born_us(delivery.thread_id, only)
         except (AccessRefused, NotFound) as error:
-            if gives_no_answer(error):
+            if is_handler_failure(error):
                 raise AuthBroken(str(error)) from error
             raise DeliveryRejected("the user whose run it was may not read the thread any more") from error
         same = born_us is not None and (delivery.permitted_us is None or born_us <= delivery.permitted_us)

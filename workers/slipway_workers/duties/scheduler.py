@@ -18,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from slipway.access.permissions import all_permissions_of, gives_no_answer
+from slipway.access.permissions import all_permissions_of, is_handler_failure
 from slipway.crons.permits import check_firing, permitted_firing
 from slipway.crons.record import Cron, cron_from
 from slipway.crons.scripts import CronScripts
@@ -79,7 +79,7 @@ class Scheduler(Duty):
         except StoreUnavailable:
             raise
         except Exception as error:
-            await (self._retry_later(cron, step, error) if gives_no_answer(error) else self._skip(cron, step, error))
+            await (self._retry_later(cron, step, error) if is_handler_failure(error) else self._skip(cron, step, error))
             return False
         if missed:
             log.warning("cron.due_times_missed", cron=cron.cron_id, due_ms=due_ms, missed=missed)

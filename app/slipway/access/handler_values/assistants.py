@@ -6,15 +6,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from slipway.access.filters import EVERYTHING, Filter
-from slipway.access.handler_values.base import Id, IfExists, Metadata, Value, configurable_of, reserved_in_config
+from slipway.access.filters import MATCH_ALL, AccessFilter
+from slipway.access.handler_values.base import HandlerValue, Id, IfExists, Metadata, configurable_of, reserved_in_config
 from slipway.graphs.sections import Whole
 from slipway.protocol_types import JsonObject, Limit, Offset
 
 # assistants
 
 
-class _AssistantFields(Value):
+class _AssistantFields(HandlerValue):
     STORES = True
 
     config: JsonObject | None = None
@@ -22,10 +22,10 @@ class _AssistantFields(Value):
     metadata: Metadata
     description: str | None = None
 
-    def reserved(self, before: Value) -> list[tuple[str, list[str]]]:
+    def reserved_names(self, before: HandlerValue) -> list[tuple[str, list[str]]]:
         assert isinstance(before, _AssistantFields)
         return (
-            super().reserved(before)
+            super().reserved_names(before)
             + reserved_in_config("config.configurable", configurable_of(self.config), configurable_of(before.config))
             + reserved_in_config("context", self.context, before.context)
         )
@@ -42,7 +42,7 @@ class AssistantsCreate(_AssistantFields):
     if_exists: IfExists
 
 
-class AssistantsRead(Value):
+class AssistantsRead(HandlerValue):
     """An assistant; `metadata` is what it must have."""
 
     OPERATION = "assistants:read"
@@ -51,8 +51,8 @@ class AssistantsRead(Value):
     assistant_id: Id
     metadata: Metadata = {}
 
-    def narrows(self) -> Filter:
-        return Filter((self.metadata,)) if self.metadata else EVERYTHING
+    def record_filter(self) -> AccessFilter:
+        return AccessFilter((self.metadata,)) if self.metadata else MATCH_ALL
 
 
 class AssistantsUpdate(_AssistantFields):
@@ -67,7 +67,7 @@ class AssistantsUpdate(_AssistantFields):
     version: None = None
 
 
-class AssistantsLatest(Value):
+class AssistantsSetVersion(HandlerValue):
     """A version of an assistant that is to be the present one."""
 
     OPERATION = "assistants:update"
@@ -77,7 +77,7 @@ class AssistantsLatest(Value):
     version: Annotated[Whole, Field(ge=1, le=2**31)]
 
 
-class AssistantsDelete(Value):
+class AssistantsDelete(HandlerValue):
     """An assistant."""
 
     OPERATION = "assistants:delete"
@@ -86,7 +86,7 @@ class AssistantsDelete(Value):
     assistant_id: Id
 
 
-class AssistantsSearch(Value):
+class AssistantsSearch(HandlerValue):
     """Assistants that are searched for."""
 
     OPERATION = "assistants:search"

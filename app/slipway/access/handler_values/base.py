@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError
 
-from slipway.access.filters import EVERYTHING, Filter
+from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.errors import AuthBroken
 from slipway.protocol_types import RESERVED_CONFIG, RESERVED_METADATA, JsonObject
 
@@ -38,7 +38,7 @@ Operation = Literal[
 ]
 """Resource and action, as authorize handlers know them. Runs belong to their thread."""
 
-_Value = TypeVar("_Value", bound="Value")
+_Value = TypeVar("_Value", bound="HandlerValue")
 
 
 def _label(text: str) -> str:
@@ -64,7 +64,7 @@ class HandlerModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
-class Value(HandlerModel):
+class HandlerValue(HandlerModel):
     """The `value` of one operation. `FIXED` members say what is asked about; `STORES` says that `metadata` is stored,
     so that names which only the server writes are refused in it."""
 
@@ -72,32 +72,32 @@ class Value(HandlerModel):
     FIXED: ClassVar[frozenset[str]] = frozenset()
     STORES: ClassVar[bool] = False
 
-    def shown(self) -> dict[str, Any]:
+    def to_handler(self) -> dict[str, Any]:
         """For a handler: nothing in it is shared with this record."""
         return self.model_dump(warnings=False)
 
-    def left(self: _Value, shown: Mapping[str, Any]) -> _Value:
+    def from_handler(self: _Value, shown: Mapping[str, Any]) -> _Value:
         """The record that a handler left of what it was shown. Raises `AuthBroken`."""
         encoded = _encoded(self.OPERATION, shown)
-        if encoded == _encoded(self.OPERATION, self.shown()):
+        if encoded == _encoded(self.OPERATION, self.to_handler()):
             return self
         found = self._parsed(self._own(orjson.loads(encoded)))
         for name in sorted(self.FIXED):
             if getattr(found, name) != getattr(self, name):
-                raise self.broken(f"changed {name}, which says what is asked about and cannot be changed")
-        for path, names in found.reserved(self):
-            raise self.broken(f"wrote {path}.{names[0]}, which only the server writes")
+                raise self.handler_error(f"changed {name}, which says what is asked about and cannot be changed")
+        for path, names in found.reserved_names(self):
+            raise self.handler_error(f"wrote {path}.{names[0]}, which only the server writes")
         return found
 
-    def narrows(self) -> Filter:
+    def record_filter(self) -> AccessFilter:
         """What of the value is a filter on the records."""
-        return EVERYTHING
+        return MATCH_ALL
 
-    def broken(self, what: str) -> AuthBroken:
+    def handler_error(self, what: str) -> AuthBroken:
         """The error of a handler that did this."""
         return AuthBroken(f"the authorize handler of {self.OPERATION} {what}")
 
-    def reserved(self, before: Value) -> list[tuple[str, list[str]]]:
+    def reserved_names(self, before: HandlerValue) -> list[tuple[str, list[str]]]:
         """Names that only the server writes, where the handler has written them: the place, and the names."""
         found = []
         if self.STORES:
@@ -111,12 +111,12 @@ class Value(HandlerModel):
         members = type(self).model_fields
         if "metadata" in left and "metadata" not in members:
             if not isinstance(left["metadata"], dict):
-                raise self.broken("left metadata that is no object")
+                raise self.handler_error("left metadata that is no object")
             left = {name: value for name, value in left.items() if name != "metadata"}
         if removed := sorted(members.keys() - left.keys()):
-            raise self.broken(f"removed {removed[0]} from its value; set what is not wanted to None")
+            raise self.handler_error(f"removed {removed[0]} from its value; set what is not wanted to None")
         if unknown := sorted(left.keys() - members.keys()):
-            raise self.broken(f"wrote {unknown[0]}, which is no member; there is {', '.join(members)}")
+            raise self.handler_error(f"wrote {unknown[0]}, which is no member; there is {', '.join(members)}")
         return left
 
     def _parsed(self: _Value, left: dict[str, Any]) -> _Value:
@@ -125,7 +125,9 @@ class Value(HandlerModel):
         except ValidationError as error:
             problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
             path = ".".join(str(part) for part in problem["loc"])
-            raise self.broken(f"left {path} as it cannot be: {problem['msg'].removeprefix('Value error, ')}") from None
+            raise self.handler_error(
+                f"left {path} as it cannot be: {problem['msg'].removeprefix('HandlerValue error, ')}"
+            ) from None
 
 
 def _encoded(operation: Operation, shown: Mapping[str, Any]) -> bytes:

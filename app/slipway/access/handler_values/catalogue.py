@@ -6,12 +6,16 @@ from types import ModuleType
 from typing import Final
 
 from slipway.access.handler_values import assistants, crons, runs, store, threads
-from slipway.access.handler_values.base import OPERATIONS, Value
+from slipway.access.handler_values.base import OPERATIONS, HandlerValue
 
 
-def _defined_in(module: ModuleType) -> list[type[Value]]:
+def _defined_in(module: ModuleType) -> list[type[HandlerValue]]:
     members = [each for name, each in vars(module).items() if not name.startswith("_")]
-    return [each for each in members if isinstance(each, type) and issubclass(each, Value) and each is not Value]
+    return [
+        each
+        for each in members
+        if isinstance(each, type) and issubclass(each, HandlerValue) and each is not HandlerValue
+    ]
 
 
 VALUES: Final = tuple(value for module in (assistants, threads, runs, crons, store) for value in _defined_in(module))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, TypeVar
 
-from slipway.access.handler_values.base import Id, Metadata, Value, reserved_in_config
+from slipway.access.handler_values.base import HandlerValue, Id, Metadata, reserved_in_config
 from slipway.protocol_types import RESERVED_METADATA, JsonObject, Limit, Offset
 
 # crons
 
 
-class _CronFields(Value):
+class _CronFields(HandlerValue):
     """`payload` is the body of the request. What has a member of its own may be written in either place."""
 
     STORES = True
@@ -21,28 +21,28 @@ class _CronFields(Value):
     end_time: str | None
     _TWICE: ClassVar[tuple[str, ...]] = ("schedule", "end_time", "metadata")
 
-    def left(self: _Cron, shown: Mapping[str, Any]) -> _Cron:
-        found = super().left(shown)
+    def from_handler(self: _Cron, shown: Mapping[str, Any]) -> _Cron:
+        found = super().from_handler(shown)
         payload, members = dict(found.payload), {}
         for name in self._TWICE:
             written, member = payload.get(name), getattr(found, name)
             if written != self.payload.get(name):
                 if member not in (getattr(self, name), written):
-                    raise self.broken(f"left {name} and payload.{name} that contradict each other")
+                    raise self.handler_error(f"left {name} and payload.{name} that contradict each other")
                 member = written
             elif member != getattr(self, name):
                 payload[name] = member
             members[name] = member
         return found._parsed({**found.model_dump(), **members, "payload": payload})
 
-    def reserved(self, before: Value) -> list[tuple[str, list[str]]]:
+    def reserved_names(self, before: HandlerValue) -> list[tuple[str, list[str]]]:
         assert isinstance(before, _CronFields)
         new, old = self.payload, before.payload
         config, was = new.get("config"), old.get("config")
         metadata, before_that = new.get("metadata") or {}, old.get("metadata") or {}
         names = [n for n in metadata if n in RESERVED_METADATA and metadata[n] != before_that.get(n)]
         return (
-            super().reserved(before)
+            super().reserved_names(before)
             + ([("payload.metadata", names)] if names else [])
             + reserved_in_config("payload.context", new.get("context"), old.get("context"))
             + reserved_in_config(
@@ -68,7 +68,7 @@ class CronsCreate(_CronFields):
     schedule: str
 
 
-class CronsRead(Value):
+class CronsRead(HandlerValue):
     """A cron."""
 
     OPERATION = "crons:read"
@@ -90,7 +90,7 @@ class CronsUpdate(_CronFields):
     on_run_completed: Literal["delete", "keep"] | None
 
 
-class CronsDelete(Value):
+class CronsDelete(HandlerValue):
     """A cron."""
 
     OPERATION = "crons:delete"
@@ -99,7 +99,7 @@ class CronsDelete(Value):
     cron_id: Id
 
 
-class CronsSearch(Value):
+class CronsSearch(HandlerValue):
     """Crons that are searched for."""
 
     OPERATION = "crons:search"

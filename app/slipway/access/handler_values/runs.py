@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from slipway.access.handler_values.base import Id, Metadata, Value, configurable_of, reserved_in_config
+from slipway.access.handler_values.base import HandlerValue, Id, Metadata, configurable_of, reserved_in_config
 from slipway.protocol_types import DelayS, MultitaskStrategy
 from slipway.run_options import RunOptions
 
 IfNotExists = Literal["create", "reject"]
 
 
-class RunsCreate(Value):
+class RunsCreate(HandlerValue):
     """A run to be made."""
 
     OPERATION = "threads:create_run"
@@ -32,17 +32,17 @@ class RunsCreate(Value):
     kwargs: RunOptions
     action: None = None
 
-    def left(self, shown: Mapping[str, Any]) -> RunsCreate:
-        found = super().left(shown)
+    def from_handler(self, shown: Mapping[str, Any]) -> RunsCreate:
+        found = super().from_handler(shown)
         if found.kwargs.temporary != self.kwargs.temporary:
-            raise self.broken("changed kwargs.temporary, which cannot be changed")
+            raise self.handler_error("changed kwargs.temporary, which cannot be changed")
         return found.model_copy(update={"multitask_strategy": self._strategy(found), "kwargs": self._durable(found)})
 
-    def reserved(self, before: Value) -> list[tuple[str, list[str]]]:
+    def reserved_names(self, before: HandlerValue) -> list[tuple[str, list[str]]]:
         assert isinstance(before, RunsCreate)
         new, old = self.kwargs, before.kwargs
         return (
-            super().reserved(before)
+            super().reserved_names(before)
             + reserved_in_config("kwargs.config.configurable", configurable_of(new.config), configurable_of(old.config))
             + reserved_in_config("kwargs.context", new.context, old.context)
         )
@@ -54,7 +54,9 @@ class RunsCreate(Value):
         if found.multitask_strategy != self.multitask_strategy:
             if found.prevent_insert_if_inflight == self.prevent_insert_if_inflight:
                 return found.multitask_strategy
-            raise self.broken("left prevent_insert_if_inflight and multitask_strategy that contradict each other")
+            raise self.handler_error(
+                "left prevent_insert_if_inflight and multitask_strategy that contradict each other"
+            )
         return "reject" if found.prevent_insert_if_inflight else "enqueue"
 
     def _durable(self, found: RunsCreate) -> RunOptions:

@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from slipway.access.handler_values.base import Metadata, Namespace, Value
+from slipway.access.handler_values.base import HandlerValue, Metadata, Namespace
 from slipway.graphs.sections import Minutes, Whole
 from slipway.protocol_types import JsonObject, Limit, Offset
 
 # store
 
 
-class StorePut(Value):
+class StorePut(HandlerValue):
     """An item to be kept; a `ttl` is in minutes."""
 
     OPERATION = "store:put"
@@ -25,7 +25,7 @@ class StorePut(Value):
     ttl: Minutes | None = None
 
 
-class StoreGet(Value):
+class StoreGet(HandlerValue):
     """An item."""
 
     OPERATION = "store:get"
@@ -35,7 +35,7 @@ class StoreGet(Value):
     refresh_ttl: bool | None = None
 
 
-class StoreDelete(Value):
+class StoreDelete(HandlerValue):
     """An item."""
 
     OPERATION = "store:delete"
@@ -44,7 +44,7 @@ class StoreDelete(Value):
     key: Annotated[str, Field(min_length=1)]
 
 
-class StoreSearch(Value):
+class StoreSearch(HandlerValue):
     """Items that are searched for, below a namespace."""
 
     OPERATION = "store:search"
@@ -61,7 +61,7 @@ def _none_if_empty(value: Any) -> Any:
     return value or None
 
 
-class StoreListNamespaces(Value):
+class StoreListNamespaces(HandlerValue):
     """Namespaces that are listed; `namespace` is what they begin with."""
 
     OPERATION = "store:list_namespaces"

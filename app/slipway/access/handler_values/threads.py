@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from slipway.access.handler_values.base import Action, HandlerModel, Id, IfExists, Metadata, Value
+from slipway.access.handler_values.base import Action, HandlerModel, HandlerValue, Id, IfExists, Metadata
 from slipway.graphs.sections import Minutes
 from slipway.protocol_types import Limit, Offset, Strategy
 
@@ -25,7 +25,7 @@ class Ttl(HandlerModel):
     strategy: Strategy = "delete"
 
 
-class ThreadsCreate(Value):
+class ThreadsCreate(HandlerValue):
     """A thread to be made."""
 
     OPERATION = "threads:create"
@@ -37,19 +37,19 @@ class ThreadsCreate(Value):
     ttl: Ttl | None = None
 
 
-class ThreadsMade(ThreadsCreate):
+class ThreadCreateForRun(ThreadsCreate):
     """A thread that is made for a run, whose id and fate are the run's."""
 
     FIXED = frozenset({"thread_id", "if_exists", "ttl"})
 
 
-class ThreadsCopied(ThreadsCreate):
+class ThreadCopy(ThreadsCreate):
     """A thread that is made with the past of another."""
 
     FIXED = frozenset({"if_exists", "ttl"})
 
 
-class ThreadsRead(Value):
+class ThreadsRead(HandlerValue):
     """A thread, or a run of it."""
 
     OPERATION = "threads:read"
@@ -59,7 +59,7 @@ class ThreadsRead(Value):
     run_id: Id | None = None
 
 
-class ThreadsUpdate(Value):
+class ThreadsUpdate(HandlerValue):
     """Metadata to be merged into a thread."""
 
     OPERATION = "threads:update"
@@ -71,7 +71,7 @@ class ThreadsUpdate(Value):
     action: Action | None = None
 
 
-class ThreadsWritten(Value):
+class StateWrite(HandlerValue):
     """A state to be written."""
 
     OPERATION = "threads:update"
@@ -80,7 +80,7 @@ class ThreadsWritten(Value):
     thread_id: Id
 
 
-class RunsToCancel(HandlerModel):
+class RunSelection(HandlerModel):
     """Which runs: those with these ids, or those of a status."""
 
     model_config = ConfigDict(extra="allow")
@@ -89,7 +89,7 @@ class RunsToCancel(HandlerModel):
     status: Literal["pending", "running", "all"] | None
 
 
-class RunsCancelled(Value):
+class RunsCancel(HandlerValue):
     """Runs to be cancelled, of one thread or of all."""
 
     OPERATION = "threads:update"
@@ -97,28 +97,28 @@ class RunsCancelled(Value):
 
     thread_id: Id | None
     action: Action
-    metadata: RunsToCancel
+    metadata: RunSelection
 
 
-class RunCancelled(RunsCancelled):
+class RunCancel(RunsCancel):
     """One run to be cancelled."""
 
     thread_id: Id
 
-    def left(self, shown: Mapping[str, Any]) -> RunCancelled:
-        found = super().left(shown)
+    def from_handler(self, shown: Mapping[str, Any]) -> RunCancel:
+        found = super().from_handler(shown)
         if (found.metadata.run_ids, found.metadata.status) != (self.metadata.run_ids, self.metadata.status):
-            raise self.broken("changed metadata.run_ids or metadata.status, which say what is asked about")
+            raise self.handler_error("changed metadata.run_ids or metadata.status, which say what is asked about")
         return found
 
 
-class BusyCancelled(RunCancelled):
+class BusyThreadCancel(RunCancel):
     """Whatever a thread is busy with, to be cancelled for a new run by the run's strategy."""
 
     FIXED = frozenset({"thread_id", "action"})
 
 
-class ThreadsDelete(Value):
+class ThreadsDelete(HandlerValue):
     """A thread, or a run of it; no thread means all those that are wanted."""
 
     OPERATION = "threads:delete"
@@ -128,7 +128,7 @@ class ThreadsDelete(Value):
     run_id: Id | None = None
 
 
-class ThreadsSearch(Value):
+class ThreadsSearch(HandlerValue):
     """Threads that are searched for."""
 
     OPERATION = "threads:search"
@@ -151,7 +151,7 @@ class ThreadsCount(ThreadsSearch):
     offset: Offset = 0
 
 
-class RunsSearch(Value):
+class RunsSearch(HandlerValue):
     """Runs of a thread that are listed."""
 
     OPERATION = "threads:search"

@@ -1,13 +1,15 @@
-"""Who may do what, route by route: a route that does not say what it needs does not exist.
+"""Verifies that each route authorizes what it declares.
 
-    Endpoint(…, needs("threads:read"))     asks the auth file, by `permit`, before it answers
-    Endpoint(…, PUBLIC)                    for everybody
+    Endpoint(…, requires("threads:read"))     the handler must authorize this operation, by `authorize`
+    Endpoint(…, PUBLIC)                       for everybody, without authentication
 
-`guarded` stands around every handler. It finds out who calls, and a handler that answers without having asked for
-everything that its route needs is not heard: the client gets an error. So is one that asks for what was not declared.
-An answer that says what is wrong needs nothing.
-Without an auth file, and for the graphs' own in-process client, everything is allowed; the rule is kept all the same,
-so that any test of a route notices.
+`with_access_check` wraps every handler and authenticates the user first. Authorizing an operation that the route does
+not declare raises `RuntimeError`. If a handler returns a success without having authorized every operation that the
+route requires, the check raises `RuntimeError` too: the client receives an error 500 instead of the response. Error
+responses need no authorization.
+
+Without an auth file, and for the in-process client, everything is allowed. The check counts operations even then, so
+any test of a route detects a missing authorization.
 """
 
 from __future__ import annotations
@@ -21,103 +23,104 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketState
 
-from slipway.access.auth_file import CustomAuth
-from slipway.access.filters import Filter
-from slipway.access.handler_values.base import Operation, Value
+from slipway.access.auth_file import AuthFile
+from slipway.access.filters import AccessFilter
+from slipway.access.handler_values.base import HandlerValue, Operation
 from slipway.access.permissions import Permissions
 from slipway.access.users import User
 from slipway.api.auth.authentication import authenticate_request
-from slipway.api.responses import Json, status_of
+from slipway.api.responses import JsonResponse, status_of
 from slipway.api.websocket_close import CLOSED_BY_STATUS, close_reason
 from slipway.errors import AccessRefused, AuthBroken, SlipwayError
 
 Handler = Callable[[Request], Awaitable[Response | ASGIApp]]
 _Connection = TypeVar("_Connection", bound=HTTPConnection)
-_Answer = TypeVar("_Answer")
-_Value = TypeVar("_Value", bound=Value)
+_Result = TypeVar("_Result")
+_Value = TypeVar("_Value", bound=HandlerValue)
 
-_GATE: Final = "slipway.gate"
+_SCOPE_KEY: Final = "slipway.access_check"
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """What a route needs. `may` are operations that it asks for only where the request calls for them. One that is a
-    `probe` tells those who may not enter that the server is up, unless they want a page."""
+class RouteAccess:
+    """What a route declares."""
 
-    needs: frozenset[Operation]
-    may: frozenset[Operation] = frozenset()
+    required: frozenset[Operation]
+    """A success needs all of these operations authorized."""
+    optional: frozenset[Operation] = frozenset()
+    """Operations that the handler authorizes only for some requests."""
     public: bool = False
     probe: bool = False
+    """Load balancers may request this route: without permission they receive `{"ok": true}` unless they accept HTML."""
 
 
-PUBLIC: Final = Access(frozenset(), public=True)
-"""For everybody, and nobody is asked who they are."""
+PUBLIC: Final = RouteAccess(frozenset(), public=True)
+"""For everybody. The request is not authenticated."""
 
 
-def needs(*operations: Operation, may: tuple[Operation, ...] = (), probe: bool = False) -> Access:
-    """Each of these operations."""
-    return Access(frozenset(operations), frozenset(may), probe=probe)
+def requires(*operations: Operation, optional: tuple[Operation, ...] = (), probe: bool = False) -> RouteAccess:
+    """A route whose handler authorizes all of `operations`."""
+    return RouteAccess(frozenset(operations), frozenset(optional), probe=probe)
 
 
-class Gate(Permissions):
-    """One request at its route: who calls, and what was asked. Without `auth` everything is allowed."""
+class AccessCheck(Permissions):
+    """The permissions of one request, and the operations that its handler has authorized."""
 
-    __slots__ = ("_access", "_asked")
+    __slots__ = ("_access", "_authorized")
 
-    def __init__(self, access: Access, auth: CustomAuth | None, user: User | None) -> None:
+    def __init__(self, access: RouteAccess, auth: AuthFile | None, user: User | None) -> None:
         super().__init__(auth, user)
         self._access = access
-        self._asked: set[Operation] = set()
+        self._authorized: set[Operation] = set()
 
-    def note(self, operation: Operation) -> None:
-        """It is asked for now, or need not be."""
-        if operation not in self._access.needs and operation not in self._access.may:
-            raise RuntimeError(f"the route does not declare {operation}, which it asks for")
-        self._asked.add(operation)
+    def mark_authorized(self, operation: Operation) -> None:
+        """Raises `RuntimeError` when the route does not declare `operation`."""
+        if operation not in self._access.required and operation not in self._access.optional:
+            raise RuntimeError(f"the handler authorizes {operation}, which its route does not declare")
+        self._authorized.add(operation)
 
-    def close(self) -> None:
-        """Raise when something that the route needs was never asked for."""
-        if forgotten := self._access.needs - self._asked:
-            raise RuntimeError(f"the route answered without asking for {', '.join(sorted(forgotten))}")
-
-
-def guarded(
-    handler: Callable[[_Connection], Awaitable[_Answer]], access: Access, auth: CustomAuth | None
-) -> Callable[[_Connection], Awaitable[_Answer]]:
-    """`handler` behind a gate; it may be a WebSocket's. Raises `AccessRefused` for a caller who is not let in."""
-
-    async def entered(connection: _Connection) -> _Answer:
-        gate = await _gate(connection, access, auth)
-        connection.scope[_GATE] = gate
-        answer = await handler(connection)
-        if getattr(answer, "status_code", 200) < 400:
-            gate.close()
-        return answer
-
-    return entered
+    def verify_all_authorized(self) -> None:
+        """Raises `RuntimeError` when a required operation was not authorized."""
+        if missing := self._access.required - self._authorized:
+            raise RuntimeError(f"the handler returned without authorizing {', '.join(sorted(missing))}")
 
 
-def guarded_socket(
-    handler: Callable[[WebSocket], Awaitable[None]], access: Access, auth: CustomAuth | None
+def with_access_check(
+    handler: Callable[[_Connection], Awaitable[_Result]], access: RouteAccess, auth: AuthFile | None
+) -> Callable[[_Connection], Awaitable[_Result]]:
+    """Wraps a handler of requests or of WebSockets. The result raises `AccessRefused` for an unknown user."""
+
+    async def checked(connection: _Connection) -> _Result:
+        check = await _open_check(connection, access, auth)
+        connection.scope[_SCOPE_KEY] = check
+        result = await handler(connection)
+        if getattr(result, "status_code", 200) < 400:
+            check.verify_all_authorized()
+        return result
+
+    return checked
+
+
+def with_socket_access_check(
+    handler: Callable[[WebSocket], Awaitable[None]], access: RouteAccess, auth: AuthFile | None
 ) -> Callable[[WebSocket], Awaitable[None]]:
-    """As `guarded`, for a `WebSocketRoute`: who is not let in is told so by the code that closes the socket, 4000 and
-    the HTTP status."""
-    entered = guarded(handler, access, auth)
+    """Wraps a handler for a `WebSocketRoute`. An error closes the socket with the code 4000 plus the HTTP status."""
+    checked = with_access_check(handler, access, auth)
 
     async def answered(websocket: WebSocket) -> None:
         try:
-            await entered(websocket)
+            await checked(websocket)
         except SlipwayError as error:
             if websocket.application_state is WebSocketState.CONNECTING:
                 await websocket.accept()
-            told = "" if isinstance(error, AuthBroken) else close_reason(str(error))
-            await websocket.close(CLOSED_BY_STATUS + status_of(error), told)
+            reason = "" if isinstance(error, AuthBroken) else close_reason(str(error))
+            await websocket.close(CLOSED_BY_STATUS + status_of(error), reason)
 
     return answered
 
 
-def probed(handler: Handler) -> Handler:
-    """For load balancers that ask for a page: `handler`, or that the server is up."""
+def with_probe_response(handler: Handler) -> Handler:
+    """Wraps the handler of a page that load balancers use as a probe (`RouteAccess.probe`)."""
 
     async def answered(request: Request) -> Response | ASGIApp:
         try:
@@ -125,30 +128,30 @@ def probed(handler: Handler) -> Handler:
         except AccessRefused:
             if "text/html" in request.headers.get("accept", ""):
                 raise
-            return Json({"ok": True, "services": {}})
+            return JsonResponse({"ok": True, "services": {}})
 
     return answered
 
 
-async def _gate(connection: HTTPConnection, access: Access, auth: CustomAuth | None) -> Gate:
+async def _open_check(connection: HTTPConnection, access: RouteAccess, auth: AuthFile | None) -> AccessCheck:
     if auth is None or access.public:
-        return Gate(access, None, None)
+        return AccessCheck(access, None, None)
     user = await authenticate_request(connection, auth)
-    return Gate(access, None if user is None else auth, user)
+    return AccessCheck(access, None if user is None else auth, user)
 
 
-def gate_of(connection: HTTPConnection) -> Gate:
-    """The gate that this request came through."""
-    gate: Gate = connection.scope[_GATE]
-    return gate
+def access_check_of(connection: HTTPConnection) -> AccessCheck:
+    """The access check of this request. It exists inside handlers that `with_access_check` wraps."""
+    check: AccessCheck = connection.scope[_SCOPE_KEY]
+    return check
 
 
 def user_of(connection: HTTPConnection) -> User | None:
-    """Who calls; None when nobody is asked."""
-    return gate_of(connection).user
+    """The user who sends the request; None without an auth file and for the in-process client."""
+    return access_check_of(connection).user
 
 
-async def permit(connection: HTTPConnection, value: _Value) -> tuple[_Value, Filter]:
-    """Ask the auth file: what is to be done, as the authorize handler leaves it, and the records that the caller may do
-    it to. Raises `AccessRefused` or `AuthBroken`."""
-    return await gate_of(connection).ask(value)
+async def authorize(connection: HTTPConnection, value: _Value) -> tuple[_Value, AccessFilter]:
+    """Authorizes one operation. Returns the value with the changes of the authorize handler, and the filter that its
+    records must match. Raises `AccessRefused` and `AuthBroken`."""
+    return await access_check_of(connection).authorize(value)

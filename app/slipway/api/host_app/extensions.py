@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
 
-from slipway.access.auth_file import CustomAuth, load_auth
+from slipway.access.auth_file import AuthFile, load_auth
 from slipway.graphs.attributes import attribute_of
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.graphs.sections import HttpSection
@@ -19,7 +19,7 @@ class Extensions:
     """Loaded, and fit to serve."""
 
     http: HttpSection = field(default_factory=HttpSection)
-    auth: CustomAuth | None = None
+    auth: AuthFile | None = None
     app: Starlette | None = None
 
 

@@ -14,10 +14,10 @@ from typing import Any, Final
 import httpx
 from starlette.types import ASGIApp
 
-from slipway.access.auth_file import CustomAuth
+from slipway.access.auth_file import AuthFile
 from slipway.access.users import User
 from slipway.api.in_process_client.app import InProcessApp
-from slipway.api.in_process_client.transport import LoopbackTransport
+from slipway.api.in_process_client.transport import InProcessTransport
 from slipway.runs.delivery_queues import INTERNAL
 from slipway.services import Services
 from slipway.webhooks.deliveries import WebhookDeliveries
@@ -27,11 +27,11 @@ _ORIGIN: Final = "http://api"
 """What the app finds as its host."""
 
 
-class OwnWebhooks(WebhookDeliveries):
+class InternalWebhooks(WebhookDeliveries):
     """The webhooks that this web process calls. `state` is the lifespan's, the project's part included."""
 
     def __init__(
-        self, services: Services, app: ASGIApp, state: Mapping[str, Any], auth: CustomAuth | None = None
+        self, services: Services, app: ASGIApp, state: Mapping[str, Any], auth: AuthFile | None = None
     ) -> None:
         super().__init__(services, (INTERNAL,), auth)
         self._app, self._state = app, state
@@ -39,7 +39,7 @@ class OwnWebhooks(WebhookDeliveries):
     @asynccontextmanager
     async def _reaching(self, delivery: Delivery) -> AsyncIterator[httpx.AsyncClient]:
         user = None if delivery.user is None else User(delivery.user)
-        transport = LoopbackTransport(InProcessApp(self._app, self._state, user))
+        transport = InProcessTransport(InProcessApp(self._app, self._state, user))
         async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
             yield client
 

@@ -15,18 +15,18 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
-from slipway.access.auth_file import CustomAuth
-from slipway.api.middleware.authentication import Authenticated
+from slipway.access.auth_file import AuthFile
+from slipway.api.middleware.authentication import AuthenticateRequests
 from slipway.api.middleware.mount_prefix import path_below
 from slipway.errors import ConfigError, SlipwayError
 from slipway.graphs.sections import HttpSection
 
-_AUTHENTICATED: Final[Any] = Authenticated
+_AUTHENTICATED: Final[Any] = AuthenticateRequests
 
 ALWAYS_OURS: Final = ("/ok", "/info", "/readyz", "/metrics", "/openapi.json")
 
 
-class Ours(BaseRoute):
+class SlipwayRoute(BaseRoute):
     """Our whole application as one route; `paths` narrows it to some."""
 
     def __init__(self, app: Starlette, paths: tuple[str, ...] = ()) -> None:
@@ -43,10 +43,10 @@ class Ours(BaseRoute):
         await self._app(scope, receive, send)
 
 
-def around(own: Starlette, ours: Starlette, section: HttpSection, auth: CustomAuth | None) -> Starlette:
+def mount_in_host_app(own: Starlette, ours: Starlette, section: HttpSection, auth: AuthFile | None) -> Starlette:
     """The project's app, with ours in it. The app is changed; doing it again for another application is fine."""
-    theirs = [route for route in own.router.routes if not isinstance(route, Ours)]
-    own.router.routes = [Ours(ours, ALWAYS_OURS), *theirs, Ours(ours)]
+    theirs = [route for route in own.router.routes if not isinstance(route, SlipwayRoute)]
+    own.router.routes = [SlipwayRoute(ours, ALWAYS_OURS), *theirs, SlipwayRoute(ours)]
     own.router.default = ours
     own.user_middleware = [each for each in own.user_middleware if each.cls is not _AUTHENTICATED]
     if auth is not None:
@@ -56,7 +56,7 @@ def around(own: Starlette, ours: Starlette, section: HttpSection, auth: CustomAu
 
 
 @asynccontextmanager
-async def alive(own: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+async def host_app_lifespan(own: Starlette) -> AsyncIterator[Mapping[str, Any]]:
     """Its lifespan, and the state that it opens. Raises `ConfigError` when it does not begin."""
     async with AsyncExitStack() as stack:
         try:
@@ -69,7 +69,7 @@ async def alive(own: Starlette) -> AsyncIterator[Mapping[str, Any]]:
 
 
 def _with_auth(
-    theirs: list[Middleware], section: HttpSection, auth: CustomAuth, exempt: Callable[[Scope], bool]
+    theirs: list[Middleware], section: HttpSection, auth: AuthFile, exempt: Callable[[Scope], bool]
 ) -> list[Middleware]:
     mine = Middleware(_AUTHENTICATED, auth=auth, exempt=exempt)
     return [mine, *theirs] if section.middleware_order == "auth_first" else [*theirs, mine]
@@ -94,7 +94,7 @@ def _is_open(scope: Scope) -> bool:
     return path in ("/", "/docs") or path.startswith("/ui/static/")
 
 
-def with_description_of(own: Starlette, described: Mapping[str, Any]) -> dict[str, Any]:
+def merge_openapi(own: Starlette, described: Mapping[str, Any]) -> dict[str, Any]:
     """Our description, with what a FastAPI app says of itself."""
     describe = getattr(own, "openapi", None)
     found = describe() if callable(describe) else {}

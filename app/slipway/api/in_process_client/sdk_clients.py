@@ -15,7 +15,7 @@ from httpx import ASGITransport
 from langgraph_sdk._async import client as sdk
 from starlette.types import ASGIApp
 
-from slipway.api.in_process_client.transport import LoopbackTransport
+from slipway.api.in_process_client.transport import InProcessTransport
 
 _WAITING: Final = "_registered_transports"
 
@@ -29,11 +29,11 @@ class _Connected(list[ASGITransport]):
 
     def append(self, transport: ASGITransport) -> None:
         transport.app = self._app
-        transport.__class__ = LoopbackTransport  # the SDK makes it, and nowhere asks of which kind
+        transport.__class__ = InProcessTransport  # the SDK makes it, and nowhere asks of which kind
 
 
 @contextmanager
-def connected(app: ASGIApp) -> Iterator[None]:
+def connect_clients(app: ASGIApp) -> Iterator[None]:
     """Graphs reach `app` until the block is left."""
     waiting, now = getattr(sdk, _WAITING), _Connected(app)
     for transport in waiting:

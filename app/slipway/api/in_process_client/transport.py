@@ -19,7 +19,7 @@ _TASKS: Final[set[asyncio.Task[None]]] = set()
 """The event loop itself would not keep them."""
 
 
-class LoopbackTransport(httpx.ASGITransport):
+class InProcessTransport(httpx.ASGITransport):
     """As `httpx.ASGITransport`, piece by piece. What the application raises before it answers is raised to the caller;
     an answer that it does not end is one that broke off (`httpx.RemoteProtocolError`)."""
 

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from slipway.api.metrics import HttpMetrics
 from slipway.api.middleware.request_id import request_id_of
 from slipway.graphs.sections import HeadersSection
-from slipway.header_policy import chosen
+from slipway.header_policy import forwarded_headers
 
 log = structlog.get_logger(__name__)
 _CLIENT_GONE: Final = 499
@@ -54,6 +54,6 @@ class AccessLog:
     def _say(self, at_level: Callable[..., Any], scope: Scope, status: int, took_s: float) -> None:
         ms, request_id = round(took_s * 1000, 1), request_id_of(scope)
         facts = {"method": scope["method"], "path": scope["path"], "status": status, "ms": ms}
-        if told := chosen(Headers(scope=scope).items(), self._headers):
+        if told := forwarded_headers(Headers(scope=scope).items(), self._headers):
             facts["headers"] = told
         at_level("http.request", **facts, request_id=request_id)

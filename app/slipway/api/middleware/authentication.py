@@ -10,20 +10,20 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from slipway.access.auth_file import CustomAuth
+from slipway.access.auth_file import AuthFile
 from slipway.api.auth.authentication import authenticate_request
-from slipway.api.responses import answer_to, status_of
+from slipway.api.responses import response_for_error, status_of
 from slipway.api.websocket_close import CLOSED_BY_STATUS
 from slipway.errors import AuthBroken, SlipwayError
 
 log = structlog.get_logger(__name__)
 
 
-class Authenticated:
+class AuthenticateRequests:
     """Finds out who calls before anything else sees a request, except where `exempt` says that nobody is asked. Who
     comes next finds the caller where Starlette keeps it: `request.user`, and `request.auth.scopes`."""
 
-    def __init__(self, app: ASGIApp, auth: CustomAuth, exempt: Callable[[Scope], bool]) -> None:
+    def __init__(self, app: ASGIApp, auth: AuthFile, exempt: Callable[[Scope], bool]) -> None:
         self._app, self._auth, self._exempt = app, auth, exempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,7 +44,7 @@ async def _turn_away(error: SlipwayError, scope: Scope, receive: Receive, send: 
         log.exception("auth.broken", path=scope["path"])
     if scope["type"] == "websocket":
         return await WebSocketClose(CLOSED_BY_STATUS + status_of(error))(scope, receive, send)
-    return await answer_to(error, scope.get("slipway.request_id", ""))(scope, receive, send)
+    return await response_for_error(error, scope.get("slipway.request_id", ""))(scope, receive, send)
 
 
 def _again(request: HTTPConnection, receive: Receive) -> Receive:

@@ -29,4 +29,4 @@ class Cors(CORSMiddleware):
 
     def is_allowed_origin(self, origin: str) -> bool:
         """As for every other request."""
-        return self._origins.allow(origin)
+        return self._origins.allows(origin)

@@ -13,7 +13,7 @@ _LONGEST_REMEMBERED: Final = 300
 """Characters. Longer values are decided each time."""
 
 
-class Decisions:
+class DecisionCache:
     """Remembers what `decide` says: it must always say the same of one text."""
 
     def __init__(self, decide: Callable[[str], bool]) -> None:

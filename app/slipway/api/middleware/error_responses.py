@@ -10,11 +10,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from slipway.api.middleware.access_log import log
 from slipway.api.middleware.mount_prefix import path_below
 from slipway.api.middleware.request_id import request_id_of
-from slipway.api.responses import answer_to, status_of
+from slipway.api.responses import response_for_error, status_of
 from slipway.errors import SlipwayError
 
 
-class Errors:
+class ErrorResponses:
     """Turns what a handler raises into the answer of `answers.py`. Once an answer has begun, it can only be cut."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -40,6 +40,6 @@ class Errors:
                 log.exception("http.broken", path=scope["path"], request_id=request_id_of(scope))
             if begun:
                 return None
-            answer = answer_to(error, request_id_of(scope), path_below(scope))
+            answer = response_for_error(error, request_id_of(scope), path_below(scope))
             await answer(scope, receive, send)
         return None

@@ -13,7 +13,7 @@ from slipway.api.auth.authentication import is_in_process
 from slipway.api.middleware.hosts import Hosts, name_in
 from slipway.api.middleware.mount_prefix import PROBES
 from slipway.api.middleware.origins import Origins, is_same_origin
-from slipway.api.responses import answer_to
+from slipway.api.responses import response_for_error
 from slipway.errors import ForeignHost, ForeignOrigin, RefusedRequest, SlipwayError
 
 log = structlog.get_logger(__name__)
@@ -59,9 +59,9 @@ class ForeignPages:
     def _check(self, hosts: Hosts, headers: Headers, foreign: str | None) -> None:
         """Raise when the request must not be answered. A client that sends no `Host` is no browser."""
         host = headers.get(b"host")
-        if host is not None and not hosts.serve(host.decode("latin-1")):
+        if host is not None and not hosts.accepts(host.decode("latin-1")):
             raise _refused_host(host.decode("latin-1"))
-        if foreign is not None and not self._origins.allow(foreign):
+        if foreign is not None and not self._origins.allows(foreign):
             raise _refused_origin(foreign[:_LONGEST_SHOWN])
 
 
@@ -80,7 +80,7 @@ def _refused_origin(origin: str) -> SlipwayError:
 
 
 async def _refuse(error: SlipwayError, scope: Scope, receive: Receive, send: Send) -> None:
-    answer = answer_to(error, scope.get("slipway.request_id", ""))
+    answer = response_for_error(error, scope.get("slipway.request_id", ""))
     if scope["type"] == "websocket":
         return await WebSocket(scope, receive, send).send_denial_response(answer)
     return await answer(scope, receive, send)

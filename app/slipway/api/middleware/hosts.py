@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from slipway.api.middleware.decision_cache import Decisions
+from slipway.api.middleware.decision_cache import DecisionCache
 
 LOCAL_NAMES: Final = frozenset({"localhost", "host.docker.internal", "host.containers.internal"})
 """Names of the machine itself; the last two are what containers on it call it."""
@@ -39,9 +39,9 @@ class Hosts:
         self._any = "*" in names
         self._exact = frozenset(names)
         self._endings = tuple(name[1:] for name in names if name.startswith("*."))
-        self._decisions = Decisions(self._decide)
+        self._decisions = DecisionCache(self._decide)
 
-    def serve(self, header: str) -> bool:
+    def accepts(self, header: str) -> bool:
         """Whether requests with this `Host` header are answered."""
         return self._decisions.of(header)
 

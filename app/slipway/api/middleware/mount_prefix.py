@@ -9,13 +9,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from slipway.api.auth.authentication import is_in_process
-from slipway.api.responses import Json
+from slipway.api.responses import JsonResponse
 
 PROBES: Final = ("/ok", "/readyz")
 """Found without the prefix too: they belong to the platform."""
 
 
-class Prefixed:
+class MountPrefix:
     """Lets through what is below `prefix`, and tells the rest of the application where it stands (`root_path`)."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
@@ -34,7 +34,7 @@ class Prefixed:
         if scope["type"] == "websocket":
             return await WebSocketClose()(scope, receive, send)
         detail = f"Not Found: {scope['path']}; everything is below {self._prefix}"
-        answer = Json({"detail": detail, "code": "http.404"}, HTTPStatus.NOT_FOUND)
+        answer = JsonResponse({"detail": detail, "code": "http.404"}, HTTPStatus.NOT_FOUND)
         return await answer(scope, receive, send)
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from slipway.api.middleware.decision_cache import Decisions
+from slipway.api.middleware.decision_cache import DecisionCache
 from slipway.api.middleware.hosts import is_local, name_in
 from slipway.graphs.sections import CorsSection
 
@@ -34,14 +34,14 @@ class Origins:
         self._named = frozenset(() if default else cors.allow_origins)
         self._pattern = None if cors.allow_origin_regex is None else re.compile(cors.allow_origin_regex)
         self._restricted, self._credentials = restricted, cors.allow_credentials
-        self._decisions = Decisions(self._decide)
+        self._decisions = DecisionCache(self._decide)
 
     @property
     def any(self) -> bool:
         """Whether every page may."""
         return _ANY in self._named
 
-    def allow(self, origin: str) -> bool:
+    def allows(self, origin: str) -> bool:
         """Whether pages of `origin`, which is not this server's own, may call it and read its answers."""
         return self._decisions.of(origin)
 

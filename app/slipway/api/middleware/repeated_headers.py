@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from slipway.api.responses import answer_to, status_of
+from slipway.api.responses import response_for_error, status_of
 from slipway.api.websocket_close import CLOSED_BY_STATUS, close_reason
 from slipway.errors import RefusedRequest
 from slipway.header_policy import is_credential
@@ -61,7 +61,7 @@ def _refuse_repeated(name: str) -> NoReturn:
 
 async def _refuse(error: RefusedRequest, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        return await answer_to(error, scope.get("slipway.request_id", ""))(scope, receive, send)
+        return await response_for_error(error, scope.get("slipway.request_id", ""))(scope, receive, send)
     websocket = WebSocket(scope, receive, send)
     await websocket.accept()
     return await websocket.close(CLOSED_BY_STATUS + status_of(error), close_reason(str(error)))

@@ -10,20 +10,20 @@ from uuid import UUID, uuid4
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slipway.access.filters import EVERYTHING, Filter
+from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.access.handler_values.assistants import (
     AssistantsCount,
     AssistantsCreate,
     AssistantsDelete,
-    AssistantsLatest,
     AssistantsRead,
     AssistantsSearch,
+    AssistantsSetVersion,
     AssistantsUpdate,
 )
 from slipway.access.handler_values.threads import ThreadsDelete
-from slipway.access.permissions import must_fit
-from slipway.api.auth.access_check import gate_of, needs, permit, user_of
-from slipway.api.auth.authorization import assistant_id_of, permit_assistant, read_assistant, shown_if_readable
+from slipway.access.permissions import require_match
+from slipway.api.auth.access_check import access_check_of, authorize, requires, user_of
+from slipway.api.auth.authorization import assistant_id_of, authorize_assistant, body_if_readable, read_assistant
 from slipway.api.bodies.assistants import (
     AssistantBody,
     AssistantFilterBody,
@@ -32,12 +32,12 @@ from slipway.api.bodies.assistants import (
     AssistantSearchBody,
     AssistantVersionsBody,
 )
-from slipway.api.endpoints import Endpoint, Query, flag
+from slipway.api.endpoints import Endpoint, Query, bool_param
 from slipway.api.idempotent_ids import idempotent_id
 from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import paged, selected
 from slipway.api.request_parsing import query_flag, read_body, validated
-from slipway.api.responses import Json, nothing
+from slipway.api.responses import JsonResponse, empty_response
 from slipway.assistants.record import Assistant, config_and_context
 from slipway.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from slipway.graphs.manifest import Manifest
@@ -61,15 +61,15 @@ async def create(request: Request) -> Response:
         if_exists=body.if_exists,
         **_shared(body),
     )
-    value, only = await permit(request, wanted)
+    value, only = await authorize(request, wanted)
     assistant_id, exist_ok = str(value.assistant_id), value.if_exists == "do_nothing"
     assistants, new = services_of(request).assistants, _left(wanted, value).changes()
-    if exist_ok and gate_of(request).auth is not None:
+    if exist_ok and access_check_of(request).auth is not None:
         with suppress(NotFound):
             return await _existing(request, await assistants.get(assistant_id, only))
-    must_fit(only, new.metadata, "assistants:create")
+    require_match(only, new.metadata, "assistants:create")
     assistant = await assistants.create(assistant_id, new, token=ident, exist_ok=exist_ok, access_filter=only)
-    return Json(assistant.public())
+    return JsonResponse(assistant.public())
 
 
 def _reading(assistant: Assistant) -> AssistantsRead:
@@ -78,15 +78,17 @@ def _reading(assistant: Assistant) -> AssistantsRead:
 
 async def _existing(request: Request, assistant: Assistant) -> Response:
     """An assistant that was there: whoever may make one may not read it by that."""
-    _, only = await permit(request, _reading(assistant))
-    if not only.fits(assistant.metadata):
+    _, only = await authorize(request, _reading(assistant))
+    if not only.matches(assistant.metadata):
         raise Conflict(f"assistant {assistant.assistant_id} exists already")
-    return Json(assistant.public())
+    return JsonResponse(assistant.public())
 
 
 async def _changed_to(request: Request, assistant: Assistant) -> Response:
     """The answer to a change."""
-    return await shown_if_readable(request, _reading(assistant), assistant.metadata, lambda: Json(assistant.public()))
+    return await body_if_readable(
+        request, _reading(assistant), assistant.metadata, lambda: JsonResponse(assistant.public())
+    )
 
 
 async def patch(request: Request) -> Response:
@@ -97,7 +99,7 @@ async def patch(request: Request) -> Response:
     wanted = AssistantsUpdate.model_construct(
         assistant_id=assistant_id, graph_id=body.graph_id, name=body.name, **_shared(body)
     )
-    _, value = await permit_assistant(request, wanted)
+    _, value = await authorize_assistant(request, wanted)
     changes = _left(wanted, value).changes()
     return await _changed_to(
         request, await services_of(request).assistants.patch(_ident(request), changes, token=ident)
@@ -122,7 +124,9 @@ def _left(wanted: AssistantsCreate | AssistantsUpdate, left: AssistantsCreate | 
         _check(body)
         config_and_context(members["config"], members["context"])
     except (InvalidRequest, RefusedRequest) as error:
-        raise error if left == wanted else wanted.broken(f"left an assistant that is refused: {error}") from error
+        raise (
+            error if left == wanted else wanted.handler_error(f"left an assistant that is refused: {error}")
+        ) from error
     return body.model_copy(update={"metadata": left.metadata})  # with what only the server writes, if it is there
 
 
@@ -137,16 +141,16 @@ async def delete(request: Request) -> Response:
     """Remove an assistant, and its threads when asked to; its runs in flight are cancelled."""
     services, assistant_id, threads = services_of(request), _ident(request), query_flag(request, "delete_threads")
     value = AssistantsDelete.model_construct(assistant_id=assistant_id_of(request, assistant_id))
-    await permit_assistant(request, value)
-    only = EVERYTHING
+    await authorize_assistant(request, value)
+    only = MATCH_ALL
     if threads:
-        _, only = await permit(request, ThreadsDelete.model_construct(thread_id=None))
+        _, only = await authorize(request, ThreadsDelete.model_construct(thread_id=None))
     await services.assistants.delete(assistant_id)
     await services.crons.delete_of(assistant_id)
     await _cancel_runs(services, assistant_id)
     if threads:
         await _delete_threads(services, assistant_id, only)
-    return nothing()
+    return empty_response()
 
 
 async def _cancel_runs(services: Services, assistant_id: str) -> None:
@@ -157,7 +161,7 @@ async def _cancel_runs(services: Services, assistant_id: str) -> None:
             await services.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, cause)
 
 
-async def _delete_threads(services: Services, assistant_id: str, only: Filter) -> None:
+async def _delete_threads(services: Services, assistant_id: str, only: AccessFilter) -> None:
     wanted = ThreadQuery(metadata={"assistant_id": assistant_id}, access_filter=only)
     while found := await services.threads.search(wanted, limit=100):
         for thread in found:
@@ -171,7 +175,7 @@ async def search(request: Request) -> Response:
     wanted = AssistantsSearch.model_construct(
         graph_id=body.graph_id, metadata=body.metadata or {}, limit=body.limit, offset=body.offset
     )
-    value, only = await permit(request, wanted)
+    value, only = await authorize(request, wanted)
     found = await services_of(request).assistants.search(
         metadata=value.metadata,
         access_filter=only,
@@ -189,16 +193,16 @@ async def count(request: Request) -> Response:
     """How many assistants fit."""
     body = await read_body(request, AssistantFilterBody)
     wanted = AssistantsCount.model_construct(graph_id=body.graph_id, metadata=body.metadata or {})
-    value, only = await permit(request, wanted)
+    value, only = await authorize(request, wanted)
     found = await services_of(request).assistants.search(
         metadata=value.metadata, graph_id=value.graph_id, name=body.name, access_filter=only
     )
-    return Json(len(found))
+    return JsonResponse(len(found))
 
 
 async def read(request: Request) -> Response:
     """One assistant."""
-    return Json((await _read(request)).public())
+    return JsonResponse((await _read(request)).public())
 
 
 async def versions(request: Request) -> Response:
@@ -215,8 +219,8 @@ async def latest(request: Request) -> Response:
     """Make a version the present one."""
     body = await read_body(request, AssistantLatestBody)
     assistant_id = assistant_id_of(request, _ident(request))
-    wanted = AssistantsLatest.model_construct(assistant_id=assistant_id, version=body.version)
-    _, value = await permit_assistant(request, wanted)
+    wanted = AssistantsSetVersion.model_construct(assistant_id=assistant_id, version=body.version)
+    _, value = await authorize_assistant(request, wanted)
     return await _changed_to(
         request, await services_of(request).assistants.set_current_version(_ident(request), value.version)
     )
@@ -225,19 +229,19 @@ async def latest(request: Request) -> Response:
 async def graph(request: Request) -> Response:
     """The drawing."""
     xray = _xray(request)
-    return Json((await _manifest(request)).public_graph(xray))
+    return JsonResponse((await _manifest(request)).public_graph(xray))
 
 
 async def schemas(request: Request) -> Response:
     """JSON schemas of input, output, state, config and context."""
-    return Json((await _manifest(request)).public_schemas())
+    return JsonResponse((await _manifest(request)).public_schemas())
 
 
 async def subgraphs(request: Request) -> Response:
     """Schemas of subgraphs, by namespace."""
     recurse = query_flag(request, "recurse")
     manifest = await _manifest(request)
-    return Json(manifest.public_subgraphs(request.path_params.get("namespace"), recurse))
+    return JsonResponse(manifest.public_subgraphs(request.path_params.get("namespace"), recurse))
 
 
 async def _manifest(request: Request) -> Manifest:
@@ -264,7 +268,7 @@ def _xray(request: Request) -> bool | int:
 
 
 _ONE: Final = "/assistants/{assistant_id}"
-_WITH_THREADS: Final = flag("delete_threads", "Remove the threads whose last run was one of this assistant too")
+_WITH_THREADS: Final = bool_param("delete_threads", "Remove the threads whose last run was one of this assistant too")
 
 ENDPOINTS: Final = (
     Endpoint(
@@ -272,7 +276,7 @@ ENDPOINTS: Final = (
         "/assistants",
         create,
         "A new assistant",
-        needs("assistants:create", may=("assistants:read",)),
+        requires("assistants:create", optional=("assistants:read",)),
         body=AssistantBody,
     ),
     Endpoint(
@@ -280,7 +284,7 @@ ENDPOINTS: Final = (
         "/assistants/search",
         search,
         "A page of assistants",
-        needs("assistants:search"),
+        requires("assistants:search"),
         body=AssistantSearchBody,
     ),
     Endpoint(
@@ -288,7 +292,7 @@ ENDPOINTS: Final = (
         "/assistants/count",
         count,
         "How many assistants fit",
-        needs("assistants:search"),
+        requires("assistants:search"),
         body=AssistantFilterBody,
     ),
     Endpoint(
@@ -296,14 +300,14 @@ ENDPOINTS: Final = (
         _ONE,
         read,
         "One assistant, by id or graph name",
-        needs("assistants:read"),
+        requires("assistants:read"),
     ),
     Endpoint(
         "PATCH",
         _ONE,
         patch,
         "A new version of an assistant",
-        needs("assistants:update", "assistants:read"),
+        requires("assistants:update", "assistants:read"),
         body=AssistantPatchBody,
     ),
     Endpoint(
@@ -311,8 +315,8 @@ ENDPOINTS: Final = (
         _ONE,
         delete,
         "Remove an assistant",
-        needs("assistants:delete", may=("threads:delete",)),
-        answers="",
+        requires("assistants:delete", optional=("threads:delete",)),
+        media_type="",
         status=204,
         query=(_WITH_THREADS,),
     ),
@@ -321,7 +325,7 @@ ENDPOINTS: Final = (
         f"{_ONE}/versions",
         versions,
         "Its versions, newest first",
-        needs("assistants:read"),
+        requires("assistants:read"),
         body=AssistantVersionsBody,
     ),
     Endpoint(
@@ -329,16 +333,16 @@ ENDPOINTS: Final = (
         f"{_ONE}/latest",
         latest,
         "Make a version the present one",
-        needs("assistants:update", "assistants:read"),
+        requires("assistants:update", "assistants:read"),
         body=AssistantLatestBody,
-        bare=204,
+        status_without_body=204,
     ),
     Endpoint(
         "GET",
         f"{_ONE}/graph",
         graph,
         "The drawing of its graph",
-        needs("assistants:read"),
+        requires("assistants:read"),
         query=(Query("xray", {"type": "string", "default": "false"}, "true, false, or levels of subgraphs to open"),),
     ),
     Endpoint(
@@ -346,22 +350,22 @@ ENDPOINTS: Final = (
         f"{_ONE}/schemas",
         schemas,
         "JSON schemas of its graph",
-        needs("assistants:read"),
+        requires("assistants:read"),
     ),
     Endpoint(
         "GET",
         f"{_ONE}/subgraphs",
         subgraphs,
         "Schemas of subgraphs",
-        needs("assistants:read"),
-        query=(flag("recurse"),),
+        requires("assistants:read"),
+        query=(bool_param("recurse"),),
     ),
     Endpoint(
         "GET",
         f"{_ONE}/subgraphs/{{namespace:path}}",
         subgraphs,
         "Schemas of one subgraph",
-        needs("assistants:read"),
-        query=(flag("recurse"),),
+        requires("assistants:read"),
+        query=(bool_param("recurse"),),
     ),
 )

@@ -9,7 +9,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slipway.access.filters import Filter
+from slipway.access.filters import AccessFilter
 from slipway.access.handler_values.crons import (
     CronsCount,
     CronsCreate,
@@ -18,17 +18,17 @@ from slipway.access.handler_values.crons import (
     CronsSearch,
     CronsUpdate,
 )
-from slipway.access.permissions import must_fit
+from slipway.access.permissions import require_match
 from slipway.access.users import User
-from slipway.api.auth.access_check import gate_of, needs, permit, user_of
-from slipway.api.auth.authorization import permit_read, permit_use, shown_if_readable
+from slipway.api.auth.access_check import access_check_of, authorize, requires, user_of
+from slipway.api.auth.authorization import authorize_assistant_use, authorize_read, body_if_readable
 from slipway.api.bodies.crons import CronBody, CronFilterBody, CronSearchBody
 from slipway.api.endpoints import Endpoint
 from slipway.api.idempotent_ids import idempotent_id
 from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import paged, selected
 from slipway.api.request_parsing import parsed, path_id, read_body, validated
-from slipway.api.responses import Json, nothing
+from slipway.api.responses import JsonResponse, empty_response
 from slipway.api.routes.new_runs import asked_by
 from slipway.api.routes.stateless_runs import check
 from slipway.assistants.record import Assistant
@@ -57,7 +57,7 @@ async def _create(request: Request, thread_id: str | None) -> Response:
     services, body = services_of(request), await read_body(request, CronBody)
     _asked(request, body, thread_id)
     if thread_id is not None:
-        await permit_read(request, thread_id)
+        await authorize_read(request, thread_id)
     user = user_of(request)
     wanted = CronsCreate.model_construct(
         cron_id=UUID(await idempotent_id(request)),
@@ -68,12 +68,12 @@ async def _create(request: Request, thread_id: str | None) -> Response:
         payload=body.model_dump(exclude_unset=True),
         metadata=body.metadata,
     )
-    value, only = await permit(request, wanted)
+    value, only = await authorize(request, wanted)
     changed = _left(request, wanted, value, {}, thread_id)
-    must_fit(only, value.metadata, "crons:create")
+    require_match(only, value.metadata, "crons:create")
     new = await _new(request, changed, thread_id, _sent(body, changed))
     await _permit_firing(request, new)
-    return Json((await services.crons.create(str(value.cron_id), new, _now_ms(request))).public())
+    return JsonResponse((await services.crons.create(str(value.cron_id), new, _now_ms(request))).public())
 
 
 def _sent(body: CronBody, changed: CronBody) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _left(
         return _checked(request, held | _given(left.payload, held), thread_id)
     except (InvalidRequest, RefusedRequest) as error:
         _checked(request, held | _given(wanted.payload, held), thread_id)
-        raise wanted.broken(f"left a cron that is refused: {error}") from error
+        raise wanted.handler_error(f"left a cron that is refused: {error}") from error
 
 
 def _checked(request: Request, given: dict[str, Any], thread_id: str | None) -> CronBody:
@@ -146,10 +146,10 @@ async def _new(request: Request, body: CronBody, thread_id: str | None, payload:
 
 async def _permit_firing(request: Request, new: NewCron) -> None:
     """Ask for such a run as the cron will have made, as it is asked for again at each due time."""
-    services, gate = services_of(request), gate_of(request)
+    services, gate = services_of(request), access_check_of(request)
     if gate.auth is None:
-        for operation in FIRING.needs:
-            gate.note(operation)
+        for operation in FIRING.required:
+            gate.mark_authorized(operation)
         return
     asked = replace(new.request, metadata=new.metadata | new.request.metadata)
     run = await run_of(services, asked, run_id=new_id(), thread_id=new.thread_id or new_id())
@@ -163,7 +163,7 @@ async def _assistant(request: Request, id_or_name: str) -> Assistant:
     here, not malformed."""
     services = services_of(request)
     try:
-        await permit_use(request, id_or_name)
+        await authorize_assistant_use(request, id_or_name)
         return await services.assistants.get(id_or_name)
     except InvalidRequest:
         raise NotFound("assistant", id_or_name, services.graphs.names()) from None
@@ -172,8 +172,8 @@ async def _assistant(request: Request, id_or_name: str) -> Assistant:
 async def read(request: Request) -> Response:
     """One cron."""
     cron_id = path_id(request, "cron_id")
-    value, only = await permit(request, CronsRead.model_construct(cron_id=UUID(cron_id)))
-    return Json((await services_of(request).crons.get(str(value.cron_id), only)).public())
+    value, only = await authorize(request, CronsRead.model_construct(cron_id=UUID(cron_id)))
+    return JsonResponse((await services_of(request).crons.get(str(value.cron_id), only)).public())
 
 
 async def patch(request: Request) -> Response:
@@ -189,14 +189,14 @@ async def patch(request: Request) -> Response:
         metadata=changes.get("metadata") or {},
         **{name: changes.get(name) for name in ("schedule", "end_time", "enabled", "on_run_completed")},
     )
-    value, only = await permit(request, wanted)
+    value, only = await authorize(request, wanted)
     cron = await services.crons.get(str(value.cron_id), only)
     new = _stopped(cron, value.payload) if changes == STOPS else None
     new = new or await _as_changed(request, cron, wanted, value)
     moves = (new.schedule, new.enabled) != (cron.schedule, cron.enabled)
     changed = await services.crons.change(cron_id, new, _now_ms(request), moves=moves)
     shown = CronsRead.model_construct(cron_id=UUID(cron_id))
-    return await shown_if_readable(request, shown, changed.metadata, lambda: Json(changed.public()))
+    return await body_if_readable(request, shown, changed.metadata, lambda: JsonResponse(changed.public()))
 
 
 def _stopped(cron: Cron, changes: dict[str, Any]) -> NewCron | None:
@@ -254,16 +254,16 @@ def _patched(payload: dict[str, Any], body: CronBody, changes: dict[str, Any]) -
 async def delete(request: Request) -> Response:
     """Remove a cron; the runs it made stay."""
     crons, cron_id = services_of(request).crons, path_id(request, "cron_id")
-    value, only = await permit(request, CronsDelete.model_construct(cron_id=UUID(cron_id)))
+    value, only = await authorize(request, CronsDelete.model_construct(cron_id=UUID(cron_id)))
     await crons.delete((await crons.get(str(value.cron_id), only)).cron_id)
-    return nothing()
+    return empty_response()
 
 
 async def search(request: Request) -> Response:
     """A page of crons."""
     body = await read_body(request, CronSearchBody)
     which = CronsSearch.model_construct(**_wanted(request, body), limit=body.limit, offset=body.offset)
-    value, only = await permit(request, which)
+    value, only = await authorize(request, which)
     found = await services_of(request).crons.search(
         _searched(value, body, only), sort_by=body.sort_by, descending=body.sort_order == "desc"
     )
@@ -274,8 +274,8 @@ async def search(request: Request) -> Response:
 async def count(request: Request) -> Response:
     """How many crons fit."""
     body = await read_body(request, CronFilterBody)
-    value, only = await permit(request, CronsCount.model_construct(**_wanted(request, body)))
-    return Json(len(await services_of(request).crons.search(_searched(value, body, only))))
+    value, only = await authorize(request, CronsCount.model_construct(**_wanted(request, body)))
+    return JsonResponse(len(await services_of(request).crons.search(_searched(value, body, only))))
 
 
 def _wanted(request: Request, body: CronFilterBody) -> dict[str, Any]:
@@ -288,7 +288,7 @@ def _wanted(request: Request, body: CronFilterBody) -> dict[str, Any]:
     }
 
 
-def _searched(value: CronsSearch, body: CronFilterBody, only: Filter) -> CronQuery:
+def _searched(value: CronsSearch, body: CronFilterBody, only: AccessFilter) -> CronQuery:
     """What is searched for, as the authorize handler left it."""
     return CronQuery(
         assistant_id=None if value.assistant_id is None else str(value.assistant_id),
@@ -308,7 +308,9 @@ _ANY: Final = {"assistant_id": "any", "schedule": "any"}
 """What a change need not name."""
 STOPS: Final = {"enabled": False}
 """The change that needs no leave to run anything: whoever may change the cron may stop it."""
-FIRING: Final = needs("threads:create_run", "assistants:read", may=("threads:create", "threads:read", "threads:update"))
+FIRING: Final = requires(
+    "threads:create_run", "assistants:read", optional=("threads:create", "threads:read", "threads:update")
+)
 """What is asked for the runs of a cron."""
 _ONE: Final = "/runs/crons/{cron_id}"
 
@@ -318,7 +320,7 @@ ENDPOINTS: Final = (
         "/runs/crons",
         create,
         "A cron whose runs have threads of their own",
-        needs("crons:create", *FIRING.needs, may=tuple(FIRING.may)),
+        requires("crons:create", *FIRING.required, optional=tuple(FIRING.optional)),
         body=CronBody,
     ),
     Endpoint(
@@ -326,25 +328,25 @@ ENDPOINTS: Final = (
         "/threads/{thread_id}/runs/crons",
         create_for_thread,
         "A cron on a thread",
-        needs("crons:create", "threads:read", *FIRING.needs, may=tuple(FIRING.may)),
+        requires("crons:create", "threads:read", *FIRING.required, optional=tuple(FIRING.optional)),
         body=CronBody,
     ),
-    Endpoint("POST", "/runs/crons/search", search, "A page of crons", needs("crons:search"), body=CronSearchBody),
-    Endpoint("POST", "/runs/crons/count", count, "How many crons fit", needs("crons:search"), body=CronFilterBody),
+    Endpoint("POST", "/runs/crons/search", search, "A page of crons", requires("crons:search"), body=CronSearchBody),
+    Endpoint("POST", "/runs/crons/count", count, "How many crons fit", requires("crons:search"), body=CronFilterBody),
     Endpoint(
         "GET",
         _ONE,
         read,
         "One cron",
-        needs("crons:read"),
+        requires("crons:read"),
     ),
     Endpoint(
         "PATCH",
         _ONE,
         patch,
         "Change a cron",
-        needs("crons:update", "crons:read", may=tuple(FIRING.needs | FIRING.may)),
-        bare=204,
+        requires("crons:update", "crons:read", optional=tuple(FIRING.required | FIRING.optional)),
+        status_without_body=204,
     ),
-    Endpoint("DELETE", _ONE, delete, "Remove a cron", needs("crons:delete"), answers="", status=204),
+    Endpoint("DELETE", _ONE, delete, "Remove a cron", requires("crons:delete"), media_type="", status=204),
 )

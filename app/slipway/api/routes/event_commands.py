@@ -23,7 +23,7 @@ from slipway.api.endpoints import Endpoint
 from slipway.api.idempotent_ids import idempotent_id
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import checked_uuid, parsed, path_id, validated
-from slipway.api.responses import Json
+from slipway.api.responses import JsonResponse
 from slipway.api.routes.new_runs import asked_by
 from slipway.api.routes.runs import accept
 from slipway.api.streams.event_access import COMMANDS, may_read, may_run, may_use
@@ -88,9 +88,9 @@ async def post(request: Request) -> Response:
     try:
         command = validated(CommandFrame, parsed(await request.body()))
     except InvalidRequest as error:
-        return Json(refusal(None, "invalid_argument", str(error)) | {"detail": str(error)}, 400)
+        return JsonResponse(refusal(None, "invalid_argument", str(error)) | {"detail": str(error)}, 400)
     asked = Asked(request, services, thread_id, await idempotent_id(request))
-    return Json(await answered(asked, command))
+    return JsonResponse(await answered(asked, command))
 
 
 async def answered(asked: Asked, command: CommandFrame) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import structlog
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from slipway.access.permissions import gives_no_answer
-from slipway.api.auth.access_check import gate_of, guarded_socket
+from slipway.access.permissions import is_handler_failure
+from slipway.api.auth.access_check import access_check_of, with_socket_access_check
 from slipway.api.bodies.events import CommandFrame, SubscribeParams, UnsubscribeParams
 from slipway.api.host_app.extensions import Extensions
 from slipway.api.lifespan_state import services_of
@@ -54,7 +54,7 @@ async def connect(websocket: WebSocket) -> None:
     services = services_of(websocket)
     conversation = _Conversation(websocket, services, thread_id, check)
     with ExitStack() as watched:
-        if gate_of(websocket).auth is not None:
+        if access_check_of(websocket).auth is not None:
             watched.enter_context(services.thread_notifications.listening(thread_id, conversation.woken))
         try:
             await conversation.listen()
@@ -192,7 +192,7 @@ class _Conversation:
             return
         self._closed = True
         code, reason = BROKEN, ""
-        if isinstance(error, NotFound | AccessRefused) and not gives_no_answer(error):
+        if isinstance(error, NotFound | AccessRefused) and not is_handler_failure(error):
             code, reason = CLOSED_BY_STATUS + status_of(error), close_reason(str(error))
         else:
             log.error("http.feed_broken", exc_info=error)
@@ -202,5 +202,5 @@ class _Conversation:
 
 def routes(extensions: Extensions) -> list[BaseRoute]:
     """For Starlette's router, behind their gate."""
-    entered = guarded_socket(connect, COMMANDS, extensions.auth)
+    entered = with_socket_access_check(connect, COMMANDS, extensions.auth)
     return [WebSocketRoute("/threads/{thread_id}/stream/events", entered)]

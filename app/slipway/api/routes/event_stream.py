@@ -70,6 +70,6 @@ ENDPOINTS: Final = (
         "Follow a thread by the event protocol",
         READING,
         body=EventsBody,
-        answers="text/event-stream",
+        media_type="text/event-stream",
     ),
 )

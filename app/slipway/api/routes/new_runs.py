@@ -9,11 +9,11 @@ from langchain_core.runnables import RunnableConfig
 from starlette.requests import HTTPConnection, Request
 
 from slipway.api.auth.access_check import user_of
-from slipway.api.auth.authorization import permit_run, permit_use
+from slipway.api.auth.authorization import authorize_assistant_use, authorize_run
 from slipway.api.bodies.runs import RunBody
 from slipway.api.idempotent_ids import idempotent_id
 from slipway.errors import NotFound, RefusedRequest
-from slipway.header_policy import chosen
+from slipway.header_policy import forwarded_headers
 from slipway.protocol_types import is_of_the_server
 from slipway.runs.idempotency import HEADER, KEPT_S
 from slipway.runs.record import NewRun
@@ -39,11 +39,11 @@ async def new_run(
     says that the caller gets to see what it makes of the thread.
     Raises for an unknown assistant, for what makes no sense, and for what the caller may not do."""
     asked = asked_by(services, request, body, stateless=stateless)
-    await permit_use(request, body.assistant_id)
+    await authorize_assistant_use(request, body.assistant_id)
     new = await run_of(services, asked, run_id=await idempotent_id(request, part), thread_id=thread_id)
     if new.temporary and HEADER in request.headers:
         new = replace(new, kept_s=KEPT_S)
-    permitted = await permit_run(request, new, stateless=stateless, reads=reads)
+    permitted = await authorize_run(request, new, stateless=stateless, reads=reads)
     if checkpoint_id := (permitted.options.checkpoint or {}).get("checkpoint_id"):
         await services.threads.check(thread_id, permitted.only, may_be_new=permitted.create_thread)
         await _must_exist(services, permitted, checkpoint_id)
@@ -96,5 +96,5 @@ def _headers(services: Services, request: HTTPConnection) -> dict[str, str]:
     """What graphs find in their `configurable`. A header never takes the place of what the server or LangGraph reads
     there: browsers send a header `priority`, for instance."""
     headers = ((name, value) for name, value in request.headers.items() if not is_of_the_server(name))
-    told = chosen(headers, services.config.http.configurable_headers)
+    told = forwarded_headers(headers, services.config.http.configurable_headers)
     return told | {name: request.headers[name] for name in _TRACE_HEADERS if name in request.headers}

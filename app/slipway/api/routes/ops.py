@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slipway.api.auth.access_check import PUBLIC
-from slipway.api.endpoints import Endpoint, flag
+from slipway.api.endpoints import Endpoint, bool_param
 from slipway.api.lifespan_state import metrics_of, services_of
 from slipway.api.request_parsing import query_flag
-from slipway.api.responses import Json
+from slipway.api.responses import JsonResponse
 from slipway.api.ui.rendering import page
 from slipway.checkpoints.choice import PACKAGES
 from slipway.versions import version_of
@@ -24,7 +24,7 @@ async def ok(request: Request) -> Response:
     """This process answers; with `check_db`, Redis does too. The services are as they were at the last reading."""
     if query_flag(request, "check_db"):
         await services_of(request).pipeline.send("PING", repeatable=True)
-    return Json({"ok": True, "services": services_of(request).health.now.services})
+    return JsonResponse({"ok": True, "services": services_of(request).health.now.services})
 
 
 async def info(request: Request) -> Response:
@@ -34,7 +34,7 @@ async def info(request: Request) -> Response:
     checkpointer = {"kind": kind, "packages": {name: version_of(name) for name in PACKAGES[kind]}}
     graphs = {name: {"version": services.graphs.spec(name).version} for name in services.graphs.names()}
     facts = {"checkpointer": checkpointer, "graphs": graphs, "graphs_unavailable": sorted(services.graphs.failures())}
-    return Json(_info() | facts)
+    return JsonResponse(_info() | facts)
 
 
 @cache
@@ -63,7 +63,7 @@ def _info() -> dict[str, Any]:
 async def readyz(request: Request) -> Response:
     """Whether a run that is created now would be kept, and what else is the matter. Served from the last reading."""
     now = services_of(request).health.now
-    return Json(now.public(), 200 if now.ready else 503)
+    return JsonResponse(now.public(), 200 if now.ready else 503)
 
 
 async def metrics(request: Request) -> Response:
@@ -74,7 +74,7 @@ async def metrics(request: Request) -> Response:
 
 async def openapi(request: Request) -> Response:
     """This API, described."""
-    return Json(await asyncio.to_thread(request.app.state.described))
+    return JsonResponse(await asyncio.to_thread(request.app.state.described))
 
 
 async def docs(request: Request) -> Response:
@@ -84,13 +84,15 @@ async def docs(request: Request) -> Response:
 
 
 HEALTH: Final = (
-    Endpoint("GET", "/ok", ok, "Whether this process answers", PUBLIC, query=(flag("check_db", "Ask Redis too"),)),
+    Endpoint(
+        "GET", "/ok", ok, "Whether this process answers", PUBLIC, query=(bool_param("check_db", "Ask Redis too"),)
+    ),
     Endpoint("GET", "/readyz", readyz, "Whether a new run would be kept, and what is the matter", PUBLIC),
 )
 META: Final = (
     Endpoint("GET", "/info", info, "What is served, in which version", PUBLIC),
-    Endpoint("GET", "/metrics", metrics, "Numbers for Prometheus", PUBLIC, answers="text/plain"),
+    Endpoint("GET", "/metrics", metrics, "Numbers for Prometheus", PUBLIC, media_type="text/plain"),
     Endpoint("GET", "/openapi.json", openapi, "This description", PUBLIC),
-    Endpoint("GET", "/docs", docs, "This description as a page", PUBLIC, answers="text/html"),
+    Endpoint("GET", "/docs", docs, "This description as a page", PUBLIC, media_type="text/html"),
 )
 """What langgraph.json's `http.disable_meta` takes away."""

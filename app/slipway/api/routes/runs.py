@@ -13,14 +13,21 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from slipway.access.handler_values.threads import RunsSearch
-from slipway.api.auth.access_check import needs, permit
-from slipway.api.auth.authorization import cancelling, permit_cancel, permit_delete, permit_read, reading, seen
+from slipway.api.auth.access_check import authorize, requires
+from slipway.api.auth.authorization import (
+    authorize_cancel,
+    authorize_delete,
+    authorize_read,
+    cancel_value,
+    combine_filters,
+    read_value,
+)
 from slipway.api.bodies.runs import RunBody
-from slipway.api.endpoints import Endpoint, Query, flag, names, number
+from slipway.api.endpoints import Endpoint, Query, bool_param, int_param, list_param
 from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import selected
-from slipway.api.request_parsing import path_id, query_flag, query_names, query_number, query_word, read_body
-from slipway.api.responses import Json, nothing
+from slipway.api.request_parsing import path_id, query_choice, query_flag, query_names, query_number, read_body
+from slipway.api.responses import JsonResponse, empty_response
 from slipway.api.routes.new_runs import new_run
 from slipway.api.streams.access_watch import error_value, watch_new_run, watch_run
 from slipway.api.streams.event_streams import stream_existing_run, stream_run
@@ -75,7 +82,7 @@ async def create(request: Request) -> Response:
     services, body = services_of(request), await read_body(request, RunBody)
     new = await new_run(services, request, path_id(request, "thread_id"), body, reads=False)
     run = await accept(services, new)
-    return Json(run.public(), headers={"content-location": f"/threads/{run.thread_id}/runs/{run.run_id}"})
+    return JsonResponse(run.public(), headers={"content-location": f"/threads/{run.thread_id}/runs/{run.run_id}"})
 
 
 async def stream(request: Request) -> ASGIApp:
@@ -119,7 +126,7 @@ def canceller(request: Request, run: Run) -> Callable[[], Awaitable[None]]:
     async def cancel_it() -> None:
         with suppress(NotFound):
             try:
-                action = await permit_cancel(request, run.thread_id, run.run_id, Action.INTERRUPT)
+                action = await authorize_cancel(request, run.thread_id, run.run_id, Action.INTERRUPT)
             except (AccessRefused, AuthBroken) as error:
                 log.warning("run.not_cancelled", run=run.run_id, problem=str(error))
                 return
@@ -133,24 +140,24 @@ async def list_all(request: Request) -> Response:
     select = _selected(request)
     services, thread_id = services_of(request), path_id(request, "thread_id")
     limit, offset = query_number(request, "limit", 10, 1, 1000), query_number(request, "offset", 0)
-    status = query_word(request, "status", STATUSES)
+    status = query_choice(request, "status", STATUSES)
     wanted = RunsSearch.model_construct(
         thread_id=UUID(thread_id), metadata={}, status=cast("Any", status), limit=limit, offset=offset
     )
-    value, found = await permit(request, wanted)
-    _, readable = await permit(request, reading(thread_id))
-    await services.threads.check(thread_id, seen(found, readable))
+    value, found = await authorize(request, wanted)
+    _, readable = await authorize(request, read_value(thread_id))
+    await services.threads.check(thread_id, combine_filters(found, readable))
     runs = await services.runs.list(
         thread_id, limit=value.limit, offset=value.offset, status=value.status, metadata=value.metadata
     )
-    return Json(selected([run.public() for run in runs], select))
+    return JsonResponse(selected([run.public() for run in runs], select))
 
 
 async def read(request: Request) -> Response:
     """One run."""
     select = _selected(request)
     (shown,) = selected([(await _readable(request)).public()], select)
-    return Json(shown)
+    return JsonResponse(shown)
 
 
 def _selected(request: Request) -> list[str]:
@@ -164,11 +171,11 @@ def _selected(request: Request) -> list[str]:
 async def delete(request: Request) -> Response:
     """Remove a run that is over, and the checkpoints it wrote."""
     services, (thread_id, run_id) = services_of(request), _ids(request)
-    await permit_delete(request, thread_id, run_id)
+    await authorize_delete(request, thread_id, run_id)
     run = await services.runs.get(thread_id, run_id)
     await services.runs.delete(run.thread_id, run.run_id)
     await services.checkpointer.adelete_for_runs([run.run_id])
-    return nothing()
+    return empty_response()
 
 
 async def join(request: Request) -> ASGIApp:
@@ -195,19 +202,19 @@ def on_disconnect(request: Request, run: Run) -> OnDisconnect | None:
 async def cancel(request: Request) -> Response | ASGIApp:
     """Ask a run to stop; with `wait`, answer when it has."""
     services = services_of(request)
-    action = Action(query_word(request, "action", tuple(Action)) or Action.INTERRUPT)
+    action = Action(query_choice(request, "action", tuple(Action)) or Action.INTERRUPT)
     waits, reason = query_flag(request, "wait"), request.query_params.get("reason")
     if reason is not None and len(reason) > LONGEST_REASON:
         raise InvalidRequest("reason", f"is longer than {LONGEST_REASON} characters")
     thread_id, run_id = _ids(request)
-    action = await permit_cancel(request, thread_id, run_id, action)
+    action = await authorize_cancel(request, thread_id, run_id, action)
     run = await services.runs.get(thread_id, run_id)
     if waits:  # what the run has come to is shown
-        await permit_read(request, thread_id, run_id)
+        await authorize_read(request, thread_id, run_id)
     await services.runs.cancel(run.thread_id, run.run_id, action, BY_API, reason)
     if not waits:
-        return nothing(202)
-    watch = watch_run(request, run, error_value, cancelling(thread_id, run_id, action))
+        return empty_response(202)
+    watch = watch_run(request, run, error_value, cancel_value(thread_id, run_id, action))
     return wait_response(request, run, watch=watch)
 
 
@@ -219,21 +226,21 @@ def _ids(request: Request) -> tuple[str, str]:
 async def _readable(request: Request) -> Run:
     """The run of the path, if the caller may read it."""
     thread_id, run_id = _ids(request)
-    await permit_read(request, thread_id, run_id)
+    await authorize_read(request, thread_id, run_id)
     return await services_of(request).runs.get(thread_id, run_id)
 
 
 _RUNS: Final = "/threads/{thread_id}/runs"
 _RUN: Final = "/threads/{thread_id}/runs/{run_id}"
 _EVENTS: Final = "text/event-stream"
-CREATES: Final = needs(
-    "threads:create_run", "assistants:read", may=("threads:create", "threads:read", "threads:update")
+CREATES: Final = requires(
+    "threads:create_run", "assistants:read", optional=("threads:create", "threads:read", "threads:update")
 )
-CREATES_AND_READS: Final = needs(
-    "threads:create_run", "assistants:read", "threads:read", may=("threads:create", "threads:update")
+CREATES_AND_READS: Final = requires(
+    "threads:create_run", "assistants:read", "threads:read", optional=("threads:create", "threads:update")
 )
-FOLLOWS: Final = needs("threads:read", may=("threads:update",))
-_LEAVING: Final = flag("cancel_on_disconnect", "Cancel the run when this client leaves")
+FOLLOWS: Final = requires("threads:read", optional=("threads:update",))
+_LEAVING: Final = bool_param("cancel_on_disconnect", "Cancel the run when this client leaves")
 
 ENDPOINTS: Final = (
     Endpoint("POST", f"{_RUNS}/wait", wait, "Run and wait for the outcome", CREATES_AND_READS, body=RunBody),
@@ -245,7 +252,7 @@ ENDPOINTS: Final = (
         CREATES_AND_READS,
         body=RunBody,
         query=(ENDING,),
-        answers=_EVENTS,
+        media_type=_EVENTS,
     ),
     Endpoint("POST", _RUNS, create, "Run in the background", CREATES, body=RunBody),
     Endpoint(
@@ -253,12 +260,12 @@ ENDPOINTS: Final = (
         _RUNS,
         list_all,
         "The thread's runs, newest first",
-        needs("threads:search", "threads:read"),
+        requires("threads:search", "threads:read"),
         query=(
-            number("limit", 10, 1, 1000),
-            number("offset", 0),
+            int_param("limit", 10, 1, 1000),
+            int_param("offset", 0),
             Query("status", {"type": "string", "enum": list(STATUSES)}),
-            names("select", "Fields to answer with"),
+            list_param("select", "Fields to answer with"),
         ),
     ),
     Endpoint(
@@ -266,10 +273,12 @@ ENDPOINTS: Final = (
         _RUN,
         read,
         "One run",
-        needs("threads:read"),
-        query=(names("select", "Fields to answer with"),),
+        requires("threads:read"),
+        query=(list_param("select", "Fields to answer with"),),
     ),
-    Endpoint("DELETE", _RUN, delete, "Remove a run that is over", needs("threads:delete"), answers="", status=204),
+    Endpoint(
+        "DELETE", _RUN, delete, "Remove a run that is over", requires("threads:delete"), media_type="", status=204
+    ),
     Endpoint("GET", f"{_RUN}/join", join, "Wait for the outcome", FOLLOWS, query=(_LEAVING,)),
     Endpoint(
         "GET",
@@ -277,20 +286,20 @@ ENDPOINTS: Final = (
         join_stream,
         "Follow or replay the events",
         FOLLOWS,
-        query=(names("stream_mode", "Only events of these modes"), SINCE, ENDING, _LEAVING),
-        answers=_EVENTS,
+        query=(list_param("stream_mode", "Only events of these modes"), SINCE, ENDING, _LEAVING),
+        media_type=_EVENTS,
     ),
     Endpoint(
         "POST",
         f"{_RUN}/cancel",
         cancel,
         "Stop a run",
-        needs("threads:update", may=("threads:read",)),
+        requires("threads:update", optional=("threads:read",)),
         query=(
-            flag("wait", "Answer when it has stopped"),
+            bool_param("wait", "Answer when it has stopped"),
             Query("action", {"type": "string", "enum": [action.value for action in Action], "default": "interrupt"}),
             Query("reason", {"type": "string"}),
         ),
-        bare=202,
+        status_without_body=202,
     ),
 )

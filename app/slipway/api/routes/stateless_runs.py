@@ -11,15 +11,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from slipway.access.filters import Filter
-from slipway.access.handler_values.threads import RunsCancelled, RunsToCancel
-from slipway.api.auth.access_check import needs, permit
+from slipway.access.filters import AccessFilter
+from slipway.access.handler_values.threads import RunsCancel, RunSelection
+from slipway.api.auth.access_check import authorize, requires
 from slipway.api.auth.authorization import readable_run
 from slipway.api.bodies.runs import CancelBody, RunBody
-from slipway.api.endpoints import Endpoint, Query, flag, names
+from slipway.api.endpoints import Endpoint, Query, bool_param, list_param
 from slipway.api.lifespan_state import services_of
-from slipway.api.request_parsing import parsed, path_id, query_word, read_body, validated
-from slipway.api.responses import Json, nothing
+from slipway.api.request_parsing import parsed, path_id, query_choice, read_body, validated
+from slipway.api.responses import JsonResponse, empty_response
 from slipway.api.routes.new_runs import new_run
 from slipway.api.routes.runs import CREATES, CREATES_AND_READS, FOLLOWS, accept, canceller, on_disconnect
 from slipway.api.streams.access_watch import error_value, watch_new_run
@@ -40,7 +40,7 @@ async def create(request: Request) -> Response:
     services = services_of(request)
     body = await read_body(request, RunBody)
     run = await accept(services, await _new(request, services, body, reads=False))
-    return Json(run.public(), headers={"content-location": f"/runs/{run.run_id}"})
+    return JsonResponse(run.public(), headers={"content-location": f"/runs/{run.run_id}"})
 
 
 async def batch(request: Request) -> Response:
@@ -51,7 +51,7 @@ async def batch(request: Request) -> Response:
     services = services_of(request)
     bodies = [validated(RunBody, body, f"[{part}]") for part, body in enumerate(given)]
     runs = [await _new(request, services, body, part, reads=False) for part, body in enumerate(bodies)]
-    return Json([(await accept(services, run)).public() for run in runs])
+    return JsonResponse([(await accept(services, run)).public() for run in runs])
 
 
 async def stream(request: Request) -> ASGIApp:
@@ -84,17 +84,17 @@ async def join_stream(request: Request) -> ASGIApp:
 async def cancel(request: Request) -> Response:
     """Cancel many runs: of a status anywhere, or those named of one thread."""
     services, body = services_of(request), await read_body(request, CancelBody)
-    action = Action(query_word(request, "action", tuple(Action)) or Action.INTERRUPT)
+    action = Action(query_choice(request, "action", tuple(Action)) or Action.INTERRUPT)
     thread = None if body.thread_id is None else UUID(body.thread_id)
     run_ids = None if body.run_ids is None else [UUID(run_id) for run_id in body.run_ids]
-    wanted = RunsCancelled.model_construct(
+    wanted = RunsCancel.model_construct(
         thread_id=thread,
         action=action.value,
-        metadata=RunsToCancel.model_construct(run_ids=run_ids, status=body.status),
+        metadata=RunSelection.model_construct(run_ids=run_ids, status=body.status),
     )
-    value, only = await permit(request, wanted)
+    value, only = await authorize(request, wanted)
     if (value.thread_id is None) != (value.metadata.run_ids is None):
-        raise wanted.broken("left metadata.run_ids that do not fit thread_id: runs of one thread have both")
+        raise wanted.handler_error("left metadata.run_ids that do not fit thread_id: runs of one thread have both")
     which, action = value.metadata, Action(value.action)
     asked = 0
     async for thread_id, run_id in _to_cancel(services, value, only):
@@ -102,12 +102,12 @@ async def cancel(request: Request) -> Response:
             await services.runs.cancel(thread_id, run_id, action, BY_API)
             asked += 1
     if asked == 0:
-        names = ", ".join(map(str, which.run_ids or ())) or which.status or ""
-        raise NotFound("active run", names, why="none of these is pending or running")
-    return nothing()
+        list_param = ", ".join(map(str, which.run_ids or ())) or which.status or ""
+        raise NotFound("active run", list_param, why="none of these is pending or running")
+    return empty_response()
 
 
-async def _to_cancel(services: Services, value: RunsCancelled, only: Filter) -> AsyncIterator[tuple[str, str]]:
+async def _to_cancel(services: Services, value: RunsCancel, only: AccessFilter) -> AsyncIterator[tuple[str, str]]:
     if value.thread_id is not None:
         await services.threads.check(str(value.thread_id), only)
         for run_id in value.metadata.run_ids or ():
@@ -119,7 +119,7 @@ async def _to_cancel(services: Services, value: RunsCancelled, only: Filter) -> 
             yield run.thread_id, run.run_id
 
 
-async def _mine(services: Services, thread_id: str, only: Filter) -> bool:
+async def _mine(services: Services, thread_id: str, only: AccessFilter) -> bool:
     try:
         await services.threads.check(thread_id, only)
     except NotFound:
@@ -149,7 +149,7 @@ def check(body: RunBody) -> None:
         raise RefusedRequest("checkpoint needs a thread: a run without one has no past")
 
 
-_LEAVING: Final = flag("cancel_on_disconnect", "Cancel the run when this client leaves")
+_LEAVING: Final = bool_param("cancel_on_disconnect", "Cancel the run when this client leaves")
 _EVENTS: Final = "text/event-stream"
 
 ENDPOINTS: Final = (
@@ -164,7 +164,7 @@ ENDPOINTS: Final = (
         CREATES_AND_READS,
         body=RunBody,
         query=(ENDING,),
-        answers=_EVENTS,
+        media_type=_EVENTS,
     ),
     Endpoint(
         "POST",
@@ -178,10 +178,10 @@ ENDPOINTS: Final = (
         "/runs/cancel",
         cancel,
         "Cancel many runs",
-        needs("threads:update"),
+        requires("threads:update"),
         body=CancelBody,
         query=(Query("action", {"type": "string", "enum": [*Action], "default": "interrupt"}),),
-        answers="",
+        media_type="",
         status=204,
     ),
     Endpoint("POST", "/runs", create, "Run without a thread in the background", CREATES, body=RunBody),
@@ -191,7 +191,7 @@ ENDPOINTS: Final = (
         join_stream,
         "Follow or replay the events of a run without a thread",
         FOLLOWS,
-        query=(names("stream_mode", "Only events of these modes"), SINCE, ENDING, _LEAVING),
-        answers=_EVENTS,
+        query=(list_param("stream_mode", "Only events of these modes"), SINCE, ENDING, _LEAVING),
+        media_type=_EVENTS,
     ),
 )

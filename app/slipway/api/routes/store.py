@@ -9,14 +9,14 @@ from langgraph.store.base import NOT_PROVIDED, InvalidNamespaceError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slipway.access.handler_values.base import Value
+from slipway.access.handler_values.base import HandlerValue
 from slipway.access.handler_values.store import StoreDelete, StoreGet, StoreListNamespaces, StorePut, StoreSearch
-from slipway.api.auth.access_check import needs, permit
+from slipway.api.auth.access_check import authorize, requires
 from slipway.api.bodies.store import ItemBody, ItemPlaceBody, ItemSearchBody, NamespacesBody, shown
-from slipway.api.endpoints import Endpoint, Query, flag
+from slipway.api.endpoints import Endpoint, Query, bool_param
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import query_flag, read_body
-from slipway.api.responses import Json, nothing
+from slipway.api.responses import JsonResponse, empty_response
 from slipway.errors import InvalidRequest, RefusedRequest, SlipwayError
 from slipway.store.filters import with_access_filter
 
@@ -27,13 +27,13 @@ async def put(request: Request) -> Response:
     wanted = StorePut.model_construct(
         namespace=_some(body.namespace), key=body.key, value=body.value, index=body.index, ttl=body.ttl
     )
-    value, _ = await permit(request, wanted)
+    value, _ = await authorize(request, wanted)
     ttl = NOT_PROVIDED if value.ttl is None else value.ttl
     try:
         await services_of(request).store.aput(value.namespace, value.key, value.value, value.index, ttl=ttl)
     except (InvalidNamespaceError, RefusedRequest, InvalidRequest) as error:
         raise _refused(wanted, value, error) from None
-    return nothing()
+    return empty_response()
 
 
 async def get(request: Request) -> Response:
@@ -46,22 +46,22 @@ async def get(request: Request) -> Response:
         raise InvalidRequest("namespace", "must be labels joined by dots, none of them empty or with a NUL")
     refresh = query_flag(request, "refresh_ttl") if "refresh_ttl" in query else None
     wanted = StoreGet.model_construct(namespace=tuple(namespace), key=query["key"], refresh_ttl=refresh)
-    value, _ = await permit(request, wanted)
+    value, _ = await authorize(request, wanted)
     try:
         item = await services_of(request).store.aget(value.namespace, value.key, refresh_ttl=value.refresh_ttl)
     except InvalidNamespaceError as error:
         if value != wanted:
             raise _refused(wanted, value, error) from None
         raise InvalidRequest("namespace", str(error)) from None
-    return Json(None if item is None else shown(item))
+    return JsonResponse(None if item is None else shown(item))
 
 
 async def delete(request: Request) -> Response:
     """Remove an item, if it is there."""
     body = await read_body(request, ItemPlaceBody)
-    value, _ = await permit(request, StoreDelete.model_construct(namespace=_some(body.namespace), key=body.key))
+    value, _ = await authorize(request, StoreDelete.model_construct(namespace=_some(body.namespace), key=body.key))
     await services_of(request).store.adelete(value.namespace, value.key)
-    return nothing()
+    return empty_response()
 
 
 async def search(request: Request) -> Response:
@@ -75,7 +75,7 @@ async def search(request: Request) -> Response:
         query=body.query,
         refresh_ttl=body.refresh_ttl,
     )
-    value, only = await permit(request, wanted)
+    value, only = await authorize(request, wanted)
     try:
         found = await services_of(request).store.asearch(
             value.namespace,
@@ -87,7 +87,7 @@ async def search(request: Request) -> Response:
         )
     except (RefusedRequest, InvalidRequest) as error:
         raise _refused(wanted, value, error) from None
-    return Json({"items": [shown(item) for item in found]})
+    return JsonResponse({"items": [shown(item) for item in found]})
 
 
 async def namespaces(request: Request) -> Response:
@@ -100,7 +100,7 @@ async def namespaces(request: Request) -> Response:
         limit=body.limit,
         offset=body.offset,
     )
-    value, _ = await permit(request, wanted)
+    value, _ = await authorize(request, wanted)
     found = await services_of(request).store.alist_namespaces(
         prefix=value.namespace,
         suffix=value.suffix,
@@ -108,13 +108,13 @@ async def namespaces(request: Request) -> Response:
         limit=value.limit,
         offset=value.offset,
     )
-    return Json({"namespaces": [list(namespace) for namespace in found]})
+    return JsonResponse({"namespaces": [list(namespace) for namespace in found]})
 
 
-def _refused(wanted: Value, left: Value, error: Exception) -> SlipwayError:
+def _refused(wanted: HandlerValue, left: HandlerValue, error: Exception) -> SlipwayError:
     """The client's fault, unless a handler has changed the value."""
     if left != wanted:
-        return wanted.broken(f"left what the store refuses: {error}")
+        return wanted.handler_error(f"left what the store refuses: {error}")
     return error if isinstance(error, SlipwayError) else RefusedRequest(str(error))
 
 
@@ -129,25 +129,32 @@ _DOTTED: Final = Query("namespace", {"type": "string"}, "The labels, joined by d
 _KEY: Final = Query("key", {"type": "string"})
 
 ENDPOINTS: Final = (
-    Endpoint("PUT", _ITEMS, put, "Keep an item", needs("store:put"), body=ItemBody, answers="", status=204),
+    Endpoint("PUT", _ITEMS, put, "Keep an item", requires("store:put"), body=ItemBody, media_type="", status=204),
     Endpoint(
         "GET",
         _ITEMS,
         get,
         "One item, or null",
-        needs("store:get"),
-        query=(_DOTTED, _KEY, flag("refresh_ttl", "Whether its time begins anew")),
+        requires("store:get"),
+        query=(_DOTTED, _KEY, bool_param("refresh_ttl", "Whether its time begins anew")),
     ),
     Endpoint(
-        "DELETE", _ITEMS, delete, "Remove an item", needs("store:delete"), body=ItemPlaceBody, answers="", status=204
+        "DELETE",
+        _ITEMS,
+        delete,
+        "Remove an item",
+        requires("store:delete"),
+        body=ItemPlaceBody,
+        media_type="",
+        status=204,
     ),
-    Endpoint("POST", f"{_ITEMS}/search", search, "A page of items", needs("store:search"), body=ItemSearchBody),
+    Endpoint("POST", f"{_ITEMS}/search", search, "A page of items", requires("store:search"), body=ItemSearchBody),
     Endpoint(
         "POST",
         "/store/namespaces",
         namespaces,
         "A page of namespaces",
-        needs("store:list_namespaces"),
+        requires("store:list_namespaces"),
         body=NamespacesBody,
     ),
 )

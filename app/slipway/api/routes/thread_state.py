@@ -8,20 +8,20 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slipway.access.handler_values.threads import ThreadsUpdate, ThreadsWritten
-from slipway.api.auth.access_check import needs, user_of
-from slipway.api.auth.authorization import permit_read, permit_thread, reading, shown_if_readable
+from slipway.access.handler_values.threads import StateWrite, ThreadsUpdate
+from slipway.api.auth.access_check import requires, user_of
+from slipway.api.auth.authorization import authorize_read, authorize_thread, body_if_readable, read_value
 from slipway.api.bodies.state_select import StateSelect
 from slipway.api.bodies.thread_state import HistoryBody, StateReadBody, StateWriteBody
 from slipway.api.bodies.threads import ThreadConfigBody
-from slipway.api.endpoints import Endpoint, Query, flag, names, number
+from slipway.api.endpoints import Endpoint, Query, bool_param, int_param, list_param
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import parsed, path_id, query_flag, query_names, query_number, read_body, validated
-from slipway.api.responses import Json
+from slipway.api.responses import JsonResponse
 from slipway.threads.state_store import Place
 
-_SUBGRAPHS: Final = flag("subgraphs", "Show the states of subgraphs inside their tasks")
-_SELECT: Final = names("select", "Fields to answer with; values.<channel> is one channel alone")
+_SUBGRAPHS: Final = bool_param("subgraphs", "Show the states of subgraphs inside their tasks")
+_SELECT: Final = list_param("select", "Fields to answer with; values.<channel> is one channel alone")
 
 
 async def latest(request: Request) -> Response:
@@ -43,28 +43,30 @@ async def at_checkpoint(request: Request) -> Response:
 
 async def _read(request: Request, place: Place, subgraphs: bool, select: list[str]) -> Response:
     thread_id, selected = path_id(request, "thread_id"), StateSelect(select)
-    await permit_read(request, thread_id)
+    await authorize_read(request, thread_id)
     state = await services_of(request).states.get(thread_id, place, subgraphs=subgraphs, user=user_of(request))
-    return Json(selected.of(state))
+    return JsonResponse(selected.of(state))
 
 
 async def write(request: Request) -> Response:
     """Write a state, or fork from a checkpoint."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, StateWriteBody)
-    await permit_thread(request, ThreadsWritten.model_construct(thread_id=UUID(thread_id)))
+    await authorize_thread(request, StateWrite.model_construct(thread_id=UUID(thread_id)))
     place = await services_of(request).states.update(
         thread_id, body.values, as_node=body.as_node, place=body.start_from, user=user_of(request)
     )
-    return Json({"checkpoint": place, "configurable": place, "checkpoint_id": place.get("checkpoint_id")})
+    return JsonResponse({"checkpoint": place, "configurable": place, "checkpoint_id": place.get("checkpoint_id")})
 
 
 async def merge(request: Request) -> Response:
     """Merge metadata into the thread: an old client's way."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, ThreadConfigBody)
     changes = ThreadsUpdate.model_construct(thread_id=UUID(thread_id), metadata=body.metadata)
-    value = await permit_thread(request, changes)
+    value = await authorize_thread(request, changes)
     thread = await services_of(request).threads.patch(thread_id, value.metadata)
-    return await shown_if_readable(request, reading(thread_id), thread.metadata, lambda: Json(thread.public()))
+    return await body_if_readable(
+        request, read_value(thread_id), thread.metadata, lambda: JsonResponse(thread.public())
+    )
 
 
 async def history(request: Request) -> Response:
@@ -85,7 +87,7 @@ async def history_by_query(request: Request) -> Response:
 
 async def _history(request: Request, body: HistoryBody) -> Response:
     thread_id, selected = path_id(request, "thread_id"), StateSelect(body.select)
-    await permit_read(request, thread_id)
+    await authorize_read(request, thread_id)
     states = await services_of(request).states.history(
         thread_id,
         limit=body.limit,
@@ -94,32 +96,37 @@ async def _history(request: Request, body: HistoryBody) -> Response:
         place=body.checkpoint.public() if body.checkpoint else {},
         user=user_of(request),
     )
-    return Json([selected.of(state) for state in states])
+    return JsonResponse([selected.of(state) for state in states])
 
 
 _STATE: Final = "/threads/{thread_id}/state"
 _HISTORY: Final = "/threads/{thread_id}/history"
 
 ENDPOINTS: Final = (
-    Endpoint("GET", _STATE, latest, "The state now", needs("threads:read"), query=(_SUBGRAPHS, _SELECT)),
+    Endpoint("GET", _STATE, latest, "The state now", requires("threads:read"), query=(_SUBGRAPHS, _SELECT)),
     Endpoint(
-        "POST", _STATE, write, "Write a state, or fork from a checkpoint", needs("threads:update"), body=StateWriteBody
+        "POST",
+        _STATE,
+        write,
+        "Write a state, or fork from a checkpoint",
+        requires("threads:update"),
+        body=StateWriteBody,
     ),
     Endpoint(
         "PATCH",
         _STATE,
         merge,
         "Merge metadata into a thread",
-        needs("threads:update", "threads:read"),
+        requires("threads:update", "threads:read"),
         body=ThreadConfigBody,
-        bare=204,
+        status_without_body=204,
     ),
     Endpoint(
         "POST",
         f"{_STATE}/checkpoint",
         at_checkpoint,
         "The state at a checkpoint",
-        needs("threads:read"),
+        requires("threads:read"),
         body=StateReadBody,
     ),
     Endpoint(
@@ -127,16 +134,16 @@ ENDPOINTS: Final = (
         f"{_STATE}/{{checkpoint_id}}",
         at_checkpoint_id,
         "The state at a checkpoint's id",
-        needs("threads:read"),
+        requires("threads:read"),
         query=(_SUBGRAPHS, _SELECT),
     ),
-    Endpoint("POST", _HISTORY, history, "Past states, newest first", needs("threads:read"), body=HistoryBody),
+    Endpoint("POST", _HISTORY, history, "Past states, newest first", requires("threads:read"), body=HistoryBody),
     Endpoint(
         "GET",
         _HISTORY,
         history_by_query,
         "Past states, newest first",
-        needs("threads:read"),
-        query=(number("limit", 10, 1, 1000), Query("before", {"type": "string"}, "A checkpoint id"), _SELECT),
+        requires("threads:read"),
+        query=(int_param("limit", 10, 1, 1000), Query("before", {"type": "string"}, "A checkpoint id"), _SELECT),
     ),
 )

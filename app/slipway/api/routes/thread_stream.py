@@ -8,9 +8,9 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from slipway.api.auth.access_check import needs, user_of
-from slipway.api.auth.authorization import permit_read, reading
-from slipway.api.endpoints import Endpoint, names
+from slipway.api.auth.access_check import requires, user_of
+from slipway.api.auth.authorization import authorize_read, read_value
+from slipway.api.endpoints import Endpoint, list_param
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import path_id, query_names
 from slipway.api.streams.access_watch import ThreadAccess, error_event, judge, watch_thread
@@ -37,11 +37,11 @@ async def stream(request: Request) -> ASGIApp:
     for."""
     services, thread_id = services_of(request), path_id(request, "thread_id")
     wanted, after = _wanted(request), _position(request)
-    await permit_read(request, thread_id)
+    await authorize_read(request, thread_id)
     if await services.threads.status(thread_id) is None:
         raise NotFound("thread", thread_id)
 
-    access = ThreadAccess(request, reading(thread_id))
+    access = ThreadAccess(request, read_value(thread_id))
 
     async def feed(buffer: SendBuffer) -> None:
         opening = RETRY
@@ -87,8 +87,8 @@ ENDPOINTS: Final = (
         "/threads/{thread_id}/stream",
         stream,
         "Follow all runs of a thread",
-        needs("threads:read"),
-        query=(names("stream_mode", ", ".join(MODES)), names("stream_modes", "The same"), SINCE, ENDING),
-        answers="text/event-stream",
+        requires("threads:read"),
+        query=(list_param("stream_mode", ", ".join(MODES)), list_param("stream_modes", "The same"), SINCE, ENDING),
+        media_type="text/event-stream",
     ),
 )

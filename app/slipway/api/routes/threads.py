@@ -10,34 +10,34 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from slipway.access.filters import EVERYTHING, Filter
+from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.access.handler_values.threads import (
-    ThreadsCopied,
+    StateWrite,
+    ThreadCopy,
     ThreadsCount,
     ThreadsCreate,
     ThreadsSearch,
     ThreadsUpdate,
-    ThreadsWritten,
     Ttl,
 )
-from slipway.access.permissions import must_fit
-from slipway.api.auth.access_check import gate_of, needs, permit, user_of
+from slipway.access.permissions import require_match
+from slipway.api.auth.access_check import access_check_of, authorize, requires, user_of
 from slipway.api.auth.authorization import (
-    permit_delete,
-    permit_read,
-    permit_thread,
-    reading,
-    shown_if_readable,
-    wanted_threads,
+    authorize_delete,
+    authorize_read,
+    authorize_thread,
+    body_if_readable,
+    read_value,
+    thread_query,
 )
 from slipway.api.bodies.thread_state import SuperstepBody
 from slipway.api.bodies.threads import PruneBody, ThreadBody, ThreadFilterBody, ThreadPatchBody, ThreadSearchBody
-from slipway.api.endpoints import Endpoint, names
+from slipway.api.endpoints import Endpoint, list_param
 from slipway.api.idempotent_ids import idempotent_id
 from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import paged, selected
 from slipway.api.request_parsing import path_id, query_names, read_body
-from slipway.api.responses import Json, nothing
+from slipway.api.responses import JsonResponse, empty_response
 from slipway.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from slipway.services import Services
 from slipway.threads.extract_paths import extracted
@@ -57,20 +57,20 @@ async def create(request: Request) -> Response:
     wanted = ThreadsCreate.model_construct(
         thread_id=UUID(thread_id), metadata=body.metadata, if_exists=body.if_exists, ttl=living
     )
-    value, only = await permit(request, wanted)
+    value, only = await authorize(request, wanted)
     thread_id, metadata, exist_ok = str(value.thread_id), value.metadata, value.if_exists == "do_nothing"
     ttl = None if value.ttl is None else ThreadTtl(value.ttl.ttl, value.ttl.strategy)
-    writable = EVERYTHING
+    writable = MATCH_ALL
     if body.supersteps:
         if "graph_id" not in metadata:
-            raise wanted.broken("removed metadata.graph_id, without which supersteps cannot be taken")
-        _, writable = await permit(request, ThreadsWritten.model_construct(thread_id=value.thread_id))
-    if exist_ok and not only.fits(metadata):  # it may be there, and fit
+            raise wanted.handler_error("removed metadata.graph_id, without which supersteps cannot be taken")
+        _, writable = await authorize(request, StateWrite.model_construct(thread_id=value.thread_id))
+    if exist_ok and not only.matches(metadata):  # it may be there, and fit
         with suppress(NotFound):
             await services.threads.check(thread_id, only)
             return await _existing(request, await services.threads.get(thread_id))
-    must_fit(only, metadata, "threads:create")
-    must_fit(writable, metadata, "threads:update")
+    require_match(only, metadata, "threads:create")
+    require_match(writable, metadata, "threads:update")
     thread, is_new = await services.threads.make(
         thread_id, metadata, exist_ok=exist_ok, token=ident, ttl=ttl, only=only
     )
@@ -79,15 +79,15 @@ async def create(request: Request) -> Response:
     elif body.supersteps and thread.state_updated_at == thread.created_at:
         why = "is there without a past: another request is writing one, or was broken off; ask again, or delete it"
         raise Conflict(f"thread {thread_id} {why}")
-    return Json(thread.public()) if is_new else await _existing(request, thread)
+    return JsonResponse(thread.public()) if is_new else await _existing(request, thread)
 
 
 async def _existing(request: Request, thread: Thread) -> Response:
     """A thread that was there: whoever may make one may not read it by that."""
-    _, readable = await permit(request, reading(thread.thread_id))
-    if not readable.fits(thread.metadata):
+    _, readable = await authorize(request, read_value(thread.thread_id))
+    if not readable.matches(thread.metadata):
         raise Conflict(f"thread {thread.thread_id} exists already")
-    return Json(thread.public())
+    return JsonResponse(thread.public())
 
 
 async def _with_past(request: Request, thread: Thread, supersteps: Sequence[SuperstepBody]) -> Thread:
@@ -114,38 +114,40 @@ async def read(request: Request) -> Response:
     if unknown := set(included) - {"ttl"}:
         raise InvalidRequest("include", f"{sorted(unknown)[0]!r} cannot be included; there is ttl")
     thread_id = path_id(request, "thread_id")
-    await permit_read(request, thread_id)
+    await authorize_read(request, thread_id)
     thread = await services_of(request).threads.get(thread_id)
-    return Json(thread.public() | ({"ttl": thread.ttl} if included else {}))
+    return JsonResponse(thread.public() | ({"ttl": thread.ttl} if included else {}))
 
 
 async def patch(request: Request) -> Response:
     """Merge metadata, or say anew how long it lives."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, ThreadPatchBody)
     changes = ThreadsUpdate.model_construct(thread_id=UUID(thread_id), metadata=body.metadata)
-    value = await permit_thread(request, changes)
+    value = await authorize_thread(request, changes)
     if body.living is not None:  # what is removed then is removed by this request
-        await permit_delete(request, thread_id)
+        await authorize_delete(request, thread_id)
     thread = await services_of(request).threads.patch(thread_id, value.metadata, body.living)
     wants = [wish.strip().lower() for wish in request.headers.get("prefer", "").split(",")]
     if "return=minimal" in wants:
-        return nothing()
-    return await shown_if_readable(request, reading(thread_id), thread.metadata, lambda: Json(thread.public()))
+        return empty_response()
+    return await body_if_readable(
+        request, read_value(thread_id), thread.metadata, lambda: JsonResponse(thread.public())
+    )
 
 
 async def delete(request: Request) -> Response:
     """Remove the thread and everything of it."""
     thread_id = path_id(request, "thread_id")
-    await permit_delete(request, thread_id)
+    await authorize_delete(request, thread_id)
     await services_of(request).threads.delete(thread_id)
-    return nothing()
+    return empty_response()
 
 
 async def search(request: Request) -> Response:
     """A page of threads."""
     body = await read_body(request, ThreadSearchBody)
     paths = body.paths
-    value, only = await permit(
+    value, only = await authorize(
         request,
         ThreadsSearch.model_construct(
             metadata=body.metadata or {},
@@ -157,7 +159,7 @@ async def search(request: Request) -> Response:
         ),
     )
     found = await services_of(request).threads.search(
-        wanted_threads(value, only),
+        thread_query(value, only),
         limit=value.limit + 1,
         offset=value.offset,
         sort_by=body.sort_by,
@@ -173,30 +175,30 @@ async def search(request: Request) -> Response:
 async def count(request: Request) -> Response:
     """How many threads fit."""
     body = await read_body(request, ThreadFilterBody)
-    value, only = await permit(
+    value, only = await authorize(
         request,
         ThreadsCount.model_construct(metadata=body.metadata or {}, values=body.values or {}, status=body.status),
     )
-    return Json(await services_of(request).threads.count(wanted_threads(value, only)))
+    return JsonResponse(await services_of(request).threads.count(thread_query(value, only)))
 
 
 async def copy(request: Request) -> Response:
     """A new thread with the past of another."""
     services, source, ident = services_of(request), path_id(request, "thread_id"), await idempotent_id(request)
-    _, readable = await permit(request, reading(source))
-    if gate_of(request).auth is None:
-        gate_of(request).note("threads:create")
-        return Json((await services.threads.copy(source, ident, token=ident)).public())
+    _, readable = await authorize(request, read_value(source))
+    if access_check_of(request).auth is None:
+        access_check_of(request).mark_authorized("threads:create")
+        return JsonResponse((await services.threads.copy(source, ident, token=ident)).public())
     metadata = await _metadata_of(services, source, readable)
-    value, only = await permit(
-        request, ThreadsCopied.model_construct(thread_id=UUID(ident), metadata=metadata, if_exists="raise")
+    value, only = await authorize(
+        request, ThreadCopy.model_construct(thread_id=UUID(ident), metadata=metadata, if_exists="raise")
     )
-    must_fit(only, value.metadata, "threads:create")
+    require_match(only, value.metadata, "threads:create")
     copied = await services.threads.copy(source, str(value.thread_id), token=ident, metadata=value.metadata)
-    return Json(copied.public())
+    return JsonResponse(copied.public())
 
 
-async def _metadata_of(services: Services, source: str, readable: Filter) -> dict[str, Any]:
+async def _metadata_of(services: Services, source: str, readable: AccessFilter) -> dict[str, Any]:
     """Nobody learns whether a thread exists that is not theirs."""
     try:
         await services.threads.check(source, readable)
@@ -211,18 +213,18 @@ async def prune(request: Request) -> Response:
     mine = []
     for thread_id in dict.fromkeys(body.thread_ids):
         with suppress(NotFound):
-            await permit_delete(request, thread_id)
+            await authorize_delete(request, thread_id)
             mine.append(thread_id)
     if not body.thread_ids:
-        gate_of(request).note("threads:delete")
-    return Json({"pruned_count": await services_of(request).threads.prune(mine, body.strategy)})
+        access_check_of(request).mark_authorized("threads:delete")
+    return JsonResponse({"pruned_count": await services_of(request).threads.prune(mine, body.strategy)})
 
 
 async def storage(request: Request) -> Response:
     """What it takes."""
     thread_id = path_id(request, "thread_id")
-    await permit_read(request, thread_id)
-    return Json(await services_of(request).threads.storage(thread_id))
+    await authorize_read(request, thread_id)
+    return JsonResponse(await services_of(request).threads.storage(thread_id))
 
 
 _ONE: Final = "/threads/{thread_id}"
@@ -233,39 +235,52 @@ ENDPOINTS: Final = (
         "/threads",
         create,
         "A new thread",
-        needs("threads:create", may=("threads:update", "threads:read")),
+        requires("threads:create", optional=("threads:update", "threads:read")),
         body=ThreadBody,
     ),
-    Endpoint("POST", "/threads/search", search, "A page of threads", needs("threads:search"), body=ThreadSearchBody),
-    Endpoint("POST", "/threads/count", count, "How many threads fit", needs("threads:search"), body=ThreadFilterBody),
+    Endpoint("POST", "/threads/search", search, "A page of threads", requires("threads:search"), body=ThreadSearchBody),
     Endpoint(
-        "POST", "/threads/prune", prune, "Delete threads, or shrink their past", needs("threads:delete"), body=PruneBody
+        "POST", "/threads/count", count, "How many threads fit", requires("threads:search"), body=ThreadFilterBody
     ),
-    Endpoint("GET", _ONE, read, "One thread", needs("threads:read"), query=(names("include", "ttl"),)),
+    Endpoint(
+        "POST",
+        "/threads/prune",
+        prune,
+        "Delete threads, or shrink their past",
+        requires("threads:delete"),
+        body=PruneBody,
+    ),
+    Endpoint("GET", _ONE, read, "One thread", requires("threads:read"), query=(list_param("include", "ttl"),)),
     Endpoint(
         "PATCH",
         _ONE,
         patch,
         "Merge metadata into a thread",
-        needs("threads:update", may=("threads:delete", "threads:read")),
+        requires("threads:update", optional=("threads:delete", "threads:read")),
         body=ThreadPatchBody,
-        bare=204,
+        status_without_body=204,
     ),
     Endpoint(
-        "DELETE", _ONE, delete, "Remove a thread and everything of it", needs("threads:delete"), answers="", status=204
+        "DELETE",
+        _ONE,
+        delete,
+        "Remove a thread and everything of it",
+        requires("threads:delete"),
+        media_type="",
+        status=204,
     ),
     Endpoint(
         "POST",
         f"{_ONE}/copy",
         copy,
         "A new thread with the past of another",
-        needs("threads:read", "threads:create"),
+        requires("threads:read", "threads:create"),
     ),
     Endpoint(
         "GET",
         f"{_ONE}/storage",
         storage,
         "Bytes that its checkpoints take",
-        needs("threads:read"),
+        requires("threads:read"),
     ),
 )

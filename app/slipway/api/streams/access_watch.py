@@ -21,11 +21,11 @@ from typing import Final
 import structlog
 from starlette.requests import HTTPConnection
 
-from slipway.access.filters import EVERYTHING, Filter
-from slipway.access.handler_values.threads import RunCancelled, ThreadsRead
-from slipway.access.permissions import gives_no_answer
-from slipway.api.auth.access_check import gate_of, permit
-from slipway.api.auth.authorization import reading
+from slipway.access.filters import MATCH_ALL, AccessFilter
+from slipway.access.handler_values.threads import RunCancel, ThreadsRead
+from slipway.access.permissions import is_handler_failure
+from slipway.api.auth.access_check import access_check_of, authorize
+from slipway.api.auth.authorization import read_value
 from slipway.api.lifespan_state import services_of
 from slipway.api.streams.long_response import SendBuffer, Watch
 from slipway.errors import SlipwayError, StoreUnavailable
@@ -58,30 +58,30 @@ def error_value(error: SlipwayError) -> bytes:
 
 def watch_thread(connection: HTTPConnection, thread_id: str, last_word: LastWord = error_event) -> Watch | None:
     """Over a stream of all runs of a thread, which asks by `ThreadAccess` before each of them."""
-    if gate_of(connection).auth is None:
+    if access_check_of(connection).auth is None:
         return None
-    return _Watch(ThreadAccess(connection, reading(thread_id)), last_word, begins=False).over
+    return _Watch(ThreadAccess(connection, read_value(thread_id)), last_word, begins=False).over
 
 
 def watch_run(
     connection: HTTPConnection,
     run: Run,
     last_word: LastWord = error_event,
-    value: ThreadsRead | RunCancelled | None = None,
+    value: ThreadsRead | RunCancel | None = None,
 ) -> Watch | None:
     """Over an answer about a run that exists. `value` is what was asked for; None for leave to read the run."""
-    if gate_of(connection).auth is None:
+    if access_check_of(connection).auth is None:
         return None
-    access = ThreadAccess(connection, value or reading(run.thread_id, run.run_id))
+    access = ThreadAccess(connection, value or read_value(run.thread_id, run.run_id))
     return _Watch(access, last_word).over
 
 
 def watch_new_run(connection: HTTPConnection, new: NewRun, last_word: LastWord = error_event) -> Watch | None:
     """Over the answer to the request that makes a run. The filter of `threads:read` need not fit a thread that is made
     for the run: it counts from the first change of the thread's metadata on."""
-    if gate_of(connection).auth is None:
+    if access_check_of(connection).auth is None:
         return None
-    access = ThreadAccess(connection, reading(new.thread_id, new.run_id))
+    access = ThreadAccess(connection, read_value(new.thread_id, new.run_id))
     return _Watch(access, last_word, since=new.only, own_thread=new.create_thread).over
 
 
@@ -94,7 +94,7 @@ async def judge(check: Check, buffer: SendBuffer, last_word: LastWord = error_ev
         except StoreUnavailable:
             await asyncio.sleep(_AGAIN_S)
         except Exception as error:
-            if not isinstance(error, SlipwayError) or gives_no_answer(error):
+            if not isinstance(error, SlipwayError) or is_handler_failure(error):
                 log.exception("access.unknown")
                 buffer.drop(b"")
             else:
@@ -105,7 +105,7 @@ async def judge(check: Check, buffer: SendBuffer, last_word: LastWord = error_ev
 class ThreadAccess:
     """Whether the caller of a connection may do something to a thread now, asked as often as that is wanted."""
 
-    def __init__(self, connection: HTTPConnection, value: ThreadsRead | RunCancelled) -> None:
+    def __init__(self, connection: HTTPConnection, value: ThreadsRead | RunCancel) -> None:
         self._connection, self._thread_id, self._value = connection, str(value.thread_id), value
 
     @property
@@ -123,12 +123,12 @@ class ThreadAccess:
         does not exist is not hidden."""
         await self.fits(await self.ask())
 
-    async def ask(self) -> Filter:
+    async def ask(self) -> AccessFilter:
         """The filter that the authorize handler answers with now. Raises `AccessRefused` and `AuthBroken`."""
-        _, only = await permit(self._connection, self._value)
+        _, only = await authorize(self._connection, self._value)
         return only
 
-    async def fits(self, only: Filter) -> None:
+    async def fits(self, only: AccessFilter) -> None:
         """Raise `NotFound` when the thread exists and is not among `only` those."""
         await services_of(self._connection).threads.check(self._thread_id, only, may_be_new=True)
 
@@ -142,7 +142,7 @@ class _Watch:
         access: ThreadAccess,
         last_word: LastWord,
         *,
-        since: Filter | None = None,
+        since: AccessFilter | None = None,
         own_thread: bool = False,
         begins: bool = True,
     ) -> None:
@@ -174,7 +174,7 @@ class _Watch:
     async def _check(self) -> None:
         self._asked_at = asyncio.get_running_loop().time()
         only = await self._access.ask()
-        await self._access.fits(EVERYTHING if self._own_thread else only)
+        await self._access.fits(MATCH_ALL if self._own_thread else only)
 
     async def _unchanged(self) -> None:
         """Once the thread is listened to: its metadata may have changed since the answer was allowed."""

@@ -6,30 +6,30 @@ from typing import Final
 
 from starlette.requests import HTTPConnection
 
-from slipway.api.auth.access_check import needs
-from slipway.api.auth.authorization import permit_run, permit_use, reading
+from slipway.api.auth.access_check import requires
+from slipway.api.auth.authorization import authorize_assistant_use, authorize_run, read_value
 from slipway.api.streams.access_watch import Check, ThreadAccess
 from slipway.runs.record import NewRun
 
-READING: Final = needs("threads:read")
-COMMANDS: Final = needs(
-    "threads:read", may=("threads:create_run", "assistants:read", "threads:create", "threads:update")
+READING: Final = requires("threads:read")
+COMMANDS: Final = requires(
+    "threads:read", optional=("threads:create_run", "assistants:read", "threads:create", "threads:update")
 )
 
 
 async def may_read(connection: HTTPConnection, thread_id: str) -> Check:
     """Ask whether the events and the state of a thread may be read. It need not exist yet. Whoever follows it asks
     again by what this returns: before each run and each command. Raises `NotFound` and `AccessRefused`."""
-    access = ThreadAccess(connection, reading(thread_id))
+    access = ThreadAccess(connection, read_value(thread_id))
     await access.check()
     return access.check
 
 
 async def may_use(connection: HTTPConnection, assistant_id: str) -> None:
     """Ask whether an assistant may be run, before anything is read of it. Raises `NotFound` and `AccessRefused`."""
-    await permit_use(connection, assistant_id)
+    await authorize_assistant_use(connection, assistant_id)
 
 
 async def may_run(connection: HTTPConnection, new: NewRun) -> NewRun:
     """Ask for a run: the run as the auth file leaves it. Raises `NotFound` and `AccessRefused`."""
-    return await permit_run(connection, new)
+    return await authorize_run(connection, new)

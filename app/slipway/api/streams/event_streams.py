@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from slipway.api.lifespan_state import open_responses_of, services_of
-from slipway.api.responses import nothing
+from slipway.api.responses import empty_response
 from slipway.api.streams.access_watch import watch_run
 from slipway.api.streams.long_response import Feed, LongResponse, OnDisconnect, SendBuffer, Watch
 from slipway.api.streams.stream_requests import StreamRequest
@@ -102,7 +102,7 @@ async def stream_existing_run(
     a browser's `EventSource` comes back until then."""
     after = asked.after or NEW_ONLY
     if asked.ends and await _nothing_left(services_of(request), run, after):
-        return nothing()
+        return empty_response()
     return stream_run(
         request,
         run,

@@ -15,14 +15,14 @@ from typing import Final
 
 from starlette.requests import Request
 
-from slipway.api.endpoints import Query, flag
+from slipway.api.endpoints import Query, bool_param
 from slipway.api.request_parsing import query_flag, query_names
 from slipway.runs.event_log import START_ID
 
 _EVENT_ID: Final = re.compile(r"\d{1,20}(-\d{1,20})?", re.ASCII)
 _START_WORDS: Final = frozenset({"-1", "0", "-"})
 
-ENDING: Final = flag("end", "Send the closing `end` event; who then comes back when nothing is left gets 204")
+ENDING: Final = bool_param("end", "Send the closing `end` event; who then comes back when nothing is left gets 204")
 SINCE: Final = Query(
     "since_event_id",
     {"type": "string"},

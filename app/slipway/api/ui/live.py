@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from slipway.api.auth.authorization import permit_read
+from slipway.api.auth.authorization import authorize_read
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import path_id
-from slipway.api.responses import Json
+from slipway.api.responses import JsonResponse
 from slipway.api.streams.access_watch import watch_run
 from slipway.api.streams.event_streams import STALL_TIMEOUT_S, STREAM_HEADERS, stream_response
 from slipway.api.streams.long_response import SendBuffer
@@ -99,14 +99,14 @@ async def now(request: Request) -> Response:
     try:
         run = await seen_run(request)
     except NotFound:
-        return Json({"gone": True})
-    return Json(await standing(services, run), headers=dict(HEADERS))
+        return JsonResponse({"gone": True})
+    return JsonResponse(await standing(services, run), headers=dict(HEADERS))
 
 
 async def seen_run(request: Request) -> Run:
     """The run of the path, if the caller may read it."""
     thread_id, run_id = path_id(request, "thread_id"), path_id(request, "run_id")
-    await permit_read(request, thread_id, run_id)
+    await authorize_read(request, thread_id, run_id)
     return await services_of(request).runs.get(thread_id, run_id)
 
 

@@ -9,8 +9,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from slipway.access.auth_file import CustomAuth
-from slipway.api.auth.access_check import needs
+from slipway.access.auth_file import AuthFile
+from slipway.api.auth.access_check import requires
 from slipway.api.endpoints import Endpoint
 from slipway.api.ui import live, views
 from slipway.api.ui.rendering import HEADERS, HERE
@@ -27,7 +27,7 @@ class _Static(StaticFiles):
         return response
 
 
-_READS: Final = needs("threads:read")
+_READS: Final = requires("threads:read")
 
 ENDPOINTS: Final = (
     Endpoint(
@@ -35,17 +35,19 @@ ENDPOINTS: Final = (
         "/",
         views.home,
         "Graphs, and what ran lately",
-        needs("threads:search", may=("threads:read",), probe=True),
+        requires("threads:search", optional=("threads:read",), probe=True),
     ),
-    Endpoint("GET", "/ui/recent", views.recent, "What ran lately", needs("threads:search", may=("threads:read",))),
+    Endpoint(
+        "GET", "/ui/recent", views.recent, "What ran lately", requires("threads:search", optional=("threads:read",))
+    ),
     Endpoint(
         "GET",
         "/ui/graphs/{graph_id}",
         views.graph,
         "A form for a graph",
-        needs("assistants:read", may=("threads:read",)),
+        requires("assistants:read", optional=("threads:read",)),
     ),
-    Endpoint("GET", "/ui/threads/{thread_id}", views.thread, "A thread", needs("threads:read")),
+    Endpoint("GET", "/ui/threads/{thread_id}", views.thread, "A thread", requires("threads:read")),
     Endpoint("GET", _RUN, views.run, "A run", _READS),
     Endpoint("GET", f"{_RUN}/events", live.events, "A run's events", _READS),
     Endpoint("GET", f"{_RUN}/now", live.now, "How a run stands", _READS),
@@ -53,7 +55,7 @@ ENDPOINTS: Final = (
 """The pages that show something. Style, scripts and what is not there are for everybody."""
 
 
-def routes(auth: CustomAuth | None) -> list[BaseRoute]:
+def routes(auth: AuthFile | None) -> list[BaseRoute]:
     """For Starlette's router, after those of the API."""
     return [
         *(endpoint.route(auth) for endpoint in ENDPOINTS),

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from slipway.access.handler_values.threads import ThreadsSearch
-from slipway.api.auth.access_check import permit
-from slipway.api.auth.authorization import permit_read, read_assistant, readable_run, reading, wanted_threads
+from slipway.api.auth.access_check import authorize
+from slipway.api.auth.authorization import authorize_read, read_assistant, read_value, readable_run, thread_query
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import checked_uuid, path_id
 from slipway.api.responses import status_of
@@ -84,8 +84,8 @@ async def recent(request: Request) -> Response:
 async def _lately(request: Request) -> dict[str, Any]:
     services = services_of(request)
     every = ThreadsSearch.model_construct(metadata={}, values={}, status=None, limit=_THREADS, offset=0)
-    value, only = await permit(request, every)
-    threads = await services.threads.search(wanted_threads(value, only), limit=value.limit, offset=value.offset)
+    value, only = await authorize(request, every)
+    threads = await services.threads.search(thread_query(value, only), limit=value.limit, offset=value.offset)
     readable = [thread for thread in threads if await _may_read(request, thread)]
     lists = await asyncio.gather(*(_runs_of(services, thread.thread_id) for thread in readable))
     newest = sorted((run for runs in lists for run in runs), key=lambda run: run.created_at, reverse=True)
@@ -95,8 +95,8 @@ async def _lately(request: Request) -> dict[str, Any]:
 async def _may_read(request: Request, thread: Thread) -> bool:
     """Whether the runs of a thread that was found may be shown, too."""
     try:
-        _, only = await permit(request, reading(thread.thread_id))
-        return only.fits(thread.metadata)
+        _, only = await authorize(request, read_value(thread.thread_id))
+        return only.matches(thread.metadata)
     except AccessRefused:
         return False
 
@@ -182,7 +182,7 @@ async def _earlier(request: Request, run_id: str) -> Run | None:
 async def thread(request: Request) -> Response:
     """A thread's runs and its state."""
     services, thread_id = services_of(request), path_id(request, "thread_id")
-    await permit_read(request, thread_id)
+    await authorize_read(request, thread_id)
     found, runs = await asyncio.gather(services.threads.get(thread_id), services.runs.list(thread_id, limit=_RUNS * 5))
     return page(
         request, "thread.html", thread=found, rows=[_row(services, run) for run in runs], data={"values": found.values}
