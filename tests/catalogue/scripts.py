@@ -38,13 +38,13 @@ _RUN_THREADS: Final = ("checkpoint_threads",)
 _DOCUMENTS: Final = ("documents", "document_writes")
 
 COMPUTED: Final = {
-    ("rank", "queue_of(run_id)"): _QUEUES,
-    ("unpark", "queue_of(string.match(parked[1], '^(.*):%d+$'))"): _QUEUES,
+    ("add_to_queue", "queue_key(run_id)"): _QUEUES,
+    ("requeue_parked_job", "queue_key((split_job(parked[1])))"): _QUEUES,
     ("work_census", "key(place)"): _QUEUES,
     ("has_job", "key(place)"): (*_QUEUES, "later"),
-    ("look.job", "A.place"): (*_QUEUES, "later", "parked"),
-    ("set_members", "record"): ("assistant", "cron"),
-    ("notify", "key(delivery_queue(run))"): _DELIVERIES,
+    ("check.job", "args.place"): (*_QUEUES, "later", "parked"),
+    ("set_metadata_members", "record"): ("assistant", "cron"),
+    ("create_delivery", "key(delivery_queue(run))"): _DELIVERIES,
     ("delivery_end", "key(delivery_queue(delivery))"): _DELIVERIES,
     ("delivery_take", "key(queue)"): _DELIVERIES,
     ("delivery_queue", "run"): ("run", "delivery"),
@@ -55,14 +55,14 @@ COMPUTED: Final = {
     ("checkpoint_delete", "ARGV[3] .. head[3] .. ARGV[4]"): _RUN_THREADS,
     ("checkpoint_history", r"writes_prefix .. namespace .. '\0' .. at"): _WRITES,
     ("checkpoint_sealed", "state"): ("checkpoint_state",),
-    ("checkpoint_storage", "key"): _WRITES,
+    ("checkpoint_storage", "name"): _WRITES,
     ("checkpoint_storage", "ARGV[1] .. member"): _WRITES,
     ("checkpoint_trim", "writes_prefix .. member"): _WRITES,
     ("checkpoint_trim", "run_before .. head[3] .. run_after"): _RUN_THREADS,
     ("take", "writes_prefix .. member"): _WRITES,
     ("take", "checkpoints .. at"): ("documents",),
     ("take", "registries .. at"): ("document_registries",),
-    ("take", "key"): ("document_writes",),
+    ("take", "name"): ("document_writes",),
     ("copy", "from"): _DOCUMENTS,
     ("copy", "to"): _DOCUMENTS,
     ("document_copy", "checkpoints .. from"): ("documents",),
@@ -70,21 +70,20 @@ COMPUTED: Final = {
     ("document_copy", "registries .. to"): ("document_registries",),
     ("document_copy", "pointers .. source .. ':' .. ARGV[i]"): ("document_pointers",),
     ("document_copy", "pointers .. target .. ':' .. ARGV[i]"): ("document_pointers",),
-    ("document_heads", "key"): ("documents",),
+    ("document_heads", "name"): ("documents",),
     ("document_remove", "registry"): ("document_registries",),
     ("document_remove", "pointer"): ("document_pointers",),
     ("document_remove", "latest"): ("documents",),
-    ("forget", "key"): _DOCUMENTS,
+    ("forget", "name"): _DOCUMENTS,
 }
 """The kinds of keys whose names a function (or a script outside its functions) computes, by its expression."""
 
 
 def source() -> LuaSource:
     """All scripts of the repository."""
-    files = sorted(LUA.rglob("*.lua"))
-    shared = [path for path in files if path.parent != LUA or path.stem == "prelude"]
-    scripts = {path.stem: path.read_text() for path in files if path not in shared and path.stem not in ANY_COMMANDS}
-    return LuaSource(scripts, [path.read_text() for path in shared], frozenset(KEY_KINDS), KEYS, COMPUTED)
+    scripts = {path.stem: path.read_text() for path in sorted(LUA.glob("*.lua")) if path.stem not in ANY_COMMANDS}
+    libraries = [path.read_text() for path in sorted((LUA / "lib").glob("*.lua"))]
+    return LuaSource(scripts, libraries, frozenset(KEY_KINDS), KEYS, COMPUTED)
 
 
 def uses() -> set[Use]:

@@ -11,12 +11,12 @@ import ormsgpack
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 
-_CREATE = load("assistant_create", repeatable=True)
-_PATCH = load("assistant_patch", repeatable=True)
-_CHOOSE = load("assistant_choose", repeatable=True)
-_DELETE = load("assistant_delete", repeatable=False)
-_MEMBERS = load("assistant_members", repeatable=True)
-_SYSTEM_SINCE = load("system_since", repeatable=True)
+_CREATE = load("assistant_create")
+_PATCH = load("assistant_patch")
+_CHOOSE = load("assistant_choose")
+_DELETE = load("assistant_delete")
+_MEMBERS = load("assistant_members")
+_SYSTEM_SINCE = load("system_since")
 
 RECORD: Final = ("created_us", "updated_us", "version", "content")
 """What is read of an assistant, in this order."""

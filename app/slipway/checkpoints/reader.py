@@ -20,8 +20,8 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 
-_READ: Final = load("checkpoint_read", repeatable=True, prelude=False)
-_HISTORY: Final = load("checkpoint_history", repeatable=True, prelude=False)
+_READ: Final = load("checkpoint_read")
+_HISTORY: Final = load("checkpoint_history")
 _PAGE: Final = 32
 _PAGE_BYTES: Final = 1 << 20
 

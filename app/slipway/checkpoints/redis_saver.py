@@ -39,10 +39,10 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 from slipway.serialization.serde import Serde
 
-_DELETE: Final = load("checkpoint_delete", repeatable=True, prelude=False)
-_TRIM: Final = load("checkpoint_trim", repeatable=True, prelude=False)
-_STORAGE: Final = load("checkpoint_storage", repeatable=True, prelude=False)
-_COPY: Final = load("checkpoint_copy", repeatable=False, prelude=False)
+_DELETE: Final = load("checkpoint_delete")
+_TRIM: Final = load("checkpoint_trim")
+_STORAGE: Final = load("checkpoint_storage")
+_COPY: Final = load("checkpoint_copy")
 
 _REMOVED_AT_ONCE: Final = 1000
 """Checkpoints that one script removes: the server answers others in between."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 
-_FORGET = load("trash_forget", repeatable=True, prelude=False)
+_FORGET = load("trash_forget")
 
 
 class TrashScripts(ScriptStubs):

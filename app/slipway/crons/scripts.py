@@ -10,11 +10,11 @@ from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.scripts import CronStep
 
-_SAVE = load("cron_save", repeatable=True)
-_DELETE = load("cron_delete", repeatable=False)
-_DUE = load("cron_due", repeatable=True)
-_SKIP = load("cron_skip", repeatable=True)
-_POSTPONE = load("cron_postpone", repeatable=True)
+_SAVE = load("cron_save")
+_DELETE = load("cron_delete")
+_DUE = load("cron_due")
+_SKIP = load("cron_skip")
+_POSTPONE = load("cron_postpone")
 
 
 class CronScripts(ScriptStubs):

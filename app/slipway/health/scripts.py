@@ -9,9 +9,9 @@ from typing import Final
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 
-_WORK_CENSUS = load("work_census", repeatable=True)
-_DOCTOR = load("doctor", repeatable=True)
-_DUTY_TAKE = load("duty_take", repeatable=True)
+_WORK_CENSUS = load("work_census")
+_DOCTOR = load("doctor")
+_DUTY_TAKE = load("duty_take")
 
 _LOOK_AT: Final = 50
 """Among how many jobs the oldest is looked for: they are ranked by priority too, so it need not be the first."""

@@ -5,12 +5,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
 
 from slipway.redis.catalogue.key_kinds import TEMPLATES
-
-WAKE_TOKENS: Final = 64
-"""The most tokens that wait for idle workers."""
 
 
 @dataclass(frozen=True, slots=True)

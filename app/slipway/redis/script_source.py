@@ -1,26 +1,88 @@
-"""Where the Lua comes from: each script is a file in `lua/`, with the key names and `prelude.lua` before it."""
+"""Reads scripts from `lua/`, with the libraries of `lua/lib/` that they need.
+
+The first lines of a file are directives:
+
+    --! needs: clock keys        libraries; a library can need others, and each is sent once, before what needs it
+    --! repeatable: yes          for scripts only: see `Script.repeatable`
+    --! keys: deliveries         key kinds whose names are in variables, so that the loader cannot find them in the code
+
+What is sent consists of the templates of the key kinds that the code names, the libraries and the script, all without
+comments. It is sent whole only to a server that does not have it: otherwise `Pipeline.run` sends its digest.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from typing import Final
 
 from slipway.redis.catalogue.key_kinds import TEMPLATES
-from slipway.redis.keys import WAKE_TOKENS
 from slipway.redis.script import Script
+
+_LUA: Final = resources.files("slipway.redis") / "lua"
+_DIRECTIVE: Final = re.compile(r"^--! (\w+): (.*)$", re.MULTILINE)
+_COMMENT: Final = re.compile(r"^\s*(--.*)?\n", re.MULTILINE)
+_TEXT: Final = re.compile(r"'([^'\n]*)'")
+
+
+class BadScript(Exception):
+    """A script cannot be assembled. Such a script is never released: a test loads all of them."""
 
 
 @cache
-def load(name: str, *, repeatable: bool, prelude: bool = True) -> Script:
-    """The script of `lua/<name>.lua`."""
-    folder = resources.files("slipway.redis") / "lua"
-    source = (folder / f"{name}.lua").read_text()
-    if prelude:
-        source = "\n".join((_lua_names(), (folder / "prelude.lua").read_text(), source))
-    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), repeatable)
+def load(name: str) -> Script:
+    """The script `lua/<name>.lua`. Raises `BadScript`."""
+    text = (_LUA / f"{name}.lua").read_text()
+    directives = directives_of(text)
+    repeatable = directives.get("repeatable", [])
+    if repeatable not in (["yes"], ["no"]):
+        raise BadScript(f"{name}.lua: the line '--! repeatable: yes' (or no) is missing")
+    parts = [library(needed) for needed in libraries_of(text)] + [text]
+    kinds = {kind for part in parts for kind in key_kinds_in(part)}
+    code = "".join(code_of(part) for part in parts)
+    if kinds:
+        templates = ", ".join(f"{kind} = '{TEMPLATES[kind]}'" for kind in sorted(kinds))
+        code = f"local TEMPLATES = {{{templates}}}\n{code}"
+    digest = hashlib.sha1(code.encode(), usedforsecurity=False).hexdigest()
+    return Script(name, code, digest, repeatable == ["yes"])
 
 
-def _lua_names() -> str:
-    templates = ", ".join(f"{kind} = '{template}'" for kind, template in TEMPLATES.items())
-    return f"local TEMPLATES = {{{templates}}}\nlocal WAKE_TOKENS = {WAKE_TOKENS}"
+@cache
+def library(name: str) -> str:
+    """The text of `lua/lib/<name>.lua`."""
+    return (_LUA / "lib" / f"{name}.lua").read_text()
+
+
+def libraries_of(text: str) -> list[str]:
+    """The libraries that a script or library needs, also by way of others, each after those that it needs itself.
+    Raises `BadScript` if libraries need each other."""
+    found: dict[str, None] = {}
+    _add_libraries(text, (), found)
+    return list(found)
+
+
+def _add_libraries(text: str, path: tuple[str, ...], found: dict[str, None]) -> None:
+    for name in directives_of(text).get("needs", []):
+        if name in path:
+            raise BadScript(f"libraries need each other: {' -> '.join((*path, name))}")
+        if name not in found:
+            _add_libraries(library(name), (*path, name), found)
+            found[name] = None
+
+
+def directives_of(text: str) -> Mapping[str, list[str]]:
+    """The words of each directive of a file."""
+    return {match[1]: match[2].split() for match in _DIRECTIVE.finditer(text)}
+
+
+def key_kinds_in(text: str) -> set[str]:
+    """The key kinds that a file names: in its code, and in its directive."""
+    return (set(_TEXT.findall(code_of(text))) | set(directives_of(text).get("keys", []))) & TEMPLATES.keys()
+
+
+def code_of(text: str) -> str:
+    """A file without comments that have a line of their own, and without empty lines."""
+    return _COMMENT.sub("", text)

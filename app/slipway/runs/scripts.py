@@ -48,16 +48,16 @@ LAST: Final = 100
 SUSPECTS_AGAIN_MS: Final = 100
 """How soon a worker asks again while runs wait with which a worker died."""
 
-_RUN_CREATE = load("run_create", repeatable=True)
-_RUN_READ = load("run_read", repeatable=True, prelude=False)
-_RUN_CLAIM = load("run_claim", repeatable=False)
-_RUN_APPLY = load("run_apply", repeatable=True)
-_RUN_SETTLE = load("run_settle", repeatable=True)
-_RUN_RELEASE = load("run_release", repeatable=True)
-_RUN_REAP = load("run_reap", repeatable=False)  # not tried again by itself: after an outage the living report first
-_RUN_CANCEL = load("run_cancel", repeatable=True)
-_RUN_DELETE = load("run_delete", repeatable=False)
-_HEARTBEAT = load("heartbeat", repeatable=True)
+_RUN_CREATE = load("run_create")
+_RUN_READ = load("run_read")
+_RUN_CLAIM = load("run_claim")
+_RUN_APPLY = load("run_apply")
+_RUN_SETTLE = load("run_settle")
+_RUN_RELEASE = load("run_release")
+_RUN_REAP = load("run_reap")  # not tried again by itself: after an outage the living report first
+_RUN_CANCEL = load("run_cancel")
+_RUN_DELETE = load("run_delete")
+_HEARTBEAT = load("heartbeat")
 
 
 class Ttl(TypedDict):

@@ -9,9 +9,9 @@ from typing import Any
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 
-_PUT = load("store_put", repeatable=True)
-_GET = load("store_get", repeatable=True)
-_DROP = load("store_drop", repeatable=True)
+_PUT = load("store_put")
+_GET = load("store_get")
+_DROP = load("store_drop")
 
 
 class StoreScripts(ScriptStubs):

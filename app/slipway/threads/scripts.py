@@ -12,11 +12,11 @@ from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.scripts import Ttl
 
-_COPY = load("thread_copy", repeatable=True)
-_SWEEP = load("thread_sweep", repeatable=True)
-_CREATE = load("thread_create", repeatable=True)
-_PATCH = load("thread_patch", repeatable=True)
-_DELETE = load("thread_delete", repeatable=False)
+_COPY = load("thread_copy")
+_SWEEP = load("thread_sweep")
+_CREATE = load("thread_create")
+_PATCH = load("thread_patch")
+_DELETE = load("thread_delete")
 
 STATES_KEPT: Final = 100
 """Checkpoints written from outside runs that a thread's followers may still ask for."""

@@ -49,10 +49,10 @@ from slipway.redis.script_source import load
 from slipway.redis.server_modules import require_modules
 from slipway.serialization.serde import Serde
 
-_READ: Final = load("document_read", repeatable=True, prelude=False)
-_HEADS: Final = load("document_heads", repeatable=True, prelude=False)
-_REMOVE: Final = load("document_remove", repeatable=True, prelude=False)
-_COPY: Final = load("document_copy", repeatable=False, prelude=False)
+_READ: Final = load("document_read")
+_HEADS: Final = load("document_heads")
+_REMOVE: Final = load("document_remove")
+_COPY: Final = load("document_copy")
 
 _PAGE: Final = 32
 _PAGE_BYTES: Final = 1 << 20

@@ -1,9 +1,11 @@
+--! needs: keys
+--! repeatable: no
 -- Remove an assistant with its versions. Returns {'ok'} or {'missing'}.
-local A = cmsgpack.unpack(ARGV[2])
-local assistant = key('assistant', A.assistant_id)
+local args = cmsgpack.unpack(ARGV[2])
+local assistant = key('assistant', args.assistant_id)
 local content = redis.call('HGET', assistant, 'content')
 if not content then return {'missing'} end
-redis.call('ZREM', key('assistants'), A.assistant_id)
-redis.call('ZREM', key('graph_assistants', cmsgpack.unpack(content).graph_id), A.assistant_id)
+redis.call('ZREM', key('assistants'), args.assistant_id)
+redis.call('ZREM', key('graph_assistants', cmsgpack.unpack(content).graph_id), args.assistant_id)
 redis.call('DEL', assistant)
 return {'ok'}

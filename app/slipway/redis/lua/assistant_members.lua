@@ -1,7 +1,9 @@
+--! needs: keys metadata_members
+--! repeatable: yes
 -- Write the fields of the metadata's members for an assistant that does not have them as it is now: an earlier release
 -- stored or changed it.
-local A = cmsgpack.unpack(ARGV[2])
-local assistant = key('assistant', A.assistant_id)
+local args = cmsgpack.unpack(ARGV[2])
+local assistant = key('assistant', args.assistant_id)
 local held = redis.call('HMGET', assistant, 'content', 'updated_us', 'members_at')
-if held[1] and held[2] ~= held[3] then set_members(assistant, cmsgpack.unpack(held[1]).metadata) end
+if held[1] and held[2] ~= held[3] then set_metadata_members(assistant, cmsgpack.unpack(held[1]).metadata) end
 return 'ok'

@@ -1,3 +1,4 @@
+--! repeatable: yes
 -- What a thread's checkpoints take, in bytes as they are counted when written. KEYS: index, state.
 -- ARGV: prefix of the writes' keys. Returns {checkpoints, bytes, writes, bytes, channel, values, bytes, ...}.
 local checkpoints, checkpoint_bytes, writes, write_bytes = 0, 0, 0, 0
@@ -16,9 +17,9 @@ for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
   end
 end
 for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  local key = ARGV[1] .. member
-  for _, field in ipairs(redis.call('HKEYS', key)) do
-    writes, write_bytes = writes + 1, write_bytes + #field + redis.call('HSTRLEN', key, field)
+  local name = ARGV[1] .. member
+  for _, field in ipairs(redis.call('HKEYS', name)) do
+    writes, write_bytes = writes + 1, write_bytes + #field + redis.call('HSTRLEN', name, field)
   end
 end
 local answer = {checkpoints, checkpoint_bytes, writes, write_bytes}

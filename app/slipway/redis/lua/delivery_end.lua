@@ -1,23 +1,25 @@
+--! needs: clock deliveries keys
+--! repeatable: yes
 -- Say how a try to deliver a webhook ended: `outcome` is final, or `retry_ms` is the pause before the next try.
 -- `uncounted` is how many tries have made no call by now.
 -- A try that was overtaken by another changes nothing. The run shows it, if it is still there.
-local A = cmsgpack.unpack(ARGV[2])
-local delivery = key('delivery', A.delivery_id)
+local args = cmsgpack.unpack(ARGV[2])
+local delivery = key('delivery', args.delivery_id)
 local held = redis.call('HMGET', delivery, 'tries', 'run_id', 'created_us')
-if held[1] ~= tostring(A.try) then return 0 end
+if held[1] ~= tostring(args.try) then return 0 end
 local queue = key(delivery_queue(delivery))
-if A.retry_ms then
-  redis.call('ZADD', queue, whole(now_ms + A.retry_ms), A.delivery_id)
-  if A.uncounted then redis.call('HSET', delivery, 'uncounted_tries', A.uncounted) end
+if args.retry_ms then
+  redis.call('ZADD', queue, integer_text(now_ms + args.retry_ms), args.delivery_id)
+  if args.uncounted then redis.call('HSET', delivery, 'uncounted_tries', args.uncounted) end
 else
-  redis.call('ZREM', queue, A.delivery_id)
+  redis.call('ZREM', queue, args.delivery_id)
   redis.call('DEL', delivery)
 end
 local run = key('run', held[2])
 if redis.call('HGET', run, 'created_us') == held[3] then
-  redis.call('HSET', run, 'webhook', A.outcome)
-  if A.problem then
-    redis.call('HSET', run, 'webhook_problem', A.problem)
+  redis.call('HSET', run, 'webhook', args.outcome)
+  if args.problem then
+    redis.call('HSET', run, 'webhook_problem', args.problem)
   else
     redis.call('HDEL', run, 'webhook_problem')
   end

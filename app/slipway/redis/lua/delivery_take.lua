@@ -1,16 +1,19 @@
+--! needs: clock keys
+--! repeatable: no
+--! keys: deliveries own_deliveries
 -- Take up to `limit` webhooks that are due, from the first of `queues` on, each for `lease_ms`: whoever dies with one
 -- leaves it to be taken again.
 -- Returns the put-aside records, each with the name under which it waits as `delivery_id`.
-local A = cmsgpack.unpack(ARGV[2])
+local args = cmsgpack.unpack(ARGV[2])
 local taken = {}
-for _, queue in ipairs(A.queues) do
-  for _, name in ipairs(redis.call('ZRANGEBYSCORE', key(queue), '-inf', whole(now_ms), 'LIMIT', 0, A.limit - #taken)) do
+for _, queue in ipairs(args.queues) do
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', key(queue), '-inf', integer_text(now_ms), 'LIMIT', 0, args.limit - #taken)) do
     local delivery = key('delivery', name)
     if redis.call('EXISTS', delivery) == 0 then
       redis.call('ZREM', key(queue), name)
     else
       redis.call('HINCRBY', delivery, 'tries', 1)
-      redis.call('ZADD', key(queue), whole(now_ms + A.lease_ms), name)
+      redis.call('ZADD', key(queue), integer_text(now_ms + args.lease_ms), name)
       local held = redis.call('HGETALL', delivery)
       held[#held + 1] = 'delivery_id'
       held[#held + 1] = name

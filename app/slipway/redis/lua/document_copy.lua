@@ -1,3 +1,4 @@
+--! repeatable: no
 -- Copy a thread's checkpoints, kept as documents, to a thread that has none.
 -- KEYS: counter of the source and of the target, then, where it matters, the records of both threads: nothing is done
 --   when one of them was not created at its time in ARGV ('gone'). A target's record says by `copied_us` that its
@@ -22,11 +23,11 @@ end
 for i = 10, 9 + count do
   local from, to = source .. ':' .. ARGV[i], target .. ':' .. ARGV[i]
   if redis.call('EXISTS', checkpoints .. from) == 1 then copy(checkpoints .. from, checkpoints .. to) end
-  for score, key in ipairs(redis.call('ZRANGE', registries .. from, 0, -1)) do
-    if string.sub(key, 1, #writes) == writes then
-      local name = writes .. target .. string.sub(key, #writes + #source + 1)
-      copy(key, name)
-      redis.call('ZADD', registries .. to, score, name)
+  for score, write in ipairs(redis.call('ZRANGE', registries .. from, 0, -1)) do
+    if string.sub(write, 1, #writes) == writes then
+      local copied = writes .. target .. string.sub(write, #writes + #source + 1)
+      copy(write, copied)
+      redis.call('ZADD', registries .. to, score, copied)
     end
   end
 end

@@ -1,3 +1,4 @@
+--! repeatable: yes
 -- Checkpoints kept as documents, with their pending writes.
 -- KEYS: the thread's counter, and, for the latest checkpoint, the pointer to it. ARGV: what leads the names of
 --   checkpoints, registries, writes and pointers, most bytes of a page, then <at>, ... unless the pointer says it.
@@ -11,8 +12,8 @@ local function take(at)
   if not document then return end
   bytes = bytes + #document
   local held = {}
-  for _, key in ipairs(redis.call('ZRANGE', registries .. at, 0, -1)) do
-    local write = string.sub(key, 1, #writes) == writes and redis.call('JSON.GET', key)
+  for _, name in ipairs(redis.call('ZRANGE', registries .. at, 0, -1)) do
+    local write = string.sub(name, 1, #writes) == writes and redis.call('JSON.GET', name)
     if write then
       held[#held + 1] = write
       bytes = bytes + #write

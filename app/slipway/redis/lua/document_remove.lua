@@ -1,3 +1,4 @@
+--! repeatable: yes
 -- Remove checkpoints kept as documents, and their pending writes.
 -- KEYS: the thread's counter, and, where it matters, the thread's record: nothing is done while it is busy, or when it was
 --   not created at the time in ARGV ('' is a thread that does not exist) (-1).
@@ -11,19 +12,19 @@ if KEYS[2] then
 end
 local removed, freed = 0, 0
 
-local function forget(key)
-  local document = redis.call('JSON.GET', key)
+local function forget(name)
+  local document = redis.call('JSON.GET', name)
   if document then freed = freed + #document end
-  redis.call('UNLINK', key)
+  redis.call('UNLINK', name)
 end
 
 local at = 7
 for _ = 1, tonumber(ARGV[6]) do
   local registry = registries .. ARGV[at]
-  for _, key in ipairs(redis.call('ZRANGE', registry, 0, -1)) do
-    if string.sub(key, 1, #writes) == writes then
-      forget(key)
-      redis.call('ZREM', registry, key)
+  for _, name in ipairs(redis.call('ZRANGE', registry, 0, -1)) do
+    if string.sub(name, 1, #writes) == writes then
+      forget(name)
+      redis.call('ZREM', registry, name)
     end
   end
   forget(checkpoints .. ARGV[at])

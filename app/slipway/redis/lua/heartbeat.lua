@@ -1,23 +1,25 @@
+--! needs: clock fencing keys outages suspects
+--! repeatable: yes
 -- Renew the leases that a worker still holds, and say that the worker lives.
 -- Returns {run, word} for each run it must look at: 'lost' (another attempt has it, or it is over), or how to cancel.
-local A = cmsgpack.unpack(ARGV[2])
+local args = cmsgpack.unpack(ARGV[2])
 local words = {}
 -- first what takes memory from nobody: a server that is full refuses only scripts that begin with what does
-redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', whole(now_ms - A.lease_ms))
-if A.grace then in_grace(A.grace) end
-for _, pair in ipairs(A.attempts) do -- run, attempt, the run's time of creation
-  local held = held_by(pair[1], pair[2], pair[3])
-  if not held then
-    acquit(pair[1], pair[2], pair[3])
+redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', integer_text(now_ms - args.lease_ms))
+if args.grace then in_grace_period(args.grace) end
+for _, pair in ipairs(args.attempts) do -- run, attempt, the run's time of creation
+  local owned = owned_run(pair[1], pair[2], pair[3])
+  if not owned then
+    withdraw_suspicion(pair[1], pair[2], pair[3])
     words[#words + 1] = {pair[1], 'lost'}
   else
-    redis.call('ZADD', key('leases'), 'XX', whole(now_ms + A.lease_ms), pair[1])
-    if held.cancel then words[#words + 1] = {pair[1], held.cancel} end
+    redis.call('ZADD', key('leases'), 'XX', integer_text(now_ms + args.lease_ms), pair[1])
+    if owned.cancel then words[#words + 1] = {pair[1], owned.cancel} end
   end
 end
-if A.gone then
-  redis.call('ZREM', key('workers'), A.worker)
-elseif A.listed then
-  redis.call('ZADD', key('workers'), whole(now_ms), A.worker)
+if args.gone then
+  redis.call('ZREM', key('workers'), args.worker)
+elseif args.listed then
+  redis.call('ZADD', key('workers'), integer_text(now_ms), args.worker)
 end
 return words

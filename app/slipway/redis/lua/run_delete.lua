@@ -1,10 +1,12 @@
+--! needs: keys phases runs
+--! repeatable: no
 -- Remove a run that is over. Returns {'ok'}, {'missing'} or {'active'}.
-local A = cmsgpack.unpack(ARGV[2])
-local held = redis.call('HMGET', key('run', A.run_id), 'phase', 'thread_id')
-if not held[1] or held[2] ~= A.thread_id then return {'missing'} end
-if held[1] == 'queued' or held[1] == 'running' or held[1] == 'paused' then return {'active'} end
-if redis.call('HGET', key('thread', A.thread_id), 'waiting') == A.run_id then
-  redis.call('HDEL', key('thread', A.thread_id), 'waiting')
+local args = cmsgpack.unpack(ARGV[2])
+local held = redis.call('HMGET', key('run', args.run_id), 'phase', 'thread_id')
+if not held[1] or held[2] ~= args.thread_id then return {'missing'} end
+if is_in_progress(held[1]) then return {'active'} end
+if redis.call('HGET', key('thread', args.thread_id), 'waiting') == args.run_id then
+  redis.call('HDEL', key('thread', args.thread_id), 'waiting')
 end
-drop_run(A.run_id, A.thread_id)
+delete_run(args.run_id, args.thread_id)
 return {'ok'}

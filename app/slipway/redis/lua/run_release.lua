@@ -1,11 +1,13 @@
+--! needs: commands events fencing keys requeue
+--! repeatable: yes
 -- Hand a run back to the queue, with the attempt's last writes. ARGV as for settle. Returns {'ok'} or {'fenced'}.
-local A = cmsgpack.unpack(ARGV[2])
-local held = held_by(A.run_id, A.attempt, A.incarnation)
-local new = held and is_next(held, A.seq)
+local args = cmsgpack.unpack(ARGV[2])
+local owned = owned_run(args.run_id, args.attempt, args.incarnation)
+local new = owned and is_next_group(owned, args.seq)
 if new == nil then return {'fenced'} end
-if new then run_commands(3, #ARGV) end
-redis.call('HSET', key('run', A.run_id), 'usage', A.usage, 'seq', A.seq)
-append(A.run_id, A.entries)
-requeue(A.run_id, held.thread_id, A.counted, A.reason, A.delay_ms)
-if A.announce then redis.call('HSET', key('run', A.run_id), 'announce', 1) end
+if new then run_commands(3) end
+redis.call('HSET', key('run', args.run_id), 'usage', args.usage, 'seq', args.seq)
+append_events(args.run_id, args.entries)
+requeue(args.run_id, owned.thread_id, args.counted, args.reason, args.delay_ms)
+if args.announce then redis.call('HSET', key('run', args.run_id), 'announce', 1) end
 return {'ok'}

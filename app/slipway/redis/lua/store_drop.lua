@@ -1,7 +1,9 @@
+--! needs: clock keys
+--! repeatable: yes
 -- Remove an item (`ns` and `key`), or the first `limit` of those whose time is over. Returns how many went.
-local A = cmsgpack.unpack(ARGV[2])
+local args = cmsgpack.unpack(ARGV[2])
 
-local function drop(ns, name)
+local function delete(ns, name)
   local gone = redis.call('HDEL', key('store_items', ns), name)
   redis.call('ZREM', key('store_order', ns), name)
   redis.call('HDEL', key('store_vectors', ns), name)
@@ -12,10 +14,10 @@ local function drop(ns, name)
   return gone
 end
 
-if A.ns then return drop(A.ns, A.key) end
+if args.ns then return delete(args.ns, args.key) end
 local gone = 0
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', key('store_expiry'), '-inf', whole(now_ms), 'LIMIT', 0, A.limit)) do
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', key('store_expiry'), '-inf', integer_text(now_ms), 'LIMIT', 0, args.limit)) do
   local cut = string.find(member, '\0', 1, true)
-  gone = gone + drop(string.sub(member, 1, cut - 1), string.sub(member, cut + 1))
+  gone = gone + delete(string.sub(member, 1, cut - 1), string.sub(member, cut + 1))
 end
 return gone

@@ -1,25 +1,27 @@
+--! needs: clock keys
+--! repeatable: yes
 -- Keep an item: its first time of creation stays. ARGV[3] is the value as JSON, ARGV[4] its vectors or ''.
-local A = cmsgpack.unpack(ARGV[2])
-local items = key('store_items', A.ns)
-local created, expires = whole(now_us), 0
-local held = redis.call('HGET', items, A.key)
+local args = cmsgpack.unpack(ARGV[2])
+local items = key('store_items', args.ns)
+local created, expires = integer_text(now_us), 0
+local held = redis.call('HGET', items, args.key)
 if held then
   local first, _, ends = string.match(held, '^(%d+)|(%d+)|(%d+)|')
   if ends == '0' or tonumber(ends) > now_ms then created = first end
 end
-if A.ttl_ms > 0 then expires = now_ms + A.ttl_ms end
-local head = created .. '|' .. whole(now_us) .. '|' .. whole(expires) .. '|' .. whole(A.ttl_ms) .. '|'
-redis.call('HSET', items, A.key, head .. ARGV[3])
-redis.call('ZADD', key('store_order', A.ns), whole(now_us), A.key)
-redis.call('ZADD', key('store_namespaces'), 0, A.ns .. '.')
+if args.ttl_ms > 0 then expires = now_ms + args.ttl_ms end
+local head = created .. '|' .. integer_text(now_us) .. '|' .. integer_text(expires) .. '|' .. integer_text(args.ttl_ms) .. '|'
+redis.call('HSET', items, args.key, head .. ARGV[3])
+redis.call('ZADD', key('store_order', args.ns), integer_text(now_us), args.key)
+redis.call('ZADD', key('store_namespaces'), 0, args.ns .. '.')
 if expires > 0 then
-  redis.call('ZADD', key('store_expiry'), whole(expires), A.ns .. '\0' .. A.key)
+  redis.call('ZADD', key('store_expiry'), integer_text(expires), args.ns .. '\0' .. args.key)
 else
-  redis.call('ZREM', key('store_expiry'), A.ns .. '\0' .. A.key)
+  redis.call('ZREM', key('store_expiry'), args.ns .. '\0' .. args.key)
 end
 if ARGV[4] ~= '' then
-  redis.call('HSET', key('store_vectors', A.ns), A.key, ARGV[4])
+  redis.call('HSET', key('store_vectors', args.ns), args.key, ARGV[4])
 else
-  redis.call('HDEL', key('store_vectors', A.ns), A.key)
+  redis.call('HDEL', key('store_vectors', args.ns), args.key)
 end
 return 'ok'

@@ -1,9 +1,11 @@
+--! needs: clock keys thread_deletion threads
+--! repeatable: yes
 -- Threads whose time is over, at most `limit`, from the one that is due for the longest time. Those to be deleted are
 -- gone at once; a busy one waits for the next sweep; of the others the checkpoints are to be shrunk. `shrunk` are
 -- those for which that was done, each with its time of creation: their time begins anew.
 -- Returns {ids deleted, {id to shrink, when it was created, ...}, how many were busy}.
-local A = cmsgpack.unpack(ARGV[2])
-for _, pair in ipairs(A.shrunk) do
+local args = cmsgpack.unpack(ARGV[2])
+for _, pair in ipairs(args.shrunk) do
   local thread_id = pair[1]
   local held = redis.call('HMGET', key('thread', thread_id), 'created_us', 'ttl')
   local minutes = held[2]
@@ -16,18 +18,18 @@ for _, pair in ipairs(A.shrunk) do
   end
 end
 local deleted, shrink, busy = {}, {}, 0
-for _, thread_id in ipairs(redis.call('ZRANGEBYSCORE', key('threads_due'), '-inf', whole(now_ms), 'LIMIT', 0, A.limit)) do
+for _, thread_id in ipairs(redis.call('ZRANGEBYSCORE', key('threads_due'), '-inf', integer_text(now_ms), 'LIMIT', 0, args.limit)) do
   local held = redis.call('HMGET', key('thread', thread_id), 'status', 'ttl_strategy', 'created_us')
   if not held[1] or not held[2] then
     redis.call('ZREM', key('threads_due'), thread_id)
   elseif held[1] == 'busy' then
-    redis.call('ZADD', key('threads_due'), whole(now_ms), thread_id)
+    redis.call('ZADD', key('threads_due'), integer_text(now_ms), thread_id)
     busy = busy + 1
   elseif held[2] == 'keep_latest' then
     shrink[#shrink + 1] = thread_id
     shrink[#shrink + 1] = held[3]
   else
-    drop_thread(thread_id)
+    delete_thread(thread_id)
     deleted[#deleted + 1] = thread_id
   end
 end

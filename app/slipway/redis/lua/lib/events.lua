@@ -1,0 +1,44 @@
+--! needs: keys
+-- The event log of a run: a stream, and a notification for each append.
+
+-- The bytes of an event in SSE format, without its id.
+local function sse_frame(name, data)
+  return 'event: ' .. name .. '\r\ndata: ' .. data .. '\r\n'
+end
+
+-- Appends to the log of a run. Each entry is {name, frame, result}; only end events have a result, the others have ''.
+-- A name may be followed by a line feed and a mark: the mark is stored beside the event, and a later attempt does not
+-- append an event whose mark is in the log. The notification carries the entries with their ids and the id before them,
+-- so that a follower which has read up to that id needs no read.
+local function append_events(run_id, entries)
+  if #entries == 0 then return end
+  local run, log = key('run', run_id), key('events', run_id)
+  local previous_id = redis.call('HGET', run, 'last_event') or '0-0'
+  local last_id
+  for _, entry in ipairs(entries) do
+    local line_feed = string.find(entry[1], '\n', 1, true)
+    if line_feed then
+      local mark = string.sub(entry[1], line_feed + 1)
+      entry[1] = string.sub(entry[1], 1, line_feed - 1)
+      last_id = redis.call('XADD', log, '*', 'n', entry[1], 'f', entry[2], 'm', mark)
+    elseif entry[3] ~= '' then
+      last_id = redis.call('XADD', log, '*', 'n', entry[1], 'f', entry[2], 'r', entry[3])
+    else
+      last_id = redis.call('XADD', log, '*', 'n', entry[1], 'f', entry[2])
+    end
+    entry[4] = last_id
+  end
+  redis.call('HSET', run, 'last_event', last_id)
+  redis.call('PUBLISH', key('run_wake', run_id), cmsgpack.pack({previous_id, entries}))
+end
+
+local function metadata_event(run_id, attempt)
+  return {'metadata', sse_frame('metadata', '{"run_id":"' .. run_id .. '","attempt":' .. attempt .. '}'), ''}
+end
+
+-- `phase` is sent only if the run waits for approval: for the protocol such a run succeeded.
+local function end_event(run_id, status, result, phase)
+  local phase_member = phase == 'waiting_for_approval' and ',"phase":"' .. phase .. '"' or ''
+  local data = '{"run_id":"' .. run_id .. '","status":"' .. status .. '"' .. phase_member .. '}'
+  return {'end', sse_frame('end', data), result or ''}
+end

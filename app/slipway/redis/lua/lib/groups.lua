@@ -1,0 +1,47 @@
+--! needs: jobs keys queue
+-- Concurrency groups: at most `limit` runs of a group execute at once. Jobs over the limit are parked until a slot is
+-- free.
+
+-- The groups of a run that have a limit: {{name, limit}, ...}.
+local function groups_of(run_id)
+  local stored = redis.call('HGET', key('run', run_id), 'groups')
+  return stored and cjson.decode(stored) or {}
+end
+
+-- The first group of the run that has no free slot, or nil.
+local function group_at_limit(run_id)
+  for _, pair in ipairs(groups_of(run_id)) do
+    if redis.call('SCARD', key('group', pair[1])) >= pair[2] then return pair[1] end
+  end
+end
+
+-- Moves the first parked job of a group back to the queue, where it tries again to get a slot.
+local function requeue_parked_job(group)
+  local parked = redis.call('ZPOPMIN', key('parked', group))
+  if #parked > 0 then
+    redis.call('ZADD', queue_key((split_job(parked[1]))), parked[2], parked[1])
+    wake_worker()
+  end
+end
+
+local function free_group_slot(group, run_id)
+  if redis.call('SREM', key('group', group), run_id) == 1 then requeue_parked_job(group) end
+end
+
+local function free_group_slots(run_id)
+  for _, pair in ipairs(groups_of(run_id)) do free_group_slot(pair[1], run_id) end
+end
+
+-- Removes the job of the run's next attempt from whichever queue has it. If the job was due, it may have been offered
+-- free slots: the next parked jobs of its groups get them.
+local function delete_job(run_id)
+  local attempt = redis.call('HGET', key('run', run_id), 'attempt')
+  if not attempt then return end
+  local job = job_name(run_id, attempt + 1)
+  local was_due = redis.call('ZREM', key('queue'), job) + redis.call('ZREM', key('suspects'), job) > 0
+  redis.call('ZREM', key('later'), job)
+  for _, pair in ipairs(groups_of(run_id)) do
+    redis.call('ZREM', key('parked', pair[1]), job)
+    if was_due then requeue_parked_job(pair[1]) end
+  end
+end

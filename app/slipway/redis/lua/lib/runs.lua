@@ -1,0 +1,21 @@
+--! needs: keys
+-- The run record: its ordinal, its chain, its deletion.
+
+-- Assigns the number of a run within its thread: when its first attempt starts, or when it is cancelled before that. It
+-- never changes, and the event protocol numbers the events of a thread by it.
+local function assign_ordinal(run_id, thread_id)
+  redis.call('HSET', key('run', run_id), 'turn', redis.call('HINCRBY', key('thread', thread_id), 'turns', 1))
+end
+
+-- Makes the run `to` continue the chain of `from`: it inherits the usage, and the id of the chain's first run.
+local function inherit_chain(from, to)
+  local fields = redis.call('HMGET', key('run', from), 'usage', 'chain')
+  redis.call('HSET', key('run', to), 'resumes', from, 'usage', fields[1] or '{}', 'chain', fields[2] or from)
+end
+
+-- The event log stays for a minute, so that followers receive the last events.
+local function delete_run(run_id, thread_id)
+  redis.call('DEL', key('run', run_id))
+  redis.call('ZREM', key('thread_runs', thread_id), run_id)
+  redis.call('PEXPIRE', key('events', run_id), 60000)
+end

@@ -1,0 +1,21 @@
+--! needs: clock keys
+-- The run of a thread that waits for approval.
+
+-- Completes a run that will not be answered.
+local function abandon_waiting_run(run_id, why)
+  redis.call('HSET', key('run', run_id), 'phase', 'completed', 'updated_us', integer_text(now_us),
+    'reason', 'abandoned: ' .. why)
+end
+
+-- Completes the waiting run of a thread, because `next_run` starts. Returns its id if that run answers it, else nil.
+local function complete_waiting_run(thread_id, next_run, answered)
+  local thread = key('thread', thread_id)
+  local waiting = redis.call('HGET', thread, 'waiting')
+  if not waiting then return nil end
+  redis.call('HDEL', thread, 'waiting')
+  local run = key('run', waiting)
+  if redis.call('HGET', run, 'phase') ~= 'waiting_for_approval' then return nil end
+  redis.call('HSET', run, 'phase', 'completed', 'resumed_by', next_run, 'updated_us', integer_text(now_us),
+    'reason', answered and 'answered' or 'abandoned: the thread went on without an answer')
+  return answered and waiting or nil
+end

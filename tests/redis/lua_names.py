@@ -1,0 +1,66 @@
+"""Which names a Lua file defines and uses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from slipway.redis.script_source import code_of, directives_of
+
+LUA: Final = Path(__file__).parents[2] / "app" / "slipway" / "redis" / "lua"
+SCRIPTS: Final = {path.stem: path.read_text() for path in sorted(LUA.glob("*.lua"))}
+LIBRARIES: Final = {path.stem: path.read_text() for path in sorted((LUA / "lib").glob("*.lua"))}
+
+_TEXT: Final = re.compile(r"'[^'\n]*'")
+_NAME: Final = re.compile(r"(?<![\w.:])[A-Za-z_]\w*")
+_INTRODUCED: Final = re.compile(
+    r"\bfunction ([\w.]*)\(([\w, ]*)\)|\blocal (?!function)([\w, ]+)|\bfor ([\w, ]+?) (?:in|=)"
+)
+_ASSIGNED: Final = re.compile(r"(?<![\w.])\w+ = ")
+_BUILT_IN: Final = frozenset(
+    _NAME.findall(
+        "and break do else elseif end false for function if in local nil not or repeat return then true until while "
+        "cjson cmsgpack ipairs math next pairs pcall redis string tonumber tostring type unpack ARGV KEYS TEMPLATES"
+    )
+)
+_DEFINITION: Final = re.compile(r"^local (?:function (\w+)|([\w, ]+?) =)", re.MULTILINE)
+
+
+def definitions(text: str) -> set[str]:
+    """The local names that a file defines outside its functions."""
+    found = _DEFINITION.findall(code_of(text))
+    return {name.strip() for function, names in found for name in (function or names).split(",")}
+
+
+def names(text: str) -> set[str]:
+    """All names in the code of a file, but members of tables."""
+    code = re.sub(r"\s--\s.*$", "", code_of(text), flags=re.MULTILINE)
+    return set(_NAME.findall(_TEXT.sub("''", code)))
+
+
+def unknown_names(text: str, libraries: dict[str, str]) -> set[str]:
+    """Names that neither the file nor a library that it declares defines: Redis stops a script that reads one."""
+    code = _TEXT.sub("''", code_of(text))
+    found = _INTRODUCED.findall(code)
+    local = {name.strip() for groups in found for group in groups for name in group.split(",")}
+    declared = directives_of(text).get("needs", [])
+    provided = {name for library in declared for name in definitions(libraries[library])}
+    return names(_ASSIGNED.sub("", text)) - local - provided - _BUILT_IN
+
+
+def problems(file: str, text: str, libraries: dict[str, str]) -> list[str]:
+    """What a file declares wrongly: a library without a use, a use without a library, a name that a library has."""
+    declared = set(directives_of(text).get("needs", []))
+    found = [f"{file} declares {name}, which does not exist" for name in sorted(declared - libraries.keys())]
+    own, used = definitions(text), names(text)
+    for library, source in libraries.items():
+        if library == file:
+            continue
+        provided = definitions(source)
+        found += [f"{file} defines {name} as {library} does" for name in sorted(own & provided)]
+        if library in declared and not used & provided:
+            found.append(f"{file} declares {library} and does not use it")
+        if library not in declared and (names_of_it := used & provided - own):
+            found.append(f"{file} uses {', '.join(sorted(names_of_it))} and does not declare {library}")
+    return found

@@ -1,0 +1,110 @@
+"""Each script is sent with the libraries that it needs, and with nothing else."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from slipway.redis import script_source
+from slipway.redis.pipeline import Pipeline
+from slipway.redis.script_source import BadScript, directives_of, libraries_of, load
+from tests.redis.lua_names import LIBRARIES, SCRIPTS, definitions, problems, unknown_names
+
+ROOT: Final = Path(__file__).parents[2]
+DIRECTIVES: Final = {"needs", "repeatable", "keys"}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_declares_the_libraries_that_it_uses(name: str) -> None:
+    assert problems(name, SCRIPTS[name], LIBRARIES) == []
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_library_declares_the_libraries_that_it_uses(name: str) -> None:
+    assert problems(name, LIBRARIES[name], LIBRARIES) == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS | LIBRARIES)
+def test_every_name_is_defined(name: str) -> None:
+    assert unknown_names((SCRIPTS | LIBRARIES)[name], LIBRARIES) == set()
+
+
+def test_a_name_that_nobody_defines_is_noticed() -> None:
+    text = "--! needs: clock\nlocal function f(a) return a + nwo_ms end\nreturn f(now_ms)"
+    assert unknown_names(text, LIBRARIES) == {"nwo_ms"}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_library_is_used(name: str) -> None:
+    assert any(name in libraries_of(text) for text in SCRIPTS.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("--! needs: clock\nreturn 1", ["x declares clock and does not use it"]),
+        ("return now_ms", ["x uses now_ms and does not declare clock"]),
+        ("return {now_ms = 1, args.now_ms, 'now_ms'} -- now_ms", []),
+        ("--! needs: watch\nreturn 1", ["x declares watch, which does not exist"]),
+        ("local now_ms = 1\nreturn now_ms", ["x defines now_ms as clock does"]),
+    ],
+)
+def test_a_wrong_declaration_is_noticed(text: str, expected: list[str]) -> None:
+    text = text.replace("{now_ms = 1, args", "{args")
+    assert problems("x", text, {"clock": "local now_ms = redis.call('TIME')[1]"}) == expected
+
+
+def test_each_library_is_sent_once_and_before_what_needs_it() -> None:
+    for name, text in SCRIPTS.items():
+        source = load(name).source
+        for library in libraries_of(text):
+            positions = [
+                [source.index(f"local {_defined(one)}") for one in (needed, library)]
+                for needed in directives_of(LIBRARIES[library]).get("needs", [])
+            ]
+            assert all(first < second for first, second in positions), (name, library)
+            assert source.count(f"local {_defined(library)}") == 1
+
+
+def _defined(library: str) -> str:
+    match = re.search(r"^local (function \w+\(|\w+ =)", LIBRARIES[library], re.MULTILINE)
+    assert match is not None
+    return match[1]
+
+
+def test_what_a_script_does_not_need_is_not_sent() -> None:
+    source = load("run_apply").source
+    others = set(LIBRARIES) - set(libraries_of(SCRIPTS["run_apply"]))
+    assert not [name for other in others for name in definitions(LIBRARIES[other]) if f" {name}(" in source]
+    assert "crons" not in source, "templates of other key kinds are not sent"
+    assert "--" not in source
+
+
+def test_libraries_that_need_each_other_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {"a": "--! needs: b\n", "b": "--! needs: a\n"}
+    monkeypatch.setattr(script_source, "library", texts.__getitem__)
+    with pytest.raises(BadScript, match="a -> b -> a"):
+        libraries_of("--! needs: a\n")
+
+
+async def test_the_server_compiles_every_script(pipeline: Pipeline) -> None:
+    for name in SCRIPTS:
+        script = load(name)
+        assert (await pipeline.send("SCRIPT", "LOAD", script.source)).decode() == script.sha
+
+
+def test_files_have_known_directives_only() -> None:
+    for name, text in (SCRIPTS | LIBRARIES).items():
+        assert set(directives_of(text)) <= DIRECTIVES, name
+        lines = text.splitlines()
+        assert not [b for a, b in pairwise(lines) if b.startswith("--!") and not a.startswith("--!")], name
+
+
+def test_every_script_is_loaded_by_one_module() -> None:
+    modules = [path.read_text() for path in (ROOT / "app").rglob("*.py")]
+    loaded = [name for text in modules for name in re.findall(r'\bload\("(\w+)"\)', text)]
+    assert sorted(loaded) == sorted(SCRIPTS)
