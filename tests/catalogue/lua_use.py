@@ -107,7 +107,8 @@ def _variables(text: str) -> dict[str, str]:
 @dataclass(frozen=True, slots=True)
 class LuaSource:
     """All scripts. `key_kinds` are the kinds of the keys that scripts get as `KEYS`; `unnamed` are the kinds of keys
-    whose names a function gets or computes, by function (or script) and expression."""
+    whose names a function gets or computes, by function (or script) and expression; `<script>/<function>` stands
+    for what a function gets in one script."""
 
     scripts: Mapping[str, str]
     shared: Sequence[str]
@@ -155,8 +156,9 @@ class LuaSource:
                         yield from (Use(script, kind, field, writes) for field in _fields(verb, call[2:]))
 
     def _kinds_of(self, script: str, block: _Block, known: Mapping[str, str], expression: str) -> Sequence[str]:
-        if (block.name, expression) in self.unnamed:
-            return self.unnamed[block.name, expression]
+        for function in (f"{script}/{block.name}", block.name):
+            if (function, expression) in self.unnamed:
+                return self.unnamed[function, expression]
         if match := _KIND.match(expression):
             return (match[1],)
         if match := _KEY_ARGUMENT.fullmatch(expression):

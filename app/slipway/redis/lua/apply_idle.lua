@@ -1,5 +1,6 @@
 --! needs: commands
 --! repeatable: no
+--! shard: thread
 -- Run a group of commands unless a run of the thread is pending or running, or the thread is another one by now.
 -- KEYS: thread. ARGV: when the thread was created ('' is a thread without a record), then each command as its length,
 --   then its words. Returns 'ok', 'busy' or 'gone'.

@@ -1,5 +1,6 @@
 --! needs: clock keys metadata_members
 --! repeatable: yes
+--! shard: assistants
 -- Make an earlier version the present one, whole. Returns {'ok', record}, {'missing'} or {'no_version'}.
 local args = cmsgpack.unpack(ARGV[2])
 local assistant = key('assistant', args.assistant_id)

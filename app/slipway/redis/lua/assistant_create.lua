@@ -1,5 +1,6 @@
 --! needs: clock keys metadata_members
 --! repeatable: yes
+--! shard: assistants
 -- Keep an assistant with its first version. Returns {'ok', record}, where the record is the fields that
 -- `assistant_scripts.RECORD` names, or {'exists', its token}.
 local args = cmsgpack.unpack(ARGV[2])

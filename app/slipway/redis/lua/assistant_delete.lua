@@ -1,5 +1,6 @@
 --! needs: keys
 --! repeatable: no
+--! shard: assistants
 -- Remove an assistant with its versions. Returns {'ok'} or {'missing'}.
 local args = cmsgpack.unpack(ARGV[2])
 local assistant = key('assistant', args.assistant_id)

@@ -1,5 +1,6 @@
 --! needs: keys metadata_members
 --! repeatable: yes
+--! shard: assistants
 -- Write the fields of the metadata's members for an assistant that does not have them as it is now: an earlier release
 -- stored or changed it.
 local args = cmsgpack.unpack(ARGV[2])

@@ -1,5 +1,6 @@
 --! needs: clock keys metadata_members
 --! repeatable: yes
+--! shard: assistants
 -- Make a new version: the present one with some members replaced, its metadata merged. A number is given out once,
 -- and a repetition of the same request (`token`) makes nothing new. Returns {'ok', record} or {'missing'}.
 local args = cmsgpack.unpack(ARGV[2])

@@ -1,4 +1,5 @@
 --! repeatable: no
+--! shard: thread
 -- Copy every checkpoint of a thread to a thread that has none.
 -- KEYS: index and state of the source, index and state of the target, then, where it matters, the records of both.
 -- ARGV: prefix of the writes' keys of both, target thread, what leads and trails a run's id in the name of its set, and

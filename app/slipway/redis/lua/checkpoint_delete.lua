@@ -1,4 +1,5 @@
 --! repeatable: yes
+--! shard: thread
 -- Remove checkpoints of a thread, at most `limit` of them; with the last one everything goes.
 -- KEYS: index, state, and, where only a removed thread's leftovers may go, the thread's record: nothing is done while
 --   it is there (-1).

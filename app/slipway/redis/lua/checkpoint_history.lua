@@ -1,4 +1,5 @@
 --! repeatable: yes
+--! shard: thread
 -- What the ancestors of a checkpoint contribute to delta channels: for each channel the writes of every ancestor, nearest
 -- first, back to and with the nearest that holds a value of it.
 -- KEYS: index, state. ARGV: prefix of the writes' keys, namespace, checkpoint ('' is the latest), ancestor to go on at

@@ -1,4 +1,5 @@
 --! repeatable: yes
+--! shard: thread
 -- Checkpoints with their channel values and pending writes.
 -- KEYS: index, state. ARGV: prefix of the writes' keys, 'all' or 'records', most bytes of a page, then either
 --   'range', namespace, below this id ('' is no bound), how many   or   'exact', member, ...

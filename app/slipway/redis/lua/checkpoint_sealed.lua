@@ -1,4 +1,5 @@
 --! repeatable: yes
+--! shard: thread
 -- Whether any of these threads' states (KEYS) holds a value that begins with the mark of sealed ones (ARGV[1]). Looks
 -- at a few values of each.
 

@@ -1,4 +1,5 @@
 --! repeatable: yes
+--! shard: thread
 -- What a thread's checkpoints take, in bytes as they are counted when written. KEYS: index, state.
 -- ARGV: prefix of the writes' keys. Returns {checkpoints, bytes, writes, bytes, channel, values, bytes, ...}.
 local checkpoints, checkpoint_bytes, writes, write_bytes = 0, 0, 0, 0

@@ -1,4 +1,5 @@
 --! repeatable: yes
+--! shard: thread
 -- Remove checkpoints of a thread, and the channel values that none of the others has.
 -- KEYS: index, state, and, where it matters, the thread's record: nothing is done while it is busy, or when it is that of
 --   another thread by now (-1).

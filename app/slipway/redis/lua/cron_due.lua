@@ -1,5 +1,6 @@
 --! needs: clock keys
 --! repeatable: yes
+--! shard: crons
 -- The crons that are due, the longest due first. Returns {now in ms, fields, …}. They stay due until their run is made.
 local args = cmsgpack.unpack(ARGV[2])
 local answer = {integer_text(now_ms)}

@@ -1,5 +1,6 @@
 --! needs: clock crons keys
 --! repeatable: yes
+--! shard: crons
 -- Look at a cron that is due again in `by_ms`, because of `problem`; its due time stays what it is. Returns 1, or 0 when
 -- another process has moved the cron on already.
 local args = cmsgpack.unpack(ARGV[2])

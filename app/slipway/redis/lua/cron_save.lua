@@ -1,5 +1,6 @@
 --! needs: clock crons keys metadata_members
 --! repeatable: yes
+--! shard: crons
 -- Make a cron, or change some of its fields; one that is to be made and is there stays as it is. `moves` says that its due
 -- time changes too; none makes it rest.
 -- `seed` is what the ids of its runs are derived from.

@@ -1,5 +1,6 @@
 --! needs: crons keys
 --! repeatable: yes
+--! shard: crons
 -- Let a due time pass without a run, because of `problem`. With `disable` the cron rests. Returns 1, or 0 when another
 -- process has moved the cron on already.
 local args = cmsgpack.unpack(ARGV[2])

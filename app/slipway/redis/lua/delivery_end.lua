@@ -1,5 +1,6 @@
 --! needs: clock deliveries keys
 --! repeatable: yes
+--! shard: thread
 -- Say how a try to deliver a webhook ended: `outcome` is final, or `retry_ms` is the pause before the next try.
 -- `uncounted` is how many tries have made no call by now.
 -- A try that was overtaken by another changes nothing. The run shows it, if it is still there.

@@ -1,5 +1,6 @@
 --! needs: clock keys
 --! repeatable: no
+--! shard: thread
 --! keys: deliveries own_deliveries
 -- Take up to `limit` webhooks that are due, from the first of `queues` on, each for `lease_ms`: whoever dies with one
 -- leaves it to be taken again.

@@ -1,5 +1,6 @@
 --! needs: clock groups idle jobs keys leases queue waiting_runs
 --! repeatable: yes
+--! shard: thread
 -- Look at a page of ids of one kind for what no script leaves behind, and mend it when asked to. A page is looked at
 -- and mended in one moment, so what is seen is true, and work in progress is never in the way.
 -- Returns a list of {problem, id}.

@@ -1,4 +1,5 @@
 --! repeatable: no
+--! shard: thread
 -- Copy a thread's checkpoints, kept as documents, to a thread that has none.
 -- KEYS: counter of the source and of the target, then, where it matters, the records of both threads: nothing is done
 --   when one of them was not created at its time in ARGV ('gone'). A target's record says by `copied_us` that its

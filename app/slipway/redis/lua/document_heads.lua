@@ -1,4 +1,5 @@
 --! repeatable: yes
+--! shard: thread
 -- What is needed of checkpoints to choose among them, without their values. ARGV: what leads their names, then <at>, ...
 -- Answers per checkpoint that is there: {<at>, run, parent, metadata, {channel that has a value, ...}}; run, parent and
 -- metadata each in a JSON array.

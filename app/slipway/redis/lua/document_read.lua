@@ -1,4 +1,5 @@
 --! repeatable: yes
+--! shard: thread
 -- Checkpoints kept as documents, with their pending writes.
 -- KEYS: the thread's counter, and, for the latest checkpoint, the pointer to it. ARGV: what leads the names of
 --   checkpoints, registries, writes and pointers, most bytes of a page, then <at>, ... unless the pointer says it.

@@ -1,4 +1,5 @@
 --! repeatable: yes
+--! shard: thread
 -- Remove checkpoints kept as documents, and their pending writes.
 -- KEYS: the thread's counter, and, where it matters, the thread's record: nothing is done while it is busy, or when it was
 --   not created at the time in ARGV ('' is a thread that does not exist) (-1).

@@ -1,5 +1,6 @@
 --! needs: clock keys
 --! repeatable: yes
+--! shard: processes
 -- Give a duty to a worker when nobody who lives has it, or go on with the one who has it. Returns 1 when it is the
 -- worker's.
 local args = cmsgpack.unpack(ARGV[2])

@@ -1,5 +1,6 @@
 --! needs: clock fencing keys outages suspects
 --! repeatable: yes
+--! shard: thread
 -- Renew the leases that a worker still holds, and say that the worker lives.
 -- Returns {run, word} for each run it must look at: 'lost' (another attempt has it, or it is over), or how to cancel.
 local args = cmsgpack.unpack(ARGV[2])

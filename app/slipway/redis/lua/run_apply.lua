@@ -1,5 +1,6 @@
 --! needs: commands events fencing keys
 --! repeatable: yes
+--! shard: thread
 -- One group of writes of an attempt, fenced by its number and numbered by `seq` so that a repetition changes nothing.
 -- ARGV: prefix, run, attempt, the run's time of creation, seq, count of events, (name, frame) of each, then commands as
 -- length and words.

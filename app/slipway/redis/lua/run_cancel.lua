@@ -1,5 +1,6 @@
 --! needs: cancel idle keys
 --! repeatable: yes
+--! shard: thread
 -- Cancel a run: at once when it never started, else by asking its attempt.
 -- Returns {'ok'}, {'missing'} or {'final'}.
 local args = cmsgpack.unpack(ARGV[2])

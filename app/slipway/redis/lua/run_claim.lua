@@ -1,5 +1,6 @@
 --! needs: clock events groups jobs keys leases queue runs waiting_runs
 --! repeatable: no
+--! shard: thread
 -- Give a worker up to `limit` due runs, each with a lease. Returns {ms until the next job is due or '', run fields, …}.
 -- A job whose run is gone, over or not its thread's turn is dropped: whoever ended the obstacle queues it again.
 -- A job of a group that is at its limit is parked: whoever leaves the group takes it back.

@@ -1,5 +1,6 @@
 --! needs: cancel cancel_causes clock crons events groups keys leases phases queue runs threads waiting_runs
 --! repeatable: yes
+--! shard: thread
 -- Accept a run: the record, its first event, its place in the thread's queue, its job, the thread's status.
 -- Returns {'new', run fields}, also to a repetition of the very call by which `inline_worker` has taken the run;
 -- {'known', run fields} for a run that exists otherwise, so that a repetition changes nothing;

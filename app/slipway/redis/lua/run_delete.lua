@@ -1,5 +1,6 @@
 --! needs: keys phases runs
 --! repeatable: no
+--! shard: thread
 -- Remove a run that is over. Returns {'ok'}, {'missing'} or {'active'}.
 local args = cmsgpack.unpack(ARGV[2])
 local held = redis.call('HMGET', key('run', args.run_id), 'phase', 'thread_id')

@@ -1,4 +1,5 @@
 --! repeatable: yes
+--! shard: thread
 -- Read a run, if it is one of this thread. Returns its fields, or nothing: of a run on another thread no more is read
 -- than of one that does not exist.
 -- KEYS: run. ARGV: thread.

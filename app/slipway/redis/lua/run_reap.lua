@@ -1,5 +1,6 @@
 --! needs: clock deliveries events idle keys leases outages requeue
 --! repeatable: no
+--! shard: thread
 -- Take back runs whose lease has ended, or whose worker's id starts with `worker` (a process known to be dead).
 -- A run with attempts left is queued again; one without fails. Returns a list of {run, attempt, 'queued' or 'failed'}.
 --

@@ -1,5 +1,6 @@
 --! needs: commands events fencing keys requeue
 --! repeatable: yes
+--! shard: thread
 -- Hand a run back to the queue, with the attempt's last writes. ARGV as for settle. Returns {'ok'} or {'fenced'}.
 local args = cmsgpack.unpack(ARGV[2])
 local owned = owned_run(args.run_id, args.attempt, args.incarnation)

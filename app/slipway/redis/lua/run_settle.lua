@@ -1,5 +1,6 @@
 --! needs: cancel_causes clock commands deliveries events fencing idle keys leases runs
 --! repeatable: yes
+--! shard: thread
 -- End an attempt's run: phase, error, result, the thread's state, the last events, the lease, the next run's job.
 -- ARGV: prefix, arguments, then the attempt's last commands as length and words.
 -- Returns {'ok'}, {'fenced'}, or {'cancel', action} when a cancel was asked for and this is not its answer.

@@ -1,5 +1,6 @@
 --! needs: clock keys
 --! repeatable: yes
+--! shard: store
 -- Remove an item (`ns` and `key`), or the first `limit` of those whose time is over. Returns how many went.
 local args = cmsgpack.unpack(ARGV[2])
 

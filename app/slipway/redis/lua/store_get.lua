@@ -1,5 +1,6 @@
 --! needs: clock keys
 --! repeatable: yes
+--! shard: store
 -- Items of one namespace by their keys, '' for each that is missing or expired. With `refresh` their time begins anew.
 local args = cmsgpack.unpack(ARGV[2])
 local items, answer = key('store_items', args.ns), {}

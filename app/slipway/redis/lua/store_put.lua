@@ -1,5 +1,6 @@
 --! needs: clock keys
 --! repeatable: yes
+--! shard: store
 -- Keep an item: its first time of creation stays. ARGV[3] is the value as JSON, ARGV[4] its vectors or ''.
 local args = cmsgpack.unpack(ARGV[2])
 local items = key('store_items', args.ns)

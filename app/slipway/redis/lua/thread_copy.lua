@@ -1,5 +1,6 @@
 --! needs: clock keys threads
 --! repeatable: yes
+--! shard: thread
 -- A new thread with everything another one shows but its runs; metadata may stand in for the source's. `copied_us` says
 -- when the source was created, until its checkpoints are copied. Returns {'ok' or 'exists', thread fields}, {'missing'}, or {'leftovers'} when those of a
 -- removed thread must go first.

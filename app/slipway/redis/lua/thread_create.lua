@@ -1,5 +1,6 @@
 --! needs: clock keys threads
 --! repeatable: yes
+--! shard: thread
 -- Make a thread. Returns {'ok', thread fields}, {'exists', values of the fields in `existing`}: what its creator is not
 -- shown is not read, or {'leftovers'} when those of a removed thread must go first.
 local args = cmsgpack.unpack(ARGV[2])

@@ -1,5 +1,6 @@
 --! needs: cancel_causes clock control deliveries events groups keys leases phases thread_deletion
 --! repeatable: no
+--! shard: thread
 -- Remove a thread with its runs, if it was created at `incarnation`, where that is said. A running attempt finds its run gone, and is told to stop.
 -- Returns {'ok', when it was removed in µs} or {'missing'}.
 local args = cmsgpack.unpack(ARGV[2])

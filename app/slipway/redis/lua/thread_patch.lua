@@ -1,5 +1,6 @@
 --! needs: clock keys threads waiting_runs
 --! repeatable: yes
+--! shard: thread
 -- Merge fields into a thread; note a checkpoint that was written from outside a run. Returns {'ok', thread fields}, or
 -- {'missing'}, also when the thread was not created at the time that is asked for.
 local args = cmsgpack.unpack(ARGV[2])

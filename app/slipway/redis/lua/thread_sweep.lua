@@ -1,5 +1,6 @@
 --! needs: clock keys thread_deletion threads
 --! repeatable: yes
+--! shard: thread
 -- Threads whose time is over, at most `limit`, from the one that is due for the longest time. Those to be deleted are
 -- gone at once; a busy one waits for the next sweep; of the others the checkpoints are to be shrunk. `shrunk` are
 -- those for which that was done, each with its time of creation: their time begins anew.

@@ -1,5 +1,6 @@
 --! needs: clock jobs keys
 --! repeatable: yes
+--! shard: thread
 -- How much work there is and who is there to do it. Changes nothing.
 -- Returns {living workers, due jobs, jobs that are not due yet, leases, ms for which the oldest due job has been due,
 -- how often each problem was mended}.
