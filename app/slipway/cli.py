@@ -1,5 +1,5 @@
 """The command line: `slipway dev`, `slipway web`, `slipway worker`, `slipway release`, `slipway doctor`,
-`slipway checkpoints migrate`, `slipway version`."""
+`slipway checkpoints migrate`, `slipway schema`, `slipway version`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 import structlog
 import typer
 
@@ -170,6 +171,14 @@ def migrate(
     settings = load_settings_and_logs("migrate", config)
     if not asyncio.run(_migrate(settings, source, target, delete_source)):
         raise typer.Exit(1)
+
+
+@cli.command()
+def schema() -> None:
+    """Prints the JSON schema of langgraph.json, for editors."""
+    from slipway.graphs.langgraph_json import LangGraphDocument
+
+    typer.echo(orjson.dumps(LangGraphDocument.model_json_schema(), option=orjson.OPT_INDENT_2).decode())
 
 
 @cli.command()

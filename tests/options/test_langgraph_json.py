@@ -11,8 +11,8 @@ import orjson
 import pytest
 from langgraph_sdk import get_client
 
-from slipway.graphs.langgraph_json import GRAPH_KEYS
 from slipway.graphs.registry import Registry
+from slipway.graphs.slipway_section import GraphSection
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import new_id
@@ -32,7 +32,7 @@ TESTS: Final = {
 
 
 def test_every_key_has_a_test() -> None:
-    assert TESTS.keys() == set(GRAPH_KEYS)
+    assert TESTS.keys() == GraphSection.model_fields.keys()
     assert all(name in globals() for name in TESTS.values() if "::" not in name)
 
 

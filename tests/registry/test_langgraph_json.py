@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 
 from slipway.ceilings import NAMES as CEILINGS
 from slipway.errors import ConfigError
-from slipway.graphs.langgraph_json import DEFAULT_CONFIGS, SECTION_VARIABLES, read
+from slipway.graphs.langgraph_json import DEFAULT_CONFIGS, SECTION_VARIABLES, LangGraphDocument, read
+from slipway.graphs.slipway_section import CeilingsSection
 from slipway.settings import Settings
 from tests.registry.conftest import Project
 
@@ -69,6 +70,10 @@ def test_default_configs(project: Project) -> None:
         ({"configurable": []}, "LANGGRAPH_CONFIG.one.configurable: "),
         ({"recursion_limit": "7"}, "LANGGRAPH_CONFIG.one.recursion_limit: "),
         ({"tags": "x"}, "LANGGRAPH_CONFIG.one.tags: "),
+        (
+            {"configurable": {"ceilings": {"max_tokens": 5}}},
+            r"LANGGRAPH_CONFIG.one.configurable.ceilings.max_tokens: .* cannot be enforced",
+        ),
     ],
 )
 def test_a_default_config_that_is_none_is_refused(project: Project, config: object, named: str) -> None:
@@ -92,6 +97,12 @@ def test_our_section(project: Project) -> None:
 
 def test_ceilings_are_those_of_the_settings() -> None:
     assert set(CEILINGS) == {name for name in Settings.model_fields if name in CEILINGS}
+    assert set(CEILINGS) == CeilingsSection.model_fields.keys()
+
+
+def test_the_file_has_a_json_schema() -> None:
+    schema = LangGraphDocument.model_json_schema()
+    assert {"graphs", "env", "slipway"} <= schema["properties"].keys()
 
 
 def test_foreign_keys_are_accepted(project: Project) -> None:
@@ -107,7 +118,7 @@ def test_foreign_keys_are_accepted(project: Project) -> None:
         ({"slipway": {"graphs": {"one": 1}}}, "slipway.graphs.one:", "expected an object, found a number"),
         ({"slipway": {"graphs": {"one": {"exection": "inline"}}}}, "one.exection:", "did you mean 'execution'?"),
         ({"slipway": {"graphs": {"one": {"execution": "inlin"}}}}, "one.execution:", "did you mean 'inline'?"),
-        ({"slipway": {"graphs": {"one": {"execution": ["x"]}}}}, "one.execution:", "there is worker, inline"),
+        ({"slipway": {"graphs": {"one": {"execution": ["x"]}}}}, "one.execution:", "choose one of: worker, inline"),
         ({"slipway": {"graphs": {"one": {"inline_budget_s": "5"}}}}, "inline_budget_s:", "expected a number"),
         ({"slipway": {"graphs": {"one": {"inline_budget_s": 0}}}}, "inline_budget_s:", "above 0"),
         ({"slipway": {"ceilings": {"max_tokens": 5}}}, "slipway.ceilings.max_tokens:", "cannot be enforced"),
@@ -116,12 +127,18 @@ def test_foreign_keys_are_accepted(project: Project) -> None:
         ({"slipway": {"ceilings": {"max_step": 5}}}, "slipway.ceilings.max_step:", "did you mean 'max_steps'?"),
         ({"slipway": {"ceilings": {"max_steps": True}}}, "max_steps:", "expected a number, found a boolean"),
         ({"slipway": {"ceilings": {"max_steps": 1.5}}}, "max_steps:", "whole number"),
+        ({"slipway": {"ceilings": {"max_steps": None}}}, "max_steps:", "expected a number, found null"),
+        ({"slipway": {"ceilings": {"max_steps": 0}}}, "max_steps:", "expected a number above 0, found 0"),
+        ({"slipway": {"graphs": {"one": {"max_running_runs": 0}}}}, "one.max_running_runs:", "above 0"),
+        ({"http": {"disable_ui": "yes"}}, "http.disable_ui:", "expected true or false, found the string 'yes'"),
+        ({"http": {"cors": {"allow_origins": [1]}}}, "http.cors.allow_origins[0]:", "string, found a number"),
+        ({"store": {"index": {"embed": "a:b"}}}, "store.index.dims:", "is required"),
         ({"slipway": {"ceilings": {"max_steps": float("inf")}}}, "max_steps:", "above 0"),
         ({"dependencies": "."}, "dependencies:", "expected a list, found the string '.'"),
         ({"dependencies": [1]}, "dependencies[0]:", "expected a non-empty string"),
         ({"dependencies": ["./nowhere"]}, "dependencies[0]:", "there is no folder './nowhere'"),
-        ({"store": {"ttl": {"default_ttl": 0}}}, "store.ttl.default_ttl:", "greater than 0"),
-        ({"checkpointer": {"ttl": {"default_ttl": 0}}}, "checkpointer.ttl.default_ttl:", "greater than 0"),
+        ({"store": {"ttl": {"default_ttl": 0}}}, "store.ttl.default_ttl:", "above 0, found 0"),
+        ({"checkpointer": {"ttl": {"default_ttl": 0}}}, "checkpointer.ttl.default_ttl:", "above 0, found 0"),
         ({"env": []}, "env:", "expected an object, found a list"),
         ({"env": {"A": None}}, "env.A:", "expected a string, found null"),
     ],

@@ -21,7 +21,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
-from slipway.graphs.langgraph_json import LangGraphJson, did_you_mean
+from slipway.graphs.config_errors import did_you_mean
+from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.graphs.modules import OWN_PACKAGES
 
 REASON_CHARS = 1000

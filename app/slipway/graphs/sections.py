@@ -26,7 +26,9 @@ _HOST_NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 Minutes = Annotated[float, Field(gt=0, le=100 * 366 * 24 * 60)]
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A section whose unknown members are ignored, and in which null is the same as absent."""
+
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, hide_input_in_errors=True)
 
     @model_validator(mode="before")
@@ -37,7 +39,7 @@ class _Section(BaseModel):
         return given
 
 
-class ConfigSection(_Section):
+class ConfigSection(Section):
     """A graph's entry in `LANGGRAPH_CONFIG`: a run's config, as LangGraph has it; keys beside these go to the graph."""
 
     model_config = ConfigDict(extra="allow")
@@ -52,7 +54,7 @@ class ConfigSection(_Section):
         return self.model_dump(exclude_unset=True)
 
 
-class IndexSection(_Section):
+class IndexSection(Section):
     """`store.index`: what makes items findable by meaning."""
 
     dims: Annotated[int, Field(ge=1, le=65_536)]
@@ -62,7 +64,7 @@ class IndexSection(_Section):
     """Paths of what is embedded of an item; `$` is all of it."""
 
 
-class StoreTtlSection(_Section):
+class StoreTtlSection(Section):
     """`store.ttl`: how long items live that say nothing else."""
 
     refresh_on_read: bool = True
@@ -70,7 +72,7 @@ class StoreTtlSection(_Section):
     sweep_interval_minutes: Minutes = 5
 
 
-class StoreSection(_Section):
+class StoreSection(Section):
     """`store`."""
 
     index: IndexSection | None = None
@@ -79,7 +81,7 @@ class StoreSection(_Section):
     """A store of the project's own, which is not used: items live in Redis, beside everything else."""
 
 
-class ThreadTtlSection(_Section):
+class ThreadTtlSection(Section):
     """`checkpointer.ttl`: how long threads live that say nothing else, and how often those that are due are removed."""
 
     strategy: Literal["delete", "keep_latest"] = "delete"
@@ -93,7 +95,7 @@ Classes = list[Annotated[list[str], Field(min_length=1)]] | bool
 """Classes by name, each as a list: the parts of its module, and its own name. True is every class, False none."""
 
 
-class SerdeSection(_Section):
+class SerdeSection(Section):
     """`checkpointer.serde`: which classes stored objects are restored to, beside those that graphs use."""
 
     allowed_msgpack_modules: Classes = []
@@ -112,7 +114,7 @@ class SerdeSection(_Section):
         return given
 
 
-class CheckpointerSection(_Section):
+class CheckpointerSection(Section):
     """`checkpointer`."""
 
     serde: SerdeSection = SerdeSection()
@@ -139,7 +141,7 @@ def _host_name(text: str) -> str:
     return star + name
 
 
-class UrlSection(_Section):
+class UrlSection(Section):
     """`webhooks.url`: where webhooks may go."""
 
     require_https: bool = False
@@ -153,7 +155,7 @@ class UrlSection(_Section):
     """Refuse addresses that are not of the public internet: private, link-local, shared."""
 
 
-class WebhooksSection(_Section):
+class WebhooksSection(Section):
     """`webhooks`."""
 
     env_prefix: Annotated[str, Field(min_length=1)] = "LG_WEBHOOK_"
@@ -176,7 +178,7 @@ class WebhooksSection(_Section):
         return self
 
 
-class AuthCacheSection(_Section):
+class AuthCacheSection(Section):
     """`auth.cache`: callers that are recognised without asking the file again."""
 
     cache_keys: Annotated[list[str], Field(min_length=1)] = ["authorization", "cookie", "x-api-key"]
@@ -185,7 +187,7 @@ class AuthCacheSection(_Section):
     max_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
 
 
-class AuthSection(_Section):
+class AuthSection(Section):
     """`auth`: the file that says who calls, and what the caller may do."""
 
     path: Annotated[str, Field(min_length=1)] | None = None
@@ -197,7 +199,7 @@ class AuthSection(_Section):
     cache: AuthCacheSection | None = None
 
 
-class CorsSection(_Section):
+class CorsSection(Section):
     """`http.cors`: what pages of other origins may do. As it stands: everything, without cookies, with an auth file.
     Without one `allow_origins` counts only where it is written, beside the pages of this machine and Studio."""
 
@@ -211,14 +213,14 @@ class CorsSection(_Section):
     max_age: Annotated[int, Field(ge=0)] = 600
 
 
-class HeadersSection(_Section):
+class HeadersSection(Section):
     """Which request headers: lower case, `*` stands for anything, what is excluded is out."""
 
     includes: list[str] = Field(default=[], validation_alias=AliasChoices("includes", "include"))
     excludes: list[str] = Field(default=[], validation_alias=AliasChoices("excludes", "exclude"))
 
 
-class HttpSection(_Section):
+class HttpSection(Section):
     """`http`: the project's own app, and what of ours is served, where, and to whom."""
 
     app: Annotated[str, Field(min_length=1)] | None = None

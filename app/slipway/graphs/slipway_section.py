@@ -1,0 +1,85 @@
+"""The section `slipway` of `langgraph.json`: Slipway's own settings for all graphs and for single graphs.
+
+An unknown key is rejected here, because it would be a setting without effect.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from slipway.graphs.config_errors import did_you_mean, unknown_key
+from slipway.graphs.sections import Whole
+from slipway.graphs.spec import ExecutionMode, Priority
+from slipway.settings import NOT_ENFORCED
+
+PositiveWhole = Annotated[Whole, Field(gt=0)]
+
+PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reject_unknown_keys(cls, given: object) -> object:
+        for key in given if isinstance(given, dict) else ():
+            if key not in cls.model_fields:
+                raise unknown_key(key, cls._why_unknown(key))
+        return given
+
+    @classmethod
+    def _why_unknown(cls, key: str) -> str:
+        return f"unknown key{did_you_mean(key, cls.model_fields)}"
+
+
+class CeilingsSection(_Strict):
+    """`ceilings`: limits of runs, under the names of the settings. A ceiling that is absent stays as it was set before:
+    by `slipway.ceilings`, or else by the deployment."""
+
+    max_steps: PositiveWhole | None = None
+    max_node_visits: PositiveWhole | None = None
+    max_attempts: PositiveWhole | None = None
+    max_retries: PositiveWhole | None = None
+    max_active_s: PositiveNumber | None = None
+    max_step_s: PositiveNumber | None = None
+    max_state_bytes: PositiveWhole | None = None
+    max_event_bytes: PositiveWhole | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reject_null(cls, given: object) -> object:
+        """Null would look like "no limit", which no ceiling can be."""
+        for key, limit in given.items() if isinstance(given, dict) else ():
+            if limit is None and key in cls.model_fields:
+                raise unknown_key(key, "expected a number, found null")
+        return given
+
+    @classmethod
+    def _why_unknown(cls, key: str) -> str:
+        return NOT_ENFORCED[key] if key in NOT_ENFORCED else super()._why_unknown(key)
+
+    def limits(self) -> dict[str, float]:
+        """The ceilings that are set, by name."""
+        limits: dict[str, Any] = self.model_dump(exclude_none=True)
+        return limits
+
+
+class GraphSection(_Strict):
+    """`slipway.graphs.NAME`: see `GraphSpec` for what each option means."""
+
+    execution: ExecutionMode = "worker"
+    inline_budget_s: PositiveNumber | None = None
+    ceilings: CeilingsSection | None = None
+    version: Annotated[str, Field(min_length=1, pattern=r"\S")] = "1"
+    priority: Priority = "normal"
+    max_running_runs: PositiveWhole | None = None
+
+
+class SlipwaySection(_Strict):
+    """`slipway`."""
+
+    ceilings: CeilingsSection | None = None
+    graphs: dict[str, GraphSection | None] = {}
