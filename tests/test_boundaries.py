@@ -47,7 +47,6 @@ UPWARD_STILL = {
     ("slipway.runs.permits", "slipway.services"),
     ("slipway.runs.run_making", "slipway.services"),
     ("slipway.crons.permits", "slipway.services"),
-    ("slipway.webhooks.deliveries", "slipway.services"),
 }
 """Imports that still point upwards, to be removed."""
 

@@ -2,7 +2,7 @@
 
 A duty is a subclass of `Duty` in a file of its own. Its module docstring says, in this order: what one round does, at
 which interval, which processes may do it, and what it logs. The duties of workers are in `slipway_workers/duties/`, and
-`slipway_workers/process.py` lists them; a web process has one, `slipway.api.host_app.own_webhooks`.
+`slipway_workers/process.py` lists them; a web process has one, `slipway.api.host_app.internal_webhooks`.
 
 A failed round never ends the process. It is logged as `duty.skipped` (Redis is unavailable) or `duty.failed` (anything
 else), and the next round follows at its time.

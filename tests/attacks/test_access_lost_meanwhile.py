@@ -17,7 +17,7 @@ from slipway.runs.attempt import Attempt
 from slipway.runs.record import run_from
 from slipway.services import Services
 from slipway.settings import Settings
-from slipway.webhooks import deliveries
+from slipway.webhooks import read_permission
 from slipway_workers.duties.deliveries import Deliveries
 from slipway_workers.start_permission import StartPermission
 from tests.attacks.ruled_server import RUN, admin, ann, bob, graphs, made, rules, served, services, settings
@@ -254,7 +254,7 @@ async def test_a_webhook_waits_until_the_auth_file_answers(
 ) -> None:
     if fault == "still":  # what one handler may take is no bound for those of several users
         monkeypatch.setattr(permissions, "ANSWER_WITHIN_S", 600)
-        monkeypatch.setattr(deliveries, "PERMITTED_WITHIN_S", 0.2)
+        monkeypatch.setattr(read_permission, "AUTHORIZED_WITHIN_S", 0.2)
     run = await made(ann, f"/threads/{thread}/runs", RUN | {"webhook": receiver.url})
     setattr(rules, fault, {"threads:read"})
     async with working(settings, graphs):
@@ -288,7 +288,7 @@ async def test_a_webhook_that_waited_for_the_auth_file_is_tried_as_often_as_any_
         rules.broken = {"threads:read"} if broken else set()
         await pipeline.send("ZADD", keys.deliveries, "XX", 0, run["run_id"])
         await worker_deliveries.run_once()
-        await eventually(lambda: not worker_deliveries._under_way)
+        await eventually(lambda: not worker_deliveries.in_progress)
         statuses.append((await run_of(admin, run))["webhook_status"])
     assert statuses == [*["pending"] * 5, "delivered"]
     assert len(receiver.heard) == 3

@@ -16,7 +16,7 @@ import pytest
 from slipway.errors import InvalidRequest
 from slipway.graphs.sections import UrlSection
 from slipway.webhooks.delivery_policy import problem_of
-from slipway.webhooks.ip_addresses import Reach, reach_of
+from slipway.webhooks.ip_addresses import AddressScope, scope_of
 from slipway.webhooks.urls import NoAddress, UrlPolicy
 from slipway_workers.duties.deliveries import CheckedAddressTransport
 from tests.certificates import self_signed
@@ -53,21 +53,21 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize(
-    ("addresses", "reach"),
+    ("addresses", "scope"),
     [
-        (PRIVATE, Reach.PRIVATE),
-        (THIS_MACHINE, Reach.THIS_MACHINE),
-        (NOWHERE, Reach.NOWHERE),
-        (PUBLIC, Reach.PUBLIC),
+        (PRIVATE, AddressScope.PRIVATE),
+        (THIS_MACHINE, AddressScope.THIS_MACHINE),
+        (NOWHERE, AddressScope.UNROUTABLE),
+        (PUBLIC, AddressScope.PUBLIC),
     ],
 )
-def test_how_far_an_address_reaches(addresses: list[str], reach: Reach) -> None:
-    assert {text: reach_of(ipaddress.ip_address(text)) for text in addresses} == dict.fromkeys(addresses, reach)
+def test_how_far_an_address_reaches(addresses: list[str], scope: AddressScope) -> None:
+    assert {text: scope_of(ipaddress.ip_address(text)) for text in addresses} == dict.fromkeys(addresses, scope)
 
 
 def test_a_zone_changes_nothing() -> None:
     for text in ("fe80::1%eth0", "::1%lo", "::ffff:10.0.0.1%25eth0"):
-        assert reach_of(ipaddress.ip_address(text)) is not Reach.PUBLIC
+        assert scope_of(ipaddress.ip_address(text)) is not AddressScope.PUBLIC
         with pytest.raises(InvalidRequest):
             UrlPolicy(UrlSection()).check(f"http://[{text}]/")
 

@@ -17,6 +17,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.runs.delivery_queues import EXTERNAL, INTERNAL
 from slipway.services import Services
 from slipway.webhooks import deliveries as delivery_rules
+from slipway.webhooks.read_permission import AUTHORIZED_WITHIN_S
 from slipway.webhooks.scripts import DeliveryScripts
 from slipway_workers.duties.deliveries import Deliveries
 from slipway_workers.process import WorkerProcess
@@ -203,12 +204,12 @@ async def test_between_two_tries_there_is_a_pause_that_grows(
     for pause_ms in (2_000, 15_000):
         began_ms = await now_ms(pipeline)
         await deliveries.run_once()
-        await eventually(lambda: not deliveries._under_way)
+        await eventually(lambda: not deliveries.in_progress)
         assert (await shown(served, run_id))["webhook_status"] == "pending"
         assert began_ms + pause_ms <= await due_at(pipeline, keys, run_id) <= await now_ms(pipeline) + pause_ms
         await due_now(pipeline, keys)
     await deliveries.run_once()
-    await eventually(lambda: not deliveries._under_way)
+    await eventually(lambda: not deliveries.in_progress)
     assert (await shown(served, run_id))["webhook_status"] == "failed"
     assert await pipeline.send("ZSCORE", keys.deliveries, run_id) is None
 
@@ -232,19 +233,18 @@ async def test_the_lease_outlasts_the_longest_try(
         writer.close()
 
     server = await asyncio.start_server(hang, "127.0.0.1", 0)
-    longest_ms = (delivery_rules.PERMITTED_WITHIN_S + delivery_rules.WHOLE_S) * 1000
+    longest_ms = (AUTHORIZED_WITHIN_S + delivery_rules.CALL_TIMEOUT_S) * 1000
     run_id = await over(sdk, f"http://localhost:{server.sockets[0].getsockname()[1]}/")
     deliveries, other = Deliveries(served.services), Deliveries(served.services)
-    monkeypatch.setattr(delivery_rules, "WHOLE_S", 0.2)  # what a client made before keeps to is 30 s still
+    monkeypatch.setattr(delivery_rules, "CALL_TIMEOUT_S", 0.2)  # what a client made before keeps to is 30 s still
     async with server:
         began_ms = await now_ms(pipeline)
         await deliveries.run_once()
         assert await due_at(pipeline, keys, run_id) > began_ms + longest_ms
-        await other.run_once()
-        assert not other._under_way
-        await eventually(lambda: not deliveries._under_way)
+        assert await other.run_once() == 0
+        await eventually(lambda: not deliveries.in_progress)
         assert called.is_set()
-    assert (await shown(served, run_id))["webhook_problem"] == "no answer in time"
+    assert (await shown(served, run_id))["webhook_problem"] == "no response in time"
 
 
 @pytest.mark.usefixtures("worker")
@@ -271,10 +271,9 @@ async def test_what_a_dead_worker_had_taken_is_taken_again(
     await sdk.runs.cancel(thread, run["run_id"])
     one, two = Deliveries(services), Deliveries(services)
     assert len(await one._scripts.take((EXTERNAL,), 10, 45_000)) == 1
-    await two.run_once()
-    assert not two._under_way  # the lease of the first still holds
+    assert await two.run_once() == 0  # the lease of the first still holds
     await due_now(pipeline, keys)
-    await two.run_once()
+    assert await two.run_once() == 1
     await eventually(lambda: delivered(served, run["run_id"]))
     assert not await one._scripts.end(run["run_id"], 1, outcome="failed", problem="late")
     assert await delivered(served, run["run_id"])
@@ -297,7 +296,7 @@ async def test_a_worker_that_stops_ends_what_it_has_begun(
     await sdk.runs.cancel(thread, run["run_id"])
     deliveries = Deliveries(served.services)
     task = asyncio.create_task(deliveries.run())
-    await eventually(lambda: deliveries._under_way or receiver.heard)
+    await eventually(lambda: deliveries.in_progress or receiver.heard)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -118,6 +118,6 @@ def test_secrets() -> None:
     ("allowed", "sent"), [(None, {"status", "values", "webhook_sent_at"}), (["status"], {"status"}), ([], set())]
 )
 def test_only_fields_that_are_allowed_are_sent(allowed: list[str] | None, sent: set[str]) -> None:
-    told = {"status": "success", "values": {"card": "4111"}}
-    delivery = Delivery(ident="r", run_id="r", thread_id="t", url="https://example.com/", number=1, told=told)
+    members: dict[str, Any] = {"status": "success", "values": {"card": "4111"}}
+    delivery = Delivery("r", "r", "t", "https://example.com/", try_number=1, body_members=members)
     assert json.loads(delivery.body(datetime.now(UTC), allowed)).keys() == sent

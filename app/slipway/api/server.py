@@ -150,7 +150,7 @@ def _lifespan(
                 own = extensions.app
                 theirs = await stack.enter_async_context(host_app_lifespan(own)) if own else {}
                 opened = {**theirs, **thread_state}
-                if services.inline is not None and services.webhook_urls.allows_own:
+                if services.inline is not None and services.webhook_urls.allows_internal:
                     webhooks = InternalWebhooks(services, app, opened, extensions.auth)
                     await stack.enter_async_context(_calling(webhooks))
             except ConfigError as error:

@@ -109,13 +109,13 @@ class ThreadStore:
             raise NotFound("thread", thread_id)
         return None if status is None else status.decode()
 
-    async def born_us(self, thread_id: str, only: AccessFilter = MATCH_ALL) -> int | None:
+    async def created_us(self, thread_id: str, only: AccessFilter = MATCH_ALL) -> int | None:
         """When the thread was made, in µs since the epoch; None when there is none. `NotFound` as `status`."""
         held = await read_filtered(self._pipeline, self._keys.thread(thread_id), only, "created_us")
-        (born_us,) = held.plain
-        if born_us is not None and not only.matches(held.metadata):
+        (created_us,) = held.plain
+        if created_us is not None and not only.matches(held.metadata):
             raise NotFound("thread", thread_id)
-        return None if born_us is None else int(born_us)
+        return None if created_us is None else int(created_us)
 
     async def active_run(self, thread_id: str) -> str | None:
         """The run that is executing, if one is."""

@@ -1,7 +1,8 @@
-"""How far an IP address reaches: the public internet, a private network, this machine, or nowhere.
+"""Where packets to an IP address end up: the public internet, a private network, this machine, or nowhere.
 
-Python's own `is_global` differs between its releases, and takes for public what the internet does not route: addresses
-that hold an IPv4 address in the notations of IPv6, and those by which clouds hand out credentials.
+Python's own `is_global` is not enough: it differs between releases, and reports as public some addresses that the
+internet does not route. Among them are IPv6 addresses that embed an IPv4 address, and the addresses from which clouds
+hand out credentials.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from typing import Final
 Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class Reach(IntEnum):
-    """The worst is the highest."""
+class AddressScope(IntEnum):
+    """The higher the value, the less a webhook may go there."""
 
     PUBLIC = 0
     PRIVATE = 1
     THIS_MACHINE = 2
-    NOWHERE = 3
-    """Unspecified or multicast: no machine's."""
+    UNROUTABLE = 3
+    """Unspecified or multicast: not the address of one machine."""
 
 
 _ROUTED: Final = ipaddress.IPv6Network("2000::/3")
-"""What of IPv6 the internet routes at all."""
+"""The part of IPv6 that the internet routes."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-"""Translated to the IPv4 address that it ends with: as public as that."""
+"""Translated to the IPv4 address in the last 32 bits, and as public as that address."""
 _PRIVATE_4: Final = tuple(
     map(
         ipaddress.IPv4Network,
@@ -63,13 +64,13 @@ _ENDS_WITH_IPV4: Final = tuple(
     )
 )
 _ISATAP: Final = (0x00005EFE, 0x02005EFE)
-"""The third 32 bits of an address that ends with the IPv4 address of a tunnel."""
+"""The third group of 32 bits in an address whose last group is the IPv4 address of a tunnel."""
 _LOW_32: Final = 0xFFFFFFFF
 
 
 def address_in(host: str) -> Ip | None:
-    """The address that is written in place of a name, in any of the ways that a system's resolver reads. An IPv6
-    address may have a zone (`%eth0`)."""
+    """The address if the host is one, in any notation that system resolvers accept; None for a name. An IPv6 address
+    may have a zone (`%eth0`)."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -80,13 +81,13 @@ def address_in(host: str) -> Ip | None:
         return None
 
 
-def reach_of(address: Ip) -> Reach:
-    """How far it reaches. An address that another one is inside of reaches no further than that."""
-    return max(map(_own_reach, _meant(address)))
+def scope_of(address: Ip) -> AddressScope:
+    """The scope of the address, or that of an embedded address if it is less public."""
+    return max(map(_scope, _embedded_addresses(address)))
 
 
-def _meant(address: Ip) -> Iterator[Ip]:
-    """The address, and the IPv4 addresses inside it that packets may end up at."""
+def _embedded_addresses(address: Ip) -> Iterator[Ip]:
+    """The address, and the IPv4 addresses in it that packets may be delivered to."""
     if isinstance(address, ipaddress.IPv4Address):
         yield address
         return
@@ -106,12 +107,12 @@ def _meant(address: Ip) -> Iterator[Ip]:
         yield from plain.teredo
 
 
-def _own_reach(address: Ip) -> Reach:
+def _scope(address: Ip) -> AddressScope:
     if address.is_unspecified or address.is_multicast:
-        return Reach.NOWHERE
+        return AddressScope.UNROUTABLE
     if address.is_loopback:
-        return Reach.THIS_MACHINE
-    return Reach.PUBLIC if _is_public(address) else Reach.PRIVATE
+        return AddressScope.THIS_MACHINE
+    return AddressScope.PUBLIC if _is_public(address) else AddressScope.PRIVATE
 
 
 def _is_public(address: Ip) -> bool:

@@ -1,10 +1,10 @@
-"""Webhooks: what a run that is over tells the URL it was given, and how the receiver knows that it was us.
+"""The record of a webhook that is to be called.
 
     body        the protocol's Run, and run_started_at, run_ended_at, webhook_sent_at, values, interrupts, error
     headers     those of langgraph.json, and with `SLIPWAY_WEBHOOK_SECRET` the three of standardwebhooks.com
-    webhook-id  the run's id (`Delivery.ident`): the same for each try, so a receiver knows a repetition
+    webhook-id  `Delivery.delivery_id`: the same for each try, so that a receiver can detect a repetition
 
-A webhook is called once. Only where a worker dies between the call and the note of its success is it called again.
+A webhook is called once. If a worker dies after the call and before its success is stored, it is called again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from slipway.runs.cancel_reasons import Action
 from slipway.runs.record import Run, run_from
 from slipway.serialization.json_encoding import dumps
 
-_RUN_FIELDS: Final = (
+_RUN_MEMBERS: Final = (
     "run_id",
     "thread_id",
     "assistant_id",
@@ -38,71 +38,74 @@ _RUN_FIELDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One webhook that is to be called.
+    """One webhook that is to be called. A script creates the record when the run ends."""
 
-    `number` says which try this is, from 1, and `uncounted` how many earlier tries made no call, because the auth file
-    gave no answer. `ident` is the run's id, with more behind it where the webhook of a removed run of the same id was
-    still to be called."""
-
-    ident: str
+    delivery_id: str
+    """The run's id. It has a suffix if an earlier run of this id was deleted while its webhook was still to be
+    called."""
     run_id: str
     thread_id: str
     url: str
-    number: int
-    told: dict[str, Any]
+    try_number: int
+    """From 1."""
+    body_members: dict[str, Any]
+    """The JSON members of the body, but for `webhook_sent_at`."""
     user: dict[str, Any] | None = None
-    """For whom the run worked."""
-    uncounted: int = 0
+    """The user for whom the run executed."""
+    uncounted_tries: int = 0
+    """How many earlier tries made no call because the auth file failed."""
     changed_by: Sequence[dict[str, Any]] = ()
-    """Other users who changed the cron that made it, and maybe this webhook."""
+    """Other users who changed the cron that created the run, and maybe this webhook."""
     temporary: bool = False
-    """Its thread was the run's own."""
+    """Whether the thread was created for this run."""
     permitted_us: int | None = None
-    """When the auth file allowed the run; a thread of its id that is younger is another."""
+    """When the auth file authorized the run, in µs. A thread of this id that was created later is another thread."""
 
     @classmethod
-    def from_fields(cls, held: Fields) -> Delivery:
-        """From the record that was put aside when the run ended."""
-        run = run_from(held)
-        shown = run.public()
-        status = held["told_status"].decode()
-        error = _error(run, status, held)
-        told = {name: shown[name] for name in _RUN_FIELDS} | {
+    def from_fields(cls, fields: Fields) -> Delivery:
+        """The record of a stored hash."""
+        run = run_from(fields)
+        public = run.public()
+        status = fields["told_status"].decode()
+        error = _error(run, status, fields)
+        members = {name: public[name] for name in _RUN_MEMBERS} | {
             "status": status,
-            "run_started_at": iso(int(held["started_us"])) if "started_us" in held else None,
-            "run_ended_at": iso(int(held.get("ended_us", held["updated_us"]))),
-            "values": orjson.loads(held.get("told_values", b"null")),
-            "interrupts": orjson.loads(held["told_interrupts"]),
+            "run_started_at": iso(int(fields["started_us"])) if "started_us" in fields else None,
+            "run_ended_at": iso(int(fields.get("ended_us", fields["updated_us"]))),
+            "values": orjson.loads(fields.get("told_values", b"null")),
+            "interrupts": orjson.loads(fields["told_interrupts"]),
         }
         if error:
-            told["error"] = {"error": error.get("error"), "message": error.get("message")}
+            members["error"] = {"error": error.get("error"), "message": error.get("message")}
         return cls(
-            ident=held["delivery_id"].decode(),
+            delivery_id=fields["delivery_id"].decode(),
             run_id=run.run_id,
             thread_id=run.thread_id,
             url=str(run.options.webhook),
-            number=int(held["tries"]),
-            uncounted=int(held.get("uncounted_tries", 0)),
-            told=told,
+            try_number=int(fields["tries"]),
+            uncounted_tries=int(fields.get("uncounted_tries", 0)),
+            body_members=members,
             user=run.user,
             changed_by=run.changed_by,
             temporary=bool(run.options.temporary),
-            permitted_us=int(held["permitted_us"]) if "permitted_us" in held else None,
+            permitted_us=int(fields["permitted_us"]) if "permitted_us" in fields else None,
         )
 
     def without_values(self) -> Delivery:
-        """The same, but nothing of what the thread holds."""
-        return replace(self, told=self.told | {"values": None, "interrupts": {}})
+        """The same delivery without the values and interrupts of the thread."""
+        return replace(self, body_members=self.body_members | {"values": None, "interrupts": {}})
 
     def body(self, now: datetime, allowed: list[str] | None) -> bytes:
-        """As it is sent: all of it, or only the allowed fields."""
-        told = self.told | {"webhook_sent_at": now.isoformat(timespec="microseconds")}
-        return dumps(told if allowed is None else {name: value for name, value in told.items() if name in allowed})
+        """The JSON body, restricted to the `allowed` members (`webhooks.allowed_fields`) if there are any."""
+        members = self.body_members | {"webhook_sent_at": now.isoformat(timespec="microseconds")}
+        if allowed is not None:
+            members = {name: value for name, value in members.items() if name in allowed}
+        return dumps(members)
 
 
-def _error(run: Run, status: str, held: Fields) -> Mapping[str, Any]:
-    """Why the run failed or was cancelled, as clients see it; empty when it was neither."""
+def _error(run: Run, status: str, fields: Fields) -> Mapping[str, Any]:
+    """The error of a run that failed or was cancelled, as clients are shown it; empty for any other run."""
     if status not in ("interrupted", "rollback"):
-        return orjson.loads(held["told_error"]) if "told_error" in held else run.shown_error or {}
+        return orjson.loads(fields["told_error"]) if "told_error" in fields else run.shown_error or {}
     action = Action.ROLLBACK if status == "rollback" else Action.INTERRUPT
     return cancel_reasons.told(run.cancel_cause, run.cancel_reason, action=action)

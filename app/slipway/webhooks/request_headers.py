@@ -19,17 +19,17 @@ _TEMPLATE: Final = re.compile(r"\$\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
 
 def headers_of(section: WebhooksSection, environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The headers of langgraph.json with their variables filled in. `ConfigError` for a variable that is not set, or
-    whose name does not begin as it must."""
-    known = os.environ if environment is None else environment
+    """The headers of langgraph.json with the values of their environment variables. Raises `ConfigError` for a variable
+    that is not set, or whose name does not begin with `webhooks.env_prefix`."""
+    variables = os.environ if environment is None else environment
 
     def value(match: re.Match[str]) -> str:
         name = match[1]
         if not name.startswith(section.env_prefix):
             raise ConfigError(f"webhooks.headers: {name} may not be used: a name must begin with {section.env_prefix}")
-        if name not in known:
+        if name not in variables:
             raise ConfigError(f"webhooks.headers: the environment variable {name} is not set")
-        return known[name]
+        return variables[name]
 
     filled = {name: _TEMPLATE.sub(value, text) for name, text in section.headers.items()}
     for name, text in filled.items():
@@ -39,7 +39,8 @@ def headers_of(section: WebhooksSection, environment: Mapping[str, str] | None =
 
 
 def secret_of(text: str) -> bytes:
-    """The key of the signature: `whsec_` and base64, as standardwebhooks.com has it, or any text as it is."""
+    """The signing key: `whsec_` and base64 as in standardwebhooks.com, or any other text unchanged. Raises
+    `ConfigError`."""
     if not text.startswith("whsec_"):
         return text.encode()
     try:
@@ -48,12 +49,12 @@ def secret_of(text: str) -> bytes:
         raise ConfigError("SLIPWAY_WEBHOOK_SECRET: what follows whsec_ is not base64") from None
 
 
-def signature(secret: bytes, ident: str, now: datetime, body: bytes) -> dict[str, str]:
-    """The headers by which a receiver knows the sender and the time (standardwebhooks.com, version 1)."""
+def signature(secret: bytes, delivery_id: str, now: datetime, body: bytes) -> dict[str, str]:
+    """The headers from which a receiver verifies the sender and the time (standardwebhooks.com, version 1)."""
     seconds = str(int(now.timestamp()))
-    digest = hmac.new(secret, f"{ident}.{seconds}.".encode() + body, hashlib.sha256).digest()
+    digest = hmac.new(secret, f"{delivery_id}.{seconds}.".encode() + body, hashlib.sha256).digest()
     return {
-        "webhook-id": ident,
+        "webhook-id": delivery_id,
         "webhook-timestamp": seconds,
         "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
     }

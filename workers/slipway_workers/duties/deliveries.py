@@ -17,7 +17,7 @@ import httpx
 
 from slipway.runs.delivery_queues import EXTERNAL, INTERNAL
 from slipway.services import Services
-from slipway.webhooks.deliveries import WHOLE_S, WebhookDeliveries
+from slipway.webhooks.deliveries import CALL_TIMEOUT_S, WebhookDeliveries
 from slipway.webhooks.record import Delivery
 from slipway.webhooks.urls import UrlPolicy
 
@@ -36,9 +36,9 @@ class Deliveries(WebhookDeliveries):
 
     def __init__(self, services: Services) -> None:
         # internal webhooks come first: each of them fails at once
-        queues = (EXTERNAL,) if services.webhook_urls.allows_own else (INTERNAL, EXTERNAL)
+        queues = (EXTERNAL,) if services.webhook_urls.allows_internal else (INTERNAL, EXTERNAL)
         super().__init__(services, queues, services.auth)
-        timeout = httpx.Timeout(WHOLE_S, connect=_CONNECT_S)
+        timeout = httpx.Timeout(CALL_TIMEOUT_S, connect=_CONNECT_S)
         self._client = httpx.AsyncClient(
             transport=CheckedAddressTransport(self._urls), timeout=timeout, trust_env=False
         )
@@ -48,10 +48,10 @@ class Deliveries(WebhookDeliveries):
             await super().run()
 
     @asynccontextmanager
-    async def _reaching(self, delivery: Delivery) -> AsyncIterator[httpx.AsyncClient]:
+    async def _client_for(self, delivery: Delivery) -> AsyncIterator[httpx.AsyncClient]:
         yield self._client
 
-    def _target(self, delivery: Delivery) -> str:
+    def _url_of(self, delivery: Delivery) -> str:
         self._urls.check(delivery.url)
         return delivery.url
 

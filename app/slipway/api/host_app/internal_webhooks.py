@@ -37,12 +37,12 @@ class InternalWebhooks(WebhookDeliveries):
         self._app, self._state = app, state
 
     @asynccontextmanager
-    async def _reaching(self, delivery: Delivery) -> AsyncIterator[httpx.AsyncClient]:
+    async def _client_for(self, delivery: Delivery) -> AsyncIterator[httpx.AsyncClient]:
         user = None if delivery.user is None else User(delivery.user)
         transport = InProcessTransport(InProcessApp(self._app, self._state, user))
         async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
             yield client
 
-    def _target(self, delivery: Delivery) -> str:
+    def _url_of(self, delivery: Delivery) -> str:
         self._urls.check(delivery.url)
         return f"{_ORIGIN}{delivery.url}"
