@@ -231,7 +231,7 @@ async def test_a_delayed_run_that_was_cancelled_does_not_hold_up_the_runs_before
     for delay_s in (3600, 0):
         run = (await sdk.runs.create(thread, "hold", input={"value": 1}, after_seconds=delay_s))["run_id"]
         await sdk.runs.cancel(thread, run)
-        found.append(await log._next(thread, 0, await log._born(thread)))
+        found.append(await log._next(thread, 0, str(await served.services.threads.created_us(thread))))
     assert found[0] == (0, "", ""), "a reader that went on to it would pass over all that comes before its turn"
     assert found[1] is not None
     assert found[1][1:] == ("run", run)

@@ -19,7 +19,9 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.run_options import RunOptions, options_from
 from slipway.runs.event_log import START, EventLog
+from slipway.runs.reads import RunReads
 from slipway.threads.notifications import ThreadNotifications
+from slipway.threads.reads import ThreadReads
 
 _LOOK_EVERY_S: Final = 15.0
 _AGAIN_S: Final = 0.5
@@ -30,7 +32,8 @@ class ProtocolLog:
     """Following threads by the event protocol."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, wakes: ThreadNotifications, events: EventLog) -> None:
-        self._pipeline, self._keys, self._wakes, self._events = pipeline, keys, wakes, events
+        self._threads, self._runs = ThreadReads(pipeline, keys), RunReads(pipeline, keys)
+        self._wakes, self._events = wakes, events
 
     async def follow(self, thread_id: str, since: int = 0) -> AsyncGenerator[list[ProtocolEvent], None]:
         """Batches of the events whose number is above `since`, then live, until the thread is deleted; one that does
@@ -38,7 +41,7 @@ class ProtocolLog:
         with self._wakes.woken(thread_id) as (subscribed, woken):
             await subscribed
             done, known = max(since >> ORDINAL_BITS, 1) - 1, set[str]()
-            born: bytes | None = None
+            born: str | None = None
             while True:
                 woken.clear()
                 now_born, newest, turns = await self._turns_at_last(thread_id, done, known)
@@ -98,13 +101,11 @@ class ProtocolLog:
 
     async def applied_through(self, thread_id: str) -> int:
         """A number that no event of a run made from now on is below, and no event of the runs that are over above."""
-        turns, active = await self._pipeline.send(
-            "HMGET", self._keys.thread(thread_id), "turns", "active", repeatable=True
-        )
+        started_runs, active = await self._threads.started_runs(thread_id)
         if active is not None:
-            turn = await self._pipeline.send("HGET", self._keys.run(active.decode()), "turn", repeatable=True)
-            return base_number(int(turn or 0))
-        return base_number(int(turns or 0) + 1)
+            (ordinal,) = await self._runs.ordinals([active])
+            return base_number(ordinal)
+        return base_number(started_runs + 1)
 
     async def oldest(self, thread_id: str) -> int:
         """The first number that is still told."""
@@ -127,7 +128,7 @@ class ProtocolLog:
 
     async def _turns_at_last(
         self, thread_id: str, after: int, known: set[str]
-    ) -> tuple[bytes | None, int, list[tuple[int, str]]]:
+    ) -> tuple[str | None, int, list[tuple[int, str]]]:
         while True:
             try:
                 return await self._turns(thread_id, after, known)
@@ -136,22 +137,18 @@ class ProtocolLog:
 
     async def _turns(
         self, thread_id: str, after: int, known: set[str]
-    ) -> tuple[bytes | None, int, list[tuple[int, str]]]:
+    ) -> tuple[str | None, int, list[tuple[int, str]]]:
         """When the thread was made, its newest turn, and those that follow `after`, in order. `known` grows by what
         need not be looked at again."""
-        thread = self._pipeline.send("HMGET", self._keys.thread(thread_id), "created_us", "turns", repeatable=True)
-        every = await self._pipeline.send("ZRANGE", self._keys.thread_runs(thread_id), 0, -1, repeatable=True)
-        unknown = [run_id for run in every if (run_id := run.decode()) not in known]
-        reads = [self._pipeline.send("HGET", self._keys.run(run_id), "turn", repeatable=True) for run_id in unknown]
+        thread = await self._threads.runs(thread_id)
+        unknown = [run_id for run_id in thread.run_ids if run_id not in known]
         found = []
-        for run_id, read in zip(unknown, reads, strict=True):
-            number = int(await read or 0)
+        for run_id, number in zip(unknown, await self._runs.ordinals(unknown), strict=True):
             if number > after:
                 found.append((number, run_id))
             elif number:
                 known.add(run_id)
-        born, newest = await thread
-        return born, int(newest or 0), sorted(found)
+        return thread.incarnation, thread.started_runs, sorted(found)
 
     async def _turn_at_last(self, number: int, run_id: str) -> StartedRun | None:
         while True:
@@ -162,16 +159,13 @@ class ProtocolLog:
 
     async def _turn(self, number: int, run_id: str) -> StartedRun | None:
         """None when the run was removed meanwhile."""
-        wanted = ("graph_id", "started_us", "kwargs")
-        graph_id, started_us, kwargs = await self._pipeline.send(
-            "HMGET", self._keys.run(run_id), *wanted, repeatable=True
-        )
-        if graph_id is None:
+        start = await self._runs.start(run_id)
+        if start is None:
             return None
-        options = options_from(kwargs)
-        started_ms = None if started_us is None else int(started_us) // 1000
+        options = options_from(start.kwargs)
+        started_ms = None if start.started_us is None else start.started_us // 1000
         modes = frozenset(options.stream_mode)
-        return StartedRun(number, run_id, graph_id.decode(), started_ms, _answered(options), modes)
+        return StartedRun(number, run_id, start.graph_id, started_ms, _answered(options), modes)
 
 
 def _answered(options: RunOptions) -> list[str]:

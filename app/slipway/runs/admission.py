@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from slipway.access.filtered_reads import MEMBER, read_filtered
+from slipway.access.filtered_reads import MEMBER
 from slipway.access.filters import AccessFilter
 from slipway.errors import NotFound
-from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
+from slipway.runs.reads import RunReads
 
 Seen = dict[str, str | bool]
 """Fields of a thread's record as they are stored; false for one that is not there."""
@@ -20,10 +19,10 @@ Seen = dict[str, str | bool]
 _BORN: Final = "created_us"
 
 
-async def seen(pipeline: Pipeline, keys: Keys, thread_id: str, only: AccessFilter) -> Seen:
+async def seen(reads: RunReads, thread_id: str, only: AccessFilter) -> Seen:
     """What `only` looks at, of a thread that it lets through or that does not exist yet: whether it may be made is for
     the script to decide. `NotFound` for any other."""
-    held = await read_filtered(pipeline, keys.thread(thread_id), only, _BORN)
+    held = await reads.thread_filtered(thread_id, only)
     exists = held.plain[0] is not None
     if exists and not only.matches(held.metadata):
         raise NotFound("thread", thread_id)

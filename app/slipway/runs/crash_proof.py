@@ -8,6 +8,7 @@ from typing import Final
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.record import Run
+from slipway.runs.run_commands import clear_suspect
 
 CLEARED_AT_SUPERSTEP: Final = 2
 """Where an attempt has got further: what died was in the first of its supersteps, and this one is the next."""
@@ -26,7 +27,6 @@ class SuspectProgress:
             return
         self._left -= 1
         if self._left == 0:
-            run_id = self._attempt.run.run_id
-            self._attempt.add_command(("HDEL", self._keys.run(run_id), "suspect", "died"))
-            self._attempt.add_command(("SREM", self._keys.on_trial, run_id))
+            for command in clear_suspect(self._keys, self._attempt.run.run_id):
+                self._attempt.add_command(command)
             self._on_cleared(self._attempt.run)

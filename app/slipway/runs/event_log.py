@@ -25,6 +25,7 @@ from slipway.errors import StoreUnavailable
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
+from slipway.runs.log_reads import LogReads
 from slipway.sse_frames import data_of, encode_frame, with_id
 
 log = structlog.get_logger(__name__)
@@ -169,7 +170,7 @@ class EventLog:
     """Reading and following run logs. Appending is the scripts' work."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, subscriber: Subscriber) -> None:
-        self._pipeline, self._keys, self._subscriber = pipeline, keys, subscriber
+        self._log, self._subscriber = LogReads(pipeline, keys), subscriber
         self._followed: dict[str, _Followed] = {}
 
     @contextmanager
@@ -183,19 +184,17 @@ class EventLog:
 
     async def exists(self, run_id: str) -> bool:
         """Whether the log is still kept."""
-        return bool(await self._pipeline.send("EXISTS", self._keys.events(run_id), repeatable=True))
+        return await self._log.exists(run_id)
 
     async def newest(self, run_id: str) -> Event | None:
         """The last event so far; None when the log is not kept any more."""
-        found = await self._pipeline.send("XREVRANGE", self._keys.events(run_id), "+", "-", "COUNT", 1, repeatable=True)
+        found = await self._log.newest(run_id)
         return _read(found[0]) if found else None
 
     async def read(self, run_id: str, after: Place = START, count: int = _READ) -> list[Event]:
         """Up to `count` events that follow `after`."""
         start = f"({after[0]}-{after[1]}"
-        stream = self._keys.events(run_id)
-        entries = await self._pipeline.send("XRANGE", stream, start, "+", "COUNT", count, repeatable=True)
-        return [_read(entry) for entry in entries]
+        return [_read(entry) for entry in await self._log.page(run_id, start, count)]
 
     async def follow(self, run_id: str, after: str = "0") -> AsyncGenerator[Sequence[Event], None]:
         """Batches of events: all that follow `after` (an id, `START_ID` or `NEW_ONLY`), then live, until the `end`
@@ -223,12 +222,9 @@ class EventLog:
         if after == NEW_ONLY:
             newest = await self.newest(run_id)
             return None if newest is None or newest.last else newest.place
-        oldest = self._pipeline.send("XRANGE", self._keys.events(run_id), "-", "+", "COUNT", 1, repeatable=True)
-        newest = await self.newest(run_id)
+        first, newest = [None if entry is None else _read(entry) for entry in await self._log.ends(run_id)]
         if newest is not None and newest.last and newest.place <= place_of(after):
             return None
-        found = await oldest
-        first = _read(found[0]) if found else None
         if newest is None or first is None or (first.place > place_of(after) and not first.first):
             return gap(after)
         return min(place_of(after), newest.place)
@@ -292,7 +288,7 @@ class EventLog:
         followed = self._followed.get(run_id)
         if followed is None:
             tail = Tail()
-            followed = _Followed(self._subscriber.listen(self._keys.run_wake(run_id), tail.hear), tail)
+            followed = _Followed(self._subscriber.listen(self._log.channel(run_id), tail.hear), tail)
             self._followed[run_id] = followed
         followed.readers += 1
         return followed
@@ -300,7 +296,7 @@ class EventLog:
     def _leave(self, run_id: str, followed: _Followed) -> None:
         followed.readers -= 1
         if followed.readers == 0:
-            self._subscriber.forget(self._keys.run_wake(run_id))
+            self._subscriber.forget(self._log.channel(run_id))
             del self._followed[run_id]
             if followed.healer is not None:
                 followed.healer.cancel()

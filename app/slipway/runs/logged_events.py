@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from slipway.redis.keys import Keys
-from slipway.redis.pipeline import Pipeline
+from slipway.runs.log_reads import LogReads
 
 PAGE: Final = 500
 """Entries that are read at once."""
@@ -24,11 +23,11 @@ class LoggedEvents:
         return hash(frame) in self.hashes
 
 
-async def read_logged_events(pipeline: Pipeline, keys: Keys, run_id: str) -> LoggedEvents:
+async def read_logged_events(log: LogReads, run_id: str) -> LoggedEvents:
     """The whole log, read in pages: only attempts that follow another one ask."""
     found, start = LoggedEvents(), "-"
     while True:
-        page = await pipeline.send("XRANGE", keys.events(run_id), start, "+", "COUNT", PAGE, repeatable=True)
+        page = await log.page(run_id, start, PAGE)
         for _, flat in page:
             stored = dict(zip(flat[::2], flat[1::2], strict=True))
             found.hashes.add(hash(stored[b"f"]))

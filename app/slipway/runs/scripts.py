@@ -17,6 +17,7 @@ from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.cancel_reasons import Action
+from slipway.runs.log_reads import LogReads
 from slipway.runs.logged_events import LoggedEvents, read_logged_events
 from slipway.runs.script_results import (
     Applied,
@@ -205,14 +206,12 @@ class RunScripts(ScriptStubs):
 
     async def last_frames(self, run_id: str) -> set[bytes]:
         """Frames of the last `LAST` events of a run's log."""
-        entries = await self._pipeline.send(
-            "XREVRANGE", self._keys.events(run_id), "+", "-", "COUNT", LAST, repeatable=True
-        )
+        entries = await LogReads(self._pipeline, self._keys).newest(run_id, LAST)
         return {dict(zip(flat[::2], flat[1::2], strict=True))[b"f"] for _, flat in entries}
 
     async def logged_events(self, run_id: str) -> LoggedEvents:
         """What attempts have appended to a run's log."""
-        return await read_logged_events(self._pipeline, self._keys, run_id)
+        return await read_logged_events(LogReads(self._pipeline, self._keys), run_id)
 
     @staticmethod
     def applied(reply: Sequence[bytes]) -> ApplyResult:

@@ -12,13 +12,13 @@ import orjson
 from slipway.checkpoints.trash import Trash
 from slipway.errors import Conflict, NotFound
 from slipway.json_comparison import contains
-from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs import cancel_reasons
 from slipway.runs.admission import Seen, seen
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import delivery_queue_of
+from slipway.runs.reads import RunReads
 from slipway.runs.record import PRIORITY_MS, NewRun, Run, run_from
 from slipway.runs.script_results import (
     CancelResult,
@@ -70,7 +70,7 @@ class RunStore:
         trash: Trash,
         thread_ttl: Ttl | None = None,
     ) -> None:
-        self._pipeline, self._keys, self._scripts, self._trash = pipeline, keys, scripts, trash
+        self._reads, self._scripts, self._trash = RunReads(pipeline, keys), scripts, trash
         self._event_ttl_s, self._lease_ms, self._thread_ttl = event_ttl_s, lease_ms, thread_ttl
 
     async def create(self, new: NewRun) -> Run:
@@ -111,7 +111,7 @@ class RunStore:
         texts = new.only.required_texts()
         saw: Seen = {}
         if texts is None:
-            saw = await seen(self._pipeline, self._keys, new.thread_id, new.only)
+            saw = await seen(self._reads, new.thread_id, new.only)
         return {
             "run_id": new.run_id,
             "thread_id": new.thread_id,
@@ -159,12 +159,11 @@ class RunStore:
 
     async def thread_of(self, run_id: str) -> str | None:
         """The id of the thread that the run is on; None for a run that does not exist. Reads nothing else."""
-        thread_id = await self._pipeline.send("HGET", self._keys.run(run_id), "thread_id", repeatable=True)
-        return None if thread_id is None else str(thread_id.decode())
+        return await self._reads.thread_of(run_id)
 
     async def find(self, run_id: str) -> Run:
         """The run by its id alone, or `NotFound`."""
-        held = fields_of(await self._pipeline.send("HGETALL", self._keys.run(run_id), repeatable=True))
+        held = await self._reads.record(run_id)
         if "phase" not in held:
             raise NotFound("run", run_id)
         return run_from(held)
@@ -197,18 +196,13 @@ class RunStore:
         return None
 
     async def _newest(self, thread_id: str, page: int) -> AsyncIterator[Run]:
-        exists = self._pipeline.send("EXISTS", self._keys.thread(thread_id), repeatable=True)
         start = 0
         while True:
-            stop = start + page - 1
-            ids = await self._pipeline.send(
-                "ZREVRANGE", self._keys.thread_runs(thread_id), start, stop, repeatable=True
-            )
-            if not await exists:
+            ids = await self._reads.ids_of_thread(thread_id, start, start + page - 1)
+            if ids is None:
                 raise NotFound("thread", thread_id)
-            reads = [self._pipeline.send("HGETALL", self._keys.run(run.decode()), repeatable=True) for run in ids]
-            for read in reads:
-                if held := fields_of(await read):
+            for held in await self._reads.records(ids):
+                if held:
                     yield run_from(held)
             if len(ids) < page:
                 return

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.json_comparison import contains
-from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.threads.reads import ThreadReads
 from slipway.threads.record import Thread, thread_from
 
 _PAGE: Final = 200
@@ -40,7 +40,7 @@ class ThreadSearch:
     """Reads thread records in pages of the index of all threads; each page costs two round trips."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._pipeline, self._keys = pipeline, keys
+        self._reads = ThreadReads(pipeline, keys)
 
     async def page(
         self, query: ThreadQuery, *, limit: int, offset: int, sort_by: str, descending: bool
@@ -60,21 +60,16 @@ class ThreadSearch:
 
     async def count(self, query: ThreadQuery) -> int:
         if query == ThreadQuery():
-            return int(await self._pipeline.send("ZCARD", self._keys.threads, repeatable=True))
+            return await self._reads.count()
         return len([thread async for thread in self._matching(query, descending=True)])
 
     async def _matching(self, query: ThreadQuery, descending: bool) -> AsyncIterator[Thread]:
-        command = "ZREVRANGE" if descending else "ZRANGE"
         start = 0
         while True:
-            ids = await self._pipeline.send(command, self._keys.threads, start, start + _PAGE - 1, repeatable=True)
-            names = [thread_id.decode() for thread_id in ids]
-            reads = [self._pipeline.send("HGETALL", self._keys.thread(name), repeatable=True) for name in names]
-            for name, read in zip(names, reads, strict=True):
-                if "created_us" in (stored := fields_of(await read)) and query.matches(
-                    thread := thread_from(name, stored)
-                ):
+            ids = await self._reads.ids(start, start + _PAGE - 1, descending=descending)
+            for thread_id, fields in zip(ids, await self._reads.records(ids), strict=True):
+                if "created_us" in fields and query.matches(thread := thread_from(thread_id, fields)):
                     yield thread
-            if len(names) < _PAGE:
+            if len(ids) < _PAGE:
                 return
             start += _PAGE

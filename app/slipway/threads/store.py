@@ -6,7 +6,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
-from slipway.access.filtered_reads import filtered_fields, members_of, read_filtered
+from slipway.access.filtered_reads import filtered_fields, members_of
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.checkpoints.trash import Trash
@@ -17,6 +17,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import new_id
 from slipway.serialization.json_encoding import dumps, json_members
+from slipway.threads.reads import ThreadReads
 from slipway.threads.record import Thread, thread_from
 from slipway.threads.scripts import ThreadScripts
 from slipway.threads.search import ThreadQuery, ThreadSearch
@@ -37,7 +38,7 @@ class ThreadStore:
         ttl: ThreadTtl | None = None,
         event_ttl_s: int = 0,
     ) -> None:
-        self._pipeline, self._keys, self._checkpointer = pipeline, keys, checkpointer
+        self._reads, self._checkpointer = ThreadReads(pipeline, keys), checkpointer
         self._trash, self._search = trash, ThreadSearch(pipeline, keys)
         self._scripts, self._ttl, self._event_ttl_s = ThreadScripts(pipeline, keys), ttl, event_ttl_s
 
@@ -88,14 +89,14 @@ class ThreadStore:
         the metadata that `only` looks at. One that `may_be_new` need not exist."""
         if not only:
             return
-        held = await read_filtered(self._pipeline, self._keys.thread(thread_id), only, "created_us")
+        held = await self._reads.filtered(thread_id, only, "created_us")
         exists = held.plain[0] is not None
         if not (only.matches(held.metadata) if exists else may_be_new):
             raise NotFound("thread", thread_id)
 
     async def get(self, thread_id: str) -> Thread:
         """The thread, or `NotFound`."""
-        held = fields_of(await self._pipeline.send("HGETALL", self._keys.thread(thread_id), repeatable=True))
+        held = await self._reads.record(thread_id)
         if "created_us" not in held:
             raise NotFound("thread", thread_id)
         return thread_from(thread_id, held)
@@ -103,7 +104,7 @@ class ThreadStore:
     async def status(self, thread_id: str, only: AccessFilter = MATCH_ALL) -> str | None:
         """How the thread stands; None when there is none. `NotFound` for one that is not among `only` those. One read
         of a few fields."""
-        held = await read_filtered(self._pipeline, self._keys.thread(thread_id), only, "status")
+        held = await self._reads.filtered(thread_id, only, "status")
         (status,) = held.plain
         if status is not None and not only.matches(held.metadata):
             raise NotFound("thread", thread_id)
@@ -111,7 +112,7 @@ class ThreadStore:
 
     async def created_us(self, thread_id: str, only: AccessFilter = MATCH_ALL) -> int | None:
         """When the thread was made, in µs since the epoch; None when there is none. `NotFound` as `status`."""
-        held = await read_filtered(self._pipeline, self._keys.thread(thread_id), only, "created_us")
+        held = await self._reads.filtered(thread_id, only, "created_us")
         (created_us,) = held.plain
         if created_us is not None and not only.matches(held.metadata):
             raise NotFound("thread", thread_id)
@@ -119,8 +120,7 @@ class ThreadStore:
 
     async def active_run(self, thread_id: str) -> str | None:
         """The run that is executing, if one is."""
-        active = await self._pipeline.send("HGET", self._keys.thread(thread_id), "active", repeatable=True)
-        return None if active is None else str(active.decode())
+        return await self._reads.active_run(thread_id)
 
     async def patch(self, thread_id: str, metadata: dict[str, Any], ttl: ThreadTtl | None = None) -> Thread:
         """Merge metadata, member by member, atomically; with `ttl` its time begins anew."""
@@ -190,13 +190,13 @@ class ThreadStore:
                 if strategy == "delete":
                     await self.delete(thread_id)
                     done += 1
-                elif (incarnation := await self._incarnation(thread_id)) is not None:
+                elif (incarnation := await self._reads.incarnation(thread_id)) is not None:
                     done += await self._checkpointer.shrink(thread_id, incarnation)
         return done
 
     async def storage(self, thread_id: str) -> dict[str, Any]:
         """How many bytes its checkpoints take, and what for. `NotFound`."""
-        if await self._incarnation(thread_id) is None:
+        if await self._reads.incarnation(thread_id) is None:
             raise NotFound("thread", thread_id)
         taken = await self._checkpointer.storage(thread_id)
         by_channel = {name: {"count": held.count, "bytes": held.size} for name, held in taken.channels.items()}
@@ -212,10 +212,6 @@ class ThreadStore:
             },
             "pending_writes": {"count": taken.writes.count, "bytes": taken.writes.size},
         }
-
-    async def _incarnation(self, thread_id: str) -> str | None:
-        created_us = await self._pipeline.send("HGET", self._keys.thread(thread_id), "created_us", repeatable=True)
-        return None if created_us is None else str(created_us.decode())
 
     async def delete(self, thread_id: str, incarnation: str | None = None) -> None:
         """Remove the thread and everything of it; a running attempt is fenced and told to stop. `NotFound`, also when

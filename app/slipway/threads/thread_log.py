@@ -22,9 +22,11 @@ from slipway.errors import NotFound
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.event_log import Event, EventLog, Place, place_of
+from slipway.runs.reads import RunReads
 from slipway.serialization.json_encoding import dumps
 from slipway.sse_frames import encode_block, frame_of, with_id
 from slipway.threads.notifications import ThreadNotifications
+from slipway.threads.reads import ThreadReads
 from slipway.threads.state_store import ThreadStateStore
 
 _LOOK_EVERY_S: Final = 15.0
@@ -81,7 +83,7 @@ class ThreadLog:
     def __init__(
         self, pipeline: Pipeline, keys: Keys, wakes: ThreadNotifications, events: EventLog, states: ThreadStateStore
     ) -> None:
-        self._pipeline, self._keys, self._wakes = pipeline, keys, wakes
+        self._reads, self._run_reads, self._wakes = ThreadReads(pipeline, keys), RunReads(pipeline, keys), wakes
         self._events, self._states = events, states
 
     async def follow(
@@ -92,7 +94,7 @@ class ThreadLog:
         with self._wakes.woken(thread_id) as (subscribed, woken):
             await subscribed
             at = await self._start(thread_id, after)
-            born = await self._born(thread_id)
+            born = await self._reads.incarnation(thread_id)
             resumed = at if at.read % 2 == 0 else None  # within a turn, which then comes next
             turn = at.turn_us - 1 if resumed else at.turn_us
             while True:
@@ -115,59 +117,38 @@ class ThreadLog:
     async def _start(self, thread_id: str, after: Position | None) -> Position:
         """Where a reader begins. A position in the future is none of ours: its reader gets only what is new."""
         if after is not None:
-            seconds, _ = await self._pipeline.send("TIME", repeatable=True)
-            if after.turn_us < (int(seconds) + 1) * _PER_MS:
+            now_us = await self._reads.now_us()
+            if after.turn_us < (now_us // _PER_MS + 1) * _PER_MS:
                 return after
         return await self._now(thread_id)
 
     async def _now(self, thread_id: str) -> Position:
         """The end of what is there: within the active run, else before the first that waits."""
-        clock = self._pipeline.send("TIME", repeatable=True)
-        head = self._pipeline.send("ZRANGE", self._keys.thread_queue(thread_id), 0, 0, "WITHSCORES", repeatable=True)
-        active = await self._pipeline.send("HGET", self._keys.thread(thread_id), "active", repeatable=True)
-        seconds, fraction = await clock
-        ends = [Position(int(seconds) * _PER_MS + int(fraction), 1)]
-        if waiting := await head:
-            ends.append(Position(int(float(waiting[1])) - 1, 1))
-        if active is not None:
-            turn = self._pipeline.send("ZSCORE", self._keys.thread_runs(thread_id), active, repeatable=True)
-            last = await self._pipeline.send("HGET", self._keys.run(active.decode()), "last_event", repeatable=True)
-            if (turn_us := await turn) is not None and last is not None:
-                ends.append(_in_run(int(float(turn_us)), place_of(last.decode())))
+        progress = await self._reads.progress(thread_id)
+        ends = [Position(progress.now_us, 1)]
+        if progress.next_queued_us is not None:
+            ends.append(Position(progress.next_queued_us - 1, 1))
+        if (active := progress.active_run_id) is not None:
+            turn_us, last = await asyncio.gather(
+                self._reads.order_us(thread_id, active), self._run_reads.last_event(active)
+            )
+            if turn_us is not None and last is not None:
+                ends.append(_in_run(turn_us, place_of(last)))
         return min(ends)
 
-    async def _born(self, thread_id: str) -> bytes | None:
-        """When the thread was made: another one with the same id was made at another time. None when it is gone."""
-        born: bytes | None = await self._pipeline.send(
-            "HGET", self._keys.thread(thread_id), "created_us", repeatable=True
-        )
-        return born
-
-    async def _next(self, thread_id: str, after_us: int, born: bytes | None) -> tuple[int, str, str] | None:
+    async def _next(self, thread_id: str, after_us: int, born: str | None) -> tuple[int, str, str] | None:
         """The turn that follows: its time, "run" or "state", and its id; ("", "") when there is none yet, None when
         the thread that was `born` then is gone."""
-        clock = self._pipeline.send("TIME", repeatable=True)
-        now_born = self._pipeline.send("HGET", self._keys.thread(thread_id), "created_us", repeatable=True)
-        wanted = (f"({after_us}", "+inf", "WITHSCORES", "LIMIT", 0, 1)
-        runs = self._pipeline.send("ZRANGEBYSCORE", self._keys.thread_runs(thread_id), *wanted, repeatable=True)
-        states = self._pipeline.send("ZRANGEBYSCORE", self._keys.thread_states(thread_id), *wanted, repeatable=True)
-        seconds, fraction = await clock
-        if born is None or await now_born != born:
+        following = await self._reads.following(thread_id, after_us)
+        if born is None or following.incarnation != born:
             return None
-        turns = [
-            (int(float(found[1])), kind, found[0].decode())
-            for kind, found in (("run", await runs), ("state", await states))
-            if found
-        ]
+        both = (("run", following.run), ("state", following.state))
+        turns = [(found[0], kind, found[1]) for kind, found in both if found is not None]
         # a run that is delayed has its turn later; those made meanwhile come before it
-        turns = [turn for turn in turns if turn[0] <= int(seconds) * _PER_MS + int(fraction)]
-        if not turns or (min(turns)[1] == "run" and not await self._begun(min(turns)[2])):
+        turns = [turn for turn in turns if turn[0] <= following.now_us]
+        if not turns or (min(turns)[1] == "run" and not await self._run_reads.has_started(min(turns)[2])):
             return 0, "", ""
         return min(turns)
-
-    async def _begun(self, run_id: str) -> bool:
-        phase, attempt = await self._pipeline.send("HMGET", self._keys.run(run_id), "phase", "attempt", repeatable=True)
-        return bool(phase != b"queued" or attempt != b"0")
 
     async def _run(self, run_id: str, at: Position) -> AsyncGenerator[list[ThreadEvent], None]:
         after = "0" if at.read == 0 else "{}-{}".format(*at.place)

@@ -1,0 +1,42 @@
+"""The read stubs of event logs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from slipway.redis.read_stubs import ReadStubs
+
+LogEntry = Sequence[Any]
+"""The id of an entry and its fields in a flat list, as Redis replies."""
+
+_ONE: Final = ("COUNT", 1)
+
+
+class LogReads(ReadStubs):
+    """One round trip each."""
+
+    def channel(self, run_id: str) -> str:
+        """The channel of notifications about new events."""
+        return self._keys.run_wake(run_id)
+
+    async def exists(self, run_id: str) -> bool:
+        return bool(await self._pipeline.send("EXISTS", self._keys.events(run_id), repeatable=True))
+
+    async def newest(self, run_id: str, count: int = 1) -> list[LogEntry]:
+        """Up to `count` entries, newest first; none when the log has expired."""
+        key = self._keys.events(run_id)
+        entries: list[LogEntry] = await self._pipeline.send("XREVRANGE", key, "+", "-", "COUNT", count, repeatable=True)
+        return entries
+
+    async def ends(self, run_id: str) -> tuple[LogEntry | None, LogEntry | None]:
+        """The oldest and the newest entry; None for both when the log has expired."""
+        oldest = self._pipeline.send("XRANGE", self._keys.events(run_id), "-", "+", *_ONE, repeatable=True)
+        newest = await self.newest(run_id)
+        return next(iter(await oldest), None), next(iter(newest), None)
+
+    async def page(self, run_id: str, start: str, count: int) -> list[LogEntry]:
+        """Up to `count` entries from `start` on: an id, an id after `(` to exclude it, or `-` for the oldest."""
+        key = self._keys.events(run_id)
+        entries: list[LogEntry] = await self._pipeline.send("XRANGE", key, start, "+", "COUNT", count, repeatable=True)
+        return entries

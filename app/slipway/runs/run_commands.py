@@ -1,0 +1,16 @@
+"""Commands that an attempt adds to its write groups: they are executed only while the attempt owns its run."""
+
+from __future__ import annotations
+
+from slipway.redis.commands import Command
+from slipway.redis.keys import Keys
+
+
+def store_usage(keys: Keys, run_id: str, usage: str) -> Command:
+    """Stores what the chain has used of its ceilings, as JSON."""
+    return ("HSET", keys.run(run_id), "usage", usage)
+
+
+def clear_suspect(keys: Keys, run_id: str) -> tuple[Command, Command]:
+    """Clears a crash suspect."""
+    return ("HDEL", keys.run(run_id), "suspect", "died"), ("SREM", keys.on_trial, run_id)
