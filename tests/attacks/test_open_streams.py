@@ -154,7 +154,8 @@ async def end_runs(served: Served, admin: httpx.AsyncClient, thread_id: str) -> 
     """What the thread is busy with comes to its end: as a worker has it, or because it is cancelled."""
     for run in (await admin.get(f"/threads/{thread_id}/runs")).json():
         if run["status"] == "running":
-            settled = settlement(await served.services.runs.find(run["run_id"]), Phase.CANCELLED)
+            now = await served.services.runs.find(run["run_id"])
+            settled = settlement(now, Phase.CANCELLED).arguments(now, 0)
             assert (await served.services.scripts.run_settle(settled, [])) == Settled()
         else:
             await admin.post(f"/threads/{thread_id}/runs/{run['run_id']}/cancel")

@@ -24,9 +24,10 @@ from slipway.redis.subscriber import Subscriber
 from slipway.run_options import RunOptions
 from slipway.runs.attempt import Attempt
 from slipway.runs.event_log import Event, EventLog
-from slipway.runs.record import NewRun, Phase, Run, new_id, run_from, status_of
+from slipway.runs.record import NewRun, Phase, Run, new_id, run_from
 from slipway.runs.script_results import SettleResult
 from slipway.runs.scripts import RunScripts
+from slipway.runs.settlement import Release, RunError, Settlement, ThreadSummary
 from slipway.runs.store import RunStore
 from slipway.settings import Settings
 from slipway.threads.record import Thread
@@ -152,45 +153,32 @@ def ceilings(**lower: float) -> dict[str, float]:
     return ceilings_of(Settings(), {}, lower)
 
 
-def settlement(run: Run, phase: Phase = Phase.COMPLETED, **differs: Any) -> Any:
-    """How an attempt says that its run is over."""
-    rests = {Phase.WAITING_FOR_APPROVAL: "interrupted", Phase.FAILED: "error"}
-    given: dict[str, Any] = {
-        "run_id": run.run_id,
-        "incarnation": run.incarnation,
-        "attempt": run.attempt,
-        "seq": 0,
-        "phase": phase.value,
-        "status": status_of(phase),
-        "reason": "",
-        "error": None,
-        "usage": "{}",
-        "entries": [],
-        "result": "{}",
-        "values": None,
-        "interrupts": "{}",
-        "thread_status": rests.get(phase, "idle"),
-        "thread_error": None,
-        "rollback": False,
-        "event_ttl_s": TTL_S,
-    }
-    return given | differs
+def settlement(
+    run: Run,
+    phase: Phase = Phase.COMPLETED,
+    *,
+    usage: str = "{}",
+    result: str = "{}",
+    values: str | None = None,
+    rollback: bool = False,
+) -> Settlement:
+    """How an attempt ends its run."""
+    error = RunError("node.failed", '{"error":"E"}', '{"error":"E"}') if phase is Phase.FAILED else None
+    status = "interrupted" if phase is Phase.WAITING_FOR_APPROVAL else "idle"
+    return Settlement(
+        phase,
+        usage=usage,
+        event_ttl_s=TTL_S,
+        result=result,
+        error=error,
+        thread=ThreadSummary(values, "{}", status),
+        rollback=rollback,
+    )
 
 
-def handover(run: Run, **differs: Any) -> Any:
-    """How an attempt gives its run back."""
-    given: dict[str, Any] = {
-        "run_id": run.run_id,
-        "incarnation": run.incarnation,
-        "attempt": run.attempt,
-        "seq": 0,
-        "counted": False,
-        "reason": "handed back",
-        "delay_ms": 0,
-        "usage": "{}",
-        "entries": [],
-    }
-    return given | differs
+def handover(run: Run, *, delay_ms: int = 0, usage: str = "{}") -> Release:
+    """How an attempt releases its run."""
+    return Release(reason="released", usage=usage, delay_ms=delay_ms)
 
 
 def unpacked(packed: bytes) -> Any:

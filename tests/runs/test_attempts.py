@@ -78,12 +78,12 @@ async def test_commands_that_nobody_follows_wait_for_the_events_beside_them(
     await eventually(counted)
     await attempt.flush()
     monkeypatch.setattr("slipway.runs.attempt._SEND_DELAY_S", 60)
-    groups = attempt._seq
+    groups = attempt.groups_sent
     await attempt.write([_count(stores)])
     await asyncio.sleep(0)
     attempt.append("values", FRAME % 0)
     await attempt.flush()
-    assert attempt._seq == groups + 1
+    assert attempt.groups_sent == groups + 1
     assert (await _numbers(stores, attempt), await _counted(stores)) == ([0], 2)
 
 
@@ -107,7 +107,7 @@ async def test_what_was_before_a_superstep_is_one_group(stores: Stores) -> None:
         attempt.superstep_started()
         await attempt.wait_for_capacity()
         await checkpoint
-        assert attempt._seq == number + 1
+        assert attempt.groups_sent == number + 1
     await attempt.flush()
     assert (await _numbers(stores, attempt), await _counted(stores)) == ([0, 1, 2], 3)
 
@@ -118,7 +118,7 @@ async def test_a_settle_that_waits_for_a_group_takes_along_what_came_meanwhile(s
     await asyncio.sleep(0)
     attempt.append("values", FRAME % 1)
     assert await attempt.settle(settlement(attempt.run)) == Settled()
-    assert attempt._seq == 2
+    assert attempt.groups_sent == 2
     assert await _numbers(stores, attempt) == [0, 1]
 
 
@@ -202,14 +202,15 @@ async def test_groups_that_come_before_one_they_follow_are_sent_again(stores: St
     attempt.write_behind = True
     await attempt.write([_count(stores)])
     await attempt.flush()
-    send, held = attempt._call_script, list[Any]()
+    sender = attempt._sender
+    send, held = sender._call_script, list[Any]()
 
     def hold(group: Any) -> None:
         held.append(group)
 
-    attempt._call_script = hold  # type: ignore[method-assign]  # as if the server could not take this one yet
+    sender._call_script = hold  # type: ignore[method-assign]  # as if the server could not take this one yet
     await _superstep(attempt, 0)
-    attempt._call_script = send  # type: ignore[method-assign]
+    sender._call_script = send  # type: ignore[method-assign]
     for number in (1, 2):
         await _superstep(attempt, number)
     await stores.pipeline.send("PING")

@@ -110,11 +110,11 @@ async def test_a_fault_in_settling_fails_the_run_at_once(
     def broken(*_: Any) -> Any:
         raise LookupError("a fault of ours")
 
-    monkeypatch.setattr("slipway.execution.outcomes.ThreadSummary.seen", broken)
+    monkeypatch.setattr("slipway.execution.settling.summary_from_stream", broken)
     run = await _end(stores, graphs, "steps")
     assert run.error is not None
     assert (run.phase, run.attempt, run.error["error"]) == (Phase.FAILED, 1, "LookupError")
-    monkeypatch.setattr("slipway.execution.execution.Execution._settle", broken)
+    monkeypatch.setattr("slipway.execution.settling.Settling._settle_or_release", broken)
     run = await _end(stores, graphs, "steps")
     assert run.error is not None
     assert (run.phase, run.attempt, run.error["error"]) == (Phase.FAILED, 1, "LookupError")

@@ -286,11 +286,11 @@ async def test_an_attempt_of_a_removed_run_writes_nothing_into_the_run_that_has_
         await late.flush()
     assert late.is_fenced
     assert await stores.settle(old) == AttemptFenced()
-    assert await stores.scripts.run_settle(settlement(old, seq=1), []) == AttemptFenced()
-    assert not await stores.scripts.run_release(handover(old, seq=1), [])
+    assert await stores.scripts.run_settle(settlement(old).arguments(old, 1), []) == AttemptFenced()
+    assert not await stores.scripts.run_release(handover(old).arguments(old, 1), [])
     assert await stores.dump() == before
     assert await stores.settle(new) == Settled()
-    assert await stores.scripts.run_settle(settlement(old, seq=1), []) == AttemptFenced()
+    assert await stores.scripts.run_settle(settlement(old).arguments(old, 1), []) == AttemptFenced()
 
 
 async def test_an_attempt_of_a_removed_run_rolls_nothing_back_of_the_run_that_has_its_id(

@@ -17,19 +17,23 @@ Call = Callable[[Stores, Run], Awaitable[Any]]
 
 
 async def _settle(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.run_settle(settlement(run, seq=1, entries=[("values", "f", "")]), [_count(stores)])
+    return await stores.scripts.run_settle(settlement(run).arguments(run, 1, [("values", "f", "")]), [_count(stores)])
 
 
 async def _rollback(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.run_settle(settlement(run, Phase.CANCELLED, seq=1, rollback=True), [_count(stores)])
+    return await stores.scripts.run_settle(
+        settlement(run, Phase.CANCELLED, rollback=True).arguments(run, 1), [_count(stores)]
+    )
 
 
 async def _asks(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.run_settle(settlement(run, Phase.WAITING_FOR_APPROVAL, seq=1), [_count(stores)])
+    return await stores.scripts.run_settle(
+        settlement(run, Phase.WAITING_FOR_APPROVAL).arguments(run, 1), [_count(stores)]
+    )
 
 
 async def _release(stores: Stores, run: Run) -> Any:
-    return await stores.scripts.run_release(handover(run, seq=1, entries=[("values", "f", "")]), [_count(stores)])
+    return await stores.scripts.run_release(handover(run).arguments(run, 1, [("values", "f", "")]), [_count(stores)])
 
 
 async def _apply(stores: Stores, run: Run, seq: int = 1) -> Any:
@@ -118,7 +122,7 @@ async def test_a_group_that_was_applied_with_a_lost_answer_is_not_applied_by_set
     await stores.run(await stores.thread())
     held = await stores.claim_one()
     await _apply(stores, held)
-    await stores.scripts.run_settle(settlement(held, seq=1), [_count(stores)])
+    await stores.scripts.run_settle(settlement(held).arguments(held, 1), [_count(stores)])
     assert await stores.pipeline.send("GET", f"{stores.keys.prefix}:count") == b"1"
 
 

@@ -57,7 +57,7 @@ async def test_a_run_that_was_handed_back_is_the_same_run_with_another_attempt(s
 
 async def test_what_an_attempt_used_counts_after_it_was_handed_back(stores: Stores) -> None:
     run = await stores.run(await stores.thread())
-    assert await stores.attempt(await stores.claim_one()).release(handover(run, attempt=1, usage='{"steps":3}'))
+    assert await stores.attempt(await stores.claim_one()).release(handover(run, usage='{"steps":3}'))
     assert (await stores.now(run)).usage == {"steps": 3}
     assert (await stores.claim_one()).usage == {"steps": 3}
 

@@ -10,8 +10,13 @@ import pytest
 
 from slipway.clock import Clock
 from slipway.health.doctor import Doctor
-from slipway.runs.crash_proof import CLEARED_AT_SUPERSTEP, SuspectProgress
-from slipway.runs.crash_suspects import CLEARED_COUNTS_FOR_S, SURVIVED_AFTER_S, CrashSuspects
+from slipway.runs.crash_suspects import (
+    CLEARED_AT_SUPERSTEP,
+    CLEARED_COUNTS_FOR_S,
+    SURVIVED_AFTER_S,
+    CrashSuspects,
+    SuspectProgress,
+)
 from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import Settled
 from tests.runs.conftest import LEASE_MS, Stores, handover

@@ -25,6 +25,8 @@ from slipway import errors
 from slipway.errors import CeilingHit, InputRefused, NodeFailed, RunFailure, SlipwayError
 from slipway.exception_text import LONGEST_TEXT, class_name, exception_being_handled, is_a, message_of, traceback_of
 from slipway.execution.contained_errors import GraphRaised
+from slipway.runs.settlement import RunError
+from slipway.serialization.json_encoding import dumps
 from slipway.shown_exceptions import HIDDEN, SHOWN, public_text
 
 log = structlog.get_logger(__name__)
@@ -48,11 +50,15 @@ class Failure:
     code: str
     error: str
     message: str
-    shown: str
+    public_message: str
     node: str | None
     retryable: bool
     limits: dict[str, Any]
     refusal: dict[str, Any] = field(default_factory=dict)
+
+    def run_error(self, attempt: int) -> RunError:
+        """The texts that a script stores when the run ends."""
+        return RunError(self.code, dumps(self.record(attempt)).decode(), dumps(self.public()).decode())
 
     def record(self, attempt: int) -> dict[str, Any]:
         """As `run.error`; `Run.shown_error` is what clients see of it."""
@@ -71,11 +77,11 @@ class Failure:
 
     def _apart(self) -> dict[str, Any]:
         """What clients see in place of the message, where that is another text."""
-        return {} if self.shown == self.message else {"shown": self.shown}
+        return {} if self.public_message == self.message else {"shown": self.public_message}
 
     def public(self) -> dict[str, Any]:
         """As clients see it: thread error, `error` event, `__error__`."""
-        return {"error": self.error, "message": self.shown} | self.refusal
+        return {"error": self.error, "message": self.public_message} | self.refusal
 
 
 def failure_of(

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.messages import BaseMessage, BaseMessageChunk, message_chunk_to_message
+from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.types import Interrupt
 
 from slipway.exception_text import is_a, repr_of
 from slipway.execution.failures import shown_error
-from slipway.execution.outcomes import INTERRUPT
 from slipway.execution.subgraph_events import SubgraphEvents
 from slipway.execution.tool_events import ToolEvents
 from slipway.serialization.json_encoding import dumps

@@ -19,11 +19,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.pregel.debug import map_task_result_writes
 
 from slipway.checkpoints.stored_results import RETURN, StoredResults, Writes
 from slipway.execution.frames import LIFECYCLE, Frame, FrameEncoder
-from slipway.execution.outcomes import INTERRUPT
 from slipway.execution.run_input import StartPlan
 from slipway.runs.logged_events import LoggedEvents
 
@@ -74,7 +74,7 @@ class ReplayFilter:
             return self._values_entries(namespace, payload, made)
         return made
 
-    def rest(self) -> list[LogEntry]:
+    def remaining_updates(self) -> list[LogEntry]:
         """Updates after which no result came."""
         return [entry for held in self._updates.values() for entry in held]
 

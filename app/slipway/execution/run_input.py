@@ -35,6 +35,9 @@ class StartPlan:
     only_input_stored: bool = False
 
 
+NO_PLAN: Final = StartPlan(None, {}, False)
+
+
 def plan_start(run: Run, newest: CheckpointTuple | None) -> StartPlan:
     """Start afresh, or go on where an earlier attempt of this run came to. A command that says nothing counts as none:
     LangGraph cannot take it."""

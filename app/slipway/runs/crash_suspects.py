@@ -1,61 +1,92 @@
-"""How many runs with which a worker died this process may execute at once.
+"""Crash suspects: runs that were executing when their worker died and have not progressed since.
 
-A run that kills its worker takes the runs beside it along, and nobody can tell which one it was. So such runs begin
-few at a time: one, and when it has lasted for `SURVIVED_AFTER_S` or got further than where it died two more, and so on,
-doubling: a lost machine's runs are all back within a second or two, and one that kills at once finds hardly anybody
-beside it. A run that got further is a suspect no longer; that it was none speaks for those behind it for
-`CLEARED_COUNTS_FOR_S`. One with which several workers died in a row is on its own among suspects until then.
+When a worker dies, each of its runs may be the cause, so all of them become suspects. A suspect is cleared when it
+starts its second superstep: the worker died in the first superstep after the point where the run continued, so a run
+that reaches the second one is not the cause.
+
+`CrashSuspects` limits how many suspects one worker executes at once, so that a run that kills its worker takes few
+other runs with it:
+
+- A worker starts with one suspect. For each suspect that was cleared, or has executed for `SURVIVED_AFTER_S` seconds,
+  it may execute two more, and so on, doubling. So all runs of a lost machine execute again within a second or two.
+- A cleared suspect counts for `CLEARED_COUNTS_FOR_S` seconds.
+- A suspect that was executing in several crashes in a row executes without other suspects, until it is cleared.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from slipway.clock import Clock
+from slipway.redis.keys import Keys
+from slipway.runs.attempt import Attempt
+from slipway.runs.group_commands import clear_suspect
 from slipway.runs.record import Run
 
 SURVIVED_AFTER_S: Final = 0.25
 CLEARED_COUNTS_FOR_S: Final = 1.0
+CLEARED_AT_SUPERSTEP: Final = 2
 
 
 class CrashSuspects:
-    """Those that this process executes."""
+    """The suspects that this process executes. Runs that are not suspects may be added and removed as well."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or Clock()
-        self._begun: dict[tuple[str, int], tuple[Run, float]] = {}
+        self._started: dict[tuple[str, int], tuple[Run, float]] = {}
+        """The suspects and when they started (monotonic, s), by run id and attempt number."""
         self._cleared: deque[float] = deque()
+        """When suspects were cleared or ended (monotonic, s), in order."""
 
     def add(self, run: Run) -> None:
-        """An attempt begins; it counts if its run is a suspect."""
+        """An attempt at the run starts."""
         if run.suspect:
-            self._begun[run.run_id, run.attempt] = (run, self._clock.monotonic())
+            self._started[run.run_id, run.attempt] = (run, self._clock.monotonic())
 
     def remove(self, run: Run) -> None:
-        """The attempt has got further than where the last one died, or is over."""
-        if self._begun.pop((run.run_id, run.attempt), None) and run.suspect == 1:
+        """The suspect was cleared, or its attempt has ended."""
+        if self._started.pop((run.run_id, run.attempt), None) and run.suspect == 1:
             self._cleared.append(self._clock.monotonic())
 
     def free_slots(self) -> int:
-        """How many more may begin now."""
+        """How many more suspects may start now."""
         if self._runs_exclusively():
             return 0
         now = self._clock.monotonic()
         while self._cleared and self._cleared[0] <= now - CLEARED_COUNTS_FOR_S:
             self._cleared.popleft()
-        lasted = sum(since <= now - SURVIVED_AFTER_S for _, since in self._begun.values())
-        not_survived = len(self._begun) - lasted
-        return max(0, 1 + lasted + len(self._cleared) - not_survived)
+        survived = sum(since <= now - SURVIVED_AFTER_S for _, since in self._started.values())
+        not_survived = len(self._started) - survived
+        return max(0, 1 + survived + len(self._cleared) - not_survived)
 
     def next_slot_in_s(self) -> float:
-        """In how many seconds there will be more room if nothing else happens; infinity when time alone brings none."""
+        """Seconds until time alone makes another slot free; infinity if it does not."""
         if self._runs_exclusively():
             return math.inf
         now = self._clock.monotonic()
-        ends = (since + SURVIVED_AFTER_S - now for _, since in self._begun.values())
+        ends = (since + SURVIVED_AFTER_S - now for _, since in self._started.values())
         return min((end for end in ends if end > 0), default=math.inf)
 
     def _runs_exclusively(self) -> bool:
-        return any(run.suspect > 1 for run, _ in self._begun.values())
+        return any(run.suspect > 1 for run, _ in self._started.values())
+
+
+class SuspectProgress:
+    """Counts the supersteps of one attempt and clears its run, if it is a suspect. The commands that clear it are sent
+    in the write group of the superstep. `on_cleared` is called in the same moment."""
+
+    def __init__(self, attempt: Attempt, keys: Keys, on_cleared: Callable[[Run], None]) -> None:
+        self._attempt, self._keys, self._on_cleared = attempt, keys, on_cleared
+        self._remaining = CLEARED_AT_SUPERSTEP if attempt.run.suspect else 0
+
+    def superstep_started(self) -> None:
+        if self._remaining == 0:
+            return
+        self._remaining -= 1
+        if self._remaining == 0:
+            for command in clear_suspect(self._keys, self._attempt.run.run_id):
+                self._attempt.add_command(command)
+            self._on_cleared(self._attempt.run)

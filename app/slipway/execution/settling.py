@@ -1,0 +1,169 @@
+"""The last step of an execution that writes: it settles or releases the run, whatever happened before."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+from langgraph.types import StateSnapshot
+
+from slipway import failpoints
+from slipway.ceilings import Usage
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.errors import Fenced, StoreUnavailable
+from slipway.exception_text import is_a, traceback_of
+from slipway.execution.failures import Failure, failure_of
+from slipway.execution.outcomes import (
+    LOST,
+    Outcome,
+    StopReason,
+    StreamObserver,
+    summary_from_snapshot,
+    summary_from_stream,
+)
+from slipway.graphs.served_graphs import Graph
+from slipway.redis.keys import Keys
+from slipway.runs.attempt import Attempt
+from slipway.runs.cancel_reasons import Action
+from slipway.runs.group_commands import set_usage
+from slipway.runs.record import Phase
+from slipway.runs.script_results import CancelRequested, Settled, SettleResult
+from slipway.runs.settlement import EMPTY_SUMMARY, Release, Settlement, ThreadSummary
+from slipway.serialization.json_encoding import dumps
+from slipway.threads.state_reader import read_state
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How the run will end, and what its thread will show."""
+
+    phase: Phase
+    failure: Failure | None
+    thread: ThreadSummary
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome(self.phase, StopReason.CANCEL if self.phase is Phase.CANCELLED else None, self.failure)
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """Settles or releases the run of one attempt. `usage` and `observer` are those of the execution."""
+
+    attempt: Attempt
+    checkpointer: ThreadSaver
+    keys: Keys
+    usage: Usage
+    observer: StreamObserver
+    event_ttl_s: int
+
+    async def finish(self, outcome: Outcome, graph: Graph | None) -> Outcome:
+        """Settles or releases the run as `outcome` says, and returns how it has really ended: a cancel request may come
+        first, a state may not be readable, the run may be lost. An unexpected exception fails the run at once, because
+        another attempt would repeat the effects of the graph and then fail in the same way."""
+        try:
+            return await self._settle_or_release(outcome, graph)
+        except BaseException as error:
+            if self._is_process_fault(error):
+                raise
+            log.error("settle.failed", run=self.attempt.run.run_id, exception=traceback_of(error))
+            ending = _Ending(Phase.FAILED, _unexpected_failure(error), EMPTY_SUMMARY)
+            return ending.outcome if isinstance(await self._settle(ending), Settled) else LOST
+
+    async def _settle_or_release(self, outcome: Outcome, graph: Graph | None) -> Outcome:
+        try:
+            if outcome.stop is StopReason.LOST:
+                return outcome
+            failpoints.reach("release" if outcome.phase is None else "before_settle")
+            if outcome.phase is None:
+                return outcome if await self._release(outcome) else LOST
+            ending, result = await self._settle_as(outcome.phase, outcome.failure, graph)
+            if isinstance(result, CancelRequested):
+                ending, result = await self._settle_as(Phase.CANCELLED, None, graph)
+            failpoints.reach("after_settle")
+            return ending.outcome if isinstance(result, Settled) else LOST
+        except Fenced:
+            return LOST
+        except StoreUnavailable as error:
+            return Outcome(None, StopReason.LOST, problem=str(error))
+
+    def _is_process_fault(self, error: BaseException) -> bool:
+        """Whether this process cannot or must not settle the run. A graph may raise exceptions of the same classes."""
+        if is_a(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            return task is not None and task.cancelling() > 0
+        return type(error) is StoreUnavailable or (is_a(error, Fenced) and self.attempt.is_fenced)
+
+    async def _release(self, outcome: Outcome) -> bool:
+        return await self.attempt.release(
+            Release(
+                reason="released by a process that stops",
+                usage=usage_json(self.usage),
+                announce=outcome.repeats_superstep,
+            )
+        )
+
+    async def _settle_as(
+        self, phase: Phase, failure: Failure | None, graph: Graph | None
+    ) -> tuple[_Ending, SettleResult]:
+        if self._is_rollback(phase):
+            # This write comes before the checkpoints are deleted, so that an attempt that no longer owns its run is
+            # fenced here. They are found by the run id alone, and another run may have this id now.
+            self.attempt.add_command(set_usage(self.keys, self.attempt.run.run_id, usage_json(self.usage)))
+            await self.checkpointer.adelete_for_runs([self.attempt.run.run_id])
+        ending = await self._ending(phase, failure, graph)
+        return ending, await self._settle(ending)
+
+    def _is_rollback(self, phase: Phase) -> bool:
+        return phase is Phase.CANCELLED and self.attempt.cancel is Action.ROLLBACK
+
+    async def _settle(self, ending: _Ending) -> SettleResult:
+        return await self.attempt.settle(
+            Settlement(
+                ending.phase,
+                usage=usage_json(self.usage),
+                event_ttl_s=self.event_ttl_s,
+                result="" if ending.phase is Phase.CANCELLED else self.observer.result(),
+                error=None if ending.failure is None else ending.failure.run_error(self.attempt.number),
+                thread=ending.thread,
+                rollback=self._is_rollback(ending.phase),
+            )
+        )
+
+    async def _ending(self, phase: Phase, failure: Failure | None, graph: Graph | None) -> _Ending:
+        """Adds what the thread will show. A state that cannot be read or encoded fails the run, because another attempt
+        would fail in the same way; the values of the thread record remain."""
+        try:
+            return _Ending(phase, failure, await self._thread_summary(phase, graph))
+        except BaseException as error:
+            if self._is_process_fault(error):
+                raise
+            log.error("state.not_stored", run=self.attempt.run.run_id, exception=traceback_of(error))
+            if phase is Phase.CANCELLED:
+                return _Ending(phase, failure, EMPTY_SUMMARY)
+            return _Ending(Phase.FAILED, failure or _unexpected_failure(error), EMPTY_SUMMARY)
+
+    async def _thread_summary(self, phase: Phase, graph: Graph | None) -> ThreadSummary:
+        """The last state in the stream, or the newest checkpoint if the run was cut short, or if the graph streams less
+        than its whole state."""
+        if graph is None:
+            return EMPTY_SUMMARY
+        returned = phase in (Phase.COMPLETED, Phase.WAITING_FOR_APPROVAL) and self.observer.received_values
+        if returned and graph.output_channels == graph.stream_channels_asis:
+            return summary_from_stream(self.observer)
+        return summary_from_snapshot(await read_snapshot(graph, self.attempt.run.thread_id))
+
+
+async def read_snapshot(graph: Graph, thread_id: str) -> StateSnapshot:
+    return await read_state(graph, {"configurable": {"thread_id": thread_id}})
+
+
+def usage_json(usage: Usage) -> str:
+    return dumps(usage.public()).decode()
+
+
+def _unexpected_failure(error: BaseException) -> Failure:
+    return failure_of(error, ceiling_hit=None, node=None, node_completed=True)

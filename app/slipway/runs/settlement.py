@@ -1,0 +1,107 @@
+"""How an attempt gives up its run: it settles the run, which has ended, or releases it, back to the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from slipway.runs.record import Phase, Run, status_of
+from slipway.runs.scripts import Entry, RunRelease, RunSettle
+from slipway.sse_frames import encode_frame
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """Why a run failed. Both texts are JSON."""
+
+    code: str
+    record: str
+    """Stored as the error of the run."""
+    public: str
+    """What clients receive: the event `error`, the member `__error__` of the result, and the error of the thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadSummary:
+    """What the thread record shows after the run. Both texts are JSON."""
+
+    values: str | None
+    """The state; None leaves the values of the record unchanged."""
+    interrupts: str
+    """Open interrupts by task id."""
+    status: str
+    """`idle` or `interrupted`; a run that failed sets `error` instead."""
+
+
+EMPTY_SUMMARY: Final = ThreadSummary(None, "{}", "idle")
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a run ends."""
+
+    phase: Phase
+    usage: str
+    """What the chain has used, as JSON."""
+    event_ttl_s: int
+    result: str = ""
+    """What waiting clients receive, as JSON; replaced by the error if there is one."""
+    error: RunError | None = None
+    thread: ThreadSummary | None = None
+    """None leaves the whole thread record unchanged, for a run that executed nothing."""
+    rollback: bool = False
+    """Whether the run record is deleted as well."""
+
+    def arguments(self, run: Run, number: int, entries: Sequence[Entry] = ()) -> RunSettle:
+        """The arguments of the script. `number` and `entries` are those of the last write group."""
+        error, thread = self.error, self.thread
+        code, public = (error.code, error.public) if error else ("", "")
+        return {
+            "run_id": run.run_id,
+            "incarnation": run.incarnation,
+            "attempt": run.attempt,
+            "seq": number,
+            "phase": self.phase.value,
+            "status": status_of(self.phase, code or None),
+            "reason": code,
+            "error": error.record if error else None,
+            "usage": self.usage,
+            "entries": [*entries, *([("error", encode_frame("error", public.encode()).decode(), "")] if error else [])],
+            "result": f'{{"__error__":{public}}}' if error else self.result,
+            "values": thread.values if thread else None,
+            "interrupts": thread.interrupts if thread else None,
+            "thread_status": ("error" if error else thread.status) if thread else None,
+            "thread_error": public if thread and error else None,
+            "rollback": self.rollback,
+            "event_ttl_s": self.event_ttl_s,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """How a run goes back to the queue before it ended."""
+
+    reason: str
+    """Shown to clients while the run waits."""
+    usage: str
+    """What the chain has used, as JSON."""
+    announce: bool = False
+    """Whether the next attempt announces itself in the log, because it repeats work of which clients have events."""
+    delay_ms: int = 0
+
+    def arguments(self, run: Run, number: int, entries: Sequence[Entry] = ()) -> RunRelease:
+        """The arguments of the script. `number` and `entries` are those of the last write group. A release never counts
+        as an attempt."""
+        return {
+            "run_id": run.run_id,
+            "incarnation": run.incarnation,
+            "attempt": run.attempt,
+            "seq": number,
+            "counted": False,
+            "announce": self.announce,
+            "reason": self.reason,
+            "delay_ms": self.delay_ms,
+            "usage": self.usage,
+            "entries": list(entries),
+        }

@@ -1,0 +1,130 @@
+"""Write groups: what an attempt sends to Redis in one script call, and how groups arrive in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from slipway import failpoints
+from slipway.errors import Fenced, StoreUnavailable
+from slipway.redis.commands import Command
+from slipway.runs.cancel_reasons import Action
+from slipway.runs.record import Run
+from slipway.runs.script_results import Applied, ApplyResult, GroupMissing
+from slipway.runs.scripts import RunScripts
+
+
+class WriteGroup:
+    """Events and commands that Redis stores together or not at all. The events come first."""
+
+    __slots__ = ("acknowledged", "commands", "entries", "number", "resend", "size_bytes")
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, bytes]] = []
+        """Events: name (and mark, on a second line) and frame."""
+        self.commands: list[Command] = []
+        self.size_bytes = 0
+        self.number = 0
+        """Position among the groups of the attempt, from 1; 0 before the group is sent."""
+        self.acknowledged: asyncio.Future[None] | None = None
+        """Resolved when Redis replied; None while no task waits for it."""
+        self.resend = False
+        """Whether Redis rejected the group because an earlier one had not arrived."""
+
+    def __bool__(self) -> bool:
+        return bool(self.entries or self.commands)
+
+    def resolve(self, error: BaseException | None) -> None:
+        """Ends the wait of the tasks that wait for `acknowledged`."""
+        future = self.acknowledged
+        if future is None or future.done():
+            return
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+            future.exception()  # read once, so that asyncio does not report it if no task waits
+
+
+class GroupSender:
+    """Sends the write groups of one attempt. Several may be in flight; each is one call of `run_apply.lua`.
+
+    Redis stores a group only if the attempt still owns its run, and only after all groups with lower numbers; a group
+    that arrives twice is stored once. When a connection breaks, the pipeline sends unanswered calls again. Groups that
+    overtook an earlier one this way are rejected and sent again once that one is acknowledged.
+
+    `on_fenced`: the attempt no longer owns its run. `on_cancel`: the run is to be cancelled. `on_complete`: a group was
+    acknowledged, or failed.
+    """
+
+    def __init__(
+        self,
+        scripts: RunScripts,
+        run: Run,
+        *,
+        on_fenced: Callable[[], None],
+        on_cancel: Callable[[Action], None],
+        on_complete: Callable[[], None],
+    ) -> None:
+        self._scripts, self._run = scripts, run
+        self._on_fenced, self._on_cancel, self._on_complete = on_fenced, on_cancel, on_complete
+        self.in_flight: list[WriteGroup] = []
+        """Sent and not yet acknowledged, in order."""
+        self.last_number = 0
+
+    def take_number(self, group: WriteGroup) -> None:
+        """Gives the group its number. The caller sends it, by `send` or in the script that settles the run."""
+        self.last_number += 1
+        group.number = self.last_number
+
+    def return_number(self) -> None:
+        """Makes the last number free again: Redis changed nothing when it got the group."""
+        self.last_number -= 1
+
+    def send(self, group: WriteGroup) -> None:
+        self.take_number(group)
+        self.in_flight.append(group)
+        self._call_script(group)
+
+    def _call_script(self, group: WriteGroup) -> None:
+        group.resend = False
+        run = self._run
+        reply = self._scripts.run_apply(
+            run.run_id, run.incarnation, run.attempt, group.number, group.entries, group.commands
+        )
+        reply.add_done_callback(partial(self._on_reply, group))
+
+    def _on_reply(self, group: WriteGroup, reply: asyncio.Future[Any]) -> None:
+        if reply.cancelled():
+            self._complete(group, StoreUnavailable("the connection was closed"))
+        elif (error := reply.exception()) is not None:
+            self._on_fenced()
+            self._complete(group, error)
+        else:
+            self._on_result(group, RunScripts.applied(reply.result()))
+
+    def _on_result(self, group: WriteGroup, result: ApplyResult) -> None:
+        failpoints.reach("checkpoint")
+        if isinstance(result, GroupMissing) and group is not self.in_flight[0]:
+            group.resend = True
+            return
+        if not isinstance(result, Applied):  # also when Redis has lost a group that it had acknowledged
+            self._on_fenced()
+            self._complete(group, fenced_error(self._run))
+            return
+        self._complete(group, None)
+        if result.cancel is not None:
+            self._on_cancel(result.cancel)
+
+    def _complete(self, group: WriteGroup, error: BaseException | None) -> None:
+        self.in_flight.remove(group)
+        group.resolve(error)
+        if self.in_flight and self.in_flight[0].resend:
+            self._call_script(self.in_flight[0])
+        self._on_complete()
+
+
+def fenced_error(run: Run) -> Fenced:
+    return Fenced(f"attempt {run.attempt} of run {run.run_id} no longer owns it")
