@@ -38,6 +38,9 @@ ALONE = frozenset(
 """The folders and files whose tests kill and stop whole servers. They get the markers `processes` and `alone`: `make
 test` runs them one at a time, and all other tests two at a time."""
 
+SLOW = frozenset({"attacks"})
+"""Folders whose tests try each route in many ways: they need a Valkey alone, and minutes."""
+
 STARTS_VALKEY = frozenset({"valkey_url", "modules_url"})
 """The fixtures that start a Valkey. A test that uses one, directly or by another fixture, gets the marker `valkey`."""
 
@@ -57,9 +60,12 @@ class Eventually(Protocol):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with what it needs; the tests of `browser` and `js` mark themselves further."""
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).parts[0] in ALONE:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in ALONE:
             item.add_marker("processes")
             item.add_marker("alone")
+        if folder in SLOW:
+            item.add_marker("slow")
         if isinstance(item, pytest.Function) and STARTS_VALKEY & set(item.fixturenames):
             item.add_marker("valkey")
 

@@ -683,6 +683,7 @@ def test_a_stored_record_that_is_none_is_an_error() -> None:
         assert serde().loads(packed) == "text"
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(
     st.sampled_from(VALUES), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4)

@@ -101,6 +101,7 @@ async def converse(socket: ClientConnection, chance: random.Random) -> Conversat
     return conversation
 
 
+@pytest.mark.slow
 async def test_no_event_overtakes_another(served: Served, client: httpx.AsyncClient) -> None:
     """The replay of a subscription comes directly before its answer. All other events come once, in order, and after
     the answer to the command that started their run; so each subscription receives everything, in order."""

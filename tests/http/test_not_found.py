@@ -99,6 +99,7 @@ async def test_an_assistant_is_found_by_its_id_in_any_case(client: httpx.AsyncCl
     assert answer.json() == made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [

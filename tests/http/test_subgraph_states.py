@@ -82,6 +82,7 @@ async def test_metadata_has_lists_and_objects_but_no_secrets(sdk: Client) -> Non
     assert "X-Api-Key" not in metadata
 
 
+@pytest.mark.slow
 async def test_a_subgraph_that_is_away_leaves_the_other_tasks(sdk: Client) -> None:
     thread = await ran(sdk, "beside_away")
     state = await sdk.threads.get_state(thread, subgraphs=True)

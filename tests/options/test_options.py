@@ -297,6 +297,7 @@ async def test_how_long_a_process_that_stops_waits_for_its_runs(load: Load, grap
 # redis
 
 
+@pytest.mark.slow
 @shows("redis_patience_web_s", "redis_patience_worker_s")
 @pytest.mark.parametrize(("process", "web_s", "worker_s"), [("web", 3, 90), ("worker", 0.1, 3)])
 async def test_how_long_a_redis_that_is_away_is_waited_for(

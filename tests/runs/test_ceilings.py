@@ -308,6 +308,7 @@ async def test_a_recursion_limit_below_the_ceiling_is_the_protocols_error(stores
     assert (run.error["error"], run.error["code"]) == ("GraphRecursionError", "ceiling.steps")
 
 
+@pytest.mark.slow
 async def test_a_ceiling_ends_a_node_that_sleeps_at_once(stores: Stores, graphs: Registry) -> None:
     effects = graphs.attribute("./graphs.py:effects")
     run = await ended(stores, graphs, "block", {"value": 6000}, max_step_s=0.2)

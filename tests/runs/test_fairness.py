@@ -156,6 +156,7 @@ async def _made(services: Services, graph_id: str) -> Run:
     return await services.runs.create(dataclasses.replace(new_run(new_id(), graph_id=graph_id), create_thread=True))
 
 
+@pytest.mark.slow
 async def test_with_500_long_runs_in_progress_a_new_short_one_starts_at_once(
     valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually, project: ModuleType
 ) -> None:

@@ -58,6 +58,7 @@ async def _stays_held(stores: Stores, for_s: float) -> None:
         await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_a_blocked_event_loop_keeps_its_leases(valkey_url: str, keys: Keys, stores: Stores) -> None:
     _, attempt = await held(stores)
     async with beating(valkey_url, keys) as lease_renewer:
@@ -203,6 +204,7 @@ async def test_a_lease_is_trusted_from_the_moment_in_which_its_beat_began(
     assert lease_renewer._trusted_until <= scripts.asked_at + settings.lease_s * 7 / 8
 
 
+@pytest.mark.slow
 async def test_a_silent_connection_costs_no_lease(valkey_url: str, keys: Keys, stores: Stores) -> None:
     _, attempt = await held(stores)
     async with proxied(valkey_url) as proxy, beating(proxy.url, keys) as lease_renewer:
@@ -229,6 +231,7 @@ async def test_a_broken_connection_costs_no_lease(valkey_url: str, keys: Keys, s
             await _stays_held(stores, 0.3)
 
 
+@pytest.mark.slow
 async def test_a_full_server_costs_no_lease(keys: Keys, eventually: Eventually) -> None:
     async with server("--maxmemory-policy", "noeviction") as full, opened(full.url, keys) as stores:
         _, attempt = await held(stores)
@@ -239,6 +242,7 @@ async def test_a_full_server_costs_no_lease(keys: Keys, eventually: Eventually) 
             assert not attempt.is_fenced
 
 
+@pytest.mark.slow
 async def test_an_unexpected_answer_does_not_stop_the_heart(keys: Keys, eventually: Eventually) -> None:
     async with server() as odd, opened(odd.url, keys) as stores:
         _, attempt = await held(stores)

@@ -238,6 +238,7 @@ async def test_a_listener_hears_that_it_may_have_missed_something(
     await subscriber.close()
 
 
+@pytest.mark.slow
 async def test_a_listening_connection_that_fell_silent_is_replaced(
     proxy: Proxy, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:

@@ -66,6 +66,7 @@ def test_what_the_address_says_itself_stays(certificate: Certificate) -> None:
     assert plain.redis == "redis://host"
 
 
+@pytest.mark.slow
 async def test_tls_spoken_to_a_server_without_it(valkey_url: str) -> None:
     async with TcpProxy(Path(valkey_url.removeprefix("unix://"))) as proxy:
         with pytest.raises(StoreUnavailable, match=r"not speak TLS.* redis://"):
