@@ -43,7 +43,7 @@ from slipway.errors import (
         (StoreUnavailable("away"), 503, {"code": "store.unavailable"}),
         (Overloaded(0.91234, 0.9, 5), 503, {"code": "overloaded", "memory_ratio": 0.9123, "limit": 0.9}),
         (GraphUnavailable("no"), 503, {"code": "graph.unavailable"}),
-        (CeilingHit("steps", 5, 6), 500, {"code": "ceiling.steps", "limit": 5, "used": 6}),
+        (CeilingHit("state_bytes", 5, 6), 413, {"code": "ceiling.state_bytes", "limit": 5, "used": 6}),
     ],
 )
 def test_an_error_has_its_status_and_says_what_its_class_knows(

@@ -106,8 +106,8 @@ async def test_a_death_while_one_task_is_left_repeats_nothing_of_the_others(
 
 PACES: dict[str, dict[str, float]] = {
     "": {},
-    "late": {"_COMPANY_S": 0},
-    "late-and-full": {"_COMPANY_S": 0, "_FULL_BYTES": 0},
+    "late": {"_SEND_DELAY_S": 0},
+    "late-and-full": {"_SEND_DELAY_S": 0, "_MAX_BUFFERED_BYTES": 0},
 }
 """What `Attempt` goes by: on a slow machine each timer is due in the next turn of the event loop, and large events make
 the reader of the stream wait after each."""
@@ -138,7 +138,7 @@ async def test_whatever_landed_last_each_result_comes_once(
         log = await stores.log(run)
         found = names(results(log))
         assert expected - found == Counter(), f"after {groups} groups"
-        if "_FULL_BYTES" not in PACES[pace]:  # or else the events of a task may land before its result is stored
+        if "_MAX_BUFFERED_BYTES" not in PACES[pace]:  # else a task's events may be stored before its result
             twice = {
                 name for name, count in Counter(results(log)).items() if count > 1 and not name.startswith("updates")
             }
@@ -198,7 +198,7 @@ def said(log: list[Event]) -> Counter[str]:
 async def test_whatever_landed_last_nothing_is_lost_of_what_models_said(
     stores: Stores, graphs: Registry, monkeypatch: pytest.MonkeyPatch, mode: str, durability: str
 ) -> None:
-    monkeypatch.setattr(attempt, "_COMPANY_S", 0)
+    monkeypatch.setattr(attempt, "_SEND_DELAY_S", 0)
     modes = ["values", mode]
     run = await _made(stores, graphs, "models_report", modes)
     assert (await finish(stores, graphs)).phase is Phase.COMPLETED

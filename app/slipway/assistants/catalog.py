@@ -63,7 +63,7 @@ class AssistantCatalog:
         if (assistant_id := _canonical_uuid(id_or_name)) is None:
             served = self._system.served_graphs()
             names = ", ".join(sorted(served)) or "none"
-            problem = f"{id_or_name!r} is neither a UUID nor the name of a graph; existing graphs: {names}"
+            problem = f"{id_or_name!r} is not a UUID, and a graph of this name was not found; existing graphs: {names}"
             raise InvalidRequest("assistant_id", problem, served)
         return assistant_id
 
