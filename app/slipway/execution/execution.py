@@ -51,8 +51,8 @@ from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.crash_suspects import SuspectProgress
-from slipway.runs.group_commands import set_usage
 from slipway.runs.record import Phase, Run
+from slipway.runs.run_commands import store_usage
 
 log = structlog.get_logger(__name__)
 
@@ -225,7 +225,7 @@ class Execution:
         self._suspect_progress.superstep_started()
         failpoints.reach("superstep")
         self._guard.count_time()
-        self.attempt.add_command(set_usage(self._keys, self.run.run_id, usage_json(self._usage_if_crashed())))
+        self.attempt.add_command(store_usage(self._keys, self.run.run_id, usage_json(self._usage_if_crashed())))
 
     @property
     def usage(self) -> Usage:

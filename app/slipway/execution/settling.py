@@ -26,8 +26,8 @@ from slipway.graphs.served_graphs import Graph
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.group_commands import set_usage
 from slipway.runs.record import Phase
+from slipway.runs.run_commands import store_usage
 from slipway.runs.script_results import CancelRequested, Settled, SettleResult
 from slipway.runs.settlement import EMPTY_SUMMARY, Release, Settlement, ThreadSummary
 from slipway.serialization.json_encoding import dumps
@@ -112,7 +112,7 @@ class Settling:
         if self._is_rollback(phase):
             # This write comes before the checkpoints are deleted, so that an attempt that no longer owns its run is
             # fenced here. They are found by the run id alone, and another run may have this id now.
-            self.attempt.add_command(set_usage(self.keys, self.attempt.run.run_id, usage_json(self.usage)))
+            self.attempt.add_command(store_usage(self.keys, self.attempt.run.run_id, usage_json(self.usage)))
             await self.checkpointer.adelete_for_runs([self.attempt.run.run_id])
         ending = await self._ending(phase, failure, graph)
         return ending, await self._settle(ending)
