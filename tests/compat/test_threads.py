@@ -247,10 +247,10 @@ async def test_a_default_for_all_threads(
     (tmp_path / "langgraph.json").write_text(text.replace("../../http/project", str(settings.config.parent)))
     other = Settings.of({**settings.model_dump(), "config": tmp_path / "langgraph.json"})
     async with open_services(other, graphs, "cli") as services:
-        thread = await services.threads.create(str(uuid4()), {})
+        thread, _ = await services.threads.create_or_get(str(uuid4()), {})
         assert thread.ttl is not None
         assert (thread.ttl["ttl_minutes"], thread.ttl["strategy"]) == (30, "keep_latest")
-        own = await services.threads.create(str(uuid4()), {}, ttl=ThreadTtl(5))
+        own, _ = await services.threads.create_or_get(str(uuid4()), {}, ttl=ThreadTtl(5))
         assert own.ttl is not None
         assert (own.ttl["ttl_minutes"], own.ttl["strategy"]) == (5, "delete")
         copy = await services.threads.copy(own.thread_id, str(uuid4()), token="t")

@@ -81,7 +81,7 @@ async def test_sealed_states_and_no_key(
     plain, sealed = Settings.of(given), Settings.of(given | {"encryption_key": KEY})
     graphs = await Registry.load(PROJECT)
     async with open_services(sealed, graphs, "cli") as services:
-        thread = await services.threads.create("6f4c1c33-6e39-4a7c-8c0c-6b6d3b7b5d11", {})
+        thread, _ = await services.threads.create_or_get("6f4c1c33-6e39-4a7c-8c0c-6b6d3b7b5d11", {})
         assert services.checkpointer.serde.dumps_typed("x")[1][:1] == MARK
         await start_checks.check(plain, url)
         await put(services.checkpointer, thread.thread_id, {"note": "x"})

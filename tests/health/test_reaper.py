@@ -21,7 +21,7 @@ async def test_a_run_stays_with_its_worker_when_writes_were_refused_for_longer_t
     """The connection stays, so only the refusals tell that the heartbeats were lost too."""
     settings = settings_of(server, lease_s=LEASE_S, heartbeat_s=0.5, reap_every_s=0.1)
     async with opened(server.redis_url, server.keys) as stores, working(settings, graphs):
-        thread_id = (await stores.threads.create(new_id(), {})).thread_id
+        thread_id = (await stores.threads.create_or_get(new_id(), {}))[0].thread_id
         gate = server.gate()
         given = {"until": str(gate), "pause_s": 0.03}
         run = await stores.runs.create(new_run(thread_id, options={"input": given}))

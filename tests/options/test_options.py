@@ -111,7 +111,7 @@ def shortest(times_ms: list[float]) -> float:
 @shows("redis_url", "key_prefix")
 async def test_the_server_and_the_names_on_it(load: Load, graphs: Registry, keys: Keys, pipeline: Pipeline) -> None:
     async with open_services(load(), graphs, "cli") as services:
-        thread = await services.threads.create(new_id(), {})
+        thread, _ = await services.threads.create_or_get(new_id(), {})
     assert await pipeline.send("EXISTS", keys.thread(thread.thread_id)) == 1
 
 

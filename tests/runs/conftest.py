@@ -56,7 +56,7 @@ class Stores:
 
     async def thread(self) -> str:
         """A new thread."""
-        return (await self.threads.create(new_id(), {})).thread_id
+        return (await self.threads.create_or_get(new_id(), {}))[0].thread_id
 
     async def run(self, thread_id: str, **differs: Any) -> Run:
         """A new run on a thread."""

@@ -39,8 +39,8 @@ def meanwhile(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Callable[[Call
 @pytest.mark.parametrize("only", FILTERS)
 async def test_a_filter_is_asked_of_the_thread(stores: Stores, only: AccessFilter) -> None:
     hers, his = new_id(), new_id()
-    await stores.threads.create(hers, {"members": ["bob", "ann"]})
-    await stores.threads.create(his, {"members": ["bob"], "owner": "bob"})
+    await stores.threads.create_or_get(hers, {"members": ["bob", "ann"]})
+    await stores.threads.create_or_get(his, {"members": ["bob"], "owner": "bob"})
     assert (await stores.runs.create(new_run(hers, only=only))).thread_id == hers
     for thread, more in ((his, {}), (his, {"create_thread": True}), (new_id(), {})):
         with pytest.raises(NotFound):
@@ -51,7 +51,7 @@ async def test_a_filter_is_asked_of_the_thread(stores: Stores, only: AccessFilte
 @pytest.mark.parametrize("only", FILTERS)
 async def test_who_was_shut_out_meanwhile_makes_no_run(stores: Stores, meanwhile: Any, only: AccessFilter) -> None:
     thread = new_id()
-    await stores.threads.create(thread, {"members": ["ann"]})
+    await stores.threads.create_or_get(thread, {"members": ["ann"]})
     meanwhile(lambda: stores.threads.patch(thread, {"members": ["bob"]}))
     with pytest.raises(NotFound):
         await stores.runs.create(new_run(thread, only=only))
@@ -60,7 +60,7 @@ async def test_who_was_shut_out_meanwhile_makes_no_run(stores: Stores, meanwhile
 
 async def test_a_change_that_lets_the_caller_in_is_not_in_the_way(stores: Stores, meanwhile: Any) -> None:
     thread = new_id()
-    await stores.threads.create(thread, {"members": ["ann"]})
+    await stores.threads.create_or_get(thread, {"members": ["ann"]})
     meanwhile(lambda: stores.threads.patch(thread, {"members": ["ann", "bob"], "other": 1}))
     assert (await stores.runs.create(new_run(thread, only=MEMBER))).status == "pending"
 
@@ -70,7 +70,7 @@ async def test_a_thread_that_somebody_else_made_meanwhile_is_theirs(
     stores: Stores, meanwhile: Any, metadata: dict[str, Any]
 ) -> None:
     thread = new_id()
-    meanwhile(lambda: stores.threads.create(thread, metadata))
+    meanwhile(lambda: stores.threads.create_or_get(thread, metadata))
     with pytest.raises(NotFound):
         await stores.runs.create(new_run(thread, only=MEMBER, create_thread=True))
     assert await stores.runs.list(thread) == []

@@ -362,4 +362,4 @@ async def test_a_server_that_stays_full_is_reported(keys: Keys) -> None:
     async with server() as own, opened(own.url, keys, patience_s=0.3) as stores:
         await stores.pipeline.send("CONFIG", "SET", "maxmemory", "1")
         with pytest.raises(StoreUnavailable, match="OOM"):
-            await stores.threads.create("0" * 36, {})
+            await stores.threads.create_or_get("0" * 36, {})

@@ -59,7 +59,7 @@ async def either(make: Make, keys: Keys, stores: Stores) -> Stores:
 
 async def left_behind(stores: Stores, thread_id: str, namespaces: tuple[str, ...] = ("", "inner:1")) -> str:
     """Make a thread with checkpoints and pending writes, and remove it by the script alone. Returns its incarnation."""
-    thread = await stores.threads.create(thread_id, {})
+    thread, _ = await stores.threads.create_or_get(thread_id, {})
     for namespace in namespaces:
         made = await put(stores.checkpointer, thread_id, {"secret": "old"}, ns=namespace, run_id=new_id())
         await stores.checkpointer.aput_writes(at(thread_id, made, namespace), [("secret", "older")], "task")
@@ -68,7 +68,7 @@ async def left_behind(stores: Stores, thread_id: str, namespaces: tuple[str, ...
 
 
 async def _by_create(stores: Stores, thread_id: str) -> None:
-    await stores.threads.create(thread_id, {})
+    await stores.threads.create_or_get(thread_id, {})
 
 
 async def _by_run(stores: Stores, thread_id: str) -> None:
@@ -99,7 +99,7 @@ async def test_what_a_thread_stored_stays_when_its_id_was_in_the_trash(either: S
     thread_id, trash = new_id(), TrashScripts(either.pipeline, either.keys)
     await left_behind(either, thread_id)
     [(_, deleted_us)] = await trash.entries(0, 9)  # the duty stands here
-    await either.threads.create(thread_id, {})
+    await either.threads.create_or_get(thread_id, {})
     made = await put(either.checkpointer, thread_id, {"mine": 1})
     await either.checkpointer.aput_writes(at(thread_id, made), [("mine", 2)], "task")
     used = await either.checkpointer.thread_bytes(thread_id)
@@ -145,7 +145,7 @@ async def test_a_removal_that_was_cut_short_is_finished_by_whoever_makes_the_thr
         await stores.trash.remove(thread_id, deleted_us)
     monkeypatch.undo()
     assert len(await ids(stores.checkpointer, at(thread_id, ns=None))) == 4
-    await stores.threads.create(thread_id, {})
+    await stores.threads.create_or_get(thread_id, {})
     assert await ids(stores.checkpointer, at(thread_id, ns=None)) == []
     await stores.threads.delete(thread_id)
     assert [key for key in await stores.pipeline.send("KEYS", f"{stores.keys.prefix}:*") if b":cp" in key] == []
@@ -155,13 +155,13 @@ async def test_a_record_that_is_damaged_does_not_keep_an_id_from_being_used_agai
     stores: Stores,
 ) -> None:
     thread_id = new_id()
-    thread = await stores.threads.create(thread_id, {})
+    thread, _ = await stores.threads.create_or_get(thread_id, {})
     made = await put(stores.checkpointer, thread_id, {"a": 1})
     state = stores.keys.checkpoints(thread_id).removesuffix(":i") + ":s"
     await stores.pipeline.send("HSET", state, f"c\0{made}", b"\xc1")
     await stores.thread_scripts.delete(thread_id)
     await stores.trash.empty()
-    assert (await stores.threads.create(thread_id, {})).incarnation != thread.incarnation
+    assert (await stores.threads.create_or_get(thread_id, {}))[0].incarnation != thread.incarnation
 
 
 async def test_a_thread_that_cannot_be_cleared_does_not_keep_the_trash_from_being_emptied(
@@ -185,7 +185,7 @@ async def test_a_thread_that_cannot_be_cleared_does_not_keep_the_trash_from_bein
 
 async def test_deleting_at_the_same_time_leaves_nothing_and_counts_once(either: Stores) -> None:
     thread_id = new_id()
-    await either.threads.create(thread_id, {})
+    await either.threads.create_or_get(thread_id, {})
     await put(either.checkpointer, thread_id, {"a": 1})
     first = await either.thread_scripts.delete(thread_id)
     with pytest.raises(NotFound):
@@ -204,7 +204,7 @@ async def test_a_state_that_was_written_for_a_removed_thread_is_not_stored(eithe
     late = either.checkpointer.through(IdleThreadWriter(either.pipeline, either.keys, thread_id, old))
     with pytest.raises(NotFound):
         await put(late, thread_id, {"secret": "late"})
-    new = await either.threads.create(thread_id, {})
+    new, _ = await either.threads.create_or_get(thread_id, {})
     with pytest.raises(NotFound):
         await put(late, thread_id, {"secret": "late"})
     with pytest.raises(NotFound):
@@ -218,7 +218,7 @@ async def test_a_state_that_was_written_for_a_removed_thread_is_not_stored(eithe
 async def test_shrinking_a_removed_thread_leaves_the_next_one_alone(either: Stores) -> None:
     thread_id = new_id()
     old = await left_behind(either, thread_id)
-    thread = await either.threads.create(thread_id, {}, ttl=ThreadTtl(7))
+    thread, _ = await either.threads.create_or_get(thread_id, {}, ttl=ThreadTtl(7))
     made = [await put(either.checkpointer, thread_id, {"n": n}) for n in range(3)]
     assert not await either.checkpointer.shrink(thread_id, old)
     assert await ids(either.checkpointer, at(thread_id)) == made[::-1]
@@ -230,11 +230,11 @@ async def test_shrinking_a_removed_thread_leaves_the_next_one_alone(either: Stor
 
 async def test_a_copy_takes_nothing_of_the_thread_that_has_the_id_of_its_source_by_now(either: Stores) -> None:
     source, target = new_id(), new_id()
-    await either.threads.create(source, {})
+    await either.threads.create_or_get(source, {})
     await put(either.checkpointer, source, {"mine": 1})
     await either.thread_scripts.copy(source, target, "token", None)  # and its process is killed
     await either.threads.delete(source)
-    await either.threads.create(source, {})
+    await either.threads.create_or_get(source, {})
     await put(either.checkpointer, source, {"secret": "of another"})
     with pytest.raises(NotFound):
         await either.threads.copy(source, target, token="token")
@@ -248,7 +248,7 @@ async def test_a_copy_that_is_complete_is_answered_again_when_its_source_is_gone
     either: Stores, checkpointed: bool
 ) -> None:
     source, target = new_id(), new_id()
-    await either.threads.create(source, {"a": 1})
+    await either.threads.create_or_get(source, {"a": 1})
     if checkpointed:
         await put(either.checkpointer, source, {"mine": 1})
     first = await either.threads.copy(source, target, token="token")
@@ -268,7 +268,7 @@ async def reborn(stores: Stores, **differs: Any) -> tuple[Run, Run]:
     await stores.runs.create(new_run(thread_id, run_id=run_id, **differs))
     old = await stores.claim_one(worker="old")
     await stores.threads.delete(thread_id)
-    await stores.threads.create(thread_id, {})
+    await stores.threads.create_or_get(thread_id, {})
     await stores.runs.create(new_run(thread_id, run_id=run_id, **differs))
     new = await stores.claim_one(worker="new")
     assert (old.run_id, old.attempt) == (new.run_id, new.attempt)
@@ -300,7 +300,7 @@ async def test_an_attempt_of_a_removed_run_rolls_nothing_back_of_the_run_that_ha
     await stores.runs.create(new_run(thread_id, run_id=run_id))
     old = replace(await stores.claim_one(), cancel=Action.ROLLBACK)
     await stores.threads.delete(thread_id)
-    await stores.threads.create(thread_id, {})
+    await stores.threads.create_or_get(thread_id, {})
     await stores.runs.create(new_run(thread_id, run_id=run_id))
     await stores.claim_one()
     made = await put(stores.checkpointer, thread_id, {"mine": 1}, run_id=run_id)

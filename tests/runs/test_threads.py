@@ -15,7 +15,7 @@ from tests.runs.conftest import Stores
 @pytest.mark.parametrize("metadata", [None, {"owner": "bob"}, {}])
 async def test_metadata_of_a_copy_stands_in_for_the_source(stores: Stores, metadata: dict[str, str] | None) -> None:
     source = new_id()
-    await stores.threads.create(source, {"owner": "ann", "secret": "of ann"})
+    await stores.threads.create_or_get(source, {"owner": "ann", "secret": "of ann"})
     copy = await stores.threads.copy(source, new_id(), token="t", metadata=metadata)
     assert copy.metadata == ({"owner": "ann", "secret": "of ann"} if metadata is None else metadata)
     assert (await stores.threads.get(copy.thread_id)).metadata == copy.metadata
@@ -24,7 +24,7 @@ async def test_metadata_of_a_copy_stands_in_for_the_source(stores: Stores, metad
 @pytest.mark.parametrize("minutes", [60, 0.1, 43_200.25, 1_234_567])
 async def test_the_minutes_of_a_thread_are_what_was_given(stores: Stores, minutes: float) -> None:
     ttl = ThreadTtl(minutes, "keep_latest")
-    thread = await stores.threads.create(new_id(), {}, ttl=ttl)
+    thread, _ = await stores.threads.create_or_get(new_id(), {}, ttl=ttl)
     assert thread.ttl is not None
     assert thread.ttl["ttl_minutes"] == minutes
     await stores.thread_scripts.sweep(0, [(thread.thread_id, thread.incarnation)])
@@ -36,7 +36,7 @@ async def test_the_minutes_of_a_thread_are_what_was_given(stores: Stores, minute
 
 async def test_busy_threads_do_not_keep_the_sweep_from_those_behind_them(stores: Stores) -> None:
     sweeps = stores.thread_scripts
-    busy, idle = [(await stores.threads.create(new_id(), {}, ttl=ThreadTtl(60))).thread_id for _ in range(2)]
+    busy, idle = [(await stores.threads.create_or_get(new_id(), {}, ttl=ThreadTtl(60)))[0].thread_id for _ in range(2)]
     await stores.run(busy)
     for thread_id, due_ms in ((busy, 1), (idle, 2)):
         await stores.pipeline.send("ZADD", stores.keys.threads_due, "XX", due_ms, thread_id)

@@ -29,4 +29,4 @@ async def check_firing(services: Services, permissions: Permissions, new: NewRun
     await permit_use(services, permissions, new.assistant_id)
     permitted = await permitted_firing(services, permissions, new, on_thread=on_thread)
     if on_thread:
-        await services.threads.check(new.thread_id, permitted.only)
+        await services.threads.check_access(new.thread_id, permitted.only)

@@ -118,7 +118,7 @@ async def _with_cancels(services: Services, permissions: Permissions, new: NewRu
         thread_id=UUID(new.thread_id), action=cast("Any", new.multitask_strategy), metadata=which
     )
     _, updatable = await permissions.authorize(value)
-    await services.threads.check(new.thread_id, updatable)
+    await services.threads.check_access(new.thread_id, updatable)
     return new
 
 
@@ -129,7 +129,7 @@ async def check_still_permitted(services: Services, permissions: Permissions, ru
     _, only = await permissions.authorize(_value_of(run, "reject", 0))
     only &= await _readable(permissions, run, reads=False)
     if not run.options.temporary:
-        await services.threads.check(run.thread_id, only)
+        await services.threads.check_access(run.thread_id, only)
 
 
 async def permit_use(services: Services, permissions: Permissions, id_or_name: str) -> None:

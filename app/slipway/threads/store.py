@@ -1,4 +1,4 @@
-"""Threads: conversations or cases, the units that own checkpoints and runs."""
+"""Creates, reads, changes, copies and deletes threads in Redis."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from slipway.threads.ttl import ThreadTtl
 
 
 class ThreadStore:
-    """Threads in Redis. Deleting one removes its runs, logs and checkpoints. `ttl` is how long new ones live that say
-    nothing else."""
+    """The stored threads. `ttl` is the default time to live of new threads. `event_ttl_s` is how long the thread's log
+    mentions a state write."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class ThreadStore:
         self._trash, self._search = trash, ThreadSearch(pipeline, keys)
         self._scripts, self._ttl, self._event_ttl_s = ThreadScripts(pipeline, keys), ttl, event_ttl_s
 
-    async def create(
+    async def create_or_get(
         self,
         thread_id: str,
         metadata: dict[str, Any],
@@ -50,83 +50,73 @@ class ThreadStore:
         exist_ok: bool = False,
         token: str | None = None,
         ttl: ThreadTtl | None = None,
-        only: AccessFilter = MATCH_ALL,
-    ) -> Thread:
-        """A new thread; the one that exists, untouched, if it is among `only` those and the same `token` made it or
-        `exist_ok` is set; else `Conflict`."""
-        thread, _ = await self.make(thread_id, metadata, exist_ok=exist_ok, token=token, ttl=ttl, only=only)
-        return thread
-
-    async def make(
-        self,
-        thread_id: str,
-        metadata: dict[str, Any],
-        *,
-        exist_ok: bool = False,
-        token: str | None = None,
-        ttl: ThreadTtl | None = None,
-        only: AccessFilter = MATCH_ALL,
+        access_filter: AccessFilter = MATCH_ALL,
     ) -> tuple[Thread, bool]:
-        """As `create`, and whether the thread is new."""
+        """Creates a thread; returns it and True. If one of this id exists, returns that thread unchanged and False when
+        it matches the access filter and either `exist_ok` is set or it was created with the same `token`. Otherwise
+        raises `Conflict`."""
         token, ttl = token or new_id(), ttl or self._ttl
-        names, stored = members_of(only), ttl.stored() if ttl else None
+        names, stored_ttl = members_of(access_filter), ttl.stored() if ttl else None
         while True:
-            word, held = await self._trash.emptied_for(
+            status, reply = await self._trash.emptied_for(
                 thread_id,
-                lambda: self._scripts.create(thread_id, json_members(metadata), token, stored, members=names),
+                lambda: self._scripts.create(thread_id, json_members(metadata), token, stored_ttl, members=names),
             )
-            if word == "ok":
-                return thread_from(thread_id, fields_of(held)), True
-            existing = filtered_fields(held, 1, names)
-            mine = existing.plain[0] == token.encode()
-            if not ((mine or exist_ok) and only.matches(existing.metadata)):
+            if status == "ok":
+                return thread_from(thread_id, fields_of(reply)), True
+            existing = filtered_fields(reply, 1, names)
+            same_token = existing.plain[0] == token.encode()
+            if not ((same_token or exist_ok) and access_filter.matches(existing.metadata)):
                 raise Conflict(f"thread {thread_id} exists already")
-            with suppress(NotFound):  # deleted meanwhile: then it can be made
+            with suppress(NotFound):  # deleted in between: create it again
                 return await self.get(thread_id), False
 
-    async def check(self, thread_id: str, only: AccessFilter, *, may_be_new: bool = False) -> None:
-        """`NotFound` unless the thread is among `only` those. Reads nothing where those are all, and never more than
-        the metadata that `only` looks at. One that `may_be_new` need not exist."""
-        if not only:
+    async def check_access(self, thread_id: str, access_filter: AccessFilter, *, may_be_new: bool = False) -> None:
+        """Raises `NotFound` unless the thread matches the access filter. With `may_be_new` it need not exist. Reads
+        only the metadata that the filter has conditions on; a filter without conditions costs no read."""
+        if not access_filter:
             return
-        held = await self._reads.filtered(thread_id, only, "created_us")
-        exists = held.plain[0] is not None
-        if not (only.matches(held.metadata) if exists else may_be_new):
+        stored = await self._reads.filtered(thread_id, access_filter, "created_us")
+        exists = stored.plain[0] is not None
+        if not (access_filter.matches(stored.metadata) if exists else may_be_new):
             raise NotFound("thread", thread_id)
 
     async def get(self, thread_id: str) -> Thread:
-        """The thread, or `NotFound`."""
-        held = await self._reads.record(thread_id)
-        if "created_us" not in held:
+        """Raises `NotFound`."""
+        fields = await self._reads.record(thread_id)
+        if "created_us" not in fields:
             raise NotFound("thread", thread_id)
-        return thread_from(thread_id, held)
+        return thread_from(thread_id, fields)
 
-    async def status(self, thread_id: str, only: AccessFilter = MATCH_ALL) -> str | None:
-        """How the thread stands; None when there is none. `NotFound` for one that is not among `only` those. One read
-        of a few fields."""
-        held = await self._reads.filtered(thread_id, only, "status")
-        (status,) = held.plain
-        if status is not None and not only.matches(held.metadata):
-            raise NotFound("thread", thread_id)
+    async def status(self, thread_id: str, access_filter: AccessFilter = MATCH_ALL) -> str | None:
+        """The status of the thread; None when it does not exist. Raises `NotFound` when it does not match the access
+        filter. One read of a few fields."""
+        status = await self._field(thread_id, "status", access_filter)
         return None if status is None else status.decode()
 
-    async def created_us(self, thread_id: str, only: AccessFilter = MATCH_ALL) -> int | None:
-        """When the thread was made, in µs since the epoch; None when there is none. `NotFound` as `status`."""
-        held = await self._reads.filtered(thread_id, only, "created_us")
-        (created_us,) = held.plain
-        if created_us is not None and not only.matches(held.metadata):
-            raise NotFound("thread", thread_id)
+    async def created_us(self, thread_id: str, access_filter: AccessFilter = MATCH_ALL) -> int | None:
+        """When the thread was created, in µs since the epoch; None when it does not exist. Raises `NotFound` when it
+        does not match the access filter."""
+        created_us = await self._field(thread_id, "created_us", access_filter)
         return None if created_us is None else int(created_us)
 
+    async def _field(self, thread_id: str, name: str, access_filter: AccessFilter) -> bytes | None:
+        stored = await self._reads.filtered(thread_id, access_filter, name)
+        (value,) = stored.plain
+        if value is not None and not access_filter.matches(stored.metadata):
+            raise NotFound("thread", thread_id)
+        return value
+
     async def active_run(self, thread_id: str) -> str | None:
-        """The run that is executing, if one is."""
+        """The id of the run that executes on the thread now."""
         return await self._reads.active_run(thread_id)
 
     async def patch(self, thread_id: str, metadata: dict[str, Any], ttl: ThreadTtl | None = None) -> Thread:
-        """Merge metadata, member by member, atomically; with `ttl` its time begins anew."""
+        """Merges metadata member by member, atomically. With `ttl` the time to live starts again from now. Raises
+        `NotFound`."""
         changes = {f"m:{name}": value for name, value in json_members(metadata).items()}
-        held = await self._scripts.patch(thread_id, changes, ttl=ttl.stored() if ttl else None)
-        return self._found(thread_id, held)
+        fields = await self._scripts.patch(thread_id, changes, ttl=ttl.stored() if ttl else None)
+        return self._found(thread_id, fields)
 
     async def set_state(
         self,
@@ -138,10 +128,10 @@ class ThreadStore:
         checkpoint_id: str | None = None,
         incarnation: str | None = None,
     ) -> Thread:
-        """What the thread shows after its state was written from outside a run, at `checkpoint_id`. `NotFound` when it
-        is no longer the thread that was created at `incarnation`."""
+        """Stores the values, interrupts and status of the thread after a state write that created `checkpoint_id`.
+        Raises `NotFound` when the thread was not created at `incarnation`."""
         changes = {"values": dumps(values).decode(), "interrupts": dumps(interrupts).decode()}
-        held = await self._scripts.patch(
+        fields = await self._scripts.patch(
             thread_id,
             changes,
             state=status,
@@ -149,32 +139,33 @@ class ThreadStore:
             event_ttl_s=self._event_ttl_s,
             incarnation=incarnation,
         )
-        return self._found(thread_id, held)
+        return self._found(thread_id, fields)
 
     @staticmethod
-    def _found(thread_id: str, held: Fields | None) -> Thread:
-        if held is None:
+    def _found(thread_id: str, fields: Fields | None) -> Thread:
+        if fields is None:
             raise NotFound("thread", thread_id)
-        return thread_from(thread_id, held)
+        return thread_from(thread_id, fields)
 
     async def copy(self, source: str, thread_id: str, *, token: str, metadata: dict[str, Any] | None = None) -> Thread:
-        """A new thread with all checkpoints of `source` and what it shows, but without its runs; `metadata` stands in
-        for the source's. `NotFound`, also when the source is removed meanwhile: then there is no new one either."""
+        """Creates a thread with the record and all checkpoints of `source`, without its runs. `metadata` replaces that
+        of the source. Raises `NotFound` when the source does not exist or is deleted during the copy, and leaves no
+        new thread then. Raises `Conflict` when a thread of this id exists that another request (`token`) created."""
         ttl = self._ttl.stored() if self._ttl else None
-        told = None if metadata is None else json_members(metadata)
-        word, held = await self._trash.emptied_for(
-            thread_id, lambda: self._scripts.copy(source, thread_id, token, ttl, told)
+        stored_metadata = None if metadata is None else json_members(metadata)
+        status, fields = await self._trash.emptied_for(
+            thread_id, lambda: self._scripts.copy(source, thread_id, token, ttl, stored_metadata)
         )
-        if word == "missing":
+        if status == "missing":
             raise NotFound("thread", source)
-        if word == "exists" and held.get("token", b"").decode() != token:
+        if status == "exists" and fields.get("token", b"").decode() != token:
             raise Conflict(f"thread {thread_id} exists already")
-        thread = thread_from(thread_id, held)
-        if "copied_us" not in held:  # the same request did it before
+        thread = thread_from(thread_id, fields)
+        if "copied_us" not in fields:  # an earlier try of this request completed the copy
             return thread
         try:
-            with suppress(Conflict):  # does it in this moment
-                incarnations = held["copied_us"].decode(), thread.incarnation
+            with suppress(Conflict):  # an earlier try of this request is copying now
+                incarnations = fields["copied_us"].decode(), thread.incarnation
                 await self._checkpointer.acopy_thread(source, thread_id, incarnations)
         except NotFound:
             await self.delete(thread_id, thread.incarnation)
@@ -182,40 +173,41 @@ class ThreadStore:
         return thread
 
     async def prune(self, thread_ids: Collection[str], strategy: Strategy) -> int:
-        """Delete threads, or keep the latest of their checkpoints: of how many. Unknown ones are passed over, and so
-        are those that are busy, when they are to be kept."""
-        done = 0
+        """Deletes threads, or all their checkpoints but the latest of each namespace. Returns of how many threads.
+        Unknown threads are skipped; with `keep_latest` busy ones are skipped too."""
+        pruned = 0
         for thread_id in dict.fromkeys(thread_ids):
             with suppress(NotFound):
                 if strategy == "delete":
                     await self.delete(thread_id)
-                    done += 1
+                    pruned += 1
                 elif (incarnation := await self._reads.incarnation(thread_id)) is not None:
-                    done += await self._checkpointer.shrink(thread_id, incarnation)
-        return done
+                    pruned += await self._checkpointer.shrink(thread_id, incarnation)
+        return pruned
 
     async def storage(self, thread_id: str) -> dict[str, Any]:
-        """How many bytes its checkpoints take, and what for. `NotFound`."""
+        """The bytes that the thread's checkpoints take, by purpose. Raises `NotFound`."""
         if await self._reads.incarnation(thread_id) is None:
             raise NotFound("thread", thread_id)
-        taken = await self._checkpointer.storage(thread_id)
-        by_channel = {name: {"count": held.count, "bytes": held.size} for name, held in taken.channels.items()}
-        value_bytes = sum(held.size for held in taken.channels.values())
+        stored = await self._checkpointer.storage(thread_id)
+        by_channel = {name: {"count": values.count, "bytes": values.size} for name, values in stored.channels.items()}
+        value_bytes = sum(values.size for values in stored.channels.values())
         return {
             "thread_id": thread_id,
-            "total_bytes": taken.checkpoints.size + value_bytes + taken.writes.size,
-            "checkpoints": {"count": taken.checkpoints.count, "bytes": taken.checkpoints.size},
+            "total_bytes": stored.checkpoints.size + value_bytes + stored.writes.size,
+            "checkpoints": {"count": stored.checkpoints.count, "bytes": stored.checkpoints.size},
             "channel_values": {
-                "count": sum(held.count for held in taken.channels.values()),
+                "count": sum(values.count for values in stored.channels.values()),
                 "bytes": value_bytes,
                 "by_channel": by_channel,
             },
-            "pending_writes": {"count": taken.writes.count, "bytes": taken.writes.size},
+            "pending_writes": {"count": stored.writes.count, "bytes": stored.writes.size},
         }
 
     async def delete(self, thread_id: str, incarnation: str | None = None) -> None:
-        """Remove the thread and everything of it; a running attempt is fenced and told to stop. `NotFound`, also when
-        it is no longer the thread that was created at `incarnation`; checkpoints of no thread are removed then, too."""
+        """Deletes the thread with its runs, logs and checkpoints. A running attempt is fenced and stopped. Raises
+        `NotFound` when the thread does not exist or was not created at `incarnation`; then checkpoints that were left
+        under this id are deleted."""
         deleted_us = await self._scripts.delete(thread_id, incarnation)
         if deleted_us is None:
             await self._checkpointer.remove_leftovers(thread_id)

@@ -44,7 +44,7 @@ async def authorize_thread(connection: HTTPConnection, value: _OfThread) -> _OfT
     """Ask for an operation on a thread: the value as the handler leaves it. `NotFound` when the thread is not among
     those that the caller may do this to."""
     left, only = await authorize(connection, value)
-    await services_of(connection).threads.check(str(left.thread_id), only)
+    await services_of(connection).threads.check_access(str(left.thread_id), only)
     return left
 
 

@@ -155,7 +155,7 @@ async def _permit_firing(request: Request, new: NewCron) -> None:
     run = await run_of(services, asked, run_id=new_id(), thread_id=new.thread_id or new_id())
     permitted = await permitted_firing(services, gate, run, on_thread=new.thread_id is not None)
     if new.thread_id is not None:
-        await services.threads.check(new.thread_id, permitted.only)
+        await services.threads.check_access(new.thread_id, permitted.only)
 
 
 async def _assistant(request: Request, id_or_name: str) -> Assistant:

@@ -45,7 +45,7 @@ async def new_run(
         new = replace(new, kept_s=KEPT_S)
     permitted = await authorize_run(request, new, stateless=stateless, reads=reads)
     if checkpoint_id := (permitted.options.checkpoint or {}).get("checkpoint_id"):
-        await services.threads.check(thread_id, permitted.only, may_be_new=permitted.create_thread)
+        await services.threads.check_access(thread_id, permitted.only, may_be_new=permitted.create_thread)
         await _must_exist(services, permitted, checkpoint_id)
     return permitted
 

@@ -146,7 +146,7 @@ async def list_all(request: Request) -> Response:
     )
     value, found = await authorize(request, wanted)
     _, readable = await authorize(request, read_value(thread_id))
-    await services.threads.check(thread_id, combine_filters(found, readable))
+    await services.threads.check_access(thread_id, combine_filters(found, readable))
     runs = await services.runs.list(
         thread_id, limit=value.limit, offset=value.offset, status=value.status, metadata=value.metadata
     )

@@ -109,7 +109,7 @@ async def cancel(request: Request) -> Response:
 
 async def _to_cancel(services: Services, value: RunsCancel, only: AccessFilter) -> AsyncIterator[tuple[str, str]]:
     if value.thread_id is not None:
-        await services.threads.check(str(value.thread_id), only)
+        await services.threads.check_access(str(value.thread_id), only)
         for run_id in value.metadata.run_ids or ():
             yield str(value.thread_id), str(run_id)
         return
@@ -121,7 +121,7 @@ async def _to_cancel(services: Services, value: RunsCancel, only: AccessFilter) 
 
 async def _mine(services: Services, thread_id: str, only: AccessFilter) -> bool:
     try:
-        await services.threads.check(thread_id, only)
+        await services.threads.check_access(thread_id, only)
     except NotFound:
         return False
     return True

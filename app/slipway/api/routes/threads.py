@@ -67,12 +67,12 @@ async def create(request: Request) -> Response:
         _, writable = await authorize(request, StateWrite.model_construct(thread_id=value.thread_id))
     if exist_ok and not only.matches(metadata):  # it may be there, and fit
         with suppress(NotFound):
-            await services.threads.check(thread_id, only)
+            await services.threads.check_access(thread_id, only)
             return await _existing(request, await services.threads.get(thread_id))
     require_match(only, metadata, "threads:create")
     require_match(writable, metadata, "threads:update")
-    thread, is_new = await services.threads.make(
-        thread_id, metadata, exist_ok=exist_ok, token=ident, ttl=ttl, only=only
+    thread, is_new = await services.threads.create_or_get(
+        thread_id, metadata, exist_ok=exist_ok, token=ident, ttl=ttl, access_filter=only
     )
     if body.supersteps and is_new:
         thread = await _with_past(request, thread, body.supersteps)
@@ -201,7 +201,7 @@ async def copy(request: Request) -> Response:
 async def _metadata_of(services: Services, source: str, readable: AccessFilter) -> dict[str, Any]:
     """Nobody learns whether a thread exists that is not theirs."""
     try:
-        await services.threads.check(source, readable)
+        await services.threads.check_access(source, readable)
         return (await services.threads.get(source)).metadata
     except NotFound:
         raise Conflict(f"thread {source} not found: it does not exist, or is not yours") from None

@@ -130,7 +130,7 @@ class ThreadAccess:
 
     async def fits(self, only: AccessFilter) -> None:
         """Raise `NotFound` when the thread exists and is not among `only` those."""
-        await services_of(self._connection).threads.check(self._thread_id, only, may_be_new=True)
+        await services_of(self._connection).threads.check_access(self._thread_id, only, may_be_new=True)
 
 
 class _Watch:
