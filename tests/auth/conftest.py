@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,10 +9,8 @@ from typing import Any, TypeAlias
 import pytest
 from langgraph_sdk import get_client
 
-from slipway.graphs.registry import Registry
-from slipway.redis.keys import Keys
-from slipway.settings import Settings
 from tests.http.conftest import Served, client, served, worker
+from tests.project_fixtures import graphs_of, settings_of
 
 __all__ = ["client", "served", "worker"]
 
@@ -23,16 +20,8 @@ Client: TypeAlias = Any
 """A `LangGraphClient`; its own types promise lists where it gives objects."""
 
 
-@pytest.fixture(scope="session")
-def graphs() -> Registry:
-    """The graphs of `project/`, loaded once."""
-    return asyncio.run(Registry.load(PROJECT))
-
-
-@pytest.fixture
-def settings(valkey_url: str, keys: Keys) -> Settings:
-    """A quick beat."""
-    return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT, "sse_ping_s": 0.2})
+graphs = graphs_of(PROJECT)
+settings = settings_of(PROJECT, sse_ping_s=0.2)
 
 
 def as_user(url: str, name: str) -> Client:

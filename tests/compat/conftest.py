@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import pytest
-
-from slipway.graphs.registry import Registry
-from slipway.redis.keys import Keys
-from slipway.settings import Settings
 from tests.http.conftest import client, sdk, served, worker
+from tests.project_fixtures import graphs_of, settings_of
 
 __all__ = ["client", "sdk", "served", "worker"]
 
@@ -24,16 +19,8 @@ Client: TypeAlias = Any
 Eventually = Callable[..., Awaitable[None]]
 
 
-@pytest.fixture(scope="session")
-def graphs() -> Registry:
-    """The graphs of `project/`, loaded once."""
-    return asyncio.run(Registry.load(PROJECT))
-
-
-@pytest.fixture
-def settings(valkey_url: str, keys: Keys) -> Settings:
-    """A quick beat."""
-    return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT, "sse_ping_s": 0.2})
+graphs = graphs_of(PROJECT)
+settings = settings_of(PROJECT, sse_ping_s=0.2)
 
 
 async def new_thread(sdk: Client) -> str:

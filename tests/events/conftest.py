@@ -13,10 +13,8 @@ import httpx
 import orjson
 import pytest
 
-from slipway.graphs.registry import Registry
-from slipway.redis.keys import Keys
-from slipway.settings import Settings
 from tests.http.conftest import client, sdk, served, worker
+from tests.project_fixtures import graphs_of, settings_of
 
 __all__ = ["client", "sdk", "served", "worker"]
 
@@ -27,16 +25,8 @@ DEADLINE_S = 30
 Event = dict[str, Any]
 
 
-@pytest.fixture(scope="session")
-def graphs() -> Registry:
-    """The graphs of `project/`, loaded once."""
-    return asyncio.run(Registry.load(PROJECT))
-
-
-@pytest.fixture
-def settings(valkey_url: str, keys: Keys) -> Settings:
-    """A quick beat."""
-    return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT, "sse_ping_s": 0.2})
+graphs = graphs_of(PROJECT)
+settings = settings_of(PROJECT, sse_ping_s=0.2)
 
 
 @pytest.fixture

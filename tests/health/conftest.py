@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,12 +12,9 @@ from slipway.graphs.registry import Registry
 from slipway.settings import Settings
 from tests.crash.cluster import CONFIG, Cluster, running
 from tests.http.conftest import Served, serving
+from tests.project_fixtures import graphs_of
 
-
-@pytest.fixture(scope="session")
-def graphs() -> Registry:
-    """The graphs of the crash tests, loaded once."""
-    return asyncio.run(Registry.load(CONFIG))
+graphs = graphs_of(CONFIG)
 
 
 @pytest.fixture

@@ -20,11 +20,11 @@ from slipway.api.host_app.extensions import load_extensions
 from slipway.api.server import WebServer, create_app
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.registry import Registry
-from slipway.redis.keys import Keys
 from slipway.services import Services, open_services
 from slipway.settings import Settings
 from slipway_workers.process import WorkerProcess
 from tests.conftest import wait_until
+from tests.project_fixtures import graphs_of, settings_of
 from tests.working import working
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
@@ -40,25 +40,9 @@ class Served:
     services: Services
 
 
-@pytest.fixture(scope="session")
-def graphs() -> Registry:
-    """The graphs of `project/`, loaded once."""
-    return asyncio.run(Registry.load(PROJECT))
-
-
-@pytest.fixture
-def settings(valkey_url: str, keys: Keys) -> Settings:
-    """A quick beat, and small limits that tests can reach."""
-    return Settings.of(
-        {
-            "redis_url": valkey_url,
-            "key_prefix": keys.prefix,
-            "config": PROJECT,
-            "sse_ping_s": PING_S,
-            "max_body_bytes": 64 * 1024,
-            "sse_buffer_events": 10,
-        }
-    )
+graphs = graphs_of(PROJECT)
+settings = settings_of(PROJECT, sse_ping_s=PING_S, max_body_bytes=64 * 1024, sse_buffer_events=10)
+"""Small limits that tests can reach."""
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from slipway.environment_variables import variable_of
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.settings import Settings
+from tests.project_fixtures import graphs_of
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 
@@ -21,10 +21,7 @@ Load = Callable[..., Settings]
 """Settings of these options, each of which is a variable of the environment."""
 
 
-@pytest.fixture(scope="session")
-def graphs() -> Registry:
-    """The graphs of `project/`, loaded once."""
-    return asyncio.run(Registry.load(PROJECT))
+graphs = graphs_of(PROJECT)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from slipway.ceilings import ceilings_of
 from slipway.checkpoints.redis_saver import Checkpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.checkpoints.trash import Trash
-from slipway.graphs.registry import Registry
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -33,6 +31,7 @@ from slipway.settings import Settings
 from slipway.threads.record import Thread
 from slipway.threads.scripts import ThreadScripts
 from slipway.threads.store import ThreadStore
+from tests.project_fixtures import graphs_of
 
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 LEASE_MS = 60_000
@@ -221,10 +220,7 @@ async def stores(valkey_url: str, keys: Keys) -> AsyncIterator[Stores]:
         yield stores
 
 
-@pytest.fixture(scope="session")
-def graphs() -> Registry:
-    """The graphs of `project/`, loaded once."""
-    return asyncio.run(Registry.load(PROJECT))
+graphs = graphs_of(PROJECT)
 
 
 def settings_of(url: str, keys: Keys, **differs: Any) -> Settings:

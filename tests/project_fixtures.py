@@ -1,0 +1,34 @@
+"""The fixtures `graphs` and `settings` of a folder of tests, for the folder's own project."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.settings import Settings
+
+
+def graphs_of(config: Path) -> Any:  # pytest names no public type for a fixture
+    """The fixture `graphs`: the graphs of this langgraph.json, loaded once a session."""
+
+    @pytest.fixture(scope="session", name="graphs")
+    def load_graphs() -> Registry:
+        return asyncio.run(Registry.load(config))
+
+    return load_graphs
+
+
+def settings_of(config: Path, **differs: Any) -> Any:
+    """The fixture `settings`: those of a process on the session's Valkey with the test's own key prefix; `differs` are
+    settings by name that are not at their default."""
+
+    @pytest.fixture(name="settings")
+    def make_settings(valkey_url: str, keys: Keys) -> Settings:
+        return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": config} | differs)
+
+    return make_settings
