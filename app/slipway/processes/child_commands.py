@@ -19,7 +19,7 @@ def slipway(*arguments: str) -> tuple[str, ...]:
 
     The console script where there is one, so that the process list reads `…/bin/slipway web`."""
     script = Path(sys.executable).with_name("slipway")
-    command = (str(script),) if script.exists() else ("-m", "slipway")
+    command = (str(script),) if script.exists() else ("-P", "-m", "slipway")  # not from the working directory
     return sys.executable, *command, *arguments
 
 

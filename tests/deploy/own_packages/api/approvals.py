@@ -1,0 +1,2 @@
+def question(number: int) -> str:
+    return f"order {number}?"

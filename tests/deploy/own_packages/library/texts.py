@@ -1,0 +1,2 @@
+def thanks(name: str) -> str:
+    return f"thanks, {name}"
