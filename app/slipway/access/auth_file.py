@@ -1,4 +1,8 @@
-"""The project's auth file."""
+"""The project's auth file: a `langgraph_sdk.Auth` object with one authenticate handler and any authorize handlers.
+
+An authenticate handler returns the user of a request. An authorize handler returns whether the user may do an operation
+and on which records. A handler that raises or returns anything unexpected never grants access.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ _FORBIDDEN: Final = 403
 
 
 class AuthFile:
-    """Asks the handlers of one `Auth` object. Raises `ConfigError` when it cannot serve."""
+    """Calls the handlers of one `Auth` object. Raises `ConfigError` when the object or a handler is unusable."""
 
     def __init__(self, auth: Auth, section: AuthSection, clock: Clock | None = None) -> None:
         handler = auth._authenticate_handler
@@ -33,100 +37,100 @@ class AuthFile:
         self._authenticate = AuthHandler(handler, HANDLER_PARAMETERS, "the authenticate handler")
         self._handlers: dict[tuple[str, str], AuthHandler | None] = {}
         names = self._authenticate.names
-        self._known = None if section.cache is None else UserCache(section.cache, names, clock or Clock())
+        self._cache = None if section.cache is None else UserCache(section.cache, names, clock or Clock())
         for handlers in (*auth._handlers.values(), auth._global_handlers):
-            for one in handlers:
-                AuthHandler(one, AUTHORIZE_PARAMETERS, f"the authorize handler {_name(one)}")
+            for each in handlers:
+                AuthHandler(each, AUTHORIZE_PARAMETERS, f"the authorize handler {_name(each)}")
 
     @property
     def wants_body(self) -> bool:
-        """Whether the authenticate handler asks for the request's body."""
+        """Whether the authenticate handler declares the parameter `body`."""
         return "body" in self._authenticate.names
 
     @property
-    def caller_headers(self) -> tuple[str, ...]:
-        """The headers by which `auth.cache` tells one caller from another; none without it."""
-        return () if self._known is None else self._known.headers
+    def cache_headers(self) -> tuple[str, ...]:
+        """The headers in the keys of `auth.cache`; empty without a cache."""
+        return () if self._cache is None else self._cache.headers
 
-    async def authenticate(self, offered: Mapping[str, Any]) -> User:
-        """Who calls. `offered` has what `HANDLER_PARAMETERS` names. Raises `AccessRefused`, or `AuthBroken`."""
-        key = None if self._known is None else self._known.key(offered)
-        if self._known is not None and key is not None and (user := self._known.get(key)) is not None:
+    async def authenticate(self, arguments: Mapping[str, Any]) -> User:
+        """The user of a request. `arguments` has a value for each name in `HANDLER_PARAMETERS`. Raises `AccessRefused`
+        and `AuthBroken`."""
+        key = None if self._cache is None else self._cache.key(arguments)
+        if self._cache is not None and key is not None and (user := self._cache.get(key)) is not None:
             return user
         try:
-            user = user_from_result(await self._authenticate(offered))
+            user = user_from_result(await self._authenticate(arguments))
         except Exception as error:
-            raise _refused(error, "the authenticate handler failed") from error
-        if self._known is not None and key is not None and not _was_read(offered.get("request")):
-            self._known.add(key, user)
+            raise _access_error(error, "the authenticate handler failed") from error
+        if self._cache is not None and key is not None and not _body_was_read(arguments.get("request")):
+            self._cache.add(key, user)
         return user
 
     async def authorize(self, user: User, resource: str, action: str, value: dict[str, Any]) -> AccessFilter:
-        """Which records `user` may do this to. The handler may change `value`. Raises `AccessRefused`, or
-        `AuthBroken`."""
+        """The filter that the records of this operation must match. The handler can change `value` in place. Raises
+        `AccessRefused` and `AuthBroken`."""
         handler = self._handler(resource, action)
         if handler is None:
             return MATCH_ALL
         ctx = AuthContext(
             permissions=user.permissions, user=user, resource=cast(Any, resource), action=cast(Any, action)
         )
-        what = f"{resource}:{action}"
+        operation = f"{resource}:{action}"
         try:
-            return _filter(await handler({"ctx": ctx, "value": value}), what)
+            return _filter_from_result(await handler({"ctx": ctx, "value": value}), operation)
         except AccessRefused:
             raise
         except AssertionError as error:
-            raise AccessRefused(_FORBIDDEN, str(error) or f"{what} is not allowed") from error
+            raise AccessRefused(_FORBIDDEN, str(error) or f"{operation} is not allowed") from error
         except Exception as error:
-            raise _refused(error, f"the authorize handler of {what} failed") from error
+            raise _access_error(error, f"the authorize handler of {operation} failed") from error
 
     def handles(self, resource: str, action: str) -> bool:
-        """Whether there is an authorize handler for this."""
+        """Whether an authorize handler applies to this operation."""
         return self._handler(resource, action) is not None
 
     def _handler(self, resource: str, action: str) -> AuthHandler | None:
-        """The most specific handler alone."""
+        """The most specific handler; no other one is called."""
         key = (resource, action)
         if key not in self._handlers:
-            places = (key, (resource, "*"), ("*", action), ("*", "*"))
-            found = next((self._auth._handlers[place] for place in places if self._auth._handlers.get(place)), None)
-            chosen = found or self._auth._global_handlers
-            self._handlers[key] = (
-                AuthHandler(chosen[-1], AUTHORIZE_PARAMETERS, f"the handler of {key}") if chosen else None
-            )
+            candidates = (key, (resource, "*"), ("*", action), ("*", "*"))
+            specific = next((self._auth._handlers[each] for each in candidates if self._auth._handlers.get(each)), None)
+            chosen = specific or self._auth._global_handlers
+            description = f"the authorize handler of {resource}:{action}"
+            self._handlers[key] = AuthHandler(chosen[-1], AUTHORIZE_PARAMETERS, description) if chosen else None
         return self._handlers[key]
 
 
 def load_auth(section: AuthSection, attribute: Callable[[str], object]) -> AuthFile | None:
-    """The auth file that langgraph.json names, loaded; None when it names none. Raises `ConfigError`."""
+    """Loads the auth file that langgraph.json names; None if it names none. Raises `ConfigError`."""
     if section.path is None:
         return None
     auth = attribute_of(Auth, "langgraph_sdk.Auth object", "auth.path", section.path, attribute)
     return AuthFile(auth, section)
 
 
-def _was_read(request: object) -> bool:
-    """Whether the handler has looked into the request's body, which no key has."""
+def _body_was_read(request: object) -> bool:
+    """Whether the handler read the body by the parameter `request`. No cache key contains the body."""
     return hasattr(request, "_body") or bool(getattr(request, "_stream_consumed", False))
 
 
-def _filter(answer: object, what: str) -> AccessFilter:
-    if answer is None or answer is True:
+def _filter_from_result(result: object, operation: str) -> AccessFilter:
+    if result is None or result is True:
         return MATCH_ALL
-    if answer is False:
-        raise AccessRefused(_FORBIDDEN, f"{what} is not allowed")
-    if not isinstance(answer, Mapping):
-        raise TypeError(f"it answered with {type(answer).__name__}; expected None, a boolean or a filter")
-    return parse_filter(answer)
+    if result is False:
+        raise AccessRefused(_FORBIDDEN, f"{operation} is not allowed")
+    if not isinstance(result, Mapping):
+        raise TypeError(f"it returned {type(result).__name__}; expected None, a boolean or a filter")
+    return parse_filter(result)
 
 
-def _refused(error: Exception, what: str) -> AccessRefused | AuthBroken:
-    """An HTTP exception of any library is the handler's answer; anything else is a fault of the handler."""
+def _access_error(error: Exception, description: str) -> AccessRefused | AuthBroken:
+    """An HTTP exception of any library is a denial with its status. Any other exception is a failure of the handler."""
     status, detail = getattr(error, "status_code", None), getattr(error, "detail", None)
     if isinstance(status, int) and 400 <= status < 600:
         headers = getattr(error, "headers", None)
         return AccessRefused(status, str(detail or error), headers if isinstance(headers, Mapping) else None)
-    return AuthBroken(f"{what}: {type(error).__name__}: {error}")
+    return AuthBroken(f"{description}: {type(error).__name__}: {error}")
 
 
 def _name(function: object) -> str:

@@ -1,7 +1,7 @@
-"""Reads the part of a stored record that a filter looks at, and nothing else.
+"""Reads only the metadata members of a stored record that an access filter checks.
 
-Each member of a record's metadata is a field of its own (`m:<name>`), so whether a caller may have the record is found
-out at the same cost for a small record, for a large one, and for one that does not exist.
+Each member of a record's metadata is a field of its own (`m:<name>`). So the check costs the same for a small record, a
+large record and a record that does not exist.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from slipway.access.filters import AccessFilter
 from slipway.redis.pipeline import Pipeline
 
 MEMBER: Final = "m:"
-"""What is in front of a member's name in its field."""
+"""The prefix of the fields that hold metadata members."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilteredFields:
-    """`plain` are the values of the fields that were read beside the metadata; `members` has the stored JSON of each
-    member that the filter names, None for one that the record does not have."""
+    """`plain` has the values of the other fields that were read. `members` maps each member that the filter checks to
+    its stored JSON; None when the record does not have it."""
 
     plain: tuple[bytes | None, ...]
     members: Mapping[str, bytes | None]
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The members that the record has, parsed."""
+        """The parsed members that the record has."""
         return {name: orjson.loads(text) for name, text in self.members.items() if text is not None}
 
 
-def members_of(only: AccessFilter) -> list[str]:
-    """The members of the metadata that `only` looks at, in a fixed order."""
-    return sorted(only.member_names())
+def members_of(access_filter: AccessFilter) -> list[str]:
+    """The metadata members that the filter checks, sorted."""
+    return sorted(access_filter.member_names())
 
 
-async def read_filtered(pipeline: Pipeline, key: str, only: AccessFilter, *plain: str) -> FilteredFields:
-    """The fields `plain` of the record at `key`, and the members that `only` looks at; one round trip."""
-    names = members_of(only)
-    held = await pipeline.send("HMGET", key, *plain, *(MEMBER + name for name in names), repeatable=True)
-    return filtered_fields(held, len(plain), names)
+async def read_filtered(pipeline: Pipeline, key: str, access_filter: AccessFilter, *plain: str) -> FilteredFields:
+    """Reads the fields `plain` of the record at `key` and the members that the filter checks. One round trip."""
+    names = members_of(access_filter)
+    values = await pipeline.send("HMGET", key, *plain, *(MEMBER + name for name in names), repeatable=True)
+    return filtered_fields(values, len(plain), names)
 
 
-def filtered_fields(held: list[bytes | None], plain: int, names: list[str]) -> FilteredFields:
-    """A reply that begins with `plain` other fields, followed by the members `names`."""
-    return FilteredFields(tuple(held[:plain]), dict(zip(names, held[plain:], strict=True)))
+def filtered_fields(values: list[bytes | None], plain_count: int, names: list[str]) -> FilteredFields:
+    """Splits a reply: first `plain_count` other fields, then the members `names`."""
+    return FilteredFields(tuple(values[:plain_count]), dict(zip(names, values[plain_count:], strict=True)))

@@ -1,12 +1,12 @@
-"""Which records a caller may touch: what an authorize handler answers, asked of a record's metadata.
+"""Access filters: conditions on the metadata of records, which authorize handlers return.
 
     {"owner": "ann"}                          equal
-    {"owner": {"$eq": "ann"}}                 the same
-    {"members": {"$contains": "ann"}}         a list that has it
-    {"members": {"$contains": ["ann", "bo"]}} a list that has them all
-    {"$or": [filter, filter, …]}              and `$and`, of at least two, nested once more at most
+    {"owner": {"$eq": "ann"}}                 equal
+    {"members": {"$contains": "ann"}}         a list with this member
+    {"members": {"$contains": ["ann", "bo"]}} a list with all of these members
+    {"$or": [filter, filter, …]}              and `$and`: at least two filters, nested at most once more
 
-Several members of one filter must all fit. A member that the metadata does not have fits nothing.
+A record matches when it meets all conditions. A condition on a member that the metadata does not have is not met.
 """
 
 from __future__ import annotations
@@ -19,97 +19,97 @@ from slipway.json_comparison import equal
 
 Condition = Mapping[str, Any]
 
-_DEEPEST: Final = 2
+_MAX_DEPTH: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class AccessFilter:
-    """Conditions that must all fit; none at all is everything."""
+    """Conditions that a record must all meet. Without conditions every record matches."""
 
     conditions: tuple[Condition, ...] = ()
 
     def matches(self, metadata: Mapping[str, Any]) -> bool:
-        """Whether a record with this metadata may be touched."""
-        return all(_fits(metadata, condition) for condition in self.conditions)
+        """Whether a record with this metadata matches."""
+        return all(_matches(metadata, condition) for condition in self.conditions)
 
     def required_texts(self) -> dict[str, str] | None:
-        """The metadata that a record must have, when all there is to it is texts that must be equal; a script can look
-        at those. None when there is more to it."""
-        found: dict[str, str] = {}
+        """The conditions as a dict of member to text, if every condition is equality with a text; scripts can check
+        only these. None if the filter has any other condition."""
+        texts: dict[str, str] = {}
         for condition in self.conditions:
-            for name, wanted in condition.items():
-                text = wanted.get("$eq") if isinstance(wanted, Mapping) else wanted
-                if name.startswith("$") or not isinstance(text, str) or found.setdefault(name, text) != text:
+            for name, expected in condition.items():
+                text = expected.get("$eq") if isinstance(expected, Mapping) else expected
+                if name.startswith("$") or not isinstance(text, str) or texts.setdefault(name, text) != text:
                     return None
-        return found
+        return texts
 
     def member_names(self) -> set[str]:
-        """The members of the metadata that it looks at."""
-        return {name for condition in self.conditions for name in _names(condition)}
+        """The metadata members that the conditions check."""
+        return {name for condition in self.conditions for name in _member_names(condition)}
 
     def __and__(self, other: AccessFilter) -> AccessFilter:
         return AccessFilter(self.conditions + other.conditions)
 
     def __bool__(self) -> bool:
-        """Whether it may keep anything away."""
+        """Whether there is any condition."""
         return bool(self.conditions)
 
 
 MATCH_ALL: Final = AccessFilter()
 
 
-def parse_filter(given: Condition) -> AccessFilter:
-    """A handler's filter, checked. Raises `ValueError` that says what cannot be understood."""
-    _check(given, 0)
-    return AccessFilter((given,)) if given else MATCH_ALL
+def parse_filter(condition: Condition) -> AccessFilter:
+    """The filter that a handler returned. Raises `ValueError` with the reason when it is malformed."""
+    _check(condition, 0)
+    return AccessFilter((condition,)) if condition else MATCH_ALL
 
 
 def _check(condition: object, depth: int) -> None:
     if not isinstance(condition, Mapping) or not all(isinstance(name, str) for name in condition):
-        raise ValueError(f"a filter is an object, not {type(condition).__name__}")
-    for name, wanted in condition.items():
+        raise ValueError(f"a filter must be an object, not {type(condition).__name__}")
+    for name, expected in condition.items():
         if name in ("$or", "$and"):
-            _check_many(name, wanted, depth)
+            _check_many(name, expected, depth)
         elif name.startswith("$"):
-            raise ValueError(f"there is no {name}")
-        elif isinstance(wanted, Mapping) and set(wanted) not in ({"$eq"}, {"$contains"}):
-            raise ValueError(f"{name}: expected a value, $eq or $contains, found {sorted(map(str, wanted))}")
+            raise ValueError(f"the operator {name} does not exist")
+        elif isinstance(expected, Mapping) and set(expected) not in ({"$eq"}, {"$contains"}):
+            raise ValueError(f"{name}: expected a value, $eq or $contains, found {sorted(map(str, expected))}")
 
 
-def _check_many(name: str, given: object, depth: int) -> None:
-    if not isinstance(given, list | tuple) or len(given) < 2:
+def _check_many(name: str, conditions: object, depth: int) -> None:
+    if not isinstance(conditions, list | tuple) or len(conditions) < 2:
         raise ValueError(f"{name} takes a list of at least two filters")
-    if depth >= _DEEPEST:
-        raise ValueError(f"{name} is nested deeper than {_DEEPEST} levels")
-    for each in given:
-        _check(each, depth + 1)
+    if depth >= _MAX_DEPTH:
+        raise ValueError(f"{name} is nested deeper than {_MAX_DEPTH} levels")
+    for condition in conditions:
+        _check(condition, depth + 1)
 
 
-def _names(condition: Condition) -> Iterator[str]:
-    for name, wanted in condition.items():
+def _member_names(condition: Condition) -> Iterator[str]:
+    for name, expected in condition.items():
         if name in ("$or", "$and"):
-            for each in wanted:
-                yield from _names(each)
+            for nested in expected:
+                yield from _member_names(nested)
         else:
             yield name
 
 
-def _fits(metadata: Mapping[str, Any], condition: Condition) -> bool:
-    return all(_meets(metadata, name, wanted) for name, wanted in condition.items())
+def _matches(metadata: Mapping[str, Any], condition: Condition) -> bool:
+    return all(_meets(metadata, name, expected) for name, expected in condition.items())
 
 
-def _meets(metadata: Mapping[str, Any], name: str, wanted: Any) -> bool:
+def _meets(metadata: Mapping[str, Any], name: str, expected: Any) -> bool:
     if name == "$or":
-        return any(_fits(metadata, each) for each in cast("Sequence[Condition]", wanted))
+        return any(_matches(metadata, each) for each in cast("Sequence[Condition]", expected))
     if name == "$and":
-        return all(_fits(metadata, each) for each in cast("Sequence[Condition]", wanted))
+        return all(_matches(metadata, each) for each in cast("Sequence[Condition]", expected))
     if name not in metadata:
         return False
-    found = metadata[name]
-    if not isinstance(wanted, Mapping):
-        return equal(found, wanted)
-    if "$eq" in wanted:
-        return equal(found, wanted["$eq"])
-    members = wanted["$contains"]
+    value = metadata[name]
+    if not isinstance(expected, Mapping):
+        return equal(value, expected)
+    if "$eq" in expected:
+        return equal(value, expected["$eq"])
+    members = expected["$contains"]
     all_of = members if isinstance(members, list | tuple) else [members]
-    return isinstance(found, list | tuple) and all(any(equal(each, member) for each in found) for member in all_of)
+    return isinstance(value, list | tuple) and all(any(equal(each, member) for each in value) for member in all_of)

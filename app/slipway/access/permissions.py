@@ -1,5 +1,8 @@
-"""What one caller may do: the auth file, asked operation by operation. Requests ask it at their gate, and what works
-in the background asks for the user it works for."""
+"""The permissions of one user: calls the auth file, operation by operation.
+
+The API does it for the user of a request (`api.auth.access_check`). Background work, such as a cron or the start of a
+run, does it for the user on whose behalf it acts (`permissions_of`).
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,15 @@ from slipway.errors import AccessRefused, AuthBroken
 _Value = TypeVar("_Value", bound=HandlerValue)
 
 HANDLER_TIMEOUT_S: Final = 10.0
-"""How long a handler may take that is asked in the background, where nobody waits who could give up."""
+"""The longest time that an authorize handler may take in background work. A request has no such limit: its client can
+disconnect."""
 _FORBIDDEN: Final = 403
 _SERVER_FAULT: Final = 500
 
 
 class Permissions:
-    """Those of `user`. Without `auth` everything is allowed: there is no auth file, or nobody in particular asks (the
-    graphs' own client). With `within_s` a handler may take no longer to answer."""
+    """The permissions of `user`. Without `auth` every operation is allowed: the deployment has no auth file, or the
+    project's own code acts. `within_s` limits the time of an authorize handler."""
 
     __slots__ = ("_within_s", "auth", "user")
 
@@ -31,8 +35,8 @@ class Permissions:
         self.auth, self.user, self._within_s = auth, user, within_s
 
     async def authorize(self, value: _Value) -> tuple[_Value, AccessFilter]:
-        """What is to be done, as the authorize handler leaves it, and the records that the user may do it to. Raises
-        `AccessRefused` or `AuthBroken`."""
+        """Returns the value with the changes of the authorize handler, and the filter that the records of the operation
+        must match. Raises `AccessRefused` and `AuthBroken`."""
         operation = value.OPERATION
         self.mark_authorized(operation)
         if self.auth is None:
@@ -41,43 +45,42 @@ class Permissions:
         resource, _, action = operation.partition(":")
         if not self.auth.handles(resource, action):
             return value, MATCH_ALL
-        shown = value.to_handler()
+        data = value.to_handler()
         try:
             async with asyncio.timeout(self._within_s):
-                only = await self.auth.authorize(self.user, resource, action, shown)
+                access_filter = await self.auth.authorize(self.user, resource, action, data)
         except TimeoutError as error:
             raise AuthBroken(
-                f"the authorize handler of {operation} gave no answer within {self._within_s} s"
+                f"the authorize handler of {operation} did not finish within {self._within_s} s"
             ) from error
-        left = value.from_handler(shown)
-        return left, only & left.record_filter()
+        changed = value.from_handler(data)
+        return changed, access_filter & changed.record_filter()
 
     def mark_authorized(self, operation: Operation) -> None:
-        """It is asked for now, or need not be."""
+        """Called for each operation that is authorized, and for those that need no authorization in this case. The
+        access check of a request counts them."""
 
 
 def permissions_of(auth: AuthFile | None, user: Mapping[str, Any] | None) -> Permissions:
-    """Those of a stored user (`User.stored`), for what works in the background. Who is nobody is the project's own
-    code, or was there before the auth file: everything is allowed."""
+    """The permissions for background work. `user` is a stored user (`User.stored`); None if the project's own code
+    started the work or the deployment had no auth file then: everything is allowed."""
     return Permissions(None, None) if user is None else Permissions(auth, User(user), HANDLER_TIMEOUT_S)
 
 
 def all_permissions_of(
     auth: AuthFile | None, user: Mapping[str, Any] | None, changed_by: Sequence[Mapping[str, Any]]
 ) -> list[Permissions]:
-    """Those of everybody who must be allowed a run: the user that it is for comes first."""
+    """The permissions of every user who must be authorized for a run, its own user first."""
     return [permissions_of(auth, each) for each in (user, *changed_by)]
 
 
 def is_handler_failure(error: Exception) -> bool:
-    """Whether the auth file has failed rather than refused: what works in the background asks again."""
+    """Whether the auth file failed, in contrast to a denial. Background work tries again later."""
     return isinstance(error, AuthBroken) or (isinstance(error, AccessRefused) and error.status >= _SERVER_FAULT)
 
 
-def require_match(only: AccessFilter, metadata: Mapping[str, Any], operation: Operation) -> None:
-    """A record that is made must be among those that its maker may make: `AccessRefused` when its metadata does not
-    fit the filter that the handler of `operation` answered with."""
-    if not only.matches(metadata):
-        raise AccessRefused(
-            _FORBIDDEN, f"the filter of {operation} excludes what would be made: its metadata does not fit"
-        )
+def require_match(access_filter: AccessFilter, metadata: Mapping[str, Any], operation: Operation) -> None:
+    """Raises `AccessRefused` when the metadata of a new record does not match the filter that the authorize handler of
+    `operation` returned."""
+    if not access_filter.matches(metadata):
+        raise AccessRefused(_FORBIDDEN, f"the metadata of the new record does not match the filter of {operation}")

@@ -17,49 +17,53 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _Key: TypeAlias = tuple[tuple[bytes | None, ...], tuple[object, ...]]
 
-_WHOLE: Final = frozenset({"request", "scope"})
-"""By these a handler sees all of a request."""
-_NOT_IN_A_KEY: Final = frozenset({"body", "user", "scopes"})
-_PARTS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
-    "method": lambda offered: offered["method"],
-    "path": lambda offered: offered["path"],
-    "path_params": lambda offered: offered["path"],
-    "query_params": lambda offered: offered["scope"].get("query_string"),
-    "scope": lambda offered: (offered["scope"]["type"], (offered["scope"].get("client") or ("",))[0]),
+_WHOLE_REQUEST: Final = frozenset({"request", "scope"})
+"""Parameters by which a handler can read every part of a request."""
+_NOT_CACHEABLE: Final = frozenset({"body", "user", "scopes"})
+_KEY_PARTS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
+    "method": lambda arguments: arguments["method"],
+    "path": lambda arguments: arguments["path"],
+    "path_params": lambda arguments: arguments["path"],
+    "query_params": lambda arguments: arguments["scope"].get("query_string"),
+    "scope": lambda arguments: (arguments["scope"]["type"], (arguments["scope"].get("client") or ("",))[0]),
 }
-"""What a key has of each parameter that is the same for every request of a caller's, but for what is asked."""
+"""The part of the cache key for each parameter that is no header."""
 
 
 class UserCache:
-    """Callers that were recognised a while ago: `auth.cache`. The key is what the handler was given, as far as it asks
-    for it: of the headers those that the section names, and `authorization` where the handler asks for it by name.
+    """Maps what an authenticate handler received to the user that it returned.
 
-    A handler that asks for the body, or for what the project's own middleware knows of the user, is asked each time."""
+    The key has the headers that `cache_keys` names, `authorization` if the handler declares it, and every other
+    parameter that the handler declares. `declared` are the names of the handler's parameters. A handler that declares
+    `body`, `user` or `scopes` is called for each request."""
 
-    def __init__(self, section: AuthCacheSection, asked: Set[str], clock: Clock) -> None:
+    def __init__(self, section: AuthCacheSection, declared: Set[str], clock: Clock) -> None:
         names = dict.fromkeys(name.lower() for name in section.cache_keys)
-        self.headers = tuple(names if "authorization" not in asked else {**names, "authorization": None})
-        self._names = [name.encode("latin-1", "replace") for name in self.headers]
-        self._asked = HANDLER_PARAMETERS if asked & _WHOLE else [name for name in HANDLER_PARAMETERS if name in asked]
-        self._never = bool(asked & _NOT_IN_A_KEY)
-        if self._never:
-            log.warning("auth.cache_not_used", reason="the authenticate handler asks for the body, user or scopes")
-        self._ttl_s, self._most, self._clock = section.ttl_seconds, section.max_size, clock
+        self.headers = tuple(names if "authorization" not in declared else {**names, "authorization": None})
+        self._header_names = [name.encode("latin-1", "replace") for name in self.headers]
+        reads_all = bool(declared & _WHOLE_REQUEST)
+        self._declared = [name for name in HANDLER_PARAMETERS if reads_all or name in declared]
+        self._disabled = bool(declared & _NOT_CACHEABLE)
+        if self._disabled:
+            log.warning("auth.cache_not_used", reason="the authenticate handler declares body, user or scopes")
+        self._ttl_s, self._max_users, self._clock = section.ttl_seconds, section.max_size, clock
         self._users: OrderedDict[_Key, tuple[float, User]] = OrderedDict()
 
-    def key(self, offered: Mapping[str, Any]) -> _Key | None:
-        """None for a request whose caller is not remembered: one that has none of the headers, for instance."""
-        headers = tuple(offered["headers"].get(name) for name in self._names)
-        if self._never or not any(headers):
+    def key(self, arguments: Mapping[str, Any]) -> _Key | None:
+        """None if the result for this request must not be cached. A request without any of the headers, for example."""
+        headers = tuple(arguments["headers"].get(name) for name in self._header_names)
+        if self._disabled or not any(headers):
             return None
-        return headers, tuple(part(offered) for name, part in _PARTS.items() if name in self._asked)
+        return headers, tuple(part(arguments) for name, part in _KEY_PARTS.items() if name in self._declared)
 
     def get(self, key: _Key) -> User | None:
-        until, user = self._users.get(key, (0.0, None))
-        return user if until > self._clock.monotonic() else None
+        """The user, unless the entry has expired."""
+        expires_at, user = self._users.get(key, (0.0, None))
+        return user if expires_at > self._clock.monotonic() else None
 
     def add(self, key: _Key, user: User) -> None:
+        """Removes the oldest entry when the cache is full."""
         self._users[key] = (self._clock.monotonic() + self._ttl_s, user)
         self._users.move_to_end(key)
-        if len(self._users) > self._most:
+        if len(self._users) > self._max_users:
             self._users.popitem(last=False)

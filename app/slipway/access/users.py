@@ -1,4 +1,4 @@
-"""Whom a request is made for: what an authenticate handler said of the caller, in one shape."""
+"""The user for whom a request or a run executes."""
 
 from __future__ import annotations
 
@@ -14,62 +14,62 @@ _BASE: Final = ("identity", "display_name", "is_authenticated", "permissions")
 
 
 class User(Mapping[str, Any]):
-    """The caller. What else the handler told of it is a member, by name or by key. It fits `BaseUser` of
-    `langgraph_sdk`, so graphs and factories take it as it is."""
+    """The user that an authenticate handler returned. Every field that the handler set is readable by attribute and by
+    key. The class implements `BaseUser` of `langgraph_sdk`, so graphs and factories receive it unchanged."""
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
-        self._facts = {
-            "display_name": facts["identity"],
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fields = {
+            "display_name": fields["identity"],
             "is_authenticated": True,
-            **{name: value for name, value in facts.items() if value is not None},
-            "permissions": list(facts.get("permissions") or ()),
+            **{name: value for name, value in fields.items() if value is not None},
+            "permissions": list(fields.get("permissions") or ()),
         }
 
     @property
     def identity(self) -> str:
-        """Who it is: unique among the project's users."""
-        return str(self._facts["identity"])
+        """Unique among the project's users."""
+        return str(self._fields["identity"])
 
     @property
     def display_name(self) -> str:
-        """For people to read."""
-        return str(self._facts["display_name"])
+        """The identity, unless the handler set another name."""
+        return str(self._fields["display_name"])
 
     @property
     def is_authenticated(self) -> bool:
-        """Whether the handler knows who it is."""
-        return bool(self._facts["is_authenticated"])
+        """True, unless the handler set it to false."""
+        return bool(self._fields["is_authenticated"])
 
     @property
     def permissions(self) -> Sequence[str]:
-        """Words that authorize handlers may look for."""
-        return list(self._facts["permissions"])
+        """Names that authorize handlers can check. Slipway does not interpret them."""
+        return list(self._fields["permissions"])
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self._facts:
+        if name.startswith("_") or name not in self._fields:
             raise AttributeError(name)
-        return self._facts[name]
+        return self._fields[name]
 
     def __getitem__(self, key: str) -> Any:
-        return self._facts[key]
+        return self._fields[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._facts)
+        return iter(self._fields)
 
     def __len__(self) -> int:
-        return len(self._facts)
+        return len(self._fields)
 
     def __repr__(self) -> str:
         return f"User({self.identity!r})"
 
     def stored(self) -> dict[str, Any]:
-        """As a run keeps it: JSON. What JSON has no word for becomes the nearest thing it has."""
-        kept: dict[str, Any] = orjson.loads(dumps(self._facts))
-        return kept
+        """The fields as JSON, as a run stores them. Values that JSON cannot express become the nearest JSON value."""
+        fields: dict[str, Any] = orjson.loads(dumps(self._fields))
+        return fields
 
 
 def user_configurable(user: User | None) -> dict[str, Any]:
-    """For whom a graph works, under the names that graphs look for in their `configurable` (protocol 4.6)."""
+    """The members of `configurable` that name the user to a graph (docs/protocol.md 4.6)."""
     if user is None:
         return {}
     return {
@@ -80,37 +80,36 @@ def user_configurable(user: User | None) -> dict[str, Any]:
     }
 
 
-def user_from_result(said: object) -> User:
-    """The caller by an authenticate handler's answer: an identity, a mapping or an object with one, or
-    `(permissions, user)`. Raises `TypeError` for anything else."""
+def user_from_result(result: object) -> User:
+    """The user that an authenticate handler returned: an identity, a mapping or an object with one, or
+    `(permissions, user)`. Raises `TypeError` for any other result."""
     permissions = None
-    if isinstance(said, tuple) and len(said) == 2:
-        permissions, said = said
-    facts = _facts(said)
+    if isinstance(result, tuple) and len(result) == 2:
+        permissions, result = result
+    fields = _fields_of(result)
     if permissions is not None:
-        facts["permissions"] = permissions
-    identity = facts.get("identity")
+        fields["permissions"] = permissions
+    identity = fields.get("identity")
     if not isinstance(identity, str) or not identity:
-        raise TypeError(f"it names no identity: {type(said).__name__}")
-    words = facts.get("permissions") or ()
-    if isinstance(words, str) or not all(isinstance(word, str) for word in words):
-        raise TypeError("permissions are a list of strings")
-    return User(facts)
+        raise TypeError(f"the result has no identity: {type(result).__name__}")
+    names = fields.get("permissions") or ()
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError("permissions must be a list of strings")
+    return User(fields)
 
 
-def _facts(said: object) -> dict[str, Any]:
-    if isinstance(said, str):
-        return {"identity": said}
-    if isinstance(said, Mapping):
-        return dict(said)
-    base = {name: getattr(said, name) for name in _BASE if hasattr(said, name)}
-    return _members(said) | base
+def _fields_of(result: object) -> dict[str, Any]:
+    if isinstance(result, str):
+        return {"identity": result}
+    if isinstance(result, Mapping):
+        return dict(result)
+    base = {name: getattr(result, name) for name in _BASE if hasattr(result, name)}
+    return _attributes_of(result) | base
 
 
-def _members(said: object) -> dict[str, Any]:
-    """What an object tells of itself."""
-    if callable(dump := getattr(said, "model_dump", None)):
+def _attributes_of(result: object) -> dict[str, Any]:
+    if callable(dump := getattr(result, "model_dump", None)):
         return dict(dump())
-    if dataclasses.is_dataclass(said) and not isinstance(said, type):
-        return {field.name: getattr(said, field.name) for field in dataclasses.fields(said)}
-    return {name: value for name, value in getattr(said, "__dict__", {}).items() if not name.startswith("_")}
+    if dataclasses.is_dataclass(result) and not isinstance(result, type):
+        return {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    return {name: value for name, value in getattr(result, "__dict__", {}).items() if not name.startswith("_")}

@@ -188,7 +188,7 @@ def _around(settings: Settings, extensions: Extensions, metrics: HttpMetrics, *,
     found = [
         Middleware(RequestId),
         Middleware(AccessLog, metrics=metrics, headers=http.logging_headers),
-        Middleware(RepeatedHeaders, names=() if auth is None else auth.caller_headers),
+        Middleware(RepeatedHeaders, names=() if auth is None else auth.cache_headers),
         Middleware(ForeignPages, origins, hosts, http.prefix),
         Middleware(Cors, origins, cors, exposed, private_network=dev and is_loopback(settings.host)),
     ]
