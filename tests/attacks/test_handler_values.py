@@ -180,7 +180,7 @@ def test_what_cannot_be_is_an_error(kind: type[HandlerValue], name: str) -> None
         (lambda shown: shown.update({name: object()}), "no JSON"),
         (lambda shown: shown.update({name: [{"neither": "this"}, 7]}), f"left {name}"),
         (lambda shown: shown.pop(name), "removed"),
-        (lambda shown: shown.update({f"{name}s": 1}), f"wrote {name}s, which is no member"),
+        (lambda shown: shown.update({f"{name}s": 1}), f"wrote {name}s, which does not exist"),
     ):
         with pytest.raises(AuthBroken, match=says):
             after(value, change)

@@ -173,5 +173,5 @@ async def test_a_background_job_gives_up_a_handler_that_does_not_answer(
 ) -> None:
     auth, shared = sharing
     shared["directory"] = asyncio.get_running_loop().create_future()
-    with pytest.raises(AuthBroken, match="no answer within"):
+    with pytest.raises(AuthBroken, match="did not finish within"):
         await Permissions(auth, user_from_result("ann"), within_s=0.01).authorize(_A_THREAD)

@@ -11,8 +11,6 @@ from slipway.access.handler_values.base import HandlerValue, Id, IfExists, Metad
 from slipway.graphs.sections import Whole
 from slipway.protocol_types import JsonObject, Limit, Offset
 
-# assistants
-
 
 class _AssistantFields(HandlerValue):
     STORES = True
@@ -32,7 +30,7 @@ class _AssistantFields(HandlerValue):
 
 
 class AssistantsCreate(_AssistantFields):
-    """An assistant to be made."""
+    """An assistant is created."""
 
     OPERATION = "assistants:create"
 
@@ -43,7 +41,7 @@ class AssistantsCreate(_AssistantFields):
 
 
 class AssistantsRead(HandlerValue):
-    """An assistant; `metadata` is what it must have."""
+    """An assistant is read. It must have the members of `metadata`."""
 
     OPERATION = "assistants:read"
     FIXED = frozenset({"assistant_id"})
@@ -56,7 +54,7 @@ class AssistantsRead(HandlerValue):
 
 
 class AssistantsUpdate(_AssistantFields):
-    """A new version of an assistant."""
+    """A new version of an assistant is created. None leaves a field unchanged."""
 
     OPERATION = "assistants:update"
     FIXED = frozenset({"assistant_id", "version"})
@@ -68,7 +66,7 @@ class AssistantsUpdate(_AssistantFields):
 
 
 class AssistantsSetVersion(HandlerValue):
-    """A version of an assistant that is to be the present one."""
+    """A version of an assistant becomes its current version."""
 
     OPERATION = "assistants:update"
     FIXED = frozenset({"assistant_id"})
@@ -78,7 +76,7 @@ class AssistantsSetVersion(HandlerValue):
 
 
 class AssistantsDelete(HandlerValue):
-    """An assistant."""
+    """An assistant is deleted."""
 
     OPERATION = "assistants:delete"
     FIXED = frozenset({"assistant_id"})
@@ -87,7 +85,7 @@ class AssistantsDelete(HandlerValue):
 
 
 class AssistantsSearch(HandlerValue):
-    """Assistants that are searched for."""
+    """Assistants are searched."""
 
     OPERATION = "assistants:search"
 
@@ -98,7 +96,7 @@ class AssistantsSearch(HandlerValue):
 
 
 class AssistantsCount(AssistantsSearch):
-    """Assistants that are counted: a count has no page, so both are 0."""
+    """Assistants are counted. `limit` and `offset` have no effect on a count."""
 
     FIXED = frozenset({"limit", "offset"})
 

@@ -1,4 +1,18 @@
-"""The record that an authorize handler receives for one operation, and how its changes are validated."""
+"""The value of one operation: what an authorize handler receives, and how its changes are validated.
+
+A handler receives a copy as a plain dict, with `UUID` objects for ids. Slipway validates the dict that the handler left
+as strictly as a request, and creates a new value from it. Routes use only this new value, so whatever a handler writes
+is stored, searched for or used. A change that cannot be used is an error of the handler (`AuthBroken`), and the
+operation is not done:
+
+- a member with a wrong type or out of bounds;
+- a member that was removed, or that the operation does not have;
+- another value for a member that identifies the record (`FIXED`);
+- a name in metadata or `configurable` that only the server writes.
+
+There is one exception: a handler can write `metadata` for every operation, because many handlers add the owner for all
+of them. Operations that have no member `metadata` ignore it.
+"""
 
 from __future__ import annotations
 
@@ -36,14 +50,14 @@ Operation = Literal[
     "store:delete",
     "store:list_namespaces",
 ]
-"""Resource and action, as authorize handlers know them. Runs belong to their thread."""
+"""Resource and action, in the names that authorize handlers use. Operations on runs are operations on their thread."""
 
 _Value = TypeVar("_Value", bound="HandlerValue")
 
 
 def _label(text: str) -> str:
     if not text or "." in text or "\0" in text:
-        raise ValueError("a label of a namespace must not be empty, and has no dot and no NUL")
+        raise ValueError("a label of a namespace must not be empty and must not contain a dot or NUL")
     return text
 
 
@@ -54,97 +68,101 @@ def object_if_none(value: Any) -> Any:
 Id = Annotated[UUID, Strict(False)]
 Metadata = Annotated[JsonObject, BeforeValidator(object_if_none)]
 Label = Annotated[str, AfterValidator(_label)]
-"""One part of a namespace of the store."""
+"""One label of a store namespace."""
 Namespace = Annotated[tuple[Label, ...], Strict(False)]
 IfExists = Literal["raise", "do_nothing"]
 Action = Literal["interrupt", "rollback"]
 
 
 class HandlerModel(BaseModel):
+    """The strict, immutable base of handler values and of the objects inside them."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
 class HandlerValue(HandlerModel):
-    """The `value` of one operation. `FIXED` members say what is asked about; `STORES` says that `metadata` is stored,
-    so that names which only the server writes are refused in it."""
+    """The `value` of one operation."""
 
     OPERATION: ClassVar[Operation]
     FIXED: ClassVar[frozenset[str]] = frozenset()
+    """Members that identify the record. A handler cannot change them."""
     STORES: ClassVar[bool] = False
+    """Whether `metadata` is stored. A handler cannot write the names in it that only the server writes."""
 
     def to_handler(self) -> dict[str, Any]:
-        """For a handler: nothing in it is shared with this record."""
+        """A copy for a handler. It shares no object with this value."""
         return self.model_dump(warnings=False)
 
-    def from_handler(self: _Value, shown: Mapping[str, Any]) -> _Value:
-        """The record that a handler left of what it was shown. Raises `AuthBroken`."""
-        encoded = _encoded(self.OPERATION, shown)
-        if encoded == _encoded(self.OPERATION, self.to_handler()):
+    def from_handler(self: _Value, data: Mapping[str, Any]) -> _Value:
+        """The value that a handler left in `data`, which is the changed result of `to_handler`. Raises `AuthBroken`."""
+        encoded = _encode(self.OPERATION, data)
+        if encoded == _encode(self.OPERATION, self.to_handler()):
             return self
-        found = self._parsed(self._own(orjson.loads(encoded)))
+        changed = self._parse(self._known_members(orjson.loads(encoded)))
         for name in sorted(self.FIXED):
-            if getattr(found, name) != getattr(self, name):
-                raise self.handler_error(f"changed {name}, which says what is asked about and cannot be changed")
-        for path, names in found.reserved_names(self):
+            if getattr(changed, name) != getattr(self, name):
+                raise self.handler_error(f"changed {name}, which identifies the record and cannot be changed")
+        for path, names in changed.reserved_names(self):
             raise self.handler_error(f"wrote {path}.{names[0]}, which only the server writes")
-        return found
+        return changed
 
     def record_filter(self) -> AccessFilter:
-        """What of the value is a filter on the records."""
+        """The part of the value that is a filter on the records."""
         return MATCH_ALL
 
-    def handler_error(self, what: str) -> AuthBroken:
-        """The error of a handler that did this."""
-        return AuthBroken(f"the authorize handler of {self.OPERATION} {what}")
+    def handler_error(self, problem: str) -> AuthBroken:
+        """`problem` continues the sentence "the authorize handler of this operation …"."""
+        return AuthBroken(f"the authorize handler of {self.OPERATION} {problem}")
 
     def reserved_names(self, before: HandlerValue) -> list[tuple[str, list[str]]]:
-        """Names that only the server writes, where the handler has written them: the place, and the names."""
-        found = []
-        if self.STORES:
-            old, new = getattr(before, "metadata", None) or {}, getattr(self, "metadata", None) or {}
-            names = [name for name in new if name in RESERVED_METADATA and new[name] != old.get(name)]
-            found.append(("metadata", names))
-        return [(path, names) for path, names in found if names]
+        """The names that only the server writes and that the handler wrote, by the path of their object."""
+        if not self.STORES:
+            return []
+        old, new = getattr(before, "metadata", None) or {}, getattr(self, "metadata", None) or {}
+        names = [name for name in new if name in RESERVED_METADATA and new[name] != old.get(name)]
+        return [("metadata", names)] if names else []
 
-    def _own(self, left: dict[str, Any]) -> dict[str, Any]:
-        """Without the metadata that handlers stamp on operations that have none. Raises for what is removed."""
+    def _known_members(self, data: dict[str, Any]) -> dict[str, Any]:
+        """`data` without `metadata` if the operation has no such member. Raises `AuthBroken` for missing and unknown
+        members."""
         members = type(self).model_fields
-        if "metadata" in left and "metadata" not in members:
-            if not isinstance(left["metadata"], dict):
-                raise self.handler_error("left metadata that is no object")
-            left = {name: value for name, value in left.items() if name != "metadata"}
-        if removed := sorted(members.keys() - left.keys()):
-            raise self.handler_error(f"removed {removed[0]} from its value; set what is not wanted to None")
-        if unknown := sorted(left.keys() - members.keys()):
-            raise self.handler_error(f"wrote {unknown[0]}, which is no member; there is {', '.join(members)}")
-        return left
+        if "metadata" in data and "metadata" not in members:
+            if not isinstance(data["metadata"], dict):
+                raise self.handler_error("left metadata that is not an object")
+            data = {name: value for name, value in data.items() if name != "metadata"}
+        if removed := sorted(members.keys() - data.keys()):
+            raise self.handler_error(f"removed {removed[0]} from its value; set it to None instead")
+        if unknown := sorted(data.keys() - members.keys()):
+            raise self.handler_error(f"wrote {unknown[0]}, which does not exist; the members are {', '.join(members)}")
+        return data
 
-    def _parsed(self: _Value, left: dict[str, Any]) -> _Value:
+    def _parse(self: _Value, data: dict[str, Any]) -> _Value:
         try:
-            return type(self).model_validate(left)
+            return type(self).model_validate(data)
         except ValidationError as error:
             problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
             path = ".".join(str(part) for part in problem["loc"])
-            raise self.handler_error(
-                f"left {path} as it cannot be: {problem['msg'].removeprefix('HandlerValue error, ')}"
-            ) from None
+            message = problem["msg"].removeprefix("Value error, ")
+            raise self.handler_error(f"left an invalid value in {path}: {message}") from None
 
 
-def _encoded(operation: Operation, shown: Mapping[str, Any]) -> bytes:
-    """As JSON, which is how it is stored. What is parsed from it shares nothing with objects that a handler keeps."""
+def _encode(operation: Operation, data: Mapping[str, Any]) -> bytes:
+    """JSON, because values are stored as JSON. The parsed result shares no object with the handler's."""
     try:
-        return orjson.dumps(dict(shown))
+        return orjson.dumps(dict(data))
     except TypeError as error:
-        raise AuthBroken(f"the authorize handler of {operation} left what is no JSON: {error}") from None
+        raise AuthBroken(f"the authorize handler of {operation} left a value that is not JSON: {error}") from None
 
 
 def reserved_in_config(path: str, new: object, old: object) -> list[tuple[str, list[str]]]:
+    """The names of `new` that only the server writes and that are not in `old`, as in `HandlerValue.reserved_names`."""
     new, old = (each if isinstance(each, Mapping) else {} for each in (new, old))
     names = [name for name in new if name.startswith(RESERVED_CONFIG) and new[name] != old.get(name)]
     return [(path, names)] if names else []
 
 
 def configurable_of(config: JsonObject | None) -> object:
+    """The member `configurable` of a RunnableConfig."""
     return (config or {}).get("configurable")
 
 

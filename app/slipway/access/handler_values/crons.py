@@ -8,56 +8,54 @@ from typing import Any, ClassVar, Literal, TypeVar
 from slipway.access.handler_values.base import HandlerValue, Id, Metadata, reserved_in_config
 from slipway.protocol_types import RESERVED_METADATA, JsonObject, Limit, Offset
 
-# crons
-
 
 class _CronFields(HandlerValue):
-    """`payload` is the body of the request. What has a member of its own may be written in either place."""
+    """`payload` is the body of the request. A handler can change the members in `_ALSO_IN_PAYLOAD` in either place."""
 
     STORES = True
 
     payload: JsonObject
     metadata: Metadata
     end_time: str | None
-    _TWICE: ClassVar[tuple[str, ...]] = ("schedule", "end_time", "metadata")
+    _ALSO_IN_PAYLOAD: ClassVar[tuple[str, ...]] = ("schedule", "end_time", "metadata")
 
-    def from_handler(self: _Cron, shown: Mapping[str, Any]) -> _Cron:
-        found = super().from_handler(shown)
-        payload, members = dict(found.payload), {}
-        for name in self._TWICE:
-            written, member = payload.get(name), getattr(found, name)
-            if written != self.payload.get(name):
-                if member not in (getattr(self, name), written):
-                    raise self.handler_error(f"left {name} and payload.{name} that contradict each other")
-                member = written
+    def from_handler(self: _Cron, data: Mapping[str, Any]) -> _Cron:
+        changed = super().from_handler(data)
+        payload, members = dict(changed.payload), {}
+        for name in self._ALSO_IN_PAYLOAD:
+            in_payload, member = payload.get(name), getattr(changed, name)
+            if in_payload != self.payload.get(name):
+                if member not in (getattr(self, name), in_payload):
+                    raise self.handler_error(f"changed {name} and payload.{name} to different values")
+                member = in_payload
             elif member != getattr(self, name):
                 payload[name] = member
             members[name] = member
-        return found._parsed({**found.model_dump(), **members, "payload": payload})
+        return changed._parse({**changed.model_dump(), **members, "payload": payload})
 
     def reserved_names(self, before: HandlerValue) -> list[tuple[str, list[str]]]:
         assert isinstance(before, _CronFields)
         new, old = self.payload, before.payload
-        config, was = new.get("config"), old.get("config")
-        metadata, before_that = new.get("metadata") or {}, old.get("metadata") or {}
-        names = [n for n in metadata if n in RESERVED_METADATA and metadata[n] != before_that.get(n)]
+        new_metadata, old_metadata = new.get("metadata") or {}, old.get("metadata") or {}
+        names = [n for n in new_metadata if n in RESERVED_METADATA and new_metadata[n] != old_metadata.get(n)]
         return (
             super().reserved_names(before)
             + ([("payload.metadata", names)] if names else [])
             + reserved_in_config("payload.context", new.get("context"), old.get("context"))
-            + reserved_in_config(
-                "payload.config.configurable",
-                config.get("configurable") if isinstance(config, dict) else None,
-                was.get("configurable") if isinstance(was, dict) else None,
-            )
+            + reserved_in_config("payload.config.configurable", _configurable_of(new), _configurable_of(old))
         )
+
+
+def _configurable_of(payload: JsonObject) -> object:
+    config = payload.get("config")
+    return config.get("configurable") if isinstance(config, dict) else None
 
 
 _Cron = TypeVar("_Cron", bound=_CronFields)
 
 
 class CronsCreate(_CronFields):
-    """A cron to be made."""
+    """A cron is created."""
 
     OPERATION = "crons:create"
     FIXED = frozenset({"thread_id", "user_id"})
@@ -69,7 +67,7 @@ class CronsCreate(_CronFields):
 
 
 class CronsRead(HandlerValue):
-    """A cron."""
+    """A cron is read."""
 
     OPERATION = "crons:read"
     FIXED = frozenset({"cron_id"})
@@ -78,11 +76,11 @@ class CronsRead(HandlerValue):
 
 
 class CronsUpdate(_CronFields):
-    """What is to be changed of a cron; None is left as it is."""
+    """A cron is changed. None leaves a field unchanged."""
 
     OPERATION = "crons:update"
     FIXED = frozenset({"cron_id"})
-    _TWICE = ("schedule", "end_time", "enabled", "on_run_completed", "metadata")
+    _ALSO_IN_PAYLOAD = ("schedule", "end_time", "enabled", "on_run_completed", "metadata")
 
     cron_id: Id
     schedule: str | None
@@ -91,7 +89,7 @@ class CronsUpdate(_CronFields):
 
 
 class CronsDelete(HandlerValue):
-    """A cron."""
+    """A cron is deleted."""
 
     OPERATION = "crons:delete"
     FIXED = frozenset({"cron_id"})
@@ -100,7 +98,7 @@ class CronsDelete(HandlerValue):
 
 
 class CronsSearch(HandlerValue):
-    """Crons that are searched for."""
+    """Crons are searched."""
 
     OPERATION = "crons:search"
 
@@ -112,7 +110,7 @@ class CronsSearch(HandlerValue):
 
 
 class CronsCount(CronsSearch):
-    """Crons that are counted: a count has no page, so both are 0."""
+    """Crons are counted. `limit` and `offset` have no effect on a count."""
 
     FIXED = frozenset({"limit", "offset"})
 

@@ -14,7 +14,7 @@ IfNotExists = Literal["create", "reject"]
 
 
 class RunsCreate(HandlerValue):
-    """A run to be made."""
+    """A run is created."""
 
     OPERATION = "threads:create_run"
     FIXED = frozenset({"assistant_id", "thread_id", "run_id", "status", "action"})
@@ -32,11 +32,12 @@ class RunsCreate(HandlerValue):
     kwargs: RunOptions
     action: None = None
 
-    def from_handler(self, shown: Mapping[str, Any]) -> RunsCreate:
-        found = super().from_handler(shown)
-        if found.kwargs.temporary != self.kwargs.temporary:
+    def from_handler(self, data: Mapping[str, Any]) -> RunsCreate:
+        changed = super().from_handler(data)
+        if changed.kwargs.temporary != self.kwargs.temporary:
             raise self.handler_error("changed kwargs.temporary, which cannot be changed")
-        return found.model_copy(update={"multitask_strategy": self._strategy(found), "kwargs": self._durable(found)})
+        strategy, options = self._multitask_strategy(changed), self._with_one_durability(changed)
+        return changed.model_copy(update={"multitask_strategy": strategy, "kwargs": options})
 
     def reserved_names(self, before: HandlerValue) -> list[tuple[str, list[str]]]:
         assert isinstance(before, RunsCreate)
@@ -47,22 +48,22 @@ class RunsCreate(HandlerValue):
             + reserved_in_config("kwargs.context", new.context, old.context)
         )
 
-    def _strategy(self, found: RunsCreate) -> MultitaskStrategy:
-        """`prevent_insert_if_inflight` and the strategy `reject` are one thing under two names."""
-        if found.prevent_insert_if_inflight == (found.multitask_strategy == "reject"):
-            return found.multitask_strategy
-        if found.multitask_strategy != self.multitask_strategy:
-            if found.prevent_insert_if_inflight == self.prevent_insert_if_inflight:
-                return found.multitask_strategy
+    def _multitask_strategy(self, changed: RunsCreate) -> MultitaskStrategy:
+        """`prevent_insert_if_inflight` means the same as the strategy `reject`: a handler can change either."""
+        if changed.prevent_insert_if_inflight == (changed.multitask_strategy == "reject"):
+            return changed.multitask_strategy
+        if changed.multitask_strategy != self.multitask_strategy:
+            if changed.prevent_insert_if_inflight == self.prevent_insert_if_inflight:
+                return changed.multitask_strategy
             raise self.handler_error(
-                "left prevent_insert_if_inflight and multitask_strategy that contradict each other"
+                "changed prevent_insert_if_inflight and multitask_strategy to values that contradict each other"
             )
-        return "reject" if found.prevent_insert_if_inflight else "enqueue"
+        return "reject" if changed.prevent_insert_if_inflight else "enqueue"
 
-    def _durable(self, found: RunsCreate) -> RunOptions:
-        """`checkpoint_during` is the old spelling of `durability`."""
-        kwargs, before = found.kwargs, self.kwargs
-        durability = kwargs.durability
-        if durability == before.durability and kwargs.checkpoint_during != before.checkpoint_during:
-            durability = "async" if kwargs.checkpoint_during else "exit"
-        return replace(kwargs, durability=durability, checkpoint_during=durability != "exit")
+    def _with_one_durability(self, changed: RunsCreate) -> RunOptions:
+        """`checkpoint_during` is the old name of `durability`: a handler can change either."""
+        options, before = changed.kwargs, self.kwargs
+        durability = options.durability
+        if durability == before.durability and options.checkpoint_during != before.checkpoint_during:
+            durability = "async" if options.checkpoint_during else "exit"
+        return replace(options, durability=durability, checkpoint_during=durability != "exit")

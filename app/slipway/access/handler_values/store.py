@@ -10,11 +10,9 @@ from slipway.access.handler_values.base import HandlerValue, Metadata, Namespace
 from slipway.graphs.sections import Minutes, Whole
 from slipway.protocol_types import JsonObject, Limit, Offset
 
-# store
-
 
 class StorePut(HandlerValue):
-    """An item to be kept; a `ttl` is in minutes."""
+    """An item is stored. `ttl` is in minutes."""
 
     OPERATION = "store:put"
 
@@ -26,7 +24,7 @@ class StorePut(HandlerValue):
 
 
 class StoreGet(HandlerValue):
-    """An item."""
+    """An item is read."""
 
     OPERATION = "store:get"
 
@@ -36,7 +34,7 @@ class StoreGet(HandlerValue):
 
 
 class StoreDelete(HandlerValue):
-    """An item."""
+    """An item is deleted."""
 
     OPERATION = "store:delete"
 
@@ -45,7 +43,7 @@ class StoreDelete(HandlerValue):
 
 
 class StoreSearch(HandlerValue):
-    """Items that are searched for, below a namespace."""
+    """Items below a namespace are searched."""
 
     OPERATION = "store:search"
 
@@ -62,7 +60,7 @@ def _none_if_empty(value: Any) -> Any:
 
 
 class StoreListNamespaces(HandlerValue):
-    """Namespaces that are listed; `namespace` is what they begin with."""
+    """Namespaces that start with `namespace` and end with `suffix` are listed."""
 
     OPERATION = "store:list_namespaces"
 

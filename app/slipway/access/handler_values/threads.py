@@ -15,18 +15,15 @@ RunStatus = Literal["pending", "running", "success", "error", "timeout", "interr
 ThreadStatus = Literal["idle", "busy", "interrupted", "error"]
 
 
-# threads
-
-
 class Ttl(HandlerModel):
-    """How long a thread lives, in minutes, and what is done then."""
+    """Time to live of a thread in minutes, and what happens when it expires."""
 
     ttl: Minutes
     strategy: Strategy = "delete"
 
 
 class ThreadsCreate(HandlerValue):
-    """A thread to be made."""
+    """A thread is created."""
 
     OPERATION = "threads:create"
     STORES = True
@@ -38,19 +35,19 @@ class ThreadsCreate(HandlerValue):
 
 
 class ThreadCreateForRun(ThreadsCreate):
-    """A thread that is made for a run, whose id and fate are the run's."""
+    """A thread is created for a run. Its id and its time to live depend on the run."""
 
     FIXED = frozenset({"thread_id", "if_exists", "ttl"})
 
 
 class ThreadCopy(ThreadsCreate):
-    """A thread that is made with the past of another."""
+    """A thread is created with the checkpoints of another thread."""
 
     FIXED = frozenset({"if_exists", "ttl"})
 
 
 class ThreadsRead(HandlerValue):
-    """A thread, or a run of it."""
+    """A thread or one of its runs is read."""
 
     OPERATION = "threads:read"
     FIXED = frozenset({"thread_id", "run_id"})
@@ -60,7 +57,7 @@ class ThreadsRead(HandlerValue):
 
 
 class ThreadsUpdate(HandlerValue):
-    """Metadata to be merged into a thread."""
+    """Metadata is merged into a thread."""
 
     OPERATION = "threads:update"
     FIXED = frozenset({"thread_id", "action"})
@@ -72,7 +69,7 @@ class ThreadsUpdate(HandlerValue):
 
 
 class StateWrite(HandlerValue):
-    """A state to be written."""
+    """A state is written to a thread."""
 
     OPERATION = "threads:update"
     FIXED = frozenset({"thread_id"})
@@ -81,7 +78,7 @@ class StateWrite(HandlerValue):
 
 
 class RunSelection(HandlerModel):
-    """Which runs: those with these ids, or those of a status."""
+    """Runs, either by their ids or by their status."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -90,7 +87,7 @@ class RunSelection(HandlerModel):
 
 
 class RunsCancel(HandlerValue):
-    """Runs to be cancelled, of one thread or of all."""
+    """Runs of one thread, or of all threads, are cancelled."""
 
     OPERATION = "threads:update"
     FIXED = frozenset({"thread_id"})
@@ -101,25 +98,25 @@ class RunsCancel(HandlerValue):
 
 
 class RunCancel(RunsCancel):
-    """One run to be cancelled."""
+    """One run is cancelled."""
 
     thread_id: Id
 
-    def from_handler(self, shown: Mapping[str, Any]) -> RunCancel:
-        found = super().from_handler(shown)
-        if (found.metadata.run_ids, found.metadata.status) != (self.metadata.run_ids, self.metadata.status):
-            raise self.handler_error("changed metadata.run_ids or metadata.status, which say what is asked about")
-        return found
+    def from_handler(self, data: Mapping[str, Any]) -> RunCancel:
+        changed = super().from_handler(data)
+        if (changed.metadata.run_ids, changed.metadata.status) != (self.metadata.run_ids, self.metadata.status):
+            raise self.handler_error("changed metadata.run_ids or metadata.status, which identify the run")
+        return changed
 
 
 class BusyThreadCancel(RunCancel):
-    """Whatever a thread is busy with, to be cancelled for a new run by the run's strategy."""
+    """The active run of a thread is cancelled by the multitask strategy of a new run."""
 
     FIXED = frozenset({"thread_id", "action"})
 
 
 class ThreadsDelete(HandlerValue):
-    """A thread, or a run of it; no thread means all those that are wanted."""
+    """A thread or one of its runs is deleted. Without `thread_id`: all threads of an assistant."""
 
     OPERATION = "threads:delete"
     FIXED = frozenset({"thread_id", "run_id"})
@@ -129,7 +126,7 @@ class ThreadsDelete(HandlerValue):
 
 
 class ThreadsSearch(HandlerValue):
-    """Threads that are searched for."""
+    """Threads are searched."""
 
     OPERATION = "threads:search"
 
@@ -143,7 +140,7 @@ class ThreadsSearch(HandlerValue):
 
 
 class ThreadsCount(ThreadsSearch):
-    """Threads that are counted: a count has no page, so both are 0."""
+    """Threads are counted. `limit` and `offset` have no effect on a count."""
 
     FIXED = frozenset({"limit", "offset"})
 
@@ -152,7 +149,7 @@ class ThreadsCount(ThreadsSearch):
 
 
 class RunsSearch(HandlerValue):
-    """Runs of a thread that are listed."""
+    """The runs of a thread are listed."""
 
     OPERATION = "threads:search"
     FIXED = frozenset({"thread_id"})
