@@ -110,7 +110,7 @@ async def test_a_refused_origin_is_in_the_log_with_the_option_that_allows_it(cli
     """A browser hides the answer from the page's developer."""
     with capture_logs() as lines:
         await client.options("/threads", headers={"origin": FOREIGN[0], "access-control-request-method": "POST"})
-    refused = [line for line in lines if line["event"] == "http.origin_refused"]
+    refused = [line for line in lines if line["event"] == "http.origin_rejected"]
     assert [(line["origin"], line["option"]) for line in refused] == [(FOREIGN[0], "http.cors.allow_origins")]
 
 
@@ -238,7 +238,7 @@ def test_what_is_remembered_of_origins_does_not_grow_with_what_clients_send() ->
     assert not any(origins.allows(f"https://{number}.example") for number in range(3000))
     assert origins.allows(f"https://{'a' * 100_000}.example")
     assert not origins.allows(f"https://{'b' * 100_000}.example")
-    assert sum(map(len, origins._decisions.remembered)) < 100_000
+    assert sum(map(len, origins._decisions.entries)) < 100_000
 
 
 async def test_other_keys_of_cors_name_nobody(desk: Desk) -> None:

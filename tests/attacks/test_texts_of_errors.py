@@ -149,7 +149,7 @@ async def test_no_answer_has_the_text_of_an_error(tmp_path: Path, valkey_url: st
     assert leaks.looked > 3 * len(ROUTES)
     for secret in (f"{MARK}-env", f"{MARK}-key"):
         assert secret in str(lines), f"the log does not say why: {secret}"
-    told = {"graph.unavailable", "graph.factory_failed", "run.raised", "store.embedding_failed", "http.broken"}
+    told = {"graph.unavailable", "graph.factory_failed", "run.raised", "store.embedding_failed", "http.request_failed"}
     assert told <= {line["event"] for line in lines}
 
 

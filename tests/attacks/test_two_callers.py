@@ -138,7 +138,7 @@ async def test_a_body_has_one_length(served: Served, head: str) -> None:
 async def test_a_request_is_for_one_host(served: Served) -> None:
     answer = await answer_to(served, "host: other.example\r\nconnection: close\r\ncontent-length: 2", "{}")
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"the header host is there more than once" in answer
+    assert b"the header host identifies the user or the target" in answer
 
 
 async def answer_to(served: Served, head: str, body: str) -> bytes:

@@ -29,6 +29,6 @@ def test_a_finding_that_has_passed_is_gone() -> None:
 def test_methods_and_paths_that_nobody_serves_make_one_series() -> None:
     metrics = HttpMetrics()
     for number in range(3):
-        metrics.answered({"method": f"M{number}", "path": f"/{number}", "endpoint": None}, 404, 0.1)
+        metrics.count_request({"method": f"M{number}", "path": f"/{number}", "endpoint": None}, 404, 0.1)
     counted = [line for line in lines(metrics, Health(AT, ())) if line.startswith("slipway_http_requests_total")]
     assert counted == ['slipway_http_requests_total{method="other",route="other",status="404"} 3.0']

@@ -43,7 +43,7 @@ async def test_an_answer_that_an_error_cuts_is_in_the_log_and_gets_no_second_beg
 
     with capture_logs() as logs:
         await ErrorResponses(answers)({"type": "http", "path": "/cut", "headers": []}, receive, send)
-    assert [(line["event"], line["path"]) for line in logs] == [("http.broken", "/cut")]
+    assert [(line["event"], line["path"]) for line in logs] == [("http.request_failed", "/cut")]
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
 

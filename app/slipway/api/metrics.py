@@ -40,7 +40,7 @@ class HttpMetrics:
         """Requests that end in `handler` count for `path`."""
         self._paths[handler] = path
 
-    def answered(self, scope: Scope, status: int, took_s: float) -> None:
+    def count_request(self, scope: Scope, status: int, took_s: float) -> None:
         """Count one request."""
         handler = scope.get("endpoint")
         route = self._paths.get(handler, "other")

@@ -1,4 +1,4 @@
-"""Counts and logs requests."""
+"""Counts requests, and logs those that failed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from slipway.graphs.sections import HeadersSection
 from slipway.header_policy import forwarded_headers
 
 log = structlog.get_logger(__name__)
-_CLIENT_GONE: Final = 499
-_WORTH_A_LINE: Final = 400
+
+_CLIENT_DISCONNECTED: Final = 499
+_LOGGED_FROM_STATUS: Final = 400
 
 
 class AccessLog:
-    """One count a request, when it is over, and one line when it failed; or always, when `SLIPWAY_LOG_LEVEL` is
-    debug. What a request starts has log lines of its own, and a line for each poll would drown them."""
+    """Counts each request when it ends. Logs it when it failed, or always when `SLIPWAY_LOG_LEVEL` is debug: what a
+    successful request starts has log lines of its own, and a line for each poll would hide them. `headers` selects the
+    request headers in a line."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics, headers: HeadersSection) -> None:
         self._app, self._metrics, self._headers = app, metrics, headers
@@ -32,28 +34,28 @@ class AccessLog:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        began, status = time.perf_counter(), _CLIENT_GONE
+        started, status = time.perf_counter(), _CLIENT_DISCONNECTED
 
-        def sent(message: Message) -> Awaitable[None]:
+        def send_and_note_status(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             return send(message)
 
         try:
-            await self._app(scope, receive, sent)
+            await self._app(scope, receive, send_and_note_status)
         finally:
-            took_s = time.perf_counter() - began
-            self._metrics.answered(scope, status, took_s)
-            if status >= _WORTH_A_LINE:
-                self._say(log.info, scope, status, took_s)
+            took_s = time.perf_counter() - started
+            self._metrics.count_request(scope, status, took_s)
+            if status >= _LOGGED_FROM_STATUS:
+                self._log(log.info, scope, status, took_s)
             elif self._verbose:
-                self._say(log.debug, scope, status, took_s)
+                self._log(log.debug, scope, status, took_s)
         return None
 
-    def _say(self, at_level: Callable[..., Any], scope: Scope, status: int, took_s: float) -> None:
+    def _log(self, at_level: Callable[..., Any], scope: Scope, status: int, took_s: float) -> None:
         ms, request_id = round(took_s * 1000, 1), request_id_of(scope)
-        facts = {"method": scope["method"], "path": scope["path"], "status": status, "ms": ms}
-        if told := forwarded_headers(Headers(scope=scope).items(), self._headers):
-            facts["headers"] = told
-        at_level("http.request", **facts, request_id=request_id)
+        fields = {"method": scope["method"], "path": scope["path"], "status": status, "ms": ms}
+        if headers := forwarded_headers(Headers(scope=scope).items(), self._headers):
+            fields["headers"] = headers
+        at_level("http.request", **fields, request_id=request_id)

@@ -1,4 +1,4 @@
-"""Authenticates before the host app."""
+"""Authenticates requests before the host app's middleware or routes receive them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from starlette.websockets import WebSocketClose
 
 from slipway.access.auth_file import AuthFile
 from slipway.api.auth.authentication import authenticate_request
+from slipway.api.middleware.request_id import request_id_of
 from slipway.api.responses import response_for_error, status_of
 from slipway.api.websocket_close import CLOSED_BY_STATUS
 from slipway.errors import AuthBroken, SlipwayError
@@ -20,8 +21,8 @@ log = structlog.get_logger(__name__)
 
 
 class AuthenticateRequests:
-    """Finds out who calls before anything else sees a request, except where `exempt` says that nobody is asked. Who
-    comes next finds the caller where Starlette keeps it: `request.user`, and `request.auth.scopes`."""
+    """Rejects requests that the auth file does not accept, except those for which `exempt` returns true. The host app
+    finds the user where Starlette stores it: in `request.user` and `request.auth.scopes`."""
 
     def __init__(self, app: ASGIApp, auth: AuthFile, exempt: Callable[[Scope], bool]) -> None:
         self._app, self._auth, self._exempt = app, auth, exempt
@@ -33,32 +34,32 @@ class AuthenticateRequests:
         try:
             user = await authenticate_request(connection, self._auth)
         except SlipwayError as error:
-            return await _turn_away(error, scope, receive, send)
+            return await _reject(error, scope, receive, send)
         if user is not None:
             scope["user"], scope["auth"] = user, AuthCredentials(user.permissions)
-        return await self._app(scope, _again(connection, receive), send)
+        return await self._app(scope, _replay_body(connection, receive), send)
 
 
-async def _turn_away(error: SlipwayError, scope: Scope, receive: Receive, send: Send) -> None:
+async def _reject(error: SlipwayError, scope: Scope, receive: Receive, send: Send) -> None:
     if isinstance(error, AuthBroken):
-        log.exception("auth.broken", path=scope["path"])
+        log.exception("auth.failed", path=scope["path"])
     if scope["type"] == "websocket":
         return await WebSocketClose(CLOSED_BY_STATUS + status_of(error))(scope, receive, send)
-    return await response_for_error(error, scope.get("slipway.request_id", ""))(scope, receive, send)
+    return await response_for_error(error, request_id_of(scope))(scope, receive, send)
 
 
-def _again(request: HTTPConnection, receive: Receive) -> Receive:
-    """What the authenticate handler has read of the body is there for whoever comes next."""
-    raw: bytes | None = getattr(request, "_body", None)
-    if raw is None:
+def _replay_body(request: HTTPConnection, receive: Receive) -> Receive:
+    """A `receive` that first returns the body which the authenticate handler has already read."""
+    body: bytes | None = getattr(request, "_body", None)
+    if body is None:
         return receive
-    told = False
+    replayed = False
 
-    async def again() -> Message:
-        nonlocal told
-        if told:
+    async def replay() -> Message:
+        nonlocal replayed
+        if replayed:
             return await receive()
-        told = True
-        return {"type": "http.request", "body": raw, "more_body": False}
+        replayed = True
+        return {"type": "http.request", "body": body, "more_body": False}
 
-    return again
+    return replay

@@ -8,17 +8,20 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from slipway.api.middleware.request_id import _header
+from slipway.api.middleware.raw_headers import header_value
 from slipway.errors import TooLarge
 
-_THROWN_AWAY: Final = 4
-"""How many times the limit is read of a body that is too large."""
-_PATIENCE_S: Final = 2.0
+_DISCARD_FACTOR: Final = 4
+"""At most this many times the limit is received and discarded of a body that is too large."""
+_DISCARD_TIMEOUT_S: Final = 2.0
 
 
 class BodyLimit:
-    """Refuses a body over `max_bytes`: by its length when that is told, else as it grows. Some of what follows is
-    read and thrown away: a client that is still sending when the connection closes never sees why."""
+    """Raises `TooLarge` for a body of more than `max_bytes`: at once if the request has a content length, else as soon
+    as more was received.
+
+    A part of the rest is received and discarded. A client that is still sending when the connection closes would not
+    receive the response."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app, self._max_bytes = app, max_bytes
@@ -26,36 +29,36 @@ class BodyLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        length = _header(scope, b"content-length")
-        told = length.isdigit()
+        length = header_value(scope, b"content-length")
+        has_length = length.isdigit()
         try:
-            self._check(int(length) if told else 0)
-            return await self._app(scope, receive if told else self._counted(receive), send)
+            self._check(int(length) if has_length else 0)
+            return await self._app(scope, receive if has_length else self._counting(receive), send)
         except TooLarge:
-            await self._throw_away(receive)
+            await self._discard_body(receive)
             raise
 
-    def _counted(self, receive: Receive) -> Receive:
-        seen = 0
+    def _counting(self, receive: Receive) -> Receive:
+        received = 0
 
-        async def counted() -> Message:
-            nonlocal seen
+        async def receive_and_count() -> Message:
+            nonlocal received
             message = await receive()
-            seen += len(message.get("body", b""))
-            self._check(seen)
+            received += len(message.get("body", b""))
+            self._check(received)
             return message
 
-        return counted
+        return receive_and_count
 
     def _check(self, size: int) -> None:
         if size > self._max_bytes:
             raise TooLarge(f"the body is larger than {self._max_bytes} bytes")
 
-    async def _throw_away(self, receive: Receive) -> None:
-        left, more = _THROWN_AWAY * self._max_bytes, True
+    async def _discard_body(self, receive: Receive) -> None:
+        remaining, more = _DISCARD_FACTOR * self._max_bytes, True
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE_S):
-                while more and left > 0:
+            async with asyncio.timeout(_DISCARD_TIMEOUT_S):
+                while more and remaining > 0:
                     message = await receive()
-                    left -= len(message.get("body", b""))
+                    remaining -= len(message.get("body", b""))
                     more = message.get("more_body", False)

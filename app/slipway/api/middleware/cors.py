@@ -1,4 +1,4 @@
-"""CORS."""
+"""Answers CORS preflight requests and adds the CORS headers to responses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from slipway.graphs.sections import CorsSection
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, with the origins that `Origins` allows; `section` says the rest."""
+    """Starlette's middleware with the section `http.cors` of langgraph.json. `Origins` decides which origins are
+    allowed, as for all other requests."""
 
     def __init__(
         self, app: ASGIApp, origins: Origins, section: CorsSection, exposed: list[str], *, private_network: bool
@@ -28,5 +29,4 @@ class Cors(CORSMiddleware):
         self._origins = origins
 
     def is_allowed_origin(self, origin: str) -> bool:
-        """As for every other request."""
         return self._origins.allows(origin)

@@ -1,6 +1,6 @@
-"""What was decided about the values of a header, so that each is decided once.
+"""Caches decisions about header values, so that each value is checked once.
 
-Clients send as many values as they like, and as long ones: what is remembered is bounded in number and in bytes.
+Clients can send any number of values of any length, so the cache is bounded in entries and in bytes.
 """
 
 from __future__ import annotations
@@ -8,25 +8,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-_MOST_REMEMBERED: Final = 1000
-_LONGEST_REMEMBERED: Final = 300
-"""Characters. Longer values are decided each time."""
+_MAX_ENTRIES: Final = 1000
+_MAX_CHARACTERS: Final = 300
+"""Longer values are checked each time."""
 
 
 class DecisionCache:
-    """Remembers what `decide` says: it must always say the same of one text."""
+    """Caches the results of `decide`, which must always return the same for the same text."""
 
     def __init__(self, decide: Callable[[str], bool]) -> None:
         self._decide = decide
-        self.remembered: dict[str, bool] = {}
+        self.entries: dict[str, bool] = {}
 
-    def of(self, text: str) -> bool:
-        """The decision about `text`."""
-        decided = self.remembered.get(text)
-        if decided is None:
-            decided = self._decide(text)
-            if len(self.remembered) >= _MOST_REMEMBERED:
-                self.remembered.clear()
-            if len(text) <= _LONGEST_REMEMBERED:
-                self.remembered[text] = decided
-        return decided
+    def decide(self, text: str) -> bool:
+        """The decision about `text`, from the cache if it is there."""
+        decision = self.entries.get(text)
+        if decision is None:
+            decision = self._decide(text)
+            if len(self.entries) >= _MAX_ENTRIES:
+                self.entries.clear()
+            if len(text) <= _MAX_CHARACTERS:
+                self.entries[text] = decision
+        return decision

@@ -1,9 +1,9 @@
-"""Which names this server answers to when it has no auth file.
+"""The host names that a server without an auth file accepts.
 
-A page can let its own name lead to another address (DNS rebinding): then the browser takes this server for a part of
-that page's site, and the page may call it and read its answers. The `Host` header still has the page's name, so names
-that a stranger can register are refused unless `SLIPWAY_ALLOWED_HOSTS` has them. `X-Forwarded-Host` is not read: any
-client can send it.
+The owner of a page can point the page's own name to the address of this server (DNS rebinding). Then the browser treats
+the server as part of the page's site, and the page can send requests and read the responses. The `Host` header still
+has the page's name. So names that anybody can register are rejected unless `SLIPWAY_ALLOWED_HOSTS` has them.
+`X-Forwarded-Host` is not read, because any client can send it.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import Final
 from slipway.api.middleware.decision_cache import DecisionCache
 
 LOCAL_NAMES: Final = frozenset({"localhost", "host.docker.internal", "host.containers.internal"})
-"""Names of the machine itself; the last two are what containers on it call it."""
+"""Names of the machine itself. The last two are the names that its containers use for it."""
 
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?)\.?(?::\d{0,5})?")
 _NOT_IN_PUBLIC_DNS: Final = (".local", ".internal")
-"""Endings that no registry sells: RFC 6762, and ICANN's reservation for private use."""
-_LONGEST: Final = 300
-"""Characters of a header; no name is longer."""
+"""Endings that nobody can register: RFC 6762, and ICANN's reservation for private use."""
+_MAX_HEADER_CHARACTERS: Final = 300
+"""No host name is longer."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Hosts:
-    """The names that a server which listens on `bound` answers to: this machine's, and those in `allowed`.
+    """The accepted names for a server that listens on `bound`: those of this machine, and those in `allowed`.
 
-    On an address that other machines reach also names that no stranger can register: addresses, names of one part
-    (services of a compose file), and what ends in `.local` or `.internal`."""
+    If other machines can reach `bound`, names that nobody can register are accepted too: IP addresses, names without a
+    dot (services of a compose file), and names that end in `.local` or `.internal`."""
 
     def __init__(self, bound: str, allowed: Iterable[str] = ()) -> None:
         self._reachable = not is_loopback(bound)
@@ -42,13 +42,13 @@ class Hosts:
         self._decisions = DecisionCache(self._decide)
 
     def accepts(self, header: str) -> bool:
-        """Whether requests with this `Host` header are answered."""
-        return self._decisions.of(header)
+        """Whether requests with this `Host` header are accepted."""
+        return self._decisions.decide(header)
 
     def _decide(self, header: str) -> bool:
-        return self._any or (len(header) <= _LONGEST and self._is_ours(name_in(header)))
+        return self._any or (len(header) <= _MAX_HEADER_CHARACTERS and self._is_accepted(name_in(header)))
 
-    def _is_ours(self, name: str | None) -> bool:
+    def _is_accepted(self, name: str | None) -> bool:
         if name is None:
             return False
         if is_local(name) or name in self._exact or name.endswith(self._endings):
@@ -58,14 +58,14 @@ class Hosts:
 
 
 def name_in(host: str) -> str | None:
-    """The name or address in a `Host` header or the authority of an origin, in lower case, without port, brackets and
-    the dot at its end; None when it is malformed."""
-    found = _HOST.fullmatch(host.lower())
-    return found[1].strip("[]") if found else None
+    """The name or address in a `Host` header or in an origin, in lower case, without port, brackets and final dot; None
+    when it is malformed."""
+    match = _HOST.fullmatch(host.lower())
+    return match[1].strip("[]") if match else None
 
 
 def is_local(name: str) -> bool:
-    """Whether a name or an address always leads to the machine on which it is used."""
+    """Whether a name or an address always means the machine that uses it."""
     if name in LOCAL_NAMES or name.endswith(".localhost"):
         return True
     address = _address(name)
@@ -75,7 +75,7 @@ def is_local(name: str) -> bool:
 
 
 def is_loopback(bound: str) -> bool:
-    """Whether a server that listens on `bound` can only be reached from its own machine."""
+    """Whether only its own machine can reach a server that listens on `bound`."""
     address = _address(bound)
     return bound.lower() == "localhost" if address is None else address.is_loopback
 

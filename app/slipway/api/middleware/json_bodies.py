@@ -1,25 +1,32 @@
-"""Accepts only JSON bodies, and no embedding by other sites."""
+"""Without an auth file: accepts only bodies that a page of another site cannot send without a preflight request.
+
+It wraps Slipway's routes, but not the host app, whose routes may accept forms.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from slipway.api.auth.authentication import is_in_process
-from slipway.api.middleware.foreign_pages import _LONGEST_SHOWN, Headers
 from slipway.errors import ForeignOrigin, NotJson
+
+Headers = Mapping[bytes, bytes]
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _JSON: Final = frozenset({b"application/json", b"text/json"})
-_SIMPLE: Final = frozenset({b"text/plain", b""})
-"""What Studio sends, and a page's body that has no type."""
+_SENT_BY_STUDIO: Final = frozenset({b"text/plain", b""})
+"""The content types of Studio's requests; empty if the header is missing."""
+_MAX_SHOWN_CHARACTERS: Final = 260
 
 
 class JsonBodies:
-    """Without an auth file, around our own routes: a body starts something only when it is JSON by its content type,
-    which a page cannot send unasked. Studio sends `text/plain`: that counts with an `Origin`, which is an allowed one
-    here. A page of another site may link to ours, and load nothing of them."""
+    """A body must have a JSON content type. `text/plain`, which Studio sends, is accepted with the header `Origin`:
+    `ForeignPages` has already checked that the origin is allowed.
+
+    A page of another site can link to Slipway's pages, but cannot embed them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -35,15 +42,15 @@ class JsonBodies:
 
 
 def _check_content_type(headers: Headers) -> None:
-    given = headers.get(b"content-type")
-    kind = (given or b"").partition(b";")[0].strip().lower()
-    if kind in _JSON or kind.endswith(b"+json"):
+    value = headers.get(b"content-type")
+    media_type = (value or b"").partition(b";")[0].strip().lower()
+    if media_type in _JSON or media_type.endswith(b"+json"):
         return
-    if given is None and not _has_body(headers):
+    if value is None and not _has_body(headers):
         return
-    if kind in _SIMPLE and b"origin" in headers:
+    if media_type in _SENT_BY_STUDIO and b"origin" in headers:
         return
-    raise NotJson(kind[:_LONGEST_SHOWN].decode("latin-1"))
+    raise NotJson(media_type[:_MAX_SHOWN_CHARACTERS].decode("latin-1"))
 
 
 def _has_body(headers: Headers) -> bool:
@@ -51,8 +58,8 @@ def _has_body(headers: Headers) -> bool:
 
 
 def _is_embedded(headers: Headers) -> bool:
-    """Whether a page of another site loads this as an image, a script or a frame. Requests whose answer a page may
-    read have an `Origin`, and were checked by that."""
+    """Whether a page of another site loads this as an image, a script or a frame. A request whose response a page can
+    read has an `Origin`, by which `ForeignPages` has checked it."""
     if headers.get(b"sec-fetch-site") != b"cross-site" or b"origin" in headers:
         return False
     return (headers.get(b"sec-fetch-mode"), headers.get(b"sec-fetch-dest")) != (b"navigate", b"document")

@@ -1,4 +1,4 @@
-"""`http.mount_prefix`: everything below one path, as behind a proxy that shares a host."""
+"""`http.mount_prefix`: serves everything below one path, for a proxy that shares one host among several services."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from slipway.api.auth.authentication import is_in_process
 from slipway.api.responses import JsonResponse
 
 PROBES: Final = ("/ok", "/readyz")
-"""Found without the prefix too: they belong to the platform."""
+"""Also served without the prefix, because the platform requests them."""
 
 
 class MountPrefix:
-    """Lets through what is below `prefix`, and tells the rest of the application where it stands (`root_path`)."""
+    """Passes on requests for paths below `prefix`, with `root_path` set to it. All others receive 404."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
         self._app, self._prefix = app, prefix
@@ -26,16 +26,16 @@ class MountPrefix:
             return await self._app(scope, receive, send)
         path: str = scope["path"]
         if path != self._prefix and not path.startswith(f"{self._prefix}/"):
-            return await self._nowhere(scope, receive, send)
+            return await self._not_found(scope, receive, send)
         path = f"{path}/" if path == self._prefix else path
         return await self._app({**scope, "path": path, "root_path": self._prefix}, receive, send)
 
-    async def _nowhere(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             return await WebSocketClose()(scope, receive, send)
-        detail = f"Not Found: {scope['path']}; everything is below {self._prefix}"
-        answer = JsonResponse({"detail": detail, "code": "http.404"}, HTTPStatus.NOT_FOUND)
-        return await answer(scope, receive, send)
+        detail = f"Not Found: {scope['path']}; all paths are below {self._prefix}"
+        response = JsonResponse({"detail": detail, "code": "http.404"}, HTTPStatus.NOT_FOUND)
+        return await response(scope, receive, send)
 
 
 def path_below(scope: Scope) -> str:

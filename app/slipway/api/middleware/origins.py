@@ -1,8 +1,8 @@
-"""Pages of other sites: which of them may call this server, and whose cookies count.
+"""The origins whose pages can send requests to this server, and whose cookies are accepted.
 
-A browser sends requests for any page, and the user's cookies with them; CORS only keeps the page from reading the
-answer. It sends simple requests (a form, `text/plain`) and opens sockets without a question beforehand. What a page
-must not do is therefore refused here, by the `Origin` header: pages can neither leave it out nor choose it.
+A browser sends requests for any page, with the user's cookies. CORS only prevents that the page reads the response.
+Simple requests (a form, `text/plain`) and WebSockets are sent without a preflight request. So the server itself rejects
+requests of other pages by the `Origin` header, which a page can neither omit nor choose.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from slipway.api.middleware.hosts import is_local, name_in
 from slipway.graphs.sections import CorsSection
 
 STUDIO: Final = frozenset(f"https://{region}smith.langchain.com" for region in ("", "eu.", "apac.", "aws."))
-"""Where LangSmith serves Studio. One that is hosted elsewhere is named in `http.cors.allow_origins`."""
+"""The origins of LangSmith's Studio. A Studio on another host must be named in `http.cors.allow_origins`."""
 
 _ORIGIN: Final = re.compile(r"(https?)://([^/@?#\s]+)")
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
@@ -24,10 +24,11 @@ _ANY: Final = "*"
 
 
 class Origins:
-    """The pages that may call this server.
+    """The allowed origins.
 
-    Without an auth file (`restricted`): those of this machine, Studio's, and those that `http.cors` names. With one the
-    credentials protect the server, and `http.cors` alone decides, whose default is every origin."""
+    Without an auth file (`restricted`) these are the origins of this machine, Studio's, and those that `http.cors`
+    names. With an auth file credentials protect the server: only `http.cors` decides, which allows every origin by
+    default."""
 
     def __init__(self, cors: CorsSection, *, restricted: bool) -> None:
         default = restricted and "allow_origins" not in cors.model_fields_set
@@ -38,18 +39,18 @@ class Origins:
 
     @property
     def any(self) -> bool:
-        """Whether every page may."""
+        """Whether every origin is allowed."""
         return _ANY in self._named
 
     def allows(self, origin: str) -> bool:
-        """Whether pages of `origin`, which is not this server's own, may call it and read its answers."""
-        return self._decisions.of(origin)
+        """Whether pages of `origin`, which is not this server's, can send requests and read the responses."""
+        return self._decisions.decide(origin)
 
     def _decide(self, origin: str) -> bool:
         return self.any or self._is_named(origin) or self._is_default(origin)
 
     def trust_cookies_of(self, origin: str) -> bool:
-        """Whether cookies count in requests of `origin`, which is not this server's own: `*` names no page."""
+        """Whether cookies are accepted in requests of `origin`. `*` in the configuration names no origin."""
         return self._credentials and self._is_named(origin)
 
     def _is_named(self, origin: str) -> bool:
@@ -60,17 +61,19 @@ class Origins:
 
 
 def is_same_origin(origin: str, headers: Mapping[bytes, bytes]) -> bool:
-    """Whether a page of this server itself sends the request. A proxy that ends TLS changes the scheme, and one that
-    does not pass `Host` on changes the name; then the browser's own word counts, which no page can write."""
-    found, host = _ORIGIN.fullmatch(origin), headers.get(b"host", b"").decode("latin-1").lower()
-    if found is not None and host:
-        default = _DEFAULT_PORTS[found[1]]
-        if found[2].lower().removesuffix(default) == host.removesuffix(default):
+    """Whether a page of this server sends the request.
+
+    A proxy that terminates TLS changes the scheme, and a proxy that does not pass on `Host` changes the name. In these
+    cases the header `Sec-Fetch-Site` decides, which browsers set and pages cannot change."""
+    match, host = _ORIGIN.fullmatch(origin), headers.get(b"host", b"").decode("latin-1").lower()
+    if match is not None and host:
+        default = _DEFAULT_PORTS[match[1]]
+        if match[2].lower().removesuffix(default) == host.removesuffix(default):
             return True
     return headers.get(b"sec-fetch-site") == b"same-origin"
 
 
 def _is_of_this_machine(origin: str) -> bool:
-    found = _ORIGIN.fullmatch(origin)
-    name = None if found is None else name_in(found[2])
+    match = _ORIGIN.fullmatch(origin)
+    name = None if match is None else name_in(match[2])
     return name is not None and is_local(name)

@@ -1,4 +1,4 @@
-"""The id of a request, which logs, responses and error reports show."""
+"""The id of a request, which logs, responses and error reports contain."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Final
 import uuid_utils
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_LONGEST_REQUEST_ID: Final = 200
+from slipway.api.middleware.raw_headers import header_value
+
+_MAX_CHARACTERS: Final = 200
 
 
 def request_id_of(scope: Scope) -> str:
-    """The id that this request goes by in logs, answers and error reports."""
-    found: str = scope.get("slipway.request_id", "")
-    return found
+    """Empty for WebSockets, and outside the middleware `RequestId`."""
+    request_id: str = scope.get("slipway.request_id", "")
+    return request_id
 
 
 class RequestId:
-    """Takes `x-request-id` from the client or makes one, and sends it back."""
+    """Takes the id from the client's header `x-request-id` or generates one, and sends it in the response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -26,20 +28,15 @@ class RequestId:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        given = _header(scope, b"x-request-id")
-        usable = 0 < len(given) <= _LONGEST_REQUEST_ID and given.isascii() and given.decode("ascii").isprintable()
-        scope["slipway.request_id"] = given.decode("ascii") if usable else str(uuid_utils.uuid7())
-        line = (b"x-request-id", scope["slipway.request_id"].encode())
+        value = header_value(scope, b"x-request-id")
+        usable = 0 < len(value) <= _MAX_CHARACTERS and value.isascii() and value.decode("ascii").isprintable()
+        scope["slipway.request_id"] = value.decode("ascii") if usable else str(uuid_utils.uuid7())
+        header = (b"x-request-id", scope["slipway.request_id"].encode())
 
-        def sent(message: Message) -> Awaitable[None]:
+        def send_with_id(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), line]
+                message["headers"] = [*message.get("headers", ()), header]
             return send(message)
 
-        await self._app(scope, receive, sent)
+        await self._app(scope, receive, send_with_id)
         return None
-
-
-def _header(scope: Scope, name: bytes) -> bytes:
-    found: bytes = next((value for key, value in scope["headers"] if key == name), b"")
-    return found

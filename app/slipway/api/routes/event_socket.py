@@ -136,7 +136,7 @@ class _Conversation:
         except AccessRefused as error:
             answer = refusal(command.id, "permission_denied", str(error))
         except AuthBroken:
-            log.exception("auth.broken", path=self._websocket.url.path)
+            log.exception("auth.failed", path=self._websocket.url.path)
             answer = refusal(command.id, "unknown_error", "the server could not find out whether this is allowed")
         except Unavailable as error:
             answer = refusal(command.id, "unknown_error", str(error))
