@@ -22,7 +22,7 @@ LAYERS = (
     ("duties", "redis"),
     ("serialization",),
     ("renamed_settings", "logs", "graphs"),
-    ("protocol_types", "header_policy"),
+    ("protocol_types",),
     ("run_options",),
     ("access",),
     ("checkpoints", "assistants"),
@@ -51,7 +51,7 @@ UPWARD_STILL = {
 """Imports that still point upwards, to be removed."""
 
 API_LAYERS = (
-    ("responses", "request_parsing", "metrics", "open_responses", "websocket_close"),
+    ("responses", "request_parsing", "header_policy", "metrics", "open_responses", "websocket_close"),
     ("lifespan_state", "pagination"),
     ("bodies",),
     ("auth",),
@@ -61,6 +61,7 @@ API_LAYERS = (
     ("host_app",),
     ("ui",),
     ("routes",),
+    ("route_table", "web_server"),
     ("server",),
     ("worker_app",),
 )

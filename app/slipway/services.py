@@ -22,7 +22,6 @@ from slipway.execution.executor import Executor
 from slipway.execution.inline import InlineExecutor
 from slipway.graphs.langgraph_json import LangGraphJson, read
 from slipway.graphs.served_graphs import Graphs
-from slipway.header_policy import named_credentials
 from slipway.health.health import HealthMonitor
 from slipway.redis import connection_budget
 from slipway.redis.connection import Address
@@ -119,18 +118,6 @@ def _warn_unused_sections(config: LangGraphJson) -> None:
     for name, own in (("store", config.store), ("checkpointer", config.checkpointer)):
         if own.path is not None:
             log.warning("langgraph_json.not_used", key=f"{name}.path", used=f"Slipway's own {name}")
-    http = config.http
-    for section, headers in (
-        ("configurable_headers", http.configurable_headers),
-        ("logging_headers", http.logging_headers),
-    ):
-        for header in named_credentials(headers):
-            log.warning(
-                "langgraph_json.credential_not_passed",
-                key=f"http.{section}.includes",
-                header=header,
-                instead="return what graphs need from the authenticate handler: they find it in langgraph_auth_user",
-            )
     if config.checkpointer.serde.pickle_fallback:
         log.warning("langgraph_json.not_used", key="checkpointer.serde.pickle_fallback", used="no pickle, ever")
 

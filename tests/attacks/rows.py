@@ -23,7 +23,7 @@ import httpx
 
 from slipway.api.endpoints import Endpoint
 from slipway.api.openapi import plain_path
-from slipway.api.server import ENDPOINTS
+from slipway.api.route_table import ENDPOINTS
 from slipway.api.ui import site
 from slipway.runs.record import new_id
 from slipway.services import Services

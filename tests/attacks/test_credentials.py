@@ -12,8 +12,8 @@ from langgraph_sdk import get_client
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 
+from slipway.api.header_policy import is_credential
 from slipway.graphs.registry import Registry
-from slipway.header_policy import is_credential
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings

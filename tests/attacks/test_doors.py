@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 
 from slipway.access.handler_values.base import Operation
 from slipway.api.openapi import plain_path
-from slipway.api.server import ENDPOINTS
+from slipway.api.route_table import ENDPOINTS
 from slipway.api.ui import site
 from slipway.crons.store import CronQuery as WantedCrons
 from slipway.graphs.registry import Registry

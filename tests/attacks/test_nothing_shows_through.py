@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from slipway.api.openapi import plain_path
-from slipway.api.server import ENDPOINTS
+from slipway.api.route_table import ENDPOINTS
 from slipway.api.ui import site
 from slipway.errors import Conflict
 from slipway.redis.keys import Keys

@@ -14,7 +14,7 @@ PATTERN_COMMAND = re.compile("[\"'](KEYS|H?SCAN|[SZ]SCAN|PSUBSCRIBE)[\"']|loadst
 BY_PREFIX = {"app/slipway/health/doctor.py", "app/slipway/checkpoints/redis_saver.py"}
 """They look for all keys of one kind, by the deployment's prefix, for an operator's command."""
 OPERATORS = {
-    "app/slipway/header_policy.py": "names of headers, by langgraph.json",
+    "app/slipway/api/header_policy.py": "names of headers, by langgraph.json",
     "app/slipway/api/middleware/origins.py": "http.cors.allow_origin_regex of langgraph.json",
     "app/slipway/serialization/standard_types.py": "a pattern in a graph's state, which is compiled and never matched",
     "examples/quick_answer/arithmetic.py": "a table in the same file",

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from slipway.api.endpoints import Endpoint
 from slipway.api.openapi import plain_path
-from slipway.api.server import ENDPOINTS
+from slipway.api.route_table import ENDPOINTS
 from slipway.api.ui import site
 from slipway.graphs.registry import Registry
 from slipway.health.health import REDIS_UNAVAILABLE

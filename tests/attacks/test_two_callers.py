@@ -20,7 +20,7 @@ from slipway.api.in_process_client.app import InProcessApp
 from slipway.api.in_process_client.transport import InProcessTransport
 from slipway.api.middleware.repeated_headers import RepeatedHeaders
 from slipway.api.openapi import plain_path
-from slipway.api.server import ENDPOINTS
+from slipway.api.route_table import ENDPOINTS
 from slipway.api.ui import site
 from slipway.clock import Clock
 from slipway.graphs.langgraph_json import read

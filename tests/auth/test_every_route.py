@@ -9,7 +9,7 @@ import pytest
 from slipway.api.auth.access_check import PUBLIC, requires
 from slipway.api.endpoints import Endpoint
 from slipway.api.openapi import plain_path
-from slipway.api.server import ENDPOINTS
+from slipway.api.route_table import ENDPOINTS
 from slipway.api.ui import site
 from tests.attacks.rows import Ids, send
 from tests.attacks.rows import one_of_everything as anns

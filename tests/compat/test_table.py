@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from slipway.api.openapi import plain_path
-from slipway.api.server import ENDPOINTS
+from slipway.api.route_table import ENDPOINTS
 from tests.js.test_node import cases
 
 TESTS = Path(__file__).parent.parent

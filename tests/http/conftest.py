@@ -17,7 +17,8 @@ from starlette.applications import Starlette
 from uvicorn import Config
 
 from slipway.api.host_app.extensions import load_extensions
-from slipway.api.server import WebServer, create_app
+from slipway.api.server import create_app
+from slipway.api.web_server import WebServer
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.registry import Registry
 from slipway.services import Services, open_services

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from slipway.api.header_policy import forwarded_headers
 from slipway.graphs.sections import HeadersSection
-from slipway.header_policy import forwarded_headers
 
 SENT = [("x-tour", "1"), ("cookie", "c"), ("proxy-authorization", "p"), ("authorization", "a"), ("x-api-key", "k")]
 

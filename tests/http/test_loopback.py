@@ -95,8 +95,8 @@ async def half(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.mark.parametrize(
     ("app", "error", "words"),
     [
-        (silent, httpx.RemoteProtocolError, "gave no answer"),
-        (half, httpx.RemoteProtocolError, "broke off"),
+        (silent, httpx.RemoteProtocolError, "sent no response"),
+        (half, httpx.RemoteProtocolError, "incomplete"),
         (breaks, LookupError, "no such thing"),
     ],
 )

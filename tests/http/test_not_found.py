@@ -9,7 +9,7 @@ import pytest
 
 from slipway.api.endpoints import Endpoint
 from slipway.api.openapi import plain_path
-from slipway.api.server import ENDPOINTS
+from slipway.api.route_table import ENDPOINTS
 from tests.auth.samples import Sample, samples
 from tests.http.conftest import Served
 

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from slipway.api.bodies.runs import RunBody
 from slipway.api.openapi import plain_path
-from slipway.api.server import ENDPOINTS
+from slipway.api.route_table import ENDPOINTS
 from slipway.runs.record import STATUS
 from tests.http.conftest import Served
 

@@ -244,4 +244,4 @@ async def test_a_header_without_its_variable_stops_the_web_process(served: Serve
     with pytest.raises(ConfigError, match="LG_WEBHOOK_GONE"):
         async with app.router.lifespan_context(app):
             pass
-    assert isinstance(app.state.refused, ConfigError), "which `slipway web` shows, and ends with its exit code"
+    assert isinstance(app.state.startup_error, ConfigError), "which `slipway web` shows, and ends with its exit code"

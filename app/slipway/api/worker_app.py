@@ -1,4 +1,4 @@
-"""The application without a socket: in a worker, for the graphs that it executes."""
+"""The API in a worker, without a socket, for the in-process clients of the graphs that the worker executes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from slipway.services import Services
 
 @asynccontextmanager
 async def serve_in_process(services: Services) -> AsyncIterator[None]:
-    """Graphs of this process may use `langgraph_sdk.get_client()`. It works on the process's own stores and costs no
-    connection. The project's own app is not served here."""
+    """Inside the block, graphs of this process can use `langgraph_sdk.get_client()`. It uses the stores of the process
+    and opens no connection. The host app is not available here."""
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Services]:

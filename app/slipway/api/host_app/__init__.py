@@ -1,1 +1,1 @@
-"""The project's own ASGI application, which surrounds the API."""
+"""The host app: the project's own Starlette or FastAPI application, which contains Slipway's routes."""

@@ -1,4 +1,4 @@
-"""What a project adds to the application: its auth file, its own app, and what langgraph.json's `http` says."""
+"""What a project adds to the API: its auth file, its host app, and the section `http` of langgraph.json."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from starlette.applications import Starlette
 
 from slipway.access.auth_file import AuthFile, load_auth
+from slipway.api.header_policy import warn_about_credentials
 from slipway.graphs.attributes import attribute_of
 from slipway.graphs.langgraph_json import LangGraphJson
 from slipway.graphs.sections import HttpSection
@@ -16,24 +17,25 @@ from slipway.graphs.sections import HttpSection
 
 @dataclass(frozen=True, slots=True)
 class Extensions:
-    """Loaded, and fit to serve."""
+    """Loaded and checked."""
 
     http: HttpSection = field(default_factory=HttpSection)
     auth: AuthFile | None = None
-    app: Starlette | None = None
+    host_app: Starlette | None = None
 
 
 async def load_extensions(config: LangGraphJson, attribute: Callable[[str], object]) -> Extensions:
-    """`attribute` gets what `./file.py:name` means. It raises `ConfigError`, and so does this,
-    with the key and the reason."""
+    """Imports the project's code in a thread. `attribute` returns the object for a reference `./file.py:name`. Raises
+    `ConfigError` with the key of langgraph.json and the reason."""
     return await asyncio.to_thread(_load, config, attribute)
 
 
 def _load(config: LangGraphJson, attribute: Callable[[str], object]) -> Extensions:
-    return Extensions(config.http, load_auth(config.auth, attribute), _app(config.http, attribute))
+    warn_about_credentials(config.http)
+    return Extensions(config.http, load_auth(config.auth, attribute), _load_host_app(config.http, attribute))
 
 
-def _app(section: HttpSection, attribute: Callable[[str], object]) -> Starlette | None:
+def _load_host_app(section: HttpSection, attribute: Callable[[str], object]) -> Starlette | None:
     if section.app is None:
         return None
     return attribute_of(Starlette, "Starlette or FastAPI application", "http.app", section.app, attribute)

@@ -1,8 +1,7 @@
-"""Webhooks that are a path of this server's own: routes of the project's app, and ours. Web processes call them.
+"""Internal webhooks: webhooks whose URL is a path of this deployment, such as a route of the host app.
 
-They are called without a network, in a process that serves, so they find whatever the project's app keeps in memory and
-what its lifespan has opened. A call is made for whoever the run worked for: the auth file is asked what that user may
-do, so nobody reaches by a webhook what is not theirs to reach.
+A web process calls them without a network, so the route finds the memory and the lifespan state of its application. The
+call is made on behalf of the run's user, and the auth file authorizes it: a webhook cannot do what its user could not.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from slipway.webhooks.deliveries import WebhookDeliveries
 from slipway.webhooks.record import Delivery
 
 _ORIGIN: Final = "http://api"
-"""What the app finds as its host."""
+"""The scheme and host that the application sees."""
 
 
 class InternalWebhooks(WebhookDeliveries):
-    """The webhooks that this web process calls. `state` is the lifespan's, the project's part included."""
+    """Calls internal webhooks in this web process. `state` is the state of the lifespan, including the host app's."""
 
     def __init__(
         self, services: Services, app: ASGIApp, state: Mapping[str, Any], auth: AuthFile | None = None

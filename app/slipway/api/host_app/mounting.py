@@ -1,7 +1,8 @@
-"""The project's own Starlette or FastAPI app around ours.
+"""Puts Slipway's application into the host app.
 
-Its middleware sees every request, its routes win where a path is in both (except health and /openapi.json, which
-describes both), and its lifespan runs. What it does not know is ours to answer.
+The host app's middleware receives every request, and its lifespan runs. Where both have a route for a path, the host
+app's route is used, except for `ALWAYS_SLIPWAY`. Slipway's application handles every path that the host app does not
+have.
 """
 
 from __future__ import annotations
@@ -21,83 +22,84 @@ from slipway.api.middleware.mount_prefix import path_below
 from slipway.errors import ConfigError, SlipwayError
 from slipway.graphs.sections import HttpSection
 
-_AUTHENTICATED: Final[Any] = AuthenticateRequests
+_AUTHENTICATION: Final[Any] = AuthenticateRequests  # mypy cannot compare it with `Middleware.cls`
 
-ALWAYS_OURS: Final = ("/ok", "/info", "/readyz", "/metrics", "/openapi.json")
+ALWAYS_SLIPWAY: Final = ("/ok", "/info", "/readyz", "/metrics", "/openapi.json")
+"""Paths that a host app cannot replace. /openapi.json describes the routes of both."""
 
 
 class SlipwayRoute(BaseRoute):
-    """Our whole application as one route; `paths` narrows it to some."""
+    """Slipway's application as one route of the host app. `paths` restricts it to some paths."""
 
-    def __init__(self, app: Starlette, paths: tuple[str, ...] = ()) -> None:
-        self._app, self._paths = app, paths
+    def __init__(self, slipway_app: Starlette, paths: tuple[str, ...] = ()) -> None:
+        self._app, self._paths = slipway_app, paths
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """As good as our best route does."""
+        """The best match of Slipway's routes."""
         if scope["type"] not in ("http", "websocket") or (self._paths and path_below(scope) not in self._paths):
             return Match.NONE, {}
         return max((route.matches(scope)[0] for route in self._app.routes), key=lambda match: match.value), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """By our application, with its own errors."""
+        """Slipway's application handles its own errors."""
         await self._app(scope, receive, send)
 
 
-def mount_in_host_app(own: Starlette, ours: Starlette, section: HttpSection, auth: AuthFile | None) -> Starlette:
-    """The project's app, with ours in it. The app is changed; doing it again for another application is fine."""
-    theirs = [route for route in own.router.routes if not isinstance(route, SlipwayRoute)]
-    own.router.routes = [SlipwayRoute(ours, ALWAYS_OURS), *theirs, SlipwayRoute(ours)]
-    own.router.default = ours
-    own.user_middleware = [each for each in own.user_middleware if each.cls is not _AUTHENTICATED]
+def mount_in_host_app(
+    host_app: Starlette, slipway_app: Starlette, section: HttpSection, auth: AuthFile | None
+) -> Starlette:
+    """Changes and returns the host app. When it is called again with another Slipway application, that one replaces the
+    earlier one."""
+    host_routes = [route for route in host_app.router.routes if not isinstance(route, SlipwayRoute)]
+    host_app.router.routes = [SlipwayRoute(slipway_app, ALWAYS_SLIPWAY), *host_routes, SlipwayRoute(slipway_app)]
+    host_app.router.default = slipway_app
+    host_app.user_middleware = [each for each in host_app.user_middleware if each.cls is not _AUTHENTICATION]
     if auth is not None:
-        own.user_middleware = _with_auth(own.user_middleware, section, auth, _exempt(theirs, ours, section))
-    own.middleware_stack = None
-    return own
+        authentication = Middleware(_AUTHENTICATION, auth=auth, exempt=_exempt(host_routes, section))
+        auth_first = section.middleware_order == "auth_first"
+        host_app.user_middleware.insert(0 if auth_first else len(host_app.user_middleware), authentication)
+    host_app.middleware_stack = None
+    return host_app
 
 
 @asynccontextmanager
-async def host_app_lifespan(own: Starlette) -> AsyncIterator[Mapping[str, Any]]:
-    """Its lifespan, and the state that it opens. Raises `ConfigError` when it does not begin."""
+async def host_app_lifespan(host_app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+    """Runs the host app's lifespan and yields its state. Raises `ConfigError` when the lifespan does not start."""
     async with AsyncExitStack() as stack:
         try:
-            state = await stack.enter_async_context(own.router.lifespan_context(own))
+            state = await stack.enter_async_context(host_app.router.lifespan_context(host_app))
         except SlipwayError:
             raise
-        except Exception as error:  # the author's code may raise anything
+        except Exception as error:  # the project's code can raise anything
             raise ConfigError(f"http.app: its lifespan fails: {type(error).__name__}: {error}") from error
         yield state or {}
 
 
-def _with_auth(
-    theirs: list[Middleware], section: HttpSection, auth: AuthFile, exempt: Callable[[Scope], bool]
-) -> list[Middleware]:
-    mine = Middleware(_AUTHENTICATED, auth=auth, exempt=exempt)
-    return [mine, *theirs] if section.middleware_order == "auth_first" else [*theirs, mine]
-
-
-def _exempt(theirs: list[BaseRoute], ours: Starlette, section: HttpSection) -> Callable[[Scope], bool]:
-    """Nobody is asked here: on our own routes the gates ask, unless it must be done before other middleware."""
+def _exempt(host_routes: list[BaseRoute], section: HttpSection) -> Callable[[Scope], bool]:
+    """The requests that the authentication of the host app passes on. Slipway's routes authenticate by themselves,
+    unless authentication must come before the host app's middleware."""
 
     def exempt(scope: Scope) -> bool:
-        if path_below(scope) in ALWAYS_OURS:
+        if path_below(scope) in ALWAYS_SLIPWAY:
             return True
-        if any(route.matches(scope)[0] is Match.FULL for route in theirs):
+        if any(route.matches(scope)[0] is Match.FULL for route in host_routes):
             return not section.enable_custom_route_auth
-        return section.middleware_order != "auth_first" or _is_open(scope)
+        return section.middleware_order != "auth_first" or _is_public(scope)
 
     return exempt
 
 
-def _is_open(scope: Scope) -> bool:
-    """Our pages' parts that are for everybody, and the page that answers a probe."""
+def _is_public(scope: Scope) -> bool:
+    """Slipway's pages and files that need no authentication, and the page that load balancers use as a probe."""
     path = path_below(scope)
     return path in ("/", "/docs") or path.startswith("/ui/static/")
 
 
-def merge_openapi(own: Starlette, described: Mapping[str, Any]) -> dict[str, Any]:
-    """Our description, with what a FastAPI app says of itself."""
-    describe = getattr(own, "openapi", None)
-    found = describe() if callable(describe) else {}
-    mine, theirs = described["components"], found.get("components", {})
-    components = {name: {**theirs.get(name, {}), **mine.get(name, {})} for name in dict.fromkeys((*mine, *theirs))}
-    return {**described, "paths": {**described["paths"], **found.get("paths", {})}, "components": components}
+def merge_openapi(host_app: Starlette, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Slipway's OpenAPI document, with the paths and components of a FastAPI host app."""
+    describe = getattr(host_app, "openapi", None)
+    hosts = describe() if callable(describe) else {}
+    slipways, others = document["components"], hosts.get("components", {})
+    names = dict.fromkeys((*slipways, *others))
+    components = {name: {**others.get(name, {}), **slipways.get(name, {})} for name in names}
+    return {**document, "paths": {**document["paths"], **hosts.get("paths", {})}, "components": components}

@@ -1,1 +1,1 @@
-"""Clients of the API inside its own process, without a network."""
+"""Clients of the API in its own process, which need no network."""

@@ -1,6 +1,6 @@
-"""Requests to an application of this process, without a network: its answers are read while they are made.
+"""An httpx transport that calls an ASGI application of this process and streams its responses.
 
-httpx's own transport hands an answer over when it is whole, which a stream without an end never is.
+`httpx.ASGITransport` returns a response only when it is complete. An event stream may never be complete.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ import httpx
 
 Message = MutableMapping[str, Any]
 
-_AHEAD: Final = 16
-"""How many pieces an application may be ahead of who reads them."""
+_MAX_BUFFERED_PIECES: Final = 16
+"""The application waits while this many pieces of a response are unread."""
 _TASKS: Final[set[asyncio.Task[None]]] = set()
-"""The event loop itself would not keep them."""
+"""The event loop holds only weak references to tasks."""
 
 
 class InProcessTransport(httpx.ASGITransport):
-    """As `httpx.ASGITransport`, piece by piece. What the application raises before it answers is raised to the caller;
-    an answer that it does not end is one that broke off (`httpx.RemoteProtocolError`)."""
+    """Raises what the application raises before its response starts. Raises `httpx.RemoteProtocolError` when the
+    application does not complete its response."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, once its headers are there."""
+        """Returns when the application has sent the headers."""
         exchange = _Exchange(await request.aread())
-        served = asyncio.create_task(exchange.served(self.app(self._scope(request), exchange.receive, exchange.send)))
-        _TASKS.add(served)
-        served.add_done_callback(_TASKS.discard)
+        task = asyncio.create_task(exchange.run(self.app(self._scope(request), exchange.receive, exchange.send)))
+        _TASKS.add(task)
+        task.add_done_callback(_TASKS.discard)
         try:
-            status, headers = await exchange.begun
+            status, headers = await exchange.response_start
         except BaseException:
             await exchange.aclose()
             raise
@@ -54,57 +54,59 @@ class InProcessTransport(httpx.ASGITransport):
 
 
 class _Exchange(httpx.AsyncByteStream):
-    """One request and its answer. Closing it tells the application that the client has gone."""
+    """One request and its response. Closing it sends `http.disconnect` to the application."""
 
     def __init__(self, body: bytes) -> None:
-        self.begun: asyncio.Future[tuple[int, list[tuple[bytes, bytes]]]] = asyncio.get_running_loop().create_future()
+        self.response_start: asyncio.Future[tuple[int, list[tuple[bytes, bytes]]]] = (
+            asyncio.get_running_loop().create_future()
+        )
         self._body: bytes | None = body
-        self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
-        self._over, self._whole, self._gone = asyncio.Event(), False, False
+        self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(_MAX_BUFFERED_PIECES)
+        self._ended, self._complete, self._closed = asyncio.Event(), False, False
 
-    async def served(self, answering: Awaitable[None]) -> None:
-        """Let the application answer, to its end."""
-        error: Exception = httpx.RemoteProtocolError("the application gave no answer")
+    async def run(self, call: Awaitable[None]) -> None:
+        """Awaits the call of the application."""
+        error: Exception = httpx.RemoteProtocolError("the application sent no response")
         try:
-            await answering
+            await call
         except Exception as raised:
             error = raised
-        if not self.begun.done():
-            self.begun.set_exception(error)
+        if not self.response_start.done():
+            self.response_start.set_exception(error)
         await self._put(None)
 
     async def receive(self) -> Message:
-        """What the application hears."""
+        """The `receive` of the application."""
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
-        await self._over.wait()
+        await self._ended.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """What the application says. It waits for a reader that is far behind."""
-        if message["type"] == "http.response.start" and not self.begun.done():
-            self.begun.set_result((message["status"], list(message.get("headers", ()))))
+        """The `send` of the application. Waits while too many pieces are unread."""
+        if message["type"] == "http.response.start" and not self.response_start.done():
+            self.response_start.set_result((message["status"], list(message.get("headers", ()))))
         elif message["type"] == "http.response.body":
             if body := message.get("body"):
                 await self._put(body)
             if not message.get("more_body"):
-                self._whole = True
-                self._over.set()
+                self._complete = True
+                self._ended.set()
 
     async def _put(self, piece: bytes | None) -> None:
-        if not self._gone:
+        if not self._closed:
             await self._pieces.put(piece)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while (piece := await self._pieces.get()) is not None:
             yield piece
-        if not self._whole:
-            raise httpx.RemoteProtocolError("the answer broke off")
+        if not self._complete:
+            raise httpx.RemoteProtocolError("the response is incomplete")
 
     async def aclose(self) -> None:
-        """Nobody reads any more."""
-        self._gone = True
-        self._over.set()
-        while not self._pieces.empty():  # so that the application does not wait for room
+        """The client reads no more."""
+        self._closed = True
+        self._ended.set()
+        while not self._pieces.empty():  # wakes an application that waits in `send`
             self._pieces.get_nowait()

@@ -11,10 +11,10 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from slipway.api.header_policy import forwarded_headers
 from slipway.api.metrics import HttpMetrics
 from slipway.api.middleware.request_id import request_id_of
 from slipway.graphs.sections import HeadersSection
-from slipway.header_policy import forwarded_headers
 
 log = structlog.get_logger(__name__)
 

@@ -14,11 +14,11 @@ from typing import Final, NoReturn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from slipway.api.header_policy import is_credential
 from slipway.api.middleware.request_id import request_id_of
 from slipway.api.responses import response_for_error, status_of
 from slipway.api.websocket_close import CLOSED_BY_STATUS, close_reason
 from slipway.errors import RefusedRequest
-from slipway.header_policy import is_credential
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -11,9 +11,9 @@ from starlette.requests import HTTPConnection, Request
 from slipway.api.auth.access_check import user_of
 from slipway.api.auth.authorization import authorize_assistant_use, authorize_run
 from slipway.api.bodies.runs import RunBody
+from slipway.api.header_policy import forwarded_headers
 from slipway.api.idempotent_ids import idempotent_id
 from slipway.errors import NotFound, RefusedRequest
-from slipway.header_policy import forwarded_headers
 from slipway.protocol_types import is_of_the_server
 from slipway.runs.idempotency import HEADER, KEPT_S
 from slipway.runs.record import NewRun

@@ -74,12 +74,12 @@ async def metrics(request: Request) -> Response:
 
 async def openapi(request: Request) -> Response:
     """This API, described."""
-    return JsonResponse(await asyncio.to_thread(request.app.state.described))
+    return JsonResponse(await asyncio.to_thread(request.app.state.openapi))
 
 
 async def docs(request: Request) -> Response:
     """The same for people."""
-    described = orjson.loads(await asyncio.to_thread(request.app.state.described))
+    described = orjson.loads(await asyncio.to_thread(request.app.state.openapi))
     return page(request, "docs.html", described=described)
 
 

@@ -1,0 +1,58 @@
+"""The order of all middleware."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from starlette.middleware import Middleware
+
+from slipway.access.auth_file import AuthFile
+from slipway.api.metrics import HttpMetrics
+from slipway.api.middleware.access_log import AccessLog
+from slipway.api.middleware.body_limit import BodyLimit
+from slipway.api.middleware.cors import Cors
+from slipway.api.middleware.error_responses import ErrorResponses
+from slipway.api.middleware.foreign_pages import ForeignPages
+from slipway.api.middleware.hosts import Hosts, is_loopback
+from slipway.api.middleware.json_bodies import JsonBodies
+from slipway.api.middleware.mount_prefix import MountPrefix
+from slipway.api.middleware.origins import Origins
+from slipway.api.middleware.repeated_headers import RepeatedHeaders
+from slipway.api.middleware.request_id import RequestId
+from slipway.graphs.sections import HttpSection
+from slipway.settings import Settings
+
+EXPOSED_HEADERS: Final = ("content-location", "location", "x-pagination-total", "x-pagination-next", "x-request-id")
+"""Response headers that clients in a browser must be able to read. Without them they cannot reconnect."""
+
+
+class MiddlewareStack(NamedTuple):
+    """The middleware before and after the host app. Without a host app both wrap Slipway's application."""
+
+    outer: list[Middleware]
+    inner: list[Middleware]
+
+
+def middleware_stack(
+    settings: Settings, http: HttpSection, auth: AuthFile | None, metrics: HttpMetrics, *, dev: bool
+) -> MiddlewareStack:
+    """A request passes the middleware from top to bottom."""
+    origins = Origins(http.cors, restricted=auth is None)
+    hosts = Hosts(settings.host, settings.allowed_hosts) if auth is None else None
+    exposed = list(dict.fromkeys((*EXPOSED_HEADERS, *map(str.lower, http.cors.expose_headers))))
+    private_network = dev and is_loopback(settings.host)
+    host_app = None
+    order = [
+        Middleware(RequestId),
+        Middleware(AccessLog, metrics=metrics, headers=http.logging_headers),
+        Middleware(RepeatedHeaders, names=() if auth is None else auth.cache_headers),
+        Middleware(ForeignPages, origins, hosts, http.prefix),
+        Middleware(Cors, origins, http.cors, exposed, private_network=private_network),
+        *([Middleware(MountPrefix, prefix=http.prefix)] if http.prefix else []),
+        host_app,
+        Middleware(ErrorResponses),
+        *([Middleware(JsonBodies)] if auth is None else []),
+        Middleware(BodyLimit, max_bytes=settings.max_body_bytes),
+    ]
+    position = order.index(host_app)
+    return MiddlewareStack(*([each for each in part if each] for part in (order[:position], order[position:])))

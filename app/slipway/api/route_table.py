@@ -1,0 +1,52 @@
+"""All routes of the API, and the keys of langgraph.json that disable them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from slipway.api.endpoints import Endpoint
+from slipway.api.routes import (
+    assistants,
+    crons,
+    event_commands,
+    event_stream,
+    ops,
+    runs,
+    stateless_runs,
+    store,
+    thread_state,
+    thread_stream,
+    threads,
+)
+from slipway.graphs.sections import HttpSection
+
+GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
+    "crons": crons.ENDPOINTS,
+    "runs": runs.ENDPOINTS,
+    "stateless": stateless_runs.ENDPOINTS,
+    "threads": threads.ENDPOINTS,
+    "thread_stream": thread_stream.ENDPOINTS,
+    "events": (*event_commands.ENDPOINTS, *event_stream.ENDPOINTS),
+    "state": thread_state.ENDPOINTS,
+    "assistants": assistants.ENDPOINTS,
+    "store": store.ENDPOINTS,
+    "meta": ops.META,
+    "health": ops.HEALTH,
+}
+ENDPOINTS: Final = tuple(endpoint for group in GROUPS.values() for endpoint in group)
+"""The router matches in this order: frequent requests first, and `/threads/search` before `/threads/{thread_id}`."""
+
+DISABLED_BY: Final = {
+    "disable_runs": ("crons", "runs", "stateless"),
+    "disable_threads": ("threads", "thread_stream", "events", "state"),
+    "disable_assistants": ("assistants",),
+    "disable_store": ("store",),
+    "disable_meta": ("meta",),
+}
+"""The groups that each key of the section `http` disables."""
+
+
+def enabled_endpoints(http: HttpSection) -> list[Endpoint]:
+    """The endpoints that the section does not disable."""
+    disabled = {group for key, groups in DISABLED_BY.items() if getattr(http, key) for group in groups}
+    return [endpoint for group, endpoints in GROUPS.items() if group not in disabled for endpoint in endpoints]

@@ -1,0 +1,36 @@
+"""The uvicorn server of a web process."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import uvicorn
+from starlette.applications import Starlette
+
+from slipway.api.open_responses import OpenResponses
+from slipway.processes.readiness import report_ready
+
+
+class WebServer(uvicorn.Server):
+    """Reports readiness to the supervisor, and ends open responses when it stops. uvicorn alone would wait for event
+    streams until its shutdown timeout."""
+
+    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+        super().__init__(config)
+        self._app, self._open_responses = app, cast("OpenResponses", app.state.open_responses)
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Raises `ConfigError` when the host app cannot start."""
+        try:
+            await super().startup(sockets)  # type: ignore[arg-type]
+        except SystemExit:
+            if self._app.state.startup_error is not None:
+                raise self._app.state.startup_error from None
+            raise
+        if self.started:
+            report_ready()
+
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        """Ends open responses first. Their clients reconnect to another process and miss no event."""
+        self._open_responses.close()
+        await super().shutdown(sockets)  # type: ignore[arg-type]
