@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from slipway.health.doctor import PROBLEMS, Doctor, report, table
 from slipway.health.scripts import HealthScripts
 from slipway.processes.child_commands import slipway
+from slipway.redis.layout import LayoutRecord
 from slipway.runs.record import Phase, Run, new_id
 from slipway.runs.script_results import Settled
 from tests.conftest import bare_environment
@@ -366,6 +367,7 @@ async def test_the_table_says_what_and_where(stores: Stores) -> None:
 
 async def test_nothing_is_well_on_a_server_that_drops_keys(stores: Stores, valkey_url: str) -> None:
     settings = settings_of(valkey_url, stores.keys)
+    await LayoutRecord(stores.pipeline, stores.keys).check_or_upgrade()
     await stores.pipeline.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     try:
         told, well = await report(settings, repair=False)
@@ -388,6 +390,7 @@ async def test_the_command(stores: Stores, valkey_url: str, tmp_path: Path) -> N
             )
         )
 
+    await LayoutRecord(stores.pipeline, stores.keys).check_or_upgrade()
     ident = await busy_without_run(stores)
     found = await run()
     assert (found.returncode, ident in found.stdout, "mended" in found.stdout) == (1, True, False), found.stderr

@@ -15,6 +15,7 @@ from slipway.graphs.langgraph_json import read
 from slipway.graphs.served_graphs import Graphs
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
+from slipway.redis.layout import LayoutRecord
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 
@@ -36,6 +37,7 @@ async def migrate(settings: Settings, graphs: Graphs, source: Kind, target: Kind
     serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, keeps_unrestored=True)
     await pipeline.open()
     try:
+        await LayoutRecord(pipeline, keys).check()
         migration = Migration(
             pipeline,
             keys,

@@ -176,7 +176,7 @@ def table(found: Sequence[Problem]) -> str:
 async def report(settings: Settings, *, repair: bool) -> tuple[str, bool]:
     """What `slipway doctor` prints, and whether all is well afterwards. Opens one connection. Raises
     `StoreUnavailable`, and `ConfigError` when the checkpointer cannot work on that server."""
-    await start_checks.check(settings, settings.redis)
+    await start_checks.check(settings, settings.redis, upgrade=False)
     pipeline, keys = (
         Pipeline(Address(settings.redis), "slipway doctor", patience_s=_PATIENCE_S),
         Keys(settings.key_prefix),

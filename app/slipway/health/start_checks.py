@@ -17,6 +17,7 @@ from slipway.environment_variables import variable_of
 from slipway.errors import ConfigError
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
+from slipway.redis.layout import LayoutRecord
 from slipway.redis.pipeline import Pipeline
 from slipway.renamed_settings import advice, renamed_options_in
 from slipway.settings import Settings
@@ -26,15 +27,19 @@ log = structlog.get_logger(__name__)
 _PATIENCE_S: Final = 10.0
 
 
-async def check(settings: Settings, url: str) -> None:
+async def check(settings: Settings, url: str, *, upgrade: bool = True) -> None:
     """Raise `ConfigError` when the checkpointer cannot work on the server at `url`, or when its data belong to other
-    settings; log the former names of options that are set. Opens one connection. Raises `StoreUnavailable`."""
+    settings or have another layout; log the former names of options that are set. With `upgrade`, an empty store gets
+    the layout of this release, and data with an older layout are upgraded. Opens one connection. Raises
+    `StoreUnavailable`."""
     await choice.check(settings, url)
     former = renamed_options_in()
     pipeline = Pipeline(Address(url), "slipway check", patience_s=_PATIENCE_S)
     await pipeline.open()
     try:
         await _check_renamed_prefix(settings, former, pipeline)
+        layout = LayoutRecord(pipeline, Keys(settings.key_prefix))
+        await (layout.check_or_upgrade() if upgrade else layout.check())
         await _check_seal(settings, former, pipeline)
     except hiredis.ReplyError as refused:  # an older server, or a user that may read its own keys alone
         log.warning("settings.not_compared", problem=f"what is stored cannot be looked at: {refused}")

@@ -58,6 +58,10 @@ class Keys:
         return self._of("document_bytes", thread_id)
 
     @property
+    def layout(self) -> str:
+        return self._of("layout")
+
+    @property
     def threads(self) -> str:
         return self._of("threads")
 

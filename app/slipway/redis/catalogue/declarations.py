@@ -47,6 +47,7 @@ class Shard(StrEnum):
     IDEMPOTENCY = "idempotency"
     PROCESSES = "processes"
     MIGRATION = "migration"
+    LAYOUT = "layout"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The keys of processes: live workers, duties, health checks, migrations."""
+"""The keys of processes: the layout version, live workers, duties, health checks, migrations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,23 @@ _MIGRATED_FIELDS: Final = (
     ),
 )
 
+_LAYOUT_FIELDS: Final = (
+    Field("required", Encoding.INTEGER, "The layout version that a process must have; raised before an upgrade."),
+    Field("version", Encoding.INTEGER, "The layout version of what is stored; raised after an upgrade."),
+    Field("release", Encoding.TEXT, "The version of Slipway that raised one of them last."),
+)
+
 KEY_KINDS: Final = (
+    KeyKind(
+        "layout",
+        ":layout",
+        RedisType.HASH,
+        Shard.LAYOUT,
+        meaning="The layout version: a process with a lower one does not start.",
+        lifetime="for ever",
+        python_readers=("slipway.redis.layout",),
+        fields=_LAYOUT_FIELDS,
+    ),
     KeyKind(
         "workers",
         ":workers",

@@ -1,0 +1,194 @@
+"""The layout version of a store: which release may use it, and how it is upgraded."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from slipway.errors import ConfigError
+from slipway.processes.child_commands import slipway
+from slipway.redis import layout
+from slipway.redis.hash_fields import fields_of
+from slipway.redis.keys import Keys
+from slipway.redis.layout import LAYOUT, UNRECORDED, LayoutRecord
+from slipway.redis.pipeline import Pipeline
+from slipway.versions import version_of
+from tests.conftest import bare_environment
+
+THIS = version_of("slipway")
+GRAPH = """
+from langgraph.graph import START, StateGraph
+
+graph = StateGraph(dict).add_node("node", lambda state: {}).add_edge(START, "node").compile()
+"""
+INDEXES = ("threads", "assistants", "crons", "store_namespaces")
+
+
+@pytest.fixture
+def record(pipeline: Pipeline, keys: Keys) -> LayoutRecord:
+    return LayoutRecord(pipeline, keys)
+
+
+@pytest.fixture
+def next_release(monkeypatch: pytest.MonkeyPatch) -> Callable[[layout.Upgrade], None]:
+    """Makes this process a later release, with the given upgrade to its layout."""
+
+    def become(upgrade: layout.Upgrade) -> None:
+        monkeypatch.setattr(layout, "LAYOUT", LAYOUT + 1)
+        monkeypatch.setattr(layout, "UPGRADES", {**layout.UPGRADES, LAYOUT: upgrade})
+        monkeypatch.setattr(layout, "version_of", lambda _: "later")
+
+    return become
+
+
+async def stored(pipeline: Pipeline, keys: Keys) -> dict[str, str]:
+    fields = fields_of(await pipeline.send("HGETALL", keys.layout))
+    return {name: value.decode() for name, value in fields.items()}
+
+
+def current(number: int = LAYOUT, release: str = THIS) -> dict[str, str]:
+    return {"required": str(number), "version": str(number), "release": release}
+
+
+async def test_an_empty_store_gets_the_layout(record: LayoutRecord, pipeline: Pipeline, keys: Keys) -> None:
+    await record.check()
+    assert await stored(pipeline, keys) == {}, "a check alone stores nothing"
+    for _ in range(2):
+        await record.check_or_upgrade()
+        assert await stored(pipeline, keys) == current()
+    await record.check()
+
+
+async def test_a_start_with_the_right_layout_is_one_round_trip(record: LayoutRecord, pipeline: Pipeline) -> None:
+    await record.check_or_upgrade()
+    before = pipeline.round_trips
+    await record.check_or_upgrade()
+    assert pipeline.round_trips == before + 1
+
+
+@pytest.mark.parametrize("index", INDEXES)
+async def test_data_without_a_record_have_the_first_layout(
+    record: LayoutRecord, pipeline: Pipeline, keys: Keys, index: str
+) -> None:
+    await pipeline.send("ZADD", getattr(keys, index), 1, "something")
+    assert (await record.read()).version == UNRECORDED
+    with pytest.raises(ConfigError, match="run `slipway release`"):
+        await record.check()
+    await record.check_or_upgrade()
+    assert await stored(pipeline, keys) == current()
+    await record.check()
+
+
+async def test_an_upgrade_refuses_older_releases_before_it_changes_anything(
+    record: LayoutRecord, pipeline: Pipeline, keys: Keys, next_release: Callable[[layout.Upgrade], None]
+) -> None:
+    await record.check_or_upgrade()
+    during: list[dict[str, str]] = []
+
+    async def upgrade(pipeline: Pipeline, keys: Keys) -> None:
+        during.append(await stored(pipeline, keys))
+        if len(during) == 1:
+            raise ConnectionError("the process is killed")
+
+    next_release(upgrade)
+    with pytest.raises(ConnectionError):
+        await record.check_or_upgrade()
+    with pytest.raises(ConfigError, match="run `slipway release`"):
+        await record.check()
+    await record.check_or_upgrade()
+    between = {"required": str(LAYOUT + 1), "version": str(LAYOUT), "release": "later"}
+    assert during == [between, between]
+    assert await stored(pipeline, keys) == current(LAYOUT + 1, "later")
+
+
+async def test_an_older_release_stores_nothing_and_names_the_release_to_run(
+    record: LayoutRecord, pipeline: Pipeline, keys: Keys
+) -> None:
+    newer = {"required": str(LAYOUT + 1), "version": str(LAYOUT), "release": "9.1.0"}
+    await pipeline.send("HSET", keys.layout, *(part for pair in newer.items() for part in pair))
+    for start in (record.check, record.check_or_upgrade):
+        with pytest.raises(ConfigError, match=f"layout {LAYOUT + 1}.*{THIS}.*run release 9.1.0 or a later one"):
+            await start()
+    assert await stored(pipeline, keys) == newer
+
+
+async def test_a_release_never_lowers_the_layout(
+    record: LayoutRecord, pipeline: Pipeline, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two releases start on an empty store at the same time."""
+    read = record.read
+
+    async def read_early() -> layout.StoredLayout:
+        found = await read()
+        await pipeline.send("HSET", keys.layout, "required", 7, "version", 7, "release", "9.1.0")
+        return found
+
+    monkeypatch.setattr(record, "read", read_early)
+    with pytest.raises(ConfigError, match="layout 7"):
+        await record.check_or_upgrade()
+    assert await stored(pipeline, keys) == current(7, "9.1.0")
+
+
+class Commands:
+    """Runs `slipway` commands on one key prefix, in a folder with a langgraph.json."""
+
+    def __init__(self, folder: Path, url: str, prefix: str) -> None:
+        (folder / "langgraph.json").write_text('{"graphs": {"a": "./a.py:graph"}}')
+        (folder / "a.py").write_text(GRAPH)
+        self._folder = folder
+        self._environment = bare_environment() | {"SLIPWAY_REDIS_URL": url, "SLIPWAY_KEY_PREFIX": prefix}
+
+    async def run(self, *arguments: str) -> tuple[int, str]:
+        """The exit code, and the line that says why."""
+        done = await asyncio.to_thread(
+            lambda: subprocess.run(
+                slipway(*arguments),
+                cwd=self._folder,
+                env=self._environment,
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=False,
+            )
+        )
+        return done.returncode, "".join(line for line in done.stderr.splitlines(True) if line.startswith("slipway: "))
+
+
+@pytest.fixture
+def commands(tmp_path: Path, valkey_url: str, keys: Keys) -> Commands:
+    return Commands(tmp_path, valkey_url, keys.prefix)
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("web", "--port", "0"), 2),
+        (("worker", "--processes", "2"), 2),
+        (("release",), 1),
+        (("doctor",), 2),
+        (("checkpoints", "migrate", "--from", "core", "--to", "langgraph-redis"), 2),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+async def test_no_command_of_an_older_release_starts(
+    commands: Commands, pipeline: Pipeline, keys: Keys, command: tuple[str, ...], code: int
+) -> None:
+    await pipeline.send("HSET", keys.layout, "required", LAYOUT + 1, "version", LAYOUT + 1, "release", "9.1.0")
+    returned, problem = await commands.run(*command)
+    assert returned == code
+    assert "run release 9.1.0 or a later one" in problem
+
+
+@pytest.mark.processes
+async def test_the_release_command_upgrades_older_data(commands: Commands, pipeline: Pipeline, keys: Keys) -> None:
+    await pipeline.send("ZADD", keys.assistants, 1, "an assistant")
+    returned, problem = await commands.run("doctor")
+    assert (returned, "run `slipway release`" in problem) == (2, True)
+    assert await commands.run("release") == (0, "")
+    assert await stored(pipeline, keys) == current()
+    assert (await commands.run("doctor"))[1] == ""
