@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from slipway.errors import ConfigError
+from slipway.clock import Clock
+from slipway.errors import ConfigError, StoreUnavailable
+from slipway.health.health import NEWER_LAYOUT, HealthMonitor
 from slipway.processes.child_commands import slipway
 from slipway.redis import layout
 from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LAYOUT, UNRECORDED, LayoutRecord
 from slipway.redis.pipeline import Pipeline
+from slipway.settings import Settings
 from slipway.versions import version_of
 from tests.conftest import bare_environment
 
@@ -131,6 +134,19 @@ async def test_a_release_never_lowers_the_layout(
     with pytest.raises(ConfigError, match="layout 7"):
         await record.check_or_upgrade()
     assert await stored(pipeline, keys) == current(7, "9.1.0")
+
+
+async def test_a_running_process_of_an_older_release_takes_no_more_runs(
+    record: LayoutRecord, pipeline: Pipeline, keys: Keys
+) -> None:
+    await record.check_or_upgrade()
+    health = HealthMonitor(pipeline, keys, Settings(), Clock())
+    assert NEWER_LAYOUT not in {finding.code for finding in (await health.measure()).findings}
+    health.admit()
+    await pipeline.send("HSET", keys.layout, "required", LAYOUT + 1, "release", "9.1.0")
+    assert not (await health.measure()).ready
+    with pytest.raises(StoreUnavailable, match=r"run release 9\.1\.0"):
+        health.admit()
 
 
 class Commands:

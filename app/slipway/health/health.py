@@ -23,6 +23,7 @@ from slipway.health.scripts import HealthScripts, Workload
 from slipway.health.server_facts import ServerInfo, read_server_info
 from slipway.redis.connection import reply_error
 from slipway.redis.keys import Keys
+from slipway.redis.layout import LayoutRecord
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 
@@ -38,6 +39,9 @@ SLOW_MS: Final = 250.0
 
 LATE_S: Final = 60.0
 """So is a job that has been due for longer than this."""
+
+NEWER_LAYOUT: Final = "store.layout"
+"""The code of the finding that a later release has upgraded the data: see `slipway.redis.layout`."""
 
 REDIS_UNAVAILABLE: Final = "store.away"
 """The code of the finding that Redis does not answer."""
@@ -107,6 +111,7 @@ class HealthMonitor:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings, clock: Clock) -> None:
         self._pipeline, self._clock = pipeline, clock
+        self._layout = LayoutRecord(pipeline, keys)
         self._scripts, self._probe_key = HealthScripts(pipeline, keys), keys.probe(secrets.token_hex(8))
         self._lease_ms, self._high_water = int(settings.lease_s * 1000), settings.redis_high_water
         self._last = Health(clock.now(), (Finding("health.unknown", Level.ERROR, "nothing was measured yet"),))
@@ -141,7 +146,10 @@ class HealthMonitor:
 
     def admit(self, *, continues: bool = False) -> None:
         """Raise `Overloaded` while memory is above the high-water mark, by the last reading: what is left belongs to
-        the runs in progress. `continues` says that the new run would go on with what a thread's last run left."""
+        the runs in progress. `continues` says that the new run would go on with what a thread's last run left. Raise
+        `StoreUnavailable` once a later release has upgraded the data: this process must not write the old shapes."""
+        if (newer := next((each for each in self._last.findings if each.code == NEWER_LAYOUT), None)) is not None:
+            raise StoreUnavailable(newer.detail)
         ratio = self._last.memory_ratio
         if ratio is not None and ratio > self._high_water:
             raise Overloaded(ratio, self._high_water, RETRY_AFTER_S, continues=continues)
@@ -150,18 +158,21 @@ class HealthMonitor:
         measured_at = self._clock.now()
         try:
             async with asyncio.timeout(_WITHIN_S):
-                probe, server, work = await asyncio.gather(
+                probe, server, work, layout = await asyncio.gather(
                     self._probe(),
                     read_server_info(self._pipeline),
                     self._scripts.work(self._lease_ms),
+                    self._layout.problem(),
                     return_exceptions=True,
                 )
         except TimeoutError:
             return Health(measured_at, (_away(f"no answer within {_WITHIN_S:g} s"),))
         findings = [*self._of_probe(probe), *self._of_server(server)]
+        if isinstance(layout, str):
+            findings.append(Finding(NEWER_LAYOUT, Level.ERROR, layout))
         if isinstance(probe, float):  # where nothing can be written, the living cannot report
             findings += self._of_work(work)
-        for broken in (probe, server, work):
+        for broken in (probe, server, work, layout):
             if isinstance(broken, BaseException) and not isinstance(broken, StoreUnavailable):
                 log.warning("health.broken", problem=f"{type(broken).__name__}: {broken}")
                 findings.append(Finding("health.broken", Level.ERROR, f"{type(broken).__name__}; the log has the rest"))

@@ -82,6 +82,12 @@ class LayoutRecord(ScriptStubs):
             return StoredLayout(stored.required, UNRECORDED, stored.release)
         return stored
 
+    async def problem(self) -> str | None:
+        """Why a process of this release must not use the store any more: a later release has upgraded it. One round
+        trip."""
+        reply = await self._pipeline.send("HMGET", self._keys.layout, *_FIELDS, repeatable=True)
+        return StoredLayout.from_reply(reply).too_new()
+
     async def check(self) -> None:
         """Raises `ConfigError` unless the store is empty or has the layout of this release."""
         stored = await self.read()
