@@ -1,8 +1,7 @@
-"""Ceilings: the hard stops of a chain of runs, as data, and the question "may this go on?".
+"""Ceilings: the hard limits of a chain of runs, and what the chain has used.
 
-They are set in order by the built-in defaults, the deployment (settings), the graph, and by the request, which may
-lower them and never raise them. What a chain has used is carried over attempts, retries and resumes, so a loop cannot
-escape its ceiling by way of approvals.
+They are set in this order: built-in default, deployment (settings), graph, request; a request can only lower them.
+Usage is counted over all attempts and runs of a chain, so a loop cannot escape its ceiling through interrupts.
 """
 
 from __future__ import annotations
@@ -27,37 +26,36 @@ NAMES: Final = (
 )
 
 Limits = dict[str, float]
-"""Ceilings by name. One that is absent is no ceiling."""
+"""Limits by the name of the ceiling. A missing name means that there is no limit."""
 
 
 def ceilings_of(settings: Settings, graph: Mapping[str, float], request: Mapping[str, Any]) -> Limits:
-    """The ceilings of a new run. A node may be visited in every superstep unless something says otherwise.
-    `InvalidRequest` names a ceiling that is unknown or no positive number."""
+    """The ceilings of a new run. Without another limit, a node may be visited in every superstep. Raises
+    `InvalidRequest` for a ceiling that is unknown, not enforced, or not a number of 0 or more."""
     limits = {name: float(limit) for name in NAMES if (limit := getattr(settings, name)) is not None}
     limits |= {name: float(limit) for name, limit in graph.items()}
-    for name, wanted in checked(request).items():
-        limits[name] = min(wanted, limits.get(name, wanted))
+    for name, limit in checked(request).items():
+        limits[name] = min(limit, limits.get(name, limit))
     limits.setdefault("max_node_visits", limits["max_steps"])
     return limits
 
 
 def checked(request: Mapping[str, Any]) -> Limits:
-    """Ceilings as a client sent them, or `InvalidRequest`."""
-    for name, wanted in request.items():
+    """Validates the ceilings of a request. Raises `InvalidRequest`."""
+    for name, limit in request.items():
         path = f"config.configurable.ceilings.{name}"
         if name in NOT_ENFORCED:
             raise InvalidRequest(path, NOT_ENFORCED[name])
         if name not in NAMES:
-            raise InvalidRequest(path, f"no such ceiling; there are {', '.join(NAMES)}")
-        if isinstance(wanted, bool) or not isinstance(wanted, int | float) or not wanted >= 0:
+            raise InvalidRequest(path, f"is not a ceiling; choose from: {', '.join(NAMES)}")
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 0:
             raise InvalidRequest(path, "must be a number, 0 or more")
-    return {name: float(wanted) for name, wanted in request.items()}
+    return {name: float(limit) for name, limit in request.items()}
 
 
 @dataclass(slots=True)
 class Usage:
-    """What a chain of runs has used so far. `superstep` holds the first task of each node in the superstep that was
-    counted last: a superstep that is executed again, with an answer or after a death, has the same tasks."""
+    """What a chain of runs has used so far."""
 
     steps: int = 0
     retries: int = 0
@@ -65,10 +63,12 @@ class Usage:
     event_bytes: int = 0
     node_visits: Counter[str] = field(default_factory=Counter)
     superstep: dict[str, str] = field(default_factory=dict)
+    """The first task id of each node in the superstep that was counted last. A superstep that is executed again, after
+    an answer or a crash, has the same task ids, and is not counted again."""
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> Usage:
-        """From the run record's JSON."""
+        """Reads what `public` returned, from the run record."""
         return cls(
             steps=stored.get("steps", 0),
             retries=stored.get("retries", 0),
@@ -79,7 +79,7 @@ class Usage:
         )
 
     def public(self) -> dict[str, Any]:
-        """As the run record shows it."""
+        """The JSON object in the run record, which clients receive as well."""
         return {
             "steps": self.steps,
             "retries": self.retries,
@@ -90,36 +90,38 @@ class Usage:
         }
 
     def with_counts_of(self, earlier: Usage) -> Usage:
-        """This usage with the supersteps and visits of `earlier`: what is left if the work since then is lost."""
+        """This usage with the supersteps and visits of `earlier`: what remains counted if the work since then is
+        lost."""
         return replace(self, steps=earlier.steps, node_visits=earlier.node_visits, superstep=earlier.superstep)
 
 
 @dataclass(slots=True)
 class Ceilings:
-    """Limits beside what was used. Every method that counts raises `CeilingHit` *before* the work beyond is done."""
+    """Limits and usage. Every method that counts raises `CeilingHit` *before* the work that exceeds a ceiling is
+    done."""
 
     limits: Limits
     usage: Usage
     _counted_tasks: dict[str, str] = field(default_factory=dict)
-    """The tasks that were counted already, if the present superstep is the one that was counted last."""
+    """The tasks that were counted before, if the current superstep is the one that was counted last."""
 
     @property
     def steps_left(self) -> int:
-        """Supersteps the chain may still take."""
+        """Supersteps that the chain may still execute."""
         return int(self.limits["max_steps"]) - self.usage.steps
 
     @property
     def active_left_s(self) -> float:
-        """Seconds of work the chain may still take."""
+        """Seconds that the chain may still execute. Waiting for people does not count."""
         return self.limits["max_active_s"] - self.usage.active_s
 
     @property
     def step_s(self) -> float:
-        """Seconds one superstep may take."""
+        """Seconds that one superstep may take."""
         return self.limits["max_step_s"]
 
     def count_superstep(self, node: str, task_id: str) -> None:
-        """A superstep is about to begin; the task is its first. A superstep that is executed again is counted once."""
+        """A superstep starts with this task. A superstep that is executed again is counted once."""
         counted = self.usage.superstep
         if counted.get(node) != task_id:
             if self.steps_left <= 0:
@@ -128,7 +130,7 @@ class Ceilings:
         self._counted_tasks, self.usage.superstep = counted, {}
 
     def count_visit(self, node: str, task_id: str) -> None:
-        """A task of a node is about to be executed. A node is counted once a superstep, however many tasks it has."""
+        """A task of a node starts. A node is counted once in a superstep, however many tasks it has."""
         if node in self.usage.superstep:
             return
         if self._counted_tasks.get(node) != task_id:
@@ -138,18 +140,18 @@ class Ceilings:
         self.usage.superstep[node] = task_id
 
     def count_retry(self) -> None:
-        """A node has failed and asks to be retried."""
+        """A node failed and is to be retried."""
         if self.usage.retries >= self.limits["max_retries"]:
             raise self.error_for("retries", self.usage.retries)
         self.usage.retries += 1
 
     def count_event(self, size_bytes: int) -> None:
-        """An event is about to be logged."""
+        """An event will be appended."""
         self.usage.event_bytes += size_bytes
         if self.usage.event_bytes > self.limits["max_event_bytes"]:
             raise self.error_for("event_bytes", self.usage.event_bytes)
 
     def error_for(self, ceiling: str, used: float, node: str | None = None) -> CeilingHit:
-        """The error for a ceiling that is reached."""
+        """The error for the ceiling with this code."""
         setting = {"time": "max_active_s", "step_time": "max_step_s"}.get(ceiling, f"max_{ceiling}")
         return CeilingHit(ceiling, self.limits[setting], used, node)

@@ -21,9 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from slipway.execution.frames import FrameEncoder
 from slipway.execution.message_ids import MessageIds
 from slipway.execution.run_input import config_of
-from slipway.execution.stream import stream_graph
+from slipway.execution.stream import stream_graph, stream_with_transformers
 from slipway.execution.tool_events import ToolEvents
-from slipway.execution.transformers import stream_with_transformers
 from slipway.graphs.run_context import context_arguments
 from slipway.graphs.served_graphs import Graph
 from slipway.json_comparison import contains
@@ -72,10 +71,10 @@ def test_streamed_configs_do_not_show_who_the_caller_is() -> None:
         "next": [],
         "tasks": [],
     }
-    ((_, frame),) = FrameEncoder(["checkpoints"], subgraphs=False).of((), "checkpoints", checkpoint)
+    ((_, frame),) = FrameEncoder(["checkpoints"], subgraphs=False).encode((), "checkpoints", checkpoint)
     assert _data(frame)["config"] == {"configurable": {"thread_id": "t", "mine": 1}}
     event = {"event": "on_chain_start", "metadata": {"mine": 1, **IDENTITY}}
-    ((_, frame),) = FrameEncoder(["events"], subgraphs=False).of((), "events", event)
+    ((_, frame),) = FrameEncoder(["events"], subgraphs=False).encode((), "events", event)
     assert _data(frame)["metadata"] == {"mine": 1}
 
 
@@ -122,7 +121,7 @@ def test_every_event_of_a_tool_call_names_the_tool(end: dict[str, Any], shown: d
     deltas = [{"event": "tool-output-delta", "delta": part} for part in "ab"]
     events: list[dict[str, Any]] = [begin, *deltas, end]
     tools = ToolEvents()
-    told = [tools.of(event | {"tool_call_id": "c"}) for event in events]
+    told = [tools.encode(event | {"tool_call_id": "c"}) for event in events]
     assert [event["name"] for event in told] == ["double"] * 4
     assert [event["data"] for event in told[1:3]] == ["a", "b"]
     assert told[3] == {"toolCallId": "c", "name": "double"} | shown

@@ -1,8 +1,8 @@
-"""Ceilings at node boundaries: what stops a run that would not stop by itself.
+"""Enforces ceilings while a graph executes: supersteps, node visits, retries and seconds.
 
-A `CeilingGuard` hears of every superstep before its nodes run, and holds two timers: one for the superstep, one for the
-chain's active seconds. Retries are counted where LangGraph asks whether to retry: `count_retries` wraps each node's
-`RetryPolicy` once, when the graph is loaded, and the running attempt's guard is found through a context variable.
+A `CeilingGuard` counts every superstep before its nodes run, and has two timers: for the superstep, and for the active
+seconds of the chain. Retries are counted when LangGraph calls the `RetryPolicy` of a node: `count_retries` replaces
+each policy once, when the graph is opened, and finds the guard of the attempt through a context variable.
 """
 
 from __future__ import annotations
@@ -22,72 +22,73 @@ from slipway.errors import CeilingHit
 from slipway.graphs.served_graphs import Graph
 
 PUSH: Final = "__pregel_push"
-"""What triggers a task that was sent (`Send`) or called (`@task`)."""
+"""The trigger of tasks that were sent (`Send`) or called (`@task`)."""
 
 _current: ContextVar[CeilingGuard | None] = ContextVar("guard", default=None)
 _instrumented: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class CeilingGuard:
-    """One attempt's ceilings and timers. `on_timeout` is called when a timer runs out; `tripped` is the first ceiling
-    that was reached, however it came to light."""
+    """Counts and times one attempt. `on_timeout` is called when a timer ends."""
 
     def __init__(self, ceilings: Ceilings, on_timeout: Callable[[], None]) -> None:
         self.ceilings = ceilings
         self.ceiling_hit: CeilingHit | None = None
+        """The first ceiling that was hit, by a counter or by a timer."""
         self._on_timeout = on_timeout
         self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
-        self._step: asyncio.TimerHandle | None = None
-        self._whole: asyncio.TimerHandle | None = None
-        self.superstep_begins = False
-        """Whether the tasks that LangGraph announces now are those with which a superstep begins."""
-        self._tasks_begin = False
-        """Whether no task has ended since the last one began."""
+        self._counted_until = self._loop.time()
+        self._step_timer: asyncio.TimerHandle | None = None
+        self._active_timer: asyncio.TimerHandle | None = None
+        self.superstep_starting = False
+        """Whether LangGraph is announcing the first tasks of a superstep."""
+        self._tasks_starting = False
+        """Whether no task has ended since the last one started."""
         self._nodes: Collection[str] = ()
         self._failed = Counter[str]()
 
     def start(self) -> None:
-        """The attempt begins: its clock runs, and its tasks find this guard."""
+        """Starts the timer of the chain. Tasks that are created from now on find this guard."""
         _current.set(self)
-        self._whole = self._loop.call_later(max(self.ceilings.active_left_s, 0), self._on_timer, "time")
+        self._active_timer = self._loop.call_later(max(self.ceilings.active_left_s, 0), self._on_timer, "time")
 
     def stop(self) -> None:
-        """The attempt is over: no timer is left, and its seconds are added to the chain's."""
-        for timer in (self._step, self._whole):
+        """Stops the timers and adds the seconds of the attempt to the usage."""
+        for timer in (self._step_timer, self._active_timer):
             if timer is not None:
                 timer.cancel()
         self.count_time()
 
     def count_time(self) -> None:
-        """Add the seconds since the last count."""
+        """Adds the seconds since the last call to the usage."""
         now = self._loop.time()
-        self.ceilings.usage.active_s += now - self._began
-        self._began = now
+        self.ceilings.usage.active_s += now - self._counted_until
+        self._counted_until = now
 
     def watch(self, graph: Graph) -> None:
-        """Count the tasks of this graph."""
+        """Sets the graph whose tasks are counted."""
         self._nodes = graph.nodes.keys()
 
     def task_started(self, task: Mapping[str, Any]) -> bool:
-        """A task is about to be executed. True when it is the first since a task has ended: of a superstep, or of those
-        that a node calls one after the other. Raises `CeilingHit` before a superstep that is beyond a ceiling runs."""
+        """A task will be executed. Returns True for the first task since a task has ended: the first of a superstep, or
+        of the tasks that a node calls one after the other. Raises `CeilingHit` before the nodes of a superstep that
+        exceeds a ceiling run."""
         node, task_id = task["name"], task["id"]
-        if not self.superstep_begins and not self._is_call(task):
-            self._counted(lambda: self.ceilings.count_superstep(node, task_id))
-            self.superstep_begins = True
-        self._counted(lambda: self.ceilings.count_visit(node, task_id))
-        first = not self._tasks_begin
+        if not self.superstep_starting and not self._is_call(task):
+            self._count(lambda: self.ceilings.count_superstep(node, task_id))
+            self.superstep_starting = True
+        self._count(lambda: self.ceilings.count_visit(node, task_id))
+        first = not self._tasks_starting
         if first:
-            self._tasks_begin = True
-            if self._step is not None:
-                self._step.cancel()
-            self._step = self._loop.call_later(self.ceilings.step_s, self._on_timer, "step_time")
+            self._tasks_starting = True
+            if self._step_timer is not None:
+                self._step_timer.cancel()
+            self._step_timer = self._loop.call_later(self.ceilings.step_s, self._on_timer, "step_time")
         return first
 
     def _is_call(self, task: Mapping[str, Any]) -> bool:
-        """Whether a node of the present superstep called the task (`@task`): its name is its function's, and its input
-        the function's arguments."""
+        """Whether a node of the current superstep called the task (`@task`). Such a task is named after its function,
+        and its input is the arguments of the function."""
         if tuple(task["triggers"]) != (PUSH,):
             return False
         match task["input"]:
@@ -96,15 +97,15 @@ class CeilingGuard:
         return task["name"] not in self._nodes
 
     def task_ended(self) -> None:
-        """A task has ended."""
-        self._tasks_begin = self.superstep_begins = False
+        self._tasks_starting = self.superstep_starting = False
 
     def superstep_ended(self) -> None:
-        """All tasks of a superstep have ended, also those whose results LangGraph had stored already."""
-        self.superstep_begins = False
+        """All tasks of the superstep have ended, also those whose results LangGraph had stored before."""
+        self.superstep_starting = False
 
     def may_retry(self, task: str, max_attempts: int) -> bool:
-        """A task failed and would be retried; after its last attempt it asks as well, which is no retry."""
+        """A task failed, and its policy would retry it. LangGraph also calls the policy after the last attempt of a
+        task, which is not a retry."""
         if self.ceiling_hit is not None:
             return False
         self._failed[task] += 1
@@ -117,7 +118,7 @@ class CeilingGuard:
             return False
         return True
 
-    def _counted(self, count: Callable[[], None]) -> None:
+    def _count(self, count: Callable[[], None]) -> None:
         try:
             count()
         except CeilingHit as hit:
@@ -132,7 +133,7 @@ class CeilingGuard:
 
 
 class _CountingRetryPolicy:
-    """Asks the node's own policy first, then the run's ceiling."""
+    """The `retry_on` of a policy: the node's own one decides first, then the ceiling."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -145,15 +146,15 @@ class _CountingRetryPolicy:
 
 
 def _task_of(error: Exception) -> str:
-    """LangGraph notes on an error which task it came from, the last time where it passed through several."""
+    """The task that raised `error`, from the note that LangGraph adds. The last note is that of the outermost task."""
     try:
         return str(getattr(error, "__notes__", [""])[-1])
-    except Exception:  # a class may have an attribute of this name
+    except Exception:  # a class may define `__notes__` as anything
         return ""
 
 
 def wants_retry(policy: RetryPolicy, error: Exception) -> bool:
-    """What a `RetryPolicy` says of an error: its `retry_on` is a class, several classes, or a question."""
+    """Whether the policy retries after this error. Its `retry_on` is a class, several classes, or a function."""
     retry_on = policy.retry_on
     if isinstance(retry_on, type):
         return isinstance(error, retry_on)
@@ -163,20 +164,20 @@ def wants_retry(policy: RetryPolicy, error: Exception) -> bool:
 
 
 def count_retries(graph: Graph) -> None:
-    """Count the retries of a graph's nodes, and of its subgraphs', from now on. Done once a graph."""
+    """Counts the retries of the graph's nodes and of its subgraphs from now on. Repeated calls do nothing."""
     if graph in _instrumented:
         return
     _instrumented.add(graph)
-    graph.retry_policy = _counted(graph.retry_policy)
+    graph.retry_policy = _all_with_counting(graph.retry_policy)
     for node in graph.nodes.values():
         if node.retry_policy:
-            node.retry_policy = _counted(node.retry_policy)
+            node.retry_policy = _all_with_counting(node.retry_policy)
         for subgraph in node.subgraphs or ():
             if isinstance(subgraph, Pregel):
                 count_retries(subgraph)
 
 
-def _counted(policies: Sequence[RetryPolicy] | RetryPolicy) -> Sequence[RetryPolicy]:
+def _all_with_counting(policies: Sequence[RetryPolicy] | RetryPolicy) -> Sequence[RetryPolicy]:
     several = (policies,) if isinstance(policies, RetryPolicy) else policies
     return tuple(_with_counting(policy) for policy in several)
 

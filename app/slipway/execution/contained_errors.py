@@ -1,9 +1,9 @@
-"""What a graph raises ends its run, not the process that executes it: also `sys.exit()`.
+"""Keeps exceptions of a graph from ending the process that executes it.
 
-asyncio lets `SystemExit` and `KeyboardInterrupt` out of any task, through the event loop: one node that calls
-`sys.exit()` would end the worker, and with it all other runs there. LangGraph asks an exception for its class and its
-truth, and comes to grief where either raises or lies. So every task that is created inside a run, by LangGraph or by a
-node, turns such an exception into `GraphRaised`, an ordinary error.
+asyncio re-raises `SystemExit` and `KeyboardInterrupt` of any task out of the event loop: a node that calls `sys.exit()`
+would end the worker and all of its runs. LangGraph evaluates the class and the truth value of exceptions, and fails in
+unexpected ways if a hostile class makes these raise or lie. So every task that is created inside a run, by LangGraph or
+by a node, replaces such an exception by `GraphRaised`, an ordinary error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _inside_a_run: ContextVar[bool] = ContextVar("inside_a_run", default=False)
 
 
 class GraphRaised(RuntimeError):
-    """`raised` is what the graph raised. A retry policy that leaves bugs alone does not retry it."""
+    """Replaces an exception that the graph raised (`raised`). Retry policies that do not retry bugs do not retry it."""
 
     def __init__(self, raised: BaseException) -> None:
         super().__init__(repr_of(raised))
@@ -34,7 +34,7 @@ class GraphRaised(RuntimeError):
 
 
 def contain_errors() -> None:
-    """Contain what is raised in the tasks that are created from now on in the present context."""
+    """Contains exceptions in all tasks that are created from now on in the current context."""
     _inside_a_run.set(True)
     loop = asyncio.get_running_loop()
     factory = loop.get_task_factory()
@@ -43,7 +43,7 @@ def contain_errors() -> None:
 
 
 class _TaskFactory:
-    """Makes the tasks of an event loop, in the way in which they were made before."""
+    """Creates the tasks of an event loop by the factory that it had before (`before`), or as asyncio does."""
 
     def __init__(self, before: Callable[..., Any] | None) -> None:
         self._before = before
@@ -57,8 +57,8 @@ class _TaskFactory:
 
 
 class _ContainedCoroutine(Coroutine[Any, Any, Any]):
-    """A coroutine that never raises what would end the event loop. It is an object and no `async def`, so that one that
-    is never started closes what it holds."""
+    """A coroutine that never raises what would end the event loop. It is not an `async def`, so that closing it before
+    it was started closes the inner coroutine, too."""
 
     __slots__ = ("_coro",)
 
@@ -88,7 +88,7 @@ class _ContainedCoroutine(Coroutine[Any, Any, Any]):
         return self._coro.__await__()
 
     def __getattr__(self, name: str) -> Any:
-        """`cr_frame` and the like, for tools that show where a task is."""
+        """`cr_frame` and others, for tools that show where a task is."""
         return getattr(self._coro, name)
 
 
@@ -97,7 +97,7 @@ def _is_ordinary(error: BaseException) -> bool:
 
 
 def _has_hostile_class(error: BaseException) -> bool:
-    """Whether its class or its truth, for which LangGraph asks every exception, raises or lies."""
+    """Whether evaluating its class or its truth value, as LangGraph does, raises or gives a false answer."""
     try:
         return error.__class__ is not type(error) or not error
     except BaseException:

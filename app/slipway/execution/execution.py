@@ -220,7 +220,7 @@ class Execution:
 
     def _on_tasks_start(self) -> None:
         """Called before the tasks of a superstep, or the tasks that a node calls (`@task`), are executed."""
-        if self._guard.superstep_begins:  # called tasks do not wait until the stream is read
+        if self._guard.superstep_starting:  # called tasks do not wait until the stream is read
             self.attempt.superstep_started()
         self._suspect_progress.superstep_started()
         failpoints.reach("superstep")

@@ -1,8 +1,7 @@
-"""Why a run failed, in the three forms that are kept: the record's, the thread's and the client's.
+"""Why a run failed, as the run record stores it and as clients and threads show it.
 
-Clients see an exception's own text only for classes that are written for people to read; of any other they get one
-fixed sentence, so that internals do not leak (protocol 3.7). The record, as it is stored, has the whole text, the code,
-the node and the attempt beside it.
+Clients receive the text of an exception only for the classes in `shown_exceptions`. For all others they receive one
+fixed sentence, so that internals do not leak. The record has the complete text, the code, the node and the attempt.
 """
 
 from __future__ import annotations
@@ -33,35 +32,39 @@ log = structlog.get_logger(__name__)
 
 _INPUT_ERRORS: Final = (ValidationError, InvalidUpdateError, EmptyInputError)
 _LANGGRAPH: Final = str(Path(pregel.__file__).parent)
-_OURS: Final = tuple(
+_SLIPWAY_ERRORS: Final = tuple(
     kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SlipwayError)
 )
-_REFUSED_ANSWER: Final[tuple[type, ...]] = tuple(
+_REJECTED_ANSWER_ERRORS: Final[tuple[type, ...]] = tuple(
     kind for kind in (getattr(langgraph_errors, "UnknownInterruptError", None),) if kind is not None
 )
-"""What LangGraph raises for an answer that strict resuming refuses; not every release of it has the class."""
+"""What LangGraph raises for an answer that strict resuming rejects. Not every supported release has the class."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failure. `error` is the class name that clients see; `refusal` is there when an answer was refused: why, the
-    interrupts that it named, and those that still wait."""
+    """Why a run failed."""
 
     code: str
     error: str
+    """The class name that clients receive."""
     message: str
+    """The complete text, for the record."""
     public_message: str
+    """The text that clients receive."""
     node: str | None
     retryable: bool
     limits: dict[str, Any]
-    refusal: dict[str, Any] = field(default_factory=dict)
+    """`limit` and `used` of the ceiling that was hit."""
+    rejected_answer: dict[str, Any] = field(default_factory=dict)
+    """Set if an answer to interrupts was rejected: the reason, the interrupts that it named, and the open ones."""
 
     def run_error(self, attempt: int) -> RunError:
         """The texts that a script stores when the run ends."""
         return RunError(self.code, dumps(self.record(attempt)).decode(), dumps(self.public()).decode())
 
     def record(self, attempt: int) -> dict[str, Any]:
-        """As `run.error`; `Run.shown_error` is what clients see of it."""
+        """The error of the run record. `Run.shown_error` is the part that clients receive."""
         return (
             {
                 "error": self.error,
@@ -71,24 +74,24 @@ class Failure:
                 "attempt": attempt,
                 "retryable": self.retryable,
             }
-            | self._apart()
+            | self._public_part()
             | self.limits
         )
 
-    def _apart(self) -> dict[str, Any]:
-        """What clients see in place of the message, where that is another text."""
+    def _public_part(self) -> dict[str, Any]:
+        """The text for clients, if it differs from the message."""
         return {} if self.public_message == self.message else {"shown": self.public_message}
 
     def public(self) -> dict[str, Any]:
-        """As clients see it: thread error, `error` event, `__error__`."""
-        return {"error": self.error, "message": self.public_message} | self.refusal
+        """What clients receive: in the thread's error, the event `error`, and the member `__error__` of results."""
+        return {"error": self.error, "message": self.public_message} | self.rejected_answer
 
 
 def failure_of(
     error: BaseException, *, ceiling_hit: CeilingHit | None, node: str | None, node_completed: bool
 ) -> Failure:
-    """The failure that `error` stands for. `ceiling_hit` is the ceiling behind it, if there is one; `node_completed`
-    says that a node had finished before, so the input is not the cause. Never raises, whatever class `error` has."""
+    """The failure that `error` stands for. `ceiling_hit` is the ceiling that caused it, if there is one. If
+    `node_completed`, a node has returned before, so the input is not the cause. Never raises, whatever `error` is."""
     error = _original_error(error)
     try:
         return _failure(error, ceiling_hit, node, node_completed)
@@ -98,30 +101,31 @@ def failure_of(
 
 
 def _failure(error: BaseException, ceiling_hit: CeilingHit | None, node: str | None, node_completed: bool) -> Failure:
-    if isinstance(ours := _as_slipway_error(error), CeilingHit):
-        ceiling_hit = ceiling_hit or ours
+    own = _as_slipway_error(error)
+    if isinstance(own, CeilingHit):
+        ceiling_hit = ceiling_hit or own
     if ceiling_hit is not None:
         return _ceiling(ceiling_hit, error, node)
     if is_a(error, GraphRecursionError):
         return _of("ceiling.steps", error, None, retryable=False)
     if is_a(error, _INPUT_ERRORS) and not node_completed:
         return _input(error)
-    if isinstance(ours, RunFailure):
-        return _of(ours.code, error, ours.node or node, retryable=ours.retryable)
-    if ours is not None:
-        return _of(ours.code, error, node, retryable=ours.retryable)
+    if isinstance(own, RunFailure):
+        return _of(own.code, error, own.node or node, retryable=own.retryable)
+    if own is not None:
+        return _of(own.code, error, node, retryable=own.retryable)
     return _of(NodeFailed.code, error, node, retryable=False)
 
 
-def shown_error(error: BaseException) -> dict[str, str]:
-    """An exception as clients see it."""
+def public_error(error: BaseException) -> dict[str, str]:
+    """Class and text of an exception, as clients receive them."""
     error = _original_error(error)
     return {"error": class_name(error), "message": public_text(error)}
 
 
 def _original_error(error: BaseException) -> BaseException:
-    """What the graph raised, if `error` stands for it: an exception that cannot leave a task, or that raised another
-    when LangGraph noted on it where it came from."""
+    """The exception that the graph raised, if `error` replaced it: because the original would have ended the event loop
+    (`contained_errors`), or because it raised another one when LangGraph added a note to it."""
     if type(error) is GraphRaised:
         return error.raised
     handled = exception_being_handled(error, _LANGGRAPH)
@@ -129,34 +133,34 @@ def _original_error(error: BaseException) -> BaseException:
 
 
 def _as_slipway_error(error: BaseException) -> SlipwayError | None:
-    """An error of Slipway's own. A graph may derive a class from one: such an error is the graph's."""
-    return error if any(type(error) is kind for kind in _OURS) and isinstance(error, SlipwayError) else None
+    """`error` if it is one of Slipway's classes. A class that a graph derived from one of them is the graph's."""
+    return error if any(type(error) is kind for kind in _SLIPWAY_ERRORS) and isinstance(error, SlipwayError) else None
 
 
 def _of(code: str, error: BaseException, node: str | None, *, retryable: bool) -> Failure:
-    message, refusal = message_of(error), _refusal(error)
-    shown = message if refusal else public_text(error)
-    return Failure(code, class_name(error), message, shown, node, retryable, {}, refusal)
+    message, rejected_answer = message_of(error), _rejected_answer(error)
+    public_message = message if rejected_answer else public_text(error)
+    return Failure(code, class_name(error), message, public_message, node, retryable, {}, rejected_answer)
 
 
-def _refusal(error: BaseException) -> dict[str, Any]:
-    """What LangGraph says of an answer that strict resuming refused."""
-    if not any(type(error) is kind for kind in _REFUSED_ANSWER):
+def _rejected_answer(error: BaseException) -> dict[str, Any]:
+    """Details of an answer that strict resuming rejected; empty for every other error."""
+    if not any(type(error) is kind for kind in _REJECTED_ANSWER_ERRORS):
         return {}
-    named, waiting = getattr(error, "interrupt_ids", ()), getattr(error, "pending_ids", ())
-    return {"reason": getattr(error, "reason", ""), "interrupt_ids": list(named), "pending_ids": list(waiting)}
+    named, pending = getattr(error, "interrupt_ids", ()), getattr(error, "pending_ids", ())
+    return {"reason": getattr(error, "reason", ""), "interrupt_ids": list(named), "pending_ids": list(pending)}
 
 
 def _ceiling(hit: CeilingHit, error: BaseException, node: str | None) -> Failure:
-    message = shown = str(hit)
+    message = public_message = str(hit)
     if hit.ceiling == "retries":
         last = f"; the last failure was {class_name(error)}"
         message += f"{last}: {message_of(error)}"
-        shown += f"{last}: {message_of(error)}" if is_a(error, SHOWN) else last
+        public_message += f"{last}: {message_of(error)}" if is_a(error, SHOWN) else last
     limits = {"limit": hit.limit, "used": hit.used}
-    # clients know the protocol's name for too many supersteps
+    # clients recognise the protocol's name for too many supersteps
     name = GraphRecursionError.__name__ if hit.ceiling == "steps" else "CeilingHit"
-    return Failure(hit.full_code, name, message, shown, hit.node or node, False, limits)
+    return Failure(hit.full_code, name, message, public_message, hit.node or node, False, limits)
 
 
 def _input(error: BaseException) -> Failure:
@@ -167,7 +171,7 @@ def _input(error: BaseException) -> Failure:
 
 
 def _problems(error: ValidationError) -> str:
-    """What is wrong with each field. A validator of the graph's may have raised something that cannot be described."""
+    """The problem of each field. `errors()` itself may fail, if a validator of the graph raised a hostile exception."""
     try:
         problems = [f"{'.'.join(map(str, p['loc'])) or 'input'}: {p['msg']}" for p in error.errors(include_url=False)]
     except Exception:

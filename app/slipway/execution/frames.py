@@ -1,8 +1,5 @@
-"""What LangGraph streams, as the frames that clients get: encoded once, here.
-
-`FrameEncoder` knows which modes were asked for and yields (event name, frame) for each chunk. The frame is complete
-but for its id, which Redis gives (protocol: section 3.2 for the shapes, 3.6 for messages).
-"""
+"""Encodes LangGraph's chunks as the frames that clients receive. Each frame is encoded once, here; it has no id yet,
+because Redis assigns the id when the frame is appended to the log."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.types import Interrupt
 
 from slipway.exception_text import is_a, repr_of
-from slipway.execution.failures import shown_error
+from slipway.execution.failures import public_error
 from slipway.execution.subgraph_events import SubgraphEvents
 from slipway.execution.tool_events import ToolEvents
 from slipway.serialization.json_encoding import dumps
@@ -25,10 +22,11 @@ from slipway.threads.protocol_state import place_of, thread_of
 Frame = tuple[str, bytes]
 
 CHECKPOINT_REFS: Final = "checkpoints/brief"
-"""A mode of our own: which checkpoint it is, and not what it holds. Who follows all modes has that already."""
+"""Slipway's own mode: the id and step of each checkpoint without its state, which followers of all modes receive
+anyway."""
 
 LIFECYCLE: Final = "lifecycle"
-"""When the graphs inside begin and end, also where their other events were not asked for."""
+"""Slipway's own mode: when subgraphs start and end. It needs no other events of the subgraphs."""
 
 _MODE_ALIASES: Final = {"messages-tuple": "messages", CHECKPOINT_REFS: "checkpoints", LIFECYCLE: "tasks"}
 
@@ -42,7 +40,7 @@ def frame(name: str, data: Any) -> Frame:
 
 
 def public_config(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A config without what belongs to the machinery or to the caller's identity."""
+    """A config without internal values of LangGraph and without the user."""
     if config is None:
         return None
     configurable = config.get("configurable", {})
@@ -51,27 +49,31 @@ def public_config(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 class FrameEncoder:
-    """The frames of one run. `modes` are the protocol's words; `subgraphs` adds namespaces to event names."""
+    """Encodes the chunks of one run. `modes` are the requested ones, in the protocol's names; `subgraphs` adds
+    namespaces to the names of events."""
 
     def __init__(self, modes: Sequence[str], *, subgraphs: bool) -> None:
         self._modes = frozenset(modes)
         self._subgraphs = subgraphs
-        self._said: dict[str, BaseMessageChunk] = {}
-        self._introduced: set[str] = set()
-        self._asked: dict[tuple[str, ...], dict[str, Interrupt]] = {}
+        self._cumulative_messages: dict[str, BaseMessageChunk] = {}
+        """Messages as far as they were streamed, by id."""
+        self._with_metadata: set[str] = set()
+        """Ids of the messages whose metadata was sent."""
+        self._interrupts: dict[tuple[str, ...], dict[str, Interrupt]] = {}
+        """Interrupts by namespace and id."""
         self._tools = ToolEvents()
         self._lifecycle = SubgraphEvents() if LIFECYCLE in modes else None
 
     @property
     def graph_modes(self) -> set[str]:
-        """What LangGraph must be asked for to serve these modes."""
+        """The modes of LangGraph from which the requested ones are made."""
         return {_MODE_ALIASES.get(mode, mode) for mode in self._modes if mode != "events"}
 
-    def of(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Frame]:
-        """The frames of one chunk; none when its mode was not asked for."""
+    def encode(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Frame]:
+        """Yields the frames of one chunk; none if its mode was not requested."""
         if self._lifecycle is not None:
-            for inside, event in self._lifecycle.of(namespace, mode, payload):
-                yield frame("|".join((LIFECYCLE, *inside)), event)
+            for subgraph, event in self._lifecycle.events_for(namespace, mode, payload):
+                yield frame("|".join((LIFECYCLE, *subgraph)), event)
         if not namespace or self._subgraphs:
             yield from self._requested_frames(namespace, mode, payload)
 
@@ -83,21 +85,21 @@ class FrameEncoder:
         elif mode.startswith("custom:"):
             yield frame(mode, payload)
         elif mode == "tools" and mode in self._modes:
-            yield frame(self._name(mode, namespace), self._tools.of(payload))
+            yield frame(self._name(mode, namespace), self._tools.encode(payload))
         elif mode == "values" and mode in self._modes:
-            yield frame(self._name(mode, namespace), self._state(namespace, payload))
+            yield frame(self._name(mode, namespace), self._merge_interrupts(namespace, payload))
         elif mode in self._modes:
             shape = _SHAPES.get(mode)
             yield frame(self._name(mode, namespace), shape(payload) if shape else payload)
 
-    def _state(self, namespace: Sequence[str], payload: Any) -> Any:
-        """A state with all that was asked by now: tasks that ask at the same time come one by one, and who takes the
-        last state for the result must know of every question."""
+    def _merge_interrupts(self, namespace: Sequence[str], payload: Any) -> Any:
+        """A state with all interrupts until now. LangGraph streams the interrupts of parallel tasks one by one, but a
+        client that uses the last state as the result needs all of them."""
         if not isinstance(payload, dict) or not payload.get(INTERRUPT):
             return payload
-        asked = self._asked.setdefault(tuple(namespace), {})
-        asked |= {item.id: item for item in payload[INTERRUPT]}
-        return {**payload, INTERRUPT: list(asked.values())}
+        interrupts = self._interrupts.setdefault(tuple(namespace), {})
+        interrupts |= {item.id: item for item in payload[INTERRUPT]}
+        return {**payload, INTERRUPT: list(interrupts.values())}
 
     def _name(self, mode: str, namespace: Sequence[str]) -> str:
         return "|".join((mode, *namespace)) if namespace and self._subgraphs else mode
@@ -109,17 +111,17 @@ class FrameEncoder:
             yield from self._cumulative(*payload)
 
     def _cumulative(self, message: BaseMessage, metadata: dict[str, Any]) -> Iterator[Frame]:
-        """Text so far, for clients that replace rather than append."""
-        ident = message.id or ""
-        if ident not in self._introduced:
-            self._introduced.add(ident)
-            yield frame("messages/metadata", {ident: {"metadata": metadata}})
+        """Sends the merged message until now, for clients that replace its text instead of appending to it."""
+        message_id = message.id or ""
+        if message_id not in self._with_metadata:
+            self._with_metadata.add(message_id)
+            yield frame("messages/metadata", {message_id: {"metadata": metadata}})
         if isinstance(message, BaseMessageChunk):
-            so_far = self._said.get(ident)
-            whole = message if so_far is None else so_far + message
-            assert isinstance(whole, BaseMessageChunk)
-            self._said[ident] = whole
-            yield frame("messages/partial", [message_chunk_to_message(whole)])
+            earlier = self._cumulative_messages.get(message_id)
+            merged = message if earlier is None else earlier + message
+            assert isinstance(merged, BaseMessageChunk)
+            self._cumulative_messages[message_id] = merged
+            yield frame("messages/partial", [message_chunk_to_message(merged)])
         else:
             yield frame("messages/complete", [message])
 
@@ -135,9 +137,9 @@ def _checkpoint(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _brief(payload: Mapping[str, Any]) -> dict[str, Any]:
-    ident, parent = ((payload[name] or {}).get("configurable", {}) for name in ("config", "parent_config"))
+    own, parent = ((payload[name] or {}).get("configurable", {}) for name in ("config", "parent_config"))
     metadata = payload["metadata"]
-    shown = {"id": ident.get("checkpoint_id"), "step": metadata.get("step"), "source": metadata.get("source")}
+    shown = {"id": own.get("checkpoint_id"), "step": metadata.get("step"), "source": metadata.get("source")}
     return shown | ({"parent_id": parent["checkpoint_id"]} if parent.get("checkpoint_id") else {})
 
 
@@ -154,28 +156,28 @@ def _checkpoint_task(task: Mapping[str, Any]) -> dict[str, Any]:
 def _task(payload: Mapping[str, Any]) -> Mapping[str, Any]:
     error = payload.get("error")
     if isinstance(error, BaseException):
-        return {**payload, "error": shown_error(error)}
+        return {**payload, "error": public_error(error)}
     return payload
 
 
 def _debug(payload: Mapping[str, Any]) -> dict[str, Any]:
-    inner = payload["payload"]
+    content = payload["payload"]
     if payload["type"] != "checkpoint":
-        return {**payload, "payload": _task(inner)}
-    shown = _checkpoint(inner)
-    shown["checkpoint"], shown["parent_checkpoint"] = place_of(inner["config"]), place_of(inner["parent_config"])
+        return {**payload, "payload": _task(content)}
+    shown = _checkpoint(content)
+    shown["checkpoint"], shown["parent_checkpoint"] = place_of(content["config"]), place_of(content["parent_config"])
     shown["tasks"] = [_debug_task(task) for task in shown["tasks"]]
     return {**payload, "payload": shown}
 
 
 def _debug_task(task: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A task of a subgraph says where the subgraph's checkpoints are, in place of the config that the mode
-    `checkpoints` shows."""
+    """A task that executes a subgraph has a reference to the subgraph's checkpoint, where the mode `checkpoints` shows
+    a config."""
     state = task.get("state")
     if not isinstance(state, Mapping):
         return task
-    rest = {name: value for name, value in task.items() if name != "state"}
-    return {**rest, "checkpoint": state["configurable"]}
+    others = {name: value for name, value in task.items() if name != "state"}
+    return {**others, "checkpoint": state["configurable"]}
 
 
 def _event(payload: Mapping[str, Any]) -> dict[str, Any]:

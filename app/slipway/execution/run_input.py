@@ -1,8 +1,7 @@
-"""What a run's stored request means to LangGraph: its input, its config, its context.
+"""What LangGraph gets of a run: the input, the config and the context.
 
-A later attempt must not give the graph twice what an earlier one got into a checkpoint, so `plan_start` looks at the
-thread's newest checkpoint first when the run was tried before.
-"""
+A later attempt must not pass input to the graph that an earlier one has stored in a checkpoint already. So `plan_start`
+compares with the newest checkpoint of the thread."""
 
 from __future__ import annotations
 
@@ -21,40 +20,43 @@ from slipway.graphs.recursion_limit import default_recursion_limit
 from slipway.runs.record import Run
 
 _PASSED_ON: Final = ("tags", "max_concurrency", "run_name")
-"""What a request's config says and LangGraph takes as it is."""
+"""Members of the request's config that are passed to LangGraph unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartPlan:
-    """How to start this attempt. `continues` says that an earlier attempt of the same run left a checkpoint, and
-    `at_input` that it holds no more than the run's input."""
+    """How to start this attempt."""
 
     input: Any
     checkpoint: dict[str, Any]
+    """The checkpoint that the run names, as members of `configurable`; empty if it names none."""
     resumes_attempt: bool
+    """Whether an earlier attempt of the run has stored a checkpoint, from which this one continues."""
     only_input_stored: bool = False
+    """Whether that checkpoint contains only the input of the run."""
 
 
 NO_PLAN: Final = StartPlan(None, {}, False)
 
 
 def plan_start(run: Run, newest: CheckpointTuple | None) -> StartPlan:
-    """Start afresh, or go on where an earlier attempt of this run came to. A command that says nothing counts as none:
-    LangGraph cannot take it."""
+    """Starts from the input or the command of the run, or continues an earlier attempt. `newest` is the newest
+    checkpoint of the thread. An empty command counts as none, because LangGraph rejects it."""
     checkpoint = {k: v for k, v in (run.options.checkpoint or {}).items() if v is not None and k != "thread_id"}
     if newest is not None and newest.metadata.get("run_id") == run.run_id:
         return StartPlan(None, {}, True, newest.metadata.get("source") == "input")
     command = run.options.command
     if not command or (command.get("resume") is None and not command.get("update") and not command.get("goto")):
         return StartPlan(run.options.input, checkpoint, False)
-    if newest is not None and run.attempt > 1 and (rest := _remaining_command(command, newest)) is not command:
-        return StartPlan(rest and command_of(rest), checkpoint, False)
+    if newest is not None and run.attempt > 1 and (remaining := _remaining_command(command, newest)) is not command:
+        return StartPlan(remaining and command_of(remaining), checkpoint, False)
     return StartPlan(command_of(command), checkpoint, False)
 
 
 def _remaining_command(command: Mapping[str, Any], newest: CheckpointTuple) -> Mapping[str, Any] | None:
-    """What is left of a command that an earlier attempt began with, on the checkpoint that it started from. LangGraph
-    has stored it there but for answers that name their interrupts: each is given again until a task has taken it."""
+    """The part of a command that must be passed again, on the checkpoint that an earlier attempt started from.
+    LangGraph has stored the command there, except answers that name their interrupts: each of these is passed until its
+    task has used it. None if nothing remains."""
     writes, resume = newest.pending_writes or (), command.get("resume")
     stored = any(task_id == NULL_TASK for task_id, _, _ in writes)
     if not is_map(resume):
@@ -66,7 +68,7 @@ def _remaining_command(command: Mapping[str, Any], newest: CheckpointTuple) -> M
 
 
 def command_of(command: Mapping[str, Any]) -> Command[Any]:
-    """LangGraph's command of the protocol's."""
+    """Converts a command of the protocol to LangGraph's."""
     goto = command.get("goto")
     targets = goto if isinstance(goto, list) else [goto] if goto else []
     update = command.get("update")
@@ -78,11 +80,10 @@ def command_of(command: Mapping[str, Any]) -> Command[Any]:
 
 
 def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> RunnableConfig:
-    """The config that nodes see (protocol 4.6), but for what the graph itself is bound to: see
-    `bound_config`."""
-    asked = run.options.config or {}
+    """The config that nodes receive, except the parts that depend on the graph (`bound_config`)."""
+    requested = run.options.config or {}
     caller = user_configurable(None if run.user is None else User(run.user))
-    configurable = {**(asked.get("configurable") or {}), **caller, **run.ids, **checkpoint}
+    configurable = {**(requested.get("configurable") or {}), **caller, **run.ids, **checkpoint}
     configurable.pop("ceilings", None)
     if run.options.strict_resume:
         configurable["__pregel_strict_resume"] = True
@@ -92,28 +93,29 @@ def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> Runna
         "recursion_limit": _recursion_limit(run, {}, steps_left),
         "run_id": UUID(run.run_id),
     }
-    config |= {name: asked[name] for name in _PASSED_ON if asked.get(name)}
+    config |= {name: requested[name] for name in _PASSED_ON if requested.get(name)}
     return cast(RunnableConfig, config)
 
 
-def bound_config(run: Run, bound: RunnableConfig, name: str, steps_left: int) -> RunnableConfig:
-    """The recursion limit and the name of the run, which depend on what the graph was given by `with_config` (`bound`).
-    LangGraph itself merges the rest of it. `name` is the graph's."""
-    asked = run.options.config or {}
+def bound_config(run: Run, graph_config: RunnableConfig, name: str, steps_left: int) -> RunnableConfig:
+    """The recursion limit and the run name, which depend on the config that the graph was given by `with_config`
+    (`graph_config`). LangGraph merges the other members itself. `name` is the name of the graph."""
+    requested = run.options.config or {}
     return {
-        "recursion_limit": _recursion_limit(run, bound, steps_left),
-        "run_name": asked.get("run_name") or bound.get("run_name") or name,
+        "recursion_limit": _recursion_limit(run, graph_config, steps_left),
+        "run_name": requested.get("run_name") or graph_config.get("run_name") or name,
     }
 
 
-def _recursion_limit(run: Run, bound: RunnableConfig, steps_left: int) -> int:
-    """The request's, else the assistant's, else the graph's own, else the default; always within the ceiling. LangGraph
-    needs one more than it executes, to see that nothing is left; the ceiling itself is `CeilingGuard`'s."""
-    asked = (run.options.config or {}).get("recursion_limit")
-    limit = asked or bound.get("recursion_limit") or default_recursion_limit()
+def _recursion_limit(run: Run, graph_config: RunnableConfig, steps_left: int) -> int:
+    """The limit of the request, else of the assistant, else of the graph, else the default. At most one above the
+    ceiling: LangGraph needs one superstep more than it executes to find out that nothing is left. `CeilingGuard`
+    enforces the ceiling itself."""
+    requested = (run.options.config or {}).get("recursion_limit")
+    limit = requested or graph_config.get("recursion_limit") or default_recursion_limit()
     return int(min(limit, max(1, steps_left + 1)))
 
 
 def context_of(run: Run) -> dict[str, Any]:
-    """The run's context as its client and its assistant gave it; `ceilings` in it are meant for the server."""
+    """The context of the request and the assistant, without `ceilings`, which is for the server."""
     return {name: value for name, value in (run.options.context or {}).items() if name != "ceilings"}

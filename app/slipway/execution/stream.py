@@ -1,9 +1,11 @@
-"""What a graph streams, chunk by chunk: LangGraph's own modes, and LangChain's events where they were asked for."""
+"""The stream of a graph, chunk by chunk: LangGraph's stream modes, LangChain's events if they were requested, and what
+the graph's own stream transformers add."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.pregel import Pregel
@@ -12,7 +14,6 @@ from langgraph.runtime import RunControl
 from slipway.execution.frames import CHECKPOINT_REFS, LIFECYCLE
 from slipway.execution.message_ids import with_message_ids
 from slipway.execution.run_input import context_of
-from slipway.execution.transformers import stream_with_transformers
 from slipway.graphs.run_context import context_arguments
 from slipway.graphs.served_graphs import Graph
 from slipway.runs.record import Run
@@ -20,23 +21,27 @@ from slipway.runs.record import Run
 StreamChunk = tuple[Sequence[str], str, Any]
 """Namespace (empty at the root), mode, payload."""
 
-REQUIRED_MODES = frozenset({"tasks", "values"})
-"""Modes that are wanted whatever clients asked for: ceilings hear of tasks, the thread's record of values."""
+REQUIRED_MODES: Final = frozenset({"tasks", "values"})
+"""Modes that are streamed whichever modes clients requested: the ceilings count tasks, and the thread record shows
+values."""
+
+CUSTOM_PREFIX: Final = "custom:"
+"""Begins the modes of what stream transformers push; the rest is the name of their channel."""
 
 
 async def stream_graph(
-    graph: Graph, run: Run, given: Any, config: RunnableConfig, modes: set[str], control: RunControl
+    graph: Graph, run: Run, input_: Any, config: RunnableConfig, modes: set[str], control: RunControl
 ) -> AsyncIterator[StreamChunk]:
-    """Execute `graph` on the input `given`. Nothing of a superstep runs before its `tasks` chunks have been
-    taken."""
+    """Executes `graph` and yields its chunks. The nodes of a superstep are executed only after the `tasks` chunks that
+    announce them were taken."""
     subgraphs = _streams_subgraphs(run)
     options = _options(graph, run, modes, control)
     if "messages" in modes:
         config = with_message_ids(config)
     if "events" in run.options.stream_mode:
-        raw = _stream_langchain_events(graph, given, config, options)
+        raw = _stream_langchain_events(graph, input_, config, options)
     else:
-        raw = graph.astream(given, config, **options)
+        raw = graph.astream(input_, config, **options)
     if CHECKPOINT_REFS in run.options.stream_mode and graph.stream_transformers:
         raw = stream_with_transformers(graph, raw)
     async for chunk in raw:
@@ -53,11 +58,11 @@ def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> di
     breaks = before or after or _has_breakpoints(graph)
     return {
         "context": context_arguments(graph.context_schema, context_of(run)),
-        # a breakpoint shows itself in updates alone
+        # only the mode `updates` shows breakpoints
         "stream_mode": list(modes | REQUIRED_MODES | ({"updates"} if breaks else set())),
         "interrupt_before": before,
         "interrupt_after": after,
-        # what the output schema leaves out is the graph's own business; the thread's state shows it
+        # the stream leaves out what the output schema leaves out; the state of the thread shows everything
         "output_keys": graph.output_channels,
         "durability": run.options.durability or "async",
         "control": control,
@@ -66,30 +71,64 @@ def _options(graph: Graph, run: Run, modes: set[str], control: RunControl) -> di
 
 
 def _has_breakpoints(graph: Graph, checked: frozenset[int] = frozenset()) -> bool:
-    """Whether the graph, or a subgraph of it, was compiled with breakpoints. A graph may call itself."""
+    """Whether the graph, or one of its subgraphs, was compiled with breakpoints. A graph may contain itself, so nodes
+    that were `checked` (by their `id()`) are skipped."""
     if graph.interrupt_before_nodes or graph.interrupt_after_nodes:
         return True
-    checked |= {id(graph.nodes)}  # a copy of a graph shares them
-    inner = (subgraph for node in graph.nodes.values() for subgraph in node.subgraphs or ())
+    checked |= {id(graph.nodes)}  # copies of a graph share their nodes
+    subgraphs = (subgraph for node in graph.nodes.values() for subgraph in node.subgraphs or ())
     return any(
         _has_breakpoints(subgraph, checked)
-        for subgraph in inner
+        for subgraph in subgraphs
         if isinstance(subgraph, Pregel) and id(subgraph.nodes) not in checked
     )
 
 
 def _streams_subgraphs(run: Run) -> bool:
-    return bool(run.options.subgraphs) or LIFECYCLE in run.options.stream_mode
+    return run.options.subgraphs or LIFECYCLE in run.options.stream_mode
 
 
 async def _stream_langchain_events(
-    graph: Graph, given: Any, config: RunnableConfig, options: dict[str, Any]
+    graph: Graph, input_: Any, config: RunnableConfig, options: dict[str, Any]
 ) -> AsyncIterator[tuple[Any, ...]]:
-    """LangChain's events; the stream_graph of the other modes are those that pass through the root."""
+    """Yields LangChain's events as tuples of one. The chunks of the other modes arrive as events of the root run, and
+    are yielded as they are."""
     root = None
-    async for event in graph.astream_events(given, config, version="v2", **options):
+    async for event in graph.astream_events(input_, config, version="v2", **options):
         root = root or event["run_id"]
         if event["run_id"] == root and event["event"] == "on_chain_stream":
             yield event["data"]["chunk"]
         elif "langsmith:hidden" not in (event.get("tags") or ()):
             yield (event,)
+
+
+async def stream_with_transformers(graph: Graph, raw: AsyncIterator[StreamChunk]) -> AsyncIterator[StreamChunk]:
+    """Yields the chunks of `raw`, each after what the graph's stream transformers pushed for it into named channels.
+
+    LangGraph runs stream transformers only in its own event protocol, which controls the stream, its modes and its end.
+    Here they receive the ordinary stream. An exception of a transformer fails the graph."""
+    from langgraph.stream._mux import StreamMux  # private in LangGraph: only graphs with transformers depend on it
+
+    mux = StreamMux(factories=list(graph.stream_transformers), is_async=True)
+    channel = mux._events
+    aiter(channel)  # a channel keeps nothing before it is iterated
+    try:
+        async for namespace, mode, payload in raw:
+            params: Any = {"namespace": list(namespace), "timestamp": int(time.time() * 1000), "data": payload}
+            await mux.apush({"type": "event", "method": mode, "params": params})
+            for chunk in _take_custom_events(channel):
+                yield chunk
+            yield namespace, mode, payload
+        await mux.aclose()
+    except BaseException as error:
+        await mux.afail(error)
+        raise
+    for chunk in _take_custom_events(channel):
+        yield chunk
+
+
+def _take_custom_events(channel: Any) -> list[StreamChunk]:
+    """Removes all events from the channel and returns those of named channels."""
+    events = [event for _, event in channel._items if event["method"].startswith(CUSTOM_PREFIX)]
+    channel._items.clear()
+    return [((), event["method"], event["params"]["data"]) for event in events]

@@ -1,7 +1,7 @@
-"""When the graphs inside a run begin and end: the stream mode `lifecycle`, which LangGraph has not.
+"""The stream mode `lifecycle`: when the subgraphs of a run start and end. LangGraph has no such mode.
 
-It is told from the tasks that LangGraph streams: a graph inside begins with its first chunk, and ends with the task of
-its parent that holds it.
+The events are derived from LangGraph's chunks: a subgraph starts with its first chunk, and ends with the task of the
+parent graph that executes it.
 """
 
 from __future__ import annotations
@@ -9,30 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from slipway.execution.failures import shown_error
+from slipway.execution.failures import public_error
 
 Namespace = tuple[str, ...]
 
 
 class SubgraphEvents:
-    """Give it the chunks of one run in order; it gives the namespace and the data of each event."""
+    """Takes the chunks of one run in order, and yields the events with the namespaces of their subgraphs."""
 
     def __init__(self) -> None:
         self._open: set[Namespace] = set()
         self._calls: dict[Namespace, str] = {}
+        """Ids of the tool calls that tasks execute, by the namespace of the task."""
 
-    def of(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[tuple[Namespace, dict[str, Any]]]:
-        """What this chunk begins or ends."""
+    def events_for(
+        self, namespace: Sequence[str], mode: str, payload: Any
+    ) -> Iterator[tuple[Namespace, dict[str, Any]]]:
         for depth in range(1, len(namespace) + 1):
-            inside = tuple(namespace[:depth])
-            if inside not in self._open:
-                self._open.add(inside)
-                yield inside, self._event("started", inside)
+            subgraph = tuple(namespace[:depth])
+            if subgraph not in self._open:
+                self._open.add(subgraph)
+                yield subgraph, self._event("started", subgraph)
         if mode != "tasks":
             return
         task = (*namespace, f"{payload['name']}:{payload['id']}")
         if "triggers" in payload:
-            if (call := _call_in(payload.get("input"))) is not None:
+            if (call := _tool_call_id(payload.get("input"))) is not None:
                 self._calls[task] = call
             return
         if task in self._open:
@@ -40,12 +42,12 @@ class SubgraphEvents:
             yield task, self._event(_end_status(payload), task, payload.get("error"))
         self._calls.pop(task, None)
 
-    def _event(self, word: str, inside: Namespace, error: Any = None) -> dict[str, Any]:
-        event: dict[str, Any] = {"event": word, "namespace": list(inside)}
-        if inside in self._calls:
-            event["tool_call_id"] = self._calls[inside]
+    def _event(self, status: str, subgraph: Namespace, error: Any = None) -> dict[str, Any]:
+        event: dict[str, Any] = {"event": status, "namespace": list(subgraph)}
+        if subgraph in self._calls:
+            event["tool_call_id"] = self._calls[subgraph]
         if error is not None:
-            event["error"] = shown_error(error)
+            event["error"] = public_error(error)
         return event
 
 
@@ -55,18 +57,19 @@ def _end_status(payload: Mapping[str, Any]) -> str:
     return "completed" if payload.get("error") is None else "failed"
 
 
-def _call_in(given: Any) -> str | None:
-    """The tool call that a task is for: it was sent for one, or its messages end with one."""
-    if not isinstance(given, Mapping):
+def _tool_call_id(input_: Any) -> str | None:
+    """The id of the tool call that a task executes: the input is the call itself (`Send`), or its messages end with one
+    call."""
+    if not isinstance(input_, Mapping):
         return None
-    call = given.get("tool_call")
+    call = input_.get("tool_call")
     if isinstance(call, Mapping):
-        return _ident(call)
-    messages = given.get("messages")
+        return _id_of(call)
+    messages = input_.get("messages")
     calls = getattr(messages[-1], "tool_calls", None) if isinstance(messages, list) and messages else None
-    return _ident(calls[0]) if calls and len(calls) == 1 else None
+    return _id_of(calls[0]) if calls and len(calls) == 1 else None
 
 
-def _ident(call: Mapping[str, Any]) -> str | None:
-    ident = call.get("id")
-    return ident if isinstance(ident, str) else None
+def _id_of(call: Mapping[str, Any]) -> str | None:
+    call_id = call.get("id")
+    return call_id if isinstance(call_id, str) else None

@@ -1,4 +1,4 @@
-"""Tool calls in the words of clients: LangGraph's `tools` chunks as the stream mode `tools` tells them."""
+"""The stream mode `tools`: LangGraph's chunks of tool calls, in the names that clients expect."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ _EVENT_NAMES: Final[Mapping[str, tuple[str, str, str]]] = {
     "tool-finished": ("on_tool_end", "output", "output"),
     "tool-error": ("on_tool_error", "message", "error"),
 }
-"""LangGraph's event -> the client's event, and what it holds: by LangGraph's name and by the client's."""
+"""LangGraph's event: the client's event, and the member with its content, by LangGraph's and by the client's name."""
 
 
 class ToolEvents:
-    """Those of one run. Each tells the tool's name, which LangGraph says at the start of a call only."""
+    """The tool events of one run. Each has the name of the tool, which LangGraph sends only when a call starts."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
 
-    def of(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """One chunk."""
-        word, theirs, ours = _EVENT_NAMES[payload["event"]]
+    def encode(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        event, langgraph_name, client_name = _EVENT_NAMES[payload["event"]]
         call = payload["tool_call_id"]
-        if word == "on_tool_start":
+        if event == "on_tool_start":
             self._names[call] = payload["tool_name"]
-        name = self._names.get(call, "") if word in ("on_tool_start", "on_tool_event") else self._names.pop(call, "")
-        return {"event": word, "toolCallId": call, "name": name, ours: payload.get(theirs)}
+        name = self._names.get(call, "") if event in ("on_tool_start", "on_tool_event") else self._names.pop(call, "")
+        return {"event": event, "toolCallId": call, "name": name, client_name: payload.get(langgraph_name)}
