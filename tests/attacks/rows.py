@@ -119,7 +119,9 @@ BACKGROUND: Final[dict[str, Work]] = {
         ),
         Work("a webhook is delivered", "Deliveries", "calls the URL of a run that has ended, from a worker"),
         Work(
-            "an own webhook is delivered", "InternalWebhooks", "calls a route of the project's own app, in the web process"
+            "an internal webhook is delivered",
+            "InternalWebhooks",
+            "calls a route of the project's own app, in the web process",
         ),
         Work(
             "expired leases are taken back",

@@ -150,7 +150,7 @@ ONE_REQUEST: Final = Spared("Requests have headers; frames and work in the backg
 
 WAITING_RUN, INLINE_RUN = named("a waiting run begins"), named("an inline run begins")
 CRON_DUE, SOCKET = named("a cron comes due"), named("an open socket")
-WEBHOOK = named("a webhook is delivered", "an own webhook is delivered")
+WEBHOOK = named("a webhook is delivered", "an internal webhook is delivered")
 TRASH = named("the trash is emptied")
 
 # cells that several attacks share
