@@ -5,24 +5,24 @@ from __future__ import annotations
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
 from langgraph.types import Interrupt
 
-from slipway.checkpoints.interrupt_answers import NULL_TASK, Answers
+from slipway.checkpoints.interrupt_answers import NULL_TASK, InterruptAnswers
 from slipway.checkpoints.stored_results import RETURN, StoredResults
 
 
 def test_a_plain_answer_is_spent_by_the_task_that_takes_it_and_by_no_other() -> None:
-    answers = Answers()
+    answers = InterruptAnswers()
     answers.read([(NULL_TASK, RESUME, "yes"), ("asks", INTERRUPT, [Interrupt("?", "one")])])
-    assert answers.spend("beside", [("value", 1)]) == []
-    assert answers.spend("asks", [("value", 1)]) == []
-    assert answers.spend("asks", [(RESUME, ["yes"])]) == [NULL_TASK]
+    assert answers.consume("beside", [("value", 1)]) == []
+    assert answers.consume("asks", [("value", 1)]) == []
+    assert answers.consume("asks", [(RESUME, ["yes"])]) == [NULL_TASK]
 
 
 def test_an_answer_that_names_its_interrupt_is_spent_once() -> None:
-    answers = Answers()
+    answers = InterruptAnswers()
     answers.read([("asks", INTERRUPT, [Interrupt("?", "one")])])
-    assert answers.spend("asks", [(RESUME, ["yes"]), (INTERRUPT, [Interrupt("??", "two")])]) == ["one"]
-    assert answers.spend("asks", [(RESUME, ["yes"])]) == []
-    assert answers.spend("asks", [(RESUME, ["yes", "no"])]) == ["two"]
+    assert answers.consume("asks", [(RESUME, ["yes"]), (INTERRUPT, [Interrupt("??", "two")])]) == ["one"]
+    assert answers.consume("asks", [(RESUME, ["yes"])]) == []
+    assert answers.consume("asks", [(RESUME, ["yes", "no"])]) == ["two"]
 
 
 def test_only_a_task_that_returned_has_a_result() -> None:

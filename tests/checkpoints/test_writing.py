@@ -106,7 +106,8 @@ async def test_writes_are_plain_commands_of_one_group(saver: ThreadSaver) -> Non
     ident = await put(through, "t", {"a": 1}, run_id="r")
     await through.aput_writes(at("t", ident), [("a", 1), (ERROR, "e")], "task", "path")
     assert len(recorder.groups) == 2
-    core, documents = {"HSET", "HSETNX", "ZADD", "SADD", "HINCRBY"}, {"JSON.SET", "SET", "ZADD", "INCRBY"}
+    core = {"HSET", "STORE_FIELDS", "ZADD", "SADD", "HINCRBY"}
+    documents = {"JSON.SET", "STORE_DOCUMENTS", "SET", "ZADD", "INCRBY"}
     expected = core if isinstance(saver, Checkpointer) else documents
     assert {command[0] for group in recorder.groups for command in group} == expected
     assert (await saver.aget_tuple(at("t"))) == (await through.aget_tuple(at("t")))
@@ -262,6 +263,23 @@ async def test_the_budget_of_a_thread_holds(make: Make) -> None:
     await put(saver, "other", {"a": "x" * 1400})
     with pytest.raises(CeilingHit):
         await put(saver.through(FreeWriter(saver._pipeline)), "t", {"a": "x" * 2000})
+
+
+@pytest.mark.parametrize("channel", ["a", ERROR], ids=["stored once", "replaced"])
+async def test_a_repeated_write_counts_its_bytes_once(saver: ThreadSaver, channel: str) -> None:
+    ident = await put(saver, "t", {"a": 1})
+    await saver.aput_writes(at("t", ident), [(channel, "x" * 500)], "task", "path")
+    once = await saver.thread_bytes("t")
+    await saver.aput_writes(at("t", ident), [(channel, "x" * 500)], "task", "path")
+    assert await saver.thread_bytes("t") == once
+
+
+async def test_a_write_that_is_replaced_counts_as_it_is_stored_last(saver: ThreadSaver) -> None:
+    ident = await put(saver, "t", {"a": 1})
+    await saver.aput_writes(at("t", ident), [(ERROR, "x" * 500)], "task")
+    large = await saver.thread_bytes("t")
+    await saver.aput_writes(at("t", ident), [(ERROR, "x" * 100)], "task")
+    assert 300 < large - await saver.thread_bytes("t") < 600  # a document holds the value in base64
 
 
 async def test_the_counter_is_what_is_stored(pipeline: Pipeline, keys: Keys, core: Checkpointer) -> None:

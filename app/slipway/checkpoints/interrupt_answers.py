@@ -8,7 +8,7 @@ task is replaced by a mark that LangGraph passes over.
 Answers that name their interrupts (a map of id to answer) are not kept at all: the next attempt gives the map again,
 and LangGraph takes an answer to a task's first question for one to any later question of it too. So the same group
 notes beside the root graph's checkpoint which interrupts of the task were answered, and the next attempt leaves these
-out (`left_of`).
+out (`unconsumed_answers`).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ NULL_TASK: Final = "00000000-0000-0000-0000-000000000000"
 _ID_DIGITS: Final = 32
 _HEX: Final = frozenset("0123456789abcdef")
 
-SPENT: Final = "__no_writes__"
+ANSWER_CONSUMED: Final = "__no_writes__"
 """A channel that LangGraph knows and passes over."""
 
 
-class Answers:
+class InterruptAnswers:
     """How many answers each task of the checkpoints that were read has had, what it asked last, and whether a plain
     answer lies there."""
 
@@ -51,7 +51,7 @@ class Answers:
         elif channel == INTERRUPT:
             self._asked[task_id] = [asked.id for asked in value] if isinstance(value, (list, tuple)) else [value.id]
 
-    def spend(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[str]:
+    def consume(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[str]:
         """Whose answers are spent by these writes of a task, when they hold one more than it had: the ids of the
         interrupts that were answered, or `NULL_TASK` for a plain answer."""
         had, asked = self._taken.get(task_id, 0), self._asked.get(task_id, [])
@@ -65,14 +65,14 @@ class Answers:
         return asked
 
 
-def is_map(resume: Any) -> TypeGuard[dict[str, Any]]:
+def is_answer_map(resume: Any) -> TypeGuard[dict[str, Any]]:
     """Whether answers name their interrupts, as LangGraph tells it."""
     return isinstance(resume, dict) and bool(resume) and all(_is_id(name) for name in resume)
 
 
-def left_of(resume: Mapping[str, Any], writes: Iterable[PendingWrite]) -> dict[str, Any]:
+def unconsumed_answers(resume: Mapping[str, Any], writes: Iterable[PendingWrite]) -> dict[str, Any]:
     """The answers of a map that no task has taken yet; `writes` are those of the root graph's checkpoint."""
-    spent = {task_id for task_id, channel, _ in writes if channel == SPENT}
+    spent = {task_id for task_id, channel, _ in writes if channel == ANSWER_CONSUMED}
     return {interrupt_id: answer for interrupt_id, answer in resume.items() if interrupt_id not in spent}
 
 

@@ -8,7 +8,6 @@ for each of its versions; a checkpoint names the versions it has. `app/slipway/r
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -24,8 +23,8 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from slipway.checkpoints.channel_values import dumped
+from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.fenced_writers import Writer
-from slipway.checkpoints.interrupt_answers import SPENT, root_of
 from slipway.checkpoints.metadata import kept_metadata
 from slipway.checkpoints.reader import Reader, config_of
 from slipway.checkpoints.records import Dumps, Loads, pack_record, pack_write
@@ -67,7 +66,6 @@ class Checkpointer(ThreadSaver):
         super().__init__(serde=serde or Serde())
         self._attach(pipeline, keys, writer, max_thread_bytes)
         self._dumps, self._loads = _bytes_only(self.serde)
-        self._spent = pack_write(SPENT, "", self._dumps(None))
         self._reader = Reader(pipeline, keys, self._loads)
 
     # writing
@@ -104,26 +102,6 @@ class Checkpointer(ThreadSaver):
         await self._write(thread_id, commands, size)
         return config_of(thread_id, namespace, checkpoint["id"])
 
-    async def aput_writes(
-        self,
-        config: RunnableConfig,
-        writes: Sequence[tuple[str, Any]],
-        task_id: str,
-        task_path: str = "",
-    ) -> None:
-        """Store what a task wrote. Of its ordinary writes the first of each position stays; an error, an interrupt
-        or a resume value replaces the one before."""
-        if not writes:
-            return
-        indexed = self._placed(writes, task_id, task_path)
-        target = config["configurable"]
-        spent: list[Command] = []
-        if (marks := self._marks(task_id, writes)) and (root := root_of(target)) is not None:
-            key = names_of(self._keys, str(target["thread_id"])).writes_prefix + member("", root)
-            pairs = [word for mark in marks for word in (f"{mark.task_id}\0{mark.position}", self._spent)]
-            spent = [("HSET", key, *pairs)]
-        await self._put_writes(target, indexed, spent)
-
     async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
         """As the base says."""
         target = config["configurable"]
@@ -131,27 +109,19 @@ class Checkpointer(ThreadSaver):
             str(target["thread_id"]), target.get("checkpoint_ns", ""), target["checkpoint_id"]
         )
 
-    async def put_stored_writes(self, config: RunnableConfig, writes: Sequence[StoredWrite]) -> None:
-        """As the base says."""
-        if writes:
-            await self._put_writes(config["configurable"], writes, [])
-
-    async def _put_writes(self, target: dict[str, Any], writes: Sequence[StoredWrite], spent: list[Command]) -> None:
-        thread_id = str(target["thread_id"])
-        where = member(target.get("checkpoint_ns", ""), target["checkpoint_id"])
+    def _write_commands(
+        self, thread_id: str, key: CheckpointKey, writes: Sequence[StoredWrite]
+    ) -> tuple[list[Command], int]:
+        where = member(*key)
         names = names_of(self._keys, thread_id)
-        key = names.writes_prefix + where
-        commands: list[Command] = []
+        store: list[Arg] = ["STORE_FIELDS", names.writes_prefix + where, names.state, BYTES_FIELD]
         size = 0
-        for task_id, task_path, index, channel, value in writes:
-            field = f"{task_id}\0{index}"
+        for task_id, task_path, position, channel, value in writes:
+            field = f"{task_id}\0{position}"
             data = pack_write(channel, task_path, dumped(self._dumps, channel, value, task_path))
-            commands.append(("HSETNX" if index >= 0 else "HSET", key, field, data))
+            store += ("once" if position >= 0 else "replace", field, data)
             size += len(field) + len(data)
-        commands += spent
-        commands.append(("ZADD", names.index, 0, where))
-        commands.append(("HINCRBY", names.state, BYTES_FIELD, size))
-        await self._write(thread_id, commands, size)
+        return [tuple(store), ("ZADD", names.index, 0, where)], size
 
     # reading
 
@@ -324,10 +294,6 @@ def _narrow(hset: list[Arg]) -> list[Command]:
         return [tuple(hset)]
     lead, pairs = hset[:2], hset[2:]
     return [tuple(lead + pairs[at : at + _WIDEST]) for at in range(0, len(pairs), _WIDEST)]
-
-
-# LangGraph asks for this signature at the start of every run, and working it out anew costs more than a read.
-Checkpointer.aput_writes.__signature__ = inspect.signature(Checkpointer.aput_writes)  # type: ignore[attr-defined]
 
 
 def _bytes_only(serde: SerializerProtocol) -> tuple[Dumps, Loads]:

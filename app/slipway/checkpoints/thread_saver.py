@@ -10,6 +10,7 @@ Async, but for what a graph needs that a synchronous node invokes: see `SyncMeth
 from __future__ import annotations
 
 import copy
+import inspect
 import random
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -20,8 +21,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
 from langgraph.checkpoint.serde.types import ERROR, RESUME
 
+from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.fenced_writers import FreeWriter, Writer
-from slipway.checkpoints.interrupt_answers import SPENT, Answers
+from slipway.checkpoints.interrupt_answers import ANSWER_CONSUMED, InterruptAnswers, root_of
 from slipway.checkpoints.stored_results import StoredResults
 from slipway.checkpoints.sync_methods import SyncMethods
 from slipway.errors import CeilingHit
@@ -63,8 +65,16 @@ class StoredWrite(NamedTuple):
     value: Any
 
 
-def _kept(channel: str, value: Any) -> Any:
-    """What a task raised is kept as text, and states show it."""
+def _with_positions(writes: Sequence[tuple[str, Any]], task_id: str, task_path: str) -> list[StoredWrite]:
+    """A task's writes with their positions. Channels of LangGraph's own have a fixed negative position."""
+    return [
+        StoredWrite(task_id, task_path, WRITES_IDX_MAP.get(channel, position), channel, _storable(channel, value))
+        for position, (channel, value) in enumerate(writes)
+    ]
+
+
+def _storable(channel: str, value: Any) -> Any:
+    """An exception that a task raised is stored as the text that clients may see."""
     return public_repr(value) if channel == ERROR and is_a(value, BaseException) else value
 
 
@@ -78,7 +88,7 @@ class ThreadSaver(SyncMethods):
     _pipeline: Pipeline
     _keys: Keys
     _writer: Writer
-    _answers: Answers | None
+    _answers: InterruptAnswers | None
     results: StoredResults
     """The results of tasks that were stored before this clone read the checkpoint beside them."""
     refused: CeilingHit | None
@@ -102,7 +112,7 @@ class ThreadSaver(SyncMethods):
             clone._max_thread_bytes = max_thread_bytes
         clone._fresh_thread = fresh_thread
         clone._writer = writer
-        clone._used_bytes, clone._answers, clone.results = {}, Answers(), StoredResults()
+        clone._used_bytes, clone._answers, clone.results = {}, InterruptAnswers(), StoredResults()
         clone.refused = None
         return clone
 
@@ -150,18 +160,41 @@ class ThreadSaver(SyncMethods):
             self._note_bytes(thread_id, used + size)
         await self._writer.write(commands)
 
-    @staticmethod
-    def _placed(writes: Sequence[tuple[str, Any]], task_id: str, task_path: str) -> list[StoredWrite]:
-        """What LangGraph gives to `aput_writes`, each with its position."""
-        return [
-            StoredWrite(task_id, task_path, WRITES_IDX_MAP.get(channel, position), channel, _kept(channel, value))
-            for position, (channel, value) in enumerate(writes)
-        ]
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Stores what a task wrote. An ordinary write is stored once: a repetition changes nothing. An error, an
+        interrupt or a resume value replaces the one before."""
+        if not writes:
+            return
+        target = config["configurable"]
+        thread_id = str(target["thread_id"])
+        stored = _with_positions(writes, task_id, task_path)
+        commands, size = self._write_commands(thread_id, CheckpointKey.from_configurable(target), stored)
+        marks = self._answer_marks(task_id, writes)
+        if marks and (root_id := root_of(target)) is not None:
+            mark_commands, mark_size = self._write_commands(thread_id, CheckpointKey("", root_id), marks)
+            commands, size = commands + mark_commands, size + mark_size
+        await self._write(thread_id, commands, size)
 
-    def _marks(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[StoredWrite]:
-        """What goes beside the root graph's checkpoint with these writes of a task: which answers they have spent."""
-        spent = self._answers.spend(task_id, writes) if self._answers else []
-        return [StoredWrite(answered, "", WRITES_IDX_MAP[RESUME], SPENT, None) for answered in spent]
+    async def put_stored_writes(self, config: RunnableConfig, writes: Sequence[StoredWrite]) -> None:
+        """Stores pending writes that another checkpointer stored, under the rules of `aput_writes`."""
+        if writes:
+            target = config["configurable"]
+            thread_id = str(target["thread_id"])
+            commands, size = self._write_commands(thread_id, CheckpointKey.from_configurable(target), writes)
+            await self._write(thread_id, commands, size)
+
+    @abstractmethod
+    def _write_commands(
+        self, thread_id: str, key: CheckpointKey, writes: Sequence[StoredWrite]
+    ) -> tuple[list[Command], int]:
+        """The commands that store pending writes and count their bytes, and the most bytes that they add."""
+
+    def _answer_marks(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[StoredWrite]:
+        """The marks to store beside the root graph's checkpoint with these writes of a task: see `InterruptAnswers`."""
+        consumed = self._answers.consume(task_id, writes) if self._answers else []
+        return [StoredWrite(answered, "", WRITES_IDX_MAP[RESUME], ANSWER_CONSUMED, None) for answered in consumed]
 
     def _note_bytes(self, thread_id: str, used: int) -> None:
         if len(self._used_bytes) >= _COUNTED_THREADS and thread_id not in self._used_bytes:
@@ -171,10 +204,6 @@ class ThreadSaver(SyncMethods):
     @abstractmethod
     async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
         """The pending writes of the checkpoint that `config` names, in the order in which they are applied."""
-
-    @abstractmethod
-    async def put_stored_writes(self, config: RunnableConfig, writes: Sequence[StoredWrite]) -> None:
-        """Store pending writes as another checkpointer kept them, under the rules of `aput_writes`."""
 
     @abstractmethod
     async def checkpoint_ids(self, thread_id: str, namespace: str) -> list[str]:
@@ -216,3 +245,7 @@ class ThreadSaver(SyncMethods):
     ) -> None:
         """Copy every checkpoint of a thread to another. `Conflict` when the target has some already. `NotFound`, and
         nothing is copied, when one of the two was not created at its time in `incarnations`."""
+
+
+# LangGraph reads this signature at the start of every run. Computing it costs more than a round trip, so it is stored.
+ThreadSaver.aput_writes.__signature__ = inspect.signature(ThreadSaver.aput_writes)  # type: ignore[attr-defined]

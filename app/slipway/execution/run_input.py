@@ -15,7 +15,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command, Send
 
 from slipway.access.users import User, user_configurable
-from slipway.checkpoints.interrupt_answers import NULL_TASK, is_map, left_of
+from slipway.checkpoints.interrupt_answers import NULL_TASK, is_answer_map, unconsumed_answers
 from slipway.graphs.recursion_limit import default_recursion_limit
 from slipway.runs.record import Run
 
@@ -59,9 +59,9 @@ def _remaining_command(command: Mapping[str, Any], newest: CheckpointTuple) -> M
     task has used it. None if nothing remains."""
     writes, resume = newest.pending_writes or (), command.get("resume")
     stored = any(task_id == NULL_TASK for task_id, _, _ in writes)
-    if not is_map(resume):
+    if not is_answer_map(resume):
         return None if stored else command
-    left = left_of(resume, writes)
+    left = unconsumed_answers(resume, writes)
     if not stored and len(left) == len(resume):
         return command
     return {"resume": left} if left else None

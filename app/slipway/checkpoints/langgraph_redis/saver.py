@@ -15,7 +15,6 @@ Async only, and without a connection of its own.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, cast
 
@@ -31,8 +30,8 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from redisvl.exceptions import RedisSearchError
 
+from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.fenced_writers import Writer
-from slipway.checkpoints.interrupt_answers import root_of
 from slipway.checkpoints.langgraph_redis.client import PipelineClient
 from slipway.checkpoints.langgraph_redis.documents import Documents, sizes
 from slipway.checkpoints.langgraph_redis.search import Place, Search
@@ -42,6 +41,7 @@ from slipway.checkpoints.reader import config_of
 from slipway.checkpoints.thread_saver import Amount, Storage, StoredWrite, ThreadSaver
 from slipway.errors import Conflict, NotFound
 from slipway.redis.commands import Command
+from slipway.redis.connection import Arg
 from slipway.redis.document_keys import DocumentNames, checkpoint_at, counter, namespace_at, registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -135,21 +135,6 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         self._note_newest(thread_id, namespace, checkpoint["id"])
         return config_of(thread_id, namespace, checkpoint["id"])
 
-    async def aput_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
-    ) -> None:
-        """Store what a task wrote. Of its ordinary writes the first of each position stays; an error, an interrupt
-        or a resume value replaces the one before."""
-        if not writes:
-            return
-        indexed = self._placed(writes, task_id, task_path)
-        target = config["configurable"]
-        spent: list[Command] = []
-        if (marks := self._marks(task_id, writes)) and (root := root_of(target)) is not None:
-            place, thread_id = ("", root), str(target["thread_id"])
-            spent = [command for mark in marks for command in self._write_commands(thread_id, place, mark)]
-        await self._put_writes(target, indexed, spent)
-
     async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
         """As the base says."""
         target = config["configurable"]
@@ -157,24 +142,20 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         _, entries = await self._read(str(target["thread_id"]), [place])
         return self._documents.unpack_writes(entries[0][1]) if entries else []
 
-    async def put_stored_writes(self, config: RunnableConfig, writes: Sequence[StoredWrite]) -> None:
-        """As the base says."""
-        if writes:
-            await self._put_writes(config["configurable"], writes, [])
-
-    async def _put_writes(self, target: dict[str, Any], writes: Sequence[StoredWrite], spent: list[Command]) -> None:
-        thread_id, place = str(target["thread_id"]), (target.get("checkpoint_ns", ""), str(target["checkpoint_id"]))
-        commands = [command for write in writes for command in self._write_commands(thread_id, place, write)]
-        commands += spent
-        size = sum(len(part) for command in commands for part in command[3:4] if isinstance(part, bytes))
-        commands.append(("INCRBY", counter(self._keys, thread_id), size))
-        await self._write(thread_id, commands, size)
-
-    def _write_commands(self, thread_id: str, place: Place, write: StoredWrite) -> list[Command]:
-        at = checkpoint_at(thread_id, *place)
-        key = self._names.write(at, write.task_id, write.position)
-        stored: Command = ("JSON.SET", key, "$", self._documents.pack_write(thread_id, *place, write))
-        return [(*stored, "NX") if write.position >= 0 else stored, ("ZADD", registry(at), write.position, key)]
+    def _write_commands(
+        self, thread_id: str, key: CheckpointKey, writes: Sequence[StoredWrite]
+    ) -> tuple[list[Command], int]:
+        at = checkpoint_at(thread_id, *key)
+        store: list[Arg] = ["STORE_DOCUMENTS", counter(self._keys, thread_id)]
+        registered: list[Arg] = ["ZADD", registry(at)]
+        size = 0
+        for write in writes:
+            name = self._names.write(at, write.task_id, write.position)
+            document = self._documents.pack_write(thread_id, *key, write)
+            store += ("once" if write.position >= 0 else "replace", name, document)
+            registered += (write.position, name)
+            size += len(document)
+        return [tuple(store), tuple(registered)], size
 
     async def _newest_of(self, thread_id: str, namespace: str) -> str:
         """The id of the newest checkpoint of a namespace, or "". Whoever has read or written it is not asked again."""
@@ -436,10 +417,6 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
     def get_channel_values(self, thread_id: str, checkpoint_ns: str = "", checkpoint_id: str = "") -> dict[str, Any]:
         """Not here: `aget_tuple`."""
         raise NotImplementedError
-
-
-# LangGraph asks for this signature at the start of every run, and working it out anew costs more than a read.
-LangGraphRedisSaver.aput_writes.__signature__ = inspect.signature(LangGraphRedisSaver.aput_writes)  # type: ignore[attr-defined]
 
 
 def _matches(metadata: Any, wanted: dict[str, Any]) -> bool:

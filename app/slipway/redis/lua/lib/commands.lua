@@ -1,11 +1,52 @@
 -- Plain commands of a caller, executed inside a script.
 
+-- Two commands of a checkpointer are executed here instead of by Redis. They store values, and add to a counter the bytes
+-- by which the stored data grew, so that a repetition counts nothing. Each value is preceded by 'once' (an existing value
+-- stays) or 'replace'. Both functions get the range of their arguments in ARGV.
+local counting_commands = {}
+
+-- STORE_FIELDS: hash, hash of the counter and its field, then for each value: 'once' or 'replace', field, value.
+function counting_commands.STORE_FIELDS(first, last)
+  local hash, grown = ARGV[first], 0
+  for i = first + 3, last, 3 do
+    local field, value = ARGV[i + 1], ARGV[i + 2]
+    if ARGV[i] == 'once' then
+      if redis.call('HSETNX', hash, field, value) == 1 then grown = grown + #field + #value end
+    else
+      local replaced = redis.call('HSTRLEN', hash, field)
+      if redis.call('HSET', hash, field, value) == 1 then grown = grown + #field end
+      grown = grown + #value - replaced
+    end
+  end
+  if grown ~= 0 then redis.call('HINCRBY', ARGV[first + 1], ARGV[first + 2], grown) end
+end
+
+-- STORE_DOCUMENTS: counter, then for each document: 'once' or 'replace', key, JSON.
+function counting_commands.STORE_DOCUMENTS(first, last)
+  local grown = 0
+  for i = first + 1, last, 3 do
+    local name, document = ARGV[i + 1], ARGV[i + 2]
+    if ARGV[i] == 'once' then
+      if redis.call('JSON.SET', name, '$', document, 'NX') then grown = grown + #document end
+    else
+      grown = grown + #document - #(redis.call('JSON.GET', name) or '')
+      redis.call('JSON.SET', name, '$', document)
+    end
+  end
+  if grown ~= 0 then redis.call('INCRBY', ARGV[first], grown) end
+end
+
 -- Executes the commands in ARGV from index `first` to the end. Each command is its count of words, then its words.
 local function run_commands(first)
   local index = first
   while index <= #ARGV do
-    local count = tonumber(ARGV[index])
-    redis.call(unpack(ARGV, index + 1, index + count))
-    index = index + 1 + count
+    local last = index + tonumber(ARGV[index])
+    local count = counting_commands[ARGV[index + 1]]
+    if count then
+      count(index + 2, last)
+    else
+      redis.call(unpack(ARGV, index + 1, last))
+    end
+    index = last + 1
   end
 end
