@@ -51,10 +51,10 @@ class Past:
 
     async def again(self, run: Any) -> None:
         """The run is due now, however often it was tried."""
-        for job in await self._pipeline.send("ZRANGE", self._keys.later, 0, -1):
+        for job in await self._pipeline.send("ZRANGE", self._keys.later_queue, 0, -1):
             if job.decode().startswith(run["run_id"]):
-                await self._pipeline.send("ZADD", self._keys.later, 0, job)
-        await self._pipeline.send("RPUSH", self._keys.queue_wake, "1")
+                await self._pipeline.send("ZADD", self._keys.later_queue, 0, job)
+        await self._pipeline.send("RPUSH", self._keys.worker_wake, "1")
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ async def hold_run(served: Served, name: str) -> None:
 async def is_listened_to(served: Served, thread_id: str) -> bool:
     """Whether the server has subscribed to what happens to the thread."""
     services = served.services
-    return bool((await services.pipeline.send("PUBSUB", "NUMSUB", services.keys.thread_wake(thread_id)))[1])
+    return bool((await services.pipeline.send("PUBSUB", "NUMSUB", services.keys.thread_notifications(thread_id)))[1])
 
 
 async def end_runs(served: Served, admin: httpx.AsyncClient, thread_id: str) -> None:

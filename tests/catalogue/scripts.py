@@ -31,8 +31,8 @@ KEYS: Final = {
 }
 """The kinds of the keys that a script gets as `KEYS`."""
 
-_QUEUES: Final = ("queue", "suspects")
-_DELIVERIES: Final = ("deliveries", "own_deliveries")
+_QUEUES: Final = ("queue", "suspect_queue")
+_DELIVERIES: Final = ("deliveries", "internal_deliveries")
 _WRITES: Final = ("checkpoint_writes",)
 _RUN_THREADS: Final = ("checkpoint_threads",)
 _DOCUMENTS: Final = ("documents", "document_writes")
@@ -41,8 +41,8 @@ COMPUTED: Final = {
     ("add_to_queue", "queue_key(run_id)"): _QUEUES,
     ("requeue_parked_job", "queue_key((split_job(parked[1])))"): _QUEUES,
     ("work_census", "key(place)"): _QUEUES,
-    ("has_job", "key(place)"): (*_QUEUES, "later"),
-    ("check.job", "args.place"): (*_QUEUES, "later", "parked"),
+    ("has_job", "key(place)"): (*_QUEUES, "later_queue"),
+    ("check.job", "args.place"): (*_QUEUES, "later_queue", "parked_queue"),
     ("set_metadata_members", "record"): ("assistant",),
     ("cron_save/set_metadata_members", "record"): ("cron",),
     ("create_delivery", "key(delivery_queue(run))"): _DELIVERIES,

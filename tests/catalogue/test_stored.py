@@ -46,7 +46,8 @@ async def test_what_waits_and_what_crashed_is_declared(
     await sdk.runs.cancel_many(status="pending")
     assert await undeclared(pipeline, keys) == []
     stored |= await stored_kinds(pipeline, keys)
-    waiting = {"queue_wake", "later", "suspects", "on_trial", "leases", "thread_queue", "thread_crons", "idempotency"}
+    waiting = {"worker_wake", "later_queue", "suspect_queue", "running_suspects", "leases", "thread_queue"}
+    waiting |= {"thread_crons", "idempotency"}
     assert waiting | {"crons", "crons_due", "cron", "threads_due"} <= stored
 
 
@@ -68,8 +69,16 @@ async def test_what_ended_is_declared(
     await sdk.runs.wait(other, "quick", input={"value": 1})
     await sdk.store.put_item(["a", "b"], "key", {"text": "x"}, ttl=5)
     assert await undeclared(pipeline, keys) == []
-    ended = {"run", "events", "thread", "thread_runs", "threads", "checkpoints", "checkpoint_state", "pulse", "workers"}
-    ended |= {"assistant", "assistants", "graph_assistants", "store_items", "checkpoint_threads", "deliveries"}
+    ended = {"run", "events", "thread", "thread_runs", "threads", "checkpoints", "checkpoint_state", "workers"}
+    ended |= {
+        "assistant",
+        "assistants",
+        "graph_assistants",
+        "store_items",
+        "checkpoint_threads",
+        "deliveries",
+        "outage_watch",
+    }
     assert ended - await stored_kinds(pipeline, keys) == set()
 
 

@@ -50,7 +50,7 @@ async def test_runs_follow_one_another_live(
     thread = await new_thread(sdk)
     await sdk.runs.wait(thread, "steps", input={"value": 1})
     live = asyncio.create_task(until(sdk.threads.join_stream(thread), runs_done(2)))
-    channel = keys.thread_wake(thread)
+    channel = keys.thread_notifications(thread)
 
     async def listens() -> bool:
         return bool((await pipeline.send("PUBSUB", "NUMSUB", channel))[1])

@@ -16,7 +16,8 @@ _OF_THREAD: Final = {
     "document_bytes",
 }  # fmt: skip
 _EMPTY_WHEN_STILL: Final = {
-    "queue", "suspects", "on_trial", "later", "parked", "group", "leases", "thread_queue", "trash", "deliveries",
+    "queue", "suspect_queue", "running_suspects", "later_queue", "parked_queue", "group_runs", "leases",
+    "thread_queue", "trash", "deliveries", "internal_deliveries",
 }  # fmt: skip
 _PASSING: Final = {"idempotency", "probe", "duty"}
 

@@ -71,7 +71,7 @@ async def job_without_run(stores: Stores) -> str:
 async def job_of_an_earlier_attempt(stores: Stores) -> str:
     run = await running(stores)
     job = f"{run.run_id}:1"
-    await stores.pipeline.send("ZADD", stores.keys.later, 2e12, job)
+    await stores.pipeline.send("ZADD", stores.keys.later_queue, 2e12, job)
     return job
 
 
@@ -79,13 +79,13 @@ async def parked_though_there_is_room(stores: Stores) -> str:
     run = await stores.run(await stores.thread(), groups=[("graph:steps", 1)])
     job = f"{run.run_id}:1"
     await stores.pipeline.send("DEL", stores.keys.queue)
-    await stores.pipeline.send("ZADD", stores.keys.parked("graph:steps"), 1, job)
+    await stores.pipeline.send("ZADD", stores.keys.parked_queue("graph:steps"), 1, job)
     return job
 
 
 async def place_of_run_that_is_over(stores: Stores) -> str:
     run = await over(stores)
-    await stores.pipeline.send("SADD", stores.keys.group("graph:steps"), run.run_id)
+    await stores.pipeline.send("SADD", stores.keys.group_runs("graph:steps"), run.run_id)
     return run.run_id
 
 
@@ -146,13 +146,13 @@ async def waits_for_run_that_is_over(stores: Stores) -> str:
 async def suspect_without_job(stores: Stores) -> str:
     run = await running(stores)
     await stores.reap()
-    await stores.pipeline.send("DEL", stores.keys.suspects)
+    await stores.pipeline.send("DEL", stores.keys.suspect_queue)
     return run.run_id
 
 
 async def job_of_a_suspect_that_is_gone(stores: Stores) -> str:
     job = f"{new_id()}:2"
-    await stores.pipeline.send("ZADD", stores.keys.suspects, 0, job)
+    await stores.pipeline.send("ZADD", stores.keys.suspect_queue, 0, job)
     return job
 
 

@@ -114,7 +114,7 @@ async def dump(pipeline: Pipeline, keys: Keys) -> dict[str, Any]:
     for key in await pipeline.send("KEYS", f"{keys.prefix}:*"):
         name = key.decode()
         kind = (await pipeline.send("TYPE", key)).decode()
-        if name in (keys.threads, keys.workers, keys.queue_wake):
+        if name in (keys.threads, keys.workers, keys.worker_wake):
             continue
         if kind == "hash":
             flat = await pipeline.send("HGETALL", key)

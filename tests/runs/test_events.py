@@ -336,7 +336,7 @@ async def test_followers_that_leave_leave_nothing(writing: Writing, stores: Stor
         await reading.gone()
     assert stores.events._followed == {}
     await eventually(lambda: not [task for task in asyncio.all_tasks() if task.get_name().endswith(writing.run_id)])
-    channel = stores.keys.run_wake(writing.run_id)
+    channel = stores.keys.run_notifications(writing.run_id)
 
     async def unheard() -> bool:
         _, count = await stores.pipeline.send("PUBSUB", "NUMSUB", channel)
@@ -418,6 +418,6 @@ async def test_a_waiter_for_a_thread_is_woken_after_another_has_left(
     with wakes.woken("some thread") as (subscribed, woken):
         with wakes.woken("some thread"):
             await subscribed
-        await stores.pipeline.send("PUBLISH", stores.keys.thread_wake("some thread"), "event")
+        await stores.pipeline.send("PUBLISH", stores.keys.thread_notifications("some thread"), "event")
         async with asyncio.timeout(_HEAL_S):
             await woken.wait()

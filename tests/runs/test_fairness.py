@@ -68,7 +68,10 @@ async def test_the_limit_holds_for_runs_that_died_and_were_handed_back(stores: S
     last = await stores.claim_one()
     assert {claimed[0].run_id, last.run_id} == {first.run_id, second.run_id}
     await stores.settle(last)
-    assert await stores.pipeline.send("EXISTS", stores.keys.group("owner:ada"), stores.keys.parked("owner:ada")) == 0
+    assert (
+        await stores.pipeline.send("EXISTS", stores.keys.group_runs("owner:ada"), stores.keys.parked_queue("owner:ada"))
+        == 0
+    )
 
 
 async def test_a_place_that_the_first_in_line_cannot_take_goes_to_the_next(stores: Stores) -> None:
@@ -93,7 +96,7 @@ async def test_a_claim_ends_when_all_that_waits_is_of_full_groups(stores: Stores
     due_in_ms, claimed = await stores.scripts.run_claim("w", 10, 60_000)
     assert (due_in_ms, len(claimed)) == (None, 2)
     for group, _ in (one, other):
-        assert await stores.pipeline.send("ZCARD", stores.keys.parked(group)) == 1
+        assert await stores.pipeline.send("ZCARD", stores.keys.parked_queue(group)) == 1
 
 
 async def test_a_run_of_a_full_group_is_not_executed_inline(stores: Stores) -> None:

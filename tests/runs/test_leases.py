@@ -109,7 +109,7 @@ async def test_after_an_outage_the_living_have_one_lease_to_report(stores: Store
     gone = await stores.claim_one(lease_ms=-1)
     assert await reap() == [(gone.run_id, 2, "queued")]
     alive, dead = await stores.claim_one(lease_ms=-1), await ended_lease()
-    pulse = f"{stores.keys.prefix}:pulse"
+    pulse = f"{stores.keys.prefix}:outage_watch"
     await stores.pipeline.send("HINCRBY", pulse, "seen_ms", -grace["silence_ms"] - 1)
     assert await reap() == []
     reports = [(alive.run_id, alive.attempt, alive.incarnation)]

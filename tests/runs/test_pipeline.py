@@ -247,15 +247,15 @@ async def test_a_listening_connection_that_fell_silent_is_replaced(
     await subscriber.open()
     try:
         heard: asyncio.Queue[bytes | None] = asyncio.Queue()
-        await subscriber.listen(keys.run_wake("a"), heard.put_nowait)
+        await subscriber.listen(keys.run_notifications("a"), heard.put_nowait)
         said = proxy.requests
         await eventually(lambda: proxy.requests >= said + 3)
         assert proxy.accepted == 1, "pings were answered"
         proxy.deafen()
-        later = subscriber.listen(keys.run_wake("b"), heard.put_nowait)
+        later = subscriber.listen(keys.run_notifications("b"), heard.put_nowait)
         assert await asyncio.wait_for(heard.get(), 30) is None
         await asyncio.wait_for(later, 30)
-        await pipeline.send("PUBLISH", keys.run_wake("b"), "hello")
+        await pipeline.send("PUBLISH", keys.run_notifications("b"), "hello")
         assert await asyncio.wait_for(heard.get(), 30) == b"hello"
     finally:
         await subscriber.close()
@@ -275,7 +275,7 @@ async def test_a_new_connection_does_not_answer_for_the_ping_of_a_lost_one(
         proxy.cut()
         await eventually(lambda: proxy.accepted == 2 and subscriber._connection.connected)
         subscriber._ping()
-        await asyncio.wait_for(subscriber.listen(keys.run_wake("a"), lambda message: None), 30)
+        await asyncio.wait_for(subscriber.listen(keys.run_notifications("a"), lambda message: None), 30)
         assert proxy.accepted == 2
     finally:
         await subscriber.close()

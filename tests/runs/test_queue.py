@@ -65,7 +65,7 @@ async def test_delayed_runs_are_claimed_in_the_order_of_their_due_times(stores: 
     order = [runs[place] for place in (2, 0, 3, 1)]
     now_ms = await _server_ms(stores)
     for age_s, run in zip((4, 3, 2, 1), order, strict=True):
-        await stores.pipeline.send("ZADD", stores.keys.later, "XX", now_ms - age_s * 1000, f"{run.run_id}:1")
+        await stores.pipeline.send("ZADD", stores.keys.later_queue, "XX", now_ms - age_s * 1000, f"{run.run_id}:1")
     assert [run.run_id for run in await _due(stores)] == [run.run_id for run in (*order, now)]
 
 
@@ -331,7 +331,7 @@ async def test_a_state_is_not_written_while_a_run_is_pending_or_running(stores: 
 async def test_the_age_of_the_oldest_due_job_is_how_long_it_has_been_due(stores: Stores, priority: str) -> None:
     oldest = await stores.run(await stores.thread(), priority=priority)
     await stores.run(await stores.thread(), after_s=3600)
-    for place, attempt in ((stores.keys.queue, 1), (stores.keys.suspects, 2)):
+    for place, attempt in ((stores.keys.queue, 1), (stores.keys.suspect_queue, 2)):
         newer = await stores.run(await stores.thread(), priority="high")
         assert 0 <= await _oldest_due_s(stores) < 30
         await stores.pipeline.send("ZINCRBY", place, -90_000, f"{oldest.run_id}:{attempt}")

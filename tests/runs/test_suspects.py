@@ -57,7 +57,7 @@ async def test_a_run_whose_worker_died_is_a_suspect_until_it_gets_further(stores
     assert again.suspect == 1
     await _prove(stores, again)
     assert (await stores.now(run)).suspect == 0
-    assert await stores.pipeline.send("EXISTS", stores.keys.on_trial) == 0
+    assert await stores.pipeline.send("EXISTS", stores.keys.running_suspects) == 0
 
 
 async def test_who_may_take_no_suspect_gets_everything_else(stores: Stores) -> None:
@@ -142,7 +142,9 @@ async def test_each_attempt_after_the_second_waits_longer(stores: Stores) -> Non
     run = await _queued(stores, ceilings={"max_attempts": 9})
     pauses_s: list[int] = []
     for attempt in range(1, 5):
-        await stores.pipeline.send("ZADD", stores.keys.later, "XX", 0, f"{run.run_id}:{attempt}")  # its pause is over
+        await stores.pipeline.send(
+            "ZADD", stores.keys.later_queue, "XX", 0, f"{run.run_id}:{attempt}"
+        )  # its pause is over
         assert (await stores.claim_one()).attempt == attempt
         assert await stores.reap(pause_ms=60_000) == [(run.run_id, attempt, "queued")]
         seconds, _ = await stores.pipeline.send("TIME")
@@ -158,7 +160,7 @@ async def test_a_suspect_that_is_handed_back_stays_one(stores: Stores) -> None:
     await stores.reap()
     held = await stores.claim_one()
     assert await stores.attempt(held).release(handover(held))
-    assert await stores.pipeline.send("EXISTS", stores.keys.on_trial) == 0
+    assert await stores.pipeline.send("EXISTS", stores.keys.running_suspects) == 0
     assert await _claim(stores, "x", 0) == []
     assert (await stores.claim_one()).suspect == 1
 
@@ -319,7 +321,7 @@ async def test_claims_at_random(seed: int, stores: Stores) -> None:
         running = [run for runs in held.values() for run in runs]
         assert len({run.thread_id for run in running}) == len(running)
         for group, limit in limits.items():
-            assert await stores.pipeline.send("SCARD", stores.keys.group(group)) <= limit
+            assert await stores.pipeline.send("SCARD", stores.keys.group_runs(group)) <= limit
         for run in claimed:
             earlier = [other.run_id for other in made if other.thread_id == run.thread_id]
             for other in earlier[: earlier.index(run.run_id)]:
@@ -352,4 +354,4 @@ async def test_claims_at_random(seed: int, stores: Stores) -> None:
     assert all([(await stores.now(run)).final for run in made])
     assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).check_all() == []
     keys = stores.keys
-    assert await stores.pipeline.send("EXISTS", keys.queue, keys.suspects, keys.on_trial, keys.leases) == 0
+    assert await stores.pipeline.send("EXISTS", keys.queue, keys.suspect_queue, keys.running_suspects, keys.leases) == 0

@@ -280,7 +280,7 @@ async def test_what_a_dead_worker_had_taken_is_taken_again(
 
 
 async def test_no_more_are_taken_than_there_is_room_for(pipeline: Pipeline, keys: Keys) -> None:
-    for queue, name in ((keys.deliveries, "a"), (keys.deliveries, "b"), (keys.own_deliveries, "c")):
+    for queue, name in ((keys.deliveries, "a"), (keys.deliveries, "b"), (keys.internal_deliveries, "c")):
         await pipeline.send("HSET", keys.delivery(name), "tries", 0)
         await pipeline.send("ZADD", queue, 0, name)
     scripts = DeliveryScripts(pipeline, keys)

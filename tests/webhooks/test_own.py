@@ -167,7 +167,7 @@ async def test_it_is_tried_again(
     run_id, pipeline = await over(ann, "/own/hook"), served.services.pipeline
 
     async def delivered() -> bool:
-        await pipeline.send("ZADD", keys.own_deliveries, "XX", 0, run_id)
+        await pipeline.send("ZADD", keys.internal_deliveries, "XX", 0, run_id)
         return await done(served, run_id)
 
     await eventually(delivered)

@@ -90,7 +90,7 @@ class ClaimingWorker(Worker):
         The pop and the claim go out together: the server runs the claim in the moment that a token wakes it, and the
         answer to both is one round trip."""
         if wait_s > 0:
-            self._wake.send("BLPOP", self._keys.queue_wake, wait_s).add_done_callback(ignore_reply)
+            self._wake.send("BLPOP", self._keys.worker_wake, wait_s).add_done_callback(ignore_reply)
         free = self.max_jobs - len(self.tasks)
         due_in_ms, claimed = await self._scripts.run_claim(
             self._worker_id, free, self._lease_ms, suspects=self.suspects.free_slots()

@@ -107,7 +107,7 @@ class WorkerProcess:
         log.info("worker.draining", runs=len(self.executor.executions))
         self._claims.stop_claiming()
         # ends the blocking pop of this worker; if another worker gets the token, it claims once more and finds nothing
-        self._services.pipeline.send("RPUSH", self._services.keys.queue_wake, "1").add_done_callback(ignore_reply)
+        self._services.pipeline.send("RPUSH", self._services.keys.worker_wake, "1").add_done_callback(ignore_reply)
         self.executor.drain()
         await asyncio.wait({claims}, timeout=self._services.settings.drain_s)
         self.executor.stop_now()

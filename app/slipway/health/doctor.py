@@ -112,7 +112,7 @@ class Doctor:
 
     async def _quick(self) -> AsyncIterator[_Page]:
         """What is in progress: as much as there is work."""
-        for queue in (self._keys.queue, self._keys.suspects, self._keys.later):
+        for queue in (self._keys.queue, self._keys.suspect_queue, self._keys.later_queue):
             async for jobs in self._pages("ZSCAN", queue):
                 yield _Page("job", jobs, queue)
         async for runs in self._pages("ZSCAN", self._keys.leases):
@@ -124,13 +124,13 @@ class Doctor:
             yield _Page("thread", threads)
         async for runs in self._keys_of("run", "hash"):
             yield _Page("run", runs)
-        async for groups in self._keys_of("parked", "zset"):
+        async for groups in self._keys_of("parked_queue", "zset"):
             for group in groups:
-                async for jobs in self._pages("ZSCAN", self._keys.parked(group)):
-                    yield _Page("job", jobs, self._keys.parked(group), parked=True)
-        async for groups in self._keys_of("group", "set"):
+                async for jobs in self._pages("ZSCAN", self._keys.parked_queue(group)):
+                    yield _Page("job", jobs, self._keys.parked_queue(group), parked=True)
+        async for groups in self._keys_of("group_runs", "set"):
             for group in groups:
-                async for runs in self._pages("SSCAN", self._keys.group(group)):
+                async for runs in self._pages("SSCAN", self._keys.group_runs(group)):
                     yield _Page("place", runs, group)
 
     async def _pages(self, verb: str, key: str) -> AsyncIterator[list[str]]:

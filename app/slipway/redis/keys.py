@@ -24,8 +24,8 @@ class Keys:
     def events(self, run_id: str) -> str:
         return self._of("events", run_id)
 
-    def run_wake(self, run_id: str) -> str:
-        return self._of("run_wake", run_id)
+    def run_notifications(self, run_id: str) -> str:
+        return self._of("run_notifications", run_id)
 
     def thread(self, thread_id: str) -> str:
         return self._of("thread", thread_id)
@@ -39,8 +39,8 @@ class Keys:
     def thread_states(self, thread_id: str) -> str:
         return self._of("thread_states", thread_id)
 
-    def thread_wake(self, thread_id: str) -> str:
-        return self._of("thread_wake", thread_id)
+    def thread_notifications(self, thread_id: str) -> str:
+        return self._of("thread_notifications", thread_id)
 
     def checkpoints(self, thread_id: str) -> str:
         return self._of("checkpoints", thread_id)
@@ -88,26 +88,26 @@ class Keys:
         return self._of("queue")
 
     @property
-    def suspects(self) -> str:
-        return self._of("suspects")
+    def suspect_queue(self) -> str:
+        return self._of("suspect_queue")
 
     @property
-    def on_trial(self) -> str:
-        return self._of("on_trial")
+    def running_suspects(self) -> str:
+        return self._of("running_suspects")
 
     @property
-    def later(self) -> str:
-        return self._of("later")
+    def later_queue(self) -> str:
+        return self._of("later_queue")
 
-    def parked(self, group: str) -> str:
-        return self._of("parked", group)
+    def parked_queue(self, group: str) -> str:
+        return self._of("parked_queue", group)
 
-    def group(self, group: str) -> str:
-        return self._of("group", group)
+    def group_runs(self, group: str) -> str:
+        return self._of("group_runs", group)
 
     @property
-    def queue_wake(self) -> str:
-        return self._of("queue_wake")
+    def worker_wake(self) -> str:
+        return self._of("worker_wake")
 
     def idempotency(self, digest: str) -> str:
         return self._of("idempotency", digest)
@@ -170,8 +170,8 @@ class Keys:
         return self._of("deliveries")
 
     @property
-    def own_deliveries(self) -> str:
-        return self._of("own_deliveries")
+    def internal_deliveries(self) -> str:
+        return self._of("internal_deliveries")
 
     def pattern(self, kind: str) -> str:
         """A glob that matches every key of a kind whose names have one id, and longer names."""

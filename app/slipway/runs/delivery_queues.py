@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-DeliveryQueue = Literal["deliveries", "own_deliveries"]
+DeliveryQueue = Literal["deliveries", "internal_deliveries"]
 
 EXTERNAL: Final[DeliveryQueue] = "deliveries"
 """Webhooks that are a URL with a host: workers call them."""
-INTERNAL: Final[DeliveryQueue] = "own_deliveries"
+INTERNAL: Final[DeliveryQueue] = "internal_deliveries"
 """Webhooks that are a path of this deployment: web processes call them."""
 
 

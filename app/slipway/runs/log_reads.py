@@ -18,7 +18,7 @@ class LogReads(ReadStubs):
 
     def channel(self, run_id: str) -> str:
         """The channel of notifications about new events."""
-        return self._keys.run_wake(run_id)
+        return self._keys.run_notifications(run_id)
 
     async def exists(self, run_id: str) -> bool:
         return bool(await self._pipeline.send("EXISTS", self._keys.events(run_id), repeatable=True))

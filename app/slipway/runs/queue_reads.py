@@ -15,13 +15,13 @@ class QueueReads(ReadStubs):
 
     async def in_progress(self) -> AsyncIterator[list[str]]:
         """The runs that have a lease or a job that is not parked."""
-        for key in (self._keys.leases, self._keys.queue, self._keys.suspects, self._keys.later):
+        for key in (self._keys.leases, self._keys.queue, self._keys.suspect_queue, self._keys.later_queue):
             async for run_ids in self._pages(key):
                 yield run_ids
 
     async def parked(self, group: str) -> AsyncIterator[list[str]]:
         """The runs whose jobs wait for a slot of the concurrency group."""
-        async for run_ids in self._pages(self._keys.parked(group)):
+        async for run_ids in self._pages(self._keys.parked_queue(group)):
             yield run_ids
 
     async def of_thread(self, thread_id: str) -> AsyncIterator[list[str]]:

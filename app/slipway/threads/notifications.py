@@ -62,7 +62,7 @@ class ThreadNotifications:
     def listening(self, thread_id: str, reader: Woken) -> Iterator[asyncio.Future[None]]:
         """Call `reader` for each wake-up until the block is left. Yields what is done once the subscription stands."""
         listening = self._listening.get(thread_id)
-        channel = self._keys.thread_wake(thread_id)
+        channel = self._keys.thread_notifications(thread_id)
         if listening is None:
             hears = _Listening(asyncio.get_running_loop().create_future())
             hears.subscribed = self._subscriber.listen(channel, hears.hear)

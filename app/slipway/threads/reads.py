@@ -115,7 +115,7 @@ class ThreadReads(ReadStubs):
 
     def channel(self, thread_id: str) -> str:
         """The channel of notifications about changes of a thread."""
-        return self._keys.thread_wake(thread_id)
+        return self._keys.thread_notifications(thread_id)
 
 
 def _text(value: bytes | None) -> str | None:

@@ -36,7 +36,7 @@ KEY_KINDS: Final = (
         python_readers=("slipway.runs", "slipway.health", "slipway_workers"),
     ),
     KeyKind(
-        "suspects",
+        "suspect_queue",
         ":queue:suspects",
         RedisType.ZSET,
         Shard.THREAD,
@@ -45,8 +45,8 @@ KEY_KINDS: Final = (
         python_readers=("slipway.runs", "slipway.health"),
     ),
     KeyKind(
-        "on_trial",
-        ":suspects",
+        "running_suspects",
+        ":suspects:running",
         RedisType.SET,
         Shard.THREAD,
         meaning="The crash suspects that execute.",
@@ -54,7 +54,7 @@ KEY_KINDS: Final = (
         python_writers=("slipway.runs",),
     ),
     KeyKind(
-        "later",
+        "later_queue",
         ":queue:later",
         RedisType.ZSET,
         Shard.THREAD,
@@ -63,7 +63,7 @@ KEY_KINDS: Final = (
         python_readers=("slipway.runs", "slipway.health"),
     ),
     KeyKind(
-        "parked",
+        "parked_queue",
         ":queue:parked:%s",
         RedisType.ZSET,
         Shard.THREAD,
@@ -72,7 +72,7 @@ KEY_KINDS: Final = (
         python_readers=("slipway.runs", "slipway.health"),
     ),
     KeyKind(
-        "group",
+        "group_runs",
         ":group:%s",
         RedisType.SET,
         Shard.THREAD,
@@ -81,7 +81,7 @@ KEY_KINDS: Final = (
         python_readers=("slipway.health",),
     ),
     KeyKind(
-        "queue_wake",
+        "worker_wake",
         ":queue:wake",
         RedisType.LIST,
         Shard.THREAD,
@@ -100,8 +100,8 @@ KEY_KINDS: Final = (
         python_readers=("slipway.runs", "slipway.health", "slipway_workers"),
     ),
     KeyKind(
-        "pulse",
-        ":pulse",
+        "outage_watch",
+        ":outage_watch",
         RedisType.HASH,
         Shard.THREAD,
         meaning="How an outage of Redis is noticed.",

@@ -246,8 +246,8 @@ KEY_KINDS: Final = (
         python_readers=("slipway.runs",),
     ),
     KeyKind(
-        "run_wake",
-        ":run:%s:wake",
+        "run_notifications",
+        ":run:%s:notifications",
         RedisType.CHANNEL,
         Shard.THREAD,
         meaning="The events that a script appended to a log, with their ids and the id before them.",

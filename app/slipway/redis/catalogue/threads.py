@@ -146,8 +146,8 @@ KEY_KINDS: Final = (
         lifetime="deleted with its thread",
     ),
     KeyKind(
-        "thread_wake",
-        ":thread:%s:wake",
+        "thread_notifications",
+        ":thread:%s:notifications",
         RedisType.CHANNEL,
         Shard.THREAD,
         meaning=(

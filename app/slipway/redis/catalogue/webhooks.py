@@ -49,8 +49,8 @@ KEY_KINDS: Final = (
         lifetime="until they are settled",
     ),
     KeyKind(
-        "own_deliveries",
-        ":deliveries:own",
+        "internal_deliveries",
+        ":deliveries:internal",
         RedisType.ZSET,
         Shard.THREAD,
         meaning=("Deliveries whose webhook is a path of this deployment, by due time in ms: web processes send them."),

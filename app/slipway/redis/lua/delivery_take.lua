@@ -1,7 +1,7 @@
 --! needs: clock keys
 --! repeatable: no
 --! shard: thread
---! keys: deliveries own_deliveries
+--! keys: deliveries internal_deliveries
 -- Take up to `limit` webhooks that are due, from the first of `queues` on, each for `lease_ms`: whoever dies with one
 -- leaves it to be taken again.
 -- Returns the put-aside records, each with the name under which it waits as `delivery_id`.

@@ -20,11 +20,11 @@ end
 
 local function has_job(run_id)
   local job = job_name(run_id, redis.call('HGET', key('run', run_id), 'attempt') + 1)
-  for _, place in ipairs({'queue', 'suspects', 'later'}) do
+  for _, place in ipairs({'queue', 'suspect_queue', 'later_queue'}) do
     if redis.call('ZSCORE', key(place), job) then return true end
   end
   for _, pair in ipairs(groups_of(run_id)) do
-    if redis.call('ZSCORE', key('parked', pair[1]), job) then return true end
+    if redis.call('ZSCORE', key('parked_queue', pair[1]), job) then return true end
   end
   return false
 end
@@ -42,7 +42,7 @@ function check.job(job)
   local held = run_id and redis.call('HMGET', key('run', run_id), 'phase', 'attempt')
   if not held or held[1] ~= 'queued' or held[2] + 1 ~= tonumber(attempt) then
     if record_problem('job_without_run', job) then redis.call('ZREM', args.place, job) end
-  elseif args.parked and redis.call('EXISTS', key('queue'), key('suspects')) == 0 and not group_at_limit(run_id) then
+  elseif args.parked and redis.call('EXISTS', key('queue'), key('suspect_queue')) == 0 and not group_at_limit(run_id) then
     -- with an empty queue nobody is on the way to the free place
     if record_problem('parked_though_there_is_room', job) then
       redis.call('ZREM', args.place, job)
@@ -60,7 +60,7 @@ end
 
 -- A place of a group that has a limit: its run is running.
 function check.place(run_id)
-  if redis.call('SISMEMBER', key('group', args.place), run_id) == 0 or phase_of(run_id) == 'running' then return end
+  if redis.call('SISMEMBER', key('group_runs', args.place), run_id) == 0 or phase_of(run_id) == 'running' then return end
   if record_problem('place_of_run_that_is_over', run_id) then free_group_slot(args.place, run_id) end
 end
 

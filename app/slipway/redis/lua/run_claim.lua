@@ -11,16 +11,16 @@ local answer = {''}
 local left = args.limit
 local BATCH = 200
 
-local due = redis.call('ZRANGEBYSCORE', key('later'), '-inf', integer_text(now_ms), 'WITHSCORES', 'LIMIT', 0, BATCH)
+local due = redis.call('ZRANGEBYSCORE', key('later_queue'), '-inf', integer_text(now_ms), 'WITHSCORES', 'LIMIT', 0, BATCH)
 for i = 1, #due, 2 do
-  redis.call('ZREM', key('later'), due[i])
+  redis.call('ZREM', key('later_queue'), due[i])
   add_to_queue((split_job(due[i])), due[i], tonumber(due[i + 1]))
 end
 
 -- A job that does not begin leaves the places that it was offered to the next jobs that wait for them.
 local function offer_group_slots(run_id)
   for _, pair in ipairs(groups_of(run_id)) do
-    if redis.call('SCARD', key('group', pair[1])) < pair[2] then requeue_parked_job(pair[1]) end
+    if redis.call('SCARD', key('group_runs', pair[1])) < pair[2] then requeue_parked_job(pair[1]) end
   end
 end
 
@@ -35,7 +35,7 @@ local function claim(job, score)
   end
   local full = group_at_limit(run_id)
   if full then
-    redis.call('ZADD', key('parked', full), score, job)
+    redis.call('ZADD', key('parked_queue', full), score, job)
     redis.call('HSET', run, 'reason', 'limit of ' .. full)
     offer_group_slots(run_id)
     return false
@@ -50,7 +50,7 @@ end
 
 -- The first suspect, if it is its turn among all that is due, and how often a worker died with it.
 local function next_suspect()
-  local first = redis.call('ZRANGE', key('suspects'), 0, 0, 'WITHSCORES')
+  local first = redis.call('ZRANGE', key('suspect_queue'), 0, 0, 'WITHSCORES')
   if #first == 0 or redis.call('ZCOUNT', key('queue'), '-inf', '(' .. first[2]) >= left then return nil end
   local run_id = split_job(first[1])
   return first[1], first[2], tonumber(redis.call('HGET', key('run', run_id), 'suspect') or 0)
@@ -61,7 +61,7 @@ while left > 0 and suspects > 0 and seen < BATCH do
   local job, score, deaths = next_suspect()
   if not job or (deaths > 1 and suspects < args.suspects) then break end
   seen = seen + 1
-  redis.call('ZREM', key('suspects'), job)
+  redis.call('ZREM', key('suspect_queue'), job)
   if claim(job, score) then
     left = left - 1
     suspects = deaths > 1 and 0 or suspects - 1
@@ -79,10 +79,10 @@ end
 if redis.call('ZCARD', key('queue')) > 0 then
   answer[1] = '0'
 else
-  redis.call('DEL', key('queue_wake'))
-  local first = redis.call('ZRANGE', key('later'), 0, 0, 'WITHSCORES')
+  redis.call('DEL', key('worker_wake'))
+  local first = redis.call('ZRANGE', key('later_queue'), 0, 0, 'WITHSCORES')
   local wait_ms = #first > 0 and math.max(first[2] - now_ms, 0) or nil
-  if redis.call('EXISTS', key('suspects')) == 1 then wait_ms = math.min(wait_ms or args.again_ms, args.again_ms) end
+  if redis.call('EXISTS', key('suspect_queue')) == 1 then wait_ms = math.min(wait_ms or args.again_ms, args.again_ms) end
   if wait_ms then answer[1] = integer_text(wait_ms) end
 end
 return answer

@@ -83,7 +83,7 @@ redis.call('HSET', run, 'run_id', args.run_id, 'thread_id', args.thread_id, 'ass
   'updated_us', integer_text(now_us), 'due_ms', integer_text(now_ms + args.after_ms), 'chain', args.run_id, 'usage', '{}',
   'continues', args.continues and 1 or 0, 'priority_ms', args.priority_ms)
 if args.webhook then redis.call('HSET', run, 'webhook', 'pending') end
-if args.webhook == 'own_deliveries' then redis.call('HSET', run, 'webhook_queue', args.webhook) end
+if args.webhook == 'internal_deliveries' then redis.call('HSET', run, 'webhook_queue', args.webhook) end
 if args.kept_s then redis.call('HSET', run, 'kept_s', args.kept_s) end
 if args.user then redis.call('HSET', run, 'user', args.user, 'permitted_us', integer_text(now_us)) end
 if args.changed_by then redis.call('HSET', run, 'changed_by', args.changed_by, 'permitted_us', integer_text(now_us)) end

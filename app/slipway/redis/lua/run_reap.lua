@@ -33,7 +33,7 @@ end
 -- By worker: how often at most a worker has died before with a run that this one holds, and how many such runs it has.
 local function most_suspected_by_worker()
   local worst = {}
-  for _, run_id in ipairs(redis.call('SMEMBERS', key('on_trial'))) do
+  for _, run_id in ipairs(redis.call('SMEMBERS', key('running_suspects'))) do
     local held = redis.call('HMGET', key('run', run_id), 'worker', 'suspect')
     local deaths, known = tonumber(held[2]) or 0, held[1] and worst[held[1]] or {deaths = 0, runs = 0}
     if held[1] and deaths >= known.deaths then

@@ -6,7 +6,7 @@
 -- how often each problem was mended}.
 local args = cmsgpack.unpack(ARGV[2])
 local oldest_ms = 0
-for _, place in ipairs({'queue', 'suspects'}) do
+for _, place in ipairs({'queue', 'suspect_queue'}) do
   local first = redis.call('ZRANGE', key(place), 0, args.look_at - 1, 'WITHSCORES')
   for i = 1, #first, 2 do
     local run_id = split_job(first[i])
@@ -16,8 +16,8 @@ for _, place in ipairs({'queue', 'suspects'}) do
 end
 return {
   redis.call('ZCOUNT', key('workers'), integer_text(now_ms - args.lease_ms), '+inf'),
-  redis.call('ZCARD', key('queue')) + redis.call('ZCARD', key('suspects')),
-  redis.call('ZCARD', key('later')),
+  redis.call('ZCARD', key('queue')) + redis.call('ZCARD', key('suspect_queue')),
+  redis.call('ZCARD', key('later_queue')),
   redis.call('ZCARD', key('leases')),
   integer_text(oldest_ms),
   redis.call('HGETALL', key('repairs')),

@@ -1,5 +1,5 @@
 --! needs: clock keys
---! keys: own_deliveries
+--! keys: internal_deliveries
 -- Deliveries: webhooks that are to be called.
 
 -- The kind of the queue in which the webhook of this run (or delivery) waits.

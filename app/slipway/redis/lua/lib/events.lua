@@ -29,7 +29,7 @@ local function append_events(run_id, entries)
     entry[4] = last_id
   end
   redis.call('HSET', run, 'last_event', last_id)
-  redis.call('PUBLISH', key('run_wake', run_id), cmsgpack.pack({previous_id, entries}))
+  redis.call('PUBLISH', key('run_notifications', run_id), cmsgpack.pack({previous_id, entries}))
 end
 
 local function metadata_event(run_id, attempt)

@@ -11,13 +11,13 @@ end
 -- The first group of the run that has no free slot, or nil.
 local function group_at_limit(run_id)
   for _, pair in ipairs(groups_of(run_id)) do
-    if redis.call('SCARD', key('group', pair[1])) >= pair[2] then return pair[1] end
+    if redis.call('SCARD', key('group_runs', pair[1])) >= pair[2] then return pair[1] end
   end
 end
 
 -- Moves the first parked job of a group back to the queue, where it tries again to get a slot.
 local function requeue_parked_job(group)
-  local parked = redis.call('ZPOPMIN', key('parked', group))
+  local parked = redis.call('ZPOPMIN', key('parked_queue', group))
   if #parked > 0 then
     redis.call('ZADD', queue_key((split_job(parked[1]))), parked[2], parked[1])
     wake_worker()
@@ -25,7 +25,7 @@ local function requeue_parked_job(group)
 end
 
 local function free_group_slot(group, run_id)
-  if redis.call('SREM', key('group', group), run_id) == 1 then requeue_parked_job(group) end
+  if redis.call('SREM', key('group_runs', group), run_id) == 1 then requeue_parked_job(group) end
 end
 
 local function free_group_slots(run_id)
@@ -38,10 +38,10 @@ local function delete_job(run_id)
   local attempt = redis.call('HGET', key('run', run_id), 'attempt')
   if not attempt then return end
   local job = job_name(run_id, attempt + 1)
-  local was_due = redis.call('ZREM', key('queue'), job) + redis.call('ZREM', key('suspects'), job) > 0
-  redis.call('ZREM', key('later'), job)
+  local was_due = redis.call('ZREM', key('queue'), job) + redis.call('ZREM', key('suspect_queue'), job) > 0
+  redis.call('ZREM', key('later_queue'), job)
   for _, pair in ipairs(groups_of(run_id)) do
-    redis.call('ZREM', key('parked', pair[1]), job)
+    redis.call('ZREM', key('parked_queue', pair[1]), job)
     if was_due then requeue_parked_job(pair[1]) end
   end
 end

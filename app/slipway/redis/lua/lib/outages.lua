@@ -4,7 +4,7 @@
 -- Whether leases mean nothing yet, because nobody could renew them during an outage of Redis. An outage is detected
 -- when no heartbeat and no reaper called for `silence_ms`; then every worker has one lease of time to send a heartbeat.
 local function in_grace_period(grace)
-  local record = key('pulse')
+  local record = key('outage_watch')
   local fields = redis.call('HMGET', record, 'seen_ms', 'grace_ms')
   local grace_ms = tonumber(fields[2]) or 0
   if fields[1] and now_ms - tonumber(fields[1]) > grace.silence_ms then grace_ms = now_ms + grace.lease_ms end

@@ -5,14 +5,14 @@
 local WAKE_TOKENS = 64
 
 local function wake_worker()
-  redis.call('RPUSH', key('queue_wake'), '1')
-  redis.call('LTRIM', key('queue_wake'), -WAKE_TOKENS, -1)
+  redis.call('RPUSH', key('worker_wake'), '1')
+  redis.call('LTRIM', key('worker_wake'), -WAKE_TOKENS, -1)
 end
 
 -- The queue for a due job of this run. Crash suspects have a queue of their own, so that a worker which may not start
 -- one does not read past them.
 local function queue_key(run_id)
-  return key(redis.call('HEXISTS', key('run', run_id), 'suspect') == 1 and 'suspects' or 'queue')
+  return key(redis.call('HEXISTS', key('run', run_id), 'suspect') == 1 and 'suspect_queue' or 'queue')
 end
 
 local function add_to_queue(run_id, job, due_ms)
@@ -26,7 +26,7 @@ local function enqueue(run_id, attempt, due_ms)
   if due_ms <= now_ms then
     add_to_queue(run_id, job, due_ms)
   else
-    redis.call('ZADD', key('later'), integer_text(due_ms), job)
+    redis.call('ZADD', key('later_queue'), integer_text(due_ms), job)
   end
   wake_worker()
 end

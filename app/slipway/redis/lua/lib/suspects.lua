@@ -9,6 +9,6 @@ local function withdraw_suspicion(run_id, attempt, incarnation)
   redis.call('HDEL', run, 'died')
   if redis.call('HINCRBY', run, 'suspect', -1) <= 0 then
     redis.call('HDEL', run, 'suspect')
-    redis.call('SREM', key('on_trial'), run_id)
+    redis.call('SREM', key('running_suspects'), run_id)
   end
 end

@@ -18,7 +18,7 @@ end
 -- Notifies the followers of a thread. `change` is 'metadata' if its metadata changed, so that access filters must be
 -- checked again, else nil.
 local function notify_thread(thread_id, change)
-  redis.call('PUBLISH', key('thread_wake', thread_id), change or '')
+  redis.call('PUBLISH', key('thread_notifications', thread_id), change or '')
 end
 
 -- Whether checkpoints of a deleted thread with this id may still exist. Then no thread is created under the id until
