@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from slipway.checkpoints import fenced_writers, redis_saver
-from slipway.checkpoints import reader as checkpoint_reader
+from slipway.checkpoints import redis_reader as checkpoint_reader
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.script import Script
 from slipway.runs import scripts

@@ -10,7 +10,7 @@ from langgraph.checkpoint.conformance.capabilities import Capability
 from langgraph.checkpoint.conformance.initializer import RegisteredCheckpointer
 from langgraph.checkpoint.conformance.validate import validate
 
-from slipway.serialization.encryption import Seal
+from slipway.serialization.encryption import Encryption
 from slipway.serialization.serde import Serde
 from tests.checkpoints.conftest import Make
 
@@ -18,7 +18,7 @@ from tests.checkpoints.conftest import Make
 @pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
 @pytest.mark.parametrize("capability", list(Capability), ids=lambda capability: capability.value)
 async def test_conformance(make: Make, capability: Capability, sealed: bool) -> None:
-    serde = Serde(seal=Seal([b"k" * 32]) if sealed else None)
+    serde = Serde(encryption=Encryption([b"k" * 32]) if sealed else None)
 
     async def saver() -> AsyncGenerator[BaseCheckpointSaver[str], None]:
         yield make(serde=serde, max_thread_bytes=1 << 30)

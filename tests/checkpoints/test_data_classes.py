@@ -44,10 +44,10 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from structlog.testing import capture_logs
 
 from slipway.errors import StateRefused, StoredDataError
-from slipway.serialization import allowed
-from slipway.serialization.allowed import ALWAYS, Allowed
+from slipway.serialization import class_allowlist
+from slipway.serialization.class_allowlist import ALWAYS, ClassAllowlist
 from slipway.serialization.data_classes import imported_module
-from slipway.serialization.serde import Serde, Unrestored
+from slipway.serialization.serde import Serde, UnknownObject
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pydantic says on Python 3.14 that this is not for it
@@ -60,7 +60,7 @@ ran: list[str] = []
 
 def serde(**options: Any) -> Serde:
     """Restores data classes of every module that this process has imported."""
-    return Serde(Allowed(modules=imported_module), **options)
+    return Serde(ClassAllowlist(modules=imported_module), **options)
 
 
 def back(value: Any) -> Any:
@@ -473,7 +473,7 @@ def test_what_does_not_fit_the_class_is_plain_data_and_one_warning(name: str, pa
 
 
 def test_hostile_names_do_not_fill_the_memory_with_warnings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(allowed, "_MOST_WARNINGS", 3)
+    monkeypatch.setattr(class_allowlist, "_MOST_WARNINGS", 3)
     one = serde()
     with capture_logs() as logs:
         for number in range(9):
@@ -498,7 +498,7 @@ class Wide(BaseModel):
 
 
 def test_a_field_of_a_declared_model_stays_an_object_that_the_model_takes() -> None:
-    one = Serde(Allowed([Wide]))
+    one = Serde(ClassAllowlist([Wide]))
     with capture_logs() as logs:
         found = one.loads(_record("Leaf", ({"spot": None},)))
     assert (type(found), vars(found)) == (Leaf, {"spot": None})
@@ -549,17 +549,17 @@ def test_a_value_of_a_library_that_does_not_take_it_any_more_is_plain_data() -> 
 
 
 def test_what_is_copied_stays_what_it_is() -> None:
-    copier = Serde(keeps_unrestored=True)
+    copier = Serde(preserve_unknown=True)
     for value in VALUES:
         stored = serde().dumps({"in": [value]})
         held = copier.loads(stored)
         assert serde().loads(copier.dumps(held)) == {"in": [value]}
-    assert isinstance(copier.loads(serde().dumps(Plain(1))), Unrestored)
+    assert isinstance(copier.loads(serde().dumps(Plain(1))), UnknownObject)
 
 
 def test_a_strict_serde_restores_only_what_is_declared() -> None:
     stored = serde().dumps([Plain(1), Spot(2)])
-    strict = Allowed([Plain])
+    strict = ClassAllowlist([Plain])
     with capture_logs() as logs:
         assert Serde(strict).loads(stored) == [Plain(1), {"x": 2, "y": 0}]
     assert "allowed_msgpack_modules" in logs[0]["why"]

@@ -26,7 +26,7 @@ from slipway.errors import CeilingHit, ConfigError, StoredDataError
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.serialization.allowed import Allowed
+from slipway.serialization.class_allowlist import ClassAllowlist
 from slipway.serialization.data_classes import imported_module
 from slipway.serialization.serde import Serde
 from tests.checkpoints.conftest import at, documents, documents_prefix, ids, put
@@ -127,13 +127,13 @@ async def test_objects_of_classes_are_rebuilt_without_running_their_code(
     await bare.aput_writes(at("t", ident), [("w", packed)], "task")
     ran.clear()
 
-    declared = await reading_with(Allowed([Checked, Placed, Shade])).latest("t")
+    declared = await reading_with(ClassAllowlist([Checked, Placed, Shade])).latest("t")
     assert declared is not None
     kept = OBJECTS | {"enum": "dark"}  # the package keeps no more of an enum
     assert declared.checkpoint["channel_values"] == kept
     assert declared.pending_writes == [("task", "w", packed)]
 
-    used = await reading_with(Allowed(modules=imported_module)).latest("t")
+    used = await reading_with(ClassAllowlist(modules=imported_module)).latest("t")
     assert used is not None
     assert used.pending_writes == [("task", "w", packed)]
     shapes = used.checkpoint["channel_values"]
@@ -141,7 +141,7 @@ async def test_objects_of_classes_are_rebuilt_without_running_their_code(
         "a user's JSON may look the same, so it is not enough that graphs use it"
     )
 
-    listed = await reading_with(Allowed(allow_json=[__name__])).latest("t")
+    listed = await reading_with(ClassAllowlist(allow_json=[__name__])).latest("t")
     assert listed is not None
     assert listed.checkpoint["channel_values"] == kept
     assert ran == []
@@ -208,7 +208,7 @@ async def test_an_old_thread_is_counted_before_it_grows(
     """Whichever namespace is read and written first."""
     for ns in ("", "sub:1"):
         ident = await put(bare, f"t{ns}", {"a": "x" * 5000})
-        limited = documents(ours._pipeline, keys, max_thread_bytes=6000).through(ours._writer)
+        limited = documents(ours._pipeline, keys, max_thread_bytes=6000).for_run(ours._writer)
         assert (await limited.latest(f"t{ns}", ns) is None) == bool(ns)
         with pytest.raises(CeilingHit, match="state_bytes"):
             await put(limited, f"t{ns}", {"a": "x" * 1000}, ns=ns, parent=ident)

@@ -16,7 +16,7 @@ from langgraph.graph.message import add_messages
 from langgraph.types import Command, Send, interrupt
 from pydantic import BaseModel
 
-from slipway.checkpoints import reader
+from slipway.checkpoints import redis_reader
 from slipway.checkpoints.redis_saver import Checkpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import CeilingHit
@@ -261,7 +261,7 @@ async def test_a_long_walk_is_one_round_trip(
         ours = await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
         assert pipeline.round_trips - trips == 1
         assert ours == await base(config=config, channels=["lines", "count", "none"])
-        monkeypatch.setattr(reader, "_PAGE_BYTES", 150)
+        monkeypatch.setattr(redis_reader, "_PAGE_BYTES", 150)
         assert ours == await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
         monkeypatch.undo()
 

@@ -123,11 +123,11 @@ async def test_a_thread_is_not_shrunk_while_it_is_busy(saver: ThreadSaver, keys:
     made = await _chain(saver, "t", ["r1", "r2", "r3"])
     record = keys.thread("t")
     await saver._pipeline.send("HSET", record, "created_us", "1", "status", "busy")
-    assert not await saver.shrink("t", "1")
+    assert not await saver.prune_thread("t", "1")
     assert await ids(saver, at("t")) == made[::-1]
     await saver._pipeline.send("HSET", record, "status", "idle")
-    assert not await saver.shrink("t", "2")  # another thread
-    assert await saver.shrink("t", "1")
+    assert not await saver.prune_thread("t", "2")  # another thread
+    assert await saver.prune_thread("t", "1")
     assert await ids(saver, at("t")) == made[-1:]
 
 

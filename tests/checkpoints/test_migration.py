@@ -25,7 +25,7 @@ from slipway.processes.child_commands import slipway
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.serialization.allowed import Allowed
+from slipway.serialization.class_allowlist import ClassAllowlist
 from slipway.serialization.data_classes import imported_module
 from slipway.serialization.serde import Serde
 from slipway.settings import Settings
@@ -57,7 +57,7 @@ async def savers(modules_url: str, keys: Keys) -> AsyncIterator[dict[str, Thread
 
 def migration(savers: dict[str, ThreadSaver], source: str, target: str, **how: bool) -> Migration:
     one = savers[source]
-    return Migration(one._pipeline, one._keys, one, savers[target].through(one._writer), **how)
+    return Migration(one._pipeline, one._keys, one, savers[target].for_run(one._writer), **how)
 
 
 async def everything(saver: ThreadSaver, thread_id: str) -> list[tuple[CheckpointTuple, Any]]:
@@ -362,10 +362,10 @@ async def test_objects_of_classes_that_this_process_does_not_have(
     await savers[source].aput_writes(at("t", ident), [("loose", Unread("d"))], "task", "path")
     copying = {name: copy.copy(one) for name, one in savers.items()}
     for one in copying.values():
-        _use(one, Serde(keeps_unrestored=True))
+        _use(one, Serde(preserve_unknown=True))
     moved = await migration(copying, source, target).move("t")
     assert (moved.problem, moved.checkpoints) == ("", 1)
-    _use(savers[target], Serde(Allowed(modules=imported_module)))
+    _use(savers[target], Serde(ClassAllowlist(modules=imported_module)))
     found = await savers[target].latest("t")
     assert found is not None
     assert found.checkpoint["channel_values"] == values

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from slipway.serialization.allowed import Allowed
+from slipway.serialization.class_allowlist import ClassAllowlist
 from slipway.serialization.data_classes import imported_module
 from slipway.serialization.serde import Serde
 from tests.checkpoints.stored_classes import values
@@ -23,7 +23,7 @@ OWN = values()
 
 
 def read(name: str) -> Any:
-    return Serde(Allowed(modules=imported_module)).loads(base64.b64decode(RECORDED[name]))
+    return Serde(ClassAllowlist(modules=imported_module)).loads(base64.b64decode(RECORDED[name]))
 
 
 @pytest.mark.parametrize("name", OWN)

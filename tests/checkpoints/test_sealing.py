@@ -7,12 +7,12 @@ import re
 
 import pytest
 
-from slipway.checkpoints.encryption_check import are_sealed
+from slipway.checkpoints.encryption_check import are_encrypted
 from slipway.checkpoints.redis_saver import Checkpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import ConfigError, StoredDataError
 from slipway.redis.keys import Keys
-from slipway.serialization.encryption import Seal
+from slipway.serialization.encryption import Encryption
 from slipway.serialization.serde import Serde
 from slipway.settings import Settings
 from tests.checkpoints.conftest import Make, at, documents_prefix, put
@@ -22,7 +22,7 @@ SECRET = "the patient's name"
 
 
 async def test_no_value_is_readable_on_the_server(make: Make, keys: Keys) -> None:
-    saver = make(serde=Serde(seal=Seal([NEW])))
+    saver = make(serde=Serde(encryption=Encryption([NEW])))
     ident = await put(saver, "t", {"note": SECRET}, remark=SECRET)
     await saver.aput_writes(at("t", ident), [("note", SECRET)], "task", "path")
     seen = await _stored(saver, keys)
@@ -50,23 +50,23 @@ async def _stored(saver: ThreadSaver, keys: Keys) -> list[bytes]:
 
 
 async def test_states_are_sealed_when_the_latest_thread_is(make: Make, keys: Keys) -> None:
-    plain, sealing = make(), make(serde=Serde(seal=Seal([NEW])))
+    plain, sealing = make(), make(serde=Serde(encryption=Encryption([NEW])))
     chosen = "core" if isinstance(plain, Checkpointer) else "langgraph-redis"
     settings = Settings.of({"checkpointer": chosen, "langgraph_redis_prefix": documents_prefix(keys)})
     for number in range(30):
         await put(plain, f"t{number}", {"a": 1})
         await plain._pipeline.send("ZADD", keys.threads, number, f"t{number}")
-    assert not await are_sealed(plain._pipeline, keys, settings)
+    assert not await are_encrypted(plain._pipeline, keys, settings)
     await put(sealing, "sealed", {"a": 1})
     await plain._pipeline.send("ZADD", keys.threads, 30, "sealed")
-    assert await are_sealed(plain._pipeline, keys, settings)
+    assert await are_encrypted(plain._pipeline, keys, settings)
 
 
 async def test_keys_rotate(make: Make) -> None:
-    plain, old = make(), make(serde=Serde(seal=Seal([OLD])))
+    plain, old = make(), make(serde=Serde(encryption=Encryption([OLD])))
     await put(plain, "p", {"a": 0})
     await put(old, "o", {"a": 1})
-    both = make(serde=Serde(seal=Seal([NEW, OLD])))
+    both = make(serde=Serde(encryption=Encryption([NEW, OLD])))
     await put(both, "n", {"a": 2})
     for position, thread_id in enumerate(["p", "o", "n"]):
         found = await both.latest(thread_id)
@@ -79,7 +79,7 @@ async def test_keys_rotate(make: Make) -> None:
 
 
 def test_every_changed_byte_is_noticed() -> None:
-    one = Serde(seal=Seal([NEW]))
+    one = Serde(encryption=Encryption([NEW]))
     sealed = one.dumps({"amount": 1})
     for position in range(1, len(sealed)):
         damaged = sealed[:position] + bytes([sealed[position] ^ 1]) + sealed[position + 1 :]
@@ -93,7 +93,7 @@ def test_every_changed_byte_is_noticed() -> None:
 
 def test_keys_are_read_as_base64_or_hex() -> None:
     text = f"{base64.b64encode(NEW).decode()}, {OLD.hex()}"
-    assert Seal.from_text(text).open(Seal([OLD]).seal(b"x")) == b"x"
+    assert Encryption.from_text(text).decrypt(Encryption([OLD]).encrypt(b"x")) == b"x"
     for wrong in ("", "short", base64.b64encode(b"x" * 16).decode(), "z" * 64):
         with pytest.raises(ConfigError, match="SLIPWAY_ENCRYPTION_KEY"):
-            Seal.from_text(wrong)
+            Encryption.from_text(wrong)

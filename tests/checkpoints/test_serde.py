@@ -39,7 +39,7 @@ from langgraph.types import Command, Interrupt, Overwrite, Send
 from pydantic import BaseModel, Field, PrivateAttr, SecretStr
 
 from slipway.errors import StateRefused, StoredDataError
-from slipway.serialization.allowed import ALWAYS, Allowed
+from slipway.serialization.class_allowlist import ALWAYS, ClassAllowlist
 from slipway.serialization.data_classes import imported_module
 from slipway.serialization.serde import Serde
 
@@ -88,7 +88,7 @@ class State(BaseModel):
 
 
 def serde(*schemas: type) -> Serde:
-    allowed = Allowed()
+    allowed = ClassAllowlist()
     for schema in schemas:
         allowed.add(schema)
     return Serde(allowed)
@@ -338,11 +338,11 @@ def test_a_class_that_is_not_allowed_is_not_even_imported(trap: str) -> None:
     others: list[tuple[str, str] | str | type] = [("slipway_trap", "Other"), "slipway", "slipway_trap_more"]
     for allow in ([], others):
         for modules in (None, imported_module):
-            assert Serde(Allowed(allow, modules)).loads(stored) == {"x": 1}
+            assert Serde(ClassAllowlist(allow, modules)).loads(stored) == {"x": 1}
     assert not Path(trap).exists()
     assert "slipway_trap" not in sys.modules
 
-    for one in (Allowed([("slipway_trap", "Bait")]), Allowed(["slipway_trap"])):
+    for one in (ClassAllowlist([("slipway_trap", "Bait")]), ClassAllowlist(["slipway_trap"])):
         assert Serde(one).loads(stored).x == 1
     assert Path(trap).exists()
 
@@ -352,13 +352,17 @@ def test_a_class_that_is_not_allowed_is_not_even_imported(trap: str) -> None:
     [("os", "system"), ("subprocess", "Popen"), ("builtins", "eval"), ("pathlib", "Path.unlink"), ("tests", "nothing")],
 )
 def test_an_allowed_module_offers_only_its_own_records(module: str, name: str) -> None:
-    for allowed in (Allowed([module]), Allowed([(module, name)]), Allowed(modules=imported_module)):
+    for allowed in (
+        ClassAllowlist([module]),
+        ClassAllowlist([(module, name)]),
+        ClassAllowlist(modules=imported_module),
+    ):
         assert Serde(allowed).loads(_class_value(module, name, {"args": ["true"]})) == {"args": ["true"]}
 
 
 def test_an_allowed_package_does_not_lend_what_it_imports() -> None:
     for module, name in (("serialization.serde", "Shape"), ("redis.connection", "Final"), ("cli", "Settings")):
-        assert Serde(Allowed(["slipway"])).loads(_class_value(f"slipway.{module}", name, {})) == {}
+        assert Serde(ClassAllowlist(["slipway"])).loads(_class_value(f"slipway.{module}", name, {})) == {}
 
 
 class Unknown(BaseModel):
@@ -390,7 +394,7 @@ def test_a_class_that_is_known_itself_may_be_local() -> None:
         x: int
 
     assert again(Local(x=1), Local) == Local(x=1)
-    for allowed in (Allowed([__name__]), Allowed(modules=imported_module)):
+    for allowed in (ClassAllowlist([__name__]), ClassAllowlist(modules=imported_module)):
         one = Serde(allowed)
         assert one.loads(one.dumps(Local(x=1))) == {"x": 1}
 

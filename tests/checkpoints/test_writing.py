@@ -9,7 +9,7 @@ import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
 
-from slipway.checkpoints.fenced_writers import FreeWriter
+from slipway.checkpoints.fenced_writers import UnfencedWriter
 from slipway.checkpoints.redis_saver import Checkpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import CeilingHit, Fenced, InvalidRequest, StateRefused
@@ -26,7 +26,7 @@ class Recorder:
     """Carries commands to Redis and remembers them."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self._writer = FreeWriter(pipeline)
+        self._writer = UnfencedWriter(pipeline)
         self.groups: list[Sequence[Command]] = []
 
     async def flush(self) -> None:
@@ -41,7 +41,7 @@ class Delayed:
     """Writes nothing before the flush, as an attempt does that lets its graph continue."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self._writer = FreeWriter(pipeline)
+        self._writer = UnfencedWriter(pipeline)
         self._waiting: list[Command] = []
 
     async def write(self, commands: Sequence[Command]) -> None:
@@ -93,7 +93,7 @@ async def test_a_budget_costs_no_round_trip_once_the_thread_was_read(make: Make)
     saver = make(max_thread_bytes=100_000)
     pipeline = saver._pipeline
     await put(saver, "t", {"a": 1})
-    clone = saver.through(FreeWriter(pipeline))
+    clone = saver.for_run(UnfencedWriter(pipeline))
     await clone.latest("t")
     trips = pipeline.round_trips
     await put(clone, "t", {"a": 2})
@@ -102,7 +102,7 @@ async def test_a_budget_costs_no_round_trip_once_the_thread_was_read(make: Make)
 
 async def test_writes_are_plain_commands_of_one_group(saver: ThreadSaver) -> None:
     recorder = Recorder(saver._pipeline)
-    through = saver.through(recorder)
+    through = saver.for_run(recorder)
     ident = await put(through, "t", {"a": 1}, run_id="r")
     await through.aput_writes(at("t", ident), [("a", 1), (ERROR, "e")], "task", "path")
     assert len(recorder.groups) == 2
@@ -114,7 +114,7 @@ async def test_writes_are_plain_commands_of_one_group(saver: ThreadSaver) -> Non
 
 
 async def test_a_read_returns_what_was_written_a_moment_before(saver: ThreadSaver) -> None:
-    delayed = saver.through(Delayed(saver._pipeline))
+    delayed = saver.for_run(Delayed(saver._pipeline))
     first = await put(delayed, "t", {"a": 1}, run_id="r")
     latest = await delayed.latest("t")
     assert latest is not None
@@ -140,7 +140,7 @@ async def test_of_what_a_task_raised_only_what_may_be_shown_is_stored(saver: Thr
 
 async def test_what_the_writer_refuses_is_not_stored(saver: ThreadSaver, stored_keys: Names) -> None:
     with pytest.raises(Fenced):
-        await put(saver.through(Refusing()), "t", {"a": 1})
+        await put(saver.for_run(Refusing()), "t", {"a": 1})
     assert await stored_keys() == []
 
 
@@ -262,7 +262,7 @@ async def test_the_budget_of_a_thread_holds(make: Make) -> None:
     await saver.aput_writes(at("t", ident), [("a", "x" * 100)], "task")
     await put(saver, "other", {"a": "x" * 1400})
     with pytest.raises(CeilingHit):
-        await put(saver.through(FreeWriter(saver._pipeline)), "t", {"a": "x" * 2000})
+        await put(saver.for_run(UnfencedWriter(saver._pipeline)), "t", {"a": "x" * 2000})
 
 
 @pytest.mark.parametrize("channel", ["a", ERROR], ids=["stored once", "replaced"])

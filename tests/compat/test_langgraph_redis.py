@@ -50,7 +50,7 @@ async def test_an_attempt_that_lost_its_run_writes_no_checkpoint(settings: Setti
         _, claimed = await services.scripts.run_claim("w", 1, 60_000)
         run = run_from(claimed[0])
         owner = Attempt(services.scripts, run)
-        mine = services.checkpointer.through(owner, fresh_thread=thread)
+        mine = services.checkpointer.for_run(owner, empty_thread=thread)
         kept = await put(mine, thread, {"a": 1})
         await mine.aput_writes(at(thread, kept), [("a", 2)], "task")
         await owner.flush()

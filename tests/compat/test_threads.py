@@ -211,14 +211,14 @@ async def test_a_thread_on_which_a_run_begins_while_it_is_swept_stays_due(
     sweeper, saver = Retention(worker._services), worker._services.checkpointer
     thread = (await sdk.threads.create(ttl={"ttl": 60, "strategy": "keep_latest"}))["thread_id"]
     await expire(pipeline, keys, thread)
-    shrink = saver.shrink
+    prune_thread = saver.prune_thread
 
     async def beginning(thread_id: str, incarnation: str) -> bool:
         await pipeline.send("HSET", keys.thread(thread_id), "status", "busy")
-        return await shrink(thread_id, incarnation)
+        return await prune_thread(thread_id, incarnation)
 
     with monkeypatch.context() as patch:
-        patch.setattr(saver, "shrink", beginning)
+        patch.setattr(saver, "prune_thread", beginning)
         assert await sweeper.run_once() == (0, 0)
     assert float(await pipeline.send("ZSCORE", keys.threads_due, thread)) == 1
     await pipeline.send("HSET", keys.thread(thread), "status", "idle")

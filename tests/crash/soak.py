@@ -22,7 +22,7 @@ from typing import Any, get_args
 
 import structlog
 
-from slipway.checkpoints.choice import Kind
+from slipway.checkpoints.requirements import Kind
 from tests.conftest import wait_until
 from tests.crash.checks import Entry, log_is_whole, log_tells_all, reader_has_all, undone
 from tests.crash.clients import Client, Reader

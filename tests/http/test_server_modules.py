@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.checkpoints.choice import check
+from slipway.checkpoints.requirements import check
 from slipway.errors import ConfigError
 from slipway.graphs.registry import Registry
 from slipway.redis import server_modules

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from slipway.graphs.modules import GraphModules
 from slipway.graphs.registry import Registry
-from slipway.serialization.allowed import Allowed
+from slipway.serialization.class_allowlist import ClassAllowlist
 from slipway.serialization.serde import Serde
 from tests.registry.conftest import SIMPLE, Project
 
@@ -140,7 +140,7 @@ async def test_stored_data_names_no_module_that_the_code_does_not_import(project
     thing.__module__ = "trap"
     stored = Serde().dumps(thing(3))
     with capture_logs() as logs:
-        assert Serde(Allowed(modules=registry.module)).loads(stored) == {"size": 3}
+        assert Serde(ClassAllowlist(modules=registry.module)).loads(stored) == {"size": 3}
     assert not (project.folder / "sprung").exists()
     assert "trap" not in sys.modules
     assert "allowed_msgpack_modules" in logs[0]["why"]

@@ -201,7 +201,7 @@ async def test_deleting_at_the_same_time_leaves_nothing_and_counts_once(either: 
 async def test_a_state_that_was_written_for_a_removed_thread_is_not_stored(either: Stores) -> None:
     thread_id = new_id()
     old = await left_behind(either, thread_id)
-    late = either.checkpointer.through(IdleThreadWriter(either.pipeline, either.keys, thread_id, old))
+    late = either.checkpointer.for_run(IdleThreadWriter(either.pipeline, either.keys, thread_id, old))
     with pytest.raises(NotFound):
         await put(late, thread_id, {"secret": "late"})
     new, _ = await either.threads.create_or_get(thread_id, {})
@@ -220,11 +220,11 @@ async def test_shrinking_a_removed_thread_leaves_the_next_one_alone(either: Stor
     old = await left_behind(either, thread_id)
     thread, _ = await either.threads.create_or_get(thread_id, {}, ttl=ThreadTtl(7))
     made = [await put(either.checkpointer, thread_id, {"n": n}) for n in range(3)]
-    assert not await either.checkpointer.shrink(thread_id, old)
+    assert not await either.checkpointer.prune_thread(thread_id, old)
     assert await ids(either.checkpointer, at(thread_id)) == made[::-1]
     await either.thread_scripts.sweep(0, [(thread_id, old)])
     assert (await either.threads.get(thread_id)).ttl == thread.ttl
-    assert await either.checkpointer.shrink(thread_id, thread.incarnation)
+    assert await either.checkpointer.prune_thread(thread_id, thread.incarnation)
     assert await ids(either.checkpointer, at(thread_id)) == made[-1:]
 
 

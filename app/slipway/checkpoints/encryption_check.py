@@ -22,7 +22,7 @@ _THREADS: Final = 20
 """How many of the threads that changed last are looked at."""
 
 
-async def are_sealed(pipeline: Pipeline, keys: Keys, settings: Settings) -> bool:
+async def are_encrypted(pipeline: Pipeline, keys: Keys, settings: Settings) -> bool:
     """Whether any of the latest threads holds a sealed value. Two or three round trips."""
     latest = await pipeline.send("ZRANGE", keys.threads, 0, _THREADS - 1, "REV", repeatable=True)
     threads = [name.decode() for name in latest]

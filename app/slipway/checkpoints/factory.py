@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from langgraph.checkpoint.serde._msgpack import STRICT_MSGPACK_ENABLED
 
-from slipway.checkpoints.choice import NO_PACKAGE, Kind
 from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.requirements import NO_PACKAGE, Kind
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import ConfigError
 from slipway.graphs.modules import any_module
@@ -13,8 +13,8 @@ from slipway.graphs.sections import Classes, SerdeSection
 from slipway.graphs.served_graphs import Graphs
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.serialization.allowed import Allowance, Allowed, Modules
-from slipway.serialization.encryption import Seal
+from slipway.serialization.class_allowlist import Allowance, ClassAllowlist, Modules
+from slipway.serialization.encryption import Encryption
 from slipway.serialization.serde import Serde
 from slipway.settings import Settings
 
@@ -36,17 +36,17 @@ async def open_checkpointer(
     return saver
 
 
-def serde_of(settings: Settings, section: SerdeSection, graphs: Graphs, *, keeps_unrestored: bool = False) -> Serde:
-    """A serializer that restores objects of the classes that graphs use. `keeps_unrestored` is for copying: see
+def serde_of(settings: Settings, section: SerdeSection, graphs: Graphs, *, preserve_unknown: bool = False) -> Serde:
+    """A serializer that restores objects of the classes that graphs use. `preserve_unknown` is for copying: see
     `Serde`."""
     key = settings.encryption_key
-    seal = None if key is None else Seal.from_text(key.get_secret_value())
-    return Serde(_allowed(section, graphs), seal, keeps_unrestored=keeps_unrestored)
+    encryption = None if key is None else Encryption.from_text(key.get_secret_value())
+    return Serde(_allowed(section, graphs), encryption, preserve_unknown=preserve_unknown)
 
 
-def _allowed(section: SerdeSection, graphs: Graphs) -> Allowed:
+def _allowed(section: SerdeSection, graphs: Graphs) -> ClassAllowlist:
     packed, json = section.allowed_msgpack_modules, section.allowed_json_modules
-    allowed = Allowed(_entries(packed), _modules(packed, graphs), None if json is True else _entries(json))
+    allowed = ClassAllowlist(_entries(packed), _modules(packed, graphs), None if json is True else _entries(json))
     for declared in graphs.state_types():
         allowed.add(declared)
     return allowed

@@ -19,7 +19,7 @@ _APPLY_FREE = load("apply_free")
 _APPLY_IDLE = load("apply_idle")
 
 
-class Writer(Protocol):
+class CheckpointWriter(Protocol):
     """All of `commands` in order, or none."""
 
     async def write(self, commands: Sequence[Command]) -> None:
@@ -32,7 +32,7 @@ class Writer(Protocol):
         ...
 
 
-class FreeWriter:
+class UnfencedWriter:
     """Writes without a guard: for tests, tools and threads that nobody runs."""
 
     def __init__(self, pipeline: Pipeline) -> None:

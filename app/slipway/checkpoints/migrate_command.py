@@ -7,9 +7,9 @@ from contextlib import aclosing
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from slipway.checkpoints.choice import Kind
 from slipway.checkpoints.factory import open_checkpointer, serde_of
 from slipway.checkpoints.migration import Migration, Moved
+from slipway.checkpoints.requirements import Kind
 from slipway.errors import ConfigError
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.served_graphs import Graphs
@@ -34,7 +34,7 @@ async def migrate(settings: Settings, graphs: Graphs, source: Kind, target: Kind
         Pipeline(Address(settings.redis), "slipway migrate", patience_s=settings.redis_patience_worker_s),
         Keys(settings.key_prefix),
     )
-    serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, keeps_unrestored=True)
+    serde = serde_of(settings, read(settings.config).checkpointer.serde, graphs, preserve_unknown=True)
     await pipeline.open()
     try:
         await LayoutRecord(pipeline, keys).check()

@@ -24,7 +24,7 @@ from slipway.errors import Conflict, NotFound, SlipwayError, StoreUnavailable
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.objects import shape_of
-from slipway.serialization.serde import Unrestored
+from slipway.serialization.serde import UnknownObject
 
 _AT_ONCE: Final = 8
 """Threads that are moved at the same time: their commands share round trips."""
@@ -132,7 +132,7 @@ class Migration:
         if created_us:
             await self.pipeline.send("HSET", self.keys.migrated, thread_id, created_us, repeatable=True)
         writer = IdleThreadWriter(self.pipeline, self.keys, thread_id, created_us)
-        target = self.target.through(writer)
+        target = self.target.for_run(writer)
         stored: set[tuple[str, str, Any]] = set()
         async for checkpoint in self.source.alist(_thread(thread_id)):
             versions = checkpoint.checkpoint["channel_versions"]
@@ -204,7 +204,7 @@ def same(one: Any, other: Any) -> bool:
     """Whether two values of state are equal, and of the same types all through."""
     if type(one) is not type(other):
         return False
-    if type(one) is Unrestored:
+    if type(one) is UnknownObject:
         return one.reference == other.reference and same(one.payload, other.payload)
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())

@@ -1,8 +1,9 @@
 """The Redis checkpointer: LangGraph's checkpoints on core commands of Redis 6.2 or Valkey 7.2.
 
 `aput`, `aput_writes` and `aget_tuple` cost one round trip each. What is to be written is a group of plain commands that
-a `Writer` carries, so that an attempt's checkpoints count only while it owns its run. A channel's value is stored once
-for each of its versions; a checkpoint names the versions it has. `app/slipway/redis/checkpoint_keys.py` lists the keys.
+a `CheckpointWriter` carries, so that an attempt's checkpoints count only while it owns its run. A channel's value is
+stored once for each of its versions; a checkpoint names the versions it has. `app/slipway/redis/checkpoint_keys.py`
+lists the keys.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from slipway.checkpoints.channel_values import dumped
 from slipway.checkpoints.checkpoint_key import CheckpointKey
-from slipway.checkpoints.fenced_writers import Writer
+from slipway.checkpoints.fenced_writers import CheckpointWriter
 from slipway.checkpoints.metadata import kept_metadata
-from slipway.checkpoints.reader import Reader, config_of
-from slipway.checkpoints.records import Dumps, Loads, pack_record, pack_write
-from slipway.checkpoints.thread_saver import Amount, Storage, StoredWrite, ThreadSaver
+from slipway.checkpoints.redis_reader import Reader, config_of
+from slipway.checkpoints.redis_records import Dumps, Loads, pack_record, pack_write
+from slipway.checkpoints.thread_saver import Storage, StorageCount, StoredWrite, ThreadSaver
 from slipway.errors import Conflict, NotFound
 from slipway.redis.checkpoint_keys import BYTES_FIELD, all_threads, blob_field, member, names_of, run_threads
 from slipway.redis.commands import Command
@@ -59,7 +60,7 @@ class Checkpointer(ThreadSaver):
         pipeline: Pipeline,
         keys: Keys,
         *,
-        writer: Writer | None = None,
+        writer: CheckpointWriter | None = None,
         serde: SerializerProtocol | None = None,
         max_thread_bytes: int | None = None,
     ) -> None:
@@ -129,7 +130,7 @@ class Checkpointer(ThreadSaver):
         """The checkpoint that `config` names, or the latest of its namespace; None when there is none."""
         target = config["configurable"]
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
-        if thread_id == self._fresh_thread:
+        if thread_id == self._empty_thread:
             return None
         await self._writer.flush()
         found, used = await self._reader.one(thread_id, namespace, get_checkpoint_id(config))
@@ -204,9 +205,11 @@ class Checkpointer(ThreadSaver):
         reply = await self._pipeline.run(_STORAGE, [names.index, names.state], [names.writes_prefix])
         rest = iter(reply[4:])
         channels = {
-            name.decode(): Amount(int(count), int(size)) for name, count, size in zip(rest, rest, rest, strict=True)
+            name.decode(): StorageCount(int(count), int(size))
+            for name, count, size in zip(rest, rest, rest, strict=True)
         }
-        return Storage(Amount(int(reply[0]), int(reply[1])), Amount(int(reply[2]), int(reply[3])), channels)
+        checkpoints, writes = (StorageCount(int(reply[i]), int(reply[i + 1])) for i in (0, 2))
+        return Storage(checkpoints, writes, channels)
 
     # maintenance: each a script of its own, not carried by the writer
 
@@ -247,7 +250,7 @@ class Checkpointer(ThreadSaver):
         else:
             raise ValueError(f"prune strategy {strategy!r} is unknown; there is 'keep_latest' and 'delete'")
 
-    async def shrink(self, thread_id: str, incarnation: str) -> bool:
+    async def prune_thread(self, thread_id: str, incarnation: str) -> bool:
         """As the base says."""
         return await self._trim(thread_id, "latest", incarnation, guards=[self._keys.thread(thread_id)]) >= 0
 

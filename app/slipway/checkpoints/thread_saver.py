@@ -1,8 +1,8 @@
 """What the server asks of a checkpointer beside LangGraph's own methods, and what all of ours do alike.
 
-A `ThreadSaver` keeps the checkpoints of all threads. Its writes are groups of plain commands that a `Writer` carries,
-so that an attempt's checkpoints count only while it owns its run; every group is counted against the thread's byte
-budget first. `app/slipway/checkpoints/factory.py` lists those there are.
+A `ThreadSaver` keeps the checkpoints of all threads. Its writes are groups of plain commands that a `CheckpointWriter`
+carries, so that an attempt's checkpoints count only while it owns its run; every group is counted against the thread's
+byte budget first. `app/slipway/checkpoints/factory.py` lists those there are.
 
 Async, but for what a graph needs that a synchronous node invokes: see `SyncMethods`.
 """
@@ -22,7 +22,7 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
 from langgraph.checkpoint.serde.types import ERROR, RESUME
 
 from slipway.checkpoints.checkpoint_key import CheckpointKey
-from slipway.checkpoints.fenced_writers import FreeWriter, Writer
+from slipway.checkpoints.fenced_writers import CheckpointWriter, UnfencedWriter
 from slipway.checkpoints.interrupt_answers import ANSWER_CONSUMED, InterruptAnswers, root_of
 from slipway.checkpoints.stored_results import StoredResults
 from slipway.checkpoints.sync_methods import SyncMethods
@@ -39,7 +39,7 @@ _COUNTED_THREADS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
+class StorageCount:
     """How many there are, and the bytes they take, as they are counted when written."""
 
     count: int
@@ -50,9 +50,9 @@ class Amount:
 class Storage:
     """What the checkpoints of one thread take; `channels` are the values of each channel."""
 
-    checkpoints: Amount
-    writes: Amount
-    channels: Mapping[str, Amount]
+    checkpoints: StorageCount
+    writes: StorageCount
+    channels: Mapping[str, StorageCount]
 
 
 class StoredWrite(NamedTuple):
@@ -87,33 +87,37 @@ class ThreadSaver(SyncMethods):
 
     _pipeline: Pipeline
     _keys: Keys
-    _writer: Writer
+    _writer: CheckpointWriter
     _answers: InterruptAnswers | None
     results: StoredResults
     """The results of tasks that were stored before this clone read the checkpoint beside them."""
-    refused: CeilingHit | None
+    write_error: CeilingHit | None
     """Why nothing more is stored: LangGraph itself notices at the end of a run only."""
 
-    def _attach(self, pipeline: Pipeline, keys: Keys, writer: Writer | None, max_thread_bytes: int | None) -> None:
+    def _attach(
+        self, pipeline: Pipeline, keys: Keys, writer: CheckpointWriter | None, max_thread_bytes: int | None
+    ) -> None:
         """What every constructor ends with."""
         self._pipeline, self._keys = pipeline, keys
-        self._writer = writer or FreeWriter(pipeline)
+        self._writer = writer or UnfencedWriter(pipeline)
         self._max_thread_bytes = max_thread_bytes
         self._used_bytes: dict[str, int] = {}
         self._answers, self.results = None, StoredResults()
-        self._fresh_thread: str | None = None
-        self.refused = None
+        self._empty_thread: str | None = None
+        self.write_error = None
 
-    def through(self, writer: Writer, *, fresh_thread: str | None = None, max_thread_bytes: int | None = None) -> Self:
-        """A cheap clone whose writes go through `writer`. `fresh_thread` is known to have no checkpoint: until the
+    def for_run(
+        self, writer: CheckpointWriter, *, empty_thread: str | None = None, max_thread_bytes: int | None = None
+    ) -> Self:
+        """A cheap clone whose writes go through `writer`. `empty_thread` is known to have no checkpoint: until the
         first is written here, nothing is asked about it. `max_thread_bytes` replaces the budget."""
         clone = copy.copy(self)
         if max_thread_bytes is not None:
             clone._max_thread_bytes = max_thread_bytes
-        clone._fresh_thread = fresh_thread
+        clone._empty_thread = empty_thread
         clone._writer = writer
         clone._used_bytes, clone._answers, clone.results = {}, InterruptAnswers(), StoredResults()
-        clone.refused = None
+        clone.write_error = None
         return clone
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
@@ -147,16 +151,16 @@ class ThreadSaver(SyncMethods):
 
     async def _write(self, thread_id: str, commands: list[Command], size: int) -> None:
         """Hand a group on, unless its `size` is more than the thread may still take."""
-        if thread_id == self._fresh_thread:
-            self._fresh_thread = None
+        if thread_id == self._empty_thread:
+            self._empty_thread = None
             self._note_bytes(thread_id, 0)
         if self._max_thread_bytes is not None:
             used = self._used_bytes.get(thread_id)
             if used is None:
                 used = await self.thread_bytes(thread_id)
             if used + size > self._max_thread_bytes:
-                self.refused = CeilingHit("state_bytes", self._max_thread_bytes, used + size)
-                raise self.refused
+                self.write_error = CeilingHit("state_bytes", self._max_thread_bytes, used + size)
+                raise self.write_error
             self._note_bytes(thread_id, used + size)
         await self._writer.write(commands)
 
@@ -222,7 +226,7 @@ class ThreadSaver(SyncMethods):
         """What a thread's checkpoints take."""
 
     @abstractmethod
-    async def shrink(self, thread_id: str, incarnation: str) -> bool:
+    async def prune_thread(self, thread_id: str, incarnation: str) -> bool:
         """Keep the latest checkpoints of the thread that was created at `incarnation`; False, and nothing is done, when
         it is gone, or while a run of it is active: it may be rolled back to an earlier one."""
 

@@ -75,8 +75,8 @@ class Execution:
         self.attempt, self.run = attempt, attempt.run
         self._graphs, self._keys, self._store = graphs, keys, store
         fresh, budget = self.run.thread_id if self.run.fresh else None, self.run.ceilings.get("max_state_bytes")
-        self._checkpointer = checkpointer.through(
-            attempt, fresh_thread=fresh, max_thread_bytes=None if budget is None else int(budget)
+        self._checkpointer = checkpointer.for_run(
+            attempt, empty_thread=fresh, max_thread_bytes=None if budget is None else int(budget)
         )
         self._ceilings = Ceilings(self.run.ceilings, Usage.of(self.run.usage))
         self._guard = CeilingGuard(self._ceilings, lambda: self._stop_with(StopReason.CEILING))
@@ -191,8 +191,8 @@ class Execution:
                 self._observe(mode, payload)
             self._append(replay.entries(namespace, mode, payload))
             self.attempt.chunk_appended()
-            if self._checkpointer.refused is not None:
-                raise self._checkpointer.refused
+            if self._checkpointer.write_error is not None:
+                raise self._checkpointer.write_error
             await self.attempt.wait_for_capacity()
         self._append(replay.remaining_updates())
         # LangGraph also stops at a breakpoint behind the last node, but then nothing is left to continue

@@ -11,8 +11,8 @@ from typing import Final
 import hiredis
 import structlog
 
-from slipway.checkpoints import choice
-from slipway.checkpoints.encryption_check import are_sealed
+from slipway.checkpoints import requirements
+from slipway.checkpoints.encryption_check import are_encrypted
 from slipway.environment_variables import variable_of
 from slipway.errors import ConfigError
 from slipway.redis.connection import Address
@@ -32,7 +32,7 @@ async def check(settings: Settings, url: str, *, upgrade: bool = True) -> None:
     settings or have another layout; log the former names of options that are set. With `upgrade`, an empty store gets
     the layout of this release, and data with an older layout are upgraded. Opens one connection. Raises
     `StoreUnavailable`."""
-    await choice.check(settings, url)
+    await requirements.check(settings, url)
     former = renamed_options_in()
     pipeline = Pipeline(Address(url), "slipway check", patience_s=_PATIENCE_S)
     await pipeline.open()
@@ -65,7 +65,7 @@ async def _has_threads(pipeline: Pipeline, prefix: str) -> bool:
 
 
 async def _check_seal(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:
-    if settings.encryption_key is None and await are_sealed(pipeline, Keys(settings.key_prefix), settings):
+    if settings.encryption_key is None and await are_encrypted(pipeline, Keys(settings.key_prefix), settings):
         hint = f". {advice('encryption_key')}" if "encryption_key" in former else ""
         raise ConfigError(
             f"the states in Redis are sealed, and {variable_of('encryption_key')} is not set: set it to the key that "

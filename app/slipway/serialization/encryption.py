@@ -26,7 +26,7 @@ _NAME_BYTES: Final = 4
 _NONCE_BYTES: Final = 12
 
 
-class Seal:
+class Encryption:
     """Seals with the first of `keys`, each 32 bytes, and opens with any of them."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
@@ -40,17 +40,17 @@ class Seal:
         self._first = _name(keys[0])
 
     @classmethod
-    def from_text(cls, text: str) -> Seal:
+    def from_text(cls, text: str) -> Encryption:
         """Keys as a setting gives them: base64 or hex, parted by commas, the newest first."""
         return cls([_key(part.strip()) for part in text.split(",")])
 
-    def seal(self, plain: bytes) -> bytes:
+    def encrypt(self, plain: bytes) -> bytes:
         """`plain`, unreadable and unchangeable without the key."""
         nonce = os.urandom(_NONCE_BYTES)
         lead = MARK + self._first
         return lead + nonce + self._ciphers[self._first].encrypt(nonce, plain, lead)
 
-    def open(self, sealed: bytes) -> bytes:
+    def decrypt(self, sealed: bytes) -> bytes:
         """What was sealed. `StoredDataError` when it is damaged or was sealed with a key that is not here."""
         from cryptography.exceptions import InvalidTag
 

@@ -2,7 +2,7 @@
 
 Rebuilding runs no code of the class: models are not validated, `__init__`, `__new__`, `__post_init__`, `__setattr__`,
 `_missing_` and descriptors are not called; values are put where the class keeps them. What a field of a class that has
-changed since is missing becomes its default. When there is none, the stored fields do not fit (`Unfit`).
+changed since is missing becomes its default. When there is none, the stored fields do not fit (`NotRebuildable`).
 
 A model or dataclass is stored as its fields, or as a tuple of its fields, its extra fields and its hidden attributes: a
 model's private attributes, and what a dataclass keeps beside its fields.
@@ -25,7 +25,7 @@ from pydantic_core import PydanticUndefined
 from slipway.serialization.data_classes import class_attribute, kind_of, mro_of, name_of
 
 Shape = tuple[Callable[[Any], Any], Callable[[Any], Any]]
-"""Takes an object apart into a plain payload, and rebuilds it from a payload; that raises `Unfit`."""
+"""Takes an object apart into a plain payload, and rebuilds it from a payload; that raises `NotRebuildable`."""
 
 Parts = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
 """Fields, extra fields, hidden attributes."""
@@ -34,11 +34,11 @@ _MISSING: Final = object()
 _set: Final = object.__setattr__
 
 
-class Unfit(Exception):
+class NotRebuildable(Exception):
     """A stored value cannot be rebuilt as an object; the message says why and holds no values."""
 
 
-class Circumstances(Protocol):
+class RebuildContext(Protocol):
     """What taking apart and rebuilding need beside the object."""
 
     def storable(self, value: Any) -> bool:
@@ -58,7 +58,7 @@ class Circumstances(Protocol):
         ...
 
 
-def shape_of(cls: type, circumstances: Circumstances) -> Shape | None:
+def shape_of(cls: type, circumstances: RebuildContext) -> Shape | None:
     """How to store objects of this class; None when it is no data class."""
     if issubclass(cls, SecretStr | SecretBytes):
         return (lambda secret: secret.get_secret_value()), cls
@@ -85,7 +85,7 @@ def plain_of(payload: Any) -> Any:
     """A stored object as plain data: a dictionary of its fields, or an enum's value."""
     try:
         fields, extra, _ = parts_of(payload)
-    except Unfit:
+    except NotRebuildable:
         return payload
     return fields | extra if extra else fields
 
@@ -94,7 +94,7 @@ def parts_of(payload: Any) -> Parts:
     """The parts of a stored object that has fields."""
     parts = payload if type(payload) is tuple else (payload,)
     if not 1 <= len(parts) <= 3 or not all(type(part) is dict for part in parts):
-        raise Unfit("the stored value has no fields")
+        raise NotRebuildable("the stored value has no fields")
     return (*parts, *({} for _ in range(3 - len(parts))))
 
 
@@ -110,7 +110,7 @@ def constructed(cls: type, payload: Any) -> Any:
 # pydantic
 
 
-def _model(cls: Any, circumstances: Circumstances) -> Shape:
+def _model(cls: Any, circumstances: RebuildContext) -> Shape:
     fields_of_class = cls.model_fields
     names = fields_of_class.keys()
     extra_allowed = cls.model_config.get("extra") == "allow"
@@ -153,7 +153,7 @@ def _model(cls: Any, circumstances: Circumstances) -> Shape:
     return apart, together
 
 
-def _private(attributes: Mapping[str, Any], hidden: Mapping[str, Any], circumstances: Circumstances) -> dict[str, Any]:
+def _private(attributes: Mapping[str, Any], hidden: Mapping[str, Any], circumstances: RebuildContext) -> dict[str, Any]:
     """The private attributes of a model. One that was not stored gets its default, or stays unset."""
     held = {}
     for name, attribute in attributes.items():
@@ -163,7 +163,7 @@ def _private(attributes: Mapping[str, Any], hidden: Mapping[str, Any], circumsta
     return held
 
 
-def _model_v1(cls: Any, circumstances: Circumstances) -> Shape:
+def _model_v1(cls: Any, circumstances: RebuildContext) -> Shape:
     fields_of_class = cls.__fields__
     names = fields_of_class.keys()
     private = {name: class_attribute(cls, name) for name in cls.__private_attributes__}
@@ -196,7 +196,7 @@ def _model_v1(cls: Any, circumstances: Circumstances) -> Shape:
 # dataclasses
 
 
-def _dataclass(cls: type, circumstances: Circumstances) -> Shape:
+def _dataclass(cls: type, circumstances: RebuildContext) -> Shape:
     declared = {field.name: field for field in dataclasses.fields(cast(Any, cls))}
     names = declared.keys()
     slots, dict_of = _slots(cls), _instance_dict(cls)
@@ -243,7 +243,7 @@ def _empty(cls: type) -> Any:
     try:
         return object.__new__(cls)
     except TypeError as error:
-        raise Unfit("the class is abstract, or is built on a type that needs its own constructor") from error
+        raise NotRebuildable("the class is abstract, or is built on a type that needs its own constructor") from error
 
 
 def _slots(cls: type) -> dict[str, Any]:
@@ -286,7 +286,7 @@ def _settable(hidden: Mapping[Any, Any]) -> Iterable[tuple[str, Any]]:
 # named tuples and enums
 
 
-def _named_tuple(cls: Any, circumstances: Circumstances) -> Shape:
+def _named_tuple(cls: Any, circumstances: RebuildContext) -> Shape:
     names = dict.fromkeys(class_attribute(cls, "_fields")).keys()
     defaults = class_attribute(cls, "_field_defaults")
     defaults = defaults if type(defaults) is dict else {}
@@ -322,7 +322,7 @@ class _Members:
         if found is None and type(value) is int:
             found = self._combination(value)
         if found is None:
-            raise Unfit("the enum has no member with the stored value")
+            raise NotRebuildable("the enum has no member with the stored value")
         return found
 
     def _combination(self, value: int) -> enum.Enum | None:
@@ -368,7 +368,7 @@ def _fitted(
         elif name not in may_be_unset:
             missing.append(name)
     if missing:
-        raise Unfit(f"nothing was stored for {', '.join(missing)}, which {_has(missing)} no default to use here")
+        raise NotRebuildable(f"nothing was stored for {', '.join(missing)}, which {_has(missing)} no default")
     return fields, {name: value for name, value in stored.items() if name not in fields}
 
 
@@ -376,7 +376,7 @@ def _has(names: list[str]) -> str:
     return "has" if len(names) == 1 else "have"
 
 
-def _default(declared: Any, undefined: Any, circumstances: Circumstances | None = None) -> Any:
+def _default(declared: Any, undefined: Any, circumstances: RebuildContext | None = None) -> Any:
     """The default of a field, or `_MISSING`. A factory is called only when it is Python's own (`list`, `uuid4`). With
     `circumstances` no two objects share a default, as pydantic has it."""
     if declared.default is not undefined:
@@ -390,7 +390,7 @@ def _default(declared: Any, undefined: Any, circumstances: Circumstances | None 
         return _MISSING
 
 
-def _fresh(default: Any, circumstances: Circumstances) -> Any:
+def _fresh(default: Any, circumstances: RebuildContext) -> Any:
     if default is None or type(default) in (bool, int, float, str, bytes) or not circumstances.storable(default):
         return default
     copied = circumstances.copied(default)
@@ -406,7 +406,7 @@ def _is_of_python(factory: Any) -> bool:
     return str(owner.__module__).partition(".")[0] in sys.stdlib_module_names
 
 
-def _storable(cls: type, held: Mapping[str, Any], circumstances: Circumstances) -> dict[str, Any]:
+def _storable(cls: type, held: Mapping[str, Any], circumstances: RebuildContext) -> dict[str, Any]:
     kept = {name: value for name, value in held.items() if circumstances.storable(value)}
     if len(kept) < len(held):
         why = "they are no data; when the object is read back they have their defaults or are unset"

@@ -5,13 +5,13 @@ of any size and lone surrogates besides. Plain data never turns into anything el
 type, which no JSON can imitate. There is no pickle.
 
 Objects of data classes (pydantic models, dataclasses, enums, named tuples) are stored by the name of their class and
-rebuilt without running its code, if `Allowed` finds the class and the stored fields fit it. Otherwise they come back
-as plain data with a warning: a dictionary of the fields, or an enum's value. Objects that are no data are refused when
-they are written (`StateRefused`). `StoredDataError` is for bytes that cannot be read at all.
+rebuilt without running its code, if `ClassAllowlist` finds the class and the stored fields fit it. Otherwise they come
+back as plain data with a warning: a dictionary of the fields, or an enum's value. Objects that are no data are refused
+when they are written (`StateRefused`). `StoredDataError` is for bytes that cannot be read at all.
 
-As with LangGraph's serializer an exception becomes its `repr`, subclasses of `dict`, `list`, `str` and `int` become
-the plain type, a `bytearray` inside a value becomes `bytes`, and dictionary keys that are dates or UUIDs become text,
-those that are enums their values.
+As with LangGraph's serializer an exception becomes its `repr`, subclasses of `dict`, `list`, `str` and `int` become the
+plain type, a `bytearray` inside a value becomes `bytes`, and dictionary keys that are dates or UUIDs become text, those
+that are enums their values.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from pydantic import SecretBytes, SecretStr
 from slipway.errors import SlipwayError, StateRefused, StoredDataError
 from slipway.exception_text import class_name, is_a, message_of, repr_of
 from slipway.serialization import standard_types
-from slipway.serialization.allowed import Allowed, Reference
+from slipway.serialization.class_allowlist import ClassAllowlist, Reference
 from slipway.serialization.data_classes import mro_of, name_of
-from slipway.serialization.encryption import MARK, Seal
-from slipway.serialization.objects import Shape, Unfit, constructed, plain_of, shape_of
-from slipway.serialization.refusals import NO_DATA, refusal
+from slipway.serialization.encryption import MARK, Encryption
+from slipway.serialization.objects import NotRebuildable, Shape, constructed, plain_of, shape_of
+from slipway.serialization.unstorable_values import NO_DATA, refusal
 
 TYPE: Final = "slipway"
 """What `dumps_typed` calls the format."""
@@ -54,7 +54,7 @@ _UNPACK: Final = ormsgpack.OPT_NON_STR_KEYS
 
 
 @dataclass(frozen=True, slots=True)
-class Unrestored:
+class UnknownObject:
     """A stored object whose class was not found, kept so that it is stored again as it was."""
 
     reference: Reference
@@ -68,16 +68,20 @@ class Unrestored:
 class Serde:
     """LangGraph's serializer protocol, and `dumps`/`loads` for callers that need no type beside the bytes.
 
-    With `keeps_unrestored`, an object that cannot be rebuilt comes back as an `Unrestored` instead of plain data: for
-    copying values, not for graphs.
+    With `preserve_unknown`, an object that cannot be rebuilt comes back as an `UnknownObject` instead of plain data:
+    for copying values, not for graphs.
     """
 
     def __init__(
-        self, allowed: Allowed | None = None, seal: Seal | None = None, *, keeps_unrestored: bool = False
+        self,
+        allowed: ClassAllowlist | None = None,
+        encryption: Encryption | None = None,
+        *,
+        preserve_unknown: bool = False,
     ) -> None:
-        self.allowed = allowed or Allowed()
-        self._seal = seal
-        self._keeps_unrestored = keeps_unrestored
+        self.allowed = allowed or ClassAllowlist()
+        self._encryption = encryption
+        self._keeps_unrestored = preserve_unknown
         self._encoders: dict[type, Callable[[Any], Any]] = {}
         self._builders: dict[Reference, Callable[[Any], Any]] = {}
         self._problem: SlipwayError | None = None
@@ -89,15 +93,15 @@ class Serde:
             packed = self._pack(ormsgpack.Ext(_BYTEARRAY, bytes(value)) if type(value) is bytearray else value)
         except StateRefused as error:
             raise refusal(value, error, self) from error.__cause__
-        return packed if self._seal is None else self._seal.seal(packed)
+        return packed if self._encryption is None else self._encryption.encrypt(packed)
 
     def loads(self, data: bytes) -> Any:
         """What `dumps` was given, but for objects that cannot be rebuilt. `StoredDataError` when the bytes are damaged
         or sealed with another key."""
         if data[:1] == MARK:
-            if self._seal is None:
+            if self._encryption is None:
                 raise StoredDataError("a stored value is sealed, and there is no encryption_key")
-            data = self._seal.open(data)
+            data = self._encryption.decrypt(data)
         try:
             return ormsgpack.unpackb(data, ext_hook=self._hook, option=_UNPACK)
         except Exception as error:
@@ -105,7 +109,8 @@ class Serde:
             raise problem or StoredDataError(f"a stored value is damaged: {error}") from error
 
     def rebuilt(self, cls: type, payload: Any) -> Any:
-        """An object of a data class from its fields, or an enum's value, without running its code. Raises `Unfit`."""
+        """An object of a data class from its fields, or an enum's value, without running its code. Raises
+        `NotRebuildable`."""
         return self._shape(cls)[1](payload)
 
     def rebuilt_by_name(self, reference: Reference, payload: Any) -> Any:
@@ -171,11 +176,11 @@ class Serde:
             raise self._problem from None
 
     def _encoder(self, cls: type) -> Callable[[Any], Any]:
-        builtin = standard_types.writer_of(cls)
+        builtin = standard_types.encoder_of(cls)
         if builtin is not None:
             code, apart = builtin
             return lambda value: ormsgpack.Ext(code, self._pack(apart(value)))
-        if cls is Unrestored:
+        if cls is UnknownObject:
             return lambda kept: ormsgpack.Ext(_RECORD, self._pack([_stored(kept.reference), kept.payload]))
         apart, reference = self._shape(cls)[0], _stored(self.allowed.reference(_stored_class(cls)))
         return lambda value: ormsgpack.Ext(_RECORD, self._pack([reference, apart(value)]))
@@ -235,9 +240,9 @@ class Serde:
         if isinstance(reference, int) and reference in self._builders:
             with contextlib.suppress(Exception):
                 return constructed(self.allowed.resolve(reference), payload)
-        why = str(error) if isinstance(error, Unfit) else f"it was not rebuilt ({type(error).__name__})"
+        why = str(error) if isinstance(error, NotRebuildable) else f"it was not rebuilt ({type(error).__name__})"
         self.allowed.warn(self.allowed.name_of(reference), f"{why}; its objects are read as plain data")
-        return Unrestored(reference, payload) if self._keeps_unrestored else plain_of(payload)
+        return UnknownObject(reference, payload) if self._keeps_unrestored else plain_of(payload)
 
 
 def _failure(error: BaseException) -> StateRefused:

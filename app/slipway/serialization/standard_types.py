@@ -22,7 +22,7 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
 from slipway.errors import StateRefused, StoredDataError
 
-Writer = tuple[int, Callable[[Any], Any]]
+TypeEncoder = tuple[int, Callable[[Any], Any]]
 
 
 def _datetime_apart(moment: dt.datetime) -> Any:
@@ -93,7 +93,7 @@ def _scalar(parts: list[Any]) -> Any:
     return _array(parts)[()]
 
 
-_WRITERS: Final[dict[type, Writer]] = {
+_WRITERS: Final[dict[type, TypeEncoder]] = {
     tuple: (1, list),
     set: (2, list),
     frozenset: (3, list),
@@ -147,7 +147,7 @@ NAMES: Final[dict[int, str]] = {
 """What each number stands for."""
 
 
-def writer_of(cls: type) -> Writer | None:
+def encoder_of(cls: type) -> TypeEncoder | None:
     """The number of a library type and how its values come apart; None for every other class."""
     if cls in _WRITERS:
         return _WRITERS[cls]

@@ -102,7 +102,7 @@ class ThreadStateStore:
         if thread.status == "busy":  # the writer decides; this only saves the work
             raise Conflict(f"thread {thread.thread_id} has a run that is pending or running")
         writer = IdleThreadWriter(self._pipeline, self._keys, thread.thread_id, thread.incarnation)
-        saver = self._checkpointer.through(writer, max_thread_bytes=self._graphs.max_state_bytes(thread))
+        saver = self._checkpointer.for_run(writer, max_thread_bytes=self._graphs.max_state_bytes(thread))
         given = await self._graphs.config(thread, user)
         async with self._graphs.for_writing(thread, given, saver) as graph:
             config = _config(thread.thread_id, {**given["configurable"], **place})

@@ -182,7 +182,7 @@ class ThreadStore:
                     await self.delete(thread_id)
                     pruned += 1
                 elif (incarnation := await self._reads.incarnation(thread_id)) is not None:
-                    pruned += await self._checkpointer.shrink(thread_id, incarnation)
+                    pruned += await self._checkpointer.prune_thread(thread_id, incarnation)
         return pruned
 
     async def storage(self, thread_id: str) -> dict[str, Any]:

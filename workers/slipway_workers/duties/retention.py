@@ -42,7 +42,7 @@ class Retention(ExclusiveDuty):
         while remaining > 0:
             swept = await self._scripts.sweep(min(remaining, _PAGE))
             for thread_id, incarnation in swept.shrink:
-                is_pruned = await self._checkpointer.shrink(thread_id, incarnation)
+                is_pruned = await self._checkpointer.prune_thread(thread_id, incarnation)
                 pruned += is_pruned
                 if is_pruned:
                     await self._scripts.sweep(0, [(thread_id, incarnation)])

@@ -16,7 +16,7 @@ from slipway.api.lifespan_state import metrics_of, services_of
 from slipway.api.request_parsing import query_flag
 from slipway.api.responses import JsonResponse
 from slipway.api.ui.rendering import page
-from slipway.checkpoints.choice import PACKAGES
+from slipway.checkpoints.requirements import PACKAGES
 from slipway.versions import version_of
 
 

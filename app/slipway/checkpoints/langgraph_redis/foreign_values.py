@@ -1,7 +1,7 @@
 """Values that `langgraph-checkpoint-redis` wrote itself, read strictly.
 
-That package keeps values as JSON in which a class is told by the shape of an object, which any user's JSON can
-imitate. So a shape only comes to life when it names a class that `Allowed` knows, and stays plain data otherwise; what
+That package keeps values as JSON in which a class is told by the shape of an object, which any user's JSON can imitate.
+So a shape only comes to life when it names a class that `ClassAllowlist` knows, and stays plain data otherwise; what
 the package stored without its content (a Decimal, a timedelta, a frozenset, a path) stays the shape it left, and never
 becomes an empty value.
 """
@@ -21,8 +21,8 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from langgraph.types import Interrupt, Send
 
 from slipway.errors import StoredDataError
-from slipway.serialization.allowed import ALWAYS, Reference
-from slipway.serialization.objects import Unfit
+from slipway.serialization.class_allowlist import ALWAYS, Reference
+from slipway.serialization.objects import NotRebuildable
 from slipway.serialization.serde import Serde
 
 _SINGLE, _POSITIONAL, _DELTA = 0, 1, 7
@@ -95,7 +95,7 @@ class Foreign:
                 return shape
             *module, name = SERIALIZABLE_MAPPING.get(tuple(ident), tuple(ident))
             return self._made(_reference(".".join(module), name), args, kwargs)
-        except (Unfit, LookupError, TypeError, ValueError):
+        except (NotRebuildable, LookupError, TypeError, ValueError):
             return shape
 
     def _made(self, reference: Reference, args: list[Any], kwargs: dict[str, Any]) -> Any:

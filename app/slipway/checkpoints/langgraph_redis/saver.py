@@ -3,7 +3,7 @@
 The package gives the documents' layout, their names and the search indexes. What is replaced, and why:
 
 - Its writes are several commands on a connection of its own, not atomic and owned by nobody. Here each is one group
-  that a `Writer` carries, so an attempt's writes are fenced by its token.
+  that a `CheckpointWriter` carries, so an attempt's writes are fenced by its token.
 - Its serializer revives objects of user JSON by their shape and empties values of types it does not know: see
   `documents`.
 - `alist` ignores `before` and the root namespace and knows four filters; the latest checkpoint is what was put last,
@@ -31,14 +31,14 @@ from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from redisvl.exceptions import RedisSearchError
 
 from slipway.checkpoints.checkpoint_key import CheckpointKey
-from slipway.checkpoints.fenced_writers import Writer
+from slipway.checkpoints.fenced_writers import CheckpointWriter
 from slipway.checkpoints.langgraph_redis.client import PipelineClient
 from slipway.checkpoints.langgraph_redis.documents import Documents, sizes
 from slipway.checkpoints.langgraph_redis.search import Place, Search
 from slipway.checkpoints.langgraph_redis.trimming import Head, latest_of, with_ancestors, without_runs
 from slipway.checkpoints.metadata import kept_metadata, without_caller
-from slipway.checkpoints.reader import config_of
-from slipway.checkpoints.thread_saver import Amount, Storage, StoredWrite, ThreadSaver
+from slipway.checkpoints.redis_reader import config_of
+from slipway.checkpoints.thread_saver import Storage, StorageCount, StoredWrite, ThreadSaver
 from slipway.errors import Conflict, NotFound
 from slipway.redis.commands import Command
 from slipway.redis.connection import Arg
@@ -74,7 +74,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         keys: Keys,
         prefix: str,
         *,
-        writer: Writer | None = None,
+        writer: CheckpointWriter | None = None,
         serde: Serde | None = None,
         max_thread_bytes: int | None = None,
     ) -> None:
@@ -100,11 +100,11 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             await AsyncRedisSaver.asetup(self)
         await self._search.complete()
 
-    def through(
-        self, writer: Writer, *, fresh_thread: str | None = None, max_thread_bytes: int | None = None
+    def for_run(
+        self, writer: CheckpointWriter, *, empty_thread: str | None = None, max_thread_bytes: int | None = None
     ) -> LangGraphRedisSaver:
         """As the base says; but nobody here knows that a thread is fresh."""
-        clone = super().through(writer, max_thread_bytes=max_thread_bytes)
+        clone = super().for_run(writer, max_thread_bytes=max_thread_bytes)
         clone._newest = {}
         return clone
 
@@ -287,15 +287,15 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
     async def storage(self, thread_id: str) -> Storage:
         """What a thread's checkpoints take. Each holds all its channel values, so they count once for each."""
         checkpoints = checkpoint_bytes = writes = write_bytes = 0
-        channels: dict[str, Amount] = {}
+        channels: dict[str, StorageCount] = {}
         async for document, held in self._entries(thread_id, await self._search.checkpoints(thread_id)):
             own, of_writes, values = sizes(document, held)
             checkpoints, checkpoint_bytes = checkpoints + 1, checkpoint_bytes + own
             writes, write_bytes = writes + len(held), write_bytes + of_writes
             for channel, size in values.items():
-                known = channels.get(channel, Amount(0, 0))
-                channels[channel] = Amount(known.count + 1, known.size + size)
-        return Storage(Amount(checkpoints, checkpoint_bytes), Amount(writes, write_bytes), channels)
+                known = channels.get(channel, StorageCount(0, 0))
+                channels[channel] = StorageCount(known.count + 1, known.size + size)
+        return Storage(StorageCount(checkpoints, checkpoint_bytes), StorageCount(writes, write_bytes), channels)
 
     # maintenance: each a script of its own, not carried by the writer
 
@@ -335,7 +335,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         for thread_id in thread_ids:
             await (self._keep_latest(thread_id) if strategy == "keep_latest" else self.adelete_thread(thread_id))
 
-    async def shrink(self, thread_id: str, incarnation: str) -> bool:
+    async def prune_thread(self, thread_id: str, incarnation: str) -> bool:
         """As the base says."""
         return await self._keep_latest(thread_id, [self._keys.thread(thread_id)], incarnation) >= 0
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from slipway.errors import StateRefused
 from slipway.serialization.data_classes import mro_of, name_of
-from slipway.serialization.objects import Circumstances, plain_of, shape_of
+from slipway.serialization.objects import RebuildContext, plain_of, shape_of
 
 NO_DATA: Final = "it is no data"
 """Why an object of any other class is refused."""
@@ -38,7 +38,7 @@ _AS_DATA: Final = "or make its class a pydantic model, a dataclass, an enum or a
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset, deque)
 
 
-def refusal(value: Any, error: StateRefused, circumstances: Circumstances) -> StateRefused:
+def refusal(value: Any, error: StateRefused, circumstances: RebuildContext) -> StateRefused:
     """`error`, which says why a part of `value` was refused, with the part's place and class."""
     try:
         place, part = _culprit(value, circumstances)
@@ -55,7 +55,7 @@ def refusal(value: Any, error: StateRefused, circumstances: Circumstances) -> St
     return StateRefused(f"{named}, which is no data. {advice}")
 
 
-def _culprit(value: Any, circumstances: Circumstances) -> tuple[str, Any]:
+def _culprit(value: Any, circumstances: RebuildContext) -> tuple[str, Any]:
     """The innermost part of `value` that is not storable, and the way to it."""
     place = ""
     for _ in range(_DEEPEST):
@@ -68,7 +68,7 @@ def _culprit(value: Any, circumstances: Circumstances) -> tuple[str, Any]:
     return place.removeprefix("."), value
 
 
-def _parts(value: Any, circumstances: Circumstances) -> Iterable[tuple[str, Any]]:
+def _parts(value: Any, circumstances: RebuildContext) -> Iterable[tuple[str, Any]]:
     bases = mro_of(type(value))
     if dict in bases:
         return [(_key(key), part) for key, part in dict.items(value)]

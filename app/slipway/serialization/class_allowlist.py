@@ -1,8 +1,9 @@
 """Which classes stored state may be made of. Nothing else is ever imported or constructed when it is read.
 
-A class is restored when it is one of LangChain's messages or LangGraph's own types (`ALWAYS`), when the state schema
-of a graph names it (`Allowed.add` follows the annotations), when the deployment allows it (`allow`), or when it is a
-data class of a module that the graphs use (`modules`). Only an allowed module is imported for the sake of stored data.
+A class is restored when it is one of LangChain's messages or LangGraph's own types (`ALWAYS`), when the state schema of
+a graph names it (`ClassAllowlist.add` follows the annotations), when the deployment allows it (`allow`), or when it is
+a data class of a module that the graphs use (`modules`). Only an allowed module is imported for the sake of stored
+data.
 
 `allow` takes `("package.module", "Name")` for one class and `"package"` for every class of a package or module.
 """
@@ -19,7 +20,7 @@ import structlog
 from pydantic import BaseModel
 
 from slipway.serialization.data_classes import class_in, has_finalizer, imported_module, kind_of, name_of
-from slipway.serialization.objects import Unfit
+from slipway.serialization.objects import NotRebuildable
 
 Allowance = tuple[str, str] | str | type
 """One class by module and name, every class of a package or module, or a class itself."""
@@ -70,7 +71,7 @@ _MOST_WARNINGS: Final = 1000
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class Allowed:
+class ClassAllowlist:
     """The classes that stored state may be made of. One per process; graphs add theirs as they load.
 
     `modules` finds the modules of which every data class is restored; without it there are none. `allow_json` is what
@@ -140,7 +141,8 @@ class Allowed:
         return known
 
     def resolve(self, reference: Reference) -> type:
-        """The class that a stored value names. `Unfit`, with the reason, when it is not to be had or not restored."""
+        """The class that a stored value names. `NotRebuildable`, with the reason, when it is not to be had or not
+        restored."""
         known = self._resolved.get(reference)
         if known is None:
             found = self._declared(reference, self._by_name) or self._of_graphs(reference)
@@ -153,7 +155,7 @@ class Allowed:
             return self.resolve(reference)
         found = self._declared(reference, self._json_by_name)
         if found is None:
-            raise Unfit("the class is not allowed in JSON")
+            raise NotRebuildable("the class is not allowed in JSON")
         return found
 
     @staticmethod
@@ -175,7 +177,7 @@ class Allowed:
         """A class that a state schema or the deployment names; None for any other."""
         if isinstance(reference, int):
             if not 0 <= reference < len(ALWAYS):
-                raise Unfit(f"class number {reference} is unknown to this release")
+                raise NotRebuildable(f"class number {reference} is unknown to this release")
             return _found(*ALWAYS[reference])
         if reference in self._types:
             return self._types[reference]
@@ -183,25 +185,27 @@ class Allowed:
             return None
         found = _found(*reference)
         if kind_of(found) is None:
-            raise Unfit("it is neither a pydantic model, a dataclass, an enum nor a named tuple")
+            raise NotRebuildable("it is neither a pydantic model, a dataclass, an enum nor a named tuple")
         return found
 
     def _of_graphs(self, reference: Reference) -> type:
         module_name, name = typing.cast(tuple[str, str], reference)
         if "<locals>" in name:
-            raise Unfit("it is defined inside a function, so it is not found again: move it to the top of its module")
+            raise NotRebuildable(
+                "it is defined inside a function and cannot be imported: move it to the top of its module"
+            )
         if self._modules is None:
-            raise Unfit(f"no state schema names it, and only such classes are restored: {_ADVICE}")
+            raise NotRebuildable(f"no state schema names it, and only such classes are restored: {_ADVICE}")
         module = self._modules(module_name)
         if module is None:
-            raise Unfit(f"no graph imports its module, and it is not imported for stored data: {_ADVICE}")
+            raise NotRebuildable(f"no graph imports its module, and it is not imported for stored data: {_ADVICE}")
         found = class_in(module, name)
         if found is None:
-            raise Unfit("its module has no such class (any more)")
+            raise NotRebuildable("its module has no such class (any more)")
         if kind_of(found) is None:
-            raise Unfit("it is neither a pydantic model, a dataclass, an enum nor a named tuple")
+            raise NotRebuildable("it is neither a pydantic model, a dataclass, an enum nor a named tuple")
         if has_finalizer(found):
-            raise Unfit(f"it has a __del__ method: {_ADVICE}")
+            raise NotRebuildable(f"it has a __del__ method: {_ADVICE}")
         return found
 
 
@@ -254,9 +258,9 @@ def _found(module_name: str, name: str) -> type:
         try:
             importlib.import_module(module_name)
         except Exception as error:  # its code may raise anything
-            raise Unfit(f"its module cannot be imported ({type(error).__name__})") from error
+            raise NotRebuildable(f"its module cannot be imported ({type(error).__name__})") from error
     module = imported_module(module_name)
     found = None if module is None else class_in(module, name)
     if found is None:
-        raise Unfit("its module has no such class (any more)")
+        raise NotRebuildable("its module has no such class (any more)")
     return found
