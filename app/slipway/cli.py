@@ -279,7 +279,7 @@ async def _workers(settings: Settings) -> None:
                     stop_within_s=stop_within_s,
                     on_exit=lease_reclaimer(settings),
                 )
-                await supervisor.keep(spec)
+                await supervisor.start_child(spec)
             await supervisor.run_until(stop)
         finally:
             await supervisor.stop()

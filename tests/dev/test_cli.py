@@ -111,7 +111,7 @@ async def test_a_redis_that_is_away_is_waited_for(tmp_path: Path, eventually: Ev
         assert await problem_with(server.url) is not None
         async with server.locked() as lock:
             try:
-                await supervisor.keep(server.spec(lock))
+                await supervisor.start_child(server.spec(lock))
                 await waiting
             finally:
                 await supervisor.stop()

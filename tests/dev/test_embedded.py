@@ -32,7 +32,7 @@ from slipway.processes.supervisor import Supervisor
 async def main():
     server, supervisor = EmbeddedServer(pathlib.Path(sys.argv[1])), Supervisor()
     async with server.locked() as lock:
-        await supervisor.keep(server.spec(lock))
+        await supervisor.start_child(server.spec(lock))
         await server.answers()
         print("pid", supervisor.pid("valkey"), flush=True)
         await asyncio.Event().wait()
@@ -46,7 +46,7 @@ async def running(data_dir: Path) -> AsyncIterator[tuple[EmbeddedServer, Supervi
     server, supervisor = EmbeddedServer(data_dir), Supervisor()
     async with server.locked() as lock:
         try:
-            await supervisor.keep(server.spec(lock))
+            await supervisor.start_child(server.spec(lock))
             await server.answers()
             pipeline = Pipeline(Address(server.url), "test", patience_s=5)
             await pipeline.open()

@@ -38,7 +38,7 @@ pytestmark = [
 @pytest.fixture
 async def supervisor(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Supervisor]:
     """Patient with its template, which imports everything on whatever machine this is."""
-    monkeypatch.setattr(fork_client, "ANSWER_WITHIN_S", 50)
+    monkeypatch.setattr(fork_client, "REPLY_TIMEOUT_S", 50)
     supervisor = Supervisor()
     await supervisor.start_fork_server()
     yield supervisor
@@ -73,7 +73,7 @@ async def test_it_is_our_child_and_shows_as_what_it_is(
     supervisor: Supervisor, worker: ChildSpec, eventually: Eventually
 ) -> None:
     with capture_logs() as lines:
-        await supervisor.keep(worker)
+        await supervisor.start_child(worker)
     child = psutil.Process(supervisor.pid("worker"))
     assert ways(lines) == ["forked"]
     assert child.ppid() == os.getpid()
@@ -83,15 +83,17 @@ async def test_it_is_our_child_and_shows_as_what_it_is(
 
 async def test_how_it_ended_is_known(supervisor: Supervisor, worker: ChildSpec, eventually: Eventually) -> None:
     deaths = Deaths()
-    await supervisor.keep(ChildSpec("worker", worker.command, worker.arguments, worker.env, on_exit=deaths))
+    await supervisor.start_child(ChildSpec("worker", worker.command, worker.arguments, worker.env, on_exit=deaths))
     os.kill(supervisor.pid("worker"), signal.SIGKILL)
     await eventually(lambda: deaths.seen)
-    assert [death.how for death in deaths.seen] == ["SIGKILL"]
+    assert [death.description for death in deaths.seen] == ["SIGKILL"]
 
 
 async def test_a_child_that_says_it_can_never_start_is_not_started_again(supervisor: Supervisor) -> None:
     deaths = Deaths()
-    await supervisor.keep(ChildSpec("refused", slipway("worker"), ("worker", "--config", "nowhere"), on_exit=deaths))
+    await supervisor.start_child(
+        ChildSpec("refused", slipway("worker"), ("worker", "--config", "nowhere"), on_exit=deaths)
+    )
     with pytest.raises(ConfigError, match="refused cannot start"):
         await supervisor.run_until(asyncio.Event())
     assert not deaths.seen
@@ -112,7 +114,7 @@ async def test_what_was_not_handed_down_is_closed(
     ours, its = os.pipe()
     given = ChildSpec("worker", worker.command, worker.arguments, worker.env, (its,))
     try:
-        await supervisor.keep(given)
+        await supervisor.start_child(given)
         held = Path(f"/proc/{supervisor.pid('worker')}/fd")
         pipe = Path(f"/proc/self/fd/{its}").readlink()
         await eventually(lambda: links(held).get(str(its)) == pipe)
@@ -128,13 +130,13 @@ async def test_children_that_are_wanted_at_once_are_all_forked(supervisor: Super
     names = [f"worker-{number}" for number in range(8)]
     specs = [ChildSpec(name, worker.command, worker.arguments, worker.env) for name in names]
     with capture_logs() as lines:
-        await asyncio.gather(*map(supervisor.keep, specs))
+        await asyncio.gather(*map(supervisor.start_child, specs))
     started = {line["child"]: line["how"] for line in lines if line["event"] == "child.started"}
     assert started == dict.fromkeys(names, "forked")
 
 
 async def test_what_others_leave_behind_is_not_adopted(supervisor: Supervisor, worker: ChildSpec) -> None:
-    await supervisor.keep(worker)
+    await supervisor.start_child(worker)
     leaves = subprocess.run(["sh", "-c", "sleep 60 > /dev/null & echo $!"], stdout=subprocess.PIPE, check=True)
     orphan = psutil.Process(int(leaves.stdout))
     try:
@@ -165,7 +167,7 @@ async def test_a_killed_fork_server_takes_nobody_down_and_is_replaced(
     supervisor: Supervisor, worker: ChildSpec, eventually: Eventually
 ) -> None:
     with capture_logs() as lines:
-        await supervisor.keep(worker)
+        await supervisor.start_child(worker)
         first, template = supervisor.pid("worker"), supervisor.pid(FORK_SERVER)
         os.kill(template, signal.SIGKILL)
         await eventually(lambda: supervisor.pid(FORK_SERVER) != template)
@@ -178,7 +180,7 @@ async def test_a_killed_fork_server_takes_nobody_down_and_is_replaced(
 async def test_fork_server_and_worker_killed_at_once(
     supervisor: Supervisor, worker: ChildSpec, eventually: Eventually
 ) -> None:
-    await supervisor.keep(worker)
+    await supervisor.start_child(worker)
     first = supervisor.pid("worker")
     os.kill(supervisor.pid(FORK_SERVER), signal.SIGKILL)
     os.kill(first, signal.SIGKILL)
@@ -189,17 +191,24 @@ async def test_fork_server_and_worker_killed_at_once(
 async def test_a_fork_server_that_does_not_answer_is_done_without(
     supervisor: Supervisor, worker: ChildSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
-    monkeypatch.setattr(fork_client, "ANSWER_WITHIN_S", 0.1)
+    monkeypatch.setattr(fork_client, "REPLY_TIMEOUT_S", 0.1)
     template = supervisor.pid(FORK_SERVER)
     os.kill(template, signal.SIGSTOP)
     with capture_logs() as lines:
-        await supervisor.keep(worker)
+        await supervisor.start_child(worker)
     assert ways(lines) == ["executed"]
-    monkeypatch.setattr(fork_client, "ANSWER_WITHIN_S", 50)
+    monkeypatch.setattr(fork_client, "REPLY_TIMEOUT_S", 50)
     os.kill(template, signal.SIGCONT)
-    await supervisor.keep(ChildSpec("next", worker.command, worker.arguments, worker.env))
+    await supervisor.start_child(ChildSpec("next", worker.command, worker.arguments, worker.env))
     wanted = {supervisor.pid("worker"), supervisor.pid("next")}
     await eventually(lambda: workers_of(tmp_path / "langgraph.json") == wanted)
+    await supervisor.start_child(ChildSpec("last", worker.command, worker.arguments, worker.env))
+    assert zombies() == [], "the withdrawn request was not served"
+
+
+def zombies() -> list[psutil.Process]:
+    """Children of this process that exited and that it did not wait for."""
+    return [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
 
 
 async def test_a_fork_server_that_ends_while_it_is_asked_is_not_waited_for(
@@ -207,7 +216,7 @@ async def test_a_fork_server_that_ends_while_it_is_asked_is_not_waited_for(
 ) -> None:
     os.kill(supervisor.pid(FORK_SERVER), signal.SIGSTOP)
     with capture_logs() as lines:
-        starting = asyncio.create_task(supervisor.keep(worker))
+        starting = asyncio.create_task(supervisor.start_child(worker))
         await asyncio.sleep(0)  # the order is sent
         os.kill(supervisor.pid(FORK_SERVER), signal.SIGKILL)
         await starting
@@ -221,7 +230,7 @@ async def test_where_it_cannot_be_done_children_are_executed(
     supervisor = Supervisor()
     await supervisor.start_fork_server()
     with capture_logs() as lines:
-        await supervisor.keep(worker)
+        await supervisor.start_child(worker)
     supervisor.kill()
     await supervisor.stop()
     assert ways(lines) == ["executed"]

@@ -59,8 +59,8 @@ async def test_they_are_named_and_their_values_are_not(settings: Settings, envir
     with capture_logs() as lines:
         await start_checks.check(settings, settings.redis)
     assert [(line["event"], line["variable"]) for line in lines] == [
-        ("settings.former_name", "ENCRYPTION_KEY"),
-        ("settings.former_name", "WEBHOOK_SECRET"),
+        ("settings.renamed_option", "ENCRYPTION_KEY"),
+        ("settings.renamed_option", "WEBHOOK_SECRET"),
     ]
     assert "set SLIPWAY_WEBHOOK_SECRET instead" in lines[1]["problem"]
     assert "hush" not in str(lines)

@@ -37,7 +37,7 @@ async def main():
             command = (sys.executable, "-c", sys.argv[1])
             orphan_signal = signal.Signals(int(sys.argv[3]))
             spec = ChildSpec(name, command, stop_within_s=float(sys.argv[2]), orphan_signal=orphan_signal)
-            await supervisor.keep(spec)
+            await supervisor.start_child(spec)
         print(supervisor.pid("one"), supervisor.pid("two"), flush=True)
         await stop.wait()
         await supervisor.stop()
@@ -83,21 +83,21 @@ async def supervisor() -> AsyncIterator[Supervisor]:
 async def test_a_killed_child_is_replaced_and_its_death_told(
     supervisor: Supervisor, deaths: Deaths, eventually: Eventually
 ) -> None:
-    await supervisor.keep(ChildSpec("one", python(SLEEP), on_exit=deaths))
+    await supervisor.start_child(ChildSpec("one", python(SLEEP), on_exit=deaths))
     first = supervisor.pid("one")
     os.kill(first, signal.SIGKILL)
     await eventually(lambda: supervisor.pid("one") != first)
     (death,) = deaths.seen
-    assert (death.name, death.pid, death.how) == ("one", first, "SIGKILL")
+    assert (death.name, death.pid, death.description) == ("one", first, "SIGKILL")
     assert not gone(supervisor.pid("one"))
 
 
 async def test_a_child_that_exits_is_replaced_again_and_again(
     supervisor: Supervisor, deaths: Deaths, eventually: Eventually
 ) -> None:
-    await supervisor.keep(ChildSpec("one", python("raise SystemExit(3)"), on_exit=deaths))
+    await supervisor.start_child(ChildSpec("one", python("raise SystemExit(3)"), on_exit=deaths))
     await eventually(lambda: len(deaths.seen) >= 3)
-    assert {death.how for death in deaths.seen} == {"exit code 3"}
+    assert {death.description for death in deaths.seen} == {"exit code 3"}
     assert len({death.pid for death in deaths.seen}) == len(deaths.seen)
 
 
@@ -117,12 +117,12 @@ async def test_children_that_wait_start_when_one_like_them_is_ready(
     needed = tmp_path / "needed"
     with capture_logs() as lines:
         for name in ("one", "two", "three"):
-            await supervisor.keep(ChildSpec(name, python(SERVES, str(needed)), on_exit=deaths))
+            await supervisor.start_child(ChildSpec(name, python(SERVES, str(needed)), on_exit=deaths))
         await eventually(lambda: len(told(lines, "child.crash_loop")) == 3)
-    pauses = [line["again_in_s"] for line in told(lines, "child.died")]
+    pauses = [line["restart_in_s"] for line in told(lines, "child.exited")]
     assert max(pauses) <= 1, "the first ones are short"
     needed.touch()
-    await eventually(lambda: all(supervisor._children[name].readiness.said for name in ("one", "two", "three")))
+    await eventually(lambda: all(supervisor._children[name].readiness.is_ready for name in ("one", "two", "three")))
     before = len(deaths.seen)
     for name in ("one", "two", "three"):
         os.kill(supervisor.pid(name), signal.SIGKILL)
@@ -138,32 +138,32 @@ async def test_long_pauses_end_when_one_like_them_is_ready(
     names, needed = ("one", "two", "three"), tmp_path / "needed"
 
     def paused(lines: list[Any]) -> set[str]:
-        return {line["child"] for line in told(lines, "child.died") if line["again_in_s"]}
+        return {line["child"] for line in told(lines, "child.exited") if line["restart_in_s"]}
 
     with capture_logs() as lines:
         for name in names:
-            await supervisor.keep(ChildSpec(name, python(SERVES, str(needed))))
+            await supervisor.start_child(ChildSpec(name, python(SERVES, str(needed))))
         await eventually(
-            lambda: {line["child"] for line in told(lines, "child.died") if line["again_in_s"]} == {*names}
+            lambda: {line["child"] for line in told(lines, "child.exited") if line["restart_in_s"]} == {*names}
         )
     needed.touch()
-    await eventually(lambda: all(supervisor._children[name].readiness.said for name in names))
+    await eventually(lambda: all(supervisor._children[name].readiness.is_ready for name in names))
 
 
 @pytest.mark.parametrize(("said", "ready"), [(b"", False), (b"1", True)], ids=["nothing", "ready"])
 async def test_a_child_that_ends_without_a_word_was_never_ready(said: bytes, ready: bool) -> None:
     calls: list[bool] = []
     listening = ReadinessListener(lambda: calls.append(True))
-    its = listening.begin()
+    its = listening.open()
     os.write(its, said)
     os.close(its)
-    assert listening.look() is ready
+    assert listening.poll() is ready
     assert calls == [True] * ready
-    listening.end()
+    listening.close()
 
 
 async def test_starting_a_child_again_uses_up_no_descriptors(supervisor: Supervisor, eventually: Eventually) -> None:
-    await supervisor.keep(ChildSpec("one", python(SLEEP)))
+    await supervisor.start_child(ChildSpec("one", python(SLEEP)))
     started, held = {supervisor.pid("one")}, []
     for _ in range(3):
         os.kill(supervisor.pid("one"), signal.SIGKILL)
@@ -176,11 +176,11 @@ async def test_starting_a_child_again_uses_up_no_descriptors(supervisor: Supervi
 async def test_each_start_says_anew_that_it_is_ready() -> None:
     listening = ReadinessListener(lambda: None)
     for said in (b"1", b""):
-        its = listening.begin()
+        its = listening.open()
         os.write(its, said)
         os.close(its)
-        assert listening.look() is bool(said)
-    listening.end()
+        assert listening.poll() is bool(said)
+    listening.close()
 
 
 SERVES_ONCE = f"""
@@ -197,11 +197,11 @@ time.sleep(60)
 async def test_a_child_that_has_served_is_started_again_whatever_later_starts_say(
     supervisor: Supervisor, deaths: Deaths, tmp_path: Path, eventually: Eventually
 ) -> None:
-    await supervisor.keep(ChildSpec("one", python(SERVES_ONCE, str(tmp_path / "served")), on_exit=deaths))
-    await eventually(lambda: supervisor._children["one"].readiness.said)
+    await supervisor.start_child(ChildSpec("one", python(SERVES_ONCE, str(tmp_path / "served")), on_exit=deaths))
+    await eventually(lambda: supervisor._children["one"].readiness.is_ready)
     os.kill(supervisor.pid("one"), signal.SIGKILL)
     await eventually(lambda: len(deaths.seen) >= 3, beside=supervisor._children["one"].keeper)
-    assert [death.how for death in deaths.seen[:3]] == ["SIGKILL", "exit code 2", "exit code 2"]
+    assert [death.description for death in deaths.seen[:3]] == ["SIGKILL", "exit code 2", "exit code 2"]
 
 
 async def test_a_child_that_cannot_be_started_now_is_started_later(
@@ -212,7 +212,7 @@ async def test_a_child_that_cannot_be_started_now_is_started_later(
     with Path(os.devnull).open() as device:
         needed = fcntl.fcntl(device, fcntl.F_DUPFD, 500)  # a number that nothing else takes meanwhile
         try:
-            await supervisor.keep(ChildSpec("one", python(SLEEP), pass_fds=(needed,)))
+            await supervisor.start_child(ChildSpec("one", python(SLEEP), pass_fds=(needed,)))
             first = supervisor.pid("one")
             os.close(needed)
             with capture_logs() as lines:
@@ -237,7 +237,7 @@ async def test_a_listener_that_raises_does_not_stop_the_restart(eventually: Even
         raise RuntimeError("not today")
 
     supervisor = Supervisor()
-    await supervisor.keep(ChildSpec("one", python(SLEEP), on_exit=broken))
+    await supervisor.start_child(ChildSpec("one", python(SLEEP), on_exit=broken))
     first = supervisor.pid("one")
     os.kill(first, signal.SIGKILL)
     await eventually(lambda: supervisor.pid("one") != first)
@@ -245,7 +245,7 @@ async def test_a_listener_that_raises_does_not_stop_the_restart(eventually: Even
 
 
 async def test_stop_ends_a_child_and_does_not_count_as_a_death(supervisor: Supervisor, deaths: Deaths) -> None:
-    await supervisor.keep(ChildSpec("one", python(SLEEP), on_exit=deaths))
+    await supervisor.start_child(ChildSpec("one", python(SLEEP), on_exit=deaths))
     pid = supervisor.pid("one")
     await supervisor.stop("one")
     assert gone(pid)
@@ -259,7 +259,7 @@ async def test_a_child_that_ignores_sigterm_is_killed_in_time(
     source = (
         f"import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open({str(ready)!r}, 'w'); time.sleep(60)"
     )
-    await supervisor.keep(ChildSpec("one", python(source), stop_within_s=0.2))
+    await supervisor.start_child(ChildSpec("one", python(source), stop_within_s=0.2))
     await eventually(ready.exists)
     pid = supervisor.pid("one")
     async with asyncio.timeout(30):
@@ -274,7 +274,7 @@ async def test_each_child_is_killed_after_its_own_time(
     source += "pathlib.Path(sys.argv[1]).touch(); time.sleep(60)"
     for name, stop_within_s in (("hasty", 0.1), ("patient", 60)):
         ready = tmp_path / name
-        await supervisor.keep(ChildSpec(name, python(source, str(ready)), stop_within_s=stop_within_s))
+        await supervisor.start_child(ChildSpec(name, python(source, str(ready)), stop_within_s=stop_within_s))
         await eventually(ready.exists)
     hasty, patient = supervisor.pid("hasty"), supervisor.pid("patient")
     stopping = asyncio.create_task(supervisor.stop())
@@ -292,7 +292,7 @@ async def _with_a_child_of_its_own(supervisor: Supervisor, note: Path, eventuall
         f"pathlib.Path({str(note)!r}).write_text(str(child.pid))\n"
         "time.sleep(60)"
     )
-    await supervisor.keep(ChildSpec("one", python(source)))
+    await supervisor.start_child(ChildSpec("one", python(source)))
     await eventually(lambda: note.exists() and note.read_text())
     return int(note.read_text())
 

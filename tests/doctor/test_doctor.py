@@ -192,7 +192,7 @@ async def test_a_problem_is_found_and_mended_once(stores: Stores, problem: str, 
     with capture_logs() as lines:
         (mended,) = await doctor(stores, repair=True).check_all()
     assert (mended.problem, mended.ident, mended.mended) == (problem, ident, True)
-    assert [line["problem"] for line in lines if line["event"] == "doctor.found"] == [problem]
+    assert [line["problem"] for line in lines if line["event"] == "doctor.problem_found"] == [problem]
     assert (await HealthScripts(stores.pipeline, stores.keys).work(LEASE_MS)).repairs == {problem: 1}
     assert await doctor(stores, repair=True).check_all() == []
 

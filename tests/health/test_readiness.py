@@ -111,8 +111,11 @@ async def test_what_comes_and_goes_is_a_line_in_the_log_and_that_all_is_well_is_
             await server.pipeline.send("CONFIG", "SET", "maxmemory-policy", policy)
             await watch.measure()
     told = [(line["event"], code) for line in lines for code in line.get("codes", [line.get("code")])]
-    assert ("health.found", "ok") not in told
-    assert [event for event, code in told if code == "store.evicts"] == ["health.found", "health.passed"]
+    assert ("health.finding_raised", "ok") not in told
+    assert [event for event, code in told if code == "store.evicts"] == [
+        "health.finding_raised",
+        "health.finding_cleared",
+    ]
 
 
 class FirstPause(Clock):

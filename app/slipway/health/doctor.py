@@ -107,7 +107,7 @@ class Doctor:
             page.kind, page.ids, place=page.place, parked=page.parked, repair=self._repair, lease_ms=self._lease_ms
         )
         for problem, ident in wrong:
-            log.warning("doctor.found", problem=problem, id=ident, mended=self._repair)
+            log.warning("doctor.problem_found", problem=problem, id=ident, mended=self._repair)
         return [Problem(problem, ident, self._repair) for problem, ident in wrong]
 
     async def _quick(self) -> AsyncIterator[_Page]:

@@ -139,9 +139,11 @@ class HealthMonitor:
         codes = {finding.code for finding in self._last.findings}
         for finding in self._last.findings:
             if finding.code not in known and finding.level is not Level.OK:
-                log.warning("health.found", code=finding.code, level=finding.level.value, detail=finding.detail)
+                log.warning(
+                    "health.finding_raised", code=finding.code, level=finding.level.value, detail=finding.detail
+                )
         if gone := sorted(known - codes - {"health.unknown", "ok"}):
-            log.info("health.passed", codes=gone)
+            log.info("health.finding_cleared", codes=gone)
         return self._last
 
     def admit(self, *, continues: bool = False) -> None:
@@ -174,7 +176,7 @@ class HealthMonitor:
             findings += self._of_work(work)
         for broken in (probe, server, work, layout):
             if isinstance(broken, BaseException) and not isinstance(broken, StoreUnavailable):
-                log.warning("health.broken", problem=f"{type(broken).__name__}: {broken}")
+                log.warning("health.check_failed", problem=f"{type(broken).__name__}: {broken}")
                 findings.append(Finding("health.broken", Level.ERROR, f"{type(broken).__name__}; the log has the rest"))
         if not findings:
             findings.append(Finding("ok", Level.OK, "everything that a run needs is there"))
@@ -243,7 +245,7 @@ def _briefly(refused: BaseException) -> str:
     """What is fit for everybody: of Redis's own text the first word, such as `NOPERM`. It may name users and hosts."""
     if isinstance(refused, StoreUnavailable):
         return str(refused)
-    log.warning("health.refused", problem=str(refused))
+    log.warning("health.probe_failed", problem=str(refused))
     return str(refused).partition(" ")[0]
 
 

@@ -42,11 +42,11 @@ async def check(settings: Settings, url: str, *, upgrade: bool = True) -> None:
         await (layout.check_or_upgrade() if upgrade else layout.check())
         await _check_seal(settings, former, pipeline)
     except hiredis.ReplyError as refused:  # an older server, or a user that may read its own keys alone
-        log.warning("settings.not_compared", problem=f"what is stored cannot be looked at: {refused}")
+        log.warning("settings.not_checked", problem=f"what is stored cannot be looked at: {refused}")
     finally:
         await pipeline.close()
     for option in former:
-        log.warning("settings.former_name", variable=option.upper(), problem=advice(option))
+        log.warning("settings.renamed_option", variable=option.upper(), problem=advice(option))
 
 
 async def _check_renamed_prefix(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:

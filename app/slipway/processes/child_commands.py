@@ -1,4 +1,4 @@
-"""What a process is called, and how our own commands are started as children."""
+"""Command lines of child processes, the names of processes, and what each process does once at its start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 _PR_SET_NAME: Final = 15
-_LOOK_EVERY_S: Final = 1.0
+_PARENT_CHECK_S: Final = 1.0
 
 
 def slipway(*arguments: str) -> tuple[str, ...]:
@@ -24,7 +24,7 @@ def slipway(*arguments: str) -> tuple[str, ...]:
 
 
 def name_process(name: str) -> None:
-    """What `ps -o comm` and `top` show for this process (Linux; at most 15 bytes)."""
+    """Sets the name that `ps -o comm` and `top` show for this process (Linux; at most 15 bytes)."""
     if sys.platform == "linux":
         import ctypes
 
@@ -32,7 +32,7 @@ def name_process(name: str) -> None:
 
 
 def watch_parent() -> None:
-    """End this process soon after its supervisor has gone. Linux does that by itself (see `launch`)."""
+    """Exits soon after the supervisor exited. On Linux the kernel does that (see `launch`)."""
     parent = os.environ.get("SLIPWAY_PARENT_PID")
     if parent:
         threading.Thread(target=_end_without, args=(int(parent),), name="parent watch", daemon=True).start()
@@ -40,15 +40,16 @@ def watch_parent() -> None:
 
 def _end_without(parent_pid: int) -> None:
     while os.getppid() == parent_pid:
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_PARENT_CHECK_S)
     os._exit(1)
 
 
 def freeze_loaded_objects() -> None:
-    """Called once everything is imported: the collector need not look at it again, and need not look so often.
+    """Excludes everything that is loaded from garbage collection, and makes collections rarer. Called after all
+    imports.
 
-    A graph's superstep allocates thousands of short-lived objects that reference counting frees; by its defaults the
-    collector would walk all modules for them."""
+    A superstep of a graph allocates thousands of short-lived objects, which reference counting frees. With the default
+    thresholds the collector would scan all modules each time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)

@@ -66,7 +66,7 @@ async def _work(settings: Settings, listener: socket.socket, supervisor: Supervi
             since_ms = await _server_time_ms(url)
             try:
                 for spec in _children(settings, url, listener):
-                    await supervisor.keep(spec)
+                    await supervisor.start_child(spec)
                 await _wait_until_stopped(supervisor, _ready(settings, url, listener, since_ms))
             finally:
                 await supervisor.stop("web", "worker")
@@ -97,7 +97,7 @@ async def _redis(settings: Settings, supervisor: Supervisor) -> AsyncIterator[st
     server = EmbeddedServer(settings.data_dir, _modules(settings))
     async with server.locked() as lock:
         try:
-            await supervisor.keep(server.spec(lock))
+            await supervisor.start_child(server.spec(lock))
             await server.answers()
             yield server.url
         finally:

@@ -135,7 +135,7 @@ class EmbeddedServer:
         pid = _number(self._pid_file.read_bytes()) if self._pid_file.exists() else None
         if pid is None or not _alive(pid):
             return False
-        log.info("valkey.left_over", pid=pid)
+        log.info("valkey.orphan_stopped", pid=pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGTERM)
         return True

@@ -1,4 +1,4 @@
-"""The supervisor's side of forking: orders children of the template process, and waits for them as for its own.
+"""The supervisor's side of the fork server: requests children and waits for them like for its own.
 
 Each request carries one end of its own socket pair, on which the child sends its pid and receives its acceptance. When
 a process dies in between, that socket closes, and the supervisor starts the child by `exec` instead.
@@ -22,14 +22,17 @@ from slipway.processes.fork_server import CHILD_ACCEPTED, ForkRequest
 
 log = structlog.get_logger(__name__)
 
-ANSWER_WITHIN_S: Final = 10.0
-"""A template that has just been started imports for a second or two."""
+REPLY_TIMEOUT_S: Final = 10.0
+"""A fork server that has just been started imports for one or two seconds."""
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
+ServerExit = Callable[[], Coroutine[None, None, int]]
+"""Waits until the fork server exits."""
+
 
 def is_supported() -> bool:
-    """Whether this system can do it: Linux, with process descriptors."""
+    """Whether this system can fork children this way: Linux, with process descriptors and subreapers."""
     if sys.platform != "linux":
         return False
     try:
@@ -40,22 +43,22 @@ def is_supported() -> bool:
 
 
 class ForkedProcess:
-    """A child that was forked for us; to be used as `asyncio.subprocess.Process`."""
+    """A child that the fork server forked; used like `asyncio.subprocess.Process`."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.returncode: int | None = None
         self._loop = asyncio.get_running_loop()
-        self._ended: asyncio.Future[int] = self._loop.create_future()
+        self._exit_code: asyncio.Future[int] = self._loop.create_future()
         self._descriptor = os.pidfd_open(pid)
         self._loop.add_reader(self._descriptor, self._reap)
 
     async def wait(self) -> int:
-        """Its exit code, negative for a signal."""
-        return await asyncio.shield(self._ended)
+        """The exit code, negative for a signal."""
+        return await asyncio.shield(self._exit_code)
 
     def terminate(self) -> None:
-        """SIGTERM, unless it has ended."""
+        """Sends SIGTERM, unless the child has exited: its pid may belong to another process then."""
         if self.returncode is None:
             os.kill(self.pid, signal.SIGTERM)
 
@@ -63,72 +66,73 @@ class ForkedProcess:
         self._loop.remove_reader(self._descriptor)
         os.close(self._descriptor)
         self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        if not self._ended.done():
-            self._ended.set_result(self.returncode)
+        if not self._exit_code.done():
+            self._exit_code.set_result(self.returncode)
 
 
 class ForkClient:
-    """Orders to the template process that holds the other end of `theirs`, whichever it is at the time."""
+    """Sends requests to the fork server that holds `server_end`, also to a fork server that was restarted."""
 
     def __init__(self) -> None:
-        self._ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._ours.setblocking(False)
+        self._client_end, self.server_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._client_end.setblocking(False)
         self._one_at_a_time = asyncio.Lock()
 
     def close(self) -> None:
-        """A template process that is still there ends."""
-        self._ours.close()
-        self.theirs.close()
+        """Closes the control socket; a fork server that still runs exits."""
+        self._client_end.close()
+        self.server_end.close()
 
     async def fork(
-        self, request: ForkRequest, descriptors: Sequence[int], gone: Callable[[], Coroutine[None, None, int]]
+        self, request: ForkRequest, descriptors: Sequence[int], server_exit: ServerExit
     ) -> ForkedProcess | None:
-        """A child made to `request`, with these descriptors; None when the template did not make one: it has ended
-        (`gone` waits for that), or does not answer."""
+        """Returns the child, or None if the fork server did not fork one: it exited (`server_exit` waits for that), or
+        did not reply within `REPLY_TIMEOUT_S`."""
         async with self._one_at_a_time:
-            mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            mine.setblocking(False)
+            parent_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            parent_end.setblocking(False)
             set_subreaper(True)
             try:
-                with its:
-                    socket.send_fds(self._ours, [request.packed()], [its.fileno(), *descriptors])
-                return _accept_child(mine, await _receive_pid(mine, gone))
+                with child_end:
+                    socket.send_fds(self._client_end, [request.packed()], [child_end.fileno(), *descriptors])
+                return _accept_child(parent_end, await _receive_pid(parent_end, server_exit))
             except OSError as error:
                 log.warning("fork_server.fork_failed", problem=str(error))
                 return None
             finally:
                 set_subreaper(False)
-                mine.close()
+                parent_end.close()
 
 
-async def _receive_pid(mine: socket.socket, gone: Callable[[], Coroutine[None, None, int]]) -> bytes:
-    """The pid that a new child tells, or nothing."""
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
-    # not `sock_recv`: that one, cancelled, lets go of the socket's number later than it is closed
-    loop.add_reader(mine, told.set)
-    telling, ended = asyncio.create_task(told.wait()), asyncio.create_task(gone())
+async def _receive_pid(parent_end: socket.socket, server_exit: ServerExit) -> bytes:
+    """Returns the pid that the new child sends, or nothing."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    # not `sock_recv`: after a cancellation it removes its reader later than the socket is closed
+    loop.add_reader(parent_end, readable.set)
+    receiving, exiting = asyncio.create_task(readable.wait()), asyncio.create_task(server_exit())
     try:
-        await asyncio.wait((telling, ended), timeout=ANSWER_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((receiving, exiting), timeout=REPLY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
         with suppress(BlockingIOError):
-            return mine.recv(32)
+            return parent_end.recv(32)
         return b""
     finally:
-        loop.remove_reader(mine)
-        telling.cancel()
-        ended.cancel()
+        loop.remove_reader(parent_end)
+        receiving.cancel()
+        exiting.cancel()
 
 
-def _accept_child(mine: socket.socket, pid: bytes) -> ForkedProcess | None:
-    """Take the child over and let it go on. Nothing is awaited from here on, so it cannot get lost."""
+def _accept_child(parent_end: socket.socket, pid: bytes) -> ForkedProcess | None:
+    """Starts to wait for the child and lets it continue. Nothing is awaited here, so no child is lost by a
+    cancellation."""
     if not pid:
         return None
     child = ForkedProcess(int(pid))
-    with suppress(OSError):  # one that has died already is a death like any other
-        mine.send(CHILD_ACCEPTED)
+    with suppress(OSError):  # a child that has exited already is handled like any other exit
+        parent_end.send(CHILD_ACCEPTED)
     return child
 
 
 def set_subreaper(yes: bool) -> bool:
-    """Become the parent of descendants whose own parent ends, or stop that; whether the kernel agrees. Only while a
-    child is on its way: what our children leave behind is not ours."""
+    """Makes this process the parent of descendants whose parent exits, or stops that. Returns whether the kernel did
+    it. It is switched on only while a child is being forked: the supervisor must not adopt orphans of its children."""
     return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0) == 0)

@@ -1,9 +1,11 @@
 """Starts a program that does not outlive its parent: `python launch.py PARENT_PID SIGNAL PROGRAM ARGUMENT…`.
 
-On Linux the kernel is asked to send SIGNAL when the parent goes, however it goes, and the program takes this process
-over, so that the process list shows the program and nothing of this file. Elsewhere the parent's pid is left in
-`SLIPWAY_PARENT_PID` for `processes.watch_parent`. Run by its path, without site-packages: it starts in milliseconds,
-and nothing runs between a fork and an exec of a process that may have threads.
+On Linux the kernel sends SIGNAL to the program when the parent exits for any reason. The program replaces this process,
+so the process list shows only the program. On other systems the parent's pid is passed in `SLIPWAY_PARENT_PID` to
+`child_commands.watch_parent`.
+
+It is run by its path and without site-packages, so it starts in milliseconds. It exists because no code of Slipway may
+run between `fork` and `exec` in a supervisor that may have threads.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(parent_pid: int, death_signal: int, command: list[str]) -> None:
-    """Become `command`, unless the parent is gone already."""
+    """Replaces this process with `command`, unless the parent has exited already."""
     if sys.platform == "linux":
         import ctypes
 
@@ -23,7 +25,7 @@ def main(parent_pid: int, death_signal: int, command: list[str]) -> None:
     else:
         os.environ["SLIPWAY_PARENT_PID"] = str(parent_pid)
     if os.getppid() != parent_pid:
-        sys.exit("the process that wanted this one is gone")
+        sys.exit("the parent process has exited")
     os.execvp(command[0], command)
 
 

@@ -1,4 +1,4 @@
-"""What a supervisor does about the runs of a process that it saw die: they are free at once, not after their lease."""
+"""Reclaims the runs of a child process that exited at once, instead of when their leases expire."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ log = structlog.get_logger(__name__)
 
 
 def lease_reclaimer(settings: Settings) -> OnExit:
-    """Told of a death, gives the dead process's runs back. While Redis is away their leases have to run out."""
+    """Returns a handler of child exits. While Redis is unavailable it only logs a warning, and the leases expire."""
 
-    async def reclaim(death: ChildExit) -> None:
+    async def reclaim(ended: ChildExit) -> None:
         try:
-            runs = await reclaim_process(settings, death.pid)
+            runs = await reclaim_process(settings, ended.pid)
         except StoreUnavailable as error:
-            log.warning("runs.not_reclaimed", child=death.name, problem=str(error))
+            log.warning("runs.not_reclaimed", child=ended.name, problem=str(error))
         else:
-            log.info("runs.reclaimed", child=death.name, runs=runs)
+            log.info("runs.reclaimed", child=ended.name, runs=runs)
 
     return reclaim

@@ -1,4 +1,6 @@
-"""A child tells its supervisor once that it serves: one byte through a pipe whose number is in its environment."""
+"""Readiness: a child reports once to its supervisor that it serves, by one byte through a pipe.
+
+The number of the pipe's descriptor is in the environment of the child."""
 
 from __future__ import annotations
 
@@ -12,49 +14,49 @@ VARIABLE: Final = "SLIPWAY_READY_FD"
 
 
 def report_ready() -> None:
-    """Tell the supervisor, if there is one, that this process serves now."""
+    """Reports to the supervisor, if there is one, that this process serves."""
     descriptor = os.environ.pop(VARIABLE, "")
     if descriptor.isdigit():
-        with suppress(OSError):  # nobody listens any more
+        with suppress(OSError):  # the supervisor has exited
             os.write(int(descriptor), b"1")
             os.close(int(descriptor))
 
 
 class ReadinessListener:
-    """The supervisor's side. `said` is whether the child has told; `on_ready` is called when it does."""
+    """The supervisor's side: calls `on_ready` when the child reports."""
 
     def __init__(self, on_ready: Callable[[], None]) -> None:
-        self.said = False
+        self.is_ready = False
         self._on_ready = on_ready
-        self._ours: int | None = None
+        self._parent_end: int | None = None
 
-    def begin(self) -> int:
-        """The descriptor to hand to a child that is about to start; to be closed once it is handed over."""
-        self.end()
-        self.said = False
-        self._ours, its = os.pipe()
-        asyncio.get_running_loop().add_reader(self._ours, self._heard)
-        return its
+    def open(self) -> int:
+        """Starts to listen for a new child. Returns the descriptor for the child, which the caller closes after the
+        child has it."""
+        self.close()
+        self.is_ready = False
+        self._parent_end, child_end = os.pipe()
+        asyncio.get_running_loop().add_reader(self._parent_end, self._on_readable)
+        return child_end
 
-    def end(self) -> None:
-        """Stop listening."""
-        if self._ours is not None:
-            asyncio.get_running_loop().remove_reader(self._ours)
-            os.close(self._ours)
-            self._ours = None
+    def close(self) -> None:
+        if self._parent_end is not None:
+            asyncio.get_running_loop().remove_reader(self._parent_end)
+            os.close(self._parent_end)
+            self._parent_end = None
 
-    def look(self) -> bool:
-        """Whether it has told, also when that has just arrived."""
-        if self._ours is not None:
-            os.set_blocking(self._ours, False)
+    def poll(self) -> bool:
+        """Whether the child has reported, also if the report has not been read yet."""
+        if self._parent_end is not None:
+            os.set_blocking(self._parent_end, False)
             with suppress(BlockingIOError):
-                self._heard()
-        return self.said
+                self._on_readable()
+        return self.is_ready
 
-    def _heard(self) -> None:
-        assert self._ours is not None
-        told = bool(os.read(self._ours, 1))
-        self.end()
-        if told:
-            self.said = True
+    def _on_readable(self) -> None:
+        assert self._parent_end is not None
+        reported = bool(os.read(self._parent_end, 1))
+        self.close()
+        if reported:
+            self.is_ready = True
             self._on_ready()

@@ -1,8 +1,8 @@
-"""How every process begins: where the graphs are, then the settings, then the logs.
+"""The start of every process: reads langgraph.json and the settings, and configures the logs.
 
-The `env` of langgraph.json configures Slipway by its `SLIPWAY_…` names alone; the environment of the process comes
-first. All of it is set where graphs are loaded (`slipway.graphs.loading`), and nowhere else: a supervisor whose
-children inherited it could not tell the project's `REDIS_URL` from the platform's.
+Of the `env` in langgraph.json only the `SLIPWAY_…` names configure Slipway, and the environment of the process wins.
+The variables are set in the processes that load graphs (`slipway.graphs.loading`) and nowhere else: a supervisor that
+set them would pass the project's own `REDIS_URL` to its children as if it were the platform's.
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ from slipway.settings import Settings, config_file
 
 
 def load_settings_and_logs(process: str, config: Path | None = None, **given: Any) -> Settings:
-    """The settings of this process, its logs configured. `given` is the command line's, None where it is silent.
-
-    Raises `ConfigError`.
-    """
+    """Returns the settings of this process and configures its logs. `given` are the options of the command line, None
+    for those that are not set. Raises `ConfigError`."""
     logs.configure(Settings(), process)
     path = config or config_file()
     settings = Settings.load(project=read(path).env, config=path, **given)

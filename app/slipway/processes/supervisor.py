@@ -1,11 +1,12 @@
-"""Keeps child processes running, and leaves none behind.
+"""Starts child processes, restarts those that exit, and stops all of them in order.
 
-A child that dies is started again: at once, or after a pause that grows while it dies before it is ready (`restarts`).
-One that says that it can never start (`exits`) is not.
-Children of our own program are forked from a template process that has imported everything (`nursery`), where the
-system can do that and the template lives; the others, and those, are executed otherwise. Children live in sessions of
-their own, so that Ctrl-C on the terminal reaches the supervisor alone, which stops them in the order it wants. When the
-supervisor itself is killed, the kernel kills its children (see `launch` and `template`).
+A child that exits is restarted: at once, or after a pause that grows while it exits before it is ready
+(`restart_delays`). A child that exits with `exit_codes.CONFIG` before it ever served is not restarted.
+
+Children that run `slipway` are forked by the fork server (`fork_server`), where the system supports that and the fork
+server runs. All others are started by `exec`. Each child has its own session, so Ctrl-C on the terminal reaches the
+supervisor alone, which stops the children in order. When the supervisor is killed, the kernel kills its children (see
+`launch` and `fork_server`).
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from slipway.processes.restart_delays import LONGEST_PAUSE_S, Restarts
 log = structlog.get_logger(__name__)
 
 MAX_PAUSE_OF_LAST_CHILD_S: Final = 2.0
-"""Of several children with one command that all pause, the last waits no longer than this: one of them finds out
-whether what ailed them is over, and when it becomes ready the others start at once."""
+"""When all children of one command pause, the last of them pauses for at most this long. It finds out whether the cause
+still exists; when it becomes ready, the others are started at once."""
 
 FORK_SERVER: Final = "fork-server"
-"""The name under which the template process is kept."""
+"""The name of the fork server among the children."""
 
 _LAUNCH: Final = str(Path(__file__).with_name("launch.py"))
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -46,7 +47,7 @@ _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True, slots=True)
 class ChildExit:
-    """A child that ended though nobody had asked. `code` is negative for a signal, as in `subprocess`."""
+    """An exit that the supervisor did not request. `code` is negative for a signal, as in `subprocess`."""
 
     name: str
     pid: int
@@ -54,7 +55,7 @@ class ChildExit:
     lived_s: float
 
     @property
-    def how(self) -> str:
+    def description(self) -> str:
         """Such as `exit code 1` or `SIGKILL`."""
         if self.code >= 0:
             return f"exit code {self.code}"
@@ -64,27 +65,29 @@ class ChildExit:
 
 
 OnExit = Callable[[ChildExit], Awaitable[None]]
-"""Told of a death before the child is started again."""
+"""Called after a child exited and before it is restarted."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """A child to keep. `env` is set over our own environment; `stop_within_s` is how long it may take to obey SIGTERM;
-    `orphan_signal` is what the kernel sends it when the supervisor is gone. `arguments` are those of `slipway`, where
-    the command is that: such a child may be forked."""
+    """A child to start and to restart."""
 
     name: str
     command: tuple[str, ...]
     arguments: tuple[str, ...] = ()
+    """The arguments of `slipway`, if the command is `slipway`: such a child can be forked."""
     env: Mapping[str, str] = field(default_factory=dict)
+    """Set over the environment of the supervisor."""
     pass_fds: tuple[int, ...] = ()
     stop_within_s: float = 10.0
+    """Time from SIGTERM to SIGKILL."""
     orphan_signal: signal.Signals = signal.SIGKILL
+    """What the kernel sends to the child when the supervisor exits."""
     on_exit: OnExit | None = None
 
 
 class Running(Protocol):
-    """A process that was started, in whichever way."""
+    """A child process, forked or executed."""
 
     pid: int
 
@@ -97,7 +100,7 @@ class Running(Protocol):
 
 
 class _Child:
-    """A child that is kept: what it is, the process that it is now, and what it went through."""
+    """A child with its present process and its restarts."""
 
     process: Running
 
@@ -106,9 +109,10 @@ class _Child:
         self.readiness = ReadinessListener(lambda: on_ready(self))
         self.restarts = Restarts()
         self.served = False
+        """Whether any of its processes was ready."""
         self.keeper: asyncio.Task[None] | None = None
-        self.resting: asyncio.Event | None = None
-        """Set to end its pause."""
+        self.pause: asyncio.Event | None = None
+        """Exists while a restart is delayed; setting it restarts the child at once."""
 
 
 class Supervisor:
@@ -121,28 +125,29 @@ class Supervisor:
         self._start_failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def start_fork_server(self) -> None:
-        """Keep a template process, from which children of our own program are forked. Nothing changes for them where
-        the system cannot do that. The sooner it is called the sooner the first of them can start."""
+        """Starts the fork server. Does nothing where the system does not support it. Called as early as possible,
+        because the first child waits for the imports of the fork server."""
         if is_supported():
             self._fork_client = ForkClient()
-            arguments = ("fork-server", "--control", str(self._fork_client.theirs.fileno()))
-            await self.keep(ChildSpec(FORK_SERVER, slipway(*arguments), pass_fds=(self._fork_client.theirs.fileno(),)))
+            control = self._fork_client.server_end.fileno()
+            command = slipway("fork-server", "--control", str(control))
+            await self.start_child(ChildSpec(FORK_SERVER, command, pass_fds=(control,)))
 
-    async def keep(self, spec: ChildSpec) -> None:
-        """Start a child, and start it again whenever it dies."""
+    async def start_child(self, spec: ChildSpec) -> None:
+        """Starts a child, and restarts it whenever it exits."""
         child = _Child(spec, self._skip_pauses)
         child.process = await self._start(child)
         self._children[spec.name] = child
         child.keeper = asyncio.create_task(self._keep(child), name=f"keeper of {spec.name}")
 
-    async def run_until(self, asked: asyncio.Event) -> None:
-        """Return when it is asked for. Raises `ConfigError` as soon as a child that never served says that it never
-        can (`exits.CONFIG`): it has told why, and starting it again would only tell it again."""
-        asking = asyncio.create_task(asked.wait())
+    async def run_until(self, stop_requested: asyncio.Event) -> None:
+        """Returns when `stop_requested` is set. Raises `ConfigError` as soon as a child that never served exits with
+        `exit_codes.CONFIG`: it has logged the reason, and a restart would fail in the same way."""
+        waiting = asyncio.create_task(stop_requested.wait())
         try:
-            await asyncio.wait((asking, self._start_failure), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiting, self._start_failure), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            asking.cancel()
+            waiting.cancel()
         if self._start_failure.done():
             raise ConfigError(f"{self._start_failure.result()} cannot start; the reason is above")
 
@@ -151,18 +156,18 @@ class Supervisor:
         return self._children[name].process.pid
 
     async def stop(self, *names: str) -> None:
-        """SIGTERM these children (all, without names), and SIGKILL those that do not end in time."""
+        """Sends SIGTERM to these children (to all, without names), and SIGKILL to those that do not exit in time."""
         children = [child for name, child in self._children.items() if not names or name in names]
         await asyncio.gather(*(self._stop(child) for child in children))
         for child in children:
-            child.readiness.end()
+            child.readiness.close()
             self._children.pop(child.spec.name, None)
         if self._fork_client is not None and FORK_SERVER not in self._children:
             self._fork_client.close()
             self._fork_client = None
 
     def kill(self) -> None:
-        """SIGKILL every child now. `stop` still has to be awaited."""
+        """Sends SIGKILL to every child. `stop` must still be awaited."""
         for child in self._children.values():
             if child.process.returncode is None:
                 _signal_group(child.process.pid, signal.SIGKILL)
@@ -171,27 +176,27 @@ class Supervisor:
         while True:
             started = self._clock.monotonic()
             code = await child.process.wait()
-            death = ChildExit(child.spec.name, child.process.pid, code, self._clock.monotonic() - started)
-            child.served = child.readiness.look() or child.served
+            ended = ChildExit(child.spec.name, child.process.pid, code, self._clock.monotonic() - started)
+            child.served = child.readiness.poll() or child.served
             if code == exit_codes.CONFIG and not child.served:
                 return self._fail_start(child)
-            pause_s = self._pause_s(child, death)
-            log.warning("child.died", child=death.name, pid=death.pid, how=death.how, again_in_s=pause_s)
+            pause_s, how = self._pause_s(child, ended), ended.description
+            log.warning("child.exited", child=ended.name, pid=ended.pid, how=how, restart_in_s=pause_s)
             if child.restarts.just_became_crash_loop:
-                log.error("child.crash_loop", child=death.name, deaths=child.restarts.in_a_row, how=death.how)
-            await _handle_exit(child.spec, death)
-            await self._rest(child, pause_s)
-            child.process = await self._start_again(child)
+                log.error("child.crash_loop", child=ended.name, exits=child.restarts.in_a_row, how=how)
+            await _handle_exit(child.spec, ended)
+            await self._pause(child, pause_s)
+            child.process = await self._restart(child)
 
     def _fail_start(self, child: _Child) -> None:
         log.error("child.cannot_start", child=child.spec.name, pid=child.process.pid)
         if not self._start_failure.done():
             self._start_failure.set_result(child.spec.name)
 
-    def _pause_s(self, child: _Child, death: ChildExit) -> float:
-        pause_s = child.restarts.record_exit(was_ready=child.readiness.look(), lived_s=death.lived_s)
+    def _pause_s(self, child: _Child, ended: ChildExit) -> float:
+        pause_s = child.restarts.record_exit(was_ready=child.readiness.poll(), lived_s=ended.lived_s)
         others = [other for other in self._same_command(child) if other is not child]
-        if others and all(other.resting for other in others):
+        if others and all(other.pause for other in others):
             return min(pause_s, MAX_PAUSE_OF_LAST_CHILD_S)
         return pause_s
 
@@ -199,33 +204,33 @@ class Supervisor:
         return [other for other in self._children.values() if other.spec.command == child.spec.command]
 
     def _skip_pauses(self, child: _Child) -> None:
-        """One that is like them is readiness, so they can be."""
+        """Restarts all children with the command of `child`, which became ready: they can become ready too."""
         for other in self._same_command(child):
-            if other.resting is not None:
-                other.resting.set()
+            if other.pause is not None:
+                other.pause.set()
 
-    async def _rest(self, child: _Child, pause_s: float) -> None:
+    async def _pause(self, child: _Child, pause_s: float) -> None:
         if pause_s:
-            child.resting = asyncio.Event()
-            waking = asyncio.create_task(child.resting.wait())
+            child.pause = asyncio.Event()
+            skipping = asyncio.create_task(child.pause.wait())
             sleeping = asyncio.create_task(self._clock.sleep(pause_s))
             try:
-                await asyncio.wait((waking, sleeping), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((skipping, sleeping), return_when=asyncio.FIRST_COMPLETED)
             finally:
-                child.resting = None
-                waking.cancel()
+                child.pause = None
+                skipping.cancel()
                 sleeping.cancel()
 
-    async def _start_again(self, child: _Child) -> Running:
+    async def _restart(self, child: _Child) -> Running:
         while True:
             try:
                 return await self._start(child)
-            except OSError as error:  # no memory or no process left to be had: it passes
-                log.error("child.not_started", child=child.spec.name, problem=str(error), again_in_s=LONGEST_PAUSE_S)
+            except OSError as error:  # no memory or no process is left; that is temporary
+                log.error("child.not_started", child=child.spec.name, problem=str(error), retry_in_s=LONGEST_PAUSE_S)
                 await self._clock.sleep(LONGEST_PAUSE_S)
 
     async def _start(self, child: _Child) -> Running:
-        spec, readiness = child.spec, child.readiness.begin()
+        spec, readiness = child.spec, child.readiness.open()
         env, descriptors = {**os.environ, **spec.env, VARIABLE: str(readiness)}, (readiness, *spec.pass_fds)
         try:
             process = await self._fork(spec, env, descriptors)
@@ -237,18 +242,13 @@ class Supervisor:
         return process
 
     async def _fork(self, spec: ChildSpec, env: dict[str, str], descriptors: tuple[int, ...]) -> Running | None:
-        """A child of the template process; None where there is none, or it makes none."""
-        template = self._children.get(FORK_SERVER)
-        if (
-            not spec.arguments
-            or self._fork_client is None
-            or template is None
-            or template.process.returncode is not None
-        ):
+        """Returns a forked child; None if no fork server runs, or if it does not fork one."""
+        server = self._children.get(FORK_SERVER)
+        if not spec.arguments or self._fork_client is None or server is None or server.process.returncode is not None:
             return None
         shown, orphan_signal = " ".join(spec.command), int(spec.orphan_signal)
-        order = ForkRequest(spec.arguments, shown, env, descriptors, os.getpid(), orphan_signal)
-        return await self._fork_client.fork(order, descriptors, template.process.wait)
+        request = ForkRequest(spec.arguments, shown, env, descriptors, os.getpid(), orphan_signal)
+        return await self._fork_client.fork(request, descriptors, server.process.wait)
 
     async def _stop(self, child: _Child) -> None:
         if child.keeper is not None:
@@ -268,15 +268,15 @@ class Supervisor:
         await process.wait()
 
 
-async def _handle_exit(spec: ChildSpec, death: ChildExit) -> None:
-    """Clear away what the dead child had started itself, and tell whoever wants to know."""
-    _signal_group(death.pid, signal.SIGKILL)
+async def _handle_exit(spec: ChildSpec, ended: ChildExit) -> None:
+    """Kills the processes that the child had started itself, and calls `spec.on_exit`."""
+    _signal_group(ended.pid, signal.SIGKILL)
     if spec.on_exit is None:
         return
     try:
-        await spec.on_exit(death)
+        await spec.on_exit(ended)
     except Exception:
-        log.exception("child.death_not_handled", child=death.name)
+        log.exception("child.exit_handler_failed", child=ended.name)
 
 
 async def _execute(spec: ChildSpec, env: dict[str, str], descriptors: tuple[int, ...]) -> Running:
@@ -290,23 +290,23 @@ async def _execute(spec: ChildSpec, env: dict[str, str], descriptors: tuple[int,
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
-    """Signal a child and whatever it started in its session's first group."""
+    """Signals a child and the processes of its group, which it started itself."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
 
 
 @contextlib.contextmanager
 def stop_requests(on_second: Callable[[], None]) -> Iterator[asyncio.Event]:
-    """An event that SIGINT, SIGTERM or SIGHUP sets; a second SIGINT or SIGTERM calls `on_second`."""
+    """Yields an event that SIGINT, SIGTERM or SIGHUP sets; a second SIGINT or SIGTERM calls `on_second`."""
     loop, requested = asyncio.get_running_loop(), asyncio.Event()
 
-    def ask(number: signal.Signals) -> None:
+    def on_signal(number: signal.Signals) -> None:
         if requested.is_set() and number is not signal.SIGHUP:
             on_second()
         requested.set()
 
     for number in _STOP_SIGNALS:
-        loop.add_signal_handler(number, ask, number)
+        loop.add_signal_handler(number, on_signal, number)
     try:
         yield requested
     finally:
