@@ -30,11 +30,14 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.preflight import patiently
 from slipway.redis.subscriber import Subscriber
 from slipway.runs.active import InFlight
+from slipway.runs.authorization import RunAuthorizer
+from slipway.runs.creation import RunCreator
 from slipway.runs.event_log import EventLog
 from slipway.runs.idempotency import Idempotency
 from slipway.runs.leases import LeaseRenewer, worker_id
 from slipway.runs.scripts import RunScripts
 from slipway.runs.store import RunStore
+from slipway.runs.submit import RunSubmission
 from slipway.settings import Settings
 from slipway.store.embedding import VectorIndex
 from slipway.store.store import RedisStore
@@ -44,6 +47,7 @@ from slipway.threads.state_store import ThreadStateStore
 from slipway.threads.store import ThreadStore
 from slipway.threads.thread_log import ThreadLog
 from slipway.threads.ttl import ThreadTtl
+from slipway.webhooks.request_check import WebhookCheck
 from slipway.webhooks.urls import UrlPolicy
 
 log = structlog.get_logger(__name__)
@@ -68,6 +72,7 @@ class Services:
     events: EventLog
     idempotency: Idempotency
     runs: RunStore
+    submission: RunSubmission
     in_flight: InFlight
     threads: ThreadStore
     checkpointer: ThreadSaver
@@ -142,15 +147,20 @@ def _stores(
     trash = Trash(pipeline, keys, checkpointer)
     threads = ThreadStore(pipeline, keys, checkpointer, trash, ttl=ttl, event_ttl_s=settings.event_ttl_s)
     wakes = ThreadNotifications(keys, subscriber)
-    runs = RunStore(
+    runs = RunStore(pipeline, keys, scripts, event_ttl_s=settings.event_ttl_s)
+    creator = RunCreator(
         pipeline,
         keys,
         scripts,
+        trash,
         event_ttl_s=settings.event_ttl_s,
         lease_ms=int(settings.lease_s * 1000),
         thread_ttl=ttl.stored() if ttl else None,
-        trash=trash,
     )
+    assistants, health = AssistantCatalog(graphs, pipeline, keys), HealthMonitor(pipeline, keys, settings, clock)
+    webhook_urls = UrlPolicy(config.webhooks.url)
+    check_webhook = WebhookCheck(webhook_urls, disabled=config.http.disable_webhooks)
+    authorizer = RunAuthorizer(settings, graphs, assistants, threads, check_webhook)
     states = ThreadStateStore(
         ThreadGraphOpener(graphs, runs, checkpointer, store), threads, checkpointer, pipeline, keys
     )
@@ -166,23 +176,33 @@ def _stores(
         events=events,
         idempotency=Idempotency(pipeline, keys),
         runs=runs,
+        submission=RunSubmission(
+            settings=settings,
+            graphs=graphs,
+            assistants=assistants,
+            threads=threads,
+            checkpointer=checkpointer,
+            authorizer=authorizer,
+            creator=creator,
+            check_admission=health.admit,
+        ),
         in_flight=InFlight(pipeline, keys),
         threads=threads,
         checkpointer=checkpointer,
         trash=trash,
         graphs=graphs,
-        assistants=AssistantCatalog(graphs, pipeline, keys),
+        assistants=assistants,
         states=states,
         thread_notifications=wakes,
         thread_log=ThreadLog(pipeline, keys, wakes, events, states),
         protocol_log=ProtocolLog(pipeline, keys, wakes, events),
         store=store,
         crons=CronStore(pipeline, keys, clock),
-        webhook_urls=UrlPolicy(config.webhooks.url),
+        webhook_urls=webhook_urls,
         lease_renewer=None,
         executor=None,
         inline=None,
-        health=HealthMonitor(pipeline, keys, settings, clock),
+        health=health,
     )
 
 
@@ -224,9 +244,9 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     if process == "worker":
         auth = await asyncio.to_thread(load_auth, services.config.auth, services.graphs.attribute)
         return replace(services, auth=auth)
-    inline = InlineExecutor(services.runs, services.graphs, executor, services.settings)
+    inline = InlineExecutor(services.submission.creator, services.graphs, executor, services.settings)
     stack.push_async_callback(inline.close)
     await services.health.measure()
     watch = asyncio.create_task(services.health.run(), name="health watch")
     stack.callback(watch.cancel)
-    return replace(services, inline=inline)
+    return replace(services, inline=inline, submission=replace(services.submission, inline=inline))

@@ -254,9 +254,9 @@ async def test_a_cron_is_its_owners_whoever_changes_it(
     assert {who for who, _, _ in rules.asked} == {"ann", "bob"}, "bob has said what it does"
     (run,) = (await ann.get(f"/threads/{thread}/runs")).json()
     assert (await services.runs.get(thread, run["run_id"])).user["identity"] == "ann"  # type: ignore[index]
-    assert (await services.crons.get(cron)).request["user"]["permissions"] == ["desk"]
+    assert (await services.crons.get(cron)).request.user["permissions"] == ["desk"]  # type: ignore[index]
     assert (await ann.patch(f"/runs/crons/{cron}", json={"input": {}})).status_code == 200
-    assert (await services.crons.get(cron)).request["user"]["permissions"] == ["desk", "night"], "as she is by now"
+    assert (await services.crons.get(cron)).request.user["permissions"] == ["desk", "night"], "as she is by now"  # type: ignore[index]
 
 
 async def test_a_new_cron_fits_the_filter(ann: httpx.AsyncClient, admin: httpx.AsyncClient, rules: Any) -> None:

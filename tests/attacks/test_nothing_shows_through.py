@@ -342,8 +342,8 @@ async def test_the_threads_of_a_cron_cannot_be_computed_from_it(ann: Client, ser
 
 async def test_a_run_that_makes_its_thread_takes_none_that_exists(ann: Client, served: Served) -> None:
     thread_id = (await ann.threads.create())["thread_id"]
-    runs = served.services.runs
+    submission = served.services.submission
     with pytest.raises(Conflict):
-        await runs.create(new_run(thread_id, graph_id="greet", create_thread=True, own_thread=True))
-    run = await runs.create(new_run(new_id(), graph_id="greet", create_thread=True, own_thread=True))
+        await submission.submit(new_run(thread_id, graph_id="greet", create_thread=True, own_thread=True))
+    run = await submission.submit(new_run(new_id(), graph_id="greet", create_thread=True, own_thread=True))
     assert run.status == "pending"

@@ -46,7 +46,7 @@ def valkey_url(modules_url: str) -> str:
 async def test_an_attempt_that_lost_its_run_writes_no_checkpoint(settings: Settings, graphs: Registry) -> None:
     async with open_services(settings, graphs, "cli") as services:
         thread = (await services.threads.create_or_get(new_id(), {}))[0].thread_id
-        await services.runs.create(new_run(thread, graph_id="steps"))
+        await services.submission.submit(new_run(thread, graph_id="steps"))
         _, claimed = await services.scripts.run_claim("w", 1, 60_000)
         run = run_from(claimed[0])
         owner = Attempt(services.scripts, run)

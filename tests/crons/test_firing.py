@@ -15,8 +15,8 @@ from slipway.graphs.registry import Registry
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.runs.creation import DueTimeTaken
 from slipway.runs.scripts import CronStep
-from slipway.runs.store import Fired
 from slipway.services import Services, open_services
 from slipway.settings import Settings
 from slipway_workers.duties.scheduler import Scheduler
@@ -140,7 +140,7 @@ async def test_a_run_that_is_over_and_gone_is_not_made_again(
         return not await pipeline.send("EXISTS", keys.run(run_id))
 
     await eventually(gone)
-    with pytest.raises(Fired):
+    with pytest.raises(DueTimeTaken):
         await scheduler._submit(before, step, 0)
     assert await pipeline.send("EXISTS", keys.run(run_id)) == 0
     process._stop_requested.set()

@@ -24,7 +24,7 @@ async def test_a_run_stays_with_its_worker_when_writes_were_refused_for_longer_t
         thread_id = (await stores.threads.create_or_get(new_id(), {}))[0].thread_id
         gate = server.gate()
         given = {"until": str(gate), "pause_s": 0.03}
-        run = await stores.runs.create(new_run(thread_id, options={"input": given}))
+        run = await stores.create(new_run(thread_id, options={"input": given}))
 
         async def begun() -> bool:
             return (await stores.now(run)).attempt == 1

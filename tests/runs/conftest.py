@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,8 +22,18 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from slipway.run_options import RunOptions
 from slipway.runs.attempt import Attempt
+from slipway.runs.creation import RunCreator
 from slipway.runs.event_log import Event, EventLog
-from slipway.runs.record import NewRun, Phase, Run, new_id, run_from
+from slipway.runs.record import (
+    Phase,
+    Run,
+    RunBehaviour,
+    RunExecution,
+    RunIdentity,
+    RunSpec,
+    new_id,
+    run_from,
+)
 from slipway.runs.script_results import SettleResult
 from slipway.runs.scripts import RunScripts
 from slipway.runs.settlement import Release, RunError, Settlement, ThreadSummary
@@ -48,6 +59,7 @@ class Stores:
     scripts: RunScripts
     thread_scripts: ThreadScripts
     runs: RunStore
+    creator: RunCreator
     threads: ThreadStore
     events: EventLog
     checkpointer: ThreadSaver
@@ -59,7 +71,11 @@ class Stores:
 
     async def run(self, thread_id: str, **differs: Any) -> Run:
         """A new run on a thread."""
-        return await self.runs.create(new_run(thread_id, **differs))
+        return await self.create(new_run(thread_id, **differs))
+
+    async def create(self, spec: RunSpec) -> Run:
+        """The run, new or not."""
+        return (await self.creator.create(spec)).run
 
     async def claim(self, limit: int = 100, worker: str = "w", lease_ms: int = LEASE_MS) -> list[Run]:
         """What a worker gets."""
@@ -130,21 +146,26 @@ async def dump(pipeline: Pipeline, keys: Keys) -> dict[str, Any]:
     return held
 
 
-def new_run(thread_id: str, **differs: Any) -> NewRun:
-    """A request as the API makes it. `options` differ from the usual ones."""
-    options: dict[str, Any] = {"input": {"value": 1}} | differs.pop("options", {})
+def new_run(thread_id: str, **differs: Any) -> RunSpec:
+    """A run as the API prepares it. `options` and `ceilings` differ from the usual ones in these members; every other
+    name is a field of the run's identity, execution or behaviour."""
+    options = RunOptions(**{"input": {"value": 1}} | differs.pop("options", {}))
     given: dict[str, Any] = {
         "run_id": new_id(),
         "thread_id": thread_id,
         "assistant_id": new_id(),
         "graph_id": "steps",
-        "options": RunOptions(**options),
-        "assistant_metadata": {},
-        "metadata": {},
-        "thread_config": {},
+        "options": options,
         "ceilings": ceilings(**differs.pop("ceilings", {})),
-    }
-    return NewRun(**(given | differs))
+    } | differs
+
+    def part(of: type[RunIdentity | RunExecution | RunBehaviour]) -> dict[str, Any]:
+        return {field.name: given.pop(field.name) for field in dataclasses.fields(of) if field.name in given}
+
+    identity, execution = RunIdentity(**part(RunIdentity)), RunExecution(**part(RunExecution))
+    spec = RunSpec(identity, execution, RunBehaviour(**part(RunBehaviour)))
+    assert not given, f"not a field of a run: {given}"
+    return spec
 
 
 def ceilings(**lower: float) -> dict[str, float]:
@@ -202,7 +223,8 @@ async def opened(
             keys=keys,
             scripts=scripts,
             thread_scripts=ThreadScripts(pipeline, keys),
-            runs=RunStore(pipeline, keys, scripts, event_ttl_s=TTL_S, lease_ms=LEASE_MS, trash=trash),
+            runs=RunStore(pipeline, keys, scripts, event_ttl_s=TTL_S),
+            creator=RunCreator(pipeline, keys, scripts, trash, event_ttl_s=TTL_S, lease_ms=LEASE_MS),
             threads=ThreadStore(pipeline, keys, checkpointer, trash),
             events=EventLog(pipeline, keys, subscriber),
             checkpointer=checkpointer,

@@ -11,7 +11,7 @@ from slipway.access.filters import AccessFilter, parse_filter
 from slipway.checkpoints.leftovers import Leftovers
 from slipway.errors import NotFound
 from slipway.runs.record import new_id
-from slipway.runs.script_results import RunCreateResult
+from slipway.runs.script_results import RunCreateResult, ThreadChanged
 from slipway.runs.scripts import RunCreate
 from tests.runs.conftest import Stores, new_run
 
@@ -26,7 +26,7 @@ def meanwhile(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Callable[[Call
     def between(act: Callable[[], Awaitable[Any]]) -> None:
         create, acts = stores.scripts.run_create, [act]
 
-        async def then(arguments: RunCreate) -> RunCreateResult | Leftovers:
+        async def then(arguments: RunCreate) -> RunCreateResult | ThreadChanged | Leftovers:
             while acts:
                 await acts.pop()()
             return await create(arguments)
@@ -41,11 +41,11 @@ async def test_a_filter_is_asked_of_the_thread(stores: Stores, only: AccessFilte
     hers, his = new_id(), new_id()
     await stores.threads.create_or_get(hers, {"members": ["bob", "ann"]})
     await stores.threads.create_or_get(his, {"members": ["bob"], "owner": "bob"})
-    assert (await stores.runs.create(new_run(hers, only=only))).thread_id == hers
+    assert (await stores.create(new_run(hers, access_filter=only))).thread_id == hers
     for thread, more in ((his, {}), (his, {"create_thread": True}), (new_id(), {})):
         with pytest.raises(NotFound):
-            await stores.runs.create(new_run(thread, only=only, **more))
-    assert (await stores.runs.create(new_run(new_id(), only=only, create_thread=True))).status == "pending"
+            await stores.create(new_run(thread, access_filter=only, **more))
+    assert (await stores.create(new_run(new_id(), access_filter=only, create_thread=True))).status == "pending"
 
 
 @pytest.mark.parametrize("only", FILTERS)
@@ -54,7 +54,7 @@ async def test_who_was_shut_out_meanwhile_makes_no_run(stores: Stores, meanwhile
     await stores.threads.create_or_get(thread, {"members": ["ann"]})
     meanwhile(lambda: stores.threads.patch(thread, {"members": ["bob"]}))
     with pytest.raises(NotFound):
-        await stores.runs.create(new_run(thread, only=only))
+        await stores.create(new_run(thread, access_filter=only))
     assert await stores.runs.list(thread) == []
 
 
@@ -62,7 +62,7 @@ async def test_a_change_that_lets_the_caller_in_is_not_in_the_way(stores: Stores
     thread = new_id()
     await stores.threads.create_or_get(thread, {"members": ["ann"]})
     meanwhile(lambda: stores.threads.patch(thread, {"members": ["ann", "bob"], "other": 1}))
-    assert (await stores.runs.create(new_run(thread, only=MEMBER))).status == "pending"
+    assert (await stores.create(new_run(thread, access_filter=MEMBER))).status == "pending"
 
 
 @pytest.mark.parametrize("metadata", [{}, {"members": ["bob"]}])
@@ -72,5 +72,5 @@ async def test_a_thread_that_somebody_else_made_meanwhile_is_theirs(
     thread = new_id()
     meanwhile(lambda: stores.threads.create_or_get(thread, metadata))
     with pytest.raises(NotFound):
-        await stores.runs.create(new_run(thread, only=MEMBER, create_thread=True))
+        await stores.create(new_run(thread, access_filter=MEMBER, create_thread=True))
     assert await stores.runs.list(thread) == []

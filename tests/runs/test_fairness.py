@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import sys
 from contextlib import AsyncExitStack
 from types import ModuleType
@@ -102,8 +101,7 @@ async def test_a_claim_ends_when_all_that_waits_is_of_full_groups(stores: Stores
 async def test_a_run_of_a_full_group_is_not_executed_inline(stores: Stores) -> None:
     async def accept() -> Run:
         new = new_run(await stores.thread(), inline=True, groups=[("owner:ada", 1)])
-        run, _ = await stores.runs.accept(new, inline_worker="web")
-        return run
+        return (await stores.creator.create(new, inline_worker="web")).run
 
     first, second = await accept(), await accept()
     assert (first.phase, second.phase) == (Phase.RUNNING, Phase.QUEUED)
@@ -156,7 +154,7 @@ def project(graphs: Registry) -> ModuleType:
 
 
 async def _made(services: Services, graph_id: str) -> Run:
-    return await services.runs.create(dataclasses.replace(new_run(new_id(), graph_id=graph_id), create_thread=True))
+    return await services.submission.submit(new_run(new_id(), graph_id=graph_id, create_thread=True))
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -270,8 +269,8 @@ async def test_a_worker_that_stops_hands_its_runs_back_without_spending_an_attem
 ) -> None:
     settings = settings_of(valkey_url, keys, max_attempts=1)
     async with working(settings, graphs) as (process, services):
-        new = dataclasses.replace(new_run(new_id(), graph_id="gate"), create_thread=True)
-        run = await services.runs.create(new)
+        new = new_run(new_id(), graph_id="gate", create_thread=True)
+        run = await services.submission.submit(new)
         await eventually(lambda: project.effects[run.thread_id]["one"])
         process._stop_requested.set()
         await eventually(lambda: all(execution.drain_requested for execution in process.executor.executions))
@@ -290,7 +289,7 @@ async def test_a_run_whose_claim_arrives_while_the_worker_stops_is_handed_back(
         assert services.lease_renewer is not None
         process = WorkerProcess(services, pipeline)
         process.executor.drain()
-        run = await services.runs.create(dataclasses.replace(new_run(new_id()), create_thread=True))
+        run = await services.submission.submit(new_run(new_id(), create_thread=True))
         _, claimed = await services.scripts.run_claim(services.lease_renewer.worker, 1, LEASE_MS)
         await process._run_attempt({}, run_from(claimed[0]))
         now = await services.runs.find(run.run_id)
@@ -302,8 +301,8 @@ async def test_many_runs_of_a_stopping_worker_all_end_elsewhere(
 ) -> None:
     settings = settings_of(valkey_url, keys, drain_s=0.2)
     async with working(settings, graphs) as (process, services):
-        made = [dataclasses.replace(new_run(new_id(), graph_id="gate"), create_thread=True) for _ in range(20)]
-        runs = await asyncio.gather(*(services.runs.create(new) for new in made))
+        made = [new_run(new_id(), graph_id="gate", create_thread=True) for _ in range(20)]
+        runs = await asyncio.gather(*(services.submission.submit(new) for new in made))
         await eventually(lambda: all(project.effects[run.thread_id]["one"] for run in runs))
         process._stop_requested.set()
         await eventually(lambda: not process.executor.executions)

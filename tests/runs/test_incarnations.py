@@ -22,6 +22,7 @@ from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
+from slipway.runs.creation import RunCreator
 from slipway.runs.delivery_queues import EXTERNAL
 from slipway.runs.leases import LeaseRenewer
 from slipway.runs.record import Phase, Run, new_id
@@ -52,7 +53,8 @@ async def either(make: Make, keys: Keys, stores: Stores) -> Stores:
         thread_scripts=ThreadScripts(saver._pipeline, keys),
         checkpointer=saver,
         trash=trash,
-        runs=RunStore(saver._pipeline, keys, scripts, event_ttl_s=TTL_S, lease_ms=LEASE_MS, trash=trash),
+        runs=RunStore(saver._pipeline, keys, scripts, event_ttl_s=TTL_S),
+        creator=RunCreator(saver._pipeline, keys, scripts, trash, event_ttl_s=TTL_S, lease_ms=LEASE_MS),
         threads=ThreadStore(saver._pipeline, keys, saver, trash),
     )
 
@@ -265,11 +267,11 @@ async def reborn(stores: Stores, **differs: Any) -> tuple[Run, Run]:
     """A run that a worker holds, and the one that was made with the same id once its thread was removed, held too: both
     are first attempts."""
     thread_id, run_id = await stores.thread(), new_id()
-    await stores.runs.create(new_run(thread_id, run_id=run_id, **differs))
+    await stores.create(new_run(thread_id, run_id=run_id, **differs))
     old = await stores.claim_one(worker="old")
     await stores.threads.delete(thread_id)
     await stores.threads.create_or_get(thread_id, {})
-    await stores.runs.create(new_run(thread_id, run_id=run_id, **differs))
+    await stores.create(new_run(thread_id, run_id=run_id, **differs))
     new = await stores.claim_one(worker="new")
     assert (old.run_id, old.attempt) == (new.run_id, new.attempt)
     return old, new
@@ -297,11 +299,11 @@ async def test_an_attempt_of_a_removed_run_rolls_nothing_back_of_the_run_that_ha
     stores: Stores, graphs: Registry
 ) -> None:
     thread_id, run_id = await stores.thread(), new_id()
-    await stores.runs.create(new_run(thread_id, run_id=run_id))
+    await stores.create(new_run(thread_id, run_id=run_id))
     old = replace(await stores.claim_one(), cancel=Action.ROLLBACK)
     await stores.threads.delete(thread_id)
     await stores.threads.create_or_get(thread_id, {})
-    await stores.runs.create(new_run(thread_id, run_id=run_id))
+    await stores.create(new_run(thread_id, run_id=run_id))
     await stores.claim_one()
     made = await put(stores.checkpointer, thread_id, {"mine": 1}, run_id=run_id)
     await execution(stores, graphs, old).execute()
@@ -311,10 +313,10 @@ async def test_an_attempt_of_a_removed_run_rolls_nothing_back_of_the_run_that_ha
 
 async def test_a_log_has_nothing_of_the_removed_run_that_had_its_id(stores: Stores) -> None:
     thread_id, run_id = await stores.thread(), new_id()
-    await stores.runs.create(new_run(thread_id, run_id=run_id))
+    await stores.create(new_run(thread_id, run_id=run_id))
     await stores.settle(await stores.claim_one())
     await stores.runs.delete(thread_id, run_id)
-    await stores.runs.create(new_run(thread_id, run_id=run_id))
+    await stores.create(new_run(thread_id, run_id=run_id))
     assert await stores.names(run_id) == ["metadata"]
     assert await stores.pipeline.send("TTL", stores.keys.events(run_id)) == -1
 

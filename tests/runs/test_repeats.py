@@ -94,9 +94,9 @@ async def test_creating_the_same_run_again_is_one_run(stores: Stores, strategy: 
     if strategy != "reject":
         await stores.run(thread_id)
     new = new_run(thread_id, multitask_strategy=strategy, metadata={"a": 1})
-    first = await stores.runs.create(new)
+    first = await stores.create(new)
     once = await stores.dump()
-    assert await stores.runs.create(new) == first
+    assert await stores.create(new) == first
     assert await stores.dump() == once
 
 
@@ -110,8 +110,8 @@ async def test_cancelling_a_pending_run_again_changes_nothing(stores: Stores) ->
 
 async def test_creating_the_same_thread_again_is_no_conflict_for_the_same_request(stores: Stores) -> None:
     run = new_run("0" * 36)
-    first = await stores.thread_scripts.create(run.thread_id, {"a": "1"}, "token")
-    again = await stores.thread_scripts.create(run.thread_id, {"a": "1"}, "token", members=["a"])
+    first = await stores.thread_scripts.create(run.identity.thread_id, {"a": "1"}, "token")
+    again = await stores.thread_scripts.create(run.identity.thread_id, {"a": "1"}, "token", members=["a"])
     assert not isinstance(first, Leftovers)
     assert first[0] == "ok"
     assert again == ("exists", [b"token", b"1"])

@@ -91,7 +91,7 @@ async def test_only_deaths_count_as_attempts(stores: Stores) -> None:
 
 
 async def test_a_run_whose_attempts_all_died_calls_its_webhook(stores: Stores) -> None:
-    hooked = {"kwargs": {"webhook": "https://example.com/done"}, "ceilings": {"max_attempts": 1}}
+    hooked = {"options": {"webhook": "https://example.com/done"}, "ceilings": {"max_attempts": 1}}
     run = await stores.run(await stores.thread(), **hooked)
     await stores.claim_one()
     deliveries = DeliveryScripts(stores.pipeline, stores.keys)
@@ -222,7 +222,7 @@ async def test_a_cancelled_run_and_its_thread_show_the_same_error(
     name = {Action.INTERRUPT: "UserInterrupt", Action.ROLLBACK: "UserRollback"}[action]
     expected = {"error": name, "message": "by hand: too dear" if reason else "by hand"}
     assert (await stores.thread_of(run)).error == expected
-    assert (await stores.now(run)).shown_error == expected | {"code": "cancelled", "retryable": False}
+    assert (await stores.now(run)).public_error == expected | {"code": "cancelled", "retryable": False}
 
 
 @pytest.mark.parametrize("action", list(Action))
@@ -263,8 +263,8 @@ async def test_a_run_that_is_active_is_not_deleted(stores: Stores) -> None:
 
 async def test_a_run_needs_its_thread(stores: Stores) -> None:
     with pytest.raises(NotFound):
-        await stores.runs.create(new_run(new_id()))
-    made = await stores.runs.create(new_run(new_id(), create_thread=True, metadata={"who": "me"}))
+        await stores.create(new_run(new_id()))
+    made = await stores.create(new_run(new_id(), create_thread=True, metadata={"who": "me"}))
     assert (await stores.threads.get(made.thread_id)).metadata["who"] == "me"
 
 

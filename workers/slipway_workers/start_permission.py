@@ -16,7 +16,6 @@ from slipway.access.permissions import all_permissions_of, is_handler_failure
 from slipway.errors import AccessRefused, AuthBroken, NotFound
 from slipway.execution.failures import failure_of
 from slipway.runs.attempt import Attempt
-from slipway.runs.permits import check_still_permitted
 from slipway.runs.record import Phase
 from slipway.runs.script_results import CancelRequested
 from slipway.runs.settlement import Release, Settlement
@@ -48,7 +47,7 @@ class StartPermission:
             return True
         try:
             for permissions in all_permissions_of(auth, run.user, run.changed_by):
-                await check_still_permitted(self._services, permissions, run)
+                await self._services.submission.authorizer.check_again(permissions, run)
         except (AccessRefused, AuthBroken, NotFound) as error:
             if is_handler_failure(error):
                 await self._release(attempt, error)

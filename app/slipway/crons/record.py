@@ -7,7 +7,6 @@ After downtime there is one run for all the times that passed, and its metadata 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -18,7 +17,7 @@ from slipway.clock import iso
 from slipway.crons.schedules import Schedule
 from slipway.errors import InvalidRequest
 from slipway.redis.hash_fields import Fields
-from slipway.runs.run_requests import RunRequest
+from slipway.runs.run_request import RunRequest, run_request_from
 from slipway.serialization.json_encoding import dumps
 
 _FORMER_NAMESPACE: Final = UUID("b6f0c9a4-56f4-4c0b-8a35-2d6f0c1f7f0e")
@@ -75,7 +74,7 @@ class Cron:
     on_run_completed: str | None
     payload: dict[str, Any]
     metadata: dict[str, Any]
-    request: Mapping[str, Any]
+    request: RunRequest
     created_at: str
     updated_at: str
     last_run_id: str | None
@@ -91,7 +90,7 @@ class Cron:
     @property
     def user_id(self) -> str | None:
         """Who made it, and for whom its runs are."""
-        user = self.request.get("user")
+        user = self.request.user
         return None if user is None else str(user["identity"])
 
     @property
@@ -138,7 +137,7 @@ class Cron:
             on_run_completed=self.on_run_completed,
             payload=self.payload | {"enabled": False},
             metadata=self.metadata,
-            request=RunRequest(**self.request),
+            request=self.request,
         )
 
     def run_ids(self, due_ms: int) -> tuple[str, str]:
@@ -148,7 +147,7 @@ class Cron:
 
     def asked(self, due_ms: int, missed: int) -> RunRequest:
         """What the run of a due time is to be; `missed` is how many further due times it stands for."""
-        request = RunRequest(**self.request)
+        request = self.request
         told: dict[str, Any] = {"cron_id": self.cron_id, "cron_due": iso(due_ms * 1000)}
         if missed:
             told["cron_missed"] = missed
@@ -178,7 +177,7 @@ def cron_from(held: Fields, now_ms: int) -> Cron:
         on_run_completed=text("on_run_completed"),
         payload=orjson.loads(held["payload"]),
         metadata=orjson.loads(held["metadata"]),
-        request=orjson.loads(held["request"]),
+        request=run_request_from(orjson.loads(held["request"])),
         created_at=iso(int(held["created_us"])),
         updated_at=iso(int(held["updated_us"])),
         last_run_id=text("last_run_id"),

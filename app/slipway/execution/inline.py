@@ -16,8 +16,8 @@ import structlog
 from slipway.execution.execution import Execution
 from slipway.execution.executor import Executor
 from slipway.graphs.served_graphs import Graphs
-from slipway.runs.record import NewRun, Phase, Run
-from slipway.runs.store import RunStore
+from slipway.runs.creation import RunCreator
+from slipway.runs.record import Phase, Run, RunSpec
 from slipway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -32,30 +32,30 @@ _STOP_TIMEOUT_S: Final = 5.0
 class InlineExecutor:
     """Creates and executes the inline runs of a web process."""
 
-    def __init__(self, runs: RunStore, graphs: Graphs, executor: Executor, settings: Settings) -> None:
-        self._runs, self._graphs, self._executor, self._settings = runs, graphs, executor, settings
+    def __init__(self, creator: RunCreator, graphs: Graphs, executor: Executor, settings: Settings) -> None:
+        self._creator, self._graphs, self._executor, self._settings = creator, graphs, executor, settings
         self._submissions: set[asyncio.Task[Run]] = set()
         self._executions: set[asyncio.Task[None]] = set()
         self._closing = False
 
-    async def create(self, new: NewRun) -> Run:
+    async def create(self, spec: RunSpec) -> Run:
         """Creates a run and starts it at once. It is only queued if its thread is busy, if this process is stopping, or
         if it executes `MAX_INLINE_RUNS` runs already.
 
         The creation continues if the caller is cancelled, because Redis may have given this process the lease of the
         run already."""
         if self._closing or len(self._submissions) + len(self._executions) >= MAX_INLINE_RUNS:
-            return await self._runs.create(new)
-        submission = asyncio.create_task(self._submit(new), name=f"submit {new.run_id}")
+            return (await self._creator.create(spec)).run
+        submission = asyncio.create_task(self._submit(spec), name=f"submit {spec.identity.run_id}")
         self._submissions.add(submission)
         submission.add_done_callback(self._submissions.discard)
         return await asyncio.shield(submission)
 
-    async def _submit(self, new: NewRun) -> Run:
-        run, is_new = await self._runs.accept(new, inline_worker=self._executor.worker_id)
-        if is_new and run.phase is Phase.RUNNING:
-            self._start(run)
-        return run
+    async def _submit(self, spec: RunSpec) -> Run:
+        created = await self._creator.create(spec, inline_worker=self._executor.worker_id)
+        if created.is_new and created.run.phase is Phase.RUNNING:
+            self._start(created.run)
+        return created.run
 
     def _start(self, run: Run) -> None:
         execution = self._executor.open(run)

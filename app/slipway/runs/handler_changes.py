@@ -1,49 +1,60 @@
-"""A run as an authorize handler left it: everything that follows from what the handler wrote is worked out anew."""
+"""What an authorize handler changed in a new run. Everything that was computed from a changed member is computed
+again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from slipway.access.handler_values.runs import RunsCreate
 from slipway.ceilings import ceilings_of
 from slipway.errors import InvalidRequest
-from slipway.runs.record import NewRun
-from slipway.runs.run_making import ceilings_in, check_webhook, groups_of, priority_in
-from slipway.services import Services
+from slipway.graphs.spec import GraphSpec
+from slipway.runs.record import RunSpec
+from slipway.runs.run_request import ceilings_in, priority_in
+from slipway.settings import Settings
 
-_STAYS: Final = ("tags", "recursion_limit", "max_concurrency", "run_name", "metadata")
-"""What a run leaves of its config in the thread's."""
+_THREAD_CONFIG: Final = ("tags", "recursion_limit", "max_concurrency", "run_name", "metadata")
+"""Members of a run's config that it adds to the config of its thread."""
 
 
-def left_run(services: Services, new: NewRun, before: RunsCreate, left: RunsCreate) -> NewRun:
-    """`new` as a handler left it, which was shown `before`. Raises `AuthBroken` for what no client could ask for."""
-    options, spec = left.kwargs, services.graphs.spec(new.graph_id)
-    changed = replace(
-        new,
-        metadata=left.metadata,
-        options=options,
-        multitask_strategy=left.multitask_strategy,
-        create_thread=left.if_not_exists == "create",
-        after_s=left.after_seconds,
-        groups=groups_of(services.settings, spec, left.metadata),
-    )
-    config, shown = options.config, before.kwargs.config
+def changed_by_handler(
+    spec: RunSpec,
+    before: RunsCreate,
+    after: RunsCreate,
+    graph: GraphSpec,
+    settings: Settings,
+    check_webhook: Callable[[str | None], None],
+) -> RunSpec:
+    """The run with the handler value `after`; the handler received `before`. Raises `AuthBroken` for values that no
+    client could send."""
+    options, sent, changed = after.kwargs, before.kwargs, after.kwargs.configurable
+    limits, priority = spec.execution.ceilings, spec.behaviour.priority
     try:
-        if options.webhook != before.kwargs.webhook:
-            check_webhook(services, options.webhook)
-        if _configurable(config, "ceilings") != _configurable(shown, "ceilings"):
-            changed = replace(changed, ceilings=ceilings_of(services.settings, spec.ceilings, ceilings_in(config)))
-        if _configurable(config, "priority") != _configurable(shown, "priority"):
-            changed = replace(changed, priority=priority_in(config.get("configurable") or {}, spec.priority))
+        if options.webhook != sent.webhook:
+            check_webhook(options.webhook)
+        if changed.get("ceilings") != sent.configurable.get("ceilings"):
+            limits = ceilings_of(settings, graph.ceilings, ceilings_in(options.config))
+        if changed.get("priority") != sent.configurable.get("priority"):
+            priority = priority_in(changed, graph.priority)
     except InvalidRequest as error:
         raise before.handler_error(f"left a run that is refused: {error}") from error
-    stays = {name: config[name] for name in _STAYS if name in config and config[name] != shown.get(name)}
-    gone = {name for name in _STAYS if name in shown and name not in config}
-    kept = {name: value for name, value in new.thread_config.items() if name not in gone}
-    return replace(changed, thread_config=kept | stays)
+    return RunSpec(
+        replace(spec.identity, metadata=after.metadata),
+        replace(spec.execution, options=options, ceilings=limits),
+        replace(
+            spec.behaviour,
+            multitask_strategy=after.multitask_strategy,
+            create_thread=after.if_not_exists == "create",
+            after_s=after.after_seconds,
+            priority=priority,
+            thread_config=_thread_config(spec.behaviour.thread_config, sent.config, options.config),
+        ),
+    )
 
 
-def _configurable(config: Mapping[str, Any], name: str) -> Any:
-    return (config.get("configurable") or {}).get(name)
+def _thread_config(current: Mapping[str, Any], sent: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    changed = {name: config[name] for name in _THREAD_CONFIG if name in config and config[name] != sent.get(name)}
+    removed = {name for name in _THREAD_CONFIG if name in sent and name not in config}
+    return {name: value for name, value in current.items() if name not in removed} | changed

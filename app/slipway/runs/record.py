@@ -1,18 +1,34 @@
-"""Runs: one request each to execute a graph on a thread.
+"""The record of a run: one request to execute a graph on a thread.
 
-The state machine (every move is one script; final phases never change):
+`RunSpec` is what `runs/submit.py` stores; `Run` is what is read. Every field is one of the run's hash in Redis
+(`docs/keys.md`), and each comment says who changes it. *Never* means: not after the run was created.
 
-    queued ──claim──▶ running ──settle──▶ completed | failed | cancelled
-      ▲                 │ │
-      └──release, reap──┘ └──settle──▶ waiting_for_approval ──the thread goes on──▶ completed
+The state machine. Every arrow is one Lua script, named beside it; the final phases never change.
 
-`phase` is our word, `status` the protocol's. A run's number of attempts is its fencing token.
+                       create, claimed by its web process (inline)
+              ┌──────────────────────────────────────────┐
+              │                                          ▼
+    create ──▶ queued ───────────claim──────────────▶ running ──settle──▶ completed
+                 ▲ │ ▲                                  │ │ │ ├──settle──▶ failed
+                 │ │ └──────release (drain), reap───────┘ │ │ ├──reap────▶ failed (all attempts used)
+                 │ │                                      │ │ └──settle──▶ cancelled
+                 │ └─cancel, create (a newer run)─▶ cancelled
+                 │                                        │
+                 │   [paused]◀╌╌╌(not built yet)╌╌╌╌╌╌╌╌╌╌┤
+                 └╌╌╌╌╌┘                                  │
+                                                          └─settle─▶ waiting_for_approval ─create, claim─▶ completed
+
+`paused` is a phase of the design that nothing enters yet: a run that was stopped at a superstep by an operator, and
+continues as the same run. Scripts and readers treat it as active already.
+
+`waiting_for_approval` completes when the thread continues: *answered*, or *abandoned* by a run that does not answer.
+A cancelled run whose cancel action is `rollback` is deleted in the same script.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -20,17 +36,21 @@ import orjson
 import uuid_utils
 
 from slipway.access.filters import MATCH_ALL, AccessFilter
+from slipway.ceilings import Limits
 from slipway.clock import iso
 from slipway.graphs.spec import Priority
+from slipway.protocol_types import MultitaskStrategy
 from slipway.redis.hash_fields import Fields
 from slipway.run_options import RunOptions, options_from
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
+from slipway.runs.delivery_queues import INTERNAL, delivery_queue_of
 from slipway.runs.scripts import CronStep
+from slipway.serialization.json_encoding import dumps
 
 
 class Phase(StrEnum):
-    """Where a run stands."""
+    """Slipway's word for the state of a run. `PAUSED` is never entered yet."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -54,13 +74,14 @@ STATUS: Final = {
 }
 
 PRIORITY_MS: Final[dict[Priority, int]] = {"high": -60_000, "normal": 0, "low": 60_000}
-"""What is added to a job's due time for its rank: a low one waits a minute longer than a normal one, never for ever."""
+"""Added to the due time of a job when it is ranked in the queue: a job with low priority waits at most one minute
+longer than a normal job, and never forever."""
 
 TIMEOUTS: Final = frozenset({"ceiling.time", "ceiling.step_time"})
 
 
 def status_of(phase: Phase, code: str | None = None) -> str:
-    """The protocol's word for a phase; a run that failed by a time ceiling is a `timeout`."""
+    """The protocol's word for a phase. A run that failed with a time ceiling (`code`) has status `timeout`."""
     return "timeout" if phase is Phase.FAILED and code in TIMEOUTS else STATUS[phase]
 
 
@@ -69,93 +90,182 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
-@dataclass(frozen=True, slots=True)
-class NewRun:
-    """A request, validated. `metadata` is the request's own (config's below it); the thread's is merged in between by
-    the store. `thread_config` is what the run leaves in its thread's config. `groups` are names, each with the most
-    runs under that name that may execute at once. A `temporary` run has a thread of its own, which goes with it; its
-    record stays for `kept_s`, if that is set, for whoever asks for the same run again. `user` is for whom it runs
-    (`User.stored`): graphs are told, clients never. `only` says which threads the caller may run on: any other that
-    exists is as good as unknown. `thread_metadata` is that of a thread that is made for it; None is the run's own.
-    Without `may_cancel` it cancels nothing that its thread is busy with, whatever its strategy: it is refused."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunIdentity:
+    """Which run it is, and for whom it executes."""
 
     run_id: str
     thread_id: str
     assistant_id: str
     graph_id: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """The request's metadata over that of its config. The stored metadata also has the thread's and the assistant's."""
+    assistant_metadata: dict[str, Any] = field(default_factory=dict)
+    user: dict[str, Any] | None = None
+    """See `Run.user`."""
+    changed_by: Sequence[dict[str, Any]] = ()
+    """See `Run.changed_by`."""
+    due_time: CronStep | None = None
+    """The due time of a cron that this run is for. The script that creates the run moves the cron to its next one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunExecution:
+    """What executes, and within which limits."""
+
     options: RunOptions
-    assistant_metadata: dict[str, Any]
-    metadata: dict[str, Any]
-    thread_config: dict[str, Any]
-    ceilings: dict[str, float]
-    multitask_strategy: str = "enqueue"
-    create_thread: bool = False
-    own_thread: bool = False
-    """The thread is made for this run: one of this id that exists already is somebody else's."""
-    temporary: bool = False
-    kept_s: int | None = None
-    after_s: int = 0
+    ceilings: Limits
     inline: bool = False
+    """The web process that receives the request may execute the run itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBehaviour:
+    """What the run does to its thread and how it is queued."""
+
+    multitask_strategy: MultitaskStrategy = "enqueue"
+    """What happens if the thread is busy."""
+    may_cancel: bool = True
+    """False if the user was not authorized to cancel runs: with a strategy that cancels, the run is rejected if the
+    thread is busy."""
+    access_filter: AccessFilter = MATCH_ALL
+    """The threads that the user may run on. Any other thread is treated as not existing."""
+    create_thread: bool = False
+    """The thread is created if it does not exist."""
+    own_thread: bool = False
+    """The thread is created for this run (a stateless run). If a thread with its id exists, the run is rejected."""
+    thread_metadata: dict[str, Any] | None = None
+    """The metadata of a thread that is created for the run. None for the run's own metadata."""
+    thread_config: dict[str, Any] = field(default_factory=dict)
+    """What is merged into the config of the thread."""
+    after_s: int = 0
+    """Delay in seconds before the run is due."""
     priority: Priority = "normal"
     groups: Sequence[tuple[str, int]] = ()
-    cron: CronStep | None = None
-    user: dict[str, Any] | None = None
-    changed_by: Sequence[dict[str, Any]] = ()
-    only: AccessFilter = MATCH_ALL
-    thread_metadata: dict[str, Any] | None = None
-    may_cancel: bool = True
+    """Concurrency groups: the name of each, and how many runs with this name may execute at once."""
+    kept_s: int | None = None
+    """Seconds for which the record of a run with a temporary thread stays after the thread is deleted, so that a
+    repeated request finds it. None: the record is deleted with the thread."""
 
 
 @dataclass(frozen=True, slots=True)
+class RunSpec:
+    """The validated content of a request for a run, before it is stored."""
+
+    identity: RunIdentity
+    execution: RunExecution
+    behaviour: RunBehaviour = RunBehaviour()
+
+    def stored_fields(self) -> dict[str, str]:
+        """The fields of the record that do not depend on what is stored already. `run_create.lua` writes them as they
+        are, and adds times, phase, metadata and the place in the queue."""
+        identity, execution, behaviour = self.identity, self.execution, self.behaviour
+        queue = delivery_queue_of(execution.options.webhook)
+        fields = {
+            "run_id": identity.run_id,
+            "thread_id": identity.thread_id,
+            "assistant_id": identity.assistant_id,
+            "graph_id": identity.graph_id,
+            "user": None if identity.user is None else _json(identity.user),
+            "changed_by": _json(identity.changed_by) if identity.changed_by else None,
+            "kwargs": _json(execution.options.stored()),
+            "continues": str(int(execution.options.continues)),
+            "ceilings": _json(execution.ceilings),
+            "max_attempts": str(int(execution.ceilings["max_attempts"])),
+            "multitask": behaviour.multitask_strategy,
+            "priority_ms": str(PRIORITY_MS[behaviour.priority]),
+            "groups": _json(behaviour.groups) if behaviour.groups else None,
+            "kept_s": None if behaviour.kept_s is None else str(behaviour.kept_s),
+            "webhook": None if queue is None else "pending",
+            "webhook_queue": queue if queue == INTERNAL else None,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+def _json(value: object) -> str:
+    return dumps(value).decode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The stored record. `attempt` is 0 before the first claim; `error` and `usage` are plain JSON objects."""
+    """The stored record of a run."""
 
     run_id: str
+    """A UUID, chosen by the web process. Never changes."""
     thread_id: str
-    incarnation: str
-    """When it was created, in µs: what tells it from another run that had the same id."""
+    """The thread that it executes on. Never changes."""
     assistant_id: str
+    """The assistant that was requested. Never changes."""
     graph_id: str
-    phase: Phase
-    reason: str | None
-    metadata: dict[str, Any]
-    options: RunOptions
-    multitask_strategy: str
+    """The graph of that assistant when the run was created. Never changes."""
+    incarnation: str
+    """Field `created_us`, in µs: distinguishes this run from an earlier one, since deleted, with the same id. For a
+    delayed run, the time when it is due. Never changes."""
     created_at: str
+    """`incarnation` as ISO 8601."""
     updated_at: str
-    attempt: int
-    error: dict[str, Any] | None
-    usage: dict[str, Any]
-    ceilings: dict[str, float]
-    resumes: str | None
-    resumed_by: str | None
-    cancel: Action | None
-    cancel_cause: str | None
-    """Why it was cancelled: a sentence of the server's."""
-    cancel_reason: str | None
-    """What the client that cancelled it gave as its reason."""
-    handovers: int
-    fresh: bool
-    webhook_status: str | None = None
-    webhook_problem: str | None = None
-    suspect: int = 0
-    """How many workers died with it since it last got on."""
+    """When the phase changed last, as ISO 8601. Every script that changes the phase writes it."""
+    metadata: dict[str, Any]
+    """The assistant's, the thread's and the request's metadata, merged when the run was created. Never changes."""
+    options: RunOptions
+    """What the graph is called with (field `kwargs`). Never changes."""
+    ceilings: Limits
+    """The hard limits of the chain, by name. Never changes."""
+    multitask_strategy: str
+    """Field `multitask`. Never changes."""
     user: dict[str, Any] | None = None
-    """For whom it runs. No part of what clients are shown."""
+    """The user for whom the run executes (`User.stored`); clients never receive it. None if no auth file is configured.
+    Never changes."""
     changed_by: Sequence[dict[str, Any]] = ()
-    """Other users who changed the cron that made it: they must be allowed it too."""
+    """Other users who changed the cron that created the run: each of them must be authorized too. Empty for all runs
+    that no cron created. Never changes."""
+    phase: Phase
+    """See the state machine above."""
+    reason: str | None
+    """Why the run is in this phase. None if the phase says everything. Changes with the phase."""
+    attempt: int
+    """The number of the last attempt that started, 0 before the first: the fencing token of all its writes. A claim
+    adds 1."""
+    handovers: int
+    """How many attempts ended without counting: released by a drain, or by a crash that another run is charged for.
+    The release and the reaper add 1."""
+    fresh: bool
+    """Whether the thread had no checkpoint when the attempt started. A claim writes it."""
+    suspect: int = 0
+    """How many workers have died while they executed this run since it last progressed. The reaper adds 1; an attempt
+    that starts its second superstep, or ends, clears it."""
+    usage: dict[str, Any]
+    """What the chain has used of its ceilings (`ceilings.Usage`). Inherited when the run is created or claimed; written
+    when an attempt settles or is released."""
+    error: dict[str, Any] | None
+    """Why the run failed: `error`, `message`, `code`, `attempt`, `retryable`, and sometimes `node` and `shown`. None
+    unless the phase is `failed`. Settling and the reaper write it."""
+    resumes: str | None
+    """The run whose interrupt this one answered or whose state it continued. None for the first run of a chain. The
+    script that creates or claims the run writes it."""
+    resumed_by: str | None
+    """The run that continued the thread after this one waited. None before."""
+    cancel: Action | None
+    """The cancel action that was requested. None unless the run is to be cancelled. A cancel request writes it, and so
+    does a newer run with a strategy that cancels."""
+    cancel_cause: str | None
+    """Why it was cancelled: a sentence of the server's. Written with `cancel`."""
+    cancel_reason: str | None
+    """The reason that the client gave. None if it gave none. Written with `cancel`."""
+    webhook_status: str | None = None
+    """Field `webhook`: `pending`, `delivered`, `refused` or `failed`. None without a webhook. A delivery changes it."""
+    webhook_problem: str | None = None
+    """Why the webhook was not delivered. None if it was, or was not tried yet. A delivery writes it."""
     permitted_ago_s: float = 0.0
-    """How long before the record's last change the auth file had allowed it; as good as for ever where that is not
-    known."""
+    """Seconds between the authorization of the run and the last change of its phase. Very large without one."""
 
     @property
     def status(self) -> str:
-        """The protocol's word."""
+        """The protocol's word for the phase."""
         return status_of(self.phase, self.error.get("code") if self.error else None)
 
     @property
     def final(self) -> bool:
-        """Whether the phase can change no more."""
         return self.phase in FINAL
 
     @property
@@ -169,8 +279,8 @@ class Run:
         }
 
     def public(self) -> dict[str, Any]:
-        """The protocol's Run object, with our phase, reason and the rest beside it."""
-        shown: dict[str, Any] = {
+        """The protocol's Run object, with Slipway's own members beside it."""
+        members: dict[str, Any] = {
             "run_id": self.run_id,
             "thread_id": self.thread_id,
             "assistant_id": self.assistant_id,
@@ -185,68 +295,98 @@ class Run:
             "reason": self.reason,
             "attempt": self.attempt,
             "graph_id": self.graph_id,
-            "error": self.shown_error,
+            "error": self.public_error,
             "usage": self.usage,
             "ceilings": self.ceilings,
         }
         optional = {"resumes": self.resumes, "resumed_by": self.resumed_by}
         optional |= {"cancel_reason": self.cancel_reason or self.cancel_cause, "cancel_cause": self.cancel_cause}
         optional |= {"webhook_status": self.webhook_status, "webhook_problem": self.webhook_problem}
-        return shown | {name: value for name, value in optional.items() if value}
+        return members | {name: value for name, value in optional.items() if value}
 
     @property
-    def shown_error(self) -> dict[str, Any] | None:
-        """Why it failed, or why it was cancelled, as clients see it."""
+    def public_error(self) -> dict[str, Any] | None:
+        """Why the run failed, or why it was cancelled, as clients see it."""
         if self.phase is not Phase.CANCELLED:
-            return None if self.error is None else _shown(self.error)
+            return None if self.error is None else _without_private_text(self.error)
         return cancel_reasons.told(self.cancel_cause, self.cancel_reason, action=self.cancel or Action.INTERRUPT)
 
 
-def _shown(error: dict[str, Any]) -> dict[str, Any]:
-    """Without a text that is not for clients."""
-    shown = dict(error)
-    return shown | {"message": shown.pop("shown")} if "shown" in shown else shown
+PUBLIC_MEMBERS: Final = frozenset(
+    {
+        "run_id",
+        "thread_id",
+        "assistant_id",
+        "created_at",
+        "updated_at",
+        "status",
+        "metadata",
+        "kwargs",
+        "multitask_strategy",
+        "langsmith_session_name",
+        "phase",
+        "reason",
+        "attempt",
+        "graph_id",
+        "error",
+        "usage",
+        "ceilings",
+        "resumes",
+        "resumed_by",
+        "cancel_reason",
+        "cancel_cause",
+        "webhook_status",
+        "webhook_problem",
+    }
+)
+"""Every member of `Run.public`, also those that only some runs have."""
 
 
-def run_from(held: Fields) -> Run:
+def _without_private_text(error: dict[str, Any]) -> dict[str, Any]:
+    """Clients see the text `shown` in place of `message`, if the error has one."""
+    public = dict(error)
+    return public | {"message": public.pop("shown")} if "shown" in public else public
+
+
+def run_from(fields: Fields) -> Run:
     """The record of a stored hash."""
     return Run(
-        run_id=held["run_id"].decode(),
-        thread_id=held["thread_id"].decode(),
-        incarnation=held["created_us"].decode(),
-        assistant_id=held["assistant_id"].decode(),
-        graph_id=held["graph_id"].decode(),
-        phase=Phase(held["phase"].decode()),
-        reason=_text(held, "reason"),
-        metadata=spread(held, "m:"),
-        options=options_from(held["kwargs"]),
-        multitask_strategy=held["multitask"].decode(),
-        created_at=iso(int(held["created_us"])),
-        updated_at=iso(int(held["updated_us"])),
-        attempt=int(held["attempt"]),
-        error=orjson.loads(held["error"]) if "error" in held else None,
-        usage=orjson.loads(held["usage"]),
-        ceilings=orjson.loads(held["ceilings"]),
-        resumes=_text(held, "resumes"),
-        resumed_by=_text(held, "resumed_by"),
-        cancel=Action(held["cancel"].decode()) if held.get("cancel") else None,
-        cancel_cause=_text(held, "cancel_cause"),
-        cancel_reason=_text(held, "cancel_reason"),
-        handovers=int(held["handovers"]),
-        fresh=held.get("fresh") == b"1",
-        webhook_status=_text(held, "webhook"),
-        webhook_problem=_text(held, "webhook_problem"),
-        suspect=int(held.get("suspect", b"0")),
-        user=orjson.loads(held["user"]) if "user" in held else None,
-        changed_by=orjson.loads(held.get("changed_by", b"[]")),
-        permitted_ago_s=(int(held["updated_us"]) - int(held.get("permitted_us", 0))) / 1e6,
+        run_id=fields["run_id"].decode(),
+        thread_id=fields["thread_id"].decode(),
+        incarnation=fields["created_us"].decode(),
+        assistant_id=fields["assistant_id"].decode(),
+        graph_id=fields["graph_id"].decode(),
+        phase=Phase(fields["phase"].decode()),
+        reason=_text(fields, "reason"),
+        metadata=spread(fields, "m:"),
+        options=options_from(fields["kwargs"]),
+        multitask_strategy=fields["multitask"].decode(),
+        created_at=iso(int(fields["created_us"])),
+        updated_at=iso(int(fields["updated_us"])),
+        attempt=int(fields["attempt"]),
+        error=orjson.loads(fields["error"]) if "error" in fields else None,
+        usage=orjson.loads(fields["usage"]),
+        ceilings=orjson.loads(fields["ceilings"]),
+        resumes=_text(fields, "resumes"),
+        resumed_by=_text(fields, "resumed_by"),
+        cancel=Action(fields["cancel"].decode()) if fields.get("cancel") else None,
+        cancel_cause=_text(fields, "cancel_cause"),
+        cancel_reason=_text(fields, "cancel_reason"),
+        handovers=int(fields["handovers"]),
+        fresh=fields.get("fresh") == b"1",
+        webhook_status=_text(fields, "webhook"),
+        webhook_problem=_text(fields, "webhook_problem"),
+        suspect=int(fields.get("suspect", b"0")),
+        user=orjson.loads(fields["user"]) if "user" in fields else None,
+        changed_by=orjson.loads(fields.get("changed_by", b"[]")),
+        permitted_ago_s=(int(fields["updated_us"]) - int(fields.get("permitted_us", 0))) / 1e6,
     )
 
 
-def _text(held: Fields, name: str) -> str | None:
-    return held[name].decode() if held.get(name) else None
+def _text(fields: Fields, name: str) -> str | None:
+    return fields[name].decode() if fields.get(name) else None
 
 
-def spread(held: Fields, prefix: str) -> dict[str, Any]:
-    """The JSON object that is stored one field each under `prefix`."""
-    return {name[len(prefix) :]: orjson.loads(value) for name, value in held.items() if name.startswith(prefix)}
+def spread(fields: Fields, prefix: str) -> dict[str, Any]:
+    """The JSON object whose members are stored as one field each, with `prefix` before their names."""
+    return {name[len(prefix) :]: orjson.loads(value) for name, value in fields.items() if name.startswith(prefix)}

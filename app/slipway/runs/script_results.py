@@ -67,14 +67,7 @@ class DueTimePassed:
 
 
 RunCreateResult = (
-    RunCreated
-    | RunExists
-    | ThreadNotFound
-    | ThreadExists
-    | ThreadChanged
-    | ThreadBusy
-    | InterruptAnswered
-    | DueTimePassed
+    RunCreated | RunExists | ThreadNotFound | ThreadExists | ThreadBusy | InterruptAnswered | DueTimePassed
 )
 
 

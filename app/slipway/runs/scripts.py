@@ -80,44 +80,40 @@ class CronStep(TypedDict):
 
 
 class RunCreate(TypedDict):
-    """What `run_create.lua` wants. Metadata and config maps are field → JSON text."""
+    """The arguments of `run_create.lua`. Metadata and config are maps of member to JSON text; `assistant_id` and
+    `graph_id` are JSON texts as well. See `RunSpec` for what each member means."""
 
     run_id: str
     thread_id: str
-    create_thread: bool
-    temporary: bool
-    kept_s: int | None
+    fields: list[str]
+    """The record's fields, name and value in turn."""
     assistant_id: str
-    assistant_id_json: str
     graph_id: str
-    graph_id_json: str
-    kwargs: str
     assistant_metadata: Mapping[str, str]
     metadata: Mapping[str, str]
-    thread_metadata: Mapping[str, str]
-    thread_config: Mapping[str, str]
-    multitask: str
-    may_cancel: bool
-    after_ms: int
+    authorized: bool
+    """Whether the auth file authorized the run now: the time of that is stored."""
+    due_time: CronStep | None
     continues: bool
     answers: bool
-    max_attempts: int
-    ceilings: str
-    priority_ms: int
-    groups: list[tuple[str, int]]
+    temporary: bool
+    multitask: str
+    may_cancel: bool
+    create_thread: bool
+    own_thread: bool
+    thread_metadata: Mapping[str, str]
+    thread_config: Mapping[str, str]
+    thread_ttl: Ttl | None
+    after_ms: int
+    required_metadata: Mapping[str, str]
+    """Metadata that the thread must have, if it exists."""
+    expected_fields: Mapping[str, str | bool]
+    """Fields of the thread that must not have changed; False for a field that must not exist."""
     inline_worker: str | None
     inline_request: str | None
-    """Chosen anew for each call with an `inline_worker`."""
+    """Random for each call with an `inline_worker`: a repetition of the call is recognised by it."""
     lease_ms: int
     event_ttl_s: int
-    ttl: Ttl | None
-    webhook: str | None
-    cron: CronStep | None
-    user: str | None
-    changed_by: str | None
-    own_thread: bool
-    only: dict[str, str]
-    seen: dict[str, str | bool]
 
 
 class RunSettle(TypedDict):
@@ -169,7 +165,7 @@ class Grace(TypedDict):
 class RunScripts(ScriptStubs):
     """The state scripts on one pipeline, under one prefix. One round trip a call."""
 
-    async def run_create(self, arguments: RunCreate) -> RunCreateResult | Leftovers:
+    async def run_create(self, arguments: RunCreate) -> RunCreateResult | ThreadChanged | Leftovers:
         reply = await self._pipeline.run(_RUN_CREATE, [], self._args(**arguments))
         return _CREATE_RESULTS[reply[0]](*reply[1:])
 
@@ -290,7 +286,7 @@ class RunScripts(ScriptStubs):
 
 _APPLIED: Final = Applied()
 
-_CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | Leftovers]]] = {
+_CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | ThreadChanged | Leftovers]]] = {
     b"new": lambda flat: RunCreated(fields_of(flat)),
     b"known": lambda flat: RunExists(fields_of(flat)),
     b"no_thread": ThreadNotFound,

@@ -2,153 +2,31 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator, Mapping
-from functools import partial
 from typing import Any, Final
 
-import orjson
-
-from slipway.checkpoints.trash import Trash
 from slipway.errors import Conflict, NotFound
 from slipway.json_comparison import contains
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs import cancel_reasons
-from slipway.runs.admission import Seen, seen
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.delivery_queues import delivery_queue_of
 from slipway.runs.reads import RunReads
-from slipway.runs.record import PRIORITY_MS, NewRun, Run, run_from
+from slipway.runs.record import Run, run_from
 from slipway.runs.script_results import (
     CancelResult,
     DeleteResult,
-    DueTimePassed,
-    InterruptAnswered,
-    RunCreated,
-    RunCreateResult,
-    RunExists,
-    ThreadBusy,
-    ThreadChanged,
-    ThreadExists,
-    ThreadNotFound,
 )
-from slipway.runs.scripts import RunCreate, RunScripts, Ttl
-from slipway.serialization.json_encoding import dumps, json_members
+from slipway.runs.scripts import RunScripts
 
 _PAGE: Final = 200
 
 
-def _busy(new: NewRun, other: str) -> Conflict:
-    busy = f"thread {new.thread_id} is busy with run {other}"
-    if new.multitask_strategy == "reject":
-        return Conflict(f"{busy}; multitask_strategy is reject")
-    return Conflict(f"{busy}, which came in between; try again")
-
-
-def _answered(thread_id: str, run_id: str, kwargs: bytes) -> Conflict:
-    decided = (orjson.loads(kwargs).get("command") or {}).get("resume")
-    message = f"the interrupt of thread {thread_id} was answered by run {run_id}"
-    return Conflict(message, answered_by=run_id, answer=decided)
-
-
-class Fired(Conflict):
-    """The run of a cron's due time was made already, or the cron has another due time by now."""
-
-
 class RunStore:
-    """Runs as the API sees them. Everything a worker does to a run is in `leases`."""
+    """Runs as web processes see them. What workers do to a run is in `attempt.py` and `leases.py`."""
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        keys: Keys,
-        scripts: RunScripts,
-        *,
-        event_ttl_s: int,
-        lease_ms: int,
-        trash: Trash,
-        thread_ttl: Ttl | None = None,
-    ) -> None:
-        self._reads, self._scripts, self._trash = RunReads(pipeline, keys), scripts, trash
-        self._event_ttl_s, self._lease_ms, self._thread_ttl = event_ttl_s, lease_ms, thread_ttl
-
-    async def create(self, new: NewRun) -> Run:
-        """Accept a run, atomically with its first event, its job and its thread's status; one round trip. The run that
-        has this id already, if one has. Raises `NotFound` for an unknown thread, and `Conflict` where the strategy is
-        `reject` and the thread is busy, where it would have to cancel and may not, or where another run has answered
-        the interrupt."""
-        run, _ = await self.accept(new)
-        return run
-
-    async def accept(self, new: NewRun, *, inline_worker: str | None = None) -> tuple[Run, bool]:
-        """As `create`, and whether the run is new. With `inline_worker` it may be `running` already, held by that
-        worker."""
-        while True:
-            asked = await self._asked(new, inline_worker)
-            create = partial(self._scripts.run_create, asked)
-            result: RunCreateResult = await self._trash.emptied_for(new.thread_id, create)
-            if not isinstance(result, ThreadChanged):
-                break
-        match result:
-            case RunCreated(held):
-                return run_from(held), True
-            case RunExists(held):
-                return run_from(held), False
-            case ThreadNotFound():
-                raise NotFound("thread", new.thread_id)
-            case ThreadExists():
-                raise Conflict(f"thread {new.thread_id} exists already, so it cannot be made for this run")
-            case ThreadBusy(run_id):
-                raise _busy(new, run_id)
-            case InterruptAnswered(run_id, options):
-                raise _answered(new.thread_id, run_id, options)
-            case DueTimePassed():
-                raise Fired(f"run {new.run_id} of this due time was made already")
-
-    async def _asked(self, new: NewRun, inline_worker: str | None) -> RunCreate:
-        """What the script is told."""
-        texts = new.only.required_texts()
-        saw: Seen = {}
-        if texts is None:
-            saw = await seen(self._reads, new.thread_id, new.only)
-        return {
-            "run_id": new.run_id,
-            "thread_id": new.thread_id,
-            "create_thread": new.create_thread,
-            "temporary": new.temporary,
-            "kept_s": new.kept_s,
-            "assistant_id": new.assistant_id,
-            "assistant_id_json": f'"{new.assistant_id}"',
-            "graph_id": new.graph_id,
-            "graph_id_json": dumps(new.graph_id).decode(),
-            "kwargs": dumps(new.options.stored()).decode(),
-            "assistant_metadata": json_members(new.assistant_metadata),
-            "metadata": json_members(new.metadata),
-            "thread_metadata": json_members(new.metadata if new.thread_metadata is None else new.thread_metadata),
-            "thread_config": json_members(new.thread_config),
-            "multitask": new.multitask_strategy,
-            "may_cancel": new.may_cancel,
-            "after_ms": new.after_s * 1000,
-            "continues": new.options.continues,
-            "answers": new.options.answers_interrupt,
-            "max_attempts": int(new.ceilings["max_attempts"]),
-            "ceilings": dumps(new.ceilings).decode(),
-            "priority_ms": PRIORITY_MS[new.priority],
-            "groups": list(new.groups),
-            "inline_worker": inline_worker if new.inline else None,
-            "inline_request": secrets.token_hex(8) if inline_worker and new.inline else None,
-            "lease_ms": self._lease_ms,
-            "event_ttl_s": self._event_ttl_s,
-            "ttl": self._thread_ttl,
-            "webhook": delivery_queue_of(new.options.webhook),
-            "cron": new.cron,
-            "user": None if new.user is None else dumps(new.user).decode(),
-            "changed_by": dumps(new.changed_by).decode() if new.changed_by else None,
-            "own_thread": new.own_thread,
-            "only": json_members(dict(texts or {})),
-            "seen": saw,
-        }
+    def __init__(self, pipeline: Pipeline, keys: Keys, scripts: RunScripts, *, event_ttl_s: int) -> None:
+        self._reads, self._scripts, self._event_ttl_s = RunReads(pipeline, keys), scripts, event_ttl_s
 
     async def get(self, thread_id: str, run_id: str) -> Run:
         """The run, or `NotFound`; also when it belongs to another thread."""

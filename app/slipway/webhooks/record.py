@@ -106,6 +106,6 @@ class Delivery:
 def _error(run: Run, status: str, fields: Fields) -> Mapping[str, Any]:
     """The error of a run that failed or was cancelled, as clients are shown it; empty for any other run."""
     if status not in ("interrupted", "rollback"):
-        return orjson.loads(fields["told_error"]) if "told_error" in fields else run.shown_error or {}
+        return orjson.loads(fields["told_error"]) if "told_error" in fields else run.public_error or {}
     action = Action.ROLLBACK if status == "rollback" else Action.INTERRUPT
     return cancel_reasons.told(run.cancel_cause, run.cancel_reason, action=action)

@@ -19,15 +19,13 @@ from typing import Final
 import structlog
 
 from slipway.access.permissions import all_permissions_of, is_handler_failure
-from slipway.crons.permits import check_firing, permitted_firing
 from slipway.crons.record import Cron, cron_from
 from slipway.crons.scripts import CronScripts
 from slipway.duties import Duty
 from slipway.errors import AccessRefused, NotFound, SlipwayError, StoreUnavailable
-from slipway.runs.permits import permit_use
-from slipway.runs.run_making import run_of
+from slipway.runs.creation import DueTimeTaken
+from slipway.runs.run_request import RunIds
 from slipway.runs.scripts import CronStep
-from slipway.runs.store import Fired
 from slipway.services import Services
 
 log = structlog.get_logger(__name__)
@@ -74,7 +72,7 @@ class Scheduler(Duty):
             async with self._slots:
                 if not await self._submit(cron, step, missed):
                     return False
-        except Fired:
+        except DueTimeTaken:
             return False
         except StoreUnavailable:
             raise
@@ -109,23 +107,12 @@ class Scheduler(Duty):
         """Returns False if the run exists already."""
         run_id, own_thread = cron.run_ids(step["due_ms"])
         request = cron.asked(step["due_ms"], missed)
-        permissions, *others = all_permissions_of(self._services.auth, request.user, request.changed_by)
-        await permit_use(self._services, permissions, request.assistant_id)
-        new = await run_of(
-            self._services,
-            request,
-            run_id=run_id,
-            thread_id=cron.thread_id or own_thread,
-            configurable={"cron_id": cron.cron_id},
-            cron=step,
-        )
-        for changer in others:
-            await check_firing(self._services, changer, new, on_thread=cron.thread_id is not None)
-        new = await permitted_firing(self._services, permissions, new, on_thread=cron.thread_id is not None)
-        _, is_new = await self._services.runs.accept(new)
-        if is_new:
+        owner, *changers = all_permissions_of(self._services.auth, request.user, request.changed_by)
+        ids = RunIds(run_id=run_id, thread_id=cron.thread_id or own_thread, due_time=step)
+        created = await self._services.submission.submit_due(request, ids, owner, changers)
+        if created.is_new:
             log.info("cron.run_created", cron=cron.cron_id, run=run_id, due_ms=step["due_ms"])
-        return is_new
+        return created.is_new
 
 
 def _log_new_problem(cron: Cron, problem: str, event: str, **facts: object) -> None:

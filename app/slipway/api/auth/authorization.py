@@ -32,8 +32,7 @@ from slipway.api.responses import empty_response
 from slipway.assistants.record import Assistant
 from slipway.errors import AccessRefused, NotFound
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.permits import permit_use, permitted_run
-from slipway.runs.record import NewRun, Run, new_id
+from slipway.runs.record import Run, new_id
 from slipway.threads.search import ThreadQuery
 
 _OfThread = TypeVar("_OfThread", ThreadsRead, ThreadsUpdate, StateWrite, ThreadsDelete, RunCancel)
@@ -107,18 +106,9 @@ async def read_assistant(connection: HTTPConnection, id_or_name: str) -> Assista
     return assistant
 
 
-async def authorize_run(
-    connection: HTTPConnection, new: NewRun, *, stateless: bool = False, reads: bool = False
-) -> NewRun:
-    """Ask for a run, and for what else it does: the run as the handlers leave it (`run_permits`)."""
-    return await permitted_run(
-        services_of(connection), access_check_of(connection), new, stateless=stateless, reads=reads
-    )
-
-
 async def authorize_assistant_use(connection: HTTPConnection, id_or_name: str) -> None:
     """Ask whether an assistant may be run, before anything is read of it (`run_permits`)."""
-    await permit_use(services_of(connection), access_check_of(connection), id_or_name)
+    await services_of(connection).submission.authorizer.authorize_assistant(access_check_of(connection), id_or_name)
 
 
 async def body_if_readable(

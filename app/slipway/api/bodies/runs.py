@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from slipway.api.bodies.body import Body, Configurable, Metadata, StreamModes, Uuid
 from slipway.api.bodies.config import CheckpointBody, ConfigBody
 from slipway.protocol_types import CommandBody, DelayS, Durability, JsonObject, MultitaskStrategy, Nodes, Webhook
+from slipway.run_options import RunOptions
 
 
 class RunBody(Body):
@@ -52,6 +53,27 @@ class RunBody(Body):
         if self.checkpoint_id:
             place.setdefault("checkpoint_id", self.checkpoint_id)
         return place or None
+
+    def options(self, *, temporary: bool) -> RunOptions:
+        """What the graph is called with."""
+        return RunOptions(
+            input=self.input,
+            command=self.command.public() if self.command else None,
+            config=self.config.public(),
+            context=self.context,
+            stream_mode=list(self.stream_mode or ["values"]),
+            interrupt_before=self.interrupt_before,
+            interrupt_after=self.interrupt_after,
+            webhook=self.webhook,
+            feedback_keys=self.feedback_keys,
+            temporary=temporary,
+            subgraphs=self.stream_subgraphs,
+            resumable=self.stream_resumable,
+            checkpoint_during=self.durable != "exit",
+            durability=self.durable,
+            checkpoint=self.start_from,
+            strict_resume=self.strict_resume,
+        )
 
 
 # runs in bulk

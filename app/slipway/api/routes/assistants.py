@@ -44,7 +44,7 @@ from slipway.graphs.manifest import Manifest
 from slipway.json_comparison import contains
 from slipway.runs.cancel_reasons import Action, by_deleted_assistant
 from slipway.runs.idempotency import HEADER
-from slipway.runs.run_making import ceilings_in, priority_in
+from slipway.runs.run_request import ceilings_in, priority_in
 from slipway.services import Services
 from slipway.threads.search import ThreadQuery
 

@@ -29,17 +29,14 @@ from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import paged, selected
 from slipway.api.request_parsing import parsed, path_id, read_body, validated
 from slipway.api.responses import JsonResponse, empty_response
-from slipway.api.routes.new_runs import asked_by
-from slipway.api.routes.stateless_runs import check
+from slipway.api.run_submission import check_stateless, run_request_from_body
 from slipway.assistants.record import Assistant
-from slipway.crons.permits import permitted_firing
 from slipway.crons.record import Cron, NewCron
 from slipway.crons.schedules import Schedule
 from slipway.crons.store import CronQuery
 from slipway.errors import InvalidRequest, NotFound, RefusedRequest
 from slipway.runs.record import new_id
-from slipway.runs.run_making import run_of
-from slipway.runs.run_requests import RunRequest
+from slipway.runs.run_request import RunIds, RunRequest
 
 
 async def create(request: Request) -> Response:
@@ -114,9 +111,9 @@ def _asked(request: Request, body: CronBody, thread_id: str | None) -> tuple[Sch
     """When, and what run. Raises for what cannot be, whatever the assistant is."""
     stateless = thread_id is None
     if stateless:
-        check(body)
+        check_stateless(body)
     schedule = Schedule.checked(body.schedule, body.timezone, body.end_ms)
-    return schedule, asked_by(services_of(request), request, body, stateless=stateless)
+    return schedule, run_request_from_body(request, body, stateless=stateless)
 
 
 async def _new(request: Request, body: CronBody, thread_id: str | None, payload: dict[str, Any]) -> NewCron:
@@ -124,12 +121,13 @@ async def _new(request: Request, body: CronBody, thread_id: str | None, payload:
     stateless = thread_id is None
     schedule, asked = _asked(request, body, thread_id)
     assistant = await _assistant(request, body.assistant_id)
+    options = replace(asked.options, temporary=stateless and body.on_run_completed == "delete")
     asked = replace(
         asked,
         assistant_id=assistant.assistant_id,
+        options=options,
         metadata={},
         after_s=0,
-        temporary=stateless and body.on_run_completed == "delete",
         create_thread=stateless,
     )
     return NewCron(
@@ -152,10 +150,8 @@ async def _permit_firing(request: Request, new: NewCron) -> None:
             gate.mark_authorized(operation)
         return
     asked = replace(new.request, metadata=new.metadata | new.request.metadata)
-    run = await run_of(services, asked, run_id=new_id(), thread_id=new.thread_id or new_id())
-    permitted = await permitted_firing(services, gate, run, on_thread=new.thread_id is not None)
-    if new.thread_id is not None:
-        await services.threads.check_access(new.thread_id, permitted.only)
+    ids = RunIds(run_id=new_id(), thread_id=new.thread_id or new_id())
+    await services.submission.check_due(asked, ids, gate)
 
 
 async def _assistant(request: Request, id_or_name: str) -> Assistant:
@@ -230,12 +226,12 @@ def _owner(cron: Cron, changer: User | None) -> dict[str, Any] | None:
     """For whom it was made, whoever changes it; as the auth file knows that user by now, if that is who asks."""
     if changer is not None and changer.identity == cron.user_id:
         return changer.stored()
-    return cron.request.get("user")
+    return cron.request.user
 
 
 def _changers(cron: Cron, changer: User | None) -> list[dict[str, Any]]:
     """The users beside the owner who have changed the cron; the one who does it now as the auth file knows them."""
-    held: list[dict[str, Any]] = cron.request.get("changed_by", [])
+    held = cron.request.changed_by
     if changer is None or changer.identity == cron.user_id:
         return held
     return [*(user for user in held if user["identity"] != changer.identity), changer.stored()]

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from slipway.api.auth.access_check import access_check_of
 from slipway.api.bodies.events import CommandFrame, RespondParams, StartParams, TreeParams
 from slipway.api.bodies.runs import RunBody
 from slipway.api.endpoints import Endpoint
@@ -24,9 +25,8 @@ from slipway.api.idempotent_ids import idempotent_id
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import checked_uuid, parsed, path_id, validated
 from slipway.api.responses import JsonResponse
-from slipway.api.routes.new_runs import asked_by
-from slipway.api.routes.runs import accept
-from slipway.api.streams.event_access import COMMANDS, may_read, may_run, may_use
+from slipway.api.run_submission import run_request_from_body
+from slipway.api.streams.event_access import COMMANDS, may_read
 from slipway.errors import (
     AccessRefused,
     AuthBroken,
@@ -40,7 +40,7 @@ from slipway.errors import (
 from slipway.event_protocol.agent_tree import AgentTree
 from slipway.event_protocol.run_translator import INTERRUPT, MODES
 from slipway.runs.record import Run
-from slipway.runs.run_making import run_of
+from slipway.runs.run_request import RunIds
 from slipway.services import Services
 from slipway.sse_frames import data_of, name_of
 from slipway.threads.record import Thread
@@ -233,11 +233,12 @@ async def _known(asked: Asked) -> Thread:
 
 async def _run(asked: Asked, body: dict[str, Any]) -> dict[str, Any]:
     """The run that `body` asks for, streaming all there is."""
-    request = asked_by(asked.services, asked.connection, validated(RunBody, body), stateless=False)
-    request = replace(request, stream_mode=list(MODES), subgraphs=True, resumable=True)
-    await may_use(asked.connection, request.assistant_id)
-    new = await run_of(asked.services, request, run_id=asked.run_id, thread_id=asked.thread_id)
-    run = await accept(asked.services, await may_run(asked.connection, new))
+    request = run_request_from_body(asked.connection, validated(RunBody, body), stateless=False)
+    options = replace(request.options, stream_mode=list(MODES), subgraphs=True, resumable=True)
+    ids = RunIds(run_id=asked.run_id, thread_id=asked.thread_id)
+    submission, permissions = asked.services.submission, access_check_of(asked.connection)
+    spec = await submission.prepare(replace(request, options=options), ids, permissions)
+    run = await submission.submit(spec)
     return {"run_id": run.run_id}
 
 

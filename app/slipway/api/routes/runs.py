@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack, suppress
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -23,116 +21,62 @@ from slipway.api.auth.authorization import (
     read_value,
 )
 from slipway.api.bodies.runs import RunBody
+from slipway.api.cancel_on_disconnect import CANCEL_ON_DISCONNECT, FOLLOWS, canceller, canceller_from_query
 from slipway.api.endpoints import Endpoint, Query, bool_param, int_param, list_param
 from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import selected
 from slipway.api.request_parsing import path_id, query_choice, query_flag, query_names, query_number, read_body
 from slipway.api.responses import JsonResponse, empty_response
-from slipway.api.routes.new_runs import new_run
+from slipway.api.run_submission import CREATES, CREATES_AND_READS, prepare_run, submit_and_subscribe
 from slipway.api.streams.access_watch import error_value, watch_new_run, watch_run
 from slipway.api.streams.event_streams import stream_existing_run, stream_run
-from slipway.api.streams.long_response import OnDisconnect
 from slipway.api.streams.stream_requests import ENDING, SINCE, StreamRequest, wants_end
 from slipway.api.streams.wait_response import wait_response
-from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound
-from slipway.runs.cancel_reasons import BY_API, BY_DISCONNECT, Action
+from slipway.errors import InvalidRequest
+from slipway.runs.cancel_reasons import BY_API, Action
 from slipway.runs.event_log import START_ID
-from slipway.runs.record import NewRun, Run
-from slipway.services import Services
+from slipway.runs.record import PUBLIC_MEMBERS, Run
 
 log = structlog.get_logger(__name__)
 
 STATUSES: Final = ("pending", "running", "success", "error", "timeout", "interrupted")
-FIELDS: Final = frozenset(
-    {
-        "run_id",
-        "thread_id",
-        "assistant_id",
-        "created_at",
-        "updated_at",
-        "status",
-        "metadata",
-        "kwargs",
-        "multitask_strategy",
-        "langsmith_session_name",
-        "phase",
-        "reason",
-        "attempt",
-        "graph_id",
-        "error",
-        "usage",
-        "ceilings",
-        "resumes",
-        "resumed_by",
-        "cancel_reason",
-        "cancel_cause",
-        "webhook_status",
-        "webhook_problem",
-    }
-)
-"""What `select` may ask for: every member of `Run.public`."""
-
-
 LONGEST_REASON: Final = 1000
 """Characters of a client's reason to cancel: it is kept with the run, and told with the error of its thread."""
 
 
 async def create(request: Request) -> Response:
     """A background run."""
-    services, body = services_of(request), await read_body(request, RunBody)
-    new = await new_run(services, request, path_id(request, "thread_id"), body, reads=False)
-    run = await accept(services, new)
+    spec = await prepare_run(request, await read_body(request, RunBody), path_id(request, "thread_id"), reads=False)
+    run = await services_of(request).submission.submit(spec)
     return JsonResponse(run.public(), headers={"content-location": f"/threads/{run.thread_id}/runs/{run.run_id}"})
 
 
 async def stream(request: Request) -> ASGIApp:
     """A run and its events."""
-    services, ends = services_of(request), wants_end(request)
-    run, body, held, new = await _accept_and_listen(request, services)
-    gone = canceller(request, run) if body.on_disconnect == "cancel" else None
-    watch = watch_new_run(request, new)
-    return stream_run(request, run, START_ID, ends=ends, on_disconnect=gone, held=held, watch=watch)
+    ends, body = wants_end(request), await read_body(request, RunBody)
+    submitted = await submit_and_subscribe(request, body, path_id(request, "thread_id"))
+    return stream_run(
+        request,
+        submitted.run,
+        START_ID,
+        ends=ends,
+        on_disconnect=canceller(request, submitted.run) if body.on_disconnect == "cancel" else None,
+        held=submitted.subscription,
+        watch=watch_new_run(request, submitted.spec),
+    )
 
 
 async def wait(request: Request) -> ASGIApp:
-    """A run and its outcome."""
-    services = services_of(request)
-    run, body, held, new = await _accept_and_listen(request, services)
-    gone = canceller(request, run) if body.on_disconnect == "cancel" else None
-    return wait_response(request, run, on_disconnect=gone, held=held, watch=watch_new_run(request, new, error_value))
-
-
-async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack, NewRun]:
-    """A run that somebody will follow: listening starts first, so that its first events need no read."""
+    """A run and its result."""
     body = await read_body(request, RunBody)
-    new = await new_run(services, request, path_id(request, "thread_id"), body, reads=True)
-    with ExitStack() as listening:
-        listening.enter_context(services.events.expecting(new.run_id))
-        run = await accept(services, new)
-        return run, body, listening.pop_all(), new
-
-
-async def accept(services: Services, new: NewRun) -> Run:
-    """Keep the run; a short graph is started in this process at once. Raises `Overloaded` when memory is short."""
-    services.health.admit(continues=new.options.continues)
-    if new.inline and services.inline is not None:
-        return await services.inline.create(new)
-    return await services.runs.create(new)
-
-
-def canceller(request: Request, run: Run) -> Callable[[], Awaitable[None]]:
-    """Cancels `run` because its client left, if the client may cancel it then."""
-
-    async def cancel_it() -> None:
-        with suppress(NotFound):
-            try:
-                action = await authorize_cancel(request, run.thread_id, run.run_id, Action.INTERRUPT)
-            except (AccessRefused, AuthBroken) as error:
-                log.warning("run.not_cancelled", run=run.run_id, problem=str(error))
-                return
-            await services_of(request).runs.cancel(run.thread_id, run.run_id, action, BY_DISCONNECT)
-
-    return cancel_it
+    submitted = await submit_and_subscribe(request, body, path_id(request, "thread_id"))
+    return wait_response(
+        request,
+        submitted.run,
+        on_disconnect=canceller(request, submitted.run) if body.on_disconnect == "cancel" else None,
+        held=submitted.subscription,
+        watch=watch_new_run(request, submitted.spec, error_value),
+    )
 
 
 async def list_all(request: Request) -> Response:
@@ -163,7 +107,7 @@ async def read(request: Request) -> Response:
 def _selected(request: Request) -> list[str]:
     """The fields of a run that are asked for; none is all."""
     select = query_names(request, "select")
-    if unknown := set(select) - FIELDS:
+    if unknown := set(select) - PUBLIC_MEMBERS:
         raise InvalidRequest("select", f"{min(unknown)!r} is not a field of a run")
     return select
 
@@ -182,7 +126,7 @@ async def join(request: Request) -> ASGIApp:
     """The outcome of a run that exists."""
     run = await _readable(request)
     return wait_response(
-        request, run, on_disconnect=on_disconnect(request, run), watch=watch_run(request, run, error_value)
+        request, run, on_disconnect=canceller_from_query(request, run), watch=watch_run(request, run, error_value)
     )
 
 
@@ -190,13 +134,7 @@ async def join_stream(request: Request) -> ASGIApp:
     """The events of a run that exists: after `Last-Event-ID`, or only new ones."""
     asked = StreamRequest.of(request)
     run = await _readable(request)
-    return await stream_existing_run(request, run, asked, on_disconnect=on_disconnect(request, run))
-
-
-def on_disconnect(request: Request, run: Run) -> OnDisconnect | None:
-    """Cancels the run when this client leaves, if its query asks for that."""
-    wants = query_flag(request, "cancel_on_disconnect")
-    return canceller(request, run) if wants else None
+    return await stream_existing_run(request, run, asked, on_disconnect=canceller_from_query(request, run))
 
 
 async def cancel(request: Request) -> Response | ASGIApp:
@@ -233,14 +171,6 @@ async def _readable(request: Request) -> Run:
 _RUNS: Final = "/threads/{thread_id}/runs"
 _RUN: Final = "/threads/{thread_id}/runs/{run_id}"
 _EVENTS: Final = "text/event-stream"
-CREATES: Final = requires(
-    "threads:create_run", "assistants:read", optional=("threads:create", "threads:read", "threads:update")
-)
-CREATES_AND_READS: Final = requires(
-    "threads:create_run", "assistants:read", "threads:read", optional=("threads:create", "threads:update")
-)
-FOLLOWS: Final = requires("threads:read", optional=("threads:update",))
-_LEAVING: Final = bool_param("cancel_on_disconnect", "Cancel the run when this client leaves")
 
 ENDPOINTS: Final = (
     Endpoint("POST", f"{_RUNS}/wait", wait, "Run and wait for the outcome", CREATES_AND_READS, body=RunBody),
@@ -279,14 +209,14 @@ ENDPOINTS: Final = (
     Endpoint(
         "DELETE", _RUN, delete, "Remove a run that is over", requires("threads:delete"), media_type="", status=204
     ),
-    Endpoint("GET", f"{_RUN}/join", join, "Wait for the outcome", FOLLOWS, query=(_LEAVING,)),
+    Endpoint("GET", f"{_RUN}/join", join, "Wait for the outcome", FOLLOWS, query=(CANCEL_ON_DISCONNECT,)),
     Endpoint(
         "GET",
         f"{_RUN}/stream",
         join_stream,
         "Follow or replay the events",
         FOLLOWS,
-        query=(list_param("stream_mode", "Only events of these modes"), SINCE, ENDING, _LEAVING),
+        query=(list_param("stream_mode", "Only events of these modes"), SINCE, ENDING, CANCEL_ON_DISCONNECT),
         media_type=_EVENTS,
     ),
     Endpoint(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
@@ -16,20 +16,19 @@ from slipway.access.handler_values.threads import RunsCancel, RunSelection
 from slipway.api.auth.access_check import authorize, requires
 from slipway.api.auth.authorization import readable_run
 from slipway.api.bodies.runs import CancelBody, RunBody
-from slipway.api.endpoints import Endpoint, Query, bool_param, list_param
+from slipway.api.cancel_on_disconnect import CANCEL_ON_DISCONNECT, FOLLOWS, canceller, canceller_from_query
+from slipway.api.endpoints import Endpoint, Query, list_param
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import parsed, path_id, query_choice, read_body, validated
 from slipway.api.responses import JsonResponse, empty_response
-from slipway.api.routes.new_runs import new_run
-from slipway.api.routes.runs import CREATES, CREATES_AND_READS, FOLLOWS, accept, canceller, on_disconnect
+from slipway.api.run_submission import CREATES, CREATES_AND_READS, prepare_run, submit_and_subscribe
 from slipway.api.streams.access_watch import error_value, watch_new_run
 from slipway.api.streams.event_streams import stream_existing_run, stream_run
 from slipway.api.streams.stream_requests import ENDING, SINCE, StreamRequest, wants_end
 from slipway.api.streams.wait_response import wait_response
-from slipway.errors import InvalidRequest, NotFound, RefusedRequest
+from slipway.errors import InvalidRequest, NotFound
 from slipway.runs.cancel_reasons import BY_API, Action
 from slipway.runs.event_log import START_ID
-from slipway.runs.record import NewRun, Run, new_id
 from slipway.services import Services
 
 MOST_AT_ONCE: Final = 1000
@@ -37,39 +36,49 @@ MOST_AT_ONCE: Final = 1000
 
 async def create(request: Request) -> Response:
     """A background run."""
-    services = services_of(request)
-    body = await read_body(request, RunBody)
-    run = await accept(services, await _new(request, services, body, reads=False))
+    spec = await prepare_run(request, await read_body(request, RunBody), None, reads=False)
+    run = await services_of(request).submission.submit(spec)
     return JsonResponse(run.public(), headers={"content-location": f"/runs/{run.run_id}"})
 
 
 async def batch(request: Request) -> Response:
-    """Several background runs, each on its own. All are checked before the first is made."""
-    given = parsed(await request.body())
-    if not isinstance(given, list) or not 0 < len(given) <= MOST_AT_ONCE:
+    """Several background runs, each on its own. All are checked and authorized before the first one is created."""
+    sent = parsed(await request.body())
+    if not isinstance(sent, list) or not 0 < len(sent) <= MOST_AT_ONCE:
         raise InvalidRequest("", f"the body must be a list of 1 to {MOST_AT_ONCE} runs")
-    services = services_of(request)
-    bodies = [validated(RunBody, body, f"[{part}]") for part, body in enumerate(given)]
-    runs = [await _new(request, services, body, part, reads=False) for part, body in enumerate(bodies)]
-    return JsonResponse([(await accept(services, run)).public() for run in runs])
+    bodies = [validated(RunBody, body, f"[{index}]") for index, body in enumerate(sent)]
+    specs = [await prepare_run(request, body, None, reads=False, index=index) for index, body in enumerate(bodies)]
+    submission = services_of(request).submission
+    return JsonResponse([(await submission.submit(spec)).public() for spec in specs])
 
 
 async def stream(request: Request) -> ASGIApp:
     """A run and its events."""
-    services, ends = services_of(request), wants_end(request)
-    run, body, held, new = await _accept_and_listen(request, services)
-    gone = canceller(request, run) if body.on_disconnect == "cancel" else None
-    watch = watch_new_run(request, new)
-    place = f"/runs/{run.run_id}"
-    return stream_run(request, run, START_ID, ends=ends, on_disconnect=gone, held=held, place=place, watch=watch)
+    ends, body = wants_end(request), await read_body(request, RunBody)
+    submitted = await submit_and_subscribe(request, body, None)
+    return stream_run(
+        request,
+        submitted.run,
+        START_ID,
+        ends=ends,
+        on_disconnect=canceller(request, submitted.run) if body.on_disconnect == "cancel" else None,
+        held=submitted.subscription,
+        place=f"/runs/{submitted.run.run_id}",
+        watch=watch_new_run(request, submitted.spec),
+    )
 
 
 async def wait(request: Request) -> ASGIApp:
-    """A run and its outcome."""
-    services = services_of(request)
-    run, body, held, new = await _accept_and_listen(request, services)
-    gone = canceller(request, run) if body.on_disconnect == "cancel" else None
-    return wait_response(request, run, on_disconnect=gone, held=held, watch=watch_new_run(request, new, error_value))
+    """A run and its result."""
+    body = await read_body(request, RunBody)
+    submitted = await submit_and_subscribe(request, body, None)
+    return wait_response(
+        request,
+        submitted.run,
+        on_disconnect=canceller(request, submitted.run) if body.on_disconnect == "cancel" else None,
+        held=submitted.subscription,
+        watch=watch_new_run(request, submitted.spec, error_value),
+    )
 
 
 async def join_stream(request: Request) -> ASGIApp:
@@ -77,7 +86,7 @@ async def join_stream(request: Request) -> ASGIApp:
     asked = StreamRequest.of(request)
     run = await readable_run(request, path_id(request, "run_id"))
     return await stream_existing_run(
-        request, run, asked, on_disconnect=on_disconnect(request, run), place=f"/runs/{run.run_id}"
+        request, run, asked, on_disconnect=canceller_from_query(request, run), place=f"/runs/{run.run_id}"
     )
 
 
@@ -127,29 +136,6 @@ async def _mine(services: Services, thread_id: str, only: AccessFilter) -> bool:
     return True
 
 
-async def _accept_and_listen(request: Request, services: Services) -> tuple[Run, RunBody, ExitStack, NewRun]:
-    body = await read_body(request, RunBody)
-    new = await _new(request, services, body, reads=True)
-    with ExitStack() as listening:
-        listening.enter_context(services.events.expecting(new.run_id))
-        run = await accept(services, new)
-        return run, body, listening.pop_all(), new
-
-
-async def _new(request: Request, services: Services, body: RunBody, part: int = 0, *, reads: bool) -> NewRun:
-    check(body)
-    return await new_run(services, request, new_id(), body, stateless=True, part=part, reads=reads)
-
-
-def check(body: RunBody) -> None:
-    """Refuse what only a run on a thread can have."""
-    if body.command is not None and "resume" in body.command.public():
-        raise RefusedRequest("command.resume needs a thread: a run without one leaves nothing to resume")
-    if body.start_from is not None:
-        raise RefusedRequest("checkpoint needs a thread: a run without one has no past")
-
-
-_LEAVING: Final = bool_param("cancel_on_disconnect", "Cancel the run when this client leaves")
 _EVENTS: Final = "text/event-stream"
 
 ENDPOINTS: Final = (
@@ -191,7 +177,7 @@ ENDPOINTS: Final = (
         join_stream,
         "Follow or replay the events of a run without a thread",
         FOLLOWS,
-        query=(list_param("stream_mode", "Only events of these modes"), SINCE, ENDING, _LEAVING),
+        query=(list_param("stream_mode", "Only events of these modes"), SINCE, ENDING, CANCEL_ON_DISCONNECT),
         media_type=_EVENTS,
     ),
 )

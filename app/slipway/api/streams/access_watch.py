@@ -29,7 +29,7 @@ from slipway.api.auth.authorization import read_value
 from slipway.api.lifespan_state import services_of
 from slipway.api.streams.long_response import SendBuffer, Watch
 from slipway.errors import SlipwayError, StoreUnavailable
-from slipway.runs.record import NewRun, Run
+from slipway.runs.record import Run, RunSpec
 from slipway.serialization.json_encoding import dumps
 from slipway.sse_frames import encode_block
 from slipway.threads.notifications import NotificationKind
@@ -76,13 +76,13 @@ def watch_run(
     return _Watch(access, last_word).over
 
 
-def watch_new_run(connection: HTTPConnection, new: NewRun, last_word: LastWord = error_event) -> Watch | None:
+def watch_new_run(connection: HTTPConnection, spec: RunSpec, last_word: LastWord = error_event) -> Watch | None:
     """Over the answer to the request that makes a run. The filter of `threads:read` need not fit a thread that is made
     for the run: it counts from the first change of the thread's metadata on."""
     if access_check_of(connection).auth is None:
         return None
-    access = ThreadAccess(connection, read_value(new.thread_id, new.run_id))
-    return _Watch(access, last_word, since=new.only, own_thread=new.create_thread).over
+    access = ThreadAccess(connection, read_value(spec.identity.thread_id, spec.identity.run_id))
+    return _Watch(access, last_word, since=spec.behaviour.access_filter, own_thread=spec.behaviour.create_thread).over
 
 
 async def judge(check: Check, buffer: SendBuffer, last_word: LastWord = error_event) -> bool:

@@ -7,9 +7,8 @@ from typing import Final
 from starlette.requests import HTTPConnection
 
 from slipway.api.auth.access_check import requires
-from slipway.api.auth.authorization import authorize_assistant_use, authorize_run, read_value
+from slipway.api.auth.authorization import read_value
 from slipway.api.streams.access_watch import Check, ThreadAccess
-from slipway.runs.record import NewRun
 
 READING: Final = requires("threads:read")
 COMMANDS: Final = requires(
@@ -23,13 +22,3 @@ async def may_read(connection: HTTPConnection, thread_id: str) -> Check:
     access = ThreadAccess(connection, read_value(thread_id))
     await access.check()
     return access.check
-
-
-async def may_use(connection: HTTPConnection, assistant_id: str) -> None:
-    """Ask whether an assistant may be run, before anything is read of it. Raises `NotFound` and `AccessRefused`."""
-    await authorize_assistant_use(connection, assistant_id)
-
-
-async def may_run(connection: HTTPConnection, new: NewRun) -> NewRun:
-    """Ask for a run: the run as the auth file leaves it. Raises `NotFound` and `AccessRefused`."""
-    return await authorize_run(connection, new)

@@ -7,10 +7,15 @@ from typing import Final
 from slipway.redis.catalogue.declarations import Encoding, Field, KeyKind, RedisType, Shard
 
 _RUN_FIELDS: Final = (
-    Field("run_id", Encoding.TEXT, "Its id, a UUID."),
-    Field("thread_id", Encoding.TEXT, "The thread that it executes on."),
-    Field("assistant_id", Encoding.TEXT, "The assistant that was asked for."),
-    Field("graph_id", Encoding.TEXT, "The graph of that assistant when the run was created."),
+    Field("run_id", Encoding.TEXT, "Its id, a UUID.", python_writers=("slipway.runs.record",)),
+    Field("thread_id", Encoding.TEXT, "The thread that it executes on.", python_writers=("slipway.runs.record",)),
+    Field("assistant_id", Encoding.TEXT, "The assistant that was asked for.", python_writers=("slipway.runs.record",)),
+    Field(
+        "graph_id",
+        Encoding.TEXT,
+        "The graph of that assistant when the run was created.",
+        python_writers=("slipway.runs.record",),
+    ),
     Field(
         "kwargs",
         Encoding.JSON,
@@ -18,6 +23,7 @@ _RUN_FIELDS: Final = (
             "The request: input, command, config, stream modes and the rest; a member with its default value "
             "is left out."
         ),
+        python_writers=("slipway.runs.record",),
     ),
     Field(
         "m:*",
@@ -29,41 +35,53 @@ _RUN_FIELDS: Final = (
         "multitask",
         Encoding.TEXT,
         "The strategy that it was created with: `enqueue`, `reject`, `interrupt` or `rollback`.",
+        python_writers=("slipway.runs.record",),
     ),
     Field(
         "continues",
         Encoding.BOOLEAN,
         "Whether it continues what the thread's last run left: with an answer, or without input.",
         scripts_only=True,
+        python_writers=("slipway.runs.record",),
     ),
     Field(
         "user",
         Encoding.JSON,
         "The user for whom it executes; clients never receive it.",
         absent="there is no auth file",
+        python_writers=("slipway.runs.record",),
     ),
     Field(
         "changed_by",
         Encoding.JSON,
         "Other users who changed the cron that created it; each must be authorized too.",
         absent="no other user changed it",
+        python_writers=("slipway.runs.record",),
     ),
     Field("permitted_us", Encoding.TIME_US, "When the auth file authorized it.", absent="there is no auth file"),
-    Field("groups", Encoding.JSON, "Its concurrency groups: `[[name, limit], …]`.", absent="it has none"),
+    Field(
+        "groups",
+        Encoding.JSON,
+        "Its concurrency groups: `[[name, limit], …]`.",
+        absent="it has none",
+        python_writers=("slipway.runs.record",),
+    ),
     Field(
         "priority_ms",
         Encoding.INTEGER,
         "What its priority adds to the due time of its job, for the rank in the queue.",
         unit="ms",
         scripts_only=True,
+        python_writers=("slipway.runs.record",),
     ),
     Field(
         "max_attempts",
         Encoding.INTEGER,
         "Its ceiling of attempts, as in `ceilings`, for the reaper.",
         scripts_only=True,
+        python_writers=("slipway.runs.record",),
     ),
-    Field("ceilings", Encoding.JSON, "All its ceilings, by name."),
+    Field("ceilings", Encoding.JSON, "All its ceilings, by name.", python_writers=("slipway.runs.record",)),
     Field(
         "kept_s",
         Encoding.INTEGER,
@@ -71,6 +89,7 @@ _RUN_FIELDS: Final = (
         absent="the thread was not created for it, or the request had no idempotency key",
         unit="s",
         scripts_only=True,
+        python_writers=("slipway.runs.record",),
     ),
     Field(
         "webhook_queue",
@@ -78,6 +97,7 @@ _RUN_FIELDS: Final = (
         "The key kind of the queue that its delivery waits in, when it is not `deliveries`.",
         absent="the webhook has a host, or there is none",
         scripts_only=True,
+        python_writers=("slipway.runs.record",),
     ),
     Field(
         "created_us",

@@ -1,0 +1,44 @@
+"""Cancels a run when the client that follows it disconnects, if the client asked for that."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+import structlog
+from starlette.requests import Request
+
+from slipway.api.auth.access_check import requires
+from slipway.api.auth.authorization import authorize_cancel
+from slipway.api.endpoints import bool_param
+from slipway.api.lifespan_state import services_of
+from slipway.api.request_parsing import query_flag
+from slipway.api.streams.long_response import OnDisconnect
+from slipway.errors import AccessRefused, AuthBroken, NotFound
+from slipway.runs.cancel_reasons import BY_DISCONNECT, Action
+from slipway.runs.record import Run
+
+log = structlog.get_logger(__name__)
+
+FOLLOWS: Final = requires("threads:read", optional=("threads:update",))
+CANCEL_ON_DISCONNECT: Final = bool_param("cancel_on_disconnect", "Cancel the run when this client disconnects")
+
+
+def canceller(request: Request, run: Run) -> OnDisconnect:
+    """Cancels `run`, unless it has ended or the user is not authorized to cancel it at that time."""
+
+    async def cancel() -> None:
+        with suppress(NotFound):
+            try:
+                action = await authorize_cancel(request, run.thread_id, run.run_id, Action.INTERRUPT)
+            except (AccessRefused, AuthBroken) as error:
+                log.warning("run.not_cancelled", run=run.run_id, problem=str(error))
+                return
+            await services_of(request).runs.cancel(run.thread_id, run.run_id, action, BY_DISCONNECT)
+
+    return cancel
+
+
+def canceller_from_query(request: Request, run: Run) -> OnDisconnect | None:
+    """None unless the query asks to cancel."""
+    return canceller(request, run) if query_flag(request, "cancel_on_disconnect") else None

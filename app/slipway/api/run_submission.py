@@ -1,0 +1,99 @@
+"""From the body of a request to a submitted run: what routes of runs, crons and the event protocol share."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import HTTPConnection, Request
+
+from slipway.api.auth.access_check import access_check_of, requires, user_of
+from slipway.api.bodies.runs import RunBody
+from slipway.api.header_policy import forwarded_headers
+from slipway.api.idempotent_ids import idempotent_id
+from slipway.api.lifespan_state import services_of
+from slipway.errors import RefusedRequest
+from slipway.protocol_types import is_of_the_server
+from slipway.runs.idempotency import HEADER, KEPT_S
+from slipway.runs.record import Run, RunSpec, new_id
+from slipway.runs.run_request import RunIds, RunRequest
+
+CREATES: Final = requires(
+    "threads:create_run", "assistants:read", optional=("threads:create", "threads:read", "threads:update")
+)
+CREATES_AND_READS: Final = requires(
+    "threads:create_run", "assistants:read", "threads:read", optional=("threads:create", "threads:update")
+)
+
+_TRACE_HEADERS: Final = ("langsmith-trace", "baggage")
+"""Always passed to the graph, so that it continues the client's trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedRun:
+    """A run whose events this request follows. `subscription` is to be closed with the response."""
+
+    run: Run
+    spec: RunSpec
+    subscription: ExitStack
+
+
+async def prepare_run(
+    request: Request, body: RunBody, thread_id: str | None, *, reads: bool, index: int = 0
+) -> RunSpec:
+    """The run that `body` requests, authorized. Without a thread id it is a stateless run; `index` is its position in a
+    batch. `reads` says that the client receives what the run does to the thread. Raises what `RunSubmission.prepare`
+    raises, and `RefusedRequest`."""
+    if thread_id is None:
+        check_stateless(body)
+    run_request = run_request_from_body(request, body, stateless=thread_id is None)
+    ids = RunIds(run_id=await idempotent_id(request, index), thread_id=thread_id or new_id())
+    kept_s = KEPT_S if HEADER in request.headers else None
+    submission, permissions = services_of(request).submission, access_check_of(request)
+    return await submission.prepare(run_request, ids, permissions, reads=reads, kept_s=kept_s)
+
+
+async def submit_and_subscribe(request: Request, body: RunBody, thread_id: str | None) -> SubmittedRun:
+    """Creates a run whose events the client receives. The subscription starts before the run is created, so that its
+    first events need no read."""
+    services, spec = services_of(request), await prepare_run(request, body, thread_id, reads=True)
+    with ExitStack() as subscription:
+        subscription.enter_context(services.events.expecting(spec.identity.run_id))
+        run = await services.submission.submit(spec)
+        return SubmittedRun(run, spec, subscription.pop_all())
+
+
+def run_request_from_body(connection: HTTPConnection, body: RunBody, *, stateless: bool) -> RunRequest:
+    """What `body` requests, as plain data. Raises for what no assistant could make valid."""
+    if body.context and body.config.configurable:
+        raise RefusedRequest("give either context or config.configurable, not both: they mirror each other")
+    services, user = services_of(connection), user_of(connection)
+    services.submission.check_webhook(body.webhook)
+    return RunRequest(
+        assistant_id=body.assistant_id,
+        options=body.options(temporary=stateless and body.on_completion == "delete"),
+        metadata=body.metadata,
+        headers=_graph_headers(connection),
+        stateless=stateless,
+        create_thread=stateless or body.if_not_exists == "create",
+        multitask_strategy=body.multitask_strategy,
+        after_s=body.after_seconds,
+        user=None if user is None else user.stored(),
+    )
+
+
+def check_stateless(body: RunBody) -> None:
+    """Raises `RefusedRequest` for members that only a run on an existing thread can have."""
+    if body.command is not None and "resume" in body.command.public():
+        raise RefusedRequest("command.resume needs a thread: a run without one leaves nothing to resume")
+    if body.start_from is not None:
+        raise RefusedRequest("checkpoint needs a thread: a run without one has no past")
+
+
+def _graph_headers(connection: HTTPConnection) -> dict[str, str]:
+    """The headers that nodes find in `configurable`. A header never replaces a member that the server or LangGraph
+    reads there: browsers send a header `priority`, for example."""
+    headers = ((name, value) for name, value in connection.headers.items() if not is_of_the_server(name))
+    forwarded = forwarded_headers(headers, services_of(connection).config.http.configurable_headers)
+    return forwarded | {name: connection.headers[name] for name in _TRACE_HEADERS if name in connection.headers}

@@ -1,0 +1,160 @@
+"""Stores a new run: its record, its first event, its job and the status of its thread, in one script.
+
+`RunCreator` is called by `runs/submit.py` and by the inline executor, nobody else. An access filter that asks for more
+than equal texts cannot be checked by a script. It is evaluated here on the thread's fields as they are stored; the
+script then creates the run only if these fields are still the same.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from functools import partial
+
+import orjson
+
+from slipway.access.filtered_reads import MEMBER
+from slipway.access.filters import AccessFilter
+from slipway.checkpoints.trash import Trash
+from slipway.errors import Conflict, NotFound
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
+from slipway.runs.reads import RunReads
+from slipway.runs.record import Run, RunSpec, run_from
+from slipway.runs.script_results import (
+    DueTimePassed,
+    InterruptAnswered,
+    RunCreated,
+    RunCreateResult,
+    RunExists,
+    ThreadBusy,
+    ThreadChanged,
+    ThreadExists,
+    ThreadNotFound,
+)
+from slipway.runs.scripts import RunCreate, RunScripts, Ttl
+from slipway.serialization.json_encoding import dumps, json_members
+
+FieldSnapshot = dict[str, str | bool]
+"""Fields of a thread's record as they are stored; False for a field that does not exist."""
+
+
+class DueTimeTaken(Conflict):
+    """The run of a cron's due time exists already, or the cron has another due time by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedRun:
+    """`is_new` is False if a run with this id existed already: then it is that run."""
+
+    run: Run
+    is_new: bool
+
+
+class RunCreator:
+    """Creates runs. One round trip each, and one more for an access filter that a script cannot check."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        keys: Keys,
+        scripts: RunScripts,
+        trash: Trash,
+        *,
+        event_ttl_s: int,
+        lease_ms: int,
+        thread_ttl: Ttl | None = None,
+    ) -> None:
+        self._reads, self._scripts, self._trash = RunReads(pipeline, keys), scripts, trash
+        self._event_ttl_s, self._lease_ms, self._thread_ttl = event_ttl_s, lease_ms, thread_ttl
+
+    async def create(self, spec: RunSpec, *, inline_worker: str | None = None) -> CreatedRun:
+        """Stores the run. With `inline_worker`, an inline run may be claimed for that process at once: then its phase
+        is `running`.
+
+        Raises `NotFound` if the thread does not exist or does not match the access filter; `DueTimeTaken`; and
+        `Conflict` if the thread is busy and the strategy rejects that, if the run would have to cancel another one
+        without authorization, if its own thread exists, or if another run has answered the interrupt."""
+        thread_id = spec.identity.thread_id
+        result = await self._call_script(spec, inline_worker)
+        match result:
+            case RunCreated(fields):
+                return CreatedRun(run_from(fields), is_new=True)
+            case RunExists(fields):
+                return CreatedRun(run_from(fields), is_new=False)
+            case ThreadNotFound():
+                raise NotFound("thread", thread_id)
+            case ThreadExists():
+                raise Conflict(f"thread {thread_id} exists already, so it cannot be created for this run")
+            case ThreadBusy(run_id):
+                raise _busy_conflict(spec, run_id)
+            case InterruptAnswered(run_id, options):
+                raise _answered_conflict(thread_id, run_id, options)
+            case DueTimePassed():
+                raise DueTimeTaken(f"run {spec.identity.run_id} of this due time was created already")
+
+    async def _call_script(self, spec: RunSpec, inline_worker: str | None) -> RunCreateResult:
+        while True:
+            arguments = await self._arguments(spec, inline_worker if spec.execution.inline else None)
+            create = partial(self._scripts.run_create, arguments)
+            result: RunCreateResult | ThreadChanged = await self._trash.emptied_for(spec.identity.thread_id, create)
+            if not isinstance(result, ThreadChanged):  # else the access filter is evaluated again
+                return result
+
+    async def _arguments(self, spec: RunSpec, inline_worker: str | None) -> RunCreate:
+        identity, options, behaviour = spec.identity, spec.execution.options, spec.behaviour
+        required, expected = behaviour.access_filter.required_texts(), FieldSnapshot()
+        if required is None:
+            expected = await self._read_filter_fields(identity.thread_id, behaviour.access_filter)
+        thread_metadata = identity.metadata if behaviour.thread_metadata is None else behaviour.thread_metadata
+        return {
+            "run_id": identity.run_id,
+            "thread_id": identity.thread_id,
+            "fields": [text for pair in spec.stored_fields().items() for text in pair],
+            "assistant_id": dumps(identity.assistant_id).decode(),
+            "graph_id": dumps(identity.graph_id).decode(),
+            "assistant_metadata": json_members(identity.assistant_metadata),
+            "metadata": json_members(identity.metadata),
+            "authorized": identity.user is not None or bool(identity.changed_by),
+            "due_time": identity.due_time,
+            "continues": options.continues,
+            "answers": options.answers_interrupt,
+            "temporary": options.temporary,
+            "multitask": behaviour.multitask_strategy,
+            "may_cancel": behaviour.may_cancel,
+            "create_thread": behaviour.create_thread,
+            "own_thread": behaviour.own_thread,
+            "thread_metadata": json_members(thread_metadata),
+            "thread_config": json_members(behaviour.thread_config),
+            "thread_ttl": self._thread_ttl,
+            "after_ms": behaviour.after_s * 1000,
+            "required_metadata": json_members(dict(required or {})),
+            "expected_fields": expected,
+            "inline_worker": inline_worker,
+            "inline_request": None if inline_worker is None else secrets.token_hex(8),
+            "lease_ms": self._lease_ms,
+            "event_ttl_s": self._event_ttl_s,
+        }
+
+    async def _read_filter_fields(self, thread_id: str, access_filter: AccessFilter) -> FieldSnapshot:
+        """The fields that the filter reads, of a thread that matches it or does not exist. Raises `NotFound` for any
+        other thread."""
+        found = await self._reads.thread_filtered(thread_id, access_filter)
+        exists = found.plain[0] is not None
+        if exists and not access_filter.matches(found.metadata):
+            raise NotFound("thread", thread_id)
+        texts = {"created_us": found.plain[0]} | {MEMBER + name: text for name, text in found.members.items()}
+        return {name: False if text is None else text.decode() for name, text in texts.items()}
+
+
+def _busy_conflict(spec: RunSpec, other: str) -> Conflict:
+    busy = f"thread {spec.identity.thread_id} is busy with run {other}"
+    if spec.behaviour.multitask_strategy == "reject":
+        return Conflict(f"{busy}; multitask_strategy is reject")
+    return Conflict(f"{busy}, which came in between; try again")
+
+
+def _answered_conflict(thread_id: str, run_id: str, options: bytes) -> Conflict:
+    answer = (orjson.loads(options).get("command") or {}).get("resume")
+    message = f"the interrupt of thread {thread_id} was answered by run {run_id}"
+    return Conflict(message, answered_by=run_id, answer=answer)

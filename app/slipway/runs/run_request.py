@@ -1,0 +1,148 @@
+"""A request for a run as plain data, and how it becomes a `RunSpec`.
+
+A cron stores a request and has a run created from it at each of its due times: with the assistant, the graph and the
+settings as they are then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from slipway.assistants.record import Assistant
+from slipway.ceilings import Limits, ceilings_of, checked
+from slipway.errors import InvalidRequest
+from slipway.graphs.spec import GraphSpec, Priority
+from slipway.protocol_types import MultitaskStrategy
+from slipway.run_options import RunOptions
+from slipway.runs.record import PRIORITY_MS, RunBehaviour, RunExecution, RunIdentity, RunSpec
+from slipway.runs.scripts import CronStep
+from slipway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What a client asked for, validated. All values are JSON."""
+
+    assistant_id: str
+    """An id, or the name of a graph."""
+    options: RunOptions
+    """As they were sent, without those of the assistant. `config` has the members `configurable` and `metadata`."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    """Request headers that nodes find in `configurable`."""
+    stateless: bool = False
+    """The run has a thread of its own."""
+    create_thread: bool = False
+    """The thread is created if it does not exist."""
+    multitask_strategy: MultitaskStrategy = "enqueue"
+    after_s: int = 0
+    user: dict[str, Any] | None = None
+    """See `Run.user`. The runs of a cron execute for the user who created the cron."""
+    changed_by: list[dict[str, Any]] = field(default_factory=list)
+    """See `Run.changed_by`."""
+
+
+def run_request_from(stored: Mapping[str, Any]) -> RunRequest:
+    """The request that a cron's record stores (`dataclasses.asdict`)."""
+    return RunRequest(**{**stored, "options": RunOptions(**stored["options"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunIds:
+    """What the server decides about a new run: its ids and, for the run of a cron, the due time."""
+
+    run_id: str
+    thread_id: str
+    due_time: CronStep | None = None
+
+    @property
+    def configurable(self) -> dict[str, Any]:
+        """What nodes find in `configurable` beside the members of the request."""
+        return {} if self.due_time is None else {"cron_id": self.due_time["cron_id"]}
+
+
+def spec_from(request: RunRequest, ids: RunIds, assistant: Assistant, graph: GraphSpec, settings: Settings) -> RunSpec:
+    """The run without its concurrency groups. Raises `InvalidRequest` for ceilings and priorities that do not exist."""
+    options = merged_options(request, assistant, ids.configurable)
+    limits = ceilings_of(settings, graph.ceilings, _requested_ceilings(request, assistant))
+    assistant_priority = priority_in(assistant.config.get("configurable", {}), graph.priority)
+    return RunSpec(
+        RunIdentity(
+            run_id=ids.run_id,
+            thread_id=ids.thread_id,
+            assistant_id=assistant.assistant_id,
+            graph_id=assistant.graph_id,
+            metadata=options.config["metadata"] | request.metadata,
+            assistant_metadata=assistant.metadata,
+            user=request.user,
+            changed_by=request.changed_by,
+            due_time=ids.due_time,
+        ),
+        RunExecution(options=options, ceilings=limits, inline=graph.execution == "inline"),
+        RunBehaviour(
+            multitask_strategy=request.multitask_strategy,
+            create_thread=request.create_thread,
+            own_thread=request.stateless,
+            thread_config=_thread_config(request, assistant),
+            after_s=request.after_s,
+            priority=priority_in(request.options.configurable, assistant_priority),
+        ),
+    )
+
+
+def merged_options(request: RunRequest, assistant: Assistant, configurable: dict[str, Any]) -> RunOptions:
+    """The request's options over the assistant's. `context` and `config.configurable` mirror each other. What the
+    server adds (`configurable`) is part of the context too, unless the request has a context of its own."""
+    requested, sent = request.options, request.options.context or request.options.configurable
+    metadata = assistant.config.get("metadata", {}) | requested.config["metadata"]
+    configured = assistant.config.get("configurable", {}) | sent | request.headers | configurable
+    context = (assistant.context or assistant.config.get("configurable", {})) | sent
+    return replace(
+        requested,
+        config=assistant.config | requested.config | {"metadata": metadata, "configurable": configured},
+        context=context if requested.context else context | configurable,
+    )
+
+
+def _thread_config(request: RunRequest, assistant: Assistant) -> dict[str, Any]:
+    """What the run adds to the config of its thread: the request's config over the assistant's. The `configurable` of
+    the request is not added; that of the assistant is."""
+    sent = {name: value for name, value in request.options.config.items() if value and name != "configurable"}
+    metadata = {**assistant.config.get("metadata", {}), **sent.get("metadata", {})}
+    return assistant.config | sent | ({"metadata": metadata} if metadata else {})
+
+
+def _requested_ceilings(request: RunRequest, assistant: Assistant) -> Limits:
+    """The lower of the assistant's and the request's, for each ceiling (`config.configurable.ceilings`)."""
+    lowered = dict(ceilings_in(assistant.config))
+    for name, limit in ceilings_in(request.options.config).items():
+        lowered[name] = min(limit, lowered.get(name, limit))
+    return lowered
+
+
+def ceilings_in(config: Mapping[str, Any]) -> Limits:
+    """The ceilings that a config asks for. Raises `InvalidRequest` if they are not ceilings."""
+    requested = config.get("configurable", {}).get("ceilings") or {}
+    if not isinstance(requested, dict):
+        raise InvalidRequest("config.configurable.ceilings", "must be an object")
+    return checked(requested)
+
+
+def priority_in(configurable: Mapping[str, Any], default: Priority = "normal") -> Priority:
+    """The priority that a config asks for, or the default. Raises `InvalidRequest` if it is not a priority."""
+    requested = configurable.get("priority", default)
+    if not isinstance(requested, str) or requested not in PRIORITY_MS:
+        raise InvalidRequest("config.configurable.priority", f"must be one of {', '.join(PRIORITY_MS)}")
+    return requested
+
+
+def groups_of(metadata: Mapping[str, Any], graph: GraphSpec, settings: Settings) -> list[tuple[str, int]]:
+    """The concurrency groups of a run with this metadata."""
+    groups = []
+    if graph.max_running_runs is not None:
+        groups.append((f"graph:{graph.graph_id}", graph.max_running_runs))
+    if settings.max_runs_per_owner is not None and isinstance(owner := metadata.get("owner"), str):
+        groups.append((f"owner:{owner}", settings.max_runs_per_owner))
+    return groups

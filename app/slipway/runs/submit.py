@@ -1,0 +1,145 @@
+"""The only way to create a run: for requests on threads, stateless runs, batches, commands of the event protocol and
+crons.
+
+A run is submitted in two steps. `prepare` authorizes it and returns its `RunSpec`, so that the caller can subscribe to
+its events, or can check a whole batch, before anything is stored. `submit` stores it.
+
+    api/routes/runs ─▶ submit.prepare ─▶ submit.submit ─▶ creation ─▶ scripts.run_create
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from langchain_core.runnables import RunnableConfig
+
+from slipway.access.permissions import Permissions
+from slipway.assistants.catalog import AssistantCatalog
+from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.errors import NotFound
+from slipway.graphs.served_graphs import Graphs
+from slipway.runs.authorization import RunAuthorizer, ThreadAccess
+from slipway.runs.creation import CreatedRun, RunCreator
+from slipway.runs.record import Run, RunSpec
+from slipway.runs.run_request import RunIds, RunRequest, groups_of, spec_from
+from slipway.settings import Settings
+
+
+class InlineRuns(Protocol):
+    """Executes short graphs in this process (`execution/inline.py`)."""
+
+    async def create(self, spec: RunSpec, /) -> Run:
+        """Creates the run, and starts it at once if possible."""
+
+
+class AdmissionCheck(Protocol):
+    """Whether Redis has memory for another run (`health/health.py`)."""
+
+    def __call__(self, *, continues: bool) -> None:
+        """Raises `Overloaded`. A run that continues a thread is admitted longer than a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSubmission:
+    """Submits runs. `inline` is None in processes that do not execute inline runs."""
+
+    settings: Settings
+    graphs: Graphs
+    assistants: AssistantCatalog
+    threads: ThreadAccess
+    checkpointer: ThreadSaver
+    authorizer: RunAuthorizer
+    creator: RunCreator
+    check_admission: AdmissionCheck
+    inline: InlineRuns | None = None
+
+    def check_webhook(self, url: str | None) -> None:
+        """Raises `InvalidRequest` for a webhook that no run may have."""
+        self.authorizer.check_webhook(url)
+
+    async def prepare(
+        self,
+        request: RunRequest,
+        ids: RunIds,
+        permissions: Permissions,
+        *,
+        reads: bool = False,
+        kept_s: int | None = None,
+    ) -> RunSpec:
+        """The run that is requested, as the authorize handlers leave it. `reads` says that the user receives what the
+        run does to the thread; `kept_s` is for a run with a temporary thread, see `RunBehaviour.kept_s`.
+
+        Raises `NotFound` for an unknown assistant, thread or checkpoint, `InvalidRequest`, `AccessRefused` and
+        `AuthBroken`."""
+        await self.authorizer.authorize_assistant(permissions, request.assistant_id)
+        spec = await self._spec_of(request, ids)
+        if kept_s is not None and spec.execution.options.temporary:
+            spec = replace(spec, behaviour=replace(spec.behaviour, kept_s=kept_s))
+        spec = await self.authorizer.authorize(permissions, spec, stateless=request.stateless, reads=reads)
+        await self._check_checkpoint(spec)
+        return self._with_groups(spec)
+
+    async def submit(self, spec: RunSpec) -> Run:
+        """Stores the run; a run with its id that exists already is returned unchanged. A short graph is started in this
+        process at once.
+
+        Raises `Overloaded` if Redis is short of memory, and what `RunCreator.create` raises."""
+        self.check_admission(continues=spec.execution.options.continues)
+        if spec.execution.inline and self.inline is not None:
+            return await self.inline.create(spec)
+        return (await self.creator.create(spec)).run
+
+    async def submit_due(
+        self, request: RunRequest, ids: RunIds, owner: Permissions, changers: Sequence[Permissions]
+    ) -> CreatedRun:
+        """Creates the run of a cron's due time. The `owner` and every other user who changed the cron must be
+        authorized now. What the authorize handlers write for the others is ignored, because the run is the owner's. The
+        run is created whatever memory Redis has left, since nobody would send the request again.
+
+        Raises `DueTimeTaken`, and what `prepare` and `RunCreator.create` raise."""
+        await self.authorizer.authorize_assistant(owner, request.assistant_id)
+        spec = await self._spec_of(request, ids)
+        on_thread = not request.stateless
+        for changer in changers:
+            await self.authorizer.authorize_assistant(changer, spec.identity.assistant_id)
+            await self._authorize_due(changer, spec, on_thread=on_thread, checks_thread=on_thread)
+        spec = await self._authorize_due(owner, spec, on_thread=on_thread, checks_thread=False)
+        return await self.creator.create(self._with_groups(spec))
+
+    async def check_due(self, request: RunRequest, ids: RunIds, permissions: Permissions) -> None:
+        """Whether the user may have such a run created by a cron. Raises what `prepare` raises; creates nothing. The
+        assistant is authorized before."""
+        on_thread = not request.stateless
+        spec = await self._spec_of(request, ids)
+        await self._authorize_due(permissions, spec, on_thread=on_thread, checks_thread=on_thread)
+
+    async def _authorize_due(
+        self, permissions: Permissions, spec: RunSpec, *, on_thread: bool, checks_thread: bool
+    ) -> RunSpec:
+        """A cron on a thread needs `threads:read`, because its owner receives what its runs do to the thread."""
+        authorized = await self.authorizer.authorize(permissions, spec, stateless=not on_thread, reads=on_thread)
+        if checks_thread:
+            await self.threads.check_access(spec.identity.thread_id, authorized.behaviour.access_filter)
+        return authorized
+
+    async def _spec_of(self, request: RunRequest, ids: RunIds) -> RunSpec:
+        assistant = await self.assistants.get(request.assistant_id)
+        return spec_from(request, ids, assistant, self.graphs.spec(assistant.graph_id), self.settings)
+
+    def _with_groups(self, spec: RunSpec) -> RunSpec:
+        graph = self.graphs.spec(spec.identity.graph_id)
+        groups = groups_of(spec.identity.metadata, graph, self.settings)
+        return replace(spec, behaviour=replace(spec.behaviour, groups=groups)) if groups else spec
+
+    async def _check_checkpoint(self, spec: RunSpec) -> None:
+        """LangGraph would start with an empty state if the requested checkpoint did not exist."""
+        thread_id, checkpoint = spec.identity.thread_id, spec.execution.options.checkpoint or {}
+        if not checkpoint.get("checkpoint_id"):
+            return
+        behaviour = spec.behaviour
+        await self.threads.check_access(thread_id, behaviour.access_filter, may_be_new=behaviour.create_thread)
+        config: RunnableConfig = {"configurable": {"checkpoint_ns": "", **checkpoint, "thread_id": thread_id}}
+        if await self.checkpointer.aget_tuple(config) is None:
+            raise NotFound("checkpoint", checkpoint["checkpoint_id"])

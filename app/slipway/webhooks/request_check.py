@@ -1,0 +1,24 @@
+"""Whether the webhook of a new run is allowed, whoever requests it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slipway.errors import InvalidRequest
+from slipway.webhooks.urls import UrlPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookCheck:
+    """`disabled` is `http.disable_webhooks` of langgraph.json."""
+
+    urls: UrlPolicy
+    disabled: bool
+
+    def __call__(self, url: str | None) -> None:
+        """Raises `InvalidRequest` for a webhook that is not allowed. None is no webhook."""
+        if url is None:
+            return
+        if self.disabled:
+            raise InvalidRequest("webhook", "webhooks are disabled here (http.disable_webhooks)")
+        self.urls.check(url)
