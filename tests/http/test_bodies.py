@@ -224,8 +224,8 @@ def test_thread_ids_are_canonical() -> None:
 
 
 def test_a_fork_is_said_in_two_ways() -> None:
-    assert validated(StateWriteBody, {"checkpoint_id": "c"}).start_from == {"checkpoint_id": "c"}
-    assert validated(StateWriteBody, {"checkpoint": {"checkpoint_id": "c"}}).start_from == {"checkpoint_id": "c"}
+    assert validated(StateWriteBody, {"checkpoint_id": "c"}).start_checkpoint == {"checkpoint_id": "c"}
+    assert validated(StateWriteBody, {"checkpoint": {"checkpoint_id": "c"}}).start_checkpoint == {"checkpoint_id": "c"}
 
 
 @pytest.mark.parametrize("raw", [b"", b"  ", b"{", b"{'a': 1}", b"[NaN]", b'{"a": "\\udx"}', b"\xff", b'"\\ud800'])

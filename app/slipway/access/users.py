@@ -69,7 +69,7 @@ class User(Mapping[str, Any]):
 
 
 def user_configurable(user: User | None) -> dict[str, Any]:
-    """The members of `configurable` that name the user to a graph (docs/protocol.md 4.6)."""
+    """The members of `configurable` that name the user to a graph (docs/auth-and-http.md)."""
     if user is None:
         return {}
     return {

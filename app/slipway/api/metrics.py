@@ -1,6 +1,6 @@
-"""Numbers about requests and the store, for Prometheus.
+"""Prometheus metrics about requests and Redis.
 
-Each app has a registry of its own, so two apps in one process do not mix.
+Each application has its own registry, so two applications in one process do not mix.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5
 
 
 class HttpMetrics:
-    """Counted by method and route (never by raw path: ids would make a series each)."""
+    """Counts requests by method, route and status. The path of a request is no label: every id would be a new
+    series."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._paths: dict[object, str] = {}
         self._requests = Counter(
-            "slipway_http_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
+            "slipway_http_requests",
+            "Requests by method, route and status",
+            ["method", "route", "status"],
+            registry=self.registry,
         )
         self._seconds = Histogram(
             "slipway_http_request_seconds",
@@ -33,15 +37,17 @@ class HttpMetrics:
         )
         self._counters: dict[tuple[str, str, int], Counter] = {}
         self._histograms: dict[str, Histogram] = {}
-        self.open_streams = Gauge("slipway_http_open_streams", "Streams and waits open now", registry=self.registry)
+        self.open_streams = Gauge(
+            "slipway_http_open_streams", "Open event streams and waiting responses", registry=self.registry
+        )
         self._store = StoreMetrics(self.registry)
 
     def name_route(self, handler: object, path: str) -> None:
-        """Requests that end in `handler` count for `path`."""
+        """Requests that `handler` serves are counted for `path`."""
         self._paths[handler] = path
 
     def count_request(self, scope: Scope, status: int, took_s: float) -> None:
-        """Count one request."""
+        """`status` is 499 when the client disconnected before the response started."""
         handler = scope.get("endpoint")
         route = self._paths.get(handler, "other")
         key = (scope["method"] if handler in self._paths else "other", route, status)
@@ -59,36 +65,38 @@ class HttpMetrics:
 
 
 class StoreMetrics:
-    """The last reading of the store's health. What is not known is NaN, which Prometheus draws as a hole."""
+    """The latest health check. An unknown figure is NaN, which Prometheus shows as a gap."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, about: str) -> Gauge:
             return Gauge(f"slipway_{name}", about, registry=registry)
 
-        self._ready = gauge("ready", "1 when a new run would be kept")
+        self._ready = gauge("ready", "1 when a new run would be stored")
         self._probe_s = gauge("store_probe_seconds", "Time to write, read back and delete a key")
-        self._memory = gauge("store_memory_ratio", "How full Redis is, of its maxmemory; NaN without a limit")
-        self._lag_s = gauge("store_replication_lag_seconds", "How far the slowest replica is behind")
+        self._memory = gauge(
+            "store_memory_ratio", "Used memory of Redis as a share of its maxmemory; NaN without a limit"
+        )
+        self._lag_s = gauge("store_replication_lag_seconds", "Replication lag of the slowest replica")
         self._workers = gauge("workers", "Live workers")
-        self._queued = gauge("queued_jobs", "Jobs due or delayed, not yet claimed")
-        self._leases = gauge("leases", "Runs that an attempt holds")
-        self._oldest_s = gauge("oldest_due_job_seconds", "How long the oldest due job has waited")
+        self._queued = gauge("queued_jobs", "Due and delayed jobs that no worker has claimed")
+        self._leases = gauge("leases", "Leases held by attempts")
+        self._oldest_s = gauge("oldest_due_job_seconds", "Waiting time of the oldest due job")
         self._findings = Gauge("slipway_findings", "Findings of /readyz", ["code", "level"], registry=registry)
         self._repairs = Gauge(
-            "slipway_repairs", "What the doctor and the reconciler mended, ever", ["problem"], registry=registry
+            "slipway_repairs", "Problems that the doctor and the reconciler repaired", ["problem"], registry=registry
         )
 
     def show(self, health: Health) -> None:
-        """Take over a reading."""
+        """Sets all figures."""
         work, server = health.work, health.server
         self._ready.set(health.ready)
         self._probe_s.set(math.nan if health.probe_ms is None else health.probe_ms / 1000)
-        self._memory.set(_known(health.memory_ratio))
-        self._lag_s.set(_known(server.lag_s if server else None))
-        self._workers.set(_known(work.workers if work else None))
-        self._queued.set(_known(work.due + work.later if work else None))
-        self._leases.set(_known(work.leases if work else None))
-        self._oldest_s.set(_known(work.oldest_due_s if work else None))
+        self._memory.set(_or_nan(health.memory_ratio))
+        self._lag_s.set(_or_nan(server.lag_s if server else None))
+        self._workers.set(_or_nan(work.workers if work else None))
+        self._queued.set(_or_nan(work.due + work.later if work else None))
+        self._leases.set(_or_nan(work.leases if work else None))
+        self._oldest_s.set(_or_nan(work.oldest_due_s if work else None))
         self._findings.clear()
         for finding in health.findings:
             self._findings.labels(finding.code, finding.level.value).set(1)
@@ -96,5 +104,5 @@ class StoreMetrics:
             self._repairs.labels(problem).set(count)
 
 
-def _known(figure: float | None) -> float:
+def _or_nan(figure: float | None) -> float:
     return math.nan if figure is None else figure

@@ -1,4 +1,4 @@
-"""/openapi.json, made from the table of endpoints and the bodies they take: nothing is described twice."""
+"""Builds /openapi.json from the endpoints and the models of their bodies."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _PARAMETER: Final = re.compile(r"{(\w+)(:\w+)?}")
 _BY_NAME: Final = frozenset({"assistant_id", "namespace", "checkpoint_id"})
 """Path parameters that are not UUIDs."""
 
-REFUSALS: Final = {
-    "400": "It makes no sense here",
-    "401": "The auth file does not know who calls",
+ERRORS: Final = {
+    "400": "The request is valid, but not possible here",
+    "401": "The auth file does not accept the credentials",
     "403": "The auth file does not allow it",
-    "404": "Nobody knows this id or name",
-    "409": "It exists already, or a run is in its way",
+    "404": "There is no record with this id or name",
+    "409": "The record exists already, or the thread has an active run",
     "413": "The body is too large",
-    "422": "A part of the request is wrong; `field` names it",
-    "503": "Not now: the store is away or full, or the graph cannot be served",
+    "422": "A part of the request is invalid; `field` names it",
+    "503": "Temporarily not possible: Redis is unavailable or full, or the graph cannot be loaded",
 }
-"""What any operation may answer instead."""
+"""Error responses that every operation can have."""
 
 ERROR: Final = {
     "type": "object",
@@ -37,7 +37,7 @@ ERROR: Final = {
 def describe(
     endpoints: Iterable[Endpoint], version: str, *, prefix: str = "", security: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The OpenAPI 3.1 document. `security` is langgraph.json's `auth.openapi`; paths are below `prefix`."""
+    """The OpenAPI 3.1 document. `security` is `auth.openapi` of langgraph.json, `prefix` is the mount prefix."""
     endpoints = tuple(endpoints)
     bodies = {endpoint.body for endpoint in endpoints if endpoint.body}
     _, schemas = models_json_schema(
@@ -56,17 +56,17 @@ def describe(
 
 
 def _secured(document: Mapping[str, Any], security: Mapping[str, Any]) -> dict[str, Any]:
-    """How to say who calls, as the auth file's author describes it."""
-    found: dict[str, Any] = {}
+    """The members that describe how to authenticate."""
+    members: dict[str, Any] = {}
     if schemes := security.get("securitySchemes"):
-        found["components"] = document["components"] | {"securitySchemes": schemes}
-    if wanted := security.get("security"):
-        found["security"] = wanted
-    return found
+        members["components"] = document["components"] | {"securitySchemes": schemes}
+    if requirements := security.get("security"):
+        members["security"] = requirements
+    return members
 
 
 def plain_path(path: str) -> str:
-    """Without Starlette's converters."""
+    """The path without Starlette's converters."""
     return _PARAMETER.sub(r"{\1}", path)
 
 
@@ -86,7 +86,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 
 def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     in_path = [
-        {"name": name, "in": "path", "required": True, "schema": _ident(name)}
+        {"name": name, "in": "path", "required": True, "schema": _id_schema(name)}
         for name, _ in _PARAMETER.findall(endpoint.path)
     ]
     in_query = [
@@ -96,7 +96,7 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     return in_path + in_query
 
 
-def _ident(name: str) -> dict[str, str]:
+def _id_schema(name: str) -> dict[str, str]:
     return {"type": "string"} if name in _BY_NAME else {"type": "string", "format": "uuid"}
 
 
@@ -104,7 +104,7 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
     responses = {str(endpoint.status): _success(endpoint)}
     if endpoint.status_without_body:
         responses[str(endpoint.status_without_body)] = {"description": "Done"}
-    return responses | {status: _failure(why) for status, why in REFUSALS.items()}
+    return responses | {status: _failure(description) for status, description in ERRORS.items()}
 
 
 def _success(endpoint: Endpoint) -> dict[str, Any]:
@@ -113,6 +113,6 @@ def _success(endpoint: Endpoint) -> dict[str, Any]:
     return {"description": endpoint.summary, "content": {endpoint.media_type: {}}}
 
 
-def _failure(why: str) -> dict[str, Any]:
+def _failure(description: str) -> dict[str, Any]:
     schema = {"$ref": _REFERENCE.format(model="Error")}
-    return {"description": why, "content": {"application/json": {"schema": schema}}}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}

@@ -1,4 +1,4 @@
-"""Lists in pages: a bare array, and headers that tell how to go on."""
+"""Pages of a list: the response is a JSON array, and headers have the total and the next offset."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from starlette.responses import Response
 from slipway.api.responses import JsonResponse
 
 
-def selected(shown: list[dict[str, Any]], select: Sequence[str] | None) -> list[dict[str, Any]]:
-    """Objects with only the fields asked for."""
-    return [{name: one.get(name) for name in select} for one in shown] if select else shown
+def selected(objects: list[dict[str, Any]], select: Sequence[str] | None) -> list[dict[str, Any]]:
+    """The objects with only the fields in `select`; empty or None selects all."""
+    return [{name: each.get(name) for name in select} for each in objects] if select else objects
 
 
-def paged(shown: list[dict[str, Any]], *, offset: int, limit: int, total: int) -> Response:
-    """A page. `X-Pagination-Next` is there only when there is more."""
+def paged(objects: list[dict[str, Any]], *, offset: int, limit: int, total: int) -> Response:
+    """One page. `X-Pagination-Next` is set only if more objects follow."""
     headers = {"x-pagination-total": str(total)}
     if offset + limit < total:
         headers["x-pagination-next"] = str(offset + limit)
-    return JsonResponse(shown, headers=headers)
+    return JsonResponse(objects, headers=headers)

@@ -22,18 +22,18 @@ Body = TypeVar("Body", bound=BaseModel)
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OBJECT: Final = "must be a JSON object"
-_NO_OBJECT: Final = frozenset({"dict_type", "model_type"})
+_NOT_AN_OBJECT: Final = frozenset({"dict_type", "model_type"})
 _TRUE: Final = frozenset({"true", "1"})
 _FALSE: Final = frozenset({"false", "0", ""})
 
 
 async def read_body(request: Request, model: type[Body]) -> Body:
-    """The body as `model`; an empty body counts as malformed."""
+    """Parses the body. An empty body is malformed."""
     return validated(model, parsed(await request.body()))
 
 
 def parsed(raw: bytes) -> Any:
-    """JSON bytes as Python values."""
+    """Parses JSON. Lone surrogates become U+FFFD."""
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -47,20 +47,20 @@ def parsed(raw: bytes) -> Any:
     return value
 
 
-def validated(model: type[Body], value: Any, place: str = "") -> Body:
-    """`value` as `model`, or the first problem as `InvalidRequest`; `place` is where in the body it is."""
+def validated(model: type[Body], value: Any, path: str = "") -> Body:
+    """Parses `value`. `path` is its path in the body. Raises `InvalidRequest` for the first problem."""
     if not isinstance(value, dict):
-        raise InvalidRequest(place, _OBJECT if place else "the body must be a JSON object")
+        raise InvalidRequest(path, _OBJECT if path else "the body must be a JSON object")
     try:
         return model.model_validate(value)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        says = _OBJECT if problem["type"] in _NO_OBJECT else problem["msg"].removeprefix("Value error, ")
-        raise InvalidRequest(_path(problem["loc"], place), says) from None
+        message = _OBJECT if problem["type"] in _NOT_AN_OBJECT else problem["msg"].removeprefix("Value error, ")
+        raise InvalidRequest(_join_path(problem["loc"], path), message) from None
 
 
-def _path(parts: tuple[int | str, ...], path: str) -> str:
-    """`config.tags[0]`."""
+def _join_path(parts: tuple[int | str, ...], path: str) -> str:
+    """Such as `config.tags[0]`."""
     for part in parts:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
     return path
@@ -74,75 +74,71 @@ _LONE_SURROGATE: Final = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
-"""An escape that is one half of a pair, where no escaped backslash is in front of it."""
+"""An escaped surrogate without its other half. Escaped backslashes must be replaced before."""
 
 
 def _without_lone_surrogates(raw: bytes, error: orjson.JSONDecodeError) -> bytes:
-    """`raw` with U+FFFD for each lone surrogate: they are legal JSON that orjson refuses. `InvalidRequest` when there
-    are none. It works on bytes, since a large body in Python's own parser would hold up every other request."""
+    """`raw` with U+FFFD for each lone surrogate, which is legal JSON that orjson rejects. Raises `InvalidRequest` if
+    there is none. It works on bytes, because Python's own parser would block the event loop for a large body."""
     if b"\\ud" not in raw.lower() or b"\0" in raw:
         raise _malformed(error) from None
-    alone = raw.replace(rb"\\", b"\0")  # from here on, every backslash begins an escape; NUL is not legal JSON
-    return _LONE_SURROGATE.sub(rb"\\ufffd", alone).replace(b"\0", rb"\\")
+    unescaped = raw.replace(rb"\\", b"\0")  # now every backslash starts an escape; NUL is not legal in JSON
+    return _LONE_SURROGATE.sub(rb"\\ufffd", unescaped).replace(b"\0", rb"\\")
 
 
-_ALIKE: Final = bytes.maketrans(b"{}", b"[]")
+_BRACES_TO_BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKET: Final = bytes(set(range(256)) - set(b"[]{}"))
-_STEPS: Final = bytes.maketrans(b"[]", b"\x01\xff")
+_DEPTH_CHANGES: Final = bytes.maketrans(b"[]", b"\x01\xff")
 
 
 def exceeds_depth(raw: bytes, levels: int) -> bool:
     """Whether valid JSON is nested deeper than `levels`. It reads the bytes: ten megabytes of lists take a tenth of a
-    second, where a walk through the values would hold up every other request for seconds."""
+    second, while a walk through the values would block the event loop for seconds."""
     if raw.count(b"[") + raw.count(b"{") <= levels:
         return False
     plain = raw.replace(rb"\\", b"").replace(rb"\"", b"") if b"\\" in raw else raw
     outside = b"".join(plain.split(b'"')[::2])
-    inner = outside.translate(_ALIKE, _NO_BRACKET).replace(b"[]", b"")  # every innermost pair, which is one level
-    return max(accumulate(array("b", inner.translate(_STEPS))), default=0) >= levels
-
-
-# paths
+    inner = outside.translate(_BRACES_TO_BRACKETS, _NO_BRACKET).replace(
+        b"[]", b""
+    )  # removes the innermost pairs, which are one level
+    return max(accumulate(array("b", inner.translate(_DEPTH_CHANGES))), default=0) >= levels
 
 
 def path_id(request: Request, name: str) -> str:
-    """A UUID in the path, as canonical text."""
+    """A UUID in the path, in canonical form."""
     return checked_uuid(request.path_params[name], name)
 
 
 def checked_uuid(text: str, field: str) -> str:
-    """`text` as a canonical UUID."""
+    """The UUID in canonical form."""
     if not _UUID.fullmatch(text):
         raise InvalidRequest(field, f"{clean(text)!r} is not a UUID")
     return str(UUID(text))
 
 
-# queries
-
-
 def query_flag(request: Request, name: str, default: bool = False) -> bool:
-    """true/false or 1/0."""
+    """A parameter that is true, false, 1 or 0; empty is false."""
     text = request.query_params.get(name)
     if text is None:
         return default
-    word = text.lower()
-    if word in _TRUE or word in _FALSE:
-        return word in _TRUE
+    lower = text.lower()
+    if lower in _TRUE or lower in _FALSE:
+        return lower in _TRUE
     raise InvalidRequest(name, f"{clean(text)!r} is not true or false")
 
 
-def query_number(request: Request, name: str, default: int, least: int = 0, most: int = 2**31) -> int:
-    """A whole number between `least` and `most`."""
+def query_number(request: Request, name: str, default: int, minimum: int = 0, maximum: int = 2**31) -> int:
+    """A parameter that is a whole number."""
     text = request.query_params.get(name)
     if text is None:
         return default
-    if not re.fullmatch(r"-?\d{1,12}", text, re.ASCII) or not least <= int(text) <= most:
-        raise InvalidRequest(name, f"{clean(text)!r} is not a whole number from {least} to {most}")
+    if not re.fullmatch(r"-?\d{1,12}", text, re.ASCII) or not minimum <= int(text) <= maximum:
+        raise InvalidRequest(name, f"{clean(text)!r} is not a whole number from {minimum} to {maximum}")
     return int(text)
 
 
 def query_choice(request: Request, name: str, allowed: tuple[str, ...]) -> str | None:
-    """One of `allowed`, or None when not given."""
+    """A parameter that is one of `allowed`; None if it is missing or empty."""
     text = request.query_params.get(name)
     if not text:
         return None
@@ -152,15 +148,15 @@ def query_choice(request: Request, name: str, allowed: tuple[str, ...]) -> str |
 
 
 def query_names(request: Request, name: str) -> list[str]:
-    """A list in any of three encodings: the key repeated, a JSON array, or comma separated."""
-    found: list[str] = []
+    """A list in any of three encodings: the parameter repeated, a JSON array, or separated by commas."""
+    values: list[str] = []
     for text in request.query_params.getlist(name):
         if text.startswith("["):
             try:
                 items = orjson.loads(text)
             except orjson.JSONDecodeError:
                 raise InvalidRequest(name, "is not a JSON array") from None
-            found.extend(str(item) for item in items)
+            values.extend(str(item) for item in items)
         else:
-            found.extend(part.strip() for part in text.split(",") if part.strip())
-    return found
+            values.extend(part.strip() for part in text.split(",") if part.strip())
+    return values

@@ -1,8 +1,8 @@
-"""What a handler answers with: JSON made by orjson, and errors in one shape.
+"""Responses: JSON encoded by orjson, and errors in one shape.
 
-Every error is `{"detail": "<sentence>", "code": …}` plus what its class adds; `detail` is always a string, because both
-SDKs show the first string they find. Errors of the long-term store have the sentence under `error` too: clients of the
-reference server look there. Which error has which status is written here and nowhere else.
+Every error is `{"detail": "<sentence>", "code": …}` plus the details of its class. `detail` is always a string, because
+both SDKs show the first string that they find. Errors of the long-term store have the sentence in `error` too, because
+clients of the reference server read it there. Only this module maps errors to HTTP statuses.
 """
 
 from __future__ import annotations
@@ -46,14 +46,13 @@ STATUS: Final[Mapping[type[SlipwayError], int]] = {
     Unavailable: 503,
     GraphUnavailable: 503,
 }
-"""Subclasses follow their parent; an error that is not here is our own fault: 500."""
+"""A class without an entry has the status of its base class; without one it is a fault of Slipway: 500."""
 
-
-_STORE: Final = "/store/"
+_STORE_PATHS: Final = "/store/"
 
 
 class JsonResponse(Response):
-    """`content` as JSON."""
+    """Encodes `content` as JSON. Bytes are sent unchanged: they must be JSON already."""
 
     media_type = "application/json"
 
@@ -62,44 +61,43 @@ class JsonResponse(Response):
 
 
 def empty_response(status: int = 204) -> Response:
-    """No body: deletes answer 204, a cancel that is on its way 202."""
+    """A response without a body."""
     return Response(status_code=status)
 
 
 def status_of(error: SlipwayError) -> int:
-    """The HTTP status of an error."""
     if isinstance(error, AccessRefused):
         return error.status
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
 def error_response(error: SlipwayError, path: str = "") -> Response:
-    """The answer for an error that Slipway raised on purpose; `path` is that of the request."""
+    """The response for an error that Slipway raised on purpose. `path` is the path of the request, without a prefix."""
     headers = error.headers if isinstance(error, AccessRefused) else {}
     if isinstance(error, Unavailable):
         headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, TooLarge):
-        headers["connection"] = "close"  # what is left of the body is not worth reading
-    shown = {"detail": str(error), **error.details()}
-    if path.startswith(_STORE):
-        shown["error"] = shown["detail"]
-    return JsonResponse(shown, status_of(error), headers)
+        headers["connection"] = "close"  # the rest of the body is not read
+    content = {"detail": str(error), **error.details()}
+    if path.startswith(_STORE_PATHS):
+        content["error"] = content["detail"]
+    return JsonResponse(content, status_of(error), headers)
 
 
 def response_for_error(error: Exception, request_id: str, path: str = "") -> Response:
-    """The answer for any error. What went wrong in an auth file is for the log alone."""
+    """The response for any error. The error of a failed auth file is only in the log."""
     if isinstance(error, SlipwayError) and not isinstance(error, AuthBroken):
         return error_response(error, path)
     return internal_error_response(request_id)
 
 
 def internal_error_response(request_id: str) -> Response:
-    """The answer for an error nobody foresaw; the log has the rest under the same id."""
+    """The response for an unexpected exception. The log has it under the same request id."""
     return JsonResponse({"detail": "internal error", "code": "internal", "request_id": request_id}, 500)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """What Starlette itself refuses: unknown routes and wrong methods."""
+    """The response for an error of Starlette itself: an unknown route or a wrong method."""
     assert isinstance(error, HTTPException)
     phrase = error.detail or HTTPStatus(error.status_code).phrase
     detail = f"{phrase}: {request.method} {request.url.path}"

@@ -16,7 +16,8 @@ from slipway.protocol_types import JsonObject, Limit, Offset
 
 
 class AssistantPatchBody(Body):
-    """What is to be changed of an assistant; metadata is merged, the rest replaced."""
+    """Creates a new version of an assistant. Metadata is merged; every other member that is set replaces the old
+    one."""
 
     graph_id: str | None = None
     config: ConfigBody | None = None
@@ -26,19 +27,18 @@ class AssistantPatchBody(Body):
     description: str | None = None
 
     def changes(self) -> AssistantChanges:
-        """What was given."""
         return AssistantChanges(
             graph_id=self.graph_id,
             name=self.name,
             description=self.description,
-            config=self.config.given() if self.config else None,
+            config=self.config.non_empty() if self.config else None,
             context=self.context,
             metadata=self.metadata,
         )
 
 
 class AssistantBody(AssistantPatchBody):
-    """An assistant to be made."""
+    """Creates an assistant."""
 
     graph_id: str
     assistant_id: Uuid | None = None
@@ -47,7 +47,7 @@ class AssistantBody(AssistantPatchBody):
 
 
 class AssistantVersionsBody(Body):
-    """A page of an assistant's versions, newest first."""
+    """Lists a page of the versions, newest first."""
 
     metadata: JsonObject | None = None
     limit: Limit = 10
@@ -55,13 +55,13 @@ class AssistantVersionsBody(Body):
 
 
 class AssistantLatestBody(Body):
-    """Which version is to be the present one."""
+    """Sets the current version."""
 
     version: Annotated[Whole, Field(ge=1, le=2**31)]
 
 
 class AssistantFilterBody(Body):
-    """Which assistants: metadata by containment, name as a part of it."""
+    """Selects assistants. `metadata` must be contained in that of the assistant, `name` in its name."""
 
     metadata: JsonObject | None = None
     graph_id: str | None = None
@@ -69,7 +69,7 @@ class AssistantFilterBody(Body):
 
 
 class AssistantSearchBody(AssistantFilterBody):
-    """A page of assistants."""
+    """Searches a page of assistants."""
 
     limit: Limit = 10
     offset: Offset = 0

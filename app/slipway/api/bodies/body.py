@@ -22,34 +22,34 @@ def _uuid(text: str) -> str:
         raise ValueError(str(error)) from None
 
 
-def _one_or_many(value: Any) -> Any:
+def _list_if_text(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _open_metadata(metadata: JsonObject) -> JsonObject:
+def _without_reserved_metadata(metadata: JsonObject) -> JsonObject:
     return {name: value for name, value in metadata.items() if name not in RESERVED_METADATA}
 
 
-def _open_config(config: JsonObject) -> JsonObject:
+def _without_reserved_config(config: JsonObject) -> JsonObject:
     return {name: value for name, value in config.items() if not name.startswith(RESERVED_CONFIG)}
 
 
 Uuid = Annotated[str, AfterValidator(_uuid)]
-Metadata = Annotated[JsonObject, AfterValidator(_open_metadata)]
-"""Without the keys that only the server writes."""
-Configurable = Annotated[JsonObject, AfterValidator(_open_config)]
-StreamModes = Annotated[list[StreamMode], BeforeValidator(_one_or_many)]
+Metadata = Annotated[JsonObject, AfterValidator(_without_reserved_metadata)]
+"""Metadata without the names that only the server writes."""
+Configurable = Annotated[JsonObject, AfterValidator(_without_reserved_config)]
+StreamModes = Annotated[list[StreamMode], BeforeValidator(_list_if_text)]
 Order = Literal["asc", "desc"]
 
 
 class Body(BaseModel):
-    """The habits all bodies share."""
+    """The base of all request bodies."""
 
     model_config = ConfigDict(extra="ignore", strict=True, hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _null_is_absent(cls, given: Any) -> Any:
-        if isinstance(given, dict) and None in given.values():
-            return {name: value for name, value in given.items() if value is not None}
-        return given
+    def _without_nulls(cls, body: Any) -> Any:
+        if isinstance(body, dict) and None in body.values():
+            return {name: value for name, value in body.items() if value is not None}
+        return body

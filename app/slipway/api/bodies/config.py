@@ -9,7 +9,7 @@ from slipway.protocol_types import JsonObject, MaxConcurrency, RecursionLimit
 
 
 class ConfigBody(Body):
-    """`config`: the parts of a RunnableConfig that a client may set."""
+    """`config`: the members of a RunnableConfig that a client can set."""
 
     tags: list[str] = []
     recursion_limit: RecursionLimit | None = None
@@ -19,20 +19,20 @@ class ConfigBody(Body):
     run_name: str | None = None
 
     def public(self) -> JsonObject:
-        """As Run.kwargs shows it."""
-        shown: JsonObject = {"configurable": self.configurable, "metadata": self.metadata}
+        """The config as `kwargs` of a run shows it."""
+        config: JsonObject = {"configurable": self.configurable, "metadata": self.metadata}
         for name in ("tags", "recursion_limit", "max_concurrency", "run_name"):
             if value := getattr(self, name):
-                shown[name] = value
-        return shown
+                config[name] = value
+        return config
 
-    def given(self) -> JsonObject:
-        """Only what was given: what an assistant keeps."""
+    def non_empty(self) -> JsonObject:
+        """The config without empty members, as an assistant stores it."""
         return {name: value for name, value in self.public().items() if value}
 
 
 class CheckpointBody(Body):
-    """Where in a thread's past: all parts optional."""
+    """A checkpoint reference. The checkpoint must be one of the thread in the path."""
 
     checkpoint_id: str | None = None
     checkpoint_ns: str | None = None
@@ -40,5 +40,5 @@ class CheckpointBody(Body):
     thread_id: str | None = None
 
     def public(self) -> JsonObject:
-        """Without what is absent, and without the thread, which is that of the path."""
+        """The members that are set, without `thread_id`."""
         return self.model_dump(exclude_none=True, exclude={"thread_id"})

@@ -1,4 +1,4 @@
-"""Request bodies of crons: a run's body, and when it is due."""
+"""Request bodies of crons: the members of a run, and the schedule."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from slipway.api.bodies.runs import RunBody
 from slipway.protocol_types import JsonObject, Limit, Offset
 
 TIMING: Final = frozenset({"schedule", "timezone", "end_time", "enabled", "on_run_completed"})
-"""What of a cron's body is not the run's."""
+"""The members of a cron's body that do not belong to its runs."""
 
 
-def _moment(text: str) -> str:
+def _utc_time(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
@@ -24,22 +24,22 @@ def _moment(text: str) -> str:
 
 
 class CronBody(RunBody):
-    """A cron to be made. Without `end_time` it goes on for ever; without `timezone` it is in UTC."""
+    """Creates a cron. Without `end_time` it never ends; without `timezone` its schedule is in UTC."""
 
     schedule: Annotated[str, Field(min_length=1, max_length=500)]
     timezone: str | None = None
-    end_time: Annotated[str, AfterValidator(_moment)] | None = None
+    end_time: Annotated[str, AfterValidator(_utc_time)] | None = None
     enabled: bool = True
     on_run_completed: Literal["delete", "keep"] = "delete"
 
     @property
     def end_ms(self) -> int | None:
-        """The last moment that may be due."""
+        """The last possible due time, in ms since the epoch."""
         return None if self.end_time is None else int(datetime.fromisoformat(self.end_time).timestamp() * 1000)
 
 
 class CronFilterBody(Body):
-    """Which crons: metadata by containment."""
+    """Selects crons. `metadata` must be contained in that of the cron."""
 
     assistant_id: str | None = None
     thread_id: Uuid | None = None
@@ -51,7 +51,7 @@ CronSort = Literal["cron_id", "assistant_id", "thread_id", "created_at", "update
 
 
 class CronSearchBody(CronFilterBody):
-    """A page of crons."""
+    """Searches a page of crons."""
 
     limit: Limit = 10
     offset: Offset = 0

@@ -1,4 +1,4 @@
-"""`select` on states: only the fields that are asked for, and of the values only some channels."""
+"""`select` on states: reduces a state to some fields and channels."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _CHANNEL: Final = "values."
 
 
 class StateSelect:
-    """Names of fields, and `values.<channel>` for one channel alone. None at all asks for everything."""
+    """Names of fields, and `values.<channel>` for single channels. An empty selection selects everything."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        """Raises `InvalidRequest` for what no state has."""
+        """Raises `InvalidRequest` for a field that states do not have."""
         self._channels = {name.removeprefix(_CHANNEL) for name in names if name.startswith(_CHANNEL)}
         self._fields = {name for name in names if not name.startswith(_CHANNEL)}
         if unknown := self._fields - _FIELDS:
             raise InvalidRequest("select", f"{min(unknown)!r} is neither a field of a state nor values.<channel>")
 
-    def of(self, state: dict[str, Any]) -> dict[str, Any]:
-        """What is asked for of a state. A channel that has no value is left out."""
+    def select(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The selected part of a state. A channel without a value is omitted."""
         if not self._fields and not self._channels:
             return state
-        found = {name: value for name, value in state.items() if name in self._fields}
-        if self._channels and "values" not in found:
-            found["values"] = _channels(state["values"], self._channels)
-        return found
+        selected = {name: value for name, value in state.items() if name in self._fields}
+        if self._channels and "values" not in selected:
+            selected["values"] = _channels(state["values"], self._channels)
+        return selected
 
 
-def _channels(values: Any, wanted: set[str]) -> dict[str, Any]:
+def _channels(values: Any, names: set[str]) -> dict[str, Any]:
     members = values.items() if isinstance(values, dict) else ()
-    return {name: value for name, value in members if name in wanted}
+    return {name: value for name, value in members if name in names}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
+from langgraph.store.base import Item, SearchItem
 from pydantic import Field
 
 from slipway.access.handler_values.base import Label
@@ -14,15 +15,15 @@ from slipway.protocol_types import JsonObject, Limit, Offset, says
 ItemKey = Annotated[str, Field(min_length=1)]
 
 
-class ItemPlaceBody(Body):
-    """Which item."""
+class ItemIdBody(Body):
+    """Names one item."""
 
     namespace: list[Label]
     key: ItemKey
 
 
-class ItemBody(ItemPlaceBody):
-    """An item to be kept. `index` is false for one that is not to be found by meaning, or the paths to embed."""
+class ItemBody(ItemIdBody):
+    """Stores an item. `index` has the paths to embed for the search by meaning; false excludes the item from it."""
 
     value: JsonObject
     index: Annotated[Literal[False] | list[str] | None, says("must be false, or a list of paths")] = None
@@ -30,7 +31,7 @@ class ItemBody(ItemPlaceBody):
 
 
 class ItemSearchBody(Body):
-    """A page of items below a namespace."""
+    """Searches a page of items below a namespace."""
 
     namespace_prefix: list[Label] = Field(default_factory=list)
     filter: JsonObject = Field(default_factory=dict)
@@ -41,7 +42,7 @@ class ItemSearchBody(Body):
 
 
 class NamespacesBody(Body):
-    """A page of namespaces; `*` stands for any one label."""
+    """Lists a page of namespaces. `*` matches any one label."""
 
     prefix: list[Label] = Field(default_factory=list)
     suffix: list[Label] = Field(default_factory=list)
@@ -50,13 +51,13 @@ class NamespacesBody(Body):
     offset: Offset = 0
 
 
-def shown(item: Any) -> JsonObject:
-    """The protocol's item; `score` where it was looked for."""
-    found: JsonObject = {
+def public_item(item: Item | SearchItem) -> JsonObject:
+    """The protocol's item. Results of a search have `score`."""
+    members: JsonObject = {
         "namespace": list(item.namespace),
         "key": item.key,
         "value": item.value,
         "created_at": item.created_at.isoformat(timespec="microseconds"),
         "updated_at": item.updated_at.isoformat(timespec="microseconds"),
     }
-    return found | ({"score": item.score} if hasattr(item, "score") else {})
+    return members | ({"score": item.score} if isinstance(item, SearchItem) else {})

@@ -14,7 +14,7 @@ from slipway.protocol_types import CommandBody, JsonObject, Limit, Update
 
 
 class StateUpdateBody(Body):
-    """One update of a superstep to be replayed."""
+    """One state update of a superstep."""
 
     values: Update = None
     command: CommandBody | None = None
@@ -22,13 +22,13 @@ class StateUpdateBody(Body):
 
 
 class SuperstepBody(Body):
-    """Updates that count as one superstep."""
+    """State updates that are written as one superstep."""
 
     updates: list[StateUpdateBody] = Field(min_length=1)
 
 
 class StateReadBody(Body):
-    """The state at a checkpoint."""
+    """Reads the state at a checkpoint."""
 
     checkpoint: CheckpointBody
     subgraphs: bool = False
@@ -36,7 +36,7 @@ class StateReadBody(Body):
 
 
 class StateWriteBody(Body):
-    """A state to be written as if `as_node` had returned `values`."""
+    """Writes a state as if the node `as_node` had returned `values`."""
 
     values: Update = None
     as_node: str | None = None
@@ -44,14 +44,14 @@ class StateWriteBody(Body):
     checkpoint_id: str | None = None
 
     @property
-    def start_from(self) -> JsonObject:
-        """The checkpoint to fork from; empty for the latest."""
-        place = self.checkpoint.public() if self.checkpoint else {}
-        return place | ({"checkpoint_id": self.checkpoint_id} if self.checkpoint_id else {})
+    def start_checkpoint(self) -> JsonObject:
+        """The reference of the checkpoint to fork from; empty for the latest."""
+        reference = self.checkpoint.public() if self.checkpoint else {}
+        return reference | ({"checkpoint_id": self.checkpoint_id} if self.checkpoint_id else {})
 
 
 def _before(value: Any) -> Any:
-    """A checkpoint id, a checkpoint, or a config: always the id."""
+    """The id, from a checkpoint id, a checkpoint reference or a config."""
     if isinstance(value, dict):
         value = value.get("configurable", value)
         return value.get("checkpoint_id") if isinstance(value, dict) else value
@@ -59,7 +59,7 @@ def _before(value: Any) -> Any:
 
 
 class HistoryBody(Body):
-    """A page of past states, newest first."""
+    """Reads a page of the history, newest state first."""
 
     limit: Limit = 1
     before: Annotated[str | None, BeforeValidator(_before)] = None

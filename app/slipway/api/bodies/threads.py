@@ -15,34 +15,34 @@ from slipway.threads.ttl import ThreadTtl
 
 
 class TtlBody(Body):
-    """How long a thread lives, and what is done then."""
+    """Time to live of a thread in minutes, and what happens when it expires."""
 
     ttl: Minutes | None = None
     strategy: Strategy = "delete"
 
 
-def _ttl(value: Any) -> Any:
-    """A bare number is minutes."""
+def _ttl_from_minutes(value: Any) -> Any:
     return {"ttl": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-TtlGiven = Annotated[TtlBody | None, BeforeValidator(_ttl, json_schema_input_type=Minutes | TtlBody | None)]
+TtlMember = Annotated[
+    TtlBody | None, BeforeValidator(_ttl_from_minutes, json_schema_input_type=Minutes | TtlBody | None)
+]
 
 
-class LivingBody(Body):
-    """What may say how long a thread lives."""
+class TtlMixin(Body):
+    """A body with `ttl`: a number of minutes, or an object."""
 
-    ttl: TtlGiven = None
+    ttl: TtlMember = None
 
     @property
-    def living(self) -> ThreadTtl | None:
-        """How long, if that was said."""
-        given = self.ttl
-        return None if given is None or given.ttl is None else ThreadTtl(given.ttl, given.strategy)
+    def thread_ttl(self) -> ThreadTtl | None:
+        """None if the request does not set it."""
+        return None if self.ttl is None or self.ttl.ttl is None else ThreadTtl(self.ttl.ttl, self.ttl.strategy)
 
 
-class ThreadBody(LivingBody):
-    """A thread to be made."""
+class ThreadBody(TtlMixin):
+    """Creates a thread, optionally with checkpoints."""
 
     thread_id: Uuid | None = None
     metadata: Metadata = {}
@@ -50,27 +50,27 @@ class ThreadBody(LivingBody):
     supersteps: list[SuperstepBody] = []
 
 
-class ThreadPatchBody(LivingBody):
-    """Metadata to be merged."""
+class ThreadPatchBody(TtlMixin):
+    """Merges metadata, and can set the time to live."""
 
     metadata: Metadata = {}
 
 
 class ThreadConfigBody(Body):
-    """Metadata to be merged, as an old client sends it."""
+    """Merges metadata, in the request of an old client."""
 
     metadata: Metadata = {}
 
 
 class PruneBody(Body):
-    """Threads to be deleted, or to be kept with their latest checkpoints alone."""
+    """Deletes threads, or all their checkpoints except the latest."""
 
     thread_ids: Annotated[list[Uuid], Field(max_length=10_000)]
     strategy: Strategy = "delete"
 
 
 class ThreadFilterBody(Body):
-    """Which threads: metadata and values by containment."""
+    """Selects threads. `metadata` and `values` must be contained in those of the thread."""
 
     metadata: JsonObject | None = None
     values: JsonObject | None = None
@@ -78,7 +78,7 @@ class ThreadFilterBody(Body):
 
 
 class ThreadSearchBody(ThreadFilterBody):
-    """A page of threads."""
+    """Searches a page of threads."""
 
     ids: list[Uuid] | None = None
     limit: Limit = 10
@@ -105,12 +105,12 @@ class ThreadSearchBody(ThreadFilterBody):
     extract: dict[str, str] = {}
 
     @property
-    def paths(self) -> dict[str, Path]:
-        """What is to be taken out of each thread, checked."""
-        return paths_of(self.extract, _EXTRACT_TAKEN)
+    def extract_paths(self) -> dict[str, Path]:
+        """The parsed paths of `extract`, by name. Raises `InvalidRequest`."""
+        return paths_of(self.extract, _RESERVED_NAMES)
 
 
-_EXTRACT_TAKEN: Final = frozenset(
+_RESERVED_NAMES: Final = frozenset(
     {"thread_id", "created_at", "updated_at", "state_updated_at", "metadata", "config", "status", "values"}
     | {"interrupts", "error", "ttl", "extracted"}
 )

@@ -110,7 +110,7 @@ def _shared(body: AssistantPatchBody) -> dict[str, Any]:
     """What authorize handlers are shown of it, whether it is new or changed."""
     return {
         "description": body.description,
-        "config": None if body.config is None else body.config.given(),
+        "config": None if body.config is None else body.config.non_empty(),
         "context": body.context,
         "metadata": body.metadata,
     }

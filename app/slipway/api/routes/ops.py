@@ -1,4 +1,4 @@
-"""For load balancers, scrapers and people: health, version, metrics, the description of the API."""
+"""Routes for operations: health, version, metrics and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from slipway.versions import version_of
 
 
 async def ok(request: Request) -> Response:
-    """This process answers; with `check_db`, Redis does too. The services are as they were at the last reading."""
+    """200 as long as this process runs. With `check_db` it also needs Redis. `services` is from the latest health
+    check."""
     if query_flag(request, "check_db"):
         await services_of(request).pipeline.send("PING", repeatable=True)
     return JsonResponse({"ok": True, "services": services_of(request).health.now.services})
 
 
 async def info(request: Request) -> Response:
-    """What is served, in which version."""
+    """Versions, features and graphs of this deployment."""
     services = services_of(request)
     kind = services.settings.checkpointer
     checkpointer = {"kind": kind, "packages": {name: version_of(name) for name in PACKAGES[kind]}}
     graphs = {name: {"version": services.graphs.spec(name).version} for name in services.graphs.names()}
-    facts = {"checkpointer": checkpointer, "graphs": graphs, "graphs_unavailable": sorted(services.graphs.failures())}
-    return JsonResponse(_info() | facts)
+    details = {"checkpointer": checkpointer, "graphs": graphs, "graphs_unavailable": sorted(services.graphs.failures())}
+    return JsonResponse(_info() | details)
 
 
 @cache
@@ -61,38 +62,35 @@ def _info() -> dict[str, Any]:
 
 
 async def readyz(request: Request) -> Response:
-    """Whether a run that is created now would be kept, and what else is the matter. Served from the last reading."""
+    """200 if a new run would be stored, else 503; with all findings. It is the result of the latest health check."""
     now = services_of(request).health.now
     return JsonResponse(now.public(), 200 if now.ready else 503)
 
 
 async def metrics(request: Request) -> Response:
-    """For Prometheus."""
     text = metrics_of(request).page(services_of(request).health.now)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 async def openapi(request: Request) -> Response:
-    """This API, described."""
+    """The OpenAPI document."""
     return JsonResponse(await asyncio.to_thread(request.app.state.openapi))
 
 
 async def docs(request: Request) -> Response:
-    """The same for people."""
-    described = orjson.loads(await asyncio.to_thread(request.app.state.openapi))
-    return page(request, "docs.html", described=described)
+    """The OpenAPI document as a page."""
+    document = orjson.loads(await asyncio.to_thread(request.app.state.openapi))
+    return page(request, "docs.html", described=document)
 
 
 HEALTH: Final = (
-    Endpoint(
-        "GET", "/ok", ok, "Whether this process answers", PUBLIC, query=(bool_param("check_db", "Ask Redis too"),)
-    ),
-    Endpoint("GET", "/readyz", readyz, "Whether a new run would be kept, and what is the matter", PUBLIC),
+    Endpoint("GET", "/ok", ok, "Whether this process runs", PUBLIC, query=(bool_param("check_db", "Check Redis too"),)),
+    Endpoint("GET", "/readyz", readyz, "Whether a new run would be stored, with all findings", PUBLIC),
 )
 META: Final = (
-    Endpoint("GET", "/info", info, "What is served, in which version", PUBLIC),
-    Endpoint("GET", "/metrics", metrics, "Numbers for Prometheus", PUBLIC, media_type="text/plain"),
-    Endpoint("GET", "/openapi.json", openapi, "This description", PUBLIC),
-    Endpoint("GET", "/docs", docs, "This description as a page", PUBLIC, media_type="text/html"),
+    Endpoint("GET", "/info", info, "Versions, features and graphs", PUBLIC),
+    Endpoint("GET", "/metrics", metrics, "Metrics for Prometheus", PUBLIC, media_type="text/plain"),
+    Endpoint("GET", "/openapi.json", openapi, "The OpenAPI document", PUBLIC),
+    Endpoint("GET", "/docs", docs, "The OpenAPI document as a page", PUBLIC, media_type="text/html"),
 )
-"""What langgraph.json's `http.disable_meta` takes away."""
+"""Routes that `http.disable_meta` in langgraph.json disables."""

@@ -1,4 +1,4 @@
-"""The long-term store: put, get, delete, search, list namespaces (protocol 2.8)."""
+"""Routes of the long-term store (docs/store-crons-webhooks.md)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from slipway.access.handler_values.base import HandlerValue
 from slipway.access.handler_values.store import StoreDelete, StoreGet, StoreListNamespaces, StorePut, StoreSearch
 from slipway.api.auth.access_check import authorize, requires
-from slipway.api.bodies.store import ItemBody, ItemPlaceBody, ItemSearchBody, NamespacesBody, shown
+from slipway.api.bodies.store import ItemBody, ItemIdBody, ItemSearchBody, NamespacesBody, public_item
 from slipway.api.endpoints import Endpoint, Query, bool_param
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import query_flag, read_body
@@ -22,52 +22,51 @@ from slipway.store.filters import with_access_filter
 
 
 async def put(request: Request) -> Response:
-    """Keep an item."""
+    """Stores an item."""
     body = await read_body(request, ItemBody)
-    wanted = StorePut.model_construct(
-        namespace=_some(body.namespace), key=body.key, value=body.value, index=body.index, ttl=body.ttl
+    request_value = StorePut.model_construct(
+        namespace=_non_empty(body.namespace), key=body.key, value=body.value, index=body.index, ttl=body.ttl
     )
-    value, _ = await authorize(request, wanted)
+    value, _ = await authorize(request, request_value)
     ttl = NOT_PROVIDED if value.ttl is None else value.ttl
     try:
         await services_of(request).store.aput(value.namespace, value.key, value.value, value.index, ttl=ttl)
     except (InvalidNamespaceError, RefusedRequest, InvalidRequest) as error:
-        raise _refused(wanted, value, error) from None
+        raise _store_error(request_value, value, error) from None
     return empty_response()
 
 
 async def get(request: Request) -> Response:
-    """One item, or null."""
+    """The item, or null if it does not exist."""
     query = request.query_params
     if not query.get("key"):
         raise RefusedRequest("key is missing")
     namespace = [label for text in query.getlist("namespace") for label in text.split(".")]
     if not namespace or not all(namespace) or any("\0" in label for label in namespace):
-        raise InvalidRequest("namespace", "must be labels joined by dots, none of them empty or with a NUL")
+        raise InvalidRequest("namespace", "must be labels joined by dots; a label must not be empty or contain NUL")
     refresh = query_flag(request, "refresh_ttl") if "refresh_ttl" in query else None
-    wanted = StoreGet.model_construct(namespace=tuple(namespace), key=query["key"], refresh_ttl=refresh)
-    value, _ = await authorize(request, wanted)
+    request_value = StoreGet.model_construct(namespace=tuple(namespace), key=query["key"], refresh_ttl=refresh)
+    value, _ = await authorize(request, request_value)
     try:
         item = await services_of(request).store.aget(value.namespace, value.key, refresh_ttl=value.refresh_ttl)
     except InvalidNamespaceError as error:
-        if value != wanted:
-            raise _refused(wanted, value, error) from None
+        if value != request_value:
+            raise _store_error(request_value, value, error) from None
         raise InvalidRequest("namespace", str(error)) from None
-    return JsonResponse(None if item is None else shown(item))
+    return JsonResponse(None if item is None else public_item(item))
 
 
 async def delete(request: Request) -> Response:
-    """Remove an item, if it is there."""
-    body = await read_body(request, ItemPlaceBody)
-    value, _ = await authorize(request, StoreDelete.model_construct(namespace=_some(body.namespace), key=body.key))
+    """Deletes an item. Deleting an item that does not exist is a success."""
+    body = await read_body(request, ItemIdBody)
+    value, _ = await authorize(request, StoreDelete.model_construct(namespace=_non_empty(body.namespace), key=body.key))
     await services_of(request).store.adelete(value.namespace, value.key)
     return empty_response()
 
 
 async def search(request: Request) -> Response:
-    """A page of items."""
     body = await read_body(request, ItemSearchBody)
-    wanted = StoreSearch.model_construct(
+    request_value = StoreSearch.model_construct(
         namespace=tuple(body.namespace_prefix),
         filter=body.filter,
         limit=body.limit,
@@ -75,32 +74,31 @@ async def search(request: Request) -> Response:
         query=body.query,
         refresh_ttl=body.refresh_ttl,
     )
-    value, only = await authorize(request, wanted)
+    value, access_filter = await authorize(request, request_value)
     try:
         found = await services_of(request).store.asearch(
             value.namespace,
             query=value.query,
-            filter=with_access_filter(value.filter, only) or None,
+            filter=with_access_filter(value.filter, access_filter) or None,
             limit=value.limit,
             offset=value.offset,
             refresh_ttl=value.refresh_ttl,
         )
     except (RefusedRequest, InvalidRequest) as error:
-        raise _refused(wanted, value, error) from None
-    return JsonResponse({"items": [shown(item) for item in found]})
+        raise _store_error(request_value, value, error) from None
+    return JsonResponse({"items": [public_item(item) for item in found]})
 
 
 async def namespaces(request: Request) -> Response:
-    """A page of namespaces."""
     body = await read_body(request, NamespacesBody)
-    wanted = StoreListNamespaces.model_construct(
+    request_value = StoreListNamespaces.model_construct(
         namespace=tuple(body.prefix) or None,
         suffix=tuple(body.suffix) or None,
         max_depth=body.max_depth,
         limit=body.limit,
         offset=body.offset,
     )
-    value, _ = await authorize(request, wanted)
+    value, _ = await authorize(request, request_value)
     found = await services_of(request).store.alist_namespaces(
         prefix=value.namespace,
         suffix=value.suffix,
@@ -111,14 +109,14 @@ async def namespaces(request: Request) -> Response:
     return JsonResponse({"namespaces": [list(namespace) for namespace in found]})
 
 
-def _refused(wanted: HandlerValue, left: HandlerValue, error: Exception) -> SlipwayError:
-    """The client's fault, unless a handler has changed the value."""
-    if left != wanted:
-        return wanted.handler_error(f"left what the store refuses: {error}")
+def _store_error(request_value: HandlerValue, value: HandlerValue, error: Exception) -> SlipwayError:
+    """An error of the client, or of the authorize handler if it changed the value."""
+    if value != request_value:
+        return request_value.handler_error(f"changed the value to one that the store rejects: {error}")
     return error if isinstance(error, SlipwayError) else RefusedRequest(str(error))
 
 
-def _some(namespace: Sequence[str]) -> tuple[str, ...]:
+def _non_empty(namespace: Sequence[str]) -> tuple[str, ...]:
     if not namespace:
         raise RefusedRequest("namespace must have at least one label")
     return tuple(namespace)
@@ -129,31 +127,31 @@ _DOTTED: Final = Query("namespace", {"type": "string"}, "The labels, joined by d
 _KEY: Final = Query("key", {"type": "string"})
 
 ENDPOINTS: Final = (
-    Endpoint("PUT", _ITEMS, put, "Keep an item", requires("store:put"), body=ItemBody, media_type="", status=204),
+    Endpoint("PUT", _ITEMS, put, "Store an item", requires("store:put"), body=ItemBody, media_type="", status=204),
     Endpoint(
         "GET",
         _ITEMS,
         get,
-        "One item, or null",
+        "Read an item; null if it does not exist",
         requires("store:get"),
-        query=(_DOTTED, _KEY, bool_param("refresh_ttl", "Whether its time begins anew")),
+        query=(_DOTTED, _KEY, bool_param("refresh_ttl", "Whether its time to live starts again")),
     ),
     Endpoint(
         "DELETE",
         _ITEMS,
         delete,
-        "Remove an item",
+        "Delete an item",
         requires("store:delete"),
-        body=ItemPlaceBody,
+        body=ItemIdBody,
         media_type="",
         status=204,
     ),
-    Endpoint("POST", f"{_ITEMS}/search", search, "A page of items", requires("store:search"), body=ItemSearchBody),
+    Endpoint("POST", f"{_ITEMS}/search", search, "Search items", requires("store:search"), body=ItemSearchBody),
     Endpoint(
         "POST",
         "/store/namespaces",
         namespaces,
-        "A page of namespaces",
+        "List namespaces",
         requires("store:list_namespaces"),
         body=NamespacesBody,
     ),

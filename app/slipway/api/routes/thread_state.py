@@ -1,4 +1,4 @@
-"""A thread's state, now and at any checkpoint; writing it; its history."""
+"""Routes of the state of a thread: reading, writing and history."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from slipway.api.request_parsing import parsed, path_id, query_flag, query_names
 from slipway.api.responses import JsonResponse
 from slipway.threads.state_store import Place
 
-_SUBGRAPHS: Final = bool_param("subgraphs", "Show the states of subgraphs inside their tasks")
-_SELECT: Final = list_param("select", "Fields to answer with; values.<channel> is one channel alone")
+_SUBGRAPHS: Final = bool_param("subgraphs", "Include the states of subgraphs in their tasks")
+_SELECT: Final = list_param("select", "Fields of the response; values.<channel> selects one channel")
 
 
 async def latest(request: Request) -> Response:
-    """The state now."""
+    """The current state."""
     return await _read(request, {}, query_flag(request, "subgraphs"), query_names(request, "select"))
 
 
@@ -36,30 +36,30 @@ async def at_checkpoint_id(request: Request) -> Response:
 
 
 async def at_checkpoint(request: Request) -> Response:
-    """The state at a checkpoint of any graph in the thread."""
+    """The state at a checkpoint of the root graph or a subgraph."""
     body = await read_body(request, StateReadBody)
     return await _read(request, body.checkpoint.public(), body.subgraphs, body.select)
 
 
 async def _read(request: Request, place: Place, subgraphs: bool, select: list[str]) -> Response:
-    thread_id, selected = path_id(request, "thread_id"), StateSelect(select)
+    thread_id, selection = path_id(request, "thread_id"), StateSelect(select)
     await authorize_read(request, thread_id)
     state = await services_of(request).states.get(thread_id, place, subgraphs=subgraphs, user=user_of(request))
-    return JsonResponse(selected.of(state))
+    return JsonResponse(selection.select(state))
 
 
 async def write(request: Request) -> Response:
-    """Write a state, or fork from a checkpoint."""
+    """Writes a state after the latest checkpoint, or after the one that the body names."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, StateWriteBody)
     await authorize_thread(request, StateWrite.model_construct(thread_id=UUID(thread_id)))
     place = await services_of(request).states.update(
-        thread_id, body.values, as_node=body.as_node, place=body.start_from, user=user_of(request)
+        thread_id, body.values, as_node=body.as_node, place=body.start_checkpoint, user=user_of(request)
     )
     return JsonResponse({"checkpoint": place, "configurable": place, "checkpoint_id": place.get("checkpoint_id")})
 
 
 async def merge(request: Request) -> Response:
-    """Merge metadata into the thread: an old client's way."""
+    """Merges metadata into the thread, for old clients."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, ThreadConfigBody)
     changes = ThreadsUpdate.model_construct(thread_id=UUID(thread_id), metadata=body.metadata)
     value = await authorize_thread(request, changes)
@@ -70,23 +70,23 @@ async def merge(request: Request) -> Response:
 
 
 async def history(request: Request) -> Response:
-    """Past states, newest first."""
+    """The history, newest state first."""
     return await _history(request, await read_body(request, HistoryBody))
 
 
 async def history_by_query(request: Request) -> Response:
-    """The same, asked with a query."""
+    """The history, by query parameters."""
     before = request.query_params.get("before")
-    asked = {
+    body = {
         "limit": query_number(request, "limit", 10, 1, 1000),
         "before": parsed(before.encode()) if before and before.startswith("{") else before,
         "select": query_names(request, "select"),
     }
-    return await _history(request, validated(HistoryBody, asked))
+    return await _history(request, validated(HistoryBody, body))
 
 
 async def _history(request: Request, body: HistoryBody) -> Response:
-    thread_id, selected = path_id(request, "thread_id"), StateSelect(body.select)
+    thread_id, selection = path_id(request, "thread_id"), StateSelect(body.select)
     await authorize_read(request, thread_id)
     states = await services_of(request).states.history(
         thread_id,
@@ -96,14 +96,14 @@ async def _history(request: Request, body: HistoryBody) -> Response:
         place=body.checkpoint.public() if body.checkpoint else {},
         user=user_of(request),
     )
-    return JsonResponse([selected.of(state) for state in states])
+    return JsonResponse([selection.select(state) for state in states])
 
 
 _STATE: Final = "/threads/{thread_id}/state"
 _HISTORY: Final = "/threads/{thread_id}/history"
 
 ENDPOINTS: Final = (
-    Endpoint("GET", _STATE, latest, "The state now", requires("threads:read"), query=(_SUBGRAPHS, _SELECT)),
+    Endpoint("GET", _STATE, latest, "Read the current state", requires("threads:read"), query=(_SUBGRAPHS, _SELECT)),
     Endpoint(
         "POST",
         _STATE,
@@ -125,7 +125,7 @@ ENDPOINTS: Final = (
         "POST",
         f"{_STATE}/checkpoint",
         at_checkpoint,
-        "The state at a checkpoint",
+        "Read the state at a checkpoint",
         requires("threads:read"),
         body=StateReadBody,
     ),
@@ -133,16 +133,18 @@ ENDPOINTS: Final = (
         "GET",
         f"{_STATE}/{{checkpoint_id}}",
         at_checkpoint_id,
-        "The state at a checkpoint's id",
+        "Read the state at a checkpoint id",
         requires("threads:read"),
         query=(_SUBGRAPHS, _SELECT),
     ),
-    Endpoint("POST", _HISTORY, history, "Past states, newest first", requires("threads:read"), body=HistoryBody),
+    Endpoint(
+        "POST", _HISTORY, history, "Read the history, newest state first", requires("threads:read"), body=HistoryBody
+    ),
     Endpoint(
         "GET",
         _HISTORY,
         history_by_query,
-        "Past states, newest first",
+        "Read the history, newest state first",
         requires("threads:read"),
         query=(int_param("limit", 10, 1, 1000), Query("before", {"type": "string"}, "A checkpoint id"), _SELECT),
     ),

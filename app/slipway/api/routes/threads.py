@@ -1,4 +1,4 @@
-"""Threads: create, read, change, delete, search, count."""
+"""Routes of threads."""
 
 from __future__ import annotations
 
@@ -47,51 +47,54 @@ from slipway.threads.ttl import ThreadTtl
 
 
 async def create(request: Request) -> Response:
-    """A new thread, with a past when supersteps are given."""
+    """Creates a thread, with the checkpoints of `supersteps` if the body has any."""
     services, body = services_of(request), await read_body(request, ThreadBody)
     if body.supersteps and "graph_id" not in body.metadata:
-        raise RefusedRequest("supersteps need metadata.graph_id, to know which graph takes them")
-    ident = await idempotent_id(request)
-    thread_id = body.thread_id or ident
-    living = None if body.living is None else Ttl(ttl=body.living.minutes, strategy=body.living.strategy)
-    wanted = ThreadsCreate.model_construct(
-        thread_id=UUID(thread_id), metadata=body.metadata, if_exists=body.if_exists, ttl=living
+        raise RefusedRequest("supersteps need metadata.graph_id, which names the graph that writes them")
+    own_id = await idempotent_id(request)
+    thread_id = body.thread_id or own_id
+    requested_ttl = body.thread_ttl
+    ttl_value = None if requested_ttl is None else Ttl(ttl=requested_ttl.minutes, strategy=requested_ttl.strategy)
+    request_value = ThreadsCreate.model_construct(
+        thread_id=UUID(thread_id), metadata=body.metadata, if_exists=body.if_exists, ttl=ttl_value
     )
-    value, only = await authorize(request, wanted)
+    value, creatable = await authorize(request, request_value)
     thread_id, metadata, exist_ok = str(value.thread_id), value.metadata, value.if_exists == "do_nothing"
     ttl = None if value.ttl is None else ThreadTtl(value.ttl.ttl, value.ttl.strategy)
     writable = MATCH_ALL
     if body.supersteps:
         if "graph_id" not in metadata:
-            raise wanted.handler_error("removed metadata.graph_id, without which supersteps cannot be taken")
+            raise request_value.handler_error("removed metadata.graph_id, without which supersteps cannot be written")
         _, writable = await authorize(request, StateWrite.model_construct(thread_id=value.thread_id))
-    if exist_ok and not only.matches(metadata):  # it may be there, and fit
+    if exist_ok and not creatable.matches(metadata):  # an existing thread may match
         with suppress(NotFound):
-            await services.threads.check_access(thread_id, only)
-            return await _existing(request, await services.threads.get(thread_id))
-    require_match(only, metadata, "threads:create")
+            await services.threads.check_access(thread_id, creatable)
+            return await _existing_response(request, await services.threads.get(thread_id))
+    require_match(creatable, metadata, "threads:create")
     require_match(writable, metadata, "threads:update")
     thread, is_new = await services.threads.create_or_get(
-        thread_id, metadata, exist_ok=exist_ok, token=ident, ttl=ttl, access_filter=only
+        thread_id, metadata, exist_ok=exist_ok, token=own_id, ttl=ttl, access_filter=creatable
     )
     if body.supersteps and is_new:
-        thread = await _with_past(request, thread, body.supersteps)
+        thread = await _write_supersteps(request, thread, body.supersteps)
     elif body.supersteps and thread.state_updated_at == thread.created_at:
-        why = "is there without a past: another request is writing one, or was broken off; ask again, or delete it"
-        raise Conflict(f"thread {thread_id} {why}")
-    return JsonResponse(thread.public()) if is_new else await _existing(request, thread)
+        raise Conflict(
+            f"thread {thread_id} exists without checkpoints: another request is writing them, or was interrupted; "
+            "try again, or delete the thread"
+        )
+    return JsonResponse(thread.public()) if is_new else await _existing_response(request, thread)
 
 
-async def _existing(request: Request, thread: Thread) -> Response:
-    """A thread that was there: whoever may make one may not read it by that."""
+async def _existing_response(request: Request, thread: Thread) -> Response:
+    """The response for a thread that existed already. The permission to create a thread does not permit to read it."""
     _, readable = await authorize(request, read_value(thread.thread_id))
     if not readable.matches(thread.metadata):
         raise Conflict(f"thread {thread.thread_id} exists already")
     return JsonResponse(thread.public())
 
 
-async def _with_past(request: Request, thread: Thread, supersteps: Sequence[SuperstepBody]) -> Thread:
-    """The new thread once all is written; it goes again when its graph refuses."""
+async def _write_supersteps(request: Request, thread: Thread, supersteps: Sequence[SuperstepBody]) -> Thread:
+    """The new thread with its checkpoints. Deletes the thread when its graph rejects an update."""
     services = services_of(request)
     steps = [
         [
@@ -109,10 +112,10 @@ async def _with_past(request: Request, thread: Thread, supersteps: Sequence[Supe
 
 
 async def read(request: Request) -> Response:
-    """One thread; its `ttl` only when asked for."""
+    """The response has `ttl` only with `include=ttl`."""
     included = query_names(request, "include")
     if unknown := set(included) - {"ttl"}:
-        raise InvalidRequest("include", f"{sorted(unknown)[0]!r} cannot be included; there is ttl")
+        raise InvalidRequest("include", f"{sorted(unknown)[0]!r} cannot be included; choose from: ttl")
     thread_id = path_id(request, "thread_id")
     await authorize_read(request, thread_id)
     thread = await services_of(request).threads.get(thread_id)
@@ -120,15 +123,15 @@ async def read(request: Request) -> Response:
 
 
 async def patch(request: Request) -> Response:
-    """Merge metadata, or say anew how long it lives."""
+    """Merges metadata and sets the time to live."""
     thread_id, body = path_id(request, "thread_id"), await read_body(request, ThreadPatchBody)
     changes = ThreadsUpdate.model_construct(thread_id=UUID(thread_id), metadata=body.metadata)
     value = await authorize_thread(request, changes)
-    if body.living is not None:  # what is removed then is removed by this request
+    if body.thread_ttl is not None:  # a time to live will delete the thread
         await authorize_delete(request, thread_id)
-    thread = await services_of(request).threads.patch(thread_id, value.metadata, body.living)
-    wants = [wish.strip().lower() for wish in request.headers.get("prefer", "").split(",")]
-    if "return=minimal" in wants:
+    thread = await services_of(request).threads.patch(thread_id, value.metadata, body.thread_ttl)
+    preferences = [each.strip().lower() for each in request.headers.get("prefer", "").split(",")]
+    if "return=minimal" in preferences:
         return empty_response()
     return await body_if_readable(
         request, read_value(thread_id), thread.metadata, lambda: JsonResponse(thread.public())
@@ -136,7 +139,7 @@ async def patch(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """Remove the thread and everything of it."""
+    """Deletes the thread, its runs and its checkpoints."""
     thread_id = path_id(request, "thread_id")
     await authorize_delete(request, thread_id)
     await services_of(request).threads.delete(thread_id)
@@ -144,10 +147,9 @@ async def delete(request: Request) -> Response:
 
 
 async def search(request: Request) -> Response:
-    """A page of threads."""
     body = await read_body(request, ThreadSearchBody)
-    paths = body.paths
-    value, only = await authorize(
+    paths = body.extract_paths
+    value, access_filter = await authorize(
         request,
         ThreadsSearch.model_construct(
             metadata=body.metadata or {},
@@ -155,105 +157,103 @@ async def search(request: Request) -> Response:
             status=body.status,
             limit=body.limit,
             offset=body.offset,
-            ids=None if body.ids is None else [UUID(ident) for ident in body.ids],
+            ids=None if body.ids is None else [UUID(thread_id) for thread_id in body.ids],
         ),
     )
     found = await services_of(request).threads.search(
-        thread_query(value, only),
+        thread_query(value, access_filter),
         limit=value.limit + 1,
         offset=value.offset,
         sort_by=body.sort_by,
         sort_order=body.sort_order,
     )
-    public = [thread.public() for thread in found[: value.limit]]
-    shown = selected(public, body.select)
+    whole = [thread.public() for thread in found[: value.limit]]
+    page = selected(whole, body.select)
     if paths:
-        shown = [one | {"extracted": extracted(whole, paths)} for one, whole in zip(shown, public, strict=True)]
-    return paged(shown, offset=value.offset, limit=value.limit, total=value.offset + len(found))
+        page = [each | {"extracted": extracted(thread, paths)} for each, thread in zip(page, whole, strict=True)]
+    return paged(page, offset=value.offset, limit=value.limit, total=value.offset + len(found))
 
 
 async def count(request: Request) -> Response:
-    """How many threads fit."""
     body = await read_body(request, ThreadFilterBody)
-    value, only = await authorize(
+    value, access_filter = await authorize(
         request,
         ThreadsCount.model_construct(metadata=body.metadata or {}, values=body.values or {}, status=body.status),
     )
-    return JsonResponse(await services_of(request).threads.count(thread_query(value, only)))
+    return JsonResponse(await services_of(request).threads.count(thread_query(value, access_filter)))
 
 
 async def copy(request: Request) -> Response:
-    """A new thread with the past of another."""
-    services, source, ident = services_of(request), path_id(request, "thread_id"), await idempotent_id(request)
+    """Creates a thread with the checkpoints of another."""
+    services, source, new_id = services_of(request), path_id(request, "thread_id"), await idempotent_id(request)
     _, readable = await authorize(request, read_value(source))
     if access_check_of(request).auth is None:
         access_check_of(request).mark_authorized("threads:create")
-        return JsonResponse((await services.threads.copy(source, ident, token=ident)).public())
+        return JsonResponse((await services.threads.copy(source, new_id, token=new_id)).public())
     metadata = await _metadata_of(services, source, readable)
-    value, only = await authorize(
-        request, ThreadCopy.model_construct(thread_id=UUID(ident), metadata=metadata, if_exists="raise")
+    value, creatable = await authorize(
+        request, ThreadCopy.model_construct(thread_id=UUID(new_id), metadata=metadata, if_exists="raise")
     )
-    require_match(only, value.metadata, "threads:create")
-    copied = await services.threads.copy(source, str(value.thread_id), token=ident, metadata=value.metadata)
+    require_match(creatable, value.metadata, "threads:create")
+    copied = await services.threads.copy(source, str(value.thread_id), token=new_id, metadata=value.metadata)
     return JsonResponse(copied.public())
 
 
 async def _metadata_of(services: Services, source: str, readable: AccessFilter) -> dict[str, Any]:
-    """Nobody learns whether a thread exists that is not theirs."""
+    """Raises the same error for a thread that does not exist and for one that the user cannot read."""
     try:
         await services.threads.check_access(source, readable)
         return (await services.threads.get(source)).metadata
     except NotFound:
-        raise Conflict(f"thread {source} not found: it does not exist, or is not yours") from None
+        raise Conflict(f"thread {source} not found: it does not exist, or you are not permitted to read it") from None
 
 
 async def prune(request: Request) -> Response:
-    """Delete threads, or shrink their past. Those that are hidden from the caller are passed over, as unknown ones."""
+    """Deletes threads, or all their checkpoints except the latest. Unknown threads, and those that do not match the
+    user's access filter, are skipped."""
     body = await read_body(request, PruneBody)
-    mine = []
+    permitted = []
     for thread_id in dict.fromkeys(body.thread_ids):
         with suppress(NotFound):
             await authorize_delete(request, thread_id)
-            mine.append(thread_id)
+            permitted.append(thread_id)
     if not body.thread_ids:
         access_check_of(request).mark_authorized("threads:delete")
-    return JsonResponse({"pruned_count": await services_of(request).threads.prune(mine, body.strategy)})
+    return JsonResponse({"pruned_count": await services_of(request).threads.prune(permitted, body.strategy)})
 
 
 async def storage(request: Request) -> Response:
-    """What it takes."""
+    """The bytes that the thread uses in Redis."""
     thread_id = path_id(request, "thread_id")
     await authorize_read(request, thread_id)
     return JsonResponse(await services_of(request).threads.storage(thread_id))
 
 
-_ONE: Final = "/threads/{thread_id}"
+_THREAD: Final = "/threads/{thread_id}"
 
 ENDPOINTS: Final = (
     Endpoint(
         "POST",
         "/threads",
         create,
-        "A new thread",
+        "Create a thread",
         requires("threads:create", optional=("threads:update", "threads:read")),
         body=ThreadBody,
     ),
-    Endpoint("POST", "/threads/search", search, "A page of threads", requires("threads:search"), body=ThreadSearchBody),
-    Endpoint(
-        "POST", "/threads/count", count, "How many threads fit", requires("threads:search"), body=ThreadFilterBody
-    ),
+    Endpoint("POST", "/threads/search", search, "Search threads", requires("threads:search"), body=ThreadSearchBody),
+    Endpoint("POST", "/threads/count", count, "Count threads", requires("threads:search"), body=ThreadFilterBody),
     Endpoint(
         "POST",
         "/threads/prune",
         prune,
-        "Delete threads, or shrink their past",
+        "Delete threads, or all their checkpoints except the latest",
         requires("threads:delete"),
         body=PruneBody,
     ),
-    Endpoint("GET", _ONE, read, "One thread", requires("threads:read"), query=(list_param("include", "ttl"),)),
+    Endpoint("GET", _THREAD, read, "Read a thread", requires("threads:read"), query=(list_param("include", "ttl"),)),
     Endpoint(
         "PATCH",
-        _ONE,
+        _THREAD,
         patch,
         "Merge metadata into a thread",
         requires("threads:update", optional=("threads:delete", "threads:read")),
@@ -262,25 +262,25 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "DELETE",
-        _ONE,
+        _THREAD,
         delete,
-        "Remove a thread and everything of it",
+        "Delete a thread with its runs and checkpoints",
         requires("threads:delete"),
         media_type="",
         status=204,
     ),
     Endpoint(
         "POST",
-        f"{_ONE}/copy",
+        f"{_THREAD}/copy",
         copy,
-        "A new thread with the past of another",
+        "Create a thread with the checkpoints of another",
         requires("threads:read", "threads:create"),
     ),
     Endpoint(
         "GET",
-        f"{_ONE}/storage",
+        f"{_THREAD}/storage",
         storage,
-        "Bytes that its checkpoints take",
+        "Read how many bytes a thread uses",
         requires("threads:read"),
     ),
 )
