@@ -61,8 +61,8 @@ RUN: dict[str, Any] = {
     [
         (RunBody, {"assistant_id": "a"}, RUN),
         (CronBody, {"assistant_id": "a", "schedule": "@daily"}, {"enabled": True, "on_run_completed": "delete"}),
-        (ThreadBody, {}, {"if_exists": "raise", "metadata": {}, "living": None}),
-        (ThreadPatchBody, {"ttl": 5}, {"living": ThreadTtl(5, "delete")}),
+        (ThreadBody, {}, {"if_exists": "raise", "metadata": {}, "thread_ttl": None}),
+        (ThreadPatchBody, {"ttl": 5}, {"thread_ttl": ThreadTtl(5, "delete")}),
         (ThreadSearchBody, {}, SEARCHED | {"sort_by": "updated_at", "select": None}),
         (PruneBody, {"thread_ids": []}, {"strategy": "delete"}),
         (StateReadBody, {"checkpoint": {}}, {"subgraphs": False, "select": []}),
