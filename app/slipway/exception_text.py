@@ -1,9 +1,9 @@
-"""Texts of exceptions and values that come from a graph's code. Nothing here raises, whatever that code does.
+"""Texts of exceptions and values that come from a graph's code. No function here raises, whatever that code does.
 
-An exception may refuse to be described: its `__str__`, `__repr__` or `__class__` raises, its class has a metaclass that
-lies about the name, its message has a gigabyte. So classes are compared by `type()` and never through the object,
-names are read past metaclasses, every text is cut to a length that fits into a record, and what the code raises while
-it is described, `SystemExit` included, is swallowed.
+An exception may be hostile: its `__str__`, `__repr__` or `__class__` raises, its metaclass returns a wrong name, or its
+message has a gigabyte. So classes are compared by `type()`, never through the object; names are read without calling
+metaclasses; every text is cut to a length that fits into a record; and exceptions that are raised while another one is
+described are discarded, `SystemExit` included.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from types import TracebackType
 from typing import Any, Final
 
 LONGEST_TEXT: Final = 8192
-"""Characters of a message or a representation that are kept."""
+"""Characters of a message or a representation; the rest is cut."""
 
 LONGEST_TRACEBACK: Final = 32_768
 """Characters of a traceback. A longer one is shown without causes, and its message is cut."""
 
 _LONGEST_CHAIN: Final = 20
-"""Causes of an exception that are shown."""
+"""Causes of an exception in a traceback. If there are more, none is included."""
 
 _FRAMES: Final = 60
-"""Frames of a traceback that are shown."""
+"""Frames in a traceback."""
 
 _name_of: Final = type.__dict__["__name__"].__get__
 _traceback_of: Final = BaseException.__dict__["__traceback__"].__get__
@@ -32,27 +32,26 @@ _context_of: Final = BaseException.__dict__["__context__"].__get__
 
 
 def is_a(error: object, kinds: type | tuple[type, ...]) -> bool:
-    """`isinstance` that does not ask the object."""
+    """`isinstance`, without evaluating the `__class__` of the object."""
     return issubclass(type(error), kinds)
 
 
 def class_name(value: object) -> str:
-    """The name of a value's class."""
     return _plain(_name_of(type(value)))
 
 
 def message_of(error: BaseException) -> str:
-    """What an exception says, or the name of its class when it says nothing."""
+    """The message of an exception, or the name of its class if the message is empty."""
     return _describe_safely(str, error) or class_name(error)
 
 
 def repr_of(value: object) -> str:
-    """The representation of a value."""
+    """`repr(value)`, at most `LONGEST_TEXT` characters."""
     return _describe_safely(repr, value) or f"<{class_name(value)}>"
 
 
 def traceback_of(error: BaseException) -> str:
-    """Several lines for a log: where an exception was raised, its causes, and what it says."""
+    """Several lines for a log: where an exception was raised, its causes, and its message."""
     raised: TracebackType | None = _traceback_of(error)
     try:
         text = "".join(
@@ -66,8 +65,8 @@ def traceback_of(error: BaseException) -> str:
 
 
 def exception_being_handled(error: BaseException, folder: str) -> BaseException | None:
-    """The exception that code in `folder` had caught when `error` was raised by accident. None when there was none, or
-    when `error` was raised on purpose (`raise … from`)."""
+    """The exception that code in `folder` was handling when it raised `error` by accident. None if it handled none, or
+    if `error` was raised on purpose (`raise … from`)."""
     caught: BaseException | None = _context_of(error)
     if caught is None or _cause_of(error) is not None:
         return None
@@ -91,12 +90,12 @@ def _bounded(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without the methods that a subclass of `str` may have."""
+    """Converts a subclass of `str`, whose methods may be hostile, to `str`."""
     return str.__str__(text)
 
 
 def _has_short_chain(error: BaseException) -> bool:
-    """Whether all causes can be shown; they may be thousands."""
+    """Whether the exception has at most `_LONGEST_CHAIN` causes."""
     following: BaseException | None = error
     for _ in range(_LONGEST_CHAIN):
         if following is None:

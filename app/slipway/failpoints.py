@@ -1,18 +1,19 @@
-"""Where a test makes a process die, to see that another carries on.
+"""Failpoints: places where a test kills or stops a process, to verify that another process continues its runs.
 
-`SLIPWAY_FAILPOINT=name` kills this process with SIGKILL the first time that it reaches the point of that name, and
-`name:3` the third time. With `SLIPWAY_FAILPOINT_SIGNAL=SIGSTOP` it stands still there instead. `arm` reads the
-variables once, when a command starts; without them `reach` is an empty function.
-The points are in the order in which an attempt passes them:
+`SLIPWAY_FAILPOINT=name` kills this process with SIGKILL the first time that it reaches the failpoint `name`, and
+`name:3` the third time. `SLIPWAY_FAILPOINT_SIGNAL=SIGSTOP` suspends it instead. `arm` reads both variables once, when a
+command starts; without them `reach` does nothing.
 
-    claim                 the run is ours, nothing was done about it
-    guard                 timers run, the graph is not open yet
-    load                  the graph is open, its newest checkpoint read
-    superstep             a superstep is about to begin: the first is `superstep`, the second `superstep:2`
-    checkpoint            a group of the attempt's writes has landed
-    before_settle         the graph has returned; only this process knows
-    after_settle          the run is settled; this process has not heard
-    release               the graph was drained; the run is not handed back yet
+An attempt passes the failpoints in this order:
+
+    claim                 the run is claimed; nothing else was done
+    guard                 the timers of the ceilings run; the graph is not open yet
+    load                  the graph is open, and the newest checkpoint was read
+    superstep             a superstep starts: the first is `superstep`, the second `superstep:2`
+    checkpoint            a write group of the attempt was acknowledged
+    before_settle         the graph has returned; the run is not settled yet
+    after_settle          the run is settled; this process has not returned from it yet
+    release               the graph was drained; the run is not released yet
 """
 
 from __future__ import annotations
@@ -39,35 +40,35 @@ NAMES: Final = (
 )
 
 
-def _pass_by(name: str) -> None:
-    """Nothing happens here."""
+def _do_nothing(name: str) -> None:
+    pass
 
 
-reach: Callable[[str], None] = _pass_by
-"""Called at a point by its name, as `failpoints.reach("claim")`."""
+reach: Callable[[str], None] = _do_nothing
+"""Called at each failpoint: `failpoints.reach("claim")`."""
 
 
 def arm() -> None:
-    """Die where the environment says. Raises `ConfigError` for a point that is not there."""
+    """Activates the failpoint that the environment names. Raises `ConfigError` if it does not exist."""
     global reach  # noqa: PLW0603
-    asked = os.environ.get(VARIABLE)
-    if asked:
-        reach = _bomb(asked, signal.SIGSTOP if os.environ.get(SIGNAL) == HALT else signal.SIGKILL)
+    requested = os.environ.get(VARIABLE)
+    if requested:
+        reach = _trigger(requested, signal.SIGSTOP if os.environ.get(SIGNAL) == HALT else signal.SIGKILL)
 
 
-def _bomb(asked: str, kind: signal.Signals) -> Callable[[str], None]:
-    chosen, _, nth = asked.partition(":")
+def _trigger(requested: str, kind: signal.Signals) -> Callable[[str], None]:
+    chosen, _, nth = requested.partition(":")
     if chosen not in NAMES or not (nth or "1").isdigit():
         raise ConfigError(
-            f"{VARIABLE}: {asked!r} is not one of {', '.join(NAMES)}, or one of them and `:` and a number"
+            f"{VARIABLE}: {requested!r} is not a failpoint. Choose one of {', '.join(NAMES)}, or one with `:3`."
         )
-    left = int(nth or 1)
+    remaining = int(nth or 1)
 
     def count(name: str) -> None:
-        nonlocal left
+        nonlocal remaining
         if name == chosen:
-            left -= 1
-            if left == 0:
+            remaining -= 1
+            if remaining == 0:
                 os.kill(os.getpid(), kind)
 
     return count

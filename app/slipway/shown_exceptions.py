@@ -1,5 +1,5 @@
-"""What clients may read of an exception that a graph's code raised (protocol 3.7): its text, for classes that are
-written for people to read; of any other one fixed sentence, for it may hold addresses and passwords."""
+"""The text of a graph's exceptions that clients receive: the message, if the class is written for people to read; for
+all other classes one fixed sentence, because the message may contain addresses and passwords."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ HIDDEN: Final = "An internal error occurred. The worker's log has the details."
 
 
 def public_text(error: BaseException) -> str:
-    """What an exception says, if clients may read it."""
+    """The message of an exception if clients may receive it, else the fixed sentence."""
     return message_of(error) if is_a(error, SHOWN) else HIDDEN
 
 
 def public_repr(error: BaseException) -> str:
-    """As `repr`, with `public_text`: how states and streams show what a task raised."""
+    """`repr` for states and streams, with the fixed sentence if clients may not receive the message."""
     return repr_of(error) if is_a(error, SHOWN) else f"{class_name(error)}({HIDDEN!r})"

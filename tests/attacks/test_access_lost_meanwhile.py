@@ -168,7 +168,7 @@ async def test_a_run_without_an_answer_waits(
                 return bool((await run_of(admin, run))["status"] == "success")
 
             await eventually(succeeded)
-    assert [line["event"] for line in logs if line["event"].startswith("run.auth")] == ["run.auth_broken"]
+    assert [line["event"] for line in logs if line["event"].startswith("run.auth")] == ["run.auth_failed"]
 
 
 async def test_an_answer_that_comes_too_late_leaves_the_question_open(

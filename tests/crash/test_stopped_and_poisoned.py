@@ -73,7 +73,7 @@ async def test_a_worker_stopped_past_its_lease_is_fenced(cluster: Cluster, clien
 
     stopped.go_on()
     await wait_until(lambda: stopped.said("attempt.fenced"))
-    await wait_until(lambda: stopped.said("run.left"))
+    await wait_until(lambda: stopped.said("run.lost"))
     assert stopped.said("attempt.fenced") == 1
     assert (await cluster.log_of(run_id), await cluster.run(run_id), await client.thread(thread_id)) == before
     reader_has_all(reader, before[0])

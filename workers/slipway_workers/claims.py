@@ -1,11 +1,13 @@
-"""How a worker gets its work: arq's Worker, with the three things replaced that arq does badly.
+"""How a worker claims runs: arq's `Worker`, with three parts replaced.
 
-*Latency*: arq polls. Here whoever queues a job pushes a token, and a waiting worker's blocking pop wakes exactly one.
-*Claims*: arq spends three round trips on a job and never looks past the first entries. Here one script claims as many
-due runs as there is room for, and takes them out of the way.
-*Crash*: arq retries after the job's timeout. Here the lease is the only liveness (`leases`, `reaper`).
+- *Latency*: arq polls the queue. Here a process that queues a job pushes a token to a list, and the token wakes exactly
+  one of the workers that wait with a blocking pop.
+- *Claims*: arq needs three round trips for a job, and checks only the first jobs of the queue. Here one script claims
+  as many due runs as the worker has free slots.
+- *Crash*: arq retries a job after its timeout. Here a worker is live as long as its leases are renewed (`leases`,
+  `duties.reaper`).
 
-arq's retries, results and pickles are not used: a job is its id, `run:attempt`.
+arq's retries, results and pickled arguments are not used: a job is its id, `<run id>:<attempt>`.
 """
 
 from __future__ import annotations
@@ -29,17 +31,18 @@ from slipway.runs.scripts import RunScripts
 log = structlog.get_logger(__name__)
 
 MAX_WAIT_S: Final = 1.0
-"""A lost token costs at most this."""
+"""Seconds after which a worker claims without a token. A lost token delays a run by at most this."""
 
 RunHandler = Callable[[dict[str, Any], Run], Awaitable[None]]
 
 
 class ClaimingWorker(Worker):
-    """Claims runs and performs each in a task. `wake` is a pipeline of its own: it is blocked without work."""
+    """Claims runs and executes each in a task, by `handler`. `wake` is a pipeline of its own, because the pop blocks
+    it."""
 
     def __init__(
         self,
-        perform: RunHandler,
+        handler: RunHandler,
         keys: Keys,
         wake: Pipeline,
         worker: str,
@@ -48,7 +51,7 @@ class ClaimingWorker(Worker):
         max_runs: int,
     ) -> None:
         super().__init__(
-            functions=[func(perform, name="attempt", keep_result=0, max_tries=1)],  # type: ignore[arg-type]
+            functions=[func(handler, name="attempt", keep_result=0, max_tries=1)],  # type: ignore[arg-type]
             queue_name=keys.queue,
             redis_pool=ArqRedis(),
             handle_signals=False,
@@ -57,19 +60,19 @@ class ClaimingWorker(Worker):
             max_tries=1,
             retry_jobs=False,
         )
-        self._run_attempt, self._keys, self._wake = perform, keys, wake
+        self._run_attempt, self._keys, self._wake = handler, keys, wake
         self._scripts = RunScripts(wake, keys)
         self._worker_id, self._lease_ms = worker, lease_ms
-        self._room = asyncio.Event()
+        self._slot_free = asyncio.Event()
         self.suspects = CrashSuspects()
 
     async def main(self) -> None:
-        """Claim and perform until `stop_claiming`, then wait for what is in progress."""
+        """Claims and executes runs until `stop_claiming`, then waits for those that execute."""
         wait_s = 0.0
         while self.allow_pick_jobs:
             if len(self.tasks) >= self.max_jobs:
-                self._room.clear()
-                await self._room.wait()
+                self._slot_free.clear()
+                await self._slot_free.wait()
                 continue
             try:
                 wait_s = await self._claim(wait_s)
@@ -80,15 +83,16 @@ class ClaimingWorker(Worker):
             await asyncio.wait(list(self.tasks.values()))
 
     def stop_claiming(self) -> None:
-        """Take no more work. What a claim that is under way brings is begun all the same, and handed back."""
+        """Stops claiming. Runs that a claim in progress returns are started and released at once (`Executor.drain`)."""
         self.allow_pick_jobs = False
-        self._room.set()
+        self._slot_free.set()
 
     async def _claim(self, wait_s: float) -> float:
-        """Fill the free places, after up to `wait_s` for a token. Returns the seconds to wait for one next time.
+        """Claims runs for the free slots, after at most `wait_s` seconds of waiting for a token. Returns how many
+        seconds to wait the next time.
 
-        The pop and the claim go out together: the server runs the claim in the moment that a token wakes it, and the
-        answer to both is one round trip."""
+        The pop and the claim are sent together: Redis executes the claim as soon as a token ends the pop, so both need
+        one round trip."""
         if wait_s > 0:
             self._wake.send("BLPOP", self._keys.worker_wake, wait_s).add_done_callback(ignore_reply)
         free = self.max_jobs - len(self.tasks)
@@ -97,8 +101,8 @@ class ClaimingWorker(Worker):
         )
         if claimed:
             failpoints.reach("claim")
-        for held in claimed:
-            self._start(run_from(held))
+        for fields in claimed:
+            self._start(run_from(fields))
         due_in_s = MAX_WAIT_S if due_in_ms is None else due_in_ms / 1000
         return min(MAX_WAIT_S, due_in_s, self.suspects.next_slot_in_s())
 
@@ -107,25 +111,26 @@ class ClaimingWorker(Worker):
         task = self.loop.create_task(self.run_job(job_id, 0, run), name=f"job {job_id}")
         self.tasks[job_id] = task
         self.suspects.add(run)
-        task.add_done_callback(lambda _: self._ended(job_id, run))
+        task.add_done_callback(lambda _: self._on_end(job_id, run))
 
     async def run_job(self, job_id: str, score: int, run: Run | None = None) -> None:
-        """One attempt. What it raises is logged and costs the run an attempt: its lease is no longer renewed."""
+        """Executes one attempt. An unexpected exception is logged and counts as an attempt, because the lease is not
+        renewed any more."""
         assert run is not None
         try:
             await self._run_attempt(self.ctx, run)
             self.jobs_complete += 1
         except Exception:
-            log.exception("attempt.broke", job=job_id)
+            log.exception("attempt.crashed", job=job_id)
             self.jobs_failed += 1
 
-    def _ended(self, job_id: str, run: Run) -> None:
+    def _on_end(self, job_id: str, run: Run) -> None:
         del self.tasks[job_id]
         self.suspects.remove(run)
-        self._room.set()
+        self._slot_free.set()
 
 
-def ignore_reply(answer: asyncio.Future[Any]) -> None:
-    """For a command whose answer does not matter: what went wrong shows in the claim behind it."""
-    if not answer.cancelled():
-        answer.exception()
+def ignore_reply(reply: asyncio.Future[Any]) -> None:
+    """Callback for a command whose reply does not matter. The claim that follows raises the same error."""
+    if not reply.cancelled():
+        reply.exception()
