@@ -256,7 +256,7 @@ async def test_an_assistant_and_a_cron_of_an_earlier_release_are_judged_by_their
     """They lack the fields that filters read."""
     ids = await anns(ann)
     for key in (keys.assistant(ids["assistant_id"]), keys.cron(ids["cron_id"])):
-        await pipeline.send("HDEL", key, "members_at", "m:owner")
+        await pipeline.send("HDEL", key, "members_of_us", "m:owner")
     for name in ("GET /assistants/{assistant_id}", "GET /runs/crons/{cron_id}"):
         assert (await answer(client, name, ids)).status == 404
     assert (await ann.assistants.get(ids["assistant_id"]))["metadata"]["owner"] == "ann"

@@ -97,7 +97,7 @@ async def busy_without_run(stores: Stores) -> str:
 
 async def active_run_is_over(stores: Stores) -> str:
     run = await over(stores)
-    await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "active", run.run_id, "status", "busy")
+    await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "active_run_id", run.run_id, "status", "busy")
     return run.thread_id
 
 
@@ -121,7 +121,7 @@ async def lease_of_run_that_is_over(stores: Stores) -> str:
 
 async def waiting_run_not_named(stores: Stores) -> str:
     run = await waiting(stores)
-    await stores.pipeline.send("HDEL", stores.keys.thread(run.thread_id), "waiting")
+    await stores.pipeline.send("HDEL", stores.keys.thread(run.thread_id), "waiting_run_id")
     return run.run_id
 
 
@@ -139,7 +139,7 @@ async def waiting_run_without_a_question(stores: Stores) -> str:
 
 async def waits_for_run_that_is_over(stores: Stores) -> str:
     run = await over(stores)
-    await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "waiting", run.run_id)
+    await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "waiting_run_id", run.run_id)
     return run.thread_id
 
 
@@ -257,7 +257,7 @@ async def test_a_place_that_becomes_free_goes_to_who_waits_for_it(stores: Stores
 
 async def test_a_run_that_waited_and_was_passed_over_is_over(stores: Stores) -> None:
     run = await waiting(stores)
-    await stores.pipeline.send("HDEL", stores.keys.thread(run.thread_id), "waiting")
+    await stores.pipeline.send("HDEL", stores.keys.thread(run.thread_id), "waiting_run_id")
     await stores.run(run.thread_id)
     await stores.settle(await stores.claim_one())
     await doctor(stores, repair=True).check_all()

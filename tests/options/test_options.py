@@ -263,7 +263,7 @@ async def test_the_pause_between_looks_for_dead_workers(
     async with working(load(reap_every_s=0.1, heartbeat_s=100, lease_s=300), graphs):
 
         async def look_ms() -> float | None:
-            seen = await pipeline.send("HGET", f"{keys.prefix}:outage_watch", "seen_ms")
+            seen = await pipeline.send("HGET", f"{keys.prefix}:outage_watch", "last_contact_ms")
             return None if seen is None else float(seen)
 
         assert shortest(await different(look_ms)) < 0.7

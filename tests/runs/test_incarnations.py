@@ -359,7 +359,7 @@ async def test_the_webhook_of_a_removed_run_and_that_of_the_run_with_its_id_are_
     deliveries = DeliveryScripts(stores.pipeline, stores.keys)
     await stores.settle(new, result='{"mine":1}', values='{"mine":1}')
     first, second = await deliveries.take([EXTERNAL], 9, LEASE_MS)
-    assert [(held["run_id"].decode(), held["told_status"]) for held in (first, second)] == [
+    assert [(held["run_id"].decode(), held["body_status"]) for held in (first, second)] == [
         (old.run_id, b"interrupted"),
         (new.run_id, b"success"),
     ]

@@ -110,13 +110,13 @@ async def test_after_an_outage_the_living_have_one_lease_to_report(stores: Store
     assert await reap() == [(gone.run_id, 2, "queued")]
     alive, dead = await stores.claim_one(lease_ms=-1), await ended_lease()
     pulse = f"{stores.keys.prefix}:outage_watch"
-    await stores.pipeline.send("HINCRBY", pulse, "seen_ms", -grace["silence_ms"] - 1)
+    await stores.pipeline.send("HINCRBY", pulse, "last_contact_ms", -grace["silence_ms"] - 1)
     assert await reap() == []
     reports = [(alive.run_id, alive.attempt, alive.incarnation)]
     said = await stores.scripts.heartbeat("w", reports, lease_ms=60_000, listed=True, gone=False, grace=grace)
     assert said == []
     assert await reap() == []
-    await stores.pipeline.send("HINCRBY", pulse, "grace_ms", -grace["lease_ms"])
+    await stores.pipeline.send("HINCRBY", pulse, "grace_until_ms", -grace["lease_ms"])
     assert await reap() == [(dead.run_id, 1, "queued")]
 
 

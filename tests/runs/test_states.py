@@ -152,7 +152,7 @@ async def test_a_thread_does_not_wait_for_a_run_that_was_deleted(stores: Stores)
     run = await stores.run(await stores.thread())
     await stores.settle(await stores.claim_one(), Phase.WAITING_FOR_APPROVAL)
     await stores.runs.delete(run.thread_id, run.run_id)
-    assert await stores.pipeline.send("HEXISTS", stores.keys.thread(run.thread_id), "waiting") == 0
+    assert await stores.pipeline.send("HEXISTS", stores.keys.thread(run.thread_id), "waiting_run_id") == 0
     assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).check_all() == []
 
 

@@ -11,7 +11,7 @@ from slipway.assistants.scripts import RECORD, Record
 from slipway.redis.hash_fields import Fields
 from slipway.redis.read_stubs import ReadStubs
 
-_TIMES: Final = ("updated_us", "members_at")
+_TIMES: Final = ("updated_us", "members_of_us")
 
 
 class AssistantReads(ReadStubs):

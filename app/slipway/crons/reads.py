@@ -25,7 +25,7 @@ class CronReads(ReadStubs):
         """Whether the fields for access filters are up to date, and those that the filter needs; `plain[0]` is None for
         an unknown cron."""
         key = self._keys.cron(cron_id)
-        stored = await read_filtered(self._pipeline, key, access_filter, "updated_us", "members_at")
+        stored = await read_filtered(self._pipeline, key, access_filter, "updated_us", "members_of_us")
         return stored.plain[0] == stored.plain[1], stored
 
     async def metadata(self, cron_id: str) -> bytes | None:

@@ -64,7 +64,7 @@ class RunReads(ReadStubs):
 
     async def ordinals(self, run_ids: Sequence[str]) -> list[int]:
         """In the order of the ids; 0 for a run that has neither started nor ended."""
-        reads = [self._pipeline.send("HGET", self._keys.run(run_id), "turn", repeatable=True) for run_id in run_ids]
+        reads = [self._pipeline.send("HGET", self._keys.run(run_id), "ordinal", repeatable=True) for run_id in run_ids]
         return [int(await read or 0) for read in reads]
 
     async def last_event(self, run_id: str) -> str | None:

@@ -13,4 +13,4 @@ def store_usage(keys: Keys, run_id: str, usage: str) -> Command:
 
 def clear_suspect(keys: Keys, run_id: str) -> tuple[Command, Command]:
     """Clears a crash suspect."""
-    return ("HDEL", keys.run(run_id), "suspect", "died"), ("SREM", keys.running_suspects, run_id)
+    return ("HDEL", keys.run(run_id), "crashes", "crashed_attempt"), ("SREM", keys.running_suspects, run_id)

@@ -69,7 +69,7 @@ class ThreadReads(ReadStubs):
 
     async def active_run(self, thread_id: str) -> str | None:
         """The run that executes, if one does."""
-        return await self._text(self._keys.thread(thread_id), "active")
+        return await self._text(self._keys.thread(thread_id), "active_run_id")
 
     async def now_us(self) -> int:
         """The time of Redis."""
@@ -80,7 +80,7 @@ class ThreadReads(ReadStubs):
         """Which run executes, and which is next."""
         key = self._keys.thread_queue(thread_id)
         head = self._pipeline.send("ZRANGE", key, 0, 0, "WITHSCORES", repeatable=True)
-        active = self._pipeline.send("HGET", self._keys.thread(thread_id), "active", repeatable=True)
+        active = self._pipeline.send("HGET", self._keys.thread(thread_id), "active_run_id", repeatable=True)
         now_us, first, run_id = await self.now_us(), await head, await active
         return ThreadProgress(now_us, int(float(first[1])) if first else None, _text(run_id))
 
@@ -102,7 +102,7 @@ class ThreadReads(ReadStubs):
     async def runs(self, thread_id: str) -> ThreadRuns:
         """All runs."""
         key = self._keys.thread(thread_id)
-        fields = self._pipeline.send("HMGET", key, "created_us", "turns", repeatable=True)
+        fields = self._pipeline.send("HMGET", key, "created_us", "started_runs", repeatable=True)
         run_ids = await self._ids(self._keys.thread_runs(thread_id), 0, -1)
         incarnation, started_runs = await fields
         return ThreadRuns(_text(incarnation), int(started_runs or 0), run_ids)
@@ -110,7 +110,7 @@ class ThreadReads(ReadStubs):
     async def started_runs(self, thread_id: str) -> tuple[int, str | None]:
         """How many runs of the thread have an ordinal, and the run that executes."""
         key = self._keys.thread(thread_id)
-        started_runs, active = await self._pipeline.send("HMGET", key, "turns", "active", repeatable=True)
+        started_runs, active = await self._pipeline.send("HMGET", key, "started_runs", "active_run_id", repeatable=True)
         return int(started_runs or 0), _text(active)
 
     def channel(self, thread_id: str) -> str:

@@ -66,14 +66,14 @@ class Delivery:
         """The record of a stored hash."""
         run = run_from(fields)
         public = run.public()
-        status = fields["told_status"].decode()
+        status = fields["body_status"].decode()
         error = _error(run, status, fields)
         members = {name: public[name] for name in _RUN_MEMBERS} | {
             "status": status,
             "run_started_at": iso(int(fields["started_us"])) if "started_us" in fields else None,
             "run_ended_at": iso(int(fields.get("ended_us", fields["updated_us"]))),
-            "values": orjson.loads(fields.get("told_values", b"null")),
-            "interrupts": orjson.loads(fields["told_interrupts"]),
+            "values": orjson.loads(fields.get("body_values", b"null")),
+            "interrupts": orjson.loads(fields["body_interrupts"]),
         }
         if error:
             members["error"] = {"error": error.get("error"), "message": error.get("message")}
@@ -106,6 +106,6 @@ class Delivery:
 def _error(run: Run, status: str, fields: Fields) -> Mapping[str, Any]:
     """The error of a run that failed or was cancelled, as clients are shown it; empty for any other run."""
     if status not in ("interrupted", "rollback"):
-        return orjson.loads(fields["told_error"]) if "told_error" in fields else run.public_error or {}
+        return orjson.loads(fields["body_error"]) if "body_error" in fields else run.public_error or {}
     action = Action.ROLLBACK if status == "rollback" else Action.INTERRUPT
     return cancel_reasons.told(run.cancel_cause, run.cancel_reason, action=action)

@@ -16,7 +16,7 @@ _ASSISTANT_FIELDS: Final = (
         scripts_only=True,
     ),
     Field("version", Encoding.INTEGER, "Its current version."),
-    Field("newest", Encoding.INTEGER, "The highest version number; a number is used once.", scripts_only=True),
+    Field("newest_version", Encoding.INTEGER, "The highest version number; a number is used once.", scripts_only=True),
     Field(
         "content",
         Encoding.MSGPACK,
@@ -30,7 +30,7 @@ _ASSISTANT_FIELDS: Final = (
         absent="the metadata has no such member",
     ),
     Field(
-        "members_at",
+        "members_of_us",
         Encoding.TIME_US,
         ("The `updated_us` for which the `m:*` fields were written; another value means that they are out of date."),
     ),

@@ -57,7 +57,7 @@ _CRON_FIELDS: Final = (
         absent="the metadata has no such member",
     ),
     Field(
-        "members_at",
+        "members_of_us",
         Encoding.TIME_US,
         ("The `updated_us` for which the `m:*` fields were written; another value means that they are out of date."),
     ),

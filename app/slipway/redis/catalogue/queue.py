@@ -8,13 +8,13 @@ from slipway.redis.catalogue.declarations import Encoding, Field, KeyKind, Redis
 
 _PULSE_FIELDS: Final = (
     Field(
-        "seen_ms",
+        "last_contact_ms",
         Encoding.TIME_MS,
         "When a heartbeat or the reaper came last: a longer pause is an outage of Redis.",
         scripts_only=True,
     ),
     Field(
-        "grace_ms",
+        "grace_until_ms",
         Encoding.TIME_MS,
         "Until when the reaper reclaims nothing after an outage; 0 when there was none.",
         scripts_only=True,

@@ -32,7 +32,7 @@ _RUN_FIELDS: Final = (
         absent="the metadata has no such member",
     ),
     Field(
-        "multitask",
+        "multitask_strategy",
         Encoding.TEXT,
         "The strategy that it was created with: `enqueue`, `reject`, `interrupt` or `rollback`.",
         python_writers=("slipway.runs.record",),
@@ -83,7 +83,7 @@ _RUN_FIELDS: Final = (
     ),
     Field("ceilings", Encoding.JSON, "All its ceilings, by name.", python_writers=("slipway.runs.record",)),
     Field(
-        "kept_s",
+        "retain_s",
         Encoding.INTEGER,
         "How long the record stays after the thread that was created for the run is deleted.",
         absent="the thread was not created for it, or the request had no idempotency key",
@@ -121,7 +121,7 @@ _RUN_FIELDS: Final = (
         ("The number of the last attempt that started, 0 before the first: the fencing token of its writes."),
     ),
     Field(
-        "handovers",
+        "uncounted_attempts",
         Encoding.INTEGER,
         ("How many attempts ended without counting: by a drain, or by a crash for which another run is charged."),
     ),
@@ -139,20 +139,20 @@ _RUN_FIELDS: Final = (
         scripts_only=True,
     ),
     Field(
-        "seq",
+        "last_group",
         Encoding.INTEGER,
         "The number of the last group of writes that the current attempt stored.",
         absent="no attempt started",
         scripts_only=True,
     ),
     Field(
-        "fresh",
+        "no_checkpoints",
         Encoding.BOOLEAN,
         "Whether the thread had no checkpoint when the attempt started, so that none is read.",
         absent="no attempt started",
     ),
     Field(
-        "announce",
+        "announce_attempt",
         Encoding.BOOLEAN,
         (
             "Whether the next attempt appends a `metadata` event, because clients have received events of an "
@@ -169,7 +169,7 @@ _RUN_FIELDS: Final = (
         scripts_only=True,
     ),
     Field(
-        "turn",
+        "ordinal",
         Encoding.INTEGER,
         ("Its ordinal among the runs of its thread: 1 for the first that started, or ended before it started."),
         absent="it has neither started nor ended",
@@ -177,7 +177,7 @@ _RUN_FIELDS: Final = (
     Field("last_event", Encoding.TEXT, "The id of the newest event in its log."),
     Field("usage", Encoding.JSON, "What its chain has used of its ceilings.", python_writers=("slipway.runs",)),
     Field(
-        "chain",
+        "chain_id",
         Encoding.TEXT,
         "The first run of its chain: its own id, unless it answers an interrupt.",
         scripts_only=True,
@@ -190,7 +190,7 @@ _RUN_FIELDS: Final = (
         absent="no run has",
     ),
     Field(
-        "cancel",
+        "cancel_action",
         Encoding.TEXT,
         "`interrupt` or `rollback`: the cancel action that was requested.",
         absent="nobody cancelled it",
@@ -211,21 +211,21 @@ _RUN_FIELDS: Final = (
         absent="it has not failed",
     ),
     Field(
-        "unheard",
+        "input_not_stored",
         Encoding.FLAG,
         ("It failed before its input was stored, so that an interrupt that it answered may be answered again."),
         absent="its input was stored, or it has not failed",
         scripts_only=True,
     ),
     Field(
-        "suspect",
+        "crashes",
         Encoding.INTEGER,
         "How many workers died in a row while they executed it.",
         absent="no worker did since it was cleared",
         python_writers=("slipway.runs",),
     ),
     Field(
-        "died",
+        "crashed_attempt",
         Encoding.INTEGER,
         ("The attempt with which a worker died last, so that a worker that was only slow can withdraw the count."),
         absent="no worker did since it was cleared",
@@ -237,6 +237,7 @@ _RUN_FIELDS: Final = (
         Encoding.TEXT,
         "`pending`, `delivered`, `refused` or `failed`: the status of its webhook.",
         absent="it has no webhook",
+        python_writers=("slipway.runs",),
     ),
     Field("webhook_problem", Encoding.TEXT, "Why the last try failed.", absent="no try failed"),
 )
@@ -248,7 +249,7 @@ KEY_KINDS: Final = (
         RedisType.HASH,
         Shard.THREAD,
         meaning="The record of a run.",
-        lifetime="deleted with its thread, or `kept_s` later",
+        lifetime="deleted with its thread, or `retain_s` later",
         python_writers=("slipway.runs",),
         python_readers=("slipway.runs", "slipway.webhooks", "slipway.threads", "slipway.event_protocol"),
         fields=_RUN_FIELDS,

@@ -8,11 +8,11 @@ from slipway.redis.catalogue.declarations import Encoding, Field, KeyKind, Redis
 
 _DELIVERY_FIELDS: Final = (
     Field("*", Encoding.BYTES, "Every field of the run's record, as it was when the run ended."),
-    Field("told_status", Encoding.TEXT, "The status that the webhook's body reports."),
-    Field("told_values", Encoding.JSON, "The values of the body.", absent="the thread was created for the run"),
-    Field("told_interrupts", Encoding.JSON, "The interrupts of the body."),
+    Field("body_status", Encoding.TEXT, "The status that the webhook's body reports."),
+    Field("body_values", Encoding.JSON, "The values of the body.", absent="the thread was created for the run"),
+    Field("body_interrupts", Encoding.JSON, "The interrupts of the body."),
     Field(
-        "told_error",
+        "body_error",
         Encoding.JSON,
         "The error of the body, where it is not that of the record.",
         absent="it is that of the record",

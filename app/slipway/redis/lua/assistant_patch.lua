@@ -18,7 +18,7 @@ if held[2] ~= args.token then
     redis.call('ZADD', key('graph_assistants', content.graph_id), redis.call('HGET', assistant, 'created_us'),
       args.assistant_id)
   end
-  local version = redis.call('HINCRBY', assistant, 'newest', 1)
+  local version = redis.call('HINCRBY', assistant, 'newest_version', 1)
   local packed = cmsgpack.pack(content)
   redis.call('HSET', assistant, 'updated_us', integer_text(now_us), 'token', args.token, 'version', version,
     'content', packed, 'v:' .. version, packed)

@@ -67,7 +67,7 @@ end
 -- A thread: who is active is running, who waits is queued, the first of them has a job, and busy means one of these.
 function check.thread(thread_id)
   local thread, queue = key('thread', thread_id), key('thread_queue', thread_id)
-  local held = redis.call('HMGET', thread, 'status', 'active', 'waiting')
+  local held = redis.call('HMGET', thread, 'status', 'active_run_id', 'waiting_run_id')
   if not held[1] then return end
   for _, run_id in ipairs(redis.call('ZRANGE', queue, 0, 99)) do
     if phase_of(run_id) ~= 'queued' and record_problem('waiting_run_is_not_queued', run_id) then
@@ -75,7 +75,7 @@ function check.thread(thread_id)
     end
   end
   if held[3] and phase_of(held[3]) ~= 'waiting_for_approval' and record_problem('waits_for_run_that_is_over', thread_id) then
-    redis.call('HDEL', thread, 'waiting')
+    redis.call('HDEL', thread, 'waiting_run_id')
   end
   local head, active = first_queued(thread_id), held[2]
   if active then
@@ -97,7 +97,7 @@ local function check_queued(run_id, thread_id)
   if not record_problem('queued_without_place', run_id) then return end
   redis.call('ZADD', queue, redis.call('HGET', key('run', run_id), 'created_us'), run_id)
   redis.call('HSET', key('thread', thread_id), 'status', 'busy')
-  if not redis.call('HGET', key('thread', thread_id), 'active') and first_queued(thread_id) == run_id then
+  if not redis.call('HGET', key('thread', thread_id), 'active_run_id') and first_queued(thread_id) == run_id then
     enqueue_next_run(thread_id)
   end
 end
@@ -113,9 +113,9 @@ end
 local function check_interrupts(run_id, thread, status, interrupts)
   if status == 'interrupted' or status == 'busy' or not record_problem('waiting_run_not_shown', run_id) then return end
   if interrupts and interrupts ~= '{}' then
-    redis.call('HSET', thread, 'status', 'interrupted', 'rest_status', 'interrupted')
+    redis.call('HSET', thread, 'status', 'interrupted', 'idle_status', 'interrupted')
   else
-    redis.call('HDEL', thread, 'waiting')
+    redis.call('HDEL', thread, 'waiting_run_id')
     abandon_waiting_run(run_id, 'the thread asks nothing')
   end
 end
@@ -123,7 +123,7 @@ end
 -- The thread of a run that waits for a person names it, unless a later run has begun: then nobody will answer it.
 local function check_waiting(run_id, thread_id)
   local thread = key('thread', thread_id)
-  local held = redis.call('HMGET', thread, 'status', 'waiting', 'interrupts')
+  local held = redis.call('HMGET', thread, 'status', 'waiting_run_id', 'interrupts')
   if held[2] == run_id then return check_interrupts(run_id, thread, held[1], held[3]) end
   if not held[1] or not record_problem('waiting_run_not_named', run_id) then return end
   local newest = redis.call('ZREVRANGE', key('thread_runs', thread_id), 0, 0)[1]
@@ -132,7 +132,7 @@ local function check_waiting(run_id, thread_id)
     abandon_waiting_run(run_id, 'the thread went on without an answer')
     return
   end
-  redis.call('HSET', thread, 'waiting', run_id, 'rest_status', 'interrupted')
+  redis.call('HSET', thread, 'waiting_run_id', run_id, 'idle_status', 'interrupted')
   if held[1] ~= 'busy' then redis.call('HSET', thread, 'status', 'interrupted') end
 end
 

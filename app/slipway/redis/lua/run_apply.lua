@@ -15,6 +15,6 @@ if new then
   for i = 1, count do entries[i] = {ARGV[5 + 2 * i], ARGV[6 + 2 * i], ''} end
   run_commands(7 + 2 * count)
   append_events(run_id, entries)
-  redis.call('HSET', key('run', run_id), 'seq', seq)
+  redis.call('HSET', key('run', run_id), 'last_group', seq)
 end
 return {'ok', owned.cancel or ''}

@@ -9,7 +9,9 @@ local held = redis.call('HMGET', run, 'phase', 'thread_id', 'attempt')
 if not held[1] or held[2] ~= args.thread_id then return {'missing'} end
 if held[1] == 'queued' and held[3] == '0' then
   cancel_queued_run(args.run_id, args.thread_id, args.action, args.cause, args.reason, args.event_ttl_s)
-  if not redis.call('HGET', key('thread', args.thread_id), 'active') then start_next_run_or_idle(args.thread_id) end
+  if not redis.call('HGET', key('thread', args.thread_id), 'active_run_id') then
+    start_next_run_or_idle(args.thread_id)
+  end
   return {'ok'}
 end
 if held[1] == 'queued' or held[1] == 'running' then

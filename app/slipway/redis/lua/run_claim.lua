@@ -27,8 +27,8 @@ end
 local function claim(job, score)
   local run_id = split_job(job)
   local run = key('run', run_id)
-  local held = redis.call('HMGET', run, 'phase', 'thread_id', 'announce', 'continues')
-  if held[1] ~= 'queued' or redis.call('HGET', key('thread', held[2]), 'active')
+  local held = redis.call('HMGET', run, 'phase', 'thread_id', 'announce_attempt', 'continues')
+  if held[1] ~= 'queued' or redis.call('HGET', key('thread', held[2]), 'active_run_id')
       or redis.call('ZRANGE', key('thread_queue', held[2]), 0, 0)[1] ~= run_id then
     offer_group_slots(run_id)
     return false
@@ -53,7 +53,7 @@ local function next_suspect()
   local first = redis.call('ZRANGE', key('suspect_queue'), 0, 0, 'WITHSCORES')
   if #first == 0 or redis.call('ZCOUNT', key('queue'), '-inf', '(' .. first[2]) >= left then return nil end
   local run_id = split_job(first[1])
-  return first[1], first[2], tonumber(redis.call('HGET', key('run', run_id), 'suspect') or 0)
+  return first[1], first[2], tonumber(redis.call('HGET', key('run', run_id), 'crashes') or 0)
 end
 
 local seen, suspects = 0, args.suspects

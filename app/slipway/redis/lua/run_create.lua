@@ -44,18 +44,18 @@ elseif redis.call('HEXISTS', thread, 'temporary') == 1 then
   return {'no_thread'} -- a temporary thread belongs to one run
 end
 
-local active = redis.call('HGET', thread, 'active')
+local active = redis.call('HGET', thread, 'active_run_id')
 local queued = redis.call('ZRANGE', key('thread_queue', args.thread_id), 0, -1)
 local refuses = args.multitask == 'reject' or not args.may_cancel and args.multitask ~= 'enqueue'
 if (active or #queued > 0) and refuses then return {'busy', active or queued[1]} end
 
 -- An interrupt is answered once. It can be answered again if the run with the first answer ended and left the interrupt
 -- open, or failed before the answer reached the graph.
-local answered_by, reopened = redis.call('HGET', thread, 'answered_by'), nil
-if args.answers and answered_by and not redis.call('HGET', thread, 'waiting') then
-  local other = redis.call('HMGET', key('run', answered_by), 'phase', 'kwargs', 'unheard')
+local answered_by, reopened = redis.call('HGET', thread, 'answered_by_run_id'), nil
+if args.answers and answered_by and not redis.call('HGET', thread, 'waiting_run_id') then
+  local other = redis.call('HMGET', key('run', answered_by), 'phase', 'kwargs', 'input_not_stored')
   local under_way = is_in_progress(other[1])
-  local left_open = other[3] or redis.call('HGET', thread, 'rest_status') == 'interrupted'
+  local left_open = other[3] or redis.call('HGET', thread, 'idle_status') == 'interrupted'
   if under_way or not left_open then return {'answered', answered_by, other[2] or '{}'} end
   reopened = answered_by
 end
@@ -75,7 +75,7 @@ end
 local created_us = now_us + args.after_ms * 1000
 redis.call('DEL', key('events', args.run_id)) -- of a deleted run whose id comes back with its idempotency key
 redis.call('HSET', run, unpack(args.fields))
-redis.call('HSET', run, 'phase', 'queued', 'attempt', 0, 'handovers', 0, 'chain', args.run_id, 'usage', '{}',
+redis.call('HSET', run, 'phase', 'queued', 'attempt', 0, 'uncounted_attempts', 0, 'chain_id', args.run_id, 'usage', '{}',
   'created_us', integer_text(created_us), 'updated_us', integer_text(now_us),
   'due_ms', integer_text(now_ms + args.after_ms))
 if args.authorized then redis.call('HSET', run, 'permitted_us', integer_text(now_us)) end
@@ -88,16 +88,16 @@ for field, value in pairs(args.metadata) do redis.call('HSET', run, 'm:' .. fiel
 redis.call('HSET', run, 'm:graph_id', args.graph_id, 'm:assistant_id', args.assistant_id)
 
 if redis.call('HGET', thread, 'status') ~= 'busy' then
-  redis.call('HSET', thread, 'rest_status', redis.call('HGET', thread, 'status') or 'idle')
+  redis.call('HSET', thread, 'idle_status', redis.call('HGET', thread, 'status') or 'idle')
 end
 redis.call('HSET', thread, 'status', 'busy', 'm:graph_id', args.graph_id, 'm:assistant_id', args.assistant_id)
 for field, value in pairs(args.thread_config) do redis.call('HSET', thread, 'c:' .. field, value) end
 redis.call('ZADD', key('thread_runs', args.thread_id), integer_text(created_us), args.run_id)
 redis.call('ZADD', key('thread_queue', args.thread_id), integer_text(created_us), args.run_id)
 
-if not args.answers then redis.call('HDEL', thread, 'answered_by') end
+if not args.answers then redis.call('HDEL', thread, 'answered_by_run_id') end
 local continued = not active and complete_waiting_run(args.thread_id, args.run_id, args.continues) or reopened
-if continued and args.answers then redis.call('HSET', thread, 'answered_by', args.run_id) end
+if continued and args.answers then redis.call('HSET', thread, 'answered_by_run_id', args.run_id) end
 if continued then inherit_chain(continued, args.run_id) end
 append_events(args.run_id, {metadata_event(args.run_id, 1)})
 

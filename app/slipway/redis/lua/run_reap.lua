@@ -34,7 +34,7 @@ end
 local function most_suspected_by_worker()
   local worst = {}
   for _, run_id in ipairs(redis.call('SMEMBERS', key('running_suspects'))) do
-    local held = redis.call('HMGET', key('run', run_id), 'worker', 'suspect')
+    local held = redis.call('HMGET', key('run', run_id), 'worker', 'crashes')
     local deaths, known = tonumber(held[2]) or 0, held[1] and worst[held[1]] or {deaths = 0, runs = 0}
     if held[1] and deaths >= known.deaths then
       worst[held[1]] = {deaths = deaths, runs = deaths == known.deaths and known.runs + 1 or 1}
@@ -53,10 +53,10 @@ local function reclaim(run_id, held, worst)
     fail(run_id, held.thread_id, spent)
     return 'failed'
   end
-  redis.call('HSET', run, 'suspect', deaths + 1, 'died', held.attempt)
+  redis.call('HSET', run, 'crashes', deaths + 1, 'crashed_attempt', held.attempt)
   requeue(run_id, held.thread_id, counts_attempt, 'the worker of attempt ' .. held.attempt .. ' died',
     args.pause_ms * math.max(spent - 1, 0))
-  redis.call('HSET', run, 'announce', 1)
+  redis.call('HSET', run, 'announce_attempt', 1)
   return 'queued'
 end
 
@@ -69,8 +69,8 @@ local worst
 for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit)) do
   if is_dead(run_id) then
     worst = worst or most_suspected_by_worker()
-    local values = redis.call('HMGET', key('run', run_id), 'phase', 'thread_id', 'attempt', 'handovers', 'max_attempts',
-      'worker', 'suspect')
+    local values = redis.call('HMGET', key('run', run_id), 'phase', 'thread_id', 'attempt', 'uncounted_attempts',
+      'max_attempts', 'worker', 'crashes')
     local held = {phase = values[1], thread_id = values[2], attempt = values[3], handovers = values[4],
       max_attempts = values[5], worker = values[6], suspect = values[7]}
     if held.phase ~= 'running' then

@@ -7,8 +7,8 @@ local owned = owned_run(args.run_id, args.attempt, args.incarnation)
 local new = owned and is_next_group(owned, args.seq)
 if new == nil then return {'fenced'} end
 if new then run_commands(3) end
-redis.call('HSET', key('run', args.run_id), 'usage', args.usage, 'seq', args.seq)
+redis.call('HSET', key('run', args.run_id), 'usage', args.usage, 'last_group', args.seq)
 append_events(args.run_id, args.entries)
 requeue(args.run_id, owned.thread_id, args.counted, args.reason, args.delay_ms)
-if args.announce then redis.call('HSET', key('run', args.run_id), 'announce', 1) end
+if args.announce then redis.call('HSET', key('run', args.run_id), 'announce_attempt', 1) end
 return {'ok'}

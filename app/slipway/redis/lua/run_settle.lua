@@ -23,9 +23,9 @@ redis.call('HSET', run, 'phase', args.phase, 'reason', args.reason, 'usage', arg
 if args.error then
   redis.call('HSET', run, 'error', args.error)
   -- nothing was stored, not even what the run was given
-  if owned.seq == 0 and #ARGV == 2 and args.attempt == 1 then redis.call('HSET', run, 'unheard', 1) end
+  if owned.seq == 0 and #ARGV == 2 and args.attempt == 1 then redis.call('HSET', run, 'input_not_stored', 1) end
 end
-redis.call('HDEL', run, 'suspect', 'died')
+redis.call('HDEL', run, 'crashes', 'crashed_attempt')
 release_lease(args.run_id)
 append_events(args.run_id, entries)
 redis.call('EXPIRE', key('events', args.run_id), args.event_ttl_s)
@@ -35,7 +35,7 @@ if args.values then redis.call('HSET', thread, 'values', args.values, 'state_us'
 if args.interrupts then redis.call('HSET', thread, 'interrupts', args.interrupts) end
 local thread_error = args.phase == 'cancelled' and cancel_error(run) or args.thread_error
 if thread_error then redis.call('HSET', thread, 'error', thread_error) end
-if args.phase == 'waiting_for_approval' then redis.call('HSET', thread, 'waiting', args.run_id) end
+if args.phase == 'waiting_for_approval' then redis.call('HSET', thread, 'waiting_run_id', args.run_id) end
 create_delivery(args.run_id, owned.thread_id, args.rollback and 'rollback' or args.status, args.values, args.interrupts,
   args.thread_error)
 if args.rollback then delete_run(args.run_id, owned.thread_id) end

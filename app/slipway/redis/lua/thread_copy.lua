@@ -21,7 +21,7 @@ for i = 1, #held, 2 do
 end
 for field, value in pairs(args.metadata or {}) do redis.call('HSET', thread, 'm:' .. field, value) end
 redis.call('HSET', thread, 'created_us', integer_text(now_us), 'state_us', integer_text(now_us), 'status', rest_status,
-  'rest_status', rest_status, 'token', args.token)
+  'idle_status', rest_status, 'token', args.token)
 set_ttl(args.thread_id, args.ttl)
 set_updated(args.thread_id)
 return {'ok', redis.call('HGETALL', thread)}

@@ -13,7 +13,7 @@ for _, run_id in ipairs(runs) do
   if is_in_progress(held[1]) then
     delete_job(run_id)
     release_lease(run_id)
-    redis.call('HSET', key('run', run_id), 'cancel', 'interrupt')
+    redis.call('HSET', key('run', run_id), 'cancel_action', 'interrupt')
     set_cancel_cause(key('run', run_id), 'thread ' .. args.thread_id .. ' was deleted')
     create_delivery(run_id, args.thread_id, 'interrupted')
     append_events(run_id, {end_event(run_id, 'interrupted')})

@@ -14,12 +14,12 @@ for field, value in pairs(args.fields) do
 end
 if metadata_changed then notify_thread(args.thread_id, 'metadata') end
 if args.state then
-  redis.call('HSET', thread, 'state_us', integer_text(now_us), 'rest_status', args.state)
+  redis.call('HSET', thread, 'state_us', integer_text(now_us), 'idle_status', args.state)
   if redis.call('HGET', thread, 'status') ~= 'busy' then
     redis.call('HSET', thread, 'status', args.state)
-    local waiting = redis.call('HGET', thread, 'waiting')
+    local waiting = redis.call('HGET', thread, 'waiting_run_id')
     if waiting and args.state ~= 'interrupted' then
-      redis.call('HDEL', thread, 'waiting')
+      redis.call('HDEL', thread, 'waiting_run_id')
       if redis.call('HGET', key('run', waiting), 'phase') == 'waiting_for_approval' then
         abandon_waiting_run(waiting, 'the state was changed from outside')
       end

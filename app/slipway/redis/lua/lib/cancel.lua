@@ -7,7 +7,8 @@ local function cancel_queued_run(run_id, thread_id, action, cause, reason, event
   assign_ordinal(run_id, thread_id)
   redis.call('ZREM', key('thread_queue', thread_id), run_id)
   delete_job(run_id)
-  redis.call('HSET', run, 'phase', 'cancelled', 'reason', '', 'cancel', action, 'updated_us', integer_text(now_us))
+  redis.call('HSET', run, 'phase', 'cancelled', 'reason', '', 'cancel_action', action,
+    'updated_us', integer_text(now_us))
   set_cancel_cause(run, cause, reason)
   create_delivery(run_id, thread_id, action == 'rollback' and 'rollback' or 'interrupted')
   append_events(run_id, {end_event(run_id, 'interrupted')})
@@ -22,8 +23,8 @@ end
 -- Asks the attempt that executes the run to stop; it settles the run. The first request for an action sets the cause.
 local function request_cancel(run_id, action, cause, reason)
   local run = key('run', run_id)
-  if redis.call('HGET', run, 'cancel') ~= action then set_cancel_cause(run, cause, reason) end
-  redis.call('HSET', run, 'cancel', action)
+  if redis.call('HGET', run, 'cancel_action') ~= action then set_cancel_cause(run, cause, reason) end
+  redis.call('HSET', run, 'cancel_action', action)
   local worker = redis.call('HGET', run, 'worker')
   if worker then send_to_worker(worker, run_id, action) end
 end

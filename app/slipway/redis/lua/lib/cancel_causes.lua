@@ -12,7 +12,7 @@ end
 
 -- The error, as JSON, that a thread shows after its last run was cancelled while it executed.
 local function cancel_error(run)
-  local fields = redis.call('HMGET', run, 'cancel', 'cancel_cause', 'cancel_reason')
+  local fields = redis.call('HMGET', run, 'cancel_action', 'cancel_cause', 'cancel_reason')
   local message = (fields[2] or 'cancelled') .. (fields[3] and ': ' .. fields[3] or '')
   return cjson.encode({error = fields[1] == 'rollback' and 'UserRollback' or 'UserInterrupt', message = message})
 end

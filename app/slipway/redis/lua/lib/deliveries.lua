@@ -24,10 +24,10 @@ local function create_delivery(run_id, thread_id, status, values, interrupts, sh
   if redis.call('EXISTS', delivery) == 1 then return end
   local thread = redis.call('HMGET', key('thread', thread_id), 'temporary', 'values')
   redis.call('COPY', run, delivery)
-  redis.call('HSET', delivery, 'told_status', status, 'told_interrupts', interrupts or '{}', 'tries', 0)
-  if shown_error then redis.call('HSET', delivery, 'told_error', shown_error) end
+  redis.call('HSET', delivery, 'body_status', status, 'body_interrupts', interrupts or '{}', 'tries', 0)
+  if shown_error then redis.call('HSET', delivery, 'body_error', shown_error) end
   if thread[1] ~= '1' then
-    redis.call('HSET', delivery, 'told_values', values or thread[2] or 'null')
+    redis.call('HSET', delivery, 'body_values', values or thread[2] or 'null')
   end
   redis.call('ZADD', key(delivery_queue(run)), integer_text(now_ms), name)
 end

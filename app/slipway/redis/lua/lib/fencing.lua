@@ -5,7 +5,8 @@
 -- (creation time in µs) must match as well: after a run was deleted, a new run can have the same id and the same
 -- attempt number.
 local function owned_run(run_id, attempt, incarnation)
-  local fields = redis.call('HMGET', key('run', run_id), 'attempt', 'phase', 'seq', 'cancel', 'thread_id', 'created_us')
+  local fields = redis.call('HMGET', key('run', run_id), 'attempt', 'phase', 'last_group', 'cancel_action', 'thread_id',
+    'created_us')
   if fields[1] ~= tostring(attempt) or fields[2] ~= 'running' or fields[6] ~= incarnation then return nil end
   return {seq = tonumber(fields[3]), cancel = fields[4], thread_id = fields[5]}
 end

@@ -6,7 +6,7 @@
 local function detach_retained_runs(thread_id)
   for _, run_id in ipairs(redis.call('ZRANGE', key('thread_runs', thread_id), 0, -1)) do
     local run = key('run', run_id)
-    local fields = redis.call('HMGET', run, 'kept_s', 'phase')
+    local fields = redis.call('HMGET', run, 'retain_s', 'phase')
     if fields[1] then
       if fields[2] == 'waiting_for_approval' then abandon_waiting_run(run_id, 'its thread went with it') end
       redis.call('EXPIRE', run, fields[1])
@@ -20,15 +20,15 @@ end
 local function start_next_run_or_idle(thread_id, status)
   local thread = key('thread', thread_id)
   if redis.call('EXISTS', thread) == 0 then return end
-  redis.call('HDEL', thread, 'active')
-  if status then redis.call('HSET', thread, 'rest_status', status) end
+  redis.call('HDEL', thread, 'active_run_id')
+  if status then redis.call('HSET', thread, 'idle_status', status) end
   if enqueue_next_run(thread_id) then
     set_updated(thread_id)
   elseif redis.call('HGET', thread, 'temporary') == '1' then
     detach_retained_runs(thread_id)
     delete_thread(thread_id)
   else
-    redis.call('HSET', thread, 'status', redis.call('HGET', thread, 'rest_status') or 'idle')
+    redis.call('HSET', thread, 'status', redis.call('HGET', thread, 'idle_status') or 'idle')
     set_updated(thread_id)
   end
 end

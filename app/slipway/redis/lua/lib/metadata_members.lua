@@ -7,5 +7,5 @@ local function set_metadata_members(record, metadata)
     if string.sub(field, 1, 2) == 'm:' then redis.call('HDEL', record, field) end
   end
   for name, value in pairs(metadata) do redis.call('HSET', record, 'm:' .. name, value) end
-  redis.call('HSET', record, 'members_at', redis.call('HGET', record, 'updated_us'))
+  redis.call('HSET', record, 'members_of_us', redis.call('HGET', record, 'updated_us'))
 end

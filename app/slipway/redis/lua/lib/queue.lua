@@ -12,7 +12,7 @@ end
 -- The queue for a due job of this run. Crash suspects have a queue of their own, so that a worker which may not start
 -- one does not read past them.
 local function queue_key(run_id)
-  return key(redis.call('HEXISTS', key('run', run_id), 'suspect') == 1 and 'suspect_queue' or 'queue')
+  return key(redis.call('HEXISTS', key('run', run_id), 'crashes') == 1 and 'suspect_queue' or 'queue')
 end
 
 local function add_to_queue(run_id, job, due_ms)

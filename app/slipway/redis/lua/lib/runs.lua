@@ -4,13 +4,14 @@
 -- Assigns the number of a run within its thread: when its first attempt starts, or when it is cancelled before that. It
 -- never changes, and the event protocol numbers the events of a thread by it.
 local function assign_ordinal(run_id, thread_id)
-  redis.call('HSET', key('run', run_id), 'turn', redis.call('HINCRBY', key('thread', thread_id), 'turns', 1))
+  local ordinal = redis.call('HINCRBY', key('thread', thread_id), 'started_runs', 1)
+  redis.call('HSET', key('run', run_id), 'ordinal', ordinal)
 end
 
 -- Makes the run `to` continue the chain of `from`: it inherits the usage, and the id of the chain's first run.
 local function inherit_chain(from, to)
-  local fields = redis.call('HMGET', key('run', from), 'usage', 'chain')
-  redis.call('HSET', key('run', to), 'resumes', from, 'usage', fields[1] or '{}', 'chain', fields[2] or from)
+  local fields = redis.call('HMGET', key('run', from), 'usage', 'chain_id')
+  redis.call('HSET', key('run', to), 'resumes', from, 'usage', fields[1] or '{}', 'chain_id', fields[2] or from)
 end
 
 -- The event log stays for a minute, so that followers receive the last events.

@@ -4,11 +4,11 @@
 -- Counts one crash less, because the worker of this attempt turned out to be alive.
 local function withdraw_suspicion(run_id, attempt, incarnation)
   local run = key('run', run_id)
-  local fields = redis.call('HMGET', run, 'died', 'created_us')
+  local fields = redis.call('HMGET', run, 'crashed_attempt', 'created_us')
   if fields[1] ~= tostring(attempt) or fields[2] ~= incarnation then return end
-  redis.call('HDEL', run, 'died')
-  if redis.call('HINCRBY', run, 'suspect', -1) <= 0 then
-    redis.call('HDEL', run, 'suspect')
+  redis.call('HDEL', run, 'crashed_attempt')
+  if redis.call('HINCRBY', run, 'crashes', -1) <= 0 then
+    redis.call('HDEL', run, 'crashes')
     redis.call('SREM', key('running_suspects'), run_id)
   end
 end

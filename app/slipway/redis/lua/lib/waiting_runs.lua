@@ -10,9 +10,9 @@ end
 -- Completes the waiting run of a thread, because `next_run` starts. Returns its id if that run answers it, else nil.
 local function complete_waiting_run(thread_id, next_run, answered)
   local thread = key('thread', thread_id)
-  local waiting = redis.call('HGET', thread, 'waiting')
+  local waiting = redis.call('HGET', thread, 'waiting_run_id')
   if not waiting then return nil end
-  redis.call('HDEL', thread, 'waiting')
+  redis.call('HDEL', thread, 'waiting_run_id')
   local run = key('run', waiting)
   if redis.call('HGET', run, 'phase') ~= 'waiting_for_approval' then return nil end
   redis.call('HSET', run, 'phase', 'completed', 'resumed_by', next_run, 'updated_us', integer_text(now_us),
