@@ -31,14 +31,14 @@ from slipway.versions import version_of
 log = structlog.get_logger(__name__)
 
 KEEP_ALIVE_S = 75
-"""Longer than proxies keep an idle connection, so that none sends a request into one that we are closing."""
+"""Longer than proxies keep an idle connection, so that they send no request on a connection that is being closed."""
 
 KILL_MARGIN_S = 2
-"""How much longer than `drain_s` a child may take before it is killed."""
+"""Time after `drain_s` when a child that still runs is killed."""
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-checkpoints = typer.Typer(no_args_is_help=True, help="What checkpointers keep.")
+checkpoints = typer.Typer(no_args_is_help=True, help="Stored checkpoints.")
 cli.add_typer(checkpoints, name="checkpoints")
 
 
@@ -49,13 +49,13 @@ class CheckpointerKind(StrEnum):
     LANGGRAPH_REDIS = "langgraph-redis"
 
 
-Config = Annotated[Path | None, typer.Option(help="The file that names the graphs.")]
+Config = Annotated[Path | None, typer.Option(help="Path of langgraph.json, which names the graphs.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
-Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
+Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free port.")]
 
 
 def main() -> None:
-    """The console script: one line and an exit code where a person has to change something."""
+    """The console script. Errors that a person has to repair are one line and an exit code, without a traceback."""
     try:
         cli()
     except ConfigError as error:
@@ -69,9 +69,9 @@ def dev(
     config: Config = None,
     host: Host = None,
     port: Port = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where the embedded Valkey keeps its data.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder where the embedded Valkey stores its data.")] = None,
 ) -> None:
-    """Everything on this machine: Valkey (unless REDIS_URL is set), one web and one worker process."""
+    """Starts everything on this machine: Valkey (unless REDIS_URL is set), one web and one worker process."""
     name_process("slipway dev")
     settings = load_settings_and_logs("dev", config, host=host, port=port, data_dir=data_dir)
     from slipway.processes.dev import dev
@@ -84,9 +84,9 @@ def web(
     config: Config = None,
     host: Host = None,
     port: Port = None,
-    fd: Annotated[int | None, typer.Option(hidden=True, help="A listening socket, handed down.")] = None,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="Number of an inherited listening socket.")] = None,
 ) -> None:
-    """The API, the event streams and the pages."""
+    """Serves the API, the event streams and the pages."""
     name_process("slipway web")
     watch_parent()
     failpoints.arm()
@@ -111,18 +111,18 @@ def worker(
 
 
 @cli.command(hidden=True)
-def fork_server(control: Annotated[int, typer.Option(help="The socket on which orders come.")]) -> None:
-    """What a supervisor forks its children from."""
-    _import_what_is_heavy()
+def fork_server(control: Annotated[int, typer.Option(help="Number of the inherited socket for requests.")]) -> None:
+    """Forks the children of a supervisor."""
+    _import_heavy_modules()
     from slipway.processes.fork_server import serve_fork_requests
 
     report_ready()
     serve_fork_requests(socket.socket(fileno=control))
-    main()  # in each child, as the command that it was made for
+    main()  # in each child, with the command line of its request
 
 
-def _import_what_is_heavy() -> None:
-    """All that web and worker processes import at their start, and nothing of the user's."""
+def _import_heavy_modules() -> None:
+    """Imports what web and worker processes import at their start, and nothing of the project."""
     import uvicorn.lifespan.on
     import uvicorn.protocols.http.httptools_impl  # noqa: F401
     import uvloop  # noqa: F401
@@ -133,41 +133,41 @@ def _import_what_is_heavy() -> None:
 
 @cli.command()
 def release(config: Config = None) -> None:
-    """Checks settings, Redis and every graph; a non-zero exit stops a deploy."""
+    """Checks settings, Redis and every graph; a non-zero exit code stops a deploy."""
     settings = load_settings_and_logs("release", config)
     found = asyncio.run(_release(settings))
     for problem in found:
         typer.echo(f"slipway: {problem}", err=True)
     if found:
         raise typer.Exit(1)
-    typer.echo("settings, Redis and graphs are fit to serve")
+    typer.echo("settings, Redis and graphs are ready to serve")
 
 
 @cli.command()
 def doctor(
     config: Config = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Mend what is stuck.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair the problems that are found.")] = False,
 ) -> None:
-    """Looks for runs and threads that got stuck, and at the health of Redis; a non-zero exit says that something is."""
+    """Finds stuck runs and threads, and checks Redis; a non-zero exit code means that it found a problem."""
     settings = load_settings_and_logs("doctor", config)
     from slipway.health.doctor import report
 
-    told, fit = asyncio.run(report(settings, repair=repair))
-    typer.echo(told)
-    if not fit:
+    text, is_healthy = asyncio.run(report(settings, repair=repair))
+    typer.echo(text)
+    if not is_healthy:
         raise typer.Exit(1)
 
 
 @checkpoints.command()
 def migrate(
-    source: Annotated[CheckpointerKind, typer.Option("--from", help="The checkpointer that has the threads.")],
-    target: Annotated[CheckpointerKind, typer.Option("--to", help="The checkpointer that gets them.")],
+    source: Annotated[CheckpointerKind, typer.Option("--from", help="Checkpointer to read from.")],
+    target: Annotated[CheckpointerKind, typer.Option("--to", help="Checkpointer to write to.")],
     config: Config = None,
     delete_source: Annotated[
-        bool, typer.Option("--delete-source", help="Remove a thread where it was, once all of it was compared.")
+        bool, typer.Option("--delete-source", help="Delete each thread from the source after it was compared.")
     ] = False,
 ) -> None:
-    """Moves all threads to the other checkpointer and compares them; a non-zero exit says that some were not moved."""
+    """Copies all threads to another checkpointer and compares them; a non-zero exit code means that some failed."""
     settings = load_settings_and_logs("migrate", config)
     if not asyncio.run(_migrate(settings, source, target, delete_source)):
         raise typer.Exit(1)
@@ -183,7 +183,7 @@ def schema() -> None:
 
 @cli.command()
 def version() -> None:
-    """The version that is installed."""
+    """Prints the installed version."""
     typer.echo(version_of("slipway"))
 
 
@@ -199,7 +199,7 @@ def _give_up(message: str, code: int) -> None:
 
 
 async def _web(settings: Settings, fd: int | None) -> None:
-    """Serve until a signal; requests in flight get `drain_s`."""
+    """Serves until a signal; requests in progress get `drain_s` seconds."""
     await wait_for_redis(settings.redis, connections=needed("web"))
     await start_checks.check(settings, settings.redis)
     import uvicorn
@@ -250,7 +250,7 @@ async def _web(settings: Settings, fd: int | None) -> None:
 
 
 async def _worker(settings: Settings) -> None:
-    """Execute runs until a signal, then hand back what is not done within `drain_s`."""
+    """Executes runs until a signal, then releases the runs that do not end within `drain_s` seconds."""
     await wait_for_redis(settings.redis, connections=needed("worker"))
     await start_checks.check(settings, settings.redis)
     from slipway.api.worker_app import serve_in_process
@@ -260,7 +260,7 @@ async def _worker(settings: Settings) -> None:
 
 
 async def _workers(settings: Settings) -> None:
-    """Several worker processes under a supervisor of their own."""
+    """Starts several worker processes under a supervisor."""
     await wait_for_redis(settings.redis)
     await start_checks.check(settings, settings.redis)
     from slipway.processes.lease_reclaim import lease_reclaimer

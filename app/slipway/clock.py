@@ -1,7 +1,7 @@
-"""Time, in one place: the one thing that tests replace.
+"""The clock of a process, which tests replace.
 
-Whatever must agree between processes (leases, due times, order of runs) uses the Redis server's own clock inside
-the scripts; this clock is for what one process measures and shows.
+Everything that processes must agree on (leases, due times, order of runs) uses the clock of Redis, inside the scripts.
+This clock is for what one process measures and shows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 
 class Clock:
-    """The machine's time."""
+    """The clock of the machine."""
 
     def now(self) -> datetime:
         """Wall clock, UTC."""
@@ -23,10 +23,10 @@ class Clock:
         return time.monotonic()
 
     async def sleep(self, delay_s: float) -> None:
-        """Give way for `delay_s` seconds."""
+        """Lets other tasks run for `delay_s` seconds."""
         await asyncio.sleep(delay_s)
 
 
 def iso(moment_us: int) -> str:
-    """ISO 8601, UTC, microseconds and an explicit offset, of microseconds since the epoch."""
+    """Microseconds since the epoch as ISO 8601 in UTC, with microseconds and an explicit offset."""
     return datetime.fromtimestamp(moment_us / 1_000_000, UTC).isoformat(timespec="microseconds")

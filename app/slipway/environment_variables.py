@@ -1,8 +1,8 @@
-"""Which environment variables configure Slipway.
+"""The environment variables that configure Slipway.
 
-An option is `SLIPWAY_` and its name in upper case; nothing else that a project has in its environment is an option. The
-address of Redis and the port are also read from the variables that hosting platforms set; those count only in the
-environment of the process, for a project's `.env` names its own services with them.
+The variable of an option is `SLIPWAY_` and the option's name in upper case. The address of Redis and the port are also
+read from the variables that hosting platforms set, but only from the environment of the process: in a project's `.env`
+these names belong to the project's own services.
 """
 
 from __future__ import annotations
@@ -18,30 +18,31 @@ from slipway.errors import ConfigError
 PREFIX: Final = "SLIPWAY_"
 
 REDIS_URL_NAMES: Final = ("REDIS_TLS_URL", "REDIS_URL", "REDISCLOUD_URL")
-"""Where the address of Redis is read when `SLIPWAY_REDIS_URL` is not set, in this order: an add-on that offers both
-an address with TLS and one without names the first so."""
+"""Variables with the address of Redis, used in this order when `SLIPWAY_REDIS_URL` is not set. An add-on that offers
+one address with TLS and one without uses the first name for TLS."""
 
 _SECOND_ADD_ON: Final = re.compile(r"HEROKU_REDIS_[A-Z]+_URL")
 _INTERNAL: Final = frozenset({"FAILPOINT", "FAILPOINT_SIGNAL", "PARENT_PID", "READY_FD"})
-"""Set by Slipway for its own processes, or by its tests: no options."""
+"""Names after `SLIPWAY_` that Slipway sets for its own processes, or its tests set. They are not options."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """The value of an option, and the name of the variable that holds it."""
+    """The value of an option, and the variable that it came from."""
 
     name: str
     value: str
 
 
 def variable_of(option: str) -> str:
-    """`max_steps` is `SLIPWAY_MAX_STEPS`."""
+    """The variable of an option: `max_steps` has `SLIPWAY_MAX_STEPS`."""
     return f"{PREFIX}{option.upper()}"
 
 
 def options_of(environment: Mapping[str, str], known: Iterable[str], refused: Mapping[str, str]) -> dict[str, Variable]:
-    """The options that are set, by name; empty values count as unset. Raises `ConfigError` that names every variable
-    of ours that is no option, with the reason where `refused` has one: a misspelt option must not be ignored."""
+    """The options that are set, by name; an empty value counts as not set. Raises `ConfigError` that names every
+    `SLIPWAY_` variable that is not an option, with the reason in `refused` if there is one: a misspelt option must not
+    be ignored."""
     options, links = set(known), tuple(_service_links(environment))
     found: dict[str, Variable] = {}
     unknown = []
@@ -59,8 +60,8 @@ def options_of(environment: Mapping[str, str], known: Iterable[str], refused: Ma
 
 
 def platform_options(environment: Mapping[str, str]) -> dict[str, Variable]:
-    """The port and the address of Redis as hosting platforms name them. Raises `ConfigError` when several add-ons
-    offer different addresses."""
+    """The port and the address of Redis from the variables of hosting platforms. Raises `ConfigError` when several
+    add-ons offer different addresses."""
     found = {"port": Variable("PORT", environment["PORT"])} if environment.get("PORT") else {}
     if name := next((name for name in REDIS_URL_NAMES if environment.get(name)), None):
         return found | {"redis_url": Variable(name, environment[name])}
@@ -79,8 +80,8 @@ def _unknown(name: str, options: Collection[str]) -> str:
 
 
 def _service_links(environment: Mapping[str, str]) -> Iterator[str]:
-    """The beginnings of the variables that Kubernetes sets in every pod for a service whose name begins with
-    `slipway`, such as `SLIPWAY_PORT=tcp://10.0.0.1:80`."""
+    """Prefixes of the variables that Kubernetes sets in every pod for a service whose name starts with `slipway`, such
+    as `SLIPWAY_PORT=tcp://10.0.0.1:80`. They are not options."""
     for name in environment:
         if name.startswith(PREFIX) and name.endswith("_SERVICE_HOST"):
             service = name.removesuffix("SERVICE_HOST")

@@ -1,28 +1,31 @@
-"""Every error Slipway raises on purpose.
+"""Every error that Slipway raises on purpose, with its stable code.
 
-SlipwayError                     code, retryable; str() is fit to show to a person
-├── ConfigError                  config.*            settings or langgraph.json cannot work
-├── InvalidRequest               request.invalid     a field of a request is wrong; names it
-├── RefusedRequest               request.refused     well-formed, but makes no sense here
-├── NotFound                     not_found           an id or a name nobody knows
-├── Conflict                     conflict            it exists already, or something is in its way
-├── ForeignHost          host.refused        without an auth file: a name that may be a stranger's
-├── ForeignOrigin        origin.refused      without an auth file: a page of another site
-├── NotJson              content_type.refused  without an auth file: a body that any page may send
-├── AccessRefused                access.refused      the project's auth file does not let this caller do this
-├── AuthBroken                   auth.broken         the project's auth file failed; nobody gets in by that
-├── TooLarge                     too_large           over a byte limit
-├── Unavailable                  unavailable         cannot be kept right now; says when to try again
-│   ├── StoreUnavailable         store.unavailable   Redis is away, loading, read-only or full
-│   └── Overloaded               overloaded          memory is nearly full: new runs have to wait
-├── Fenced                       attempt.fenced      this attempt no longer owns its run
-├── StoredDataError              store.data          something stored cannot be read safely
-└── RunFailure                   why a run ended `failed`
-    ├── CeilingHit               ceiling.*           a hard stop of the run's chain
-    ├── InputRefused             input.invalid       the graph's state schema refuses the input
-    ├── StateRefused             state.refused       the state holds a value that cannot be stored
-    ├── GraphUnavailable         graph.unavailable   the graph does not import or compile
-    └── NodeFailed               node.failed         a node raised, and its retries are used up
+SlipwayError                     error                 base class; str() is written for users
+├── ConfigError                  config.invalid        settings or langgraph.json are invalid
+├── InvalidRequest               request.invalid       a field of a request is invalid; names the field
+├── RefusedRequest               request.refused       well-formed, but not possible in the present state
+├── NotFound                     not_found             no record or graph has this id or name
+├── Conflict                     conflict              the record exists already, or another run blocks the operation
+├── ForeignHost                  host.refused          no auth file, and the host name is not allowed
+├── ForeignOrigin                origin.refused        no auth file, and the page's origin is not allowed
+├── NotJson                      content_type.refused  no auth file, and the body is not declared as JSON
+├── AccessRefused                access.refused        the auth file rejected the user or the operation
+├── AuthBroken                   auth.broken           the auth file failed; the operation is not authorized
+├── TooLarge                     too_large             larger than a byte limit
+├── Unavailable                  unavailable           cannot be stored now; says when to retry
+│   ├── StoreUnavailable         store.unavailable     Redis does not reply, is loading, read-only or full
+│   └── Overloaded               overloaded            Redis is above its high-water mark: no new runs
+├── Fenced                       attempt.fenced        this attempt no longer owns its run
+├── StoredDataError              store.data            stored bytes cannot be read
+└── RunFailure                   run.failed            why a run ended `failed`
+    ├── CeilingHit               ceiling.<name>        the run's chain reached a ceiling
+    ├── InputRefused             input.invalid         the graph's state schema rejects the input
+    ├── StateRefused             state.refused         the state holds a value that cannot be stored
+    ├── GraphUnavailable         graph.unavailable     the graph does not import or compile, or its factory fails
+    └── NodeFailed               node.failed           a node raised, and its retries are used up
+
+The names of the classes are part of the wire protocol: clients receive them as `error`. `api/responses.py` maps the
+classes to HTTP statuses.
 """
 
 from __future__ import annotations
@@ -32,25 +35,25 @@ from typing import Any, ClassVar
 
 
 class SlipwayError(Exception):
-    """Base of all: `code` is stable and machine-readable, `retryable` says whether trying again may help."""
+    """The base class. `code` is stable; `retryable` says whether the same request may succeed later."""
 
     code: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
 
     def details(self) -> dict[str, Any]:
-        """What a client is told besides the sentence: the code, and what the class adds."""
+        """The members of the error response beside `detail`."""
         return {"code": self.code}
 
 
 class ConfigError(SlipwayError):
-    """Settings or langgraph.json cannot work as they are."""
+    """Settings or langgraph.json are invalid. The process does not start."""
 
     code = "config.invalid"
 
 
 class InvalidRequest(SlipwayError):
-    """One field of a request is wrong. `field` is its path, such as `config.recursion_limit`; `known` lists what it may
-    be, where the list is short."""
+    """One field of a request is invalid. `field` is its path, such as `config.recursion_limit`; `known` lists the
+    allowed values, if there are few."""
 
     code = "request.invalid"
 
@@ -63,14 +66,14 @@ class InvalidRequest(SlipwayError):
 
 
 class RefusedRequest(SlipwayError):
-    """The request is well-formed but makes no sense in the present state."""
+    """The request is well-formed, but not possible in the present state."""
 
     code = "request.refused"
 
 
 class NotFound(SlipwayError):
-    """Nobody knows this id. `known` lists what exists instead, where the list is short; `why` is the sentence's other
-    half."""
+    """No record has this id. `known` lists the ids that exist, if there are few; `why` is the second half of the
+    message."""
 
     code = "not_found"
 
@@ -78,7 +81,7 @@ class NotFound(SlipwayError):
         self, kind: str, ident: str, known: Iterable[str] | None = None, *, why: str = "it does not exist"
     ) -> None:
         names = None if known is None else sorted(known)
-        exists = "" if names is None else f"; there is {', '.join(names)}" if names else "; there is none yet"
+        exists = "" if names is None else f"; existing: {', '.join(names)}" if names else "; none exists yet"
         super().__init__(f"{kind} {ident!r} not found: {why}{exists}")
         self.kind, self.ident, self.known = kind, ident, names
 
@@ -89,20 +92,20 @@ class NotFound(SlipwayError):
 
 
 class Conflict(SlipwayError):
-    """It exists already, or a run is in its way. `facts` are told to the client beside the sentence."""
+    """The record exists already, or another run blocks the operation. `details` become members of the response."""
 
     code = "conflict"
 
-    def __init__(self, message: str, **facts: Any) -> None:
+    def __init__(self, message: str, **details: Any) -> None:
         super().__init__(message)
-        self._facts = facts
+        self._details = details
 
     def details(self) -> dict[str, Any]:
-        return {"code": self.code} | self._facts
+        return {"code": self.code} | self._details
 
 
 class AccessRefused(SlipwayError):
-    """The project's auth file refuses the caller, or what the caller wants. `status` and `headers` are the answer's."""
+    """The project's auth file rejects the user or the operation, with this HTTP `status` and these `headers`."""
 
     code = "access.refused"
 
@@ -112,13 +115,14 @@ class AccessRefused(SlipwayError):
 
 
 class ForeignHost(SlipwayError):
-    """The server has no auth file, and the request calls it by a name that a stranger may have registered."""
+    """The server has no auth file, and the request's host name is not one of its own. Another site may have made the
+    name resolve to this server (DNS rebinding)."""
 
     code = "host.refused"
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"without an auth file this server does not answer to the name {name!r}: if it is this server's, set "
+            f"without an auth file this server does not accept the host name {name!r}: if it is this server's, set "
             f"SLIPWAY_ALLOWED_HOSTS={name}"
         )
 
@@ -136,7 +140,8 @@ class ForeignOrigin(SlipwayError):
 
 
 class NotJson(SlipwayError):
-    """The server has no auth file, and the body has a content type that any page may send unasked."""
+    """The server has no auth file, and the body's content type is one that a page of any site may send without the
+    browser asking this server first."""
 
     code = "content_type.refused"
 
@@ -146,20 +151,20 @@ class NotJson(SlipwayError):
 
 
 class AuthBroken(SlipwayError):
-    """A handler of the project's auth file raised, or answered what nobody can make sense of. The message is for the
-    log: clients are not told."""
+    """A handler of the project's auth file raised, or returned an unusable value. The message is for the log; clients
+    do not receive it."""
 
     code = "auth.broken"
 
 
 class TooLarge(SlipwayError):
-    """Over a byte limit that an operator set."""
+    """Larger than a byte limit that an operator set."""
 
     code = "too_large"
 
 
 class Unavailable(SlipwayError):
-    """Cannot be kept right now. `retry_after_s` is a good moment to try again."""
+    """Cannot be stored now. The client may retry after `retry_after_s` seconds."""
 
     code = "unavailable"
     retryable = True
@@ -170,44 +175,45 @@ class Unavailable(SlipwayError):
 
 
 class StoreUnavailable(Unavailable):
-    """Redis did not answer, or answered that it cannot keep anything now."""
+    """Redis did not reply, or replied that it cannot store anything now."""
 
     code = "store.unavailable"
 
 
 class Overloaded(Unavailable):
-    """Redis is so full that only runs in progress may grow. `ratio` is how full it is, `limit` the high-water mark."""
+    """Redis is above its high-water mark: new runs are rejected, and runs in progress continue. `ratio` is the used
+    part of its memory, `limit` the high-water mark."""
 
     code = "overloaded"
 
     def __init__(self, ratio: float, limit: float, retry_after_s: int, *, continues: bool = False) -> None:
-        what = "; to resume would make a new run: what waits goes on waiting, answer it later" if continues else ""
+        what = "; an answer would create a new run: the interrupt stays open, answer it later" if continues else ""
         self.ratio, self.limit = round(ratio, 4), limit
         super().__init__(f"{self.sentence(self.ratio, limit)}{what}", retry_after_s)
 
     @staticmethod
     def sentence(ratio: float, limit: float) -> str:
-        """What is the matter, with the figures."""
-        return f"Redis's memory is {ratio:.1%} full; new runs are refused above {limit:.0%}"
+        """The state of Redis's memory, with the figures."""
+        return f"Redis's memory is {ratio:.1%} full; new runs are rejected above {limit:.0%}"
 
     def details(self) -> dict[str, Any]:
         return {"code": self.code, "memory_ratio": self.ratio, "limit": self.limit}
 
 
 class Fenced(SlipwayError):
-    """The run has moved on to another attempt, or has ended; nothing this attempt writes counts any more."""
+    """A newer attempt owns the run, or the run has ended. Redis rejects every further write of this attempt."""
 
     code = "attempt.fenced"
 
 
 class StoredDataError(SlipwayError):
-    """A stored value cannot be read: damaged, sealed with another key, or of a class that is not allowed."""
+    """A stored value cannot be read: it is damaged, encrypted with another key, or of a class that is not allowed."""
 
     code = "store.data"
 
 
 class RunFailure(SlipwayError):
-    """Why a run ended `failed`: `node` is where, when a node was to blame."""
+    """Why a run ended `failed`. `node` is the node that caused it, if a node did."""
 
     code = "run.failed"
 
@@ -217,7 +223,7 @@ class RunFailure(SlipwayError):
 
 
 class CeilingHit(RunFailure):
-    """A hard stop. `ceiling` is what follows `ceiling.` in the code; `limit` is what was set, `used` what was used."""
+    """The chain reached a ceiling. `ceiling` is what follows `ceiling.` in the code."""
 
     def __init__(self, ceiling: str, limit: float, used: float, node: str | None = None) -> None:
         super().__init__(f"ceiling {ceiling} reached: {used:g} of {limit:g}", node)
@@ -233,7 +239,7 @@ class CeilingHit(RunFailure):
 
 
 class InputRefused(RunFailure):
-    """The graph's state schema refuses the input; the message names the field."""
+    """The graph's state schema rejects the input; the message names the field."""
 
     code = "input.invalid"
 
@@ -245,8 +251,8 @@ class StateRefused(RunFailure):
 
 
 class GraphUnavailable(RunFailure):
-    """The graph does not import, does not compile, or its factory fails. Why is in the log alone: what code raises then
-    may hold the addresses and passwords that it reads."""
+    """The graph does not import, does not compile, or its factory fails. Only the log has the reason, because an
+    exception of that code may contain addresses and passwords that it reads."""
 
     code = "graph.unavailable"
 

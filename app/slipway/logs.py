@@ -1,7 +1,7 @@
-"""Logs: lines for people on a terminal, JSON for machines, on standard error; standard output stays free for answers.
+"""Logs on standard error: text on a terminal, JSON elsewhere. Standard output is left to the results of commands.
 
-Our own lines come from structlog and name their event with a dotted word (`run.started`); those of libraries arrive
-through `logging` and take the same shape.
+Slipway logs through structlog and names each event `noun.past_participle` (`run.started`). Lines of libraries come
+through `logging` and get the same form.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from slipway.serialization.json_encoding import dumps
 from slipway.settings import Settings
 
 _QUIETER: Final = {"uvicorn": logging.WARNING, "asyncio": logging.WARNING, "httpx": logging.WARNING}
-"""Libraries that say too much at the level we run at."""
+"""Libraries that log too much at Slipway's level, with the lowest level that is logged of each."""
 
-_BROKEN_OFF: Final = "ASGI callable returned without completing response."
-"""What uvicorn says of an answer that is broken off so that its client asks again: we do that on purpose, with every
-open stream of a process that stops."""
+_INCOMPLETE_RESPONSE: Final = "ASGI callable returned without completing response."
+"""What uvicorn logs when a response is closed without its terminating chunk, so that the client reconnects. A stopping
+process does that on purpose with every open stream."""
 
 
 def configure(settings: Settings, process: str) -> None:
-    """Send every log line of this process to standard error. `process` (web, worker, dev) is in each of them."""
+    """Sends every log line of this process to standard error, with the name of the `process` (web, worker, dev)."""
     before: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _Named(process),
+        _ProcessName(process),
     ]
     structlog.configure(
         processors=[
@@ -54,15 +54,15 @@ def configure(settings: Settings, process: str) -> None:
     root.setLevel(settings.log_level.upper())
     for name, level in _QUIETER.items():
         logging.getLogger(name).setLevel(max(level, root.level))
-    logging.getLogger("uvicorn.error").addFilter(_unforeseen)
+    logging.getLogger("uvicorn.error").addFilter(_is_unexpected)
 
 
-def _unforeseen(record: logging.LogRecord) -> bool:
-    return record.msg != _BROKEN_OFF
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    return record.msg != _INCOMPLETE_RESPONSE
 
 
 def _rendering(log_format: str) -> list[Processor]:
-    """How a line is written; `auto` looks at standard error."""
+    """The processors that render a line; `auto` means text if standard error is a terminal."""
     terminal = sys.stderr.isatty()
     if log_format == "json" or (log_format == "auto" and not terminal):
         return [
@@ -78,7 +78,7 @@ def _rendering(log_format: str) -> list[Processor]:
 
 
 def _exception_as_text(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Describe the exception of a line ourselves: it may be a graph's, and may not let itself be described."""
+    """Renders the exception of a line without trusting it: the `__str__` of a graph's exception may raise."""
     raised = event.pop("exc_info", None)
     if isinstance(raised, tuple):
         raised = raised[1]
@@ -93,13 +93,13 @@ def _json(event: Any, **_: Any) -> str:
     return dumps(event).decode()
 
 
-class _Named:
-    """Adds the name of the process."""
+class _ProcessName:
+    """Adds the name of the process to each line."""
 
     def __init__(self, process: str) -> None:
         self._process = process
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> dict[str, Any]:
-        event.pop("color_message", None)  # uvicorn says everything twice
+        event.pop("color_message", None)  # uvicorn's second copy of each message
         event.setdefault("process", self._process)
         return dict(event)

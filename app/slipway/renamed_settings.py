@@ -1,5 +1,6 @@
-"""Options had no prefix once: `MAX_STEPS` was what `SLIPWAY_MAX_STEPS` is. Which of those names are set and were
-probably meant for Slipway, so that an operator learns that they have no effect any more."""
+"""Detects options under their former names, so that an operator learns that they have no effect any more.
+
+Options had no prefix in early versions: `MAX_STEPS` is `SLIPWAY_MAX_STEPS` now."""
 
 from __future__ import annotations
 
@@ -13,12 +14,12 @@ from slipway.environment_variables import variable_of
 from slipway.settings import Settings
 
 _COMMON_NAMES: Final = frozenset({"config", "host", "log_format", "log_level", "port", "redis_url"})
-"""Names that so many programs use that nothing follows from them. Two of them still count, and two are harmless."""
+"""Former names that many other programs use too, so that they are not reported. `PORT` and `REDIS_URL` still count."""
 
 
 def renamed_options_in(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The values under former names, by option: those that the option would take, and that are not set under its
-    present name."""
+    """Values under former names, by option. Only values that the option would accept, of options that are not set under
+    their present name."""
     own = os.environ if environment is None else environment
     found: dict[str, str] = {}
     for option, field in Settings.model_fields.items():
@@ -35,6 +36,6 @@ def renamed_options_in(environment: Mapping[str, str] | None = None) -> dict[str
 
 
 def advice(option: str) -> str:
-    """What to do about one of them."""
+    """What the operator should do about the former name of an option."""
     former, present = option.upper(), variable_of(option)
     return f"{former} does not configure Slipway any more: set {present} instead, or unset {former} if it is not meant"

@@ -1,7 +1,7 @@
-"""Every option of Slipway: name, default, unit, help; and the combinations that cannot work.
+"""Every option of Slipway with its default, its unit and its help, and the combinations that are rejected.
 
-An option is an environment variable (`max_steps` is `SLIPWAY_MAX_STEPS`, see `variables`). Nothing is read until
-`Settings.load` is called; `Settings(...)` takes its arguments alone.
+Each option is an environment variable: `max_steps` is `SLIPWAY_MAX_STEPS` (see `environment_variables`). The
+environment is read by `Settings.load` only; `Settings(...)` uses nothing but its arguments.
 """
 
 from __future__ import annotations
@@ -23,49 +23,51 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
 _HOST_NAME: Final = re.compile(r"\*|(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]+:[0-9a-f:.]*")
-"""A name, every name below one, an address without its brackets, or any."""
+"""A name, `*.name` for all names below it, an address without its brackets, or `*`."""
 
 NOT_ENFORCED: Final = {
     name: f"{what} are not counted yet, so this ceiling cannot be enforced; leave it out"
     for name, what in (("max_tool_calls", "tool calls"), ("max_tokens", "tokens"), ("max_cost_usd", "costs of models"))
 }
-"""Ceilings that will be there, and why they are refused until then."""
+"""Ceilings that Slipway cannot count yet, each with the error for whoever sets it."""
 
 
 class Settings(BaseModel):
-    """All options, checked together. Frozen: a process keeps what it started with."""
+    """All options, checked together. Frozen: they do not change while a process runs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    # where things are
+    # addresses and paths
     redis_url: SecretStr | None = Field(
         default=None,
         description="Redis or Valkey: `redis://`, `rediss://` or `unix://`. When it is not set, `REDIS_TLS_URL`, "
-        "`REDIS_URL` and `REDISCLOUD_URL` of the process are read. Without any, `slipway dev` starts its own server",
+        "`REDIS_URL` and `REDISCLOUD_URL` of the process are read. Without an address, `slipway dev` starts a server",
     )
     redis_tls_verify: bool = Field(
         default=True,
-        description="Whether the certificate of a `rediss://` server is checked; `0` accepts any, such as the "
-        "self-signed one of Heroku's Redis",
+        description="Whether the certificate of a `rediss://` server is verified; `0` accepts every certificate, such "
+        "as the self-signed one of Heroku's Redis",
     )
     redis_ca_file: Path | None = Field(
         default=None,
-        description="A PEM file with the certificates that a `rediss://` server's is checked by, in place of the "
-        "system's",
+        description="A PEM file with the certificate authorities for a `rediss://` server, instead of the system's",
     )
     key_prefix: str = Field(
         default="slipway",
         pattern=r"^[A-Za-z0-9_.-]{1,64}$",
-        description="First part of every key; two deployments may share a server",
+        description="First part of every key in Redis; deployments with different prefixes can share a server",
     )
-    config: Path = Field(default=Path("langgraph.json"), description="The file that names the graphs")
-    data_dir: Path = Field(default=Path(".slipway"), description="Where `slipway dev` keeps its own server's data")
+    config: Path = Field(default=Path("langgraph.json"), description="Path of `langgraph.json`, which names the graphs")
+    data_dir: Path = Field(
+        default=Path(".slipway"), description="Folder where `slipway dev` stores the data of its own server"
+    )
     library_dir: Path = Field(
-        default=Path("examples/library"), description="Documents that `research_assistant` reads when it is given none"
+        default=Path("examples/library"),
+        description="Folder of the documents that `research_assistant` reads when its input has none",
     )
     model: str | None = Field(
         default=None,
-        description="A chat model for the graphs that ship, such as `openai:gpt-5`; needs the extra `models`",
+        description="Chat model for the sample graphs, such as `openai:gpt-5`; needs the extra `models`",
     )
 
     # web
@@ -74,66 +76,74 @@ class Settings(BaseModel):
         default=8123,
         ge=0,
         le=65535,
-        description="Port the web process listens on; 0 takes a free one. When it is not set, `PORT` of the process "
+        description="Port the web process listens on; 0 chooses a free port. When it is not set, `PORT` of the process "
         "is read",
     )
     allowed_hosts: tuple[str, ...] = Field(
         default=(),
-        description="Names that the server answers to without an auth file, beside those of its own machine and "
-        "network: `desk.example`, `*.desk.example`, separated by commas; `*` is any "
+        description="Host names that the server accepts when there is no auth file, beside those of its machine and "
+        "network: `desk.example`, `*.desk.example`, separated by commas; `*` accepts every name "
         "([why](open-server.md#host-names))",
     )
     max_body_bytes: int = Field(default=10 * MIB, ge=1 * KIB, description="Largest request body")
-    sse_ping_s: float = Field(default=5, gt=0, lt=55, description="Pause between comments on an idle event stream")
+    sse_ping_s: float = Field(default=5, gt=0, lt=55, description="Interval of the comments on an idle event stream")
     sse_buffer_events: int = Field(
-        default=1000, ge=10, description="Events a slow client may fall behind before it is cut off"
+        default=1000, ge=10, description="Events that may wait for a slow client before it is disconnected"
     )
     inline_budget_s: float = Field(
         default=5,
         gt=0,
         le=60,
-        description="How long a short graph may run in the web process before a worker goes on; a graph's own "
+        description="Time that an inline run may take in the web process before a worker continues it; a graph's own "
         "`inline_budget_s` wins",
     )
 
     # workers
     worker_processes: int = Field(default=1, ge=1, le=64, description="Processes that `slipway worker` starts")
     max_runs_per_worker: int = Field(
-        default=32, ge=1, le=1000, description="Runs that one worker process executes at once"
+        default=32, ge=1, le=1000, description="Runs that one worker process executes at the same time"
     )
     max_runs_per_owner: int | None = Field(
-        default=None, ge=1, description="Runs with the same `metadata.owner` that execute at once; unset is no limit"
+        default=None,
+        ge=1,
+        description="Runs with the same `metadata.owner` that execute at the same time; no limit when it is not set",
     )
     lease_s: float = Field(
-        default=8, ge=0.5, le=300, description="How long a worker may be silent before its runs are given to another"
+        default=8, ge=0.5, le=300, description="Time after its last heartbeat when a worker's runs are reclaimed"
     )
-    heartbeat_s: float = Field(default=2, ge=0.1, description="Pause between a worker's signs of life")
-    reap_every_s: float = Field(default=1, ge=0.1, description="Pause between looks for workers that fell silent")
+    heartbeat_s: float = Field(default=2, ge=0.1, description="Interval between heartbeats of a worker")
+    reap_every_s: float = Field(
+        default=1, ge=0.1, description="Interval between rounds of the reaper, which reclaims expired leases"
+    )
     reconcile_every_s: float = Field(
-        default=30, ge=0.1, description="Pause between looks for runs and threads that got stuck"
+        default=30,
+        ge=0.1,
+        description="Interval between rounds of the reconciler, which repairs stuck runs and threads",
     )
-    drain_s: float = Field(
-        default=25, ge=0, lt=30, description="How long a stopping process may take to hand its runs back"
-    )
+    drain_s: float = Field(default=25, ge=0, lt=30, description="Time that a stopping process has to release its runs")
 
     # redis
     redis_patience_web_s: float = Field(
-        default=2, gt=0, le=60, description="How long a request waits for a Redis that is away"
+        default=2, gt=0, le=60, description="Time that a request waits while Redis is unavailable"
     )
     redis_patience_worker_s: float = Field(
-        default=90, gt=0, description="How long a run waits for a Redis that is away"
+        default=90, gt=0, description="Time that a run waits while Redis is unavailable"
     )
     redis_high_water: float = Field(
         default=0.85,
         gt=0,
         le=1,
-        description="New runs are refused while Redis is fuller than this part of its `maxmemory`",
+        description="New runs are rejected while Redis uses more than this part of its `maxmemory`",
     )
-    redis_max_connections: int = Field(default=5, ge=1, description="Connections to Redis that one process may hold")
+    redis_max_connections: int = Field(
+        default=5, ge=1, description="Most connections to Redis that one process may open"
+    )
     max_store_item_bytes: int = Field(
         default=1 * MIB, ge=1 * KIB, description="Largest value of an item of the long-term store, as JSON"
     )
-    event_ttl_s: int = Field(default=86_400, ge=60, description="How long the events of a run are kept after its end")
+    event_ttl_s: int = Field(
+        default=86_400, ge=60, description="Time that the events of a run are stored after its end"
+    )
     checkpointer: Literal["core", "langgraph-redis"] = Field(
         default="core",
         description="`core`: plain Redis or Valkey commands, no modules; `langgraph-redis`: the format of "
@@ -142,22 +152,24 @@ class Settings(BaseModel):
     langgraph_redis_prefix: str = Field(
         default="checkpoint",
         pattern=r"^[^\s{},]+$",
-        description="What the names of keys and indexes of `langgraph-redis` begin with; the default is its own",
+        description="Prefix of the keys and indexes of `langgraph-redis`; the default is that of the package",
     )
     encryption_key: SecretStr | None = Field(
         default=None,
-        description="Seals checkpoints at rest: 32 random bytes as base64 or hex; needs the extra `encryption`",
+        description="Encrypts checkpoints at rest: 32 random bytes as base64 or hex; needs the extra `encryption`",
     )
 
     webhook_secret: SecretStr | None = Field(
         default=None,
-        description="Signs outgoing webhooks as standardwebhooks.com has it: `whsec_` and base64, or any text",
+        description="Signs outgoing webhooks by standardwebhooks.com: `whsec_` and base64, or any text",
     )
 
     # ceilings: hard stops of a chain of runs
     max_steps: int = Field(default=500, ge=1, description="Ceiling: supersteps")
     max_node_visits: int | None = Field(
-        default=None, ge=1, description="Ceiling: supersteps in which one node runs; unset, as many as there may be"
+        default=None,
+        ge=1,
+        description="Ceiling: supersteps in which one node runs; `SLIPWAY_MAX_STEPS` when it is not set",
     )
     max_attempts: int = Field(default=5, ge=1, description="Ceiling: attempts of a run")
     max_retries: int = Field(default=20, ge=0, description="Ceiling: retries of nodes, in all")
@@ -180,11 +192,8 @@ class Settings(BaseModel):
     def load(
         cls, environment: Mapping[str, str] | None = None, project: Mapping[str, str] | None = None, **given: Any
     ) -> Self:
-        """The options of the process's `environment` over those of the `project` (`env` of langgraph.json); `given`
-        (the command line) wins where it is not None.
-
-        Raises `ConfigError` that names the variable.
-        """
+        """Reads the options: `given` (the command line, where it is not None), over the `environment` of the process,
+        over the `project`'s `env` in langgraph.json. Raises `ConfigError` that names the variable."""
         own = os.environ if environment is None else environment
         found = platform_options(own)
         for variables in (project or {}, own):
@@ -195,8 +204,8 @@ class Settings(BaseModel):
 
     @classmethod
     def of(cls, values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> Self:
-        """Settings of `values`, or a `ConfigError` that says what is wrong with which option, by its name in `names`
-        where it has one; other values are passed over."""
+        """Settings of those `values` that are options. Raises `ConfigError` that names each invalid option, by its
+        variable in `names` if it has one there."""
         try:
             return cls(**{name: value for name, value in values.items() if name in cls.model_fields})
         except ValidationError as error:
@@ -214,12 +223,12 @@ class Settings(BaseModel):
             return value
         names = tuple(name.strip().strip("[]").removesuffix(".").lower() for name in value.split(",") if name.strip())
         if wrong := [name for name in names if not _HOST_NAME.fullmatch(name)]:
-            raise ValueError(f"{wrong[0]!r} is no host name: write desk.example, *.desk.example, an address or *")
+            raise ValueError(f"{wrong[0]!r} is not a host name: write desk.example, *.desk.example, an address or *")
         return names
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
-        """Refuse combinations that cannot work, with a `ConfigError`."""
+        """Raises `ConfigError` for options that contradict each other."""
         if self.lease_s <= 2 * self.heartbeat_s:
             raise ConfigError(
                 f"SLIPWAY_LEASE_S ({self.lease_s:g}) must be more than twice "
@@ -233,20 +242,20 @@ class Settings(BaseModel):
         if self.redis_patience_worker_s < self.redis_patience_web_s:
             raise ConfigError(
                 f"SLIPWAY_REDIS_PATIENCE_WORKER_S ({self.redis_patience_worker_s:g}) must not be shorter than "
-                f"SLIPWAY_REDIS_PATIENCE_WEB_S ({self.redis_patience_web_s:g}): accepted runs would be lost before "
-                "requests are"
+                f"SLIPWAY_REDIS_PATIENCE_WEB_S ({self.redis_patience_web_s:g}): runs in progress would fail before "
+                "requests do"
             )
         if self.max_body_bytes > self.max_state_bytes:
             raise ConfigError(
                 f"SLIPWAY_MAX_BODY_BYTES ({self.max_body_bytes}) must not be more than SLIPWAY_MAX_STATE_BYTES "
-                f"({self.max_state_bytes}): an accepted input could never be kept"
+                f"({self.max_state_bytes}): an accepted input could never be stored"
             )
         return self
 
     @property
     def redis(self) -> str:
-        """The address of Redis, with its secrets, and with how its certificate is checked, as redis-py spells that in
-        a URL. Raises `ConfigError` when none is set."""
+        """The address of Redis with its secrets, and with the options of its certificate as redis-py spells them in a
+        URL. Raises `ConfigError` when no address is set."""
         if self.redis_url is None:
             raise ConfigError(
                 f"{variable_of('redis_url')} must be set, or one of {', '.join(REDIS_URL_NAMES)}; "
@@ -261,18 +270,19 @@ class Settings(BaseModel):
 
 
 def config_file() -> Path:
-    """Where the graphs are named, which is known before there are settings."""
+    """The path of langgraph.json, which is needed before the settings are read."""
     return Path(os.environ.get(variable_of("config")) or Settings.model_fields["config"].default)
 
 
 def _sentence(problem: ErrorDetails, names: Mapping[str, str]) -> str:
-    """`SLIPWAY_MAX_STEPS: Input should be greater than or equal to 1`; never the value, which may be a secret."""
+    """Such as `SLIPWAY_MAX_STEPS: Input should be greater than or equal to 1`; without the value, which may be a
+    secret."""
     option = "_".join(str(part) for part in problem["loc"])
     return f"{names.get(option, variable_of(option))}: {problem['msg']}"
 
 
 def settings_table() -> str:
-    """The options as a Markdown table, for the README; a test holds the two together."""
+    """The options as a Markdown table for `docs/settings.md`; a test compares the two."""
     rows = ["| option | default | what it is |", "|---|---|---|"]
     for name, option in Settings.model_fields.items():
         rows.append(f"| `{variable_of(name)}` | {_shown(name, option.default)} | {option.description} |")
@@ -280,7 +290,7 @@ def settings_table() -> str:
 
 
 def _shown(name: str, default: object) -> str:
-    """A default with its unit, as a person would write it."""
+    """A default with its unit."""
     if default is None or default == ():
         return ""
     if name.endswith("_bytes") and isinstance(default, int):

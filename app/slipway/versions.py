@@ -11,7 +11,7 @@ UNKNOWN: Final = "0.0.0"
 
 
 def version_of(package: str) -> str:
-    """`0.0.0` for a package that is not installed. Slipway itself need not be: a checkout is enough."""
+    """The version of a package, or `0.0.0` if it is not installed. Slipway's own is also read from a checkout."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -25,7 +25,7 @@ async def test_it_serves_and_stops(checkout: Checkout, platform_redis: str) -> N
     env = checkout.environment | {"PORT": str(port), "REDIS_URL": platform_redis}
     async with command(lines["release"], folder, env) as release:
         assert await asyncio.wait_for(release.wait(), 60) == 0, checkout.log()
-    assert "fit to serve" in checkout.log()
+    assert "ready to serve" in checkout.log()
     async with command(lines["web"], folder, env) as web, command(lines["worker"], folder, env) as worker:
         await serves(f"http://127.0.0.1:{port}")
         await stops(web, worker)

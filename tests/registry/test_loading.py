@@ -183,7 +183,7 @@ async def test_an_unknown_graph(project: Project) -> None:
     project.write("one.py")
     registry = await project.load({"one": "./one.py:graph"})
     for ask in (registry.spec, lambda name: registry.open(name, {}, "threads.read")):
-        with pytest.raises(NotFound, match="graph 'two' not found: it does not exist; there is one"):
+        with pytest.raises(NotFound, match="graph 'two' not found: it does not exist; existing: one"):
             ask("two")
     with pytest.raises(NotFound):
         await registry.manifest("two")
