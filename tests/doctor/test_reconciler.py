@@ -52,13 +52,13 @@ async def test_one_worker_has_the_duty_until_it_falls_silent(
 async def test_a_duty_that_is_asked_for_twice_is_kept(stores: Stores) -> None:
     scripts = HealthScripts(stores.pipeline, stores.keys)
     await stores.pipeline.send("ZADD", stores.keys.workers, 1, "a", 1, "b")
-    assert [await scripts.take_duty("d", name, 60_000) for name in ("a", "b", "a")] == [True, False, True]
+    assert [await scripts.acquire_duty("d", name, 60_000) for name in ("a", "b", "a")] == [True, False, True]
     assert 0 < await stores.pipeline.send("PTTL", stores.keys.duty("d")) <= 60_000
 
 
 async def test_the_duty_of_a_worker_that_is_gone_is_free(stores: Stores) -> None:
     scripts = HealthScripts(stores.pipeline, stores.keys)
     await stores.pipeline.send("ZADD", stores.keys.workers, 1, "a", 1, "b")
-    assert await scripts.take_duty("d", "a", 60_000)
+    assert await scripts.acquire_duty("d", "a", 60_000)
     await stores.pipeline.send("ZREM", stores.keys.workers, "a")
-    assert [await scripts.take_duty("d", name, 60_000) for name in ("b", "a")] == [True, False]
+    assert [await scripts.acquire_duty("d", name, 60_000) for name in ("b", "a")] == [True, False]

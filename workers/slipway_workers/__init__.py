@@ -1,1 +1,1 @@
-"""The worker process: claims runs, executes them, and performs timed duties."""
+"""The worker process: claims runs, executes them, and performs duties."""

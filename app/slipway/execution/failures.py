@@ -64,7 +64,7 @@ class Failure:
         return RunError(self.code, dumps(self.record(attempt)).decode(), dumps(self.public()).decode())
 
     def record(self, attempt: int) -> dict[str, Any]:
-        """The error of the run record. `Run.shown_error` is the part that clients receive."""
+        """The error of the run record. `Run.public_error` is the part that clients receive."""
         return (
             {
                 "error": self.error,

@@ -81,7 +81,7 @@ class FrameEncoder:
         if mode == "messages":
             yield from self._messages(namespace, payload)
         elif mode == "checkpoints" and CHECKPOINT_REFS in self._modes:
-            yield frame(self._name(CHECKPOINT_REFS, namespace), _brief(payload))
+            yield frame(self._name(CHECKPOINT_REFS, namespace), _checkpoint_ref(payload))
         elif mode.startswith("custom:"):
             yield frame(mode, payload)
         elif mode == "tools" and mode in self._modes:
@@ -136,7 +136,7 @@ def _checkpoint(payload: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _brief(payload: Mapping[str, Any]) -> dict[str, Any]:
+def _checkpoint_ref(payload: Mapping[str, Any]) -> dict[str, Any]:
     own, parent = ((payload[name] or {}).get("configurable", {}) for name in ("config", "parent_config"))
     metadata = payload["metadata"]
     shown = {"id": own.get("checkpoint_id"), "step": metadata.get("step"), "source": metadata.get("source")}

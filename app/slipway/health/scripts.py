@@ -49,6 +49,6 @@ class HealthScripts(ScriptStubs):
         reply = await self._pipeline.run(_DOCTOR, [], arguments)
         return [(problem.decode(), ident.decode()) for problem, ident in reply]
 
-    async def take_duty(self, duty: str, worker: str, for_ms: int) -> bool:
+    async def acquire_duty(self, duty: str, worker: str, for_ms: int) -> bool:
         """Whether `worker` is the one who does this duty for the next `for_ms`. Who has it keeps it by asking again."""
         return bool(await self._pipeline.run(_DUTY_TAKE, [], self._args(duty=duty, worker=worker, for_ms=for_ms)))

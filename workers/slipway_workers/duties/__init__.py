@@ -1,1 +1,1 @@
-"""Timed duties: each is one module, and one worker at a time performs it."""
+"""Duties: work that workers repeat at an interval. Each duty is one file of the same shape."""

@@ -26,4 +26,4 @@ class ExclusiveDuty(Duty):
         self._election = HealthScripts(services.pipeline, services.keys)
 
     async def may_run(self) -> bool:
-        return await self._election.take_duty(self.name, self._worker, int(HELD_FOR_ROUNDS * self.interval_s * 1000))
+        return await self._election.acquire_duty(self.name, self._worker, int(HELD_FOR_ROUNDS * self.interval_s * 1000))
