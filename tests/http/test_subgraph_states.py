@@ -10,7 +10,7 @@ from langgraph.types import Interrupt, PregelTask, StateSnapshot
 from slipway.redis.checkpoint_keys import names_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.threads.protocol_state import interrupts_of, shown
+from slipway.threads.protocol_state import interrupts_of, public_state
 
 Client: TypeAlias = Any
 """A `LangGraphClient`; its own types promise lists where it gives objects."""
@@ -129,6 +129,6 @@ def test_an_interrupt_shows_what_it_expects_if_it_says_so() -> None:
     task = PregelTask("t", "ask", ("__pregel_pull", "ask"), None, asked)
     state = StateSnapshot({}, ("ask",), {}, None, None, None, (task,), asked)
     told = [{"id": "1", "value": "why?"}, {"id": "2", "value": "how?", "response_schema": expected}]
-    found = shown(state)
+    found = public_state(state)
     assert found["interrupts"] == found["tasks"][0]["interrupts"] == told
     assert interrupts_of(state) == {"t": told}

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
+from langgraph.checkpoint.serde.types import INTERRUPT
 
 from slipway.event_protocol.message_blocks import MessageStream, plain_messages, text_of
 from slipway.runs.event_log import Event
@@ -28,8 +29,6 @@ ORDINAL_BITS: Final = 30
 
 MODES: Final = ("values", "updates", "messages-tuple", "tasks", "checkpoints/brief", "custom", "tools")
 """What a run streams that was started by the event protocol."""
-
-INTERRUPT: Final = "__interrupt__"
 
 _NAMED: Final = "custom:"
 _BROUGHT: Final = ("content", "tool_call_chunks", "additional_kwargs", "usage_metadata", "response_metadata")

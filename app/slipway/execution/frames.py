@@ -17,7 +17,7 @@ from slipway.execution.tool_events import ToolEvents
 from slipway.serialization.json_encoding import dumps
 from slipway.shown_exceptions import public_repr
 from slipway.sse_frames import encode_frame, event_name
-from slipway.threads.protocol_state import place_of, thread_of
+from slipway.threads.protocol_state import checkpoint_ref, thread_metadata
 
 Frame = tuple[str, bytes]
 
@@ -131,7 +131,7 @@ def _checkpoint(payload: Mapping[str, Any]) -> dict[str, Any]:
         **payload,
         "config": public_config(payload["config"]),
         "parent_config": public_config(payload["parent_config"]),
-        "metadata": {**(payload["metadata"] or {}), **thread_of(place_of(payload["config"]))},
+        "metadata": {**(payload["metadata"] or {}), **thread_metadata(checkpoint_ref(payload["config"]))},
         "tasks": [_checkpoint_task(task) for task in payload["tasks"]],
     }
 
@@ -165,7 +165,10 @@ def _debug(payload: Mapping[str, Any]) -> dict[str, Any]:
     if payload["type"] != "checkpoint":
         return {**payload, "payload": _task(content)}
     shown = _checkpoint(content)
-    shown["checkpoint"], shown["parent_checkpoint"] = place_of(content["config"]), place_of(content["parent_config"])
+    shown["checkpoint"], shown["parent_checkpoint"] = (
+        checkpoint_ref(content["config"]),
+        checkpoint_ref(content["parent_config"]),
+    )
     shown["tasks"] = [_debug_task(task) for task in shown["tasks"]]
     return {**payload, "payload": shown}
 

@@ -9,47 +9,51 @@ from typing import Any, Final
 from slipway.errors import InvalidRequest
 
 ROOTS: Final = ("values", "metadata", "config", "interrupts")
-MOST: Final = 10
+MAX_PATHS: Final = 10
 
 _ALIAS: Final = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
 _STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(-?\d{1,9})\]")
 
-Path = tuple[str | int, ...]
+ExtractPath = tuple[str | int, ...]
 
 
-def paths_of(asked: Mapping[str, str], taken: frozenset[str]) -> dict[str, Path]:
-    """Alias → path, checked. `taken` are names an alias may not have. Raises `InvalidRequest`."""
-    if len(asked) > MOST:
-        raise InvalidRequest("extract", f"has {len(asked)} paths; {MOST} is the most")
-    return {_alias(alias, taken): _path(alias, text) for alias, text in asked.items()}
+def paths_of(texts: Mapping[str, str], reserved: frozenset[str]) -> dict[str, ExtractPath]:
+    """The parsed path of each alias. `reserved` are names that an alias must not have. Raises `InvalidRequest`."""
+    if len(texts) > MAX_PATHS:
+        raise InvalidRequest("extract", f"has {len(texts)} paths; at most {MAX_PATHS} are allowed")
+    return {_alias(alias, reserved): _path(alias, text) for alias, text in texts.items()}
 
 
-def extracted(thread: Mapping[str, Any], paths: Mapping[str, Path]) -> dict[str, Any]:
-    """What lies at each path; null where nothing does."""
-    return {alias: _at(thread, path) for alias, path in paths.items()}
+def extract(thread: Mapping[str, Any], paths: Mapping[str, ExtractPath]) -> dict[str, Any]:
+    """The value at each path; None where the thread has none."""
+    return {alias: _value_at(thread, path) for alias, path in paths.items()}
 
 
-def _alias(alias: str, taken: frozenset[str]) -> str:
-    if not _ALIAS.fullmatch(alias) or alias in taken:
-        raise InvalidRequest(f"extract.{alias}", "the alias must be an identifier that is no field of a thread")
+def _alias(alias: str, reserved: frozenset[str]) -> str:
+    if not _ALIAS.fullmatch(alias) or alias in reserved:
+        raise InvalidRequest(f"extract.{alias}", "an alias is an identifier, and not the name of a thread's field")
     return alias
 
 
-def _path(alias: str, text: str) -> Path:
+def _path(alias: str, text: str) -> ExtractPath:
     steps: list[str | int] = []
-    at = 0
-    while at < len(text):
-        step = _STEP.match(text, at)
-        if step is None or (step[0].startswith(".") and at == 0) or (step[1] and at and not step[0].startswith(".")):
+    offset = 0
+    while offset < len(text):
+        step = _STEP.match(text, offset)
+        if (
+            step is None
+            or (step[0].startswith(".") and offset == 0)
+            or (step[1] and offset and not step[0].startswith("."))
+        ):
             raise InvalidRequest(f"extract.{alias}", f"{text!r} is not a path such as values.messages[-1].content")
         steps.append(step[1] if step[2] is None else int(step[2]))
-        at = step.end()
+        offset = step.end()
     if not steps or steps[0] not in ROOTS:
         raise InvalidRequest(f"extract.{alias}", f"the path must begin with {', '.join(ROOTS)}")
     return tuple(steps)
 
 
-def _at(value: Any, path: Path) -> Any:
+def _value_at(value: Any, path: ExtractPath) -> Any:
     for step in path:
         if isinstance(step, int):
             if not isinstance(value, list) or not -len(value) <= step < len(value):

@@ -1,8 +1,8 @@
-"""The graph of a thread, opened outside of a run: to read the thread's state or to write it.
+"""Opens the graph of a thread outside a run, to read or write the thread's state.
 
-A factory may make another graph for each config, so it gets the config of the run that left the state: that of the
-newest run of the thread which a worker has begun. Without such a run (a copy, or all runs are deleted) it gets what
-the thread's own config says, which holds what its assistant made configurable.
+A factory may return another graph for each config. It therefore receives the config of the run that wrote the state:
+the newest run of the thread that a worker has started. Without such a run (the thread is a copy, or its runs were
+deleted) it receives the config of the thread record, which contains the assistant's `configurable`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from slipway.runs.store import RunStore
 from slipway.threads.record import Thread
 
 _NOT_FOR_GRAPHS: Final = frozenset({"ceilings", "checkpoint_id", "checkpoint_ns", "checkpoint_map"})
-"""`ceilings` are meant for the server, and a checkpoint is meant for the run that started there."""
+"""`ceilings` are for the server. A checkpoint is for the run that started from it."""
 
 
 class ThreadGraphOpener:
-    """Opens graphs for `ThreadStateStore`. A graph without a factory costs no read."""
+    """Opens graphs for `ThreadStateStore`. Opening a graph without a factory reads nothing."""
 
     def __init__(
         self, graphs: Graphs, runs: RunStore, checkpointer: ThreadSaver, store: BaseStore | None = None
@@ -36,17 +36,19 @@ class ThreadGraphOpener:
 
     @asynccontextmanager
     async def for_reading(self, thread: Thread, user: User | None) -> AsyncIterator[Graph]:
-        """The thread's graph. `user` is the one who reads; factories get it in their runtime."""
+        """Opens the thread's graph. A factory receives `user`, who reads the state, in its runtime."""
         config: RunnableConfig = {}
         if self._graphs.has_factory(_graph_id(thread)):
             config = await self.config(thread, user)
-        async with self._opened(thread, config, "threads.read", self._checkpointer) as graph:
+        async with self._open(thread, config, "threads.read", self._checkpointer) as graph:
             yield graph
 
     @asynccontextmanager
-    async def for_writing(self, thread: Thread, config: RunnableConfig, saver: ThreadSaver) -> AsyncIterator[Graph]:
-        """The thread's graph on `saver`, for an update with this `config`."""
-        async with self._opened(thread, config, "threads.update", saver) as graph:
+    async def for_writing(
+        self, thread: Thread, config: RunnableConfig, checkpointer: ThreadSaver
+    ) -> AsyncIterator[Graph]:
+        """Opens the thread's graph with `checkpointer`, for a state write with this `config`."""
+        async with self._open(thread, config, "threads.update", checkpointer) as graph:
             yield graph
 
     def max_state_bytes(self, thread: Thread) -> int | None:
@@ -55,23 +57,25 @@ class ThreadGraphOpener:
         return None if limit is None else int(limit)
 
     async def config(self, thread: Thread, user: User | None) -> RunnableConfig:
-        """The config for the thread's graph: two or three reads."""
+        """The config for the thread's graph. Costs two or three reads."""
         run = await self._last_run(thread)
-        own = thread.config if run is None else run.options.config
+        config = thread.config if run is None else run.options.config
         ids = {"graph_id": _graph_id(thread), "thread_id": thread.thread_id}
         if isinstance(assistant_id := thread.metadata.get("assistant_id"), str):
             ids["assistant_id"] = assistant_id
-        return cast(RunnableConfig, {**own, "configurable": {**_configurable(own), **user_configurable(user), **ids}})
+        return cast(
+            RunnableConfig, {**config, "configurable": {**_configurable(config), **user_configurable(user), **ids}}
+        )
 
     async def _last_run(self, thread: Thread) -> Run | None:
-        """The run that left the thread's state, as far as it can be known, if it executed the thread's graph."""
+        """The run that probably wrote the thread's state, if it executed the thread's graph."""
         run = await self._runs.last_begun(thread.thread_id)
         if run is None:
             run = await self._run_of_checkpoint(thread.thread_id)
         return run if run is not None and run.graph_id == thread.graph_id else None
 
     async def _run_of_checkpoint(self, thread_id: str) -> Run | None:
-        """A copied thread has no runs; its checkpoints name those of the thread that it was copied from."""
+        """A copied thread has no runs. Its checkpoints name the runs of the thread that it was copied from."""
         latest = await self._checkpointer.latest(thread_id)
         run_id = latest.metadata.get("run_id") if latest else None
         if not isinstance(run_id, str):
@@ -82,11 +86,11 @@ class ThreadGraphOpener:
             return None
 
     @asynccontextmanager
-    async def _opened(
-        self, thread: Thread, config: RunnableConfig, access: AccessContext, saver: ThreadSaver
+    async def _open(
+        self, thread: Thread, config: RunnableConfig, access: AccessContext, checkpointer: ThreadSaver
     ) -> AsyncIterator[Graph]:
         async with self._graphs.open(_graph_id(thread), config, access) as graph:
-            yield with_checkpointer(graph, saver, self._store)
+            yield with_checkpointer(graph, checkpointer, self._store)
 
 
 def _graph_id(thread: Thread) -> str:
@@ -95,5 +99,4 @@ def _graph_id(thread: Thread) -> str:
 
 
 def _configurable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the config makes configurable for the graph."""
     return {name: value for name, value in (config.get("configurable") or {}).items() if name not in _NOT_FOR_GRAPHS}

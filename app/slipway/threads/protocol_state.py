@@ -1,4 +1,4 @@
-"""LangGraph's snapshots in the protocol's words: ThreadState, Task and Interrupt."""
+"""Converts LangGraph's state snapshots to the protocol's ThreadState, Task and Interrupt."""
 
 from __future__ import annotations
 
@@ -8,68 +8,72 @@ from typing import Any, Final
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Interrupt, PregelTask, StateSnapshot
 
-_SECRET: Final = ("key", "token", "secret", "password", "auth", "credential", "cookie")
-"""Metadata whose name has one of these in it is never shown, as LangGraph itself keeps such names out of traces."""
+_SECRET_WORDS: Final = ("key", "token", "secret", "password", "auth", "credential", "cookie")
+"""Metadata is not public if its name contains one of these words. LangGraph keeps the same names out of traces."""
 _NAMES_OF_GRAPHS: Final = frozenset({"parents", "checkpoint_map", "counters_since_delta_snapshot"})
-"""Metadata whose members are named after nodes or channels, such as `author`."""
-_PLACE: Final = ("thread_id", "checkpoint_ns", "checkpoint_id")
+"""Metadata whose members are named after nodes or channels: a node may be called `author`."""
+_CHECKPOINT_REF_FIELDS: Final = ("thread_id", "checkpoint_ns", "checkpoint_id")
 
 
-def shown(state: StateSnapshot) -> dict[str, Any]:
-    """A ThreadState."""
-    place, parent = place_of(state.config), place_of(state.parent_config)
-    if state.created_at is None:  # nothing was ever stored there
-        place = None
+def public_state(state: StateSnapshot) -> dict[str, Any]:
+    """The protocol's ThreadState object."""
+    checkpoint, parent = checkpoint_ref(state.config), checkpoint_ref(state.parent_config)
+    if state.created_at is None:  # no checkpoint is stored
+        checkpoint = None
     return {
         "values": {} if state.values is None else state.values,
         "next": list(state.next),
         "tasks": [_task(task) for task in state.tasks],
-        "metadata": None if state.metadata is None else open_metadata(state.metadata) | thread_of(place),
+        "metadata": None if state.metadata is None else public_metadata(state.metadata) | thread_metadata(checkpoint),
         "created_at": state.created_at,
-        "checkpoint": place,
+        "checkpoint": checkpoint,
         "parent_checkpoint": parent,
         "interrupts": [_interrupt(interrupt) for interrupt in state.interrupts],
-        "checkpoint_id": place["checkpoint_id"] if place else None,
+        "checkpoint_id": checkpoint["checkpoint_id"] if checkpoint else None,
         "parent_checkpoint_id": parent["checkpoint_id"] if parent else None,
     }
 
 
-def place_of(config: RunnableConfig | None) -> dict[str, Any] | None:
-    """Where a checkpoint is; `checkpoint_map` only where there is one, which is in subgraphs."""
+CheckpointRef = dict[str, Any]
+"""A checkpoint as clients name it: any of checkpoint_id, checkpoint_ns, checkpoint_map and thread_id."""
+
+
+def checkpoint_ref(config: RunnableConfig | None) -> CheckpointRef | None:
+    """The checkpoint that a config names. Only a subgraph's has a `checkpoint_map`."""
     configurable = (config or {}).get("configurable")
     if not configurable:
         return None
-    place = {name: configurable.get(name) for name in _PLACE}
-    place["checkpoint_ns"] = place["checkpoint_ns"] or ""
+    reference = {name: configurable.get(name) for name in _CHECKPOINT_REF_FIELDS}
+    reference["checkpoint_ns"] = reference["checkpoint_ns"] or ""
     if configurable.get("checkpoint_map"):
-        place["checkpoint_map"] = configurable["checkpoint_map"]
-    return place
+        reference["checkpoint_map"] = configurable["checkpoint_map"]
+    return reference
 
 
-def thread_of(place: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the metadata of the checkpoint at `place` says of its thread; it is not stored with the rest."""
-    return {"thread_id": place["thread_id"]} if place else {}
+def thread_metadata(reference: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The member of a checkpoint's public metadata that is not stored with it."""
+    return {"thread_id": reference["thread_id"]} if reference else {}
 
 
-def open_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """A checkpoint's metadata without secrets, at any depth, and without LangGraph's own bookkeeping."""
+def public_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint's metadata without secrets, at any depth, and without LangGraph's internal members."""
     return {
-        name: value if name in _NAMES_OF_GRAPHS else _open(value)
+        name: value if name in _NAMES_OF_GRAPHS else _public(value)
         for name, value in metadata.items()
         if not name.startswith("__") and not _is_secret(name)
     }
 
 
-def _open(value: Any) -> Any:
+def _public(value: Any) -> Any:
     if isinstance(value, list):
-        return [_open(item) for item in value]
+        return [_public(item) for item in value]
     if isinstance(value, dict):
-        return {name: _open(member) for name, member in value.items() if not _is_secret(name)}
+        return {name: _public(member) for name, member in value.items() if not _is_secret(name)}
     return value
 
 
 def _is_secret(name: Any) -> bool:
-    return isinstance(name, str) and any(word in name.casefold() for word in _SECRET)
+    return isinstance(name, str) and any(word in name.casefold() for word in _SECRET_WORDS)
 
 
 def status_of(state: StateSnapshot) -> str:
@@ -78,22 +82,22 @@ def status_of(state: StateSnapshot) -> str:
 
 
 def interrupts_of(state: StateSnapshot) -> dict[str, list[dict[str, Any]]]:
-    """What is asked, by task id."""
+    """The interrupts of each task, by task id."""
     return {task.id: _interrupts(task.interrupts) for task in state.tasks if task.interrupts}
 
 
 def _task(task: PregelTask) -> dict[str, Any]:
     nested = task.state if isinstance(task.state, StateSnapshot) else None
-    place = place_of(task.state) if isinstance(task.state, dict) else None
+    reference = checkpoint_ref(task.state) if isinstance(task.state, dict) else None
     return {
         "id": task.id,
         "name": task.name,
         "path": list(task.path),
         "error": None if task.error is None else _error(task.error),
         "interrupts": _interrupts(task.interrupts),
-        # a state that is shown says itself where it is
-        "checkpoint": {name: value for name, value in place.items() if value is not None} if place else None,
-        "state": shown(nested) if nested else None,
+        # a state that is included has its own reference
+        "checkpoint": {name: value for name, value in reference.items() if value is not None} if reference else None,
+        "state": public_state(nested) if nested else None,
         "result": task.result,
     }
 
@@ -107,6 +111,6 @@ def _interrupts(interrupts: Iterable[Interrupt[Any]]) -> list[dict[str, Any]]:
 
 
 def _interrupt(interrupt: Interrupt[Any]) -> dict[str, Any]:
-    asked = {"id": interrupt.id, "value": interrupt.value}
+    public = {"id": interrupt.id, "value": interrupt.value}
     schema = interrupt.response_schema
-    return asked if schema is None else asked | {"response_schema": schema}
+    return public if schema is None else public | {"response_schema": schema}

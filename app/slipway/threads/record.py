@@ -10,24 +10,20 @@ import orjson
 from slipway.clock import iso
 from slipway.redis.hash_fields import Fields
 from slipway.runs.record import spread
-from slipway.threads.ttl import shown as ttl_of
+from slipway.threads.ttl import public_ttl
 
 Status = Literal["idle", "busy", "interrupted", "error"]
-
-
 STATUSES: Final = ("idle", "busy", "interrupted", "error")
-
-
 SORTABLE: Final = ("thread_id", "status", "created_at", "updated_at", "state_updated_at")
 
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """The stored record. `values` is None until a run has left a state; `interrupts` maps task id to what is asked.
-    `incarnation` is when it was created, in µs: what tells it from another thread that had the same id."""
+    """The stored record of a thread."""
 
     thread_id: str
     incarnation: str
+    """The creation time in µs. It distinguishes the thread from an earlier one, since deleted, of the same id."""
     created_at: str
     updated_at: str
     state_updated_at: str
@@ -35,13 +31,15 @@ class Thread:
     status: str
     config: dict[str, Any]
     values: dict[str, Any] | None
+    """None until a run or a state write has stored a state."""
     interrupts: dict[str, Any]
+    """The interrupts of each task, by task id."""
     error: dict[str, Any] | None
     ttl: dict[str, Any] | None = None
 
     @property
     def graph_id(self) -> str | None:
-        """The graph of its runs, once it has had one or was told at creation."""
+        """The graph of its runs: set by the first run, or by the request that created the thread."""
         graph_id = self.metadata.get("graph_id")
         return graph_id if isinstance(graph_id, str) else None
 
@@ -61,30 +59,30 @@ class Thread:
         }
 
 
-def thread_from(thread_id: str, held: Fields) -> Thread:
+def thread_from(thread_id: str, fields: Fields) -> Thread:
     """The record of a stored hash."""
 
     def parsed(name: str) -> Any:
-        return orjson.loads(held[name]) if held.get(name) else None
+        return orjson.loads(fields[name]) if fields.get(name) else None
 
-    created_us = int(held["created_us"])
+    created_us = int(fields["created_us"])
     return Thread(
         thread_id=thread_id,
         incarnation=str(created_us),
         created_at=iso(created_us),
-        updated_at=iso(int(held.get("updated_us", created_us))),
-        state_updated_at=iso(int(held.get("state_us", created_us))),
-        metadata=spread(held, "m:"),
-        status=held["status"].decode(),
-        config=_config(held),
+        updated_at=iso(int(fields.get("updated_us", created_us))),
+        state_updated_at=iso(int(fields.get("state_us", created_us))),
+        metadata=spread(fields, "m:"),
+        status=fields["status"].decode(),
+        config=_config(fields),
         values=parsed("values"),
         interrupts=parsed("interrupts") or {},
         error=parsed("error"),
-        ttl=ttl_of(held),
+        ttl=public_ttl(fields),
     )
 
 
-def _config(held: Fields) -> dict[str, Any]:
-    """What runs have left: once there was one, it says what is configurable, if only that nothing is."""
-    ran: dict[str, Any] = {"configurable": {}} if "m:assistant_id" in held else {}
-    return ran | spread(held, "c:")
+def _config(fields: Fields) -> dict[str, Any]:
+    """The config that runs stored. It has `configurable` as soon as there was a run, even if that is empty."""
+    default: dict[str, Any] = {"configurable": {}} if "m:assistant_id" in fields else {}
+    return default | spread(fields, "c:")

@@ -1,7 +1,7 @@
-"""A thread's state through its graph; through its checkpoint alone when the graph cannot make sense of it.
+"""Reads the state of a thread through its graph, or from its checkpoint alone if the graph raises.
 
-A state class may refuse what is stored: a run's input that does not validate is stored before a node sees it. Such a
-thread must still be readable, or nobody could find out what is wrong with it.
+A graph's state class may reject stored values: the input of a run is stored before the first node validates it. Such a
+thread must stay readable, so that its users can find the cause.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ log = structlog.get_logger(__name__)
 
 
 async def read_state(graph: Graph, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
-    """The state at `config`; with `subgraphs`, each task of a subgraph has the subgraph's state if that can be read.
-    `graph` has its checkpointer with_checkpointer."""
+    """The state at `config`. With `subgraphs`, the task of a subgraph includes the subgraph's state if that can be
+    read. `graph` has a checkpointer."""
     if not subgraphs:
         return await _read(graph, config)
     try:
         return await graph.aget_state(config, subgraphs=True)
     except StoreUnavailable:
         raise
-    except (Exception, SystemExit):  # it does not say whose state it was
+    except (Exception, SystemExit):  # the error does not name the subgraph
         return await with_subgraphs(graph, await _read(graph, config))
 
 
@@ -44,19 +44,19 @@ async def _read(graph: Graph, config: RunnableConfig) -> StateSnapshot:
         stored = await _saver(graph).aget_tuple(config)
         if stored is None:
             raise
-        log.warning("state.refused", error=class_name(error))  # its text may have values in it
-        return bare(graph, stored)
+        log.warning("state.unreadable", error=class_name(error))  # its text may contain values of the state
+        return state_without_graph(graph, stored)
 
 
 async def read_history(
     graph: Graph, config: RunnableConfig, *, filter: dict[str, Any] | None, before: RunnableConfig | None, limit: int
 ) -> list[StateSnapshot]:
-    """Past states, newest first. One that the graph refuses does not hide the others. A checkpoint whose bytes are
-    damaged is left out and logged; `StoredDataError` when there is no other."""
+    """Past states, newest first. A state that the graph rejects is read from its checkpoint alone. A checkpoint with
+    damaged bytes is skipped and logged; raises `StoredDataError` if there is no other."""
     try:
         return [state async for state in graph.aget_state_history(config, filter=filter, before=before, limit=limit)]
     except StoredDataError as error:
-        readable = await _readable(graph, config, filter or {}, before, limit)
+        readable = await _readable_history(graph, config, filter or {}, before, limit)
         if not readable:
             raise error
         return readable
@@ -69,22 +69,22 @@ async def read_history(
         return [await read_state(graph, stored.config) for stored in past]
 
 
-async def _readable(
+async def _readable_history(
     graph: Graph, config: RunnableConfig, filter: dict[str, Any], before: RunnableConfig | None, limit: int
 ) -> list[StateSnapshot]:
-    """The history read one by one: slower, and only where a part of it is damaged."""
+    """Reads the history one checkpoint at a time. This is slower, and used only if a checkpoint is damaged."""
     saver, target = _saver(graph), config["configurable"]
     assert isinstance(saver, ThreadSaver)
-    earliest, only = before["configurable"]["checkpoint_id"] if before else None, target.get("checkpoint_id")
+    earliest, only_id = before["configurable"]["checkpoint_id"] if before else None, target.get("checkpoint_id")
     states: list[StateSnapshot] = []
     for checkpoint_id in await saver.checkpoint_ids(str(target["thread_id"]), target.get("checkpoint_ns", "")):
-        if (earliest and checkpoint_id >= earliest) or (only and checkpoint_id != only):
+        if (earliest and checkpoint_id >= earliest) or (only_id and checkpoint_id != only_id):
             continue
         if len(states) == limit:
             break
-        place: RunnableConfig = {**config, "configurable": {**target, "checkpoint_id": checkpoint_id}}
+        past: RunnableConfig = {**config, "configurable": {**target, "checkpoint_id": checkpoint_id}}
         try:
-            state = await read_state(graph, place)
+            state = await read_state(graph, past)
         except StoredDataError as error:
             log.error("checkpoint.damaged", thread=target["thread_id"], checkpoint=checkpoint_id, error=str(error))
             continue
@@ -94,8 +94,8 @@ async def _readable(
     return states
 
 
-def bare(graph: Graph, stored: CheckpointTuple) -> StateSnapshot:
-    """What a checkpoint tells without its graph's classes: values, but neither tasks nor what is next."""
+def state_without_graph(graph: Graph, stored: CheckpointTuple) -> StateSnapshot:
+    """The state of a checkpoint without using the graph's classes: values, but no tasks and no next nodes."""
     channels = graph.stream_channels_list
     values = {name: value for name, value in stored.checkpoint["channel_values"].items() if name in channels}
     created_at = stored.checkpoint["ts"]

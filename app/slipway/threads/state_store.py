@@ -1,7 +1,7 @@
-"""The state of a thread: read at any checkpoint, written from outside a run, and its history.
+"""Reads the state of a thread at any checkpoint and its history, and writes states from outside a run.
 
-Reading needs the graph, for only the graph knows its channels and what comes next, but no worker. Writing goes
-through a writer that refuses while a run of the thread is active.
+Reading needs the thread's graph, which defines the channels and the next nodes. It needs no worker. A write is stored
+only if no run of the thread is active.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-import structlog
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot, StateUpdate
 
@@ -20,22 +19,17 @@ from slipway.errors import Conflict, RefusedRequest
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.threads.graph_opener import ThreadGraphOpener
-from slipway.threads.protocol_state import interrupts_of, place_of, shown, status_of
+from slipway.threads.protocol_state import CheckpointRef, checkpoint_ref, interrupts_of, public_state, status_of
 from slipway.threads.record import Thread
 from slipway.threads.state_reader import read_history, read_state
 from slipway.threads.state_updates import update_error, update_values
 from slipway.threads.store import ThreadStore
 
-Place = dict[str, Any]
-"""Where in a thread: any of checkpoint_id, checkpoint_ns, checkpoint_map."""
-
-_LATEST: Final[Place] = {}
-
-log = structlog.get_logger(__name__)
+_LATEST: Final[CheckpointRef] = {}
 
 
 class ThreadStateStore:
-    """States of all threads, in the protocol's shapes."""
+    """The states of all threads, as the objects of the protocol."""
 
     def __init__(
         self, graphs: ThreadGraphOpener, threads: ThreadStore, checkpointer: ThreadSaver, pipeline: Pipeline, keys: Keys
@@ -44,15 +38,15 @@ class ThreadStateStore:
         self._pipeline, self._keys = pipeline, keys
 
     async def get(
-        self, thread_id: str, place: Place = _LATEST, *, subgraphs: bool = False, user: User | None = None
+        self, thread_id: str, checkpoint: CheckpointRef = _LATEST, *, subgraphs: bool = False, user: User | None = None
     ) -> dict[str, Any]:
-        """The state at `place`. A thread that never ran has an empty one. `user` is who asks: factories are told.
-        Raises `NotFound`."""
+        """The state at a checkpoint. It is empty for a thread without a graph. A factory receives `user`. Raises
+        `NotFound`."""
         thread = await self._threads.get(thread_id)
         if thread.graph_id is None:
-            return shown(_never_ran(thread_id))
+            return public_state(_empty_state(thread_id))
         async with self._graphs.for_reading(thread, user) as graph:
-            return shown(await read_state(graph, _config(thread_id, place), subgraphs=subgraphs))
+            return public_state(await read_state(graph, _config(thread_id, checkpoint), subgraphs=subgraphs))
 
     async def history(
         self,
@@ -61,18 +55,18 @@ class ThreadStateStore:
         limit: int = 10,
         before: str | None = None,
         metadata: dict[str, Any] | None = None,
-        place: Place = _LATEST,
+        checkpoint: CheckpointRef = _LATEST,
         user: User | None = None,
     ) -> list[dict[str, Any]]:
-        """Past states, newest first, all branches; `before` is a checkpoint id. Raises `NotFound`."""
+        """Past states of all branches, newest first. `before` is a checkpoint id. Raises `NotFound`."""
         thread = await self._threads.get(thread_id)
         if thread.graph_id is None:
             return []
-        config = _config(thread_id, place)
+        config = _config(thread_id, checkpoint)
         earlier = _config(thread_id, {"checkpoint_id": before}) if before else None
         async with self._graphs.for_reading(thread, user) as graph:
             states = await read_history(graph, config, filter=metadata, before=earlier, limit=limit)
-            return [shown(state) for state in states]
+            return [public_state(state) for state in states]
 
     async def update(
         self,
@@ -80,61 +74,61 @@ class ThreadStateStore:
         values: Any,
         *,
         as_node: str | None = None,
-        place: Place = _LATEST,
+        checkpoint: CheckpointRef = _LATEST,
         user: User | None = None,
     ) -> dict[str, Any]:
-        """Write `values` as if `as_node` had returned them; the new checkpoint's place. Raises `NotFound`, `Conflict`
-        while a run is active, and `RefusedRequest` when the graph does not take it."""
+        """Writes `values` as if the node `as_node` had returned them. Returns the new checkpoint. Raises `NotFound`,
+        `Conflict` while a run is active, and `RefusedRequest` when the graph rejects the values."""
         thread = await self._threads.get(thread_id)
-        return await self._write(thread, place, [[StateUpdate(update_values(values), as_node)]], user)
+        return await self._write(thread, checkpoint, [[StateUpdate(update_values(values), as_node)]], user)
 
     async def replay(
         self, thread_id: str, supersteps: Sequence[Sequence[StateUpdate]], user: User | None = None
     ) -> None:
-        """Write one superstep after the other: how a thread is imported."""
+        """Writes supersteps in order: this is how a client imports a thread. Raises as `update`."""
         await self._write(await self._threads.get(thread_id), _LATEST, supersteps, user)
 
     async def _write(
-        self, thread: Thread, place: Place, supersteps: Sequence[Sequence[StateUpdate]], user: User | None
+        self, thread: Thread, checkpoint: CheckpointRef, supersteps: Sequence[Sequence[StateUpdate]], user: User | None
     ) -> dict[str, Any]:
         if thread.graph_id is None:
             raise RefusedRequest(f"thread {thread.thread_id} has no graph yet: run it, or set metadata.graph_id")
-        if thread.status == "busy":  # the writer decides; this only saves the work
+        if thread.status == "busy":  # the writer checks it again, atomically
             raise Conflict(f"thread {thread.thread_id} has a run that is pending or running")
         writer = IdleThreadWriter(self._pipeline, self._keys, thread.thread_id, thread.incarnation)
-        saver = self._checkpointer.for_run(writer, max_thread_bytes=self._graphs.max_state_bytes(thread))
-        given = await self._graphs.config(thread, user)
-        async with self._graphs.for_writing(thread, given, saver) as graph:
-            config = _config(thread.thread_id, {**given["configurable"], **place})
-            config["metadata"] = _origin(thread)
+        checkpointer = self._checkpointer.for_run(writer, max_thread_bytes=self._graphs.max_state_bytes(thread))
+        base_config = await self._graphs.config(thread, user)
+        async with self._graphs.for_writing(thread, base_config, checkpointer) as graph:
+            config = _config(thread.thread_id, {**base_config["configurable"], **checkpoint})
+            config["metadata"] = _checkpoint_metadata(thread)
             try:
                 written = await graph.abulk_update_state(config, supersteps)
-            except BaseException as error:  # reducers and schemas are the graph's own code
-                if (refusal := update_error(thread.graph_id, error)) is None:
+            except BaseException as error:  # reducers and schemas are code of the project
+                if (client_error := update_error(thread.graph_id, error)) is None:
                     raise
-                raise refusal from error
+                raise client_error from error
             latest = await read_state(graph, _config(thread.thread_id, _LATEST))
-        place = place_of(written) or {}
+        checkpoint = checkpoint_ref(written) or {}
         await self._threads.set_state(
             thread.thread_id,
             status=status_of(latest),
             values=cast("dict[str, Any]", latest.values),
             interrupts=interrupts_of(latest),
-            checkpoint_id=place.get("checkpoint_id"),
+            checkpoint_id=checkpoint.get("checkpoint_id"),
             incarnation=thread.incarnation,
         )
-        return place
+        return checkpoint
 
 
-def _config(thread_id: str, place: Place) -> RunnableConfig:
-    configurable = {"checkpoint_ns": "", **place, "thread_id": thread_id}
+def _config(thread_id: str, checkpoint: CheckpointRef) -> RunnableConfig:
+    configurable = {"checkpoint_ns": "", **checkpoint, "thread_id": thread_id}
     return {"configurable": configurable}
 
 
-def _origin(thread: Thread) -> dict[str, Any]:
-    """What a checkpoint written from outside a run says of where it comes from."""
+def _checkpoint_metadata(thread: Thread) -> dict[str, Any]:
+    """The metadata of a checkpoint that no run created."""
     return {name: thread.metadata[name] for name in ("graph_id", "assistant_id") if name in thread.metadata}
 
 
-def _never_ran(thread_id: str) -> StateSnapshot:
+def _empty_state(thread_id: str) -> StateSnapshot:
     return StateSnapshot({}, (), _config(thread_id, _LATEST), None, None, None, (), ())

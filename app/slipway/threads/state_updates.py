@@ -15,22 +15,22 @@ from slipway.exception_text import class_name, is_a, message_of, traceback_of
 
 log = structlog.get_logger(__name__)
 
-_REFUSALS: Final = (InvalidUpdateError, EmptyChannelError, ValueError, KeyError, TypeError)
+_SHOWN_ERRORS: Final = (InvalidUpdateError, EmptyChannelError, ValueError, KeyError, TypeError)
 
 
 def update_error(graph_id: str, error: BaseException) -> RefusedRequest | None:
-    """What a client gets when a graph raises on an update: the text only of what is written for people to read. None
-    when it was not the graph."""
+    """The error for the client when a graph raises on a state write; None if the error is not the graph's. Its text is
+    included only for exceptions whose texts are meant for users: any other text may contain secrets."""
     if is_a(error, (SlipwayError, ConnectionError, asyncio.CancelledError)):
         return None
-    if is_a(error, _REFUSALS):
-        return RefusedRequest(f"graph {graph_id!r} refuses the update: {message_of(error)}")
-    log.warning("update.raised", graph=graph_id, exception=traceback_of(error))
-    return RefusedRequest(f"graph {graph_id!r} refuses the update: it raises {class_name(error)}")
+    if is_a(error, _SHOWN_ERRORS):
+        return RefusedRequest(f"graph {graph_id!r} rejected the update: {message_of(error)}")
+    log.warning("state_write.raised", graph=graph_id, exception=traceback_of(error))
+    return RefusedRequest(f"graph {graph_id!r} rejected the update: it raised {class_name(error)}")
 
 
 def update_of(values: Any, command: Mapping[str, Any] | None, as_node: str | None) -> StateUpdate:
-    """One update as LangGraph takes it; a command may stand in for values."""
+    """One state write in LangGraph's form. A command replaces the values."""
     if command is None:
         return StateUpdate(update_values(values), as_node)
     jump = Command(resume=command.get("resume"), update=_pairs(command.get("update")), goto=_goto(command.get("goto")))
@@ -38,7 +38,7 @@ def update_of(values: Any, command: Mapping[str, Any] | None, as_node: str | Non
 
 
 def update_values(values: Any) -> Any:
-    """Pairs of channel and value become an object, or a command when a channel is named twice."""
+    """Converts a list of (channel, value) pairs to an object, or to a command if a channel occurs twice."""
     pairs = _pairs(values)
     if pairs is values:
         return values
@@ -47,7 +47,7 @@ def update_values(values: Any) -> Any:
 
 
 def _pairs(values: Any) -> Any:
-    """Pairs come as lists from JSON; LangGraph knows them as tuples."""
+    """In JSON a pair is a list; LangGraph expects tuples."""
     if isinstance(values, list) and values and all(_is_pair(value) for value in values):
         return [tuple(value) for value in values]
     return values
@@ -58,5 +58,5 @@ def _is_pair(value: Any) -> bool:
 
 
 def _goto(goto: Any) -> list[str | Send]:
-    places = goto if isinstance(goto, list) else [] if goto is None else [goto]
-    return [place if isinstance(place, str) else Send(place["node"], place.get("input")) for place in places]
+    targets = goto if isinstance(goto, list) else [] if goto is None else [goto]
+    return [target if isinstance(target, str) else Send(target["node"], target.get("input")) for target in targets]

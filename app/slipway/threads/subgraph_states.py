@@ -1,7 +1,7 @@
-"""The states of subgraphs inside the state of their parent, each read by itself.
+"""Reads the state of each subgraph separately.
 
-LangGraph reads them all or none. Here one that cannot be read, such as that of a `RemoteGraph` whose server is away,
-leaves its own task without a state and nothing else.
+LangGraph reads the states of all subgraphs or of none. Here a state that cannot be read (a `RemoteGraph` whose server
+is unavailable, for example) is missing in its own task only.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ log = structlog.get_logger(__name__)
 
 
 async def with_subgraphs(graph: Graph, state: StateSnapshot) -> StateSnapshot:
-    """`state` with those of its subgraphs that can be read. `graph` is the root graph of the thread, with its
-    checkpointer with_checkpointer."""
+    """Adds the readable states of subgraphs to `state`. `graph` is the root graph of the thread and has a
+    checkpointer."""
     return state._replace(tasks=tuple([await _with_state(graph, task) for task in state.tasks]))
 
 
 async def _with_state(graph: Graph, task: PregelTask) -> PregelTask:
     if not isinstance(task.state, dict):
         return task
-    place = task.state
-    whole = await _state_of(graph, task.name, place, subgraphs=True)
-    if whole is not None:
-        return task._replace(state=whole)
-    own = await _state_of(graph, task.name, place, subgraphs=False)
-    return task if own is None else task._replace(state=await with_subgraphs(graph, own))
+    config = task.state
+    complete = await _state_of(graph, task.name, config, subgraphs=True)
+    if complete is not None:
+        return task._replace(state=complete)
+    own_state = await _state_of(graph, task.name, config, subgraphs=False)
+    return task if own_state is None else task._replace(state=await with_subgraphs(graph, own_state))
 
 
-async def _state_of(graph: Graph, node: str, place: RunnableConfig, *, subgraphs: bool) -> StateSnapshot | None:
-    """None when it cannot be read, or one inside it cannot."""
+async def _state_of(graph: Graph, node: str, config: RunnableConfig, *, subgraphs: bool) -> StateSnapshot | None:
+    """None when the state, or with `subgraphs` a state inside it, cannot be read."""
     try:
-        return await graph.aget_state(place, subgraphs=subgraphs)
+        return await graph.aget_state(config, subgraphs=subgraphs)
     except StoreUnavailable:
         raise
     except (Exception, SystemExit) as error:
-        log.warning("state.subgraph_refused", node=node, inside=subgraphs, error=class_name(error))
+        log.warning("state.subgraph_unreadable", node=node, inside=subgraphs, error=class_name(error))
         return None

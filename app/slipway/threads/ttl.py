@@ -1,4 +1,4 @@
-"""How long threads live: minutes, counted from when it is said, and what is done then."""
+"""The time to live of threads, and what happens when it has passed."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from slipway.runs.scripts import Ttl
 
 @dataclass(frozen=True, slots=True)
 class ThreadTtl:
-    """`delete` removes the thread with all that belongs to it, `keep_latest` all checkpoints but the latest; then the
-    time begins anew."""
+    """Counted in minutes from the request that sets it. `delete` deletes the thread with its runs and checkpoints.
+    `keep_latest` deletes all checkpoints but the latest of each namespace, and the time starts again."""
 
     minutes: float
     strategy: Strategy = "delete"
 
     def stored(self) -> Ttl:
-        """As the scripts take it."""
+        """The form that scripts take."""
         return {"minutes": str(self.minutes), "strategy": self.strategy, "ms": int(self.minutes * 60_000)}
 
 
-def shown(held: Fields) -> dict[str, Any] | None:
-    """The protocol's `ttl` of a stored thread, if it has one."""
-    if "ttl" not in held:
+def public_ttl(fields: Fields) -> dict[str, Any] | None:
+    """The protocol's `ttl` object of a stored thread; None without a time to live."""
+    if "ttl" not in fields:
         return None
-    minutes = float(held["ttl"])
+    minutes = float(fields["ttl"])
     return {
-        "strategy": held["ttl_strategy"].decode(),
+        "strategy": fields["ttl_strategy"].decode(),
         "ttl_minutes": int(minutes) if minutes.is_integer() else minutes,
-        "expires_at": iso(int(held["expires_us"])),
+        "expires_at": iso(int(fields["expires_us"])),
     }

@@ -10,7 +10,7 @@ from slipway.api.bodies.body import Body, Metadata, Order, Uuid
 from slipway.api.bodies.thread_state import SuperstepBody
 from slipway.graphs.sections import Minutes
 from slipway.protocol_types import JsonObject, Limit, Offset, Strategy
-from slipway.threads.extract_paths import Path, paths_of
+from slipway.threads.extract_paths import ExtractPath, paths_of
 from slipway.threads.ttl import ThreadTtl
 
 
@@ -105,7 +105,7 @@ class ThreadSearchBody(ThreadFilterBody):
     extract: dict[str, str] = {}
 
     @property
-    def extract_paths(self) -> dict[str, Path]:
+    def extract_paths(self) -> dict[str, ExtractPath]:
         """The parsed paths of `extract`, by name. Raises `InvalidRequest`."""
         return paths_of(self.extract, _RESERVED_NAMES)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import orjson
+from langgraph.checkpoint.serde.types import INTERRUPT
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -38,7 +39,7 @@ from slipway.errors import (
     Unavailable,
 )
 from slipway.event_protocol.agent_tree import AgentTree
-from slipway.event_protocol.run_translator import INTERRUPT, MODES
+from slipway.event_protocol.run_translator import MODES
 from slipway.runs.record import Run
 from slipway.runs.run_request import RunIds
 from slipway.services import Services

@@ -18,7 +18,7 @@ from slipway.api.endpoints import Endpoint, Query, bool_param, int_param, list_p
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import parsed, path_id, query_flag, query_names, query_number, read_body, validated
 from slipway.api.responses import JsonResponse
-from slipway.threads.state_store import Place
+from slipway.threads.protocol_state import CheckpointRef
 
 _SUBGRAPHS: Final = bool_param("subgraphs", "Include the states of subgraphs in their tasks")
 _SELECT: Final = list_param("select", "Fields of the response; values.<channel> selects one channel")
@@ -31,8 +31,8 @@ async def latest(request: Request) -> Response:
 
 async def at_checkpoint_id(request: Request) -> Response:
     """The state at a checkpoint of the root graph."""
-    place = {"checkpoint_id": request.path_params["checkpoint_id"]}
-    return await _read(request, place, query_flag(request, "subgraphs"), query_names(request, "select"))
+    checkpoint: CheckpointRef = {"checkpoint_id": request.path_params["checkpoint_id"]}
+    return await _read(request, checkpoint, query_flag(request, "subgraphs"), query_names(request, "select"))
 
 
 async def at_checkpoint(request: Request) -> Response:
@@ -41,10 +41,10 @@ async def at_checkpoint(request: Request) -> Response:
     return await _read(request, body.checkpoint.public(), body.subgraphs, body.select)
 
 
-async def _read(request: Request, place: Place, subgraphs: bool, select: list[str]) -> Response:
+async def _read(request: Request, checkpoint: CheckpointRef, subgraphs: bool, select: list[str]) -> Response:
     thread_id, selection = path_id(request, "thread_id"), StateSelect(select)
     await authorize_read(request, thread_id)
-    state = await services_of(request).states.get(thread_id, place, subgraphs=subgraphs, user=user_of(request))
+    state = await services_of(request).states.get(thread_id, checkpoint, subgraphs=subgraphs, user=user_of(request))
     return JsonResponse(selection.select(state))
 
 
@@ -53,7 +53,7 @@ async def write(request: Request) -> Response:
     thread_id, body = path_id(request, "thread_id"), await read_body(request, StateWriteBody)
     await authorize_thread(request, StateWrite.model_construct(thread_id=UUID(thread_id)))
     place = await services_of(request).states.update(
-        thread_id, body.values, as_node=body.as_node, place=body.start_checkpoint, user=user_of(request)
+        thread_id, body.values, as_node=body.as_node, checkpoint=body.start_checkpoint, user=user_of(request)
     )
     return JsonResponse({"checkpoint": place, "configurable": place, "checkpoint_id": place.get("checkpoint_id")})
 
@@ -93,7 +93,7 @@ async def _history(request: Request, body: HistoryBody) -> Response:
         limit=body.limit,
         before=body.before,
         metadata=body.metadata,
-        place=body.checkpoint.public() if body.checkpoint else {},
+        checkpoint=body.checkpoint.public() if body.checkpoint else {},
         user=user_of(request),
     )
     return JsonResponse([selection.select(state) for state in states])

@@ -40,7 +40,7 @@ from slipway.api.request_parsing import path_id, query_names, read_body
 from slipway.api.responses import JsonResponse, empty_response
 from slipway.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from slipway.services import Services
-from slipway.threads.extract_paths import extracted
+from slipway.threads.extract_paths import extract
 from slipway.threads.record import Thread
 from slipway.threads.state_updates import update_of
 from slipway.threads.ttl import ThreadTtl
@@ -170,7 +170,7 @@ async def search(request: Request) -> Response:
     whole = [thread.public() for thread in found[: value.limit]]
     page = selected(whole, body.select)
     if paths:
-        page = [each | {"extracted": extracted(thread, paths)} for each, thread in zip(page, whole, strict=True)]
+        page = [each | {"extracted": extract(thread, paths)} for each, thread in zip(page, whole, strict=True)]
     return paged(page, offset=value.offset, limit=value.limit, total=value.offset + len(found))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack, aclosing
 from typing import Any, Final
 
+from langgraph.checkpoint.serde.types import INTERRUPT
 from starlette.requests import Request
 
 from slipway.api.lifespan_state import open_responses_of, services_of
@@ -91,4 +92,4 @@ def _shown(thread: Thread) -> dict[str, Any]:
         return _failed(thread.error)
     values = thread.values if isinstance(thread.values, dict) else {}
     asked = [interrupt for task in thread.interrupts.values() for interrupt in task]
-    return values | ({"__interrupt__": asked} if asked else {})
+    return values | ({INTERRUPT: asked} if asked else {})
