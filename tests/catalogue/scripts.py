@@ -10,15 +10,15 @@ from tests.catalogue.lua_use import LuaSource, Use
 
 LUA: Final = Path(__file__).parents[2] / "app" / "slipway" / "redis" / "lua"
 
-ANY_COMMANDS: Final = frozenset({"apply_free"})
+ANY_COMMANDS: Final = frozenset({"apply_unfenced"})
 """Scripts that execute the commands which they get, and nothing else."""
 
 _CHECKPOINTS: Final = ("checkpoints", "checkpoint_state")
 
 KEYS: Final = {
     "run_read": ("run",),
-    "apply_idle": ("thread",),
-    "trash_forget": ("trash",),
+    "apply_if_idle": ("thread",),
+    "trash_remove": ("trash",),
     "checkpoint_copy": (*_CHECKPOINTS, *_CHECKPOINTS, "thread", "thread"),
     "checkpoint_delete": (*_CHECKPOINTS, "thread"),
     "checkpoint_history": _CHECKPOINTS,
@@ -46,8 +46,8 @@ COMPUTED: Final = {
     ("set_metadata_members", "record"): ("assistant",),
     ("cron_save/set_metadata_members", "record"): ("cron",),
     ("create_delivery", "key(delivery_queue(run))"): _DELIVERIES,
-    ("delivery_end", "key(delivery_queue(delivery))"): _DELIVERIES,
-    ("delivery_take", "key(queue)"): _DELIVERIES,
+    ("delivery_settle_try", "key(delivery_queue(delivery))"): _DELIVERIES,
+    ("delivery_claim", "key(queue)"): _DELIVERIES,
     ("delivery_queue", "run"): ("run", "delivery"),
     ("checkpoint_copy", "ARGV[1] .. member"): _WRITES,
     ("checkpoint_copy", "ARGV[2] .. member"): _WRITES,
@@ -55,7 +55,7 @@ COMPUTED: Final = {
     ("checkpoint_delete", "ARGV[1] .. member"): _WRITES,
     ("checkpoint_delete", "ARGV[3] .. head[3] .. ARGV[4]"): _RUN_THREADS,
     ("checkpoint_history", r"writes_prefix .. namespace .. '\0' .. at"): _WRITES,
-    ("checkpoint_sealed", "state"): ("checkpoint_state",),
+    ("checkpoint_encrypted", "state"): ("checkpoint_state",),
     ("checkpoint_storage", "name"): _WRITES,
     ("checkpoint_storage", "ARGV[1] .. member"): _WRITES,
     ("checkpoint_trim", "writes_prefix .. member"): _WRITES,

@@ -104,6 +104,24 @@ def test_files_have_known_directives_only() -> None:
         assert not [b for a, b in pairwise(lines) if b.startswith("--!") and not a.startswith("--!")], name
 
 
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_begins_with_its_contract(name: str) -> None:
+    """What it does, then its arguments, its reply, what is atomic, and whether it may be repeated."""
+    lines = SCRIPTS[name].splitlines()
+    comment = [line for line in lines[: lines.index("")] if not line.startswith("--!")]
+    assert all(line.startswith("--") for line in comment)
+    labels = [match[1] for line in comment if (match := re.match(r"-- ([A-Z]\w+): ", line))]
+    assert labels == ["KEYS", "ARGV", "Reply", "Atomic", "Repeatable"]
+    assert comment[0].startswith("-- ")
+    assert load(name).repeatable == any(line.startswith("-- Repeatable: Yes") for line in comment)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_library_begins_with_what_it_is(name: str) -> None:
+    first = next(line for line in LIBRARIES[name].splitlines() if not line.startswith("--!"))
+    assert first.startswith("-- ")
+
+
 def test_every_script_is_loaded_by_one_module() -> None:
     modules = [path.read_text() for path in (ROOT / "app").rglob("*.py")]
     loaded = [name for text in modules for name in re.findall(r'\bload\("(\w+)"\)', text)]

@@ -13,10 +13,10 @@ from slipway.redis.script_stubs import ScriptStubs
 
 _CREATE = load("assistant_create")
 _PATCH = load("assistant_patch")
-_CHOOSE = load("assistant_choose")
+_CHOOSE = load("assistant_set_version")
 _DELETE = load("assistant_delete")
 _MEMBERS = load("assistant_members")
-_SYSTEM_SINCE = load("system_since")
+_SYSTEM_SINCE = load("system_assistant_created")
 
 RECORD: Final = ("created_us", "updated_us", "version", "content")
 """What is read of an assistant, in this order."""

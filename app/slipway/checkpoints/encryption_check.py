@@ -17,7 +17,7 @@ from slipway.redis.script_source import load
 from slipway.serialization.encryption import MARK
 from slipway.settings import Settings
 
-_SEALED: Final = load("checkpoint_sealed")
+_SEALED: Final = load("checkpoint_encrypted")
 _THREADS: Final = 20
 """How many of the threads that changed last are looked at."""
 

@@ -15,8 +15,8 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.script_source import load
 
-_APPLY_FREE = load("apply_free")
-_APPLY_IDLE = load("apply_idle")
+_APPLY_FREE = load("apply_unfenced")
+_APPLY_IDLE = load("apply_if_idle")
 
 
 class CheckpointWriter(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 
-_FORGET = load("trash_forget")
+_FORGET = load("trash_remove")
 
 
 class TrashScripts(ScriptStubs):

@@ -11,7 +11,7 @@ from slipway.redis.script_stubs import ScriptStubs
 
 _WORK_CENSUS = load("work_census")
 _DOCTOR = load("doctor")
-_DUTY_TAKE = load("duty_take")
+_DUTY_TAKE = load("duty_acquire")
 
 _LOOK_AT: Final = 50
 """Among how many jobs the oldest is looked for: they are ranked by priority too, so it need not be the first."""

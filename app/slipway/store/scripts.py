@@ -11,7 +11,7 @@ from slipway.redis.script_stubs import ScriptStubs
 
 _PUT = load("store_put")
 _GET = load("store_get")
-_DROP = load("store_drop")
+_DROP = load("store_delete")
 
 
 class StoreScripts(ScriptStubs):

@@ -11,8 +11,8 @@ from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.delivery_queues import DeliveryQueue
 
-_TAKE = load("delivery_take")
-_END = load("delivery_end")
+_TAKE = load("delivery_claim")
+_END = load("delivery_settle_try")
 
 
 class DeliveryScripts(ScriptStubs):

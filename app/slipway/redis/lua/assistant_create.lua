@@ -1,8 +1,15 @@
 --! needs: clock keys metadata_members
 --! repeatable: yes
 --! shard: assistants
--- Keep an assistant with its first version. Returns {'ok', record}, where the record is the fields that
--- `assistant_scripts.RECORD` names, or {'exists', its token}.
+-- Creates an assistant with its first version.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `assistant_id`, `content` (map: see `assistants.scripts.Content`), `token`
+--   (of the request), `record` (names of the fields of the reply).
+-- Reply: {'ok', fields}; {'exists', token of the request that created it}.
+-- Atomic: The record and the two indexes.
+-- Repeatable: Yes: the caller recognises its own token in 'exists'.
+
 local args = cmsgpack.unpack(ARGV[2])
 local assistant = key('assistant', args.assistant_id)
 if redis.call('EXISTS', assistant) == 1 then

@@ -1,7 +1,14 @@
 --! needs: keys
 --! repeatable: no
 --! shard: assistants
--- Remove an assistant with its versions. Returns {'ok'} or {'missing'}.
+-- Deletes an assistant with all versions.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `assistant_id`.
+-- Reply: {'ok'}; {'missing'}.
+-- Atomic: The record and the two indexes.
+-- Repeatable: No: a repetition replies 'missing'.
+
 local args = cmsgpack.unpack(ARGV[2])
 local assistant = key('assistant', args.assistant_id)
 local content = redis.call('HGET', assistant, 'content')

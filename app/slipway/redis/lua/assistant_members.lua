@@ -1,10 +1,16 @@
 --! needs: keys metadata_members
 --! repeatable: yes
 --! shard: assistants
--- Write the fields of the metadata's members for an assistant that does not have them as it is now: an earlier release
--- stored or changed it.
+-- Writes the metadata fields of an assistant that an older release stored without them.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `assistant_id`.
+-- Reply: 'ok', also if there is nothing to write.
+-- Atomic: The metadata fields and `members_at`.
+-- Repeatable: Yes: they are written only if they are out of date.
+
 local args = cmsgpack.unpack(ARGV[2])
 local assistant = key('assistant', args.assistant_id)
-local held = redis.call('HMGET', assistant, 'content', 'updated_us', 'members_of_us')
-if held[1] and held[2] ~= held[3] then set_metadata_members(assistant, cmsgpack.unpack(held[1]).metadata) end
+local fields = redis.call('HMGET', assistant, 'content', 'updated_us', 'members_of_us')
+if fields[1] and fields[2] ~= fields[3] then set_metadata_members(assistant, cmsgpack.unpack(fields[1]).metadata) end
 return 'ok'

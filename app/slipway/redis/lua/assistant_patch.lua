@@ -1,14 +1,21 @@
 --! needs: clock keys metadata_members
 --! repeatable: yes
 --! shard: assistants
--- Make a new version: the present one with some members replaced, its metadata merged. A number is given out once,
--- and a repetition of the same request (`token`) makes nothing new. Returns {'ok', record} or {'missing'}.
+-- Creates a new version of an assistant: the current one with some members replaced and its metadata merged.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `assistant_id`, `changes` (map), `metadata` (map of member to JSON),
+--   `token` (of the request), `record` (names of the fields of the reply).
+-- Reply: {'ok', fields}; {'missing'}.
+-- Atomic: The record, the new version, and the index of the graph. A version number is used once.
+-- Repeatable: Yes: the token of the last change is stored, and its repetition creates no version.
+
 local args = cmsgpack.unpack(ARGV[2])
 local assistant = key('assistant', args.assistant_id)
-local held = redis.call('HMGET', assistant, 'content', 'token')
-if not held[1] then return {'missing'} end
-if held[2] ~= args.token then
-  local content = cmsgpack.unpack(held[1])
+local fields = redis.call('HMGET', assistant, 'content', 'token')
+if not fields[1] then return {'missing'} end
+if fields[2] ~= args.token then
+  local content = cmsgpack.unpack(fields[1])
   local graph = content.graph_id
   for name, value in pairs(args.changes) do content[name] = value end
   for name, value in pairs(args.metadata) do content.metadata[name] = value end

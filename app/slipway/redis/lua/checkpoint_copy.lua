@@ -1,10 +1,16 @@
 --! repeatable: no
 --! shard: thread
--- Copy every checkpoint of a thread to a thread that has none.
--- KEYS: index and state of the source, index and state of the target, then, where it matters, the records of both.
--- ARGV: prefix of the writes' keys of both, target thread, what leads and trails a run's id in the name of its set, and
---   when each of the two threads was created: nothing is done when one is another thread by now ('gone').
--- A target's record says by `copied_us` that its checkpoints are still to be copied.
+-- Copies every checkpoint of a thread to a thread that has none.
+--
+-- KEYS: index and state of the source, index and state of the target; then the records of both threads, unless the
+--   caller has no thread records.
+-- ARGV: prefix of the source's pending-writes keys; the target's; the target thread; what precedes and follows a run
+--   id in the name of a run's set of threads; the creation times of both threads in µs.
+-- Reply: 'ok'; 'exists' if the target has checkpoints; 'gone' if a thread was deleted, or deleted and created again. A
+--   target's record says by `copied_us` that its checkpoints are still to be copied.
+-- Atomic: All keys of the target.
+-- Repeatable: No: a repetition replies 'exists'.
+
 if redis.call('EXISTS', KEYS[3], KEYS[4]) > 0 then return 'exists' end
 if KEYS[6] then
   local from, to = redis.call('HGET', KEYS[5], 'created_us'), redis.call('HMGET', KEYS[6], 'created_us', 'copied_us')

@@ -1,14 +1,20 @@
 --! repeatable: yes
 --! shard: thread
--- What the ancestors of a checkpoint contribute to delta channels: for each channel the writes of every ancestor, nearest
--- first, back to and with the nearest that holds a value of it.
--- KEYS: index, state. ARGV: prefix of the writes' keys, namespace, checkpoint ('' is the latest), ancestor to go on at
---   ('' is the parent), most bytes of a page, channel, ...
--- Answers: ancestor to go on at ('' is none), and per ancestor {{task and index, write, ...}, {channel, value, ...}}.
+-- Reads what the ancestors of a checkpoint contribute to delta channels: for each channel the writes of every
+-- ancestor, nearest first, up to the nearest ancestor that has a value of the channel.
+--
+-- KEYS: index; state.
+-- ARGV: prefix of the pending-writes keys; namespace; checkpoint ('' for the latest); the ancestor to continue at (''
+--   for the parent); most bytes of a page; the channels.
+-- Reply: {the ancestor to continue at ('' at the end), one entry for each ancestor: {{task and index, write, ...},
+--   {channel, value, ...}}}.
+-- Atomic: Changes nothing.
+-- Repeatable: Yes: it only reads.
+
 local index, state = KEYS[1], KEYS[2]
 local writes_prefix, namespace, page_bytes = ARGV[1], ARGV[2], tonumber(ARGV[5])
 
-local function head_of(id)
+local function read_head(id)
   local record = redis.call('HGET', state, 'c' .. namespace .. '\0' .. id)
   if not record then return nil end
   local _, head = cmsgpack.unpack_one(record, 4)
@@ -19,14 +25,14 @@ local at = ARGV[4]
 if at == '' then
   local head
   if ARGV[3] ~= '' then
-    head = head_of(ARGV[3])
+    head = read_head(ARGV[3])
   else
-    -- writes may wait here for a checkpoint that is not stored yet
+    -- the newest member may have pending writes only, because its checkpoint is not stored yet
     local top = '(' .. namespace .. '\1'
     while not head do
       local member = redis.call('ZREVRANGEBYLEX', index, top, '[' .. namespace .. '\0', 'LIMIT', 0, 1)[1]
       if not member then break end
-      head = head_of(string.sub(member, #namespace + 2))
+      head = read_head(string.sub(member, #namespace + 2))
       top = '(' .. member
     end
   end
@@ -38,19 +44,19 @@ local wanted = {}
 for i = 6, #ARGV do wanted[ARGV[i]] = true end
 local found, bytes = {}, 0
 while at ~= '' and next(wanted) and bytes < page_bytes do
-  local head = head_of(at)
+  local head = read_head(at)
   if not head then
     at = ''
     break
   end
   local writes, values = {}, {}
-  local held = redis.call('HGETALL', writes_prefix .. namespace .. '\0' .. at)
-  for i = 1, #held, 2 do
-    local _, channel = cmsgpack.unpack_one(held[i + 1], 1)
+  local fields = redis.call('HGETALL', writes_prefix .. namespace .. '\0' .. at)
+  for i = 1, #fields, 2 do
+    local _, channel = cmsgpack.unpack_one(fields[i + 1], 1)
     if wanted[channel] then
-      writes[#writes + 1] = held[i]
-      writes[#writes + 1] = held[i + 1]
-      bytes = bytes + #held[i + 1]
+      writes[#writes + 1] = fields[i]
+      writes[#writes + 1] = fields[i + 1]
+      bytes = bytes + #fields[i + 1]
     end
   end
   for i = 1, #head[1], 2 do

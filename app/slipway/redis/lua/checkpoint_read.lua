@@ -1,10 +1,16 @@
 --! repeatable: yes
 --! shard: thread
--- Checkpoints with their channel values and pending writes.
--- KEYS: index, state. ARGV: prefix of the writes' keys, 'all' or 'records', most bytes of a page, then either
---   'range', namespace, below this id ('' is no bound), how many   or   'exact', member, ...
--- Answers: bytes of the thread, where to go on ('' is nowhere; an id, or the number of members done), and per checkpoint
---   {member, record, values in the record's order, {task and index, write, ...}}.
+-- Reads checkpoints with their channel values and pending writes.
+--
+-- KEYS: index; state.
+-- ARGV: prefix of the pending-writes keys; 'all' or 'records' (without values and writes); most bytes of a page; then
+--   either 'range', namespace, an id that all must be below ('' for none) and how many, or 'exact' and members of the
+--   index.
+-- Reply: {bytes of the thread, where to continue ('' at the end; an id, or the number of members read), one entry for
+--   each checkpoint: {member, record, values in the order of the record, {task and index, write, ...}}}.
+-- Atomic: Changes nothing.
+-- Repeatable: Yes: it only reads.
+
 local index, state = KEYS[1], KEYS[2]
 local writes_prefix, whole, page_bytes = ARGV[1], ARGV[2] == 'all', tonumber(ARGV[3])
 local found, bytes = {}, 0

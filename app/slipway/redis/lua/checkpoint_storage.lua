@@ -1,7 +1,13 @@
 --! repeatable: yes
 --! shard: thread
--- What a thread's checkpoints take, in bytes as they are counted when written. KEYS: index, state.
--- ARGV: prefix of the writes' keys. Returns {checkpoints, bytes, writes, bytes, channel, values, bytes, ...}.
+-- Counts the bytes of a thread's checkpoints, as the byte budget does.
+--
+-- KEYS: index; state.
+-- ARGV: prefix of the pending-writes keys.
+-- Reply: {checkpoints, their bytes, pending writes, their bytes, then for each channel: name, values, bytes}.
+-- Atomic: Changes nothing.
+-- Repeatable: Yes: it only reads.
+
 local checkpoints, checkpoint_bytes, writes, write_bytes = 0, 0, 0, 0
 local channels, order = {}, {}
 for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do

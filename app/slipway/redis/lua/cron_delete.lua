@@ -1,6 +1,13 @@
 --! needs: cron_deletion
 --! repeatable: no
 --! shard: crons
--- Remove a cron; runs that it made stay. Returns 1, or 0 when there is none.
+-- Deletes a cron. Runs that it created stay.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `cron_id`.
+-- Reply: 1; 0 if there is no such cron.
+-- Atomic: The record, the indexes, and the list of the thread's crons.
+-- Repeatable: No: a repetition replies 0.
+
 local args = cmsgpack.unpack(ARGV[2])
 return delete_cron(args.cron_id)

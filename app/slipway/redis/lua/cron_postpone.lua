@@ -1,8 +1,15 @@
 --! needs: clock crons keys
 --! repeatable: yes
 --! shard: crons
--- Look at a cron that is due again in `by_ms`, because of `problem`; its due time stays what it is. Returns 1, or 0 when
--- another process has moved the cron on already.
+-- Tries again later to create the run of a due time, because of a problem.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `cron_id`, `incarnation` (creation time in µs), `due_ms`, `problem` (JSON),
+--   `by_ms`.
+-- Reply: 1; 0 if another process has already set the next due time.
+-- Atomic: The problem in the record, and the time of the next try in the index. `next_ms` of the record stays.
+-- Repeatable: Yes.
+
 local args = cmsgpack.unpack(ARGV[2])
 local cron = key('cron', args.cron_id)
 if not has_due_time(args) then return 0 end

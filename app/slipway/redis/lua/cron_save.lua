@@ -1,10 +1,16 @@
 --! needs: clock crons keys metadata_members
 --! repeatable: yes
 --! shard: crons
--- Make a cron, or change some of its fields; one that is to be made and is there stays as it is. `moves` says that its due
--- time changes too; none makes it rest.
--- `seed` is what the ids of its runs are derived from.
--- Returns {'ok', fields}, or {'missing'} when the cron, or the thread of a new one, is not there.
+-- Creates a cron, or changes some fields of it. A cron that exists already is not created again and stays as it is.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `cron_id`, `create`, `fields` (map of field to text), `drops` (fields to
+--   delete), `metadata` (map of member to JSON), `moves` (whether the due time changes), `next_ms` (nil disables the
+--   cron), `seed` (from which the ids of its runs are derived).
+-- Reply: {'ok', fields}; {'missing'} if the cron, or the thread of a new one, does not exist.
+-- Atomic: The record, the indexes, and the list of the thread's crons.
+-- Repeatable: Yes.
+
 local args = cmsgpack.unpack(ARGV[2])
 local cron = key('cron', args.cron_id)
 if redis.call('EXISTS', cron) == 0 then

@@ -1,8 +1,15 @@
 --! needs: crons keys
 --! repeatable: yes
 --! shard: crons
--- Let a due time pass without a run, because of `problem`. With `disable` the cron rests. Returns 1, or 0 when another
--- process has moved the cron on already.
+-- Lets a due time pass without a run, because of a problem.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `cron_id`, `incarnation` (creation time in µs), `due_ms`, `next_ms` (nil
+--   disables the cron), `problem` (JSON), `disable`.
+-- Reply: 1; 0 if another process has already set the next due time.
+-- Atomic: The record and the index of due times.
+-- Repeatable: Yes: a repetition finds another due time.
+
 local args = cmsgpack.unpack(ARGV[2])
 local cron = key('cron', args.cron_id)
 if not has_due_time(args) then return 0 end

@@ -1,10 +1,16 @@
 --! repeatable: no
 --! shard: thread
--- Copy a thread's checkpoints, kept as documents, to a thread that has none.
--- KEYS: counter of the source and of the target, then, where it matters, the records of both threads: nothing is done
---   when one of them was not created at its time in ARGV ('gone'). A target's record says by `copied_us` that its
---   checkpoints are still to be copied. ARGV: those two times, what leads the names of checkpoints, registries, writes and
---   pointers, source thread, target thread, how many checkpoints, <ns>:<checkpoint>, ..., then <ns>, ... with a pointer.
+-- langgraph-redis: copies the checkpoints of a thread to a thread that has none.
+--
+-- KEYS: byte counters of source and target; then the records of both threads, unless the caller has no thread records.
+-- ARGV: creation times of both threads in µs; prefixes of checkpoints, registries, writes and pointers; source thread;
+--   target thread; how many checkpoints, then <namespace>:<checkpoint> of each; then the namespaces that have a
+--   pointer.
+-- Reply: 'ok'; 'exists' if the target has checkpoints; 'gone' if a thread was deleted, or deleted and created again. A
+--   target's record says by `copied_us` that its checkpoints are still to be copied.
+-- Atomic: All keys of the target.
+-- Repeatable: No: a repetition replies 'exists'.
+
 local checkpoints, registries, writes, pointers = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local source, target, count = ARGV[7], ARGV[8], tonumber(ARGV[9])
 local owner = cjson.encode(target)

@@ -1,8 +1,14 @@
 --! repeatable: yes
 --! shard: thread
--- What is needed of checkpoints to choose among them, without their values. ARGV: what leads their names, then <at>, ...
--- Answers per checkpoint that is there: {<at>, run, parent, metadata, {channel that has a value, ...}}; run, parent and
--- metadata each in a JSON array.
+-- langgraph-redis: reads what is needed to choose among checkpoints, without their values.
+--
+-- KEYS: none; the names are in ARGV.
+-- ARGV: prefix of checkpoints; <thread>:<namespace>:<checkpoint> of each.
+-- Reply: for each checkpoint that exists: {its name, run, parent, metadata, {channels that have a value}}; run, parent
+--   and metadata each in a JSON array.
+-- Atomic: Changes nothing.
+-- Repeatable: Yes: it only reads.
+
 local found = {}
 for i = 2, #ARGV do
   local name = ARGV[1] .. ARGV[i]

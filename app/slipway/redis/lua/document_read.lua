@@ -1,10 +1,15 @@
 --! repeatable: yes
 --! shard: thread
--- Checkpoints kept as documents, with their pending writes.
--- KEYS: the thread's counter, and, for the latest checkpoint, the pointer to it. ARGV: what leads the names of
---   checkpoints, registries, writes and pointers, most bytes of a page, then <at>, ... unless the pointer says it.
--- Answers: bytes of the thread ('' when nobody counted), how many of <at> are done, and per checkpoint that is there
---   {document, {write, ...}}.
+-- langgraph-redis: reads checkpoints with their pending writes.
+--
+-- KEYS: the thread's byte counter; for the latest checkpoint, the pointer to it.
+-- ARGV: prefixes of checkpoints, registries, writes and pointers; most bytes of a page; without a pointer,
+--   <thread>:<namespace>:<checkpoint> of each.
+-- Reply: {bytes of the thread ('' if they were never counted), how many names were read, {document, {write, ...}} for
+--   each checkpoint that exists}.
+-- Atomic: Changes nothing.
+-- Repeatable: Yes: it only reads.
+
 local checkpoints, registries, writes, page_bytes = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 local found, bytes, done = {}, 0, 0
 
@@ -12,15 +17,15 @@ local function take(at)
   local document = redis.call('JSON.GET', checkpoints .. at)
   if not document then return end
   bytes = bytes + #document
-  local held = {}
+  local fields = {}
   for _, name in ipairs(redis.call('ZRANGE', registries .. at, 0, -1)) do
     local write = string.sub(name, 1, #writes) == writes and redis.call('JSON.GET', name)
     if write then
-      held[#held + 1] = write
+      fields[#fields + 1] = write
       bytes = bytes + #write
     end
   end
-  found[#found + 1] = {document, held}
+  found[#found + 1] = {document, fields}
 end
 
 if KEYS[2] then

@@ -1,15 +1,19 @@
 --! repeatable: yes
 --! shard: thread
--- Remove checkpoints kept as documents, and their pending writes.
--- KEYS: the thread's counter, and, where it matters, the thread's record: nothing is done while it is busy, or when it was
---   not created at the time in ARGV ('' is a thread that does not exist) (-1).
--- ARGV: that time, what leads the names of checkpoints, registries, writes and pointers; how many <at>, <at>, ...; how many other
---   writes, their names, ...; then <thread>:<ns> and its latest <at> afterwards ('' is none), ...; 
--- A pointer is moved only if it names a document that is not there (any more). Returns how many were removed.
+-- langgraph-redis: deletes checkpoints and their pending writes.
+--
+-- KEYS: the thread's byte counter; the thread record, if nothing may be deleted while a run executes.
+-- ARGV: creation time of the thread in µs ('' if the thread must not exist); prefixes of checkpoints, registries,
+--   writes and pointers; how many checkpoints, then their names; how many other writes, then their names; then
+--   <thread>:<namespace> and the name of its latest checkpoint afterwards ('' for none), repeated.
+-- Reply: how many checkpoints were deleted; -1 if the thread is busy, was deleted, or was deleted and created again.
+-- Atomic: The documents, the pointers and the byte counter. A pointer to a document that still exists stays.
+-- Repeatable: Yes: what is deleted is not found again.
+
 local checkpoints, registries, writes, pointers = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 if KEYS[2] then
-  local held = redis.call('HMGET', KEYS[2], 'status', 'created_us')
-  if held[1] == 'busy' or (held[2] or '') ~= ARGV[1] then return -1 end
+  local fields = redis.call('HMGET', KEYS[2], 'status', 'created_us')
+  if fields[1] == 'busy' or (fields[2] or '') ~= ARGV[1] then return -1 end
 end
 local removed, freed = 0, 0
 

@@ -1,21 +1,30 @@
 --! needs: clock fencing keys outages suspects
 --! repeatable: yes
 --! shard: thread
--- Renew the leases that a worker still holds, and say that the worker lives.
--- Returns {run, word} for each run it must look at: 'lost' (another attempt has it, or it is over), or how to cancel.
+-- Renews the leases of a process, and lists its worker as live.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `worker`, `attempts` ({run, attempt, creation time of the run in µs} of
+--   each), `lease_ms`, `listed` (whether it is a worker), `gone` (whether it stops), `grace` (map: `silence_ms`,
+--   `lease_ms`; or nil).
+-- Reply: {run, instruction} for each run that needs attention: 'lost' if another attempt owns it or it ended, else the
+--   cancel action.
+-- Atomic: All leases of the process, the list of workers, and the detection of outages.
+-- Repeatable: Yes.
+
 local args = cmsgpack.unpack(ARGV[2])
-local words = {}
--- first what takes memory from nobody: a server that is full refuses only scripts that begin with what does
+local instructions = {}
+-- the first command must not need memory: a full Redis rejects a script if its first command does
 redis.call('ZREMRANGEBYSCORE', key('workers'), '-inf', integer_text(now_ms - args.lease_ms))
 if args.grace then in_grace_period(args.grace) end
-for _, pair in ipairs(args.attempts) do -- run, attempt, the run's time of creation
+for _, pair in ipairs(args.attempts) do -- run, attempt, creation time of the run
   local owned = owned_run(pair[1], pair[2], pair[3])
   if not owned then
     withdraw_suspicion(pair[1], pair[2], pair[3])
-    words[#words + 1] = {pair[1], 'lost'}
+    instructions[#instructions + 1] = {pair[1], 'lost'}
   else
     redis.call('ZADD', key('leases'), 'XX', integer_text(now_ms + args.lease_ms), pair[1])
-    if owned.cancel then words[#words + 1] = {pair[1], owned.cancel} end
+    if owned.cancel then instructions[#instructions + 1] = {pair[1], owned.cancel} end
   end
 end
 if args.gone then
@@ -23,4 +32,4 @@ if args.gone then
 elseif args.listed then
   redis.call('ZADD', key('workers'), integer_text(now_ms), args.worker)
 end
-return words
+return instructions

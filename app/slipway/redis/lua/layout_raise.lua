@@ -1,11 +1,15 @@
 --! needs: keys
 --! repeatable: yes
 --! shard: layout
--- Raises the numbers in the layout record; never lowers one, so that the highest of several releases wins.
+-- Raises the numbers in the layout record. It never lowers one, so the highest of several releases wins.
 --
--- ARGV[1]: the key prefix. ARGV[2]: a MessagePack map: `required` and `version` (or nil: stays as it is), and `release`,
--- the version of Slipway that raises them.
--- Replies with {required, version, release} as they are afterwards; false for what is not stored.
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `required`, `version` (nil changes nothing), `release` (the version of
+--   Slipway that raises them).
+-- Reply: {required, version, release} as they are afterwards; false for a number that is not stored.
+-- Atomic: The record.
+-- Repeatable: Yes.
+
 local args = cmsgpack.unpack(ARGV[2])
 local layout = key('layout')
 local stored = redis.call('HMGET', layout, 'required', 'version')

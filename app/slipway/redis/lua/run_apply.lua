@@ -1,10 +1,15 @@
 --! needs: commands events fencing keys
 --! repeatable: yes
 --! shard: thread
--- One group of writes of an attempt, fenced by its number and numbered by `seq` so that a repetition changes nothing.
--- ARGV: prefix, run, attempt, the run's time of creation, seq, count of events, (name, frame) of each, then commands as
--- length and words.
--- Returns {'ok', how to cancel or ''}, {'fenced'}, or {'early'} when a group before it is missing.
+-- Applies one group of writes of an attempt: commands and events.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; run; attempt; creation time of the run in µs; number of the group; count of events; name and
+--   frame of each; then the commands: each is its count of words, then its words.
+-- Reply: {'ok', cancel action or ''}; {'fenced'}; {'early'} if a group before this one is missing.
+-- Atomic: The commands, the events with their notification, and the number of the group.
+-- Repeatable: Yes: a group whose number is not the next one changes nothing.
+
 local run_id, attempt, seq, count = ARGV[2], ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6])
 local owned = owned_run(run_id, attempt, ARGV[4])
 if not owned then return {'fenced'} end

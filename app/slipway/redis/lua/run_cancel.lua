@@ -1,20 +1,27 @@
 --! needs: cancel idle keys
 --! repeatable: yes
 --! shard: thread
--- Cancel a run: at once when it never started, else by asking its attempt.
--- Returns {'ok'}, {'missing'} or {'final'}.
+-- Cancels a run: at once if it never started, otherwise by an instruction to the attempt that executes it.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `run_id`, `thread_id`, `action` ('interrupt' or 'rollback'), `cause` (a
+--   sentence), `reason` (the client's text or nil), `event_ttl_s`.
+-- Reply: {'ok'}; {'missing'}; {'final'} if the run ended.
+-- Atomic: Run, job, end event, delivery, and the thread's next run.
+-- Repeatable: Yes: the first request for an action sets the cause.
+
 local args = cmsgpack.unpack(ARGV[2])
 local run = key('run', args.run_id)
-local held = redis.call('HMGET', run, 'phase', 'thread_id', 'attempt')
-if not held[1] or held[2] ~= args.thread_id then return {'missing'} end
-if held[1] == 'queued' and held[3] == '0' then
+local fields = redis.call('HMGET', run, 'phase', 'thread_id', 'attempt')
+if not fields[1] or fields[2] ~= args.thread_id then return {'missing'} end
+if fields[1] == 'queued' and fields[3] == '0' then
   cancel_queued_run(args.run_id, args.thread_id, args.action, args.cause, args.reason, args.event_ttl_s)
   if not redis.call('HGET', key('thread', args.thread_id), 'active_run_id') then
     start_next_run_or_idle(args.thread_id)
   end
   return {'ok'}
 end
-if held[1] == 'queued' or held[1] == 'running' then
+if fields[1] == 'queued' or fields[1] == 'running' then
   request_cancel(args.run_id, args.action, args.cause, args.reason)
   return {'ok'}
 end

@@ -1,11 +1,20 @@
 --! needs: cancel cancel_causes clock crons events groups keys leases phases queue runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
--- Create a run: its record, its first event, its place in the thread's queue, its job, and the status of the thread.
--- Returns one of these; the classes in `runs/script_results.py` say what each means:
---   {'new', run fields}: also for a repetition of the call by which `inline_worker` has claimed the run
---   {'known', run fields}: a run with this id exists, and nothing was changed
---   {'no_thread'}, {'taken'}, {'changed'}, {'busy', run id}, {'answered', run id, kwargs}, {'fired'}, {'leftovers'}
+-- Creates a run: record, first event, place in the thread's queue, job or lease, thread record.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunCreate`.
+-- Reply: {'new', fields}, also if this very request has created the run and `inline_worker` holds it; {'known',
+--   fields} for a run that existed; {'no_thread'} also if the thread lacks the `required_metadata`, or is the
+--   temporary thread of another run; {'taken'} if the thread was to be created and exists; {'changed'} if a field of
+--   the thread differs from `expected_fields`; {'busy', run id}; {'answered', run id, kwargs} if another run has
+--   answered the interrupt; {'fired'} if the run of a cron's due time was created already; {'leftovers'} if
+--   checkpoints of a deleted thread must be deleted before the thread is created. The classes in `runs.script_results`
+--   stand for these replies.
+-- Atomic: All of it, the cancelling of earlier runs, and the next due time of the cron.
+-- Repeatable: Yes: a run that exists is returned, and nothing changes.
+
 local args = cmsgpack.unpack(ARGV[2])
 local run, thread = key('run', args.run_id), key('thread', args.thread_id)
 
@@ -20,8 +29,8 @@ end
 
 if redis.call('EXISTS', run) == 1 then
   -- If the reply to the first call was lost, the web process that claimed the run has not started it yet.
-  local held = redis.call('HMGET', run, 'worker', 'inline_request')
-  local repeated = args.inline_worker and held[1] == args.inline_worker and held[2] == args.inline_request
+  local fields = redis.call('HMGET', run, 'worker', 'inline_request')
+  local repeated = args.inline_worker and fields[1] == args.inline_worker and fields[2] == args.inline_request
   return {repeated and 'new' or 'known', redis.call('HGETALL', run)}
 end
 
@@ -80,9 +89,9 @@ redis.call('HSET', run, 'phase', 'queued', 'attempt', 0, 'uncounted_attempts', 0
   'due_ms', integer_text(now_ms + args.after_ms))
 if args.authorized then redis.call('HSET', run, 'permitted_us', integer_text(now_us)) end
 for field, value in pairs(args.assistant_metadata) do redis.call('HSET', run, 'm:' .. field, value) end
-local held = redis.call('HGETALL', thread)
-for i = 1, #held, 2 do
-  if string.sub(held[i], 1, 2) == 'm:' then redis.call('HSET', run, held[i], held[i + 1]) end
+local fields = redis.call('HGETALL', thread)
+for i = 1, #fields, 2 do
+  if string.sub(fields[i], 1, 2) == 'm:' then redis.call('HSET', run, fields[i], fields[i + 1]) end
 end
 for field, value in pairs(args.metadata) do redis.call('HSET', run, 'm:' .. field, value) end
 redis.call('HSET', run, 'm:graph_id', args.graph_id, 'm:assistant_id', args.assistant_id)

@@ -1,7 +1,12 @@
 --! repeatable: yes
 --! shard: thread
--- Read a run, if it is one of this thread. Returns its fields, or nothing: of a run on another thread no more is read
--- than of one that does not exist.
--- KEYS: run. ARGV: thread.
+-- Reads a run of a thread. A run of another thread is treated like one that does not exist.
+--
+-- KEYS: the run record.
+-- ARGV: thread.
+-- Reply: the fields, or nothing.
+-- Atomic: Changes nothing.
+-- Repeatable: Yes: it only reads.
+
 if redis.call('HGET', KEYS[1], 'thread_id') ~= ARGV[1] then return {} end
 return redis.call('HGETALL', KEYS[1])

@@ -1,14 +1,22 @@
 --! needs: clock deliveries events idle keys leases outages requeue
 --! repeatable: no
 --! shard: thread
--- Take back runs whose lease has ended, or whose worker's id starts with `worker` (a process known to be dead).
--- A run with attempts left is queued again; one without fails. Returns a list of {run, attempt, 'queued' or 'failed'}.
+-- Reclaims runs whose lease has expired, or whose worker's id starts with `worker` (a process that is known to be
+-- dead). A run with attempts left is queued again; a run without fails. Each becomes a crash suspect until it starts
+-- its second superstep. Of runs that died together, the one with the most earlier crashes is the likely cause: only
+-- its attempt counts. If several have as many earlier crashes, at least one, no attempt counts, and each is executed
+-- alone.
 --
--- Each run is from now on suspected of having killed its worker, until it gets further than where it died. Of the runs
--- that died together the likely cause is the one that was suspected most before, and only its attempt is spent. When
--- several died with a worker once before, it may have been any of them: nobody's is spent, and each is tried alone.
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `worker` or nil, `event_ttl_s`, `pause_ms` (before a retry, for each
+--   counted attempt), `failure` (map: `record` and `public`, the failure of a run without attempts left; %d in their
+--   messages stands for the number of attempts), `grace` (map: `silence_ms`, `lease_ms`; or nil).
+-- Reply: {run, attempt, 'queued' or 'failed'} for each; nothing in the grace period after an outage.
+-- Atomic: All runs of one call.
+-- Repeatable: No: it is not sent again by itself, because after an outage live workers must renew their leases first.
+
 local args = cmsgpack.unpack(ARGV[2])
-local taken = {}
+local reclaimed = {}
 
 local function fail(run_id, thread_id, spent)
   local error = cjson.encode({error = 'CeilingHit', message = 'every attempt died: ' .. spent .. ' of ' .. spent,
@@ -30,39 +38,39 @@ local function is_dead(run_id)
   return worker and string.sub(worker, 1, #args.worker) == args.worker
 end
 
--- By worker: how often at most a worker has died before with a run that this one holds, and how many such runs it has.
+-- By worker: the most earlier crashes of a run that it executes, and how many of its runs have as many.
 local function most_suspected_by_worker()
   local worst = {}
   for _, run_id in ipairs(redis.call('SMEMBERS', key('running_suspects'))) do
-    local held = redis.call('HMGET', key('run', run_id), 'worker', 'crashes')
-    local deaths, known = tonumber(held[2]) or 0, held[1] and worst[held[1]] or {deaths = 0, runs = 0}
-    if held[1] and deaths >= known.deaths then
-      worst[held[1]] = {deaths = deaths, runs = deaths == known.deaths and known.runs + 1 or 1}
+    local fields = redis.call('HMGET', key('run', run_id), 'worker', 'crashes')
+    local crashes, known = tonumber(fields[2]) or 0, fields[1] and worst[fields[1]] or {crashes = 0, runs = 0}
+    if fields[1] and crashes >= known.crashes then
+      worst[fields[1]] = {crashes = crashes, runs = crashes == known.crashes and known.runs + 1 or 1}
     end
   end
   return worst
 end
 
--- A run whose worker died, and how often one did before. It is charged with the attempt unless another is likelier.
-local function reclaim(run_id, held, worst)
-  local run, deaths = key('run', run_id), tonumber(held.suspect) or 0
-  local likeliest = worst[held.worker] or {deaths = 0, runs = 1}
-  local counts_attempt = deaths == likeliest.deaths and (likeliest.runs == 1 or deaths > 1)
-  local spent = held.attempt - held.handovers - (counts_attempt and 0 or 1)
-  if counts_attempt and spent >= tonumber(held.max_attempts) then
-    fail(run_id, held.thread_id, spent)
+-- Queues the run again, or fails it. Its attempt counts unless another run is the likelier cause.
+local function reclaim(run_id, fields, worst)
+  local run, crashes = key('run', run_id), tonumber(fields.suspect) or 0
+  local likeliest = worst[fields.worker] or {crashes = 0, runs = 1}
+  local counts_attempt = crashes == likeliest.crashes and (likeliest.runs == 1 or crashes > 1)
+  local spent = fields.attempt - fields.handovers - (counts_attempt and 0 or 1)
+  if counts_attempt and spent >= tonumber(fields.max_attempts) then
+    fail(run_id, fields.thread_id, spent)
     return 'failed'
   end
-  redis.call('HSET', run, 'crashes', deaths + 1, 'crashed_attempt', held.attempt)
-  requeue(run_id, held.thread_id, counts_attempt, 'the worker of attempt ' .. held.attempt .. ' died',
+  redis.call('HSET', run, 'crashes', crashes + 1, 'crashed_attempt', fields.attempt)
+  requeue(run_id, fields.thread_id, counts_attempt, 'the worker of attempt ' .. fields.attempt .. ' died',
     args.pause_ms * math.max(spent - 1, 0))
   redis.call('HSET', run, 'announce_attempt', 1)
   return 'queued'
 end
 
--- first what takes memory from nobody: a server that is full refuses only scripts that begin with what does
+-- the first command must not need memory: a full Redis rejects a script if its first command does
 redis.call('ZREM', key('leases'), '')
-if args.grace and in_grace_period(args.grace) then return taken end
+if args.grace and in_grace_period(args.grace) then return reclaimed end
 
 local limit = args.worker and '+inf' or integer_text(now_ms)
 local worst
@@ -71,13 +79,13 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit
     worst = worst or most_suspected_by_worker()
     local values = redis.call('HMGET', key('run', run_id), 'phase', 'thread_id', 'attempt', 'uncounted_attempts',
       'max_attempts', 'worker', 'crashes')
-    local held = {phase = values[1], thread_id = values[2], attempt = values[3], handovers = values[4],
+    local fields = {phase = values[1], thread_id = values[2], attempt = values[3], handovers = values[4],
       max_attempts = values[5], worker = values[6], suspect = values[7]}
-    if held.phase ~= 'running' then
+    if fields.phase ~= 'running' then
       redis.call('ZREM', key('leases'), run_id)
     else
-      taken[#taken + 1] = {run_id, held.attempt, reclaim(run_id, held, worst)}
+      reclaimed[#reclaimed + 1] = {run_id, fields.attempt, reclaim(run_id, fields, worst)}
     end
   end
 end
-return taken
+return reclaimed

@@ -1,7 +1,15 @@
 --! needs: commands events fencing keys requeue
 --! repeatable: yes
 --! shard: thread
--- Hand a run back to the queue, with the attempt's last writes. ARGV as for settle. Returns {'ok'} or {'fenced'}.
+-- Gives a run back to the queue, with the last writes of its attempt.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunRelease`; then the commands: each is its count of
+--   words, then its words.
+-- Reply: {'ok'}; {'fenced'}.
+-- Atomic: Commands, events, lease, job, and the thread's order of runs.
+-- Repeatable: Yes: the attempt owns the run no longer, so nothing changes.
+
 local args = cmsgpack.unpack(ARGV[2])
 local owned = owned_run(args.run_id, args.attempt, args.incarnation)
 local new = owned and is_next_group(owned, args.seq)

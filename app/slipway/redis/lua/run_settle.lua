@@ -1,9 +1,15 @@
 --! needs: cancel_causes clock commands deliveries events fencing idle keys leases runs
 --! repeatable: yes
 --! shard: thread
--- End an attempt's run: phase, error, result, the thread's state, the last events, the lease, the next run's job.
--- ARGV: prefix, arguments, then the attempt's last commands as length and words.
--- Returns {'ok'}, {'fenced'}, or {'cancel', action} when a cancel was asked for and this is not its answer.
+-- Ends a run: phase, error, result, thread state, last events, lease, delivery, and the thread's next run.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunSettle`; then the attempt's last commands: each is its
+--   count of words, then its words.
+-- Reply: {'ok'}; {'fenced'}; {'cancel', action} if a cancel was requested and this is not its settlement.
+-- Atomic: All of it.
+-- Repeatable: Yes: a repetition by the attempt that settled the run replies 'ok'.
+
 local args = cmsgpack.unpack(ARGV[2])
 local run = key('run', args.run_id)
 local owned = owned_run(args.run_id, args.attempt, args.incarnation)
@@ -22,7 +28,7 @@ redis.call('HSET', run, 'phase', args.phase, 'reason', args.reason, 'usage', arg
   'updated_us', integer_text(now_us), 'ended_us', integer_text(now_us))
 if args.error then
   redis.call('HSET', run, 'error', args.error)
-  -- nothing was stored, not even what the run was given
+  -- `unheard`: nothing was stored, not even the input
   if owned.seq == 0 and #ARGV == 2 and args.attempt == 1 then redis.call('HSET', run, 'input_not_stored', 1) end
 end
 redis.call('HDEL', run, 'crashes', 'crashed_attempt')

@@ -1,13 +1,20 @@
 --! needs: clock keys
 --! repeatable: yes
 --! shard: store
--- Keep an item: its first time of creation stays. ARGV[3] is the value as JSON, ARGV[4] its vectors or ''.
+-- Stores an item. The creation time of an item that exists stays.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `ns`, `key`, `ttl_ms` (0: for ever); the value as JSON; its vectors or ''.
+-- Reply: 'ok'.
+-- Atomic: The item, its vectors, and the indexes.
+-- Repeatable: Yes.
+
 local args = cmsgpack.unpack(ARGV[2])
 local items = key('store_items', args.ns)
 local created, expires = integer_text(now_us), 0
-local held = redis.call('HGET', items, args.key)
-if held then
-  local first, _, ends = string.match(held, '^(%d+)|(%d+)|(%d+)|')
+local fields = redis.call('HGET', items, args.key)
+if fields then
+  local first, _, ends = string.match(fields, '^(%d+)|(%d+)|(%d+)|')
   if ends == '0' or tonumber(ends) > now_ms then created = first end
 end
 if args.ttl_ms > 0 then expires = now_ms + args.ttl_ms end

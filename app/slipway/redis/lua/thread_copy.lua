@@ -1,23 +1,31 @@
 --! needs: clock keys threads
 --! repeatable: yes
 --! shard: thread
--- A new thread with everything another one shows but its runs; metadata may stand in for the source's. `copied_us` says
--- when the source was created, until its checkpoints are copied. Returns {'ok' or 'exists', thread fields}, {'missing'}, or {'leftovers'} when those of a
--- removed thread must go first.
+-- Creates a thread with the values, interrupts, config and metadata of another one, without its runs. `copied_us` (the
+-- creation time of the source) says that its checkpoints are still to be copied.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `source`, `thread_id`, `token` (of the request), `ttl` (map or nil),
+--   `metadata` (map of member to JSON that replaces the source's, or nil).
+-- Reply: {'ok', fields}; {'exists', fields}; {'missing'} if there is no source; {'leftovers'} if checkpoints of a
+--   deleted thread must be deleted first.
+-- Atomic: The record and the indexes.
+-- Repeatable: Yes: the caller recognises its own token in 'exists'.
+
 local args = cmsgpack.unpack(ARGV[2])
 local source, thread = key('thread', args.source), key('thread', args.thread_id)
 if redis.call('EXISTS', thread) == 1 then return {'exists', redis.call('HGETALL', thread)} end
 if has_leftovers(args.thread_id) then return {'leftovers'} end
-local held = redis.call('HGETALL', source)
-if #held == 0 then return {'missing'} end
+local fields = redis.call('HGETALL', source)
+if #fields == 0 then return {'missing'} end
 local kept = {values = true, interrupts = true}
 local rest_status
-for i = 1, #held, 2 do
-  local name = held[i]
+for i = 1, #fields, 2 do
+  local name = fields[i]
   local replaced = args.metadata and string.sub(name, 1, 2) == 'm:'
-  if kept[name] or (string.sub(name, 2, 2) == ':' and not replaced) then redis.call('HSET', thread, name, held[i + 1]) end
-  if name == 'created_us' then redis.call('HSET', thread, 'copied_us', held[i + 1]) end
-  if name == 'status' then rest_status = held[i + 1] == 'interrupted' and 'interrupted' or 'idle' end
+  if kept[name] or (string.sub(name, 2, 2) == ':' and not replaced) then redis.call('HSET', thread, name, fields[i + 1]) end
+  if name == 'created_us' then redis.call('HSET', thread, 'copied_us', fields[i + 1]) end
+  if name == 'status' then rest_status = fields[i + 1] == 'interrupted' and 'interrupted' or 'idle' end
 end
 for field, value in pairs(args.metadata or {}) do redis.call('HSET', thread, 'm:' .. field, value) end
 redis.call('HSET', thread, 'created_us', integer_text(now_us), 'state_us', integer_text(now_us), 'status', rest_status,

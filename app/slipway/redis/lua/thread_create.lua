@@ -1,8 +1,16 @@
 --! needs: clock keys threads
 --! repeatable: yes
 --! shard: thread
--- Make a thread. Returns {'ok', thread fields}, {'exists', values of the fields in `existing`}: what its creator is not
--- shown is not read, or {'leftovers'} when those of a removed thread must go first.
+-- Creates a thread.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `thread_id`, `metadata` (map of member to JSON), `token` (of the request),
+--   `ttl` (map or nil), `existing` (fields to read from a thread that exists; others are not read).
+-- Reply: {'ok', fields}; {'exists', values of the `existing` fields}; {'leftovers'} if checkpoints of a deleted thread
+--   must be deleted first.
+-- Atomic: The record and the indexes.
+-- Repeatable: Yes: the caller recognises its own token in 'exists'.
+
 local args = cmsgpack.unpack(ARGV[2])
 local thread = key('thread', args.thread_id)
 if redis.call('EXISTS', thread) == 1 then return {'exists', redis.call('HMGET', thread, unpack(args.existing))} end

@@ -1,8 +1,16 @@
 --! needs: clock keys threads waiting_runs
 --! repeatable: yes
 --! shard: thread
--- Merge fields into a thread; note a checkpoint that was written from outside a run. Returns {'ok', thread fields}, or
--- {'missing'}, also when the thread was not created at the time that is asked for.
+-- Changes fields of a thread, and notes a checkpoint that was written from outside a run.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `thread_id`, `fields` (map of field to text), `state` (the status that
+--   follows from the new state, or nil), `checkpoint_id` or nil, `event_ttl_s`, `states_kept`, `ttl` (map or nil),
+--   `incarnation` (creation time in µs that the thread must have, or nil).
+-- Reply: {'ok', fields}; {'missing'}.
+-- Atomic: The record, the indexes, and the run that waited for approval, if the new state asks for none.
+-- Repeatable: Yes.
+
 local args = cmsgpack.unpack(ARGV[2])
 local thread = key('thread', args.thread_id)
 local created_us = redis.call('HGET', thread, 'created_us')

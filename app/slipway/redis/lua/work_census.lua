@@ -1,9 +1,15 @@
 --! needs: clock jobs keys
 --! repeatable: yes
 --! shard: thread
--- How much work there is and who is there to do it. Changes nothing.
--- Returns {living workers, due jobs, jobs that are not due yet, leases, ms for which the oldest due job has been due,
--- how often each problem was mended}.
+-- Counts the work and the workers.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `lease_ms`, `look_at` (how many jobs are read to find the oldest).
+-- Reply: {live workers, due jobs, later jobs, leases, ms since the oldest due job became due, {problem, repairs,
+--   ...}}.
+-- Atomic: Changes nothing; all numbers are of one moment.
+-- Repeatable: Yes: it only reads.
+
 local args = cmsgpack.unpack(ARGV[2])
 local oldest_ms = 0
 for _, place in ipairs({'queue', 'suspect_queue'}) do

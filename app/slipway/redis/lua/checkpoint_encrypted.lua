@@ -1,7 +1,12 @@
 --! repeatable: yes
 --! shard: thread
--- Whether any of these threads' states (KEYS) holds a value that begins with the mark of sealed ones (ARGV[1]). Looks
--- at a few values of each.
+-- Finds out whether stored states are encrypted, from a few values of each.
+--
+-- KEYS: the states of some threads.
+-- ARGV: the first byte of encrypted values.
+-- Reply: 1 if one value begins with it, else 0.
+-- Atomic: Changes nothing.
+-- Repeatable: Yes: it only reads.
 
 for _, state in ipairs(KEYS) do
   for _, field in ipairs(redis.call('HRANDFIELD', state, 8)) do

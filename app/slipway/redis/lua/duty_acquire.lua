@@ -1,8 +1,14 @@
 --! needs: clock keys
 --! repeatable: yes
 --! shard: processes
--- Give a duty to a worker when nobody who lives has it, or go on with the one who has it. Returns 1 when it is the
--- worker's.
+-- Gives a duty to a worker if no other live worker holds it, or lets the holder keep it.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `duty`, `worker`, `for_ms`.
+-- Reply: 1 if the worker holds the duty, else 0.
+-- Atomic: The check of the holder and the assignment.
+-- Repeatable: Yes.
+
 local args = cmsgpack.unpack(ARGV[2])
 local duty = key('duty', args.duty)
 local holder = redis.call('GET', duty)

@@ -1,24 +1,31 @@
 --! needs: clock keys
 --! repeatable: yes
 --! shard: store
--- Remove an item (`ns` and `key`), or the first `limit` of those whose time is over. Returns how many went.
+-- Deletes one item, or the first expired items.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `ns` and `key`, or `limit`.
+-- Reply: how many were deleted.
+-- Atomic: Each item, its vectors, and the indexes.
+-- Repeatable: Yes.
+
 local args = cmsgpack.unpack(ARGV[2])
 
 local function delete(ns, name)
-  local gone = redis.call('HDEL', key('store_items', ns), name)
+  local deleted = redis.call('HDEL', key('store_items', ns), name)
   redis.call('ZREM', key('store_order', ns), name)
   redis.call('HDEL', key('store_vectors', ns), name)
   redis.call('ZREM', key('store_expiry'), ns .. '\0' .. name)
   if redis.call('EXISTS', key('store_items', ns)) == 0 then
     redis.call('ZREM', key('store_namespaces'), ns .. '.')
   end
-  return gone
+  return deleted
 end
 
 if args.ns then return delete(args.ns, args.key) end
-local gone = 0
+local deleted = 0
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', key('store_expiry'), '-inf', integer_text(now_ms), 'LIMIT', 0, args.limit)) do
   local cut = string.find(member, '\0', 1, true)
-  gone = gone + delete(string.sub(member, 1, cut - 1), string.sub(member, cut + 1))
+  deleted = deleted + delete(string.sub(member, 1, cut - 1), string.sub(member, cut + 1))
 end
-return gone
+return deleted

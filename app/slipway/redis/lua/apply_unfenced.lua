@@ -1,0 +1,13 @@
+--! needs: commands
+--! repeatable: no
+--! shard: thread
+-- Executes commands of a caller that has no run, such as a checkpointer used outside Slipway.
+--
+-- KEYS: none named; the commands name the keys of one thread.
+-- ARGV: the commands: each is its count of words, then its words.
+-- Reply: 'ok'.
+-- Atomic: All commands; no other client sees some of them only.
+-- Repeatable: No: the commands may count bytes.
+
+run_commands(1)
+return 'ok'

@@ -1,0 +1,25 @@
+--! needs: clock keys metadata_members
+--! repeatable: yes
+--! shard: assistants
+-- Makes an earlier version of an assistant the current one.
+--
+-- KEYS: none; the names are made from the prefix.
+-- ARGV: the key prefix; a MessagePack map: `assistant_id`, `version`, `record` (names of the fields of the reply).
+-- Reply: {'ok', fields}; {'missing'}; {'no_version'}.
+-- Atomic: The record, and the index of the graph if the version has another graph.
+-- Repeatable: Yes: the version is the current one afterwards.
+
+local args = cmsgpack.unpack(ARGV[2])
+local assistant = key('assistant', args.assistant_id)
+local fields = redis.call('HMGET', assistant, 'content', 'v:' .. args.version)
+if not fields[1] then return {'missing'} end
+if not fields[2] then return {'no_version'} end
+local chosen = cmsgpack.unpack(fields[2])
+local before, after = cmsgpack.unpack(fields[1]).graph_id, chosen.graph_id
+if before ~= after then
+  redis.call('ZREM', key('graph_assistants', before), args.assistant_id)
+  redis.call('ZADD', key('graph_assistants', after), redis.call('HGET', assistant, 'created_us'), args.assistant_id)
+end
+redis.call('HSET', assistant, 'updated_us', integer_text(now_us), 'version', args.version, 'content', fields[2])
+set_metadata_members(assistant, chosen.metadata)
+return {'ok', redis.call('HMGET', assistant, unpack(args.record))}
