@@ -6,7 +6,7 @@
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `assistant_id`.
 -- Reply: 'ok', also if there is nothing to write.
--- Atomic: The metadata fields and `members_at`.
+-- Atomic: The metadata fields and `members_of_us`.
 -- Repeatable: Yes: they are written only if they are out of date.
 
 local args = cmsgpack.unpack(ARGV[2])

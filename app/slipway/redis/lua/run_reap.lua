@@ -53,10 +53,10 @@ end
 
 -- Queues the run again, or fails it. Its attempt counts unless another run is the likelier cause.
 local function reclaim(run_id, fields, worst)
-  local run, crashes = key('run', run_id), tonumber(fields.suspect) or 0
+  local run, crashes = key('run', run_id), tonumber(fields.crashes) or 0
   local likeliest = worst[fields.worker] or {crashes = 0, runs = 1}
   local counts_attempt = crashes == likeliest.crashes and (likeliest.runs == 1 or crashes > 1)
-  local spent = fields.attempt - fields.handovers - (counts_attempt and 0 or 1)
+  local spent = fields.attempt - fields.uncounted_attempts - (counts_attempt and 0 or 1)
   if counts_attempt and spent >= tonumber(fields.max_attempts) then
     fail(run_id, fields.thread_id, spent)
     return 'failed'
@@ -79,8 +79,8 @@ for _, run_id in ipairs(redis.call('ZRANGEBYSCORE', key('leases'), '-inf', limit
     worst = worst or most_suspected_by_worker()
     local values = redis.call('HMGET', key('run', run_id), 'phase', 'thread_id', 'attempt', 'uncounted_attempts',
       'max_attempts', 'worker', 'crashes')
-    local fields = {phase = values[1], thread_id = values[2], attempt = values[3], handovers = values[4],
-      max_attempts = values[5], worker = values[6], suspect = values[7]}
+    local fields = {phase = values[1], thread_id = values[2], attempt = values[3], uncounted_attempts = values[4],
+      max_attempts = values[5], worker = values[6], crashes = values[7]}
     if fields.phase ~= 'running' then
       redis.call('ZREM', key('leases'), run_id)
     else

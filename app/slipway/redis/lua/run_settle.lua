@@ -28,7 +28,7 @@ redis.call('HSET', run, 'phase', args.phase, 'reason', args.reason, 'usage', arg
   'updated_us', integer_text(now_us), 'ended_us', integer_text(now_us))
 if args.error then
   redis.call('HSET', run, 'error', args.error)
-  -- `unheard`: nothing was stored, not even the input
+  -- `input_not_stored`: nothing was stored, not even the input
   if owned.seq == 0 and #ARGV == 2 and args.attempt == 1 then redis.call('HSET', run, 'input_not_stored', 1) end
 end
 redis.call('HDEL', run, 'crashes', 'crashed_attempt')

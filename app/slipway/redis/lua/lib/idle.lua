@@ -1,7 +1,7 @@
 --! needs: keys queue thread_deletion threads waiting_runs
 -- What happens to a thread when one of its runs ended.
 
--- Runs that must stay readable (`kept_s`) are separated from their temporary thread before it is deleted; they expire
+-- Runs that must stay readable (`retain_s`) are separated from their temporary thread before it is deleted; they expire
 -- later.
 local function detach_retained_runs(thread_id)
   for _, run_id in ipairs(redis.call('ZRANGE', key('thread_runs', thread_id), 0, -1)) do

@@ -8,7 +8,7 @@ local function acquire_lease(run_id, thread_id, worker, lease_ms)
   if attempt == 1 then assign_ordinal(run_id, thread_id) end
   redis.call('HSET', run, 'phase', 'running', 'reason', '', 'worker', worker, 'last_group', 0,
     'updated_us', integer_text(now_us))
-  -- `fresh`: the thread has no checkpoints, so the worker does not read the newest one
+  -- `no_checkpoints`: the thread has no checkpoints, so the worker does not read the newest one
   redis.call('HSET', run, 'no_checkpoints', 1 - redis.call('EXISTS', key('checkpoints', thread_id)))
   redis.call('HSETNX', run, 'started_us', integer_text(now_us))
   for _, pair in ipairs(groups_of(run_id)) do redis.call('SADD', key('group_runs', pair[1]), run_id) end
