@@ -81,7 +81,7 @@ async def all_whole(cluster: Cluster, client: Client, runs: Begun, upto: int | N
         again = repetition(cluster.effects.of(run_id))
         assert again.most <= most_again
         assert not again.forgotten
-        spent.append(int(record["attempt"]) - int(record["handovers"]))
+        spent.append(int(record["attempt"]) - int(record["uncounted_attempts"]))
     return spent
 
 
