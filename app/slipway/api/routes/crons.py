@@ -1,9 +1,9 @@
-"""Crons: create, read, change, delete, search, count (protocol 2.7)."""
+"""Routes of crons (docs/store-crons-webhooks.md)."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
 from starlette.requests import Request
@@ -21,7 +21,7 @@ from slipway.access.handler_values.crons import (
 from slipway.access.permissions import require_match
 from slipway.access.users import User
 from slipway.api.auth.access_check import access_check_of, authorize, requires, user_of
-from slipway.api.auth.authorization import authorize_assistant_use, authorize_read, body_if_readable
+from slipway.api.auth.authorization import authorize_assistant_use, authorize_read, response_if_readable
 from slipway.api.bodies.crons import CronBody, CronFilterBody, CronSearchBody
 from slipway.api.endpoints import Endpoint
 from slipway.api.idempotent_ids import idempotent_id
@@ -35,28 +35,36 @@ from slipway.crons.record import Cron, NewCron
 from slipway.crons.schedules import Schedule
 from slipway.crons.store import CronQuery
 from slipway.errors import InvalidRequest, NotFound, RefusedRequest
+from slipway.protocol_types import JsonObject
 from slipway.runs.record import new_id
 from slipway.runs.run_request import RunIds, RunRequest
 
 
+class _Plan(NamedTuple):
+    """When a cron is due, and the run that it then requests."""
+
+    schedule: Schedule
+    run_request: RunRequest
+
+
 async def create(request: Request) -> Response:
-    """A cron whose runs have threads of their own."""
+    """A cron whose runs are stateless."""
     return await _create(request, None)
 
 
 async def create_for_thread(request: Request) -> Response:
-    """A cron whose runs are on this thread."""
+    """A cron whose runs execute on the thread in the path."""
     thread_id = path_id(request, "thread_id")
     return await _create(request, thread_id)
 
 
 async def _create(request: Request, thread_id: str | None) -> Response:
     services, body = services_of(request), await read_body(request, CronBody)
-    _asked(request, body, thread_id)
+    _plan(request, body, thread_id)
     if thread_id is not None:
         await authorize_read(request, thread_id)
     user = user_of(request)
-    wanted = CronsCreate.model_construct(
+    request_value = CronsCreate.model_construct(
         cron_id=UUID(await idempotent_id(request)),
         thread_id=None if thread_id is None else UUID(thread_id),
         user_id=None if user is None else user.identity,
@@ -65,67 +73,67 @@ async def _create(request: Request, thread_id: str | None) -> Response:
         payload=body.model_dump(exclude_unset=True),
         metadata=body.metadata,
     )
-    value, only = await authorize(request, wanted)
-    changed = _left(request, wanted, value, {}, thread_id)
-    require_match(only, value.metadata, "crons:create")
-    new = await _new(request, changed, thread_id, _sent(body, changed))
-    await _permit_firing(request, new)
+    value, creatable = await authorize(request, request_value)
+    changed = _with_handler_changes(request, request_value, value, {}, thread_id)
+    require_match(creatable, value.metadata, "crons:create")
+    new = await _new_cron(request, changed, thread_id, _payload_of_new(body, changed))
+    await _authorize_runs(request, new)
     return JsonResponse((await services.crons.create(str(value.cron_id), new, _now_ms(request))).public())
 
 
-def _sent(body: CronBody, changed: CronBody) -> dict[str, Any]:
-    """What clients are shown as the body: what was sent, as a handler left it."""
-    told = bool(changed.metadata) or "metadata" in body.model_fields_set
-    return changed.model_dump(exclude_unset=True, exclude=None if told else {"metadata"})
+def _payload_of_new(body: CronBody, changed: CronBody) -> JsonObject:
+    """The payload that a new cron shows: the members that the client sent, with the changes of the handler."""
+    has_metadata = bool(changed.metadata) or "metadata" in body.model_fields_set
+    return changed.model_dump(exclude_unset=True, exclude=None if has_metadata else {"metadata"})
 
 
-def _left(
-    request: Request, wanted: _CronValue, left: _CronValue, held: dict[str, Any], thread_id: str | None
+def _with_handler_changes(
+    request: Request, request_value: _CronValue, value: _CronValue, stored: JsonObject, thread_id: str | None
 ) -> CronBody:
-    """The cron as a handler left it, over what is `held` of it. What is wrong with it is the client's fault where the
-    same is wrong with what the client sent; else it is `AuthBroken`."""
+    """The cron after the authorize handler changed `request_value` to `value`. `stored` has the members of an existing
+    cron. An error is the client's if the unchanged request has it too, else the handler's (`AuthBroken`)."""
     try:
-        if unknown := sorted(left.payload.keys() - wanted.payload.keys() - CronBody.model_fields.keys()):
-            raise InvalidRequest(f"payload.{unknown[0]}", "is no field of a cron")
-        return _checked(request, held | _given(left.payload, held), thread_id)
+        if unknown := sorted(value.payload.keys() - request_value.payload.keys() - CronBody.model_fields.keys()):
+            raise InvalidRequest(f"payload.{unknown[0]}", "is not a member of a cron")
+        return _checked_body(request, _merged(stored, value.payload), thread_id)
     except (InvalidRequest, RefusedRequest) as error:
-        _checked(request, held | _given(wanted.payload, held), thread_id)
-        raise wanted.handler_error(f"left a cron that is refused: {error}") from error
+        _checked_body(request, _merged(stored, request_value.payload), thread_id)
+        raise request_value.handler_error(f"changed the cron to an invalid one: {error}") from error
 
 
-def _checked(request: Request, given: dict[str, Any], thread_id: str | None) -> CronBody:
-    body = validated(CronBody, given)
-    _asked(request, body, thread_id)
+def _checked_body(request: Request, members: JsonObject, thread_id: str | None) -> CronBody:
+    body = validated(CronBody, members)
+    _plan(request, body, thread_id)
     return body
 
 
-def _given(changes: dict[str, Any], held: dict[str, Any]) -> dict[str, Any]:
-    """What is not null, with metadata merged into what is held."""
-    given = {name: value for name, value in changes.items() if value is not None or name == "end_time"}
-    if isinstance(given.get("metadata"), dict):
-        given["metadata"] = held.get("metadata", {}) | given["metadata"]
-    return given
+def _merged(stored: JsonObject, changes: JsonObject) -> JsonObject:
+    """The members after a change. Null leaves a member unchanged, except `end_time`. Metadata is merged."""
+    members = {name: value for name, value in changes.items() if value is not None or name == "end_time"}
+    if isinstance(metadata := members.get("metadata"), dict):
+        members |= {"metadata": stored.get("metadata", {}) | metadata}
+    return stored | members
 
 
-def _asked(request: Request, body: CronBody, thread_id: str | None) -> tuple[Schedule, RunRequest]:
-    """When, and what run. Raises for what cannot be, whatever the assistant is."""
+def _plan(request: Request, body: CronBody, thread_id: str | None) -> _Plan:
+    """Raises `InvalidRequest` and `RefusedRequest` for a body that no assistant could make valid."""
     stateless = thread_id is None
     if stateless:
         check_stateless(body)
     schedule = Schedule.checked(body.schedule, body.timezone, body.end_ms)
-    return schedule, run_request_from_body(request, body, stateless=stateless)
+    return _Plan(schedule, run_request_from_body(request, body, stateless=stateless))
 
 
-async def _new(request: Request, body: CronBody, thread_id: str | None, payload: dict[str, Any]) -> NewCron:
-    """The cron that `body` describes; `payload` is what clients are shown as its body."""
+async def _new_cron(request: Request, body: CronBody, thread_id: str | None, payload: JsonObject) -> NewCron:
+    """The cron that `body` describes. `payload` is what responses show as its body."""
     stateless = thread_id is None
-    schedule, asked = _asked(request, body, thread_id)
-    assistant = await _assistant(request, body.assistant_id)
-    options = replace(asked.options, temporary=stateless and body.on_run_completed == "delete")
-    asked = replace(
-        asked,
+    plan = _plan(request, body, thread_id)
+    assistant = await _usable_assistant(request, body.assistant_id)
+    temporary = stateless and body.on_run_completed == "delete"
+    run_request = replace(
+        plan.run_request,
         assistant_id=assistant.assistant_id,
-        options=options,
+        options=replace(plan.run_request.options, temporary=temporary),
         metadata={},
         after_s=0,
         create_thread=stateless,
@@ -133,30 +141,29 @@ async def _new(request: Request, body: CronBody, thread_id: str | None, payload:
     return NewCron(
         assistant_id=assistant.assistant_id,
         thread_id=thread_id,
-        schedule=schedule,
+        schedule=plan.schedule,
         enabled=body.enabled,
         on_run_completed=body.on_run_completed if stateless else None,
         payload=payload,
         metadata=body.metadata,
-        request=asked,
+        request=run_request,
     )
 
 
-async def _permit_firing(request: Request, new: NewCron) -> None:
-    """Ask for such a run as the cron will have made, as it is asked for again at each due time."""
-    services, gate = services_of(request), access_check_of(request)
-    if gate.auth is None:
-        for operation in FIRING.required:
-            gate.mark_authorized(operation)
+async def _authorize_runs(request: Request, new: NewCron) -> None:
+    """Authorizes a run of the cron now. It is authorized again at each due time."""
+    services, check = services_of(request), access_check_of(request)
+    if check.auth is None:
+        for operation in RUNS.required:
+            check.mark_authorized(operation)
         return
-    asked = replace(new.request, metadata=new.metadata | new.request.metadata)
+    run_request = replace(new.request, metadata=new.metadata | new.request.metadata)
     ids = RunIds(run_id=new_id(), thread_id=new.thread_id or new_id())
-    await services.submission.check_due(asked, ids, gate)
+    await services.submission.check_due(run_request, ids, check)
 
 
-async def _assistant(request: Request, id_or_name: str) -> Assistant:
-    """The assistant, if the caller may use it. As the reference server has it: a name that is no graph's is unknown
-    here, not malformed."""
+async def _usable_assistant(request: Request, id_or_name: str) -> Assistant:
+    """The assistant, if the user can run it. An unknown name is 404 here, as on the reference server, and not 422."""
     services = services_of(request)
     try:
         await authorize_assistant_use(request, id_or_name)
@@ -166,47 +173,45 @@ async def _assistant(request: Request, id_or_name: str) -> Assistant:
 
 
 async def read(request: Request) -> Response:
-    """One cron."""
     cron_id = path_id(request, "cron_id")
-    value, only = await authorize(request, CronsRead.model_construct(cron_id=UUID(cron_id)))
-    return JsonResponse((await services_of(request).crons.get(str(value.cron_id), only)).public())
+    value, access_filter = await authorize(request, CronsRead.model_construct(cron_id=UUID(cron_id)))
+    return JsonResponse((await services_of(request).crons.get(str(value.cron_id), access_filter)).public())
 
 
 async def patch(request: Request) -> Response:
-    """Change some of what a cron was made with; metadata is merged."""
+    """Changes the members that the body names. Metadata is merged."""
     services, cron_id = services_of(request), path_id(request, "cron_id")
     changes: Any = parsed(await request.body())
     if not isinstance(changes, dict) or not changes:
         raise RefusedRequest("the body must name at least one field to change")
-    validated(CronBody, _ANY | _given(changes, {}))
-    wanted = CronsUpdate.model_construct(
+    validated(CronBody, _merged(_REQUIRED_MEMBERS, changes))
+    request_value = CronsUpdate.model_construct(
         cron_id=UUID(cron_id),
         payload=changes,
         metadata=changes.get("metadata") or {},
         **{name: changes.get(name) for name in ("schedule", "end_time", "enabled", "on_run_completed")},
     )
-    value, only = await authorize(request, wanted)
-    cron = await services.crons.get(str(value.cron_id), only)
-    new = _stopped(cron, value.payload) if changes == STOPS else None
-    new = new or await _as_changed(request, cron, wanted, value)
+    value, access_filter = await authorize(request, request_value)
+    cron = await services.crons.get(str(value.cron_id), access_filter)
+    new = _disabled(cron, value.payload) if changes == DISABLES else None
+    new = new or await _changed(request, cron, request_value, value)
     moves = (new.schedule, new.enabled) != (cron.schedule, cron.enabled)
     changed = await services.crons.change(cron_id, new, _now_ms(request), moves=moves)
-    shown = CronsRead.model_construct(cron_id=UUID(cron_id))
-    return await body_if_readable(request, shown, changed.metadata, lambda: JsonResponse(changed.public()))
+    return await response_if_readable(request, CronsRead.model_construct(cron_id=UUID(cron_id)), changed)
 
 
-def _stopped(cron: Cron, changes: dict[str, Any]) -> NewCron | None:
-    """The cron when all that is done to it is to stop it; a handler may write metadata, too."""
+def _disabled(cron: Cron, changes: JsonObject) -> NewCron | None:
+    """The disabled cron; None if the handler changed more than its metadata."""
     metadata = changes.get("metadata") or {}
-    if {name: value for name, value in changes.items() if name != "metadata"} != STOPS:
+    if {name: value for name, value in changes.items() if name != "metadata"} != DISABLES:
         return None
     new = cron.stopped()
     return replace(new, metadata=new.metadata | metadata, payload=new.payload | changes)
 
 
-async def _as_changed(request: Request, cron: Cron, wanted: CronsUpdate, left: CronsUpdate) -> NewCron:
-    """The cron with these changes, if the caller may have such runs made."""
-    held = cron.payload | {
+async def _changed(request: Request, cron: Cron, request_value: CronsUpdate, value: CronsUpdate) -> NewCron:
+    """The cron with the changes, if the user is authorized for its runs."""
+    stored = cron.payload | {
         "schedule": cron.schedule.text,
         "timezone": cron.schedule.zone,
         "end_time": cron.end_time,
@@ -214,68 +219,66 @@ async def _as_changed(request: Request, cron: Cron, wanted: CronsUpdate, left: C
         "on_run_completed": cron.on_run_completed,
         "metadata": cron.metadata,
     }
-    body = _left(request, wanted, left, held, cron.thread_id)
-    new = await _new(request, body, cron.thread_id, _patched(cron.payload, body, left.payload))
-    await _permit_firing(request, new)
-    changer = user_of(request)
-    request_by = replace(new.request, user=_owner(cron, changer), changed_by=_changers(cron, changer))
-    return replace(new, request=request_by)
+    body = _with_handler_changes(request, request_value, value, stored, cron.thread_id)
+    new = await _new_cron(request, body, cron.thread_id, _changed_payload(cron.payload, body, value.payload))
+    await _authorize_runs(request, new)
+    user = user_of(request)
+    run_request = replace(new.request, user=_owner(cron, user), changed_by=_changed_by(cron, user))
+    return replace(new, request=run_request)
 
 
-def _owner(cron: Cron, changer: User | None) -> dict[str, Any] | None:
-    """For whom it was made, whoever changes it; as the auth file knows that user by now, if that is who asks."""
-    if changer is not None and changer.identity == cron.user_id:
-        return changer.stored()
+def _owner(cron: Cron, user: User | None) -> dict[str, Any] | None:
+    """The owner stays the same. Their stored user is renewed when they change the cron."""
+    if user is not None and user.identity == cron.user_id:
+        return user.stored()
     return cron.request.user
 
 
-def _changers(cron: Cron, changer: User | None) -> list[dict[str, Any]]:
-    """The users beside the owner who have changed the cron; the one who does it now as the auth file knows them."""
-    held = cron.request.changed_by
-    if changer is None or changer.identity == cron.user_id:
-        return held
-    return [*(user for user in held if user["identity"] != changer.identity), changer.stored()]
+def _changed_by(cron: Cron, user: User | None) -> list[dict[str, Any]]:
+    """The stored users who changed the cron, without the owner; `user` is the one who changes it now."""
+    others = cron.request.changed_by
+    if user is None or user.identity == cron.user_id:
+        return others
+    return [*(each for each in others if each["identity"] != user.identity), user.stored()]
 
 
-def _patched(payload: dict[str, Any], body: CronBody, changes: dict[str, Any]) -> dict[str, Any]:
-    """What was sent, once more was: each field as it was sent last, not merged."""
-    told = body.model_dump(exclude_unset=True)
-    sent = {name: told[name] for name in changes if name in told}
+def _changed_payload(payload: JsonObject, body: CronBody, changes: JsonObject) -> JsonObject:
+    """The payload that a changed cron shows: each member as it was sent last."""
+    members = body.model_dump(exclude_unset=True)
+    sent = {name: members[name] for name in changes if name in members}
     if "metadata" in sent:
-        sent["metadata"] = {name: value for name, value in sent["metadata"].items() if name in changes["metadata"]}
+        sent |= {"metadata": {name: value for name, value in sent["metadata"].items() if name in changes["metadata"]}}
     cleared = {"end_time": None} if changes.get("end_time", "") is None else {}
     return payload | sent | cleared
 
 
 async def delete(request: Request) -> Response:
-    """Remove a cron; the runs it made stay."""
+    """Deletes a cron. Runs that it created stay."""
     crons, cron_id = services_of(request).crons, path_id(request, "cron_id")
-    value, only = await authorize(request, CronsDelete.model_construct(cron_id=UUID(cron_id)))
-    await crons.delete((await crons.get(str(value.cron_id), only)).cron_id)
+    value, access_filter = await authorize(request, CronsDelete.model_construct(cron_id=UUID(cron_id)))
+    await crons.delete((await crons.get(str(value.cron_id), access_filter)).cron_id)
     return empty_response()
 
 
 async def search(request: Request) -> Response:
-    """A page of crons."""
     body = await read_body(request, CronSearchBody)
-    which = CronsSearch.model_construct(**_wanted(request, body), limit=body.limit, offset=body.offset)
-    value, only = await authorize(request, which)
+    request_value = CronsSearch.model_construct(**_selection(request, body), limit=body.limit, offset=body.offset)
+    value, access_filter = await authorize(request, request_value)
     found = await services_of(request).crons.search(
-        _searched(value, body, only), sort_by=body.sort_by, descending=body.sort_order == "desc"
+        _query(value, body, access_filter), sort_by=body.sort_by, descending=body.sort_order == "desc"
     )
     page = [cron.public() for cron in found[value.offset : value.offset + value.limit]]
     return paged(selected(page, body.select), offset=value.offset, limit=value.limit, total=len(found))
 
 
 async def count(request: Request) -> Response:
-    """How many crons fit."""
     body = await read_body(request, CronFilterBody)
-    value, only = await authorize(request, CronsCount.model_construct(**_wanted(request, body)))
-    return JsonResponse(len(await services_of(request).crons.search(_searched(value, body, only))))
+    value, access_filter = await authorize(request, CronsCount.model_construct(**_selection(request, body)))
+    return JsonResponse(len(await services_of(request).crons.search(_query(value, body, access_filter))))
 
 
-def _wanted(request: Request, body: CronFilterBody) -> dict[str, Any]:
-    """What authorize handlers are shown of a search and of a count alike."""
+def _selection(request: Request, body: CronFilterBody) -> dict[str, Any]:
+    """The members that the handler values of a search and a count share."""
     assistants = services_of(request).assistants
     return {
         "assistant_id": None if body.assistant_id is None else UUID(assistants.resolve_id(body.assistant_id)),
@@ -284,14 +287,14 @@ def _wanted(request: Request, body: CronFilterBody) -> dict[str, Any]:
     }
 
 
-def _searched(value: CronsSearch, body: CronFilterBody, only: AccessFilter) -> CronQuery:
-    """What is searched for, as the authorize handler left it."""
+def _query(value: CronsSearch, body: CronFilterBody, access_filter: AccessFilter) -> CronQuery:
+    """The query for an authorized search."""
     return CronQuery(
         assistant_id=None if value.assistant_id is None else str(value.assistant_id),
         thread_id=None if value.thread_id is None else str(value.thread_id),
         enabled=body.enabled,
         metadata=value.metadata,
-        only=only,
+        only=access_filter,
     )
 
 
@@ -300,49 +303,49 @@ def _now_ms(request: Request) -> int:
 
 
 _CronValue = TypeVar("_CronValue", CronsCreate, CronsUpdate)
-_ANY: Final = {"assistant_id": "any", "schedule": "any"}
-"""What a change need not name."""
-STOPS: Final = {"enabled": False}
-"""The change that needs no leave to run anything: whoever may change the cron may stop it."""
-FIRING: Final = requires(
+_REQUIRED_MEMBERS: Final = {"assistant_id": "any", "schedule": "any"}
+"""Members that a new cron must have and a change need not have."""
+DISABLES: Final = {"enabled": False}
+"""The change that needs no authorization for runs: everybody who can change a cron can disable it."""
+RUNS: Final = requires(
     "threads:create_run", "assistants:read", optional=("threads:create", "threads:read", "threads:update")
 )
-"""What is asked for the runs of a cron."""
-_ONE: Final = "/runs/crons/{cron_id}"
+"""The operations that the runs of a cron need."""
+_CRON: Final = "/runs/crons/{cron_id}"
 
 ENDPOINTS: Final = (
     Endpoint(
         "POST",
         "/runs/crons",
         create,
-        "A cron whose runs have threads of their own",
-        requires("crons:create", *FIRING.required, optional=tuple(FIRING.optional)),
+        "Create a cron whose runs are stateless",
+        requires("crons:create", *RUNS.required, optional=tuple(RUNS.optional)),
         body=CronBody,
     ),
     Endpoint(
         "POST",
         "/threads/{thread_id}/runs/crons",
         create_for_thread,
-        "A cron on a thread",
-        requires("crons:create", "threads:read", *FIRING.required, optional=tuple(FIRING.optional)),
+        "Create a cron on a thread",
+        requires("crons:create", "threads:read", *RUNS.required, optional=tuple(RUNS.optional)),
         body=CronBody,
     ),
-    Endpoint("POST", "/runs/crons/search", search, "A page of crons", requires("crons:search"), body=CronSearchBody),
-    Endpoint("POST", "/runs/crons/count", count, "How many crons fit", requires("crons:search"), body=CronFilterBody),
+    Endpoint("POST", "/runs/crons/search", search, "Search crons", requires("crons:search"), body=CronSearchBody),
+    Endpoint("POST", "/runs/crons/count", count, "Count crons", requires("crons:search"), body=CronFilterBody),
     Endpoint(
         "GET",
-        _ONE,
+        _CRON,
         read,
-        "One cron",
+        "Read a cron",
         requires("crons:read"),
     ),
     Endpoint(
         "PATCH",
-        _ONE,
+        _CRON,
         patch,
         "Change a cron",
-        requires("crons:update", "crons:read", optional=tuple(FIRING.required | FIRING.optional)),
+        requires("crons:update", "crons:read", optional=tuple(RUNS.required | RUNS.optional)),
         status_without_body=204,
     ),
-    Endpoint("DELETE", _ONE, delete, "Remove a cron", requires("crons:delete"), media_type="", status=204),
+    Endpoint("DELETE", _CRON, delete, "Delete a cron", requires("crons:delete"), media_type="", status=204),
 )

@@ -17,7 +17,6 @@ from slipway.api.auth.authorization import (
     authorize_delete,
     authorize_read,
     cancel_value,
-    combine_filters,
     read_value,
 )
 from slipway.api.bodies.runs import RunBody
@@ -90,7 +89,7 @@ async def list_all(request: Request) -> Response:
     )
     value, found = await authorize(request, wanted)
     _, readable = await authorize(request, read_value(thread_id))
-    await services.threads.check_access(thread_id, combine_filters(found, readable))
+    await services.threads.check_access(thread_id, found & readable)
     runs = await services.runs.list(
         thread_id, limit=value.limit, offset=value.offset, status=value.status, metadata=value.metadata
     )

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from slipway.access.handler_values.threads import StateWrite, ThreadsUpdate
 from slipway.api.auth.access_check import requires, user_of
-from slipway.api.auth.authorization import authorize_read, authorize_thread, body_if_readable, read_value
+from slipway.api.auth.authorization import authorize_read, authorize_thread, read_value, response_if_readable
 from slipway.api.bodies.state_select import StateSelect
 from slipway.api.bodies.thread_state import HistoryBody, StateReadBody, StateWriteBody
 from slipway.api.bodies.threads import ThreadConfigBody
@@ -64,9 +64,7 @@ async def merge(request: Request) -> Response:
     changes = ThreadsUpdate.model_construct(thread_id=UUID(thread_id), metadata=body.metadata)
     value = await authorize_thread(request, changes)
     thread = await services_of(request).threads.patch(thread_id, value.metadata)
-    return await body_if_readable(
-        request, read_value(thread_id), thread.metadata, lambda: JsonResponse(thread.public())
-    )
+    return await response_if_readable(request, read_value(thread_id), thread)
 
 
 async def history(request: Request) -> Response:

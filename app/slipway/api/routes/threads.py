@@ -26,8 +26,8 @@ from slipway.api.auth.authorization import (
     authorize_delete,
     authorize_read,
     authorize_thread,
-    body_if_readable,
     read_value,
+    response_if_readable,
     thread_query,
 )
 from slipway.api.bodies.thread_state import SuperstepBody
@@ -133,9 +133,7 @@ async def patch(request: Request) -> Response:
     preferences = [each.strip().lower() for each in request.headers.get("prefer", "").split(",")]
     if "return=minimal" in preferences:
         return empty_response()
-    return await body_if_readable(
-        request, read_value(thread_id), thread.metadata, lambda: JsonResponse(thread.public())
-    )
+    return await response_if_readable(request, read_value(thread_id), thread)
 
 
 async def delete(request: Request) -> Response:
