@@ -253,7 +253,7 @@ async def test_a_webhook_waits_until_the_auth_file_answers(
     fault: str,
 ) -> None:
     if fault == "still":  # what one handler may take is no bound for those of several users
-        monkeypatch.setattr(permissions, "ANSWER_WITHIN_S", 600)
+        monkeypatch.setattr(permissions, "HANDLER_TIMEOUT_S", 600)
         monkeypatch.setattr(read_permission, "AUTHORIZED_WITHIN_S", 0.2)
     run = await made(ann, f"/threads/{thread}/runs", RUN | {"webhook": receiver.url})
     setattr(rules, fault, {"threads:read"})

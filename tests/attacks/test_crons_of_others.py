@@ -159,7 +159,7 @@ async def test_a_due_time_waits_until_the_auth_file_answers(
     monkeypatch: pytest.MonkeyPatch,
     fault: str,
 ) -> None:
-    monkeypatch.setattr(permissions, "ANSWER_WITHIN_S", 0.2)
+    monkeypatch.setattr(permissions, "HANDLER_TIMEOUT_S", 0.2)
     cron, other = await a_cron(ann, None), await a_cron(bob, None)
     due_ms = await time.due(cron)
     if fault == "500":
@@ -189,7 +189,7 @@ async def test_a_due_time_waits_until_the_auth_file_answers(
 async def test_one_who_stands_still_holds_nobody_up(
     ann: httpx.AsyncClient, services: Services, time: Time, rules: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(permissions, "ANSWER_WITHIN_S", 2)
+    monkeypatch.setattr(permissions, "HANDLER_TIMEOUT_S", 2)
     stuck, fine = await a_cron(ann, None, on_run_completed="keep"), await a_cron(ann, None)
     rules.still = {"threads:create"}
     await time.due(stuck, minutes_ago=1)
