@@ -183,6 +183,16 @@ def every_module_says_what_it_is(name: str, tree: ast.Module) -> list[str]:
     return [] if ast.get_docstring(tree) else ["no docstring"]
 
 
+def runs_are_created_by_their_submission(name: str, tree: ast.Module) -> list[str]:
+    """`runs/submit.py` creates runs, for the web process's inline runs by way of `execution/inline.py`; `services.py`
+    hands both the creator."""
+    if name in ("slipway.runs.submit", "slipway.runs.creation", "slipway.execution.inline", "slipway.services"):
+        return []
+    found = [imported for imported in imports(tree) if imported == "slipway.runs.creation.RunCreator"]
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return found + sorted(used & {"creator", "run_create"})
+
+
 RULES: tuple[Rule, ...] = (
     starlette_stays_in_the_api,
     only_the_command_line_imports_workers,
@@ -194,6 +204,7 @@ RULES: tuple[Rule, ...] = (
     nothing_is_read_or_connected_at_import,
     no_module_is_a_drawer_for_everything,
     every_module_says_what_it_is,
+    runs_are_created_by_their_submission,
 )
 
 
@@ -289,6 +300,12 @@ def test_lua_files_live_below_redis() -> None:
         (key_names_live_below_redis, "slipway.runs.record", "def f(keys): return f'{keys.prefix}:run'"),
         (nothing_is_read_or_connected_at_import, "slipway.runs.record", "import os\nclass A:\n    b = os.environ['C']"),
         (no_module_is_a_drawer_for_everything, "slipway.utils", ""),
+        (
+            runs_are_created_by_their_submission,
+            "slipway.api.routes.runs",
+            "from slipway.runs.creation import RunCreator",
+        ),
+        (runs_are_created_by_their_submission, "slipway.crons.store", "A = submission.creator.create(spec)"),
         (every_module_says_what_it_is, "slipway.runs.record", "A = 1"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",

@@ -29,7 +29,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.preflight import patiently
 from slipway.redis.subscriber import Subscriber
-from slipway.runs.active import InFlight
+from slipway.runs.active import ActiveRuns
 from slipway.runs.authorization import RunAuthorizer
 from slipway.runs.creation import RunCreator
 from slipway.runs.event_log import EventLog
@@ -73,7 +73,7 @@ class Services:
     idempotency: Idempotency
     runs: RunStore
     submission: RunSubmission
-    in_flight: InFlight
+    active_runs: ActiveRuns
     threads: ThreadStore
     checkpointer: ThreadSaver
     trash: Trash
@@ -186,7 +186,7 @@ def _stores(
             creator=creator,
             check_admission=health.admit,
         ),
-        in_flight=InFlight(pipeline, keys),
+        active_runs=ActiveRuns(pipeline, keys),
         threads=threads,
         checkpointer=checkpointer,
         trash=trash,

@@ -133,7 +133,7 @@ async def test_a_cron_whose_threads_stay_needs_leave_to_make_them(
     rules.written = {"threads:create": {"owner": "ann"}}
     keeps, drops = await a_cron(ann, None, on_run_completed="keep"), await a_cron(ann, None)
     assert await fired(services, time, keeps, minutes_ago=9) == 1
-    (run,) = [run async for run in services.in_flight.runs()]
+    (run,) = [run async for run in services.active_runs.list_all()]
     assert (await services.threads.get(run.thread_id)).metadata["owner"] == "ann"
     rules.refused = {"threads:create"}
     assert await fired(services, time, keeps) == 0
@@ -182,7 +182,7 @@ async def test_a_due_time_waits_until_the_auth_file_answers(
     await services.pipeline.send("ZADD", keys.crons_due, due_ms, cron)
     await time.due(other)
     assert await scheduler.run_once() == 2
-    runs = {run.metadata["cron_id"]: run async for run in services.in_flight.runs()}
+    runs = {run.metadata["cron_id"]: run async for run in services.active_runs.list_all()}
     assert (await services.crons.get(cron)).run_ids(due_ms)[0] == runs[cron].run_id, "of the time when it was due"
 
 

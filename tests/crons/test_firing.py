@@ -33,7 +33,7 @@ async def a_cron(sdk: LangGraphClient, **differs: Any) -> str:
 
 async def runs_waiting(services: Services) -> list[Any]:
     """All that were made."""
-    return [run async for run in services.in_flight.runs()]
+    return [run async for run in services.active_runs.list_all()]
 
 
 async def test_a_due_time_makes_one_run(sdk: LangGraphClient, services: Services, time: Time) -> None:

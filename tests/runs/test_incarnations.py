@@ -78,7 +78,7 @@ async def _by_run(stores: Stores, thread_id: str) -> None:
 
 
 async def _by_stateless_run(stores: Stores, thread_id: str) -> None:
-    await stores.run(thread_id, create_thread=True, temporary=True)
+    await stores.run(thread_id, create_thread=True, options={"temporary": True})
 
 
 async def _by_copy(stores: Stores, thread_id: str) -> None:

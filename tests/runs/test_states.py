@@ -8,7 +8,7 @@ import pytest
 
 from slipway.errors import Conflict, NotFound
 from slipway.health.doctor import Doctor
-from slipway.runs.active import InFlight
+from slipway.runs.active import ActiveRuns
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import EXTERNAL
 from slipway.runs.record import FINAL, Phase, Run, new_id, run_from
@@ -145,7 +145,7 @@ async def test_an_answer_that_waits_behind_the_question_takes_its_chain(stores: 
 async def test_a_run_that_waited_is_permitted_since_it_was_made(stores: Stores) -> None:
     run = await stores.run(await stores.thread(), user={"identity": "ann"})
     await stores.pipeline.send("HINCRBY", stores.keys.run(run.run_id), "permitted_us", -12_000_000)
-    assert AUTHORIZED_FOR_S < 12 <= (await stores.claim_one()).permitted_ago_s < 42
+    assert AUTHORIZED_FOR_S < 12 <= (await stores.claim_one()).authorized_s_ago < 42
 
 
 async def test_a_thread_does_not_wait_for_a_run_that_was_deleted(stores: Stores) -> None:
@@ -170,7 +170,7 @@ async def test_everything_that_is_pending_or_running_is_found(stores: Stores) ->
     for thread_id, after_s in ((running.thread_id, 0), (parked.thread_id, 0), (await stores.thread(), 0)):
         expected.add((await stores.run(thread_id, after_s=after_s)).run_id)
     expected.add((await stores.run(await stores.thread(), after_s=60)).run_id)
-    found = [run.run_id async for run in InFlight(stores.pipeline, stores.keys).runs()]
+    found = [run.run_id async for run in ActiveRuns(stores.pipeline, stores.keys).list_all()]
     assert (set(found), len(found)) == (expected, len(expected))
 
 

@@ -43,7 +43,7 @@ class StartPermission:
         """Whether to execute the run. If not, it has ended or was released."""
         run, auth = attempt.run, self._services.auth
         has_user = run.user is not None or run.changed_by
-        if auth is None or not has_user or run.permitted_ago_s < AUTHORIZED_FOR_S or attempt.cancel is not None:
+        if auth is None or not has_user or run.authorized_s_ago < AUTHORIZED_FOR_S or attempt.cancel is not None:
             return True
         try:
             for permissions in all_permissions_of(auth, run.user, run.changed_by):

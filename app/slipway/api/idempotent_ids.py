@@ -19,4 +19,4 @@ async def idempotent_id(request: Request, index: int = 0) -> str:
     user = request.scope.get(USER_SCOPE_KEY)
     identity = None if user is None else user.identity  # the keys of two users must not collide
     body = await request.body()
-    return await services_of(request).idempotency.ident(key, identity, request.url.path, body, index)
+    return await services_of(request).idempotency.record_id(key, identity, request.url.path, body, index)

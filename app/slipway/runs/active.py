@@ -1,5 +1,5 @@
-"""Every run that is pending or running, in the whole deployment: found from what is in progress, so that it costs as
-much as there is work and not as much as there are threads."""
+"""Lists every run that is pending or running, in the whole deployment. It starts from the leases and the queues, so its
+cost depends on the number of active runs, not on the number of threads."""
 
 from __future__ import annotations
 
@@ -14,39 +14,40 @@ from slipway.runs.reads import RunReads
 from slipway.runs.record import Run, run_from
 
 
-class InFlight:
-    """Reads leases, queues, and the queues of the threads these lead to. What begins or ends meanwhile may be missed
-    or shown."""
+class ActiveRuns:
+    """Reads leases, queues, and the thread queues of the runs that these contain. A run that starts or ends during the
+    read may be listed or not."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
         self._reads, self._queue = RunReads(pipeline, keys), QueueReads(pipeline, keys)
 
-    async def runs(self) -> AsyncIterator[Run]:
-        """All, each once."""
-        seen: set[str] = set()
+    async def list_all(self) -> AsyncIterator[Run]:
+        """Each run once."""
+        visited: set[str] = set()
         groups: set[str] = set()
-        async for run in self._with_queued(self._queue.in_progress(), seen, groups):
+        async for run in self._with_queued(self._queue.in_progress(), visited, groups):
             yield run
         while groups:  # jobs are parked only behind running runs of their group
             parked, groups = groups, set()
             for group in parked:
-                async for run in self._with_queued(self._queue.parked(group), seen, groups):
+                async for run in self._with_queued(self._queue.parked(group), visited, groups):
                     yield run
 
     async def _with_queued(
-        self, pages: AsyncIterator[list[str]], seen: set[str], groups: set[str]
+        self, pages: AsyncIterator[list[str]], visited: set[str], groups: set[str]
     ) -> AsyncIterator[Run]:
-        """The runs of these pages that have not ended, each followed by the runs that wait for it on its thread."""
+        """The active runs of these pages, each followed by the runs that wait for it on its thread."""
         async for run_ids in pages:
-            async for run in self._alive(run_ids, seen, groups):
+            async for run in self._still_active(run_ids, visited, groups):
                 yield run
                 async for queued in self._queue.of_thread(run.thread_id):
-                    async for waiting in self._alive(queued, seen, groups):
+                    async for waiting in self._still_active(queued, visited, groups):
                         yield waiting
 
-    async def _alive(self, ids: Iterable[str], seen: set[str], groups: set[str]) -> AsyncIterator[Run]:
-        new = [run_id for run_id in ids if run_id not in seen]
-        seen.update(new)
+    async def _still_active(self, run_ids: Iterable[str], visited: set[str], groups: set[str]) -> AsyncIterator[Run]:
+        """The runs that were not visited before and have not ended. Adds to `visited` and to `groups`."""
+        new = [run_id for run_id in run_ids if run_id not in visited]
+        visited.update(new)
         for fields in await self._reads.records(new):
             if "phase" not in fields:
                 continue

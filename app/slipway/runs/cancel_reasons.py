@@ -1,7 +1,7 @@
-"""Why runs are cancelled: the cause, as a sentence of the server's, and beside it what the client gave as its reason.
+"""Why runs are cancelled: the cause, which is a sentence of the server's, and the reason that the client gave.
 
-The record of a cancelled run holds the cause (`cancel_cause`) and the client's words (`cancel_reason`) if there were
-any. Scripts write the causes that only they know: a newer run, a deleted thread.
+The record stores both (`cancel_cause`, `cancel_reason`). Scripts write the causes that only they know, such as a newer
+run of the thread (`redis/lua/lib/cancel_causes.lua`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 
 class Action(StrEnum):
-    """How to cancel: keep the finished supersteps, or remove the run and its checkpoints."""
+    """The cancel action: `INTERRUPT` keeps the run and its checkpoints, `ROLLBACK` deletes both."""
 
     INTERRUPT = "interrupt"
     ROLLBACK = "rollback"
@@ -22,12 +22,11 @@ BY_DISCONNECT: Final = "the client disconnected (cancel on disconnect)"
 
 
 def by_deleted_assistant(assistant_id: str) -> str:
-    """The cause of runs whose assistant goes."""
     return f"assistant {assistant_id} was deleted"
 
 
-def told(cause: str | None, reason: str | None, *, action: Action) -> dict[str, Any]:
-    """The error that is shown for a cancelled run, by the class names that clients know. `run_settle.lua` writes the
+def cancel_error(cause: str | None, reason: str | None, *, action: Action) -> dict[str, Any]:
+    """The error that clients see for a cancelled run, with the class names that they know. `run_settle.lua` writes the
     same `error` and `message` into the thread."""
     name = "UserRollback" if action is Action.ROLLBACK else "UserInterrupt"
     message = ": ".join(part for part in (cause, reason) if part) or "cancelled"

@@ -12,7 +12,7 @@ from slipway.ceilings import ceilings_of
 from slipway.errors import InvalidRequest
 from slipway.graphs.spec import GraphSpec
 from slipway.runs.record import RunSpec
-from slipway.runs.run_request import ceilings_in, priority_in
+from slipway.runs.run_request import parse_ceilings, parse_priority
 from slipway.settings import Settings
 
 _THREAD_CONFIG: Final = ("tags", "recursion_limit", "max_concurrency", "run_name", "metadata")
@@ -35,9 +35,9 @@ def changed_by_handler(
         if options.webhook != sent.webhook:
             check_webhook(options.webhook)
         if changed.get("ceilings") != sent.configurable.get("ceilings"):
-            limits = ceilings_of(settings, graph.ceilings, ceilings_in(options.config))
+            limits = ceilings_of(settings, graph.ceilings, parse_ceilings(options.config))
         if changed.get("priority") != sent.configurable.get("priority"):
-            priority = priority_in(changed, graph.priority)
+            priority = parse_priority(changed, graph.priority)
     except InvalidRequest as error:
         raise before.handler_error(f"left a run that is refused: {error}") from error
     return RunSpec(

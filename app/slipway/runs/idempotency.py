@@ -1,10 +1,10 @@
-"""Idempotency keys: a request that creates something may be sent again, and creates it once.
+"""Idempotency keys: a request that creates a record can be repeated, and creates the record once.
 
-A keyed request stores the digest of its body together with a random id, for whatever it creates; the creating scripts
-return what has that id already. So a repetition finds the first one's thread or run, whatever was killed in between,
-and the same key with another body is refused. The id is random: nobody can compute it from a key and take it first. A
-key belongs to the caller who sent it. A run whose thread goes with it leaves its record and its log to be found for as
-long.
+The first request with a key stores the digest of its body together with a random id for the new record. The scripts
+that create records return the existing record if there is one with that id, so a repetition finds the thread or run of
+the first request, whatever was killed in between. The same key with another body is rejected. The id is random, so that
+nobody can compute it from a key and create a record under it first. A key belongs to the user who sent it. The record
+and the log of a run with a temporary thread stay as long as the key does.
 """
 
 from __future__ import annotations
@@ -20,29 +20,30 @@ from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import new_id
 
 HEADER: Final = "Idempotency-Key"
-LONGEST: Final = 255
+MAX_KEY_CHARS: Final = 255
 KEPT_S: Final = 86_400
 
 _DIGEST: Final = hashlib.sha256().digest_size
 
 
 class Idempotency:
-    """Keys of requests, each good for `KEPT_S`, for one caller and for one path."""
+    """The keys of requests. Each is valid for `KEPT_S` seconds, for one user and one path."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
         self._pipeline, self._keys = pipeline, keys
 
-    async def ident(self, key: str, caller: str | None, path: str, body: bytes, part: int = 0) -> str:
-        """The id of the `part`-th thing that this request creates: the same for every repetition. `InvalidRequest` when
-        the key came with another body before. One round trip."""
-        if not 0 < len(key) <= LONGEST:
-            raise InvalidRequest(HEADER, f"must have 1 to {LONGEST} characters")
-        name = self._keys.idempotency(hashlib.sha256(json.dumps([caller, path, part, key]).encode()).hexdigest())
+    async def record_id(self, key: str, user: str | None, path: str, body: bytes, index: int = 0) -> str:
+        """The id of the record that this request creates: the same for every repetition. `index` is the position of the
+        record in a batch, `user` the identity of the user. One round trip. Raises `InvalidRequest` if the key was used
+        with another body before."""
+        if not 0 < len(key) <= MAX_KEY_CHARS:
+            raise InvalidRequest(HEADER, f"must have 1 to {MAX_KEY_CHARS} characters")
+        name = self._keys.idempotency(hashlib.sha256(json.dumps([user, path, index, key]).encode()).hexdigest())
         digest = hashlib.sha256(body).digest()
-        kept = self._pipeline.send("SET", name, digest + UUID(new_id()).bytes, "NX", "EX", KEPT_S, repeatable=True)
-        held = self._pipeline.send("GET", name, repeatable=True)
-        await kept
-        stored: bytes = await held
+        write = self._pipeline.send("SET", name, digest + UUID(new_id()).bytes, "NX", "EX", KEPT_S, repeatable=True)
+        read = self._pipeline.send("GET", name, repeatable=True)
+        await write
+        stored: bytes = await read
         if stored[:_DIGEST] != digest:
             raise InvalidRequest(HEADER, "was used before with another body; a new request needs a new key")
         return str(UUID(bytes=stored[_DIGEST:]))

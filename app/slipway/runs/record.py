@@ -256,7 +256,7 @@ class Run:
     """Field `webhook`: `pending`, `delivered`, `refused` or `failed`. None without a webhook. A delivery changes it."""
     webhook_problem: str | None = None
     """Why the webhook was not delivered. None if it was, or was not tried yet. A delivery writes it."""
-    permitted_ago_s: float = 0.0
+    authorized_s_ago: float = 0.0
     """Seconds between the authorization of the run and the last change of its phase. Very large without one."""
 
     @property
@@ -309,7 +309,9 @@ class Run:
         """Why the run failed, or why it was cancelled, as clients see it."""
         if self.phase is not Phase.CANCELLED:
             return None if self.error is None else _without_private_text(self.error)
-        return cancel_reasons.told(self.cancel_cause, self.cancel_reason, action=self.cancel or Action.INTERRUPT)
+        return cancel_reasons.cancel_error(
+            self.cancel_cause, self.cancel_reason, action=self.cancel or Action.INTERRUPT
+        )
 
 
 PUBLIC_MEMBERS: Final = frozenset(
@@ -358,7 +360,7 @@ def run_from(fields: Fields) -> Run:
         graph_id=fields["graph_id"].decode(),
         phase=Phase(fields["phase"].decode()),
         reason=_text(fields, "reason"),
-        metadata=spread(fields, "m:"),
+        metadata=decode_members(fields, "m:"),
         options=options_from(fields["kwargs"]),
         multitask_strategy=fields["multitask_strategy"].decode(),
         created_at=iso(int(fields["created_us"])),
@@ -379,7 +381,7 @@ def run_from(fields: Fields) -> Run:
         suspect=int(fields.get("crashes", b"0")),
         user=orjson.loads(fields["user"]) if "user" in fields else None,
         changed_by=orjson.loads(fields.get("changed_by", b"[]")),
-        permitted_ago_s=(int(fields["updated_us"]) - int(fields.get("permitted_us", 0))) / 1e6,
+        authorized_s_ago=(int(fields["updated_us"]) - int(fields.get("permitted_us", 0))) / 1e6,
     )
 
 
@@ -387,6 +389,6 @@ def _text(fields: Fields, name: str) -> str | None:
     return fields[name].decode() if fields.get(name) else None
 
 
-def spread(fields: Fields, prefix: str) -> dict[str, Any]:
+def decode_members(fields: Fields, prefix: str) -> dict[str, Any]:
     """The JSON object whose members are stored as one field each, with `prefix` before their names."""
     return {name[len(prefix) :]: orjson.loads(value) for name, value in fields.items() if name.startswith(prefix)}

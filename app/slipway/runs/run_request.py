@@ -67,7 +67,7 @@ def spec_from(request: RunRequest, ids: RunIds, assistant: Assistant, graph: Gra
     """The run without its concurrency groups. Raises `InvalidRequest` for ceilings and priorities that do not exist."""
     options = merged_options(request, assistant, ids.configurable)
     limits = ceilings_of(settings, graph.ceilings, _requested_ceilings(request, assistant))
-    assistant_priority = priority_in(assistant.config.get("configurable", {}), graph.priority)
+    assistant_priority = parse_priority(assistant.config.get("configurable", {}), graph.priority)
     return RunSpec(
         RunIdentity(
             run_id=ids.run_id,
@@ -87,7 +87,7 @@ def spec_from(request: RunRequest, ids: RunIds, assistant: Assistant, graph: Gra
             own_thread=request.stateless,
             thread_config=_thread_config(request, assistant),
             after_s=request.after_s,
-            priority=priority_in(request.options.configurable, assistant_priority),
+            priority=parse_priority(request.options.configurable, assistant_priority),
         ),
     )
 
@@ -116,13 +116,13 @@ def _thread_config(request: RunRequest, assistant: Assistant) -> dict[str, Any]:
 
 def _requested_ceilings(request: RunRequest, assistant: Assistant) -> Limits:
     """The lower of the assistant's and the request's, for each ceiling (`config.configurable.ceilings`)."""
-    lowered = dict(ceilings_in(assistant.config))
-    for name, limit in ceilings_in(request.options.config).items():
+    lowered = dict(parse_ceilings(assistant.config))
+    for name, limit in parse_ceilings(request.options.config).items():
         lowered[name] = min(limit, lowered.get(name, limit))
     return lowered
 
 
-def ceilings_in(config: Mapping[str, Any]) -> Limits:
+def parse_ceilings(config: Mapping[str, Any]) -> Limits:
     """The ceilings that a config asks for. Raises `InvalidRequest` if they are not ceilings."""
     requested = config.get("configurable", {}).get("ceilings") or {}
     if not isinstance(requested, dict):
@@ -130,7 +130,7 @@ def ceilings_in(config: Mapping[str, Any]) -> Limits:
     return checked(requested)
 
 
-def priority_in(configurable: Mapping[str, Any], default: Priority = "normal") -> Priority:
+def parse_priority(configurable: Mapping[str, Any], default: Priority = "normal") -> Priority:
     """The priority that a config asks for, or the default. Raises `InvalidRequest` if it is not a priority."""
     requested = configurable.get("priority", default)
     if not isinstance(requested, str) or requested not in PRIORITY_MS:

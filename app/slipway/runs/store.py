@@ -13,10 +13,7 @@ from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.reads import RunReads
 from slipway.runs.record import Run, run_from
-from slipway.runs.script_results import (
-    CancelResult,
-    DeleteResult,
-)
+from slipway.runs.script_results import CancelResult, DeleteResult
 from slipway.runs.scripts import RunScripts
 
 _PAGE: Final = 200
@@ -29,22 +26,22 @@ class RunStore:
         self._reads, self._scripts, self._event_ttl_s = RunReads(pipeline, keys), scripts, event_ttl_s
 
     async def get(self, thread_id: str, run_id: str) -> Run:
-        """The run, or `NotFound`; also when it belongs to another thread."""
-        held = await self._scripts.run_read(run_id, thread_id)
-        if "phase" not in held:
+        """Raises `NotFound`, also if the run belongs to another thread."""
+        fields = await self._scripts.run_read(run_id, thread_id)
+        if "phase" not in fields:
             raise NotFound("run", run_id)
-        return run_from(held)
+        return run_from(fields)
 
     async def thread_of(self, run_id: str) -> str | None:
-        """The id of the thread that the run is on; None for a run that does not exist. Reads nothing else."""
+        """The thread of a run; None if the run does not exist. Reads this one field."""
         return await self._reads.thread_of(run_id)
 
     async def find(self, run_id: str) -> Run:
-        """The run by its id alone, or `NotFound`."""
-        held = await self._reads.record(run_id)
-        if "phase" not in held:
+        """The run, whatever its thread. Raises `NotFound`."""
+        fields = await self._reads.record(run_id)
+        if "phase" not in fields:
             raise NotFound("run", run_id)
-        return run_from(held)
+        return run_from(fields)
 
     async def list(
         self,
@@ -55,7 +52,8 @@ class RunStore:
         status: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> list[Run]:
-        """The thread's runs, newest first; `metadata` is matched by containment. `NotFound` for an unknown thread."""
+        """The runs of a thread, newest first. `metadata` is matched by containment. Raises `NotFound` for an unknown
+        thread."""
         found: list[Run] = []
         page = _PAGE if status is not None or metadata else min(_PAGE, offset + limit)
         async for run in self._newest(thread_id, page):
@@ -65,8 +63,8 @@ class RunStore:
                     break
         return found[offset:]
 
-    async def last_begun(self, thread_id: str) -> Run | None:
-        """The thread's newest run that a worker has begun. Two reads, and two more for each newer run that waits.
+    async def last_started(self, thread_id: str) -> Run | None:
+        """The newest run of a thread that was started. Two reads, and two more for each newer run that waits. Raises
         `NotFound` for an unknown thread."""
         async for run in self._newest(thread_id, 1):
             if run.attempt > 0:
@@ -79,9 +77,9 @@ class RunStore:
             ids = await self._reads.ids_of_thread(thread_id, start, start + page - 1)
             if ids is None:
                 raise NotFound("thread", thread_id)
-            for held in await self._reads.records(ids):
-                if held:
-                    yield run_from(held)
+            for fields in await self._reads.records(ids):
+                if fields:
+                    yield run_from(fields)
             if len(ids) < page:
                 return
             start += page
@@ -89,8 +87,9 @@ class RunStore:
     async def cancel(
         self, thread_id: str, run_id: str, action: Action, cause: str = cancel_reasons.BY_API, reason: str | None = None
     ) -> None:
-        """Ask a run to stop. One that never started is over at once, a running one when its attempt has stopped. What
-        is cancelled twice the same way keeps the first cause. `NotFound` when it is unknown or over already."""
+        """Cancels a run. A run that never started ends at once; a running one ends when its attempt has stopped. If a
+        run is cancelled twice with the same action, it keeps the first cause. Raises `NotFound` for a run that is
+        unknown or has ended."""
         result = await self._scripts.run_cancel(
             run_id,
             thread_id,
@@ -102,13 +101,13 @@ class RunStore:
         if result is CancelResult.NOT_FOUND:
             raise NotFound("run", run_id)
         if result is CancelResult.ALREADY_ENDED:
-            raise NotFound("active run", run_id, why="it is over already")
+            raise NotFound("active run", run_id, why="it has ended already")
 
     async def delete(self, thread_id: str, run_id: str) -> None:
-        """Remove the record and the log of a run that is over; `Conflict` while it is active. Its checkpoints are the
-        checkpointer's to remove."""
+        """Deletes the record and the log of a run that has ended. Its checkpoints are deleted by the checkpointer.
+        Raises `NotFound`, and `Conflict` while the run is active."""
         result = await self._scripts.run_delete(run_id, thread_id)
         if result is DeleteResult.NOT_FOUND:
             raise NotFound("run", run_id)
         if result is DeleteResult.STILL_ACTIVE:
-            raise Conflict(f"run {run_id} is not over; cancel it first")
+            raise Conflict(f"run {run_id} has not ended; cancel it first")

@@ -69,7 +69,7 @@ class ThreadGraphOpener:
 
     async def _last_run(self, thread: Thread) -> Run | None:
         """The run that probably wrote the thread's state, if it executed the thread's graph."""
-        run = await self._runs.last_begun(thread.thread_id)
+        run = await self._runs.last_started(thread.thread_id)
         if run is None:
             run = await self._run_of_checkpoint(thread.thread_id)
         return run if run is not None and run.graph_id == thread.graph_id else None

@@ -9,7 +9,7 @@ import orjson
 
 from slipway.clock import iso
 from slipway.redis.hash_fields import Fields
-from slipway.runs.record import spread
+from slipway.runs.record import decode_members
 from slipway.threads.ttl import public_ttl
 
 Status = Literal["idle", "busy", "interrupted", "error"]
@@ -72,7 +72,7 @@ def thread_from(thread_id: str, fields: Fields) -> Thread:
         created_at=iso(created_us),
         updated_at=iso(int(fields.get("updated_us", created_us))),
         state_updated_at=iso(int(fields.get("state_us", created_us))),
-        metadata=spread(fields, "m:"),
+        metadata=decode_members(fields, "m:"),
         status=fields["status"].decode(),
         config=_config(fields),
         values=parsed("values"),
@@ -85,4 +85,4 @@ def thread_from(thread_id: str, fields: Fields) -> Thread:
 def _config(fields: Fields) -> dict[str, Any]:
     """The config that runs stored. It has `configurable` as soon as there was a run, even if that is empty."""
     default: dict[str, Any] = {"configurable": {}} if "m:assistant_id" in fields else {}
-    return default | spread(fields, "c:")
+    return default | decode_members(fields, "c:")

@@ -108,4 +108,4 @@ def _error(run: Run, status: str, fields: Fields) -> Mapping[str, Any]:
     if status not in ("interrupted", "rollback"):
         return orjson.loads(fields["body_error"]) if "body_error" in fields else run.public_error or {}
     action = Action.ROLLBACK if status == "rollback" else Action.INTERRUPT
-    return cancel_reasons.told(run.cancel_cause, run.cancel_reason, action=action)
+    return cancel_reasons.cancel_error(run.cancel_cause, run.cancel_reason, action=action)

@@ -45,7 +45,7 @@ from slipway.json_comparison import contains
 from slipway.protocol_types import JsonObject
 from slipway.runs.cancel_reasons import Action, by_deleted_assistant
 from slipway.runs.idempotency import HEADER
-from slipway.runs.run_request import ceilings_in, priority_in
+from slipway.runs.run_request import parse_ceilings, parse_priority
 from slipway.services import Services
 from slipway.threads.search import ThreadQuery
 
@@ -136,8 +136,8 @@ def _with_handler_changes(
 def _check_run_options(body: AssistantPatchBody) -> None:
     """Raises `InvalidRequest` for a ceiling or a priority with which every run of the assistant would fail."""
     configurable = body.context or (body.config.configurable if body.config else {})
-    ceilings_in({"configurable": configurable})
-    priority_in(configurable)
+    parse_ceilings({"configurable": configurable})
+    parse_priority(configurable)
 
 
 async def delete(request: Request) -> Response:
@@ -162,7 +162,7 @@ async def delete(request: Request) -> Response:
 
 async def _cancel_runs(services: Services, assistant_id: str) -> None:
     # The list is read completely first, because each cancelled run changes it.
-    for run in [run async for run in services.in_flight.runs() if run.assistant_id == assistant_id]:
+    for run in [run async for run in services.active_runs.list_all() if run.assistant_id == assistant_id]:
         with suppress(NotFound):
             cause = by_deleted_assistant(assistant_id)
             await services.runs.cancel(run.thread_id, run.run_id, Action.INTERRUPT, cause)

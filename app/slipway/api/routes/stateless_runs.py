@@ -123,7 +123,7 @@ async def _to_cancel(services: Services, value: RunsCancel, only: AccessFilter) 
             yield str(value.thread_id), str(run_id)
         return
     # read to the end first: what is cancelled moves what is read
-    for run in [run async for run in services.in_flight.runs()]:
+    for run in [run async for run in services.active_runs.list_all()]:
         if value.metadata.status in ("all", run.status) and await _mine(services, run.thread_id, only):
             yield run.thread_id, run.run_id
 
