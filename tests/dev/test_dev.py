@@ -25,9 +25,9 @@ NO_PROCESS = 2**22 + 1
 async def test_workers_of_an_earlier_start_do_not_make_it_ready(pipeline: Pipeline, keys: Keys) -> None:
     port = free_port()
     await pipeline.send("ZADD", keys.workers, 1999, "an earlier worker")
-    assert await _not_ready_reason(pipeline, keys, 2000, "127.0.0.1", port) == "no worker has reported"
+    assert await _not_ready_reason(pipeline, keys, 2000, "127.0.0.1", port) == "no worker has sent a heartbeat"
     await pipeline.send("ZADD", keys.workers, 2000, "a worker of this start")
-    assert await _not_ready_reason(pipeline, keys, 2000, "127.0.0.1", port) == "the web process does not answer"
+    assert await _not_ready_reason(pipeline, keys, 2000, "127.0.0.1", port) == "the web process does not respond"
 
 
 @pytest.mark.parametrize("child", ["worker", "web"])

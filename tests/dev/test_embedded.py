@@ -33,7 +33,7 @@ async def main():
     server, supervisor = EmbeddedServer(pathlib.Path(sys.argv[1])), Supervisor()
     async with server.locked() as lock:
         await supervisor.start_child(server.spec(lock))
-        await server.answers()
+        await server.wait_until_ready()
         print("pid", supervisor.pid("valkey"), flush=True)
         await asyncio.Event().wait()
 
@@ -47,7 +47,7 @@ async def running(data_dir: Path) -> AsyncIterator[tuple[EmbeddedServer, Supervi
     async with server.locked() as lock:
         try:
             await supervisor.start_child(server.spec(lock))
-            await server.answers()
+            await server.wait_until_ready()
             pipeline = Pipeline(Address(server.url), "test", patience_s=5)
             await pipeline.open()
             try:

@@ -1,4 +1,4 @@
-"""Walking through type annotations: what a state is declared with, and the classes found on the way."""
+"""Reads type annotations: what the state of a graph is declared with, and the classes in it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,17 @@ _FAMILIES = ("langchain", "langgraph", "langsmith")
 
 
 def from_library(cls: type) -> bool:
-    """Whether a class belongs to Python, pydantic or LangChain's family rather than to the graph's author."""
+    """Whether a class belongs to Python, pydantic or LangChain's packages, and not to the project."""
     return is_library(cls.__module__)
 
 
 def is_library(module: str) -> bool:
-    """The same of a module, by its name."""
     root = module.partition(".")[0]
     return root in _LIBRARIES or root.startswith(_FAMILIES)
 
 
 def is_record(annotation: object) -> bool:
-    """A class that declares its content: model, dataclass, named tuple, enum or typed dict."""
+    """Whether it is a class that declares its content: model, dataclass, named tuple, enum or typed dict."""
     return isinstance(annotation, type) and (
         is_typeddict(annotation)
         or dataclasses.is_dataclass(annotation)
@@ -43,7 +42,7 @@ def is_record(annotation: object) -> bool:
 
 
 def fields_of(cls: type) -> dict[str, Any]:
-    """Field names and annotations of a record, in order; what cannot be resolved stays as text."""
+    """Field names and annotations of a record, in order; annotations that cannot be resolved are texts."""
     if issubclass(cls, enum.Enum):
         return {}
     names = [f.name for f in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else None
@@ -54,17 +53,17 @@ def fields_of(cls: type) -> dict[str, Any]:
 
 
 def hints_of(thing: object) -> dict[str, Any]:
-    """Annotations of a class or function, resolved where possible."""
+    """The annotations of a class or function, resolved where possible."""
     try:
         return typing.get_type_hints(thing, include_extras=True)
-    except Exception:  # a name that only type checkers import, or an expression that fails: the author's own affair
+    except Exception:  # a name that only type checkers import, or an expression that fails
         return dict(getattr(thing, "__annotations__", None) or {})
 
 
 def classes_in(annotations: Iterable[object]) -> set[type]:
-    """Every record class in the annotations, in their fields, and among the author's own subclasses of them.
+    """All record classes in the annotations and in their fields, and their present subclasses in the project.
 
-    A field declared as `Shape` may hold a `Circle`, so subclasses that exist by now belong to the answer.
+    A field that is declared as `Shape` may hold a `Circle`, so subclasses count as well.
     """
     found: set[type] = set()
     waiting = list(annotations)
@@ -87,7 +86,7 @@ def classes_in(annotations: Iterable[object]) -> set[type]:
 
 
 def parts_of(annotation: object) -> Iterator[object]:
-    """What an annotation is put together from: members of a union, items of a list, the type behind a name."""
+    """The parts of an annotation: members of a union, items of a list, the type of an alias."""
     if typing.get_origin(annotation) is typing.Literal:
         return
     if typing.get_origin(annotation) is typing.Annotated:
@@ -111,7 +110,7 @@ def parts_of(annotation: object) -> Iterator[object]:
 
 
 def declared_by(graph: Graph) -> Iterator[object]:
-    """Annotations of everything a graph keeps: channels, schemas, functions of nodes and tasks, subgraphs."""
+    """The annotations of everything that a graph stores: channels, schemas, functions of nodes and tasks, subgraphs."""
     builder = getattr(graph, "builder", None)
     if builder is not None:
         yield from builder.schemas
@@ -120,7 +119,7 @@ def declared_by(graph: Graph) -> Iterator[object]:
         for side in ("ValueType", "UpdateType"):
             try:
                 yield getattr(channel, side, None)
-            except Exception:  # a channel of the author's that cannot say
+            except Exception:  # a channel class of the project
                 continue
     for node in graph.nodes.values():
         for function in _functions(node.bound):
@@ -141,7 +140,7 @@ def _functions(bound: object) -> Iterator[object]:
 
 
 def _results_of_tasks(entrypoint: object) -> Iterator[object]:
-    """What the tasks next to an entrypoint return: their results are stored with the thread as well."""
+    """The return annotations of the tasks in the module of an entrypoint: their results are stored as well."""
     for thing in list(getattr(entrypoint, "__globals__", {}).values()):
         if isinstance(thing, _TaskFunction):
             yield hints_of(thing.func).get("return")

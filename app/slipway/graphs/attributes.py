@@ -1,4 +1,4 @@
-"""What langgraph.json names by `./file.py:attribute` and must be of a certain kind."""
+"""Objects of the project that langgraph.json names by `./file.py:attribute` and that must be of a certain class."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ T = TypeVar("T")
 
 
 def attribute_of(kind: type[T], what: str, key: str, path: str, attribute: Callable[[str], object]) -> T:
-    """What `path` means, by `attribute`, which raises `ConfigError`; so does this, with `key` and the reason, also
-    when it is no `kind`: `what` is the name of that for people."""
+    """The object at `path`, loaded by `attribute`. Raises `ConfigError` with `key` and the reason when it cannot be
+    loaded or is not an instance of `kind`, which is called `what` in the message."""
     try:
         found = attribute(path)
     except ConfigError as error:

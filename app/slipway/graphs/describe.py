@@ -1,7 +1,7 @@
-"""Describing a compiled graph in plain JSON data.
+"""Describes a compiled graph as a `Manifest`.
 
-Nothing in here fails because of a graph: a schema that cannot be made is None, a drawing that cannot be made shows
-the nodes alone. It is pure computing, some milliseconds a graph: keep it off the event loop.
+No graph makes this fail: a schema that cannot be built is None, and a drawing that cannot be built shows the nodes
+alone. It takes some milliseconds of CPU for each graph, so it must not run on the event loop.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from slipway.graphs.served_graphs import Graph
 from slipway.graphs.spec import GraphSpec
 
 UNNAMED = "LangGraph"
-"""What LangGraph calls a graph that was compiled without a name."""
+"""The name that LangGraph gives to a graph that was compiled without one."""
 
 START_NODE = "__start__"
 
 
 def manifest_of(graph: Graph, spec: GraphSpec) -> Manifest:
-    """Everything about `graph` that can be shown or compared."""
     subgraphs = {name: sub for name, sub in graph.get_subgraphs(recurse=True) if isinstance(sub, Pregel)}
     levels = max((name.count("|") + 1 for name in subgraphs), default=0)
     return Manifest(
@@ -45,12 +44,12 @@ def manifest_of(graph: Graph, spec: GraphSpec) -> Manifest:
 
 
 def name_of(graph: Graph, graph_id: str) -> str:
-    """What the graph is called where people see it: its own name, or its id when it was given none."""
+    """The name to display: the name that the graph was compiled with, or else its id."""
     return graph_id if graph.name == UNNAMED else graph.name
 
 
 def _named(graph: Graph, graph_id: str) -> Graph:
-    """The same graph under the name that people see: the titles of its schemas begin with it."""
+    """A copy with the displayed name, because the titles of its schemas begin with the name."""
     return graph.copy({"name": name_of(graph, graph_id)})
 
 
@@ -69,12 +68,12 @@ def schemas_of(graph: Graph) -> Schemas:
 def _schema(make: Callable[[], JsonSchema | None]) -> JsonSchema | None:
     try:
         return cast("JsonSchema | None", _plain(make()))
-    except Exception:  # pydantic refuses some types when building a model and others when describing it
+    except Exception:  # pydantic rejects some types when it builds a model and others when it describes the model
         return None
 
 
 def _state(graph: Graph) -> JsonSchema | None:
-    """All channels that a state shows. The functional API has a single, unnamed one: what was returned last."""
+    """All channels of the state. The functional API has a single, unnamed channel: the last result."""
     shown = graph.stream_channels_asis
     if isinstance(shown, str):
         channel = graph.channels[shown]
@@ -83,13 +82,14 @@ def _state(graph: Graph) -> JsonSchema | None:
 
 
 def _keys(graph: Graph, which: str) -> list[str]:
-    """Channels of one of a state graph's schemas; none for a graph that was made another way."""
+    """The channels of one schema of a state graph; none for any other graph."""
     builder = getattr(graph, "builder", None)
     return [] if builder is None else list(builder.schemas.get(getattr(builder, which), {}))
 
 
 def _fields(graph: Graph, suffix: str, keys: Iterable[str]) -> JsonSchema | None:
-    """A schema put together channel by channel, so that a type without a schema costs one field and not the whole."""
+    """A schema built channel by channel, so that a type without a schema makes one field `Any` and not the whole
+    None."""
     fields: dict[str, Any] = {}
     for key in keys:
         channel = graph.channels.get(key)
@@ -99,7 +99,7 @@ def _fields(graph: Graph, suffix: str, keys: Iterable[str]) -> JsonSchema | None
 
 
 def _context_by_fields(graph: Graph) -> JsonSchema | None:
-    """Before Python 3.12 pydantic refuses a `typing.TypedDict`, though it can describe each of its fields."""
+    """Before Python 3.12 pydantic rejects a `typing.TypedDict`, but it can describe each of its fields."""
     schema: object = graph.context_schema
     if not isinstance(schema, type) or not is_record(schema):
         return None
@@ -112,20 +112,20 @@ def _describable(annotation: Any) -> Any:
 
 
 def _drawing(graph: Graph, levels: int) -> dict[str, Any]:
-    """Nodes and edges, with so many levels of subgraphs opened."""
+    """Nodes and edges, with that many levels of subgraphs expanded."""
     try:
         drawing = cast(dict[str, Any], _plain(graph.get_graph(xray=levels or False).to_json()))
         for node in drawing["nodes"]:
             if isinstance(data := node.get("data"), dict):
-                data.pop("id", None)  # the Python class that executes the node, which is nothing to show
+                data.pop("id", None)  # the Python class that executes the node: not part of the protocol
         return drawing
-    except Exception:  # drawing makes models of the input and output, and runs the author's path maps
+    except Exception:  # drawing builds models of the input and output, and runs the project's path maps
         nodes = [{"id": name, "type": "runnable", "data": {"name": name}} for name in graph.nodes]
         return {"nodes": nodes, "edges": []}
 
 
 def _plain(value: Any) -> Any:
-    """Through JSON and back: nothing of the author's own objects stays, and no `default` can break a response."""
+    """Through JSON and back, so that no object of the project is left that a response could not encode."""
     return orjson.loads(orjson.dumps(value, default=_as_json, option=orjson.OPT_NON_STR_KEYS))
 
 

@@ -1,16 +1,16 @@
-"""What the attribute that langgraph.json names may be, and how a compiled graph comes of it.
+"""How the object that langgraph.json names becomes a compiled graph.
 
-| attribute | what happens |
+| object | what happens |
 |---|---|
 | a compiled graph | used as it is |
 | a `StateGraph` | compiled once, when loaded |
-| `def` that returns either | called in a thread for each run and read: it may block, and the event loop must not |
+| `def` that returns either | called in a thread for each run and read, because it may block |
 | `async def` | called on the event loop |
-| a context manager function, sync or async, or a bare generator function | entered and left around each run and read |
+| a context manager function, sync or async, or a generator function | entered and left around each run and read |
 
-Parameters of a function are recognised by annotation, then by name: `config: RunnableConfig` (the assistant's) and
-`runtime: ServerRuntime`. A single parameter that says neither gets the config, as older projects expect. A config has
-`configurable` always, though it may be empty.
+Parameters of a function are recognised by annotation, then by name: `config: RunnableConfig` (of the assistant) and
+`runtime: ServerRuntime`. A single parameter that is neither gets the config, as older projects expect. A config always
+has `configurable`, which may be empty.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class NotAGraph(Exception):
-    """The attribute, or what a factory returned, is nothing that a graph can be made of; the message is the reason."""
+    """The object of langgraph.json, or the result of a factory, is not a graph; the message is the reason."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FactoryCall:
-    """For whom a factory makes a graph."""
+    """What a factory is called with."""
 
     config: RunnableConfig
     access: AccessContext
@@ -65,14 +65,14 @@ class FactoryCall:
 
 
 def compile_graph(thing: object) -> Graph | None:
-    """A compiled graph of a graph or a builder; None of anything else. Compiling takes milliseconds."""
+    """Compiles a builder, which takes milliseconds. Returns a compiled graph unchanged, and None for anything else."""
     if isinstance(thing, Pregel):
         return thing
     return thing.compile() if isinstance(thing, StateGraph) else None
 
 
 def factory_of(thing: object) -> Factory:
-    """Raises `NotAGraph` when `thing` cannot be called, or wants parameters that nobody can give."""
+    """Raises `NotAGraph` when `thing` cannot be called, or has parameters that are neither config nor runtime."""
     if not callable(thing) or isinstance(thing, type):
         what = f"the class {thing.__name__}" if isinstance(thing, type) else f"of type {type(thing).__name__}"
         raise NotAGraph(f"it is {what}; expected a compiled graph, a StateGraph, or a function that returns one")
@@ -80,7 +80,7 @@ def factory_of(thing: object) -> Factory:
 
 
 class Factory:
-    """A function of the author's that makes graphs."""
+    """A function of the project that returns graphs."""
 
     def __init__(self, function: Callable[..., object]) -> None:
         self._stays_on_loop = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(
@@ -94,24 +94,24 @@ class Factory:
         self._function = function
 
     def open(
-        self, graph_id: str, call: FactoryCall, seen: Callable[[Graph], None]
+        self, graph_id: str, call: FactoryCall, on_graph: Callable[[Graph], None]
     ) -> AbstractAsyncContextManager[Graph]:
-        """The graph while the factory keeps it open; `seen` is shown it first.
+        """The graph while the factory holds it open; `on_graph` is called with it first.
 
-        Entering raises `GraphUnavailable` when the factory fails, and what the class of the context raises when the
-        run's context does not fit it.
+        Entering raises `GraphUnavailable` when the factory fails, and the error of the context's class when the run's
+        context does not match it.
         """
-        return _FactoryContext(graph_id, self, call, seen)
+        return _FactoryContext(graph_id, self, call, on_graph)
 
     def arguments(self, call: FactoryCall) -> dict[Role, object]:
-        """What the function may want to be given. Raises what the class of the context raises."""
+        """The arguments by role. Raises the error of the context's class."""
         given: dict[Role, object] = {"config": {"configurable": {}} | call.config}
         if "runtime" in (role for _, role, _ in self._parameters):
             given["runtime"] = self._runtime(call)
         return given
 
     async def product(self, given: Mapping[Role, object], context: contextvars.Context) -> object:
-        """What the function returns, awaited if it is awaitable."""
+        """The result of the function, awaited if it is awaitable."""
         args = [given[role] for _, role, positional in self._parameters if positional]
         kwargs = {name: given[role] for name, role, positional in self._parameters if not positional}
         if self._stays_on_loop:
@@ -129,15 +129,15 @@ class Factory:
         return _ExecutionRuntime(access_context=call.access, user=known, store=store, context=self._context(call))
 
     def _context(self, call: FactoryCall) -> Any:
-        """The run's context, as the class that the annotation `ServerRuntime[Class]` names."""
+        """The run's context as an instance of the class in the annotation `ServerRuntime[Class]`."""
         return context_instance(self._context_type, call.context or {})
 
 
 class _FactoryContext(AbstractAsyncContextManager[Graph]):
-    """One product of a factory. Never swallows an exception of the body, whatever the author's manager answers."""
+    """One graph of a factory. Never suppresses an exception of the body, even if the project's context manager does."""
 
-    def __init__(self, graph_id: str, factory: Factory, call: FactoryCall, seen: Callable[[Graph], None]) -> None:
-        self._graph_id, self._factory, self._call, self._seen = graph_id, factory, call, seen
+    def __init__(self, graph_id: str, factory: Factory, call: FactoryCall, on_graph: Callable[[Graph], None]) -> None:
+        self._graph_id, self._factory, self._call, self._on_graph = graph_id, factory, call, on_graph
         self._context = contextvars.copy_context()
         self._manager: AbstractContextManager[object] | AbstractAsyncContextManager[object] | None = None
 
@@ -145,16 +145,14 @@ class _FactoryContext(AbstractAsyncContextManager[Graph]):
         given = self._factory.arguments(self._call)
         try:
             graph = await self._graph(given)
-            self._seen(graph)
+            self._on_graph(graph)
             return graph
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
             if is_a(error, (SlipwayError, asyncio.CancelledError)):
                 raise
             log.error("graph.factory_failed", graph=self._graph_id, exception=traceback_of(error))
-            text = (
-                message_of(error) if is_a(error, NotAGraph) else f"{class_name(error)}; the server's log has the rest"
-            )
+            text = message_of(error) if is_a(error, NotAGraph) else f"{class_name(error)}; the server's log has details"
             raise GraphUnavailable(f"the factory of graph {self._graph_id!r} failed: {text}") from error
 
     async def _graph(self, given: Mapping[Role, object]) -> Graph:
@@ -192,12 +190,13 @@ class _FactoryContext(AbstractAsyncContextManager[Graph]):
 
 
 async def _in_thread(context: contextvars.Context, work: Callable[[], T]) -> T:
-    """Off the event loop, in one context throughout: what a manager sets on entering, it can reset on leaving."""
+    """Runs `work` off the event loop and always in the same context, so that a context manager can reset on leaving
+    what it set on entering."""
     return await asyncio.get_running_loop().run_in_executor(None, context.run, work)
 
 
 def _parameters(function: Callable[..., object]) -> tuple[list[tuple[str, Role, bool]], type | None]:
-    """(name, what it gets, by position) of each parameter to be filled, and the class in `ServerRuntime[…]`."""
+    """(name, role, whether positional) of each parameter that gets an argument, and the class in `ServerRuntime[…]`."""
     hints = hints_of(_annotated_part(function))
     wanted = [
         parameter
@@ -223,7 +222,7 @@ def _parameters(function: Callable[..., object]) -> tuple[list[tuple[str, Role, 
 
 
 def _annotated_part(function: Callable[..., object]) -> object:
-    """The function that carries the annotations, under partials and decorators."""
+    """The function with the annotations, below partials and decorators."""
     while isinstance(function, functools.partial):
         function = function.func
     return inspect.unwrap(function) if inspect.isroutine(function) else type(function).__call__

@@ -1,10 +1,10 @@
-"""A text for the shape of a graph that is equal exactly when stored threads can go on with it.
+"""The fingerprint of a graph: two graphs with equal fingerprints can continue each other's threads.
 
-It covers state channels (type, reducer), node names, edges, and the same of every subgraph. Classes of the graph's
-author are described by their fields, so that a new field shows; those of libraries by name, so that an update of a
-library does not. Docstrings, defaults, and the code inside nodes and reducers do not count.
+It covers state channels (type, reducer), node names, edges, and the same for each subgraph. Classes of the project are
+described by their fields, so that a new field changes the fingerprint; classes of libraries by name, so that an update
+of a library does not. Docstrings, defaults, and the code of nodes and reducers do not count.
 
-Nothing here may depend on the process: no ids, no hashes of strings, no order of sets.
+Nothing here may depend on the process: no `id()`, no `hash()` of strings, no order of sets.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ _INTERNAL = ("branch:", "join:", "__pregel_")
 
 def fingerprint(graph: Graph) -> str:
     """64 hex digits."""
-    text = json.dumps(shape(graph), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(graph_structure(graph), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def shape(graph: Graph) -> dict[str, Any]:
-    """What the fingerprint is the hash of."""
+def graph_structure(graph: Graph) -> dict[str, Any]:
+    """The data that the fingerprint is the hash of."""
     return {
         "channels": channels(graph),
         "nodes": sorted(graph.nodes),
         "edges": _edges(graph),
-        "subgraphs": {name: shape(sub) for name, sub in graph.get_subgraphs() if isinstance(sub, Pregel)},
+        "subgraphs": {name: graph_structure(sub) for name, sub in graph.get_subgraphs() if isinstance(sub, Pregel)},
     }
 
 
 def channels(graph: Graph) -> dict[str, str]:
-    """State channels by name, each described by kind, type and reducer."""
+    """A text with kind, type and reducer for each state channel."""
     builder = getattr(graph, "builder", None)
     declared = graph.channels if builder is None else {**builder.channels, **builder.managed}
     return {name: _channel(channel) for name, channel in sorted(declared.items()) if not name.startswith(_INTERNAL)}
@@ -56,7 +56,7 @@ def _channel(channel: object) -> str:
         return f"managed {_name(channel)}"
     try:
         stored = describe(channel.ValueType)
-    except Exception:  # a channel of the author's that cannot say
+    except Exception:  # a channel class of the project
         stored = "?"
     reducer = getattr(channel, "operator", None) or getattr(channel, "reducer", None)
     return f"{type(channel).__name__}[{stored}]" + (f" by {_name(reducer)}" if reducer is not None else "")
@@ -67,7 +67,7 @@ def _name(thing: object) -> str:
 
 
 def _edges(graph: Graph) -> list[list[str]]:
-    """From, to, kind. A branch that does not say where it may lead leads to `?`."""
+    """From, to, kind. The target of a branch without declared targets is `?`."""
     builder = getattr(graph, "builder", None)
     if builder is None:
         return sorted([trigger, name, "trigger"] for name, node in graph.nodes.items() for trigger in node.triggers)
@@ -80,7 +80,7 @@ def _edges(graph: Graph) -> list[list[str]]:
 
 
 def describe(annotation: object, within: tuple[type, ...] = ()) -> str:
-    """An annotation as text: `List[int]` and `list[int]`, `Optional[X]` and `X | None` come out alike."""
+    """An annotation as text, equal for `List[int]` and `list[int]`, and for `Optional[X]` and `X | None`."""
     if annotation is None or annotation is type(None):
         return "None"
     if isinstance(annotation, (str, typing.ForwardRef)):
@@ -112,7 +112,7 @@ def describe(annotation: object, within: tuple[type, ...] = ()) -> str:
 
 
 def _special(annotation: object) -> str:
-    """`Any`, a type variable, `...`: things whose repr holds no address."""
+    """`Any`, a type variable, `...`: by name, because a `repr` may contain an address."""
     name = getattr(annotation, "__name__", None) or getattr(annotation, "_name", None)
     return str(name) if name else "..." if annotation is Ellipsis else type(annotation).__qualname__
 
@@ -123,9 +123,9 @@ def _parameters(args: Iterable[object], within: tuple[type, ...]) -> Iterable[st
 
 
 def _record(cls: type, within: tuple[type, ...]) -> str:
-    """Typed dicts are stored as dicts, so their own name does not count; other records are stored under theirs.
+    """Typed dicts are stored as dicts, so their name does not count; other records are stored with their name.
 
-    LangChain's messages are one kind: a release that adds a class of message changes no stored thread.
+    All classes of LangChain's messages count as one: a release that adds a class of message changes no stored thread.
     """
     if issubclass(cls, BaseMessage) and from_library(cls):
         return "Message"

@@ -1,11 +1,11 @@
-"""From `./file.py:attribute` or `package.module:attribute` to the Python object, and to a reason when there is none.
+"""Loads the Python object of `./file.py:attribute` or `package.module:attribute`, or says why that fails.
 
-A file is imported under the name that its folders and `sys.path` give it, if that name really leads to this file: then
-a class is the same class for whoever else imports it. Otherwise (two files with one name, a folder that is not on the
-path, a name that something installed has taken) it gets a name made from its path relative to langgraph.json: stored
-states name the classes they hold by module, so the name must be the same in every process, machine and release.
+A file is imported under the name that its folders and `sys.path` give it, if importing that name gives this very file:
+then its classes are the same for all code that imports them. Otherwise (two files with one name, a folder that is not
+on `sys.path`, the name of an installed package) its module name is derived from its path relative to langgraph.json.
+Stored states name their classes by module, so the name must be the same in every process, machine and release.
 
-Importing runs the author's code, which may block: never call this on the event loop.
+Importing runs the project's code, which may block: this must not run on the event loop.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ REASON_CHARS = 1000
 
 
 class CannotLoad(Exception):
-    """The source itself is at fault, not an exception in it; the message is the whole reason."""
+    """The source cannot be loaded, without an exception of the project's code; the message is the whole reason."""
 
 
 def prepare(config: LangGraphJson) -> None:
-    """Environment and `sys.path` as the file asks for; to be called once, before anything is imported."""
+    """Sets the environment and `sys.path` that the file names. Called once, before the project's code is imported."""
     for name, value in config.env.items():
         os.environ.setdefault(name, value)
     known = set(sys.path)
@@ -42,7 +42,7 @@ def prepare(config: LangGraphJson) -> None:
 
 
 def load(source: str, config: LangGraphJson) -> object:
-    """The attribute that `source` names. Raises `CannotLoad`, or whatever the author's code raises."""
+    """The object that `source` names. Raises `CannotLoad`, or any error of the project's code."""
     where, _, attribute = source.rpartition(":")
     module = _load_file(where, config) if _is_file(where) else _load_module(where)
     found: object = module
@@ -55,7 +55,7 @@ def load(source: str, config: LangGraphJson) -> object:
 
 
 def reason(error: BaseException, config: LangGraphJson) -> str:
-    """One paragraph: exception type, message, and file:line of the author's code."""
+    """One paragraph: exception type, message, and file:line of the project's code."""
     if isinstance(error, CannotLoad):
         return str(error)
     message = (error.msg if isinstance(error, SyntaxError) else str(error)) or "no message"
@@ -68,7 +68,7 @@ def reason(error: BaseException, config: LangGraphJson) -> str:
 
 
 def _remedy(module: str, config: LangGraphJson) -> str:
-    """What to do about a module that is missing. Of a package that is there only a part may be."""
+    """What to do about a missing module. Its package may be installed without it."""
     package = module.partition(".")[0]
     try:
         spec = importlib.util.find_spec(package)
@@ -77,11 +77,11 @@ def _remedy(module: str, config: LangGraphJson) -> str:
     if spec is None:
         return f'install {package!r}, or add its folder to "dependencies" in {config.file.name}'
     home = spec.origin or next(iter(spec.submodule_search_locations or ()), "")
-    return f"{package!r} is there ({_short(home, config)}), but not this part of it: look at its version, or its name"
+    return f"{package!r} is installed ({_short(home, config)}) without this module: check its version, or the name"
 
 
 def _place(error: BaseException, config: LangGraphJson) -> str | None:
-    """The innermost line that is the author's: in the project's folders and not in an installed package."""
+    """The innermost line of the project: in its folders and not in an installed package."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_short(error.filename, config)}:{error.lineno}"
     homes = [path.resolve() for path in (config.folder, *config.search_paths)]
@@ -150,8 +150,8 @@ def _dotted(file: Path, root: Path) -> str:
 def _resolves_to(name: str, file: Path, root: Path) -> bool:
     """Whether importing `name` gives this very file.
 
-    The first part is looked up alone before the rest: that executes nothing, where looking up the whole name would
-    execute a package of somebody else's.
+    The first part of the name is resolved alone before the rest. That executes nothing, whereas resolving the whole
+    name could execute another package.
     """
     parts = name.split(".")
     if not all(part.isidentifier() for part in parts):
@@ -169,12 +169,13 @@ def _resolves_to(name: str, file: Path, root: Path) -> bool:
 def _spec(name: str) -> ModuleSpec | None:
     try:
         return importlib.util.find_spec(name)
-    except (ModuleNotFoundError, ValueError):  # a parent that is no package; a module that never had a spec
+    except (ModuleNotFoundError, ValueError):  # a parent that is not a package; a module without a spec
         return None
 
 
 def _unique_name(path: Path, home: Path) -> str:
-    """Made from the path relative to `home`; from the whole path if another project in this process has taken that."""
+    """A name derived from the path relative to `home`, or from the whole path if another project in this process uses
+    that name."""
     relative = os.path.relpath(path, home)
     name = _name_from(path.stem, relative)
     taken = sys.modules.get(name)
@@ -190,7 +191,7 @@ def _name_from(stem: str, path: str) -> str:
 
 
 def _execute(name: str, file: Path, package_folders: list[str] | None) -> ModuleType:
-    """Import `file` as `name`, once; a module that failed is forgotten."""
+    """Imports `file` as `name`, once. A module that fails is removed from `sys.modules`."""
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=package_folders)

@@ -10,7 +10,7 @@ JsonSchema: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Schemas:
-    """JSON schemas of one graph. None where a type cannot be described, or where there is nothing to describe."""
+    """JSON schemas of one graph. None if the type cannot be described, or if the graph has no such schema."""
 
     input: JsonSchema | None
     output: JsonSchema | None
@@ -19,7 +19,7 @@ class Schemas:
     context: JsonSchema | None
 
     def public(self) -> dict[str, JsonSchema | None]:
-        """As the protocol spells them."""
+        """The members of `GET /assistants/{A}/schemas`."""
         return {
             "input_schema": self.input,
             "output_schema": self.output,
@@ -31,36 +31,36 @@ class Schemas:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A compiled graph described in plain JSON data: what can be shown without having its code at hand."""
+    """The description of one compiled graph."""
 
     graph_id: str
     name: str
-    """The compiled graph's own name, or the graph id when it was given none."""
+    """The name that the graph was compiled with, or else the graph id."""
     description: str | None
     version: str
     nodes: tuple[str, ...]
-    """In the order they were added, without the start node."""
+    """In the order in which they were added, without the start node."""
     schemas: Schemas
     drawings: tuple[dict[str, Any], ...]
-    """The drawing with the first n levels of subgraphs opened, at index n; the last one has all of them open."""
+    """Nodes and edges. The drawing at index n expands n levels of subgraphs; the last one expands all levels."""
     subgraphs: dict[str, Schemas]
-    """Every subgraph, nested ones too, by namespace (`parent|child`)."""
+    """All subgraphs, also nested ones, by namespace (`parent|child`)."""
     channels: dict[str, str]
-    """State channels, each with a text that changes when its type or its reducer does."""
+    """A text for each state channel, which changes when the type or the reducer of the channel changes."""
     fingerprint: str
-    """Equal for graphs whose state, nodes and edges are equal, in every process and on every machine."""
+    """Equal for graphs with equal state, nodes and edges, in every process and on every machine."""
 
     def public_schemas(self) -> dict[str, Any]:
         """Body of `GET /assistants/{A}/schemas`."""
         return {"graph_id": self.graph_id} | self.schemas.public()
 
     def public_graph(self, xray: bool | int = False) -> dict[str, Any]:
-        """Body of `GET /assistants/{A}/graph`: `xray` opens all subgraphs, or so many levels of them."""
+        """Body of `GET /assistants/{A}/graph`. `xray` expands all subgraphs, or that many levels of them."""
         last = len(self.drawings) - 1
         return self.drawings[last if xray is True else min(int(xray), last)]
 
     def public_subgraphs(self, namespace: str | None = None, recurse: bool = False) -> dict[str, Any]:
-        """Body of `GET /assistants/{A}/subgraphs[/{namespace}]`. Nested ones only with `recurse`."""
+        """Body of `GET /assistants/{A}/subgraphs[/{namespace}]`. It has nested subgraphs only with `recurse`."""
         return {
             name: schemas.public()
             for name, schemas in self.subgraphs.items()

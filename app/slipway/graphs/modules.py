@@ -1,12 +1,11 @@
-"""Which modules graphs use: stored objects are restored only to classes of these.
+"""Which modules graphs use. Stored objects are rebuilt only as classes of these modules.
 
-A module is used by graphs when it was imported while they were loaded or later, when its file lies below one of the
-project's folders, when it belongs to Python or to LangChain's family (LangGraph itself imports those), or when code of
-the project refers to its package. What Slipway itself imported before is not, nor is Slipway's own code.
+Graphs use a module if it was imported while they were loaded or later, if its file is in a folder of the project, if it
+belongs to Python or to LangChain's packages (which LangGraph imports), or if the project's code refers to its package.
+Slipway's own modules, and other modules that Slipway imported before, do not count.
 
-A module of the project that is not imported yet is imported here only when the project's own code names it in an
-`import` statement, such as one inside a node: then the graphs would import it themselves. What stored data names never
-decides that.
+A module of the project that is not imported yet is imported here only if the project's code names it in an `import`
+statement, such as one inside a node: the graphs would import it themselves. Names in stored data never cause an import.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from slipway.graphs.annotations import is_library
 from slipway.serialization.data_classes import imported_module, module_dict, module_file, module_name, name_of
 
 OWN_PACKAGES: Final = frozenset({"slipway", "slipway_workers"})
-"""The importable packages of Slipway: graphs and stored objects never come from them."""
+"""The importable packages of Slipway: no graph and no class of a stored object is in them."""
 
 _NOT_FOR_GRAPHS: Final = frozenset({"TYPE_CHECKING", "__name__"})
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
@@ -35,8 +34,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class GraphModules:
-    """Finds modules by name. `folders` are the project's; `before` are the modules that were there before its graphs
-    were loaded."""
+    """Finds modules by name. `folders` are those of the project; `before` are the modules that were imported before its
+    graphs were loaded."""
 
     def __init__(self, folders: Sequence[Path], before: Collection[str]) -> None:
         self._folders = [folder.resolve() for folder in folders]
@@ -48,7 +47,7 @@ class GraphModules:
         self._failed: set[str] = set()
 
     def __call__(self, name: str) -> types.ModuleType | None:
-        """The module, if graphs use it; else None. Imports only what the project's code imports too."""
+        """The module if graphs use it, else None. Imports only modules that the project's code imports too."""
         if name == "__main__" or _is_ours(name):
             return None
         module = imported_module(name)
@@ -73,13 +72,14 @@ class GraphModules:
             return None
         try:
             return importlib.import_module(name)
-        except (Exception, SystemExit) as error:  # the author's code may raise anything
+        except (Exception, SystemExit) as error:  # the project's code may raise anything
             self._failed.add(name)
             log.warning("state.module_not_imported", module=name, error=type(error).__name__)
             return None
 
     def _scan_project(self) -> None:
-        """Find out what the project's code refers to, unless no module was imported since the last time."""
+        """Finds the packages that the project's code refers to. Does nothing if no module was imported since the last
+        scan."""
         if self._counted == len(sys.modules):
             return
         self._counted = len(sys.modules)
@@ -94,7 +94,7 @@ class GraphModules:
         self._late = self._not_imported(own)
 
     def _not_imported(self, own: dict[str, types.ModuleType]) -> dict[str, ModuleSpec]:
-        """The project's modules that its code imports and that are not imported yet."""
+        """Modules of the project that its code names in imports and that are not imported yet."""
         found: dict[str, ModuleSpec] = {}
         waiting = [
             (name, file, "__path__" in module_dict(module))
@@ -118,7 +118,7 @@ class GraphModules:
         return self._imports[file]
 
     def _spec(self, name: str, found: dict[str, ModuleSpec]) -> ModuleSpec | None:
-        """Where the module is. Nothing is imported for it."""
+        """Locates the module without importing anything."""
         parent = name.rpartition(".")[0]
         if not parent:
             return PathFinder.find_spec(name, [str(folder) for folder in self._folders])
@@ -130,7 +130,7 @@ class GraphModules:
 
 
 def any_module(name: str) -> types.ModuleType | None:
-    """The module, if this process has imported it and it is not Slipway's own; else None."""
+    """The module if this process has imported it and it is not Slipway's own, else None."""
     return None if name == "__main__" or _is_ours(name) else imported_module(name)
 
 
@@ -150,8 +150,8 @@ def _packages_of(module: types.ModuleType) -> Iterator[str]:
 
 
 def _imports_of(file: Path, package: str) -> Iterator[str]:
-    """Every module that the file's `import` statements may name when graphs run, inside functions too, each with its
-    parents."""
+    """All modules that the `import` statements of the file may name when graphs run, also those inside functions, each
+    with its parents."""
     try:
         tree = ast.parse(file.read_bytes(), str(file))
     except (OSError, SyntaxError, ValueError):
@@ -167,7 +167,7 @@ def _imports_of(file: Path, package: str) -> Iterator[str]:
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes below, without what only a type checker reads or only a script executes."""
+    """The nodes below `node`, without blocks that only a type checker reads or only a script executes."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and _NOT_FOR_GRAPHS.intersection(_names_in(child.test)):
             yield from _executed(ast.Module(child.orelse, []))

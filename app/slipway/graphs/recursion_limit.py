@@ -1,6 +1,6 @@
-"""LangGraph's own variable for the recursion limit of graphs that have no other.
+"""LangGraph's environment variable for the default recursion limit.
 
-LangGraph reads it when it is imported, which is before the `env` of langgraph.json is known; here both count.
+LangGraph reads it when it is imported, which is before the `env` of langgraph.json is read. Here both count.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ BUILT_IN_LIMIT: Final = 10007
 
 
 def default_recursion_limit(environment: Mapping[str, str] | None = None) -> int:
-    """Supersteps that a graph may take when nothing else limits it. Raises `ConfigError` for a value that is no
-    positive whole number; `environment` stands in for that of the process."""
+    """Supersteps that a graph may take when nothing else limits it. `environment` replaces that of the process. Raises
+    `ConfigError` for a value that is not a positive whole number."""
     given = (os.environ if environment is None else environment).get(VARIABLE, "").strip()
     if not given:
         return BUILT_IN_LIMIT

@@ -1,7 +1,7 @@
 """The graphs of langgraph.json, imported and compiled: the only implementation of `served_graphs.Graphs`.
 
-Everything is loaded at start, in a thread. A graph that does not load takes no other one down: it is recorded with the
-reason, and whoever asks for it is told.
+All graphs are loaded at start, in a thread. A graph that fails to load is recorded with the reason; all other graphs
+are served.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class OpenedGraph(AbstractAsyncContextManager[Graph]):
-    """A graph that needs no opening. It has no state, so one serves all runs at once."""
+    """The context manager of a graph without a factory. It has no state, so all runs share one."""
 
     __slots__ = ("graph",)
 
@@ -50,7 +50,7 @@ class OpenedGraph(AbstractAsyncContextManager[Graph]):
 
 
 class Registry:
-    """Made by `Registry.load`. Holds what was loaded; the rest is looking it up."""
+    """The graphs that `Registry.load` loaded."""
 
     def __init__(self, config: LangGraphJson, store: BaseStore | None, before: Collection[str]) -> None:
         self._specs = config.graphs
@@ -63,14 +63,12 @@ class Registry:
         self._manifests: dict[str, Manifest] = {}
         self._describing: dict[str, asyncio.Lock] = {}
         self._state_types: set[type] = set()
-        self._schemas_seen: set[type] = set()
+        self._collected_schemas: set[type] = set()
 
     @classmethod
     async def load(cls, path: Path | str, store: BaseStore | None = None) -> Registry:
-        """Read langgraph.json and import all it names. `ConfigError` is about the file; graphs fail one by one.
-
-        `store` is what factories find in their runtime.
-        """
+        """Reads langgraph.json and imports all its graphs. `store` is what factories find in their runtime. Raises
+        `ConfigError` for the file; a graph that fails is recorded in `failures`."""
         return await asyncio.to_thread(cls._load, path, store)
 
     @classmethod
@@ -92,7 +90,7 @@ class Registry:
                 self._ready[spec.graph_id] = OpenedGraph(graph)
         except NotAGraph as error:
             self._fail(spec, f"{spec.source} cannot be served: {error}")
-        except (Exception, SystemExit) as error:  # the author's code may raise anything, and may call sys.exit()
+        except (Exception, SystemExit) as error:  # the project's code may raise anything, and may call sys.exit()
             self._fail(spec, loading.reason(error, self._config))
 
     def _fail(self, spec: GraphSpec, reason: str) -> None:
@@ -106,7 +104,7 @@ class Registry:
         return dict(self._failures)
 
     def state_types(self) -> set[type]:
-        """Those of graphs with a factory are known from the first time one was made."""
+        """The classes of a graph with a factory are included after the factory was called for the first time."""
         return set(self._state_types)
 
     def module(self, name: str) -> ModuleType | None:
@@ -121,10 +119,10 @@ class Registry:
             raise NotFound("graph", graph_id, known=self.names()) from None
 
     def attribute(self, source: str) -> object:
-        """What `./file.py:name` means. Raises `ConfigError` with the reason, and the line of the author's code."""
+        """Raises `ConfigError` with the reason and the line of the project's code."""
         try:
             return loading.load(source, self._config)
-        except (Exception, SystemExit) as error:  # the author's code may raise anything
+        except (Exception, SystemExit) as error:  # the project's code may raise anything
             raise ConfigError(loading.reason(error, self._config)) from error
 
     def use_store(self, store: BaseStore) -> None:
@@ -148,23 +146,23 @@ class Registry:
         if config is not None and graph_id in self._factories:
             return await self._describe(spec, config)
         async with self._describing.setdefault(graph_id, asyncio.Lock()):
-            known = self._manifests.get(graph_id)
-            if known is None:
-                known = self._manifests[graph_id] = await self._describe(spec, {})
-        return known
+            manifest = self._manifests.get(graph_id)
+            if manifest is None:
+                manifest = self._manifests[graph_id] = await self._describe(spec, {})
+        return manifest
 
     async def _describe(self, spec: GraphSpec, config: RunnableConfig) -> Manifest:
         async with self.open(spec.graph_id, config, "assistants.read") as graph:
             return await asyncio.to_thread(manifest_of, graph, spec)
 
     def _collect_types(self, graph: Graph) -> None:
-        """Cheap for a graph whose schemas were seen before, as those of a factory's second product are."""
+        """Cheap for a graph whose schemas were collected before, such as the second graph of a factory."""
         schemas = set(_schemas(graph))
-        if schemas and schemas <= self._schemas_seen:
+        if schemas and schemas <= self._collected_schemas:
             return
         found = classes_in(declared_by(graph))
         self._state_types |= {cls for cls in found if "<locals>" not in cls.__qualname__}
-        self._schemas_seen |= {cls for cls in schemas if "<locals>" not in cls.__qualname__}
+        self._collected_schemas |= {cls for cls in schemas if "<locals>" not in cls.__qualname__}
 
 
 def _schemas(graph: Graph) -> Iterator[type]:

@@ -1,10 +1,10 @@
-"""The run's context in the form that a graph declares: what nodes read as `runtime.context` (protocol 4.6).
+"""The run's context in the form that a graph declares: nodes read it as `runtime.context` (docs/protocol.md 4.6).
 
 | schema | nodes read |
 |---|---|
-| dataclass, pydantic model | always an instance: unknown keys are left out, absent ones take its defaults |
-| TypedDict | the keys that it declares, None when there are none |
-| none, or any other type | the mapping as it was sent, None when it is empty |
+| dataclass, pydantic model | always an instance: unknown keys are ignored, absent keys have their defaults |
+| TypedDict | the keys that it declares; None if there are none |
+| none, or any other type | the object that the client sent; None if it is empty |
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from slipway.graphs.annotations import fields_of, hints_of
 
 
 def context_arguments(schema: object, given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What LangGraph has to be given as `context`: it makes the instance of a class itself, from `{}` too."""
+    """What LangGraph takes as `context`: it creates the instance of a class itself, also from `{}`."""
     if isinstance(schema, type) and (_makes_instances(schema) or is_typeddict(schema)):
         kept = {name: value for name, value in given.items() if name in _accepted_names(schema)}
         return kept if kept or _makes_instances(schema) else None
@@ -30,7 +30,7 @@ def context_arguments(schema: object, given: Mapping[str, Any]) -> dict[str, Any
 
 
 def context_instance(schema: object, given: Mapping[str, Any]) -> Any:
-    """The context as an object of `schema`, for a factory that declares it. Raises what the class raises, such as
+    """The context as an instance of `schema`, for a factory that declares it. Raises the error of the class, such as
     `TypeError` or `ValidationError` for a required field that is missing."""
     arguments = context_arguments(schema, given) or {}
     if isinstance(schema, type) and _makes_instances(schema):
@@ -44,7 +44,7 @@ def _makes_instances(schema: type) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _accepted_names(schema: type) -> frozenset[str]:
-    """Keys that the class takes: field names, and the aliases of pydantic's fields."""
+    """The keys that the class accepts: field names, and the aliases of pydantic's fields."""
     validated: Mapping[str, FieldInfo] | None = getattr(schema, "__pydantic_fields__", None)
     if validated is not None:
         config = getattr(schema, "model_config", None) or getattr(schema, "__pydantic_config__", None) or {}

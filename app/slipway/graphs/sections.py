@@ -1,7 +1,6 @@
-"""Sections of langgraph.json that say how the server behaves: how long threads live, the long-term store, outgoing
-webhooks, who may call, and what is served.
+"""The official sections of langgraph.json that configure the server: checkpointer, store, webhooks, auth and http.
 
-Their shapes are the official ones. A key that we do not use is passed over, for the file belongs to other tools too.
+Keys that Slipway does not use are ignored, because the file belongs to other tools as well.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ def _whole(value: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
-"""A whole number, however it is written: to JSON, and to JSON Schema, `100.0` is one."""
+"""A whole number. In JSON and in JSON Schema `100.0` is one too."""
 
 _HOST_NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
@@ -40,7 +39,7 @@ class Section(BaseModel):
 
 
 class ConfigSection(Section):
-    """A graph's entry in `LANGGRAPH_CONFIG`: a run's config, as LangGraph has it; keys beside these go to the graph."""
+    """The entry of a graph in `LANGGRAPH_CONFIG`: LangGraph's config of a run. Other keys are passed to the graph."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -50,22 +49,22 @@ class ConfigSection(Section):
     recursion_limit: Annotated[Whole, Field(ge=1)] | None = None
 
     def given(self) -> dict[str, Any]:
-        """What was written, and nothing that was not."""
+        """The members that are set, without defaults."""
         return self.model_dump(exclude_unset=True)
 
 
 class IndexSection(Section):
-    """`store.index`: what makes items findable by meaning."""
+    """`store.index`: the vector index for searches by semantic similarity."""
 
     dims: Annotated[int, Field(ge=1, le=65_536)]
     embed: Annotated[str, Field(min_length=1)]
-    """`provider:model`, or `./file.py:function` for one's own."""
+    """`provider:model`, or `./file.py:function` of the project."""
     fields: list[str] = ["$"]
-    """Paths of what is embedded of an item; `$` is all of it."""
+    """Paths of the parts of an item that are embedded; `$` is the whole item."""
 
 
 class StoreTtlSection(Section):
-    """`store.ttl`: how long items live that say nothing else."""
+    """`store.ttl`: the default time to live of items, in minutes."""
 
     refresh_on_read: bool = True
     default_ttl: Minutes | None = None
@@ -78,37 +77,37 @@ class StoreSection(Section):
     index: IndexSection | None = None
     ttl: StoreTtlSection = StoreTtlSection()
     path: str | None = None
-    """A store of the project's own, which is not used: items live in Redis, beside everything else."""
+    """A store of the project. It is not used: Slipway stores items in Redis."""
 
 
 class ThreadTtlSection(Section):
-    """`checkpointer.ttl`: how long threads live that say nothing else, and how often those that are due are removed."""
+    """`checkpointer.ttl`: the default time to live of threads, and the interval of retention, in minutes."""
 
     strategy: Literal["delete", "keep_latest"] = "delete"
     default_ttl: Minutes | None = None
     sweep_interval_minutes: Minutes = 5
     sweep_limit: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
-    """Threads that one sweep removes at most."""
+    """Most threads that one round of retention removes."""
 
 
 Classes = list[Annotated[list[str], Field(min_length=1)]] | bool
-"""Classes by name, each as a list: the parts of its module, and its own name. True is every class, False none."""
+"""Classes by name, each as a list of the parts of its module and its own name. True means all classes, False none."""
 
 
 class SerdeSection(Section):
-    """`checkpointer.serde`: which classes stored objects are restored to, beside those that graphs use."""
+    """`checkpointer.serde`: the classes of stored objects that are rebuilt, in addition to those that graphs use."""
 
     allowed_msgpack_modules: Classes = []
-    """Restored wherever they are stored; false (or null) is only what the states of graphs are declared with."""
+    """Rebuilt wherever they are stored. False (or null) allows only the classes in the declarations of states."""
     allowed_json_modules: Classes = []
-    """Restored also from JSON that `langgraph-checkpoint-redis` wrote, which a user's JSON can imitate."""
+    """Rebuilt also from JSON that `langgraph-checkpoint-redis` wrote, which the JSON of a user can imitate."""
     pickle_fallback: bool = False
-    """Not used: nothing is ever pickled."""
+    """Not used: Slipway never reads pickles."""
 
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, given: object) -> object:
-        """Here null says something of its own: no classes."""
+        """Null has a meaning of its own here: no classes."""
         if isinstance(given, dict):
             return {name: False if value is None else value for name, value in given.items()}
         return given
@@ -120,11 +119,11 @@ class CheckpointerSection(Section):
     serde: SerdeSection = SerdeSection()
     ttl: ThreadTtlSection | None = None
     path: str | None = None
-    """A checkpointer of the project's own, which is not used: no other is fenced."""
+    """A checkpointer of the project. It is not used, because its writes would not be fenced."""
 
 
 def _host_name(text: str) -> str:
-    """As hosts of URLs are compared with it: in lower case and ASCII, without a dot at the end."""
+    """The name in the form in which it is compared with hosts of URLs: lower case, ASCII, no trailing dot."""
     star, name = ("*.", text[2:]) if text.startswith("*.") else ("", text)
     name = name.lower().rstrip(".")
     try:
@@ -142,33 +141,33 @@ def _host_name(text: str) -> str:
 
 
 class UrlSection(Section):
-    """`webhooks.url`: where webhooks may go."""
+    """`webhooks.url`: the allowed URLs of webhooks."""
 
     require_https: bool = False
     allowed_domains: list[Annotated[str, AfterValidator(_host_name)]] | None = None
-    """Names of hosts; `*.example.com` is every name below `example.com`. None is any, for calls without `headers`."""
+    """Host names; `*.example.com` means all names below `example.com`. None allows all, if there are no `headers`."""
     allowed_ports: list[int] | None = None
     max_url_length: Annotated[int, Field(ge=8, le=65_536)] = 65_536
     disable_loopback: bool = True
-    """Refuse this machine itself."""
+    """Rejects addresses of this machine."""
     disable_private_ips: bool = True
-    """Refuse addresses that are not of the public internet: private, link-local, shared."""
+    """Rejects addresses outside the public internet: private, link-local, shared."""
 
 
 class WebhooksSection(Section):
     """`webhooks`."""
 
     env_prefix: Annotated[str, Field(min_length=1)] = "LG_WEBHOOK_"
-    """Only variables whose names begin so may be used in `headers`."""
+    """Only variables with this prefix may be used in `headers`."""
     url: UrlSection = UrlSection()
     headers: dict[str, str] = {}
     """Sent with each delivery; `${{ env.LG_WEBHOOK_… }}` is replaced by the variable's value."""
     allowed_fields: list[str] | None = None
-    """The only fields of the body; None is all."""
+    """The fields of the body; None means all."""
 
     @model_validator(mode="after")
     def _headers_have_a_destination(self) -> WebhooksSection:
-        """Clients name the URLs: without a list of hosts they could have the headers sent to hosts of their own."""
+        """Clients choose the URLs: without a list of hosts, a client could receive the headers at its own host."""
         if self.headers and self.url.allowed_domains is None:
             raise ValueError(
                 "headers would be sent to any host that a client names: set webhooks.url.allowed_domains to the hosts "
@@ -179,29 +178,29 @@ class WebhooksSection(Section):
 
 
 class AuthCacheSection(Section):
-    """`auth.cache`: callers that are recognised without asking the file again."""
+    """`auth.cache`: how long the result of the authenticate handler is reused."""
 
     cache_keys: Annotated[list[str], Field(min_length=1)] = ["authorization", "cookie", "x-api-key"]
-    """Names of the headers that tell one caller from another."""
+    """The headers that identify a user."""
     ttl_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60
     max_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
 
 
 class AuthSection(Section):
-    """`auth`: the file that says who calls, and what the caller may do."""
+    """`auth`: the project's auth file."""
 
     path: Annotated[str, Field(min_length=1)] | None = None
     """`./file.py:auth`, a `langgraph_sdk.Auth` object."""
     disable_studio_auth: bool = False
-    """Studio's requests are treated as any other here, whatever this says."""
+    """Has no effect: requests of Studio are treated like all others."""
     openapi: dict[str, Any] = {}
     """`securitySchemes` and `security`, for /openapi.json."""
     cache: AuthCacheSection | None = None
 
 
 class CorsSection(Section):
-    """`http.cors`: what pages of other origins may do. As it stands: everything, without cookies, with an auth file.
-    Without one `allow_origins` counts only where it is written, beside the pages of this machine and Studio."""
+    """`http.cors`: what pages of other origins may do. The defaults allow everything except cookies if there is an auth
+    file. Without an auth file only the pages of this machine and Studio, and written `allow_origins`, are allowed."""
 
     allow_origins: list[str] = ["*"]
     allow_methods: list[str] = ["*"]
@@ -209,19 +208,19 @@ class CorsSection(Section):
     allow_credentials: bool = False
     allow_origin_regex: str | None = None
     expose_headers: list[str] = []
-    """Beside those that the protocol's clients need."""
+    """In addition to those that the protocol's clients need."""
     max_age: Annotated[int, Field(ge=0)] = 600
 
 
 class HeadersSection(Section):
-    """Which request headers: lower case, `*` stands for anything, what is excluded is out."""
+    """Patterns of request headers, in lower case; `*` matches any text. Excluded headers win."""
 
     includes: list[str] = Field(default=[], validation_alias=AliasChoices("includes", "include"))
     excludes: list[str] = Field(default=[], validation_alias=AliasChoices("excludes", "exclude"))
 
 
 class HttpSection(Section):
-    """`http`: the project's own app, and what of ours is served, where, and to whom."""
+    """`http`: the host app, the mount prefix, and the routes that are not served."""
 
     app: Annotated[str, Field(min_length=1)] | None = None
     """`./file.py:app`, a Starlette or FastAPI application."""
@@ -237,13 +236,13 @@ class HttpSection(Section):
     disable_a2a: bool = False
     cors: CorsSection = CorsSection()
     configurable_headers: HeadersSection = HeadersSection()
-    """Headers that graphs find in their `configurable`."""
+    """Headers that are added to the `configurable` of runs."""
     logging_headers: HeadersSection = HeadersSection()
-    """Headers that lines about requests tell."""
+    """Headers that are logged with each request."""
     enable_custom_route_auth: bool = False
     middleware_order: Literal["auth_first", "middleware_first"] = "middleware_first"
 
     @property
     def prefix(self) -> str:
-        """Of every path, without a slash at its end; empty for none."""
+        """The prefix of all paths, without a slash at its end; empty if there is none."""
         return self.mount_prefix.rstrip("/")

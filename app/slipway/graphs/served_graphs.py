@@ -1,6 +1,6 @@
-"""What the API and the workers know of graphs: what langgraph.json says, what a compiled graph is like, how to get one.
+"""The interface to the graphs of a deployment. `graphs/registry.py` implements it; all other code uses `Graphs`.
 
-Importing and compiling is the workers' part (`app/slipway/graphs/registry.py`); everybody else asks through `Graphs`.
+This module imports LangGraph for type checkers only, so a supervisor can import it quickly.
 """
 
 from __future__ import annotations
@@ -13,77 +13,77 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from slipway.graphs.manifest import Manifest
 from slipway.graphs.spec import GraphSpec
 
-if TYPE_CHECKING:  # LangGraph takes half a second to import, and a supervisor does without
+if TYPE_CHECKING:  # LangGraph takes half a second to import, and a supervisor does not need it
     from langchain_core.runnables import RunnableConfig
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.pregel import Pregel
     from langgraph.store.base import BaseStore
 
 Graph: TypeAlias = "Pregel[Any, Any, Any, Any]"
-"""A compiled graph: a `CompiledStateGraph`, or the bare Pregel that `@entrypoint` makes."""
+"""A compiled graph: a `CompiledStateGraph`, or the `Pregel` that `@entrypoint` builds."""
 
 AccessContext = Literal["threads.create_run", "threads.update", "threads.read", "assistants.read"]
-"""Why a graph is wanted. Factories are told, so that they open costly resources for runs only."""
+"""Why a graph is opened. Factories receive it, so that they can open costly resources for runs only."""
 
 
 class Graphs(Protocol):
-    """The graphs of this deployment. `open` is the only way to one that can be executed."""
+    """The graphs of this deployment. Only `open` returns a graph that can be executed."""
 
     def names(self) -> list[str]:
-        """Every graph of langgraph.json that can be served, in the file's order."""
+        """The ids of all graphs that can be served, in the order of langgraph.json."""
         ...
 
     def failures(self) -> dict[str, str]:
-        """Graph id to one paragraph on why it cannot be served, with the place in the user's code."""
+        """Why graphs cannot be served, by graph id: one paragraph each, with the line of the project's code."""
         ...
 
     def spec(self, graph_id: str) -> GraphSpec:
-        """`NotFound` when langgraph.json does not name it, `GraphUnavailable` when it did not import or compile."""
+        """Raises `NotFound` when langgraph.json does not name the graph, and `GraphUnavailable` when it did not import
+        or compile."""
         ...
 
     async def manifest(self, graph_id: str, config: RunnableConfig | None = None) -> Manifest:
-        """Made once for each graph. With `config` (an assistant's), a factory is asked anew. Raises as `spec`."""
+        """Described once for each graph. With a `config` (of an assistant) a factory is called again. Raises the errors
+        of `spec`."""
         ...
 
     def has_factory(self, graph_id: str) -> bool:
-        """Whether a function makes the graph anew for each `config`; `open` does not look at it otherwise."""
+        """Whether a factory builds the graph for each `config`; `open` ignores the config otherwise."""
         ...
 
     def open(
         self, graph_id: str, config: RunnableConfig, access: AccessContext, context: Mapping[str, Any] | None = None
     ) -> AbstractAsyncContextManager[Graph]:
-        """The compiled graph, with whatever its factory holds open for it; see `with_checkpointer` before executing it.
-
-        Nearly free unless the graph has a factory. Raises as `spec`, and `GraphUnavailable` on entering when the
-        factory fails.
-        """
+        """The compiled graph while its factory holds its resources open. It has no checkpointer of Slipway yet: see
+        `with_checkpointer`. Almost free unless the graph has a factory. Raises the errors of `spec`, and
+        `GraphUnavailable` on entering when the factory fails."""
         ...
 
     def attribute(self, source: str) -> object:
-        """What `./file.py:name` or `package.module:name` means in the project, which need not be a graph. Imports the
-        author's code, which may raise anything, and may block."""
+        """The object that `./file.py:name` or `package.module:name` names in the project; it need not be a graph.
+        Imports the project's code, which may block. Raises `ConfigError`."""
         ...
 
     def use_store(self, store: BaseStore) -> None:
-        """What factories find in their runtime from now on."""
+        """Sets the store that factories find in their runtime."""
         ...
 
     def state_types(self) -> set[type]:
-        """Classes that the graphs' states are declared with: what the serializer may construct again."""
+        """Classes that the states of graphs are declared with: the serializer may rebuild stored objects of them."""
         ...
 
     def module(self, name: str) -> ModuleType | None:
-        """The module of that name, if graphs use it: objects of its data classes are restored from stored state."""
+        """The module of that name if graphs use it: stored objects of its data classes are rebuilt."""
         ...
 
 
 def with_checkpointer(
     graph: Graph, checkpointer: BaseCheckpointSaver[Any] | None, store: BaseStore | None = None
 ) -> Graph:
-    """A shallow copy with our checkpointer, whatever the graph was compiled with. About a microsecond.
+    """A shallow copy of the graph with this checkpointer instead of the one it was compiled with. Takes a microsecond.
 
-    Without a `store` the graph keeps the one it was compiled with. `Pregel.copy` is not used: it validates the
-    graph again each time and forgets how state models are restored from channel values.
+    Without a `store` the graph keeps the one it was compiled with. `Pregel.copy` is not used, because it validates the
+    graph each time and loses the mapper that builds state models from channel values.
     """
     cls = type(graph)
     copy = cls.__new__(cls)

@@ -12,7 +12,7 @@ ExecutionMode = Literal["worker", "inline"]
 
 @dataclass(frozen=True, slots=True)
 class GraphSpec:
-    """One graph as langgraph.json names it. Nothing has been imported for it."""
+    """One entry of `graphs` with its options in `slipway.graphs`. Nothing has been imported for it."""
 
     graph_id: str
     source: str
@@ -20,12 +20,12 @@ class GraphSpec:
     description: str | None = None
     execution: ExecutionMode = "worker"
     inline_budget_s: float | None = None
-    """How long the web process keeps an inline run before a worker continues it; None leaves that to the settings."""
+    """Time that an inline run may take in the web process before a worker continues it; None means the setting."""
     ceilings: dict[str, float] = field(default_factory=dict)
-    """By name, such as `max_steps`: the file's own for all graphs, overridden by those of this graph."""
+    """Limits by name, such as `max_steps`: those of this graph over those of `slipway.ceilings`."""
     version: str = "1"
     config: dict[str, Any] = field(default_factory=dict)
-    """Of the graph's system assistant (`LANGGRAPH_CONFIG`); assistants that clients make do not inherit it."""
+    """The config of the graph's system assistant (`LANGGRAPH_CONFIG`). Other assistants do not inherit it."""
     priority: Priority = "normal"
     max_running_runs: int | None = None
-    """Runs of this graph that execute at once in the whole deployment; further ones wait."""
+    """Runs of this graph that execute at the same time in the whole deployment; further runs wait."""

@@ -1,7 +1,7 @@
-"""`slipway dev`: a Valkey of its own unless `REDIS_URL` is set, one web and one worker process, kept running.
+"""`slipway dev`: supervises one web process, one worker process, and a Valkey unless an address of Redis is set.
 
-The listening socket belongs to this process and is handed to the web process, so a client that connects while the web
-process restarts waits a moment instead of being refused.
+The supervisor opens the listening socket and passes it to the web process. So a client that connects while the web
+process restarts waits for a moment instead of being rejected.
 """
 
 from __future__ import annotations
@@ -34,22 +34,24 @@ from slipway.settings import Settings
 log = structlog.get_logger(__name__)
 
 READY_WITHIN_S: Final = 60.0
-"""After this long without an answer a line says what is missing; the waiting goes on."""
+"""After this time a warning says what is not ready; `slipway dev` continues to wait."""
 
 _KILL_MARGIN_S: Final = 2.0
+"""Time after `drain_s` when a child that still runs is killed."""
+
 _POLL_S: Final = 0.05
 _ANSWER_WITHIN_S: Final = 2.0
 
 
 async def dev(settings: Settings) -> None:
-    """Run until SIGINT or SIGTERM. Raises `ConfigError` when the port or the data directory is taken."""
+    """Runs until SIGINT or SIGTERM. Raises `ConfigError` when the port or the data directory is already in use."""
     with contextlib.closing(listen(settings.host, settings.port)) as listener:
         supervisor = Supervisor()
         with stop_requests(on_second=supervisor.kill) as stop:
             work = asyncio.create_task(_work(settings, listener, supervisor), name="dev")
-            asked = asyncio.create_task(stop.wait(), name="stop request")
-            await asyncio.wait([work, asked], return_when=asyncio.FIRST_COMPLETED)
-            asked.cancel()
+            stop_request = asyncio.create_task(stop.wait(), name="stop request")
+            await asyncio.wait([work, stop_request], return_when=asyncio.FIRST_COMPLETED)
+            stop_request.cancel()
             if stop.is_set():
                 log.info("dev.stopping")
                 work.cancel()
@@ -58,7 +60,7 @@ async def dev(settings: Settings) -> None:
 
 
 async def _work(settings: Settings, listener: socket.socket, supervisor: Supervisor) -> None:
-    """Start all, say that it is ready, and stay until cancelled."""
+    """Starts everything, prints the ready line, and runs until it is cancelled."""
     try:
         await supervisor.start_fork_server()
         async with _redis(settings, supervisor) as url:
@@ -75,21 +77,21 @@ async def _work(settings: Settings, listener: socket.socket, supervisor: Supervi
 
 
 async def _wait_until_stopped(supervisor: Supervisor, ready: Coroutine[Any, Any, None]) -> None:
-    """Say that it is `ready`, and stay until cancelled, or until it turns out that it never will be."""
-    becoming, staying = asyncio.create_task(ready), asyncio.create_task(supervisor.run_until(asyncio.Event()))
+    """Awaits `ready`, and runs until it is cancelled. Raises `ConfigError` when a child can never start."""
+    starting, running = asyncio.create_task(ready), asyncio.create_task(supervisor.run_until(asyncio.Event()))
     try:
-        await asyncio.wait((becoming, staying), return_when=asyncio.FIRST_COMPLETED)
-        if becoming.done():
-            await becoming
-        await staying
+        await asyncio.wait((starting, running), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+        await running
     finally:
-        becoming.cancel()
-        staying.cancel()
+        starting.cancel()
+        running.cancel()
 
 
 @contextlib.asynccontextmanager
 async def _redis(settings: Settings, supervisor: Supervisor) -> AsyncIterator[str]:
-    """The address of a Redis that answers: the one that is set, or our own."""
+    """Yields the address of a Redis that replies: the one that is set, or an embedded server."""
     if settings.redis_url is not None:
         await wait_for_redis(settings.redis)
         yield settings.redis
@@ -98,14 +100,14 @@ async def _redis(settings: Settings, supervisor: Supervisor) -> AsyncIterator[st
     async with server.locked() as lock:
         try:
             await supervisor.start_child(server.spec(lock))
-            await server.answers()
+            await server.wait_until_ready()
             yield server.url
         finally:
             await supervisor.stop("valkey")
 
 
 def _modules(settings: Settings) -> list[Path]:
-    """What our own server has to load for the chosen checkpointer."""
+    """The modules that the embedded server loads for the checkpointer."""
     if settings.checkpointer == "core":
         return []
     files = module_files()
@@ -132,7 +134,7 @@ def _children(settings: Settings, url: str, listener: socket.socket) -> list[Chi
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `ConfigError` when the address cannot be had."""
+    """Opens a listening socket. Raises `ConfigError` when the address is not available."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -150,7 +152,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def _ready(settings: Settings, url: str, listener: socket.socket, since_ms: int) -> None:
-    """Print the ready line once the API answers and a worker has reported since `since_ms`."""
+    """Prints the ready line when the API responds and a worker has sent a heartbeat after `since_ms`."""
     port, keys = listener.getsockname()[1], Keys(settings.key_prefix)
     late_at = asyncio.get_running_loop().time() + READY_WITHIN_S
     async with _pipeline(url) as pipeline:
@@ -166,13 +168,13 @@ async def _ready(settings: Settings, url: str, listener: socket.socket, since_ms
 
 
 async def _not_ready_reason(pipeline: Pipeline, keys: Keys, since_ms: int, host: str, port: int) -> str | None:
-    """What keeps us from being ready."""
+    """Why the deployment is not ready; None when it is."""
     try:
         if not await pipeline.send("ZCOUNT", keys.workers, since_ms, "+inf", repeatable=True):
-            return "no worker has reported"
+            return "no worker has sent a heartbeat"
     except StoreUnavailable as error:
         return str(error)
-    return None if await _answers_ok(host, port) else "the web process does not answer"
+    return None if await _answers_ok(host, port) else "the web process does not respond"
 
 
 async def _server_time_ms(url: str) -> int:
@@ -192,7 +194,7 @@ async def _pipeline(url: str) -> AsyncIterator[Pipeline]:
 
 
 async def _answers_ok(host: str, port: int) -> bool:
-    """Whether GET /ok is answered with 200."""
+    """Whether the response to GET /ok is 200."""
     here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     writer = None
     try:

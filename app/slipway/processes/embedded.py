@@ -1,10 +1,10 @@
-"""The Valkey that `slipway dev` brings along: no port, a socket in a folder of its owner's alone, an append-only file.
+"""The Valkey that `slipway dev` starts: no port, a socket that only its owner can open, and an append-only file.
 
-Every write is in the append-only file, synced once a second. A power cut may lose about the last two seconds of writes;
-so may a SIGKILL of the server while the disk is slow, because it then holds acknowledged writes back in memory.
+Every write goes to the append-only file, which is synced once a second. A power cut can lose the last two seconds of
+writes. So can a SIGKILL of the server while the disk is slow, because Valkey then holds acknowledged writes in memory.
 
-One `slipway dev` at a time may use a data directory. The lock is handed to the server too, so it is free only when
-both are gone: a successor never starts a second server on the same files.
+Only one `slipway dev` at a time can use a data directory. The server inherits the lock, so the lock is free only when
+both have exited: no second server is ever started on the same files.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from slipway.redis.pipeline import Pipeline
 log = structlog.get_logger(__name__)
 
 START_WITHIN_S: Final = 60.0
-"""Reading back a large append-only file takes its time."""
+"""The server loads its append-only file first, which may be large."""
 
 STOP_WITHIN_S: Final = 10.0
 _POLL_S: Final = 0.02
@@ -40,7 +40,7 @@ _LONGEST_SOCKET_PATH: Final = 100
 
 
 class EmbeddedServer:
-    """The server of one data directory, to be kept by a supervisor. `modules` are files that it loads."""
+    """The server of one data directory, which a supervisor starts. `modules` are the files of modules that it loads."""
 
     def __init__(self, data_dir: Path, modules: Sequence[Path] = ()) -> None:
         self._modules = modules
@@ -52,7 +52,8 @@ class EmbeddedServer:
 
     @contextlib.asynccontextmanager
     async def locked(self) -> AsyncIterator[int]:
-        """The data directory, ours alone: the descriptor of its lock. Raises `ConfigError` while another has it."""
+        """Locks the data directory and yields the descriptor of the lock. Raises `ConfigError` while another
+        `slipway dev` has the lock."""
         for folder in (self.data_dir, self._socket.parent):
             _private(folder)
         lock = os.open(self.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -65,7 +66,7 @@ class EmbeddedServer:
             os.close(lock)
 
     def spec(self, lock: int) -> ChildSpec:
-        """How the server is started."""
+        """The command of the server; it inherits the descriptor `lock`."""
         options = {
             "port": "0",
             "unixsocket": str(self._socket),
@@ -89,8 +90,8 @@ class EmbeddedServer:
             orphan_signal=signal.SIGTERM,
         )
 
-    async def answers(self) -> None:
-        """Return once the server takes commands. Raises `ConfigError` when it does not within `START_WITHIN_S`."""
+    async def wait_until_ready(self) -> None:
+        """Returns when the server replies to commands. Raises `ConfigError` after `START_WITHIN_S` seconds."""
         try:
             async with asyncio.timeout(START_WITHIN_S):
                 while True:
@@ -113,25 +114,27 @@ class EmbeddedServer:
 
     def _log_tail(self) -> str:
         lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.exists() else []
-        return f"{lines[-1] if lines else 'it said nothing'} (more in {self.log_file})"
+        return f"{lines[-1] if lines else 'its log is empty'} (more in {self.log_file})"
 
     async def _acquire_lock(self, lock: int) -> None:
-        """Take the lock; wait for a server whose `slipway dev` has gone, not for one whose `slipway dev` is there."""
+        """Waits for the lock of a server whose `slipway dev` has exited. Raises `ConfigError` at once when the
+        `slipway dev` still runs."""
         deadline = asyncio.get_running_loop().time() + STOP_WITHIN_S
-        told = False
+        stop_requested = False
         while not _try_lock(lock):
             holder = _number(os.pread(lock, 20, 0))
             if (holder and _alive(holder)) or asyncio.get_running_loop().time() > deadline:
                 raise ConfigError(
                     f"{self.data_dir} is in use by another `slipway dev` (process {holder}); "
-                    "stop that one, or choose another place with --data-dir"
+                    "stop that one, or choose another folder with --data-dir"
                 )
-            if not told:
-                told = self._stop_orphaned_server()
+            if not stop_requested:
+                stop_requested = self._stop_orphaned_server()
             await asyncio.sleep(_POLL_S)
 
     def _stop_orphaned_server(self) -> bool:
-        """Ask the server of a killed `slipway dev` to end. It holds the lock, so its pid file is true."""
+        """Sends SIGTERM to the server of a killed `slipway dev`. It holds the lock, so its pid file is up to date.
+        Returns whether it sent the signal."""
         pid = _number(self._pid_file.read_bytes()) if self._pid_file.exists() else None
         if pid is None or not _alive(pid):
             return False
@@ -142,7 +145,7 @@ class EmbeddedServer:
 
 
 def _socket_path(data_dir: Path) -> Path:
-    """In the data directory, or in a folder for it under the system's own when that path is too long for a socket."""
+    """The socket in the data directory, or in the system's folder for temporary files if its path would be too long."""
     path = data_dir / "valkey.sock"
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
         return path
@@ -151,7 +154,7 @@ def _socket_path(data_dir: Path) -> Path:
 
 
 def _private(folder: Path) -> None:
-    """Make sure that `folder` exists and is ours; a new one is closed to everybody else."""
+    """Creates `folder` for its owner only, if it does not exist. Raises `ConfigError` if it belongs to another user."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.stat().st_uid != os.getuid():
