@@ -68,7 +68,6 @@ API_UPWARD_STILL: set[tuple[str, str]] = set()
 
 ROUTES_STILL = {
     ("slipway.api.routes.event_socket", "slipway.api.routes.event_commands"),
-    ("slipway.api.routes.event_stream", "slipway.api.routes.event_commands"),
 }
 """Imports of one module of routes by another one, to be removed: what routes share belongs below them."""
 

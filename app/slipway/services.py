@@ -45,7 +45,8 @@ from slipway.threads.graph_opener import ThreadGraphOpener
 from slipway.threads.notifications import ThreadNotifications
 from slipway.threads.state_store import ThreadStateStore
 from slipway.threads.store import ThreadStore
-from slipway.threads.thread_log import ThreadLog
+from slipway.threads.thread_events import ThreadEvents
+from slipway.threads.thread_follower import ThreadFollower
 from slipway.threads.ttl import ThreadTtl
 from slipway.webhooks.request_check import WebhookCheck
 from slipway.webhooks.urls import UrlPolicy
@@ -81,7 +82,8 @@ class Services:
     assistants: AssistantCatalog
     states: ThreadStateStore
     thread_notifications: ThreadNotifications
-    thread_log: ThreadLog
+    thread_events: ThreadEvents
+    thread_follower: ThreadFollower
     protocol_log: ProtocolLog
     store: RedisStore
     crons: CronStore
@@ -146,7 +148,8 @@ def _stores(
     ttl, events = _thread_ttl(config), EventLog(pipeline, keys, subscriber)
     trash = Trash(pipeline, keys, checkpointer)
     threads = ThreadStore(pipeline, keys, checkpointer, trash, ttl=ttl, event_ttl_s=settings.event_ttl_s)
-    wakes = ThreadNotifications(keys, subscriber)
+    notifications = ThreadNotifications(keys, subscriber)
+    follower = ThreadFollower(pipeline, keys, notifications, events)
     runs = RunStore(pipeline, keys, scripts, event_ttl_s=settings.event_ttl_s)
     creator = RunCreator(
         pipeline,
@@ -193,9 +196,10 @@ def _stores(
         graphs=graphs,
         assistants=assistants,
         states=states,
-        thread_notifications=wakes,
-        thread_log=ThreadLog(pipeline, keys, wakes, events, states),
-        protocol_log=ProtocolLog(pipeline, keys, wakes, events),
+        thread_notifications=notifications,
+        thread_events=ThreadEvents(follower, states),
+        thread_follower=follower,
+        protocol_log=ProtocolLog(pipeline, keys, follower, events),
         store=store,
         crons=CronStore(pipeline, keys, clock),
         webhook_urls=webhook_urls,

@@ -230,7 +230,7 @@ async def test_the_auth_file_is_asked_again_when_the_run_begins(
     name: str,
 ) -> None:
     """No metadata has changed, but the handler refuses by now; no word of the run is sent."""
-    monkeypatch.setattr(access_watch, "FRESH_S", 0.0)
+    monkeypatch.setattr(access_watch, "RECHECK_AFTER_S", 0.0)
     thread_id = ids["thread_id"]
     await admin.post(f"/threads/{thread_id}/runs/{ids['run_id']}/cancel")
     ids = {"thread_id": thread_id, "run_id": (await made(admin, f"/threads/{thread_id}/runs", RUN))["run_id"]}
@@ -288,7 +288,7 @@ async def test_after_an_outage_the_auth_file_is_asked_again(
     thread_id, services = ids["thread_id"], served.services
     async with socket_of(served, thread_id) as socket, opened(ann, OF_THREAD[0], ids) as answer:
         assert (await say(socket, "agent.getTree"))["id"] == 1
-        await wait_until(services.thread_notifications._listening[thread_id].subscribed.done)
+        await wait_until(lambda: services.thread_notifications.is_subscribed(thread_id))
         rules.refused = {"threads:read"}
         services.subscriber._connection.disconnect()
         assert await closed(socket) == (4403, [])

@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from slipway.api.routes import event_socket
-from slipway.event_protocol.run_translator import base_number
+from slipway.event_protocol.protocol_event import base_number
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from tests.conftest import wait_until
@@ -99,7 +99,7 @@ async def test_what_is_not_kept_is_a_gap(
 async def test_as_many_subscriptions_as_there_may_be_can_still_be_replaced(
     served: Served, thread: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_socket, "MOST_SUBSCRIPTIONS", 2)
+    monkeypatch.setattr(event_socket, "MAX_SUBSCRIPTIONS", 2)
     async with socket_of(served, thread) as socket:
         answers = [
             (await ask(socket, at, "subscription.subscribe", channels=EVERY, subscription_id=ident))[0]
@@ -127,8 +127,8 @@ async def test_what_is_no_thread_is_refused_for_good(served: Served) -> None:
 
 
 async def test_a_socket_that_is_gone_is_followed_no_more(served: Served, thread: str) -> None:
-    listening = served.services.protocol_log._wakes._listening
+    notifications = served.services.thread_notifications
     async with socket_of(served, thread) as socket:
         await ask(socket, 1, "subscription.subscribe", channels=EVERY)
-        await wait_until(lambda: thread in listening)
-    await wait_until(lambda: thread not in listening)
+        await wait_until(lambda: notifications.is_subscribed(thread))
+    await wait_until(lambda: not notifications.is_subscribed(thread))

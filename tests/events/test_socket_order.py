@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from slipway.event_protocol.event_filters import EventFilter
-from slipway.event_protocol.run_translator import ProtocolEvent
+from slipway.event_protocol.protocol_event import ProtocolEvent
 from tests.events.conftest import EVERY, completed, told
 from tests.events.test_socket import heard, socket_of
 from tests.http.conftest import Served
@@ -60,7 +60,7 @@ def matches(wanted: EventFilter, event: Event) -> bool:
     """Whether a subscription is for an event."""
     params, ident = event["params"], event["event_id"]
     namespace = tuple(params["namespace"])
-    return wanted.wants(ProtocolEvent(event["seq"], ident, event["method"], namespace, 0, params["data"]))
+    return wanted.matches(ProtocolEvent(event["seq"], ident, event["method"], namespace, 0, params["data"]))
 
 
 def numbers(events: list[Event]) -> list[int]:
@@ -95,7 +95,7 @@ async def converse(socket: ClientConnection, chance: random.Random) -> Conversat
         else:
             start = len(conversation.live) - frame["result"]["replayed_events"]
             replay, conversation.live = conversation.live[start:], conversation.live[:start]
-            wanted = EventFilter.of(commands[frame["id"]][1]["channels"])
+            wanted = EventFilter.from_request(commands[frame["id"]][1]["channels"])
             subscriptions.append(Received(wanted, replay, start))
     await sending
     return conversation

@@ -11,12 +11,12 @@ import pytest
 
 from slipway.api.streams.socket_subscriptions import SocketSubscriptions, Subscription
 from slipway.event_protocol.event_filters import EventFilter
-from slipway.event_protocol.run_translator import ProtocolEvent
+from slipway.event_protocol.protocol_event import ProtocolEvent
 from tests.conftest import Eventually
 from tests.events.conftest import EVERY, start
 from tests.http.conftest import Served
 
-ALL = EventFilter.of(EVERY)
+ALL = EventFilter.from_request(EVERY)
 
 
 @dataclass
@@ -51,7 +51,7 @@ def receiver() -> Client:
 def feed_to(receiver: Client, served: Served, thread: str) -> SocketSubscriptions:
     """What sends to a client."""
     log = served.services.protocol_log
-    return SocketSubscriptions(log, thread, send=receiver.receive, check=receiver.check, on_broken=receiver.break_off)
+    return SocketSubscriptions(log, thread, send=receiver.receive, check=receiver.check, on_error=receiver.break_off)
 
 
 @pytest.fixture

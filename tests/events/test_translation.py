@@ -8,8 +8,9 @@ import pytest
 
 from slipway.event_protocol.agent_tree import AgentTree
 from slipway.event_protocol.event_filters import EventFilter
-from slipway.event_protocol.run_translator import MODES, ProtocolEvent, RunTranslator, StartedRun, base_number
-from slipway.runs.event_log import Event
+from slipway.event_protocol.protocol_event import ProtocolEvent, base_number
+from slipway.event_protocol.run_translator import MODES, RunTranslator, TranslatedRun
+from slipway.runs.events import Event
 from slipway.serialization.json_encoding import dumps
 
 STARTED_MS = 1_000
@@ -23,9 +24,9 @@ def entry(number: int, name: str, data: Any, result: bytes | None = None) -> Eve
 
 def translated(*entries: tuple[str, Any], turn: int = 3, **more: Any) -> list[ProtocolEvent]:
     """The events of a whole log."""
-    translator = RunTranslator(StartedRun(turn, "r1", "talk", STARTED_MS, modes=frozenset(MODES), **more))
+    translator = RunTranslator(TranslatedRun(turn, "r1", "talk", STARTED_MS, modes=frozenset(MODES), **more))
     logged = [entry(number, name, data) for number, (name, data) in enumerate(entries)]
-    return [event for one in logged for event in translator.take(one)]
+    return [event for one in logged for event in translator.apply(one)]
 
 
 BEGIN = ("metadata", {"run_id": "r1", "attempt": 1})
@@ -176,7 +177,7 @@ def test_a_tree_says_that_a_run_stopped_at_a_breakpoint() -> None:
     """Though its end is told in two words, `interrupted` and `completed`."""
     tree = AgentTree("talk", "running")
     for event in translated(BEGIN, ("end", {**END[1], "phase": "waiting_for_approval"})):
-        tree.take(event)
+        tree.apply(event)
     assert tree.root["status"] == "interrupted"
 
 
@@ -185,8 +186,8 @@ def test_depth_counts_from_the_root_or_from_a_namespace() -> None:
     events = [ProtocolEvent(1, "1", "custom", inside[:depth], 0, {}) for depth in range(3)]
 
     def wanted(namespaces: list[list[str]] | None, depth: int | None) -> list[int]:
-        chosen = EventFilter.of(["custom"], namespaces, depth)
-        return [len(event.namespace) for event in events if chosen.wants(event)]
+        chosen = EventFilter.from_request(["custom"], namespaces, depth)
+        return [len(event.namespace) for event in events if chosen.matches(event)]
 
     assert [wanted(None, depth) for depth in (None, 0, 1, 2)] == [[0, 1, 2], [0], [0, 1], [0, 1, 2]]
     assert [wanted([["a"]], depth) for depth in (None, 0, 1)] == [[1, 2], [1], [1, 2]]

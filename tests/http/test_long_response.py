@@ -10,7 +10,8 @@ from typing import Any
 from starlette.types import Message
 
 from slipway.api.open_responses import OpenResponses
-from slipway.api.streams.long_response import MAX_BUFFERED_BYTES, Feed, LongResponse, SendBuffer
+from slipway.api.streams.long_response import LongResponse, Producer
+from slipway.api.streams.send_buffer import MAX_BUFFERED_BYTES, SendBuffer
 
 BEAT = b": heartbeat\r\n"
 
@@ -40,13 +41,13 @@ class Client:
     def ended(self) -> bool:
         return self.messages[-1]["type"] == "http.response.body" and not self.messages[-1]["more_body"]
 
-    def ask(self, feed: Feed, **options: Any) -> asyncio.Task[None]:
+    def ask(self, feed: Producer, **options: Any) -> asyncio.Task[None]:
         given: dict[str, Any] = {
             "headers": {"a": "b"},
-            "beat": BEAT,
-            "ping_s": 60.0,
-            "most": 10,
-            "answers": OpenResponses(),
+            "heartbeat": BEAT,
+            "heartbeat_s": 60.0,
+            "max_events": 10,
+            "open_responses": OpenResponses(),
         } | options
         return asyncio.create_task(self._ask(LongResponse(feed, **given)))
 
@@ -83,7 +84,7 @@ async def test_what_waits_goes_out_in_one_message() -> None:
 
 async def test_beats_are_steady(eventually: Eventually) -> None:
     client = Client()
-    asked = client.ask(forever, ping_s=0.01)
+    asked = client.ask(forever, heartbeat_s=0.01)
     await eventually(lambda: client.body.count(BEAT) >= 3)
     client.left.set()
     await asked
@@ -99,7 +100,7 @@ async def test_a_client_that_leaves_is_noticed_while_nothing_is_sent() -> None:
     held, answers, client = ExitStack(), OpenResponses(), Client()
     closed: list[bool] = []
     held.callback(closed.append, True)
-    asked = client.ask(forever, on_disconnect=on_disconnect, held=held, answers=answers)
+    asked = client.ask(forever, on_disconnect=on_disconnect, on_close=held, open_responses=answers)
     client.left.set()
     await asked
     assert gone.is_set()
@@ -124,11 +125,11 @@ async def test_a_client_that_does_not_read_is_cut_with_a_word_and_no_more_is_kep
     dropped = asyncio.Event()
 
     async def feed(buffer: SendBuffer) -> None:
-        while await buffer.room(0.05):
+        while await buffer.wait_until_taken(0.05):
             buffer.put([b"x" * 10])
-            waiting.append(buffer._count)
+            waiting.append(buffer.count)
             await asyncio.sleep(0)
-        buffer.drop(b"too slow")
+        buffer.discard_and_end(b"too slow")
         dropped.set()
 
     client = Client()
@@ -148,11 +149,11 @@ async def test_a_client_that_does_not_read_while_the_server_stops_gets_its_end(e
     async def feed(buffer: SendBuffer) -> None:
         buffer.put([b"x"])
         await closed.wait()
-        buffer.drop(b"too slow")
+        buffer.discard_and_end(b"too slow")
 
     client = Client()
     client.reads.clear()
-    asked = client.ask(feed, answers=answers)
+    asked = client.ask(feed, open_responses=answers)
     await eventually(answers.__len__)
     answers.close()
     closed.set()
@@ -166,7 +167,7 @@ async def test_a_client_that_reads_slowly_gets_everything() -> None:
     async def feed(buffer: SendBuffer) -> None:
         for number in range(100):
             buffer.put([b"%d," % number])
-            assert await buffer.room(5)
+            assert await buffer.wait_until_taken(5)
 
     class Slow(Client):
         async def send(self, message: Message) -> None:
@@ -179,29 +180,29 @@ async def test_a_client_that_reads_slowly_gets_everything() -> None:
 
 
 async def test_closing_ends_streams_cleanly_and_breaks_off_what_is_waited_for(eventually: Eventually) -> None:
-    for all_or_nothing in (False, True):
+    for must_be_complete in (False, True):
         answers, client = OpenResponses(), Client()
-        asked = client.ask(forever, answers=answers, all_or_nothing=all_or_nothing)
+        asked = client.ask(forever, open_responses=answers, must_be_complete=must_be_complete)
         await eventually(answers.__len__)
         answers.close()
         await asked
-        assert client.ended is not all_or_nothing
+        assert client.ended is not must_be_complete
 
 
 async def test_after_closing_nothing_new_begins() -> None:
     answers, client = OpenResponses(), Client()
     answers.close()
     async with asyncio.timeout(10):
-        await client.ask(forever, answers=answers)
+        await client.ask(forever, open_responses=answers)
     assert client.ended
 
 
 async def test_a_whole_answer_is_ended() -> None:
     async def feed(buffer: SendBuffer) -> None:
-        buffer.finish(b"{}", whole=True)
+        buffer.finish(b"{}", complete=True)
 
     client = Client()
-    await client.ask(feed, all_or_nothing=True)
+    await client.ask(feed, must_be_complete=True)
     assert client.body == b"{}"
     assert client.ended
 
@@ -213,14 +214,14 @@ async def test_a_client_that_does_not_read_is_bounded_in_bytes() -> None:
 
     async def feed(buffer: SendBuffer) -> None:
         nonlocal count
-        while count <= 2 * room_for and await buffer.room(0.05):
+        while count <= 2 * room_for and await buffer.wait_until_taken(0.05):
             buffer.put([quarter])
             count += 1
-        buffer.drop(b"too slow")
+        buffer.discard_and_end(b"too slow")
 
     client = Client()
     client.reads.clear()
-    asked = client.ask(feed, most=1000)
+    asked = client.ask(feed, max_events=1000)
     await asyncio.sleep(0)
     await asyncio.wait({asked}, timeout=0.1)
     client.reads.set()
@@ -235,10 +236,10 @@ async def test_a_client_that_reads_gets_any_number_of_bytes() -> None:
     async def feed(buffer: SendBuffer) -> None:
         for _ in range(count):
             buffer.put([half])
-            assert await buffer.room(30)
+            assert await buffer.wait_until_taken(30)
 
     client = Client()
-    await client.ask(feed, most=1000)
+    await client.ask(feed, max_events=1000)
     assert len(client.body) == count * len(half)
 
 
@@ -250,12 +251,12 @@ async def test_a_client_that_leaves_while_the_rest_is_sent_has_not_gone(eventual
         raise AssertionError("it did not leave early")
 
     async def feed(buffer: SendBuffer) -> None:
-        buffer.finish(b"all", whole=True)
+        buffer.finish(b"all", complete=True)
         put.set()
 
     client = Client()
     client.reads.clear()
-    asked = client.ask(feed, on_disconnect=on_disconnect, all_or_nothing=True)
+    asked = client.ask(feed, on_disconnect=on_disconnect, must_be_complete=True)
     await put.wait()
     client.left.set()
     for _ in range(5):  # the server notices that it has left

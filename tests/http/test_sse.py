@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
+from orjson import loads
 
-from slipway.api.streams.event_streams import only
+from slipway.api.streams.run_streams import accept_modes
 from slipway.graphs.registry import Registry
 from slipway.settings import Settings
-from slipway.sse_frames import HEARTBEAT
-from slipway.threads.thread_log import START
+from slipway.sse_frames import HEARTBEAT, data_of
+from slipway.threads.thread_position import START
 from slipway_workers.process import WorkerProcess
 from tests.http.conftest import PING_S, Served, serving
 
@@ -153,7 +154,7 @@ async def test_a_client_that_does_not_read_is_cut_and_resumes_without_a_hole(
     async with asked(served.url, path, method="GET", extra="last-event-id: -1\r\n") as reader:
         await eventually(served.app.state.open_responses.__len__)
         (buffer,) = served.app.state.open_responses
-        await eventually(lambda: buffer._finished)
+        await eventually(lambda: buffer.is_ending)
         read = await reader.read()
     assert b"event: slow_client\r\n" in read
     ids = re.findall(rb"\r\nid: ([0-9-]+)\r\n", read)
@@ -208,7 +209,7 @@ async def test_whoever_joins_when_the_log_is_gone_gets_what_is_stored(
     ],
 )
 def test_modes_are_filtered(modes: list[str], name: str, passes: bool) -> None:
-    wanted = only(modes)
+    wanted = accept_modes(modes)
     assert wanted is not None
     assert wanted(name) is passes
 
@@ -216,25 +217,39 @@ def test_modes_are_filtered(modes: list[str], name: str, passes: bool) -> None:
 async def test_a_new_reader_of_a_thread_gets_the_run_that_still_waits(served: Served, sdk: LangGraphClient) -> None:
     thread = await thread_of(sdk)
     run = (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"]
-    log = served.services.thread_log
-    begins_at = await log._start(thread, None)
+    begins_at = await served.services.thread_follower.end_position(thread)
     await sdk.runs.cancel(thread, run)
-    async with asyncio.timeout(30), aclosing(log.follow(thread, begins_at)) as batches:
+    async with asyncio.timeout(30), aclosing(served.services.thread_events.follow(thread, begins_at)) as batches:
         (begin, *_) = await anext(batches)
     assert run.encode() in begin.block
 
 
-async def test_a_delayed_run_that_was_cancelled_does_not_hold_up_the_runs_before_its_turn(
+async def test_both_streams_of_a_thread_have_its_runs_in_the_order_of_their_ordinals(
     served: Served, sdk: LangGraphClient
 ) -> None:
-    thread, log, found = await thread_of(sdk), served.services.thread_log, []
-    for delay_s in (3600, 0):
-        run = (await sdk.runs.create(thread, "hold", input={"value": 1}, after_seconds=delay_s))["run_id"]
+    thread, services = await thread_of(sdk), served.services
+    runs = [(await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"] for _ in range(40)]
+    runs.reverse()  # the last one is cancelled first, and gets the first ordinal
+    for run in runs:
         await sdk.runs.cancel(thread, run)
-        found.append(await log._next(thread, 0, str(await served.services.threads.created_us(thread))))
-    assert found[0] == (0, "", ""), "a reader that went on to it would pass over all that comes before its turn"
-    assert found[1] is not None
-    assert found[1][1:] == ("run", run)
+    done: list[str] = []
+    async with asyncio.timeout(30), aclosing(services.thread_events.follow(thread, START)) as batches:
+        while len(done) < len(runs):
+            done += [loads(data_of(each.block))["run_id"] for each in await anext(batches) if each.kind == "done"]
+    assert done == runs
+    protocol = [event.event_id.split(":")[1] async for batch in services.protocol_log.replay(thread) for event in batch]
+    assert list(dict.fromkeys(protocol)) == runs
+
+
+async def test_a_run_that_starts_after_many_newer_ones_is_found(served: Served, sdk: LangGraphClient) -> None:
+    thread, services = await thread_of(sdk), served.services
+    oldest, *newer = [(await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"] for _ in range(40)]
+    for run in newer:
+        await sdk.runs.cancel(thread, run)
+    async with asyncio.timeout(30), aclosing(services.thread_events.follow(thread)) as batches:
+        following = asyncio.ensure_future(anext(batches))
+        await sdk.runs.cancel(thread, oldest)
+        assert oldest.encode() in (await following)[0].block
 
 
 async def test_the_stream_of_a_thread_ends_when_another_thread_gets_its_id(
@@ -242,7 +257,7 @@ async def test_the_stream_of_a_thread_ends_when_another_thread_gets_its_id(
 ) -> None:
     thread = await thread_of(sdk)
     await sdk.runs.cancel(thread, (await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"])
-    async with asyncio.timeout(30), aclosing(served.services.thread_log.follow(thread, START)) as batches:
+    async with asyncio.timeout(30), aclosing(served.services.thread_events.follow(thread, START)) as batches:
         while (await anext(batches))[-1].kind != "done":
             pass
         await sdk.threads.delete(thread)

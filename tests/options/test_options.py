@@ -145,11 +145,11 @@ async def test_how_far_a_client_may_fall_behind(load: Load, graphs: Registry) ->
         body = orjson.dumps(RUN)
         async with asked(served.url, f"/threads/{new_id()}/runs/stream", body):
             await wait_until(served.app.state.open_responses.__len__)
-            (outbox,) = served.app.state.open_responses
-            outbox.put([b": event\r\n"] * 10, 10)
-            assert not outbox.full
-            outbox.put([b": event\r\n"])
-            assert outbox.full
+            (buffer,) = served.app.state.open_responses
+            buffer.put([b": event\r\n"] * 10, 10)
+            assert not buffer.is_full
+            buffer.put([b": event\r\n"])
+            assert buffer.is_full
 
 
 @shows("inline_budget_s")

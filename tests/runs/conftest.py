@@ -23,7 +23,8 @@ from slipway.redis.subscriber import Subscriber
 from slipway.run_options import RunOptions
 from slipway.runs.attempt import Attempt
 from slipway.runs.creation import RunCreator
-from slipway.runs.event_log import Event, EventLog
+from slipway.runs.event_log import EventLog
+from slipway.runs.events import Event
 from slipway.runs.record import (
     Phase,
     Run,

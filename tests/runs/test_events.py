@@ -9,7 +9,9 @@ import pytest
 
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
-from slipway.runs.event_log import _HEAL_S, _READ, KEEP, Event, EventLog, Tail
+from slipway.runs.event_log import POLL_S, READ_EVENTS, EventLog
+from slipway.runs.event_tail import TAIL_EVENTS, Tail
+from slipway.runs.events import Event
 from slipway.runs.record import Run, new_id
 from slipway.threads.notifications import ThreadNotifications
 from tests.conftest import Eventually
@@ -63,7 +65,7 @@ class Reading:
 
     async def done(self) -> Reading:
         """The follower has seen the end, and not because the Stream is read now and then."""
-        async with asyncio.timeout(_HEAL_S * 2 / 3):
+        async with asyncio.timeout(POLL_S * 2 / 3):
             await self.task
         return self
 
@@ -129,7 +131,7 @@ async def test_a_reader_goes_on_after_any_event(writing: Writing, stores: Stores
 async def test_a_live_reader_gets_only_what_is_new(writing: Writing, stores: Stores, eventually: Eventually) -> None:
     await writing.write(3)
     reading = Reading(stores.events, writing.run_id, "$")
-    await eventually(lambda: any(followed.tail.end for followed in stores.events._followed.values()))
+    await eventually(lambda: any(followed.tail.end for followed in stores.events.followed.values()))
     await writing.write(2)
     await writing.end()
     assert (await reading.done()).numbers == [4, 5]
@@ -173,7 +175,7 @@ async def test_a_burst_reaches_everybody(writing: Writing, stores: Stores) -> No
     for reading in readings:
         await reading.done()
         assert reading.numbers == list(range(1, 1001))
-    assert stores.events._followed == {}
+    assert stores.events.followed == {}
 
 
 async def test_readers_of_one_run_ask_nothing_of_redis(
@@ -195,13 +197,13 @@ async def test_a_reader_slower_than_what_is_kept_reads_the_stream(writing: Writi
     follower = stores.events.follow(writing.run_id)
     seen = list(await anext(follower))
     for _ in range(5):
-        await writing.write(KEEP // 2)
+        await writing.write(TAIL_EVENTS // 2)
         await asyncio.sleep(0)
     await writing.end()
     async for batch in follower:
         seen.extend(batch)
         await asyncio.sleep(0)
-    assert numbers(seen) == (await fast.done()).numbers == list(range(1, 5 * KEEP // 2 + 1))
+    assert numbers(seen) == (await fast.done()).numbers == list(range(1, 5 * TAIL_EVENTS // 2 + 1))
 
 
 async def test_lost_messages_cost_no_event(far: Stores, proxy: Proxy, stores: Stores, eventually: Eventually) -> None:
@@ -217,7 +219,7 @@ async def test_lost_messages_cost_no_event(far: Stores, proxy: Proxy, stores: St
     assert (await reading.done()).numbers == list(range(1, 21))
 
 
-@pytest.mark.parametrize("missed", [_READ - 2, 2 * _READ + 1])
+@pytest.mark.parametrize("missed", [READ_EVENTS - 2, 2 * READ_EVENTS + 1])
 async def test_all_that_was_missed_is_found_at_once(
     far: Stores, proxy: Proxy, stores: Stores, eventually: Eventually, missed: int
 ) -> None:
@@ -227,32 +229,32 @@ async def test_all_that_was_missed_is_found_at_once(
     proxy.loses = lambda reply: reply[0] == b"message"
     await writing.write(missed)
     await writing.end()
-    followed = far.events._followed[writing.run_id]
-    await far.events._find_missed(writing.run_id, followed.tail)
-    followed.tail.wake()
+    followed = far.events.followed[writing.run_id]
+    await far.events.read_missed(writing.run_id, followed.tail)
+    followed.tail.notify_followers()
     assert (await reading.done()).numbers == list(range(1, missed + 1))
 
 
 async def test_what_was_read_before_a_break_does_not_say_where_the_log_ends(writing: Writing, stores: Stores) -> None:
     for broken in (False, True):
         tail = Tail()
-        reading = asyncio.create_task(stores.events._catch_up(writing.run_id, (0, 0), tail))
+        reading = asyncio.create_task(stores.events._read_into_tail(writing.run_id, (0, 0), tail))
         await asyncio.sleep(0)  # it reads
         if broken:
-            tail.hear(None)
+            tail.on_notification(None)
         (begin,) = await reading
-        assert tail.end == (None if broken else begin.place)
+        assert tail.end == (None if broken else begin.position)
 
 
 async def test_a_break_while_missed_events_are_read_is_not_forgotten(writing: Writing, stores: Stores) -> None:
     await writing.write(2)
     tail, log = Tail(), await stores.log(writing.run_id)
     tail.add((0, 0), log[:1])
-    finding = asyncio.create_task(stores.events._find_missed(writing.run_id, tail))
+    finding = asyncio.create_task(stores.events.read_missed(writing.run_id, tail))
     await asyncio.sleep(0)  # it reads
-    tail.hear(None)
+    tail.on_notification(None)
     await finding
-    assert tail.since(log[-1].place) is None, "what came after the read and before the break may be missing"
+    assert tail.events_after(log[-1].position) is None, "what came after the read and before the break may be missing"
 
 
 async def test_a_subscriber_that_reconnects_has_missed_nothing(
@@ -323,7 +325,7 @@ async def test_a_position_from_the_future_still_sees_the_end(
 ) -> None:
     await writing.write(2)
     reading = Reading(stores.events, writing.run_id, "99999999999999-0")
-    await eventually(lambda: any(followed.tail.end for followed in stores.events._followed.values()))
+    await eventually(lambda: any(followed.tail.end for followed in stores.events.followed.values()))
     await writing.end()
     await reading.done()
     assert reading.seen[-1].name == "end"
@@ -334,7 +336,7 @@ async def test_followers_that_leave_leave_nothing(writing: Writing, stores: Stor
     await eventually(lambda: all(reading.seen for reading in readings))
     for reading in readings:
         await reading.gone()
-    assert stores.events._followed == {}
+    assert stores.events.followed == {}
     await eventually(lambda: not [task for task in asyncio.all_tasks() if task.get_name().endswith(writing.run_id)])
     channel = stores.keys.run_notifications(writing.run_id)
 
@@ -347,9 +349,9 @@ async def test_followers_that_leave_leave_nothing(writing: Writing, stores: Stor
 
 async def test_whoever_expects_a_run_needs_no_read(stores: Stores, eventually: Eventually) -> None:
     run_id, thread_id = new_id(), await stores.thread()
-    with stores.events.expecting(run_id):
-        followed = stores.events._followed[run_id]
-        await followed.listening()
+    with stores.events.subscribe_before_create(run_id):
+        followed = stores.events.followed[run_id]
+        await followed.wait_until_subscribed()
         await stores.run(thread_id, run_id=run_id)
         await eventually(lambda: followed.tail.end)  # its first event was heard
         before = stores.pipeline.round_trips
@@ -366,26 +368,26 @@ def test_a_tail_forgets_what_it_cannot_join() -> None:
     tail = Tail()
     tail.add((0, 0), _events(1, 2))
     tail.add((4, 0), _events(5))  # 3 and 4 were not heard
-    assert tail.since((2, 0)) is None
-    assert tail.since((4, 0)) == _events(5)
+    assert tail.events_after((2, 0)) is None
+    assert tail.events_after((4, 0)) == _events(5)
 
 
 def test_a_tail_hears_twice_and_tells_once() -> None:
     tail = Tail()
     tail.add((0, 0), _events(1, 2))
     tail.add((0, 0), _events(1, 2))
-    assert tail.since((0, 0)) == _events(1, 2)
+    assert tail.events_after((0, 0)) == _events(1, 2)
 
 
 def test_a_tail_that_drops_old_events_knows_which_it_has() -> None:
     tail = Tail()
-    places = range(1, 2 * KEEP + 2)
+    places = range(1, 2 * TAIL_EVENTS + 2)
     for place in places:
         tail.add((place - 1, 0), _events(place))
     for place in (0, *places):
-        known = tail.since((place, 0))
-        assert known is None or [event.place[0] for event in known] == list(range(place + 1, places.stop))
-    assert len(tail.since((places.stop - 1 - KEEP, 0)) or ()) == KEEP
+        known = tail.events_after((place, 0))
+        assert known is None or [event.position[0] for event in known] == list(range(place + 1, places.stop))
+    assert len(tail.events_after((places.stop - 1 - TAIL_EVENTS, 0)) or ()) == TAIL_EVENTS
 
 
 @pytest.mark.parametrize("after", ["0", "0-1"])
@@ -400,24 +402,24 @@ async def test_a_reader_that_leaves_before_the_subscription_takes_no_other_along
 
 
 @pytest.fixture
-def wakes(stores: Stores) -> ThreadNotifications:
+def notifications(stores: Stores) -> ThreadNotifications:
     """Those of the process of `stores`."""
     return ThreadNotifications(stores.keys, stores.events._subscriber)
 
 
-async def test_a_waiter_for_a_thread_that_leaves_takes_no_other_along(wakes: ThreadNotifications) -> None:
-    with wakes.woken("some thread") as (first, _), wakes.woken("some thread") as (second, _):
+async def test_a_waiter_for_a_thread_that_leaves_takes_no_other_along(notifications: ThreadNotifications) -> None:
+    with notifications.notified("some thread") as (first, _), notifications.notified("some thread") as (second, _):
         first.cancel()
-        async with asyncio.timeout(_HEAL_S):
+        async with asyncio.timeout(POLL_S):
             await second
 
 
 async def test_a_waiter_for_a_thread_is_woken_after_another_has_left(
-    stores: Stores, wakes: ThreadNotifications
+    stores: Stores, notifications: ThreadNotifications
 ) -> None:
-    with wakes.woken("some thread") as (subscribed, woken):
-        with wakes.woken("some thread"):
+    with notifications.notified("some thread") as (subscribed, woken):
+        with notifications.notified("some thread"):
             await subscribed
         await stores.pipeline.send("PUBLISH", stores.keys.thread_notifications("some thread"), "event")
-        async with asyncio.timeout(_HEAL_S):
+        async with asyncio.timeout(POLL_S):
             await woken.wait()

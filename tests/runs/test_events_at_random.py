@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from slipway.redis.keys import Keys
-from slipway.runs.event_log import place_of
+from slipway.runs.events import event_position
 from tests.proxy import Proxy, proxied
 from tests.runs.conftest import Stores, opened
 from tests.runs.test_events import Reading, Writing, started
@@ -47,7 +47,7 @@ async def _play(url: str, moves: list[tuple[str, int]]) -> None:
         log = await near.log(writing.run_id)
         for reading, after in readings:
             await reading.done()
-            assert reading.seen == [event for event in log if event.place > place_of(after)]
+            assert reading.seen == [event for event in log if event.position > event_position(after)]
 
 
 async def _make(

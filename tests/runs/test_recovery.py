@@ -19,7 +19,7 @@ from slipway.graphs.registry import Registry
 from slipway.redis.commands import Command
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
-from slipway.runs.event_log import Event
+from slipway.runs.events import Event
 from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import SettleResult
 from slipway.runs.scripts import RunScripts

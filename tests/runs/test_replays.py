@@ -12,7 +12,7 @@ import pytest
 
 from slipway.graphs.registry import Registry
 from slipway.runs import attempt
-from slipway.runs.event_log import Event
+from slipway.runs.events import Event
 from slipway.runs.record import Phase, Run
 from tests.conftest import Eventually
 from tests.runs.conftest import Stores

@@ -52,6 +52,7 @@ async def test_the_newest_states_from_outside_are_kept_for_followers(
     thread_id = await stores.thread()
     written = [new_id() for _ in range(5)]
     for checkpoint_id in written:
-        await stores.thread_scripts.patch(thread_id, {}, state="idle", checkpoint_id=checkpoint_id, event_ttl_s=60)
+        for _ in range(2):  # a script that is repeated stores the state once
+            await stores.thread_scripts.patch(thread_id, {}, state="idle", checkpoint_id=checkpoint_id, event_ttl_s=60)
     kept = await stores.pipeline.send("ZRANGE", stores.keys.thread_states(thread_id), 0, -1)
-    assert [checkpoint_id.decode() for checkpoint_id in kept] == written[-3:]
+    assert [member.decode().partition(":")[2] for member in kept] == written[-3:]

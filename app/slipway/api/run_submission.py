@@ -59,7 +59,7 @@ async def submit_and_subscribe(request: Request, body: RunBody, thread_id: str |
     first events need no read."""
     services, spec = services_of(request), await prepare_run(request, body, thread_id, reads=True)
     with ExitStack() as subscription:
-        subscription.enter_context(services.events.expecting(spec.identity.run_id))
+        subscription.enter_context(services.events.subscribe_before_create(spec.identity.run_id))
         run = await services.submission.submit(spec)
         return SubmittedRun(run, spec, subscription.pop_all())
 

@@ -1,1 +1,1 @@
-"""The event protocol: the logs of runs, translated into the events of a thread."""
+"""The event protocol: translates the event logs of runs to the events of a thread."""

@@ -1,23 +1,23 @@
-"""How a run and the graphs inside it stand, as a tree: `agent.getTree` of the event protocol."""
+"""The status of a run and of its subgraphs as a tree: `agent.getTree` of the event protocol."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from slipway.event_protocol.run_translator import Namespace, ProtocolEvent
+from slipway.event_protocol.protocol_event import Namespace, ProtocolEvent
 
-_OVER: Final = frozenset({"completed", "failed", "interrupted"})
+_ENDED: Final = frozenset({"completed", "failed", "interrupted"})
 
 
 class AgentTree:
-    """Give it the events of one run in order. Without any, there is the root alone, as it was given."""
+    """Receives the events of one run in order. Without events, the tree is its root."""
 
     def __init__(self, graph_name: str, status: str) -> None:
         self._root = {"namespace": [], "status": status, "graph_name": graph_name}
         self._nodes: dict[Namespace, dict[str, Any]] = {(): self._root}
 
-    def take(self, event: ProtocolEvent) -> None:
-        """What the next event changes. A parent is told before its children."""
+    def apply(self, event: ProtocolEvent) -> None:
+        """Events of a parent come before those of its children."""
         if event.method != "lifecycle":
             return
         node = self._nodes.get(event.namespace)
@@ -25,11 +25,10 @@ class AgentTree:
             parent = self._nodes[event.namespace[:-1]]
             node = self._nodes[event.namespace] = {"namespace": list(event.namespace)}
             parent.setdefault("children", []).append(node)
-        elif event.data["event"] != "running" and node["status"] in _OVER:
-            return  # some ends are told in two words, of which the first says it
+        elif event.data["event"] != "running" and node["status"] in _ENDED:
+            return  # a run can end with two events; the first one has the status
         node |= {"status": event.data["event"], "graph_name": event.data["graph_name"]}
 
     @property
     def root(self) -> dict[str, Any]:
-        """The tree so far."""
         return self._root

@@ -1,4 +1,4 @@
-"""Which events of a thread a subscription of the event protocol is for."""
+"""Selects the events that a subscription of the event protocol receives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from slipway.errors import RefusedRequest
-from slipway.event_protocol.run_translator import ProtocolEvent
+from slipway.event_protocol.protocol_event import ProtocolEvent
 
 CHANNELS: Final = (
     "values",
@@ -25,17 +25,18 @@ NAMED: Final = "custom:"
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """`namespaces` are prefixes, None for any; `depth` is how many segments deeper than a prefix an event may lie."""
+    """`namespaces` are prefixes; None accepts every namespace. `depth` is how many segments longer than a prefix the
+    namespace of an event may be."""
 
     channels: frozenset[str]
     namespaces: tuple[tuple[str, ...], ...] | None = None
     depth: int | None = None
 
     @classmethod
-    def of(
+    def from_request(
         cls, channels: Sequence[str], namespaces: Sequence[Sequence[str]] | None = None, depth: int | None = None
     ) -> EventFilter:
-        """Raises `RefusedRequest` for no channel, and for one that there is not."""
+        """Raises `RefusedRequest` without a channel, and for an unknown channel."""
         if not channels:
             raise RefusedRequest(f"channels: name at least one of {', '.join(CHANNELS)} or {NAMED}<name>")
         for channel in channels:
@@ -44,15 +45,15 @@ class EventFilter:
         prefixes = None if namespaces is None else tuple(tuple(prefix) for prefix in namespaces)
         return cls(frozenset(channels), prefixes, depth)
 
-    def wants(self, event: ProtocolEvent) -> bool:
-        """Whether the event is for this subscription."""
-        return self._in_channel(event) and self._in_place(event.namespace)
+    def matches(self, event: ProtocolEvent) -> bool:
+        """Whether the subscription receives the event."""
+        return self._in_channel(event) and self._in_namespaces(event.namespace)
 
     def _in_channel(self, event: ProtocolEvent) -> bool:
         channel = event.method.partition(".")[0]
         return channel in self.channels or (channel == "custom" and f"{NAMED}{event.data.get('name')}" in self.channels)
 
-    def _in_place(self, namespace: tuple[str, ...]) -> bool:
+    def _in_namespaces(self, namespace: tuple[str, ...]) -> bool:
         if self.namespaces is None:
             return self.depth is None or len(namespace) <= self.depth
         return any(self._below(prefix, namespace) for prefix in self.namespaces)
@@ -62,6 +63,6 @@ class EventFilter:
         if deeper < 0 or (self.depth is not None and deeper > self.depth):
             return False
         return all(
-            wanted == segment or (":" not in wanted and wanted == segment.partition(":")[0])
-            for wanted, segment in zip(prefix, namespace, strict=False)
+            expected == segment or (":" not in expected and expected == segment.partition(":")[0])
+            for expected, segment in zip(prefix, namespace, strict=False)
         )

@@ -1,15 +1,13 @@
-"""A run's log as the event protocol tells it: a pure translation, so that every reader gets the same events.
+"""Translates the event log of a run to events of the event protocol, deterministically.
 
-Nothing of the protocol is stored. Whoever reads a log from its start and translates it entry by entry makes the same
-events with the same numbers, on every connection and after every crash, for the log is only ever appended to. A
-number is `turn << ORDINAL_BITS` and the event's place in its run; a run's turn is its ordinal in the thread, given by
-the script that starts it or cancels it before it ever started. So numbers grow along the thread, and stay when
-earlier logs are gone.
+No event of the protocol is stored. Every client that reads a log from its start gets the same events with the same
+numbers, on every connection and after every crash, because a log is only appended to. `protocol_event` describes the
+numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,34 +15,29 @@ import orjson
 import structlog
 from langgraph.checkpoint.serde.types import INTERRUPT
 
-from slipway.event_protocol.message_blocks import MessageStream, plain_messages, text_of
-from slipway.runs.event_log import Event
+from slipway.event_protocol.message_blocks import plain_messages
+from slipway.event_protocol.message_translator import MessageTranslator
+from slipway.event_protocol.protocol_event import Namespace, ProtocolEvent, base_number
+from slipway.runs.events import Event
 from slipway.runs.record import Phase
 from slipway.serialization.json_encoding import dumps
-from slipway.sse_frames import encode_block
 
 log = structlog.get_logger(__name__)
 
-ORDINAL_BITS: Final = 30
-
 MODES: Final = ("values", "updates", "messages-tuple", "tasks", "checkpoints/brief", "custom", "tools")
-"""What a run streams that was started by the event protocol."""
+"""The stream modes of a run that the event protocol starts."""
 
-_NAMED: Final = "custom:"
-_BROUGHT: Final = ("content", "tool_call_chunks", "additional_kwargs", "usage_metadata", "response_metadata")
-"""What a chunk can bring to its message."""
-_REFUSAL: Final = ("reason", "interrupt_ids", "pending_ids")
-"""What an error has beside itself when it refuses an answer."""
-
-Namespace = tuple[str, ...]
+_CUSTOM_PREFIX: Final = "custom:"
+_RESUME_ERROR_MEMBERS: Final = ("reason", "interrupt_ids", "pending_ids")
+"""The additional members of the error of a rejected answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class StartedRun:
-    """A run whose turn has come. `started_ms` is None when it was cancelled before it ever started; `answers` are the
-    interrupts that it answers."""
+class TranslatedRun:
+    """`started_ms` is None if the run was cancelled before it started. `answers` are the ids of the interrupts that
+    the run answers. `modes` are its stream modes."""
 
-    number: int
+    ordinal: int
     run_id: str
     graph_id: str
     started_ms: int | None
@@ -52,94 +45,57 @@ class StartedRun:
     modes: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class ProtocolEvent:
-    """One event. `timestamp` is in ms; `node` is told where one made it."""
-
-    seq: int
-    event_id: str
-    method: str
-    namespace: Namespace
-    timestamp: int
-    data: dict[str, Any]
-    node: str | None = None
-
-    @property
-    def turn(self) -> int:
-        """Of its run."""
-        return self.seq >> ORDINAL_BITS
-
-    def encoded(self) -> bytes:
-        """The JSON of it."""
-        params: dict[str, Any] = {"namespace": self.namespace, "timestamp": self.timestamp, "data": self.data}
-        if self.node is not None:
-            params["node"] = self.node
-        return dumps(
-            {"type": "event", "event_id": self.event_id, "seq": self.seq, "method": self.method, "params": params}
-        )
-
-    def block(self) -> bytes:
-        """As a server-sent event."""
-        return encode_block(self.method, self.encoded(), str(self.seq))
-
-
-def base_number(turn: int) -> int:
-    """The number before the first event of a turn: all earlier turns lie below it."""
-    return turn << ORDINAL_BITS
-
-
 @dataclass(slots=True)
-class _Told:
-    """What has been told of a run so far."""
+class _Progress:
+    """What clients know of the run so far."""
 
-    begun: bool = False
+    started: bool = False
     open_subgraphs: dict[Namespace, None] = field(default_factory=dict)
     subgraphs: set[Namespace] = field(default_factory=set)
-    asked: set[str] = field(default_factory=set)
-    waits: bool = False
+    interrupt_ids: set[str] = field(default_factory=set)
+    is_interrupted: bool = False
     error: str | None = None
-    refusal: dict[str, Any] = field(default_factory=dict)
+    error_members: dict[str, Any] = field(default_factory=dict)
 
 
 class RunTranslator:
-    """Give it the entries of one run's log in order, from the first; it gives the events of each."""
+    """Receives the entries of one run's log in order, from the first one, and returns the events of each."""
 
-    def __init__(self, turn: StartedRun) -> None:
-        self._turn, self._seq, self._told = turn, base_number(turn.number), _Told()
-        self._now = turn.started_ms or 0
-        self._speeches: dict[tuple[Namespace, str], MessageStream] = {}
-        self._abouts: dict[str, Any] = {}
-        self._held: dict[Namespace, Any] = {}
-        self._running: dict[Namespace, dict[str, str]] = {}
+    def __init__(self, run: TranslatedRun) -> None:
+        self._run, self._seq, self._progress = run, base_number(run.ordinal), _Progress()
+        self._now_ms = run.started_ms or 0
+        self._pending_values: dict[Namespace, Any] = {}
+        self._running_tasks: dict[Namespace, dict[str, str]] = {}
         self._events: list[ProtocolEvent] = []
+        self._messages = messages = MessageTranslator(self._emit_message)
         self._handlers: dict[str, Callable[[Namespace, Any], None]] = {
-            "values": self._values,
-            "updates": self._updates,
-            "messages": self._message,
-            "messages/metadata": self._message_metadata,
-            "messages/partial": self._partial,
-            "messages/complete": self._complete,
-            "tasks": self._task,
-            "checkpoints": self._checkpoint,
-            "checkpoints/brief": self._brief_checkpoint,
-            "custom": self._custom,
-            "tools": self._tool,
-            "lifecycle": self._inner_lifecycle,
+            "values": self._on_values,
+            "updates": self._on_updates,
+            "messages": messages.on_message,
+            "messages/metadata": messages.on_metadata,
+            "messages/partial": messages.on_partial,
+            "messages/complete": messages.on_complete,
+            "tasks": self._on_task,
+            "checkpoints": self._on_checkpoint,
+            "checkpoints/brief": self._on_brief_checkpoint,
+            "custom": self._on_custom,
+            "tools": self._on_tool,
+            "lifecycle": self._on_subgraph_lifecycle,
         }
 
-    def take(self, entry: Event) -> list[ProtocolEvent]:
+    def apply(self, entry: Event) -> list[ProtocolEvent]:
         """The events of the next entry."""
-        self._now = max(self._now, entry.place[0])
+        self._now_ms = max(self._now_ms, entry.position[0])
         name, *namespace = entry.name.split("|")
         if name == "metadata":
-            self._begin()
+            self._on_attempt()
         elif name == "error":
-            self._fail(orjson.loads(entry.data))
-        elif entry.last:
+            self._on_error(orjson.loads(entry.data))
+        elif entry.is_end:
             end = orjson.loads(entry.data)
-            self._end(end["status"], entry.result, waits=end.get("phase") == Phase.WAITING_FOR_APPROVAL)
-        elif name.startswith(_NAMED):
-            self._tell("custom", {"name": name.removeprefix(_NAMED), "payload": orjson.loads(entry.data)})
+            self._on_end(end["status"], entry.result, waits=end.get("phase") == Phase.WAITING_FOR_APPROVAL)
+        elif name.startswith(_CUSTOM_PREFIX):
+            self._emit("custom", {"name": name.removeprefix(_CUSTOM_PREFIX), "payload": orjson.loads(entry.data)})
         elif name in self._handlers:
             self._handle(name, tuple(namespace), orjson.loads(entry.data))
         events, self._events = self._events, []
@@ -147,15 +103,15 @@ class RunTranslator:
 
     def _handle(self, name: str, namespace: Namespace, data: Any) -> None:
         if not name.startswith("checkpoints"):
-            self._release(namespace)
+            self._emit_pending_values(namespace)
         for depth in range(1, len(namespace) + 1):
-            self._enter(namespace[:depth])
+            self._subgraph_started(namespace[:depth])
         try:
             self._handlers[name](namespace, data)
-        except (AttributeError, LookupError, TypeError, ValueError):  # a graph may stream what no client expects
-            log.warning("protocol.untranslated", run=self._turn.run_id, entry=name, exc_info=True)
+        except (AttributeError, LookupError, TypeError, ValueError):  # a graph can stream data of any form
+            log.warning("event_protocol.translation_failed", run=self._run.run_id, entry=name, exc_info=True)
 
-    def _tell(
+    def _emit(
         self,
         method: str,
         data: dict[str, Any],
@@ -166,67 +122,71 @@ class RunTranslator:
         at_ms: int | None = None,
     ) -> None:
         self._seq += 1
-        place = self._seq - base_number(self._turn.number)
-        ident = event_id or f"{self._turn.run_id}-{place}"
-        self._events.append(ProtocolEvent(self._seq, ident, method, namespace, at_ms or self._now, data, node))
+        event_id = event_id or f"{self._run.run_id}-{self._seq - base_number(self._run.ordinal)}"
+        self._events.append(ProtocolEvent(self._seq, event_id, method, namespace, at_ms or self._now_ms, data, node))
 
-    # the run's own lifecycle
+    def _emit_message(self, namespace: Namespace, data: dict[str, Any], node: str | None) -> None:
+        self._emit("messages", data, namespace, node=node)
 
-    def _lifecycle(self, event: str, at_ms: int | None = None, **more: Any) -> None:
-        data = {"event": event, "graph_name": self._turn.graph_id, **more}
-        self._tell("lifecycle", data, event_id=f"synth:{self._turn.run_id}:lc||{event}", at_ms=at_ms)
+    # the lifecycle of the run
 
-    def _begin(self) -> None:
-        """The first attempt begins the run; a later one does again what the last one left half-told."""
-        if self._told.begun:
-            self._running.clear()
-            self._break_off("the attempt that made this message ended; its node runs again")
+    def _emit_lifecycle(self, event: str, at_ms: int | None = None, **more: Any) -> None:
+        data = {"event": event, "graph_name": self._run.graph_id, **more}
+        self._emit("lifecycle", data, event_id=f"synth:{self._run.run_id}:lc||{event}", at_ms=at_ms)
+
+    def _on_attempt(self) -> None:
+        """The first attempt starts the run. A later attempt repeats what the earlier one had not finished."""
+        if self._progress.started:
+            self._running_tasks.clear()
+            self._messages.fail_all("the attempt that produced this message ended; its node is executed again")
             return
-        self._told.begun = True
-        if self._turn.started_ms is None:
+        self._progress.started = True
+        if self._run.started_ms is None:
             return
-        self._now = self._turn.started_ms
-        self._lifecycle("running")
-        if self._turn.answers:
-            ident = f"synth:{self._turn.run_id}:input||answered"
-            self._tell("input.answered", {"interrupt_ids": list(self._turn.answers)}, event_id=ident)
+        self._now_ms = self._run.started_ms
+        self._emit_lifecycle("running")
+        if self._run.answers:
+            event_id = f"synth:{self._run.run_id}:input||answered"
+            self._emit("input.answered", {"interrupt_ids": list(self._run.answers)}, event_id=event_id)
 
-    def _fail(self, error: dict[str, Any]) -> None:
-        self._told.error = _message_of(error)
-        self._told.refusal = {name: error[name] for name in _REFUSAL if name in error}
+    def _on_error(self, error: dict[str, Any]) -> None:
+        self._progress.error = _message_of(error)
+        self._progress.error_members = {name: error[name] for name in _RESUME_ERROR_MEMBERS if name in error}
 
-    def _end(self, status: str, result: bytes | None, *, waits: bool) -> None:
-        for namespace in list(self._held):
-            self._release(namespace)
+    def _on_end(self, status: str, result: bytes | None, *, waits: bool) -> None:
+        for namespace in list(self._pending_values):
+            self._emit_pending_values(namespace)
         outcome = orjson.loads(result) if result else {}
-        asked = outcome.get(INTERRUPT) if isinstance(outcome, dict) else None
-        if isinstance(asked, list):
-            self._ask((), asked)
-        self._told.waits = self._told.waits or waits
-        ends_well = status == "success"
-        for namespace, ident in list(self._speeches):
-            if ends_well:
-                self._finish(namespace, ident)
-        self._break_off("the run ended before this message did")
-        word = ("interrupted" if self._told.waits else "completed") if ends_well else "failed"
-        self._close_subgraphs(word if status != "interrupted" else "interrupted")
-        if status == "interrupted":
-            self._lifecycle("interrupted")
-            self._lifecycle("failed", error="cancelled")
-        elif word == "failed":
-            self._lifecycle("failed", error=self._told.error or status, **self._told.refusal)
+        interrupts = outcome.get(INTERRUPT) if isinstance(outcome, dict) else None
+        if isinstance(interrupts, list):
+            self._emit_interrupts((), interrupts)
+        self._progress.is_interrupted = self._progress.is_interrupted or waits
+        if status == "success":
+            self._messages.finish_all()
+        self._messages.fail_all("the run ended before this message was complete")
+        if status == "interrupted":  # cancelled
+            self._close_subgraphs("interrupted")
+            self._emit_lifecycle("interrupted")
+            self._emit_lifecycle("failed", error="cancelled")
+        elif status == "success":
+            self._emit_success("interrupted" if self._progress.is_interrupted else "completed")
         else:
-            self._lifecycle(word)
-            if word == "interrupted" and not self._told.asked:
-                self._lifecycle("completed")  # a breakpoint asks nothing, and some clients wait for one or the other
+            self._close_subgraphs("failed")
+            self._emit_lifecycle("failed", error=self._progress.error or status, **self._progress.error_members)
+
+    def _emit_success(self, event: str) -> None:
+        self._close_subgraphs(event)
+        self._emit_lifecycle(event)
+        if event == "interrupted" and not self._progress.interrupt_ids:
+            self._emit_lifecycle("completed")  # a breakpoint has no `input.requested`, for which some clients wait
 
     # subgraphs
 
-    def _enter(self, namespace: Namespace) -> None:
-        if namespace in self._told.subgraphs:
+    def _subgraph_started(self, namespace: Namespace) -> None:
+        if namespace in self._progress.subgraphs:
             return
-        self._told.subgraphs.add(namespace)
-        self._told.open_subgraphs[namespace] = None
+        self._progress.subgraphs.add(namespace)
+        self._progress.open_subgraphs[namespace] = None
         name, _, task_id = namespace[-1].partition(":")
         data: dict[str, Any] = {
             "event": "started",
@@ -234,214 +194,128 @@ class RunTranslator:
             "graph_name": name,
             "trigger_call_id": task_id,
         }
-        self._tell("lifecycle", {key: value for key, value in data.items() if value}, namespace)
+        self._emit("lifecycle", {key: value for key, value in data.items() if value}, namespace)
 
-    def _leave(self, namespace: Namespace, event: str, error: str | None = None) -> None:
-        if namespace in self._told.open_subgraphs:
-            del self._told.open_subgraphs[namespace]
+    def _subgraph_ended(self, namespace: Namespace, event: str, error: str | None = None) -> None:
+        if namespace in self._progress.open_subgraphs:
+            del self._progress.open_subgraphs[namespace]
             data = {"event": event, "graph_name": namespace[-1].partition(":")[0]}
-            self._tell("lifecycle", data | ({"error": error} if error else {}), namespace)
+            self._emit("lifecycle", data | ({"error": error} if error else {}), namespace)
 
     def _close_subgraphs(self, event: str) -> None:
-        for namespace in reversed(list(self._told.open_subgraphs)):
-            self._leave(namespace, event)
+        for namespace in reversed(list(self._progress.open_subgraphs)):
+            self._subgraph_ended(namespace, event)
+
+    def _on_subgraph_lifecycle(self, namespace: Namespace, data: Any) -> None:
+        """Runs that do not stream tasks report the ends of their subgraphs this way. A subgraph has started when its
+        namespace appears for the first time."""
+        if data["event"] != "started":
+            self._subgraph_ended(namespace, data["event"], _message_of(data["error"]) if data.get("error") else None)
 
     # what graphs stream
 
-    def _values(self, namespace: Namespace, data: Any) -> None:
-        """Held until the checkpoint of it has come, which clients want to hear of first."""
-        self._held[namespace] = data
-        if not self._turn.modes & {"checkpoints", "checkpoints/brief"}:
-            self._release(namespace)
+    def _on_values(self, namespace: Namespace, data: Any) -> None:
+        """The values are emitted after their checkpoint, because clients expect this order."""
+        self._pending_values[namespace] = data
+        if not self._run.modes & {"checkpoints", "checkpoints/brief"}:
+            self._emit_pending_values(namespace)
 
-    def _release(self, namespace: Namespace) -> None:
-        if namespace not in self._held:
+    def _emit_pending_values(self, namespace: Namespace) -> None:
+        if namespace not in self._pending_values:
             return
-        data = self._held.pop(namespace)
-        asked = None
+        data = self._pending_values.pop(namespace)
+        interrupts = None
         if isinstance(data, dict):
-            asked = data.get(INTERRUPT)
+            interrupts = data.get(INTERRUPT)
             data = {name: value for name, value in data.items() if name != INTERRUPT}
-        self._tell("values", plain_messages(data), namespace)
-        if isinstance(asked, list):
-            self._ask(namespace, asked)
+        self._emit("values", plain_messages(data), namespace)
+        if isinstance(interrupts, list):
+            self._emit_interrupts(namespace, interrupts)
 
-    def _updates(self, namespace: Namespace, data: Any) -> None:
+    def _on_updates(self, namespace: Namespace, data: Any) -> None:
         for node, update in data.items():
-            if node == INTERRUPT:  # empty at a breakpoint; whether the run waits there is known when it ends
-                self._ask(namespace, update)
+            if node == INTERRUPT:  # empty at a breakpoint: the end of the run tells whether it waits there
+                self._emit_interrupts(namespace, update)
             else:
-                self._tell("updates", plain_messages(update), namespace, node=node)
+                self._emit("updates", plain_messages(update), namespace, node=node)
 
-    def _ask(self, namespace: Namespace, interrupts: Sequence[Any]) -> None:
-        """Each interrupt once, where it is first seen: that is where it was raised."""
+    def _emit_interrupts(self, namespace: Namespace, interrupts: Sequence[Any]) -> None:
+        """Each interrupt once, in the namespace in which it appears first: that is where it was raised."""
         for item in interrupts:
-            self._told.waits = True
-            if item["id"] in self._told.asked:
+            self._progress.is_interrupted = True
+            if item["id"] in self._progress.interrupt_ids:
                 continue
-            self._told.asked.add(item["id"])
-            ident = f"synth:{self._turn.run_id}:input|{'|'.join(namespace)}|{item['id']}"
+            self._progress.interrupt_ids.add(item["id"])
+            event_id = f"synth:{self._run.run_id}:input|{'|'.join(namespace)}|{item['id']}"
             data = {"interrupt_id": item["id"], "payload": item["value"], "value": item["value"]}
-            self._tell("input.requested", data, namespace, event_id=ident)
+            self._emit("input.requested", data, namespace, event_id=event_id)
 
-    def _checkpoint(self, namespace: Namespace, data: Any) -> None:
-        place = (data.get("config") or {}).get("configurable") or {}
+    def _on_checkpoint(self, namespace: Namespace, data: Any) -> None:
+        checkpoint = (data.get("config") or {}).get("configurable") or {}
         parent = (data.get("parent_config") or {}).get("configurable") or {}
         metadata = data.get("metadata") or {}
-        shown = {"id": place.get("checkpoint_id"), "step": metadata.get("step"), "source": metadata.get("source")}
+        brief = {
+            "id": checkpoint.get("checkpoint_id"),
+            "step": metadata.get("step"),
+            "source": metadata.get("source"),
+        }
         if parent.get("checkpoint_id"):
-            shown["parent_id"] = parent["checkpoint_id"]
-        self._brief_checkpoint(namespace, shown)
+            brief["parent_id"] = parent["checkpoint_id"]
+        self._on_brief_checkpoint(namespace, brief)
 
-    def _brief_checkpoint(self, namespace: Namespace, data: Any) -> None:
-        self._tell("checkpoints", data, namespace)
-        self._release(namespace)
+    def _on_brief_checkpoint(self, namespace: Namespace, data: Any) -> None:
+        self._emit("checkpoints", data, namespace)
+        self._emit_pending_values(namespace)
 
-    def _task(self, namespace: Namespace, data: Any) -> None:
-        self._tell("tasks", plain_messages(data), namespace)
-        running = self._running.setdefault(namespace, {})
+    def _on_task(self, namespace: Namespace, data: Any) -> None:
+        self._emit("tasks", plain_messages(data), namespace)
+        running = self._running_tasks.setdefault(namespace, {})
         if "result" not in data:
             running[data["id"]] = data["name"]
             return
         running.pop(data["id"], None)
-        child = (*namespace, f"{data.get('name')}:{data.get('id')}")
-        self._end_task("|".join(child))
+        subgraph = (*namespace, f"{data.get('name')}:{data.get('id')}")
+        self._messages.finish_task("|".join(subgraph))
         if data.get("interrupts"):
-            self._leave(child, "interrupted")
+            self._subgraph_ended(subgraph, "interrupted")
         elif data.get("error"):
-            self._leave(child, "failed", _message_of(data["error"]))
+            self._subgraph_ended(subgraph, "failed", _message_of(data["error"]))
         else:
-            self._leave(child, "completed")
+            self._subgraph_ended(subgraph, "completed")
 
-    def _custom(self, namespace: Namespace, data: Any) -> None:
-        """What a node wrote, as it is: clients find a channel by the `name` in it. Data is always an object here."""
-        self._tell("custom", data if isinstance(data, dict) else {"payload": data}, namespace)
+    def _on_custom(self, namespace: Namespace, data: Any) -> None:
+        """The value that a node wrote, unchanged, because clients select a channel by its `name`. A value that is not
+        an object becomes the member `payload`."""
+        self._emit("custom", data if isinstance(data, dict) else {"payload": data}, namespace)
 
-    def _tool(self, namespace: Namespace, data: Any) -> None:
-        shown = dict(_native(data))
-        if shown.get("event") == "tool-output-delta" and not isinstance(shown.get("delta"), str):
-            shown["delta"] = dumps(shown.get("delta")).decode()
-        nodes = set(self._running.get(namespace, {}).values())
-        node = nodes.pop() if len(nodes) == 1 else None  # LangGraph does not say; of several it may be any
-        self._tell("tools", shown, namespace, node=node)
-
-    def _inner_lifecycle(self, namespace: Namespace, data: Any) -> None:
-        """A run that streams no tasks tells so how the graphs inside it end; that they begin, their namespace did."""
-        if data["event"] != "started":
-            self._leave(namespace, data["event"], _message_of(data["error"]) if data.get("error") else None)
-
-    # messages
-
-    def _message(self, namespace: Namespace, data: Any) -> None:
-        message, about = data
-        if not _of_a_model(about) or self._closes_nothing(namespace, message):
-            return
-        if message.get("type") == "AIMessageChunk":
-            speech = self._speech(namespace, message, about)
-            self._say(namespace, speech.add(message), about)
-            if message.get("chunk_position") == "last":
-                self._finish(namespace, speech.ident)
-        else:
-            self._whole(namespace, message, about)
-
-    def _closes_nothing(self, namespace: Namespace, message: Any) -> bool:
-        """Whether it is the empty chunk with which LangChain closes a message, under another id than the message's own:
-        where the model gives its chunks an id, that chunk has the id of the call."""
-        known = (namespace, message.get("id") or "") in self._speeches
-        return message.get("chunk_position") == "last" and not known and not any(map(message.get, _BROUGHT))
-
-    def _open_in(self, namespace: Namespace, about: Any) -> list[MessageStream]:
-        task = about.get("langgraph_checkpoint_ns")
-        return [
-            speech
-            for (where, _), speech in self._speeches.items()
-            if where == namespace and speech.about.get("langgraph_checkpoint_ns") == task
-        ]
-
-    def _whole(self, namespace: Namespace, message: Any, about: Any) -> None:
-        """A message that was streamed before is not told again, though its chunks may have had another id."""
-        if (namespace, message.get("id") or "") not in self._speeches:
-            text = text_of(message)
-            same = [speech for speech in self._open_in(namespace, about) if text and speech.text == text]
-            if same:
-                self._finish(namespace, same[0].ident)
-                return
-        speech = self._speech(namespace, message, about)
-        if not speech.blocks:
-            self._say(namespace, speech.add(message), about)
-        self._finish(namespace, speech.ident)
-
-    def _speech(self, namespace: Namespace, message: Any, about: Any) -> MessageStream:
-        ident = message.get("id") or ""
-        speech = self._speeches.get((namespace, ident))
-        if speech is None:
-            speech = MessageStream(ident, about)
-            self._speeches[namespace, ident] = speech
-            self._say(namespace, iter((speech.start(message),)), about)
-        return speech
-
-    def _say(self, namespace: Namespace, events: Iterator[dict[str, Any]], about: Any) -> None:
-        for data in events:
-            self._tell("messages", data, namespace, node=about.get("langgraph_node"))
-
-    def _finish(self, namespace: Namespace, ident: str) -> None:
-        speech = self._speeches.pop((namespace, ident))
-        self._say(namespace, speech.finish(), speech.about)
-
-    def _end_task(self, task: str) -> None:
-        """A node has ended: so have the messages that it made."""
-        for (namespace, ident), speech in list(self._speeches.items()):
-            if speech.about.get("langgraph_checkpoint_ns") == task:
-                self._finish(namespace, ident)
-
-    def _break_off(self, why: str) -> None:
-        for (namespace, _), speech in self._speeches.items():
-            self._say(namespace, iter((speech.fail(why),)), speech.about)
-        self._speeches.clear()
-
-    def _message_metadata(self, namespace: Namespace, data: Any) -> None:
-        self._abouts |= {ident: told["metadata"] for ident, told in data.items()}
-
-    def _partial(self, namespace: Namespace, data: Any) -> None:
-        for message in self._of_models(data):
-            content = message.get("content")
-            speech = self._speech(namespace, message, {})
-            if isinstance(content, str):
-                self._say(namespace, speech.so_far(content), {})
-
-    def _complete(self, namespace: Namespace, data: Any) -> None:
-        for message in self._of_models(data):
-            self._whole(namespace, message, {})
-
-    def _of_models(self, messages: Any) -> list[Any]:
-        return [message for message in messages if _of_a_model(self._abouts.get(message.get("id") or "", {}))]
+    def _on_tool(self, namespace: Namespace, data: Any) -> None:
+        event = dict(_protocol_tool_event(data))
+        if event.get("event") == "tool-output-delta" and not isinstance(event.get("delta"), str):
+            event["delta"] = dumps(event.get("delta")).decode()
+        nodes = set(self._running_tasks.get(namespace, {}).values())
+        node = nodes.pop() if len(nodes) == 1 else None  # LangGraph does not name the node
+        self._emit("tools", event, namespace, node=node)
 
 
-_TOOL_WORDS: Final = {
+_TOOL_EVENTS: Final = {
     "on_tool_start": ("tool-started", "input", "input"),
     "on_tool_event": ("tool-output-delta", "data", "delta"),
     "on_tool_end": ("tool-finished", "output", "output"),
     "on_tool_error": ("tool-error", "error", "message"),
 }
-"""What a run's log says of a tool -> what the event protocol says, and how each names what it holds."""
+"""Event of a tool in a log → event of the protocol, and the member with the content in either."""
 
 
-def _native(data: dict[str, Any]) -> dict[str, Any]:
-    if data["event"] not in _TOOL_WORDS:  # a log of an earlier version has the protocol's own words
+def _protocol_tool_event(data: dict[str, Any]) -> dict[str, Any]:
+    if data["event"] not in _TOOL_EVENTS:  # a log of an earlier version has the events of the protocol
         return data
-    word, theirs, ours = _TOOL_WORDS[data["event"]]
-    named = {"tool_name": data["name"]} if word == "tool-started" else {}
-    return {"event": word, "tool_call_id": data["toolCallId"], **named, ours: data.get(theirs)}
+    event, log_member, protocol_member = _TOOL_EVENTS[data["event"]]
+    named = {"tool_name": data["name"]} if event == "tool-started" else {}
+    return {"event": event, "tool_call_id": data["toolCallId"], **named, protocol_member: data.get(log_member)}
 
 
 def _message_of(error: Any) -> str:
-    """The message of an error; the name of its class where it has none."""
+    """The message of an error; the name of its class if it has none."""
     if isinstance(error, dict):
         return str(error.get("message") or error.get("error"))
     return str(error)
-
-
-def _of_a_model(about: Mapping[str, Any]) -> bool:
-    """Whether a chat model made the message that `about` was streamed beside: LangChain names the kind of model in the
-    metadata of its call. Messages that nodes return have the metadata of the node."""
-    return bool(about.get("ls_model_type") == "chat" or about.get("ls_integration") == "langchain_chat_model")

@@ -56,12 +56,6 @@ class RunReads(ReadStubs):
             return None
         return RunStart(graph_id.decode(), None if started_us is None else int(started_us), kwargs)
 
-    async def has_started(self, run_id: str) -> bool:
-        """Whether an attempt started, or the run ended before one did; true for an unknown run."""
-        key = self._keys.run(run_id)
-        phase, attempt = await self._pipeline.send("HMGET", key, "phase", "attempt", repeatable=True)
-        return bool(phase != b"queued" or attempt != b"0")
-
     async def ordinals(self, run_ids: Sequence[str]) -> list[int]:
         """In the order of the ids; 0 for a run that has neither started nor ended."""
         reads = [self._pipeline.send("HGET", self._keys.run(run_id), "ordinal", repeatable=True) for run_id in run_ids]

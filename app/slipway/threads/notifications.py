@@ -1,5 +1,5 @@
-"""Being woken when something happens to a thread: a run of it was started or cancelled, its state or its metadata was
-written, or it was deleted."""
+"""Notifications of a thread: a run of it was started or cancelled, its state or its metadata was written, or it was
+deleted."""
 
 from __future__ import annotations
 
@@ -15,63 +15,69 @@ from slipway.redis.subscriber import Subscriber
 
 
 class NotificationKind(Enum):
-    """What a wake-up is about."""
+    """The reason of a notification."""
 
     EVENT = "event"
     METADATA = "metadata"
     MISSED = "missed"
-    """The connection broke and is back: anything may have happened."""
+    """The connection was lost and is available again: anything may have happened in between."""
 
 
-Woken = Callable[[NotificationKind], None]
-"""Is called at once for each wake-up, before whatever was published after it is received."""
+NotificationHandler = Callable[[NotificationKind], None]
+"""Called at once for each notification, before anything that was published later is received."""
 
 _METADATA: Final = b"metadata"
 
 
 @dataclass(slots=True, eq=False)
-class _Listening:
+class _Subscription:
     subscribed: asyncio.Future[None]
-    readers: list[Woken] = field(default_factory=list)
+    handlers: list[NotificationHandler] = field(default_factory=list)
 
-    def hear(self, message: bytes | None) -> None:
+    def on_message(self, message: bytes | None) -> None:
         if message is None:
-            wake = NotificationKind.MISSED
+            kind = NotificationKind.MISSED
         else:
-            wake = NotificationKind.METADATA if message == _METADATA else NotificationKind.EVENT
-        for reader in tuple(self.readers):
-            reader(wake)
+            kind = NotificationKind.METADATA if message == _METADATA else NotificationKind.EVENT
+        for handler in tuple(self.handlers):
+            handler(kind)
 
 
 class ThreadNotifications:
-    """One subscription a thread, however many wait for it. A wake-up may be lost: whoever waits also looks now and
-    then."""
+    """Subscribes once to each thread, however many handlers it has. A notification can be lost: followers also check
+    the thread at an interval."""
 
     def __init__(self, keys: Keys, subscriber: Subscriber) -> None:
         self._keys, self._subscriber = keys, subscriber
-        self._listening: dict[str, _Listening] = {}
+        self._subscriptions: dict[str, _Subscription] = {}
+
+    def is_subscribed(self, thread_id: str) -> bool:
+        """Whether notifications of the thread are received."""
+        subscription = self._subscriptions.get(thread_id)
+        return subscription is not None and subscription.subscribed.done()
 
     @contextmanager
-    def woken(self, thread_id: str) -> Iterator[tuple[asyncio.Future[None], asyncio.Event]]:
-        """What is done once the subscription stands, and an event that each wake-up sets."""
+    def notified(self, thread_id: str) -> Iterator[tuple[asyncio.Future[None], asyncio.Event]]:
+        """Yields a future that is done when the subscription is active, and an event that each notification sets."""
         event = asyncio.Event()
-        with self.listening(thread_id, lambda wake: event.set()) as subscribed:
+        with self.subscribed(thread_id, lambda kind: event.set()) as subscribed:
             yield subscribed, event
 
     @contextmanager
-    def listening(self, thread_id: str, reader: Woken) -> Iterator[asyncio.Future[None]]:
-        """Call `reader` for each wake-up until the block is left. Yields what is done once the subscription stands."""
-        listening = self._listening.get(thread_id)
+    def subscribed(self, thread_id: str, handler: NotificationHandler) -> Iterator[asyncio.Future[None]]:
+        """Calls `handler` for each notification until the block is left. Yields a future that is done when the
+        subscription is active."""
+        subscription = self._subscriptions.get(thread_id)
         channel = self._keys.thread_notifications(thread_id)
-        if listening is None:
-            hears = _Listening(asyncio.get_running_loop().create_future())
-            hears.subscribed = self._subscriber.listen(channel, hears.hear)
-            listening = self._listening[thread_id] = hears
-        listening.readers.append(reader)
+        if subscription is None:
+            subscription = _Subscription(asyncio.get_running_loop().create_future())
+            subscription.subscribed = self._subscriber.listen(channel, subscription.on_message)
+            self._subscriptions[thread_id] = subscription
+        subscription.handlers.append(handler)
         try:
-            yield asyncio.shield(listening.subscribed)  # one reader that is cancelled must not cancel the others
+            yield asyncio.shield(subscription.subscribed)  # cancelling one handler must not cancel the others
         finally:
-            listening.readers.remove(reader)
-            if not listening.readers:
+            subscription.handlers.remove(handler)
+            if not subscription.handlers:
                 self._subscriber.forget(channel)
-                del self._listening[thread_id]
+                del self._subscriptions[thread_id]

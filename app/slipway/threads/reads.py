@@ -13,31 +13,21 @@ from slipway.redis.read_stubs import ReadStubs
 
 @dataclass(frozen=True, slots=True)
 class ThreadProgress:
-    """`now_us` is the time of Redis. `next_queued_us` is the creation time of the first waiting run."""
+    """`incarnation` is the creation time in µs, None for an unknown thread. `last_ordinal` is that of the run that
+    started last; 0 before the first one."""
 
-    now_us: int
-    next_queued_us: int | None
+    incarnation: str | None
+    last_ordinal: int
     active_run_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Following:
-    """What follows a time in a thread: the first run and the first state write, each as (time in µs, id of the run or
-    checkpoint). `incarnation` is None for an unknown thread."""
+class StateWrite:
+    """A state that was written from outside a run. `ordinal` is that of the run that had started last."""
 
-    now_us: int
-    incarnation: str | None
-    run: tuple[int, str] | None
-    state: tuple[int, str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class ThreadRuns:
-    """All runs of a thread, oldest first, and how many of them have an ordinal."""
-
-    incarnation: str | None
-    started_runs: int
-    run_ids: list[str]
+    ordinal: int
+    time_us: int
+    checkpoint_id: str
 
 
 class ThreadReads(ReadStubs):
@@ -77,41 +67,32 @@ class ThreadReads(ReadStubs):
         return int(seconds) * 1_000_000 + int(microseconds)
 
     async def progress(self, thread_id: str) -> ThreadProgress:
-        """Which run executes, and which is next."""
-        key = self._keys.thread_queue(thread_id)
-        head = self._pipeline.send("ZRANGE", key, 0, 0, "WITHSCORES", repeatable=True)
-        active = self._pipeline.send("HGET", self._keys.thread(thread_id), "active_run_id", repeatable=True)
-        now_us, first, run_id = await self.now_us(), await head, await active
-        return ThreadProgress(now_us, int(float(first[1])) if first else None, _text(run_id))
+        """How far the runs of the thread are."""
+        names = ("created_us", "started_runs", "active_run_id")
+        incarnation, ordinal, active = await self._pipeline.send(
+            "HMGET", self._keys.thread(thread_id), *names, repeatable=True
+        )
+        return ThreadProgress(_text(incarnation), int(ordinal or 0), _text(active))
 
-    async def order_us(self, thread_id: str, run_id: str) -> int | None:
-        """The place of a run among those of its thread: its creation time in µs. None when it was deleted."""
-        score = await self._pipeline.send("ZSCORE", self._keys.thread_runs(thread_id), run_id, repeatable=True)
-        return None if score is None else int(float(score))
+    async def first_waiting_run(self, thread_id: str) -> str | None:
+        """The run that is next."""
+        return next(iter(await self._ids(self._keys.thread_queue(thread_id), 0, 0)), None)
 
-    async def following(self, thread_id: str, after_us: int) -> Following:
-        """What follows a time."""
-        incarnation = self._pipeline.send("HGET", self._keys.thread(thread_id), "created_us", repeatable=True)
-        indexes = (self._keys.thread_runs(thread_id), self._keys.thread_states(thread_id))
-        limits = (f"({after_us}", "+inf", "WITHSCORES", "LIMIT", 0, 1)
-        reads = [self._pipeline.send("ZRANGEBYSCORE", index, *limits, repeatable=True) for index in indexes]
-        now_us = await self.now_us()
-        run, state = [(int(float(first[1])), first[0].decode()) if (first := await read) else None for read in reads]
-        return Following(now_us, _text(await incarnation), run, state)
+    async def newest_runs(self, thread_id: str, first: int, last: int) -> list[str]:
+        """Runs from position `first` to `last`, the one that was created last first."""
+        return await self._ids(self._keys.thread_runs(thread_id), first, last, descending=True)
 
-    async def runs(self, thread_id: str) -> ThreadRuns:
-        """All runs."""
-        key = self._keys.thread(thread_id)
-        fields = self._pipeline.send("HMGET", key, "created_us", "started_runs", repeatable=True)
-        run_ids = await self._ids(self._keys.thread_runs(thread_id), 0, -1)
-        incarnation, started_runs = await fields
-        return ThreadRuns(_text(incarnation), int(started_runs or 0), run_ids)
-
-    async def started_runs(self, thread_id: str) -> tuple[int, str | None]:
-        """How many runs of the thread have an ordinal, and the run that executes."""
-        key = self._keys.thread(thread_id)
-        started_runs, active = await self._pipeline.send("HMGET", key, "started_runs", "active_run_id", repeatable=True)
-        return int(started_runs or 0), _text(active)
+    async def state_writes(self, thread_id: str, first_ordinal: int, last_ordinal: int) -> list[StateWrite]:
+        """The state writes that follow the runs with these ordinals, in order."""
+        key = self._keys.thread_states(thread_id)
+        stored = await self._pipeline.send(
+            "ZRANGEBYSCORE", key, first_ordinal, last_ordinal, "WITHSCORES", repeatable=True
+        )
+        writes = []
+        for member, ordinal in zip(stored[::2], stored[1::2], strict=True):
+            time_us, _, checkpoint_id = member.decode().partition(":")
+            writes.append(StateWrite(int(float(ordinal)), int(time_us), checkpoint_id))
+        return writes
 
     def channel(self, thread_id: str) -> str:
         """The channel of notifications about changes of a thread."""

@@ -27,7 +27,7 @@ class EventsBody(Body):
     @property
     def filter(self) -> EventFilter:
         """The same as a filter. Raises `RefusedRequest` for a channel that there is not."""
-        return EventFilter.of(self.channels, self.namespaces, self.depth)
+        return EventFilter.from_request(self.channels, self.namespaces, self.depth)
 
 
 class CommandFrame(Body):

@@ -1,7 +1,7 @@
-"""Commands of the event protocol: starting a run, answering interrupts, and how an agent stands.
+"""Commands of the event protocol: start a run, answer interrupts, and read the status of a run and its subgraphs.
 
-They come as requests and over sockets, and are refused by an answer, not by a status: only what is wrong with the
-server itself is an HTTP error.
+Clients send them as HTTP requests and over WebSockets. A command that fails gets an error reply with HTTP status 200;
+only failures of the server itself and missing permissions are HTTP errors.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import checked_uuid, parsed, path_id, validated
 from slipway.api.responses import JsonResponse
 from slipway.api.run_submission import run_request_from_body
-from slipway.api.streams.event_access import COMMANDS, may_read
+from slipway.api.streams.command_replies import CommandError, error_reply, success_reply
+from slipway.api.streams.event_access import COMMANDS, authorize_read
 from slipway.errors import (
     AccessRefused,
     AuthBroken,
@@ -47,11 +48,11 @@ from slipway.sse_frames import data_of, name_of
 from slipway.threads.record import Thread
 
 WAIT_FOR_INTERRUPT_S: Final = 5.0
-"""How long an answer waits for the run that asks to be over."""
+"""How long an answer waits for the run with the interrupt to settle."""
 
-_STANDS: Final = {"busy": "running", "interrupted": "interrupted", "error": "failed", "idle": "completed"}
-"""A thread, in the words of the protocol."""
-_RUN_STANDS: Final = {
+_THREAD_STATUS: Final = {"busy": "running", "interrupted": "interrupted", "error": "failed", "idle": "completed"}
+"""Status of a thread → status of the event protocol."""
+_RUN_STATUS: Final = {
     "pending": "started",
     "running": "running",
     "success": "completed",
@@ -59,22 +60,14 @@ _RUN_STANDS: Final = {
     "timeout": "failed",
     "interrupted": "interrupted",
 }
-"""A run, in the same words."""
+"""Status of a run → status of the event protocol."""
 
 Params = TypeVar("Params", bound=BaseModel)
 
 
-class Refused(Exception):
-    """A command that is answered with an error. `code` is one of the protocol's."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Where a command came from, and the id of the run that it would make."""
+class CommandContext:
+    """The connection of a command, its thread, and the id of the run that it may create."""
 
     connection: HTTPConnection
     services: Services
@@ -83,49 +76,41 @@ class Asked:
 
 
 async def post(request: Request) -> Response:
-    """One command."""
+    """Executes one command."""
     services, thread_id = services_of(request), path_id(request, "thread_id")
-    await may_read(request, thread_id)
+    await authorize_read(request, thread_id)
     try:
         command = validated(CommandFrame, parsed(await request.body()))
     except InvalidRequest as error:
-        return JsonResponse(refusal(None, "invalid_argument", str(error)) | {"detail": str(error)}, 400)
-    asked = Asked(request, services, thread_id, await idempotent_id(request))
-    return JsonResponse(await answered(asked, command))
+        return JsonResponse(error_reply(None, "invalid_argument", str(error)) | {"detail": str(error)}, 400)
+    context = CommandContext(request, services, thread_id, await idempotent_id(request))
+    return JsonResponse(await execute_command(context, command))
 
 
-async def answered(asked: Asked, command: CommandFrame) -> dict[str, Any]:
-    """The answer to a command. Raises `Unavailable`, `AccessRefused` and `AuthBroken`."""
+async def execute_command(context: CommandContext, command: CommandFrame) -> dict[str, Any]:
+    """Returns the reply to a command. Raises `Unavailable`, `AccessRefused` and `AuthBroken`."""
     perform = _METHODS.get(command.method)
     if perform is None:
-        return refusal(command.id, "unknown_command", f"{command.method!r} is not one of {', '.join(sorted(_METHODS))}")
+        return error_reply(
+            command.id, "unknown_command", f"{command.method!r} is not one of {', '.join(sorted(_METHODS))}"
+        )
     try:
-        before = await asked.services.protocol_log.applied_through(asked.thread_id)
-        return success(command.id, await perform(asked, command.params), before)
-    except Refused as error:
-        return refusal(command.id, error.code, str(error))
+        before = await context.services.protocol_log.applied_through(context.thread_id)
+        return success_reply(command.id, await perform(context, command.params), before)
+    except CommandError as error:
+        return error_reply(command.id, error.code, str(error))
     except (Unavailable, AccessRefused, AuthBroken):
         raise
     except SlipwayError as error:
-        return refusal(command.id, _code_of(error), str(error))
-
-
-def success(ident: int, result: dict[str, Any], applied_through: int) -> dict[str, Any]:
-    """The answer to a command that was done."""
-    return {"type": "success", "id": ident, "result": result, "meta": {"applied_through_seq": applied_through}}
-
-
-def refusal(ident: int | None, code: str, message: str) -> dict[str, Any]:
-    """The answer to a command that was not."""
-    return {"type": "error", "id": ident, "error": code, "message": message}
+        return error_reply(command.id, _code_of(error), str(error))
 
 
 def params_of(model: type[Params], params: dict[str, Any]) -> Params:
-    """The parameters of a command, or `Refused`."""
+    """The parameters of a command. Raises `CommandError`."""
     try:
         return validated(model, params)
     except InvalidRequest as error:
-        raise Refused("invalid_argument", str(error)) from None
+        raise CommandError("invalid_argument", str(error)) from None
 
 
 def _code_of(error: SlipwayError) -> str:
@@ -134,35 +119,37 @@ def _code_of(error: SlipwayError) -> str:
     return "unknown_error"
 
 
-async def _start(asked: Asked, params: dict[str, Any]) -> dict[str, Any]:
-    """A run with `input`, or with it as the answer where the thread waits for one."""
+async def _start(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    """Starts a run with `input`. If the thread waits for an answer, `input` is the answer."""
     start = params_of(StartParams, params)
-    waiting = await _waiting(asked) if start.input is not None else {}
+    waiting = await _open_interrupts(context) if start.input is not None else {}
     answers = None
     if waiting:
         by_id = isinstance(start.input, dict) and start.input.keys() <= waiting.keys()
         answers = start.input if by_id or len(waiting) > 1 else {next(iter(waiting)): start.input}
-    return await _run(asked, start.run(answers))
+    return await _run(context, start.run(answers))
 
 
-async def _waiting(asked: Asked) -> dict[str, Any]:
-    """What the thread waits for: interrupt → value."""
+async def _open_interrupts(context: CommandContext) -> dict[str, Any]:
+    """The interrupts that the thread waits for: id → value."""
     with suppress(NotFound):
-        thread = await asked.services.threads.get(asked.thread_id)
+        thread = await context.services.threads.get(context.thread_id)
         if thread.status == "busy":
-            thread = await (_settled(asked) if await _has_asked(asked) else _known(asked))
+            thread = await (
+                _wait_until_idle(context) if await _has_open_interrupt(context) else _existing_thread(context)
+            )
         if thread.status == "interrupted":
             return _interrupts(thread)
     return {}
 
 
-async def _has_asked(asked: Asked) -> bool:
-    """Whether the active run of the thread has an interrupt that clients know already, although the run is not settled.
-    Only the log says so: the record of the thread gets its interrupts when the run settles."""
-    run_id = await asked.services.threads.active_run(asked.thread_id)
+async def _has_open_interrupt(context: CommandContext) -> bool:
+    """Whether the active run of the thread has sent an interrupt to clients although it is not settled. Only its log
+    contains the interrupt then: the record of the thread gets it when the run settles."""
+    run_id = await context.services.threads.active_run(context.thread_id)
     if run_id is None:
         return False
-    return any(map(_has_interrupts, await asked.services.scripts.last_frames(run_id)))
+    return any(map(_has_interrupts, await context.services.scripts.last_frames(run_id)))
 
 
 _INTERRUPT_KEY: Final = INTERRUPT.encode()
@@ -179,98 +166,99 @@ def _interrupts(thread: Thread) -> dict[str, Any]:
     return {item["id"]: item["value"] for items in thread.interrupts.values() for item in items}
 
 
-async def _respond(asked: Asked, params: dict[str, Any]) -> dict[str, Any]:
-    """The run that takes the answers. The event that asks reaches clients before the run that asks has settled."""
+async def _respond(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    """Starts the run that receives the answers. Waits for the run with the interrupt to settle, because clients
+    receive the interrupt before."""
     respond = params_of(RespondParams, params)
-    thread = await _settled(asked)
+    thread = await _wait_until_idle(context)
     assistant_id = thread.metadata.get("assistant_id")
     if not isinstance(assistant_id, str):
-        raise Refused("no_such_run", f"thread {asked.thread_id} has had no run that could ask")
+        raise CommandError("no_such_run", f"thread {context.thread_id} has no run with an interrupt")
     waiting = _interrupts(thread) if thread.status == "interrupted" else {}
-    if unknown := [ident for ident in respond.answers if ident not in waiting]:
-        if await _was_made(asked):
-            return {"run_id": asked.run_id}
-        raise Refused("no_such_interrupt", f"{unknown[0]!r} does not wait for an answer")
+    if unknown := [each for each in respond.answers if each not in waiting]:
+        if await _is_repetition(context):
+            return {"run_id": context.run_id}
+        raise CommandError("no_such_interrupt", f"{unknown[0]!r} does not wait for an answer")
     try:
-        return await _run(asked, respond.run(assistant_id))
+        return await _run(context, respond.run(assistant_id))
     except Conflict as error:
-        raise Refused("no_such_interrupt", str(error)) from error
+        raise CommandError("no_such_interrupt", str(error)) from error
 
 
-async def _was_made(asked: Asked) -> bool:
-    """Whether the same command came before, with the same idempotency key."""
+async def _is_repetition(context: CommandContext) -> bool:
+    """Whether the same command was executed before, with the same idempotency key."""
     with suppress(NotFound):
-        await asked.services.runs.find(asked.run_id)
+        await context.services.runs.find(context.run_id)
         return True
     return False
 
 
-async def _settled(asked: Asked) -> Thread:
-    """The thread, once no run of it is active; after `WAIT_FOR_INTERRUPT_S` as it is then."""
-    thread = await _known(asked)
+async def _wait_until_idle(context: CommandContext) -> Thread:
+    """Returns the thread when none of its runs is active, or after `WAIT_FOR_INTERRUPT_S`."""
+    thread = await _existing_thread(context)
     with suppress(TimeoutError):
         async with asyncio.timeout(WAIT_FOR_INTERRUPT_S):
             while thread.status == "busy":
-                run_id = await asked.services.threads.active_run(asked.thread_id)
+                run_id = await context.services.threads.active_run(context.thread_id)
                 if run_id is not None:
-                    async with aclosing(asked.services.events.follow(run_id, "$")) as batches:
+                    async with aclosing(context.services.events.follow(run_id, "$")) as batches:
                         async for _ in batches:
                             pass
                 else:
-                    await asyncio.sleep(_AGAIN_S)
-                thread = await _known(asked)
+                    await asyncio.sleep(_RETRY_PAUSE_S)
+                thread = await _existing_thread(context)
     return thread
 
 
-_AGAIN_S: Final = 0.05
+_RETRY_PAUSE_S: Final = 0.05
 
 
-async def _known(asked: Asked) -> Thread:
+async def _existing_thread(context: CommandContext) -> Thread:
     try:
-        return await asked.services.threads.get(asked.thread_id)
+        return await context.services.threads.get(context.thread_id)
     except NotFound as error:
-        raise Refused("no_such_run", str(error)) from None
+        raise CommandError("no_such_run", str(error)) from None
 
 
-async def _run(asked: Asked, body: dict[str, Any]) -> dict[str, Any]:
-    """The run that `body` asks for, streaming all there is."""
-    request = run_request_from_body(asked.connection, validated(RunBody, body), stateless=False)
+async def _run(context: CommandContext, body: dict[str, Any]) -> dict[str, Any]:
+    """Starts the run of `body`, with all stream modes of the event protocol."""
+    request = run_request_from_body(context.connection, validated(RunBody, body), stateless=False)
     options = replace(request.options, stream_mode=list(MODES), subgraphs=True, resumable=True)
-    ids = RunIds(run_id=asked.run_id, thread_id=asked.thread_id)
-    submission, permissions = asked.services.submission, access_check_of(asked.connection)
+    ids = RunIds(run_id=context.run_id, thread_id=context.thread_id)
+    submission, permissions = context.services.submission, access_check_of(context.connection)
     spec = await submission.prepare(replace(request, options=options), ids, permissions)
     run = await submission.submit(spec)
     return {"run_id": run.run_id}
 
 
-async def _tree(asked: Asked, params: dict[str, Any]) -> dict[str, Any]:
-    """How the thread's newest run stands, or the one that is named, with the graphs inside it."""
-    wanted = params_of(TreeParams, params).run_id
-    run = None if wanted is None else await _run_named(asked, wanted)
-    tree = await _thread_as_tree(asked) if run is None else AgentTree(run.graph_id, _RUN_STANDS[run.status])
+async def _tree(context: CommandContext, params: dict[str, Any]) -> dict[str, Any]:
+    """The status of the run that started last, or of the named run, and of its subgraphs."""
+    named = params_of(TreeParams, params).run_id
+    run = None if named is None else await _named_run(context, named)
+    tree = await _thread_tree(context) if run is None else AgentTree(run.graph_id, _RUN_STATUS[run.status])
     run_id = None if run is None else run.run_id
-    async with aclosing(asked.services.protocol_log.so_far(asked.thread_id, run_id)) as events:
+    async with aclosing(context.services.protocol_log.events_until_now(context.thread_id, run_id)) as events:
         async for event in events:
-            tree.take(event)
+            tree.apply(event)
     return {"tree": tree.root}
 
 
-async def _run_named(asked: Asked, run_id: str) -> Run:
+async def _named_run(context: CommandContext, run_id: str) -> Run:
     try:
-        return await asked.services.runs.get(asked.thread_id, checked_uuid(run_id, "run_id"))
+        return await context.services.runs.get(context.thread_id, checked_uuid(run_id, "run_id"))
     except NotFound as error:
-        raise Refused("no_such_run", str(error)) from None
+        raise CommandError("no_such_run", str(error)) from None
 
 
-async def _thread_as_tree(asked: Asked) -> AgentTree:
-    thread = await _known(asked)
+async def _thread_tree(context: CommandContext) -> AgentTree:
+    thread = await _existing_thread(context)
     graph_id = thread.metadata.get("graph_id")
     if graph_id is None:
-        raise Refused("no_such_run", f"thread {asked.thread_id} has had no run")
-    return AgentTree(graph_id, _STANDS[thread.status])
+        raise CommandError("no_such_run", f"thread {context.thread_id} has no run")
+    return AgentTree(graph_id, _THREAD_STATUS[thread.status])
 
 
-_METHODS: Final[dict[str, Callable[[Asked, dict[str, Any]], Awaitable[dict[str, Any]]]]] = {
+_METHODS: Final[dict[str, Callable[[CommandContext, dict[str, Any]], Awaitable[dict[str, Any]]]]] = {
     "run.start": _start,
     "input.respond": _respond,
     "agent.getTree": _tree,

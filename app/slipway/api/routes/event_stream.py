@@ -1,13 +1,15 @@
-"""What happens in a thread by the event protocol, as server-sent events: all of it from the first, then live.
+"""The events of a thread by the event protocol, as server-sent events: all existing ones, then new ones.
 
-The stream ends when its thread is deleted or its client may not read it any more, with a frame that says so. It is
-cut, not ended, when this process stops or when a client takes nothing: a stream that ends well tells clients that
-nothing more will come.
+The stream ends with an error frame when its thread is deleted or its client is not authorized to read it any more. It
+is closed without its terminating chunk when this process stops and when a client does not read: clients read a proper
+end as the end of the thread.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -17,49 +19,49 @@ from slipway.api.bodies.events import EventsBody
 from slipway.api.endpoints import Endpoint
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import path_id, read_body
-from slipway.api.routes.event_commands import refusal
-from slipway.api.streams.access_watch import judge, watch_thread
-from slipway.api.streams.event_access import READING, may_read
-from slipway.api.streams.event_streams import STALL_TIMEOUT_S, stream_response
-from slipway.api.streams.long_response import SendBuffer
+from slipway.api.streams.access_watch import recheck, watch_thread
+from slipway.api.streams.command_replies import error_reply
+from slipway.api.streams.event_access import READING, authorize_read
+from slipway.api.streams.event_streams import Blocks, stream_response
 from slipway.errors import AccessRefused, NotFound, SlipwayError
 from slipway.serialization.json_encoding import dumps
 from slipway.sse_frames import encode_block
 
-_PIECE: Final = 100
-"""Events that are put into an buffer at once: the replay of a long thread is never whole in memory."""
+_BATCH: Final = 100
+"""Events of one batch: the events of a long thread are never all in memory."""
 
 
 async def stream(request: Request) -> ASGIApp:
-    """The events of a thread that a filter lets through. The thread need not exist yet."""
+    """The events of a thread that match a filter. The thread need not exist yet."""
     services, thread_id = services_of(request), path_id(request, "thread_id")
     body = await read_body(request, EventsBody)
-    wanted = body.filter
-    check = await may_read(request, thread_id)
+    event_filter = body.filter
+    check = await authorize_read(request, thread_id)
 
-    async def feed(buffer: SendBuffer) -> None:
-        turn = 0
+    async def blocks() -> AsyncGenerator[Blocks, None]:
+        ordinal = 0
         async with aclosing(services.protocol_log.follow(thread_id, body.since)) as batches:
             async for batch in batches:
-                if batch[0].turn != turn and not await judge(check, buffer, _last_word):
-                    return None
-                turn = batch[0].turn
-                for start in range(0, len(batch), _PIECE):
-                    piece = batch[start : start + _PIECE]
-                    blocks = [event.block() for event in piece if wanted.wants(event)]
-                    buffer.put(blocks, len(blocks))
-                    if not await buffer.room(STALL_TIMEOUT_S):
-                        return buffer.drop(b"")
-        return buffer.finish(_last_word(NotFound("thread", thread_id)), whole=True)
+                for start in range(0, len(batch), _BATCH):
+                    events = [event for event in batch[start : start + _BATCH] if event_filter.matches(event)]
+                    yield Blocks([event.block() for event in events], needs_check=batch[0].ordinal != ordinal)
+                    ordinal = batch[0].ordinal
+        yield Blocks([_final_event(NotFound("thread", thread_id))])
 
-    watch = watch_thread(request, thread_id, _last_word)
-    return stream_response(request, feed, all_or_nothing=True, watch=watch)
+    return stream_response(
+        request,
+        blocks(),
+        retry=False,
+        must_be_complete=True,
+        check=partial(recheck, check, final_event=_final_event),
+        watch=watch_thread(request, thread_id, _final_event),
+    )
 
 
-def _last_word(error: SlipwayError) -> bytes:
-    """The frame before a stream ends for good, as the protocol has it."""
+def _final_event(error: SlipwayError) -> bytes:
+    """The last event of a stream that ends for good, as the protocol defines it."""
     code = "permission_denied" if isinstance(error, AccessRefused) else "no_such_run"
-    return encode_block("error", dumps(refusal(None, code, str(error))))
+    return encode_block("error", dumps(error_reply(None, code, str(error))))
 
 
 ENDPOINTS: Final = (

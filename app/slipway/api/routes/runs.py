@@ -28,12 +28,12 @@ from slipway.api.request_parsing import path_id, query_choice, query_flag, query
 from slipway.api.responses import JsonResponse, empty_response
 from slipway.api.run_submission import CREATES, CREATES_AND_READS, prepare_run, submit_and_subscribe
 from slipway.api.streams.access_watch import error_value, watch_new_run, watch_run
-from slipway.api.streams.event_streams import stream_existing_run, stream_run
+from slipway.api.streams.run_streams import stream_existing_run, stream_run
 from slipway.api.streams.stream_requests import ENDING, SINCE, StreamRequest, wants_end
 from slipway.api.streams.wait_response import wait_response
 from slipway.errors import InvalidRequest
 from slipway.runs.cancel_reasons import BY_API, Action
-from slipway.runs.event_log import START_ID
+from slipway.runs.events import START_ID
 from slipway.runs.record import PUBLIC_MEMBERS, Run
 
 log = structlog.get_logger(__name__)
@@ -58,9 +58,9 @@ async def stream(request: Request) -> ASGIApp:
         request,
         submitted.run,
         START_ID,
-        ends=ends,
+        sends_end=ends,
         on_disconnect=canceller(request, submitted.run) if body.on_disconnect == "cancel" else None,
-        held=submitted.subscription,
+        on_close=submitted.subscription,
         watch=watch_new_run(request, submitted.spec),
     )
 
@@ -73,7 +73,7 @@ async def wait(request: Request) -> ASGIApp:
         request,
         submitted.run,
         on_disconnect=canceller(request, submitted.run) if body.on_disconnect == "cancel" else None,
-        held=submitted.subscription,
+        on_close=submitted.subscription,
         watch=watch_new_run(request, submitted.spec, error_value),
     )
 
@@ -131,7 +131,7 @@ async def join(request: Request) -> ASGIApp:
 
 async def join_stream(request: Request) -> ASGIApp:
     """The events of a run that exists: after `Last-Event-ID`, or only new ones."""
-    asked = StreamRequest.of(request)
+    asked = StreamRequest.from_request(request)
     run = await _readable(request)
     return await stream_existing_run(request, run, asked, on_disconnect=canceller_from_query(request, run))
 

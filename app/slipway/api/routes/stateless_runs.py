@@ -23,12 +23,12 @@ from slipway.api.request_parsing import parsed, path_id, query_choice, read_body
 from slipway.api.responses import JsonResponse, empty_response
 from slipway.api.run_submission import CREATES, CREATES_AND_READS, prepare_run, submit_and_subscribe
 from slipway.api.streams.access_watch import error_value, watch_new_run
-from slipway.api.streams.event_streams import stream_existing_run, stream_run
+from slipway.api.streams.run_streams import stream_existing_run, stream_run
 from slipway.api.streams.stream_requests import ENDING, SINCE, StreamRequest, wants_end
 from slipway.api.streams.wait_response import wait_response
 from slipway.errors import InvalidRequest, NotFound
 from slipway.runs.cancel_reasons import BY_API, Action
-from slipway.runs.event_log import START_ID
+from slipway.runs.events import START_ID
 from slipway.services import Services
 
 MOST_AT_ONCE: Final = 1000
@@ -60,10 +60,10 @@ async def stream(request: Request) -> ASGIApp:
         request,
         submitted.run,
         START_ID,
-        ends=ends,
+        sends_end=ends,
         on_disconnect=canceller(request, submitted.run) if body.on_disconnect == "cancel" else None,
-        held=submitted.subscription,
-        place=f"/runs/{submitted.run.run_id}",
+        on_close=submitted.subscription,
+        run_path=f"/runs/{submitted.run.run_id}",
         watch=watch_new_run(request, submitted.spec),
     )
 
@@ -76,17 +76,17 @@ async def wait(request: Request) -> ASGIApp:
         request,
         submitted.run,
         on_disconnect=canceller(request, submitted.run) if body.on_disconnect == "cancel" else None,
-        held=submitted.subscription,
+        on_close=submitted.subscription,
         watch=watch_new_run(request, submitted.spec, error_value),
     )
 
 
 async def join_stream(request: Request) -> ASGIApp:
     """The events of such a run: after `Last-Event-ID`, or only new ones."""
-    asked = StreamRequest.of(request)
+    asked = StreamRequest.from_request(request)
     run = await readable_run(request, path_id(request, "run_id"))
     return await stream_existing_run(
-        request, run, asked, on_disconnect=canceller_from_query(request, run), place=f"/runs/{run.run_id}"
+        request, run, asked, on_disconnect=canceller_from_query(request, run), run_path=f"/runs/{run.run_id}"
     )
 
 

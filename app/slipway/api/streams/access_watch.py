@@ -1,14 +1,16 @@
-"""Ends long answers whose client may not read their thread any more.
+"""Ends long responses whose client is not authorized any more.
 
-A stream or a wait may last for hours, and what its client may do can change meanwhile. So the auth file is asked again
+A stream or a wait can last for hours, and the permissions of its user can change meanwhile. So the auth file authorizes
+the response again
 
-- before the first event of each run, where an answer shows several runs (the feeds of threads do that themselves),
-- when the run begins that an answer waits for, unless it was asked a moment ago, and
-- when the metadata of the thread changes, by which filters judge: the change is published on the channel that readers
-  of the thread listen to, so nobody polls for it. What waits to be sent is held back until the answer is there.
+- before the first event of each run, where a response contains several runs (`stream_response` calls `recheck`),
+- when the run starts that a response waits for, unless it was authorized a moment ago, and
+- when the metadata of the thread changes, because access filters read it. The change is published on the channel of the
+  thread, so nothing is polled. Sending is paused until the result is known.
 
-Only where there is an auth file. The client gets what the same request would get now, as an event, and the answer ends
-properly: no client comes back for more. Where the auth file gives no answer, the client is cut off and comes back.
+All of this happens only with an auth file. The client receives the error that the same request would receive now, as an
+event, and the response ends properly, so that the client does not reconnect. If the auth file fails, the client is
+disconnected without an event and reconnects.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from slipway.access.permissions import is_handler_failure
 from slipway.api.auth.access_check import access_check_of, authorize
 from slipway.api.auth.authorization import read_value
 from slipway.api.lifespan_state import services_of
-from slipway.api.streams.long_response import SendBuffer, Watch
+from slipway.api.streams.long_response import Watch
+from slipway.api.streams.send_buffer import SendBuffer
 from slipway.errors import SlipwayError, StoreUnavailable
 from slipway.runs.record import Run, RunSpec
 from slipway.serialization.json_encoding import dumps
@@ -36,185 +39,193 @@ from slipway.threads.notifications import NotificationKind
 
 log = structlog.get_logger(__name__)
 
-FRESH_S: Final = 1.0
-"""A run that begins so soon after the auth file was asked begins with leave."""
-_AGAIN_S: Final = 0.5
+RECHECK_AFTER_S: Final = 1.0
+"""A run that starts sooner after the last authorization is not authorized again."""
+_RETRY_PAUSE_S: Final = 0.5
 
 Check = Callable[[], Awaitable[None]]
-LastWord = Callable[[SlipwayError], bytes]
-"""What a client is sent that may not read any more."""
+FinalEvent = Callable[[SlipwayError], bytes]
+"""The last bytes for a client that is not authorized any more."""
 
 
 def error_event(error: SlipwayError) -> bytes:
-    """As an event of a stream, in the shape of a run's errors, with the code that the answer to a request has."""
-    shown = {"error": type(error).__name__, "message": str(error), **error.details()}
-    return encode_block("error", dumps(shown))
+    """The error as an event, in the form of the errors of runs, with the code that the response to a request has."""
+    data = {"error": type(error).__name__, "message": str(error), **error.details()}
+    return encode_block("error", dumps(data))
 
 
 def error_value(error: SlipwayError) -> bytes:
-    """As the outcome of a run that is waited for."""
+    """The error as the result of a run, for a waiting response."""
     return dumps({"__error__": {"error": type(error).__name__, "message": str(error), **error.details()}})
 
 
-def watch_thread(connection: HTTPConnection, thread_id: str, last_word: LastWord = error_event) -> Watch | None:
-    """Over a stream of all runs of a thread, which asks by `ThreadAccess` before each of them."""
+def watch_thread(connection: HTTPConnection, thread_id: str, final_event: FinalEvent = error_event) -> Watch | None:
+    """Watches a stream of all runs of a thread. Such a stream is also authorized before each run (`recheck`)."""
     if access_check_of(connection).auth is None:
         return None
-    return _Watch(ThreadAccess(connection, read_value(thread_id)), last_word, begins=False).over
+    return AccessWatch(ThreadAccess(connection, read_value(thread_id)), final_event, at_run_start=False).over
 
 
 def watch_run(
     connection: HTTPConnection,
     run: Run,
-    last_word: LastWord = error_event,
+    final_event: FinalEvent = error_event,
     value: ThreadsRead | RunCancel | None = None,
 ) -> Watch | None:
-    """Over an answer about a run that exists. `value` is what was asked for; None for leave to read the run."""
+    """Watches a response about a run that exists. `value` is the operation that was authorized, by default reading the
+    run."""
     if access_check_of(connection).auth is None:
         return None
     access = ThreadAccess(connection, value or read_value(run.thread_id, run.run_id))
-    return _Watch(access, last_word).over
+    return AccessWatch(access, final_event).over
 
 
-def watch_new_run(connection: HTTPConnection, spec: RunSpec, last_word: LastWord = error_event) -> Watch | None:
-    """Over the answer to the request that makes a run. The filter of `threads:read` need not fit a thread that is made
-    for the run: it counts from the first change of the thread's metadata on."""
+def watch_new_run(connection: HTTPConnection, spec: RunSpec, final_event: FinalEvent = error_event) -> Watch | None:
+    """Watches the response to the request that creates a run. A thread that is created for the run need not match the
+    access filter of `threads:read` before its metadata changes for the first time."""
     if access_check_of(connection).auth is None:
         return None
     access = ThreadAccess(connection, read_value(spec.identity.thread_id, spec.identity.run_id))
-    return _Watch(access, last_word, since=spec.behaviour.access_filter, own_thread=spec.behaviour.create_thread).over
+    behaviour = spec.behaviour
+    watch = AccessWatch(
+        access, final_event, access_filter=behaviour.access_filter, thread_is_new=behaviour.create_thread
+    )
+    return watch.over
 
 
-async def judge(check: Check, buffer: SendBuffer, last_word: LastWord = error_event) -> bool:
-    """Whether the answer goes on, as `check` decides; else it is ended here. Waits while Redis is away."""
+async def recheck(check: Check, buffer: SendBuffer, final_event: FinalEvent = error_event) -> bool:
+    """Whether the client is still authorized, according to `check`; if not, the response is ended here. Waits while
+    Redis is unavailable."""
     while True:
         try:
             await check()
             return True
         except StoreUnavailable:
-            await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(_RETRY_PAUSE_S)
         except Exception as error:
             if not isinstance(error, SlipwayError) or is_handler_failure(error):
                 log.exception("access.unknown")
-                buffer.drop(b"")
+                buffer.discard_and_end(b"")
             else:
-                buffer.refuse(last_word(error))
+                buffer.revoke(final_event(error))
             return False
 
 
 class ThreadAccess:
-    """Whether the caller of a connection may do something to a thread now, asked as often as that is wanted."""
+    """Authorizes one operation on a thread for the user of a connection, as often as needed."""
 
     def __init__(self, connection: HTTPConnection, value: ThreadsRead | RunCancel) -> None:
         self._connection, self._thread_id, self._value = connection, str(value.thread_id), value
 
     @property
     def thread_id(self) -> str:
-        """The thread's id."""
         return self._thread_id
 
     @property
     def connection(self) -> HTTPConnection:
-        """Who asks."""
         return self._connection
 
     async def check(self) -> None:
-        """Raise `NotFound` when the thread is hidden from the caller, `AccessRefused` and `AuthBroken`. A thread that
-        does not exist is not hidden."""
-        await self.fits(await self.ask())
+        """Raises `NotFound` when the thread does not match the access filter, `AccessRefused` and `AuthBroken`. A
+        thread that does not exist matches."""
+        await self.require_match(await self.authorize())
 
-    async def ask(self) -> AccessFilter:
-        """The filter that the authorize handler answers with now. Raises `AccessRefused` and `AuthBroken`."""
+    async def authorize(self) -> AccessFilter:
+        """Returns the current access filter. Raises `AccessRefused` and `AuthBroken`."""
         _, only = await authorize(self._connection, self._value)
         return only
 
-    async def fits(self, only: AccessFilter) -> None:
-        """Raise `NotFound` when the thread exists and is not among `only` those."""
-        await services_of(self._connection).threads.check_access(self._thread_id, only, may_be_new=True)
+    async def require_match(self, access_filter: AccessFilter) -> None:
+        """Raises `NotFound` when the thread exists and does not match the filter."""
+        await services_of(self._connection).threads.check_access(self._thread_id, access_filter, may_be_new=True)
 
 
-class _Watch:
-    """Asks again when the thread is woken. `since` is the filter by which the answer was allowed; without it that is
-    found out. `begins` says whether a run that begins is a reason to ask."""
+class AccessWatch:
+    """Authorizes a response again after notifications of its thread.
+
+    `access_filter` is the filter with which the response was authorized; None if it is not known. `thread_is_new`: the
+    thread need not match before its metadata changes. `at_run_start`: the start of a run is a reason to authorize
+    again.
+    """
 
     def __init__(
         self,
         access: ThreadAccess,
-        last_word: LastWord,
+        final_event: FinalEvent,
         *,
-        since: AccessFilter | None = None,
-        own_thread: bool = False,
-        begins: bool = True,
+        access_filter: AccessFilter | None = None,
+        thread_is_new: bool = False,
+        at_run_start: bool = True,
     ) -> None:
-        self._access, self._last_word, self._begins = access, last_word, begins
-        self._since, self._own_thread = since, own_thread
-        self._asked_at = asyncio.get_running_loop().time()
+        self._access, self._final_event, self._at_run_start = access, final_event, at_run_start
+        self._access_filter, self._thread_is_new = access_filter, thread_is_new
+        self._checked_at = asyncio.get_running_loop().time()
 
     @contextmanager
     def over(self, buffer: SendBuffer) -> Iterator[None]:
-        """Watch over this answer until the block is left."""
-        wakes = services_of(self._access.connection).thread_notifications
-        checking = _Checking(self._check, buffer, self._last_word)
-        with wakes.listening(self._access.thread_id, lambda wake: self._woken(wake, checking)) as subscribed:
-            checking.first(subscribed, self._unchanged)
+        """Watches the response of this buffer until the block is left."""
+        notifications = services_of(self._access.connection).thread_notifications
+        pending = _PendingCheck(self._check, buffer, self._final_event)
+        with notifications.subscribed(self._access.thread_id, lambda kind: self._notified(kind, pending)) as subscribed:
+            pending.first(subscribed, self._check_after_subscribing)
             try:
                 yield
             finally:
-                checking.stop()
+                pending.stop()
 
-    def _woken(self, wake: NotificationKind, checking: _Checking) -> None:
-        if wake is NotificationKind.EVENT:
-            fresh = asyncio.get_running_loop().time() - self._asked_at < FRESH_S
-            if not self._begins or (fresh and self._since is not None):
+    def _notified(self, kind: NotificationKind, pending: _PendingCheck) -> None:
+        if kind is NotificationKind.EVENT:
+            recent = asyncio.get_running_loop().time() - self._checked_at < RECHECK_AFTER_S
+            if not self._at_run_start or (recent and self._access_filter is not None):
                 return
-        elif wake is NotificationKind.METADATA:
-            self._own_thread = False
-        checking.again()
+        elif kind is NotificationKind.METADATA:
+            self._thread_is_new = False
+        pending.request()
 
     async def _check(self) -> None:
-        self._asked_at = asyncio.get_running_loop().time()
-        only = await self._access.ask()
-        await self._access.fits(MATCH_ALL if self._own_thread else only)
+        self._checked_at = asyncio.get_running_loop().time()
+        access_filter = await self._access.authorize()
+        await self._access.require_match(MATCH_ALL if self._thread_is_new else access_filter)
 
-    async def _unchanged(self) -> None:
-        """Once the thread is listened to: its metadata may have changed since the answer was allowed."""
-        if self._since is None:
+    async def _check_after_subscribing(self) -> None:
+        """The metadata may have changed between the authorization of the response and the subscription."""
+        if self._access_filter is None:
             await self._check()
-        elif not self._own_thread:
-            await self._access.fits(self._since)
+        elif not self._thread_is_new:
+            await self._access.require_match(self._access_filter)
 
 
-class _Checking:
-    """At most one check at a time, and what becomes of the answer then."""
+class _PendingCheck:
+    """Runs at most one check at a time. A failed check ends the response."""
 
-    def __init__(self, check: Check, buffer: SendBuffer, last_word: LastWord) -> None:
-        self._check, self._buffer, self._last_word = check, buffer, last_word
+    def __init__(self, check: Check, buffer: SendBuffer, final_event: FinalEvent) -> None:
+        self._check, self._buffer, self._final_event = check, buffer, final_event
         self._task: asyncio.Task[None] | None = None
         self._due = False
 
     def first(self, subscribed: asyncio.Future[None], check: Check) -> None:
-        """Check once the subscription stands; nothing is held back meanwhile."""
+        """Run `check` when the subscription is active. Sending is not paused for it."""
 
         async def later() -> None:
             await subscribed
-            await judge(check, self._buffer, self._last_word)
-            await self._go_on()
+            await recheck(check, self._buffer, self._final_event)
+            await self._run_due_checks()
 
         self._task = asyncio.create_task(later(), name="access")
 
-    def again(self) -> None:
-        """Hold back what waits to be sent until it is known whether it may be."""
-        self._buffer.hold()
+    def request(self) -> None:
+        """Pause sending, and resume when a check has succeeded."""
+        self._buffer.pause()
         self._due = True
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._go_on(), name="access")
+            self._task = asyncio.create_task(self._run_due_checks(), name="access")
 
     def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
-    async def _go_on(self) -> None:
-        while self._due and not self._buffer.over:
+    async def _run_due_checks(self) -> None:
+        while self._due and not self._buffer.is_finished:
             self._due = False
-            await judge(self._check, self._buffer, self._last_word)
-        self._buffer.release()
+            await recheck(self._check, self._buffer, self._final_event)
+        self._buffer.resume()

@@ -1,4 +1,5 @@
-"""Who may do what by the event protocol: every request, command and socket of it asks here, and nowhere else."""
+"""Authorizes everything that clients do with the event protocol: its requests, commands and sockets call no other
+function for it."""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ COMMANDS: Final = requires(
 )
 
 
-async def may_read(connection: HTTPConnection, thread_id: str) -> Check:
-    """Ask whether the events and the state of a thread may be read. It need not exist yet. Whoever follows it asks
-    again by what this returns: before each run and each command. Raises `NotFound` and `AccessRefused`."""
+async def authorize_read(connection: HTTPConnection, thread_id: str) -> Check:
+    """Authorizes reading the events and the state of a thread, which need not exist yet. A follower calls the returned
+    function again before each run and each command. Raises `NotFound` and `AccessRefused`."""
     access = ThreadAccess(connection, read_value(thread_id))
     await access.check()
     return access.check

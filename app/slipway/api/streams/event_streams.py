@@ -1,31 +1,24 @@
-"""Event streams: a run's log as server-sent events.
+"""Sends an iterator of SSE blocks as a response. Every event stream of the API and of the pages goes through
+`stream_response`; nothing else builds such a response.
 
-Frames come from the log as bytes and go out as bytes, all that waits in one write; what is added is the id line, the
-`retry:` of the first block, and a comment every few seconds. A comment has no blank line after it: older clients
-take a blank line for an event. A client that stops reading is cut with `slow_client` and may resume from its last id.
-A stream that ends before its run does is broken off: older clients take a stream that closes properly for the whole.
-The `end` event of the log is sent only to readers that ask for it (`stream_requests`).
+All blocks that wait are sent in one write. The first block carries `retry:`, and a comment is sent as heartbeat. A
+client that does not read is disconnected and can resume after the last id that it received. A stream that must be
+complete and is not is closed without its terminating chunk: older clients read a proper end as the end of the run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import ExitStack, aclosing
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import Request
-from starlette.types import ASGIApp
 
 from slipway.api.lifespan_state import open_responses_of, services_of
-from slipway.api.responses import empty_response
-from slipway.api.streams.access_watch import watch_run
-from slipway.api.streams.long_response import Feed, LongResponse, OnDisconnect, SendBuffer, Watch
-from slipway.api.streams.stream_requests import StreamRequest
-from slipway.errors import NotFound
-from slipway.runs.event_log import NEW_ONLY, Event, place_of
-from slipway.runs.record import Run
+from slipway.api.streams.long_response import LongResponse, OnDisconnect, Watch
+from slipway.api.streams.send_buffer import SendBuffer
 from slipway.serialization.json_encoding import dumps
-from slipway.services import Services
 from slipway.sse_frames import HEARTBEAT, RETRY, encode_block
 
 STREAM_HEADERS: Final = {
@@ -33,170 +26,87 @@ STREAM_HEADERS: Final = {
     "cache-control": "no-store",
     "x-accel-buffering": "no",
 }
-"""Nothing between here and the client may keep or gather what is sent."""
+"""No proxy may store or buffer a stream."""
+
 STALL_TIMEOUT_S: Final = 5.0
-"""How long a client with a full buffer may take nothing."""
-_ALWAYS: Final = frozenset({"error", "end", "gap", "feedback"})
-_BEYOND_ID: Final = "99999999999999-0"
-"""Id of an `end` that is sent for a log that is not kept any more; no event of a log has it."""
-
-Wanted = Callable[[str], bool]
-"""Whether events of a name go to this client."""
+"""How long a client with a full buffer may read nothing before it is disconnected."""
 
 
-def only(modes: Sequence[str]) -> Wanted | None:
-    """Events of these stream modes, and those that belong to every stream; None lets all through. `metadata` is a mode
-    like others here, as on the reference server."""
-    if not modes:
-        return None
-    names = frozenset(modes) | _ALWAYS
-    messages = "messages" in names or "messages-tuple" in names
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """The next blocks of a stream. `needs_check`: the access of the client is checked before they are sent, because
+    they are the first ones of a run or contain a state."""
 
-    def wanted(name: str) -> bool:
-        return name in names or name.partition("|")[0] in names or (messages and name.startswith("messages"))
-
-    return wanted
+    blocks: list[bytes]
+    needs_check: bool = False
 
 
-def stream_run(
-    request: Request,
-    run: Run,
-    after: str,
-    *,
-    ends: bool,
-    wanted: Wanted | None = None,
-    on_disconnect: OnDisconnect | None = None,
-    held: ExitStack | None = None,
-    place: str | None = None,
-    watch: Watch | None = None,
-) -> LongResponse:
-    """The events of `run` that follow `after`, then live until its end; with `ends` the `end` event too. `place` is the
-    run's path, when that is not below its thread."""
-    services = services_of(request)
-
-    async def feed(buffer: SendBuffer) -> None:
-        await _feed(services, run, after, wanted, ends, buffer)
-        buffer.finish(whole=True)
-
-    return stream_response(
-        request,
-        feed,
-        headers=stream_headers(place or f"/threads/{run.thread_id}/runs/{run.run_id}"),
-        parting=told("reconnect", run.run_id, "this server stops; come back with the last id"),
-        all_or_nothing=True,
-        on_disconnect=on_disconnect,
-        held=held,
-        watch=watch,
-    )
-
-
-async def stream_existing_run(
-    request: Request,
-    run: Run,
-    asked: StreamRequest,
-    *,
-    on_disconnect: OnDisconnect | None = None,
-    place: str | None = None,
-) -> ASGIApp:
-    """The events of a run that exists. A reader that wants the end as an event gets 204 when nothing is left for it:
-    a browser's `EventSource` comes back until then."""
-    after = asked.after or NEW_ONLY
-    if asked.ends and await _nothing_left(services_of(request), run, after):
-        return empty_response()
-    return stream_run(
-        request,
-        run,
-        after,
-        ends=asked.ends,
-        wanted=only(asked.modes),
-        on_disconnect=on_disconnect,
-        place=place,
-        watch=watch_run(request, run),
-    )
-
-
-async def _nothing_left(services: Services, run: Run, after: str) -> bool:
-    newest = await services.events.newest(run.run_id)
-    if newest is not None:
-        return newest.last and (after == NEW_ONLY or place_of(after) >= newest.place)
-    over = run.status not in ("pending", "running")
-    return over and (after == NEW_ONLY or place_of(after) >= place_of(_BEYOND_ID))
+Check = Callable[[SendBuffer], Awaitable[bool]]
+"""Returns whether the client is still authorized; if not, it has ended the response."""
 
 
 def stream_response(
     request: Request,
-    feed: Feed,
+    batches: AsyncGenerator[Blocks, None],
     *,
-    headers: dict[str, str] = STREAM_HEADERS,
-    parting: bytes = b"",
-    all_or_nothing: bool = False,
+    headers: Mapping[str, str] = STREAM_HEADERS,
+    retry: bool = True,
+    slow_client_event: bytes = b"",
+    shutdown_event: bytes = b"",
+    must_be_complete: bool = False,
+    check: Check | None = None,
     on_disconnect: OnDisconnect | None = None,
-    held: ExitStack | None = None,
+    on_close: ExitStack | None = None,
     watch: Watch | None = None,
 ) -> LongResponse:
-    """What `feed` puts, as server-sent events with a heartbeat; the rest is as `LongResponse` has it."""
+    """The response that sends `batches`, complete when the iterator ends.
+
+    `slow_client_event` is the last block for a client that does not read; without one the client receives no reason.
+    `check` is called before each batch that needs it. `LongResponse` describes the other parameters.
+    """
+
+    async def produce(buffer: SendBuffer) -> None:
+        prefix = RETRY if retry else b""
+        async with aclosing(batches):
+            async for batch in batches:
+                if batch.needs_check and check is not None and not await check(buffer):
+                    return None
+                blocks = batch.blocks
+                if blocks and prefix:
+                    blocks, prefix = [prefix + blocks[0], *blocks[1:]], b""
+                buffer.put(blocks, len(blocks))
+                if not await buffer.wait_until_taken(STALL_TIMEOUT_S):
+                    return buffer.discard_and_end(slow_client_event)
+        return buffer.finish(complete=True)
+
     settings = services_of(request).settings
     return LongResponse(
-        feed,
-        headers=headers,
-        beat=HEARTBEAT,
-        ping_s=settings.sse_ping_s,
-        most=settings.sse_buffer_events,
-        answers=open_responses_of(request),
-        parting=parting,
-        all_or_nothing=all_or_nothing,
+        produce,
+        headers=dict(headers),
+        heartbeat=HEARTBEAT,
+        heartbeat_s=settings.sse_ping_s,
+        max_events=settings.sse_buffer_events,
+        open_responses=open_responses_of(request),
+        shutdown_event=shutdown_event,
+        must_be_complete=must_be_complete,
         on_disconnect=on_disconnect,
-        held=held,
+        on_close=on_close,
         watch=watch,
     )
 
 
-def stream_headers(place: str) -> dict[str, str]:
-    """Of a run's stream; `place` is the run's path."""
-    return {**STREAM_HEADERS, "location": f"{place}/stream", "content-location": place}
+def server_event(name: str, record_id: str, detail: str) -> bytes:
+    """An event of the server about the connection. It has no id because it is not in a log. `record_id` is the run, or
+    the thread."""
+    return encode_block(name, dumps({"run_id": record_id, "detail": detail}))
 
 
-async def _feed(
-    services: Services, run: Run, after: str, wanted: Wanted | None, ends: bool, buffer: SendBuffer
-) -> None:
-    opening, ended = RETRY, False
-    async with aclosing(services.events.follow(run.run_id, after)) as batches:
-        async for batch in batches:
-            ended = batch[-1].last
-            blocks, count = _blocks(batch if ends or not ended else batch[:-1], wanted)
-            if blocks and opening:
-                blocks[0], opening = opening + blocks[0], b""
-            buffer.put(blocks, count)
-            if not await buffer.room(STALL_TIMEOUT_S):
-                return buffer.drop(told("slow_client", run.run_id, "too far behind; resume from the last id"))
-    if not ended and after != NEW_ONLY:
-        buffer.put([await _farewell(services, run, ends)])
-    return None
+def slow_client_event(record_id: str) -> bytes:
+    """The last event for a client that does not read."""
+    detail = "This client reads too slowly and was disconnected. Reconnect with the last event id."
+    return server_event("slow_client", record_id, detail)
 
 
-def _blocks(batch: Sequence[Event], wanted: Wanted | None) -> tuple[list[bytes], int]:
-    chosen = batch if wanted is None else [event for event in batch if wanted(event.name)]
-    return [event.block for event in chosen], len(chosen)
-
-
-async def _farewell(services: Services, run: Run, ends: bool) -> bytes:
-    """What to send when the log gave no `end`: nothing when the client has it already, or when the run was removed;
-    else that the log is not kept any more, and with `ends` how the run ended."""
-    if await services.events.exists(run.run_id):
-        return b""
-    try:
-        now = await services.runs.get(run.thread_id, run.run_id)
-    except NotFound:
-        return b""
-    if now.status in ("pending", "running"):
-        return b""
-    gap = told("gap", run.run_id, "the events of this run are not kept any more")
-    if not ends:
-        return gap
-    end = dumps({"run_id": run.run_id, "status": now.status})
-    return gap + encode_block("end", end, _BEYOND_ID)
-
-
-def told(name: str, ident: str, detail: str) -> bytes:
-    """An event of ours, without an id: it is not part of the log. `ident` is the run, or the thread."""
-    return encode_block(name, dumps({"run_id": ident, "detail": detail}))
+def shutdown_event(record_id: str) -> bytes:
+    """The last event for the clients of a process that stops."""
+    return server_event("reconnect", record_id, "This process is stopping. Reconnect with the last event id.")

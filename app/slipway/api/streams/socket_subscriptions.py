@@ -1,14 +1,14 @@
-"""The events of one thread on one WebSocket, in one order for all its subscriptions.
+"""Sends the events of one thread over one WebSocket, in one order for all subscriptions.
 
-One reader follows the thread. It matches each event with every subscription and sends it once, however many match;
-`_cursor` is the number of the last event that it took. A new subscription first replays what lies at or below the
-cursor, then joins the reader. Everything is sent under one lock, so
+One follower reads the thread. It matches each event against every subscription and sends it once, however many
+match. `_cursor` is the number of the last event that it read. A new subscription first replays the events up to the
+cursor, then the follower sends it new events. Everything is sent under one lock, so
 
-- the replay of a subscription is the `replayed_events` frames directly before its answer, and
-- all other events come once, in the order of their numbers.
+- the replay of a subscription is the `replayed_events` frames directly before its reply, and
+- all other events are sent once, in the order of their numbers.
 
-The answer comes after the replay because `@langchain/langgraph-sdk` needs it so: it stops reading a subscription when
-the run ends, unless events wait in it by the time that the answer arrives.
+The reply is sent after the replay because `@langchain/langgraph-sdk` stops reading a subscription when the run ends,
+unless events wait in it when the reply arrives.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from dataclasses import dataclass
 
 from slipway.errors import NotFound
 from slipway.event_protocol.event_filters import EventFilter
+from slipway.event_protocol.protocol_event import ORDINAL_BITS, ProtocolEvent, base_number
 from slipway.event_protocol.protocol_log import ProtocolLog
-from slipway.event_protocol.run_translator import ORDINAL_BITS, ProtocolEvent, base_number
 
 Send = Callable[[bytes], Awaitable[None]]
-"""Sends one frame. Raises `WebSocketDisconnect` when the client has left."""
+"""Sends one text frame. Raises `WebSocketDisconnect` when the client has disconnected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a subscription receives: the events that `filter` lets through and whose number is above `since`."""
+    """Receives the events that match `filter` and have a number above `since`."""
 
     filter: EventFilter
     since: int = 0
 
-    def wants(self, event: ProtocolEvent) -> bool:
-        """Whether the event is for this subscription."""
-        return event.seq > self.since and self.filter.wants(event)
+    def matches(self, event: ProtocolEvent) -> bool:
+        """Whether the subscription receives the event."""
+        return event.seq > self.since and self.filter.matches(event)
 
 
 class SocketSubscriptions:
-    """Sends the events of a thread. `check` is awaited before the first event of each run; what it raises, and what
-    reading raises, goes to `on_broken`, which ends the socket."""
+    """`check` is awaited before the first event of each run. `on_error` receives what it raises and what reading
+    raises, and closes the socket."""
 
     def __init__(
         self,
@@ -50,12 +50,12 @@ class SocketSubscriptions:
         *,
         send: Send,
         check: Callable[[], Awaitable[None]],
-        on_broken: Callable[[Exception], Awaitable[None]],
+        on_error: Callable[[Exception], Awaitable[None]],
     ) -> None:
         self._log, self._thread_id = protocol_log, thread_id
-        self._send_frame, self._check, self._on_broken = send, check, on_broken
+        self._send_frame, self._check, self._on_error = send, check, on_error
         self._subscriptions: dict[str, Subscription] = {}
-        self._reader: asyncio.Task[None] | None = None
+        self._follower: asyncio.Task[None] | None = None
         self._cursor = 0
         self._sending = asyncio.Lock()
         self._commanding = asyncio.Lock()
@@ -63,60 +63,64 @@ class SocketSubscriptions:
     def __len__(self) -> int:
         return len(self._subscriptions)
 
-    def __contains__(self, ident: str) -> bool:
-        return ident in self._subscriptions
+    def __contains__(self, subscription_id: str) -> bool:
+        return subscription_id in self._subscriptions
 
     @asynccontextmanager
     async def command(self) -> AsyncIterator[None]:
-        """The time in which a command is carried out and answered. No run's first event is sent meanwhile, so the
-        events of a run follow the answer to the command that started it."""
+        """Lasts while a command is executed, until its reply is sent. No first event of a run is sent in this time, so
+        the events of a run follow the reply to the command that started it."""
         async with self._commanding:
             yield
 
     @asynccontextmanager
-    async def silence(self) -> AsyncIterator[None]:
-        """The time in which nothing is sent."""
+    async def paused(self) -> AsyncIterator[None]:
+        """Nothing is sent until the block is left."""
         async with self._sending:
             yield
 
     async def send(self, frame: bytes) -> None:
-        """Send what is no event."""
+        """Sends a frame that is not an event."""
         async with self._sending:
             await self._send_frame(frame)
 
-    async def subscribe(self, ident: str, subscription: Subscription, answer: Callable[[int], bytes]) -> None:
-        """Replay, send the answer that `answer` makes of the number of replayed events, and install the subscription;
-        one of the same name is replaced. Raises `StoreUnavailable`: then nothing is installed."""
+    async def subscribe(self, subscription_id: str, subscription: Subscription, reply: Callable[[int], bytes]) -> None:
+        """Replays, sends the frame that `reply` builds from the number of replayed events, and installs the
+        subscription. It replaces a subscription with the same id. Raises `StoreUnavailable`; then nothing is
+        installed."""
         async with self._sending:
-            self._subscriptions.pop(ident, None)
-            if self._reader is None:
-                self._cursor = 0
+            self._subscriptions.pop(subscription_id, None)
+            incarnation = None
+            if self._follower is None:
+                self._cursor, incarnation = 0, await self._log.incarnation(self._thread_id)
             replayed = await self._replay(subscription)
-            await self._send_frame(answer(replayed))
-            self._subscriptions[ident] = subscription
-            if self._reader is None:
-                self._reader = asyncio.create_task(self._read(self._cursor), name=f"events of {self._thread_id}")
+            await self._send_frame(reply(replayed))
+            self._subscriptions[subscription_id] = subscription
+            if self._follower is None:
+                self._follower = asyncio.create_task(
+                    self._follow(self._cursor, incarnation), name=f"events of {self._thread_id}"
+                )
 
-    async def unsubscribe(self, ident: str) -> None:
-        """Send no more events of this subscription; without any, the thread is not followed."""
+    async def unsubscribe(self, subscription_id: str) -> None:
+        """Removes the subscription. After the last one, the thread is not followed any more."""
         async with self._sending:
-            self._subscriptions.pop(ident, None)
+            self._subscriptions.pop(subscription_id, None)
         if not self._subscriptions:
             await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop following."""
+        """Stops following the thread."""
         self._subscriptions.clear()
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.cancel()
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            follower.cancel()
             with suppress(asyncio.CancelledError):
-                await reader
+                await follower
 
     async def _replay(self, subscription: Subscription) -> int:
-        """Send what the subscription has missed, and count it. Without a reader that is all there is by now, and the
-        cursor is set to its end."""
-        through, replayed = self._cursor if self._reader else None, 0
+        """Sends the events up to the cursor that the subscription has missed, and returns their number. Without a
+        follower these are all existing events, and the cursor is set to the last one."""
+        through, replayed = self._cursor if self._follower else None, 0
         # Starts at the first event of the run: the cursor needs the end of a run that was received completely.
         whole_run = base_number(subscription.since >> ORDINAL_BITS)
         async with aclosing(self._log.replay(self._thread_id, whole_run, through)) as batches:
@@ -125,26 +129,26 @@ class SocketSubscriptions:
                 self._cursor = max(self._cursor, batch[-1].seq)
         return replayed
 
-    async def _read(self, since: int) -> None:
-        turn = 0
+    async def _follow(self, since: int, incarnation: str | None) -> None:
+        ordinal = 0
         try:
-            async with aclosing(self._log.follow(self._thread_id, since)) as batches:
+            async with aclosing(self._log.follow(self._thread_id, since, incarnation)) as batches:
                 async for batch in batches:
-                    if batch[0].turn != turn:
+                    if batch[0].ordinal != ordinal:
                         async with self._commanding:
                             await self._check()
-                        turn = batch[0].turn
+                        ordinal = batch[0].ordinal
                     async with self._sending:
                         await self._send_events(batch, self._subscriptions.values())
                         self._cursor = batch[-1].seq
-            await self._on_broken(NotFound("thread", self._thread_id))  # it was deleted
+            await self._on_error(NotFound("thread", self._thread_id))  # the thread was deleted
         except Exception as error:
-            await self._on_broken(error)
+            await self._on_error(error)
 
     async def _send_events(self, events: Sequence[ProtocolEvent], to: Collection[Subscription]) -> int:
         sent = 0
         for event in events:
-            if any(subscription.wants(event) for subscription in to):
+            if any(subscription.matches(event) for subscription in to):
                 await self._send_frame(event.encoded())
                 sent += 1
         return sent

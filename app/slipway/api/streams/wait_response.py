@@ -1,7 +1,7 @@
-"""Waiting for the run_result of a run: a newline every few seconds (legal before JSON), then one JSON object.
+"""Waits for the result of a run: sends a newline every few seconds (JSON allows that before a value), then one object.
 
-Status 200 is sent before the run_result is known, so a failed run answers `{"__error__": …}`. An answer that cannot be
-finished is broken off: clients then ask the `Location` for it.
+Status 200 is sent before the run has ended, so the body of a failed run is `{"__error__": …}`. A response that cannot
+be completed is closed without its terminating chunk; clients then request the `Location`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from langgraph.checkpoint.serde.types import INTERRUPT
 from starlette.requests import Request
 
 from slipway.api.lifespan_state import open_responses_of, services_of
-from slipway.api.streams.long_response import LongResponse, OnDisconnect, SendBuffer, Watch
+from slipway.api.streams.long_response import LongResponse, OnDisconnect, Watch
+from slipway.api.streams.send_buffer import SendBuffer
 from slipway.errors import NotFound
 from slipway.runs.record import Run
 from slipway.serialization.json_encoding import dumps
 from slipway.services import Services
 from slipway.threads.record import Thread
 
-_BEAT: Final = b"\n"
-_NOTHING: Final = b"{}"
+_HEARTBEAT: Final = b"\n"
+_EMPTY_RESULT: Final = b"{}"
 
 
 def wait_response(
@@ -29,67 +30,68 @@ def wait_response(
     run: Run,
     *,
     on_disconnect: OnDisconnect | None = None,
-    held: ExitStack | None = None,
+    on_close: ExitStack | None = None,
     watch: Watch | None = None,
 ) -> LongResponse:
-    """The run_result of `run`, once it has one."""
+    """The response that sends the result of `run` when the run has ended."""
     services = services_of(request)
     settings = services.settings
 
-    async def feed(buffer: SendBuffer) -> None:
-        buffer.finish(await run_result(services, run), whole=True)
+    async def produce(buffer: SendBuffer) -> None:
+        buffer.finish(await run_result(services, run), complete=True)
 
     return LongResponse(
-        feed,
+        produce,
         headers=_headers(run),
-        beat=_BEAT,
-        ping_s=settings.sse_ping_s,
-        most=1,
-        answers=open_responses_of(request),
-        all_or_nothing=True,
+        heartbeat=_HEARTBEAT,
+        heartbeat_s=settings.sse_ping_s,
+        max_events=1,
+        open_responses=open_responses_of(request),
+        must_be_complete=True,
         on_disconnect=on_disconnect,
-        held=held,
+        on_close=on_close,
         watch=watch,
     )
 
 
 def _headers(run: Run) -> dict[str, str]:
-    place = f"/threads/{run.thread_id}/runs/{run.run_id}"
+    run_path = f"/threads/{run.thread_id}/runs/{run.run_id}"
     return {
         "content-type": "application/json",
         "cache-control": "no-store",
         "x-accel-buffering": "no",
-        "location": f"{place}/join",
-        "content-location": place,
+        "location": f"{run_path}/join",
+        "content-location": run_path,
     }
 
 
 async def run_result(services: Services, run: Run) -> bytes:
-    """The JSON body for a run that is over: what its `end` event carries, else what is stored."""
+    """Waits until the run has ended. Returns the JSON of its `end` event, or what is stored when the log has
+    expired."""
     async with aclosing(services.events.follow(run.run_id)) as batches:
         async for batch in batches:
-            if batch[-1].last:
-                return batch[-1].result or await _stored(services, run)
-    return await _stored(services, run)
+            if batch[-1].is_end:
+                return batch[-1].result or await _stored_result(services, run)
+    return await _stored_result(services, run)
 
 
-async def _stored(services: Services, run: Run) -> bytes:
+async def _stored_result(services: Services, run: Run) -> bytes:
     try:
-        now = await services.runs.get(run.thread_id, run.run_id)
-        if now.error is not None:
-            return dumps(_failed(now.error))
-        return dumps(_shown(await services.threads.get(run.thread_id)))
+        stored = await services.runs.get(run.thread_id, run.run_id)
+        if stored.error is not None:
+            return dumps(_error_result(stored.error))
+        return dumps(_thread_result(await services.threads.get(run.thread_id)))
     except NotFound:
-        return _NOTHING  # rolled back or deleted meanwhile
+        return _EMPTY_RESULT  # rolled back or deleted in between
 
 
-def _failed(error: dict[str, Any]) -> dict[str, Any]:
+def _error_result(error: dict[str, Any]) -> dict[str, Any]:
     return {"__error__": {"error": error.get("error"), "message": error.get("message")}}
 
 
-def _shown(thread: Thread) -> dict[str, Any]:
+def _thread_result(thread: Thread) -> dict[str, Any]:
     if thread.error is not None and thread.status == "error":
-        return _failed(thread.error)
+        return _error_result(thread.error)
     values = thread.values if isinstance(thread.values, dict) else {}
-    asked = [interrupt for task in thread.interrupts.values() for interrupt in task]
-    return values | ({INTERRUPT: asked} if asked else {})
+    interrupts = [interrupt for task in thread.interrupts.values() for interrupt in task]
+    return values | ({INTERRUPT: interrupts} if interrupts else {})

@@ -50,7 +50,7 @@ ENDPOINTS: Final = (
     Endpoint("GET", "/ui/threads/{thread_id}", views.thread, "A thread", requires("threads:read")),
     Endpoint("GET", _RUN, views.run, "A run", _READS),
     Endpoint("GET", f"{_RUN}/events", live.events, "A run's events", _READS),
-    Endpoint("GET", f"{_RUN}/now", live.now, "How a run stands", _READS),
+    Endpoint("GET", f"{_RUN}/now", live.run_status, "The current state of a run", _READS),
 )
 """The pages that show something. Style, scripts and what is not there are for everybody."""
 

@@ -20,7 +20,8 @@ from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import checked_uuid, path_id
 from slipway.api.responses import status_of
 from slipway.api.ui.forms import fields_of
-from slipway.api.ui.live import seen_run, standing
+from slipway.api.ui.live import readable_run as run_of_path
+from slipway.api.ui.live import run_view
 from slipway.api.ui.rendering import page, words
 from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError
 from slipway.graphs.spec import GraphSpec
@@ -193,10 +194,10 @@ async def thread(request: Request) -> Response:
 async def run(request: Request) -> Response:
     """A run, live."""
     services = services_of(request)
-    found = await seen_run(request)
+    found = await run_of_path(request)
     outputs, chats = await _shape(services, found.graph_id)
     data = {
-        "now": await standing(services, found),
+        "now": await run_view(services, found),
         "input": found.options.input,
         "command": found.options.command,
         "context": found.options.context,

@@ -133,7 +133,7 @@ KEY_KINDS: Final = (
         ":thread:%s:states",
         RedisType.ZSET,
         Shard.THREAD,
-        meaning="Checkpoints that state writes made, by time in µs; the newest 100.",
+        meaning="State writes, `<time in µs>:<checkpoint>`, by the ordinal of the last started run; the newest 100.",
         lifetime="`event_ttl_s` after the last state write",
         python_readers=("slipway.threads",),
     ),

@@ -36,7 +36,13 @@ if args.state then
 end
 if args.checkpoint_id then
   local states = key('thread_states', args.thread_id)
-  redis.call('ZADD', states, integer_text(now_us), args.checkpoint_id)
+  local stored = false -- when this script is repeated
+  for _, member in ipairs(redis.call('ZRANGE', states, 0, -1)) do
+    stored = stored or string.sub(member, -#args.checkpoint_id) == args.checkpoint_id
+  end
+  -- The state follows the run that started last; the time orders the states that follow one run.
+  local ordinal = redis.call('HGET', thread, 'started_runs') or 0
+  if not stored then redis.call('ZADD', states, ordinal, integer_text(now_us) .. ':' .. args.checkpoint_id) end
   redis.call('ZREMRANGEBYRANK', states, 0, -args.states_kept - 1)
   redis.call('EXPIRE', states, args.event_ttl_s)
   notify_thread(args.thread_id)

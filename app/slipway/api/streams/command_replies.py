@@ -1,0 +1,23 @@
+"""The replies to commands of the event protocol, over HTTP and over a WebSocket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class CommandError(Exception):
+    """A command that failed and gets an error as its reply. `code` is one of the protocol's error codes."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def success_reply(command_id: int, result: dict[str, Any], applied_through: int) -> dict[str, Any]:
+    """`applied_through` is the number up to which the events of the thread were applied before the command."""
+    return {"type": "success", "id": command_id, "result": result, "meta": {"applied_through_seq": applied_through}}
+
+
+def error_reply(command_id: int | None, code: str, message: str) -> dict[str, Any]:
+    """`command_id` is None when the command could not be read, and for an error of the whole stream."""
+    return {"type": "error", "id": command_id, "error": code, "message": message}

@@ -1,0 +1,150 @@
+"""The event stream of one run: its event log, sent as the bytes that a worker wrote.
+
+The `end` event of the log is sent only to clients that request it (`stream_requests`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import ExitStack, aclosing
+from typing import Final
+
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from slipway.api.lifespan_state import services_of
+from slipway.api.responses import empty_response
+from slipway.api.streams.access_watch import watch_run
+from slipway.api.streams.event_streams import (
+    STREAM_HEADERS,
+    Blocks,
+    server_event,
+    shutdown_event,
+    slow_client_event,
+    stream_response,
+)
+from slipway.api.streams.long_response import LongResponse, OnDisconnect, Watch
+from slipway.api.streams.stream_requests import StreamRequest
+from slipway.errors import NotFound
+from slipway.runs.events import NEW_ONLY, event_position
+from slipway.runs.record import Run
+from slipway.serialization.json_encoding import dumps
+from slipway.services import Services
+from slipway.sse_frames import encode_block
+
+_IN_EVERY_STREAM: Final = frozenset({"error", "end", "gap", "feedback"})
+_EXPIRED_LOG_END_ID: Final = "99999999999999-0"
+"""Id of the `end` event that is sent when the log has expired. No event of a log has it."""
+
+EventPredicate = Callable[[str], bool]
+"""Whether the client receives the events of this name."""
+
+
+def accept_modes(modes: Sequence[str]) -> EventPredicate | None:
+    """Accepts the events of these stream modes, and those that belong to every stream; None without modes, which means
+    all events. `metadata` is a mode like the others, as on the reference server."""
+    if not modes:
+        return None
+    names = frozenset(modes) | _IN_EVERY_STREAM
+    messages = "messages" in names or "messages-tuple" in names
+
+    def accepts(name: str) -> bool:
+        return name in names or name.partition("|")[0] in names or (messages and name.startswith("messages"))
+
+    return accepts
+
+
+def stream_run(
+    request: Request,
+    run: Run,
+    after: str,
+    *,
+    sends_end: bool,
+    accepts: EventPredicate | None = None,
+    on_disconnect: OnDisconnect | None = None,
+    on_close: ExitStack | None = None,
+    run_path: str | None = None,
+    watch: Watch | None = None,
+) -> LongResponse:
+    """The events of `run` that follow `after`, then new ones until its end; with `sends_end` also the `end` event.
+    `run_path` is the path of the run for the headers, if it is not below its thread."""
+    return stream_response(
+        request,
+        _run_blocks(services_of(request), run, after, accepts, sends_end),
+        headers=run_headers(run_path or f"/threads/{run.thread_id}/runs/{run.run_id}"),
+        slow_client_event=slow_client_event(run.run_id),
+        shutdown_event=shutdown_event(run.run_id),
+        must_be_complete=True,
+        on_disconnect=on_disconnect,
+        on_close=on_close,
+        watch=watch,
+    )
+
+
+async def stream_existing_run(
+    request: Request,
+    run: Run,
+    wanted: StreamRequest,
+    *,
+    on_disconnect: OnDisconnect | None = None,
+    run_path: str | None = None,
+) -> ASGIApp:
+    """The events of a run that exists. A client that requests the `end` event gets 204 when no event is left for it,
+    because a browser's `EventSource` reconnects until then."""
+    after = wanted.after or NEW_ONLY
+    if wanted.sends_end and await _nothing_left(services_of(request), run, after):
+        return empty_response()
+    return stream_run(
+        request,
+        run,
+        after,
+        sends_end=wanted.sends_end,
+        accepts=accept_modes(wanted.modes),
+        on_disconnect=on_disconnect,
+        run_path=run_path,
+        watch=watch_run(request, run),
+    )
+
+
+def run_headers(run_path: str) -> dict[str, str]:
+    """The headers by which a client finds the stream and the run again."""
+    return {**STREAM_HEADERS, "location": f"{run_path}/stream", "content-location": run_path}
+
+
+async def _nothing_left(services: Services, run: Run, after: str) -> bool:
+    newest = await services.events.newest(run.run_id)
+    if newest is not None:
+        return newest.is_end and (after == NEW_ONLY or event_position(after) >= newest.position)
+    ended = run.status not in ("pending", "running")
+    return ended and (after == NEW_ONLY or event_position(after) >= event_position(_EXPIRED_LOG_END_ID))
+
+
+async def _run_blocks(
+    services: Services, run: Run, after: str, accepts: EventPredicate | None, sends_end: bool
+) -> AsyncGenerator[Blocks, None]:
+    ended = False
+    async with aclosing(services.events.follow(run.run_id, after)) as batches:
+        async for batch in batches:
+            ended = batch[-1].is_end
+            events = batch if sends_end or not ended else batch[:-1]
+            yield Blocks([event.block for event in events if accepts is None or accepts(event.name)])
+    if not ended and after != NEW_ONLY:
+        yield Blocks(await _expired_log_blocks(services, run, sends_end))
+
+
+async def _expired_log_blocks(services: Services, run: Run, sends_end: bool) -> list[bytes]:
+    """What to send when the log had no `end`: nothing when the client has received it already, or when the run was
+    deleted; else a `gap`, because the log has expired, and with `sends_end` an `end` with the status of the run."""
+    if await services.events.exists(run.run_id):
+        return []
+    try:
+        stored = await services.runs.get(run.thread_id, run.run_id)
+    except NotFound:
+        return []
+    if stored.status in ("pending", "running"):
+        return []
+    gap = server_event("gap", run.run_id, "The events of this run have expired.")
+    if not sends_end:
+        return [gap]
+    end = dumps({"run_id": run.run_id, "status": stored.status})
+    return [gap, encode_block("end", end, _EXPIRED_LOG_END_ID)]

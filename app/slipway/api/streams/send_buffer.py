@@ -1,0 +1,139 @@
+"""The blocks that wait to be sent to one client, and the heartbeats between them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+MAX_BUFFERED_BYTES: Final = 4 * 1024 * 1024
+"""A buffer that holds more is full. One larger block still passes when the buffer is empty."""
+
+
+class SendBuffer:
+    """Holds whole blocks, so that a heartbeat can go between any two. One task adds blocks and waits while the buffer
+    is full; one task takes them and sends them."""
+
+    def __init__(self, *, heartbeat: bytes, heartbeat_s: float, max_events: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._heartbeat, self._heartbeat_s, self._max_events = heartbeat, heartbeat_s, max_events
+        self._blocks: list[bytes] = []
+        self._count = self._bytes = 0
+        self._heartbeat_due = self._finished = self._paused = False
+        self._sender: asyncio.Future[None] | None = None
+        self._producer: asyncio.Future[None] | None = None
+        self._timer = self._loop.call_later(heartbeat_s, self._on_heartbeat)
+        self.complete = False
+        """Whether the client receives everything that belongs to the response."""
+        self.disconnected = False
+        """Whether the client disconnected before the server ended the response."""
+
+    def put(self, blocks: list[bytes], count: int = 1) -> None:
+        """Add `count` events, as the blocks that they consist of."""
+        if not self._finished:
+            self._blocks.extend(blocks)
+            self._count += count
+            self._bytes += sum(map(len, blocks))
+            self._notify(self._sender)
+
+    @property
+    def count(self) -> int:
+        """The number of events that wait to be sent."""
+        return self._count
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more events or bytes wait than one client may have waiting."""
+        return self._count > self._max_events or self._bytes > MAX_BUFFERED_BYTES
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether no more blocks are accepted."""
+        return self._finished
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether everything was taken and no more blocks are accepted."""
+        return self._finished and not self._blocks
+
+    async def wait_until_taken(self, timeout_s: float) -> bool:
+        """Whether the buffer is not full, waiting at most `timeout_s` for the client to read."""
+        if not self.is_full:
+            return True
+        self._producer = self._loop.create_future()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._producer
+        return not self.is_full
+
+    def finish(self, last: bytes = b"", *, complete: bool = False) -> None:
+        """Accept no more blocks after `last`, and end when all are sent."""
+        if not self._finished:
+            self.complete = complete
+            self._blocks.append(last)
+            self._finished = True
+            self._timer.cancel()
+            self._notify(self._sender)
+            self._notify(self._producer)
+
+    def discard_and_end(self, last: bytes) -> None:
+        """Discard the buffered blocks and send `last`. Does nothing if the response is already ending."""
+        if not self._finished:
+            self._paused = False
+            self._blocks.clear()
+            self.finish(last)
+
+    def end_for_shutdown(self, last: bytes) -> None:
+        """End with `last` because this process stops. Buffered blocks are sent first, unless sending is paused."""
+        if self._paused:
+            self.discard_and_end(last)
+        else:
+            self.finish(last)
+
+    def revoke(self, last: bytes) -> None:
+        """Discard everything that is not sent, also of a response that is already ending. Send `last` and end
+        properly, so that the client, which is not authorized any more, does not reconnect."""
+        if not self.is_finished:
+            self._paused = False
+            self._blocks.clear()
+            self._finished = False
+            self.finish(last, complete=True)
+
+    def pause(self) -> None:
+        """Send nothing but heartbeats until `resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        self._notify(self._sender)
+
+    def client_disconnected(self) -> None:
+        """Record that the client disconnected. Does nothing if the server already ended this response."""
+        if not self._finished:
+            self.disconnected = True
+            self.discard_and_end(b"")
+
+    async def take(self) -> bytes:
+        """All blocks that wait, joined, as soon as one does. Must not be called when `is_finished`."""
+        while (self._paused or not self._blocks) and not self._heartbeat_due:
+            self._sender = self._loop.create_future()
+            await self._sender
+        if self._paused:
+            self._heartbeat_due = False
+            return self._heartbeat
+        if self._heartbeat_due:
+            self._blocks.append(self._heartbeat)
+        taken = b"".join(self._blocks)
+        self._blocks, self._count, self._bytes, self._heartbeat_due = [], 0, 0, False
+        self._notify(self._producer)
+        return taken
+
+    def _on_heartbeat(self) -> None:
+        self._heartbeat_due = True
+        self._timer = self._loop.call_later(self._heartbeat_s, self._on_heartbeat)
+        self._notify(self._sender)
+
+    @staticmethod
+    def _notify(waiter: asyncio.Future[None] | None) -> None:
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

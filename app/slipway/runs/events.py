@@ -1,0 +1,74 @@
+"""One event of a run's log: its id, its name, and the bytes that clients receive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from slipway.sse_frames import data_of, encode_frame, with_id
+
+EventPosition = tuple[int, int]
+"""An event id as two numbers, so that ids can be compared."""
+
+START: Final[EventPosition] = (0, 0)
+START_ID: Final = "0"
+"""The position of a client that wants all events."""
+NEW_ONLY: Final = "$"
+"""The position of a client that wants new events only."""
+_FIRST_ATTEMPT: Final = b'"attempt":1}'
+
+
+def event_position(event_id: str) -> EventPosition:
+    """The numbers of an id such as `1795344333862-0` (or `1795344333862`)."""
+    milliseconds, _, number = event_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of an event log. `block` is what every SSE client receives, with the id line and the blank line.
+    `result` is set on some `end` events: the JSON body for clients that wait for the result."""
+
+    id: str
+    position: EventPosition
+    name: str
+    block: bytes
+    result: bytes | None = None
+
+    @classmethod
+    def from_frame(cls, event_id: str, name: str, frame: bytes, result: bytes | None = None) -> Event:
+        return cls(event_id, event_position(event_id), name, with_id(frame, event_id), result)
+
+    @classmethod
+    def from_entry(cls, entry: Sequence[Any]) -> Event:
+        """From an entry of the stream, as Redis returns it."""
+        fields = dict(zip(entry[1][::2], entry[1][1::2], strict=True))
+        return cls.from_frame(entry[0].decode(), fields[b"n"].decode(), fields[b"f"], fields.get(b"r"))
+
+    @classmethod
+    def from_notification(cls, entry: Sequence[Any]) -> Event:
+        """From an entry of a notification: name, frame, result, id."""
+        name, frame, result, event_id = entry
+        return cls.from_frame(event_id, name, frame.encode(), result.encode() if result else None)
+
+    @property
+    def data(self) -> bytes:
+        """The JSON data."""
+        return data_of(self.block)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether every log starts with this event."""
+        return self.name == "metadata" and self.data.endswith(_FIRST_ATTEMPT)
+
+    @property
+    def is_end(self) -> bool:
+        """Whether no event follows."""
+        return self.name == "end"
+
+
+def gap_event(missing_after: str) -> Event:
+    """Tells a client that the log no longer has the events after its position."""
+    frame = encode_frame("gap", b'{"missing_after":"%b"}' % missing_after.encode())
+    return Event.from_frame(missing_after, "gap", frame)
