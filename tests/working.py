@@ -31,6 +31,6 @@ async def working(settings: Settings, graphs: Registry) -> AsyncIterator[tuple[W
             yield process, services
         finally:
             process.executor.stop_now()
-            process._stop_requested.set()
+            process.request_stop()
             await task
             await wake.close()

@@ -34,13 +34,13 @@ def ceilings_of(settings: Settings, graph: Mapping[str, float], request: Mapping
     `InvalidRequest` for a ceiling that is unknown, not enforced, or not a number of 0 or more."""
     limits = {name: float(limit) for name in NAMES if (limit := getattr(settings, name)) is not None}
     limits |= {name: float(limit) for name, limit in graph.items()}
-    for name, limit in checked(request).items():
+    for name, limit in parse_limits(request).items():
         limits[name] = min(limit, limits.get(name, limit))
     limits.setdefault("max_node_visits", limits["max_steps"])
     return limits
 
 
-def checked(request: Mapping[str, Any]) -> Limits:
+def parse_limits(request: Mapping[str, Any]) -> Limits:
     """Validates the ceilings of a request. Raises `InvalidRequest`."""
     for name, limit in request.items():
         path = f"config.configurable.ceilings.{name}"
@@ -67,7 +67,7 @@ class Usage:
     an answer or a crash, has the same task ids, and is not counted again."""
 
     @classmethod
-    def of(cls, stored: Mapping[str, Any]) -> Usage:
+    def from_stored(cls, stored: Mapping[str, Any]) -> Usage:
         """Reads what `public` returned, from the run record."""
         return cls(
             steps=stored.get("steps", 0),

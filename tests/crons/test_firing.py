@@ -143,7 +143,7 @@ async def test_a_run_that_is_over_and_gone_is_not_made_again(
     with pytest.raises(DueTimeTaken):
         await scheduler._submit(before, step, 0)
     assert await pipeline.send("EXISTS", keys.run(run_id)) == 0
-    process._stop_requested.set()
+    process.request_stop()
     await work
     await claims.close()
 

@@ -174,7 +174,7 @@ async def test_a_run_that_continues_another_goes_on_counting(stores: Stores, gra
 
 def test_what_was_used_is_stored_whole() -> None:
     used = Usage(3, 2, 1.5, 700, Counter(turn=2), {"turn": "task"})
-    assert Usage.of(orjson.loads(dumps(used.public()))) == used
+    assert Usage.from_stored(orjson.loads(dumps(used.public()))) == used
 
 
 async def test_an_answer_does_not_reset_what_was_used(stores: Stores, graphs: Registry) -> None:

@@ -272,7 +272,7 @@ async def test_a_worker_that_stops_hands_its_runs_back_without_spending_an_attem
         new = new_run(new_id(), graph_id="gate", create_thread=True)
         run = await services.submission.submit(new)
         await eventually(lambda: project.effects[run.thread_id]["one"])
-        process._stop_requested.set()
+        process.request_stop()
         await eventually(lambda: all(execution.drain_requested for execution in process.executor.executions))
         project.gates[run.thread_id].set()
         await eventually(lambda: _is(services, run, Phase.QUEUED))
@@ -304,7 +304,7 @@ async def test_many_runs_of_a_stopping_worker_all_end_elsewhere(
         made = [new_run(new_id(), graph_id="gate", create_thread=True) for _ in range(20)]
         runs = await asyncio.gather(*(services.submission.submit(new) for new in made))
         await eventually(lambda: all(project.effects[run.thread_id]["one"] for run in runs))
-        process._stop_requested.set()
+        process.request_stop()
         await eventually(lambda: not process.executor.executions)
     for run in runs:
         project.gates[run.thread_id].set()

@@ -83,11 +83,15 @@ class WorkerProcess:
         self._start_permission = StartPermission(services)
         self._duties = {kind: kind(services) for kind in DUTIES}
 
+    def request_stop(self) -> None:
+        """Makes `work` drain and return, as a signal does."""
+        self._stop_requested.set()
+
     async def work(self) -> None:
         """Returns after a drain: a signal asked for it, or a background task ended, which only a bug can cause."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop_requested.set)
+            loop.add_signal_handler(number, self.request_stop)
         claims = asyncio.create_task(self._claims.main(), name="claims")
         duties = [asyncio.create_task(duty.run(), name=duty.name) for duty in self._duties.values()]
         stop_requested = asyncio.create_task(self._stop_requested.wait(), name="stop request")

@@ -78,7 +78,7 @@ class Execution:
         self._checkpointer = checkpointer.for_run(
             attempt, empty_thread=fresh, max_thread_bytes=None if budget is None else int(budget)
         )
-        self._ceilings = Ceilings(self.run.ceilings, Usage.of(self.run.usage))
+        self._ceilings = Ceilings(self.run.ceilings, Usage.from_stored(self.run.usage))
         self._guard = CeilingGuard(self._ceilings, lambda: self._stop_with(StopReason.CEILING))
         self._suspect_progress = SuspectProgress(attempt, keys, on_cleared)
         self._observer = StreamObserver()
@@ -237,7 +237,7 @@ class Execution:
         checkpoint before the end, so all supersteps are executed again, and must not count twice."""
         if self.run.options.durability != "exit":
             return self.usage
-        return self.usage.with_counts_of(Usage.of(self.run.usage))
+        return self.usage.with_counts_of(Usage.from_stored(self.run.usage))
 
     # settle
 

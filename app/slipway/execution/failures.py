@@ -105,16 +105,16 @@ def _failure(error: BaseException, ceiling_hit: CeilingHit | None, node: str | N
     if isinstance(own, CeilingHit):
         ceiling_hit = ceiling_hit or own
     if ceiling_hit is not None:
-        return _ceiling(ceiling_hit, error, node)
+        return _ceiling_failure(ceiling_hit, error, node)
     if is_a(error, GraphRecursionError):
-        return _of("ceiling.steps", error, None, retryable=False)
+        return _plain_failure("ceiling.steps", error, None, retryable=False)
     if is_a(error, _INPUT_ERRORS) and not node_completed:
-        return _input(error)
+        return _input_failure(error)
     if isinstance(own, RunFailure):
-        return _of(own.code, error, own.node or node, retryable=own.retryable)
+        return _plain_failure(own.code, error, own.node or node, retryable=own.retryable)
     if own is not None:
-        return _of(own.code, error, node, retryable=own.retryable)
-    return _of(NodeFailed.code, error, node, retryable=False)
+        return _plain_failure(own.code, error, node, retryable=own.retryable)
+    return _plain_failure(NodeFailed.code, error, node, retryable=False)
 
 
 def public_error(error: BaseException) -> dict[str, str]:
@@ -137,7 +137,7 @@ def _as_slipway_error(error: BaseException) -> SlipwayError | None:
     return error if any(type(error) is kind for kind in _SLIPWAY_ERRORS) and isinstance(error, SlipwayError) else None
 
 
-def _of(code: str, error: BaseException, node: str | None, *, retryable: bool) -> Failure:
+def _plain_failure(code: str, error: BaseException, node: str | None, *, retryable: bool) -> Failure:
     message, rejected_answer = message_of(error), _rejected_answer(error)
     public_message = message if rejected_answer else public_text(error)
     return Failure(code, class_name(error), message, public_message, node, retryable, {}, rejected_answer)
@@ -151,7 +151,7 @@ def _rejected_answer(error: BaseException) -> dict[str, Any]:
     return {"reason": getattr(error, "reason", ""), "interrupt_ids": list(named), "pending_ids": list(pending)}
 
 
-def _ceiling(hit: CeilingHit, error: BaseException, node: str | None) -> Failure:
+def _ceiling_failure(hit: CeilingHit, error: BaseException, node: str | None) -> Failure:
     message = public_message = str(hit)
     if hit.ceiling == "retries":
         last = f"; the last failure was {class_name(error)}"
@@ -163,14 +163,14 @@ def _ceiling(hit: CeilingHit, error: BaseException, node: str | None) -> Failure
     return Failure(hit.full_code, name, message, public_message, hit.node or node, False, limits)
 
 
-def _input(error: BaseException) -> Failure:
-    message = _problems(error) if type(error) is ValidationError else message_of(error)
+def _input_failure(error: BaseException) -> Failure:
+    message = _field_problems(error) if type(error) is ValidationError else message_of(error)
     if is_a(error, EmptyInputError) and message == EmptyInputError.__name__:
         message = "the input is empty"
     return Failure(InputRefused.code, class_name(error), message, message, None, False, {})
 
 
-def _problems(error: ValidationError) -> str:
+def _field_problems(error: ValidationError) -> str:
     """The problem of each field. `errors()` itself may fail, if a validator of the graph raised a hostile exception."""
     try:
         problems = [f"{'.'.join(map(str, p['loc'])) or 'input'}: {p['msg']}" for p in error.errors(include_url=False)]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from slipway.assistants.record import Assistant
-from slipway.ceilings import Limits, ceilings_of, checked
+from slipway.ceilings import Limits, ceilings_of, parse_limits
 from slipway.errors import InvalidRequest
 from slipway.graphs.spec import GraphSpec, Priority
 from slipway.protocol_types import MultitaskStrategy
@@ -127,7 +127,7 @@ def parse_ceilings(config: Mapping[str, Any]) -> Limits:
     requested = config.get("configurable", {}).get("ceilings") or {}
     if not isinstance(requested, dict):
         raise InvalidRequest("config.configurable.ceilings", "must be an object")
-    return checked(requested)
+    return parse_limits(requested)
 
 
 def parse_priority(configurable: Mapping[str, Any], default: Priority = "normal") -> Priority:
