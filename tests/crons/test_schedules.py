@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from slipway.crons.schedules import MOST_PASSED, Schedule
+from slipway.crons.schedules import MAX_COUNTED_MISSED, Schedule
 from slipway.errors import InvalidRequest
 
 
@@ -56,6 +56,6 @@ def test_nothing_is_due_after_the_end() -> None:
 
 def test_how_many_times_passed() -> None:
     schedule = Schedule("@hourly", None)
-    assert schedule.passed(ms("2026-03-01T10:00:00"), ms("2026-03-01T10:59:00")) == 0
-    assert schedule.passed(ms("2026-03-01T10:00:00"), ms("2026-03-01T13:00:00")) == 3
-    assert Schedule("* * * * * *", None).passed(0, ms("2026-03-01T13:00:00")) == MOST_PASSED
+    assert schedule.count_missed(ms("2026-03-01T10:00:00"), ms("2026-03-01T10:59:00")) == 0
+    assert schedule.count_missed(ms("2026-03-01T10:00:00"), ms("2026-03-01T13:00:00")) == 3
+    assert Schedule("* * * * * *", None).count_missed(0, ms("2026-03-01T13:00:00")) == MAX_COUNTED_MISSED

@@ -1,8 +1,10 @@
-"""Crons: runs that are made at certain times, each on a thread of its cron or on one of its own.
+"""The record of a cron: a schedule with a run request. Its runs execute on the cron's thread, or each on a thread of
+its own.
 
-Each due time makes exactly one run, whatever is killed and however many workers look: the script that makes the run
-moves the cron on to its next due time in the same moment, and does neither when the cron is somewhere else already.
-After downtime there is one run for all the times that passed, and its metadata says how many (`cron_missed`).
+Exactly one run is created for each due time, however many workers check the schedule and whichever of them dies. The
+script that creates the run also sets the cron's next due time, atomically, and does neither when the cron has another
+due time already. After downtime one run is created for all missed due times; its metadata has their number
+(`cron_missed`).
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ from slipway.runs.run_request import RunRequest, run_request_from
 from slipway.serialization.json_encoding import dumps
 
 _FORMER_NAMESPACE: Final = UUID("b6f0c9a4-56f4-4c0b-8a35-2d6f0c1f7f0e")
-"""Of crons that an earlier release stored, which have no seed."""
+"""For crons that were stored by an earlier release and have no seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewCron:
-    """A cron, validated: `payload` is what was sent, `request` what it asks for at each due time."""
+    """A validated cron. `payload` is the body that the client sent, `request` the run request of each due time."""
 
     assistant_id: str
     thread_id: str | None
@@ -38,8 +40,8 @@ class NewCron:
     request: RunRequest
 
     def fields(self) -> dict[str, str]:
-        """As it is stored; what is None has no field."""
-        found = {
+        """The stored fields. None is stored as a missing field."""
+        fields = {
             "assistant_id": self.assistant_id,
             "thread_id": self.thread_id,
             "schedule": self.schedule.text,
@@ -51,7 +53,7 @@ class NewCron:
             "metadata": dumps(self.metadata).decode(),
             "request": dumps(asdict(self.request)).decode(),
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 OPTIONAL: Final = ("timezone", "end_ms", "on_run_completed", "thread_id")
@@ -59,17 +61,18 @@ OPTIONAL: Final = ("timezone", "end_ms", "on_run_completed", "thread_id")
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """The stored record. `next_ms` is None while it rests; `due_if_enabled_ms` is when a disabled one would be due.
-    `problem` is why the last due time made no run."""
+    """The stored record of a cron. Due times are in ms since the epoch."""
 
     cron_id: str
     incarnation: str
-    """When it was created, in µs: what tells it from another cron that had the same id."""
+    """The creation time in µs. It distinguishes the cron from an earlier one, since deleted, of the same id."""
     assistant_id: str
     thread_id: str | None
     schedule: Schedule
     next_ms: int | None
+    """The next due time. None for a cron that is disabled or has no due time left."""
     due_if_enabled_ms: int | None
+    """The next due time that a disabled cron would have."""
     enabled: bool
     on_run_completed: str | None
     payload: dict[str, Any]
@@ -79,28 +82,28 @@ class Cron:
     updated_at: str
     last_run_id: str | None
     problem: str | None
+    """Why no run was created for the last due time."""
     seed: str | None
-    """Random, and shown to nobody: whoever knows the cron cannot compute the ids of the threads that it will make."""
+    """A random UUID that is never public: clients must not be able to compute the ids of future threads."""
 
     @property
     def end_time(self) -> str | None:
-        """The last moment that may be due."""
         return None if self.schedule.end_ms is None else iso(self.schedule.end_ms * 1000)
 
     @property
     def user_id(self) -> str | None:
-        """Who made it, and for whom its runs are."""
+        """The owner: the user who created the cron, for whom its runs execute."""
         user = self.request.user
         return None if user is None else str(user["identity"])
 
     @property
     def next_run_date(self) -> str | None:
-        """The next due time; of one that is disabled, the one that it would have. None when there is none any more."""
+        """The next due time, for a disabled cron the one that it would have. None when no due time is left."""
         due_ms = self.next_ms if self.enabled else self.due_if_enabled_ms
         return None if due_ms is None else iso(due_ms * 1000)
 
     def public(self) -> dict[str, Any]:
-        """The protocol's Cron object, with what became of the last due time."""
+        """The protocol's Cron object, and the run or the problem of the last due time."""
         return {
             "cron_id": self.cron_id,
             "assistant_id": self.assistant_id,
@@ -112,7 +115,7 @@ class Cron:
             "next_run_date": self.next_run_date,
             "enabled": self.enabled,
             "on_run_completed": self.on_run_completed,
-            "payload": self._shown_payload(),
+            "payload": self._public_payload(),
             "metadata": self.metadata,
             "created_at": self.created_at,
             "updated_at": self.updated_at,
@@ -120,15 +123,15 @@ class Cron:
             "problem": self.problem,
         }
 
-    def _shown_payload(self) -> dict[str, Any]:
-        """What was sent, with the ids that its runs will have."""
+    def _public_payload(self) -> dict[str, Any]:
+        """The client's body with the ids that the cron's runs have."""
         config = self.payload.get("config") or {}
         configurable = {**(config.get("configurable") or {}), "cron_id": self.cron_id}
-        known = {"assistant_id": self.assistant_id, "schedule": self.schedule.text}
-        return {**self.payload, **known, "config": {**config, "configurable": configurable}}
+        ids = {"assistant_id": self.assistant_id, "schedule": self.schedule.text}
+        return {**self.payload, **ids, "config": {**config, "configurable": configurable}}
 
-    def stopped(self) -> NewCron:
-        """The same, never due."""
+    def disabled(self) -> NewCron:
+        """The same cron, disabled."""
         return NewCron(
             assistant_id=self.assistant_id,
             thread_id=self.thread_id,
@@ -141,45 +144,46 @@ class Cron:
         )
 
     def run_ids(self, due_ms: int) -> tuple[str, str]:
-        """The run of a due time, and the thread that is made for it: the same whoever asks."""
+        """The ids of the run of a due time and of the thread that is created for it. Every worker computes the same
+        ids."""
         run_id = uuid5(_FORMER_NAMESPACE if self.seed is None else UUID(self.seed), f"{self.cron_id}:{due_ms}")
         return str(run_id), str(uuid5(run_id, "thread"))
 
-    def asked(self, due_ms: int, missed: int) -> RunRequest:
-        """What the run of a due time is to be; `missed` is how many further due times it stands for."""
+    def run_request(self, due_ms: int, missed: int) -> RunRequest:
+        """The request for the run of a due time. `missed` is how many further due times the run replaces."""
         request = self.request
-        told: dict[str, Any] = {"cron_id": self.cron_id, "cron_due": iso(due_ms * 1000)}
+        cron_metadata: dict[str, Any] = {"cron_id": self.cron_id, "cron_due": iso(due_ms * 1000)}
         if missed:
-            told["cron_missed"] = missed
-        return replace(request, metadata=self.metadata | request.metadata | told)
+            cron_metadata["cron_missed"] = missed
+        return replace(request, metadata=self.metadata | request.metadata | cron_metadata)
 
 
-def cron_from(held: Fields, now_ms: int) -> Cron:
-    """The record of a stored hash; `now_ms` is what a disabled one looks ahead from."""
+def cron_from(fields: Fields, now_ms: int) -> Cron:
+    """The record of a stored hash. `now_ms` is needed for the due time that a disabled cron would have."""
 
     def text(name: str) -> str | None:
-        return held[name].decode() if name in held else None
+        return fields[name].decode() if name in fields else None
 
     def number(name: str) -> int | None:
-        return int(held[name]) if name in held else None
+        return int(fields[name]) if name in fields else None
 
-    enabled = held["enabled"] == b"1"
-    schedule = Schedule(held["schedule"].decode(), text("timezone"), number("end_ms"))
+    enabled = fields["enabled"] == b"1"
+    schedule = Schedule(fields["schedule"].decode(), text("timezone"), number("end_ms"))
     return Cron(
-        cron_id=held["cron_id"].decode(),
-        incarnation=held["created_us"].decode(),
-        assistant_id=held["assistant_id"].decode(),
+        cron_id=fields["cron_id"].decode(),
+        incarnation=fields["created_us"].decode(),
+        assistant_id=fields["assistant_id"].decode(),
         thread_id=text("thread_id"),
         schedule=schedule,
         next_ms=number("next_ms"),
         due_if_enabled_ms=None if enabled else _due_if_enabled(schedule, now_ms),
         enabled=enabled,
         on_run_completed=text("on_run_completed"),
-        payload=orjson.loads(held["payload"]),
-        metadata=orjson.loads(held["metadata"]),
-        request=run_request_from(orjson.loads(held["request"])),
-        created_at=iso(int(held["created_us"])),
-        updated_at=iso(int(held["updated_us"])),
+        payload=orjson.loads(fields["payload"]),
+        metadata=orjson.loads(fields["metadata"]),
+        request=run_request_from(orjson.loads(fields["request"])),
+        created_at=iso(int(fields["created_us"])),
+        updated_at=iso(int(fields["updated_us"])),
         last_run_id=text("last_run_id"),
         problem=text("problem"),
         seed=text("seed"),
@@ -187,7 +191,7 @@ def cron_from(held: Fields, now_ms: int) -> Cron:
 
 
 def _due_if_enabled(schedule: Schedule, now_ms: int) -> int | None:
-    """None also when the system does not know the zone any more: one such cron must not fail a search of all."""
+    """None also when the system has no such time zone any more: one such cron must not fail a search of all crons."""
     try:
         return schedule.after(now_ms)
     except InvalidRequest:

@@ -1,7 +1,7 @@
-"""When a cron is due: five fields, or six with the seconds last, or a name such as `@hourly`, in a time zone.
+"""The schedule of a cron: five fields, or six with the seconds last, or a name such as `@hourly`, in a time zone.
 
-What clocks do in spring and autumn is as in Debian's cron: a job for a time that does not exist runs when the clocks
-have jumped, and one for a time that comes twice runs once.
+Changes to and from summer time are handled as in Debian's cron. A due time that a change skips is due right after the
+change. A due time that a change repeats is due once.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ NAMES: Final = {
     "@hourly": "0 * * * *",
 }
 
-MOST_PASSED: Final = 1000
-"""Due times that are counted after downtime; more are told as this many."""
+MAX_COUNTED_MISSED: Final = 1000
+"""Missed due times are counted up to this number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A schedule that was checked. Times are in ms since the epoch; `end_ms` is the last moment that may be due."""
+    """A valid schedule. Times are in ms since the epoch. No due time is later than `end_ms`."""
 
     text: str
     zone: str | None
@@ -39,7 +39,7 @@ class Schedule:
 
     @classmethod
     def checked(cls, text: str, zone: str | None, end_ms: int | None = None) -> Self:
-        """`InvalidRequest` when the schedule or the zone is none, or when it would never be due."""
+        """Raises `InvalidRequest` when the schedule or the zone is invalid, or when the schedule has no due time."""
         schedule = cls(text, zone, end_ms)
         try:
             next(schedule._after(datetime.now(UTC)))
@@ -52,22 +52,22 @@ class Schedule:
         return schedule
 
     def after(self, now_ms: int) -> int | None:
-        """The next due time after a moment; None when there is none before the end. `InvalidRequest` when the system
-        does not know the zone any more."""
+        """The first due time after `now_ms`; None when there is none until `end_ms`. Raises `InvalidRequest` when the
+        system has no such time zone (any more)."""
         moment = next(self._after(datetime.fromtimestamp(now_ms / 1000, UTC)), None)
         due_ms = None if moment is None else int(moment.timestamp() * 1000)
         return None if due_ms is None or (self.end_ms is not None and due_ms > self.end_ms) else due_ms
 
-    def passed(self, due_ms: int, now_ms: int) -> int:
-        """How many due times lie after `due_ms` and not after now."""
+    def count_missed(self, due_ms: int, now_ms: int) -> int:
+        """How many due times are later than `due_ms` and not later than `now_ms`."""
         count, later = 0, self.after(due_ms)
-        while later is not None and later <= now_ms and count < MOST_PASSED:
+        while later is not None and later <= now_ms and count < MAX_COUNTED_MISSED:
             count, later = count + 1, self.after(later)
         return count
 
     def _after(self, moment: datetime) -> CronSim:
         parts = NAMES.get(self.text.strip().lower(), self.text).split()
-        if len(parts) == 6:  # the library has the seconds first
+        if len(parts) == 6:  # the library expects the seconds first
             parts = [parts[5], *parts[:5]]
         return CronSim(" ".join(parts), moment.astimezone(_zone(self.zone) if self.zone else UTC))
 

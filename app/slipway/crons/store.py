@@ -24,79 +24,77 @@ _PAGE: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class CronQuery:
-    """What a search asks for; None asks for anything. Metadata is matched by containment. `only` is what the caller
-    may see."""
+    """The conditions of a search; None matches every cron. Metadata matches by containment."""
 
     assistant_id: str | None = None
     thread_id: str | None = None
     enabled: bool | None = None
     metadata: dict[str, Any] | None = None
-    only: AccessFilter = MATCH_ALL
+    access_filter: AccessFilter = MATCH_ALL
 
     def matches(self, cron: Cron) -> bool:
-        """Whether a cron is wanted."""
         return (
             self.assistant_id in (None, cron.assistant_id)
             and self.thread_id in (None, cron.thread_id)
             and self.enabled in (None, cron.enabled)
             and contains(cron.metadata, self.metadata or {})
-            and self.only.matches(cron.metadata)
+            and self.access_filter.matches(cron.metadata)
         )
 
 
 class CronStore:
-    """Crons in Redis."""
+    """The stored crons."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, clock: Clock) -> None:
         self._reads, self._scripts, self._clock = CronReads(pipeline, keys), CronScripts(pipeline, keys), clock
 
     async def create(self, cron_id: str, new: NewCron, now_ms: int) -> Cron:
-        """A new cron; the one that has this id already, as it is by now, if one has. `NotFound` for its thread, with
-        which it goes."""
+        """Creates a cron, or returns the existing one of this id unchanged. Raises `NotFound` when its thread does not
+        exist: a cron is deleted with its thread."""
         next_ms = new.schedule.after(now_ms) if new.enabled else None
-        held = await self._scripts.save(
+        fields = await self._scripts.save(
             cron_id, new.fields(), json_members(new.metadata), create=True, moves=True, next_ms=next_ms
         )
-        if held is None:
+        if fields is None:
             raise NotFound("thread", new.thread_id or "")
-        return cron_from(held, now_ms)
+        return cron_from(fields, now_ms)
 
     async def change(self, cron_id: str, new: NewCron, now_ms: int, *, moves: bool) -> Cron:
-        """A cron as it is to be from now on. `moves` works out its next due time anew. Raises `NotFound`."""
+        """Replaces the cron. With `moves` its next due time is computed again. Raises `NotFound`."""
         changes = new.fields()
         next_ms = new.schedule.after(now_ms) if new.enabled else None
         drops = [name for name in OPTIONAL if name not in changes]
-        held = await self._scripts.save(
+        fields = await self._scripts.save(
             cron_id, changes, json_members(new.metadata), create=False, drops=drops, moves=moves, next_ms=next_ms
         )
-        if held is None:
+        if fields is None:
             raise NotFound("cron", cron_id)
-        return cron_from(held, now_ms)
+        return cron_from(fields, now_ms)
 
-    async def get(self, cron_id: str, only: AccessFilter = MATCH_ALL) -> Cron:
-        """The cron, if it is among `only` those, or `NotFound`. Of one that is not, no more is read than of one that
-        does not exist."""
-        if only and not await self._fits(cron_id, only):
+    async def get(self, cron_id: str, access_filter: AccessFilter = MATCH_ALL) -> Cron:
+        """Raises `NotFound` when the cron does not exist or does not match the access filter. The two cases cost the
+        same reads, so that a client cannot tell them apart."""
+        if access_filter and not await self._matches(cron_id, access_filter):
             raise NotFound("cron", cron_id)
-        held = await self._reads.record(cron_id)
-        if "cron_id" not in held:
+        fields = await self._reads.record(cron_id)
+        if "cron_id" not in fields:
             raise NotFound("cron", cron_id)
-        return cron_from(held, self._now_ms())
+        return cron_from(fields, self._now_ms())
 
-    async def _fits(self, cron_id: str, only: AccessFilter) -> bool:
-        up_to_date, stored = await self._reads.filtered(cron_id, only)
+    async def _matches(self, cron_id: str, access_filter: AccessFilter) -> bool:
+        up_to_date, stored = await self._reads.filtered(cron_id, access_filter)
         if up_to_date:
-            return stored.plain[0] is not None and only.matches(stored.metadata)
-        metadata = await self._reads.metadata(cron_id)  # an earlier release stored it
-        return metadata is not None and only.matches(orjson.loads(metadata))
+            return stored.plain[0] is not None and access_filter.matches(stored.metadata)
+        metadata = await self._reads.metadata(cron_id)  # stored by an earlier release
+        return metadata is not None and access_filter.matches(orjson.loads(metadata))
 
     async def delete(self, cron_id: str) -> None:
-        """Remove it, or `NotFound`. Runs that it made stay."""
+        """Deletes the cron; its runs stay. Raises `NotFound`."""
         if not await self._scripts.delete(cron_id):
             raise NotFound("cron", cron_id)
 
-    async def delete_of(self, assistant_id: str) -> None:
-        """Remove the crons of an assistant that is removed."""
+    async def delete_for_assistant(self, assistant_id: str) -> None:
+        """Deletes all crons of an assistant."""
         for cron in await self.search(CronQuery(assistant_id=assistant_id)):
             await self._scripts.delete(cron.cron_id)
 
@@ -104,7 +102,7 @@ class CronStore:
         return int(self._clock.now().timestamp() * 1000)
 
     async def search(self, query: CronQuery, *, sort_by: str = "created_at", descending: bool = True) -> list[Cron]:
-        """All that are wanted, in order."""
+        """All matching crons, sorted."""
         found = [cron async for cron in self._all() if query.matches(cron)]
         return sorted(found, key=lambda cron: str(getattr(cron, sort_by) or ""), reverse=descending)
 

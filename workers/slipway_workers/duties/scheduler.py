@@ -68,7 +68,7 @@ class Scheduler(Duty):
         step = CronStep(cron_id=cron.cron_id, incarnation=cron.incarnation, due_ms=due_ms, next_ms=None)
         try:
             step = CronStep(**{**step, "next_ms": cron.schedule.after(now_ms)})
-            missed = cron.schedule.passed(due_ms, now_ms)
+            missed = cron.schedule.count_missed(due_ms, now_ms)
             async with self._slots:
                 if not await self._submit(cron, step, missed):
                     return False
@@ -106,7 +106,7 @@ class Scheduler(Duty):
     async def _submit(self, cron: Cron, step: CronStep, missed: int) -> bool:
         """Returns False if the run exists already."""
         run_id, own_thread = cron.run_ids(step["due_ms"])
-        request = cron.asked(step["due_ms"], missed)
+        request = cron.run_request(step["due_ms"], missed)
         owner, *changers = all_permissions_of(self._services.auth, request.user, request.changed_by)
         ids = RunIds(run_id=run_id, thread_id=cron.thread_id or own_thread, due_time=step)
         created = await self._services.submission.submit_due(request, ids, owner, changers)

@@ -153,7 +153,7 @@ async def delete(request: Request) -> Response:
     if with_threads:
         _, deletable = await authorize(request, ThreadsDelete.model_construct(thread_id=None))
     await services.assistants.delete(assistant_id)
-    await services.crons.delete_of(assistant_id)
+    await services.crons.delete_for_assistant(assistant_id)
     await _cancel_runs(services, assistant_id)
     if with_threads:
         await _delete_threads(services, assistant_id, deletable)

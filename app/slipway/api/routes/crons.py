@@ -205,7 +205,7 @@ def _disabled(cron: Cron, changes: JsonObject) -> NewCron | None:
     metadata = changes.get("metadata") or {}
     if {name: value for name, value in changes.items() if name != "metadata"} != DISABLES:
         return None
-    new = cron.stopped()
+    new = cron.disabled()
     return replace(new, metadata=new.metadata | metadata, payload=new.payload | changes)
 
 
@@ -294,7 +294,7 @@ def _query(value: CronsSearch, body: CronFilterBody, access_filter: AccessFilter
         thread_id=None if value.thread_id is None else str(value.thread_id),
         enabled=body.enabled,
         metadata=value.metadata,
-        only=access_filter,
+        access_filter=access_filter,
     )
 
 
