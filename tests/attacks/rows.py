@@ -69,12 +69,12 @@ ROUTES: Final[dict[str, Endpoint]] = {
     f"{each.method} {plain_path(each.path)}": each for each in (*ENDPOINTS, *site.ENDPOINTS)
 }
 PUBLIC_ROUTES: Final = frozenset(name for name, route in ROUTES.items() if route.access.public)
-"""They answer everybody, and nobody is asked who they are."""
+"""Routes for everybody, without authentication."""
 
 ANY_IDS: Final[Ids] = dict.fromkeys(
     ("thread_id", "assistant_id", "run_id", "cron_id", "checkpoint_id", "namespace", "graph_id"), NEW
 )
-"""Good for a sample whose ids do not matter."""
+"""For samples whose ids do not matter."""
 
 WITH_BODY: Final = frozenset(
     name for name, route in ROUTES.items() if samples(dict(ANY_IDS)).get(name, Sample()).body is not None
@@ -106,57 +106,57 @@ HELD_OPEN: Final = tuple(
         if name.split(" ")[1].endswith(("/stream", "/stream/events", "/wait", "/join", "/{run_id}/events"))
     )
 )
-"""The routes whose answer goes on while a run does, or for as long as the client stays."""
+"""The routes with long responses: until a run ends, or until the client disconnects."""
 
 BACKGROUND: Final[dict[str, Work]] = {
     each.name: each
     for each in (
         Work(
-            "a cron comes due",
+            "a cron is due",
             "Scheduler",
-            "makes the cron's next run",
+            "creates the cron's next run",
             lambda services: Scheduler(services).run_once(),
         ),
-        Work("a webhook is delivered", "Deliveries", "calls the URL of a run that has ended, from a worker"),
+        Work("a webhook is delivered", "Deliveries", "calls the URL of a run that ended, from a worker"),
         Work(
             "an internal webhook is delivered",
             "InternalWebhooks",
-            "calls a route of the project's own app, in the web process",
+            "calls a route of the host app, in a web process",
         ),
         Work(
-            "expired leases are taken back",
+            "expired leases are reclaimed",
             "Reaper",
-            "queues the runs of a worker that died",
+            "queues the runs of a worker that died again",
             lambda services: Reaper(services).run_once(),
         ),
         Work(
             "the trash is emptied",
             "TrashCollector",
-            "removes the checkpoints of deleted threads",
+            "deletes the checkpoints of deleted threads",
             lambda services: TrashCollector(services).run_once(),
         ),
         Work(
-            "stuck records are mended",
+            "stuck records are repaired",
             "Reconciler",
-            "repairs runs and threads that disagree",
+            "repairs runs and threads that contradict each other",
             lambda services: Reconciler(services).run_once(),
         ),
         Work(
-            "old threads are swept",
+            "expired threads are deleted or pruned",
             "Retention",
-            "deletes threads, or their older checkpoints, whose time to live is over",
+            "deletes expired threads, or their older checkpoints",
             lambda services: Retention(services).run_once(),
         ),
         Work(
-            "old store items are swept",
+            "expired store items are deleted",
             "StoreSweeper",
-            "deletes items whose time to live is over",
+            "deletes expired items",
             lambda services: StoreSweeper(services).run_once(),
         ),
-        Work("a waiting run begins", "ClaimingWorker", "a run that was queued or delayed is claimed by a worker"),
-        Work("an inline run begins", "InlineExecutor", "a run is executed by the web process that accepted it"),
-        Work("an open socket", "event_socket", "commands come in, the events of subscriptions go out"),
-        *(Work(f"an open {name}", name, "the answer goes on as events or a result come") for name in HELD_OPEN),
+        Work("a waiting run starts", "ClaimingWorker", "a worker claims a run that was queued or delayed"),
+        Work("an inline run starts", "InlineExecutor", "the web process that accepted a run executes it"),
+        Work("an open WebSocket", "event_socket", "receives commands and sends the events of subscriptions"),
+        *(Work(f"an open {name}", name, "sends events or a result when they arrive") for name in HELD_OPEN),
     )
 }
 

@@ -1,8 +1,8 @@
-"""The table of attacks: what each attack meets at each row of `rows.py`, and the test that shows it, or the reason why
-the attack does not apply there.
+"""The table of attacks. For each attack and each row of `rows.py`, it names the tests that show the protection, or the
+reason why the attack does not apply.
 
-`cell_of` raises `LookupError` where an attack says nothing about a row, so that a new route, command or duty fails
-`test_table.py` until somebody has said what protects it. `page()` is docs/attacks.md:
+`cell_of` raises `LookupError` if an attack has no cell for a row. So a new route, command or duty fails
+`test_table.py` until its protection is named. `page()` returns docs/attacks.md:
 
     python -c "from tests.attacks.table import page; print(page(), end='')" > docs/attacks.md
 """
@@ -21,7 +21,7 @@ Kind: TypeAlias = Literal["route", "command", "work"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A route, a command of the event protocol's socket, or work in the background."""
+    """A route, a command of the event protocol, or background work."""
 
     kind: Kind
     name: str
@@ -29,14 +29,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Tests, as `file.py::test`, of which each shows what happens."""
+    """Tests that show the protection, as `file.py::test`."""
 
     tests: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Spared:
-    """Why an attack does not apply."""
+    """The reason why an attack does not apply."""
 
     reason: str
 
@@ -47,18 +47,18 @@ Where: TypeAlias = Callable[[Row], bool]
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """A column. The first of `cells` whose condition holds is the cell of a row."""
+    """A column. The first of `cells` whose condition is true is the cell of a row."""
 
     title: str
     happens: str
     cells: tuple[tuple[Where, Cell], ...]
 
     def cell_of(self, row: Row) -> Cell:
-        """Raises `LookupError` where nothing is said."""
+        """Raises `LookupError` if no condition is true."""
         for where, cell in self.cells:
             if where(row):
                 return cell
-        raise LookupError(f"{self.title}: nothing is said about {row.name}")
+        raise LookupError(f"{self.title}: no cell for {row.name}")
 
 
 ROWS: Final = (
@@ -93,13 +93,13 @@ def command(row: Row) -> bool:
 
 
 def held_open(row: Row) -> bool:
-    """A route whose answer lasts."""
+    """A route with a long response."""
     return row.name in HELD_OPEN
 
 
 def an_open_stream(row: Row) -> bool:
-    """The answer of such a route, once it has begun."""
-    return row.kind == "work" and (BACKGROUND[row.name].by in HELD_OPEN or row.name == "an open socket")
+    """A long response that has started."""
+    return row.kind == "work" and (BACKGROUND[row.name].by in HELD_OPEN or row.name == "an open WebSocket")
 
 
 def with_body(row: Row) -> bool:
@@ -123,7 +123,7 @@ def making_runs(row: Row) -> bool:
 
 
 def making(row: Row) -> bool:
-    """Threads are made with an id that the client names."""
+    """The client names the id of the new thread."""
     return row.name == "POST /threads"
 
 
@@ -134,22 +134,20 @@ def named(*names: str) -> Where:
     return lambda row: row.name in names
 
 
-SHARED: Final = Spared("It answers everybody the same, and shows nothing of anybody's.")
-NO_CALLER: Final = Spared("Nobody calls it: it does what an accepted request has asked for.")
-HOUSEKEEPING: Final = Spared(
-    "It looks at ids, states and times alone, does nothing for a caller and shows nobody anything."
-)
-REQUEST_BEFORE: Final = Spared("It is the answer to a request, which has met this attack in its own row.")
+SHARED: Final = Spared("It sends the same response to everybody, without data of any user.")
+NO_CALLER: Final = Spared("No client triggers it directly: it continues an accepted request.")
+HOUSEKEEPING: Final = Spared("It uses only ids, states and times, acts for no user and shows no data.")
+REQUEST_BEFORE: Final = Spared("It is the response to a request. The row of that request shows the protection.")
 NO_BODY: Final = Spared("It reads no body.")
 NO_PATH: Final = Spared("Its path has no parameter.")
-NO_ID: Final = Spared("It is not asked by the id of a thread, run, cron or assistant.")
-AT_ONCE: Final = Spared("The auth file is asked at each request, and the answer is complete at once.")
-STORED: Final = Spared("It reads what requests have stored, which were checked when they came.")
-SOCKET_READS: Final = Spared("A handler sees the ids of a thread and a run alone, which it may not change.")
-ONE_REQUEST: Final = Spared("Requests have headers; frames and work in the background do not.")
+NO_ID: Final = Spared("Its request has no id of a thread, run, cron or assistant.")
+AT_ONCE: Final = Spared("Each request is authorized, and its response is complete at once.")
+STORED: Final = Spared("It reads only data that was validated when a request stored it.")
+SOCKET_READS: Final = Spared("The handler receives only the ids of a thread and a run, which it cannot change.")
+ONE_REQUEST: Final = Spared("Only requests have headers; frames and background work have none.")
 
-WAITING_RUN, INLINE_RUN = named("a waiting run begins"), named("an inline run begins")
-CRON_DUE, SOCKET = named("a cron comes due"), named("an open socket")
+WAITING_RUN, INLINE_RUN = named("a waiting run starts"), named("an inline run starts")
+CRON_DUE, SOCKET = named("a cron is due"), named("an open WebSocket")
 WEBHOOK = named("a webhook is delivered", "an internal webhook is delivered")
 TRASH = named("the trash is emptied")
 
@@ -174,7 +172,7 @@ LEAVES = (
     ),
     (anything, HOUSEKEEPING),
 )
-"""Work in the background, and the access of the one it is done for."""
+"""Background work, and the permissions of the user for whom it is done."""
 
 HOSTILE = (
     "test_hostile_values.py::test_no_value_of_a_field_is_a_fault",
@@ -184,13 +182,13 @@ EVERY_FRAME = "test_hostile_values.py::test_every_frame_is_answered"
 
 
 def hostile(*others: str) -> tuple[tuple[Where, Cell], ...]:
-    """Of an attack whose values are put into each field of each body and query, into each path and each frame."""
+    """The cells of an attack whose values are sent in each member of bodies and queries, each path and each frame."""
     return (
         (with_body, shown(HOSTILE[0], *others)),
         (with_query, shown(HOSTILE[1])),
         (with_id, shown("test_hostile_values.py::test_no_path_leads_elsewhere")),
         (command, shown(EVERY_FRAME)),
-        (route, Spared("It takes nothing from the request but its headers, and what these say changes no record.")),
+        (route, Spared("It reads only the headers of the request, and these change no record.")),
         (an_open_stream, REQUEST_BEFORE),
         (anything, STORED),
     )
@@ -198,8 +196,8 @@ def hostile(*others: str) -> tuple[tuple[Where, Cell], ...]:
 
 ATTACKS: Final = (
     Attack(
-        "Nobody calls",
-        "401, or a socket that is closed with 4401, before anything is read.",
+        "A request without credentials",
+        "401, or close code 4401 for a WebSocket, before any record is read.",
         (
             (public, SHARED),
             (route, shown("auth/test_every_route.py::test_who_may_nothing_gets_nothing")),
@@ -209,8 +207,8 @@ ATTACKS: Final = (
         ),
     ),
     Attack(
-        "A user who may do nothing",
-        "403, or a socket that is closed with 4403, before anything is read.",
+        "A user without any permission",
+        "403, or close code 4403 for a WebSocket, before any record is read.",
         (
             (public, SHARED),
             (route, shown("auth/test_every_route.py::test_who_may_nothing_gets_nothing")),
@@ -219,9 +217,9 @@ ATTACKS: Final = (
         ),
     ),
     Attack(
-        "A record of somebody else",
-        "The answer is that for an id that does not exist: the same status and bytes at the same cost. Lists and "
-        "counts leave it out.",
+        "A record of another user",
+        "The response is the same as for an id that does not exist: the same status and bytes at the same cost. Lists "
+        "and counts do not contain the record.",
         (
             (public, SHARED),
             (
@@ -245,9 +243,9 @@ ATTACKS: Final = (
         ),
     ),
     Attack(
-        "A value that an authorize handler writes is ignored",
-        "What a handler leaves in `value` is what is stored, searched for or done. What no request could have is 500, "
-        "and nothing is done.",
+        "A change of an authorize handler is ignored",
+        "The `value` that the handler left is stored, searched for or executed. A value that no request could have is "
+        "500, and nothing is done.",
         (
             (public, SHARED),
             (
@@ -265,15 +263,19 @@ ATTACKS: Final = (
                 ),
             ),
             (named("run.start"), shown("test_handler_values.py::test_every_door_of_a_run_takes_what_a_handler_wrote")),
-            (named("input.respond"), Spared("It makes its run by the function that `run.start` makes it by.")),
+            (named("input.respond"), Spared("It creates its run with the same function as `run.start`.")),
             (command, SOCKET_READS),
             (CRON_DUE, shown("test_crons_of_others.py::test_a_cron_whose_threads_stay_needs_leave_to_make_them")),
-            (anything, Spared("What a handler wrote is in the stored record; a later permission is yes or no.")),
+            (
+                anything,
+                Spared("The stored record has the changes of the handler; later authorizations only allow or deny."),
+            ),
         ),
     ),
     Attack(
-        "An operation that is refused, by another door",
-        "No route, command or due cron does or shows what the refused operation stands for, alone or inside another.",
+        "A denied operation by another route",
+        "No route, command or due cron does the denied operation or shows its data, alone or as a part of another "
+        "operation.",
         (
             (public, SHARED),
             (
@@ -296,8 +298,8 @@ ATTACKS: Final = (
         ),
     ),
     Attack(
-        "Access is lost meanwhile",
-        "What begins later is asked for again: it does not begin, or it ends when the access does.",
+        "Access is lost later",
+        "Work that starts later is authorized again. It does not start, or it ends when the access ends.",
         (
             (public, SHARED),
             (
@@ -311,15 +313,15 @@ ATTACKS: Final = (
                 named("DELETE /runs/crons/{cron_id}"),
                 shown("test_crons_of_others.py::test_who_has_lost_access_may_stop_and_remove_the_cron"),
             ),
-            (held_open, Spared("Its answer, once it has begun, has a row of its own.")),
+            (held_open, Spared("Its response, once it has started, has its own row.")),
             (route, AT_ONCE),
             (command, shown("test_open_streams.py::test_a_socket_asks_before_each_command")),
             *LEAVES,
         ),
     ),
     Attack(
-        "Two headers that say who calls",
-        "400, or a socket that is closed with 4400, whichever of the two is the good one.",
+        "Repeated credentials",
+        "400, or close code 4400 for a WebSocket, whichever of the values is valid.",
         (
             (route, shown("test_two_callers.py::test_a_header_that_identifies_is_there_once_on_every_route")),
             (command, shown("test_two_callers.py::test_a_socket_is_closed_with_the_same")),
@@ -328,9 +330,9 @@ ATTACKS: Final = (
         ),
     ),
     Attack(
-        "Credentials in headers travel on",
-        "No credential is in an answer, a log line, a record, or the config of a run, whatever langgraph.json "
-        "includes. The operator's webhook headers go to hosts that are named alone.",
+        "Credentials in headers are copied",
+        "No response, log line, record or config of a run has a credential, whatever langgraph.json includes. The "
+        "operator's webhook headers are sent only to hosts that are named.",
         (
             (route, shown("test_credentials.py::test_no_credential_is_kept_by_any_route_or_command")),
             (command, shown("test_credentials.py::test_no_credential_is_kept_by_any_route_or_command")),
@@ -343,13 +345,13 @@ ATTACKS: Final = (
             ),
             (WAITING_RUN, shown("test_credentials.py::test_no_credential_goes_further_than_the_request")),
             (an_open_stream, REQUEST_BEFORE),
-            (anything, Spared("No record has a credential in it that it could pass on.")),
+            (anything, Spared("Records have no credentials that it could copy.")),
         ),
     ),
     Attack(
         "A page of another site, without an auth file",
-        "403 for its origin, 415 for a content type that needs no preflight, 421 for a name that is not the server's. "
-        "Nothing has been done.",
+        "403 for its origin, 415 for a content type that needs no preflight request, 421 for a host name that is not "
+        "the server's. Nothing is done.",
         (
             (
                 route,
@@ -371,8 +373,8 @@ ATTACKS: Final = (
         ),
     ),
     Attack(
-        "An id that was deleted and is used again",
-        "The next record begins empty and keeps what it stores; nothing of the removed one reaches it.",
+        "The id of a deleted record is used again",
+        "The new record starts empty and keeps its own data. It gets no data of the deleted record.",
         (
             (public, SHARED),
             (
@@ -423,34 +425,34 @@ ATTACKS: Final = (
                 ),
             ),
             (
-                named("a waiting run begins", "an inline run begins"),
+                named("a waiting run starts", "an inline run starts"),
                 shown(
                     "runs/test_incarnations.py::"
                     "test_an_attempt_of_a_removed_run_writes_nothing_into_the_run_that_has_its_id"
                 ),
             ),
             (
-                named("expired leases are taken back"),
+                named("expired leases are reclaimed"),
                 shown(
                     "runs/test_incarnations.py::test_a_removed_runs_lease_is_not_renewed_for_the_run_that_has_its_id"
                 ),
             ),
             (
-                named("old threads are swept"),
+                named("expired threads are deleted or pruned"),
                 shown("runs/test_incarnations.py::test_shrinking_a_removed_thread_leaves_the_next_one_alone"),
             ),
             (SOCKET, shown("test_open_streams.py::test_a_socket_closes_with_its_thread")),
             (an_open_stream, shown("test_open_streams.py::test_a_stream_ends_with_its_thread")),
             (
-                named("stuck records are mended"),
-                Spared("It mends a record by what is in this record, and copies nothing from one to another."),
+                named("stuck records are repaired"),
+                Spared("It repairs a record from its own fields, and copies nothing from one record to another."),
             ),
-            (anything, Spared("It removes an item by its own time to live, in one script with the look at it.")),
+            (anything, Spared("It deletes an item by its own time to live; one script checks and deletes it.")),
         ),
     ),
     Attack(
         "Wrong types",
-        "A refusal of the client's kind (400 or 422) that names the field, never 500.",
+        "A client error (400 or 422) that names the field, never 500.",
         (
             (with_body, shown("test_wrong_types.py::test_a_field_of_a_wrong_type_is_named", HOSTILE[0])),
             (with_query, shown("test_wrong_types.py::test_a_parameter_of_a_wrong_type_is_named", HOSTILE[1])),
@@ -463,8 +465,8 @@ ATTACKS: Final = (
     ),
     Attack(
         "Large, deep or many-keyed JSON",
-        "413 above the limit of bytes, 422 for more than 200 levels of nesting. The check costs about what reading the "
-        "JSON does, so that nobody else waits.",
+        "413 above the limit of bytes, 422 for more than 200 levels of nesting. The check takes about as long as "
+        "parsing the JSON, so that other requests do not wait.",
         (
             (
                 with_body,
@@ -482,7 +484,7 @@ ATTACKS: Final = (
     ),
     Attack(
         "JSON that looks like serialised objects",
-        "It is data: it comes back as it was sent, and nothing is imported, made or called.",
+        "It is data: it is returned unchanged, and nothing is imported, created or called.",
         (
             (with_body, shown(HOSTILE[0], "test_data_stays_data.py::test_records_keep_what_they_were_sent")),
             (named("run.start"), shown(EVERY_FRAME, "test_data_stays_data.py::test_a_run_keeps_what_it_was_sent")),
@@ -502,18 +504,18 @@ ATTACKS: Final = (
     ),
     Attack(
         "Path tricks",
-        "What is no id is 404 or 422; another spelling of an id meets the same permission; no file and no other "
-        "route is reached.",
+        "An invalid id is 404 or 422. Another spelling of an id needs the same permission. No file and no other route "
+        "is reached.",
         (
             (with_id, shown("test_hostile_values.py::test_no_path_leads_elsewhere")),
             (route, NO_PATH),
-            (command, Spared("A socket has the path of its thread; frames have none.")),
+            (command, Spared("A WebSocket has the path of its thread; frames have no path.")),
             (an_open_stream, REQUEST_BEFORE),
             (anything, NO_CALLER),
         ),
     ),
     Attack(
-        "Line ends in headers and events",
+        "Line breaks in headers and events",
         "No value of a request becomes a header or a line of an event stream.",
         (
             (
@@ -524,27 +526,27 @@ ATTACKS: Final = (
                 ),
             ),
             (route, shown("test_hostile_values.py::test_no_header_is_a_fault_or_is_sent_back")),
-            (command, Spared("A frame is one JSON text, in which line ends are escaped.")),
-            (SOCKET, Spared("A frame is one JSON text, in which line ends are escaped.")),
+            (command, Spared("A frame is one JSON text, in which line breaks are escaped.")),
+            (SOCKET, Spared("A frame is one JSON text, in which line breaks are escaped.")),
             (an_open_stream, shown("test_hostile_values.py::test_a_name_that_a_graph_makes_is_one_line_of_its_event")),
             (WEBHOOK, shown("test_webhook_secrets.py::test_a_url_that_readers_disagree_on_is_refused")),
-            (anything, Spared("It writes no header and no event's name that a client chose.")),
+            (anything, Spared("It writes no header and no event name that a client chose.")),
         ),
     ),
     Attack(
         "Patterns, Lua and key names of Redis",
-        "A text finds itself alone. Scripts are files, and what clients send is an argument; no key is looked for by a "
+        "A text matches only itself. Scripts are files, and values of clients are arguments. No key is searched by a "
         "pattern.",
         hostile("test_data_stays_data.py::test_patterns_in_names_are_names"),
     ),
     Attack(
-        "Patterns that take for ever",
-        "No pattern of a client is executed.",
+        "Regular expressions that do not end",
+        "No regular expression of a client is executed.",
         ((anything, shown("test_patterns.py::test_no_pattern_comes_from_a_client")),),
     ),
     Attack(
         "Numbers",
-        "NaN, infinities, numbers beyond 64 bits, negative limits and offsets are refused or kept as they are, never "
+        "NaN, infinity, numbers beyond 64 bits, negative limits and offsets are rejected or stored unchanged, never "
         "500.",
         hostile(),
     ),
@@ -563,7 +565,7 @@ def page() -> str:
         *_INTRODUCTION,
         "## The attacks",
         "",
-        "| | attack | what must happen |",
+        "| | attack | expected result |",
         "|---|---|---|",
         *(f"| {letter} | {attack.title} | {attack.happens} |" for letter, attack in titles),
     ]
@@ -582,19 +584,19 @@ def page() -> str:
 
 _TITLES: Final[dict[Kind, str]] = {
     "route": "Routes",
-    "command": "Commands of the event protocol's socket",
-    "work": "Work in the background",
+    "command": "Commands of the event protocol",
+    "work": "Background work",
 }
 _INTRODUCTION: Final = (
     "# Attacks",
     "",
-    "What an attacker, or an unlucky client, meets at everything that Slipway offers: each route, each command of the",
-    "event protocol's socket, and each kind of work in the background (crons, webhooks, waiting runs, answers that are",
-    "still open). A number in a cell is a test that shows it, a letter is the reason why the attack does not apply;",
-    "both are listed below.",
+    "This page shows how Slipway is protected against each kind of attack or faulty client: for each route, each",
+    "command of the event protocol, and each kind of background work (crons, webhooks, waiting runs, open responses).",
+    "A number in a cell is a test that shows the protection. A letter is the reason why the attack does not apply.",
+    "Both are listed below.",
     "",
-    "This page is written by `tests/attacks/table.py` and compared with it by a test. A new route, command or duty",
-    "that has no cell for an attack fails the build. `python -m pytest tests/attacks` attacks everything again.",
+    "`tests/attacks/table.py` generates this page, and a test compares both. A new route, command or duty without a",
+    "cell for an attack fails the build. `python -m pytest tests/attacks` runs all attacks.",
     "",
 )
 
