@@ -1,5 +1,4 @@
-"""The types of what clients and authorize handlers may say of runs and threads: bodies of requests and the values of
-handlers are checked by the same ones."""
+"""Types of the protocol that both request bodies and handler values use, so that both are checked in the same way."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ StreamMode = Literal[
 ]
 Durability = Literal["sync", "async", "exit"]
 Strategy = Literal["delete", "keep_latest"]
-"""What is done with a thread whose time is over."""
+"""What happens to a thread when its time to live has ended."""
 MultitaskStrategy = Literal["reject", "interrupt", "rollback", "enqueue"]
 
 RESERVED_METADATA: Final = frozenset(
@@ -66,12 +65,12 @@ LONGEST_DELAY_S: Final = 366 * 86400
 
 
 def is_of_the_server(name: str) -> bool:
-    """Whether the server or LangGraph reads or writes this member of `configurable`."""
+    """Whether the server or LangGraph reads or writes the member `name` of `configurable`."""
     return name in _READ_BY_THE_SERVER or name.startswith(("__", *RESERVED_CONFIG))
 
 
 def says(what: str) -> WrapValidator:
-    """One sentence for whatever is wrong, where each of several forms would have its own."""
+    """Replaces the errors of a union, one for each alternative, by one sentence."""
 
     def checked(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
         try:
@@ -102,7 +101,7 @@ Webhook = Annotated[
 
 
 class SendBody(BaseModel):
-    """A node with an input of its own, to jump to."""
+    """A node to execute next, with its own input."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -117,7 +116,7 @@ Goto = Annotated[
 
 
 class CommandBody(BaseModel):
-    """`command`: an answer to an interrupt, a write, a jump."""
+    """`command`: an answer to an interrupt, a state update, or the nodes to execute next."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -126,6 +125,6 @@ class CommandBody(BaseModel):
     goto: Goto = None
 
     def public(self) -> JsonObject:
-        """Only what was given; a `resume` of null counts when nothing else does."""
-        given = self.model_dump(include={"resume", "update", "goto"} & self.model_fields_set)
-        return {name: value for name, value in given.items() if value is not None or len(given) == 1}
+        """The members that were sent. Null means absent, but a `resume` of null counts if it is the only member."""
+        sent = self.model_dump(include={"resume", "update", "goto"} & self.model_fields_set)
+        return {name: value for name, value in sent.items() if value is not None or len(sent) == 1}

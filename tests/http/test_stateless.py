@@ -107,7 +107,7 @@ async def test_leaving_cancels_only_when_asked(client: httpx.AsyncClient, eventu
 
 
 async def test_a_batch_has_a_bound(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stateless_runs, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(stateless_runs, "MAX_BATCH_RUNS", 3)
     one = {"assistant_id": "steps", "input": {"value": 1}}
     assert (await client.post("/runs/batch", json=[one] * 3)).status_code == 200
     refused = await client.post("/runs/batch", json=[one] * 4)

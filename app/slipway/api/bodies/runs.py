@@ -13,7 +13,7 @@ from slipway.run_options import RunOptions
 
 
 class RunBody(Body):
-    """A run to be made on a thread."""
+    """A request for a run."""
 
     assistant_id: str
     input: Any = None
@@ -41,18 +41,18 @@ class RunBody(Body):
 
     @property
     def durable(self) -> Durability:
-        """`checkpoint_during` is the old spelling: true is async, false is exit."""
+        """`checkpoint_during` is the older name: true is `async`, false is `exit`."""
         if self.durability is not None:
             return self.durability
         return "exit" if self.checkpoint_during is False else "async"
 
     @property
     def start_from(self) -> JsonObject | None:
-        """The checkpoint to start from, however it was said."""
-        place = self.checkpoint.public() if self.checkpoint else {}
+        """The checkpoint to start from, whichever of the two members names it."""
+        reference = self.checkpoint.public() if self.checkpoint else {}
         if self.checkpoint_id:
-            place.setdefault("checkpoint_id", self.checkpoint_id)
-        return place or None
+            reference.setdefault("checkpoint_id", self.checkpoint_id)
+        return reference or None
 
     def options(self, *, temporary: bool) -> RunOptions:
         """What the graph is called with."""
@@ -80,7 +80,7 @@ class RunBody(Body):
 
 
 class CancelBody(Body):
-    """Which runs to cancel: all of a status, or those named of one thread."""
+    """Selects the runs to cancel: all with a status, or those of one thread that are named."""
 
     status: Literal["pending", "running", "all"] | None = None
     thread_id: Uuid | None = None

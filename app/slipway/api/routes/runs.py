@@ -39,8 +39,8 @@ from slipway.runs.record import PUBLIC_MEMBERS, Run
 log = structlog.get_logger(__name__)
 
 STATUSES: Final = ("pending", "running", "success", "error", "timeout", "interrupted")
-LONGEST_REASON: Final = 1000
-"""Characters of a client's reason to cancel: it is kept with the run, and told with the error of its thread."""
+MAX_REASON_CHARS: Final = 1000
+"""Of a client's reason to cancel. It is stored with the run, and is part of the error of the thread."""
 
 
 async def create(request: Request) -> Response:
@@ -79,17 +79,17 @@ async def wait(request: Request) -> ASGIApp:
 
 
 async def list_all(request: Request) -> Response:
-    """The thread's runs, newest first."""
+    """The runs of a thread, newest first."""
     select = _selected(request)
     services, thread_id = services_of(request), path_id(request, "thread_id")
     limit, offset = query_number(request, "limit", 10, 1, 1000), query_number(request, "offset", 0)
     status = query_choice(request, "status", STATUSES)
-    wanted = RunsSearch.model_construct(
+    query = RunsSearch.model_construct(
         thread_id=UUID(thread_id), metadata={}, status=cast("Any", status), limit=limit, offset=offset
     )
-    value, found = await authorize(request, wanted)
-    _, readable = await authorize(request, read_value(thread_id))
-    await services.threads.check_access(thread_id, found & readable)
+    value, search_filter = await authorize(request, query)
+    _, read_filter = await authorize(request, read_value(thread_id))
+    await services.threads.check_access(thread_id, search_filter & read_filter)
     runs = await services.runs.list(
         thread_id, limit=value.limit, offset=value.offset, status=value.status, metadata=value.metadata
     )
@@ -104,7 +104,7 @@ async def read(request: Request) -> Response:
 
 
 def _selected(request: Request) -> list[str]:
-    """The fields of a run that are asked for; none is all."""
+    """The members of a run that the query selects; an empty list selects all."""
     select = query_names(request, "select")
     if unknown := set(select) - PUBLIC_MEMBERS:
         raise InvalidRequest("select", f"{min(unknown)!r} is not a field of a run")
@@ -112,7 +112,7 @@ def _selected(request: Request) -> list[str]:
 
 
 async def delete(request: Request) -> Response:
-    """Remove a run that is over, and the checkpoints it wrote."""
+    """Deletes a run that has ended, with its checkpoints."""
     services, (thread_id, run_id) = services_of(request), _ids(request)
     await authorize_delete(request, thread_id, run_id)
     run = await services.runs.get(thread_id, run_id)
@@ -122,7 +122,7 @@ async def delete(request: Request) -> Response:
 
 
 async def join(request: Request) -> ASGIApp:
-    """The outcome of a run that exists."""
+    """The result of an existing run."""
     run = await _readable(request)
     return wait_response(
         request, run, on_disconnect=canceller_from_query(request, run), watch=watch_run(request, run, error_value)
@@ -130,23 +130,23 @@ async def join(request: Request) -> ASGIApp:
 
 
 async def join_stream(request: Request) -> ASGIApp:
-    """The events of a run that exists: after `Last-Event-ID`, or only new ones."""
-    asked = StreamRequest.from_request(request)
+    """The events of an existing run: those after `Last-Event-ID`, or only new ones."""
+    stream_request = StreamRequest.from_request(request)
     run = await _readable(request)
-    return await stream_existing_run(request, run, asked, on_disconnect=canceller_from_query(request, run))
+    return await stream_existing_run(request, run, stream_request, on_disconnect=canceller_from_query(request, run))
 
 
 async def cancel(request: Request) -> Response | ASGIApp:
-    """Ask a run to stop; with `wait`, answer when it has."""
+    """Cancels a run; with `wait`, responds when it has stopped."""
     services = services_of(request)
     action = Action(query_choice(request, "action", tuple(Action)) or Action.INTERRUPT)
     waits, reason = query_flag(request, "wait"), request.query_params.get("reason")
-    if reason is not None and len(reason) > LONGEST_REASON:
-        raise InvalidRequest("reason", f"is longer than {LONGEST_REASON} characters")
+    if reason is not None and len(reason) > MAX_REASON_CHARS:
+        raise InvalidRequest("reason", f"is longer than {MAX_REASON_CHARS} characters")
     thread_id, run_id = _ids(request)
     action = await authorize_cancel(request, thread_id, run_id, action)
     run = await services.runs.get(thread_id, run_id)
-    if waits:  # what the run has come to is shown
+    if waits:  # the response has the result of the run
         await authorize_read(request, thread_id, run_id)
     await services.runs.cancel(run.thread_id, run.run_id, action, BY_API, reason)
     if not waits:
@@ -161,7 +161,7 @@ def _ids(request: Request) -> tuple[str, str]:
 
 
 async def _readable(request: Request) -> Run:
-    """The run of the path, if the caller may read it."""
+    """The run of the path, if the user is authorized to read it."""
     thread_id, run_id = _ids(request)
     await authorize_read(request, thread_id, run_id)
     return await services_of(request).runs.get(thread_id, run_id)
@@ -172,7 +172,7 @@ _RUN: Final = "/threads/{thread_id}/runs/{run_id}"
 _EVENTS: Final = "text/event-stream"
 
 ENDPOINTS: Final = (
-    Endpoint("POST", f"{_RUNS}/wait", wait, "Run and wait for the outcome", CREATES_AND_READS, body=RunBody),
+    Endpoint("POST", f"{_RUNS}/wait", wait, "Run and wait for the result", CREATES_AND_READS, body=RunBody),
     Endpoint(
         "POST",
         f"{_RUNS}/stream",
@@ -188,13 +188,13 @@ ENDPOINTS: Final = (
         "GET",
         _RUNS,
         list_all,
-        "The thread's runs, newest first",
+        "The runs of a thread, newest first",
         requires("threads:search", "threads:read"),
         query=(
             int_param("limit", 10, 1, 1000),
             int_param("offset", 0),
             Query("status", {"type": "string", "enum": list(STATUSES)}),
-            list_param("select", "Fields to answer with"),
+            list_param("select", "Members of the response"),
         ),
     ),
     Endpoint(
@@ -203,12 +203,12 @@ ENDPOINTS: Final = (
         read,
         "One run",
         requires("threads:read"),
-        query=(list_param("select", "Fields to answer with"),),
+        query=(list_param("select", "Members of the response"),),
     ),
     Endpoint(
-        "DELETE", _RUN, delete, "Remove a run that is over", requires("threads:delete"), media_type="", status=204
+        "DELETE", _RUN, delete, "Delete a run that has ended", requires("threads:delete"), media_type="", status=204
     ),
-    Endpoint("GET", f"{_RUN}/join", join, "Wait for the outcome", FOLLOWS, query=(CANCEL_ON_DISCONNECT,)),
+    Endpoint("GET", f"{_RUN}/join", join, "Wait for the result", FOLLOWS, query=(CANCEL_ON_DISCONNECT,)),
     Endpoint(
         "GET",
         f"{_RUN}/stream",
@@ -222,10 +222,10 @@ ENDPOINTS: Final = (
         "POST",
         f"{_RUN}/cancel",
         cancel,
-        "Stop a run",
+        "Cancel a run",
         requires("threads:update", optional=("threads:read",)),
         query=(
-            bool_param("wait", "Answer when it has stopped"),
+            bool_param("wait", "Respond when the run has stopped"),
             Query("action", {"type": "string", "enum": [action.value for action in Action], "default": "interrupt"}),
             Query("reason", {"type": "string"}),
         ),

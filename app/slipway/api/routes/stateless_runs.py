@@ -1,4 +1,5 @@
-"""Runs without a thread of their caller's: each has one made for it, which goes with it (protocol 4.9)."""
+"""Stateless runs: the thread of each is created with it and, unless the request keeps it, deleted with it
+(docs/protocol.md 4.9)."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ from slipway.runs.cancel_reasons import BY_API, Action
 from slipway.runs.events import START_ID
 from slipway.services import Services
 
-MOST_AT_ONCE: Final = 1000
+MAX_BATCH_RUNS: Final = 1000
 
 
 async def create(request: Request) -> Response:
@@ -44,8 +45,8 @@ async def create(request: Request) -> Response:
 async def batch(request: Request) -> Response:
     """Several background runs, each on its own. All are checked and authorized before the first one is created."""
     sent = parsed(await request.body())
-    if not isinstance(sent, list) or not 0 < len(sent) <= MOST_AT_ONCE:
-        raise InvalidRequest("", f"the body must be a list of 1 to {MOST_AT_ONCE} runs")
+    if not isinstance(sent, list) or not 0 < len(sent) <= MAX_BATCH_RUNS:
+        raise InvalidRequest("", f"the body must be a list of 1 to {MAX_BATCH_RUNS} runs")
     bodies = [validated(RunBody, body, f"[{index}]") for index, body in enumerate(sent)]
     specs = [await prepare_run(request, body, None, reads=False, index=index) for index, body in enumerate(bodies)]
     submission = services_of(request).submission
@@ -82,55 +83,60 @@ async def wait(request: Request) -> ASGIApp:
 
 
 async def join_stream(request: Request) -> ASGIApp:
-    """The events of such a run: after `Last-Event-ID`, or only new ones."""
-    asked = StreamRequest.from_request(request)
+    """The events of a run that is found by its id alone: those after `Last-Event-ID`, or only new ones."""
+    stream_request = StreamRequest.from_request(request)
     run = await readable_run(request, path_id(request, "run_id"))
     return await stream_existing_run(
-        request, run, asked, on_disconnect=canceller_from_query(request, run), run_path=f"/runs/{run.run_id}"
+        request, run, stream_request, on_disconnect=canceller_from_query(request, run), run_path=f"/runs/{run.run_id}"
     )
 
 
 async def cancel(request: Request) -> Response:
-    """Cancel many runs: of a status anywhere, or those named of one thread."""
+    """Cancels several runs: all with a status, or those of one thread that are named."""
     services, body = services_of(request), await read_body(request, CancelBody)
     action = Action(query_choice(request, "action", tuple(Action)) or Action.INTERRUPT)
     thread = None if body.thread_id is None else UUID(body.thread_id)
     run_ids = None if body.run_ids is None else [UUID(run_id) for run_id in body.run_ids]
-    wanted = RunsCancel.model_construct(
+    request_value = RunsCancel.model_construct(
         thread_id=thread,
         action=action.value,
         metadata=RunSelection.model_construct(run_ids=run_ids, status=body.status),
     )
-    value, only = await authorize(request, wanted)
+    value, access_filter = await authorize(request, request_value)
     if (value.thread_id is None) != (value.metadata.run_ids is None):
-        raise wanted.handler_error("left metadata.run_ids that do not fit thread_id: runs of one thread have both")
-    which, action = value.metadata, Action(value.action)
-    asked = 0
-    async for thread_id, run_id in _to_cancel(services, value, only):
-        with suppress(NotFound):  # unknown, or over meanwhile
+        raise request_value.handler_error(
+            "left metadata.run_ids that do not fit thread_id: runs of one thread have both"
+        )
+    selection, action = value.metadata, Action(value.action)
+    cancelled = 0
+    async for thread_id, run_id in _to_cancel(services, value, access_filter):
+        with suppress(NotFound):  # unknown, or it has ended in between
             await services.runs.cancel(thread_id, run_id, action, BY_API)
-            asked += 1
-    if asked == 0:
-        list_param = ", ".join(map(str, which.run_ids or ())) or which.status or ""
-        raise NotFound("active run", list_param, why="none of these is pending or running")
+            cancelled += 1
+    if cancelled == 0:
+        names = ", ".join(map(str, selection.run_ids or ())) or selection.status or ""
+        raise NotFound("active run", names, why="none of these is pending or running")
     return empty_response()
 
 
-async def _to_cancel(services: Services, value: RunsCancel, only: AccessFilter) -> AsyncIterator[tuple[str, str]]:
+async def _to_cancel(
+    services: Services, value: RunsCancel, access_filter: AccessFilter
+) -> AsyncIterator[tuple[str, str]]:
     if value.thread_id is not None:
-        await services.threads.check_access(str(value.thread_id), only)
+        await services.threads.check_access(str(value.thread_id), access_filter)
         for run_id in value.metadata.run_ids or ():
             yield str(value.thread_id), str(run_id)
         return
-    # read to the end first: what is cancelled moves what is read
+    # all pages are read first, because a cancelled run moves the entries of the pages that follow
     for run in [run async for run in services.active_runs.list_all()]:
-        if value.metadata.status in ("all", run.status) and await _mine(services, run.thread_id, only):
+        selected = value.metadata.status in ("all", run.status)
+        if selected and await _has_access(services, run.thread_id, access_filter):
             yield run.thread_id, run.run_id
 
 
-async def _mine(services: Services, thread_id: str, only: AccessFilter) -> bool:
+async def _has_access(services: Services, thread_id: str, access_filter: AccessFilter) -> bool:
     try:
-        await services.threads.check_access(thread_id, only)
+        await services.threads.check_access(thread_id, access_filter)
     except NotFound:
         return False
     return True
@@ -140,7 +146,7 @@ _EVENTS: Final = "text/event-stream"
 
 ENDPOINTS: Final = (
     Endpoint(
-        "POST", "/runs/wait", wait, "Run without a thread and wait for the outcome", CREATES_AND_READS, body=RunBody
+        "POST", "/runs/wait", wait, "Run without a thread and wait for the result", CREATES_AND_READS, body=RunBody
     ),
     Endpoint(
         "POST",
