@@ -1,4 +1,4 @@
-"""Redis and every store, opened in one place: the API, the workers and the command line all start here."""
+"""Opens the connections to Redis and builds every store. Web processes, workers and commands all start here."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ Process = Literal["web", "worker", "cli"]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a process works with. `lease_renewer` and `executor` are there in processes that execute runs, `inline` in
-    the API's, where `health` is measured too; `auth` is the project's auth file in workers, which ask it for those
-    whose runs they make and begin (the API's is in its `Extensions`)."""
+    """The connections and stores of a process. `lease_renewer` and `executor` exist in web processes and workers,
+    `inline` in web processes, which also measure `health`. `auth` is the project's auth file in workers, which
+    authorize the runs that they create and start; in web processes it is in `Extensions`."""
 
     settings: Settings
     config: LangGraphJson
@@ -97,9 +97,9 @@ class Services:
 
 @asynccontextmanager
 async def open_services(settings: Settings, graphs: Graphs, process: Process) -> AsyncIterator[Services]:
-    """Everything, connected; closed on the way out. Raises `ConfigError` when that takes more connections than the
-    process may hold, and in a worker when the auth file cannot be loaded. A web or worker process waits for a Redis
-    that does not answer; else that is `StoreUnavailable`."""
+    """Opens everything, and closes it on leaving. Raises `ConfigError` when it needs more connections than the process
+    may open, and in a worker when the auth file cannot be loaded. A web process and a worker wait while Redis is
+    unavailable; a command raises `StoreUnavailable`."""
     connection_budget.check(settings, process)
     async with AsyncExitStack() as stack:
         address, keys = Address(settings.redis), Keys(settings.key_prefix)
@@ -126,7 +126,7 @@ def _warn_unused_sections(config: LangGraphJson) -> None:
         if own.path is not None:
             log.warning("langgraph_json.not_used", key=f"{name}.path", used=f"Slipway's own {name}")
     if config.checkpointer.serde.pickle_fallback:
-        log.warning("langgraph_json.not_used", key="checkpointer.serde.pickle_fallback", used="no pickle, ever")
+        log.warning("langgraph_json.not_used", key="checkpointer.serde.pickle_fallback", used="no pickles")
 
 
 async def _opened(opening: Callable[[], Awaitable[None]], process: Process) -> None:
@@ -187,7 +187,7 @@ def _stores(
             checkpointer=checkpointer,
             authorizer=authorizer,
             creator=creator,
-            check_admission=health.admit,
+            check_admission=health.check_admission,
         ),
         active_runs=ActiveRuns(pipeline, keys),
         threads=threads,
@@ -213,7 +213,7 @@ def _stores(
 async def _store(
     settings: Settings, config: LangGraphJson, graphs: Graphs, pipeline: Pipeline, keys: Keys
 ) -> RedisStore:
-    """The long-term store, with the index that langgraph.json asks for; its embedding function is the user's code."""
+    """The long-term store with the vector index of langgraph.json; the embedding function is the project's code."""
     section = config.store
     index = None if section.index is None else await asyncio.to_thread(VectorIndex, section.index, graphs.attribute)
     store = RedisStore(pipeline, keys, max_item_bytes=settings.max_store_item_bytes, index=index, ttl=section.ttl)
@@ -222,13 +222,13 @@ async def _store(
 
 
 def _thread_ttl(config: LangGraphJson) -> ThreadTtl | None:
-    """How long threads live that say nothing else."""
+    """The default time to live of threads."""
     section = config.checkpointer.ttl
     return None if section is None or section.default_ttl is None else ThreadTtl(section.default_ttl, section.strategy)
 
 
 async def _executing(services: Services, process: Process, stack: AsyncExitStack) -> Services:
-    """With a heartbeat, and in the API with an executor for short graphs."""
+    """Adds what a process needs to execute runs: heartbeats, and in web processes the executor of inline runs."""
     lease_renewer = LeaseRenewer(
         services.address, services.keys, worker_id(), services.settings, is_worker=process == "worker"
     )

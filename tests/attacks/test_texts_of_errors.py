@@ -216,7 +216,7 @@ async def test_no_answer_has_the_address_of_redis(
         served, _, _ = await stack.enter_async_context(leaking(tmp_path, valkey.url, keys))
         client = await stack.enter_async_context(httpx.AsyncClient(base_url=served.url, timeout=30))
         valkey.stop()
-        await eventually(lambda: any(each.code == REDIS_UNAVAILABLE for each in served.services.health.now.findings))
+        await eventually(lambda: any(each.code == REDIS_UNAVAILABLE for each in served.services.health.latest.findings))
         ids = dict.fromkeys(("thread_id", "run_id", "assistant_id", "cron_id", "checkpoint_id"), NEW)
         ids |= {"graph_id": "greet", "namespace": "n"}
         statuses: dict[str, int] = {}

@@ -186,12 +186,12 @@ async def test_a_problem_is_found_and_mended_once(stores: Stores, problem: str, 
     ident = await breaks(stores)
     before = await stores.dump()
     (found,) = await doctor(stores, repair=False).check_all()
-    assert (found.problem, found.ident, found.mended) == (problem, ident, False)
+    assert (found.name, found.record_id, found.repaired) == (problem, ident, False)
     assert await stores.dump() == before
 
     with capture_logs() as lines:
         (mended,) = await doctor(stores, repair=True).check_all()
-    assert (mended.problem, mended.ident, mended.mended) == (problem, ident, True)
+    assert (mended.name, mended.record_id, mended.repaired) == (problem, ident, True)
     assert [line["problem"] for line in lines if line["event"] == "doctor.problem_found"] == [problem]
     assert (await HealthScripts(stores.pipeline, stores.keys).work(LEASE_MS)).repairs == {problem: 1}
     assert await doctor(stores, repair=True).check_all() == []
@@ -333,7 +333,7 @@ async def test_many_at_once_and_work_in_between(stores: Stores) -> None:
         first, second, _ = await asyncio.gather(
             doctor(stores, repair=True).check_all(), doctor(stores, repair=True).check_all(), work()
         )
-    assert {trouble.ident for trouble in [*first, *second]} == {run.run_id for run in runs}
+    assert {problem.record_id for problem in [*first, *second]} == {run.run_id for run in runs}
     assert len(first) + len(second) == len(runs), "one of the two mended each"
     assert sorted(executed) == sorted(run.run_id for run in runs)
     assert await doctor(stores, repair=False).check_all() == []
@@ -347,7 +347,7 @@ async def test_rounds_go_through_everything(stores: Stores) -> None:
     while found != threads:
         rounds += 1
         assert rounds < 10
-        found |= {trouble.ident for trouble in await patient.round(1)}
+        found |= {problem.record_id for problem in await patient.check_next_pages(1)}
     assert rounds >= 3, "a round looks at a page"
 
 
@@ -361,7 +361,7 @@ async def test_a_prefix_is_left_alone_that_begins_with_ours(stores: Stores) -> N
 async def test_the_table_says_what_and_where(stores: Stores) -> None:
     ident = await busy_without_run(stores)
     lines = table(await doctor(stores, repair=True).check_all()).splitlines()
-    assert lines[1].split() == ["busy_without_run", ident, "mended", *PROBLEMS["busy_without_run"].split()]
+    assert lines[1].split() == ["busy_without_run", ident, "repaired", *PROBLEMS["busy_without_run"].split()]
     assert table([]) == "no run and no thread is stuck"
 
 
@@ -393,8 +393,8 @@ async def test_the_command(stores: Stores, valkey_url: str, tmp_path: Path) -> N
     await LayoutRecord(stores.pipeline, stores.keys).check_or_upgrade()
     ident = await busy_without_run(stores)
     found = await run()
-    assert (found.returncode, ident in found.stdout, "mended" in found.stdout) == (1, True, False), found.stderr
+    assert (found.returncode, ident in found.stdout, "repaired" in found.stdout) == (1, True, False), found.stderr
     mended = await run("--repair")
-    assert (mended.returncode, "mended" in mended.stdout) == (0, True)
+    assert (mended.returncode, "repaired" in mended.stdout) == (0, True)
     well = await run()
     assert (well.returncode, "no run and no thread is stuck" in well.stdout) == (0, True)

@@ -142,11 +142,11 @@ async def test_a_running_process_of_an_older_release_takes_no_more_runs(
     await record.check_or_upgrade()
     health = HealthMonitor(pipeline, keys, Settings(), Clock())
     assert NEWER_LAYOUT not in {finding.code for finding in (await health.measure()).findings}
-    health.admit()
+    health.check_admission()
     await pipeline.send("HSET", keys.layout, "required", LAYOUT + 1, "release", "9.1.0")
     assert not (await health.measure()).ready
     with pytest.raises(StoreUnavailable, match=r"run release 9\.1\.0"):
-        health.admit()
+        health.check_admission()
 
 
 class Commands:

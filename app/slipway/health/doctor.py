@@ -1,8 +1,8 @@
-"""Finds runs and threads that got stuck, and mends them: what no script leaves behind, but a lost write, an older
-release or a hand in the data may.
+"""Detects and repairs stuck runs and threads. Scripts never leave them in that state, but a lost write of Redis, an
+older release, or a person who edits the data may.
 
-Ids are read in pages (ZSCAN, SSCAN, SCAN). A page is looked at, and mended, by one script (`keyspace/lua/doctor.lua`)
-that checks every condition at that moment, so the doctor never races live work, whoever else is looking.
+Ids are read in pages (ZSCAN, SSCAN, SCAN). One script (`redis/lua/doctor.lua`) checks and repairs a page atomically, so
+the doctor does not race with workers or with another doctor.
 """
 
 from __future__ import annotations
@@ -25,38 +25,39 @@ from slipway.settings import Settings
 log = structlog.get_logger(__name__)
 
 PAGE: Final = 100
-"""About as many ids as a page has: a script over so many holds the server for about a millisecond."""
+"""Ids in one page, approximately. A script over one page blocks Redis for about a millisecond."""
 
-SWEEP: Final = 1000
-"""Keys that one SCAN passes: most are none of ours."""
+SCAN_COUNT: Final = 1000
+"""Keys that one SCAN reads; most of them are of other kinds."""
 
 _PATIENCE_S: Final = 10.0
 
 PROBLEMS: Final = {
     "queued_without_job": "a queued run that no worker would ever claim",
     "queued_without_place": "a queued run that its thread's queue does not name",
-    "job_without_run": "a job whose run is gone, over, or further on",
-    "parked_though_there_is_room": "a job that waits for room in a group that has some",
-    "place_of_run_that_is_over": "a group's place, held by a run that is over",
-    "busy_without_run": "a thread that is busy with nothing",
-    "active_run_is_over": "a thread whose active run is over",
-    "waiting_run_is_not_queued": "a thread whose queue names a run that does not wait",
-    "running_without_lease": "a running run that would never be taken back",
-    "lease_of_run_that_is_over": "a lease of a run that is over",
-    "waiting_run_not_shown": "a run that waits for a person, while its thread does not ask",
-    "waits_for_run_that_is_over": "a thread that waits for the answer to a run that is over or gone",
-    "waiting_run_not_named": "a run that waits for a person, while its thread does not say so",
+    "job_without_run": "a job whose run was deleted, has ended, or has a newer attempt",
+    "parked_though_there_is_room": "a parked job of a concurrency group that is below its limit",
+    "place_of_run_that_is_over": "a run that has ended and still counts in its concurrency group",
+    "busy_without_run": "a busy thread without a run",
+    "active_run_is_over": "a thread whose active run has ended",
+    "waiting_run_is_not_queued": "a thread whose queue names a run that is not queued",
+    "running_without_lease": "a running run without a lease, which the reaper would never reclaim",
+    "lease_of_run_that_is_over": "a lease of a run that has ended",
+    "waiting_run_not_shown": "a run that waits for an answer, while its thread does not show the interrupt",
+    "waits_for_run_that_is_over": "a thread that shows the interrupt of a run that has ended or was deleted",
+    "waiting_run_not_named": "a run that waits for an answer, while its thread does not name it as waiting",
 }
-"""What each problem is, by its stable name."""
+"""The description of each problem, by its stable name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong. `ident` is the run, the thread or the job; `mended` says whether it still is."""
+    """One inconsistency in the stored records."""
 
-    problem: str
-    ident: str
-    mended: bool
+    name: str
+    record_id: str
+    """Of the run, the thread or the job."""
+    repaired: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class _Page:
 
 
 class Doctor:
-    """Looks at everything under one prefix. With `repair` it mends what it finds, at once."""
+    """Checks the records of one deployment. With `repair` it repairs each problem when it detects it."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, lease_ms: int, repair: bool) -> None:
         self._pipeline, self._keys, self._scripts = pipeline, keys, HealthScripts(pipeline, keys)
@@ -76,17 +77,18 @@ class Doctor:
         self._sweep: AsyncIterator[_Page] | None = None
 
     async def check_all(self) -> list[Problem]:
-        """Everything, once. Raises `StoreUnavailable`."""
+        """Checks all records once. Raises `StoreUnavailable`."""
         found: list[Problem] = []
         async for page in self._quick():
             found += await self._look(page)
         async for page in self._all():
             found += await self._look(page)
-        return list({(trouble.problem, trouble.ident): trouble for trouble in found}.values())
+        return list({(problem.name, problem.record_id): problem for problem in found}.values())
 
-    async def round(self, pages: int) -> list[Problem]:
-        """All jobs and leases, and the next `pages` pages of threads and runs: rounds go through them all, over and
-        over, and one costs the same however many there are. Raises `StoreUnavailable`; then the next begins anew."""
+    async def check_next_pages(self, pages: int) -> list[Problem]:
+        """Checks all jobs and leases, and the next `pages` pages of threads and runs. Successive calls check all
+        records in a cycle, so a call costs the same however many records exist. Raises `StoreUnavailable`; the next
+        call then starts the cycle again."""
         found: list[Problem] = []
         sweep, self._sweep = self._sweep or self._all(), None
         async for page in self._quick():
@@ -107,11 +109,11 @@ class Doctor:
             page.kind, page.ids, place=page.place, parked=page.parked, repair=self._repair, lease_ms=self._lease_ms
         )
         for problem, ident in wrong:
-            log.warning("doctor.problem_found", problem=problem, id=ident, mended=self._repair)
+            log.warning("doctor.problem_found", problem=problem, id=ident, repaired=self._repair)
         return [Problem(problem, ident, self._repair) for problem, ident in wrong]
 
     async def _quick(self) -> AsyncIterator[_Page]:
-        """What is in progress: as much as there is work."""
+        """The jobs and leases: as many as runs in progress."""
         for queue in (self._keys.queue, self._keys.suspect_queue, self._keys.later_queue):
             async for jobs in self._pages("ZSCAN", queue):
                 yield _Page("job", jobs, queue)
@@ -119,7 +121,7 @@ class Doctor:
             yield _Page("lease", runs)
 
     async def _all(self) -> AsyncIterator[_Page]:
-        """What is kept: as much as there are threads and runs."""
+        """All threads and runs."""
         async for threads in self._pages("ZSCAN", self._keys.threads):
             yield _Page("thread", threads)
         async for runs in self._keys_of("run", "hash"):
@@ -139,7 +141,7 @@ class Doctor:
         while True:
             cursor, members = await self._pipeline.send(verb, key, cursor, "COUNT", PAGE, repeatable=True)
             names = [member.decode() for member in (members[::2] if verb == "ZSCAN" else members)]
-            for first in range(0, len(names), PAGE):  # a small key comes whole
+            for first in range(0, len(names), PAGE):  # Redis returns a small key as one page
                 yield names[first : first + PAGE]
             if int(cursor) == 0:
                 return
@@ -150,7 +152,7 @@ class Doctor:
         pattern = self._keys.pattern(kind)
         while True:
             cursor, names = await self._pipeline.send(
-                "SCAN", cursor, "MATCH", pattern, "COUNT", SWEEP, "TYPE", stored_as, repeatable=True
+                "SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, "TYPE", stored_as, repeatable=True
             )
             idents = [ident for name in names if (ident := self._keys.ident(kind, name.decode())) is not None]
             for first in range(0, len(idents), PAGE):
@@ -160,12 +162,12 @@ class Doctor:
 
 
 def table(found: Sequence[Problem]) -> str:
-    """What was found, a line each, for a person."""
+    """The problems as a table, one row each."""
     if not found:
         return "no run and no thread is stuck"
-    rows = [("problem", "id", "", "what it is")]
-    for trouble in found:
-        rows.append((trouble.problem, trouble.ident, "mended" if trouble.mended else "", PROBLEMS[trouble.problem]))
+    rows = [("problem", "id", "", "description")]
+    for problem in found:
+        rows.append((problem.name, problem.record_id, "repaired" if problem.repaired else "", PROBLEMS[problem.name]))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = (
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
@@ -174,8 +176,8 @@ def table(found: Sequence[Problem]) -> str:
 
 
 async def report(settings: Settings, *, repair: bool) -> tuple[str, bool]:
-    """What `slipway doctor` prints, and whether all is well afterwards. Opens one connection. Raises
-    `StoreUnavailable`, and `ConfigError` when the checkpointer cannot work on that server."""
+    """Returns what `slipway doctor` prints, and whether no problem is left. Opens one connection. Raises
+    `StoreUnavailable`, and `ConfigError` when the server does not support the checkpointer."""
     await start_checks.check(settings, settings.redis, upgrade=False)
     pipeline, keys = (
         Pipeline(Address(settings.redis), "slipway doctor", patience_s=_PATIENCE_S),
@@ -188,4 +190,4 @@ async def report(settings: Settings, *, repair: bool) -> tuple[str, bool]:
     finally:
         await pipeline.close()
     lines = [f"{finding.level.value:8} {finding.code:22} {finding.detail}" for finding in health.findings]
-    return "\n".join([*lines, table(found)]), health.ready and all(trouble.mended for trouble in found)
+    return "\n".join([*lines, table(found)]), health.ready and all(problem.repaired for problem in found)

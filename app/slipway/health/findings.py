@@ -1,4 +1,4 @@
-"""What a check found: a stable code, how bad it is, and a sentence that says what to do."""
+"""Health findings: a stable code, a level, and a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """`error` keeps a process from being ready; `warning` is named and nothing more."""
+    """An `error` makes `/readyz` respond 503; a `warning` is only reported."""
 
     OK = "ok"
     WARNING = "warning"
@@ -16,12 +16,12 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `code` is stable, such as `store.evicts`."""
+    """One result of a health check. `code` is stable, such as `store.evicts`."""
 
     code: str
     level: Level
     detail: str
 
     def public(self) -> dict[str, str]:
-        """As /readyz and `slipway doctor` show it."""
+        """The members in `/readyz`."""
         return {"code": self.code, "level": self.level.value, "detail": self.detail}

@@ -1,4 +1,4 @@
-"""Is everything there that a run needs? Its checkpoints are as healthy as the Redis that keeps them.
+"""Health of a deployment: whether Redis would store a new run, and whether live workers would execute it.
 
 `HealthMonitor` measures in the background, over the connection of the process: it writes a key, reads it back and
 deletes it, reads INFO and CONFIG, and counts the work. /readyz, /metrics and the admission of new runs use the latest
@@ -31,20 +31,20 @@ log = structlog.get_logger(__name__)
 
 EVERY_S: Final = 2.0
 RECHECK_S: Final = 0.5
-"""The pause while something is wrong, or memory is within `NEAR_HIGH_WATER` of the high-water mark."""
+"""The interval while there is an error, or while memory is within `NEAR_HIGH_WATER` of the high-water mark."""
 
 NEAR_HIGH_WATER: Final = 0.1
 SLOW_MS: Final = 250.0
-"""A probe that takes longer than this is worth a warning."""
+"""A probe that takes longer is a warning."""
 
 LATE_S: Final = 60.0
-"""So is a job that has been due for longer than this."""
+"""A job that has been due for longer is a warning."""
 
 NEWER_LAYOUT: Final = "store.layout"
 """The code of the finding that a later release has upgraded the data: see `slipway.redis.layout`."""
 
 REDIS_UNAVAILABLE: Final = "store.away"
-"""The code of the finding that Redis does not answer."""
+"""The code of the finding that Redis does not reply."""
 
 RETRY_AFTER_S: Final = 5
 _WITHIN_S: Final = 2.0
@@ -53,7 +53,7 @@ _PROBE_KEPT_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One reading. What could not be measured is None; `findings` says why."""
+    """One measurement. Values that could not be measured are None; `findings` says why."""
 
     measured_at: datetime
     findings: tuple[Finding, ...]
@@ -63,27 +63,27 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Whether a run that is created now would be kept."""
+        """Whether a run that is created now would be stored."""
         return all(finding.level is not Level.ERROR for finding in self.findings)
 
     @property
     def workers(self) -> int | None:
-        """How many workers live."""
+        """The number of live workers."""
         return None if self.work is None else self.work.workers
 
     @property
     def queued(self) -> int | None:
-        """How many jobs wait, due or not."""
+        """The number of jobs, due or not."""
         return None if self.work is None else self.work.due + self.work.later
 
     @property
     def memory_ratio(self) -> float | None:
-        """How full the server is, 1 being its limit; None without a limit."""
+        """The used part of the server's memory, 1 is its limit; None without a limit."""
         return None if self.server is None else self.server.memory_ratio
 
     @property
     def services(self) -> dict[str, str]:
-        """What runs need beside a web process, and how it is: `up`, `down`, or `unknown`. For the body of /ok."""
+        """`up`, `down` or `unknown` for Redis and for the workers: a part of the body of /ok."""
         if any(finding.code == REDIS_UNAVAILABLE for finding in self.findings):
             return {"redis": "down", "workers": "unknown"}
         if self.work is None:
@@ -107,7 +107,7 @@ class Health:
 
 
 class HealthMonitor:
-    """Keeps the last reading fresh. Until `measure` was called nothing is known."""
+    """Measures at an interval and caches the latest measurement. It is `health.unknown` until `measure` was called."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings, clock: Clock) -> None:
         self._pipeline, self._clock = pipeline, clock
@@ -117,15 +117,15 @@ class HealthMonitor:
         self._last = Health(clock.now(), (Finding("health.unknown", Level.ERROR, "nothing was measured yet"),))
 
     @property
-    def now(self) -> Health:
-        """The last reading; that the connection is lost is known at once."""
+    def latest(self) -> Health:
+        """The latest measurement; a lost connection is included at once."""
         if self._pipeline.connected or not self._last.ready:
             return self._last
         known = (finding for finding in self._last.findings if finding.level is not Level.OK)
         return replace(self._last, findings=(_away("the connection is lost"), *known))
 
     async def run(self) -> None:
-        """Measure until cancelled. A finding that comes or goes is a line in the log."""
+        """Measures until it is cancelled, and logs each finding that is raised or cleared."""
         while True:
             ratio = self._last.memory_ratio
             near = ratio is not None and ratio > self._high_water - NEAR_HIGH_WATER
@@ -133,7 +133,7 @@ class HealthMonitor:
             await self.measure()
 
     async def measure(self) -> Health:
-        """A new reading, within `_WITHIN_S` seconds. Never raises for a server that is away or refuses."""
+        """Measures within `_WITHIN_S` seconds. Does not raise when Redis is unavailable or returns errors."""
         before, self._last = self._last, await self._reading()
         known = {finding.code for finding in before.findings}
         codes = {finding.code for finding in self._last.findings}
@@ -146,10 +146,11 @@ class HealthMonitor:
             log.info("health.finding_cleared", codes=gone)
         return self._last
 
-    def admit(self, *, continues: bool = False) -> None:
-        """Raise `Overloaded` while memory is above the high-water mark, by the last reading: what is left belongs to
-        the runs in progress. `continues` says that the new run would go on with what a thread's last run left. Raise
-        `StoreUnavailable` once a later release has upgraded the data: this process must not write the old shapes."""
+    def check_admission(self, *, continues: bool = False) -> None:
+        """Raises `Overloaded` while memory is above the high-water mark in the latest measurement: the remaining memory
+        is for the runs in progress. `continues` says that the new run would continue a waiting run of the thread.
+        Raises `StoreUnavailable` after a later release has upgraded the data: this process must not write the older
+        layout."""
         if (newer := next((each for each in self._last.findings if each.code == NEWER_LAYOUT), None)) is not None:
             raise StoreUnavailable(newer.detail)
         ratio = self._last.memory_ratio
@@ -172,14 +173,14 @@ class HealthMonitor:
         findings = [*self._of_probe(probe), *self._of_server(server)]
         if isinstance(layout, str):
             findings.append(Finding(NEWER_LAYOUT, Level.ERROR, layout))
-        if isinstance(probe, float):  # where nothing can be written, the living cannot report
+        if isinstance(probe, float):  # without writes no worker can send a heartbeat
             findings += self._of_work(work)
         for broken in (probe, server, work, layout):
             if isinstance(broken, BaseException) and not isinstance(broken, StoreUnavailable):
                 log.warning("health.check_failed", problem=f"{type(broken).__name__}: {broken}")
-                findings.append(Finding("health.broken", Level.ERROR, f"{type(broken).__name__}; the log has the rest"))
+                findings.append(Finding("health.broken", Level.ERROR, f"{type(broken).__name__}; the log has details"))
         if not findings:
-            findings.append(Finding("ok", Level.OK, "everything that a run needs is there"))
+            findings.append(Finding("ok", Level.OK, "Redis and workers are ready for new runs"))
         return Health(
             measured_at,
             tuple(dict.fromkeys(findings)),
@@ -189,7 +190,8 @@ class HealthMonitor:
         )
 
     async def _probe(self) -> float | Finding:
-        """Milliseconds for writing a key, reading it back and deleting it, in one group; or what went wrong."""
+        """Milliseconds for writing a key, reading it back and deleting it, in one group; or the finding that it
+        failed."""
         token, began = secrets.token_hex(8), self._clock.monotonic()
         replies: Sequence[Any] = await asyncio.gather(
             self._pipeline.send("SET", self._probe_key, token, "PX", _PROBE_KEPT_MS),
@@ -205,7 +207,7 @@ class HealthMonitor:
                 )
             raise refused
         if replies[1] != token.encode():
-            detail = "a key that was just written reads differently: does something else use this key prefix?"
+            detail = "a key was written and read back with another value: another program may use this key prefix"
             return Finding("store.forgets", Level.ERROR, detail)
         return took_ms
 
@@ -214,7 +216,7 @@ class HealthMonitor:
         if isinstance(probe, Finding):
             return [probe]
         if isinstance(probe, float) and probe > SLOW_MS:
-            detail = f"writing, reading and deleting a key takes {probe:.0f} ms: look at the server's load and distance"
+            detail = f"writing, reading and deleting a key takes {probe:.0f} ms: check the server's load and distance"
             return [Finding("store.slow", Level.WARNING, detail)]
         return []
 
@@ -233,7 +235,7 @@ class HealthMonitor:
             return []
         found = []
         if not work.workers:
-            detail = "no living worker: runs are accepted and wait; start `slipway worker`"
+            detail = "no live worker: new runs are stored and wait; start `slipway worker`"
             found.append(Finding("workers.none", Level.WARNING, detail))
         elif work.oldest_due_s > LATE_S:
             detail = f"a job has been due for {work.oldest_due_s:.0f} s: start more workers, or run `slipway doctor`"
@@ -242,7 +244,8 @@ class HealthMonitor:
 
 
 def _briefly(refused: BaseException) -> str:
-    """What is fit for everybody: of Redis's own text the first word, such as `NOPERM`. It may name users and hosts."""
+    """The first word of Redis's error, such as `NOPERM`, because the rest may name users and hosts. /readyz is
+    public."""
     if isinstance(refused, StoreUnavailable):
         return str(refused)
     log.warning("health.probe_failed", problem=str(refused))
@@ -250,4 +253,4 @@ def _briefly(refused: BaseException) -> str:
 
 
 def _away(why: str) -> Finding:
-    return Finding(REDIS_UNAVAILABLE, Level.ERROR, f"Redis does not answer: {why}; requests that need it get 503")
+    return Finding(REDIS_UNAVAILABLE, Level.ERROR, f"Redis does not reply: {why}; requests that need it get 503")

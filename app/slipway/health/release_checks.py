@@ -1,4 +1,5 @@
-"""What would keep a new release from serving: looked at before a deploy replaces the old one."""
+"""Release checks: whether Redis and the settings allow a new release to serve. They run before it replaces the old
+one."""
 
 from __future__ import annotations
 
@@ -16,11 +17,11 @@ _PATIENCE_S: Final = 10.0
 
 
 async def redis_problems(settings: Settings) -> list[str]:
-    """What is wrong with the server: nothing that says so can be fixed by starting again."""
+    """The problems that a restart does not repair, one sentence each."""
     pipeline = Pipeline(Address(settings.redis), "release", patience_s=_PATIENCE_S)
     try:
         await pipeline.open()
-        facts = await read_server_info(pipeline)
+        server = await read_server_info(pipeline)
     except StoreUnavailable as error:
         return [str(error)]
     finally:
@@ -29,4 +30,4 @@ async def redis_problems(settings: Settings) -> list[str]:
         await start_checks.check(settings, settings.redis)
     except (ConfigError, StoreUnavailable) as error:
         return [str(error)]
-    return [finding.detail for finding in facts.findings() if finding.level is Level.ERROR]
+    return [finding.detail for finding in server.findings() if finding.level is Level.ERROR]

@@ -1,4 +1,4 @@
-"""The scripts that look after the rest: how much work there is, what is wrong with it, and who looks."""
+"""Stubs of the scripts that measure the workload, detect and repair problems, and assign duties to workers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ _DOCTOR = load("doctor")
 _DUTY_TAKE = load("duty_acquire")
 
 _LOOK_AT: Final = 50
-"""Among how many jobs the oldest is looked for: they are ranked by priority too, so it need not be the first."""
+"""Jobs at the front of the queue among which the oldest is searched: priority moves jobs, so it may not be the
+first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """How much there is to do, and who is there to do it. `repairs` is how often each problem was mended, ever."""
+    """Live workers, and jobs by state. `repairs` counts the repairs of each problem since the deployment exists."""
 
     workers: int
     due: int
@@ -30,25 +31,26 @@ class Workload:
 
 
 class HealthScripts(ScriptStubs):
-    """On one pipeline, under one prefix; one round trip a call."""
+    """Each method takes one round trip."""
 
     async def work(self, lease_ms: int) -> Workload:
-        """Read in one moment; a worker lives that was heard of within `lease_ms`."""
+        """Reads the workload atomically. Workers whose last heartbeat is younger than `lease_ms` count as live."""
         reply = await self._pipeline.run(_WORK_CENSUS, [], self._args(lease_ms=lease_ms, look_at=_LOOK_AT))
         workers, due, later, leases, oldest_ms = (int(count) for count in reply[:5])
         pairs = iter(reply[5])
-        mended = {name.decode(): int(count) for name, count in zip(pairs, pairs, strict=True)}
-        return Workload(workers, due, later, leases, oldest_ms / 1000, mended)
+        repairs = {name.decode(): int(count) for name, count in zip(pairs, pairs, strict=True)}
+        return Workload(workers, due, later, leases, oldest_ms / 1000, repairs)
 
     async def doctor(
         self, kind: str, ids: Sequence[str], *, place: str, parked: bool, repair: bool, lease_ms: int
     ) -> list[tuple[str, str]]:
-        """(problem, id) of whatever is wrong with these ids of one kind; with `repair` it is mended in the same moment.
-        `place` is where they were found: the key of a queue (`parked` when it is one of a group), or a group's name."""
+        """Returns (problem, id) for each problem of these ids of one kind. With `repair` it is repaired in the same
+        script. `place` is where the ids were found: the key of a queue (`parked` if it is the queue of a group), or the
+        name of a group."""
         arguments = self._args(kind=kind, ids=list(ids), place=place, parked=parked, repair=repair, lease_ms=lease_ms)
         reply = await self._pipeline.run(_DOCTOR, [], arguments)
         return [(problem.decode(), ident.decode()) for problem, ident in reply]
 
     async def acquire_duty(self, duty: str, worker: str, for_ms: int) -> bool:
-        """Whether `worker` is the one who does this duty for the next `for_ms`. Who has it keeps it by asking again."""
+        """Whether `worker` holds this duty for the next `for_ms`. The holder renews it by calling this again."""
         return bool(await self._pipeline.run(_DUTY_TAKE, [], self._args(duty=duty, worker=worker, for_ms=for_ms)))

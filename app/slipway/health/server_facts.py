@@ -1,7 +1,7 @@
-"""What the Redis server says about itself, and what that means for runs: would they outlive a restart, a full memory,
-the loss of a machine?
+"""Reads INFO and CONFIG of the Redis server, and reports what would lose runs: eviction, missing persistence, a
+replica.
 
-A managed server may refuse CONFIG or leave lines out of INFO. What it does not say is None here, and no finding.
+A managed server may reject CONFIG or omit lines of INFO. Such a value is None here and gives no finding.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from slipway.health.findings import Finding, Level
 from slipway.redis.pipeline import Pipeline
 
 OLDEST: Final = (6, 2)
-"""The oldest Redis that has every command we use. A Valkey calls itself Redis 7.2 at least."""
+"""The oldest Redis that has all commands that Slipway uses. A Valkey reports Redis 7.2 or later."""
 
 LAG_S: Final = 10
-"""A replica that has not acknowledged anything for so long is behind."""
+"""A replica that has acknowledged nothing for longer is a warning."""
 
 _CONFIG: Final = ("maxmemory-policy", "appendonly", "save")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """None is `the server does not say`. Bytes of memory are as the server counts them against `max_bytes`; 0 there
-    is no limit. `lag_s` and `lag_bytes` are those of the replica that is furthest behind."""
+    """None means that the server does not report the value. `used_bytes` is what the server compares with `max_bytes`,
+    where 0 means no limit. `lag_s` and `lag_bytes` are those of the slowest replica."""
 
     version: str | None = None
     loading: bool | None = None
@@ -48,13 +48,13 @@ class ServerInfo:
 
     @property
     def memory_ratio(self) -> float | None:
-        """How full the server is, 1 being its limit; None without a limit."""
+        """The used part of the server's memory, 1 is its limit; None without a limit."""
         if self.used_bytes is None or not self.max_bytes:
             return None
         return self.used_bytes / self.max_bytes
 
     def findings(self) -> list[Finding]:
-        """What is worth saying about the server, the worst not first."""
+        """All problems of the server, in no particular order."""
         return [*self._age(), *self._eviction(), *self._persistence(), *self._replication()]
 
     def _age(self) -> list[Finding]:
@@ -72,7 +72,7 @@ class ServerInfo:
 
     def _persistence(self) -> list[Finding]:
         if self.loading:
-            return [Finding("store.loading", Level.ERROR, "Redis is reading its data back: wait until it is through")]
+            return [Finding("store.loading", Level.ERROR, "Redis is loading its data: wait until it has finished")]
         if self.append_only:
             return self._append_only()
         if self.snapshot_ok is False:
@@ -109,7 +109,7 @@ class ServerInfo:
         return []
 
     def public(self) -> dict[str, Any]:
-        """As /readyz shows them; None for what is unknown."""
+        """The member `server` of /readyz."""
         ratio = self.memory_ratio
         return {
             "version": self.version,
@@ -128,7 +128,7 @@ class ServerInfo:
 
 
 async def read_server_info(pipeline: Pipeline) -> ServerInfo:
-    """One round trip. What the server refuses to say stays unknown. Raises `StoreUnavailable` when it is away."""
+    """Takes one round trip. A value that the server does not report is None. Raises `StoreUnavailable`."""
     asked = [
         pipeline.send("INFO", repeatable=True),
         *(pipeline.send("CONFIG", "GET", name, repeatable=True) for name in _CONFIG),
@@ -158,7 +158,7 @@ def _lines(info: bytes | str | None) -> dict[str, str]:
 
 
 def server_info_from(info: Mapping[str, str], config: Mapping[str, str]) -> ServerInfo:
-    """Facts of the lines of INFO and the options of CONFIG GET, as far as they are there."""
+    """From the lines of INFO and the options of CONFIG GET; those that are missing are None."""
     used, apart = _whole(info.get("used_memory")), _whole(info.get("mem_not_counted_for_evict")) or 0
     lag_s, lag_bytes = _lag(info)
     link = info.get("master_link_status")

@@ -1,7 +1,7 @@
-"""What is looked at on the server before a process serves: whether the settings fit what is stored there.
+"""Checks at the start of a process: whether the settings match the data that is stored in Redis.
 
-A deployment that loses an option would not fail: it would find no threads, or store in plain text what was sealed. So
-where the stored data say that an option is missing, the process does not start.
+A deployment that loses an option would not fail by itself: it would find no threads, or store states unencrypted beside
+encrypted ones. So a process does not start if the stored data shows that an option is missing.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _PATIENCE_S: Final = 10.0
 
 
 async def check(settings: Settings, url: str, *, upgrade: bool = True) -> None:
-    """Raise `ConfigError` when the checkpointer cannot work on the server at `url`, or when its data belong to other
-    settings or have another layout; log the former names of options that are set. With `upgrade`, an empty store gets
-    the layout of this release, and data with an older layout are upgraded. Opens one connection. Raises
-    `StoreUnavailable`."""
+    """Raises `ConfigError` when the server at `url` does not support the checkpointer, or when its data was written
+    with other settings or by a release with a newer layout. Logs a warning for each option that is set under its former
+    name. With `upgrade`, an empty store gets the layout of this release, and an older layout is upgraded. Opens one
+    connection. Raises `StoreUnavailable`."""
     await requirements.check(settings, url)
     former = renamed_options_in()
     pipeline = Pipeline(Address(url), "slipway check", patience_s=_PATIENCE_S)
@@ -42,7 +42,7 @@ async def check(settings: Settings, url: str, *, upgrade: bool = True) -> None:
         await (layout.check_or_upgrade() if upgrade else layout.check())
         await _check_seal(settings, former, pipeline)
     except hiredis.ReplyError as refused:  # an older server, or a user that may read its own keys alone
-        log.warning("settings.not_checked", problem=f"what is stored cannot be looked at: {refused}")
+        log.warning("settings.not_checked", problem=f"the stored data cannot be read: {refused}")
     finally:
         await pipeline.close()
     for option in former:
@@ -50,7 +50,7 @@ async def check(settings: Settings, url: str, *, upgrade: bool = True) -> None:
 
 
 async def _check_renamed_prefix(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:
-    """Former names that would have led to other data, where there are such data."""
+    """Raises `ConfigError` when an option under its former name would select other data, and such data exists."""
     prefix = former.get("key_prefix", settings.key_prefix)
     if prefix != settings.key_prefix and await _has_threads(pipeline, prefix):
         raise ConfigError(f"{advice('key_prefix')}. Redis holds threads under that prefix")

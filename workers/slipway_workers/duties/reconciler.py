@@ -27,4 +27,4 @@ class Reconciler(ExclusiveDuty):
         self._doctor = Doctor(services.pipeline, services.keys, lease_ms=lease_ms, repair=True)
 
     async def run_once(self) -> None:
-        await self._doctor.round(PAGES)
+        await self._doctor.check_next_pages(PAGES)

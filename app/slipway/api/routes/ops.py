@@ -25,7 +25,7 @@ async def ok(request: Request) -> Response:
     check."""
     if query_flag(request, "check_db"):
         await services_of(request).pipeline.send("PING", repeatable=True)
-    return JsonResponse({"ok": True, "services": services_of(request).health.now.services})
+    return JsonResponse({"ok": True, "services": services_of(request).health.latest.services})
 
 
 async def info(request: Request) -> Response:
@@ -63,12 +63,12 @@ def _info() -> dict[str, Any]:
 
 async def readyz(request: Request) -> Response:
     """200 if a new run would be stored, else 503; with all findings. It is the result of the latest health check."""
-    now = services_of(request).health.now
+    now = services_of(request).health.latest
     return JsonResponse(now.public(), 200 if now.ready else 503)
 
 
 async def metrics(request: Request) -> Response:
-    text = metrics_of(request).page(services_of(request).health.now)
+    text = metrics_of(request).page(services_of(request).health.latest)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -113,7 +113,7 @@ async def run_view(services: Services, run: Run) -> dict[str, Any]:
         "interrupts": None,
     }
     if run.phase in (Phase.QUEUED, Phase.RUNNING):
-        view["workers"] = services.health.now.workers
+        view["workers"] = services.health.latest.workers
     elif run.phase is Phase.WAITING_FOR_APPROVAL:
         interrupts = (await services.threads.get(run.thread_id)).interrupts
         view["interrupts"] = [each for group in interrupts.values() for each in group]

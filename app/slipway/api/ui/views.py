@@ -90,7 +90,7 @@ async def _lately(request: Request) -> dict[str, Any]:
     readable = [thread for thread in threads if await _may_read(request, thread)]
     lists = await asyncio.gather(*(_runs_of(services, thread.thread_id) for thread in readable))
     newest = sorted((run for runs in lists for run in runs), key=lambda run: run.created_at, reverse=True)
-    return {"rows": [_row(services, run) for run in newest[:_RUNS]], "health": services.health.now}
+    return {"rows": [_row(services, run) for run in newest[:_RUNS]], "health": services.health.latest}
 
 
 async def _may_read(request: Request, thread: Thread) -> bool:
