@@ -44,8 +44,8 @@ def public_config(config: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if config is None:
         return None
     configurable = config.get("configurable", {})
-    kept = {name: value for name, value in configurable.items() if not name.startswith(SECRET_PREFIXES)}
-    return {"configurable": kept}
+    public = {name: value for name, value in configurable.items() if not name.startswith(SECRET_PREFIXES)}
+    return {"configurable": public}
 
 
 class FrameEncoder:
@@ -66,7 +66,7 @@ class FrameEncoder:
 
     @property
     def graph_modes(self) -> set[str]:
-        """The modes of LangGraph from which the requested ones are made."""
+        """The modes of LangGraph from which the requested modes are built."""
         return {_MODE_ALIASES.get(mode, mode) for mode in self._modes if mode != "events"}
 
     def encode(self, namespace: Sequence[str], mode: str, payload: Any) -> Iterator[Frame]:
@@ -81,7 +81,7 @@ class FrameEncoder:
         if mode == "messages":
             yield from self._messages(namespace, payload)
         elif mode == "checkpoints" and CHECKPOINT_REFS in self._modes:
-            yield frame(self._name(CHECKPOINT_REFS, namespace), _checkpoint_ref(payload))
+            yield frame(self._name(CHECKPOINT_REFS, namespace), _brief_checkpoint(payload))
         elif mode.startswith("custom:"):
             yield frame(mode, payload)
         elif mode == "tools" and mode in self._modes:
@@ -111,7 +111,7 @@ class FrameEncoder:
             yield from self._cumulative(*payload)
 
     def _cumulative(self, message: BaseMessage, metadata: dict[str, Any]) -> Iterator[Frame]:
-        """Sends the merged message until now, for clients that replace its text instead of appending to it."""
+        """The whole message so far, for clients that replace its text instead of appending to it."""
         message_id = message.id or ""
         if message_id not in self._with_metadata:
             self._with_metadata.add(message_id)
@@ -136,7 +136,7 @@ def _checkpoint(payload: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _checkpoint_ref(payload: Mapping[str, Any]) -> dict[str, Any]:
+def _brief_checkpoint(payload: Mapping[str, Any]) -> dict[str, Any]:
     own, parent = ((payload[name] or {}).get("configurable", {}) for name in ("config", "parent_config"))
     metadata = payload["metadata"]
     shown = {"id": own.get("checkpoint_id"), "step": metadata.get("step"), "source": metadata.get("source")}
@@ -165,10 +165,8 @@ def _debug(payload: Mapping[str, Any]) -> dict[str, Any]:
     if payload["type"] != "checkpoint":
         return {**payload, "payload": _task(content)}
     shown = _checkpoint(content)
-    shown["checkpoint"], shown["parent_checkpoint"] = (
-        checkpoint_ref(content["config"]),
-        checkpoint_ref(content["parent_config"]),
-    )
+    shown["checkpoint"] = checkpoint_ref(content["config"])
+    shown["parent_checkpoint"] = checkpoint_ref(content["parent_config"])
     shown["tasks"] = [_debug_task(task) for task in shown["tasks"]]
     return {**payload, "payload": shown}
 

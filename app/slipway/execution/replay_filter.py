@@ -70,14 +70,14 @@ class ReplayFilter:
         if mode == "debug":
             return self._debug_entries(namespace, payload, entries)
         if mode == "checkpoints":
-            return self._append_unlogged(entries, f"c{_checkpoint_id(payload)}")
+            return self._marked_unless_logged(entries, f"c{_checkpoint_id(payload)}")
         if mode == "values":
             return self._values_entries(namespace, payload, entries)
         return entries
 
     def remaining_updates(self) -> list[LogEntry]:
         """Updates that no result followed."""
-        return [entry for held in self._updates.values() for entry in held]
+        return [entry for updates in self._updates.values() for entry in updates]
 
     def _updates_entries(self, namespace: Namespace, payload: Any, entries: list[LogEntry]) -> list[LogEntry]:
         if INTERRUPT in payload:
@@ -91,7 +91,7 @@ class ReplayFilter:
         task_id = replayed.popleft()
         if self._continues:
             return [entry for entry in entries if _is_lifecycle(entry)]  # was appended when the task was announced
-        return self._append_unlogged(entries, f"r{task_id}")
+        return self._marked_unless_logged(entries, f"r{task_id}")
 
     def _task_entries(
         self,
@@ -106,7 +106,7 @@ class ReplayFilter:
         if "triggers" not in task:
             interrupts = ",".join(str(item["id"]) for item in task["interrupts"])
             if interrupts:
-                return self._append_unlogged(entries, f"{kind}q{task_id}:{interrupts}")
+                return self._marked_unless_logged(entries, f"{kind}q{task_id}:{interrupts}")
             updates = self._updates.pop(namespace, []) if debug is None else []
             return _marked([*updates, *entries], f"{kind}r{task_id}")
         stored = self._results.of(task_id)
@@ -115,7 +115,7 @@ class ReplayFilter:
         # LangGraph executes all tasks again if the run names an older checkpoint; only the updates show whether it does
         if stored is None or self._plan.checkpoint:
             return _marked(entries, f"{kind}s{task_id}")
-        entries = self._append_unlogged(entries, f"{kind}s{task_id}")
+        entries = self._marked_unless_logged(entries, f"{kind}s{task_id}")
         if self._continues and not self._is_logged(f"{kind}r{task_id}"):
             entries += _marked(self._rebuilt_entries(namespace, task, stored, debug), f"{kind}r{task_id}")
         return entries
@@ -123,18 +123,17 @@ class ReplayFilter:
     def _debug_entries(
         self, namespace: Namespace, payload: Mapping[str, Any], entries: list[LogEntry]
     ) -> list[LogEntry]:
-        inner = payload["payload"]
+        content = payload["payload"]
         if payload["type"] == "checkpoint":
-            return self._append_unlogged(entries, f"dc{_checkpoint_id(inner)}")
-        return self._task_entries(namespace, inner, entries, payload)
+            return self._marked_unless_logged(entries, f"dc{_checkpoint_id(content)}")
+        return self._task_entries(namespace, content, entries, payload)
 
     def _values_entries(self, namespace: Namespace, payload: Any, entries: list[LogEntry]) -> list[LogEntry]:
         first = namespace not in self._started
         self._started.add(namespace)
         if first and not namespace and self._continues and self._plan.only_input_stored:
-            return [
-                entry for entry in entries if _is_lifecycle(entry)
-            ]  # a state that is only the input was not streamed before either
+            # the checkpoint contains only the input, so this is not a state that the graph produced
+            return [entry for entry in entries if _is_lifecycle(entry)]
         has_interrupts = isinstance(payload, dict) and bool(payload.get(INTERRUPT))
         return self._without_logged(entries) if first or has_interrupts else entries
 
@@ -164,7 +163,7 @@ class ReplayFilter:
     def _is_logged(self, mark: str) -> bool:
         return self._logged is not None and mark in self._logged.marks
 
-    def _append_unlogged(self, entries: list[LogEntry], mark: str) -> list[LogEntry]:
+    def _marked_unless_logged(self, entries: list[LogEntry], mark: str) -> list[LogEntry]:
         if self._is_logged(mark):
             return [entry for entry in entries if _is_lifecycle(entry)]
         return _marked(entries, mark)

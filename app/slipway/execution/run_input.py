@@ -1,4 +1,4 @@
-"""What LangGraph gets of a run: the input, the config and the context.
+"""What LangGraph receives of a run: the input, the config and the context.
 
 A later attempt must not pass input to the graph that an earlier one has stored in a checkpoint already. So `plan_start`
 compares with the newest checkpoint of the thread."""
@@ -61,10 +61,10 @@ def _remaining_command(command: Mapping[str, Any], newest: CheckpointTuple) -> M
     stored = any(task_id == NULL_TASK for task_id, _, _ in writes)
     if not is_answer_map(resume):
         return None if stored else command
-    left = unconsumed_answers(resume, writes)
-    if not stored and len(left) == len(resume):
+    remaining = unconsumed_answers(resume, writes)
+    if not stored and len(remaining) == len(resume):
         return command
-    return {"resume": left} if left else None
+    return {"resume": remaining} if remaining else None
 
 
 def command_of(command: Mapping[str, Any]) -> Command[Any]:
@@ -82,8 +82,8 @@ def command_of(command: Mapping[str, Any]) -> Command[Any]:
 def config_of(run: Run, checkpoint: Mapping[str, Any], steps_left: int) -> RunnableConfig:
     """The config that nodes receive, except the parts that depend on the graph (`bound_config`)."""
     requested = run.options.config or {}
-    caller = user_configurable(None if run.user is None else User(run.user))
-    configurable = {**(requested.get("configurable") or {}), **caller, **run.ids, **checkpoint}
+    user = user_configurable(None if run.user is None else User(run.user))
+    configurable = {**(requested.get("configurable") or {}), **user, **run.ids, **checkpoint}
     configurable.pop("ceilings", None)
     if run.options.strict_resume:
         configurable["__pregel_strict_resume"] = True
