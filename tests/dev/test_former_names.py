@@ -10,6 +10,7 @@ from slipway.graphs.registry import Registry
 from slipway.health import start_checks
 from slipway.health.release_checks import redis_problems
 from slipway.redis.keys import Keys
+from slipway.redis.layout import LayoutRecord
 from slipway.redis.pipeline import Pipeline
 from slipway.renamed_settings import renamed_options_in
 from slipway.serialization.encryption import MARK
@@ -80,6 +81,7 @@ async def test_sealed_states_and_no_key(
     }
     plain, sealed = Settings.of(given), Settings.of(given | {"encryption_key": KEY})
     graphs = await Registry.load(PROJECT)
+    await start_checks.check(sealed, url)
     async with open_services(sealed, graphs, "cli") as services:
         thread, _ = await services.threads.create_or_get("6f4c1c33-6e39-4a7c-8c0c-6b6d3b7b5d11", {})
         assert services.checkpointer.serde.dumps_typed("x")[1][:1] == MARK
@@ -104,6 +106,7 @@ async def test_threads_under_the_former_prefix(
     former = f"{keys.prefix}-former"
     environment.setenv("KEY_PREFIX", former)
     await start_checks.check(settings, settings.redis)
+    await LayoutRecord(pipeline, Keys(former)).check_or_upgrade()
     await pipeline.send("ZADD", f"{former}:threads", 1, "a thread")
     with pytest.raises(ConfigError, match="set SLIPWAY_KEY_PREFIX instead"):
         await start_checks.check(settings, settings.redis)

@@ -25,6 +25,7 @@ from slipway.runs.attempt import Attempt
 from slipway.runs.creation import RunCreator
 from slipway.runs.event_log import EventLog
 from slipway.runs.events import Event
+from slipway.runs.failure import RunError
 from slipway.runs.record import (
     Phase,
     Run,
@@ -37,7 +38,7 @@ from slipway.runs.record import (
 )
 from slipway.runs.script_results import SettleResult
 from slipway.runs.scripts import RunScripts
-from slipway.runs.settlement import Release, RunError, Settlement, ThreadSummary
+from slipway.runs.settlement import Release, Settlement, ThreadSummary
 from slipway.runs.store import RunStore
 from slipway.settings import Settings
 from slipway.threads.record import Thread

@@ -6,7 +6,6 @@ fixed sentence, so that internals do not leak. The record has the complete text,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,8 +23,7 @@ from slipway import errors
 from slipway.errors import CeilingHit, InputRefused, NodeFailed, RunFailure, SlipwayError
 from slipway.exception_text import LONGEST_TEXT, class_name, exception_being_handled, is_a, message_of, traceback_of
 from slipway.execution.contained_errors import GraphRaised
-from slipway.runs.settlement import RunError
-from slipway.serialization.json_encoding import dumps
+from slipway.runs.failure import Failure
 from slipway.shown_exceptions import HIDDEN, SHOWN, public_text
 
 log = structlog.get_logger(__name__)
@@ -39,52 +37,6 @@ _REJECTED_ANSWER_ERRORS: Final[tuple[type, ...]] = tuple(
     kind for kind in (getattr(langgraph_errors, "UnknownInterruptError", None),) if kind is not None
 )
 """What LangGraph raises for an answer that strict resuming rejects. Not every supported release has the class."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a run failed."""
-
-    code: str
-    error: str
-    """The class name that clients receive."""
-    message: str
-    """The complete text, for the record."""
-    public_message: str
-    """The text that clients receive."""
-    node: str | None
-    retryable: bool
-    limits: dict[str, Any]
-    """`limit` and `used` of the ceiling that was hit."""
-    rejected_answer: dict[str, Any] = field(default_factory=dict)
-    """Set if an answer to interrupts was rejected: the reason, the interrupts that it named, and the open ones."""
-
-    def run_error(self, attempt: int) -> RunError:
-        """The texts that a script stores when the run ends."""
-        return RunError(self.code, dumps(self.record(attempt)).decode(), dumps(self.public()).decode())
-
-    def record(self, attempt: int) -> dict[str, Any]:
-        """The error of the run record. `Run.public_error` is the part that clients receive."""
-        return (
-            {
-                "error": self.error,
-                "message": self.message,
-                "code": self.code,
-                "node": self.node,
-                "attempt": attempt,
-                "retryable": self.retryable,
-            }
-            | self._public_part()
-            | self.limits
-        )
-
-    def _public_part(self) -> dict[str, Any]:
-        """The text for clients, if it differs from the message."""
-        return {} if self.public_message == self.message else {"shown": self.public_message}
-
-    def public(self) -> dict[str, Any]:
-        """What clients receive: in the thread's error, the event `error`, and the member `__error__` of results."""
-        return {"error": self.error, "message": self.public_message} | self.rejected_answer
 
 
 def failure_of(

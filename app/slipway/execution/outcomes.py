@@ -9,7 +9,7 @@ from typing import Any, Final
 from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.types import StateSnapshot
 
-from slipway.execution.failures import Failure
+from slipway.runs.failure import Failure
 from slipway.runs.record import Phase
 from slipway.runs.settlement import ThreadSummary
 from slipway.serialization.json_encoding import dumps

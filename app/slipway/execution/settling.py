@@ -13,7 +13,7 @@ from slipway.ceilings import Usage
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import Fenced, StoreUnavailable
 from slipway.exception_text import is_a, traceback_of
-from slipway.execution.failures import Failure, failure_of
+from slipway.execution.failures import failure_of
 from slipway.execution.outcomes import (
     LOST,
     Outcome,
@@ -26,6 +26,7 @@ from slipway.graphs.served_graphs import Graph
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
+from slipway.runs.failure import Failure
 from slipway.runs.record import Phase
 from slipway.runs.run_commands import store_usage
 from slipway.runs.script_results import CancelRequested, Settled, SettleResult

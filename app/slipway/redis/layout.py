@@ -35,12 +35,8 @@ Upgrade = Callable[[Pipeline, Keys], Awaitable[None]]
 """Changes all records from one layout to the next. It may be repeated, and may run in two processes at once."""
 
 
-async def _nothing_to_change(pipeline: Pipeline, keys: Keys) -> None:
-    """Layout 1 has the shapes that were stored before layouts were recorded."""
-
-
-UPGRADES: Final[Mapping[int, Upgrade]] = {UNRECORDED: _nothing_to_change}
-"""By the layout that an upgrade begins with."""
+UPGRADES: Final[Mapping[int, Upgrade]] = {}
+"""By the layout that an upgrade begins with. Data of a layout that is not here cannot be upgraded."""
 
 _RAISE: Final = load("layout_raise")
 _FIELDS: Final = ("required", "version", "release")
@@ -93,6 +89,7 @@ class LayoutRecord(ScriptStubs):
         stored = await self.read()
         _refuse_newer(stored)
         if stored.version is not None and stored.version < LAYOUT:
+            self._refuse_without_upgrade(stored.version)
             raise ConfigError(
                 f"the data in Redis have layout {stored.version}, and this release has layout {LAYOUT}: run "
                 "`slipway release`, which upgrades them, or the release that wrote them"
@@ -109,7 +106,16 @@ class LayoutRecord(ScriptStubs):
             await self._upgrade(stored.version)
         _refuse_newer(await self._raise(version=LAYOUT))
 
+    def _refuse_without_upgrade(self, version: int) -> None:
+        if missing := [step for step in range(version, LAYOUT) if step not in UPGRADES]:
+            raise ConfigError(
+                f"the data in Redis under the key prefix {self._keys.prefix!r} have layout {missing[0]}, which this "
+                f"release ({version_of('slipway')}) cannot upgrade: set SLIPWAY_KEY_PREFIX to another prefix, or use "
+                "an empty database"
+            )
+
     async def _upgrade(self, version: int) -> None:
+        self._refuse_without_upgrade(version)
         _refuse_newer(await self._raise(version=None))
         for step in range(version, LAYOUT):
             log.info("layout.upgrade_started", from_layout=step, to_layout=step + 1)

@@ -17,6 +17,7 @@ from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.cancel_reasons import Action
+from slipway.runs.failure import ATTEMPTS_USED_UP
 from slipway.runs.log_reads import LogReads
 from slipway.runs.logged_events import LoggedEvents, read_logged_events
 from slipway.runs.script_results import (
@@ -237,8 +238,13 @@ class RunScripts(ScriptStubs):
     ) -> list[tuple[str, int, str]]:
         """(run, attempt, "queued" or "failed") of what was taken back; nothing while there is `grace` because the
         server was away."""
-        arguments = {"event_ttl_s": event_ttl_s, "pause_ms": pause_ms, "worker": worker, "grace": grace}
-        args = self._args(**arguments)
+        args = self._args(
+            event_ttl_s=event_ttl_s,
+            pause_ms=pause_ms,
+            worker=worker,
+            grace=grace,
+            failure={"record": ATTEMPTS_USED_UP.record(0), "public": ATTEMPTS_USED_UP.public()},
+        )
         reply = await self._pipeline.run(_RUN_REAP, [], args)
         return [(run.decode(), int(attempt), outcome.decode()) for run, attempt, outcome in reply]
 

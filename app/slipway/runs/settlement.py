@@ -6,20 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from slipway.runs.failure import RunError
 from slipway.runs.record import Phase, Run, status_of
 from slipway.runs.scripts import Entry, RunRelease, RunSettle
 from slipway.sse_frames import encode_frame
-
-
-@dataclass(frozen=True, slots=True)
-class RunError:
-    """Why a run failed. Both texts are JSON."""
-
-    code: str
-    record: str
-    """Stored as the error of the run."""
-    public: str
-    """What clients receive: the event `error`, the member `__error__` of the result, and the error of the thread."""
 
 
 @dataclass(frozen=True, slots=True)

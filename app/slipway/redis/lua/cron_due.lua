@@ -11,7 +11,8 @@
 
 local args = cmsgpack.unpack(ARGV[2])
 local answer = {integer_text(now_ms)}
-for _, cron_id in ipairs(redis.call('ZRANGEBYSCORE', key('crons_due'), '-inf', integer_text(now_ms), 'LIMIT', 0, args.limit)) do
+local due = redis.call('ZRANGEBYSCORE', key('crons_due'), '-inf', integer_text(now_ms), 'LIMIT', 0, args.limit)
+for _, cron_id in ipairs(due) do
   local fields = redis.call('HGETALL', key('cron', cron_id))
   if #fields == 0 then
     redis.call('ZREM', key('crons_due'), cron_id)

@@ -13,7 +13,9 @@
 local args = cmsgpack.unpack(ARGV[2])
 local claimed = {}
 for _, queue in ipairs(args.queues) do
-  for _, name in ipairs(redis.call('ZRANGEBYSCORE', key(queue), '-inf', integer_text(now_ms), 'LIMIT', 0, args.limit - #claimed)) do
+  local remaining = args.limit - #claimed
+  local due = redis.call('ZRANGEBYSCORE', key(queue), '-inf', integer_text(now_ms), 'LIMIT', 0, remaining)
+  for _, name in ipairs(due) do
     local delivery = key('delivery', name)
     if redis.call('EXISTS', delivery) == 0 then
       redis.call('ZREM', key(queue), name)

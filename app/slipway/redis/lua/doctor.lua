@@ -49,7 +49,8 @@ function check.job(job)
   local fields = run_id and redis.call('HMGET', key('run', run_id), 'phase', 'attempt')
   if not fields or fields[1] ~= 'queued' or fields[2] + 1 ~= tonumber(attempt) then
     if record_problem('job_without_run', job) then redis.call('ZREM', args.place, job) end
-  elseif args.parked and redis.call('EXISTS', key('queue'), key('suspect_queue')) == 0 and not group_at_limit(run_id) then
+  elseif args.parked and redis.call('EXISTS', key('queue'), key('suspect_queue')) == 0
+      and not group_at_limit(run_id) then
     -- with empty queues, no job was moved from the parked ones to take the free slot
     if record_problem('parked_though_there_is_room', job) then
       redis.call('ZREM', args.place, job)
@@ -82,7 +83,8 @@ function check.thread(thread_id)
       redis.call('ZREM', queue, run_id)
     end
   end
-  if fields[3] and phase_of(fields[3]) ~= 'waiting_for_approval' and record_problem('waits_for_run_that_is_over', thread_id) then
+  if fields[3] and phase_of(fields[3]) ~= 'waiting_for_approval'
+      and record_problem('waits_for_run_that_is_over', thread_id) then
     redis.call('HDEL', thread, 'waiting_run_id')
   end
   local head, active = first_queued(thread_id), fields[2]

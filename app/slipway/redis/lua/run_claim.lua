@@ -17,7 +17,8 @@ local reply = {''}
 local remaining = args.limit
 local BATCH = 200
 
-local due = redis.call('ZRANGEBYSCORE', key('later_queue'), '-inf', integer_text(now_ms), 'WITHSCORES', 'LIMIT', 0, BATCH)
+local due = redis.call('ZRANGEBYSCORE', key('later_queue'), '-inf', integer_text(now_ms), 'WITHSCORES',
+  'LIMIT', 0, BATCH)
 for i = 1, #due, 2 do
   redis.call('ZREM', key('later_queue'), due[i])
   add_to_queue((split_job(due[i])), due[i], tonumber(due[i + 1]))

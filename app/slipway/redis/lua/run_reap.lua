@@ -18,17 +18,26 @@
 local args = cmsgpack.unpack(ARGV[2])
 local reclaimed = {}
 
+-- A failure of the arguments as JSON, with the number of attempts in its message.
+local function failure_json(failure, attempts)
+  failure.message = string.format(failure.message, attempts, attempts)
+  return cjson.encode(failure)
+end
+
 local function fail(run_id, thread_id, spent)
-  local error = cjson.encode({error = 'CeilingHit', message = 'every attempt died: ' .. spent .. ' of ' .. spent,
-    code = 'ceiling.attempts', attempt = spent, retryable = false})
-  local shown = cjson.encode({error = 'CeilingHit', message = 'every attempt died: ' .. spent .. ' of ' .. spent})
+  local failure = cmsgpack.unpack(ARGV[2]).failure
+  failure.record.attempt = spent
+  local error, public_error = failure_json(failure.record, spent), failure_json(failure.public, spent)
   release_lease(run_id)
-  redis.call('HSET', key('run', run_id), 'phase', 'failed', 'reason', 'ceiling.attempts', 'error', error,
+  redis.call('HSET', key('run', run_id), 'phase', 'failed', 'reason', failure.record.code, 'error', error,
     'updated_us', integer_text(now_us), 'ended_us', integer_text(now_us))
-  append_events(run_id, {{'error', sse_frame('error', shown), ''}, end_event(run_id, 'error', '{"__error__":' .. shown .. '}')})
+  append_events(run_id, {
+    {'error', sse_frame('error', public_error), ''},
+    end_event(run_id, 'error', '{"__error__":' .. public_error .. '}'),
+  })
   redis.call('EXPIRE', key('events', run_id), args.event_ttl_s)
   create_delivery(run_id, thread_id, 'error')
-  redis.call('HSET', key('thread', thread_id), 'error', shown)
+  redis.call('HSET', key('thread', thread_id), 'error', public_error)
   start_next_run_or_idle(thread_id, 'error')
 end
 

@@ -24,7 +24,8 @@ end
 
 if args.ns then return delete(args.ns, args.key) end
 local deleted = 0
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', key('store_expiry'), '-inf', integer_text(now_ms), 'LIMIT', 0, args.limit)) do
+local expired = redis.call('ZRANGEBYSCORE', key('store_expiry'), '-inf', integer_text(now_ms), 'LIMIT', 0, args.limit)
+for _, member in ipairs(expired) do
   local cut = string.find(member, '\0', 1, true)
   deleted = deleted + delete(string.sub(member, 1, cut - 1), string.sub(member, cut + 1))
 end

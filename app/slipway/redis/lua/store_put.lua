@@ -18,7 +18,8 @@ if fields then
   if ends == '0' or tonumber(ends) > now_ms then created = first end
 end
 if args.ttl_ms > 0 then expires = now_ms + args.ttl_ms end
-local head = created .. '|' .. integer_text(now_us) .. '|' .. integer_text(expires) .. '|' .. integer_text(args.ttl_ms) .. '|'
+local times = created .. '|' .. integer_text(now_us) .. '|' .. integer_text(expires)
+local head = times .. '|' .. integer_text(args.ttl_ms) .. '|'
 redis.call('HSET', items, args.key, head .. ARGV[3])
 redis.call('ZADD', key('store_order', args.ns), integer_text(now_us), args.key)
 redis.call('ZADD', key('store_namespaces'), 0, args.ns .. '.')

@@ -23,7 +23,9 @@ local rest_status
 for i = 1, #fields, 2 do
   local name = fields[i]
   local replaced = args.metadata and string.sub(name, 1, 2) == 'm:'
-  if kept[name] or (string.sub(name, 2, 2) == ':' and not replaced) then redis.call('HSET', thread, name, fields[i + 1]) end
+  if kept[name] or (string.sub(name, 2, 2) == ':' and not replaced) then
+    redis.call('HSET', thread, name, fields[i + 1])
+  end
   if name == 'created_us' then redis.call('HSET', thread, 'copied_us', fields[i + 1]) end
   if name == 'status' then rest_status = fields[i + 1] == 'interrupted' and 'interrupted' or 'idle' end
 end

@@ -15,7 +15,8 @@ local args = cmsgpack.unpack(ARGV[2])
 local thread = key('thread', args.thread_id)
 if redis.call('EXISTS', thread) == 1 then return {'exists', redis.call('HMGET', thread, unpack(args.existing))} end
 if has_leftovers(args.thread_id) then return {'leftovers'} end
-redis.call('HSET', thread, 'created_us', integer_text(now_us), 'state_us', integer_text(now_us), 'status', 'idle', 'token', args.token)
+redis.call('HSET', thread, 'created_us', integer_text(now_us), 'state_us', integer_text(now_us), 'status', 'idle',
+  'token', args.token)
 for field, value in pairs(args.metadata) do redis.call('HSET', thread, 'm:' .. field, value) end
 set_ttl(args.thread_id, args.ttl)
 set_updated(args.thread_id)

@@ -25,7 +25,8 @@ for _, pair in ipairs(args.shrunk) do
   end
 end
 local deleted, shrink, busy = {}, {}, 0
-for _, thread_id in ipairs(redis.call('ZRANGEBYSCORE', key('threads_due'), '-inf', integer_text(now_ms), 'LIMIT', 0, args.limit)) do
+local due = redis.call('ZRANGEBYSCORE', key('threads_due'), '-inf', integer_text(now_ms), 'LIMIT', 0, args.limit)
+for _, thread_id in ipairs(due) do
   local fields = redis.call('HMGET', key('thread', thread_id), 'status', 'ttl_strategy', 'created_us')
   if not fields[1] or not fields[2] then
     redis.call('ZREM', key('threads_due'), thread_id)
