@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from slipway.sse_frames import encode_frame
-from tests.events.conftest import start
+from tests.events.conftest import command, start
 from tests.http.conftest import Served
 
 
@@ -28,3 +28,11 @@ async def test_a_state_that_looks_like_an_interrupt_does_not_delay_the_next_run(
     await served.services.pipeline.send("XADD", log, "*", "n", "values", "f", state)
     async with asyncio.timeout(30):
         await start(client, thread, "steps", input={"until": 1})
+
+
+async def test_a_run_at_a_checkpoint_that_does_not_exist_is_rejected(client: httpx.AsyncClient, thread: str) -> None:
+    config = {"configurable": {"checkpoint_id": "1f0e1d2c-0000-6000-8000-000000000000"}}
+    reply = await command(client, thread, "run.start", assistant_id="steps", input={"until": 1}, config=config)
+    assert (reply["type"], reply["error"]) == ("error", "invalid_argument")
+    assert "1f0e1d2c-0000-6000-8000-000000000000" in reply["message"]
+    assert (await client.get(f"/threads/{thread}")).status_code == 404, "no thread was created for it"

@@ -200,8 +200,8 @@ async def test_the_runs_of_one_worker(load: Load, graphs: Registry, project: Mod
 
 
 @shows("max_runs_per_owner")
-async def test_the_runs_of_one_owner(load: Load, graphs: Registry, project: ModuleType) -> None:
-    body = {"metadata": {"owner": "ann"}}
+@pytest.mark.parametrize("body", [{"metadata": {"owner": "ann"}}, {"config": {"metadata": {"owner": "ann"}}}])
+async def test_the_runs_of_one_owner(load: Load, graphs: Registry, project: ModuleType, body: dict[str, Any]) -> None:
     await one_waits_for_the_other(load(max_runs_per_owner=1), graphs, project, **body)
 
 
