@@ -1,4 +1,5 @@
-"""Prints which package imports which, the highest layer first: `make import-graph`.
+"""Prints which package imports which, the highest layer first, for `slipway` and inside `slipway.api`: `make
+import-graph`.
 
 The exit code is 1 when an arrow points upwards. When every arrow points to a lower layer, there is no cycle."""
 
@@ -6,36 +7,41 @@ from __future__ import annotations
 
 import sys
 
-from tests.test_boundaries import LAYERS, MODULES, imports, layer_of, name_of, part_of, points_upwards, tree_of
+from tests.test_boundaries import API_LAYERS, LAYERS, Layers, internal_imports, layer_of, part_of, points_upwards
 
 
-def edges() -> dict[str, set[str]]:
-    """Package or module right below `slipway` (or `slipway_workers`) → those that it imports."""
-    names = {name_of(path) for path in MODULES}
-    found: dict[str, set[str]] = {part: set() for layer in LAYERS for part in layer}
-    for path in MODULES:
-        importer = name_of(path)
-        if part_of(importer):
-            imported = {name for name in imports(tree_of(path)) if name in names and part_of(name)}
-            found[part_of(importer)] |= {part_of(name) for name in imported} - {part_of(importer)}
+def edges(layers: Layers, package: str) -> dict[str, set[str]]:
+    """Package or module right below `package` (or `slipway_workers`) → those that it imports."""
+    found: dict[str, set[str]] = {part: set() for layer in layers for part in layer}
+    for importer, imported in internal_imports(package):
+        parts = part_of(importer, package), part_of(imported, package)
+        if parts[0] != parts[1] and all(part in found for part in parts):
+            found[parts[0]].add(parts[1])
     return found
+
+
+def print_graph(layers: Layers, package: str) -> int:
+    """Returns how many arrows point upwards."""
+    found, upward = edges(layers, package), 0
+
+    def full(part: str) -> str:
+        return part if part == "slipway_workers" else f"{package}.{part}"
+
+    for layer in reversed(layers):
+        for part in layer:
+            lower = sorted(found[part], key=lambda name: (-layer_of(full(name), layers, package), name))
+            arrows = [
+                ("↑ " if points_upwards(full(part), full(name), layers, package) else "") + name for name in lower
+            ]
+            upward += sum(arrow.startswith("↑") for arrow in arrows)
+            print(f"{part:24} → {', '.join(arrows) or 'nothing'}")
+    print(f"{package}: {sum(map(len, found.values()))} arrows, {upward} point upwards\n")
+    return upward
 
 
 def main() -> int:
     """Returns the exit code."""
-    found, upward = edges(), 0
-    for layer in reversed(LAYERS):
-        for part in layer:
-            lower = sorted(found[part], key=lambda name: (-layer_of(_full(name)), name))
-            arrows = [("↑ " if points_upwards(_full(part), _full(name)) else "") + name for name in lower]
-            upward += sum(arrow.startswith("↑") for arrow in arrows)
-            print(f"{part:24} → {', '.join(arrows) or 'nothing'}")
-    print(f"{sum(map(len, found.values()))} arrows, {upward} point upwards")
-    return 1 if upward else 0
-
-
-def _full(part: str) -> str:
-    return part if part == "slipway_workers" else f"slipway.{part}"
+    return 1 if print_graph(LAYERS, "slipway") + print_graph(API_LAYERS, "slipway.api") else 0
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypedDict, TypeVar
 from uuid import UUID
 
 from starlette.requests import Request
@@ -38,6 +38,14 @@ from slipway.errors import InvalidRequest, NotFound, RefusedRequest
 from slipway.protocol_types import JsonObject
 from slipway.runs.record import new_id
 from slipway.runs.run_request import RunIds, RunRequest
+
+
+class _Selection(TypedDict):
+    """The members that the handler values of a search and a count share."""
+
+    assistant_id: UUID | None
+    thread_id: UUID | None
+    metadata: JsonObject
 
 
 class _Plan(NamedTuple):
@@ -277,8 +285,7 @@ async def count(request: Request) -> Response:
     return JsonResponse(len(await services_of(request).crons.search(_query(value, body, access_filter))))
 
 
-def _selection(request: Request, body: CronFilterBody) -> dict[str, Any]:
-    """The members that the handler values of a search and a count share."""
+def _selection(request: Request, body: CronFilterBody) -> _Selection:
     assistants = services_of(request).assistants
     return {
         "assistant_id": None if body.assistant_id is None else UUID(assistants.resolve_id(body.assistant_id)),

@@ -1,4 +1,5 @@
-"""The gate in front of a handler: one that forgets to ask is not heard, and sockets are closed by the HTTP status."""
+"""The access check: a handler that does not authorize what its route declares is an error, and WebSockets are closed
+with the HTTP status."""
 
 from __future__ import annotations
 
@@ -28,18 +29,16 @@ _A_THREAD = ThreadsRead(thread_id=uuid4())
 
 
 def a_request() -> Request:
-    """To no route."""
+    """A request that no route matches."""
     scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "query_string": b""}
     return Request(scope)
 
 
-async def forgets(request: Request) -> Response:
-    """Answers without asking."""
+async def authorizes_nothing(request: Request) -> Response:
     return empty_response()
 
 
-async def asks(request: Request) -> Response:
-    """Asks to read threads."""
+async def authorizes_read(request: Request) -> Response:
     await authorize(request, _A_THREAD)
     return empty_response()
 
@@ -51,29 +50,29 @@ async def asks(request: Request) -> Response:
         (requires("threads:delete"), "declare"),
     ],
 )
-async def test_asking_for_something_else(access: RouteAccess, says: str) -> None:
+async def test_a_handler_must_authorize_what_its_route_declares(access: RouteAccess, says: str) -> None:
     with pytest.raises(RuntimeError, match=says):
-        await with_access_check(asks, access, None)(a_request())
+        await with_access_check(authorizes_read, access, None)(a_request())
 
 
-async def test_forgetting_to_ask() -> None:
+async def test_a_handler_that_authorizes_nothing_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="without authorizing threads:read"):
-        await with_access_check(forgets, requires("threads:read"), None)(a_request())
+        await with_access_check(authorizes_nothing, requires("threads:read"), None)(a_request())
     assert (
-        await with_access_check(forgets, requires(optional=("threads:read",)), None)(a_request())
+        await with_access_check(authorizes_nothing, requires(optional=("threads:read",)), None)(a_request())
     ).status_code == 204
 
 
-async def test_a_refusal_needs_no_permission() -> None:
-    async def refuses(request: Request) -> Response:
+async def test_an_error_response_needs_no_authorization() -> None:
+    async def not_found(request: Request) -> Response:
         return Response(status_code=404)
 
-    assert (await with_access_check(refuses, requires("threads:read"), None)(a_request())).status_code == 404
+    assert (await with_access_check(not_found, requires("threads:read"), None)(a_request())).status_code == 404
 
 
 @pytest.fixture
 def auth() -> AuthFile:
-    """A token is a name; only ann may read, and the handler fails for dan."""
+    """A token is a name. Only ann can read; the handler fails for dan."""
     found = Auth()
 
     @found.authenticate
@@ -92,7 +91,7 @@ def auth() -> AuthFile:
 
 
 @pytest.mark.parametrize("status", [400, 403, 500, 503, 599])
-async def test_an_http_exception_of_a_handler_is_the_answer_as_it_is(status: int) -> None:
+async def test_an_http_exception_of_a_handler_is_the_response(status: int) -> None:
     answered = Auth()
 
     @answered.authenticate
@@ -137,7 +136,7 @@ def test_sockets(auth: AuthFile) -> None:
 
 @pytest.fixture
 def sharing() -> tuple[AuthFile, dict[str, asyncio.Future[str]]]:
-    """Handlers that await a future which all callers share, and the future."""
+    """Handlers that await one future for all requests, and the future."""
     found, shared = Auth(), dict[str, asyncio.Future[str]]()
 
     @found.authenticate
@@ -151,15 +150,15 @@ def sharing() -> tuple[AuthFile, dict[str, asyncio.Future[str]]]:
     return AuthFile(found, AuthSection()), shared
 
 
-async def test_a_handler_whose_shared_future_another_caller_cancelled_gives_no_answer(
+async def test_a_handler_fails_when_another_request_cancels_their_shared_future(
     sharing: tuple[AuthFile, dict[str, asyncio.Future[str]]],
 ) -> None:
-    """Nobody cancelled who asks: a background job would end, and a stream would be held back for ever."""
+    """The other request is not cancelled: background work would end, and a stream would wait without end."""
     auth, shared = sharing
     user = user_from_result("ann")
-    for question in (lambda: auth.authenticate({}), lambda: auth.authorize(user, "threads", "read", {})):
+    for call in (lambda: auth.authenticate({}), lambda: auth.authorize(user, "threads", "read", {})):
         shared["directory"] = asyncio.get_running_loop().create_future()
-        first, second = (asyncio.ensure_future(question()) for _ in range(2))
+        first, second = (asyncio.ensure_future(call()) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
         with pytest.raises(AuthBroken, match="cancelled"):
@@ -168,7 +167,7 @@ async def test_a_handler_whose_shared_future_another_caller_cancelled_gives_no_a
             await first
 
 
-async def test_a_background_job_gives_up_a_handler_that_does_not_answer(
+async def test_background_work_stops_waiting_for_a_handler(
     sharing: tuple[AuthFile, dict[str, asyncio.Future[str]]],
 ) -> None:
     auth, shared = sharing
