@@ -17,7 +17,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command
 
 from slipway.checkpoints.migrate_command import migrate
-from slipway.checkpoints.migration import BUSY, REPLACED, Migration, Moved, same
+from slipway.checkpoints.migration import BUSY, REPLACED, Migration, MoveResult, is_equal
 from slipway.checkpoints.redis_saver import Checkpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import ConfigError, Conflict
@@ -91,11 +91,11 @@ async def test_a_thread_of_a_real_graph(savers: dict[str, ThreadSaver], source: 
     moved = await migration(savers, source, target).move("t")
     assert (moved.problem, moved.checkpoints) == ("", 5)
     before, after = await everything(savers[source], "t"), await everything(savers[target], "t")
-    assert same(before, after)
+    assert is_equal(before, after)
     assert len(after) == 5
     done = await refund_graph(savers[target]).ainvoke(Command(resume="yes"), config)
     assert done["log"][-2:] == ["asked: yes", "paid 5"]
-    assert same(before, await everything(savers[source], "t"))
+    assert is_equal(before, await everything(savers[source], "t"))
 
 
 @each_way
@@ -120,7 +120,7 @@ async def test_what_a_removed_thread_left_is_not_moved(
     moving = migration(savers, source, target)
     await put(savers[source], "t", {"a": 1})
     await moving.pipeline.send("ZADD", moving.keys.trash, 1, "t")
-    assert await moving.move("t") == Moved("t", 0, "")
+    assert await moving.move("t") == MoveResult("t", 0, "")
     assert await everything(savers[target], "t") == []
 
 
@@ -156,11 +156,11 @@ async def test_a_thread_that_was_deleted_since_it_was_copied_does_not_come_back(
     await moving.pipeline.send("HSET", thread, "created_us", 1)
     await put(savers["core"], "t", {"a": 1})
     for _ in range(2):
-        assert await moving.move("t") == Moved("t", 1, "")
+        assert await moving.move("t") == MoveResult("t", 1, "")
     await moving.pipeline.send("DEL", thread)
     await savers[deleted_from].remove_leftovers("t")
     assert await moving.thread_ids() == ["t"]
-    assert await moving.move("t") == Moved("t", 0, "")
+    assert await moving.move("t") == MoveResult("t", 0, "")
     for saver in savers.values():
         assert await everything(saver, "t") == []
     assert await moving.thread_ids() == []
@@ -174,11 +174,11 @@ async def test_a_thread_that_has_the_id_of_one_that_was_copied_is_named(savers: 
     await moving._copy("t", "1")
     await moving.pipeline.send("HSET", thread, "created_us", 2)
     await savers["langgraph-redis"].adelete_thread("t")
-    assert await moving.move("t") == Moved("t", 0, REPLACED)
+    assert await moving.move("t") == MoveResult("t", 0, REPLACED)
     assert await everything(savers["langgraph-redis"], "t") == []
     assert await savers["core"].latest("t")
     await moving.pipeline.send("HSET", thread, "created_us", 1)
-    assert await moving.move("t") == Moved("t", 1, "")
+    assert await moving.move("t") == MoveResult("t", 1, "")
     assert await moving.thread_ids() == []
 
 
@@ -347,10 +347,10 @@ async def test_what_the_server_works_with_is_not_removed(modules_url: str, keys:
 
 
 def test_same_tells_types_apart() -> None:
-    assert same({"a": [1, (2.0, float("nan"))]}, {"a": [1, (2.0, float("nan"))]})
-    assert not same((1, 2), [1, 2])
-    assert not same({"a": 1}, {"a": True})
-    assert not same({"a": 1}, {"b": 1})
+    assert is_equal({"a": [1, (2.0, float("nan"))]}, {"a": [1, (2.0, float("nan"))]})
+    assert not is_equal((1, 2), [1, 2])
+    assert not is_equal({"a": 1}, {"a": True})
+    assert not is_equal({"a": 1}, {"b": 1})
 
 
 @each_way

@@ -74,7 +74,7 @@ async def test_keys_rotate(make: Make) -> None:
         assert found.checkpoint["channel_values"] == {"a": position}
     with pytest.raises(StoredDataError, match="not among those of SLIPWAY_ENCRYPTION_KEY"):
         await old.latest("n")
-    with pytest.raises(StoredDataError, match="there is no encryption_key"):
+    with pytest.raises(StoredDataError, match="SLIPWAY_ENCRYPTION_KEY is not set"):
         await plain.latest("n")
 
 

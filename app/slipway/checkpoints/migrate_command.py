@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from slipway.checkpoints.factory import open_checkpointer, serde_of
-from slipway.checkpoints.migration import Migration, Moved
+from slipway.checkpoints.migration import Migration, MoveResult
 from slipway.checkpoints.requirements import Kind
 from slipway.errors import ConfigError
 from slipway.graphs.langgraph_json import read
@@ -48,12 +48,12 @@ async def migrate(settings: Settings, graphs: Graphs, source: Kind, target: Kind
         moved = await _with_bar(migration, await migration.thread_ids())
     finally:
         await pipeline.close()
-    return _tell(moved, source, target)
+    return _print_results(moved, source, target)
 
 
-async def _with_bar(migration: Migration, thread_ids: list[str]) -> list[Moved]:
+async def _with_bar(migration: Migration, thread_ids: list[str]) -> list[MoveResult]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    outcomes: list[Moved] = []
+    outcomes: list[MoveResult] = []
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("threads", total=len(thread_ids))
         async with aclosing(migration.run(thread_ids)) as running:
@@ -63,7 +63,7 @@ async def _with_bar(migration: Migration, thread_ids: list[str]) -> list[Moved]:
     return outcomes
 
 
-def _tell(outcomes: list[Moved], source: Kind, target: Kind) -> bool:
+def _print_results(outcomes: list[MoveResult], source: Kind, target: Kind) -> bool:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     failed = [outcome for outcome in outcomes if outcome.problem]
     for outcome in failed:

@@ -23,10 +23,10 @@ from slipway.checkpoints.thread_saver import StoredWrite, ThreadSaver
 from slipway.errors import Conflict, NotFound, SlipwayError, StoreUnavailable
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.serialization.objects import shape_of
+from slipway.serialization.objects import codec_of
 from slipway.serialization.serde import UnknownObject
 
-_AT_ONCE: Final = 8
+_CONCURRENCY: Final = 8
 """Threads that are moved at the same time: their commands share round trips."""
 
 BUSY: Final = "busy: it has a run that is pending or running"
@@ -34,7 +34,7 @@ REPLACED: Final = "it was deleted since it was copied, and another thread has it
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class MoveResult:
     """What became of one thread. `problem` is why it was not moved, or ""."""
 
     thread_id: str
@@ -57,12 +57,12 @@ class Migration:
         copied = await self.pipeline.send("HKEYS", self.keys.migrated, repeatable=True)
         return sorted({*await self.source.thread_ids(), *(name.decode() for name in copied)})
 
-    async def run(self, thread_ids: Sequence[str]) -> AsyncGenerator[Moved]:
+    async def run(self, thread_ids: Sequence[str]) -> AsyncGenerator[MoveResult]:
         """Each thread's outcome as it is known. Raises `StoreUnavailable`; nothing is lost then."""
-        left, running = list(thread_ids)[::-1], set[asyncio.Task[Moved]]()
+        left, running = list(thread_ids)[::-1], set[asyncio.Task[MoveResult]]()
         try:
             while left or running:
-                while left and len(running) < _AT_ONCE:
+                while left and len(running) < _CONCURRENCY:
                     running.add(asyncio.create_task(self.move(left.pop())))
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
@@ -71,36 +71,36 @@ class Migration:
             for task in running:
                 task.cancel()
 
-    async def move(self, thread_id: str) -> Moved:
+    async def move(self, thread_id: str) -> MoveResult:
         """One thread. What keeps it from being moved is told, not raised."""
         try:
             if await self._is_removed(thread_id):
-                return Moved(thread_id, 0, "")
+                return MoveResult(thread_id, 0, "")
             if await self._busy(thread_id):
-                return Moved(thread_id, 0, BUSY)
+                return MoveResult(thread_id, 0, BUSY)
             copied_us, created_us = await self._incarnations(thread_id)
             if copied_us and not created_us:
                 await self._remove_deleted(thread_id)
-                return Moved(thread_id, 0, "")
+                return MoveResult(thread_id, 0, "")
             if copied_us and copied_us != created_us:
-                return Moved(thread_id, 0, REPLACED)
+                return MoveResult(thread_id, 0, REPLACED)
             await self._copy(thread_id, created_us)
             count, problem = await self._compare(thread_id)
             if not problem and self.delete_source:
                 if await self._busy(thread_id):
-                    return Moved(thread_id, count, BUSY)
+                    return MoveResult(thread_id, count, BUSY)
                 await self.source.adelete_thread(thread_id)
                 await self._forget(thread_id)
-            return Moved(thread_id, count, problem)
+            return MoveResult(thread_id, count, problem)
         except StoreUnavailable:
             raise
         except Conflict:
-            return Moved(thread_id, 0, BUSY)
+            return MoveResult(thread_id, 0, BUSY)
         except NotFound as error:  # it was removed meanwhile
             await self.target.remove_leftovers(thread_id)
-            return Moved(thread_id, 0, str(error))
+            return MoveResult(thread_id, 0, str(error))
         except SlipwayError as error:
-            return Moved(thread_id, 0, str(error))
+            return MoveResult(thread_id, 0, str(error))
 
     async def _is_removed(self, thread_id: str) -> bool:
         """Whether its checkpoints are leftovers, which must not come back."""
@@ -172,19 +172,19 @@ def _thread(thread_id: str) -> RunnableConfig:
 
 def _difference(one: CheckpointTuple, other: CheckpointTuple) -> str:
     for name in ("config", "parent_config", "metadata"):
-        if not same(getattr(one, name), getattr(other, name)):
+        if not is_equal(getattr(one, name), getattr(other, name)):
             return f"has another {name}"
     for name in {*one.checkpoint, *other.checkpoint}:
-        if not same(one.checkpoint.get(name), other.checkpoint.get(name)):
+        if not is_equal(one.checkpoint.get(name), other.checkpoint.get(name)):
             return f"has other {name}"
     return ""
 
 
 def _among(write: StoredWrite, held: Sequence[StoredWrite]) -> bool:
-    return any(write[:4] == other[:4] and same(write.value, other.value) for other in held)
+    return any(write[:4] == other[:4] and is_equal(write.value, other.value) for other in held)
 
 
-class _Everything:
+class _CompareAll:
     """All that an object holds counts."""
 
     def storable(self, value: Any) -> bool:
@@ -196,23 +196,23 @@ class _Everything:
     def may_be_incomplete(self, cls: type) -> bool:
         return False
 
-    def left_out(self, cls: type, names: Iterable[str], why: str) -> None:
+    def report_omitted(self, cls: type, names: Iterable[str], why: str) -> None:
         return None
 
 
-def same(one: Any, other: Any) -> bool:
+def is_equal(first: Any, second: Any) -> bool:
     """Whether two values of state are equal, and of the same types all through."""
-    if type(one) is not type(other):
+    if type(first) is not type(second):
         return False
-    if type(one) is UnknownObject:
-        return one.reference == other.reference and same(one.payload, other.payload)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
-    if type(one) in (list, tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, float) and one != one:
-        return bool(other != other)
-    if (shape := shape_of(type(one), _Everything())) is not None:  # the class itself may compare by identity
-        return one is other or same(shape[0](one), shape[0](other))
-    equal = one == other
-    return bool(equal) if isinstance(equal, bool) else bool(equal.all()) and one.shape == other.shape
+    if type(first) is UnknownObject:
+        return first.reference == second.reference and is_equal(first.payload, second.payload)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(is_equal(value, second[name]) for name, value in first.items())
+    if type(first) in (list, tuple):
+        return len(first) == len(second) and all(map(is_equal, first, second))
+    if isinstance(first, float) and first != first:
+        return bool(second != second)
+    if (shape := codec_of(type(first), _CompareAll())) is not None:  # the class itself may compare by identity
+        return first is second or is_equal(shape[0](first), shape[0](second))
+    equal = first == second
+    return bool(equal) if isinstance(equal, bool) else bool(equal.all()) and first.shape == second.shape

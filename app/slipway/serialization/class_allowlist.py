@@ -1,9 +1,9 @@
-"""Which classes stored state may be made of. Nothing else is ever imported or constructed when it is read.
+"""The classes of which stored objects may be rebuilt. No other class is imported or constructed when state is read.
 
-A class is restored when it is one of LangChain's messages or LangGraph's own types (`ALWAYS`), when the state schema of
-a graph names it (`ClassAllowlist.add` follows the annotations), when the deployment allows it (`allow`), or when it is
-a data class of a module that the graphs use (`modules`). Only an allowed module is imported for the sake of stored
-data.
+A class is allowed if it is a message of LangChain or a type of LangGraph (`ALWAYS`), if the state schema of a graph
+names it (`ClassAllowlist.add` follows the annotations), if the deployment allows it (`allow`), or if it is a data class
+of a module that the graphs use (`modules`). Only modules that are allowed by `allow` are imported because stored data
+names them.
 
 `allow` takes `("package.module", "Name")` for one class and `"package"` for every class of a package or module.
 """
@@ -26,7 +26,7 @@ Allowance = tuple[str, str] | str | type
 """One class by module and name, every class of a package or module, or a class itself."""
 
 Modules = Callable[[str], ModuleType | None]
-"""The module of a name when graphs use it, else None."""
+"""Returns the module of a name if graphs use it, else None."""
 
 _MESSAGES: Final = "langchain_core.messages"
 
@@ -72,11 +72,11 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class ClassAllowlist:
-    """The classes that stored state may be made of. One per process; graphs add theirs as they load.
+    """The allowed classes of one process. Graphs add theirs while they are loaded.
 
-    `modules` finds the modules of which every data class is restored; without it there are none. `allow_json` is what
-    may be restored from JSON, which a user's JSON can imitate, beside what state schemas name; None is everything that
-    is restored otherwise.
+    `modules` finds the modules of which every data class is allowed; None allows no such module. `allow_json` lists the
+    classes that may be rebuilt from JSON, in addition to those of state schemas: a user's JSON can imitate stored
+    objects. None allows all classes that are allowed otherwise.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class ClassAllowlist:
         self.allow(allow)
 
     def allow(self, allow: Iterable[Allowance]) -> None:
-        """Allow these as well."""
+        """Allows more classes."""
         for entry in allow:
             if isinstance(entry, type):
                 self.add(entry)
@@ -105,7 +105,7 @@ class ClassAllowlist:
                 self._by_name.add(entry)
 
     def add(self, annotation: Any) -> None:
-        """Allow a state schema: the class, and every class its annotations mention, however deep."""
+        """Allows the class of a state schema and every class that its annotations mention, at any depth."""
         waiting = [(annotation, False)]
         while waiting:
             found, in_model = waiting.pop()
@@ -128,12 +128,13 @@ class ClassAllowlist:
                 waiting.extend((part, model) for part in _annotations(found))
 
     def is_field_of_model(self, cls: type) -> bool:
-        """Whether a declared model has a field of this class. A model as state schema would refuse plain data there,
-        and with it every run and update of the thread, but it takes an object without looking into it."""
+        """Whether a declared model has a field of this class. Such an object is rebuilt even without some of its
+        fields: a model as state schema rejects plain data there, which would block every run and state write of the
+        thread, but accepts an object without validating it."""
         return cls in self._fields_of_models
 
     def reference(self, cls: type) -> Reference:
-        """How to name this class in storage, whether or not it is found again under that name."""
+        """The stored name of a class. It may be a name under which the class cannot be found again."""
         known = self._references.get(cls)
         if known is None:
             key = name_of(cls)
@@ -141,8 +142,8 @@ class ClassAllowlist:
         return known
 
     def resolve(self, reference: Reference) -> type:
-        """The class that a stored value names. `NotRebuildable`, with the reason, when it is not to be had or not
-        restored."""
+        """The class that a stored value names. Raises `NotRebuildable` with the reason when the class is not found or
+        not allowed."""
         known = self._resolved.get(reference)
         if known is None:
             found = self._declared(reference, self._by_name) or self._of_graphs(reference)
@@ -150,7 +151,7 @@ class ClassAllowlist:
         return known
 
     def resolve_json(self, reference: Reference) -> type:
-        """The same for JSON, which a user's JSON can imitate."""
+        """`resolve` for values that were stored as JSON, which a user's JSON can imitate."""
         if self._json_by_name is None:
             return self.resolve(reference)
         found = self._declared(reference, self._json_by_name)

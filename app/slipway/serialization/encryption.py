@@ -1,7 +1,7 @@
-"""Encryption at rest: AES-256-GCM with a choice of keys, so that a key can be replaced without a break.
+"""Encryption at rest: AES-256-GCM with several keys, so that a key can be replaced while the deployment runs.
 
-The first key seals, every key opens. To rotate: put the new key first, and drop the old one when nothing is left
-that it sealed. Nonces are random, so one key should not seal more than 2^32 values.
+The first key encrypts; every key decrypts. To rotate, put the new key first, and remove the old key when no stored
+value is encrypted with it any more. Nonces are random, so one key must not encrypt more than 2^32 values.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 MARK: Final = b"\xc1"
-"""The first byte of everything sealed. MessagePack never uses it, so sealed and plain values cannot be confused."""
+"""The first byte of every encrypted value. MessagePack never uses it, so encrypted and plain values are distinct."""
 
 _KEY_BYTES: Final = 32
 _NAME_BYTES: Final = 4
@@ -27,7 +27,7 @@ _NONCE_BYTES: Final = 12
 
 
 class Encryption:
-    """Seals with the first of `keys`, each 32 bytes, and opens with any of them."""
+    """Encrypts with the first of `keys`, each 32 bytes, and decrypts with any of them. Raises `ConfigError`."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         try:
@@ -41,30 +41,30 @@ class Encryption:
 
     @classmethod
     def from_text(cls, text: str) -> Encryption:
-        """Keys as a setting gives them: base64 or hex, parted by commas, the newest first."""
+        """The keys of a setting: base64 or hex, separated by commas, the newest first."""
         return cls([_key(part.strip()) for part in text.split(",")])
 
     def encrypt(self, plain: bytes) -> bytes:
-        """`plain`, unreadable and unchangeable without the key."""
+        """Returns mark, key name, nonce and the encrypted and authenticated value."""
         nonce = os.urandom(_NONCE_BYTES)
-        lead = MARK + self._first
-        return lead + nonce + self._ciphers[self._first].encrypt(nonce, plain, lead)
+        prefix = MARK + self._first
+        return prefix + nonce + self._ciphers[self._first].encrypt(nonce, plain, prefix)
 
-    def decrypt(self, sealed: bytes) -> bytes:
-        """What was sealed. `StoredDataError` when it is damaged or was sealed with a key that is not here."""
+    def decrypt(self, encrypted: bytes) -> bytes:
+        """Raises `StoredDataError` when the value is damaged or none of the keys fits."""
         from cryptography.exceptions import InvalidTag
 
         nonce_at = len(MARK) + _NAME_BYTES
-        lead, nonce = sealed[:nonce_at], sealed[nonce_at : nonce_at + _NONCE_BYTES]
-        cipher = self._ciphers.get(lead[len(MARK) :])
+        prefix, nonce = encrypted[:nonce_at], encrypted[nonce_at : nonce_at + _NONCE_BYTES]
+        cipher = self._ciphers.get(prefix[len(MARK) :])
         if cipher is None:
             raise StoredDataError(
-                "a stored value was sealed with a key that is not among those of SLIPWAY_ENCRYPTION_KEY"
+                "a stored value is encrypted with a key that is not among those of SLIPWAY_ENCRYPTION_KEY"
             )
         try:
-            return cipher.decrypt(nonce, sealed[nonce_at + _NONCE_BYTES :], lead)
+            return cipher.decrypt(nonce, encrypted[nonce_at + _NONCE_BYTES :], prefix)
         except (InvalidTag, ValueError) as error:
-            raise StoredDataError("a sealed value is damaged, or its key was swapped") from error
+            raise StoredDataError("an encrypted value is damaged, or its key was swapped") from error
 
 
 def _name(key: bytes) -> bytes:

@@ -1,8 +1,9 @@
-"""Any value a graph holds, as JSON bytes: what clients see of states, events and results.
+"""Encodes any value of a graph as JSON, for states, events and results that clients receive.
 
-`dumps` never raises. What JSON has no word for becomes the nearest thing it has: models and messages become objects,
-sets lists, times ISO 8601, timedelta seconds, Decimal a number, bytes base64, exceptions their repr, NaN and
-infinity null, and what is left its `str`. NUL and lone surrogates, which break clients and databases, become U+FFFD.
+`dumps` never raises: a state that clients cannot read would hide what went wrong in it. A value that JSON has no type
+for is converted to the nearest type: models and messages to objects, sets to lists, times to ISO 8601, timedelta to
+seconds, Decimal to a number, bytes to base64, exceptions to their `repr`, NaN and infinity to null, and any other
+object to its `str`. NUL characters and lone surrogates, which many clients and databases reject, become U+FFFD.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pydantic import BaseModel
 from slipway.exception_text import class_name, repr_of
 
 DEEPEST: Final = 200
-"""Levels of nesting that are kept; orjson itself stops at 254."""
+"""Levels of nesting that are encoded. orjson itself allows 254."""
 
 _OPTIONS: Final = orjson.OPT_NON_STR_KEYS
 _NUL: Final = rb"\u0000"
@@ -37,18 +38,19 @@ def dumps(value: Any) -> bytes:
     """`value` as compact JSON."""
     try:
         encoded = orjson.dumps(value, _default, _OPTIONS)
-    except BaseException:  # what encodes a value may raise anything, also `SystemExit`
+    except BaseException:  # methods of the project's classes may raise anything, also `SystemExit`
         encoded = orjson.dumps(_plain(value, 0), option=_OPTIONS)
     return _LONE_NUL.sub(rb"\1\\ufffd", encoded) if _NUL in encoded else encoded
 
 
 def clean(text: str) -> str:
-    """`text` without lone surrogates."""
+    """Replaces lone surrogates."""
     return _SURROGATES.sub("\ufffd", text)
 
 
 def _default(value: Any) -> Any:
-    """One step towards JSON for a value orjson does not know; it asks again for what the answer holds."""
+    """Converts a value that orjson does not support by one step. orjson calls this again for the parts of the
+    result."""
     match value:
         case BaseModel():
             return value.model_dump(warnings=False, serialize_as_any=True)
@@ -101,13 +103,14 @@ def _number(value: Decimal) -> int | float | None:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """The slow way, for what orjson gives up on: rebuilt from plain types, every part that cannot be told as text."""
+    """Rebuilds the value from plain types; slow, used when orjson fails. A part that cannot be converted becomes
+    text."""
     if depth > DEEPEST:
         return "…"
     try:
         return _rebuilt(value, depth)
     except BaseException:
-        return _told(value)
+        return _as_text(value)
 
 
 def _rebuilt(value: Any, depth: int) -> Any:
@@ -136,7 +139,7 @@ def _rebuilt(value: Any, depth: int) -> Any:
 
 
 def _step(value: Any) -> Any:
-    """What orjson would write for a scalar of its own (dates, UUIDs), else our own next step."""
+    """Converts a scalar as orjson does (dates, UUIDs), or any other value by one step."""
     try:
         return orjson.loads(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
     except TypeError:
@@ -149,11 +152,11 @@ def _key(key: Any) -> str:
     try:
         ((name, _),) = orjson.loads(orjson.dumps({key: 0}, option=_OPTIONS)).items()
     except (TypeError, ValueError):
-        return str(_told(key))
+        return str(_as_text(key))
     return str(name)
 
 
-def _told(value: Any) -> str:
+def _as_text(value: Any) -> str:
     try:
         return clean(str.__str__(str(value)))
     except BaseException:
@@ -161,5 +164,5 @@ def _told(value: Any) -> str:
 
 
 def json_members(members: dict[str, Any]) -> dict[str, str]:
-    """A JSON object as member → JSON text, for stores that merge it member by member."""
+    """Encodes each member separately, for records that are merged member by member."""
     return {name: dumps(value).decode() for name, value in members.items()}

@@ -1,11 +1,11 @@
-"""How objects of data classes are taken apart for storage and rebuilt, by the kind of class.
+"""Takes objects of data classes apart for storage, and rebuilds them, for each kind of class.
 
-Rebuilding runs no code of the class: models are not validated, `__init__`, `__new__`, `__post_init__`, `__setattr__`,
-`_missing_` and descriptors are not called; values are put where the class keeps them. What a field of a class that has
-changed since is missing becomes its default. When there is none, the stored fields do not fit (`NotRebuildable`).
+Rebuilding runs no code of the class. Models are not validated, and `__init__`, `__new__`, `__post_init__`,
+`__setattr__`, `_missing_` and descriptors are not called: values are written where instances of the class store them. A
+field that the class has gained since gets its default. If it has no default, `NotRebuildable` is raised.
 
-A model or dataclass is stored as its fields, or as a tuple of its fields, its extra fields and its hidden attributes: a
-model's private attributes, and what a dataclass keeps beside its fields.
+A model or dataclass is stored as its fields, or as a tuple of its fields, its extra fields and its hidden attributes
+(the private attributes of a model, and the attributes of a dataclass that are not fields).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pydantic_core import PydanticUndefined
 
 from slipway.serialization.data_classes import class_attribute, kind_of, mro_of, name_of
 
-Shape = tuple[Callable[[Any], Any], Callable[[Any], Any]]
-"""Takes an object apart into a plain payload, and rebuilds it from a payload; that raises `NotRebuildable`."""
+ObjectCodec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
+"""Two functions: take an object apart into a plain payload, and rebuild it from one (raises `NotRebuildable`)."""
 
 Parts = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
 """Fields, extra fields, hidden attributes."""
@@ -35,31 +35,31 @@ _set: Final = object.__setattr__
 
 
 class NotRebuildable(Exception):
-    """A stored value cannot be rebuilt as an object; the message says why and holds no values."""
+    """A stored value cannot be rebuilt as an object. The message has the reason and no values."""
 
 
 class RebuildContext(Protocol):
-    """What taking apart and rebuilding need beside the object."""
+    """What taking apart and rebuilding need to know about the serializer."""
 
     def storable(self, value: Any) -> bool:
         """Whether the value can be stored."""
         ...
 
     def copied(self, value: Any) -> Any:
-        """The value as it is when it was stored and read."""
+        """The value as it would be read after it was stored."""
         ...
 
     def may_be_incomplete(self, cls: type) -> bool:
         """Whether a model is rebuilt without fields that were not stored and have no default."""
         ...
 
-    def left_out(self, cls: type, names: Iterable[str], why: str) -> None:
+    def report_omitted(self, cls: type, names: Iterable[str], why: str) -> None:
         """Report attributes of an object that are not stored, or not restored."""
         ...
 
 
-def shape_of(cls: type, circumstances: RebuildContext) -> Shape | None:
-    """How to store objects of this class; None when it is no data class."""
+def codec_of(cls: type, context: RebuildContext) -> ObjectCodec | None:
+    """None when this is not a data class."""
     if issubclass(cls, SecretStr | SecretBytes):
         return (lambda secret: secret.get_secret_value()), cls
     if issubclass(cls, Item):
@@ -69,20 +69,20 @@ def shape_of(cls: type, circumstances: RebuildContext) -> Shape | None:
         return _send(cls)
     match kind_of(cls):
         case "model":
-            return _model(cls, circumstances)
+            return _model(cls, context)
         case "model of pydantic.v1":
-            return _model_v1(cls, circumstances)
+            return _model_v1(cls, context)
         case "enum":
             return (lambda member: member._value_), _Members(cast("type[enum.Enum]", cls))
         case "named tuple":
-            return _named_tuple(cls, circumstances)
+            return _named_tuple(cls, context)
         case "dataclass":
-            return _dataclass(cls, circumstances)
+            return _dataclass(cls, context)
     return None
 
 
 def plain_of(payload: Any) -> Any:
-    """A stored object as plain data: a dictionary of its fields, or an enum's value."""
+    """A stored object as plain data: a dictionary of its fields, or the value of an enum."""
     try:
         fields, extra, _ = parts_of(payload)
     except NotRebuildable:
@@ -98,8 +98,8 @@ def parts_of(payload: Any) -> Parts:
     return (*parts, *({} for _ in range(3 - len(parts))))
 
 
-def constructed(cls: type, payload: Any) -> Any:
-    """An object made by the class's own code: only for classes of LangChain and LangGraph."""
+def construct(cls: type, payload: Any) -> Any:
+    """Constructs an object by calling its class. Only for classes of LangChain and LangGraph."""
     fields, extra, _ = parts_of(payload)
     if issubclass(cls, BaseModel):
         return cls.model_validate(fields | extra, by_name=True, by_alias=True)
@@ -110,22 +110,22 @@ def constructed(cls: type, payload: Any) -> Any:
 # pydantic
 
 
-def _model(cls: Any, circumstances: RebuildContext) -> Shape:
+def _model(cls: Any, context: RebuildContext) -> ObjectCodec:
     fields_of_class = cls.model_fields
     names = fields_of_class.keys()
     extra_allowed = cls.model_config.get("extra") == "allow"
     private = cls.__private_attributes__
 
-    def apart(model: Any) -> Any:
+    def take_apart(model: Any) -> Any:
         fields = model.__dict__
         if fields.keys() != names:  # cached properties live there too
             fields = {name: fields[name] for name in names if name in fields}
         extra = model.__pydantic_extra__
         if private and model.__pydantic_private__:
-            return (fields, extra or {}, _storable(cls, model.__pydantic_private__, circumstances))
+            return (fields, extra or {}, _storable(cls, model.__pydantic_private__, context))
         return (fields, extra) if extra else (fields,)
 
-    def together(payload: Any) -> Any:
+    def rebuild(payload: Any) -> Any:
         parts: Parts
         if type(payload) is tuple and len(payload) == 1 and type(payload[0]) is dict:  # nearly always
             parts = payload[0], {}, {}
@@ -133,70 +133,70 @@ def _model(cls: Any, circumstances: RebuildContext) -> Shape:
             parts = parts_of(payload)
         fields, extra, hidden = parts
         if fields.keys() != names or (extra and not extra_allowed):
-            unset = names if circumstances.may_be_incomplete(cls) else ()
-            fields, extra = _fitted(fields | extra, names, default, unset)
+            unset = names if context.may_be_incomplete(cls) else ()
+            fields, extra = _matching_fields(fields | extra, names, default, unset)
             if missing := names - fields.keys():
-                circumstances.left_out(cls, missing, "nothing was stored for fields without a default; they stay unset")
+                context.report_omitted(cls, missing, "nothing was stored for fields without a default; they stay unset")
             if extra and not extra_allowed:
-                circumstances.left_out(cls, extra, "the class has no such field any more")
+                context.report_omitted(cls, extra, "the class has no such field any more")
                 extra = {}
         model = object.__new__(cls)
         _set(model, "__dict__", fields)
         _set(model, "__pydantic_fields_set__", {*fields, *extra} if extra else set(fields))
         _set(model, "__pydantic_extra__", extra if extra_allowed else None)
-        _set(model, "__pydantic_private__", _private(private, hidden, circumstances) if private else None)
+        _set(model, "__pydantic_private__", _private(private, hidden, context) if private else None)
         return model
 
     def default(name: str) -> Any:
-        return _default(fields_of_class[name], PydanticUndefined, circumstances)
+        return _default(fields_of_class[name], PydanticUndefined, context)
 
-    return apart, together
+    return take_apart, rebuild
 
 
-def _private(attributes: Mapping[str, Any], hidden: Mapping[str, Any], circumstances: RebuildContext) -> dict[str, Any]:
-    """The private attributes of a model. One that was not stored gets its default, or stays unset."""
+def _private(attributes: Mapping[str, Any], hidden: Mapping[str, Any], context: RebuildContext) -> dict[str, Any]:
+    """The private attributes of a model. Those that were not stored get their default, or stay unset."""
     held = {}
     for name, attribute in attributes.items():
-        value = hidden[name] if name in hidden else _default(attribute, PydanticUndefined, circumstances)
+        value = hidden[name] if name in hidden else _default(attribute, PydanticUndefined, context)
         if value is not _MISSING:
             held[name] = value
     return held
 
 
-def _model_v1(cls: Any, circumstances: RebuildContext) -> Shape:
+def _model_v1(cls: Any, context: RebuildContext) -> ObjectCodec:
     fields_of_class = cls.__fields__
     names = fields_of_class.keys()
     private = {name: class_attribute(cls, name) for name in cls.__private_attributes__}
     extra_allowed = getattr(cls.__config__.extra, "value", None) == "allow"
 
-    def apart(model: Any) -> Any:
+    def take_apart(model: Any) -> Any:
         held = {name: value for name in private if (value := getattr(model, name, _MISSING)) is not _MISSING}
-        return (dict(model.__dict__), {}, _storable(cls, held, circumstances)) if held else dict(model.__dict__)
+        return (dict(model.__dict__), {}, _storable(cls, held, context)) if held else dict(model.__dict__)
 
-    def together(payload: Any) -> Any:
+    def rebuild(payload: Any) -> Any:
         stored, extra, hidden = parts_of(payload)
-        fields, extra = _fitted(stored | extra, names, default)
+        fields, extra = _matching_fields(stored | extra, names, default)
         if extra and not extra_allowed:
-            circumstances.left_out(cls, extra, "the class has no such field any more")
+            context.report_omitted(cls, extra, "the class has no such field any more")
             extra = {}
         model = object.__new__(cls)
         _set(model, "__dict__", fields | extra)
         _set(model, "__fields_set__", {*fields, *extra})
-        for name, value in _private(cls.__private_attributes__, hidden, circumstances).items():
+        for name, value in _private(cls.__private_attributes__, hidden, context).items():
             private[name].__set__(model, value)
         return model
 
     def default(name: str) -> Any:
         field = fields_of_class[name]
-        return _MISSING if field.required else _default(field, _MISSING, circumstances)
+        return _MISSING if field.required else _default(field, _MISSING, context)
 
-    return apart, together
+    return take_apart, rebuild
 
 
 # dataclasses
 
 
-def _dataclass(cls: type, circumstances: RebuildContext) -> Shape:
+def _dataclass(cls: type, context: RebuildContext) -> ObjectCodec:
     declared = {field.name: field for field in dataclasses.fields(cast(Any, cls))}
     names = declared.keys()
     slots, dict_of = _slots(cls), _instance_dict(cls)
@@ -204,7 +204,7 @@ def _dataclass(cls: type, circumstances: RebuildContext) -> Shape:
     described = {name for name in names if name not in slots and _is_data_descriptor(class_attribute(cls, name))}
     simple = dict_of if not slots and not described else None
 
-    def apart(record: Any) -> Any:
+    def take_apart(record: Any) -> Any:
         held = {} if dict_of is None else dict_of(record)
         if simple is not None and held.keys() == names:
             return held
@@ -212,18 +212,18 @@ def _dataclass(cls: type, circumstances: RebuildContext) -> Shape:
         fields = {name: held[name] if name in held else getattr(record, name, _MISSING) for name in names}
         fields = {name: value for name, value in fields.items() if value is not _MISSING}
         beside = {name: value for name, value in held.items() if name not in names and not _is_cached(cls, name)}
-        return (fields, {}, _storable(cls, beside, circumstances)) if beside else fields
+        return (fields, {}, _storable(cls, beside, context)) if beside else fields
 
-    def together(payload: Any) -> Any:
+    def rebuild(payload: Any) -> Any:
         if simple is not None and type(payload) is dict and payload.keys() == names:  # nearly always
             record = _empty(cls)
             simple(record).update(payload)
             return record
         fields, extra, hidden = parts_of(payload)
         if extra or fields.keys() != names:
-            fields, extra = _fitted(fields | extra, names - described, default, may_be_unset)
+            fields, extra = _matching_fields(fields | extra, names - described, default, may_be_unset)
             if gone := extra.keys() - described:
-                circumstances.left_out(cls, gone, "the class has no such field any more")
+                context.report_omitted(cls, gone, "the class has no such field any more")
         record = _empty(cls)
         held = {} if dict_of is None else dict_of(record)
         for name, value in (*_settable(hidden), *fields.items()):
@@ -236,7 +236,7 @@ def _dataclass(cls: type, circumstances: RebuildContext) -> Shape:
     def default(name: str) -> Any:
         return _default(declared[name], dataclasses.MISSING)
 
-    return apart, together
+    return take_apart, rebuild
 
 
 def _empty(cls: type) -> Any:
@@ -247,7 +247,7 @@ def _empty(cls: type) -> Any:
 
 
 def _slots(cls: type) -> dict[str, Any]:
-    """The descriptors of `__slots__`, where instances of the class keep values."""
+    """The descriptors of the slots in which instances of the class store values."""
     found = {}
     for base in mro_of(cls):
         for name, attribute in type.__getattribute__(base, "__dict__").items():
@@ -265,7 +265,7 @@ def _slot_values(slots: Mapping[str, Any], record: Any) -> Iterable[tuple[str, A
 
 
 def _instance_dict(cls: type) -> Callable[[Any], dict[str, Any]] | None:
-    """Reads an instance's `__dict__` without the class's help; None where instances have none."""
+    """A function that reads an instance's `__dict__` without code of the class; None if instances have none."""
     found = class_attribute(cls, "__dict__")
     return found.__get__ if type(found) is types.GetSetDescriptorType else None
 
@@ -279,35 +279,35 @@ def _is_cached(cls: type, name: str) -> bool:
 
 
 def _settable(hidden: Mapping[Any, Any]) -> Iterable[tuple[str, Any]]:
-    """What may be put beside the fields: names that Python itself looks for on objects are left out."""
+    """The hidden attributes that may be set. Names that Python itself reads (`__…__`) are omitted."""
     return ((name, value) for name, value in hidden.items() if type(name) is str and not name.startswith("__"))
 
 
 # named tuples and enums
 
 
-def _named_tuple(cls: Any, circumstances: RebuildContext) -> Shape:
+def _named_tuple(cls: Any, context: RebuildContext) -> ObjectCodec:
     names = dict.fromkeys(class_attribute(cls, "_fields")).keys()
     defaults = class_attribute(cls, "_field_defaults")
     defaults = defaults if type(defaults) is dict else {}
 
-    def apart(record: Any) -> Any:
+    def take_apart(record: Any) -> Any:
         return dict(zip(names, tuple.__iter__(record), strict=True))
 
-    def together(payload: Any) -> Any:
+    def rebuild(payload: Any) -> Any:
         fields, extra, _ = parts_of(payload)
         if extra or fields.keys() != names:
-            fields, extra = _fitted(fields | extra, names, lambda name: defaults.get(name, _MISSING))
+            fields, extra = _matching_fields(fields | extra, names, lambda name: defaults.get(name, _MISSING))
             if extra:
-                circumstances.left_out(cls, extra, "the class has no such field any more")
+                context.report_omitted(cls, extra, "the class has no such field any more")
         return tuple.__new__(cls, [fields[name] for name in names])
 
-    return apart, together
+    return take_apart, rebuild
 
 
 class _Members:
-    """Finds an enum's member by its value. `_missing_` is not called; combinations of flags are made by Python's own
-    rule for them."""
+    """Finds the member of an enum by its value, without calling `_missing_` of the class. Combinations of flags are
+    created by Python's own rule."""
 
     def __init__(self, cls: type[enum.Enum]) -> None:
         self._cls = cls
@@ -338,27 +338,27 @@ def _equal(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def _send(cls: type) -> Shape:
-    def apart(send: Any) -> Any:
+def _send(cls: type) -> ObjectCodec:
+    def take_apart(send: Any) -> Any:
         timeout = getattr(send, "timeout", None)
         return (send.node, send.arg) if timeout is None else (send.node, send.arg, timeout)
 
-    def together(payload: Any) -> Any:
+    def rebuild(payload: Any) -> Any:
         return cls(*payload[:2]) if len(payload) == 2 else cls(*payload[:2], timeout=payload[2])
 
-    return apart, together
+    return take_apart, rebuild
 
 
 # fields that changed
 
 
-def _fitted(
+def _matching_fields(
     stored: dict[str, Any],
     names: Iterable[str],
     default: Callable[[str], Any],
     may_be_unset: Collection[str] = (),
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The stored fields that the class has, with defaults for those that are missing; and the other stored fields."""
+    """The fields of the class, with defaults for those that were not stored; and the stored fields that it lacks."""
     fields: dict[str, Any] = {}
     missing = []
     for name in names:
@@ -376,24 +376,24 @@ def _has(names: list[str]) -> str:
     return "has" if len(names) == 1 else "have"
 
 
-def _default(declared: Any, undefined: Any, circumstances: RebuildContext | None = None) -> Any:
-    """The default of a field, or `_MISSING`. A factory is called only when it is Python's own (`list`, `uuid4`). With
-    `circumstances` no two objects share a default, as pydantic has it."""
+def _default(declared: Any, undefined: Any, context: RebuildContext | None = None) -> Any:
+    """The default of a field, or `_MISSING`. A factory is called only if it belongs to Python (`list`, `uuid4`). With
+    `context` the default is copied, as pydantic does."""
     if declared.default is not undefined:
-        return declared.default if circumstances is None else _fresh(declared.default, circumstances)
+        return declared.default if context is None else _fresh(declared.default, context)
     factory = declared.default_factory
     if factory is None or factory is undefined or not _is_of_python(factory):
         return _MISSING
     try:
         return factory()
-    except Exception:  # one that takes the other fields
+    except Exception:  # a factory that expects the other fields
         return _MISSING
 
 
-def _fresh(default: Any, circumstances: RebuildContext) -> Any:
-    if default is None or type(default) in (bool, int, float, str, bytes) or not circumstances.storable(default):
+def _fresh(default: Any, context: RebuildContext) -> Any:
+    if default is None or type(default) in (bool, int, float, str, bytes) or not context.storable(default):
         return default
-    copied = circumstances.copied(default)
+    copied = context.copied(default)
     return copied if type(copied) is type(default) else default
 
 
@@ -406,9 +406,9 @@ def _is_of_python(factory: Any) -> bool:
     return str(owner.__module__).partition(".")[0] in sys.stdlib_module_names
 
 
-def _storable(cls: type, held: Mapping[str, Any], circumstances: RebuildContext) -> dict[str, Any]:
-    kept = {name: value for name, value in held.items() if circumstances.storable(value)}
+def _storable(cls: type, held: Mapping[str, Any], context: RebuildContext) -> dict[str, Any]:
+    kept = {name: value for name, value in held.items() if context.storable(value)}
     if len(kept) < len(held):
         why = "they are no data; when the object is read back they have their defaults or are unset"
-        circumstances.left_out(cls, held.keys() - kept.keys(), why)
+        context.report_omitted(cls, held.keys() - kept.keys(), why)
     return kept

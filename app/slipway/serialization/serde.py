@@ -1,17 +1,19 @@
-"""State values as bytes and back: MessagePack, with extension types for what MessagePack lacks.
+"""Serializes state values: MessagePack, with extension types for values that MessagePack has no type for.
 
-Every type that LangGraph's own serializer keeps comes back as it was, and tuples, `deque.maxlen`, time zones, integers
-of any size and lone surrogates besides. Plain data never turns into anything else: an object is marked by an extension
-type, which no JSON can imitate. There is no pickle.
+This serializer replaces LangGraph's own for two reasons. LangGraph's constructs objects of stored class names by
+calling their constructors, and an object is described by its content, which a user's JSON can imitate; and it changes
+some values: tuples, `deque.maxlen`, time zones, large integers and lone surrogates. Here an object is marked by an
+extension type, which JSON cannot express, only classes of an allowlist are imported, and none of their code runs.
+Pickle is never used.
 
-Objects of data classes (pydantic models, dataclasses, enums, named tuples) are stored by the name of their class and
-rebuilt without running its code, if `ClassAllowlist` finds the class and the stored fields fit it. Otherwise they come
-back as plain data with a warning: a dictionary of the fields, or an enum's value. Objects that are no data are refused
-when they are written (`StateRefused`). `StoredDataError` is for bytes that cannot be read at all.
+Objects of data classes (pydantic models, dataclasses, enums, named tuples) are stored with the name of their class.
+They are rebuilt if `ClassAllowlist` finds the class and the stored fields match it. Otherwise they are read as plain
+data (a dictionary of the fields, or the value of an enum), and a warning is logged. Objects of other classes raise
+`StateRefused` when they are written. `StoredDataError` means that stored bytes cannot be read at all.
 
-As with LangGraph's serializer an exception becomes its `repr`, subclasses of `dict`, `list`, `str` and `int` become the
-plain type, a `bytearray` inside a value becomes `bytes`, and dictionary keys that are dates or UUIDs become text, those
-that are enums their values.
+Like LangGraph's serializer, this one stores an exception as its `repr`, an instance of a subclass of `dict`, `list`,
+`str` or `int` as the plain type, and a `bytearray` inside a value as `bytes`. Dictionary keys that are dates or UUIDs
+are stored as text, keys that are enums as their values.
 """
 
 from __future__ import annotations
@@ -31,11 +33,11 @@ from slipway.serialization import standard_types
 from slipway.serialization.class_allowlist import ClassAllowlist, Reference
 from slipway.serialization.data_classes import mro_of, name_of
 from slipway.serialization.encryption import MARK, Encryption
-from slipway.serialization.objects import NotRebuildable, Shape, constructed, plain_of, shape_of
-from slipway.serialization.unstorable_values import NO_DATA, refusal
+from slipway.serialization.objects import NotRebuildable, ObjectCodec, codec_of, construct, plain_of
+from slipway.serialization.unstorable_values import NO_DATA, unstorable_error
 
 TYPE: Final = "slipway"
-"""What `dumps_typed` calls the format."""
+"""The name of the format for LangGraph."""
 
 _RECORD: Final = 64
 _BYTEARRAY: Final = 65
@@ -55,21 +57,21 @@ _UNPACK: Final = ormsgpack.OPT_NON_STR_KEYS
 
 @dataclass(frozen=True, slots=True)
 class UnknownObject:
-    """A stored object whose class was not found, kept so that it is stored again as it was."""
+    """A stored object that was not rebuilt. It can be stored again without a change."""
 
     reference: Reference
     payload: Any
 
     def __hash__(self) -> int:
-        """Members of sets have one, whatever the fields are."""
+        """Hashable whatever the fields are, because it may be a member of a set."""
         return hash(self.reference)
 
 
 class Serde:
-    """LangGraph's serializer protocol, and `dumps`/`loads` for callers that need no type beside the bytes.
+    """Implements LangGraph's serializer protocol, and `dumps` and `loads` without a separate type name.
 
-    With `preserve_unknown`, an object that cannot be rebuilt comes back as an `UnknownObject` instead of plain data:
-    for copying values, not for graphs.
+    With `preserve_unknown`, `loads` returns an `UnknownObject` instead of plain data for an object that cannot be
+    rebuilt. That is for copying values between checkpointers, not for graphs.
     """
 
     def __init__(
@@ -81,26 +83,26 @@ class Serde:
     ) -> None:
         self.allowed = allowed or ClassAllowlist()
         self._encryption = encryption
-        self._keeps_unrestored = preserve_unknown
+        self._preserve_unknown = preserve_unknown
         self._encoders: dict[type, Callable[[Any], Any]] = {}
         self._builders: dict[Reference, Callable[[Any], Any]] = {}
         self._problem: SlipwayError | None = None
 
     def dumps(self, value: Any) -> bytes:
-        """`value` as bytes, sealed when there is a key. `StateRefused` for what is no data; the message names where it
-        is in `value`."""
+        """Encrypts the bytes if there is a key. Raises `StateRefused`, with the position of the part that cannot be
+        stored."""
         try:
             packed = self._pack(ormsgpack.Ext(_BYTEARRAY, bytes(value)) if type(value) is bytearray else value)
         except StateRefused as error:
-            raise refusal(value, error, self) from error.__cause__
+            raise unstorable_error(value, error, self) from error.__cause__
         return packed if self._encryption is None else self._encryption.encrypt(packed)
 
     def loads(self, data: bytes) -> Any:
-        """What `dumps` was given, but for objects that cannot be rebuilt. `StoredDataError` when the bytes are damaged
-        or sealed with another key."""
+        """Objects that cannot be rebuilt are returned as plain data. Raises `StoredDataError` when the bytes are
+        damaged or encrypted with another key."""
         if data[:1] == MARK:
             if self._encryption is None:
-                raise StoredDataError("a stored value is sealed, and there is no encryption_key")
+                raise StoredDataError("a stored value is encrypted, and SLIPWAY_ENCRYPTION_KEY is not set")
             data = self._encryption.decrypt(data)
         try:
             return ormsgpack.unpackb(data, ext_hook=self._hook, option=_UNPACK)
@@ -136,7 +138,7 @@ class Serde:
         """Whether a model is rebuilt without fields that were not stored and have no default."""
         return self.allowed.is_field_of_model(cls)
 
-    def left_out(self, cls: type, names: Iterable[str], why: str) -> None:
+    def report_omitted(self, cls: type, names: Iterable[str], why: str) -> None:
         """Log, once, that these attributes of objects of the class are not stored, or not restored."""
         self.allowed.warn(name_of(cls), why, attributes=sorted(names))
 
@@ -178,15 +180,15 @@ class Serde:
     def _encoder(self, cls: type) -> Callable[[Any], Any]:
         builtin = standard_types.encoder_of(cls)
         if builtin is not None:
-            code, apart = builtin
-            return lambda value: ormsgpack.Ext(code, self._pack(apart(value)))
+            code, take_apart = builtin
+            return lambda value: ormsgpack.Ext(code, self._pack(take_apart(value)))
         if cls is UnknownObject:
             return lambda kept: ormsgpack.Ext(_RECORD, self._pack([_stored(kept.reference), kept.payload]))
-        apart, reference = self._shape(cls)[0], _stored(self.allowed.reference(_stored_class(cls)))
-        return lambda value: ormsgpack.Ext(_RECORD, self._pack([reference, apart(value)]))
+        take_apart, reference = self._shape(cls)[0], _stored(self.allowed.reference(_stored_class(cls)))
+        return lambda value: ormsgpack.Ext(_RECORD, self._pack([reference, take_apart(value)]))
 
-    def _shape(self, cls: type) -> Shape:
-        shape = shape_of(cls, self)
+    def _shape(self, cls: type) -> ObjectCodec:
+        shape = codec_of(cls, self)
         if shape is None:
             raise StateRefused(NO_DATA)
         return shape
@@ -217,7 +219,7 @@ class Serde:
         except SlipwayError:
             raise
         except Exception as error:
-            if self._keeps_unrestored:
+            if self._preserve_unknown:
                 raise StoredDataError(f"a stored {standard_types.NAMES[code]} cannot be read: {error}") from error
             why = f"it was not rebuilt ({type(error).__name__}); what it is made of is read as plain data"
             self.allowed.warn(standard_types.NAMES[code], why)
@@ -239,10 +241,10 @@ class Serde:
         """What stands in for an object that was not rebuilt."""
         if isinstance(reference, int) and reference in self._builders:
             with contextlib.suppress(Exception):
-                return constructed(self.allowed.resolve(reference), payload)
+                return construct(self.allowed.resolve(reference), payload)
         why = str(error) if isinstance(error, NotRebuildable) else f"it was not rebuilt ({type(error).__name__})"
         self.allowed.warn(self.allowed.name_of(reference), f"{why}; its objects are read as plain data")
-        return UnknownObject(reference, payload) if self._keeps_unrestored else plain_of(payload)
+        return UnknownObject(reference, payload) if self._preserve_unknown else plain_of(payload)
 
 
 def _failure(error: BaseException) -> StateRefused:

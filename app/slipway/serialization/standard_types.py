@@ -25,7 +25,7 @@ from slipway.errors import StateRefused, StoredDataError
 TypeEncoder = tuple[int, Callable[[Any], Any]]
 
 
-def _datetime_apart(moment: dt.datetime) -> Any:
+def _take_apart_datetime(moment: dt.datetime) -> Any:
     zone = moment.tzinfo
     if isinstance(zone, zoneinfo.ZoneInfo) and zone.key:
         return [moment.replace(tzinfo=None, fold=0).isoformat(), moment.fold, zone.key]
@@ -37,19 +37,19 @@ def _datetime(parts: list[Any]) -> dt.datetime:
     return moment.replace(tzinfo=zoneinfo.ZoneInfo(parts[2])) if len(parts) > 2 else moment
 
 
-def _timezone_apart(zone: dt.timezone) -> Any:
+def _take_apart_timezone(zone: dt.timezone) -> Any:
     offset = zone.utcoffset(None)
     named = zone.tzname(None) != dt.timezone(offset).tzname(None)
     return [offset, zone.tzname(None)] if named else [offset]
 
 
-def _zone_apart(zone: zoneinfo.ZoneInfo) -> str:
+def _take_apart_zone(zone: zoneinfo.ZoneInfo) -> str:
     if not zone.key:
         raise StateRefused("it has no key, so it could not be found again")
     return zone.key
 
 
-def _time_apart(time: dt.time) -> Any:
+def _take_apart_time(time: dt.time) -> Any:
     return [time.replace(tzinfo=None, fold=0).isoformat(), time.fold, time.tzinfo]
 
 
@@ -73,7 +73,7 @@ _ADDRESSES: Final = (
 )
 
 
-def _array_apart(array: Any) -> Any:
+def _take_apart_array(array: Any) -> Any:
     if array.dtype.hasobject or array.dtype.fields:
         raise StateRefused(f"it is an array of {array.dtype}; only arrays of plain numbers are stored")
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
@@ -98,12 +98,12 @@ _WRITERS: Final[dict[type, TypeEncoder]] = {
     set: (2, list),
     frozenset: (3, list),
     deque: (4, lambda queue: [queue.maxlen, list(queue)]),
-    dt.datetime: (5, _datetime_apart),
+    dt.datetime: (5, _take_apart_datetime),
     dt.date: (6, dt.date.isoformat),
-    dt.time: (7, _time_apart),
+    dt.time: (7, _take_apart_time),
     dt.timedelta: (8, lambda span: [span.days, span.seconds, span.microseconds]),
-    dt.timezone: (9, _timezone_apart),
-    zoneinfo.ZoneInfo: (10, _zone_apart),
+    dt.timezone: (9, _take_apart_timezone),
+    zoneinfo.ZoneInfo: (10, _take_apart_zone),
     uuid.UUID: (11, lambda ident: ident.bytes),
     Decimal: (12, str),
     pathlib.PurePath: (13, lambda path: [_path_kind(path), str(path)]),
@@ -153,9 +153,9 @@ def encoder_of(cls: type) -> TypeEncoder | None:
         return _WRITERS[cls]
     numpy = sys.modules.get("numpy")
     if numpy is not None and issubclass(cls, numpy.ndarray):
-        return _ARRAY, _array_apart
+        return _ARRAY, _take_apart_array
     if numpy is not None and issubclass(cls, numpy.generic):
-        return _SCALAR, lambda scalar: _array_apart(numpy.asarray(scalar))
+        return _SCALAR, lambda scalar: _take_apart_array(numpy.asarray(scalar))
     if issubclass(cls, tuple):
         return None if hasattr(cls, "_fields") else _WRITERS[tuple]
     bases = (dt.datetime, dt.date, dt.time, dt.timedelta, pathlib.PurePath, zoneinfo.ZoneInfo, uuid.UUID, Decimal)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from slipway.errors import StateRefused
 from slipway.serialization.data_classes import mro_of, name_of
-from slipway.serialization.objects import RebuildContext, plain_of, shape_of
+from slipway.serialization.objects import RebuildContext, codec_of, plain_of
 
 NO_DATA: Final = "it is no data"
 """Why an object of any other class is refused."""
@@ -38,10 +38,10 @@ _AS_DATA: Final = "or make its class a pydantic model, a dataclass, an enum or a
 _CONTAINERS: Final = (dict, list, tuple, set, frozenset, deque)
 
 
-def refusal(value: Any, error: StateRefused, circumstances: RebuildContext) -> StateRefused:
+def unstorable_error(value: Any, error: StateRefused, context: RebuildContext) -> StateRefused:
     """`error`, which says why a part of `value` was refused, with the part's place and class."""
     try:
-        place, part = _culprit(value, circumstances)
+        place, part = _find_unstorable_part(value, context)
     except BaseException:  # code of a class, such as its __iter__; it is the whole value then that is named
         place, part = "", value
     where = f"{place} is" if place else "it is"
@@ -55,33 +55,31 @@ def refusal(value: Any, error: StateRefused, circumstances: RebuildContext) -> S
     return StateRefused(f"{named}, which is no data. {advice}")
 
 
-def _culprit(value: Any, circumstances: RebuildContext) -> tuple[str, Any]:
+def _find_unstorable_part(value: Any, context: RebuildContext) -> tuple[str, Any]:
     """The innermost part of `value` that is not storable, and the way to it."""
     place = ""
     for _ in range(_DEEPEST):
-        found = next(
-            ((step, part) for step, part in _parts(value, circumstances) if not circumstances.storable(part)), None
-        )
+        found = next(((step, part) for step, part in _parts(value, context) if not context.storable(part)), None)
         if found is None:
             break
         place, value = place + found[0], found[1]
     return place.removeprefix("."), value
 
 
-def _parts(value: Any, circumstances: RebuildContext) -> Iterable[tuple[str, Any]]:
+def _parts(value: Any, context: RebuildContext) -> Iterable[tuple[str, Any]]:
     bases = mro_of(type(value))
     if dict in bases:
         return [(_key(key), part) for key, part in dict.items(value)]
-    if (shape := shape_of(type(value), circumstances)) is not None:
+    if (shape := codec_of(type(value), context)) is not None:
         return _fields(shape[0], value)
     if any(kind in bases for kind in (list, tuple, set, frozenset, deque)):
         return [(f"[{position}]", part) for position, part in enumerate(value)]
     return []
 
 
-def _fields(apart: Callable[[Any], Any], value: Any) -> Iterable[tuple[str, Any]]:
+def _fields(take_apart: Callable[[Any], Any], value: Any) -> Iterable[tuple[str, Any]]:
     try:
-        fields = plain_of(apart(value))
+        fields = plain_of(take_apart(value))
     except BaseException:  # the class's own code; it is the value itself that is at fault
         return []
     if type(fields) is dict:
