@@ -3,26 +3,29 @@
 `RunSpec` is what `runs/submit.py` stores; `Run` is what is read. Every field is one of the run's hash in Redis
 (`docs/keys.md`), and each comment says who changes it. *Never* means: not after the run was created.
 
-The state machine. Every arrow is one Lua script, named beside it; the final phases never change.
+The state machine. The word at an arrow is the Lua script that makes the move (`run_<word>.lua`). `completed`, `failed`
+and `cancelled` are final and never change.
 
-                       create, claimed by its web process (inline)
-              ┌──────────────────────────────────────────┐
-              │                                          ▼
-    create ──▶ queued ───────────claim──────────────▶ running ──settle──▶ completed
-                 ▲ │ ▲                                  │ │ │ ├──settle──▶ failed
-                 │ │ └──────release (drain), reap───────┘ │ │ ├──reap────▶ failed (all attempts used)
-                 │ │                                      │ │ └──settle──▶ cancelled
-                 │ └─cancel, create (a newer run)─▶ cancelled
-                 │                                        │
-                 │   [paused]◀╌╌╌(not built yet)╌╌╌╌╌╌╌╌╌╌┤
-                 └╌╌╌╌╌┘                                  │
-                                                          └─settle─▶ waiting_for_approval ─create, claim─▶ completed
+    create ──▶ queued ◀──────────────────────┐
+                 │                           │ release (its process drains)
+               claim                         │ reap (its worker died)
+                 ▼                           │
+              running ───────────────────────┘
+                 │
+                 ├─ settle ─▶ completed
+                 ├─ settle ─▶ failed         or by reap, when all attempts are used
+                 ├─ settle ─▶ cancelled
+                 └─ settle ─▶ waiting_for_approval ─ create or claim of the thread's next run ─▶ completed
 
-`paused` is a phase of the design that nothing enters yet: a run that was stopped at a superstep by an operator, and
-continues as the same run. Scripts and readers treat it as active already.
+    create ──▶ running            an inline run, claimed by the web process that creates it
+    queued ──▶ cancelled          cancel, or create of a newer run; only before the first attempt
 
-`waiting_for_approval` completes when the thread continues: *answered*, or *abandoned* by a run that does not answer.
-A cancelled run whose cancel action is `rollback` is deleted in the same script.
+    running ╌╌▶ paused ╌╌▶ queued     designed and not built: no script enters `paused` yet
+
+In `waiting_for_approval` the graph has returned at an interrupt. The run completes when the thread continues:
+*answered*, or *abandoned* by a run that does not answer. A paused run will be one that an operator, a switch or a
+graph's version stopped between two supersteps; it continues as the same run. Scripts and readers treat the phase as
+active already. A cancelled run whose cancel action is `rollback` is deleted in the script that cancels it.
 """
 
 from __future__ import annotations
