@@ -1,1 +1,1 @@
-"""Example graphs: each is useful as it is and runs without a key."""
+"""Sample graphs: each is useful as it is, and runs without an API key."""

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
 
 
 def model_name() -> str | None:
-    """Such as `openai:gpt-4.1-mini`; None when the graphs shall do without. Read at run time, not at import."""
+    """Such as `openai:gpt-4.1-mini`; None when no model is set. Read at run time, not at import."""
     return (os.environ.get("SLIPWAY_MODEL") or "").strip() or None
 
 
 def open_model(name: str) -> BaseChatModel:
-    """The model, made by LangChain's `init_chat_model`. Blocks; ImportError or ValueError when it cannot be made."""
+    """Creates the model with LangChain's `init_chat_model`, which blocks. Raises ImportError or ValueError when that
+    fails."""
     try:
         from langchain.chat_models import init_chat_model
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""A conversation that streams: by the model that SLIPWAY_MODEL names, or by a built-in one that needs no key."""
+"""A conversation that streams its tokens, from the model in SLIPWAY_MODEL or from a built-in model without a key."""
 
 from examples.chat.graph import graph
 

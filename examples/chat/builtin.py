@@ -15,9 +15,9 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from examples.quick_answer.graph import compute, in_short
-from examples.reading.gist import gist
+from examples.reading.document_search import search_documents
+from examples.reading.key_sentences import key_sentences
 from examples.reading.library import library_dir, read_library
-from examples.reading.lookup import look_up
 
 _TOKEN: Final = re.compile(r"\s*\S+|\s+$")
 _GREETING: Final = re.compile(
@@ -35,9 +35,9 @@ _CAN: Final = (
 
 
 class BuiltinChatModel(BaseChatModel):
-    """Greets, reckons, looks up the library, sums up pasted text, and otherwise says what it can do.
+    """Greets, calculates, searches the library, summarizes pasted text, and otherwise says what it can do.
 
-    `usage_metadata` counts words and marks as tokens: a fair stand-in, not what a provider would bill.
+    `usage_metadata` counts words and punctuation marks as tokens, which approximates what a provider would count.
     """
 
     @property
@@ -89,7 +89,7 @@ class BuiltinChatModel(BaseChatModel):
 
 
 def reply(messages: Sequence[BaseMessage]) -> str:
-    """What the model says next. Blocks: it reads the library."""
+    """The next reply of the model. Blocks, because it reads the library."""
     said = [str(message.text).strip() for message in messages if isinstance(message, HumanMessage)]
     last = said[-1] if said else ""
     if not last:
@@ -123,7 +123,7 @@ def _social(last: str, said: Sequence[str]) -> str:
 def _summed_up(text: str) -> str:
     if len(text.split()) < _LONG_WORDS:
         return ""
-    points = gist("text", "", text, 3)
+    points = key_sentences("text", "", text, 3)
     return (
         f"Your text has {len(text.split())} words. Its main points:\n\n" + "\n".join(f"- {p['shown']}" for p in points)
         if points
@@ -132,7 +132,7 @@ def _summed_up(text: str) -> str:
 
 
 def _from_library(question: str) -> str:
-    part = look_up(question, read_library(library_dir())[0])
+    part = search_documents(question, read_library(library_dir())[0])
     if part is None:
         return ""
     answer, source = in_short(part)

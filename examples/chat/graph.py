@@ -1,4 +1,4 @@
-"""One step: the model replies to the conversation so far."""
+"""The chat graph: one node, in which the model replies to the conversation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from examples.chat.builtin import BuiltinChatModel
 
 
 async def answer(state: MessagesState) -> dict[str, list[BaseMessage]]:
-    """The next message. Its tokens reach stream mode `messages` as the model makes them."""
+    """The next message. The stream mode `messages` has its tokens while the model produces them."""
     messages = state.get("messages")
     if not messages:
         raise ValueError('messages: at least one message is needed, such as {"role": "user", "content": "Hello"}')
@@ -24,7 +24,7 @@ async def answer(state: MessagesState) -> dict[str, list[BaseMessage]]:
 
 
 def build() -> CompiledStateGraph[MessagesState, None, MessagesState, MessagesState]:
-    """The compiled graph, without a checkpointer: whoever runs it brings one."""
+    """The compiled graph. The server adds its checkpointer."""
     builder = StateGraph(MessagesState)
     builder.add_node("answer", answer)
     builder.add_edge(START, "answer")

@@ -1,4 +1,7 @@
-"""Short questions with short answers: sums, units, dates, and what the library says. No model, no waiting."""
+"""Answers short questions in milliseconds and without a model: arithmetic, units, dates, and the library.
+
+calculate ──> (answered: end) ──> search_library
+"""
 
 from examples.quick_answer.graph import graph
 

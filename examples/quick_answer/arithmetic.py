@@ -1,4 +1,4 @@
-"""Sums, safely: the expression is parsed, never evaluated as code, and cannot grow without bound."""
+"""Evaluates arithmetic safely: the expression is parsed and never executed as code, and its numbers are bounded."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _DATE: Final = re.compile(r"\d{4}-\d\d?-\d\d?")
 
 
 class TooHard(ValueError):
-    """It is a sum, but one that will not be reckoned; the message says why."""
+    """The expression exceeds a bound; the message says which."""
 
 
 def as_sum(question: str) -> str | None:
@@ -64,7 +64,7 @@ def as_sum(question: str) -> str | None:
     return text if is_sum else None
 
 
-def reckon(expression: str) -> Decimal:
+def evaluate(expression: str) -> Decimal:
     """The value of a sum of numbers, + - * / // % ** and brackets. Raises `TooHard`."""
     if len(expression) > _LONGEST:
         raise TooHard(f"the sum is longer than {_LONGEST} characters")
@@ -87,7 +87,7 @@ def _value(node: ast.expr, depth: int) -> Decimal:
         raise TooHard("the sum has too many brackets")
     match node:
         case ast.Constant(value=bool()):
-            raise TooHard("only numbers can be reckoned with")
+            raise TooHard("only numbers are supported")
         case ast.Constant(value=int() | float() as number):
             if isinstance(number, int) and number.bit_length() > 4 * _MOST_DIGITS:
                 raise TooHard(f"a number has more than {_MOST_DIGITS} digits")
@@ -99,7 +99,7 @@ def _value(node: ast.expr, depth: int) -> Decimal:
             return _power(_value(left, depth + 1), _value(right, depth + 1))
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             return _sized(_BINARY[type(op)](_value(left, depth + 1), _value(right, depth + 1)))
-    raise TooHard("only numbers, + - * / // % ** and brackets can be reckoned with")
+    raise TooHard("only numbers, + - * / // % ** and brackets are supported")
 
 
 def _power(base: Decimal, exponent: Decimal) -> Decimal:

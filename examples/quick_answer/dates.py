@@ -24,7 +24,7 @@ _WEEKDAY: Final = re.compile(r"\b(?:what|which) (?:week)?day\b.*", re.I)
 
 
 def about_date(question: str, today: date) -> str | None:
-    """The answer in a sentence, or None when the question is about something else."""
+    """The answer as a sentence, or None when the question is not about dates."""
     text = question[:300]
     asks_days = bool(re.search(r"\bhow (?:many days|long)\b|\bdays between\b", text, re.I))
     if asks_days and (match := _BETWEEN.search(text)):

@@ -1,4 +1,4 @@
-"""One question, one short answer: reckoned at once, or looked up in the library."""
+"""The quick-answer graph: calculates the answer, or searches the library for it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from langgraph.graph.state import CompiledStateGraph
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from examples.quick_answer.arithmetic import TooHard, as_sum, readable, reckon
+from examples.quick_answer.arithmetic import TooHard, as_sum, evaluate, readable
 from examples.quick_answer.dates import about_date
 from examples.quick_answer.units import convert
+from examples.reading.document_search import search_documents
 from examples.reading.evidence import Part
 from examples.reading.library import library_dir, read_library
-from examples.reading.lookup import look_up
 
 Kind = Literal["sum", "unit", "date", "library", "none"]
 
 FALLBACK = (
-    "I have no short answer to that. I can reckon (“12.5% of 480”), convert units (“5 km in miles”), tell dates "
+    "I have no short answer to that. I can calculate (“12.5% of 480”), convert units (“5 km in miles”), tell dates "
     "(“which weekday is 24 December 2027?”) and look things up in the library. For longer questions there is the "
     "research assistant."
 )
@@ -41,15 +41,15 @@ class Output(TypedDict):
     answer: str
     kind: Kind
     source: str
-    """Where it stands, for an answer from the library; else empty."""
+    """The section of the document, for an answer from the library; else empty."""
 
 
 class State(Input, Output):
-    """All of it."""
+    """Input and output."""
 
 
-async def reckon_or_tell(state: State) -> dict[str, str]:
-    """Sums, units and dates."""
+async def calculate(state: State) -> dict[str, str]:
+    """Answers questions about sums, units and dates."""
     question = state.get("question")
     if not isinstance(question, str) or not question.strip():
         raise ValueError("question: a question is needed, such as 'What is 12.5% of 480?'")
@@ -58,40 +58,40 @@ async def reckon_or_tell(state: State) -> dict[str, str]:
 
 
 def compute(question: str, today: date) -> tuple[str, Kind]:
-    """The answer that needs no document, and its kind; ("", "none") when there is none."""
-    if told := convert(question):
-        return told, "unit"
-    if told := about_date(question, today):
-        return told, "date"
+    """The answer without a document, and its kind; ("", "none") if there is none."""
+    if answer := convert(question):
+        return answer, "unit"
+    if answer := about_date(question, today):
+        return answer, "date"
     if expression := as_sum(question):
         try:
-            return f"{' '.join(expression.split())} = {readable(reckon(expression))}", "sum"
+            return f"{' '.join(expression.split())} = {readable(evaluate(expression))}", "sum"
         except TooHard as error:
-            return f"I cannot reckon that: {error}.", "sum"
+            return f"I cannot calculate that: {error}.", "sum"
     return "", "none"
 
 
-def after_reckoning(state: State) -> str:
-    """Done, or to the library."""
-    return END if state["answer"] else "consult_library"
+def after_calculating(state: State) -> str:
+    """Ends when there is an answer."""
+    return END if state["answer"] else "search_library"
 
 
-async def consult_library(state: State) -> dict[str, Any]:
-    """The passage that answers, or a courteous word that nothing does."""
-    part = await ask_library(state["question"])
+async def search_library(state: State) -> dict[str, Any]:
+    """Answers with a passage of the library, or says that there is none."""
+    part = await find_in_library(state["question"])
     if part is None:
         return {"answer": FALLBACK, "kind": "none", "source": ""}
     answer, source = in_short(part)
     return {"answer": answer, "kind": "library", "source": source}
 
 
-async def ask_library(question: str) -> Part | None:
-    """The best evidence in the library's documents, off the event loop."""
-    return await asyncio.to_thread(lambda: look_up(question, read_library(library_dir())[0]))
+async def find_in_library(question: str) -> Part | None:
+    """The best evidence in the documents of the library. Runs in a thread."""
+    return await asyncio.to_thread(lambda: search_documents(question, read_library(library_dir())[0]))
 
 
 def in_short(part: Part, most: int = 3) -> tuple[str, str]:
-    """The best passages of one section as a short text, and where they stand."""
+    """The best passages of one section as a short text, and their section."""
     best = part["passages"][0]
     beside = [p for p in part["passages"][:most] if (p["name"], p["section"]) == (best["name"], best["section"])]
     beside.sort(key=lambda p: p["order"])
@@ -100,13 +100,13 @@ def in_short(part: Part, most: int = 3) -> tuple[str, str]:
 
 
 def build() -> CompiledStateGraph[State, None, Input, Output]:
-    """The compiled graph, without a checkpointer: whoever runs it brings one."""
+    """The compiled graph. The server adds its checkpointer."""
     builder = StateGraph(State, input_schema=Input, output_schema=Output)
-    builder.add_node("reckon_or_tell", reckon_or_tell)
-    builder.add_node("consult_library", consult_library)
-    builder.add_edge(START, "reckon_or_tell")
-    builder.add_conditional_edges("reckon_or_tell", after_reckoning, ["consult_library", END])
-    builder.add_edge("consult_library", END)
+    builder.add_node("calculate", calculate)
+    builder.add_node("search_library", search_library)
+    builder.add_edge(START, "calculate")
+    builder.add_conditional_edges("calculate", after_calculating, ["search_library", END])
+    builder.add_edge("search_library", END)
     return builder.compile(name="quick_answer")
 
 

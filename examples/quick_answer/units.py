@@ -1,4 +1,4 @@
-"""Units converted: length, mass, volume, time, data, speed, area, temperature."""
+"""Converts units: length, mass, volume, time, data, speed, area, temperature."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _DEGREES: Final = {
 
 
 def convert(question: str) -> str | None:
-    """`5 km is 3.106856 mi`, or None when the question is no conversion."""
+    """`5 km is 3.106856 mi`, or None when the question is not a conversion."""
     match = _ASKED.search(question[:300]) or _HOW_MANY.search(question[:300])
     if match is None:
         return None

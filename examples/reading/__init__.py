@@ -1,8 +1,8 @@
-"""How the shipped graphs read documents.
+"""How the sample graphs read documents, without a model.
 
 library   files and given texts -> documents      passages  a document -> sections and passages
 words     text -> comparable stems                ranking   which passages fit a question
 versions  which documents are versions of one     changes, differences   what differs between two of them
-questions what is asked                           evidence  what answers it, and how much of it is covered
-gist      what a document is about                lookup    all of it at once, for a quick answer
+questions the parts and words of a question        evidence  the passages that answer it, and how much they cover
+key_sentences    what a document is about         document_search   one question, a few documents
 """

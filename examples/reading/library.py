@@ -1,4 +1,4 @@
-"""Where documents come from: texts given with the question, or the files of SLIPWAY_LIBRARY_DIR."""
+"""Loads documents: texts in the input, or the files in SLIPWAY_LIBRARY_DIR."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class NotText(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text to read. `name` tells it from all others; `title` is what a person calls it."""
+    """One text. `name` is unique; `title` is displayed."""
 
     name: str
     title: str

@@ -1,9 +1,9 @@
 """Refunds: look up the order, decide by policy, ask a person above a limit, pay once.
 
-    look_up ──> decide ──> review (a person, only above the limit) ──> issue ──> explain
+    find_order ──> decide ──> review (a person, only above the limit) ──> issue ──> explain
                    └──────────────── refused ──────────────────────────────────────┘
 
-Money is `Decimal` while it is reckoned with and text such as "129.90" wherever it is kept.
+Money is `Decimal` in calculations and text such as "129.90" wherever it is kept.
 """
 
 from examples.refund_desk.graph import graph

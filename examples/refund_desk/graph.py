@@ -89,7 +89,7 @@ class Context(TypedDict, total=False):
     """Refunds above this, in the order's currency, are confirmed by a person; 200 when not set."""
 
 
-async def look_up(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
+async def find_order(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """The order that is meant, less what this desk has paid back already."""
     order_id, reason = state.get("order_id"), state.get("reason")
     if not isinstance(order_id, str) or not order_id.strip():
@@ -198,13 +198,13 @@ def _explanation(state: State) -> str:
 def build() -> CompiledStateGraph[State, Context, Input, Output]:
     """The compiled graph, without a checkpointer: whoever runs it brings one."""
     builder = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
-    builder.add_node("look_up", look_up)
+    builder.add_node("find_order", find_order)
     builder.add_node("decide", decide)
     builder.add_node("review", ask)
     builder.add_node("issue", pay)
     builder.add_node("explain", explain)
-    builder.add_edge(START, "look_up")
-    builder.add_edge("look_up", "decide")
+    builder.add_edge(START, "find_order")
+    builder.add_edge("find_order", "decide")
     builder.add_conditional_edges("decide", after_decide, ["review", "issue", "explain"])
     builder.add_conditional_edges("review", after_review, ["review", "issue", "explain"])
     builder.add_edge("issue", "explain")

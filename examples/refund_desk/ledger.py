@@ -15,7 +15,7 @@ _REFUNDS: Final = uuid.UUID("6f3a3c0e-52b8-4ad7-9c58-0c5b7b1f2c11")
 
 
 class Refund(TypedDict):
-    """Money that went back."""
+    """A refund that was paid."""
 
     id: str
     amount: str

@@ -1,4 +1,4 @@
-"""Asking a person: the question as approval cards show it, and whatever form the answer comes in."""
+"""The interrupt that a person answers, in the format of approval cards, and the parser of the answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO: Final = frozenset(
 
 
 class Garbled(ValueError):
-    """The answer cannot be understood; the message says what would be."""
+    """The answer is invalid; the message says what is valid."""
 
 
 @dataclass(frozen=True, slots=True)

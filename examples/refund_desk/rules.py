@@ -24,7 +24,7 @@ Outcome = Literal["approve", "review", "refuse"]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the policy says, and why in a sentence fit for the customer."""
+    """The result of the policy, with the reason as a sentence for the customer."""
 
     outcome: Outcome
     amount: Decimal
@@ -32,7 +32,7 @@ class Verdict:
 
 
 def judge(order: Order, reason: str, wanted: Decimal | None, limit: Decimal = REVIEW_ABOVE) -> Verdict:
-    """The policy's word on a refund of `wanted`, or of all that is left when None."""
+    """Applies the policy to a refund of `wanted`, or of the whole remaining amount when it is None."""
     left = Decimal(order["total"]) - Decimal(order.get("refunded", "0.00"))
     days = order.get("delivered_days_ago", 0)
     faulty = bool(_FAULTY.search(reason))

@@ -1,4 +1,4 @@
-"""The answer in the documents' own words: for a question, a summary, or what changed."""
+"""Builds the answer from sentences of the documents: to a question, as a summary, or as a list of changes."""
 
 from __future__ import annotations
 
@@ -86,21 +86,21 @@ def _formerly(passages: Iterable[Candidate], changes: Sequence[Change], cite: Ci
     return f"\n\n*Before ({former[0]['before_version']}):* {quotes}"
 
 
-def answer_summary(gists: Sequence[Sequence[Candidate]], outdated: dict[str, str], cite: Citations) -> str:
+def answer_summary(summaries: Sequence[Sequence[Candidate]], outdated: dict[str, str], cite: Citations) -> str:
     """What each document is about; older versions are only named."""
-    current = [gist for gist in gists if gist and gist[0]["name"] not in outdated]
+    current = [sentences for sentences in summaries if sentences and sentences[0]["name"] not in outdated]
     keep = max(2, MOST_SUMMED_UP // max(1, len(current)))
-    current = [_best(gist, keep) for gist in current]
+    current = [_best(sentences, keep) for sentences in current]
     several = len(current) > 1
     blocks = []
     if several:
-        titles = [gist[0]["document"] for gist in current]
+        titles = [sentences[0]["document"] for sentences in current]
         blocks.append(f"{count(len(current), 'document').capitalize()}: {listed(titles)}.")
-    for gist in current:
-        opening = [p for p in gist if not p["section"]][:2]
-        body = [p for p in gist if p not in opening]
+    for sentences in current:
+        opening = [p for p in sentences if not p["section"]][:2]
+        body = [p for p in sentences if p not in opening]
         blocks.append(
-            (f"### {gist[0]['document']}\n\n" if several else "") + (_together(opening, cite) if opening else "")
+            (f"### {sentences[0]['document']}\n\n" if several else "") + (_together(opening, cite) if opening else "")
         )
         if body:
             blocks.append("\n".join(f"- {_headed(p)}{_shown(p)} {cite.of(p)}" for p in body))
@@ -109,10 +109,10 @@ def answer_summary(gists: Sequence[Sequence[Candidate]], outdated: dict[str, str
     return "\n\n".join(block.rstrip() for block in blocks if block.strip())
 
 
-def _best(gist: Sequence[Candidate], keep: int) -> list[Candidate]:
+def _best(sentences: Sequence[Candidate], keep: int) -> list[Candidate]:
     """The weightiest passages, still in the document's order."""
-    weightiest = sorted(gist, key=lambda p: -p["score"])[:keep]
-    return [passage for passage in gist if passage in weightiest]
+    weightiest = sorted(sentences, key=lambda p: -p["score"])[:keep]
+    return [passage for passage in sentences if passage in weightiest]
 
 
 def answer_changes(

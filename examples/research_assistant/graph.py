@@ -1,4 +1,4 @@
-"""The research assistant, put together."""
+"""The research-assistant graph."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from examples.research_assistant.nodes import after_rank, compare, extract, plan, rank, send_out, widen
-from examples.research_assistant.state import Context, Errand, Input, Output, State
+from examples.research_assistant.state import Context, DocumentTask, Input, Output, State
 from examples.research_assistant.write import write
 
 
 def build() -> CompiledStateGraph[State, Context, Input, Output]:
-    """The compiled graph, without a checkpointer: whoever runs it brings one."""
+    """The compiled graph. The server adds its checkpointer."""
     builder = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
     builder.add_node("plan", plan)
-    builder.add_node("extract", extract, input_schema=Errand)
+    builder.add_node("extract", extract, input_schema=DocumentTask)
     builder.add_node("compare", compare)
     builder.add_node("rank", rank)
     builder.add_node("widen", widen)

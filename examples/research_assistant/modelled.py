@@ -1,4 +1,4 @@
-"""The answer worded by a model, from the evidence and nothing else."""
+"""Lets a model write the answer, from the evidence alone."""
 
 from __future__ import annotations
 

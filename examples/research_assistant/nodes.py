@@ -1,4 +1,4 @@
-"""The steps of the research assistant."""
+"""The nodes of the research assistant."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from langgraph.types import Send
 from examples.reading import library
 from examples.reading.changes import Change, changes
 from examples.reading.evidence import covered, gather, widened
-from examples.reading.gist import gist
+from examples.reading.key_sentences import key_sentences
 from examples.reading.questions import understand, wants_earlier
-from examples.reading.ranking import search
+from examples.reading.ranking import Candidate, search
 from examples.reading.versions import Family, families, in_order, outdated, shared
-from examples.research_assistant.state import Context, Coverage, Errand, Reading, Source, State
+from examples.research_assistant.state import Context, Coverage, DocumentTask, Reading, Source, State
 
 DEFAULT_ROUNDS: Final = 3
 MOST_ROUNDS: Final = 10
 _SMALL_CHARS: Final = 20_000
 """A text up to this long is searched on the event loop; a longer one in a thread."""
 _COMPARABLE: Final = 0.4
-_GIST: Final = 10
+_MOST_KEY_SENTENCES: Final = 10
 
 
 async def plan(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
-    """Understand the question, list the documents, and forget what an earlier question left on the thread."""
+    """Parses the question, lists the documents, and clears the results of an earlier question of the thread."""
     question = state.get("question")
     if not isinstance(question, str) or not question.strip():
         raise ValueError("question: a question is needed, such as 'Summarize the policy changes'")
@@ -68,27 +68,28 @@ async def _sources(documents: object) -> list[Source]:
 
 def send_out(state: State) -> list[Send]:
     """One `extract` a document, all at once; in the first round the versions are compared beside them."""
-    errands: list[Errand] = [
+    tasks: list[DocumentTask] = [
         {"source": source, "plan": state["plan"], "facets": state["facets"]} for source in state["sources"]
     ]
     beside = [Send("compare", {"sources": state["sources"], "plan": state["plan"]})] if state["round"] == 1 else []
-    return [*(Send("extract", errand) for errand in errands), *beside]
+    return [*(Send("extract", task) for task in tasks), *beside]
 
 
-async def extract(state: Errand, runtime: Runtime[Context]) -> dict[str, dict[str, Reading]]:
-    """Read one document and keep the passages that have to do with the question."""
+async def extract(state: DocumentTask, runtime: Runtime[Context]) -> dict[str, dict[str, Reading]]:
+    """Reads one document and selects the passages that match the question."""
     source = state["source"]
     try:
         document = await _open(source)
     except (OSError, library.NotText) as error:
         runtime.stream_writer({"stage": "extract", "document": source["name"], "problem": str(error)})
-        return {"readings": {source["name"]: {"finding": None, "gist": [], "problem": str(error)}}}
+        return {"readings": {source["name"]: {"finding": None, "key_sentences": [], "problem": str(error)}}}
     if len(document.text) <= _SMALL_CHARS:
         reading = _read(document, state)
     else:
         reading = await asyncio.to_thread(_read, document, state)
     found = len(reading["finding"]["passages"]) if reading["finding"] else 0
-    runtime.stream_writer({"stage": "extract", "document": document.title, "passages": found or len(reading["gist"])})
+    count = found or len(reading["key_sentences"])
+    runtime.stream_writer({"stage": "extract", "document": document.title, "passages": count})
     return {"readings": {document.name: reading}}
 
 
@@ -98,11 +99,13 @@ async def _open(source: Source) -> library.Document:
     return await asyncio.to_thread(lambda: library.read_file(library.library_dir(), source["name"]))
 
 
-def _read(document: library.Document, errand: Errand) -> Reading:
-    about = gist(document.name, document.title, document.text, _GIST) if errand["plan"]["intent"] != "question" else []
+def _read(document: library.Document, task: DocumentTask) -> Reading:
+    summary: list[Candidate] = []
+    if task["plan"]["intent"] != "question":
+        summary = key_sentences(document.name, document.title, document.text, _MOST_KEY_SENTENCES)
     return {
-        "finding": search(document.name, document.title, document.text, errand["facets"]),
-        "gist": about,
+        "finding": search(document.name, document.title, document.text, task["facets"]),
+        "key_sentences": summary,
         "problem": _remark(document),
     }
 
@@ -114,7 +117,7 @@ def _remark(document: library.Document) -> str:
 
 
 async def compare(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
-    """Find the documents that are there in several versions, and what changed from each to the next."""
+    """Finds documents that exist in several versions, and what changed between them."""
     documents: list[library.Document] = []
     for source in state["sources"]:
         try:
@@ -139,7 +142,7 @@ def _families(documents: list[library.Document], wanted: bool) -> list[Family]:
 
 
 async def rank(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
-    """Weigh the passages of all documents against each other, and see what of the question they cover."""
+    """Ranks the passages of all documents, and computes which parts of the question they cover."""
     readings = (state["readings"] or {}).values()
     findings = [reading["finding"] for reading in readings if reading["finding"] is not None]
     plan = state["plan"]
@@ -180,7 +183,7 @@ def after_rank(state: State) -> str:
 
 
 async def widen(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
-    """Add look-alikes and words of like meaning for what was not found; counts the round."""
+    """Adds similar words and synonyms for the words that were not found, and counts the round."""
     missing = state["coverage"]["missing"]
     facets = widened(state["facets"], missing, _near(state), state["round"])
     tried = {facet["word"]: list(facet["stems"])[1:] for facet in facets if facet["word"] in missing}

@@ -1,4 +1,4 @@
-"""What the research assistant is asked, knows on the way, and answers. Plain data all of it."""
+"""Input, state and output of the research assistant, all as JSON data."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Source(TypedDict):
 
 
 class Reading(TypedDict):
-    """What came of reading one document."""
+    """The result of reading one document."""
 
     finding: Finding | None
-    gist: list[Candidate]
+    key_sentences: list[Candidate]
     problem: str
     """Why it could not be read, or that only a part was; empty when all is well."""
 
@@ -63,7 +63,7 @@ class Coverage(TypedDict):
 
 
 class Plan(TypedDict):
-    """What is asked."""
+    """The parsed question."""
 
     question: str
     intent: Intent
@@ -91,7 +91,7 @@ class Input(TypedDict):
 
 
 class Output(TypedDict):
-    """The answer, and what it rests on."""
+    """The answer and its evidence."""
 
     answer: str
     """Markdown, with marks such as [1] and a list of sources."""
@@ -117,7 +117,7 @@ class State(Input, Output):
     evidence: list[Part]
 
 
-class Errand(TypedDict):
+class DocumentTask(TypedDict):
     """What one `extract` is sent out with."""
 
     source: Source

@@ -1,4 +1,4 @@
-"""The last step: an answer with citations, worded by a model when there is one."""
+"""The last node: writes an answer with citations, with a model if there is one."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def _extractive(state: State, cite: Citations) -> str:
             return f"{told} What the documents say about it:\n\n" + extractive.answer_question(
                 state["evidence"], [], missing, cite
             )
-        if not any(_gists(state)):
+        if not any(_key_sentences(state)):
             return "There is no text in the documents."
-        return f"{told} What they are about:\n\n" + extractive.answer_summary(_gists(state), {}, cite)
+        return f"{told} What they are about:\n\n" + extractive.answer_summary(_key_sentences(state), {}, cite)
     if intent == "summary" and (named := _named(state)):
         return extractive.answer_summary(named, {}, cite)
     if intent == "summary" and not _narrow(state):
-        return extractive.answer_summary(_gists(state), state["outdated"], cite)
+        return extractive.answer_summary(_key_sentences(state), state["outdated"], cite)
     if not found:
         return _nothing(state)
     return extractive.answer_question(state["evidence"], state["changes"], missing, cite)
@@ -75,12 +75,12 @@ def _narrow(state: State) -> bool:
 def _named(state: State) -> list[list[Candidate]]:
     """The summaries of the documents whose titles have every word of the subject, older versions left aside."""
     subject = [set(facet["stems"]) for facet in state["facets"]]
-    current = [gist for gist in _gists(state) if gist and gist[0]["name"] not in state["outdated"]]
-    return [gist for gist in current if subject and all(forms & set(content(gist[0]["document"])) for forms in subject)]
+    current = [each for each in _key_sentences(state) if each and each[0]["name"] not in state["outdated"]]
+    return [each for each in current if subject and all(forms & set(content(each[0]["document"])) for forms in subject)]
 
 
-def _gists(state: State) -> list[list[Candidate]]:
-    return [reading["gist"] for _, reading in sorted((state["readings"] or {}).items())]
+def _key_sentences(state: State) -> list[list[Candidate]]:
+    return [reading["key_sentences"] for _, reading in sorted((state["readings"] or {}).items())]
 
 
 def _nothing(state: State) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.graph.state import CompiledStateGraph
 
-from examples.quick_answer.arithmetic import TooHard, as_sum, readable, reckon
+from examples.quick_answer.arithmetic import TooHard, as_sum, evaluate, readable
 from examples.quick_answer.dates import about_date
 from examples.quick_answer.graph import FALLBACK, build, compute
 from examples.quick_answer.units import convert
@@ -56,13 +56,13 @@ def test_sums(question: str, answer: str) -> None:
 )  # fmt: skip
 def test_hostile_sums_are_refused(expression: str) -> None:
     with pytest.raises(TooHard):
-        reckon(expression)
+        evaluate(expression)
 
 
 @given(st.text(alphabet="0123456789+-*/%(). e_j'[]", max_size=300))
 def test_no_expression_does_anything_but_reckon_or_refuse(expression: str) -> None:
     try:
-        value = reckon(expression)
+        value = evaluate(expression)
     except TooHard:
         return
     assert value.is_finite()
@@ -71,7 +71,7 @@ def test_no_expression_does_anything_but_reckon_or_refuse(expression: str) -> No
 
 @given(st.integers(-(10**9), 10**9), st.integers(-(10**9), 10**9))
 def test_sums_agree_with_python(a: int, b: int) -> None:
-    assert reckon(f"({a}) + ({b}) * 2") == Decimal(a + b * 2)
+    assert evaluate(f"({a}) + ({b}) * 2") == Decimal(a + b * 2)
 
 
 @given(st.text(max_size=300))

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from examples.reading import library
 from examples.reading.changes import changes
 from examples.reading.differences import difference
+from examples.reading.document_search import search_documents
 from examples.reading.evidence import gather
-from examples.reading.gist import gist
+from examples.reading.key_sentences import key_sentences
 from examples.reading.library import Document
-from examples.reading.lookup import look_up
 from examples.reading.passages import passages, single_spaced, title
 from examples.reading.questions import understand, wants_earlier
 from examples.reading.ranking import search
@@ -85,7 +85,7 @@ def test_searching_any_text_for_anything_stays_in_bounds(text: str, question: st
         scores = [candidate["score"] for candidate in part["passages"]]
         assert scores == sorted(scores, reverse=True)
         assert all(score > 0 for score in scores)
-    summed_up = gist("name", "Title", text, 4)
+    summed_up = key_sentences("name", "Title", text, 4)
     assert len(summed_up) <= 4
     orders = [candidate["order"] for candidate in summed_up]
     assert orders == sorted(set(orders))
@@ -108,14 +108,15 @@ def test_a_question_may_be_about_how_things_were(question: str, earlier: bool) -
 def test_a_summary_names_each_section_by_its_best_passage() -> None:
     lunch = "Lunch is served at noon in the hall and lunch costs 5 EUR for guests of the hall."
     text = f"# Rules\n\n## Lunch\n\nIt is so.\n\n{lunch}\n\n## Doors\n\nDoors of the hall close at ten.\n"
-    assert [one["shown"] for one in gist("name", "Rules", text, 2)] == [lunch, "Doors of the hall close at ten."]
-    assert [one["shown"] for one in gist("name", "Rules", text, 1)] == [lunch]
+    doors = "Doors of the hall close at ten."
+    assert [one["shown"] for one in key_sentences("name", "Rules", text, 2)] == [lunch, doors]
+    assert [one["shown"] for one in key_sentences("name", "Rules", text, 1)] == [lunch]
 
 
 def test_a_short_answer_is_not_looked_up_in_an_outdated_version() -> None:
     old, new = [Document(f"rules-v{number}.md", "Rules", f"Lunch costs {number} EUR in the hall.") for number in (1, 2)]
     for documents in ([old, new], [new, old]):
-        part = look_up("What does lunch cost?", documents)
+        part = search_documents("What does lunch cost?", documents)
         assert part is not None
         assert [passage["quote"] for passage in part["passages"]] == ["Lunch costs 2 EUR in the hall."]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from slipway.health.findings import Level
-from slipway.health.server_facts import ServerInfo, read_server_info, server_info_from
+from slipway.health.server_info import ServerInfo, read_server_info, server_info_from
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
 from tests.crash.cluster import Cluster

@@ -20,7 +20,7 @@ from slipway.clock import Clock
 from slipway.errors import Overloaded, StoreUnavailable
 from slipway.health.findings import Finding, Level
 from slipway.health.scripts import HealthScripts, Workload
-from slipway.health.server_facts import ServerInfo, read_server_info
+from slipway.health.server_info import ServerInfo, read_server_info
 from slipway.redis.connection import reply_error
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord

@@ -8,7 +8,7 @@ from typing import Final
 from slipway.errors import ConfigError, StoreUnavailable
 from slipway.health import start_checks
 from slipway.health.findings import Level
-from slipway.health.server_facts import read_server_info
+from slipway.health.server_info import read_server_info
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings

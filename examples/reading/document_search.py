@@ -1,4 +1,4 @@
-"""One question, one pass over a few documents: what a chat or a quick answer needs."""
+"""Answers one question from a few documents in one pass, for the chat and for quick answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from examples.reading.ranking import search
 from examples.reading.versions import families, outdated
 
 
-def look_up(question: str, documents: Sequence[Document]) -> Part | None:
+def search_documents(question: str, documents: Sequence[Document]) -> Part | None:
     """The best evidence for the question in the documents, or None when they do not answer it. Blocks: CPU."""
     asked = understand(question)
     facets = list(asked.facets)

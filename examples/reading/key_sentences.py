@@ -1,4 +1,4 @@
-"""What a document is about: the sentences that stand for their sections."""
+"""Key sentences of a document: the sentences that represent its sections best."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FEWEST_WORDS: Final = 5
 _MOST_WORDS: Final = 45
 
 
-def gist(name: str, title: str, text: str, most: int) -> list[Candidate]:
+def key_sentences(name: str, title: str, text: str, most: int) -> list[Candidate]:
     """At most `most` passages in the document's order: one of each section first, then the next best.
 
     A passage counts for its section when it has the words that the document keeps coming back to.
