@@ -199,7 +199,7 @@ async def test_who_called_is_neither_shown_nor_moved(
     """`langgraph-checkpoint-redis` keeps it with every checkpoint, as everything that is configurable."""
     source, target = savers["langgraph-redis"], savers["core"]
     with monkeypatch.context() as patch:
-        kept = "slipway.checkpoints.langgraph_redis.saver.kept_metadata"
+        kept = "slipway.checkpoints.langgraph_redis.saver.checkpoint_metadata"
         patch.setattr(kept, lambda config, metadata: dict(metadata))
         ident = await put(source, "t", {"a": 1}, langgraph_auth_user_id="ann", tour="north")
     assert (await migration(savers, "langgraph-redis", "core").move("t")).problem == ""

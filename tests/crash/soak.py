@@ -22,7 +22,7 @@ from typing import Any, get_args
 
 import structlog
 
-from slipway.checkpoints.requirements import Kind
+from slipway.checkpoints.requirements import CheckpointerName
 from tests.conftest import wait_until
 from tests.crash.checks import Entry, log_is_whole, log_tells_all, reader_has_all, undone
 from tests.crash.clients import Client, Reader
@@ -283,7 +283,7 @@ def _expected(made: Made, phase: str) -> tuple[str, str]:
     return ("failed", "error") if made.graph == "fails" else ("completed", "idle")
 
 
-async def soak(runs: int, seconds: float, seed: int, checkpointer: Kind = "core") -> Report:
+async def soak(runs: int, seconds: float, seed: int, checkpointer: CheckpointerName = "core") -> Report:
     """A cluster, and one soak on it."""
     async with running(webs=2, workers=3, max_attempts=50, drain_s=5, checkpointer=checkpointer) as cluster:
         return await Soak(cluster, runs, seconds, seed).run()
@@ -295,7 +295,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--checkpointer", choices=get_args(Kind), default="core")
+    parser.add_argument("--checkpointer", choices=get_args(CheckpointerName), default="core")
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
     report = asyncio.run(soak(given.runs, given.seconds, given.seed, given.checkpointer))

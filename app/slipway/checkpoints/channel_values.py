@@ -1,4 +1,4 @@
-"""What goes into a channel, as bytes; and what to say when it cannot be stored."""
+"""Serializes channel values. An error names the channel and the node of a value that cannot be stored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from langgraph.checkpoint.serde.types import INTERRUPT, TASKS
 from slipway.errors import StateRefused
 
 _PULL: Final = "~__pregel_pull, "
-"""How the path of a task begins that runs a node because of its channels."""
+"""The prefix in the path of a task whose node was triggered by channels."""
 
 _NAMES: Final = {
     INTERRUPT: "the value of an interrupt",
@@ -18,14 +18,14 @@ _NAMES: Final = {
     "__return__": "what a task returned",
     TASKS: "a Send",
 }
-"""Channels that have no name in the author's code."""
+"""Descriptions of LangGraph's own channels, which the project's code does not name."""
 
 
 T = TypeVar("T", bytes, str)
 
 
 def dumped(dumps: Callable[[Any], T], channel: str, value: Any, task_path: str = "") -> T:
-    """`value` as `dumps` makes it. `StateRefused` names the channel, and the node where `task_path` tells it."""
+    """Calls `dumps`. Raises `StateRefused` with the channel, and with the node if `task_path` names one."""
     try:
         return dumps(value)
     except StateRefused as error:

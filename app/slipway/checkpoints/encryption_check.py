@@ -1,4 +1,4 @@
-"""Whether the states on a server are sealed, looked at without a key and without importing a checkpointer."""
+"""Checks whether stored states are encrypted, without a key and without importing a checkpointer."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from slipway.redis.script_source import load
 from slipway.serialization.encryption import MARK
 from slipway.settings import Settings
 
-_SEALED: Final = load("checkpoint_encrypted")
+_ENCRYPTED: Final = load("checkpoint_encrypted")
 _THREADS: Final = 20
-"""How many of the threads that changed last are looked at."""
+"""How many threads are checked: those that changed last."""
 
 
 async def are_encrypted(pipeline: Pipeline, keys: Keys, settings: Settings) -> bool:
-    """Whether any of the latest threads holds a sealed value. Two or three round trips."""
+    """Whether a value of one of the latest threads is encrypted. Two or three round trips."""
     latest = await pipeline.send("ZRANGE", keys.threads, 0, _THREADS - 1, "REV", repeatable=True)
     threads = [name.decode() for name in latest]
     if not threads:
         return False
     if settings.checkpointer == "core":
         states = [names_of(keys, thread_id).state for thread_id in threads]
-        return bool(await pipeline.run(_SEALED, states, [MARK]))
+        return bool(await pipeline.run(_ENCRYPTED, states, [MARK]))
     names = DocumentNames(settings.langgraph_redis_prefix)
-    return any(await asyncio.gather(*(_is_sealed(pipeline, names, thread_id) for thread_id in threads)))
+    return any(await asyncio.gather(*(_is_encrypted(pipeline, names, thread_id) for thread_id in threads)))
 
 
-async def _is_sealed(pipeline: Pipeline, names: DocumentNames, thread_id: str) -> bool:
-    """Whether the latest document of a thread is: its metadata are `slipway:` and the value in base64."""
+async def _is_encrypted(pipeline: Pipeline, names: DocumentNames, thread_id: str) -> bool:
+    """Whether the latest document of a thread is encrypted. Its metadata is `slipway:` and the value in base64."""
     document = await pipeline.send("GET", names.pointer(thread_id, ""), repeatable=True)
     if document is None:
         return False

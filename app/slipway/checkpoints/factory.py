@@ -1,11 +1,11 @@
-"""The checkpointers there are, made from settings: which one a process uses, and the other one for migrations."""
+"""Creates the checkpointer that the settings choose, and the other one for migrations."""
 
 from __future__ import annotations
 
 from langgraph.checkpoint.serde._msgpack import STRICT_MSGPACK_ENABLED
 
 from slipway.checkpoints.redis_saver import Checkpointer
-from slipway.checkpoints.requirements import NO_PACKAGE, Kind
+from slipway.checkpoints.requirements import NO_PACKAGE, CheckpointerName
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import ConfigError
 from slipway.graphs.modules import any_module
@@ -20,25 +20,23 @@ from slipway.settings import Settings
 
 
 async def open_checkpointer(
-    kind: Kind, settings: Settings, serde: Serde, pipeline: Pipeline, keys: Keys
+    kind: CheckpointerName, settings: Settings, serde: Serde, pipeline: Pipeline, keys: Keys
 ) -> ThreadSaver:
-    """A checkpointer of all threads. Raises `ConfigError` when its package, or what it needs of the server, is not
-    there."""
-    most = settings.max_state_bytes
+    """Raises `ConfigError` when the package or the server modules that the checkpointer needs are not installed."""
+    budget = settings.max_state_bytes
     if kind == "core":
-        return Checkpointer(pipeline, keys, serde=serde, max_thread_bytes=most)
+        return Checkpointer(pipeline, keys, serde=serde, max_thread_bytes=budget)
     try:
         from slipway.checkpoints.langgraph_redis.saver import LangGraphRedisSaver
     except ImportError as error:
         raise ConfigError(f"{NO_PACKAGE}: {error}") from error
-    saver = LangGraphRedisSaver(pipeline, keys, settings.langgraph_redis_prefix, serde=serde, max_thread_bytes=most)
+    saver = LangGraphRedisSaver(pipeline, keys, settings.langgraph_redis_prefix, serde=serde, max_thread_bytes=budget)
     await saver.asetup()
     return saver
 
 
 def serde_of(settings: Settings, section: SerdeSection, graphs: Graphs, *, preserve_unknown: bool = False) -> Serde:
-    """A serializer that restores objects of the classes that graphs use. `preserve_unknown` is for copying: see
-    `Serde`."""
+    """The serializer with the classes that the graphs and langgraph.json allow. `preserve_unknown`: see `Serde`."""
     key = settings.encryption_key
     encryption = None if key is None else Encryption.from_text(key.get_secret_value())
     return Serde(_allowed(section, graphs), encryption, preserve_unknown=preserve_unknown)
@@ -53,13 +51,13 @@ def _allowed(section: SerdeSection, graphs: Graphs) -> ClassAllowlist:
 
 
 def _modules(classes: Classes, graphs: Graphs) -> Modules | None:
-    """Whose data classes are restored without being named."""
+    """The modules of which every data class is allowed."""
     if classes is False or (STRICT_MSGPACK_ENABLED and classes is not True):
         return None
     return graphs.module if classes is not True else lambda name: graphs.module(name) or any_module(name)
 
 
 def _entries(classes: Classes) -> list[Allowance]:
-    """`["package", "module", "Name"]` is a class, `["package"]` a package."""
+    """In langgraph.json `["package", "module", "Name"]` is a class and `["package"]` a package."""
     listed = [] if isinstance(classes, bool) else classes
     return [entry[0] if len(entry) == 1 else (".".join(entry[:-1]), entry[-1]) for entry in listed]

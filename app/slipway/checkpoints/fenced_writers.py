@@ -1,7 +1,7 @@
-"""Who carries a group of commands to Redis, and what must be true for them to count.
+"""Writers send a checkpointer's commands to Redis, atomically and under a condition.
 
-The checkpointer says what it wants written as plain Redis commands; a writer takes them there atomically, under its
-own guard: an attempt's writer under its fencing token, the API's only while no run is active on the thread.
+The checkpointer passes plain Redis commands. The writer of an attempt executes them only if its fencing token is
+current, the writer of the API only if no run of the thread is active.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ _APPLY_IDLE = load("apply_if_idle")
 
 
 class CheckpointWriter(Protocol):
-    """All of `commands` in order, or none."""
+    """Executes all commands of a group in order, or none."""
 
     async def write(self, commands: Sequence[Command]) -> None:
-        """Return once they are sure to count before anything written later. Raises `Fenced`, `Conflict` or
+        """Returns when the commands are certain to be executed before all later ones. Raises `Fenced`, `Conflict` or
         `StoreUnavailable`."""
         ...
 
     async def flush(self) -> None:
-        """Return once Redis has everything written so far: a reader must see it."""
+        """Returns when Redis has executed everything written so far, so that a read returns it."""
         ...
 
 
 class UnfencedWriter:
-    """Writes without a guard: for tests, tools and threads that nobody runs."""
+    """Writes without a condition: for tests and tools."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -43,12 +43,12 @@ class UnfencedWriter:
             await self._pipeline.run(_APPLY_FREE, [], packed(commands))
 
     async def flush(self) -> None:
-        """Nothing waits."""
+        """Nothing is buffered."""
 
 
 class IdleThreadWriter:
-    """Writes only while no run of the thread is pending or running, otherwise `Conflict`; and only to the thread that
-    was created at `incarnation` ("" is one without a record), otherwise `NotFound`."""
+    """Writes only while no run of the thread is pending or running, otherwise raises `Conflict`; and only if the thread
+    was created at `incarnation` ("" is a thread without a record), otherwise raises `NotFound`."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, thread_id: str, incarnation: str) -> None:
         self._pipeline, self._key, self._thread_id = pipeline, keys.thread(thread_id), thread_id
@@ -64,4 +64,4 @@ class IdleThreadWriter:
             raise Conflict(f"thread {self._thread_id} has a run that is pending or running")
 
     async def flush(self) -> None:
-        """Nothing waits."""
+        """Nothing is buffered."""

@@ -1,14 +1,14 @@
-"""A person's answer counts once, also when the attempt that took it dies.
+"""An answer to an interrupt is used once, also when the attempt that received it dies.
 
-LangGraph keeps a plain answer (`Command(resume=…)`) as a write of no task beside the checkpoint, and a node that takes
-it stores it again as its own. Both stay until the next checkpoint. If the attempt dies in between, a node that asks a
-second time would be given the first answer once more. So in the group that stores a task's new answer, the one of no
-task is replaced by a mark that LangGraph passes over.
+LangGraph stores a plain answer (`Command(resume=…)`) beside the checkpoint, as a write without a task. A task that
+receives the answer stores it again as its own write. Both remain until the next checkpoint. If the attempt died in
+between, a node that interrupts a second time would receive the first answer again. Therefore the group that stores a
+task's answer also replaces the write without a task by a mark, which LangGraph ignores.
 
-Answers that name their interrupts (a map of id to answer) are not kept at all: the next attempt gives the map again,
-and LangGraph takes an answer to a task's first question for one to any later question of it too. So the same group
-notes beside the root graph's checkpoint which interrupts of the task were answered, and the next attempt leaves these
-out (`unconsumed_answers`).
+LangGraph does not store answers that name their interrupts (a map of interrupt id to answer). The next attempt passes
+the map again, and LangGraph would use the answer to a task's first interrupt for its later interrupts too. Therefore
+the same group stores, beside the root graph's checkpoint, which interrupts of the task were answered, and the next
+attempt omits these answers (`unconsumed_answers`).
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from langgraph.checkpoint.base import PendingWrite
 from langgraph.checkpoint.serde.types import INTERRUPT, RESUME
 
 NULL_TASK: Final = "00000000-0000-0000-0000-000000000000"
-"""The task id of writes that no task made: inputs, commands and plain answers."""
+"""The task id of writes without a task: inputs, commands and plain answers."""
 
 _ID_DIGITS: Final = 32
 _HEX: Final = frozenset("0123456789abcdef")
 
 ANSWER_CONSUMED: Final = "__no_writes__"
-"""A channel that LangGraph knows and passes over."""
+"""The channel of the marks. LangGraph has it and ignores its values."""
 
 
 class InterruptAnswers:
-    """How many answers each task of the checkpoints that were read has had, what it asked last, and whether a plain
-    answer lies there."""
+    """The answers and interrupts of each task in the checkpoints that were read, and whether a plain answer is
+    stored."""
 
     def __init__(self) -> None:
-        self._taken: dict[str, int] = {}
-        self._asked: dict[str, list[str]] = {}
+        self._answer_counts: dict[str, int] = {}
+        self._interrupt_ids: dict[str, list[str]] = {}
         self._plain = False
 
     def read(self, writes: Iterable[PendingWrite]) -> None:
-        """Remember the answers and questions among a checkpoint's pending writes."""
+        """Collects the answers and interrupts among a checkpoint's pending writes."""
         for task_id, channel, value in writes:
             self._note(task_id, channel, value)
 
@@ -47,33 +47,35 @@ class InterruptAnswers:
         if channel == RESUME and task_id == NULL_TASK:
             self._plain = True
         elif channel == RESUME:
-            self._taken[task_id] = _count(value)
+            self._answer_counts[task_id] = _count(value)
         elif channel == INTERRUPT:
-            self._asked[task_id] = [asked.id for asked in value] if isinstance(value, (list, tuple)) else [value.id]
+            self._interrupt_ids[task_id] = (
+                [interrupt.id for interrupt in value] if isinstance(value, (list, tuple)) else [value.id]
+            )
 
     def consume(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[str]:
-        """Whose answers are spent by these writes of a task, when they hold one more than it had: the ids of the
-        interrupts that were answered, or `NULL_TASK` for a plain answer."""
-        had, asked = self._taken.get(task_id, 0), self._asked.get(task_id, [])
+        """What a task's writes consume if they contain one answer more than before: the ids of the answered interrupts,
+        or `NULL_TASK` for a plain answer; empty otherwise."""
+        count, interrupt_ids = self._answer_counts.get(task_id, 0), self._interrupt_ids.get(task_id, [])
         for channel, value in writes:
             self._note(task_id, channel, value)
-        if task_id == NULL_TASK or self._taken.get(task_id, 0) <= had:
+        if task_id == NULL_TASK or self._answer_counts.get(task_id, 0) <= count:
             return []
         if self._plain:
             self._plain = False
             return [NULL_TASK]
-        return asked
+        return interrupt_ids
 
 
 def is_answer_map(resume: Any) -> TypeGuard[dict[str, Any]]:
-    """Whether answers name their interrupts, as LangGraph tells it."""
+    """Whether answers name their interrupts, by LangGraph's rule."""
     return isinstance(resume, dict) and bool(resume) and all(_is_id(name) for name in resume)
 
 
 def unconsumed_answers(resume: Mapping[str, Any], writes: Iterable[PendingWrite]) -> dict[str, Any]:
-    """The answers of a map that no task has taken yet; `writes` are those of the root graph's checkpoint."""
-    spent = {task_id for task_id, channel, _ in writes if channel == ANSWER_CONSUMED}
-    return {interrupt_id: answer for interrupt_id, answer in resume.items() if interrupt_id not in spent}
+    """The answers that no task has consumed. `writes` are those of the root graph's checkpoint."""
+    consumed = {task_id for task_id, channel, _ in writes if channel == ANSWER_CONSUMED}
+    return {interrupt_id: answer for interrupt_id, answer in resume.items() if interrupt_id not in consumed}
 
 
 def root_of(target: Mapping[str, Any]) -> str | None:

@@ -1,8 +1,8 @@
-"""What is kept beside a checkpoint: LangGraph's own metadata, and what the config of the run says.
+"""The metadata that is stored with a checkpoint: LangGraph's own, and that of the run's config.
 
-LangGraph's helper for checkpointers keeps texts and numbers only, and leaves out where a subgraph is. Clients of the
-reference server find both in states, and lists and objects too. Only plain JSON data is kept: a config may also hold
-whatever the graph's author put there.
+LangGraph's helper for checkpointers stores texts and numbers only, and omits the position of a subgraph. The reference
+server stores these, and lists and objects too, so clients expect them in states. Only plain JSON data is stored: a
+config may also contain objects of the project.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from langgraph.checkpoint.base import CheckpointMetadata
 _DEEPEST: Final = 100
 _NOT_PLAIN: Final = object()
 _PARENT: Final = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns"})
-"""In `configurable` these say where the parent of the checkpoint is."""
+"""In `configurable` these name the parent of the checkpoint."""
 _THREAD: Final = frozenset({"thread_id"})
-"""The record's name says it."""
+"""It is part of the record's key."""
 _CALLER: Final = frozenset({"user_id"})
-"""The caller's identity, where the server has put it beside `langgraph_auth_user_id`. Without an auth file the name is
-a graph's own."""
+"""The user's identity, which the server adds beside `langgraph_auth_user_id`. Without an auth file the name belongs to
+the graph."""
 
 
-def kept_metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[str, Any]:
-    """The metadata to store. What LangGraph says counts more than what the config says. Names of its machinery
-    (`__…`) and of the caller are left out, and so is every member that is not plain data."""
+def checkpoint_metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[str, Any]:
+    """The metadata to store. A member of LangGraph's metadata replaces one of the config. Internal names (`__…`), names
+    of the user and every member that is not plain data are omitted."""
     kept: dict[str, Any] = {}
     configurable = config.get("configurable") or {}
     caller = _CALLER if "langgraph_auth_user_id" in configurable else frozenset[str]()
-    for name, value in without_caller(metadata).items():
+    for name, value in without_user(metadata).items():
         if name not in caller:
             kept[name] = str.replace(value, "\0", "") if isinstance(value, str) else value
     _add(kept, config.get("metadata") or {}, _THREAD | caller)
@@ -38,14 +38,14 @@ def kept_metadata(config: RunnableConfig, metadata: CheckpointMetadata) -> dict[
     return kept
 
 
-def without_caller(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Metadata without those who called: they are no part of a state."""
+def without_user(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata without the user who sent the request, who is not part of a state."""
     return {name: value for name, value in metadata.items() if not name.startswith("langgraph_auth_")}
 
 
-def _add(kept: dict[str, Any], members: Mapping[str, Any], left_out: frozenset[str]) -> None:
+def _add(kept: dict[str, Any], members: Mapping[str, Any], omitted: frozenset[str]) -> None:
     for name, value in members.items():
-        if name in kept or name in left_out or name.startswith(("__", "langgraph_auth_")):
+        if name in kept or name in omitted or name.startswith(("__", "langgraph_auth_")):
             continue
         plain = _plain(value, frozenset())
         if plain is not _NOT_PLAIN:
@@ -53,14 +53,14 @@ def _add(kept: dict[str, Any], members: Mapping[str, Any], left_out: frozenset[s
 
 
 def _plain(value: Any, inside: frozenset[int]) -> Any:
-    """The value as JSON data without NUL characters; `_NOT_PLAIN` when it is not. `inside` are the containers around
-    it: one that contains itself is no data."""
+    """The value as JSON data without NUL characters, or `_NOT_PLAIN`. `inside` are the ids of the containers around it,
+    to detect a container that contains itself."""
     kind = type(value)
     if value is None or kind in (bool, int, float):
         return value
     if isinstance(value, str):
         return str.replace(value, "\0", "")
-    if isinstance(value, int | float):  # an enumeration's member
+    if isinstance(value, int | float):  # a member of an enumeration
         return int(value) if isinstance(value, int) else float(value)
     if kind not in (list, tuple, dict) or id(value) in inside or len(inside) >= _DEEPEST:
         return _NOT_PLAIN

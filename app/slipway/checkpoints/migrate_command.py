@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from slipway.checkpoints.factory import open_checkpointer, serde_of
 from slipway.checkpoints.migration import Migration, MoveResult
-from slipway.checkpoints.requirements import Kind
+from slipway.checkpoints.requirements import CheckpointerName
 from slipway.errors import ConfigError
 from slipway.graphs.langgraph_json import read
 from slipway.graphs.served_graphs import Graphs
@@ -20,7 +20,9 @@ from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 
 
-async def migrate(settings: Settings, graphs: Graphs, source: Kind, target: Kind, *, delete_source: bool) -> bool:
+async def migrate(
+    settings: Settings, graphs: Graphs, source: CheckpointerName, target: CheckpointerName, *, delete_source: bool
+) -> bool:
     """Move every thread; whether all were moved. Shows a bar on standard error and the outcome on standard output.
     Opens one connection. Raises `ConfigError` and `StoreUnavailable`."""
     if source == target:
@@ -63,7 +65,7 @@ async def _with_bar(migration: Migration, thread_ids: list[str]) -> list[MoveRes
     return outcomes
 
 
-def _print_results(outcomes: list[MoveResult], source: Kind, target: Kind) -> bool:
+def _print_results(outcomes: list[MoveResult], source: CheckpointerName, target: CheckpointerName) -> bool:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     failed = [outcome for outcome in outcomes if outcome.problem]
     for outcome in failed:

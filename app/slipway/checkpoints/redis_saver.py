@@ -26,7 +26,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from slipway.checkpoints.channel_values import dumped
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.fenced_writers import CheckpointWriter
-from slipway.checkpoints.metadata import kept_metadata
+from slipway.checkpoints.metadata import checkpoint_metadata
 from slipway.checkpoints.redis_reader import Reader, config_of
 from slipway.checkpoints.redis_records import Dumps, Loads, pack_record, pack_write
 from slipway.checkpoints.thread_saver import Storage, StorageCount, StoredWrite, ThreadSaver
@@ -84,7 +84,7 @@ class Checkpointer(ThreadSaver):
         parent_id = target.get("checkpoint_id") or ""
         where = member(namespace, checkpoint["id"])
         names = names_of(self._keys, thread_id)
-        record, run_id = pack_record(checkpoint, parent_id, kept_metadata(config, metadata), self._dumps)
+        record, run_id = pack_record(checkpoint, parent_id, checkpoint_metadata(config, metadata), self._dumps)
         fields: list[Arg] = ["HSET", names.state, f"c{where}", record]
         size = 1 + 2 * len(where) + len(record)
         values = checkpoint["channel_values"]

@@ -1,4 +1,5 @@
-"""Which checkpointer is chosen, and whether it can be had: told before anything starts, and without importing any."""
+"""What each checkpointer needs. It is checked before a process starts, and without importing a checkpointer: the
+command line and the supervisor must not import LangGraph."""
 
 from __future__ import annotations
 
@@ -12,28 +13,28 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import require_modules
 from slipway.settings import Settings
 
-Kind = Literal["core", "langgraph-redis"]
+CheckpointerName = Literal["core", "langgraph-redis"]
 
-PACKAGES: Final[Mapping[Kind, tuple[str, ...]]] = {
+PACKAGES: Final[Mapping[CheckpointerName, tuple[str, ...]]] = {
     "core": (),
     "langgraph-redis": ("langgraph-checkpoint-redis", "redisvl"),
 }
-"""What each is made of beside our own code."""
+"""The packages behind each checkpointer."""
 
 NO_PACKAGE: Final = (
     "SLIPWAY_CHECKPOINTER=langgraph-redis needs the extra `langgraph-redis` (pip install '.[langgraph-redis]')"
 )
-_PATIENCE_S: Final = 10.0
+_TIMEOUT_S: Final = 10.0
 
 
 async def check(settings: Settings, url: str) -> None:
-    """Raise `ConfigError` when the chosen one lacks its package, or what it needs of the server at `url`: asked before
-    anything starts, so that it is a line. Opens one connection. Raises `StoreUnavailable`."""
+    """Raises `ConfigError` when the chosen checkpointer's package, or a module of the server at `url`, is missing.
+    Opens one connection. Raises `StoreUnavailable`."""
     if settings.checkpointer == "core":
         return
     if importlib.util.find_spec("langgraph.checkpoint.redis") is None:
         raise ConfigError(NO_PACKAGE)
-    pipeline = Pipeline(Address(url), "slipway check", patience_s=_PATIENCE_S)
+    pipeline = Pipeline(Address(url), "slipway check", patience_s=_TIMEOUT_S)
     await pipeline.open()
     try:
         await require_modules(pipeline)

@@ -14,27 +14,28 @@ from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
 from slipway.checkpoints.interrupt_answers import NULL_TASK
 
 RETURN: Final = "__return__"
-"""The channel of what a called task returned."""
+"""The channel of the value that a called task returned."""
 
 _ABOUT_A_TASK: Final = frozenset({ERROR, INTERRUPT, RESUME, "__error_source_node__"})
-"""Channels that tell how a task fared, and not what it returned."""
+"""Channels of errors, interrupts and answers: not results."""
 
 Writes = list[tuple[str, object]]
 
 
 class StoredResults:
-    """Those of all checkpoints that an attempt has read."""
+    """The results in all checkpoints that an attempt has read."""
 
     def __init__(self) -> None:
         self._unread: list[Iterable[PendingWrite]] = []
         self._of: dict[str, Writes] = {}
 
     def add(self, writes: Iterable[PendingWrite]) -> None:
-        """The pending writes of a checkpoint. They are sorted when somebody asks: most attempts read none."""
+        """Adds the pending writes of a checkpoint. They are sorted by the first `of`, because most attempts never call
+        it."""
         self._unread.append(writes)
 
     def of(self, task_id: str) -> Writes | None:
-        """What a task wrote; None when it has not finished."""
+        """The writes of a task; None when it did not finish."""
         while self._unread:
             self._of |= _by_task(self._unread.pop(0))
         return self._of.get(task_id)

@@ -1,9 +1,10 @@
-"""The trash: removed threads, until their checkpoints are removed too.
+"""The trash: deleted threads whose checkpoints are not deleted yet.
 
-Which thread is there is decided in one moment, by a script; how much its checkpoints are is not known then, so they are
-removed afterwards, by whoever deletes the thread, by the workers' duty, or by whoever makes the next thread of the same
-id. None is made while anything of the last one may be left, and nothing is removed while one is there. So each thread
-begins empty, and keeps what is its own, whoever is killed at whatever moment.
+A script deletes the record of a thread atomically. It cannot delete the checkpoints in the same call, because their
+number is unbounded. They are deleted afterwards: by the request that deletes the thread, by the retention duty, or by
+the request that creates the next thread of the same id. A thread is created only when nothing of an earlier thread of
+its id is left, and leftovers are deleted only while no thread of their id exists. So every thread starts empty and
+loses nothing of its own, whichever process dies and whenever.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _Result = TypeVar("_Result")
 
 
 class Trash:
-    """The trash of one deployment. Any number of processes may empty it at once."""
+    """The trash of one deployment. Any number of processes may empty it at the same time."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, checkpointer: ThreadSaver) -> None:
         self._scripts, self._checkpointer = TrashScripts(pipeline, keys), checkpointer
@@ -43,17 +44,17 @@ class Trash:
                 await self.remove(thread_id, deleted_us)
 
     async def remove(self, thread_id: str, deleted_us: bytes) -> None:
-        """Remove what a removed thread left, unless a thread of its id is there by now."""
+        """Deletes the checkpoints of a deleted thread, unless a thread of its id exists again."""
         await self._checkpointer.remove_leftovers(thread_id)
         await self._scripts.forget(thread_id, deleted_us)
 
     async def empty(self) -> None:
-        """Remove what the first removed threads left; what is cut short here is found again. One that cannot be
-        removed does not keep the others from it."""
+        """Deletes the checkpoints of the oldest entries. An interrupted deletion is repeated later. A thread that
+        cannot be deleted is logged and skipped."""
         for thread_id, deleted_us in await self._scripts.entries(0, _AT_ONCE):
             try:
                 await self.remove(thread_id, deleted_us)
             except StoreUnavailable:
                 raise
-            except Exception:  # whatever the server says of this one
-                log.exception("trash.kept", thread=thread_id)
+            except Exception:  # any reply of Redis about this thread
+                log.exception("trash.delete_failed", thread=thread_id)

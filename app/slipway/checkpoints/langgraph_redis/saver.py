@@ -36,7 +36,7 @@ from slipway.checkpoints.langgraph_redis.client import PipelineClient
 from slipway.checkpoints.langgraph_redis.documents import Documents, sizes
 from slipway.checkpoints.langgraph_redis.search import Place, Search
 from slipway.checkpoints.langgraph_redis.trimming import Head, latest_of, with_ancestors, without_runs
-from slipway.checkpoints.metadata import kept_metadata, without_caller
+from slipway.checkpoints.metadata import checkpoint_metadata, without_user
 from slipway.checkpoints.redis_reader import config_of
 from slipway.checkpoints.thread_saver import Storage, StorageCount, StoredWrite, ThreadSaver
 from slipway.errors import Conflict, NotFound
@@ -123,7 +123,9 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
         at = checkpoint_at(thread_id, namespace, checkpoint["id"])
         parent_id = target.get("checkpoint_id") or ""
-        document = self._documents.pack(thread_id, namespace, parent_id, checkpoint, kept_metadata(config, metadata))
+        document = self._documents.pack(
+            thread_id, namespace, parent_id, checkpoint, checkpoint_metadata(config, metadata)
+        )
         key = self._names.checkpoint(at)
         commands: list[Command] = [
             ("JSON.SET", key, "$", document),
@@ -260,7 +262,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         return CheckpointTuple(
             config_of(stored.thread_id, stored.namespace, stored.checkpoint_id),
             stored.checkpoint,
-            cast(CheckpointMetadata, without_caller(stored.metadata)),  # the package keeps it
+            cast(CheckpointMetadata, without_user(stored.metadata)),  # the package keeps it
             config_of(stored.thread_id, stored.namespace, stored.parent_id) if stored.parent_id else None,
             [(write.task_id, write.channel, write.value) for write in self._documents.unpack_writes(entry[1])],
         )
