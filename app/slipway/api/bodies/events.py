@@ -1,4 +1,4 @@
-"""Bodies of the event protocol: subscriptions, and the parameters of commands."""
+"""Request bodies of the event protocol: subscriptions, and the parameters of commands."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from slipway.graphs.sections import Whole
 from slipway.protocol_types import CommandBody, Goto, JsonObject
 
 Seq = Annotated[Whole, Field(ge=0, le=2**53)]
-MOST_PREFIXES = 1000
+MAX_PREFIXES = 1000
 
 
 class EventsBody(Body):
-    """What a client wants to hear of a thread."""
+    """Selects the events of a thread that the client receives."""
 
-    channels: list[str] = Field(default_factory=list, max_length=MOST_PREFIXES)
-    namespaces: Annotated[list[list[str]], Field(max_length=MOST_PREFIXES)] | None = None
+    channels: list[str] = Field(default_factory=list, max_length=MAX_PREFIXES)
+    namespaces: Annotated[list[list[str]], Field(max_length=MAX_PREFIXES)] | None = None
     depth: Annotated[Whole, Field(ge=0)] | None = None
     since: Seq = 0
 
     @property
     def filter(self) -> EventFilter:
-        """The same as a filter. Raises `RefusedRequest` for a channel that there is not."""
+        """Raises `RefusedRequest` for an unknown channel."""
         return EventFilter.from_request(self.channels, self.namespaces, self.depth)
 
 
 class CommandFrame(Body):
-    """A command: `id` comes back with its answer."""
+    """A command. Its response has the same `id`."""
 
     id: Whole
     method: str
@@ -48,7 +48,7 @@ class StartParams(Body):
     multitask_strategy: str = Field("enqueue", validation_alias=AliasChoices("multitask_strategy", "multitaskStrategy"))
 
     def run(self, answers: JsonObject | None) -> JsonObject:
-        """The same as the body of a run; with `answers` it resumes instead."""
+        """The members of a run's body. With `answers` the run resumes the thread instead of using `input`."""
         body: JsonObject = {
             "assistant_id": self.assistant_id,
             "input": self.input if answers is None else None,
@@ -63,7 +63,7 @@ class StartParams(Body):
 
 
 class ResponseBody(Body):
-    """An answer to one interrupt."""
+    """The answer to one interrupt."""
 
     interrupt_id: str
     response: Any = None
@@ -71,7 +71,7 @@ class ResponseBody(Body):
 
 
 class RespondParams(Body):
-    """`input.respond`: one response, or several that one run takes."""
+    """`input.respond`: one answer, or several answers for one run."""
 
     responses: Annotated[list[ResponseBody], Field(min_length=1)]
     update: JsonObject | list[Any] | None = None
@@ -82,19 +82,19 @@ class RespondParams(Body):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_is_several(cls, given: Any) -> Any:
-        if isinstance(given, dict) and "responses" not in given and "interrupt_id" in given:
-            one = {name: given[name] for name in ("interrupt_id", "response", "namespace") if name in given}
-            return given | {"responses": [one]}
-        return given
+    def _list_of_one(cls, params: Any) -> Any:
+        if isinstance(params, dict) and "responses" not in params and "interrupt_id" in params:
+            one = {name: params[name] for name in ("interrupt_id", "response", "namespace") if name in params}
+            return params | {"responses": [one]}
+        return params
 
     @property
     def answers(self) -> JsonObject:
-        """Interrupt → answer."""
-        return {one.interrupt_id: one.response for one in self.responses}
+        """The answers by interrupt id."""
+        return {each.interrupt_id: each.response for each in self.responses}
 
     def run(self, assistant_id: str) -> JsonObject:
-        """The same as the body of a run."""
+        """The members of a run's body."""
         command: JsonObject = {"resume": self.answers}
         command |= {name: value for name in ("update", "goto") if (value := getattr(self, name)) is not None}
         return {
