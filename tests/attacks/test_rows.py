@@ -8,9 +8,10 @@ import re
 import httpx
 import pytest
 
+from slipway.api import event_commands
 from slipway.api.host_app.internal_webhooks import InternalWebhooks
 from slipway.api.route_table import ENDPOINTS
-from slipway.api.routes import event_commands, event_socket
+from slipway.api.routes import event_socket
 from slipway.api.ui import site
 from slipway.execution.inline import InlineExecutor
 from slipway_workers.process import DUTIES, WorkerProcess

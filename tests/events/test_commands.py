@@ -22,7 +22,7 @@ async def active_run(client: httpx.AsyncClient, served: Served, thread: str) -> 
 async def test_a_state_that_looks_like_an_interrupt_does_not_delay_the_next_run(
     served: Served, client: httpx.AsyncClient, thread: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("slipway.api.routes.event_commands.WAIT_FOR_INTERRUPT_S", 3600)
+    monkeypatch.setattr("slipway.api.event_commands.WAIT_FOR_INTERRUPT_S", 3600)
     log = served.services.keys.events(await active_run(client, served, thread))
     state = encode_frame("values", b'{"note":{"__interrupt__":["copied by the graph"]}}')
     await served.services.pipeline.send("XADD", log, "*", "n", "values", "f", state)

@@ -17,11 +17,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from slipway.access.permissions import is_handler_failure
 from slipway.api.auth.access_check import access_check_of, with_socket_access_check
 from slipway.api.bodies.events import CommandFrame, SubscribeParams, UnsubscribeParams
+from slipway.api.event_commands import CommandContext, execute_command, params_of
 from slipway.api.host_app.extensions import Extensions
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import checked_uuid, parsed, validated
 from slipway.api.responses import status_of
-from slipway.api.routes.event_commands import CommandContext, execute_command, params_of
 from slipway.api.streams.access_watch import Check
 from slipway.api.streams.command_replies import CommandError, error_reply, success_reply
 from slipway.api.streams.event_access import COMMANDS, authorize_read
