@@ -27,7 +27,7 @@ from slipway.redis import connection_budget
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.preflight import patiently
+from slipway.redis.preflight import open_with_retries
 from slipway.redis.subscriber import Subscriber
 from slipway.runs.active import ActiveRuns
 from slipway.runs.authorization import RunAuthorizer
@@ -130,7 +130,7 @@ def _warn_unused_sections(config: LangGraphJson) -> None:
 
 
 async def _opened(opening: Callable[[], Awaitable[None]], process: Process) -> None:
-    await (opening() if process == "cli" else patiently(opening, Clock()))
+    await (opening() if process == "cli" else open_with_retries(opening, Clock()))
 
 
 def _stores(
@@ -234,7 +234,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     )
     await lease_renewer.start()
     stack.push_async_callback(lease_renewer.stop)
-    await services.subscriber.listen(services.keys.control(lease_renewer.worker), lease_renewer.on_control_message)
+    await services.subscriber.subscribe(services.keys.control(lease_renewer.worker), lease_renewer.on_control_message)
     executor = Executor(
         services.scripts,
         services.graphs,

@@ -107,7 +107,7 @@ async def test_a_redis_that_is_away_is_waited_for(tmp_path: Path, eventually: Ev
     server, supervisor = EmbeddedServer(tmp_path), Supervisor()
     with capture_logs() as lines:
         waiting = asyncio.create_task(wait_for_redis(server.url))
-        await eventually(lambda: any(line["event"] == "redis.away" for line in lines), beside=waiting)
+        await eventually(lambda: any(line["event"] == "redis.unavailable" for line in lines), beside=waiting)
         assert await problem_with(server.url) is not None
         async with server.locked() as lock:
             try:

@@ -107,7 +107,7 @@ async def test_a_server_that_reads_its_data_back(
 
 @pytest.mark.parametrize("said", ["ERR Error running script (call to f_1): @user_script:4: -OOM command not allowed"])
 def test_an_older_server_wraps_its_reason(said: str) -> None:
-    from slipway.redis.pipeline import _cannot_now
+    from slipway.redis.pipeline import _is_temporary
 
-    assert _cannot_now(said)
-    assert not _cannot_now("ERR Error running script (call to f_1): @user_script:4: attempt to index nil")
+    assert _is_temporary(said)
+    assert not _is_temporary("ERR Error running script (call to f_1): @user_script:4: attempt to index nil")

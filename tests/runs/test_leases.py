@@ -13,7 +13,7 @@ import pytest
 
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
-from slipway.redis.subscriber import Listener, Subscriber
+from slipway.redis.subscriber import MessageHandler, Subscriber
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.leases import LeaseRenewer, reclaim_process
@@ -134,12 +134,12 @@ async def test_a_cancel_is_sent_to_the_worker_at_once(
 
 
 @asynccontextmanager
-async def listening(url: str, channel: str, listener: Listener) -> AsyncIterator[None]:
+async def listening(url: str, channel: str, listener: MessageHandler) -> AsyncIterator[None]:
     """Subscribed to a channel until the block is left."""
     subscriber = Subscriber(Address(url), "test control")
     await subscriber.open()
     try:
-        await subscriber.listen(channel, listener)
+        await subscriber.subscribe(channel, listener)
         yield
     finally:
         await subscriber.close()

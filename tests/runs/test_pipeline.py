@@ -28,9 +28,9 @@ async def proxy(valkey_url: str) -> AsyncIterator[Proxy]:
 
 
 @asynccontextmanager
-async def open_pipeline(url: str, *, patience_s: float = 5, answer_within_s: float = 10) -> AsyncIterator[Pipeline]:
+async def open_pipeline(url: str, *, patience_s: float = 5, reply_timeout_s: float = 10) -> AsyncIterator[Pipeline]:
     """An open pipeline."""
-    pipeline = Pipeline(Address(url), "test", patience_s=patience_s, answer_within_s=answer_within_s)
+    pipeline = Pipeline(Address(url), "test", patience_s=patience_s, reply_timeout_s=reply_timeout_s)
     await pipeline.open()
     try:
         yield pipeline
@@ -122,7 +122,7 @@ async def test_a_server_that_stays_away_is_given_up_when_patience_ends(proxy: Pr
         proxy.refusing = True
         proxy.cut()
         began = asyncio.get_running_loop().time()
-        with pytest.raises(StoreUnavailable, match="away"):
+        with pytest.raises(StoreUnavailable, match="unavailable"):
             await pipeline.send("PING", repeatable=True)
         assert asyncio.get_running_loop().time() - began > 0.2
         proxy.refusing = False
@@ -140,7 +140,7 @@ async def _until_it_answers(pipeline: Pipeline) -> None:
 
 
 async def test_a_connection_that_fell_silent_is_replaced(proxy: Proxy) -> None:
-    async with open_pipeline(proxy.url, answer_within_s=0.3) as pipeline:
+    async with open_pipeline(proxy.url, reply_timeout_s=0.3) as pipeline:
         proxy.silent = True
         answer = pipeline.send("ECHO", "x", repeatable=True)
         await _passed(proxy)
@@ -225,7 +225,7 @@ async def test_a_listener_hears_that_it_may_have_missed_something(
     subscriber = Subscriber(Address(proxy.url), "test")
     await subscriber.open()
     channel = f"{keys.prefix}:channel"
-    await subscriber.listen(channel, heard.append)
+    await subscriber.subscribe(channel, heard.append)
     await pipeline.send("PUBLISH", channel, "1")
     await eventually(lambda: heard == [b"1"])
     for _ in range(5):
@@ -234,7 +234,7 @@ async def test_a_listener_hears_that_it_may_have_missed_something(
     await eventually(lambda: None in heard)
     await pipeline.send("PUBLISH", channel, "2")
     await eventually(lambda: b"2" in heard)
-    subscriber.forget(channel)
+    subscriber.unsubscribe(channel)
     await subscriber.close()
 
 
@@ -247,12 +247,12 @@ async def test_a_listening_connection_that_fell_silent_is_replaced(
     await subscriber.open()
     try:
         heard: asyncio.Queue[bytes | None] = asyncio.Queue()
-        await subscriber.listen(keys.run_notifications("a"), heard.put_nowait)
+        await subscriber.subscribe(keys.run_notifications("a"), heard.put_nowait)
         said = proxy.requests
         await eventually(lambda: proxy.requests >= said + 3)
         assert proxy.accepted == 1, "pings were answered"
         proxy.deafen()
-        later = subscriber.listen(keys.run_notifications("b"), heard.put_nowait)
+        later = subscriber.subscribe(keys.run_notifications("b"), heard.put_nowait)
         assert await asyncio.wait_for(heard.get(), 30) is None
         await asyncio.wait_for(later, 30)
         await pipeline.send("PUBLISH", keys.run_notifications("b"), "hello")
@@ -275,7 +275,7 @@ async def test_a_new_connection_does_not_answer_for_the_ping_of_a_lost_one(
         proxy.cut()
         await eventually(lambda: proxy.accepted == 2 and subscriber._connection.connected)
         subscriber._ping()
-        await asyncio.wait_for(subscriber.listen(keys.run_notifications("a"), lambda message: None), 30)
+        await asyncio.wait_for(subscriber.subscribe(keys.run_notifications("a"), lambda message: None), 30)
         assert proxy.accepted == 2
     finally:
         await subscriber.close()

@@ -16,7 +16,7 @@ from slipway.graphs.registry import Registry
 from slipway.processes.child_commands import freeze_loaded_objects
 from slipway.processes.readiness import report_ready
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.preflight import patiently
+from slipway.redis.preflight import open_with_retries
 from slipway.runs.record import Run
 from slipway.services import Services, open_services
 from slipway.settings import Settings
@@ -56,7 +56,7 @@ async def run(settings: Settings, serve_in_process: ServeInProcess) -> None:
     async with open_services(settings, graphs, "worker") as services:
         wake = Pipeline(services.address, "slipway worker wake", patience_s=settings.redis_patience_web_s)
         try:
-            await patiently(wake.open, services.clock)
+            await open_with_retries(wake.open, services.clock)
             async with serve_in_process(services):
                 await WorkerProcess(services, wake).work()
         finally:

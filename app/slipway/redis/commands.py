@@ -1,4 +1,4 @@
-"""Plain commands on their way into a script."""
+"""Plain commands as arguments of a script."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Command = tuple[Arg, ...]
 
 
 def packed(commands: Sequence[Command]) -> list[Arg]:
-    """Commands as one flat list of arguments, each led by its length: the form that the scripts take."""
+    """Commands as one flat list of arguments, each preceded by its count of words: see `lua/lib/commands.lua`."""
     flat: list[Arg] = []
     for command in commands:
         flat.append(len(command))

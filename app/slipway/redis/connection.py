@@ -1,8 +1,9 @@
-"""One connection to Redis or Valkey, spoken on the event loop's own transport.
+"""One connection to Redis or Valkey, on a transport of the event loop.
 
-`Connection` owns a socket and keeps it: it connects, says hello (AUTH, SELECT, CLIENT SETNAME), hands every reply to
-its owner in order, and connects again with a growing pause when the socket breaks. What a broken socket means for a
-command in flight is the owner's matter (`pipeline.Pipeline`, `subscriber.Subscriber`).
+`Connection` opens a socket, sends the handshake (AUTH, SELECT, CLIENT SETNAME), passes every reply to its owner in
+order, and reconnects with increasing pauses after the socket broke. Its owner (`pipeline.Pipeline` or
+`subscriber.Subscriber`) decides what happens to commands whose replies are missing. The transport calls the owner for
+each reply, so no task waits in a read: that is most of the difference in CPU to redis-py that `pipeline` states.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from slipway.errors import ConfigError, StoreUnavailable
 log = structlog.get_logger(__name__)
 
 Arg = str | bytes | int | float
-"""What a Redis command is made of."""
+"""One word of a Redis command."""
 
 pack = cast("Callable[[tuple[Arg, ...]], bytes]", hiredis.pack_command)
-"""A command as the bytes that Redis reads."""
+"""Encodes a command as Redis reads it."""
 
 _NOTHING: Final = object()
 _FIRST_PAUSE_S: Final = 0.05
@@ -34,7 +35,7 @@ _CONNECT_TIMEOUT_S: Final = 5.0
 
 
 class UntrustedCertificate(StoreUnavailable):
-    """The server's certificate is not from an authority that is trusted here. Nothing is sent to such a server."""
+    """The certificate of the server is not from a trusted authority. Nothing is sent to such a server."""
 
     def __init__(self, address: str, problem: str) -> None:
         super().__init__(
@@ -44,7 +45,7 @@ class UntrustedCertificate(StoreUnavailable):
 
 
 class ConnectionOwner(Protocol):
-    """Who uses a link: told of each reply, and of each connection made and lost."""
+    """What a connection calls for each reply, after each connect, and after each loss."""
 
     def on_reply(self, reply: Any) -> None: ...
     def on_connected(self) -> None: ...
@@ -52,7 +53,7 @@ class ConnectionOwner(Protocol):
 
 
 class Address:
-    """Where Redis is and how to get in, read from a URL (`redis://`, `rediss://`, `unix://`)."""
+    """Where Redis is, and the credentials, from a URL (`redis://`, `rediss://`, `unix://`)."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -72,14 +73,14 @@ class Address:
         return self.path or f"{'rediss' if self.tls else 'redis'}://{self.host}:{self.port}/{self.database}"
 
     def handshake_commands(self, client_name: str) -> list[bytes]:
-        """The commands that must succeed before anything else is said."""
-        said: list[tuple[Arg, ...]] = []
+        """The commands that must succeed before any other is sent."""
+        commands: list[tuple[Arg, ...]] = []
         if self.password is not None:
-            said.append(("AUTH", self.username, self.password) if self.username else ("AUTH", self.password))
+            commands.append(("AUTH", self.username, self.password) if self.username else ("AUTH", self.password))
         if self.database:
-            said.append(("SELECT", self.database))
-        said.append(("CLIENT", "SETNAME", client_name.replace(" ", "-")))
-        return [pack(command) for command in said]
+            commands.append(("SELECT", self.database))
+        commands.append(("CLIENT", "SETNAME", client_name.replace(" ", "-")))
+        return [pack(command) for command in commands]
 
 
 def _tls_context(parts: dict[str, Any]) -> ssl.SSLContext:
@@ -96,7 +97,7 @@ def _tls_context(parts: dict[str, Any]) -> ssl.SSLContext:
 
 
 class Connection(asyncio.Protocol):
-    """A connection that comes back by itself. `name` is what CLIENT LIST shows."""
+    """A connection that reconnects by itself. CLIENT LIST shows `name`."""
 
     def __init__(self, address: Address, name: str, owner: ConnectionOwner) -> None:
         self.address, self.name = address, name
@@ -112,21 +113,21 @@ class Connection(asyncio.Protocol):
 
     @property
     def connected(self) -> bool:
-        """Greeted and usable."""
+        """Whether the handshake succeeded and the socket is open."""
         return self._transport is not None and self._usable
 
     @property
     def write_buffer_empty(self) -> bool:
-        """Usable, and everything written has been handed to the operating system."""
+        """Whether it is connected, and the operating system has everything that was written."""
         return self._usable and self._transport is not None and not self._transport.get_write_buffer_size()
 
     async def open(self) -> None:
-        """Connect once, or raise `StoreUnavailable`; from then on the link keeps itself connected."""
+        """Connects, and reconnects from then on. Raises `StoreUnavailable` if the first attempt fails."""
         await self._connect()
-        self._reconnector = asyncio.create_task(self._keep_connected(), name=f"link {self.name}")
+        self._reconnector = asyncio.create_task(self._keep_connected(), name=f"connection {self.name}")
 
     async def close(self) -> None:
-        """Hang up for good."""
+        """Disconnects, without a reconnect."""
         self._closing = True
         if self._reconnector is not None:
             self._reconnector.cancel()
@@ -135,12 +136,12 @@ class Connection(asyncio.Protocol):
         self.disconnect()
 
     def disconnect(self) -> None:
-        """Drop the socket now; unless closing, the link connects again."""
+        """Closes the socket at once. Reconnects unless `close` was called."""
         if self._transport is not None:
             self._transport.abort()
 
     def write(self, packed: Iterable[bytes]) -> None:
-        """Send packed commands in one write. Only while `connected`."""
+        """Sends encoded commands in one write. Only allowed while `connected`."""
         assert self._transport is not None
         self._transport.write(b"".join(packed))
 
@@ -169,11 +170,11 @@ class Connection(asyncio.Protocol):
             self.disconnect()
             raise StoreUnavailable(f"Redis at {self.address} refuses this client: {error}") from error
         if not self.connected:
-            raise StoreUnavailable(f"Redis at {self.address} closed the connection after the greeting")
+            raise StoreUnavailable(f"Redis at {self.address} closed the connection after the handshake")
         self._owner.on_connected()
 
     def _tls_hint(self, error: OSError) -> str:
-        """What to look at when a connection was made and the handshake on it was not."""
+        """Advice for a socket that was opened although the TLS handshake failed."""
         in_handshake = isinstance(error, ssl.SSLError | TimeoutError | ConnectionResetError | ConnectionAbortedError)
         if self.address.tls is None or not in_handshake:
             return ""
@@ -185,19 +186,19 @@ class Connection(asyncio.Protocol):
     async def _keep_connected(self) -> None:
         while not self._closing:
             await self._lost.wait()
-            log.warning("redis.lost", address=str(self.address), link=self.name)
+            log.warning("redis.disconnected", address=str(self.address), connection=self.name)
             await self._reconnect()
-            log.info("redis.back", address=str(self.address), link=self.name)
+            log.info("redis.reconnected", address=str(self.address), connection=self.name)
 
     async def _reconnect(self) -> None:
-        pause_s, told = _FIRST_PAUSE_S, ""
+        pause_s, logged = _FIRST_PAUSE_S, ""
         while True:
             try:
                 return await self._connect()
             except StoreUnavailable as error:
-                if str(error) != told:
-                    log.warning("redis.still_away", problem=str(error), link=self.name)
-                told = str(error)
+                if str(error) != logged:
+                    log.warning("redis.still_unavailable", problem=str(error), connection=self.name)
+                logged = str(error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
@@ -206,9 +207,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is not a subclass
         self._usable = False
-        greeting = self.address.handshake_commands(self.name)
-        self._handshake_replies_left = len(greeting)
-        self.write(greeting)
+        handshake = self.address.handshake_commands(self.name)
+        self._handshake_replies_left = len(handshake)
+        self.write(handshake)
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
@@ -235,7 +236,7 @@ class Connection(asyncio.Protocol):
         if self._handshake_done is not None and not self._handshake_done.done():
             self._handshake_done.set_exception(
                 ConnectionResetError(
-                    "closed during the greeting; perhaps it has no room for another connection"
+                    "closed during the handshake; perhaps it has no room for another connection"
                     + ("" if self.address.tls else ", or takes only TLS (rediss://)")
                 )
             )

@@ -1,7 +1,7 @@
-"""How many connections to Redis a process holds: few, always the same ones, and never one more for a request.
+"""How many connections to Redis a process opens. The number is fixed: no request opens another one.
 
-Plans count connections, so every process has a budget (`redis_max_connections`) and is refused at its start when that
-is less than it needs.
+Managed plans limit connections, so every process has a budget (`redis_max_connections`). A process that needs more does
+not start.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "doctor": ("commands",),
     "migrate": ("commands",),
 }
-"""What a process opens connections for. `slipway dev` opens one, now and then, beside those of the processes it keeps:
-they are what its settings have to allow."""
+"""The purpose of each connection, by process. `slipway dev` opens one for short times; its settings must allow those of
+the processes that it starts."""
 
 
 def needed(process: str) -> int:
-    """How many connections a process of this name holds; 0 for one that holds none."""
+    """The number of connections that a process opens; 0 for other names."""
     if process == "dev":
         return max(needed("web"), needed("worker"))
     return len(NEEDED.get(process, ()))
 
 
 def check(settings: Settings, process: str) -> None:
-    """Raise `ConfigError` when the budget is less than the process needs."""
+    """Raises `ConfigError` if the budget is less than the process needs."""
     if (most := settings.redis_max_connections) >= needed(process):
         return
     kind = "worker" if process == "dev" else process

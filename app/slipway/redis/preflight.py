@@ -1,4 +1,4 @@
-"""Is Redis there? Asked before a process starts, so that a Redis that is away is a line and not a traceback."""
+"""Waits for Redis before a process starts, so that an unavailable Redis is a log line instead of a traceback."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from slipway.redis.pipeline import Pipeline
 
 log = structlog.get_logger(__name__)
 
-AGAIN_IN_S: Final = 2.0
+RETRY_PAUSE_S: Final = 2.0
 
 
 async def wait_for_redis(url: str, clock: Clock | None = None, *, connections: int = 1) -> None:
-    """Return once Redis at `url` takes commands on so many connections; says so every `AGAIN_IN_S` seconds while it
-    does not. Raises as `problem_with`."""
-    clock, told = clock or Clock(), False
+    """Returns when Redis at `url` accepts commands on this number of connections. Logs the problem every
+    `RETRY_PAUSE_S` seconds. Raises like `problem_with`."""
+    clock, logged = clock or Clock(), False
     while (problem := await problem_with(url, connections)) is not None:
-        log.warning("redis.away", problem=problem, again_in_s=AGAIN_IN_S)
-        told = True
-        await clock.sleep(AGAIN_IN_S)
-    if told:
-        log.info("redis.there", address=str(Address(url)))
+        log.warning("redis.unavailable", problem=problem, retry_in_s=RETRY_PAUSE_S)
+        logged = True
+        await clock.sleep(RETRY_PAUSE_S)
+    if logged:
+        log.info("redis.available", address=str(Address(url)))
 
 
 async def problem_with(url: str, connections: int = 1) -> str | None:
-    """Why Redis at `url` does not take commands on so many connections now, or None when it does. Raises
-    `ConfigError` when it shows a certificate that the settings do not accept: waiting does not change that."""
-    pipelines = [Pipeline(Address(url), "preflight", patience_s=AGAIN_IN_S) for _ in range(connections)]
+    """Why Redis at `url` does not accept commands on this number of connections now; None if it does. Raises
+    `ConfigError` if its certificate is not accepted, because waiting does not change that."""
+    pipelines = [Pipeline(Address(url), "preflight", patience_s=RETRY_PAUSE_S) for _ in range(connections)]
     try:
         for pipeline in pipelines:
             await pipeline.open()
@@ -47,11 +47,11 @@ async def problem_with(url: str, connections: int = 1) -> str | None:
     return None
 
 
-async def patiently(opening: Callable[[], Awaitable[None]], clock: Clock) -> None:
-    """Open something on a Redis that was there a moment ago; while it refuses, that is a line and another try."""
+async def open_with_retries(opening: Callable[[], Awaitable[None]], clock: Clock) -> None:
+    """Calls `opening` until it succeeds, with a log line and a pause after each `StoreUnavailable`."""
     while True:
         try:
             return await opening()
         except StoreUnavailable as error:
-            log.warning("redis.away", problem=str(error), again_in_s=AGAIN_IN_S)
-            await clock.sleep(AGAIN_IN_S)
+            log.warning("redis.unavailable", problem=str(error), retry_in_s=RETRY_PAUSE_S)
+            await clock.sleep(RETRY_PAUSE_S)

@@ -1,4 +1,4 @@
-"""A Lua script as it is sent: by its digest, and whole to a server that does not know it yet."""
+"""A Lua script: sent by its digest, and whole to a server that does not have it yet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One script. `repeatable` promises that running it twice with the same arguments equals running it once."""
+    """One script. If it is `repeatable`, two executions with the same arguments have the effect of one."""
 
     name: str
     source: str

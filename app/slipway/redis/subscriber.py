@@ -1,7 +1,8 @@
-"""One subscription connection a process, however many listen.
+"""Receives published messages, over one connection for a whole process.
 
-A listener hears each message of its channel, and `None` when messages may have been missed (the connection broke and
-is back): then it must look at the log, which is the truth.
+A handler receives each message of its channel. It receives `None` when messages may have been lost because the
+connection broke and was opened again: then it must read the event log, which is complete. redis-py subscribes again
+without reporting that messages may have been lost, so a handler could not know when to read the log.
 """
 
 from __future__ import annotations
@@ -17,53 +18,52 @@ from slipway.redis.connection import Address, Connection, pack, reply_error
 log = structlog.get_logger(__name__)
 
 PING_EVERY_S: Final = 5.0
-"""A connection on which not even a ping was answered for so long is given up."""
+"""The interval of pings. A connection on which a ping got no reply within one interval is closed and opened again."""
 
 _MESSAGE_PARTS: Final = 3
 
-Listener = Callable[[bytes | None], None]
+MessageHandler = Callable[[bytes | None], None]
 
 
 class Subscriber:
-    """Channels on one link. Subscribing and unsubscribing of one turn of the event loop share a write."""
+    """Channels on one connection. All subscriptions of one event loop iteration are sent in one write."""
 
     def __init__(self, address: Address, name: str, *, ping_every_s: float = PING_EVERY_S) -> None:
         self._ping_every_s, self._unanswered = ping_every_s, False
         self._pings: asyncio.TimerHandle | None = None
         self._connection = Connection(address, name, self)
-        self._listeners: dict[bytes, Listener] = {}
+        self._handlers: dict[bytes, MessageHandler] = {}
         self._acknowledged: dict[bytes, asyncio.Future[None]] = {}
         self._unsent: list[tuple[str, bytes]] = []
 
     async def open(self) -> None:
-        """Connect, or raise `StoreUnavailable`."""
+        """Connects. Raises `StoreUnavailable`."""
         self._loop = asyncio.get_running_loop()
         await self._connection.open()
         self._ping_later()
 
     async def close(self) -> None:
-        """Hang up."""
         if self._pings is not None:
             self._pings.cancel()
         await self._connection.close()
 
-    def listen(self, channel: str, listener: Listener) -> asyncio.Future[None]:
-        """From the moment the answer is done, `listener` hears every message of `channel`. One listener a channel."""
+    def subscribe(self, channel: str, handler: MessageHandler) -> asyncio.Future[None]:
+        """Subscribes to a channel, which can have one handler. When the future is done, Redis has confirmed the
+        subscription, and `handler` receives every message."""
         name = channel.encode()
-        self._listeners[name] = listener
+        self._handlers[name] = handler
         acknowledged: asyncio.Future[None] = self._loop.create_future()
         self._acknowledged[name] = acknowledged
-        self._say("SUBSCRIBE", name)
+        self._queue_command("SUBSCRIBE", name)
         return acknowledged
 
-    def forget(self, channel: str) -> None:
-        """Hear no more of `channel`."""
+    def unsubscribe(self, channel: str) -> None:
         name = channel.encode()
-        if self._listeners.pop(name, None) is not None:
+        if self._handlers.pop(name, None) is not None:
             self._acknowledged.pop(name, None)
-            self._say("UNSUBSCRIBE", name)
+            self._queue_command("UNSUBSCRIBE", name)
 
-    def _say(self, verb: str, channel: bytes) -> None:
+    def _queue_command(self, verb: str, channel: bytes) -> None:
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append((verb, channel))
@@ -77,7 +77,7 @@ class Subscriber:
         self._pings = self._loop.call_later(self._ping_every_s, self._ping)
 
     def _ping(self) -> None:
-        """A connection may end without anybody being told; one that only listens would never notice."""
+        """A connection can break without notice, and one that only receives detects that by pings alone."""
         if self._connection.connected and self._unanswered:
             self._connection.disconnect()
         elif self._connection.connected:
@@ -85,27 +85,27 @@ class Subscriber:
             self._connection.write([pack(("PING",))])
         self._ping_later()
 
-    # what the link tells
+    # ConnectionOwner
 
     def on_connected(self) -> None:
         self._unanswered = False
-        if self._listeners:
-            self._connection.write([pack(("SUBSCRIBE", *self._listeners))])
+        if self._handlers:
+            self._connection.write([pack(("SUBSCRIBE", *self._handlers))])
 
     def on_lost(self) -> None:
-        """Nothing to do yet: listeners hear `None` when the channel is theirs again."""
+        """Handlers receive `None` when the channel is subscribed again."""
 
     def on_reply(self, reply: Any) -> None:
         self._unanswered = False
         if (error := reply_error(reply)) is not None:
-            log.error("subscriber.refused", problem=str(error))
+            log.error("subscriber.error_received", problem=str(error))
             return
-        if not isinstance(reply, list) or len(reply) != _MESSAGE_PARTS:  # the answer to a ping
+        if not isinstance(reply, list) or len(reply) != _MESSAGE_PARTS:  # the reply to a ping
             return
         kind, channel, payload = reply
         if kind == b"message":
-            if (listener := self._listeners.get(channel)) is not None:
-                listener(payload)
+            if (handler := self._handlers.get(channel)) is not None:
+                handler(payload)
         elif kind == b"subscribe":
             self._subscribed(channel)
 
@@ -114,6 +114,6 @@ class Subscriber:
         if acknowledged is None:
             return
         if acknowledged.done():
-            self._listeners[channel](None)
+            self._handlers[channel](None)
         else:
             acknowledged.set_result(None)

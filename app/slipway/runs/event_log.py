@@ -180,7 +180,7 @@ class EventLog:
         if shared is None:
             tail = Tail()
             channel = self._log.channel(run_id)
-            shared = SharedTail(self._subscriber.listen(channel, tail.on_notification), tail)
+            shared = SharedTail(self._subscriber.subscribe(channel, tail.on_notification), tail)
             self._tails[run_id] = shared
         shared.followers += 1
         return shared
@@ -188,7 +188,7 @@ class EventLog:
     def _remove_follower(self, run_id: str, shared: SharedTail) -> None:
         shared.followers -= 1
         if shared.followers == 0:
-            self._subscriber.forget(self._log.channel(run_id))
+            self._subscriber.unsubscribe(self._log.channel(run_id))
             del self._tails[run_id]
             if shared.poll_task is not None:
                 shared.poll_task.cancel()

@@ -121,7 +121,7 @@ class LeaseRenewer:
         # both timeouts are one interval, so that a connection that stopped working is replaced before leases expire
         timeout_s = self._interval_s
         pipeline = Pipeline(
-            self._address, f"lease renewer {self.worker}", patience_s=timeout_s, answer_within_s=timeout_s
+            self._address, f"lease renewer {self.worker}", patience_s=timeout_s, reply_timeout_s=timeout_s
         )
         if not await self._open_with_retries(pipeline):
             return

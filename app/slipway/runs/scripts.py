@@ -217,9 +217,9 @@ class RunScripts(ScriptStubs):
             return Applied(Action(reply[1].decode())) if reply[1] else _APPLIED
         return AttemptFenced() if reply[0] == b"fenced" else GroupMissing()
 
-    async def sent(self) -> bool:
-        """Whether what was asked so far has left this process: see `Pipeline.sent`."""
-        return await self._pipeline.sent()
+    async def flushed_to_os(self) -> bool:
+        """Whether what was asked so far has left this process: see `Pipeline.flushed_to_os`."""
+        return await self._pipeline.flushed_to_os()
 
     async def run_settle(self, arguments: RunSettle, commands: Sequence[Command]) -> SettleResult:
         args = [*self._args(**arguments), *packed(commands)]

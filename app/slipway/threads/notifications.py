@@ -71,7 +71,7 @@ class ThreadNotifications:
         channel = self._keys.thread_notifications(thread_id)
         if subscription is None:
             subscription = _Subscription(asyncio.get_running_loop().create_future())
-            subscription.subscribed = self._subscriber.listen(channel, subscription.on_message)
+            subscription.subscribed = self._subscriber.subscribe(channel, subscription.on_message)
             self._subscriptions[thread_id] = subscription
         subscription.handlers.append(handler)
         try:
@@ -79,5 +79,5 @@ class ThreadNotifications:
         finally:
             subscription.handlers.remove(handler)
             if not subscription.handlers:
-                self._subscriber.forget(channel)
+                self._subscriber.unsubscribe(channel)
                 del self._subscriptions[thread_id]
