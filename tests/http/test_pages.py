@@ -45,6 +45,25 @@ async def test_a_page_is_told_all_that_the_tasks_of_a_run_ask(
     assert sorted(await asked(client, eventually, place)) == ["a", "b"]
 
 
+async def test_every_page_and_list_shows_the_phase_of_a_run_that_waits_in_plain_words(
+    client: httpx.AsyncClient, worker: WorkerProcess, eventually: Eventually
+) -> None:
+    place, _ = await a_run(client, assistant_id="ask", input={})
+    await asked(client, eventually, place)
+    thread_page = place.rpartition("/runs/")[0]
+    for path in ("/", "/ui/recent", thread_page):
+        text = (await client.get(path)).text
+        assert re.search(r">waiting for an answer</span>\s*<span class=\"dim\">for \d+ s</span>", text), path
+        assert f'href="{place}#review"' in text, path
+    facts = re.search(r"<dt>Phase</dt><dd>(.*?)</dd>", (await client.get(place)).text)
+    assert facts is not None
+    assert "waiting for an answer" in facts[1]
+    assert 'id="since"' in facts[1]
+    assert 'href="#review"' in facts[1]
+    assert (await client.get(f"{place}/now")).json()["phase_text"] == "waiting for an answer"
+    assert "Status: waiting for an answer." in (await client.get(thread_page)).text
+
+
 @pytest.mark.parametrize("after", ["", "?after=0-0"])
 async def test_a_run_that_waits_is_over_for_a_page_whose_log_is_gone(
     client: httpx.AsyncClient, worker: WorkerProcess, eventually: Eventually, served: Served, after: str
@@ -53,7 +72,10 @@ async def test_a_run_that_waits_is_over_for_a_page_whose_log_is_gone(
     await asked(client, eventually, place)
     await served.services.pipeline.send("DEL", served.services.keys.events(run))
     text = (await client.get(f"{place}/events{after}")).text
-    assert sent(text) == [("expired", {}), ("end", {"run_id": run, "status": "success"})]
+    assert sent(text) == [
+        ("expired", {}),
+        ("end", {"run_id": run, "status": "success", "phase": "waiting_for_approval"}),
+    ]
 
 
 async def test_a_page_reads_the_log_from_where_it_stopped(client: httpx.AsyncClient, worker: WorkerProcess) -> None:

@@ -23,6 +23,7 @@ from slipway.api.responses import JsonResponse
 from slipway.api.streams.access_watch import watch_run
 from slipway.api.streams.event_streams import STREAM_HEADERS, Blocks, stream_response
 from slipway.api.streams.stream_requests import position
+from slipway.api.ui.phase_texts import phase_text
 from slipway.api.ui.rendering import HEADERS
 from slipway.clock import Clock
 from slipway.errors import NotFound
@@ -80,7 +81,7 @@ async def _expired_log_blocks(services: Services, run: Run) -> list[bytes]:
         return [_message("gone", b"{}")]
     if not _has_ended(stored):
         return []
-    end = dumps({"run_id": stored.run_id, "status": stored.status})
+    end = dumps({"run_id": stored.run_id, "status": stored.status, "phase": stored.phase})
     return [_message("expired", b"{}"), _message("end", end)]
 
 
@@ -107,6 +108,7 @@ async def run_view(services: Services, run: Run) -> dict[str, Any]:
     public = run.public()
     view: dict[str, Any] = {
         "run": {name: public.get(name) for name in _RUN_FIELDS},
+        "phase_text": phase_text(run.phase),
         "modes": run.options.stream_mode or [],
         "server_time": _iso_now(services.clock),
         "workers": None,

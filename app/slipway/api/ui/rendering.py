@@ -17,6 +17,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from slipway.api.ui.phase_texts import phase_text
 from slipway.serialization.json_encoding import dumps
 
 HERE: Final = Path(__file__).parent
@@ -49,6 +50,7 @@ def _templates() -> Environment:
     found.filters["as_data"] = as_data
     found.filters["pretty"] = pretty
     found.filters["words"] = words
+    found.filters["phase_text"] = phase_text
     return found
 
 

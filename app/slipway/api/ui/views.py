@@ -22,11 +22,12 @@ from slipway.api.responses import status_of
 from slipway.api.ui.forms import fields_of
 from slipway.api.ui.live import readable_run as run_of_path
 from slipway.api.ui.live import run_view
+from slipway.api.ui.phase_texts import thread_text
 from slipway.api.ui.rendering import page, words
 from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError
 from slipway.graphs.spec import GraphSpec
 from slipway.run_options import RunOptions
-from slipway.runs.record import Run
+from slipway.runs.record import Phase, Run
 from slipway.services import Services
 from slipway.threads.record import Thread
 
@@ -40,11 +41,12 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A run in a list."""
+    """A run in a list. `waits_for` is how long it waits for an answer; empty if it does not."""
 
     run: Run
     about: str
     age: str
+    waits_for: str = ""
 
 
 def _as_page(handler: Handler) -> Handler:
@@ -110,7 +112,9 @@ async def _runs_of(services: Services, thread_id: str) -> list[Run]:
 
 
 def _row(services: Services, run: Run) -> Row:
-    return Row(run, _about(run.options), _age(services.clock.now(), run.created_at))
+    now = services.clock.now()
+    waits_for = _duration(now, run.updated_at) if run.phase is Phase.WAITING_FOR_APPROVAL else ""
+    return Row(run, _about(run.options), f"{_duration(now, run.created_at)} ago", waits_for)
 
 
 def _about(options: RunOptions) -> str:
@@ -139,12 +143,12 @@ def _first_text(value: Any, depth: int = 0) -> str:
     return "" if value is None or isinstance(value, dict | list) else str(value)
 
 
-def _age(now: datetime, created_at: str) -> str:
-    seconds = max(int((now - datetime.fromisoformat(created_at)).total_seconds()), 0)
+def _duration(now: datetime, since: str) -> str:
+    seconds = max(int((now - datetime.fromisoformat(since)).total_seconds()), 0)
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 @_as_page
@@ -186,7 +190,12 @@ async def thread(request: Request) -> Response:
     await authorize_read(request, thread_id)
     found, runs = await asyncio.gather(services.threads.get(thread_id), services.runs.list(thread_id, limit=_RUNS * 5))
     return page(
-        request, "thread.html", thread=found, rows=[_row(services, run) for run in runs], data={"values": found.values}
+        request,
+        "thread.html",
+        thread=found,
+        status_text=thread_text(found.status),
+        rows=[_row(services, run) for run in runs],
+        data={"values": found.values},
     )
 
 

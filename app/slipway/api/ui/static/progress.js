@@ -5,6 +5,7 @@ import { scalar } from "./values.js";
 import { madeAt } from "./live.js";
 
 const MOST_LINES = 400;
+const ENDS = { success: "Completed", error: "Failed", timeout: "Failed: its time limit was reached", interrupted: "Cancelled" };
 const SAID = ["message", "text", "status", "stage", "step", "title"];
 
 export class Progress {
@@ -12,7 +13,6 @@ export class Progress {
     this.list = list;
     this.open = new Map();
     this.hasTasks = false;
-    this.asks = false;
     this.lastProblem = "";
     this.atEnd = true;
     list.addEventListener("scroll", () => { this.atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40; });
@@ -71,11 +71,10 @@ export class Progress {
     }
   }
 
-  end({ status }) {
+  end({ status, phase }) {
     for (const node of this.open.values()) this.close(node, "dropped", "stopped");
     this.open.clear();
-    const asks = this.asks && status === "success";
-    this.line("milestone", [asks ? "Stopped here for an answer" : `Ended: ${words(status)}`]);
+    this.line("milestone", [phase === "waiting_for_approval" ? "Waiting for an answer" : ENDS[status] ?? `Ended: ${words(status)}`]);
   }
 
   marked(kind, where, parts) {
@@ -83,7 +82,6 @@ export class Progress {
   }
 
   ask(node) {
-    this.asks = true;
     this.close(node, "asked", "waits for an answer");
   }
 

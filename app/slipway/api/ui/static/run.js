@@ -122,12 +122,15 @@ function draw() {
   const over = now.gone || OVER.has(phase);
   const pill = byId("phase").firstElementChild;
   pill.className = `pill ${phase}`;
-  setText(pill, words(phase));
+  setText(pill, now.gone ? "removed" : now.phase_text);
   setText(byId("standing"), standing(run));
-  setText(byId("status"), now.gone ? "removed" : run.status);
+  setText(byId("status"), now.gone ? "removed" : now.phase_text);
+  byId("since").dateTime = run.updated_at;
+  setText(byId("since"), `${run.updated_at.slice(0, 19).replace("T", " ")} UTC`);
+  show(byId("to-review"), phase === "waiting_for_approval" && now.interrupts !== null);
   setText(byId("attempt"), String(run.attempt || "not yet"));
   setText(byId("event-count"), String(seen));
-  document.title = `${run.graph_id}: ${words(phase)} · Slipway`;
+  document.title = `${run.graph_id}: ${now.gone ? "removed" : now.phase_text} · Slipway`;
   show(byId("cancel"), !over && phase !== "waiting_for_approval");
   show(byId("rollback"), !over && phase !== "waiting_for_approval");
   show(byId("again"), over && !now.gone && !page.command);
@@ -175,6 +178,7 @@ function drawReview(phase) {
   if (!waits) return;
   const key = JSON.stringify(now.interrupts);
   if (key === asked) return;
+  if (!asked && location.hash === "#review") byId("review").scrollIntoView();
   asked = key;
   if (now.interrupts.length) ask(byId("questions"), now.interrupts, (answers) => answerWith({ command: { resume: answers }, strict_resume: true }));
   else byId("questions").replaceChildren(el("div", { class: "actions" }, el("button", { type: "button", class: "primary", onclick: () => answerWith({ input: null }) }, "Go on")));
