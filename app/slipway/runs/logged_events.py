@@ -1,4 +1,4 @@
-"""What earlier attempts of a run have appended to its log, as far as the next attempt must know it."""
+"""What the next attempt of a run needs from the log: the marks and frames that earlier attempts appended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LoggedEvents:
 
 
 async def read_logged_events(log: LogReads, run_id: str) -> LoggedEvents:
-    """The whole log, read in pages: only attempts that follow another one ask."""
+    """Reads the whole log in pages. Only attempts after the first one do this."""
     found, start = LoggedEvents(), "-"
     while True:
         page = await log.page(run_id, start, PAGE)

@@ -1,4 +1,4 @@
-"""The pages for people: start a run, watch it, answer it. Server-rendered; what little script there is uses the API."""
+"""The pages for people: start a run, follow it, answer its interrupts."""
 
 from __future__ import annotations
 

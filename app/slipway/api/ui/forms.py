@@ -1,7 +1,7 @@
-"""A graph's input schema as fields of a form.
+"""Converts the input schema of a graph to the fields of a form.
 
-What a form can hold is asked for in a fitting control; anything else gets a JSON box, and the whole input can always
-be written as JSON. Nothing is checked here: the page checks what a control can, the graph decides.
+Each field gets the control that fits its type; all other types get a text box for JSON, and the whole input can always
+be written as JSON. Nothing is validated here: the page validates what a control can, the graph validates the rest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from slipway.graphs.manifest import JsonSchema
 from slipway.serialization.json_encoding import dumps
 
 Kind = Literal["line", "text", "number", "integer", "scalar", "flag", "choice", "lines", "chat", "json"]
-"""Which control: `scalar` is a number or a text, `lines` an array of texts, `chat` a message to say."""
+"""The control: `scalar` is a number or a text, `lines` an array of texts, `chat` a message of a conversation."""
 
 _SHORT: Final = re.compile(r"(^|_)(id|key|code|name|email|url|date|number|currency|locale|language)$")
 _SHORT_FORMATS: Final = frozenset({"date", "date-time", "time", "email", "uri", "uuid", "ipv4", "ipv6"})
@@ -24,7 +24,7 @@ _DEEPEST: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One option: its JSON text, and how it reads."""
+    """One option: its JSON text, and its label."""
 
     value: str
     label: str
@@ -32,7 +32,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One control. `path` is the field's name in errors of the API."""
+    """One control. `path` is the name of the field in errors of the API."""
 
     name: str
     path: str
@@ -48,7 +48,7 @@ class Field:
 
 
 def fields_of(schema: JsonSchema | None, path: str) -> list[Field]:
-    """The fields of an object's schema; none when it is no object with known members: then JSON is the only way."""
+    """The fields of the schema of an object. Empty if the schema declares no members: then the input must be JSON."""
     root = schema or {}
     whole = _resolved(root, root)
     properties = whole.get("properties")
@@ -123,7 +123,7 @@ def _bound(part: Mapping[str, Any], *names: str) -> float | None:
 
 
 def _plain(part: Any, root: JsonSchema) -> dict[str, Any]:
-    """Behind references and "or null": the schema that says what is meant."""
+    """The schema without references and without the alternative null."""
     resolved = _resolved(part, root)
     branches = _branches(resolved, root)
     return {**resolved, **branches[0]} if len(branches) == 1 else resolved
@@ -137,7 +137,7 @@ def _branches(part: Mapping[str, Any], root: JsonSchema) -> list[dict[str, Any]]
 
 
 def _resolved(part: Any, root: JsonSchema) -> dict[str, Any]:
-    """The schema behind `$ref`, within the same document."""
+    """The schema to which `$ref` refers, within the same document."""
     for _ in range(_DEEPEST):
         if not isinstance(part, dict):
             return {}

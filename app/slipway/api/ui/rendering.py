@@ -1,7 +1,7 @@
-"""Templates, and the headers that every page carries.
+"""Templates, and the headers of every page.
 
-Everything is escaped by the templates; data for scripts travels in JSON script tags, which browsers do not execute.
-The policy below forbids inline scripts and every request to another origin, should escaping ever be forgotten.
+Templates escape all values. Data for scripts is in JSON script tags, which browsers do not execute. As a second
+protection, the content security policy forbids inline scripts and every request to another origin.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HEADERS: Final[Mapping[str, str]] = {
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
-    """A template as HTML; its links begin where the server's paths do."""
+    """Renders a template. Its links start with the mount prefix of the server."""
     html = _templates().get_template(template).render(values, base=request.scope.get("root_path", ""))
     return Response(html.encode("utf-8", "replace"), status, dict(HEADERS), "text/html")
 
@@ -49,13 +49,13 @@ def _templates() -> Environment:
     )
     found.filters["as_data"] = as_data
     found.filters["pretty"] = pretty
-    found.filters["words"] = words
+    found.filters["words"] = readable_name
     found.filters["phase_text"] = phase_text
     return found
 
 
 def as_data(value: Any) -> Markup:
-    """JSON that can stand in a script tag: nothing in it can end the tag."""
+    """JSON for a script tag. Nothing in it can end the tag."""
     text = dumps(value).decode()
     for sign, escaped in (("&", "\\u0026"), ("<", "\\u003c"), (">", "\\u003e")):
         text = text.replace(sign, escaped)
@@ -63,10 +63,10 @@ def as_data(value: Any) -> Markup:
 
 
 def pretty(value: Any) -> str:
-    """JSON for reading."""
+    """Indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def words(name: str) -> str:
-    """`waiting_for_approval` as people write it."""
+def readable_name(name: str) -> str:
+    """`node_visits` as `node visits`."""
     return name.replace("_", " ")

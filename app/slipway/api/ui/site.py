@@ -19,7 +19,8 @@ _RUN: Final = "/ui/threads/{thread_id}/runs/{run_id}"
 
 
 class _Static(StaticFiles):
-    """Style and scripts, asked for again each time (a 304 mostly): an upgrade must not meet yesterday's script."""
+    """Styles and scripts. Browsers request them again each time, mostly answered by 304: after an upgrade, a page must
+    not use an old script."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -34,11 +35,11 @@ ENDPOINTS: Final = (
         "GET",
         "/",
         views.home,
-        "Graphs, and what ran lately",
+        "The graphs and the recent runs",
         requires("threads:search", optional=("threads:read",), probe=True),
     ),
     Endpoint(
-        "GET", "/ui/recent", views.recent, "What ran lately", requires("threads:search", optional=("threads:read",))
+        "GET", "/ui/recent", views.recent, "The recent runs", requires("threads:search", optional=("threads:read",))
     ),
     Endpoint(
         "GET",
@@ -52,7 +53,7 @@ ENDPOINTS: Final = (
     Endpoint("GET", f"{_RUN}/events", live.events, "A run's events", _READS),
     Endpoint("GET", f"{_RUN}/now", live.run_status, "The current state of a run", _READS),
 )
-"""The pages that show something. Style, scripts and what is not there are for everybody."""
+"""The pages with data. Styles, scripts and error pages need no authorization."""
 
 
 def routes(auth: AuthFile | None) -> list[BaseRoute]:
@@ -60,5 +61,5 @@ def routes(auth: AuthFile | None) -> list[BaseRoute]:
     return [
         *(endpoint.route(auth) for endpoint in ENDPOINTS),
         Mount("/ui/static", _Static(directory=HERE / "static")),
-        Route("/ui/{rest:path}", views.lost),
+        Route("/ui/{rest:path}", views.not_found),
     ]

@@ -1,4 +1,4 @@
-"""The pages: what there is, a form for a graph, a thread, a run."""
+"""The pages: the graphs and recent runs, a form for a graph, a thread, a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from slipway.api.ui.forms import fields_of
 from slipway.api.ui.live import readable_run as run_of_path
 from slipway.api.ui.live import run_view
 from slipway.api.ui.phase_texts import thread_text
-from slipway.api.ui.rendering import page, words
+from slipway.api.ui.rendering import page, readable_name
 from slipway.errors import AccessRefused, AuthBroken, InvalidRequest, NotFound, SlipwayError
 from slipway.graphs.spec import GraphSpec
 from slipway.run_options import RunOptions
@@ -50,7 +50,7 @@ class Row:
 
 
 def _as_page(handler: Handler) -> Handler:
-    """Errors as pages for people."""
+    """Shows errors as pages."""
 
     @wraps(handler)
     async def handled(request: Request) -> Response:
@@ -60,31 +60,31 @@ def _as_page(handler: Handler) -> Handler:
             raise
         except SlipwayError as error:
             status = 404 if isinstance(error, InvalidRequest) else status_of(error)
-            return _trouble(request, status, str(error), passes=error.retryable)
+            return _error_page(request, status, str(error), passes=error.retryable)
 
     return handled
 
 
-def _trouble(request: Request, status: int, detail: str, *, passes: bool = False) -> Response:
+def _error_page(request: Request, status: int, detail: str, *, passes: bool = False) -> Response:
     return page(request, "trouble.html", status, passes=passes, title=HTTPStatus(status).phrase, detail=detail)
 
 
 @_as_page
 async def home(request: Request) -> Response:
-    """The graphs, and what ran lately."""
+    """The graphs and the recent runs."""
     services = services_of(request)
-    lately = await _lately(request)
+    runs = await _recent_runs(request)
     graphs: list[GraphSpec] = [services.graphs.spec(name) for name in services.graphs.names()]
-    return page(request, "home.html", graphs=graphs, failures=sorted(services.graphs.failures()), **lately)
+    return page(request, "home.html", graphs=graphs, failures=sorted(services.graphs.failures()), **runs)
 
 
 @_as_page
 async def recent(request: Request) -> Response:
-    """The part of the first page that changes."""
-    return page(request, "recent.html", **await _lately(request))
+    """The part of the home page that is reloaded."""
+    return page(request, "recent.html", **await _recent_runs(request))
 
 
-async def _lately(request: Request) -> dict[str, Any]:
+async def _recent_runs(request: Request) -> dict[str, Any]:
     services = services_of(request)
     every = ThreadsSearch.model_construct(metadata={}, values={}, status=None, limit=_THREADS, offset=0)
     value, only = await authorize(request, every)
@@ -96,7 +96,7 @@ async def _lately(request: Request) -> dict[str, Any]:
 
 
 async def _may_read(request: Request, thread: Thread) -> bool:
-    """Whether the runs of a thread that was found may be shown, too."""
+    """Whether the user is authorized to read the runs of a thread that the search returned."""
     try:
         _, only = await authorize(request, read_value(thread.thread_id))
         return only.matches(thread.metadata)
@@ -107,30 +107,30 @@ async def _may_read(request: Request, thread: Thread) -> bool:
 async def _runs_of(services: Services, thread_id: str) -> list[Run]:
     try:
         return await services.runs.list(thread_id, limit=_RUNS_EACH)
-    except NotFound:  # deleted since
+    except NotFound:  # deleted in between
         return []
 
 
 def _row(services: Services, run: Run) -> Row:
     now = services.clock.now()
     waits_for = _duration(now, run.updated_at) if run.phase is Phase.WAITING_FOR_APPROVAL else ""
-    return Row(run, _about(run.options), f"{_duration(now, run.created_at)} ago", waits_for)
+    return Row(run, _input_summary(run.options), f"{_duration(now, run.created_at)} ago", waits_for)
 
 
-def _about(options: RunOptions) -> str:
-    """What a run was asked, in a few words."""
+def _input_summary(options: RunOptions) -> str:
+    """A short text about the input of a run."""
     command, given = options.command, options.input
     if command:
         text = f"Answer: {_first_text(command['resume'])}" if "resume" in command else "Command"
     elif isinstance(given, dict):
-        text = " · ".join(_briefly(name, each) for name, each in list(given.items())[:3] if _first_text(each))
+        text = " · ".join(_short_text(name, each) for name, each in list(given.items())[:3] if _first_text(each))
     else:
-        text = "Goes on" if given is None else _first_text(given)
+        text = "Continues the thread" if given is None else _first_text(given)
     return text if len(text) <= _SUMMARY else f"{text[: _SUMMARY - 1]}…"
 
 
-def _briefly(name: str, value: Any) -> str:
-    return _first_text(value) if isinstance(value, str | list) else f"{words(name)} {_first_text(value)}"
+def _short_text(name: str, value: Any) -> str:
+    return _first_text(value) if isinstance(value, str | list) else f"{readable_name(name)} {_first_text(value)}"
 
 
 def _first_text(value: Any, depth: int = 0) -> str:
@@ -153,7 +153,7 @@ def _duration(now: datetime, since: str) -> str:
 
 @_as_page
 async def graph(request: Request) -> Response:
-    """A form that starts a run; `thread` goes on with a thread, `from` begins with the input of an earlier run."""
+    """A form that starts a run. `thread` names the thread of the run; `from` names a run whose input fills the form."""
     services, graph_id = services_of(request), request.path_params["graph_id"]
     await read_assistant(request, graph_id)
     spec, manifest = services.graphs.spec(graph_id), await services.graphs.manifest(graph_id)
@@ -201,10 +201,10 @@ async def thread(request: Request) -> Response:
 
 @_as_page
 async def run(request: Request) -> Response:
-    """A run, live."""
+    """A run and its new events."""
     services = services_of(request)
     found = await run_of_path(request)
-    outputs, chats = await _shape(services, found.graph_id)
+    outputs, chats = await _output_info(services, found.graph_id)
     data = {
         "now": await run_view(services, found),
         "input": found.options.input,
@@ -213,11 +213,12 @@ async def run(request: Request) -> Response:
         "outputs": outputs,
         "chats": chats,
     }
-    return page(request, "run.html", run=found, about=_about(found.options), chats=chats, data=data)
+    return page(request, "run.html", run=found, about=_input_summary(found.options), chats=chats, data=data)
 
 
-async def _shape(services: Services, graph_id: str) -> tuple[list[str], bool]:
-    """Names of the graph's outputs, and whether it can be talked to; nothing when it cannot be served any more."""
+async def _output_info(services: Services, graph_id: str) -> tuple[list[str], bool]:
+    """The names of the graph's outputs, and whether its input is a conversation. Empty if the graph is not served any
+    more."""
     try:
         schemas = (await services.graphs.manifest(graph_id)).schemas
     except SlipwayError:
@@ -226,6 +227,5 @@ async def _shape(services: Services, graph_id: str) -> tuple[list[str], bool]:
     return outputs, any(field.kind == "chat" for field in fields_of(schemas.input, "input"))
 
 
-async def lost(request: Request) -> Response:
-    """Nothing is here."""
-    return _trouble(request, 404, f"There is no page {request.url.path}")
+async def not_found(request: Request) -> Response:
+    return _error_page(request, 404, f"There is no page {request.url.path}")

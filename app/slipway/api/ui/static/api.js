@@ -1,4 +1,4 @@
-// Calls of the JSON API, and what a run that is started here streams.
+// Requests to the JSON API, and the stream modes of runs that are started here.
 
 export const STREAM = {
   stream_mode: ["values", "tasks", "messages-tuple", "custom"],

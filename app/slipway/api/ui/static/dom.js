@@ -29,7 +29,7 @@ export function words(name) {
   return String(name).replaceAll("_", " ");
 }
 
-// Puts a problem under a field and links the two for screen readers; "" takes it away.
+// Shows a problem under a field and links both for screen readers; "" removes it.
 export function problem(field, text) {
   const place = field.querySelector(".problem");
   const control = field.querySelector("input, textarea, select");

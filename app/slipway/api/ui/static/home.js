@@ -1,4 +1,4 @@
-// Keeps the recent runs recent, without moving what somebody is about to press.
+// Reloads the recent runs, but not while somebody is about to press something in them.
 
 import { base } from "./api.js";
 import { byId } from "./dom.js";
@@ -16,7 +16,7 @@ async function refresh() {
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("recent");
     if (fresh && fresh.innerHTML !== old.innerHTML) old.replaceWith(document.adoptNode(fresh));
   } catch {
-    // The server is away; the next turn asks again.
+    // The server is not reachable; the next interval requests it again.
   }
 }
 

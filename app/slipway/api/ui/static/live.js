@@ -1,5 +1,5 @@
-// Follows a run's events. The browser reconnects by itself and says which id it saw last; when it gives up (the
-// server answered an error while it restarted) a new stream is opened after that id. No event is handed over twice.
+// Follows the events of a run. The browser reconnects by itself with the last id that it received. When it stops trying
+// (the server returned an error while it restarted), a new stream is opened after that id. No event is passed on twice.
 
 const AGAIN_MS = 1500;
 const HIDDEN_MS = 30_000;
@@ -16,7 +16,7 @@ export class Live {
     document.addEventListener("visibilitychange", () => this.seen(!document.hidden));
   }
 
-  // A browser keeps few connections to a server: a tab that nobody looks at gives its own back after a while.
+  // A browser opens few connections to one server: a hidden tab closes its connection after a while.
   seen(visible) {
     clearTimeout(this.leaving);
     if (this.done) return;
@@ -64,5 +64,5 @@ export function isAfter(id, last) {
   return ms > lastMs || (ms === lastMs && nth > lastNth);
 }
 
-// When an event was made, in milliseconds: the server's clock is in its id.
+// The time of an event in milliseconds: its id contains the clock of the server.
 export const madeAt = (id) => numbers(id)[0];

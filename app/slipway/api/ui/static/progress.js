@@ -1,4 +1,4 @@
-// The steps of a run, one line each, in the order they began.
+// The steps of a run, one line each, in the order in which they started.
 
 import { el, setText, words } from "./dom.js";
 import { scalar } from "./values.js";
@@ -26,15 +26,15 @@ export class Progress {
     else if (mode === "custom") this.line("custom", this.marked("said", where, said(data)));
     else if (mode === "updates" && !this.hasTasks) this.update(data, where);
     else if (mode === "error") this.error(data);
-    else if (mode === "gap" || mode === "expired") this.line("dim", ["Earlier events are not kept any more."]);
+    else if (mode === "gap" || mode === "expired") this.line("dim", ["Earlier events have expired."]);
     else if (mode === "end") this.end(data);
   }
 
   attempt({ attempt }) {
     if (!(attempt > 1)) return this.line("milestone", ["Accepted"]);
-    for (const node of this.open.values()) this.close(node, "dropped", "cut off; runs again");
+    for (const node of this.open.values()) this.close(node, "dropped", "interrupted; executed again");
     this.open.clear();
-    return this.line("milestone attempt", [el("strong", {}, `Attempt ${attempt}`), " took over. Finished steps are kept; unfinished ones run again."]);
+    return this.line("milestone attempt", [el("strong", {}, `Attempt ${attempt}`), " started. Finished steps are kept; unfinished steps are executed again."]);
   }
 
   task(task, where, id) {
@@ -59,7 +59,7 @@ export class Progress {
     if (text !== this.lastProblem) this.line("bad", [text]);
   }
 
-  // Keeps the newest line in sight, unless somebody has scrolled up to read.
+  // Scrolls to the newest line, unless somebody has scrolled up.
   follow() {
     if (this.atEnd) this.list.scrollTop = this.list.scrollHeight;
   }

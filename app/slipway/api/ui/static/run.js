@@ -1,4 +1,4 @@
-// A run's page: follows the events, asks how the run stands, and goes on with the run that an answer starts.
+// The page of a run: follows its events, reads its current state, and opens the run that an answer starts.
 
 import { Refused, STREAM, base, call, runPage } from "./api.js";
 import { byId, el, pageData, problem, setText, show, words } from "./dom.js";
@@ -71,7 +71,7 @@ function record({ name, data, id }) {
   if (list.childElementCount > MOST_EVENTS) list.firstElementChild.remove();
 }
 
-// how it stands
+// the current state
 
 let refreshing = null;
 
@@ -81,7 +81,7 @@ function refresh() {
       const answer = await call("GET", `${here}/now`);
       now = answer.gone ? { ...now, gone: true } : answer;
     } catch (error) {
-      if (!(error instanceof Refused)) throw error; // away for a moment; the next turn asks again
+      if (!(error instanceof Refused)) throw error; // not reachable for a moment; the next interval requests it again
     } finally {
       refreshing = null;
     }
@@ -98,7 +98,7 @@ function refreshSoon() {
 
 function follow() {
   if (now.gone || OVER.has(now.run.phase)) {
-    // Somebody answered elsewhere while this page waited: go on with their run.
+    // Another client answered while this page waited: open the run that it started.
     if (asked && now.run.resumed_by && !leaving) go({ ...now.run, run_id: now.run.resumed_by });
     return;
   }
@@ -145,21 +145,21 @@ function draw() {
 }
 
 function standing(run) {
-  if (now.gone) return "Cancelled and undone. Nothing of this run is kept.";
+  if (now.gone) return "Cancelled and undone. Nothing of this run is stored any more.";
   if (run.phase === "queued") return queued(run);
-  if (run.phase === "running") return run.attempt > 1 ? `Attempt ${run.attempt} is running; it goes on from the last finished step.` : "A worker is on it.";
-  if (run.phase === "waiting_for_approval") return now.interrupts?.length ? "A person has to answer before it goes on." : "Stopped at a breakpoint. It goes on when you say so.";
+  if (run.phase === "running") return run.attempt > 1 ? `Attempt ${run.attempt} is running; it continues after the last finished step.` : "A worker executes it.";
+  if (run.phase === "waiting_for_approval") return now.interrupts?.length ? "It continues when a person answers." : "Stopped at a breakpoint. It continues when you press the button.";
   if (run.phase === "paused") return `Paused: ${run.reason ?? "by an operator"}.`;
   if (run.phase === "failed") return `Failed${run.error?.code ? ` with ${run.error.code}` : ""}.`;
   if (run.phase === "cancelled") return `Cancelled: ${run.error?.message ?? "the run was removed"}. Finished steps are kept.`;
-  if (run.resumed_by) return "Answered; the run that goes on with it is linked at the side.";
+  if (run.resumed_by) return "Answered. The run that continues with the answer is linked at the side.";
   return "Completed.";
 }
 
 function queued(run) {
-  if (now.workers === 0) return "Queued, and no worker is alive. It starts as soon as one does.";
+  if (now.workers === 0) return "Queued, and there is no live worker. It starts when a worker starts.";
   if (run.attempt > 0) return `Queued for another attempt: ${run.reason ?? "the last one did not finish"}.`;
-  const why = { queue: "waiting for a free worker", delay: "it was asked to start later" }[run.reason] ?? run.reason;
+  const why = { queue: "waiting for a free worker", delay: "it starts later, as requested" }[run.reason] ?? run.reason;
   return why ? `Queued: ${words(why)}.` : "Queued.";
 }
 
@@ -168,7 +168,7 @@ function drawFailure({ error, phase }) {
   if (phase !== "failed" || byId("failure-body").childElementCount) return;
   const told = error ?? {};
   const about = Object.entries({ Code: told.code, Kind: told.error, Node: told.node, Attempt: told.attempt }).filter(([, value]) => value !== undefined && value !== null);
-  byId("failure-body").append(el("p", { class: "plain message-text" }, String(told.message ?? "No reason is known.")),
+  byId("failure-body").append(el("p", { class: "plain message-text" }, String(told.message ?? "The reason is unknown.")),
     el("dl", { class: "facts" }, about.map(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))])));
 }
 
@@ -202,7 +202,7 @@ function drawConversation(over) {
 }
 
 function drawChain(run) {
-  const links = [["goes on from an earlier run", run.resumes], ["a later run went on", run.resumed_by]].filter(([, id]) => id);
+  const links = [["goes on from an earlier run", run.resumes], ["continued by a later run", run.resumed_by]].filter(([, id]) => id);
   for (const part of document.querySelectorAll(".facts .chain")) show(part, links.length > 0);
   byId("chain").replaceChildren(...links.map(([text, id]) => el("a", { href: runPage({ ...run, run_id: id }) }, text)).flatMap((link, index) => (index ? [", ", link] : [link])));
 }
@@ -279,9 +279,9 @@ async function cancel(action) {
   show(byId("action-error"), false);
   try {
     await call("POST", `${api}/${now.run.run_id}/cancel?action=${action}&reason=${encodeURIComponent(REASON)}`);
-    setText(byId("standing"), "Cancelling: it stops as soon as the running step lets it.");
+    setText(byId("standing"), "Cancelling: the run stops as soon as the running step allows it.");
   } catch (error) {
-    if (error.status !== 404) refused(byId("action-error"), error); // it was over just before
+    if (error.status !== 404) refused(byId("action-error"), error); // it ended just before
   } finally {
     for (const button of buttons) button.disabled = false;
     refreshSoon();
@@ -309,15 +309,15 @@ reply?.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) reply.requestSubmit();
 });
 
-// beginning
+// start
 
 const given = page.command ?? page.input;
-byId("input-body").append(given === null ? el("p", { class: "dim" }, "none: it goes on where the thread stood") : shown(given, 2));
+byId("input-body").append(given === null ? el("p", { class: "dim" }, "none: the run continues the thread") : shown(given, 2));
 
 new Live(`${base}${here}/events`, {
   onEvent: take,
   onState: (state) => {
-    setText(byId("connection"), state === "lost" ? "The connection was lost. Events go on where they stopped as soon as it is back." : "");
+    setText(byId("connection"), state === "lost" ? "The connection was lost. Events continue where they stopped when it is available again." : "");
     show(byId("connection"), state === "lost" && !ended);
   },
   isGone: async () => { await refresh(); return now.gone === true; },
