@@ -1,5 +1,5 @@
-"""The scripts that keep assistants, as typed calls. A version's content is one msgpack map; metadata in it is field →
-JSON text, so that merging needs no JSON in Lua."""
+"""The script stubs of assistants. The content of a version is one MessagePack map. Its metadata is a map of member to
+JSON text, so that Lua merges metadata without decoding JSON."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _MEMBERS = load("assistant_members")
 _SYSTEM_SINCE = load("system_assistant_created")
 
 RECORD: Final = ("created_us", "updated_us", "version", "content")
-"""What is read of an assistant, in this order."""
+"""The fields that the stubs return, in this order."""
 
 
 class Content(TypedDict, total=False):
-    """What a version holds. `config` and `context` are JSON texts; a description that is absent is null."""
+    """The content of a version. `config` and `context` are JSON texts. Without `description` it is null."""
 
     graph_id: str
     name: str
@@ -35,26 +35,27 @@ class Content(TypedDict, total=False):
 
 
 Record = Sequence[bytes | None]
-"""The fields of `RECORD`."""
+"""The values of the fields `RECORD`."""
 
 
 class AssistantScripts(ScriptStubs):
-    """On one pipeline, under one prefix; one round trip a call."""
+    """Each method takes one round trip."""
 
     async def create(self, assistant_id: str, content: Content, token: str) -> tuple[Record | None, bool]:
-        """The record of the new assistant; or None for one that exists, and whether the same `token` made it."""
+        """Returns the record of the new assistant and True. If the assistant exists: None, and whether a request with
+        the same `token` created it."""
         args = self._args(assistant_id=assistant_id, content=content, token=token, record=RECORD)
         word, answer = await self._pipeline.run(_CREATE, [], args)
         return (answer, True) if word == b"ok" else (None, answer == token.encode())
 
     async def write_members(self, assistant_id: str) -> None:
-        """Store the metadata of an assistant once more as the fields that filters read, where they are out of date."""
+        """Updates the fields with single metadata members, for access filters, if they are out of date."""
         await self._pipeline.run(_MEMBERS, [], self._args(assistant_id=assistant_id))
 
     async def patch(
         self, assistant_id: str, changes: Content, metadata: Mapping[str, str], token: str
     ) -> Record | None:
-        """The record with its new version, or None when there is no such assistant."""
+        """Returns the record with its new version; None if the assistant does not exist."""
         args = self._args(assistant_id=assistant_id, changes=changes, metadata=metadata, token=token, record=RECORD)
         reply = await self._pipeline.run(_PATCH, [], args)
         return reply[1] if len(reply) > 1 else None
@@ -67,16 +68,16 @@ class AssistantScripts(ScriptStubs):
         return reply[0].decode(), reply[1] if len(reply) > 1 else None
 
     async def delete(self, assistant_id: str) -> bool:
-        """Whether there was such an assistant."""
+        """Returns whether the assistant existed."""
         reply = await self._pipeline.run(_DELETE, [], self._args(assistant_id=assistant_id))
         return bool(reply[0] == b"ok")
 
     async def system_since(self, graph_id: str) -> int:
-        """When this deployment first had the graph, in µs since the epoch."""
+        """When this deployment first served the graph, in µs since 1970."""
         return int(await self._pipeline.run(_SYSTEM_SINCE, [], self._args(graph_id=graph_id)))
 
 
 def content_of(packed: bytes) -> dict[str, Any]:
-    """A version's content. Lua cannot tell an empty map from an empty list."""
+    """Decodes the content of a version. Lua encodes an empty map as an empty list, which is corrected here."""
     content: dict[str, Any] = ormsgpack.unpackb(packed)
     return content | {"metadata": content.get("metadata") or {}}

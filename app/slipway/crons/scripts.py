@@ -1,4 +1,4 @@
-"""The scripts of crons. `run_create.lua` makes the run of a due time, and moves the cron on in the same moment."""
+"""The script stubs of crons. `run_create.lua` creates the run of a due time and sets the next due time, atomically."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _POSTPONE = load("cron_postpone")
 
 
 class CronScripts(ScriptStubs):
-    """On one pipeline, under one prefix; one round trip a call."""
+    """Each method takes one round trip."""
 
     async def save(
         self,
@@ -31,8 +31,8 @@ class CronScripts(ScriptStubs):
         moves: bool,
         next_ms: int | None,
     ) -> Fields | None:
-        """The record after the change; None when there is no such cron, or no thread for a new one. `metadata` is
-        stored once more, as the fields that filters read."""
+        """Creates or changes a cron. Returns its fields; None if the cron, or the thread of a new one, does not exist.
+        `metadata` is stored a second time, one field for each member, for access filters."""
         arguments = self._args(
             cron_id=cron_id,
             fields=changes,
@@ -47,21 +47,21 @@ class CronScripts(ScriptStubs):
         return fields_of(reply[1]) if len(reply) > 1 else None
 
     async def delete(self, cron_id: str) -> bool:
-        """Whether there was such a cron."""
+        """Returns whether the cron existed."""
         return bool(await self._pipeline.run(_DELETE, [], self._args(cron_id=cron_id)))
 
     async def due(self, limit: int) -> tuple[int, list[Fields]]:
-        """The server's time in ms, and the crons that are due."""
+        """The time of Redis in ms, and the fields of due crons."""
         reply = await self._pipeline.run(_DUE, [], self._args(limit=limit))
         return int(reply[0]), [fields_of(held) for held in reply[1:]]
 
     async def skip(self, step: CronStep, *, problem: str, disable: bool) -> bool:
-        """Let a due time pass without a run. False when another process did something about it first."""
+        """Lets a due time pass without a run. Returns False if another process has handled the due time before."""
         arguments = self._args(**step, problem=problem, disable=disable)
         return bool(await self._pipeline.run(_SKIP, [], arguments))
 
     async def postpone(self, step: CronStep, *, problem: str, by_ms: int) -> bool:
-        """Try again in `by_ms` to make the run of a due time. False when another process did something about it
-        first."""
+        """Makes the cron due again in `by_ms`, for the same due time. Returns False if another process has handled the
+        due time before."""
         arguments = self._args(**step, problem=problem, by_ms=by_ms)
         return bool(await self._pipeline.run(_POSTPONE, [], arguments))

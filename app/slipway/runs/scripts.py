@@ -1,7 +1,7 @@
-"""Every state script as a typed call: what goes in, what comes out, and what is atomic.
+"""The script stubs of runs: typed arguments and results.
 
-The Lua files in `lua/` say how; the callers in `runs`, `threads`, `leases` and the workers never see a key. State
-scripts take one msgpack map; text in it is UTF-8, and JSON travels as text (Lua never decodes a user's JSON).
+The header of each file in `redis/lua/` says what the script changes atomically. Arguments are one MessagePack map with
+text in UTF-8. JSON of users is text in it: Lua never decodes it.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ Entry = tuple[str, str, str]
 """A last event: name, frame, and "" (results belong to `end`)."""
 
 LAST: Final = 100
-"""Events that one read of a log's end brings."""
+"""How many events one read of the end of a log returns."""
 
 SUSPECTS_AGAIN_MS: Final = 100
-"""How soon a worker asks again while runs wait with which a worker died."""
+"""After how many ms a worker asks again while crash suspects wait."""
 
 _RUN_CREATE = load("run_create")
 _RUN_READ = load("run_read")
@@ -118,8 +118,8 @@ class RunCreate(TypedDict):
 
 
 class RunSettle(TypedDict):
-    """What `run_settle.lua` wants. `entries` are (name, frame, "") of the last events, before `end`. None leaves the
-    thread's values, interrupts or status as they are."""
+    """The arguments of `run_settle.lua`. `entries` are (name, frame, "") of the last events before `end`. None leaves
+    the thread's values, interrupts or status unchanged."""
 
     run_id: str
     incarnation: str
@@ -141,8 +141,8 @@ class RunSettle(TypedDict):
 
 
 class RunRelease(TypedDict):
-    """What `run_release.lua` wants. `counted` says whether the attempt is spent, `announce` whether the next one does
-    something again that clients saw begin."""
+    """The arguments of `run_release.lua`. `counted`: whether the attempt counts towards `max_attempts`. `announce`:
+    whether the next attempt repeats work whose start clients have received."""
 
     run_id: str
     incarnation: str
@@ -157,14 +157,14 @@ class RunRelease(TypedDict):
 
 
 class Grace(TypedDict):
-    """How an outage of the server is noticed, and how long everybody then has to report: see `leases.grace_of`."""
+    """When silence counts as an outage of Redis, and how long workers then have to send a heartbeat."""
 
     silence_ms: int
     lease_ms: int
 
 
 class RunScripts(ScriptStubs):
-    """The state scripts on one pipeline, under one prefix. One round trip a call."""
+    """Each method takes one round trip."""
 
     async def run_create(self, arguments: RunCreate) -> RunCreateResult | ThreadChanged | Leftovers:
         reply = await self._pipeline.run(_RUN_CREATE, [], self._args(**arguments))
@@ -177,8 +177,8 @@ class RunScripts(ScriptStubs):
     async def run_claim(
         self, worker: str, limit: int, lease_ms: int, *, suspects: int = 1
     ) -> tuple[float | None, list[Fields]]:
-        """In how many ms the next job is due, if one waits, and the runs now held by `worker`. At most `suspects` of
-        them are runs with which a worker died."""
+        """Claims runs, at most `suspects` of them crash suspects. Returns in how many ms the next job is due (None if
+        no job waits), and the fields of the claimed runs."""
         arguments = {"worker": worker, "limit": limit, "lease_ms": lease_ms}
         args = self._args(**arguments | {"suspects": suspects, "again_ms": SUSPECTS_AGAIN_MS})
         reply = await self._pipeline.run(_RUN_CLAIM, [], args)
@@ -218,7 +218,7 @@ class RunScripts(ScriptStubs):
         return AttemptFenced() if reply[0] == b"fenced" else GroupMissing()
 
     async def flushed_to_os(self) -> bool:
-        """Whether what was asked so far has left this process: see `Pipeline.flushed_to_os`."""
+        """See `Pipeline.flushed_to_os`."""
         return await self._pipeline.flushed_to_os()
 
     async def run_settle(self, arguments: RunSettle, commands: Sequence[Command]) -> SettleResult:
@@ -229,15 +229,15 @@ class RunScripts(ScriptStubs):
         return Settled() if reply[0] == b"ok" else AttemptFenced()
 
     async def run_release(self, arguments: RunRelease, commands: Sequence[Command]) -> bool:
-        """Whether the run was this attempt's to give back."""
+        """Gives the run back to the queue. Returns False if this attempt does not own it."""
         reply = await self._pipeline.run(_RUN_RELEASE, [], [*self._args(**arguments), *packed(commands)])
         return bool(reply[0] == b"ok")
 
     async def run_reap(
         self, *, event_ttl_s: int, pause_ms: int, grace: Grace | None = None, worker: str | None = None
     ) -> list[tuple[str, int, str]]:
-        """(run, attempt, "queued" or "failed") of what was taken back; nothing while there is `grace` because the
-        server was away."""
+        """Reclaims runs whose lease expired, or whose worker's id starts with `worker`. Returns (run, attempt, "queued"
+        or "failed") of each; nothing in the grace period after an outage of Redis."""
         args = self._args(
             event_ttl_s=event_ttl_s,
             pause_ms=pause_ms,
@@ -276,8 +276,9 @@ class RunScripts(ScriptStubs):
         gone: bool,
         grace: Grace | None = None,
     ) -> list[tuple[str, str]]:
-        """(run, "lost" or how to cancel) of each run that `worker` must look at. `attempts` are (run, number, when the
-        run was created). `listed` puts it among the living workers, `gone` takes it off."""
+        """Renews the leases of `attempts`: (run, number, creation time of the run in µs). Returns (run, "lost" or the
+        cancel action) of each run that needs attention. With `listed` the process counts as a live worker, until a
+        heartbeat with `gone`."""
         arguments = {
             "worker": worker,
             "attempts": list(attempts),

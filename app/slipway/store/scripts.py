@@ -1,4 +1,4 @@
-"""The scripts and reads of the long-term store. A namespace is its labels joined by dots, which no label contains."""
+"""The script stubs and reads of the store. A namespace is its labels joined by dots; no label contains a dot."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ _DROP = load("store_delete")
 
 
 class StoreScripts(ScriptStubs):
-    """On one pipeline, under one prefix. Each call is sent with all others of its turn of the event loop."""
+    """The methods are not coroutines: all calls of one event loop iteration share a round trip."""
 
     def put(self, namespace: str, key: str, value: bytes, vectors: bytes, ttl_ms: int) -> asyncio.Future[Any]:
-        """Keep an item; `ttl_ms` of 0 is for ever."""
+        """Stores an item; with a `ttl_ms` of 0, without an expiry."""
         return self._pipeline.run(_PUT, [], [*self._args(ns=namespace, key=key, ttl_ms=ttl_ms), value, vectors])
 
     def get(self, namespace: str, keys: Sequence[str], refresh: bool) -> asyncio.Future[list[bytes]]:
-        """`created|updated|expires|ttl|value` of each key, in µs and ms, the value as JSON; empty when missing."""
+        """For each key `created|updated|expires|ttl|value` (µs, µs, ms, ms, JSON); empty if the item is missing."""
         return self._pipeline.run(_GET, [], self._args(ns=namespace, keys=list(keys), refresh=refresh))
 
     def delete(self, namespace: str, key: str) -> asyncio.Future[Any]:
-        """Remove an item, if it is there."""
+        """Deletes an item, if it exists."""
         return self._pipeline.run(_DROP, [], self._args(ns=namespace, key=key))
 
     def sweep(self, limit: int) -> asyncio.Future[Any]:
-        """Remove so many of the items whose time is over; how many went."""
+        """Deletes up to `limit` expired items. Returns how many."""
         return self._pipeline.run(_DROP, [], self._args(limit=limit))
 
     async def namespaces(self, lead: str) -> list[str]:
-        """All that have items and begin with the labels of `lead`, in the order of their names."""
+        """The namespaces with items that begin with the labels of `lead`, sorted by name."""
         least, most = (f"[{lead}.", f"({lead}/") if lead else ("-", "+")  # a slash is what follows a dot
         found = await self._pipeline.send("ZRANGEBYLEX", self._keys.store_namespaces, least, most, repeatable=True)
         return [name.decode()[:-1] for name in found]
 
     def newest(self, namespace: str, most: int) -> asyncio.Future[list[bytes]]:
-        """Keys of a namespace and the times of their last put, the newest first, flat."""
+        """A flat list of keys and the times of their last put, the newest first."""
         order = self._keys.store_order(namespace)
         return self._pipeline.send("ZREVRANGE", order, 0, most - 1, "WITHSCORES", repeatable=True)
 
     def vectors(self, namespace: str, keys: Sequence[str]) -> asyncio.Future[list[bytes | None]]:
-        """What was embedded of each key."""
+        """The stored vectors of each key."""
         return self._pipeline.send("HMGET", self._keys.store_vectors(namespace), *keys, repeatable=True)

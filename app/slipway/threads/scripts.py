@@ -19,13 +19,13 @@ _PATCH = load("thread_patch")
 _DELETE = load("thread_delete")
 
 STATES_KEPT: Final = 100
-"""Checkpoints written from outside runs that a thread's followers may still ask for."""
+"""How many checkpoints that were written outside runs a thread keeps for its followers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep found: threads it deleted, threads whose checkpoints are to be shrunk, each with its time of
-    creation, and how many were busy."""
+    """The result of a sweep: deleted threads, threads whose checkpoints must be pruned, each with its creation time in
+    µs, and the number of busy threads."""
 
     deleted: list[str]
     shrink: list[tuple[str, str]]
@@ -33,7 +33,7 @@ class Swept:
 
 
 class ThreadScripts(ScriptStubs):
-    """On one pipeline, under one prefix; one round trip a call."""
+    """Each method takes one round trip."""
 
     async def create(
         self,
@@ -68,8 +68,9 @@ class ThreadScripts(ScriptStubs):
         ttl: Ttl | None = None,
         incarnation: str | None = None,
     ) -> Fields | None:
-        """The thread after the change, or None when there is none, or none that was created at `incarnation`. `state`
-        is the status of its new state, which lies at `checkpoint_id`; that is noted for `event_ttl_s`."""
+        """Changes a thread. Returns its fields; None if no such thread exists, or none that was created at
+        `incarnation`. `state` is the status after a state write, whose checkpoint `checkpoint_id` is kept for followers for
+        `event_ttl_s`."""
         arguments = {
             "thread_id": thread_id,
             "fields": changes,
@@ -84,8 +85,8 @@ class ThreadScripts(ScriptStubs):
         return fields_of(reply[1]) if len(reply) > 1 else None
 
     async def delete(self, thread_id: str, incarnation: str | None = None) -> bytes | None:
-        """When it was deleted, in µs, as the trash says; None when there was no such thread, or none that was
-        created at `incarnation`."""
+        """Deletes a thread. Returns the time of deletion in µs, which identifies its entry in the trash; None if no
+        such thread exists, or none that was created at `incarnation`."""
         arguments = {"thread_id": thread_id, "incarnation": incarnation}
         reply = await self._pipeline.run(_DELETE, [], self._args(**arguments))
         return reply[1] if len(reply) > 1 else None
@@ -101,7 +102,7 @@ class ThreadScripts(ScriptStubs):
         return reply[0].decode(), fields_of(reply[1]) if len(reply) > 1 else {}
 
     async def sweep(self, limit: int, shrunk: Sequence[tuple[str, str]] = ()) -> Swept:
-        """At most `limit` threads whose time is over."""
+        """Handles up to `limit` expired threads. `shrunk` are the threads that were pruned since the last sweep."""
         deleted, shrink, busy = await self._pipeline.run(_SWEEP, [], self._args(limit=limit, shrunk=list(shrunk)))
         words = iter(word.decode() for word in shrink)
         return Swept([name.decode() for name in deleted], list(zip(words, words, strict=True)), int(busy))

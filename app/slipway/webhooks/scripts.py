@@ -1,4 +1,4 @@
-"""The scripts of outgoing webhooks. The records they work on are put aside by the scripts that end runs."""
+"""The script stubs of deliveries. The scripts that end runs create the deliveries."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _END = load("delivery_settle_try")
 
 
 class DeliveryScripts(ScriptStubs):
-    """On one pipeline, under one prefix; one round trip a call."""
+    """Each method takes one round trip."""
 
     async def take(self, queues: Sequence[DeliveryQueue], limit: int, lease_ms: int) -> list[Fields]:
-        """What is to be delivered now, by us, within `lease_ms`."""
+        """Claims due deliveries for `lease_ms`; then another process may claim them."""
         arguments = self._args(queues=list(queues), limit=limit, lease_ms=lease_ms)
         return [fields_of(held) for held in await self._pipeline.run(_TAKE, [], arguments)]
 
@@ -33,8 +33,8 @@ class DeliveryScripts(ScriptStubs):
         retry_ms: int | None = None,
         uncounted: int | None = None,
     ) -> bool:
-        """How try `number` ended: for good, or to be tried again after `retry_ms`. `uncounted` is how many tries have
-        made no call by now, this one included. False when it was overtaken."""
+        """Stores how the try `number` ended: for the last time, or with a next try after `retry_ms`. `uncounted` is the
+        number of tries so far that made no call. Returns False if a later try has started."""
         arguments = {
             "delivery_id": delivery_id,
             "try": number,
