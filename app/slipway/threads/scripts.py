@@ -69,8 +69,8 @@ class ThreadScripts(ScriptStubs):
         incarnation: str | None = None,
     ) -> Fields | None:
         """Changes a thread. Returns its fields; None if no such thread exists, or none that was created at
-        `incarnation`. `state` is the status after a state write, whose checkpoint `checkpoint_id` is kept for followers for
-        `event_ttl_s`."""
+        `incarnation`. `state` is the status after a state write, whose checkpoint `checkpoint_id` is kept for
+        followers for `event_ttl_s`."""
         arguments = {
             "thread_id": thread_id,
             "fields": changes,
