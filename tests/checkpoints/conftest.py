@@ -11,7 +11,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Chec
 from langgraph.checkpoint.base.id import uuid6
 
 from slipway.checkpoints.langgraph_redis.saver import LangGraphRedisSaver
-from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
@@ -22,9 +22,9 @@ Make = Callable[..., ThreadSaver]
 
 
 @pytest.fixture
-def core(pipeline: Pipeline, keys: Keys) -> Checkpointer:
+def core(pipeline: Pipeline, keys: Keys) -> RedisCheckpointer:
     """The default checkpointer."""
-    return Checkpointer(pipeline, keys)
+    return RedisCheckpointer(pipeline, keys)
 
 
 @pytest.fixture(params=["core", "langgraph-redis"])
@@ -35,7 +35,7 @@ async def make(request: pytest.FixtureRequest, keys: Keys) -> AsyncIterator[Make
     await pipeline.open()
     try:
         if core:
-            yield lambda **options: Checkpointer(pipeline, keys, **options)
+            yield lambda **options: RedisCheckpointer(pipeline, keys, **options)
         else:
             await documents(pipeline, keys).asetup()
             yield lambda **options: documents(pipeline, keys, **options)

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from slipway.checkpoints.langgraph_redis.foreign_values import Foreign
 from slipway.checkpoints.langgraph_redis.saver import LangGraphRedisSaver
 from slipway.checkpoints.migration import Migration
-from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.errors import CeilingHit, ConfigError, StoredDataError
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
@@ -257,7 +257,7 @@ async def test_a_thread_of_the_package_moves_to_core(
     config: Any = {"configurable": {"thread_id": "t"}}
     await refund_graph(bare).ainvoke({"amount": 5, "log": []}, config)
     await put(bare, "messages", {"messages": [HumanMessage("hi", id="1")], "raw": b"\0"}, customer="a")
-    core = Checkpointer(ours._pipeline, keys)
+    core = RedisCheckpointer(ours._pipeline, keys)
     migration = Migration(ours._pipeline, keys, ours, core, delete_source=True)
     moved = [outcome async for outcome in migration.run(await ours.thread_ids())]
     assert sorted((outcome.thread_id, outcome.problem) for outcome in moved) == [("messages", ""), ("t", "")]

@@ -17,7 +17,7 @@ from langgraph.types import Command, Send, interrupt
 from pydantic import BaseModel
 
 from slipway.checkpoints import redis_reader
-from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import CeilingHit
 from slipway.redis.pipeline import Pipeline
@@ -251,11 +251,11 @@ async def test_delta_channels_are_rebuilt(saver: ThreadSaver) -> None:
 
 
 async def test_a_long_walk_is_one_round_trip(
-    pipeline: Pipeline, core: Checkpointer, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, core: RedisCheckpointer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _journal(core, 4)
     made = [found.config async for found in core.alist(at("t"))]
-    base = super(Checkpointer, core).aget_delta_channel_history
+    base = super(RedisCheckpointer, core).aget_delta_channel_history
     for config in [*made, at("t"), at("nobody"), at("t", "unknown")]:
         trips = pipeline.round_trips
         ours = await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import Conflict
 from slipway.redis.keys import Keys
@@ -95,7 +95,7 @@ async def test_pruning_keeps_the_latest_of_each_namespace(make: Make, saver: Thr
     assert found.pending_writes == [("task19", "n", 20)]
     # core, of one thread: index, state and writes of two checkpoints, and the sets of the two runs that still have one;
     # documents: two checkpoints with a write, a registry and a pointer each, and the counter
-    assert len(await stored_keys()) == (6 if isinstance(saver, Checkpointer) else 9)
+    assert len(await stored_keys()) == (6 if isinstance(saver, RedisCheckpointer) else 9)
 
     once = await saver.thread_bytes("t")
     await saver.aprune(["t"])
@@ -181,8 +181,8 @@ async def test_a_deployment_with_another_prefix_keeps_what_it_has_of_the_same_th
 ) -> None:
     """Also where both have their pending writes in one registry, as `langgraph-checkpoint-redis` names it."""
     pipeline, other_keys = saver._pipeline, Keys(f"{keys.prefix}-other")
-    other: ThreadSaver = Checkpointer(pipeline, other_keys)
-    if not isinstance(saver, Checkpointer):
+    other: ThreadSaver = RedisCheckpointer(pipeline, other_keys)
+    if not isinstance(saver, RedisCheckpointer):
         other = documents(pipeline, other_keys)
         await other.asetup()
     for one in (saver, other):
@@ -195,6 +195,6 @@ async def test_a_deployment_with_another_prefix_keeps_what_it_has_of_the_same_th
     assert await saver.latest("t") is None
     assert await other.latest("t") == before
     await other.adelete_thread("t")
-    if not isinstance(saver, Checkpointer):
+    if not isinstance(saver, RedisCheckpointer):
         for index in ("", "_write"):
             await pipeline.send("FT.DROPINDEX", documents_prefix(other_keys) + index)

@@ -18,7 +18,7 @@ from langgraph.types import Command
 
 from slipway.checkpoints.migrate_command import migrate
 from slipway.checkpoints.migration import BUSY, REPLACED, Migration, MoveResult, is_equal
-from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import ConfigError, Conflict
 from slipway.processes.child_commands import slipway
@@ -48,7 +48,7 @@ async def savers(modules_url: str, keys: Keys) -> AsyncIterator[dict[str, Thread
     other = documents(pipeline, keys)
     await other.asetup()
     try:
-        yield {"core": Checkpointer(pipeline, keys), "langgraph-redis": other}
+        yield {"core": RedisCheckpointer(pipeline, keys), "langgraph-redis": other}
     finally:
         for index in ("", "_write"):
             await pipeline.send("FT.DROPINDEX", documents_prefix(keys) + index)
@@ -323,7 +323,7 @@ async def test_killed_half_way_it_goes_on(
 @pytest.mark.processes
 @pytest.mark.parametrize(
     ("arguments", "reason"),
-    [(("core", "core"), "nothing to move"), (("core", "langgraph-redis", "--delete-source"), "would remove what")],
+    [(("core", "core"), "nothing to move"), (("core", "langgraph-redis", "--delete-source"), "would delete the data")],
 )
 def test_what_makes_no_sense_is_a_line(modules_url: str, keys: Keys, arguments: Any, reason: str) -> None:
     told = subprocess.run(
@@ -342,7 +342,7 @@ def test_what_makes_no_sense_is_a_line(modules_url: str, keys: Keys, arguments: 
 @pytest.mark.processes
 async def test_what_the_server_works_with_is_not_removed(modules_url: str, keys: Keys) -> None:
     settings = Settings.of({"redis_url": modules_url, "key_prefix": keys.prefix, "checkpointer": "core"})
-    with pytest.raises(ConfigError, match="would remove what SLIPWAY_CHECKPOINTER=core works with"):
+    with pytest.raises(ConfigError, match="would delete the data SLIPWAY_CHECKPOINTER=core works with"):
         await migrate(settings, NO_GRAPHS, "core", "langgraph-redis", delete_source=True)
 
 
@@ -379,8 +379,8 @@ class Unread:
 
 def _use(saver: ThreadSaver, serde: Serde) -> None:
     """Let a checkpointer work with another serializer."""
-    if isinstance(saver, Checkpointer):
-        made: ThreadSaver = Checkpointer(saver._pipeline, saver._keys, serde=serde)
+    if isinstance(saver, RedisCheckpointer):
+        made: ThreadSaver = RedisCheckpointer(saver._pipeline, saver._keys, serde=serde)
     else:
         made = documents(saver._pipeline, saver._keys, serde=serde)
     saver.__dict__.update(vars(made))

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 
 from slipway.checkpoints import redis_reader
 from slipway.checkpoints.langgraph_redis import saver as documents_saver
-from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import StoredDataError, StoreUnavailable
 from slipway.redis.checkpoint_keys import blob_field, names_of
@@ -45,7 +45,7 @@ async def test_a_long_thread_is_read_in_pages(saver: ThreadSaver) -> None:
     trips = saver._pipeline.round_trips
     listing = saver.alist(at("t"))
     assert [(await anext(listing)).checkpoint["id"] for _ in range(5)] == newest[:5]
-    assert saver._pipeline.round_trips - trips == (1 if isinstance(saver, Checkpointer) else 2)
+    assert saver._pipeline.round_trips - trips == (1 if isinstance(saver, RedisCheckpointer) else 2)
     assert [found.checkpoint["id"] async for found in listing] == newest[5:]
 
     assert await ids(saver, at("t"), limit=40) == newest[:40]
@@ -68,7 +68,7 @@ async def test_a_page_ends_early_when_values_are_large(saver: ThreadSaver, monke
     await ids(saver, at("t"), limit=1)  # from now on the server knows the scripts
     trips = saver._pipeline.round_trips
     assert await ids(saver, at("t")) == made[::-1]
-    assert saver._pipeline.round_trips - trips == (4 if isinstance(saver, Checkpointer) else 6)
+    assert saver._pipeline.round_trips - trips == (4 if isinstance(saver, RedisCheckpointer) else 6)
     assert await ids(saver, at("t"), filter={"k": 1}) == made[::-1]
     assert await ids(saver, at("t", ns=None)) == made[::-1]
 
@@ -166,7 +166,7 @@ async def test_a_damaged_checkpoint_does_not_hide_the_others(saver: ThreadSaver,
 async def test_an_outage_while_states_of_subgraphs_are_read_is_an_error(valkey_url: str, keys: Keys) -> None:
     pipeline = Pipeline(Address(valkey_url), "test", patience_s=5)
     await pipeline.open()
-    graph = refund_graph(Checkpointer(pipeline, keys))
+    graph = refund_graph(RedisCheckpointer(pipeline, keys))
     await graph.ainvoke({"amount": 5, "log": []}, at("t"))
     state = await graph.aget_state(at("t"))
     inner: Any = (await with_subgraphs(graph, state)).tasks[0].state
@@ -185,7 +185,7 @@ async def _damage(saver: ThreadSaver, keys: Keys, thread_id: str, state: StateSn
     ident = state.config["configurable"]["checkpoint_id"]
     stored = await saver.aget_tuple(state.config)
     assert stored is not None
-    if isinstance(saver, Checkpointer):
+    if isinstance(saver, RedisCheckpointer):
         field = blob_field("", "number", stored.checkpoint["channel_versions"]["number"])
         await saver._pipeline.send("HSET", names_of(keys, thread_id).state, field, b"\xc1")
     else:
@@ -193,7 +193,7 @@ async def _damage(saver: ThreadSaver, keys: Keys, thread_id: str, state: StateSn
         await saver._pipeline.send("JSON.SET", key, "$.checkpoint.channel_values.number", '"!"')
 
 
-async def test_damage_is_an_error(pipeline: Pipeline, keys: Keys, core: Checkpointer) -> None:
+async def test_damage_is_an_error(pipeline: Pipeline, keys: Keys, core: RedisCheckpointer) -> None:
     ident = await put(core, "t", {"a": "text"})
     state = names_of(keys, "t").state
     await pipeline.send("HSET", state, "b\0a\00000000001", b"\xc1\xc1")

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from slipway.checkpoints.encryption_check import are_encrypted
-from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import ConfigError, StoredDataError
 from slipway.redis.keys import Keys
@@ -51,7 +51,7 @@ async def _stored(saver: ThreadSaver, keys: Keys) -> list[bytes]:
 
 async def test_states_are_sealed_when_the_latest_thread_is(make: Make, keys: Keys) -> None:
     plain, sealing = make(), make(serde=Serde(encryption=Encryption([NEW])))
-    chosen = "core" if isinstance(plain, Checkpointer) else "langgraph-redis"
+    chosen = "core" if isinstance(plain, RedisCheckpointer) else "langgraph-redis"
     settings = Settings.of({"checkpointer": chosen, "langgraph_redis_prefix": documents_prefix(keys)})
     for number in range(30):
         await put(plain, f"t{number}", {"a": 1})

@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
 
 from slipway.checkpoints.fenced_writers import UnfencedWriter
-from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import CeilingHit, Fenced, InvalidRequest, StateRefused
 from slipway.redis.commands import Command
@@ -108,7 +108,7 @@ async def test_writes_are_plain_commands_of_one_group(saver: ThreadSaver) -> Non
     assert len(recorder.groups) == 2
     core = {"HSET", "STORE_FIELDS", "ZADD", "SADD", "HINCRBY"}
     documents = {"JSON.SET", "STORE_DOCUMENTS", "SET", "ZADD", "INCRBY"}
-    expected = core if isinstance(saver, Checkpointer) else documents
+    expected = core if isinstance(saver, RedisCheckpointer) else documents
     assert {command[0] for group in recorder.groups for command in group} == expected
     assert (await saver.aget_tuple(at("t"))) == (await through.aget_tuple(at("t")))
 
@@ -144,7 +144,7 @@ async def test_what_the_writer_refuses_is_not_stored(saver: ThreadSaver, stored_
     assert await stored_keys() == []
 
 
-async def test_an_unchanged_channel_is_not_copied(core: Checkpointer) -> None:
+async def test_an_unchanged_channel_is_not_copied(core: RedisCheckpointer) -> None:
     large = "x" * 100_000
     versions: dict[str, Any] = {"large": "00000001", "n": "00000001"}
     parent = await put(core, "t", {"large": large, "n": 0}, versions=versions)
@@ -282,7 +282,7 @@ async def test_a_write_that_is_replaced_counts_as_it_is_stored_last(saver: Threa
     assert 300 < large - await saver.thread_bytes("t") < 600  # a document holds the value in base64
 
 
-async def test_the_counter_is_what_is_stored(pipeline: Pipeline, keys: Keys, core: Checkpointer) -> None:
+async def test_the_counter_is_what_is_stored(pipeline: Pipeline, keys: Keys, core: RedisCheckpointer) -> None:
     ident = await put(core, "t", {"a": 1, "b": [1, 2]}, run_id="r", ns="sub:x")
     await core.aput_writes(at("t", ident, "sub:x"), [("a", 1), (RESUME, 2)], "task", "path")
     stored = 0

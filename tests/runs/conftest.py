@@ -13,7 +13,7 @@ import ormsgpack
 import pytest
 
 from slipway.ceilings import ceilings_of
-from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.checkpoints.trash import Trash
 from slipway.redis.connection import Address
@@ -217,7 +217,7 @@ async def opened(
     subscriber = Subscriber(Address(listens_at or url), "test subscriber")
     await pipeline.open()
     await subscriber.open()
-    scripts, checkpointer = RunScripts(pipeline, keys), Checkpointer(pipeline, keys)
+    scripts, checkpointer = RunScripts(pipeline, keys), RedisCheckpointer(pipeline, keys)
     trash = Trash(pipeline, keys, checkpointer)
     try:
         yield Stores(

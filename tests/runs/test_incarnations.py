@@ -12,7 +12,7 @@ import pytest
 
 from slipway.checkpoints import redis_saver
 from slipway.checkpoints.fenced_writers import IdleThreadWriter
-from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.scripts import TrashScripts
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.checkpoints.trash import Trash
@@ -281,7 +281,7 @@ async def test_an_attempt_of_a_removed_run_writes_nothing_into_the_run_that_has_
     old, new = await reborn(stores)
     before = await stores.dump()
     late = Attempt(stores.scripts, old)
-    saver: ThreadSaver = Checkpointer(stores.pipeline, stores.keys, writer=late)
+    saver: ThreadSaver = RedisCheckpointer(stores.pipeline, stores.keys, writer=late)
     late.append("values", b"event: values\r\ndata: {}\r\n")
     await put(saver, old.thread_id, {"secret": "old"})
     with pytest.raises(Fenced):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from langgraph.checkpoint.serde._msgpack import STRICT_MSGPACK_ENABLED
 
-from slipway.checkpoints.redis_saver import Checkpointer
+from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.requirements import NO_PACKAGE, CheckpointerName
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import ConfigError
@@ -25,7 +25,7 @@ async def open_checkpointer(
     """Raises `ConfigError` when the package or the server modules that the checkpointer needs are not installed."""
     budget = settings.max_state_bytes
     if kind == "core":
-        return Checkpointer(pipeline, keys, serde=serde, max_thread_bytes=budget)
+        return RedisCheckpointer(pipeline, keys, serde=serde, max_thread_bytes=budget)
     try:
         from slipway.checkpoints.langgraph_redis.saver import LangGraphRedisSaver
     except ImportError as error:

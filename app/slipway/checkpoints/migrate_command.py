@@ -1,4 +1,4 @@
-"""`slipway checkpoints migrate`: what a person sees of it."""
+"""The command `slipway checkpoints migrate`: progress and results on the terminal."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from slipway.settings import Settings
 async def migrate(
     settings: Settings, graphs: Graphs, source: CheckpointerName, target: CheckpointerName, *, delete_source: bool
 ) -> bool:
-    """Move every thread; whether all were moved. Shows a bar on standard error and the outcome on standard output.
-    Opens one connection. Raises `ConfigError` and `StoreUnavailable`."""
+    """Moves all threads. Returns whether all were moved. Shows a progress bar on standard error and the results on
+    standard output. Opens one connection. Raises `ConfigError` and `StoreUnavailable`."""
     if source == target:
         raise ConfigError(f"--from and --to are both {source}: there is nothing to move")
     if delete_source and settings.checkpointer == source:
         raise ConfigError(
-            f"--delete-source would remove what SLIPWAY_CHECKPOINTER={source} works with: move without it, "
+            f"--delete-source would delete the data that SLIPWAY_CHECKPOINTER={source} uses: move without it, "
             f"start everything with SLIPWAY_CHECKPOINTER={target}, and then migrate again with --delete-source"
         )
     pipeline, keys = (

@@ -1,7 +1,8 @@
-"""Moves threads from one checkpointer to the other: copied, read back and compared, and only then, if asked, removed.
+"""Moves threads from one checkpointer to the other. A thread is copied, read back and compared. It is deleted from the
+source only then, and only if that was requested.
 
-What is there already and equal is not written again, so a migration that was cut short goes on when it is started
-again. A thread with an active run is left alone, also when the run comes while the thread is copied.
+Checkpoints that the target has already are not written again, so an interrupted migration continues when it is started
+again. A thread with an active run is skipped, also when the run starts during the copy.
 
 A thread that was copied and not removed from its source is in both checkpointers, and whoever deletes it removes it
 from one. So a migration stores which threads it copied; the next one removes what the other checkpointer still has of
@@ -27,7 +28,7 @@ from slipway.serialization.objects import codec_of
 from slipway.serialization.serde import UnknownObject
 
 _CONCURRENCY: Final = 8
-"""Threads that are moved at the same time: their commands share round trips."""
+"""How many threads are moved at the same time. Their commands share round trips."""
 
 BUSY: Final = "busy: it has a run that is pending or running"
 REPLACED: Final = "it was deleted since it was copied, and another thread has its id: neither checkpointer was changed"
@@ -35,7 +36,7 @@ REPLACED: Final = "it was deleted since it was copied, and another thread has it
 
 @dataclass(frozen=True, slots=True)
 class MoveResult:
-    """What became of one thread. `problem` is why it was not moved, or ""."""
+    """The result for one thread. `problem` is the reason why it was not moved, or ""."""
 
     thread_id: str
     checkpoints: int
@@ -44,7 +45,7 @@ class MoveResult:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """From `source` to `target`, which keep their keys on the same server."""
+    """Moves threads from `source` to `target`, which use the same server."""
 
     pipeline: Pipeline
     keys: Keys
@@ -53,12 +54,12 @@ class Migration:
     delete_source: bool = False
 
     async def thread_ids(self) -> list[str]:
-        """Every thread that the source has, and those that were copied before: they may have been deleted since."""
+        """All threads of the source, and all that were copied before, which may have been deleted since."""
         copied = await self.pipeline.send("HKEYS", self.keys.migrated, repeatable=True)
         return sorted({*await self.source.thread_ids(), *(name.decode() for name in copied)})
 
     async def run(self, thread_ids: Sequence[str]) -> AsyncGenerator[MoveResult]:
-        """Each thread's outcome as it is known. Raises `StoreUnavailable`; nothing is lost then."""
+        """Yields the result of each thread as soon as it is known. Raises `StoreUnavailable`; no data is lost then."""
         left, running = list(thread_ids)[::-1], set[asyncio.Task[MoveResult]]()
         try:
             while left or running:
@@ -72,7 +73,7 @@ class Migration:
                 task.cancel()
 
     async def move(self, thread_id: str) -> MoveResult:
-        """One thread. What keeps it from being moved is told, not raised."""
+        """Moves one thread. A problem with this thread is returned, not raised."""
         try:
             if await self._is_removed(thread_id):
                 return MoveResult(thread_id, 0, "")
@@ -96,21 +97,21 @@ class Migration:
             raise
         except Conflict:
             return MoveResult(thread_id, 0, BUSY)
-        except NotFound as error:  # it was removed meanwhile
+        except NotFound as error:  # it was deleted in between
             await self.target.remove_leftovers(thread_id)
             return MoveResult(thread_id, 0, str(error))
         except SlipwayError as error:
             return MoveResult(thread_id, 0, str(error))
 
     async def _is_removed(self, thread_id: str) -> bool:
-        """Whether its checkpoints are leftovers, which must not come back."""
+        """Whether its checkpoints are leftovers of a deleted thread, which must not be copied."""
         return await self.pipeline.send("ZSCORE", self.keys.trash, thread_id, repeatable=True) is not None
 
     async def _busy(self, thread_id: str) -> bool:
         return bool(await self.pipeline.send("HGET", self.keys.thread(thread_id), "status", repeatable=True) == b"busy")
 
     async def _incarnations(self, thread_id: str) -> tuple[str, str]:
-        """When the thread that was copied before was created, and when the one that exists now; "" for none."""
+        """The incarnation of the thread that was copied before, and that of the existing thread; "" for none."""
         copied_us, created_us = await asyncio.gather(
             self.pipeline.send("HGET", self.keys.migrated, thread_id, repeatable=True),
             self.pipeline.send("HGET", self.keys.thread(thread_id), "created_us", repeatable=True),
@@ -118,7 +119,7 @@ class Migration:
         return (copied_us or b"").decode(), (created_us or b"").decode()
 
     async def _remove_deleted(self, thread_id: str) -> None:
-        """Remove what both checkpointers have of a thread that was deleted, unless another one has its id by now."""
+        """Deletes the checkpoints of a deleted thread from both checkpointers, unless another thread has its id."""
         for saver in (self.source, self.target):
             await saver.remove_leftovers(thread_id)
         _, created_us = await self._incarnations(thread_id)
@@ -150,11 +151,11 @@ class Migration:
                 await target.put_stored_writes(checkpoint.config, missing)
 
     async def _compare(self, thread_id: str) -> tuple[int, str]:
-        """How many checkpoints are the same, and the first that is not."""
+        """How many checkpoints are equal, and the first difference."""
         count = 0
         async for checkpoint in self.source.alist(_thread(thread_id)):
             there = await self.target.aget_tuple(checkpoint.config)
-            wrong = "is not there" if there is None else _difference(checkpoint, there)
+            wrong = "is missing" if there is None else _difference(checkpoint, there)
             if not wrong and checkpoint.pending_writes:
                 held = await self.target.stored_writes(checkpoint.config)
                 writes = await self.source.stored_writes(checkpoint.config)
@@ -185,7 +186,7 @@ def _among(write: StoredWrite, held: Sequence[StoredWrite]) -> bool:
 
 
 class _CompareAll:
-    """All that an object holds counts."""
+    """Compares all attributes of an object, also those that cannot be stored."""
 
     def storable(self, value: Any) -> bool:
         return True
@@ -201,7 +202,7 @@ class _CompareAll:
 
 
 def is_equal(first: Any, second: Any) -> bool:
-    """Whether two values of state are equal, and of the same types all through."""
+    """Whether two values of state are equal and have equal types at all levels."""
     if type(first) is not type(second):
         return False
     if type(first) is UnknownObject:

@@ -1,7 +1,7 @@
-"""Reading checkpoints: one, or a thread's in pages.
+"""Reads checkpoints of the core checkpointer: one, or those of a thread in pages.
 
-A page ends after `_PAGE` checkpoints or `_PAGE_BYTES`, whichever comes first, so that a long thread, or one with large
-values, is never held whole by the server's script or by this process.
+A page ends after `_PAGE` checkpoints or `_PAGE_BYTES`, whichever comes first. So neither a script nor this process ever
+holds all checkpoints of a long thread, or of a thread with large values, in memory.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory, PendingWrite
 
-from slipway.checkpoints.redis_records import Loads, Record, pending_writes, stored_writes
+from slipway.checkpoints.redis_records import CheckpointRecord, Loads, pending_writes, stored_writes
 from slipway.checkpoints.thread_saver import StoredWrite
 from slipway.redis.checkpoint_keys import CheckpointNames, member, names_of
 from slipway.redis.connection import Arg
@@ -25,20 +25,20 @@ _HISTORY: Final = load("checkpoint_history")
 _PAGE: Final = 32
 _PAGE_BYTES: Final = 1 << 20
 
-Entry = list[Any]
-"""What the script says of one checkpoint: member, record, and with `all` also values and writes."""
+CheckpointRow = list[Any]
+"""The script's reply for one checkpoint: member and record, and with `all` also values and writes."""
 
 
-class Reader:
-    """Checkpoints of the threads under one key prefix."""
+class CheckpointReader:
+    """Reads the checkpoints under one key prefix."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, loads: Loads) -> None:
         self._pipeline, self._keys, self._loads = pipeline, keys, loads
 
-    async def one(
+    async def read_one(
         self, thread_id: str, namespace: str, checkpoint_id: str | None
     ) -> tuple[CheckpointTuple | None, int]:
-        """One checkpoint (the latest without an id), and the bytes of its thread."""
+        """One checkpoint (the latest of the namespace without an id), and the stored bytes of its thread."""
         names = names_of(self._keys, thread_id)
         wanted: list[Arg] = (
             ["exact", member(namespace, checkpoint_id)]
@@ -48,7 +48,7 @@ class Reader:
         used, _, found = await self._read(names, "all", wanted)
         return (self._tuple(thread_id, found[0]) if found else None), used
 
-    async def ids(self, thread_id: str, namespace: str) -> list[str]:
+    async def list_ids(self, thread_id: str, namespace: str) -> list[str]:
         """The ids of a namespace's checkpoints, newest first."""
         known = await self._pipeline.send("ZRANGE", names_of(self._keys, thread_id).index, 0, -1, repeatable=True)
         return sorted((ident for where, ident in map(_parts, known) if where == namespace), reverse=True)
@@ -61,25 +61,25 @@ class Reader:
     async def delta_history(
         self, thread_id: str, namespace: str, checkpoint_id: str | None, channels: Sequence[str]
     ) -> dict[str, DeltaChannelHistory]:
-        """What delta channels are rebuilt from, in one round trip unless it is much."""
+        """The writes from which delta channels are rebuilt. One round trip, unless they exceed a page."""
         names = names_of(self._keys, thread_id)
         member(namespace, checkpoint_id or "")
         writes: dict[str, list[PendingWrite]] = {channel: [] for channel in channels}
         seeds: dict[str, bytes] = {}
-        goes_on = ""
+        continue_at = ""
         while True:
             wanted = [channel for channel in writes if channel not in seeds]
             answer, ancestors = await self._pipeline.run(
                 _HISTORY,
                 [names.index, names.state],
-                [names.writes_prefix, namespace, checkpoint_id or "", goes_on, _PAGE_BYTES, *wanted],
+                [names.writes_prefix, namespace, checkpoint_id or "", continue_at, _PAGE_BYTES, *wanted],
             )
             for held, values in ancestors:
                 for write in reversed(pending_writes(held, self._loads)):
                     writes[write[1]].append(write)
                 seeds.update(zip((channel.decode() for channel in values[::2]), values[1::2], strict=True))
-            goes_on = answer.decode()
-            if not goes_on:
+            continue_at = answer.decode()
+            if not continue_at:
                 break
         history: dict[str, DeltaChannelHistory] = {}
         for channel, newest_first in writes.items():
@@ -88,24 +88,24 @@ class Reader:
                 history[channel]["seed"] = self._loads(seeds[channel])
         return history
 
-    async def many(
+    async def read_pages(
         self,
         thread_id: str,
         namespace: str | None,
         checkpoint_id: str | None,
         before: str | None,
-        wanted: dict[str, Any],
+        expected: dict[str, Any],
         limit: int | None,
     ) -> AsyncIterator[CheckpointTuple]:
-        """Checkpoints of a thread, newest first, whose metadata has all of `wanted`."""
+        """Checkpoints of a thread, newest first, whose metadata has all members of `expected`."""
         names = names_of(self._keys, thread_id)
         if namespace is None or checkpoint_id:
-            pages = self._listed(names, namespace, checkpoint_id, before, not wanted, limit)
+            pages = self._listed(names, namespace, checkpoint_id, before, not expected, limit)
         else:
-            pages = self._ranged(names, namespace, before or "", not wanted, limit)
+            pages = self._ranged(names, namespace, before or "", not expected, limit)
         left = limit
         async for page in pages:
-            matching = page if not wanted else await self._matching(names, page, wanted, left)
+            matching = page if not expected else await self._matching(names, page, expected, left)
             for entry in matching:
                 if left is not None and left <= 0:
                     return
@@ -116,17 +116,17 @@ class Reader:
 
     async def _ranged(
         self, names: CheckpointNames, namespace: str, below: str, whole: bool, limit: int | None
-    ) -> AsyncIterator[list[Entry]]:
+    ) -> AsyncIterator[list[CheckpointRow]]:
         left = limit
         while left is None or left > 0:
             count = _PAGE if left is None or not whole else min(_PAGE, left)
-            _, goes_on, found = await self._read(
+            _, continue_at, found = await self._read(
                 names, "all" if whole else "records", ["range", namespace, below, count]
             )
             yield found
-            if not goes_on:
+            if not continue_at:
                 return
-            below = goes_on
+            below = continue_at
             left = left - len(found) if whole and left is not None else left
 
     async def _listed(
@@ -137,7 +137,7 @@ class Reader:
         before: str | None,
         whole: bool,
         limit: int | None,
-    ) -> AsyncIterator[list[Entry]]:
+    ) -> AsyncIterator[list[CheckpointRow]]:
         known = [_parts(name) for name in await self._pipeline.send("ZRANGE", names.index, 0, -1, repeatable=True)]
         chosen = [
             (ident, where)
@@ -156,28 +156,28 @@ class Reader:
             members = members[int(done) if done else len(asked) :]
 
     async def _matching(
-        self, names: CheckpointNames, page: list[Entry], wanted: dict[str, Any], left: int | None
-    ) -> list[Entry]:
+        self, names: CheckpointNames, page: list[CheckpointRow], expected: dict[str, Any], left: int | None
+    ) -> list[CheckpointRow]:
         members: list[Arg] = [
-            entry[0] for entry in page if _matches(Record.unpack(entry[1], self._loads).metadata, wanted)
+            entry[0] for entry in page if _matches(CheckpointRecord.unpack(entry[1], self._loads).metadata, expected)
         ][:left]
-        matching: list[Entry] = []
+        matching: list[CheckpointRow] = []
         while members:
             _, done, found = await self._read(names, "all", ["exact", *members])
             matching += found
             members = members[int(done) :] if done else []
         return matching
 
-    async def _read(self, names: CheckpointNames, what: str, wanted: list[Arg]) -> tuple[int, str, list[Entry]]:
-        used, goes_on, found = await self._pipeline.run(
+    async def _read(self, names: CheckpointNames, what: str, wanted: list[Arg]) -> tuple[int, str, list[CheckpointRow]]:
+        used, continue_at, found = await self._pipeline.run(
             _READ, [names.index, names.state], [names.writes_prefix, what, _PAGE_BYTES, *wanted]
         )
-        return int(used), goes_on.decode(), found
+        return int(used), continue_at.decode(), found
 
-    def _tuple(self, thread_id: str, entry: Entry) -> CheckpointTuple:
+    def _tuple(self, thread_id: str, entry: CheckpointRow) -> CheckpointTuple:
         name, data, blobs, writes = entry
         namespace, checkpoint_id = _parts(name)
-        record = Record.unpack(data, self._loads)
+        record = CheckpointRecord.unpack(data, self._loads)
         return CheckpointTuple(
             config_of(thread_id, namespace, checkpoint_id),
             record.checkpoint(checkpoint_id, blobs, self._loads),
@@ -188,7 +188,7 @@ class Reader:
 
 
 def config_of(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
-    """How LangGraph names one checkpoint."""
+    """The config that names one checkpoint."""
     return {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}}
 
 
@@ -197,5 +197,5 @@ def _parts(name: bytes) -> tuple[str, str]:
     return namespace, checkpoint_id
 
 
-def _matches(metadata: Any, wanted: dict[str, Any]) -> bool:
-    return all(metadata.get(name) == value for name, value in wanted.items())
+def _matches(metadata: Any, expected: dict[str, Any]) -> bool:
+    return all(metadata.get(name) == value for name, value in expected.items())

@@ -1,7 +1,7 @@
-"""How one checkpoint, and one pending write, look in Redis.
+"""The stored form of one checkpoint and of one pending write, for the core checkpointer.
 
-A record's head is for the scripts: which values a checkpoint has, its parent, its run. Its body is for Python alone.
-The body leaves out what the head or the record's name says already, so that a superstep stays small.
+Scripts read the head of a record: the checkpoint's values, its parent, its run. Only Python reads the body. The body
+omits everything that is in the head or in the record's key, so that a superstep stores few bytes.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _HEAD_LENGTH_BYTES: Final = 4
 _ELSEWHERE: Final = frozenset({"id", "channel_values", "channel_versions"})
 _DELTAS: Final = "counters_since_delta_snapshot"
 _PULL, _PUSH = "~__pregel_pull, ", "~__pregel_push, "
-"""How nearly every task's path begins; one control character stands for it."""
+"""The prefixes of nearly all task paths. Each is stored as one control character."""
 
 
 def pack_record(checkpoint: Checkpoint, parent_id: str, metadata: dict[str, Any], dumps: Dumps) -> tuple[bytes, str]:
-    """A checkpoint without its channel values, and the run it belongs to ("" for none)."""
+    """The record of a checkpoint without its channel values, and the id of its run ("" for none)."""
     versions: list[Any] = []
     for pair in checkpoint["channel_versions"].items():
         versions += pair
@@ -41,8 +41,8 @@ def pack_record(checkpoint: Checkpoint, parent_id: str, metadata: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """A checkpoint as it was stored, but for its channel values."""
+class CheckpointRecord:
+    """A stored checkpoint without its channel values."""
 
     versions: list[Any]
     parent_id: str
@@ -50,8 +50,8 @@ class Record:
     metadata: CheckpointMetadata
 
     @classmethod
-    def unpack(cls, data: bytes, loads: Loads) -> Record:
-        """`StoredDataError` when it is damaged."""
+    def unpack(cls, data: bytes, loads: Loads) -> CheckpointRecord:
+        """Raises `StoredDataError` when the record is damaged."""
         body_at = _HEAD_LENGTH_BYTES + int.from_bytes(data[:_HEAD_LENGTH_BYTES])
         try:
             versions, parent_id, run_id, _ = ormsgpack.unpackb(data[_HEAD_LENGTH_BYTES:body_at])
@@ -63,7 +63,7 @@ class Record:
         return cls(versions, parent_id, rest, metadata)
 
     def checkpoint(self, checkpoint_id: str, blobs: Iterable[bytes | None], loads: Loads) -> Checkpoint:
-        """The whole checkpoint; `blobs` are in the order of `versions`."""
+        """The complete checkpoint. `blobs` are the stored values in the order of `versions`."""
         channels = self.versions[::2]
         checkpoint: dict[str, Any] = {
             **self.rest,
@@ -77,7 +77,7 @@ class Record:
 
 
 def pack_write(channel: str, task_path: str, value: bytes) -> bytes:
-    """One pending write. `value` is what the serializer made of it."""
+    """One pending write with its serialized value."""
     if task_path.startswith(_PULL):
         task_path = f"\1{task_path[len(_PULL) :]}"
     elif task_path.startswith(_PUSH):
@@ -86,7 +86,7 @@ def pack_write(channel: str, task_path: str, value: bytes) -> bytes:
 
 
 def stored_writes(fields: list[bytes], loads: Loads) -> list[StoredWrite]:
-    """The writes of a checkpoint, in the order in which live execution applies them."""
+    """The writes of a checkpoint, in the order in which LangGraph applies them."""
     writes: list[tuple[tuple[str, str, int], str, bytes]] = []
     try:
         for name, data in zip(fields[::2], fields[1::2], strict=True):
@@ -104,5 +104,5 @@ def stored_writes(fields: list[bytes], loads: Loads) -> list[StoredWrite]:
 
 
 def pending_writes(fields: list[bytes], loads: Loads) -> list[PendingWrite]:
-    """The same as LangGraph wants them."""
+    """The same writes in LangGraph's form."""
     return [(write.task_id, write.channel, write.value) for write in stored_writes(fields, loads)]

@@ -1,9 +1,7 @@
-"""The Redis checkpointer: LangGraph's checkpoints on core commands of Redis 6.2 or Valkey 7.2.
+"""The core checkpointer: LangGraph's checkpoints on core commands of Redis 6.2 or Valkey 7.2.
 
-`aput`, `aput_writes` and `aget_tuple` cost one round trip each. What is to be written is a group of plain commands that
-a `CheckpointWriter` carries, so that an attempt's checkpoints count only while it owns its run. A channel's value is
-stored once for each of its versions; a checkpoint names the versions it has. `app/slipway/redis/checkpoint_keys.py`
-lists the keys.
+`aput`, `aput_writes` and `aget_tuple` cost one round trip each. The value of a channel is stored once for each of its
+versions; a checkpoint names the versions that it has. `app/slipway/redis/checkpoint_keys.py` lists the keys.
 """
 
 from __future__ import annotations
@@ -27,9 +25,9 @@ from slipway.checkpoints.channel_values import dumped
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.fenced_writers import CheckpointWriter
 from slipway.checkpoints.metadata import checkpoint_metadata
-from slipway.checkpoints.redis_reader import Reader, config_of
+from slipway.checkpoints.redis_reader import CheckpointReader, config_of
 from slipway.checkpoints.redis_records import Dumps, Loads, pack_record, pack_write
-from slipway.checkpoints.thread_saver import Storage, StorageCount, StoredWrite, ThreadSaver
+from slipway.checkpoints.thread_saver import StorageCount, StoredWrite, ThreadSaver, ThreadStorage
 from slipway.errors import Conflict, NotFound
 from slipway.redis.checkpoint_keys import BYTES_FIELD, all_threads, blob_field, member, names_of, run_threads
 from slipway.redis.commands import Command
@@ -45,14 +43,14 @@ _STORAGE: Final = load("checkpoint_storage")
 _COPY: Final = load("checkpoint_copy")
 
 _REMOVED_AT_ONCE: Final = 1000
-"""Checkpoints that one script removes: the server answers others in between."""
+"""How many checkpoints one script deletes. Redis serves other clients between two scripts."""
 
-_WIDEST: Final = 2000
-"""Words of a command; even, so that names and values stay together."""
+_MAX_ARGUMENTS: Final = 2000
+"""The most arguments of one command; even, so that a field and its value are not separated."""
 
 
-class Checkpointer(ThreadSaver):
-    """Checkpoints of all threads under one key prefix. Bytes are counted as written, names included; Redis needs
+class RedisCheckpointer(ThreadSaver):
+    """The checkpoints of all threads under one key prefix. Bytes are counted as written, with field names. Redis needs
     about half as much again."""
 
     def __init__(
@@ -65,9 +63,9 @@ class Checkpointer(ThreadSaver):
         max_thread_bytes: int | None = None,
     ) -> None:
         super().__init__(serde=serde or Serde())
-        self._attach(pipeline, keys, writer, max_thread_bytes)
+        self._init_shared(pipeline, keys, writer, max_thread_bytes)
         self._dumps, self._loads = _bytes_only(self.serde)
-        self._reader = Reader(pipeline, keys, self._loads)
+        self._reader = CheckpointReader(pipeline, keys, self._loads)
 
     # writing
 
@@ -78,7 +76,7 @@ class Checkpointer(ThreadSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Store a checkpoint and the channel values that are new with it."""
+        """Stores a checkpoint, and the channel values that have new versions."""
         target = config["configurable"]
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
         parent_id = target.get("checkpoint_id") or ""
@@ -94,7 +92,7 @@ class Checkpointer(ThreadSaver):
                 fields += (field, blob)
                 size += len(field) + len(blob)
         commands: list[Command] = [
-            *_narrow(fields),
+            *_split_hset(fields),
             ("ZADD", names.index, 0, where),
             ("HINCRBY", names.state, BYTES_FIELD, size),
         ]
@@ -104,7 +102,6 @@ class Checkpointer(ThreadSaver):
         return config_of(thread_id, namespace, checkpoint["id"])
 
     async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
-        """As the base says."""
         target = config["configurable"]
         return await self._reader.writes(
             str(target["thread_id"]), target.get("checkpoint_ns", ""), target["checkpoint_id"]
@@ -127,17 +124,17 @@ class Checkpointer(ThreadSaver):
     # reading
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """The checkpoint that `config` names, or the latest of its namespace; None when there is none."""
+        """The checkpoint that `config` names, or the latest of its namespace."""
         target = config["configurable"]
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
         if thread_id == self._empty_thread:
             return None
         await self._writer.flush()
-        found, used = await self._reader.one(thread_id, namespace, get_checkpoint_id(config))
+        found, used = await self._reader.read_one(thread_id, namespace, get_checkpoint_id(config))
         if self._max_thread_bytes is not None:
-            self._note_bytes(thread_id, used)
+            self._remember_bytes(thread_id, used)
         if found is not None:
-            self._note_writes(found)
+            self._remember_writes(found)
         return found
 
     async def alist(
@@ -155,7 +152,7 @@ class Checkpointer(ThreadSaver):
         threads = [str(target["thread_id"])] if "thread_id" in target else await self.thread_ids()
         left = limit
         for thread_id in threads:
-            found = self._reader.many(
+            found = self._reader.read_pages(
                 thread_id,
                 target.get("checkpoint_ns"),
                 target.get("checkpoint_id"),
@@ -170,7 +167,7 @@ class Checkpointer(ThreadSaver):
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
-        """What delta channels are rebuilt from: see the base class. One round trip, however long the walk."""
+        """The writes from which delta channels are rebuilt. One round trip, unless they exceed a page."""
         if not channels:
             return {}
         target = config["configurable"]
@@ -179,17 +176,14 @@ class Checkpointer(ThreadSaver):
         )
 
     async def checkpoint_ids(self, thread_id: str, namespace: str) -> list[str]:
-        """As the base says."""
-        return await self._reader.ids(thread_id, namespace)
+        return await self._reader.list_ids(thread_id, namespace)
 
     async def thread_bytes(self, thread_id: str) -> int:
-        """Bytes stored for a thread, as its budget counts them."""
         return int(
             await self._pipeline.send("HGET", names_of(self._keys, thread_id).state, BYTES_FIELD, repeatable=True) or 0
         )
 
     async def thread_ids(self) -> list[str]:
-        """Every thread that has checkpoints, in order."""
         pattern, lead, trail = all_threads(self._keys)
         found: set[str] = set()
         cursor: Any = 0
@@ -199,8 +193,7 @@ class Checkpointer(ThreadSaver):
             if int(cursor) == 0:
                 return sorted(found)
 
-    async def storage(self, thread_id: str) -> Storage:
-        """What a thread's checkpoints take."""
+    async def storage(self, thread_id: str) -> ThreadStorage:
         names = names_of(self._keys, thread_id)
         reply = await self._pipeline.run(_STORAGE, [names.index, names.state], [names.writes_prefix])
         rest = iter(reply[4:])
@@ -209,16 +202,14 @@ class Checkpointer(ThreadSaver):
             for name, count, size in zip(rest, rest, rest, strict=True)
         }
         checkpoints, writes = (StorageCount(int(reply[i]), int(reply[i + 1])) for i in (0, 2))
-        return Storage(checkpoints, writes, channels)
+        return ThreadStorage(checkpoints, writes, channels)
 
-    # maintenance: each a script of its own, not carried by the writer
+    # maintenance: each operation is a script, which the writer does not send
 
     async def adelete_thread(self, thread_id: str) -> None:
-        """Remove every checkpoint of a thread. It is no error when there is none."""
         await self._remove(thread_id)
 
     async def remove_leftovers(self, thread_id: str) -> None:
-        """As the base says."""
         await self._remove(thread_id, guards=[self._keys.thread(thread_id)])
 
     async def _remove(self, thread_id: str, guards: Sequence[str] = ()) -> None:
@@ -229,8 +220,6 @@ class Checkpointer(ThreadSaver):
             pass
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Remove the checkpoints that these runs made, in every namespace and thread, but for those from which a
-        delta channel of a later checkpoint is rebuilt."""
         if not run_ids:
             return
         await self._writer.flush()
@@ -248,10 +237,9 @@ class Checkpointer(ThreadSaver):
         elif strategy == "delete":
             await asyncio.gather(*(self.adelete_thread(thread_id) for thread_id in thread_ids))
         else:
-            raise ValueError(f"prune strategy {strategy!r} is unknown; there is 'keep_latest' and 'delete'")
+            raise ValueError(f"prune strategy {strategy!r} is unknown; choose 'keep_latest' or 'delete'")
 
     async def prune_thread(self, thread_id: str, incarnation: str) -> bool:
-        """As the base says."""
         return await self._trim(thread_id, "latest", incarnation, guards=[self._keys.thread(thread_id)]) >= 0
 
     async def _trim(self, thread_id: str, mode: str, *rest: str, guards: Sequence[str] = ()) -> int:
@@ -267,7 +255,6 @@ class Checkpointer(ThreadSaver):
     async def acopy_thread(
         self, source_thread_id: str, target_thread_id: str, incarnations: tuple[str, str] | None = None
     ) -> None:
-        """As the base says."""
         source, target = names_of(self._keys, source_thread_id), names_of(self._keys, target_thread_id)
         both = (source_thread_id, target_thread_id) if incarnations else ()
         answer = await self._pipeline.run(
@@ -291,12 +278,13 @@ class Checkpointer(ThreadSaver):
         return lead, trail
 
 
-def _narrow(hset: list[Arg]) -> list[Command]:
-    """A group's script hands each command on as arguments of a function, and Lua takes some thousands at most."""
-    if len(hset) <= _WIDEST:
+def _split_hset(hset: list[Arg]) -> list[Command]:
+    """Splits a command with too many arguments: scripts pass a command to Lua's `unpack`, which is limited to
+    thousands."""
+    if len(hset) <= _MAX_ARGUMENTS:
         return [tuple(hset)]
     lead, pairs = hset[:2], hset[2:]
-    return [tuple(lead + pairs[at : at + _WIDEST]) for at in range(0, len(pairs), _WIDEST)]
+    return [tuple(lead + pairs[at : at + _MAX_ARGUMENTS]) for at in range(0, len(pairs), _MAX_ARGUMENTS)]
 
 
 def _bytes_only(serde: SerializerProtocol) -> tuple[Dumps, Loads]:

@@ -1,10 +1,10 @@
-"""What the server asks of a checkpointer beside LangGraph's own methods, and what all of ours do alike.
+"""The base of Slipway's checkpointers: what both do alike, and what the server needs beside LangGraph's own methods.
 
-A `ThreadSaver` keeps the checkpoints of all threads. Its writes are groups of plain commands that a `CheckpointWriter`
-carries, so that an attempt's checkpoints count only while it owns its run; every group is counted against the thread's
-byte budget first. `app/slipway/checkpoints/factory.py` lists those there are.
+A `ThreadSaver` stores the checkpoints of all threads. Its writes are groups of plain commands that a `CheckpointWriter`
+sends, so that an attempt's checkpoints are stored only while it owns its run. Before a group is sent, its bytes are
+compared with the byte budget of the thread. `app/slipway/checkpoints/factory.py` creates the checkpointers.
 
-Async, but for what a graph needs that a synchronous node invokes: see `SyncMethods`.
+All methods are async, except those for a graph that a synchronous node invokes: see `SyncMethods`.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from slipway.serialization.serde import Serde
 from slipway.shown_exceptions import public_repr
 
 _COUNTED_THREADS: Final = 1024
-"""Of how many threads a checkpointer remembers the size. A forgotten one costs a round trip more."""
+"""How many threads' sizes a checkpointer caches. A thread that is not cached costs one more round trip."""
 
 
 @dataclass(frozen=True, slots=True)
 class StorageCount:
-    """How many there are, and the bytes they take, as they are counted when written."""
+    """A number of stored values, and their bytes as counted when they were written."""
 
     count: int
     size: int
 
 
 @dataclass(frozen=True, slots=True)
-class Storage:
-    """What the checkpoints of one thread take; `channels` are the values of each channel."""
+class ThreadStorage:
+    """The storage that the checkpoints of one thread take. `channels` has the values of each channel."""
 
     checkpoints: StorageCount
     writes: StorageCount
@@ -56,7 +56,7 @@ class Storage:
 
 
 class StoredWrite(NamedTuple):
-    """A pending write with everything that is kept of it."""
+    """A pending write with all its stored fields."""
 
     task_id: str
     task_path: str
@@ -79,9 +79,9 @@ def _storable(channel: str, value: Any) -> Any:
 
 
 class ThreadSaver(SyncMethods):
-    """A checkpointer of this server.
+    """A checkpointer of Slipway.
 
-    `max_thread_bytes` is the byte budget of a thread: a write that would exceed it raises `CeilingHit` and stores
+    `max_thread_bytes` is the byte budget of a thread. A write that would exceed it raises `CeilingHit` and stores
     nothing.
     """
 
@@ -90,14 +90,14 @@ class ThreadSaver(SyncMethods):
     _writer: CheckpointWriter
     _answers: InterruptAnswers | None
     results: StoredResults
-    """The results of tasks that were stored before this clone read the checkpoint beside them."""
+    """The results of tasks that were stored before this clone read their checkpoint."""
     write_error: CeilingHit | None
-    """Why nothing more is stored: LangGraph itself notices at the end of a run only."""
+    """The first write that exceeded the budget. LangGraph reports it only at the end of a run."""
 
-    def _attach(
+    def _init_shared(
         self, pipeline: Pipeline, keys: Keys, writer: CheckpointWriter | None, max_thread_bytes: int | None
     ) -> None:
-        """What every constructor ends with."""
+        """Initialises the attributes of this class; every constructor calls it."""
         self._pipeline, self._keys = pipeline, keys
         self._writer = writer or UnfencedWriter(pipeline)
         self._max_thread_bytes = max_thread_bytes
@@ -109,8 +109,8 @@ class ThreadSaver(SyncMethods):
     def for_run(
         self, writer: CheckpointWriter, *, empty_thread: str | None = None, max_thread_bytes: int | None = None
     ) -> Self:
-        """A cheap clone whose writes go through `writer`. `empty_thread` is known to have no checkpoint: until the
-        first is written here, nothing is asked about it. `max_thread_bytes` replaces the budget."""
+        """A cheap clone whose writes are sent by `writer`. `empty_thread` is a thread that has no checkpoint: nothing
+        is read of it until the clone has written one. `max_thread_bytes` replaces the budget."""
         clone = copy.copy(self)
         if max_thread_bytes is not None:
             clone._max_thread_bytes = max_thread_bytes
@@ -121,17 +121,17 @@ class ThreadSaver(SyncMethods):
         return clone
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> Self:
-        """Allow these classes as well. LangGraph calls it with a graph's schemas in its strict mode."""
+        """Allows more classes. LangGraph calls this with a graph's schemas in its strict mode."""
         if isinstance(self.serde, Serde):
             self.serde.allowed.allow((entry[0], entry[1]) for entry in extra_allowlist)
         return self
 
     def get_next_version(self, current: Any, channel: Any) -> str:
-        """Later versions sort after earlier ones, and no two branches of a thread ever make the same one."""
+        """Later versions sort after earlier ones. Two branches of a thread never create the same version."""
         if current is None:
             count = 0
         elif not isinstance(current, str):
-            # a thread that came from elsewhere; numbers and text do not compare, so it keeps to numbers
+            # written by another checkpointer: numbers and texts cannot be compared, so it stays a number
             return int(current) + 1 + random.random()  # type: ignore[return-value]
         else:
             # other checkpointers write `<count>.<random>`
@@ -143,17 +143,17 @@ class ThreadSaver(SyncMethods):
         target: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ns}}
         return await self.aget_tuple(target)
 
-    def _note_writes(self, found: CheckpointTuple) -> None:
-        """Remember what tasks have stored beside a checkpoint that was read."""
+    def _remember_writes(self, found: CheckpointTuple) -> None:
+        """Collects the answers and results among the pending writes of a checkpoint that was read."""
         if self._answers is not None and found.pending_writes:
             self._answers.read(found.pending_writes)
             self.results.add(found.pending_writes)
 
     async def _write(self, thread_id: str, commands: list[Command], size: int) -> None:
-        """Hand a group on, unless its `size` is more than the thread may still take."""
+        """Sends a group. Raises `CeilingHit` if its `size` exceeds the rest of the thread's budget."""
         if thread_id == self._empty_thread:
             self._empty_thread = None
-            self._note_bytes(thread_id, 0)
+            self._remember_bytes(thread_id, 0)
         if self._max_thread_bytes is not None:
             used = self._used_bytes.get(thread_id)
             if used is None:
@@ -161,7 +161,7 @@ class ThreadSaver(SyncMethods):
             if used + size > self._max_thread_bytes:
                 self.write_error = CeilingHit("state_bytes", self._max_thread_bytes, used + size)
                 raise self.write_error
-            self._note_bytes(thread_id, used + size)
+            self._remember_bytes(thread_id, used + size)
         await self._writer.write(commands)
 
     async def aput_writes(
@@ -200,55 +200,56 @@ class ThreadSaver(SyncMethods):
         consumed = self._answers.consume(task_id, writes) if self._answers else []
         return [StoredWrite(answered, "", WRITES_IDX_MAP[RESUME], ANSWER_CONSUMED, None) for answered in consumed]
 
-    def _note_bytes(self, thread_id: str, used: int) -> None:
+    def _remember_bytes(self, thread_id: str, used: int) -> None:
         if len(self._used_bytes) >= _COUNTED_THREADS and thread_id not in self._used_bytes:
             self._used_bytes.clear()
         self._used_bytes[thread_id] = used
 
     @abstractmethod
     async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
-        """The pending writes of the checkpoint that `config` names, in the order in which they are applied."""
+        """The pending writes of the checkpoint that `config` names, in the order in which LangGraph applies them."""
 
     @abstractmethod
     async def checkpoint_ids(self, thread_id: str, namespace: str) -> list[str]:
-        """The ids of a namespace's checkpoints, newest first. None of them is read."""
+        """The ids of a namespace's checkpoints, newest first, without reading the checkpoints."""
 
     @abstractmethod
     async def thread_ids(self) -> list[str]:
-        """Every thread that has checkpoints, in order."""
+        """The sorted ids of all threads that have checkpoints."""
 
     @abstractmethod
     async def thread_bytes(self, thread_id: str) -> int:
-        """Bytes stored for a thread, as its budget counts them."""
+        """The stored bytes of a thread, as its budget counts them."""
 
     @abstractmethod
-    async def storage(self, thread_id: str) -> Storage:
-        """What a thread's checkpoints take."""
+    async def storage(self, thread_id: str) -> ThreadStorage:
+        """The storage that a thread's checkpoints take, by purpose."""
 
     @abstractmethod
     async def prune_thread(self, thread_id: str, incarnation: str) -> bool:
-        """Keep the latest checkpoints of the thread that was created at `incarnation`; False, and nothing is done, when
-        it is gone, or while a run of it is active: it may be rolled back to an earlier one."""
+        """Deletes all checkpoints but the latest of each namespace. Returns False and does nothing if the thread was
+        not created at `incarnation`, or while a run of it is active, which may be rolled back to an earlier
+        checkpoint."""
 
     @abstractmethod
     async def adelete_thread(self, thread_id: str) -> None:
-        """Remove every checkpoint of a thread. It is no error when there is none."""
+        """Deletes all checkpoints of a thread. Does nothing if there are none."""
 
     @abstractmethod
     async def remove_leftovers(self, thread_id: str) -> None:
-        """Remove every checkpoint of a thread that was removed. Nothing is done as soon as one of this id is there."""
+        """Deletes all checkpoints of a deleted thread. Does nothing if a thread of this id exists."""
 
     @abstractmethod
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Remove the checkpoints that these runs made, in every namespace and thread, but for those from which a
+        """Deletes the checkpoints that these runs created, in all namespaces and threads, except those from which a
         delta channel of a later checkpoint is rebuilt."""
 
     @abstractmethod
     async def acopy_thread(
         self, source_thread_id: str, target_thread_id: str, incarnations: tuple[str, str] | None = None
     ) -> None:
-        """Copy every checkpoint of a thread to another. `Conflict` when the target has some already. `NotFound`, and
-        nothing is copied, when one of the two was not created at its time in `incarnations`."""
+        """Copies all checkpoints of a thread. Raises `Conflict` when the target has checkpoints. Raises `NotFound`, and
+        copies nothing, when one of the two threads was not created at its time in `incarnations`."""
 
 
 # LangGraph reads this signature at the start of every run. Computing it costs more than a round trip, so it is stored.

@@ -1,7 +1,7 @@
-"""A `redis-py` client without a connection of its own: what it is told goes out on a `Pipeline`.
+"""A `redis-py` client without a connection of its own: it sends its commands through a `Pipeline`.
 
-`langgraph-checkpoint-redis` and its search library want such a client. A pool would open connections beyond the
-process's budget, and would neither wait for a Redis that is away nor share round trips.
+`langgraph-checkpoint-redis` and its search library need such a client. A connection pool would exceed the process's
+connection budget, would not wait while Redis is unavailable, and would not share round trips.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from slipway.redis.pipeline import Pipeline
 
 
 class PipelineClient(Redis):
-    """For single commands. What would open a connection is refused."""
+    """Sends single commands. A method that would open a connection raises `NotImplementedError`."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__()
@@ -32,11 +32,11 @@ class PipelineClient(Redis):
         return reply if parse is None else parse(reply, **options)
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
-        """Not here: it would connect."""
+        """Not supported: it would open a connection."""
         raise NotImplementedError
 
     def pubsub(self, **kwargs: Any) -> Any:
-        """Not here: it would connect."""
+        """Not supported: it would open a connection."""
         raise NotImplementedError
 
 

@@ -34,11 +34,11 @@ from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.fenced_writers import CheckpointWriter
 from slipway.checkpoints.langgraph_redis.client import PipelineClient
 from slipway.checkpoints.langgraph_redis.documents import Documents, sizes
-from slipway.checkpoints.langgraph_redis.search import Place, Search
+from slipway.checkpoints.langgraph_redis.search import Search
 from slipway.checkpoints.langgraph_redis.trimming import Head, latest_of, with_ancestors, without_runs
 from slipway.checkpoints.metadata import checkpoint_metadata, without_user
 from slipway.checkpoints.redis_reader import config_of
-from slipway.checkpoints.thread_saver import Storage, StorageCount, StoredWrite, ThreadSaver
+from slipway.checkpoints.thread_saver import StorageCount, StoredWrite, ThreadSaver, ThreadStorage
 from slipway.errors import Conflict, NotFound
 from slipway.redis.commands import Command
 from slipway.redis.connection import Arg
@@ -86,7 +86,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             checkpoint_write_prefix=self._names.writes.removesuffix(":"),
         )
         self.serde = serde or Serde()
-        self._attach(pipeline, keys, writer, max_thread_bytes)
+        self._init_shared(pipeline, keys, writer, max_thread_bytes)
         self._documents, self._search = Documents(self.serde), Search(pipeline, self._names)
         self._newest: dict[tuple[str, str], str] = {}
 
@@ -103,7 +103,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
     def for_run(
         self, writer: CheckpointWriter, *, empty_thread: str | None = None, max_thread_bytes: int | None = None
     ) -> LangGraphRedisSaver:
-        """As the base says; but nobody here knows that a thread is fresh."""
+        """See the base class; `empty_thread` is not used: an index may contain documents that the package wrote."""
         clone = super().for_run(writer, max_thread_bytes=max_thread_bytes)
         clone._newest = {}
         return clone
@@ -134,14 +134,12 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         if checkpoint["id"] >= await self._newest_of(thread_id, namespace):
             commands.append(("SET", self._names.pointer(thread_id, namespace), key))
         await self._write(thread_id, commands, len(document))
-        self._note_newest(thread_id, namespace, checkpoint["id"])
+        self._remember_newest(thread_id, namespace, checkpoint["id"])
         return config_of(thread_id, namespace, checkpoint["id"])
 
     async def stored_writes(self, config: RunnableConfig) -> list[StoredWrite]:
-        """As the base says."""
         target = config["configurable"]
-        place = (target.get("checkpoint_ns", ""), target["checkpoint_id"])
-        _, entries = await self._read(str(target["thread_id"]), [place])
+        _, entries = await self._read(str(target["thread_id"]), [CheckpointKey.from_configurable(target)])
         return self._documents.unpack_writes(entries[0][1]) if entries else []
 
     def _write_commands(
@@ -163,10 +161,10 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         """The id of the newest checkpoint of a namespace, or "". Whoever has read or written it is not asked again."""
         if (thread_id, namespace) not in self._newest:
             pointed = await self._pipeline.send("GET", self._names.pointer(thread_id, namespace), repeatable=True)
-            self._note_newest(thread_id, namespace, (pointed or b"").decode().rpartition(":")[2])
+            self._remember_newest(thread_id, namespace, (pointed or b"").decode().rpartition(":")[2])
         return self._newest[thread_id, namespace]
 
-    def _note_newest(self, thread_id: str, namespace: str, checkpoint_id: str) -> None:
+    def _remember_newest(self, thread_id: str, namespace: str, checkpoint_id: str) -> None:
         if len(self._newest) >= _REMEMBERED:
             self._newest.clear()
         known = self._newest.get((thread_id, namespace), "")
@@ -181,15 +179,15 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         checkpoint_id = get_checkpoint_id(config)
         await self._writer.flush()
         found = (
-            await self._one(thread_id, (namespace, checkpoint_id))
+            await self._one(thread_id, CheckpointKey(namespace, checkpoint_id))
             if checkpoint_id
             else await self._latest(thread_id, namespace)
         )
         if found is not None:
-            self._note_writes(found)
+            self._remember_writes(found)
         return found
 
-    async def _one(self, thread_id: str, place: Place) -> CheckpointTuple | None:
+    async def _one(self, thread_id: str, place: CheckpointKey) -> CheckpointTuple | None:
         _, entries = await self._read(thread_id, [place])
         return self._tuple(entries[0]) if entries else None
 
@@ -202,22 +200,24 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             newest = latest_of(await self._search.checkpoints(thread_id)).get(namespace)
             found = await self._one(thread_id, newest) if newest else None
         if used or not (pointed or namespace):  # a thread without a root checkpoint is new
-            self._note_bytes(thread_id, int(used or 0))
+            self._remember_bytes(thread_id, int(used or 0))
         newest_id = found.config["configurable"]["checkpoint_id"] if found else ""
-        self._note_newest(thread_id, namespace, newest_id)
+        self._remember_newest(thread_id, namespace, newest_id)
         return found
 
-    async def _read(self, thread_id: str, places: Sequence[Place]) -> tuple[int, list[Entry]]:
+    async def _read(self, thread_id: str, places: Sequence[CheckpointKey]) -> tuple[int, list[Entry]]:
         """How many of the places are done, and what is there."""
         ats = [checkpoint_at(thread_id, *place) for place in places]
         used, done, entries = await self._pipeline.run(
             _READ, [counter(self._keys, thread_id)], [*self._names.leads, _PAGE_BYTES, *ats]
         )
         if used:
-            self._note_bytes(thread_id, int(used))
+            self._remember_bytes(thread_id, int(used))
         return int(done), [(document, writes) for document, writes in entries]
 
-    async def _entries(self, thread_id: str, places: Sequence[Place], page: int = _PAGE) -> AsyncIterator[Entry]:
+    async def _entries(
+        self, thread_id: str, places: Sequence[CheckpointKey], page: int = _PAGE
+    ) -> AsyncIterator[Entry]:
         left = list(places)
         while left:
             done, entries = await self._read(thread_id, left[:page])
@@ -242,9 +242,11 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         left = limit
         for thread_id in [str(target["thread_id"])] if "thread_id" in target else await self.thread_ids():
             places = [
-                (where, ident)
-                for where, ident in await self._search.checkpoints(thread_id)
-                if namespace in (None, where) and checkpoint_id in (None, "", ident) and (not below or ident < below)
+                key
+                for key in await self._search.checkpoints(thread_id)
+                if namespace in (None, key.namespace)
+                and checkpoint_id in (None, "", key.checkpoint_id)
+                and (not below or key.checkpoint_id < below)
             ]
             if left is not None and not filter:
                 places = places[:left]
@@ -268,11 +270,9 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         )
 
     async def checkpoint_ids(self, thread_id: str, namespace: str) -> list[str]:
-        """As the base says."""
         return [ident for where, ident in await self._search.checkpoints(thread_id) if where == namespace]
 
     async def thread_ids(self) -> list[str]:
-        """Every thread that has checkpoints, in order."""
         return await self._search.threads()
 
     async def thread_bytes(self, thread_id: str) -> int:
@@ -286,7 +286,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             return size
         return int(counted)
 
-    async def storage(self, thread_id: str) -> Storage:
+    async def storage(self, thread_id: str) -> ThreadStorage:
         """What a thread's checkpoints take. Each holds all its channel values, so they count once for each."""
         checkpoints = checkpoint_bytes = writes = write_bytes = 0
         channels: dict[str, StorageCount] = {}
@@ -297,23 +297,19 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             for channel, size in values.items():
                 known = channels.get(channel, StorageCount(0, 0))
                 channels[channel] = StorageCount(known.count + 1, known.size + size)
-        return Storage(StorageCount(checkpoints, checkpoint_bytes), StorageCount(writes, write_bytes), channels)
+        return ThreadStorage(StorageCount(checkpoints, checkpoint_bytes), StorageCount(writes, write_bytes), channels)
 
-    # maintenance: each a script of its own, not carried by the writer
+    # maintenance: each operation is a script, which the writer does not send
 
     async def adelete_thread(self, thread_id: str) -> None:
-        """Remove every checkpoint of a thread. It is no error when there is none."""
         await self._remove(thread_id, await self._search.checkpoints(thread_id), set())
         await self._pipeline.send("DEL", counter(self._keys, thread_id), repeatable=True)
 
     async def remove_leftovers(self, thread_id: str) -> None:
-        """As the base says."""
         places = await self._search.checkpoints(thread_id)
         await self._remove(thread_id, places, set(), [self._keys.thread(thread_id)])
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        """Remove the checkpoints that these runs made, in every namespace and thread, but for those from which a
-        delta channel of a later checkpoint is rebuilt."""
         await self._writer.flush()
         touched = {thread_id for run_id in run_ids for thread_id in await self._search.threads_of_run(run_id)}
         for thread_id in touched:
@@ -331,14 +327,13 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         """`keep_latest` keeps the latest checkpoint of each namespace, and the ancestors from which its delta
         channels are rebuilt; `delete` keeps nothing. The package's own `keep_last` is refused."""
         if keep_last is not None:
-            raise ValueError("keep_last is not supported; there are the strategies 'keep_latest' and 'delete'")
+            raise ValueError("keep_last is not supported; choose the strategy 'keep_latest' or 'delete'")
         if strategy not in ("keep_latest", "delete"):
-            raise ValueError(f"prune strategy {strategy!r} is unknown; there is 'keep_latest' and 'delete'")
+            raise ValueError(f"prune strategy {strategy!r} is unknown; choose 'keep_latest' or 'delete'")
         for thread_id in thread_ids:
             await (self._keep_latest(thread_id) if strategy == "keep_latest" else self.adelete_thread(thread_id))
 
     async def prune_thread(self, thread_id: str, incarnation: str) -> bool:
-        """As the base says."""
         return await self._keep_latest(thread_id, [self._keys.thread(thread_id)], incarnation) >= 0
 
     async def _keep_latest(self, thread_id: str, guards: Sequence[str] = (), incarnation: str = "") -> int:
@@ -347,9 +342,9 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         kept = with_ancestors(heads, latest_of(list(heads)).values())
         return await self._remove(thread_id, places, kept, guards, incarnation)
 
-    async def _heads(self, thread_id: str, places: Sequence[Place]) -> dict[Place, Head]:
+    async def _heads(self, thread_id: str, places: Sequence[CheckpointKey]) -> dict[CheckpointKey, Head]:
         by_at = {checkpoint_at(thread_id, *place): place for place in places}
-        heads: dict[Place, Head] = {}
+        heads: dict[CheckpointKey, Head] = {}
         for first in range(0, len(places), _PAGE):
             page = list(by_at)[first : first + _PAGE]
             for at, run_id, parent_id, metadata, held in await self._pipeline.run(
@@ -363,8 +358,8 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
     async def _remove(
         self,
         thread_id: str,
-        places: Sequence[Place],
-        kept: set[Place],
+        places: Sequence[CheckpointKey],
+        kept: set[CheckpointKey],
         guards: Sequence[str] = (),
         incarnation: str = "",
     ) -> int:
@@ -395,7 +390,6 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
     async def acopy_thread(
         self, source_thread_id: str, target_thread_id: str, incarnations: tuple[str, str] | None = None
     ) -> None:
-        """As the base says."""
         places = {*await self._search.checkpoints(source_thread_id)}
         places |= {place for place, _ in await self._search.writes(source_thread_id)}
         if not places and incarnations is None:

@@ -1,7 +1,7 @@
-"""Which documents there are: what only the search indexes know.
+"""Lists documents by their fields, with the search indexes.
 
-Tags do not tell upper from lower case, so every answer is compared with what was asked. A query has no time limit:
-by its own the server would answer with a part of what there is, and not say so.
+Tag queries ignore case, so every result is compared with the requested value. Queries have no time limit: with the
+default limit the server would return a part of the results without saying so.
 """
 
 from __future__ import annotations
@@ -11,22 +11,20 @@ from typing import Any, Final
 
 from redisvl.query.filter import Tag
 
+from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.errors import ConfigError
 from slipway.redis.connection import Arg
 from slipway.redis.document_keys import ROOT, DocumentNames
 from slipway.redis.pipeline import Pipeline
 
 _ALL: Final = 1_000_000
-"""The most that a server gives."""
+"""The most results that a server returns."""
 
 _POLL_S: Final = 0.05
 
-Place = tuple[str, str]
-"""A checkpoint in its thread: (namespace, id)."""
-
 
 class Search:
-    """On one pipeline, under one prefix; one round trip a call."""
+    """Each call is one round trip."""
 
     def __init__(self, pipeline: Pipeline, names: DocumentNames) -> None:
         self._pipeline, self._names = pipeline, names
@@ -34,32 +32,32 @@ class Search:
         self._indexes = {names.prefix: place | {"run_id"}, names.writes.removesuffix(":"): place}
 
     async def complete(self) -> None:
-        """Return once both indexes know every document: one that is made over existing documents goes through them in
-        the background, and until then would tell of a part. Raises `ConfigError` when one lacks a field."""
+        """Returns when both indexes contain all documents. A new index is filled in the background and returns a part
+        of the documents until then. Raises `ConfigError` when an index lacks a field."""
         for index, fields in self._indexes.items():
             while True:
                 reply = await self._pipeline.send("FT.INFO", index, repeatable=True)
-                told = dict(zip(reply[::2], reply[1::2], strict=True))
-                if lacking := fields - {_row(attribute[:6])["attribute"] for attribute in told[b"attributes"]}:
+                info = dict(zip(reply[::2], reply[1::2], strict=True))
+                if lacking := fields - {_row(attribute[:6])["attribute"] for attribute in info[b"attributes"]}:
                     raise ConfigError(
                         f"the search index {index} is of an older langgraph-checkpoint-redis and lacks "
                         f"{', '.join(sorted(lacking))}: remove it (FT.DROPINDEX {index}; the documents stay) "
                         "and start again"
                     )
-                if not int(told.get(b"indexing", 0)):
+                if not int(info.get(b"indexing", 0)):
                     break
                 await asyncio.sleep(_POLL_S)
 
-    async def checkpoints(self, thread_id: str) -> list[Place]:
+    async def checkpoints(self, thread_id: str) -> list[CheckpointKey]:
         """The checkpoints of a thread, newest first."""
         found = await self._find(self._names.prefix, "thread_id", thread_id, "checkpoint_ns", "checkpoint_id")
-        return sorted((_place(row) for _, row in found), key=lambda place: place[::-1], reverse=True)
+        return sorted((_checkpoint_key(row) for _, row in found), key=lambda place: place[::-1], reverse=True)
 
-    async def writes(self, thread_id: str) -> list[tuple[Place, str]]:
-        """The pending writes of a thread: of which checkpoint, and each one's key."""
+    async def writes(self, thread_id: str) -> list[tuple[CheckpointKey, str]]:
+        """The pending writes of a thread: the checkpoint and the key of each."""
         index = self._names.writes.removesuffix(":")
         found = await self._find(index, "thread_id", thread_id, "checkpoint_ns", "checkpoint_id")
-        return [(_place(row), key) for key, row in found]
+        return [(_checkpoint_key(row), key) for key, row in found]
 
     async def threads_of_run(self, run_id: str) -> set[str]:
         """The threads that hold checkpoints of a run."""
@@ -67,7 +65,7 @@ class Search:
         return {row["thread_id"] for _, row in found if "thread_id" in row}
 
     async def threads(self) -> list[str]:
-        """Every thread that has checkpoints, in order."""
+        """The sorted ids of all threads that have checkpoints."""
         grouped = ("LOAD", 1, "@thread_id", "GROUPBY", 1, "@thread_id", "LIMIT", 0, _ALL, "DIALECT", 2)
         reply = await self._pipeline.send(
             "FT.AGGREGATE", self._names.prefix, "*", "TIMEOUT", 0, *grouped, repeatable=True
@@ -77,7 +75,7 @@ class Search:
 
     async def _find(self, index: str, field: str, value: str, *wanted: str) -> list[tuple[str, dict[str, str]]]:
         """(key, fields) of the documents whose `field` is exactly `value`."""
-        if not value:  # a query for nothing finds everything
+        if not value:  # an empty query would match every document
             return []
         query: list[Arg] = [str(Tag(field) == value), "RETURN", len(wanted) + 1, field, *wanted]
         query += ["LIMIT", 0, _ALL, "TIMEOUT", 0, "DIALECT", 2]
@@ -92,6 +90,6 @@ def _row(flat: list[Any]) -> dict[str, str]:
     }
 
 
-def _place(row: dict[str, str]) -> Place:
+def _checkpoint_key(row: dict[str, str]) -> CheckpointKey:
     namespace = row.get("checkpoint_ns", ROOT)
-    return "" if namespace == ROOT else namespace, row.get("checkpoint_id", "")
+    return CheckpointKey("" if namespace == ROOT else namespace, row.get("checkpoint_id", ""))
