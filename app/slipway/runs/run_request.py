@@ -115,9 +115,11 @@ def _thread_config(request: RunRequest, assistant: Assistant) -> dict[str, Any]:
 
 
 def _requested_ceilings(request: RunRequest, assistant: Assistant) -> Limits:
-    """The lower of the assistant's and the request's, for each ceiling (`config.configurable.ceilings`)."""
+    """The lower of the assistant's and the request's, for each ceiling. They are in `config.configurable.ceilings`, or
+    in the `context` that replaces `config.configurable`."""
     lowered = dict(parse_ceilings(assistant.config))
-    for name, limit in parse_ceilings(request.options.config).items():
+    context = request.options.context
+    for name, limit in parse_ceilings({"configurable": context} if context else request.options.config).items():
         lowered[name] = min(limit, lowered.get(name, limit))
     return lowered
 
