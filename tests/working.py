@@ -16,7 +16,7 @@ from slipway_workers.process import WorkerProcess
 
 def executing(process: WorkerProcess) -> dict[str, Execution]:
     """The executions of a worker by run id; the newest one of each run."""
-    return {execution.run.run_id: execution for execution in process.executor.executions}
+    return {execution.run.run_id: execution for execution in process.executions.current}
 
 
 @asynccontextmanager
@@ -30,7 +30,7 @@ async def working(settings: Settings, graphs: Registry) -> AsyncIterator[tuple[W
         try:
             yield process, services
         finally:
-            process.executor.stop_now()
+            process.executions.stop_now()
             process.request_stop()
             await task
             await wake.close()

@@ -18,8 +18,8 @@ from slipway.checkpoints.trash import Trash
 from slipway.clock import Clock
 from slipway.crons.store import CronStore
 from slipway.event_protocol.protocol_log import ProtocolLog
-from slipway.execution.executor import Executor
 from slipway.execution.inline import InlineExecutor
+from slipway.execution.open_executions import OpenExecutions
 from slipway.graphs.langgraph_json import LangGraphJson, read
 from slipway.graphs.served_graphs import Graphs
 from slipway.health.health import HealthMonitor
@@ -58,7 +58,7 @@ Process = Literal["web", "worker", "cli"]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The connections and stores of a process. `lease_renewer` and `executor` exist in web processes and workers,
+    """The connections and stores of a process. `lease_renewer` and `executions` exist in web processes and workers,
     `inline` in web processes, which also measure `health`. `auth` is the project's auth file in workers, which
     authorize the runs that they create and start; in web processes it is in `Extensions`."""
 
@@ -89,7 +89,7 @@ class Services:
     crons: CronStore
     webhook_urls: UrlPolicy
     lease_renewer: LeaseRenewer | None
-    executor: Executor | None
+    executions: OpenExecutions | None
     inline: InlineExecutor | None
     health: HealthMonitor
     auth: AuthFile | None = None
@@ -204,7 +204,7 @@ def _stores(
         crons=CronStore(pipeline, keys, clock),
         webhook_urls=webhook_urls,
         lease_renewer=None,
-        executor=None,
+        executions=None,
         inline=None,
         health=health,
     )
@@ -235,7 +235,7 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     await lease_renewer.start()
     stack.push_async_callback(lease_renewer.stop)
     await services.subscriber.subscribe(services.keys.control(lease_renewer.worker), lease_renewer.on_control_message)
-    executor = Executor(
+    executions = OpenExecutions(
         services.scripts,
         services.graphs,
         services.checkpointer,
@@ -244,11 +244,11 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
         lease_renewer,
         event_ttl_s=services.settings.event_ttl_s,
     )
-    services = replace(services, lease_renewer=lease_renewer, executor=executor)
+    services = replace(services, lease_renewer=lease_renewer, executions=executions)
     if process == "worker":
         auth = await asyncio.to_thread(load_auth, services.config.auth, services.graphs.attribute)
         return replace(services, auth=auth)
-    inline = InlineExecutor(services.submission.creator, services.graphs, executor, services.settings)
+    inline = InlineExecutor(services.submission.creator, services.graphs, executions, services.settings)
     stack.push_async_callback(inline.close)
     await services.health.measure()
     watch = asyncio.create_task(services.health.run(), name="health watch")

@@ -159,12 +159,12 @@ async def test_the_budget_of_graphs_that_have_none_of_their_own(load: Load, grap
         serving(load(inline_budget_s=0.05, drain_s=0.1), graphs) as served,
         httpx.AsyncClient(base_url=served.url) as client,
     ):
-        executor = served.services.executor
-        assert executor is not None
+        executions = served.services.executions
+        assert executions is not None
         for graph_id in ("briefly_here", "here"):
             body = RUN | {"assistant_id": graph_id, "input": {"gate": True}}
             assert (await client.post(f"/threads/{new_id()}/runs", json=body)).status_code == 200
-        drained = {execution.run.graph_id: execution for execution in executor.executions}
+        drained = {execution.run.graph_id: execution for execution in executions.current}
         await wait_until(lambda: drained["briefly_here"].drain_requested)
         assert drained["here"].drain_requested
 

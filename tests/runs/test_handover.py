@@ -59,13 +59,13 @@ async def _behind_a_proxy(valkey_url: str, keys: Keys, graphs: Registry) -> Asyn
 
 def _executing(services: Services) -> int:
     """How many runs the web process executes."""
-    assert services.executor is not None
-    return len(services.executor.executions)
+    assert services.executions is not None
+    return len(services.executions.current)
 
 
 def _only_execution(services: Services) -> Execution:
-    assert services.executor is not None
-    (execution,) = services.executor.executions
+    assert services.executions is not None
+    (execution,) = services.executions.current
     return execution
 
 
@@ -273,7 +273,7 @@ async def test_a_worker_that_stops_hands_its_runs_back_without_spending_an_attem
         run = await services.submission.submit(new)
         await eventually(lambda: project.effects[run.thread_id]["one"])
         process.request_stop()
-        await eventually(lambda: all(execution.drain_requested for execution in process.executor.executions))
+        await eventually(lambda: all(execution.drain_requested for execution in process.executions.current))
         project.gates[run.thread_id].set()
         await eventually(lambda: _is(services, run, Phase.QUEUED))
     async with working(settings, graphs) as (_, services):
@@ -288,7 +288,7 @@ async def test_a_run_whose_claim_arrives_while_the_worker_stops_is_handed_back(
     async with open_services(settings_of(valkey_url, keys), graphs, "worker") as services:
         assert services.lease_renewer is not None
         process = WorkerProcess(services, pipeline)
-        process.executor.drain()
+        process.executions.drain()
         run = await services.submission.submit(new_run(new_id(), create_thread=True))
         _, claimed = await services.scripts.run_claim(services.lease_renewer.worker, 1, LEASE_MS)
         await process._run_attempt({}, run_from(claimed[0]))
@@ -305,7 +305,7 @@ async def test_many_runs_of_a_stopping_worker_all_end_elsewhere(
         runs = await asyncio.gather(*(services.submission.submit(new) for new in made))
         await eventually(lambda: all(project.effects[run.thread_id]["one"] for run in runs))
         process.request_stop()
-        await eventually(lambda: not process.executor.executions)
+        await eventually(lambda: not process.executions.current)
     for run in runs:
         project.gates[run.thread_id].set()
     async with working(settings, graphs) as (_, services):

@@ -163,7 +163,7 @@ async def test_a_run_whose_attempt_died_tells_once(
     run = await sdk.runs.create(thread, "hold", input={}, webhook=receiver.url)
     await eventually(lambda: run["run_id"] in executing(worker))
     first = executing(worker)[run["run_id"]]
-    taken = await served.services.scripts.run_reap(event_ttl_s=60, pause_ms=0, worker=worker.executor.worker_id)
+    taken = await served.services.scripts.run_reap(event_ttl_s=60, pause_ms=0, worker=worker.executions.worker_id)
     assert [outcome for _, _, outcome in taken] == ["queued"]
     await eventually(lambda: executing(worker)[run["run_id"]].attempt.number == 2)
     first.stop_now()  # it has not noticed; here both attempts are of one worker

@@ -83,7 +83,8 @@ class ClaimingWorker(Worker):
             await asyncio.wait(list(self.tasks.values()))
 
     def stop_claiming(self) -> None:
-        """Stops claiming. Runs that a claim in progress returns are started and released at once (`Executor.drain`)."""
+        """Stops claiming. Runs that a claim in progress returns are started and released at once
+        (`OpenExecutions.drain`)."""
         self.allow_pick_jobs = False
         self._slot_free.set()
 

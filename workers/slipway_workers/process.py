@@ -67,10 +67,10 @@ class WorkerProcess:
     """The claim loop, the duties and the executions of one process. `wake` is a connection of its own for claims."""
 
     def __init__(self, services: Services, wake: Pipeline) -> None:
-        assert services.executor is not None
+        assert services.executions is not None
         assert services.lease_renewer is not None
         self._services, settings = services, services.settings
-        self.executor, self._worker_id = services.executor, services.lease_renewer.worker
+        self.executions, self._worker_id = services.executions, services.lease_renewer.worker
         self._stop_requested = asyncio.Event()
         self._claims = ClaimingWorker(
             self._run_attempt,
@@ -108,22 +108,22 @@ class WorkerProcess:
     async def _drain(self, claims: asyncio.Task[None]) -> None:
         """Claims nothing more and stops each graph at its next superstep. After `drain_s` the remaining graphs are
         stopped within their superstep."""
-        log.info("worker.draining", runs=len(self.executor.executions))
+        log.info("worker.draining", runs=len(self.executions.current))
         self._claims.stop_claiming()
         # ends the blocking pop of this worker; if another worker gets the token, it claims once more and finds nothing
         self._services.pipeline.send("RPUSH", self._services.keys.worker_wake, "1").add_done_callback(ignore_reply)
-        self.executor.drain()
+        self.executions.drain()
         await asyncio.wait({claims}, timeout=self._services.settings.drain_s)
-        self.executor.stop_now()
+        self.executions.stop_now()
         await asyncio.wait({claims}, timeout=_STOP_TIMEOUT_S)
-        log.info("worker.drained", runs_left=len(self.executor.executions))
+        log.info("worker.drained", runs_left=len(self.executions.current))
 
     async def _run_attempt(self, ctx: dict[str, Any], run: Run) -> None:
-        execution = self.executor.open(run, on_cleared=self._claims.suspects.remove)
+        execution = self.executions.open(run, on_cleared=self._claims.suspects.remove)
         try:
             if await self._start_permission.check(execution.attempt):
                 await execution.execute()
         finally:
-            self.executor.close(execution)
+            self.executions.close(execution)
             if run.options.webhook:
                 self._duties[Deliveries].run_soon()

@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 
 from slipway.execution.execution import Execution
-from slipway.execution.executor import Executor
+from slipway.execution.open_executions import OpenExecutions
 from slipway.graphs.served_graphs import Graphs
 from slipway.runs.creation import RunCreator
 from slipway.runs.record import Phase, Run, RunSpec
@@ -32,8 +32,8 @@ _STOP_TIMEOUT_S: Final = 5.0
 class InlineExecutor:
     """Creates and executes the inline runs of a web process."""
 
-    def __init__(self, creator: RunCreator, graphs: Graphs, executor: Executor, settings: Settings) -> None:
-        self._creator, self._graphs, self._executor, self._settings = creator, graphs, executor, settings
+    def __init__(self, creator: RunCreator, graphs: Graphs, executions: OpenExecutions, settings: Settings) -> None:
+        self._creator, self._graphs, self._open_executions, self._settings = creator, graphs, executions, settings
         self._submissions: set[asyncio.Task[Run]] = set()
         self._executions: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -52,13 +52,13 @@ class InlineExecutor:
         return await asyncio.shield(submission)
 
     async def _submit(self, spec: RunSpec) -> Run:
-        created = await self._creator.create(spec, inline_worker=self._executor.worker_id)
+        created = await self._creator.create(spec, inline_worker=self._open_executions.worker_id)
         if created.is_new and created.run.phase is Phase.RUNNING:
             self._start(created.run)
         return created.run
 
     def _start(self, run: Run) -> None:
-        execution = self._executor.open(run)
+        execution = self._open_executions.open(run)
         task = asyncio.create_task(execution.execute(), name=f"inline {run.run_id}")
         self._executions.add(task)
         budget_s = self._graphs.spec(run.graph_id).inline_budget_s or self._settings.inline_budget_s
@@ -67,7 +67,7 @@ class InlineExecutor:
 
     def _on_end(self, task: asyncio.Task[None], execution: Execution, timer: asyncio.TimerHandle) -> None:
         timer.cancel()
-        self._executor.close(execution)
+        self._open_executions.close(execution)
         self._executions.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("inline.failed", run=execution.run.run_id, exc_info=error)
@@ -76,9 +76,9 @@ class InlineExecutor:
         """Releases every run to the workers: at its next superstep, or at once after `drain_s`."""
         self._closing = True
         await _wait(self._submissions, self._settings.redis_patience_web_s)
-        self._executor.drain()
+        self._open_executions.drain()
         await _wait(self._executions, self._settings.drain_s)
-        self._executor.stop_now()
+        self._open_executions.stop_now()
         await _wait(self._executions, _STOP_TIMEOUT_S)
 
 

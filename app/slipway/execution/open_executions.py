@@ -1,4 +1,4 @@
-"""Opens the executions of one process, in workers as in web processes."""
+"""The executions of one process, in workers and in web processes: opened, stopped and closed in one place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from slipway.runs.record import Run
 from slipway.runs.scripts import RunScripts
 
 
-class Executor:
+class OpenExecutions:
     """The executions of one process. The lease of each is renewed from `open` to `close`."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Executor:
         self._keys, self._store, self._event_ttl_s = keys, store, event_ttl_s
         self._lease_renewer = lease_renewer
         self._draining = False
-        self.executions: list[Execution] = []
+        self.current: list[Execution] = []
         """Those that are open now, in the order in which they were opened."""
 
     @property
@@ -56,7 +56,7 @@ class Executor:
             store=self._store,
             on_cleared=on_cleared,
         )
-        self.executions.append(execution)
+        self.current.append(execution)
         if self._draining:
             execution.drain()
         return execution
@@ -64,15 +64,15 @@ class Executor:
     def close(self, execution: Execution) -> None:
         """Stops renewing the lease. A run that was neither settled nor released is reclaimed when its lease expires."""
         self._lease_renewer.remove(execution.attempt)
-        self.executions.remove(execution)
+        self.current.remove(execution)
 
     def drain(self) -> None:
         """Releases all runs at their next superstep, also those that are opened later."""
         self._draining = True
-        for execution in self.executions:
+        for execution in self.current:
             execution.drain()
 
     def stop_now(self) -> None:
         """Releases all runs at once. The next attempt executes the interrupted superstep again."""
-        for execution in list(self.executions):
+        for execution in list(self.current):
             execution.stop_now()
