@@ -229,7 +229,7 @@ async def test_both_streams_of_a_thread_have_its_runs_in_the_order_of_their_ordi
 ) -> None:
     thread, services = await thread_of(sdk), served.services
     runs = [(await sdk.runs.create(thread, "hold", input={"value": 1}))["run_id"] for _ in range(40)]
-    runs.reverse()  # the last one is cancelled first, and gets the first ordinal
+    runs = runs[20:] + runs[:20]  # in this order they are cancelled, and get their ordinals
     for run in runs:
         await sdk.runs.cancel(thread, run)
     done: list[str] = []
