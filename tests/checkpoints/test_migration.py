@@ -342,7 +342,7 @@ def test_what_makes_no_sense_is_a_line(modules_url: str, keys: Keys, arguments: 
 @pytest.mark.processes
 async def test_what_the_server_works_with_is_not_removed(modules_url: str, keys: Keys) -> None:
     settings = Settings.of({"redis_url": modules_url, "key_prefix": keys.prefix, "checkpointer": "core"})
-    with pytest.raises(ConfigError, match="would delete the data SLIPWAY_CHECKPOINTER=core works with"):
+    with pytest.raises(ConfigError, match="would delete the data that SLIPWAY_CHECKPOINTER=core uses"):
         await migrate(settings, NO_GRAPHS, "core", "langgraph-redis", delete_source=True)
 
 
