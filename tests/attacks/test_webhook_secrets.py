@@ -44,7 +44,7 @@ def test_headers_without_a_list_of_hosts_stop_the_start(tmp_path: Path) -> None:
     "name", ["*", "", "https://a.example", "a.example:443", "a.example/x", "a b", "*.", "u@a.example"]
 )
 def test_what_is_no_host_stops_the_start(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match=r"webhooks\.url\.allowed_domains\.0: .*hooks\.example\.com"):
+    with pytest.raises(ConfigError, match=r"webhooks\.url\.allowed_domains\[0\]: .*hooks\.example\.com"):
         read(config(tmp_path, url={"allowed_domains": [name]}))
 
 
