@@ -27,6 +27,7 @@ from slipway.api.route_table import ENDPOINTS
 from slipway.api.ui import site
 from slipway.runs.record import new_id
 from slipway.services import Services
+from slipway_workers.duties.layout_watch import LayoutWatch
 from slipway_workers.duties.reaper import Reaper
 from slipway_workers.duties.reconciler import Reconciler
 from slipway_workers.duties.retention import Retention
@@ -152,6 +153,12 @@ BACKGROUND: Final[dict[str, Work]] = {
             "StoreSweeper",
             "deletes expired items",
             lambda services: StoreSweeper(services).run_once(),
+        ),
+        Work(
+            "a later release has raised the layout",
+            "LayoutWatch",
+            "ends a worker of an older release",
+            lambda services: LayoutWatch(services).run_once(),
         ),
         Work("a waiting run starts", "ClaimingWorker", "a worker claims a run that was queued or delayed"),
         Work("an inline run starts", "InlineExecutor", "the web process that accepted a run executes it"),

@@ -11,6 +11,7 @@ import pytest
 
 from slipway.clock import Clock
 from slipway.errors import ConfigError, StoreUnavailable
+from slipway.graphs.registry import Registry
 from slipway.health.health import NEWER_LAYOUT, HealthMonitor
 from slipway.processes.child_commands import slipway
 from slipway.redis import layout
@@ -18,9 +19,11 @@ from slipway.redis.hash_fields import fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LAYOUT, UNRECORDED, LayoutRecord
 from slipway.redis.pipeline import Pipeline
+from slipway.services import open_services
 from slipway.settings import Settings
 from slipway.versions import version_of
-from tests.conftest import bare_environment
+from slipway_workers.process import WorkerProcess
+from tests.conftest import bare_environment, wait_until
 
 THIS = version_of("slipway")
 GRAPH = """
@@ -146,6 +149,24 @@ async def test_a_running_process_of_an_older_release_takes_no_more_runs(
     assert not (await health.measure()).ready
     with pytest.raises(StoreUnavailable, match=r"run release 9\.1\.0"):
         health.check_admission()
+
+
+async def test_a_running_worker_of_an_older_release_stops(
+    pipeline: Pipeline, keys: Keys, valkey_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "langgraph.json").write_text('{"graphs": {"a": "./a.py:graph"}}')
+    (tmp_path / "a.py").write_text(GRAPH)
+    given = {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": tmp_path / "langgraph.json"}
+    settings = Settings.of(given | {"heartbeat_s": 0.1})
+    async with open_services(settings, await Registry.load(settings.config), "worker") as services:
+        wake = Pipeline(services.address, "test worker wake", patience_s=2)
+        await wake.open()
+        await LayoutRecord(pipeline, keys).check_or_upgrade()
+        working = asyncio.create_task(WorkerProcess(services, wake).work())
+        await wait_until(lambda: pipeline.send("ZCARD", keys.workers), beside=working)
+        await pipeline.send("HSET", keys.layout, "required", LAYOUT + 1, "release", "9.1.0")
+        await asyncio.wait_for(working, 30)
+        await wake.close()
 
 
 class Commands:

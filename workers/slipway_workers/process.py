@@ -22,6 +22,7 @@ from slipway.services import Services, open_services
 from slipway.settings import Settings
 from slipway_workers.claims import ClaimingWorker, ignore_reply
 from slipway_workers.duties.deliveries import Deliveries
+from slipway_workers.duties.layout_watch import LayoutWatch
 from slipway_workers.duties.reaper import Reaper
 from slipway_workers.duties.reconciler import Reconciler
 from slipway_workers.duties.retention import Retention
@@ -40,6 +41,7 @@ DUTIES: Final[tuple[Callable[[Services], Duty], ...]] = (
     Scheduler,  # creates the runs of crons
     StoreSweeper,  # deletes store items whose time to live is over
     Deliveries,  # calls webhooks
+    LayoutWatch,  # ends this worker once a later release has raised the layout of the store
 )
 
 _STOP_TIMEOUT_S: Final = 2.0
@@ -88,7 +90,8 @@ class WorkerProcess:
         self._stop_requested.set()
 
     async def work(self) -> None:
-        """Returns after a drain: a signal asked for it, or a background task ended, which only a bug can cause."""
+        """Returns after a drain: a signal asked for it, or a background task ended. Only `LayoutWatch` ends by itself;
+        another task that ends is a bug."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.request_stop)
