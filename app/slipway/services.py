@@ -234,7 +234,8 @@ async def _executing(services: Services, process: Process, stack: AsyncExitStack
     )
     await lease_renewer.start()
     stack.push_async_callback(lease_renewer.stop)
-    await services.subscriber.subscribe(services.keys.control(lease_renewer.worker), lease_renewer.on_control_message)
+    channel = services.scripts.control_channel(lease_renewer.worker)
+    await services.subscriber.subscribe(channel, lease_renewer.on_control_message)
     executions = OpenExecutions(
         services.scripts,
         services.graphs,

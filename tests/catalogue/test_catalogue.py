@@ -78,3 +78,19 @@ def _modules(package: str) -> Iterator[Path]:
     for folder in ("app", "workers"):
         path = ROOT / folder / package.replace(".", "/")
         yield from sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")] if folder == "app" else []
+
+
+def test_the_packages_that_use_a_key_are_declared() -> None:
+    for folder in ("app", "workers"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            package = ".".join(path.relative_to(ROOT / folder).with_suffix("").parts[:2])
+            for kind in _kinds_used(path) if package != "slipway.redis" else ():
+                assert package in kind.python_writers + kind.python_readers, f"{path} uses {kind.name}"
+
+
+def _kinds_used(path: Path) -> Iterator[KeyKind]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Attribute) or node.attr not in KEY_KINDS:
+            continue
+        if ast.unparse(node.value).rpartition(".")[2] in ("keys", "_keys"):
+            yield KEY_KINDS[node.attr]

@@ -27,6 +27,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.runs.crash_suspects import CrashSuspects
 from slipway.runs.record import Run, run_from
 from slipway.runs.scripts import RunScripts
+from slipway.runs.worker_wake import WorkerWake
 
 log = structlog.get_logger(__name__)
 
@@ -50,9 +51,10 @@ class ClaimingWorker(Worker):
         lease_ms: int,
         max_runs: int,
     ) -> None:
+        self._tokens = WorkerWake(wake, keys)
         super().__init__(
             functions=[func(handler, name="attempt", keep_result=0, max_tries=1)],  # type: ignore[arg-type]
-            queue_name=keys.queue,
+            queue_name=self._tokens.queue_name,
             redis_pool=ArqRedis(),
             handle_signals=False,
             max_jobs=max_runs,
@@ -60,8 +62,7 @@ class ClaimingWorker(Worker):
             max_tries=1,
             retry_jobs=False,
         )
-        self._run_attempt, self._keys, self._wake = handler, keys, wake
-        self._scripts = RunScripts(wake, keys)
+        self._run_attempt, self._scripts = handler, RunScripts(wake, keys)
         self._worker_id, self._lease_ms = worker, lease_ms
         self._slot_free = asyncio.Event()
         self.suspects = CrashSuspects()
@@ -95,7 +96,7 @@ class ClaimingWorker(Worker):
         The pop and the claim are sent together: Redis executes the claim as soon as a token ends the pop, so both need
         one round trip."""
         if wait_s > 0:
-            self._wake.send("BLPOP", self._keys.worker_wake, wait_s).add_done_callback(ignore_reply)
+            self._tokens.wait(wait_s).add_done_callback(ignore_reply)
         free = self.max_jobs - len(self.tasks)
         due_in_ms, claimed = await self._scripts.run_claim(
             self._worker_id, free, self._lease_ms, suspects=self.suspects.free_slots()

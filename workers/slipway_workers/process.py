@@ -18,6 +18,7 @@ from slipway.processes.readiness import report_ready
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.preflight import open_with_retries
 from slipway.runs.record import Run
+from slipway.runs.worker_wake import WorkerWake
 from slipway.services import Services, open_services
 from slipway.settings import Settings
 from slipway_workers.claims import ClaimingWorker, ignore_reply
@@ -114,7 +115,7 @@ class WorkerProcess:
         log.info("worker.draining", runs=len(self.executions.current))
         self._claims.stop_claiming()
         # ends the blocking pop of this worker; if another worker gets the token, it claims once more and finds nothing
-        self._services.pipeline.send("RPUSH", self._services.keys.worker_wake, "1").add_done_callback(ignore_reply)
+        WorkerWake(self._services.pipeline, self._services.keys).wake_one().add_done_callback(ignore_reply)
         self.executions.drain()
         await asyncio.wait({claims}, timeout=self._services.settings.drain_s)
         self.executions.stop_now()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from slipway.clock import Clock
 from slipway.health import start_checks
 from slipway.health.health import HealthMonitor
+from slipway.health.reads import HealthReads, IdPage
 from slipway.health.scripts import HealthScripts
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
@@ -23,12 +24,6 @@ from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-PAGE: Final = 100
-"""Ids in one page, approximately. A script over one page blocks Redis for about a millisecond."""
-
-SCAN_COUNT: Final = 1000
-"""Keys that one SCAN reads; most of them are of other kinds."""
 
 _PATIENCE_S: Final = 10.0
 
@@ -60,28 +55,20 @@ class Problem:
     repaired: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    kind: str
-    ids: Sequence[str]
-    place: str = ""
-    parked: bool = False
-
-
 class Doctor:
     """Checks the records of one deployment. With `repair` it repairs each problem when it detects it."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, lease_ms: int, repair: bool) -> None:
-        self._pipeline, self._keys, self._scripts = pipeline, keys, HealthScripts(pipeline, keys)
+        self._reads, self._scripts = HealthReads(pipeline, keys), HealthScripts(pipeline, keys)
         self._lease_ms, self._repair = lease_ms, repair
-        self._sweep: AsyncIterator[_Page] | None = None
+        self._sweep: AsyncIterator[IdPage] | None = None
 
     async def check_all(self) -> list[Problem]:
         """Checks all records once. Raises `StoreUnavailable`."""
         found: list[Problem] = []
-        async for page in self._quick():
+        async for page in self._reads.pages_in_progress():
             found += await self._look(page)
-        async for page in self._all():
+        async for page in self._reads.pages_of_records():
             found += await self._look(page)
         return list({(problem.name, problem.record_id): problem for problem in found}.values())
 
@@ -90,8 +77,8 @@ class Doctor:
         records in a cycle, so a call costs the same however many records exist. Raises `StoreUnavailable`; the next
         call then starts the cycle again."""
         found: list[Problem] = []
-        sweep, self._sweep = self._sweep or self._all(), None
-        async for page in self._quick():
+        sweep, self._sweep = self._sweep or self._reads.pages_of_records(), None
+        async for page in self._reads.pages_in_progress():
             found += await self._look(page)
         for _ in range(pages):
             try:
@@ -102,7 +89,7 @@ class Doctor:
         self._sweep = sweep
         return found
 
-    async def _look(self, page: _Page) -> list[Problem]:
+    async def _look(self, page: IdPage) -> list[Problem]:
         if not page.ids:
             return []
         wrong = await self._scripts.doctor(
@@ -111,54 +98,6 @@ class Doctor:
         for problem, ident in wrong:
             log.warning("doctor.problem_found", problem=problem, id=ident, repaired=self._repair)
         return [Problem(problem, ident, self._repair) for problem, ident in wrong]
-
-    async def _quick(self) -> AsyncIterator[_Page]:
-        """The jobs and leases: as many as runs in progress."""
-        for queue in (self._keys.queue, self._keys.suspect_queue, self._keys.later_queue):
-            async for jobs in self._pages("ZSCAN", queue):
-                yield _Page("job", jobs, queue)
-        async for runs in self._pages("ZSCAN", self._keys.leases):
-            yield _Page("lease", runs)
-
-    async def _all(self) -> AsyncIterator[_Page]:
-        """All threads and runs."""
-        async for threads in self._pages("ZSCAN", self._keys.threads):
-            yield _Page("thread", threads)
-        async for runs in self._keys_of("run", "hash"):
-            yield _Page("run", runs)
-        async for groups in self._keys_of("parked_queue", "zset"):
-            for group in groups:
-                async for jobs in self._pages("ZSCAN", self._keys.parked_queue(group)):
-                    yield _Page("job", jobs, self._keys.parked_queue(group), parked=True)
-        async for groups in self._keys_of("group_runs", "set"):
-            for group in groups:
-                async for runs in self._pages("SSCAN", self._keys.group_runs(group)):
-                    yield _Page("place", runs, group)
-
-    async def _pages(self, verb: str, key: str) -> AsyncIterator[list[str]]:
-        """The members of a key, page by page."""
-        cursor: Any = 0
-        while True:
-            cursor, members = await self._pipeline.send(verb, key, cursor, "COUNT", PAGE, repeatable=True)
-            names = [member.decode() for member in (members[::2] if verb == "ZSCAN" else members)]
-            for first in range(0, len(names), PAGE):  # Redis returns a small key as one page
-                yield names[first : first + PAGE]
-            if int(cursor) == 0:
-                return
-
-    async def _keys_of(self, kind: str, stored_as: str) -> AsyncIterator[list[str]]:
-        """Whose keys of a kind there are, page by page."""
-        cursor: Any = 0
-        pattern = self._keys.pattern(kind)
-        while True:
-            cursor, names = await self._pipeline.send(
-                "SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT, "TYPE", stored_as, repeatable=True
-            )
-            idents = [ident for name in names if (ident := self._keys.ident(kind, name.decode())) is not None]
-            for first in range(0, len(idents), PAGE):
-                yield idents[first : first + PAGE]
-            if int(cursor) == 0:
-                return
 
 
 def table(found: Sequence[Problem]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -19,6 +18,7 @@ import structlog
 from slipway.clock import Clock
 from slipway.errors import Overloaded, StoreUnavailable
 from slipway.health.findings import Finding, Level
+from slipway.health.reads import Probe
 from slipway.health.scripts import HealthScripts, Workload
 from slipway.health.server_info import ServerInfo, read_server_info
 from slipway.redis.connection import reply_error
@@ -112,7 +112,8 @@ class HealthMonitor:
     def __init__(self, pipeline: Pipeline, keys: Keys, settings: Settings, clock: Clock) -> None:
         self._pipeline, self._clock = pipeline, clock
         self._layout = LayoutRecord(pipeline, keys)
-        self._scripts, self._probe_key = HealthScripts(pipeline, keys), keys.probe(secrets.token_hex(8))
+        self._scripts, self._probe = HealthScripts(pipeline, keys), Probe(pipeline, keys)
+        self._process = secrets.token_hex(8)
         self._lease_ms, self._high_water = int(settings.lease_s * 1000), settings.redis_high_water
         self._last = Health(clock.now(), (Finding("health.unknown", Level.ERROR, "nothing was measured yet"),))
 
@@ -162,7 +163,7 @@ class HealthMonitor:
         try:
             async with asyncio.timeout(_WITHIN_S):
                 probe, server, work, layout = await asyncio.gather(
-                    self._probe(),
+                    self._measure_probe(),
                     read_server_info(self._pipeline),
                     self._scripts.work(self._lease_ms),
                     self._layout.problem(),
@@ -189,16 +190,11 @@ class HealthMonitor:
             work=work if isinstance(work, Workload) else None,
         )
 
-    async def _probe(self) -> float | Finding:
+    async def _measure_probe(self) -> float | Finding:
         """Milliseconds for writing a key, reading it back and deleting it, in one group; or the finding that it
         failed."""
         token, began = secrets.token_hex(8), self._clock.monotonic()
-        replies: Sequence[Any] = await asyncio.gather(
-            self._pipeline.send("SET", self._probe_key, token, "PX", _PROBE_KEPT_MS),
-            self._pipeline.send("GET", self._probe_key),
-            self._pipeline.send("DEL", self._probe_key),
-            return_exceptions=True,
-        )
+        replies = await self._probe.replies(self._process, token, _PROBE_KEPT_MS)
         took_ms = round((self._clock.monotonic() - began) * 1000, 3)
         if (refused := next((reply for reply in replies if isinstance(reply, BaseException)), None)) is not None:
             if isinstance(refused, StoreUnavailable) or reply_error(refused) is not None:

@@ -15,6 +15,7 @@ from slipway.checkpoints import requirements
 from slipway.checkpoints.encryption_check import are_encrypted
 from slipway.environment_variables import variable_of
 from slipway.errors import ConfigError
+from slipway.health.reads import HealthReads
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord
@@ -52,16 +53,12 @@ async def check(settings: Settings, url: str, *, upgrade: bool = True) -> None:
 async def _check_renamed_prefix(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:
     """Raises `ConfigError` when an option under its former name would select other data, and such data exists."""
     prefix = former.get("key_prefix", settings.key_prefix)
-    if prefix != settings.key_prefix and await _has_threads(pipeline, prefix):
+    if prefix != settings.key_prefix and await HealthReads(pipeline, Keys(prefix)).has_threads():
         raise ConfigError(f"{advice('key_prefix')}. Redis holds threads under that prefix")
     kept = ("checkpointer",) if settings.checkpointer == "core" else ("langgraph_redis_prefix",)
     lost = [option for option in kept if former.get(option) not in (None, getattr(settings, option))]
-    if lost and await _has_threads(pipeline, settings.key_prefix):
+    if lost and await HealthReads(pipeline, Keys(settings.key_prefix)).has_threads():
         raise ConfigError(f"{advice(lost[0])}. The threads in Redis may be stored that way")
-
-
-async def _has_threads(pipeline: Pipeline, prefix: str) -> bool:
-    return bool(await pipeline.send("EXISTS", Keys(prefix).threads, repeatable=True))
 
 
 async def _check_seal(settings: Settings, former: dict[str, str], pipeline: Pipeline) -> None:

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from slipway.environment_variables import variable_of
 from slipway.errors import ConfigError, StoreUnavailable
 from slipway.health import start_checks
+from slipway.health.reads import HealthReads
 from slipway.processes.child_commands import slipway
 from slipway.processes.embedded import EmbeddedServer
 from slipway.processes.lease_reclaim import lease_reclaimer
@@ -170,7 +171,7 @@ async def _ready(settings: Settings, url: str, listener: socket.socket, since_ms
 async def _not_ready_reason(pipeline: Pipeline, keys: Keys, since_ms: int, host: str, port: int) -> str | None:
     """Why the deployment is not ready; None when it is."""
     try:
-        if not await pipeline.send("ZCOUNT", keys.workers, since_ms, "+inf", repeatable=True):
+        if not await HealthReads(pipeline, keys).live_workers(since_ms):
             return "no worker has sent a heartbeat"
     except StoreUnavailable as error:
         return str(error)

@@ -17,6 +17,7 @@ from uuid import UUID
 from slipway.errors import InvalidRequest
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.runs.idempotency_keys import IdempotencyKeys
 from slipway.runs.record import new_id
 
 HEADER: Final = "Idempotency-Key"
@@ -30,7 +31,7 @@ class Idempotency:
     """The keys of requests. Each is valid for `KEPT_S` seconds, for one user and one path."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys) -> None:
-        self._pipeline, self._keys = pipeline, keys
+        self._keys = IdempotencyKeys(pipeline, keys)
 
     async def record_id(self, key: str, user: str | None, path: str, body: bytes, index: int = 0) -> str:
         """The id of the record that this request creates: the same for every repetition. `index` is the position of the
@@ -38,12 +39,9 @@ class Idempotency:
         with another body before."""
         if not 0 < len(key) <= MAX_KEY_CHARS:
             raise InvalidRequest(HEADER, f"must have 1 to {MAX_KEY_CHARS} characters")
-        name = self._keys.idempotency(hashlib.sha256(json.dumps([user, path, index, key]).encode()).hexdigest())
+        name = hashlib.sha256(json.dumps([user, path, index, key]).encode()).hexdigest()
         digest = hashlib.sha256(body).digest()
-        write = self._pipeline.send("SET", name, digest + UUID(new_id()).bytes, "NX", "EX", KEPT_S, repeatable=True)
-        read = self._pipeline.send("GET", name, repeatable=True)
-        await write
-        stored: bytes = await read
+        stored = await self._keys.store_once(name, digest + UUID(new_id()).bytes, KEPT_S)
         if stored[:_DIGEST] != digest:
             raise InvalidRequest(HEADER, "was used before with another body; a new request needs a new key")
         return str(UUID(bytes=stored[_DIGEST:]))

@@ -266,6 +266,10 @@ class RunScripts(ScriptStubs):
             _word(await self._pipeline.run(_RUN_DELETE, [], self._args(run_id=run_id, thread_id=thread_id)))
         )
 
+    def control_channel(self, worker: str) -> str:
+        """The channel of instructions to a worker or web process about its runs."""
+        return self._keys.control(worker)
+
     async def heartbeat(
         self,
         worker: str,

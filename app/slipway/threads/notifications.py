@@ -12,6 +12,7 @@ from typing import Final
 
 from slipway.redis.keys import Keys
 from slipway.redis.subscriber import Subscriber
+from slipway.threads.reads import notification_channel
 
 
 class NotificationKind(Enum):
@@ -68,7 +69,7 @@ class ThreadNotifications:
         """Calls `handler` for each notification until the block is left. Yields a future that is done when the
         subscription is active."""
         subscription = self._subscriptions.get(thread_id)
-        channel = self._keys.thread_notifications(thread_id)
+        channel = notification_channel(self._keys, thread_id)
         if subscription is None:
             subscription = _Subscription(asyncio.get_running_loop().create_future())
             subscription.subscribed = self._subscriber.subscribe(channel, subscription.on_message)

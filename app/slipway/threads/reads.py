@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from slipway.access.filtered_reads import FilteredFields, read_filtered
 from slipway.access.filters import AccessFilter
 from slipway.redis.hash_fields import Fields
+from slipway.redis.keys import Keys
 from slipway.redis.read_stubs import ReadStubs
 
 
@@ -94,9 +95,10 @@ class ThreadReads(ReadStubs):
             writes.append(StateWrite(int(float(ordinal)), int(time_us), checkpoint_id))
         return writes
 
-    def channel(self, thread_id: str) -> str:
-        """The channel of notifications about changes of a thread."""
-        return self._keys.thread_notifications(thread_id)
+
+def notification_channel(keys: Keys, thread_id: str) -> str:
+    """The channel of notifications about changes of a thread."""
+    return keys.thread_notifications(thread_id)
 
 
 def _text(value: bytes | None) -> str | None:

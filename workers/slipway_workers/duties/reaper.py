@@ -21,6 +21,7 @@ import structlog
 
 from slipway.duties import Duty
 from slipway.runs.leases import RETRY_PAUSE_MS, grace_period_of, outage_after_s
+from slipway.runs.queue_reads import QueueReads
 from slipway.services import Services
 
 log = structlog.get_logger(__name__)
@@ -36,7 +37,8 @@ class Reaper(Duty):
     def __init__(self, services: Services) -> None:
         settings = services.settings
         super().__init__(min(settings.reap_every_s, outage_after_s(settings) / 2))
-        self._pipeline, self._keys, self._scripts = services.pipeline, services.keys, services.scripts
+        self._pipeline, self._scripts = services.pipeline, services.scripts
+        self._queue = QueueReads(services.pipeline, services.keys)
         self._settings, self._grace = settings, grace_period_of(settings)
         self._next_expiry_in_s = math.inf
 
@@ -61,11 +63,7 @@ class Reaper(Duty):
 
     async def _read_next_expiry_in_s(self) -> float:
         """Seconds until the next lease expires, on the clock of Redis; infinity if there is none."""
-        first = self._pipeline.send("ZRANGE", self._keys.leases, 0, 0, "WITHSCORES", repeatable=True)
-        seconds, microseconds = await self._pipeline.send("TIME", repeatable=True)
-        if not (lease := await first):
-            return math.inf
-        return max(_MIN_PAUSE_S, float(lease[1]) / 1000 - int(seconds) - int(microseconds) / 1_000_000)
+        return max(_MIN_PAUSE_S, await self._queue.next_lease_end_in_s())
 
     def next_round_in_s(self) -> float:
         return min(self.interval_s, self._next_expiry_in_s)

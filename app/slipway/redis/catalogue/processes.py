@@ -39,7 +39,7 @@ KEY_KINDS: Final = (
         Shard.PROCESSES,
         meaning="Live workers, by their last heartbeat in ms.",
         lifetime="one lease after the last heartbeat",
-        python_readers=("slipway.processes",),
+        python_readers=("slipway.health",),
     ),
     KeyKind(
         "duty",
@@ -55,7 +55,7 @@ KEY_KINDS: Final = (
         RedisType.CHANNEL,
         Shard.PROCESSES,
         meaning="Instructions to a worker about one of its runs.",
-        python_readers=("slipway.services",),
+        python_readers=("slipway.runs",),
     ),
     KeyKind(
         "probe",

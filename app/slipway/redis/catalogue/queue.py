@@ -33,7 +33,7 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning="Due jobs `<run>:<attempt>`, by rank: due time in ms and priority.",
         lifetime="until they are claimed",
-        python_readers=("slipway.runs", "slipway.health", "slipway_workers"),
+        python_readers=("slipway.runs", "slipway.health"),
     ),
     KeyKind(
         "suspect_queue",
@@ -87,8 +87,8 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning="One token for each job that was queued, at most 64: idle workers wait for one.",
         lifetime="until an idle worker takes it",
-        python_writers=("slipway_workers",),
-        python_readers=("slipway_workers",),
+        python_writers=("slipway.runs",),
+        python_readers=("slipway.runs",),
     ),
     KeyKind(
         "leases",
@@ -97,7 +97,7 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning="Running runs, by the end of their lease in ms.",
         lifetime="while they execute",
-        python_readers=("slipway.runs", "slipway.health", "slipway_workers"),
+        python_readers=("slipway.runs", "slipway.health"),
     ),
     KeyKind(
         "outage_watch",

@@ -251,7 +251,7 @@ KEY_KINDS: Final = (
         meaning="The record of a run.",
         lifetime="deleted with its thread, or `retain_s` later",
         python_writers=("slipway.runs",),
-        python_readers=("slipway.runs", "slipway.webhooks", "slipway.threads", "slipway.event_protocol"),
+        python_readers=("slipway.runs", "slipway.webhooks"),
         fields=_RUN_FIELDS,
     ),
     KeyKind(

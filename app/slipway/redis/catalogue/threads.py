@@ -106,7 +106,6 @@ KEY_KINDS: Final = (
             "slipway.checkpoints",
             "slipway.runs",
             "slipway.access",
-            "slipway.event_protocol",
         ),
         fields=_THREAD_FIELDS,
     ),
@@ -180,6 +179,6 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning="Deleted threads, by time in µs, whose checkpoints are not deleted yet.",
         lifetime="until they are deleted",
-        python_readers=("slipway.threads", "slipway.checkpoints"),
+        python_readers=("slipway.checkpoints",),
     ),
 )

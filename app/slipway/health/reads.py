@@ -1,0 +1,101 @@
+"""The stubs of health: pages of ids for the doctor, live workers, and the probe key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from slipway.redis.read_stubs import ReadStubs
+
+PAGE: Final = 100
+"""About as many ids as a page has: a script that checks so many blocks Redis for about a millisecond."""
+
+_SCAN_COUNT: Final = 1000
+"""Keys that one SCAN passes: most are not of the kind that is searched."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdPage:
+    """Ids of one kind that `HealthScripts.doctor` checks. `place` is the key of the queue, or the group, that has them;
+    `parked` says that the queue is one of parked jobs."""
+
+    kind: str
+    ids: list[str]
+    place: str = ""
+    parked: bool = False
+
+
+class HealthReads(ReadStubs):
+    """Each page is one round trip."""
+
+    async def pages_in_progress(self) -> AsyncIterator[IdPage]:
+        """Jobs and leases: as many pages as there is work."""
+        for queue in (self._keys.queue, self._keys.suspect_queue, self._keys.later_queue):
+            async for jobs in self._members("ZSCAN", queue):
+                yield IdPage("job", jobs, queue)
+        async for runs in self._members("ZSCAN", self._keys.leases):
+            yield IdPage("lease", runs)
+
+    async def pages_of_records(self) -> AsyncIterator[IdPage]:
+        """Threads, runs, parked jobs and slots of concurrency groups: as many pages as there are threads and runs."""
+        async for threads in self._members("ZSCAN", self._keys.threads):
+            yield IdPage("thread", threads)
+        async for runs in self._ids_of_kind("run", "hash"):
+            yield IdPage("run", runs)
+        async for groups in self._ids_of_kind("parked_queue", "zset"):
+            for group in groups:
+                key = self._keys.parked_queue(group)
+                async for jobs in self._members("ZSCAN", key):
+                    yield IdPage("job", jobs, key, parked=True)
+        async for groups in self._ids_of_kind("group_runs", "set"):
+            for group in groups:
+                async for runs in self._members("SSCAN", self._keys.group_runs(group)):
+                    yield IdPage("place", runs, group)
+
+    async def live_workers(self, since_ms: int) -> int:
+        """How many workers have sent a heartbeat since then."""
+        return int(await self._pipeline.send("ZCOUNT", self._keys.workers, since_ms, "+inf", repeatable=True))
+
+    async def has_threads(self) -> bool:
+        """Whether any thread is stored under the prefix."""
+        return bool(await self._pipeline.send("EXISTS", self._keys.threads, repeatable=True))
+
+    async def _members(self, command: str, key: str) -> AsyncIterator[list[str]]:
+        cursor: Any = 0
+        while True:
+            cursor, members = await self._pipeline.send(command, key, cursor, "COUNT", PAGE, repeatable=True)
+            names = [member.decode() for member in (members[::2] if command == "ZSCAN" else members)]
+            for first in range(0, len(names), PAGE):  # a small key is returned whole
+                yield names[first : first + PAGE]
+            if int(cursor) == 0:
+                return
+
+    async def _ids_of_kind(self, kind: str, stored_as: str) -> AsyncIterator[list[str]]:
+        """The ids in the names of all keys of a kind."""
+        cursor: Any = 0
+        pattern = self._keys.pattern(kind)
+        while True:
+            cursor, names = await self._pipeline.send(
+                "SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, "TYPE", stored_as, repeatable=True
+            )
+            ids = [found for name in names if (found := self._keys.ident(kind, name.decode())) is not None]
+            for first in range(0, len(ids), PAGE):
+                yield ids[first : first + PAGE]
+            if int(cursor) == 0:
+                return
+
+
+class Probe(ReadStubs):
+    """Writes, reads and deletes one key of this process. Not repeated by itself: it measures one try."""
+
+    async def replies(self, process: str, token: str, ttl_ms: int) -> Sequence[Any]:
+        """The replies to the three commands, sent in one group: each a value or an exception."""
+        key = self._keys.probe(process)
+        return await asyncio.gather(
+            self._pipeline.send("SET", key, token, "PX", ttl_ms),
+            self._pipeline.send("GET", key),
+            self._pipeline.send("DEL", key),
+            return_exceptions=True,
+        )
