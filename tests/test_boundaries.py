@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from slipway.redis.catalogue.key_kinds import KEY_KINDS
+
 ROOT = Path(__file__).parent.parent
 SOURCE_ROOTS = (ROOT / "app", ROOT / "workers")
 MODULES = sorted(path for folder in SOURCE_ROOTS for path in folder.rglob("*.py"))
@@ -60,6 +62,19 @@ API_LAYERS = (
     ("worker_app",),
 )
 """The packages and modules of `slipway.api`, the lowest layer first. The same rule holds as for LAYERS."""
+
+STUBS = {
+    "slipway.access.filtered_reads",
+    "slipway.checkpoints.langgraph_redis.client",
+    "slipway.checkpoints.langgraph_redis.search",
+    "slipway.runs.idempotency_keys",
+    "slipway.runs.run_commands",
+    "slipway.runs.worker_wake",
+}
+"""Stub modules beside those whose names say it: `scripts`, `reads` and `…_reads`."""
+
+SERVER_COMMANDS = {"CONFIG", "INFO", "PING", "TIME"}
+"""Commands that any module may send: they use no key."""
 
 Rule = Callable[[str, ast.Module], list[str]]
 """What in a module, given its name and source, is against the rule."""
@@ -154,6 +169,29 @@ def _names_a_prefix(part: ast.expr) -> bool:
     return part.value.attr == "key_prefix" or ast.unparse(part.value).endswith("keys.prefix")
 
 
+def records_are_read_and_written_by_stubs(name: str, tree: ast.Module) -> list[str]:
+    """Only stubs send commands on keys, and only they name keys."""
+    last = name.rpartition(".")[2]
+    if within(name, "slipway.redis") or last in ("scripts", "reads") or last.endswith("_reads") or name in STUBS:
+        return []
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _sends_a_command(node)]
+    keys = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _names_a_key(node)]
+    return [ast.unparse(node) for node in (*calls, *keys)]
+
+
+def _sends_a_command(call: ast.Call) -> bool:
+    if not isinstance(call.func, ast.Attribute) or call.func.attr != "send" or not call.args:
+        return False
+    command = call.args[0]
+    if isinstance(command, ast.Constant):
+        return isinstance(command.value, str) and command.value.isupper() and command.value not in SERVER_COMMANDS
+    return ast.unparse(call.func.value).endswith("pipeline")
+
+
+def _names_a_key(node: ast.Attribute) -> bool:
+    return node.attr in KEY_KINDS and ast.unparse(node.value).rpartition(".")[2] in ("keys", "_keys")
+
+
 def nothing_is_read_or_connected_at_import(name: str, tree: ast.Module) -> list[str]:
     nodes = [node for node in run_at_import(tree) if isinstance(node, ast.Attribute | ast.Call)]
     return [
@@ -190,6 +228,7 @@ RULES: tuple[Rule, ...] = (
     lua_lives_below_redis,
     event_frames_are_spelled_in_one_module,
     key_names_live_below_redis,
+    records_are_read_and_written_by_stubs,
     nothing_is_read_or_connected_at_import,
     no_module_is_a_drawer_for_everything,
     every_module_says_what_it_is,

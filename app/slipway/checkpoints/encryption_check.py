@@ -9,6 +9,8 @@ from typing import Final
 
 import orjson
 
+from slipway.checkpoints.langgraph_redis.document_reads import DocumentReads
+from slipway.checkpoints.reads import CheckpointReads
 from slipway.redis.checkpoint_keys import names_of
 from slipway.redis.document_keys import DocumentNames
 from slipway.redis.keys import Keys
@@ -24,23 +26,22 @@ _THREADS: Final = 20
 
 async def are_encrypted(pipeline: Pipeline, keys: Keys, settings: Settings) -> bool:
     """Whether a value of one of the latest threads is encrypted. Two or three round trips."""
-    latest = await pipeline.send("ZRANGE", keys.threads, 0, _THREADS - 1, "REV", repeatable=True)
-    threads = [name.decode() for name in latest]
+    threads = await CheckpointReads(pipeline, keys).latest_threads(_THREADS)
     if not threads:
         return False
     if settings.checkpointer == "core":
         states = [names_of(keys, thread_id).state for thread_id in threads]
         return bool(await pipeline.run(_ENCRYPTED, states, [MARK]))
-    names = DocumentNames(settings.langgraph_redis_prefix)
-    return any(await asyncio.gather(*(_is_encrypted(pipeline, names, thread_id) for thread_id in threads)))
+    documents = DocumentReads(pipeline, keys, DocumentNames(settings.langgraph_redis_prefix))
+    return any(await asyncio.gather(*(_is_encrypted(documents, thread_id) for thread_id in threads)))
 
 
-async def _is_encrypted(pipeline: Pipeline, names: DocumentNames, thread_id: str) -> bool:
+async def _is_encrypted(documents: DocumentReads, thread_id: str) -> bool:
     """Whether the latest document of a thread is encrypted. Its metadata is `slipway:` and the value in base64."""
-    document = await pipeline.send("GET", names.pointer(thread_id, ""), repeatable=True)
-    if document is None:
+    latest = await documents.latest(thread_id, "")
+    if latest is None:
         return False
-    found = orjson.loads(await pipeline.send("JSON.GET", document, "$.metadata", repeatable=True) or b"[]")
+    found = orjson.loads(await documents.metadata(latest))
     text = found[0].partition(":")[2] if found and isinstance(found[0], str) else ""
     try:
         return base64.b64decode(text[:4])[:1] == MARK

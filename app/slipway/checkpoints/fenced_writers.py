@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from slipway.errors import Conflict, NotFound
+from slipway.redis.checkpoint_keys import thread_record
 from slipway.redis.commands import Command, packed
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -51,7 +52,7 @@ class IdleThreadWriter:
     was created at `incarnation` ("" is a thread without a record), otherwise raises `NotFound`."""
 
     def __init__(self, pipeline: Pipeline, keys: Keys, thread_id: str, incarnation: str) -> None:
-        self._pipeline, self._key, self._thread_id = pipeline, keys.thread(thread_id), thread_id
+        self._pipeline, self._key, self._thread_id = pipeline, thread_record(keys, thread_id), thread_id
         self._incarnation = incarnation
 
     async def write(self, commands: Sequence[Command]) -> None:

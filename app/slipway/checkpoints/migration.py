@@ -20,6 +20,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 
 from slipway.checkpoints.fenced_writers import IdleThreadWriter
+from slipway.checkpoints.reads import MigrationRecords
+from slipway.checkpoints.scripts import TrashScripts
 from slipway.checkpoints.thread_saver import StoredWrite, ThreadSaver
 from slipway.errors import Conflict, NotFound, SlipwayError, StoreUnavailable
 from slipway.redis.keys import Keys
@@ -55,8 +57,11 @@ class Migration:
 
     async def thread_ids(self) -> list[str]:
         """All threads of the source, and all that were copied before, which may have been deleted since."""
-        copied = await self.pipeline.send("HKEYS", self.keys.migrated, repeatable=True)
-        return sorted({*await self.source.thread_ids(), *(name.decode() for name in copied)})
+        return sorted({*await self.source.thread_ids(), *await self._records.copied_threads()})
+
+    @property
+    def _records(self) -> MigrationRecords:
+        return MigrationRecords(self.pipeline, self.keys)
 
     async def run(self, thread_ids: Sequence[str]) -> AsyncGenerator[MoveResult]:
         """Yields the result of each thread as soon as it is known. Raises `StoreUnavailable`; no data is lost then."""
@@ -75,11 +80,12 @@ class Migration:
     async def move(self, thread_id: str) -> MoveResult:
         """Moves one thread. A problem with this thread is returned, not raised."""
         try:
-            if await self._is_removed(thread_id):
+            if await TrashScripts(self.pipeline, self.keys).deleted_us_of(thread_id) is not None:
+                # its checkpoints are leftovers, which must not be copied
                 return MoveResult(thread_id, 0, "")
-            if await self._busy(thread_id):
+            if await self._records.is_busy(thread_id):
                 return MoveResult(thread_id, 0, BUSY)
-            copied_us, created_us = await self._incarnations(thread_id)
+            copied_us, created_us = await self._records.incarnations(thread_id)
             if copied_us and not created_us:
                 await self._remove_deleted(thread_id)
                 return MoveResult(thread_id, 0, "")
@@ -88,10 +94,10 @@ class Migration:
             await self._copy(thread_id, created_us)
             count, problem = await self._compare(thread_id)
             if not problem and self.delete_source:
-                if await self._busy(thread_id):
+                if await self._records.is_busy(thread_id):
                     return MoveResult(thread_id, count, BUSY)
                 await self.source.adelete_thread(thread_id)
-                await self._forget(thread_id)
+                await self._records.remove(thread_id)
             return MoveResult(thread_id, count, problem)
         except StoreUnavailable:
             raise
@@ -103,35 +109,17 @@ class Migration:
         except SlipwayError as error:
             return MoveResult(thread_id, 0, str(error))
 
-    async def _is_removed(self, thread_id: str) -> bool:
-        """Whether its checkpoints are leftovers of a deleted thread, which must not be copied."""
-        return await self.pipeline.send("ZSCORE", self.keys.trash, thread_id, repeatable=True) is not None
-
-    async def _busy(self, thread_id: str) -> bool:
-        return bool(await self.pipeline.send("HGET", self.keys.thread(thread_id), "status", repeatable=True) == b"busy")
-
-    async def _incarnations(self, thread_id: str) -> tuple[str, str]:
-        """The incarnation of the thread that was copied before, and that of the existing thread; "" for none."""
-        copied_us, created_us = await asyncio.gather(
-            self.pipeline.send("HGET", self.keys.migrated, thread_id, repeatable=True),
-            self.pipeline.send("HGET", self.keys.thread(thread_id), "created_us", repeatable=True),
-        )
-        return (copied_us or b"").decode(), (created_us or b"").decode()
-
     async def _remove_deleted(self, thread_id: str) -> None:
         """Deletes the checkpoints of a deleted thread from both checkpointers, unless another thread has its id."""
         for saver in (self.source, self.target):
             await saver.remove_leftovers(thread_id)
-        _, created_us = await self._incarnations(thread_id)
+        _, created_us = await self._records.incarnations(thread_id)
         if not created_us:
-            await self._forget(thread_id)
-
-    async def _forget(self, thread_id: str) -> None:
-        await self.pipeline.send("HDEL", self.keys.migrated, thread_id, repeatable=True)
+            await self._records.remove(thread_id)
 
     async def _copy(self, thread_id: str, created_us: str) -> None:
         if created_us:
-            await self.pipeline.send("HSET", self.keys.migrated, thread_id, created_us, repeatable=True)
+            await self._records.set_copied(thread_id, created_us)
         writer = IdleThreadWriter(self.pipeline, self.keys, thread_id, created_us)
         target = self.target.for_run(writer)
         stored: set[tuple[str, str, Any]] = set()

@@ -12,6 +12,7 @@ from typing import Any, Final
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory, PendingWrite
 
+from slipway.checkpoints.reads import CheckpointReads
 from slipway.checkpoints.redis_records import CheckpointRecord, Loads, pending_writes, stored_writes
 from slipway.checkpoints.thread_saver import StoredWrite
 from slipway.redis.checkpoint_keys import CheckpointNames, member, names_of
@@ -34,6 +35,7 @@ class CheckpointReader:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, loads: Loads) -> None:
         self._pipeline, self._keys, self._loads = pipeline, keys, loads
+        self._reads = CheckpointReads(pipeline, keys)
 
     async def read_one(
         self, thread_id: str, namespace: str, checkpoint_id: str | None
@@ -50,13 +52,12 @@ class CheckpointReader:
 
     async def list_ids(self, thread_id: str, namespace: str) -> list[str]:
         """The ids of a namespace's checkpoints, newest first."""
-        known = await self._pipeline.send("ZRANGE", names_of(self._keys, thread_id).index, 0, -1, repeatable=True)
+        known = await self._reads.members(thread_id)
         return sorted((ident for where, ident in map(_parts, known) if where == namespace), reverse=True)
 
     async def writes(self, thread_id: str, namespace: str, checkpoint_id: str) -> list[StoredWrite]:
         """The pending writes of one checkpoint."""
-        key = names_of(self._keys, thread_id).writes_prefix + member(namespace, checkpoint_id)
-        return stored_writes(await self._pipeline.send("HGETALL", key, repeatable=True), self._loads)
+        return stored_writes(await self._reads.writes(thread_id, namespace, checkpoint_id), self._loads)
 
     async def delta_history(
         self, thread_id: str, namespace: str, checkpoint_id: str | None, channels: Sequence[str]
@@ -100,7 +101,7 @@ class CheckpointReader:
         """Checkpoints of a thread, newest first, whose metadata has all members of `expected`."""
         names = names_of(self._keys, thread_id)
         if namespace is None or checkpoint_id:
-            pages = self._listed(names, namespace, checkpoint_id, before, not expected, limit)
+            pages = self._listed(thread_id, names, namespace, checkpoint_id, before, not expected, limit)
         else:
             pages = self._ranged(names, namespace, before or "", not expected, limit)
         left = limit
@@ -131,6 +132,7 @@ class CheckpointReader:
 
     async def _listed(
         self,
+        thread_id: str,
         names: CheckpointNames,
         namespace: str | None,
         checkpoint_id: str | None,
@@ -138,7 +140,7 @@ class CheckpointReader:
         whole: bool,
         limit: int | None,
     ) -> AsyncIterator[list[CheckpointRow]]:
-        known = [_parts(name) for name in await self._pipeline.send("ZRANGE", names.index, 0, -1, repeatable=True)]
+        known = [_parts(name) for name in await self._reads.members(thread_id)]
         chosen = [
             (ident, where)
             for where, ident in known

@@ -25,11 +25,19 @@ from slipway.checkpoints.channel_values import dumped
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.fenced_writers import CheckpointWriter
 from slipway.checkpoints.metadata import checkpoint_metadata
+from slipway.checkpoints.reads import CheckpointReads
 from slipway.checkpoints.redis_reader import CheckpointReader, config_of
 from slipway.checkpoints.redis_records import Dumps, Loads, pack_record, pack_write
 from slipway.checkpoints.thread_saver import StorageCount, StoredWrite, ThreadSaver, ThreadStorage
 from slipway.errors import Conflict, NotFound
-from slipway.redis.checkpoint_keys import BYTES_FIELD, all_threads, blob_field, member, names_of, run_threads
+from slipway.redis.checkpoint_keys import (
+    BYTES_FIELD,
+    blob_field,
+    member,
+    names_of,
+    run_threads,
+    thread_record,
+)
 from slipway.redis.commands import Command
 from slipway.redis.connection import Arg
 from slipway.redis.keys import Keys
@@ -65,6 +73,7 @@ class RedisCheckpointer(ThreadSaver):
         super().__init__(serde=serde or Serde())
         self._init_shared(pipeline, keys, writer, max_thread_bytes)
         self._dumps, self._loads = _bytes_only(self.serde)
+        self._reads = CheckpointReads(pipeline, keys)
         self._reader = CheckpointReader(pipeline, keys, self._loads)
 
     # writing
@@ -179,19 +188,10 @@ class RedisCheckpointer(ThreadSaver):
         return await self._reader.list_ids(thread_id, namespace)
 
     async def thread_bytes(self, thread_id: str) -> int:
-        return int(
-            await self._pipeline.send("HGET", names_of(self._keys, thread_id).state, BYTES_FIELD, repeatable=True) or 0
-        )
+        return await self._reads.stored_bytes(thread_id)
 
     async def thread_ids(self) -> list[str]:
-        pattern, lead, trail = all_threads(self._keys)
-        found: set[str] = set()
-        cursor: Any = 0
-        while True:
-            cursor, names = await self._pipeline.send("SCAN", cursor, "MATCH", pattern, "COUNT", 1000, repeatable=True)
-            found.update(name.decode()[lead:-trail] for name in names)
-            if int(cursor) == 0:
-                return sorted(found)
+        return await self._reads.thread_ids()
 
     async def storage(self, thread_id: str) -> ThreadStorage:
         names = names_of(self._keys, thread_id)
@@ -210,7 +210,7 @@ class RedisCheckpointer(ThreadSaver):
         await self._remove(thread_id)
 
     async def remove_leftovers(self, thread_id: str) -> None:
-        await self._remove(thread_id, guards=[self._keys.thread(thread_id)])
+        await self._remove(thread_id, guards=[thread_record(self._keys, thread_id)])
 
     async def _remove(self, thread_id: str, guards: Sequence[str] = ()) -> None:
         names = names_of(self._keys, thread_id)
@@ -223,10 +223,7 @@ class RedisCheckpointer(ThreadSaver):
         if not run_ids:
             return
         await self._writer.flush()
-        threads = await asyncio.gather(
-            *(self._pipeline.send("SMEMBERS", run_threads(self._keys, run_id), repeatable=True) for run_id in run_ids)
-        )
-        touched = {thread.decode() for held in threads for thread in held}
+        touched = await self._reads.threads_of_runs(run_ids)
         await asyncio.gather(*(self._trim(thread_id, "runs", *run_ids) for thread_id in touched))
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
@@ -240,7 +237,7 @@ class RedisCheckpointer(ThreadSaver):
             raise ValueError(f"prune strategy {strategy!r} is unknown; choose 'keep_latest' or 'delete'")
 
     async def prune_thread(self, thread_id: str, incarnation: str) -> bool:
-        return await self._trim(thread_id, "latest", incarnation, guards=[self._keys.thread(thread_id)]) >= 0
+        return await self._trim(thread_id, "latest", incarnation, guards=[thread_record(self._keys, thread_id)]) >= 0
 
     async def _trim(self, thread_id: str, mode: str, *rest: str, guards: Sequence[str] = ()) -> int:
         names = names_of(self._keys, thread_id)
@@ -257,9 +254,10 @@ class RedisCheckpointer(ThreadSaver):
     ) -> None:
         source, target = names_of(self._keys, source_thread_id), names_of(self._keys, target_thread_id)
         both = (source_thread_id, target_thread_id) if incarnations else ()
+        guards = [thread_record(self._keys, name) for name in both]
         answer = await self._pipeline.run(
             _COPY,
-            [source.index, source.state, target.index, target.state, *map(self._keys.thread, both)],
+            [source.index, source.state, target.index, target.state, *guards],
             [
                 source.writes_prefix,
                 target.writes_prefix,

@@ -44,6 +44,11 @@ def run_threads(keys: Keys, run_id: str) -> str:
     return keys.checkpoint_threads(run_id)
 
 
+def thread_record(keys: Keys, thread_id: str) -> str:
+    """The record of the thread: scripts check it before they change checkpoints."""
+    return keys.thread(thread_id)
+
+
 def member(namespace: str, checkpoint_id: str) -> str:
     """A checkpoint within its thread. NUL separates the two, so neither may contain it."""
     if "\0" in namespace or "\0" in checkpoint_id:

@@ -33,6 +33,7 @@ from redisvl.exceptions import RedisSearchError
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.fenced_writers import CheckpointWriter
 from slipway.checkpoints.langgraph_redis.client import PipelineClient
+from slipway.checkpoints.langgraph_redis.document_reads import DocumentReads
 from slipway.checkpoints.langgraph_redis.documents import Documents, sizes
 from slipway.checkpoints.langgraph_redis.search import Search
 from slipway.checkpoints.langgraph_redis.trimming import Head, latest_of, with_ancestors, without_runs
@@ -40,6 +41,7 @@ from slipway.checkpoints.metadata import checkpoint_metadata, without_user
 from slipway.checkpoints.redis_reader import config_of
 from slipway.checkpoints.thread_saver import StorageCount, StoredWrite, ThreadSaver, ThreadStorage
 from slipway.errors import Conflict, NotFound
+from slipway.redis.checkpoint_keys import thread_record
 from slipway.redis.commands import Command
 from slipway.redis.connection import Arg
 from slipway.redis.document_keys import DocumentNames, checkpoint_at, counter, namespace_at, registry
@@ -87,6 +89,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         )
         self.serde = serde or Serde()
         self._init_shared(pipeline, keys, writer, max_thread_bytes)
+        self._reads = DocumentReads(pipeline, keys, self._names)
         self._documents, self._search = Documents(self.serde), Search(pipeline, self._names)
         self._newest: dict[tuple[str, str], str] = {}
 
@@ -160,8 +163,8 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
     async def _newest_of(self, thread_id: str, namespace: str) -> str:
         """The id of the newest checkpoint of a namespace, or "". Whoever has read or written it is not asked again."""
         if (thread_id, namespace) not in self._newest:
-            pointed = await self._pipeline.send("GET", self._names.pointer(thread_id, namespace), repeatable=True)
-            self._remember_newest(thread_id, namespace, (pointed or b"").decode().rpartition(":")[2])
+            latest = await self._reads.latest(thread_id, namespace)
+            self._remember_newest(thread_id, namespace, (latest or "").rpartition(":")[2])
         return self._newest[thread_id, namespace]
 
     def _remember_newest(self, thread_id: str, namespace: str, checkpoint_id: str) -> None:
@@ -277,14 +280,13 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
 
     async def thread_bytes(self, thread_id: str) -> int:
         """Bytes stored for a thread. Those of a thread that the package wrote are counted once, here."""
-        key = counter(self._keys, thread_id)
-        counted = await self._pipeline.send("GET", key, repeatable=True)
+        counted = await self._reads.stored_bytes(thread_id)
         if counted is None:
             held = await self.storage(thread_id)
             if size := held.checkpoints.size + held.writes.size + sum(each.size for each in held.channels.values()):
-                await self._pipeline.send("SET", key, size, "NX", repeatable=True)
+                await self._reads.set_stored_bytes(thread_id, size)
             return size
-        return int(counted)
+        return counted
 
     async def storage(self, thread_id: str) -> ThreadStorage:
         """What a thread's checkpoints take. Each holds all its channel values, so they count once for each."""
@@ -303,11 +305,11 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
 
     async def adelete_thread(self, thread_id: str) -> None:
         await self._remove(thread_id, await self._search.checkpoints(thread_id), set())
-        await self._pipeline.send("DEL", counter(self._keys, thread_id), repeatable=True)
+        await self._reads.delete_stored_bytes(thread_id)
 
     async def remove_leftovers(self, thread_id: str) -> None:
         places = await self._search.checkpoints(thread_id)
-        await self._remove(thread_id, places, set(), [self._keys.thread(thread_id)])
+        await self._remove(thread_id, places, set(), [thread_record(self._keys, thread_id)])
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         await self._writer.flush()
@@ -334,7 +336,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             await (self._keep_latest(thread_id) if strategy == "keep_latest" else self.adelete_thread(thread_id))
 
     async def prune_thread(self, thread_id: str, incarnation: str) -> bool:
-        return await self._keep_latest(thread_id, [self._keys.thread(thread_id)], incarnation) >= 0
+        return await self._keep_latest(thread_id, [thread_record(self._keys, thread_id)], incarnation) >= 0
 
     async def _keep_latest(self, thread_id: str, guards: Sequence[str] = (), incarnation: str = "") -> int:
         places = await self._search.checkpoints(thread_id)
@@ -400,9 +402,10 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         namespaces = [namespace_at(source_thread_id, namespace)[lead:] for namespace in {place[0] for place in places}]
         taken = await self._search.checkpoints(target_thread_id)
         both = (source_thread_id, target_thread_id)
+        guards = [thread_record(self._keys, name) for name in both] if incarnations else []
         answer = (taken and b"exists") or await self._pipeline.run(
             _COPY,
-            [*(counter(self._keys, name) for name in both), *map(self._keys.thread, both if incarnations else ())],
+            [*(counter(self._keys, name) for name in both), *guards],
             [*(incarnations or ("", "")), *self._names.leads, *both, len(rests), *rests, *namespaces],
         )
         if answer == b"gone":

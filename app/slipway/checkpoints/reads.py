@@ -1,0 +1,83 @@
+"""The read stubs of checkpoints, and the records of a migration between checkpointers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from slipway.redis.checkpoint_keys import BYTES_FIELD, all_threads, member, names_of, run_threads
+from slipway.redis.read_stubs import ReadStubs
+
+_SCAN_COUNT: Final = 1000
+
+
+class CheckpointReads(ReadStubs):
+    """The keys of the core checkpointer. One round trip each, unless it says otherwise."""
+
+    async def members(self, thread_id: str) -> list[bytes]:
+        """`<namespace>\\0<checkpoint>` of every checkpoint of a thread, oldest first in a namespace."""
+        index = names_of(self._keys, thread_id).index
+        members: list[bytes] = await self._pipeline.send("ZRANGE", index, 0, -1, repeatable=True)
+        return members
+
+    async def writes(self, thread_id: str, namespace: str, checkpoint_id: str) -> list[bytes]:
+        """The pending writes of one checkpoint as a flat list: task and index, write, …"""
+        key = names_of(self._keys, thread_id).writes_prefix + member(namespace, checkpoint_id)
+        writes: list[bytes] = await self._pipeline.send("HGETALL", key, repeatable=True)
+        return writes
+
+    async def stored_bytes(self, thread_id: str) -> int:
+        """What the budget of the thread counts."""
+        state = names_of(self._keys, thread_id).state
+        return int(await self._pipeline.send("HGET", state, BYTES_FIELD, repeatable=True) or 0)
+
+    async def thread_ids(self) -> list[str]:
+        """Every thread that has checkpoints, in order. Scans all keys of the server, in pages."""
+        pattern, before, after = all_threads(self._keys)
+        found: set[str] = set()
+        cursor: Any = 0
+        while True:
+            cursor, names = await self._pipeline.send(
+                "SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT, repeatable=True
+            )
+            found.update(name.decode()[before:-after] for name in names)
+            if int(cursor) == 0:
+                return sorted(found)
+
+    async def threads_of_runs(self, run_ids: Sequence[str]) -> set[str]:
+        """The threads that have checkpoints of any of the runs."""
+        reads = [
+            self._pipeline.send("SMEMBERS", run_threads(self._keys, run_id), repeatable=True) for run_id in run_ids
+        ]
+        return {thread_id.decode() for read in reads for thread_id in await read}
+
+    async def latest_threads(self, count: int) -> list[str]:
+        """The threads that changed last, newest first."""
+        return await self._ids(self._keys.threads, 0, count - 1, descending=True)
+
+
+class MigrationRecords(ReadStubs):
+    """Which threads a migration copied, and what it must know of a thread. One round trip each."""
+
+    async def copied_threads(self) -> list[str]:
+        """Threads that were copied and are not deleted from the source yet."""
+        thread_ids = await self._pipeline.send("HKEYS", self._keys.migrated, repeatable=True)
+        return [thread_id.decode() for thread_id in thread_ids]
+
+    async def incarnations(self, thread_id: str) -> tuple[str, str]:
+        """The creation time of the thread that was copied, and of the thread that exists now; "" for none."""
+        copied = self._pipeline.send("HGET", self._keys.migrated, thread_id, repeatable=True)
+        current = self._pipeline.send("HGET", self._keys.thread(thread_id), "created_us", repeatable=True)
+        return (await copied or b"").decode(), (await current or b"").decode()
+
+    async def is_busy(self, thread_id: str) -> bool:
+        status = await self._pipeline.send("HGET", self._keys.thread(thread_id), "status", repeatable=True)
+        return bool(status == b"busy")
+
+    async def set_copied(self, thread_id: str, incarnation: str) -> None:
+        """Records that the thread with this creation time is copied."""
+        await self._pipeline.send("HSET", self._keys.migrated, thread_id, incarnation, repeatable=True)
+
+    async def remove(self, thread_id: str) -> None:
+        """The source has nothing of the thread any more."""
+        await self._pipeline.send("HDEL", self._keys.migrated, thread_id, repeatable=True)
