@@ -28,22 +28,35 @@ def core(pipeline: Pipeline, keys: Keys) -> RedisCheckpointer:
 
 
 @pytest.fixture(params=["core", "langgraph-redis"])
-async def make(request: pytest.FixtureRequest, keys: Keys) -> AsyncIterator[Make]:
-    """Each of the checkpointers, on a server that has what it needs."""
-    core = request.param == "core"
-    pipeline = Pipeline(Address(request.getfixturevalue("valkey_url" if core else "modules_url")), "test", patience_s=5)
+def checkpointer_name(request: pytest.FixtureRequest) -> str:
+    """Each of the checkpointers, as `SLIPWAY_CHECKPOINTER` names it."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def saver_pipeline(request: pytest.FixtureRequest, checkpointer_name: str) -> AsyncIterator[Pipeline]:
+    """The pipeline of the checkpointers that `make` creates, to a server with the modules that they need."""
+    url = request.getfixturevalue("valkey_url" if checkpointer_name == "core" else "modules_url")
+    pipeline = Pipeline(Address(url), "test", patience_s=5)
     await pipeline.open()
     try:
-        if core:
-            yield lambda **options: RedisCheckpointer(pipeline, keys, **options)
-        else:
-            await documents(pipeline, keys).asetup()
-            yield lambda **options: documents(pipeline, keys, **options)
+        yield pipeline
     finally:
-        if not core:
-            await pipeline.send("FT.DROPINDEX", documents_prefix(keys))
-            await pipeline.send("FT.DROPINDEX", f"{documents_prefix(keys)}_write")
         await pipeline.close()
+
+
+@pytest.fixture
+async def make(saver_pipeline: Pipeline, checkpointer_name: str, keys: Keys) -> AsyncIterator[Make]:
+    """Creates checkpointers of each kind."""
+    if checkpointer_name == "core":
+        yield lambda **options: RedisCheckpointer(saver_pipeline, keys, **options)
+        return
+    try:
+        await documents(saver_pipeline, keys).asetup()
+        yield lambda **options: documents(saver_pipeline, keys, **options)
+    finally:
+        await saver_pipeline.send("FT.DROPINDEX", documents_prefix(keys))
+        await saver_pipeline.send("FT.DROPINDEX", f"{documents_prefix(keys)}_write")
 
 
 @pytest.fixture

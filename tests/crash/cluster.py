@@ -16,6 +16,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
@@ -53,15 +54,24 @@ SETTINGS: Final = {
 """Short leases, so that tests need not wait long for them."""
 
 
-class Process:
-    """A child process that is started, hurt, and started again with the same command. `log` holds all it said."""
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program with its arguments and its environment, and the file that receives its output. `forked` are the
+    arguments of `slipway` if this is a process that a supervisor forks."""
 
-    def __init__(
-        self, name: str, command: tuple[str, ...], env: Mapping[str, str], log: Path, forked: tuple[str, ...] = ()
-    ) -> None:
-        """`forked` are the arguments of `slipway` where this is a process that a supervisor forks."""
-        self.name, self.log = name, log
-        self._command, self._env, self._forked = command, dict(env), forked
+    name: str
+    program: tuple[str, ...]
+    env: Mapping[str, str]
+    log: Path
+    forked: tuple[str, ...] = ()
+
+
+class Process:
+    """A child process that is started, killed or suspended, and started again with the same command."""
+
+    def __init__(self, command: Command) -> None:
+        self.name, self.log = command.name, command.log
+        self._command = command
         self._child: subprocess.Popen[bytes] | ForkedProcess | None = None
 
     @property
@@ -80,17 +90,17 @@ class Process:
         """As `subprocess` has it; None while it runs."""
         return None if self._child is None else self._child.poll()
 
-    def start(self, **env: str) -> None:
-        """Start it; `env` is for this time alone."""
+    def start(self, *arguments: str, **env: str) -> None:
+        """Starts it. `arguments` and `env` are added for this time only."""
         assert not self.alive, f"{self.name} runs already"
-        whole = {**bare_environment(), **self._env, **env}
+        whole = {**bare_environment(), **self._command.env, **env}
         with self.log.open("ab") as out:
-            if self._forked and is_supported():
-                self._child = fork_server(ROOT).fork(self._forked, whole, out)
+            if self._command.forked and is_supported() and not arguments:
+                self._child = fork_server(ROOT).fork(self._command.forked, whole, out)
                 return
             lead = (sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(int(signal.SIGKILL)))
             self._child = subprocess.Popen(
-                (*lead, *self._command),
+                (*lead, *self._command.program, *arguments),
                 env=whole,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -130,8 +140,8 @@ class Process:
 class Web(Process):
     """A web process, at `url`."""
 
-    def __init__(self, plain: Process, url: str) -> None:
-        super().__init__(plain.name, plain._command, plain._env, plain.log, plain._forked)
+    def __init__(self, command: Command, url: str) -> None:
+        super().__init__(command)
         self.url = url
 
     async def ready(self) -> None:
@@ -185,7 +195,7 @@ class Cluster:
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         if self._env.get("SLIPWAY_CHECKPOINTER") == "langgraph-redis":
             arguments += [part for file in module_files() or () for part in ("--loadmodule", str(file))]
-        return Process("valkey", (str(get_binary_path()), *arguments), {}, self.folder / "valkey.log")
+        return Process(Command("valkey", (str(get_binary_path()), *arguments), {}, self.folder / "valkey.log"))
 
     async def start_valkey(self) -> None:
         """Start the server on the data that is there, and return once it takes commands."""
@@ -211,22 +221,23 @@ class Cluster:
         """A worker, or a supervisor of several, not started yet."""
         number = next(self._numbers)
         many = ("--processes", str(processes)) if processes > 1 else ()
-        worker = self._process(f"worker-{number}", "worker", redis_url, *many)
+        worker = Process(self._command(f"worker-{number}", "worker", redis_url, *many))
         self.workers.append(worker)
         return worker
 
     def add_web(self, *, redis_url: str | None = None) -> Web:
         """A web process on a port that stays its own, not started yet."""
         port = free_port()
-        plain = self._process(f"web-{len(self.webs) + 1}", "web", redis_url, "--port", str(port))
-        web = Web(plain, f"http://127.0.0.1:{port}")
+        command = self._command(f"web-{len(self.webs) + 1}", "web", redis_url, "--port", str(port))
+        web = Web(command, f"http://127.0.0.1:{port}")
         self.webs.append(web)
         return web
 
-    def _process(self, name: str, command: str, redis_url: str | None, *arguments: str) -> Process:
+    def _command(self, name: str, subcommand: str, redis_url: str | None, *arguments: str) -> Command:
         env = self._env | ({"SLIPWAY_REDIS_URL": redis_url} if redis_url else {})
-        words = (command, "--config", str(CONFIG), *arguments)
-        return Process(name, slipway(*words), env, self.folder / f"{name}.log", () if "--processes" in words else words)
+        words = (subcommand, "--config", str(CONFIG), *arguments)
+        forked = () if "--processes" in words else words
+        return Command(name, slipway(*words), env, self.folder / f"{name}.log", forked)
 
     async def start_web(self) -> Web:
         """One more web process, ready."""

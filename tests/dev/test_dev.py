@@ -7,7 +7,7 @@ import platform
 
 import pytest
 
-from slipway.processes.dev import _children, _not_ready_reason, listen
+from slipway.processes.dev import child_specs, listen, not_ready_reason
 from slipway.processes.supervisor import ChildExit
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -25,9 +25,9 @@ NO_PROCESS = 2**22 + 1
 async def test_workers_of_an_earlier_start_do_not_make_it_ready(pipeline: Pipeline, keys: Keys) -> None:
     port = free_port()
     await pipeline.send("ZADD", keys.workers, 1999, "an earlier worker")
-    assert await _not_ready_reason(pipeline, keys, 2000, "127.0.0.1", port) == "no worker has sent a heartbeat"
+    assert await not_ready_reason(pipeline, keys, 2000, "127.0.0.1", port) == "no worker has sent a heartbeat"
     await pipeline.send("ZADD", keys.workers, 2000, "a worker of this start")
-    assert await _not_ready_reason(pipeline, keys, 2000, "127.0.0.1", port) == "the web process does not respond"
+    assert await not_ready_reason(pipeline, keys, 2000, "127.0.0.1", port) == "the web process does not respond"
 
 
 @pytest.mark.parametrize("child", ["worker", "web"])
@@ -35,7 +35,7 @@ async def test_the_runs_of_a_dead_child_are_free_at_once(valkey_url: str, keys: 
     """Also when no address of Redis is set, because the server is the one that `slipway dev` started."""
     settings = Settings.of({"key_prefix": keys.prefix, "config": PROJECT})
     with contextlib.closing(listen("127.0.0.1", 0)) as listener:
-        specs = {spec.name: spec for spec in _children(settings, valkey_url, listener)}
+        specs = {spec.name: spec for spec in child_specs(settings, valkey_url, listener)}
     async with opened(valkey_url, keys) as stores:
         run = await claimed(stores)
         on_exit = specs[child].on_exit

@@ -50,6 +50,12 @@ def python(source: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-c", source, *arguments)
 
 
+def keeper_of(child: str) -> asyncio.Task[Any]:
+    """The task that restarts a child."""
+    [task] = (task for task in asyncio.all_tasks() if task.get_name() == f"keeper of {child}")
+    return task
+
+
 def gone(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
@@ -122,7 +128,7 @@ async def test_children_that_wait_start_when_one_like_them_is_ready(
     pauses = [line["restart_in_s"] for line in told(lines, "child.exited")]
     assert max(pauses) <= 1, "the first ones are short"
     needed.touch()
-    await eventually(lambda: all(supervisor._children[name].readiness.is_ready for name in ("one", "two", "three")))
+    await eventually(lambda: all(supervisor.is_ready(name) for name in ("one", "two", "three")))
     before = len(deaths.seen)
     for name in ("one", "two", "three"):
         os.kill(supervisor.pid(name), signal.SIGKILL)
@@ -147,7 +153,7 @@ async def test_long_pauses_end_when_one_like_them_is_ready(
             lambda: {line["child"] for line in told(lines, "child.exited") if line["restart_in_s"]} == {*names}
         )
     needed.touch()
-    await eventually(lambda: all(supervisor._children[name].readiness.is_ready for name in names))
+    await eventually(lambda: all(supervisor.is_ready(name) for name in names))
 
 
 @pytest.mark.parametrize(("said", "ready"), [(b"", False), (b"1", True)], ids=["nothing", "ready"])
@@ -198,9 +204,9 @@ async def test_a_child_that_has_served_is_started_again_whatever_later_starts_sa
     supervisor: Supervisor, deaths: Deaths, tmp_path: Path, eventually: Eventually
 ) -> None:
     await supervisor.start_child(ChildSpec("one", python(SERVES_ONCE, str(tmp_path / "served")), on_exit=deaths))
-    await eventually(lambda: supervisor._children["one"].readiness.is_ready)
+    await eventually(lambda: supervisor.is_ready("one"))
     os.kill(supervisor.pid("one"), signal.SIGKILL)
-    await eventually(lambda: len(deaths.seen) >= 3, beside=supervisor._children["one"].keeper)
+    await eventually(lambda: len(deaths.seen) >= 3, beside=keeper_of("one"))
     assert [death.description for death in deaths.seen[:3]] == ["SIGKILL", "exit code 2", "exit code 2"]
 
 
@@ -217,7 +223,7 @@ async def test_a_child_that_cannot_be_started_now_is_started_later(
             os.close(needed)
             with capture_logs() as lines:
                 os.kill(first, signal.SIGKILL)
-                keeper = supervisor._children["one"].keeper
+                keeper = keeper_of("one")
                 await eventually(lambda: len(told(lines, "child.not_started")) >= 2, beside=keeper)
         finally:
             os.dup2(device.fileno(), needed)

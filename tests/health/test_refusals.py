@@ -91,8 +91,7 @@ async def test_a_server_that_reads_its_data_back(
         server.pipeline.send("SET", f"{server.keys.prefix}:ballast:{number}", 1)
     await server.pipeline.send("PING")
     await server.valkey.kill()
-    server.valkey._command += ("--key-load-delay", "500")
-    server.valkey.start()
+    server.valkey.start("--key-load-delay", "500")
 
     async def reads_back() -> bool:
         return "store.loading" in await codes(client)

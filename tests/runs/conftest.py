@@ -21,7 +21,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.subscriber import Subscriber
 from slipway.run_options import RunOptions
-from slipway.runs.attempt import Attempt
+from slipway.runs.attempt import DEFAULT_LIMITS, Attempt, SendLimits
 from slipway.runs.creation import RunCreator
 from slipway.runs.event_log import EventLog
 from slipway.runs.events import Event
@@ -63,6 +63,7 @@ class Stores:
     runs: RunStore
     creator: RunCreator
     threads: ThreadStore
+    subscriber: Subscriber
     events: EventLog
     checkpointer: ThreadSaver
     trash: Trash
@@ -89,9 +90,9 @@ class Stores:
         (run,) = await self.claim(**how)
         return run
 
-    def attempt(self, run: Run) -> Attempt:
+    def attempt(self, run: Run, limits: SendLimits = DEFAULT_LIMITS) -> Attempt:
         """The writer of a claimed run."""
-        return Attempt(self.scripts, run)
+        return Attempt(self.scripts, run, limits=limits)
 
     async def settle(self, run: Run, phase: Phase = Phase.COMPLETED, **differs: Any) -> SettleResult:
         """End a claimed run."""
@@ -228,6 +229,7 @@ async def opened(
             runs=RunStore(pipeline, keys, scripts, event_ttl_s=TTL_S),
             creator=RunCreator(pipeline, keys, scripts, trash, event_ttl_s=TTL_S, lease_ms=LEASE_MS),
             threads=ThreadStore(pipeline, keys, checkpointer, trash),
+            subscriber=subscriber,
             events=EventLog(pipeline, keys, subscriber),
             checkpointer=checkpointer,
             trash=trash,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from structlog.testing import capture_logs
 
 from slipway.errors import Fenced, StoreUnavailable
 from slipway.redis.keys import Keys
-from slipway.runs.attempt import Attempt
+from slipway.runs.attempt import DEFAULT_LIMITS, Attempt, SendLimits
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.script_results import AttemptFenced, Settled
+from slipway.runs.scripts import RunScripts
 from tests.conftest import Eventually
 from tests.proxy import proxied
 from tests.runs.conftest import Stores, handover, opened, settlement
@@ -21,9 +23,9 @@ from tests.runs.servers import server
 FRAME = b"event: values\r\ndata: %d\r\n"
 
 
-async def _claimed(stores: Stores) -> Attempt:
+async def _claimed(stores: Stores, limits: SendLimits = DEFAULT_LIMITS) -> Attempt:
     await stores.run(await stores.thread())
-    attempt = stores.attempt(await stores.claim_one())
+    attempt = stores.attempt(await stores.claim_one(), limits)
     attempt.write_behind = False  # a write returns when it has acknowledged
     return attempt
 
@@ -66,7 +68,7 @@ async def test_one_group_is_under_way_at_a_time_and_the_next_takes_the_rest(stor
 
 
 async def test_commands_that_nobody_follows_wait_for_the_events_beside_them(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+    stores: Stores, eventually: Eventually
 ) -> None:
     attempt = await _claimed(stores)
     attempt.write_behind = True
@@ -77,7 +79,8 @@ async def test_commands_that_nobody_follows_wait_for_the_events_beside_them(
 
     await eventually(counted)
     await attempt.flush()
-    monkeypatch.setattr("slipway.runs.attempt._SEND_DELAY_S", 60)
+    attempt = await _claimed(stores, SendLimits(delay_s=60))
+    attempt.write_behind = True
     groups = attempt.groups_sent
     await attempt.write([_count(stores)])
     await asyncio.sleep(0)
@@ -197,25 +200,35 @@ async def test_what_was_before_a_superstep_is_on_its_way_when_it_begins(
     assert await _counted(stores) == 5
 
 
+class HoldingScripts(RunScripts):
+    """Holds one call of a script, as if the server could not execute it yet."""
+
+    hold_next = False
+
+    def run_apply(self, *arguments: Any) -> asyncio.Future[Any]:
+        if not self.hold_next:
+            return super().run_apply(*arguments)
+        self.hold_next, self._held = False, arguments
+        self._reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        return self._reply
+
+    def send_held(self) -> None:
+        """Makes the call that was held."""
+        super().run_apply(*self._held).add_done_callback(lambda done: self._reply.set_result(done.result()))
+
+
 async def test_groups_that_come_before_one_they_follow_are_sent_again(stores: Stores) -> None:
-    attempt = await _claimed(stores)
+    scripts = HoldingScripts(stores.pipeline, stores.keys)
+    attempt = await _claimed(replace(stores, scripts=scripts))
     attempt.write_behind = True
     await attempt.write([_count(stores)])
     await attempt.flush()
-    sender = attempt._sender
-    send, held = sender._call_script, list[Any]()
-
-    def hold(group: Any) -> None:
-        held.append(group)
-
-    sender._call_script = hold  # type: ignore[method-assign]  # as if the server could not take this one yet
-    await _superstep(attempt, 0)
-    sender._call_script = send  # type: ignore[method-assign]
-    for number in (1, 2):
+    scripts.hold_next = True
+    for number in range(3):
         await _superstep(attempt, number)
     await stores.pipeline.send("PING")
     assert await _numbers(stores, attempt) == []
-    send(held[0])
+    scripts.send_held()
     await attempt.flush()
     assert await _numbers(stores, attempt) == [0, 1, 2]
     assert not attempt.is_fenced

@@ -63,7 +63,7 @@ async def test_a_run_that_is_cancelled_within_a_node_leaves_that_node_to_be_cont
     run = await stores.run(await stores.thread(), graph_id="gate")
     executing = execution(stores, graphs, await stores.claim_one())
     working = asyncio.create_task(executing.execute())
-    await eventually(lambda: executing._ceilings.usage.node_visits["gate"])
+    await eventually(lambda: executing.usage.node_visits["gate"])
     executing.attempt.request_cancel(Action.INTERRUPT)
     await working
     thread = await stores.thread_of(run)

@@ -210,8 +210,8 @@ async def test_a_handover_does_not_reset_what_was_used(stores: Stores, graphs: R
     for _ in range(5):
         executing = execution(stores, graphs, await stores.claim_one())
         working = asyncio.create_task(executing.execute())
-        steps = executing._ceilings.usage.steps
-        while executing._ceilings.usage.steps < steps + 3:  # noqa: ASYNC110
+        steps = executing.usage.steps
+        while executing.usage.steps < steps + 3:  # noqa: ASYNC110
             await asyncio.sleep(0)
         executing.drain()
         await working

@@ -238,7 +238,7 @@ async def test_all_that_was_missed_is_found_at_once(
 async def test_what_was_read_before_a_break_does_not_say_where_the_log_ends(writing: Writing, stores: Stores) -> None:
     for broken in (False, True):
         tail = Tail()
-        reading = asyncio.create_task(stores.events._read_into_tail(writing.run_id, (0, 0), tail))
+        reading = asyncio.create_task(stores.events.read_into_tail(writing.run_id, (0, 0), tail))
         await asyncio.sleep(0)  # it reads
         if broken:
             tail.on_notification(None)
@@ -291,7 +291,7 @@ async def test_what_is_said_between_a_reconnect_and_a_slow_read_is_not_lost(
         await writing.end()
         proxy.refusing = False
         await eventually(lambda: proxy.accepted > accepted + 1)
-        await eventually(lambda: far.events._subscriber._connection.connected)
+        await eventually(lambda: far.subscriber.connected)
         slow.release_replies()
         await reading.done()
 
@@ -404,7 +404,7 @@ async def test_a_reader_that_leaves_before_the_subscription_takes_no_other_along
 @pytest.fixture
 def notifications(stores: Stores) -> ThreadNotifications:
     """Those of the process of `stores`."""
-    return ThreadNotifications(stores.keys, stores.events._subscriber)
+    return ThreadNotifications(stores.keys, stores.subscriber)
 
 
 async def test_a_waiter_for_a_thread_that_leaves_takes_no_other_along(notifications: ThreadNotifications) -> None:

@@ -222,7 +222,7 @@ async def test_a_run_whose_caller_is_cancelled_meanwhile_is_executed_all_the_sam
         await asyncio.wait({creating})
         assert creating.cancelled()
         assert web.inline is not None
-        assert len(web.inline._submissions) == 1, "the answer is still waited for"
+        assert web.inline.pending_creations == 1, "the answer is still waited for"
         proxy.release_replies()
 
         async def is_over() -> bool:
@@ -238,7 +238,7 @@ async def test_a_lease_in_the_web_process_is_renewed_until_the_run_ends(
     async with open_services(settings_of(valkey_url, keys, heartbeat_s=0.1), graphs, "web") as web:
         assert web.lease_renewer is not None
         run = await _inline(web, "quick")
-        assert run.run_id in web.lease_renewer._attempts
+        assert run.run_id in web.lease_renewer.run_ids
         until_ms = await web.pipeline.send("ZSCORE", keys.leases, run.run_id)
 
         async def is_renewed() -> bool:
@@ -247,7 +247,7 @@ async def test_a_lease_in_the_web_process_is_renewed_until_the_run_ends(
         await eventually(is_renewed)
         project.gates[run.thread_id].set()
         await eventually(lambda: _executing(web) == 0)
-        assert web.lease_renewer._attempts == {}
+        assert web.lease_renewer.run_ids == frozenset()
 
 
 async def test_an_inline_execution_that_breaks_is_logged(
@@ -291,7 +291,7 @@ async def test_a_run_whose_claim_arrives_while_the_worker_stops_is_handed_back(
         process.executions.drain()
         run = await services.submission.submit(new_run(new_id(), create_thread=True))
         _, claimed = await services.scripts.run_claim(services.lease_renewer.worker, 1, LEASE_MS)
-        await process._run_attempt({}, run_from(claimed[0]))
+        await process.run_attempt({}, run_from(claimed[0]))
         now = await services.runs.find(run.run_id)
         assert (now.phase, now.handovers) == (Phase.QUEUED, 1)
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slipway import failpoints
 from slipway.exception_text import LONGEST_TEXT, class_name, exception_being_handled, message_of, repr_of, traceback_of
 from slipway.execution.contained_errors import GraphRaised, contain_errors
 from slipway.graphs.registry import Registry
@@ -114,7 +115,7 @@ async def test_a_fault_in_settling_fails_the_run_at_once(
     run = await _end(stores, graphs, "steps")
     assert run.error is not None
     assert (run.phase, run.attempt, run.error["error"]) == (Phase.FAILED, 1, "LookupError")
-    monkeypatch.setattr("slipway.execution.settling.Settling._settle_or_release", broken)
+    monkeypatch.setattr(failpoints, "reach", lambda name: broken() if name == "before_settle" else None)
     run = await _end(stores, graphs, "steps")
     assert run.error is not None
     assert (run.phase, run.attempt, run.error["error"]) == (Phase.FAILED, 1, "LookupError")

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from slipway.checkpoints import redis_saver
 from slipway.checkpoints.fenced_writers import IdleThreadWriter
 from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.scripts import TrashScripts
@@ -20,6 +19,7 @@ from slipway.errors import Fenced, NotFound
 from slipway.graphs.registry import Registry
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.creation import RunCreator
@@ -34,28 +34,28 @@ from slipway.threads.scripts import ThreadScripts
 from slipway.threads.store import ThreadStore
 from slipway.threads.ttl import ThreadTtl
 from slipway.webhooks.scripts import DeliveryScripts
-from tests.checkpoints.conftest import Make, at, ids, make, put
+from tests.checkpoints.conftest import Make, at, checkpointer_name, ids, make, put, saver_pipeline
 from tests.runs.conftest import LEASE_MS, TTL_S, Stores, handover, new_run, settlement
 from tests.runs.test_recovery import execution
 
-__all__ = ["make"]
+__all__ = ["checkpointer_name", "make", "saver_pipeline"]
 
 
 @pytest.fixture
-async def either(make: Make, keys: Keys, stores: Stores) -> Stores:
+async def either(make: Make, saver_pipeline: Pipeline, keys: Keys, stores: Stores) -> Stores:
     """Stores whose threads are kept by each of the checkpointers."""
     saver = make()
-    scripts, trash = RunScripts(saver._pipeline, keys), Trash(saver._pipeline, keys, saver)
+    scripts, trash = RunScripts(saver_pipeline, keys), Trash(saver_pipeline, keys, saver)
     return replace(
         stores,
-        pipeline=saver._pipeline,
+        pipeline=saver_pipeline,
         scripts=scripts,
-        thread_scripts=ThreadScripts(saver._pipeline, keys),
+        thread_scripts=ThreadScripts(saver_pipeline, keys),
         checkpointer=saver,
         trash=trash,
-        runs=RunStore(saver._pipeline, keys, scripts, event_ttl_s=TTL_S),
-        creator=RunCreator(saver._pipeline, keys, scripts, trash, event_ttl_s=TTL_S, lease_ms=LEASE_MS),
-        threads=ThreadStore(saver._pipeline, keys, saver, trash),
+        runs=RunStore(saver_pipeline, keys, scripts, event_ttl_s=TTL_S),
+        creator=RunCreator(saver_pipeline, keys, scripts, trash, event_ttl_s=TTL_S, lease_ms=LEASE_MS),
+        threads=ThreadStore(saver_pipeline, keys, saver, trash),
     )
 
 
@@ -129,7 +129,9 @@ async def test_a_late_duty_does_not_forget_that_a_later_thread_was_removed(eithe
 async def test_a_removal_that_was_cut_short_is_finished_by_whoever_makes_the_thread_again(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_saver, "_REMOVED_AT_ONCE", 2)
+    checkpointer = RedisCheckpointer(stores.pipeline, stores.keys, deleted_at_once=2)
+    trash = Trash(stores.pipeline, stores.keys, checkpointer)
+    stores = replace(stores, checkpointer=checkpointer, trash=trash)
     thread_id = new_id()
     await left_behind(stores, thread_id, ("", *(f"inner:{n}" for n in range(5))))
     [(_, deleted_us)] = await TrashScripts(stores.pipeline, stores.keys).entries(0, 9)
@@ -347,7 +349,7 @@ async def test_what_a_worker_hears_of_a_removed_run_does_not_stop_the_run_that_h
     lease_renewer.add(attempt)
     lease_renewer.on_control_message(f"{old.run_id}@{old.incarnation} lost".encode())
     lease_renewer.on_control_message(f"{old.run_id}@{old.incarnation} interrupt".encode())
-    lease_renewer._deliver_instruction(stores.attempt(old), "lost")
+    lease_renewer.on_instruction(stores.attempt(old), "lost")
     assert (attempt.is_fenced, attempt.cancel) == (False, None)
     lease_renewer.on_control_message(f"{new.run_id}@{new.incarnation} interrupt".encode())
     lease_renewer.on_control_message(f"{new.run_id}@{new.incarnation} lost".encode())

@@ -200,8 +200,8 @@ async def test_a_lease_is_trusted_from_the_moment_in_which_its_beat_began(
         LeaseRenewer(Address(valkey_url), keys, "w", settings, is_worker=True),
         SlowScripts(stores.pipeline, keys),
     )
-    await lease_renewer._send_heartbeat(scripts, leaving=False)
-    assert lease_renewer._trusted_until <= scripts.asked_at + settings.lease_s * 7 / 8
+    await lease_renewer.send_heartbeat(scripts)
+    assert lease_renewer.trusted_until <= scripts.asked_at + settings.lease_s * 7 / 8
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ import hiredis
 import pytest
 
 from slipway.errors import StoreUnavailable
-from slipway.redis import connection
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -28,9 +27,17 @@ async def proxy(valkey_url: str) -> AsyncIterator[Proxy]:
 
 
 @asynccontextmanager
-async def open_pipeline(url: str, *, patience_s: float = 5, reply_timeout_s: float = 10) -> AsyncIterator[Pipeline]:
+async def open_pipeline(
+    url: str, *, patience_s: float = 5, reply_timeout_s: float = 10, max_reconnect_pause_s: float = 1
+) -> AsyncIterator[Pipeline]:
     """An open pipeline."""
-    pipeline = Pipeline(Address(url), "test", patience_s=patience_s, reply_timeout_s=reply_timeout_s)
+    pipeline = Pipeline(
+        Address(url),
+        "test",
+        patience_s=patience_s,
+        reply_timeout_s=reply_timeout_s,
+        max_reconnect_pause_s=max_reconnect_pause_s,
+    )
     await pipeline.open()
     try:
         yield pipeline
@@ -112,7 +119,7 @@ async def test_what_is_sent_again_comes_before_what_was_sent_in_the_moment_of_th
         first = pipeline.send("RPUSH", log, "first", repeatable=True)
         await _passed(proxy)
         proxy.silent = False
-        pipeline._connection.disconnect()
+        pipeline.reconnect()
         await asyncio.gather(first, pipeline.send("RPUSH", log, "later", repeatable=True))
         assert await pipeline.send("LRANGE", log, 0, -1) == [b"first", b"first", b"later"]
 
@@ -179,12 +186,9 @@ async def test_what_waits_for_a_lost_connection_is_answered_when_the_pipeline_cl
         await asyncio.wait_for(waiting, 30)
 
 
-async def test_the_pauses_between_tries_to_connect_stay_short(
-    proxy: Proxy, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_pauses_between_tries_to_connect_stay_short(proxy: Proxy, eventually: Eventually) -> None:
     """They double, but only up to a limit: a server that is back after an hour is found at once."""
-    monkeypatch.setattr(connection, "_LONGEST_PAUSE_S", 2 * connection._FIRST_PAUSE_S)
-    async with open_pipeline(proxy.url):
+    async with open_pipeline(proxy.url, max_reconnect_pause_s=0.1):
         proxy.refusing = True
         proxy.cut()
         tries = proxy.accepted
@@ -269,12 +273,12 @@ async def test_a_new_connection_does_not_answer_for_the_ping_of_a_lost_one(
     await subscriber.open()
     try:
         proxy.silent = True
-        subscriber._ping()
+        subscriber.ping()
         await _passed(proxy)
         proxy.silent = False
         proxy.cut()
-        await eventually(lambda: proxy.accepted == 2 and subscriber._connection.connected)
-        subscriber._ping()
+        await eventually(lambda: proxy.accepted == 2 and subscriber.connected)
+        subscriber.ping()
         await asyncio.wait_for(subscriber.subscribe(keys.run_notifications("a"), lambda message: None), 30)
         assert proxy.accepted == 2
     finally:

@@ -17,7 +17,7 @@ from slipway.errors import StoreUnavailable
 from slipway.execution.execution import Execution
 from slipway.graphs.registry import Registry
 from slipway.redis.commands import Command
-from slipway.runs.attempt import Attempt
+from slipway.runs.attempt import DEFAULT_LIMITS, Attempt, SendLimits
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.events import Event
 from slipway.runs.record import Phase, Run
@@ -66,25 +66,34 @@ class DyingScripts(RunScripts):
         return await super().run_settle(arguments, commands)
 
 
-def execution(stores: Stores, graphs: Registry, run: Run, scripts: RunScripts | None = None) -> Execution:
-    """An attempt as a worker makes it."""
-    attempt = Attempt(scripts or stores.scripts, run)
+def execution(
+    stores: Stores,
+    graphs: Registry,
+    run: Run,
+    scripts: RunScripts | None = None,
+    *,
+    limits: SendLimits = DEFAULT_LIMITS,
+) -> Execution:
+    """An attempt as a worker creates it."""
+    attempt = Attempt(scripts or stores.scripts, run, limits=limits)
     return Execution(attempt, graphs, stores.checkpointer, stores.keys, event_ttl_s=TTL_S)
 
 
-async def die_after(stores: Stores, graphs: Registry, run: Run, groups: int) -> bool:
+async def die_after(
+    stores: Stores, graphs: Registry, run: Run, groups: int, *, limits: SendLimits = DEFAULT_LIMITS
+) -> bool:
     """Execute until `groups` groups have landed. False when the run ended before that."""
     scripts = DyingScripts(stores, groups)
-    await execution(stores, graphs, run, scripts).execute()
+    await execution(stores, graphs, run, scripts, limits=limits).execute()
     if scripts.died:
         await stores.reap()
     return scripts.died
 
 
-async def finish(stores: Stores, graphs: Registry) -> Run:
+async def finish(stores: Stores, graphs: Registry, *, limits: SendLimits = DEFAULT_LIMITS) -> Run:
     """The next attempt, to its end."""
     run = await stores.claim_one()
-    await execution(stores, graphs, run).execute()
+    await execution(stores, graphs, run, limits=limits).execute()
     return await stores.now(run)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
 from slipway.graphs.registry import Registry
-from slipway.runs import attempt
+from slipway.runs.attempt import DEFAULT_LIMITS, SendLimits
 from slipway.runs.events import Event
 from slipway.runs.record import Phase, Run
 from tests.conftest import Eventually
@@ -58,10 +59,12 @@ def _open(graphs: Registry, run: Run) -> None:
     gates[run.thread_id].set()
 
 
-async def _calm(stores: Stores, graphs: Registry, graph_id: str, modes: list[str]) -> Counter[str]:
+async def _calm(
+    stores: Stores, graphs: Registry, graph_id: str, modes: list[str], limits: SendLimits = DEFAULT_LIMITS
+) -> Counter[str]:
     run = await _made(stores, graphs, graph_id, modes)
     _open(graphs, run)
-    assert (await finish(stores, graphs)).phase is Phase.COMPLETED
+    assert (await finish(stores, graphs, limits=limits)).phase is Phase.COMPLETED
     return names(results(await stores.log(run)))
 
 
@@ -104,13 +107,11 @@ async def test_a_death_while_one_task_is_left_repeats_nothing_of_the_others(
         assert count == expected[name] + (name in again), name
 
 
-PACES: dict[str, dict[str, float]] = {
-    "": {},
-    "late": {"_SEND_DELAY_S": 0},
-    "late-and-full": {"_SEND_DELAY_S": 0, "_MAX_BUFFERED_BYTES": 0},
-}
-"""What `Attempt` goes by: on a slow machine each timer is due in the next turn of the event loop, and large events make
-the reader of the stream wait after each."""
+LATE = SendLimits(delay_s=0)
+"""On a slow machine each timer is due in the next event loop iteration."""
+
+PACES = {"": DEFAULT_LIMITS, "late": LATE, "late-and-full": replace(LATE, max_buffered_bytes=0)}
+"""`full`: large events make the reader of the stream wait after each."""
 
 
 @pytest.mark.parametrize(
@@ -123,22 +124,21 @@ the reader of the stream wait after each."""
 )
 @pytest.mark.parametrize("durability", ["async", "sync"])
 async def test_whatever_landed_last_each_result_comes_once(
-    stores: Stores, graphs: Registry, monkeypatch: pytest.MonkeyPatch, graph_id: str, durability: str, pace: str
+    stores: Stores, graphs: Registry, graph_id: str, durability: str, pace: str
 ) -> None:
-    for name, value in PACES[pace].items():
-        monkeypatch.setattr(attempt, name, value)
+    limits = PACES[pace]
     modes = [mode for mode in MODES if mode != "custom"]
-    expected = await _calm(stores, graphs, graph_id, modes)
+    expected = await _calm(stores, graphs, graph_id, modes, limits)
     for groups in range(100):
         run = await _made(stores, graphs, graph_id, modes, durability)
         _open(graphs, run)
-        if not await die_after(stores, graphs, await stores.claim_one(), groups):
+        if not await die_after(stores, graphs, await stores.claim_one(), groups, limits=limits):
             break
-        assert (await finish(stores, graphs)).phase is Phase.COMPLETED
+        assert (await finish(stores, graphs, limits=limits)).phase is Phase.COMPLETED
         log = await stores.log(run)
         found = names(results(log))
         assert expected - found == Counter(), f"after {groups} groups"
-        if "_MAX_BUFFERED_BYTES" not in PACES[pace]:  # else a task's events may be stored before its result
+        if limits.max_buffered_bytes:  # else a task's events may be stored before its result
             twice = {
                 name for name, count in Counter(results(log)).items() if count > 1 and not name.startswith("updates")
             }
@@ -196,19 +196,18 @@ def said(log: list[Event]) -> Counter[str]:
 @pytest.mark.parametrize("durability", ["async", "sync"])
 @pytest.mark.parametrize("mode", ["messages-tuple", "events"])
 async def test_whatever_landed_last_nothing_is_lost_of_what_models_said(
-    stores: Stores, graphs: Registry, monkeypatch: pytest.MonkeyPatch, mode: str, durability: str
+    stores: Stores, graphs: Registry, mode: str, durability: str
 ) -> None:
-    monkeypatch.setattr(attempt, "_SEND_DELAY_S", 0)
     modes = ["values", mode]
     run = await _made(stores, graphs, "models_report", modes)
-    assert (await finish(stores, graphs)).phase is Phase.COMPLETED
+    assert (await finish(stores, graphs, limits=LATE)).phase is Phase.COMPLETED
     expected = said(await stores.log(run))
     assert expected.total() == REPORTS * (1 if mode == "events" else 4)  # 4 words
     for groups in range(100):
         run = await _made(stores, graphs, "models_report", modes, durability)
-        if not await die_after(stores, graphs, await stores.claim_one(), groups):
+        if not await die_after(stores, graphs, await stores.claim_one(), groups, limits=LATE):
             break
-        assert (await finish(stores, graphs)).phase is Phase.COMPLETED
+        assert (await finish(stores, graphs, limits=LATE)).phase is Phase.COMPLETED
         assert expected - said(await stores.log(run)) == Counter(), f"after {groups} groups"
     else:
         raise AssertionError("never ended")

@@ -76,7 +76,7 @@ class WorkerProcess:
         self.executions, self._worker_id = services.executions, services.lease_renewer.worker
         self._stop_requested = asyncio.Event()
         self._claims = ClaimingWorker(
-            self._run_attempt,
+            self.run_attempt,
             services.keys,
             wake,
             self._worker_id,
@@ -122,7 +122,8 @@ class WorkerProcess:
         await asyncio.wait({claims}, timeout=_STOP_TIMEOUT_S)
         log.info("worker.drained", runs_left=len(self.executions.current))
 
-    async def _run_attempt(self, ctx: dict[str, Any], run: Run) -> None:
+    async def run_attempt(self, ctx: dict[str, Any], run: Run) -> None:
+        """Executes a run that was claimed just now. If the worker drains already, the run is released at once."""
         execution = self.executions.open(run, on_cleared=self._claims.suspects.remove)
         try:
             if await self._start_permission.check(execution.attempt):

@@ -50,7 +50,7 @@ _TRIM: Final = load("checkpoint_trim")
 _STORAGE: Final = load("checkpoint_storage")
 _COPY: Final = load("checkpoint_copy")
 
-_REMOVED_AT_ONCE: Final = 1000
+DELETED_AT_ONCE: Final = 1000
 """How many checkpoints one script deletes. Redis serves other clients between two scripts."""
 
 _MAX_ARGUMENTS: Final = 2000
@@ -69,8 +69,10 @@ class RedisCheckpointer(ThreadSaver):
         writer: CheckpointWriter | None = None,
         serde: SerializerProtocol | None = None,
         max_thread_bytes: int | None = None,
+        deleted_at_once: int = DELETED_AT_ONCE,
     ) -> None:
         super().__init__(serde=serde or Serde())
+        self._deleted_at_once = deleted_at_once
         self._init_shared(pipeline, keys, writer, max_thread_bytes)
         self._dumps, self._loads = _bytes_only(self.serde)
         self._reads = CheckpointReads(pipeline, keys)
@@ -215,7 +217,7 @@ class RedisCheckpointer(ThreadSaver):
     async def _remove(self, thread_id: str, guards: Sequence[str] = ()) -> None:
         names = names_of(self._keys, thread_id)
         self._used_bytes.pop(thread_id, None)
-        args: list[Arg] = [names.writes_prefix, thread_id, *self._run_key_parts(), _REMOVED_AT_ONCE]
+        args: list[Arg] = [names.writes_prefix, thread_id, *self._run_key_parts(), self._deleted_at_once]
         while int(await self._pipeline.run(_DELETE, [names.index, names.state, *guards], args)) > 0:
             pass
 

@@ -38,6 +38,11 @@ class InlineExecutor:
         self._executions: set[asyncio.Task[None]] = set()
         self._closing = False
 
+    @property
+    def pending_creations(self) -> int:
+        """Runs whose creation Redis has not acknowledged yet."""
+        return len(self._submissions)
+
     async def create(self, spec: RunSpec) -> Run:
         """Creates a run and starts it at once. It is only queued if its thread is busy, if this process is stopping, or
         if it executes `MAX_INLINE_RUNS` runs already.

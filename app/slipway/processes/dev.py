@@ -68,7 +68,7 @@ async def _work(settings: Settings, listener: socket.socket, supervisor: Supervi
             await start_checks.check(settings, url)
             since_ms = await _server_time_ms(url)
             try:
-                for spec in _children(settings, url, listener):
+                for spec in child_specs(settings, url, listener):
                     await supervisor.start_child(spec)
                 await _wait_until_stopped(supervisor, _ready(settings, url, listener, since_ms))
             finally:
@@ -120,7 +120,8 @@ def _modules(settings: Settings) -> list[Path]:
     return files
 
 
-def _children(settings: Settings, url: str, listener: socket.socket) -> list[ChildSpec]:
+def child_specs(settings: Settings, url: str, listener: socket.socket) -> list[ChildSpec]:
+    """The worker process and the web process, on the Redis at `url`. The web process serves on `listener`."""
     config = str(settings.config.resolve())
     env = {variable_of("redis_url"): url}
     stop_within_s = settings.drain_s + _KILL_MARGIN_S
@@ -157,7 +158,7 @@ async def _ready(settings: Settings, url: str, listener: socket.socket, since_ms
     port, keys = listener.getsockname()[1], Keys(settings.key_prefix)
     late_at = asyncio.get_running_loop().time() + READY_WITHIN_S
     async with _pipeline(url) as pipeline:
-        while missing := await _not_ready_reason(pipeline, keys, since_ms, settings.host, port):
+        while missing := await not_ready_reason(pipeline, keys, since_ms, settings.host, port):
             if asyncio.get_running_loop().time() > late_at:
                 log.warning("dev.not_ready", missing=missing, after_s=READY_WITHIN_S)
                 late_at = float("inf")
@@ -168,7 +169,7 @@ async def _ready(settings: Settings, url: str, listener: socket.socket, since_ms
     sys.stdout.flush()
 
 
-async def _not_ready_reason(pipeline: Pipeline, keys: Keys, since_ms: int, host: str, port: int) -> str | None:
+async def not_ready_reason(pipeline: Pipeline, keys: Keys, since_ms: int, host: str, port: int) -> str | None:
     """Why the deployment is not ready; None when it is."""
     try:
         if not await HealthReads(pipeline, keys).live_workers(since_ms):

@@ -155,6 +155,10 @@ class Supervisor:
         """The process id of a child, which changes with every restart."""
         return self._children[name].process.pid
 
+    def is_ready(self, name: str) -> bool:
+        """Whether the present process of a child has reported that it is ready."""
+        return self._children[name].readiness.is_ready
+
     async def stop(self, *names: str) -> None:
         """Sends SIGTERM to these children (to all, without names), and SIGKILL to those that do not exit in time."""
         children = [child for name, child in self._children.items() if not names or name in names]

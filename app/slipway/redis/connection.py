@@ -30,7 +30,8 @@ pack = cast("Callable[[tuple[Arg, ...]], bytes]", hiredis.pack_command)
 
 _NOTHING: Final = object()
 _FIRST_PAUSE_S: Final = 0.05
-_LONGEST_PAUSE_S: Final = 1.0
+MAX_RECONNECT_PAUSE_S: Final = 1.0
+"""The longest pause between two attempts to reconnect."""
 _CONNECT_TIMEOUT_S: Final = 5.0
 
 
@@ -97,10 +98,13 @@ def _tls_context(parts: dict[str, Any]) -> ssl.SSLContext:
 
 
 class Connection(asyncio.Protocol):
-    """A connection that reconnects by itself. CLIENT LIST shows `name`."""
+    """A connection that reconnects by itself, with pauses that double up to `max_pause_s`. CLIENT LIST shows `name`."""
 
-    def __init__(self, address: Address, name: str, owner: ConnectionOwner) -> None:
+    def __init__(
+        self, address: Address, name: str, owner: ConnectionOwner, *, max_pause_s: float = MAX_RECONNECT_PAUSE_S
+    ) -> None:
         self.address, self.name = address, name
+        self._max_pause_s = max_pause_s
         self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
@@ -200,7 +204,7 @@ class Connection(asyncio.Protocol):
                     log.warning("redis.still_unavailable", problem=str(error), connection=self.name)
                 logged = str(error)
                 await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                pause_s = min(pause_s * 2, self._max_pause_s)
 
     # asyncio.Protocol
 

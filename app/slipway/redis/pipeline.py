@@ -23,7 +23,7 @@ from typing import Any, Final
 import hiredis
 
 from slipway.errors import StoreUnavailable
-from slipway.redis.connection import Address, Arg, Connection, pack, reply_error
+from slipway.redis.connection import MAX_RECONNECT_PAUSE_S, Address, Arg, Connection, pack, reply_error
 from slipway.redis.script import Script
 
 _TEMPORARY_ERRORS: Final = (
@@ -56,10 +56,19 @@ class _Command:
 
 class Pipeline:
     """Commands on one connection. `patience_s` is the timeout of a command while Redis is unavailable. If Redis sends
-    no reply for `reply_timeout_s`, the connection is closed and opened again."""
+    no reply for `reply_timeout_s`, the connection is closed and opened again, with pauses of up to
+    `max_reconnect_pause_s`."""
 
-    def __init__(self, address: Address, name: str, *, patience_s: float, reply_timeout_s: float = 10.0) -> None:
-        self._connection = Connection(address, name, self)
+    def __init__(
+        self,
+        address: Address,
+        name: str,
+        *,
+        patience_s: float,
+        reply_timeout_s: float = 10.0,
+        max_reconnect_pause_s: float = MAX_RECONNECT_PAUSE_S,
+    ) -> None:
+        self._connection = Connection(address, name, self, max_pause_s=max_reconnect_pause_s)
         self._patience_s, self._reply_timeout_s = patience_s, reply_timeout_s
         self._waiting: list[_Command] = []
         self._in_flight: deque[_Command] = deque()
@@ -90,6 +99,11 @@ class Pipeline:
         self._fail([*self._in_flight, *self._waiting], "the connection was closed")
         self._in_flight.clear()
         self._waiting.clear()
+
+    def reconnect(self) -> None:
+        """Closes the socket at once and opens a new one. Repeatable commands without a reply are sent again; the others
+        fail with `StoreUnavailable`."""
+        self._connection.disconnect()
 
     @property
     def connected(self) -> bool:
@@ -197,7 +211,7 @@ class Pipeline:
         unanswered = [command for command in self._in_flight if command.deadline < now]
         self._fail(unanswered, "it sent no reply in time; the outcome is unknown")
         if self._in_flight and now - self._in_flight[0].sent_at > self._reply_timeout_s:
-            self._connection.disconnect()
+            self.reconnect()
         self._schedule_check()
 
     @staticmethod

@@ -36,6 +36,11 @@ class Subscriber:
         self._acknowledged: dict[bytes, asyncio.Future[None]] = {}
         self._unsent: list[tuple[str, bytes]] = []
 
+    @property
+    def connected(self) -> bool:
+        """Whether messages can arrive now."""
+        return self._connection.connected
+
     async def open(self) -> None:
         """Connects. Raises `StoreUnavailable`."""
         self._loop = asyncio.get_running_loop()
@@ -74,16 +79,20 @@ class Subscriber:
             self._connection.write([pack(words) for words in unsent])
 
     def _ping_later(self) -> None:
-        self._pings = self._loop.call_later(self._ping_every_s, self._ping)
+        self._pings = self._loop.call_later(self._ping_every_s, self._on_ping_due)
 
-    def _ping(self) -> None:
-        """A connection can break without notice, and one that only receives detects that by pings alone."""
+    def _on_ping_due(self) -> None:
+        self.ping()
+        self._ping_later()
+
+    def ping(self) -> None:
+        """Sends a ping. If the last one got no reply, closes the connection instead and opens it again. A connection
+        can break without notice, and one that only receives detects that by pings alone."""
         if self._connection.connected and self._unanswered:
             self._connection.disconnect()
         elif self._connection.connected:
             self._unanswered = True
             self._connection.write([pack(("PING",))])
-        self._ping_later()
 
     # ConnectionOwner
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -38,20 +39,27 @@ from slipway.runs.write_groups import GroupSender, WriteGroup, fenced_error
 
 log = structlog.get_logger(__name__)
 
-_MAX_BUFFERED_BYTES: Final = 1024 * 1024
-"""Bytes in the open group above which `wait_for_capacity` waits."""
-
-_MAX_UNACKNOWLEDGED_GROUPS: Final = 4
-"""Groups that may be in flight while the graph executes."""
-
-_SEND_DELAY_S: Final = 0.02
-"""Seconds that commands without events wait for events, so that both are sent in one group. Usually the events arrive
-within a few event loop iterations. They never arrive when they belong to a subgraph that the client does not stream."""
-
 _ITERATIONS_UNTIL_APPENDED: Final = 8
 """Event loop iterations after which a chunk that a node has streamed was read and appended, unless the reader waits in
 `wait_for_capacity`; LangGraph passes chunks through a queue. Its own stream modes need two; the margin costs
 microseconds. Iterations are counted instead of time because a slow machine needs more time, not more iterations."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendLimits:
+    """When an attempt sends its open group, and when the graph waits for that."""
+
+    max_buffered_bytes: int = 1024 * 1024
+    """Bytes in the open group above which `wait_for_capacity` waits."""
+    max_unacknowledged_groups: int = 4
+    """Groups that may be in flight while the graph executes."""
+    delay_s: float = 0.02
+    """Seconds that commands without events wait for events, so that both are sent in one group. Usually the events
+    arrive within a few event loop iterations. They never arrive when they belong to a subgraph that the client does not
+    stream."""
+
+
+DEFAULT_LIMITS: Final = SendLimits()
 
 
 class Attempt:
@@ -60,14 +68,21 @@ class Attempt:
     With `write_behind`, writes return before Redis has them. Before the nodes of a superstep run, everything from
     before it has been passed to the operating system, which delivers it even if this process is killed. So a crash of
     the process loses only the superstep in progress. If the connection breaks at the same time, up to
-    `_MAX_UNACKNOWLEDGED_GROUPS` more are lost. If the process was suspended long enough that its lease may have
+    `max_unacknowledged_groups` more are lost. If the process was suspended long enough that its lease may have
     expired, the attempt waits for Redis to acknowledge all groups before the next superstep starts.
 
     `on_stop` is called once for each reason to stop: with the action when the run is to be cancelled, with None when
     the attempt is fenced.
     """
 
-    def __init__(self, scripts: RunScripts, run: Run, on_stop: Callable[[Action | None], None] | None = None) -> None:
+    def __init__(
+        self,
+        scripts: RunScripts,
+        run: Run,
+        on_stop: Callable[[Action | None], None] | None = None,
+        *,
+        limits: SendLimits = DEFAULT_LIMITS,
+    ) -> None:
         self.run, self.number = run, run.attempt
         self.on_stop = on_stop
         self.cancel: Action | None = run.cancel
@@ -75,7 +90,7 @@ class Attempt:
         self.write_behind = True
         self.lease_is_trusted: Callable[[], bool] = lambda: True
         """Whether no other process can have reclaimed the run, by the local clock."""
-        self._scripts = scripts
+        self._scripts, self._limits = scripts, limits
         self._loop = asyncio.get_running_loop()
         self._sender = GroupSender(
             scripts,
@@ -198,14 +213,14 @@ class Attempt:
         self._superstep_pending = self.write_behind
 
     async def wait_for_capacity(self) -> None:
-        """Waits until at most `_MAX_BUFFERED_BYTES` are buffered. Before a superstep, also sends everything that was
+        """Waits until at most `max_buffered_bytes` are buffered. Before a superstep, also sends everything that was
         written so far, so that a crash of this process loses nothing from before the superstep. Raises `Fenced` or
         `StoreUnavailable`."""
-        if not self._superstep_pending and self._group.size_bytes <= _MAX_BUFFERED_BYTES:
+        if not self._superstep_pending and self._group.size_bytes <= self._limits.max_buffered_bytes:
             return
         self._reader_running.clear()
         try:
-            while self._group.size_bytes > _MAX_BUFFERED_BYTES:
+            while self._group.size_bytes > self._limits.max_buffered_bytes:
                 await self._wait_acknowledged(self._group)
             if self._superstep_pending:
                 await self._send_before_superstep()
@@ -220,7 +235,7 @@ class Attempt:
         in_flight = self._sender.in_flight
         if in_flight and not (await self._scripts.flushed_to_os() and self.lease_is_trusted()):
             await self._wait_all_acknowledged()
-        while len(in_flight) > _MAX_UNACKNOWLEDGED_GROUPS:
+        while len(in_flight) > self._limits.max_unacknowledged_groups:
             await self._wait_acknowledged(in_flight[0])
 
     async def _wait_all_acknowledged(self) -> None:
@@ -242,7 +257,7 @@ class Attempt:
 
     def _schedule_delayed_send(self) -> None:
         if self._send_timer is None:
-            self._send_timer = self._loop.call_later(_SEND_DELAY_S, self._on_send_delay)
+            self._send_timer = self._loop.call_later(self._limits.delay_s, self._on_send_delay)
 
     def _on_send_delay(self) -> None:
         self._send_timer = None

@@ -142,12 +142,12 @@ class EventLog:
         """Read the stream, however long Redis is unavailable: a client that is connected stays, and misses nothing."""
         while True:
             try:
-                return await self._read_into_tail(run_id, position, tail)
+                return await self.read_into_tail(run_id, position, tail)
             except StoreUnavailable as error:
                 log.debug("event_log.read_delayed", run=run_id, problem=str(error))
                 await asyncio.sleep(_RETRY_PAUSE_S)
 
-    async def _read_into_tail(self, run_id: str, position: EventPosition, tail: Tail) -> list[Event]:
+    async def read_into_tail(self, run_id: str, position: EventPosition, tail: Tail) -> list[Event]:
         """Read the stream. When the read reached its end, the tail continues there."""
         breaks = tail.breaks
         events = await self.read(run_id, position)
@@ -168,7 +168,7 @@ class EventLog:
         """Add the events that follow the tail. If they do not fit into one read, or if notifications may have been
         lost during the read, the end of the log is unknown: then every follower reads the stream itself."""
         breaks, end = tail.breaks, tail.end
-        if end is None or not (missed := await self._read_into_tail(run_id, end, tail)) or tail.breaks != breaks:
+        if end is None or not (missed := await self.read_into_tail(run_id, end, tail)) or tail.breaks != breaks:
             return
         if len(missed) < READ_EVENTS:
             tail.add(end, missed)

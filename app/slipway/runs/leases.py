@@ -65,7 +65,8 @@ class LeaseRenewer:
         self._lease_ms = int(settings.lease_s * 1000)
         self._interval_s = settings.heartbeat_s
         self._trusted_for_s = settings.lease_s * 7 / 8
-        self._trusted_until = 0.0
+        self.trusted_until = 0.0
+        """Until when, by `time.monotonic`, the leases that the last successful heartbeat renewed are trusted."""
         self._grace = grace_period_of(settings)
         self._attempts: dict[str, Attempt] = {}
         self._lock = threading.Lock()
@@ -93,8 +94,14 @@ class LeaseRenewer:
         if older is not None:
             older.mark_fenced()
 
+    @property
+    def run_ids(self) -> frozenset[str]:
+        """The runs whose leases it renews now."""
+        with self._lock:
+            return frozenset(self._attempts)
+
     def _is_trusted(self, claim_trusted_until: float) -> bool:
-        return time.monotonic() < max(claim_trusted_until, self._trusted_until)
+        return time.monotonic() < max(claim_trusted_until, self.trusted_until)
 
     def remove(self, attempt: Attempt) -> None:
         """Stops renewing the lease."""
@@ -127,9 +134,9 @@ class LeaseRenewer:
             return
         scripts = RunScripts(pipeline, self._keys)
         while not self._stopping.is_set():
-            await self._send_heartbeat(scripts, leaving=False)
+            await self.send_heartbeat(scripts)
             await self._pause()
-        await self._send_heartbeat(scripts, leaving=True)
+        await self.send_heartbeat(scripts, leaving=True)
         await pipeline.close()
 
     async def _open_with_retries(self, pipeline: Pipeline) -> bool:
@@ -147,7 +154,9 @@ class LeaseRenewer:
             async with asyncio.timeout(self._interval_s):
                 await self._stopping.wait()
 
-    async def _send_heartbeat(self, scripts: RunScripts, *, leaving: bool) -> None:
+    async def send_heartbeat(self, scripts: RunScripts, *, leaving: bool = False) -> None:
+        """Sends one heartbeat and applies the reply. `leaving` removes the process from the live workers. A failure is
+        only logged: the next heartbeat may succeed."""
         with self._lock:
             attempts = dict(self._attempts)
         sent_at = time.monotonic()
@@ -166,11 +175,13 @@ class LeaseRenewer:
         except Exception:  # an unexpected reply must not end the thread; the next heartbeat may succeed
             log.exception("heartbeat.failed")
             return
-        self._trusted_until = sent_at + self._trusted_for_s
+        self.trusted_until = sent_at + self._trusted_for_s
         for run_id, instruction in instructions:
-            self._main_loop.call_soon_threadsafe(self._deliver_instruction, attempts[run_id], instruction)
+            self._main_loop.call_soon_threadsafe(self.on_instruction, attempts[run_id], instruction)
 
-    def _deliver_instruction(self, attempt: Attempt, instruction: str) -> None:
+    def on_instruction(self, attempt: Attempt, instruction: str) -> None:
+        """Handles an instruction for an attempt in the reply to a heartbeat. Ignores it if the process no longer has
+        this attempt."""
         if self._attempts.get(attempt.run.run_id) is attempt:
             _apply_instruction(attempt, instruction)
 
