@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -304,6 +305,61 @@ def test_an_upward_import_is_noticed() -> None:
 def test_there_is_something_to_check() -> None:
     expected = {"slipway", "slipway.settings", "slipway.redis.keys", "slipway_workers.process"}
     assert expected <= {name_of(path) for path in MODULES}
+
+
+PRIVATE_NAME = re.compile(r"_[A-Za-z]\w*")
+PRIVATE_STILL_READ = frozenset({"attacks", "checkpoints", "compat", "crons", "health", "http", "webhooks"})
+"""Folders of tests that still read private names. Remove a folder when it is clean; never add one."""
+
+NOT_OURS = frozenset({"_asdict", "_exit", "_replace", "_value_", "_content"})
+"""Names of libraries that tests may read: public ones of the standard library, and `httpx.Response._content`."""
+
+
+def private_names_read(tree: ast.Module) -> Iterator[str]:
+    """Private attributes of anything but `self` and `cls`, private names imported from Slipway, and private names that
+    are replaced (`setattr(module, "_NAME", …)`, `setattr("slipway.module._NAME", …)`)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            if PRIVATE_NAME.fullmatch(node.attr) and ast.unparse(node.value) not in ("self", "cls", "super()"):
+                yield ast.unparse(node)
+        elif isinstance(node, ast.ImportFrom) and node.module and within(node.module.partition(".")[0], "slipway"):
+            yield from (alias.name for alias in node.names if PRIVATE_NAME.fullmatch(alias.name))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("attr", "delattr")):
+            texts = [part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+            yield from (text for text in texts if PRIVATE_NAME.fullmatch(text.rpartition(".")[2]))
+
+
+def test_tests_read_no_private_names() -> None:
+    found: dict[str, list[str]] = {}
+    for path in (ROOT / "tests").rglob("*.py"):
+        folder, *inner = path.relative_to(ROOT / "tests").parts
+        if folder in PRIVATE_STILL_READ or "project" in inner:
+            continue
+        names = [name for name in private_names_read(tree_of(path)) if name.rpartition(".")[2] not in NOT_OURS]
+        if names:
+            found[str(path.relative_to(ROOT))] = names
+    assert found == {}
+
+
+def test_folders_without_private_names_are_not_listed_as_exceptions() -> None:
+    for folder in PRIVATE_STILL_READ:
+        trees = [tree_of(path) for path in (ROOT / "tests" / folder).rglob("*.py")]
+        assert any(name for tree in trees for name in private_names_read(tree)), folder
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "saver._pipeline",
+        "from slipway.processes.dev import _children",
+        "monkeypatch.setattr(module, '_PAGE', 2)",
+        "monkeypatch.setattr('slipway.module._PAGE', 2)",
+        "getattr(saver, '_pipeline')",
+    ],
+)
+def test_a_private_name_in_a_test_is_noticed(source: str) -> None:
+    assert list(private_names_read(ast.parse(source)))
+    assert not list(private_names_read(ast.parse(source.replace("_", ""))))
 
 
 def test_lua_files_live_below_redis() -> None:
