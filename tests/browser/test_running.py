@@ -185,7 +185,7 @@ async def test_cancel_and_undo_removes_the_run(page: Page, site: Site) -> None:
     await page.get_by_role("button", name="Keep it").click()
     await undo.click()
     await page.get_by_role("dialog").get_by_role("button", name="Cancel and undo").click()
-    await expect(page.locator("#standing")).to_contain_text("Nothing of this run is kept", timeout=SOON_MS)
+    await expect(page.locator("#standing")).to_contain_text("Nothing of this run is stored", timeout=SOON_MS)
 
 
 async def test_a_reload_in_the_middle_shows_everything(page: Page, site: Site) -> None:
@@ -264,7 +264,7 @@ async def test_without_a_worker_the_page_says_so(browser: Browser, valkey_url: s
         await page.goto(f"{served.url}/ui/graphs/climb")
         await page.get_by_label("Steps").fill("1")
         await page.get_by_role("button", name="Start the run").click()
-        await expect(page.locator("#standing")).to_contain_text("no worker is alive")
+        await expect(page.locator("#standing")).to_contain_text("no live worker")
         await expect(page.locator(PHASE)).to_have_text("queued")
         await page.get_by_role("button", name="Cancel", exact=True).click()
         await expect(page.locator(PHASE)).to_have_text("cancelled")
