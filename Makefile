@@ -12,7 +12,7 @@ pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
-.PHONY: help run test test-fast test-units test-processes lint import-graph lock bench soak rounds differential templates mutants clean
+.PHONY: help run pages test test-fast test-units test-processes lint import-graph lock bench soak rounds differential templates mutants clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ lint: $(VENV)/dev.stamp  ## ruff and mypy
 
 import-graph: $(VENV)/dev.stamp  ## Print which package imports which; fails when an import points upwards
 	@$(BIN)/python -m tests.import_graph
+
+pages: $(VENV)/dev.stamp  ## Write the pages and tables that come from the code: settings, keys, attacks, planted faults, folders
+	@$(BIN)/python -m tests.generated_pages
 
 lock: $(VENV)/dev.stamp  ## Pin requirements again (LOCK_ARGS=--upgrade takes newer ones)
 	$(LOCK) --output-file requirements.txt

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from slipway.access.handler_values.catalogue import values_table
 from slipway.cli import cli
 from slipway.errors import SlipwayError
-from slipway.settings import MIB, Settings, settings_table
+from slipway.settings import MIB, Settings
+from tests.generated_pages import PARTS, with_part
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -29,37 +28,10 @@ def all_errors(kind: type[SlipwayError] = SlipwayError) -> Iterator[type[Slipway
         yield from all_errors(child)
 
 
-def generated(page: Path, name: str) -> str:
-    """The part of a page that is written from the code, between two comments."""
-    between = re.search(rf"<!-- {name}:[^\n]*-->\n(.*?)<!-- end of {name} -->", page.read_text(), re.DOTALL)
-    assert between is not None
-    return between[1]
-
-
-def test_the_options_are_those_of_the_code() -> None:
-    """To write them anew: `python -c "from slipway.settings import settings_table; print(settings_table())"`."""
-    text = generated(DOCS / "settings.md", "options")
-    assert text == settings_table()
-
-
-def test_the_members_of_values_are_those_of_the_code() -> None:
-    """To write them anew:
-
-    `python -c "from slipway.access.handler_values.catalogue import values_table; print(values_table())"`."""
-    text = generated(DOCS / "auth-and-http.md", "values")
-    assert text == values_table()
-
-
-def test_the_folders_are_what_they_say() -> None:
-    text = generated(ROOT / "ARCHITECTURE.md", "folders")
-    shown = dict(re.findall(r"^\| `([\w/]+)/` \| (.+) \|$", text, re.MULTILINE))
-    packages = [
-        path.parent
-        for pattern in ("app/slipway", "app/slipway/*", "workers/slipway_workers", "workers/slipway_workers/*")
-        for path in ROOT.glob(f"{pattern}/__init__.py")
-    ]
-    docstrings = {path: ast.get_docstring(ast.parse((path / "__init__.py").read_text())) or "" for path in packages}
-    assert shown == {str(path.relative_to(ROOT)): text.splitlines()[0] for path, text in docstrings.items()}
+@pytest.mark.parametrize(("page", "name", "text"), PARTS, ids=[name for _, name, _ in PARTS])
+def test_parts_that_are_written_from_the_code_are_up_to_date(page: Path, name: str, text: Callable[[], str]) -> None:
+    """`make pages` writes them."""
+    assert page.read_text() == with_part(page, name, text())
 
 
 def test_the_ceilings_have_their_defaults() -> None:

@@ -282,8 +282,8 @@ def _sentence(problem: ErrorDetails, names: Mapping[str, str]) -> str:
 
 
 def settings_table() -> str:
-    """The options as a Markdown table for `docs/settings.md`; a test compares the two."""
-    rows = ["| option | default | what it is |", "|---|---|---|"]
+    """The settings as a Markdown table, for docs/settings.md."""
+    rows = ["| setting | default | what it is |", "|---|---|---|"]
     for name, option in Settings.model_fields.items():
         rows.append(f"| `{variable_of(name)}` | {_shown(name, option.default)} | {option.description} |")
     return "\n".join(rows) + "\n"

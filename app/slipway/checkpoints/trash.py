@@ -1,10 +1,10 @@
 """The trash: deleted threads whose checkpoints are not deleted yet.
 
 A script deletes the record of a thread atomically. It cannot delete the checkpoints in the same call, because their
-number is unbounded. They are deleted afterwards: by the request that deletes the thread, by the retention duty, or by
-the request that creates the next thread of the same id. A thread is created only when nothing of an earlier thread of
-its id is left, and leftovers are deleted only while no thread of their id exists. So every thread starts empty and
-loses nothing of its own, whichever process dies and whenever.
+number is unbounded. They are deleted afterwards: by the request that deletes the thread, by the duty `trash` of
+workers, or by the request that creates the next thread of the same id. A thread is created only when nothing of an
+earlier thread of its id is left, and leftovers are deleted only while no thread of their id exists. So every thread
+starts empty and loses nothing of its own, whichever process dies and whenever.
 """
 
 from __future__ import annotations

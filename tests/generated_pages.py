@@ -1,0 +1,64 @@
+"""The pages and tables that are written from the code: `make pages` writes them, tests/test_docs.py compares them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from slipway.access.handler_values.catalogue import values_table
+from slipway.settings import settings_table
+from tests.attacks import table as attacks
+from tests.catalogue import page as keys
+from tests.mutants import page as faults
+
+ROOT: Final = Path(__file__).parent.parent
+DOCS: Final = ROOT / "docs"
+PACKAGES: Final = ("app/slipway", "app/slipway/*", "workers/slipway_workers", "workers/slipway_workers/*")
+
+
+def folders_table() -> str:
+    """What each package holds: the first line of its docstring."""
+    folders = sorted(path.parent for pattern in PACKAGES for path in ROOT.glob(f"{pattern}/__init__.py"))
+    rows = [f"| `{folder.relative_to(ROOT)}/` | {_first_line(folder / '__init__.py')} |" for folder in folders]
+    return "\n".join(["| folder | holds |", "|---|---|", *rows, ""])
+
+
+def _first_line(module: Path) -> str:
+    return (ast.get_docstring(ast.parse(module.read_text())) or "").partition("\n")[0]
+
+
+PARTS: Final[tuple[tuple[Path, str, Callable[[], str]], ...]] = (
+    (DOCS / "settings.md", "settings", settings_table),
+    (DOCS / "auth-and-http.md", "values", values_table),
+    (ROOT / "ARCHITECTURE.md", "folders", folders_table),
+)
+"""Parts of pages, between two comments that name them."""
+
+WHOLE: Final[tuple[tuple[Path, Callable[[], str]], ...]] = (
+    (DOCS / "attacks.md", attacks.page),
+    (DOCS / "keys.md", keys.page),
+    (DOCS / "planted-faults.md", faults.page),
+)
+
+
+def with_part(page: Path, name: str, text: str) -> str:
+    """The text of a page with another text of the part `name`."""
+    part = re.compile(rf"(<!-- {name}:[^\n]*-->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    written, found = part.subn(lambda match: match[1] + text + match[2], page.read_text())
+    assert found == 1, f"{page.name} has no part {name}"
+    return written
+
+
+def main() -> None:
+    """Writes every page and part."""
+    for page, name, text in PARTS:
+        page.write_text(with_part(page, name, text()))
+    for page, text in WHOLE:
+        page.write_text(text())
+
+
+if __name__ == "__main__":
+    main()
