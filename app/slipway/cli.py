@@ -24,7 +24,7 @@ from slipway.processes.child_commands import freeze_loaded_objects, name_process
 from slipway.processes.readiness import report_ready
 from slipway.processes.startup import load_settings_and_logs
 from slipway.redis.connection_budget import needed
-from slipway.redis.preflight import wait_for_redis
+from slipway.redis.wait_for_redis import wait_for_redis
 from slipway.settings import Settings
 from slipway.versions import version_of
 

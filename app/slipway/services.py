@@ -27,9 +27,8 @@ from slipway.redis import connection_budget
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.preflight import open_with_retries
 from slipway.redis.subscriber import Subscriber
-from slipway.runs.active import ActiveRuns
+from slipway.redis.wait_for_redis import open_with_retries
 from slipway.runs.authorization import RunAuthorizer
 from slipway.runs.creation import RunCreator
 from slipway.runs.event_log import EventLog
@@ -38,6 +37,7 @@ from slipway.runs.leases import LeaseRenewer, worker_id
 from slipway.runs.scripts import RunScripts
 from slipway.runs.store import RunStore
 from slipway.runs.submit import RunSubmission
+from slipway.runs.unfinished_runs import ActiveRuns
 from slipway.settings import Settings
 from slipway.store.embedding import VectorIndex
 from slipway.store.store import RedisStore

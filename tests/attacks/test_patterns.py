@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 MATCHING = {"compile", "match", "search", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
 GLOBS = {"fnmatch", "fnmatchcase", "translate", "glob", "rglob", "iglob"}
 PATTERN_COMMAND = re.compile("[\"'](KEYS|H?SCAN|[SZ]SCAN|PSUBSCRIBE)[\"']|loadstring")
-BY_PREFIX = {"app/slipway/health/doctor.py", "app/slipway/checkpoints/redis_saver.py"}
+BY_PREFIX = {"app/slipway/health/reads.py", "app/slipway/checkpoints/reads.py"}
 """They look for all keys of one kind, by the deployment's prefix, for an operator's command."""
 OPERATORS = {
     "app/slipway/api/header_policy.py": "names of headers, by langgraph.json",

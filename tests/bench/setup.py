@@ -15,7 +15,7 @@ from typing import Final
 import psutil
 
 from slipway.processes.child_commands import slipway
-from slipway.processes.embedded import EmbeddedServer
+from slipway.processes.embedded_valkey import EmbeddedServer
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
 from tests.bench.client import connections, wait_small

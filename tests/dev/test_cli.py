@@ -15,10 +15,10 @@ from slipway.errors import ConfigError
 from slipway.health.release_checks import redis_problems
 from slipway.processes import exit_codes
 from slipway.processes.dev import listen
-from slipway.processes.embedded import EmbeddedServer
+from slipway.processes.embedded_valkey import EmbeddedServer
 from slipway.processes.supervisor import Supervisor
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.preflight import problem_with, wait_for_redis
+from slipway.redis.wait_for_redis import problem_with, wait_for_redis
 from slipway.settings import Settings
 from tests.conftest import Eventually, bare_environment
 

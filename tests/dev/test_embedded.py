@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from slipway.errors import ConfigError
-from slipway.processes.embedded import EmbeddedServer
+from slipway.processes.embedded_valkey import EmbeddedServer
 from slipway.processes.supervisor import Supervisor
 from slipway.redis.connection import Address
 from slipway.redis.pipeline import Pipeline
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.processes
 
 HOLD = """
 import asyncio, pathlib, sys
-from slipway.processes.embedded import EmbeddedServer
+from slipway.processes.embedded_valkey import EmbeddedServer
 from slipway.processes.supervisor import Supervisor
 
 async def main():

@@ -8,11 +8,11 @@ import pytest
 
 from slipway.errors import Conflict, NotFound
 from slipway.health.doctor import Doctor
-from slipway.runs.active import ActiveRuns
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import EXTERNAL
 from slipway.runs.record import FINAL, Phase, Run, new_id, run_from
 from slipway.runs.script_results import CancelRequested, Settled, SettleResult
+from slipway.runs.unfinished_runs import ActiveRuns
 from slipway.webhooks.scripts import DeliveryScripts
 from slipway_workers.start_permission import AUTHORIZED_FOR_S
 from tests.runs.conftest import LEASE_MS, Stores, handover, new_run, settlement

@@ -11,7 +11,7 @@ import pytest
 from slipway.errors import ConfigError, StoreUnavailable
 from slipway.redis.connection import Address, UntrustedCertificate
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.preflight import problem_with
+from slipway.redis.wait_for_redis import problem_with
 from slipway.settings import Settings
 from tests.certificates import Certificate, self_signed
 from tests.crash.tcp_proxy import TcpProxy

@@ -16,7 +16,7 @@ from slipway.graphs.registry import Registry
 from slipway.processes.child_commands import freeze_loaded_objects
 from slipway.processes.readiness import report_ready
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.preflight import open_with_retries
+from slipway.redis.wait_for_redis import open_with_retries
 from slipway.runs.record import Run
 from slipway.runs.worker_wake import WorkerWake
 from slipway.services import Services, open_services

@@ -22,14 +22,14 @@ from slipway.errors import ConfigError, StoreUnavailable
 from slipway.health import start_checks
 from slipway.health.reads import HealthReads
 from slipway.processes.child_commands import slipway
-from slipway.processes.embedded import EmbeddedServer
+from slipway.processes.embedded_valkey import EmbeddedServer
 from slipway.processes.lease_reclaim import lease_reclaimer
 from slipway.processes.supervisor import FORK_SERVER, ChildSpec, Supervisor, stop_requests
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.redis.preflight import wait_for_redis
 from slipway.redis.server_modules import module_files
+from slipway.redis.wait_for_redis import wait_for_redis
 from slipway.settings import Settings
 
 log = structlog.get_logger(__name__)
