@@ -641,7 +641,7 @@ DOES = {
     "GET /ui/threads/{thread_id}/runs/{run_id}/events": "threads:read",
     "GET /ui/threads/{thread_id}/runs/{run_id}/now": "threads:read",
 }
-"""Every door, and the operations that it is: the table of protocol.md, section 6, as a client finds it."""
+"""The operations that each route and socket command needs, as a client observes them."""
 
 FILTERED = [each for each in OPERATIONS if not each.startswith("store:") or each == "store:search"]
 """Operations whose handlers may answer with a filter that means something."""

@@ -1,5 +1,5 @@
-"""The table of protocol.md, section 6, asked of every route that exists: nobody, dan who may nothing, and bob where
-everything is ann's. A new route is in these tests as soon as it is served."""
+"""Calls every route as an unauthenticated client, as `dan`, who has no permission, and as `bob`, while every record
+belongs to `ann`. The routes are those that the server serves, so a new route is tested without a change here."""
 
 from __future__ import annotations
 

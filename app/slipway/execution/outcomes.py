@@ -118,7 +118,7 @@ def summary_from_snapshot(snapshot: StateSnapshot) -> ThreadSummary:
 
 
 def public_interrupt(item: Any) -> dict[str, Any]:
-    """An interrupt as thread records show it: with `response_schema` only if it has one (docs/protocol.md 2.5)."""
+    """An interrupt as thread records show it: with `response_schema` only if it has one."""
     names = ("id", "value", "response_schema")
     raw = item if isinstance(item, dict) else {name: getattr(item, name) for name in names}
     shown = {"id": raw["id"], "value": raw["value"]}

@@ -1,4 +1,4 @@
-"""The run's context in the form that a graph declares: nodes read it as `runtime.context` (docs/protocol.md 4.6).
+"""The run's context in the form that a graph declares: nodes read it as `runtime.context`.
 
 | schema | nodes read |
 |---|---|

@@ -1,5 +1,5 @@
 """Stateless runs: the thread of each is created with it and, unless the request keeps it, deleted with it
-(docs/protocol.md 4.9)."""
+(docs/protocol.md)."""
 
 from __future__ import annotations
 
