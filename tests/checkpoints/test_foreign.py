@@ -18,7 +18,7 @@ from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_TYPES
 from langgraph.types import Command, Interrupt, Send
 from pydantic import BaseModel
 
-from slipway.checkpoints.langgraph_redis.foreign_values import Foreign
+from slipway.checkpoints.langgraph_redis.foreign_values import ForeignValues
 from slipway.checkpoints.langgraph_redis.saver import LangGraphRedisSaver
 from slipway.checkpoints.migration import Migration
 from slipway.checkpoints.redis_saver import RedisCheckpointer
@@ -92,7 +92,7 @@ async def test_nothing_is_constructed_that_is_not_allowed(bare: AsyncRedisSaver,
 def test_of_a_safe_module_only_what_is_safe_is_constructed(code: int, name: str, payload: Any) -> None:
     assert any(module == "builtins" for module, _ in SAFE_MSGPACK_TYPES)
     packed = ormsgpack.packb(ormsgpack.Ext(code, ormsgpack.packb(["builtins", name, payload, "method"])))
-    assert Foreign(Serde()).load("msgpack", packed) == payload
+    assert ForeignValues(Serde()).load("msgpack", packed) == payload
 
 
 class Checked(BaseModel):

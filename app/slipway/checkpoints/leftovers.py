@@ -8,4 +8,4 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Leftovers:
     """Checkpoints of a deleted thread with the same id may still exist. They are deleted first; then the thread can be
-    created (`Trash.emptied_for`)."""
+    created (`Trash.create_after_emptying`)."""

@@ -20,7 +20,7 @@ Dumps = Callable[[Any], bytes]
 Loads = Callable[[bytes], Any]
 
 _HEAD_LENGTH_BYTES: Final = 4
-_ELSEWHERE: Final = frozenset({"id", "channel_values", "channel_versions"})
+_OUTSIDE_BODY: Final = frozenset({"id", "channel_values", "channel_versions"})
 _DELTAS: Final = "counters_since_delta_snapshot"
 _PULL, _PUSH = "~__pregel_pull, ", "~__pregel_push, "
 """The prefixes of nearly all task paths. Each is stored as one control character."""
@@ -31,13 +31,15 @@ def pack_record(checkpoint: Checkpoint, parent_id: str, metadata: dict[str, Any]
     versions: list[Any] = []
     for pair in checkpoint["channel_versions"].items():
         versions += pair
-    run_id = metadata.pop("run_id", "") if isinstance(metadata.get("run_id"), str) else ""
+    in_head = isinstance(metadata.get("run_id"), str)
+    run_id = metadata["run_id"] if in_head else ""
+    body_metadata = {name: value for name, value in metadata.items() if name != "run_id" or not in_head}
     try:
         head = ormsgpack.packb([versions, parent_id, run_id, list(metadata.get(_DELTAS) or ())])
     except TypeError as error:
         raise StateRefused(f"a channel's name or version, or the run's id, cannot be stored: {error}") from error
-    rest = {name: value for name, value in checkpoint.items() if name not in _ELSEWHERE}
-    return len(head).to_bytes(_HEAD_LENGTH_BYTES) + head + dumps([rest, metadata]), run_id
+    body = {name: value for name, value in checkpoint.items() if name not in _OUTSIDE_BODY}
+    return len(head).to_bytes(_HEAD_LENGTH_BYTES) + head + dumps([body, body_metadata]), run_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,10 +34,13 @@ class Trash:
     def __init__(self, pipeline: Pipeline, keys: Keys, checkpointer: ThreadSaver) -> None:
         self._scripts, self._checkpointer = TrashScripts(pipeline, keys), checkpointer
 
-    async def emptied_for(self, thread_id: str, make: Callable[[], Awaitable[_Result | Leftovers]]) -> _Result:
-        """What `make` returns, once nothing of an earlier thread of this id is in its way."""
+    async def create_after_emptying(
+        self, thread_id: str, create: Callable[[], Awaitable[_Result | Leftovers]]
+    ) -> _Result:
+        """Returns the result of `create`. Each time it returns `Leftovers`, deletes the checkpoints that an earlier
+        thread with this id left, and calls it again."""
         while True:
-            result = await make()
+            result = await create()
             if not isinstance(result, Leftovers):
                 return result
             if (deleted_us := await self._scripts.deleted_us_of(thread_id)) is not None:

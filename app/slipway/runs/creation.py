@@ -97,7 +97,9 @@ class RunCreator:
         while True:
             arguments = await self._arguments(spec, inline_worker if spec.execution.inline else None)
             create = partial(self._scripts.run_create, arguments)
-            result: RunCreateResult | ThreadChanged = await self._trash.emptied_for(spec.identity.thread_id, create)
+            result: RunCreateResult | ThreadChanged = await self._trash.create_after_emptying(
+                spec.identity.thread_id, create
+            )
             if not isinstance(result, ThreadChanged):  # else the access filter is evaluated again
                 return result
 

@@ -1,7 +1,7 @@
 """Which classes are data: pydantic models, dataclasses, enums and named tuples.
 
 Everything here reads the dictionaries of classes and modules directly. No attribute lookup reaches a metaclass, a
-descriptor or a module's `__getattr__`, so looking at a class runs none of its code.
+descriptor or a module's `__getattr__`, so inspecting a class runs none of its code.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Kind = Literal["model", "model of pydantic.v1", "enum", "named tuple", "dataclas
 _MISSING: Final = object()
 _type_attribute: Final = type.__getattribute__
 module_dict: Final[Callable[[types.ModuleType], dict[str, Any]]] = vars(types.ModuleType)["__dict__"].__get__
-"""A module's names. A lazy module is not loaded by it."""
+"""Returns the names of a module. Does not load a lazy module."""
 
 
 def kind_of(cls: type) -> Kind | None:
-    """What kind of data class this is; None for every other class."""
+    """Returns the kind of a data class, or None for any other class."""
     bases = mro_of(cls)
     if BaseModel in bases:
         return "model"
@@ -48,19 +48,18 @@ def has_finalizer(cls: type) -> bool:
 
 
 def mro_of(cls: type) -> tuple[type, ...]:
-    """The class and its bases."""
-    found: tuple[type, ...] = _type_attribute(cls, "__mro__")
-    return found
+    mro: tuple[type, ...] = _type_attribute(cls, "__mro__")
+    return mro
 
 
 def name_of(cls: type) -> tuple[str, str]:
-    """Module and qualified name, as the class itself says."""
+    """The class's own `__module__` and `__qualname__`."""
     module, name = _type_attribute(cls, "__module__"), _type_attribute(cls, "__qualname__")
     return (module if type(module) is str else "", name)
 
 
 def class_attribute(cls: type, name: str) -> Any:
-    """What the class or a base of it has under this name, not bound to anything; None when there is nothing."""
+    """The attribute of the class or of its nearest base, without binding it; None if there is none."""
     for base in mro_of(cls):
         found = _type_attribute(base, "__dict__").get(name, _MISSING)
         if found is not _MISSING:
@@ -69,8 +68,8 @@ def class_attribute(cls: type, name: str) -> Any:
 
 
 def class_in(module: types.ModuleType, qualified_name: str) -> type | None:
-    """The class that calls itself so and is found under that name. Of a generic model (`Box[int]`) that this process
-    has not made yet, it is the model itself."""
+    """Returns the class at this path, if its own name agrees. For a parametrized generic model (`Box[int]`) that this
+    process has not created, returns the generic model itself."""
     name, bracket, _ = qualified_name.partition("[")
     found: Any = module_dict(module)
     for part in name.split("."):
@@ -85,13 +84,11 @@ def class_in(module: types.ModuleType, qualified_name: str) -> type | None:
 
 
 def module_name(module: types.ModuleType) -> str:
-    """Its `__name__`."""
     name = module_dict(module).get("__name__")
     return name if type(name) is str else ""
 
 
 def module_file(module: types.ModuleType) -> str | None:
-    """Its `__file__`."""
     file = module_dict(module).get("__file__")
     return file if type(file) is str else None
 
@@ -103,10 +100,10 @@ def imported_module(name: str) -> types.ModuleType | None:
 
 
 def _parametrized(generic: type, qualified_name: str) -> type:
-    wanted = (name_of(generic)[0], qualified_name)
+    full_name = (name_of(generic)[0], qualified_name)
     subclasses: list[type] = type.__subclasses__(generic)
-    made = [one for one in subclasses if name_of(one) == wanted and _is_parametrized(one, generic)]
-    return made[0] if len(made) == 1 else generic
+    matches = [cls for cls in subclasses if name_of(cls) == full_name and _is_parametrized(cls, generic)]
+    return matches[0] if len(matches) == 1 else generic
 
 
 def _is_parametrized(cls: type, generic: type) -> bool:

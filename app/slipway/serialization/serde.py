@@ -63,7 +63,7 @@ class UnknownObject:
     payload: Any
 
     def __hash__(self) -> int:
-        """Hashable whatever the fields are, because it may be a member of a set."""
+        """Ignores the payload, which may be unhashable: the object may be a member of a set."""
         return hash(self.reference)
 
 
@@ -113,17 +113,18 @@ class Serde:
     def rebuilt(self, cls: type, payload: Any) -> Any:
         """An object of a data class from its fields, or an enum's value, without running its code. Raises
         `NotRebuildable`."""
-        return self._shape(cls)[1](payload)
+        return self._codec(cls)[1](payload)
 
     def rebuilt_by_name(self, reference: Reference, payload: Any) -> Any:
-        """The same by the name of the class; what cannot be rebuilt is plain data, and a line in the log."""
+        """Does the same for a class that is given by name. Returns plain data and logs a warning if it cannot be
+        rebuilt."""
         try:
             return self._builder(reference)(payload)
         except Exception as error:
             return self._substitute(reference, payload, error)
 
     def storable(self, value: Any) -> bool:
-        """Whether `dumps` takes the value."""
+        """Whether `dumps` accepts the value."""
         try:
             self._pack(ormsgpack.Ext(_BYTEARRAY, bytes(value)) if type(value) is bytearray else value)
         except StateRefused:
@@ -131,7 +132,7 @@ class Serde:
         return True
 
     def copied(self, value: Any) -> Any:
-        """The value as it is when it was stored and read."""
+        """Returns the value after a round trip through the stored form."""
         return ormsgpack.unpackb(self._pack(value), ext_hook=self._hook, option=_UNPACK)
 
     def may_be_incomplete(self, cls: type) -> bool:
@@ -139,15 +140,13 @@ class Serde:
         return self.allowed.is_field_of_model(cls)
 
     def report_omitted(self, cls: type, names: Iterable[str], why: str) -> None:
-        """Log, once, that these attributes of objects of the class are not stored, or not restored."""
+        """Logs once that these attributes of objects of the class are not stored, or not restored."""
         self.allowed.warn(name_of(cls), why, attributes=sorted(names))
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
-        """As LangGraph's protocol has it."""
         return TYPE, self.dumps(obj)
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
-        """As LangGraph's protocol has it."""
         if data[0] != TYPE:
             raise StoredDataError(f"a stored value is in the format {data[0]!r}, not {TYPE!r}")
         return self.loads(data[1])
@@ -158,7 +157,7 @@ class Serde:
         try:
             return ormsgpack.packb(value, self._default, _PACK)
         except TypeError as error:
-            if self._problem is not None:  # ormsgpack forgets what went wrong in a callback
+            if self._problem is not None:  # ormsgpack discards the exception of a callback
                 problem, self._problem = self._problem, None
                 raise problem from None
             if "surrogates" in str(error):
@@ -166,14 +165,14 @@ class Serde:
             raise StateRefused(message_of(error)) from error
 
     def _default(self, value: Any) -> Any:
-        if is_a(value, BaseException):  # before its class is asked for anything
+        if is_a(value, BaseException):  # checked first, because no code of its class may run
             return repr_of(value)
         try:
             encoder = self._encoders.get(type(value))
             if encoder is None:
                 encoder = self._encoders[type(value)] = self._encoder(type(value))
             return encoder(value)
-        except BaseException as error:  # the graph's own code may be asked, and may raise anything
+        except BaseException as error:  # code of the project may run here and may raise anything
             self._problem = error if isinstance(error, SlipwayError) else _failure(error)
             raise self._problem from None
 
@@ -183,15 +182,15 @@ class Serde:
             code, take_apart = builtin
             return lambda value: ormsgpack.Ext(code, self._pack(take_apart(value)))
         if cls is UnknownObject:
-            return lambda kept: ormsgpack.Ext(_RECORD, self._pack([_stored(kept.reference), kept.payload]))
-        take_apart, reference = self._shape(cls)[0], _stored(self.allowed.reference(_stored_class(cls)))
+            return lambda unknown: ormsgpack.Ext(_RECORD, self._pack([_stored(unknown.reference), unknown.payload]))
+        take_apart, reference = self._codec(cls)[0], _stored(self.allowed.reference(_stored_class(cls)))
         return lambda value: ormsgpack.Ext(_RECORD, self._pack([reference, take_apart(value)]))
 
-    def _shape(self, cls: type) -> ObjectCodec:
-        shape = codec_of(cls, self)
-        if shape is None:
+    def _codec(self, cls: type) -> ObjectCodec:
+        codec = codec_of(cls, self)
+        if codec is None:
             raise StateRefused(NO_DATA)
-        return shape
+        return codec
 
     # reading
 
@@ -226,7 +225,7 @@ class Serde:
             return payload
 
     def _object(self, stored: Any, payload: Any) -> Any:
-        """The object that a record describes, or what stands in for it."""
+        """Returns the object that a stored record describes, or its substitute."""
         reference: Reference = stored if type(stored) is int else _named(stored)
         try:
             return (self._builders.get(reference) or self._builder(reference))(payload)
@@ -234,11 +233,11 @@ class Serde:
             return self._substitute(reference, payload, error)
 
     def _builder(self, reference: Reference) -> Callable[[Any], Any]:
-        build = self._builders[reference] = self._shape(self.allowed.resolve(reference))[1]
+        build = self._builders[reference] = self._codec(self.allowed.resolve(reference))[1]
         return build
 
     def _substitute(self, reference: Reference, payload: Any, error: Exception) -> Any:
-        """What stands in for an object that was not rebuilt."""
+        """Returns the plain data or the `UnknownObject` that replaces an object that was not rebuilt."""
         if isinstance(reference, int) and reference in self._builders:
             with contextlib.suppress(Exception):
                 return construct(self.allowed.resolve(reference), payload)
@@ -263,7 +262,8 @@ def _named(stored: Any) -> tuple[str, str]:
 
 
 def _stored_class(cls: type) -> type:
-    """The class that stands for `cls` in storage: a secret must never become plain text because its class is gone."""
+    """The class under which objects of `cls` are stored. Subclasses of pydantic's secrets are stored as the secret
+    itself, so that a secret never becomes plain text because its subclass was removed."""
     return next((base for base in (SecretStr, SecretBytes) if base in mro_of(cls)), cls)
 
 
@@ -271,7 +271,8 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def _without_surrogates(value: Any) -> Any:
-    """Plain data whose strings MessagePack refuses, with those as an extension. Rare, so it may be slow."""
+    """Replaces strings with lone surrogates, which MessagePack rejects, by extension values. Rare, so it may be
+    slow."""
     if isinstance(value, str):
         return ormsgpack.Ext(_SURROGATES, value.encode("utf-8", "surrogatepass")) if _SURROGATE.search(value) else value
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""The types of Python's library (and numpy's arrays) that state may hold: their numbers, and how they come apart.
+"""The types of Python's library (and numpy's arrays) that state may contain: their type numbers and encoders.
 
-A type's number is stored with its values: numbers are never reused.
+The number is stored with each value, so a number is never reused.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _take_apart_array(array: Any) -> Any:
 
 
 def _array(parts: list[Any]) -> Any:
-    numpy = importlib.import_module("numpy")  # only who stores arrays needs it
+    numpy = importlib.import_module("numpy")  # imported late: only projects that store arrays need it
 
     kind = numpy.dtype(parts[0])
     if kind.hasobject:
@@ -104,7 +104,7 @@ _WRITERS: Final[dict[type, TypeEncoder]] = {
     dt.timedelta: (8, lambda span: [span.days, span.seconds, span.microseconds]),
     dt.timezone: (9, _take_apart_timezone),
     zoneinfo.ZoneInfo: (10, _take_apart_zone),
-    uuid.UUID: (11, lambda ident: ident.bytes),
+    uuid.UUID: (11, lambda value: value.bytes),
     Decimal: (12, str),
     pathlib.PurePath: (13, lambda path: [_path_kind(path), str(path)]),
     re.Pattern: (14, lambda pattern: [pattern.pattern, pattern.flags]),
@@ -144,11 +144,11 @@ NAMES: Final[dict[int, str]] = {
     _ARRAY: "numpy.ndarray",
     _SCALAR: "numpy.generic",
 }
-"""What each number stands for."""
+"""Type number to name, for messages."""
 
 
 def encoder_of(cls: type) -> TypeEncoder | None:
-    """The number of a library type and how its values come apart; None for every other class."""
+    """Returns the type number and the encoder of a library type, or None for any other class."""
     if cls in _WRITERS:
         return _WRITERS[cls]
     numpy = sys.modules.get("numpy")

@@ -1,4 +1,4 @@
-"""What to say of a value that cannot be stored: where it is, what it is, and what to do instead."""
+"""Builds the error for a value that cannot be stored: the path of the part, its class, and what to do instead."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from slipway.serialization.data_classes import mro_of, name_of
 from slipway.serialization.objects import RebuildContext, codec_of, plain_of
 
 NO_DATA: Final = "it is no data"
-"""Why an object of any other class is refused."""
+"""The reason for an object whose class is not a data class."""
 
 _DEEPEST: Final = 50
-"""Levels that are searched for the part that cannot be stored."""
+"""The most levels that are searched for the unstorable part."""
 
 _LONGEST_NAME: Final = 100
-"""Characters of a key or a field that are shown."""
+"""The most characters of a key or field name in the message."""
 
 _FUNCTIONS: Final = (
     types.FunctionType,
@@ -39,39 +39,39 @@ _CONTAINERS: Final = (dict, list, tuple, set, frozenset, deque)
 
 
 def unstorable_error(value: Any, error: StateRefused, context: RebuildContext) -> StateRefused:
-    """`error`, which says why a part of `value` was refused, with the part's place and class."""
+    """Adds the path and class of the unstorable part of `value` to `error`."""
     try:
-        place, part = _find_unstorable_part(value, context)
-    except BaseException:  # code of a class, such as its __iter__; it is the whole value then that is named
-        place, part = "", value
-    where = f"{place} is" if place else "it is"
+        path, part = _find_unstorable_part(value, context)
+    except BaseException:  # code of a class failed, such as its __iter__: name the complete value instead
+        path, part = "", value
+    subject = f"{path} is" if path else "it is"
     if type(part) in _CONTAINERS:
-        return StateRefused(f"{where} a {type(part).__name__}: {error}")
+        return StateRefused(f"{subject} a {type(part).__name__}: {error}")
     reason = str(error)
-    named = f"{where} {_kind(part)} ({'.'.join(name_of(type(part)))})"
+    described = f"{subject} {_kind(part)} ({'.'.join(name_of(type(part)))})"
     if reason != NO_DATA:
-        return StateRefused(f"{named}: {reason}")
+        return StateRefused(f"{described}: {reason}")
     advice = _ELSEWHERE if _is_never_data(part) else f"{_ELSEWHERE}, {_AS_DATA}"
-    return StateRefused(f"{named}, which is no data. {advice}")
+    return StateRefused(f"{described}, which is no data. {advice}")
 
 
 def _find_unstorable_part(value: Any, context: RebuildContext) -> tuple[str, Any]:
-    """The innermost part of `value` that is not storable, and the way to it."""
-    place = ""
+    """Returns the path and the value of the innermost part that is not storable."""
+    path = ""
     for _ in range(_DEEPEST):
-        found = next(((step, part) for step, part in _parts(value, context) if not context.storable(part)), None)
-        if found is None:
+        unstorable = next(((step, part) for step, part in _parts(value, context) if not context.storable(part)), None)
+        if unstorable is None:
             break
-        place, value = place + found[0], found[1]
-    return place.removeprefix("."), value
+        path, value = path + unstorable[0], unstorable[1]
+    return path.removeprefix("."), value
 
 
 def _parts(value: Any, context: RebuildContext) -> Iterable[tuple[str, Any]]:
     bases = mro_of(type(value))
     if dict in bases:
         return [(_key(key), part) for key, part in dict.items(value)]
-    if (shape := codec_of(type(value), context)) is not None:
-        return _fields(shape[0], value)
+    if (codec := codec_of(type(value), context)) is not None:
+        return _fields(codec[0], value)
     if any(kind in bases for kind in (list, tuple, set, frozenset, deque)):
         return [(f"[{position}]", part) for position, part in enumerate(value)]
     return []
@@ -80,7 +80,7 @@ def _parts(value: Any, context: RebuildContext) -> Iterable[tuple[str, Any]]:
 def _fields(take_apart: Callable[[Any], Any], value: Any) -> Iterable[tuple[str, Any]]:
     try:
         fields = plain_of(take_apart(value))
-    except BaseException:  # the class's own code; it is the value itself that is at fault
+    except BaseException:  # the class's own code failed: the value itself is the unstorable part
         return []
     if type(fields) is dict:
         return [(f".{_cut(name)}", part) for name, part in fields.items()]

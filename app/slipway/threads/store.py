@@ -58,7 +58,7 @@ class ThreadStore:
         token, ttl = token or new_id(), ttl or self._ttl
         names, stored_ttl = members_of(access_filter), ttl.stored() if ttl else None
         while True:
-            status, reply = await self._trash.emptied_for(
+            status, reply = await self._trash.create_after_emptying(
                 thread_id,
                 lambda: self._scripts.create(thread_id, json_members(metadata), token, stored_ttl, members=names),
             )
@@ -153,7 +153,7 @@ class ThreadStore:
         new thread then. Raises `Conflict` when a thread of this id exists that another request (`token`) created."""
         ttl = self._ttl.stored() if self._ttl else None
         stored_metadata = None if metadata is None else json_members(metadata)
-        status, fields = await self._trash.emptied_for(
+        status, fields = await self._trash.create_after_emptying(
             thread_id, lambda: self._scripts.copy(source, thread_id, token, ttl, stored_metadata)
         )
         if status == "missing":

@@ -1,8 +1,8 @@
-"""One checkpoint, and one pending write, as the documents of `langgraph-checkpoint-redis`.
+"""Encodes and decodes one checkpoint, or one pending write, as a document of `langgraph-checkpoint-redis`.
 
-The layout is that package's; the values are not. Each is what `Serde` makes of it, in base64, and the document says so
-where no user's data can: in the type of the checkpoint or the write, and in how the metadata begin. What the package
-wrote itself is read by `Foreign`.
+The layout is that package's. The values are Slipway's: each is encoded by `Serde`, then base64. The type of the
+checkpoint or write, and a prefix of the metadata, mark this encoding; user data cannot reach either place.
+`ForeignValues` reads values that the package wrote.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ import orjson
 from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, writes_sort_key
 
 from slipway.checkpoints.channel_values import dumped
-from slipway.checkpoints.langgraph_redis.foreign_values import Foreign
+from slipway.checkpoints.langgraph_redis.foreign_values import ForeignValues
 from slipway.checkpoints.thread_saver import StoredWrite
 from slipway.errors import StateRefused, StoredDataError
 from slipway.redis.document_keys import ROOT
 from slipway.serialization.serde import TYPE, Serde
 
 _METADATA: Final = f"{TYPE}:"
-"""How our metadata begin. The package's are a JSON object."""
+"""The prefix of metadata that Slipway wrote. The package stores a JSON object."""
 
 _DELTAS: Final = "counters_since_delta_snapshot"
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """What a document says."""
+class StoredCheckpoint:
+    """A decoded document."""
 
     thread_id: str
     namespace: str
@@ -43,28 +43,28 @@ class Stored:
 
 
 class Documents:
-    """Makes and reads documents."""
+    """Encodes and decodes documents."""
 
     def __init__(self, serde: Serde) -> None:
-        self._serde, self._foreign = serde, Foreign(serde)
+        self._serde, self._foreign = serde, ForeignValues(serde)
 
     def pack(
         self, thread_id: str, namespace: str, parent_id: str, checkpoint: Checkpoint, metadata: dict[str, Any]
     ) -> bytes:
-        """A checkpoint with its channel values. `StateRefused` for what could not be read back."""
-        rest = {name: value for name, value in checkpoint.items() if name != "channel_values"}
+        """Encodes a checkpoint with its channel values. Raises `StateRefused` for a value that cannot be stored."""
+        body = {name: value for name, value in checkpoint.items() if name != "channel_values"}
         run_id, source, step = metadata.get("run_id"), metadata.get("source"), metadata.get("step")
         document = {
-            **self._place(thread_id, namespace, checkpoint["id"]),
+            **self._key_fields(thread_id, namespace, checkpoint["id"]),
             "run_id": run_id if isinstance(run_id, str) else "",
             "parent_checkpoint_id": parent_id,
-            "has_writes": True,  # there may be some: nobody has to come back and say so
+            "has_writes": True,  # possibly: set here, so that storing a write does not change this document
             "metadata": _METADATA + self._text(metadata),
             "checkpoint": {
                 "type": TYPE,
                 "v": checkpoint["v"],
                 "id": checkpoint["id"],
-                "body": self._text(rest),
+                "body": self._text(body),
                 "channel_values": {
                     channel: dumped(self._text, channel, value)
                     for channel, value in checkpoint["channel_values"].items()
@@ -72,20 +72,19 @@ class Documents:
                 "pending_sends": [],
             },
         }
-        # the index passes over a document with a field that is not of its type
+        # the index skips a document in which a field has another type than the schema's
         if isinstance(source, str):
             document["source"] = source
         if type(step) is int:
             document["step"] = step
-        if (made_ms := _milliseconds(checkpoint["ts"])) is not None:
-            document["checkpoint_ts"] = made_ms
+        if (created_ms := _milliseconds(checkpoint["ts"])) is not None:
+            document["checkpoint_ts"] = created_ms
         return _json(document)
 
     def pack_write(self, thread_id: str, namespace: str, checkpoint_id: str, write: StoredWrite) -> bytes:
-        """A pending write."""
         return _json(
             {
-                **self._place(thread_id, namespace, checkpoint_id),
+                **self._key_fields(thread_id, namespace, checkpoint_id),
                 "task_id": write.task_id,
                 "task_path": write.task_path,
                 "idx": write.position,
@@ -96,65 +95,64 @@ class Documents:
         )
 
     @staticmethod
-    def _place(thread_id: str, namespace: str, checkpoint_id: str) -> dict[str, Any]:
+    def _key_fields(thread_id: str, namespace: str, checkpoint_id: str) -> dict[str, Any]:
         return {"thread_id": thread_id, "checkpoint_ns": namespace or ROOT, "checkpoint_id": checkpoint_id}
 
-    def unpack(self, data: bytes) -> Stored | None:
-        """What a document says; None for one that holds no checkpoint: the package leaves such a thing when it stores
-        writes before their checkpoint. `StoredDataError` when it is damaged."""
+    def unpack(self, data: bytes) -> StoredCheckpoint | None:
+        """Decodes a document. Returns None if it contains no checkpoint: the package creates such a document when it
+        stores writes before their checkpoint. Raises `StoredDataError` when it is damaged."""
         try:
             document = orjson.loads(data)
-            held = document.get("checkpoint")
-            if not isinstance(held, dict):
+            checkpoint = document.get("checkpoint")
+            if not isinstance(checkpoint, dict):
                 return None
             namespace = document["checkpoint_ns"]
-            return Stored(
-                _word(document["thread_id"]),
-                "" if namespace == ROOT else _word(namespace),
-                _word(document["checkpoint_id"]),
-                _word(document["parent_checkpoint_id"]),
-                self._checkpoint(held),
+            return StoredCheckpoint(
+                _require_text(document["thread_id"]),
+                "" if namespace == ROOT else _require_text(namespace),
+                _require_text(document["checkpoint_id"]),
+                _require_text(document["parent_checkpoint_id"]),
+                self._checkpoint(checkpoint),
                 self.metadata(document["metadata"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoredDataError(f"the document of a checkpoint is damaged: {error!r}") from error
 
-    def _checkpoint(self, held: dict[str, Any]) -> Checkpoint:
-        stored = held.get("channel_values") or {}
-        if held.get("type") == TYPE:
-            rest = self._value(held["body"])
+    def _checkpoint(self, fields: dict[str, Any]) -> Checkpoint:
+        stored = fields.get("channel_values") or {}
+        if fields.get("type") == TYPE:
+            body = self._value(fields["body"])
             values = {channel: self._value(text) for channel, text in stored.items()}
         else:
-            rest = {name: value for name, value in held.items() if name not in ("type", "pending_sends")}
+            body = {name: value for name, value in fields.items() if name not in ("type", "pending_sends")}
             values = self._foreign.revive(stored)
-        checkpoint: Checkpoint = rest | {"channel_values": values}
+        checkpoint: Checkpoint = body | {"channel_values": values}
         return checkpoint
 
     def metadata(self, stored: Any) -> CheckpointMetadata:
-        """A document's metadata."""
         if isinstance(stored, str) and stored.startswith(_METADATA):
-            found: CheckpointMetadata = self._value(stored[len(_METADATA) :])
-            return found
+            metadata: CheckpointMetadata = self._value(stored[len(_METADATA) :])
+            return metadata
         revived: CheckpointMetadata = self._foreign.revive(orjson.loads(stored) if isinstance(stored, str) else stored)
         return revived
 
     def deltas(self, metadata: CheckpointMetadata) -> set[str]:
-        """The channels that may have to be rebuilt from what the checkpoint's ancestors hold."""
+        """The channels whose value may have to be rebuilt from the checkpoint's ancestors."""
         return set(metadata.get(_DELTAS) or ())
 
     def unpack_writes(self, writes: Iterable[bytes]) -> list[StoredWrite]:
         """A checkpoint's writes, in the order in which live execution applies them."""
-        found: list[tuple[tuple[str, str, int], str, Any]] = []
+        decoded: list[tuple[tuple[str, str, int], str, Any]] = []
         try:
             for write in map(orjson.loads, writes):
                 key = writes_sort_key(write.get("task_path", ""), write["task_id"], int(write["idx"]))
                 data = base64.b64decode(write["blob"])
                 value = self._serde.loads(data) if write["type"] == TYPE else self._foreign.load(write["type"], data)
-                found.append((key, write["channel"], value))
+                decoded.append((key, write["channel"], value))
         except (KeyError, TypeError, ValueError) as error:
             raise StoredDataError(f"a pending write is damaged: {error!r}") from error
-        found.sort(key=lambda write: write[0])
-        return [StoredWrite(key[1], key[0], key[2], channel, value) for key, channel, value in found]
+        decoded.sort(key=lambda write: write[0])
+        return [StoredWrite(key[1], key[0], key[2], channel, value) for key, channel, value in decoded]
 
     def _text(self, value: Any) -> str:
         return base64.b64encode(self._serde.dumps(value)).decode()
@@ -173,9 +171,9 @@ def sizes(document: bytes, writes: Sequence[bytes]) -> tuple[int, int, dict[str,
     return len(document) - sum(channels.values()), sum(map(len, writes)), channels
 
 
-def _word(value: Any) -> str:
+def _require_text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} where there should be text")
+        raise TypeError(f"{type(value).__name__} instead of text")
     return value
 
 

@@ -1,9 +1,9 @@
-"""Values that `langgraph-checkpoint-redis` wrote itself, read strictly.
+"""Reads values that `langgraph-checkpoint-redis` wrote itself, strictly.
 
-That package keeps values as JSON in which a class is told by the shape of an object, which any user's JSON can imitate.
-So a shape only comes to life when it names a class that `ClassAllowlist` knows, and stays plain data otherwise; what
-the package stored without its content (a Decimal, a timedelta, a frozenset, a path) stays the shape it left, and never
-becomes an empty value.
+That package stores objects as JSON objects with marker members, which any user's JSON can imitate. So a marked object
+is rebuilt only if `ClassAllowlist` contains its class; otherwise it stays plain data. The package stores a Decimal, a
+timedelta, a frozenset and a path without their content. These stay the marked JSON object, and never become an empty
+value.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import ormsgpack
 from langchain_core.load.mapping import SERIALIZABLE_MAPPING
 from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_TYPES
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.serde.types import _DeltaSnapshot
+from langgraph.checkpoint.serde.types import INTERRUPT, _DeltaSnapshot
 from langgraph.types import Interrupt, Send
 
 from slipway.errors import StoredDataError
@@ -32,16 +32,15 @@ _CONSTRUCTORS: Final = frozenset({_SINGLE, _POSITIONAL, 2, 4, 5, _DELTA})
 _SET: Final = ["builtins", "set"]
 
 
-class Foreign:
-    """Reads what the package wrote; nothing is ever written so."""
-
+class ForeignValues:
     def __init__(self, serde: Serde) -> None:
         self._serde, self._allowed = serde, serde.allowed
         self._packed = JsonPlusSerializer(__unpack_ext_hook__=self._unpack)
         self._library = JsonPlusSerializer(allowed_msgpack_modules=None)._unpack_ext_hook
 
     def load(self, kind: str, data: bytes) -> Any:
-        """A typed value. `StoredDataError` when it is damaged or of a kind that is not safe to read."""
+        """Decodes a typed value. Raises `StoredDataError` when it is damaged or in a format that is not safe to
+        read."""
         try:
             if kind == "null":
                 return None
@@ -56,24 +55,24 @@ class Foreign:
         raise StoredDataError(f"a stored value is in the format {kind!r}, which is not read")
 
     def _unpack(self, code: int, data: bytes) -> Any:
-        """A value that LangGraph's MessagePack format marks. Only classes that it calls safe are constructed; those of
-        the graphs are rebuilt without running their code."""
+        """Decodes an extension value of LangGraph's MessagePack format. Constructs only the classes that LangGraph
+        lists as safe; rebuilds objects of other allowed classes without running their code."""
         if code not in _CONSTRUCTORS:
             return self._library(code, data)
-        held = ormsgpack.unpackb(data, ext_hook=self._unpack, option=ormsgpack.OPT_NON_STR_KEYS)
+        content = ormsgpack.unpackb(data, ext_hook=self._unpack, option=ormsgpack.OPT_NON_STR_KEYS)
         if code == _DELTA:
-            return _DeltaSnapshot(held)
-        module, name, payload = held[:3]
+            return _DeltaSnapshot(content)
+        module, name, payload = content[:3]
         if (module, name) not in SAFE_MSGPACK_TYPES:
             return self._serde.rebuilt_by_name((str(module), str(name)), payload)
-        make = getattr(importlib.import_module(module), name)
+        cls = getattr(importlib.import_module(module), name)
         if code == _POSITIONAL:
             *args, timeout = (*payload, None) if name != "Send" or len(payload) < 3 else payload
-            return make(*args) if timeout is None else make(*args, timeout=timeout)
-        return make(payload) if code == _SINGLE else make(**payload)
+            return cls(*args) if timeout is None else cls(*args, timeout=timeout)
+        return cls(payload) if code == _SINGLE else cls(**payload)
 
     def revive(self, value: Any) -> Any:
-        """Parsed JSON with its objects made again, innermost first."""
+        """Rebuilds the marked objects in parsed JSON, innermost first."""
         if isinstance(value, list):
             return [self.revive(item) for item in value]
         if not isinstance(value, dict):
@@ -86,20 +85,21 @@ class Foreign:
         return _marked(inner)
 
     def _constructed(self, shape: dict[str, Any]) -> Any:
-        """What the shape names, or the shape."""
-        ident, args, kwargs = shape.get("id"), shape.get("args") or [], shape.get("kwargs") or {}
+        """Returns the object that `shape` describes, or `shape` itself if it cannot be rebuilt."""
+        class_path, args, kwargs = shape.get("id"), shape.get("args") or [], shape.get("kwargs") or {}
         try:
-            if ident == _SET:
+            if class_path == _SET:
                 return set(args[0] if args else kwargs["__set_items__"])
-            if not isinstance(ident, list) or not all(isinstance(part, str) for part in ident):
+            if not isinstance(class_path, list) or not all(isinstance(part, str) for part in class_path):
                 return shape
-            *module, name = SERIALIZABLE_MAPPING.get(tuple(ident), tuple(ident))
-            return self._made(_reference(".".join(module), name), args, kwargs)
+            *module, name = SERIALIZABLE_MAPPING.get(tuple(class_path), tuple(class_path))
+            return self._build(_reference(".".join(module), name), args, kwargs)
         except (NotRebuildable, LookupError, TypeError, ValueError):
             return shape
 
-    def _made(self, reference: Reference, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """An object of an allowed class. Only LangChain's and LangGraph's own are constructed, the others rebuilt."""
+    def _build(self, reference: Reference, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """Constructs LangChain's and LangGraph's own objects; rebuilds those of other allowed classes without running
+        their code."""
         cls = self._allowed.resolve_json(reference)
         if isinstance(reference, int):
             return cls(*args, **kwargs)
@@ -108,18 +108,17 @@ class Foreign:
 
 
 def _reference(module: str, name: str) -> Reference:
-    """Shapes name some classes by the package that shows them."""
-    for position, (home, called) in enumerate(ALWAYS):
-        if called == name and (home == module or home.startswith(f"{module}.")):
+    """Maps a class path to its reference. The JSON names some classes by the package that re-exports them."""
+    for position, (class_module, class_name) in enumerate(ALWAYS):
+        if class_name == name and (class_module == module or class_module.startswith(f"{module}.")):
             return position
     return module, name
 
 
 def _marked(shape: dict[str, Any]) -> Any:
-    """LangGraph's own types, each of which the package marks in its own way."""
-    if shape.get("__interrupt__") is True and "value" in shape:
-        given = {name: shape[name] for name in ("value", "id") if name in shape}
-        return Interrupt(**given)
+    """Rebuilds LangGraph's own types, each of which has its own marker member."""
+    if shape.get(INTERRUPT) is True and "value" in shape:
+        return Interrupt(**{name: shape[name] for name in ("value", "id") if name in shape})
     if shape.get("__send__") is True and shape.keys() == {"__send__", "node", "arg"}:
         return Send(shape["node"], shape["arg"])
     if shape.get("__delta_snapshot__") is True and shape.keys() == {"__delta_snapshot__", "value"}:

@@ -1,16 +1,16 @@
-"""`langgraph-checkpoint-redis` as a checkpointer of this server.
+"""A checkpointer that stores documents in the layout of `langgraph-checkpoint-redis`.
 
-The package gives the documents' layout, their names and the search indexes. What is replaced, and why:
+The package defines the layout of the documents, their keys and the search indexes. This class replaces the rest:
 
-- Its writes are several commands on a connection of its own, not atomic and owned by nobody. Here each is one group
-  that a `CheckpointWriter` carries, so an attempt's writes are fenced by its token.
-- Its serializer revives objects of user JSON by their shape and empties values of types it does not know: see
-  `documents`.
-- `alist` ignores `before` and the root namespace and knows four filters; the latest checkpoint is what was put last,
-  not what is newest; writes come in no particular order and replace each other; pruning and deleting leave writes
-  behind and break delta channels; runs and copies are unknown to it.
+- The package sends several commands for each write over its own connection, neither atomic nor fenced. Here a
+  `CheckpointWriter` sends each write as one group, so an attempt's writes are fenced by its token.
+- The package's serializer turns user JSON with marker members into objects, and loses the content of types that it does
+  not support: see `documents`.
+- The package's `alist` ignores `before` and the root namespace and supports four filters. Its latest checkpoint is the
+  one that was put last, not the newest. It returns writes in no defined order and lets them replace each other. Pruning
+  and deleting leave writes behind and break delta channels. It cannot delete by run or copy a thread.
 
-Async only, and without a connection of its own.
+It is async only and uses Slipway's pipeline.
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ _COPY: Final = load("document_copy")
 
 _PAGE: Final = 32
 _PAGE_BYTES: Final = 1 << 20
-_REMEMBERED: Final = 1024
+_MAX_CACHED: Final = 1024
 
 Entry = tuple[bytes, list[bytes]]
-"""A document and those of its pending writes."""
+"""The document of a checkpoint, and the documents of its pending writes."""
 
 
 class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
-    """Checkpoints of all threads under `prefix`. Bytes are counted as the documents have them; the server keeps more
-    beside them, for its indexes."""
+    """Stores the checkpoints of all threads under `prefix`. Counts the bytes of the documents, without the memory that
+    Redis uses for its indexes."""
 
     serde: Serde
 
@@ -94,12 +94,12 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         self._newest: dict[tuple[str, str], str] = {}
 
     async def asetup(self) -> None:
-        """Make the search indexes where they are not, and wait until they know every document. Raises `ConfigError`
-        when the server lacks the modules."""
+        """Creates the search indexes that do not exist and waits until they contain every document. Raises
+        `ConfigError` when Redis lacks the modules."""
         await require_modules(self._pipeline)
         try:
             await AsyncRedisSaver.asetup(self)
-        except RedisSearchError:  # another process made one in the same moment
+        except RedisSearchError:  # another process created an index at the same time
             await AsyncRedisSaver.asetup(self)
         await self._search.complete()
 
@@ -161,17 +161,17 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         return [tuple(store), tuple(registered)], size
 
     async def _newest_of(self, thread_id: str, namespace: str) -> str:
-        """The id of the newest checkpoint of a namespace, or "". Whoever has read or written it is not asked again."""
+        """The id of the newest checkpoint of a namespace, or "". Cached after the first read or write."""
         if (thread_id, namespace) not in self._newest:
             latest = await self._reads.latest(thread_id, namespace)
             self._remember_newest(thread_id, namespace, (latest or "").rpartition(":")[2])
         return self._newest[thread_id, namespace]
 
     def _remember_newest(self, thread_id: str, namespace: str, checkpoint_id: str) -> None:
-        if len(self._newest) >= _REMEMBERED:
+        if len(self._newest) >= _MAX_CACHED:
             self._newest.clear()
-        known = self._newest.get((thread_id, namespace), "")
-        self._newest[thread_id, namespace] = max(known, checkpoint_id)
+        cached = self._newest.get((thread_id, namespace), "")
+        self._newest[thread_id, namespace] = max(cached, checkpoint_id)
 
     # reading
 
@@ -195,7 +195,8 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         return self._tuple(entries[0]) if entries else None
 
     async def _latest(self, thread_id: str, namespace: str) -> CheckpointTuple | None:
-        """What the pointer names; when that is gone (it was pruned by the package, or expired), the newest there is."""
+        """Returns the checkpoint that the pointer names, or the newest one if that checkpoint has expired or was pruned
+        by the package."""
         keys = [counter(self._keys, thread_id), self._names.pointer(thread_id, namespace)]
         used, pointed, entries = await self._pipeline.run(_READ, keys, [*self._names.leads, _PAGE_BYTES])
         found = self._tuple(entries[0]) if entries else None
@@ -209,7 +210,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         return found
 
     async def _read(self, thread_id: str, places: Sequence[CheckpointKey]) -> tuple[int, list[Entry]]:
-        """How many of the places are done, and what is there."""
+        """Returns how many of `places` were read, and the entries that exist."""
         ats = [checkpoint_at(thread_id, *place) for place in places]
         used, done, entries = await self._pipeline.run(
             _READ, [counter(self._keys, thread_id)], [*self._names.leads, _PAGE_BYTES, *ats]
@@ -221,12 +222,12 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
     async def _entries(
         self, thread_id: str, places: Sequence[CheckpointKey], page: int = _PAGE
     ) -> AsyncIterator[Entry]:
-        left = list(places)
-        while left:
-            done, entries = await self._read(thread_id, left[:page])
+        remaining = list(places)
+        while remaining:
+            done, entries = await self._read(thread_id, remaining[:page])
             for entry in entries:
                 yield entry
-            left = left[done:]
+            remaining = remaining[done:]
 
     async def alist(
         self,
@@ -236,13 +237,13 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        """Checkpoints, newest first, read in pages. Without a namespace in `config` those of every namespace,
-        without a `config` those of every thread, one thread after the other."""
+        """Yields checkpoints, newest first, read in pages. Without a namespace in `config`, of every namespace; without
+        a `config`, of every thread, one thread after the other."""
         target = (config or {}).get("configurable", {})
         namespace, checkpoint_id = target.get("checkpoint_ns"), target.get("checkpoint_id")
         below = get_checkpoint_id(before) if before else None
         await self._writer.flush()
-        left = limit
+        remaining = limit
         for thread_id in [str(target["thread_id"])] if "thread_id" in target else await self.thread_ids():
             places = [
                 key
@@ -251,14 +252,14 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
                 and checkpoint_id in (None, "", key.checkpoint_id)
                 and (not below or key.checkpoint_id < below)
             ]
-            if left is not None and not filter:
-                places = places[:left]
+            if remaining is not None and not filter:
+                places = places[:remaining]
             async for entry in self._entries(thread_id, places):
-                if left is not None and left <= 0:
+                if remaining is not None and remaining <= 0:
                     return
                 if (found := self._tuple(entry)) is not None and _matches(found.metadata, filter or {}):
                     yield found
-                    left = None if left is None else left - 1
+                    remaining = None if remaining is None else remaining - 1
 
     def _tuple(self, entry: Entry) -> CheckpointTuple | None:
         stored = self._documents.unpack(entry[0])
@@ -267,38 +268,39 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         return CheckpointTuple(
             config_of(stored.thread_id, stored.namespace, stored.checkpoint_id),
             stored.checkpoint,
-            cast(CheckpointMetadata, without_user(stored.metadata)),  # the package keeps it
+            cast(CheckpointMetadata, without_user(stored.metadata)),  # the package stores the user
             config_of(stored.thread_id, stored.namespace, stored.parent_id) if stored.parent_id else None,
             [(write.task_id, write.channel, write.value) for write in self._documents.unpack_writes(entry[1])],
         )
 
     async def checkpoint_ids(self, thread_id: str, namespace: str) -> list[str]:
-        return [ident for where, ident in await self._search.checkpoints(thread_id) if where == namespace]
+        return [key.checkpoint_id for key in await self._search.checkpoints(thread_id) if key.namespace == namespace]
 
     async def thread_ids(self) -> list[str]:
         return await self._search.threads()
 
     async def thread_bytes(self, thread_id: str) -> int:
-        """Bytes stored for a thread. Those of a thread that the package wrote are counted once, here."""
+        """Bytes stored for a thread. Counts a thread that the package wrote on the first call."""
         counted = await self._reads.stored_bytes(thread_id)
         if counted is None:
-            held = await self.storage(thread_id)
-            if size := held.checkpoints.size + held.writes.size + sum(each.size for each in held.channels.values()):
+            used = await self.storage(thread_id)
+            if size := used.checkpoints.size + used.writes.size + sum(each.size for each in used.channels.values()):
                 await self._reads.set_stored_bytes(thread_id, size)
             return size
         return counted
 
     async def storage(self, thread_id: str) -> ThreadStorage:
-        """What a thread's checkpoints take. Each holds all its channel values, so they count once for each."""
+        """Counts the bytes of a thread's checkpoints. Each checkpoint contains all its channel values, so an unchanged
+        value counts once for each checkpoint."""
         checkpoints = checkpoint_bytes = writes = write_bytes = 0
         channels: dict[str, StorageCount] = {}
-        async for document, held in self._entries(thread_id, await self._search.checkpoints(thread_id)):
-            own, of_writes, values = sizes(document, held)
-            checkpoints, checkpoint_bytes = checkpoints + 1, checkpoint_bytes + own
-            writes, write_bytes = writes + len(held), write_bytes + of_writes
+        async for document, write_documents in self._entries(thread_id, await self._search.checkpoints(thread_id)):
+            own_size, writes_size, values = sizes(document, write_documents)
+            checkpoints, checkpoint_bytes = checkpoints + 1, checkpoint_bytes + own_size
+            writes, write_bytes = writes + len(write_documents), write_bytes + writes_size
             for channel, size in values.items():
-                known = channels.get(channel, StorageCount(0, 0))
-                channels[channel] = StorageCount(known.count + 1, known.size + size)
+                count = channels.get(channel, StorageCount(0, 0))
+                channels[channel] = StorageCount(count.count + 1, count.size + size)
         return ThreadStorage(StorageCount(checkpoints, checkpoint_bytes), StorageCount(writes, write_bytes), channels)
 
     # maintenance: each operation is a script, which the writer does not send
@@ -327,7 +329,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         max_results: int = 0,
     ) -> None:
         """`keep_latest` keeps the latest checkpoint of each namespace, and the ancestors from which its delta
-        channels are rebuilt; `delete` keeps nothing. The package's own `keep_last` is refused."""
+        channels are rebuilt; `delete` keeps nothing. Raises `ValueError` for the package's `keep_last`."""
         if keep_last is not None:
             raise ValueError("keep_last is not supported; choose the strategy 'keep_latest' or 'delete'")
         if strategy not in ("keep_latest", "delete"):
@@ -365,9 +367,9 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         guards: Sequence[str] = (),
         incarnation: str = "",
     ) -> int:
-        """Remove all but `kept`, and writes that no checkpoint waits for. Those later than the latest that is kept may
-        have theirs on the way. With the thread's record in `guards`, nothing is done unless it was created at
-        `incarnation` ("" is a thread that is gone)."""
+        """Deletes all checkpoints but `kept`, and writes whose checkpoint is not kept. Keeps writes that are later than
+        the latest kept checkpoint: their checkpoint may not be stored yet. With the thread's record in `guards`,
+        changes nothing unless the thread was created at `incarnation` ("" means that the thread was deleted)."""
         self._used_bytes.pop(thread_id, None)
         self._newest.clear()
         latest = latest_of(kept)
@@ -376,12 +378,12 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             for place, key in await self._search.writes(thread_id)
             if place not in kept and not (place[0] in latest and place > latest[place[0]])
         ]
-        gone = {place for place in places if place not in kept} | {place for place, _ in writes}
+        deleted = {place for place in places if place not in kept} | {place for place, _ in writes}
         pointers: list[str] = []
-        for namespace in {namespace for namespace, _ in [*places, *gone]}:
+        for namespace in {namespace for namespace, _ in [*places, *deleted]}:
             newest = latest.get(namespace)
             pointers += (namespace_at(thread_id, namespace), checkpoint_at(thread_id, *newest) if newest else "")
-        ats, keys = [checkpoint_at(thread_id, *place) for place in gone], [key for _, key in writes]
+        ats, keys = [checkpoint_at(thread_id, *place) for place in deleted], [key for _, key in writes]
         removed = await self._pipeline.run(
             _REMOVE,
             [counter(self._keys, thread_id), *guards],
@@ -414,9 +416,9 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             raise Conflict(f"thread {target_thread_id} has checkpoints already")
 
     def get_channel_values(self, thread_id: str, checkpoint_ns: str = "", checkpoint_id: str = "") -> dict[str, Any]:
-        """Not here: `aget_tuple`."""
+        """Not supported: use `aget_tuple`."""
         raise NotImplementedError
 
 
-def _matches(metadata: Any, wanted: dict[str, Any]) -> bool:
-    return all(metadata.get(name) == value for name, value in wanted.items())
+def _matches(metadata: Any, expected: dict[str, Any]) -> bool:
+    return all(metadata.get(name) == value for name, value in expected.items())
