@@ -82,6 +82,13 @@ def test_files_that_pages_name_exist(page: Path) -> None:
     assert page.name == "CHANGELOG.md" or {name for name in named if not (ROOT / name).exists()} == set()
 
 
+def test_files_that_the_architecture_names_exist() -> None:
+    """Its paths are relative to the packages, and those of scripts to their folder."""
+    named = set(re.findall(r"`([\w/]+(?:\.py|\.lua|/))`", (ROOT / "ARCHITECTURE.md").read_text()))
+    roots = [ROOT / folder for folder in ("", "app/slipway", "workers", "app/slipway/redis/lua")]
+    assert {name for name in named if not any((root / name).exists() for root in roots)} == set()
+
+
 def test_the_graphs_of_the_readme_are_shipped() -> None:
     shipped = json.loads((ROOT / "langgraph.json").read_text())["graphs"]
     assert set(re.findall(r'"assistant_id": "(\w+)"', README)) <= set(shipped)
