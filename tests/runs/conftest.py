@@ -36,7 +36,7 @@ from slipway.runs.record import (
     new_id,
     run_from,
 )
-from slipway.runs.script_results import SettleResult
+from slipway.runs.script_results import ReclaimedRun, SettleResult
 from slipway.runs.scripts import RunScripts
 from slipway.runs.settlement import Release, Settlement, ThreadSummary
 from slipway.runs.store import RunStore
@@ -98,7 +98,7 @@ class Stores:
         """End a claimed run."""
         return await self.attempt(run).settle(settlement(run, phase, **differs))
 
-    async def reap(self, worker: str = "w", pause_ms: int = 0) -> list[tuple[str, int, str]]:
+    async def reap(self, worker: str = "w", pause_ms: int = 0) -> list[ReclaimedRun]:
         """Take back what `worker` holds."""
         return await self.scripts.run_reap(event_ttl_s=TTL_S, pause_ms=pause_ms, worker=worker)
 

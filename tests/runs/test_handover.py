@@ -41,7 +41,7 @@ async def _inline(services: Services, graph_id: str, **differs: Any) -> Run:
     """A run that the web process takes itself."""
     assert services.inline is not None
     given: dict[str, Any] = {"thread_id": new_id(), "graph_id": graph_id, "create_thread": True, "inline": True}
-    return await services.inline.create(new_run(**(given | differs)))
+    return await services.inline.submit(new_run(**(given | differs)))
 
 
 @asynccontextmanager

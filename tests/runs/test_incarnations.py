@@ -360,14 +360,14 @@ async def test_the_webhook_of_a_removed_run_and_that_of_the_run_with_its_id_are_
     old, new = await reborn(stores, options={"webhook": "https://receiver.example/"})
     deliveries = DeliveryScripts(stores.pipeline, stores.keys)
     await stores.settle(new, result='{"mine":1}', values='{"mine":1}')
-    first, second = await deliveries.take([EXTERNAL], 9, LEASE_MS)
+    first, second = await deliveries.claim([EXTERNAL], 9, LEASE_MS)
     assert [(held["run_id"].decode(), held["body_status"]) for held in (first, second)] == [
         (old.run_id, b"interrupted"),
         (new.run_id, b"success"),
     ]
     assert first["delivery_id"] != second["delivery_id"]
-    assert await deliveries.end(first["delivery_id"].decode(), 1, outcome="failed", problem="gone")
+    assert await deliveries.settle_try(first["delivery_id"].decode(), 1, outcome="failed", problem="gone")
     assert (await stores.now(new)).webhook_status == "pending"
-    assert await deliveries.end(second["delivery_id"].decode(), 1, outcome="delivered")
+    assert await deliveries.settle_try(second["delivery_id"].decode(), 1, outcome="delivered")
     assert (await stores.now(new)).webhook_status == "delivered"
-    assert await deliveries.take([EXTERNAL], 9, LEASE_MS) == []
+    assert await deliveries.claim([EXTERNAL], 9, LEASE_MS) == []

@@ -18,6 +18,7 @@ from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.leases import LeaseRenewer, reclaim_process
 from slipway.runs.record import Run
+from slipway.runs.script_results import ReclaimedRun
 from slipway.runs.scripts import Grace, RunScripts
 from tests.conftest import Eventually
 from tests.proxy import Proxy, proxied
@@ -46,7 +47,7 @@ async def held(stores: Stores) -> tuple[Run, Attempt]:
     return run, stores.attempt(run)
 
 
-async def expired(stores: Stores) -> list[tuple[str, int, str]]:
+async def expired(stores: Stores) -> list[ReclaimedRun]:
     """What the reaper takes now."""
     return await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0)
 
@@ -70,7 +71,7 @@ async def test_a_blocked_event_loop_keeps_its_leases(valkey_url: str, keys: Keys
 
 async def test_a_lease_without_a_heart_ends(stores: Stores, eventually: Eventually) -> None:
     run, _ = await held(stores)
-    taken: list[tuple[str, int, str]] = []
+    taken: list[ReclaimedRun] = []
 
     async def ends() -> bool:
         taken.extend(await expired(stores))
@@ -84,7 +85,7 @@ async def test_a_lease_is_not_reaped_before_its_end(stores: Stores) -> None:
     await stores.run(await stores.thread())
     run = await stores.claim_one(lease_ms=250)
     ends_ms = float(await stores.pipeline.send("ZSCORE", stores.keys.leases, run.run_id))
-    taken: list[tuple[str, int, str]] = []
+    taken: list[ReclaimedRun] = []
     async with asyncio.timeout(30):
         while not taken:
             taken = await expired(stores)
@@ -97,7 +98,7 @@ async def test_after_an_outage_the_living_have_one_lease_to_report(stores: Store
     """The script alone, with an outage that is written into the record of the last sign of life."""
     grace: Grace = {"silence_ms": 60_000, "lease_ms": 60_000}
 
-    async def reap() -> list[tuple[str, int, str]]:
+    async def reap() -> list[ReclaimedRun]:
         return await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0, grace=grace)
 
     async def ended_lease() -> Run:

@@ -95,9 +95,9 @@ async def test_a_run_whose_attempts_all_died_calls_its_webhook(stores: Stores) -
     run = await stores.run(await stores.thread(), **hooked)
     await stores.claim_one()
     deliveries = DeliveryScripts(stores.pipeline, stores.keys)
-    assert await deliveries.take((EXTERNAL,), 10, 60_000) == []
+    assert await deliveries.claim((EXTERNAL,), 10, 60_000) == []
     assert await stores.reap() == [(run.run_id, 1, "failed")]
-    [delivery] = await deliveries.take((EXTERNAL,), 10, 60_000)
+    [delivery] = await deliveries.claim((EXTERNAL,), 10, 60_000)
     assert (delivery["run_id"].decode(), delivery["body_status"]) == (run.run_id, b"error")
     assert b"ceiling.attempts" in delivery["error"]
 

@@ -270,12 +270,12 @@ async def test_what_a_dead_worker_had_taken_is_taken_again(
     run = await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url)
     await sdk.runs.cancel(thread, run["run_id"])
     one, two = Deliveries(services), Deliveries(services)
-    assert len(await one._scripts.take((EXTERNAL,), 10, 45_000)) == 1
+    assert len(await one._scripts.claim((EXTERNAL,), 10, 45_000)) == 1
     assert await two.run_once() == 0  # the lease of the first still holds
     await due_now(pipeline, keys)
     assert await two.run_once() == 1
     await eventually(lambda: delivered(served, run["run_id"]))
-    assert not await one._scripts.end(run["run_id"], 1, outcome="failed", problem="late")
+    assert not await one._scripts.settle_try(run["run_id"], 1, outcome="failed", problem="late")
     assert await delivered(served, run["run_id"])
 
 
@@ -284,7 +284,7 @@ async def test_no_more_are_taken_than_there_is_room_for(pipeline: Pipeline, keys
         await pipeline.send("HSET", keys.delivery(name), "tries", 0)
         await pipeline.send("ZADD", queue, 0, name)
     scripts = DeliveryScripts(pipeline, keys)
-    taken = [await scripts.take((EXTERNAL, INTERNAL), 2, 45_000) for _ in range(3)]
+    taken = [await scripts.claim((EXTERNAL, INTERNAL), 2, 45_000) for _ in range(3)]
     assert [[held["delivery_id"] for held in each] for each in taken] == [[b"a", b"b"], [b"c"], []]
 
 
@@ -308,9 +308,9 @@ async def test_how_a_webhook_ended_is_not_said_of_a_later_run_that_has_the_same_
     sdk: LangGraphClient, served: Served, receiver: Receiver, pipeline: Pipeline, keys: Keys
 ) -> None:
     run_id, scripts = await over(sdk, receiver.url), DeliveryScripts(pipeline, keys)
-    (taken,) = await scripts.take((EXTERNAL,), 1, 45_000)
+    (taken,) = await scripts.claim((EXTERNAL,), 1, 45_000)
     await pipeline.send("HSET", keys.run(run_id), "created_us", 1)  # as if it was removed and made anew
-    assert await scripts.end(run_id, int(taken["tries"]), outcome="failed", problem="HTTP 410")
+    assert await scripts.settle_try(run_id, int(taken["tries"]), outcome="failed", problem="HTTP 410")
     now = await shown(served, run_id)
     assert (now["webhook_status"], now.get("webhook_problem")) == ("pending", None)
 

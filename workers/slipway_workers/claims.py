@@ -98,14 +98,14 @@ class ClaimingWorker(Worker):
         if wait_s > 0:
             self._tokens.wait(wait_s).add_done_callback(ignore_reply)
         free = self.max_jobs - len(self.tasks)
-        due_in_ms, claimed = await self._scripts.run_claim(
+        claimed = await self._scripts.run_claim(
             self._worker_id, free, self._lease_ms, suspects=self.suspects.free_slots()
         )
-        if claimed:
+        if claimed.runs:
             failpoints.reach("claim")
-        for fields in claimed:
+        for fields in claimed.runs:
             self._start(run_from(fields))
-        due_in_s = MAX_WAIT_S if due_in_ms is None else due_in_ms / 1000
+        due_in_s = MAX_WAIT_S if claimed.due_in_ms is None else claimed.due_in_ms / 1000
         return min(MAX_WAIT_S, due_in_s, self.suspects.next_slot_in_s())
 
     def _start(self, run: Run) -> None:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from slipway.api.auth.access_check import requires
 from slipway.api.auth.authorization import authorize_cancel
+from slipway.api.bodies.runs import RunBody
 from slipway.api.endpoints import bool_param
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import query_flag
@@ -37,6 +38,11 @@ def canceller(request: Request, run: Run) -> OnDisconnect:
             await services_of(request).runs.cancel(run.thread_id, run.run_id, action, BY_DISCONNECT)
 
     return cancel
+
+
+def canceller_from_body(request: Request, run: Run, body: RunBody) -> OnDisconnect | None:
+    """None unless the body has `"on_disconnect": "cancel"`."""
+    return canceller(request, run) if body.on_disconnect == "cancel" else None
 
 
 def canceller_from_query(request: Request, run: Run) -> OnDisconnect | None:

@@ -43,7 +43,7 @@ class InlineExecutor:
         """Runs whose creation Redis has not acknowledged yet."""
         return len(self._submissions)
 
-    async def create(self, spec: RunSpec) -> Run:
+    async def submit(self, spec: RunSpec) -> Run:
         """Creates a run and starts it at once. It is only queued if its thread is busy, if this process is stopping, or
         if it executes `MAX_INLINE_RUNS` runs already.
 
@@ -51,12 +51,12 @@ class InlineExecutor:
         run already."""
         if self._closing or len(self._submissions) + len(self._executions) >= MAX_INLINE_RUNS:
             return (await self._creator.create(spec)).run
-        submission = asyncio.create_task(self._submit(spec), name=f"submit {spec.identity.run_id}")
+        submission = asyncio.create_task(self._create_and_start(spec), name=f"submit {spec.identity.run_id}")
         self._submissions.add(submission)
         submission.add_done_callback(self._submissions.discard)
         return await asyncio.shield(submission)
 
-    async def _submit(self, spec: RunSpec) -> Run:
+    async def _create_and_start(self, spec: RunSpec) -> Run:
         created = await self._creator.create(spec, inline_worker=self._open_executions.worker_id)
         if created.is_new and created.run.phase is Phase.RUNNING:
             self._start(created.run)

@@ -67,9 +67,9 @@ class Doctor:
         """Checks all records once. Raises `StoreUnavailable`."""
         found: list[Problem] = []
         async for page in self._reads.pages_in_progress():
-            found += await self._look(page)
+            found += await self._check_page(page)
         async for page in self._reads.pages_of_records():
-            found += await self._look(page)
+            found += await self._check_page(page)
         return list({(problem.name, problem.record_id): problem for problem in found}.values())
 
     async def check_next_pages(self, pages: int) -> list[Problem]:
@@ -79,25 +79,25 @@ class Doctor:
         found: list[Problem] = []
         sweep, self._sweep = self._sweep or self._reads.pages_of_records(), None
         async for page in self._reads.pages_in_progress():
-            found += await self._look(page)
+            found += await self._check_page(page)
         for _ in range(pages):
             try:
                 page = await anext(sweep)
             except StopAsyncIteration:
                 return found
-            found += await self._look(page)
+            found += await self._check_page(page)
         self._sweep = sweep
         return found
 
-    async def _look(self, page: IdPage) -> list[Problem]:
+    async def _check_page(self, page: IdPage) -> list[Problem]:
         if not page.ids:
             return []
-        wrong = await self._scripts.doctor(
+        detected = await self._scripts.doctor(
             page.kind, page.ids, place=page.place, parked=page.parked, repair=self._repair, lease_ms=self._lease_ms
         )
-        for problem, ident in wrong:
-            log.warning("doctor.problem_found", problem=problem, id=ident, repaired=self._repair)
-        return [Problem(problem, ident, self._repair) for problem, ident in wrong]
+        for problem, record_id in detected:
+            log.warning("doctor.problem_found", problem=problem, id=record_id, repaired=self._repair)
+        return [Problem(problem, record_id, self._repair) for problem, record_id in detected]
 
 
 def table(found: Sequence[Problem]) -> str:

@@ -206,4 +206,4 @@ async def reclaim_process(settings: Settings, pid: int) -> list[str]:
         )
     finally:
         await pipeline.close()
-    return [run_id for run_id, _, _ in reclaimed]
+    return [run.run_id for run in reclaimed]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from slipway.redis.hash_fields import Fields
 from slipway.runs.cancel_reasons import Action
@@ -63,12 +64,31 @@ class InterruptAnswered:
 
 @dataclass(frozen=True, slots=True)
 class DueTimePassed:
-    """The cron has another due time by now, or was deleted: another worker has created this run."""
+    """The cron's due time has changed because another worker created this run, or the cron was deleted."""
 
 
 RunCreateResult = (
     RunCreated | RunExists | ThreadNotFound | ThreadExists | ThreadBusy | InterruptAnswered | DueTimePassed
 )
+
+
+# run_claim and run_reap
+
+
+class ClaimResult(NamedTuple):
+    """`due_in_ms` is None if no further job waits. `runs` are the fields of the claimed runs."""
+
+    due_in_ms: float | None
+    runs: list[Fields]
+
+
+class ReclaimedRun(NamedTuple):
+    """A run whose lease the reaper ended. `attempt` is the attempt that lost the lease."""
+
+    run_id: str
+    attempt: int
+    outcome: str
+    """`queued`, or `failed` if the run has used up its attempts."""
 
 
 # run_apply and run_settle

@@ -26,10 +26,12 @@ from slipway.runs.script_results import (
     AttemptFenced,
     CancelRequested,
     CancelResult,
+    ClaimResult,
     DeleteResult,
     DueTimePassed,
     GroupMissing,
     InterruptAnswered,
+    ReclaimedRun,
     RunCreated,
     RunCreateResult,
     RunExists,
@@ -56,7 +58,7 @@ _RUN_CLAIM = load("run_claim")
 _RUN_APPLY = load("run_apply")
 _RUN_SETTLE = load("run_settle")
 _RUN_RELEASE = load("run_release")
-_RUN_REAP = load("run_reap")  # not tried again by itself: after an outage the living report first
+_RUN_REAP = load("run_reap")  # not tried again by itself: after an outage live workers send heartbeats first
 _RUN_CANCEL = load("run_cancel")
 _RUN_DELETE = load("run_delete")
 _HEARTBEAT = load("heartbeat")
@@ -174,15 +176,12 @@ class RunScripts(ScriptStubs):
         """The run's fields; none when the thread has no such run."""
         return fields_of(await self._pipeline.run(_RUN_READ, [self._keys.run(run_id)], [thread_id]))
 
-    async def run_claim(
-        self, worker: str, limit: int, lease_ms: int, *, suspects: int = 1
-    ) -> tuple[float | None, list[Fields]]:
-        """Claims runs, at most `suspects` of them crash suspects. Returns in how many ms the next job is due (None if
-        no job waits), and the fields of the claimed runs."""
+    async def run_claim(self, worker: str, limit: int, lease_ms: int, *, suspects: int = 1) -> ClaimResult:
+        """Claims runs, at most `suspects` of them crash suspects."""
         arguments = {"worker": worker, "limit": limit, "lease_ms": lease_ms}
         args = self._args(**arguments | {"suspects": suspects, "again_ms": SUSPECTS_AGAIN_MS})
         reply = await self._pipeline.run(_RUN_CLAIM, [], args)
-        return (float(reply[0]) if reply[0] else None), [fields_of(run) for run in reply[1:]]
+        return ClaimResult(float(reply[0]) if reply[0] else None, [fields_of(run) for run in reply[1:]])
 
     def run_apply(
         self,
@@ -235,9 +234,9 @@ class RunScripts(ScriptStubs):
 
     async def run_reap(
         self, *, event_ttl_s: int, pause_ms: int, grace: Grace | None = None, worker: str | None = None
-    ) -> list[tuple[str, int, str]]:
-        """Reclaims runs whose lease expired, or whose worker's id starts with `worker`. Returns (run, attempt, "queued"
-        or "failed") of each; nothing in the grace period after an outage of Redis."""
+    ) -> list[ReclaimedRun]:
+        """Reclaims runs whose lease expired, or whose worker's id starts with `worker`. Reclaims
+        nothing in the grace period after an outage of Redis."""
         args = self._args(
             event_ttl_s=event_ttl_s,
             pause_ms=pause_ms,
@@ -246,7 +245,7 @@ class RunScripts(ScriptStubs):
             failure={"record": ATTEMPTS_USED_UP.record(0), "public": ATTEMPTS_USED_UP.public()},
         )
         reply = await self._pipeline.run(_RUN_REAP, [], args)
-        return [(run.decode(), int(attempt), outcome.decode()) for run, attempt, outcome in reply]
+        return [ReclaimedRun(run.decode(), int(attempt), outcome.decode()) for run, attempt, outcome in reply]
 
     async def run_cancel(
         self, run_id: str, thread_id: str, *, action: str, cause: str, reason: str | None, event_ttl_s: int

@@ -30,7 +30,7 @@ from slipway.settings import Settings
 class InlineRuns(Protocol):
     """Executes short graphs in this process (`execution/inline.py`)."""
 
-    async def create(self, spec: RunSpec, /) -> Run:
+    async def submit(self, spec: RunSpec, /) -> Run:
         """Creates the run, and starts it at once if possible."""
 
 
@@ -88,7 +88,7 @@ class RunSubmission:
         Raises `Overloaded` if Redis is short of memory, and what `RunCreator.create` raises."""
         self.check_admission(continues=spec.execution.options.continues)
         if spec.execution.inline and self.inline is not None:
-            return await self.inline.create(spec)
+            return await self.inline.submit(spec)
         return (await self.creator.create(spec)).run
 
     async def submit_due(

@@ -11,19 +11,19 @@ from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.delivery_queues import DeliveryQueue
 
-_TAKE = load("delivery_claim")
-_END = load("delivery_settle_try")
+_DELIVERY_CLAIM = load("delivery_claim")
+_DELIVERY_SETTLE_TRY = load("delivery_settle_try")
 
 
 class DeliveryScripts(ScriptStubs):
     """Each method takes one round trip."""
 
-    async def take(self, queues: Sequence[DeliveryQueue], limit: int, lease_ms: int) -> list[Fields]:
+    async def claim(self, queues: Sequence[DeliveryQueue], limit: int, lease_ms: int) -> list[Fields]:
         """Claims due deliveries for `lease_ms`; then another process may claim them."""
         arguments = self._args(queues=list(queues), limit=limit, lease_ms=lease_ms)
-        return [fields_of(held) for held in await self._pipeline.run(_TAKE, [], arguments)]
+        return [fields_of(delivery) for delivery in await self._pipeline.run(_DELIVERY_CLAIM, [], arguments)]
 
-    async def end(
+    async def settle_try(
         self,
         delivery_id: str,
         number: int,
@@ -43,4 +43,4 @@ class DeliveryScripts(ScriptStubs):
             "retry_ms": retry_ms,
             "uncounted": uncounted,
         }
-        return bool(await self._pipeline.run(_END, [], (self._keys.prefix, ormsgpack.packb(arguments))))
+        return bool(await self._pipeline.run(_DELIVERY_SETTLE_TRY, [], (self._keys.prefix, ormsgpack.packb(arguments))))

@@ -57,8 +57,8 @@ class Reaper(Duty):
         reclaimed = await self._scripts.run_reap(
             event_ttl_s=self._settings.event_ttl_s, pause_ms=RETRY_PAUSE_MS, grace=self._grace
         )
-        for run_id, attempt, outcome in reclaimed:
-            log.warning("reaper.run_reclaimed", run=run_id, attempt=attempt, outcome=outcome)
+        for run in reclaimed:
+            log.warning("reaper.run_reclaimed", run=run.run_id, attempt=run.attempt, outcome=run.outcome)
         self._next_expiry_in_s = await self._read_next_expiry_in_s()
 
     async def _read_next_expiry_in_s(self) -> float:

@@ -20,7 +20,7 @@ from slipway.api.auth.authorization import (
     read_value,
 )
 from slipway.api.bodies.runs import RunBody
-from slipway.api.cancel_on_disconnect import CANCEL_ON_DISCONNECT, FOLLOWS, canceller, canceller_from_query
+from slipway.api.cancel_on_disconnect import CANCEL_ON_DISCONNECT, FOLLOWS, canceller_from_body, canceller_from_query
 from slipway.api.endpoints import Endpoint, Query, bool_param, int_param, list_param
 from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import selected
@@ -59,7 +59,7 @@ async def stream(request: Request) -> ASGIApp:
         submitted.run,
         START_ID,
         sends_end=ends,
-        on_disconnect=canceller(request, submitted.run) if body.on_disconnect == "cancel" else None,
+        on_disconnect=canceller_from_body(request, submitted.run, body),
         on_close=submitted.subscription,
         watch=watch_new_run(request, submitted.spec),
     )
@@ -72,7 +72,7 @@ async def wait(request: Request) -> ASGIApp:
     return wait_response(
         request,
         submitted.run,
-        on_disconnect=canceller(request, submitted.run) if body.on_disconnect == "cancel" else None,
+        on_disconnect=canceller_from_body(request, submitted.run, body),
         on_close=submitted.subscription,
         watch=watch_new_run(request, submitted.spec, error_value),
     )

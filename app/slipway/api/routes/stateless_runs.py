@@ -17,7 +17,7 @@ from slipway.access.handler_values.threads import RunsCancel, RunSelection
 from slipway.api.auth.access_check import authorize, requires
 from slipway.api.auth.authorization import readable_run
 from slipway.api.bodies.runs import CancelBody, RunBody
-from slipway.api.cancel_on_disconnect import CANCEL_ON_DISCONNECT, FOLLOWS, canceller, canceller_from_query
+from slipway.api.cancel_on_disconnect import CANCEL_ON_DISCONNECT, FOLLOWS, canceller_from_body, canceller_from_query
 from slipway.api.endpoints import Endpoint, Query, list_param
 from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import parsed, path_id, query_choice, read_body, validated
@@ -62,7 +62,7 @@ async def stream(request: Request) -> ASGIApp:
         submitted.run,
         START_ID,
         sends_end=ends,
-        on_disconnect=canceller(request, submitted.run) if body.on_disconnect == "cancel" else None,
+        on_disconnect=canceller_from_body(request, submitted.run, body),
         on_close=submitted.subscription,
         run_path=f"/runs/{submitted.run.run_id}",
         watch=watch_new_run(request, submitted.spec),
@@ -76,7 +76,7 @@ async def wait(request: Request) -> ASGIApp:
     return wait_response(
         request,
         submitted.run,
-        on_disconnect=canceller(request, submitted.run) if body.on_disconnect == "cancel" else None,
+        on_disconnect=canceller_from_body(request, submitted.run, body),
         on_close=submitted.subscription,
         watch=watch_new_run(request, submitted.spec, error_value),
     )
