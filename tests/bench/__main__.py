@@ -48,11 +48,11 @@ async def bench(questions: Sequence[str], url: str | None, *, quick: bool, repea
     figures: list[Figure] = []
     async with serving(url, quick=quick) as server:
         for name in questions:
-            figures += await _asked(name, server, repeat)
+            figures += await _measure(name, server, repeat)
     print(f"\nall figures, medians of {repeat}\n\n{table(figures)}")
 
 
-async def _asked(name: str, server: Bench, repeat: int) -> list[Figure]:
+async def _measure(name: str, server: Bench, repeat: int) -> list[Figure]:
     question = QUESTIONS[name]
     began = time.monotonic()
     try:

@@ -29,8 +29,8 @@ def log_is_whole(log: list[Entry], attempts: int) -> None:
 
 
 def log_tells_all(log: list[Entry], graph: str, given: dict[str, Any]) -> None:
-    """What a run of one of our graphs with this input must have told in the end: every superstep's state once, and its
-    error or question."""
+    """Checks that the complete log of a run of one of our graphs with this input has the state of every superstep once,
+    and the error or interrupt of the run."""
     names = [name for _, name, _ in log]
     shown = [data_of(frame) for _, name, frame in log if name == "values"]
     assert names.count("error") == (graph == "fails")

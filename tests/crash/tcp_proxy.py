@@ -40,7 +40,7 @@ class TcpProxy:
             writer.transport.abort()
 
     def lose(self) -> None:
-        """Nothing arrives any more on the connections that are open now, and nobody is told; new ones are fine."""
+        """Forwards nothing more on the connections that are open now, without closing them; new ones work."""
         self._lossy |= self._writers
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

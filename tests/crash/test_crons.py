@@ -40,12 +40,12 @@ async def test_no_due_time_is_lost_or_doubled() -> None:
                 await asyncio.sleep(0.05)
         await sdk.crons.delete(cron_id)
         runs = await sdk.runs.list(thread, limit=1000)
-        told = sorted(_told(run["metadata"] or {}) for run in runs)
+        told = sorted(_due_and_missed(run["metadata"] or {}) for run in runs)
         assert len(told) > KILLS
         for (due, missed), (following, _) in pairwise(told):
             assert following == due + timedelta(seconds=1 + missed)
 
 
-def _told(metadata: Mapping[str, Any]) -> tuple[datetime, int]:
+def _due_and_missed(metadata: Mapping[str, Any]) -> tuple[datetime, int]:
     """The due time that a run is for, and how many more it stands for."""
     return datetime.fromisoformat(metadata["cron_due"]), metadata.get("cron_missed", 0)

@@ -85,7 +85,7 @@ async def all_whole(cluster: Cluster, client: Client, runs: Begun, upto: int | N
     return spent
 
 
-async def test_a_worker_that_is_asked_to_stop_hands_50_runs_back(cluster: Cluster, client: Client) -> None:
+async def test_a_worker_that_is_stopped_releases_50_runs(cluster: Cluster, client: Client) -> None:
     runs = await begun(cluster, client, 50, upto=8, pause_s=0.4)
     first, _ = cluster.workers
     asked = time.monotonic()

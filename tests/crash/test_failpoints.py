@@ -1,4 +1,4 @@
-"""A worker is killed at every named step of an attempt; another carries on, and nothing is lost or told twice."""
+"""A worker is killed at each failpoint of an attempt; another continues, and nothing is lost or streamed twice."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_a_worker_killed_at(failpoint: str, cluster: Cluster, client: Clie
     assert attempts[-1] == (1 if failpoint == "after_settle" else 2)
 
 
-async def test_a_question_that_was_told_before_a_death_is_told_once(cluster: Cluster, client: Client) -> None:
+async def test_an_interrupt_that_was_streamed_before_a_kill_is_streamed_once(cluster: Cluster, client: Client) -> None:
     _, made = await killed_at(cluster, client, "before_settle", "asks")
     for thread_id, run_id in made:
         log = await cluster.log_of(run_id)
@@ -217,8 +217,8 @@ async def test_a_worker_killed_while_it_hands_a_run_back(cluster: Cluster, clien
     assert repetition(cluster.effects.of(run_id)).supersteps == 0  # it had come to a boundary
 
 
-async def _asked(client: Client, thread_id: str) -> dict[str, str]:
-    """The thread's open questions, by the id of their interrupt."""
+async def _open_interrupts(client: Client, thread_id: str) -> dict[str, str]:
+    """The values of the open interrupts of the thread, by id."""
     interrupts = (await client.thread(thread_id))["interrupts"]
     return {item["id"]: item["value"] for items in interrupts.values() for item in items}
 
@@ -235,7 +235,7 @@ async def test_answers_that_name_their_questions_are_taken_once(
     await first.kill()
     doomed = await cluster.start_worker(failpoint)
     for question in ("first?", "second?"):
-        asked = await _asked(client, thread_id)
+        asked = await _open_interrupts(client, thread_id)
         assert list(asked.values()) == [question] * 2
         resume = {ident: f"{question} {number}" for number, ident in enumerate(sorted(asked))}
         run_id = await client.start("talks", None, thread_id, command={"resume": resume})

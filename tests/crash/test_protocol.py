@@ -1,4 +1,4 @@
-"""A worker is killed while a client follows by the event protocol: nothing is missing, nothing is told twice."""
+"""A worker is killed while a client follows by the event protocol: no event is missing or sent twice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def _replayed(client: httpx.AsyncClient, thread: str) -> list[dict[str, An
 
 
 @pytest.mark.parametrize("failpoint", ["superstep:3", "checkpoint:4", "before_settle", "after_settle"])
-async def test_what_a_killed_worker_began_is_told_once(failpoint: str) -> None:
+async def test_what_a_killed_worker_started_is_streamed_once(failpoint: str) -> None:
     async with running(webs=1, workers=0) as cluster:
         await _killed_at(cluster, failpoint)
 

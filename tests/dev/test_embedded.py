@@ -1,4 +1,4 @@
-"""The embedded Valkey: it keeps what it was told, has one owner at a time, and is never left behind."""
+"""The embedded Valkey: it keeps what was written, has one owner at a time, and never outlives it."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ async def running(data_dir: Path) -> AsyncIterator[tuple[EmbeddedServer, Supervi
             await supervisor.stop()
 
 
-async def test_it_keeps_what_it_was_told(tmp_path: Path) -> None:
+async def test_it_keeps_what_was_written(tmp_path: Path) -> None:
     async with running(tmp_path / "data") as (_, _, pipeline):
         await pipeline.send("SET", "a", "1")
     async with running(tmp_path / "data") as (_, _, pipeline):
         assert await pipeline.send("GET", "a") == b"1"
 
 
-async def test_it_keeps_what_it_was_told_before_it_was_killed(tmp_path: Path, eventually: Eventually) -> None:
+async def test_it_keeps_what_was_written_before_it_was_killed(tmp_path: Path, eventually: Eventually) -> None:
     async with running(tmp_path / "data") as (_, supervisor, pipeline):
         await pipeline.send("SET", "a", "1")
         first = supervisor.pid("valkey")
@@ -90,7 +90,7 @@ async def test_a_path_too_long_for_a_socket_is_no_obstacle(tmp_path: Path) -> No
         assert await pipeline.send("PING") in (b"PONG", "PONG")
 
 
-async def test_a_second_owner_is_told_who_has_it(tmp_path: Path) -> None:
+async def test_a_second_owner_gets_an_error_that_names_the_first(tmp_path: Path) -> None:
     async with EmbeddedServer(tmp_path).locked():
         with pytest.raises(ConfigError, match=rf"in use .*process {os.getpid()}.*--data-dir"):
             async with EmbeddedServer(tmp_path).locked():

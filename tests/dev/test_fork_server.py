@@ -211,7 +211,7 @@ def zombies() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
 
 
-async def test_a_fork_server_that_ends_while_it_is_asked_is_not_waited_for(
+async def test_a_fork_server_that_exits_during_a_request_is_not_waited_for(
     supervisor: Supervisor, worker: ChildSpec
 ) -> None:
     os.kill(supervisor.pid(FORK_SERVER), signal.SIGSTOP)

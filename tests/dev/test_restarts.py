@@ -46,7 +46,7 @@ def test_one_that_never_gets_ready_waits_longer_and_longer() -> None:
     assert pauses[-1] == LONGEST_PAUSE_S
 
 
-def test_a_crash_loop_is_told_once() -> None:
+def test_a_crash_loop_is_reported_once() -> None:
     restarts, told = Restarts(), []
     for _ in range(10):
         restarts.record_exit(was_ready=False, lived_s=0.5)

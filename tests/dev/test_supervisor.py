@@ -64,7 +64,7 @@ def gone(pid: int) -> bool:
 
 
 class Deaths:
-    """Remembers what it is told."""
+    """Records the exits of children."""
 
     def __init__(self) -> None:
         self.seen: list[ChildExit] = []
@@ -86,7 +86,7 @@ async def supervisor() -> AsyncIterator[Supervisor]:
     await supervisor.stop()
 
 
-async def test_a_killed_child_is_replaced_and_its_death_told(
+async def test_a_killed_child_is_replaced_and_its_exit_reported(
     supervisor: Supervisor, deaths: Deaths, eventually: Eventually
 ) -> None:
     await supervisor.start_child(ChildSpec("one", python(SLEEP), on_exit=deaths))
@@ -124,8 +124,8 @@ async def test_children_that_wait_start_when_one_like_them_is_ready(
     with capture_logs() as lines:
         for name in ("one", "two", "three"):
             await supervisor.start_child(ChildSpec(name, python(SERVES, str(needed)), on_exit=deaths))
-        await eventually(lambda: len(told(lines, "child.crash_loop")) == 3)
-    pauses = [line["restart_in_s"] for line in told(lines, "child.exited")]
+        await eventually(lambda: len(log_lines(lines, "child.crash_loop")) == 3)
+    pauses = [line["restart_in_s"] for line in log_lines(lines, "child.exited")]
     assert max(pauses) <= 1, "the first ones are short"
     needed.touch()
     await eventually(lambda: all(supervisor.is_ready(name) for name in ("one", "two", "three")))
@@ -144,13 +144,13 @@ async def test_long_pauses_end_when_one_like_them_is_ready(
     names, needed = ("one", "two", "three"), tmp_path / "needed"
 
     def paused(lines: list[Any]) -> set[str]:
-        return {line["child"] for line in told(lines, "child.exited") if line["restart_in_s"]}
+        return {line["child"] for line in log_lines(lines, "child.exited") if line["restart_in_s"]}
 
     with capture_logs() as lines:
         for name in names:
             await supervisor.start_child(ChildSpec(name, python(SERVES, str(needed))))
         await eventually(
-            lambda: {line["child"] for line in told(lines, "child.exited") if line["restart_in_s"]} == {*names}
+            lambda: {line["child"] for line in log_lines(lines, "child.exited") if line["restart_in_s"]} == {*names}
         )
     needed.touch()
     await eventually(lambda: all(supervisor.is_ready(name) for name in names))
@@ -224,7 +224,7 @@ async def test_a_child_that_cannot_be_started_now_is_started_later(
             with capture_logs() as lines:
                 os.kill(first, signal.SIGKILL)
                 keeper = keeper_of("one")
-                await eventually(lambda: len(told(lines, "child.not_started")) >= 2, beside=keeper)
+                await eventually(lambda: len(log_lines(lines, "child.not_started")) >= 2, beside=keeper)
         finally:
             os.dup2(device.fileno(), needed)
         try:
@@ -233,7 +233,7 @@ async def test_a_child_that_cannot_be_started_now_is_started_later(
             os.close(needed)
 
 
-def told(lines: list[Any], event: str) -> list[Any]:
+def log_lines(lines: list[Any], event: str) -> list[Any]:
     """The log's lines of an event."""
     return [line for line in lines if line["event"] == event]
 

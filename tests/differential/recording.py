@@ -132,7 +132,12 @@ class Client:
             except httpx.TransportError:
                 ended = "broken off"
         if record:
-            told = {"status": answer.status_code, "headers": _kept(answer), "events": _told(events), "ended": ended}
+            told = {
+                "status": answer.status_code,
+                "headers": _kept(answer),
+                "events": _with_comparable_ids(events),
+                "ended": ended,
+            }
             self.note(_label(method, path), told)
         return events
 
@@ -151,7 +156,7 @@ class Client:
             events = await asyncio.wait_for(task, DEADLINE_S)
         except TimeoutError:
             events = [{"event": "never ended"}]
-        self.note(_label(method, path), {"events": _told(events)})
+        self.note(_label(method, path), {"events": _with_comparable_ids(events)})
 
     async def _read(
         self,
@@ -245,7 +250,7 @@ class Client:
         return f"{self.hooks.url}/{name}"
 
 
-def _told(events: Sequence[Json]) -> list[Json]:
+def _with_comparable_ids(events: Sequence[Json]) -> list[Json]:
     """Of an event's id only whether there is one is compared."""
     return [{**event, "id": True} if "id" in event else event for event in events]
 

@@ -1,1 +1,1 @@
-"""What got stuck is found, told and mended; what is in order is left alone."""
+"""Checks of the doctor and the reconciler: they find, report and repair inconsistent records, and change no others."""

@@ -1,4 +1,4 @@
-"""The stores of one process, as the tests of the heart have them."""
+"""The stores of one process, as the tests of runs have them."""
 
 from __future__ import annotations
 

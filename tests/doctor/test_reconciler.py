@@ -49,7 +49,7 @@ async def test_one_worker_has_the_duty_until_it_falls_silent(
         assert not await one.run_round()
 
 
-async def test_a_duty_that_is_asked_for_twice_is_kept(stores: Stores) -> None:
+async def test_a_duty_that_is_requested_twice_is_kept(stores: Stores) -> None:
     scripts = HealthScripts(stores.pipeline, stores.keys)
     await stores.pipeline.send("ZADD", stores.keys.workers, 1, "a", 1, "b")
     assert [await scripts.acquire_duty("d", name, 60_000) for name in ("a", "b", "a")] == [True, False, True]

@@ -35,7 +35,7 @@ from tests.runs.servers import server
 from tests.working import working
 
 ELSEWHERE: Final = {
-    "redis_tls_verify": "tests/runs/test_tls.py::test_any_certificate_is_accepted_where_that_is_asked_for",
+    "redis_tls_verify": "tests/runs/test_tls.py::test_any_certificate_is_accepted_when_the_settings_say_so",
     "redis_ca_file": "tests/runs/test_tls.py::test_one_authority_is_trusted_where_its_file_is_named",
     "config": "tests/dev/test_cli.py::test_where_things_are",
     "data_dir": "tests/dev/test_cli.py::test_the_data_directory",

@@ -228,7 +228,7 @@ def test_a_default_recursion_limit_that_is_none_is_named(project: Project, given
     read(file, {"LANGGRAPH_DEFAULT_RECURSION_LIMIT": "30"})
 
 
-def test_a_missing_env_file_is_no_error_and_told_once(project: Project) -> None:
+def test_a_missing_env_file_is_no_error_and_logged_once(project: Project) -> None:
     file = project.config(ONE, env="./.env")
     with capture_logs() as told:
         assert [read(file).env for _ in range(2)] == [{}, {}]

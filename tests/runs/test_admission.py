@@ -37,7 +37,7 @@ def meanwhile(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Callable[[Call
 
 
 @pytest.mark.parametrize("only", FILTERS)
-async def test_a_filter_is_asked_of_the_thread(stores: Stores, only: AccessFilter) -> None:
+async def test_an_access_filter_is_checked_against_the_thread(stores: Stores, only: AccessFilter) -> None:
     hers, his = new_id(), new_id()
     await stores.threads.create_or_get(hers, {"members": ["bob", "ann"]})
     await stores.threads.create_or_get(his, {"members": ["bob"], "owner": "bob"})

@@ -64,7 +64,7 @@ async def test_the_variable_of_langgraph_limits_what_has_no_other_limit(
 
 async def test_everything_else_that_is_bound_is_merged_as_langgraph_does(stores: Stores, graphs: Registry) -> None:
     config = {"tags": ["mine"], "configurable": {"size": 2}, "max_concurrency": 2}
-    found, name = await told(stores, graphs, config, {"level": 2})
+    found, name = await _node_config(stores, graphs, config, {"level": 2})
     assert found == {
         "tags": ["bound", "mine"],
         "metadata": {"team": "desk", "level": 2},
@@ -72,12 +72,12 @@ async def test_everything_else_that_is_bound_is_merged_as_langgraph_does(stores:
         "max_concurrency": 2,
     }
     assert name == "named"
-    found, name = await told(stores, graphs, {"run_name": "mine"}, {})
+    found, name = await _node_config(stores, graphs, {"run_name": "mine"}, {})
     assert found["max_concurrency"] == 3
     assert name == "mine"
 
 
-async def told(
+async def _node_config(
     stores: Stores, graphs: Registry, config: dict[str, Any], metadata: dict[str, Any]
 ) -> tuple[dict[str, Any], str]:
     """What the node of `bound` found in its config, and the name of the run in LangChain's events."""

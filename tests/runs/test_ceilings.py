@@ -337,7 +337,7 @@ def test_a_ceiling_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None
         ceilings_of(Settings(), {}, wrong)
 
 
-async def test_the_last_failure_is_told_to_operators_alone(stores: Stores, graphs: Registry) -> None:
+async def test_only_operators_can_read_the_last_failure(stores: Stores, graphs: Registry) -> None:
     run = await ended(stores, graphs, "flaky", {"value": 0}, max_retries=1)
     assert run.error is not None
     assert run.error["message"].endswith(": not today")

@@ -1,4 +1,4 @@
-"""Duties beside the runs: one that fails is told of, and stops nothing."""
+"""Duties beside the runs: one that fails is logged, and stops nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_a_round_returns_whether_it_was_done() -> None:
         assert [await tidy.run_round() for _ in range(3)] == [False, False, True]
 
 
-async def test_a_duty_can_be_asked_to_run_soon() -> None:
+async def test_run_soon_ends_the_pause_of_a_duty() -> None:
     tidy = Tidy()
     tidy.rounds, tidy.interval_s = 2, 3600
     duty = asyncio.create_task(tidy.run())

@@ -69,7 +69,7 @@ async def test_a_blocked_event_loop_keeps_its_leases(valkey_url: str, keys: Keys
         assert not attempt.is_fenced
 
 
-async def test_a_lease_without_a_heart_ends(stores: Stores, eventually: Eventually) -> None:
+async def test_a_lease_that_is_not_renewed_expires(stores: Stores, eventually: Eventually) -> None:
     run, _ = await held(stores)
     taken: list[ReclaimedRun] = []
 
@@ -146,7 +146,7 @@ async def listening(url: str, channel: str, listener: MessageHandler) -> AsyncIt
         await subscriber.close()
 
 
-async def test_a_heart_tells_that_a_run_is_in_other_hands(
+async def test_a_heartbeat_reports_that_another_worker_owns_a_run(
     valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
 ) -> None:
     _, attempt = await held(stores)
@@ -162,7 +162,7 @@ async def test_a_heart_tells_that_a_run_is_in_other_hands(
     assert told == [None]
 
 
-async def test_a_heart_tells_of_a_cancel_whose_message_was_lost(
+async def test_a_heartbeat_reports_a_cancel_whose_message_was_lost(
     valkey_url: str, keys: Keys, stores: Stores, eventually: Eventually
 ) -> None:
     run, attempt = await held(stores)
@@ -193,7 +193,7 @@ class SlowScripts(RunScripts):
         return words
 
 
-async def test_a_lease_is_trusted_from_the_moment_in_which_its_beat_began(
+async def test_a_lease_is_trusted_from_the_moment_when_its_heartbeat_was_sent(
     valkey_url: str, keys: Keys, stores: Stores
 ) -> None:
     settings = settings_of(valkey_url, keys)
@@ -210,12 +210,12 @@ async def test_a_silent_connection_costs_no_lease(valkey_url: str, keys: Keys, s
     _, attempt = await held(stores)
     async with proxied(valkey_url) as proxy, beating(proxy.url, keys) as lease_renewer:
         lease_renewer.add(attempt)
-        await _a_send_heartbeat(proxy)
+        await _next_heartbeat(proxy)
         proxy.deafen()  # this connection, not the next
         await _stays_held(stores, 2.5 * LEASE_S)
 
 
-async def _a_send_heartbeat(proxy: Proxy) -> None:
+async def _next_heartbeat(proxy: Proxy) -> None:
     count = proxy.requests
     async with asyncio.timeout(30):
         while proxy.requests == count:  # noqa: ASYNC110
@@ -227,7 +227,7 @@ async def test_a_broken_connection_costs_no_lease(valkey_url: str, keys: Keys, s
     async with proxied(valkey_url) as proxy, beating(proxy.url, keys) as lease_renewer:
         lease_renewer.add(attempt)
         for _ in range(4):
-            await _a_send_heartbeat(proxy)
+            await _next_heartbeat(proxy)
             proxy.cut()
             await _stays_held(stores, 0.3)
 
@@ -244,7 +244,7 @@ async def test_a_full_server_costs_no_lease(keys: Keys, eventually: Eventually) 
 
 
 @pytest.mark.slow
-async def test_an_unexpected_answer_does_not_stop_the_heart(keys: Keys, eventually: Eventually) -> None:
+async def test_an_unexpected_reply_does_not_stop_the_heartbeats(keys: Keys, eventually: Eventually) -> None:
     async with server() as odd, opened(odd.url, keys) as stores:
         _, attempt = await held(stores)
         async with beating(odd.url, keys) as lease_renewer:

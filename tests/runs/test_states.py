@@ -52,7 +52,7 @@ async def test_a_run_that_was_handed_back_is_the_same_run_with_another_attempt(s
     assert await stores.phase(run) is Phase.QUEUED
     second = await stores.claim_one()
     assert (second.attempt, second.handovers) == (2, 1)
-    assert await stores.names(run) == ["metadata"]  # nobody needs to be told
+    assert await stores.names(run) == ["metadata"]  # no client needs another event
 
 
 async def test_what_an_attempt_used_counts_after_it_was_handed_back(stores: Stores) -> None:

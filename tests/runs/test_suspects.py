@@ -23,7 +23,7 @@ from tests.runs.conftest import LEASE_MS, Stores, handover
 
 
 class SetClock(Clock):
-    """Time that passes when it is told to."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.at = 0.0

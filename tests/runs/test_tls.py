@@ -48,7 +48,7 @@ async def test_a_process_that_starts_does_not_wait_for_a_better_certificate(tls_
         await problem_with(tls_url)
 
 
-async def test_any_certificate_is_accepted_where_that_is_asked_for(tls_url: str) -> None:
+async def test_any_certificate_is_accepted_when_the_settings_say_so(tls_url: str) -> None:
     assert await ping(Settings.load({"REDIS_URL": tls_url, "SLIPWAY_REDIS_TLS_VERIFY": "0"}).redis) == b"PONG"
 
 

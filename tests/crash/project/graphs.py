@@ -1,4 +1,4 @@
-"""Graphs whose every effect is counted outside the server, so that what was done twice can be told.
+"""Graphs whose every effect is counted outside the server, so that what was done twice can be counted.
 
 A node writes a line to the file that `EFFECTS` names when it begins and when it is done: `effects.py` reads them.
 Importing this takes `IMPORT_S` seconds, where that is set.
