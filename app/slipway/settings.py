@@ -29,7 +29,7 @@ NOT_ENFORCED: Final = {
     name: f"{what} are not counted yet, so this ceiling cannot be enforced; leave it out"
     for name, what in (("max_tool_calls", "tool calls"), ("max_tokens", "tokens"), ("max_cost_usd", "costs of models"))
 }
-"""Ceilings that Slipway cannot count yet, each with the error for whoever sets it."""
+"""Ceilings that Slipway cannot count yet, each with the error message when it is set."""
 
 
 class Settings(BaseModel):

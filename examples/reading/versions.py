@@ -113,7 +113,7 @@ def outdated(found: Sequence[Family]) -> dict[str, str]:
 
 
 def in_order(one: Document, other: Document) -> Family:
-    """Two documents taken as versions because somebody says so: the first is the older one."""
+    """Two documents that the caller declares to be versions of each other: the first is the older one."""
     return Family(
         _title([one, other]),
         (Edition(one, one.title, None, None, 0), Edition(other, other.title, None, None, 1)),
@@ -122,8 +122,8 @@ def in_order(one: Document, other: Document) -> Family:
 
 def shared(one: str, other: str) -> float:
     """How much of their vocabulary two texts share, 0 to 1."""
-    ours, theirs = set(content(one)), set(content(other))
-    return len(ours & theirs) / max(1, len(ours | theirs))
+    first, second = set(content(one)), set(content(other))
+    return len(first & second) / max(1, len(first | second))
 
 
 def _family(group: Sequence[Document]) -> Family | None:
@@ -160,8 +160,8 @@ def _edition(document: Document) -> Edition:
     text = stated.group(1) if stated else numbered.group(1) if numbered else None
     number = tuple(int(part) for part in re.split(r"[._]", text)) if text else None
     dated = _STATED_DATE.search(head)
-    told = _WRITTEN_DATE.search(names) or _ISO.search(document.name)
-    day, on = (dated and _read(dated.group())) or (told and _read(told.group())) or (None, "")
+    date_in_name = _WRITTEN_DATE.search(names) or _ISO.search(document.name)
+    day, on = (dated and _read(dated.group())) or (date_in_name and _read(date_in_name.group())) or (None, "")
     ranked = _RANKED.search(names)
     rank = _RANKS[ranked.group(1).lower()] if ranked else None
     label = f"version {text.replace('_', '.')}{f' ({on})' if on else ''}" if text else f"version of {on}" if on else ""

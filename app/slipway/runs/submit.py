@@ -96,7 +96,7 @@ class RunSubmission:
     ) -> CreatedRun:
         """Creates the run of a cron's due time. The `owner` and every other user who changed the cron must be
         authorized now. What the authorize handlers write for the others is ignored, because the run is the owner's. The
-        run is created whatever memory Redis has left, since nobody would send the request again.
+        run is created whatever memory Redis has left, because no client would repeat the request.
 
         Raises `DueTimeTaken`, and what `prepare` and `RunCreator.create` raise."""
         await self.authorizer.authorize_assistant(owner, request.assistant_id)

@@ -72,7 +72,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class ClassAllowlist:
-    """The allowed classes of one process. Graphs add theirs while they are loaded.
+    """The allowed classes of one process. Loading a graph adds its classes.
 
     `modules` finds the modules of which every data class is allowed; None allows no such module. `allow_json` lists the
     classes that may be rebuilt from JSON, in addition to those of state schemas: a user's JSON can imitate stored

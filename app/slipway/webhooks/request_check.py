@@ -1,4 +1,4 @@
-"""Whether the webhook of a new run is allowed, whoever requests it."""
+"""Whether the webhook of a new run is allowed, for every way to create a run."""
 
 from __future__ import annotations
 
