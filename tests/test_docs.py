@@ -60,7 +60,7 @@ def test_every_error_code_is_explained() -> None:
 def test_every_command_is_explained() -> None:
     shown = [command for command in cli.registered_commands if not command.hidden]
     commands = {command.name or command.callback.__name__ for command in shown if command.callback}
-    text = (DOCS / "commands.md").read_text()
+    text = (DOCS / "command-line.md").read_text()
     assert set(re.findall(r"^\| `slipway (\w+)` \|", text, re.MULTILINE)) == commands
 
 

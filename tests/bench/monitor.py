@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from slipway.checkpoints import fenced_writers, redis_saver
-from slipway.checkpoints import redis_reader as checkpoint_reader
+from slipway.checkpoints import core_checkpointer, fenced_writers
+from slipway.checkpoints import core_reader as checkpoint_reader
 from slipway.redis.pipeline import Pipeline
 from slipway.redis.script import Script
 from slipway.runs import scripts
@@ -31,7 +31,7 @@ class Commands(Counter[str]):
 
 def script_names() -> dict[str, str]:
     """The scripts' names by SHA-1."""
-    modules = (scripts, fenced_writers, redis_saver, checkpoint_reader)
+    modules = (scripts, fenced_writers, core_checkpointer, checkpoint_reader)
     return {held.sha: held.name for module in modules for held in vars(module).values() if isinstance(held, Script)}
 
 

@@ -18,10 +18,10 @@ from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_TYPES
 from langgraph.types import Command, Interrupt, Send
 from pydantic import BaseModel
 
+from slipway.checkpoints.core_checkpointer import RedisCheckpointer
 from slipway.checkpoints.langgraph_redis.foreign_values import ForeignValues
 from slipway.checkpoints.langgraph_redis.saver import LangGraphRedisSaver
 from slipway.checkpoints.migration import Migration
-from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.errors import CeilingHit, ConfigError, StoredDataError
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys

@@ -16,8 +16,8 @@ from langgraph.graph.message import add_messages
 from langgraph.types import Command, Send, interrupt
 from pydantic import BaseModel
 
-from slipway.checkpoints import redis_reader
-from slipway.checkpoints.redis_saver import RedisCheckpointer
+from slipway.checkpoints import core_reader
+from slipway.checkpoints.core_checkpointer import RedisCheckpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import CeilingHit
 from slipway.redis.pipeline import Pipeline
@@ -261,7 +261,7 @@ async def test_a_long_walk_is_one_round_trip(
         ours = await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
         assert pipeline.round_trips - trips == 1
         assert ours == await base(config=config, channels=["lines", "count", "none"])
-        monkeypatch.setattr(redis_reader, "_PAGE_BYTES", 150)
+        monkeypatch.setattr(core_reader, "_PAGE_BYTES", 150)
         assert ours == await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
         monkeypatch.undo()
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from slipway.checkpoints.redis_saver import RedisCheckpointer
+from slipway.checkpoints.core_checkpointer import RedisCheckpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import Conflict
 from slipway.redis.keys import Keys

@@ -16,9 +16,9 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command
 
+from slipway.checkpoints.core_checkpointer import RedisCheckpointer
 from slipway.checkpoints.migrate_command import migrate
 from slipway.checkpoints.migration import BUSY, REPLACED, Migration, MoveResult, is_equal
-from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import ConfigError, Conflict
 from slipway.processes.child_commands import slipway

@@ -14,9 +14,9 @@ from langgraph.types import StateSnapshot
 from structlog.testing import capture_logs
 from typing_extensions import TypedDict
 
-from slipway.checkpoints import redis_reader
+from slipway.checkpoints import core_reader
+from slipway.checkpoints.core_checkpointer import RedisCheckpointer
 from slipway.checkpoints.langgraph_redis import saver as documents_saver
-from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import StoredDataError, StoreUnavailable
 from slipway.redis.checkpoint_keys import blob_field, names_of
@@ -62,7 +62,7 @@ async def test_a_long_thread_is_read_in_pages(saver: ThreadSaver) -> None:
 
 
 async def test_a_page_ends_early_when_values_are_large(saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (redis_reader, documents_saver):
+    for module in (core_reader, documents_saver):
         monkeypatch.setattr(module, "_PAGE_BYTES", 5000)
     made = [await put(saver, "t", {"n": "x" * 2000}, versions={"n": f"{n:08x}"}, k=1) for n in range(9)]
     await ids(saver, at("t"), limit=1)  # from now on the server knows the scripts
@@ -76,7 +76,7 @@ async def test_a_page_ends_early_when_values_are_large(saver: ThreadSaver, monke
 async def test_a_page_ends_early_when_pending_writes_are_large(
     saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (redis_reader, documents_saver):
+    for module in (core_reader, documents_saver):
         monkeypatch.setattr(module, "_PAGE_BYTES", 8000)
     made = []
     for n in range(9):

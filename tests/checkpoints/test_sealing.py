@@ -7,8 +7,8 @@ import re
 
 import pytest
 
+from slipway.checkpoints.core_checkpointer import RedisCheckpointer
 from slipway.checkpoints.encryption_check import are_encrypted
-from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import ConfigError, StoredDataError
 from slipway.redis.keys import Keys

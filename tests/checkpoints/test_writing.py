@@ -9,8 +9,8 @@ import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME, SCHEDULED
 
+from slipway.checkpoints.core_checkpointer import RedisCheckpointer
 from slipway.checkpoints.fenced_writers import UnfencedWriter
-from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import CeilingHit, Fenced, InvalidRequest, StateRefused
 from slipway.redis.commands import Command

@@ -13,7 +13,7 @@ import ormsgpack
 import pytest
 
 from slipway.ceilings import ceilings_of
-from slipway.checkpoints.redis_saver import RedisCheckpointer
+from slipway.checkpoints.core_checkpointer import RedisCheckpointer
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.checkpoints.trash import Trash
 from slipway.redis.connection import Address

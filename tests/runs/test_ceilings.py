@@ -218,7 +218,7 @@ async def test_a_handover_does_not_reset_what_was_used(stores: Stores, graphs: R
     run = await finish(stores, graphs)
     thread = await stores.thread_of(run)
     assert thread.values is not None
-    assert (run.usage["steps"], run.handovers) == (30, 5)
+    assert (run.usage["steps"], run.uncounted_attempts) == (30, 5)
     assert thread.values["value"] == 30
     assert run.error is not None
     assert run.error["code"] == "ceiling.steps"

@@ -84,7 +84,7 @@ async def test_a_short_run_needs_no_worker(
         run = await _inline(web, "swift")
         await eventually(lambda: _is(web, run, Phase.COMPLETED))
         now = await web.runs.find(run.run_id)
-        assert (now.attempt, now.handovers, now.usage["steps"]) == (1, 0, 3)
+        assert (now.attempt, now.uncounted_attempts, now.usage["steps"]) == (1, 0, 3)
 
 
 async def test_a_run_beyond_its_budget_goes_on_in_a_worker_with_no_step_lost_or_repeated(
@@ -98,7 +98,7 @@ async def test_a_run_beyond_its_budget_goes_on_in_a_worker_with_no_step_lost_or_
         project.gates[run.thread_id].set()
         await eventually(lambda: _is(web, run, Phase.COMPLETED))
         now = await web.runs.find(run.run_id)
-        assert (now.attempt, now.handovers, now.usage["steps"]) == (2, 1, 3)
+        assert (now.attempt, now.uncounted_attempts, now.usage["steps"]) == (2, 1, 3)
         assert project.effects[run.thread_id] == ALL_ONCE
         assert await _names(web, run) == ["metadata", "values", "values", "values", "values", "end"]
 
@@ -113,7 +113,7 @@ async def test_a_web_process_that_stops_gives_its_runs_to_the_workers(
     async with working(settings_of(valkey_url, keys), graphs) as (_, services):
         await eventually(lambda: _is(services, run, Phase.COMPLETED))
         now = await services.runs.find(run.run_id)
-        assert (now.attempt, now.handovers) == (2, 1)
+        assert (now.attempt, now.uncounted_attempts) == (2, 1)
         assert project.effects[run.thread_id] == ALL_ONCE
 
 
@@ -130,7 +130,7 @@ async def test_a_web_process_that_stops_waits_for_the_superstep_of_a_run(
         project.gates[run.thread_id].set()
         await closing
         now = await web.runs.find(run.run_id)
-        assert (now.phase, now.attempt, now.handovers) == (Phase.QUEUED, 1, 1)
+        assert (now.phase, now.attempt, now.uncounted_attempts) == (Phase.QUEUED, 1, 1)
         assert project.effects[run.thread_id] == {"one": 1, "gate": 1}
         assert (await _inline(web, "swift")).phase is Phase.QUEUED, "a process that stops begins nothing"
 
@@ -279,7 +279,7 @@ async def test_a_worker_that_stops_hands_its_runs_back_without_spending_an_attem
     async with working(settings, graphs) as (_, services):
         await eventually(lambda: _is(services, run, Phase.COMPLETED))
         assert project.effects[run.thread_id] == ALL_ONCE
-        assert (await services.runs.find(run.run_id)).handovers == 1
+        assert (await services.runs.find(run.run_id)).uncounted_attempts == 1
 
 
 async def test_a_run_whose_claim_arrives_while_the_worker_stops_is_handed_back(
@@ -293,7 +293,7 @@ async def test_a_run_whose_claim_arrives_while_the_worker_stops_is_handed_back(
         _, claimed = await services.scripts.run_claim(services.lease_renewer.worker, 1, LEASE_MS)
         await process.run_attempt({}, run_from(claimed[0]))
         now = await services.runs.find(run.run_id)
-        assert (now.phase, now.handovers) == (Phase.QUEUED, 1)
+        assert (now.phase, now.uncounted_attempts) == (Phase.QUEUED, 1)
 
 
 async def test_many_runs_of_a_stopping_worker_all_end_elsewhere(

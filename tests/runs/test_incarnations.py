@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from slipway.checkpoints.core_checkpointer import RedisCheckpointer
 from slipway.checkpoints.fenced_writers import IdleThreadWriter
-from slipway.checkpoints.redis_saver import RedisCheckpointer
 from slipway.checkpoints.scripts import TrashScripts
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.checkpoints.trash import Trash
@@ -332,11 +332,11 @@ async def test_a_removed_runs_lease_is_not_renewed_for_the_run_that_has_its_id(s
     assert words == [(old.run_id, "lost")]
     assert await stores.pipeline.send("ZSCORE", stores.keys.leases, new.run_id) == lease
     await stores.reap("new")
-    assert (await stores.now(new)).suspect == 1
+    assert (await stores.now(new)).crashes == 1
     await stores.scripts.heartbeat(
         "old", [(old.run_id, old.attempt, old.incarnation)], lease_ms=LEASE_MS, listed=True, gone=False
     )
-    assert (await stores.now(new)).suspect == 1  # its own worker died, whoever else lives
+    assert (await stores.now(new)).crashes == 1  # its own worker died, whoever else lives
     assert await stores.phase(new) is Phase.QUEUED
 
 

@@ -51,7 +51,7 @@ async def test_a_run_that_was_handed_back_is_the_same_run_with_another_attempt(s
     assert await stores.attempt(first).release(handover(first))
     assert await stores.phase(run) is Phase.QUEUED
     second = await stores.claim_one()
-    assert (second.attempt, second.handovers) == (2, 1)
+    assert (second.attempt, second.uncounted_attempts) == (2, 1)
     assert await stores.names(run) == ["metadata"]  # no client needs another event
 
 
@@ -67,7 +67,7 @@ async def test_a_run_whose_worker_died_is_announced_again(stores: Stores) -> Non
     await stores.claim_one()
     assert await stores.reap() == [(run.run_id, 1, "queued")]
     again = await stores.claim_one()
-    assert (again.attempt, again.handovers) == (2, 0)
+    assert (again.attempt, again.uncounted_attempts) == (2, 0)
     log = await stores.log(run)
     assert [event.name for event in log] == ["metadata", "metadata"]
     assert b'"attempt":2' in log[1].block

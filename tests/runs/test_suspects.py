@@ -51,12 +51,12 @@ async def _prove(stores: Stores, run: Run) -> None:
 
 async def test_a_run_whose_worker_died_is_a_suspect_until_it_gets_further(stores: Stores) -> None:
     run = await _queued(stores)
-    assert (await stores.claim_one()).suspect == 0
+    assert (await stores.claim_one()).crashes == 0
     await stores.reap()
     again = await stores.claim_one()
-    assert again.suspect == 1
+    assert again.crashes == 1
     await _prove(stores, again)
-    assert (await stores.now(run)).suspect == 0
+    assert (await stores.now(run)).crashes == 0
     assert await stores.pipeline.send("EXISTS", stores.keys.running_suspects) == 0
 
 
@@ -93,7 +93,7 @@ async def test_a_suspect_that_died_twice_comes_alone(stores: Stores) -> None:
     await stores.reap("u")
     await stores.reap("v")
     claims = [await _claim(stores, name, 5) for name in ("x", "y")]
-    assert sorted([(run.run_id, run.suspect) for run in claimed] for claimed in claims) == sorted(
+    assert sorted([(run.run_id, run.crashes) for run in claimed] for claimed in claims) == sorted(
         [[(once.run_id, 1)], [(twice.run_id, 3)]]
     )
 
@@ -106,8 +106,8 @@ async def test_a_suspect_that_died_twice_takes_no_other_along_when_it_is_the_fir
     assert (await _queued(stores)).run_id == (await _claim(stores, "v", 0))[0].run_id
     assert [outcome for _, _, outcome in await stores.reap("v")] == ["queued"]
     first, second = [await _claim(stores, name, 5) for name in ("x", "y")]
-    assert [(run.run_id, run.suspect) for run in first] == [(twice.run_id, 2)]
-    assert [run.suspect for run in second] == [1]
+    assert [(run.run_id, run.crashes) for run in first] == [(twice.run_id, 2)]
+    assert [run.crashes for run in second] == [1]
 
 
 async def test_only_the_likeliest_cause_is_charged(stores: Stores) -> None:
@@ -117,10 +117,10 @@ async def test_only_the_likeliest_cause_is_charged(stores: Stores) -> None:
     beside = [await _queued(stores) for _ in range(3)]
     assert len(await stores.claim()) == 4
     await stores.reap()
-    assert (await stores.now(cause)).handovers == 0
+    assert (await stores.now(cause)).uncounted_attempts == 0
     for run in beside:
         record = await stores.now(run)
-        assert (record.attempt, record.handovers, record.suspect) == (1, 1, 1)
+        assert (record.attempt, record.uncounted_attempts, record.crashes) == (1, 1, 1)
 
 
 async def test_a_worker_that_only_hung_takes_the_suspicion_away(stores: Stores) -> None:
@@ -131,7 +131,7 @@ async def test_a_worker_that_only_hung_takes_the_suspicion_away(stores: Stores) 
         "w", [(run.run_id, held.attempt, run.incarnation)], lease_ms=LEASE_MS, listed=True, gone=False
     )
     assert words == [(run.run_id, "lost")]
-    assert (await stores.now(run)).suspect == 0
+    assert (await stores.now(run)).crashes == 0
     [again] = await _claim(stores, "x", 1)
     assert again.run_id == run.run_id
     assert await stores.attempt(again).release(handover(again))
@@ -162,7 +162,7 @@ async def test_a_suspect_that_is_handed_back_stays_one(stores: Stores) -> None:
     assert await stores.attempt(held).release(handover(held))
     assert await stores.pipeline.send("EXISTS", stores.keys.running_suspects) == 0
     assert await _claim(stores, "x", 0) == []
-    assert (await stores.claim_one()).suspect == 1
+    assert (await stores.claim_one()).crashes == 1
 
 
 def _suspect(number: int, deaths: int = 1) -> Run:
@@ -290,7 +290,7 @@ async def test_innocent_runs_are_charged_once_for_each_poison(
             assert (record.phase, (record.error or {})["code"]) == (Phase.FAILED, "ceiling.attempts")
         else:
             assert record.phase is Phase.COMPLETED
-            assert record.attempt - record.handovers <= 1 + poisons
+            assert record.attempt - record.uncounted_attempts <= 1 + poisons
     assert await Doctor(stores.pipeline, stores.keys, lease_ms=LEASE_MS, repair=False).check_all() == []
 
 
@@ -313,7 +313,7 @@ async def test_claims_at_random(seed: int, stores: Stores) -> None:
     async def claim() -> None:
         name, most, limit = chance.choice(sorted(held)), chance.randint(0, 3), chance.randint(1, 4)
         claimed = await _claim(stores, name, most, limit)
-        suspects = [run.suspect for run in claimed if run.suspect]
+        suspects = [run.crashes for run in claimed if run.crashes]
         assert len(claimed) <= limit
         assert len(suspects) <= most
         assert len(suspects) < 2 or max(suspects) == 1

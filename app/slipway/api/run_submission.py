@@ -49,9 +49,9 @@ async def prepare_run(
         check_stateless(body)
     run_request = run_request_from_body(request, body, stateless=thread_id is None)
     ids = RunIds(run_id=await idempotent_id(request, index), thread_id=thread_id or new_id())
-    kept_s = KEPT_S if HEADER in request.headers else None
+    retain_s = KEPT_S if HEADER in request.headers else None
     submission, permissions = services_of(request).submission, access_check_of(request)
-    return await submission.prepare(run_request, ids, permissions, reads=reads, kept_s=kept_s)
+    return await submission.prepare(run_request, ids, permissions, reads=reads, retain_s=retain_s)
 
 
 async def submit_and_subscribe(request: Request, body: RunBody, thread_id: str | None) -> SubmittedRun:

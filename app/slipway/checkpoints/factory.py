@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from langgraph.checkpoint.serde._msgpack import STRICT_MSGPACK_ENABLED
 
-from slipway.checkpoints.redis_saver import RedisCheckpointer
+from slipway.checkpoints.core_checkpointer import RedisCheckpointer
 from slipway.checkpoints.requirements import NO_PACKAGE, CheckpointerName
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import ConfigError

@@ -74,9 +74,10 @@ class Execution:
     ) -> None:
         self.attempt, self.run = attempt, attempt.run
         self._graphs, self._keys, self._store = graphs, keys, store
-        fresh, budget = self.run.thread_id if self.run.fresh else None, self.run.ceilings.get("max_state_bytes")
+        empty_thread = self.run.thread_id if self.run.no_checkpoints else None
+        budget = self.run.ceilings.get("max_state_bytes")
         self._checkpointer = checkpointer.for_run(
-            attempt, empty_thread=fresh, max_thread_bytes=None if budget is None else int(budget)
+            attempt, empty_thread=empty_thread, max_thread_bytes=None if budget is None else int(budget)
         )
         self._ceilings = Ceilings(self.run.ceilings, Usage.from_stored(self.run.usage))
         self._guard = CeilingGuard(self._ceilings, lambda: self._stop_with(StopReason.CEILING))

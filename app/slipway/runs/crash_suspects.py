@@ -43,12 +43,12 @@ class CrashSuspects:
 
     def add(self, run: Run) -> None:
         """An attempt at the run starts."""
-        if run.suspect:
+        if run.crashes:
             self._started[run.run_id, run.attempt] = (run, self._clock.monotonic())
 
     def remove(self, run: Run) -> None:
         """The suspect was cleared, or its attempt has ended."""
-        if self._started.pop((run.run_id, run.attempt), None) and run.suspect == 1:
+        if self._started.pop((run.run_id, run.attempt), None) and run.crashes == 1:
             self._cleared.append(self._clock.monotonic())
 
     def free_slots(self) -> int:
@@ -71,7 +71,7 @@ class CrashSuspects:
         return min((end for end in ends if end > 0), default=math.inf)
 
     def _runs_exclusively(self) -> bool:
-        return any(run.suspect > 1 for run, _ in self._started.values())
+        return any(run.crashes > 1 for run, _ in self._started.values())
 
 
 class SuspectProgress:
@@ -80,7 +80,7 @@ class SuspectProgress:
 
     def __init__(self, attempt: Attempt, keys: Keys, on_cleared: Callable[[Run], None]) -> None:
         self._attempt, self._keys, self._on_cleared = attempt, keys, on_cleared
-        self._remaining = CLEARED_AT_SUPERSTEP if attempt.run.suspect else 0
+        self._remaining = CLEARED_AT_SUPERSTEP if attempt.run.crashes else 0
 
     def superstep_started(self) -> None:
         if self._remaining == 0:

@@ -146,7 +146,7 @@ class RunBehaviour:
     priority: Priority = "normal"
     groups: Sequence[tuple[str, int]] = ()
     """Concurrency groups: the name of each, and how many runs with this name may execute at once."""
-    kept_s: int | None = None
+    retain_s: int | None = None
     """Seconds for which the record of a run with a temporary thread stays after the thread is deleted, so that a
     repeated request finds it. None: the record is deleted with the thread."""
 
@@ -178,7 +178,7 @@ class RunSpec:
             "multitask_strategy": behaviour.multitask_strategy,
             "priority_ms": str(PRIORITY_MS[behaviour.priority]),
             "groups": _json(behaviour.groups) if behaviour.groups else None,
-            "retain_s": None if behaviour.kept_s is None else str(behaviour.kept_s),
+            "retain_s": None if behaviour.retain_s is None else str(behaviour.retain_s),
             "webhook": None if queue is None else "pending",
             "webhook_queue": queue if queue == INTERNAL else None,
         }
@@ -229,12 +229,12 @@ class Run:
     attempt: int
     """The number of the last attempt that started, 0 before the first: the fencing token of all its writes. A claim
     adds 1."""
-    handovers: int
+    uncounted_attempts: int
     """How many attempts ended without counting: released by a drain, or by a crash that another run is charged for.
     The release and the reaper add 1."""
-    fresh: bool
+    no_checkpoints: bool
     """Whether the thread had no checkpoint when the attempt started. A claim writes it."""
-    suspect: int = 0
+    crashes: int = 0
     """How many workers have died while they executed this run since it last progressed. The reaper adds 1; an attempt
     that starts its second superstep, or ends, clears it."""
     usage: dict[str, Any]
@@ -377,11 +377,11 @@ def run_from(fields: Fields) -> Run:
         cancel=Action(fields["cancel_action"].decode()) if fields.get("cancel_action") else None,
         cancel_cause=_text(fields, "cancel_cause"),
         cancel_reason=_text(fields, "cancel_reason"),
-        handovers=int(fields["uncounted_attempts"]),
-        fresh=fields.get("no_checkpoints") == b"1",
+        uncounted_attempts=int(fields["uncounted_attempts"]),
+        no_checkpoints=fields.get("no_checkpoints") == b"1",
         webhook_status=_text(fields, "webhook"),
         webhook_problem=_text(fields, "webhook_problem"),
-        suspect=int(fields.get("crashes", b"0")),
+        crashes=int(fields.get("crashes", b"0")),
         user=orjson.loads(fields["user"]) if "user" in fields else None,
         changed_by=orjson.loads(fields.get("changed_by", b"[]")),
         authorized_s_ago=(int(fields["updated_us"]) - int(fields.get("permitted_us", 0))) / 1e6,

@@ -66,17 +66,17 @@ class RunSubmission:
         permissions: Permissions,
         *,
         reads: bool = False,
-        kept_s: int | None = None,
+        retain_s: int | None = None,
     ) -> RunSpec:
         """The run that is requested, as the authorize handlers leave it. `reads` says that the user receives what the
-        run does to the thread; `kept_s` is for a run with a temporary thread, see `RunBehaviour.kept_s`.
+        run does to the thread; `retain_s` is for a run with a temporary thread, see `RunBehaviour.retain_s`.
 
         Raises `NotFound` for an unknown assistant, thread or checkpoint, `InvalidRequest`, `AccessRefused` and
         `AuthBroken`."""
         await self.authorizer.authorize_assistant(permissions, request.assistant_id)
         spec = await self._spec_of(request, ids)
-        if kept_s is not None and spec.execution.options.temporary:
-            spec = replace(spec, behaviour=replace(spec.behaviour, kept_s=kept_s))
+        if retain_s is not None and spec.execution.options.temporary:
+            spec = replace(spec, behaviour=replace(spec.behaviour, retain_s=retain_s))
         spec = await self.authorizer.authorize(permissions, spec, stateless=request.stateless, reads=reads)
         await self._check_checkpoint(spec)
         return self._with_groups(spec)

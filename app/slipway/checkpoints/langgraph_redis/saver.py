@@ -31,6 +31,7 @@ from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from redisvl.exceptions import RedisSearchError
 
 from slipway.checkpoints.checkpoint_key import CheckpointKey
+from slipway.checkpoints.core_reader import config_of
 from slipway.checkpoints.fenced_writers import CheckpointWriter
 from slipway.checkpoints.langgraph_redis.client import PipelineClient
 from slipway.checkpoints.langgraph_redis.document_reads import DocumentReads
@@ -38,7 +39,6 @@ from slipway.checkpoints.langgraph_redis.documents import Documents, sizes
 from slipway.checkpoints.langgraph_redis.search import Search
 from slipway.checkpoints.langgraph_redis.trimming import Head, latest_of, with_ancestors, without_runs
 from slipway.checkpoints.metadata import checkpoint_metadata, without_user
-from slipway.checkpoints.redis_reader import config_of
 from slipway.checkpoints.thread_saver import StorageCount, StoredWrite, ThreadSaver, ThreadStorage
 from slipway.errors import Conflict, NotFound
 from slipway.redis.checkpoint_keys import thread_record

@@ -23,11 +23,11 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from slipway.checkpoints.channel_values import dumped
 from slipway.checkpoints.checkpoint_key import CheckpointKey
+from slipway.checkpoints.core_reader import CheckpointReader, config_of
+from slipway.checkpoints.core_records import Dumps, Loads, pack_record, pack_write
 from slipway.checkpoints.fenced_writers import CheckpointWriter
 from slipway.checkpoints.metadata import checkpoint_metadata
 from slipway.checkpoints.reads import CheckpointReads
-from slipway.checkpoints.redis_reader import CheckpointReader, config_of
-from slipway.checkpoints.redis_records import Dumps, Loads, pack_record, pack_write
 from slipway.checkpoints.thread_saver import StorageCount, StoredWrite, ThreadSaver, ThreadStorage
 from slipway.errors import Conflict, NotFound
 from slipway.redis.checkpoint_keys import (
