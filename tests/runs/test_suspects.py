@@ -167,7 +167,7 @@ async def test_a_suspect_that_is_handed_back_stays_one(stores: Stores) -> None:
 
 def _suspect(number: int, deaths: int = 1) -> Run:
     run = object.__new__(Run)
-    for name, value in {"run_id": str(number), "attempt": 2, "suspect": deaths}.items():
+    for name, value in {"run_id": str(number), "attempt": 2, "crashes": deaths}.items():
         object.__setattr__(run, name, value)
     return run
 
