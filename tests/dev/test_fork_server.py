@@ -192,7 +192,7 @@ async def test_a_fork_server_that_does_not_answer_is_done_without(
     supervisor: Supervisor, worker: ChildSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
     monkeypatch.setattr(fork_client, "REPLY_TIMEOUT_S", 0.1)
-    template = supervisor.pid(FORK_SERVER)
+    template, earlier = supervisor.pid(FORK_SERVER), zombies()  # other tests of this process may have left some
     os.kill(template, signal.SIGSTOP)
     with capture_logs() as lines:
         await supervisor.start_child(worker)
@@ -203,7 +203,7 @@ async def test_a_fork_server_that_does_not_answer_is_done_without(
     wanted = {supervisor.pid("worker"), supervisor.pid("next")}
     await eventually(lambda: workers_of(tmp_path / "langgraph.json") == wanted)
     await supervisor.start_child(ChildSpec("last", worker.command, worker.arguments, worker.env))
-    await eventually(lambda: zombies() == [])  # the withdrawn request was not served
+    await eventually(lambda: not set(zombies()) - set(earlier))  # the withdrawn request was not served
 
 
 def zombies() -> list[psutil.Process]:
