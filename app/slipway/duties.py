@@ -33,6 +33,8 @@ class Duty(ABC):
         self.interval_s = interval_s
         self.failed_at: float | None = None
         """When the last round that failed ended, in seconds of the monotonic clock."""
+        self.finished = False
+        """Whether a round has found that no further round is needed in this process."""
         self._run_soon = asyncio.Event()
 
     @abstractmethod
@@ -40,8 +42,8 @@ class Duty(ABC):
         """Does the work of one round. Tests call it directly; what it returns is for them."""
 
     async def run(self) -> None:
-        """Repeats rounds until cancelled."""
-        while True:
+        """Repeats rounds until the duty is finished, or until cancelled."""
+        while not self.finished:
             await self._pause()
             await self.run_round()
 

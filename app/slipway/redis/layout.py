@@ -72,8 +72,7 @@ class LayoutRecord(ScriptStubs):
 
     async def read(self) -> StoredLayout:
         """One round trip; two for a store without a layout record, whose indexes show whether it has data."""
-        reply = await self._pipeline.send("HMGET", self._keys.layout, *_FIELDS, repeatable=True)
-        stored = StoredLayout.from_reply(reply)
+        stored = await self._record()
         if stored.version is None and await self._has_data():
             return StoredLayout(stored.required, UNRECORDED, stored.release)
         return stored
@@ -81,8 +80,12 @@ class LayoutRecord(ScriptStubs):
     async def problem(self) -> str | None:
         """Why a process of this release must not use the store any more: a later release has upgraded it. One round
         trip."""
-        reply = await self._pipeline.send("HMGET", self._keys.layout, *_FIELDS, repeatable=True)
-        return StoredLayout.from_reply(reply).too_new()
+        return (await self._record()).too_new()
+
+    async def _record(self) -> StoredLayout:
+        return StoredLayout.from_reply(
+            await self._pipeline.send("HMGET", self._keys.layout, *_FIELDS, repeatable=True)
+        )
 
     async def check(self) -> None:
         """Raises `ConfigError` unless the store is empty or has the layout of this release."""

@@ -1,7 +1,7 @@
 """Ends a worker whose release is older than the data: a later release has raised the layout version of the store.
 
 Interval: `heartbeat_s`.
-Who: every worker, for itself. The duty returns, and a worker whose duty has returned drains and exits.
+Who: every worker, for itself. The duty finishes, and a worker whose duty has finished drains and exits.
 Logs: `layout.too_new`, once.
 """
 
@@ -24,16 +24,9 @@ class LayoutWatch(Duty):
     def __init__(self, services: Services) -> None:
         super().__init__(services.settings.heartbeat_s)
         self._layout = LayoutRecord(services.pipeline, services.keys)
-        self._problem: str | None = None
 
-    async def run_once(self) -> str | None:
-        """Why this process must not use the store any more; None if it may."""
-        self._problem = await self._layout.problem()
-        return self._problem
-
-    async def run(self) -> None:
-        """Repeats rounds until a later release has raised the layout, or until cancelled."""
-        while self._problem is None:
-            await self._pause()
-            await self.run_round()
-        log.error("layout.too_new", problem=self._problem, consequence="this worker claims nothing more and exits")
+    async def run_once(self) -> None:
+        problem = await self._layout.problem()
+        if problem is not None:
+            self.finished = True
+            log.error("layout.too_new", problem=problem, consequence="this worker claims nothing more and exits")
