@@ -290,7 +290,7 @@ async def test_after_an_outage_the_auth_file_is_asked_again(
         assert (await say(socket, "agent.getTree"))["id"] == 1
         await wait_until(lambda: services.thread_notifications.is_subscribed(thread_id))
         rules.refused = {"threads:read"}
-        services.subscriber._connection.disconnect()
+        services.subscriber.connection.disconnect()
         assert await closed(socket) == (4403, [])
         assert error_in(OF_THREAD[0], await answer.text())["code"] == "access.refused"
 

@@ -47,7 +47,7 @@ def test_every_command_has_a_row() -> None:
 
 async def test_every_duty_has_a_row(worker: WorkerProcess) -> None:
     duties = {duty.__name__ for duty in DUTIES}
-    others = {each.__name__ for each in (InternalWebhooks, InlineExecutor, type(worker._claims))} | {"event_socket"}
+    others = {each.__name__ for each in (InternalWebhooks, InlineExecutor, type(worker.claims))} | {"event_socket"}
     assert {work.by for work in BACKGROUND.values()} == duties | others | set(HELD_OPEN)
 
 

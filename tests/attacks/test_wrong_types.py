@@ -94,20 +94,20 @@ class Attempts:
     """Requests of one test, several at a time, and what was wrong with their answers."""
 
     def __init__(self, client: httpx.AsyncClient, ids: dict[str, str]) -> None:
-        self._client, self._ids, self._room = client, ids, asyncio.Semaphore(AT_ONCE)
+        self._client, self.ids, self._room = client, ids, asyncio.Semaphore(AT_ONCE)
         self.wrong: dict[str, str] = {}
         self.count = 0
 
     async def body(self, name: str, content: str, field: str | None) -> None:
         """One request; `field` is what a refusal has to name, None where the value may be fine."""
         async with self._room:
-            answer = await send(self._client, name, self._ids, "ann", content=content.encode())
+            answer = await send(self._client, name, self.ids, "ann", content=content.encode())
         self._judge(f"{name} {content[:200]}", answer, field)
 
     async def query(self, name: str, sample: Sample, field: str) -> None:
         """The same for a parameter of the query."""
         async with self._room:
-            answer = await send(self._client, name, self._ids, "ann", sample)
+            answer = await send(self._client, name, self.ids, "ann", sample)
         self._judge(f"{name} {sample.query}", answer, field if answer.status_code == 422 else None)
 
     def _judge(self, what: str, answer: httpx.Response, field: str | None) -> None:
@@ -134,7 +134,7 @@ async def test_a_field_of_a_wrong_type_is_named(attempts: Attempts, kind_of_body
     name, model = next(name for name, each in ROUTES.items() if each is route), route.body
     assert model is not None
     whole = model.model_json_schema()
-    good = sample_of(name, attempts._ids).body
+    good = sample_of(name, attempts.ids).body
     batch = isinstance(good, list)
     one = good[0] if batch else good
     asked = []
@@ -173,7 +173,7 @@ async def test_a_parameter_of_a_wrong_type_is_named(attempts: Attempts) -> None:
                 "é",
                 "[[]]",
             ):
-                sample = sample_of(name, attempts._ids)
+                sample = sample_of(name, attempts.ids)
                 changed = replace(sample, query=sample.query | {query.name: text})
                 asked.append(attempts.query(name, changed, query.name))
     await asyncio.gather(*asked)
@@ -197,7 +197,7 @@ async def test_a_priority_that_is_none_is_named(client: httpx.AsyncClient, ann: 
 
 @pytest.mark.parametrize("method", sorted(name for name, command in COMMANDS.items() if command.posted))
 async def test_a_command_with_parameters_of_wrong_types_is_refused(attempts: Attempts, method: str) -> None:
-    good = COMMANDS[method].frame(attempts._ids)
+    good = COMMANDS[method].frame(attempts.ids)
     frames = [with_field(good, (name,), value) for name in good for value in (*VALUES.values(), [], {}, None, "")]
     names = (*good["params"], "config", "metadata", "namespace", "multitaskStrategy")
     frames += [

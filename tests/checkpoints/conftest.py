@@ -80,9 +80,9 @@ def stored_keys(request: pytest.FixtureRequest, keys: Keys) -> Callable[[], Any]
     chosen = request.getfixturevalue("core" if "core" in request.fixturenames else "saver")
 
     async def names() -> list[bytes]:
-        found = await chosen._pipeline.send("KEYS", f"{keys.prefix}*", repeatable=True)
-        for registry in await chosen._pipeline.send("KEYS", "write_keys_zset:*", repeatable=True):
-            members = await chosen._pipeline.send("ZRANGE", registry, 0, -1, repeatable=True)
+        found = await chosen.pipeline.send("KEYS", f"{keys.prefix}*", repeatable=True)
+        for registry in await chosen.pipeline.send("KEYS", "write_keys_zset:*", repeatable=True):
+            members = await chosen.pipeline.send("ZRANGE", registry, 0, -1, repeatable=True)
             found += [registry for member in members if member.startswith(keys.prefix.encode())]
         return sorted(found)
 

@@ -150,7 +150,7 @@ async def test_objects_of_classes_are_rebuilt_without_running_their_code(
 @pytest.fixture
 def reading_with(ours: LangGraphRedisSaver, keys: Keys) -> Callable[..., LangGraphRedisSaver]:
     """Checkpointers that restore what is allowed."""
-    return lambda allowed: documents(ours._pipeline, keys, serde=Serde(allowed))
+    return lambda allowed: documents(ours.pipeline, keys, serde=Serde(allowed))
 
 
 async def test_a_graph_goes_on_where_the_package_stopped(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
@@ -171,7 +171,7 @@ async def test_a_graph_goes_on_where_the_package_stopped(bare: AsyncRedisSaver, 
 
 async def test_a_pointer_that_leads_nowhere(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
     older, newer = await put(bare, "t"), await put(bare, "t")
-    await ours._pipeline.send("DEL", bare._make_redis_checkpoint_key("t", "", newer))
+    await ours.pipeline.send("DEL", bare._make_redis_checkpoint_key("t", "", newer))
     found = await ours.latest("t")
     assert found is not None
     assert found.checkpoint["id"] == older
@@ -186,17 +186,17 @@ async def test_damage_is_an_error(bare: AsyncRedisSaver, ours: LangGraphRedisSav
         ("$.metadata", '"slipway:"'),
         ("$.checkpoint_id", "7"),
     ):
-        before = await ours._pipeline.send("JSON.GET", key)
-        await ours._pipeline.send("JSON.SET", key, path, wrong)
+        before = await ours.pipeline.send("JSON.GET", key)
+        await ours.pipeline.send("JSON.SET", key, path, wrong)
         with pytest.raises(StoredDataError):
             await ours.latest("t")
-        await ours._pipeline.send("JSON.SET", key, "$", before)
+        await ours.pipeline.send("JSON.SET", key, "$", before)
 
 
 async def test_an_older_checkpoint_does_not_become_the_latest(ours: LangGraphRedisSaver, keys: Keys) -> None:
     """Also when another process puts it."""
     await put(ours, "t", ident="00000002")
-    await put(documents(ours._pipeline, keys), "t", ident="00000001")
+    await put(documents(ours.pipeline, keys), "t", ident="00000001")
     found = await ours.latest("t")
     assert found is not None
     assert found.checkpoint["id"] == "00000002"
@@ -208,7 +208,7 @@ async def test_an_old_thread_is_counted_before_it_grows(
     """Whichever namespace is read and written first."""
     for ns in ("", "sub:1"):
         ident = await put(bare, f"t{ns}", {"a": "x" * 5000})
-        limited = documents(ours._pipeline, keys, max_thread_bytes=6000).for_run(ours._writer)
+        limited = documents(ours.pipeline, keys, max_thread_bytes=6000).for_run(ours.writer)
         assert (await limited.latest(f"t{ns}", ns) is None) == bool(ns)
         with pytest.raises(CeilingHit, match="state_bytes"):
             await put(limited, f"t{ns}", {"a": "x" * 1000}, ns=ns, parent=ident)
@@ -219,7 +219,7 @@ async def test_documents_say_in_milliseconds_when_they_were_made_as_the_packages
     bare: AsyncRedisSaver, ours: LangGraphRedisSaver
 ) -> None:
     keys = [bare._make_redis_checkpoint_key("t", "", await put(saver, "t")) for saver in (bare, ours)]
-    theirs, own = [orjson.loads(await ours._pipeline.send("JSON.GET", key, "$.checkpoint_ts")) for key in keys]
+    theirs, own = [orjson.loads(await ours.pipeline.send("JSON.GET", key, "$.checkpoint_ts")) for key in keys]
     assert own == [dt.datetime(2026, 1, 1, tzinfo=dt.UTC).timestamp() * 1000]
     assert theirs == [pytest.approx(time.time() * 1000, abs=60_000)]  # the package takes the time of the write
 
@@ -243,7 +243,7 @@ async def test_documents_that_were_there_before_the_index_are_found(
     bare: AsyncRedisSaver, ours: LangGraphRedisSaver
 ) -> None:
     made = [await put(bare, "t", {"n": number}) for number in range(200)]
-    await ours._pipeline.send("FT.DROPINDEX", bare._checkpoint_prefix)
+    await ours.pipeline.send("FT.DROPINDEX", bare._checkpoint_prefix)
     await ours.asetup()
     assert await ids(ours, at("t")) == made[::-1]
     assert await ours.thread_ids() == ["t"]
@@ -257,8 +257,8 @@ async def test_a_thread_of_the_package_moves_to_core(
     config: Any = {"configurable": {"thread_id": "t"}}
     await refund_graph(bare).ainvoke({"amount": 5, "log": []}, config)
     await put(bare, "messages", {"messages": [HumanMessage("hi", id="1")], "raw": b"\0"}, customer="a")
-    core = RedisCheckpointer(ours._pipeline, keys)
-    migration = Migration(ours._pipeline, keys, ours, core, delete_source=True)
+    core = RedisCheckpointer(ours.pipeline, keys)
+    migration = Migration(ours.pipeline, keys, ours, core, delete_source=True)
     moved = [outcome async for outcome in migration.run(await ours.thread_ids())]
     assert sorted((outcome.thread_id, outcome.problem) for outcome in moved) == [("messages", ""), ("t", "")]
     assert await ours.thread_ids() == []

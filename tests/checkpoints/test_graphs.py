@@ -261,7 +261,7 @@ async def test_a_long_walk_is_one_round_trip(
         ours = await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
         assert pipeline.round_trips - trips == 1
         assert ours == await base(config=config, channels=["lines", "count", "none"])
-        monkeypatch.setattr(core_reader, "_PAGE_BYTES", 150)
+        monkeypatch.setattr(core_reader, "PAGE_BYTES", 150)
         assert ours == await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
         monkeypatch.undo()
 

@@ -122,10 +122,10 @@ async def test_a_pruned_thread_counts_what_is_left(make: Make, saver: ThreadSave
 async def test_a_thread_is_not_shrunk_while_it_is_busy(saver: ThreadSaver, keys: Keys) -> None:
     made = await _chain(saver, "t", ["r1", "r2", "r3"])
     record = keys.thread("t")
-    await saver._pipeline.send("HSET", record, "created_us", "1", "status", "busy")
+    await saver.pipeline.send("HSET", record, "created_us", "1", "status", "busy")
     assert not await saver.prune_thread("t", "1")
     assert await ids(saver, at("t")) == made[::-1]
-    await saver._pipeline.send("HSET", record, "status", "idle")
+    await saver.pipeline.send("HSET", record, "status", "idle")
     assert not await saver.prune_thread("t", "2")  # another thread
     assert await saver.prune_thread("t", "1")
     assert await ids(saver, at("t")) == made[-1:]
@@ -180,7 +180,7 @@ async def test_a_deployment_with_another_prefix_keeps_what_it_has_of_the_same_th
     make: Make, saver: ThreadSaver, keys: Keys
 ) -> None:
     """Also where both have their pending writes in one registry, as `langgraph-checkpoint-redis` names it."""
-    pipeline, other_keys = saver._pipeline, Keys(f"{keys.prefix}-other")
+    pipeline, other_keys = saver.pipeline, Keys(f"{keys.prefix}-other")
     other: ThreadSaver = RedisCheckpointer(pipeline, other_keys)
     if not isinstance(saver, RedisCheckpointer):
         other = documents(pipeline, other_keys)

@@ -57,7 +57,7 @@ async def savers(modules_url: str, keys: Keys) -> AsyncIterator[dict[str, Thread
 
 def migration(savers: dict[str, ThreadSaver], source: str, target: str, **how: bool) -> Migration:
     one = savers[source]
-    return Migration(one._pipeline, one._keys, one, savers[target].for_run(one._writer), **how)
+    return Migration(one.pipeline, one.keys, one, savers[target].for_run(one.writer), **how)
 
 
 async def everything(saver: ThreadSaver, thread_id: str) -> list[tuple[CheckpointTuple, Any]]:
@@ -171,7 +171,7 @@ async def test_a_thread_that_has_the_id_of_one_that_was_copied_is_named(savers: 
     thread = moving.keys.thread("t")
     await moving.pipeline.send("HSET", thread, "created_us", 1)
     await put(savers["core"], "t", {"secret": "old"})
-    await moving._copy("t", "1")
+    await moving.copy_thread("t", "1")
     await moving.pipeline.send("HSET", thread, "created_us", 2)
     await savers["langgraph-redis"].adelete_thread("t")
     assert await moving.move("t") == MoveResult("t", 0, REPLACED)
@@ -243,7 +243,7 @@ async def test_values_without_a_version_are_told(savers: dict[str, ThreadSaver])
 async def test_a_busy_thread_is_left_alone_and_named(
     savers: dict[str, ThreadSaver], modules_url: str, keys: Keys
 ) -> None:
-    pipeline = savers["core"]._pipeline
+    pipeline = savers["core"].pipeline
     for thread in ("busy", "idle"):
         await put(savers["core"], thread, {"a": 1})
     await pipeline.send("HSET", keys.thread("busy"), "status", "busy")
@@ -269,7 +269,7 @@ async def test_a_run_that_comes_while_a_thread_is_copied(savers: dict[str, Threa
     moving = migration(savers, "core", "langgraph-redis")
     await moving.pipeline.send("HSET", keys.thread("t"), "status", "busy")
     with pytest.raises(Conflict):
-        await moving._copy("t", "")
+        await moving.copy_thread("t", "")
     assert await savers["langgraph-redis"].latest("t") is None
     await moving.pipeline.send("DEL", keys.thread("t"))
 
@@ -380,7 +380,7 @@ class Unread:
 def _use(saver: ThreadSaver, serde: Serde) -> None:
     """Let a checkpointer work with another serializer."""
     if isinstance(saver, RedisCheckpointer):
-        made: ThreadSaver = RedisCheckpointer(saver._pipeline, saver._keys, serde=serde)
+        made: ThreadSaver = RedisCheckpointer(saver.pipeline, saver.keys, serde=serde)
     else:
-        made = documents(saver._pipeline, saver._keys, serde=serde)
+        made = documents(saver.pipeline, saver.keys, serde=serde)
     saver.__dict__.update(vars(made))

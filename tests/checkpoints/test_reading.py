@@ -42,10 +42,10 @@ async def test_a_long_thread_is_read_in_pages(saver: ThreadSaver) -> None:
     made = [await put(saver, "t", {"n": n}, versions={"n": f"{n:08x}"}, even=n % 2 == 0) for n in range(100)]
     newest = made[::-1]
     await ids(saver, at("t"), limit=1)  # from now on the server knows the scripts
-    trips = saver._pipeline.round_trips
+    trips = saver.pipeline.round_trips
     listing = saver.alist(at("t"))
     assert [(await anext(listing)).checkpoint["id"] for _ in range(5)] == newest[:5]
-    assert saver._pipeline.round_trips - trips == (1 if isinstance(saver, RedisCheckpointer) else 2)
+    assert saver.pipeline.round_trips - trips == (1 if isinstance(saver, RedisCheckpointer) else 2)
     assert [found.checkpoint["id"] async for found in listing] == newest[5:]
 
     assert await ids(saver, at("t"), limit=40) == newest[:40]
@@ -63,12 +63,12 @@ async def test_a_long_thread_is_read_in_pages(saver: ThreadSaver) -> None:
 
 async def test_a_page_ends_early_when_values_are_large(saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (core_reader, documents_saver):
-        monkeypatch.setattr(module, "_PAGE_BYTES", 5000)
+        monkeypatch.setattr(module, "PAGE_BYTES", 5000)
     made = [await put(saver, "t", {"n": "x" * 2000}, versions={"n": f"{n:08x}"}, k=1) for n in range(9)]
     await ids(saver, at("t"), limit=1)  # from now on the server knows the scripts
-    trips = saver._pipeline.round_trips
+    trips = saver.pipeline.round_trips
     assert await ids(saver, at("t")) == made[::-1]
-    assert saver._pipeline.round_trips - trips == (4 if isinstance(saver, RedisCheckpointer) else 6)
+    assert saver.pipeline.round_trips - trips == (4 if isinstance(saver, RedisCheckpointer) else 6)
     assert await ids(saver, at("t"), filter={"k": 1}) == made[::-1]
     assert await ids(saver, at("t", ns=None)) == made[::-1]
 
@@ -77,14 +77,14 @@ async def test_a_page_ends_early_when_pending_writes_are_large(
     saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (core_reader, documents_saver):
-        monkeypatch.setattr(module, "_PAGE_BYTES", 8000)
+        monkeypatch.setattr(module, "PAGE_BYTES", 8000)
     made = []
     for n in range(9):
         made.append(await put(saver, "t", {"n": n}, versions={"n": f"{n:08x}"}))
         await saver.aput_writes(at("t", made[-1]), [("n", "x" * 3000)], "task")
-    trips = saver._pipeline.round_trips
+    trips = saver.pipeline.round_trips
     assert await ids(saver, at("t")) == made[::-1]
-    assert saver._pipeline.round_trips - trips >= 4
+    assert saver.pipeline.round_trips - trips >= 4
 
 
 async def test_namespaces_and_threads(saver: ThreadSaver) -> None:
@@ -187,10 +187,10 @@ async def _damage(saver: ThreadSaver, keys: Keys, thread_id: str, state: StateSn
     assert stored is not None
     if isinstance(saver, RedisCheckpointer):
         field = blob_field("", "number", stored.checkpoint["channel_versions"]["number"])
-        await saver._pipeline.send("HSET", names_of(keys, thread_id).state, field, b"\xc1")
+        await saver.pipeline.send("HSET", names_of(keys, thread_id).state, field, b"\xc1")
     else:
-        (key,) = await saver._pipeline.send("KEYS", f"{documents_prefix(keys)}:*{ident}")
-        await saver._pipeline.send("JSON.SET", key, "$.checkpoint.channel_values.number", '"!"')
+        (key,) = await saver.pipeline.send("KEYS", f"{documents_prefix(keys)}:*{ident}")
+        await saver.pipeline.send("JSON.SET", key, "$.checkpoint.channel_values.number", '"!"')
 
 
 async def test_damage_is_an_error(pipeline: Pipeline, keys: Keys, core: RedisCheckpointer) -> None:

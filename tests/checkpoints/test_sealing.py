@@ -38,12 +38,12 @@ async def test_no_value_is_readable_on_the_server(make: Make, keys: Keys) -> Non
 async def _stored(saver: ThreadSaver, keys: Keys) -> list[bytes]:
     """Every value on the server; those of JSON documents with base64 undone."""
     seen: list[bytes] = []
-    for name in await saver._pipeline.send("KEYS", f"{keys.prefix}*"):
-        kind = await saver._pipeline.send("TYPE", name)
+    for name in await saver.pipeline.send("KEYS", f"{keys.prefix}*"):
+        kind = await saver.pipeline.send("TYPE", name)
         if kind == b"hash":
-            seen += await saver._pipeline.send("HGETALL", name)
+            seen += await saver.pipeline.send("HGETALL", name)
         elif kind == b"ReJSON-RL":
-            text = await saver._pipeline.send("JSON.GET", name)
+            text = await saver.pipeline.send("JSON.GET", name)
             words = re.findall(rb"[A-Za-z0-9+/]{16,}={0,2}", text)
             seen += [text, *(base64.b64decode(word) for word in words if len(word) % 4 == 0)]
     return seen
@@ -55,11 +55,11 @@ async def test_states_are_sealed_when_the_latest_thread_is(make: Make, keys: Key
     settings = Settings.of({"checkpointer": chosen, "langgraph_redis_prefix": documents_prefix(keys)})
     for number in range(30):
         await put(plain, f"t{number}", {"a": 1})
-        await plain._pipeline.send("ZADD", keys.threads, number, f"t{number}")
-    assert not await are_encrypted(plain._pipeline, keys, settings)
+        await plain.pipeline.send("ZADD", keys.threads, number, f"t{number}")
+    assert not await are_encrypted(plain.pipeline, keys, settings)
     await put(sealing, "sealed", {"a": 1})
-    await plain._pipeline.send("ZADD", keys.threads, 30, "sealed")
-    assert await are_encrypted(plain._pipeline, keys, settings)
+    await plain.pipeline.send("ZADD", keys.threads, 30, "sealed")
+    assert await are_encrypted(plain.pipeline, keys, settings)
 
 
 async def test_keys_rotate(make: Make) -> None:

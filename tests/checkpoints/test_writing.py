@@ -70,7 +70,7 @@ async def _commands(pipeline: Pipeline) -> dict[str, int]:
 
 
 async def test_each_operation_is_one_round_trip_and_one_script(saver: ThreadSaver) -> None:
-    pipeline = saver._pipeline
+    pipeline = saver.pipeline
     first = await put(saver, "t", {"a": 1, "b": 2}, run_id="r")
     await saver.aput_writes(at("t", first), [("a", 1)], "task")
     await saver.aget_tuple(at("t"))
@@ -91,7 +91,7 @@ async def test_each_operation_is_one_round_trip_and_one_script(saver: ThreadSave
 
 async def test_a_budget_costs_no_round_trip_once_the_thread_was_read(make: Make) -> None:
     saver = make(max_thread_bytes=100_000)
-    pipeline = saver._pipeline
+    pipeline = saver.pipeline
     await put(saver, "t", {"a": 1})
     clone = saver.for_run(UnfencedWriter(pipeline))
     await clone.latest("t")
@@ -101,7 +101,7 @@ async def test_a_budget_costs_no_round_trip_once_the_thread_was_read(make: Make)
 
 
 async def test_writes_are_plain_commands_of_one_group(saver: ThreadSaver) -> None:
-    recorder = Recorder(saver._pipeline)
+    recorder = Recorder(saver.pipeline)
     through = saver.for_run(recorder)
     ident = await put(through, "t", {"a": 1}, run_id="r")
     await through.aput_writes(at("t", ident), [("a", 1), (ERROR, "e")], "task", "path")
@@ -114,7 +114,7 @@ async def test_writes_are_plain_commands_of_one_group(saver: ThreadSaver) -> Non
 
 
 async def test_a_read_returns_what_was_written_a_moment_before(saver: ThreadSaver) -> None:
-    delayed = saver.for_run(Delayed(saver._pipeline))
+    delayed = saver.for_run(Delayed(saver.pipeline))
     first = await put(delayed, "t", {"a": 1}, run_id="r")
     latest = await delayed.latest("t")
     assert latest is not None
@@ -262,7 +262,7 @@ async def test_the_budget_of_a_thread_holds(make: Make) -> None:
     await saver.aput_writes(at("t", ident), [("a", "x" * 100)], "task")
     await put(saver, "other", {"a": "x" * 1400})
     with pytest.raises(CeilingHit):
-        await put(saver.for_run(UnfencedWriter(saver._pipeline)), "t", {"a": "x" * 2000})
+        await put(saver.for_run(UnfencedWriter(saver.pipeline)), "t", {"a": "x" * 2000})
 
 
 @pytest.mark.parametrize("channel", ["a", ERROR], ids=["stored once", "replaced"])

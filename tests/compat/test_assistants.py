@@ -104,7 +104,7 @@ async def test_found_by_all_that_tells_them_apart(sdk: Client, client: httpx.Asy
 
 
 async def test_each_is_found_however_many_reads_it_takes(sdk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slipway.assistants.store._PAGE", 2)
+    monkeypatch.setattr("slipway.assistants.store.PAGE", 2)
     for number in range(5):
         await sdk.assistants.create("told", name=f"n{number}")
     names = [one["name"] for one in await sdk.assistants.search(name="n", graph_id="told", sort_by="name")]

@@ -177,7 +177,7 @@ async def expire(pipeline: Pipeline, keys: Keys, *threads: str) -> None:
 async def test_what_is_due_is_swept(
     sdk: Client, served: Served, worker: WorkerProcess, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
-    sweeper = Retention(worker._services)
+    sweeper = Retention(worker.services)
     gone, shrunk, busy, later = [
         (await sdk.threads.create(ttl={"ttl": 60, "strategy": strategy}))["thread_id"]
         for strategy in ("delete", "keep_latest", "delete", "delete")
@@ -208,7 +208,7 @@ async def test_what_is_due_is_swept(
 async def test_a_thread_on_which_a_run_begins_while_it_is_swept_stays_due(
     sdk: Client, worker: WorkerProcess, pipeline: Pipeline, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sweeper, saver = Retention(worker._services), worker._services.checkpointer
+    sweeper, saver = Retention(worker.services), worker.services.checkpointer
     thread = (await sdk.threads.create(ttl={"ttl": 60, "strategy": "keep_latest"}))["thread_id"]
     await expire(pipeline, keys, thread)
     prune_thread = saver.prune_thread
@@ -228,8 +228,8 @@ async def test_a_thread_on_which_a_run_begins_while_it_is_swept_stays_due(
 
 async def test_a_sweep_has_an_end(sdk: Client, worker: WorkerProcess, pipeline: Pipeline, keys: Keys) -> None:
     section = CheckpointerSection(ttl=ThreadTtlSection(sweep_limit=2))
-    config = replace(worker._services.config, checkpointer=section)
-    sweeper = Retention(replace(worker._services, config=config))
+    config = replace(worker.services.config, checkpointer=section)
+    sweeper = Retention(replace(worker.services, config=config))
     threads = [(await sdk.threads.create(ttl=60))["thread_id"] for _ in range(3)]
     await expire(pipeline, keys, *threads)
     assert await sweeper.run_once() == (2, 0)

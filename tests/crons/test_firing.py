@@ -129,7 +129,7 @@ async def test_a_run_that_is_over_and_gone_is_not_made_again(
         due_ms=due_ms,
         next_ms=before.schedule.after(due_ms + MINUTE_MS),
     )
-    await scheduler._submit(before, step, 0)
+    await scheduler.submit_due(before, step, 0)
     claims = Pipeline(services.address, "test claims", patience_s=2)
     await claims.open()
     process = WorkerProcess(services, claims)
@@ -141,7 +141,7 @@ async def test_a_run_that_is_over_and_gone_is_not_made_again(
 
     await eventually(gone)
     with pytest.raises(DueTimeTaken):
-        await scheduler._submit(before, step, 0)
+        await scheduler.submit_due(before, step, 0)
     assert await pipeline.send("EXISTS", keys.run(run_id)) == 0
     process.request_stop()
     await work
@@ -159,20 +159,20 @@ async def test_a_cron_that_was_removed_makes_no_run_of_the_one_that_has_its_id(
     cron_id = await a_cron(sdk)
     due_ms = await time.due(cron_id)
     scheduler = Scheduler(services)
-    looked = await scheduler._scripts.due(9)
+    looked = await scheduler.scripts.due(9)
     await pipeline.send("HSET", keys.cron(cron_id), "created_us", 1)  # as if it was removed and made anew
 
     async def due(limit: int) -> tuple[int, list[Fields]]:
         return looked
 
-    monkeypatch.setattr(scheduler._scripts, "due", due)
+    monkeypatch.setattr(scheduler.scripts, "due", due)
     assert await scheduler.run_once() == 0
     assert await runs_waiting(services) == []
     held = fields_of(await pipeline.send("HGETALL", keys.cron(cron_id)))
     assert (held["next_ms"], held.get("problem")) == (str(due_ms).encode(), None)
     step = CronStep(cron_id=cron_id, incarnation="2", due_ms=due_ms, next_ms=None)
-    assert not await scheduler._scripts.skip(step, problem="none of its own", disable=True)
-    assert not await scheduler._scripts.postpone(step, problem="none of its own", by_ms=MINUTE_MS)
+    assert not await scheduler.scripts.skip(step, problem="none of its own", disable=True)
+    assert not await scheduler.scripts.postpone(step, problem="none of its own", by_ms=MINUTE_MS)
 
 
 async def test_a_cron_on_a_thread_queues_its_runs(sdk: LangGraphClient, services: Services, time: Time) -> None:

@@ -103,7 +103,7 @@ async def test_search_and_count(sdk: LangGraphClient, client: httpx.AsyncClient)
 async def test_a_search_goes_on_where_the_first_page_of_records_ends(
     sdk: LangGraphClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_PAGE", 2)
+    monkeypatch.setattr(store, "PAGE", 2)
     made: list[Any] = [await sdk.crons.create("steps", schedule="@daily") for _ in range(5)]
     found: Any = await sdk.crons.search(sort_order="asc")
     assert [cron["cron_id"] for cron in found] == [cron["cron_id"] for cron in made]

@@ -106,7 +106,7 @@ async def test_a_server_that_reads_its_data_back(
 
 @pytest.mark.parametrize("said", ["ERR Error running script (call to f_1): @user_script:4: -OOM command not allowed"])
 def test_an_older_server_wraps_its_reason(said: str) -> None:
-    from slipway.redis.pipeline import _is_temporary
+    from slipway.redis.pipeline import is_temporary
 
-    assert _is_temporary(said)
-    assert not _is_temporary("ERR Error running script (call to f_1): @user_script:4: attempt to index nil")
+    assert is_temporary(said)
+    assert not is_temporary("ERR Error running script (call to f_1): @user_script:4: attempt to index nil")

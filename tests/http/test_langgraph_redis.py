@@ -81,7 +81,7 @@ async def test_no_connection_more(served: Served, pipeline: Pipeline) -> None:
     clients = (await pipeline.send("CLIENT", "LIST")).decode().splitlines()
     ours = [line for line in clients if "name=slipway-web" in line]
     assert 0 < len(ours) <= needed("web")
-    assert served.services.checkpointer._pipeline is served.services.pipeline
+    assert served.services.checkpointer.pipeline is served.services.pipeline
 
 
 async def test_a_sealed_state(modules_url: str, keys: Keys, graphs: Registry, settings: Settings) -> None:

@@ -40,7 +40,7 @@ def test_files_of_modules_are_those_of_all_modules_or_none(tmp_path: Path, monke
     folder = tmp_path / "a_wheel" / "redis-stack-server" / "lib"
     folder.mkdir(parents=True)
     (tmp_path / "a_wheel" / "__init__.py").touch()
-    monkeypatch.setattr(server_modules, "_WHEEL", "a_wheel")
+    monkeypatch.setattr(server_modules, "WHEEL", "a_wheel")
     assert module_files() is None
     monkeypatch.syspath_prepend(tmp_path)
     (folder / "redisearch.so").touch()

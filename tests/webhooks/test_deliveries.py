@@ -270,12 +270,12 @@ async def test_what_a_dead_worker_had_taken_is_taken_again(
     run = await sdk.runs.create(thread, "steps", input={}, webhook=receiver.url)
     await sdk.runs.cancel(thread, run["run_id"])
     one, two = Deliveries(services), Deliveries(services)
-    assert len(await one._scripts.claim((EXTERNAL,), 10, 45_000)) == 1
+    assert len(await one.scripts.claim((EXTERNAL,), 10, 45_000)) == 1
     assert await two.run_once() == 0  # the lease of the first still holds
     await due_now(pipeline, keys)
     assert await two.run_once() == 1
     await eventually(lambda: delivered(served, run["run_id"]))
-    assert not await one._scripts.settle_try(run["run_id"], 1, outcome="failed", problem="late")
+    assert not await one.scripts.settle_try(run["run_id"], 1, outcome="failed", problem="late")
     assert await delivered(served, run["run_id"])
 
 

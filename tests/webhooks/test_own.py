@@ -220,7 +220,7 @@ async def test_where_paths_are_forbidden_by_now_a_worker_says_so(
     services: Services = served.services
     thread = (await ann.threads.create())["thread_id"]
     run = await ann.runs.create(thread, "steps", input={}, webhook="/own/hook", after_seconds=3600)
-    monkeypatch.setattr(services.webhook_urls, "_section", UrlSection())
+    monkeypatch.setattr(services.webhook_urls, "section", UrlSection())
     deliveries = Deliveries(services)
     await ann.runs.cancel(thread, run["run_id"])
 

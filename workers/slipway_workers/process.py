@@ -72,10 +72,10 @@ class WorkerProcess:
     def __init__(self, services: Services, wake: Pipeline) -> None:
         assert services.executions is not None
         assert services.lease_renewer is not None
-        self._services, settings = services, services.settings
+        self.services, settings = services, services.settings
         self.executions, self._worker_id = services.executions, services.lease_renewer.worker
         self._stop_requested = asyncio.Event()
-        self._claims = ClaimingWorker(
+        self.claims = ClaimingWorker(
             self.run_attempt,
             services.keys,
             wake,
@@ -96,11 +96,11 @@ class WorkerProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.request_stop)
-        claims = asyncio.create_task(self._claims.main(), name="claims")
+        claims = asyncio.create_task(self.claims.main(), name="claims")
         duties = [asyncio.create_task(duty.run(), name=duty.name) for duty in self._duties.values()]
         stop_requested = asyncio.create_task(self._stop_requested.wait(), name="stop request")
         report_ready()
-        log.info("worker.ready", worker=self._worker_id, graphs=self._services.graphs.names())
+        log.info("worker.ready", worker=self._worker_id, graphs=self.services.graphs.names())
         await asyncio.wait({claims, *duties, stop_requested}, return_when=asyncio.FIRST_COMPLETED)
         await self._drain(claims)
         for task in (claims, *duties, stop_requested):
@@ -113,18 +113,18 @@ class WorkerProcess:
         """Claims nothing more and stops each graph at its next superstep. After `drain_s` the remaining graphs are
         stopped within their superstep."""
         log.info("worker.draining", runs=len(self.executions.current))
-        self._claims.stop_claiming()
+        self.claims.stop_claiming()
         # ends the blocking pop of this worker; if another worker gets the token, it claims once more and finds nothing
-        WorkerWake(self._services.pipeline, self._services.keys).wake_one().add_done_callback(ignore_reply)
+        WorkerWake(self.services.pipeline, self.services.keys).wake_one().add_done_callback(ignore_reply)
         self.executions.drain()
-        await asyncio.wait({claims}, timeout=self._services.settings.drain_s)
+        await asyncio.wait({claims}, timeout=self.services.settings.drain_s)
         self.executions.stop_now()
         await asyncio.wait({claims}, timeout=_STOP_TIMEOUT_S)
         log.info("worker.drained", runs_left=len(self.executions.current))
 
     async def run_attempt(self, ctx: dict[str, Any], run: Run) -> None:
         """Executes a run that was claimed just now. If the worker drains already, the run is released at once."""
-        execution = self.executions.open(run, on_cleared=self._claims.suspects.remove)
+        execution = self.executions.open(run, on_cleared=self.claims.suspects.remove)
         try:
             if await self._start_permission.check(execution.attempt):
                 await execution.execute()

@@ -15,7 +15,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.json_encoding import json_members
 
-_PAGE: Final = 200
+PAGE: Final = 200
 
 
 class AssistantStore:
@@ -97,13 +97,13 @@ class AssistantStore:
         """All assistants, or those of one graph, newest first."""
         start = 0
         while True:
-            ids = await self._reads.ids(graph_id, start, start + _PAGE - 1)
+            ids = await self._reads.ids(graph_id, start, start + PAGE - 1)
             for assistant_id, fields in zip(ids, await self._reads.records(ids), strict=True):
                 if fields is not None:
                     yield assistant_from(assistant_id, fields)
-            if len(ids) < _PAGE:
+            if len(ids) < PAGE:
                 return
-            start += _PAGE
+            start += PAGE
 
     async def system_assistant_created_at(self, graph_id: str) -> str:
         """When this deployment first served the graph; stored on the first call."""

@@ -92,7 +92,7 @@ class RedisCheckpointer(ThreadSaver):
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
         parent_id = target.get("checkpoint_id") or ""
         where = member(namespace, checkpoint["id"])
-        names = names_of(self._keys, thread_id)
+        names = names_of(self.keys, thread_id)
         record, run_id = pack_record(checkpoint, parent_id, checkpoint_metadata(config, metadata), self._dumps)
         fields: list[Arg] = ["HSET", names.state, f"c{where}", record]
         size = 1 + 2 * len(where) + len(record)
@@ -108,7 +108,7 @@ class RedisCheckpointer(ThreadSaver):
             ("HINCRBY", names.state, BYTES_FIELD, size),
         ]
         if run_id:
-            commands.append(("SADD", run_threads(self._keys, run_id), thread_id))
+            commands.append(("SADD", run_threads(self.keys, run_id), thread_id))
         await self._write(thread_id, commands, size)
         return config_of(thread_id, namespace, checkpoint["id"])
 
@@ -122,7 +122,7 @@ class RedisCheckpointer(ThreadSaver):
         self, thread_id: str, key: CheckpointKey, writes: Sequence[StoredWrite]
     ) -> tuple[list[Command], int]:
         where = member(*key)
-        names = names_of(self._keys, thread_id)
+        names = names_of(self.keys, thread_id)
         store: list[Arg] = ["STORE_FIELDS", names.writes_prefix + where, names.state, BYTES_FIELD]
         size = 0
         for task_id, task_path, position, channel, value in writes:
@@ -140,7 +140,7 @@ class RedisCheckpointer(ThreadSaver):
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
         if thread_id == self._empty_thread:
             return None
-        await self._writer.flush()
+        await self.writer.flush()
         found, used = await self._reader.read_one(thread_id, namespace, get_checkpoint_id(config))
         if self._max_thread_bytes is not None:
             self._remember_bytes(thread_id, used)
@@ -159,7 +159,7 @@ class RedisCheckpointer(ThreadSaver):
         """Checkpoints, newest first, read in pages. Without a namespace in `config` those of every namespace,
         without a `config` those of every thread, one thread after the other."""
         target = (config or {}).get("configurable", {})
-        await self._writer.flush()
+        await self.writer.flush()
         threads = [str(target["thread_id"])] if "thread_id" in target else await self.thread_ids()
         left = limit
         for thread_id in threads:
@@ -196,8 +196,8 @@ class RedisCheckpointer(ThreadSaver):
         return await self._reads.thread_ids()
 
     async def storage(self, thread_id: str) -> ThreadStorage:
-        names = names_of(self._keys, thread_id)
-        reply = await self._pipeline.run(_STORAGE, [names.index, names.state], [names.writes_prefix])
+        names = names_of(self.keys, thread_id)
+        reply = await self.pipeline.run(_STORAGE, [names.index, names.state], [names.writes_prefix])
         rest = iter(reply[4:])
         channels = {
             name.decode(): StorageCount(int(count), int(size))
@@ -212,19 +212,19 @@ class RedisCheckpointer(ThreadSaver):
         await self._remove(thread_id)
 
     async def remove_leftovers(self, thread_id: str) -> None:
-        await self._remove(thread_id, guards=[thread_record(self._keys, thread_id)])
+        await self._remove(thread_id, guards=[thread_record(self.keys, thread_id)])
 
     async def _remove(self, thread_id: str, guards: Sequence[str] = ()) -> None:
-        names = names_of(self._keys, thread_id)
+        names = names_of(self.keys, thread_id)
         self._used_bytes.pop(thread_id, None)
         args: list[Arg] = [names.writes_prefix, thread_id, *self._run_key_parts(), self._deleted_at_once]
-        while int(await self._pipeline.run(_DELETE, [names.index, names.state, *guards], args)) > 0:
+        while int(await self.pipeline.run(_DELETE, [names.index, names.state, *guards], args)) > 0:
             pass
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         if not run_ids:
             return
-        await self._writer.flush()
+        await self.writer.flush()
         touched = await self._reads.threads_of_runs(run_ids)
         await asyncio.gather(*(self._trim(thread_id, "runs", *run_ids) for thread_id in touched))
 
@@ -239,12 +239,12 @@ class RedisCheckpointer(ThreadSaver):
             raise ValueError(f"prune strategy {strategy!r} is unknown; choose 'keep_latest' or 'delete'")
 
     async def prune_thread(self, thread_id: str, incarnation: str) -> bool:
-        return await self._trim(thread_id, "latest", incarnation, guards=[thread_record(self._keys, thread_id)]) >= 0
+        return await self._trim(thread_id, "latest", incarnation, guards=[thread_record(self.keys, thread_id)]) >= 0
 
     async def _trim(self, thread_id: str, mode: str, *rest: str, guards: Sequence[str] = ()) -> int:
-        names = names_of(self._keys, thread_id)
+        names = names_of(self.keys, thread_id)
         self._used_bytes.pop(thread_id, None)
-        removed = await self._pipeline.run(
+        removed = await self.pipeline.run(
             _TRIM,
             [names.index, names.state, *guards],
             [names.writes_prefix, thread_id, *self._run_key_parts(), mode, *rest],
@@ -254,10 +254,10 @@ class RedisCheckpointer(ThreadSaver):
     async def acopy_thread(
         self, source_thread_id: str, target_thread_id: str, incarnations: tuple[str, str] | None = None
     ) -> None:
-        source, target = names_of(self._keys, source_thread_id), names_of(self._keys, target_thread_id)
+        source, target = names_of(self.keys, source_thread_id), names_of(self.keys, target_thread_id)
         both = (source_thread_id, target_thread_id) if incarnations else ()
-        guards = [thread_record(self._keys, name) for name in both]
-        answer = await self._pipeline.run(
+        guards = [thread_record(self.keys, name) for name in both]
+        answer = await self.pipeline.run(
             _COPY,
             [source.index, source.state, target.index, target.state, *guards],
             [
@@ -274,7 +274,7 @@ class RedisCheckpointer(ThreadSaver):
             raise Conflict(f"thread {target_thread_id} has checkpoints already")
 
     def _run_key_parts(self) -> tuple[str, str]:
-        lead, _, trail = run_threads(self._keys, "\0").partition("\0")
+        lead, _, trail = run_threads(self.keys, "\0").partition("\0")
         return lead, trail
 
 

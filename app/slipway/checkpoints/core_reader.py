@@ -1,6 +1,6 @@
 """Reads checkpoints of the core checkpointer: one, or those of a thread in pages.
 
-A page ends after `_PAGE` checkpoints or `_PAGE_BYTES`, whichever comes first. So neither a script nor this process ever
+A page ends after `_PAGE` checkpoints or `PAGE_BYTES`, whichever comes first. So neither a script nor this process ever
 holds all checkpoints of a long thread, or of a thread with large values, in memory.
 """
 
@@ -24,7 +24,7 @@ from slipway.redis.script_source import load
 _READ: Final = load("checkpoint_read")
 _HISTORY: Final = load("checkpoint_history")
 _PAGE: Final = 32
-_PAGE_BYTES: Final = 1 << 20
+PAGE_BYTES: Final = 1 << 20
 
 CheckpointRow = list[Any]
 """The script's reply for one checkpoint: member and record, and with `all` also values and writes."""
@@ -73,7 +73,7 @@ class CheckpointReader:
             answer, ancestors = await self._pipeline.run(
                 _HISTORY,
                 [names.index, names.state],
-                [names.writes_prefix, namespace, checkpoint_id or "", continue_at, _PAGE_BYTES, *wanted],
+                [names.writes_prefix, namespace, checkpoint_id or "", continue_at, PAGE_BYTES, *wanted],
             )
             for held, values in ancestors:
                 for write in reversed(pending_writes(held, self._loads)):
@@ -172,7 +172,7 @@ class CheckpointReader:
 
     async def _read(self, names: CheckpointNames, what: str, wanted: list[Arg]) -> tuple[int, str, list[CheckpointRow]]:
         used, continue_at, found = await self._pipeline.run(
-            _READ, [names.index, names.state], [names.writes_prefix, what, _PAGE_BYTES, *wanted]
+            _READ, [names.index, names.state], [names.writes_prefix, what, PAGE_BYTES, *wanted]
         )
         return int(used), continue_at.decode(), found
 

@@ -91,7 +91,7 @@ class Migration:
                 return MoveResult(thread_id, 0, "")
             if copied_us and copied_us != created_us:
                 return MoveResult(thread_id, 0, REPLACED)
-            await self._copy(thread_id, created_us)
+            await self.copy_thread(thread_id, created_us)
             count, problem = await self._compare(thread_id)
             if not problem and self.delete_source:
                 if await self._records.is_busy(thread_id):
@@ -117,7 +117,7 @@ class Migration:
         if not created_us:
             await self._records.remove(thread_id)
 
-    async def _copy(self, thread_id: str, created_us: str) -> None:
+    async def copy_thread(self, thread_id: str, created_us: str) -> None:
         if created_us:
             await self._records.set_copied(thread_id, created_us)
         writer = IdleThreadWriter(self.pipeline, self.keys, thread_id, created_us)

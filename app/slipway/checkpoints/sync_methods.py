@@ -31,12 +31,12 @@ _ON_EVENT_LOOP: Final = (
 
 
 class SyncMethods(BaseCheckpointSaver[str]):
-    """Each method runs its asynchronous counterpart on the event loop of `_pipeline`."""
+    """Each method runs its asynchronous counterpart on the event loop of `pipeline`."""
 
-    _pipeline: Pipeline
+    pipeline: Pipeline
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return run_from_thread(self._pipeline.loop, lambda: self.aget_tuple(config), _ON_EVENT_LOOP)
+        return run_from_thread(self.pipeline.loop, lambda: self.aget_tuple(config), _ON_EVENT_LOOP)
 
     def list(
         self,
@@ -51,7 +51,7 @@ class SyncMethods(BaseCheckpointSaver[str]):
         async def read() -> Sequence[CheckpointTuple]:
             return [checkpoint async for checkpoint in self.alist(config, filter=filter, before=before, limit=limit)]
 
-        return iter(run_from_thread(self._pipeline.loop, read, _ON_EVENT_LOOP))
+        return iter(run_from_thread(self.pipeline.loop, read, _ON_EVENT_LOOP))
 
     def put(
         self,
@@ -61,16 +61,16 @@ class SyncMethods(BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         put = functools.partial(self.aput, config, checkpoint, metadata, new_versions)
-        return run_from_thread(self._pipeline.loop, put, _ON_EVENT_LOOP)
+        return run_from_thread(self.pipeline.loop, put, _ON_EVENT_LOOP)
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         put = functools.partial(self.aput_writes, config, writes, task_id, task_path)
-        run_from_thread(self._pipeline.loop, put, _ON_EVENT_LOOP)
+        run_from_thread(self.pipeline.loop, put, _ON_EVENT_LOOP)
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         read = functools.partial(self.aget_delta_channel_history, config=config, channels=channels)
-        return run_from_thread(self._pipeline.loop, read, _ON_EVENT_LOOP)
+        return run_from_thread(self.pipeline.loop, read, _ON_EVENT_LOOP)

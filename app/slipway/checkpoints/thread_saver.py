@@ -85,9 +85,9 @@ class ThreadSaver(SyncMethods):
     nothing.
     """
 
-    _pipeline: Pipeline
-    _keys: Keys
-    _writer: CheckpointWriter
+    pipeline: Pipeline
+    keys: Keys
+    writer: CheckpointWriter
     _answers: InterruptAnswers | None
     results: StoredResults
     """The results of tasks that were stored before this clone read their checkpoint."""
@@ -98,8 +98,8 @@ class ThreadSaver(SyncMethods):
         self, pipeline: Pipeline, keys: Keys, writer: CheckpointWriter | None, max_thread_bytes: int | None
     ) -> None:
         """Initialises the attributes of this class; every constructor calls it."""
-        self._pipeline, self._keys = pipeline, keys
-        self._writer = writer or UnfencedWriter(pipeline)
+        self.pipeline, self.keys = pipeline, keys
+        self.writer = writer or UnfencedWriter(pipeline)
         self._max_thread_bytes = max_thread_bytes
         self._used_bytes: dict[str, int] = {}
         self._answers, self.results = None, StoredResults()
@@ -115,7 +115,7 @@ class ThreadSaver(SyncMethods):
         if max_thread_bytes is not None:
             clone._max_thread_bytes = max_thread_bytes
         clone._empty_thread = empty_thread
-        clone._writer = writer
+        clone.writer = writer
         clone._used_bytes, clone._answers, clone.results = {}, InterruptAnswers(), StoredResults()
         clone.write_error = None
         return clone
@@ -162,7 +162,7 @@ class ThreadSaver(SyncMethods):
                 self.write_error = CeilingHit("state_bytes", self._max_thread_bytes, used + size)
                 raise self.write_error
             self._remember_bytes(thread_id, used + size)
-        await self._writer.write(commands)
+        await self.writer.write(commands)
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""

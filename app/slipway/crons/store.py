@@ -19,7 +19,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.json_encoding import json_members
 
-_PAGE: Final = 200
+PAGE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +109,10 @@ class CronStore:
     async def _all(self) -> AsyncIterator[Cron]:
         start = 0
         while True:
-            ids = await self._reads.ids(start, start + _PAGE - 1)
+            ids = await self._reads.ids(start, start + PAGE - 1)
             for stored in await self._reads.records(ids):
                 if "cron_id" in stored:
                     yield cron_from(stored, self._now_ms())
-            if len(ids) < _PAGE:
+            if len(ids) < PAGE:
                 return
-            start += _PAGE
+            start += PAGE

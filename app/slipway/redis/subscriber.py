@@ -31,7 +31,7 @@ class Subscriber:
     def __init__(self, address: Address, name: str, *, ping_every_s: float = PING_EVERY_S) -> None:
         self._ping_every_s, self._unanswered = ping_every_s, False
         self._pings: asyncio.TimerHandle | None = None
-        self._connection = Connection(address, name, self)
+        self.connection = Connection(address, name, self)
         self._handlers: dict[bytes, MessageHandler] = {}
         self._acknowledged: dict[bytes, asyncio.Future[None]] = {}
         self._unsent: list[tuple[str, bytes]] = []
@@ -39,18 +39,18 @@ class Subscriber:
     @property
     def connected(self) -> bool:
         """Whether messages can arrive now."""
-        return self._connection.connected
+        return self.connection.connected
 
     async def open(self) -> None:
         """Connects. Raises `StoreUnavailable`."""
         self._loop = asyncio.get_running_loop()
-        await self._connection.open()
+        await self.connection.open()
         self._ping_later()
 
     async def close(self) -> None:
         if self._pings is not None:
             self._pings.cancel()
-        await self._connection.close()
+        await self.connection.close()
 
     def subscribe(self, channel: str, handler: MessageHandler) -> asyncio.Future[None]:
         """Subscribes to a channel, which can have one handler. When the future is done, Redis has confirmed the
@@ -75,8 +75,8 @@ class Subscriber:
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
-        if self._connection.connected:
-            self._connection.write([pack(words) for words in unsent])
+        if self.connection.connected:
+            self.connection.write([pack(words) for words in unsent])
 
     def _ping_later(self) -> None:
         self._pings = self._loop.call_later(self._ping_every_s, self._on_ping_due)
@@ -88,18 +88,18 @@ class Subscriber:
     def ping(self) -> None:
         """Sends a ping. If the last one got no reply, closes the connection instead and opens it again. A connection
         can break without notice, and one that only receives detects that by pings alone."""
-        if self._connection.connected and self._unanswered:
-            self._connection.disconnect()
-        elif self._connection.connected:
+        if self.connection.connected and self._unanswered:
+            self.connection.disconnect()
+        elif self.connection.connected:
             self._unanswered = True
-            self._connection.write([pack(("PING",))])
+            self.connection.write([pack(("PING",))])
 
     # ConnectionOwner
 
     def on_connected(self) -> None:
         self._unanswered = False
         if self._handlers:
-            self._connection.write([pack(("SUBSCRIBE", *self._handlers))])
+            self.connection.write([pack(("SUBSCRIBE", *self._handlers))])
 
     def on_lost(self) -> None:
         """Handlers receive `None` when the channel is subscribed again."""

@@ -66,7 +66,7 @@ Reference = int | tuple[str, str]
 """How a stored value names its class: a position in `ALWAYS`, or module and qualified name."""
 
 _ADVICE: Final = "name its module in checkpointer.serde.allowed_msgpack_modules of langgraph.json"
-_MOST_WARNINGS: Final = 1000
+MOST_WARNINGS: Final = 1000
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -169,7 +169,7 @@ class ClassAllowlist:
     def warn(self, cls: tuple[str, str] | str, why: str, **more: Any) -> None:
         """Log once for each class and reason that its objects are not restored."""
         key = (cls, why)
-        if key not in self._warned and len(self._warned) < _MOST_WARNINGS:
+        if key not in self._warned and len(self._warned) < MOST_WARNINGS:
             self._warned.add(key)
             name = cls if isinstance(cls, str) else ".".join(cls)
             log.warning("state.not_restored", type=name, why=why, **more)

@@ -83,7 +83,7 @@ class WebhookDeliveries(Duty):
         self.run_soon()  # the first round does not wait
         self._permission = ReadPermission(auth, services.threads)
         self._auth_failed: set[str] = set()
-        self._scripts, self._clock = DeliveryScripts(services.pipeline, services.keys), services.clock
+        self.scripts, self._clock = DeliveryScripts(services.pipeline, services.keys), services.clock
         self._section, self._urls, self._queues = services.config.webhooks, services.webhook_urls, queues
         self._headers = headers_of(self._section)
         secret = services.settings.webhook_secret
@@ -112,7 +112,7 @@ class WebhookDeliveries(Duty):
     async def run_once(self) -> int:
         """Claims due deliveries, at most as many as slots are free, and starts a try of each. Returns how many."""
         free_slots = _CONCURRENCY - len(self._tries)
-        claimed = await self._scripts.claim(self._queues, free_slots, _LEASE_MS) if free_slots else []
+        claimed = await self.scripts.claim(self._queues, free_slots, _LEASE_MS) if free_slots else []
         for fields in claimed:
             task = asyncio.create_task(self._process(fields))
             self._tries.add(task)
@@ -150,7 +150,7 @@ class WebhookDeliveries(Duty):
             if delivery.delivery_id not in self._auth_failed:  # log the first failure only
                 log.exception("webhook.auth_failed", retry_ms=_AUTH_RETRY_MS, **log_fields)
             self._auth_failed.add(delivery.delivery_id)
-            await self._scripts.settle_try(
+            await self.scripts.settle_try(
                 delivery.delivery_id,
                 delivery.try_number,
                 outcome="pending",
@@ -163,7 +163,7 @@ class WebhookDeliveries(Duty):
             pause_ms = RETRY_PAUSES_MS[calls - 1] if calls <= len(RETRY_PAUSES_MS) else None
             outcome = "failed" if pause_ms is None else "pending"
             log.warning("webhook.failed", problem=log_text(error), retry_ms=pause_ms, **log_fields)
-            await self._scripts.settle_try(
+            await self.scripts.settle_try(
                 delivery.delivery_id,
                 delivery.try_number,
                 outcome=outcome,
@@ -173,10 +173,10 @@ class WebhookDeliveries(Duty):
         except Exception as error:  # a rejection, a forbidden URL, or one that httpx cannot parse
             log.warning("webhook.rejected", problem=log_text(error), **log_fields)
             problem = problem_of(error)
-            await self._scripts.settle_try(delivery.delivery_id, delivery.try_number, outcome="failed", problem=problem)
+            await self.scripts.settle_try(delivery.delivery_id, delivery.try_number, outcome="failed", problem=problem)
         else:
             log.info("webhook.delivered", **log_fields)
-            await self._scripts.settle_try(delivery.delivery_id, delivery.try_number, outcome="delivered")
+            await self.scripts.settle_try(delivery.delivery_id, delivery.try_number, outcome="delivered")
 
     async def _call(self, client: httpx.AsyncClient, delivery: Delivery) -> None:
         """Sends the POST, and sends it again where a redirect leads on the same server."""

@@ -82,24 +82,24 @@ class UrlPolicy:
     """The rules of `webhooks.url` in langgraph.json. A URL that breaks one raises `InvalidRequest` about `webhook`."""
 
     def __init__(self, section: UrlSection) -> None:
-        self._section = section
+        self.section = section
 
     @property
     def allows_internal(self) -> bool:
         """Whether a webhook may be a path of this deployment: only if loopback addresses are allowed."""
-        return not self._section.disable_loopback
+        return not self.section.disable_loopback
 
     def check(self, url: str) -> None:
         """Checks everything that needs no DNS lookup."""
-        if len(url) > self._section.max_url_length:
-            _reject(f"is longer than {self._section.max_url_length} characters")
+        if len(url) > self.section.max_url_length:
+            _reject(f"is longer than {self.section.max_url_length} characters")
         if url.startswith("/"):
             self._check_internal(url)
         else:
             self._check_external(Target.from_url(url))
 
     def _check_external(self, target: Target) -> None:
-        allowed, host = self._section, target.host
+        allowed, host = self.section, target.host
         if allowed.require_https and target.scheme != "https":
             _reject("must be https")
         if allowed.allowed_domains is not None and not any(_within(host, name) for name in allowed.allowed_domains):
@@ -145,9 +145,9 @@ class UrlPolicy:
         scope = scope_of(address)
         if scope is AddressScope.UNROUTABLE:
             return "not the address of a machine"
-        if scope is AddressScope.THIS_MACHINE and self._section.disable_loopback:
+        if scope is AddressScope.THIS_MACHINE and self.section.disable_loopback:
             return "this machine"
-        if scope is AddressScope.PRIVATE and self._section.disable_private_ips:
+        if scope is AddressScope.PRIVATE and self.section.disable_private_ips:
             return "private"
         return None
 

@@ -48,12 +48,12 @@ class Scheduler(Duty):
 
     def __init__(self, services: Services) -> None:
         super().__init__(INTERVAL_S)
-        self._services, self._scripts = services, CronScripts(services.pipeline, services.keys)
+        self._services, self.scripts = services, CronScripts(services.pipeline, services.keys)
         self._slots = asyncio.Semaphore(_CONCURRENCY)
 
     async def run_once(self) -> int:
         """Returns how many runs this worker created."""
-        now_ms, due = await self._scripts.due(_CRONS_PER_ROUND)
+        now_ms, due = await self.scripts.due(_CRONS_PER_ROUND)
         crons = [cron_from(fields, now_ms) for fields in due]
         due_runs = [self._create_due_run(cron, cron.next_ms, now_ms) for cron in crons if cron.next_ms is not None]
         results = await asyncio.gather(*due_runs, return_exceptions=True)
@@ -70,7 +70,7 @@ class Scheduler(Duty):
             step = CronStep(**{**step, "next_ms": cron.schedule.after(now_ms)})
             missed = cron.schedule.count_missed(due_ms, now_ms)
             async with self._slots:
-                if not await self._submit(cron, step, missed):
+                if not await self.submit_due(cron, step, missed):
                     return False
         except DueTimeTaken:
             return False
@@ -84,14 +84,14 @@ class Scheduler(Duty):
         return True
 
     async def _retry_later(self, cron: Cron, step: CronStep, error: Exception) -> None:
-        if await self._scripts.postpone(step, problem=_AUTH_FAILED, by_ms=_AUTH_RETRY_MS):
+        if await self.scripts.postpone(step, problem=_AUTH_FAILED, by_ms=_AUTH_RETRY_MS):
             facts = {"due_ms": step["due_ms"], "again_ms": _AUTH_RETRY_MS, "exc_info": error}
             _log_new_problem(cron, _AUTH_FAILED, "cron.auth_failed", **facts)
 
     async def _skip(self, cron: Cron, step: CronStep, error: Exception) -> None:
         disable = await self._has_lost_its_thread(cron, error)
         problem = str(error)[:_PROBLEM_CHARS] if isinstance(error, SlipwayError) else _RUN_NOT_CREATED
-        if await self._scripts.skip(step, problem=problem, disable=disable):
+        if await self.scripts.skip(step, problem=problem, disable=disable):
             event = "cron.access_denied" if isinstance(error, AccessRefused) else "cron.skipped"
             raised = error if problem is _RUN_NOT_CREATED else None
             facts = {"due_ms": step["due_ms"], "disabled": disable, "owner": cron.user_id, "exc_info": raised}
@@ -103,7 +103,7 @@ class Scheduler(Duty):
             return False
         return await self._services.threads.status(cron.thread_id) is None
 
-    async def _submit(self, cron: Cron, step: CronStep, missed: int) -> bool:
+    async def submit_due(self, cron: Cron, step: CronStep, missed: int) -> bool:
         """Returns False if the run exists already."""
         run_id, own_thread = cron.run_ids(step["due_ms"])
         request = cron.run_request(step["due_ms"], missed)

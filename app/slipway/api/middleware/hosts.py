@@ -39,11 +39,11 @@ class Hosts:
         self._any = "*" in names
         self._exact = frozenset(names)
         self._endings = tuple(name[1:] for name in names if name.startswith("*."))
-        self._decisions = DecisionCache(self._decide)
+        self.decisions = DecisionCache(self._decide)
 
     def accepts(self, header: str) -> bool:
         """Whether requests with this `Host` header are accepted."""
-        return self._decisions.decide(header)
+        return self.decisions.decide(header)
 
     def _decide(self, header: str) -> bool:
         return self._any or (len(header) <= _MAX_HEADER_CHARACTERS and self._is_accepted(name_in(header)))

@@ -35,7 +35,7 @@ class Origins:
         self._named = frozenset(() if default else cors.allow_origins)
         self._pattern = None if cors.allow_origin_regex is None else re.compile(cors.allow_origin_regex)
         self._restricted, self._credentials = restricted, cors.allow_credentials
-        self._decisions = DecisionCache(self._decide)
+        self.decisions = DecisionCache(self._decide)
 
     @property
     def any(self) -> bool:
@@ -44,7 +44,7 @@ class Origins:
 
     def allows(self, origin: str) -> bool:
         """Whether pages of `origin`, which is not this server's, can send requests and read the responses."""
-        return self._decisions.decide(origin)
+        return self.decisions.decide(origin)
 
     def _decide(self, origin: str) -> bool:
         return self.any or self._is_named(origin) or self._is_default(origin)

@@ -57,7 +57,7 @@ _REMOVE: Final = load("document_remove")
 _COPY: Final = load("document_copy")
 
 _PAGE: Final = 32
-_PAGE_BYTES: Final = 1 << 20
+PAGE_BYTES: Final = 1 << 20
 _MAX_CACHED: Final = 1024
 
 Entry = tuple[bytes, list[bytes]]
@@ -96,7 +96,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
     async def asetup(self) -> None:
         """Creates the search indexes that do not exist and waits until they contain every document. Raises
         `ConfigError` when Redis lacks the modules."""
-        await require_modules(self._pipeline)
+        await require_modules(self.pipeline)
         try:
             await AsyncRedisSaver.asetup(self)
         except RedisSearchError:  # another process created an index at the same time
@@ -132,7 +132,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         key = self._names.checkpoint(at)
         commands: list[Command] = [
             ("JSON.SET", key, "$", document),
-            ("INCRBY", counter(self._keys, thread_id), len(document)),
+            ("INCRBY", counter(self.keys, thread_id), len(document)),
         ]
         if checkpoint["id"] >= await self._newest_of(thread_id, namespace):
             commands.append(("SET", self._names.pointer(thread_id, namespace), key))
@@ -149,7 +149,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         self, thread_id: str, key: CheckpointKey, writes: Sequence[StoredWrite]
     ) -> tuple[list[Command], int]:
         at = checkpoint_at(thread_id, *key)
-        store: list[Arg] = ["STORE_DOCUMENTS", counter(self._keys, thread_id)]
+        store: list[Arg] = ["STORE_DOCUMENTS", counter(self.keys, thread_id)]
         registered: list[Arg] = ["ZADD", registry(at)]
         size = 0
         for write in writes:
@@ -180,7 +180,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         target = config["configurable"]
         thread_id, namespace = str(target["thread_id"]), target.get("checkpoint_ns", "")
         checkpoint_id = get_checkpoint_id(config)
-        await self._writer.flush()
+        await self.writer.flush()
         found = (
             await self._one(thread_id, CheckpointKey(namespace, checkpoint_id))
             if checkpoint_id
@@ -197,8 +197,8 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
     async def _latest(self, thread_id: str, namespace: str) -> CheckpointTuple | None:
         """Returns the checkpoint that the pointer names, or the newest one if that checkpoint has expired or was pruned
         by the package."""
-        keys = [counter(self._keys, thread_id), self._names.pointer(thread_id, namespace)]
-        used, pointed, entries = await self._pipeline.run(_READ, keys, [*self._names.leads, _PAGE_BYTES])
+        keys = [counter(self.keys, thread_id), self._names.pointer(thread_id, namespace)]
+        used, pointed, entries = await self.pipeline.run(_READ, keys, [*self._names.leads, PAGE_BYTES])
         found = self._tuple(entries[0]) if entries else None
         if found is None and pointed:
             newest = latest_of(await self._search.checkpoints(thread_id)).get(namespace)
@@ -212,8 +212,8 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
     async def _read(self, thread_id: str, places: Sequence[CheckpointKey]) -> tuple[int, list[Entry]]:
         """Returns how many of `places` were read, and the entries that exist."""
         ats = [checkpoint_at(thread_id, *place) for place in places]
-        used, done, entries = await self._pipeline.run(
-            _READ, [counter(self._keys, thread_id)], [*self._names.leads, _PAGE_BYTES, *ats]
+        used, done, entries = await self.pipeline.run(
+            _READ, [counter(self.keys, thread_id)], [*self._names.leads, PAGE_BYTES, *ats]
         )
         if used:
             self._remember_bytes(thread_id, int(used))
@@ -242,7 +242,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         target = (config or {}).get("configurable", {})
         namespace, checkpoint_id = target.get("checkpoint_ns"), target.get("checkpoint_id")
         below = get_checkpoint_id(before) if before else None
-        await self._writer.flush()
+        await self.writer.flush()
         remaining = limit
         for thread_id in [str(target["thread_id"])] if "thread_id" in target else await self.thread_ids():
             places = [
@@ -311,10 +311,10 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
 
     async def remove_leftovers(self, thread_id: str) -> None:
         places = await self._search.checkpoints(thread_id)
-        await self._remove(thread_id, places, set(), [thread_record(self._keys, thread_id)])
+        await self._remove(thread_id, places, set(), [thread_record(self.keys, thread_id)])
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        await self._writer.flush()
+        await self.writer.flush()
         touched = {thread_id for run_id in run_ids for thread_id in await self._search.threads_of_run(run_id)}
         for thread_id in touched:
             places = await self._search.checkpoints(thread_id)
@@ -338,7 +338,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             await (self._keep_latest(thread_id) if strategy == "keep_latest" else self.adelete_thread(thread_id))
 
     async def prune_thread(self, thread_id: str, incarnation: str) -> bool:
-        return await self._keep_latest(thread_id, [thread_record(self._keys, thread_id)], incarnation) >= 0
+        return await self._keep_latest(thread_id, [thread_record(self.keys, thread_id)], incarnation) >= 0
 
     async def _keep_latest(self, thread_id: str, guards: Sequence[str] = (), incarnation: str = "") -> int:
         places = await self._search.checkpoints(thread_id)
@@ -351,7 +351,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         heads: dict[CheckpointKey, Head] = {}
         for first in range(0, len(places), _PAGE):
             page = list(by_at)[first : first + _PAGE]
-            for at, run_id, parent_id, metadata, held in await self._pipeline.run(
+            for at, run_id, parent_id, metadata, held in await self.pipeline.run(
                 _HEADS, [], [self._names.checkpoints, *page]
             ):
                 deltas = self._documents.deltas(self._documents.metadata(orjson.loads(metadata)[0]))
@@ -384,9 +384,9 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
             newest = latest.get(namespace)
             pointers += (namespace_at(thread_id, namespace), checkpoint_at(thread_id, *newest) if newest else "")
         ats, keys = [checkpoint_at(thread_id, *place) for place in deleted], [key for _, key in writes]
-        removed = await self._pipeline.run(
+        removed = await self.pipeline.run(
             _REMOVE,
-            [counter(self._keys, thread_id), *guards],
+            [counter(self.keys, thread_id), *guards],
             [incarnation, *self._names.leads, len(ats), *ats, len(keys), *keys, *pointers],
         )
         return int(removed)
@@ -404,10 +404,10 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
         namespaces = [namespace_at(source_thread_id, namespace)[lead:] for namespace in {place[0] for place in places}]
         taken = await self._search.checkpoints(target_thread_id)
         both = (source_thread_id, target_thread_id)
-        guards = [thread_record(self._keys, name) for name in both] if incarnations else []
-        answer = (taken and b"exists") or await self._pipeline.run(
+        guards = [thread_record(self.keys, name) for name in both] if incarnations else []
+        answer = (taken and b"exists") or await self.pipeline.run(
             _COPY,
-            [*(counter(self._keys, name) for name in both), *guards],
+            [*(counter(self.keys, name) for name in both), *guards],
             [*(incarnations or ("", "")), *self._names.leads, *both, len(rests), *rests, *namespaces],
         )
         if answer == b"gone":
