@@ -1,7 +1,9 @@
 """Ceilings: the hard limits of a chain of runs, and what the chain has used.
 
-They are set in this order: built-in default, deployment (settings), graph, request; a request can only lower them.
-Usage is counted over all attempts and runs of a chain, so a loop cannot escape its ceiling through interrupts.
+They are set in this order: built-in default, deployment (settings), graph, assistant, request. An assistant and a
+request can only lower them. A run that answers an interrupt inherits the usage of its chain, and the lower ceilings of
+the run that it answers (`inherit_chain` in `redis/lua/lib/runs.lua`), so a loop cannot escape a ceiling through
+interrupts.
 """
 
 from __future__ import annotations
@@ -29,28 +31,28 @@ Limits = dict[str, float]
 """Limits by the name of the ceiling. A missing name means that there is no limit."""
 
 
-def ceilings_of(settings: Settings, graph: Mapping[str, float], request: Mapping[str, Any]) -> Limits:
-    """The ceilings of a new run. Without another limit, a node may be visited in every superstep. Raises
-    `InvalidRequest` for a ceiling that is unknown, not enforced, or not a number of 0 or more."""
+def ceilings_of(settings: Settings, graph: Mapping[str, float], requested: Limits) -> Limits:
+    """The ceilings of a new run. Without another limit, a node may be visited in every superstep."""
     limits = {name: float(limit) for name in NAMES if (limit := getattr(settings, name)) is not None}
     limits |= {name: float(limit) for name, limit in graph.items()}
-    for name, limit in parse_limits(request).items():
+    for name, limit in requested.items():
         limits[name] = min(limit, limits.get(name, limit))
     limits.setdefault("max_node_visits", limits["max_steps"])
     return limits
 
 
-def parse_limits(request: Mapping[str, Any]) -> Limits:
-    """Validates the ceilings of a request. Raises `InvalidRequest`."""
-    for name, limit in request.items():
-        path = f"config.configurable.ceilings.{name}"
+def parse_limits(ceilings: Mapping[str, Any], path: str) -> Limits:
+    """Validates the ceilings of an assistant or a request. `path` names their object in errors. Raises
+    `InvalidRequest` for a ceiling that is unknown, not enforced, or not a number of 0 or more."""
+    for name, limit in ceilings.items():
+        field_path = f"{path}.{name}"
         if name in NOT_ENFORCED:
-            raise InvalidRequest(path, NOT_ENFORCED[name])
+            raise InvalidRequest(field_path, NOT_ENFORCED[name])
         if name not in NAMES:
-            raise InvalidRequest(path, f"is not a ceiling; choose from: {', '.join(NAMES)}")
+            raise InvalidRequest(field_path, f"is not a ceiling; choose from: {', '.join(NAMES)}")
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit >= 0:
-            raise InvalidRequest(path, "must be a number, 0 or more")
-    return {name: float(limit) for name, limit in request.items()}
+            raise InvalidRequest(field_path, "must be a number, 0 or more")
+    return {name: float(limit) for name, limit in ceilings.items()}
 
 
 @dataclass(slots=True)

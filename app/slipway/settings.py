@@ -178,7 +178,7 @@ class Settings(BaseModel):
     )
     max_step_s: float = Field(default=600, gt=0, description="Ceiling: seconds for one superstep")
     max_state_bytes: int = Field(default=64 * MIB, ge=64 * KIB, description="Ceiling: stored state of a thread")
-    max_event_bytes: int = Field(default=64 * MIB, ge=64 * KIB, description="Ceiling: events of a run")
+    max_event_bytes: int = Field(default=64 * MIB, ge=64 * KIB, description="Ceiling: events of a chain of runs")
 
     # logs
     log_level: Literal["debug", "info", "warning", "error"] = Field(

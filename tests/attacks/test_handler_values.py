@@ -720,6 +720,8 @@ async def test_ceilings_and_priority_are_worked_out_anew(rules: Any, ann: httpx.
     thread = (await made(ann, "/threads", {}))["thread_id"]
     rules.changes["threads:create_run"] = partial(configure, {"ceilings": {"max_steps": 3}, "priority": "low"})
     assert (await made(ann, f"/threads/{thread}/runs", LATER))["ceilings"]["max_steps"] == 3
+    rules.changes["threads:create_run"] = lambda value: value["kwargs"]["context"].update(ceilings={"max_steps": 4})
+    assert (await made(ann, f"/threads/{thread}/runs", LATER))["ceilings"]["max_steps"] == 4
     for bad in ({"ceilings": {"max_steps": -1}}, {"priority": "now"}):
         rules.changes["threads:create_run"] = lambda value, bad=bad: value["kwargs"]["config"]["configurable"].update(
             bad

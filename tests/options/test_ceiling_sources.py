@@ -10,7 +10,11 @@ import orjson
 import pytest
 
 from slipway.graphs.registry import Registry
+from slipway.redis.keys import Keys
+from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import new_id
+from slipway_workers.duties.scheduler import Scheduler
+from tests.crons.conftest import Time
 from tests.http.conftest import Served, serving
 from tests.options.conftest import PROJECT, Load
 from tests.working import working
@@ -25,6 +29,8 @@ CASES: Final = {
     "max_event_bytes": (20_000, {"upto": 9, "size": 10_000}, "ceiling.event_bytes"),
 }
 """A limit, an input that exceeds it, and the code of the run's error."""
+
+RUN: Final = {"assistant_id": "plain", "input": {}, "if_not_exists": "create"}
 
 SOURCES: Final = ("request.config", "request.context", "assistant.config", "assistant.context")
 
@@ -44,8 +50,12 @@ async def run_error(served: Served, client: httpx.AsyncClient, assistant: str, b
 
 
 def member(source: str, ceilings: dict[str, float]) -> dict[str, Any]:
-    configurable = {"ceilings": ceilings}
-    return {"config": {"configurable": configurable}} if source.endswith("config") else {"context": configurable}
+    return slipway_options(source, {"ceilings": ceilings})
+
+
+def slipway_options(source: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The member of a body that sets these options."""
+    return {"config": {"configurable": options}} if source.endswith("config") else {"context": options}
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -115,4 +125,86 @@ async def test_a_ceiling_that_cannot_be_enforced_is_rejected(
         else:
             rejected = await client.post("/runs", json={"assistant_id": "plain"} | body)
     assert rejected.status_code == 422
-    assert rejected.json()["field"].endswith(f"ceilings.{name}")
+    mirror = "context" if source.endswith("context") else "config.configurable"
+    assert rejected.json()["field"] == f"{mirror}.ceilings.{name}"
+
+
+DOORS: Final = ("answer", "answer of an inline graph", "breakpoint", "event protocol", "cron")
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_an_answer_cannot_raise_the_ceilings_of_its_chain(
+    load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys, door: str
+) -> None:
+    graph_id = "here" if "inline" in door else "plain"
+    first = {"assistant_id": graph_id, "input": {"upto": 9, "question_at": 2}}
+    if door == "breakpoint":
+        first = {"assistant_id": graph_id, "input": {"upto": 9}, "interrupt_after": ["step"]}
+    first |= member("request.config", {"max_steps": 4})
+    async with serving(load(), graphs) as served, working(load(), graphs), client_of(served) as client:
+        thread_id = str((await client.post("/threads", json={})).json()["thread_id"])
+        waited = await client.post(f"/threads/{thread_id}/runs/wait", json=first)
+        assert waited.status_code == 200, waited.text
+        await answer(door, served, client, thread_id, graph_id, Time(pipeline, keys))
+        answering, _ = (await client.get(f"/threads/{thread_id}/runs")).json()
+        await client.get(f"/threads/{thread_id}/runs/{answering['run_id']}/join")
+        ended = (await client.get(f"/threads/{thread_id}/runs/{answering['run_id']}")).json()
+    assert (ended["error"]["code"], ended["error"]["limit"]) == ("ceiling.steps", 4)
+    assert (answering["ceilings"]["max_steps"], ended["usage"]["steps"]) == (4, 4)
+
+
+async def answer(
+    door: str, served: Served, client: httpx.AsyncClient, thread_id: str, graph_id: str, time: Time
+) -> None:
+    """Continues the thread through one of the `DOORS`, with a request that has no ceilings."""
+    run = {"assistant_id": graph_id, "command": {"resume": "yes"}}
+    if door == "event protocol":
+        state = (await client.get(f"/threads/{thread_id}/state")).json()
+        params = {"interrupt_id": state["interrupts"][0]["id"], "response": "yes"}
+        command = {"id": 1, "method": "input.respond", "params": params}
+        response = await client.post(f"/threads/{thread_id}/commands", json=command)
+    elif door == "cron":
+        cron = await client.post(f"/threads/{thread_id}/runs/crons", json=run | {"schedule": "* * * * *"})
+        await time.due(cron.json()["cron_id"])
+        assert await Scheduler(served.services).run_once() == 1
+        response = cron
+    elif door == "breakpoint":
+        response = await client.post(f"/threads/{thread_id}/runs", json={"assistant_id": graph_id, "input": None})
+    else:
+        response = await client.post(f"/threads/{thread_id}/runs", json=run)
+    assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("source", SOURCES)
+async def test_a_priority_is_honoured_wherever_it_is_set(
+    load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys, source: str
+) -> None:
+    async with serving(load(), graphs) as served, client_of(served) as client:
+        assistant, body = "plain", slipway_options(source, {"priority": "high"})
+        if source.startswith("assistant"):
+            assistant = (await client.post("/assistants", json={"graph_id": "plain"} | body)).json()["assistant_id"]
+            body = {}
+        run = (await client.post(f"/threads/{new_id()}/runs", json=RUN | {"assistant_id": assistant} | body)).json()
+        assert await pipeline.send("HGET", keys.run(run["run_id"]), "priority_ms") == b"-60000"
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        ("priority", "urgent", "priority"),
+        ("ceilings", 5, "ceilings"),
+        ("ceilings", {"max_steps": -1}, "ceilings.max_steps"),
+    ],
+)
+async def test_a_wrong_option_is_rejected_under_the_name_that_was_sent(
+    load: Load, graphs: Registry, source: str, name: str, value: object, field: str
+) -> None:
+    body = slipway_options(source, {name: value})
+    path = "context" if source.endswith("context") else "config.configurable"
+    async with serving(load(), graphs) as served, client_of(served) as client:
+        if source.startswith("assistant"):
+            rejected = await client.post("/assistants", json={"graph_id": "plain"} | body)
+        else:
+            rejected = await client.post(f"/threads/{new_id()}/runs", json=RUN | body)
+    assert (rejected.status_code, rejected.json()["field"]) == (422, f"{path}.{field}")

@@ -74,6 +74,7 @@ def test_default_configs(project: Project) -> None:
             {"configurable": {"ceilings": {"max_tokens": 5}}},
             r"LANGGRAPH_CONFIG.one.configurable.ceilings.max_tokens: .* cannot be enforced",
         ),
+        ({"configurable": {"priority": "urgent"}}, "LANGGRAPH_CONFIG.one.configurable.priority: unknown 'urgent'"),
     ],
 )
 def test_a_default_config_that_is_none_is_refused(project: Project, config: object, named: str) -> None:

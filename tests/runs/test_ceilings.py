@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from slipway.ceilings import Ceilings, Usage, ceilings_of
+from slipway.ceilings import Ceilings, Usage, ceilings_of, parse_limits
 from slipway.errors import CeilingHit, InvalidRequest
 from slipway.execution.ceiling_guard import CeilingGuard
 from slipway.graphs.registry import Registry
@@ -334,7 +334,7 @@ def test_a_node_may_be_visited_in_every_superstep_unless_something_says_otherwis
 )
 def test_a_ceiling_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
-        ceilings_of(Settings(), {}, wrong)
+        parse_limits(wrong, "config.configurable.ceilings")
 
 
 async def test_only_operators_can_read_the_last_failure(stores: Stores, graphs: Registry) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from slipway.ceilings import NAMES as CEILINGS
 from slipway.errors import Conflict, NotFound
 from slipway.health.doctor import Doctor
 from slipway.runs.cancel_reasons import Action
@@ -140,6 +141,65 @@ async def test_an_answer_that_waits_behind_the_question_takes_its_chain(stores: 
     claimed = await stores.claim_one()
     assert (claimed.run_id, claimed.resumes, claimed.usage) == (answer.run_id, asks.run_id, {"steps": 3})
     assert await stores.phase(asks) is Phase.COMPLETED
+
+
+async def _waiting_run(stores: Stores, thread_id: str, **ceilings: float) -> Run:
+    """A run that waits at an interrupt, with these ceilings."""
+    await stores.run(thread_id, ceilings=ceilings)
+    run = await stores.claim_one()
+    await stores.settle(run, Phase.WAITING_FOR_APPROVAL)
+    return run
+
+
+ANSWER: Final = {"command": {"resume": 1}}
+
+
+@pytest.mark.parametrize("options", [ANSWER, {"input": None}], ids=["answer", "no input, after a breakpoint"])
+async def test_an_answering_run_keeps_every_lower_ceiling_of_its_chain(stores: Stores, options: dict[str, Any]) -> None:
+    thread_id = await stores.thread()
+    chain = dict.fromkeys(CEILINGS, 1 / 3) | {"max_attempts": 2, "max_steps": 9}
+    await _waiting_run(stores, thread_id, **chain)
+    answering = await stores.run(thread_id, options=options, ceilings={"max_steps": 7})
+    assert answering.ceilings == chain | {"max_steps": 7}
+    assert (await stores.claim_one()).ceilings == answering.ceilings == answering.public()["ceilings"]
+
+
+async def test_an_answer_that_is_queued_behind_the_interrupt_inherits_the_ceilings_when_it_starts(
+    stores: Stores,
+) -> None:
+    thread_id = await stores.thread()
+    await stores.run(thread_id, ceilings={"max_steps": 3})
+    interrupted = await stores.claim_one()
+    answer = await stores.run(thread_id, options=ANSWER)
+    assert answer.ceilings["max_steps"] == 500
+    await stores.settle(interrupted, Phase.WAITING_FOR_APPROVAL)
+    claimed = await stores.claim_one()
+    assert (claimed.run_id, claimed.ceilings["max_steps"]) == (answer.run_id, 3)
+
+
+async def test_the_ceilings_of_a_chain_stay_low_over_several_answers(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    await _waiting_run(stores, thread_id, max_steps=3)
+    for _ in range(2):
+        answer = await stores.run(thread_id, options=ANSWER)
+        assert answer.ceilings["max_steps"] == 3
+        await stores.settle(await stores.claim_one(), Phase.WAITING_FOR_APPROVAL)
+
+
+async def test_the_inherited_ceiling_of_attempts_ends_a_run_whose_worker_dies(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    await _waiting_run(stores, thread_id, max_attempts=1)
+    answer = await stores.run(thread_id, options=ANSWER)
+    await stores.claim_one()
+    await stores.reap()
+    failed = await stores.now(answer)
+    assert (failed.phase, failed.attempt) == (Phase.FAILED, 1)
+
+
+async def test_a_run_that_does_not_answer_has_its_own_ceilings(stores: Stores) -> None:
+    thread_id = await stores.thread()
+    await _waiting_run(stores, thread_id, max_steps=3)
+    assert (await stores.run(thread_id)).ceilings["max_steps"] == 500
 
 
 async def test_a_run_that_waited_is_permitted_since_it_was_made(stores: Stores) -> None:

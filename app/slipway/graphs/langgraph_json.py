@@ -41,7 +41,7 @@ from slipway.graphs.sections import (
     StoreSection,
     WebhooksSection,
 )
-from slipway.graphs.slipway_section import CeilingsSection, GraphSection, SlipwaySection
+from slipway.graphs.slipway_section import CeilingsSection, GraphSection, SlipwayOptionsSection, SlipwaySection
 from slipway.graphs.spec import GraphSpec
 
 SECTION_VARIABLES = {
@@ -195,8 +195,7 @@ def _default_configs(name: str, variables: Mapping[str, str]) -> dict[str, dict[
 
 def _default_config(name: str, path: str, config: object) -> dict[str, Any]:
     section = validate(name, path, ConfigSection, config)
-    ceilings = section.configurable.get("ceilings")
-    validate(name, f"{path}.configurable.ceilings", CeilingsSection, ceilings)  # each run would be rejected for it
+    validate(name, f"{path}.configurable", SlipwayOptionsSection, section.configurable)
     return section.given()
 
 

@@ -78,6 +78,16 @@ class GraphSection(_Strict):
     max_running_runs: PositiveWhole | None = None
 
 
+class SlipwayOptionsSection(BaseModel):
+    """Slipway's own options in the `configurable` of `LANGGRAPH_CONFIG`, beside values for the graph. Every run of the
+    graph would be rejected for a wrong one."""
+
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
+
+    ceilings: CeilingsSection | None = None
+    priority: Priority = "normal"
+
+
 class SlipwaySection(_Strict):
     """`slipway`."""
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from slipway.access.handler_values.runs import RunsCreate
-from slipway.ceilings import ceilings_of
+from slipway.ceilings import Limits, ceilings_of
 from slipway.errors import InvalidRequest
-from slipway.graphs.spec import GraphSpec
+from slipway.graphs.spec import GraphSpec, Priority
+from slipway.run_options import RunOptions
 from slipway.runs.record import RunSpec
-from slipway.runs.run_request import parse_ceilings, parse_priority
+from slipway.runs.slipway_options import CONFIGURABLE, CONTEXT, parse_slipway_options
 from slipway.settings import Settings
 
 _THREAD_CONFIG: Final = ("tags", "recursion_limit", "max_concurrency", "run_name", "metadata")
@@ -29,17 +30,13 @@ def changed_by_handler(
 ) -> RunSpec:
     """The run with the handler value `after`; the handler received `before`. Raises `AuthBroken` for values that no
     client could send."""
-    options, sent, changed = after.kwargs, before.kwargs, after.kwargs.configurable
-    limits, priority = spec.execution.ceilings, spec.behaviour.priority
+    options, sent = after.kwargs, before.kwargs
     try:
         if options.webhook != sent.webhook:
             check_webhook(options.webhook)
-        if changed.get("ceilings") != sent.configurable.get("ceilings"):
-            limits = ceilings_of(settings, graph.ceilings, parse_ceilings(options.config))
-        if changed.get("priority") != sent.configurable.get("priority"):
-            priority = parse_priority(changed, graph.priority)
+        limits, priority = _limits_and_priority(spec, sent, options, graph, settings)
     except InvalidRequest as error:
-        raise before.handler_error(f"left a run that is refused: {error}") from error
+        raise before.handler_error(f"changed the run to an invalid one: {error}") from error
     return RunSpec(
         replace(spec.identity, metadata=after.metadata),
         replace(spec.execution, options=options, ceilings=limits),
@@ -58,3 +55,31 @@ def _thread_config(current: Mapping[str, Any], sent: Mapping[str, Any], config: 
     changed = {name: config[name] for name in _THREAD_CONFIG if name in config and config[name] != sent.get(name)}
     removed = {name for name in _THREAD_CONFIG if name in sent and name not in config}
     return {name: value for name, value in current.items() if name not in removed} | changed
+
+
+def _limits_and_priority(
+    spec: RunSpec, sent: RunOptions, options: RunOptions, graph: GraphSpec, settings: Settings
+) -> tuple[Limits, Priority]:
+    """Ceilings and priority, from the mirror in which the handler changed them. Raises `InvalidRequest`."""
+    limits, priority = spec.execution.ceilings, spec.behaviour.priority
+    if (path := _changed_mirror("ceilings", sent, options)) is not None:
+        limits = ceilings_of(settings, graph.ceilings, parse_slipway_options(_mirror(options, path), path).ceilings)
+    if (path := _changed_mirror("priority", sent, options)) is not None:
+        priority = parse_slipway_options(_mirror(options, path), path).priority or graph.priority
+    return limits, priority
+
+
+def _changed_mirror(name: str, sent: RunOptions, options: RunOptions) -> str | None:
+    """Where the handler changed this member: in `config.configurable`, or in the context that mirrors it. A member that
+    is missing in the context alone is not a change. Raises `InvalidRequest` for two different values."""
+    context, configurable = options.context.get(name), options.configurable.get(name)
+    in_context = name in options.context and context != sent.context.get(name)
+    if configurable == sent.configurable.get(name):
+        return CONTEXT if in_context else None
+    if in_context and context != configurable:
+        raise InvalidRequest(f"{CONTEXT}.{name}", f"differs from {CONFIGURABLE}.{name}")
+    return CONFIGURABLE
+
+
+def _mirror(options: RunOptions, path: str) -> Mapping[str, Any]:
+    return options.context if path == CONTEXT else options.configurable

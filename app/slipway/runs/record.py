@@ -213,7 +213,8 @@ class Run:
     options: RunOptions
     """What the graph is called with (field `kwargs`). Never changes."""
     ceilings: Limits
-    """The hard limits of the chain, by name. Never changes."""
+    """The hard limits of the chain, by name. The script that creates or claims the run lowers them to those of the run
+    that it answers."""
     multitask_strategy: str
     """Field `multitask`. Never changes."""
     user: dict[str, Any] | None = None

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from slipway.assistants.record import Assistant
-from slipway.ceilings import Limits, ceilings_of, parse_limits
-from slipway.errors import InvalidRequest
-from slipway.graphs.spec import GraphSpec, Priority
+from slipway.ceilings import ceilings_of
+from slipway.graphs.spec import GraphSpec
 from slipway.protocol_types import MultitaskStrategy
 from slipway.run_options import RunOptions
-from slipway.runs.record import PRIORITY_MS, RunBehaviour, RunExecution, RunIdentity, RunSpec
+from slipway.runs.record import RunBehaviour, RunExecution, RunIdentity, RunSpec
 from slipway.runs.scripts import CronStep
+from slipway.runs.slipway_options import parse_slipway_options, requested_slipway_options
 from slipway.settings import Settings
 
 
@@ -66,8 +66,9 @@ class RunIds:
 def spec_from(request: RunRequest, ids: RunIds, assistant: Assistant, graph: GraphSpec, settings: Settings) -> RunSpec:
     """The run without its concurrency groups. Raises `InvalidRequest` for ceilings and priorities that do not exist."""
     options = merged_options(request, assistant, ids.configurable)
-    limits = ceilings_of(settings, graph.ceilings, _requested_ceilings(request, assistant))
-    assistant_priority = parse_priority(assistant.config.get("configurable", {}), graph.priority)
+    of_assistant = parse_slipway_options(assistant.config.get("configurable", {}))
+    requested = requested_slipway_options(request.options).over(of_assistant)
+    limits = ceilings_of(settings, graph.ceilings, requested.ceilings)
     return RunSpec(
         RunIdentity(
             run_id=ids.run_id,
@@ -87,7 +88,7 @@ def spec_from(request: RunRequest, ids: RunIds, assistant: Assistant, graph: Gra
             own_thread=request.stateless,
             thread_config=_thread_config(request, assistant),
             after_s=request.after_s,
-            priority=parse_priority(request.options.configurable, assistant_priority),
+            priority=requested.priority or graph.priority,
         ),
     )
 
@@ -112,32 +113,6 @@ def _thread_config(request: RunRequest, assistant: Assistant) -> dict[str, Any]:
     sent = {name: value for name, value in request.options.config.items() if value and name != "configurable"}
     metadata = {**assistant.config.get("metadata", {}), **sent.get("metadata", {})}
     return assistant.config | sent | ({"metadata": metadata} if metadata else {})
-
-
-def _requested_ceilings(request: RunRequest, assistant: Assistant) -> Limits:
-    """The lower of the assistant's and the request's, for each ceiling. They are in `config.configurable.ceilings`, or
-    in the `context` that replaces `config.configurable`."""
-    lowered = dict(parse_ceilings(assistant.config))
-    context = request.options.context
-    for name, limit in parse_ceilings({"configurable": context} if context else request.options.config).items():
-        lowered[name] = min(limit, lowered.get(name, limit))
-    return lowered
-
-
-def parse_ceilings(config: Mapping[str, Any]) -> Limits:
-    """The ceilings that a config asks for. Raises `InvalidRequest` if they are not ceilings."""
-    requested = config.get("configurable", {}).get("ceilings") or {}
-    if not isinstance(requested, dict):
-        raise InvalidRequest("config.configurable.ceilings", "must be an object")
-    return parse_limits(requested)
-
-
-def parse_priority(configurable: Mapping[str, Any], default: Priority = "normal") -> Priority:
-    """The priority that a config asks for, or the default. Raises `InvalidRequest` if it is not a priority."""
-    requested = configurable.get("priority", default)
-    if not isinstance(requested, str) or requested not in PRIORITY_MS:
-        raise InvalidRequest("config.configurable.priority", f"must be one of {', '.join(PRIORITY_MS)}")
-    return requested
 
 
 def groups_of(metadata: Mapping[str, Any], graph: GraphSpec, settings: Settings) -> list[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""One graph that stops at a gate, counts supersteps and grows."""
+"""One graph that stops at a gate or an interrupt, counts supersteps and grows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any, TypedDict
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import RetryPolicy
+from langgraph.types import RetryPolicy, interrupt
 
 gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 """Thread id to what a run with `"gate": true` waits for."""
 
 
 class State(TypedDict, total=False):
-    """`size` is how many bytes the state gets longer in each superstep; `fails` how often the node fails first."""
+    """`size` is how many bytes each superstep adds to the state; `fails` how often the node fails first; `question_at`
+    the number of supersteps after which the node interrupts."""
 
     steps: int
     upto: int
@@ -23,6 +24,7 @@ class State(TypedDict, total=False):
     size: int
     fails: int
     text: str
+    question_at: int
 
 
 failed: defaultdict[str, int] = defaultdict(int)
@@ -36,6 +38,8 @@ async def step(state: State, config: RunnableConfig) -> dict[str, Any]:
     if failed[thread_id] < state.get("fails", 0):
         failed[thread_id] += 1
         raise ConnectionError("again")
+    if state.get("question_at") == state.get("steps", 0):
+        interrupt("continue?")
     return {"steps": state.get("steps", 0) + 1, "text": state.get("text", "") + "x" * state.get("size", 0)}
 
 

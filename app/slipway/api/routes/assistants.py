@@ -45,7 +45,7 @@ from slipway.json_comparison import contains
 from slipway.protocol_types import JsonObject
 from slipway.runs.cancel_reasons import Action, by_deleted_assistant
 from slipway.runs.idempotency import HEADER
-from slipway.runs.run_request import parse_ceilings, parse_priority
+from slipway.runs.slipway_options import CONTEXT, parse_slipway_options
 from slipway.services import Services
 from slipway.threads.search import ThreadQuery
 
@@ -135,9 +135,10 @@ def _with_handler_changes(
 
 def _check_run_options(body: AssistantPatchBody) -> None:
     """Raises `InvalidRequest` for a ceiling or a priority with which every run of the assistant would fail."""
-    configurable = body.context or (body.config.configurable if body.config else {})
-    parse_ceilings({"configurable": configurable})
-    parse_priority(configurable)
+    if body.config is not None:
+        parse_slipway_options(body.config.configurable)
+    if body.context is not None:
+        parse_slipway_options(body.context, CONTEXT)
 
 
 async def delete(request: Request) -> Response:

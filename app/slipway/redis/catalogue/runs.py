@@ -81,7 +81,12 @@ _RUN_FIELDS: Final = (
         scripts_only=True,
         python_writers=("slipway.runs.record",),
     ),
-    Field("ceilings", Encoding.JSON, "All its ceilings, by name.", python_writers=("slipway.runs.record",)),
+    Field(
+        "ceilings",
+        Encoding.JSON,
+        "All its ceilings, by name. An answer to an interrupt inherits the lower ones of the run that it answers.",
+        python_writers=("slipway.runs.record",),
+    ),
     Field(
         "retain_s",
         Encoding.INTEGER,
