@@ -11,7 +11,7 @@ from typing import Literal
 import structlog
 
 from slipway.access.auth_file import AuthFile, load_auth
-from slipway.assistants.catalog import AssistantCatalog
+from slipway.assistants.all_assistants import AllAssistants
 from slipway.checkpoints.factory import open_checkpointer, serde_of
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.checkpoints.trash import Trash
@@ -79,7 +79,7 @@ class Services:
     checkpointer: ThreadSaver
     trash: Trash
     graphs: Graphs
-    assistants: AssistantCatalog
+    assistants: AllAssistants
     states: ThreadStateStore
     thread_notifications: ThreadNotifications
     thread_events: ThreadEvents
@@ -160,7 +160,7 @@ def _stores(
         lease_ms=int(settings.lease_s * 1000),
         thread_ttl=ttl.stored() if ttl else None,
     )
-    assistants, health = AssistantCatalog(graphs, pipeline, keys), HealthMonitor(pipeline, keys, settings, clock)
+    assistants, health = AllAssistants(graphs, pipeline, keys), HealthMonitor(pipeline, keys, settings, clock)
     webhook_urls = UrlPolicy(config.webhooks.url)
     check_webhook = WebhookCheck(webhook_urls, disabled=config.http.disable_webhooks)
     authorizer = RunAuthorizer(settings, graphs, assistants, threads, check_webhook)

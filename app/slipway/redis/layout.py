@@ -83,9 +83,7 @@ class LayoutRecord(ScriptStubs):
         return (await self._record()).too_new()
 
     async def _record(self) -> StoredLayout:
-        return StoredLayout.from_reply(
-            await self._pipeline.send("HMGET", self._keys.layout, *_FIELDS, repeatable=True)
-        )
+        return StoredLayout.from_reply(await self._pipeline.send("HMGET", self._keys.layout, *_FIELDS, repeatable=True))
 
     async def check(self) -> None:
         """Raises `ConfigError` unless the store is empty or has the layout of this release."""

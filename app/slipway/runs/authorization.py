@@ -26,7 +26,7 @@ from slipway.access.handler_values.base import Action
 from slipway.access.handler_values.runs import RunsCreate
 from slipway.access.handler_values.threads import BusyThreadCancel, RunSelection, ThreadCreateForRun, ThreadsRead
 from slipway.access.permissions import Permissions, require_match
-from slipway.assistants.catalog import AssistantCatalog
+from slipway.assistants.all_assistants import AllAssistants
 from slipway.errors import NotFound
 from slipway.graphs.served_graphs import Graphs
 from slipway.protocol_types import MultitaskStrategy
@@ -56,7 +56,7 @@ class RunAuthorizer:
 
     settings: Settings
     graphs: Graphs
-    assistants: AssistantCatalog
+    assistants: AllAssistants
     threads: ThreadAccess
     check_webhook: Callable[[str | None], None]
 

@@ -16,7 +16,7 @@ from typing import Protocol
 from langchain_core.runnables import RunnableConfig
 
 from slipway.access.permissions import Permissions
-from slipway.assistants.catalog import AssistantCatalog
+from slipway.assistants.all_assistants import AllAssistants
 from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import NotFound
 from slipway.graphs.served_graphs import Graphs
@@ -47,7 +47,7 @@ class RunSubmission:
 
     settings: Settings
     graphs: Graphs
-    assistants: AssistantCatalog
+    assistants: AllAssistants
     threads: ThreadAccess
     checkpointer: ThreadSaver
     authorizer: RunAuthorizer

@@ -25,7 +25,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 
 
-class AssistantCatalog:
+class AllAssistants:
     """Resolves ids and names, and passes each operation to the system assistants or to the store."""
 
     def __init__(self, graphs: Graphs, pipeline: Pipeline, keys: Keys) -> None:
