@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from slipway.access.handler_values.catalogue import values_table
+from slipway.access.handler_values.all_values import values_table
 from slipway.settings import settings_table
 from tests.attacks import table as attacks
 from tests.catalogue import page as keys

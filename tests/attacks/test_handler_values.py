@@ -21,6 +21,7 @@ import pytest
 from langgraph_sdk import Auth
 
 from slipway.access.auth_file import AuthFile
+from slipway.access.handler_values.all_values import VALUES
 from slipway.access.handler_values.assistants import (
     AssistantsCount,
     AssistantsCreate,
@@ -31,7 +32,6 @@ from slipway.access.handler_values.assistants import (
     AssistantsUpdate,
 )
 from slipway.access.handler_values.base import HandlerValue
-from slipway.access.handler_values.catalogue import VALUES
 from slipway.access.handler_values.crons import (
     CronsCount,
     CronsCreate,
