@@ -12,8 +12,8 @@ import structlog
 
 from slipway.access.auth_file import AuthFile, load_auth
 from slipway.assistants.all_assistants import AllAssistants
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.factory import open_checkpointer, serde_of
-from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.checkpoints.trash import Trash
 from slipway.clock import Clock
 from slipway.crons.store import CronStore
@@ -76,7 +76,7 @@ class Services:
     submission: RunSubmission
     active_runs: ActiveRuns
     threads: ThreadStore
-    checkpointer: ThreadSaver
+    checkpointer: BaseCheckpointer
     trash: Trash
     graphs: Graphs
     assistants: AllAssistants
@@ -142,7 +142,7 @@ def _stores(
     pipeline: Pipeline,
     subscriber: Subscriber,
     store: RedisStore,
-    checkpointer: ThreadSaver,
+    checkpointer: BaseCheckpointer,
 ) -> Services:
     scripts, clock = RunScripts(pipeline, keys), Clock()
     ttl, events = _thread_ttl(config), EventLog(pipeline, keys, subscriber)

@@ -10,21 +10,21 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, ChannelVersions, Checkpoint
 from langgraph.checkpoint.base.id import uuid6
 
-from slipway.checkpoints.core_checkpointer import RedisCheckpointer
-from slipway.checkpoints.langgraph_redis.saver import LangGraphRedisSaver
-from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.core_checkpointer import CoreCheckpointer
+from slipway.checkpoints.langgraph_redis.checkpointer import LangGraphRedisCheckpointer
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 
-Make = Callable[..., ThreadSaver]
+Make = Callable[..., BaseCheckpointer]
 """Another checkpointer on the same keys, made with these options."""
 
 
 @pytest.fixture
-def core(pipeline: Pipeline, keys: Keys) -> RedisCheckpointer:
+def core(pipeline: Pipeline, keys: Keys) -> CoreCheckpointer:
     """The default checkpointer."""
-    return RedisCheckpointer(pipeline, keys)
+    return CoreCheckpointer(pipeline, keys)
 
 
 @pytest.fixture(params=["core", "langgraph-redis"])
@@ -49,7 +49,7 @@ async def saver_pipeline(request: pytest.FixtureRequest, checkpointer_name: str)
 async def make(saver_pipeline: Pipeline, checkpointer_name: str, keys: Keys) -> AsyncIterator[Make]:
     """Creates checkpointers of each kind."""
     if checkpointer_name == "core":
-        yield lambda **options: RedisCheckpointer(saver_pipeline, keys, **options)
+        yield lambda **options: CoreCheckpointer(saver_pipeline, keys, **options)
         return
     try:
         await documents(saver_pipeline, keys).asetup()
@@ -60,14 +60,14 @@ async def make(saver_pipeline: Pipeline, checkpointer_name: str, keys: Keys) -> 
 
 
 @pytest.fixture
-def saver(make: Make) -> ThreadSaver:
+def saver(make: Make) -> BaseCheckpointer:
     """Each of the checkpointers."""
     return make()
 
 
-def documents(pipeline: Pipeline, keys: Keys, **options: Any) -> LangGraphRedisSaver:
+def documents(pipeline: Pipeline, keys: Keys, **options: Any) -> LangGraphRedisCheckpointer:
     """The other checkpointer, under a prefix of the test's own."""
-    return LangGraphRedisSaver(pipeline, keys, documents_prefix(keys), **options)
+    return LangGraphRedisCheckpointer(pipeline, keys, documents_prefix(keys), **options)
 
 
 def documents_prefix(keys: Keys) -> str:

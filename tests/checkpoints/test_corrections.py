@@ -16,7 +16,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from redis.asyncio import Redis
 
-from slipway.checkpoints.langgraph_redis.saver import LangGraphRedisSaver
+from slipway.checkpoints.langgraph_redis.checkpointer import LangGraphRedisCheckpointer
 from slipway.checkpoints.sync_methods import SyncMethods
 from slipway.redis.connection import Address
 from slipway.redis.document_keys import DocumentNames, checkpoint_at, registry
@@ -46,7 +46,7 @@ async def bare(modules_url: str, keys: Keys) -> AsyncIterator[AsyncRedisSaver]:
 
 
 @pytest.fixture
-async def ours(modules_url: str, bare: AsyncRedisSaver, keys: Keys) -> AsyncIterator[LangGraphRedisSaver]:
+async def ours(modules_url: str, bare: AsyncRedisSaver, keys: Keys) -> AsyncIterator[LangGraphRedisCheckpointer]:
     """The package corrected."""
     pipeline = Pipeline(Address(modules_url), "test", patience_s=5)
     await pipeline.open()
@@ -257,11 +257,11 @@ async def test_the_package_alone_gets_it_wrong(bare: AsyncRedisSaver, check: Che
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_corrected_it_is_right(ours: LangGraphRedisSaver, check: Check) -> None:
+async def test_corrected_it_is_right(ours: LangGraphRedisCheckpointer, check: Check) -> None:
     await check(ours)
 
 
-def test_synchronous_methods_are_not_the_packages(ours: LangGraphRedisSaver) -> None:
+def test_synchronous_methods_are_not_the_packages(ours: LangGraphRedisCheckpointer) -> None:
     """Those keep to none of the corrections."""
     for name in ("get_tuple", "list", "put", "put_writes", "get_delta_channel_history"):
         assert getattr(type(ours), name) is getattr(SyncMethods, name)

@@ -18,9 +18,9 @@ from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_TYPES
 from langgraph.types import Command, Interrupt, Send
 from pydantic import BaseModel
 
-from slipway.checkpoints.core_checkpointer import RedisCheckpointer
+from slipway.checkpoints.core_checkpointer import CoreCheckpointer
+from slipway.checkpoints.langgraph_redis.checkpointer import LangGraphRedisCheckpointer
 from slipway.checkpoints.langgraph_redis.foreign_values import ForeignValues
-from slipway.checkpoints.langgraph_redis.saver import LangGraphRedisSaver
 from slipway.checkpoints.migration import Migration
 from slipway.errors import CeilingHit, ConfigError, StoredDataError
 from slipway.redis.connection import Address
@@ -36,7 +36,7 @@ from tests.checkpoints.test_graphs import refund_graph
 __all__ = ["bare", "ours"]
 
 
-async def test_its_values_come_back(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+async def test_its_values_come_back(bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer) -> None:
     values: dict[str, Any] = {
         "messages": [HumanMessage("hi", id="1"), AIMessage("ho", id="2")],
         "set": {1, 2},
@@ -61,7 +61,7 @@ async def test_its_values_come_back(bare: AsyncRedisSaver, ours: LangGraphRedisS
     assert await ids(ours, at("t"), filter={"customer": "a"}) == [ident]
 
 
-async def test_a_value_with_bytes_comes_back(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+async def test_a_value_with_bytes_comes_back(bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer) -> None:
     values = {"raw": b"\0\xff", "message": HumanMessage("hi", id="1")}
     await put(bare, "t", values)
     found = await ours.latest("t")
@@ -69,7 +69,9 @@ async def test_a_value_with_bytes_comes_back(bare: AsyncRedisSaver, ours: LangGr
     assert found.checkpoint["channel_values"] == values
 
 
-async def test_nothing_is_constructed_that_is_not_allowed(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+async def test_nothing_is_constructed_that_is_not_allowed(
+    bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer
+) -> None:
     hostile = [
         {"lc": 2, "type": "constructor", "id": ["subprocess", "Popen"], "kwargs": {"args": ["true"]}},
         {"lc": 1, "type": "constructor", "id": ["langchain", "llms", "openai", "OpenAI"], "kwargs": {}},
@@ -120,7 +122,7 @@ OBJECTS: dict[str, Any] = {"model": Checked(name="a"), "dataclass": Placed("b"),
 
 
 async def test_objects_of_classes_are_rebuilt_without_running_their_code(
-    bare: AsyncRedisSaver, reading_with: Callable[..., LangGraphRedisSaver]
+    bare: AsyncRedisSaver, reading_with: Callable[..., LangGraphRedisCheckpointer]
 ) -> None:
     ident = await put(bare, "t", OBJECTS)
     packed = {**OBJECTS, "raw": b"x", "send": Send("n", Placed("c"))}
@@ -148,12 +150,14 @@ async def test_objects_of_classes_are_rebuilt_without_running_their_code(
 
 
 @pytest.fixture
-def reading_with(ours: LangGraphRedisSaver, keys: Keys) -> Callable[..., LangGraphRedisSaver]:
+def reading_with(ours: LangGraphRedisCheckpointer, keys: Keys) -> Callable[..., LangGraphRedisCheckpointer]:
     """Checkpointers that restore what is allowed."""
     return lambda allowed: documents(ours.pipeline, keys, serde=Serde(allowed))
 
 
-async def test_a_graph_goes_on_where_the_package_stopped(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+async def test_a_graph_goes_on_where_the_package_stopped(
+    bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer
+) -> None:
     config: Any = {"configurable": {"thread_id": "t"}}
     await refund_graph(bare).ainvoke({"amount": 5, "log": []}, config)
     done = await refund_graph(ours).ainvoke(Command(resume="yes"), config)
@@ -169,7 +173,7 @@ async def test_a_graph_goes_on_where_the_package_stopped(bare: AsyncRedisSaver, 
     assert await ours.thread_bytes("t") == 0
 
 
-async def test_a_pointer_that_leads_nowhere(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+async def test_a_pointer_that_leads_nowhere(bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer) -> None:
     older, newer = await put(bare, "t"), await put(bare, "t")
     await ours.pipeline.send("DEL", bare._make_redis_checkpoint_key("t", "", newer))
     found = await ours.latest("t")
@@ -177,7 +181,7 @@ async def test_a_pointer_that_leads_nowhere(bare: AsyncRedisSaver, ours: LangGra
     assert found.checkpoint["id"] == older
 
 
-async def test_damage_is_an_error(bare: AsyncRedisSaver, ours: LangGraphRedisSaver) -> None:
+async def test_damage_is_an_error(bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer) -> None:
     ident = await put(ours, "t", {"a": 1})
     key = bare._make_redis_checkpoint_key("t", "", ident)
     for path, wrong in (
@@ -193,7 +197,7 @@ async def test_damage_is_an_error(bare: AsyncRedisSaver, ours: LangGraphRedisSav
         await ours.pipeline.send("JSON.SET", key, "$", before)
 
 
-async def test_an_older_checkpoint_does_not_become_the_latest(ours: LangGraphRedisSaver, keys: Keys) -> None:
+async def test_an_older_checkpoint_does_not_become_the_latest(ours: LangGraphRedisCheckpointer, keys: Keys) -> None:
     """Also when another process puts it."""
     await put(ours, "t", ident="00000002")
     await put(documents(ours.pipeline, keys), "t", ident="00000001")
@@ -203,7 +207,7 @@ async def test_an_older_checkpoint_does_not_become_the_latest(ours: LangGraphRed
 
 
 async def test_an_old_thread_is_counted_before_it_grows(
-    bare: AsyncRedisSaver, ours: LangGraphRedisSaver, keys: Keys
+    bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer, keys: Keys
 ) -> None:
     """Whichever namespace is read and written first."""
     for ns in ("", "sub:1"):
@@ -216,7 +220,7 @@ async def test_an_old_thread_is_counted_before_it_grows(
 
 
 async def test_documents_say_in_milliseconds_when_they_were_made_as_the_packages_do(
-    bare: AsyncRedisSaver, ours: LangGraphRedisSaver
+    bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer
 ) -> None:
     keys = [bare._make_redis_checkpoint_key("t", "", await put(saver, "t")) for saver in (bare, ours)]
     theirs, own = [orjson.loads(await ours.pipeline.send("JSON.GET", key, "$.checkpoint_ts")) for key in keys]
@@ -240,7 +244,7 @@ async def test_an_index_that_lacks_a_field_is_a_line(modules_url: str, keys: Key
 
 
 async def test_documents_that_were_there_before_the_index_are_found(
-    bare: AsyncRedisSaver, ours: LangGraphRedisSaver
+    bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer
 ) -> None:
     made = [await put(bare, "t", {"n": number}) for number in range(200)]
     await ours.pipeline.send("FT.DROPINDEX", bare._checkpoint_prefix)
@@ -252,12 +256,12 @@ async def test_documents_that_were_there_before_the_index_are_found(
 
 
 async def test_a_thread_of_the_package_moves_to_core(
-    bare: AsyncRedisSaver, ours: LangGraphRedisSaver, keys: Keys
+    bare: AsyncRedisSaver, ours: LangGraphRedisCheckpointer, keys: Keys
 ) -> None:
     config: Any = {"configurable": {"thread_id": "t"}}
     await refund_graph(bare).ainvoke({"amount": 5, "log": []}, config)
     await put(bare, "messages", {"messages": [HumanMessage("hi", id="1")], "raw": b"\0"}, customer="a")
-    core = RedisCheckpointer(ours.pipeline, keys)
+    core = CoreCheckpointer(ours.pipeline, keys)
     migration = Migration(ours.pipeline, keys, ours, core, delete_source=True)
     moved = [outcome async for outcome in migration.run(await ours.thread_ids())]
     assert sorted((outcome.thread_id, outcome.problem) for outcome in moved) == [("messages", ""), ("t", "")]

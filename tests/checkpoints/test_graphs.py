@@ -17,8 +17,8 @@ from langgraph.types import Command, Send, interrupt
 from pydantic import BaseModel
 
 from slipway.checkpoints import core_reader
-from slipway.checkpoints.core_checkpointer import RedisCheckpointer
-from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.errors import CeilingHit
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.serde import Serde
@@ -58,7 +58,7 @@ def refund_graph(saver: Any) -> Any:
     return outer.compile(checkpointer=saver)
 
 
-async def test_an_interrupt_in_a_subgraph_resumes_and_forks(make: Make, saver: ThreadSaver) -> None:
+async def test_an_interrupt_in_a_subgraph_resumes_and_forks(make: Make, saver: BaseCheckpointer) -> None:
     graph = refund_graph(saver)
     config: RunnableConfig = {"configurable": {"thread_id": "t"}}
     paused = await graph.ainvoke({"amount": 5, "log": []}, config)
@@ -92,7 +92,7 @@ class Chat(TypedDict):
 
 
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-async def test_parallel_tasks_and_messages(saver: ThreadSaver, durability: Any) -> None:
+async def test_parallel_tasks_and_messages(saver: BaseCheckpointer, durability: Any) -> None:
     def spread(state: Chat) -> list[Send]:
         return [Send("look", {"number": number}) for number in range(30)]
 
@@ -118,7 +118,7 @@ class Answer(BaseModel):
     approved: bool
 
 
-async def test_an_interrupt_that_says_what_it_expects(saver: ThreadSaver) -> None:
+async def test_an_interrupt_that_says_what_it_expects(saver: BaseCheckpointer) -> None:
     async def ask(state: Order) -> dict[str, Any]:
         answer = interrupt("may I", response_schema=Answer)
         return {"answer": f"approved: {answer.approved}"}
@@ -136,7 +136,7 @@ async def test_an_interrupt_that_says_what_it_expects(saver: ThreadSaver) -> Non
     assert done["answer"] == "approved: True"
 
 
-async def test_a_failed_node_leaves_its_error_and_goes_on_from_there(saver: ThreadSaver) -> None:
+async def test_a_failed_node_leaves_its_error_and_goes_on_from_there(saver: BaseCheckpointer) -> None:
     broken = True
 
     async def first(state: Order) -> dict[str, Any]:
@@ -241,7 +241,7 @@ async def _journal(saver: Any, runs: int) -> tuple[Any, RunnableConfig]:
     return graph, config
 
 
-async def test_delta_channels_are_rebuilt(saver: ThreadSaver) -> None:
+async def test_delta_channels_are_rebuilt(saver: BaseCheckpointer) -> None:
     graph, config = await _journal(saver, 4)
     memory, _ = await _journal(InMemorySaver(), 4)
     ours = [state.values async for state in graph.aget_state_history(config)]
@@ -251,11 +251,11 @@ async def test_delta_channels_are_rebuilt(saver: ThreadSaver) -> None:
 
 
 async def test_a_long_walk_is_one_round_trip(
-    pipeline: Pipeline, core: RedisCheckpointer, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, core: CoreCheckpointer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _journal(core, 4)
     made = [found.config async for found in core.alist(at("t"))]
-    base = super(RedisCheckpointer, core).aget_delta_channel_history
+    base = super(CoreCheckpointer, core).aget_delta_channel_history
     for config in [*made, at("t"), at("nobody"), at("t", "unknown")]:
         trips = pipeline.round_trips
         ours = await core.aget_delta_channel_history(config=config, channels=["lines", "count", "none"])
@@ -267,7 +267,7 @@ async def test_a_long_walk_is_one_round_trip(
 
 
 @pytest.mark.parametrize("runs", range(1, 5))
-async def test_pruning_does_not_break_delta_channels(saver: ThreadSaver, runs: int) -> None:
+async def test_pruning_does_not_break_delta_channels(saver: BaseCheckpointer, runs: int) -> None:
     graph, config = await _journal(saver, runs)
     before = (await graph.aget_state(config)).values
     stored = len([found async for found in saver.alist(at("t"))])
@@ -279,7 +279,7 @@ async def test_pruning_does_not_break_delta_channels(saver: ThreadSaver, runs: i
     assert (await graph.aget_state(config)).values["lines"][: len(before["lines"]) + 1] == [*before["lines"], "after"]
 
 
-async def test_deleting_a_run_does_not_break_the_delta_channels_of_later_ones(saver: ThreadSaver) -> None:
+async def test_deleting_a_run_does_not_break_the_delta_channels_of_later_ones(saver: BaseCheckpointer) -> None:
     graph, config = await _journal(saver, 4)
     before = {
         state.config["configurable"]["checkpoint_id"]: state.values
@@ -293,7 +293,7 @@ async def test_deleting_a_run_does_not_break_the_delta_channels_of_later_ones(sa
     assert {ident: after[ident] for ident in before} == before
 
 
-async def test_a_graph_that_is_deleted_leaves_nothing(saver: ThreadSaver, stored_keys: Names) -> None:
+async def test_a_graph_that_is_deleted_leaves_nothing(saver: BaseCheckpointer, stored_keys: Names) -> None:
     graph = refund_graph(saver)
     await graph.ainvoke({"amount": 5, "log": []}, {"configurable": {"thread_id": "t"}, "metadata": {"run_id": "r"}})
     await saver.adelete_thread("t")

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from slipway.checkpoints.core_checkpointer import RedisCheckpointer
-from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.errors import Conflict
 from slipway.redis.keys import Keys
 from tests.checkpoints.conftest import Make, at, documents, documents_prefix, ids, put
@@ -15,7 +15,7 @@ from tests.checkpoints.conftest import Make, at, documents, documents_prefix, id
 Names = Callable[[], Awaitable[list[bytes]]]
 
 
-async def _chain(saver: ThreadSaver, thread_id: str, runs: list[str], ns: str = "") -> list[str]:
+async def _chain(saver: BaseCheckpointer, thread_id: str, runs: list[str], ns: str = "") -> list[str]:
     """One checkpoint a run; `kept` never changes, `n` always does. Each has a pending write."""
     made: list[str] = []
     for n, run_id in enumerate(runs):
@@ -36,7 +36,7 @@ async def _chain(saver: ThreadSaver, thread_id: str, runs: list[str], ns: str = 
     return made
 
 
-async def test_deleting_threads_leaves_no_key(saver: ThreadSaver, stored_keys: Names) -> None:
+async def test_deleting_threads_leaves_no_key(saver: BaseCheckpointer, stored_keys: Names) -> None:
     made = await _chain(saver, "t", ["r1", "r2"])
     await saver.aput_writes(at("t", made[-1]), [("n", 2)], "task1")  # is counted again, though it is there already
     await _chain(saver, "t", ["r2", "r3"], ns="sub:1")
@@ -50,7 +50,7 @@ async def test_deleting_threads_leaves_no_key(saver: ThreadSaver, stored_keys: N
     assert await stored_keys() == []
 
 
-async def test_what_is_stored_after_a_removal_is_the_latest(saver: ThreadSaver) -> None:
+async def test_what_is_stored_after_a_removal_is_the_latest(saver: BaseCheckpointer) -> None:
     """Also when it is older than what was removed, as in a thread that is imported or migrated."""
     await put(saver, "t", ident="00000002")
     await saver.adelete_thread("t")
@@ -60,7 +60,7 @@ async def test_what_is_stored_after_a_removal_is_the_latest(saver: ThreadSaver) 
     assert found.checkpoint["id"] == "00000001"
 
 
-async def test_deleting_all_runs_leaves_no_key(saver: ThreadSaver, stored_keys: Names) -> None:
+async def test_deleting_all_runs_leaves_no_key(saver: BaseCheckpointer, stored_keys: Names) -> None:
     await _chain(saver, "t", ["r1", "r2"])
     await _chain(saver, "t", ["r2"], ns="sub:1")
     await saver.adelete_for_runs(["r2", "unknown"])
@@ -68,7 +68,7 @@ async def test_deleting_all_runs_leaves_no_key(saver: ThreadSaver, stored_keys: 
     assert await stored_keys() == []
 
 
-async def test_deleting_a_run_keeps_what_others_share(saver: ThreadSaver) -> None:
+async def test_deleting_a_run_keeps_what_others_share(saver: BaseCheckpointer) -> None:
     made = await _chain(saver, "t", ["r1", "r2", "r2", "r3"])
     sub = await _chain(saver, "t", ["r2", "r3"], ns="sub:1")
     before = await saver.thread_bytes("t")
@@ -83,7 +83,9 @@ async def test_deleting_a_run_keeps_what_others_share(saver: ThreadSaver) -> Non
     assert await saver.thread_bytes("t") < before
 
 
-async def test_pruning_keeps_the_latest_of_each_namespace(make: Make, saver: ThreadSaver, stored_keys: Names) -> None:
+async def test_pruning_keeps_the_latest_of_each_namespace(
+    make: Make, saver: BaseCheckpointer, stored_keys: Names
+) -> None:
     made = await _chain(saver, "t", [f"r{n}" for n in range(20)])
     sub = await _chain(saver, "t", ["r1", "r2"], ns="sub:1")
     alone = make()
@@ -95,7 +97,7 @@ async def test_pruning_keeps_the_latest_of_each_namespace(make: Make, saver: Thr
     assert found.pending_writes == [("task19", "n", 20)]
     # core, of one thread: index, state and writes of two checkpoints, and the sets of the two runs that still have one;
     # documents: two checkpoints with a write, a registry and a pointer each, and the counter
-    assert len(await stored_keys()) == (6 if isinstance(saver, RedisCheckpointer) else 9)
+    assert len(await stored_keys()) == (6 if isinstance(saver, CoreCheckpointer) else 9)
 
     once = await saver.thread_bytes("t")
     await saver.aprune(["t"])
@@ -106,7 +108,7 @@ async def test_pruning_keeps_the_latest_of_each_namespace(make: Make, saver: Thr
     assert await stored_keys() == []
 
 
-async def test_a_pruned_thread_counts_what_is_left(make: Make, saver: ThreadSaver) -> None:
+async def test_a_pruned_thread_counts_what_is_left(make: Make, saver: BaseCheckpointer) -> None:
     await _chain(saver, "t", ["r"] * 10)
     await saver.aprune(["t"])
     pruned = await saver.thread_bytes("t")
@@ -119,7 +121,7 @@ async def test_a_pruned_thread_counts_what_is_left(make: Make, saver: ThreadSave
     assert pruned == await saver.thread_bytes("v")
 
 
-async def test_a_thread_is_not_shrunk_while_it_is_busy(saver: ThreadSaver, keys: Keys) -> None:
+async def test_a_thread_is_not_shrunk_while_it_is_busy(saver: BaseCheckpointer, keys: Keys) -> None:
     made = await _chain(saver, "t", ["r1", "r2", "r3"])
     record = keys.thread("t")
     await saver.pipeline.send("HSET", record, "created_us", "1", "status", "busy")
@@ -131,7 +133,7 @@ async def test_a_thread_is_not_shrunk_while_it_is_busy(saver: ThreadSaver, keys:
     assert await ids(saver, at("t")) == made[-1:]
 
 
-async def test_writes_that_wait_for_their_checkpoint_survive_pruning(saver: ThreadSaver) -> None:
+async def test_writes_that_wait_for_their_checkpoint_survive_pruning(saver: BaseCheckpointer) -> None:
     await _chain(saver, "t", ["r", "r"])
     coming = "ffffffff-0000-6000-8000-000000000000"
     await saver.aput_writes(at("t", coming), [("n", 1)], "early")
@@ -142,7 +144,7 @@ async def test_writes_that_wait_for_their_checkpoint_survive_pruning(saver: Thre
     assert found.pending_writes == [("early", "n", 1)]
 
 
-async def test_threads_whose_ids_differ_in_case_alone_are_kept_apart(saver: ThreadSaver) -> None:
+async def test_threads_whose_ids_differ_in_case_alone_are_kept_apart(saver: BaseCheckpointer) -> None:
     made = await _chain(saver, "t", ["r1"])
     await _chain(saver, "T", ["r2", "r2"])
     await saver.aput_writes(at("T", "never-stored"), [("a", 1)], "task")
@@ -154,7 +156,7 @@ async def test_threads_whose_ids_differ_in_case_alone_are_kept_apart(saver: Thre
     assert await saver.stored_writes(at("T", other.checkpoint["id"] if other else None))
 
 
-async def test_a_copy_stands_on_its_own(saver: ThreadSaver, stored_keys: Names) -> None:
+async def test_a_copy_stands_on_its_own(saver: BaseCheckpointer, stored_keys: Names) -> None:
     made = await _chain(saver, "t", ["r1", "r2"])
     await _chain(saver, "t", ["r1"], ns="sub:1")
     await saver.acopy_thread("t", "copy")
@@ -177,12 +179,12 @@ async def test_a_copy_stands_on_its_own(saver: ThreadSaver, stored_keys: Names) 
 
 
 async def test_a_deployment_with_another_prefix_keeps_what_it_has_of_the_same_thread(
-    make: Make, saver: ThreadSaver, keys: Keys
+    make: Make, saver: BaseCheckpointer, keys: Keys
 ) -> None:
     """Also where both have their pending writes in one registry, as `langgraph-checkpoint-redis` names it."""
     pipeline, other_keys = saver.pipeline, Keys(f"{keys.prefix}-other")
-    other: ThreadSaver = RedisCheckpointer(pipeline, other_keys)
-    if not isinstance(saver, RedisCheckpointer):
+    other: BaseCheckpointer = CoreCheckpointer(pipeline, other_keys)
+    if not isinstance(saver, CoreCheckpointer):
         other = documents(pipeline, other_keys)
         await other.asetup()
     for one in (saver, other):
@@ -195,6 +197,6 @@ async def test_a_deployment_with_another_prefix_keeps_what_it_has_of_the_same_th
     assert await saver.latest("t") is None
     assert await other.latest("t") == before
     await other.adelete_thread("t")
-    if not isinstance(saver, RedisCheckpointer):
+    if not isinstance(saver, CoreCheckpointer):
         for index in ("", "_write"):
             await pipeline.send("FT.DROPINDEX", documents_prefix(other_keys) + index)

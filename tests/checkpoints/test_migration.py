@@ -16,10 +16,10 @@ from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command
 
-from slipway.checkpoints.core_checkpointer import RedisCheckpointer
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.checkpoints.migrate_command import migrate
 from slipway.checkpoints.migration import BUSY, REPLACED, Migration, MoveResult, is_equal
-from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import ConfigError, Conflict
 from slipway.processes.child_commands import slipway
 from slipway.redis.connection import Address
@@ -41,26 +41,26 @@ each_way = pytest.mark.parametrize(("source", "target"), WAYS, ids=str)
 
 
 @pytest.fixture
-async def savers(modules_url: str, keys: Keys) -> AsyncIterator[dict[str, ThreadSaver]]:
+async def savers(modules_url: str, keys: Keys) -> AsyncIterator[dict[str, BaseCheckpointer]]:
     """Both checkpointers on one server."""
     pipeline = Pipeline(Address(modules_url), "test", patience_s=5)
     await pipeline.open()
     other = documents(pipeline, keys)
     await other.asetup()
     try:
-        yield {"core": RedisCheckpointer(pipeline, keys), "langgraph-redis": other}
+        yield {"core": CoreCheckpointer(pipeline, keys), "langgraph-redis": other}
     finally:
         for index in ("", "_write"):
             await pipeline.send("FT.DROPINDEX", documents_prefix(keys) + index)
         await pipeline.close()
 
 
-def migration(savers: dict[str, ThreadSaver], source: str, target: str, **how: bool) -> Migration:
+def migration(savers: dict[str, BaseCheckpointer], source: str, target: str, **how: bool) -> Migration:
     one = savers[source]
     return Migration(one.pipeline, one.keys, one, savers[target].for_run(one.writer), **how)
 
 
-async def everything(saver: ThreadSaver, thread_id: str) -> list[tuple[CheckpointTuple, Any]]:
+async def everything(saver: BaseCheckpointer, thread_id: str) -> list[tuple[CheckpointTuple, Any]]:
     found = [checkpoint async for checkpoint in saver.alist(at(thread_id, ns=None))]
     return [(checkpoint, await saver.stored_writes(checkpoint.config)) for checkpoint in found]
 
@@ -74,7 +74,7 @@ def environment(url: str, keys: Keys, **given: str) -> dict[str, str]:
     return bare_environment() | {"SLIPWAY_REDIS_URL": url, **prefixes, **given}
 
 
-async def many_threads(saver: ThreadSaver, threads: int, checkpoints: int) -> None:
+async def many_threads(saver: BaseCheckpointer, threads: int, checkpoints: int) -> None:
     for number in range(threads):
         parent = None
         for step in range(checkpoints):
@@ -85,7 +85,7 @@ async def many_threads(saver: ThreadSaver, threads: int, checkpoints: int) -> No
 
 
 @each_way
-async def test_a_thread_of_a_real_graph(savers: dict[str, ThreadSaver], source: str, target: str) -> None:
+async def test_a_thread_of_a_real_graph(savers: dict[str, BaseCheckpointer], source: str, target: str) -> None:
     config: Any = {"configurable": {"thread_id": "t"}}
     await refund_graph(savers[source]).ainvoke({"amount": 5, "log": []}, config)
     moved = await migration(savers, source, target).move("t")
@@ -99,7 +99,9 @@ async def test_a_thread_of_a_real_graph(savers: dict[str, ThreadSaver], source: 
 
 
 @each_way
-async def test_delta_channels_and_unchanged_values(savers: dict[str, ThreadSaver], source: str, target: str) -> None:
+async def test_delta_channels_and_unchanged_values(
+    savers: dict[str, BaseCheckpointer], source: str, target: str
+) -> None:
     graph, config = await _journal(savers[source], 4)
     before = [state.values async for state in graph.aget_state_history(config)]
     counted = await savers[source].thread_bytes("t")
@@ -115,7 +117,7 @@ async def test_delta_channels_and_unchanged_values(savers: dict[str, ThreadSaver
 
 @each_way
 async def test_what_a_removed_thread_left_is_not_moved(
-    savers: dict[str, ThreadSaver], source: str, target: str
+    savers: dict[str, BaseCheckpointer], source: str, target: str
 ) -> None:
     moving = migration(savers, source, target)
     await put(savers[source], "t", {"a": 1})
@@ -126,7 +128,7 @@ async def test_what_a_removed_thread_left_is_not_moved(
 
 @each_way
 async def test_a_thread_that_is_removed_while_it_is_moved_leaves_nothing(
-    savers: dict[str, ThreadSaver], source: str, target: str, monkeypatch: pytest.MonkeyPatch
+    savers: dict[str, BaseCheckpointer], source: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moving = migration(savers, source, target)
     thread = moving.keys.thread("t")
@@ -148,7 +150,7 @@ async def test_a_thread_that_is_removed_while_it_is_moved_leaves_nothing(
 
 @pytest.mark.parametrize("deleted_from", ["core", "langgraph-redis"])
 async def test_a_thread_that_was_deleted_since_it_was_copied_does_not_come_back(
-    savers: dict[str, ThreadSaver], deleted_from: str
+    savers: dict[str, BaseCheckpointer], deleted_from: str
 ) -> None:
     """Whichever of the two was in use by then: the deletion removed it from that one alone."""
     moving = migration(savers, "core", "langgraph-redis")
@@ -166,7 +168,7 @@ async def test_a_thread_that_was_deleted_since_it_was_copied_does_not_come_back(
     assert await moving.thread_ids() == []
 
 
-async def test_a_thread_that_has_the_id_of_one_that_was_copied_is_named(savers: dict[str, ThreadSaver]) -> None:
+async def test_a_thread_that_has_the_id_of_one_that_was_copied_is_named(savers: dict[str, BaseCheckpointer]) -> None:
     moving = migration(savers, "core", "langgraph-redis", delete_source=True)
     thread = moving.keys.thread("t")
     await moving.pipeline.send("HSET", thread, "created_us", 1)
@@ -182,7 +184,7 @@ async def test_a_thread_that_has_the_id_of_one_that_was_copied_is_named(savers: 
     assert await moving.thread_ids() == []
 
 
-async def test_writes_keep_their_paths_and_places(savers: dict[str, ThreadSaver]) -> None:
+async def test_writes_keep_their_paths_and_places(savers: dict[str, BaseCheckpointer]) -> None:
     ident = await put(savers["core"], "t", ns="sub:1")
     where = at("t", ident, "sub:1")
     await savers["core"].aput_writes(where, [("a", 1), ("b", (1, 2)), ("__error__", "e")], "one", "~__pregel_pull, a")
@@ -194,12 +196,12 @@ async def test_writes_keep_their_paths_and_places(savers: dict[str, ThreadSaver]
 
 
 async def test_who_called_is_neither_shown_nor_moved(
-    savers: dict[str, ThreadSaver], monkeypatch: pytest.MonkeyPatch
+    savers: dict[str, BaseCheckpointer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`langgraph-checkpoint-redis` keeps it with every checkpoint, as everything that is configurable."""
     source, target = savers["langgraph-redis"], savers["core"]
     with monkeypatch.context() as patch:
-        kept = "slipway.checkpoints.langgraph_redis.saver.checkpoint_metadata"
+        kept = "slipway.checkpoints.langgraph_redis.checkpointer.checkpoint_metadata"
         patch.setattr(kept, lambda config, metadata: dict(metadata))
         ident = await put(source, "t", {"a": 1}, langgraph_auth_user_id="ann", tour="north")
     assert (await migration(savers, "langgraph-redis", "core").move("t")).problem == ""
@@ -211,7 +213,7 @@ async def test_who_called_is_neither_shown_nor_moved(
 
 @each_way
 async def test_a_thread_that_went_on_in_the_target_stays_there(
-    savers: dict[str, ThreadSaver], source: str, target: str
+    savers: dict[str, BaseCheckpointer], source: str, target: str
 ) -> None:
     first = await put(savers[source], "t", {"a": 1})
     later = await put(savers[target], "t", {"a": 2}, parent=first)
@@ -223,7 +225,7 @@ async def test_a_thread_that_went_on_in_the_target_stays_there(
 
 
 @each_way
-async def test_what_differs_is_not_called_moved(savers: dict[str, ThreadSaver], source: str, target: str) -> None:
+async def test_what_differs_is_not_called_moved(savers: dict[str, BaseCheckpointer], source: str, target: str) -> None:
     for thread_id, other in (("t", ("a", 2)), ("u", ("b", 1))):
         ident = await put(savers[source], thread_id, {"a": 1})
         await savers[source].aput_writes(at(thread_id, ident), [("a", 1)], "task")
@@ -233,7 +235,7 @@ async def test_what_differs_is_not_called_moved(savers: dict[str, ThreadSaver], 
         assert await savers[source].latest(thread_id)
 
 
-async def test_values_without_a_version_are_told(savers: dict[str, ThreadSaver]) -> None:
+async def test_values_without_a_version_are_told(savers: dict[str, BaseCheckpointer]) -> None:
     await put(savers["langgraph-redis"], "t", {"a": 1}, versions={})
     moved = await migration(savers, "langgraph-redis", "core").move("t")
     assert "has other channel_values" in moved.problem
@@ -241,7 +243,7 @@ async def test_values_without_a_version_are_told(savers: dict[str, ThreadSaver])
 
 @pytest.mark.processes
 async def test_a_busy_thread_is_left_alone_and_named(
-    savers: dict[str, ThreadSaver], modules_url: str, keys: Keys
+    savers: dict[str, BaseCheckpointer], modules_url: str, keys: Keys
 ) -> None:
     pipeline = savers["core"].pipeline
     for thread in ("busy", "idle"):
@@ -263,7 +265,7 @@ async def test_a_busy_thread_is_left_alone_and_named(
     await pipeline.send("DEL", keys.thread("busy"))
 
 
-async def test_a_run_that_comes_while_a_thread_is_copied(savers: dict[str, ThreadSaver], keys: Keys) -> None:
+async def test_a_run_that_comes_while_a_thread_is_copied(savers: dict[str, BaseCheckpointer], keys: Keys) -> None:
     """The guard of the writes says so, not a look before."""
     await put(savers["core"], "t", {"a": 1})
     moving = migration(savers, "core", "langgraph-redis")
@@ -278,7 +280,7 @@ async def test_a_run_that_comes_while_a_thread_is_copied(savers: dict[str, Threa
 @pytest.mark.timeout(150)
 @each_way
 async def test_killed_half_way_it_goes_on(
-    savers: dict[str, ThreadSaver], modules_url: str, keys: Keys, source: str, target: str
+    savers: dict[str, BaseCheckpointer], modules_url: str, keys: Keys, source: str, target: str
 ) -> None:
     await many_threads(savers[source], threads=100, checkpoints=6)
     async with proxied(modules_url) as proxy:  # in this process: it gets no further while this one stands still
@@ -355,7 +357,7 @@ def test_same_tells_types_apart() -> None:
 
 @each_way
 async def test_objects_of_classes_that_this_process_does_not_have(
-    savers: dict[str, ThreadSaver], source: str, target: str
+    savers: dict[str, BaseCheckpointer], source: str, target: str
 ) -> None:
     values = {"loose": [Unread("a"), {Unread("b")}], "deep": {"er": (Unread("c"),)}}
     ident = await put(savers[source], "t", values)
@@ -377,10 +379,10 @@ class Unread:
     name: str
 
 
-def _use(saver: ThreadSaver, serde: Serde) -> None:
+def _use(saver: BaseCheckpointer, serde: Serde) -> None:
     """Let a checkpointer work with another serializer."""
-    if isinstance(saver, RedisCheckpointer):
-        made: ThreadSaver = RedisCheckpointer(saver.pipeline, saver.keys, serde=serde)
+    if isinstance(saver, CoreCheckpointer):
+        made: BaseCheckpointer = CoreCheckpointer(saver.pipeline, saver.keys, serde=serde)
     else:
         made = documents(saver.pipeline, saver.keys, serde=serde)
     saver.__dict__.update(vars(made))

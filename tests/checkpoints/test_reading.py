@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 from typing_extensions import TypedDict
 
 from slipway.checkpoints import core_reader
-from slipway.checkpoints.core_checkpointer import RedisCheckpointer
-from slipway.checkpoints.langgraph_redis import saver as documents_saver
-from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.core_checkpointer import CoreCheckpointer
+from slipway.checkpoints.langgraph_redis import checkpointer as documents_saver
 from slipway.errors import StoredDataError, StoreUnavailable
 from slipway.redis.checkpoint_keys import blob_field, names_of
 from slipway.redis.connection import Address
@@ -29,7 +29,7 @@ from tests.checkpoints.conftest import at, documents_prefix, ids, put
 from tests.checkpoints.test_graphs import refund_graph
 
 
-async def test_an_unknown_checkpoint_is_none(saver: ThreadSaver) -> None:
+async def test_an_unknown_checkpoint_is_none(saver: BaseCheckpointer) -> None:
     await put(saver, "t", {"a": 1})
     assert await saver.aget_tuple(at("t", "1f0c6e00-0000-6000-8000-000000000000")) is None
     assert await saver.aget_tuple(at("t", ns="elsewhere")) is None
@@ -38,14 +38,14 @@ async def test_an_unknown_checkpoint_is_none(saver: ThreadSaver) -> None:
     assert await saver.thread_bytes("nobody") == 0
 
 
-async def test_a_long_thread_is_read_in_pages(saver: ThreadSaver) -> None:
+async def test_a_long_thread_is_read_in_pages(saver: BaseCheckpointer) -> None:
     made = [await put(saver, "t", {"n": n}, versions={"n": f"{n:08x}"}, even=n % 2 == 0) for n in range(100)]
     newest = made[::-1]
     await ids(saver, at("t"), limit=1)  # from now on the server knows the scripts
     trips = saver.pipeline.round_trips
     listing = saver.alist(at("t"))
     assert [(await anext(listing)).checkpoint["id"] for _ in range(5)] == newest[:5]
-    assert saver.pipeline.round_trips - trips == (1 if isinstance(saver, RedisCheckpointer) else 2)
+    assert saver.pipeline.round_trips - trips == (1 if isinstance(saver, CoreCheckpointer) else 2)
     assert [found.checkpoint["id"] async for found in listing] == newest[5:]
 
     assert await ids(saver, at("t"), limit=40) == newest[:40]
@@ -61,20 +61,22 @@ async def test_a_long_thread_is_read_in_pages(saver: ThreadSaver) -> None:
     assert await ids(saver, at("t", made[7], ns=None)) == [made[7]]
 
 
-async def test_a_page_ends_early_when_values_are_large(saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_ends_early_when_values_are_large(
+    saver: BaseCheckpointer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in (core_reader, documents_saver):
         monkeypatch.setattr(module, "PAGE_BYTES", 5000)
     made = [await put(saver, "t", {"n": "x" * 2000}, versions={"n": f"{n:08x}"}, k=1) for n in range(9)]
     await ids(saver, at("t"), limit=1)  # from now on the server knows the scripts
     trips = saver.pipeline.round_trips
     assert await ids(saver, at("t")) == made[::-1]
-    assert saver.pipeline.round_trips - trips == (4 if isinstance(saver, RedisCheckpointer) else 6)
+    assert saver.pipeline.round_trips - trips == (4 if isinstance(saver, CoreCheckpointer) else 6)
     assert await ids(saver, at("t"), filter={"k": 1}) == made[::-1]
     assert await ids(saver, at("t", ns=None)) == made[::-1]
 
 
 async def test_a_page_ends_early_when_pending_writes_are_large(
-    saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch
+    saver: BaseCheckpointer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (core_reader, documents_saver):
         monkeypatch.setattr(module, "PAGE_BYTES", 8000)
@@ -87,7 +89,7 @@ async def test_a_page_ends_early_when_pending_writes_are_large(
     assert saver.pipeline.round_trips - trips >= 4
 
 
-async def test_namespaces_and_threads(saver: ThreadSaver) -> None:
+async def test_namespaces_and_threads(saver: BaseCheckpointer) -> None:
     made: dict[tuple[str, str], list[str]] = {}
     for _ in range(3):
         for thread_id in ("t", "u"):
@@ -103,7 +105,7 @@ async def test_namespaces_and_threads(saver: ThreadSaver) -> None:
     assert await ids(saver, None, filter={"run_id": "other"}) == []
 
 
-async def test_writes_of_one_checkpoint_to_a_delta_channel_keep_their_order(saver: ThreadSaver) -> None:
+async def test_writes_of_one_checkpoint_to_a_delta_channel_keep_their_order(saver: BaseCheckpointer) -> None:
     parent = await put(saver, "t")
     child = at("t", await put(saver, "t", parent=parent))
     for task, first in (("a", 0), ("b", 2)):
@@ -115,7 +117,7 @@ async def test_writes_of_one_checkpoint_to_a_delta_channel_keep_their_order(save
     }
 
 
-async def test_writes_without_a_checkpoint_are_no_checkpoint(saver: ThreadSaver) -> None:
+async def test_writes_without_a_checkpoint_are_no_checkpoint(saver: BaseCheckpointer) -> None:
     ident = await put(saver, "t", {"a": 1})
     await saver.aput_writes(at("t", "ffffffff-0000-6000-8000-000000000000"), [("a", 1)], "task")
     assert await ids(saver, at("t")) == [ident]
@@ -129,7 +131,7 @@ async def test_writes_without_a_checkpoint_are_no_checkpoint(saver: ThreadSaver)
     assert (found.checkpoint["id"], found.pending_writes) == (late, [("task", "a", 1)])
 
 
-async def test_metadata_takes_what_the_run_was_configured_with(saver: ThreadSaver) -> None:
+async def test_metadata_takes_what_the_run_was_configured_with(saver: BaseCheckpointer) -> None:
     config: Any = at("t")
     config["configurable"] |= {"run_id": "r", "user": "u", "__hidden": 1, "object": object()}
     config["metadata"] = {"assistant_id": "a", "thread_id": "t"}
@@ -139,7 +141,7 @@ async def test_metadata_takes_what_the_run_was_configured_with(saver: ThreadSave
     assert found.metadata == {"source": "input", "step": -1, "run_id": "r", "user": "u", "assistant_id": "a"}
 
 
-async def test_a_damaged_checkpoint_does_not_hide_the_others(saver: ThreadSaver, keys: Keys) -> None:
+async def test_a_damaged_checkpoint_does_not_hide_the_others(saver: BaseCheckpointer, keys: Keys) -> None:
     def count(state: Counted) -> Counted:
         return {"number": state["number"] + 1}
 
@@ -166,7 +168,7 @@ async def test_a_damaged_checkpoint_does_not_hide_the_others(saver: ThreadSaver,
 async def test_an_outage_while_states_of_subgraphs_are_read_is_an_error(valkey_url: str, keys: Keys) -> None:
     pipeline = Pipeline(Address(valkey_url), "test", patience_s=5)
     await pipeline.open()
-    graph = refund_graph(RedisCheckpointer(pipeline, keys))
+    graph = refund_graph(CoreCheckpointer(pipeline, keys))
     await graph.ainvoke({"amount": 5, "log": []}, at("t"))
     state = await graph.aget_state(at("t"))
     inner: Any = (await with_subgraphs(graph, state)).tasks[0].state
@@ -180,12 +182,12 @@ class Counted(TypedDict):
     number: int
 
 
-async def _damage(saver: ThreadSaver, keys: Keys, thread_id: str, state: StateSnapshot) -> None:
+async def _damage(saver: BaseCheckpointer, keys: Keys, thread_id: str, state: StateSnapshot) -> None:
     """Make the value of the checkpoint's only channel unreadable, where no other checkpoint has it too."""
     ident = state.config["configurable"]["checkpoint_id"]
     stored = await saver.aget_tuple(state.config)
     assert stored is not None
-    if isinstance(saver, RedisCheckpointer):
+    if isinstance(saver, CoreCheckpointer):
         field = blob_field("", "number", stored.checkpoint["channel_versions"]["number"])
         await saver.pipeline.send("HSET", names_of(keys, thread_id).state, field, b"\xc1")
     else:
@@ -193,7 +195,7 @@ async def _damage(saver: ThreadSaver, keys: Keys, thread_id: str, state: StateSn
         await saver.pipeline.send("JSON.SET", key, "$.checkpoint.channel_values.number", '"!"')
 
 
-async def test_damage_is_an_error(pipeline: Pipeline, keys: Keys, core: RedisCheckpointer) -> None:
+async def test_damage_is_an_error(pipeline: Pipeline, keys: Keys, core: CoreCheckpointer) -> None:
     ident = await put(core, "t", {"a": "text"})
     state = names_of(keys, "t").state
     await pipeline.send("HSET", state, "b\0a\00000000001", b"\xc1\xc1")
@@ -214,7 +216,7 @@ def _plain(found: CheckpointTuple) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_the_same_answers_as_langgraphs_own(saver: ThreadSaver, seed: int) -> None:
+async def test_the_same_answers_as_langgraphs_own(saver: BaseCheckpointer, seed: int) -> None:
     """A long random history, told to both."""
     luck = random.Random(seed)
     memory = InMemorySaver()

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from slipway.checkpoints.core_checkpointer import RedisCheckpointer
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.checkpoints.encryption_check import are_encrypted
-from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import ConfigError, StoredDataError
 from slipway.redis.keys import Keys
 from slipway.serialization.encryption import Encryption
@@ -35,7 +35,7 @@ async def test_no_value_is_readable_on_the_server(make: Make, keys: Keys) -> Non
     assert found.pending_writes == [("task", "note", SECRET)]
 
 
-async def _stored(saver: ThreadSaver, keys: Keys) -> list[bytes]:
+async def _stored(saver: BaseCheckpointer, keys: Keys) -> list[bytes]:
     """Every value on the server; those of JSON documents with base64 undone."""
     seen: list[bytes] = []
     for name in await saver.pipeline.send("KEYS", f"{keys.prefix}*"):
@@ -51,7 +51,7 @@ async def _stored(saver: ThreadSaver, keys: Keys) -> list[bytes]:
 
 async def test_states_are_sealed_when_the_latest_thread_is(make: Make, keys: Keys) -> None:
     plain, sealing = make(), make(serde=Serde(encryption=Encryption([NEW])))
-    chosen = "core" if isinstance(plain, RedisCheckpointer) else "langgraph-redis"
+    chosen = "core" if isinstance(plain, CoreCheckpointer) else "langgraph-redis"
     settings = Settings.of({"checkpointer": chosen, "langgraph_redis_prefix": documents_prefix(keys)})
     for number in range(30):
         await put(plain, f"t{number}", {"a": 1})

@@ -13,8 +13,8 @@ import ormsgpack
 import pytest
 
 from slipway.ceilings import ceilings_of
-from slipway.checkpoints.core_checkpointer import RedisCheckpointer
-from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.checkpoints.trash import Trash
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
@@ -65,7 +65,7 @@ class Stores:
     threads: ThreadStore
     subscriber: Subscriber
     events: EventLog
-    checkpointer: ThreadSaver
+    checkpointer: BaseCheckpointer
     trash: Trash
 
     async def thread(self) -> str:
@@ -218,7 +218,7 @@ async def opened(
     subscriber = Subscriber(Address(listens_at or url), "test subscriber")
     await pipeline.open()
     await subscriber.open()
-    scripts, checkpointer = RunScripts(pipeline, keys), RedisCheckpointer(pipeline, keys)
+    scripts, checkpointer = RunScripts(pipeline, keys), CoreCheckpointer(pipeline, keys)
     trash = Trash(pipeline, keys, checkpointer)
     try:
         yield Stores(

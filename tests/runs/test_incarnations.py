@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from slipway.checkpoints.core_checkpointer import RedisCheckpointer
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.checkpoints.fenced_writers import IdleThreadWriter
 from slipway.checkpoints.scripts import TrashScripts
-from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.checkpoints.trash import Trash
 from slipway.errors import Fenced, NotFound
 from slipway.graphs.registry import Registry
@@ -129,7 +129,7 @@ async def test_a_late_duty_does_not_forget_that_a_later_thread_was_removed(eithe
 async def test_a_removal_that_was_cut_short_is_finished_by_whoever_makes_the_thread_again(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpointer = RedisCheckpointer(stores.pipeline, stores.keys, deleted_at_once=2)
+    checkpointer = CoreCheckpointer(stores.pipeline, stores.keys, deleted_at_once=2)
     trash = Trash(stores.pipeline, stores.keys, checkpointer)
     stores = replace(stores, checkpointer=checkpointer, trash=trash)
     thread_id = new_id()
@@ -283,7 +283,7 @@ async def test_an_attempt_of_a_removed_run_writes_nothing_into_the_run_that_has_
     old, new = await reborn(stores)
     before = await stores.dump()
     late = Attempt(stores.scripts, old)
-    saver: ThreadSaver = RedisCheckpointer(stores.pipeline, stores.keys, writer=late)
+    saver: BaseCheckpointer = CoreCheckpointer(stores.pipeline, stores.keys, writer=late)
     late.append("values", b"event: values\r\ndata: {}\r\n")
     await put(saver, old.thread_id, {"secret": "old"})
     with pytest.raises(Fenced):

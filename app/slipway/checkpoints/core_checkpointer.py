@@ -21,6 +21,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StorageCount, StoredWrite, ThreadStorage
 from slipway.checkpoints.channel_values import dumped
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.core_reader import CheckpointReader, config_of
@@ -28,7 +29,6 @@ from slipway.checkpoints.core_records import Dumps, Loads, pack_record, pack_wri
 from slipway.checkpoints.fenced_writers import CheckpointWriter
 from slipway.checkpoints.metadata import checkpoint_metadata
 from slipway.checkpoints.reads import CheckpointReads
-from slipway.checkpoints.thread_saver import StorageCount, StoredWrite, ThreadSaver, ThreadStorage
 from slipway.errors import Conflict, NotFound
 from slipway.redis.checkpoint_keys import (
     BYTES_FIELD,
@@ -57,7 +57,7 @@ _MAX_ARGUMENTS: Final = 2000
 """The most arguments of one command; even, so that a field and its value are not separated."""
 
 
-class RedisCheckpointer(ThreadSaver):
+class CoreCheckpointer(BaseCheckpointer):
     """The checkpoints of all threads under one key prefix. Bytes are counted as written, with field names. Redis needs
     about half as much again."""
 

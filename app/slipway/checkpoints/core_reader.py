@@ -12,9 +12,9 @@ from typing import Any, Final
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory, PendingWrite
 
+from slipway.checkpoints.base_checkpointer import StoredWrite
 from slipway.checkpoints.core_records import CheckpointRecord, Loads, pending_writes, stored_writes
 from slipway.checkpoints.reads import CheckpointReads
-from slipway.checkpoints.thread_saver import StoredWrite
 from slipway.redis.checkpoint_keys import CheckpointNames, member, names_of
 from slipway.redis.connection import Arg
 from slipway.redis.keys import Keys

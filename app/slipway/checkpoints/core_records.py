@@ -13,7 +13,7 @@ from typing import Any, Final
 import ormsgpack
 from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, PendingWrite, writes_sort_key
 
-from slipway.checkpoints.thread_saver import StoredWrite
+from slipway.checkpoints.base_checkpointer import StoredWrite
 from slipway.errors import StateRefused, StoredDataError
 
 Dumps = Callable[[Any], bytes]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from langgraph.checkpoint.serde._msgpack import STRICT_MSGPACK_ENABLED
 
-from slipway.checkpoints.core_checkpointer import RedisCheckpointer
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
+from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.checkpoints.requirements import NO_PACKAGE, CheckpointerName
-from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import ConfigError
 from slipway.graphs.modules import any_module
 from slipway.graphs.sections import Classes, SerdeSection
@@ -21,16 +21,18 @@ from slipway.settings import Settings
 
 async def open_checkpointer(
     kind: CheckpointerName, settings: Settings, serde: Serde, pipeline: Pipeline, keys: Keys
-) -> ThreadSaver:
+) -> BaseCheckpointer:
     """Raises `ConfigError` when the package or the server modules that the checkpointer needs are not installed."""
     budget = settings.max_state_bytes
     if kind == "core":
-        return RedisCheckpointer(pipeline, keys, serde=serde, max_thread_bytes=budget)
+        return CoreCheckpointer(pipeline, keys, serde=serde, max_thread_bytes=budget)
     try:
-        from slipway.checkpoints.langgraph_redis.saver import LangGraphRedisSaver
+        from slipway.checkpoints.langgraph_redis.checkpointer import LangGraphRedisCheckpointer
     except ImportError as error:
         raise ConfigError(f"{NO_PACKAGE}: {error}") from error
-    saver = LangGraphRedisSaver(pipeline, keys, settings.langgraph_redis_prefix, serde=serde, max_thread_bytes=budget)
+    saver = LangGraphRedisCheckpointer(
+        pipeline, keys, settings.langgraph_redis_prefix, serde=serde, max_thread_bytes=budget
+    )
     await saver.asetup()
     return saver
 

@@ -19,10 +19,10 @@ from typing import Any, Final
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StoredWrite
 from slipway.checkpoints.fenced_writers import IdleThreadWriter
 from slipway.checkpoints.reads import MigrationRecords
 from slipway.checkpoints.scripts import TrashScripts
-from slipway.checkpoints.thread_saver import StoredWrite, ThreadSaver
 from slipway.errors import Conflict, NotFound, SlipwayError, StoreUnavailable
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -51,8 +51,8 @@ class Migration:
 
     pipeline: Pipeline
     keys: Keys
-    source: ThreadSaver
-    target: ThreadSaver
+    source: BaseCheckpointer
+    target: BaseCheckpointer
     delete_source: bool = False
 
     async def thread_ids(self) -> list[str]:

@@ -14,9 +14,9 @@ from typing import Final, TypeVar
 
 import structlog
 
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.leftovers import Leftovers
 from slipway.checkpoints.scripts import TrashScripts
-from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import StoreUnavailable
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -31,7 +31,7 @@ _Result = TypeVar("_Result")
 class Trash:
     """The trash of one deployment. Any number of processes may empty it at the same time."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, checkpointer: ThreadSaver) -> None:
+    def __init__(self, pipeline: Pipeline, keys: Keys, checkpointer: BaseCheckpointer) -> None:
         self._scripts, self._checkpointer = TrashScripts(pipeline, keys), checkpointer
 
     async def create_after_emptying(

@@ -25,7 +25,7 @@ from langgraph.store.base import BaseStore
 
 from slipway import failpoints
 from slipway.ceilings import Ceilings, Usage
-from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import Fenced, StoreUnavailable
 from slipway.exception_text import is_a, traceback_of
 from slipway.execution.ceiling_guard import CeilingGuard, count_retries
@@ -65,7 +65,7 @@ class Execution:
         self,
         attempt: Attempt,
         graphs: Graphs,
-        checkpointer: ThreadSaver,
+        checkpointer: BaseCheckpointer,
         keys: Keys,
         *,
         event_ttl_s: int,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from langgraph.store.base import BaseStore
 
-from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.execution.execution import Execution
 from slipway.graphs.served_graphs import Graphs
 from slipway.redis.keys import Keys
@@ -23,7 +23,7 @@ class OpenExecutions:
         self,
         scripts: RunScripts,
         graphs: Graphs,
-        checkpointer: ThreadSaver,
+        checkpointer: BaseCheckpointer,
         keys: Keys,
         store: BaseStore,
         lease_renewer: LeaseRenewer,

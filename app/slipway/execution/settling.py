@@ -10,7 +10,7 @@ from langgraph.types import StateSnapshot
 
 from slipway import failpoints
 from slipway.ceilings import Usage
-from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import Fenced, StoreUnavailable
 from slipway.exception_text import is_a, traceback_of
 from slipway.execution.failures import failure_of
@@ -55,7 +55,7 @@ class Settling:
     """Settles or releases the run of one attempt. `usage` and `observer` are those of the execution."""
 
     attempt: Attempt
-    checkpointer: ThreadSaver
+    checkpointer: BaseCheckpointer
     keys: Keys
     usage: Usage
     observer: StreamObserver

@@ -17,7 +17,7 @@ from langchain_core.runnables import RunnableConfig
 
 from slipway.access.permissions import Permissions
 from slipway.assistants.all_assistants import AllAssistants
-from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import NotFound
 from slipway.graphs.served_graphs import Graphs
 from slipway.runs.authorization import RunAuthorizer, ThreadAccess
@@ -49,7 +49,7 @@ class RunSubmission:
     graphs: Graphs
     assistants: AllAssistants
     threads: ThreadAccess
-    checkpointer: ThreadSaver
+    checkpointer: BaseCheckpointer
     authorizer: RunAuthorizer
     creator: RunCreator
     check_admission: AdmissionCheck

@@ -15,7 +15,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.store.base import BaseStore
 
 from slipway.access.users import User, user_configurable
-from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import NotFound
 from slipway.graphs.served_graphs import AccessContext, Graph, Graphs, with_checkpointer
 from slipway.runs.record import Run
@@ -30,7 +30,7 @@ class ThreadGraphOpener:
     """Opens graphs for `ThreadStateStore`. Opening a graph without a factory reads nothing."""
 
     def __init__(
-        self, graphs: Graphs, runs: RunStore, checkpointer: ThreadSaver, store: BaseStore | None = None
+        self, graphs: Graphs, runs: RunStore, checkpointer: BaseCheckpointer, store: BaseStore | None = None
     ) -> None:
         self._graphs, self._runs, self._checkpointer, self._store = graphs, runs, checkpointer, store
 
@@ -45,7 +45,7 @@ class ThreadGraphOpener:
 
     @asynccontextmanager
     async def for_writing(
-        self, thread: Thread, config: RunnableConfig, checkpointer: ThreadSaver
+        self, thread: Thread, config: RunnableConfig, checkpointer: BaseCheckpointer
     ) -> AsyncIterator[Graph]:
         """Opens the thread's graph with `checkpointer`, for a state write with this `config`."""
         async with self._open(thread, config, "threads.update", checkpointer) as graph:
@@ -87,7 +87,7 @@ class ThreadGraphOpener:
 
     @asynccontextmanager
     async def _open(
-        self, thread: Thread, config: RunnableConfig, access: AccessContext, checkpointer: ThreadSaver
+        self, thread: Thread, config: RunnableConfig, access: AccessContext, checkpointer: BaseCheckpointer
     ) -> AsyncIterator[Graph]:
         async with self._graphs.open(_graph_id(thread), config, access) as graph:
             yield with_checkpointer(graph, checkpointer, self._store)

@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.types import StateSnapshot
 
-from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import SlipwayError, StoredDataError, StoreUnavailable
 from slipway.exception_text import class_name
 from slipway.graphs.served_graphs import Graph
@@ -74,7 +74,7 @@ async def _readable_history(
 ) -> list[StateSnapshot]:
     """Reads the history one checkpoint at a time. This is slower, and used only if a checkpoint is damaged."""
     saver, target = _saver(graph), config["configurable"]
-    assert isinstance(saver, ThreadSaver)
+    assert isinstance(saver, BaseCheckpointer)
     earliest, only_id = before["configurable"]["checkpoint_id"] if before else None, target.get("checkpoint_id")
     states: list[StateSnapshot] = []
     for checkpoint_id in await saver.checkpoint_ids(str(target["thread_id"]), target.get("checkpoint_ns", "")):

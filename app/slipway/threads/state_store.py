@@ -13,8 +13,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.types import StateSnapshot, StateUpdate
 
 from slipway.access.users import User
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.fenced_writers import IdleThreadWriter
-from slipway.checkpoints.thread_saver import ThreadSaver
 from slipway.errors import Conflict, RefusedRequest
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -32,7 +32,12 @@ class ThreadStateStore:
     """The states of all threads, as the objects of the protocol."""
 
     def __init__(
-        self, graphs: ThreadGraphOpener, threads: ThreadStore, checkpointer: ThreadSaver, pipeline: Pipeline, keys: Keys
+        self,
+        graphs: ThreadGraphOpener,
+        threads: ThreadStore,
+        checkpointer: BaseCheckpointer,
+        pipeline: Pipeline,
+        keys: Keys,
     ) -> None:
         self._graphs, self._threads, self._checkpointer = graphs, threads, checkpointer
         self._pipeline, self._keys = pipeline, keys

@@ -8,7 +8,7 @@ from typing import Any
 
 from slipway.access.filtered_reads import filtered_fields, members_of
 from slipway.access.filters import MATCH_ALL, AccessFilter
-from slipway.checkpoints.thread_saver import ThreadSaver
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.trash import Trash
 from slipway.errors import Conflict, NotFound
 from slipway.protocol_types import Strategy
@@ -32,7 +32,7 @@ class ThreadStore:
         self,
         pipeline: Pipeline,
         keys: Keys,
-        checkpointer: ThreadSaver,
+        checkpointer: BaseCheckpointer,
         trash: Trash,
         *,
         ttl: ThreadTtl | None = None,

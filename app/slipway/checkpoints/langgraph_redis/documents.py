@@ -17,9 +17,9 @@ from typing import Any, Final
 import orjson
 from langgraph.checkpoint.base import Checkpoint, CheckpointMetadata, writes_sort_key
 
+from slipway.checkpoints.base_checkpointer import StoredWrite
 from slipway.checkpoints.channel_values import dumped
 from slipway.checkpoints.langgraph_redis.foreign_values import ForeignValues
-from slipway.checkpoints.thread_saver import StoredWrite
 from slipway.errors import StateRefused, StoredDataError
 from slipway.redis.document_keys import ROOT
 from slipway.serialization.serde import TYPE, Serde

@@ -30,6 +30,7 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from redisvl.exceptions import RedisSearchError
 
+from slipway.checkpoints.base_checkpointer import BaseCheckpointer, StorageCount, StoredWrite, ThreadStorage
 from slipway.checkpoints.checkpoint_key import CheckpointKey
 from slipway.checkpoints.core_reader import config_of
 from slipway.checkpoints.fenced_writers import CheckpointWriter
@@ -39,7 +40,6 @@ from slipway.checkpoints.langgraph_redis.documents import Documents, sizes
 from slipway.checkpoints.langgraph_redis.search import Search
 from slipway.checkpoints.langgraph_redis.trimming import Head, latest_of, with_ancestors, without_runs
 from slipway.checkpoints.metadata import checkpoint_metadata, without_user
-from slipway.checkpoints.thread_saver import StorageCount, StoredWrite, ThreadSaver, ThreadStorage
 from slipway.errors import Conflict, NotFound
 from slipway.redis.checkpoint_keys import thread_record
 from slipway.redis.commands import Command
@@ -64,7 +64,7 @@ Entry = tuple[bytes, list[bytes]]
 """The document of a checkpoint, and the documents of its pending writes."""
 
 
-class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
+class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
     """Stores the checkpoints of all threads under `prefix`. Counts the bytes of the documents, without the memory that
     Redis uses for its indexes."""
 
@@ -105,7 +105,7 @@ class LangGraphRedisSaver(ThreadSaver, AsyncRedisSaver):
 
     def for_run(
         self, writer: CheckpointWriter, *, empty_thread: str | None = None, max_thread_bytes: int | None = None
-    ) -> LangGraphRedisSaver:
+    ) -> LangGraphRedisCheckpointer:
         """See the base class; `empty_thread` is not used: an index may contain documents that the package wrote."""
         clone = super().for_run(writer, max_thread_bytes=max_thread_bytes)
         clone._newest = {}

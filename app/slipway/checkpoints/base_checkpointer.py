@@ -1,6 +1,6 @@
 """The base of Slipway's checkpointers: what both do alike, and what the server needs beside LangGraph's own methods.
 
-A `ThreadSaver` stores the checkpoints of all threads. Its writes are groups of plain commands that a `CheckpointWriter`
+A `BaseCheckpointer` stores the checkpoints of all threads. Its writes are groups of plain commands that a `CheckpointWriter`
 sends, so that an attempt's checkpoints are stored only while it owns its run. Before a group is sent, its bytes are
 compared with the byte budget of the thread. `app/slipway/checkpoints/factory.py` creates the checkpointers.
 
@@ -78,7 +78,7 @@ def _storable(channel: str, value: Any) -> Any:
     return public_repr(value) if channel == ERROR and is_a(value, BaseException) else value
 
 
-class ThreadSaver(SyncMethods):
+class BaseCheckpointer(SyncMethods):
     """A checkpointer of Slipway.
 
     `max_thread_bytes` is the byte budget of a thread. A write that would exceed it raises `CeilingHit` and stores
@@ -253,4 +253,4 @@ class ThreadSaver(SyncMethods):
 
 
 # LangGraph reads this signature at the start of every run. Computing it costs more than a round trip, so it is stored.
-ThreadSaver.aput_writes.__signature__ = inspect.signature(ThreadSaver.aput_writes)  # type: ignore[attr-defined]
+BaseCheckpointer.aput_writes.__signature__ = inspect.signature(BaseCheckpointer.aput_writes)  # type: ignore[attr-defined]
