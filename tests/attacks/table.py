@@ -401,7 +401,9 @@ ATTACKS: Final = (
             ),
             (
                 named("POST /threads/prune"),
-                shown("runs/test_incarnations.py::test_shrinking_a_removed_thread_leaves_the_next_one_alone"),
+                shown(
+                    "runs/test_incarnations.py::test_pruning_a_deleted_thread_does_not_change_a_later_thread_with_its_id"
+                ),
             ),
             (
                 named("POST /runs/cancel"),
@@ -439,7 +441,9 @@ ATTACKS: Final = (
             ),
             (
                 named("expired threads are deleted or pruned"),
-                shown("runs/test_incarnations.py::test_shrinking_a_removed_thread_leaves_the_next_one_alone"),
+                shown(
+                    "runs/test_incarnations.py::test_pruning_a_deleted_thread_does_not_change_a_later_thread_with_its_id"
+                ),
             ),
             (SOCKET, shown("test_open_streams.py::test_a_socket_closes_with_its_thread")),
             (an_open_stream, shown("test_open_streams.py::test_a_stream_ends_with_its_thread")),

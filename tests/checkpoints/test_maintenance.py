@@ -121,7 +121,7 @@ async def test_a_pruned_thread_counts_what_is_left(make: Make, saver: BaseCheckp
     assert pruned == await saver.thread_bytes("v")
 
 
-async def test_a_thread_is_not_shrunk_while_it_is_busy(saver: BaseCheckpointer, keys: Keys) -> None:
+async def test_a_busy_thread_is_not_pruned(saver: BaseCheckpointer, keys: Keys) -> None:
     made = await _chain(saver, "t", ["r1", "r2", "r3"])
     record = keys.thread("t")
     await saver.pipeline.send("HSET", record, "created_us", "1", "status", "busy")

@@ -17,7 +17,7 @@ from slipway.settings import Settings
 from tests.checkpoints.conftest import at, put
 from tests.compat.conftest import PROJECT
 from tests.compat.test_threads import (  # noqa: F401
-    test_a_busy_thread_is_not_shrunk,
+    test_a_busy_thread_is_not_pruned,
     test_a_copy_has_the_past_and_goes_its_own_way,
     test_imported_superstep_by_superstep,
     test_pruned,

@@ -120,7 +120,7 @@ async def test_pruned(sdk: Client) -> None:
         await sdk.threads.prune(["nobody"])
 
 
-async def test_a_busy_thread_is_not_shrunk(sdk: Client, worker: WorkerProcess, eventually: Eventually) -> None:
+async def test_a_busy_thread_is_not_pruned(sdk: Client, worker: WorkerProcess, eventually: Eventually) -> None:
     thread = await new_thread(sdk)
     await sdk.runs.create(thread, "hold", input={"value": 1})
     await eventually(lambda: held(sdk, thread))
@@ -178,29 +178,29 @@ async def test_what_is_due_is_swept(
     sdk: Client, served: Served, worker: WorkerProcess, pipeline: Pipeline, keys: Keys, eventually: Eventually
 ) -> None:
     sweeper = Retention(worker.services)
-    gone, shrunk, busy, later = [
+    gone, pruned, busy, later = [
         (await sdk.threads.create(ttl={"ttl": 60, "strategy": strategy}))["thread_id"]
         for strategy in ("delete", "keep_latest", "delete", "delete")
     ]
-    for thread in (gone, shrunk):
+    for thread in (gone, pruned):
         await sdk.runs.wait(thread, "steps", input={"value": 1})
     run = await sdk.runs.create(busy, "hold", input={"value": 1})
     await eventually(lambda: held(sdk, busy))
-    await expire(pipeline, keys, gone, shrunk, busy)
+    await expire(pipeline, keys, gone, pruned, busy)
     assert await sweeper.run_once() == (1, 1)
     with pytest.raises(NotFoundError):
         await sdk.threads.get(gone)
-    assert len(await sdk.threads.get_history(shrunk, limit=50)) == 1
+    assert len(await sdk.threads.get_history(pruned, limit=50)) == 1
     assert (await sdk.threads.get(busy))["status"] == "busy"
     assert (await sdk.threads.get(later))["status"] == "idle"
     assert await sweeper.run_once() == (0, 0)
     await sdk.runs.cancel(busy, run["run_id"], wait=True)
-    await expire(pipeline, keys, shrunk, busy)
+    await expire(pipeline, keys, pruned, busy)
     assert await sweeper.run_once() == (1, 1)
     with pytest.raises(NotFoundError):
         await sdk.threads.get(busy)
     assert set(await pipeline.send("ZRANGE", keys.threads_due, 0, -1)) == {
-        shrunk.encode(),
+        pruned.encode(),
         later.encode(),
     }
 

@@ -219,7 +219,7 @@ async def test_a_state_that_was_written_for_a_removed_thread_is_not_stored(eithe
     assert await either.threads.get(thread_id) == new
 
 
-async def test_shrinking_a_removed_thread_leaves_the_next_one_alone(either: Stores) -> None:
+async def test_pruning_a_deleted_thread_does_not_change_a_later_thread_with_its_id(either: Stores) -> None:
     thread_id = new_id()
     old = await left_behind(either, thread_id)
     thread, _ = await either.threads.create_or_get(thread_id, {}, ttl=ThreadTtl(7))

@@ -46,7 +46,7 @@ from slipway.redis.script_source import load
 from slipway.serialization.serde import Serde
 
 _DELETE: Final = load("checkpoint_delete")
-_TRIM: Final = load("checkpoint_trim")
+_PRUNE: Final = load("checkpoint_prune")
 _STORAGE: Final = load("checkpoint_storage")
 _COPY: Final = load("checkpoint_copy")
 
@@ -245,7 +245,7 @@ class CoreCheckpointer(BaseCheckpointer):
         names = names_of(self.keys, thread_id)
         self._used_bytes.pop(thread_id, None)
         removed = await self.pipeline.run(
-            _TRIM,
+            _PRUNE,
             [names.index, names.state, *guards],
             [names.writes_prefix, thread_id, *self._run_key_parts(), mode, *rest],
         )

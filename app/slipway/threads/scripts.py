@@ -28,7 +28,7 @@ class Swept:
     µs, and the number of busy threads."""
 
     deleted: list[str]
-    shrink: list[tuple[str, str]]
+    to_prune: list[tuple[str, str]]
     busy: int
 
 
@@ -101,8 +101,8 @@ class ThreadScripts(ScriptStubs):
             return Leftovers()
         return reply[0].decode(), fields_of(reply[1]) if len(reply) > 1 else {}
 
-    async def sweep(self, limit: int, shrunk: Sequence[tuple[str, str]] = ()) -> Swept:
-        """Handles up to `limit` expired threads. `shrunk` are the threads that were pruned since the last sweep."""
-        deleted, shrink, busy = await self._pipeline.run(_SWEEP, [], self._args(limit=limit, shrunk=list(shrunk)))
-        words = iter(word.decode() for word in shrink)
+    async def sweep(self, limit: int, pruned: Sequence[tuple[str, str]] = ()) -> Swept:
+        """Handles up to `limit` expired threads. `pruned` are the threads that were pruned since the last sweep."""
+        deleted, to_prune, busy = await self._pipeline.run(_SWEEP, [], self._args(limit=limit, pruned=list(pruned)))
+        words = iter(word.decode() for word in to_prune)
         return Swept([name.decode() for name in deleted], list(zip(words, words, strict=True)), int(busy))

@@ -41,13 +41,13 @@ class Retention(ExclusiveDuty):
         remaining, deleted, pruned = self._limit, 0, 0
         while remaining > 0:
             swept = await self._scripts.sweep(min(remaining, _PAGE))
-            for thread_id, incarnation in swept.shrink:
+            for thread_id, incarnation in swept.to_prune:
                 is_pruned = await self._checkpointer.prune_thread(thread_id, incarnation)
                 pruned += is_pruned
                 if is_pruned:
                     await self._scripts.sweep(0, [(thread_id, incarnation)])
             deleted += len(swept.deleted)
-            handled = len(swept.deleted) + len(swept.shrink)
+            handled = len(swept.deleted) + len(swept.to_prune)
             if handled + swept.busy < _PAGE or handled == 0:
                 break
             remaining -= handled

@@ -37,8 +37,8 @@ from slipway.checkpoints.fenced_writers import CheckpointWriter
 from slipway.checkpoints.langgraph_redis.client import PipelineClient
 from slipway.checkpoints.langgraph_redis.document_reads import DocumentReads
 from slipway.checkpoints.langgraph_redis.documents import Documents, sizes
+from slipway.checkpoints.langgraph_redis.pruning import Head, latest_of, with_ancestors, without_runs
 from slipway.checkpoints.langgraph_redis.search import Search
-from slipway.checkpoints.langgraph_redis.trimming import Head, latest_of, with_ancestors, without_runs
 from slipway.checkpoints.metadata import checkpoint_metadata, without_user
 from slipway.errors import Conflict, NotFound
 from slipway.redis.checkpoint_keys import thread_record

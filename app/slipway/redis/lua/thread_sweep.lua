@@ -5,14 +5,14 @@
 -- thread waits for the next sweep.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `limit`, `shrunk` ({thread, creation time in µs} of each thread that was
+-- ARGV: the key prefix; a MessagePack map: `limit`, `pruned` ({thread, creation time in µs} of each thread that was
 --   pruned: its time to live starts again).
 -- Reply: {deleted ids, {id to prune, its creation time in µs, ...}, how many were busy}.
 -- Atomic: All threads of one call.
 -- Repeatable: Yes.
 
 local args = cmsgpack.unpack(ARGV[2])
-for _, pair in ipairs(args.shrunk) do
+for _, pair in ipairs(args.pruned) do
   local thread_id = pair[1]
   local fields = redis.call('HMGET', key('thread', thread_id), 'created_us', 'ttl')
   local minutes = fields[2]
@@ -24,7 +24,7 @@ for _, pair in ipairs(args.shrunk) do
     redis.call('ZREM', key('threads_due'), thread_id)
   end
 end
-local deleted, shrink, busy = {}, {}, 0
+local deleted, to_prune, busy = {}, {}, 0
 local due = redis.call('ZRANGEBYSCORE', key('threads_due'), '-inf', integer_text(now_ms), 'LIMIT', 0, args.limit)
 for _, thread_id in ipairs(due) do
   local fields = redis.call('HMGET', key('thread', thread_id), 'status', 'ttl_strategy', 'created_us')
@@ -34,11 +34,11 @@ for _, thread_id in ipairs(due) do
     redis.call('ZADD', key('threads_due'), integer_text(now_ms), thread_id)
     busy = busy + 1
   elseif fields[2] == 'keep_latest' then
-    shrink[#shrink + 1] = thread_id
-    shrink[#shrink + 1] = fields[3]
+    to_prune[#to_prune + 1] = thread_id
+    to_prune[#to_prune + 1] = fields[3]
   else
     delete_thread(thread_id)
     deleted[#deleted + 1] = thread_id
   end
 end
-return {deleted, shrink, busy}
+return {deleted, to_prune, busy}
