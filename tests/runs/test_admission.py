@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slipway.access.filters import AccessFilter, parse_filter
-from slipway.checkpoints.leftovers import Leftovers
+from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.errors import NotFound
 from slipway.runs.record import new_id
 from slipway.runs.script_results import RunCreateResult, ThreadChanged
@@ -26,7 +26,7 @@ def meanwhile(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> Callable[[Call
     def between(act: Callable[[], Awaitable[Any]]) -> None:
         create, acts = stores.scripts.run_create, [act]
 
-        async def then(arguments: RunCreate) -> RunCreateResult | ThreadChanged | Leftovers:
+        async def then(arguments: RunCreate) -> RunCreateResult | ThreadChanged | LeftoversExist:
             while acts:
                 await acts.pop()()
             return await create(arguments)

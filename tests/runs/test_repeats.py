@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from slipway.checkpoints.leftovers import Leftovers
+from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.runs.record import Phase, Run
 from slipway.runs.script_results import Applied, AttemptFenced, GroupMissing
 from slipway.runs.scripts import RunScripts
@@ -112,7 +112,7 @@ async def test_creating_the_same_thread_again_is_no_conflict_for_the_same_reques
     run = new_run("0" * 36)
     first = await stores.thread_scripts.create(run.identity.thread_id, {"a": "1"}, "token")
     again = await stores.thread_scripts.create(run.identity.thread_id, {"a": "1"}, "token", members=["a"])
-    assert not isinstance(first, Leftovers)
+    assert not isinstance(first, LeftoversExist)
     assert first[0] == "ok"
     assert again == ("exists", [b"token", b"1"])
     assert dict(zip(first[1][::2], first[1][1::2], strict=True))[b"m:a"] == b"1"

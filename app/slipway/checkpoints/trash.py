@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import structlog
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
-from slipway.checkpoints.leftovers import Leftovers
+from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.checkpoints.scripts import TrashScripts
 from slipway.errors import StoreUnavailable
 from slipway.redis.keys import Keys
@@ -35,13 +35,13 @@ class Trash:
         self._scripts, self._checkpointer = TrashScripts(pipeline, keys), checkpointer
 
     async def create_after_emptying(
-        self, thread_id: str, create: Callable[[], Awaitable[_Result | Leftovers]]
+        self, thread_id: str, create: Callable[[], Awaitable[_Result | LeftoversExist]]
     ) -> _Result:
-        """Returns the result of `create`. Each time it returns `Leftovers`, deletes the checkpoints that an earlier
+        """Returns the result of `create`. Each time it returns `LeftoversExist`, deletes the checkpoints that an earlier
         thread with this id left, and calls it again."""
         while True:
             result = await create()
-            if not isinstance(result, Leftovers):
+            if not isinstance(result, LeftoversExist):
                 return result
             if (deleted_us := await self._scripts.deleted_us_of(thread_id)) is not None:
                 await self.remove(thread_id, deleted_us)

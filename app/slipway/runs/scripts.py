@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypedDict
 
-from slipway.checkpoints.leftovers import Leftovers
+from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.redis.commands import Command, packed
 from slipway.redis.connection import Arg
 from slipway.redis.hash_fields import Fields, fields_of
@@ -168,7 +168,7 @@ class Grace(TypedDict):
 class RunScripts(ScriptStubs):
     """Each method takes one round trip."""
 
-    async def run_create(self, arguments: RunCreate) -> RunCreateResult | ThreadChanged | Leftovers:
+    async def run_create(self, arguments: RunCreate) -> RunCreateResult | ThreadChanged | LeftoversExist:
         reply = await self._pipeline.run(_RUN_CREATE, [], self._args(**arguments))
         return _CREATE_RESULTS[reply[0]](*reply[1:])
 
@@ -296,7 +296,7 @@ class RunScripts(ScriptStubs):
 
 _APPLIED: Final = Applied()
 
-_CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | ThreadChanged | Leftovers]]] = {
+_CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | ThreadChanged | LeftoversExist]]] = {
     b"new": lambda flat: RunCreated(fields_of(flat)),
     b"known": lambda flat: RunExists(fields_of(flat)),
     b"no_thread": ThreadNotFound,
@@ -305,7 +305,7 @@ _CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | ThreadChan
     b"busy": lambda run_id: ThreadBusy(run_id.decode()),
     b"answered": lambda run_id, options: InterruptAnswered(run_id.decode(), options),
     b"fired": DueTimePassed,
-    b"leftovers": Leftovers,
+    b"leftovers": LeftoversExist,
 }
 
 

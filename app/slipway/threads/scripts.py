@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from slipway.checkpoints.leftovers import Leftovers
+from slipway.checkpoints.leftovers_exist import LeftoversExist
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
@@ -43,9 +43,9 @@ class ThreadScripts(ScriptStubs):
         ttl: Ttl | None = None,
         *,
         members: Sequence[str] = (),
-    ) -> tuple[str, list[Any]] | Leftovers:
+    ) -> tuple[str, list[Any]] | LeftoversExist:
         """("ok", the flat fields of the new thread), ("exists", the `token` of the thread that exists and these
-        `members` of its metadata), or `Leftovers`. `token` tells
+        `members` of its metadata), or `LeftoversExist`. `token` tells
         this request's repetition from another's."""
         arguments = {
             "thread_id": thread_id,
@@ -55,7 +55,7 @@ class ThreadScripts(ScriptStubs):
             "existing": ["token", *(f"m:{name}" for name in members)],
         }
         reply = await self._pipeline.run(_CREATE, [], self._args(**arguments))
-        return Leftovers() if reply[0] == b"leftovers" else (reply[0].decode(), reply[1])
+        return LeftoversExist() if reply[0] == b"leftovers" else (reply[0].decode(), reply[1])
 
     async def patch(
         self,
@@ -93,12 +93,12 @@ class ThreadScripts(ScriptStubs):
 
     async def copy(
         self, source: str, thread_id: str, token: str, ttl: Ttl | None, metadata: dict[str, str] | None = None
-    ) -> tuple[str, Fields] | Leftovers:
-        """("ok" or "exists", fields of the new thread), ("missing", {}), or `Leftovers`."""
+    ) -> tuple[str, Fields] | LeftoversExist:
+        """("ok" or "exists", fields of the new thread), ("missing", {}), or `LeftoversExist`."""
         args = self._args(source=source, thread_id=thread_id, token=token, ttl=ttl, metadata=metadata)
         reply = await self._pipeline.run(_COPY, [], args)
         if reply[0] == b"leftovers":
-            return Leftovers()
+            return LeftoversExist()
         return reply[0].decode(), fields_of(reply[1]) if len(reply) > 1 else {}
 
     async def sweep(self, limit: int, pruned: Sequence[tuple[str, str]] = ()) -> Swept:

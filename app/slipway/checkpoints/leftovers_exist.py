@@ -6,6 +6,6 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Leftovers:
+class LeftoversExist:
     """Checkpoints of a deleted thread with the same id may still exist. They are deleted first; then the thread can be
     created (`Trash.create_after_emptying`)."""
