@@ -228,7 +228,7 @@ async def test_a_run_without_a_lease_stays_with_a_worker_that_lives(stores: Stor
     await doctor(stores, repair=True).check_all()
     assert await stores.scripts.run_reap(event_ttl_s=60, pause_ms=0) == [], "the lease lasts until the worker reports"
     lost = await stores.scripts.heartbeat(
-        "w", [(run.run_id, 1, run.incarnation)], lease_ms=LEASE_MS, listed=True, gone=False
+        "w", [(run.run_id, 1, run.incarnation)], lease_ms=LEASE_MS, is_worker=True, leaving=False
     )
     assert lost == []
     assert await stores.settle(run) == Settled()

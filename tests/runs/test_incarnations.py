@@ -327,14 +327,14 @@ async def test_a_removed_runs_lease_is_not_renewed_for_the_run_that_has_its_id(s
     old, new = await reborn(stores)
     lease = await stores.pipeline.send("ZSCORE", stores.keys.leases, new.run_id)
     words = await stores.scripts.heartbeat(
-        "old", [(old.run_id, old.attempt, old.incarnation)], lease_ms=10 * LEASE_MS, listed=True, gone=False
+        "old", [(old.run_id, old.attempt, old.incarnation)], lease_ms=10 * LEASE_MS, is_worker=True, leaving=False
     )
     assert words == [(old.run_id, "lost")]
     assert await stores.pipeline.send("ZSCORE", stores.keys.leases, new.run_id) == lease
     await stores.reap("new")
     assert (await stores.now(new)).crashes == 1
     await stores.scripts.heartbeat(
-        "old", [(old.run_id, old.attempt, old.incarnation)], lease_ms=LEASE_MS, listed=True, gone=False
+        "old", [(old.run_id, old.attempt, old.incarnation)], lease_ms=LEASE_MS, is_worker=True, leaving=False
     )
     assert (await stores.now(new)).crashes == 1  # its own worker died, whoever else lives
     assert await stores.phase(new) is Phase.QUEUED

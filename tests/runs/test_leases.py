@@ -114,7 +114,7 @@ async def test_after_an_outage_the_living_have_one_lease_to_report(stores: Store
     await stores.pipeline.send("HINCRBY", pulse, "last_contact_ms", -grace["silence_ms"] - 1)
     assert await reap() == []
     reports = [(alive.run_id, alive.attempt, alive.incarnation)]
-    said = await stores.scripts.heartbeat("w", reports, lease_ms=60_000, listed=True, gone=False, grace=grace)
+    said = await stores.scripts.heartbeat("w", reports, lease_ms=60_000, is_worker=True, leaving=False, grace=grace)
     assert said == []
     assert await reap() == []
     await stores.pipeline.send("HINCRBY", pulse, "grace_until_ms", -grace["lease_ms"])

@@ -128,7 +128,7 @@ async def test_a_worker_that_only_hung_takes_the_suspicion_away(stores: Stores) 
     held = await stores.claim_one()
     await stores.reap()
     words = await stores.scripts.heartbeat(
-        "w", [(run.run_id, held.attempt, run.incarnation)], lease_ms=LEASE_MS, listed=True, gone=False
+        "w", [(run.run_id, held.attempt, run.incarnation)], lease_ms=LEASE_MS, is_worker=True, leaving=False
     )
     assert words == [(run.run_id, "lost")]
     assert (await stores.now(run)).crashes == 0

@@ -1,8 +1,9 @@
 """The base of Slipway's checkpointers: what both do alike, and what the server needs beside LangGraph's own methods.
 
 A `BaseCheckpointer` stores the checkpoints of all threads. Its writes are groups of plain commands that a
-`CheckpointWriter` sends, so that an attempt's checkpoints are stored only while it owns its run. Before a group is sent,
-its bytes are compared with the byte budget of the thread. `app/slipway/checkpoints/factory.py` creates the checkpointers.
+`CheckpointWriter` sends, so that an attempt's checkpoints are stored only while it owns its run. Before a group is
+sent, its bytes are compared with the byte budget of the thread. `app/slipway/checkpoints/factory.py` creates the
+checkpointers.
 
 All methods are async, except those for a graph that a synchronous node invokes: see `SyncMethods`.
 """

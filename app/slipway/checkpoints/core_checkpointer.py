@@ -268,7 +268,7 @@ class CoreCheckpointer(BaseCheckpointer):
                 *(incarnations or ()),
             ],
         )
-        if answer == b"gone":
+        if answer == b"deleted":
             raise NotFound("thread", source_thread_id)
         if answer == b"exists":
             raise Conflict(f"thread {target_thread_id} has checkpoints already")

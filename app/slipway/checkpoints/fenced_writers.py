@@ -59,7 +59,7 @@ class IdleThreadWriter:
         if not commands:
             return
         answer = await self._pipeline.run(_APPLY_IDLE, [self._key], [self._incarnation, *packed(commands)])
-        if answer == b"gone":
+        if answer == b"deleted":
             raise NotFound("thread", self._thread_id)
         if answer == b"busy":
             raise Conflict(f"thread {self._thread_id} has a run that is pending or running")

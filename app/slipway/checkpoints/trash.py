@@ -37,8 +37,8 @@ class Trash:
     async def create_after_emptying(
         self, thread_id: str, create: Callable[[], Awaitable[_Result | LeftoversExist]]
     ) -> _Result:
-        """Returns the result of `create`. Each time it returns `LeftoversExist`, deletes the checkpoints that an earlier
-        thread with this id left, and calls it again."""
+        """Returns the result of `create`. Each time it returns `LeftoversExist`, deletes the checkpoints that remain of
+        an earlier thread with this id, and calls it again."""
         while True:
             result = await create()
             if not isinstance(result, LeftoversExist):

@@ -93,7 +93,12 @@ class Doctor:
         if not page.ids:
             return []
         detected = await self._scripts.doctor(
-            page.kind, page.ids, place=page.place, parked=page.parked, repair=self._repair, lease_ms=self._lease_ms
+            page.kind,
+            page.ids,
+            container=page.container,
+            parked=page.parked,
+            repair=self._repair,
+            lease_ms=self._lease_ms,
         )
         for problem, record_id in detected:
             log.warning("doctor.problem_found", problem=problem, id=record_id, repaired=self._repair)

@@ -18,12 +18,13 @@ _SCAN_COUNT: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class IdPage:
-    """Ids of one kind that `HealthScripts.doctor` checks. `place` is the key of the queue, or the group, that has them;
+    """Ids of one kind that `HealthScripts.doctor` checks. `container` is the key of the queue, or the name of the
+    concurrency group, that has them;
     `parked` says that the queue is one of parked jobs."""
 
     kind: str
     ids: list[str]
-    place: str = ""
+    container: str = ""
     parked: bool = False
 
 
@@ -52,7 +53,7 @@ class HealthReads(ReadStubs):
         async for groups in self._ids_of_kind("group_runs", "set"):
             for group in groups:
                 async for runs in self._members("SSCAN", self._keys.group_runs(group)):
-                    yield IdPage("place", runs, group)
+                    yield IdPage("group_slot", runs, group)
 
     async def live_workers(self, since_ms: int) -> int:
         """How many workers have sent a heartbeat since then."""

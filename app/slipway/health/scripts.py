@@ -42,12 +42,14 @@ class HealthScripts(ScriptStubs):
         return Workload(workers, due, later, leases, oldest_ms / 1000, repairs)
 
     async def doctor(
-        self, kind: str, ids: Sequence[str], *, place: str, parked: bool, repair: bool, lease_ms: int
+        self, kind: str, ids: Sequence[str], *, container: str, parked: bool, repair: bool, lease_ms: int
     ) -> list[tuple[str, str]]:
         """Returns (problem, id) for each problem of these ids of one kind. With `repair` it is repaired in the same
-        script. `place` is where the ids were found: the key of a queue (`parked` if it is the queue of a group), or the
-        name of a group."""
-        arguments = self._args(kind=kind, ids=list(ids), place=place, parked=parked, repair=repair, lease_ms=lease_ms)
+        script. `container` has these ids: the key of a queue (`parked` if it is the queue of a concurrency
+        group), or the name of a group."""
+        arguments = self._args(
+            kind=kind, ids=list(ids), container=container, parked=parked, repair=repair, lease_ms=lease_ms
+        )
         reply = await self._pipeline.run(_DOCTOR, [], arguments)
         return [(problem.decode(), ident.decode()) for problem, ident in reply]
 

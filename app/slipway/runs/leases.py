@@ -165,8 +165,8 @@ class LeaseRenewer:
                 self.worker,
                 [(run_id, attempt.number, attempt.run.incarnation) for run_id, attempt in attempts.items()],
                 lease_ms=self._lease_ms,
-                listed=self._is_worker,
-                gone=leaving,
+                is_worker=self._is_worker,
+                leaving=leaving,
                 grace=self._grace,
             )
         except StoreUnavailable as error:

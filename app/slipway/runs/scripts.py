@@ -275,19 +275,19 @@ class RunScripts(ScriptStubs):
         attempts: Sequence[tuple[str, int, str]],
         *,
         lease_ms: int,
-        listed: bool,
-        gone: bool,
+        is_worker: bool,
+        leaving: bool,
         grace: Grace | None = None,
     ) -> list[tuple[str, str]]:
         """Renews the leases of `attempts`: (run, number, creation time of the run in µs). Returns (run, "lost" or the
-        cancel action) of each run that needs attention. With `listed` the process counts as a live worker, until a
-        heartbeat with `gone`."""
+        cancel action) of each run that needs attention. With `is_worker` the process counts as a live worker, until a
+        heartbeat with `leaving`."""
         arguments = {
             "worker": worker,
             "attempts": list(attempts),
             "lease_ms": lease_ms,
-            "listed": listed,
-            "gone": gone,
+            "is_worker": is_worker,
+            "leaving": leaving,
             "grace": grace,
         }
         reply = await self._pipeline.run(_HEARTBEAT, [], self._args(**arguments))
@@ -297,14 +297,14 @@ class RunScripts(ScriptStubs):
 _APPLIED: Final = Applied()
 
 _CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | ThreadChanged | LeftoversExist]]] = {
-    b"new": lambda flat: RunCreated(fields_of(flat)),
-    b"known": lambda flat: RunExists(fields_of(flat)),
+    b"created": lambda flat: RunCreated(fields_of(flat)),
+    b"exists": lambda flat: RunExists(fields_of(flat)),
     b"no_thread": ThreadNotFound,
-    b"taken": ThreadExists,
+    b"thread_exists": ThreadExists,
     b"changed": ThreadChanged,
     b"busy": lambda run_id: ThreadBusy(run_id.decode()),
     b"answered": lambda run_id, options: InterruptAnswered(run_id.decode(), options),
-    b"fired": DueTimePassed,
+    b"due_time_passed": DueTimePassed,
     b"leftovers": LeftoversExist,
 }
 

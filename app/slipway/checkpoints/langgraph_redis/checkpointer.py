@@ -410,7 +410,7 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
             [*(counter(self.keys, name) for name in both), *guards],
             [*(incarnations or ("", "")), *self._names.leads, *both, len(rests), *rests, *namespaces],
         )
-        if answer == b"gone":
+        if answer == b"deleted":
             raise NotFound("thread", source_thread_id)
         if answer == b"exists":
             raise Conflict(f"thread {target_thread_id} has checkpoints already")

@@ -6,12 +6,12 @@
 -- KEYS: the thread record.
 -- ARGV: the creation time of the thread in µs ('' for a thread without a record); the commands: each is its count of
 --   words, then its words.
--- Reply: 'ok'; 'busy'; 'gone' if the thread was deleted, or deleted and created again.
+-- Reply: 'ok'; 'busy'; 'deleted' if the thread was deleted, or deleted and created again.
 -- Atomic: The check and all commands.
 -- Repeatable: No: the commands may count bytes.
 
 local fields = redis.call('HMGET', KEYS[1], 'status', 'created_us')
-if (fields[2] or '') ~= ARGV[1] then return 'gone' end
+if (fields[2] or '') ~= ARGV[1] then return 'deleted' end
 if fields[1] == 'busy' then return 'busy' end
 run_commands(2)
 return 'ok'

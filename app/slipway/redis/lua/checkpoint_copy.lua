@@ -6,8 +6,8 @@
 --   caller has no thread records.
 -- ARGV: prefix of the source's pending-writes keys; the target's; the target thread; what precedes and follows a run
 --   id in the name of a run's set of threads; the creation times of both threads in µs.
--- Reply: 'ok'; 'exists' if the target has checkpoints; 'gone' if a thread was deleted, or deleted and created again. A
---   target's record says by `copied_us` that its checkpoints are still to be copied.
+-- Reply: 'ok'; 'exists' if the target has checkpoints; 'deleted' if a thread was deleted, or deleted and created again.
+--   A target's record says by `copied_us` that its checkpoints are still to be copied.
 -- Atomic: All keys of the target.
 -- Repeatable: No: a repetition replies 'exists'.
 
@@ -15,7 +15,7 @@ if redis.call('EXISTS', KEYS[3], KEYS[4]) > 0 then return 'exists' end
 if KEYS[6] then
   local from, to = redis.call('HGET', KEYS[5], 'created_us'), redis.call('HMGET', KEYS[6], 'created_us', 'copied_us')
   if to[1] == ARGV[7] and not to[2] then return 'exists' end
-  if from ~= ARGV[6] or to[1] ~= ARGV[7] then return 'gone' end
+  if from ~= ARGV[6] or to[1] ~= ARGV[7] then return 'deleted' end
   redis.call('HDEL', KEYS[6], 'copied_us')
 end
 for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do

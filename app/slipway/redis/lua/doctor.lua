@@ -5,8 +5,9 @@
 -- repaired in one script, so that work in progress does not look like a problem.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `kind` ('job', 'lease', 'place', 'thread' or 'run'), `ids`, `place` (the
---   key of a queue, or the name of a group), `parked` (whether that queue is one of a group), `repair`, `lease_ms`.
+-- ARGV: the key prefix; a MessagePack map: `kind` ('job', 'lease', 'group_slot', 'thread' or 'run'), `ids`,
+--   `container` (the key of the queue, or the name of the concurrency group, that has these ids), `parked` (whether
+--   that queue is one of a group), `repair`, `lease_ms`.
 -- Reply: {problem, id} for each problem.
 -- Atomic: Each repair, and its count.
 -- Repeatable: Yes: a repaired problem is not found again.
@@ -27,8 +28,8 @@ end
 
 local function has_job(run_id)
   local job = job_name(run_id, redis.call('HGET', key('run', run_id), 'attempt') + 1)
-  for _, place in ipairs({'queue', 'suspect_queue', 'later_queue'}) do
-    if redis.call('ZSCORE', key(place), job) then return true end
+  for _, queue in ipairs({'queue', 'suspect_queue', 'later_queue'}) do
+    if redis.call('ZSCORE', key(queue), job) then return true end
   end
   for _, pair in ipairs(groups_of(run_id)) do
     if redis.call('ZSCORE', key('parked_queue', pair[1]), job) then return true end
@@ -45,15 +46,15 @@ local check = {}
 -- A job in one of the queues: its run must be queued, and wait for this attempt.
 function check.job(job)
   local run_id, attempt = split_job(job)
-  if not redis.call('ZSCORE', args.place, job) then return end
+  if not redis.call('ZSCORE', args.container, job) then return end
   local fields = run_id and redis.call('HMGET', key('run', run_id), 'phase', 'attempt')
   if not fields or fields[1] ~= 'queued' or fields[2] + 1 ~= tonumber(attempt) then
-    if record_problem('job_without_run', job) then redis.call('ZREM', args.place, job) end
+    if record_problem('job_without_run', job) then redis.call('ZREM', args.container, job) end
   elseif args.parked and redis.call('EXISTS', key('queue'), key('suspect_queue')) == 0
       and not group_at_limit(run_id) then
     -- with empty queues, no job was moved from the parked ones to take the free slot
     if record_problem('parked_though_there_is_room', job) then
-      redis.call('ZREM', args.place, job)
+      redis.call('ZREM', args.container, job)
       add_to_queue(run_id, job, now_ms)
       wake_worker()
     end
@@ -67,9 +68,10 @@ function check.lease(run_id)
 end
 
 -- A slot of a concurrency group: its run must be running.
-function check.place(run_id)
-  if redis.call('SISMEMBER', key('group_runs', args.place), run_id) == 0 or phase_of(run_id) == 'running' then return end
-  if record_problem('place_of_run_that_is_over', run_id) then free_group_slot(args.place, run_id) end
+function check.group_slot(run_id)
+  local has_slot = redis.call('SISMEMBER', key('group_runs', args.container), run_id) == 1
+  if not has_slot or phase_of(run_id) == 'running' then return end
+  if record_problem('place_of_run_that_is_over', run_id) then free_group_slot(args.container, run_id) end
 end
 
 -- A thread: its active run must be running, its waiting runs queued, the first of them must have a job, and a busy

@@ -6,8 +6,8 @@
 -- ARGV: creation times of both threads in µs; prefixes of checkpoints, registries, writes and pointers; source thread;
 --   target thread; how many checkpoints, then <namespace>:<checkpoint> of each; then the namespaces that have a
 --   pointer.
--- Reply: 'ok'; 'exists' if the target has checkpoints; 'gone' if a thread was deleted, or deleted and created again. A
---   target's record says by `copied_us` that its checkpoints are still to be copied.
+-- Reply: 'ok'; 'exists' if the target has checkpoints; 'deleted' if a thread was deleted, or deleted and created again.
+--   A target's record says by `copied_us` that its checkpoints are still to be copied.
 -- Atomic: All keys of the target.
 -- Repeatable: No: a repetition replies 'exists'.
 
@@ -18,7 +18,7 @@ if redis.call('EXISTS', KEYS[2]) == 1 then return 'exists' end
 if KEYS[4] then
   local from, to = redis.call('HGET', KEYS[3], 'created_us'), redis.call('HMGET', KEYS[4], 'created_us', 'copied_us')
   if to[1] == ARGV[2] and not to[2] then return 'exists' end
-  if from ~= ARGV[1] or to[1] ~= ARGV[2] then return 'gone' end
+  if from ~= ARGV[1] or to[1] ~= ARGV[2] then return 'deleted' end
   redis.call('HDEL', KEYS[4], 'copied_us')
 end
 

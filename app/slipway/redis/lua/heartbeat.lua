@@ -5,7 +5,7 @@
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `worker`, `attempts` ({run, attempt, creation time of the run in µs} of
---   each), `lease_ms`, `listed` (whether it is a worker), `gone` (whether it stops), `grace` (map: `silence_ms`,
+--   each), `lease_ms`, `is_worker` (whether it is a worker), `leaving` (whether it stops), `grace` (map: `silence_ms`,
 --   `lease_ms`; or nil).
 -- Reply: {run, instruction} for each run that needs attention: 'lost' if another attempt owns it or it ended, else the
 --   cancel action.
@@ -27,9 +27,9 @@ for _, pair in ipairs(args.attempts) do -- run, attempt, creation time of the ru
     if owned.cancel then instructions[#instructions + 1] = {pair[1], owned.cancel} end
   end
 end
-if args.gone then
+if args.leaving then
   redis.call('ZREM', key('workers'), args.worker)
-elseif args.listed then
+elseif args.is_worker then
   redis.call('ZADD', key('workers'), integer_text(now_ms), args.worker)
 end
 return instructions

@@ -1,17 +1,17 @@
 --! needs: cancel cancel_causes clock crons events groups keys leases phases queue runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
--- Creates a run: record, first event, place in the thread's queue, job or lease, thread record.
+-- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: see `runs.scripts.RunCreate`.
--- Reply: {'new', fields}, also if this very request has created the run and `inline_worker` holds it; {'known',
+-- Reply: {'created', fields}, also if this very request has created the run and `inline_worker` holds it; {'exists',
 --   fields} for a run that existed; {'no_thread'} also if the thread lacks the `required_metadata`, or is the
---   temporary thread of another run; {'taken'} if the thread was to be created and exists; {'changed'} if a field of
---   the thread differs from `expected_fields`; {'busy', run id}; {'answered', run id, kwargs} if another run has
---   answered the interrupt; {'fired'} if the run of a cron's due time was created already; {'leftovers'} if
+--   temporary thread of another run; {'thread_exists'} if the thread was to be created; {'changed'} if a field of the
+--   thread differs from `expected_fields`; {'busy', run id}; {'answered', run id, kwargs} if another run has answered
+--   the interrupt; {'due_time_passed'} if the run of a cron's due time was created already; {'leftovers'} if
 --   checkpoints of a deleted thread must be deleted before the thread is created. The classes in `runs.script_results`
---   stand for these replies.
+--   are the same replies in Python.
 -- Atomic: All of it, the cancelling of earlier runs, and the next due time of the cron.
 -- Repeatable: Yes: a run that exists is returned, and nothing changes.
 
@@ -31,11 +31,11 @@ if redis.call('EXISTS', run) == 1 then
   -- If the reply to the first call was lost, the web process that claimed the run has not started it yet.
   local fields = redis.call('HMGET', run, 'worker', 'inline_request')
   local repeated = args.inline_worker and fields[1] == args.inline_worker and fields[2] == args.inline_request
-  return {repeated and 'new' or 'known', redis.call('HGETALL', run)}
+  return {repeated and 'created' or 'exists', redis.call('HGETALL', run)}
 end
 
 -- This script also moves the cron to its next due time, so of several workers one creates the run.
-if args.due_time and not has_due_time(args.due_time) then return {'fired'} end
+if args.due_time and not has_due_time(args.due_time) then return {'due_time_passed'} end
 
 for field, value in pairs(args.expected_fields) do
   if redis.call('HGET', thread, field) ~= value then return {'changed'} end
@@ -48,15 +48,15 @@ if not exists then
   if args.temporary then redis.call('HSET', thread, 'temporary', 1) else set_ttl(args.thread_id, args.thread_ttl) end
   for field, value in pairs(args.thread_metadata) do redis.call('HSET', thread, 'm:' .. field, value) end
 elseif args.own_thread then
-  return {'taken'}
+  return {'thread_exists'}
 elseif redis.call('HEXISTS', thread, 'temporary') == 1 then
   return {'no_thread'} -- a temporary thread belongs to one run
 end
 
 local active = redis.call('HGET', thread, 'active_run_id')
 local queued = redis.call('ZRANGE', key('thread_queue', args.thread_id), 0, -1)
-local refuses = args.multitask == 'reject' or not args.may_cancel and args.multitask ~= 'enqueue'
-if (active or #queued > 0) and refuses then return {'busy', active or queued[1]} end
+local rejects = args.multitask == 'reject' or not args.may_cancel and args.multitask ~= 'enqueue'
+if (active or #queued > 0) and rejects then return {'busy', active or queued[1]} end
 
 -- An interrupt is answered once. It can be answered again if the run with the first answer ended and left the interrupt
 -- open, or failed before the answer reached the graph.
@@ -122,4 +122,4 @@ else
 end
 set_updated(args.thread_id)
 if args.due_time then set_next_due_time(args.due_time.cron_id, args.due_time.next_ms, args.run_id) end
-return {'new', redis.call('HGETALL', run)}
+return {'created', redis.call('HGETALL', run)}
