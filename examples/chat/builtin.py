@@ -1,4 +1,4 @@
-"""The built-in chat model: no network, no key, the same reply to the same words, streamed like any other model's."""
+"""The built-in chat model. It needs no network and no key. Equal messages get equal replies."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _MY_NAME: Final = re.compile(r"\b(?:what(?:'s|’s| is) my name|who am i|do you 
 _CAPABLE: Final = re.compile(r"\b(?:what can you do|who are you|help)\b", re.I)
 _LONG_WORDS: Final = 60
 _CAN: Final = (
-    "I can look things up in the document library, do sums, convert units, tell dates, "
-    "and sum up a text that you paste."
+    "I can search the document library, calculate, convert units, answer questions about dates, "
+    "and summarize a text that you paste."
 )
 
 
@@ -85,26 +85,26 @@ class BuiltinChatModel(BaseChatModel):
             if run_manager:
                 await run_manager.on_llm_new_token(str(chunk.text), chunk=chunk)
             yield chunk
-            await asyncio.sleep(0)  # a reader gets each token before the next is made
+            await asyncio.sleep(0)  # the server sends each token before the next one exists
 
 
 def reply(messages: Sequence[BaseMessage]) -> str:
     """The next reply of the model. Blocks, because it reads the library."""
-    said = [str(message.text).strip() for message in messages if isinstance(message, HumanMessage)]
-    last = said[-1] if said else ""
+    user_texts = [str(message.text).strip() for message in messages if isinstance(message, HumanMessage)]
+    last = user_texts[-1] if user_texts else ""
     if not last:
         return f"You have not written anything yet. {_CAN}"
     return (
-        _social(last, said)
+        _small_talk(last, user_texts)
         or compute(last, datetime.now(UTC).date())[0]
-        or _summed_up(last)
+        or _summary(last)
         or _from_library(last)
-        or _at_a_loss(last)
+        or _fallback(last)
     )
 
 
-def _social(last: str, said: Sequence[str]) -> str:
-    name = next((match[1] for text in reversed(said) if (match := _NAME.search(text))), None)
+def _small_talk(last: str, user_texts: Sequence[str]) -> str:
+    name = next((match[1] for text in reversed(user_texts) if (match := _NAME.search(text))), None)
     if _MY_NAME.search(last):
         return f"You told me that your name is {name}." if name else "You have not told me your name yet."
     if _NAME.search(last) and len(last.split()) < 12:
@@ -120,12 +120,13 @@ def _social(last: str, said: Sequence[str]) -> str:
     )
 
 
-def _summed_up(text: str) -> str:
+def _summary(text: str) -> str:
     if len(text.split()) < _LONG_WORDS:
         return ""
     points = key_sentences("text", "", text, 3)
     return (
-        f"Your text has {len(text.split())} words. Its main points:\n\n" + "\n".join(f"- {p['shown']}" for p in points)
+        f"Your text has {len(text.split())} words. Its main points:\n\n"
+        + "\n".join(f"- {p['display_text']}" for p in points)
         if points
         else ""
     )
@@ -139,13 +140,13 @@ def _from_library(question: str) -> str:
     return f"{answer}\n\n(From: {source})"
 
 
-def _at_a_loss(text: str) -> str:
-    shown = text if len(text) <= 80 else f"{text[:77]}..."
-    return f"You wrote: “{shown}”. I found nothing about that in the library. {_CAN}"
+def _fallback(text: str) -> str:
+    shortened = text if len(text) <= 80 else f"{text[:77]}..."
+    return f"You wrote: “{shortened}”. I found nothing about that in the library. {_CAN}"
 
 
 def _cut(text: str, stop: Sequence[str] | None) -> str:
-    return text[: min([len(text), *(place for mark in stop or () if (place := text.find(mark)) >= 0)])]
+    return text[: min([len(text), *(end for mark in stop or () if (end := text.find(mark)) >= 0)])]
 
 
 def _usage(messages: Sequence[BaseMessage], text: str) -> UsageMetadata:

@@ -14,10 +14,10 @@ from examples.chat.builtin import BuiltinChatModel
 
 
 async def answer(state: MessagesState) -> dict[str, list[BaseMessage]]:
-    """The next message. The stream mode `messages` has its tokens while the model produces them."""
+    """Adds the reply of the model. The stream mode `messages` sends its tokens while the model produces them."""
     messages = state.get("messages")
     if not messages:
-        raise ValueError('messages: at least one message is needed, such as {"role": "user", "content": "Hello"}')
+        raise ValueError('messages: at least one message is required, such as {"role": "user", "content": "Hello"}')
     name = models.model_name()
     model: BaseChatModel = await asyncio.to_thread(models.open_model, name) if name else BuiltinChatModel()
     return {"messages": [await model.ainvoke(messages)]}

@@ -38,7 +38,7 @@ _WORDS: Final = (
     (r"(?<![\d.])0+(?=\d)", ""),
     (r"(\d) ?(?:%|percent)(?! ?\d)", r"\1/100"),
 )
-_AROUND: Final = re.compile(
+_FILLER: Final = re.compile(
     r"^(?:please )?(?:what(?:'s|’s| is| are)?|how much is|calculate|compute|work out|evaluate|solve)\s+|[\s=?.!]+$",
     re.IGNORECASE,
 )
@@ -46,14 +46,14 @@ _SUM: Final = re.compile(r"[\d\s.+\-*/%()]+")
 _DATE: Final = re.compile(r"\d{4}-\d\d?-\d\d?")
 
 
-class TooHard(ValueError):
+class Uncomputable(ValueError):
     """The expression exceeds a bound; the message says which."""
 
 
-def as_sum(question: str) -> str | None:
+def find_expression(question: str) -> str | None:
     """The arithmetic expression that the question consists of, or None when it is something else."""
     text = question.strip()[: _LONGEST * 2]
-    while (shorter := _AROUND.sub("", text)) != text:
+    while (shorter := _FILLER.sub("", text)) != text:
         text = shorter
     if _DATE.fullmatch(text):
         return None
@@ -65,32 +65,32 @@ def as_sum(question: str) -> str | None:
 
 
 def evaluate(expression: str) -> Decimal:
-    """The value of a sum of numbers, + - * / // % ** and brackets. Raises `TooHard`."""
+    """The value of a sum of numbers, + - * / // % ** and brackets. Raises `Uncomputable`."""
     if len(expression) > _LONGEST:
-        raise TooHard(f"the sum is longer than {_LONGEST} characters")
+        raise Uncomputable(f"the sum is longer than {_LONGEST} characters")
     try:
         tree = ast.parse(expression.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise TooHard("the sum is not complete") from None
+        raise Uncomputable("the sum is not complete") from None
     with localcontext() as context:
         context.prec = _MOST_DIGITS
         try:
             return _value(tree.body, 0)
         except (DivisionByZero, ZeroDivisionError):
-            raise TooHard("nothing can be divided by zero") from None
+            raise Uncomputable("nothing can be divided by zero") from None
         except (InvalidOperation, Overflow):
-            raise TooHard("the result is not a number that can be written down") from None
+            raise Uncomputable("the result is not a number that can be written down") from None
 
 
 def _value(node: ast.expr, depth: int) -> Decimal:
     if depth > _DEEPEST:
-        raise TooHard("the sum has too many brackets")
+        raise Uncomputable("the sum has too many brackets")
     match node:
         case ast.Constant(value=bool()):
-            raise TooHard("only numbers are supported")
+            raise Uncomputable("only numbers are supported")
         case ast.Constant(value=int() | float() as number):
             if isinstance(number, int) and number.bit_length() > 4 * _MOST_DIGITS:
-                raise TooHard(f"a number has more than {_MOST_DIGITS} digits")
+                raise Uncomputable(f"a number has more than {_MOST_DIGITS} digits")
             return _sized(Decimal(str(number)))
         case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
             value = _value(operand, depth + 1)
@@ -99,18 +99,18 @@ def _value(node: ast.expr, depth: int) -> Decimal:
             return _power(_value(left, depth + 1), _value(right, depth + 1))
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
             return _sized(_BINARY[type(op)](_value(left, depth + 1), _value(right, depth + 1)))
-    raise TooHard("only numbers, + - * / // % ** and brackets are supported")
+    raise Uncomputable("only numbers, + - * / // % ** and brackets are supported")
 
 
 def _power(base: Decimal, exponent: Decimal) -> Decimal:
     if abs(exponent) > _MOST_EXPONENT:
-        raise TooHard(f"exponents go up to {_MOST_EXPONENT}")
+        raise Uncomputable(f"exponents go up to {_MOST_EXPONENT}")
     return _sized(base**exponent)
 
 
 def _sized(value: Decimal) -> Decimal:
     if not value.is_finite() or (value and abs(value.adjusted()) > _MOST_DIGITS):
-        raise TooHard(f"the result has more than {_MOST_DIGITS} digits")
+        raise Uncomputable(f"the result has more than {_MOST_DIGITS} digits")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Questions about dates: today, days between two, days from now, the weekday of one."""
+"""Answers questions about dates: today, the days between two dates, a date in some days, the weekday of a date."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ def about_date(question: str, today: date) -> str | None:
     if asks_days and (match := _BETWEEN.search(text)):
         first, second = _date(match[1], today), _date(match[2], today)
         if first and second:
-            return f"From {_said(first)} to {_said(second)} it is {_days(abs((second - first).days))}."
+            return f"From {_format_date(first)} to {_format_date(second)} it is {_days(abs((second - first).days))}."
     if (match := _UNTIL.search(text)) and (day := _date(match[1], today)):
         gap = (day - today).days
-        return f"{_said(day)} is {_days(gap)} away." if gap >= 0 else f"{_said(day)} was {_days(-gap)} ago."
+        return (
+            f"{_format_date(day)} is {_days(gap)} away." if gap >= 0 else f"{_format_date(day)} was {_days(-gap)} ago."
+        )
     if (match := _OFFSET.search(text)) and (answer := _shifted(match, today)):
         return answer
     if _WEEKDAY.search(text) and (day := _date(text, today, bare=False)):
-        return f"{_said(day)} {'is' if day >= today else 'was'} a {day:%A}."
+        return f"{_format_date(day)} {'is' if day >= today else 'was'} a {day:%A}."
     if _TODAY.search(text):
-        return f"Today is {today:%A}, {_said(today)}."
+        return f"Today is {today:%A}, {_format_date(today)}."
     return None
 
 
@@ -52,8 +54,8 @@ def _shifted(match: re.Match[str], today: date) -> str | None:
     try:
         day = base - timedelta(days) if match["ago"] or match["ago2"] else base + timedelta(days)
     except OverflowError:
-        return "That is further than the calendar goes."
-    return f"That is {day:%A}, {_said(day)}."
+        return "That date is outside the calendar."
+    return f"That is {day:%A}, {_format_date(day)}."
 
 
 def _date(text: str, today: date, *, bare: bool = True) -> date | None:
@@ -68,7 +70,7 @@ def _date(text: str, today: date, *, bare: bool = True) -> date | None:
     return read_date(text) if re.search(r"\d", text) else None
 
 
-def _said(day: date) -> str:
+def _format_date(day: date) -> str:
     return f"{day.day} {day:%B %Y}"
 
 

@@ -11,7 +11,7 @@ from langgraph.graph.state import CompiledStateGraph
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from examples.quick_answer.arithmetic import TooHard, as_sum, evaluate, readable
+from examples.quick_answer.arithmetic import Uncomputable, evaluate, find_expression, readable
 from examples.quick_answer.dates import about_date
 from examples.quick_answer.units import convert
 from examples.reading.document_search import search_documents
@@ -21,9 +21,9 @@ from examples.reading.library import library_dir, read_library
 Kind = Literal["sum", "unit", "date", "library", "none"]
 
 FALLBACK = (
-    "I have no short answer to that. I can calculate (“12.5% of 480”), convert units (“5 km in miles”), tell dates "
-    "(“which weekday is 24 December 2027?”) and look things up in the library. For longer questions there is the "
-    "research assistant."
+    "I have no short answer to that. I can calculate (“12.5% of 480”), convert units (“5 km in miles”), answer "
+    "questions about dates (“which weekday is 24 December 2027?”) and search the library. For longer questions there "
+    "is the research assistant."
 )
 
 
@@ -52,7 +52,7 @@ async def calculate(state: State) -> dict[str, str]:
     """Answers questions about sums, units and dates."""
     question = state.get("question")
     if not isinstance(question, str) or not question.strip():
-        raise ValueError("question: a question is needed, such as 'What is 12.5% of 480?'")
+        raise ValueError("question: a question is required, such as 'What is 12.5% of 480?'")
     answer, kind = compute(question, datetime.now(UTC).date())
     return {"answer": answer, "kind": kind, "source": ""}
 
@@ -63,10 +63,10 @@ def compute(question: str, today: date) -> tuple[str, Kind]:
         return answer, "unit"
     if answer := about_date(question, today):
         return answer, "date"
-    if expression := as_sum(question):
+    if expression := find_expression(question):
         try:
             return f"{' '.join(expression.split())} = {readable(evaluate(expression))}", "sum"
-        except TooHard as error:
+        except Uncomputable as error:
             return f"I cannot calculate that: {error}.", "sum"
     return "", "none"
 
@@ -91,11 +91,13 @@ async def find_in_library(question: str) -> Part | None:
 
 
 def in_short(part: Part, most: int = 3) -> tuple[str, str]:
-    """The best passages of one section as a short text, and their section."""
+    """The best passages of one section as a short text, and the document and section."""
     best = part["passages"][0]
     beside = [p for p in part["passages"][:most] if (p["name"], p["section"]) == (best["name"], best["section"])]
     beside.sort(key=lambda p: p["order"])
-    together = ("; " if all(p["kind"] in ("item", "row") for p in beside) else " ").join(p["shown"] for p in beside)
+    together = ("; " if all(p["kind"] in ("item", "row") for p in beside) else " ").join(
+        p["display_text"] for p in beside
+    )
     return together, best["document"] + (f" › {best['section']}" if best["section"] else "")
 
 

@@ -39,7 +39,7 @@ def _read() -> dict[str, tuple[str, Decimal, str]]:
 
 
 _UNITS: Final = _read()
-_ASKED: Final = re.compile(
+_CONVERSION: Final = re.compile(
     r"(?P<n>-?\d[\d,]*(?:\.\d+)?|an?|one)\s*(?P<a>°?[a-zA-Z][a-zA-Z/]*[23]?)\s+(?:in|into|to|as|=)\s+(?:an? )?"
     r"(?P<b>°?[a-zA-Z][a-zA-Z/]*[23]?)\s*[?.!]*\s*$",
     re.IGNORECASE,
@@ -62,15 +62,15 @@ _DEGREES: Final = {
 
 def convert(question: str) -> str | None:
     """`5 km is 3.106856 mi`, or None when the question is not a conversion."""
-    match = _ASKED.search(question[:300]) or _HOW_MANY.search(question[:300])
+    match = _CONVERSION.search(question[:300]) or _HOW_MANY.search(question[:300])
     if match is None:
         return None
     number = match["n"].lower()
     value = Decimal(1) if number.isalpha() else Decimal(number.replace(",", ""))
     if len(number) > 40:
         return None
-    if (one := _degree(match["a"])) and (other := _degree(match["b"])):
-        return f"{readable(value)} {one} is {readable(_warmth(value, one, other), 2)} {other}."
+    if (one := _degree_unit(match["a"])) and (other := _degree_unit(match["b"])):
+        return f"{readable(value)} {one} is {readable(_convert_temperature(value, one, other), 2)} {other}."
     source, target = _unit(match["a"]), _unit(match["b"])
     if source is None or target is None:
         return None
@@ -84,10 +84,10 @@ def _unit(name: str) -> tuple[str, Decimal, str] | None:
     return _UNITS.get(lower) or _UNITS.get(lower.removesuffix("s")) or _UNITS.get(lower.removesuffix("es"))
 
 
-def _degree(name: str) -> str | None:
+def _degree_unit(name: str) -> str | None:
     return _DEGREES.get(name.lower().lstrip("°"))
 
 
-def _warmth(value: Decimal, one: str, other: str) -> Decimal:
+def _convert_temperature(value: Decimal, one: str, other: str) -> Decimal:
     celsius = {"°C": value, "°F": (value - 32) * 5 / 9, "K": value - Decimal("273.15")}[one]
     return {"°C": celsius, "°F": celsius * 9 / 5 + 32, "K": celsius + Decimal("273.15")}[other]

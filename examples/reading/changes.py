@@ -1,4 +1,4 @@
-"""What differs between two versions of a document, section by section, in words a person understands."""
+"""The differences between two versions of a document, section by section."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from examples.reading.words import content, tokens
 
 Kind = Literal["added", "removed", "changed", "figure", "new section", "section removed"]
 
-_ALIKE: Final = 0.5
-"""From this likeness on, a sentence that went and one that came are one sentence that changed."""
-_RENAMED: Final = 0.6
+_SAME_SENTENCE: Final = 0.5
+"""A removed and an added sentence with at least this similarity count as one changed sentence."""
+_SAME_SECTION: Final = 0.6
 _LONGEST_COMPARED: Final = 400
-"""Passages a section; beyond this they are matched by equality alone."""
+"""Passages in a section. In longer sections only equal passages are matched."""
 
 
 class Change(TypedDict):
@@ -33,15 +33,15 @@ class Change(TypedDict):
     summary: str
     """The difference in a few words, such as `60 EUR instead of 45 EUR`."""
     before: str
-    """The older version's words, as quoted there; empty when added."""
+    """A quote from the older version; empty when added."""
     after: str
-    """The newer version's words, as quoted there; empty when removed."""
+    """A quote from the newer version; empty when removed."""
     before_name: str
     after_name: str
     before_version: str
     after_version: str
     more: int
-    """For a whole section: how many further passages came or went with it."""
+    """For a whole section: how many further passages were added or removed with it."""
 
 
 def changes(family: Family) -> list[Change]:
@@ -71,24 +71,24 @@ def _between(title: str, older: Edition, newer: Edition) -> list[Change]:
 class _Report:
     def __init__(self, title: str, older: Edition, newer: Edition) -> None:
         self._title, self._older, self._newer = title, older, newer
-        self._known_before = {_plain(passage) for passage in _passages(older)}
-        self._known_after = {_plain(passage) for passage in _passages(newer)}
+        self._all_older = {_plain(passage) for passage in _passages(older)}
+        self._all_newer = {_plain(passage) for passage in _passages(newer)}
         self.found: list[Change] = []
 
     def section(self, section: str, whole: Sequence[Passage], *, added: bool) -> None:
-        """A section that is only in one of the versions, without what the other says elsewhere."""
-        known = self._known_before if added else self._known_after
-        own = [passage for passage in whole if _plain(passage) not in known]
-        if not own:
+        """Reports a section that only one version has, without the passages that the other version has elsewhere."""
+        other_version = self._all_older if added else self._all_newer
+        unique = [passage for passage in whole if _plain(passage) not in other_version]
+        if not unique:
             return
-        first = own[0]
+        first = unique[0]
         kind: Kind = ("new section" if added else "section removed") if section else "added" if added else "removed"
-        self._add(section, kind, "", "" if added else first.quote, first.quote if added else "", len(own) - 1)
+        self._add(section, kind, "", "" if added else first.quote, first.quote if added else "", len(unique) - 1)
 
     def passages(self, section: str, old: Sequence[Passage], new: Sequence[Passage]) -> None:
-        """What changed, came and went in a section; what only moved is left aside."""
-        old = [passage for passage in old if _plain(passage) not in self._known_after]
-        new = [passage for passage in new if _plain(passage) not in self._known_before]
+        """Reports the changed, added and removed passages of a section. Passages that only moved are not reported."""
+        old = [passage for passage in old if _plain(passage) not in self._all_newer]
+        new = [passage for passage in new if _plain(passage) not in self._all_older]
         partner = _partners(old, new)
         for index, passage in enumerate(new):
             before = partner.get(index)
@@ -101,8 +101,8 @@ class _Report:
                 self._add(passage.section, "removed", "", passage.quote, "")
 
     def _changed(self, section: str, old: Passage, new: Passage) -> None:
-        summary, figures = difference(old.shown, new.shown)
-        if old.shown != new.shown:
+        summary, figures = difference(old.display_text, new.display_text)
+        if old.display_text != new.display_text:
             self._add(section, "figure" if figures else "changed", summary, old.quote, new.quote)
 
     def _add(self, section: str, kind: Kind, summary: str, before: str, after: str, more: int = 0) -> None:
@@ -135,34 +135,34 @@ def _sections(edition: Edition) -> dict[str, list[Passage]]:
 
 
 def _plain(passage: Passage) -> str:
-    return " ".join(tokens(passage.shown)) or passage.shown
+    return " ".join(tokens(passage.display_text)) or passage.display_text
 
 
 def _pairs(was: dict[str, list[Passage]], now: dict[str, list[Passage]]) -> dict[str, str]:
-    """Newer section -> the older one that it continues: by name, else by what it says."""
+    """Newer section -> the older section that it continues: by name, else by its words."""
     paired = {section: section for section in now if section in was}
-    numberless = {_numberless(section): section for section in was if section not in paired}
+    numberless = {_without_number(section): section for section in was if section not in paired}
     for section in now:
-        if section not in paired and _numberless(section) in numberless:
-            paired[section] = numberless.pop(_numberless(section))
-    taken = set(paired.values())
-    for section, said in now.items():
+        if section not in paired and _without_number(section) in numberless:
+            paired[section] = numberless.pop(_without_number(section))
+    paired_older = set(paired.values())
+    for section, passages_now in now.items():
         if section in paired:
             continue
-        ours = _bag(said)
-        alike = [(_share(ours, _bag(was[other])), other) for other in was if other not in taken]
-        if alike and max(alike)[0] >= _RENAMED:
+        words = _bag(passages_now)
+        alike = [(_share(words, _bag(was[other])), other) for other in was if other not in paired_older]
+        if alike and max(alike)[0] >= _SAME_SECTION:
             paired[section] = max(alike)[1]
-            taken.add(paired[section])
+            paired_older.add(paired[section])
     return paired
 
 
-def _numberless(section: str) -> str:
+def _without_number(section: str) -> str:
     return re.sub(r"(?:^|(?<=› ))[\d.]+\s*", "", section).casefold()
 
 
 def _bag(whole: Iterable[Passage]) -> set[str]:
-    return {word for passage in whole for word in content(passage.shown)}
+    return {word for passage in whole for word in content(passage.display_text)}
 
 
 def _share(one: set[str], other: set[str]) -> float:
@@ -170,29 +170,29 @@ def _share(one: set[str], other: set[str]) -> float:
 
 
 def _partners(old: Sequence[Passage], new: Sequence[Passage]) -> dict[int, int]:
-    """Index of a new passage -> index of the old one that it replaces: the most alike first."""
+    """Index of a new passage -> index of the old passage that it replaces. The most similar pairs are matched first."""
     if len(old) > _LONGEST_COMPARED or len(new) > _LONGEST_COMPARED:
         return {}
-    was, now = [passage.shown.split() for passage in old], [passage.shown.split() for passage in new]
-    likeness = []
-    for i, came in enumerate(now):
-        bag = set(came)
-        for j, went in enumerate(was):
-            # Cheap bound first: sentences that share few words cannot be alike.
-            if 2 * len(bag & set(went)) >= 0.6 * min(len(bag), len(set(went))):
-                ratio = _likeness(went, came)
-                if ratio >= _ALIKE:
-                    likeness.append((-ratio, i, j))
+    was, now = [passage.display_text.split() for passage in old], [passage.display_text.split() for passage in new]
+    similarity = []
+    for i, new_words in enumerate(now):
+        bag = set(new_words)
+        for j, old_words in enumerate(was):
+            # A cheap test first: sentences that share few words cannot be similar.
+            if 2 * len(bag & set(old_words)) >= 0.6 * min(len(bag), len(set(old_words))):
+                ratio = _similarity(old_words, new_words)
+                if ratio >= _SAME_SENTENCE:
+                    similarity.append((-ratio, i, j))
     partner: dict[int, int] = {}
-    for _, i, j in sorted(likeness):
+    for _, i, j in sorted(similarity):
         if i not in partner and j not in partner.values():
             partner[i] = j
     return partner
 
 
-def _likeness(was: list[str], now: list[str]) -> float:
-    """0 to 1; a sentence that went on at length is still like the short one that it was."""
+def _similarity(was: list[str], now: list[str]) -> float:
+    """0 to 1. A long sentence that contains most words of a short one counts as similar to it."""
     matcher = SequenceMatcher(None, was, now, autojunk=False)
     least = min(len(was), len(now))
-    kept = sum(block.size for block in matcher.get_matching_blocks())
-    return max(matcher.ratio(), 0.8 * kept / least if least >= 5 else 0.0)
+    shared = sum(block.size for block in matcher.get_matching_blocks())
+    return max(matcher.ratio(), 0.8 * shared / least if least >= 5 else 0.0)

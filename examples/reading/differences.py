@@ -1,4 +1,4 @@
-"""Two versions of a sentence: what replaces what, in a few words."""
+"""Describes the difference between two versions of a sentence in a few words."""
 
 from __future__ import annotations
 
@@ -56,57 +56,57 @@ _NUMBER_WORDS: Final = frozenset(
         "cinco",
     ]
 )
-_JOINTS: Final = frozenset({"and", "or", "to", "und", "oder", "et", "ou", "y", "o"})
+_CONJUNCTIONS: Final = frozenset({"and", "or", "to", "und", "oder", "et", "ou", "y", "o"})
 _UNIT_ADJECTIVES: Final = frozenset(["working", "calendar", "business", "full", "paid", "consecutive"])
 
 
 def difference(old: str, new: str) -> tuple[str, bool]:
-    """What replaces what, in a few words, and whether figures are all that changed; empty when too much did."""
-    was, now = old.split(), new.split()
+    """Such as `60 EUR instead of 45 EUR`, and whether only figures changed. The text is empty when too much changed."""
+    older, newer = old.split(), new.split()
     replaced: list[tuple[str, str]] = []
     figures = clear = True
     for verb, a, b, c, d in SequenceMatcher(
-        None, [_bare(w) for w in was], [_bare(w) for w in now], autojunk=False
+        None, [_bare(w) for w in older], [_bare(w) for w in newer], autojunk=False
     ).get_opcodes():
         if verb == "equal":
             continue
-        came, went = now[c:d], was[a:b]
-        figures = figures and bool(came and went) and _is_figure(came) and _is_figure(went)
-        if not content(" ".join([*came, *went])):
+        new_words, old_words = newer[c:d], older[a:b]
+        figures = figures and bool(new_words and old_words) and _is_figure(new_words) and _is_figure(old_words)
+        if not content(" ".join([*new_words, *old_words])):
             continue
-        if came and went and _is_figure(came) and _is_figure(went):
-            unit = _unit(came[-1], now[d : d + 2])
-            came, went = [*came, *unit], [*went, *unit]
-        elif came and went and not (_has_figure(came) and _has_figure(went)):
+        if new_words and old_words and _is_figure(new_words) and _is_figure(old_words):
+            unit = _unit(new_words[-1], newer[d : d + 2])
+            new_words, old_words = [*new_words, *unit], [*old_words, *unit]
+        elif new_words and old_words and not (_has_figure(new_words) and _has_figure(old_words)):
             clear = False
-        elif not (came and went):
-            came, went = _without_joint(came), _without_joint(went)
-        replaced.append((_phrase(came), _phrase(went)))
+        elif not (new_words and old_words):
+            new_words, old_words = _without_conjunction(new_words), _without_conjunction(old_words)
+        replaced.append((_phrase(new_words), _phrase(old_words)))
     short = all(len(side.split()) <= _MOST_WORDS for pair in replaced for side in pair)
     if not replaced or len(replaced) > _MOST_REPLACED or not short or not (clear or len(replaced) == 1):
         return "", figures and bool(replaced)
-    return "; ".join(dict.fromkeys(_said(came, went) for came, went in replaced)), figures
+    return "; ".join(dict.fromkeys(_describe(new_words, old_words) for new_words, old_words in replaced)), figures
 
 
 def _unit(figure: str, following: Sequence[str]) -> list[str]:
-    """The words that say what a figure counts: `days`, `working days`; none for a time of day."""
+    """The unit behind a figure, such as `days` or `working days`; empty for a time of day."""
     if ":" in figure or not following or not _bare(following[0]).isalpha() or figure.endswith((",", ".", ";")):
         return []
     return list(following if _bare(following[0]) in _UNIT_ADJECTIVES else following[:1])
 
 
-def _without_joint(words: Sequence[str]) -> list[str]:
-    return list(words[1:] if len(words) > 1 and _bare(words[0]) in _JOINTS else words)
+def _without_conjunction(words: Sequence[str]) -> list[str]:
+    return list(words[1:] if len(words) > 1 and _bare(words[0]) in _CONJUNCTIONS else words)
 
 
 def _has_figure(words: Sequence[str]) -> bool:
     return any(_FIGURE.search(word) or _bare(word) in _NUMBER_WORDS for word in words)
 
 
-def _said(came: str, went: str) -> str:
-    if not went:
-        return f"adds “{came}”"
-    return f"{came} instead of {went}" if came else f"drops “{went}”"
+def _describe(new_words: str, old_words: str) -> str:
+    if not old_words:
+        return f"adds “{new_words}”"
+    return f"{new_words} instead of {old_words}" if new_words else f"removes “{old_words}”"
 
 
 def _phrase(words: Sequence[str]) -> str:

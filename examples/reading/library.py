@@ -15,12 +15,12 @@ SUFFIXES: Final = frozenset({".md", ".markdown", ".txt"})
 MAX_FILES: Final = 500
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 _MAX_ODD_SHARE: Final = 0.02
-_LONGEST_SIGN_BYTES: Final = 4
+_LONGEST_CHARACTER_BYTES: Final = 4
 _ASCII_END: Final = 127
 
 
 class NotText(ValueError):
-    """The file is not text; the message says which and why."""
+    """The file is not text. The message names the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class Document:
 
 
 def library_dir() -> Path:
-    """The folder that SLIPWAY_LIBRARY_DIR names, read now; without it, the documents that ship with the examples."""
+    """The folder that SLIPWAY_LIBRARY_DIR names now, or else the documents that are part of the examples."""
     named = os.environ.get("SLIPWAY_LIBRARY_DIR")
     return Path(named).expanduser() if named else SHIPPED
 
 
 def file_names(folder: Path) -> list[str]:
-    """The readable files below `folder`, relative, sorted, hidden ones left out; at most MAX_FILES. Blocks."""
+    """Relative paths of the text files below `folder`, sorted, without hidden files; at most MAX_FILES. Blocks."""
     if not folder.is_dir():
         return []
     found = [
@@ -53,23 +53,23 @@ def file_names(folder: Path) -> list[str]:
 
 
 def read_file(folder: Path, name: str) -> Document:
-    """The document in a file; `NotText` when it is none. Blocks: call it in a thread."""
+    """The document in a file. Raises `NotText`. Blocks: call it in a thread."""
     with (folder / name).open("rb") as file:
         raw = file.read(MAX_FILE_BYTES + 1)
-    text = decoded(raw[:MAX_FILE_BYTES], name)
+    text = decode(raw[:MAX_FILE_BYTES], name)
     return Document(name, _title(text, name), text, cut=len(raw) > MAX_FILE_BYTES)
 
 
-def decoded(raw: bytes, name: str) -> str:
-    """The text in `raw`: UTF-8 or UTF-16 by its mark, else Latin-1 when that makes sense."""
+def decode(raw: bytes, name: str) -> str:
+    """Decodes UTF-8, UTF-16 with a byte order mark, or Latin-1. Raises `NotText`."""
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return raw.decode("utf-16", errors="replace")
     if b"\x00" in raw:
-        raise NotText(f"{name} is not text: it has zero bytes in it")
+        raise NotText(f"{name} is not text: it contains zero bytes")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if len(raw) - error.start < _LONGEST_SIGN_BYTES:  # the file was cut within a sign
+        if len(raw) - error.start < _LONGEST_CHARACTER_BYTES:  # the file was cut within a character
             return raw[: error.start].decode("utf-8-sig")
     text = raw.decode("utf-8-sig", errors="replace")
     damaged = text.count("\ufffd")
@@ -78,7 +78,7 @@ def decoded(raw: bytes, name: str) -> str:
     text = raw.decode("latin-1")
     odd = sum(1 for char in text if (ord(char) < 32 and char not in "\t\n\r\f") or 127 <= ord(char) < 160)
     if odd > max(1, len(text) * _MAX_ODD_SHARE):
-        raise NotText(f"{name} is not text: too many of its bytes are no characters")
+        raise NotText(f"{name} is not text: too many of its bytes are not characters")
     return text
 
 
@@ -94,26 +94,26 @@ def read_library(folder: Path) -> tuple[list[Document], list[str]]:
     return documents, problems
 
 
-def given(documents: object) -> list[Document]:
-    """The documents that came with the input; a ValueError names the one that is wrong."""
+def from_input(documents: object) -> list[Document]:
+    """The documents in the input of a run. Raises ValueError, which names the invalid document."""
     if not isinstance(documents, list):
         raise ValueError("documents: a list of texts, or of objects with title and text, is expected")
-    taken: dict[str, int] = {}
-    return [_given(item, position, taken) for position, item in enumerate(documents)]
+    uses: dict[str, int] = {}
+    return [_from_input(item, position, uses) for position, item in enumerate(documents)]
 
 
-def _given(item: object, position: int, taken: dict[str, int]) -> Document:
-    text, called = (item.get("text"), item.get("title")) if isinstance(item, Mapping) else (item, None)
+def _from_input(item: object, position: int, uses: dict[str, int]) -> Document:
+    text, input_title = (item.get("text"), item.get("title")) if isinstance(item, Mapping) else (item, None)
     if not isinstance(text, str):
-        raise ValueError(f"documents[{position}].text: a text is expected, not {type(text).__name__}")
-    if called is not None and not isinstance(called, str):
-        raise ValueError(f"documents[{position}].title: a text is expected, not {type(called).__name__}")
-    name = (called or "").strip() or first_heading(text) or f"Document {position + 1}"
-    taken[name] = taken.get(name, 0) + 1
-    unique = name if taken[name] == 1 else f"{name} ({taken[name]})"
-    return Document(unique, name if taken[name] == 1 else unique, text)
+        raise ValueError(f"documents[{position}].text: text is expected, not {type(text).__name__}")
+    if input_title is not None and not isinstance(input_title, str):
+        raise ValueError(f"documents[{position}].title: text is expected, not {type(input_title).__name__}")
+    name = (input_title or "").strip() or first_heading(text) or f"Document {position + 1}"
+    uses[name] = uses.get(name, 0) + 1
+    unique = name if uses[name] == 1 else f"{name} ({uses[name]})"
+    return Document(unique, name if uses[name] == 1 else unique, text)
 
 
 def _title(text: str, name: str) -> str:
-    """The first heading, else the file's name made readable."""
+    """The first heading, or else the name of the file with spaces and a capital letter."""
     return first_heading(text) or Path(name).stem.replace("_", " ").replace("-", " ").strip().capitalize() or name

@@ -1,7 +1,7 @@
-"""A document cut into sections (by Markdown headings) and passages (sentences, list items, table rows, code).
+"""Splits a document into sections (by Markdown headings) and passages (sentences, list items, table rows, code).
 
-Every passage is a stretch of the document itself: `quote` with its white space made single occurs in the document
-with its white space made single. What a person is shown (`shown`) has the markup taken out.
+`quote` of a passage occurs literally in the document, except that each run of white space is one space.
+`display_text` has no markup.
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ _MARKUP: Final = (
     (re.compile(r"(?<!\w)_(?=\S)([^_]+?)(?<=\S)_(?!\w)"), r"\1"),
 )
 _LONGEST_CODE_LINES: Final = 24
-"""Of a longer block this many are kept."""
+"""A longer block is cut to this many lines."""
 _LONGEST_HEADING: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One thing a document says."""
+    """A sentence, list item, table row or code block of a document."""
 
     section: str
-    """Where it stands: the headings above it without the document's title, joined by ` › `; may be empty."""
+    """The headings above it without the title of the document, joined by ` › `; may be empty."""
     quote: str
-    """The document's own characters, white space made single (kept as it is in code)."""
-    shown: str
-    """The same without markup, as a person reads it."""
+    """The characters of the document. Each run of white space is one space, except in code."""
+    display_text: str
+    """The text without markup."""
     kind: Kind
     order: int
-    """Its place among the document's passages."""
+    """Its number among the passages of the document, from 0."""
     lead: str = ""
-    """The words that introduce the list it belongs to, such as `Bring along:`."""
+    """The sentence that introduces its list, such as `Bring along:`."""
 
 
 @dataclass(slots=True)
 class _Reader:
-    """What is known while going down the lines of a document."""
+    """The state of the parser while it reads the lines of a document."""
 
     path: list[tuple[int, str]] = field(default_factory=list)
     title: str = ""
@@ -73,8 +73,8 @@ class _Reader:
     def section(self) -> str:
         return " › ".join(name for level, name in self.path if not (level == 1 and name == self.title))
 
-    def add(self, quote: str, kind: Kind, *, shown: str | None = None, lead: str = "") -> None:
-        text = plain(quote) if shown is None else shown
+    def add(self, quote: str, kind: Kind, *, display_text: str | None = None, lead: str = "") -> None:
+        text = plain(quote) if display_text is None else display_text
         if re.search(r"\w", text):
             self.found.append(Passage(self.section, quote, text, kind, len(self.found), lead))
 
@@ -98,16 +98,16 @@ class _Reader:
             self.lead = plain(pieces[-1])
 
     def enter(self, level: int, name: str) -> None:
-        """A heading begins a section."""
+        """Starts the section of a heading."""
         self.flush()
         self.lead, self.headers = "", []
         name = plain(name)[:_LONGEST_HEADING]
         if level == 1 and not self.title:
             self.title = name
-        self.path = [(above, known) for above, known in self.path if above < level] + [(level, name)]
+        self.path = [(above, heading) for above, heading in self.path if above < level] + [(level, name)]
 
     def row(self, line: str) -> None:
-        """A line of a table: the first of them names the columns."""
+        """Reads a line of a table. The first line has the names of the columns."""
         if _ROW_RULE.match(line):
             return
         cells = [plain(cell) for cell in line.strip().strip("|").split("|")]
@@ -115,12 +115,14 @@ class _Reader:
             self.headers = cells
             return
         named = [f"{head}: {cell}" if head else cell for head, cell in zip(self.headers, cells, strict=False) if cell]
-        first, rest = (cells[0], named[1:]) if cells[0] else ("", named)
-        self.add(single_spaced(line), "row", shown=(f"{first}: " if first and rest else first) + "; ".join(rest))
+        first, others = (cells[0], named[1:]) if cells[0] else ("", named)
+        self.add(
+            single_spaced(line), "row", display_text=(f"{first}: " if first and others else first) + "; ".join(others)
+        )
 
 
 def passages(text: str) -> list[Passage]:
-    """All that the document says, in order."""
+    """All passages of a document, in order."""
     reader = _Reader()
     lines = iter(_without_front_matter(text.removeprefix("\ufeff")).splitlines())
     previous = ""
@@ -157,7 +159,7 @@ def _code(reader: _Reader, lines: Iterator[str], fence: str) -> None:
         code.append(line)
     if code:
         text = "\n".join(code[:_LONGEST_CODE_LINES]).strip("\n")
-        reader.add(text, "code", shown=text, lead=reader.lead)
+        reader.add(text, "code", display_text=text, lead=reader.lead)
 
 
 def _without_front_matter(text: str) -> str:
@@ -184,12 +186,12 @@ def title(text: str) -> str:
 
 
 def single_spaced(text: str) -> str:
-    """`text` with every stretch of white space made one space."""
+    """`text` with one space for each run of white space."""
     return " ".join(text.split())
 
 
 def plain(text: str) -> str:
-    """`text` as a person reads it: links by their words, no emphasis marks, no tags."""
-    for pattern, instead in _MARKUP:
-        text = pattern.sub(instead, text)
+    """`text` without markup: the words of links, no emphasis marks, no tags."""
+    for pattern, replacement in _MARKUP:
+        text = pattern.sub(replacement, text)
     return single_spaced(text)

@@ -1,4 +1,4 @@
-"""What a question asks for: its parts, the words that matter (facets), and whether it wants changes or a summary."""
+"""Parses a question: its intent (changes, summary, answer), its parts, and its significant words (facets)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _CHANGES: Final = re.compile(
     r"|\bcambios?\b|\bdiferencias?\b|\bchangements?\b|\bmodifications?\b|\bmodifiche\b|\bwijziging\w*|\balterações\b",
     re.IGNORECASE,
 )
-_DOING: Final = re.compile(r"\b(?:how (?:do|can|to|should)|can i|may i|want to|need to)\b.{0,60}\bchang", re.IGNORECASE)
+_HOW_TO_CHANGE: Final = re.compile(
+    r"\b(?:how (?:do|can|to|should)|can i|may i|want to|need to)\b.{0,60}\bchang", re.IGNORECASE
+)
 _SUMMARY: Final = re.compile(
     r"\bsummar\w+|\boverview\b|\boutline\b|\b(?:key|main) (?:points?|ideas?|facts)\b|\btl;?dr\b|\bgist\b"
     r"|\bhighlights\b|\brecap\b"
@@ -43,7 +45,7 @@ _EARLIER: Final = re.compile(
     r"|versions?|v\d+)\b",
     re.IGNORECASE,
 )
-_BACK: Final = re.compile(
+_PRONOUN: Final = re.compile(
     r"\b(?:it|its|they|them|their|this|that|these|those|one|sie|es|ihn|diese[rsn]?)\b", re.IGNORECASE
 )
 _PARTS: Final = re.compile(
@@ -52,7 +54,7 @@ _PARTS: Final = re.compile(
     r"|wie|was|wann|wer|wo|warum|comment|quand|qui|où|cuándo|quién|dónde)\b)",
     re.IGNORECASE,
 )
-_ASKING: Final = frozenset(
+_REQUEST_WORDS: Final = frozenset(
     content(
         """
         summarize summarise summary overview outline key main point points idea fact highlights recap gist change
@@ -64,7 +66,7 @@ _ASKING: Final = frozenset(
     )
 )
 
-_LIKE: Final = """
+_SYNONYM_GROUPS: Final = """
 holiday vacation leave, pay salary wage, refund reimburse repay, reimburse claim pay, cost price fee charge, delete
 erase remove destroy, boss manager supervisor, wfh remote home, home remote, buy purchase order, ill sick illness,
 baby parental birth, phone mobile device, laptop device computer, car vehicle, train rail, plane flight fly, food
@@ -76,32 +78,35 @@ company firm business
 """
 
 
-def _also_said() -> dict[str, list[str]]:
+def _read_synonyms() -> dict[str, list[str]]:
     others: dict[str, list[str]] = {}
-    for group in _LIKE.replace("\n", " ").split(","):
+    for group in _SYNONYM_GROUPS.replace("\n", " ").split(","):
         for word in group.split():
             others.setdefault(stem(word), []).extend(stem(other) for other in group.split() if other != word)
     return others
 
 
-ALSO_SAID: Final = _also_said()
-"""Stem -> stems of words that may be meant by it."""
+SYNONYMS: Final = _read_synonyms()
+"""Stem -> stems of its synonyms."""
 
 
 class Facet(TypedDict):
-    """One thing the question is about, with all the stems that count as it."""
+    """One significant word of the question, with all stems that count as a match."""
 
     word: str
-    """As the question has it."""
+    """The word as the question spells it."""
     stems: dict[str, float]
-    """Stem -> weight: 1 for the question's own word, less for what it was widened to."""
+    """Stem -> weight: 1 for the question's own word, less for similar words and synonyms."""
     parts: list[int]
-    """Which parts of the question ask for it; a part with `them` or `it` asks for the words before too."""
+    """Numbers of the parts of the question that have the word.
+
+    A part with a pronoun such as `it` also has the words of the part before.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, understood as far as words allow."""
+    """A parsed question."""
 
     text: str
     intent: Intent
@@ -109,7 +114,7 @@ class Question:
     facets: tuple[Facet, ...]
 
 
-def understand(text: str) -> Question:
+def parse_question(text: str) -> Question:
     """The question's intent, parts and facets."""
     parts = tuple(part.strip(" ,.?!¿¡") for part in _PARTS.split(text))
     parts = tuple(part for part in parts if any(is_content(word) for word in words(part))) or (text.strip(),)
@@ -118,12 +123,12 @@ def understand(text: str) -> Question:
     for number, part in enumerate(parts):
         for word in words(part):
             key = stem(word)
-            if not is_content(word) or (intent != "question" and key in _ASKING):
+            if not is_content(word) or (intent != "question" and key in _REQUEST_WORDS):
                 continue
             facet = facets.setdefault(key, {"word": word, "stems": {key: 1.0}, "parts": []})
             if number not in facet["parts"]:
                 facet["parts"].append(number)
-        if number and _BACK.search(part):
+        if number and _PRONOUN.search(part):
             for facet in facets.values():
                 if number - 1 in facet["parts"] and number not in facet["parts"]:
                     facet["parts"].append(number)
@@ -131,21 +136,21 @@ def understand(text: str) -> Question:
 
 
 def wants_number(text: str) -> bool:
-    """Whether the answer most likely has a figure or a date in it."""
+    """Whether the answer most likely contains a number or a date."""
     return bool(_NUMBER.search(text))
 
 
 def wants_steps(text: str) -> bool:
-    """Whether the question is how to do something: a command may be the best answer."""
+    """Whether the question is about how to do something, so that a command may be the best answer."""
     return bool(_HOW_TO.search(text))
 
 
 def wants_earlier(text: str) -> bool:
-    """Whether the question is about how things were, or about versions."""
+    """Whether the question is about the past or about versions."""
     return bool(_EARLIER.search(text))
 
 
 def _intent(text: str) -> Intent:
-    if _CHANGES.search(text) and not _DOING.search(text):
+    if _CHANGES.search(text) and not _HOW_TO_CHANGE.search(text):
         return "changes"
     return "summary" if _SUMMARY.search(text) else "question"

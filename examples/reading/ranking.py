@@ -1,7 +1,7 @@
-"""Which passages fit a question: BM25 over the passages of all documents, with the headings above a passage counted in.
+"""Ranks passages for a question: BM25 over the passages of all documents. The headings above a passage count in part.
 
-A document is searched by itself (`search`), so that many can be searched at once; `Finding` carries what is needed to
-weigh its passages against those of the others (`score`).
+`search` reads one document, so that many documents can be searched in parallel. Its `Finding` has the word counts that
+`score` needs to compare the passages of all documents.
 """
 
 from __future__ import annotations
@@ -28,48 +28,48 @@ _KIND_OF_STEPS: Final = {"code": 1.6, "row": 0.6}
 _MOST_CANDIDATES: Final = 16
 _MOST_NEIGHBOURS: Final = 3
 _LONGEST_COUNTED: Final = 40
-"""Words; a passage beyond this (most often code) is not held back further for its length."""
-_SAME: Final = 0.7
-_LEAST_ALIKE: Final = 0.8
-_HEADING_ASKED: Final = 2.5
+"""Words. A longer passage (usually code) counts as one of this length."""
+_DUPLICATE_SHARE: Final = 0.7
+_LEAST_SIMILARITY: Final = 0.8
+_HEADING_IS_QUESTION: Final = 2.5
 
 
 class Candidate(TypedDict):
-    """A passage that has something of the question."""
+    """A passage that has at least one facet of the question, in its text or in its heading."""
 
     document: str
     name: str
     section: str
     quote: str
-    shown: str
+    display_text: str
     kind: str
     order: int
     lead: str
     counts: dict[str, float]
-    """Facet -> how often, headings counted in part."""
-    own: list[str]
-    """The facets that the passage itself names, headings left aside."""
+    """Facet -> number of occurrences; those in headings count in part."""
+    facets_in_text: list[str]
+    """The facets in the passage itself, without its headings."""
     length: int
     score: float
 
 
 class Finding(TypedDict):
-    """What one document has for a question."""
+    """The passages of one document that match a question, and its word counts."""
 
     document: str
     name: str
     passages: list[Candidate]
     total: int
-    """Passages in the document, fitting or not."""
+    """Number of passages in the document, with or without a match."""
     words: int
     frequencies: dict[str, int]
-    """Facet -> how many passages have it."""
+    """Facet -> number of passages that have it."""
     near: dict[str, list[str]]
-    """Facet that the document does not have -> words of the document that look like it."""
+    """Facet that the document does not have -> words of the document with a similar spelling."""
 
 
 def search(name: str, title: str, text: str, facets: Sequence[Facet], most: int = _MOST_CANDIDATES) -> Finding:
-    """The passages of one document that have any of the facets, the best `most` of them."""
+    """The best `most` passages of one document that have any of the facets."""
     weights: dict[str, list[tuple[str, float]]] = {}
     for facet in facets:
         for form, weight in facet["stems"].items():
@@ -82,7 +82,7 @@ def search(name: str, title: str, text: str, facets: Sequence[Facet], most: int 
     for passage in passages(text):
         if passage.section not in headed:
             headed[passage.section] = _count(tokens(passage.section), weights)
-        forms = tokens(passage.shown)
+        forms = tokens(passage.display_text)
         own = _count(forms, weights)
         if passage.lead:
             own = _sum(own, _count(tokens(passage.lead), weights), _HEADING_WEIGHT)
@@ -109,23 +109,23 @@ def search(name: str, title: str, text: str, facets: Sequence[Facet], most: int 
 
 
 def score(findings: Iterable[Finding], facets: Sequence[Facet], question: str = "") -> list[Candidate]:
-    """All candidates of the findings with their scores set, best first."""
+    """Sets the score of every candidate of the findings, and returns the candidates, best first."""
     findings = list(findings)
     total = sum(finding["total"] for finding in findings) or 1
     average = (sum(finding["words"] for finding in findings) / total) or 1.0
     rarity = rarities(findings, facets)
-    everything = sum(rarity.values()) or 1.0
+    total_rarity = sum(rarity.values()) or 1.0
     numbers, steps = wants_number(question), wants_steps(question)
-    asked = tokens(question)
+    question_tokens = tokens(question)
     ranked = []
     for candidate in (candidate for finding in findings for candidate in finding["passages"]):
-        candidate["score"] = _score(candidate, rarity, everything, average)
-        if numbers and re.search(r"\d", candidate["shown"]):
+        candidate["score"] = _score(candidate, rarity, total_rarity, average)
+        if numbers and re.search(r"\d", candidate["display_text"]):
             candidate["score"] *= 1.3
         if steps:
             candidate["score"] *= _KIND_OF_STEPS.get(candidate["kind"], 1.0)
-        if asked and tokens(candidate["section"].rpartition(" › ")[2]) == asked:
-            candidate["score"] *= _HEADING_ASKED
+        if question_tokens and tokens(candidate["section"].rpartition(" › ")[2]) == question_tokens:
+            candidate["score"] *= _HEADING_IS_QUESTION
         candidate["score"] = round(candidate["score"], 4)
         if candidate["score"] > 0:
             ranked.append(candidate)
@@ -133,7 +133,7 @@ def score(findings: Iterable[Finding], facets: Sequence[Facet], question: str = 
 
 
 def rarities(findings: Sequence[Finding], facets: Iterable[Facet]) -> dict[str, float]:
-    """Facet -> how much it tells: the fewer passages have it, the more."""
+    """Facet -> its weight. The fewer passages have a facet, the higher is its weight."""
     total = sum(finding["total"] for finding in findings) or 1
     rarity = {}
     for facet in facets:
@@ -142,10 +142,10 @@ def rarities(findings: Sequence[Finding], facets: Iterable[Facet]) -> dict[str, 
     return rarity
 
 
-def distinct(
+def select_distinct(
     ranked: Iterable[Candidate], *, most: int, most_a_document: int, least_share: float = 0.4
 ) -> list[Candidate]:
-    """The best of `ranked` that do not say the same again, and are not far weaker than the best."""
+    """The best of `ranked`, without near duplicates and without those below `least_share` of the best score."""
     chosen: list[Candidate] = []
     bags: list[set[str]] = []
     a_document: Counter[str] = Counter()
@@ -154,20 +154,20 @@ def distinct(
         best = best or candidate["score"]
         if len(chosen) >= most or candidate["score"] < least_share * best:
             break
-        bag = set(content(candidate["shown"])) or set(tokens(candidate["shown"]))
-        if a_document[candidate["name"]] < most_a_document and not any(same(bag, other) for other in bags):
+        bag = set(content(candidate["display_text"])) or set(tokens(candidate["display_text"]))
+        if a_document[candidate["name"]] < most_a_document and not any(is_near_duplicate(bag, other) for other in bags):
             chosen.append(candidate)
             bags.append(bag)
             a_document[candidate["name"]] += 1
     return chosen
 
 
-def same(one: set[str], other: set[str]) -> bool:
-    """Whether two bags of words say nearly the same."""
-    return len(one & other) >= _SAME * max(1, len(one | other))
+def is_near_duplicate(one: set[str], other: set[str]) -> bool:
+    """Whether two sets of words are nearly equal."""
+    return len(one & other) >= _DUPLICATE_SHARE * max(1, len(one | other))
 
 
-def _score(candidate: Candidate, rarity: dict[str, float], everything: float, average: float) -> float:
+def _score(candidate: Candidate, rarity: dict[str, float], total_rarity: float, average: float) -> float:
     length = 1 - _B + _B * candidate["length"] / average
     gained = matched = 0.0
     named = 0
@@ -177,12 +177,12 @@ def _score(candidate: Candidate, rarity: dict[str, float], everything: float, av
             gained += weight * count * (_K1 + 1) / (count + _K1 * length)
             matched += weight
             named += 1
-    share = 0.5 * matched / everything + 0.5 * named / max(1, len(rarity))
+    share = 0.5 * matched / total_rarity + 0.5 * named / max(1, len(rarity))
     value = gained * (0.2 + 0.8 * share) * _KIND.get(candidate["kind"], 1.0)
-    value *= 0.6 + 0.4 * sum(1 for word in candidate["own"] if word in rarity) / max(1, len(rarity))
+    value *= 0.6 + 0.4 * sum(1 for word in candidate["facets_in_text"] if word in rarity) / max(1, len(rarity))
     if candidate["length"] < 4 and candidate["kind"] == "sentence":
         value *= 0.6
-    if candidate["shown"].endswith((":", "?", "：", "？")) and candidate["kind"] != "code":
+    if candidate["display_text"].endswith((":", "?", "：", "？")) and candidate["kind"] != "code":
         value *= 0.6
     return value
 
@@ -212,40 +212,42 @@ def candidate(
     length: int,
     score: float = 0.0,
 ) -> Candidate:
-    """A passage with where it stands; `own` are words it says itself, `length` is in words that count."""
+    """A candidate from a passage. `own` counts the facets in its text without headings; `length` is in words."""
     return {
         "document": title,
         "name": name,
         "section": passage.section,
         "quote": passage.quote,
-        "shown": passage.shown,
+        "display_text": passage.display_text,
         "kind": passage.kind,
         "order": passage.order,
         "lead": passage.lead,
         "counts": counts,
-        "own": sorted(own),
+        "facets_in_text": sorted(own),
         "length": length,
         "score": score,
     }
 
 
 def _near(missing: Sequence[Facet], text: str) -> dict[str, list[str]]:
-    """Words of the text that begin alike or differ by a letter or so: other forms, and slips of the keyboard."""
+    """Words of the text that are spelled like a missing facet: inflections and typing errors."""
     vocabulary = {word for word in words(text) if len(word) > 3 and word not in STOP_WORDS}
     near: dict[str, list[str]] = {}
     for facet in missing:
         word = facet["word"]
         if len(word) < 4:
             continue
-        alike = [(SequenceMatcher(None, word, other).ratio(), other) for other in vocabulary if _may_be(word, other)]
-        best = sorted((pair for pair in alike if pair[0] >= _LEAST_ALIKE), key=lambda pair: (-pair[0], pair[1]))
+        alike = [
+            (SequenceMatcher(None, word, other).ratio(), other) for other in vocabulary if _may_be_similar(word, other)
+        ]
+        best = sorted((pair for pair in alike if pair[0] >= _LEAST_SIMILARITY), key=lambda pair: (-pair[0], pair[1]))
         if best:
             near[word] = list(dict.fromkeys(stem(other) for _, other in best))[:_MOST_NEIGHBOURS]
     return near
 
 
-def _may_be(word: str, other: str) -> bool:
-    """Cheap test before the dear one: the same beginning, or a slip of one letter."""
+def _may_be_similar(word: str, other: str) -> bool:
+    """A cheap test before the exact one: the same first letter, and a similar length or the same first letters."""
     if other[0] != word[0]:
         return False
     return abs(len(other) - len(word)) <= 1 or (len(word) > 5 and other.startswith(word[: max(5, len(word) - 3)]))

@@ -1,4 +1,4 @@
-"""Where one sentence ends and the next begins, in most scripts."""
+"""Splits text into sentences, in most scripts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-_END: Final = re.compile(r"[.!?…]+[\"'”’»)\]*_]*\s+|[。！？｡]+[」』”）]*\s*|[।؟۔]+\s*")
+_SENTENCE_END: Final = re.compile(r"[.!?…]+[\"'”’»)\]*_]*\s+|[。！？｡]+[」』”）]*\s*|[।؟۔]+\s*")
 _ABBREVIATION: Final = re.compile(
     r"(?:^|[\s(\[])(?:[A-Za-zÀ-ÿ]|e\.g|i\.e|etc|vs|cf|approx|no|nos|nr|art|sec|fig|vol|pp?|ch|dr|mr|mrs|ms"
     r"|prof|st|jr|sr|inc"
@@ -16,22 +16,22 @@ _ABBREVIATION: Final = re.compile(
     re.IGNORECASE,
 )
 _LONGEST: Final = 600
-"""Characters; a longer sentence is cut at a comma or a space, so that a page without a full stop stays quotable."""
+"""Characters; a longer sentence is cut at a comma or a space, so that quotes stay short."""
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The sentences of `text` in order, trimmed; their words together are the words of `text`."""
+    """The sentences of `text` in order, trimmed. No word is lost."""
     start = 0
-    for end in _END.finditer(text):
-        if _goes_on(text, start, end):
+    for end in _SENTENCE_END.finditer(text):
+        if _continues(text, start, end):
             continue
         yield from _pieces(text[start : end.end()])
         start = end.end()
     yield from _pieces(text[start:])
 
 
-def _goes_on(text: str, start: int, end: re.Match[str]) -> bool:
-    """Whether the sentence runs on after this full stop: an abbreviation, an initial, a small letter next."""
+def _continues(text: str, start: int, end: re.Match[str]) -> bool:
+    """Whether the sentence continues after this full stop, which ends an abbreviation or precedes a small letter."""
     mark = end.group().strip()
     if not mark.startswith((".", "…")):
         return False

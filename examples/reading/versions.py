@@ -1,7 +1,7 @@
-"""Which documents are versions of one and the same, and in what order.
+"""Finds documents that are versions of one document, and their order.
 
-Told by markers in the file's name or the title (`v2`, `version 1.1`, `2024`, `old`), else by the version and date that
-the first lines state. Documents that only share a name, and hardly a word, are not taken for versions.
+The order follows from markers in the name of the file or the title (`v2`, `version 1.1`, `2024`, `old`), or else from
+the version and date in the first lines. Documents with the same name but different words do not count as versions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ISO: Final = re.compile(r"(?<!\d)((?:19|20)\d\d)(?:[-_./](\d{1,2}))?(?:[-_./](\
 _RANKED: Final = re.compile(
     r"(?<![^\W_])(original|old|previous|before|current|new|updated|after|latest|final)(?![^\W_])", re.IGNORECASE
 )
-_RANKS: Final = {
+_RANK_OF_WORD: Final = {
     "original": 0,
     "old": 1,
     "previous": 1,
@@ -69,7 +69,7 @@ _LEAST_SHARED: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """One version of a document. `label` is how to call it: `version 2.0 (1 July 2025)`."""
+    """One version of a document. `label` is its name in an answer, such as `version 2.0 (1 July 2025)`."""
 
     document: Document
     label: str
@@ -87,7 +87,7 @@ class Family:
 
 
 def families(documents: Sequence[Document]) -> list[Family]:
-    """Every document that is there in more than one version."""
+    """The documents that exist in more than one version."""
     grouped: dict[str, list[Document]] = {}
     for document in documents:
         grouped.setdefault(_key(document.name), []).append(document)
@@ -98,7 +98,7 @@ def families(documents: Sequence[Document]) -> list[Family]:
             found.append(family)
         else:
             for document in group:
-                by_title.setdefault(_bare(document.title), []).append(document)
+                by_title.setdefault(_without_markers(document.title), []).append(document)
     found.extend(family for group in by_title.values() if (family := _family(group)) is not None)
     return found
 
@@ -112,16 +112,16 @@ def outdated(found: Sequence[Family]) -> dict[str, str]:
     }
 
 
-def in_order(one: Document, other: Document) -> Family:
-    """Two documents that the caller declares to be versions of each other: the first is the older one."""
+def declared_versions(one: Document, other: Document) -> Family:
+    """A family of two documents. The first is the older version."""
     return Family(
         _title([one, other]),
         (Edition(one, one.title, None, None, 0), Edition(other, other.title, None, None, 1)),
     )
 
 
-def shared(one: str, other: str) -> float:
-    """How much of their vocabulary two texts share, 0 to 1."""
+def vocabulary_overlap(one: str, other: str) -> float:
+    """The share of their words that two texts have in common, 0 to 1."""
     first, second = set(content(one)), set(content(other))
     return len(first & second) / max(1, len(first | second))
 
@@ -130,13 +130,13 @@ def _family(group: Sequence[Document]) -> Family | None:
     if len(group) < 2:
         return None
     editions = _sorted([_edition(document) for document in group])
-    if editions is None or shared(editions[-2].document.text, editions[-1].document.text) < _LEAST_SHARED:
+    if editions is None or vocabulary_overlap(editions[-2].document.text, editions[-1].document.text) < _LEAST_SHARED:
         return None
     return Family(_title(group), tuple(editions))
 
 
 def _sorted(editions: list[Edition]) -> list[Edition] | None:
-    """Oldest first by the first measure that tells all of them apart; None when none does."""
+    """Oldest first, by the first of number, date and rank that differs for all of them; None if none does."""
     numbers = [edition.number for edition in editions if edition.number is not None]
     if len(set(numbers)) == len(editions):
         return sorted(editions, key=lambda edition: edition.number or ())
@@ -148,7 +148,7 @@ def _sorted(editions: list[Edition]) -> list[Edition] | None:
 
 
 def _rank(edition: Edition) -> int:
-    """By words such as `old`; a document without one is the current one."""
+    """The rank of words such as `old`. A document without such a word is the current one."""
     return 3 if edition.rank is None else edition.rank
 
 
@@ -163,7 +163,7 @@ def _edition(document: Document) -> Edition:
     date_in_name = _WRITTEN_DATE.search(names) or _ISO.search(document.name)
     day, on = (dated and _read(dated.group())) or (date_in_name and _read(date_in_name.group())) or (None, "")
     ranked = _RANKED.search(names)
-    rank = _RANKS[ranked.group(1).lower()] if ranked else None
+    rank = _RANK_OF_WORD[ranked.group(1).lower()] if ranked else None
     label = f"version {text.replace('_', '.')}{f' ({on})' if on else ''}" if text else f"version of {on}" if on else ""
     return Edition(document, label or (ranked.group(1).lower() if ranked else document.name), number, day, rank)
 
@@ -175,7 +175,7 @@ def read_date(text: str) -> date | None:
 
 
 def _read(text: str) -> tuple[date, str] | None:
-    """The first date in `text`, and how to say it: no more exactly than it is written."""
+    """The first date in `text`, and the date as text with the same precision."""
     if match := _DAY_MONTH.search(text):
         return _date(match[3], _MONTHS.get(match[2][:3].lower(), 0), match[1])
     if match := _DOTTED.search(text):
@@ -199,18 +199,18 @@ def _date(year: str, month: str | int | None, day: str | None) -> tuple[date, st
 
 def _key(name: str) -> str:
     path = PurePosixPath(name)
-    return _bare(str(path.with_suffix("")) if path.suffix.lower() in {".md", ".markdown", ".txt"} else name)
+    return _without_markers(str(path.with_suffix("")) if path.suffix.lower() in {".md", ".markdown", ".txt"} else name)
 
 
-def _bare(text: str) -> str:
-    """A name without what marks a version."""
+def _without_markers(text: str) -> str:
+    """A name without version markers."""
     for pattern in (_NUMBERED, _WRITTEN_DATE, _ISO, _RANKED):
         text = pattern.sub(" ", text)
     return " ".join(re.findall(r"[^\W_]+", text.casefold())) or text.casefold()
 
 
 def _title(group: Sequence[Document]) -> str:
-    """What all versions are called: the newest title without its marker."""
+    """The common title of all versions: the newest title without its version marker."""
     title = group[-1].title
     for pattern in (_NUMBERED, _WRITTEN_DATE, _ISO, _EMPTY_BRACKETS):
         title = pattern.sub(" ", title)

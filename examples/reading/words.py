@@ -1,4 +1,7 @@
-"""Words made comparable: lower case, light stemming, stop words; pairs of signs for Chinese and Japanese."""
+"""Splits text into words that can be compared: lower case, stems, no stop words.
+
+Chinese and Japanese text is split into pairs of characters.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ until up us use used using very want was we were what what's when where which wh
 without would yes you your yours explain describe find know long often someone something anything happen happens
 exactly document documents take takes taken taking go goes going come comes put gives given able possible reach reaches
 """
-# German, French, Spanish, Italian, Dutch, Portuguese: only the commonest.
+# The most common words of German, French, Spanish, Italian, Dutch and Portuguese.
 _OTHERS: Final = """
 der die das den dem des ein eine einen einer und oder ist sind war wird werden wie was wer wo wann warum ich du er sie
 es wir ihr für auf im am zu zum zur mit von bei nach aus nicht kein keine auch dass wenn kann muss darf viele le la
@@ -34,29 +37,29 @@ STOP_WORDS: Final = frozenset((*_ENGLISH.split(), *_OTHERS.split()))
 
 
 def tokens(text: str) -> list[str]:
-    """Every word of `text` as a stem, in order; stop words included."""
+    """The stem of every word of `text`, in order, stop words included."""
     return list(_stems(text))
 
 
 def content(text: str) -> list[str]:
-    """The stems of `text` that say something: no stop words, no single letters."""
+    """The stems of the words of `text`, without stop words and single letters."""
     return [stem(word) for word in words(text) if is_content(word)]
 
 
 def words(text: str) -> list[str]:
-    """The words of `text` in lower case; a run of Chinese or Japanese signs gives its overlapping pairs."""
-    found: list[str] = []
+    """The words of `text` in lower case; adjacent Chinese or Japanese characters give overlapping pairs."""
+    result: list[str] = []
     for match in _TOKEN.finditer(text):
         word = match.group()
         if _CJK_RUN.match(word) and len(word) > 2:
-            found.extend(word[i : i + 2] for i in range(len(word) - 1))
+            result.extend(word[i : i + 2] for i in range(len(word) - 1))
         else:
-            found.append(word.casefold().replace("’", "'"))
-    return found
+            result.append(word.casefold().replace("’", "'"))
+    return result
 
 
 def is_content(word: str) -> bool:
-    """Whether `word` (lower case) carries meaning by itself."""
+    """Whether `word` (lower case) is neither a stop word nor a single letter."""
     return word not in STOP_WORDS and (len(word) > 1 or word.isdigit() or bool(_CJK_RUN.match(word)))
 
 
@@ -65,9 +68,9 @@ def _stems(text: str) -> Iterator[str]:
 
 
 def stem(word: str) -> str:
-    """A shorter form that the word shares with its inflections: `expenses`, `expense` -> `expens`.
+    """A short form that is equal for all inflections of a word: `expenses`, `expense` -> `expens`.
 
-    Only for ASCII words of four letters or more: the rules are English ones, and harmless elsewhere.
+    Changes only ASCII words of four letters or more. The rules are for English.
     """
     if len(word) < 4 or not word.isascii() or not word.isalpha():
         return word.removesuffix("'s")
@@ -83,7 +86,7 @@ def stem(word: str) -> str:
         ("al", 5),
     ):
         if word.endswith(suffix) and len(word) - len(suffix) >= least:
-            word = _undoubled(word[: -len(suffix)])
+            word = _without_doubled_letter(word[: -len(suffix)])
             break
     if len(word) > 3 and word.endswith("e"):
         word = word[:-1]
@@ -100,7 +103,7 @@ def _singular(word: str) -> str:
     return word
 
 
-def _undoubled(word: str) -> str:
+def _without_doubled_letter(word: str) -> str:
     if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiosz":
         return word[:-1]
     return word

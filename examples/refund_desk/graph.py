@@ -1,4 +1,4 @@
-"""The refund desk, put together."""
+"""The graph of the refund desk."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from examples.refund_desk import orders, review, rules
-from examples.refund_desk.ledger import Entry, Refund, issue, paid
-from examples.refund_desk.orders import Order, money, written
+from examples.refund_desk.ledger import Entry, Refund, issue_refund, refunded_amount
+from examples.refund_desk.orders import Order, format_amount, parse_amount
 
 Decision = Literal[
     "waiting for a person", "approved", "approved by a person", "rejected by a person", "refused", "unknown order"
@@ -24,22 +24,24 @@ Decision = Literal[
 
 
 class Input(TypedDict):
-    """A customer's wish."""
+    """A customer's request for a refund."""
 
     order_id: Annotated[str, Field(description="The order, such as A-1001", examples=["A-1002"])]
     reason: Annotated[
-        str, Field(description="Why the customer wants the money back", examples=["It does not fit my bench"])
+        str, Field(description="Why the customer wants the parse_amount back", examples=["It does not fit my bench"])
     ]
     amount: NotRequired[
-        Annotated[float | str | None, Field(description="How much; all that is left of the order when not given")]
+        Annotated[
+            float | str | None, Field(description="The amount; the whole remaining amount of the order when empty")
+        ]
     ]
     orders: NotRequired[
-        Annotated[list[Order] | None, Field(description="Orders to look in before the built-in order book")]
+        Annotated[list[Order] | None, Field(description="Orders that are searched before the built-in order book")]
     ]
 
 
 class Output(TypedDict):
-    """What came of it."""
+    """The decision, the refund and the explanation."""
 
     decision: Decision
     refund: Refund | None
@@ -47,55 +49,55 @@ class Output(TypedDict):
 
 
 class Case(TypedDict):
-    """What is known of the wish while it is worked on."""
+    """The intermediate results for one request."""
 
     key: str
-    """Idempotency key: one refund a request on a thread, however often a step is done again."""
+    """Idempotency key: each request on a thread pays at most one refund, also when a node is executed again."""
     amount: str
     why: str
     outcome: rules.Outcome | Literal["unknown"]
     problem: str
-    """Why the person's last answer was not taken."""
+    """Why the last answer of the person was rejected; empty if it was valid."""
     note: str
-    """What the person added."""
+    """The message of the person."""
 
 
-_STANDING: Final[dict[rules.Outcome, Decision]] = {
+_DECISIONS: Final[dict[rules.Outcome, Decision]] = {
     "approve": "approved",
     "review": "waiting for a person",
     "refuse": "refused",
 }
 
 
-def added(old: dict[str, Entry] | None, new: dict[str, Entry]) -> dict[str, Entry]:
-    """The ledger with new lines; a line that is there stays as it is."""
+def merge_ledger(old: dict[str, Entry] | None, new: dict[str, Entry]) -> dict[str, Entry]:
+    """The ledger with new lines. Existing lines do not change."""
     return {**new, **(old or {})}
 
 
 class State(Input, Output):
-    """All of it."""
+    """Input, output and intermediate results."""
 
     order: Order | None
     case: Case
     requests: int
-    """How many wishes this thread has had."""
-    ledger: Annotated[dict[str, Entry], added]
+    """Number of requests on this thread."""
+    ledger: Annotated[dict[str, Entry], merge_ledger]
 
 
 class Context(TypedDict, total=False):
     """Settings of a run."""
 
     review_above: float
-    """Refunds above this, in the order's currency, are confirmed by a person; 200 when not set."""
+    """A person must approve refunds above this amount, in the currency of the order; 200 by default."""
 
 
 async def find_order(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
-    """The order that is meant, less what this desk has paid back already."""
+    """Finds the order, and adds the refunds in the ledger to its refunded amount."""
     order_id, reason = state.get("order_id"), state.get("reason")
     if not isinstance(order_id, str) or not order_id.strip():
-        raise ValueError("order_id: the id of an order is needed, such as A-1001")
+        raise ValueError("order_id: the id of an order is required, such as A-1001")
     if not isinstance(reason, str) or not reason.strip():
-        raise ValueError("reason: a few words are needed, such as 'It arrived broken'")
+        raise ValueError("reason: a few words are required, such as 'It arrived broken'")
     number = state.get("requests", 0) + 1
     order = orders.find(order_id, state.get("orders"))
     thread_id = get_config().get("configurable", {}).get("thread_id") or uuid.uuid4()
@@ -108,33 +110,35 @@ async def find_order(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         "note": "",
     }
     if order is not None:
-        gone = await paid(order["order_id"], state.get("ledger", {}), runtime.store)
-        order = {**order, "refunded": written(Decimal(order.get("refunded", "0.00")) + gone)}
+        refunded = await refunded_amount(order["order_id"], state.get("ledger", {}), runtime.store)
+        order = {**order, "refunded": format_amount(Decimal(order.get("refunded", "0.00")) + refunded)}
     return {"order": order, "case": case, "requests": number, "refund": None, "decision": "refused", "explanation": ""}
 
 
 async def decide(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
-    """What the policy says."""
+    """Applies the policy."""
     order = state["order"]
     if order is None:
         return {"case": {**state["case"], "why": "no order has this number"}, "decision": "unknown order"}
-    wanted = state.get("amount")
-    limit = money(
+    requested = state.get("amount")
+    limit = parse_amount(
         (runtime.context or {}).get("review_above", rules.REVIEW_ABOVE), "context.review_above", least=Decimal(0)
     )
-    verdict = rules.judge(order, state["reason"], None if wanted is None else money(wanted, "amount"), limit)
-    case = {**state["case"], "amount": written(verdict.amount), "why": verdict.why, "outcome": verdict.outcome}
+    verdict = rules.apply_policy(
+        order, state["reason"], None if requested is None else parse_amount(requested, "amount"), limit
+    )
+    case = {**state["case"], "amount": format_amount(verdict.amount), "why": verdict.why, "outcome": verdict.outcome}
     runtime.stream_writer({"stage": "decide", "outcome": verdict.outcome, "why": verdict.why})
-    return {"case": case, "decision": _STANDING[verdict.outcome]}
+    return {"case": case, "decision": _DECISIONS[verdict.outcome]}
 
 
 def after_decide(state: State) -> str:
-    """To a person, to the till, or to the explanation."""
+    """The next node: review by a person, payment, or explanation."""
     return {"review": "review", "approve": "issue"}.get(state["case"]["outcome"], "explain")
 
 
-async def ask(state: State) -> dict[str, Any]:
-    """Ask a person; an answer that makes no sense is kept as a problem, and they are asked again."""
+async def request_review(state: State) -> dict[str, Any]:
+    """Interrupts until a person answers. An invalid answer is stored as a problem, and this node interrupts again."""
     case, order = state["case"], state["order"]
     assert order is not None
     args = {
@@ -146,10 +150,10 @@ async def ask(state: State) -> dict[str, Any]:
     }
     value = interrupt(review.request(args, case["why"], case["problem"]))
     try:
-        answer = review.understood(value, Decimal(order["total"]) - Decimal(order.get("refunded", "0.00")))
-    except review.Garbled as garbled:
-        return {"case": {**case, "problem": str(garbled)}}
-    amount = case["amount"] if answer.amount is None else written(answer.amount)
+        answer = review.parse_answer(value, Decimal(order["total"]) - Decimal(order.get("refunded", "0.00")))
+    except review.InvalidAnswer as error:
+        return {"case": {**case, "problem": str(error)}}
+    amount = case["amount"] if answer.amount is None else format_amount(answer.amount)
     return {
         "case": {**case, "amount": amount, "problem": "", "note": answer.message},
         "decision": "approved by a person" if answer.decision == "approve" else "rejected by a person",
@@ -157,18 +161,18 @@ async def ask(state: State) -> dict[str, Any]:
 
 
 def after_review(state: State) -> str:
-    """Ask again, pay, or explain."""
+    """The next node: the review again after an invalid answer, payment, or explanation."""
     if state["case"]["problem"]:
         return "review"
     return "issue" if state["decision"] == "approved by a person" else "explain"
 
 
 async def pay(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
-    """The write: once for a key, however often this step runs."""
+    """Pays the refund: once for each idempotency key, however often this node is executed."""
     case, order = state["case"], state["order"]
     assert order is not None
     ledger = state.get("ledger", {})
-    entry = await issue(
+    entry = await issue_refund(
         order["order_id"], case["amount"], order.get("currency", "EUR"), case["key"], ledger, runtime.store
     )
     runtime.stream_writer({"stage": "issue", "refund": entry["id"], "amount": entry["amount"]})
@@ -177,7 +181,7 @@ async def pay(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
 
 
 async def explain(state: State) -> dict[str, Any]:
-    """The sentence for the customer; the amount is forgotten, so that the thread's next wish starts without one."""
+    """Writes the sentence for the customer, and clears the amount, so that it does not apply to the next request."""
     return {"explanation": _explanation(state), "amount": None}
 
 
@@ -191,16 +195,16 @@ def _explanation(state: State) -> str:
         by = "a person confirmed it" if state["decision"] == "approved by a person" else case["why"]
         return f"{refund['amount']} {refund['currency']} for {about} is on its way back as {refund['id']}: {by}.{note}"
     if state["decision"] == "rejected by a person":
-        return f"The refund for {about} was looked at by a person and rejected.{note}"
+        return f"The refund for {about} was reviewed and rejected by a person.{note}"
     return f"No refund for {about}: {case['why']}."
 
 
 def build() -> CompiledStateGraph[State, Context, Input, Output]:
-    """The compiled graph, without a checkpointer, which the server or the caller adds."""
+    """The compiled graph. The server adds its checkpointer."""
     builder = StateGraph(State, context_schema=Context, input_schema=Input, output_schema=Output)
     builder.add_node("find_order", find_order)
     builder.add_node("decide", decide)
-    builder.add_node("review", ask)
+    builder.add_node("review", request_review)
     builder.add_node("issue", pay)
     builder.add_node("explain", explain)
     builder.add_edge(START, "find_order")

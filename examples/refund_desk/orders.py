@@ -1,4 +1,4 @@
-"""The order book: a few built-in orders, or those that come with the input."""
+"""The order book: the orders in the input, and a few built-in orders."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final, NotRequired
 from typing_extensions import TypedDict
 
 CENT: Final = Decimal("0.01")
-MOST: Final = Decimal(1_000_000)
+MAX_AMOUNT: Final = Decimal(1_000_000)
 
 
 class Order(TypedDict):
-    """What was bought. `delivered_days_ago` in place of a date keeps the examples true on any day."""
+    """An order. It has `delivered_days_ago` instead of a date, so that the examples are valid on any day."""
 
     order_id: str
     item: str
@@ -20,7 +20,7 @@ class Order(TypedDict):
     currency: NotRequired[str]
     delivered_days_ago: NotRequired[int]
     refunded: NotRequired[str]
-    """What was paid back already; "0.00" when nothing was."""
+    """The refunded amount; "0.00" if nothing was refunded."""
     made_to_order: NotRequired[bool]
 
 
@@ -55,55 +55,55 @@ BOOK: Final[tuple[Order, ...]] = (
 )
 
 
-def find(order_id: str, given: object = None) -> Order | None:
-    """The order with this id, upper and lower case alike; orders that were given come before the built-in ones."""
-    wanted = order_id.strip().casefold()
-    for order in [*_given(given), *BOOK]:
-        if order["order_id"].casefold() == wanted:
+def find(order_id: str, input_orders: object = None) -> Order | None:
+    """The order with this id, in upper or lower case. Orders of the input come before built-in orders."""
+    folded_id = order_id.strip().casefold()
+    for order in [*_parse_orders(input_orders), *BOOK]:
+        if order["order_id"].casefold() == folded_id:
             return order
     return None
 
 
-def _given(orders: object) -> list[Order]:
+def _parse_orders(orders: object) -> list[Order]:
     if orders is None:
         return []
     if not isinstance(orders, list):
         raise ValueError("orders: a list of objects with order_id, item and total is expected")
-    return [_order(order, f"orders[{position}]") for position, order in enumerate(orders)]
+    return [_parse_order(order, f"orders[{position}]") for position, order in enumerate(orders)]
 
 
-def _order(order: object, field: str) -> Order:
+def _parse_order(order: object, field: str) -> Order:
     if not isinstance(order, dict) or not isinstance(order.get("order_id"), str):
-        raise ValueError(f"{field}.order_id: a text is expected")
+        raise ValueError(f"{field}.order_id: text is expected")
     days = order.get("delivered_days_ago", 0)
     if isinstance(days, bool) or not isinstance(days, int):
         raise ValueError(f"{field}.delivered_days_ago: a whole number of days is expected")
     return {
         "order_id": order["order_id"],
         "item": str(order.get("item", "an item")),
-        "total": written(money(order.get("total"), f"{field}.total")),
+        "total": format_amount(parse_amount(order.get("total"), f"{field}.total")),
         "currency": str(order.get("currency", "EUR")),
         "delivered_days_ago": days,
-        "refunded": written(money(order.get("refunded", "0"), f"{field}.refunded", least=Decimal(0))),
+        "refunded": format_amount(parse_amount(order.get("refunded", "0"), f"{field}.refunded", least=Decimal(0))),
         "made_to_order": bool(order.get("made_to_order", False)),
     }
 
 
-def money(value: object, field: str, *, least: Decimal = CENT) -> Decimal:
-    """An amount with two places, of a number or a text; a ValueError names the field."""
+def parse_amount(value: object, field: str, *, least: Decimal = CENT) -> Decimal:
+    """An amount with two decimal places, from a number or text. Raises ValueError, which names the field."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         raise ValueError(f"{field}: an amount such as 49.90 is expected, not {value!r}")
     try:
         amount = Decimal(str(value).strip())
     except InvalidOperation:
         raise ValueError(f"{field}: an amount such as 49.90 is expected, not {str(value)[:40]!r}") from None
-    if not amount.is_finite() or not least <= amount <= MOST:
-        raise ValueError(f"{field}: an amount from {least} to {MOST} is expected, not {str(value)[:40]}")
+    if not amount.is_finite() or not least <= amount <= MAX_AMOUNT:
+        raise ValueError(f"{field}: an amount from {least} to {MAX_AMOUNT} is expected, not {str(value)[:40]}")
     if amount != amount.quantize(CENT):
-        raise ValueError(f"{field}: at most two places behind the point are possible, not {value}")
+        raise ValueError(f"{field}: at most two decimal places are possible, not {value}")
     return amount.quantize(CENT)
 
 
-def written(amount: Decimal) -> str:
-    """Such as `129.90`."""
+def format_amount(amount: Decimal) -> str:
+    """An amount as text, such as `129.90`."""
     return f"{amount.quantize(CENT):f}"

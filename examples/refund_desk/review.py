@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from examples.refund_desk.orders import money, written
+from examples.refund_desk.orders import format_amount, parse_amount
 
 ACTION: Final = "issue_refund"
 _YES: Final = frozenset(
@@ -17,7 +17,7 @@ _NO: Final = frozenset(
 )
 
 
-class Garbled(ValueError):
+class InvalidAnswer(ValueError):
     """The answer is invalid; the message says what is valid."""
 
 
@@ -31,23 +31,23 @@ class Answer:
 
 
 def request(args: dict[str, str], why: str, problem: str = "") -> dict[str, Any]:
-    """The interrupt's value. `problem` says why the answer before was not taken."""
+    """The value of the interrupt. `problem` says why the last answer was rejected."""
     description = (
         f"Refund {args['amount']} {args['currency']} for order {args['order_id']} ({args['item']}).\n"
-        f"Reason given: {args['reason']}\nWhy you are asked: {why}."
+        f"Reason given: {args['reason']}\nWhy a person must decide: {why}."
     )
     if problem:
-        description = f"The last answer was not taken: {problem}\n\n{description}"
+        description = f"The last answer was rejected: {problem}\n\n{description}"
     return {
         "action_requests": [{"name": ACTION, "args": args, "description": description}],
         "review_configs": [{"action_name": ACTION, "allowed_decisions": ["approve", "edit", "reject"]}],
     }
 
 
-def understood(value: object, most: Decimal) -> Answer:
-    """The decision in a resume value; at most `most` may be paid. Raises `Garbled`.
+def parse_answer(value: object, most: Decimal) -> Answer:
+    """Parses an answer. An edited amount is at most `most`. Raises `InvalidAnswer`.
 
-    Taken: {"decisions": [{"type": "approve"}]}, the single decision itself, a list with it, "approve" or "reject", true
+    Valid: {"decisions": [{"type": "approve"}]}, the single decision itself, a list with it, "approve" or "reject", true
     or false. An edit carries the new amount as {"edited_action": {"args": {"amount": …}}}, {"args": {"amount": …}} or
     {"amount": …}.
     """
@@ -57,10 +57,10 @@ def understood(value: object, most: Decimal) -> Answer:
     if isinstance(value, str):
         return Answer(_decision(value))
     if not isinstance(value, dict):
-        raise Garbled(f"{_short(value)} is no decision; answer approve, reject or edit")
+        raise InvalidAnswer(f"{_short(value)} is not a decision; answer approve, reject or edit")
     kind = value.get("type", value.get("decision", value.get("action")))
     if not isinstance(kind, str):
-        raise Garbled(
+        raise InvalidAnswer(
             'it has no "type"; answer {"type": "approve"}, {"type": "reject"} or {"type": "edit", "amount": …}'
         )
     message = str(value.get("message") or value.get("reason") or "")
@@ -70,37 +70,37 @@ def understood(value: object, most: Decimal) -> Answer:
 
 
 def _single(value: object) -> object:
-    """The one decision inside the wrappings that clients use."""
+    """Removes the lists and objects that clients put around a decision."""
     for _ in range(3):
         if isinstance(value, dict) and "decisions" in value:
             value = value["decisions"]
         elif isinstance(value, list):
             if len(value) != 1:
-                raise Garbled(f"one decision is expected, not {len(value)}")
+                raise InvalidAnswer(f"one decision is expected, not {len(value)}")
             value = value[0]
     return value
 
 
-def _decision(word: str) -> Literal["approve", "reject"]:
-    plain = word.strip().strip(".!").lower()
+def _decision(text: str) -> Literal["approve", "reject"]:
+    plain = text.strip().strip(".!").lower()
     if plain in _YES:
         return "approve"
     if plain in _NO:
         return "reject"
-    raise Garbled(f"{_short(word)} is no decision; answer approve, reject or edit")
+    raise InvalidAnswer(f"{_short(text)} is not a decision; answer approve, reject or edit")
 
 
 def _edited(value: dict[str, Any], most: Decimal) -> Decimal:
     action = value.get("edited_action", value)
     args = action.get("args", action) if isinstance(action, dict) else {}
     if not isinstance(args, dict) or "amount" not in args:
-        raise Garbled("an edit needs the new amount")
+        raise InvalidAnswer("an edit needs the new amount")
     try:
-        amount = money(args["amount"], "amount")
+        amount = parse_amount(args["amount"], "amount")
     except ValueError as error:
-        raise Garbled(str(error)) from None
+        raise InvalidAnswer(str(error)) from None
     if amount > most:
-        raise Garbled(f"at most {written(most)} can be refunded, not {written(amount)}")
+        raise InvalidAnswer(f"at most {format_amount(most)} can be refunded, not {format_amount(amount)}")
     return amount
 
 

@@ -1,4 +1,4 @@
-"""The refund policy: whether money may go back, how much, and whether a person must agree."""
+"""The refund policy: whether parse_amount may go back, how much, and whether a person must agree."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
 
-from examples.refund_desk.orders import Order, written
+from examples.refund_desk.orders import Order, format_amount
 
 WINDOW_DAYS: Final = 30
 WARRANTY_DAYS: Final = 36 * 30
 REVIEW_ABOVE: Final = Decimal("200.00")
-"""A refund above this, in the order's currency, is confirmed by a person."""
+"""A person must approve a refund above this amount, in the currency of the order."""
 _FAULTY: Final = re.compile(
     r"\b(?:fault|faulty|broken?|broke|defect\w*|damaged|dead|doesn['’]?t work|does not work|not working"
     r"|cracked|kaputt|defekt)\b",
@@ -31,20 +31,20 @@ class Verdict:
     why: str
 
 
-def judge(order: Order, reason: str, wanted: Decimal | None, limit: Decimal = REVIEW_ABOVE) -> Verdict:
-    """Applies the policy to a refund of `wanted`, or of the whole remaining amount when it is None."""
-    left = Decimal(order["total"]) - Decimal(order.get("refunded", "0.00"))
+def apply_policy(order: Order, reason: str, requested: Decimal | None, limit: Decimal = REVIEW_ABOVE) -> Verdict:
+    """Applies the policy to a refund of `requested`, or of the whole remaining amount when it is None."""
+    remaining = Decimal(order["total"]) - Decimal(order.get("refunded", "0.00"))
     days = order.get("delivered_days_ago", 0)
     faulty = bool(_FAULTY.search(reason))
     currency = order.get("currency", "EUR")
-    if left <= 0:
+    if remaining <= 0:
         return Verdict("refuse", Decimal(0), "the order has been refunded in full already")
-    amount = left if wanted is None else wanted
-    if amount > left:
+    amount = remaining if requested is None else requested
+    if amount > remaining:
         return Verdict(
             "refuse",
             Decimal(0),
-            f"{written(amount)} {currency} is more than the {written(left)} {currency} that is left of it",
+            f"{format_amount(amount)} {currency} is more than the remaining {format_amount(remaining)} {currency}",
         )
     if order.get("made_to_order") and not faulty:
         return Verdict("refuse", Decimal(0), "an item made to order can be returned only when it is faulty")
@@ -52,7 +52,9 @@ def judge(order: Order, reason: str, wanted: Decimal | None, limit: Decimal = RE
         window = f"{WINDOW_DAYS} days" if not faulty else "36 months of warranty"
         return Verdict("refuse", Decimal(0), f"it was delivered {days} days ago, and the window of {window} has closed")
     if amount > limit:
-        return Verdict("review", amount, f"refunds above {written(limit)} {currency} are confirmed by a person")
+        return Verdict(
+            "review", amount, f"refunds above {format_amount(limit)} {currency} must be approved by a person"
+        )
     kind = (
         "it is faulty"
         if faulty and days > WINDOW_DAYS

@@ -4,7 +4,7 @@
            └─> compare (versions of documents) ─────────┴─> rank ──> write
                       extract <── widen <── (not covered yet) ┘
 
-No model is needed. When SLIPWAY_MODEL names one, it words the answer from the same evidence.
+No model is needed. If SLIPWAY_MODEL names one, it writes the answer from the same evidence.
 """
 
 from examples.research_assistant.graph import graph

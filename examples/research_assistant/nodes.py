@@ -10,11 +10,11 @@ from langgraph.types import Send
 
 from examples.reading import library
 from examples.reading.changes import Change, changes
-from examples.reading.evidence import covered, gather, widened
+from examples.reading.evidence import covered_and_missing, gather_evidence, widen_facets
 from examples.reading.key_sentences import key_sentences
-from examples.reading.questions import understand, wants_earlier
+from examples.reading.questions import parse_question, wants_earlier
 from examples.reading.ranking import Candidate, search
-from examples.reading.versions import Family, families, in_order, outdated, shared
+from examples.reading.versions import Family, declared_versions, families, outdated, vocabulary_overlap
 from examples.research_assistant.state import Context, Coverage, DocumentTask, Reading, Source, State
 
 DEFAULT_ROUNDS: Final = 3
@@ -29,22 +29,22 @@ async def plan(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """Parses the question, lists the documents, and clears the results of an earlier question of the thread."""
     question = state.get("question")
     if not isinstance(question, str) or not question.strip():
-        raise ValueError("question: a question is needed, such as 'Summarize the policy changes'")
+        raise ValueError("question: a question is required, such as 'Summarize the policy changes'")
     _max_rounds(runtime)
-    asked = understand(question)
+    parsed = parse_question(question)
     sources = await _sources(state.get("documents"))
     runtime.stream_writer(
         {
             "stage": "plan",
-            "intent": asked.intent,
-            "parts": list(asked.parts),
-            "terms": [facet["word"] for facet in asked.facets],
+            "intent": parsed.intent,
+            "parts": list(parsed.parts),
+            "terms": [facet["word"] for facet in parsed.facets],
             "documents": len(sources),
         }
     )
     return {
-        "plan": {"question": asked.text, "intent": asked.intent, "parts": list(asked.parts)},
-        "facets": list(asked.facets),
+        "plan": {"question": parsed.text, "intent": parsed.intent, "parts": list(parsed.parts)},
+        "facets": list(parsed.facets),
         "sources": sources,
         "readings": None,
         "round": 1,
@@ -60,19 +60,19 @@ async def plan(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
 
 async def _sources(documents: object) -> list[Source]:
     if documents:
-        return [{"name": d.name, "title": d.title, "text": d.text} for d in library.given(documents)]
+        return [{"name": d.name, "title": d.title, "text": d.text} for d in library.from_input(documents)]
     folder = await asyncio.to_thread(library.library_dir)
     names = await asyncio.to_thread(library.file_names, folder)
     return [{"name": name, "title": name, "text": None} for name in names]
 
 
-def send_out(state: State) -> list[Send]:
-    """One `extract` a document, all at once; in the first round the versions are compared beside them."""
+def assign_documents(state: State) -> list[Send]:
+    """One `extract` task for each document, in parallel. The first round also compares the versions of documents."""
     tasks: list[DocumentTask] = [
         {"source": source, "plan": state["plan"], "facets": state["facets"]} for source in state["sources"]
     ]
-    beside = [Send("compare", {"sources": state["sources"], "plan": state["plan"]})] if state["round"] == 1 else []
-    return [*(Send("extract", task) for task in tasks), *beside]
+    comparison = [Send("compare", {"sources": state["sources"], "plan": state["plan"]})] if state["round"] == 1 else []
+    return [*(Send("extract", task) for task in tasks), *comparison]
 
 
 async def extract(state: DocumentTask, runtime: Runtime[Context]) -> dict[str, dict[str, Reading]]:
@@ -123,21 +123,26 @@ async def compare(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         try:
             documents.append(await _open(source))
         except (OSError, library.NotText):
-            continue  # `extract` tells about it
+            continue  # `extract` reports it
     found = await asyncio.to_thread(_families, documents, state["plan"]["intent"] == "changes")
     differences: list[Change] = []
     for family in found:
-        there = await asyncio.to_thread(changes, family)
-        differences.extend(there)
-        runtime.stream_writer({"stage": "compare", "document": family.title, "changes": len(there)})
+        found_changes = await asyncio.to_thread(changes, family)
+        differences.extend(found_changes)
+        runtime.stream_writer({"stage": "compare", "document": family.title, "changes": len(found_changes)})
     lines = [f"{family.title}: {' → '.join(edition.label for edition in family.editions)}" for family in found]
     return {"changes": differences, "outdated": outdated(found), "compared": lines}
 
 
-def _families(documents: list[library.Document], wanted: bool) -> list[Family]:
+def _families(documents: list[library.Document], compare_any_two: bool) -> list[Family]:
     found = families(documents)
-    if not found and wanted and len(documents) == 2 and shared(documents[0].text, documents[1].text) >= _COMPARABLE:
-        return [in_order(documents[0], documents[1])]
+    if (
+        not found
+        and compare_any_two
+        and len(documents) == 2
+        and vocabulary_overlap(documents[0].text, documents[1].text) >= _COMPARABLE
+    ):
+        return [declared_versions(documents[0], documents[1])]
     return found
 
 
@@ -146,9 +151,9 @@ async def rank(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     readings = (state["readings"] or {}).values()
     findings = [reading["finding"] for reading in readings if reading["finding"] is not None]
     plan = state["plan"]
-    set_aside = () if wants_earlier(plan["question"]) else tuple(state["outdated"])
-    parts = await asyncio.to_thread(gather, findings, plan["parts"], state["facets"], set_aside)
-    has, lacks = covered(parts, state["facets"])
+    excluded = () if wants_earlier(plan["question"]) else tuple(state["outdated"])
+    parts = await asyncio.to_thread(gather_evidence, findings, plan["parts"], state["facets"], excluded)
+    has, lacks = covered_and_missing(parts, state["facets"])
     if plan["intent"] == "changes" and state["changes"]:
         lacks = []
     total = len(has) + len(lacks)
@@ -157,10 +162,10 @@ async def rank(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
         "missing": lacks,
         "share": round(len(has) / total, 2) if total else float(bool(findings)),
         "rounds": state["round"],
-        "ended_by": "covered" if not lacks else "going on",
+        "ended_by": "covered" if not lacks else "in progress",
         "documents": len(findings),
     }
-    wider = lacks and widened(state["facets"], lacks, _near(state), state["round"]) != state["facets"]
+    wider = lacks and widen_facets(state["facets"], lacks, _near(state), state["round"]) != state["facets"]
     if lacks and not wider:
         coverage["ended_by"] = "nothing left to try"
     elif lacks and state["round"] >= _max_rounds(runtime):
@@ -178,14 +183,14 @@ async def rank(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
 
 
 def after_rank(state: State) -> str:
-    """Search again with wider words, or write."""
-    return "widen" if state["coverage"]["ended_by"] == "going on" else "write"
+    """The next node: another search with more words, or the answer."""
+    return "widen" if state["coverage"]["ended_by"] == "in progress" else "write"
 
 
 async def widen(state: State, runtime: Runtime[Context]) -> dict[str, Any]:
     """Adds similar words and synonyms for the words that were not found, and counts the round."""
     missing = state["coverage"]["missing"]
-    facets = widened(state["facets"], missing, _near(state), state["round"])
+    facets = widen_facets(state["facets"], missing, _near(state), state["round"])
     tried = {facet["word"]: list(facet["stems"])[1:] for facet in facets if facet["word"] in missing}
     runtime.stream_writer({"stage": "widen", "round": state["round"] + 1, "terms": tried})
     return {"facets": facets, "round": state["round"] + 1}
@@ -200,7 +205,7 @@ def _near(state: State) -> dict[str, list[str]]:
 
 
 def _max_rounds(runtime: Runtime[Context]) -> int:
-    wanted = (runtime.context or {}).get("max_rounds", DEFAULT_ROUNDS)
-    if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= MOST_ROUNDS:
-        raise ValueError(f"context.max_rounds: a whole number from 1 to {MOST_ROUNDS} is expected, not {wanted!r}")
-    return wanted
+    max_rounds = (runtime.context or {}).get("max_rounds", DEFAULT_ROUNDS)
+    if isinstance(max_rounds, bool) or not isinstance(max_rounds, int) or not 1 <= max_rounds <= MOST_ROUNDS:
+        raise ValueError(f"context.max_rounds: a whole number from 1 to {MOST_ROUNDS} is expected, not {max_rounds!r}")
+    return max_rounds

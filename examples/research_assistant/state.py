@@ -13,15 +13,15 @@ from examples.reading.questions import Facet, Intent
 from examples.reading.ranking import Candidate, Finding
 
 
-class GivenDocument(TypedDict):
-    """A document that comes with the question."""
+class InputDocument(TypedDict):
+    """A document in the input."""
 
     title: NotRequired[str]
     text: str
 
 
 class Source(TypedDict):
-    """A document to read: a file of the library, or with its text when it was given."""
+    """A document to read: a file of the library (`text` is None), or a document of the input."""
 
     name: str
     title: str
@@ -34,7 +34,7 @@ class Reading(TypedDict):
     finding: Finding | None
     key_sentences: list[Candidate]
     problem: str
-    """Why it could not be read, or that only a part was; empty when all is well."""
+    """Why the document was not read, or not read completely; else empty."""
 
 
 class Citation(TypedDict):
@@ -44,9 +44,9 @@ class Citation(TypedDict):
     document: str
     section: str
     quote: str
-    """Stands in the document word for word; only its white space is made single."""
+    """Occurs literally in the document, except that each run of white space is one space."""
     name: str
-    """The file, or the title that was given."""
+    """The file of the library, or the title in the input."""
 
 
 class Coverage(TypedDict):
@@ -58,7 +58,7 @@ class Coverage(TypedDict):
     """0 to 1."""
     rounds: int
     ended_by: str
-    """`covered`, `ceiling` (rounds used up), `nothing left to try`; `going on` until then."""
+    """`covered`, `ceiling` (rounds used up), `nothing left to try`; before that `in progress`."""
     documents: int
 
 
@@ -70,8 +70,8 @@ class Plan(TypedDict):
     parts: list[str]
 
 
-def merged(old: dict[str, Reading] | None, new: dict[str, Reading] | None) -> dict[str, Reading]:
-    """Readings by document, later ones over earlier ones; None forgets them all (a new question on the thread)."""
+def merge_readings(old: dict[str, Reading] | None, new: dict[str, Reading] | None) -> dict[str, Reading]:
+    """Adds readings by document; a new one replaces an old one. None removes all (a new question on the thread)."""
     return {} if new is None else {**(old or {}), **new}
 
 
@@ -81,7 +81,7 @@ class Input(TypedDict):
     question: Annotated[str, Field(description="What to find out", examples=["Summarize the policy changes"])]
     documents: NotRequired[
         Annotated[
-            list[str | GivenDocument] | None,
+            list[str | InputDocument] | None,
             Field(
                 description="Texts, or objects with title and text; without any, the files of "
                 "SLIPWAY_LIBRARY_DIR are read. They stay with the thread",
@@ -99,26 +99,26 @@ class Output(TypedDict):
     changes: list[Change]
     coverage: Coverage
     notes: list[str]
-    """What a reader should know besides: files that could not be read, a model that did not answer."""
+    """Problems: files that could not be read, a model that did not answer."""
 
 
 class State(Input, Output):
-    """All of it."""
+    """Input, output and intermediate results."""
 
     plan: Plan
     facets: list[Facet]
     sources: list[Source]
-    readings: Annotated[dict[str, Reading] | None, merged]
+    readings: Annotated[dict[str, Reading] | None, merge_readings]
     outdated: dict[str, str]
-    """Name of a document that has a newer version -> what the newest is called."""
+    """Name of a document that has a newer version -> the title and version of the newest."""
     compared: list[str]
-    """One line a document that is there in several versions, such as `Travel policy: version 1 → version 2`."""
+    """One line for each document that exists in several versions, such as `Travel policy: version 1 → version 2`."""
     round: int
     evidence: list[Part]
 
 
 class DocumentTask(TypedDict):
-    """What one `extract` is sent out with."""
+    """The input of one `extract` task."""
 
     source: Source
     plan: Plan
@@ -129,4 +129,4 @@ class Context(TypedDict, total=False):
     """Settings of a run."""
 
     max_rounds: int
-    """How often the documents may be searched with ever wider words, 1 to 10; 3 when not set."""
+    """The most searches, each with more words than the one before: 1 to 10; 3 by default."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langgraph.graph.state import CompiledStateGraph
 
-from examples.quick_answer.arithmetic import TooHard, as_sum, evaluate, readable
+from examples.quick_answer.arithmetic import Uncomputable, evaluate, find_expression, readable
 from examples.quick_answer.dates import about_date
 from examples.quick_answer.graph import FALLBACK, build, compute
 from examples.quick_answer.units import convert
@@ -55,7 +55,7 @@ def test_sums(question: str, answer: str) -> None:
     ],
 )  # fmt: skip
 def test_hostile_sums_are_refused(expression: str) -> None:
-    with pytest.raises(TooHard):
+    with pytest.raises(Uncomputable):
         evaluate(expression)
 
 
@@ -63,7 +63,7 @@ def test_hostile_sums_are_refused(expression: str) -> None:
 def test_no_expression_does_anything_but_reckon_or_refuse(expression: str) -> None:
     try:
         value = evaluate(expression)
-    except TooHard:
+    except Uncomputable:
         return
     assert value.is_finite()
     assert len(readable(value)) < 300
@@ -82,7 +82,7 @@ def test_any_question_has_an_answer_of_some_kind(question: str) -> None:
 
 @pytest.mark.parametrize("text", ["What is love?", "2026-03-01", "hello", "1", "What is the 2nd rule?"])
 def test_what_is_no_sum(text: str) -> None:
-    assert as_sum(text) is None
+    assert find_expression(text) is None
     assert compute(text, TODAY) == ("", "none")
 
 
@@ -114,7 +114,7 @@ def test_units(question: str, answer: str) -> None:
         ("What date is it in 30 days?", "That is Tuesday, 31 March 2026."),
         ("2 weeks from today", "That is Sunday, 15 March 2026."),
         ("in 99999 weeks", "That is Sunday, 6 September 3942."),
-        ("99999 weeks before 1 January 1900", "That is further than the calendar goes."),
+        ("99999 weeks before 1 January 1900", "That date is outside the calendar."),
         ("Which weekday is 1 March 2026?", "1 March 2026 is a Sunday."),
         ("Which weekday is 28 February 2026?", "28 February 2026 was a Saturday."),
         ("How many days until tomorrow?", "2 March 2026 is 1 day away."),

@@ -13,14 +13,14 @@ from examples.reading import library
 from examples.reading.changes import changes
 from examples.reading.differences import difference
 from examples.reading.document_search import search_documents
-from examples.reading.evidence import gather
+from examples.reading.evidence import gather_evidence
 from examples.reading.key_sentences import key_sentences
 from examples.reading.library import Document
 from examples.reading.passages import passages, single_spaced, title
-from examples.reading.questions import understand, wants_earlier
+from examples.reading.questions import parse_question, wants_earlier
 from examples.reading.ranking import search
 from examples.reading.sentences import sentences
-from examples.reading.versions import families, in_order
+from examples.reading.versions import declared_versions, families
 from examples.reading.words import stem
 
 LINES = [
@@ -65,7 +65,7 @@ def test_every_passage_stands_in_the_document(text: str) -> None:
     assert [passage.order for passage in found] == list(range(len(found)))
     for passage in found:
         assert stands_in(passage.quote, text)
-        assert passage.shown.strip()
+        assert passage.display_text.strip()
     title(text)
 
 
@@ -79,9 +79,9 @@ def test_a_block_quote_is_quoted_without_the_marks_of_its_lines() -> None:
 @given(MARKDOWN, st.text(max_size=60))
 @example("# Tea\n\n" + "\n\n".join(f"## Part {n}\n\nTea number {n} is a hot drink." for n in range(6)), "Tea?")
 def test_searching_any_text_for_anything_stays_in_bounds(text: str, question: str) -> None:
-    asked = understand(question)
+    asked = parse_question(question)
     finding = search("name", "Title", text, asked.facets)
-    for part in gather([finding], asked.parts, asked.facets):
+    for part in gather_evidence([finding], asked.parts, asked.facets):
         scores = [candidate["score"] for candidate in part["passages"]]
         assert scores == sorted(scores, reverse=True)
         assert all(score > 0 for score in scores)
@@ -109,8 +109,8 @@ def test_a_summary_names_each_section_by_its_best_passage() -> None:
     lunch = "Lunch is served at noon in the hall and lunch costs 5 EUR for guests of the hall."
     text = f"# Rules\n\n## Lunch\n\nIt is so.\n\n{lunch}\n\n## Doors\n\nDoors of the hall close at ten.\n"
     doors = "Doors of the hall close at ten."
-    assert [one["shown"] for one in key_sentences("name", "Rules", text, 2)] == [lunch, doors]
-    assert [one["shown"] for one in key_sentences("name", "Rules", text, 1)] == [lunch]
+    assert [one["display_text"] for one in key_sentences("name", "Rules", text, 2)] == [lunch, doors]
+    assert [one["display_text"] for one in key_sentences("name", "Rules", text, 1)] == [lunch]
 
 
 def test_a_short_answer_is_not_looked_up_in_an_outdated_version() -> None:
@@ -124,7 +124,7 @@ def test_a_short_answer_is_not_looked_up_in_an_outdated_version() -> None:
 def test_a_section_that_only_one_version_has_is_new_or_removed() -> None:
     kept = "## Kept\n\nDogs may come in.\n\n"
     old, new = f"{kept}## Cash\n\nCash is paid out at noon.\n\nBring a slip.\n", f"{kept}## Cards\n\nAsk for one.\n"
-    family = in_order(Document("old", "Old", old), Document("new", "New", new))
+    family = declared_versions(Document("old", "Old", old), Document("new", "New", new))
     assert [(one["section"], one["kind"], one["before"], one["after"], one["more"]) for one in changes(family)] == [
         ("Cards", "new section", "", "Ask for one.", 0),
         ("Cash", "section removed", "Cash is paid out at noon.", "", 1),
@@ -132,15 +132,15 @@ def test_a_section_that_only_one_version_has_is_new_or_removed() -> None:
 
 
 def test_a_passage_may_answer_several_parts_of_a_question() -> None:
-    asked = understand("refund 0? leave 0")
+    asked = parse_question("refund 0? leave 0")
     finding = search("name", "Title", "refund 0 leave", asked.facets)
-    assert [part["direct"] for part in gather([finding], asked.parts, asked.facets)] == [True, True]
+    assert [part["direct"] for part in gather_evidence([finding], asked.parts, asked.facets)] == [True, True]
 
 
 @given(MARKDOWN, MARKDOWN)
 @example("> Pay > 5 EUR\n> at once.", "> Pay > 6 EUR\n> at once.")
 def test_comparing_any_two_texts_quotes_them(old: str, new: str) -> None:
-    family = in_order(Document("old", "Old", old), Document("new", "New", new))
+    family = declared_versions(Document("old", "Old", old), Document("new", "New", new))
     for change in changes(family):
         assert change["before"] or change["after"]
         assert stands_in(change["before"], old)
@@ -149,7 +149,7 @@ def test_comparing_any_two_texts_quotes_them(old: str, new: str) -> None:
 
 @given(MARKDOWN)
 def test_a_text_does_not_differ_from_itself(text: str) -> None:
-    assert changes(in_order(Document("a", "A", text), Document("b", "B", text))) == []
+    assert changes(declared_versions(Document("a", "A", text), Document("b", "B", text))) == []
 
 
 def test_stems_bring_inflections_together() -> None:

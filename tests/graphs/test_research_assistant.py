@@ -17,7 +17,7 @@ from langgraph.graph.state import CompiledStateGraph
 from examples import models
 from examples.reading.library import SHIPPED
 from examples.reading.passages import single_spaced
-from examples.research_assistant.citing import Citations
+from examples.research_assistant.citations import Citations
 from examples.research_assistant.graph import build
 
 Answered = dict[str, Any]
@@ -109,7 +109,7 @@ async def test_two_given_documents_are_compared_by_their_titles() -> None:
 
 async def test_without_versions_it_says_that_there_is_nothing_to_compare() -> None:
     answered = await ask("What changed?", ["# Tea\n\nTea is served at four o'clock in the garden."])
-    assert "No document is there in two versions" in answered["answer"]
+    assert "No document exists in two versions" in answered["answer"]
     assert answered["changes"] == []
 
 
@@ -130,7 +130,7 @@ async def test_a_wrong_document_is_refused_by_name(documents: object, field: str
 
 async def test_empty_documents_are_told_plainly() -> None:
     answer = (await ask("Summarize the policy changes", [""]))["answer"]
-    assert answer.startswith("There is no text in the documents.")
+    assert answer.startswith("The documents are empty.")
     assert "Document 1 is empty" in answer
 
 

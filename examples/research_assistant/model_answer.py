@@ -1,4 +1,4 @@
-"""Lets a model write the answer, from the evidence alone."""
+"""Writes the answer with a chat model, from the evidence only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from examples import models
-from examples.research_assistant.citing import Citations
+from examples.research_assistant.citations import Citations
 
 _INSTRUCTIONS: Final = (
     "Answer the question from the numbered evidence only, in the language of the question. Write Markdown: short "
@@ -17,17 +17,17 @@ _INSTRUCTIONS: Final = (
 _MARK: Final = re.compile(r"\[(\d+)\]")
 
 
-async def worded(name: str, question: str, draft: str, cite: Citations) -> str:
-    """The model's answer with the list of sources; marks that stand for nothing are taken out.
+async def write_with_model(name: str, question: str, draft: str, citations: Citations) -> str:
+    """The answer of the model with the list of sources. Marks that belong to no source are removed.
 
-    Raises what the provider raises, and ValueError when the model answers nothing.
+    Raises the exceptions of the provider, and ValueError if the answer is empty.
     """
     model = await asyncio.to_thread(models.open_model, name)
     evidence = "\n".join(
         f"[{entry['n']}] {entry['document']}"
         + (f", {entry['section']}" if entry["section"] else "")
         + f": {entry['quote']}"
-        for entry in cite.entries
+        for entry in citations.entries
     )
     reply = await model.ainvoke(
         [
@@ -35,8 +35,8 @@ async def worded(name: str, question: str, draft: str, cite: Citations) -> str:
             ("user", f"Question: {question}\n\nEvidence:\n{evidence}\n\nA draft in the documents' own words:\n{draft}"),
         ]
     )
-    known = {entry["n"] for entry in cite.entries}
-    text = _MARK.sub(lambda mark: mark.group() if int(mark[1]) in known else "", str(reply.text)).strip()
+    numbers = {entry["n"] for entry in citations.entries}
+    text = _MARK.sub(lambda mark: mark.group() if int(mark[1]) in numbers else "", str(reply.text)).strip()
     if not text:
         raise ValueError("an empty answer")
-    return f"{text}\n\n{cite.sources()}"
+    return f"{text}\n\n{citations.sources()}"

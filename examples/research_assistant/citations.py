@@ -1,4 +1,4 @@
-"""Marks in the answer, and the list of sources below it."""
+"""The citation marks in an answer, and the list of sources below it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class Citations:
         self.entries: list[Citation] = []
 
     def mark(self, name: str, document: str, section: str, quote: str) -> str:
-        """`[3]`, and the quote is kept under that number."""
+        """A mark such as `[3]`. Adds the quote to the entries under this number."""
         n = self._numbers.setdefault((name, section), len(self._numbers) + 1)
         entry: Citation = {"n": n, "document": document, "section": section, "quote": quote, "name": name}
         if entry not in self.entries:
             self.entries.append(entry)
         return f"[{n}]"
 
-    def of(self, passage: Candidate) -> str:
-        """The mark of a passage."""
+    def cite(self, passage: Candidate) -> str:
+        """The mark of a passage. Adds its quote to the entries."""
         return self.mark(passage["name"], passage["document"], passage["section"], passage["quote"])
 
     def sources(self) -> str:
-        """The list of sources, one line a document with its sections; empty when nothing was quoted."""
+        """The list of sources: one line for each document, with its sections; empty if nothing was quoted."""
         documents: dict[str, tuple[str, dict[int, str]]] = {}
         for entry in sorted(self.entries, key=lambda entry: entry["n"]):
             label = self._labels.get(entry["name"])
