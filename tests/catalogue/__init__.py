@@ -1,1 +1,1 @@
-"""The catalogue of keys and fields, compared with the scripts, with the Python code and with what is stored."""
+"""Tests that compare the catalogue of keys and fields with the scripts, the Python code and the stored data."""

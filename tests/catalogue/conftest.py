@@ -1,4 +1,4 @@
-"""The application and a worker."""
+"""Fixtures of `tests/http`: the application, its clients and a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which keys and hash fields each Lua script reads and writes, found by parsing the scripts."""
+"""Parses the Lua scripts and lists which keys and hash fields each script reads and writes."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _WITHOUT_KEYS: Final = frozenset({"TIME"})
 _MANY_KEYS: Final = frozenset({"DEL", "UNLINK", "EXISTS", "COPY"})
 
 UNNAMED: Final = "*"
-"""Stands for a field whose name is not in the source."""
+"""The name of a field whose real name is data, and therefore not in the source."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A script's use of a kind of key, or of a field of it."""
+    """A script's use of a key kind (`field` is None) or of one of its fields."""
 
     script: str
     kind: str
@@ -53,7 +53,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """A function, or what a script executes outside functions."""
+    """A function, or the code of a script outside its functions."""
 
     name: str
     text: str
@@ -61,24 +61,24 @@ class _Block:
 
 
 def _blocks(name: str, source: str) -> list[_Block]:
-    """The functions of a file, and what is outside them. Functions begin and end in column 0."""
+    """The functions of a file; the last block is the code outside them. Functions begin and end in column 0."""
     source = re.sub(r"--.*$", "", source, flags=re.MULTILINE)
-    found: list[_Block] = []
+    functions: list[_Block] = []
     outside: list[str] = []
-    at = 0
+    end_of_last = 0
     for match in _FUNCTION.finditer(source):
         line = source[match.start() : source.index("\n", match.start())]
         end = match.start() + len(line) if line.endswith(" end") else source.index("\nend", match.start()) + 4
         parameters = tuple(part.strip() for part in match[2].split(","))
-        found.append(_Block(match[1], source[match.start() : end], parameters))
-        outside.append(source[at : match.start()])
-        at = end
-    return [*found, _Block(name, "".join([*outside, source[at:]]))]
+        functions.append(_Block(match[1], source[match.start() : end], parameters))
+        outside.append(source[end_of_last : match.start()])
+        end_of_last = end
+    return [*functions, _Block(name, "".join([*outside, source[end_of_last:]]))]
 
 
 def _arguments(text: str) -> list[str]:
-    """The arguments of a call, of which `text` is what follows the opening bracket."""
-    found, depth, at, quoted = [], 0, 0, False
+    """The arguments of a call; `text` starts after the call's opening bracket."""
+    arguments, depth, start, quoted = [], 0, 0, False
     for position, char in enumerate(text):
         if char == "'":
             quoted = not quoted
@@ -89,26 +89,28 @@ def _arguments(text: str) -> list[str]:
         elif char in ")]}" and depth:
             depth -= 1
         elif char in ",)" and not depth:
-            found.append(" ".join(text[at:position].split()))
-            at = position + 1
+            arguments.append(" ".join(text[start:position].split()))
+            start = position + 1
             if char == ")":
                 break
-    return found
+    return arguments
 
 
 def _variables(text: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for match in _ASSIGNMENT.finditer(text):
         names = [name.strip() for name in match[1].split(",")]
-        found.update(zip(names, _arguments(match[2] + ")"), strict=False))
-    return found
+        variables.update(zip(names, _arguments(match[2] + ")"), strict=False))
+    return variables
 
 
 @dataclass(frozen=True, slots=True)
 class LuaSource:
-    """All scripts. `key_kinds` are the kinds of the keys that scripts get as `KEYS`; `unnamed` are the kinds of keys
-    whose names a function gets or computes, by function (or script) and expression; `<script>/<function>` stands
-    for what a function gets in one script."""
+    """All scripts and the libraries that they share.
+
+    `key_kinds` has the kinds of each script's `KEYS`. `unnamed` has the kinds of keys whose names a function receives
+    or computes; its key is the function (or script) and the expression. `<script>/<function>` is a function as this
+    one script calls it."""
 
     scripts: Mapping[str, str]
     shared: Sequence[str]
@@ -117,7 +119,7 @@ class LuaSource:
     unnamed: Mapping[tuple[str, str], Sequence[str]]
 
     def uses(self) -> set[Use]:
-        """What each script uses, also by way of the functions that it calls."""
+        """The uses of each script, including those of the functions that it calls."""
         shared = {block.name: block for source in self.shared for block in _blocks("", source)}
         return {use for name, source in self.scripts.items() for use in self._of_script(name, source, shared)}
 
@@ -132,11 +134,11 @@ class LuaSource:
                 continue
             done.add(block.name)
             todo += [called for called in re.findall(r"\b([\w.]+)\(", block.text) if called in scope]
-            known = (outer if block in own else {}) | _variables(block.text)
+            variables = (outer if block in own else {}) | _variables(block.text)
             for match in _CALL.finditer(block.text):
-                yield from self._of_call(name, block, known, _arguments(block.text[match.end() :]))
+                yield from self._of_call(name, block, variables, _arguments(block.text[match.end() :]))
 
-    def _of_call(self, script: str, block: _Block, known: Mapping[str, str], call: Sequence[str]) -> Iterator[Use]:
+    def _of_call(self, script: str, block: _Block, variables: Mapping[str, str], call: Sequence[str]) -> Iterator[Use]:
         verb = call[0].strip("'")
         if verb in _WITHOUT_KEYS or verb.startswith("unpack("):
             return
@@ -147,15 +149,15 @@ class LuaSource:
             if expression == "'REPLACE'":
                 continue
             source_of_copy = verb == "COPY" and position == 0
-            ways = [True] if verb in _ALL_WRITES and not source_of_copy else []
-            ways += [False] if verb in _ALL_READS or source_of_copy else []
-            for kind in self._kinds_of(script, block, known, expression):
-                for writes in ways:
+            accesses = [True] if verb in _ALL_WRITES and not source_of_copy else []
+            accesses += [False] if verb in _ALL_READS or source_of_copy else []
+            for kind in self._kinds_of(script, block, variables, expression):
+                for writes in accesses:
                     yield Use(script, kind, None, writes)
                     if verb in _FIELD_WRITES | _FIELD_READS:
                         yield from (Use(script, kind, field, writes) for field in _fields(verb, call[2:]))
 
-    def _kinds_of(self, script: str, block: _Block, known: Mapping[str, str], expression: str) -> Sequence[str]:
+    def _kinds_of(self, script: str, block: _Block, variables: Mapping[str, str], expression: str) -> Sequence[str]:
         for function in (f"{script}/{block.name}", block.name):
             if (function, expression) in self.unnamed:
                 return self.unnamed[function, expression]
@@ -163,8 +165,8 @@ class LuaSource:
             return (match[1],)
         if match := _KEY_ARGUMENT.fullmatch(expression):
             return (self.key_kinds[script][int(match[1]) - 1],)
-        if expression in known and known[expression] != expression:
-            return self._kinds_of(script, block, known, known[expression])
+        if expression in variables and variables[expression] != expression:
+            return self._kinds_of(script, block, variables, variables[expression])
         if expression in block.parameters and expression in self.kinds:
             return (expression,)
         raise ValueError(f"{script}, {block.name}: which kind of key is {expression}?")

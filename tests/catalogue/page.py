@@ -1,4 +1,4 @@
-"""docs/keys.md: the catalogue, with the scripts that use each key and field as their source says it."""
+"""Generates docs/keys.md: the catalogue, with the scripts and packages that use each key and field."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "keys.md"
 
 _HEAD: Final = """# Keys and fields
 
-Everything that Slipway stores in Redis. This page is made from the declarations in `app/slipway/redis/catalogue/` and
-from the source of the scripts in `app/slipway/redis/lua/` by `python -m tests.catalogue`; tests compare it, and compare
-the catalogue with what scripts, Python code and a running deployment store.
+Everything that Slipway stores in Redis. `python -m tests.catalogue` generates this page from the declarations in
+`app/slipway/redis/catalogue/` and the source of the scripts in `app/slipway/redis/lua/`. Tests check that the page is
+current, and compare the catalogue with the scripts, with the Python code and with the data of a running deployment.
 
 `<p>` is the setting `SLIPWAY_KEY_PREFIX`, `<d>` is `SLIPWAY_LANGGRAPH_REDIS_PREFIX`. Ids are UUIDs as text. Times are
-on the clock of Redis. A **script** is a file of `app/slipway/redis/lua/`; it also counts as the user of what it uses by
-way of functions that it shares with others. A **package** (`slipway.runs`) sends commands of its own, or decodes a
-record. **Shard** says which keys will live together in one slot of a cluster.
+on the clock of Redis. A **script** is a file of `app/slipway/redis/lua/`; the keys and fields that its libraries use
+count as used by the script. A **package** (`slipway.runs`) sends commands of its own, or decodes a record. Keys of one
+**shard** live together in one slot of a cluster.
 """
 
 _IDS: Final = {
@@ -46,7 +46,7 @@ _IDS: Final = {
     "store_vectors": ("namespace",),
     "checkpoint_writes": ("thread", "checkpoint"),
 }
-"""What the ids in a template are; of all others one thread."""
+"""The ids in the template of a key kind. A kind that is not in this table has the id of a thread."""
 
 _Users = Mapping[tuple[str, str | None, bool], set[str]]
 
@@ -59,16 +59,16 @@ def page() -> str:
         parts.append(f"\n## {heading}\n")
         parts.append(_table(("key", "type", "shard", "exists", "holds"), map(_key_row, kinds)))
         for kind in kinds:
-            parts.append(f"\n### {_name(kind)}\n\n{_used(kind, users)}\n")
+            parts.append(f"\n### {_name(kind)}\n\n{_use_sentence(kind, users)}\n")
             if kind.fields:
                 header = ("field", "stored as", "meaning", "absent when", "written by", "read by")
                 parts.append("\n" + _table(header, (_field_row(kind, field, users) for field in kind.fields)))
     return "".join(parts)
 
 
-def _users(found: Iterable[Use]) -> _Users:
+def _users(all_uses: Iterable[Use]) -> _Users:
     users: dict[tuple[str, str | None, bool], set[str]] = defaultdict(set)
-    for use in found:
+    for use in all_uses:
         users[use.kind, use.field, use.writes].add(use.script)
     return users
 
@@ -84,16 +84,16 @@ def _key_row(kind: KeyKind) -> tuple[str, ...]:
     return _name(kind), kind.type, kind.shard, kind.lifetime, kind.meaning
 
 
-def _used(kind: KeyKind, users: _Users) -> str:
+def _use_sentence(kind: KeyKind, users: _Users) -> str:
     written = _joined(users[kind.name, None, True], kind.python_writers)
     read = _joined(users[kind.name, None, False], kind.python_readers)
     verbs = ("Published", "received") if kind.type is RedisType.CHANNEL else ("Written", "read")
-    return f"`{kind.name}`. {verbs[0]} by {written or 'nobody'}; {verbs[1]} by {read or 'nobody'}."
+    return f"`{kind.name}`. {verbs[0]} by {written or 'no code'}; {verbs[1]} by {read or 'no code'}."
 
 
 def _field_row(kind: KeyKind, field: Field, users: _Users) -> tuple[str, ...]:
-    written = _of_field(kind, field, users, writes=True)
-    read = _of_field(kind, field, users, writes=False)
+    written = _scripts_using(kind, field, users, writes=True)
+    read = _scripts_using(kind, field, users, writes=False)
     encoding = field.encoding + (f", {field.unit}" if field.unit else "")
     return (
         f"`{field.name}`",
@@ -105,8 +105,9 @@ def _field_row(kind: KeyKind, field: Field, users: _Users) -> tuple[str, ...]:
     )
 
 
-def _of_field(kind: KeyKind, field: Field, users: _Users, *, writes: bool) -> set[str]:
-    """The scripts that use a field by its name. Of those that get its name from Python, the packages are listed."""
+def _scripts_using(kind: KeyKind, field: Field, users: _Users, *, writes: bool) -> set[str]:
+    """The scripts that name a field in their source. A script that receives the name from Python is not included:
+    the page lists the Python package instead."""
     return {
         script
         for (name, used, writing), scripts in users.items()

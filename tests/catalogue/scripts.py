@@ -1,17 +1,15 @@
-"""The Lua scripts as they are, with what their source does not say about the keys that they use."""
+"""The Lua scripts of the repository, and the kinds of those keys that the source of a script does not name."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 from slipway.redis.catalogue.key_kinds import KEY_KINDS
 from tests.catalogue.lua_use import LuaSource, Use
-
-LUA: Final = Path(__file__).parents[2] / "app" / "slipway" / "redis" / "lua"
+from tests.redis.lua_names import LIBRARIES, SCRIPTS
 
 ANY_COMMANDS: Final = frozenset({"apply_unfenced"})
-"""Scripts that execute the commands which they get, and nothing else."""
+"""Scripts that only execute the commands in their arguments."""
 
 _CHECKPOINTS: Final = ("checkpoints", "checkpoint_state")
 
@@ -29,7 +27,7 @@ KEYS: Final = {
     "document_remove": ("document_bytes", "thread"),
     "document_read": ("document_bytes", "document_pointers"),
 }
-"""The kinds of the keys that a script gets as `KEYS`."""
+"""Script to the kinds of its `KEYS`."""
 
 _QUEUES: Final = ("queue", "suspect_queue")
 _DELIVERIES: Final = ("deliveries", "internal_deliveries")
@@ -77,14 +75,13 @@ COMPUTED: Final = {
     ("document_remove", "latest"): ("documents",),
     ("forget", "name"): _DOCUMENTS,
 }
-"""The kinds of keys whose names a function (or a script outside its functions) computes, by its expression."""
+"""Function (or script, outside its functions) and expression to the kinds of the keys whose names it computes."""
 
 
 def source() -> LuaSource:
     """All scripts of the repository."""
-    scripts = {path.stem: path.read_text() for path in sorted(LUA.glob("*.lua")) if path.stem not in ANY_COMMANDS}
-    libraries = [path.read_text() for path in sorted((LUA / "lib").glob("*.lua"))]
-    return LuaSource(scripts, libraries, frozenset(KEY_KINDS), KEYS, COMPUTED)
+    scripts = {name: text for name, text in SCRIPTS.items() if name not in ANY_COMMANDS}
+    return LuaSource(scripts, list(LIBRARIES.values()), frozenset(KEY_KINDS), KEYS, COMPUTED)
 
 
 def uses() -> set[Use]:

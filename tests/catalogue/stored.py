@@ -1,4 +1,4 @@
-"""Compares the keys and fields that are stored with the catalogue."""
+"""Compares stored keys and fields with the catalogue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from slipway.redis.pipeline import Pipeline
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """Ids of runs and threads have no colon; groups, duties and namespaces may have some."""
+    """Ids of runs and threads have no colon; names of groups, duties and namespaces may have colons."""
     text = re.escape(template)
     if template.startswith((":run:", ":thread:", ":cp:")):
         text = text.replace("%s", "([^:]+)", 1)
@@ -23,7 +23,8 @@ _PATTERNS: Final = [(kind, _pattern(kind.template)) for kind in KEY_KINDS.values
 
 
 def kind_of(name: str) -> tuple[KeyKind | None, str]:
-    """The kind of a key, and the id in its name; `name` is without the key prefix."""
+    """The kind of a key and the id in its name; (None, "") if the catalogue has no such kind. `name` is without the key
+    prefix."""
     matches = [(kind, match) for kind, pattern in _PATTERNS if (match := pattern.fullmatch(name))]
     if not matches:
         return None, ""
@@ -32,7 +33,8 @@ def kind_of(name: str) -> tuple[KeyKind | None, str]:
 
 
 async def undeclared(pipeline: Pipeline, keys: Keys) -> list[str]:
-    """Each key under the prefix that is of no declared kind or of another type, and each field that is not declared."""
+    """One sentence for each key under the prefix that has no declared kind or has another type, and for each field that
+    is not declared."""
     problems = []
     for key in await pipeline.send("KEYS", f"{keys.prefix}:*", repeatable=True):
         kind, _ = kind_of(key.decode().removeprefix(keys.prefix))

@@ -1,4 +1,4 @@
-"""The catalogue of keys and fields is complete, and nothing in it is without a use."""
+"""The catalogue of keys and fields is complete, and every entry is used."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ ROOT = Path(__file__).parents[2]
 HASHES = [kind for kind in KEY_KINDS.values() if kind.type is RedisType.HASH]
 
 
-def test_the_page_is_made_from_the_catalogue() -> None:
+def test_the_page_of_keys_is_current() -> None:
     assert PAGE.read_text() == page(), "run `python -m tests.catalogue`"
 
 
-def test_every_kind_has_a_name_and_a_template_of_its_own() -> None:
+def test_no_two_key_kinds_share_a_name_or_a_template() -> None:
     kinds = [kind for group in GROUPS.values() for kind in group]
     assert len({kind.name for kind in kinds}) == len({kind.template for kind in kinds}) == len(kinds)
 
 
-def test_every_hash_has_fields_and_nothing_else_has() -> None:
+def test_exactly_the_hashes_declare_fields() -> None:
     assert [kind.name for kind in KEY_KINDS.values() if bool(kind.fields) != (kind.type is RedisType.HASH)] == []
 
 
-def test_every_key_says_how_long_it_exists() -> None:
+def test_every_key_kind_except_channels_declares_its_lifetime() -> None:
     without = [kind.name for kind in KEY_KINDS.values() if not kind.lifetime]
     assert without == [kind.name for kind in KEY_KINDS.values() if kind.type is RedisType.CHANNEL]
 
@@ -40,10 +40,10 @@ def test_every_field_that_a_script_names_is_declared() -> None:
     assert {use for use in uses() if use.field not in (None, UNNAMED) and not _declarations(use)} == set()
 
 
-def test_scripts_use_fields_whose_names_are_data_only_where_some_are_declared() -> None:
-    named = {use.kind for use in uses() if use.field == UNNAMED}
-    without_data = {kind.name for kind in HASHES if not any("*" in field.name for field in kind.fields)}
-    assert named & without_data <= {"cron"}, "`cron_save` gets the names of the fields from Python"
+def test_scripts_use_computed_field_names_only_in_kinds_that_declare_such_fields() -> None:
+    computed = {use.kind for use in uses() if use.field == UNNAMED}
+    fixed_names_only = {kind.name for kind in HASHES if not any("*" in field.name for field in kind.fields)}
+    assert computed & fixed_names_only <= {"cron"}, "`cron_save` receives the names of the fields from Python"
 
 
 def _declarations(use: Use) -> list[Field]:
@@ -53,12 +53,13 @@ def _declarations(use: Use) -> list[Field]:
 @pytest.mark.parametrize("kind", HASHES, ids=lambda kind: kind.name)
 def test_every_declared_field_is_written_and_read(kind: KeyKind) -> None:
     texts = _texts((*kind.python_readers, "slipway.redis.checkpoint_keys"))
+    all_uses = uses()
     for field in kind.fields:
-        found = [use for use in uses() if use.kind == kind.name and use.field and _is_of(field, use.field)]
-        copied = field.name == UNNAMED and Use("run_settle", kind.name, None, True) in uses()
-        assert copied or field.python_writers or any(use.writes for use in found), f"nobody writes {field.name}"
+        field_uses = [use for use in all_uses if use.kind == kind.name and use.field and _is_of(field, use.field)]
+        copied = field.name == UNNAMED and Use("run_settle", kind.name, None, True) in all_uses
+        assert copied or field.python_writers or any(use.writes for use in field_uses), f"no code writes {field.name}"
         if field.scripts_only:
-            assert any(not use.writes for use in found), f"nobody reads {field.name}"
+            assert any(not use.writes for use in field_uses), f"no script reads {field.name}"
         elif field.name.strip("*"):
             assert field.name.strip("*") in texts, f"{kind.python_readers} do not read {field.name}"
 
@@ -68,7 +69,7 @@ def _is_of(field: Field, name: str) -> bool:
 
 
 def _texts(packages: Sequence[str]) -> set[str]:
-    """All texts in the source of the packages."""
+    """All string literals in the source of the packages."""
     trees = [ast.parse(path.read_text()) for package in packages for path in _modules(package)]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}

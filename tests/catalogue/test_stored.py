@@ -1,10 +1,11 @@
-"""What a deployment stores is in the catalogue: each key is of a declared kind, and each field is declared."""
+"""Each key that a deployment stores has a declared kind, and each field is declared."""
 
 from __future__ import annotations
 
 import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.schema import Config
 
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
@@ -12,8 +13,8 @@ from slipway.services import Services
 from tests.catalogue.stored import kind_of, undeclared
 from tests.http.conftest import Served
 
-NOBODY = "https://receiver.invalid/told"
-"""Where no webhook can be delivered."""
+UNREACHABLE = "https://receiver.invalid/webhook"
+"""The URL of webhooks that cannot be delivered."""
 
 
 async def stored_kinds(pipeline: Pipeline, keys: Keys) -> set[str]:
@@ -23,16 +24,16 @@ async def stored_kinds(pipeline: Pipeline, keys: Keys) -> set[str]:
 
 
 async def crash(services: Services) -> None:
-    """Claims all due runs for a worker, which then dies."""
+    """Claims all due runs for a worker and reclaims them, as after a crash of the worker."""
     await services.scripts.run_claim("dead-worker", 10, 8000)
     await services.scripts.run_reap(event_ttl_s=60, pause_ms=0, worker="dead-worker")
 
 
-async def test_what_waits_and_what_crashed_is_declared(
+async def test_keys_of_waiting_and_reclaimed_runs_are_declared(
     served: Served, sdk: LangGraphClient, client: httpx.AsyncClient, pipeline: Pipeline, keys: Keys
 ) -> None:
     thread = (await sdk.threads.create(metadata={"owner": "me"}, ttl=60))["thread_id"]
-    await sdk.runs.create(thread, "steps", input={"value": 1}, metadata={"owner": "me"}, webhook=NOBODY)
+    await sdk.runs.create(thread, "steps", input={"value": 1}, metadata={"owner": "me"}, webhook=UNREACHABLE)
     await sdk.runs.create(thread, "steps", input={"value": 2})
     await sdk.runs.create(None, "steps", input={}, after_seconds=60)
     body = {"assistant_id": "steps", "input": {}}
@@ -52,14 +53,15 @@ async def test_what_waits_and_what_crashed_is_declared(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_what_ended_is_declared(
+async def test_keys_of_ended_runs_are_declared(
     sdk: LangGraphClient, client: httpx.AsyncClient, pipeline: Pipeline, keys: Keys
 ) -> None:
     assistant = await sdk.assistants.create("ask", config={"tags": ["a"]}, metadata={"a": 1})
     await sdk.assistants.update(assistant["assistant_id"], name="other", metadata={"b": 2})
     thread = (await sdk.threads.create(ttl=60))["thread_id"]
-    await sdk.runs.wait(thread, assistant["assistant_id"], input={}, config={"configurable": {"a": 1}}, webhook=NOBODY)
-    await sdk.runs.wait(thread, assistant["assistant_id"], command={"resume": "yes"})
+    assistant_id, config = assistant["assistant_id"], Config(configurable={"a": 1})
+    await sdk.runs.wait(thread, assistant_id, input={}, config=config, webhook=UNREACHABLE)
+    await sdk.runs.wait(thread, assistant_id, command={"resume": "yes"})
     copy = (await client.post(f"/threads/{thread}/copy")).json()["thread_id"]
     await sdk.threads.update_state(copy, {"value": 7})
     assert await undeclared(pipeline, keys) == []
@@ -82,7 +84,7 @@ async def test_what_ended_is_declared(
     assert ended - await stored_kinds(pipeline, keys) == set()
 
 
-async def test_what_is_not_declared_is_noticed(pipeline: Pipeline, keys: Keys) -> None:
+async def test_undeclared_keys_types_and_fields_are_detected(pipeline: Pipeline, keys: Keys) -> None:
     await pipeline.send("SET", f"{keys.prefix}:unknown", "1")
     await pipeline.send("SET", keys.run("a"), "1")
     await pipeline.send("HSET", keys.thread("a"), "status", "idle", "unknown", "1", "m:anything", "1")

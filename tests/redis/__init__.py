@@ -1,1 +1,1 @@
-"""How scripts are assembled, which shard they use, and what a store says about its layout."""
+"""Tests of how scripts are assembled, which shard they use, and of the layout version."""

@@ -1,4 +1,4 @@
-"""Which names a Lua file defines and uses."""
+"""Lists the names that a Lua file defines and uses."""
 
 from __future__ import annotations
 
@@ -29,38 +29,39 @@ _DEFINITION: Final = re.compile(r"^local (?:function (\w+)|([\w, ]+?) =)", re.MU
 
 def definitions(text: str) -> set[str]:
     """The local names that a file defines outside its functions."""
-    found = _DEFINITION.findall(code_of(text))
-    return {name.strip() for function, names in found for name in (function or names).split(",")}
+    matches = _DEFINITION.findall(code_of(text))
+    return {name.strip() for function, variables in matches for name in (function or variables).split(",")}
 
 
 def names(text: str) -> set[str]:
-    """All names in the code of a file, but members of tables."""
+    """All names in the code of a file except members of tables."""
     code = re.sub(r"\s--\s.*$", "", code_of(text), flags=re.MULTILINE)
     return set(_NAME.findall(_TEXT.sub("''", code)))
 
 
 def unknown_names(text: str, libraries: dict[str, str]) -> set[str]:
-    """Names that neither the file nor a library that it declares defines: Redis stops a script that reads one."""
+    """Names that neither the file nor a library that it declares defines. Redis aborts a script that reads one."""
     code = _TEXT.sub("''", code_of(text))
-    found = _INTRODUCED.findall(code)
-    local = {name.strip() for groups in found for group in groups for name in group.split(",")}
+    matches = _INTRODUCED.findall(code)
+    local = {name.strip() for groups in matches for group in groups for name in group.split(",")}
     declared = directives_of(text).get("needs", [])
     provided = {name for library in declared for name in definitions(libraries[library])}
     return names(_ASSIGNED.sub("", text)) - local - provided - _BUILT_IN
 
 
 def problems(file: str, text: str, libraries: dict[str, str]) -> list[str]:
-    """What a file declares wrongly: a library without a use, a use without a library, a name that a library has."""
+    """One sentence for each wrong declaration of a file: a library that does not exist, an unused library, a used
+    library that is not declared, and a name that a library defines too."""
     declared = set(directives_of(text).get("needs", []))
-    found = [f"{file} declares {name}, which does not exist" for name in sorted(declared - libraries.keys())]
+    sentences = [f"{file} declares {name}, which does not exist" for name in sorted(declared - libraries.keys())]
     own, used = definitions(text), names(text)
     for library, source in libraries.items():
         if library == file:
             continue
         provided = definitions(source)
-        found += [f"{file} defines {name} as {library} does" for name in sorted(own & provided)]
+        sentences += [f"{file} defines {name} as {library} does" for name in sorted(own & provided)]
         if library in declared and not used & provided:
-            found.append(f"{file} declares {library} and does not use it")
-        if library not in declared and (names_of_it := used & provided - own):
-            found.append(f"{file} uses {', '.join(sorted(names_of_it))} and does not declare {library}")
-    return found
+            sentences.append(f"{file} declares {library} and does not use it")
+        if library not in declared and (undeclared := used & provided - own):
+            sentences.append(f"{file} uses {', '.join(sorted(undeclared))} and does not declare {library}")
+    return sentences

@@ -1,4 +1,4 @@
-"""The layout version of a store: which release may use it, and how it is upgraded."""
+"""The layout version in Redis decides which releases may start, and how stored data is upgraded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from slipway.versions import version_of
 from slipway_workers.process import WorkerProcess
 from tests.conftest import bare_environment, wait_until
 
-THIS = version_of("slipway")
+THIS_RELEASE = version_of("slipway")
 GRAPH = """
 from langgraph.graph import START, StateGraph
 
@@ -43,33 +43,35 @@ def record(pipeline: Pipeline, keys: Keys) -> LayoutRecord:
 def next_release(monkeypatch: pytest.MonkeyPatch) -> Callable[[layout.Upgrade], None]:
     """Makes this process a later release, with the given upgrade to its layout."""
 
-    def become(upgrade: layout.Upgrade) -> None:
+    def become_next_release(upgrade: layout.Upgrade) -> None:
         monkeypatch.setattr(layout, "LAYOUT", LAYOUT + 1)
         monkeypatch.setattr(layout, "UPGRADES", {**layout.UPGRADES, LAYOUT: upgrade})
         monkeypatch.setattr(layout, "version_of", lambda _: "later")
 
-    return become
+    return become_next_release
 
 
-async def stored(pipeline: Pipeline, keys: Keys) -> dict[str, str]:
+async def stored_record(pipeline: Pipeline, keys: Keys) -> dict[str, str]:
     fields = fields_of(await pipeline.send("HGETALL", keys.layout))
     return {name: value.decode() for name, value in fields.items()}
 
 
-def current(number: int = LAYOUT, release: str = THIS) -> dict[str, str]:
+def expected_record(number: int = LAYOUT, release: str = THIS_RELEASE) -> dict[str, str]:
     return {"required": str(number), "version": str(number), "release": release}
 
 
-async def test_an_empty_store_gets_the_layout(record: LayoutRecord, pipeline: Pipeline, keys: Keys) -> None:
+async def test_an_empty_database_gets_the_layout_of_the_first_start(
+    record: LayoutRecord, pipeline: Pipeline, keys: Keys
+) -> None:
     await record.check()
-    assert await stored(pipeline, keys) == {}, "a check alone stores nothing"
+    assert await stored_record(pipeline, keys) == {}, "check() must not store anything"
     for _ in range(2):
         await record.check_or_upgrade()
-        assert await stored(pipeline, keys) == current()
+        assert await stored_record(pipeline, keys) == expected_record()
     await record.check()
 
 
-async def test_a_start_with_the_right_layout_is_one_round_trip(record: LayoutRecord, pipeline: Pipeline) -> None:
+async def test_a_start_with_the_current_layout_takes_one_round_trip(record: LayoutRecord, pipeline: Pipeline) -> None:
     await record.check_or_upgrade()
     before = pipeline.round_trips
     await record.check_or_upgrade()
@@ -77,7 +79,7 @@ async def test_a_start_with_the_right_layout_is_one_round_trip(record: LayoutRec
 
 
 @pytest.mark.parametrize("index", INDEXES)
-async def test_data_without_a_record_cannot_be_upgraded(
+async def test_data_without_a_layout_record_is_not_upgraded(
     record: LayoutRecord, pipeline: Pipeline, keys: Keys, index: str
 ) -> None:
     await pipeline.send("ZADD", getattr(keys, index), 1, "something")
@@ -85,19 +87,19 @@ async def test_data_without_a_record_cannot_be_upgraded(
     for start in (record.check, record.check_or_upgrade):
         with pytest.raises(ConfigError, match="cannot upgrade: set SLIPWAY_KEY_PREFIX to another prefix"):
             await start()
-    assert await stored(pipeline, keys) == {}
+    assert await stored_record(pipeline, keys) == {}
 
 
-async def test_an_upgrade_refuses_older_releases_before_it_changes_anything(
+async def test_an_upgrade_excludes_older_releases_before_it_changes_anything(
     record: LayoutRecord, pipeline: Pipeline, keys: Keys, next_release: Callable[[layout.Upgrade], None]
 ) -> None:
     await record.check_or_upgrade()
     during: list[dict[str, str]] = []
 
     async def upgrade(pipeline: Pipeline, keys: Keys) -> None:
-        during.append(await stored(pipeline, keys))
+        during.append(await stored_record(pipeline, keys))
         if len(during) == 1:
-            raise ConnectionError("the process is killed")
+            raise ConnectionError("the first upgrade is interrupted")
 
     next_release(upgrade)
     with pytest.raises(ConnectionError):
@@ -105,40 +107,40 @@ async def test_an_upgrade_refuses_older_releases_before_it_changes_anything(
     with pytest.raises(ConfigError, match="run `slipway release`"):
         await record.check()
     await record.check_or_upgrade()
-    between = {"required": str(LAYOUT + 1), "version": str(LAYOUT), "release": "later"}
-    assert during == [between, between]
-    assert await stored(pipeline, keys) == current(LAYOUT + 1, "later")
+    unfinished = {"required": str(LAYOUT + 1), "version": str(LAYOUT), "release": "later"}
+    assert during == [unfinished, unfinished]
+    assert await stored_record(pipeline, keys) == expected_record(LAYOUT + 1, "later")
 
 
-async def test_an_older_release_stores_nothing_and_names_the_release_to_run(
+async def test_an_older_release_does_not_start_and_names_the_release_to_run(
     record: LayoutRecord, pipeline: Pipeline, keys: Keys
 ) -> None:
     newer = {"required": str(LAYOUT + 1), "version": str(LAYOUT), "release": "9.1.0"}
     await pipeline.send("HSET", keys.layout, *(part for pair in newer.items() for part in pair))
     for start in (record.check, record.check_or_upgrade):
-        with pytest.raises(ConfigError, match=f"layout {LAYOUT + 1}.*{THIS}.*run release 9.1.0 or a later one"):
+        with pytest.raises(ConfigError, match=f"layout {LAYOUT + 1}.*{THIS_RELEASE}.*run release 9.1.0 or a later one"):
             await start()
-    assert await stored(pipeline, keys) == newer
+    assert await stored_record(pipeline, keys) == newer
 
 
 async def test_a_release_never_lowers_the_layout(
     record: LayoutRecord, pipeline: Pipeline, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two releases start on an empty store at the same time."""
+    """Two releases start on an empty database at the same time."""
     read = record.read
 
-    async def read_early() -> layout.StoredLayout:
-        found = await read()
+    async def read_before_the_newer_release_writes() -> layout.StoredLayout:
+        layout_before = await read()
         await pipeline.send("HSET", keys.layout, "required", 7, "version", 7, "release", "9.1.0")
-        return found
+        return layout_before
 
-    monkeypatch.setattr(record, "read", read_early)
+    monkeypatch.setattr(record, "read", read_before_the_newer_release_writes)
     with pytest.raises(ConfigError, match="layout 7"):
         await record.check_or_upgrade()
-    assert await stored(pipeline, keys) == current(7, "9.1.0")
+    assert await stored_record(pipeline, keys) == expected_record(7, "9.1.0")
 
 
-async def test_a_running_process_of_an_older_release_takes_no_more_runs(
+async def test_a_running_web_process_of_an_older_release_rejects_new_runs(
     record: LayoutRecord, pipeline: Pipeline, keys: Keys
 ) -> None:
     await record.check_or_upgrade()
@@ -151,13 +153,13 @@ async def test_a_running_process_of_an_older_release_takes_no_more_runs(
         health.check_admission()
 
 
-async def test_a_running_worker_of_an_older_release_stops(
+async def test_a_running_worker_of_an_older_release_drains_and_exits(
     pipeline: Pipeline, keys: Keys, valkey_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "langgraph.json").write_text('{"graphs": {"a": "./a.py:graph"}}')
     (tmp_path / "a.py").write_text(GRAPH)
-    given = {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": tmp_path / "langgraph.json"}
-    settings = Settings.of(given | {"heartbeat_s": 0.1})
+    config = tmp_path / "langgraph.json"
+    settings = Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": config, "heartbeat_s": 0.1})
     async with open_services(settings, await Registry.load(settings.config), "worker") as services:
         wake = Pipeline(services.address, "test worker wake", patience_s=2)
         await wake.open()
@@ -170,7 +172,7 @@ async def test_a_running_worker_of_an_older_release_stops(
 
 
 class Commands:
-    """Runs `slipway` commands on one key prefix, in a folder with a langgraph.json."""
+    """Executes `slipway` commands with one key prefix, in a folder with a langgraph.json."""
 
     def __init__(self, folder: Path, url: str, prefix: str) -> None:
         (folder / "langgraph.json").write_text('{"graphs": {"a": "./a.py:graph"}}')
@@ -179,8 +181,8 @@ class Commands:
         self._environment = bare_environment() | {"SLIPWAY_REDIS_URL": url, "SLIPWAY_KEY_PREFIX": prefix}
 
     async def run(self, *arguments: str) -> tuple[int, str]:
-        """The exit code, and the line that says why."""
-        done = await asyncio.to_thread(
+        """Returns the exit code and the lines of stderr that Slipway itself prints."""
+        finished = await asyncio.to_thread(
             lambda: subprocess.run(
                 slipway(*arguments),
                 cwd=self._folder,
@@ -191,7 +193,8 @@ class Commands:
                 check=False,
             )
         )
-        return done.returncode, "".join(line for line in done.stderr.splitlines(True) if line.startswith("slipway: "))
+        lines = finished.stderr.splitlines(keepends=True)
+        return finished.returncode, "".join(line for line in lines if line.startswith("slipway: "))
 
 
 @pytest.fixture
@@ -223,11 +226,11 @@ async def test_no_command_of_an_older_release_starts(
 @pytest.mark.processes
 async def test_the_release_command_records_the_layout(commands: Commands, pipeline: Pipeline, keys: Keys) -> None:
     assert await commands.run("release") == (0, "")
-    assert await stored(pipeline, keys) == current()
+    assert await stored_record(pipeline, keys) == expected_record()
 
 
 @pytest.mark.processes
-async def test_no_command_starts_on_data_that_cannot_be_upgraded(
+async def test_the_release_command_fails_on_data_that_cannot_be_upgraded(
     commands: Commands, pipeline: Pipeline, keys: Keys
 ) -> None:
     await pipeline.send("ZADD", keys.assistants, 1, "an assistant")

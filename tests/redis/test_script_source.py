@@ -1,4 +1,4 @@
-"""Each script is sent with the libraries that it needs, and with nothing else."""
+"""Each script is sent with exactly the libraries that it needs."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_every_name_is_defined(name: str) -> None:
     assert unknown_names((SCRIPTS | LIBRARIES)[name], LIBRARIES) == set()
 
 
-def test_a_name_that_nobody_defines_is_noticed() -> None:
+def test_an_undefined_name_is_detected() -> None:
     text = "--! needs: clock\nlocal function f(a) return a + nwo_ms end\nreturn f(now_ms)"
     assert unknown_names(text, LIBRARIES) == {"nwo_ms"}
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
-def test_a_library_is_used(name: str) -> None:
+def test_every_library_is_used(name: str) -> None:
     assert any(name in libraries_of(text) for text in SCRIPTS.values())
 
 
@@ -53,38 +53,36 @@ def test_a_library_is_used(name: str) -> None:
         ("local now_ms = 1\nreturn now_ms", ["x defines now_ms as clock does"]),
     ],
 )
-def test_a_wrong_declaration_is_noticed(text: str, expected: list[str]) -> None:
+def test_a_wrong_declaration_is_detected(text: str, expected: list[str]) -> None:
     text = text.replace("{now_ms = 1, args", "{args")
     assert problems("x", text, {"clock": "local now_ms = redis.call('TIME')[1]"}) == expected
 
 
-def test_each_library_is_sent_once_and_before_what_needs_it() -> None:
+def test_each_library_is_sent_once_and_before_its_users() -> None:
     for name, text in SCRIPTS.items():
         source = load(name).source
         for library in libraries_of(text):
-            positions = [
-                [source.index(f"local {_defined(one)}") for one in (needed, library)]
-                for needed in directives_of(LIBRARIES[library]).get("needs", [])
-            ]
-            assert all(first < second for first, second in positions), (name, library)
-            assert source.count(f"local {_defined(library)}") == 1
+            position = source.index(f"local {_first_definition(library)}")
+            for needed in directives_of(LIBRARIES[library]).get("needs", []):
+                assert source.index(f"local {_first_definition(needed)}") < position, (name, library, needed)
+            assert source.count(f"local {_first_definition(library)}") == 1
 
 
-def _defined(library: str) -> str:
+def _first_definition(library: str) -> str:
     match = re.search(r"^local (function \w+\(|\w+ =)", LIBRARIES[library], re.MULTILINE)
     assert match is not None
     return match[1]
 
 
-def test_what_a_script_does_not_need_is_not_sent() -> None:
+def test_unneeded_libraries_and_templates_are_not_sent() -> None:
     source = load("run_apply").source
     others = set(LIBRARIES) - set(libraries_of(SCRIPTS["run_apply"]))
-    assert not [name for other in others for name in definitions(LIBRARIES[other]) if f" {name}(" in source]
+    assert [name for other in others for name in definitions(LIBRARIES[other]) if f" {name}(" in source] == []
     assert "crons" not in source, "templates of other key kinds are not sent"
     assert "--" not in source
 
 
-def test_libraries_that_need_each_other_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cycle_of_libraries_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {"a": "--! needs: b\n", "b": "--! needs: a\n"}
     monkeypatch.setattr(script_source, "library", texts.__getitem__)
     with pytest.raises(BadScript, match="a -> b -> a"):
@@ -97,7 +95,7 @@ async def test_the_server_compiles_every_script(pipeline: Pipeline) -> None:
         assert (await pipeline.send("SCRIPT", "LOAD", script.source)).decode() == script.sha
 
 
-def test_files_have_known_directives_only() -> None:
+def test_directives_are_known_and_at_the_top_of_the_file() -> None:
     for name, text in (SCRIPTS | LIBRARIES).items():
         assert set(directives_of(text)) <= DIRECTIVES, name
         lines = text.splitlines()
@@ -106,7 +104,8 @@ def test_files_have_known_directives_only() -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_begins_with_its_contract(name: str) -> None:
-    """What it does, then its arguments, its reply, what is atomic, and whether it may be repeated."""
+    """The comment describes the script, then its keys, its arguments, its reply, what is atomic, and whether the script
+    may be repeated."""
     lines = SCRIPTS[name].splitlines()
     comment = [line for line in lines[: lines.index("")] if not line.startswith("--!")]
     assert all(line.startswith("--") for line in comment)
@@ -117,7 +116,7 @@ def test_a_script_begins_with_its_contract(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
-def test_a_library_begins_with_what_it_is(name: str) -> None:
+def test_a_library_begins_with_a_description(name: str) -> None:
     first = next(line for line in LIBRARIES[name].splitlines() if not line.startswith("--!"))
     assert first.startswith("-- ")
 
