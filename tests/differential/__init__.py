@@ -1,1 +1,1 @@
-"""The differential run: the same requests to the reference server and to Slipway, and what their answers differ in."""
+"""The differential test sends the same requests to the reference server and to Slipway and compares the responses."""

@@ -1,4 +1,4 @@
-"""`python -m tests.differential [--only PATTERN] [--report FILE]`: exit code 0 when every difference is meant."""
+"""`python -m tests.differential [--only PATTERN] [--report FILE]`: exit code 0 if all differences are intended."""
 
 from __future__ import annotations
 
@@ -14,66 +14,68 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.differential import reference, report
-from tests.differential.playing import Played, play_all, played
 from tests.differential.recording import Step
+from tests.differential.runner import ScenarioResult, compare, execute_all
 from tests.differential.scenarios import Scenario, all_scenarios
-from tests.differential.servers import both
+from tests.differential.servers import both_servers
 
 HERE = Path(__file__).parent
 DEFAULT_ENVIRONMENT = HERE.parent.parent / ".differential"
 
 
 def main() -> int:
-    """Make the reference's environment, play, compare, report."""
+    """Installs the reference server, executes the scenarios, compares the recordings and prints the report."""
     options = _options()
-    scenarios = [found for found in all_scenarios() if re.search(options.only, found.name)]
+    scenarios = [scenario for scenario in all_scenarios() if re.search(options.only, scenario.name)]
     if options.list:
-        print("\n".join(found.name for found in scenarios))
+        print("\n".join(scenario.name for scenario in scenarios))
         return 0
-    began = time.monotonic()
+    started = time.monotonic()
     work = Path(tempfile.mkdtemp(prefix="differential-"))
-    if options.again:
-        found = [one for one in _recorded(options.again) if re.search(options.only, one.scenario)]
+    if options.recordings:
+        results = [result for result in _read(options.recordings) if re.search(options.only, result.scenario)]
     else:
         reference.install(options.environment)
-        found = asyncio.run(_run(scenarios, options.environment, work))
-        (work / "recordings.json").write_text(json.dumps([asdict(one) for one in found], indent=1))
-    verdict = report.judge(found, whole=not options.only)
-    said = report.text(verdict)
-    print(said)
-    print(f"{time.monotonic() - began:.0f} s; logs and recordings: {work}")
+        results = asyncio.run(_execute(scenarios, options.environment, work))
+        (work / "recordings.json").write_text(json.dumps([asdict(result) for result in results], indent=1))
+    outcome = report.create_report(results, complete=not options.only)
+    text = report.as_markdown(outcome)
+    print(text)
+    print(f"{time.monotonic() - started:.0f} s; logs and recordings: {work}")
     if options.report:
-        options.report.write_text(said)
-    return 0 if verdict.good else 1
+        options.report.write_text(text)
+    return 0 if outcome.passed else 1
 
 
-async def _run(scenarios: Sequence[Scenario], environment: Path, work: Path) -> list[Played]:
-    async with both(environment, work) as (theirs, ours):
-        return await play_all(scenarios, theirs, ours)
+async def _execute(scenarios: Sequence[Scenario], environment: Path, work: Path) -> list[ScenarioResult]:
+    async with both_servers(environment, work) as (reference_url, slipway_url):
+        return await execute_all(scenarios, reference_url, slipway_url)
 
 
-def _recorded(file: Path) -> list[Played]:
-    """What an earlier run recorded, compared anew."""
+def _read(file: Path) -> list[ScenarioResult]:
+    """Compares the recordings of an earlier execution again."""
     return [
-        played(one["scenario"], *([Step(**step) for step in one[side]] for side in ("reference", "ours")))
-        for one in json.loads(file.read_text())
+        compare(result["scenario"], *([Step(**step) for step in result[server]] for server in ("reference", "slipway")))
+        for result in json.loads(file.read_text())
     ]
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.differential", description=__doc__)
     parser.add_argument(
-        "--only", default="", metavar="PATTERN", help="scenarios whose name has this regular expression"
+        "--only", default="", metavar="PATTERN", help="execute the scenarios whose name matches this regular expression"
     )
-    parser.add_argument("--list", action="store_true", help="only their names")
-    parser.add_argument("--again", type=Path, metavar="FILE", help="compare what an earlier run recorded once more")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write the report there, too")
+    parser.add_argument("--list", action="store_true", help="print the names of the scenarios and exit")
+    parser.add_argument(
+        "--recordings", type=Path, metavar="FILE", help="compare the recordings of an earlier execution, send nothing"
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the report to this file as well")
     parser.add_argument(
         "--environment",
         type=Path,
         default=DEFAULT_ENVIRONMENT,
         metavar="FOLDER",
-        help="where the reference server is installed (default: .differential)",
+        help="environment of the reference server (default: .differential)",
     )
     return parser.parse_args()
 

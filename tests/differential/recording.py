@@ -1,4 +1,4 @@
-"""A client that writes down what a server answers: the scenarios talk to both servers through it."""
+"""The client with which scenarios send requests. It records the response to each request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import websockets
 from tests.differential.comparison import UUID, Json
 from tests.differential.webhook_receiver import WebhookReceiver
 
-HEADERS: Final = (
+RECORDED_HEADERS: Final = (
     "content-type",
     "location",
     "content-location",
@@ -30,25 +30,25 @@ DEADLINE_S: Final = 30.0
 
 @dataclass(frozen=True)
 class Step:
-    """One request and its answer, or one value that a scenario noted."""
+    """One request with its response, or one value that a scenario recorded."""
 
     label: str
-    answer: Json
+    value: Json
 
 
 @dataclass
 class Client:
-    """One scenario's client of one server. Whatever it is asked is recorded, unless the scenario says otherwise."""
+    """Sends the requests of one scenario to one server. Records all responses, except with `record=False`."""
 
-    side: str
+    server_name: str
     url: str
     http: httpx.AsyncClient
-    hooks: WebhookReceiver
+    webhooks: WebhookReceiver
     steps: list[Step] = field(default_factory=list)
 
-    def note(self, label: str, answer: Json) -> None:
-        """Record a value that is no answer of one request."""
-        self.steps.append(Step(label, answer))
+    def record(self, label: str, value: Json) -> None:
+        """Records a value that is not the response to one request."""
+        self.steps.append(Step(label, value))
 
     async def call(
         self,
@@ -60,27 +60,32 @@ class Client:
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
         record: bool = True,
-        status: bool = False,
+        return_status: bool = False,
     ) -> Json:
-        """One request; the body of the answer as JSON, or as text, or its status alone."""
-        what: dict[str, Any] = {"json": body} if body is not None else {"content": content} if content else {}
-        sent = {"content-type": "application/json", **(headers or {})} if content is not None else headers
-        answer = await self._answer(method, path, params=_params(params), headers=sent, **what)
-        if answer is None:
+        """Sends one request. Returns the body of the response: JSON or, if it is no JSON, text. With
+        `return_status`, returns the status code instead."""
+        payload: dict[str, Any] = {"json": body} if body is not None else {"content": content} if content else {}
+        request_headers = {"content-type": "application/json", **(headers or {})} if content is not None else headers
+        response = await self._send(method, path, params=_params(params), headers=request_headers, **payload)
+        if response is None:
             if record:
-                self.note(_label(method, path), {"status": "no answer"})
+                self.record(_label(method, path), {"status": "no response"})
             return None
-        read = _body(answer.content)
+        response_body = _decoded(response.content)
         if record:
-            self.note(_label(method, path), {"status": answer.status_code, "headers": _kept(answer), "body": read})
-        return answer.status_code if status else read
+            self._record_response(method, path, response, response_body)
+        return response.status_code if return_status else response_body
 
-    async def _answer(self, method: str, path: str, **request: Any) -> httpx.Response | None:
-        """Asked once more where the connection is gone: the reference breaks it after an answer of 500."""
+    async def _send(self, method: str, path: str, **request: Any) -> httpx.Response | None:
+        """Sends the request a second time if the connection was closed: the reference server closes it after a 500."""
         for _ in range(2):
             with contextlib.suppress(httpx.RemoteProtocolError, httpx.ReadError):
                 return await self.http.request(method, path, **request)
         return None
+
+    def _record_response(self, method: str, path: str, response: httpx.Response, body: Json) -> None:
+        value = {"status": response.status_code, "headers": _recorded_headers(response), "body": body}
+        self.record(_label(method, path), value)
 
     async def get(self, path: str, **options: Any) -> Json:
         return await self.call("GET", path, **options)
@@ -109,149 +114,152 @@ class Client:
         within_s: float = DEADLINE_S,
         record: bool = True,
     ) -> list[Json]:
-        """All events of a stream, or those until the predicate is true of them; each is `{event, data, id}`."""
+        """Returns the events `{event, data, id}` of a stream. Stops reading when `until` is true for the events so far,
+        or after `within_s` seconds."""
         events: list[Json] = []
-        ended = "closed"
-        async with self.http.stream(method, path, json=body, params=_params(params), headers=headers) as answer:
-            if "text/event-stream" not in answer.headers.get("content-type", ""):
-                read = _body(await answer.aread())
+        ended = "closed by the server"
+        async with self.http.stream(method, path, json=body, params=_params(params), headers=headers) as response:
+            if "text/event-stream" not in response.headers.get("content-type", ""):
+                response_body = _decoded(await response.aread())
                 if record:
-                    self.note(
-                        _label(method, path), {"status": answer.status_code, "headers": _kept(answer), "body": read}
-                    )
+                    self._record_response(method, path, response, response_body)
                 return []
             try:
                 async with asyncio.timeout(within_s):
-                    async for event in _events(answer):
+                    async for event in _events(response):
                         events.append(event)
                         if until is not None and until(events):
-                            ended = "left"
+                            ended = "closed by the client"
                             break
             except TimeoutError:
-                ended = "silent"
+                ended = "timeout"
             except httpx.TransportError:
-                ended = "broken off"
+                ended = "connection error"
         if record:
-            told = {
-                "status": answer.status_code,
-                "headers": _kept(answer),
+            value = {
+                "status": response.status_code,
+                "headers": _recorded_headers(response),
                 "events": _with_comparable_ids(events),
                 "ended": ended,
             }
-            self.note(_label(method, path), told)
+            self.record(_label(method, path), value)
         return events
 
     @contextlib.asynccontextmanager
     async def streaming(
         self, path: str, body: Json = None, *, method: str = "POST", until: Callable[[list[Json]], object] | None = None
     ) -> AsyncIterator[asyncio.Task[list[Json]]]:
-        """A stream that is read beside what the block does, until it ends; recorded where the block ends."""
-        answered = asyncio.Event()
-        task = asyncio.create_task(self._read(path, body, method, answered, until))
-        waiting = asyncio.create_task(answered.wait())
+        """Reads a stream concurrently with the block. At the end of the block, waits for the end of the stream and
+        records its events."""
+        connected = asyncio.Event()
+        task = asyncio.create_task(self._read_stream(path, body, method, connected, until))
+        waiting = asyncio.create_task(connected.wait())
         await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         yield task
         try:
             events = await asyncio.wait_for(task, DEADLINE_S)
         except TimeoutError:
-            events = [{"event": "never ended"}]
-        self.note(_label(method, path), {"events": _with_comparable_ids(events)})
+            events = [{"event": "the stream did not end"}]
+        self.record(_label(method, path), {"events": _with_comparable_ids(events)})
 
-    async def _read(
+    async def _read_stream(
         self,
         path: str,
         body: Json,
         method: str,
-        answered: asyncio.Event,
+        connected: asyncio.Event,
         until: Callable[[list[Json]], object] | None,
     ) -> list[Json]:
         events: list[Json] = []
-        async with self.http.stream(method, path, json=body) as answer:
-            answered.set()
-            async for event in _events(answer):
+        async with self.http.stream(method, path, json=body) as response:
+            connected.set()
+            async for event in _events(response):
                 events.append(event)
                 if until is not None and until(events):
                     break
         return events
 
-    async def socket(
+    async def websocket(
         self, path: str, frames: Sequence[Json], until: Callable[[list[Json]], object], *, record: bool = True
     ) -> list[Json]:
-        """What a WebSocket says to these frames, until the predicate is true of it."""
-        said: list[Json] = []
-        ended = "left"
+        """Sends `frames` over a WebSocket. Returns the received frames as soon as `until` is true for them."""
+        received: list[Json] = []
+        ended = "closed by the client"
         try:
             async with asyncio.timeout(DEADLINE_S), websockets.connect(self.url.replace("http", "ws", 1) + path) as ws:
                 for frame in frames:
                     await ws.send(frame if isinstance(frame, str) else json.dumps(frame))
                 async for text in ws:
-                    said.append(json.loads(text))
-                    if until(said):
+                    received.append(json.loads(text))
+                    if until(received):
                         break
                 else:
                     ended = f"closed {ws.close_code}"
         except TimeoutError:
-            ended = "silent"
+            ended = "timeout"
         except websockets.WebSocketException as error:
             ended = f"{type(error).__name__}: {error}"
         if record:
-            self.note(_label("WS", path), {"frames": said, "ended": ended})
-        return said
+            self.record(_label("WS", path), {"frames": received, "ended": ended})
+        return received
 
-    # what most scenarios begin with; not recorded
-
-    async def thread(self, **body: Json) -> str:
-        """A new thread."""
+    async def create_thread(self, **body: Json) -> str:
+        """Creates a thread and returns its id. Records nothing."""
         return str((await self.post("/threads", body, record=False))["thread_id"])
 
-    async def run(self, thread: str, graph: str, input: Json = None, *, record: bool = True, **body: Json) -> Json:
-        """A run on the thread and what its `wait` gives."""
+    async def run_and_wait(
+        self, thread: str, graph: str, input: Json = None, *, record: bool = True, **body: Json
+    ) -> Json:
+        """Creates a run on the thread and returns its waiting response."""
         body = {"assistant_id": graph, "input": input, **body}
         return await self.post(f"/threads/{thread}/runs/wait", body, record=record)
 
-    async def state(self, thread: str, **params: Json) -> Json:
-        """The newest state, recorded."""
+    async def get_state(self, thread: str, **params: Json) -> Json:
+        """The newest state of the thread."""
         return await self.get(f"/threads/{thread}/state", params=params)
 
-    async def history(self, thread: str, *, record: bool = True, **body: Json) -> Json:
-        """All states, recorded."""
+    async def get_history(self, thread: str, *, record: bool = True, **body: Json) -> Json:
+        """The newest 100 states of the thread, or as many as `limit` says."""
         return await self.post(f"/threads/{thread}/history", {"limit": 100, **body}, record=record)
 
-    async def until(self, path: str, predicate: Callable[[Json], object], *, method: str = "GET") -> Json:
-        """Ask until the predicate is true of the answer; nothing is recorded."""
+    async def poll(self, path: str, predicate: Callable[[Json], object], *, method: str = "GET") -> Json:
+        """Repeats the request until `predicate` is true for the body of the response. Records nothing.
+
+        Raises `TimeoutError` after `DEADLINE_S` seconds.
+        """
         deadline = time.monotonic() + DEADLINE_S
         while True:
-            answer = await self.call(method, path, record=False)
-            if predicate(answer):
-                return answer
+            body = await self.call(method, path, record=False)
+            if predicate(body):
+                return body
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{path} stays {answer!r:.300}")
+                raise TimeoutError(f"{path} still returns {body!r:.300}")
             await asyncio.sleep(0.05)
 
-    async def ended(self, thread: str, run: str) -> Json:
-        """Wait until the run is over; the run."""
-        return await self.until(
-            f"/threads/{thread}/runs/{run}", lambda answer: answer.get("status") not in ("pending", "running")
+    async def wait_ended(self, thread: str, run: str) -> Json:
+        """Waits until the run ended, and returns it. Records nothing."""
+        return await self.poll(
+            f"/threads/{thread}/runs/{run}", lambda record: record.get("status") not in ("pending", "running")
         )
 
-    async def running(self, thread: str, run: str) -> Json:
-        """Wait until the run executes and its first node has begun."""
-        return await self.until(f"/threads/{thread}/runs/{run}", lambda answer: answer.get("status") != "pending")
+    async def wait_running(self, thread: str, run: str) -> Json:
+        """Waits until the run has started, and returns it. Records nothing."""
+        return await self.poll(f"/threads/{thread}/runs/{run}", lambda record: record.get("status") != "pending")
 
-    async def webhook(self, name: str) -> Json:
-        """Wait for the webhook of that name, and record its body."""
-        body = await self.hooks.received(name, DEADLINE_S)
-        self.note(f"webhook {name}", body)
+    async def wait_webhook(self, name: str) -> Json:
+        """Waits for the webhook of that name, and records its body."""
+        body = await self.webhooks.next_of(name, DEADLINE_S)
+        self.record(f"webhook {name}", body)
         return body
 
-    def hook_url(self, name: str) -> str:
-        """Where a webhook of that name is to go."""
-        return f"{self.hooks.url}/{name}"
+    def webhook_url(self, name: str) -> str:
+        """The URL at which `wait_webhook(name)` receives."""
+        return f"{self.webhooks.url}/{name}"
 
 
 def _with_comparable_ids(events: Sequence[Json]) -> list[Json]:
-    """Of an event's id only whether there is one is compared."""
+    """Replaces each event id by `True`: only its presence is compared."""
     return [{**event, "id": True} if "id" in event else event for event in events]
 
 
@@ -263,36 +271,35 @@ def _label(method: str, path: str) -> str:
     return f"{method} {re.sub(UUID, '{id}', path)}"
 
 
-def _kept(answer: httpx.Response) -> dict[str, str]:
-    return {name: answer.headers[name] for name in HEADERS if name in answer.headers}
+def _recorded_headers(response: httpx.Response) -> dict[str, str]:
+    return {name: response.headers[name] for name in RECORDED_HEADERS if name in response.headers}
 
 
-def _body(content: bytes) -> Json:
+def _decoded(content: bytes) -> Json:
+    """JSON if possible, else text."""
     try:
         return json.loads(content) if content else None
     except ValueError:
         return content.decode(errors="replace")
 
 
-async def _events(answer: httpx.Response) -> AsyncIterator[Json]:
-    """Server-sent events; comments are left out, and of an id only whether there is one is kept."""
+async def _events(response: httpx.Response) -> AsyncIterator[Json]:
+    """The server-sent events of the response, without comments."""
     event: dict[str, Json] = {}
-    lines: list[str] = []
-    async for line in answer.aiter_lines():
+    data_lines: list[str] = []
+    async for line in response.aiter_lines():
         if not line:
-            if event or lines:
-                if lines:
-                    event["data"] = _body("\n".join(lines).encode())
+            if event or data_lines:
+                if data_lines:
+                    event["data"] = _decoded("\n".join(data_lines).encode())
                 yield event
-            event, lines = {}, []
+            event, data_lines = {}, []
         elif line.startswith(":"):
             continue
         else:
             name, _, value = line.partition(":")
             value = value.removeprefix(" ")
             if name == "data":
-                lines.append(value)
-            elif name == "event":
-                event["event"] = value
+                data_lines.append(value)
             else:
                 event[name] = value

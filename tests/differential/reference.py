@@ -1,4 +1,4 @@
-"""The reference server: an environment of its own, made with pip, and a process on loopback."""
+"""The reference server: pip installs it in an environment of its own, and it runs as a process on loopback."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 PACKAGES: Final = ("langgraph-cli[inmem]==0.4.40", "langgraph-api==0.16.7")
-"""What is compared with, pinned: a newer server is compared with when somebody means to."""
+"""The reference server. The versions are pinned, so a release of it changes no result."""
 
-SAME_AS_OURS: Final = (
+SHARED_PACKAGES: Final = (
     "langgraph",
     "langgraph-checkpoint",
     "langgraph-prebuilt",
@@ -20,36 +20,36 @@ SAME_AS_OURS: Final = (
     "langchain-core",
     "pydantic",
 )
-"""Libraries that run the graphs, in the versions of this environment: only the servers may differ."""
+"""Libraries that execute the graphs. Both servers use the versions of this environment: only the servers may differ."""
 
 ENVIRONMENT: Final = {
     "LANGSMITH_TRACING": "false",
     "LANGGRAPH_CLI_NO_ANALYTICS": "1",
     "NO_COLOR": "1",
 }
-"""Nothing of the reference server calls out."""
+"""Variables that stop the reference server from connecting to other hosts."""
 
 
 def executable(folder: Path) -> Path:
-    """Where the reference server's command is, in the environment of that folder."""
+    """The path of the reference server's command in the environment `folder`."""
     return folder / "bin" / "langgraph"
 
 
 def install(folder: Path) -> None:
-    """Make the environment, unless it has just these versions already."""
-    wanted = [*PACKAGES, *(f"{name}=={metadata.version(name)}" for name in SAME_AS_OURS)]
+    """Creates the environment, unless it has exactly these versions already."""
+    requirements = [*PACKAGES, *(f"{name}=={metadata.version(name)}" for name in SHARED_PACKAGES)]
     stamp = folder / "installed.txt"
-    if stamp.exists() and stamp.read_text().split() == wanted:
+    if stamp.exists() and stamp.read_text().split() == requirements:
         return
     print(f"installing the reference server into {folder} …", flush=True)
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", *wanted], check=True)
-    stamp.write_text("\n".join(wanted))
+    subprocess.run([*pip, "install", *requirements], check=True)
+    stamp.write_text("\n".join(requirements))
 
 
 def command(folder: Path, port: int) -> list[str]:
-    """What starts it in the current folder, with as many runs at once as Slipway's worker executes."""
+    """The command that serves the current folder. It executes as many runs at once as a worker of Slipway (32)."""
     return [
         str(executable(folder)),
         "dev",

@@ -1,4 +1,4 @@
-"""The report: what is equal, what is meant to differ, and what is neither."""
+"""The report: which scenarios are equal, which differ only as intended, and which have other differences."""
 
 from __future__ import annotations
 
@@ -9,88 +9,90 @@ from dataclasses import dataclass
 
 from tests.differential.comparison import Difference, Json
 from tests.differential.intended import INTENDED, Intended
-from tests.differential.playing import Played
+from tests.differential.runner import ScenarioResult
 
-SHOWN = 240
+MAX_VALUE_CHARACTERS = 240
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Everything that a run found."""
+class Report:
+    """All differences of one execution of the differential test."""
 
-    played: Sequence[Played]
-    meant: dict[Intended, list[Difference]]
-    unexplained: Sequence[Difference]
-    outdated: Sequence[Intended]
+    results: Sequence[ScenarioResult]
+    intended: dict[Intended, list[Difference]]
+    unintended: Sequence[Difference]
+    unused: Sequence[Intended]
 
     @property
-    def good(self) -> bool:
-        """Whether every difference is meant, and every one that is meant is there."""
-        return not self.unexplained and not self.outdated
+    def passed(self) -> bool:
+        """True if all differences are intended and every entry of the table matches a difference."""
+        return not self.unintended and not self.unused
 
 
-def judge(played: Sequence[Played], *, whole: bool) -> Verdict:
-    """Sort the differences; only a run of `whole` scenarios can say that a meant difference is gone."""
-    meant: dict[Intended, list[Difference]] = {entry: [] for entry in INTENDED}
-    unexplained = []
-    for difference in (found for one in played for found in one.differences):
-        entry = next((entry for entry in INTENDED if entry.covers(difference)), None)
+def create_report(results: Sequence[ScenarioResult], *, complete: bool) -> Report:
+    """Assigns each difference to an entry of the table. Entries without a difference are reported only if the results
+    are `complete`, which means: of all scenarios."""
+    intended: dict[Intended, list[Difference]] = {entry: [] for entry in INTENDED}
+    unintended = []
+    for difference in (difference for result in results for difference in result.differences):
+        entry = next((entry for entry in INTENDED if entry.matches(difference)), None)
         if entry is None:
-            unexplained.append(difference)
+            unintended.append(difference)
         else:
-            meant[entry].append(difference)
-    outdated = [entry for entry, found in meant.items() if not found] if whole else []
-    return Verdict(played, meant, unexplained, outdated)
+            intended[entry].append(difference)
+    unused = [entry for entry, matched in intended.items() if not matched] if complete else []
+    return Report(results, intended, unintended, unused)
 
 
-def text(verdict: Verdict) -> str:
-    """For people, in Markdown."""
-    bad = {difference.scenario for difference in verdict.unexplained}
-    equal = [one for one in verdict.played if not one.differences]
+def as_markdown(report: Report) -> str:
+    """The report for people."""
+    failed = {difference.scenario for difference in report.unintended}
+    equal = [result for result in report.results if not result.differences]
     lines = [
-        "# Slipway beside the reference server",
+        "# Slipway compared with the reference server",
         "",
         "| | |",
         "|---|---|",
-        f"| scenarios | {len(verdict.played)} |",
-        f"| answers and streams compared | {sum(len(one.reference) for one in verdict.played)} |",
-        f"| equal in all | {len(equal)} |",
-        f"| different only as meant | {len(verdict.played) - len(equal) - len(bad)} |",
-        f"| with differences that nobody meant | {len(bad)} |",
-        f"| meant differences | {sum(map(len, verdict.meant.values()))} of {len(verdict.meant)} kinds |",
-        f"| differences that nobody meant | {len(verdict.unexplained)} |",
-        f"| meant differences that are gone | {len(verdict.outdated)} |",
+        f"| scenarios | {len(report.results)} |",
+        f"| responses and streams compared | {sum(len(result.reference) for result in report.results)} |",
+        f"| scenarios without a difference | {len(equal)} |",
+        f"| scenarios with intended differences only | {len(report.results) - len(equal) - len(failed)} |",
+        f"| scenarios with unintended differences | {len(failed)} |",
+        f"| intended differences | {sum(map(len, report.intended.values()))} of {len(report.intended)} kinds |",
+        f"| unintended differences | {len(report.unintended)} |",
+        f"| unused entries of the table | {len(report.unused)} |",
         "",
-        "## Differences that nobody meant",
+        "## Unintended differences",
         "",
     ]
     scenario = step = ""
-    for found in verdict.unexplained:
-        if found.scenario != scenario:
-            scenario, step = found.scenario, ""
+    for difference in report.unintended:
+        if difference.scenario != scenario:
+            scenario, step = difference.scenario, ""
             lines += ["", f"### {scenario}"]
-        if found.step != step:
-            step = found.step
+        if difference.step != step:
+            step = difference.step
             lines.append(f"- {step}")
-        lines.append(f"  - {line_of(found)}")
-    lines += ["", "## Meant differences that are gone: take them out of the table", ""]
-    lines += [f"- `{entry.where}`: {entry.reason}" for entry in verdict.outdated]
-    lines += ["", "## Meant differences", ""]
-    for entry, differences in verdict.meant.items():
-        scenarios = len(Counter(found.scenario for found in differences))
+        lines.append(f"  - {describe(difference)}")
+    lines += ["", "## Unused entries: remove them from the table", ""]
+    lines += [f"- `{entry.pattern}`: {entry.reason}" for entry in report.unused]
+    lines += ["", "## Intended differences", ""]
+    for entry, differences in report.intended.items():
+        scenarios = len(Counter(difference.scenario for difference in differences))
         lines.append(f"- {entry.reason} ({len(differences)} in {scenarios} scenarios)")
     return "\n".join(lines) + "\n"
 
 
-def line_of(found: Difference) -> str:
-    """One line: the place, and both values."""
-    if found.kind == "missing":
-        return f"`{found.path}` is missing: {_short(found.reference)}"
-    if found.kind == "extra":
-        return f"`{found.path}` is only ours: {_short(found.ours)}"
-    return f"`{found.path}`: {_short(found.reference)} ≠ ours {_short(found.ours)}"
+def describe(difference: Difference) -> str:
+    """One line with the path and both values."""
+    if difference.kind == "missing":
+        return f"`{difference.path}` is missing in Slipway: {_shortened(difference.reference)}"
+    if difference.kind == "extra":
+        return f"`{difference.path}` is only in Slipway: {_shortened(difference.slipway)}"
+    reference, slipway = _shortened(difference.reference), _shortened(difference.slipway)
+    return f"`{difference.path}`: reference {reference} ≠ Slipway {slipway}"
 
 
-def _short(value: Json) -> str:
-    shown = json.dumps(value, ensure_ascii=False, default=str)
-    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
+def _shortened(value: Json) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[:MAX_VALUE_CHARACTERS]}…"

@@ -1,4 +1,4 @@
-"""Both servers, each on a copy of the same project, until the block is left."""
+"""Starts and stops both servers, each with its own copy of the same project."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from tests.differential import reference
 
 PROJECT: Final = Path(__file__).parent / "project"
 VARIABLES: Final = {
-    "LANGGRAPH_CONFIG": '{"looks_by_environment": {"configurable": {"from_environment": 1}, "tags": ["default"]}}',
+    "LANGGRAPH_CONFIG": '{"config_from_environment": {"configurable": {"from_environment": 1}, "tags": ["default"]}}',
     "LANGGRAPH_DEFAULT_RECURSION_LIMIT": "45",
 }
-"""What both servers are told by their environment."""
+"""Environment variables of both servers."""
 
 START_WITHIN_S: Final = 60.0
 STOP_WITHIN_S: Final = 40.0
 
 
 @contextlib.asynccontextmanager
-async def both(environment: Path, work: Path) -> AsyncIterator[tuple[str, str]]:
-    """The URLs of the reference server and of Slipway; their logs stay in `work`."""
+async def both_servers(environment: Path, work: Path) -> AsyncIterator[tuple[str, str]]:
+    """The URLs of the reference server and of Slipway. Both stop when the block ends; their logs stay in `work`."""
     async with (
-        _process("reference", work, lambda port: reference.command(environment, port)) as theirs,
-        _process("slipway", work, lambda port: _slipway(work, port)) as ours,
+        _server("reference", work, lambda port: reference.command(environment, port)) as reference_url,
+        _server("slipway", work, lambda port: _slipway_command(work, port)) as slipway_url,
     ):
-        yield theirs, ours
+        yield reference_url, slipway_url
 
 
-def _slipway(work: Path, port: int) -> list[str]:
+def _slipway_command(work: Path, port: int) -> list[str]:
     command = str(Path(sys.executable).parent / "slipway")
     return [command, "dev", "--config", "langgraph.json", "--port", str(port), "--data-dir", str(work / "data")]
 
 
 @contextlib.asynccontextmanager
-async def _process(name: str, work: Path, command: Callable[[int], list[str]]) -> AsyncIterator[str]:
+async def _server(name: str, work: Path, command: Callable[[int], list[str]]) -> AsyncIterator[str]:
     folder = work / name
     shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("__pycache__"))
     port = free_port()
@@ -53,7 +53,7 @@ async def _process(name: str, work: Path, command: Callable[[int], list[str]]) -
     with (work / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(command(port), cwd=folder, env=_environment(), stdout=log, stderr=subprocess.STDOUT)
         try:
-            await _answers(url, process, work / f"{name}.log")
+            await _wait_ready(url, process, work / f"{name}.log")
             yield url
         finally:
             process.terminate()
@@ -64,11 +64,11 @@ async def _process(name: str, work: Path, command: Callable[[int], list[str]]) -
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    return {**kept, **reference.ENVIRONMENT, **VARIABLES}
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return {**inherited, **reference.ENVIRONMENT, **VARIABLES}
 
 
-async def _answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+async def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_WITHIN_S
     async with httpx.AsyncClient(base_url=url) as client:
         while process.poll() is None and time.monotonic() < deadline:
@@ -76,4 +76,4 @@ async def _answers(url: str, process: subprocess.Popen[bytes], log: Path) -> Non
                 if (await client.get("/ok")).is_success:
                     return
             await asyncio.sleep(0.1)
-    raise RuntimeError(f"{url} does not answer (exit code {process.poll()}):\n{log.read_text()[-4000:]}")
+    raise RuntimeError(f"{url} is not ready (exit code {process.poll()}):\n{log.read_text()[-4000:]}")

@@ -1,4 +1,4 @@
-"""What the differential run calls equal, and what not: its result is worth as much as this."""
+"""What the differential test treats as equal and what as different."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 
 from tests.differential.comparison import Counterparts, differences
-from tests.differential.playing import compared, played
 from tests.differential.recording import Step
-from tests.differential.report import judge
+from tests.differential.report import create_report
+from tests.differential.runner import compare, recording_differences
 
 A, B, C, D = (f"01a222fc-d6b3-72af-8292-75875c6a23c{digit}" for digit in range(4))
 
 
-def found(reference: Any, ours: Any) -> list[tuple[str, str]]:
-    return [(path, kind) for path, kind, _, _ in differences(reference, ours, Counterparts())]
+def paths_and_kinds(reference: Any, slipway: Any) -> list[tuple[str, str]]:
+    return [(path, kind) for path, kind, _, _ in differences(reference, slipway, Counterparts())]
 
 
 @pytest.mark.parametrize(
-    ("reference", "ours"),
+    ("reference", "slipway"),
     [
         ({"id": A, "again": A}, {"id": B, "again": B}),
         (f"/threads/{A}/runs/{B}", f"/threads/{C}/runs/{D}"),
@@ -30,12 +30,12 @@ def found(reference: Any, ours: Any) -> list[tuple[str, str]]:
         ("http://127.0.0.1:9911/x", "http://127.0.0.1:20001/x"),
     ],
 )
-def test_equal_but_for_ids_and_times(reference: Any, ours: Any) -> None:
-    assert found(reference, ours) == []
+def test_consistent_ids_times_and_ports_are_equal(reference: Any, slipway: Any) -> None:
+    assert paths_and_kinds(reference, slipway) == []
 
 
 @pytest.mark.parametrize(
-    ("reference", "ours", "expected"),
+    ("reference", "slipway", "expected"),
     [
         ({"a": 1}, {}, [(".a", "missing")]),
         ({}, {"a": None}, [(".a", "extra")]),
@@ -52,25 +52,29 @@ def test_equal_but_for_ids_and_times(reference: Any, ours: Any) -> None:
         ("2026-11-28T16:22:13.115667+00:00", "2026-11-28T16:22:13Z", [("", "value")]),
     ],
 )
-def test_different(reference: Any, ours: Any, expected: list[tuple[str, str]]) -> None:
-    assert found(reference, ours) == expected
+def test_other_values_types_and_id_pairs_are_different(
+    reference: Any, slipway: Any, expected: list[tuple[str, str]]
+) -> None:
+    assert paths_and_kinds(reference, slipway) == expected
 
 
-def test_an_event_too_many_does_not_shift_the_others() -> None:
+def test_an_extra_event_does_not_shift_the_events_after_it() -> None:
     events = [{"event": "values", "data": {"a": 1}}, {"event": "updates", "data": {"n": 1}}]
-    assert found(events, [{"event": "metadata"}, *events]) == [("[metadata]", "extra")]
+    assert paths_and_kinds(events, [{"event": "metadata"}, *events]) == [("[metadata]", "extra")]
 
 
-def test_steps_that_only_one_side_came_to() -> None:
-    theirs, ours = [Step("GET /a", 1), Step("GET /b", 2)], [Step("GET /a", 1)]
-    assert [(one.step, one.kind) for one in compared("s", theirs, ours)] == [("2 GET /b", "missing")]
-    assert [(one.step, one.kind) for one in compared("s", ours, theirs)] == [("2 GET /b", "extra")]
+def test_a_step_that_one_server_lacks_is_one_difference() -> None:
+    longer, shorter = [Step("GET /a", 1), Step("GET /b", 2)], [Step("GET /a", 1)]
+    missing = [(difference.step, difference.kind) for difference in recording_differences("s", longer, shorter)]
+    assert missing == [("2 GET /b", "missing")]
+    extra = [(difference.step, difference.kind) for difference in recording_differences("s", shorter, longer)]
+    assert extra == [("2 GET /b", "extra")]
 
 
-def test_a_difference_that_nobody_meant_and_one_that_is_gone() -> None:
-    unknown = played("s", [Step("GET /a", {"surely": 1})], [Step("GET /a", {"surely": 2})])
-    verdict = judge([unknown], whole=True)
-    assert [one.path for one in verdict.unexplained] == [".surely"]
-    assert verdict.outdated
-    assert not verdict.good
-    assert judge([played("s", [], [])], whole=False).good
+def test_unintended_differences_and_unused_entries_fail_the_report() -> None:
+    unintended = compare("s", [Step("GET /a", {"surely": 1})], [Step("GET /a", {"surely": 2})])
+    report = create_report([unintended], complete=True)
+    assert [difference.path for difference in report.unintended] == [".surely"]
+    assert report.unused
+    assert not report.passed
+    assert create_report([compare("s", [], [])], complete=False).passed

@@ -1,4 +1,4 @@
-"""Graphs with a chat model that answers from a script."""
+"""Graphs with a chat model whose messages are computed from the messages that it receives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ from typing_extensions import TypedDict
 
 
 class Scripted(BaseChatModel):
-    """Calls the first tool it has, once for each question, with the question's text; else it repeats what it got."""
+    """Calls a tool with the text of a human message: the last tool if it starts with `person`, else the first one.
+
+    Without tools, and after a tool message, it repeats the text.
+    """
 
     tools: tuple[Any, ...] = ()
     structured: bool = False
@@ -36,19 +39,21 @@ class Scripted(BaseChatModel):
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
         return self.model_copy(update={"tools": (*tools,), "structured": "response_format" in kwargs})
 
-    def _answer(self, messages: Sequence[BaseMessage]) -> AIMessage:
+    def _message(self, messages: Sequence[BaseMessage]) -> AIMessage:
         last = messages[-1]
-        place = f"answer-{len(messages)}"
+        message_id = f"answer-{len(messages)}"
         text = last.text if isinstance(last.text, str) else last.text()
         if self.tools and not isinstance(last, ToolMessage):
-            picked = self.tools[-1] if text.startswith("person") else self.tools[0]
-            name = picked["name"] if isinstance(picked, dict) else getattr(picked, "name", None) or picked.__name__
+            chosen = self.tools[-1] if text.startswith("person") else self.tools[0]
+            name = chosen["name"] if isinstance(chosen, dict) else getattr(chosen, "name", None) or chosen.__name__
             args = {"query": text} if name in ("look_up", "ask_person", "with_artifact") else {"name": "Ada", "age": 36}
-            return AIMessage("", id=place, tool_calls=[{"name": name, "args": args, "id": f"call-{len(messages)}"}])
+            return AIMessage(
+                "", id=message_id, tool_calls=[{"name": name, "args": args, "id": f"call-{len(messages)}"}]
+            )
         if self.structured:
-            return AIMessage('{"name": "Eve", "age": 30}', id=place)
+            return AIMessage('{"name": "Eve", "age": 30}', id=message_id)
         usage: UsageMetadata = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
-        return AIMessage(f"you said {text}", id=place, usage_metadata=usage)
+        return AIMessage(f"you said {text}", id=message_id, usage_metadata=usage)
 
     def _generate(
         self,
@@ -57,7 +62,7 @@ class Scripted(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return ChatResult(generations=[ChatGeneration(message=self._answer(messages))])
+        return ChatResult(generations=[ChatGeneration(message=self._message(messages))])
 
     def _stream(
         self,
@@ -84,13 +89,13 @@ class Scripted(BaseChatModel):
             yield chunk
 
     def _chunks(self, messages: Sequence[BaseMessage]) -> Iterator[ChatGenerationChunk]:
-        whole = self._answer(messages)
-        for call in whole.tool_calls:
-            piece = tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=0)
-            yield _chunk(AIMessageChunk(content="", id=whole.id, tool_call_chunks=[piece]))
-        words = str(whole.content).split(" ") if whole.content else []
-        for place, word in enumerate(words):
-            yield _chunk(AIMessageChunk(content=word if place == 0 else f" {word}", id=whole.id))
+        message = self._message(messages)
+        for call in message.tool_calls:
+            call_chunk = tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=0)
+            yield _chunk(AIMessageChunk(content="", id=message.id, tool_call_chunks=[call_chunk]))
+        words = str(message.content).split(" ") if message.content else []
+        for index, word in enumerate(words):
+            yield _chunk(AIMessageChunk(content=word if index == 0 else f" {word}", id=message.id))
 
 
 def _chunk(message: AIMessageChunk) -> ChatGenerationChunk:
@@ -104,17 +109,22 @@ async def answer(state: MessagesState) -> dict[str, Any]:
 chat = StateGraph(MessagesState).add_node("answer", answer).add_edge(START, "answer").compile()
 
 
-def by_hand(state: MessagesState) -> dict[str, Any]:
+def constant_messages(state: MessagesState) -> dict[str, Any]:
     return {
         "messages": [
-            HumanMessage("a human's", id="hand-1"),
-            AIMessage("made by hand", id="hand-2"),
-            ToolMessage("a tool's", tool_call_id="call-x", id="hand-3"),
+            HumanMessage("a human message", id="constant-1"),
+            AIMessage("an AI message", id="constant-2"),
+            ToolMessage("a tool message", tool_call_id="call-x", id="constant-3"),
         ]
     }
 
 
-messages_by_hand = StateGraph(MessagesState).add_node("by_hand", by_hand).add_edge(START, "by_hand").compile()
+messages_without_model = (
+    StateGraph(MessagesState)
+    .add_node("constant_messages", constant_messages)
+    .add_edge(START, "constant_messages")
+    .compile()
+)
 
 
 async def streamed_v2(state: MessagesState) -> dict[str, Any]:
@@ -135,24 +145,24 @@ async def streamed_plain(state: MessagesState) -> dict[str, Any]:
 async def streamed_v3(state: MessagesState) -> dict[str, Any]:
     stream = await Scripted().astream_events(state["messages"], version="v3")
     text = ""
-    async for part in stream.text:
-        text += part
+    async for chunk in stream.text:
+        text += chunk
     return {"messages": [AIMessage(text, id="v3")]}
 
 
-def _one(node: Any) -> Any:
-    return StateGraph(MessagesState).add_node("speak", node).add_edge(START, "speak").compile()
+def _single_node(node: Any) -> Any:
+    return StateGraph(MessagesState).add_node("call_model", node).add_edge(START, "call_model").compile()
 
 
-model_by_events_v2 = _one(streamed_v2)
-model_by_events_v3 = _one(streamed_v3)
-model_by_stream = _one(streamed_plain)
+model_by_events_v2 = _single_node(streamed_v2)
+model_by_events_v3 = _single_node(streamed_v3)
+model_by_stream = _single_node(streamed_plain)
 
 
 @tool
 def look_up(query: str) -> str:
     """Look something up."""
-    get_stream_writer()({"looking": query})
+    get_stream_writer()({"query": query})
     if query.startswith("fail"):
         raise ValueError("nothing found")
     return f"found {query}"
@@ -166,12 +176,12 @@ def ask_person(query: str) -> str:
 
 @tool(response_format="content_and_artifact")
 def with_artifact(query: str) -> tuple[str, Any]:
-    """Give a text, and an object beside it."""
+    """Return a text and an object."""
     return f"made {query}", Person(name="Bob", age=7)
 
 
 class Person(BaseModel):
-    """What the structured answers are."""
+    """The structured output of the agents."""
 
     name: str
     age: int = 1
@@ -179,15 +189,11 @@ class Person(BaseModel):
 
 @dataclass
 class PersonData:
-    """The same as a dataclass."""
-
     name: str
     age: int = 1
 
 
 class PersonDict(TypedDict):
-    """The same as a typed dictionary."""
-
     name: str
     age: int
 

@@ -1,4 +1,4 @@
-"""Six kinds of context schema, each with a graph that says what its node was given; and states that are classes."""
+"""Graphs with each kind of context schema, whose node returns the context it received; graphs with objects as state."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 
-class Out(TypedDict, total=False):
-    """What each of these graphs answers."""
+class ContextShown(TypedDict, total=False):
+    """The type and the text of the context that the node received."""
 
     kind: str
     text: str
@@ -24,86 +24,80 @@ class Out(TypedDict, total=False):
 
 @dataclass
 class Data:
-    """All with defaults."""
+    """All fields have defaults."""
 
     model: str = "small"
     size: int = 1
 
 
 @dataclass
-class NeedsData:
-    """One without a default."""
+class RequiredData:
+    """One field is required."""
 
     model: str
     size: int = 1
 
 
 class Model(BaseModel):
-    """All with defaults."""
+    """All fields have defaults."""
 
     model: str = "small"
     size: int = 1
 
 
-class NeedsModel(BaseModel):
-    """One without a default."""
+class RequiredModel(BaseModel):
+    """One field is required."""
 
     model: str
     size: int = 1
 
 
 class Typed(TypedDict, total=False):
-    """Two keys."""
+    """Both keys are optional."""
 
     model: str
     size: int
 
 
-def tell(state: Out, runtime: Runtime[Any]) -> Out:
-    given = runtime.context
-    shown = dict(sorted(given.items())) if isinstance(given, dict) else given
-    return {"kind": type(given).__name__, "text": repr(shown)}
+def show_context(state: ContextShown, runtime: Runtime[Any]) -> ContextShown:
+    context = runtime.context
+    ordered = dict(sorted(context.items())) if isinstance(context, dict) else context
+    return {"kind": type(context).__name__, "text": repr(ordered)}
 
 
-def _with(schema: Any) -> Any:
-    graph: Any = StateGraph(Out, context_schema=schema) if schema else StateGraph(Out)
-    return graph.add_node("tell", tell).add_edge(START, "tell").compile()
+def _with_context(schema: Any) -> Any:
+    graph: Any = StateGraph(ContextShown, context_schema=schema) if schema else StateGraph(ContextShown)
+    return graph.add_node("show_context", show_context).add_edge(START, "show_context").compile()
 
 
-context_none = _with(None)
-context_dataclass = _with(Data)
-context_needs_dataclass = _with(NeedsData)
-context_model = _with(Model)
-context_needs_model = _with(NeedsModel)
-context_typed = _with(Typed)
+context_none = _with_context(None)
+context_dataclass = _with_context(Data)
+context_required_dataclass = _with_context(RequiredData)
+context_model = _with_context(Model)
+context_required_model = _with_context(RequiredModel)
+context_typed = _with_context(Typed)
 
 
 class Colour(enum.Enum):
-    """A member of this is put into states."""
-
     RED = "red"
     BLUE = "blue"
 
 
 class Level(enum.IntEnum):
-    """A number that is a member."""
-
     LOW = 1
 
 
 Point = namedtuple("Point", "x y")
 
 
-class Place(NamedTuple):
-    """The newer kind."""
+class Position(NamedTuple):
+    """A named tuple of `typing`; `Point` is one of `collections`."""
 
     name: str
-    at: int
+    offset: int
 
 
 class Item(BaseModel):
-    """A model inside states."""
-
     name: str
     colour: Colour = Colour.RED
     tags: set[str] = set()
@@ -111,107 +105,110 @@ class Item(BaseModel):
 
 @dataclass
 class Record:
-    """A dataclass inside states."""
-
     number: int
     items: list[Item] = field(default_factory=list)
 
 
-class Loose(TypedDict, total=False):
-    """Channels that name no class."""
+class Untyped(TypedDict, total=False):
+    """Channels whose annotation names no class."""
 
-    thing: Any
-    things: Annotated[list[Any], operator.add]
-    told: str
+    single: Any
+    several: Annotated[list[Any], operator.add]
+    classes: str
 
 
-def put(state: Loose) -> Loose:
+def put_objects(state: Untyped) -> Untyped:
     return {
-        "thing": Item(name="a", colour=Colour.BLUE),
-        "things": [Record(1, [Item(name="b")]), Colour.RED, Level.LOW, Point(1, 2), Place("here", 3), {1, 2}, (1, "b")],
+        "single": Item(name="a", colour=Colour.BLUE),
+        "several": [
+            Record(1, [Item(name="b")]),
+            Colour.RED,
+            Level.LOW,
+            Point(1, 2),
+            Position("start", 3),
+            {1, 2},
+            (1, "b"),
+        ],
     }
 
 
-def read_back(state: Loose) -> Loose:
-    return {"told": f"{type(state['thing']).__name__} {[type(item).__name__ for item in state['things']]}"}
+def read_back(state: Untyped) -> Untyped:
+    return {"classes": f"{type(state['single']).__name__} {[type(item).__name__ for item in state['several']]}"}
 
 
-loose = (
-    StateGraph(Loose)
-    .add_node("put", put)
+untyped = (
+    StateGraph(Untyped)
+    .add_node("put_objects", put_objects)
     .add_node("read_back", read_back)
-    .add_edge(START, "put")
-    .add_edge("put", "read_back")
+    .add_edge(START, "put_objects")
+    .add_edge("put_objects", "read_back")
     .compile()
 )
 
 
-def ask_with_object(state: Loose) -> Loose:
-    return {"told": str(interrupt(Item(name="asked")))}
+def interrupt_with_object(state: Untyped) -> Untyped:
+    return {"classes": str(interrupt(Item(name="interrupt")))}
 
 
-loose_asks = StateGraph(Loose).add_node("ask", ask_with_object).add_edge(START, "ask").compile()
+untyped_interrupt = (
+    StateGraph(Untyped)
+    .add_node("interrupt_with_object", interrupt_with_object)
+    .add_edge(START, "interrupt_with_object")
+    .compile()
+)
 
 
-def spread(state: Loose) -> list[Send]:
-    return [Send("took", Item(name=name)) for name in "ab"]
+def send_items(state: Untyped) -> list[Send]:
+    return [Send("receive_item", Item(name=name)) for name in "ab"]
 
 
-def took(item: Item) -> Loose:
-    return {"things": [f"{type(item).__name__} {item.name}"]}
+def receive_item(item: Item) -> Untyped:
+    return {"several": [f"{type(item).__name__} {item.name}"]}
 
 
-# The node is given an object of another type than the state, as `Send` allows.
-_sends: Any = StateGraph(Loose)
-loose_sends = _sends.add_node("took", took).add_conditional_edges(START, spread, ["took"]).compile()
+# The node receives an `Item`, not the state: `Send` allows that.
+_sends: Any = StateGraph(Untyped)
+untyped_send = (
+    _sends.add_node("receive_item", receive_item).add_conditional_edges(START, send_items, ["receive_item"]).compile()
+)
 
 
 class ModelState(BaseModel):
-    """A state that is a model."""
-
-    name: str = "nobody"
+    name: str = "nameless"
     count: int = 0
     item: Item | None = None
 
 
-def grow_model(state: ModelState) -> dict[str, Any]:
+def count_in_model(state: ModelState) -> dict[str, Any]:
     return {"count": state.count + 1, "item": Item(name=state.name)}
 
 
-state_model = StateGraph(ModelState).add_node("grow", grow_model).add_edge(START, "grow").compile()
+state_model = StateGraph(ModelState).add_node("count", count_in_model).add_edge(START, "count").compile()
 
 
 @dataclass
 class DataState:
-    """A state that is a dataclass."""
-
-    name: str = "nobody"
+    name: str = "nameless"
     count: int = 0
     colour: Colour = Colour.RED
 
 
-def grow_data(state: DataState) -> dict[str, Any]:
+def count_in_dataclass(state: DataState) -> dict[str, Any]:
     return {"count": state.count + 1, "colour": Colour.BLUE}
 
 
-state_dataclass = StateGraph(DataState).add_node("grow", grow_data).add_edge(START, "grow").compile()
+state_dataclass = StateGraph(DataState).add_node("count", count_in_dataclass).add_edge(START, "count").compile()
 
 
 class InOnly(TypedDict):
-    """What goes in."""
-
     question: str
 
 
 class OutOnly(TypedDict):
-    """What comes out."""
-
     answer: str
 
 
 class Whole(InOnly, OutOnly):
-    """All of it."""
-
     hidden: str
 
 

@@ -1,4 +1,4 @@
-"""Functions that make graphs, by configuration, by runtime, and by hand."""
+"""Factories that use the config, the runtime or a context manager; the functional API; a graph that is not compiled."""
 
 from __future__ import annotations
 
@@ -14,65 +14,65 @@ from langgraph.types import interrupt
 from langgraph_sdk.runtime import ServerRuntime
 
 
-class Made(TypedDict, total=False):
-    """What made graphs write."""
+class Log(TypedDict, total=False):
+    """The state of the graphs that factories return."""
 
     log: list[str]
 
 
-def _node(name: str, asks: bool) -> Any:
-    def work(state: Made) -> Made:
-        said = [interrupt(f"{name}?")] if asks else []
-        return {"log": [*state.get("log", []), name, *said]}
+def _node(name: str, interrupts: bool) -> Any:
+    def work(state: Log) -> Log:
+        answers = [interrupt(f"{name}?")] if interrupts else []
+        return {"log": [*state.get("log", []), name, *answers]}
 
     return work
 
 
-def _graph(names: list[str], asks: bool = False) -> Any:
-    graph: Any = StateGraph(Made)
+def _sequence(names: list[str], interrupts: bool = False) -> Any:
+    graph: Any = StateGraph(Log)
     for name in names:
-        graph.add_node(name, _node(name, asks))
+        graph.add_node(name, _node(name, interrupts))
     graph.add_edge(START, names[0])
-    for one, other in pairwise(names):
-        graph.add_edge(one, other)
+    for earlier, later in pairwise(names):
+        graph.add_edge(earlier, later)
     return graph.compile()
 
 
 def by_config(config: RunnableConfig) -> Any:
-    """The nodes that `configurable.nodes` names; they ask when `asks` is set."""
-    chosen = config.get("configurable", {})
-    return _graph(chosen.get("nodes") or ["plain"], bool(chosen.get("asks")))
+    """Returns a graph with the nodes that `configurable.nodes` names. With `interrupts`, each node interrupts."""
+    configurable = config.get("configurable", {})
+    return _sequence(configurable.get("nodes") or ["plain"], bool(configurable.get("interrupts")))
 
 
 async def by_runtime(runtime: ServerRuntime[Any]) -> Any:
-    """One node named by why the graph is made."""
-    return _graph(["made", str(runtime.access_context).replace(".", "_")])
+    """Returns a graph with a node that is named after the purpose of the call."""
+    return _sequence(["created", str(runtime.access_context).replace(".", "_")])
 
 
 @asynccontextmanager
 async def by_context_manager(config: RunnableConfig) -> AsyncIterator[Any]:
-    """Made for a block."""
-    yield _graph([*(config.get("configurable", {}).get("nodes") or ["managed"])])
+    """Log for a block."""
+    yield _sequence([*(config.get("configurable", {}).get("nodes") or ["managed"])])
 
 
 @task
 async def double(number: int) -> int:
-    """Twice as much."""
     return number * 2
 
 
 @entrypoint()
 async def functional(numbers: list[int]) -> dict[str, Any]:
-    """Doubles them all, and asks."""
+    """Doubles all numbers, then interrupts."""
     doubled = [await double(number) for number in numbers]
-    return {"doubled": doubled, "said": interrupt("enough?")}
+    return {"doubled": doubled, "answer": interrupt("enough?")}
 
 
 @entrypoint()
 async def functional_plain(numbers: list[int], *, previous: Any = None) -> Any:
-    """Doubles them all."""
+    """Doubles all numbers; `previous` has those of the run before."""
     doubled = [await double(number) for number in numbers]
-    return entrypoint.final(value={"doubled": doubled, "before": previous}, save=doubled)
+    return entrypoint.final(value={"doubled": doubled, "previous": previous}, save=doubled)
 
 
-builder: Any = StateGraph(Made).add_node("built", _node("built", False)).add_edge(START, "built")
+_uncompiled_node = _node("uncompiled_node", interrupts=False)
+uncompiled: Any = StateGraph(Log).add_node("uncompiled_node", _uncompiled_node).add_edge(START, "uncompiled_node")

@@ -1,4 +1,4 @@
-"""Graphs inside graphs, one and two deep, with questions in them."""
+"""Graphs with subgraphs, one and two levels deep, with and without interrupts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 
 class Shared(TypedDict, total=False):
-    """The state of all three levels."""
+    """The state of the graphs on all three levels."""
 
     value: int
     log: Annotated[list[str], operator.add]
@@ -24,47 +24,47 @@ def inner_work(state: Shared) -> Shared:
     return {"value": state.get("value", 0) + 1, "log": ["inner"]}
 
 
-def inner_ask(state: Shared) -> Shared:
-    return {"log": [f"inner heard {interrupt('inner?')}"]}
+def inner_interrupt(state: Shared) -> Shared:
+    return {"log": [f"inner received {interrupt('inner?')}"]}
 
 
-def outer(state: Shared) -> Shared:
+def append_outer(state: Shared) -> Shared:
     return {"log": ["outer"]}
 
 
 def inner_fail(state: Shared) -> Shared:
-    raise ValueError("the inner one is wrong")
+    raise ValueError("the inner value is wrong")
 
 
-def _of(*nodes: Any) -> Any:
+def _sequence(*nodes: Any) -> Any:
     graph: Any = StateGraph(Shared)
     names = []
     for name, node in nodes:
         graph.add_node(name, node)
         names.append(name)
     graph.add_edge(START, names[0])
-    for one, next_one in pairwise(names):
-        graph.add_edge(one, next_one)
+    for earlier, later in pairwise(names):
+        graph.add_edge(earlier, later)
     return graph
 
 
-worker = _of(("inner_work", inner_work)).compile()
-asker = _of(("inner_work", inner_work), ("inner_ask", inner_ask)).compile()
-failing = _of(("inner_work", inner_work), ("inner_fail", inner_fail)).compile()
-middle = _of(("deep", asker), ("after_deep", outer)).compile()
-lasting = _of(("inner_work", inner_work)).compile(checkpointer=True)
+worker = _sequence(("inner_work", inner_work)).compile()
+interrupting = _sequence(("inner_work", inner_work), ("inner_interrupt", inner_interrupt)).compile()
+failing = _sequence(("inner_work", inner_work), ("inner_fail", inner_fail)).compile()
+middle = _sequence(("deep", interrupting), ("after_deep", append_outer)).compile()
+persistent = _sequence(("inner_work", inner_work)).compile(checkpointer=True)
 
-parent = _of(("before", outer), ("child", worker), ("after", outer)).compile()
-parent_asks = _of(("before", outer), ("child", asker), ("after", outer)).compile()
-parent_fails = _of(("before", outer), ("child", failing)).compile()
-grandparent = _of(("top", outer), ("middle", middle), ("bottom", outer)).compile()
-parent_lasting = _of(("before", outer), ("child", lasting)).compile()
-
-
-async def calls_inside(state: Shared) -> Shared:
-    """A graph that is called by hand, in a node."""
-    said = await worker.ainvoke({"value": state.get("value", 0), "log": []})
-    return {"value": said["value"], "log": ["called"]}
+parent = _sequence(("before", append_outer), ("child", worker), ("after", append_outer)).compile()
+parent_interrupts = _sequence(("before", append_outer), ("child", interrupting), ("after", append_outer)).compile()
+parent_fails = _sequence(("before", append_outer), ("child", failing)).compile()
+grandparent = _sequence(("top", append_outer), ("middle", middle), ("bottom", append_outer)).compile()
+parent_persistent = _sequence(("before", append_outer), ("child", persistent)).compile()
 
 
-parent_calls = _of(("calls_inside", calls_inside)).compile()
+async def invoke_subgraph(state: Shared) -> Shared:
+    """The node calls a graph itself: LangGraph cannot see it as a subgraph of the parent."""
+    result = await worker.ainvoke({"value": state.get("value", 0), "log": []})
+    return {"value": result["value"], "log": ["invoked"]}
+
+
+parent_invokes = _sequence(("invoke_subgraph", invoke_subgraph)).compile()

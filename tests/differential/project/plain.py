@@ -1,4 +1,4 @@
-"""Small graphs over plain state: counting, choosing, asking, failing, looping."""
+"""Small graphs with plain state: sequences, interrupts, failures, loops, jumps, custom events."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from langgraph.types import Command, Send, interrupt
 
 
 class Steps(TypedDict, total=False):
-    """What the graphs of steps write."""
+    """The state of all graphs in this module. `failure` selects the error that `fails` raises."""
 
     value: int
     log: Annotated[list[str], operator.add]
-    seen: Any
+    observed: Any
+    failure: str
 
 
 def first(state: Steps) -> Steps:
@@ -32,115 +33,117 @@ def third(state: Steps) -> Steps:
     return {"log": ["third"]}
 
 
-def _line(*nodes: Any) -> StateGraph[Any]:
+def _sequence(*nodes: Any) -> StateGraph[Any]:
     return StateGraph(Steps).add_sequence(nodes).add_edge(START, nodes[0].__name__)
 
 
-steps = _line(first, second, third).compile(name="steps")
+steps = _sequence(first, second, third).compile(name="steps")
 
 
-def pause_last(state: Steps) -> Steps:
+def last(state: Steps) -> Steps:
     return {"log": ["last"]}
 
 
-stops_after_last = _line(first, pause_last).compile(interrupt_after=["pause_last"])
-stops_before_second = _line(first, second, third).compile(interrupt_before=["second"])
+breakpoint_after_last = _sequence(first, last).compile(interrupt_after=["last"])
+breakpoint_before_second = _sequence(first, second, third).compile(interrupt_before=["second"])
 
 
-def ask(state: Steps) -> Steps:
-    answer = interrupt({"question": "go on?", "value": state.get("value", 0)})
-    return {"log": [f"answered {answer}"], "seen": answer}
+def interrupt_once(state: Steps) -> Steps:
+    answer = interrupt({"question": "continue?", "value": state.get("value", 0)})
+    return {"log": [f"answered {answer}"], "observed": answer}
 
 
-asks = _line(first, ask, third).compile()
+interrupts = _sequence(first, interrupt_once, third).compile()
 
 
-def ask_again(state: Steps) -> Steps:
+def interrupt_again(state: Steps) -> Steps:
     return {"value": state.get("value", 0) + 1, "log": [str(interrupt(state.get("value", 0)))]}
 
 
-asks_in_a_loop = (
+interrupts_in_a_loop = (
     StateGraph(Steps)
-    .add_node("ask_again", ask_again)
-    .add_edge(START, "ask_again")
-    .add_conditional_edges("ask_again", lambda state: "ask_again" if state["value"] < 4 else END, ["ask_again", END])
+    .add_node("interrupt_again", interrupt_again)
+    .add_edge(START, "interrupt_again")
+    .add_conditional_edges(
+        "interrupt_again", lambda state: "interrupt_again" if state["value"] < 4 else END, ["interrupt_again", END]
+    )
     .compile()
 )
 
 
-def ask_left(state: Steps) -> Steps:
+def interrupt_left(state: Steps) -> Steps:
     return {"log": [f"left {interrupt('left?')}"]}
 
 
-def ask_right(state: Steps) -> Steps:
+def interrupt_right(state: Steps) -> Steps:
     return {"log": [f"right {interrupt('right?')}"]}
 
 
-asks_twice = (
+interrupts_twice = (
     StateGraph(Steps)
-    .add_node("ask_left", ask_left)
-    .add_node("ask_right", ask_right)
-    .add_edge(START, "ask_left")
-    .add_edge(START, "ask_right")
+    .add_node("interrupt_left", interrupt_left)
+    .add_node("interrupt_right", interrupt_right)
+    .add_edge(START, "interrupt_left")
+    .add_edge(START, "interrupt_right")
     .compile()
 )
 
 
-class Odd(Exception):
-    """Of no class whose text a client may read."""
+class HiddenText(Exception):
+    """Clients do not receive the text of an exception of such a class."""
 
 
 class Unprintable(Exception):
-    """Cannot be described."""
+    """`str()` of it raises."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
 
 class NotesRaise(Exception):
-    """Its notes cannot be read."""
+    """Reading its notes raises."""
 
     @property
     def __notes__(self) -> list[str]:  # type: ignore[override]
         raise RuntimeError("no notes")
 
 
-class Pretends(Exception):
-    """Says that it is of another class."""
+class FalseClass(Exception):
+    """Its `__class__` is another class."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
         return ValueError
 
 
-def _loop_of_causes() -> Exception:
-    one, other = ValueError("one"), ValueError("other")
-    one.__cause__, other.__cause__ = other, one
-    return one
+def _circular_causes() -> Exception:
+    first_error, second_error = ValueError("first"), ValueError("second")
+    first_error.__cause__, second_error.__cause__ = second_error, first_error
+    return first_error
 
 
 def fail(state: Steps) -> Steps:
-    kinds: dict[str, BaseException] = {
+    errors: dict[str, BaseException] = {
         "ValueError": ValueError("the value is wrong"),
         "KeyError": KeyError("a key"),
         "TypeError": TypeError("a type"),
         "ZeroDivisionError": ZeroDivisionError("by zero"),
         "TimeoutError": TimeoutError("too late"),
         "RuntimeError": RuntimeError(""),
-        "Odd": Odd("an inside"),
+        "HiddenText": HiddenText("internal"),
         "Unprintable": Unprintable(),
         "NotesRaise": NotesRaise("noted"),
-        "Pretends": Pretends("who am I"),
-        "causes": _loop_of_causes(),
+        "FalseClass": FalseClass("false class"),
+        "circular_causes": _circular_causes(),
         "group": ExceptionGroup("several", [ValueError("one"), TypeError("two")]),
         "AssertionError": AssertionError("no"),
         "NotImplementedError": NotImplementedError("later"),
         "PermissionError": PermissionError(13, "not yours"),
     }
-    raise kinds[str(state["seen"])]
+    raise errors[state["failure"]]
 
 
-fails = _line(first, fail).compile()
+fails = _sequence(first, fail).compile()
 
 
 async def slow_step(state: Steps) -> Steps:
@@ -148,33 +151,38 @@ async def slow_step(state: Steps) -> Steps:
     return {"value": state.get("value", 0) + 1, "log": ["slow"]}
 
 
-def again(state: Steps) -> str:
+def next_slow_step(state: Steps) -> str:
     return "slow_step" if state.get("value", 0) < 25 else END
 
 
-slow = StateGraph(Steps).add_node(slow_step).add_edge(START, "slow_step").add_conditional_edges("slow_step", again)
+slow = (
+    StateGraph(Steps)
+    .add_node(slow_step)
+    .add_edge(START, "slow_step")
+    .add_conditional_edges("slow_step", next_slow_step)
+)
 
 
-def turn(state: Steps) -> Steps:
+def count(state: Steps) -> Steps:
     return {"value": state.get("value", 0) + 1}
 
 
-def _loop(turns: int) -> StateGraph[Any]:
+def _loop(rounds: int) -> StateGraph[Any]:
     return (
         StateGraph(Steps)
-        .add_node("turn", turn)
-        .add_edge(START, "turn")
-        .add_conditional_edges("turn", lambda state: "turn" if state["value"] < turns else END, ["turn", END])
+        .add_node("count", count)
+        .add_edge(START, "count")
+        .add_conditional_edges("count", lambda state: "count" if state["value"] < rounds else END, ["count", END])
     )
 
 
 loop = _loop(60).compile()
-loop_of_eight = _loop(60).compile().with_config({"recursion_limit": 8})
+loop_limited = _loop(60).compile().with_config({"recursion_limit": 8})
 loop_tagged = _loop(3).compile().with_config({"tags": ["bound"], "metadata": {"bound": "yes"}, "run_name": "named"})
 
 
-def loop_by_factory(config: RunnableConfig) -> Any:
-    """Bound to eight, too."""
+def loop_limited_factory(config: RunnableConfig) -> Any:
+    """Returns a graph with the recursion limit of `loop_limited`."""
     return _loop(60).compile().with_config({"recursion_limit": 8})
 
 
@@ -200,21 +208,21 @@ fan_out = (
 )
 
 
-def jump(state: Steps) -> Command[Any]:
-    return Command(update={"log": ["jump"]}, goto="third")
+def goto_third(state: Steps) -> Command[Any]:
+    return Command(update={"log": ["goto_third"]}, goto="third")
 
 
-jumps = (
+goto = (
     StateGraph(Steps)
-    .add_node("jump", jump, destinations=("second", "third"))
+    .add_node("goto_third", goto_third, destinations=("second", "third"))
     .add_node("second", second)
     .add_node("third", third)
-    .add_edge(START, "jump")
+    .add_edge(START, "goto_third")
     .compile()
 )
 
 
-def say(state: Steps) -> Steps:
+def write_custom(state: Steps) -> Steps:
     write = get_stream_writer()
     write({"name": "progress", "payload": {"done": 1}})
     write({"name": "progress", "done": 2})
@@ -223,52 +231,52 @@ def say(state: Steps) -> Steps:
     write(7)
     write(["a", "list"])
     write(None)
-    return {"log": ["said"]}
+    return {"log": ["written"]}
 
 
-says = _line(say).compile()
+custom_events = _sequence(write_custom).compile()
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in sorted(value.items())}
+        return {str(key): _as_json(item) for key, item in sorted(value.items())}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_as_json(item) for item in value]
     return value if isinstance(value, str | int | float | bool | None) else type(value).__name__
 
 
-def look(state: Steps) -> Steps:
-    """What a node sees of its config, without what LangGraph keeps for itself."""
+def observe_config(state: Steps) -> Steps:
+    """Returns the config that a node receives, without the entries that only LangGraph uses."""
     config = get_config()
-    inner = config.get("configurable", {})
+    configurable = config.get("configurable", {})
     return {
-        "seen": {
-            "configurable": _plain({key: value for key, value in inner.items() if not key.startswith("__")}),
-            "metadata": _plain(config.get("metadata", {})),
-            "tags": _plain(config.get("tags")),
+        "observed": {
+            "configurable": _as_json({key: value for key, value in configurable.items() if not key.startswith("__")}),
+            "metadata": _as_json(config.get("metadata", {})),
+            "tags": _as_json(config.get("tags")),
             "recursion_limit": config.get("recursion_limit"),
             "run_name": config.get("run_name"),
         }
     }
 
 
-looks = _line(look).compile()
+observed_config = _sequence(observe_config).compile()
 
 
-async def remember(state: Steps) -> Steps:
+async def use_store(state: Steps) -> Steps:
     store = get_store()
     await store.aput(("notes", "own"), "last", {"value": state.get("value", 0)})
-    found = await store.asearch(("notes",))
-    return {"seen": sorted(item.key for item in found)}
+    items = await store.asearch(("notes",))
+    return {"observed": sorted(item.key for item in items)}
 
 
-remembers = _line(remember).compile()
+uses_store = _sequence(use_store).compile()
 
 
-def big(state: Steps) -> Steps:
+def write_non_json(state: Steps) -> Steps:
     return {
-        "seen": {"nan": float("nan"), "inf": float("inf"), "long": 2**70, "text": "\ud83d\ude00 é", "nul": "a\x00b"}
+        "observed": {"nan": float("nan"), "inf": float("inf"), "long": 2**70, "text": "\ud83d\ude00 é", "nul": "a\x00b"}
     }
 
 
-odd_values = _line(big).compile()
+non_json_values = _sequence(write_non_json).compile()

@@ -1,4 +1,4 @@
-"""The scenarios, one module a topic; importing this package registers them all."""
+"""The scenarios: one module for each topic, which registers its scenarios when it is imported."""
 
 from __future__ import annotations
 
@@ -9,44 +9,45 @@ from dataclasses import dataclass
 
 from tests.differential.recording import Client
 
-Play = Callable[[Client], Awaitable[None]]
+Requests = Callable[[Client], Awaitable[None]]
+"""Sends the requests of one scenario to one server."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is asked of both servers. One that is `alone` looks at things that other scenarios change."""
+    """Requests that both servers receive. While an `exclusive` scenario executes, no other scenario does."""
 
     name: str
-    play: Play
-    alone: bool = False
+    requests: Requests
+    exclusive: bool = False
 
 
 def all_scenarios() -> list[Scenario]:
-    """In the order in which they are written: topic by topic."""
+    """All scenarios, topic by topic, in the order of their definition."""
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
         importlib.import_module(module.name)
     return [*_registered.values()]
 
 
-def scenario(play: Play) -> Play:
-    """Registers the function as a scenario, named `topic.function`."""
-    return _register(play, alone=False)
+def scenario(requests: Requests) -> Requests:
+    """Registers the function as the scenario `topic.function`; the topic is the name of its module."""
+    return _register_function(requests, exclusive=False)
 
 
-def scenario_alone(play: Play) -> Play:
-    """The same, for one during which nothing else may run."""
-    return _register(play, alone=True)
+def exclusive_scenario(requests: Requests) -> Requests:
+    """Registers the function as an exclusive scenario, named `topic.function`."""
+    return _register_function(requests, exclusive=True)
 
 
-def add(topic: str, name: str, play: Play) -> None:
-    """Registers one of a family that a loop makes."""
-    _registered[f"{topic}.{name}"] = Scenario(f"{topic}.{name}", play)
+def register(topic: str, name: str, requests: Requests) -> None:
+    """Registers a scenario whose function a loop creates."""
+    _registered[f"{topic}.{name}"] = Scenario(f"{topic}.{name}", requests)
 
 
 _registered: dict[str, Scenario] = {}
 
 
-def _register(play: Play, *, alone: bool) -> Play:
-    name = f"{play.__module__.rsplit('.', 1)[-1]}.{play.__name__}"
-    _registered[name] = Scenario(name, play, alone)
-    return play
+def _register_function(requests: Requests, *, exclusive: bool) -> Requests:
+    name = f"{requests.__module__.rsplit('.', 1)[-1]}.{requests.__name__}"
+    _registered[name] = Scenario(name, requests, exclusive)
+    return requests

@@ -1,22 +1,22 @@
-"""Assistants: their life, versions, drawings and schemas."""
+"""Assistants: create, change, delete, versions, drawings and schemas."""
 
 from __future__ import annotations
 
 import uuid
 
 from tests.differential.recording import Client
-from tests.differential.scenarios import add, scenario
+from tests.differential.scenarios import register, scenario
 
 GRAPHS = (
-    *("steps", "asks", "chat", "agent", "parent", "grandparent", "context_dataclass", "context_needs_model"),
-    *("context_typed", "state_model", "in_and_out", "functional", "by_config", "jumps", "loose"),
+    *("steps", "interrupts", "chat", "agent", "parent", "grandparent", "context_dataclass", "context_required_model"),
+    *("context_typed", "state_model", "in_and_out", "functional", "by_config", "goto", "untyped"),
 )
 
 
-def _drawn(graph: str) -> None:
-    async def play(client: Client) -> None:
-        found = await client.post("/assistants/search", {"graph_id": graph})
-        path = f"/assistants/{found[0]['assistant_id']}"
+def _add_description(graph: str) -> None:
+    async def requests(client: Client) -> None:
+        assistants = await client.post("/assistants/search", {"graph_id": graph})
+        path = f"/assistants/{assistants[0]['assistant_id']}"
         await client.get(path)
         for xray in ({}, {"xray": "true"}, {"xray": "1"}):
             await client.get(f"{path}/graph", params=xray)
@@ -25,49 +25,49 @@ def _drawn(graph: str) -> None:
             await client.get(f"{path}/subgraphs", params=recurse)
         await client.get(f"{path}/subgraphs/child")
 
-    add("assistants", f"drawn_{graph}", play)
+    register("assistants", f"description_{graph}", requests)
 
 
 for _graph in GRAPHS:
-    _drawn(_graph)
+    _add_description(_graph)
 
 
 @scenario
-async def life(client: Client) -> None:
-    made = await client.post(
+async def lifecycle(client: Client) -> None:
+    assistant = await client.post(
         "/assistants",
         {
             "graph_id": "steps",
             "name": "Mine",
-            "description": "what for",
+            "description": "A description",
             "config": {"configurable": {"a": 1}, "tags": ["t"], "recursion_limit": 40},
             "metadata": {"m": 1},
         },
     )
-    path = f"/assistants/{made['assistant_id']}"
+    path = f"/assistants/{assistant['assistant_id']}"
     await client.get(path)
     await client.patch(path, {"name": "Other", "metadata": {"n": 2}})
     await client.patch(path, {"context": {"b": 2}})
-    await client.patch(path, {"graph_id": "asks", "config": {}})
+    await client.patch(path, {"graph_id": "interrupts", "config": {}})
     await client.post(f"{path}/versions", {})
     await client.post(f"{path}/versions", {"limit": 1, "offset": 1})
     await client.post(f"{path}/latest", {"version": 1})
     await client.post(f"{path}/latest", {"version": 99})
     await client.post(f"{path}/latest", {})
     await client.get(path)
-    thread = await client.thread()
-    await client.run(thread, made["assistant_id"], {"value": 1})
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, assistant["assistant_id"], {"value": 1})
     await client.delete(path)
     await client.get(path)
     await client.delete(path)
     await client.get(f"/threads/{thread}")
-    await client.state(thread)
+    await client.get_state(thread)
 
 
 @scenario
-async def made_twice(client: Client) -> None:
-    chosen = str(uuid.uuid4())
-    body = {"graph_id": "steps", "assistant_id": chosen}
+async def create_twice(client: Client) -> None:
+    assistant_id = str(uuid.uuid4())
+    body = {"graph_id": "steps", "assistant_id": assistant_id}
     await client.post("/assistants", body)
     await client.post("/assistants", body)
     await client.post("/assistants", {**body, "if_exists": "do_nothing", "name": "Ignored"})
@@ -78,8 +78,8 @@ async def made_twice(client: Client) -> None:
 
 
 @scenario
-async def searched(client: Client) -> None:
-    mark = {"mark": f"searched-{client.side}"}
+async def search(client: Client) -> None:
+    mark = {"mark": f"search-{client.server_name}"}
     for name in ("Alpha", "Beta", "Gamma"):
         await client.post("/assistants", {"graph_id": "steps", "name": name, "metadata": mark}, record=False)
     for body in (
@@ -96,21 +96,21 @@ async def searched(client: Client) -> None:
         {"graph_id": "nowhere"},
     ):
         found = await client.post("/assistants/search", {"metadata": mark, **body}, record=False)
-        for one in found if isinstance(found, list) else []:
-            one.get("metadata", {}).pop("mark", None)
-        client.note(f"search {body}", found)
+        for assistant in found if isinstance(found, list) else []:
+            assistant.get("metadata", {}).pop("mark", None)
+        client.record(f"search {body}", found)
     await client.post("/assistants/count", {"metadata": mark})
 
 
 @scenario
-async def unknown(client: Client) -> None:
+async def unknown_ids(client: Client) -> None:
     unknown = "3e1a4b8e-0000-4000-8000-00000000000a"
     for path in ("", "/graph", "/schemas", "/subgraphs"):
         await client.get(f"/assistants/{unknown}{path}")
     await client.patch(f"/assistants/{unknown}", {"name": "x"})
     await client.post(f"/assistants/{unknown}/versions", {})
     await client.post("/runs/wait", {"assistant_id": unknown, "input": {}})
-    thread = await client.thread()
+    thread = await client.create_thread()
     for name in (unknown, "nowhere", "", 7, None, "not a-name"):
         await client.post(f"/threads/{thread}/runs", {"assistant_id": name, "input": {}})
     await client.post(f"/threads/{thread}/runs", {"input": {}})
@@ -119,20 +119,20 @@ async def unknown(client: Client) -> None:
 
 @scenario
 async def deleted_with_threads(client: Client) -> None:
-    made = await client.post("/assistants", {"graph_id": "steps"})
-    thread = await client.thread()
-    await client.run(thread, made["assistant_id"], {"value": 1})
-    await client.delete(f"/assistants/{made['assistant_id']}", params={"delete_threads": "true"})
+    assistant = await client.post("/assistants", {"graph_id": "steps"})
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, assistant["assistant_id"], {"value": 1})
+    await client.delete(f"/assistants/{assistant['assistant_id']}", params={"delete_threads": "true"})
     await client.get(f"/threads/{thread}")
 
 
 @scenario
-async def changed_while_used(client: Client) -> None:
-    made = await client.post("/assistants", {"graph_id": "looks", "config": {"configurable": {"a": 1}}})
-    path = f"/assistants/{made['assistant_id']}"
-    thread = await client.thread()
-    await client.run(thread, made["assistant_id"], {})
+async def change_between_runs(client: Client) -> None:
+    assistant = await client.post("/assistants", {"graph_id": "observed_config", "config": {"configurable": {"a": 1}}})
+    path = f"/assistants/{assistant['assistant_id']}"
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, assistant["assistant_id"], {})
     await client.patch(path, {"config": {"configurable": {"a": 5, "b": 2}}, "metadata": {"m": 1}})
-    await client.run(thread, made["assistant_id"], {})
-    await client.run(thread, made["assistant_id"], {}, config={"configurable": {"c": 3}})
+    await client.run_and_wait(thread, assistant["assistant_id"], {})
+    await client.run_and_wait(thread, assistant["assistant_id"], {}, config={"configurable": {"c": 3}})
     await client.get(f"/threads/{thread}")

@@ -1,119 +1,121 @@
-"""Context and configurable, by kind of schema."""
+"""Context and configurable of runs, for each kind of context schema and for factories."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tests.differential.recording import Client
-from tests.differential.scenarios import add, scenario
+from tests.differential.scenarios import register, scenario
 
-SCHEMAS = ("none", "dataclass", "needs_dataclass", "model", "needs_model", "typed")
+SCHEMAS = ("none", "dataclass", "required_dataclass", "model", "required_model", "typed")
 BODIES: dict[str, dict[str, Any]] = {
     "absent": {},
     "empty": {"context": {}},
-    "known": {"context": {"model": "large"}},
-    "unknown": {"context": {"other": 1}},
+    "valid": {"context": {"model": "large"}},
+    "unknown_field": {"context": {"other": 1}},
     "configurable": {"config": {"configurable": {"model": "large", "other": 1}}},
     "wrong_type": {"context": {"model": 7, "size": "many"}},
     "both": {"context": {"model": "large"}, "config": {"configurable": {"model": "small"}}},
 }
 
 
-def _one(schema: str, body: str) -> None:
-    async def play(client: Client) -> None:
-        thread = await client.thread()
-        await client.run(thread, f"context_{schema}", {}, **BODIES[body])
+def _add_context(schema: str, body: str) -> None:
+    async def requests(client: Client) -> None:
+        thread = await client.create_thread()
+        await client.run_and_wait(thread, f"context_{schema}", {}, **BODIES[body])
         run = await client.post(
             f"/threads/{thread}/runs", {"assistant_id": f"context_{schema}", "input": {}, **BODIES[body]}
         )
         if "run_id" in run:
-            await client.ended(thread, run["run_id"])
+            await client.wait_ended(thread, run["run_id"])
             await client.get(f"/threads/{thread}/runs/{run['run_id']}")
         await client.get(f"/threads/{thread}")
 
-    add("contexts", f"{schema}_{body}", play)
+    register("contexts", f"{schema}_{body}", requests)
 
 
 for _schema in SCHEMAS:
     for _body in BODIES:
-        _one(_schema, _body)
+        _add_context(_schema, _body)
 
 
 @scenario
-async def null(client: Client) -> None:
-    thread = await client.thread()
-    await client.run(thread, "context_dataclass", {}, context=None)
+async def null_context(client: Client) -> None:
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, "context_dataclass", {}, context=None)
 
 
 @scenario
-async def of_assistants(client: Client) -> None:
-    for given in ({"context": {"model": "mine"}}, {"config": {"configurable": {"model": "mine"}}}):
+async def assistant_context(client: Client) -> None:
+    for defaults in ({"context": {"model": "mine"}}, {"config": {"configurable": {"model": "mine"}}}):
         for schema in ("none", "dataclass", "typed"):
-            made = await client.post("/assistants", {"graph_id": f"context_{schema}", **given})
+            assistant = await client.post("/assistants", {"graph_id": f"context_{schema}", **defaults})
             for body in ({}, {"context": {"size": 3}}, {"config": {"configurable": {"size": 3}}}):
-                thread = await client.thread()
-                await client.run(thread, made["assistant_id"], {}, **body)
+                thread = await client.create_thread()
+                await client.run_and_wait(thread, assistant["assistant_id"], {}, **body)
 
 
 @scenario
-async def by_environment(client: Client) -> None:
-    """`LANGGRAPH_CONFIG` has a default config for this graph; see `servers.py`."""
-    found = await client.post("/assistants/search", {"graph_id": "looks_by_environment"})
-    await client.get(f"/assistants/{found[0]['assistant_id']}")
-    thread = await client.thread()
-    await client.run(thread, "looks_by_environment", {})
-    await client.run(thread, "looks_by_environment", {}, config={"configurable": {"mine": 2}})
+async def default_from_environment(client: Client) -> None:
+    """`servers.py` sets `LANGGRAPH_CONFIG` with a default config for this graph."""
+    assistants = await client.post("/assistants/search", {"graph_id": "config_from_environment"})
+    await client.get(f"/assistants/{assistants[0]['assistant_id']}")
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, "config_from_environment", {})
+    await client.run_and_wait(thread, "config_from_environment", {}, config={"configurable": {"mine": 2}})
     await client.get(f"/threads/{thread}")
 
 
 @scenario
-async def of_factories(client: Client) -> None:
-    config = {"configurable": {"nodes": ["one", "two"], "asks": True}}
-    made = await client.post("/assistants", {"graph_id": "by_config", "config": config})
-    thread = await client.thread()
-    await client.run(thread, made["assistant_id"], {})
+async def factory_by_config(client: Client) -> None:
+    config = {"configurable": {"nodes": ["one", "two"], "interrupts": True}}
+    assistant = await client.post("/assistants", {"graph_id": "by_config", "config": config})
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, assistant["assistant_id"], {})
     await client.get(f"/threads/{thread}")
-    await client.state(thread)
-    await client.history(thread)
+    await client.get_state(thread)
+    await client.get_history(thread)
     await client.post(f"/threads/{thread}/state", {"values": {"log": ["written"]}, "as_node": "one"})
-    await client.state(thread)
-    await client.run(thread, made["assistant_id"], command={"resume": "r"})
-    await client.state(thread)
-    await client.get(f"/assistants/{made['assistant_id']}/graph")
-    await client.get(f"/assistants/{made['assistant_id']}/schemas")
-    thread = await client.thread()
-    await client.run(thread, "by_config", {}, config=config)
+    await client.get_state(thread)
+    await client.run_and_wait(thread, assistant["assistant_id"], command={"resume": "r"})
+    await client.get_state(thread)
+    await client.get(f"/assistants/{assistant['assistant_id']}/graph")
+    await client.get(f"/assistants/{assistant['assistant_id']}/schemas")
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, "by_config", {}, config=config)
     await client.get(f"/threads/{thread}")
-    await client.state(thread)
-    await client.history(thread)
+    await client.get_state(thread)
+    await client.get_history(thread)
 
 
 @scenario
-async def of_factories_by_runtime(client: Client) -> None:
-    for graph in ("by_runtime", "by_context_manager", "builder"):
-        thread = await client.thread()
-        await client.run(thread, graph, {})
-        await client.state(thread)
+async def other_factories(client: Client) -> None:
+    for graph in ("by_runtime", "by_context_manager", "uncompiled"):
+        thread = await client.create_thread()
+        await client.run_and_wait(thread, graph, {})
+        await client.get_state(thread)
         await client.post(f"/threads/{thread}/state", {"values": {"log": ["written"]}})
-        await client.history(thread)
-        assistant = (await client.post("/assistants/search", {"graph_id": graph}, record=False))[0]["assistant_id"]
-        await client.get(f"/assistants/{assistant}/graph")
+        await client.get_history(thread)
+        assistants = await client.post("/assistants/search", {"graph_id": graph}, record=False)
+        await client.get(f"/assistants/{assistants[0]['assistant_id']}/graph")
 
 
 @scenario
-async def stick_to_the_thread(client: Client) -> None:
-    thread = await client.thread()
-    await client.run(thread, "looks", {}, config={"configurable": {"key": "one"}, "tags": ["t"], "recursion_limit": 9})
+async def config_of_earlier_run(client: Client) -> None:
+    thread = await client.create_thread()
+    config = {"configurable": {"key": "one"}, "tags": ["t"], "recursion_limit": 9}
+    await client.run_and_wait(thread, "observed_config", {}, config=config)
     await client.get(f"/threads/{thread}")
-    await client.run(thread, "looks", {})
-    await client.run(thread, "looks", {}, context={"key": "two"})
+    await client.run_and_wait(thread, "observed_config", {})
+    await client.run_and_wait(thread, "observed_config", {}, context={"key": "two"})
     await client.get(f"/threads/{thread}")
 
 
 @scenario
 async def reserved_keys(client: Client) -> None:
-    thread = await client.thread(metadata={"thread_id": "mine", "run_id": "mine", "kept": 1})
-    configurable = {"langgraph_auth_user": "me", "__pregel_x": 1, "thread_id": "other", "run_id": "other", "kept": 1}
-    await client.run(thread, "looks", {}, config={"configurable": configurable}, metadata={"run_id": "x", "kept": 2})
+    thread = await client.create_thread(metadata={"thread_id": "mine", "run_id": "mine", "own": 1})
+    configurable = {"langgraph_auth_user": "me", "__pregel_x": 1, "thread_id": "other", "run_id": "other", "own": 1}
+    config = {"configurable": configurable}
+    await client.run_and_wait(thread, "observed_config", {}, config=config, metadata={"run_id": "x", "own": 2})
     await client.get(f"/threads/{thread}")
     await client.get(f"/threads/{thread}/runs")

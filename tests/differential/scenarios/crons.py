@@ -1,4 +1,4 @@
-"""Crons: their life, and what their runs are like."""
+"""Crons: create, change, search, delete, and the runs that they create."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ BODY = {"assistant_id": "steps", "schedule": "0 3 1 1 *", "input": {"value": 1}}
 
 
 @scenario
-async def life(client: Client) -> None:
-    made = await client.post("/runs/crons", {**BODY, "metadata": {"m": 1}, "timezone": "Europe/Berlin"})
-    path = f"/runs/crons/{made['cron_id']}"
+async def lifecycle(client: Client) -> None:
+    cron = await client.post("/runs/crons", {**BODY, "metadata": {"m": 1}, "timezone": "Europe/Berlin"})
+    path = f"/runs/crons/{cron['cron_id']}"
     await client.get(path)
     await client.patch(path, {"schedule": "0 4 * * *"})
     await client.patch(path, {"enabled": False})
@@ -24,7 +24,7 @@ async def life(client: Client) -> None:
 
 
 @scenario
-async def everything_given(client: Client) -> None:
+async def all_fields(client: Client) -> None:
     await client.post(
         "/runs/crons",
         {
@@ -48,19 +48,19 @@ async def with_context(client: Client) -> None:
 
 
 @scenario
-async def of_a_thread(client: Client) -> None:
-    thread = await client.thread()
-    made = await client.post(f"/threads/{thread}/runs/crons", BODY)
+async def thread_cron(client: Client) -> None:
+    thread = await client.create_thread()
+    cron = await client.post(f"/threads/{thread}/runs/crons", BODY)
     for body in ({"thread_id": thread}, {"thread_id": thread, "enabled": True}, {"thread_id": thread, "limit": 1}):
         await client.post("/runs/crons/search", body)
         await client.post("/runs/crons/count", {"thread_id": thread})
     await client.post("/runs/crons/search", {"thread_id": thread, "select": ["cron_id", "schedule"]})
     await client.delete(f"/threads/{thread}")
-    await client.get(f"/runs/crons/{made['cron_id']}")
+    await client.get(f"/runs/crons/{cron['cron_id']}")
 
 
 @scenario
-async def refused(client: Client) -> None:
+async def rejected(client: Client) -> None:
     for body in (
         {"schedule": "nothing"},
         {"schedule": "99 * * * *"},
@@ -73,21 +73,21 @@ async def refused(client: Client) -> None:
         {"end_time": "2001-01-01T00:00:00Z"},
         {"on_run_completed": "nothing"},
     ):
-        made = await client.post("/runs/crons", {**BODY, **body})
-        if isinstance(made, dict) and "cron_id" in made:
-            await client.delete(f"/runs/crons/{made['cron_id']}", record=False)
+        cron = await client.post("/runs/crons", {**BODY, **body})
+        if isinstance(cron, dict) and "cron_id" in cron:
+            await client.delete(f"/runs/crons/{cron['cron_id']}", record=False)
     await client.post("/runs/crons", {"assistant_id": "steps"})
     await client.post("/threads/3e1a4b8e-0000-4000-8000-00000000000d/runs/crons", BODY)
 
 
 @scenario
-async def a_run_of_one(client: Client) -> None:
-    thread = await client.thread()
-    body = {**BODY, "assistant_id": "looks", "schedule": "* * * * * */2", "metadata": {"of": "cron"}}
-    made = await client.post(f"/threads/{thread}/runs/crons", body)
-    await client.until(f"/threads/{thread}/runs", lambda runs: runs and runs[-1]["status"] == "success")
-    await client.delete(f"/runs/crons/{made['cron_id']}")
+async def created_run(client: Client) -> None:
+    thread = await client.create_thread()
+    body = {**BODY, "assistant_id": "observed_config", "schedule": "* * * * * */2", "metadata": {"of": "cron"}}
+    cron = await client.post(f"/threads/{thread}/runs/crons", body)
+    await client.poll(f"/threads/{thread}/runs", lambda runs: runs and runs[-1]["status"] == "success")
+    await client.delete(f"/runs/crons/{cron['cron_id']}")
     run = (await client.get(f"/threads/{thread}/runs", params={"limit": 100}, record=False))[-1]
-    client.note("run", run)
-    past = await client.history(thread, record=False)
-    client.note("state", past[-3])
+    client.record("run", run)
+    history = await client.get_history(thread, record=False)
+    client.record("state", history[-3])

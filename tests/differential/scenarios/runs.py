@@ -1,4 +1,4 @@
-"""Runs: create, wait, stream, join, list, delete, and what their bodies say."""
+"""Runs: create, wait, stream, join, list and delete."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from tests.differential.scenarios import scenario
 
 @scenario
 async def background(client: Client) -> None:
-    thread = await client.thread()
+    thread = await client.create_thread()
     run = await client.post(f"/threads/{thread}/runs", {"assistant_id": "steps", "input": {"value": 1}})
-    await client.ended(thread, run["run_id"])
+    await client.wait_ended(thread, run["run_id"])
     await client.get(f"/threads/{thread}/runs/{run['run_id']}")
     await client.get(f"/threads/{thread}/runs/{run['run_id']}/join")
     await client.get(f"/threads/{thread}/runs")
     await client.get(f"/threads/{thread}")
-    await client.state(thread)
-    await client.history(thread)
+    await client.get_state(thread)
+    await client.get_history(thread)
 
 
 @scenario
-async def everything_given(client: Client) -> None:
-    thread = await client.thread(metadata={"of": "thread"})
+async def all_fields(client: Client) -> None:
+    thread = await client.create_thread(metadata={"of": "thread"})
     run = await client.post(
         f"/threads/{thread}/runs",
         {
@@ -47,18 +47,18 @@ async def everything_given(client: Client) -> None:
             "if_not_exists": "create",
         },
     )
-    await client.ended(thread, run["run_id"])
+    await client.wait_ended(thread, run["run_id"])
     await client.get(f"/threads/{thread}/runs/{run['run_id']}")
     await client.get(f"/threads/{thread}")
-    await client.state(thread)
+    await client.get_state(thread)
 
 
 @scenario
 async def wait(client: Client) -> None:
-    thread = await client.thread()
-    await client.run(thread, "steps", {"value": 1})
-    await client.run(thread, "steps", {"value": 2})
-    await client.state(thread)
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, "steps", {"value": 1})
+    await client.run_and_wait(thread, "steps", {"value": 2})
+    await client.get_state(thread)
 
 
 @scenario
@@ -67,41 +67,37 @@ async def stateless(client: Client) -> None:
     await client.post("/runs/wait", body)
     await client.stream("/runs/stream", body)
     kept = await client.post("/runs", {**body, "on_completion": "keep"})
-    await client.ended(kept["thread_id"], kept["run_id"])
+    await client.wait_ended(kept["thread_id"], kept["run_id"])
     await client.get(f"/threads/{kept['thread_id']}/runs/{kept['run_id']}")
     await client.get(f"/threads/{kept['thread_id']}")
-    await client.state(kept["thread_id"])
+    await client.get_state(kept["thread_id"])
     await client.post("/runs", body)
-    await client.post("/runs/batch", [body, {**body, "assistant_id": "asks"}])
-    await client.post("/runs/wait", {**body, "assistant_id": "asks"})
+    await client.post("/runs/batch", [body, {**body, "assistant_id": "interrupts"}])
+    await client.post("/runs/wait", {**body, "assistant_id": "interrupts"})
 
 
 @scenario
-async def listing_and_deleting(client: Client) -> None:
-    thread = await client.thread()
-    made = []
+async def list_and_delete(client: Client) -> None:
+    thread = await client.create_thread()
+    run_ids = []
     for value in range(3):
         run = await client.post(f"/threads/{thread}/runs", {"assistant_id": "steps", "input": {"value": value}})
-        made.append(run["run_id"])
-        await client.ended(thread, run["run_id"])
+        run_ids.append(run["run_id"])
+        await client.wait_ended(thread, run["run_id"])
     await client.get(f"/threads/{thread}/runs", params={"limit": 2})
     await client.get(f"/threads/{thread}/runs", params={"limit": 2, "offset": 2})
     await client.get(f"/threads/{thread}/runs", params={"status": "success"})
     await client.get(f"/threads/{thread}/runs", params={"status": "pending"})
     await client.get(f"/threads/{thread}/runs", params=[("select", "run_id"), ("select", "status")])
-    await client.delete(f"/threads/{thread}/runs/{made[0]}")
-    await client.get(f"/threads/{thread}/runs/{made[0]}")
-    await client.delete(f"/threads/{thread}/runs/{made[0]}")
-    await client.history(thread)
+    await client.delete(f"/threads/{thread}/runs/{run_ids[0]}")
+    await client.get(f"/threads/{thread}/runs/{run_ids[0]}")
+    await client.delete(f"/threads/{thread}/runs/{run_ids[0]}")
+    await client.get_history(thread)
 
 
 @scenario
-async def on_an_unknown_thread(client: Client) -> None:
-    thread = (
-        "3e1a4b8e-0000-4000-8000-000000000001"
-        if client.side == "reference"
-        else ("3e1a4b8e-0000-4000-8000-000000000002")
-    )
+async def unknown_thread(client: Client) -> None:
+    thread = f"3e1a4b8e-0000-4000-8000-00000000000{1 if client.server_name == 'reference' else 2}"
     body = {"assistant_id": "steps", "input": {"value": 1}}
     await client.post(f"/threads/{thread}/runs", body)
     await client.post(f"/threads/{thread}/runs/wait", body)
@@ -113,7 +109,7 @@ async def on_an_unknown_thread(client: Client) -> None:
 
 @scenario
 async def join_with_stream_mode(client: Client) -> None:
-    thread = await client.thread()
+    thread = await client.create_thread()
     body = {"assistant_id": "slow", "input": {"value": 20}, "stream_mode": ["values", "updates"]}
     for query in ({}, {"stream_mode": "updates"}, {"stream_mode": ["values"]}, {"stream_mode": "custom"}):
         run = await client.post(f"/threads/{thread}/runs", {**body, "stream_resumable": True}, record=False)
@@ -125,12 +121,12 @@ async def join_with_stream_mode(client: Client) -> None:
 
 @scenario
 async def last_event_ids(client: Client) -> None:
-    thread = await client.thread()
+    thread = await client.create_thread()
     body = {"assistant_id": "steps", "input": {"value": 1}, "stream_resumable": True, "stream_mode": "updates"}
     events = await client.stream(f"/threads/{thread}/runs/stream", body)
     run = events[0]["data"]["run_id"]
     path = f"/threads/{thread}/runs/{run}/stream"
-    for kind in (
+    for event_id in (
         "-1",
         "0",
         "-",
@@ -142,13 +138,13 @@ async def last_event_ids(client: Client) -> None:
         "",
         "99999999999999-0",
     ):
-        await client.stream(path, method="GET", headers={"last-event-id": kind})
+        await client.stream(path, method="GET", headers={"last-event-id": event_id})
     await client.stream(path, method="GET")
 
 
 @scenario
 async def unknown_run(client: Client) -> None:
-    thread = await client.thread()
+    thread = await client.create_thread()
     run = "0192f3a0-0000-7000-8000-000000000001"
     await client.get(f"/threads/{thread}/runs/{run}")
     await client.post(f"/threads/{thread}/runs/{run}/cancel")
@@ -160,85 +156,87 @@ async def unknown_run(client: Client) -> None:
 
 @scenario
 async def delayed(client: Client) -> None:
-    thread = await client.thread()
+    thread = await client.create_thread()
     run = await client.post(f"/threads/{thread}/runs", {"assistant_id": "steps", "input": {}, "after_seconds": 2})
     await client.get(f"/threads/{thread}")
-    await client.ended(thread, run["run_id"])
+    await client.wait_ended(thread, run["run_id"])
     await client.get(f"/threads/{thread}/runs/{run['run_id']}")
 
 
 @scenario
-async def what_a_node_sees(client: Client) -> None:
-    thread = await client.thread(metadata={"of": "thread"})
-    await client.run(thread, "looks", {})
-    await client.run(
+async def config_in_node(client: Client) -> None:
+    thread = await client.create_thread(metadata={"of": "thread"})
+    await client.run_and_wait(thread, "observed_config", {})
+    await client.run_and_wait(
         thread,
-        "looks",
+        "observed_config",
         {},
         metadata={"m": 1},
         config={"tags": ["t"], "recursion_limit": 12, "configurable": {"key": "value"}, "metadata": {"c": 2}},
     )
-    await client.run(thread, "looks", {}, context={"from": "context"})
-    await client.state(thread)
+    await client.run_and_wait(thread, "observed_config", {}, context={"from": "context"})
+    await client.get_state(thread)
     await client.get(f"/threads/{thread}")
-    await client.post("/runs/wait", {"assistant_id": "looks", "input": {}})
+    await client.post("/runs/wait", {"assistant_id": "observed_config", "input": {}})
 
 
 @scenario
-async def values_that_json_has_not(client: Client) -> None:
-    thread = await client.thread()
-    await client.run(thread, "odd_values", {})
-    await client.state(thread)
-    await client.run(thread, "steps", {"seen": {"nul": "a\x00b", "emoji": "😀", "deep": [[[[1]]]], "big": 2**60}})
-    await client.state(thread)
+async def non_json_values(client: Client) -> None:
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, "non_json_values", {})
+    await client.get_state(thread)
+    await client.run_and_wait(
+        thread, "steps", {"observed": {"nul": "a\x00b", "emoji": "😀", "deep": [[[[1]]]], "big": 2**60}}
+    )
+    await client.get_state(thread)
 
 
 @scenario
-async def with_store(client: Client) -> None:
-    thread = await client.thread()
-    await client.run(thread, "remembers", {"value": 7})
+async def store_in_node(client: Client) -> None:
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, "uses_store", {"value": 7})
     await client.get("/store/items", params={"namespace": "notes.own", "key": "last"})
 
 
 @scenario
 async def durabilities(client: Client) -> None:
     for durability in ("sync", "async", "exit"):
-        thread = await client.thread()
-        await client.run(thread, "steps", {"value": 1}, durability=durability)
-        await client.history(thread)
-    thread = await client.thread()
+        thread = await client.create_thread()
+        await client.run_and_wait(thread, "steps", {"value": 1}, durability=durability)
+        await client.get_history(thread)
+    thread = await client.create_thread()
     await client.post(f"/threads/{thread}/runs", {"assistant_id": "steps", "input": {}, "checkpoint_during": False})
 
 
 @scenario
-async def wide(client: Client) -> None:
-    thread = await client.thread()
-    await client.run(thread, "fan_out", {"value": 250})
-    await client.state(thread)
-    await client.run(await client.thread(), "functional_plain", [*range(250)])
+async def many_tasks(client: Client) -> None:
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, "fan_out", {"value": 250})
+    await client.get_state(thread)
+    await client.run_and_wait(await client.create_thread(), "functional_plain", [*range(250)])
 
 
 @scenario
 async def commands(client: Client) -> None:
-    thread = await client.thread()
-    await client.run(thread, "steps", {"value": 1})
-    await client.run(thread, "steps", command={"goto": "third"})
-    await client.run(
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, "steps", {"value": 1})
+    await client.run_and_wait(thread, "steps", command={"goto": "third"})
+    await client.run_and_wait(
         thread, "steps", command={"update": {"value": 7}, "goto": {"node": "second", "input": {"value": 3}}}
     )
-    await client.run(
+    await client.run_and_wait(
         thread, "steps", command={"update": [["value", 5], ["log", ["listed"]]], "goto": ["second", "third"]}
     )
-    await client.run(thread, "steps", command={"update": {"value": 9}})
-    await client.run(thread, "steps", command={"goto": "nowhere"})
-    await client.history(thread)
+    await client.run_and_wait(thread, "steps", command={"update": {"value": 9}})
+    await client.run_and_wait(thread, "steps", command={"goto": "nowhere"})
+    await client.get_history(thread)
 
 
 @scenario
-async def empty_input(client: Client) -> None:
-    inputs: list[Any] = [None, {}, {"unknown": 1}, [], "text"]
-    bodies: list[dict[str, Any]] = [{}, *({"input": given} for given in inputs)]
+async def inputs(client: Client) -> None:
+    values: list[Any] = [None, {}, {"unknown": 1}, [], "text"]
+    bodies: list[dict[str, Any]] = [{}, *({"input": value} for value in values)]
     for body in bodies:
-        thread = await client.thread()
+        thread = await client.create_thread()
         await client.post(f"/threads/{thread}/runs/wait", {"assistant_id": "steps", **body})
         await client.get(f"/threads/{thread}")

@@ -1,18 +1,18 @@
-"""States, history, forks, and writing states."""
+"""States of threads: read, history, forks, and writes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tests.differential.recording import Client
-from tests.differential.scenarios import add, scenario
+from tests.differential.scenarios import register, scenario
 
 
 @scenario
-async def never_ran(client: Client) -> None:
-    thread = await client.thread()
-    await client.state(thread)
-    await client.history(thread)
+async def thread_without_run(client: Client) -> None:
+    thread = await client.create_thread()
+    await client.get_state(thread)
+    await client.get_history(thread)
     await client.post(f"/threads/{thread}/state", {"values": {"value": 1}})
     unknown = "0192f3a0-0000-7000-8000-000000000002"
     await client.get(f"/threads/{unknown}/state")
@@ -22,19 +22,19 @@ async def never_ran(client: Client) -> None:
 
 
 @scenario
-async def at_checkpoints(client: Client) -> None:
-    thread = await client.thread()
-    await client.run(thread, "steps", {"value": 1})
-    past = await client.history(thread)
-    second = past[2]["checkpoint"]
+async def by_checkpoint(client: Client) -> None:
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, "steps", {"value": 1})
+    history = await client.get_history(thread)
+    second = history[2]["checkpoint"]
     await client.get(f"/threads/{thread}/state/{second['checkpoint_id']}")
     await client.post(f"/threads/{thread}/state/checkpoint", {"checkpoint": second})
     await client.post(f"/threads/{thread}/state/checkpoint", {"checkpoint": {"checkpoint_id": second["checkpoint_id"]}})
     await client.get(f"/threads/{thread}/state/1ef00000-0000-6000-8000-000000000000")
     await client.get(f"/threads/{thread}/state/no-uuid")
-    await client.history(thread, limit=2)
-    await client.history(thread, before=second["checkpoint_id"])
-    await client.history(thread, metadata={"source": "input"})
+    await client.get_history(thread, limit=2)
+    await client.get_history(thread, before=second["checkpoint_id"])
+    await client.get_history(thread, metadata={"source": "input"})
     await client.get(f"/threads/{thread}/history", params={"limit": 3})
     await client.get(f"/threads/{thread}/history")
     await client.post(f"/threads/{thread}/history", {"limit": 0})
@@ -42,155 +42,155 @@ async def at_checkpoints(client: Client) -> None:
 
 
 @scenario
-async def written(client: Client) -> None:
-    thread = await client.thread()
-    await client.run(thread, "steps", {"value": 1})
+async def write(client: Client) -> None:
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, "steps", {"value": 1})
     await client.post(f"/threads/{thread}/state", {"values": {"value": 100}, "as_node": "first"})
-    await client.state(thread)
+    await client.get_state(thread)
     await client.get(f"/threads/{thread}")
-    await client.run(thread, "steps", None)
+    await client.run_and_wait(thread, "steps", None)
     await client.post(f"/threads/{thread}/state", {"values": {"value": 5}})
     await client.post(f"/threads/{thread}/state", {"values": None, "as_node": "__end__"})
-    await client.state(thread)
+    await client.get_state(thread)
     await client.post(f"/threads/{thread}/state", {"values": None, "as_node": "__copy__"})
-    await client.state(thread)
+    await client.get_state(thread)
     await client.post(f"/threads/{thread}/state", {"values": {"value": 1}, "as_node": "nowhere"})
     await client.post(f"/threads/{thread}/state", {"values": {"unknown": 1}, "as_node": "first"})
     await client.post(f"/threads/{thread}/state", {"values": "text", "as_node": "first"})
     await client.post(f"/threads/{thread}/state", {})
-    await client.history(thread)
+    await client.get_history(thread)
 
 
 @scenario
-async def written_in_pairs(client: Client) -> None:
-    thread = await client.thread()
-    await client.run(thread, "steps", {"value": 1}, record=False)
+async def write_pairs(client: Client) -> None:
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, "steps", {"value": 1}, record=False)
     await client.post(f"/threads/{thread}/state", {"values": [{"value": 4}, {"log": ["twice"]}], "as_node": "second"})
     await client.post(f"/threads/{thread}/state", {"values": [["value", 3]], "as_node": "second"})
 
 
 @scenario
-async def forked(client: Client) -> None:
-    thread = await client.thread()
-    await client.run(thread, "steps", {"value": 1})
-    past = await client.history(thread, record=False)
-    at = past[2]["checkpoint"]
-    await client.run(thread, "steps", None, checkpoint_id=at["checkpoint_id"])
-    await client.state(thread)
-    await client.run(thread, "steps", {"value": 50}, checkpoint={"checkpoint_id": at["checkpoint_id"]})
-    await client.state(thread)
+async def fork(client: Client) -> None:
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, "steps", {"value": 1})
+    history = await client.get_history(thread, record=False)
+    third_last = history[2]["checkpoint"]
+    await client.run_and_wait(thread, "steps", None, checkpoint_id=third_last["checkpoint_id"])
+    await client.get_state(thread)
+    await client.run_and_wait(thread, "steps", {"value": 50}, checkpoint={"checkpoint_id": third_last["checkpoint_id"]})
+    await client.get_state(thread)
     await client.post(
         f"/threads/{thread}/state",
-        {"values": {"value": 7}, "as_node": "first", "checkpoint_id": past[3]["checkpoint"]["checkpoint_id"]},
+        {"values": {"value": 7}, "as_node": "first", "checkpoint_id": history[3]["checkpoint"]["checkpoint_id"]},
     )
-    await client.state(thread)
-    await client.post(f"/threads/{thread}/state", {"values": {"value": 8}, "checkpoint": past[1]["checkpoint"]})
-    await client.run(thread, "steps", None)
-    await client.history(thread)
+    await client.get_state(thread)
+    await client.post(f"/threads/{thread}/state", {"values": {"value": 8}, "checkpoint": history[1]["checkpoint"]})
+    await client.run_and_wait(thread, "steps", None)
+    await client.get_history(thread)
     body = {"assistant_id": "steps", "input": None, "stream_mode": ["values", "checkpoints", "debug"]}
-    await client.stream(f"/threads/{thread}/runs/stream", {**body, "checkpoint": past[2]["checkpoint"]})
-    await client.run(thread, "steps", None, checkpoint_id="1ef00000-0000-6000-8000-000000000000")
-    await client.run(thread, "steps", None, checkpoint_id="no-uuid")
+    await client.stream(f"/threads/{thread}/runs/stream", {**body, "checkpoint": history[2]["checkpoint"]})
+    await client.run_and_wait(thread, "steps", None, checkpoint_id="1ef00000-0000-6000-8000-000000000000")
+    await client.run_and_wait(thread, "steps", None, checkpoint_id="no-uuid")
 
 
-def _nested_state(graph: str) -> None:
-    async def play(client: Client) -> None:
-        thread = await client.thread()
-        await client.run(thread, graph, {"value": 1})
-        await client.state(thread)
-        state = await client.state(thread, subgraphs=True)
-        await client.history(thread)
+def _add_nested_state(graph: str) -> None:
+    async def requests(client: Client) -> None:
+        thread = await client.create_thread()
+        await client.run_and_wait(thread, graph, {"value": 1})
+        await client.get_state(thread)
+        state = await client.get_state(thread, subgraphs=True)
+        await client.get_history(thread)
         await client.get(f"/threads/{thread}")
         for task in state["tasks"]:
             if task["checkpoint"] or task["state"]:
                 inside = task["checkpoint"] or task["state"]["checkpoint"]
                 await client.post(f"/threads/{thread}/state/checkpoint", {"checkpoint": inside, "subgraphs": True})
-                await client.history(thread, checkpoint=inside)
-                await client.history(thread, checkpoint={"checkpoint_ns": inside["checkpoint_ns"]})
-        await client.run(thread, graph, command={"resume": "yes"})
-        await client.state(thread, subgraphs=True)
-        await client.history(thread)
+                await client.get_history(thread, checkpoint=inside)
+                await client.get_history(thread, checkpoint={"checkpoint_ns": inside["checkpoint_ns"]})
+        await client.run_and_wait(thread, graph, command={"resume": "yes"})
+        await client.get_state(thread, subgraphs=True)
+        await client.get_history(thread)
 
-    add("states", f"of_{graph}", play)
+    register("states", f"nested_{graph}", requests)
 
 
-for _graph in ("parent", "parent_asks", "grandparent", "parent_lasting", "parent_fails", "asks"):
-    _nested_state(_graph)
+for _graph in ("parent", "parent_interrupts", "grandparent", "parent_persistent", "parent_fails", "interrupts"):
+    _add_nested_state(_graph)
 
 
 @scenario
-async def of_a_subgraph_by_breakpoint(client: Client) -> None:
-    thread = await client.thread()
-    await client.run(thread, "parent", {"value": 1}, interrupt_before=["inner_work"])
-    state = await client.state(thread, subgraphs=True)
-    await client.history(thread)
+async def subgraph_breakpoint(client: Client) -> None:
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, "parent", {"value": 1}, interrupt_before=["inner_work"])
+    state = await client.get_state(thread, subgraphs=True)
+    await client.get_history(thread)
     inside = state["tasks"][0]["checkpoint"] or state["tasks"][0]["state"]["checkpoint"]
     await client.post(
         f"/threads/{thread}/state", {"values": {"value": 9}, "checkpoint": inside, "as_node": "inner_work"}
     )
-    await client.state(thread, subgraphs=True)
-    await client.run(thread, "parent", None)
-    await client.history(thread)
+    await client.get_state(thread, subgraphs=True)
+    await client.run_and_wait(thread, "parent", None)
+    await client.get_history(thread)
 
 
 @scenario
-async def imported(client: Client) -> None:
+async def import_history(client: Client) -> None:
     steps = [
         {"updates": [{"values": {"value": 1}, "as_node": "__input__"}]},
         {"updates": [{"values": {"value": 2, "log": ["first"]}, "as_node": "first"}]},
     ]
-    made = await client.post("/threads", {"supersteps": steps, "metadata": {"graph_id": "steps"}})
-    await client.state(made["thread_id"])
-    await client.history(made["thread_id"])
-    await client.run(made["thread_id"], "steps", None)
+    thread = await client.post("/threads", {"supersteps": steps, "metadata": {"graph_id": "steps"}})
+    await client.get_state(thread["thread_id"])
+    await client.get_history(thread["thread_id"])
+    await client.run_and_wait(thread["thread_id"], "steps", None)
     await client.post("/threads", {"supersteps": steps})
 
 
 @scenario
-async def while_running(client: Client) -> None:
-    thread = await client.thread()
+async def write_while_running(client: Client) -> None:
+    thread = await client.create_thread()
     run = await client.post(f"/threads/{thread}/runs", {"assistant_id": "slow", "input": {"value": 10}}, record=False)
-    await client.running(thread, run["run_id"])
+    await client.wait_running(thread, run["run_id"])
     await client.post(f"/threads/{thread}/state", {"values": {"value": 1}, "as_node": "slow_step"})
     await client.get(f"/threads/{thread}")
-    await client.ended(thread, run["run_id"])
+    await client.wait_ended(thread, run["run_id"])
 
 
-def _of_classes(name: str, graph: str, given: dict[str, Any]) -> None:
-    async def play(client: Client) -> None:
-        thread = await client.thread()
+def _add_typed_state(name: str, graph: str, run_input: dict[str, Any]) -> None:
+    async def requests(client: Client) -> None:
+        thread = await client.create_thread()
         modes = ["values", "updates", "tasks", "debug"]
         await client.stream(
-            f"/threads/{thread}/runs/stream", {"assistant_id": graph, "input": given, "stream_mode": modes}
+            f"/threads/{thread}/runs/stream", {"assistant_id": graph, "input": run_input, "stream_mode": modes}
         )
-        await client.state(thread)
+        await client.get_state(thread)
         await client.get(f"/threads/{thread}")
-        await client.run(thread, graph, {"name": "Bob"} if graph.startswith("state") else given)
-        await client.history(thread)
+        await client.run_and_wait(thread, graph, {"name": "Bob"} if graph.startswith("state") else run_input)
+        await client.get_history(thread)
 
-    add("states", f"of_{name}", play)
-
-
-_of_classes("loose", "loose", {})
-_of_classes("loose_asks", "loose_asks", {})
-_of_classes("loose_sends", "loose_sends", {})
-_of_classes("state_model", "state_model", {"name": "Ada"})
-_of_classes("state_model_refused", "state_model", {"name": 7})
-_of_classes("state_dataclass", "state_dataclass", {"name": "Ada"})
-_of_classes("in_and_out", "in_and_out", {"question": "why"})
+    register("states", f"typed_{name}", requests)
 
 
-def _agent(graph: str) -> None:
-    async def play(client: Client) -> None:
-        thread = await client.thread()
-        given = {"messages": [{"role": "user", "content": "Ada", "id": "in-1"}]}
-        body = {"assistant_id": graph, "input": given, "stream_mode": ["values", "updates"]}
+_add_typed_state("untyped", "untyped", {})
+_add_typed_state("untyped_interrupt", "untyped_interrupt", {})
+_add_typed_state("untyped_send", "untyped_send", {})
+_add_typed_state("state_model", "state_model", {"name": "Ada"})
+_add_typed_state("state_model_rejected", "state_model", {"name": 7})
+_add_typed_state("state_dataclass", "state_dataclass", {"name": "Ada"})
+_add_typed_state("in_and_out", "in_and_out", {"question": "why"})
+
+
+def _add_agent(graph: str) -> None:
+    async def requests(client: Client) -> None:
+        thread = await client.create_thread()
+        run_input = {"messages": [{"role": "user", "content": "Ada", "id": "in-1"}]}
+        body = {"assistant_id": graph, "input": run_input, "stream_mode": ["values", "updates"]}
         await client.stream(f"/threads/{thread}/runs/stream", body)
-        await client.state(thread)
-        await client.run(thread, graph, {"messages": [{"role": "user", "content": "again", "id": "in-2"}]})
-        await client.history(thread)
+        await client.get_state(thread)
+        await client.run_and_wait(thread, graph, {"messages": [{"role": "user", "content": "again", "id": "in-2"}]})
+        await client.get_history(thread)
 
-    add("states", f"of_{graph}", play)
+    register("states", graph, requests)
 
 
 for _graph in (
@@ -202,4 +202,4 @@ for _graph in (
     "person_schema",
     "artifact",
 ):
-    _agent(f"agent_{_graph}")
+    _add_agent(f"agent_{_graph}")

@@ -7,12 +7,12 @@ from tests.differential.scenarios import scenario
 
 
 @scenario
-async def life(client: Client) -> None:
-    root = "life"
-    where = {"namespace": [root, "a"], "key": "k"}
-    await client.put("/store/items", {**where, "value": {"n": 1, "text": "t"}})
+async def lifecycle(client: Client) -> None:
+    root = "lifecycle"
+    item = {"namespace": [root, "a"], "key": "k"}
+    await client.put("/store/items", {**item, "value": {"n": 1, "text": "t"}})
     await client.get("/store/items", params={"namespace": f"{root}.a", "key": "k"})
-    await client.put("/store/items", {**where, "value": {"n": 2}, "index": False, "ttl": 10})
+    await client.put("/store/items", {**item, "value": {"n": 2}, "index": False, "ttl": 10})
     await client.get("/store/items", params={"namespace": f"{root}.a", "key": "k", "refresh_ttl": "false"})
     await client.put("/store/items", {"namespace": [root, "b"], "key": "k2", "value": {"n": 3}})
     await client.put("/store/items", {"namespace": [root, "b", "c"], "key": "k3", "value": {"n": 4, "deep": {"x": 1}}})
@@ -35,13 +35,13 @@ async def life(client: Client) -> None:
         {"prefix": [root], "limit": 1, "offset": 1},
     ):
         await client.post("/store/namespaces", body)
-    await client.delete("/store/items", where)
+    await client.delete("/store/items", item)
     await client.get("/store/items", params={"namespace": f"{root}.a", "key": "k"})
-    await client.delete("/store/items", where)
+    await client.delete("/store/items", item)
 
 
 @scenario
-async def refused(client: Client) -> None:
+async def rejected(client: Client) -> None:
     for body in (
         {"namespace": [], "key": "k", "value": {}},
         {"namespace": ["a.b"], "key": "k", "value": {}},

@@ -1,74 +1,74 @@
-"""Streams of runs, mode by mode, event by event."""
+"""Event streams of runs: each stream mode of each graph."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tests.differential.recording import Client
-from tests.differential.scenarios import add, scenario
+from tests.differential.scenarios import register, scenario
 
 MODES = ("values", "updates", "messages", "messages-tuple", "events", "tasks", "checkpoints", "debug", "custom")
-GRAPHS: dict[str, Any] = {
+INPUTS: dict[str, Any] = {
     "steps": {"value": 1},
     "chat": {"messages": [{"role": "user", "content": "hello there", "id": "in-1"}]},
-    "says": {},
+    "custom_events": {},
     "fan_out": {"value": 1},
-    "jumps": {},
+    "goto": {},
     "agent": {"messages": [{"role": "user", "content": "the weather", "id": "in-1"}]},
-    "messages_by_hand": {"messages": [{"role": "user", "content": "go", "id": "in-1"}]},
+    "messages_without_model": {"messages": [{"role": "user", "content": "go", "id": "in-1"}]},
 }
 
 
-def _one(graph: str, mode: str) -> None:
-    async def play(client: Client) -> None:
-        thread = await client.thread()
-        body = {"assistant_id": graph, "input": GRAPHS[graph], "stream_mode": mode}
+def _add_mode(graph: str, mode: str) -> None:
+    async def requests(client: Client) -> None:
+        thread = await client.create_thread()
+        body = {"assistant_id": graph, "input": INPUTS[graph], "stream_mode": mode}
         await client.stream(f"/threads/{thread}/runs/stream", body)
 
-    add("streams", f"{graph}_{mode}", play)
+    register("streams", f"{graph}_{mode}", requests)
 
 
-for _graph in GRAPHS:
+for _graph in INPUTS:
     for _mode in MODES:
-        _one(_graph, _mode)
+        _add_mode(_graph, _mode)
 
 
-def _nested(graph: str, modes: list[str], subgraphs: bool) -> None:
-    async def play(client: Client) -> None:
-        thread = await client.thread()
+def _add_subgraph_stream(graph: str, modes: list[str], subgraphs: bool) -> None:
+    async def requests(client: Client) -> None:
+        thread = await client.create_thread()
         body = {"assistant_id": graph, "input": {"value": 1}, "stream_mode": modes, "stream_subgraphs": subgraphs}
         await client.stream(f"/threads/{thread}/runs/stream", body)
 
-    add("streams", f"{graph}_{'+'.join(modes)}{'_subgraphs' if subgraphs else ''}", play)
+    register("streams", f"{graph}_{'+'.join(modes)}{'_subgraphs' if subgraphs else ''}", requests)
 
 
-for _graph in ("parent", "parent_asks", "grandparent", "parent_calls", "parent_fails"):
+for _graph in ("parent", "parent_interrupts", "grandparent", "parent_invokes", "parent_fails"):
     for _modes in (["values", "updates", "custom"], ["debug"], ["tasks"], ["checkpoints"], ["events"]):
         for _subgraphs in (False, True):
-            _nested(_graph, _modes, _subgraphs)
+            _add_subgraph_stream(_graph, _modes, _subgraphs)
 
 
 @scenario
-async def several_at_once(client: Client) -> None:
-    thread = await client.thread()
-    body = {"assistant_id": "chat", "input": GRAPHS["chat"]}
+async def several_modes(client: Client) -> None:
+    thread = await client.create_thread()
+    body = {"assistant_id": "chat", "input": INPUTS["chat"]}
     for modes in (["messages", "messages-tuple"], ["values", "messages"], ["updates", "messages-tuple", "custom"], []):
         await client.stream(f"/threads/{thread}/runs/stream", {**body, "stream_mode": modes})
     await client.stream(f"/threads/{thread}/runs/stream", body)
 
 
 @scenario
-async def models_inside_nodes(client: Client) -> None:
+async def model_streamed_by_node(client: Client) -> None:
     body = {"input": {"messages": [{"role": "user", "content": "hello you", "id": "in-1"}]}}
     for graph in ("model_by_events_v2", "model_by_events_v3", "model_by_stream"):
         for mode in ("messages-tuple", "messages", "values"):
-            thread = await client.thread()
+            thread = await client.create_thread()
             await client.stream(f"/threads/{thread}/runs/stream", {**body, "assistant_id": graph, "stream_mode": mode})
 
 
 @scenario
 async def unknown_mode(client: Client) -> None:
-    thread = await client.thread()
+    thread = await client.create_thread()
     for mode in ("nothing", ["values", "nothing"], 7):
         await client.stream(
             f"/threads/{thread}/runs/stream", {"assistant_id": "steps", "input": {}, "stream_mode": mode}
@@ -77,8 +77,8 @@ async def unknown_mode(client: Client) -> None:
 
 @scenario
 async def thread_stream(client: Client) -> None:
-    thread = await client.thread()
-    await client.run(thread, "steps", {"value": 1}, stream_resumable=True, record=False)
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, "steps", {"value": 1}, stream_resumable=True, record=False)
 
     def ended(events: list[Any]) -> bool:
         last = events[-1]["data"]
@@ -89,16 +89,16 @@ async def thread_stream(client: Client) -> None:
             f"/threads/{thread}/stream", method="GET", params=modes, headers={"last-event-id": "-"}, until=ended
         )
     await client.stream(f"/threads/{thread}/stream", method="GET", params={"stream_modes": "nothing"})
-    for kind in ("mock_event_20", "abc", "-1"):
+    for event_id in ("mock_event_20", "abc", "-1"):
         await client.stream(
-            f"/threads/{thread}/stream", method="GET", headers={"last-event-id": kind}, until=ended, within_s=2
+            f"/threads/{thread}/stream", method="GET", headers={"last-event-id": event_id}, until=ended, within_s=2
         )
 
 
 @scenario
-async def thread_stream_of_a_state_update(client: Client) -> None:
-    thread = await client.thread()
-    await client.run(thread, "steps", {"value": 1}, record=False)
+async def thread_stream_state_update(client: Client) -> None:
+    thread = await client.create_thread()
+    await client.run_and_wait(thread, "steps", {"value": 1}, record=False)
     path = f"/threads/{thread}/stream?stream_modes=state_update"
     async with client.streaming(path, method="GET", until=lambda events: events) as events:
         await client.post(f"/threads/{thread}/state", {"values": {"value": 5}, "as_node": "first"})
@@ -106,11 +106,11 @@ async def thread_stream_of_a_state_update(client: Client) -> None:
 
 
 @scenario
-async def subgraphs_are_remembered(client: Client) -> None:
-    thread = await client.thread()
+async def replay_with_subgraphs(client: Client) -> None:
+    thread = await client.create_thread()
     body = {"assistant_id": "parent", "input": {"value": 1}, "stream_mode": ["values", "updates"]}
     run = await client.post(f"/threads/{thread}/runs", {**body, "stream_subgraphs": True, "stream_resumable": True})
-    await client.ended(thread, run["run_id"])
+    await client.wait_ended(thread, run["run_id"])
     path = f"/threads/{thread}/runs/{run['run_id']}/stream"
     await client.stream(path, method="GET", headers={"last-event-id": "-1"})
     await client.stream(path, method="GET", headers={"last-event-id": "-1"}, params={"stream_mode": "updates"})

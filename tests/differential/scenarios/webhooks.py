@@ -1,58 +1,58 @@
-"""Webhooks: when, what, and where to."""
+"""Webhooks: when they are sent, their bodies, and which URLs are rejected."""
 
 from __future__ import annotations
 
-from tests.differential.recording import Client
-from tests.differential.scenarios import add, scenario
+from tests.differential.recording import DEADLINE_S, Client
+from tests.differential.scenarios import register, scenario
 
 
-def _after(name: str, graph: str, given: object) -> None:
-    async def play(client: Client) -> None:
-        thread = await client.thread()
-        body = {"assistant_id": graph, "input": given, "webhook": client.hook_url(name), "metadata": {"m": 1}}
+def _add_webhook_of_run(name: str, graph: str, run_input: object) -> None:
+    async def requests(client: Client) -> None:
+        thread = await client.create_thread()
+        body = {"assistant_id": graph, "input": run_input, "webhook": client.webhook_url(name), "metadata": {"m": 1}}
         await client.post(f"/threads/{thread}/runs", body)
-        await client.webhook(name)
+        await client.wait_webhook(name)
 
-    add("webhooks", name, play)
+    register("webhooks", name, requests)
 
 
-_after("success", "steps", {"value": 1})
-_after("error", "fails", {"seen": "ValueError"})
-_after("hidden_error", "fails", {"seen": "Odd"})
-_after("interrupt", "asks", {"value": 1})
+_add_webhook_of_run("success", "steps", {"value": 1})
+_add_webhook_of_run("error", "fails", {"failure": "ValueError"})
+_add_webhook_of_run("hidden_error", "fails", {"failure": "HiddenText"})
+_add_webhook_of_run("interrupt", "interrupts", {"value": 1})
 
 
 @scenario
 async def stateless(client: Client) -> None:
-    for keep in ("delete", "keep"):
-        body = {"assistant_id": "steps", "input": {"value": 1}, "on_completion": keep}
-        await client.post("/runs", {**body, "webhook": client.hook_url(f"stateless-{keep}")})
-        await client.webhook(f"stateless-{keep}")
+    for on_completion in ("delete", "keep"):
+        body = {"assistant_id": "steps", "input": {"value": 1}, "on_completion": on_completion}
+        await client.post("/runs", {**body, "webhook": client.webhook_url(f"stateless-{on_completion}")})
+        await client.wait_webhook(f"stateless-{on_completion}")
 
 
 @scenario
 async def cancelled(client: Client) -> None:
     for action in ("interrupt", "rollback"):
-        thread = await client.thread()
-        body = {"assistant_id": "slow", "input": {"value": 0}, "webhook": client.hook_url(f"cancelled-{action}")}
+        thread = await client.create_thread()
+        body = {"assistant_id": "slow", "input": {"value": 0}, "webhook": client.webhook_url(f"cancelled-{action}")}
         run = (await client.post(f"/threads/{thread}/runs", body))["run_id"]
-        await client.running(thread, run)
+        await client.wait_running(thread, run)
         await client.call("POST", f"/threads/{thread}/runs/{run}/cancel", params={"action": action})
-        told = await client.hooks.received(f"cancelled-{action}", 30)
-        client.note(action, {name: told["body"].get(name) for name in ("status", "error")})
+        webhook = await client.webhooks.next_of(f"cancelled-{action}", DEADLINE_S)
+        client.record(action, {name: webhook["body"].get(name) for name in ("status", "error")})
 
 
 @scenario
-async def relative(client: Client) -> None:
-    thread = await client.thread()
-    path = f"/own/hooks/{thread}"
+async def internal(client: Client) -> None:
+    thread = await client.create_thread()
+    path = f"/app/webhooks/{thread}"
     await client.post(f"/threads/{thread}/runs", {"assistant_id": "steps", "input": {"value": 1}, "webhook": path})
-    await client.until(path, lambda found: isinstance(found, list) and found)
+    await client.poll(path, lambda bodies: isinstance(bodies, list) and bodies)
     await client.get(path)
 
 
 @scenario
-async def refused(client: Client) -> None:
-    thread = await client.thread()
+async def rejected_urls(client: Client) -> None:
+    thread = await client.create_thread()
     for url in ("ftp://example.com/x", "nothing", "", "http://", 7, "http://example.com/" + "x" * 70000):
         await client.post(f"/threads/{thread}/runs", {"assistant_id": "steps", "input": {}, "webhook": url})

@@ -1,4 +1,4 @@
-"""The project's own routes, where relative webhooks go."""
+"""The host app of the project. Its routes receive internal webhooks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ async def receive(request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def shown(request: Request) -> Response:
+async def list_received(request: Request) -> Response:
     return JSONResponse(received[request.path_params["name"]])
 
 
 app = Starlette(
     routes=[
-        Route("/own/hooks/{name}", receive, methods=["POST"]),
-        Route("/own/hooks/{name}", shown, methods=["GET"]),
+        Route("/app/webhooks/{name}", receive, methods=["POST"]),
+        Route("/app/webhooks/{name}", list_received, methods=["GET"]),
     ]
 )

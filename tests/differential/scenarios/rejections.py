@@ -1,4 +1,4 @@
-"""Requests that are wrong: status codes, and that the text is one that clients understand."""
+"""Invalid requests: their status codes, and error texts in which clients look for words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from tests.differential.recording import Client
 from tests.differential.scenarios import scenario
 
-WRONG: tuple[dict[str, Any], ...] = (
+INVALID: tuple[dict[str, Any], ...] = (
     {"input": {}, "stream_mode": "nothing"},
     {"input": {}, "config": []},
     {"input": {}, "config": {"configurable": 7}},
@@ -36,23 +36,23 @@ WRONG: tuple[dict[str, Any], ...] = (
 
 @scenario
 async def run_bodies(client: Client) -> None:
-    thread = await client.thread()
-    for body in WRONG:
-        answer = await client.call(
-            "POST", f"/threads/{thread}/runs/wait", {"assistant_id": "steps", **body}, record=False, status=True
+    thread = await client.create_thread()
+    for body in INVALID:
+        status_code = await client.call(
+            "POST", f"/threads/{thread}/runs/wait", {"assistant_id": "steps", **body}, record=False, return_status=True
         )
-        client.note(f"{body}", answer)
+        client.record(f"{body}", status_code)
     for content in (b"", b"{", b"[]", b"null"):
-        answer = await client.http.post(
+        response = await client.http.post(
             f"/threads/{thread}/runs", content=content, headers={"content-type": "application/json"}
         )
-        client.note(f"{content!r}", answer.status_code)
+        client.record(f"{content!r}", response.status_code)
 
 
 @scenario
-async def details(client: Client) -> None:
-    """The texts that clients look into: "not found", and which thing."""
-    thread = await client.thread()
+async def error_texts(client: Client) -> None:
+    """Clients look for "not found" in these texts, and for the kind of record."""
+    thread = await client.create_thread()
     unknown = "3e1a4b8e-0000-4000-8000-0000000000aa"
     await client.get(f"/threads/{unknown}")
     await client.get(f"/assistants/{unknown}")
