@@ -1,4 +1,4 @@
-"""Where servers with auth files go wrong; the other traps are in `tests/compat/test_traps.py`."""
+"""Where servers with auth files go wrong; the other traps are in `tests/compat/test_protocol_details.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A served application and a worker, for other people's clients."""
+"""A served application and a worker for the tests with LangGraph's own clients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["client", "sdk", "served", "worker"]
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 
 Client: TypeAlias = Any
-"""A `LangGraphClient`; its own types promise lists where it gives objects."""
+"""A `LangGraphClient`. `Any`, because its annotations promise lists where it returns objects."""
 
 Eventually = Callable[..., Awaitable[None]]
 
@@ -24,10 +24,10 @@ settings = settings_of(PROJECT, sse_ping_s=0.2)
 
 
 async def new_thread(sdk: Client) -> str:
-    """A thread's id."""
+    """Creates a thread and returns its id."""
     return str((await sdk.threads.create())["thread_id"])
 
 
-async def held(sdk: Client, thread: str) -> bool:
-    """Whether the run of `hold` has come to where it stays."""
+async def hold_started(sdk: Client, thread: str) -> bool:
+    """True if the run of the graph `hold` executes the node that waits."""
     return bool((await sdk.threads.get_state(thread))["next"] == ["wait"])

@@ -1,4 +1,4 @@
-"""Threads with the checkpointer `langgraph-redis`: copied, pruned, swept and measured by the same tests; and fenced."""
+"""Tests of threads that also hold with the checkpointer `langgraph-redis`, and its fencing."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tests.checkpoints.conftest import at, put
 from tests.compat.conftest import PROJECT
 from tests.compat.test_threads import (  # noqa: F401
     test_a_busy_thread_is_not_pruned,
-    test_a_copy_has_the_past_and_goes_its_own_way,
-    test_imported_superstep_by_superstep,
-    test_pruned,
-    test_storage_tells_what_it_takes,
-    test_what_is_due_is_swept,
+    test_a_copy_has_the_history_and_is_independent,
+    test_a_history_is_imported_superstep_by_superstep,
+    test_due_threads_are_deleted_or_pruned,
+    test_prune_deletes_threads_or_their_older_checkpoints,
+    test_storage_returns_the_bytes_of_a_thread,
 )
 from tests.runs.conftest import new_run
 
 
 @pytest.fixture
 async def settings(modules_url: str, pipeline: Pipeline, keys: Keys) -> AsyncIterator[Settings]:
-    """With the other checkpointer, under prefixes of the test's own."""
+    """Settings with the checkpointer `langgraph-redis` and prefixes that no other test uses."""
     prefix = f"{keys.prefix}-documents"
     values = {"redis_url": modules_url, "key_prefix": keys.prefix, "langgraph_redis_prefix": prefix}
     yield Settings.of({**values, "checkpointer": "langgraph-redis", "config": PROJECT, "sse_ping_s": 0.2})
@@ -39,33 +39,33 @@ async def settings(modules_url: str, pipeline: Pipeline, keys: Keys) -> AsyncIte
 
 @pytest.fixture
 def valkey_url(modules_url: str) -> str:
-    """Tests that look at the server look at that one."""
+    """Tests that read Redis directly read the one with the modules."""
     return modules_url
 
 
-async def test_an_attempt_that_lost_its_run_writes_no_checkpoint(settings: Settings, graphs: Registry) -> None:
+async def test_a_fenced_attempt_writes_no_checkpoint(settings: Settings, graphs: Registry) -> None:
     async with open_services(settings, graphs, "cli") as services:
         thread = (await services.threads.create_or_get(new_id(), {}))[0].thread_id
         await services.submission.submit(new_run(thread, graph_id="steps"))
         _, claimed = await services.scripts.run_claim("w", 1, 60_000)
         run = run_from(claimed[0])
         owner = Attempt(services.scripts, run)
-        mine = services.checkpointer.for_run(owner, empty_thread=thread)
-        kept = await put(mine, thread, {"a": 1})
-        await mine.aput_writes(at(thread, kept), [("a", 2)], "task")
+        checkpointer = services.checkpointer.for_run(owner, empty_thread=thread)
+        stored = await put(checkpointer, thread, {"a": 1})
+        await checkpointer.aput_writes(at(thread, stored), [("a", 2)], "task")
         await owner.flush()
         await services.scripts.run_reap(event_ttl_s=600, pause_ms=0, worker="w")
         before = await services.pipeline.send("KEYS", f"{settings.langgraph_redis_prefix}*")
-        writing = mine.aput_writes(at(thread, kept), [("b", 3)], "other")
-        for write in (put(mine, thread, {"a": 3}, parent=kept), writing):
+        writing = checkpointer.aput_writes(at(thread, stored), [("b", 3)], "other")
+        for write in (put(checkpointer, thread, {"a": 3}, parent=stored), writing):
             with pytest.raises(Fenced):
-                await _landed(write, owner)
+                await _write_and_flush(write, owner)
         assert sorted(await services.pipeline.send("KEYS", f"{settings.langgraph_redis_prefix}*")) == sorted(before)
-        found = await services.checkpointer.latest(thread)
-        assert found is not None
-        assert (found.checkpoint["channel_values"], found.pending_writes) == ({"a": 1}, [("task", "a", 2)])
+        latest = await services.checkpointer.latest(thread)
+        assert latest is not None
+        assert (latest.checkpoint["channel_values"], latest.pending_writes) == ({"a": 1}, [("task", "a", 2)])
 
 
-async def _landed(write: Awaitable[object], attempt: Attempt) -> None:
+async def _write_and_flush(write: Awaitable[object], attempt: Attempt) -> None:
     await write
     await attempt.flush()

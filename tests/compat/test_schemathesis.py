@@ -1,5 +1,5 @@
-"""Requests made at random from /openapi.json: never a 5xx but 503, never a status that the document does not declare,
-and every refusal says why in a string."""
+"""Random requests generated from /openapi.json: each response has a declared status code, none is a 5xx except 503, and
+each error has a text."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.http.conftest import Served
 
 EXAMPLES: Final = 8
 ENDLESS: Final = ("/stream", "/wait", "/join")
-"""Endpoints that may never answer a run or thread that exists."""
+"""Endpoints whose response may last as long as an existing run or thread."""
 
 
 @dataclass
-class Known:
-    """What exists, so that requests come further than `unknown id`."""
+class ExistingIds:
+    """Ids of records that exist, so that requests reach more code than the check for unknown ids."""
 
     thread_id: str
     run_id: str
@@ -37,26 +37,26 @@ class Known:
 
 
 @dataclass
-class Seen:
-    """What was answered, and what was wrong with it."""
+class Responses:
+    """Number of responses by status code, and the problems found in them."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
 
-def try_all(document: dict[str, Any], url: str, known: Known) -> Seen:
-    """A bounded number of requests to every operation."""
-    seen, schema = Seen(), schemathesis.openapi.from_dict(document)
+def request_all(document: dict[str, Any], url: str, ids: ExistingIds) -> Responses:
+    """Sends `EXAMPLES` requests to each operation."""
+    responses, schema = Responses(), schemathesis.openapi.from_dict(document)
     with requests.Session() as session:
-        for found in schema.get_all_operations():
-            assert isinstance(found, Ok), found
-            try_one(found.ok(), url, known, session, seen)
-    return seen
+        for operation in schema.get_all_operations():
+            assert isinstance(operation, Ok), operation
+            request_one(operation.ok(), url, ids, session, responses)
+    return responses
 
 
-def try_one(operation: Any, url: str, known: Known, session: requests.Session, seen: Seen) -> None:
-    good, bad = (operation.as_strategy(generation_mode=mode) for mode in GenerationMode)
-    cases = st.one_of(good, good, bad)
+def request_one(operation: Any, url: str, ids: ExistingIds, session: requests.Session, responses: Responses) -> None:
+    valid, invalid = (operation.as_strategy(generation_mode=mode) for mode in GenerationMode)
+    cases = st.one_of(valid, valid, invalid)
     declared = {int(status) for status in operation.definition.raw["responses"]}
 
     @settings(
@@ -67,39 +67,39 @@ def try_one(operation: Any, url: str, known: Known, session: requests.Session, s
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(case=cases, real=st.booleans())
-    def try_it(case: Any, real: bool) -> None:
-        if real and operation.method != "delete" and not operation.path.endswith(ENDLESS):
+    @given(case=cases, use_existing_ids=st.booleans())
+    def request(case: Any, use_existing_ids: bool) -> None:
+        if use_existing_ids and operation.method != "delete" and not operation.path.endswith(ENDLESS):
             for name in case.path_parameters or {}:
-                case.path_parameters[name] = getattr(known, name, case.path_parameters[name])
+                case.path_parameters[name] = getattr(ids, name, case.path_parameters[name])
         if isinstance(case.body, dict):
             if "assistant_id" in case.body and not operation.path.endswith(ENDLESS):
-                case.body["assistant_id"] = known.assistant_id
+                case.body["assistant_id"] = ids.assistant_id
             if "graph_id" in case.body:
-                case.body["graph_id"] = known.graph_id
-        answer = case.call(base_url=url, session=session, timeout=10)
-        seen.statuses[answer.status_code] += 1
-        what = f"{operation.method.upper()} {case.formatted_path} {str(case.body)[:200]}: {answer.status_code}"
-        if answer.status_code not in declared or (answer.status_code >= 500 and answer.status_code != 503):
-            seen.problems.append(f"{what} {answer.text[:200]}")
-        elif answer.status_code >= 400 and not isinstance(
-            answer.json().get("detail", answer.json().get("ready")), str | bool
+                case.body["graph_id"] = ids.graph_id
+        response = case.call(base_url=url, session=session, timeout=10)
+        responses.statuses[response.status_code] += 1
+        description = f"{operation.method.upper()} {case.formatted_path} {str(case.body)[:200]}: {response.status_code}"
+        if response.status_code not in declared or (response.status_code >= 500 and response.status_code != 503):
+            responses.problems.append(f"{description} {response.text[:200]}")
+        elif response.status_code >= 400 and not isinstance(
+            response.json().get("detail", response.json().get("ready")), str | bool
         ):
-            seen.problems.append(f"{what} has no detail: {answer.text[:200]}")
+            responses.problems.append(f"{description} has no text in `detail`: {response.text[:200]}")
 
-    try_it()
+    request()
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("worker")
-async def test_what_is_declared_is_what_is_answered(served: Served, sdk: Client, client: httpx.AsyncClient) -> None:
+async def test_responses_match_the_openapi_document(served: Served, sdk: Client, client: httpx.AsyncClient) -> None:
     thread = (await sdk.threads.create(graph_id="steps"))["thread_id"]
     await sdk.runs.wait(thread, "steps", input={"value": 1})
     assistant = await sdk.assistants.create("steps")
-    known = Known(thread, (await sdk.runs.list(thread))[0]["run_id"], assistant["assistant_id"])
+    ids = ExistingIds(thread, (await sdk.runs.list(thread))[0]["run_id"], assistant["assistant_id"])
     document = (await client.get("/openapi.json")).json()
-    seen = await asyncio.to_thread(try_all, document, served.url, known)
-    assert not seen.problems, "\n".join(seen.problems[:20])
-    assert seen.statuses[200] > 50
-    assert seen.statuses[422] + seen.statuses[404] > 50
-    assert seen.statuses.total() > 300
+    responses = await asyncio.to_thread(request_all, document, served.url, ids)
+    assert not responses.problems, "\n".join(responses.problems[:20])
+    assert responses.statuses[200] > 50
+    assert responses.statuses[422] + responses.statuses[404] > 50
+    assert responses.statuses.total() > 300

@@ -1,4 +1,4 @@
-"""The synchronous client, on a thread beside the server's loop."""
+"""The synchronous Python client, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.http.conftest import Served
 pytestmark = pytest.mark.usefixtures("worker")
 
 
-def a_day(url: str) -> dict[str, Any]:
-    """What a synchronous program does with every part of the client."""
+def use_all_clients(url: str) -> dict[str, Any]:
+    """Calls the assistants, threads and runs clients, and returns what they returned."""
     with get_sync_client(url=url, api_key=None) as client:
         assistant = client.assistants.create("ask", metadata={"team": "x"}, name="Sync")
         assert client.assistants.update(assistant["assistant_id"], name="Again")["version"] == 2
@@ -25,15 +25,15 @@ def a_day(url: str) -> dict[str, Any]:
                 thread, assistant["assistant_id"], input={"value": 1}, stream_mode=["updates", "values"]
             )
         ]
-        asked: Any = client.threads.get_state(thread)
+        interrupted: Any = client.threads.get_state(thread)
         answered: Any = client.runs.wait(thread, assistant["assistant_id"], command={"resume": 7})
         run = client.runs.create(thread, "steps", input={"value": 1})
         joined: Any = client.runs.join(thread, run["run_id"])
         replayed = [part.event for part in client.runs.join_stream(thread, run["run_id"], last_event_id="-1")]
         client.threads.update_state(thread, {"value": 50}, as_node="three")
-        seen = {
-            "names": names,
-            "next": asked["next"],
+        results = {
+            "events": names,
+            "next": interrupted["next"],
             "answer": answered["answer"],
             "joined": joined["value"],
             "replayed": replayed,
@@ -44,16 +44,16 @@ def a_day(url: str) -> dict[str, Any]:
         }
         client.threads.delete(thread)
         client.assistants.delete(assistant["assistant_id"])
-        return seen
+        return results
 
 
-async def test_a_synchronous_program(served: Served) -> None:
-    seen = await asyncio.to_thread(a_day, served.url)
-    assert (seen["names"][0], seen["names"][-1]) == ("metadata", "values")
-    assert "updates" in seen["names"]
-    assert (seen["next"], seen["answer"]) == (["ask"], 7)
-    assert seen["joined"] == 4
-    assert (seen["replayed"][0], seen["replayed"][-1]) == ("metadata", "values")
-    assert seen["written"]["value"] == 50
-    assert (seen["found"], seen["runs"]) == (1, 3)
-    assert seen["history"] > 8
+async def test_the_synchronous_client_completes_its_requests(served: Served) -> None:
+    results = await asyncio.to_thread(use_all_clients, served.url)
+    assert (results["events"][0], results["events"][-1]) == ("metadata", "values")
+    assert "updates" in results["events"]
+    assert (results["next"], results["answer"]) == (["ask"], 7)
+    assert results["joined"] == 4
+    assert (results["replayed"][0], results["replayed"][-1]) == ("metadata", "values")
+    assert results["written"]["value"] == 50
+    assert (results["found"], results["runs"]) == (1, 3)
+    assert results["history"] > 8

@@ -1,4 +1,4 @@
-"""Graphs that show which context they were given, one for each kind of schema."""
+"""Graphs that return the context they received, one for each kind of context schema."""
 
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
@@ -11,28 +11,26 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Inner(BaseModel):
-    """A field's own fields."""
-
     depth: int = 1
 
 
 @dataclass
 class Data:
-    """Defaults for everything."""
+    """All fields have defaults."""
 
     model: str = "small"
     inner: Inner = field(default_factory=Inner)
 
 
 @dataclass
-class NeedsData:
-    """One field has no default."""
+class RequiredData:
+    """A field is required."""
 
     model: str
 
 
 class Model(BaseModel):
-    """Defaults for everything, and a field that has another name outside."""
+    """All fields have defaults, and one has an alias."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -42,7 +40,7 @@ class Model(BaseModel):
 
 
 class Strict(BaseModel):
-    """One field has no default, and unknown ones are an error."""
+    """A field is required, and unknown fields are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,56 +48,62 @@ class Strict(BaseModel):
 
 
 class Keys(TypedDict, total=False):
-    """Keys that may be there."""
+    """The key is optional."""
 
     model: str
 
 
-class Shown(TypedDict, total=False):
-    """What the nodes found."""
+class ReceivedContext(TypedDict, total=False):
+    """The context as the node, the node of the subgraph, and the factory received it."""
 
     context: str
-    inside: str
+    subgraph: str
     factory: str
 
 
-def show(state: Shown, runtime: Runtime[Any]) -> Shown:
-    """Writes the context into the state."""
+def show(state: ReceivedContext, runtime: Runtime[Any]) -> ReceivedContext:
     return {"context": repr(runtime.context)}
 
 
-def show_inside(state: Shown, runtime: Runtime[Any]) -> Shown:
-    """The same for a graph inside another."""
-    return {"inside": repr(runtime.context)}
+def show_in_subgraph(state: ReceivedContext, runtime: Runtime[Any]) -> ReceivedContext:
+    return {"subgraph": repr(runtime.context)}
 
 
-def _showing(schema: type | None) -> "CompiledStateGraph[Any, Any, Any, Any]":
-    inside = StateGraph(Shown, context_schema=schema).add_node("inside", show_inside).add_edge(START, "inside")
-    graph = StateGraph(Shown, context_schema=schema).add_node("show", show).add_node("child", inside.compile())
+def _with_context(schema: type | None) -> "CompiledStateGraph[Any, Any, Any, Any]":
+    subgraph = StateGraph(ReceivedContext, context_schema=schema).add_node("show", show_in_subgraph)
+    subgraph.add_edge(START, "show")
+    graph = (
+        StateGraph(ReceivedContext, context_schema=schema).add_node("show", show).add_node("child", subgraph.compile())
+    )
     return graph.add_edge(START, "show").add_edge("show", "child").compile()
 
 
-none, data, needs_data = _showing(None), _showing(Data), _showing(NeedsData)
-model, strict, keys = _showing(Model), _showing(Strict), _showing(Keys)
+none, data, required_data = _with_context(None), _with_context(Data), _with_context(RequiredData)
+model, strict, keys = _with_context(Model), _with_context(Strict), _with_context(Keys)
 
 
-def declared(runtime: ServerRuntime[NeedsData]) -> Any:
-    """A factory that declares the class of its context."""
+def declared(runtime: ServerRuntime[RequiredData]) -> Any:
+    """A factory whose annotation has the class of its context."""
     run = runtime.execution_runtime
-    given = None if run is None else repr(run.context)
+    context = None if run is None else repr(run.context)
 
-    def tell(state: Shown) -> Shown:
-        return {"factory": str(given)}
+    def show_context(state: ReceivedContext) -> ReceivedContext:
+        return {"factory": str(context)}
 
-    return StateGraph(Shown, context_schema=NeedsData).add_node("tell", tell).add_edge(START, "tell").compile()
+    return (
+        StateGraph(ReceivedContext, context_schema=RequiredData)
+        .add_node("show", show_context)
+        .add_edge(START, "show")
+        .compile()
+    )
 
 
-def undeclared(runtime: ServerRuntime) -> Any:  # type: ignore[type-arg]  # the form that needs no class
-    """A factory that does not."""
+def undeclared(runtime: ServerRuntime) -> Any:  # type: ignore[type-arg]  # the class may be omitted
+    """A factory whose annotation has no class for its context."""
     run = runtime.execution_runtime
-    given = None if run is None else repr(run.context)
+    context = None if run is None else repr(run.context)
 
-    def tell(state: Shown) -> Shown:
-        return {"factory": str(given)}
+    def show_context(state: ReceivedContext) -> ReceivedContext:
+        return {"factory": str(context)}
 
-    return StateGraph(Shown).add_node("tell", tell).add_edge(START, "tell").compile()
+    return StateGraph(ReceivedContext).add_node("show", show_context).add_edge(START, "show").compile()

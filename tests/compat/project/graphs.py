@@ -1,4 +1,4 @@
-"""Graphs that show what they were given, ask twice at once, and go round."""
+"""Graphs that return the config they receive, interrupt in two nodes at once, and loop."""
 
 import operator
 from typing import Annotated, Any, TypedDict
@@ -10,68 +10,69 @@ from langgraph.types import interrupt
 
 
 class Context(TypedDict, total=False):
-    """What `told` takes."""
+    """The context of `received_config`."""
 
     tone: str
     words: int
 
 
-class Told(TypedDict, total=False):
-    """What `told` found."""
+class ReceivedConfig(TypedDict, total=False):
+    """Config and context that the node received."""
 
     context: dict[str, Any] | None
-    settings: dict[str, Any]
+    configured: dict[str, Any]
     metadata: dict[str, Any]
     recursion_limit: int
 
 
-def tell(state: Told, *, runtime: Runtime[Context]) -> Told:
-    """Writes its config and context into the state."""
+def receive_config(state: ReceivedConfig, *, runtime: Runtime[Context]) -> ReceivedConfig:
+    """Writes its config and its context to the state."""
     config = get_config()
-    plain = {name: value for name, value in config["configurable"].items() if not name.startswith("__")}
+    public = {name: value for name, value in config["configurable"].items() if not name.startswith("__")}
     return {
         "context": dict(runtime.context) if runtime.context else None,
-        "settings": {name: value for name, value in plain.items() if isinstance(value, str | int | dict)},
+        "configured": {name: value for name, value in public.items() if isinstance(value, str | int | dict)},
         "metadata": {name: value for name, value in config["metadata"].items() if isinstance(value, str | int)},
         "recursion_limit": config["recursion_limit"],
     }
 
 
 class Answers(TypedDict, total=False):
-    """What people said."""
+    """The answers to both interrupts."""
 
     log: Annotated[list[str], operator.add]
 
 
 def first(state: Answers) -> Answers:
-    """Asks."""
     return {"log": [interrupt("first?")]}
 
 
 def second(state: Answers) -> Answers:
-    """Asks too."""
     return {"log": [interrupt("second?")]}
 
 
-class Turns(TypedDict, total=False):
-    """How often it went round."""
+class Rounds(TypedDict, total=False):
+    """How many rounds are done, and how many to do (3)."""
 
-    turn: int
-    turns: int
-
-
-def turn(state: Turns) -> Turns:
-    """Once more."""
-    return {"turn": state.get("turn", 0) + 1}
+    done: int
+    rounds: int
 
 
-def go_on(state: Turns) -> str:
-    """Until it was round often enough."""
-    return "turn" if state["turn"] < state.get("turns", 3) else END
+def count(state: Rounds) -> Rounds:
+    return {"done": state.get("done", 0) + 1}
 
 
-told = StateGraph(Told, context_schema=Context).add_node("tell", tell).add_edge(START, "tell").compile()
-two_questions = (
+def next_node(state: Rounds) -> str:
+    return "count" if state["done"] < state.get("rounds", 3) else END
+
+
+received_config = (
+    StateGraph(ReceivedConfig, context_schema=Context)
+    .add_node("receive_config", receive_config)
+    .add_edge(START, "receive_config")
+    .compile()
+)
+two_interrupts = (
     StateGraph(Answers)
     .add_node("first", first)
     .add_node("second", second)
@@ -79,4 +80,10 @@ two_questions = (
     .add_edge(START, "second")
     .compile()
 )
-turns = StateGraph(Turns).add_node("turn", turn).add_edge(START, "turn").add_conditional_edges("turn", go_on).compile()
+rounds = (
+    StateGraph(Rounds)
+    .add_node("count", count)
+    .add_edge(START, "count")
+    .add_conditional_edges("count", next_node)
+    .compile()
+)

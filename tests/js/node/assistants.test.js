@@ -4,15 +4,15 @@ import test from "node:test";
 import { client, line } from "./slipway.js";
 
 function make(more) {
-  return client.assistants.create({ graphId: "told", name: `js ${line}`, metadata: { line }, ...more });
+  return client.assistants.create({ graphId: "received_config", name: `js ${line}`, metadata: { line }, ...more });
 }
 
 test("one is made, found, changed and removed", async () => {
   const made = await make({ config: { configurable: { tone: "dry" } }, description: "of a test" });
   assert.equal((await client.assistants.get(made.assistant_id)).name, `js ${line}`);
-  const found = await client.assistants.search({ graphId: "told", metadata: { line }, limit: 100 });
+  const found = await client.assistants.search({ graphId: "received_config", metadata: { line }, limit: 100 });
   assert.ok(found.some((one) => one.assistant_id === made.assistant_id));
-  assert.ok((await client.assistants.count({ graphId: "told", metadata: { line } })) >= 1);
+  assert.ok((await client.assistants.count({ graphId: "received_config", metadata: { line } })) >= 1);
   assert.equal((await client.assistants.update(made.assistant_id, { metadata: { more: 1 } })).version, 2);
   assert.equal(await client.assistants.delete(made.assistant_id), undefined);
   await assert.rejects(client.assistants.get(made.assistant_id), { status: 404 });
@@ -36,8 +36,8 @@ test("search says where the next page begins", async () => {
 test("drawings, schemas and subgraphs are its graph's", async () => {
   const drawing = await client.assistants.getGraph("nested", { xray: true });
   assert.ok(drawing.nodes.some((node) => node.id === "child:ask"));
-  const schemas = await client.assistants.getSchemas("told");
-  assert.equal(schemas.graph_id, "told");
+  const schemas = await client.assistants.getSchemas("received_config");
+  assert.equal(schemas.graph_id, "received_config");
   assert.ok("tone" in schemas.context_schema.properties);
   assert.deepEqual(Object.keys(await client.assistants.getSubgraphs("nested")), ["child"]);
   assert.deepEqual(Object.keys(await client.assistants.getSubgraphs("nested", { namespace: "child" })), ["child"]);

@@ -46,5 +46,5 @@ test("a stream that cannot begin is refused before it begins", async () => {
 
 test("400 says what does not go together", async () => {
   const payload = { input: {}, context: { tone: "dry" }, config: { configurable: { tone: "warm" } } };
-  await refused(client.runs.wait(null, "told", payload), 400, /context/);
+  await refused(client.runs.wait(null, "received_config", payload), 400, /context/);
 });

@@ -27,9 +27,9 @@ test("a question comes in the stream", async () => {
 
 test("two questions at once are answered by their ids", async () => {
   const thread = await newThread();
-  const asked = await client.runs.wait(thread, "two_questions", { input: {} });
+  const asked = await client.runs.wait(thread, "two_interrupts", { input: {} });
   const resume = Object.fromEntries(asked.__interrupt__.map((one) => [one.id, `answer to ${one.value}`]));
-  const answered = await client.runs.wait(thread, "two_questions", { command: { resume } });
+  const answered = await client.runs.wait(thread, "two_interrupts", { command: { resume } });
   assert.deepEqual(answered.log.toSorted(), ["answer to first?", "answer to second?"]);
 });
 
