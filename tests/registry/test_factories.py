@@ -161,7 +161,7 @@ async def test_a_cleanup_that_fails_does_not_hide_the_outcome(project: Project) 
     [
         ("def make():\n    raise ValueError('no such tone')\n", "ValueError; the server's log"),
         ("async def make():\n    raise ValueError('no such tone')\n", "ValueError; the server's log"),
-        ("def make():\n    return 3\n", "returned something of type int"),
+        ("def make():\n    return 3\n", "returned an object of type int"),
         ("def make():\n    from langgraph.graph import StateGraph\n    return StateGraph(State)\n", "ValueError"),
     ],
 )

@@ -166,7 +166,7 @@ async def test_a_graph_that_does_not_load(project: Project, text: str, source: s
     assert (
         str(by_spec.value)
         == str(by_open.value)
-        == "graph 'bad' cannot be served: it does not load; the server's log says why"
+        == "graph 'bad' cannot be served: it failed to load; the server's log has the reason"
     )
 
 

@@ -1,4 +1,4 @@
-"""Reads type annotations: what the state of a graph is declared with, and the classes in it."""
+"""Reads type annotations: those that declare the state of a graph, and the classes in them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def is_library(module: str) -> bool:
 
 
 def is_record(annotation: object) -> bool:
-    """Whether it is a class that declares its content: model, dataclass, named tuple, enum or typed dict."""
+    """Whether it is a class that declares its fields: pydantic model, dataclass, named tuple, enum or typed dict."""
     return isinstance(annotation, type) and (
         is_typeddict(annotation)
         or dataclasses.is_dataclass(annotation)
@@ -42,7 +42,7 @@ def is_record(annotation: object) -> bool:
 
 
 def fields_of(cls: type) -> dict[str, Any]:
-    """Field names and annotations of a record, in order; annotations that cannot be resolved are texts."""
+    """The annotations of a record by field name, in order. An annotation that cannot be resolved is a string."""
     if issubclass(cls, enum.Enum):
         return {}
     names = [f.name for f in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else None
@@ -61,32 +61,30 @@ def hints_of(thing: object) -> dict[str, Any]:
 
 
 def classes_in(annotations: Iterable[object]) -> set[type]:
-    """All record classes in the annotations and in their fields, and their present subclasses in the project.
-
-    A field that is declared as `Shape` may hold a `Circle`, so subclasses count as well.
-    """
+    """All record classes in the annotations and in the fields of these classes, and the subclasses that the project
+    has defined so far: a field that is declared as `Shape` may hold a `Circle`."""
     found: set[type] = set()
-    waiting = list(annotations)
-    seen: set[int] = set()
-    kept: list[object] = []
-    while waiting:
-        annotation = waiting.pop()
-        if id(annotation) in seen:
+    pending = list(annotations)
+    visited_ids: set[int] = set()
+    visited: list[object] = []
+    while pending:
+        annotation = pending.pop()
+        if id(annotation) in visited_ids:
             continue
-        seen.add(id(annotation))
-        kept.append(annotation)  # so that no other object gets its id
+        visited_ids.add(id(annotation))
+        visited.append(annotation)  # or else its id could be reused by another object
         if is_record(annotation):
             assert isinstance(annotation, type)
             found.add(annotation)
-            waiting.extend(fields_of(annotation).values())
+            pending.extend(fields_of(annotation).values())
             if not from_library(annotation):
-                waiting.extend(type.__subclasses__(annotation))
-        waiting.extend(parts_of(annotation))
+                pending.extend(type.__subclasses__(annotation))
+        pending.extend(parts_of(annotation))
     return found
 
 
 def parts_of(annotation: object) -> Iterator[object]:
-    """The parts of an annotation: members of a union, items of a list, the type of an alias."""
+    """The annotations that an annotation is composed of: members of a union, items of a list, the type of an alias."""
     if typing.get_origin(annotation) is typing.Literal:
         return
     if typing.get_origin(annotation) is typing.Annotated:
@@ -110,7 +108,8 @@ def parts_of(annotation: object) -> Iterator[object]:
 
 
 def declared_by(graph: Graph) -> Iterator[object]:
-    """The annotations of everything that a graph stores: channels, schemas, functions of nodes and tasks, subgraphs."""
+    """The annotations of everything that a graph can store: schemas, channels, functions of nodes and tasks, and the
+    same of its subgraphs."""
     builder = getattr(graph, "builder", None)
     if builder is not None:
         yield from builder.schemas
@@ -140,7 +139,8 @@ def _functions(bound: object) -> Iterator[object]:
 
 
 def _results_of_tasks(entrypoint: object) -> Iterator[object]:
-    """The return annotations of the tasks in the module of an entrypoint: their results are stored as well."""
+    """The return annotations of the tasks in the module of an entrypoint, because results of tasks are stored as
+    well."""
     for thing in list(getattr(entrypoint, "__globals__", {}).values()):
         if isinstance(thing, _TaskFunction):
             yield hints_of(thing.func).get("return")

@@ -10,13 +10,13 @@ from slipway.errors import ConfigError
 T = TypeVar("T")
 
 
-def attribute_of(kind: type[T], what: str, key: str, path: str, attribute: Callable[[str], object]) -> T:
+def attribute_of(kind: type[T], description: str, key: str, path: str, attribute: Callable[[str], object]) -> T:
     """The object at `path`, loaded by `attribute`. Raises `ConfigError` with `key` and the reason when it cannot be
-    loaded or is not an instance of `kind`, which is called `what` in the message."""
+    loaded or is not an instance of `kind`, which the message calls `description`."""
     try:
         found = attribute(path)
     except ConfigError as error:
         raise ConfigError(f"{key}: {path} cannot be loaded: {error}") from error
     if not isinstance(found, kind):
-        raise ConfigError(f"{key}: {path} is no {what} but {type(found).__name__}")
+        raise ConfigError(f"{key}: {path} must be a {description}, found an object of type {type(found).__name__}")
     return found

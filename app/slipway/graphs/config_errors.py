@@ -28,13 +28,13 @@ _EXPECTED: Final = {
     "int_type": "a number",
     "float_type": "a number",
 }
-"""What the value must be, by pydantic's type of error."""
+"""What the message says was expected, by pydantic's type of error."""
 
 _QUOTED: Final = re.compile(r"'([^']*)'")
 
 
 def reject(file: str, path: str, problem: str) -> NoReturn:
-    """Raises `ConfigError` for the key at `path`; an empty path stands for the whole file."""
+    """Raises `ConfigError` for the key at `path`. An empty path means the whole file."""
     raise ConfigError(f"{file}: {path}: {problem}" if path else f"{file}: {problem}")
 
 
@@ -53,16 +53,17 @@ def unknown_key(key: str, problem: str) -> PydanticCustomError:
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """`; did you mean 'x'?` when a name is similar to `word`, else a list of the names, else nothing."""
-    known = list(names)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; choose one of: {', '.join(known)}" if known else ""
+    """The end of an error message about `word`: `; did you mean 'x'?` if one of the names is similar, else a list of
+    the names. Empty without names."""
+    options = list(names)
+    similar = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
+    if similar:
+        return f"; did you mean {similar[0]!r}?"
+    return f"; choose one of: {', '.join(options)}" if options else ""
 
 
 def kind_of(value: object) -> str:
-    """A JSON value in words, such as `a list`."""
+    """The type of a JSON value in words, such as `a list`; a string is quoted."""
     if value is None:
         return "null"
     names = {dict: "an object", list: "a list", bool: "a boolean", int: "a number", float: "a number"}
@@ -70,7 +71,8 @@ def kind_of(value: object) -> str:
 
 
 def _path_of(path: str, error: ErrorDetails) -> str:
-    """Such as `slipway.graphs.one` or `dependencies[0]`. Tags of unions (`<file>`) are not part of it."""
+    """The path of the wrong key, such as `slipway.graphs.one` or `dependencies[0]`. Tags of unions, such as `<file>`,
+    are left out."""
     parts = [*error["loc"], *([error["ctx"]["key"]] if error["type"] == UNKNOWN_KEY else [])]
     for part in parts:
         if isinstance(part, int):

@@ -1,7 +1,7 @@
 """Describes a compiled graph as a `Manifest`.
 
-No graph makes this fail: a schema that cannot be built is None, and a drawing that cannot be built shows the nodes
-alone. It takes some milliseconds of CPU for each graph, so it must not run on the event loop.
+It never fails: a schema that cannot be built is None, and a drawing that cannot be built shows only the nodes. It takes
+some milliseconds of CPU for each graph, so it must not run on the event loop.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def name_of(graph: Graph, graph_id: str) -> str:
 
 
 def _named(graph: Graph, graph_id: str) -> Graph:
-    """A copy with the displayed name, because the titles of its schemas begin with the name."""
+    """A copy of the graph with the displayed name: the titles of its schemas begin with the name of the graph."""
     return graph.copy({"name": name_of(graph, graph_id)})
 
 
 def schemas_of(graph: Graph) -> Schemas:
-    """The protocol's five schemas. `config` is that of `config.configurable`, which mirrors the context."""
+    """The protocol's five schemas. `config` is the schema of `config.configurable`, which mirrors the context."""
     context = _schema(graph.get_context_jsonschema) or _context_by_fields(graph)
     return Schemas(
         input=_schema(graph.get_input_jsonschema) or _fields(graph, "Input", _keys(graph, "input_schema")),
@@ -65,15 +65,15 @@ def schemas_of(graph: Graph) -> Schemas:
     )
 
 
-def _schema(make: Callable[[], JsonSchema | None]) -> JsonSchema | None:
+def _schema(build_schema: Callable[[], JsonSchema | None]) -> JsonSchema | None:
     try:
-        return cast("JsonSchema | None", _plain(make()))
-    except Exception:  # pydantic rejects some types when it builds a model and others when it describes the model
+        return cast("JsonSchema | None", _without_project_objects(build_schema()))
+    except Exception:  # pydantic rejects some types when it builds a model, and others when it builds the schema
         return None
 
 
 def _state(graph: Graph) -> JsonSchema | None:
-    """All channels of the state. The functional API has a single, unnamed channel: the last result."""
+    """The schema of all state channels. A graph of the functional API has one unnamed channel: its last result."""
     shown = graph.stream_channels_asis
     if isinstance(shown, str):
         channel = graph.channels[shown]
@@ -82,14 +82,14 @@ def _state(graph: Graph) -> JsonSchema | None:
 
 
 def _keys(graph: Graph, which: str) -> list[str]:
-    """The channels of one schema of a state graph; none for any other graph."""
+    """The channels of one schema of a state graph. Other graphs have no such schema, so the list is empty."""
     builder = getattr(graph, "builder", None)
     return [] if builder is None else list(builder.schemas.get(getattr(builder, which), {}))
 
 
 def _fields(graph: Graph, suffix: str, keys: Iterable[str]) -> JsonSchema | None:
-    """A schema built channel by channel, so that a type without a schema makes one field `Any` and not the whole
-    None."""
+    """A schema that is built channel by channel: a channel whose type cannot be described becomes `Any`, and the others
+    keep their types."""
     fields: dict[str, Any] = {}
     for key in keys:
         channel = graph.channels.get(key)
@@ -99,7 +99,8 @@ def _fields(graph: Graph, suffix: str, keys: Iterable[str]) -> JsonSchema | None
 
 
 def _context_by_fields(graph: Graph) -> JsonSchema | None:
-    """Before Python 3.12 pydantic rejects a `typing.TypedDict`, but it can describe each of its fields."""
+    """The schema of the context, built field by field: before Python 3.12, pydantic rejects a `typing.TypedDict`, but
+    it can describe each of its fields."""
     schema: object = graph.context_schema
     if not isinstance(schema, type) or not is_record(schema):
         return None
@@ -112,22 +113,23 @@ def _describable(annotation: Any) -> Any:
 
 
 def _drawing(graph: Graph, levels: int) -> dict[str, Any]:
-    """Nodes and edges, with that many levels of subgraphs expanded."""
+    """Nodes and edges, with `levels` levels of subgraphs expanded."""
     try:
-        drawing = cast(dict[str, Any], _plain(graph.get_graph(xray=levels or False).to_json()))
+        drawing = cast(dict[str, Any], _without_project_objects(graph.get_graph(xray=levels or False).to_json()))
         for node in drawing["nodes"]:
             if isinstance(data := node.get("data"), dict):
-                data.pop("id", None)  # the Python class that executes the node: not part of the protocol
+                data.pop("id", None)  # the Python class that executes the node, which the protocol does not have
         return drawing
-    except Exception:  # drawing builds models of the input and output, and runs the project's path maps
+    except Exception:  # drawing builds models of the input and output, and calls functions of the project
         nodes = [{"id": name, "type": "runnable", "data": {"name": name}} for name in graph.nodes]
         return {"nodes": nodes, "edges": []}
 
 
-def _plain(value: Any) -> Any:
-    """Through JSON and back, so that no object of the project is left that a response could not encode."""
-    return orjson.loads(orjson.dumps(value, default=_as_json, option=orjson.OPT_NON_STR_KEYS))
+def _without_project_objects(value: Any) -> Any:
+    """`value` encoded as JSON and decoded again, so that it contains no object of the project that a response could not
+    encode."""
+    return orjson.loads(orjson.dumps(value, default=_json_or_text, option=orjson.OPT_NON_STR_KEYS))
 
 
-def _as_json(value: object) -> object:
+def _json_or_text(value: object) -> object:
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)

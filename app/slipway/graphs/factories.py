@@ -2,15 +2,15 @@
 
 | object | what happens |
 |---|---|
-| a compiled graph | used as it is |
-| a `StateGraph` | compiled once, when loaded |
-| `def` that returns either | called in a thread for each run and read, because it may block |
-| `async def` | called on the event loop |
-| a context manager function, sync or async, or a generator function | entered and left around each run and read |
+| a compiled graph | used unchanged |
+| a `StateGraph` | compiled once, when it is loaded |
+| a `def` function that returns one of these | called for each run and state read, in a thread, as it may block |
+| an `async def` function that returns one of these | called for each run and state read, on the event loop |
+| a function with `yield`, or one that returns a context manager | entered before each run and state read, then exited |
 
-Parameters of a function are recognised by annotation, then by name: `config: RunnableConfig` (of the assistant) and
-`runtime: ServerRuntime`. A single parameter that is neither gets the config, as older projects expect. A config always
-has `configurable`, which may be empty.
+The parameters of a function are recognised by annotation, then by name: `config: RunnableConfig` (of the assistant) and
+`runtime: ServerRuntime`. If the only parameter is neither, it gets the config, as older projects expect. A config
+always has the member `configurable`, which may be empty.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class NotAGraph(Exception):
-    """The object of langgraph.json, or the result of a factory, is not a graph; the message is the reason."""
+    """The object that langgraph.json names, or the result of a factory, is not a graph. The message is the reason."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FactoryCall:
-    """What a factory is called with."""
+    """What a factory is called with. `access` is why the graph is opened."""
 
     config: RunnableConfig
     access: AccessContext
@@ -64,26 +64,27 @@ class FactoryCall:
     store: BaseStore | None
 
 
-def compile_graph(thing: object) -> Graph | None:
-    """Compiles a builder, which takes milliseconds. Returns a compiled graph unchanged, and None for anything else."""
-    if isinstance(thing, Pregel):
-        return thing
-    return thing.compile() if isinstance(thing, StateGraph) else None
+def compile_graph(target: object) -> Graph | None:
+    """Compiles a `StateGraph`, which takes milliseconds. A compiled graph is returned unchanged; None for any other
+    object."""
+    if isinstance(target, Pregel):
+        return target
+    return target.compile() if isinstance(target, StateGraph) else None
 
 
-def factory_of(thing: object) -> Factory:
-    """Raises `NotAGraph` when `thing` cannot be called, or has parameters that are neither config nor runtime."""
-    if not callable(thing) or isinstance(thing, type):
-        what = f"the class {thing.__name__}" if isinstance(thing, type) else f"of type {type(thing).__name__}"
-        raise NotAGraph(f"it is {what}; expected a compiled graph, a StateGraph, or a function that returns one")
-    return Factory(thing)
+def factory_of(target: object) -> Factory:
+    """Raises `NotAGraph` if `target` is not a function, or has a parameter that is neither config nor runtime."""
+    if not callable(target) or isinstance(target, type):
+        found = f"the class {target.__name__}" if isinstance(target, type) else f"of type {type(target).__name__}"
+        raise NotAGraph(f"it is {found}; expected a compiled graph, a StateGraph, or a function that returns one")
+    return Factory(target)
 
 
 class Factory:
     """A function of the project that returns graphs."""
 
     def __init__(self, function: Callable[..., object]) -> None:
-        self._stays_on_loop = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(
+        self._runs_on_event_loop = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(
             inspect.unwrap(function)
         )
         self._parameters, self._context_type = _parameters(function)
@@ -96,37 +97,37 @@ class Factory:
     def open(
         self, graph_id: str, call: FactoryCall, on_graph: Callable[[Graph], None]
     ) -> AbstractAsyncContextManager[Graph]:
-        """The graph while the factory holds it open; `on_graph` is called with it first.
+        """A context manager of one graph of the factory. `on_graph` is called with the graph before it is returned.
 
-        Entering raises `GraphUnavailable` when the factory fails, and the error of the context's class when the run's
-        context does not match it.
+        Entering raises `GraphUnavailable` if the factory fails. If the run's context does not fit the class that the
+        factory declares for it, entering raises the error of that class.
         """
         return _FactoryContext(graph_id, self, call, on_graph)
 
     def arguments(self, call: FactoryCall) -> dict[Role, object]:
-        """The arguments by role. Raises the error of the context's class."""
-        given: dict[Role, object] = {"config": {"configurable": {}} | call.config}
+        """The arguments by role. Raises the error of the context's class if the run's context does not fit it."""
+        arguments: dict[Role, object] = {"config": {"configurable": {}} | call.config}
         if "runtime" in (role for _, role, _ in self._parameters):
-            given["runtime"] = self._runtime(call)
-        return given
+            arguments["runtime"] = self._runtime(call)
+        return arguments
 
-    async def product(self, given: Mapping[Role, object], context: contextvars.Context) -> object:
+    async def call(self, arguments: Mapping[Role, object], context: contextvars.Context) -> object:
         """The result of the function, awaited if it is awaitable."""
-        args = [given[role] for _, role, positional in self._parameters if positional]
-        kwargs = {name: given[role] for name, role, positional in self._parameters if not positional}
-        if self._stays_on_loop:
-            made = self._function(*args, **kwargs)
+        args = [arguments[role] for _, role, positional in self._parameters if positional]
+        kwargs = {name: arguments[role] for name, role, positional in self._parameters if not positional}
+        if self._runs_on_event_loop:
+            result = self._function(*args, **kwargs)
         else:
-            made = await _in_thread(context, lambda: self._function(*args, **kwargs))
-        return await made if inspect.isawaitable(made) else made
+            result = await _in_thread(context, lambda: self._function(*args, **kwargs))
+        return await result if inspect.isawaitable(result) else result
 
     def _runtime(self, call: FactoryCall) -> Runtime:
         user = (call.config.get("configurable") or {}).get("langgraph_auth_user")
-        known = user if isinstance(user, BaseUser) else None
+        base_user = user if isinstance(user, BaseUser) else None
         store = cast(BaseStore, call.store)
         if call.access != "threads.create_run":
-            return _ReadRuntime(access_context=call.access, user=known, store=store)
-        return _ExecutionRuntime(access_context=call.access, user=known, store=store, context=self._context(call))
+            return _ReadRuntime(access_context=call.access, user=base_user, store=store)
+        return _ExecutionRuntime(access_context=call.access, user=base_user, store=store, context=self._context(call))
 
     def _context(self, call: FactoryCall) -> Any:
         """The run's context as an instance of the class in the annotation `ServerRuntime[Class]`."""
@@ -134,7 +135,8 @@ class Factory:
 
 
 class _FactoryContext(AbstractAsyncContextManager[Graph]):
-    """One graph of a factory. Never suppresses an exception of the body, even if the project's context manager does."""
+    """One graph of a factory. It never suppresses an exception of the `with` block, even if the project's context
+    manager does."""
 
     def __init__(self, graph_id: str, factory: Factory, call: FactoryCall, on_graph: Callable[[Graph], None]) -> None:
         self._graph_id, self._factory, self._call, self._on_graph = graph_id, factory, call, on_graph
@@ -142,9 +144,9 @@ class _FactoryContext(AbstractAsyncContextManager[Graph]):
         self._manager: AbstractContextManager[object] | AbstractAsyncContextManager[object] | None = None
 
     async def __aenter__(self) -> Graph:
-        given = self._factory.arguments(self._call)
+        arguments = self._factory.arguments(self._call)
         try:
-            graph = await self._graph(given)
+            graph = await self._graph(arguments)
             self._on_graph(graph)
             return graph
         except BaseException as error:
@@ -155,15 +157,15 @@ class _FactoryContext(AbstractAsyncContextManager[Graph]):
             text = message_of(error) if is_a(error, NotAGraph) else f"{class_name(error)}; the server's log has details"
             raise GraphUnavailable(f"the factory of graph {self._graph_id!r} failed: {text}") from error
 
-    async def _graph(self, given: Mapping[Role, object]) -> Graph:
-        made = await self._factory.product(given, self._context)
-        if hasattr(made, "__aenter__") or hasattr(made, "__enter__"):
-            manager = cast("AbstractContextManager[object] | AbstractAsyncContextManager[object]", made)
-            made = await self._enter(manager)
+    async def _graph(self, arguments: Mapping[Role, object]) -> Graph:
+        result = await self._factory.call(arguments, self._context)
+        if hasattr(result, "__aenter__") or hasattr(result, "__enter__"):
+            manager = cast("AbstractContextManager[object] | AbstractAsyncContextManager[object]", result)
+            result = await self._enter(manager)
             self._manager = manager
-        graph = made if isinstance(made, Pregel) else await _in_thread(self._context, lambda: compile_graph(made))
+        graph = result if isinstance(result, Pregel) else await _in_thread(self._context, lambda: compile_graph(result))
         if graph is None:
-            raise NotAGraph(f"it returned something of type {type(made).__name__}; expected a graph or a StateGraph")
+            raise NotAGraph(f"it returned an object of type {type(result).__name__}; expected a graph or a StateGraph")
         return graph
 
     async def __aexit__(
@@ -190,27 +192,28 @@ class _FactoryContext(AbstractAsyncContextManager[Graph]):
 
 
 async def _in_thread(context: contextvars.Context, work: Callable[[], T]) -> T:
-    """Runs `work` off the event loop and always in the same context, so that a context manager can reset on leaving
-    what it set on entering."""
+    """Calls `work` in a thread, with these context variables. All calls for one graph use the same ones, so that a
+    context manager can reset on exit a variable that it set on entry."""
     return await asyncio.get_running_loop().run_in_executor(None, context.run, work)
 
 
 def _parameters(function: Callable[..., object]) -> tuple[list[tuple[str, Role, bool]], type | None]:
-    """(name, role, whether positional) of each parameter that gets an argument, and the class in `ServerRuntime[…]`."""
-    hints = hints_of(_annotated_part(function))
-    wanted = [
+    """The parameters that get an argument, each as name, role and whether it is positional only; and the class in the
+    annotation `ServerRuntime[Class]`."""
+    hints = hints_of(_annotated_function(function))
+    declared = [
         parameter
         for parameter in inspect.signature(function).parameters.values()
         if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
     ]
     filled: list[tuple[str, Role, bool]] = []
     context_type: type | None = None
-    for parameter in wanted:
+    for parameter in declared:
         annotation = hints.get(parameter.name)
         role = _role(parameter.name, annotation)
         if role is None and parameter.default is not parameter.empty:
             continue
-        if role is None and len(wanted) == 1:
+        if role is None and len(declared) == 1:
             role = "config"
         if role is None:
             raise NotAGraph(
@@ -221,19 +224,19 @@ def _parameters(function: Callable[..., object]) -> tuple[list[tuple[str, Role, 
     return filled, context_type
 
 
-def _annotated_part(function: Callable[..., object]) -> object:
-    """The function with the annotations, below partials and decorators."""
+def _annotated_function(function: Callable[..., object]) -> object:
+    """The function that has the annotations, without the partials and decorators around it."""
     while isinstance(function, functools.partial):
         function = function.func
     return inspect.unwrap(function) if inspect.isroutine(function) else type(function).__call__
 
 
 def _role(name: str, annotation: object) -> Role | None:
-    said = {annotation, typing.get_origin(annotation), *typing.get_args(annotation)} if annotation else set()
+    types = {annotation, typing.get_origin(annotation), *typing.get_args(annotation)} if annotation else set()
     text = annotation if isinstance(annotation, str) else ""
-    if RunnableConfig in said or "RunnableConfig" in text:
+    if RunnableConfig in types or "RunnableConfig" in text:
         return "config"
-    if said.intersection(_RUNTIMES) or "ServerRuntime" in text:
+    if types.intersection(_RUNTIMES) or "ServerRuntime" in text:
         return "runtime"
     return cast(Role, name) if name in ("config", "runtime") else None
 

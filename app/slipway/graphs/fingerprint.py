@@ -1,10 +1,12 @@
 """The fingerprint of a graph: two graphs with equal fingerprints can continue each other's threads.
 
 It covers state channels (type, reducer), node names, edges, and the same for each subgraph. Classes of the project are
-described by their fields, so that a new field changes the fingerprint; classes of libraries by name, so that an update
-of a library does not. Docstrings, defaults, and the code of nodes and reducers do not count.
+described by their fields, so that a new field changes the fingerprint. Classes of libraries are described by their
+names, so that an update of a library does not change it. Docstrings, defaults, and the code of nodes and reducers do
+not count.
 
-Nothing here may depend on the process: no `id()`, no `hash()` of strings, no order of sets.
+Equal graphs must have equal fingerprints in every process, so nothing here may use `id()`, `hash()` of strings, or the
+order of a set.
 """
 
 from __future__ import annotations
@@ -29,13 +31,13 @@ _INTERNAL = ("branch:", "join:", "__pregel_")
 
 
 def fingerprint(graph: Graph) -> str:
-    """64 hex digits."""
+    """The fingerprint: 64 hex digits."""
     text = json.dumps(graph_structure(graph), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def graph_structure(graph: Graph) -> dict[str, Any]:
-    """The data that the fingerprint is the hash of."""
+    """What the fingerprint covers, as JSON data. The fingerprint is its hash."""
     return {
         "channels": channels(graph),
         "nodes": sorted(graph.nodes),
@@ -45,7 +47,7 @@ def graph_structure(graph: Graph) -> dict[str, Any]:
 
 
 def channels(graph: Graph) -> dict[str, str]:
-    """A text with kind, type and reducer for each state channel."""
+    """A text for each state channel: its class, its type and its reducer."""
     builder = getattr(graph, "builder", None)
     declared = graph.channels if builder is None else {**builder.channels, **builder.managed}
     return {name: _channel(channel) for name, channel in sorted(declared.items()) if not name.startswith(_INTERNAL)}
@@ -67,7 +69,7 @@ def _name(thing: object) -> str:
 
 
 def _edges(graph: Graph) -> list[list[str]]:
-    """From, to, kind. The target of a branch without declared targets is `?`."""
+    """Each edge as start, end and kind. The end of a branch without declared targets is `?`."""
     builder = getattr(graph, "builder", None)
     if builder is None:
         return sorted([trigger, name, "trigger"] for name, node in graph.nodes.items() for trigger in node.triggers)
@@ -80,7 +82,8 @@ def _edges(graph: Graph) -> list[list[str]]:
 
 
 def describe(annotation: object, within: tuple[type, ...] = ()) -> str:
-    """An annotation as text, equal for `List[int]` and `list[int]`, and for `Optional[X]` and `X | None`."""
+    """An annotation as text. Equal for `List[int]` and `list[int]`, and for `Optional[X]` and `X | None`. `within` are
+    the records whose fields are being described: a record that contains itself is described once."""
     if annotation is None or annotation is type(None):
         return "None"
     if isinstance(annotation, (str, typing.ForwardRef)):
@@ -112,7 +115,7 @@ def describe(annotation: object, within: tuple[type, ...] = ()) -> str:
 
 
 def _special(annotation: object) -> str:
-    """`Any`, a type variable, `...`: by name, because a `repr` may contain an address."""
+    """The name of `Any`, a type variable or `...`. Their `repr` may contain a memory address."""
     name = getattr(annotation, "__name__", None) or getattr(annotation, "_name", None)
     return str(name) if name else "..." if annotation is Ellipsis else type(annotation).__qualname__
 
@@ -123,9 +126,9 @@ def _parameters(args: Iterable[object], within: tuple[type, ...]) -> Iterable[st
 
 
 def _record(cls: type, within: tuple[type, ...]) -> str:
-    """Typed dicts are stored as dicts, so their name does not count; other records are stored with their name.
+    """A typed dict is stored as a dict, so its name does not count. Other records are stored with their names.
 
-    All classes of LangChain's messages count as one: a release that adds a class of message changes no stored thread.
+    All message classes of LangChain count as one class: a release that adds a message class changes no stored thread.
     """
     if issubclass(cls, BaseMessage) and from_library(cls):
         return "Message"

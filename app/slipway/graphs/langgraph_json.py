@@ -1,4 +1,4 @@
-"""Reads `langgraph.json`: the official format, as far as it matters at run time, and Slipway's own section in it.
+"""Reads `langgraph.json`: the members of the official format that matter at run time, and the section `slipway`.
 
     {
       "graphs": {"quick_answer": "./graphs/quick.py:graph",
@@ -82,7 +82,8 @@ Source = Annotated[Text, AfterValidator(_source)]
 class GraphEntry(Section):
     """`graphs.NAME`, in its long form."""
 
-    path: Source = Field(default=cast(str, None), validate_default=True)  # so that a missing path is a null path
+    # A missing path is reported like a path of null.
+    path: Source = Field(default=cast(str, None), validate_default=True)
     description: Text | None = None
 
 
@@ -101,13 +102,13 @@ Environment = Annotated[
 
 
 class EnvironmentMember(Section):
-    """`env` alone. It is needed before the other members, because it may hold `SECTION_VARIABLES`."""
+    """The member `env`. It is read before the other members, because its variables may replace them."""
 
     env: Environment = Field(default_factory=dict)
 
 
 class LangGraphDocument(EnvironmentMember):
-    """The whole file, as it is written."""
+    """The contents of the file, before the variables replace sections and graphs get their settings."""
 
     graphs: dict[str, GraphOrSource] = Field(default_factory=dict)
     dependencies: list[Text] = Field(default_factory=list)
@@ -122,14 +123,14 @@ class LangGraphDocument(EnvironmentMember):
 
 @dataclass(frozen=True, slots=True)
 class LangGraphJson:
-    """The file, with everything that it names resolved."""
+    """The settings of the project: the file and the environment variables combined."""
 
     file: Path
     graphs: dict[str, GraphSpec]
     search_paths: tuple[Path, ...]
-    """Folders for `sys.path`, in order; the folder of the file is always among them."""
+    """Folders for `sys.path`, in order. The folder of the file is always included."""
     env: dict[str, str]
-    """Environment for the graphs, to be set before they are imported; variables that are already set win."""
+    """Environment variables, to be set before the graphs are imported. Variables that are already set do not change."""
     checkpointer: CheckpointerSection
     store: StoreSection
     webhooks: WebhooksSection
@@ -142,8 +143,9 @@ class LangGraphJson:
 
 
 def read(path: Path | str, environment: Mapping[str, str] | None = None) -> LangGraphJson:
-    """Reads the file. A variable of `SECTION_VARIABLES` replaces its section; a variable of the process wins over the
-    same one in the file's `env`. Raises `ConfigError` that names the key, the variable, or the line."""
+    """Reads the file. A variable of `SECTION_VARIABLES` replaces its section. A variable of the process takes
+    precedence over the same variable in the file's `env`. Raises `ConfigError`, which names the key, the variable, or
+    the line."""
     file, name = Path(path).absolute(), str(path)
     process_variables = dict(os.environ if environment is None else environment)
     needed = not process_variables.get(SECTION_VARIABLES["graphs"]) or file.exists()
@@ -151,7 +153,7 @@ def read(path: Path | str, environment: Mapping[str, str] | None = None) -> Lang
     env = _env(file.parent, validate(name, "", EnvironmentMember, members).env)
     variables = env | process_variables
     document = validate(name, "", LangGraphDocument, members | _sections_in(name, variables))
-    default_recursion_limit(variables)  # an invalid one is an error now and not in every run
+    default_recursion_limit(variables)  # an invalid limit is an error at the start, and not in every run
     return LangGraphJson(
         file=file,
         graphs=_graphs(name, document, _default_configs(name, variables)),
@@ -220,7 +222,7 @@ def _parse(file: Path, name: str) -> dict[str, Any]:
 
 
 def _reject_duplicate_keys(name: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """`json` keeps the last of two equal keys and silently loses the first, which may be a whole graph."""
+    """Without this check, `json` would use the last of two equal keys and ignore the first, which may name a graph."""
     members: dict[str, Any] = {}
     for key, value in pairs:
         if key in members:
@@ -274,7 +276,7 @@ def _limits(ceilings: CeilingsSection | None) -> dict[str, float]:
 
 @cache
 def _warn_unused_config(graph_id: str, hint: str) -> None:
-    """Logs it once, however often the environment is read. Images may share the variable, so it is not an error."""
+    """Logs a warning once for each process. It is not an error, because several projects may share the variable."""
     log.warning("graphs.default_config_unused", variable=DEFAULT_CONFIGS, problem=f"no graph {graph_id!r}{hint}")
 
 
@@ -292,7 +294,7 @@ def _search_paths(name: str, folder: Path, dependencies: Iterable[str]) -> tuple
 
 
 def _import_roots(folder: Path) -> list[Path]:
-    """What to put on `sys.path` so that the code in `folder` is imported by the name that its author uses."""
+    """The folders for `sys.path` with which the code in `folder` is imported under the names that it uses itself."""
     if (folder / "__init__.py").exists():
         return [folder.parent]
     is_project = any((folder / name).exists() for name in ("pyproject.toml", "setup.py"))
@@ -301,12 +303,13 @@ def _import_roots(folder: Path) -> list[Path]:
 
 @cache
 def _warn_missing_env_file(file: Path) -> None:
-    """Logs it once, however often the file that names it is read."""
+    """Logs a warning once for each process."""
     log.warning("graphs.env_file_missing", file=str(file))
 
 
 def _env(folder: Path, env: str | dict[str, str]) -> dict[str, str]:
-    """A dotenv file may be missing: it is seldom deployed, and then the platform sets the variables."""
+    """The variables of `env`. A dotenv file may be missing: usually it is not deployed, and the platform sets the
+    variables."""
     if isinstance(env, dict):
         return env
     file = folder / env

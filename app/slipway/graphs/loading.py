@@ -1,11 +1,12 @@
-"""Loads the Python object of `./file.py:attribute` or `package.module:attribute`, or says why that fails.
+"""Loads the object that `./file.py:attribute` or `package.module:attribute` names, and explains failures.
 
-A file is imported under the name that its folders and `sys.path` give it, if importing that name gives this very file:
-then its classes are the same for all code that imports them. Otherwise (two files with one name, a folder that is not
-on `sys.path`, the name of an installed package) its module name is derived from its path relative to langgraph.json.
-Stored states name their classes by module, so the name must be the same in every process, machine and release.
+A file is imported under the module name by which other code imports it: the name that its folders and `sys.path` give
+it. Then its classes are the same classes for all code. If importing that name would load another file (two files with
+one name, a folder that is not on `sys.path`, the name of an installed package), the module name is derived from the
+path of the file, relative to langgraph.json. Stored states name their classes by module, so the name must be the same
+in every process, on every machine and in every release.
 
-Importing runs the project's code, which may block: this must not run on the event loop.
+Importing executes the project's code, which may block: nothing here may run on the event loop.
 """
 
 from __future__ import annotations
@@ -23,26 +24,27 @@ from types import ModuleType
 
 from slipway.graphs.config_errors import did_you_mean
 from slipway.graphs.langgraph_json import LangGraphJson
-from slipway.graphs.modules import OWN_PACKAGES
+from slipway.graphs.modules import SLIPWAY_PACKAGES
 
 REASON_CHARS = 1000
 
 
 class CannotLoad(Exception):
-    """The source cannot be loaded, without an exception of the project's code; the message is the whole reason."""
+    """The source cannot be loaded, for a reason other than an exception of the project's code. The message is the
+    complete reason."""
 
 
 def prepare(config: LangGraphJson) -> None:
-    """Sets the environment and `sys.path` that the file names. Called once, before the project's code is imported."""
+    """Sets the environment variables and the `sys.path` of the project. Called once, before its code is imported."""
     for name, value in config.env.items():
         os.environ.setdefault(name, value)
-    known = set(sys.path)
-    sys.path.extend(str(path) for path in config.search_paths if str(path) not in known)
+    existing = set(sys.path)
+    sys.path.extend(str(path) for path in config.search_paths if str(path) not in existing)
     importlib.invalidate_caches()
 
 
 def load(source: str, config: LangGraphJson) -> object:
-    """The object that `source` names. Raises `CannotLoad`, or any error of the project's code."""
+    """The object that `source` names. Raises `CannotLoad`, or any exception of the project's code."""
     where, _, attribute = source.rpartition(":")
     module = _load_file(where, config) if _is_file(where) else _load_module(where)
     found: object = module
@@ -55,20 +57,20 @@ def load(source: str, config: LangGraphJson) -> object:
 
 
 def reason(error: BaseException, config: LangGraphJson) -> str:
-    """One paragraph: exception type, message, and file:line of the project's code."""
+    """Why loading failed, in one paragraph: exception type, message, and file and line of the project's code."""
     if isinstance(error, CannotLoad):
         return str(error)
     message = (error.msg if isinstance(error, SyntaxError) else str(error)) or "no message"
     text = " ".join(f"{type(error).__name__}: {message}".split())[:REASON_CHARS]
-    place = _place(error, config)
+    line = _project_line(error, config)
     hint = ""
     if isinstance(error, ModuleNotFoundError) and error.name:
         hint = f"; {_remedy(error.name, config)}"
-    return f"{text}{f' ({place})' if place else ''}{hint}"
+    return f"{text}{f' ({line})' if line else ''}{hint}"
 
 
 def _remedy(module: str, config: LangGraphJson) -> str:
-    """What to do about a missing module. Its package may be installed without it."""
+    """What to do about a module that does not exist. Its package may be installed: then the version may be wrong."""
     package = module.partition(".")[0]
     try:
         spec = importlib.util.find_spec(package)
@@ -77,22 +79,24 @@ def _remedy(module: str, config: LangGraphJson) -> str:
     if spec is None:
         return f'install {package!r}, or add its folder to "dependencies" in {config.file.name}'
     home = spec.origin or next(iter(spec.submodule_search_locations or ()), "")
-    return f"{package!r} is installed ({_short(home, config)}) without this module: check its version, or the name"
+    where = _displayed_path(home, config)
+    return f"{package!r} is installed ({where}) without this module: check its version, or the name"
 
 
-def _place(error: BaseException, config: LangGraphJson) -> str | None:
-    """The innermost line of the project: in its folders and not in an installed package."""
+def _project_line(error: BaseException, config: LangGraphJson) -> str | None:
+    """File and number of the innermost line of the traceback that is in a folder of the project and not in an installed
+    package."""
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{_short(error.filename, config)}:{error.lineno}"
+        return f"{_displayed_path(error.filename, config)}:{error.lineno}"
     homes = [path.resolve() for path in (config.folder, *config.search_paths)]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = Path(frame.filename).resolve()
         if "site-packages" not in file.parts and any(file.is_relative_to(home) for home in homes):
-            return f"{_short(frame.filename, config)}:{frame.lineno}"
+            return f"{_displayed_path(frame.filename, config)}:{frame.lineno}"
     return None
 
 
-def _short(filename: str, config: LangGraphJson) -> str:
+def _displayed_path(filename: str, config: LangGraphJson) -> str:
     file, home = Path(filename).resolve(), config.folder.resolve()
     return str(file.relative_to(home)) if file.is_relative_to(home) else str(file)
 
@@ -106,7 +110,7 @@ def _load_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if top in OWN_PACKAGES and error.name and (name == error.name or name.startswith(f"{error.name}.")):
+        if top in SLIPWAY_PACKAGES and error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise CannotLoad(
                 f"there is no module {name!r}: the name {top!r} belongs to Slipway itself; "
                 f"name the file instead, as in './{name.replace('.', '/')}.py:…'"
@@ -122,36 +126,36 @@ def _load_file(where: str, config: LangGraphJson) -> ModuleType:
     if not file.is_file():
         near = did_you_mean(file.name, [path.name for path in file.parent.glob("*.py")])
         raise CannotLoad(f"there is no file {where} ({file}){near}")
-    top = _top(file)
+    top = _outermost_package(file)
     for root in dict.fromkeys((top.parent, *config.search_paths)):
-        if file.is_relative_to(root) and _resolves_to(_dotted(file, root), file, root):
-            return importlib.import_module(_dotted(file, root))
+        if file.is_relative_to(root) and _imports_file(_module_name(file, root), file, root):
+            return importlib.import_module(_module_name(file, root))
     if not top.is_dir():
         return _execute(_unique_name(file, home), file, None)
     package = _unique_name(top, home)
     _execute(package, top / "__init__.py", [str(top)])
-    inside = _dotted(file, top)
+    inside = _module_name(file, top)
     return importlib.import_module(f"{package}.{inside}" if inside else package)
 
 
-def _top(file: Path) -> Path:
-    """The outermost package that holds `file`, or the file itself."""
+def _outermost_package(file: Path) -> Path:
+    """The folder of the outermost package that contains `file`, or the file itself."""
     top = file
     while (top.parent / "__init__.py").exists():
         top = top.parent
     return top
 
 
-def _dotted(file: Path, root: Path) -> str:
+def _module_name(file: Path, root: Path) -> str:
     parts = file.relative_to(root).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _resolves_to(name: str, file: Path, root: Path) -> bool:
-    """Whether importing `name` gives this very file.
+def _imports_file(name: str, file: Path, root: Path) -> bool:
+    """Whether importing `name` loads this file.
 
-    The first part of the name is resolved alone before the rest. That executes nothing, whereas resolving the whole
-    name could execute another package.
+    The first part of the name is resolved before the rest. That executes nothing; resolving the complete name at once
+    could execute another package.
     """
     parts = name.split(".")
     if not all(part.isidentifier() for part in parts):
@@ -174,13 +178,13 @@ def _spec(name: str) -> ModuleSpec | None:
 
 
 def _unique_name(path: Path, home: Path) -> str:
-    """A name derived from the path relative to `home`, or from the whole path if another project in this process uses
-    that name."""
+    """A module name that is derived from the path relative to `home`, or from the absolute path if another project in
+    this process uses that name."""
     relative = os.path.relpath(path, home)
     name = _name_from(path.stem, relative)
-    taken = sys.modules.get(name)
+    existing_module = sys.modules.get(name)
     file = path / "__init__.py" if path.is_dir() else path
-    if taken is not None and Path(getattr(taken, "__file__", None) or "").resolve() != file:
+    if existing_module is not None and Path(getattr(existing_module, "__file__", None) or "").resolve() != file:
         return _name_from(path.stem, str(path))
     return name
 
@@ -191,7 +195,7 @@ def _name_from(stem: str, path: str) -> str:
 
 
 def _execute(name: str, file: Path, package_folders: list[str] | None) -> ModuleType:
-    """Imports `file` as `name`, once. A module that fails is removed from `sys.modules`."""
+    """Imports `file` as the module `name`, once. A module whose import fails is removed from `sys.modules`."""
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=package_folders)

@@ -1,4 +1,4 @@
-"""A compiled graph described as plain JSON data, so that it can be shown and compared without its code."""
+"""The description of a compiled graph as JSON data. It can be displayed and compared without the graph's code."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Manifest:
     subgraphs: dict[str, Schemas]
     """All subgraphs, also nested ones, by namespace (`parent|child`)."""
     channels: dict[str, str]
-    """A text for each state channel, which changes when the type or the reducer of the channel changes."""
+    """A text for each state channel, by name. It changes when the type or the reducer of the channel changes."""
     fingerprint: str
     """Equal for graphs with equal state, nodes and edges, in every process and on every machine."""
 
@@ -55,12 +55,13 @@ class Manifest:
         return {"graph_id": self.graph_id} | self.schemas.public()
 
     def public_graph(self, xray: bool | int = False) -> dict[str, Any]:
-        """Body of `GET /assistants/{A}/graph`. `xray` expands all subgraphs, or that many levels of them."""
+        """Body of `GET /assistants/{A}/graph`. `xray`: True expands all subgraphs, a number that many levels of
+        them."""
         last = len(self.drawings) - 1
         return self.drawings[last if xray is True else min(int(xray), last)]
 
     def public_subgraphs(self, namespace: str | None = None, recurse: bool = False) -> dict[str, Any]:
-        """Body of `GET /assistants/{A}/subgraphs[/{namespace}]`. It has nested subgraphs only with `recurse`."""
+        """Body of `GET /assistants/{A}/subgraphs[/{namespace}]`. It contains nested subgraphs only with `recurse`."""
         return {
             name: schemas.public()
             for name, schemas in self.subgraphs.items()

@@ -1,6 +1,7 @@
 """LangGraph's environment variable for the default recursion limit.
 
-LangGraph reads it when it is imported, which is before the `env` of langgraph.json is read. Here both count.
+LangGraph itself reads the variable when it is imported, before Slipway has read the `env` of langgraph.json. This
+module reads it later, so a value in `env` counts as well.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ BUILT_IN_LIMIT: Final = 10007
 
 
 def default_recursion_limit(environment: Mapping[str, str] | None = None) -> int:
-    """Supersteps that a graph may take when nothing else limits it. `environment` replaces that of the process. Raises
-    `ConfigError` for a value that is not a positive whole number."""
+    """Supersteps that a graph may take if nothing else limits it. `environment` replaces the environment of the
+    process. Raises `ConfigError` for a value that is not a positive whole number."""
     given = (os.environ if environment is None else environment).get(VARIABLE, "").strip()
     if not given:
         return BUILT_IN_LIMIT

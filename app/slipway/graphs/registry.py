@@ -33,7 +33,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class OpenedGraph(AbstractAsyncContextManager[Graph]):
-    """The context manager of a graph without a factory. It has no state, so all runs share one."""
+    """The context manager of a graph without a factory. It has no state of its own, so all runs share one object."""
 
     __slots__ = ("graph",)
 
@@ -67,8 +67,8 @@ class Registry:
 
     @classmethod
     async def load(cls, path: Path | str, store: BaseStore | None = None) -> Registry:
-        """Reads langgraph.json and imports all its graphs. `store` is what factories find in their runtime. Raises
-        `ConfigError` for the file; a graph that fails is recorded in `failures`."""
+        """Reads langgraph.json and imports all its graphs. `store` is the store that factories find in their runtime.
+        Raises `ConfigError` for an error in the file. A graph that fails to load is recorded in `failures`."""
         return await asyncio.to_thread(cls._load, path, store)
 
     @classmethod
@@ -76,15 +76,15 @@ class Registry:
         registry = cls(read(path), store, frozenset(sys.modules))
         loading.prepare(registry._config)
         for spec in registry._specs.values():
-            registry._load_one(spec)
+            registry._load_graph(spec)
         return registry
 
-    def _load_one(self, spec: GraphSpec) -> None:
+    def _load_graph(self, spec: GraphSpec) -> None:
         try:
-            thing = loading.load(spec.source, self._config)
-            graph = compile_graph(thing)
+            target = loading.load(spec.source, self._config)
+            graph = compile_graph(target)
             if graph is None:
-                self._factories[spec.graph_id] = factory_of(thing)
+                self._factories[spec.graph_id] = factory_of(target)
             else:
                 self._collect_types(graph)
                 self._ready[spec.graph_id] = OpenedGraph(graph)
@@ -104,7 +104,7 @@ class Registry:
         return dict(self._failures)
 
     def state_types(self) -> set[type]:
-        """The classes of a graph with a factory are included after the factory was called for the first time."""
+        """The classes of a graph with a factory are included from the first call of the factory on."""
         return set(self._state_types)
 
     def module(self, name: str) -> ModuleType | None:
@@ -112,7 +112,9 @@ class Registry:
 
     def spec(self, graph_id: str) -> GraphSpec:
         if graph_id in self._failures:
-            raise GraphUnavailable(f"graph {graph_id!r} cannot be served: it does not load; the server's log says why")
+            raise GraphUnavailable(
+                f"graph {graph_id!r} cannot be served: it failed to load; the server's log has the reason"
+            )
         try:
             return self._specs[graph_id]
         except KeyError:
@@ -156,12 +158,13 @@ class Registry:
             return await asyncio.to_thread(manifest_of, graph, spec)
 
     def _collect_types(self, graph: Graph) -> None:
-        """Cheap for a graph whose schemas were collected before, such as the second graph of a factory."""
+        """Adds the classes of the graph to `state_types`. Cheap if the schemas of the graph were collected before, as
+        for the second graph of a factory."""
         schemas = set(_schemas(graph))
         if schemas and schemas <= self._collected_schemas:
             return
-        found = classes_in(declared_by(graph))
-        self._state_types |= {cls for cls in found if "<locals>" not in cls.__qualname__}
+        classes = classes_in(declared_by(graph))
+        self._state_types |= {cls for cls in classes if "<locals>" not in cls.__qualname__}
         self._collected_schemas |= {cls for cls in schemas if "<locals>" not in cls.__qualname__}
 
 

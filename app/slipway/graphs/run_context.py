@@ -1,8 +1,8 @@
-"""The run's context in the form that a graph declares: nodes read it as `runtime.context`.
+"""Converts the context of a run to the form that its graph declares. Nodes read it as `runtime.context`.
 
 | schema | nodes read |
 |---|---|
-| dataclass, pydantic model | always an instance: unknown keys are ignored, absent keys have their defaults |
+| dataclass, pydantic model | always an instance; unknown keys are ignored, absent keys have their defaults |
 | TypedDict | the keys that it declares; None if there are none |
 | none, or any other type | the object that the client sent; None if it is empty |
 """
@@ -21,24 +21,24 @@ from typing_extensions import is_typeddict
 from slipway.graphs.annotations import fields_of, hints_of
 
 
-def context_arguments(schema: object, given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What LangGraph takes as `context`: it creates the instance of a class itself, also from `{}`."""
-    if isinstance(schema, type) and (_makes_instances(schema) or is_typeddict(schema)):
-        kept = {name: value for name, value in given.items() if name in _accepted_names(schema)}
-        return kept if kept or _makes_instances(schema) else None
-    return dict(given) or None
+def context_arguments(schema: object, sent: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What is passed to LangGraph as `context`. LangGraph creates the instance of a class itself, also from `{}`."""
+    if isinstance(schema, type) and (_is_instantiated(schema) or is_typeddict(schema)):
+        accepted = {name: value for name, value in sent.items() if name in _accepted_names(schema)}
+        return accepted if accepted or _is_instantiated(schema) else None
+    return dict(sent) or None
 
 
-def context_instance(schema: object, given: Mapping[str, Any]) -> Any:
+def context_instance(schema: object, sent: Mapping[str, Any]) -> Any:
     """The context as an instance of `schema`, for a factory that declares it. Raises the error of the class, such as
     `TypeError` or `ValidationError` for a required field that is missing."""
-    arguments = context_arguments(schema, given) or {}
-    if isinstance(schema, type) and _makes_instances(schema):
+    arguments = context_arguments(schema, sent) or {}
+    if isinstance(schema, type) and _is_instantiated(schema):
         return schema(**arguments)
     return arguments
 
 
-def _makes_instances(schema: type) -> bool:
+def _is_instantiated(schema: type) -> bool:
     return issubclass(schema, BaseModel) or dataclasses.is_dataclass(schema)
 
 

@@ -18,7 +18,7 @@ def _whole(value: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
-"""A whole number. In JSON and in JSON Schema `100.0` is one too."""
+"""A whole number. `100.0` is accepted, because it is a whole number in JSON and JSON Schema."""
 
 _HOST_NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
@@ -87,7 +87,7 @@ class ThreadTtlSection(Section):
     default_ttl: Minutes | None = None
     sweep_interval_minutes: Minutes = 5
     sweep_limit: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
-    """Most threads that one round of retention removes."""
+    """The most threads that one round of retention deletes."""
 
 
 Classes = list[Annotated[list[str], Field(min_length=1)]] | bool
@@ -95,19 +95,20 @@ Classes = list[Annotated[list[str], Field(min_length=1)]] | bool
 
 
 class SerdeSection(Section):
-    """`checkpointer.serde`: the classes of stored objects that are rebuilt, in addition to those that graphs use."""
+    """`checkpointer.serde`: the classes to which stored objects are restored, in addition to the classes that graphs
+    use."""
 
     allowed_msgpack_modules: Classes = []
-    """Rebuilt wherever they are stored. False (or null) allows only the classes in the declarations of states."""
+    """Restored wherever they are stored. False (or null) allows only the classes in the declarations of states."""
     allowed_json_modules: Classes = []
-    """Rebuilt also from JSON that `langgraph-checkpoint-redis` wrote, which the JSON of a user can imitate."""
+    """Restored also from the JSON of `langgraph-checkpoint-redis`, which JSON from a user can imitate."""
     pickle_fallback: bool = False
     """Not used: Slipway never reads pickles."""
 
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, given: object) -> object:
-        """Null has a meaning of its own here: no classes."""
+        """Here null does not mean absent: it means no classes."""
         if isinstance(given, dict):
             return {name: False if value is None else value for name, value in given.items()}
         return given
@@ -171,8 +172,8 @@ class WebhooksSection(Section):
         if self.headers and self.url.allowed_domains is None:
             raise ValueError(
                 "headers would be sent to any host that a client names: set webhooks.url.allowed_domains to the hosts "
-                'that may have them, such as ["hooks.example.com", "*.example.org"], or to [] when webhooks are paths '
-                "of this server alone"
+                'that may receive them, such as ["hooks.example.com", "*.example.org"], or to [] if all webhooks are '
+                "paths of this server"
             )
         return self
 
@@ -199,8 +200,8 @@ class AuthSection(Section):
 
 
 class CorsSection(Section):
-    """`http.cors`: what pages of other origins may do. The defaults allow everything except cookies if there is an auth
-    file. Without an auth file only the pages of this machine and Studio, and written `allow_origins`, are allowed."""
+    """`http.cors`: what pages of other origins may do. With an auth file, the defaults allow everything except cookies.
+    Without an auth file, only pages of this machine, Studio, and the origins in `allow_origins` are allowed."""
 
     allow_origins: list[str] = ["*"]
     allow_methods: list[str] = ["*"]
@@ -208,12 +209,12 @@ class CorsSection(Section):
     allow_credentials: bool = False
     allow_origin_regex: str | None = None
     expose_headers: list[str] = []
-    """In addition to those that the protocol's clients need."""
+    """In addition to the headers that the protocol's clients need."""
     max_age: Annotated[int, Field(ge=0)] = 600
 
 
 class HeadersSection(Section):
-    """Patterns of request headers, in lower case; `*` matches any text. Excluded headers win."""
+    """Patterns of request headers, in lower case; `*` matches any text. A header in both lists is excluded."""
 
     includes: list[str] = Field(default=[], validation_alias=AliasChoices("includes", "include"))
     excludes: list[str] = Field(default=[], validation_alias=AliasChoices("excludes", "exclude"))

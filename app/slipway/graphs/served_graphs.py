@@ -43,20 +43,20 @@ class Graphs(Protocol):
         ...
 
     async def manifest(self, graph_id: str, config: RunnableConfig | None = None) -> Manifest:
-        """Described once for each graph. With a `config` (of an assistant) a factory is called again. Raises the errors
-        of `spec`."""
+        """The description of the graph, computed once and cached. With a `config` (of an assistant), the factory of a
+        graph is called again, and the result is not cached. Raises the errors of `spec`."""
         ...
 
     def has_factory(self, graph_id: str) -> bool:
-        """Whether a factory builds the graph for each `config`; `open` ignores the config otherwise."""
+        """Whether a factory builds the graph for each `config`. Without a factory, `open` ignores the config."""
         ...
 
     def open(
         self, graph_id: str, config: RunnableConfig, access: AccessContext, context: Mapping[str, Any] | None = None
     ) -> AbstractAsyncContextManager[Graph]:
-        """The compiled graph while its factory holds its resources open. It has no checkpointer of Slipway yet: see
-        `with_checkpointer`. Almost free unless the graph has a factory. Raises the errors of `spec`, and
-        `GraphUnavailable` on entering when the factory fails."""
+        """A context manager of the compiled graph: its factory may close resources on exit. The graph has no
+        checkpointer of Slipway yet, see `with_checkpointer`. Costs almost nothing unless the graph has a factory.
+        Raises the errors of `spec`; entering raises `GraphUnavailable` if the factory fails."""
         ...
 
     def attribute(self, source: str) -> object:
@@ -69,11 +69,11 @@ class Graphs(Protocol):
         ...
 
     def state_types(self) -> set[type]:
-        """Classes that the states of graphs are declared with: the serializer may rebuild stored objects of them."""
+        """The classes in the declarations of the graphs' states. The serializer may restore stored objects to them."""
         ...
 
     def module(self, name: str) -> ModuleType | None:
-        """The module of that name if graphs use it: stored objects of its data classes are rebuilt."""
+        """The module of that name if graphs use it, else None. Stored objects are restored to its data classes."""
         ...
 
 

@@ -1,6 +1,6 @@
 """The section `slipway` of `langgraph.json`: Slipway's own settings for all graphs and for single graphs.
 
-An unknown key is rejected here, because it would be a setting without effect.
+An unknown key is rejected, because it would be a setting without effect.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class _Strict(BaseModel):
 
 
 class CeilingsSection(_Strict):
-    """`ceilings`: limits of runs, under the names of the settings. A ceiling that is absent stays as it was set before:
-    by `slipway.ceilings`, or else by the deployment."""
+    """`ceilings`: limits of runs, under the names of the settings. A ceiling that is absent in a graph's section has
+    the value of `slipway.ceilings`, or else of the deployment's setting."""
 
     max_steps: PositiveWhole | None = None
     max_node_visits: PositiveWhole | None = None
@@ -51,7 +51,7 @@ class CeilingsSection(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _reject_null(cls, given: object) -> object:
-        """Null would look like "no limit", which no ceiling can be."""
+        """Null could be mistaken for "no limit", but every ceiling has a limit."""
         for key, limit in given.items() if isinstance(given, dict) else ():
             if limit is None and key in cls.model_fields:
                 raise unknown_key(key, "expected a number, found null")

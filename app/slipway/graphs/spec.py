@@ -12,7 +12,7 @@ ExecutionMode = Literal["worker", "inline"]
 
 @dataclass(frozen=True, slots=True)
 class GraphSpec:
-    """One entry of `graphs` with its options in `slipway.graphs`. Nothing has been imported for it."""
+    """One entry of `graphs` with its options in `slipway.graphs`. Reading it imports nothing."""
 
     graph_id: str
     source: str
@@ -20,12 +20,13 @@ class GraphSpec:
     description: str | None = None
     execution: ExecutionMode = "worker"
     inline_budget_s: float | None = None
-    """Time that an inline run may take in the web process before a worker continues it; None means the setting."""
+    """Seconds for which an inline run may execute in the web process before a worker continues it. None means the
+    setting `inline_budget_s`."""
     ceilings: dict[str, float] = field(default_factory=dict)
-    """Limits by name, such as `max_steps`: those of this graph over those of `slipway.ceilings`."""
+    """Limits by name, such as `max_steps`: this graph's, and those of `slipway.ceilings` that it does not set."""
     version: str = "1"
     config: dict[str, Any] = field(default_factory=dict)
     """The config of the graph's system assistant (`LANGGRAPH_CONFIG`). Other assistants do not inherit it."""
     priority: Priority = "normal"
     max_running_runs: int | None = None
-    """Runs of this graph that execute at the same time in the whole deployment; further runs wait."""
+    """The most runs of this graph that execute at the same time in the whole deployment. Further runs wait."""
