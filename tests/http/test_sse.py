@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
-from urllib.parse import urlsplit
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 import httpx
 import pytest
@@ -21,23 +20,9 @@ from slipway.sse_frames import HEARTBEAT, data_of
 from slipway.threads.thread_position import START
 from slipway_workers.process import WorkerProcess
 from tests.http.conftest import PING_S, Served, serving
+from tests.http.raw_request import raw_request
 
 Eventually = Callable[..., Awaitable[None]]
-
-
-@asynccontextmanager
-async def asked(
-    url: str, path: str, body: bytes = b"", method: str = "POST", extra: str = ""
-) -> AsyncIterator[asyncio.StreamReader]:
-    """A request by hand, so that the test sees bytes and decides when to read."""
-    place = urlsplit(url)
-    reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=2**16)
-    head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{extra}"
-    writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-    try:
-        yield reader
-    finally:
-        writer.close()
 
 
 async def thread_of(sdk: LangGraphClient) -> str:
@@ -50,7 +35,7 @@ LEAVING = b'{"assistant_id": "hold", "input": {"value": 1}, "on_disconnect": "ca
 
 async def test_the_first_bytes_come_before_any_worker(served: Served, sdk: LangGraphClient) -> None:
     thread = await thread_of(sdk)
-    async with asked(served.url, f"/threads/{thread}/runs/stream", RUN) as reader, asyncio.timeout(30):
+    async with raw_request(served.url, f"/threads/{thread}/runs/stream", RUN) as reader, asyncio.timeout(30):
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 OK")
         first = await reader.readuntil(b"\r\n\r\n")
@@ -60,7 +45,7 @@ async def test_the_first_bytes_come_before_any_worker(served: Served, sdk: LangG
 
 async def test_a_queued_run_beats_steadily_without_blank_lines(served: Served, sdk: LangGraphClient) -> None:
     thread = await thread_of(sdk)
-    async with asked(served.url, f"/threads/{thread}/runs/stream", RUN) as reader, asyncio.timeout(30):
+    async with raw_request(served.url, f"/threads/{thread}/runs/stream", RUN) as reader, asyncio.timeout(30):
         await reader.readuntil(b"\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
         began = time.monotonic()
@@ -72,7 +57,7 @@ async def test_a_queued_run_beats_steadily_without_blank_lines(served: Served, s
 
 async def test_a_waiting_client_gets_newlines(served: Served, sdk: LangGraphClient) -> None:
     thread = await thread_of(sdk)
-    async with asked(served.url, f"/threads/{thread}/runs/wait", RUN) as reader, asyncio.timeout(30):
+    async with raw_request(served.url, f"/threads/{thread}/runs/wait", RUN) as reader, asyncio.timeout(30):
         await reader.readuntil(b"\r\n\r\n")
         for _ in range(2):
             assert await reader.readline() == b"1\r\n"
@@ -85,7 +70,7 @@ async def test_leaving_cancels_only_when_asked(
 ) -> None:
     stays, leaves = await thread_of(sdk), await thread_of(sdk)
     for thread, body in ((stays, RUN), (leaves, LEAVING)):
-        async with asked(served.url, f"/threads/{thread}/runs/{route}", body) as reader:
+        async with raw_request(served.url, f"/threads/{thread}/runs/{route}", body) as reader:
             await reader.readuntil(b"\r\n\r\n")
 
     async def status(thread: str) -> str:
@@ -132,7 +117,7 @@ async def test_a_stopping_server_lets_its_clients_go_and_cancels_nothing(
 
 
 async def _read_all(url: str, path: str, body: bytes) -> bytes:
-    async with asked(url, path, body) as reader:
+    async with raw_request(url, path, body) as reader:
         return await reader.read()
 
 
@@ -151,7 +136,7 @@ async def test_a_client_that_does_not_read_is_cut_and_resumes_without_a_hole(
     await asyncio.gather(*(pipeline.send("XADD", log, "*", "n", "custom", "f", frame) for _ in range(2000)))
     await sdk.runs.cancel(thread, run)
     path = f"/threads/{thread}/runs/{run}/stream?stream_mode=custom"
-    async with asked(served.url, path, method="GET", extra="last-event-id: -1\r\n") as reader:
+    async with raw_request(served.url, path, method="GET", headers="last-event-id: -1\r\n") as reader:
         await eventually(served.app.state.open_responses.__len__)
         (buffer,) = served.app.state.open_responses
         await eventually(lambda: buffer.is_ending)

@@ -1,4 +1,4 @@
-"""A server whose settings come from environment variables alone, and a project that uses every key of `slipway`."""
+"""Settings that are read from environment variables only, and a project that uses every key of section `slipway`."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ from tests.project_fixtures import graphs_of
 PROJECT = Path(__file__).parent / "project" / "langgraph.json"
 
 Load = Callable[..., Settings]
-"""Settings of these options, each of which is a variable of the environment."""
-
+"""Options by name to settings; each option is set as its environment variable."""
 
 graphs = graphs_of(PROJECT)
 
 
 @pytest.fixture(scope="session")
 def project(graphs: Registry) -> ModuleType:
-    """The module of the graphs as this registry imported it: it holds their gates. Other projects of these tests import
-    the same file as a module of another name."""
+    """The module of the graphs as this registry imported it; it has the gates at which nodes wait. Each registry
+    imports the file under another module name, so the gates of other registries are different objects."""
     return sys.modules[str(getattr(graphs.attribute("./graphs.py:step"), "__module__", ""))]
 
 
 @pytest.fixture
 def load(valkey_url: str, keys: Keys) -> Load:
-    """On the session's Valkey, under the prefix of this test."""
-    usual = {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT}
+    """Loads settings for the session's Valkey and the key prefix of this test."""
+    defaults = {"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT}
 
     def load(**options: object) -> Settings:
-        return Settings.load({variable_of(name): str(value) for name, value in (usual | options).items()})
+        return Settings.load({variable_of(name): str(value) for name, value in (defaults | options).items()})
 
     return load

@@ -1,4 +1,5 @@
-"""A ceiling is enforced wherever it is set: langgraph.json, assistant, request, by `configurable` or by `context`."""
+"""A ceiling is enforced no matter where it is set: in langgraph.json, an assistant or a request, and there in
+`configurable` or in `context`."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ CASES: Final = {
     "max_state_bytes": (20_000, {"upto": 9, "size": 10_000}, "ceiling.state_bytes"),
     "max_event_bytes": (20_000, {"upto": 9, "size": 10_000}, "ceiling.event_bytes"),
 }
-"""A limit, an input that exceeds it, and the code of the run's error."""
+"""Ceiling to its limit, an input that exceeds it, and the code of the run's error."""
+
+GRAPH: Final = f"{PROJECT.parent}/graphs.py:graph"
 
 RUN: Final = {"assistant_id": "plain", "input": {}, "if_not_exists": "create"}
 
@@ -40,76 +43,73 @@ def client_of(served: Served) -> httpx.AsyncClient:
 
 
 async def run_error(served: Served, client: httpx.AsyncClient, assistant: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Waits for a run and returns its stored error, empty if the run succeeded."""
     thread_id = new_id()
     body = {"assistant_id": assistant, "if_not_exists": "create"} | body
-    answer = await client.post(f"/threads/{thread_id}/runs/wait", json=body)
-    assert answer.status_code == 200, answer.text
+    response = await client.post(f"/threads/{thread_id}/runs/wait", json=body)
+    assert response.status_code == 200, response.text
     (run,) = (await client.get(f"/threads/{thread_id}/runs")).json()
     error = (await served.services.runs.find(run["run_id"])).error
     return dict(error or {})
 
 
-def member(source: str, ceilings: dict[str, float]) -> dict[str, Any]:
-    return slipway_options(source, {"ceilings": ceilings})
-
-
-def slipway_options(source: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The member of a body that sets these options."""
+def body_with(source: str, **options: object) -> dict[str, Any]:
+    """The member of a request or an assistant that sets these options of Slipway."""
     return {"config": {"configurable": options}} if source.endswith("config") else {"context": options}
 
 
 @pytest.mark.parametrize("source", SOURCES)
-async def test_every_ceiling(load: Load, graphs: Registry, source: str) -> None:
-    wrong = {}
+async def test_a_ceiling_of_a_request_or_an_assistant_is_enforced(load: Load, graphs: Registry, source: str) -> None:
+    other_errors = {}
     async with serving(load(), graphs) as served, working(load(), graphs), client_of(served) as client:
-        for name, (limit, given, code) in CASES.items():
-            assistant, body = "plain", {"input": given}
+        for name, (limit, exceeding_input, code) in CASES.items():
+            assistant, body = "plain", {"input": exceeding_input}
             if source.startswith("assistant"):
-                made = await client.post("/assistants", json={"graph_id": "plain"} | member(source, {name: limit}))
-                assert made.status_code == 200, made.text
-                assistant = made.json()["assistant_id"]
+                created = await client.post(
+                    "/assistants", json={"graph_id": "plain"} | body_with(source, ceilings={name: limit})
+                )
+                assert created.status_code == 200, created.text
+                assistant = created.json()["assistant_id"]
             else:
-                body |= member(source, {name: limit})
+                body |= body_with(source, ceilings={name: limit})
             error = await run_error(served, client, assistant, body)
             if (error.get("code"), error.get("limit")) != (code, limit):
-                wrong[name] = error
-    assert wrong == {}
+                other_errors[name] = error
+    assert other_errors == {}
 
 
-async def test_a_graph_of_langgraph_json(load: Load, tmp_path: Path) -> None:
-    """Each ceiling of one graph, in the file; the deployment's are higher."""
-    wrong = {}
+async def test_a_ceiling_of_a_graph_in_langgraph_json_is_enforced(load: Load, tmp_path: Path) -> None:
+    """The ceilings of the deployment are higher."""
+    other_errors = {}
     config = tmp_path / "langgraph.json"
     entries = {name: {"ceilings": {name: limit}} for name, (limit, _, _) in CASES.items()}
-    source = f"{PROJECT.parent}/graphs.py:graph"
-    config.write_bytes(orjson.dumps({"graphs": dict.fromkeys(entries, source), "slipway": {"graphs": entries}}))
+    config.write_bytes(orjson.dumps({"graphs": dict.fromkeys(entries, GRAPH), "slipway": {"graphs": entries}}))
     settings = load(config=config)
     graphs = await Registry.load(config)
     async with serving(settings, graphs) as served, working(settings, graphs), client_of(served) as client:
-        for name, (limit, given, code) in CASES.items():
-            error = await run_error(served, client, name, {"input": given})
+        for name, (limit, exceeding_input, code) in CASES.items():
+            error = await run_error(served, client, name, {"input": exceeding_input})
             if (error.get("code"), error.get("limit")) != (code, limit):
-                wrong[name] = error
-    assert wrong == {}
+                other_errors[name] = error
+    assert other_errors == {}
 
 
-@pytest.mark.parametrize("own", [True, False], ids=["the graph's", "the deployment's"])
-async def test_state_that_is_written_through_the_api(load: Load, tmp_path: Path, own: bool) -> None:
-    """It counts against the ceiling of the thread's graph, as the state that a run writes does."""
+@pytest.mark.parametrize("of_graph", [True, False], ids=["the graph's", "the deployment's"])
+async def test_a_state_write_is_subject_to_max_state_bytes(load: Load, tmp_path: Path, of_graph: bool) -> None:
     config = tmp_path / "langgraph.json"
-    entry = {"ceilings": {"max_state_bytes": 20_000}} if own else {}
-    source = f"{PROJECT.parent}/graphs.py:graph"
-    config.write_bytes(orjson.dumps({"graphs": {"small": source}, "slipway": {"graphs": {"small": entry}}}))
-    settings = load(config=config, max_body_bytes=65_536, max_state_bytes=1_000_000 if own else 65_536)
-    graphs, limit = await Registry.load(config), 20_000 if own else 65_536
+    entry = {"ceilings": {"max_state_bytes": 20_000}} if of_graph else {}
+    config.write_bytes(orjson.dumps({"graphs": {"small": GRAPH}, "slipway": {"graphs": {"small": entry}}}))
+    settings = load(config=config, max_body_bytes=65_536, max_state_bytes=1_000_000 if of_graph else 65_536)
+    graphs, limit = await Registry.load(config), 20_000 if of_graph else 65_536
     async with serving(settings, graphs) as served, client_of(served) as client:
-        made = await client.post("/threads", json={"metadata": {"graph_id": "small"}})
-        url, text = f"/threads/{made.json()['thread_id']}/state", "x" * (limit // 3)
+        created = await client.post("/threads", json={"metadata": {"graph_id": "small"}})
+        url, text = f"/threads/{created.json()['thread_id']}/state", "x" * (limit // 3)
         stored = await client.post(url, json={"values": {"text": text}})
-        refused = await client.post(url, json={"values": {"text": text}})
+        rejected = await client.post(url, json={"values": {"text": text}})
         state = (await client.get(url)).json()
     assert stored.status_code == 200, stored.text
-    assert (refused.status_code, refused.json()["code"], refused.json()["limit"]) == (413, "ceiling.state_bytes", limit)
+    error = rejected.json()
+    assert (rejected.status_code, error["code"], error["limit"]) == (413, "ceiling.state_bytes", limit)
     assert state["values"]["text"] == text
 
 
@@ -119,33 +119,33 @@ async def test_a_ceiling_that_cannot_be_enforced_is_rejected(
     load: Load, graphs: Registry, source: str, name: str
 ) -> None:
     async with serving(load(), graphs) as served, client_of(served) as client:
-        body = member(source, {name: 5})
+        body = body_with(source, ceilings={name: 5})
         if source.startswith("assistant"):
             rejected = await client.post("/assistants", json={"graph_id": "plain"} | body)
         else:
             rejected = await client.post("/runs", json={"assistant_id": "plain"} | body)
     assert rejected.status_code == 422
-    mirror = "context" if source.endswith("context") else "config.configurable"
-    assert rejected.json()["field"] == f"{mirror}.ceilings.{name}"
+    path = "context" if source.endswith("context") else "config.configurable"
+    assert rejected.json()["field"] == f"{path}.ceilings.{name}"
 
 
-DOORS: Final = ("answer", "answer of an inline graph", "breakpoint", "event protocol", "cron")
+ANSWER_ROUTES: Final = ("answer", "answer of an inline graph", "breakpoint", "event protocol", "cron")
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("route", ANSWER_ROUTES)
 async def test_an_answer_cannot_raise_the_ceilings_of_its_chain(
-    load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys, door: str
+    load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys, route: str
 ) -> None:
-    graph_id = "here" if "inline" in door else "plain"
-    first = {"assistant_id": graph_id, "input": {"upto": 9, "question_at": 2}}
-    if door == "breakpoint":
+    graph_id = "inline" if "inline" in route else "plain"
+    first = {"assistant_id": graph_id, "input": {"upto": 9, "interrupt_at": 2}}
+    if route == "breakpoint":
         first = {"assistant_id": graph_id, "input": {"upto": 9}, "interrupt_after": ["step"]}
-    first |= member("request.config", {"max_steps": 4})
+    first |= body_with("request.config", ceilings={"max_steps": 4})
     async with serving(load(), graphs) as served, working(load(), graphs), client_of(served) as client:
         thread_id = str((await client.post("/threads", json={})).json()["thread_id"])
-        waited = await client.post(f"/threads/{thread_id}/runs/wait", json=first)
-        assert waited.status_code == 200, waited.text
-        await answer(door, served, client, thread_id, graph_id, Time(pipeline, keys))
+        paused = await client.post(f"/threads/{thread_id}/runs/wait", json=first)
+        assert paused.status_code == 200, paused.text
+        await continue_thread(route, served, client, thread_id, graph_id, Time(pipeline, keys))
         answering, _ = (await client.get(f"/threads/{thread_id}/runs")).json()
         await client.get(f"/threads/{thread_id}/runs/{answering['run_id']}/join")
         ended = (await client.get(f"/threads/{thread_id}/runs/{answering['run_id']}")).json()
@@ -153,22 +153,22 @@ async def test_an_answer_cannot_raise_the_ceilings_of_its_chain(
     assert (answering["ceilings"]["max_steps"], ended["usage"]["steps"]) == (4, 4)
 
 
-async def answer(
-    door: str, served: Served, client: httpx.AsyncClient, thread_id: str, graph_id: str, time: Time
+async def continue_thread(
+    route: str, served: Served, client: httpx.AsyncClient, thread_id: str, graph_id: str, time: Time
 ) -> None:
-    """Continues the thread through one of the `DOORS`, with a request that has no ceilings."""
+    """Continues the thread in one of the `ANSWER_ROUTES` with a request that sets no ceilings."""
     run = {"assistant_id": graph_id, "command": {"resume": "yes"}}
-    if door == "event protocol":
+    if route == "event protocol":
         state = (await client.get(f"/threads/{thread_id}/state")).json()
         params = {"interrupt_id": state["interrupts"][0]["id"], "response": "yes"}
         command = {"id": 1, "method": "input.respond", "params": params}
         response = await client.post(f"/threads/{thread_id}/commands", json=command)
-    elif door == "cron":
+    elif route == "cron":
         cron = await client.post(f"/threads/{thread_id}/runs/crons", json=run | {"schedule": "* * * * *"})
         await time.due(cron.json()["cron_id"])
         assert await Scheduler(served.services).run_once() == 1
         response = cron
-    elif door == "breakpoint":
+    elif route == "breakpoint":
         response = await client.post(f"/threads/{thread_id}/runs", json={"assistant_id": graph_id, "input": None})
     else:
         response = await client.post(f"/threads/{thread_id}/runs", json=run)
@@ -176,11 +176,11 @@ async def answer(
 
 
 @pytest.mark.parametrize("source", SOURCES)
-async def test_a_priority_is_honoured_wherever_it_is_set(
+async def test_a_priority_is_stored_no_matter_where_it_is_set(
     load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys, source: str
 ) -> None:
     async with serving(load(), graphs) as served, client_of(served) as client:
-        assistant, body = "plain", slipway_options(source, {"priority": "high"})
+        assistant, body = "plain", body_with(source, priority="high")
         if source.startswith("assistant"):
             assistant = (await client.post("/assistants", json={"graph_id": "plain"} | body)).json()["assistant_id"]
             body = {}
@@ -197,10 +197,10 @@ async def test_a_priority_is_honoured_wherever_it_is_set(
         ("ceilings", {"max_steps": -1}, "ceilings.max_steps"),
     ],
 )
-async def test_a_wrong_option_is_rejected_under_the_name_that_was_sent(
+async def test_the_error_of_a_wrong_option_names_the_member_of_the_request(
     load: Load, graphs: Registry, source: str, name: str, value: object, field: str
 ) -> None:
-    body = slipway_options(source, {name: value})
+    body = body_with(source, **{name: value})
     path = "context" if source.endswith("context") else "config.configurable"
     async with serving(load(), graphs) as served, client_of(served) as client:
         if source.startswith("assistant"):

@@ -1,5 +1,5 @@
-"""Every key of the section `slipway` of langgraph.json does what it says: for each there is a test that fails when it
-is ignored."""
+"""Every key of section `slipway` in langgraph.json has its effect: for each key one test fails when Slipway ignores
+it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from slipway.redis.pipeline import Pipeline
 from slipway.runs.record import new_id
 from tests.http.conftest import serving
 from tests.options.conftest import PROJECT, Load
-from tests.options.test_options import RUN, one_waits_for_the_other
+from tests.options.test_options import RUN, check_second_run_waits_for_first
 from tests.working import working
 
 TESTS: Final = {
-    "execution": "test_an_inline_graph_needs_no_worker",
-    "inline_budget_s": "tests/options/test_options.py::test_the_budget_of_graphs_that_have_none_of_their_own",
-    "ceilings": "test_ceilings_of_all_graphs_and_of_one",
-    "version": "test_the_version_is_shown",
-    "priority": "test_an_urgent_run_goes_first",
-    "max_running_runs": "test_the_running_runs_of_one_graph",
+    "execution": "test_a_run_of_an_inline_graph_ends_without_a_worker",
+    "inline_budget_s": "tests/options/test_options.py::test_inline_budget_s_applies_to_graphs_without_an_own_budget",
+    "ceilings": "test_ceilings_of_all_graphs_and_of_one_graph_are_enforced",
+    "version": "test_the_info_endpoint_returns_the_version_of_each_graph",
+    "priority": "test_a_run_of_a_high_priority_graph_is_queued_first",
+    "max_running_runs": "test_max_running_runs_limits_the_runs_of_one_graph",
 }
 
 
@@ -36,16 +36,16 @@ def test_every_key_has_a_test() -> None:
     assert all(name in globals() for name in TESTS.values() if "::" not in name)
 
 
-async def test_an_inline_graph_needs_no_worker(load: Load, graphs: Registry) -> None:
+async def test_a_run_of_an_inline_graph_ends_without_a_worker(load: Load, graphs: Registry) -> None:
     async with serving(load(), graphs) as served, get_client(url=served.url) as client:
         thread_id = (await client.threads.create())["thread_id"]
-        assert await client.runs.wait(thread_id, "here", input={}) == {"steps": 1, "text": ""}
-        other = await client.runs.create(None, "plain", input={})
-        assert other["status"] == "pending"
+        assert await client.runs.wait(thread_id, "inline", input={}) == {"steps": 1, "text": ""}
+        run_for_a_worker = await client.runs.create(None, "plain", input={})
+        assert run_for_a_worker["status"] == "pending"
 
 
 @pytest.mark.parametrize(("graph_id", "limit"), [("plain", 100), ("bounded", 3)])
-async def test_ceilings_of_all_graphs_and_of_one(load: Load, graph_id: str, limit: int) -> None:
+async def test_ceilings_of_all_graphs_and_of_one_graph_are_enforced(load: Load, graph_id: str, limit: int) -> None:
     settings = load(config=PROJECT.with_name("ceilings.json"))
     graphs = await Registry.load(settings.config)
     async with serving(settings, graphs) as served, working(settings, graphs) as (_, services):
@@ -58,13 +58,15 @@ async def test_ceilings_of_all_graphs_and_of_one(load: Load, graph_id: str, limi
         assert (error["code"], error["limit"]) == ("ceiling.steps", limit)
 
 
-async def test_the_version_is_shown(load: Load, graphs: Registry) -> None:
+async def test_the_info_endpoint_returns_the_version_of_each_graph(load: Load, graphs: Registry) -> None:
     async with serving(load(), graphs) as served, httpx.AsyncClient(base_url=served.url) as client:
-        shown = (await client.get("/info")).json()["graphs"]
-        assert (shown["bounded"], shown["plain"]) == ({"version": "2.1"}, {"version": "1"})
+        graph_info = (await client.get("/info")).json()["graphs"]
+        assert (graph_info["bounded"], graph_info["plain"]) == ({"version": "2.1"}, {"version": "1"})
 
 
-async def test_an_urgent_run_goes_first(load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys) -> None:
+async def test_a_run_of_a_high_priority_graph_is_queued_first(
+    load: Load, graphs: Registry, pipeline: Pipeline, keys: Keys
+) -> None:
     async with serving(load(), graphs) as served, httpx.AsyncClient(base_url=served.url) as client:
         for graph_id in ("plain", "urgent"):
             body = RUN | {"assistant_id": graph_id}
@@ -72,8 +74,10 @@ async def test_an_urgent_run_goes_first(load: Load, graphs: Registry, pipeline: 
         assert (await pipeline.send("ZRANGE", keys.queue, 0, 0))[0].decode().startswith(last["run_id"])
 
 
-async def test_the_default_config_is_the_system_assistants(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the reference server has it: in `LANGGRAPH_CONFIG`, below what a run says, and not for other assistants."""
+async def test_langgraph_config_is_the_config_of_system_assistants_only(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on the reference server: the config of a run has precedence, and other assistants do not get this config."""
     config = {"configurable": {"a": 1, "b": 2}, "recursion_limit": 3, "tags": ["t"]}
     monkeypatch.setenv("LANGGRAPH_CONFIG", orjson.dumps({"plain": config}).decode())
     settings = load()
@@ -81,25 +85,29 @@ async def test_the_default_config_is_the_system_assistants(load: Load, monkeypat
     async with serving(settings, graphs) as served, working(settings, graphs), get_client(url=served.url) as client:
         system = await client.assistants.get("plain")
         assert (system["config"], system["context"]) == (config, config["configurable"])
-        own = await client.assistants.create("plain")
-        assert (own["config"], own["context"]) == ({}, {})
+        created = await client.assistants.create("plain")
+        assert (created["config"], created["context"]) == ({}, {})
 
-        async def ran(assistant: str, **given: Any) -> tuple[Any, Any]:
+        async def values_and_config(assistant: str, **options: Any) -> tuple[Any, Any]:
             thread_id = (await client.threads.create())["thread_id"]
-            values = await client.runs.wait(thread_id, assistant, input={"upto": 6}, raise_error=False, **given)
+            values = await client.runs.wait(thread_id, assistant, input={"upto": 6}, raise_error=False, **options)
             run: Any = (await client.runs.list(thread_id))[0]
             return values, run["kwargs"]["config"]
 
-        values, used = await ran("plain")
+        values, run_config = await values_and_config("plain")
         assert "GraphRecursionError" in str(values)
-        assert (used["configurable"]["a"], used["configurable"]["b"], used["tags"]) == (1, 2, ["t"])
-        values, used = await ran("plain", config={"configurable": {"b": 3}, "recursion_limit": 9})
+        assert (run_config["configurable"]["a"], run_config["configurable"]["b"], run_config["tags"]) == (1, 2, ["t"])
+        values, run_config = await values_and_config("plain", config={"configurable": {"b": 3}, "recursion_limit": 9})
         assert values["steps"] == 6
-        assert (used["configurable"]["a"], used["configurable"]["b"], used["recursion_limit"]) == (1, 3, 9)
-        values, used = await ran(own["assistant_id"])
+        assert (run_config["configurable"]["a"], run_config["configurable"]["b"], run_config["recursion_limit"]) == (
+            1,
+            3,
+            9,
+        )
+        values, run_config = await values_and_config(created["assistant_id"])
         assert values["steps"] == 6
-        assert "a" not in used["configurable"]
+        assert "a" not in run_config["configurable"]
 
 
-async def test_the_running_runs_of_one_graph(load: Load, graphs: Registry, project: ModuleType) -> None:
-    await one_waits_for_the_other(load(), graphs, project, assistant_id="one_at_a_time")
+async def test_max_running_runs_limits_the_runs_of_one_graph(load: Load, graphs: Registry, project: ModuleType) -> None:
+    await check_second_run_waits_for_first(load(), graphs, project, assistant_id="one_at_a_time")

@@ -1,4 +1,4 @@
-"""One graph that stops at a gate or an interrupt, counts supersteps and grows."""
+"""One graph that can wait at a gate, interrupt, fail, loop, and let its state grow."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy, interrupt
 
 gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
-"""Thread id to what a run with `"gate": true` waits for."""
+"""Thread id to the event that a run with `"gate": true` waits for."""
 
 
 class State(TypedDict, total=False):
-    """`size` is how many bytes each superstep adds to the state; `fails` how often the node fails first; `question_at`
-    the number of supersteps after which the node interrupts."""
+    """`upto` is the number of supersteps, `size` the bytes that each superstep adds to `text`, `fails` how often the
+    node fails before it succeeds, and `interrupt_at` the number of supersteps after which the node interrupts."""
 
     steps: int
     upto: int
@@ -24,27 +24,26 @@ class State(TypedDict, total=False):
     size: int
     fails: int
     text: str
-    question_at: int
+    interrupt_at: int
 
 
-failed: defaultdict[str, int] = defaultdict(int)
+failures: defaultdict[str, int] = defaultdict(int)
+"""Thread id to how often the node failed."""
 
 
 async def step(state: State, config: RunnableConfig) -> dict[str, Any]:
-    """One superstep."""
     thread_id = config["configurable"]["thread_id"]
     if state.get("gate"):
         await gates[thread_id].wait()
-    if failed[thread_id] < state.get("fails", 0):
-        failed[thread_id] += 1
-        raise ConnectionError("again")
-    if state.get("question_at") == state.get("steps", 0):
+    if failures[thread_id] < state.get("fails", 0):
+        failures[thread_id] += 1
+        raise ConnectionError("the node fails for this test")
+    if state.get("interrupt_at") == state.get("steps", 0):
         interrupt("continue?")
     return {"steps": state.get("steps", 0) + 1, "text": state.get("text", "") + "x" * state.get("size", 0)}
 
 
-def more(state: State) -> bool:
-    """Whether there is another superstep to do."""
+def has_next_step(state: State) -> bool:
     return state.get("steps", 0) < state.get("upto", 1)
 
 
@@ -52,6 +51,6 @@ graph = (
     StateGraph(State)
     .add_node("step", step, retry_policy=RetryPolicy(0.001, 1, jitter=False, max_attempts=50))
     .add_edge(START, "step")
-    .add_conditional_edges("step", more, {True: "step", False: END})
+    .add_conditional_edges("step", has_next_step, {True: "step", False: END})
     .compile()
 )
