@@ -154,20 +154,20 @@ TRASH = named("the trash is emptied")
 # cells that several attacks share
 
 LEAVES = (
-    (CRON_DUE, shown("test_crons_of_others.py::test_a_cron_ends_with_its_owners_access_and_goes_on_when_it_is_back")),
-    (WAITING_RUN, shown("test_access_lost_meanwhile.py::test_a_run_that_was_delayed_is_asked_for_when_it_begins")),
-    (INLINE_RUN, shown("test_access_lost_meanwhile.py::test_a_run_that_begins_at_once_is_asked_for_once")),
-    (WEBHOOK, shown("test_access_lost_meanwhile.py::test_a_webhook_tells_what_its_user_may_read_when_it_is_called")),
-    (SOCKET, shown("test_open_streams.py::test_a_change_of_the_metadata_closes_a_socket")),
+    (CRON_DUE, shown("test_cron_permissions.py::test_a_cron_creates_no_run_while_its_owner_has_no_access")),
+    (WAITING_RUN, shown("test_lost_access.py::test_a_delayed_run_is_authorized_again_when_it_starts")),
+    (INLINE_RUN, shown("test_lost_access.py::test_a_run_that_starts_at_once_is_authorized_once")),
+    (WEBHOOK, shown("test_lost_access.py::test_a_webhook_sends_only_what_its_user_may_read_at_delivery")),
+    (SOCKET, shown("test_open_responses.py::test_a_metadata_change_that_removes_access_closes_a_websocket")),
     (
         named("an open POST /runs/wait", "an open POST /runs/stream"),
-        shown("test_open_streams.py::test_a_run_without_a_thread_of_its_callers_too"),
+        shown("test_open_responses.py::test_a_metadata_change_ends_the_response_of_a_stateless_run"),
     ),
     (
         an_open_stream,
         shown(
-            "test_open_streams.py::test_a_change_of_the_metadata_ends_it",
-            "test_open_streams.py::test_the_auth_file_is_asked_again_when_the_run_begins",
+            "test_open_responses.py::test_a_metadata_change_that_removes_access_ends_a_response",
+            "test_open_responses.py::test_a_response_is_authorized_again_when_the_run_starts",
         ),
     ),
     (anything, HOUSEKEEPING),
@@ -175,10 +175,10 @@ LEAVES = (
 """Background work, and the permissions of the user for whom it is done."""
 
 HOSTILE = (
-    "test_hostile_values.py::test_no_value_of_a_field_is_a_fault",
-    "test_hostile_values.py::test_no_query_is_a_fault",
+    "test_hostile_values.py::test_no_value_of_a_field_causes_a_server_error",
+    "test_hostile_values.py::test_no_query_causes_a_server_error",
 )
-EVERY_FRAME = "test_hostile_values.py::test_every_frame_is_answered"
+EVERY_FRAME = "test_hostile_values.py::test_every_frame_gets_a_response"
 
 
 def hostile(*others: str) -> tuple[tuple[Where, Cell], ...]:
@@ -186,7 +186,7 @@ def hostile(*others: str) -> tuple[tuple[Where, Cell], ...]:
     return (
         (with_body, shown(HOSTILE[0], *others)),
         (with_query, shown(HOSTILE[1])),
-        (with_id, shown("test_hostile_values.py::test_no_path_leads_elsewhere")),
+        (with_id, shown("test_hostile_values.py::test_no_path_reaches_another_route_or_record")),
         (command, shown(EVERY_FRAME)),
         (route, Spared("It reads only the headers of the request, and these change no record.")),
         (an_open_stream, REQUEST_BEFORE),
@@ -200,8 +200,8 @@ ATTACKS: Final = (
         "401, or close code 4401 for a WebSocket, before any record is read.",
         (
             (public, SHARED),
-            (route, shown("auth/test_every_route.py::test_who_may_nothing_gets_nothing")),
-            (command, shown("auth/test_events.py::test_a_socket_is_closed_by_the_status")),
+            (route, shown("auth/test_every_route.py::test_every_route_denies_a_client_without_permission")),
+            (command, shown("auth/test_event_protocol.py::test_a_denied_websocket_is_closed_with_the_http_status")),
             (an_open_stream, REQUEST_BEFORE),
             (anything, NO_CALLER),
         ),
@@ -211,8 +211,8 @@ ATTACKS: Final = (
         "403, or close code 4403 for a WebSocket, before any record is read.",
         (
             (public, SHARED),
-            (route, shown("auth/test_every_route.py::test_who_may_nothing_gets_nothing")),
-            (command, shown("auth/test_events.py::test_a_socket_is_closed_by_the_status")),
+            (route, shown("auth/test_every_route.py::test_every_route_denies_a_client_without_permission")),
+            (command, shown("auth/test_event_protocol.py::test_a_denied_websocket_is_closed_with_the_http_status")),
             *LEAVES,
         ),
     ),
@@ -225,18 +225,17 @@ ATTACKS: Final = (
             (
                 with_id,
                 shown(
-                    "auth/test_every_route.py::test_what_is_anns_is_hidden_from_bob",
-                    "test_nothing_shows_through.py::test_a_hidden_id_answers_as_an_unknown_one",
-                    "test_nothing_shows_through.py::"
-                    "test_a_hidden_record_costs_what_an_unknown_one_costs_however_large_it_is",
+                    "auth/test_every_route.py::test_every_route_hides_the_records_of_another_user",
+                    "test_hidden_records.py::test_a_hidden_id_gets_the_response_of_an_unknown_id",
+                    "test_hidden_records.py::test_a_large_hidden_record_costs_as_much_as_an_unknown_one",
                 ),
             ),
-            (route, shown("auth/test_every_route.py::test_what_is_anns_is_hidden_from_bob")),
+            (route, shown("auth/test_every_route.py::test_every_route_hides_the_records_of_another_user")),
             (
                 command,
                 shown(
-                    "auth/test_events.py::test_a_socket_is_closed_by_the_status",
-                    "auth/test_events.py::test_who_waited_for_a_thread_hears_nothing_of_somebody_elses",
+                    "auth/test_event_protocol.py::test_a_denied_websocket_is_closed_with_the_http_status",
+                    "auth/test_event_protocol.py::test_a_client_that_waits_for_a_thread_receives_no_event_of_another_user",
                 ),
             ),
             *LEAVES,
@@ -251,21 +250,27 @@ ATTACKS: Final = (
             (
                 making_runs,
                 shown(
-                    "test_handler_values.py::test_every_route_shows_values_of_known_shapes",
-                    "test_handler_values.py::test_every_door_of_a_run_takes_what_a_handler_wrote",
+                    "test_handler_values.py::test_every_route_sends_handlers_values_of_declared_shapes",
+                    "test_handler_values.py::test_every_way_to_create_a_run_uses_the_changes_of_a_handler",
                 ),
             ),
             (
                 route,
                 shown(
-                    "test_handler_values.py::test_every_route_shows_values_of_known_shapes",
-                    "test_handler_values.py::test_what_a_handler_writes_counts",
+                    "test_handler_values.py::test_every_route_sends_handlers_values_of_declared_shapes",
+                    "test_handler_values.py::test_a_change_of_a_handler_takes_effect",
                 ),
             ),
-            (named("run.start"), shown("test_handler_values.py::test_every_door_of_a_run_takes_what_a_handler_wrote")),
+            (
+                named("run.start"),
+                shown("test_handler_values.py::test_every_way_to_create_a_run_uses_the_changes_of_a_handler"),
+            ),
             (named("input.respond"), Spared("It creates its run with the same function as `run.start`.")),
             (command, SOCKET_READS),
-            (CRON_DUE, shown("test_crons_of_others.py::test_a_cron_whose_threads_stay_needs_leave_to_make_them")),
+            (
+                CRON_DUE,
+                shown("test_cron_permissions.py::test_a_cron_that_keeps_its_threads_needs_permission_to_create_them"),
+            ),
             (
                 anything,
                 Spared("The stored record has the changes of the handler; later authorizations only allow or deny."),
@@ -281,17 +286,17 @@ ATTACKS: Final = (
             (
                 route,
                 shown(
-                    "test_doors.py::test_a_refused_operation_is_refused_at_every_door",
-                    "test_doors.py::test_a_filter_is_one_at_every_door",
+                    "test_entry_points.py::test_a_denied_operation_is_denied_at_every_entry_point",
+                    "test_entry_points.py::test_a_filter_applies_at_every_entry_point",
                 ),
             ),
-            (named("run.start"), shown("test_doors.py::test_a_refused_operation_is_refused_at_every_door")),
-            (command, shown("test_open_streams.py::test_a_socket_asks_before_each_command")),
+            (named("run.start"), shown("test_entry_points.py::test_a_denied_operation_is_denied_at_every_entry_point")),
+            (command, shown("test_open_responses.py::test_a_websocket_authorizes_each_command")),
             (
                 CRON_DUE,
                 shown(
-                    "test_doors.py::test_a_refused_operation_is_refused_at_every_door",
-                    "test_crons_of_others.py::test_a_due_time_that_is_refused_makes_no_run",
+                    "test_entry_points.py::test_a_denied_operation_is_denied_at_every_entry_point",
+                    "test_cron_permissions.py::test_a_denied_due_time_creates_no_run",
                 ),
             ),
             *LEAVES,
@@ -305,17 +310,17 @@ ATTACKS: Final = (
             (
                 named("PATCH /runs/crons/{cron_id}"),
                 shown(
-                    "test_crons_of_others.py::test_who_may_not_run_it_may_not_change_it",
-                    "test_crons_of_others.py::test_who_has_lost_access_may_stop_and_remove_the_cron",
+                    "test_cron_permissions.py::test_an_owner_who_may_not_create_the_run_cannot_change_the_cron",
+                    "test_cron_permissions.py::test_an_owner_without_access_can_disable_and_delete_the_cron",
                 ),
             ),
             (
                 named("DELETE /runs/crons/{cron_id}"),
-                shown("test_crons_of_others.py::test_who_has_lost_access_may_stop_and_remove_the_cron"),
+                shown("test_cron_permissions.py::test_an_owner_without_access_can_disable_and_delete_the_cron"),
             ),
             (held_open, Spared("Its response, once it has started, has its own row.")),
             (route, AT_ONCE),
-            (command, shown("test_open_streams.py::test_a_socket_asks_before_each_command")),
+            (command, shown("test_open_responses.py::test_a_websocket_authorizes_each_command")),
             *LEAVES,
         ),
     ),
@@ -323,8 +328,8 @@ ATTACKS: Final = (
         "Repeated credentials",
         "400, or close code 4400 for a WebSocket, whichever of the values is valid.",
         (
-            (route, shown("test_two_callers.py::test_a_header_that_identifies_is_there_once_on_every_route")),
-            (command, shown("test_two_callers.py::test_a_socket_is_closed_with_the_same")),
+            (route, shown("test_repeated_credentials.py::test_every_route_rejects_a_repeated_authorization_header")),
+            (command, shown("test_repeated_credentials.py::test_a_websocket_with_repeated_credentials_is_closed")),
             (an_open_stream, REQUEST_BEFORE),
             (anything, ONE_REQUEST),
         ),
@@ -334,16 +339,16 @@ ATTACKS: Final = (
         "No response, log line, record or config of a run has a credential, whatever langgraph.json includes. The "
         "operator's webhook headers are sent only to hosts that are named.",
         (
-            (route, shown("test_credentials.py::test_no_credential_is_kept_by_any_route_or_command")),
-            (command, shown("test_credentials.py::test_no_credential_is_kept_by_any_route_or_command")),
+            (route, shown("test_credentials.py::test_no_route_or_command_stores_or_returns_a_credential")),
+            (command, shown("test_credentials.py::test_no_route_or_command_stores_or_returns_a_credential")),
             (
                 named("a webhook is delivered"),
                 shown(
-                    "test_webhook_secrets.py::test_a_host_that_is_not_named_is_refused_when_the_run_is_made",
-                    "test_webhook_secrets.py::test_nothing_follows_a_redirect_to_another_host",
+                    "test_webhook_secrets.py::test_a_host_that_is_not_allowed_is_rejected_with_the_run",
+                    "test_webhook_secrets.py::test_a_redirect_to_another_host_is_not_followed",
                 ),
             ),
-            (WAITING_RUN, shown("test_credentials.py::test_no_credential_goes_further_than_the_request")),
+            (WAITING_RUN, shown("test_credentials.py::test_no_credential_reaches_a_graph_a_record_or_the_log")),
             (an_open_stream, REQUEST_BEFORE),
             (anything, Spared("Records have no credentials that it could copy.")),
         ),
@@ -356,16 +361,16 @@ ATTACKS: Final = (
             (
                 route,
                 shown(
-                    "test_foreign_origins.py::test_no_route_does_anything_for_a_foreign_page",
-                    "test_foreign_origins.py::test_a_body_that_any_page_may_send_starts_nothing",
-                    "test_foreign_hosts.py::test_no_route_is_served_by_a_foreign_name",
+                    "test_foreign_origins.py::test_no_route_serves_a_foreign_page",
+                    "test_foreign_origins.py::test_a_body_that_needs_no_preflight_starts_nothing",
+                    "test_foreign_hosts.py::test_no_route_is_served_under_a_foreign_name",
                 ),
             ),
             (
                 command,
                 shown(
-                    "test_foreign_origins.py::test_no_command_of_a_foreign_page_is_taken",
-                    "test_foreign_hosts.py::test_no_socket_is_opened_by_a_foreign_name",
+                    "test_foreign_origins.py::test_no_command_of_a_foreign_page_is_accepted",
+                    "test_foreign_hosts.py::test_no_websocket_is_opened_under_a_foreign_name",
                 ),
             ),
             (an_open_stream, REQUEST_BEFORE),
@@ -379,7 +384,7 @@ ATTACKS: Final = (
             (public, SHARED),
             (
                 lambda row: (of_thread(row) and (not held_open(row) or "{run_id}" in row.name)) or making(row),
-                shown("test_incarnations.py::test_a_thread_with_the_id_of_a_removed_one_answers_as_any_new_thread"),
+                shown("test_incarnations.py::test_a_thread_with_the_id_of_a_deleted_thread_is_like_any_new_thread"),
             ),
             (
                 of_thread,
@@ -397,7 +402,7 @@ ATTACKS: Final = (
             ),
             (
                 lambda row: "/assistants" in row.name or "/store/items" in row.name,
-                shown("test_new_ids.py::test_what_is_made_anew_has_nothing_of_what_had_its_id"),
+                shown("test_reused_ids.py::test_a_record_with_a_reused_id_has_no_data_of_the_deleted_record"),
             ),
             (
                 named("POST /threads/prune"),
@@ -413,7 +418,7 @@ ATTACKS: Final = (
                 ),
             ),
             (route, NO_ID),
-            (command, shown("test_open_streams.py::test_a_socket_closes_with_its_thread")),
+            (command, shown("test_open_responses.py::test_a_websocket_closes_when_its_thread_is_deleted")),
             (TRASH, shown("runs/test_incarnations.py::test_what_a_thread_stored_stays_when_its_id_was_in_the_trash")),
             (
                 CRON_DUE,
@@ -445,8 +450,8 @@ ATTACKS: Final = (
                     "runs/test_incarnations.py::test_pruning_a_deleted_thread_does_not_change_a_later_thread_with_its_id"
                 ),
             ),
-            (SOCKET, shown("test_open_streams.py::test_a_socket_closes_with_its_thread")),
-            (an_open_stream, shown("test_open_streams.py::test_a_stream_ends_with_its_thread")),
+            (SOCKET, shown("test_open_responses.py::test_a_websocket_closes_when_its_thread_is_deleted")),
+            (an_open_stream, shown("test_open_responses.py::test_a_stream_ends_when_its_thread_is_deleted")),
             (
                 named("stuck records are repaired"),
                 Spared("It repairs a record from its own fields, and copies nothing from one record to another."),
@@ -458,11 +463,11 @@ ATTACKS: Final = (
         "Wrong types",
         "A client error (400 or 422) that names the field, never 500.",
         (
-            (with_body, shown("test_wrong_types.py::test_a_field_of_a_wrong_type_is_named", HOSTILE[0])),
-            (with_query, shown("test_wrong_types.py::test_a_parameter_of_a_wrong_type_is_named", HOSTILE[1])),
+            (with_body, shown("test_wrong_types.py::test_the_error_names_a_field_of_a_wrong_type", HOSTILE[0])),
+            (with_query, shown("test_wrong_types.py::test_the_error_names_a_parameter_of_a_wrong_type", HOSTILE[1])),
             (
                 lambda row: row.name in COMMANDS and COMMANDS[row.name].posted,
-                shown("test_wrong_types.py::test_a_command_with_parameters_of_wrong_types_is_refused", EVERY_FRAME),
+                shown("test_wrong_types.py::test_a_command_with_parameters_of_wrong_types_is_rejected", EVERY_FRAME),
             ),
             *hostile(),
         ),
@@ -475,13 +480,13 @@ ATTACKS: Final = (
             (
                 with_body,
                 shown(
-                    "test_large_json.py::test_no_route_takes_a_body_over_the_limit",
-                    "test_large_json.py::test_no_route_takes_a_body_that_is_nested_too_deep",
-                    "test_large_json.py::test_a_body_is_checked_at_about_the_cost_of_reading_it",
+                    "test_large_json.py::test_no_route_accepts_a_body_over_the_limit",
+                    "test_large_json.py::test_no_route_accepts_a_body_that_is_nested_too_deeply",
+                    "test_large_json.py::test_checking_a_body_costs_about_as_much_as_parsing_it",
                 ),
             ),
             (route, NO_BODY),
-            (command, shown("test_large_json.py::test_a_frame_that_is_nested_too_deep_is_refused")),
+            (command, shown("test_large_json.py::test_a_frame_that_is_nested_too_deeply_is_rejected")),
             (an_open_stream, REQUEST_BEFORE),
             (anything, STORED),
         ),
@@ -490,17 +495,20 @@ ATTACKS: Final = (
         "JSON that looks like serialised objects",
         "It is data: it is returned unchanged, and nothing is imported, created or called.",
         (
-            (with_body, shown(HOSTILE[0], "test_data_stays_data.py::test_records_keep_what_they_were_sent")),
-            (named("run.start"), shown(EVERY_FRAME, "test_data_stays_data.py::test_a_run_keeps_what_it_was_sent")),
+            (with_body, shown(HOSTILE[0], "test_unchanged_data.py::test_records_return_their_data_unchanged")),
+            (
+                named("run.start"),
+                shown(EVERY_FRAME, "test_unchanged_data.py::test_the_input_of_a_run_is_returned_unchanged"),
+            ),
             (
                 named("input.respond"),
-                shown(EVERY_FRAME, "test_data_stays_data.py::test_an_answer_to_an_interrupt_is_what_was_sent"),
+                shown(EVERY_FRAME, "test_unchanged_data.py::test_an_answer_to_an_interrupt_reaches_the_node_unchanged"),
             ),
             (
                 WAITING_RUN,
                 shown(
-                    "test_data_stays_data.py::test_a_run_keeps_what_it_was_sent",
-                    "test_data_stays_data.py::test_names_that_are_kept_for_the_machinery_do_nothing",
+                    "test_unchanged_data.py::test_the_input_of_a_run_is_returned_unchanged",
+                    "test_unchanged_data.py::test_reserved_configurable_names_have_no_effect",
                 ),
             ),
             *hostile(),
@@ -511,7 +519,7 @@ ATTACKS: Final = (
         "An invalid id is 404 or 422. Another spelling of an id needs the same permission. No file and no other route "
         "is reached.",
         (
-            (with_id, shown("test_hostile_values.py::test_no_path_leads_elsewhere")),
+            (with_id, shown("test_hostile_values.py::test_no_path_reaches_another_route_or_record")),
             (route, NO_PATH),
             (command, Spared("A WebSocket has the path of its thread; frames have no path.")),
             (an_open_stream, REQUEST_BEFORE),
@@ -525,15 +533,15 @@ ATTACKS: Final = (
             (
                 held_open,
                 shown(
-                    "test_hostile_values.py::test_no_value_of_a_field_is_a_fault",
-                    "test_hostile_values.py::test_a_name_that_a_graph_makes_is_one_line_of_its_event",
+                    "test_hostile_values.py::test_no_value_of_a_field_causes_a_server_error",
+                    "test_hostile_values.py::test_an_event_name_of_a_graph_stays_one_line",
                 ),
             ),
-            (route, shown("test_hostile_values.py::test_no_header_is_a_fault_or_is_sent_back")),
+            (route, shown("test_hostile_values.py::test_no_header_causes_a_server_error_or_is_returned")),
             (command, Spared("A frame is one JSON text, in which line breaks are escaped.")),
             (SOCKET, Spared("A frame is one JSON text, in which line breaks are escaped.")),
-            (an_open_stream, shown("test_hostile_values.py::test_a_name_that_a_graph_makes_is_one_line_of_its_event")),
-            (WEBHOOK, shown("test_webhook_secrets.py::test_a_url_that_readers_disagree_on_is_refused")),
+            (an_open_stream, shown("test_hostile_values.py::test_an_event_name_of_a_graph_stays_one_line")),
+            (WEBHOOK, shown("test_webhook_secrets.py::test_an_ambiguous_url_is_rejected")),
             (anything, Spared("It writes no header and no event name that a client chose.")),
         ),
     ),
@@ -541,7 +549,7 @@ ATTACKS: Final = (
         "Patterns, Lua and key names of Redis",
         "A text matches only itself. Scripts are files, and values of clients are arguments. No key is searched by a "
         "pattern.",
-        hostile("test_data_stays_data.py::test_patterns_in_names_are_names"),
+        hostile("test_unchanged_data.py::test_patterns_in_names_match_only_themselves"),
     ),
     Attack(
         "Regular expressions that do not end",

@@ -62,7 +62,7 @@ look_around = StateGraph(State).add_node("look", look).add_edge(START, "look").c
 """
 
 
-def test_what_counts_as_a_credential() -> None:
+def test_credential_headers_are_recognised_by_name() -> None:
     assert [name for name in CREDENTIALS if not is_credential(name)] == []
     assert [name for name in OTHERS if is_credential(name)] == []
 
@@ -112,7 +112,7 @@ async def everything_stored(pipeline: Pipeline, keys: Keys) -> bytes:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_no_credential_goes_further_than_the_request(
+async def test_no_credential_reaches_a_graph_a_record_or_the_log(
     client: httpx.AsyncClient, served: Served, pipeline: Pipeline, keys: Keys
 ) -> None:
     headers = dict.fromkeys(CREDENTIALS, MARK) | {"x-tour-id": "tour-7"}
@@ -143,7 +143,7 @@ async def test_no_credential_goes_further_than_the_request(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_tokens_in_the_subprotocols_of_a_socket_stay_there(client: httpx.AsyncClient) -> None:
+async def test_tokens_in_websocket_subprotocols_reach_no_graph(client: httpx.AsyncClient) -> None:
     headers = {"sec-websocket-protocol": MARK, "x-tour-id": "tour-7"}
     answer = await client.post("/runs/wait", json={"assistant_id": "look_around", "input": {}}, headers=headers)
     assert answer.json()["seen"]["x-tour-id"] == "tour-7"
@@ -151,7 +151,7 @@ async def test_tokens_in_the_subprotocols_of_a_socket_stay_there(client: httpx.A
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_header_takes_no_place_of_what_the_server_reads(client: httpx.AsyncClient) -> None:
+async def test_a_header_never_replaces_a_configurable_of_the_server(client: httpx.AsyncClient) -> None:
     run = {"assistant_id": "look_around", "input": {}, "config": {"configurable": {"priority": "high"}}}
     headers = dict.fromkeys(SERVERS, "u=1") | {"x-tour-id": "tour-7"}
     seen = (await client.post("/runs/wait", json=run, headers=headers)).json()["seen"]
@@ -159,7 +159,7 @@ async def test_a_header_takes_no_place_of_what_the_server_reads(client: httpx.As
     assert "u=1" not in seen.values()
 
 
-async def test_a_section_that_names_one_is_a_warning(settings: Settings, graphs: Registry) -> None:
+async def test_including_a_credential_header_logs_a_warning(settings: Settings, graphs: Registry) -> None:
     with capture_logs() as lines:
         async with serving(settings, graphs):
             pass
@@ -170,7 +170,7 @@ async def test_a_section_that_names_one_is_a_warning(settings: Settings, graphs:
     assert {name for key, name in warned if key == "http.logging_headers.includes"} == set(CREDENTIALS)
 
 
-async def test_no_credential_is_kept_by_any_route_or_command(
+async def test_no_route_or_command_stores_or_returns_a_credential(
     client: httpx.AsyncClient, served: Served, pipeline: Pipeline, keys: Keys
 ) -> None:
     """In an answer, in the log or in Redis."""

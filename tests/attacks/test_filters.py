@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.attacks.ruled_server import NEVER, RUN, admin, ann, graphs, made, rules, served, settings
+from tests.attacks.rules_server import NEVER, RUN, admin, ann, graphs, made, rules, served, settings
 
 __all__ = ["admin", "ann", "graphs", "rules", "served", "settings"]
 

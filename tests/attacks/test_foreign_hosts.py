@@ -33,18 +33,18 @@ NEVER = (
 
 
 @pytest.mark.parametrize("bound", ["127.0.0.1", "localhost", "::1"])
-def test_a_server_on_loopback_is_this_machine(bound: str) -> None:
+def test_a_loopback_server_accepts_only_names_of_this_machine(bound: str) -> None:
     hosts = Hosts(bound)
     assert is_loopback(bound)
     assert [host for host in ALWAYS if not hosts.accepts(host)] == []
     assert [host for host in (*IN_A_NETWORK, *NEVER) if hosts.accepts(host)] == []
 
 
-def test_a_header_that_is_longer_than_any_name_is_not_served() -> None:
+def test_a_host_header_longer_than_any_name_is_rejected() -> None:
     assert not Hosts("0.0.0.0").accepts(f"[{':' * 400}]")
 
 
-def test_what_is_remembered_of_names_does_not_grow_with_what_clients_send() -> None:
+def test_the_cache_of_host_decisions_is_bounded() -> None:
     hosts, open_to_all = Hosts("127.0.0.1"), Hosts("127.0.0.1", ["*"])
     long = [f"{number}.{'a' * 100_000}.example" for number in range(3)]
     short = [f"{number}.example" for number in range(3000)]
@@ -54,14 +54,14 @@ def test_what_is_remembered_of_names_does_not_grow_with_what_clients_send() -> N
 
 
 @pytest.mark.parametrize("bound", ["0.0.0.0", "::", "192.168.1.5", "box"])
-def test_a_server_in_a_network_has_names_that_no_stranger_can_register(bound: str) -> None:
+def test_a_network_server_accepts_only_names_that_no_stranger_can_register(bound: str) -> None:
     hosts = Hosts(bound)
     assert not is_loopback(bound)
     assert [host for host in (*ALWAYS, *IN_A_NETWORK) if not hosts.accepts(host)] == []
     assert [host for host in NEVER if hosts.accepts(host)] == []
 
 
-def test_names_that_an_operator_allows() -> None:
+def test_allowed_hosts_are_accepted() -> None:
     hosts = Hosts(
         "desk.example", Settings.load({"SLIPWAY_ALLOWED_HOSTS": "A.example., *.b.example,[2001:db8::1]"}).allowed_hosts
     )
@@ -72,12 +72,12 @@ def test_names_that_an_operator_allows() -> None:
 
 
 @pytest.mark.parametrize("name", ["https://desk.example", "desk.example:8123", "desk.example/", "a.*.example", "a b"])
-def test_what_is_no_name_stops_the_start(name: str) -> None:
+def test_an_invalid_allowed_host_stops_the_start(name: str) -> None:
     with pytest.raises(ConfigError, match=r"^SLIPWAY_ALLOWED_HOSTS: .*write desk\.example"):
         Settings.load({"SLIPWAY_ALLOWED_HOSTS": f"desk.example,{name}"})
 
 
-async def test_no_route_is_served_by_a_foreign_name(desk: Desk) -> None:
+async def test_no_route_is_served_under_a_foreign_name(desk: Desk) -> None:
     """Whatever a proxy is said to have been asked for. A load balancer may still look whether the server lives."""
     async with desk.serves() as client:
         wrong = []
@@ -96,7 +96,7 @@ async def test_no_route_is_served_by_a_foreign_name(desk: Desk) -> None:
         assert (await client.get("/ui/static/run.js", headers={"host": "evil.example"})).status_code == 421
 
 
-async def test_so_is_no_route_below_a_prefix_and_none_of_the_projects_own_app(desk: Desk) -> None:
+async def test_no_prefixed_or_host_app_route_is_served_under_a_foreign_name(desk: Desk) -> None:
     foreign = {"host": "evil.example"}
     async with desk.serves(http={"mount_prefix": "/agents", "app": "./webapp.py:app"}) as client:
         found = {
@@ -106,7 +106,7 @@ async def test_so_is_no_route_below_a_prefix_and_none_of_the_projects_own_app(de
         assert [(await client.get(path, headers=foreign)).status_code for path in ("/ok", "/agents/ok")] == [200, 200]
 
 
-async def test_no_socket_is_opened_by_a_foreign_name(desk: Desk) -> None:
+async def test_no_websocket_is_opened_under_a_foreign_name(desk: Desk) -> None:
     async with desk.serves() as client:
         url = f"ws://evil.example/threads/{new_id()}/stream/events"
         for origin in ({}, {"origin": "http://evil.example"}, {"origin": "http://localhost:3000"}):
@@ -116,7 +116,7 @@ async def test_no_socket_is_opened_by_a_foreign_name(desk: Desk) -> None:
             assert refused.value.response.status_code == 421
 
 
-async def test_a_name_that_is_allowed_is_served(desk: Desk) -> None:
+async def test_an_allowed_host_name_is_served(desk: Desk) -> None:
     """Pages from there are its own."""
     async with desk.serves(options={"host": "0.0.0.0", "allowed_hosts": ("desk.example",)}) as client:
         for host, status in (("desk.example", 200), ("10.1.2.3", 200), ("evil.example", 421)):
@@ -124,7 +124,7 @@ async def test_a_name_that_is_allowed_is_served(desk: Desk) -> None:
             assert (await client.post("/threads", json={}, headers=sent)).status_code == status
 
 
-async def test_an_auth_file_protects_under_every_name(desk: Desk) -> None:
+async def test_a_server_with_an_auth_file_is_served_under_every_name(desk: Desk) -> None:
     async with desk.serves(auth=AUTH) as client:
         sent = {"authorization": "Bearer ann-token", "host": "desk.example"}
         assert (await client.post("/threads", json={}, headers=sent)).status_code == 200
@@ -143,7 +143,7 @@ async def test_an_auth_file_protects_under_every_name(desk: Desk) -> None:
         ("GET /info HTTP/1.0\r\norigin: https://evil.example\r\n", 403),
     ],
 )
-async def test_requests_as_bytes(desk: Desk, head: str, status: int) -> None:
+async def test_the_host_header_of_raw_requests_is_checked(desk: Desk, head: str, status: int) -> None:
     """Without a `Host`, which no browser sends; with two; with a whole URL."""
     async with desk.serves() as client:
         reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
@@ -155,7 +155,7 @@ async def test_requests_as_bytes(desk: Desk, head: str, status: int) -> None:
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
 
 
-async def test_a_refusal_is_no_page(desk: Desk) -> None:
+async def test_the_response_to_a_rejected_host_is_json(desk: Desk) -> None:
     """What the request said comes back as JSON alone, whatever it was."""
     async with desk.serves() as client:
         answer = await client.get("/", headers={"host": "<script>alert(1)</script>", "accept": "text/html"})

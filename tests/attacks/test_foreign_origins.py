@@ -94,7 +94,7 @@ async def ids(client: httpx.AsyncClient) -> dict[str, str]:
         return await one_of_everything(owner)
 
 
-async def test_no_route_does_anything_for_a_foreign_page(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
+async def test_no_route_serves_a_foreign_page(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
     before, wrong = await everything(client), []
     for name, route in ROUTES.items():
         expected = 200 if route.path in PROBES else 403
@@ -106,7 +106,7 @@ async def test_no_route_does_anything_for_a_foreign_page(client: httpx.AsyncClie
     assert await everything(client) == before
 
 
-async def test_a_refused_origin_is_in_the_log_with_the_option_that_allows_it(client: httpx.AsyncClient) -> None:
+async def test_the_log_names_a_rejected_origin_and_the_option_that_allows_it(client: httpx.AsyncClient) -> None:
     """A browser hides the answer from the page's developer."""
     with capture_logs() as lines:
         await client.options("/threads", headers={"origin": FOREIGN[0], "access-control-request-method": "POST"})
@@ -114,7 +114,7 @@ async def test_a_refused_origin_is_in_the_log_with_the_option_that_allows_it(cli
     assert [(line["origin"], line["option"]) for line in refused] == [(FOREIGN[0], "http.cors.allow_origins")]
 
 
-async def test_no_route_is_allowed_by_a_preflight_of_a_foreign_page(client: httpx.AsyncClient) -> None:
+async def test_no_preflight_of_a_foreign_page_is_allowed(client: httpx.AsyncClient) -> None:
     for name, route in ROUTES.items():
         for origin in FOREIGN[:3]:
             asks = {"access-control-request-method": route.method, "access-control-request-private-network": "true"}
@@ -123,7 +123,7 @@ async def test_no_route_is_allowed_by_a_preflight_of_a_foreign_page(client: http
             assert not {"access-control-allow-origin", "access-control-allow-private-network"} & answer.headers.keys()
 
 
-async def test_a_body_that_any_page_may_send_starts_nothing(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
+async def test_a_body_that_needs_no_preflight_starts_nothing(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
     """Of browsers too old for an `Origin`, for instance. A form is no JSON, whoever sends it."""
     before, wrong = await everything(client), []
     attempts = [({}, SIMPLE), ({"origin": OURS[0]}, SIMPLE[2:])]
@@ -141,7 +141,7 @@ async def test_a_body_that_any_page_may_send_starts_nothing(client: httpx.AsyncC
     assert await everything(client) == before
 
 
-async def test_a_sample_is_good_from_an_allowed_page(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
+async def test_every_sample_is_accepted_from_an_allowed_page(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
     """Or the requests above would be refused for another reason than the one that they are about."""
     for name in ROUTES:
         if not name.endswith(("/wait", "/join")):  # those last as long as the run
@@ -166,7 +166,7 @@ async def test_pages_of_this_machine_and_studio_are_served(client: httpx.AsyncCl
     assert await answer_to_command(client, origin, "agent.getTree", {"run_id": NEW})
 
 
-async def test_clients_that_are_no_browsers_are_served(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
+async def test_clients_that_are_not_browsers_are_served(client: httpx.AsyncClient, ids: dict[str, str]) -> None:
     assert (await client.post("/threads", json={})).status_code == 200
     assert (await client.post(f"/threads/{ids['thread_id']}/copy")).status_code == 200
     cancelled = await client.post(f"/threads/{ids['thread_id']}/runs/{ids['run_id']}/cancel")
@@ -175,7 +175,7 @@ async def test_clients_that_are_no_browsers_are_served(client: httpx.AsyncClient
 
 
 @pytest.mark.parametrize("method", COMMANDS)
-async def test_no_command_of_a_foreign_page_is_taken(
+async def test_no_command_of_a_foreign_page_is_accepted(
     client: httpx.AsyncClient, ids: dict[str, str], method: str
 ) -> None:
     """The socket is not even opened; from an allowed page it is."""
@@ -190,7 +190,7 @@ async def test_no_command_of_a_foreign_page_is_taken(
         assert await answer_to_command(client, origin, method, ids)
 
 
-async def test_a_page_of_this_server_is_no_foreign_one(client: httpx.AsyncClient) -> None:
+async def test_a_page_of_this_server_is_not_foreign(client: httpx.AsyncClient) -> None:
     """Also behind a proxy that ends TLS, and behind one that changes the name, as the browser says itself."""
     at = f"{client.base_url.host}:{client.base_url.port}"
     behind_a_proxy = {"origin": "https://desk.example", "sec-fetch-site": "same-origin"}
@@ -205,7 +205,9 @@ async def test_a_page_of_this_server_is_no_foreign_one(client: httpx.AsyncClient
     ("mode", "dest", "status"),
     [("no-cors", "image", 403), ("no-cors", "script", 403), ("navigate", "iframe", 403), ("navigate", "document", 200)],
 )
-async def test_a_foreign_page_may_link_here_and_embed_nothing(desk: Desk, mode: str, dest: str, status: int) -> None:
+async def test_a_foreign_page_can_link_to_pages_and_embed_nothing(
+    desk: Desk, mode: str, dest: str, status: int
+) -> None:
     async with desk.serves(http={"app": "./webapp.py:app"}) as client:
         sent = {"sec-fetch-site": "cross-site", "sec-fetch-mode": mode, "sec-fetch-dest": dest}
         found = {
@@ -217,7 +219,7 @@ async def test_a_foreign_page_may_link_here_and_embed_nothing(desk: Desk, mode: 
         assert (await client.get("/hello", headers=sent)).status_code == 200  # the project's own routes decide
 
 
-async def test_what_the_file_names_may_call(desk: Desk) -> None:
+async def test_origins_in_langgraph_json_are_allowed(desk: Desk) -> None:
     cors = {"allow_origins": ["https://desk.example"], "allow_origin_regex": r"https://\w+\.team\.example"}
     async with desk.serves(http={"cors": cors}) as client:
         for origin in ("https://desk.example", "https://ann.team.example", "http://localhost:3000", *STUDIO):
@@ -233,7 +235,7 @@ async def test_what_the_file_names_may_call(desk: Desk) -> None:
                 await answer_to_command(client, origin, "agent.getTree", {"run_id": NEW})
 
 
-def test_what_is_remembered_of_origins_does_not_grow_with_what_clients_send() -> None:
+def test_the_cache_of_origin_decisions_is_bounded() -> None:
     origins = Origins(CorsSection(allow_origin_regex=r"https://a+\.example"), restricted=True)
     assert not any(origins.allows(f"https://{number}.example") for number in range(3000))
     assert origins.allows(f"https://{'a' * 100_000}.example")
@@ -241,12 +243,12 @@ def test_what_is_remembered_of_origins_does_not_grow_with_what_clients_send() ->
     assert sum(map(len, origins.decisions.entries)) < 100_000
 
 
-async def test_other_keys_of_cors_name_nobody(desk: Desk) -> None:
+async def test_cors_without_origins_allows_no_foreign_page(desk: Desk) -> None:
     async with desk.serves(http={"cors": {"allow_headers": ["x-desk"], "allow_credentials": True}}) as client:
         assert (await client.post("/threads", json={}, headers={"origin": "https://evil.example"})).status_code == 403
 
 
-async def test_who_allows_every_page_gets_that(desk: Desk) -> None:
+async def test_a_wildcard_origin_allows_every_page(desk: Desk) -> None:
     async with desk.serves(http={"cors": {"allow_origins": ["*"]}}) as client:
         for origin in FOREIGN[:-1]:
             sent = {"origin": origin, "content-type": "text/plain"}
@@ -255,14 +257,14 @@ async def test_who_allows_every_page_gets_that(desk: Desk) -> None:
             assert await answer_to_command(client, origin, "agent.getTree", {"run_id": NEW})
 
 
-async def test_credentials_protect_a_server_with_an_auth_file(desk: Desk) -> None:
+async def test_a_server_with_an_auth_file_allows_every_origin(desk: Desk) -> None:
     ann = {"authorization": "Bearer ann-token", "origin": "https://elsewhere.example"}
     async with desk.serves(auth=AUTH) as client:
         made = await client.post("/threads", content=b"{}", headers=ann | {"host": "desk.example"})
         assert (made.status_code, made.headers["access-control-allow-origin"]) == (200, "*")
 
 
-async def test_routes_of_the_projects_own_app(desk: Desk) -> None:
+async def test_routes_of_the_host_app_reject_foreign_pages(desk: Desk) -> None:
     """May take forms, from the same pages as ours."""
     async with desk.serves(http={"app": "./webapp.py:app"}) as client:
         for origin, status in (("https://evil.example", 403), (OURS[0], 200)):
@@ -290,7 +292,7 @@ COOKIES: list[tuple[str | None, CorsSection, str]] = [
 
 
 @pytest.mark.parametrize(("origin", "cors", "brings"), COOKIES)
-def test_the_cookies_of_a_page(origin: str | None, cors: CorsSection, brings: str) -> None:
+def test_cookies_are_passed_on_only_from_trusted_origins(origin: str | None, cors: CorsSection, brings: str) -> None:
     """In a request as on a socket."""
     headers = {"cookie": "session=1"} | ({"origin": origin} if origin else {})
     guarded: Any = ForeignPages(Starlette(routes=_SHOWS), Origins(cors, restricted=False), None)
@@ -330,7 +332,7 @@ def who(headers):
 """
 
 
-async def test_a_session_is_not_lent_to_a_foreign_page(desk: Desk, tmp_path: Path) -> None:
+async def test_a_foreign_page_cannot_use_a_session_cookie(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "sessions.py").write_text(SESSIONS)
     session = {"cookie": "session=ann"}
     async with desk.serves(auth={"path": "./sessions.py:auth"}) as client:
@@ -349,7 +351,7 @@ async def test_a_session_is_not_lent_to_a_foreign_page(desk: Desk, tmp_path: Pat
     ("dev", "host", "sent"),
     [(True, "127.0.0.1", True), (True, "::1", True), (True, "0.0.0.0", False), (False, "127.0.0.1", False)],
 )
-async def test_only_dev_on_loopback_is_opened_to_public_pages(desk: Desk, dev: bool, host: str, sent: bool) -> None:
+async def test_only_dev_on_loopback_allows_private_network_access(desk: Desk, dev: bool, host: str, sent: bool) -> None:
     async with desk.serves(dev=dev, options={"host": host}) as client:
         for origin in ("https://smith.langchain.com", "https://evil.example"):
             asks = {"access-control-request-method": "POST", "access-control-request-private-network": "true"}

@@ -64,7 +64,7 @@ from slipway.errors import AuthBroken
 from slipway.graphs.sections import AuthSection
 from slipway.run_options import RunOptions
 from tests.attacks.rows import HELD_OPEN, ROUTES, sample_of, send
-from tests.attacks.ruled_server import NEVER, RUN, admin, ann, graphs, made, rules, served, services, settings
+from tests.attacks.rules_server import NEVER, RUN, admin, ann, graphs, made, rules, served, services, settings
 from tests.auth.samples import NEW
 from tests.conftest import wait_until
 from tests.http.conftest import Served
@@ -158,7 +158,7 @@ def after(value: HandlerValue, change: Callable[[dict[str, Any]], object]) -> Ha
 
 
 @pytest.mark.parametrize("kind", VALUES)
-def test_a_handler_shares_nothing_with_the_record(kind: type[HandlerValue]) -> None:
+def test_a_handler_receives_a_copy_of_the_value(kind: type[HandlerValue]) -> None:
     value, kept = EXAMPLES[kind], copy.deepcopy(EXAMPLES[kind])
     shown = value.to_handler()
     left = value.from_handler(shown)
@@ -174,7 +174,7 @@ def test_a_handler_shares_nothing_with_the_record(kind: type[HandlerValue]) -> N
 
 
 @pytest.mark.parametrize(("kind", "name"), MEMBERS)
-def test_what_cannot_be_is_an_error(kind: type[HandlerValue], name: str) -> None:
+def test_an_invalid_change_of_a_handler_is_an_error(kind: type[HandlerValue], name: str) -> None:
     value = EXAMPLES[kind]
     for change, says in (
         (lambda shown: shown.update({name: object()}), "not JSON"),
@@ -191,7 +191,7 @@ def test_what_cannot_be_is_an_error(kind: type[HandlerValue], name: str) -> None
 
 
 @pytest.mark.parametrize("kind", VALUES)
-def test_an_owner_may_be_stamped_on_every_operation(kind: type[HandlerValue]) -> None:
+def test_a_handler_can_write_an_owner_into_every_value(kind: type[HandlerValue]) -> None:
     """`value.setdefault("metadata", {})["owner"]`, which most auth files have for all operations at once."""
     left = after(EXAMPLES[kind], lambda shown: shown.setdefault("metadata", {}).update(owner="ann"))
     if "metadata" in kind.model_fields and not isinstance(EXAMPLES[kind], RunsCancel):
@@ -201,7 +201,7 @@ def test_an_owner_may_be_stamped_on_every_operation(kind: type[HandlerValue]) ->
 
 
 @pytest.mark.parametrize("kind", [kind for kind in VALUES if kind.STORES])
-def test_what_only_the_server_writes_cannot_be_forged(kind: type[HandlerValue]) -> None:
+def test_a_handler_cannot_write_server_metadata(kind: type[HandlerValue]) -> None:
     with pytest.raises(AuthBroken, match=r"metadata\.run_id, which only the server writes"):
         after(EXAMPLES[kind], lambda shown: shown["metadata"].update(run_id="x"))
 
@@ -223,7 +223,7 @@ def test_a_handler_cannot_write_another_user_for_a_graph(kind: type[HandlerValue
 
 
 @pytest.mark.parametrize("kind", [CronsCreate, CronsUpdate])
-def test_a_handler_cannot_write_what_the_server_writes_into_the_metadata_of_a_payload(kind: type[HandlerValue]) -> None:
+def test_a_handler_cannot_write_server_metadata_into_a_payload(kind: type[HandlerValue]) -> None:
     with pytest.raises(AuthBroken, match=r"payload\.metadata\.run_id, which only the server writes"):
         after(EXAMPLES[kind], partial(write_at, "payload.metadata", "run_id"))
 
@@ -238,7 +238,7 @@ def write_at(path: str, name: str, shown: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("temporary", [True, False])
-def test_whether_a_thread_goes_with_its_run_cannot_be_changed(temporary: bool) -> None:
+def test_a_handler_cannot_change_whether_a_thread_is_temporary(temporary: bool) -> None:
     example = EXAMPLES[RunsCreate]
     assert isinstance(example, RunsCreate)
     value = example.model_copy(update={"kwargs": dataclasses.replace(KWARGS, temporary=temporary)})
@@ -247,7 +247,7 @@ def test_whether_a_thread_goes_with_its_run_cannot_be_changed(temporary: bool) -
         after(value, lambda shown: shown["kwargs"].update(temporary=not temporary))
 
 
-def test_two_names_of_one_thing_agree() -> None:
+def test_members_with_one_meaning_must_agree() -> None:
     run, cron = EXAMPLES[RunsCreate], EXAMPLES[CronsUpdate]
     left = after(run, lambda shown: shown.update(prevent_insert_if_inflight=True))
     assert isinstance(left, RunsCreate)
@@ -618,7 +618,7 @@ def test_every_member_has_an_expectation() -> None:
 
 
 @pytest.mark.parametrize("resource", ["threads", "assistants", "crons", "store"])
-async def test_what_a_handler_writes_counts(
+async def test_a_change_of_a_handler_takes_effect(
     rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient, resource: str
 ) -> None:
     wrong, world = {}, None
@@ -685,7 +685,7 @@ KWARGS_WRITTEN: dict[str, Any] = {
 }
 
 
-async def test_a_run_is_called_with_what_a_handler_wrote(
+async def test_a_run_has_the_options_that_a_handler_wrote(
     rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     assert KWARGS_WRITTEN.keys() | {"temporary"} == RunOptions().members().keys()
@@ -703,7 +703,7 @@ async def test_a_run_is_called_with_what_a_handler_wrote(
     assert wrong == {}
 
 
-async def test_a_handler_sees_when_a_run_is_to_begin(rules: Any, ann: httpx.AsyncClient) -> None:
+async def test_a_handler_receives_the_delay_of_a_run(rules: Any, ann: httpx.AsyncClient) -> None:
     thread = (await made(ann, "/threads", {}))["thread_id"]
     for body in (RUN, LATER):
         await made(ann, f"/threads/{thread}/runs", body)
@@ -716,7 +716,7 @@ def configure(what: dict[str, Any], value: dict[str, Any]) -> None:
     value["kwargs"]["config"]["configurable"].update(what)
 
 
-async def test_ceilings_and_priority_are_worked_out_anew(rules: Any, ann: httpx.AsyncClient) -> None:
+async def test_ceilings_and_priority_are_computed_after_the_handler(rules: Any, ann: httpx.AsyncClient) -> None:
     thread = (await made(ann, "/threads", {}))["thread_id"]
     rules.changes["threads:create_run"] = partial(configure, {"ceilings": {"max_steps": 3}, "priority": "low"})
     assert (await made(ann, f"/threads/{thread}/runs", LATER))["ceilings"]["max_steps"] == 3
@@ -739,7 +739,9 @@ async def test_a_webhook_that_a_handler_writes_is_checked(
     assert (await admin.get(f"/threads/{thread}/runs")).json() == []
 
 
-async def test_bulk_and_single_cancels(rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
+async def test_a_handler_can_change_which_runs_are_cancelled_and_how(
+    rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
     world = await a_world(admin)
     one, two = world["run one"], world["run two"]
 
@@ -759,7 +761,7 @@ async def test_bulk_and_single_cancels(rules: Any, ann: httpx.AsyncClient, admin
     assert (await ann.post(f"{path}/cancel")).status_code == 500
 
 
-async def test_an_item_is_removed_where_the_handler_says(
+async def test_a_handler_can_change_which_item_is_deleted(
     rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     world = await a_world(admin)
@@ -768,7 +770,7 @@ async def test_an_item_is_removed_where_the_handler_says(
     assert await world.get("/store/items", namespace="one.x", key="one") is None
 
 
-async def test_a_thread_that_a_handler_names_narrows_the_search(
+async def test_a_thread_id_of_a_handler_narrows_the_search(
     rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     """It never adds to the ids that the client wants."""
@@ -779,7 +781,7 @@ async def test_a_thread_that_a_handler_names_narrows_the_search(
 
 
 @pytest.mark.parametrize("place", ["", "/state"])
-async def test_metadata_of_a_thread_is_merged_as_a_handler_leaves_it(
+async def test_a_thread_gets_the_metadata_that_a_handler_changed(
     rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient, place: str
 ) -> None:
     path = f"/threads/{(await made(ann, '/threads', {}))['thread_id']}"
@@ -789,7 +791,9 @@ async def test_metadata_of_a_thread_is_merged_as_a_handler_leaves_it(
     assert (await admin.get(path)).json()["metadata"] == {"owner": "ann", "about": "tax"}
 
 
-async def test_a_cron_cannot_be_forged(rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
+async def test_no_change_of_a_cron_replaces_the_owner_that_a_handler_writes(
+    rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
     """By whoever may change it, while the handler stamps the owner; also by the change that only stops it."""
     rules.written = {"crons:create": {"owner": "ann"}, "crons:update": {"owner": "ann"}}
     cron = (await made(ann, "/runs/crons", NEW_CRON))["cron_id"]
@@ -819,7 +823,7 @@ async def test_a_cron_cannot_be_forged(rules: Any, ann: httpx.AsyncClient, admin
         ("store:put", "PUT /store/items", {"namespace": ["n"], "key": "k", "value": {}}, {"namespace": ["langgraph"]}),
     ],
 )
-async def test_what_a_handler_writes_is_checked(
+async def test_a_change_of_a_handler_is_validated(
     rules: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient, operation: str, request_: str, body: Any, change: Any
 ) -> None:
     """As strictly as a request; and it is no client's fault."""
@@ -833,7 +837,9 @@ async def test_what_a_handler_writes_is_checked(
     assert await world.get(f"/runs/crons/{world['cron two']}") == before
 
 
-async def test_a_bad_request_stays_the_clients_fault(rules: Any, ann: httpx.AsyncClient) -> None:
+async def test_an_invalid_request_is_a_client_error_whatever_a_handler_writes(
+    rules: Any, ann: httpx.AsyncClient
+) -> None:
     """Whatever a handler stamps on it."""
     rules.written = {"crons:create": {"owner": "ann"}, "crons:update": {"owner": "ann"}}
     cron = (await made(ann, "/runs/crons", NEW_CRON))["cron_id"]
@@ -848,7 +854,7 @@ async def test_a_bad_request_stays_the_clients_fault(rules: Any, ann: httpx.Asyn
 SHAPES = {(kind.OPERATION, frozenset(kind.model_fields)) for kind in VALUES}
 
 
-async def test_every_route_shows_values_of_known_shapes(
+async def test_every_route_sends_handlers_values_of_declared_shapes(
     rules: Any, served: Served, ann: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     world = await a_world(admin)
@@ -874,7 +880,7 @@ async def test_every_route_shows_values_of_known_shapes(
     assert silent == []
 
 
-async def test_every_door_of_a_run_takes_what_a_handler_wrote(
+async def test_every_way_to_create_a_run_uses_the_changes_of_a_handler(
     rules: Any, served: Served, services: Any, ann: httpx.AsyncClient, admin: httpx.AsyncClient
 ) -> None:
     world = await a_world(admin)

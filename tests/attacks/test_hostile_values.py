@@ -15,11 +15,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from slipway.execution.frames import frame
-from tests.attacks.hostile import EVERYTHING, WORDS, literal_in, places
+from tests.attacks.hostile_values import EVERYTHING, WORDS, literal_in, places
 from tests.attacks.rows import ANY_IDS, COMMANDS, ROUTES, ending, one_of_everything, sample_of, send
 from tests.auth.conftest import Client
 from tests.auth.samples import Sample
-from tests.auth.test_events import socket_of
+from tests.auth.test_event_protocol import socket_of
 from tests.http.conftest import Served
 
 TOGETHER = 8
@@ -67,7 +67,9 @@ def fault_of(answer: httpx.Response) -> str | None:
     return None
 
 
-async def test_no_value_of_a_field_is_a_fault(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
+async def test_no_value_of_a_field_causes_a_server_error(
+    served: Served, client: httpx.AsyncClient, ann: Client
+) -> None:
     faults: Answers = {}
     numbers = count()
 
@@ -96,7 +98,7 @@ async def test_no_value_of_a_field_is_a_fault(served: Served, client: httpx.Asyn
     assert faults == {}
 
 
-async def test_no_query_is_a_fault(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
+async def test_no_query_causes_a_server_error(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
     faults: Answers = {}
     ids = await one_of_everything(ann)
     numbers = count()
@@ -113,7 +115,7 @@ async def test_no_query_is_a_fault(served: Served, client: httpx.AsyncClient, an
     assert faults == {}
 
 
-async def test_no_path_leads_elsewhere(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
+async def test_no_path_reaches_another_route_or_record(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
     """What is put in place of an id is no id, and what is spelled in another way is still ann's."""
     faults: Answers = {}
     numbers, ids = count(), await one_of_everything(ann)
@@ -137,11 +139,13 @@ async def test_no_path_leads_elsewhere(served: Served, client: httpx.AsyncClient
 @pytest.mark.parametrize(
     "path", ["..%2fserver.py", "%2e%2e/%2e%2e/site.py", "..\\site.py", "%00", "//etc/passwd", "~root"]
 )
-async def test_static_files_are_those_of_their_folder(client: httpx.AsyncClient, path: str) -> None:
+async def test_static_files_come_only_from_their_folder(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(f"/ui/static/{path}")).status_code in (400, 404)
 
 
-async def test_no_header_is_a_fault_or_is_sent_back(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
+async def test_no_header_causes_a_server_error_or_is_returned(
+    served: Served, client: httpx.AsyncClient, ann: Client
+) -> None:
     faults: Answers = {}
     ids = await one_of_everything(ann)
     for name in ROUTES:
@@ -163,7 +167,7 @@ async def answer_of(socket: ClientConnection, sent: str) -> Any:
             return found
 
 
-async def test_every_frame_is_answered(served: Served, ann: Client) -> None:
+async def test_every_frame_gets_a_response(served: Served, ann: Client) -> None:
     """Whatever a command is like, the socket goes on; what is no success says so with a code of the protocol."""
     ids = await one_of_everything(ann)
     codes = set()
@@ -199,7 +203,7 @@ async def test_every_frame_is_answered(served: Served, ann: Client) -> None:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\x00", "\n\n"])
-def test_a_name_that_a_graph_makes_is_one_line_of_its_event(end: str) -> None:
+def test_an_event_name_of_a_graph_stays_one_line(end: str) -> None:
     """A node may be called by a text that a user sent."""
     name, sent = frame(f"values|a{end}event: end{end}data: 1", {"a": f"b{end}event: end"})
     assert sent.startswith(b"event: %b\r\ndata: " % name.encode())

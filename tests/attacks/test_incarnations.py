@@ -28,7 +28,7 @@ CHANGING = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]
 """Ids and times."""
 
 
-async def test_a_thread_with_the_id_of_a_removed_one_answers_as_any_new_thread(
+async def test_a_thread_with_the_id_of_a_deleted_thread_is_like_any_new_thread(
     client: httpx.AsyncClient, ann: Client, bob: Client, served: Served, settings: Settings, graphs: Registry
 ) -> None:
     ids = await one_of_everything(ann)

@@ -16,10 +16,10 @@ import pytest
 from slipway.api.request_parsing import exceeds_depth, parsed
 from slipway.errors import InvalidRequest
 from slipway.serialization.json_encoding import DEEPEST
-from tests.attacks.hostile import literal_in
+from tests.attacks.hostile_values import literal_in
 from tests.attacks.rows import ANY_IDS, COMMANDS, WITH_BODY, one_of_everything, sample_of, send
 from tests.auth.conftest import Client
-from tests.auth.test_events import socket_of
+from tests.auth.test_event_protocol import socket_of
 from tests.http.conftest import Served
 
 TOO_DEEP = "[" * DEEPEST + "]" * DEEPEST
@@ -46,7 +46,7 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_body_is_checked_at_about_the_cost_of_reading_it(shape: str) -> None:
+def test_checking_a_body_costs_about_as_much_as_parsing_it(shape: str) -> None:
     body = SHAPES[shape]
     assert parsed(body)
     readable = body.replace(rb"\udc00", rb"\u0064")
@@ -80,7 +80,7 @@ def cpu_s(work: Callable[[], Any]) -> float:
         ('{"a":1,"b":{"c":[{"d":"[["}]}}', 4),
     ],
 )
-def test_levels_are_those_of_brackets_outside_texts(text: str, levels: int) -> None:
+def test_only_brackets_outside_strings_are_levels(text: str, levels: int) -> None:
     assert not exceeds_depth(text.encode(), levels)
     assert levels == 0 or exceeds_depth(text.encode(), levels - 1)
 
@@ -98,17 +98,17 @@ def test_levels_are_those_of_brackets_outside_texts(text: str, levels: int) -> N
         (r'{"\udfff":["\udbff"]}', {"\ufffd": ["\ufffd"]}),
     ],
 )
-def test_half_of_a_pair_is_replaced_and_nothing_else(text: str, value: Any) -> None:
+def test_only_lone_surrogates_are_replaced(text: str, value: Any) -> None:
     assert parsed(text.encode()) == value
 
 
 @pytest.mark.parametrize("text", [r'{"a":"\ud800"', r'["\ud800",NaN]', r'["\ud800",1e999]', '["\\ud800","\0"]', "\0"])
-def test_what_is_malformed_stays_malformed(text: str) -> None:
+def test_malformed_json_with_surrogates_is_rejected(text: str) -> None:
     with pytest.raises(InvalidRequest, match="not valid JSON"):
         parsed(text.encode())
 
 
-async def test_no_route_takes_a_body_that_is_nested_too_deep(
+async def test_no_route_accepts_a_body_that_is_nested_too_deeply(
     served: Served, client: httpx.AsyncClient, ann: Client
 ) -> None:
     ids, answers = await one_of_everything(ann), {}
@@ -120,7 +120,7 @@ async def test_no_route_takes_a_body_that_is_nested_too_deep(
     assert answers == dict.fromkeys(answers, (True, True))
 
 
-async def test_no_route_takes_a_body_over_the_limit(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
+async def test_no_route_accepts_a_body_over_the_limit(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
     ids, statuses = await one_of_everything(ann), {}
     large = b'{"x":"' + b"x" * served.services.settings.max_body_bytes + b'"}'
     for name in sorted(WITH_BODY):
@@ -128,7 +128,7 @@ async def test_no_route_takes_a_body_over_the_limit(served: Served, client: http
     assert statuses == dict.fromkeys(statuses, 413)
 
 
-async def test_many_keys_are_kept_as_they_are(served: Served, ann: Client) -> None:
+async def test_many_keys_are_stored_unchanged(served: Served, ann: Client) -> None:
     """In metadata, in a state, in an item: no name is an instruction, however many there are."""
     many = {f"k{number}": number for number in range(20_000)}
     thread = (await ann.threads.create(metadata=many))["thread_id"]
@@ -139,7 +139,7 @@ async def test_many_keys_are_kept_as_they_are(served: Served, ann: Client) -> No
     assert len(json.dumps(many)) < served.services.settings.max_body_bytes
 
 
-async def test_a_frame_that_is_nested_too_deep_is_refused(served: Served, ann: Client) -> None:
+async def test_a_frame_that_is_nested_too_deeply_is_rejected(served: Served, ann: Client) -> None:
     thread = (await ann.threads.create())["thread_id"]
     async with socket_of(served, thread, "ann") as socket:
         for literal in (TOO_DEEP, FAR_TOO_DEEP):

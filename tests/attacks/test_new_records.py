@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.attacks.ruled_server import NEVER, RUN, admin, ann, graphs, made, rules, served, settings
+from tests.attacks.rules_server import NEVER, RUN, admin, ann, graphs, made, rules, served, settings
 from tests.conftest import Eventually
 
 __all__ = ["admin", "ann", "graphs", "rules", "served", "settings"]
@@ -26,7 +26,7 @@ async def threads(admin: httpx.AsyncClient) -> list[Any]:
 
 @pytest.mark.parametrize("metadata", [{}, {"owner": "bob"}])
 @pytest.mark.parametrize("operation", ["threads:create", "threads:create_run"])
-async def test_a_thread_that_is_made_for_a_run_fits_the_filters(
+async def test_a_thread_created_for_a_run_must_match_the_filters(
     ann: httpx.AsyncClient, admin: httpx.AsyncClient, rules: Any, operation: str, metadata: dict[str, Any]
 ) -> None:
     rules.filters = {operation: MINE}
@@ -45,7 +45,7 @@ async def test_a_thread_that_is_made_for_a_run_fits_the_filters(
     assert found["metadata"]["owner"] == "ann"
 
 
-async def test_what_the_handler_of_create_writes_is_the_threads(
+async def test_the_thread_of_a_run_has_the_metadata_that_the_create_handler_wrote(
     ann: httpx.AsyncClient, admin: httpx.AsyncClient, rules: Any
 ) -> None:
     rules.written = {"threads:create": MINE | {"about": "tax"}}
@@ -57,7 +57,7 @@ async def test_what_the_handler_of_create_writes_is_the_threads(
     assert (await ann.get(f"/threads/{run['thread_id']}")).status_code == 200
 
 
-async def test_leave_to_make_a_thread_is_only_asked_where_there_is_none(ann: httpx.AsyncClient, rules: Any) -> None:
+async def test_creating_a_thread_is_authorized_only_if_it_does_not_exist(ann: httpx.AsyncClient, rules: Any) -> None:
     thread = (await made(ann, "/threads", {}))["thread_id"]
     rules.refused = {"threads:create"}
     await made(ann, f"/threads/{thread}/runs", CREATE)
@@ -65,9 +65,7 @@ async def test_leave_to_make_a_thread_is_only_asked_where_there_is_none(ann: htt
     assert (await ann.post(f"/threads/{uuid4()}/runs", json=CREATE)).status_code == 403
 
 
-async def test_a_thread_that_goes_with_its_run_is_nobodys_and_takes_no_other(
-    ann: httpx.AsyncClient, rules: Any
-) -> None:
+async def test_a_temporary_thread_has_no_owner_and_accepts_no_other_run(ann: httpx.AsyncClient, rules: Any) -> None:
     rules.refused = {"threads:create"}
     run = await made(ann, "/runs", LATER)
     for body in (RUN, CREATE):
@@ -91,7 +89,7 @@ async def test_a_thread_that_goes_with_its_run_is_nobodys_and_takes_no_other(
         ("crons:create", "/runs/crons", RUN | {"schedule": NEVER}),
     ],
 )
-async def test_what_does_not_fit_is_not_made(
+async def test_a_record_that_does_not_match_the_filter_is_not_created(
     ann: httpx.AsyncClient, admin: httpx.AsyncClient, rules: Any, operation: str, path: str, body: dict[str, Any]
 ) -> None:
     rules.filters = {operation: {"$or": [MINE, {"members": {"$contains": "ann"}}]}}
@@ -105,7 +103,7 @@ async def test_what_does_not_fit_is_not_made(
     assert all(each["metadata"] == {"created_by": "system"} for each in found)
 
 
-async def test_a_copy_fits_the_filter(ann: httpx.AsyncClient, admin: httpx.AsyncClient, rules: Any) -> None:
+async def test_a_copy_must_match_the_filter(ann: httpx.AsyncClient, admin: httpx.AsyncClient, rules: Any) -> None:
     source = (await made(admin, "/threads", {"metadata": {"owner": "bob"}}))["thread_id"]
     rules.filters = {"threads:create": MINE}
     assert (await ann.post(f"/threads/{source}/copy")).status_code == 403
@@ -115,7 +113,7 @@ async def test_a_copy_fits_the_filter(ann: httpx.AsyncClient, admin: httpx.Async
 
 
 @pytest.mark.parametrize("kind", ["threads", "assistants"])
-async def test_making_what_exists_reads_nothing_that_one_may_not_read(
+async def test_creating_an_existing_record_returns_it_only_to_a_user_who_may_read_it(
     ann: httpx.AsyncClient, admin: httpx.AsyncClient, rules: Any, kind: str
 ) -> None:
     ident = str(uuid4())
@@ -131,7 +129,7 @@ async def test_making_what_exists_reads_nothing_that_one_may_not_read(
 
 
 @pytest.mark.parametrize("may", [True, False])
-async def test_a_client_that_leaves_cancels_what_it_may(
+async def test_a_disconnect_cancels_a_run_only_if_the_user_may_cancel_it(
     ann: httpx.AsyncClient, admin: httpx.AsyncClient, rules: Any, eventually: Eventually, may: bool
 ) -> None:
     thread = (await made(ann, "/threads", {}))["thread_id"]

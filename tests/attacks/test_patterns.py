@@ -58,7 +58,7 @@ def test_no_pattern_comes_from_a_client() -> None:
     assert found == OPERATORS.keys()
 
 
-def test_redis_is_asked_for_no_pattern_and_evaluates_no_text() -> None:
+def test_redis_receives_no_pattern_and_evaluates_no_text_of_a_client() -> None:
     """Its scripts are the files in `lua/`: what a client sends is an argument, never part of a script."""
     folders = {"app": "*.py", "workers": "*.py", "app/slipway/redis/lua": "*.lua"}
     files = [path for folder, kind in folders.items() for path in (ROOT / folder).rglob(kind)]

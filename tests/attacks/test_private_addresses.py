@@ -61,11 +61,11 @@ SPELLINGS = {
         (PUBLIC, AddressScope.PUBLIC),
     ],
 )
-def test_how_far_an_address_reaches(addresses: list[str], scope: AddressScope) -> None:
+def test_every_address_has_the_expected_scope(addresses: list[str], scope: AddressScope) -> None:
     assert {text: scope_of(ipaddress.ip_address(text)) for text in addresses} == dict.fromkeys(addresses, scope)
 
 
-def test_a_zone_changes_nothing() -> None:
+def test_a_zone_does_not_change_the_scope() -> None:
     for text in ("fe80::1%eth0", "::1%lo", "::ffff:10.0.0.1%25eth0"):
         assert scope_of(ipaddress.ip_address(text)) is not AddressScope.PUBLIC
         with pytest.raises(InvalidRequest):
@@ -73,7 +73,7 @@ def test_a_zone_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("host", [*PRIVATE, *THIS_MACHINE, *NOWHERE, *SPELLINGS["private"], *SPELLINGS["this machine"]])
-def test_such_a_host_is_refused_at_once(host: str) -> None:
+def test_a_url_with_a_private_address_is_rejected(host: str) -> None:
     """Also where only one of the two is forbidden that it could be taken for."""
     url = f"http://[{host}]/" if ":" in host else f"http://{host}/"
     with pytest.raises(InvalidRequest, match="webhook"):
@@ -85,7 +85,7 @@ def test_such_a_host_is_refused_at_once(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["metadata.google.internal", "METADATA.google.internal.", "instance-data"])
-def test_names_of_metadata_are_refused_at_once(host: str) -> None:
+def test_a_url_with_the_name_of_a_metadata_service_is_rejected(host: str) -> None:
     with pytest.raises(InvalidRequest, match="private"):
         UrlPolicy(UrlSection()).check(f"http://{host}/computeMetadata/v1/")
 
@@ -106,7 +106,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
 
 @pytest.mark.parametrize("first", ["10.0.0.7", "8.8.8.8"])
 @pytest.mark.parametrize("inside", [*PRIVATE, *THIS_MACHINE, *NOWHERE, "fe80::7%eth0"])
-async def test_one_inner_address_among_others_is_enough(
+async def test_a_name_with_one_private_address_is_not_called(
     monkeypatch: pytest.MonkeyPatch, first: str, inside: str
 ) -> None:
     answering(monkeypatch, first, inside)
@@ -115,7 +115,7 @@ async def test_one_inner_address_among_others_is_enough(
             await client.post("http://rebound.example.com/", content=b"")
 
 
-async def test_an_inner_name_and_none_at_all_look_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_private_name_and_an_unknown_name_have_the_same_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a client would find out which names there are inside, and which address each has."""
     said = set()
     for addresses in ((), ("10.0.0.7",), ("127.0.0.1",), ("169.254.169.254", "8.8.8.8")):
@@ -126,7 +126,7 @@ async def test_an_inner_name_and_none_at_all_look_the_same(monkeypatch: pytest.M
     assert said == {(NoAddress, "the host has no address that a webhook may go to")}
 
 
-async def test_the_address_that_was_checked_is_the_one_that_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_address_that_was_checked_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that answers with another address each time it is asked is asked once."""
     asked: list[str] = []
     called = asyncio.Event()
@@ -156,7 +156,7 @@ async def test_the_address_that_was_checked_is_the_one_that_is_called(monkeypatc
     assert (found.status_code, asked, called.is_set()) == (200, ["rebound.example.com"], True)
 
 
-async def test_the_certificate_is_for_the_name_and_a_connection_for_one_name(
+async def test_a_connection_serves_only_the_name_of_its_certificate(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Another name that leads to the same address does not get the connection, whose certificate is not its own."""

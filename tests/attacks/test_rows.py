@@ -31,11 +31,11 @@ def test_every_route_has_a_row() -> None:
     assert list(ROUTES.values()) == [*ENDPOINTS, *site.ENDPOINTS]
 
 
-def test_no_sample_is_of_a_route_that_is_gone() -> None:
+def test_every_sample_is_of_an_existing_route() -> None:
     assert samples(dict(ANY_IDS)).keys() <= ROUTES.keys()
 
 
-def test_a_route_that_takes_a_body_has_a_sample() -> None:
+def test_every_route_with_a_body_has_a_sample() -> None:
     assert {name for name, route in ROUTES.items() if route.body is not None} <= WITH_BODY
 
 
@@ -51,22 +51,20 @@ async def test_every_duty_has_a_row(worker: WorkerProcess) -> None:
     assert {work.by for work in BACKGROUND.values()} == duties | others | set(HELD_OPEN)
 
 
-def test_every_stream_is_held_open() -> None:
+def test_every_event_stream_is_a_long_response() -> None:
     streams = {name for name, route in ROUTES.items() if route.media_type == "text/event-stream"}
     assert streams <= set(HELD_OPEN)
 
 
 @pytest.mark.parametrize("name", [name for name, work in BACKGROUND.items() if work.look is not None])
-async def test_a_duty_can_be_done_at_once(name: str, served: Served, ann: Client) -> None:
+async def test_every_duty_can_run_one_round(name: str, served: Served, ann: Client) -> None:
     look = BACKGROUND[name].look
     assert look is not None
     await one_of_everything(ann)
     await look(served.services)
 
 
-async def test_a_sample_is_good_for_whoever_owns_what_it_names(
-    served: Served, client: httpx.AsyncClient, ann: Client
-) -> None:
+async def test_every_sample_succeeds_for_the_owner(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
     """Or an attack would be refused for another reason than the one that its test is about."""
     answers = {}
     for name in ROUTES:

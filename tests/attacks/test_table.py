@@ -37,6 +37,6 @@ def names_in(path: Path) -> set[str]:
     return {each.name for each in tree.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
-def test_the_page_is_that_of_the_table() -> None:
+def test_the_page_is_generated_from_the_table() -> None:
     """To write it anew: see `table.py`."""
     assert (ROOT / "docs" / "attacks.md").read_text() == page()

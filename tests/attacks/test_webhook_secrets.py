@@ -31,7 +31,7 @@ def config(folder: Path, **webhooks: Any) -> Path:
     return file
 
 
-def test_headers_without_a_list_of_hosts_stop_the_start(tmp_path: Path) -> None:
+def test_headers_without_allowed_domains_stop_the_start(tmp_path: Path) -> None:
     headers = {"authorization": "Bearer x"}
     with pytest.raises(ConfigError, match=r"webhooks: headers would .*set webhooks\.url\.allowed_domains"):
         read(config(tmp_path, headers=headers))
@@ -43,7 +43,7 @@ def test_headers_without_a_list_of_hosts_stop_the_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["*", "", "https://a.example", "a.example:443", "a.example/x", "a b", "*.", "u@a.example"]
 )
-def test_what_is_no_host_stops_the_start(tmp_path: Path, name: str) -> None:
+def test_an_invalid_allowed_domain_stops_the_start(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"webhooks\.url\.allowed_domains\[0\]: .*hooks\.example\.com"):
         read(config(tmp_path, url={"allowed_domains": [name]}))
 
@@ -61,7 +61,7 @@ def test_what_is_no_host_stops_the_start(tmp_path: Path, name: str) -> None:
         ("[2606:4700:0:0::1]", "https://[2606:4700::1]/", "https://[2606:4700::2]/"),
     ],
 )
-def test_a_host_is_the_same_however_it_is_written(name: str, same: str, other: str) -> None:
+def test_different_spellings_of_a_host_are_equal(name: str, same: str, other: str) -> None:
     policy = UrlPolicy(UrlSection(allowed_domains=[name]))
     policy.check(same)
     with pytest.raises(InvalidRequest, match="allowed_domains"):
@@ -86,19 +86,19 @@ def test_a_host_is_the_same_however_it_is_written(name: str, same: str, other: s
         "https://example.com:0/",
     ],
 )
-def test_a_url_that_readers_disagree_on_is_refused(url: str) -> None:
+def test_an_ambiguous_url_is_rejected(url: str) -> None:
     with pytest.raises(InvalidRequest):
         UrlPolicy(UrlSection(allowed_domains=["example.com", "*.example.com"])).check(url)
 
 
-async def test_a_host_that_is_not_named_is_refused_when_the_run_is_made(client: httpx.AsyncClient) -> None:
+async def test_a_host_that_is_not_allowed_is_rejected_with_the_run(client: httpx.AsyncClient) -> None:
     for path in ("/runs", "/runs/wait", "/runs/stream"):
         answer = await client.post(path, json={"assistant_id": "steps", "webhook": "https://evil.example/hook"})
         assert (answer.status_code, answer.json()["field"]) == (422, "webhook"), path
 
 
 @pytest.mark.usefixtures("worker")
-async def test_nothing_follows_a_redirect_to_another_host(
+async def test_a_redirect_to_another_host_is_not_followed(
     sdk: LangGraphClient, served: Served, receiver: Receiver, eventually: Eventually
 ) -> None:
     """Also when that host is allowed, and reachable: it is not the one that was named."""
@@ -140,13 +140,13 @@ def test_a_redirect_stays_on_its_server_and_never_leads_to_plain_http(url: str, 
         redirect_target(url, place)
 
 
-def test_an_upgrade_is_one_way() -> None:
+def test_a_redirect_may_lead_to_https_but_not_back() -> None:
     plain, tls = Target("http", "a.example", 80), Target("https", "a.example", 443)
     assert plain.may_redirect_to(tls)
     assert not tls.may_redirect_to(plain)
 
 
-def test_what_clients_see_of_a_failed_call_names_no_address() -> None:
+def test_the_problem_of_a_failed_delivery_names_no_address() -> None:
     inner = OSError("Connect call failed ('10.0.0.7', 80)")
     for error in (inner, httpx.ConnectError(str(inner)), httpx.ReadError(str(inner)), ValueError(str(inner))):
         assert "10.0.0.7" not in problem_of(error)

@@ -129,7 +129,7 @@ async def attempts(served: Served, ann: Client) -> AsyncIterator[Attempts]:
 
 
 @pytest.mark.parametrize("kind_of_body", sorted(BODIES))
-async def test_a_field_of_a_wrong_type_is_named(attempts: Attempts, kind_of_body: str) -> None:
+async def test_the_error_names_a_field_of_a_wrong_type(attempts: Attempts, kind_of_body: str) -> None:
     route = BODIES[kind_of_body]
     name, model = next(name for name, each in ROUTES.items() if each is route), route.body
     assert model is not None
@@ -158,7 +158,7 @@ async def test_a_field_of_a_wrong_type_is_named(attempts: Attempts, kind_of_body
     assert attempts.count == len(asked)
 
 
-async def test_a_parameter_of_a_wrong_type_is_named(attempts: Attempts) -> None:
+async def test_the_error_names_a_parameter_of_a_wrong_type(attempts: Attempts) -> None:
     asked = []
     for name, route in ROUTES.items():
         for query in route.query:
@@ -181,7 +181,7 @@ async def test_a_parameter_of_a_wrong_type_is_named(attempts: Attempts) -> None:
     assert attempts.count > 100
 
 
-async def test_a_priority_that_is_none_is_named(client: httpx.AsyncClient, ann: Client) -> None:
+async def test_the_error_names_an_invalid_priority(client: httpx.AsyncClient, ann: Client) -> None:
     """Wherever it is given: for a run, a cron, or an assistant."""
     headers = {"authorization": "Bearer ann-token"}
     thread = (await ann.threads.create())["thread_id"]
@@ -196,7 +196,7 @@ async def test_a_priority_that_is_none_is_named(client: httpx.AsyncClient, ann: 
 
 
 @pytest.mark.parametrize("method", sorted(name for name, command in COMMANDS.items() if command.posted))
-async def test_a_command_with_parameters_of_wrong_types_is_refused(attempts: Attempts, method: str) -> None:
+async def test_a_command_with_parameters_of_wrong_types_is_rejected(attempts: Attempts, method: str) -> None:
     good = COMMANDS[method].frame(attempts.ids)
     frames = [with_field(good, (name,), value) for name in good for value in (*VALUES.values(), [], {}, None, "")]
     names = (*good["params"], "config", "metadata", "namespace", "multitaskStrategy")

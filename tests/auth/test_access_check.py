@@ -112,7 +112,7 @@ async def test_an_http_exception_of_a_handler_is_the_response(status: int) -> No
         assert (refused.value.status, refused.value.headers) == (status, {"retry-after": "7"})
 
 
-def test_sockets(auth: AuthFile) -> None:
+def test_a_denied_websocket_is_closed_with_the_http_status(auth: AuthFile) -> None:
     async def talk(websocket: WebSocket) -> None:
         await authorize(websocket, _A_THREAD)
         await websocket.accept()

@@ -32,7 +32,7 @@ def endpoint_of(method: str, path: str) -> Endpoint:
 
 
 @pytest.mark.parametrize(("who", "status"), [("", 401), ("dan", 403)])
-async def test_who_may_nothing_gets_nothing(
+async def test_every_route_denies_a_client_without_permission(
     served: Served, client: httpx.AsyncClient, ann: Client, who: str, status: int
 ) -> None:
     ids = await anns(ann)
@@ -44,7 +44,9 @@ async def test_who_may_nothing_gets_nothing(
     assert answers == dict.fromkeys(answers, status)
 
 
-async def test_what_is_anns_is_hidden_from_bob(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
+async def test_every_route_hides_the_records_of_another_user(
+    served: Served, client: httpx.AsyncClient, ann: Client
+) -> None:
     ids = await anns(ann)
     known = samples(ids)
     wrong = {}
@@ -67,7 +69,7 @@ async def test_what_is_anns_is_hidden_from_bob(served: Served, client: httpx.Asy
     assert (await ann.crons.search())[0]["enabled"]
 
 
-async def test_what_is_for_everybody(client: httpx.AsyncClient) -> None:
+async def test_public_routes_need_no_user(client: httpx.AsyncClient) -> None:
     for endpoint in ENDPOINTS:
         if endpoint.access.public:
             assert (await client.get(endpoint.path)).status_code == 200, endpoint.path
@@ -77,7 +79,7 @@ async def test_what_is_for_everybody(client: httpx.AsyncClient) -> None:
     assert (await client.options("/threads", headers=preflight)).status_code == 200
 
 
-def test_a_route_says_what_it_needs() -> None:
+def test_an_endpoint_must_declare_its_access() -> None:
     with pytest.raises(TypeError, match="access"):
         Endpoint("GET", "/x", None, "No access")  # type: ignore[arg-type,call-arg]
     assert PUBLIC.public

@@ -23,7 +23,7 @@ async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_routes_dependencies_and_background_tasks(client: httpx.AsyncClient) -> None:
+async def test_routes_dependencies_and_background_tasks_work(client: httpx.AsyncClient) -> None:
     assert await status(client, "/desk/orders", "POST", json={"item": "tea"}) == 403
     made = await client.post("/desk/orders", json={"item": "tea"}, headers=CLERK)
     assert (made.status_code, made.json()) == (201, {"item": "tea", "count": 1})
@@ -33,7 +33,7 @@ async def test_routes_dependencies_and_background_tasks(client: httpx.AsyncClien
     assert (await client.get("/desk/sold")).json() == {"sold": ["tea by kim"], "opened": "desk"}
 
 
-async def test_its_own_errors_are_its_own(client: httpx.AsyncClient) -> None:
+async def test_error_handlers_of_the_host_app_apply_only_to_its_routes(client: httpx.AsyncClient) -> None:
     sold_out = await client.post("/desk/orders", json={"item": "moon"}, headers=CLERK)
     assert (sold_out.status_code, sold_out.json()) == (409, {"sold": "out"})
     assert await status(client, "/desk/orders") == 405
@@ -42,18 +42,18 @@ async def test_its_own_errors_are_its_own(client: httpx.AsyncClient) -> None:
     assert "thread_id" in lost.json()["detail"]
 
 
-async def test_streams_and_sockets(client: httpx.AsyncClient) -> None:
+async def test_streams_and_websockets_work(client: httpx.AsyncClient) -> None:
     assert (await client.get("/desk/words")).text == "one two three"
     async with connect(f"ws{str(client.base_url).removeprefix('http')}/desk/echo") as socket:
         await socket.send("hear me")
         assert await socket.recv() == "hear me"
 
 
-async def test_a_route_reaches_the_graphs(client: httpx.AsyncClient) -> None:
+async def test_a_route_of_the_host_app_creates_a_run(client: httpx.AsyncClient) -> None:
     assert (await client.get("/desk/greeting")).json() == {"run": "pending"}
 
 
-async def test_its_middleware_sees_ours_and_streams_stay_streams(client: httpx.AsyncClient) -> None:
+async def test_middleware_of_the_host_app_wraps_slipways_routes_and_streams(client: httpx.AsyncClient) -> None:
     thread = (await client.post("/threads", json={})).json()["thread_id"]
     body = {"assistant_id": "greet", "input": {"text": "hi"}}
     async with client.stream("POST", f"/threads/{thread}/runs/stream", json=body) as response:
@@ -65,14 +65,14 @@ async def test_its_middleware_sees_ours_and_streams_stay_streams(client: httpx.A
     assert found.headers["access-control-allow-origin"] in ("*", "https://desk.example")
 
 
-async def test_both_are_described(client: httpx.AsyncClient) -> None:
+async def test_openapi_describes_the_routes_of_both_apps(client: httpx.AsyncClient) -> None:
     described = (await client.get("/openapi.json")).json()
     assert {"/desk/orders", "/desk/sold", "/threads", "/runs/stream"} <= described["paths"].keys()
     assert "Order" in described["components"]["schemas"]
     assert "Swagger" in (await client.get("/docs")).text
 
 
-async def test_its_routes_may_want_a_user(desk: Desk) -> None:
+async def test_routes_of_the_host_app_can_require_a_user(desk: Desk) -> None:
     http = {"app": APP, "enable_custom_route_auth": True}
     async with desk.serves(http=http, auth=AUTH) as client:
         assert await status(client, "/desk/sold") == 401
@@ -82,7 +82,7 @@ async def test_its_routes_may_want_a_user(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("order", ["auth_first", "middleware_first"])
-async def test_its_routes_know_the_user(desk: Desk, order: str) -> None:
+async def test_routes_of_the_host_app_receive_the_user(desk: Desk, order: str) -> None:
     http = {"app": APP, "enable_custom_route_auth": True, "middleware_order": order}
     async with desk.serves(http=http, auth=AUTH) as client:
         found = await client.get("/desk/me", headers=ANN)

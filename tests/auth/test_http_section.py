@@ -81,7 +81,7 @@ async def status(client: httpx.AsyncClient, path: str, method: str = "GET", **mo
     return (await client.request(method, path, **more)).status_code
 
 
-async def test_the_own_app_wins_but_for_health(desk: Desk) -> None:
+async def test_routes_of_the_host_app_win_except_for_health(desk: Desk) -> None:
     async with desk.serves(http={"app": "./webapp.py:app"}, auth=AUTH) as client:
         hello = await client.get("/hello")
         assert hello.json() == {"hello": "desk"}
@@ -95,7 +95,7 @@ async def test_the_own_app_wins_but_for_health(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("order", ["auth_first", "middleware_first"])
-async def test_own_routes_may_want_a_user(desk: Desk, order: str) -> None:
+async def test_routes_of_the_host_app_can_require_a_user(desk: Desk, order: str) -> None:
     http = {"app": "./webapp.py:app", "enable_custom_route_auth": True, "middleware_order": order}
     async with desk.serves(http=http, auth=AUTH) as client:
         refused = await client.get("/hello")
@@ -116,7 +116,7 @@ async def test_own_routes_may_want_a_user(desk: Desk, order: str) -> None:
         ("disable_store", ["/store/items/search"]),
     ],
 )
-async def test_what_is_disabled_is_not_there(desk: Desk, key: str, paths: list[str]) -> None:
+async def test_disabled_routes_are_not_found(desk: Desk, key: str, paths: list[str]) -> None:
     async with desk.serves(http={key: True}) as client:
         assert [await status(client, path, "POST", json={}) for path in paths] == [404] * len(paths)
         assert await status(client, "/ok") == 200
@@ -134,13 +134,13 @@ async def test_meta_pages_and_webhooks_can_be_disabled(desk: Desk) -> None:
         assert "disable_webhooks" in (await client.post("/runs", json=body)).json()["detail"]
 
 
-async def test_a_path_that_begins_with_the_letters_of_the_prefix_is_not_below_it(desk: Desk) -> None:
+async def test_the_mount_prefix_matches_only_whole_path_segments(desk: Desk) -> None:
     async with desk.serves(http={"mount_prefix": "/hell", "app": "./webapp.py:app"}) as client:
         assert [await status(client, path) for path in ("/hello", "/hell/hello")] == [404, 200]
 
 
 @pytest.mark.parametrize("app", [None, "./webapp.py:app"])
-async def test_everything_is_below_the_prefix(desk: Desk, app: str | None) -> None:
+async def test_every_route_is_below_the_mount_prefix(desk: Desk, app: str | None) -> None:
     async with desk.serves(http={"mount_prefix": "/agents", "app": app}) as client:
         assert await status(client, "/threads", "POST", json={}) == 404
         thread = (await client.post("/agents/threads", json={})).json()["thread_id"]
@@ -153,7 +153,7 @@ async def test_everything_is_below_the_prefix(desk: Desk, app: str | None) -> No
         assert [await status(client, path) for path in ("/ok", "/agents/ok", "/agentsok")] == [200, 200, 404]
 
 
-async def test_cors_as_the_file_says(desk: Desk) -> None:
+async def test_cors_follows_langgraph_json(desk: Desk) -> None:
     cors = {"allow_origins": ["https://desk.example"], "allow_credentials": True, "expose_headers": ["X-Own"]}
     async with desk.serves(http={"cors": cors}) as client:
         mine = await client.get("/ok", headers={"origin": "https://desk.example"})
@@ -174,14 +174,14 @@ async def test_chosen_headers_are_logged(desk: Desk) -> None:
     assert line["headers"] == {"x-team": "blue"}
 
 
-async def test_a_store_of_the_projects_own_is_not_passed_over_silently(desk: Desk) -> None:
+async def test_a_store_path_that_is_not_used_is_logged(desk: Desk) -> None:
     with capture_logs() as lines:
         async with desk.serves(store={"path": "./graphs.py:store"}):
             pass
     assert [line["key"] for line in lines if line["event"] == "langgraph_json.not_used"] == ["store.path"]
 
 
-async def test_how_to_authenticate_is_described(desk: Desk) -> None:
+async def test_openapi_describes_how_to_authenticate(desk: Desk) -> None:
     openapi = {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}, "security": [{"token": []}]}
     async with desk.serves(auth=AUTH | {"openapi": openapi}) as client:
         described = (await client.get("/openapi.json")).json()
@@ -205,7 +205,7 @@ async def test_how_to_authenticate_is_described(desk: Desk) -> None:
         ),
     ],
 )
-async def test_an_auth_file_that_cannot_serve(desk: Desk, tmp_path: Path, source: str, says: str) -> None:
+async def test_an_invalid_auth_file_stops_the_start(desk: Desk, tmp_path: Path, source: str, says: str) -> None:
     (tmp_path / "bad.py").write_text(source)
     file = desk.file(auth={"path": "./bad.py:auth"})
     graphs = await Registry.load(file)
@@ -234,7 +234,7 @@ async def members(ctx, value):
 """
 
 
-async def test_threads_may_be_shared(desk: Desk, tmp_path: Path) -> None:
+async def test_an_auth_file_can_share_threads_between_users(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "shared.py").write_text(SHARED)
     run = {"assistant_id": "greet", "input": {}, "after_seconds": 3600}
     async with desk.serves(auth={"path": "./shared.py:auth"}) as client:
@@ -254,7 +254,7 @@ async def test_threads_may_be_shared(desk: Desk, tmp_path: Path) -> None:
         assert {thread["thread_id"] for thread in listed} == {both["thread_id"], new.json()["thread_id"]}
 
 
-async def test_the_cache_asks_once(tmp_path: Path, desk: Desk) -> None:
+async def test_the_cache_calls_the_handler_once_for_each_user(tmp_path: Path, desk: Desk) -> None:
     (tmp_path / "counting.py").write_text(
         "from langgraph_sdk import Auth\nauth = Auth()\nasked = []\n"
         "@auth.authenticate\ndef who(authorization):\n    asked.append(authorization)\n    return authorization\n"
@@ -281,12 +281,12 @@ async def test_the_cache_asks_once(tmp_path: Path, desk: Desk) -> None:
         ({"$and": [{"a": 1}, {"$or": [{"b": 2}, {"b": 3}]}]}, {"a": 1, "b": 3}, {"a": 1}),
     ],
 )
-def test_filters(given: dict[str, Any], fits: dict[str, Any], fails: dict[str, Any]) -> None:
+def test_a_filter_matches_metadata(given: dict[str, Any], fits: dict[str, Any], fails: dict[str, Any]) -> None:
     assert parse_filter(given).matches(fits)
     assert not parse_filter(given).matches(fails)
 
 
-def test_filters_that_a_script_can_look_at() -> None:
+def test_filters_on_texts_can_be_evaluated_by_a_script() -> None:
     assert parse_filter({"a": "x", "b": {"$eq": "y"}}).required_texts() == {"a": "x", "b": "y"}
     assert parse_filter({}).required_texts() == {}
     for more in ({"a": 1}, {"a": {"$contains": "x"}}, {"$or": [{"a": "x"}, {"b": "y"}]}):
@@ -304,13 +304,13 @@ def test_filters_that_a_script_can_look_at() -> None:
         {"$or": [{"$or": [{"$or": [{"a": 1}, {"a": 2}]}, {"a": 3}]}, {"a": 4}]},
     ],
 )
-def test_filters_that_mean_nothing(given: dict[str, Any]) -> None:
+def test_an_invalid_filter_is_rejected(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_filter(given)
 
 
 @pytest.mark.parametrize("order", ["auth_first", "middleware_first"])
-def test_an_app_that_is_served_again_has_the_new_auth_file_alone(
+def test_an_app_that_is_mounted_again_uses_only_the_new_auth_file(
     order: Literal["auth_first", "middleware_first"],
 ) -> None:
     async def me(request: Request) -> PlainTextResponse:
@@ -325,7 +325,7 @@ def test_an_app_that_is_served_again_has_the_new_auth_file_alone(
         assert TestClient(app).get("/me").text == name
 
 
-def test_a_body_that_the_auth_file_has_read_reaches_the_own_route() -> None:
+def test_a_body_that_the_auth_file_read_reaches_the_host_app() -> None:
     auth = Auth()
 
     @auth.authenticate
@@ -357,22 +357,22 @@ class Badge:
 
 
 @pytest.mark.parametrize("said", ["ann", {"identity": "ann"}, Badge(), (["desk"], "ann"), (("desk",), Badge())])
-def test_users_in_every_shape(said: object) -> None:
+def test_a_handler_may_return_a_user_in_every_shape(said: object) -> None:
     user = user_from_result(said)
     assert (user.identity, user.display_name, user["identity"], user.is_authenticated) == ("ann", "ann", "ann", True)
 
 
-def test_permissions_beside_the_user_are_the_users() -> None:
+def test_permissions_beside_the_user_replace_those_of_the_user() -> None:
     assert user_from_result((["desk"], {"identity": "ann", "permissions": ["everything"]})).permissions == ["desk"]
 
 
 @pytest.mark.parametrize("said", [None, "", {}, {"identity": 7}, object(), (["p"], None), ({"identity": "a"}, "x", 1)])
-def test_nobody_in_every_shape(said: object) -> None:
+def test_a_result_without_a_user_is_an_error(said: object) -> None:
     with pytest.raises(TypeError):
         user_from_result(said)
 
 
-def test_sections_of_the_environment(desk: Desk, tmp_path: Path) -> None:
+def test_environment_variables_replace_sections_of_langgraph_json(desk: Desk, tmp_path: Path) -> None:
     file = desk.file(http={"disable_ui": True})
     env = {
         "LANGGRAPH_HTTP": '{"mount_prefix": "/a"}',

@@ -45,14 +45,14 @@ async def tutorial(request: pytest.FixtureRequest, valkey_url: str, keys: Keys) 
         yield name, served
 
 
-async def test_a_chat_app_does_all_that_it_may(tutorial: tuple[str, Served]) -> None:
+async def test_a_chat_app_works_under_each_auth_file(tutorial: tuple[str, Served]) -> None:
     name, served = tutorial
     both = await asyncio.gather(*(ChatApp(served.url, user).all() for user in ("ann", "bob")))
     for steps in both:
         assert {step: came_to for step, came_to in steps.items() if came_to != OK} == EXPECTED[name]
 
 
-async def test_the_other_user_finds_nothing(tutorial: tuple[str, Served]) -> None:
+async def test_another_user_finds_no_record(tutorial: tuple[str, Served]) -> None:
     _, served = tutorial
     async with as_user(served.url, "ann") as ann, as_user(served.url, "bob") as bob:
         thread = (await ann.threads.create())["thread_id"]

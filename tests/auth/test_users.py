@@ -25,7 +25,9 @@ __all__ = ["time"]
 ANN = {"authorization": "Bearer ann-token"}
 
 
-async def test_a_run_knows_for_whom_it_is(ann: Client, worker: WorkerProcess, pipeline: Pipeline, keys: Keys) -> None:
+async def test_a_graph_receives_the_user_and_nothing_forged(
+    ann: Client, worker: WorkerProcess, pipeline: Pipeline, keys: Keys
+) -> None:
     thread = (await ann.threads.create())["thread_id"]
     forged = {"langgraph_auth_user_id": "bob", "langgraph_auth_user": {"identity": "bob"}, "user_id": "bob"}
     events = [
@@ -54,7 +56,7 @@ async def test_a_run_knows_for_whom_it_is(ann: Client, worker: WorkerProcess, pi
         assert not {name for name in state["metadata"] if name == "user_id" or name.startswith("langgraph_auth")}
 
 
-async def test_totals_count_only_what_one_may_see(client: httpx.AsyncClient, ann: Client, bob: Client) -> None:
+async def test_totals_count_only_readable_threads(client: httpx.AsyncClient, ann: Client, bob: Client) -> None:
     for _ in range(3):
         await bob.threads.create()
         await ann.threads.create()
@@ -66,7 +68,7 @@ async def test_totals_count_only_what_one_may_see(client: httpx.AsyncClient, ann
     assert {each["metadata"]["owner"] for each in await bob.threads.search()} == {"bob"}
 
 
-async def test_a_key_of_one_user_is_not_anothers(client: httpx.AsyncClient, ann: Client) -> None:
+async def test_an_idempotency_key_belongs_to_one_user(client: httpx.AsyncClient, ann: Client) -> None:
     key = {"idempotency-key": "the same"}
     first = await client.post("/threads", json={}, headers=ANN | key)
     again = await client.post("/threads", json={}, headers=ANN | key)
@@ -74,7 +76,7 @@ async def test_a_key_of_one_user_is_not_anothers(client: httpx.AsyncClient, ann:
     assert first.json()["thread_id"] == again.json()["thread_id"] != other.json()["thread_id"]
 
 
-async def test_a_thread_that_exists_stays_whose_it_is(ann: Client, bob: Client) -> None:
+async def test_an_existing_thread_keeps_its_owner(ann: Client, bob: Client) -> None:
     thread = (await ann.threads.create(metadata={"owner": "bob", "about": "tax"}))["thread_id"]
     assert (await ann.threads.get(thread))["metadata"] == {"owner": "ann", "about": "tax"}
     with pytest.raises(ConflictError):
@@ -89,7 +91,7 @@ async def test_a_thread_that_exists_stays_whose_it_is(ann: Client, bob: Client) 
         await ann.threads.get(made)
 
 
-async def test_bulk_cancel_leaves_others_alone(ann: Client, bob: Client) -> None:
+async def test_a_bulk_cancel_cancels_only_the_users_own_runs(ann: Client, bob: Client) -> None:
     runs = []
     for user in (ann, bob):
         thread = (await user.threads.create())["thread_id"]
@@ -99,7 +101,7 @@ async def test_bulk_cancel_leaves_others_alone(ann: Client, bob: Client) -> None
     assert (await bob.runs.get(runs[1]["thread_id"], runs[1]["run_id"]))["status"] == "pending"
 
 
-async def test_crons_run_for_whoever_made_them(
+async def test_a_cron_runs_for_its_owner(
     served: Served, ann: Client, bob: Client, worker: WorkerProcess, time: Time
 ) -> None:
     thread = (await ann.threads.create())["thread_id"]
@@ -116,20 +118,22 @@ async def test_crons_run_for_whoever_made_them(
     await wait_until(greeted)
 
 
-async def test_graphs_reach_their_server(ann: Client, worker: WorkerProcess) -> None:
+async def test_a_graph_sends_requests_to_its_own_server(ann: Client, worker: WorkerProcess) -> None:
     """`langgraph_sdk.get_client()`, made when the graph was imported and made in a node."""
     answer = await ann.runs.wait(None, "ask_greet", input={"text": "hi"})
     assert answer["said"] == "Good day, None"
 
 
-async def test_graphs_follow_a_run_of_their_server_that_has_no_end(ann: Client, worker: WorkerProcess) -> None:
+async def test_a_graph_follows_an_event_stream_of_its_own_server(ann: Client, worker: WorkerProcess) -> None:
     """`threads.stream` of `get_client()`: its event stream stays open when the run is over."""
     answer = await ann.runs.wait(None, "watcher", input={"text": "hi"})
     assert answer["said"] == "Good day, None", answer
     assert "run_id" in answer["told"]["first"]
 
 
-async def test_factories_know_who_asks(ann: Client, bob: Client, graphs: Registry, worker: WorkerProcess) -> None:
+async def test_a_factory_receives_the_user_and_the_access_context(
+    ann: Client, bob: Client, graphs: Registry, worker: WorkerProcess
+) -> None:
     thread = (await ann.threads.create(metadata={"graph_id": "ask_greet"}))["thread_id"]
     await bob.assistants.get_schemas("ask_greet")
     wanted = graphs.attribute("./graphs.py:wanted")
@@ -142,7 +146,7 @@ async def test_factories_know_who_asks(ann: Client, bob: Client, graphs: Registr
     assert "threads.create_run ann" in wanted
 
 
-async def test_a_state_is_shown_with_the_graph_of_its_user(ann: Client, worker: WorkerProcess) -> None:
+async def test_a_state_is_read_with_the_graph_of_its_user(ann: Client, worker: WorkerProcess) -> None:
     """Read, written, and on the stream of the thread."""
     thread = (await ann.threads.create())["thread_id"]
     await ann.runs.wait(thread, "own_desk", input={"text": "hi"})
@@ -163,7 +167,7 @@ async def test_headers_become_configurable(ann: Client, client: httpx.AsyncClien
     assert not {"x-tour-secret", "x-other", "authorization"} & told.keys()
 
 
-async def test_the_store_is_asked_where_the_handler_says(ann: Client, bob: Client) -> None:
+async def test_a_handler_chooses_the_namespace_in_the_store(ann: Client, bob: Client) -> None:
     for user, text in ((ann, "a cat"), (bob, "a dog")):
         await user.store.put_item(["notes"], "one", {"text": text})
     found = await ann.store.search_items(["notes"], query="dog")
@@ -171,7 +175,7 @@ async def test_the_store_is_asked_where_the_handler_says(ann: Client, bob: Clien
     assert (await bob.store.list_namespaces())["namespaces"] == [["bob", "notes"]]
 
 
-async def test_a_broken_handler_lets_nobody_in(client: httpx.AsyncClient) -> None:
+async def test_a_failing_handler_authenticates_no_user(client: httpx.AsyncClient) -> None:
     answer = await client.post("/threads", json={}, headers={"authorization": "Bearer broken-token"})
     assert answer.status_code == 500
     assert "secret" not in answer.text
@@ -181,6 +185,6 @@ async def test_a_broken_handler_lets_nobody_in(client: httpx.AsyncClient) -> Non
 
 
 @pytest.mark.parametrize("path", ["/noauth/threads/search", "/threads/search"])
-async def test_no_path_leads_past_the_auth_file(client: httpx.AsyncClient, path: str) -> None:
+async def test_no_path_bypasses_the_auth_file(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.post(path, json={}, headers={"root-path": "/noauth", "x-forwarded-prefix": "/noauth"})
     assert answer.status_code in (401, 404)

@@ -182,7 +182,7 @@ def test_every_problem_has_a_test() -> None:
 
 
 @pytest.mark.parametrize(("problem", "breaks"), BROKEN, ids=lambda part: getattr(part, "__name__", ""))
-async def test_a_problem_is_found_and_mended_once(stores: Stores, problem: str, breaks: Breaks) -> None:
+async def test_a_problem_is_found_and_repaired_once(stores: Stores, problem: str, breaks: Breaks) -> None:
     ident = await breaks(stores)
     before = await stores.dump()
     (found,) = await doctor(stores, repair=False).check_all()
@@ -198,7 +198,7 @@ async def test_a_problem_is_found_and_mended_once(stores: Stores, problem: str, 
 
 
 @pytest.mark.parametrize("breaks", [queued_without_job, queued_without_place, parked_though_there_is_room])
-async def test_a_run_that_was_stuck_is_claimed(stores: Stores, breaks: Breaks) -> None:
+async def test_a_stuck_run_is_claimed_after_the_repair(stores: Stores, breaks: Breaks) -> None:
     ident = await breaks(stores)
     assert await stores.claim() == []
     await doctor(stores, repair=True).check_all()
@@ -207,7 +207,7 @@ async def test_a_run_that_was_stuck_is_claimed(stores: Stores, breaks: Breaks) -
     assert (await stores.thread_of(run)).status == "busy"
 
 
-async def test_the_next_run_goes_on_behind_one_that_is_over(stores: Stores) -> None:
+async def test_the_next_run_of_a_thread_starts_after_the_repair(stores: Stores) -> None:
     thread_id = await active_run_is_over(stores)
     run = await stores.run(thread_id)
     assert await stores.claim() == []
@@ -215,14 +215,14 @@ async def test_the_next_run_goes_on_behind_one_that_is_over(stores: Stores) -> N
     assert (await stores.claim_one()).run_id == run.run_id
 
 
-async def test_a_thread_that_was_busy_with_nothing_rests_as_it_was_left(stores: Stores) -> None:
+async def test_a_busy_thread_without_a_run_gets_its_idle_status_back(stores: Stores) -> None:
     run = await waiting(stores)
     await stores.pipeline.send("HSET", stores.keys.thread(run.thread_id), "status", "busy")
     await doctor(stores, repair=True).check_all()
     assert (await stores.thread_of(run)).status == "interrupted"
 
 
-async def test_a_run_without_a_lease_stays_with_a_worker_that_lives(stores: Stores) -> None:
+async def test_a_repaired_lease_stays_with_a_live_worker(stores: Stores) -> None:
     run = await running(stores)
     await stores.pipeline.send("DEL", stores.keys.leases)
     await doctor(stores, repair=True).check_all()
@@ -234,7 +234,7 @@ async def test_a_run_without_a_lease_stays_with_a_worker_that_lives(stores: Stor
     assert await stores.settle(run) == Settled()
 
 
-async def test_a_run_without_a_lease_is_taken_from_one_that_does_not(stores: Stores) -> None:
+async def test_a_repaired_lease_of_a_dead_worker_is_reclaimed(stores: Stores) -> None:
     run = await running(stores)
     await stores.pipeline.send("DEL", stores.keys.leases)
     await doctor(stores, repair=True).check_all()
@@ -242,7 +242,7 @@ async def test_a_run_without_a_lease_is_taken_from_one_that_does_not(stores: Sto
     assert (await stores.claim_one()).attempt == 2
 
 
-async def test_a_place_that_becomes_free_goes_to_who_waits_for_it(stores: Stores) -> None:
+async def test_a_repaired_group_slot_goes_to_a_parked_job(stores: Stores) -> None:
     limited = [("graph:steps", 1)]
     first = await stores.run(await stores.thread(), groups=limited)
     await stores.claim_one()
@@ -255,7 +255,7 @@ async def test_a_place_that_becomes_free_goes_to_who_waits_for_it(stores: Stores
     assert (await stores.claim_one()).run_id == second.run_id
 
 
-async def test_a_run_that_waited_and_was_passed_over_is_over(stores: Stores) -> None:
+async def test_a_waiting_run_is_abandoned_when_its_thread_has_continued(stores: Stores) -> None:
     run = await waiting(stores)
     await stores.pipeline.send("HDEL", stores.keys.thread(run.thread_id), "waiting_run_id")
     await stores.run(run.thread_id)
@@ -269,7 +269,7 @@ async def test_a_run_that_waited_and_was_passed_over_is_over(stores: Stores) -> 
     ("interrupts", "phase", "status"),
     [('{"a":[]}', Phase.WAITING_FOR_APPROVAL, "interrupted"), ("{}", Phase.COMPLETED, "idle")],
 )
-async def test_a_run_waits_as_long_as_its_thread_asks(
+async def test_a_run_waits_only_while_its_thread_shows_interrupts(
     stores: Stores, interrupts: str, phase: Phase, status: str
 ) -> None:
     run = await waiting(stores)
@@ -278,7 +278,7 @@ async def test_a_run_waits_as_long_as_its_thread_asks(
     assert (await stores.phase(run), (await stores.thread_of(run)).status) == (phase, status)
 
 
-async def test_a_state_written_from_outside_that_asks_nothing_ends_the_wait(stores: Stores) -> None:
+async def test_a_state_write_without_interrupts_ends_the_wait(stores: Stores) -> None:
     run = await waiting(stores)
     await stores.threads.set_state(run.thread_id, status="interrupted", values={}, interrupts={})
     assert await stores.phase(run) is Phase.WAITING_FOR_APPROVAL
@@ -288,7 +288,7 @@ async def test_a_state_written_from_outside_that_asks_nothing_ends_the_wait(stor
     assert await doctor(stores, repair=False).check_all() == []
 
 
-async def test_what_is_in_order_is_left_alone(stores: Stores) -> None:
+async def test_consistent_records_are_not_changed(stores: Stores) -> None:
     await over(stores)
     await waiting(stores)
     cancelled = await running(stores)
@@ -316,7 +316,7 @@ async def running_with_two_behind(stores: Stores) -> Run:
     return claimed[run.run_id]
 
 
-async def test_many_at_once_and_work_in_between(stores: Stores) -> None:
+async def test_two_doctors_repair_many_runs_while_a_worker_executes_them(stores: Stores) -> None:
     """More than a page of each; and while the doctor mends, runs are claimed and settled, none twice."""
     runs = [await queued(stores) for _ in range(250)]
     await stores.pipeline.send("DEL", stores.keys.queue)
@@ -339,7 +339,7 @@ async def test_many_at_once_and_work_in_between(stores: Stores) -> None:
     assert await doctor(stores, repair=False).check_all() == []
 
 
-async def test_rounds_go_through_everything(stores: Stores) -> None:
+async def test_rounds_check_every_page_of_records(stores: Stores) -> None:
     threads = {await busy_without_run(stores) for _ in range(250)}
     patient = doctor(stores, repair=True)
     found: set[str] = set()
@@ -351,21 +351,21 @@ async def test_rounds_go_through_everything(stores: Stores) -> None:
     assert rounds >= 3, "a round looks at a page"
 
 
-async def test_a_prefix_is_left_alone_that_begins_with_ours(stores: Stores) -> None:
+async def test_records_under_a_longer_key_prefix_are_not_changed(stores: Stores) -> None:
     other = f"{stores.keys.prefix}x:run:{new_id()}"
     await stores.pipeline.send("HSET", other, "phase", "running")
     assert await doctor(stores, repair=True).check_all() == []
     await stores.pipeline.send("DEL", other)
 
 
-async def test_the_table_says_what_and_where(stores: Stores) -> None:
+async def test_the_table_names_the_problem_and_the_record(stores: Stores) -> None:
     ident = await busy_without_run(stores)
     lines = table(await doctor(stores, repair=True).check_all()).splitlines()
     assert lines[1].split() == ["busy_without_run", ident, "repaired", *PROBLEMS["busy_without_run"].split()]
     assert table([]) == "no run and no thread is stuck"
 
 
-async def test_nothing_is_well_on_a_server_that_drops_keys(stores: Stores, valkey_url: str) -> None:
+async def test_a_server_that_evicts_keys_is_reported(stores: Stores, valkey_url: str) -> None:
     settings = settings_of(valkey_url, stores.keys)
     await LayoutRecord(stores.pipeline, stores.keys).check_or_upgrade()
     await stores.pipeline.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
@@ -378,7 +378,7 @@ async def test_nothing_is_well_on_a_server_that_drops_keys(stores: Stores, valke
     assert not well
 
 
-async def test_the_command(stores: Stores, valkey_url: str, tmp_path: Path) -> None:
+async def test_the_doctor_command_reports_and_repairs(stores: Stores, valkey_url: str, tmp_path: Path) -> None:
     (tmp_path / "langgraph.json").write_text(json.dumps({"graphs": {"a": "./a.py:graph"}}))
 
     async def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -24,7 +24,7 @@ def graphs() -> Registry:
     return asyncio.run(Registry.load(PROJECT))
 
 
-async def test_a_worker_mends_what_is_stuck(
+async def test_a_worker_repairs_a_stuck_thread(
     stores: Stores, valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually
 ) -> None:
     thread_id = await busy_without_run(stores)
@@ -36,7 +36,7 @@ async def test_a_worker_mends_what_is_stuck(
         await eventually(rests)
 
 
-async def test_one_worker_has_the_duty_until_it_falls_silent(
+async def test_one_worker_holds_the_duty_until_it_stops_renewing(
     stores: Stores, valkey_url: str, keys: Keys, graphs: Registry, eventually: Eventually
 ) -> None:
     settings = settings_of(valkey_url, keys, reconcile_every_s=0.2)
@@ -49,14 +49,14 @@ async def test_one_worker_has_the_duty_until_it_falls_silent(
         assert not await one.run_round()
 
 
-async def test_a_duty_that_is_requested_twice_is_kept(stores: Stores) -> None:
+async def test_a_worker_that_holds_a_duty_renews_it(stores: Stores) -> None:
     scripts = HealthScripts(stores.pipeline, stores.keys)
     await stores.pipeline.send("ZADD", stores.keys.workers, 1, "a", 1, "b")
     assert [await scripts.acquire_duty("d", name, 60_000) for name in ("a", "b", "a")] == [True, False, True]
     assert 0 < await stores.pipeline.send("PTTL", stores.keys.duty("d")) <= 60_000
 
 
-async def test_the_duty_of_a_worker_that_is_gone_is_free(stores: Stores) -> None:
+async def test_the_duty_of_a_stopped_worker_is_free(stores: Stores) -> None:
     scripts = HealthScripts(stores.pipeline, stores.keys)
     await stores.pipeline.send("ZADD", stores.keys.workers, 1, "a", 1, "b")
     assert await scripts.acquire_duty("d", "a", 60_000)

@@ -62,7 +62,7 @@ def place_of(run: dict[str, Any]) -> str:
     return f"/threads/{run['thread_id']}/runs/{run['run_id']}"
 
 
-async def test_a_plan_of_20_connections_and_100_clients() -> None:
+async def test_a_plan_of_20_connections_serves_100_clients() -> None:
     async with running(webs=1, workers=1) as cluster, clients_of(cluster) as client:
         await cluster.pipeline.send("CONFIG", "SET", "maxclients", PLAN)
 
@@ -120,26 +120,28 @@ async def _answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 @pytest.mark.parametrize(("process", "most"), [("web", 2), ("worker", 3), ("dev", 3), ("cli", 1)])
-def test_a_budget_below_what_is_needed_is_refused_by_name(process: str, most: int) -> None:
+def test_a_connection_budget_below_the_minimum_is_rejected(process: str, most: int) -> None:
     with pytest.raises(ConfigError, match=rf"SLIPWAY_REDIS_MAX_CONNECTIONS \({most}\)"):
         connection_budget.check(Settings.of({"redis_max_connections": most}), process)
     connection_budget.check(Settings.of({"redis_max_connections": most + 1}), process)
 
 
-def test_dev_is_refused_before_it_starts_processes_that_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dev_checks_the_connection_budget_before_it_starts_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slipway.logs.configure", lambda *how: None)  # the logs of this process are the tests'
     with pytest.raises(ConfigError, match=r"SLIPWAY_REDIS_MAX_CONNECTIONS \(3\)"):
         load_settings_and_logs("dev", CONFIG, redis_max_connections=3)
     assert load_settings_and_logs("dev", CONFIG, redis_max_connections=4).redis_max_connections == 4
 
 
-async def test_a_process_that_may_not_hold_what_it_needs_opens_nothing(server: Cluster, graphs: Registry) -> None:
+async def test_a_process_with_too_small_a_connection_budget_opens_no_connection(
+    server: Cluster, graphs: Registry
+) -> None:
     with pytest.raises(ConfigError, match="SLIPWAY_REDIS_MAX_CONNECTIONS"):
         async with open_services(settings_of(server, redis_max_connections=2), graphs, "web"):
             pass
 
 
-async def test_a_valkey_that_is_killed_and_comes_back() -> None:
+async def test_runs_and_streams_continue_after_valkey_was_killed() -> None:
     async with running(webs=1, workers=1) as cluster, clients_of(cluster) as client:
         gate = cluster.gate()
         run = (await create(client, until=str(gate), pause_s=0.05)).json()

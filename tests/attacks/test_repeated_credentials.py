@@ -57,7 +57,7 @@ async def owner_of_new(client: httpx.AsyncClient, *headers: tuple[str, str]) -> 
     return answer.json()["metadata"]["owner"] if answer.status_code == 200 else answer.status_code
 
 
-async def test_a_header_that_identifies_is_there_once_on_every_route(client: httpx.AsyncClient) -> None:
+async def test_every_route_rejects_a_repeated_authorization_header(client: httpx.AsyncClient) -> None:
     answers = {}
     for endpoint in EVERY:
         path = plain_path(endpoint.path).format_map(_Known())
@@ -68,7 +68,7 @@ async def test_a_header_that_identifies_is_there_once_on_every_route(client: htt
     assert all("authorization" in answer.json()["detail"] for answer in answers.values() if answer.content)
 
 
-async def test_so_is_each_header_that_may_identify(client: httpx.AsyncClient) -> None:
+async def test_every_header_that_can_identify_a_user_is_rejected_when_repeated(client: httpx.AsyncClient) -> None:
     names = ("Authorization", "x-api-key", "cookie", "proxy-authorization", "x-desk", "origin", "x-auth-scheme")
     for name in names:
         for path in ("/threads/search", "/hello"):
@@ -84,7 +84,7 @@ class _Known(dict[str, str]):
         return "greet" if name in ("graph_id", "namespace") else NEW
 
 
-async def test_nobody_is_remembered_by_somebody_elses_token(client: httpx.AsyncClient) -> None:
+async def test_the_cache_never_returns_the_user_of_another_token(client: httpx.AsyncClient) -> None:
     """However the two are sent, and whoever is remembered already."""
     for _ in range(2):
         for pair in ((ANN, BOB), (BOB, ANN), (ANN, ("authorization", "no-token"))):
@@ -95,7 +95,7 @@ async def test_nobody_is_remembered_by_somebody_elses_token(client: httpx.AsyncC
     assert await owner_of_new(client, ("authorization", "no-token")) == 401
 
 
-async def test_a_socket_is_closed_with_the_same(served: Served, client: httpx.AsyncClient) -> None:
+async def test_a_websocket_with_repeated_credentials_is_closed(served: Served, client: httpx.AsyncClient) -> None:
     thread = (await client.post("/threads", json={}, headers=[ANN])).json()["thread_id"]
     url = f"{served.url.replace('http', 'ws', 1)}/threads/{thread}/stream/events"
     for headers in ([ANN, BOB], [BOB, ANN], [ANN, ("cookie", "a=1"), ("cookie", "a=2")]):
@@ -106,13 +106,13 @@ async def test_a_socket_is_closed_with_the_same(served: Served, client: httpx.As
         assert closed.value.rcvd.code == 4400
 
 
-async def test_a_graphs_own_client_follows_the_rule(served: Served) -> None:
+async def test_the_in_process_client_rejects_repeated_credentials(served: Served) -> None:
     inside = InProcessApp(served.app, {"services": served.services})
     async with httpx.AsyncClient(transport=InProcessTransport(inside), base_url="http://api") as client:
         assert (await client.post("/threads", json={}, headers=[ANN, BOB])).status_code == 400
 
 
-async def test_lines_of_other_headers_are_one(client: httpx.AsyncClient) -> None:
+async def test_other_headers_can_be_repeated(client: httpx.AsyncClient) -> None:
     sent = [ANN, ("accept", "text/plain"), ("accept", "application/json"), ("x-forwarded-for", "a")]
     assert await owner_of_new(client, *sent) == "ann"
 
@@ -127,7 +127,7 @@ async def test_lines_of_other_headers_are_one(client: httpx.AsyncClient) -> None
         "content-length : 2",
     ],
 )
-async def test_a_body_has_one_length(served: Served, head: str) -> None:
+async def test_a_request_with_two_body_lengths_is_rejected(served: Served, head: str) -> None:
     """Or a proxy and the server would disagree where a request ends, and the rest would be the next one."""
     smuggled = "0\r\n\r\nPOST /threads HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}"
     answer = await answer_to(served, head, smuggled)
@@ -135,7 +135,7 @@ async def test_a_body_has_one_length(served: Served, head: str) -> None:
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
-async def test_a_request_is_for_one_host(served: Served) -> None:
+async def test_a_request_with_two_hosts_is_rejected(served: Served) -> None:
     answer = await answer_to(served, "host: other.example\r\nconnection: close\r\ncontent-length: 2", "{}")
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"the header host identifies the user or the target" in answer
@@ -213,7 +213,7 @@ async def by_scope(scope: dict[str, Any]) -> str:
         (by_scope, {"client": "10.0.0.1"}, {"client": "10.0.0.2"}),
     ],
 )
-async def test_the_cache_knows_a_caller_by_all_that_the_handler_saw(
+async def test_the_cache_distinguishes_everything_that_the_handler_reads(
     handler: Any, one: dict[str, Any], other: dict[str, Any]
 ) -> None:
     auth = caching(handler, "x-key")
@@ -221,7 +221,7 @@ async def test_the_cache_knows_a_caller_by_all_that_the_handler_saw(
     assert seen[0] == seen[2] != seen[1] == seen[3]
 
 
-async def test_the_cache_forgets_a_caller_after_ttl_seconds() -> None:
+async def test_a_cached_user_expires_after_ttl_seconds() -> None:
     calls: list[str] = []
 
     async def by_key(headers: dict[bytes, bytes]) -> str:
@@ -238,7 +238,7 @@ async def test_the_cache_forgets_a_caller_after_ttl_seconds() -> None:
     assert handled == {0.0: 1, 59.9: 1, 60.1: 2, 119.9: 2, 120.2: 3}
 
 
-async def test_a_handler_that_reads_a_body_is_asked_each_time(served: Served) -> None:
+async def test_a_handler_that_reads_the_body_is_called_each_time(served: Served) -> None:
     asked: list[Any] = []
 
     async def by_body(headers: dict[bytes, bytes], body: Any) -> str:
@@ -250,7 +250,7 @@ async def test_a_handler_that_reads_a_body_is_asked_each_time(served: Served) ->
     assert asked == [1, 2, 1]
 
 
-async def test_a_handler_that_looks_into_its_requests_body_is_asked_each_time(
+async def test_a_handler_that_reads_the_body_of_its_request_is_called_each_time(
     tmp_path: Path, valkey_url: str, keys: Keys
 ) -> None:
     (tmp_path / "signed.py").write_text(
@@ -266,7 +266,7 @@ async def test_a_handler_that_looks_into_its_requests_body_is_asked_each_time(
             assert made.json()["metadata"]["owner"] == name
 
 
-async def test_trailers_of_a_body_are_no_headers() -> None:
+async def test_trailers_of_a_body_are_not_headers() -> None:
     line, seen = (b"authorization", b"Bearer ann-token"), []
     received = [line]
 

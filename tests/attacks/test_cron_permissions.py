@@ -15,7 +15,7 @@ from slipway.redis.keys import Keys
 from slipway.services import Services
 from slipway.settings import Settings
 from slipway_workers.duties.scheduler import Scheduler
-from tests.attacks.ruled_server import (
+from tests.attacks.rules_server import (
     NEVER,
     RUN,
     admin,
@@ -75,7 +75,7 @@ async def runs_on(admin: httpx.AsyncClient, thread: str) -> int:
     return len((await admin.get(f"/threads/{thread}/runs")).json())
 
 
-async def test_a_cron_ends_with_its_owners_access_and_goes_on_when_it_is_back(
+async def test_a_cron_creates_no_run_while_its_owner_has_no_access(
     admin: httpx.AsyncClient, ann: httpx.AsyncClient, services: Services, time: Time, thread: str
 ) -> None:
     cron = await a_cron(ann, thread)
@@ -97,7 +97,7 @@ async def test_a_cron_ends_with_its_owners_access_and_goes_on_when_it_is_back(
 
 
 @pytest.mark.parametrize("operation", ["threads:create_run", "threads:read"])
-async def test_a_due_time_that_is_refused_makes_no_run(
+async def test_a_denied_due_time_creates_no_run(
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
     services: Services,
@@ -114,7 +114,7 @@ async def test_a_due_time_that_is_refused_makes_no_run(
     assert await fired(services, time, stateless) == (operation == "threads:read"), "nobody else's values are in it"
 
 
-async def test_a_cron_of_an_assistant_that_is_not_its_owners_any_more(
+async def test_a_cron_creates_no_run_when_its_owner_may_not_read_the_assistant(
     admin: httpx.AsyncClient, ann: httpx.AsyncClient, services: Services, time: Time, rules: Any
 ) -> None:
     metadata = {"team": "blue"}
@@ -127,7 +127,7 @@ async def test_a_cron_of_an_assistant_that_is_not_its_owners_any_more(
     assert (await ann.post("/runs/crons", json=RUN | {"assistant_id": assistant, "schedule": NEVER})).status_code == 404
 
 
-async def test_a_cron_whose_threads_stay_needs_leave_to_make_them(
+async def test_a_cron_that_keeps_its_threads_needs_permission_to_create_them(
     ann: httpx.AsyncClient, services: Services, time: Time, rules: Any
 ) -> None:
     rules.written = {"threads:create": {"owner": "ann"}}
@@ -149,7 +149,7 @@ def answer_with_500(value: Any) -> None:
 
 
 @pytest.mark.parametrize("fault", ["broken", "still", "500"])
-async def test_a_due_time_waits_until_the_auth_file_answers(
+async def test_a_due_time_waits_while_the_auth_file_fails(
     ann: httpx.AsyncClient,
     bob: httpx.AsyncClient,
     services: Services,
@@ -186,7 +186,7 @@ async def test_a_due_time_waits_until_the_auth_file_answers(
     assert (await services.crons.get(cron)).run_ids(due_ms)[0] == runs[cron].run_id, "of the time when it was due"
 
 
-async def test_one_who_stands_still_holds_nobody_up(
+async def test_a_hanging_handler_delays_no_other_cron(
     ann: httpx.AsyncClient, services: Services, time: Time, rules: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(permissions, "HANDLER_TIMEOUT_S", 2)
@@ -202,7 +202,7 @@ async def test_one_who_stands_still_holds_nobody_up(
     [{"metadata": {"a": 1}}, {"schedule": NEVER}, {"webhook": "https://x.example/"}, {"enabled": True}, {"input": {}}],
     ids=lambda change: next(iter(change)),
 )
-async def test_who_may_not_run_it_may_not_change_it(
+async def test_an_owner_who_may_not_create_the_run_cannot_change_the_cron(
     admin: httpx.AsyncClient, ann: httpx.AsyncClient, thread: str, change: dict[str, Any]
 ) -> None:
     cron = await a_cron(ann, thread)
@@ -214,7 +214,7 @@ async def test_who_may_not_run_it_may_not_change_it(
 
 
 @pytest.mark.parametrize("operation", ["threads:create_run", "threads:read"])
-async def test_a_refused_run_is_no_cron_and_no_change(
+async def test_a_denied_run_cannot_be_scheduled_by_a_cron(
     admin: httpx.AsyncClient, ann: httpx.AsyncClient, thread: str, rules: Any, operation: str
 ) -> None:
     cron = await a_cron(ann, thread)
@@ -227,7 +227,7 @@ async def test_a_refused_run_is_no_cron_and_no_change(
     assert [each["cron_id"] for each in await made(admin, "/runs/crons/search", {})] == [cron]
 
 
-async def test_who_has_lost_access_may_stop_and_remove_the_cron(
+async def test_an_owner_without_access_can_disable_and_delete_the_cron(
     admin: httpx.AsyncClient, ann: httpx.AsyncClient, thread: str
 ) -> None:
     cron = await a_cron(ann, thread)
@@ -238,7 +238,7 @@ async def test_who_has_lost_access_may_stop_and_remove_the_cron(
     assert (await ann.delete(f"/runs/crons/{cron}")).status_code == 204
 
 
-async def test_a_cron_is_its_owners_whoever_changes_it(
+async def test_a_cron_keeps_its_owner_when_another_user_changes_it(
     ann: httpx.AsyncClient, bob: httpx.AsyncClient, services: Services, time: Time, thread: str, rules: Any
 ) -> None:
     rules.permissions = ["desk"]
@@ -259,7 +259,7 @@ async def test_a_cron_is_its_owners_whoever_changes_it(
     assert (await services.crons.get(cron)).request.user["permissions"] == ["desk", "night"], "as she is by now"  # type: ignore[index]
 
 
-async def test_a_new_cron_fits_the_filter(ann: httpx.AsyncClient, admin: httpx.AsyncClient, rules: Any) -> None:
+async def test_a_new_cron_must_match_the_filter(ann: httpx.AsyncClient, admin: httpx.AsyncClient, rules: Any) -> None:
     rules.filters = {"crons:create": {"owner": "ann"}}
     for metadata in ({}, {"owner": "bob"}):
         body = RUN | {"schedule": NEVER, "metadata": metadata}
@@ -268,7 +268,7 @@ async def test_a_new_cron_fits_the_filter(ann: httpx.AsyncClient, admin: httpx.A
     await a_cron(ann, None, metadata={"owner": "ann"})
 
 
-async def test_the_projects_own_code_is_not_asked(
+async def test_a_cron_without_an_owner_needs_no_authorization(
     services: Services, time: Time, rules: Any, ann: httpx.AsyncClient, keys: Keys
 ) -> None:
     """A cron that a graph made by `get_client()`, or that was there before the auth file."""
@@ -288,7 +288,7 @@ async def shared(admin: httpx.AsyncClient, ann: httpx.AsyncClient, rules: Any) -
     return thread, await a_cron(ann, thread)
 
 
-async def test_who_has_changed_a_cron_is_asked_about_too(
+async def test_a_due_time_needs_the_permission_of_every_user_who_changed_the_cron(
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
     bob: httpx.AsyncClient,
@@ -310,7 +310,7 @@ async def test_who_has_changed_a_cron_is_asked_about_too(
     assert await fired(services, time, cron) == 1
 
 
-async def test_who_has_changed_a_cron_must_still_be_allowed_its_assistant(
+async def test_every_user_who_changed_a_cron_must_still_read_its_assistant(
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
     bob: httpx.AsyncClient,
@@ -330,7 +330,7 @@ async def test_who_has_changed_a_cron_must_still_be_allowed_its_assistant(
 
 
 @pytest.mark.parametrize("members", [["ann", "bob"], ["ann"]])
-async def test_a_webhook_that_somebody_else_wrote_ends_with_their_access(
+async def test_a_webhook_set_by_another_user_needs_the_access_of_that_user(
     admin: httpx.AsyncClient,
     bob: httpx.AsyncClient,
     services: Services,

@@ -1,5 +1,5 @@
-"""A server whose auth file does what a test says (`ruled/auth.py`), and services of a worker that does nothing by
-itself."""
+"""A server whose auth file follows the rules that a test sets (`rules_project/auth.py`), and the services of a worker
+that does nothing by itself."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from slipway.settings import Settings
 from tests.crons.conftest import Time
 from tests.http.conftest import Served, serving
 
-PROJECT = Path(__file__).parent / "ruled" / "langgraph.json"
+PROJECT = Path(__file__).parent / "rules_project" / "langgraph.json"
 NEVER = "0 0 1 1 *"
 RUN: dict[str, Any] = {"assistant_id": "greet", "input": {"text": "hi"}}
 
 
 @pytest.fixture(scope="session")
 def graphs() -> Registry:
-    """The graphs of `ruled/`, loaded once."""
+    """The graphs of `rules_project/`, loaded once."""
     return asyncio.run(Registry.load(PROJECT))
 
 
 @pytest.fixture
 def settings(valkey_url: str, keys: Keys) -> Settings:
-    """Of the project `ruled/`."""
+    """Of the project `rules_project/`."""
     return Settings.of({"redis_url": valkey_url, "key_prefix": keys.prefix, "config": PROJECT, "sse_ping_s": 0.2})
 
 

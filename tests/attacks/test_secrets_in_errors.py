@@ -135,7 +135,7 @@ class Leaks:
             self.found[f"{what} {answer.status_code}"] = f"{told}: {text[:500]}"
 
 
-async def test_no_answer_has_the_text_of_an_error(tmp_path: Path, valkey_url: str, keys: Keys) -> None:
+async def test_no_response_has_the_text_of_an_exception(tmp_path: Path, valkey_url: str, keys: Keys) -> None:
     leaks = Leaks(str(tmp_path), valkey_url.removeprefix("unix://"))
     with capture_logs() as lines:
         async with AsyncExitStack() as stack:
@@ -206,7 +206,7 @@ async def every_route(client: httpx.AsyncClient, ids: dict[str, str], leaks: Lea
         leaks.look(path, await client.get(path, headers={"accept": "text/html"}))
 
 
-async def test_no_answer_has_the_address_of_redis(
+async def test_no_response_has_the_address_of_redis(
     tmp_path: Path, keys: Keys, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with AsyncExitStack() as stack:

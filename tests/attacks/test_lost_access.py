@@ -20,7 +20,7 @@ from slipway.settings import Settings
 from slipway.webhooks import read_permission
 from slipway_workers.duties.deliveries import Deliveries
 from slipway_workers.start_permission import StartPermission
-from tests.attacks.ruled_server import RUN, admin, ann, bob, graphs, made, rules, served, services, settings
+from tests.attacks.rules_server import RUN, admin, ann, bob, graphs, made, rules, served, services, settings
 from tests.conftest import Eventually
 from tests.webhooks.conftest import Receiver, receiver
 from tests.working import working
@@ -75,7 +75,7 @@ async def lose_access(admin: httpx.AsyncClient, thread: str) -> None:
 
 
 @pytest.mark.parametrize("loses", ["the filter", "create_run", "read", "nothing"])
-async def test_a_run_that_was_delayed_is_asked_for_when_it_begins(
+async def test_a_delayed_run_is_authorized_again_when_it_starts(
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
     rules: Any,
@@ -111,7 +111,7 @@ async def test_a_run_that_was_delayed_is_asked_for_when_it_begins(
     assert (await admin.get(f"/threads/{thread}/history")).json() == []
 
 
-async def test_a_run_that_begins_at_once_is_asked_for_once(
+async def test_a_run_that_starts_at_once_is_authorized_once(
     ann: httpx.AsyncClient, rules: Any, thread: str, settings: Settings, graphs: Registry
 ) -> None:
     async with working(settings, graphs):
@@ -119,7 +119,7 @@ async def test_a_run_that_begins_at_once_is_asked_for_once(
     assert rules.operations() == ["threads:create_run", "threads:read"]
 
 
-async def test_a_run_that_is_lost_while_the_auth_file_is_asked_does_not_begin(
+async def test_a_run_whose_lease_is_lost_during_authorization_does_not_start(
     ann: httpx.AsyncClient, rules: Any, thread: str, past: Past, services: Services
 ) -> None:
     """Its lease ended meanwhile: another worker has it."""
@@ -133,7 +133,7 @@ async def test_a_run_that_is_lost_while_the_auth_file_is_asked_does_not_begin(
     assert await StartPermission(services).check(attempt)
 
 
-async def test_a_run_without_an_answer_waits(
+async def test_a_run_is_queued_again_while_the_auth_file_fails(
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
     rules: Any,
@@ -171,7 +171,7 @@ async def test_a_run_without_an_answer_waits(
     assert [line["event"] for line in logs if line["event"].startswith("run.auth")] == ["run.auth_failed"]
 
 
-async def test_an_answer_that_comes_too_late_leaves_the_question_open(
+async def test_a_denied_answer_leaves_the_interrupt_open(
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
     thread: str,
@@ -198,7 +198,7 @@ async def test_an_answer_that_comes_too_late_leaves_the_question_open(
 
 
 @pytest.mark.parametrize("how", ["ends", "is cancelled", "goes with its thread", "is of a thread before"])
-async def test_a_webhook_tells_what_its_user_may_read_when_it_is_called(
+async def test_a_webhook_sends_only_what_its_user_may_read_at_delivery(
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
     rules: Any,
@@ -238,7 +238,7 @@ async def test_a_webhook_tells_what_its_user_may_read_when_it_is_called(
 
 
 @pytest.mark.parametrize("fault", ["broken", "still"])
-async def test_a_webhook_waits_until_the_auth_file_answers(
+async def test_a_webhook_waits_while_the_auth_file_fails(
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
     rules: Any,
@@ -269,7 +269,7 @@ async def test_a_webhook_waits_until_the_auth_file_answers(
         await eventually(lambda: receiver.heard)
 
 
-async def test_a_webhook_that_waited_for_the_auth_file_is_tried_as_often_as_any_other(
+async def test_waiting_for_the_auth_file_uses_no_tries_of_a_webhook(
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
     rules: Any,

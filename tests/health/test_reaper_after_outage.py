@@ -15,7 +15,7 @@ from tests.working import working
 LEASE_S = 2.0
 
 
-async def test_a_run_stays_with_its_worker_when_writes_were_refused_for_longer_than_a_lease(
+async def test_a_run_stays_with_its_worker_when_writes_failed_for_longer_than_a_lease(
     server: Cluster, graphs: Registry, eventually: Eventually
 ) -> None:
     """The connection stays, so only the refusals tell that the heartbeats were lost too."""
@@ -46,7 +46,7 @@ async def test_a_run_stays_with_its_worker_when_writes_were_refused_for_longer_t
         assert (await stores.now(run)).attempt == 1
 
 
-async def test_nothing_is_taken_back_right_after_the_connection_was_lost(
+async def test_no_run_is_reclaimed_right_after_the_connection_was_lost(
     server: Cluster, graphs: Registry, eventually: Eventually
 ) -> None:
     settings = settings_of(server, lease_s=60, heartbeat_s=0.5)

@@ -29,7 +29,7 @@ def codes(facts: ServerInfo) -> dict[str, Level]:
     return {finding.code: finding.level for finding in facts.findings()}
 
 
-def test_a_server_that_is_well() -> None:
+def test_a_healthy_server_has_no_findings() -> None:
     facts = server_info_from(WELL, {})
     assert facts.findings() == []
     assert facts.memory_ratio == 0.9
@@ -61,28 +61,30 @@ def test_a_server_that_is_well() -> None:
         ),
     ],
 )
-def test_what_is_wrong_has_a_name(said: dict[str, str], config: dict[str, str], code: str, level: Level) -> None:
+def test_every_fault_of_a_server_has_a_finding(
+    said: dict[str, str], config: dict[str, str], code: str, level: Level
+) -> None:
     assert codes(server_info_from(WELL | said, config)) == {code: level}
 
 
-def test_the_slowest_replica_counts() -> None:
+def test_the_lag_is_that_of_the_slowest_replica() -> None:
     replicas = {"slave0": "ip=a,lag=1,offset=40", "slave1": "ip=b,lag=3,offset=49"}
     facts = server_info_from(WELL | {"connected_slaves": "2", "master_repl_offset": "50"} | replicas, {})
     assert (facts.replicas, facts.lag_s, facts.lag_bytes) == (2, 3, 1)
 
 
-def test_what_is_not_said_is_unknown_and_no_finding() -> None:
+def test_a_missing_field_is_unknown_and_no_finding() -> None:
     assert server_info_from({}, {}) == ServerInfo()
     assert ServerInfo().findings() == []
     assert ServerInfo().memory_ratio is None
 
 
-def test_memory_that_the_server_does_not_count_is_not_counted() -> None:
+def test_memory_that_eviction_does_not_count_is_ignored() -> None:
     assert server_info_from(WELL | {"mem_not_counted_for_evict": "400"}, {}).memory_ratio == 0.5
     assert server_info_from(WELL | {"maxmemory": "0"}, {}).memory_ratio is None
 
 
-async def test_a_server_that_refuses_to_speak_of_itself(server: Cluster) -> None:
+async def test_a_server_that_denies_info_has_empty_server_info(server: Cluster) -> None:
     await server.pipeline.send("ACL", "SETUSER", "guest", "on", ">secret", "~*", "&*", "+@all", "-config", "-info")
     pipeline = Pipeline(Address(f"unix://guest:secret@{server.socket}"), "guest", patience_s=2)
     await pipeline.open()

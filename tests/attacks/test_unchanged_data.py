@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.attacks.hostile import SERIALISED, WORDS
+from tests.attacks.hostile_values import SERIALISED, WORDS
 from tests.attacks.rows import one_of_everything
 from tests.auth.conftest import Client
 from tests.http.conftest import Served
@@ -31,7 +31,7 @@ RESERVED = (
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_run_keeps_what_it_was_sent(ann: Client) -> None:
+async def test_the_input_of_a_run_is_returned_unchanged(ann: Client) -> None:
     for value in (HOSTILE, OBJECT, *SERIALISED):
         async with asyncio.timeout(DEADLINE_S):
             thread = (await ann.threads.create())["thread_id"]
@@ -46,7 +46,7 @@ async def test_a_run_keeps_what_it_was_sent(ann: Client) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_an_answer_to_an_interrupt_is_what_was_sent(ann: Client) -> None:
+async def test_an_answer_to_an_interrupt_reaches_the_node_unchanged(ann: Client) -> None:
     for value in (HOSTILE, OBJECT, *SERIALISED):
         async with asyncio.timeout(DEADLINE_S):
             thread = (await ann.threads.create())["thread_id"]
@@ -55,7 +55,7 @@ async def test_an_answer_to_an_interrupt_is_what_was_sent(ann: Client) -> None:
             assert told["said"] == {"answer": value}
 
 
-async def test_records_keep_what_they_were_sent(ann: Client) -> None:
+async def test_records_return_their_data_unchanged(ann: Client) -> None:
     thread = await ann.threads.create(metadata={"sent": HOSTILE, "object": OBJECT})
     kept = (await ann.threads.get(thread["thread_id"]))["metadata"]
     assert (kept["sent"], kept["object"]) == (HOSTILE, OBJECT)
@@ -72,7 +72,7 @@ async def test_records_keep_what_they_were_sent(ann: Client) -> None:
     assert kept_cron["payload"]["input"] == {"text": OBJECT}
 
 
-async def test_patterns_in_names_are_names(ann: Client, bob: Client) -> None:
+async def test_patterns_in_names_match_only_themselves(ann: Client, bob: Client) -> None:
     """A namespace, key or metadata name with a pattern in it is found by itself alone."""
     await ann.store.put_item(["plain"], "key", {"text": "x"})
     for word in ("*", "[a-z]*", "?lain", "plai\\n", "%", "plain\r\n", "{plain}", "plain:*"):
@@ -89,7 +89,7 @@ async def test_patterns_in_names_are_names(ann: Client, bob: Client) -> None:
 
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("value", ["text", 1, {"a": 1}, ["greet"]], ids=repr)
-async def test_names_that_are_kept_for_the_machinery_do_nothing(
+async def test_reserved_configurable_names_have_no_effect(
     served: Served, client: httpx.AsyncClient, ann: Client, bob: Client, value: Any
 ) -> None:
     """A run with them ends as itself, or is refused; it gets no thread, identity or checkpoint of somebody else's, and

@@ -38,7 +38,7 @@ def _auth() -> Auth:
     return auth
 
 
-async def test_15_one_handler_is_asked() -> None:
+async def test_15_one_handler_is_called() -> None:
     """The most specific of those that fit: resource and action, resource, action, anything."""
     auth, asked = _auth(), list[str]()
 

@@ -26,7 +26,7 @@ from slipway.runs.record import Phase
 from slipway.runs.script_results import Settled
 from slipway.settings import Settings
 from slipway.sse_frames import HEARTBEAT
-from tests.attacks.ruled_server import RUN, admin, ann, graphs, made, rules, served, settings
+from tests.attacks.rules_server import RUN, admin, ann, graphs, made, rules, served, settings
 from tests.conftest import Eventually, wait_until
 from tests.http.conftest import Served
 from tests.runs.conftest import settlement
@@ -61,7 +61,7 @@ LONG = sorted(STREAMS | WAITS)
 OF_THREAD = ["GET /threads/{thread_id}/stream", "POST /threads/{thread_id}/stream/events"]
 
 
-def test_every_answer_that_lasts_is_here() -> None:
+def test_every_long_response_is_listed() -> None:
     streams = {
         f"{each.method} {plain_path(each.path)}" for each in ENDPOINTS if each.media_type == "text/event-stream"
     } | {f"{each.method} {each.path}" for each in site.ENDPOINTS if each.path.endswith("/events")}
@@ -162,7 +162,7 @@ async def end_runs(served: Served, admin: httpx.AsyncClient, thread_id: str) -> 
 
 
 @pytest.mark.parametrize("name", LONG)
-async def test_a_change_of_the_metadata_ends_it(
+async def test_a_metadata_change_that_removes_access_ends_a_response(
     served: Served, admin: httpx.AsyncClient, ann: httpx.AsyncClient, ids: dict[str, str], name: str
 ) -> None:
     """At once: nothing that happens after the change is sent."""
@@ -180,7 +180,7 @@ async def test_a_change_of_the_metadata_ends_it(
 
 
 @pytest.mark.parametrize("name", LONG)
-async def test_a_change_of_the_metadata_that_leaves_the_reader_in_ends_nothing(
+async def test_a_metadata_change_that_keeps_access_ends_no_response(
     served: Served, admin: httpx.AsyncClient, ann: httpx.AsyncClient, ids: dict[str, str], rules: Any, name: str
 ) -> None:
     """It is asked about, and then the answer goes on."""
@@ -198,7 +198,7 @@ async def test_a_change_of_the_metadata_that_leaves_the_reader_in_ends_nothing(
 
 
 @pytest.mark.parametrize("name", ["GET /threads/{thread_id}/stream", "GET " + RUN_PATH + "/stream"])
-async def test_an_auth_file_that_fails_cuts_a_stream_off(
+async def test_a_failing_auth_file_disconnects_a_stream(
     served: Served,
     admin: httpx.AsyncClient,
     ann: httpx.AsyncClient,
@@ -219,7 +219,7 @@ async def test_an_auth_file_that_fails_cuts_a_stream_off(
 
 
 @pytest.mark.parametrize("name", [name for name in LONG if not name.endswith("/cancel")])
-async def test_the_auth_file_is_asked_again_when_the_run_begins(
+async def test_a_response_is_authorized_again_when_the_run_starts(
     ann: httpx.AsyncClient,
     admin: httpx.AsyncClient,
     ids: dict[str, str],
@@ -245,7 +245,7 @@ async def test_the_auth_file_is_asked_again_when_the_run_begins(
     assert "said" not in text
 
 
-async def test_the_auth_file_is_asked_again_before_a_state_that_was_written(
+async def test_a_response_is_authorized_again_before_a_written_state_is_sent(
     served: Served, admin: httpx.AsyncClient, ann: httpx.AsyncClient, ids: dict[str, str], rules: Any
 ) -> None:
     thread_id = ids["thread_id"]
@@ -264,7 +264,7 @@ async def test_the_auth_file_is_asked_again_before_a_state_that_was_written(
     assert "secret" not in received
 
 
-async def test_nothing_is_sent_while_the_auth_file_is_asked_again(
+async def test_no_event_is_sent_during_the_authorization(
     served: Served, admin: httpx.AsyncClient, ann: httpx.AsyncClient, ids: dict[str, str], rules: Any
 ) -> None:
     """But the heartbeat, so that the client waits."""
@@ -281,7 +281,7 @@ async def test_nothing_is_sent_while_the_auth_file_is_asked_again(
         assert b"interrupted" not in answer.received
 
 
-async def test_after_an_outage_the_auth_file_is_asked_again(
+async def test_a_response_is_authorized_again_after_an_outage(
     served: Served, ann: httpx.AsyncClient, ids: dict[str, str], rules: Any
 ) -> None:
     """Whatever was published meanwhile was missed."""
@@ -296,7 +296,7 @@ async def test_after_an_outage_the_auth_file_is_asked_again(
 
 
 @pytest.mark.parametrize("name", sorted(STATELESS))
-async def test_a_run_without_a_thread_of_its_callers_too(
+async def test_a_metadata_change_ends_the_response_of_a_stateless_run(
     admin: httpx.AsyncClient, ann: httpx.AsyncClient, rules: Any, name: str, eventually: Eventually
 ) -> None:
     """Its thread is made for it and can be changed all the same."""
@@ -311,7 +311,7 @@ async def test_a_run_without_a_thread_of_its_callers_too(
 
 
 @pytest.mark.parametrize("name", sorted(STATELESS | {"POST /threads/{thread_id}/runs/wait"}))
-async def test_who_may_not_read_what_he_made_waits_for_it_all_the_same(
+async def test_a_user_who_may_not_read_the_created_thread_still_gets_the_result(
     ann: httpx.AsyncClient, rules: Any, settings: Settings, graphs: Registry, name: str
 ) -> None:
     """On a thread that is made for the run, the filter of `threads:read` counts once somebody changes the metadata."""
@@ -324,7 +324,7 @@ async def test_who_may_not_read_what_he_made_waits_for_it_all_the_same(
 
 
 @pytest.mark.parametrize("name", OF_THREAD)
-async def test_a_stream_ends_with_its_thread(
+async def test_a_stream_ends_when_its_thread_is_deleted(
     admin: httpx.AsyncClient, ann: httpx.AsyncClient, ids: dict[str, str], eventually: Eventually, name: str
 ) -> None:
     """Also when another thread gets its id at once."""
@@ -338,7 +338,7 @@ async def test_a_stream_ends_with_its_thread(
     assert error.get("code") == "not_found" or error.get("error") == "no_such_run"
 
 
-async def test_the_client_does_not_come_back_again_and_again(
+async def test_the_sdk_does_not_reconnect_after_access_was_lost(
     served: Served, admin: httpx.AsyncClient, ids: dict[str, str]
 ) -> None:
     """The Python SDK, by each of its streams: what it gets, and how often it asks."""
@@ -397,7 +397,7 @@ async def closed(socket: ClientConnection) -> tuple[int, list[Any]]:
 
 
 @pytest.mark.parametrize("subscribed", [True, False])
-async def test_a_change_of_the_metadata_closes_a_socket(
+async def test_a_metadata_change_that_removes_access_closes_a_websocket(
     served: Served, admin: httpx.AsyncClient, ids: dict[str, str], subscribed: bool
 ) -> None:
     async with socket_of(served, ids["thread_id"]) as socket:
@@ -422,7 +422,7 @@ async def test_a_change_of_the_metadata_closes_a_socket(
         ("state.get", {}),
     ],
 )
-async def test_a_socket_asks_before_each_command(
+async def test_a_websocket_authorizes_each_command(
     served: Served, admin: httpx.AsyncClient, ids: dict[str, str], rules: Any, method: str, params: dict[str, Any]
 ) -> None:
     async with socket_of(served, ids["thread_id"]) as socket:
@@ -434,7 +434,7 @@ async def test_a_socket_asks_before_each_command(
 
 
 @pytest.mark.parametrize("when", ["at first", "later"])
-async def test_a_long_refusal_closes_a_socket_with_its_code(
+async def test_a_long_denial_closes_a_websocket_with_its_code(
     served: Served, ids: dict[str, str], rules: Any, when: str
 ) -> None:
     """In any script: a frame that closes has room for 123 bytes."""
@@ -453,7 +453,9 @@ async def test_a_long_refusal_closes_a_socket_with_its_code(
     assert (socket.close_reason or "").startswith("нельзя нельзя")
 
 
-async def test_a_socket_closes_with_its_thread(served: Served, admin: httpx.AsyncClient, ids: dict[str, str]) -> None:
+async def test_a_websocket_closes_when_its_thread_is_deleted(
+    served: Served, admin: httpx.AsyncClient, ids: dict[str, str]
+) -> None:
     async with socket_of(served, ids["thread_id"]) as socket:
         assert (await say(socket, "subscription.subscribe", **EVENTS))["type"] == "success"
         await admin.delete(f"/threads/{ids['thread_id']}")

@@ -64,7 +64,7 @@ FOUND = {
 
 
 @pytest.mark.parametrize("graph", FOUND)
-async def test_an_agent_answers_in_each_form(site: Site, graph: str) -> None:
+async def test_every_form_of_structured_response_is_restored(site: Site, graph: str) -> None:
     talk = Talk(site, graph)
     asked = {"messages": [{"role": "user", "content": "who?"}]}
     assert (await talk.run(asked))["structured_response"] == ADA
@@ -75,7 +75,7 @@ async def test_an_agent_answers_in_each_form(site: Site, graph: str) -> None:
     assert next(state["values"].get("structured_response") for state in await talk.history()) == ADA
 
 
-async def test_the_artifact_of_a_tool(site: Site) -> None:
+async def test_the_artifact_of_a_tool_is_restored(site: Site) -> None:
     talk = Talk(site, "with_artifact")
     asked = {"messages": [{"role": "user", "content": "who?"}]}
     await talk.run(asked)
@@ -96,7 +96,7 @@ SEEN = ["state: same", "answer: same", "send a: same", "send b: same"]
 
 
 @pytest.mark.parametrize("graph", ["loose", "loose_inline"])
-async def test_loosely_typed_channels_sends_and_interrupts(site: Site, graph: str) -> None:
+async def test_objects_in_untyped_channels_sends_and_interrupts_are_restored(site: Site, graph: str) -> None:
     talk = Talk(site, graph)
     asked = (await talk.run({}))["__interrupt__"][0]["value"]
     assert asked == {"lines": [[0, 0]], "secret": "**********"}
@@ -115,7 +115,7 @@ async def test_loosely_typed_channels_sends_and_interrupts(site: Site, graph: st
     assert len(await copied.history()) == len(await talk.history()) == 5
 
 
-async def test_a_thread_is_taken_further_by_another_worker(site: Site) -> None:
+async def test_another_worker_continues_a_thread(site: Site) -> None:
     talk = Talk(site, "loose")
     await talk.run({})
     site.child("worker").kill()
@@ -123,7 +123,7 @@ async def test_a_thread_is_taken_further_by_another_worker(site: Site) -> None:
     assert (await talk.state())["values"]["seen"] == SEEN[:2]
 
 
-async def test_the_functional_api(site: Site) -> None:
+async def test_objects_of_the_functional_api_are_restored(site: Site) -> None:
     talk = Talk(site, "functional")
     assert (await talk.run(2))["__interrupt__"][0]["value"] == "red"
     assert await talk.answer("go on") == ["tasks: same"]
@@ -131,7 +131,7 @@ async def test_the_functional_api(site: Site) -> None:
     assert await talk.answer("go on") == ["tasks: same", "previous: same"]
 
 
-async def test_a_client_writes_objects_as_json_and_they_stay_json(site: Site) -> None:
+async def test_json_from_a_client_stays_json(site: Site) -> None:
     hostile = [
         {"lc": 2, "type": "constructor", "id": ["loose", "Order"], "kwargs": {"lines": []}},
         {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "HumanMessage"], "kwargs": {}},
@@ -147,7 +147,7 @@ async def test_a_client_writes_objects_as_json_and_they_stay_json(site: Site) ->
     assert states[0] == hostile
 
 
-async def test_what_is_no_data_ends_the_run_and_says_where_it_is(site: Site) -> None:
+async def test_a_value_that_cannot_be_stored_fails_the_run_and_is_located(site: Site) -> None:
     talk = Talk(site, "client")
     run = await site.call("POST", "/threads", {"thread_id": talk.path.rpartition("/")[2]})
     error = (await talk.run({}))["__error__"]

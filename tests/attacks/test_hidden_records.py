@@ -116,7 +116,7 @@ async def large(ann: Client, pipeline: Pipeline, keys: Keys) -> dict[str, str]:
     return ids | {"run_id": run["run_id"], "cron_id": cron["cron_id"]}
 
 
-async def test_a_hidden_id_answers_as_an_unknown_one(client: httpx.AsyncClient, ann: Client) -> None:
+async def test_a_hidden_id_gets_the_response_of_an_unknown_id(client: httpx.AsyncClient, ann: Client) -> None:
     ids = await anns(ann)
     different = {}
     for name in HIDDEN:
@@ -126,7 +126,7 @@ async def test_a_hidden_id_answers_as_an_unknown_one(client: httpx.AsyncClient, 
     assert different == {}
 
 
-async def test_a_hidden_part_of_ones_own_thread_answers_as_an_unknown_one(
+async def test_a_hidden_id_on_the_users_own_thread_gets_the_response_of_an_unknown_id(
     client: httpx.AsyncClient, ann: Client, bob: Client
 ) -> None:
     """Bob names his own thread and a run, checkpoint or assistant of ann's."""
@@ -148,7 +148,9 @@ async def test_a_hidden_part_of_ones_own_thread_answers_as_an_unknown_one(
     assert different == {}
 
 
-async def test_a_body_that_is_wrong_is_refused_alike(client: httpx.AsyncClient, ann: Client) -> None:
+async def test_an_invalid_body_gets_the_same_response_for_a_hidden_and_an_unknown_id(
+    client: httpx.AsyncClient, ann: Client
+) -> None:
     ids = await anns(ann)
     different = {}
     for name in HIDDEN:
@@ -161,7 +163,7 @@ async def test_a_body_that_is_wrong_is_refused_alike(client: httpx.AsyncClient, 
     assert different == {}
 
 
-async def test_a_known_checkpoint_of_a_hidden_thread_answers_as_an_unknown_one(
+async def test_a_checkpoint_of_a_hidden_thread_gets_the_response_of_an_unknown_checkpoint(
     client: httpx.AsyncClient, ann: Client, worker: object
 ) -> None:
     ids = await anns(ann)
@@ -187,7 +189,7 @@ async def test_a_known_checkpoint_of_a_hidden_thread_answers_as_an_unknown_one(
         assert found[0] == found[1] == found[2], name
 
 
-async def test_a_hidden_run_does_not_name_its_thread(client: httpx.AsyncClient, ann: Client) -> None:
+async def test_the_response_for_a_hidden_run_does_not_name_its_thread(client: httpx.AsyncClient, ann: Client) -> None:
     ids = await anns(ann)
     for name in ("GET /runs/{run_id}/stream", "GET /ui/graphs/{graph_id}"):
         sample = Sample(query={"from": ids["run_id"]})
@@ -235,7 +237,7 @@ async def too_dear(url: str, pipeline: Pipeline, client: httpx.AsyncClient, name
     return None if fine else (hidden, none)
 
 
-async def test_a_hidden_record_costs_what_an_unknown_one_costs_however_large_it_is(
+async def test_a_large_hidden_record_costs_as_much_as_an_unknown_one(
     valkey_url: str, client: httpx.AsyncClient, ann: Client, pipeline: Pipeline, keys: Keys
 ) -> None:
     """Counted on Redis, not by a clock: the same commands, none that reads a whole record, and few bytes."""
@@ -250,7 +252,7 @@ async def test_a_hidden_record_costs_what_an_unknown_one_costs_however_large_it_
     assert wrong == {}
 
 
-async def test_an_assistant_and_a_cron_of_an_earlier_release_are_judged_by_their_metadata(
+async def test_filters_read_the_metadata_of_records_of_an_earlier_release(
     client: httpx.AsyncClient, ann: Client, bob: Client, pipeline: Pipeline, keys: Keys
 ) -> None:
     """They lack the fields that filters read."""
@@ -266,7 +268,7 @@ async def test_an_assistant_and_a_cron_of_an_earlier_release_are_judged_by_their
     assert (await ann.assistants.get(ids["assistant_id"]))["name"] == "hers"
 
 
-async def test_metadata_of_the_version_that_is_present_decides(
+async def test_filters_read_the_metadata_of_the_current_version(
     ann: Client, bob: Client, pipeline: Pipeline, keys: Keys
 ) -> None:
     made = await ann.assistants.create("greet", metadata={"team": "x", "note": "1"})
@@ -313,7 +315,7 @@ def _ids(record: Mapping[str, Any]) -> list[str]:
     return [record[name] for name in ("thread_id", "run_id", "cron_id") if record.get(name)]
 
 
-async def test_a_key_finds_nothing_that_its_sender_has_lost(
+async def test_an_idempotency_key_finds_no_record_that_its_user_lost_access_to(
     client: httpx.AsyncClient, ann: Client, served: Served
 ) -> None:
     """The same request is repeated after the thread has become bob's."""
@@ -327,7 +329,7 @@ async def test_a_key_finds_nothing_that_its_sender_has_lost(
     assert (await client.post(f"/threads/{thread_id}/runs", json=RUN, headers=_keyed("ann"))).status_code == 404
 
 
-async def test_the_threads_of_a_cron_cannot_be_computed_from_it(ann: Client, served: Served) -> None:
+async def test_the_thread_ids_of_a_cron_cannot_be_computed_by_clients(ann: Client, served: Served) -> None:
     """Their ids are derived from something that no client is shown."""
     crons = []
     for _ in range(2):
@@ -340,7 +342,7 @@ async def test_the_threads_of_a_cron_cannot_be_computed_from_it(ann: Client, ser
     assert first.seed not in json.dumps(first.public())
 
 
-async def test_a_run_that_makes_its_thread_takes_none_that_exists(ann: Client, served: Served) -> None:
+async def test_a_run_that_creates_its_thread_rejects_an_existing_thread(ann: Client, served: Served) -> None:
     thread_id = (await ann.threads.create())["thread_id"]
     submission = served.services.submission
     with pytest.raises(Conflict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.auth.conftest import Client
 
 
-async def test_what_is_made_anew_has_nothing_of_what_had_its_id(ann: Client, bob: Client) -> None:
+async def test_a_record_with_a_reused_id_has_no_data_of_the_deleted_record(ann: Client, bob: Client) -> None:
     secret = {"configurable": {"text": "secret of ann"}}
     hers = await ann.assistants.create("greet", name="hers", config=secret, metadata={"mine": "secret of ann"})
     ident = hers["assistant_id"]

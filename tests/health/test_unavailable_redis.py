@@ -29,7 +29,9 @@ async def is_ready(client: httpx.AsyncClient) -> bool:
     return (await client.get("/readyz")).status_code == 200
 
 
-async def test_a_full_server(server: Cluster, client: httpx.AsyncClient, eventually: Eventually) -> None:
+async def test_a_full_server_rejects_new_runs_until_memory_is_free(
+    server: Cluster, client: httpx.AsyncClient, eventually: Eventually
+) -> None:
     kept, doomed = new_id(), new_id()
     assert (await create(client, kept)).status_code == 200
     assert (await client.post("/threads", json={"thread_id": doomed})).status_code == 200
@@ -48,7 +50,7 @@ async def test_a_full_server(server: Cluster, client: httpx.AsyncClient, eventua
     assert (await create(client)).status_code == 200
 
 
-async def test_a_server_that_became_a_replica(
+async def test_a_server_that_became_a_replica_rejects_new_runs_until_it_is_promoted(
     server: Cluster, client: httpx.AsyncClient, eventually: Eventually
 ) -> None:
     thread_id = new_id()
@@ -67,7 +69,7 @@ async def test_a_server_that_became_a_replica(
     assert (await create(client)).status_code == 200
 
 
-async def test_a_server_that_does_not_answer(
+async def test_a_stopped_server_rejects_new_runs_until_it_replies(
     server: Cluster, client: httpx.AsyncClient, eventually: Eventually
 ) -> None:
     server.valkey.stop()
@@ -82,7 +84,7 @@ async def _told_away(client: httpx.AsyncClient) -> bool:
     return (await codes(client)).get("store.away") == "error"
 
 
-async def test_a_server_that_reads_its_data_back(
+async def test_a_loading_server_rejects_new_runs_until_its_data_is_loaded(
     server: Cluster, served: Served, client: httpx.AsyncClient, eventually: Eventually
 ) -> None:
     thread_id = new_id()
@@ -105,7 +107,7 @@ async def test_a_server_that_reads_its_data_back(
 
 
 @pytest.mark.parametrize("said", ["ERR Error running script (call to f_1): @user_script:4: -OOM command not allowed"])
-def test_an_older_server_wraps_its_reason(said: str) -> None:
+def test_an_error_wrapped_by_an_older_server_is_recognised(said: str) -> None:
     from slipway.redis.pipeline import is_temporary
 
     assert is_temporary(said)

@@ -29,7 +29,7 @@ from slipway.services import Services
 from slipway.settings import Settings
 from slipway.threads.search import ThreadQuery
 from slipway_workers.duties.scheduler import Scheduler
-from tests.attacks.ruled_server import (
+from tests.attacks.rules_server import (
     NEVER,
     RUN,
     admin,
@@ -658,7 +658,7 @@ GOING = {
 """Their threads go with their runs and are nobody's: a filter of `threads:create_run` has nothing to exclude."""
 
 
-def test_every_route_is_a_door() -> None:
+def test_every_route_is_an_entry_point() -> None:
     rows = {(door.method, plain_path(door.path)) for door in DOORS if isinstance(door, Row)}
     routes = [endpoint for endpoint in (*ENDPOINTS, *site.ENDPOINTS) if not endpoint.access.public]
     assert {(each.method, plain_path(each.path)) for each in routes} == rows
@@ -668,14 +668,14 @@ def test_every_route_is_a_door() -> None:
 
 
 @pytest.mark.timeout(240)
-async def test_what_the_doors_lead_to(stage: Stage) -> None:
+async def test_every_entry_point_does_its_operations(stage: Stage) -> None:
     found = {door.name: await tried(stage, door) for door in DOORS}
     assert found == {name: set(words.split()) for name, words in DOES.items()}
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("operation", OPERATIONS)
-async def test_a_refused_operation_is_refused_at_every_door(stage: Stage, operation: Operation) -> None:
+async def test_a_denied_operation_is_denied_at_every_entry_point(stage: Stage, operation: Operation) -> None:
     doors = [door for door in DOORS if operation in DOES[door.name].split()]
     found = {door.name: await tried(stage, door, refused=operation) for door in doors}
     assert {name: happened for name, happened in found.items() if operation in happened} == {}
@@ -683,7 +683,7 @@ async def test_a_refused_operation_is_refused_at_every_door(stage: Stage, operat
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("operation", FILTERED)
-async def test_a_filter_is_one_at_every_door(stage: Stage, operation: Operation) -> None:
+async def test_a_filter_applies_at_every_entry_point(stage: Stage, operation: Operation) -> None:
     doors = [door for door in DOORS if operation in DOES[door.name].split()]
     if operation == "threads:create_run":
         doors = [door for door in doors if door.name not in GOING]

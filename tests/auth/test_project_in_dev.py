@@ -123,7 +123,9 @@ BROKEN_APPS = {
 
 @pytest.mark.parametrize("broken", BROKEN_APPS)
 @pytest.mark.parametrize("command", ["web", "dev"])
-def test_a_broken_app_is_told_once(tmp_path: Path, valkey_url: str, keys: Keys, command: str, broken: str) -> None:
+def test_a_broken_host_app_is_reported_once(
+    tmp_path: Path, valkey_url: str, keys: Keys, command: str, broken: str
+) -> None:
     code, says = BROKEN_APPS[broken]
     (tmp_path / "app.py").write_text(code)
     done = started(tmp_path, valkey_url, keys, command, http={"app": "./app.py:app"})

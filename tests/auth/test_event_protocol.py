@@ -49,7 +49,9 @@ async def consume(answer: httpx.Response, into: bytearray) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_run_by_command_belongs_to_who_asked(served: Served, client: httpx.AsyncClient, ann: Client) -> None:
+async def test_a_run_started_by_a_command_belongs_to_its_user(
+    served: Served, client: httpx.AsyncClient, ann: Client
+) -> None:
     thread = new_id()
     answer = (await client.post(f"/threads/{thread}/commands", json=START, headers=token("ann"))).json()
     assert (await ann.threads.get(thread))["metadata"]["owner"] == "ann"
@@ -59,7 +61,9 @@ async def test_a_run_by_command_belongs_to_who_asked(served: Served, client: htt
 
 
 @pytest.mark.parametrize(("who", "code"), [("", 4401), ("dan", 4403), ("bob", 4404)])
-async def test_a_socket_is_closed_by_the_status(served: Served, ann: Client, who: str, code: int) -> None:
+async def test_a_denied_websocket_is_closed_with_the_http_status(
+    served: Served, ann: Client, who: str, code: int
+) -> None:
     thread = (await ann.threads.create())["thread_id"]
     async with socket_of(served, thread, who) as socket:
         with pytest.raises(ConnectionClosed) as closed:
@@ -69,7 +73,7 @@ async def test_a_socket_is_closed_by_the_status(served: Served, ann: Client, who
 
 
 @pytest.mark.usefixtures("worker")
-async def test_who_waited_for_a_thread_hears_nothing_of_somebody_elses(
+async def test_a_client_that_waits_for_a_thread_receives_no_event_of_another_user(
     served: Served, client: httpx.AsyncClient, ann: Client
 ) -> None:
     thread = new_id()
