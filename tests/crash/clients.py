@@ -1,4 +1,4 @@
-"""A client as it should be: follows a run to its end, comes back with its last id, and remembers every event."""
+"""Clients that reconnect: `Reader` follows a run to its end and stores each event, `Client` creates and reads runs."""
 
 from __future__ import annotations
 
@@ -11,57 +11,58 @@ from typing import Any, Final
 
 import httpx
 
-_AGAIN_AFTER_S: Final = 0.05
-_AWAY: Final = (httpx.TransportError, httpx.HTTPStatusError)
+_RETRY_AFTER_S: Final = 0.05
+_UNREACHABLE: Final = (httpx.TransportError, httpx.HTTPStatusError)
 
 
 @dataclass(slots=True)
 class Reader:
-    """What one client read. `connections` counts how often it had to come; `quiet_s` is the longest time without an
-    event."""
+    """The events that one client received, in order. It resumes after the last id that it received. `connections`
+    counts its connections, `reconnect_events` the requests of the server to reconnect; `times` are on the monotonic
+    clock."""
 
     run_id: str
     ids: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     data: list[Any] = field(default_factory=list)
     connections: int = 0
-    reconnects_asked: int = 0
+    reconnect_events: int = 0
     ended: bool = False
     times: list[float] = field(default_factory=list)
 
     def counts(self) -> list[int]:
-        """The field `count` of every state that was shown and has one."""
+        """The field `count` of each received state that has one."""
         return [d["count"] for name, d in zip(self.names, self.data, strict=True) if name == "values" and "count" in d]
 
     async def follow(self, urls: Sequence[str], thread_id: str) -> None:
-        """Read to the end of the run, at one web process or another."""
+        """Read to the end of the run, with each connection at the next web process."""
         while not self.ended:
             url = urls[self.connections % len(urls)]
             self.connections += 1
             try:
-                await self._connection(f"{url}/threads/{thread_id}/runs/{self.run_id}/stream?end=true")
-            except _AWAY:
-                await asyncio.sleep(_AGAIN_AFTER_S)
+                await self._read_response(f"{url}/threads/{thread_id}/runs/{self.run_id}/stream?end=true")
+            except _UNREACHABLE:
+                await asyncio.sleep(_RETRY_AFTER_S)
 
-    async def _connection(self, url: str) -> None:
+    async def _read_response(self, url: str) -> None:
         headers = {"Last-Event-ID": self.ids[-1] if self.ids else "-1"}
         async with (
-            httpx.AsyncClient(timeout=15, verify=False) as client,  # no certificates to read each time
-            client.stream("GET", url, headers=headers) as answer,
+            httpx.AsyncClient(timeout=15, verify=False) as client,  # reading the certificates takes long
+            client.stream("GET", url, headers=headers) as response,
         ):
-            answer.raise_for_status()
+            response.raise_for_status()
             block: dict[str, str] = {}
-            async for line in answer.aiter_lines():
+            async for line in response.aiter_lines():
                 if not line:
-                    self._take(block)
+                    self._store(block)
                     block = {}
                 elif not line.startswith(":"):
                     name, _, value = line.partition(": ")
                     block[name] = value
 
-    def _take(self, block: dict[str, str]) -> None:
+    def _store(self, block: dict[str, str]) -> None:
         if block.get("event") == "reconnect":
-            self.reconnects_asked += 1
+            self.reconnect_events += 1
         elif "id" in block:
             self.ids.append(block["id"])
             self.names.append(block["event"])
@@ -71,7 +72,7 @@ class Reader:
 
 
 class Client:
-    """Makes runs and asks for them, at whichever web process answers."""
+    """Creates and reads runs at any web process that responds."""
 
     def __init__(self, *urls: str) -> None:
         self.urls = urls
@@ -81,32 +82,33 @@ class Client:
         await self._http.aclose()
 
     async def call(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
-        """Ask until a web process has answered; for requests that may be repeated."""
+        """Repeat the request until a web process responds; for requests that may be sent twice."""
         for number in range(600):
             try:
                 url = self.urls[number % len(self.urls)] + path
                 headers = {"Idempotency-Key": key} if key else {}
-                answer = await self._http.request(method, url, json=body, headers=headers)
-                if answer.status_code != 503:
-                    answer.raise_for_status()
-                    return answer.json() if answer.content else None
+                response = await self._http.request(method, url, json=body, headers=headers)
+                if response.status_code != 503:
+                    response.raise_for_status()
+                    return response.json() if response.content else None
             except httpx.TransportError:
                 pass
-            await asyncio.sleep(_AGAIN_AFTER_S)
-        raise AssertionError(f"{method} {path}: nobody answered")
+            await asyncio.sleep(_RETRY_AFTER_S)
+        raise AssertionError(f"{method} {path}: no web process responded")
 
-    async def start(self, graph: str, given: Any, thread_id: str, *, key: str | None = None, **more: Any) -> str:
-        """A run on a thread that is made for it, once for each idempotency `key`. Returns the run's id."""
-        body = {"assistant_id": graph, "input": given, "if_not_exists": "create", **more}
+    async def start(
+        self, graph: str, graph_input: Any, thread_id: str, *, key: str | None = None, **options: Any
+    ) -> str:
+        """Create a run, and its thread if it does not exist, once for each idempotency `key`. Returns the id of the
+        run."""
+        body = {"assistant_id": graph, "input": graph_input, "if_not_exists": "create", **options}
         run = await self.call("POST", f"/threads/{thread_id}/runs", body, key)
         return str(run["run_id"])
 
     async def run(self, thread_id: str, run_id: str) -> dict[str, Any]:
-        """The run's record."""
-        found: dict[str, Any] = await self.call("GET", f"/threads/{thread_id}/runs/{run_id}")
-        return found
+        record: dict[str, Any] = await self.call("GET", f"/threads/{thread_id}/runs/{run_id}")
+        return record
 
     async def thread(self, thread_id: str) -> dict[str, Any]:
-        """The thread's record."""
-        found: dict[str, Any] = await self.call("GET", f"/threads/{thread_id}")
-        return found
+        record: dict[str, Any] = await self.call("GET", f"/threads/{thread_id}")
+        return record

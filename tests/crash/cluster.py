@@ -1,7 +1,7 @@
-"""Slipway as it is deployed, in small: a Valkey that keeps every write, web and worker processes, each to be killed,
-stopped, continued and started again.
+"""A small deployment of Slipway: a Valkey that stores every write on disk, web processes and workers. A test can kill,
+suspend, resume and restart each process.
 
-All are children in sessions of their own, and the kernel kills them should this process die.
+Each process is a child in its own session. The kernel kills it when the test process dies.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.redis.server_modules import module_files
 from tests.conftest import bare_environment, free_port, wait_until
 from tests.crash.effects import Effects
-from tests.crash.forking import ForkedProcess, fork_server
+from tests.crash.local_fork_server import ForkedProcess, fork_server
 
 ROOT: Final = Path(__file__).parent.parent.parent
 CONFIG: Final = Path(__file__).with_name("project") / "langgraph.json"
@@ -51,13 +51,13 @@ SETTINGS: Final = {
     "SLIPWAY_SSE_PING_S": "1",
     "SLIPWAY_LOG_FORMAT": "json",
 }
-"""Short leases, so that tests need not wait long for them."""
+"""Leases are short, so that tests wait only seconds until a lease expires."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A program with its arguments and its environment, and the file that receives its output. `forked` are the
-    arguments of `slipway` if this is a process that a supervisor forks."""
+    """A program with its arguments, its environment, and the file for its output. `forked` has the arguments of
+    `slipway` for a process that a supervisor would fork; for all others it is empty."""
 
     name: str
     program: tuple[str, ...]
@@ -82,26 +82,26 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, stopped or not."""
+        """True until the process exits, also while it is suspended."""
         return self._child is not None and self._child.poll() is None
 
     @property
     def exit_code(self) -> int | None:
-        """As `subprocess` has it; None while it runs."""
+        """Negative for a signal, as in `subprocess`; None while the process runs."""
         return None if self._child is None else self._child.poll()
 
     def start(self, *arguments: str, **env: str) -> None:
-        """Starts it. `arguments` and `env` are added for this time only."""
+        """`arguments` and `env` are added for this start only."""
         assert not self.alive, f"{self.name} runs already"
-        whole = {**bare_environment(), **self._command.env, **env}
+        full_env = {**bare_environment(), **self._command.env, **env}
         with self.log.open("ab") as out:
             if self._command.forked and is_supported() and not arguments:
-                self._child = fork_server(ROOT).fork(self._command.forked, whole, out)
+                self._child = fork_server(ROOT).fork(self._command.forked, full_env, out)
                 return
-            lead = (sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(int(signal.SIGKILL)))
+            launcher = (sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(int(signal.SIGKILL)))
             self._child = subprocess.Popen(
-                (*lead, *self._command.program, *arguments),
-                env=whole,
+                (*launcher, *self._command.program, *arguments),
+                env=full_env,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -109,31 +109,31 @@ class Process:
             )
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal, if it is there to hear it."""
+        """Does nothing if the process has exited."""
         if self.alive:
             os.kill(self.pid, number)
 
     async def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """SIGKILL, and wait until the process has exited."""
         self.signal(signal.SIGKILL)
-        await self.gone()
+        await self.wait_for_exit()
 
-    def stop(self) -> None:
-        """SIGSTOP: as a machine that hangs."""
+    def suspend(self) -> None:
+        """SIGSTOP: the process behaves like a machine that hangs."""
         self.signal(signal.SIGSTOP)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """SIGCONT."""
         self.signal(signal.SIGCONT)
 
-    async def gone(self, within_s: float = 10) -> int:
-        """Its exit code, once it has ended."""
+    async def wait_for_exit(self, within_s: float = 10) -> int:
+        """Returns the exit code."""
         await wait_until(lambda: not self.alive, within_s)
         assert self.exit_code is not None
         return self.exit_code
 
-    def said(self, event: str) -> int:
-        """How many lines of its log are of this event."""
+    def count_logged(self, event: str) -> int:
+        """The number of lines with this event in the log of the process."""
         return self.log.read_text().count(f'"{event}"')
 
 
@@ -144,12 +144,11 @@ class Web(Process):
         super().__init__(command)
         self.url = url
 
-    async def ready(self) -> None:
-        """Return once it answers."""
+    async def wait_until_ready(self) -> None:
         async with httpx.AsyncClient(base_url=self.url, timeout=2) as client:
-            await wait_until(lambda: self._answers(client), START_WITHIN_S)
+            await wait_until(lambda: self._responds(client), START_WITHIN_S)
 
-    async def _answers(self, client: httpx.AsyncClient) -> bool:
+    async def _responds(self, client: httpx.AsyncClient) -> bool:
         assert self.alive, self.log.read_text()[-2000:]
         try:
             return (await client.get("/ok")).status_code == 200
@@ -158,7 +157,7 @@ class Web(Process):
 
 
 class Cluster:
-    """The processes on one Valkey and under one key prefix. Use `running` to make one."""
+    """The processes of one Valkey and one key prefix. `running` creates it."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.folder = folder
@@ -186,8 +185,8 @@ class Cluster:
             "unixsocket": str(self.socket),
             "dir": str(self.folder),
             "appendonly": "yes",
-            # Written to the file before each answer, so that a kill of this process loses nothing. With `everysec` the
-            # server holds written commands back while a slow disk syncs, for up to two seconds, though it has answered.
+            # Valkey writes to the file before each reply, so a kill of Valkey loses nothing. With `everysec` it delays
+            # the write for up to two seconds while a slow disk syncs, although it has replied.
             "appendfsync": "no",
             "save": "",
             "maxmemory-policy": "noeviction",
@@ -198,11 +197,11 @@ class Cluster:
         return Process(Command("valkey", (str(get_binary_path()), *arguments), {}, self.folder / "valkey.log"))
 
     async def start_valkey(self) -> None:
-        """Start the server on the data that is there, and return once it takes commands."""
+        """Start Valkey on the data of the folder, and return when it executes commands."""
         self.valkey.start()
-        await wait_until(self._valkey_answers, START_WITHIN_S)
+        await wait_until(self._valkey_responds, START_WITHIN_S)
 
-    async def _valkey_answers(self) -> bool:
+    async def _valkey_responds(self) -> bool:
         probe = Pipeline(Address(self.redis_url), "probe", patience_s=1)
         try:
             await probe.open()
@@ -213,20 +212,20 @@ class Cluster:
             await probe.close()
 
     def append_only_file(self) -> Path:
-        """What the server reads back when it is started again."""
+        """The file from which Valkey loads its data when it starts."""
         [file] = (self.folder / "appendonlydir").glob("*.incr.aof")
         return file
 
     def add_worker(self, *, redis_url: str | None = None, processes: int = 1) -> Process:
-        """A worker, or a supervisor of several, not started yet."""
+        """A worker, or a supervisor of several workers, that is not started yet."""
         number = next(self._numbers)
-        many = ("--processes", str(processes)) if processes > 1 else ()
-        worker = Process(self._command(f"worker-{number}", "worker", redis_url, *many))
+        options = ("--processes", str(processes)) if processes > 1 else ()
+        worker = Process(self._command(f"worker-{number}", "worker", redis_url, *options))
         self.workers.append(worker)
         return worker
 
     def add_web(self, *, redis_url: str | None = None) -> Web:
-        """A web process on a port that stays its own, not started yet."""
+        """A web process that is not started yet. It has the same port after each start."""
         port = free_port()
         command = self._command(f"web-{len(self.webs) + 1}", "web", redis_url, "--port", str(port))
         web = Web(command, f"http://127.0.0.1:{port}")
@@ -235,67 +234,70 @@ class Cluster:
 
     def _command(self, name: str, subcommand: str, redis_url: str | None, *arguments: str) -> Command:
         env = self._env | ({"SLIPWAY_REDIS_URL": redis_url} if redis_url else {})
-        words = (subcommand, "--config", str(CONFIG), *arguments)
-        forked = () if "--processes" in words else words
-        return Command(name, slipway(*words), env, self.folder / f"{name}.log", forked)
+        full = (subcommand, "--config", str(CONFIG), *arguments)
+        forked = () if "--processes" in full else full
+        return Command(name, slipway(*full), env, self.folder / f"{name}.log", forked)
 
     async def start_web(self) -> Web:
-        """One more web process, ready."""
+        """Add a web process and return when it is ready."""
         web = self.add_web()
         web.start()
-        await web.ready()
+        await web.wait_until_ready()
         return web
 
-    async def start_worker(self, failpoint: str | None = None, how: str = "") -> Process:
-        """One more worker, ready; it dies at `failpoint`, or stands still there when `how` is SIGSTOP."""
+    async def start_worker(self, failpoint: str | None = None, signal_name: str = "") -> Process:
+        """Add a worker and return when it is ready. It kills itself at `failpoint`, or suspends itself there if
+        `signal_name` is SIGSTOP."""
         worker = self.add_worker()
-        await self.restart(worker, failpoint, how)
+        await self.restart(worker, failpoint, signal_name)
         return worker
 
-    async def restart(self, worker: Process, failpoint: str | None = None, how: str = "") -> None:
-        """Start a worker that is down, and return once it is listed among the living."""
-        worker.start(**({failpoints.VARIABLE: failpoint, failpoints.SIGNAL: how} if failpoint else {}))
-        await wait_until(lambda: self._listed(worker), START_WITHIN_S)
+    async def restart(self, worker: Process, failpoint: str | None = None, signal_name: str = "") -> None:
+        """Start a worker that has exited, and return when it is a live worker."""
+        worker.start(**({failpoints.VARIABLE: failpoint, failpoints.SIGNAL: signal_name} if failpoint else {}))
+        await wait_until(lambda: self._is_live(worker), START_WITHIN_S)
 
-    async def _listed(self, worker: Process) -> bool:
+    async def _is_live(self, worker: Process) -> bool:
         assert worker.alive, worker.log.read_text()[-2000:]
-        listed = await self.pipeline.send("ZRANGE", self.keys.workers, 0, -1, repeatable=True)
-        return any(f":{worker.pid}:".encode() in name for name in listed)
+        live = await self.pipeline.send("ZRANGE", self.keys.workers, 0, -1, repeatable=True)
+        return any(f":{worker.pid}:".encode() in name for name in live)
 
     async def run(self, run_id: str) -> dict[str, str]:
-        """A run's record, as the server holds it."""
+        """The stored fields of a run."""
         flat = await self.pipeline.send("HGETALL", self.keys.run(run_id), repeatable=True)
         return {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
     async def log_of(self, run_id: str) -> list[tuple[str, str, bytes]]:
-        """A run's log: (id, name, frame) of each event."""
+        """The event log of a run: (id, name, frame) of each event."""
         entries = await self.pipeline.send("XRANGE", self.keys.events(run_id), "-", "+", repeatable=True)
         return [(entry[0].decode(), entry[1][1].decode(), entry[1][3]) for entry in entries]
 
     def gate(self) -> Path:
-        """A file that is not there: work may wait for it."""
+        """The path of a file that does not exist. Graphs wait for it or loop until a test creates it."""
         return self.folder / f"gate-{uuid.uuid4()}"
 
-    async def holder(self, run_id: str) -> Process | None:
-        """The worker that holds a run now."""
+    async def worker_of(self, run_id: str) -> Process | None:
+        """The worker that has the lease of a run."""
         name = (await self.run(run_id)).get("worker", "")
         return next((worker for worker in self.workers if worker.alive and f":{worker.pid}:" in name), None)
 
-    async def start_what_is_down(self) -> None:
-        """Return once all its workers and web processes are up."""
+    async def start_stopped_processes(self) -> None:
+        """Return when all workers and web processes are ready."""
         for web in self.webs:
             if not web.alive:
                 web.start()
-        down = [worker for worker in self.workers if not worker.alive]
-        await asyncio.gather(*(self.restart(worker) for worker in down), *(web.ready() for web in self.webs))
+        exited = [worker for worker in self.workers if not worker.alive]
+        await asyncio.gather(
+            *(self.restart(worker) for worker in exited), *(web.wait_until_ready() for web in self.webs)
+        )
 
-    async def end_workers(self) -> None:
-        """Kill all workers and forget them."""
+    async def kill_workers(self) -> None:
+        """Kill all workers and remove them from the cluster."""
         await asyncio.gather(*(worker.kill() for worker in self.workers))
         self.workers.clear()
 
     async def close(self) -> None:
-        """Kill everything that is left."""
+        """Kill all processes that still run."""
         for process in (*self.workers, *self.webs, self.valkey):
             if process.alive:
                 await process.kill()
@@ -306,8 +308,8 @@ class Cluster:
 async def running(
     *, webs: int = 0, workers: int = 0, graphs_env: Mapping[str, str] = MappingProxyType({}), **settings: Any
 ) -> AsyncIterator[Cluster]:
-    """A cluster in a folder of its own; `settings` are options by their lower-case names, and `graphs_env` is what the
-    graphs find in their environment besides."""
+    """A cluster in a temporary folder. `settings` are settings by their lower-case names; `graphs_env` are further
+    environment variables, which the graphs read."""
     folder = Path(tempfile.mkdtemp(prefix="slipway-crash-"))
     cluster = Cluster(folder, {variable_of(name): str(value) for name, value in settings.items()} | dict(graphs_env))
     try:

@@ -1,4 +1,4 @@
-"""A `slipway dev` of our own, to be hurt."""
+"""A `slipway dev` of which tests kill single processes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tests.conftest import bare_environment, free_port, wait_until
 from tests.crash.cluster import CONFIG, ROOT, START_WITHIN_S
 from tests.crash.effects import Effects
 
-MARKS: Final = {
+COMMAND_LINES: Final = {
     "web": "slipway web",
     "worker": "slipway worker",
     "fork-server": "slipway fork-server",
     "valkey": "valkey-server",
 }
-"""What the process list shows for each."""
+"""A part of the command line of each process, by the kind of process."""
 
 
 class Dev:
-    """Started on a data directory and a port that stay the same when it is started again."""
+    """It has the same data directory and port after each start."""
 
     def __init__(self, **options: str) -> None:
         self.options = options
@@ -36,7 +36,7 @@ class Dev:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = self.folder / "log"
-        self.seen: set[int] = set()
+        self.started_pids: set[int] = set()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -45,11 +45,11 @@ class Dev:
     async def __aexit__(self, *_: object) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
-        await wait_until(lambda: not self.left())
+        await wait_until(lambda: not self.running_pids())
         shutil.rmtree(self.folder, ignore_errors=True)
 
     async def start(self) -> None:
-        """Return once it says that it is ready."""
+        """Return when it has printed that it is ready."""
         self.log.write_text("")
         arguments = ("--config", str(CONFIG), "--port", str(self.port), "--data-dir", str(self.folder / "data"))
         with self.log.open("ab") as out:
@@ -64,15 +64,15 @@ class Dev:
         self.children()
 
     def children(self) -> dict[str, psutil.Process]:
-        """Its processes by what they are."""
+        """Its child processes by kind."""
         found: dict[str, psutil.Process] = {}
         for child in psutil.Process(self.process.pid).children():
-            self.seen.add(child.pid)
-            with contextlib.suppress(psutil.Error):  # it has ended and is not replaced yet
-                words = " ".join(child.cmdline())
-                found |= {name: child for name, mark in MARKS.items() if mark in words}
+            self.started_pids.add(child.pid)
+            with contextlib.suppress(psutil.Error):  # the child has exited and is not replaced yet
+                command_line = " ".join(child.cmdline())
+                found |= {name: child for name, part in COMMAND_LINES.items() if part in command_line}
         return found
 
-    def left(self) -> list[int]:
-        """Processes that it started and that are still there."""
-        return [pid for pid in self.seen if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+    def running_pids(self) -> list[int]:
+        """The child processes that `children` returned so far and that still run."""
+        return [pid for pid in self.started_pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]

@@ -1,4 +1,4 @@
-"""The counter outside the server: what the graphs' nodes did, as they wrote it down themselves."""
+"""The effects of nodes, counted outside the server: each node appends lines to a file."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A node of a superstep began, or was done."""
+    """One line of the file. `event` is "begin" or "done", `at` is the time in seconds since 1970."""
 
     run: str
     attempt: int
     step: int
     task: str
-    what: str
+    event: str
     pid: int
     at: float
 
@@ -28,56 +28,55 @@ class Effects:
         self.path = path
 
     def all(self) -> list[Effect]:
-        """Every effect, oldest first. Of a line that is just being written a reader may see a part: not yet."""
+        """All effects, oldest first. A last line that is not complete yet is left out."""
         text = self.path.read_text() if self.path.exists() else ""
-        whole, _, _ = text.rpartition("\n")
-        return [Effect(**json.loads(line)) for line in whole.splitlines()]
+        complete, _, _ = text.rpartition("\n")
+        return [Effect(**json.loads(line)) for line in complete.splitlines()]
 
-    def of(self, run_id: str) -> list[Effect]:
-        """The effects of one run."""
+    def of_run(self, run_id: str) -> list[Effect]:
         return [effect for effect in self.all() if effect.run == run_id]
 
     def by_run(self) -> dict[str, list[Effect]]:
-        """The effects of every run."""
-        found: dict[str, list[Effect]] = defaultdict(list)
+        runs: dict[str, list[Effect]] = defaultdict(list)
         for effect in self.all():
-            found[effect.run].append(effect)
-        return found
+            runs[effect.run].append(effect)
+        return runs
 
-    def begun(self, run_id: str, step: int | None = None) -> bool:
-        """Whether a run has begun to do something, in a given superstep or at all."""
-        return any(step is None or effect.step == step for effect in self.of(run_id))
+    def has_started(self, run_id: str, step: int | None = None) -> bool:
+        """Whether a node of the run has started, in this superstep if one is named."""
+        return any(step is None or effect.step == step for effect in self.of_run(run_id))
 
-    def done(self, run_id: str) -> Counter[tuple[int, str]]:
-        """How often each (superstep, task) was done."""
-        return Counter((effect.step, effect.task) for effect in self.of(run_id) if effect.what == "done")
+    def times_done(self, run_id: str) -> Counter[tuple[int, str]]:
+        """How often each task was done, by (superstep, task)."""
+        return Counter((effect.step, effect.task) for effect in self.of_run(run_id) if effect.event == "done")
 
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """What later attempts did again. `supersteps` of one attempt's, done again by the next; `forgotten` says that an
-    attempt began after a superstep that nobody did."""
+    """The work that later attempts repeated. `supersteps` counts the supersteps that an attempt executed again, and
+    `most` is the largest number of one attempt. With `skipped`, an attempt left out a superstep that no attempt
+    executed."""
 
     attempts: int
     supersteps: int
     most: int
-    forgotten: bool
+    skipped: bool
 
 
 def repetition(effects: list[Effect]) -> Repetition:
-    """How much of a run was done more than once, by its attempts one after the other."""
+    """Compares the supersteps of each attempt of one run with those of the attempts before it."""
     steps: dict[int, set[int]] = defaultdict(set)
     for effect in effects:
         steps[effect.attempt].add(effect.step)
-    again, most, forgotten = 0, 0, False
+    repeated, most, skipped = 0, 0, False
     reached: int | None = None
     for attempt in sorted(steps):
         first = min(steps[attempt])
         if reached is not None:
             overlap = max(reached - first + 1, 0)
-            again, most = again + overlap, max(most, overlap)
-            forgotten = forgotten or first > reached + 1
-        within = steps[attempt]
-        forgotten = forgotten or within != set(range(min(within), max(within) + 1))
-        reached = max(within) if reached is None else max(reached, *within)
-    return Repetition(len(steps), again, most, forgotten)
+            repeated, most = repeated + overlap, max(most, overlap)
+            skipped = skipped or first > reached + 1
+        executed = steps[attempt]
+        skipped = skipped or executed != set(range(min(executed), max(executed) + 1))
+        reached = max(executed) if reached is None else max(reached, *executed)
+    return Repetition(len(steps), repeated, most, skipped)

@@ -1,8 +1,9 @@
-"""A randomized soak: `python -m tests.crash.soak [--runs 500] [--seconds 60] [--seed N]`.
+"""A randomized soak test: `python -m tests.crash.soak [--runs 500] [--seconds 60] [--seed N]`.
 
-Two web and three worker processes work on mixed runs while something is killed every second. Then every run must be
-over or wait for a person, every event log whole, every superstep done once but for what a death interrupted, and no
-key left over. Prints a closing table; the exit code is 1 when something is not as it must be.
+Two web processes and three workers execute different runs while a process is killed, suspended or drained every
+second. In the end each run must have ended or wait for an answer, each event log must be complete, each superstep must
+be done once unless its attempt was killed, and every key must belong to a run or thread. Prints a table; the exit code
+is 1 when it found a problem.
 """
 
 from __future__ import annotations
@@ -24,68 +25,76 @@ import structlog
 
 from slipway.checkpoints.requirements import CheckpointerName
 from tests.conftest import wait_until
-from tests.crash.checks import Entry, log_is_whole, log_tells_all, reader_has_all, undone
+from tests.crash.checks import (
+    Entry,
+    assert_log_is_complete,
+    assert_log_is_consistent,
+    assert_reader_received_all,
+    missing_work,
+)
 from tests.crash.clients import Client, Reader
 from tests.crash.cluster import Cluster, Process, running
 from tests.crash.effects import Effect, repetition
-from tests.crash.leftovers import left_over
+from tests.crash.leftovers import leftover_problems
 
 SETTLE_WITHIN_S = 120.0
 READ_WITHIN_S = 60.0
 READERS = 20
-"""Of how many runs the events are read by a client as they come; those of the others when all is still."""
+"""The number of runs that a client follows while they execute. The logs of all runs are read after they ended."""
 
-AT_ONCE = 10
-"""How many runs are looked at at once."""
+CHECKED_AT_ONCE = 10
+"""The number of runs that are checked concurrently."""
 
 
 @dataclass(slots=True)
-class Made:
-    """A run that was accepted."""
+class SubmittedRun:
+    """A run that the server accepted."""
 
     graph: str
     thread_id: str
     run_id: str
-    given: dict[str, Any]
+    graph_input: dict[str, Any]
 
 
 @dataclass(slots=True)
 class Report:
-    """What the soak found. `problems` is empty when all is well."""
+    """The counts and the problems of a soak test."""
 
     seed: int
     runs: int = 0
     seconds: float = 0
-    hurts: Counter[str] = field(default_factory=Counter)
+    disturbances: Counter[str] = field(default_factory=Counter)
     phases: Counter[str] = field(default_factory=Counter)
     attempts: int = 0
-    broken_off: int = 0
+    killed_attempts: int = 0
     supersteps: int = 0
-    supersteps_again: int = 0
-    most_again: int = 0
+    repeated_supersteps: int = 0
+    most_repeated: int = 0
     events: int = 0
-    read: int = 0
-    followed: int = 0
+    logs_read: int = 0
+    logs_followed: int = 0
     repairs: str = "none"
     reconnections: int = 0
     problems: list[str] = field(default_factory=list)
 
     def table(self) -> str:
-        """For people."""
-        hurts = ", ".join(f"{count} x {name}" for name, count in sorted(self.hurts.items()))
+        disturbances = ", ".join(f"{count} x {name}" for name, count in sorted(self.disturbances.items()))
         phases = ", ".join(f"{count} {name}" for name, count in sorted(self.phases.items()))
         rows = [
             ("seed", self.seed),
             ("seconds", f"{self.seconds:.0f}"),
-            ("hurt", hurts),
+            ("disturbances", disturbances),
             ("runs accepted", self.runs),
             ("runs by phase", phases),
             ("runs lost", self.runs - sum(self.phases.values())),
-            ("attempts, of which broke off", f"{self.attempts}, {self.broken_off}"),
-            ("supersteps, of which done again", f"{self.supersteps}, {self.supersteps_again}"),
-            ("most done again after one death", self.most_again),
+            ("attempts, of which were killed", f"{self.attempts}, {self.killed_attempts}"),
+            ("supersteps, of which were repeated", f"{self.supersteps}, {self.repeated_supersteps}"),
+            ("most supersteps repeated by one attempt", self.most_repeated),
             ("events in the logs", self.events),
-            ("logs that clients read, live, reconnections", f"{self.read}, {self.followed}, {self.reconnections}"),
+            (
+                "logs read, logs followed live, reconnections",
+                f"{self.logs_read}, {self.logs_followed}, {self.reconnections}",
+            ),
             ("repairs by the doctor", self.repairs),
             ("problems", len(self.problems)),
         ]
@@ -98,176 +107,175 @@ class Soak:
 
     def __init__(self, cluster: Cluster, runs: int, seconds: float, seed: int) -> None:
         self.cluster, self.runs, self.seconds = cluster, runs, seconds
-        self.chance = random.Random(seed)
+        self.rng = random.Random(seed)
         self.report = Report(seed)
-        self.made: list[Made] = []
+        self.submitted: list[SubmittedRun] = []
         self.readers: list[Reader] = []
         self.effects: dict[str, list[Effect]] = {}
         self.client = Client(*(web.url for web in cluster.webs))
 
     async def run(self) -> Report:
-        """Make, hurt, wait until all is still, and look."""
-        began = time.monotonic()
-        hurting = asyncio.create_task(self._hurt(), name="hurt")
-        following = await self._make()
-        await hurting
-        await self._heal()
+        started = time.monotonic()
+        disturbing = asyncio.create_task(self._disturb(), name="disturb")
+        following = await self._submit_runs()
+        await disturbing
+        await self._restore()
         try:
-            await wait_until(self._still, SETTLE_WITHIN_S)
+            await wait_until(self._is_idle, SETTLE_WITHIN_S)
             async with asyncio.timeout(30):
                 await asyncio.gather(*following)
         except (AssertionError, TimeoutError) as error:
-            self.report.problems.append(f"not still in time: {error}")
+            self.report.problems.append(f"not idle in time: {error}")
         for task in following:
             task.cancel()
-        self.report.seconds = time.monotonic() - began
-        await self._look()
+        self.report.seconds = time.monotonic() - started
+        await self._check()
         await self.client.close()
         return self.report
 
-    # make
-
-    async def _make(self) -> list[asyncio.Task[None]]:
+    async def _submit_runs(self) -> list[asyncio.Task[None]]:
         following: list[asyncio.Task[None]] = []
         pause_s = self.seconds * 0.8 / self.runs
         for number in range(self.runs):
-            made = await self._one()
-            self.made.append(made)
+            run = await self._submit_one()
+            self.submitted.append(run)
             if number % max(self.runs // READERS, 1) == 0:
-                reader = Reader(made.run_id)
+                reader = Reader(run.run_id)
                 self.readers.append(reader)
-                following.append(asyncio.create_task(reader.follow(self.client.urls, made.thread_id)))
+                following.append(asyncio.create_task(reader.follow(self.client.urls, run.thread_id)))
             await asyncio.sleep(pause_s)
         return following
 
-    async def _one(self) -> Made:
+    async def _submit_one(self) -> SubmittedRun:
         thread_id = str(uuid.uuid4())
-        graph, given = self._kind()
-        # a request that broke off may have been accepted: it is asked again under the same key, so it is one run
-        run_id = await self.client.start(graph, given, thread_id, key=thread_id)
-        return Made(graph, thread_id, run_id, given)
+        graph, graph_input = self._random_run()
+        # a request without a response may have created the run: the same key makes the repeated request return it
+        run_id = await self.client.start(graph, graph_input, thread_id, key=thread_id)
+        return SubmittedRun(graph, thread_id, run_id, graph_input)
 
-    def _kind(self) -> tuple[str, dict[str, Any]]:
-        chance = self.chance
-        kinds: list[tuple[str, dict[str, Any]]] = [
-            ("steps", {"upto": chance.randint(1, 30), "pause_s": 0.02}),
-            ("steps", {"upto": chance.randint(1, 30), "pause_s": 0.02}),
-            ("steps", {"upto": 3, "pause_s": chance.uniform(0.3, 1.0)}),
+    def _random_run(self) -> tuple[str, dict[str, Any]]:
+        rng = self.rng
+        choices: list[tuple[str, dict[str, Any]]] = [
+            ("steps", {"upto": rng.randint(1, 30), "pause_s": 0.02}),
+            ("steps", {"upto": rng.randint(1, 30), "pause_s": 0.02}),
+            ("steps", {"upto": 3, "pause_s": rng.uniform(0.3, 1.0)}),
             ("steps", {"upto": 2, "pause_s": 0.1, "how": "block"}),
             ("steps", {"upto": 2, "pause_s": 0.05, "how": "burn"}),
-            ("fan", {"parts": [chance.uniform(0, 0.4) for _ in range(chance.randint(2, 8))]}),
+            ("fan", {"parts": [rng.uniform(0, 0.4) for _ in range(rng.randint(2, 8))]}),
             ("asks", {"upto": 1}),
             ("fails", {"upto": 1}),
         ]
-        return chance.choice(kinds)
+        return rng.choice(choices)
 
-    # hurt
-
-    async def _hurt(self) -> None:
+    async def _disturb(self) -> None:
         until = time.monotonic() + self.seconds
         while time.monotonic() < until:
             await asyncio.sleep(1)
-            await self._one_hurt()
+            await self._disturb_once()
 
-    async def _one_hurt(self) -> None:
-        kind = self.chance.choices(
+    async def _disturb_once(self) -> None:
+        disturbance = self.rng.choices(
             ["kill worker", "kill web", "stop worker", "drain worker", "kill valkey"], [5, 2, 2, 2, 1]
         )[0]
-        self.report.hurts[kind] += 1
-        worker, web = self.chance.choice(self.cluster.workers), self.chance.choice(self.cluster.webs)
-        if kind == "kill worker":
+        self.report.disturbances[disturbance] += 1
+        worker, web = self.rng.choice(self.cluster.workers), self.rng.choice(self.cluster.webs)
+        if disturbance == "kill worker":
             await worker.kill()
-        elif kind == "kill web":
+        elif disturbance == "kill web":
             await web.kill()
-        elif kind == "drain worker":
+        elif disturbance == "drain worker":
             worker.signal(signal.SIGTERM)
-        elif kind == "kill valkey":
+        elif disturbance == "kill valkey":
             await self.cluster.valkey.kill()
             await self.cluster.start_valkey()
         else:
-            worker.stop()
-            await asyncio.sleep(self.chance.uniform(0.5, 4))
-            worker.go_on()
-        self._start_dead()
+            worker.suspend()
+            await asyncio.sleep(self.rng.uniform(0.5, 4))
+            worker.resume()
+        self._start_exited()
 
-    def _start_dead(self) -> None:
-        """A platform's part."""
+    def _start_exited(self) -> None:
+        """Restarts exited processes, as a hosting platform does."""
         processes: list[Process] = [*self.cluster.workers, *self.cluster.webs]
         for process in processes:
             if not process.alive:
                 process.start()
 
-    async def _heal(self) -> None:
-        self._start_dead()
-        await asyncio.gather(*(web.ready() for web in self.cluster.webs))
+    async def _restore(self) -> None:
+        self._start_exited()
+        await asyncio.gather(*(web.wait_until_ready() for web in self.cluster.webs))
 
-    async def _still(self) -> bool:
-        self._start_dead()
-        records = await asyncio.gather(*(self.cluster.run(made.run_id) for made in self.made))
+    async def _is_idle(self) -> bool:
+        self._start_exited()
+        records = await asyncio.gather(*(self.cluster.run(run.run_id) for run in self.submitted))
         return all(record.get("phase") not in ("queued", "running") for record in records)
 
-    # look
-
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         report = self.report
-        report.runs = len(self.made)
+        report.runs = len(self.submitted)
         self.effects = self.cluster.effects.by_run()
-        for first in range(0, len(self.made), AT_ONCE):
-            await asyncio.gather(*(self._look_at(made) for made in self.made[first : first + AT_ONCE]))
+        for first in range(0, len(self.submitted), CHECKED_AT_ONCE):
+            await asyncio.gather(*(self._check_run(run) for run in self.submitted[first : first + CHECKED_AT_ONCE]))
         for reader in self.readers:
-            report.followed += 1
+            report.logs_followed += 1
             report.reconnections += reader.connections - 1
-            self._must(partial(reader_has_all, reader), reader.run_id, await self.cluster.log_of(reader.run_id))
-        runs, threads = {made.run_id for made in self.made}, {made.thread_id for made in self.made}
+            self._report_failure_of(
+                partial(assert_reader_received_all, reader), reader.run_id, await self.cluster.log_of(reader.run_id)
+            )
+        runs, threads = {run.run_id for run in self.submitted}, {run.thread_id for run in self.submitted}
         keys, pipeline = self.cluster.keys, self.cluster.pipeline
-        report.problems += await left_over(pipeline, keys, runs, threads)
+        report.problems += await leftover_problems(pipeline, keys, runs, threads)
         if repairs := await pipeline.send("HGETALL", keys.repairs, repeatable=True):
-            report.repairs = ", ".join(word.decode() for word in repairs)
-            report.problems.append(f"the doctor had to mend: {report.repairs}")
+            report.repairs = ", ".join(name.decode() for name in repairs)
+            report.problems.append(f"the doctor repaired: {report.repairs}")
 
-    async def _look_at(self, made: Made) -> None:
+    async def _check_run(self, run: SubmittedRun) -> None:
         report = self.report
-        record = await self.cluster.run(made.run_id)
+        record = await self.cluster.run(run.run_id)
         if not record:
-            report.problems.append(f"{made.run_id} ({made.graph}) is lost")
+            report.problems.append(f"{run.run_id} ({run.graph}) is lost")
             return
-        thread = await self.client.thread(made.thread_id)
+        thread = await self.client.thread(run.thread_id)
         report.phases[record["phase"]] += 1
         report.attempts += int(record["attempt"])
-        expected = _expected(made, record["phase"])
+        expected = _expected(run, record["phase"])
         if (record["phase"], thread["status"]) != expected:
-            report.problems.append(f"{made.run_id} ({made.graph}) is {record['phase']}, thread {thread['status']}")
-        log = await self.cluster.log_of(made.run_id)
-        await self._look_at_log(made, log, int(record["attempt"]))
-        self._look_at_effects(made, sum(name == "metadata" for _, name, _ in log) - 1)
+            report.problems.append(f"{run.run_id} ({run.graph}) is {record['phase']}, thread {thread['status']}")
+        log = await self.cluster.log_of(run.run_id)
+        await self._check_log(run, log, int(record["attempt"]))
+        self._check_effects(run, sum(name == "metadata" for _, name, _ in log) - 1)
 
-    async def _look_at_log(self, made: Made, log: list[Entry], attempts: int) -> None:
-        """It is whole, it tells everything, and a client gets exactly this."""
+    async def _check_log(self, run: SubmittedRun, log: list[Entry], attempts: int) -> None:
+        """The log is consistent and complete, and a client receives exactly its events."""
         self.report.events += len(log)
-        self._must(partial(log_is_whole, attempts=attempts), made.run_id, log)
-        self._must(partial(log_tells_all, graph=made.graph, given=made.given), made.run_id, log)
-        reader = Reader(made.run_id)
+        self._report_failure_of(partial(assert_log_is_consistent, attempts=attempts), run.run_id, log)
+        self._report_failure_of(
+            partial(assert_log_is_complete, graph=run.graph, graph_input=run.graph_input), run.run_id, log
+        )
+        reader = Reader(run.run_id)
         async with asyncio.timeout(READ_WITHIN_S):
-            await reader.follow(self.client.urls, made.thread_id)
-        self.report.read += 1
-        self._must(partial(reader_has_all, reader), made.run_id, log)
+            await reader.follow(self.client.urls, run.thread_id)
+        self.report.logs_read += 1
+        self._report_failure_of(partial(assert_reader_received_all, reader), run.run_id, log)
 
-    def _look_at_effects(self, made: Made, broken_off: int) -> None:
-        """Everything was done; again only what an attempt that broke off had in flight. So many did."""
-        report, effects = self.report, self.effects[made.run_id]
-        again = repetition(effects)
-        report.broken_off += broken_off
+    def _check_effects(self, run: SubmittedRun, killed_attempts: int) -> None:
+        """All work was done. At most one superstep was repeated for each of the killed attempts."""
+        report, effects = self.report, self.effects[run.run_id]
+        repeated = repetition(effects)
+        report.killed_attempts += killed_attempts
         report.supersteps += len({effect.step for effect in effects})
-        report.supersteps_again += again.supersteps
-        report.most_again = max(report.most_again, again.most)
-        if again.forgotten:
-            report.problems.append(f"{made.run_id} ({made.graph}): a superstep was left out")
-        if missing := undone(made.graph, made.given, effects):
-            report.problems.append(f"{made.run_id} ({made.graph}): never done: {missing}")
-        if again.supersteps > broken_off or again.most > 1:
-            report.problems.append(f"{made.run_id} ({made.graph}): {again}, {broken_off} attempts broke off")
+        report.repeated_supersteps += repeated.supersteps
+        report.most_repeated = max(report.most_repeated, repeated.most)
+        if repeated.skipped:
+            report.problems.append(f"{run.run_id} ({run.graph}): a superstep was skipped")
+        if missing := missing_work(run.graph, run.graph_input, effects):
+            report.problems.append(f"{run.run_id} ({run.graph}): never done: {missing}")
+        if repeated.supersteps > killed_attempts or repeated.most > 1:
+            report.problems.append(f"{run.run_id} ({run.graph}): {repeated}, {killed_attempts} attempts were killed")
 
-    def _must(self, check: Callable[[list[Entry]], None], run_id: str, log: list[tuple[str, str, bytes]]) -> None:
+    def _report_failure_of(
+        self, check: Callable[[list[Entry]], None], run_id: str, log: list[tuple[str, str, bytes]]
+    ) -> None:
         try:
             check(log)
         except AssertionError as error:
@@ -277,28 +285,30 @@ class Soak:
             )
 
 
-def _expected(made: Made, phase: str) -> tuple[str, str]:
-    if made.graph == "asks":
+def _expected(run: SubmittedRun, phase: str) -> tuple[str, str]:
+    if run.graph == "asks":
         return "waiting_for_approval", "interrupted"
-    return ("failed", "error") if made.graph == "fails" else ("completed", "idle")
+    return ("failed", "error") if run.graph == "fails" else ("completed", "idle")
 
 
 async def soak(runs: int, seconds: float, seed: int, checkpointer: CheckpointerName = "core") -> Report:
-    """A cluster, and one soak on it."""
+    """One soak test on a new cluster."""
     async with running(webs=2, workers=3, max_attempts=50, drain_s=5, checkpointer=checkpointer) as cluster:
         return await Soak(cluster, runs, seconds, seed).run()
 
 
 def main() -> None:
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
-    parser = argparse.ArgumentParser(prog="python -m tests.crash.soak", description="Kill at random, lose nothing.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.crash.soak", description="Kill processes at random and check that nothing is lost."
+    )
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--checkpointer", choices=get_args(CheckpointerName), default="core")
-    given = parser.parse_args()
-    print(f"seed {given.seed}", flush=True)
-    report = asyncio.run(soak(given.runs, given.seconds, given.seed, given.checkpointer))
+    arguments = parser.parse_args()
+    print(f"seed {arguments.seed}", flush=True)
+    report = asyncio.run(soak(arguments.runs, arguments.seconds, arguments.seed, arguments.checkpointer))
     print(report.table())
     sys.exit(1 if report.problems else 0)
 

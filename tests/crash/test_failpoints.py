@@ -17,11 +17,11 @@ import pytest_asyncio
 
 from slipway import failpoints
 from tests.conftest import wait_until
-from tests.crash.checks import log_is_whole, log_tells_all, reader_has_all
+from tests.crash.checks import assert_log_is_complete, assert_log_is_consistent, assert_reader_received_all
 from tests.crash.clients import Client, Reader
 from tests.crash.cluster import Cluster, Process
 from tests.crash.effects import repetition
-from tests.crash.sharing import SharedCluster
+from tests.crash.shared_cluster import SharedCluster
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 UPTO = 6
@@ -35,88 +35,81 @@ async def shared() -> AsyncIterator[SharedCluster]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def cluster(shared: SharedCluster, request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
-    """With no worker: each test starts its own, which end with it."""
-    async with shared.lent_to(request.node) as cluster:
+    """The shared cluster without workers. Each test starts its own workers; they are killed after the test."""
+    async with shared.cluster_for(request.node) as cluster:
         yield cluster
-        await cluster.end_workers()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def client(cluster: Cluster) -> AsyncIterator[Client]:
-    client = Client(*(web.url for web in cluster.webs))
-    yield client
-    await client.close()
+        await cluster.kill_workers()
 
 
 STEPS: dict[str, Any] = {"upto": UPTO, "pause_s": 0.02}
 
 
-async def killed_at(
+async def run_until_killed(
     cluster: Cluster, client: Client, failpoint: str, graph: str = "steps"
 ) -> tuple[Process, list[tuple[str, str]]]:
-    """Start a worker that dies at `failpoint` beside another, and runs until it has died of one. Returns all
-    (thread, run)."""
+    """Start a worker that kills itself at `failpoint` and a second worker, then start runs until the first worker is
+    dead. Returns it and (thread id, run id) of each run."""
     doomed, _ = await asyncio.gather(cluster.start_worker(failpoint), cluster.start_worker())
-    made: list[tuple[str, str]] = []
+    runs: list[tuple[str, str]] = []
     for _ in range(20):
         thread_id = str(uuid.uuid4())
         run_id = await client.start(graph, STEPS if graph == "steps" else {"upto": 1}, thread_id)
-        made.append((thread_id, run_id))
+        runs.append((thread_id, run_id))
         await Reader(run_id).follow(client.urls, thread_id)
-        if failpoint == "after_settle" and cluster.effects.of(run_id)[-1].pid == doomed.pid:
-            await doomed.gone()  # a run that begins before that may be claimed by it, and dies with it
+        if failpoint == "after_settle" and cluster.effects.of_run(run_id)[-1].pid == doomed.pid:
+            await doomed.wait_for_exit()  # it could still claim a run that starts before it is dead
         if not doomed.alive:
-            return doomed, made
-    raise AssertionError(f"no run led the worker to {failpoint}")
+            return doomed, runs
+    raise AssertionError(f"no run reached the failpoint {failpoint}")
 
 
 @pytest.mark.parametrize(
     "failpoint", ["claim", "guard", "load", "superstep:3", "checkpoint:4", "before_settle", "after_settle"]
 )
-async def test_a_worker_killed_at(failpoint: str, cluster: Cluster, client: Client) -> None:
-    _, made = await killed_at(cluster, client, failpoint)
-    for thread_id, run_id in made:
+async def test_a_run_continues_after_its_worker_was_killed_at(failpoint: str, cluster: Cluster, client: Client) -> None:
+    _, runs = await run_until_killed(cluster, client, failpoint)
+    for thread_id, run_id in runs:
         run, thread = await asyncio.gather(client.run(thread_id, run_id), client.thread(thread_id))
         assert (run["status"], thread["status"]) == ("success", "idle")
         assert thread["values"]["trail"] == list(range(1, UPTO + 1))
         reader = Reader(run_id)
         await reader.follow(client.urls, thread_id)
         assert reader.counts() == list(range(1, UPTO + 1))
-        reader_has_all(reader, await cluster.log_of(run_id))
-        log_is_whole(await cluster.log_of(run_id), run["attempt"])
-        done_again = repetition(cluster.effects.of(run_id))
-        assert done_again.most <= 1
-        assert not done_again.forgotten
-    attempts = sorted([(await client.run(*run))["attempt"] for run in made])
+        assert_reader_received_all(reader, await cluster.log_of(run_id))
+        assert_log_is_consistent(await cluster.log_of(run_id), run["attempt"])
+        repeated = repetition(cluster.effects.of_run(run_id))
+        assert repeated.most <= 1
+        assert not repeated.skipped
+    attempts = sorted([(await client.run(*run))["attempt"] for run in runs])
     assert attempts[-1] == (1 if failpoint == "after_settle" else 2)
 
 
 async def test_an_interrupt_that_was_streamed_before_a_kill_is_streamed_once(cluster: Cluster, client: Client) -> None:
-    _, made = await killed_at(cluster, client, "before_settle", "asks")
-    for thread_id, run_id in made:
+    _, runs = await run_until_killed(cluster, client, "before_settle", "asks")
+    for thread_id, run_id in runs:
         log = await cluster.log_of(run_id)
-        log_is_whole(log, (await client.run(thread_id, run_id))["attempt"])
-        log_tells_all(log, "asks", {"upto": 1})
+        assert_log_is_consistent(log, (await client.run(thread_id, run_id))["attempt"])
+        assert_log_is_complete(log, "asks", {"upto": 1})
         assert (await client.thread(thread_id))["status"] == "interrupted"
 
 
-async def test_results_of_a_fan_out_that_was_killed_are_in_the_log_once(cluster: Cluster, client: Client) -> None:
+async def test_results_of_a_killed_fan_out_are_in_the_log_once(cluster: Cluster, client: Client) -> None:
     worker, thread_id, gate = await cluster.start_worker(), str(uuid.uuid4()), cluster.gate()
     modes = ["updates", "tasks", "debug", "checkpoints", "values"]
-    given = {"parts": [0, 0.01, 0.02, str(gate)]}
-    run_id = await client.start("fan", given, thread_id, stream_mode=modes, stream_subgraphs=True)
+    graph_input = {"parts": [0, 0.01, 0.02, str(gate)]}
+    run_id = await client.start("fan", graph_input, thread_id, stream_mode=modes, stream_subgraphs=True)
 
-    async def others_are_logged() -> bool:
+    async def three_results_are_logged() -> bool:
         return sum(name == "updates" for _, name, _ in await cluster.log_of(run_id)) == 3
 
-    await wait_until(others_are_logged)
+    await wait_until(three_results_are_logged)
     await worker.kill()
     await cluster.start_worker()
     gate.touch()
     await Reader(run_id).follow(client.urls, thread_id)
     assert (await client.run(thread_id, run_id))["attempt"] == 2
     log = await cluster.log_of(run_id)
-    log_is_whole(log, 2)
+    assert_log_is_consistent(log, 2)
     updates = Counter(frame for _, name, frame in log if name == "updates")
     assert (len(updates), set(updates.values())) == (5, {1})
     results = Counter(
@@ -130,41 +123,45 @@ async def test_results_of_a_fan_out_that_was_killed_are_in_the_log_once(cluster:
 @pytest.mark.parametrize(
     "failpoint", ["claim", "guard", "load", "superstep:3", "checkpoint:4", "before_settle", "after_settle"]
 )
-async def test_valkey_killed_while_a_worker_is_at(failpoint: str, cluster: Cluster, client: Client) -> None:
-    """The worker stands still there until Valkey is gone, and goes on while it comes back."""
+async def test_an_attempt_continues_after_valkey_was_killed_at(
+    failpoint: str, cluster: Cluster, client: Client
+) -> None:
+    """The worker is suspended at the failpoint until Valkey is dead, and resumes while Valkey restarts."""
     thread_id = str(uuid.uuid4())
     halted = await cluster.start_worker(failpoint, failpoints.HALT)
     run_id = await client.start("steps", {"upto": UPTO, "pause_s": 0.05}, thread_id)
     following = asyncio.create_task(Reader(run_id).follow(client.urls, thread_id))
-    beside = None if failpoint == "after_settle" else following  # the `end` may be read before the worker stands still
+    beside = (
+        None if failpoint == "after_settle" else following
+    )  # the reader may receive `end` before the worker is suspended
     await wait_until(lambda: psutil.Process(halted.pid).status() == psutil.STATUS_STOPPED, beside=beside)
     await cluster.valkey.kill()
-    halted.go_on()
+    halted.resume()
     await cluster.start_valkey()
     await following
     run, log = await client.run(thread_id, run_id), await cluster.log_of(run_id)
     assert (run["status"], run["attempt"]) == ("success", 1)
     assert (await client.thread(thread_id))["values"]["trail"] == list(range(1, UPTO + 1))
-    log_is_whole(log, 1)
+    assert_log_is_consistent(log, 1)
     reader = Reader(run_id)
     await reader.follow(client.urls, thread_id)
-    reader_has_all(reader, log)
-    assert set(cluster.effects.done(run_id).values()) == {1}
+    assert_reader_received_all(reader, log)
+    assert set(cluster.effects.times_done(run_id).values()) == {1}
 
 
-async def test_a_run_whose_settling_valkey_has_lost_is_executed_again(cluster: Cluster, client: Client) -> None:
-    """A power cut does that, and with `appendfsync everysec` also a kill of Valkey while the disk is slow."""
+async def test_a_run_is_executed_again_after_valkey_lost_its_end(cluster: Cluster, client: Client) -> None:
+    """A power cut loses the last writes; with `appendfsync everysec`, also a kill of Valkey while the disk is slow."""
     thread_id = str(uuid.uuid4())
     worker = await cluster.start_worker("before_settle", failpoints.HALT)
     run_id = await client.start("steps", {"upto": UPTO, "pause_s": 0.05}, thread_id)
     first, again = Reader(run_id), Reader(run_id)
     following = asyncio.create_task(first.follow(client.urls, thread_id))
     await wait_until(lambda: psutil.Process(worker.pid).status() == psutil.STATUS_STOPPED, beside=following)
-    kept_bytes = cluster.append_only_file().stat().st_size
-    worker.go_on()
+    saved_bytes = cluster.append_only_file().stat().st_size
+    worker.resume()
     await following
     await cluster.valkey.kill()
-    os.truncate(cluster.append_only_file(), kept_bytes)
+    os.truncate(cluster.append_only_file(), saved_bytes)
     await cluster.start_valkey()
     assert (await client.run(thread_id, run_id))["status"] == "running"
 
@@ -172,52 +169,52 @@ async def test_a_run_whose_settling_valkey_has_lost_is_executed_again(cluster: C
     run, log = await client.run(thread_id, run_id), await cluster.log_of(run_id)
     assert (run["status"], run["attempt"]) == ("success", 2)
     assert (await client.thread(thread_id))["values"]["trail"] == list(range(1, UPTO + 1))
-    log_is_whole(log, 2)
-    reader_has_all(again, log)
-    assert repetition(cluster.effects.of(run_id)).most <= 1
-    first.ended = False  # a client that comes back behind the `end` that was lost
+    assert_log_is_consistent(log, 2)
+    assert_reader_received_all(again, log)
+    assert repetition(cluster.effects.of_run(run_id)).most <= 1
+    first.ended = False  # the client resumes after the lost `end`
     await first.follow(client.urls, thread_id)
     assert first.ids[-1] == again.ids[-1]
 
 
-async def test_valkey_killed_while_a_worker_hands_a_run_back(cluster: Cluster, client: Client) -> None:
+async def test_a_worker_releases_a_run_although_valkey_is_killed(cluster: Cluster, client: Client) -> None:
     thread_id, gate = str(uuid.uuid4()), cluster.gate()
     leaving = await cluster.start_worker("release", failpoints.HALT)
     run_id = await client.start("steps", {"until": str(gate), "pause_s": 0.1}, thread_id)
-    await wait_until(lambda: cluster.effects.begun(run_id, 2))
+    await wait_until(lambda: cluster.effects.has_started(run_id, 2))
     leaving.signal(signal.SIGTERM)
     await wait_until(lambda: psutil.Process(leaving.pid).status() == psutil.STATUS_STOPPED)
     await cluster.valkey.kill()
-    leaving.go_on()
+    leaving.resume()
     await cluster.start_valkey()
-    assert await leaving.gone(30) == 0
+    assert await leaving.wait_for_exit(30) == 0
     gate.touch()
     await cluster.start_worker()
     reader = Reader(run_id)
     await reader.follow(client.urls, thread_id)
     run = await client.run(thread_id, run_id)
     assert (run["status"], run["attempt"]) == ("success", 2)
-    log_is_whole(await cluster.log_of(run_id), 2)
-    assert repetition(cluster.effects.of(run_id)).supersteps == 0
+    assert_log_is_consistent(await cluster.log_of(run_id), 2)
+    assert repetition(cluster.effects.of_run(run_id)).supersteps == 0
 
 
-async def test_a_worker_killed_while_it_hands_a_run_back(cluster: Cluster, client: Client) -> None:
+async def test_a_run_continues_after_its_worker_was_killed_during_a_release(cluster: Cluster, client: Client) -> None:
     thread_id, gate = str(uuid.uuid4()), cluster.gate()
     doomed = await cluster.start_worker("release")
     run_id = await client.start("steps", {"until": str(gate), "pause_s": 0.1}, thread_id)
-    await wait_until(lambda: cluster.effects.begun(run_id, 2))
+    await wait_until(lambda: cluster.effects.has_started(run_id, 2))
     doomed.signal(signal.SIGTERM)
-    assert await doomed.gone(30) == -signal.SIGKILL
+    assert await doomed.wait_for_exit(30) == -signal.SIGKILL
     gate.touch()
     await cluster.start_worker()
     reader = Reader(run_id)
     await reader.follow(client.urls, thread_id)
     assert (await client.run(thread_id, run_id))["attempt"] == 2
     assert reader.counts() == list(range(1, len(reader.counts()) + 1))
-    assert repetition(cluster.effects.of(run_id)).supersteps == 0  # it had come to a boundary
+    assert repetition(cluster.effects.of_run(run_id)).supersteps == 0  # the superstep was complete
 
 
-async def _open_interrupts(client: Client, thread_id: str) -> dict[str, str]:
+async def open_interrupts(client: Client, thread_id: str) -> dict[str, str]:
     """The values of the open interrupts of the thread, by id."""
     interrupts = (await client.thread(thread_id))["interrupts"]
     return {item["id"]: item["value"] for items in interrupts.values() for item in items}
@@ -226,23 +223,21 @@ async def _open_interrupts(client: Client, thread_id: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     "failpoint", ["claim", "load", "superstep", "checkpoint", "checkpoint:2", "before_settle", "after_settle"]
 )
-async def test_answers_that_name_their_questions_are_taken_once(
-    failpoint: str, cluster: Cluster, client: Client
-) -> None:
+async def test_answers_by_interrupt_id_are_applied_once(failpoint: str, cluster: Cluster, client: Client) -> None:
     first, thread_id = await cluster.start_worker(), str(uuid.uuid4())
-    run_id = await client.start("talks", {"said": []}, thread_id)
+    run_id = await client.start("talks", {"answers": []}, thread_id)
     await Reader(run_id).follow(client.urls, thread_id)
     await first.kill()
     doomed = await cluster.start_worker(failpoint)
     for question in ("first?", "second?"):
-        asked = await _open_interrupts(client, thread_id)
-        assert list(asked.values()) == [question] * 2
-        resume = {ident: f"{question} {number}" for number, ident in enumerate(sorted(asked))}
+        interrupts = await open_interrupts(client, thread_id)
+        assert list(interrupts.values()) == [question] * 2
+        resume = {interrupt_id: f"{question} {number}" for number, interrupt_id in enumerate(sorted(interrupts))}
         run_id = await client.start("talks", None, thread_id, command={"resume": resume})
         following = asyncio.create_task(Reader(run_id).follow(client.urls, thread_id))
         await wait_until(lambda: following.done() or not doomed.alive)  # noqa: B023
         if not any(worker.alive for worker in cluster.workers):
             await cluster.start_worker()
         await following
-    said = (await client.thread(thread_id))["values"]["said"]
-    assert [line.split()[0] for line in said] == ["first?", "second?"] * 2
+    answers = (await client.thread(thread_id))["values"]["answers"]
+    assert [line.split()[0] for line in answers] == ["first?", "second?"] * 2

@@ -1,7 +1,7 @@
-"""Threads that are deleted and created again with their ids under load, while workers are killed or stand still.
+"""Threads are deleted and created again with the same ids under load, while workers are killed or suspended.
 
-All runs of a thread have one idempotency key, so a run that is made after its thread was deleted has the id of the one
-before, of which an attempt may still be executing somewhere."""
+All runs of a thread have one idempotency key. So a run that is created after its thread was deleted has the id of the
+earlier run, and an attempt of the earlier run may still be executing."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ pytestmark = pytest.mark.timeout(120)
 THREADS: Final = 8
 LOAD_S: Final = 6.0
 UPTO: Final = 3
-GIVEN: Final = {"upto": UPTO, "pause_s": 0.05}
+GRAPH_INPUT: Final = {"upto": UPTO, "pause_s": 0.05}
 
 
-async def test_recreated_threads_keep_what_is_theirs_and_see_nothing_of_the_last_ones() -> None:
+async def test_a_recreated_thread_has_its_own_data_and_none_of_its_predecessor() -> None:
     async with running(webs=1, workers=2) as cluster:
         client = Client(*(web.url for web in cluster.webs))
         until, ids = time.monotonic() + LOAD_S, [str(uuid.uuid4()) for _ in range(THREADS)]
-        harm = asyncio.create_task(_harm(cluster, until))
-        made = await asyncio.gather(*(_recreate(cluster, client, each, n, until) for n, each in enumerate(ids)))
-        await harm
+        disturbing = asyncio.create_task(_disturb(cluster, until))
+        last_runs = await asyncio.gather(*(_recreate(cluster, client, each, n, until) for n, each in enumerate(ids)))
+        await disturbing
         await wait_until(lambda: _trash_is_empty(cluster))
-        await asyncio.gather(*(_is_whole(client, *each) for each in zip(ids, made, strict=True)))
+        await asyncio.gather(*(_assert_has_only(client, *each) for each in zip(ids, last_runs, strict=True)))
         await client.close()
 
 
-async def _harm(cluster: Cluster, until: float) -> None:
-    """One worker after the other is killed, or stands still until its leases are over and then goes on."""
+async def _disturb(cluster: Cluster, until: float) -> None:
+    """Alternately kills and restarts a worker, and suspends one until its leases have expired."""
     for n in range(99):
         if time.monotonic() > until:
             break
@@ -50,33 +50,33 @@ async def _harm(cluster: Cluster, until: float) -> None:
             await cluster.restart(worker)
         else:
             worker.signal(signal.SIGSTOP)
-            await asyncio.sleep(LEASE_S + 0.5)  # time itself is what is tested
+            await asyncio.sleep(LEASE_S + 0.5)  # until the leases have expired
             worker.signal(signal.SIGCONT)
 
 
 async def _recreate(cluster: Cluster, client: Client, thread_id: str, number: int, until: float) -> str:
-    """Make the thread with a run again and again, and delete it in the middle of the run or after its end. Returns the
-    last run, which stays."""
-    chance, graph = random.Random(number), "asks" if number % 3 == 0 else "steps"
+    """Repeatedly create the thread with a run, and delete it during the run or after its end. Returns the id of the
+    last run, which is not deleted."""
+    rng, graph = random.Random(number), "asks" if number % 3 == 0 else "steps"
     while True:
-        run_id = await client.start(graph, GIVEN, thread_id, key=thread_id)
+        run_id = await client.start(graph, GRAPH_INPUT, thread_id, key=thread_id)
         last = time.monotonic() > until
-        if last or chance.random() < 0.5:
-            await wait_until(partial(_is_over, client, thread_id, run_id))
-            await _is_whole(client, thread_id, run_id)
+        if last or rng.random() < 0.5:
+            await wait_until(partial(_has_ended, client, thread_id, run_id))
+            await _assert_has_only(client, thread_id, run_id)
         else:
-            await asyncio.sleep(chance.random() * 0.2)
+            await asyncio.sleep(rng.random() * 0.2)
         if last:
             return run_id
         await client.call("DELETE", f"/threads/{thread_id}")
 
 
-async def _is_over(client: Client, thread_id: str, run_id: str) -> bool:
+async def _has_ended(client: Client, thread_id: str, run_id: str) -> bool:
     return bool((await client.run(thread_id, run_id))["status"] == "success")
 
 
-async def _is_whole(client: Client, thread_id: str, run_id: str) -> None:
-    """The thread shows this run and no other, whose state has all of it and nothing besides."""
+async def _assert_has_only(client: Client, thread_id: str, run_id: str) -> None:
+    """The thread has this run only, and its state and history are those of this run only."""
     thread, state, history, runs = await asyncio.gather(
         client.thread(thread_id),
         client.call("GET", f"/threads/{thread_id}/state"),

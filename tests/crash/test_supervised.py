@@ -1,4 +1,4 @@
-"""`slipway worker --processes N`: its workers, what they are forked from, and itself are killed."""
+"""`slipway worker --processes N`: its workers, its fork server and the supervisor itself are killed."""
 
 from __future__ import annotations
 
@@ -15,57 +15,56 @@ from tests.crash.clients import Client
 from tests.crash.cluster import Cluster, Process, running
 
 
-def family(supervisor: Process) -> list[psutil.Process]:
-    """The processes that it keeps."""
+def children(supervisor: Process) -> list[psutil.Process]:
     return psutil.Process(supervisor.pid).children()
 
 
-def the_fork_server(supervisor: Process) -> psutil.Process:
-    return next(child for child in family(supervisor) if "fork-server" in child.cmdline())
+def fork_server(supervisor: Process) -> psutil.Process:
+    return next(child for child in children(supervisor) if "fork-server" in child.cmdline())
 
 
-def gone(process: psutil.Process) -> bool:
+def has_exited(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-async def begun(cluster: Cluster, client: Client) -> tuple[str, Path]:
-    """A run that is being worked on, until the file is there."""
+async def start_run(cluster: Cluster, client: Client) -> tuple[str, Path]:
+    """Start a run that executes until the file exists. Returns its id and the path of the file."""
     gate = cluster.gate()
     run_id = await client.start("steps", {"until": str(gate), "pause_s": 0.1}, str(uuid.uuid4()))
-    await wait_until(partial(cluster.effects.begun, run_id))
+    await wait_until(partial(cluster.effects.has_started, run_id))
     return run_id, gate
 
 
-async def finishes(cluster: Cluster, run_id: str, gate: Path) -> None:
+async def complete_run(cluster: Cluster, run_id: str, gate: Path) -> None:
     gate.touch()
 
-    async def done() -> bool:
+    async def is_completed() -> bool:
         return (await cluster.run(run_id))["phase"] == "completed"
 
-    await wait_until(done)
+    await wait_until(is_completed)
 
 
-async def test_whatever_is_killed_the_work_goes_on_and_nothing_is_left() -> None:
+async def test_runs_complete_after_each_process_was_killed_and_no_process_remains() -> None:
     async with running(webs=1, lease_s=8, heartbeat_s=2) as cluster:
         supervisor = cluster.add_worker(processes=2)
         supervisor.start()
-        await wait_until(lambda: supervisor.said("worker.ready") >= 2)
+        await wait_until(lambda: supervisor.count_logged("worker.ready") >= 2)
         client = Client(cluster.webs[0].url)
 
-        run_id, gate = await begun(cluster, client)
-        the_fork_server(supervisor).kill()
-        os.kill(cluster.effects.of(run_id)[-1].pid, signal.SIGKILL)
-        await finishes(cluster, run_id, gate)
-        await wait_until(lambda: supervisor.said("worker.ready") >= 3)
+        run_id, gate = await start_run(cluster, client)
+        fork_server(supervisor).kill()
+        os.kill(cluster.effects.of_run(run_id)[-1].pid, signal.SIGKILL)
+        await complete_run(cluster, run_id, gate)
+        await wait_until(lambda: supervisor.count_logged("worker.ready") >= 3)
 
-        run_id, gate = await begun(cluster, client)
-        for child in family(supervisor):
+        run_id, gate = await start_run(cluster, client)
+        for child in children(supervisor):
             child.kill()
-        await finishes(cluster, run_id, gate)
+        await complete_run(cluster, run_id, gate)
 
-        seen = family(supervisor)
+        processes = children(supervisor)
         await supervisor.kill()
-        await wait_until(lambda: all(map(gone, seen)))
+        await wait_until(lambda: all(map(has_exited, processes)))
         await client.close()
 
 
@@ -73,14 +72,14 @@ async def test_sigterm_to_every_process_of_the_group_drains() -> None:
     async with running(webs=1, drain_s=5) as cluster:
         supervisor = cluster.add_worker(processes=2)
         supervisor.start()
-        await wait_until(lambda: supervisor.said("worker.ready") >= 2)
+        await wait_until(lambda: supervisor.count_logged("worker.ready") >= 2)
         client = Client(cluster.webs[0].url)
-        run_id, _ = await begun(cluster, client)
-        seen = family(supervisor)
-        for process in (psutil.Process(supervisor.pid), *seen):
+        run_id, _ = await start_run(cluster, client)
+        processes = children(supervisor)
+        for process in (psutil.Process(supervisor.pid), *processes):
             process.terminate()
-        assert await supervisor.gone(30) == 0
-        assert all(map(gone, seen))
+        assert await supervisor.wait_for_exit(30) == 0
+        assert all(map(has_exited, processes))
         run = await cluster.run(run_id)
-        assert run["phase"] == "queued", "handed back"
+        assert run["phase"] == "queued", "released"
         await client.close()

@@ -91,7 +91,7 @@ async def test_a_plan_of_20_connections_serves_100_clients() -> None:
             await wait_until(lambda: "max number of clients" in late.log.read_text())
             assert late.alive
             assert (await create(client, upto=1)).status_code == 200
-        await wait_until(lambda: late.said("worker.ready"))
+        await wait_until(lambda: late.count_logged("worker.ready"))
         assert "Traceback" not in late.log.read_text()
 
 

@@ -72,10 +72,10 @@ async def test_a_server_that_became_a_replica_rejects_new_runs_until_it_is_promo
 async def test_a_stopped_server_rejects_new_runs_until_it_replies(
     server: Cluster, client: httpx.AsyncClient, eventually: Eventually
 ) -> None:
-    server.valkey.stop()
+    server.valkey.suspend()
     assert (await refused_in_time(client))["code"] == "store.unavailable"
     await eventually(lambda: _told_away(client))
-    server.valkey.go_on()
+    server.valkey.resume()
     await eventually(lambda: is_ready(client))
     assert (await create(client)).status_code == 200
 

@@ -1,7 +1,7 @@
-"""Graphs whose every effect is counted outside the server, so that what was done twice can be counted.
+"""Graphs whose effects are counted outside the server, so that tests notice repeated work.
 
-A node writes a line to the file that `EFFECTS` names when it begins and when it is done: `effects.py` reads them.
-Importing this takes `IMPORT_S` seconds, where that is set.
+A node appends a line to the file named by `EFFECTS` when it begins and when it is done; `effects.py` reads the file.
+Importing this module takes `IMPORT_S` seconds if the variable is set.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ time.sleep(float(os.environ.get("IMPORT_S", "0")))
 
 
 class Steps(TypedDict, total=False):
-    """`upto` supersteps of `pause_s` seconds each, spent in the manner of `how`: wait, block, burn, or hold, which
-    waits for the file `until`. Otherwise, with `until`, there is one superstep after the other until it is there."""
+    """`upto` supersteps of `pause_s` seconds each. `how` is wait, block (the event loop), burn (the processor), or hold
+    (wait for the file `until`). With `until` and another `how`, supersteps follow each other until the file exists."""
 
     upto: int
     until: str
@@ -34,15 +34,15 @@ class Steps(TypedDict, total=False):
     trail: Annotated[list[int], add]
 
 
-def effect(config: RunnableConfig, what: str, task: str) -> None:
-    """One line, appended whole."""
-    facts: dict[str, Any] = config["metadata"]
+def effect(config: RunnableConfig, event: str, task: str) -> None:
+    """Appends one line in one write."""
+    metadata: dict[str, Any] = config["metadata"]
     line = {
-        "run": facts["run_id"],
-        "attempt": facts["run_attempt"],
-        "step": facts["langgraph_step"],
+        "run": metadata["run_id"],
+        "attempt": metadata["run_attempt"],
+        "step": metadata["langgraph_step"],
         "task": task,
-        "what": what,
+        "event": event,
         "pid": os.getpid(),
         "at": time.time(),
     }
@@ -54,7 +54,7 @@ def effect(config: RunnableConfig, what: str, task: str) -> None:
 
 
 async def spend(how: str, seconds: float) -> None:
-    """Let time pass: politely, with the event loop blocked, or with the processor busy."""
+    """Wait without blocking, block the event loop, or keep the processor busy."""
     if how == "block":
         time.sleep(seconds)
     elif how == "burn":
@@ -65,8 +65,7 @@ async def spend(how: str, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-async def there(file: str) -> None:
-    """Return once this file is there."""
+async def wait_for_file(file: str) -> None:
     while not Path(file).exists():  # noqa: ASYNC110
         await asyncio.sleep(0.02)
 
@@ -75,7 +74,7 @@ async def work(state: Steps, config: RunnableConfig) -> Steps:
     effect(config, "begin", "work")
     await spend(state.get("how", "wait"), state.get("pause_s", 0.02))
     if state.get("how") == "hold":
-        await there(state["until"])
+        await wait_for_file(state["until"])
     count = state.get("count", 0) + 1
     effect(config, "done", "work")
     return {"count": count, "trail": [count]}
@@ -99,7 +98,7 @@ steps = _steps().compile()
 
 
 class Fan(TypedDict, total=False):
-    """One part a number: how many seconds it takes. Or a file: it takes until that is there."""
+    """Each part takes a number of seconds, or until a file exists."""
 
     parts: list[float | str]
     done: Annotated[list[int], add]
@@ -114,12 +113,12 @@ def scatter(state: Fan) -> list[Send]:
     return [Send("part", {"number": number, "takes": takes}) for number, takes in enumerate(state["parts"])]
 
 
-async def part(given: Part, config: RunnableConfig) -> Fan:
-    effect(config, "begin", f"part {given['number']}")
-    takes = given["takes"]
-    await (there(takes) if isinstance(takes, str) else asyncio.sleep(takes))
-    effect(config, "done", f"part {given['number']}")
-    return {"done": [given["number"]]}
+async def part(state: Part, config: RunnableConfig) -> Fan:
+    effect(config, "begin", f"part {state['number']}")
+    takes = state["takes"]
+    await (wait_for_file(takes) if isinstance(takes, str) else asyncio.sleep(takes))
+    effect(config, "done", f"part {state['number']}")
+    return {"done": [state["number"]]}
 
 
 async def gather(state: Fan, config: RunnableConfig) -> Fan:
@@ -130,7 +129,7 @@ async def gather(state: Fan, config: RunnableConfig) -> Fan:
 
 def _fan() -> StateGraph[Any]:
     graph = StateGraph(Fan)
-    graph.add_node("part", part)  # type: ignore[arg-type]
+    graph.add_node("part", part)
     graph.add_node("gather", gather)
     graph.add_conditional_edges(START, scatter, ["part"])
     graph.add_edge("part", "gather")
@@ -160,16 +159,16 @@ asks = _asks().compile()
 
 
 class Talk(TypedDict, total=False):
-    """What each of two said to each of two questions."""
+    """The answers of two nodes, with two interrupts each."""
 
-    said: Annotated[list[str], add]
+    answers: Annotated[list[str], add]
 
 
 async def talk(state: Talk, config: RunnableConfig) -> Talk:
     effect(config, "begin", "talk")
-    said = [str(interrupt("first?")), str(interrupt("second?"))]
+    answers = [str(interrupt("first?")), str(interrupt("second?"))]
     effect(config, "done", "talk")
-    return {"said": said}
+    return {"answers": answers}
 
 
 def _talks() -> StateGraph[Any]:

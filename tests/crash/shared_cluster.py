@@ -1,4 +1,5 @@
-"""A cluster for the tests of one module. One that a failed test has used is replaced: one failure stays one."""
+"""A cluster for all tests of one module. After a failed test the cluster is replaced, so that no other test fails with
+it."""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ import pytest
 
 from tests.crash.cluster import Cluster, running
 
-FAILED: Final = pytest.StashKey[bool]()
-"""On a test: whether a part of it has failed so far."""
+FAILED_KEY: Final = pytest.StashKey[bool]()
+"""Stored on a test whose setup, call or teardown has failed."""
 
 
 class SharedCluster:
-    """Makes clusters with these options, one after the other."""
+    """Starts a cluster with these options at the first use, and again after a failed test."""
 
     def __init__(self, **options: Any) -> None:
         self._options = options
@@ -30,17 +31,17 @@ class SharedCluster:
         await self._discard()
 
     @asynccontextmanager
-    async def lent_to(self, test: pytest.Item) -> AsyncIterator[Cluster]:
-        """The cluster, for the duration of one test. When the test fails, what it left running ends too."""
+    async def cluster_for(self, test: pytest.Item) -> AsyncIterator[Cluster]:
+        """The cluster for one test. If the test fails, its remaining asyncio tasks are cancelled."""
         if self._cluster is None:
             self._cluster = await self._open.enter_async_context(running(**self._options))
         before = asyncio.all_tasks()
         yield self._cluster
-        if test.stash.get(FAILED, False):
-            left = asyncio.all_tasks() - before - {asyncio.current_task()}
-            for task in left:
+        if test.stash.get(FAILED_KEY, False):
+            remaining = asyncio.all_tasks() - before - {asyncio.current_task()}
+            for task in remaining:
                 task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+            await asyncio.gather(*remaining, return_exceptions=True)
             await self._discard()
 
     async def _discard(self) -> None:
