@@ -46,8 +46,8 @@ LAYERS = (
 and from lower layers only, so no import points upwards and none goes in a circle."""
 
 API_LAYERS = (
-    ("responses", "request_parsing", "header_policy", "metrics", "open_responses", "websocket_close"),
-    ("lifespan_state", "pagination"),
+    ("responses", "request_parsing", "header_policy", "metrics", "responses_in_progress", "websocket_close"),
+    ("shared_objects", "pagination"),
     ("bodies",),
     ("auth",),
     ("endpoints", "idempotent_ids"),
@@ -60,7 +60,7 @@ API_LAYERS = (
     ("routes",),
     ("route_table", "web_server"),
     ("server",),
-    ("worker_app",),
+    ("in_process_server",),
 )
 """The packages and modules of `slipway.api`, the lowest layer first. The same rule holds as for LAYERS."""
 

@@ -253,7 +253,7 @@ async def _worker(settings: Settings) -> None:
     """Executes runs until a signal, then releases the runs that do not end within `drain_s` seconds."""
     await wait_for_redis(settings.redis, connections=needed("worker"))
     await start_checks.check(settings, settings.redis)
-    from slipway.api.worker_app import serve_in_process
+    from slipway.api.in_process_server import serve_in_process
     from slipway_workers.process import run
 
     await run(settings, serve_in_process)

@@ -122,7 +122,11 @@ class Attempts:
 @pytest.fixture
 async def attempts(served: Served, ann: Client) -> AsyncIterator[Attempts]:
     """By ann, on what is hers, without a network."""
-    state = {"services": served.services, "open_responses": served.app.state.open_responses, "metrics": HttpMetrics()}
+    state = {
+        "services": served.services,
+        "responses_in_progress": served.app.state.responses_in_progress,
+        "metrics": HttpMetrics(),
+    }
     app = InProcessApp(served.app, state, User({"identity": "ann", "permissions": ["desk"]}))
     async with httpx.AsyncClient(transport=InProcessTransport(app), base_url="http://api") as client:
         yield Attempts(client, await one_of_everything(ann))

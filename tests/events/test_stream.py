@@ -261,8 +261,8 @@ async def test_a_client_that_leaves_is_noticed(
     async with listening(client, thread) as events:
         await start(client, thread, "steps", input={"until": 1})
         await until(events, completed)
-        assert len(served.app.state.open_responses) == 1
-    await wait_until(lambda: len(served.app.state.open_responses) == 0)
+        assert len(served.app.state.responses_in_progress) == 1
+    await wait_until(lambda: len(served.app.state.responses_in_progress) == 0)
 
 
 async def test_commands_are_refused_by_an_answer(client: httpx.AsyncClient, thread: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import Message
 
-from slipway.api.open_responses import OpenResponses
+from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.streams.long_response import LongResponse, Producer
 from slipway.api.streams.send_buffer import MAX_BUFFERED_BYTES, SendBuffer
 
@@ -47,7 +47,7 @@ class Client:
             "heartbeat": BEAT,
             "heartbeat_s": 60.0,
             "max_events": 10,
-            "open_responses": OpenResponses(),
+            "responses_in_progress": ResponsesInProgress(),
         } | options
         return asyncio.create_task(self._ask(LongResponse(feed, **given)))
 
@@ -97,10 +97,10 @@ async def test_a_client_that_leaves_is_noticed_while_nothing_is_sent() -> None:
     async def on_disconnect() -> None:
         gone.set()
 
-    held, answers, client = ExitStack(), OpenResponses(), Client()
+    held, answers, client = ExitStack(), ResponsesInProgress(), Client()
     closed: list[bool] = []
     held.callback(closed.append, True)
-    asked = client.ask(forever, on_disconnect=on_disconnect, on_close=held, open_responses=answers)
+    asked = client.ask(forever, on_disconnect=on_disconnect, on_close=held, responses_in_progress=answers)
     client.left.set()
     await asked
     assert gone.is_set()
@@ -144,7 +144,7 @@ async def test_a_client_that_does_not_read_is_cut_with_a_word_and_no_more_is_kep
 
 
 async def test_a_client_that_does_not_read_while_the_server_stops_gets_its_end(eventually: Eventually) -> None:
-    answers, closed = OpenResponses(), asyncio.Event()
+    answers, closed = ResponsesInProgress(), asyncio.Event()
 
     async def feed(buffer: SendBuffer) -> None:
         buffer.put([b"x"])
@@ -153,7 +153,7 @@ async def test_a_client_that_does_not_read_while_the_server_stops_gets_its_end(e
 
     client = Client()
     client.reads.clear()
-    asked = client.ask(feed, open_responses=answers)
+    asked = client.ask(feed, responses_in_progress=answers)
     await eventually(answers.__len__)
     answers.close()
     closed.set()
@@ -181,8 +181,8 @@ async def test_a_client_that_reads_slowly_gets_everything() -> None:
 
 async def test_closing_ends_streams_cleanly_and_breaks_off_what_is_waited_for(eventually: Eventually) -> None:
     for must_be_complete in (False, True):
-        answers, client = OpenResponses(), Client()
-        asked = client.ask(forever, open_responses=answers, must_be_complete=must_be_complete)
+        answers, client = ResponsesInProgress(), Client()
+        asked = client.ask(forever, responses_in_progress=answers, must_be_complete=must_be_complete)
         await eventually(answers.__len__)
         answers.close()
         await asked
@@ -190,10 +190,10 @@ async def test_closing_ends_streams_cleanly_and_breaks_off_what_is_waited_for(ev
 
 
 async def test_after_closing_nothing_new_begins() -> None:
-    answers, client = OpenResponses(), Client()
+    answers, client = ResponsesInProgress(), Client()
     answers.close()
     async with asyncio.timeout(10):
-        await client.ask(forever, open_responses=answers)
+        await client.ask(forever, responses_in_progress=answers)
     assert client.ended
 
 

@@ -80,7 +80,7 @@ async def test_leaving_cancels_only_when_asked(
         return await status(leaves) == "interrupted"
 
     await eventually(cancelled)
-    await eventually(lambda: len(served.app.state.open_responses) == 0)
+    await eventually(lambda: len(served.app.state.responses_in_progress) == 0)
     assert await status(stays) == "pending"
 
 
@@ -93,7 +93,7 @@ async def test_a_cancelled_run_ends_its_streams_and_waits(
     following = asyncio.create_task(client.get(f"{place}/stream?end=true", headers={"last-event-id": "-1"}))
     live = asyncio.create_task(client.get(f"{place}/stream?end=true"))
     joining = asyncio.create_task(client.get(f"{place}/join"))
-    await eventually(lambda: len(served.app.state.open_responses) == 3)
+    await eventually(lambda: len(served.app.state.responses_in_progress) == 3)
     assert (await client.post(f"{place}/cancel")).status_code == 202
     assert "event: end\r\n" in (await following).text
     assert "event: end\r\n" in (await live).text
@@ -108,7 +108,7 @@ async def test_a_stopping_server_lets_its_clients_go_and_cancels_nothing(
     thread = await thread_of(sdk)
     async with serving(settings, graphs) as other:
         ends = asyncio.create_task(_read_all(other.url, f"/threads/{thread}/runs/{route}", LEAVING))
-        await eventually(other.app.state.open_responses.__len__)
+        await eventually(other.app.state.responses_in_progress.__len__)
     told = await asyncio.wait_for(ends, 30)
     assert told.startswith(b"HTTP/1.1 200 OK")
     assert (b"event: reconnect\r\n" in told) is (route == "stream")
@@ -137,8 +137,8 @@ async def test_a_client_that_does_not_read_is_cut_and_resumes_without_a_hole(
     await sdk.runs.cancel(thread, run)
     path = f"/threads/{thread}/runs/{run}/stream?stream_mode=custom"
     async with raw_request(served.url, path, method="GET", headers="last-event-id: -1\r\n") as reader:
-        await eventually(served.app.state.open_responses.__len__)
-        (buffer,) = served.app.state.open_responses
+        await eventually(served.app.state.responses_in_progress.__len__)
+        (buffer,) = served.app.state.responses_in_progress
         await eventually(lambda: buffer.is_ending)
         read = await reader.read()
     assert b"event: slow_client\r\n" in read

@@ -145,8 +145,8 @@ async def test_sse_buffer_events_is_the_size_of_a_send_buffer(load: Load, graphs
     async with serving(load(sse_buffer_events=10), graphs) as served:
         body = orjson.dumps(RUN)
         async with raw_request(served.url, f"/threads/{new_id()}/runs/stream", body):
-            await wait_until(served.app.state.open_responses.__len__)
-            (buffer,) = served.app.state.open_responses
+            await wait_until(served.app.state.responses_in_progress.__len__)
+            (buffer,) = served.app.state.responses_in_progress
             buffer.put([b": event\r\n"] * 10, 10)
             assert not buffer.is_full
             buffer.put([b": event\r\n"])

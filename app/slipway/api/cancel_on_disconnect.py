@@ -12,8 +12,8 @@ from slipway.api.auth.access_check import requires
 from slipway.api.auth.authorization import authorize_cancel
 from slipway.api.bodies.runs import RunBody
 from slipway.api.endpoints import bool_param
-from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import query_flag
+from slipway.api.shared_objects import services_of
 from slipway.api.streams.long_response import OnDisconnect
 from slipway.errors import AccessRefused, AuthBroken, NotFound
 from slipway.runs.cancel_reasons import BY_DISCONNECT, Action

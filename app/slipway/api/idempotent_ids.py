@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from slipway.api.auth.authentication import USER_SCOPE_KEY
-from slipway.api.lifespan_state import services_of
+from slipway.api.shared_objects import services_of
 from slipway.runs.idempotency import HEADER
 from slipway.runs.record import new_id
 

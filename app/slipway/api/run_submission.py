@@ -12,7 +12,7 @@ from slipway.api.auth.access_check import access_check_of, requires, user_of
 from slipway.api.bodies.runs import RunBody
 from slipway.api.header_policy import forwarded_headers
 from slipway.api.idempotent_ids import idempotent_id
-from slipway.api.lifespan_state import services_of
+from slipway.api.shared_objects import services_of
 from slipway.errors import RefusedRequest
 from slipway.protocol_types import is_of_the_server
 from slipway.runs.idempotency import HEADER, KEPT_S

@@ -20,14 +20,14 @@ from slipway.api.host_app.internal_webhooks import InternalWebhooks
 from slipway.api.host_app.mounting import host_app_lifespan, merge_openapi, mount_in_host_app
 from slipway.api.in_process_client.app import InProcessApp
 from slipway.api.in_process_client.sdk_clients import connect_clients
-from slipway.api.lifespan_state import LifespanState
 from slipway.api.metrics import HttpMetrics
 from slipway.api.middleware.stack import middleware_stack
-from slipway.api.open_responses import OpenResponses
 from slipway.api.openapi import describe
 from slipway.api.responses import on_http_exception
+from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.route_table import enabled_endpoints
 from slipway.api.routes import event_socket, ops
+from slipway.api.shared_objects import SharedObjects
 from slipway.api.ui import routes as page_routes
 from slipway.errors import ConfigError
 from slipway.services import Services
@@ -44,11 +44,11 @@ def create_app(
 
     outer middleware ▶ the host app, if there is one ▶ inner middleware ▶ router ▶ access check ▶ handler"""
     http, auth, host_app = extensions.http, extensions.auth, extensions.host_app
-    metrics, open_responses = HttpMetrics(), OpenResponses()
-    metrics.open_streams.set_function(lambda: len(open_responses))
+    metrics, responses_in_progress = HttpMetrics(), ResponsesInProgress()
+    metrics.open_streams.set_function(lambda: len(responses_in_progress))
     endpoints = enabled_endpoints(http)
     stack = middleware_stack(settings, http, auth, metrics, dev=dev)
-    lifespan = _lifespan(open_services, extensions, open_responses, metrics)
+    lifespan = _lifespan(open_services, extensions, responses_in_progress, metrics)
     app = slipway_app = Starlette(
         routes=_routes(endpoints, extensions, metrics),
         middleware=stack.inner if host_app else [*stack.outer, *stack.inner],
@@ -61,7 +61,7 @@ def create_app(
         app = Starlette(middleware=stack.outer, lifespan=lifespan)
         app.router.redirect_slashes = False
         app.router.default = mount_in_host_app(host_app, slipway_app, http, auth)
-    app.state.open_responses, app.state.startup_error = open_responses, None
+    app.state.responses_in_progress, app.state.startup_error = responses_in_progress, None
     return app
 
 
@@ -77,7 +77,10 @@ def _routes(endpoints: list[Endpoint], extensions: Extensions, metrics: HttpMetr
 
 
 def _lifespan(
-    open_services: OpenServices, extensions: Extensions, open_responses: OpenResponses, metrics: HttpMetrics
+    open_services: OpenServices,
+    extensions: Extensions,
+    responses_in_progress: ResponsesInProgress,
+    metrics: HttpMetrics,
 ) -> Lifespan[Starlette]:
     """Opens the services and the host app's lifespan. The state of both is in `request.state`."""
 
@@ -85,7 +88,11 @@ def _lifespan(
     async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         async with AsyncExitStack() as stack:
             services = await stack.enter_async_context(open_services())
-            state: LifespanState = {"services": services, "open_responses": open_responses, "metrics": metrics}
+            state: SharedObjects = {
+                "services": services,
+                "responses_in_progress": responses_in_progress,
+                "metrics": metrics,
+            }
             stack.enter_context(connect_clients(InProcessApp(app, state)))
             try:
                 host_app = extensions.host_app

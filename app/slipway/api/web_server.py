@@ -7,7 +7,7 @@ from typing import cast
 import uvicorn
 from starlette.applications import Starlette
 
-from slipway.api.open_responses import OpenResponses
+from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.processes.readiness import report_ready
 
 
@@ -17,7 +17,7 @@ class WebServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
         super().__init__(config)
-        self._app, self._open_responses = app, cast("OpenResponses", app.state.open_responses)
+        self._app, self._responses_in_progress = app, cast("ResponsesInProgress", app.state.responses_in_progress)
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Raises `ConfigError` when the host app cannot start."""
@@ -32,5 +32,5 @@ class WebServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         """Ends open responses first. Their clients reconnect to another process and miss no event."""
-        self._open_responses.close()
+        self._responses_in_progress.close()
         await super().shutdown(sockets)  # type: ignore[arg-type]

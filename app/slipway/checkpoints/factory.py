@@ -30,11 +30,11 @@ async def open_checkpointer(
         from slipway.checkpoints.langgraph_redis.checkpointer import LangGraphRedisCheckpointer
     except ImportError as error:
         raise ConfigError(f"{NO_PACKAGE}: {error}") from error
-    saver = LangGraphRedisCheckpointer(
+    checkpointer = LangGraphRedisCheckpointer(
         pipeline, keys, settings.langgraph_redis_prefix, serde=serde, max_thread_bytes=budget
     )
-    await saver.asetup()
-    return saver
+    await checkpointer.asetup()
+    return checkpointer
 
 
 def serde_of(settings: Settings, section: SerdeSection, graphs: Graphs, *, preserve_unknown: bool = False) -> Serde:

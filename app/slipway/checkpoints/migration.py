@@ -111,8 +111,8 @@ class Migration:
 
     async def _remove_deleted(self, thread_id: str) -> None:
         """Deletes the checkpoints of a deleted thread from both checkpointers, unless another thread has its id."""
-        for saver in (self.source, self.target):
-            await saver.remove_leftovers(thread_id)
+        for checkpointer in (self.source, self.target):
+            await checkpointer.remove_leftovers(thread_id)
         _, created_us = await self._records.incarnations(thread_id)
         if not created_us:
             await self._records.remove(thread_id)

@@ -41,7 +41,7 @@ async def _read(graph: Graph, config: RunnableConfig) -> StateSnapshot:
     except (SlipwayError, ConnectionError):
         raise
     except (Exception, SystemExit) as error:
-        stored = await _saver(graph).aget_tuple(config)
+        stored = await _checkpointer_of(graph).aget_tuple(config)
         if stored is None:
             raise
         log.warning("state.unreadable", error=class_name(error))  # its text may contain values of the state
@@ -63,7 +63,9 @@ async def read_history(
     except (SlipwayError, ConnectionError):
         raise
     except (Exception, SystemExit):
-        past = [stored async for stored in _saver(graph).alist(config, filter=filter, before=before, limit=limit)]
+        past = [
+            stored async for stored in _checkpointer_of(graph).alist(config, filter=filter, before=before, limit=limit)
+        ]
         if not past:
             raise
         return [await read_state(graph, stored.config) for stored in past]
@@ -73,11 +75,11 @@ async def _readable_history(
     graph: Graph, config: RunnableConfig, filter: dict[str, Any], before: RunnableConfig | None, limit: int
 ) -> list[StateSnapshot]:
     """Reads the history one checkpoint at a time. This is slower, and used only if a checkpoint is damaged."""
-    saver, target = _saver(graph), config["configurable"]
-    assert isinstance(saver, BaseCheckpointer)
+    checkpointer, target = _checkpointer_of(graph), config["configurable"]
+    assert isinstance(checkpointer, BaseCheckpointer)
     earliest, only_id = before["configurable"]["checkpoint_id"] if before else None, target.get("checkpoint_id")
     states: list[StateSnapshot] = []
-    for checkpoint_id in await saver.checkpoint_ids(str(target["thread_id"]), target.get("checkpoint_ns", "")):
+    for checkpoint_id in await checkpointer.checkpoint_ids(str(target["thread_id"]), target.get("checkpoint_ns", "")):
         if (earliest and checkpoint_id >= earliest) or (only_id and checkpoint_id != only_id):
             continue
         if len(states) == limit:
@@ -102,7 +104,7 @@ def state_without_graph(graph: Graph, stored: CheckpointTuple) -> StateSnapshot:
     return StateSnapshot(values, (), stored.config, stored.metadata, created_at, stored.parent_config, (), ())
 
 
-def _saver(graph: Graph) -> BaseCheckpointSaver[Any]:
-    saver = graph.checkpointer
-    assert isinstance(saver, BaseCheckpointSaver)
-    return saver
+def _checkpointer_of(graph: Graph) -> BaseCheckpointSaver[Any]:
+    checkpointer = graph.checkpointer
+    assert isinstance(checkpointer, BaseCheckpointSaver)
+    return checkpointer

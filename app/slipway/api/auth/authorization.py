@@ -31,8 +31,8 @@ from slipway.access.handler_values.threads import (
     ThreadsUpdate,
 )
 from slipway.api.auth.access_check import access_check_of, authorize
-from slipway.api.lifespan_state import services_of
 from slipway.api.responses import JsonResponse, empty_response
+from slipway.api.shared_objects import services_of
 from slipway.assistants.record import Assistant
 from slipway.errors import AccessRefused, NotFound
 from slipway.runs.cancel_reasons import Action

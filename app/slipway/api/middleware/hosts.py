@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from slipway.api.middleware.decision_cache import DecisionCache
+from slipway.api.middleware.header_check_cache import HeaderCheckCache
 
 LOCAL_NAMES: Final = frozenset({"localhost", "host.docker.internal", "host.containers.internal"})
 """Names of the machine itself. The last two are the names that its containers use for it."""
@@ -39,7 +39,7 @@ class Hosts:
         self._any = "*" in names
         self._exact = frozenset(names)
         self._endings = tuple(name[1:] for name in names if name.startswith("*."))
-        self.decisions = DecisionCache(self._decide)
+        self.decisions = HeaderCheckCache(self._decide)
 
     def accepts(self, header: str) -> bool:
         """Whether requests with this `Host` header are accepted."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from slipway.api.middleware.decision_cache import DecisionCache
+from slipway.api.middleware.header_check_cache import HeaderCheckCache
 from slipway.api.middleware.hosts import is_local, name_in
 from slipway.graphs.sections import CorsSection
 
@@ -35,7 +35,7 @@ class Origins:
         self._named = frozenset(() if default else cors.allow_origins)
         self._pattern = None if cors.allow_origin_regex is None else re.compile(cors.allow_origin_regex)
         self._restricted, self._credentials = restricted, cors.allow_credentials
-        self.decisions = DecisionCache(self._decide)
+        self.decisions = HeaderCheckCache(self._decide)
 
     @property
     def any(self) -> bool:

@@ -34,10 +34,10 @@ from slipway.api.bodies.assistants import (
 )
 from slipway.api.endpoints import Endpoint, Query, bool_param
 from slipway.api.idempotent_ids import idempotent_id
-from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import paged, selected
 from slipway.api.request_parsing import query_flag, read_body, validated
 from slipway.api.responses import JsonResponse, empty_response
+from slipway.api.shared_objects import services_of
 from slipway.assistants.record import Assistant, config_and_context
 from slipway.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from slipway.graphs.manifest import Manifest

@@ -25,11 +25,11 @@ from slipway.api.auth.authorization import authorize_assistant_use, authorize_re
 from slipway.api.bodies.crons import CronBody, CronFilterBody, CronSearchBody
 from slipway.api.endpoints import Endpoint
 from slipway.api.idempotent_ids import idempotent_id
-from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import paged, selected
 from slipway.api.request_parsing import parsed, path_id, read_body, validated
 from slipway.api.responses import JsonResponse, empty_response
 from slipway.api.run_submission import check_stateless, run_request_from_body
+from slipway.api.shared_objects import services_of
 from slipway.assistants.record import Assistant
 from slipway.crons.record import Cron, NewCron
 from slipway.crons.schedules import Schedule

@@ -11,9 +11,9 @@ from slipway.api.bodies.events import CommandFrame
 from slipway.api.endpoints import Endpoint
 from slipway.api.event_commands import CommandContext, execute_command
 from slipway.api.idempotent_ids import idempotent_id
-from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import parsed, path_id, validated
 from slipway.api.responses import JsonResponse
+from slipway.api.shared_objects import services_of
 from slipway.api.streams.command_replies import error_reply
 from slipway.api.streams.event_access import COMMANDS, authorize_read
 from slipway.errors import InvalidRequest

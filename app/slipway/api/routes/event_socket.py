@@ -19,9 +19,9 @@ from slipway.api.auth.access_check import access_check_of, with_socket_access_ch
 from slipway.api.bodies.events import CommandFrame, SubscribeParams, UnsubscribeParams
 from slipway.api.event_commands import CommandContext, execute_command, params_of
 from slipway.api.host_app.extensions import Extensions
-from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import checked_uuid, parsed, validated
 from slipway.api.responses import status_of
+from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import Check
 from slipway.api.streams.command_replies import CommandError, error_reply, success_reply
 from slipway.api.streams.event_access import COMMANDS, authorize_read

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp
 
 from slipway.api.bodies.events import EventsBody
 from slipway.api.endpoints import Endpoint
-from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import path_id, read_body
+from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import recheck, watch_thread
 from slipway.api.streams.command_replies import error_reply
 from slipway.api.streams.event_access import READING, authorize_read

@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from slipway.api.auth.access_check import PUBLIC
 from slipway.api.endpoints import Endpoint, bool_param
-from slipway.api.lifespan_state import metrics_of, services_of
 from slipway.api.request_parsing import query_flag
 from slipway.api.responses import JsonResponse
+from slipway.api.shared_objects import metrics_of, services_of
 from slipway.api.ui.rendering import page
 from slipway.checkpoints.requirements import PACKAGES
 from slipway.versions import version_of

@@ -19,10 +19,10 @@ from slipway.api.auth.authorization import readable_run
 from slipway.api.bodies.runs import CancelBody, RunBody
 from slipway.api.cancel_on_disconnect import CANCEL_ON_DISCONNECT, FOLLOWS, canceller_from_body, canceller_from_query
 from slipway.api.endpoints import Endpoint, Query, list_param
-from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import parsed, path_id, query_choice, read_body, validated
 from slipway.api.responses import JsonResponse, empty_response
 from slipway.api.run_submission import CREATES, CREATES_AND_READS, prepare_run, submit_and_subscribe
+from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import error_value, watch_new_run
 from slipway.api.streams.run_streams import stream_existing_run, stream_run
 from slipway.api.streams.stream_requests import ENDING, SINCE, StreamRequest, wants_end

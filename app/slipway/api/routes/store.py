@@ -14,9 +14,9 @@ from slipway.access.handler_values.store import StoreDelete, StoreGet, StoreList
 from slipway.api.auth.access_check import authorize, requires
 from slipway.api.bodies.store import ItemBody, ItemIdBody, ItemSearchBody, NamespacesBody, public_item
 from slipway.api.endpoints import Endpoint, Query, bool_param
-from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import query_flag, read_body
 from slipway.api.responses import JsonResponse, empty_response
+from slipway.api.shared_objects import services_of
 from slipway.errors import InvalidRequest, RefusedRequest, SlipwayError
 from slipway.store.filters import with_access_filter
 

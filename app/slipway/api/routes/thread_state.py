@@ -15,9 +15,9 @@ from slipway.api.bodies.state_select import StateSelect
 from slipway.api.bodies.thread_state import HistoryBody, StateReadBody, StateWriteBody
 from slipway.api.bodies.threads import ThreadConfigBody
 from slipway.api.endpoints import Endpoint, Query, bool_param, int_param, list_param
-from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import parsed, path_id, query_flag, query_names, query_number, read_body, validated
 from slipway.api.responses import JsonResponse
+from slipway.api.shared_objects import services_of
 from slipway.threads.protocol_state import CheckpointRef
 
 _SUBGRAPHS: Final = bool_param("subgraphs", "Include the states of subgraphs in their tasks")

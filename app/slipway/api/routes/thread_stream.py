@@ -14,8 +14,8 @@ from starlette.types import ASGIApp
 from slipway.api.auth.access_check import requires, user_of
 from slipway.api.auth.authorization import authorize_read, read_value
 from slipway.api.endpoints import Endpoint, list_param
-from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import path_id, query_names
+from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import ThreadAccess, error_event, recheck, watch_thread
 from slipway.api.streams.event_streams import Blocks, shutdown_event, slow_client_event, stream_response
 from slipway.api.streams.stream_requests import ENDING, SINCE, given_event_id, wants_end

@@ -34,10 +34,10 @@ from slipway.api.bodies.thread_state import SuperstepBody
 from slipway.api.bodies.threads import PruneBody, ThreadBody, ThreadFilterBody, ThreadPatchBody, ThreadSearchBody
 from slipway.api.endpoints import Endpoint, list_param
 from slipway.api.idempotent_ids import idempotent_id
-from slipway.api.lifespan_state import services_of
 from slipway.api.pagination import paged, selected
 from slipway.api.request_parsing import path_id, query_names, read_body
 from slipway.api.responses import JsonResponse, empty_response
+from slipway.api.shared_objects import services_of
 from slipway.errors import Conflict, InvalidRequest, NotFound, RefusedRequest
 from slipway.services import Services
 from slipway.threads.extract_paths import extract

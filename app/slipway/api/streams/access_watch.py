@@ -28,7 +28,7 @@ from slipway.access.handler_values.threads import RunCancel, ThreadsRead
 from slipway.access.permissions import is_handler_failure
 from slipway.api.auth.access_check import access_check_of, authorize
 from slipway.api.auth.authorization import read_value
-from slipway.api.lifespan_state import services_of
+from slipway.api.shared_objects import services_of
 from slipway.api.streams.long_response import Watch
 from slipway.api.streams.send_buffer import SendBuffer
 from slipway.errors import SlipwayError, StoreUnavailable

@@ -15,7 +15,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from slipway.api.lifespan_state import open_responses_of, services_of
+from slipway.api.shared_objects import responses_in_progress_of, services_of
 from slipway.api.streams.long_response import LongResponse, OnDisconnect, Watch
 from slipway.api.streams.send_buffer import SendBuffer
 from slipway.serialization.json_encoding import dumps
@@ -86,7 +86,7 @@ def stream_response(
         heartbeat=HEARTBEAT,
         heartbeat_s=settings.sse_ping_s,
         max_events=settings.sse_buffer_events,
-        open_responses=open_responses_of(request),
+        responses_in_progress=responses_in_progress_of(request),
         shutdown_event=shutdown_event,
         must_be_complete=must_be_complete,
         on_disconnect=on_disconnect,

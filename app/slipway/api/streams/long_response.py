@@ -22,7 +22,7 @@ from functools import partial
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from slipway.api.open_responses import OpenResponses
+from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.api.streams.send_buffer import SendBuffer
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ class LongResponse:
         heartbeat: bytes,
         heartbeat_s: float,
         max_events: int,
-        open_responses: OpenResponses,
+        responses_in_progress: ResponsesInProgress,
         shutdown_event: bytes = b"",
         must_be_complete: bool = False,
         on_disconnect: OnDisconnect | None = None,
@@ -61,12 +61,12 @@ class LongResponse:
         self._produce, self._heartbeat, self._heartbeat_s = produce, heartbeat, heartbeat_s
         self._max_events, self._must_be_complete = max_events, must_be_complete
         self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        self._open_responses, self._shutdown_event = open_responses, shutdown_event
+        self._responses_in_progress, self._shutdown_event = responses_in_progress, shutdown_event
         self._on_disconnect, self._on_close, self._watch = on_disconnect, on_close, watch
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         buffer = SendBuffer(heartbeat=self._heartbeat, heartbeat_s=self._heartbeat_s, max_events=self._max_events)
-        self._open_responses.add(buffer, partial(buffer.end_for_shutdown, self._shutdown_event))
+        self._responses_in_progress.add(buffer, partial(buffer.end_for_shutdown, self._shutdown_event))
         helpers = [
             asyncio.create_task(self._produce_all(buffer)),
             asyncio.create_task(_wait_for_disconnect(receive, buffer)),
@@ -76,7 +76,7 @@ class LongResponse:
                 await self._send_all(buffer, send)
         finally:
             buffer.discard_and_end(b"")
-            self._open_responses.remove(buffer)
+            self._responses_in_progress.remove(buffer)
             await _cancel(helpers)
             if self._on_close is not None:
                 self._on_close.close()

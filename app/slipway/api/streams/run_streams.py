@@ -12,8 +12,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from slipway.api.lifespan_state import services_of
 from slipway.api.responses import empty_response
+from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import watch_run
 from slipway.api.streams.event_streams import (
     STREAM_HEADERS,

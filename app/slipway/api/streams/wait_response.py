@@ -12,7 +12,7 @@ from typing import Any, Final
 from langgraph.checkpoint.serde.types import INTERRUPT
 from starlette.requests import Request
 
-from slipway.api.lifespan_state import open_responses_of, services_of
+from slipway.api.shared_objects import responses_in_progress_of, services_of
 from slipway.api.streams.long_response import LongResponse, OnDisconnect, Watch
 from slipway.api.streams.send_buffer import SendBuffer
 from slipway.errors import NotFound
@@ -46,7 +46,7 @@ def wait_response(
         heartbeat=_HEARTBEAT,
         heartbeat_s=settings.sse_ping_s,
         max_events=1,
-        open_responses=open_responses_of(request),
+        responses_in_progress=responses_in_progress_of(request),
         must_be_complete=True,
         on_disconnect=on_disconnect,
         on_close=on_close,

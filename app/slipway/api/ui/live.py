@@ -17,9 +17,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from slipway.api.auth.authorization import authorize_read
-from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import path_id
 from slipway.api.responses import JsonResponse
+from slipway.api.shared_objects import services_of
 from slipway.api.streams.access_watch import watch_run
 from slipway.api.streams.event_streams import STREAM_HEADERS, Blocks, stream_response
 from slipway.api.streams.stream_requests import position

@@ -16,9 +16,9 @@ from starlette.responses import Response
 from slipway.access.handler_values.threads import ThreadsSearch
 from slipway.api.auth.access_check import authorize
 from slipway.api.auth.authorization import authorize_read, read_assistant, read_value, readable_run, thread_query
-from slipway.api.lifespan_state import services_of
 from slipway.api.request_parsing import checked_uuid, path_id
 from slipway.api.responses import status_of
+from slipway.api.shared_objects import services_of
 from slipway.api.ui.forms import fields_of
 from slipway.api.ui.live import readable_run as run_of_path
 from slipway.api.ui.live import run_view

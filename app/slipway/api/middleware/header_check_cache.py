@@ -13,7 +13,7 @@ _MAX_CHARACTERS: Final = 300
 """Longer values are checked each time."""
 
 
-class DecisionCache:
+class HeaderCheckCache:
     """Caches the results of `decide`, which must always return the same for the same text."""
 
     def __init__(self, decide: Callable[[str], bool]) -> None:

@@ -1,4 +1,5 @@
-"""The state of the lifespan: what the application opens when it starts. Handlers read it from `request.state`."""
+"""Objects that all requests of a process share. The lifespan of the application creates them; Starlette puts them into
+`request.state`, and handlers read them with the functions below."""
 
 from __future__ import annotations
 
@@ -7,15 +8,15 @@ from typing import TypedDict, cast
 from starlette.requests import HTTPConnection
 
 from slipway.api.metrics import HttpMetrics
-from slipway.api.open_responses import OpenResponses
+from slipway.api.responses_in_progress import ResponsesInProgress
 from slipway.services import Services
 
 
-class LifespanState(TypedDict):
+class SharedObjects(TypedDict):
     """The members that Slipway adds. The lifespan of a host app can add more."""
 
     services: Services
-    open_responses: OpenResponses
+    responses_in_progress: ResponsesInProgress
     metrics: HttpMetrics
 
 
@@ -24,9 +25,9 @@ def services_of(connection: HTTPConnection) -> Services:
     return cast(Services, connection.state.services)
 
 
-def open_responses_of(connection: HTTPConnection) -> OpenResponses:
+def responses_in_progress_of(connection: HTTPConnection) -> ResponsesInProgress:
     """The event streams and waiting responses of this process."""
-    return cast(OpenResponses, connection.state.open_responses)
+    return cast(ResponsesInProgress, connection.state.responses_in_progress)
 
 
 def metrics_of(connection: HTTPConnection) -> HttpMetrics:

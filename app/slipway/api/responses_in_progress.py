@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 
-class OpenResponses:
+class ResponsesInProgress:
     """A web process that stops ends them first. Their clients reconnect, to another process, and miss nothing."""
 
     def __init__(self) -> None:
