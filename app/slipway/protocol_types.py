@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from slipway.graphs.sections import Whole
+from slipway.graphs.official_sections import Whole
 
 JsonObject: TypeAlias = dict[str, Any]
 

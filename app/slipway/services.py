@@ -20,8 +20,8 @@ from slipway.crons.store import CronStore
 from slipway.event_protocol.protocol_log import ProtocolLog
 from slipway.execution.inline import InlineExecutor
 from slipway.execution.open_executions import OpenExecutions
+from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import LangGraphJson, read
-from slipway.graphs.served_graphs import Graphs
 from slipway.health.health import HealthMonitor
 from slipway.redis import connection_budget
 from slipway.redis.connection import Address

@@ -28,8 +28,8 @@ from slipway.api.middleware.foreign_pages import ForeignPages
 from slipway.api.middleware.mount_prefix import PROBES
 from slipway.api.middleware.origins import STUDIO, Origins
 from slipway.api.openapi import plain_path
+from slipway.graphs.official_sections import CorsSection
 from slipway.graphs.registry import Registry
-from slipway.graphs.sections import CorsSection
 from slipway.runs.record import new_id
 from tests.attacks.rows import COMMANDS, PUBLIC_ROUTES, ROUTES, Ids, one_of_everything, send
 from tests.auth.samples import NEW

@@ -61,7 +61,7 @@ from slipway.access.handler_values.threads import (
 from slipway.access.permissions import Permissions
 from slipway.access.users import user_from_result
 from slipway.errors import AuthBroken
-from slipway.graphs.sections import AuthSection
+from slipway.graphs.official_sections import AuthSection
 from slipway.run_options import RunOptions
 from tests.attacks.rows import HELD_OPEN, ROUTES, sample_of, send
 from tests.attacks.rules_server import NEVER, RUN, admin, ann, graphs, made, rules, served, services, settings

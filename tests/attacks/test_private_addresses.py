@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from slipway.errors import InvalidRequest
-from slipway.graphs.sections import UrlSection
+from slipway.graphs.official_sections import UrlSection
 from slipway.webhooks.delivery_policy import problem_of
 from slipway.webhooks.ip_addresses import AddressScope, scope_of
 from slipway.webhooks.urls import NoAddress, UrlPolicy

@@ -24,8 +24,8 @@ from slipway.api.route_table import ENDPOINTS
 from slipway.api.ui import site
 from slipway.clock import Clock
 from slipway.graphs.langgraph_json import read
+from slipway.graphs.official_sections import AuthCacheSection, AuthSection
 from slipway.graphs.registry import Registry
-from slipway.graphs.sections import AuthCacheSection, AuthSection
 from slipway.redis.keys import Keys
 from slipway.settings import Settings
 from tests.auth.samples import NEW

@@ -12,7 +12,7 @@ from langgraph_sdk.client import LangGraphClient
 
 from slipway.errors import ConfigError, InvalidRequest
 from slipway.graphs.langgraph_json import read
-from slipway.graphs.sections import UrlSection
+from slipway.graphs.official_sections import UrlSection
 from slipway.webhooks.delivery_policy import DeliveryRejected, problem_of, redirect_target
 from slipway.webhooks.urls import Target, UrlPolicy
 from tests.conftest import Eventually

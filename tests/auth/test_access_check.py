@@ -23,7 +23,7 @@ from slipway.access.users import user_from_result
 from slipway.api.auth.access_check import RouteAccess, authorize, requires, with_access_check, with_socket_access_check
 from slipway.api.responses import empty_response
 from slipway.errors import AccessRefused, AuthBroken
-from slipway.graphs.sections import AuthSection
+from slipway.graphs.official_sections import AuthSection
 
 _A_THREAD = ThreadsRead(thread_id=uuid4())
 

@@ -10,7 +10,7 @@ from langgraph_sdk.errors import NotFoundError
 
 from slipway.access.auth_file import AuthFile
 from slipway.access.users import User
-from slipway.graphs.sections import AuthSection
+from slipway.graphs.official_sections import AuthSection
 from tests.auth.conftest import Client
 
 

@@ -27,8 +27,8 @@ from slipway.api.host_app.extensions import load_extensions
 from slipway.api.host_app.mounting import mount_in_host_app
 from slipway.errors import ConfigError
 from slipway.graphs.langgraph_json import read
+from slipway.graphs.official_sections import AuthSection, HttpSection
 from slipway.graphs.registry import Registry
-from slipway.graphs.sections import AuthSection, HttpSection
 from slipway.redis.keys import Keys
 from slipway.settings import Settings
 from tests.auth.conftest import PROJECT

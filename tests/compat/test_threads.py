@@ -10,8 +10,8 @@ import httpx
 import pytest
 from langgraph_sdk.errors import NotFoundError, UnprocessableEntityError
 
+from slipway.graphs.official_sections import CheckpointerSection, ThreadTtlSection
 from slipway.graphs.registry import Registry
-from slipway.graphs.sections import CheckpointerSection, ThreadTtlSection
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.services import open_services

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from slipway.api.header_policy import forwarded_headers
-from slipway.graphs.sections import HeadersSection
+from slipway.graphs.official_sections import HeadersSection
 
 SENT = [("x-tour", "1"), ("cookie", "c"), ("proxy-authorization", "p"), ("authorization", "a"), ("x-api-key", "k")]
 

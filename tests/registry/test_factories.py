@@ -10,8 +10,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
 from slipway.errors import GraphUnavailable
+from slipway.graphs.interface import AccessContext, with_checkpointer
 from slipway.graphs.registry import Registry
-from slipway.graphs.served_graphs import AccessContext, with_checkpointer
 from tests.registry.conftest import SIMPLE, Project
 
 HEAD = (

@@ -23,8 +23,8 @@ from slipway.execution.message_ids import MessageIds
 from slipway.execution.run_input import config_of
 from slipway.execution.stream import stream_graph, stream_with_transformers
 from slipway.execution.tool_events import ToolEvents
+from slipway.graphs.interface import Graph
 from slipway.graphs.run_context import context_arguments
-from slipway.graphs.served_graphs import Graph
 from slipway.json_comparison import contains
 from tests.runs.conftest import Stores
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from slipway.errors import ConfigError, Unavailable
-from slipway.graphs.sections import IndexSection
+from slipway.graphs.official_sections import IndexSection
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.store.embedding import VectorIndex, similarity

@@ -18,8 +18,8 @@ from langgraph_sdk.client import LangGraphClient
 from slipway.api.host_app.extensions import Extensions
 from slipway.api.server import create_app
 from slipway.errors import ConfigError, InvalidRequest
+from slipway.graphs.official_sections import UrlSection, WebhooksSection
 from slipway.graphs.registry import Registry
-from slipway.graphs.sections import UrlSection, WebhooksSection
 from slipway.redis.keys import Keys
 from slipway.services import Services
 from slipway.settings import Settings

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from slipway.errors import ConfigError, InvalidRequest
-from slipway.graphs.sections import UrlSection, WebhooksSection
+from slipway.graphs.official_sections import UrlSection, WebhooksSection
 from slipway.webhooks.record import Delivery
 from slipway.webhooks.request_headers import headers_of, secret_of
 from slipway.webhooks.urls import NoAddress, UrlPolicy

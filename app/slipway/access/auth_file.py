@@ -18,8 +18,8 @@ from slipway.access.user_cache import UserCache
 from slipway.access.users import User, user_from_result
 from slipway.clock import Clock
 from slipway.errors import AccessRefused, AuthBroken, ConfigError
-from slipway.graphs.attributes import attribute_of
-from slipway.graphs.sections import AuthSection
+from slipway.graphs.official_sections import AuthSection
+from slipway.graphs.project_objects import load_project_object
 
 _FORBIDDEN: Final = 403
 
@@ -105,7 +105,7 @@ def load_auth(section: AuthSection, attribute: Callable[[str], object]) -> AuthF
     """Loads the auth file that langgraph.json names; None if it names none. Raises `ConfigError`."""
     if section.path is None:
         return None
-    auth = attribute_of(Auth, "langgraph_sdk.Auth object", "auth.path", section.path, attribute)
+    auth = load_project_object(Auth, "langgraph_sdk.Auth object", "auth.path", section.path, attribute)
     return AuthFile(auth, section)
 
 

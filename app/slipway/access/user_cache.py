@@ -11,7 +11,7 @@ import structlog
 from slipway.access.auth_handlers import HANDLER_PARAMETERS
 from slipway.access.users import User
 from slipway.clock import Clock
-from slipway.graphs.sections import AuthCacheSection
+from slipway.graphs.official_sections import AuthCacheSection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from slipway.graphs.sections import HeadersSection, HttpSection
+from slipway.graphs.official_sections import HeadersSection, HttpSection
 
 log = structlog.get_logger(__name__)
 

@@ -18,7 +18,7 @@ from slipway.api.routes import (
     thread_stream,
     threads,
 )
-from slipway.graphs.sections import HttpSection
+from slipway.graphs.official_sections import HttpSection
 
 GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "crons": crons.ENDPOINTS,

@@ -18,8 +18,8 @@ from slipway.assistants.record import Assistant, AssistantChanges
 from slipway.assistants.store import AssistantStore
 from slipway.assistants.system import SystemAssistants, system_id
 from slipway.errors import Conflict, InvalidRequest, NotFound
+from slipway.graphs.interface import Graphs
 from slipway.graphs.manifest import Manifest
-from slipway.graphs.served_graphs import Graphs
 from slipway.json_comparison import contains
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline

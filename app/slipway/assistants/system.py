@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 from slipway.assistants.record import Assistant, config_and_context
 from slipway.assistants.store import AssistantStore
 from slipway.errors import GraphUnavailable, NotFound, RefusedRequest
-from slipway.graphs.served_graphs import Graphs
+from slipway.graphs.interface import Graphs
 
 _NAMESPACE: Final = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
 """The namespace of the reference server, so that both servers compute the same ids."""

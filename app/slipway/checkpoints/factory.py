@@ -8,9 +8,9 @@ from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.checkpoints.requirements import NO_PACKAGE, CheckpointerName
 from slipway.errors import ConfigError
+from slipway.graphs.interface import Graphs
 from slipway.graphs.modules import any_module
-from slipway.graphs.sections import Classes, SerdeSection
-from slipway.graphs.served_graphs import Graphs
+from slipway.graphs.official_sections import Classes, SerdeSection
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.class_allowlist import Allowance, ClassAllowlist, Modules

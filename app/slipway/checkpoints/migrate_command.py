@@ -11,8 +11,8 @@ from slipway.checkpoints.factory import open_checkpointer, serde_of
 from slipway.checkpoints.migration import Migration, MoveResult
 from slipway.checkpoints.requirements import CheckpointerName
 from slipway.errors import ConfigError
+from slipway.graphs.interface import Graphs
 from slipway.graphs.langgraph_json import read
-from slipway.graphs.served_graphs import Graphs
 from slipway.redis.connection import Address
 from slipway.redis.keys import Keys
 from slipway.redis.layout import LayoutRecord

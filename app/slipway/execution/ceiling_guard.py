@@ -19,7 +19,7 @@ from langgraph.types import RetryPolicy
 
 from slipway.ceilings import Ceilings
 from slipway.errors import CeilingHit
-from slipway.graphs.served_graphs import Graph
+from slipway.graphs.interface import Graph
 
 PUSH: Final = "__pregel_push"
 """The trigger of tasks that were sent (`Send`) or called (`@task`)."""

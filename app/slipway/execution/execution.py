@@ -46,7 +46,7 @@ from slipway.execution.run_input import NO_PLAN, bound_config, config_of, contex
 from slipway.execution.settling import Settling, read_snapshot, usage_json
 from slipway.execution.stream import stream_graph
 from slipway.graphs.describe import name_of
-from slipway.graphs.served_graphs import Graph, Graphs, with_checkpointer
+from slipway.graphs.interface import Graph, Graphs, with_checkpointer
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action

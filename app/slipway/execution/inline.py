@@ -15,7 +15,7 @@ import structlog
 
 from slipway.execution.execution import Execution
 from slipway.execution.open_executions import OpenExecutions
-from slipway.graphs.served_graphs import Graphs
+from slipway.graphs.interface import Graphs
 from slipway.runs.creation import RunCreator
 from slipway.runs.record import Phase, Run, RunSpec
 from slipway.settings import Settings

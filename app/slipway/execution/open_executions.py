@@ -8,7 +8,7 @@ from langgraph.store.base import BaseStore
 
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.execution.execution import Execution
-from slipway.graphs.served_graphs import Graphs
+from slipway.graphs.interface import Graphs
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.leases import LeaseRenewer

@@ -22,7 +22,7 @@ from slipway.execution.outcomes import (
     summary_from_snapshot,
     summary_from_stream,
 )
-from slipway.graphs.served_graphs import Graph
+from slipway.graphs.interface import Graph
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action

@@ -14,8 +14,8 @@ from langgraph.runtime import RunControl
 from slipway.execution.frames import CHECKPOINT_REFS, LIFECYCLE
 from slipway.execution.message_ids import with_message_ids
 from slipway.execution.run_input import context_of
+from slipway.graphs.interface import Graph
 from slipway.graphs.run_context import context_arguments
-from slipway.graphs.served_graphs import Graph
 from slipway.runs.record import Run
 
 StreamChunk = tuple[Sequence[str], str, Any]

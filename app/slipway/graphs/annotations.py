@@ -15,7 +15,7 @@ from langgraph.pregel import Pregel
 from pydantic import BaseModel
 from typing_extensions import TypeAliasType, is_typeddict
 
-from slipway.graphs.served_graphs import Graph
+from slipway.graphs.interface import Graph
 
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {"pydantic", "pydantic_core", "typing_extensions"}
 _FAMILIES = ("langchain", "langgraph", "langsmith")

@@ -16,8 +16,8 @@ from pydantic import BaseModel, TypeAdapter, create_model
 
 from slipway.graphs.annotations import fields_of, is_record
 from slipway.graphs.fingerprint import channels, fingerprint
+from slipway.graphs.interface import Graph
 from slipway.graphs.manifest import JsonSchema, Manifest, Schemas
-from slipway.graphs.served_graphs import Graph
 from slipway.graphs.spec import GraphSpec
 
 UNNAMED = "LangGraph"

@@ -38,8 +38,8 @@ from langgraph_sdk.runtime import ServerRuntime, _ExecutionRuntime, _ReadRuntime
 from slipway.errors import GraphUnavailable, SlipwayError
 from slipway.exception_text import class_name, is_a, message_of, repr_of, traceback_of
 from slipway.graphs.annotations import hints_of, is_record
+from slipway.graphs.interface import AccessContext, Graph
 from slipway.graphs.run_context import context_instance
-from slipway.graphs.served_graphs import AccessContext, Graph
 
 T = TypeVar("T")
 Role = Literal["config", "runtime"]

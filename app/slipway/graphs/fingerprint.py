@@ -25,7 +25,7 @@ from langgraph.pregel import Pregel
 from typing_extensions import TypeAliasType, is_typeddict
 
 from slipway.graphs.annotations import fields_of, from_library, is_record
-from slipway.graphs.served_graphs import Graph
+from slipway.graphs.interface import Graph
 
 _INTERNAL = ("branch:", "join:", "__pregel_")
 

@@ -31,8 +31,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from slipway.graphs.config_errors import did_you_mean, kind_of, reject, validate
-from slipway.graphs.recursion_limit import default_recursion_limit
-from slipway.graphs.sections import (
+from slipway.graphs.official_sections import (
     AuthSection,
     CheckpointerSection,
     ConfigSection,
@@ -41,6 +40,7 @@ from slipway.graphs.sections import (
     StoreSection,
     WebhooksSection,
 )
+from slipway.graphs.recursion_limit import default_recursion_limit
 from slipway.graphs.slipway_section import CeilingsSection, GraphSection, SlipwayOptionsSection, SlipwaySection
 from slipway.graphs.spec import GraphSpec
 

@@ -23,10 +23,10 @@ from slipway.graphs import loading
 from slipway.graphs.annotations import classes_in, declared_by
 from slipway.graphs.describe import manifest_of
 from slipway.graphs.factories import Factory, FactoryCall, NotAGraph, compile_graph, factory_of
+from slipway.graphs.interface import AccessContext, Graph
 from slipway.graphs.langgraph_json import LangGraphJson, read
 from slipway.graphs.manifest import Manifest
 from slipway.graphs.modules import GraphModules
-from slipway.graphs.served_graphs import AccessContext, Graph
 from slipway.graphs.spec import GraphSpec
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)

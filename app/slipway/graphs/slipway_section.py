@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from slipway.graphs.config_errors import did_you_mean, unknown_key
-from slipway.graphs.sections import Whole
+from slipway.graphs.official_sections import Whole
 from slipway.graphs.spec import ExecutionMode, Priority
 from slipway.settings import NOT_ENFORCED
 

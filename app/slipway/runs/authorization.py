@@ -28,7 +28,7 @@ from slipway.access.handler_values.threads import BusyThreadCancel, RunSelection
 from slipway.access.permissions import Permissions, require_match
 from slipway.assistants.all_assistants import AllAssistants
 from slipway.errors import NotFound
-from slipway.graphs.served_graphs import Graphs
+from slipway.graphs.interface import Graphs
 from slipway.protocol_types import MultitaskStrategy
 from slipway.run_options import RunOptions
 from slipway.runs.handler_changes import changed_by_handler

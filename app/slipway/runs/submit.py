@@ -19,7 +19,7 @@ from slipway.access.permissions import Permissions
 from slipway.assistants.all_assistants import AllAssistants
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import NotFound
-from slipway.graphs.served_graphs import Graphs
+from slipway.graphs.interface import Graphs
 from slipway.runs.authorization import RunAuthorizer, ThreadAccess
 from slipway.runs.creation import CreatedRun, RunCreator
 from slipway.runs.record import Run, RunSpec

@@ -17,7 +17,7 @@ from langchain_core.embeddings import Embeddings
 from langgraph.store.base.embed import ensure_embeddings, get_text_at_path, tokenize_path
 
 from slipway.errors import ConfigError, InvalidRequest, Unavailable
-from slipway.graphs.sections import IndexSection
+from slipway.graphs.official_sections import IndexSection
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 

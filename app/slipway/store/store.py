@@ -30,7 +30,7 @@ from langgraph.store.base import (
 
 from slipway.asyncio_bridge import run_from_thread
 from slipway.errors import InvalidRequest, TooLarge
-from slipway.graphs.sections import StoreTtlSection
+from slipway.graphs.official_sections import StoreTtlSection
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.json_encoding import dumps

@@ -17,7 +17,7 @@ from langgraph.store.base import BaseStore
 from slipway.access.users import User, user_configurable
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import NotFound
-from slipway.graphs.served_graphs import AccessContext, Graph, Graphs, with_checkpointer
+from slipway.graphs.interface import AccessContext, Graph, Graphs, with_checkpointer
 from slipway.runs.record import Run
 from slipway.runs.store import RunStore
 from slipway.threads.record import Thread

@@ -16,7 +16,7 @@ from langgraph.types import StateSnapshot
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import SlipwayError, StoredDataError, StoreUnavailable
 from slipway.exception_text import class_name
-from slipway.graphs.served_graphs import Graph
+from slipway.graphs.interface import Graph
 from slipway.threads.subgraph_states import with_subgraphs
 
 log = structlog.get_logger(__name__)

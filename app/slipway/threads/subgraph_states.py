@@ -12,7 +12,7 @@ from langgraph.types import PregelTask, StateSnapshot
 
 from slipway.errors import StoreUnavailable
 from slipway.exception_text import class_name
-from slipway.graphs.served_graphs import Graph
+from slipway.graphs.interface import Graph
 
 log = structlog.get_logger(__name__)
 

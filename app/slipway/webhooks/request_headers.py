@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from slipway.errors import ConfigError
-from slipway.graphs.sections import WebhooksSection
+from slipway.graphs.official_sections import WebhooksSection
 
 _TEMPLATE: Final = re.compile(r"\$\{\{\s*env\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 

@@ -20,7 +20,7 @@ import httpx
 import structlog
 
 from slipway.errors import InvalidRequest
-from slipway.graphs.sections import UrlSection
+from slipway.graphs.official_sections import UrlSection
 from slipway.webhooks.ip_addresses import AddressScope, Ip, address_in, scope_of
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 
-from slipway.graphs.served_graphs import Graph
+from slipway.graphs.interface import Graph
 
 
 def joined(before: list[str], new: list[str]) -> list[str]:

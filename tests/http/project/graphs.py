@@ -12,7 +12,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 from pydantic import BaseModel
 
-from slipway.graphs.served_graphs import Graph
+from slipway.graphs.interface import Graph
 
 
 class State(TypedDict, total=False):

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 
-from slipway.graphs.served_graphs import Graph
+from slipway.graphs.interface import Graph
 
 
 class Rounds(TypedDict, total=False):

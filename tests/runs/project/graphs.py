@@ -14,7 +14,7 @@ from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
 from langgraph.types import RetryPolicy, Send, interrupt
 
-from slipway.graphs.served_graphs import Graph
+from slipway.graphs.interface import Graph
 
 effects: defaultdict[str, Counter[str]] = defaultdict(Counter)
 """Thread id to how often each node has done its work."""

@@ -18,7 +18,7 @@ from langgraph.types import RetryPolicy, interrupt
 from pydantic import BaseModel, model_serializer
 
 from slipway.errors import Fenced, RunFailure
-from slipway.graphs.served_graphs import Graph
+from slipway.graphs.interface import Graph
 
 effects: defaultdict[str, Counter[str]] = defaultdict(Counter)
 """Thread id to how often each node has done its work."""

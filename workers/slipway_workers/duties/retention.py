@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from slipway.graphs.sections import ThreadTtlSection
+from slipway.graphs.official_sections import ThreadTtlSection
 from slipway.services import Services
 from slipway.threads.scripts import ThreadScripts
 from slipway_workers.duties.exclusive import ExclusiveDuty

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.access.handler_values.base import HandlerValue, Id, IfExists, Metadata, configurable_of, reserved_in_config
-from slipway.graphs.sections import Whole
+from slipway.graphs.official_sections import Whole
 from slipway.protocol_types import JsonObject, Limit, Offset
 
 

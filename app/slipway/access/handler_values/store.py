@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from slipway.access.handler_values.base import HandlerValue, Metadata, Namespace
-from slipway.graphs.sections import Minutes, Whole
+from slipway.graphs.official_sections import Minutes, Whole
 from slipway.protocol_types import JsonObject, Limit, Offset
 
 

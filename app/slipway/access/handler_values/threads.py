@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict
 
 from slipway.access.handler_values.base import Action, HandlerModel, HandlerValue, Id, IfExists, Metadata
-from slipway.graphs.sections import Minutes
+from slipway.graphs.official_sections import Minutes
 from slipway.protocol_types import Limit, Offset, Strategy
 
 RunStatus = Literal["pending", "running", "success", "error", "timeout", "interrupted"]

@@ -9,7 +9,7 @@ from pydantic import Field
 from slipway.api.bodies.body import Body, Configurable, Metadata, Order, Uuid
 from slipway.api.bodies.config import ConfigBody
 from slipway.assistants.record import AssistantChanges
-from slipway.graphs.sections import Whole
+from slipway.graphs.official_sections import Whole
 from slipway.protocol_types import JsonObject, Limit, Offset
 
 # assistants

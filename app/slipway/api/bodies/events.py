@@ -9,7 +9,7 @@ from pydantic import AliasChoices, Field, model_validator
 from slipway.api.bodies.body import Body, Metadata
 from slipway.api.bodies.config import ConfigBody
 from slipway.event_protocol.event_filters import EventFilter
-from slipway.graphs.sections import Whole
+from slipway.graphs.official_sections import Whole
 from slipway.protocol_types import CommandBody, Goto, JsonObject
 
 Seq = Annotated[Whole, Field(ge=0, le=2**53)]

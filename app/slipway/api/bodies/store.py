@@ -9,7 +9,7 @@ from pydantic import Field
 
 from slipway.access.handler_values.base import Label
 from slipway.api.bodies.body import Body
-from slipway.graphs.sections import Minutes, Whole
+from slipway.graphs.official_sections import Minutes, Whole
 from slipway.protocol_types import JsonObject, Limit, Offset, says
 
 ItemKey = Annotated[str, Field(min_length=1)]

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from slipway.api.bodies.body import Body, Metadata, Order, Uuid
 from slipway.api.bodies.thread_state import SuperstepBody
-from slipway.graphs.sections import Minutes
+from slipway.graphs.official_sections import Minutes
 from slipway.protocol_types import JsonObject, Limit, Offset, Strategy
 from slipway.threads.extract_paths import ExtractPath, paths_of
 from slipway.threads.ttl import ThreadTtl

@@ -10,9 +10,9 @@ from starlette.applications import Starlette
 
 from slipway.access.auth_file import AuthFile, load_auth
 from slipway.api.header_policy import warn_about_credentials
-from slipway.graphs.attributes import attribute_of
 from slipway.graphs.langgraph_json import LangGraphJson
-from slipway.graphs.sections import HttpSection
+from slipway.graphs.official_sections import HttpSection
+from slipway.graphs.project_objects import load_project_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +38,4 @@ def _load(config: LangGraphJson, attribute: Callable[[str], object]) -> Extensio
 def _load_host_app(section: HttpSection, attribute: Callable[[str], object]) -> Starlette | None:
     if section.app is None:
         return None
-    return attribute_of(Starlette, "Starlette or FastAPI application", "http.app", section.app, attribute)
+    return load_project_object(Starlette, "Starlette or FastAPI application", "http.app", section.app, attribute)

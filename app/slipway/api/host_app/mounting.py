@@ -20,7 +20,7 @@ from slipway.access.auth_file import AuthFile
 from slipway.api.middleware.authentication import AuthenticateRequests
 from slipway.api.middleware.mount_prefix import path_below
 from slipway.errors import ConfigError, SlipwayError
-from slipway.graphs.sections import HttpSection
+from slipway.graphs.official_sections import HttpSection
 
 _AUTHENTICATION: Final[Any] = AuthenticateRequests  # mypy cannot compare it with `Middleware.cls`
 

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from slipway.api.header_policy import forwarded_headers
 from slipway.api.metrics import HttpMetrics
 from slipway.api.middleware.request_id import request_id_of
-from slipway.graphs.sections import HeadersSection
+from slipway.graphs.official_sections import HeadersSection
 
 log = structlog.get_logger(__name__)
 

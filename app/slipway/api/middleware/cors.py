@@ -6,7 +6,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from slipway.api.middleware.origins import Origins
-from slipway.graphs.sections import CorsSection
+from slipway.graphs.official_sections import CorsSection
 
 
 class Cors(CORSMiddleware):

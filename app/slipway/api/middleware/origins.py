@@ -13,7 +13,7 @@ from typing import Final
 
 from slipway.api.middleware.header_check_cache import HeaderCheckCache
 from slipway.api.middleware.hosts import is_local, name_in
-from slipway.graphs.sections import CorsSection
+from slipway.graphs.official_sections import CorsSection
 
 STUDIO: Final = frozenset(f"https://{region}smith.langchain.com" for region in ("", "eu.", "apac.", "aws."))
 """The origins of LangSmith's Studio. A Studio on another host must be named in `http.cors.allow_origins`."""

@@ -19,7 +19,7 @@ from slipway.api.middleware.mount_prefix import MountPrefix
 from slipway.api.middleware.origins import Origins
 from slipway.api.middleware.repeated_headers import RepeatedHeaders
 from slipway.api.middleware.request_id import RequestId
-from slipway.graphs.sections import HttpSection
+from slipway.graphs.official_sections import HttpSection
 from slipway.settings import Settings
 
 EXPOSED_HEADERS: Final = ("content-location", "location", "x-pagination-total", "x-pagination-next", "x-request-id")

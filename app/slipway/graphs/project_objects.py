@@ -10,7 +10,7 @@ from slipway.errors import ConfigError
 T = TypeVar("T")
 
 
-def attribute_of(kind: type[T], description: str, key: str, path: str, attribute: Callable[[str], object]) -> T:
+def load_project_object(kind: type[T], description: str, key: str, path: str, attribute: Callable[[str], object]) -> T:
     """The object at `path`, loaded by `attribute`. Raises `ConfigError` with `key` and the reason when it cannot be
     loaded or is not an instance of `kind`, which the message calls `description`."""
     try:
