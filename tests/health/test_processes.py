@@ -14,7 +14,7 @@ import pytest
 
 from slipway.errors import ConfigError
 from slipway.graphs.registry import Registry
-from slipway.processes.startup import load_settings_and_logs
+from slipway.processes.settings_and_logs import load_settings_and_logs
 from slipway.redis import connection_budget
 from slipway.runs.record import new_id
 from slipway.services import open_services

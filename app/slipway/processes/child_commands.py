@@ -32,7 +32,7 @@ def name_process(name: str) -> None:
 
 
 def watch_parent() -> None:
-    """Exits soon after the supervisor exited. On Linux the kernel does that (see `launch`)."""
+    """Exits soon after the supervisor exited. On Linux the kernel does that (see `exec_bound_to_parent`)."""
     parent = os.environ.get("SLIPWAY_PARENT_PID")
     if parent:
         threading.Thread(target=_end_without, args=(int(parent),), name="parent watch", daemon=True).start()

@@ -32,7 +32,7 @@ import orjson
 
 from slipway.errors import ConfigError
 from slipway.processes.child_commands import name_process
-from slipway.processes.launch import PR_SET_PDEATHSIG
+from slipway.processes.exec_bound_to_parent import PR_SET_PDEATHSIG
 
 MOST_DESCRIPTORS: Final = 8
 CHILD_ACCEPTED: Final = b"go"

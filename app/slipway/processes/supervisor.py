@@ -6,7 +6,7 @@ A child that exits is restarted: at once, or after a pause that grows while it e
 Children that run `slipway` are forked by the fork server (`fork_server`), where the system supports that and the fork
 server runs. All others are started by `exec`. Each child has its own session, so Ctrl-C on the terminal reaches the
 supervisor alone, which stops the children in order. When the supervisor is killed, the kernel kills its children (see
-`launch` and `fork_server`).
+`exec_bound_to_parent` and `fork_server`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ still exists; when it becomes ready, the others are started at once."""
 FORK_SERVER: Final = "fork-server"
 """The name of the fork server among the children."""
 
-_LAUNCH: Final = str(Path(__file__).with_name("launch.py"))
+_LAUNCH: Final = str(Path(__file__).with_name("exec_bound_to_parent.py"))
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
