@@ -1,4 +1,6 @@
-"""Starts a program that does not outlive its parent: `python exec_bound_to_parent.py PARENT_PID SIGNAL PROGRAM ARGUMENT…`.
+"""Starts a program that does not outlive its parent.
+
+Usage: `python exec_bound_to_parent.py PARENT_PID SIGNAL PROGRAM ARGUMENT…`
 
 On Linux the kernel sends SIGNAL to the program when the parent exits for any reason. The program replaces this process,
 so the process list shows only the program. On other systems the parent's pid is passed in `SLIPWAY_PARENT_PID` to
