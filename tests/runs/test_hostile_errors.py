@@ -111,7 +111,7 @@ async def test_a_fault_in_settling_fails_the_run_at_once(
     def broken(*_: Any) -> Any:
         raise LookupError("a fault of ours")
 
-    monkeypatch.setattr("slipway.execution.settling.summary_from_stream", broken)
+    monkeypatch.setattr("slipway.execution.settle_or_release.summary_from_stream", broken)
     run = await _end(stores, graphs, "steps")
     assert run.error is not None
     assert (run.phase, run.attempt, run.error["error"]) == (Phase.FAILED, 1, "LookupError")

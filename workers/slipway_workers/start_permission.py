@@ -14,7 +14,7 @@ import structlog
 
 from slipway.access.permissions import all_permissions_of, is_handler_failure
 from slipway.errors import AccessRefused, AuthBroken, NotFound
-from slipway.execution.failures import failure_of
+from slipway.execution.failure_from_exception import failure_of
 from slipway.runs.attempt import Attempt
 from slipway.runs.record import Phase
 from slipway.runs.script_results import CancelRequested

@@ -3,7 +3,7 @@
     load     opens the graph, its checkpointer (fenced by the attempt), and finds out where to start
     guard    starts the timers of the ceilings
     stream   runs the graph; each chunk becomes events, which are sent in one group with the checkpoints beside them
-    settle   one script: phase, result, thread state, last events, lease, and the thread's next run (`settling`)
+    settle   one script: phase, result, thread state, last events, lease, the thread's next run (`settle_or_release`)
     report   logs one line
 
 The end of an attempt is one of a closed set (`outcomes.Outcome`). Why the server stopped it is a value
@@ -28,23 +28,16 @@ from slipway.ceilings import Ceilings, Usage
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import Fenced, StoreUnavailable
 from slipway.exception_text import is_a, traceback_of
+from slipway.execution.attempt_outcome import CANCELLED, DRAINED, LOST, STOPPED_WITHIN_SUPERSTEP, Outcome, StopReason
 from slipway.execution.ceiling_guard import CeilingGuard, count_retries
 from slipway.execution.contained_errors import contain_errors
-from slipway.execution.failures import failure_of
+from slipway.execution.failure_from_exception import failure_of
 from slipway.execution.frames import FrameEncoder, frame
-from slipway.execution.outcomes import (
-    CANCELLED,
-    DRAINED,
-    LOST,
-    STOPPED_WITHIN_SUPERSTEP,
-    Outcome,
-    StopReason,
-    StreamObserver,
-)
 from slipway.execution.replay_filter import LogEntry, ReplayFilter
 from slipway.execution.run_input import NO_PLAN, bound_config, config_of, context_of, plan_start
-from slipway.execution.settling import Settling, read_snapshot, usage_json
+from slipway.execution.settle_or_release import RunSettler, read_snapshot, usage_json
 from slipway.execution.stream import stream_graph
+from slipway.execution.stream_observer import StreamObserver
 from slipway.graphs.describe import name_of
 from slipway.graphs.interface import Graph, Graphs, with_checkpointer
 from slipway.redis.keys import Keys
@@ -83,7 +76,7 @@ class Execution:
         self._guard = CeilingGuard(self._ceilings, lambda: self._stop_with(StopReason.CEILING))
         self._suspect_progress = SuspectProgress(attempt, keys, on_cleared)
         self._observer = StreamObserver()
-        self._settling = Settling(attempt, self._checkpointer, keys, self.usage, self._observer, event_ttl_s)
+        self._settler = RunSettler(attempt, self._checkpointer, keys, self.usage, self._observer, event_ttl_s)
         self._control = RunControl()
         self._stop: StopReason | None = StopReason.CANCEL if attempt.cancel else None
         self._working: asyncio.Task[Any] | None = None
@@ -97,7 +90,7 @@ class Execution:
         contain_errors()
         async with AsyncExitStack() as resources:
             error = await self._run_graph(resources)
-            outcome = await self._settling.finish(self._outcome_of(error), self._graph)
+            outcome = await self._settler.settle_or_release(self._outcome_of(error), self._graph)
         self._report(outcome)
 
     # stopping

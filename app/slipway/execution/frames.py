@@ -11,7 +11,7 @@ from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.types import Interrupt
 
 from slipway.exception_text import is_a, repr_of
-from slipway.execution.failures import public_error
+from slipway.execution.failure_from_exception import public_error
 from slipway.execution.subgraph_events import SubgraphEvents
 from slipway.execution.tool_events import ToolEvents
 from slipway.serialization.json_encoding import dumps

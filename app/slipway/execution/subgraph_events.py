@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from slipway.execution.failures import public_error
+from slipway.execution.failure_from_exception import public_error
 
 Namespace = tuple[str, ...]
 

@@ -243,7 +243,7 @@ class Run:
     when an attempt settles or is released."""
     error: dict[str, Any] | None
     """Why the run failed: `error`, `message`, `code`, `attempt`, `retryable`, and sometimes `node` and `shown`. None
-    unless the phase is `failed`. Settling and the reaper write it."""
+    unless the phase is `failed`. `run_settle` and the reaper write it."""
     resumes: str | None
     """The run whose interrupt this one answered or whose state it continued. None for the first run of a chain. The
     script that creates or claims the run writes it."""

@@ -63,9 +63,8 @@ async def read_history(
     except (SlipwayError, ConnectionError):
         raise
     except (Exception, SystemExit):
-        past = [
-            stored async for stored in _checkpointer_of(graph).alist(config, filter=filter, before=before, limit=limit)
-        ]
+        checkpoints = _checkpointer_of(graph).alist(config, filter=filter, before=before, limit=limit)
+        past = [stored async for stored in checkpoints]
         if not past:
             raise
         return [await read_state(graph, stored.config) for stored in past]

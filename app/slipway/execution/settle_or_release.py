@@ -1,4 +1,4 @@
-"""The last step of an execution that writes: it settles or releases the run, whatever happened before."""
+"""Settles or releases the run of one attempt: the last write of every execution, however the execution ended."""
 
 from __future__ import annotations
 
@@ -13,15 +13,10 @@ from slipway.ceilings import Usage
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.errors import Fenced, StoreUnavailable
 from slipway.exception_text import is_a, traceback_of
-from slipway.execution.failures import failure_of
-from slipway.execution.outcomes import (
-    LOST,
-    Outcome,
-    StopReason,
-    StreamObserver,
-    summary_from_snapshot,
-    summary_from_stream,
-)
+from slipway.execution.attempt_outcome import LOST, Outcome, StopReason
+from slipway.execution.failure_from_exception import failure_of
+from slipway.execution.stream_observer import StreamObserver
+from slipway.execution.thread_summaries import summary_from_snapshot, summary_from_stream
 from slipway.graphs.interface import Graph
 from slipway.redis.keys import Keys
 from slipway.runs.attempt import Attempt
@@ -51,7 +46,7 @@ class _Ending:
 
 
 @dataclass(frozen=True, slots=True)
-class Settling:
+class RunSettler:
     """Settles or releases the run of one attempt. `usage` and `observer` are those of the execution."""
 
     attempt: Attempt
@@ -61,12 +56,12 @@ class Settling:
     observer: StreamObserver
     event_ttl_s: int
 
-    async def finish(self, outcome: Outcome, graph: Graph | None) -> Outcome:
+    async def settle_or_release(self, outcome: Outcome, graph: Graph | None) -> Outcome:
         """Settles or releases the run as `outcome` says, and returns how it has really ended: a cancel request may come
         first, a state may not be readable, the run may be lost. An unexpected exception fails the run at once, because
         another attempt would repeat the effects of the graph and then fail in the same way."""
         try:
-            return await self._settle_or_release(outcome, graph)
+            return await self._write_outcome(outcome, graph)
         except BaseException as error:
             if self._is_process_fault(error):
                 raise
@@ -74,7 +69,7 @@ class Settling:
             ending = _Ending(Phase.FAILED, _unexpected_failure(error), EMPTY_SUMMARY)
             return ending.outcome if isinstance(await self._settle(ending), Settled) else LOST
 
-    async def _settle_or_release(self, outcome: Outcome, graph: Graph | None) -> Outcome:
+    async def _write_outcome(self, outcome: Outcome, graph: Graph | None) -> Outcome:
         try:
             if outcome.stop is StopReason.LOST:
                 return outcome

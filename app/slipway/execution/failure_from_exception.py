@@ -1,4 +1,4 @@
-"""Why a run failed, as the run record stores it and as clients and threads show it.
+"""Builds the failure of a run from the exception that ended it.
 
 Clients receive the text of an exception only for the classes in `shown_exceptions`. For all others they receive one
 fixed sentence, so that internals do not leak. The record has the complete text, the code, the node and the attempt.

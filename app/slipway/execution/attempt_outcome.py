@@ -1,0 +1,45 @@
+"""How an attempt can end, and why the server can stop it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from slipway.runs.failure import Failure
+from slipway.runs.record import Phase
+
+
+class StopReason(StrEnum):
+    """Why the server stopped an attempt."""
+
+    CANCEL = "cancel"
+    """A client cancelled the run."""
+    CEILING = "ceiling"
+    """The timer of a ceiling ended."""
+    DRAIN = "drain"
+    """The process stops, or the budget of an inline run is used."""
+    LOST = "lost"
+    """The attempt no longer owns its run, or Redis is unavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended. `phase` is None if the run did not end: it is released, or was lost."""
+
+    phase: Phase | None
+    stop: StopReason | None = None
+    failure: Failure | None = None
+    problem: str = ""
+    """Why the run was lost, for the log."""
+    repeats_superstep: bool = False
+    """Whether the next attempt executes a superstep again of which clients may have events."""
+
+
+LOST: Final = Outcome(None, StopReason.LOST)
+"""The attempt no longer owns its run, or Redis is unavailable."""
+DRAINED: Final = Outcome(None, StopReason.DRAIN)
+"""Stopped between two supersteps, to be released."""
+STOPPED_WITHIN_SUPERSTEP: Final = Outcome(None, StopReason.DRAIN, repeats_superstep=True)
+"""Stopped within a superstep, to be released."""
+CANCELLED: Final = Outcome(Phase.CANCELLED, StopReason.CANCEL)

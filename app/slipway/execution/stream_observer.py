@@ -1,0 +1,62 @@
+"""Collects from the stream of a graph what settling the run needs: the last state, interrupts and the failed node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from langgraph.checkpoint.serde.types import INTERRUPT
+
+from slipway.serialization.json_encoding import dumps
+
+
+@dataclass(slots=True)
+class StreamObserver:
+    """Collects from the stream of the root graph what the end of the run needs, whichever modes clients requested."""
+
+    values: Any = None
+    """The last state; it has the key `INTERRUPT` after a superstep with interrupts."""
+    received_values: bool = False
+    interrupts: dict[str, list[Any]] = field(default_factory=dict)
+    """Interrupts by task id."""
+    pending_interrupts: list[Any] = field(default_factory=list)
+    """All interrupts in the order in which they arrived."""
+    breakpoint: bool = False
+    completed_tasks: int = 0
+    failed_node: str | None = None
+
+    @property
+    def is_interrupted(self) -> bool:
+        return bool(self.pending_interrupts or self.breakpoint)
+
+    def on_values(self, payload: Any) -> None:
+        """Takes a chunk of the mode `values`: the state after a superstep."""
+        self.values, self.received_values = payload, True
+        if isinstance(payload, dict) and payload.get(INTERRUPT):
+            self.pending_interrupts.extend(payload[INTERRUPT])
+
+    def on_updates(self, payload: Any) -> None:
+        """Takes a chunk of the mode `updates`. An empty list of interrupts is a breakpoint."""
+        if isinstance(payload, dict) and payload.get(INTERRUPT) == ():
+            self.breakpoint = True
+
+    def on_task_end(self, payload: dict[str, Any]) -> None:
+        """Takes a chunk of the mode `tasks` with which a task ends."""
+        if payload["interrupts"]:
+            self.interrupts[payload["id"]] = payload["interrupts"]
+        elif payload["error"] is not None:
+            self.failed_node = payload["name"]
+        else:
+            self.completed_tasks += 1
+
+    def values_without_interrupts(self) -> Any:
+        if isinstance(self.values, dict) and INTERRUPT in self.values:
+            return {name: value for name, value in self.values.items() if name != INTERRUPT}
+        return self.values
+
+    def result(self) -> str:
+        """What `wait` and `join` return, as JSON text; never null."""
+        values = self.values_without_interrupts()
+        if self.pending_interrupts:
+            return dumps({**(values if isinstance(values, dict) else {}), INTERRUPT: self.pending_interrupts}).decode()
+        return dumps({} if values is None else values).decode()

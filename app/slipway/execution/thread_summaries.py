@@ -1,0 +1,34 @@
+"""What a thread shows after a run: built from the stream of the graph, or from the newest checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.types import StateSnapshot
+
+from slipway.execution.stream_observer import StreamObserver
+from slipway.runs.settlement import ThreadSummary
+from slipway.serialization.json_encoding import dumps
+
+
+def summary_from_stream(observer: StreamObserver) -> ThreadSummary:
+    interrupts = {task: [public_interrupt(item) for item in items] for task, items in observer.interrupts.items()}
+    status = "interrupted" if observer.is_interrupted else "idle"
+    return ThreadSummary(dumps(observer.values_without_interrupts()).decode(), dumps(interrupts).decode(), status)
+
+
+def summary_from_snapshot(snapshot: StateSnapshot) -> ThreadSummary:
+    """The summary of the newest checkpoint. A thread without a checkpoint has no values."""
+    interrupted = (task for task in snapshot.tasks if task.interrupts)
+    interrupts = {task.id: [public_interrupt(item) for item in task.interrupts] for task in interrupted}
+    status = "interrupted" if snapshot.next else "idle"
+    values = None if snapshot.created_at is None else snapshot.values
+    return ThreadSummary(dumps(values).decode(), dumps(interrupts).decode(), status)
+
+
+def public_interrupt(item: Any) -> dict[str, Any]:
+    """An interrupt as thread records show it: with `response_schema` only if it has one."""
+    names = ("id", "value", "response_schema")
+    raw = item if isinstance(item, dict) else {name: getattr(item, name) for name in names}
+    shown = {"id": raw["id"], "value": raw["value"]}
+    return shown | ({"response_schema": raw["response_schema"]} if raw.get("response_schema") else {})
