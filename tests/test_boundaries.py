@@ -69,7 +69,7 @@ STUBS = {
     "slipway.checkpoints.langgraph_redis.client",
     "slipway.checkpoints.langgraph_redis.search",
     "slipway.runs.idempotency_keys",
-    "slipway.runs.run_commands",
+    "slipway.runs.write_group_commands",
     "slipway.runs.worker_wake",
 }
 """Stub modules beside those whose names say it: `scripts`, `reads` and `…_reads`."""

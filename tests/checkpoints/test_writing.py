@@ -13,9 +13,9 @@ from slipway.checkpoints.base_checkpointer import BaseCheckpointer
 from slipway.checkpoints.core_checkpointer import CoreCheckpointer
 from slipway.checkpoints.fenced_writers import UnfencedWriter
 from slipway.errors import CeilingHit, Fenced, InvalidRequest, StateRefused
-from slipway.redis.commands import Command
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.redis_commands import RedisCommand
 from slipway.shown_exceptions import HIDDEN
 from tests.checkpoints.conftest import Make, at, checkpoint_of, put
 
@@ -27,12 +27,12 @@ class Recorder:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._writer = UnfencedWriter(pipeline)
-        self.groups: list[Sequence[Command]] = []
+        self.groups: list[Sequence[RedisCommand]] = []
 
     async def flush(self) -> None:
         """Nothing waits."""
 
-    async def write(self, commands: Sequence[Command]) -> None:
+    async def write(self, commands: Sequence[RedisCommand]) -> None:
         self.groups.append(commands)
         await self._writer.write(commands)
 
@@ -42,9 +42,9 @@ class Delayed:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._writer = UnfencedWriter(pipeline)
-        self._waiting: list[Command] = []
+        self._waiting: list[RedisCommand] = []
 
-    async def write(self, commands: Sequence[Command]) -> None:
+    async def write(self, commands: Sequence[RedisCommand]) -> None:
         self._waiting += commands
 
     async def flush(self) -> None:
@@ -53,7 +53,7 @@ class Delayed:
 
 
 class Refusing:
-    async def write(self, commands: Sequence[Command]) -> None:
+    async def write(self, commands: Sequence[RedisCommand]) -> None:
         raise Fenced("another attempt has this run")
 
     async def flush(self) -> None:

@@ -16,7 +16,7 @@ import pytest
 from slipway.errors import StoreUnavailable
 from slipway.execution.execution import Execution
 from slipway.graphs.registry import Registry
-from slipway.redis.commands import Command
+from slipway.redis.redis_commands import RedisCommand
 from slipway.runs.attempt import DEFAULT_LIMITS, Attempt, SendLimits
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.events import Event
@@ -49,7 +49,7 @@ class DyingScripts(RunScripts):
         attempt: int,
         seq: int,
         entries: Sequence[tuple[str, bytes]],
-        commands: Sequence[Command],
+        commands: Sequence[RedisCommand],
     ) -> asyncio.Future[Any]:
         if self._left == 0:
             self.died = True
@@ -59,7 +59,7 @@ class DyingScripts(RunScripts):
         self._left -= 1
         return super().run_apply(run_id, incarnation, attempt, seq, entries, commands)
 
-    async def run_settle(self, arguments: Any, commands: Sequence[Command]) -> SettleResult:
+    async def run_settle(self, arguments: Any, commands: Sequence[RedisCommand]) -> SettleResult:
         if self._left == 0:
             self.died = True
             raise StoreUnavailable("cut off")

@@ -29,9 +29,9 @@ from slipway.checkpoints.stored_results import StoredResults
 from slipway.checkpoints.sync_methods import SyncMethods
 from slipway.errors import CeilingHit
 from slipway.exception_text import is_a
-from slipway.redis.commands import Command
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.redis_commands import RedisCommand
 from slipway.serialization.serde import Serde
 from slipway.shown_exceptions import public_repr
 
@@ -150,7 +150,7 @@ class BaseCheckpointer(SyncMethods):
             self._answers.read(found.pending_writes)
             self.results.add(found.pending_writes)
 
-    async def _write(self, thread_id: str, commands: list[Command], size: int) -> None:
+    async def _write(self, thread_id: str, commands: list[RedisCommand], size: int) -> None:
         """Sends a group. Raises `CeilingHit` if its `size` exceeds the rest of the thread's budget."""
         if thread_id == self._empty_thread:
             self._empty_thread = None
@@ -193,7 +193,7 @@ class BaseCheckpointer(SyncMethods):
     @abstractmethod
     def _write_commands(
         self, thread_id: str, key: CheckpointKey, writes: Sequence[StoredWrite]
-    ) -> tuple[list[Command], int]:
+    ) -> tuple[list[RedisCommand], int]:
         """The commands that store pending writes and count their bytes, and the most bytes that they add."""
 
     def _answer_marks(self, task_id: str, writes: Sequence[tuple[str, Any]]) -> list[StoredWrite]:

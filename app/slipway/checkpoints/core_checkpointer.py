@@ -38,10 +38,10 @@ from slipway.redis.checkpoint_keys import (
     run_threads,
     thread_record,
 )
-from slipway.redis.commands import Command
 from slipway.redis.connection import Arg
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.redis_commands import RedisCommand
 from slipway.redis.script_source import load
 from slipway.serialization.serde import Serde
 
@@ -102,7 +102,7 @@ class CoreCheckpointer(BaseCheckpointer):
                 field, blob = blob_field(namespace, channel, version), dumped(self._dumps, channel, values[channel])
                 fields += (field, blob)
                 size += len(field) + len(blob)
-        commands: list[Command] = [
+        commands: list[RedisCommand] = [
             *_split_hset(fields),
             ("ZADD", names.index, 0, where),
             ("HINCRBY", names.state, BYTES_FIELD, size),
@@ -120,7 +120,7 @@ class CoreCheckpointer(BaseCheckpointer):
 
     def _write_commands(
         self, thread_id: str, key: CheckpointKey, writes: Sequence[StoredWrite]
-    ) -> tuple[list[Command], int]:
+    ) -> tuple[list[RedisCommand], int]:
         where = member(*key)
         names = names_of(self.keys, thread_id)
         store: list[Arg] = ["STORE_FIELDS", names.writes_prefix + where, names.state, BYTES_FIELD]
@@ -278,7 +278,7 @@ class CoreCheckpointer(BaseCheckpointer):
         return lead, trail
 
 
-def _split_hset(hset: list[Arg]) -> list[Command]:
+def _split_hset(hset: list[Arg]) -> list[RedisCommand]:
     """Splits a command with too many arguments: scripts pass a command to Lua's `unpack`, which is limited to
     thousands."""
     if len(hset) <= _MAX_ARGUMENTS:

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from slipway.errors import Conflict, NotFound
 from slipway.redis.checkpoint_keys import thread_record
-from slipway.redis.commands import Command, packed
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.redis_commands import RedisCommand, packed
 from slipway.redis.script_source import load
 
 _APPLY_FREE = load("apply_unfenced")
@@ -23,7 +23,7 @@ _APPLY_IDLE = load("apply_if_idle")
 class CheckpointWriter(Protocol):
     """Executes all commands of a group in order, or none."""
 
-    async def write(self, commands: Sequence[Command]) -> None:
+    async def write(self, commands: Sequence[RedisCommand]) -> None:
         """Returns when the commands are certain to be executed before all later ones. Raises `Fenced`, `Conflict` or
         `StoreUnavailable`."""
         ...
@@ -39,7 +39,7 @@ class UnfencedWriter:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
 
-    async def write(self, commands: Sequence[Command]) -> None:
+    async def write(self, commands: Sequence[RedisCommand]) -> None:
         if commands:
             await self._pipeline.run(_APPLY_FREE, [], packed(commands))
 
@@ -55,7 +55,7 @@ class IdleThreadWriter:
         self._pipeline, self._key, self._thread_id = pipeline, thread_record(keys, thread_id), thread_id
         self._incarnation = incarnation
 
-    async def write(self, commands: Sequence[Command]) -> None:
+    async def write(self, commands: Sequence[RedisCommand]) -> None:
         if not commands:
             return
         answer = await self._pipeline.run(_APPLY_IDLE, [self._key], [self._incarnation, *packed(commands)])

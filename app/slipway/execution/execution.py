@@ -45,7 +45,7 @@ from slipway.runs.attempt import Attempt
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.crash_suspects import SuspectProgress
 from slipway.runs.record import Phase, Run
-from slipway.runs.run_commands import store_usage
+from slipway.runs.write_group_commands import store_usage
 
 log = structlog.get_logger(__name__)
 

@@ -28,7 +28,7 @@ from typing import Final
 import structlog
 
 from slipway.errors import Fenced
-from slipway.redis.commands import Command
+from slipway.redis.redis_commands import RedisCommand
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.logged_events import LoggedEvents
 from slipway.runs.record import Run
@@ -101,7 +101,7 @@ class Attempt:
         )
         self._group = WriteGroup()
         """The open group."""
-        self._delayed_commands: list[Command] = []
+        self._delayed_commands: list[RedisCommand] = []
         """Commands of the checkpointer whose events may not be appended yet."""
         self._moved_count = 0
         """How many delayed commands were moved to a group so far."""
@@ -128,12 +128,12 @@ class Attempt:
         self._group.size_bytes += len(frame)
         self.chunk_appended()
 
-    def add_command(self, command: Command) -> None:
+    def add_command(self, command: RedisCommand) -> None:
         """Adds a command to the open group, without waiting for it."""
         self._group.commands.append(command)
         self._schedule_delayed_send()
 
-    async def write(self, commands: Sequence[Command]) -> None:
+    async def write(self, commands: Sequence[RedisCommand]) -> None:
         """Writes commands of the checkpointer, together with the events that the graph streamed before them, or after
         these. With `write_behind`, returns at once; otherwise when Redis has them. Raises `Fenced` or
         `StoreUnavailable`."""

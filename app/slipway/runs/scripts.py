@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypedDict
 
 from slipway.checkpoints.leftovers_exist import LeftoversExist
-from slipway.redis.commands import Command, packed
 from slipway.redis.connection import Arg
 from slipway.redis.hash_fields import Fields, fields_of
+from slipway.redis.redis_commands import RedisCommand, packed
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
 from slipway.runs.cancel_reasons import Action
@@ -190,7 +190,7 @@ class RunScripts(ScriptStubs):
         attempt: int,
         seq: int,
         entries: Sequence[tuple[str, bytes]],
-        commands: Sequence[Command],
+        commands: Sequence[RedisCommand],
     ) -> asyncio.Future[Any]:
         """A reply that `applied` understands. `incarnation` is when the run was created. Not a coroutine: the hottest
         path spares itself a task."""
@@ -220,14 +220,14 @@ class RunScripts(ScriptStubs):
         """See `Pipeline.flushed_to_os`."""
         return await self._pipeline.flushed_to_os()
 
-    async def run_settle(self, arguments: RunSettle, commands: Sequence[Command]) -> SettleResult:
+    async def run_settle(self, arguments: RunSettle, commands: Sequence[RedisCommand]) -> SettleResult:
         args = [*self._args(**arguments), *packed(commands)]
         reply = await self._pipeline.run(_RUN_SETTLE, [], args)
         if reply[0] == b"cancel":
             return CancelRequested(Action(reply[1].decode()))
         return Settled() if reply[0] == b"ok" else AttemptFenced()
 
-    async def run_release(self, arguments: RunRelease, commands: Sequence[Command]) -> bool:
+    async def run_release(self, arguments: RunRelease, commands: Sequence[RedisCommand]) -> bool:
         """Gives the run back to the queue. Returns False if this attempt does not own it."""
         reply = await self._pipeline.run(_RUN_RELEASE, [], [*self._args(**arguments), *packed(commands)])
         return bool(reply[0] == b"ok")

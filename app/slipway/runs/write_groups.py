@@ -9,7 +9,7 @@ from typing import Any
 
 from slipway import failpoints
 from slipway.errors import Fenced, StoreUnavailable
-from slipway.redis.commands import Command
+from slipway.redis.redis_commands import RedisCommand
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.record import Run
 from slipway.runs.script_results import Applied, ApplyResult, GroupMissing
@@ -24,7 +24,7 @@ class WriteGroup:
     def __init__(self) -> None:
         self.entries: list[tuple[str, bytes]] = []
         """Events: name (and mark, on a second line) and frame."""
-        self.commands: list[Command] = []
+        self.commands: list[RedisCommand] = []
         self.size_bytes = 0
         self.number = 0
         """Position among the groups of the attempt, from 1; 0 before the group is sent."""

@@ -42,11 +42,11 @@ from slipway.checkpoints.langgraph_redis.search import Search
 from slipway.checkpoints.metadata import checkpoint_metadata, without_user
 from slipway.errors import Conflict, NotFound
 from slipway.redis.checkpoint_keys import thread_record
-from slipway.redis.commands import Command
 from slipway.redis.connection import Arg
 from slipway.redis.document_keys import DocumentNames, checkpoint_at, counter, namespace_at, registry
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
+from slipway.redis.redis_commands import RedisCommand
 from slipway.redis.script_source import load
 from slipway.redis.server_modules import require_modules
 from slipway.serialization.serde import Serde
@@ -130,7 +130,7 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
             thread_id, namespace, parent_id, checkpoint, checkpoint_metadata(config, metadata)
         )
         key = self._names.checkpoint(at)
-        commands: list[Command] = [
+        commands: list[RedisCommand] = [
             ("JSON.SET", key, "$", document),
             ("INCRBY", counter(self.keys, thread_id), len(document)),
         ]
@@ -147,7 +147,7 @@ class LangGraphRedisCheckpointer(BaseCheckpointer, AsyncRedisSaver):
 
     def _write_commands(
         self, thread_id: str, key: CheckpointKey, writes: Sequence[StoredWrite]
-    ) -> tuple[list[Command], int]:
+    ) -> tuple[list[RedisCommand], int]:
         at = checkpoint_at(thread_id, *key)
         store: list[Arg] = ["STORE_DOCUMENTS", counter(self.keys, thread_id)]
         registered: list[Arg] = ["ZADD", registry(at)]

@@ -1,4 +1,4 @@
---! needs: commands
+--! needs: redis_commands
 --! repeatable: no
 --! shard: thread
 -- Executes commands that change the state of a thread from outside its runs, unless a run is pending or executes.
@@ -13,5 +13,5 @@
 local fields = redis.call('HMGET', KEYS[1], 'status', 'created_us')
 if (fields[2] or '') ~= ARGV[1] then return 'deleted' end
 if fields[1] == 'busy' then return 'busy' end
-run_commands(2)
+execute_commands(2)
 return 'ok'

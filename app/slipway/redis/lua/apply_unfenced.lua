@@ -1,4 +1,4 @@
---! needs: commands
+--! needs: redis_commands
 --! repeatable: no
 --! shard: thread
 -- Executes commands of a caller that has no run, such as a checkpointer used outside Slipway.
@@ -9,5 +9,5 @@
 -- Atomic: All commands; no other client sees some of them only.
 -- Repeatable: No: the commands may count bytes.
 
-run_commands(1)
+execute_commands(1)
 return 'ok'

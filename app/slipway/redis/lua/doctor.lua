@@ -1,4 +1,4 @@
---! needs: clock groups idle jobs keys leases queue waiting_runs
+--! needs: after_run clock concurrency_groups jobs keys leases queue waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Checks a page of ids of one kind for inconsistent records, and repairs them on request. All ids are checked and

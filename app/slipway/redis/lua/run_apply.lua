@@ -1,4 +1,4 @@
---! needs: commands events fencing keys
+--! needs: events fencing keys redis_commands
 --! repeatable: yes
 --! shard: thread
 -- Applies one group of writes of an attempt: commands and events.
@@ -18,7 +18,7 @@ if new == nil then return {'early'} end
 if new then
   local entries = {}
   for i = 1, count do entries[i] = {ARGV[5 + 2 * i], ARGV[6 + 2 * i], ''} end
-  run_commands(7 + 2 * count)
+  execute_commands(7 + 2 * count)
   append_events(run_id, entries)
   redis.call('HSET', key('run', run_id), 'last_group', seq)
 end

@@ -1,4 +1,4 @@
---! needs: cancel idle keys
+--! needs: after_run cancel keys
 --! repeatable: yes
 --! shard: thread
 -- Cancels a run: at once if it never started, otherwise by an instruction to the attempt that executes it.

@@ -1,4 +1,4 @@
---! needs: clock events groups jobs keys leases queue runs waiting_runs
+--! needs: clock concurrency_groups events jobs keys leases queue runs waiting_runs
 --! repeatable: no
 --! shard: thread
 -- Gives a worker due runs, each with a lease. A job is removed if its run was deleted, ended, or must wait for another

@@ -1,4 +1,4 @@
---! needs: cancel cancel_causes clock crons events groups keys leases phases queue runs threads waiting_runs
+--! needs: cancel cancel_causes clock concurrency_groups crons events keys leases phases queue runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.

@@ -1,4 +1,4 @@
---! needs: clock deliveries events idle keys leases outages requeue
+--! needs: after_run clock deliveries events keys leases outages requeue
 --! repeatable: no
 --! shard: thread
 -- Reclaims runs whose lease has expired, or whose worker's id starts with `worker` (a process that is known to be

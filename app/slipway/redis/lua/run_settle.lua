@@ -1,4 +1,4 @@
---! needs: cancel_causes clock commands deliveries events fencing idle keys leases runs
+--! needs: after_run cancel_causes clock deliveries events fencing keys leases redis_commands runs
 --! repeatable: yes
 --! shard: thread
 -- Ends a run: phase, error, result, thread state, last events, lease, delivery, and the thread's next run.
@@ -21,7 +21,7 @@ if owned.cancel and args.phase ~= 'cancelled' then return {'cancel', owned.cance
 
 local new = is_next_group(owned, args.seq)
 if new == nil then return {'fenced'} end
-if new then run_commands(3) end
+if new then execute_commands(3) end
 local entries = args.entries
 entries[#entries + 1] = end_event(args.run_id, args.status, args.result, args.phase)
 redis.call('HSET', run, 'phase', args.phase, 'reason', args.reason, 'usage', args.usage, 'settled_by', args.attempt,

@@ -1,4 +1,4 @@
---! needs: cancel_causes clock control deliveries events groups keys leases phases thread_deletion
+--! needs: cancel_causes clock concurrency_groups deliveries events keys leases phases thread_deletion worker_messages
 --! repeatable: no
 --! shard: thread
 -- Deletes a thread with its runs and crons. A running attempt is fenced, and its worker is told to stop.

@@ -1,4 +1,4 @@
---! needs: cancel_causes clock control deliveries events groups keys runs threads
+--! needs: cancel_causes clock concurrency_groups deliveries events keys runs threads worker_messages
 -- Cancelling runs.
 
 -- Cancels a run that never started, at once. The action `rollback` deletes it.

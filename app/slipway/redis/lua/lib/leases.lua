@@ -1,4 +1,4 @@
---! needs: clock groups keys runs threads
+--! needs: clock concurrency_groups keys runs threads
 -- The lease of a run: which attempt executes it, and until when.
 
 -- Acquires the lease of a queued run for a worker. Returns the number of the attempt.

@@ -37,7 +37,7 @@ function counting_commands.STORE_DOCUMENTS(first, last)
 end
 
 -- Executes the commands in ARGV from index `first` to the end. Each command is its count of words, then its words.
-local function run_commands(first)
+local function execute_commands(first)
   local index = first
   while index <= #ARGV do
     local last = index + tonumber(ARGV[index])

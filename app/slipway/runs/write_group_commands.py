@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from slipway.redis.commands import Command
 from slipway.redis.keys import Keys
+from slipway.redis.redis_commands import RedisCommand
 
 
-def store_usage(keys: Keys, run_id: str, usage: str) -> Command:
+def store_usage(keys: Keys, run_id: str, usage: str) -> RedisCommand:
     """Stores what the chain has used of its ceilings, as JSON."""
     return ("HSET", keys.run(run_id), "usage", usage)
 
 
-def clear_suspect(keys: Keys, run_id: str) -> tuple[Command, Command]:
+def clear_suspect(keys: Keys, run_id: str) -> tuple[RedisCommand, RedisCommand]:
     """Clears a crash suspect."""
     return ("HDEL", keys.run(run_id), "crashes", "crashed_attempt"), ("SREM", keys.running_suspects, run_id)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from slipway.redis.connection import Arg
 
-Command = tuple[Arg, ...]
+RedisCommand = tuple[Arg, ...]
 
 
-def packed(commands: Sequence[Command]) -> list[Arg]:
-    """Commands as one flat list of arguments, each preceded by its count of words: see `lua/lib/commands.lua`."""
+def packed(commands: Sequence[RedisCommand]) -> list[Arg]:
+    """The commands as one flat list of arguments, each preceded by its count of words: see `lua/lib/redis_commands.lua`."""
     flat: list[Arg] = []
     for command in commands:
         flat.append(len(command))
