@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from slipway.redis.catalogue.declarations import Encoding, Field, KeyKind, RedisType
-from slipway.redis.catalogue.key_kinds import GROUPS
+from slipway.redis.catalogue.key_kinds import KINDS_BY_SECTION
 from tests.catalogue.lua_use import UNNAMED, Use
 from tests.catalogue.scripts import uses
 
@@ -55,7 +55,7 @@ def page() -> str:
     """The text of docs/keys.md."""
     users = _users(uses())
     parts = [_HEAD]
-    for heading, kinds in GROUPS.items():
+    for heading, kinds in KINDS_BY_SECTION.items():
         parts.append(f"\n## {heading}\n")
         parts.append(_table(("key", "type", "shard", "exists", "holds"), map(_key_row, kinds)))
         for kind in kinds:

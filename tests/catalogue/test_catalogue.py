@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from slipway.redis.catalogue.declarations import Field, KeyKind, RedisType
-from slipway.redis.catalogue.key_kinds import GROUPS, KEY_KINDS
+from slipway.redis.catalogue.key_kinds import KEY_KINDS, KINDS_BY_SECTION
 from tests.catalogue.lua_use import UNNAMED, Use
 from tests.catalogue.page import PAGE, page
 from tests.catalogue.scripts import uses
@@ -23,7 +23,7 @@ def test_the_page_of_keys_is_current() -> None:
 
 
 def test_no_two_key_kinds_share_a_name_or_a_template() -> None:
-    kinds = [kind for group in GROUPS.values() for kind in group]
+    kinds = [kind for section in KINDS_BY_SECTION.values() for kind in section]
     assert len({kind.name for kind in kinds}) == len({kind.template for kind in kinds}) == len(kinds)
 
 

@@ -98,7 +98,14 @@ class Process:
             if self._command.forked and is_supported() and not arguments:
                 self._child = fork_server(ROOT).fork(self._command.forked, full_env, out)
                 return
-            launcher = (sys.executable, "-I", "-S", exec_bound_to_parent.__file__, str(os.getpid()), str(int(signal.SIGKILL)))
+            launcher = (
+                sys.executable,
+                "-I",
+                "-S",
+                exec_bound_to_parent.__file__,
+                str(os.getpid()),
+                str(int(signal.SIGKILL)),
+            )
             self._child = subprocess.Popen(
                 (*launcher, *self._command.program, *arguments),
                 env=full_env,

@@ -20,7 +20,7 @@ from slipway.api.routes import (
 )
 from slipway.graphs.official_sections import HttpSection
 
-GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
+ROUTE_GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "crons": crons.ENDPOINTS,
     "runs": runs.ENDPOINTS,
     "stateless": stateless_runs.ENDPOINTS,
@@ -33,7 +33,7 @@ GROUPS: Final[dict[str, tuple[Endpoint, ...]]] = {
     "meta": ops.META,
     "health": ops.HEALTH,
 }
-ENDPOINTS: Final = tuple(endpoint for group in GROUPS.values() for endpoint in group)
+ENDPOINTS: Final = tuple(endpoint for group in ROUTE_GROUPS.values() for endpoint in group)
 """The router matches in this order: frequent requests first, and `/threads/search` before `/threads/{thread_id}`."""
 
 DISABLED_BY: Final = {
@@ -43,10 +43,10 @@ DISABLED_BY: Final = {
     "disable_store": ("store",),
     "disable_meta": ("meta",),
 }
-"""The groups that each key of the section `http` disables."""
+"""The route groups that each key of the section `http` disables."""
 
 
 def enabled_endpoints(http: HttpSection) -> list[Endpoint]:
     """The endpoints that the section does not disable."""
     disabled = {group for key, groups in DISABLED_BY.items() if getattr(http, key) for group in groups}
-    return [endpoint for group, endpoints in GROUPS.items() if group not in disabled for endpoint in endpoints]
+    return [endpoint for group, endpoints in ROUTE_GROUPS.items() if group not in disabled for endpoint in endpoints]

@@ -88,9 +88,9 @@ class LayoutRecord(ScriptStubs):
     async def check(self) -> None:
         """Raises `ConfigError` unless the store is empty or has the layout of this release."""
         stored = await self.read()
-        _refuse_newer(stored)
+        _reject_newer(stored)
         if stored.version is not None and stored.version < LAYOUT:
-            self._refuse_without_upgrade(stored.version)
+            self._reject_without_upgrade(stored.version)
             raise ConfigError(
                 f"the data in Redis have layout {stored.version}, and this release has layout {LAYOUT}: run "
                 "`slipway release`, which upgrades them, or the release that wrote them"
@@ -100,14 +100,14 @@ class LayoutRecord(ScriptStubs):
         """Gives an empty store the layout of this release, and upgrades an older store to it. Raises `ConfigError` if
         the store has a newer layout."""
         stored = await self.read()
-        _refuse_newer(stored)
+        _reject_newer(stored)
         if stored.version == LAYOUT:
             return
         if stored.version is not None:
             await self._upgrade(stored.version)
-        _refuse_newer(await self._raise(version=LAYOUT))
+        _reject_newer(await self._raise(version=LAYOUT))
 
-    def _refuse_without_upgrade(self, version: int) -> None:
+    def _reject_without_upgrade(self, version: int) -> None:
         if missing := [step for step in range(version, LAYOUT) if step not in UPGRADES]:
             raise ConfigError(
                 f"the data in Redis under the key prefix {self._keys.prefix!r} have layout {missing[0]}, which this "
@@ -116,8 +116,8 @@ class LayoutRecord(ScriptStubs):
             )
 
     async def _upgrade(self, version: int) -> None:
-        self._refuse_without_upgrade(version)
-        _refuse_newer(await self._raise(version=None))
+        self._reject_without_upgrade(version)
+        _reject_newer(await self._raise(version=None))
         for step in range(version, LAYOUT):
             log.info("layout.upgrade_started", from_layout=step, to_layout=step + 1)
             await UPGRADES[step](self._pipeline, self._keys)
@@ -134,6 +134,6 @@ class LayoutRecord(ScriptStubs):
         return any(found)
 
 
-def _refuse_newer(stored: StoredLayout) -> None:
+def _reject_newer(stored: StoredLayout) -> None:
     if (problem := stored.too_new()) is not None:
         raise ConfigError(problem)

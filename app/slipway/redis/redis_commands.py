@@ -1,4 +1,4 @@
-"""Plain commands as arguments of a script."""
+"""Redis commands that a script executes: a caller passes them as arguments of the script."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ RedisCommand = tuple[Arg, ...]
 
 
 def packed(commands: Sequence[RedisCommand]) -> list[Arg]:
-    """The commands as one flat list of arguments, each preceded by its count of words: see `lua/lib/redis_commands.lua`."""
+    """The commands as one flat list of arguments, each preceded by its count of words. `lua/lib/redis_commands.lua`
+    executes them."""
     flat: list[Arg] = []
     for command in commands:
         flat.append(len(command))

@@ -17,7 +17,7 @@ from slipway.redis.catalogue import (
 )
 from slipway.redis.catalogue.declarations import KeyKind
 
-GROUPS: Final[dict[str, tuple[KeyKind, ...]]] = {
+KINDS_BY_SECTION: Final[dict[str, tuple[KeyKind, ...]]] = {
     "Runs": runs.KEY_KINDS,
     "Threads": threads.KEY_KINDS,
     "The queue": queue.KEY_KINDS,
@@ -28,9 +28,9 @@ GROUPS: Final[dict[str, tuple[KeyKind, ...]]] = {
     "The store": store.KEY_KINDS,
     "Processes": processes.KEY_KINDS,
 }
-"""By heading of docs/keys.md."""
+"""The key kinds by section of docs/keys.md."""
 
-KEY_KINDS: Final[dict[str, KeyKind]] = {kind.name: kind for group in GROUPS.values() for kind in group}
+KEY_KINDS: Final[dict[str, KeyKind]] = {kind.name: kind for section in KINDS_BY_SECTION.values() for kind in section}
 
 TEMPLATES: Final[dict[str, str]] = {kind.name: kind.template for kind in KEY_KINDS.values() if kind.is_ours}
 """By name of the kind: what follows the key prefix. The scripts get the same templates."""
