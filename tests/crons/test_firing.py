@@ -16,7 +16,7 @@ from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.runs.creation import DueTimeTaken
-from slipway.runs.scripts import CronStep
+from slipway.runs.scripts import DueTime
 from slipway.services import Services, open_services
 from slipway.settings import Settings
 from slipway_workers.duties.scheduler import Scheduler
@@ -123,7 +123,7 @@ async def test_a_run_that_is_over_and_gone_is_not_made_again(
     due_ms = await time.due(cron_id)
     before = cron_from(fields_of(await pipeline.send("HGETALL", keys.cron(cron_id))), 0)
     scheduler = Scheduler(services)
-    step = CronStep(
+    step = DueTime(
         cron_id=cron_id,
         incarnation=before.incarnation,
         due_ms=due_ms,
@@ -170,7 +170,7 @@ async def test_a_cron_that_was_removed_makes_no_run_of_the_one_that_has_its_id(
     assert await runs_waiting(services) == []
     held = fields_of(await pipeline.send("HGETALL", keys.cron(cron_id)))
     assert (held["next_ms"], held.get("problem")) == (str(due_ms).encode(), None)
-    step = CronStep(cron_id=cron_id, incarnation="2", due_ms=due_ms, next_ms=None)
+    step = DueTime(cron_id=cron_id, incarnation="2", due_ms=due_ms, next_ms=None)
     assert not await scheduler.scripts.skip(step, problem="none of its own", disable=True)
     assert not await scheduler.scripts.postpone(step, problem="none of its own", by_ms=MINUTE_MS)
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.script_source import load
 from slipway.redis.script_stubs import ScriptStubs
-from slipway.runs.scripts import CronStep
+from slipway.runs.scripts import DueTime
 
 _SAVE = load("cron_save")
 _DELETE = load("cron_delete")
@@ -55,12 +55,12 @@ class CronScripts(ScriptStubs):
         reply = await self._pipeline.run(_DUE, [], self._args(limit=limit))
         return int(reply[0]), [fields_of(held) for held in reply[1:]]
 
-    async def skip(self, step: CronStep, *, problem: str, disable: bool) -> bool:
+    async def skip(self, step: DueTime, *, problem: str, disable: bool) -> bool:
         """Lets a due time pass without a run. Returns False if another process has handled the due time before."""
         arguments = self._args(**step, problem=problem, disable=disable)
         return bool(await self._pipeline.run(_SKIP, [], arguments))
 
-    async def postpone(self, step: CronStep, *, problem: str, by_ms: int) -> bool:
+    async def postpone(self, step: DueTime, *, problem: str, by_ms: int) -> bool:
         """Makes the cron due again in `by_ms`, for the same due time. Returns False if another process has handled the
         due time before."""
         arguments = self._args(**step, problem=problem, by_ms=by_ms)

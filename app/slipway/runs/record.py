@@ -48,7 +48,7 @@ from slipway.run_options import RunOptions, options_from
 from slipway.runs import cancel_reasons
 from slipway.runs.cancel_reasons import Action
 from slipway.runs.delivery_queues import INTERNAL, delivery_queue_of
-from slipway.runs.scripts import CronStep
+from slipway.runs.scripts import DueTime
 from slipway.serialization.json_encoding import dumps
 
 
@@ -108,7 +108,7 @@ class RunIdentity:
     """See `Run.user`."""
     changed_by: Sequence[dict[str, Any]] = ()
     """See `Run.changed_by`."""
-    due_time: CronStep | None = None
+    due_time: DueTime | None = None
     """The due time of a cron that this run is for. The script that creates the run moves the cron to its next one."""
 
 

@@ -16,7 +16,7 @@ from slipway.graphs.spec import GraphSpec
 from slipway.protocol_types import MultitaskStrategy
 from slipway.run_options import RunOptions
 from slipway.runs.record import RunBehaviour, RunExecution, RunIdentity, RunSpec
-from slipway.runs.scripts import CronStep
+from slipway.runs.scripts import DueTime
 from slipway.runs.slipway_options import parse_slipway_options, requested_slipway_options
 from slipway.settings import Settings
 
@@ -55,7 +55,7 @@ class RunIds:
 
     run_id: str
     thread_id: str
-    due_time: CronStep | None = None
+    due_time: DueTime | None = None
 
     @property
     def configurable(self) -> dict[str, Any]:

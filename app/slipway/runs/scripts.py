@@ -72,7 +72,7 @@ class Ttl(TypedDict):
     ms: int
 
 
-class CronStep(TypedDict):
+class DueTime(TypedDict):
     """Which of a cron's due times a run is for, and the one after it; None when it was the last. `incarnation` is when
     the cron was created, in µs."""
 
@@ -96,7 +96,7 @@ class RunCreate(TypedDict):
     metadata: Mapping[str, str]
     authorized: bool
     """Whether the auth file authorized the run now: the time of that is stored."""
-    due_time: CronStep | None
+    due_time: DueTime | None
     continues: bool
     answers: bool
     temporary: bool

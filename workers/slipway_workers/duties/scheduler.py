@@ -25,7 +25,7 @@ from slipway.duties import Duty
 from slipway.errors import AccessRefused, NotFound, SlipwayError, StoreUnavailable
 from slipway.runs.creation import DueTimeTaken
 from slipway.runs.run_request import RunIds
-from slipway.runs.scripts import CronStep
+from slipway.runs.scripts import DueTime
 from slipway.services import Services
 
 log = structlog.get_logger(__name__)
@@ -65,9 +65,9 @@ class Scheduler(Duty):
     async def _create_due_run(self, cron: Cron, due_ms: int, now_ms: int) -> bool:
         """Returns whether the run was created here. Raises only `StoreUnavailable`, so that a problem of one cron does
         not affect the others."""
-        step = CronStep(cron_id=cron.cron_id, incarnation=cron.incarnation, due_ms=due_ms, next_ms=None)
+        step = DueTime(cron_id=cron.cron_id, incarnation=cron.incarnation, due_ms=due_ms, next_ms=None)
         try:
-            step = CronStep(**{**step, "next_ms": cron.schedule.after(now_ms)})
+            step = DueTime(**{**step, "next_ms": cron.schedule.after(now_ms)})
             missed = cron.schedule.count_missed(due_ms, now_ms)
             async with self._slots:
                 if not await self.submit_due(cron, step, missed):
@@ -83,12 +83,12 @@ class Scheduler(Duty):
             log.warning("cron.due_times_missed", cron=cron.cron_id, due_ms=due_ms, missed=missed)
         return True
 
-    async def _retry_later(self, cron: Cron, step: CronStep, error: Exception) -> None:
+    async def _retry_later(self, cron: Cron, step: DueTime, error: Exception) -> None:
         if await self.scripts.postpone(step, problem=_AUTH_FAILED, by_ms=_AUTH_RETRY_MS):
             facts = {"due_ms": step["due_ms"], "again_ms": _AUTH_RETRY_MS, "exc_info": error}
             _log_new_problem(cron, _AUTH_FAILED, "cron.auth_failed", **facts)
 
-    async def _skip(self, cron: Cron, step: CronStep, error: Exception) -> None:
+    async def _skip(self, cron: Cron, step: DueTime, error: Exception) -> None:
         disable = await self._has_lost_its_thread(cron, error)
         problem = str(error)[:_PROBLEM_CHARS] if isinstance(error, SlipwayError) else _RUN_NOT_CREATED
         if await self.scripts.skip(step, problem=problem, disable=disable):
@@ -103,7 +103,7 @@ class Scheduler(Duty):
             return False
         return await self._services.threads.status(cron.thread_id) is None
 
-    async def submit_due(self, cron: Cron, step: CronStep, missed: int) -> bool:
+    async def submit_due(self, cron: Cron, step: DueTime, missed: int) -> bool:
         """Returns False if the run exists already."""
         run_id, own_thread = cron.run_ids(step["due_ms"])
         request = cron.run_request(step["due_ms"], missed)
