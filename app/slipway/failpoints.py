@@ -4,7 +4,7 @@
 `name:3` the third time. `SLIPWAY_FAILPOINT_SIGNAL=SIGSTOP` suspends it instead. `arm` reads both variables once, when a
 command starts; without them `reach` does nothing.
 
-An attempt passes the failpoints in this order:
+An attempt reaches these failpoints, in this order:
 
     claim                 the run is claimed; nothing else was done
     guard                 the timers of the ceilings run; the graph is not open yet
@@ -14,6 +14,11 @@ An attempt passes the failpoints in this order:
     before_settle         the graph has returned; the run is not settled yet
     after_settle          the run is settled; this process has not returned from it yet
     release               the graph was drained; the run is not released yet
+
+Operations that need two scripts have a failpoint between them:
+
+    due_run_created       the run of a cron's due time is created; the cron still has that due time
+    thread_deleted        a thread is deleted; its crons and checkpoints are not deleted yet
 """
 
 from __future__ import annotations
@@ -37,6 +42,8 @@ NAMES: Final = (
     "before_settle",
     "after_settle",
     "release",
+    "due_run_created",
+    "thread_deleted",
 )
 
 

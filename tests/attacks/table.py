@@ -394,7 +394,9 @@ ATTACKS: Final = (
             ),
             (
                 lambda row: "{cron_id}" in row.name,
-                shown("crons/test_firing.py::test_a_cron_that_was_removed_makes_no_run_of_the_one_that_has_its_id"),
+                shown(
+                    "crons/test_due_times.py::test_a_worker_that_read_a_cron_before_it_was_changed_creates_no_run_afterwards"
+                ),
             ),
             (
                 lambda row: "{run_id}" in row.name,
@@ -422,7 +424,9 @@ ATTACKS: Final = (
             (TRASH, shown("runs/test_incarnations.py::test_what_a_thread_stored_stays_when_its_id_was_in_the_trash")),
             (
                 CRON_DUE,
-                shown("crons/test_firing.py::test_a_cron_that_was_removed_makes_no_run_of_the_one_that_has_its_id"),
+                shown(
+                    "crons/test_due_times.py::test_a_worker_that_read_a_cron_before_it_was_changed_creates_no_run_afterwards"
+                ),
             ),
             (
                 WEBHOOK,

@@ -7,6 +7,7 @@ import re
 import httpx
 
 from slipway.graphs.registry import Registry
+from slipway.health.doctor import Doctor
 from slipway.settings import Settings
 from slipway.threads.scripts import ThreadScripts
 from tests.attacks.rows import HELD_OPEN, ROUTES, one_of_everything, send
@@ -54,4 +55,5 @@ async def test_a_thread_with_the_id_of_a_deleted_thread_is_like_any_new_thread(
         if found[0] != found[1]:
             different[name] = found
     assert different == {}
+    await Doctor(served.services.pipeline, served.services.keys, lease_ms=1000, repair=True).check_all()
     assert cron["cron_id"] not in {each["cron_id"] for each in await ann.crons.search()}

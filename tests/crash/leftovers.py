@@ -12,14 +12,14 @@ from tests.catalogue.stored import kind_of
 
 _OF_RUN: Final = {"run", "events", "checkpoint_threads", "delivery"}
 _OF_THREAD: Final = {
-    "thread", "thread_runs", "thread_states", "thread_crons", "checkpoints", "checkpoint_state", "checkpoint_writes",
+    "thread", "thread_runs", "thread_states", "checkpoints", "checkpoint_state", "checkpoint_writes",
     "document_bytes",
 }  # fmt: skip
 _EMPTY_WHEN_IDLE: Final = {
     "queue", "suspect_queue", "running_suspects", "later_queue", "parked_queue", "group_runs", "leases",
     "thread_queue", "trash", "deliveries", "internal_deliveries",
 }  # fmt: skip
-_EXPIRING: Final = {"idempotency", "probe", "duty"}
+_EXPIRING: Final = {"idempotency", "probe", "duty", "handled_due_time"}
 
 
 _DOCUMENTS: Final = DocumentNames(Settings.model_fields["langgraph_redis_prefix"].default)

@@ -11,11 +11,18 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from slipway.clock import Clock
+from slipway.crons.reads import CronReads
+from slipway.crons.record import NewCron
+from slipway.crons.schedules import Schedule
+from slipway.crons.store import CronStore
 from slipway.health.doctor import PROBLEMS, Doctor, report, table
 from slipway.health.scripts import HealthScripts
 from slipway.processes.child_commands import slipway
 from slipway.redis.layout import LayoutRecord
+from slipway.run_options import RunOptions
 from slipway.runs.record import Phase, Run, new_id
+from slipway.runs.run_request import RunRequest
 from slipway.runs.script_results import Settled
 from tests.conftest import bare_environment
 from tests.runs.conftest import LEASE_MS, Stores, handover, settings_of
@@ -156,6 +163,38 @@ async def job_of_a_suspect_that_is_gone(stores: Stores) -> str:
     return job
 
 
+async def create_cron(stores: Stores, thread_id: str) -> str:
+    """A disabled cron on the thread."""
+    new = NewCron(
+        assistant_id="steps",
+        thread_id=thread_id,
+        schedule=Schedule("* * * * *", None),
+        enabled=False,
+        on_run_completed=None,
+        payload={},
+        metadata={},
+        request=RunRequest(assistant_id="steps", options=RunOptions()),
+    )
+    return (await CronStore(stores.pipeline, stores.keys, Clock()).create(new_id(), new, 0)).cron_id
+
+
+async def cron_without_thread(stores: Stores) -> str:
+    thread_id = await stores.thread()
+    cron_id = await create_cron(stores, thread_id)
+    deleted = await stores.thread_scripts.delete(thread_id)
+    assert deleted is not None
+    await stores.trash.remove(thread_id, deleted.deleted_us)
+    return cron_id
+
+
+async def cron_of_an_earlier_thread(stores: Stores) -> str:
+    cron_id = await cron_without_thread(stores)
+    (cron,) = await CronReads(stores.pipeline, stores.keys).threads([cron_id])
+    await stores.threads.create_or_get(cron.thread_id, {})
+    await create_cron(stores, cron.thread_id)
+    return cron_id
+
+
 BROKEN: list[tuple[str, Breaks]] = [
     ("queued_without_job", queued_without_job),
     ("queued_without_place", queued_without_place),
@@ -174,6 +213,8 @@ BROKEN: list[tuple[str, Breaks]] = [
     ("waits_for_run_that_is_over", waits_for_run_that_is_over),
     ("queued_without_job", suspect_without_job),
     ("job_without_run", job_of_a_suspect_that_is_gone),
+    ("cron_without_thread", cron_without_thread),
+    ("cron_without_thread", cron_of_an_earlier_thread),
 ]
 
 

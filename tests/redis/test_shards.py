@@ -14,31 +14,15 @@ from tests.catalogue.lua_use import Use
 from tests.catalogue.scripts import uses
 from tests.redis.lua_names import SCRIPTS
 
-_DELETES_CRONS: Final = (
-    "A thread's crons are deleted with the thread. On a cluster they must be deleted afterwards, one by one, from "
-    "`thread_crons`."
-)
 _SENDS_CONTROL: Final = (
     "An instruction is published on the channel of a worker. PUBLISH reaches every node, but a sharded channel must "
     "belong to the shard of the run: a worker then subscribes to one channel for each shard."
 )
 
 EXCEPTIONS: Final = {
-    ("doctor", Shard.CRONS): _DELETES_CRONS,
-    ("run_cancel", Shard.CRONS): _DELETES_CRONS,
-    ("run_reap", Shard.CRONS): _DELETES_CRONS,
-    ("run_settle", Shard.CRONS): _DELETES_CRONS,
-    ("thread_delete", Shard.CRONS): _DELETES_CRONS,
-    ("thread_sweep", Shard.CRONS): _DELETES_CRONS,
     ("run_cancel", Shard.PROCESSES): _SENDS_CONTROL,
     ("run_create", Shard.PROCESSES): _SENDS_CONTROL,
     ("thread_delete", Shard.PROCESSES): _SENDS_CONTROL,
-    ("run_create", Shard.CRONS): (
-        "The run of a due time is created in the script that sets the next due time, so that each due time creates "
-        "one run. On a cluster the run's id must be derived from the due time, and the cron changed in a second script."
-    ),
-    ("cron_save", Shard.THREAD): "A cron is listed in `thread_crons` of its thread, which must exist.",
-    ("cron_delete", Shard.THREAD): "A cron is removed from `thread_crons` of its thread.",
     ("heartbeat", Shard.PROCESSES): (
         "One heartbeat renews the leases of a worker and lists the worker. On a cluster it is one script for each "
         "shard with a lease, and one that lists the worker."

@@ -195,7 +195,7 @@ async def test_deleting_at_the_same_time_leaves_nothing_and_counts_once(either: 
     with pytest.raises(NotFound):
         await either.threads.delete(thread_id)
     assert first is not None
-    await either.trash.remove(thread_id, first)
+    await either.trash.remove(thread_id, first.deleted_us)
     assert await ids(either.checkpointer, at(thread_id, ns=None)) == []
 
 

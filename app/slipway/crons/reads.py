@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from slipway.access.filtered_reads import FilteredFields, read_filtered
 from slipway.access.filters import AccessFilter
 from slipway.redis.hash_fields import Fields
 from slipway.redis.read_stubs import ReadStubs
+
+
+@dataclass(frozen=True, slots=True)
+class CronThread:
+    """A cron and its thread. `incarnation` is the cron's, `thread_created_us` the thread's."""
+
+    cron_id: str
+    incarnation: str
+    thread_id: str
+    thread_created_us: str
 
 
 class CronReads(ReadStubs):
@@ -34,6 +45,13 @@ class CronReads(ReadStubs):
             "HGET", self._keys.cron(cron_id), "metadata", repeatable=True
         )
         return metadata
+
+    async def threads(self, cron_ids: Iterable[str]) -> list[CronThread]:
+        """The threads of those of these crons that exist and have one."""
+        names = ("cron_id", "created_us", "thread_id", "thread_created_us")
+        reads = [self._pipeline.send("HMGET", self._keys.cron(each), *names, repeatable=True) for each in cron_ids]
+        found = [await read for read in reads]
+        return [CronThread(*(value.decode() for value in values)) for values in found if None not in values]
 
     async def ids(self, first: int, last: int) -> list[str]:
         """Ids of all crons from position `first` to `last`, oldest first."""

@@ -1,10 +1,15 @@
 """The record of a cron: a schedule with a run request. Its runs execute on the cron's thread, or each on a thread of
 its own.
 
-Exactly one run is created for each due time, however many workers check the schedule and whichever of them dies. The
-script that creates the run also sets the cron's next due time, atomically, and does neither when the cron has another
-due time already. After downtime one run is created for all missed due times; its metadata has their number
-(`cron_missed`).
+Exactly one run is created for each due time, however many workers check the schedule and whichever of them dies. A
+worker first creates the run, then advances the cron to its next due time: two scripts, because a cron and its runs may
+live in different shards. Two facts make a repetition harmless:
+
+- Every worker computes the same id for the run of a due time, and the script that creates it remembers the due time as
+  handled (`redis/lua/lib/due_times.lua`), also when the run is deleted before the cron was advanced.
+- The cron is advanced only if it still has the due time that the run was created for.
+
+After downtime one run is created for all missed due times; its metadata has their number (`cron_missed`).
 """
 
 from __future__ import annotations
@@ -68,6 +73,9 @@ class Cron:
     """The creation time in µs. It distinguishes the cron from an earlier one, since deleted, of the same id."""
     assistant_id: str
     thread_id: str | None
+    thread_created_us: str | None
+    """The incarnation of the thread. The cron creates no runs on a later thread with the same id. None without a
+    thread."""
     schedule: Schedule
     next_ms: int | None
     """The next due time. None for a cron that is disabled or has no due time left."""
@@ -174,6 +182,7 @@ def cron_from(fields: Fields, now_ms: int) -> Cron:
         incarnation=fields["created_us"].decode(),
         assistant_id=fields["assistant_id"].decode(),
         thread_id=text("thread_id"),
+        thread_created_us=text("thread_created_us"),
         schedule=schedule,
         next_ms=number("next_ms"),
         due_if_enabled_ms=None if enabled else _due_if_enabled(schedule, now_ms),

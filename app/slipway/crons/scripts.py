@@ -1,8 +1,9 @@
-"""The script stubs of crons. `run_create.lua` creates the run of a due time and sets the next due time, atomically."""
+"""The script stubs of crons. `run_create.lua` creates the run of a due time, and `advance` then sets the next one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from uuid import uuid4
 
 from slipway.redis.hash_fields import Fields, fields_of
@@ -13,8 +14,26 @@ from slipway.runs.scripts import DueTime
 _SAVE = load("cron_save")
 _DELETE = load("cron_delete")
 _DUE = load("cron_due")
+_ADVANCE = load("cron_advance")
 _SKIP = load("cron_skip")
 _POSTPONE = load("cron_postpone")
+_REVOKE = load("due_time_revoke")
+
+
+@dataclass(frozen=True, slots=True)
+class SavedCron:
+    """`passed_ms` is a due time that had come and that the cron lost by the change: it must be revoked."""
+
+    fields: Fields
+    passed_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedCron:
+    """`due_ms` is a due time that had come: it must be revoked."""
+
+    incarnation: str
+    due_ms: int | None
 
 
 class CronScripts(ScriptStubs):
@@ -30,9 +49,9 @@ class CronScripts(ScriptStubs):
         drops: Sequence[str] = (),
         moves: bool,
         next_ms: int | None,
-    ) -> Fields | None:
-        """Creates or changes a cron. Returns its fields; None if the cron, or the thread of a new one, does not exist.
-        `metadata` is stored a second time, one field for each member, for access filters."""
+    ) -> SavedCron | None:
+        """Creates or changes a cron. Returns None if the cron to change does not exist. `metadata` is stored a second
+        time, one field for each member, for access filters."""
         arguments = self._args(
             cron_id=cron_id,
             fields=changes,
@@ -44,24 +63,37 @@ class CronScripts(ScriptStubs):
             seed=str(uuid4()),
         )
         reply = await self._pipeline.run(_SAVE, [], arguments)
-        return fields_of(reply[1]) if len(reply) > 1 else None
+        return SavedCron(fields_of(reply[1]), _number(reply[2])) if len(reply) > 1 else None
 
-    async def delete(self, cron_id: str) -> bool:
-        """Returns whether the cron existed."""
-        return bool(await self._pipeline.run(_DELETE, [], self._args(cron_id=cron_id)))
+    async def delete(self, cron_id: str, incarnation: str | None = None) -> DeletedCron | None:
+        """Returns None if the cron does not exist, or was not created at `incarnation`."""
+        reply = await self._pipeline.run(_DELETE, [], self._args(cron_id=cron_id, incarnation=incarnation))
+        return DeletedCron(reply[1].decode(), _number(reply[2])) if len(reply) > 1 else None
+
+    async def revoke(self, cron_id: str, incarnation: str, due_ms: int) -> None:
+        """Prevents that a worker creates the run of a due time that the cron no longer has. A run that exists stays."""
+        arguments = self._args(cron_id=cron_id, incarnation=incarnation, due_ms=due_ms)
+        await self._pipeline.run(_REVOKE, [], arguments)
 
     async def due(self, limit: int) -> tuple[int, list[Fields]]:
         """The time of Redis in ms, and the fields of due crons."""
         reply = await self._pipeline.run(_DUE, [], self._args(limit=limit))
-        return int(reply[0]), [fields_of(held) for held in reply[1:]]
+        return int(reply[0]), [fields_of(flat) for flat in reply[1:]]
 
-    async def skip(self, step: DueTime, *, problem: str, disable: bool) -> bool:
-        """Lets a due time pass without a run. Returns False if another process has handled the due time before."""
-        arguments = self._args(**step, problem=problem, disable=disable)
-        return bool(await self._pipeline.run(_SKIP, [], arguments))
+    async def advance(self, due_time: DueTime, run_id: str | None) -> bool:
+        """Sets the next due time. `run_id` is the run of this due time, None if none was created. Returns False if the
+        cron does not have this due time any more."""
+        return bool(await self._pipeline.run(_ADVANCE, [], self._args(**due_time, run_id=run_id)))
 
-    async def postpone(self, step: DueTime, *, problem: str, by_ms: int) -> bool:
-        """Makes the cron due again in `by_ms`, for the same due time. Returns False if another process has handled the
-        due time before."""
-        arguments = self._args(**step, problem=problem, by_ms=by_ms)
-        return bool(await self._pipeline.run(_POSTPONE, [], arguments))
+    async def skip(self, due_time: DueTime, *, problem: str) -> bool:
+        """Sets the next due time without a run. Returns False if the cron does not have this due time any more."""
+        return bool(await self._pipeline.run(_SKIP, [], self._args(**due_time, problem=problem)))
+
+    async def postpone(self, due_time: DueTime, *, problem: str, by_ms: int) -> bool:
+        """Makes the cron due again in `by_ms`, for the same due time. Returns False if the cron does not have this due
+        time any more."""
+        return bool(await self._pipeline.run(_POSTPONE, [], self._args(**due_time, problem=problem, by_ms=by_ms)))
+
+
+def _number(reply: bytes | None) -> int | None:
+    return None if reply is None else int(reply)

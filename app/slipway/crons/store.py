@@ -12,12 +12,13 @@ from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.clock import Clock
 from slipway.crons.reads import CronReads
 from slipway.crons.record import OPTIONAL, Cron, NewCron, cron_from
-from slipway.crons.scripts import CronScripts
+from slipway.crons.scripts import CronScripts, SavedCron
 from slipway.errors import NotFound
 from slipway.json_comparison import contains
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
 from slipway.serialization.json_encoding import json_members
+from slipway.threads.scripts import ThreadScripts
 
 PAGE: Final = 200
 
@@ -47,29 +48,37 @@ class CronStore:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, clock: Clock) -> None:
         self._reads, self._scripts, self._clock = CronReads(pipeline, keys), CronScripts(pipeline, keys), clock
+        self._threads = ThreadScripts(pipeline, keys)
 
     async def create(self, cron_id: str, new: NewCron, now_ms: int) -> Cron:
         """Creates a cron, or returns the existing one of this id unchanged. Raises `NotFound` when its thread does not
-        exist: a cron is deleted with its thread."""
+        exist or is the temporary thread of a run. A cron is deleted with its thread."""
+        fields = new.fields()
+        if new.thread_id is not None:
+            incarnation = await self._threads.expect_crons(new.thread_id)
+            if incarnation is None:
+                raise NotFound("thread", new.thread_id)
+            fields["thread_created_us"] = incarnation
         next_ms = new.schedule.after(now_ms) if new.enabled else None
-        fields = await self._scripts.save(
-            cron_id, new.fields(), json_members(new.metadata), create=True, moves=True, next_ms=next_ms
+        saved = await self._scripts.save(
+            cron_id, fields, json_members(new.metadata), create=True, moves=True, next_ms=next_ms
         )
-        if fields is None:
-            raise NotFound("thread", new.thread_id or "")
-        return cron_from(fields, now_ms)
+        return cron_from(_found(cron_id, saved).fields, now_ms)
 
     async def change(self, cron_id: str, new: NewCron, now_ms: int, *, moves: bool) -> Cron:
-        """Replaces the cron. With `moves` its next due time is computed again. Raises `NotFound`."""
+        """Replaces the cron. With `moves` its next due time is computed again; then no run of its earlier due time is
+        created after the change. Raises `NotFound`."""
         changes = new.fields()
         next_ms = new.schedule.after(now_ms) if new.enabled else None
         drops = [name for name in OPTIONAL if name not in changes]
-        fields = await self._scripts.save(
+        result = await self._scripts.save(
             cron_id, changes, json_members(new.metadata), create=False, drops=drops, moves=moves, next_ms=next_ms
         )
-        if fields is None:
-            raise NotFound("cron", cron_id)
-        return cron_from(fields, now_ms)
+        saved = _found(cron_id, result)
+        cron = cron_from(saved.fields, now_ms)
+        if saved.passed_ms is not None:
+            await self._scripts.revoke(cron_id, cron.incarnation, saved.passed_ms)
+        return cron
 
     async def get(self, cron_id: str, access_filter: AccessFilter = MATCH_ALL) -> Cron:
         """Raises `NotFound` when the cron does not exist or does not match the access filter. The two cases cost the
@@ -89,14 +98,21 @@ class CronStore:
         return metadata is not None and access_filter.matches(orjson.loads(metadata))
 
     async def delete(self, cron_id: str) -> None:
-        """Deletes the cron; its runs stay. Raises `NotFound`."""
-        if not await self._scripts.delete(cron_id):
+        """Deletes the cron; its runs stay, and none is created afterwards. Raises `NotFound`."""
+        if not await self._delete(cron_id):
             raise NotFound("cron", cron_id)
+
+    async def _delete(self, cron_id: str) -> bool:
+        """One round trip; two if the cron is due, because a worker may have read it already."""
+        deleted = await self._scripts.delete(cron_id)
+        if deleted is not None and deleted.due_ms is not None:
+            await self._scripts.revoke(cron_id, deleted.incarnation, deleted.due_ms)
+        return deleted is not None
 
     async def delete_for_assistant(self, assistant_id: str) -> None:
         """Deletes all crons of an assistant."""
         for cron in await self.search(CronQuery(assistant_id=assistant_id)):
-            await self._scripts.delete(cron.cron_id)
+            await self._delete(cron.cron_id)
 
     def _now_ms(self) -> int:
         return int(self._clock.now().timestamp() * 1000)
@@ -116,3 +132,9 @@ class CronStore:
             if len(ids) < PAGE:
                 return
             start += PAGE
+
+
+def _found(cron_id: str, saved: SavedCron | None) -> SavedCron:
+    if saved is None:
+        raise NotFound("cron", cron_id)
+    return saved

@@ -1,8 +1,9 @@
-"""Detects and repairs stuck runs and threads. Scripts never leave them in that state, but a lost write of Redis, an
-older release, or a person who edits the data may.
+"""Detects and repairs stuck runs and threads, and crons whose thread was deleted. Scripts never leave stuck runs or
+threads, but a lost write of Redis, an older release, or a person who edits the data may. A process that dies while it
+deletes a thread leaves the thread's crons.
 
-Ids are read in pages (ZSCAN, SSCAN, SCAN). One script (`redis/lua/doctor.lua`) checks and repairs a page atomically, so
-the doctor does not race with workers or with another doctor.
+Ids are read in pages (ZSCAN, SSCAN, SCAN). One script (`redis/lua/doctor.lua`) checks and repairs a page of runs or
+threads atomically, so the doctor does not race with workers or with another doctor.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 import structlog
 
 from slipway.clock import Clock
+from slipway.crons.without_thread import CronsWithoutThread
 from slipway.health import start_checks
 from slipway.health.health import HealthMonitor
 from slipway.health.reads import HealthReads, IdPage
@@ -41,6 +43,7 @@ PROBLEMS: Final = {
     "waiting_run_not_shown": "a run that waits for an answer, while its thread does not show the interrupt",
     "waits_for_run_that_is_over": "a thread that shows the interrupt of a run that has ended or was deleted",
     "waiting_run_not_named": "a run that waits for an answer, while its thread does not name it as waiting",
+    "cron_without_thread": "a cron whose thread was deleted",
 }
 """The description of each problem, by its stable name."""
 
@@ -51,7 +54,7 @@ class Problem:
 
     name: str
     record_id: str
-    """Of the run, the thread or the job."""
+    """Of the run, the thread, the job or the cron."""
     repaired: bool
 
 
@@ -60,6 +63,7 @@ class Doctor:
 
     def __init__(self, pipeline: Pipeline, keys: Keys, *, lease_ms: int, repair: bool) -> None:
         self._reads, self._scripts = HealthReads(pipeline, keys), HealthScripts(pipeline, keys)
+        self._crons = CronsWithoutThread(pipeline, keys)
         self._lease_ms, self._repair = lease_ms, repair
         self._sweep: AsyncIterator[IdPage] | None = None
 
@@ -73,7 +77,7 @@ class Doctor:
         return list({(problem.name, problem.record_id): problem for problem in found}.values())
 
     async def check_next_pages(self, pages: int) -> list[Problem]:
-        """Checks all jobs and leases, and the next `pages` pages of threads and runs. Successive calls check all
+        """Checks all jobs and leases, and the next `pages` pages of threads, runs and crons. Successive calls check all
         records in a cycle, so a call costs the same however many records exist. Raises `StoreUnavailable`; the next
         call then starts the cycle again."""
         found: list[Problem] = []
@@ -92,7 +96,13 @@ class Doctor:
     async def _check_page(self, page: IdPage) -> list[Problem]:
         if not page.ids:
             return []
-        detected = await self._scripts.doctor(
+        detected = await (self._check_crons(page.ids) if page.kind == "cron" else self._check_in_script(page))
+        for problem, record_id in detected:
+            log.warning("doctor.problem_found", problem=problem, id=record_id, repaired=self._repair)
+        return [Problem(problem, record_id, self._repair) for problem, record_id in detected]
+
+    async def _check_in_script(self, page: IdPage) -> list[tuple[str, str]]:
+        return await self._scripts.doctor(
             page.kind,
             page.ids,
             container=page.container,
@@ -100,9 +110,15 @@ class Doctor:
             repair=self._repair,
             lease_ms=self._lease_ms,
         )
-        for problem, record_id in detected:
-            log.warning("doctor.problem_found", problem=problem, id=record_id, repaired=self._repair)
-        return [Problem(problem, record_id, self._repair) for problem, record_id in detected]
+
+    async def _check_crons(self, cron_ids: Sequence[str]) -> list[tuple[str, str]]:
+        """Not in one script, because a cron and its thread live in different shards. The cron is read first: its thread
+        existed before it, so a thread that does not exist then was deleted, and stays deleted."""
+        found = await self._crons.find(cron_ids)
+        if self._repair:
+            found = [cron for cron in found if await self._crons.delete(cron)]
+            await self._scripts.count_repairs("cron_without_thread", len(found))
+        return [("cron_without_thread", cron.cron_id) for cron in found]
 
 
 def table(found: Sequence[Problem]) -> str:

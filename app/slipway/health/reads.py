@@ -40,11 +40,13 @@ class HealthReads(ReadStubs):
             yield IdPage("lease", runs)
 
     async def pages_of_records(self) -> AsyncIterator[IdPage]:
-        """Threads, runs, parked jobs and slots of concurrency groups: as many pages as there are threads and runs."""
+        """Threads, runs, crons, parked jobs and slots of concurrency groups: as many pages as there are of these."""
         async for threads in self._members("ZSCAN", self._keys.threads):
             yield IdPage("thread", threads)
         async for runs in self._ids_of_kind("run", "hash"):
             yield IdPage("run", runs)
+        async for crons in self._members("ZSCAN", self._keys.crons):
+            yield IdPage("cron", crons)
         async for groups in self._ids_of_kind("parked_queue", "zset"):
             for group in groups:
                 key = self._keys.parked_queue(group)

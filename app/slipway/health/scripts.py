@@ -53,6 +53,11 @@ class HealthScripts(ScriptStubs):
         reply = await self._pipeline.run(_DOCTOR, [], arguments)
         return [(problem.decode(), ident.decode()) for problem, ident in reply]
 
+    async def count_repairs(self, problem: str, count: int) -> None:
+        """Adds to the number of repairs of a problem."""
+        if count:
+            await self._pipeline.send("HINCRBY", self._keys.repairs, problem, count)
+
     async def acquire_duty(self, duty: str, worker: str, for_ms: int) -> bool:
         """Whether `worker` holds this duty for the next `for_ms`. The holder renews it by calling this again."""
         return bool(await self._pipeline.run(_DUTY_TAKE, [], self._args(duty=duty, worker=worker, for_ms=for_ms)))

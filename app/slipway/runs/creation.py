@@ -22,7 +22,7 @@ from slipway.redis.pipeline import Pipeline
 from slipway.runs.reads import RunReads
 from slipway.runs.record import Run, RunSpec, run_from
 from slipway.runs.script_results import (
-    DueTimePassed,
+    DueTimeHandled,
     InterruptAnswered,
     RunCreated,
     RunCreateResult,
@@ -40,7 +40,11 @@ FieldSnapshot = dict[str, str | bool]
 
 
 class DueTimeTaken(Conflict):
-    """The run of a cron's due time exists already, or the cron's due time has changed."""
+    """The run of a cron's due time was created before, or the cron no longer has this due time."""
+
+    def __init__(self, message: str, handled: DueTimeHandled) -> None:
+        super().__init__(message)
+        self.handled = handled
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,8 @@ class RunCreator:
                 raise _busy_conflict(spec, run_id)
             case InterruptAnswered(run_id, options):
                 raise _answered_conflict(thread_id, run_id, options)
-            case DueTimePassed():
-                raise DueTimeTaken(f"run {spec.identity.run_id} of this due time was created already")
+            case DueTimeHandled() as handled:
+                raise DueTimeTaken(f"the due time of run {spec.identity.run_id} was handled already", handled)
 
     async def _call_script(self, spec: RunSpec, inline_worker: str | None) -> RunCreateResult:
         while True:

@@ -63,12 +63,22 @@ class InterruptAnswered:
 
 
 @dataclass(frozen=True, slots=True)
-class DueTimePassed:
-    """The cron's due time has changed because another worker created this run, or the cron was deleted."""
+class DueTimeHandled:
+    """The run of this due time was created before (`has_run`; it may have been deleted since), or the cron no longer
+    has this due time."""
+
+    has_run: bool
+    next_ms: int | None
+    """The cron's next due time, as the process decided that created the run. None if no due time is left."""
+
+    @classmethod
+    def from_reply(cls, next_ms: bytes | None = None) -> DueTimeHandled:
+        """Of the reply's second member: missing without a run, empty if no due time is left."""
+        return cls(next_ms is not None, int(next_ms) if next_ms else None)
 
 
 RunCreateResult = (
-    RunCreated | RunExists | ThreadNotFound | ThreadExists | ThreadBusy | InterruptAnswered | DueTimePassed
+    RunCreated | RunExists | ThreadNotFound | ThreadExists | ThreadBusy | InterruptAnswered | DueTimeHandled
 )
 
 

@@ -28,7 +28,7 @@ from slipway.runs.script_results import (
     CancelResult,
     ClaimResult,
     DeleteResult,
-    DueTimePassed,
+    DueTimeHandled,
     GroupMissing,
     InterruptAnswered,
     ReclaimedRun,
@@ -73,13 +73,15 @@ class Ttl(TypedDict):
 
 
 class DueTime(TypedDict):
-    """Which of a cron's due times a run is for, and the one after it; None when it was the last. `incarnation` is when
-    the cron was created, in µs."""
+    """The due time of a cron that a run is for. `incarnation` is when the cron was created, in µs."""
 
     cron_id: str
     incarnation: str
     due_ms: int
     next_ms: int | None
+    """The next due time: the first one that has not come yet. None if no due time is left."""
+    thread_created_us: str | None
+    """The incarnation that the thread must have; None for a stateless cron."""
 
 
 class RunCreate(TypedDict):
@@ -304,7 +306,7 @@ _CREATE_RESULTS: Final[Mapping[bytes, Callable[..., RunCreateResult | ThreadChan
     b"changed": ThreadChanged,
     b"busy": lambda run_id: ThreadBusy(run_id.decode()),
     b"answered": lambda run_id, options: InterruptAnswered(run_id.decode(), options),
-    b"due_time_passed": DueTimePassed,
+    b"due_time_handled": DueTimeHandled.from_reply,
     b"leftovers": LeftoversExist,
 }
 

@@ -17,6 +17,8 @@ _SWEEP = load("thread_sweep")
 _CREATE = load("thread_create")
 _PATCH = load("thread_patch")
 _DELETE = load("thread_delete")
+_EXPECT_CRONS = load("thread_expect_crons")
+_DELETE_CRONS = load("thread_crons_delete")
 
 STATES_KEPT: Final = 100
 """How many checkpoints that were written outside runs a thread keeps for its followers."""
@@ -24,12 +26,23 @@ STATES_KEPT: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """The result of a sweep: deleted threads, threads whose checkpoints must be pruned, each with its creation time in
-    µs, and the number of busy threads."""
+    """The result of a sweep: deleted threads, threads whose checkpoints must be pruned, the number of busy threads, and
+    the deleted threads whose crons must be deleted. A pair is a thread id and the thread's incarnation."""
 
     deleted: list[str]
     to_prune: list[tuple[str, str]]
     busy: int
+    with_crons: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedThread:
+    """`deleted_us` is the time of deletion in µs, which identifies the thread's entry in the trash. `has_crons`: the
+    thread may have crons, which must be deleted."""
+
+    deleted_us: bytes
+    incarnation: str
+    has_crons: bool
 
 
 class ThreadScripts(ScriptStubs):
@@ -84,12 +97,22 @@ class ThreadScripts(ScriptStubs):
         reply = await self._pipeline.run(_PATCH, [], self._args(**arguments))
         return fields_of(reply[1]) if len(reply) > 1 else None
 
-    async def delete(self, thread_id: str, incarnation: str | None = None) -> bytes | None:
-        """Deletes a thread. Returns the time of deletion in µs, which identifies its entry in the trash; None if no
-        such thread exists, or none that was created at `incarnation`."""
+    async def delete(self, thread_id: str, incarnation: str | None = None) -> DeletedThread | None:
+        """Deletes a thread. Returns None if no such thread exists, or none that was created at `incarnation`."""
         arguments = {"thread_id": thread_id, "incarnation": incarnation}
         reply = await self._pipeline.run(_DELETE, [], self._args(**arguments))
-        return reply[1] if len(reply) > 1 else None
+        return DeletedThread(reply[1], reply[2].decode(), reply[3] is not None) if len(reply) > 1 else None
+
+    async def expect_crons(self, thread_id: str) -> str | None:
+        """Prepares the thread for a cron: its deletion will delete the cron too. Returns the thread's incarnation; None
+        if it does not exist or is the temporary thread of a run."""
+        reply = await self._pipeline.run(_EXPECT_CRONS, [], self._args(thread_id=thread_id))
+        return reply[0].decode() if reply else None
+
+    async def delete_crons(self, threads: Sequence[tuple[str, str]]) -> int:
+        """Deletes the crons of deleted threads, each a thread id and the thread's incarnation. Returns how many crons
+        were deleted."""
+        return int(await self._pipeline.run(_DELETE_CRONS, [], self._args(threads=list(threads))))
 
     async def copy(
         self, source: str, thread_id: str, token: str, ttl: Ttl | None, metadata: dict[str, str] | None = None
@@ -103,6 +126,11 @@ class ThreadScripts(ScriptStubs):
 
     async def sweep(self, limit: int, pruned: Sequence[tuple[str, str]] = ()) -> Swept:
         """Handles up to `limit` expired threads. `pruned` are the threads that were pruned since the last sweep."""
-        deleted, to_prune, busy = await self._pipeline.run(_SWEEP, [], self._args(limit=limit, pruned=list(pruned)))
-        words = iter(word.decode() for word in to_prune)
-        return Swept([name.decode() for name in deleted], list(zip(words, words, strict=True)), int(busy))
+        reply = await self._pipeline.run(_SWEEP, [], self._args(limit=limit, pruned=list(pruned)))
+        deleted, to_prune, busy, with_crons = reply
+        return Swept([name.decode() for name in deleted], _pairs(to_prune), int(busy), _pairs(with_crons))
+
+
+def _pairs(flat: Sequence[bytes]) -> list[tuple[str, str]]:
+    texts = iter(text.decode() for text in flat)
+    return list(zip(texts, texts, strict=True))

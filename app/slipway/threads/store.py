@@ -6,6 +6,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
+from slipway import failpoints
 from slipway.access.filtered_reads import filtered_fields, members_of
 from slipway.access.filters import MATCH_ALL, AccessFilter
 from slipway.checkpoints.base_checkpointer import BaseCheckpointer
@@ -205,14 +206,20 @@ class ThreadStore:
         }
 
     async def delete(self, thread_id: str, incarnation: str | None = None) -> None:
-        """Deletes the thread with its runs, logs and checkpoints. A running attempt is fenced and stopped. Raises
-        `NotFound` when the thread does not exist or was not created at `incarnation`; then checkpoints that were left
-        under this id are deleted."""
-        deleted_us = await self._scripts.delete(thread_id, incarnation)
-        if deleted_us is None:
+        """Deletes the thread with its runs, logs, crons and checkpoints. A running attempt is fenced and stopped.
+        Raises `NotFound` when the thread does not exist or was not created at `incarnation`; then checkpoints that were
+        left under this id are deleted.
+
+        The thread and its runs are deleted first, by one script. If the process dies before it has deleted the crons
+        and checkpoints, duties of workers delete them."""
+        deleted = await self._scripts.delete(thread_id, incarnation)
+        if deleted is None:
             await self._checkpointer.remove_leftovers(thread_id)
             raise NotFound("thread", thread_id)
-        await self._trash.remove(thread_id, deleted_us)
+        failpoints.reach("thread_deleted")
+        if deleted.has_crons:
+            await self._scripts.delete_crons([(thread_id, deleted.incarnation)])
+        await self._trash.remove(thread_id, deleted.deleted_us)
 
     async def search(
         self,

@@ -41,6 +41,8 @@ class Retention(ExclusiveDuty):
         remaining, deleted, pruned = self._limit, 0, 0
         while remaining > 0:
             swept = await self._scripts.sweep(min(remaining, _PAGE))
+            if swept.with_crons:
+                await self._scripts.delete_crons(swept.with_crons)
             for thread_id, incarnation in swept.to_prune:
                 is_pruned = await self._checkpointer.prune_thread(thread_id, incarnation)
                 pruned += is_pruned

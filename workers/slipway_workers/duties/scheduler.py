@@ -4,11 +4,14 @@ Interval: `INTERVAL_S`.
 Who: every worker; the script that creates the run of a due time lets one of them succeed.
 Logs: `cron.run_created` for each run; `cron.due_times_missed` if due times passed without a run, such as while no
 worker was running; `cron.access_denied`, `cron.skipped` and `cron.auth_failed` when a problem of a cron begins, not
-again while it lasts.
+again while it lasts; `cron.deleted_without_thread` for a cron whose thread was deleted.
 
 A run is created only if the cron's owner is authorized to create it now. If no run can be created, the due time is
-skipped and the cron shows the reason in `problem`; a cron whose thread was deleted is disabled. If the auth file fails,
+skipped and the cron shows the reason in `problem`; a cron whose thread was deleted is deleted. If the auth file fails,
 the due time is kept and tried again, so a temporary failure loses no run.
+
+A worker that dies between the creation of the run and the advance of the cron leaves the cron due. The next worker
+then finds that the due time was handled, creates no run, and advances the cron.
 """
 
 from __future__ import annotations
@@ -18,9 +21,11 @@ from typing import Final
 
 import structlog
 
+from slipway import failpoints
 from slipway.access.permissions import all_permissions_of, is_handler_failure
 from slipway.crons.record import Cron, cron_from
 from slipway.crons.scripts import CronScripts
+from slipway.crons.without_thread import CronsWithoutThread
 from slipway.duties import Duty
 from slipway.errors import AccessRefused, NotFound, SlipwayError, StoreUnavailable
 from slipway.runs.creation import DueTimeTaken
@@ -49,73 +54,105 @@ class Scheduler(Duty):
     def __init__(self, services: Services) -> None:
         super().__init__(INTERVAL_S)
         self._services, self.scripts = services, CronScripts(services.pipeline, services.keys)
+        self._without_thread = CronsWithoutThread(services.pipeline, services.keys)
         self._slots = asyncio.Semaphore(_CONCURRENCY)
 
     async def run_once(self) -> int:
         """Returns how many runs this worker created."""
         now_ms, due = await self.scripts.due(_CRONS_PER_ROUND)
         crons = [cron_from(fields, now_ms) for fields in due]
-        due_runs = [self._create_due_run(cron, cron.next_ms, now_ms) for cron in crons if cron.next_ms is not None]
+        due_runs = [self._handle(cron, cron.next_ms, now_ms) for cron in crons if cron.next_ms is not None]
         results = await asyncio.gather(*due_runs, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
         return sum(result is True for result in results)
 
-    async def _create_due_run(self, cron: Cron, due_ms: int, now_ms: int) -> bool:
+    async def _handle(self, cron: Cron, due_ms: int, now_ms: int) -> bool:
         """Returns whether the run was created here. Raises only `StoreUnavailable`, so that a problem of one cron does
         not affect the others."""
-        step = DueTime(cron_id=cron.cron_id, incarnation=cron.incarnation, due_ms=due_ms, next_ms=None)
+        due_time = DueTime(
+            cron_id=cron.cron_id,
+            incarnation=cron.incarnation,
+            due_ms=due_ms,
+            next_ms=None,
+            thread_created_us=cron.thread_created_us,
+        )
         try:
-            step = DueTime(**{**step, "next_ms": cron.schedule.after(now_ms)})
+            due_time = _with_next(due_time, cron.schedule.after(now_ms))
             missed = cron.schedule.count_missed(due_ms, now_ms)
             async with self._slots:
-                if not await self.submit_due(cron, step, missed):
-                    return False
-        except DueTimeTaken:
-            return False
+                is_new = await self.create_run(cron, due_time, missed)
         except StoreUnavailable:
             raise
         except Exception as error:
-            await (self._retry_later(cron, step, error) if is_handler_failure(error) else self._skip(cron, step, error))
+            await self._handle_error(cron, due_time, error)
             return False
-        if missed:
+        if is_new and missed:
             log.warning("cron.due_times_missed", cron=cron.cron_id, due_ms=due_ms, missed=missed)
-        return True
+        return is_new
 
-    async def _retry_later(self, cron: Cron, step: DueTime, error: Exception) -> None:
-        if await self.scripts.postpone(step, problem=_AUTH_FAILED, by_ms=_AUTH_RETRY_MS):
-            facts = {"due_ms": step["due_ms"], "again_ms": _AUTH_RETRY_MS, "exc_info": error}
-            _log_new_problem(cron, _AUTH_FAILED, "cron.auth_failed", **facts)
-
-    async def _skip(self, cron: Cron, step: DueTime, error: Exception) -> None:
-        disable = await self._has_lost_its_thread(cron, error)
-        problem = str(error)[:_PROBLEM_CHARS] if isinstance(error, SlipwayError) else _RUN_NOT_CREATED
-        if await self.scripts.skip(step, problem=problem, disable=disable):
-            event = "cron.access_denied" if isinstance(error, AccessRefused) else "cron.skipped"
-            raised = error if problem is _RUN_NOT_CREATED else None
-            facts = {"due_ms": step["due_ms"], "disabled": disable, "owner": cron.user_id, "exc_info": raised}
-            _log_new_problem(cron, problem, event, **facts)
-
-    async def _has_lost_its_thread(self, cron: Cron, error: Exception) -> bool:
-        """Whether the thread was deleted. A thread that the owner has no access to was not."""
-        if cron.thread_id is None or not isinstance(error, NotFound) or error.kind != "thread":
-            return False
-        return await self._services.threads.status(cron.thread_id) is None
-
-    async def submit_due(self, cron: Cron, step: DueTime, missed: int) -> bool:
-        """Returns False if the run exists already."""
-        run_id, own_thread = cron.run_ids(step["due_ms"])
-        request = cron.run_request(step["due_ms"], missed)
+    async def create_run(self, cron: Cron, due_time: DueTime, missed: int) -> bool:
+        """Creates the run of a due time, and advances the cron. Returns whether the run was created here."""
+        run_id, own_thread = cron.run_ids(due_time["due_ms"])
+        request = cron.run_request(due_time["due_ms"], missed)
         owner, *changers = all_permissions_of(self._services.auth, request.user, request.changed_by)
-        ids = RunIds(run_id=run_id, thread_id=cron.thread_id or own_thread, due_time=step)
-        created = await self._services.submission.submit_due(request, ids, owner, changers)
+        ids = RunIds(run_id=run_id, thread_id=cron.thread_id or own_thread, due_time=due_time)
+        try:
+            created = await self._services.submission.submit_due(request, ids, owner, changers)
+        except DueTimeTaken as taken:
+            await self._advance_handled(due_time, run_id, taken)
+            return False
         if created.is_new:
-            log.info("cron.run_created", cron=cron.cron_id, run=run_id, due_ms=step["due_ms"])
+            log.info("cron.run_created", cron=cron.cron_id, run=run_id, due_ms=due_time["due_ms"])
+        failpoints.reach("due_run_created")
+        await self.scripts.advance(due_time, run_id)
         return created.is_new
 
+    async def _advance_handled(self, due_time: DueTime, run_id: str, taken: DueTimeTaken) -> None:
+        """Advances a cron whose due time another process has handled; that process may have died. The next due time is
+        the one that process decided on, because its run counts the due times missed until then."""
+        if taken.handled.has_run:
+            await self.scripts.advance(_with_next(due_time, taken.handled.next_ms), run_id)
+        else:
+            await self.scripts.advance(due_time, None)
 
-def _log_new_problem(cron: Cron, problem: str, event: str, **facts: object) -> None:
+    async def _handle_error(self, cron: Cron, due_time: DueTime, error: Exception) -> None:
+        if is_handler_failure(error):
+            await self._retry_later(cron, due_time, error)
+        elif not await self._delete_without_thread(cron, error):
+            await self._skip(cron, due_time, error)
+
+    async def _retry_later(self, cron: Cron, due_time: DueTime, error: Exception) -> None:
+        if await self.scripts.postpone(due_time, problem=_AUTH_FAILED, by_ms=_AUTH_RETRY_MS):
+            details = {"due_ms": due_time["due_ms"], "again_ms": _AUTH_RETRY_MS, "exc_info": error}
+            _log_new_problem(cron, _AUTH_FAILED, "cron.auth_failed", **details)
+
+    async def _delete_without_thread(self, cron: Cron, error: Exception) -> bool:
+        """Deletes the cron if its thread was deleted, and returns whether it was. A thread that the owner may no longer
+        read was not deleted."""
+        if not isinstance(error, NotFound) or error.kind != "thread":
+            return False
+        found = await self._without_thread.find([cron.cron_id])
+        for each in found:
+            if await self._without_thread.delete(each):
+                log.info("cron.deleted_without_thread", cron=each.cron_id, thread=each.thread_id)
+        return bool(found)
+
+    async def _skip(self, cron: Cron, due_time: DueTime, error: Exception) -> None:
+        problem = str(error)[:_PROBLEM_CHARS] if isinstance(error, SlipwayError) else _RUN_NOT_CREATED
+        if await self.scripts.skip(due_time, problem=problem):
+            event = "cron.access_denied" if isinstance(error, AccessRefused) else "cron.skipped"
+            raised = error if problem is _RUN_NOT_CREATED else None
+            details = {"due_ms": due_time["due_ms"], "owner": cron.user_id, "exc_info": raised}
+            _log_new_problem(cron, problem, event, **details)
+
+
+def _with_next(due_time: DueTime, next_ms: int | None) -> DueTime:
+    return DueTime(**{**due_time, "next_ms": next_ms})
+
+
+def _log_new_problem(cron: Cron, problem: str, event: str, **details: object) -> None:
     """Logs a problem unless the cron showed the same one before."""
     if cron.problem != problem:
-        log.error(event, cron=cron.cron_id, problem=problem, **facts)
+        log.error(event, cron=cron.cron_id, problem=problem, **details)

@@ -24,6 +24,13 @@ _CRON_FIELDS: Final = (
         absent="each run has a thread of its own",
         python_writers=("slipway.crons",),
     ),
+    Field(
+        "thread_created_us",
+        Encoding.TIME_US,
+        "The incarnation of that thread.",
+        absent="each run has a thread of its own",
+        python_writers=("slipway.crons",),
+    ),
     Field("schedule", Encoding.TEXT, "The cron expression.", python_writers=("slipway.crons",)),
     Field(
         "timezone",
@@ -66,6 +73,18 @@ _CRON_FIELDS: Final = (
     Field("problem", Encoding.TEXT, "Why the last due time created no run.", absent="it created one"),
 )
 
+_HANDLED_FIELDS: Final = (
+    Field("incarnation", Encoding.TIME_US, "The incarnation of the cron.", scripts_only=True),
+    Field("due_ms", Encoding.TIME_MS, "The due time.", scripts_only=True),
+    Field(
+        "next_ms",
+        Encoding.TIME_MS,
+        "The cron's next due time, as the process decided that created the run; empty if no due time was left.",
+        absent="no run was created, because the cron was changed or deleted at the due time",
+        scripts_only=True,
+    ),
+)
+
 KEY_KINDS: Final = (
     KeyKind(
         "cron",
@@ -85,7 +104,7 @@ KEY_KINDS: Final = (
         Shard.CRONS,
         meaning="All crons, by created_at in µs.",
         lifetime="forever",
-        python_readers=("slipway.crons",),
+        python_readers=("slipway.crons", "slipway.health"),
     ),
     KeyKind(
         "crons_due",
@@ -94,5 +113,22 @@ KEY_KINDS: Final = (
         Shard.CRONS,
         meaning="Enabled crons, by their next due time in ms, or by the time of the next try to create its run.",
         lifetime="while they are enabled",
+    ),
+    KeyKind(
+        "thread_crons",
+        ":thread:%s:crons",
+        RedisType.SET,
+        Shard.CRONS,
+        meaning="The crons whose runs execute on a thread.",
+        lifetime="while the thread has crons",
+    ),
+    KeyKind(
+        "handled_due_time",
+        ":cron:%s:handled",
+        RedisType.HASH,
+        Shard.THREAD,
+        meaning=("The last due time of a cron that was handled in the shard of its run: no due time creates two runs."),
+        lifetime="30 days after the last due time",
+        fields=_HANDLED_FIELDS,
     ),
 )

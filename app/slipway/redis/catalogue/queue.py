@@ -115,6 +115,7 @@ KEY_KINDS: Final = (
         Shard.THREAD,
         meaning="How many times each problem was repaired.",
         lifetime="forever",
+        python_writers=("slipway.health",),
         python_readers=("slipway.health",),
         fields=_REPAIRS_FIELDS,
     ),

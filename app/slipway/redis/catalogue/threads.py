@@ -36,6 +36,13 @@ _THREAD_FIELDS: Final = (
         scripts_only=True,
     ),
     Field(
+        "has_crons",
+        Encoding.FLAG,
+        "It may have crons, which are deleted after it.",
+        absent="no cron was ever created on it",
+        scripts_only=True,
+    ),
+    Field(
         "m:*",
         Encoding.JSON,
         "One member of its metadata.",
@@ -135,14 +142,6 @@ KEY_KINDS: Final = (
         meaning="State writes, `<time in µs>:<checkpoint>`, by the ordinal of the last started run; the newest 100.",
         lifetime="`event_ttl_s` after the last state write",
         python_readers=("slipway.threads",),
-    ),
-    KeyKind(
-        "thread_crons",
-        ":thread:%s:crons",
-        RedisType.SET,
-        Shard.THREAD,
-        meaning="The crons whose runs execute on a thread.",
-        lifetime="deleted with its thread",
     ),
     KeyKind(
         "thread_notifications",

@@ -1,13 +1,15 @@
 --! needs: clock crons keys metadata_members
 --! repeatable: yes
 --! shard: crons
--- Creates a cron, or changes some fields of it. A cron that exists already is not created again and stays as it is.
+-- Creates a cron, or changes some fields of it. A cron that exists already is not created again and stays as it is. The
+-- caller has prepared the thread of a new one (`thread_expect_crons.lua`).
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `cron_id`, `create`, `fields` (map of field to text), `drops` (fields to
---   delete), `metadata` (map of member to JSON), `moves` (whether the due time changes), `next_ms` (nil disables the
---   cron), `seed` (from which the ids of its runs are derived).
--- Reply: {'ok', fields}; {'missing'} if the cron, or the thread of a new one, does not exist.
+--   delete), `metadata` (map of member to JSON), `moves` (whether the due time changes), `next_ms` (nil: the
+--   cron is not due), `seed` (from which the ids of its runs are derived).
+-- Reply: {'ok', fields, due time in ms}, without the due time if the cron still has it or if it had not come;
+--   {'missing'} if the cron does not exist.
 -- Atomic: The record, the indexes, and the list of the thread's crons.
 -- Repeatable: Yes.
 
@@ -15,7 +17,7 @@ local args = cmsgpack.unpack(ARGV[2])
 local cron = key('cron', args.cron_id)
 if redis.call('EXISTS', cron) == 0 then
   local thread_id = args.fields.thread_id
-  if not args.create or (thread_id and redis.call('EXISTS', key('thread', thread_id)) == 0) then return {'missing'} end
+  if not args.create then return {'missing'} end
   redis.call('HSET', cron, 'cron_id', args.cron_id, 'created_us', integer_text(now_us), 'seed', args.seed)
   redis.call('ZADD', key('crons'), integer_text(now_us), args.cron_id)
   if thread_id then redis.call('SADD', key('thread_crons', thread_id), args.cron_id) end
@@ -26,5 +28,10 @@ for field, value in pairs(args.fields) do redis.call('HSET', cron, field, value)
 for _, field in ipairs(args.drops) do redis.call('HDEL', cron, field) end
 redis.call('HSET', cron, 'updated_us', integer_text(now_us))
 set_metadata_members(cron, args.metadata)
-if args.moves then set_next_due_time(args.cron_id, args.next_ms) end
-return {'ok', redis.call('HGETALL', cron)}
+local passed = false
+if args.moves then
+  passed = due_now(args.cron_id)
+  if args.next_ms and passed == integer_text(args.next_ms) then passed = false end
+  set_next_due_time(args.cron_id, args.next_ms)
+end
+return {'ok', redis.call('HGETALL', cron), passed}

@@ -4,8 +4,8 @@
 -- Lets a due time pass without a run, because of a problem.
 --
 -- KEYS: none; the names are made from the prefix.
--- ARGV: the key prefix; a MessagePack map: `cron_id`, `incarnation` (creation time in µs), `due_ms`, `next_ms` (nil
---   disables the cron), `problem` (JSON), `disable`.
+-- ARGV: the key prefix; a MessagePack map: `cron_id`, `incarnation` (creation time in µs), `due_ms`, `next_ms` (nil: no
+--   due time is left), `problem` (text).
 -- Reply: 1; 0 if another process has already set the next due time.
 -- Atomic: The record and the index of due times.
 -- Repeatable: Yes: a repetition finds another due time.
@@ -14,6 +14,5 @@ local args = cmsgpack.unpack(ARGV[2])
 local cron = key('cron', args.cron_id)
 if not has_due_time(args) then return 0 end
 redis.call('HSET', cron, 'problem', args.problem)
-if args.disable then redis.call('HSET', cron, 'enabled', 0) end
-set_next_due_time(args.cron_id, not args.disable and args.next_ms or nil)
+set_next_due_time(args.cron_id, args.next_ms)
 return 1

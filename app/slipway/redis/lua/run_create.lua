@@ -1,4 +1,4 @@
---! needs: cancel cancel_causes clock concurrency_groups crons events keys leases phases queue runs threads waiting_runs
+--! needs: cancel cancel_causes clock concurrency_groups due_times events keys leases phases queue runs threads waiting_runs
 --! repeatable: yes
 --! shard: thread
 -- Creates a run: record, first event, entry in the thread's queue, job or lease, thread record.
@@ -9,16 +9,27 @@
 --   fields} for a run that existed; {'no_thread'} also if the thread lacks the `required_metadata`, or is the
 --   temporary thread of another run; {'thread_exists'} if the thread was to be created; {'changed'} if a field of the
 --   thread differs from `expected_fields`; {'busy', run id}; {'answered', run id, kwargs} if another run has answered
---   the interrupt; {'due_time_passed'} if the run of a cron's due time was created already; {'leftovers'} if
---   checkpoints of a deleted thread must be deleted before the thread is created. The classes in `runs.script_results`
---   are the same replies in Python.
--- Atomic: All of it, the cancelling of earlier runs, and the next due time of the cron.
--- Repeatable: Yes: a run that exists is returned, and nothing changes.
+--   the interrupt; {'due_time_handled', the cron's next due time in ms or ''} if the run of a cron's due time was created
+--   already, without the next due time if the cron no longer has this due time; {'leftovers'} if checkpoints of a
+--   deleted thread must be deleted before the thread is created. The classes in `runs.script_results` are the same
+--   replies in Python.
+-- Atomic: All of it, the cancelling of earlier runs, and that the due time is handled.
+-- Repeatable: Yes: a run that exists is returned, or that its due time was handled, and nothing changes.
 
 local args = cmsgpack.unpack(ARGV[2])
 local run, thread = key('run', args.run_id), key('thread', args.thread_id)
 
+local due_time = args.due_time
+local handled = due_time and handled_reply(due_time)
+if handled then return handled end
+
 local exists = redis.call('EXISTS', thread) == 1
+
+-- The thread of a cron may have been deleted, and created again with the same id.
+if due_time and due_time.thread_created_us
+    and redis.call('HGET', thread, 'created_us') ~= due_time.thread_created_us then
+  return {'no_thread'}
+end
 
 -- A user who is not authorized for the thread does not receive the run that an earlier request created on it either.
 if exists then
@@ -33,9 +44,6 @@ if redis.call('EXISTS', run) == 1 then
   local repeated = args.inline_worker and fields[1] == args.inline_worker and fields[2] == args.inline_request
   return {repeated and 'created' or 'exists', redis.call('HGETALL', run)}
 end
-
--- This script also moves the cron to its next due time, so of several workers one creates the run.
-if args.due_time and not has_due_time(args.due_time) then return {'due_time_passed'} end
 
 for field, value in pairs(args.expected_fields) do
   if redis.call('HGET', thread, field) ~= value then return {'changed'} end
@@ -121,5 +129,5 @@ else
   redis.call('HSET', run, 'reason', 'earlier run of the thread')
 end
 set_updated(args.thread_id)
-if args.due_time then set_next_due_time(args.due_time.cron_id, args.due_time.next_ms, args.run_id) end
+if due_time then set_handled(due_time, due_time.next_ms and integer_text(due_time.next_ms) or '') end
 return {'created', redis.call('HGETALL', run)}

@@ -1,18 +1,18 @@
 --! needs: cancel_causes clock concurrency_groups deliveries events keys leases phases thread_deletion worker_messages
 --! repeatable: no
 --! shard: thread
--- Deletes a thread with its runs and crons. A running attempt is fenced, and its worker is told to stop.
+-- Deletes a thread with its runs. A running attempt is fenced, and its worker is told to stop.
 --
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `thread_id`, `incarnation` (creation time in µs that the thread must have,
 --   or nil).
--- Reply: {'ok', time of deletion in µs}; {'missing'}.
--- Atomic: Everything but the checkpoints: the thread is in the trash until they are deleted.
+-- Reply: {'ok', time of deletion in µs, creation time in µs, whether it may have crons: 1 or nothing}; {'missing'}.
+-- Atomic: Everything but the checkpoints and the crons: the thread is in the trash until its checkpoints are deleted.
 -- Repeatable: No: a repetition replies 'missing'.
 
 local args = cmsgpack.unpack(ARGV[2])
 local thread = key('thread', args.thread_id)
-local created_us = redis.call('HGET', thread, 'created_us')
+local created_us, has_crons = unpack(redis.call('HMGET', thread, 'created_us', 'has_crons'))
 if not created_us or (args.incarnation and args.incarnation ~= created_us) then return {'missing'} end
 local runs = redis.call('ZRANGE', key('thread_runs', args.thread_id), 0, -1)
 for _, run_id in ipairs(runs) do
@@ -28,4 +28,4 @@ for _, run_id in ipairs(runs) do
   if fields[3] then send_to_worker(fields[3], run_id, 'lost') end
 end
 delete_thread(args.thread_id)
-return {'ok', integer_text(now_us)}
+return {'ok', integer_text(now_us), created_us, has_crons}

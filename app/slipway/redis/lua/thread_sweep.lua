@@ -7,7 +7,8 @@
 -- KEYS: none; the names are made from the prefix.
 -- ARGV: the key prefix; a MessagePack map: `limit`, `pruned` ({thread, creation time in µs} of each thread that was
 --   pruned: its time to live starts again).
--- Reply: {deleted ids, {id to prune, its creation time in µs, ...}, how many were busy}.
+-- Reply: {deleted ids, {id to prune, its creation time in µs, ...}, how many were busy, {id of a deleted thread that may
+--   have crons, its creation time in µs, ...}}.
 -- Atomic: All threads of one call.
 -- Repeatable: Yes.
 
@@ -24,10 +25,10 @@ for _, pair in ipairs(args.pruned) do
     redis.call('ZREM', key('threads_due'), thread_id)
   end
 end
-local deleted, to_prune, busy = {}, {}, 0
+local deleted, to_prune, busy, with_crons = {}, {}, 0, {}
 local due = redis.call('ZRANGEBYSCORE', key('threads_due'), '-inf', integer_text(now_ms), 'LIMIT', 0, args.limit)
 for _, thread_id in ipairs(due) do
-  local fields = redis.call('HMGET', key('thread', thread_id), 'status', 'ttl_strategy', 'created_us')
+  local fields = redis.call('HMGET', key('thread', thread_id), 'status', 'ttl_strategy', 'created_us', 'has_crons')
   if not fields[1] or not fields[2] then
     redis.call('ZREM', key('threads_due'), thread_id)
   elseif fields[1] == 'busy' then
@@ -39,6 +40,10 @@ for _, thread_id in ipairs(due) do
   else
     delete_thread(thread_id)
     deleted[#deleted + 1] = thread_id
+    if fields[4] then
+      with_crons[#with_crons + 1] = thread_id
+      with_crons[#with_crons + 1] = fields[3]
+    end
   end
 end
-return {deleted, to_prune, busy}
+return {deleted, to_prune, busy, with_crons}

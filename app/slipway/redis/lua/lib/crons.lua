@@ -8,9 +8,15 @@ local function has_due_time(step)
   return fields[1] == integer_text(step.due_ms) and fields[2] == step.incarnation
 end
 
--- Sets the next due time; nil disables the cron. `run_id` is the run that was created for the last due time, if one
--- was.
-local function set_next_due_time(cron_id, next_ms, run_id)
+-- The due time in ms that has come and for which no run was created yet; false if there is none. A worker may be
+-- creating its run.
+local function due_now(cron_id)
+  local next_ms = redis.call('HGET', key('cron', cron_id), 'next_ms')
+  return next_ms and tonumber(next_ms) <= now_ms and next_ms
+end
+
+-- Sets the next due time; nil if the cron has none.
+local function set_next_due_time(cron_id, next_ms)
   local cron = key('cron', cron_id)
   if next_ms then
     redis.call('HSET', cron, 'next_ms', integer_text(next_ms))
@@ -18,9 +24,5 @@ local function set_next_due_time(cron_id, next_ms, run_id)
   else
     redis.call('HDEL', cron, 'next_ms')
     redis.call('ZREM', key('crons_due'), cron_id)
-  end
-  if run_id then
-    redis.call('HSET', cron, 'last_run_id', run_id)
-    redis.call('HDEL', cron, 'problem')
   end
 end

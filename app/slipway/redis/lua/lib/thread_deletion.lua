@@ -1,13 +1,13 @@
---! needs: clock cron_deletion keys runs threads
+--! needs: clock keys runs threads
 -- The deletion of a thread.
 
--- Deletes a thread with its runs and crons, and puts it into the trash: its checkpoints are deleted afterwards, by the
--- duty that empties the trash or before the next thread with this id is created.
+-- Deletes a thread with its runs, and puts it into the trash: its checkpoints are deleted afterwards, by the duty that
+-- empties the trash or before the next thread with this id is created. Its crons, if it `has_crons`, are deleted
+-- afterwards by `thread_crons_delete.lua`. A temporary thread has none.
 local function delete_thread(thread_id)
   for _, run_id in ipairs(redis.call('ZRANGE', key('thread_runs', thread_id), 0, -1)) do
     delete_run(run_id, thread_id)
   end
-  for _, cron_id in ipairs(redis.call('SMEMBERS', key('thread_crons', thread_id))) do delete_cron(cron_id) end
   redis.call('DEL', key('thread', thread_id), key('thread_runs', thread_id), key('thread_queue', thread_id),
     key('thread_states', thread_id))
   redis.call('ZREM', key('threads'), thread_id)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import NotFoundError
 
 from slipway.clock import iso
-from slipway.crons.record import cron_from
+from slipway.crons.schedules import Schedule
+from slipway.crons.store import CronQuery
 from slipway.errors import NotFound
 from slipway.graphs.registry import Registry
 from slipway.redis.hash_fields import Fields, fields_of
 from slipway.redis.keys import Keys
 from slipway.redis.pipeline import Pipeline
-from slipway.runs.creation import DueTimeTaken
+from slipway.runs.record import new_id
 from slipway.runs.scripts import DueTime
 from slipway.services import Services, open_services
 from slipway.settings import Settings
+from slipway.threads.scripts import ThreadScripts
+from slipway_workers.duties.retention import Retention
 from slipway_workers.duties.scheduler import Scheduler
 from slipway_workers.process import WorkerProcess
 from tests.conftest import Eventually
@@ -31,7 +38,7 @@ async def a_cron(sdk: LangGraphClient, **differs: Any) -> str:
     return str(cron["cron_id"])  # type: ignore[typeddict-item]
 
 
-async def runs_waiting(services: Services) -> list[Any]:
+async def active_runs(services: Services) -> list[Any]:
     """All that were made."""
     return [run async for run in services.active_runs.list_all()]
 
@@ -43,7 +50,7 @@ async def test_a_due_time_makes_one_run(sdk: LangGraphClient, services: Services
     due_ms = await time.due(cron_id)
     assert await scheduler.run_once() == 1
     assert await scheduler.run_once() == 0
-    (run,) = await runs_waiting(services)
+    (run,) = await active_runs(services)
     assert run.metadata["who"] == "me"
     assert run.metadata["cron_id"] == cron_id
     assert "cron_missed" not in run.metadata
@@ -62,7 +69,7 @@ async def test_what_a_run_says_of_its_due_time_is_the_servers_word(
     cron_id = await a_cron(sdk, metadata={"cron_due": "never", "cron_missed": 7, "who": "me"})
     due_ms = await time.due(cron_id, minutes_ago=1)
     assert await Scheduler(services).run_once() == 1
-    (run,) = await runs_waiting(services)
+    (run,) = await active_runs(services)
     said = {name: run.metadata[name] for name in ("cron_due", "cron_missed", "who")}
     assert said == {"cron_due": iso(due_ms * 1000), "cron_missed": 1, "who": "me"}
 
@@ -90,7 +97,7 @@ async def test_many_workers_make_one_run(
         schedulers = [Scheduler(each) for each in (services, other) for _ in range(4)]
         made = await asyncio.gather(*(scheduler.run_once() for scheduler in schedulers))
     assert sum(made) == 5
-    assert len(await runs_waiting(services)) == 5
+    assert len(await active_runs(services)) == 5
 
 
 async def test_after_downtime_there_is_one_run_that_says_so(
@@ -101,78 +108,175 @@ async def test_after_downtime_there_is_one_run_that_says_so(
     scheduler = Scheduler(services)
     assert await scheduler.run_once() == 1
     assert await scheduler.run_once() == 0
-    (run,) = await runs_waiting(services)
+    (run,) = await active_runs(services)
     assert run.metadata["cron_missed"] == 30
     cron = await services.crons.get(cron_id)
     assert cron.next_ms is not None
     assert cron.next_ms % MINUTE_MS == 0
 
 
-async def test_a_run_that_is_over_and_gone_is_not_made_again(
+async def create_run_and_die(
+    services: Services, monkeypatch: pytest.MonkeyPatch, cron_id: str, due_time: DueTime, missed: int = 0
+) -> None:
+    """Creates the run of a due time as a worker does that dies before it advances the cron."""
+
+    async def die(due_time: DueTime, run_id: str | None) -> bool:
+        raise asyncio.CancelledError
+
+    scheduler = Scheduler(services)
+    monkeypatch.setattr(scheduler.scripts, "advance", die)
+    with pytest.raises(asyncio.CancelledError):
+        await scheduler.create_run(await services.crons.get(cron_id), due_time, missed)
+
+
+async def due_time_of(services: Services, cron_id: str, due_ms: int, next_ms: int | None = None) -> DueTime:
+    """`next_ms` is the minute after `due_ms` by default."""
+    cron = await services.crons.get(cron_id)
+    return DueTime(
+        cron_id=cron_id,
+        incarnation=cron.incarnation,
+        due_ms=due_ms,
+        next_ms=due_ms + MINUTE_MS if next_ms is None else next_ms,
+        thread_created_us=cron.thread_created_us,
+    )
+
+
+async def test_a_run_that_ended_and_was_deleted_before_the_cron_advanced_is_not_created_again(
     sdk: LangGraphClient,
     services: Services,
-    settings: Settings,
-    graphs: Registry,
     time: Time,
     eventually: Eventually,
-    pipeline: Pipeline,
-    keys: Keys,
-) -> None:
-    """The worst moment to die: the run was made, ran and vanished with its thread before anyone took note."""
-    cron_id = await a_cron(sdk)
-    due_ms = await time.due(cron_id)
-    before = cron_from(fields_of(await pipeline.send("HGETALL", keys.cron(cron_id))), 0)
-    scheduler = Scheduler(services)
-    step = DueTime(
-        cron_id=cron_id,
-        incarnation=before.incarnation,
-        due_ms=due_ms,
-        next_ms=before.schedule.after(due_ms + MINUTE_MS),
-    )
-    await scheduler.submit_due(before, step, 0)
-    claims = Pipeline(services.address, "test claims", patience_s=2)
-    await claims.open()
-    process = WorkerProcess(services, claims)
-    work = asyncio.create_task(process.work())
-    run_id, _ = before.run_ids(due_ms)
-
-    async def gone() -> bool:
-        return not await pipeline.send("EXISTS", keys.run(run_id))
-
-    await eventually(gone)
-    with pytest.raises(DueTimeTaken):
-        await scheduler.submit_due(before, step, 0)
-    assert await pipeline.send("EXISTS", keys.run(run_id)) == 0
-    process.request_stop()
-    await work
-    await claims.close()
-
-
-async def test_a_cron_that_was_removed_makes_no_run_of_the_one_that_has_its_id(
-    sdk: LangGraphClient,
-    services: Services,
-    time: Time,
     pipeline: Pipeline,
     keys: Keys,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cron_id = await a_cron(sdk)
     due_ms = await time.due(cron_id)
+    await create_run_and_die(services, monkeypatch, cron_id, await due_time_of(services, cron_id, due_ms))
+    claims = Pipeline(services.address, "test claims", patience_s=2)
+    await claims.open()
+    process = WorkerProcess(services, claims)
+    work = asyncio.create_task(process.work())
+    cron = await services.crons.get(cron_id)
+    run_id, thread_id = cron.run_ids(due_ms)
+
+    async def gone() -> bool:
+        return not await pipeline.send("EXISTS", keys.run(run_id), keys.thread(thread_id))
+
+    await eventually(gone)
+    process.request_stop()
+    await work
+    await claims.close()
+    await pipeline.send("DEL", keys.events(run_id))
+    assert await Scheduler(services).run_once() == 0
+    assert await gone()
+    cron = await services.crons.get(cron_id)
+    assert (cron.next_ms, cron.last_run_id) == (due_ms + MINUTE_MS, run_id)
+
+
+async def test_a_worker_that_died_leaves_the_due_times_after_its_run_to_the_next_worker(
+    sdk: LangGraphClient, services: Services, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cron_id = await a_cron(sdk)
+    due_ms = await time.due(cron_id, minutes_ago=30)
+    following_ms = due_ms + 11 * MINUTE_MS
+    due_time = await due_time_of(services, cron_id, due_ms, following_ms)
+    await create_run_and_die(services, monkeypatch, cron_id, due_time, missed=10)
     scheduler = Scheduler(services)
-    looked = await scheduler.scripts.due(9)
-    await pipeline.send("HSET", keys.cron(cron_id), "created_us", 1)  # as if it was removed and made anew
+    assert await scheduler.run_once() == 0
+    assert (await services.crons.get(cron_id)).next_ms == following_ms
+    assert await scheduler.run_once() == 1
+    runs = [run.metadata async for run in services.active_runs.list_all()]
+    due_times = {run["cron_due"]: run["cron_missed"] for run in runs}
+    assert due_times == {iso(due_ms * 1000): 10, iso(following_ms * 1000): 19}
+
+
+async def test_the_last_run_of_a_worker_that_died_ends_the_cron(
+    sdk: LangGraphClient, services: Services, time: Time, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cron_id = await a_cron(sdk)
+    due_ms = await time.due(cron_id)
+    await services.pipeline.send("HSET", keys.cron(cron_id), "end_ms", due_ms)
+    due_time = DueTime(**{**await due_time_of(services, cron_id, due_ms), "next_ms": None})
+    await create_run_and_die(services, monkeypatch, cron_id, due_time)
+    assert await Scheduler(services).run_once() == 0
+    cron = await services.crons.get(cron_id)
+    assert (cron.next_ms, cron.last_run_id) == (None, cron.run_ids(due_ms)[0])
+    assert await services.pipeline.send("ZCARD", keys.crons_due) == 0
+
+
+def now_ms() -> int:
+    return int(datetime.now(UTC).timestamp() * 1000)
+
+
+async def deleted(services: Services, cron_id: str) -> None:
+    await services.crons.delete(cron_id)
+
+
+async def deleted_with_its_assistant(services: Services, cron_id: str) -> None:
+    cron = await services.crons.get(cron_id)
+    await services.crons.delete_for_assistant(cron.assistant_id)
+
+
+async def disabled(services: Services, cron_id: str) -> None:
+    cron = await services.crons.get(cron_id)
+    await services.crons.change(cron_id, cron.disabled(), now_ms(), moves=True)
+
+
+async def rescheduled(services: Services, cron_id: str) -> None:
+    cron = await services.crons.get(cron_id)
+    new = replace(cron.disabled(), enabled=True, schedule=Schedule("0 0 1 1 *", None))
+    await services.crons.change(cron_id, new, now_ms(), moves=True)
+
+
+async def deleted_and_created_again(services: Services, cron_id: str) -> None:
+    cron = await services.crons.get(cron_id)
+    await services.crons.delete(cron_id)
+    await services.crons.create(cron_id, replace(cron.disabled(), enabled=True), now_ms())
+
+
+@pytest.mark.parametrize(
+    "change", [deleted, deleted_with_its_assistant, disabled, rescheduled, deleted_and_created_again]
+)
+async def test_a_worker_that_read_a_cron_before_it_was_changed_creates_no_run_afterwards(
+    sdk: LangGraphClient,
+    services: Services,
+    time: Time,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Services, str], Awaitable[None]],
+) -> None:
+    cron_id = await a_cron(sdk)
+    due_ms = await time.due(cron_id)
+    late = Scheduler(services)
+    read_before = await late.scripts.due(9)
+    stale = await due_time_of(services, cron_id, due_ms)
+    await change(services, cron_id)
+    changed = [cron.public() for cron in await services.crons.search(CronQuery())]
 
     async def due(limit: int) -> tuple[int, list[Fields]]:
-        return looked
+        return read_before
 
-    monkeypatch.setattr(scheduler.scripts, "due", due)
-    assert await scheduler.run_once() == 0
-    assert await runs_waiting(services) == []
-    held = fields_of(await pipeline.send("HGETALL", keys.cron(cron_id)))
-    assert (held["next_ms"], held.get("problem")) == (str(due_ms).encode(), None)
-    step = DueTime(cron_id=cron_id, incarnation="2", due_ms=due_ms, next_ms=None)
-    assert not await scheduler.scripts.skip(step, problem="none of its own", disable=True)
-    assert not await scheduler.scripts.postpone(step, problem="none of its own", by_ms=MINUTE_MS)
+    monkeypatch.setattr(late.scripts, "due", due)
+    assert await late.run_once() == 0
+    assert await active_runs(services) == []
+    assert not await late.scripts.skip(stale, problem="of an earlier due time")
+    assert not await late.scripts.postpone(stale, problem="of an earlier due time", by_ms=MINUTE_MS)
+    assert [cron.public() for cron in await services.crons.search(CronQuery())] == changed
+    if changed and changed[0]["enabled"]:
+        await time.due(cron_id, minutes_ago=-1)
+        await services.pipeline.send("ZADD", services.keys.crons_due, 0, cron_id)
+        assert await Scheduler(services).run_once() == 1
+
+
+async def test_a_change_that_leaves_the_due_time_leaves_its_run(
+    sdk: LangGraphClient, services: Services, time: Time
+) -> None:
+    cron_id = await a_cron(sdk)
+    due_ms = await time.due(cron_id)
+    await sdk.crons.update(cron_id, metadata={"a": 1})
+    cron = await services.crons.get(cron_id)
+    await services.crons.change(cron_id, replace(cron.disabled(), enabled=True), due_ms - 1, moves=True)
+    assert await Scheduler(services).run_once() == 1
 
 
 async def test_a_cron_on_a_thread_queues_its_runs(sdk: LangGraphClient, services: Services, time: Time) -> None:
@@ -201,18 +305,52 @@ async def test_a_cron_goes_with_its_thread(sdk: LangGraphClient, services: Servi
             await services.crons.get(cron["cron_id"])
 
 
-async def test_a_cron_that_lost_its_thread_rests(
-    sdk: LangGraphClient, services: Services, time: Time, keys: Keys
+async def test_a_cron_is_deleted_with_its_expired_thread(
+    sdk: LangGraphClient, services: Services, pipeline: Pipeline, keys: Keys
+) -> None:
+    thread = (await sdk.threads.create(ttl=60))["thread_id"]
+    await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={})
+    await pipeline.send("ZADD", keys.threads_due, 0, thread)
+    assert await Retention(services).run_once() == (1, 0)
+    assert await sdk.crons.search() == []
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["no thread", "a later thread with its id"])
+async def test_a_cron_whose_thread_was_deleted_creates_no_run_and_is_deleted_when_it_is_due(
+    sdk: LangGraphClient, services: Services, time: Time, *, again: bool
 ) -> None:
     thread = (await sdk.threads.create())["thread_id"]
-    cron = await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={})
-    await services.pipeline.send("DEL", keys.thread(thread))
-    await time.due(cron["cron_id"])  # type: ignore[typeddict-item]
+    cron: Any = await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={})
+    await ThreadScripts(services.pipeline, services.keys).delete(thread)  # and the process dies
+    if again:
+        await sdk.threads.create(thread_id=thread)
+    await time.due(cron["cron_id"])
     assert await Scheduler(services).run_once() == 0
-    shown = (await services.crons.get(cron["cron_id"])).public()  # type: ignore[typeddict-item]
-    assert not shown["enabled"]
-    assert await services.pipeline.send("ZCARD", keys.crons_due) == 0
-    assert thread in shown["problem"]
+    assert await sdk.crons.search() == []
+    assert await active_runs(services) == []
+    assert await services.pipeline.send("EXISTS", services.keys.crons_due, services.keys.crons) == 0
+
+
+async def test_the_deletion_of_a_thread_leaves_the_crons_of_a_later_thread_with_its_id(
+    sdk: LangGraphClient, services: Services
+) -> None:
+    thread = (await sdk.threads.create())["thread_id"]
+    scripts = ThreadScripts(services.pipeline, services.keys)
+    deleted = await scripts.delete(thread)
+    assert deleted is not None
+    await services.trash.empty()
+    await sdk.threads.create(thread_id=thread)
+    await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={})
+    assert await scripts.delete_crons([(thread, deleted.incarnation)]) == 0
+    assert len(await sdk.crons.search()) == 1
+
+
+async def test_no_cron_is_created_on_the_temporary_thread_of_a_run(sdk: LangGraphClient) -> None:
+    run = await sdk.runs.create(None, "steps", input={})
+    for thread in (run["thread_id"], new_id()):
+        with pytest.raises(NotFoundError):
+            await sdk.crons.create_for_thread(thread, "steps", schedule="* * * * *", input={})
+    assert await sdk.crons.search() == []
 
 
 async def test_a_due_time_on_a_busy_thread_is_passed_over(sdk: LangGraphClient, services: Services, time: Time) -> None:
