@@ -12,7 +12,7 @@ pytest = { $(1) -m pytest $(2) $(PYTEST_ARGS) || [ $$? = 5 ]; }
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --group build $(LOCK_ARGS)
 
-.PHONY: help run pages test test-fast test-units test-processes lint import-graph lock bench soak rounds differential templates mutants clean
+.PHONY: help run pages test test-fast test-units test-processes lint import-graph lock bench soak short-runs differential templates mutants clean
 
 help:  ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST)
@@ -63,9 +63,9 @@ differential: $(VENV)/dev.stamp  ## The same requests to the reference server an
 templates: $(VENV)/dev.stamp  ## Talk to unmodified public templates (TEMPLATES=a folder with their checkouts)
 	$(BIN)/python -m tests.templates $(TEMPLATES)
 
-rounds: $(VENV)/dev.stamp  ## 200 short runs by useStream in Chromium, over a WebSocket (ROUNDS_ARGS="--transport sse")
+short-runs: $(VENV)/dev.stamp  ## 200 short runs by useStream in Chromium, over a WebSocket (SHORT_RUNS_ARGS="--transport sse")
 	@test -d tests/js/node_modules || (cd tests/js && npm ci)
-	$(BIN)/python -m tests.js.rounds $(ROUNDS_ARGS)
+	$(BIN)/python -m tests.js.short_runs $(SHORT_RUNS_ARGS)
 
 clean:  ## Remove what was installed and cached; data in .slipway stays
 	rm -rf $(VENV) .differential .templates tests/js/node_modules *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -28,10 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests here are driven by Chromium."""
     for item in items:
         if item.path.is_relative_to(HERE):
-            in_chromium(item)
+            mark_chromium(item)
 
 
-def in_chromium(item: pytest.Item) -> None:
+def mark_chromium(item: pytest.Item) -> None:
     """Mark a test as one that shares the session's event loop (the browser lives on it) and needs Chromium: without
     it the test is skipped, but never in CI."""
     item.add_marker(pytest.mark.chromium)
@@ -59,41 +59,41 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @dataclass
-class Watch:
+class PageObserver:
     """What a page said and asked for. A test adds to `allowed` what it provokes."""
 
     url: str
     allowed: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     def console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(f"console: {message.text}")
+            self.problems.append(f"console: {message.text}")
 
     def request(self, request: Request) -> None:
         if not request.url.startswith(self.url):
-            self.complaints.append(f"request to {request.url}")
+            self.problems.append(f"request to {request.url}")
 
     def unexpected(self) -> list[str]:
-        return [each for each in self.complaints if not any(part in each for part in self.allowed)]
+        return [each for each in self.problems if not any(part in each for part in self.allowed)]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def watch(site: Site) -> Watch:
+async def observer(site: Site) -> PageObserver:
     """What the test's page complains about."""
-    return Watch(site.url)
+    return PageObserver(site.url)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def page(browser: Browser, site: Site, watch: Watch) -> AsyncIterator[Page]:
+async def page(browser: Browser, site: Site, observer: PageObserver) -> AsyncIterator[Page]:
     """An empty page of a fresh browser profile. The test fails when the page complained, or asked another host."""
     async with await browser.new_context(base_url=site.url, viewport={"width": 1280, "height": 900}) as context:
         context.set_default_timeout(WAIT_MS)
         page = await context.new_page()
-        page.on("console", watch.console)
-        page.on("pageerror", lambda error: watch.complaints.append(f"error: {error}"))
-        page.on("request", watch.request)
+        page.on("console", observer.console)
+        page.on("pageerror", lambda error: observer.problems.append(f"error: {error}"))
+        page.on("request", observer.request)
         yield page
         assert await page.evaluate("window.pwned") is None, "a script of a graph's output ran"
     await asyncio.sleep(0)
-    assert watch.unexpected() == []
+    assert observer.unexpected() == []

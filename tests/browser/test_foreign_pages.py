@@ -13,7 +13,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.browser.conftest import CHROMIUM, FLAGS, WAIT_MS
-from tests.js.bundle import origin
+from tests.js.bundle import serve_folder
 from tests.site import Site
 
 TRIES = """
@@ -67,7 +67,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("elsewhere")
     (folder / "index.html").write_text("<!doctype html><title>A page</title><body>")
     (folder / "favicon.ico").touch()
-    with origin(folder) as url:
+    with serve_folder(folder) as url:
         yield int(urlsplit(url).port or 0)
 
 

@@ -6,7 +6,7 @@ import re
 
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Watch
+from tests.browser.conftest import PageObserver
 from tests.site import Site
 
 SOON_MS = 20_000
@@ -84,8 +84,8 @@ async def test_a_thread_that_is_given_is_gone_on_with(site: Site, page: Page) ->
     await expect(page.locator("[data-path=thread_id] .problem")).to_contain_text("UUID")
 
 
-async def test_an_error_of_the_api_is_shown_at_the_field(page: Page, watch: Watch) -> None:
-    watch.allowed.append("422")
+async def test_an_error_of_the_api_is_shown_at_the_field(page: Page, observer: PageObserver) -> None:
+    observer.allowed.append("422")
     await page.route(
         "**/threads/*/runs",
         lambda route: route.fulfill(json={"detail": "input.count: too many", "field": "input.count"}, status=422),

@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page, expect
 from slipway.graphs.registry import Registry
 from slipway.redis.keys import Keys
 from slipway.settings import Settings
-from tests.browser.conftest import HERE, Watch
+from tests.browser.conftest import HERE, PageObserver
 from tests.conftest import Eventually
 from tests.http.conftest import serving
 from tests.site import Site
@@ -210,9 +210,9 @@ async def test_a_killed_worker_costs_an_attempt_and_no_event(page: Page, site: S
 
 
 async def test_a_killed_web_process_costs_no_event(
-    page: Page, site: Site, watch: Watch, eventually: Eventually
+    page: Page, site: Site, observer: PageObserver, eventually: Eventually
 ) -> None:
-    watch.allowed += ["Failed to load resource", "ERR_"]
+    observer.allowed += ["Failed to load resource", "ERR_"]
     await page.goto(await site.start("climb", {"steps": 30, "pause_s": 0.4}))
     await expect(page.locator("#progress .done").nth(1)).to_be_visible()
     before = site.child("web").pid
@@ -247,8 +247,8 @@ async def test_a_run_that_is_over_is_shown_whole(page: Page, site: Site) -> None
     )
 
 
-async def test_an_unknown_run_has_a_page_that_says_so(page: Page, watch: Watch) -> None:
-    watch.allowed.append("404")
+async def test_an_unknown_run_has_a_page_that_says_so(page: Page, observer: PageObserver) -> None:
+    observer.allowed.append("404")
     unknown = f"{uuid4()}"
     answer = await page.goto(f"/ui/threads/{unknown}/runs/{unknown}")
     assert answer is not None

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from slipway.api.ui.rendering import HEADERS, as_data
-from tests.browser.conftest import Watch
+from tests.browser.conftest import PageObserver
 from tests.site import Site
 
 SOON_MS = 20_000
@@ -58,8 +58,8 @@ async def test_hostile_errors_questions_and_descriptions(page: Page, site: Site)
     await no_markup(page)
 
 
-async def test_hostile_addresses(page: Page, watch: Watch) -> None:
-    watch.allowed.append("404")
+async def test_hostile_addresses(page: Page, observer: PageObserver) -> None:
+    observer.allowed.append("404")
     for path in (
         "/ui/graphs/<img src=x onerror=window.pwned=1>",
         "/ui/threads/<script>window.pwned=1<%2fscript>",

@@ -1,4 +1,4 @@
-"""The pages, bundled and served from an origin of their own."""
+"""Bundles the pages of `page/` and serves each from an origin of its own."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from tests.js.lines import SDK
+from tests.js.client_versions import SDK
 
 HERE = Path(__file__).parent
-BUNDLED_WITHIN_S = 60
+BUNDLE_WITHIN_S = 60
 
 
 def bundle(page: str, folder: Path, package: str | None = None) -> None:
-    """Put a page into `folder`. All of it uses `package` of this folder for the client, when that is given."""
+    """Writes the page and its script to `folder`. With `package`, all its code imports that package as the client."""
     command = (
         *(HERE / "node_modules" / ".bin" / "esbuild", HERE / "page" / f"{page}.jsx", "--bundle", "--jsx=automatic"),
         *('--define:process.env.NODE_ENV="production"', "--log-level=warning", f"--outfile={folder / 'app.js'}"),
         *(() if package is None else (f"--alias:{SDK}={package}",)),
     )
-    subprocess.run(command, cwd=HERE, check=True, timeout=BUNDLED_WITHIN_S)
+    subprocess.run(command, cwd=HERE, check=True, timeout=BUNDLE_WITHIN_S)
     (folder / "index.html").write_bytes((HERE / "page" / "index.html").read_bytes())
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
+        """Writes no access log."""
 
 
 @contextmanager
-def origin(folder: Path) -> Iterator[str]:
-    """The URL that serves `folder` until the block is left."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+def serve_folder(folder: Path) -> Iterator[str]:
+    """The URL at which `folder` is served until the block ends."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=str(folder)))
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -1,110 +1,112 @@
-"""React's `useStream` in Chromium: a page of another origin, with both lines of the client, talks to a Slipway."""
+"""`useStream` of @langchain/langgraph-sdk/react in Chromium, on a page of another origin, with each client version."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import Watch
-from tests.js.bundle import bundle, origin
-from tests.js.driving import ALL, HALF, SOON_MS, idle, open_gate, replies, say, thread_of, visit
-from tests.js.lines import LINES
+from tests.browser.conftest import PageObserver
+from tests.js.client_versions import VERSIONS
+from tests.js.conftest import home_of
+from tests.js.page_actions import (
+    FULL_REPLY,
+    HALF_REPLY,
+    RUN_TIMEOUT_MS,
+    open_gate,
+    open_page,
+    replies,
+    send_message,
+    thread_id_of,
+    wait_idle,
+)
 from tests.site import Site
 
 pytestmark = pytest.mark.timeout(180)
 
 
-@pytest.fixture(scope="module", params=LINES)
-def home(request: pytest.FixtureRequest, packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the page is served."""
-    folder = tmp_path_factory.mktemp("page")
-    bundle("chat", folder, LINES[request.param])
-    with origin(folder) as url:
-        yield url
+home = home_of("chat", VERSIONS)
 
 
-async def test_a_message_is_answered_word_by_word(site: Site, page: Page) -> None:
+async def test_the_reply_is_shown_word_by_word(site: Site, page: Page) -> None:
     gate = f"words {uuid4()}"
-    await visit(page, site, "gated")
-    await say(page, gate)
-    await expect(replies(page)).to_have_text(HALF.strip())
+    await open_page(page, site, "gated")
+    await send_message(page, gate)
+    await expect(replies(page)).to_have_text(HALF_REPLY.strip())
     await expect(page.locator("#state")).to_have_text("running")
     await open_gate(site, gate)
-    await expect(replies(page)).to_have_text(ALL.strip())
-    await idle(page)
-    await expect(page.locator("#told")).to_have_text(re.compile(r"^created [0-9a-f-]{36}, finished$"))
+    await expect(replies(page)).to_have_text(FULL_REPLY.strip())
+    await wait_idle(page)
+    await expect(page.locator("#log")).to_have_text(re.compile(r"^created [0-9a-f-]{36}, finished$"))
     await expect(page.locator("#messages li")).to_have_count(2)
 
 
-async def test_the_shipped_chat_converses(site: Site, page: Page) -> None:
-    await visit(page, site, "chat")
-    await say(page, "My name is Ada")
+async def test_the_example_chat_uses_the_history_of_the_thread(site: Site, page: Page) -> None:
+    await open_page(page, site, "chat")
+    await send_message(page, "My name is Ada")
     await expect(replies(page)).to_contain_text("Nice to meet you, Ada")
-    await idle(page)
-    await say(page, "What is my name?")
+    await wait_idle(page)
+    await send_message(page, "What is my name?")
     await expect(replies(page).last).to_contain_text("your name is Ada")
-    await idle(page)
+    await wait_idle(page)
 
 
-async def test_a_person_is_asked_and_answers(site: Site, page: Page) -> None:
-    await visit(page, site, "refund_desk")
-    await say(page, '{"order_id": "A-1002", "reason": "It does not fit my bench"}')
+async def test_a_person_answers_an_interrupt_after_a_reload(site: Site, page: Page) -> None:
+    await open_page(page, site, "refund_desk")
+    await send_message(page, '{"order_id": "A-1002", "reason": "It does not fit my bench"}')
     card = page.get_by_role("region", name="Approval")
     await expect(card).to_contain_text("Refund 389.00 EUR")
-    await idle(page)
+    await wait_idle(page)
     await page.reload()
     await expect(card).to_contain_text("Refund 389.00 EUR")
     await card.get_by_role("button", name="Reject").click()
-    await expect(page.locator("#values")).to_contain_text("rejected by a person", timeout=SOON_MS)
+    await expect(page.locator("#values")).to_contain_text("rejected by a person", timeout=RUN_TIMEOUT_MS)
     await expect(card).to_have_count(0)
 
 
-async def test_an_earlier_message_is_edited_and_both_branches_stay(site: Site, page: Page) -> None:
-    await visit(page, site, "chat")
-    await say(page, "My name is Ada")
+async def test_editing_an_earlier_message_creates_a_branch(site: Site, page: Page) -> None:
+    await open_page(page, site, "chat")
+    await send_message(page, "My name is Ada")
     await expect(replies(page)).to_contain_text("Ada")
-    await idle(page)
-    await say(page, "What is my name?")
+    await wait_idle(page)
+    await send_message(page, "What is my name?")
     await expect(replies(page)).to_have_count(2)
-    await idle(page)
+    await wait_idle(page)
     await page.get_by_role("button", name="Edit").first.click()
     await page.get_by_label("Edited").fill("My name is Grace")
     await page.get_by_role("button", name="Send edited").click()
     await expect(replies(page)).to_have_count(1)
     await expect(replies(page)).to_contain_text("Nice to meet you, Grace")
-    await idle(page)
+    await wait_idle(page)
     await expect(page.locator(".branch")).to_have_text("2 of 2")
     await page.get_by_role("button", name="Earlier branch").click()
     await expect(replies(page)).to_have_count(2)
     await expect(replies(page).last).to_contain_text("your name is Ada")
-    history = await site.call("POST", f"/threads/{thread_of(page)}/history", {"limit": 100})
+    history = await site.call("POST", f"/threads/{thread_id_of(page)}/history", {"limit": 100})
     parents = [(state["parent_checkpoint"] or {}).get("checkpoint_id") for state in history]
     assert any(parents.count(parent) == 2 for parent in parents if parent) or parents.count(None) == 2
 
 
 async def test_stop_cancels_the_run(site: Site, page: Page) -> None:
-    await visit(page, site, "gated", reconnect="yes")
-    await say(page, f"stop {uuid4()}")
-    await expect(replies(page)).to_have_text(HALF.strip())
+    await open_page(page, site, "gated", reconnect="yes")
+    await send_message(page, f"stop {uuid4()}")
+    await expect(replies(page)).to_have_text(HALF_REPLY.strip())
     await page.get_by_role("button", name="Stop").click()
-    await idle(page)
-    (run,) = await site.call("GET", f"/threads/{thread_of(page)}/runs")
-    joined = f"/threads/{thread_of(page)}/runs/{run['run_id']}/join"
-    await site.call("GET", joined)
-    (run,) = await site.call("GET", f"/threads/{thread_of(page)}/runs")
+    await wait_idle(page)
+    (run,) = await site.call("GET", f"/threads/{thread_id_of(page)}/runs")
+    join_path = f"/threads/{thread_id_of(page)}/runs/{run['run_id']}/join"
+    await site.call("GET", join_path)
+    (run,) = await site.call("GET", f"/threads/{thread_id_of(page)}/runs")
     assert run["status"] == "interrupted"
 
 
-async def test_a_page_that_goes_without_reconnecting_cancels_its_run(site: Site, page: Page) -> None:
-    await visit(page, site, "gated")
-    await say(page, f"leave {uuid4()}")
-    await expect(replies(page)).to_have_text(HALF.strip())
-    thread = thread_of(page)
+async def test_leaving_a_page_without_reconnecting_cancels_its_run(site: Site, page: Page) -> None:
+    await open_page(page, site, "gated")
+    await send_message(page, f"leave {uuid4()}")
+    await expect(replies(page)).to_have_text(HALF_REPLY.strip())
+    thread = thread_id_of(page)
     await page.goto("about:blank")
     (run,) = await site.call("GET", f"/threads/{thread}/runs")
     await site.call("GET", f"/threads/{thread}/runs/{run['run_id']}/join")
@@ -112,38 +114,38 @@ async def test_a_page_that_goes_without_reconnecting_cancels_its_run(site: Site,
     assert run["status"] == "interrupted"
 
 
-async def test_a_reload_in_the_middle_of_a_run_loses_no_word(site: Site, page: Page) -> None:
+async def test_a_reload_during_a_run_loses_no_word(site: Site, page: Page) -> None:
     gate = f"reload {uuid4()}"
-    await visit(page, site, "gated", reconnect="yes")
-    await say(page, gate)
-    await expect(replies(page)).to_have_text(HALF.strip())
+    await open_page(page, site, "gated", reconnect="yes")
+    await send_message(page, gate)
+    await expect(replies(page)).to_have_text(HALF_REPLY.strip())
     await page.reload()
-    await expect(replies(page)).to_have_text(HALF.strip())
+    await expect(replies(page)).to_have_text(HALF_REPLY.strip())
     await expect(page.locator("#state")).to_have_text("running")
     await open_gate(site, gate)
-    await expect(replies(page)).to_have_text(ALL.strip())
-    await idle(page)
+    await expect(replies(page)).to_have_text(FULL_REPLY.strip())
+    await wait_idle(page)
     await expect(page.locator("#messages li")).to_have_count(2)
-    (run,) = await site.call("GET", f"/threads/{thread_of(page)}/runs")
+    (run,) = await site.call("GET", f"/threads/{thread_id_of(page)}/runs")
     assert run["status"] == "success"
 
 
-async def test_a_killed_web_process_costs_no_word(site: Site, page: Page, watch: Watch) -> None:
-    watch.allowed.append("ERR_INCOMPLETE_CHUNKED_ENCODING")
+async def test_a_killed_web_process_loses_no_word(site: Site, page: Page, observer: PageObserver) -> None:
+    observer.allowed.append("ERR_INCOMPLETE_CHUNKED_ENCODING")
     gate = f"killed {uuid4()}"
-    await visit(page, site, "gated", reconnect="yes")
-    await say(page, gate)
-    await expect(replies(page)).to_have_text(HALF.strip())
+    await open_page(page, site, "gated", reconnect="yes")
+    await send_message(page, gate)
+    await expect(replies(page)).to_have_text(HALF_REPLY.strip())
     site.child("web").kill()
     await open_gate(site, gate)
-    await expect(replies(page)).to_have_text(ALL.strip(), timeout=SOON_MS)
-    await idle(page)
+    await expect(replies(page)).to_have_text(FULL_REPLY.strip(), timeout=RUN_TIMEOUT_MS)
+    await wait_idle(page)
     await expect(page.locator("#messages li")).to_have_count(2)
 
 
-async def test_a_failure_is_shown(site: Site, page: Page, watch: Watch) -> None:
-    watch.allowed.append("ValueError: no luck today")  # the client says it in the console too
-    await visit(page, site, "fail")
-    await say(page, "anything")
+async def test_the_error_of_a_run_is_shown(site: Site, page: Page, observer: PageObserver) -> None:
+    observer.allowed.append("ValueError: no luck today")  # the client writes it to the console too
+    await open_page(page, site, "fail")
+    await send_message(page, "anything")
     await expect(page.locator(".error")).to_contain_text("no luck today")
-    await idle(page)
+    await wait_idle(page)

@@ -1,23 +1,23 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { client, newThread, until } from "./slipway.js";
+import { client, newThread, waitUntil } from "./slipway.js";
 
-const skip = client.threads.stream ? false : "this line does not speak the event protocol";
-const noSocket = globalThis.WebSocket ? false : "this node has no WebSocket; the pages' tests use one";
+const skip = client.threads.stream ? false : "this client does not speak the event protocol";
+const noWebSocket = globalThis.WebSocket ? false : "this version of node has no WebSocket; the tests in Chromium use one";
 
-async function askedAndAnswered(transport) {
+async function interruptAndAnswer(transport) {
   const id = await newThread();
   const thread = client.threads.stream(id, { assistantId: "ask", transport });
   const events = [];
-  const ended = (event) => events.some((one) => one.method === "lifecycle" && one.params.data.event === event);
+  const ended = (event) => events.some((each) => each.method === "lifecycle" && each.params.data.event === event);
   thread.onEvent((event) => events.push(event));
   try {
     await thread.run.start({ input: { value: 1 } });
-    const [asked] = await until(() => thread.interrupts.length > 0 && thread.interrupts);
-    assert.deepEqual(asked.payload, { question: "how much?" });
-    await thread.respondInput({ interrupt_id: asked.interruptId, namespace: asked.namespace, response: 12 });
-    await until(() => ended("completed"));
+    const [interrupt] = await waitUntil(() => thread.interrupts.length > 0 && thread.interrupts);
+    assert.deepEqual(interrupt.payload, { question: "how much?" });
+    await thread.respondInput({ interrupt_id: interrupt.interruptId, namespace: interrupt.namespace, response: 12 });
+    await waitUntil(() => ended("completed"));
     assert.equal((await client.threads.getState(id)).values.answer, 12);
     assert.equal(new Set(events.map((event) => event.event_id)).size, events.length);
   } finally {
@@ -25,7 +25,7 @@ async function askedAndAnswered(transport) {
   }
 }
 
-test("a thread is followed by events, and a question in it answered", { skip }, () => askedAndAnswered("sse"));
+test("a thread is followed over server-sent events, and its interrupt is answered", { skip }, () => interruptAndAnswer("sse"));
 
-test("a thread is followed over a socket, and a question in it answered", { skip: skip || noSocket }, () =>
-  askedAndAnswered("websocket"));
+test("a thread is followed over a WebSocket, and its interrupt is answered", { skip: skip || noWebSocket }, () =>
+  interruptAndAnswer("websocket"));

@@ -1,4 +1,4 @@
-// Runs a graph and prints every event as a line of JSON, until the stream ends: `follow.js GRAPH INPUT [THREAD]`.
+// `follow.js GRAPH INPUT [THREAD]`: creates a run and prints each event of its stream as a line of JSON.
 
 import { client } from "./slipway.js";
 
@@ -7,6 +7,6 @@ const payload = {
   input: JSON.parse(input),
   streamMode: ["values", "custom"],
   streamResumable: true,
-  ...(thread === null ? { onCompletion: "keep" } : {}), // else it is gone when a client comes back after its end
+  ...(thread === null ? { onCompletion: "keep" } : {}), // else a client that reconnects after the end finds no run
 };
 for await (const part of client.runs.stream(thread, graph, payload)) console.log(JSON.stringify(part));

@@ -3,11 +3,11 @@ import test from "node:test";
 
 import { Client, collect, url } from "./slipway.js";
 
-const of = (origin) => new Client({ apiUrl: url, apiKey: null, defaultHeaders: { Origin: origin } });
+const clientOf = (origin) => new Client({ apiUrl: url, apiKey: null, defaultHeaders: { Origin: origin } });
 
-test("a page of this machine and Studio use every kind of method", async () => {
+test("pages of this machine and Studio can use all methods", async () => {
   for (const origin of ["http://localhost:3000", "https://smith.langchain.com", "https://eu.smith.langchain.com"]) {
-    const client = of(origin);
+    const client = clientOf(origin);
     const thread = (await client.threads.create()).thread_id;
     const input = { until: 2 };
     assert.ok((await collect(client.runs.stream(thread, "steps", { input }))).length > 1);
@@ -19,9 +19,9 @@ test("a page of this machine and Studio use every kind of method", async () => {
   }
 });
 
-test("a page of another site is refused", async () => {
-  const client = of("https://evil.example");
-  const refused = (error) => error.status === 403 && /http\.cors\.allow_origins/.test(error.message);
-  await assert.rejects(client.threads.create(), refused);
-  await assert.rejects(client.runs.wait(null, "steps", { input: {} }), refused);
+test("a page of another site is rejected", async () => {
+  const client = clientOf("https://evil.example");
+  const isRejection = (error) => error.status === 403 && /http\.cors\.allow_origins/.test(error.message);
+  await assert.rejects(client.threads.create(), isRejection);
+  await assert.rejects(client.runs.wait(null, "steps", { input: {} }), isRejection);
 });

@@ -1,4 +1,4 @@
-// One line of JSON for each test, for the Python side to turn into a test of its own.
+// A reporter for the test runner of Node: prints one line of JSON for each test, which test_node.py reads.
 
 import { basename } from "node:path";
 

@@ -1,9 +1,9 @@
-// What the tests share: a client of the line that SDK names, a server at URL, and ways to read a stream.
+// Shared by the tests: a client of the version CLIENT_VERSION for the server at SLIPWAY_URL, and helpers for streams.
 
-export const { Client } = await import(process.env.SDK);
+export const { Client } = await import(process.env.CLIENT_PACKAGE);
 
-export const line = process.env.LINE;
-export const url = process.env.URL_OF_SLIPWAY;
+export const version = process.env.CLIENT_VERSION;
+export const url = process.env.SLIPWAY_URL;
 export const client = new Client({ apiUrl: url, apiKey: null });
 
 export async function newThread(payload) {
@@ -16,7 +16,7 @@ export async function collect(stream) {
   return parts;
 }
 
-export function names(parts) {
+export function eventNames(parts) {
   return parts.map((part) => part.event);
 }
 
@@ -24,19 +24,19 @@ export function dataOf(parts, event) {
   return parts.filter((part) => part.event === event).map((part) => part.data);
 }
 
-export async function until(isSo, withinMs = 20_000) {
+export async function waitUntil(condition, withinMs = 20_000) {
   const deadline = Date.now() + withinMs;
   for (;;) {
-    const found = await isSo();
-    if (found) return found;
-    if (Date.now() > deadline) throw new Error(`not within ${withinMs} ms: ${isSo}`);
+    const result = await condition();
+    if (result) return result;
+    if (Date.now() > deadline) throw new Error(`not true within ${withinMs} ms: ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 
-export async function held(thread) {
+export async function startHold(thread) {
   const run = await client.runs.create(thread, "hold", { input: {} });
-  await until(async () => (await client.threads.getState(thread)).next.includes("wait"));
+  await waitUntil(async () => (await client.threads.getState(thread)).next.includes("wait"));
   return run.run_id;
 }
 

@@ -1,13 +1,13 @@
-// A small chat and approval page, as an application would write it. The query says which server and which graph; the
-// thread is kept in the query too, so that a reload finds it.
+// A chat and approval page as an application would have it. The query has the server and the graph, and also the
+// thread, so that it is shown again after a reload.
 
 import { useStream } from "@langchain/langgraph-sdk/react";
 import { useState } from "react";
 import { createRoot } from "react-dom/client";
 
-const asked = new URLSearchParams(location.search);
+const parameters = new URLSearchParams(location.search);
 
-function keepThread(id) {
+function writeThreadToUrl(id) {
   const query = new URLSearchParams(location.search);
   query.set("thread", id);
   history.replaceState(null, "", `?${query}`);
@@ -19,7 +19,7 @@ function Message({ message, stream }) {
   const [text, setText] = useState(null);
   const metadata = stream.getMessagesMetadata(message);
   const { branch, branchOptions = [] } = metadata ?? {};
-  const at = branchOptions.indexOf(branch);
+  const index = branchOptions.indexOf(branch);
   const send = () => {
     stream.submit(human(text), { checkpoint: metadata.firstSeenState.parent_checkpoint });
     setText(null);
@@ -37,9 +37,9 @@ function Message({ message, stream }) {
       {branchOptions.length > 1 && (
         <>
           {" "}
-          <button disabled={at === 0} onClick={() => stream.setBranch(branchOptions[at - 1])}>Earlier branch</button>
+          <button disabled={index === 0} onClick={() => stream.setBranch(branchOptions[index - 1])}>Earlier branch</button>
           {" "}
-          <span className="branch">{at + 1} of {branchOptions.length}</span>
+          <span className="branch">{index + 1} of {branchOptions.length}</span>
         </>
       )}
     </li>
@@ -58,45 +58,45 @@ function Interrupt({ stream }) {
 }
 
 function Page() {
-  const [thread, setThread] = useState(asked.get("thread"));
+  const [thread, setThread] = useState(parameters.get("thread"));
   const [text, setText] = useState("");
-  const [told, setTold] = useState([]);
-  const tell = (line) => setTold((before) => [...before, line]);
+  const [log, setLog] = useState([]);
+  const append = (line) => setLog((before) => [...before, line]);
   const stream = useStream({
-    apiUrl: asked.get("server"),
-    assistantId: asked.get("graph"),
+    apiUrl: parameters.get("server"),
+    assistantId: parameters.get("graph"),
     threadId: thread,
     onThreadId: (id) => {
-      keepThread(id);
+      writeThreadToUrl(id);
       setThread(id);
     },
-    reconnectOnMount: asked.get("reconnect") === "yes",
+    reconnectOnMount: parameters.get("reconnect") === "yes",
     fetchStateHistory: true,
-    onCreated: (run) => tell(`created ${run.run_id}`),
-    onFinish: () => tell("finished"),
-    onStop: () => tell("stopped"),
+    onCreated: (run) => append(`created ${run.run_id}`),
+    onFinish: () => append("finished"),
+    onStop: () => append("stopped"),
   });
   const send = (event) => {
     event.preventDefault();
-    const input = asked.get("graph") === "refund_desk" ? JSON.parse(text) : human(text);
+    const input = parameters.get("graph") === "refund_desk" ? JSON.parse(text) : human(text);
     stream.submit(input, { optimisticValues: input });
     setText("");
   };
   const { messages: _messages, __interrupt__, ...values } = stream.values;
   return (
     <>
-      <h1>{asked.get("graph")}</h1>
+      <h1>{parameters.get("graph")}</h1>
       <ol id="messages">
-        {stream.messages.map((message, place) => <Message key={message.id ?? place} message={message} stream={stream} />)}
+        {stream.messages.map((message, index) => <Message key={message.id ?? index} message={message} stream={stream} />)}
       </ol>
       {stream.interrupt?.value && <Interrupt stream={stream} />}
       {stream.error && <p className="error">{String(stream.error.message ?? stream.error)}</p>}
       <form onSubmit={send}>
-        <input aria-label="Say" value={text} onChange={(event) => setText(event.target.value)} />
+        <input aria-label="Message" value={text} onChange={(event) => setText(event.target.value)} />
         <button>Send</button> <button type="button" onClick={() => stream.stop()}>Stop</button>
       </form>
       <p id="state">{stream.isLoading ? "running" : "idle"}</p>
-      <p id="told">{told.join(", ")}</p>
+      <p id="log">{log.join(", ")}</p>
       {Object.keys(values).length > 0 && <pre id="values">{JSON.stringify(values, null, 2)}</pre>}
     </>
   );

@@ -1,13 +1,13 @@
-// The page of chat.jsx on the event protocol, with @langchain/react: threads are joined again without being told to.
+// The page of chat.jsx with @langchain/react, which uses the event protocol and rejoins threads by itself.
 
 import { useMessageMetadata, useStream } from "@langchain/react";
 import { useState } from "react";
 import { createRoot } from "react-dom/client";
 
-const asked = new URLSearchParams(location.search);
-const server = asked.get("server");
+const parameters = new URLSearchParams(location.search);
+const server = parameters.get("server");
 
-function keepThread(id) {
+function writeThreadToUrl(id) {
   const query = new URLSearchParams(location.search);
   query.set("thread", id);
   history.replaceState(null, "", `?${query}`);
@@ -48,34 +48,34 @@ function Interrupt({ stream }) {
 }
 
 function Page() {
-  const [thread, setThread] = useState(asked.get("thread"));
+  const [thread, setThread] = useState(parameters.get("thread"));
   const [text, setText] = useState("");
   const stream = useStream({
     apiUrl: server,
-    assistantId: asked.get("graph"),
+    assistantId: parameters.get("graph"),
     threadId: thread,
-    transport: asked.get("transport") ?? "sse",
+    transport: parameters.get("transport") ?? "sse",
     onThreadId: (id) => {
-      keepThread(id);
+      writeThreadToUrl(id);
       setThread(id);
     },
   });
   const send = (event) => {
     event.preventDefault();
-    stream.submit(asked.get("graph") === "refund_desk" ? JSON.parse(text) : human(text));
+    stream.submit(parameters.get("graph") === "refund_desk" ? JSON.parse(text) : human(text));
     setText("");
   };
   const { messages: _messages, __interrupt__, ...values } = stream.values;
   return (
     <>
-      <h1>{asked.get("graph")}</h1>
+      <h1>{parameters.get("graph")}</h1>
       <ol id="messages">
-        {stream.messages.map((message, place) => <Message key={message.id ?? place} message={message} stream={stream} />)}
+        {stream.messages.map((message, index) => <Message key={message.id ?? index} message={message} stream={stream} />)}
       </ol>
       {stream.interrupt && <Interrupt stream={stream} />}
       {stream.error && <p className="error">{String(stream.error.message ?? stream.error)}</p>}
       <form onSubmit={send}>
-        <input aria-label="Say" value={text} onChange={(event) => setText(event.target.value)} />
+        <input aria-label="Message" value={text} onChange={(event) => setText(event.target.value)} />
         <button>Send</button> <button type="button" onClick={() => stream.stop()}>Stop</button>
       </form>
       <p id="state">{stream.isLoading ? "running" : "idle"}</p>

@@ -1,4 +1,4 @@
-"""A reply that stops half-way until somebody opens its gate: tests do what they want in the middle of it."""
+"""A graph whose reply stops half-way until a test opens its gate, so that the test can act during the run."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ GATES = ("gates",)
 
 
 class GatedModel(GenericFakeChatModel):
-    """Says `word0` to `word11`; before `word6` it waits for the store's item `gates` / `gate`."""
+    """Replies `word0` to `word11`. Before `word6` it waits for the item `gate` in the store namespace `gates`."""
 
     gate: str
     store: BaseStore
@@ -39,13 +39,13 @@ class GatedModel(GenericFakeChatModel):
             yield chunk
 
 
-async def say(state: MessagesState, runtime: Runtime[None]) -> dict[str, Any]:
-    """The reply. The gate is named by the message that it answers."""
+async def reply(state: MessagesState, runtime: Runtime[None]) -> dict[str, Any]:
+    """Replies to the last message, whose text is the name of the gate."""
     assert runtime.store is not None
     gate = str(state["messages"][-1].text)
     model = GatedModel(messages=iter([AIMessage("unused")]), gate=gate, store=runtime.store)
     return {"messages": [await model.ainvoke(state["messages"])]}
 
 
-gated = StateGraph(MessagesState).add_node("say", say).add_edge(START, "say").compile()
-inside = StateGraph(MessagesState).add_node("talker", gated).add_edge(START, "talker").compile()
+gated = StateGraph(MessagesState).add_node("reply", reply).add_edge(START, "reply").compile()
+gated_subgraph = StateGraph(MessagesState).add_node("gated", gated).add_edge(START, "gated").compile()

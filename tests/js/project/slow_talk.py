@@ -1,4 +1,4 @@
-"""The answer of `talk`, word by word, with pauses."""
+"""A graph that sends the reply of `talk` with a pause before each word."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 
 
 class SlowModel(GenericFakeChatModel):
-    """Pauses before each word."""
+    """Pauses 30 ms before each message chunk."""
 
     async def _astream(
         self,
@@ -26,10 +26,9 @@ class SlowModel(GenericFakeChatModel):
             yield chunk
 
 
-async def say(state: MessagesState) -> dict[str, Any]:
-    """The answer."""
+async def reply(state: MessagesState) -> dict[str, Any]:
     model = SlowModel(messages=iter([AIMessage("hello to you")]))
     return {"messages": [await model.ainvoke(state["messages"])]}
 
 
-slowly = StateGraph(MessagesState).add_node("say", say).add_edge(START, "say").compile()
+slow_talk = StateGraph(MessagesState).add_node("reply", reply).add_edge(START, "reply").compile()
