@@ -1,4 +1,4 @@
-"""Small projects of graphs in a temporary folder, imported as a deployment would, and forgotten afterwards."""
+"""Small projects in a temporary folder. They are imported as in a deployment and unloaded after the test."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from langgraph.graph import START, StateGraph
 class State(TypedDict):
     text: str
 
-def shout(state: State) -> State:
+def upper(state: State) -> State:
     return {"text": state["text"].upper()}
 
-builder = StateGraph(State).add_node("shout", shout).add_edge(START, "shout")
+builder = StateGraph(State).add_node("upper", upper).add_edge(START, "upper")
 graph = builder.compile()
 """
 
@@ -42,22 +42,25 @@ class Project:
         file.write_text(textwrap.dedent(text))
         return file
 
-    def config(self, graphs: dict[str, Any], **more: Any) -> Path:
-        return self.write("langgraph.json", json.dumps({"graphs": graphs} | more))
+    def config(self, graphs: dict[str, Any], **sections: Any) -> Path:
+        return self.write("langgraph.json", json.dumps({"graphs": graphs} | sections))
 
-    async def load(self, graphs: dict[str, Any], **more: Any) -> Registry:
-        return await Registry.load(self.config(graphs, **more))
+    async def load(self, graphs: dict[str, Any], **sections: Any) -> Registry:
+        return await Registry.load(self.config(graphs, **sections))
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
+    """An empty project. Afterwards its modules are unloaded, and `sys.path` and the environment are as before."""
     path, modules, environment = list(sys.path), set(sys.modules), dict(os.environ)
     yield Project(tmp_path)
     sys.path[:] = path
-    # all are found before the first one goes: a folder without __init__ looks its parent up to say where it is
+    # All modules are collected before the first is deleted: a namespace package reads its parent to return its path.
     new = {name: sys.modules[name] for name in set(sys.modules) - modules}
-    ours = [name for name, module in new.items() if str(tmp_path) in str(getattr(module, "__file__", None) or module)]
-    for name in ours:
+    of_project = [
+        name for name, module in new.items() if str(tmp_path) in str(getattr(module, "__file__", None) or module)
+    ]
+    for name in of_project:
         del sys.modules[name]
     os.environ.clear()
     os.environ.update(environment)

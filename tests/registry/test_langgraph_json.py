@@ -1,3 +1,5 @@
+"""Reading langgraph.json and the environment variables that replace its sections."""
+
 from __future__ import annotations
 
 import json
@@ -17,29 +19,31 @@ from tests.registry.conftest import Project
 ONE = {"one": "./one.py:graph"}
 
 
-def test_string_and_object_form(project: Project) -> None:
-    found = read(project.config({**ONE, "two": {"path": "pkg.two:make", "description": "The second", "more": 1}}))
-    assert list(found.graphs) == ["one", "two"]
-    assert found.graphs["one"].source == "./one.py:graph"
-    assert found.graphs["one"].description is None
-    assert (found.graphs["two"].source, found.graphs["two"].description) == ("pkg.two:make", "The second")
+def test_a_graph_is_a_string_or_an_object(project: Project) -> None:
+    config = read(project.config({**ONE, "two": {"path": "pkg.two:make", "description": "The second", "more": 1}}))
+    assert list(config.graphs) == ["one", "two"]
+    assert config.graphs["one"].source == "./one.py:graph"
+    assert config.graphs["one"].description is None
+    assert (config.graphs["two"].source, config.graphs["two"].description) == ("pkg.two:make", "The second")
 
 
 VARIABLES = [*SECTION_VARIABLES.values(), DEFAULT_CONFIGS]
-"""Those that hold JSON."""
+"""The environment variables with JSON."""
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
 @pytest.mark.parametrize(
-    ("text", "said"), [("{", "not JSON: .* at line 1, column 2"), ("[]", "expected an object, found a list")]
+    ("text", "problem"), [("{", "not JSON: .* at line 1, column 2"), ("[]", "expected an object, found a list")]
 )
-def test_json_in_a_variable_that_is_none_names_it(project: Project, variable: str, text: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=f"{variable}: {said}"):
+def test_invalid_json_in_a_variable_names_the_variable(
+    project: Project, variable: str, text: str, problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"{variable}: {problem}"):
         read(project.config(ONE), {variable: text})
 
 
 @pytest.mark.parametrize("variable", VARIABLES)
-def test_json_of_a_variable_in_the_files_env_counts_too(project: Project, variable: str) -> None:
+def test_variables_in_the_env_section_are_read_too(project: Project, variable: str) -> None:
     with pytest.raises(ConfigError, match=f"{variable}: not JSON"):
         read(project.config(ONE, env={variable: "{"}), {})
     read(
@@ -47,24 +51,24 @@ def test_json_of_a_variable_in_the_files_env_counts_too(project: Project, variab
     )
 
 
-def test_the_files_other_sections_hold_when_a_variable_names_the_graphs(project: Project) -> None:
+def test_the_other_sections_are_read_when_a_variable_has_the_graphs(project: Project) -> None:
     file = project.config(ONE, auth={"path": "./auth.py:auth"}, http={"disable_ui": True})
-    found = read(file, {"LANGSERVE_GRAPHS": json.dumps({"other": "./other.py:graph"})})
-    assert (list(found.graphs), found.auth.path, found.http.disable_ui) == (["other"], "./auth.py:auth", True)
+    config = read(file, {"LANGSERVE_GRAPHS": json.dumps({"other": "./other.py:graph"})})
+    assert (list(config.graphs), config.auth.path, config.http.disable_ui) == (["other"], "./auth.py:auth", True)
 
 
-def test_default_configs(project: Project) -> None:
-    given = {"one": {"configurable": {"a": 1}, "recursion_limit": 7, "max_concurrency": 2}, "other": {}}
+def test_a_graph_has_its_default_config(project: Project) -> None:
+    configs = {"one": {"configurable": {"a": 1}, "recursion_limit": 7, "max_concurrency": 2}, "other": {}}
     with capture_logs() as lines:
-        found = read(project.config(ONE), {DEFAULT_CONFIGS: json.dumps(given)}).graphs["one"]
-    assert found.config == given["one"]
+        graph = read(project.config(ONE), {DEFAULT_CONFIGS: json.dumps(configs)}).graphs["one"]
+    assert graph.config == configs["one"]
     assert [(line["event"], "no graph 'other'" in line["problem"]) for line in lines] == [
         ("graphs.default_config_unused", True)
     ]
 
 
 @pytest.mark.parametrize(
-    ("config", "named"),
+    ("config", "message"),
     [
         (5, "LANGGRAPH_CONFIG.one: expected an object"),
         ({"configurable": []}, "LANGGRAPH_CONFIG.one.configurable: "),
@@ -77,26 +81,26 @@ def test_default_configs(project: Project) -> None:
         ({"configurable": {"priority": "urgent"}}, "LANGGRAPH_CONFIG.one.configurable.priority: unknown 'urgent'"),
     ],
 )
-def test_a_default_config_that_is_none_is_refused(project: Project, config: object, named: str) -> None:
-    with pytest.raises(ConfigError, match=named):
+def test_an_invalid_default_config_is_rejected(project: Project, config: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         read(project.config(ONE), {DEFAULT_CONFIGS: json.dumps({"one": config})})
 
 
-def test_defaults_of_a_graph(project: Project) -> None:
+def test_a_graph_without_options_has_the_defaults(project: Project) -> None:
     one = read(project.config(ONE)).graphs["one"]
     assert (one.execution, one.inline_budget_s, one.ceilings, one.version) == ("worker", None, {}, "1")
 
 
-def test_our_section(project: Project) -> None:
+def test_the_section_slipway_has_options_of_graphs_and_ceilings(project: Project) -> None:
     options = {"execution": "inline", "inline_budget_s": 2.5, "version": "3", "ceilings": {"max_steps": 50}}
-    ours = {"graphs": {"one": options}, "ceilings": {"max_steps": 200, "max_active_s": 1.5}}
-    found = read(project.config({**ONE, "two": "./two.py:graph"}, slipway=ours)).graphs
-    assert (found["one"].execution, found["one"].inline_budget_s, found["one"].version) == ("inline", 2.5, "3")
-    assert found["one"].ceilings == {"max_steps": 50, "max_active_s": 1.5}
-    assert found["two"].ceilings == {"max_steps": 200, "max_active_s": 1.5}
+    section = {"graphs": {"one": options}, "ceilings": {"max_steps": 200, "max_active_s": 1.5}}
+    graphs = read(project.config({**ONE, "two": "./two.py:graph"}, slipway=section)).graphs
+    assert (graphs["one"].execution, graphs["one"].inline_budget_s, graphs["one"].version) == ("inline", 2.5, "3")
+    assert graphs["one"].ceilings == {"max_steps": 50, "max_active_s": 1.5}
+    assert graphs["two"].ceilings == {"max_steps": 200, "max_active_s": 1.5}
 
 
-def test_ceilings_are_those_of_the_settings() -> None:
+def test_the_section_has_the_ceilings_of_the_settings() -> None:
     assert set(CEILINGS) == {name for name in Settings.model_fields if name in CEILINGS}
     assert set(CEILINGS) == CeilingsSection.model_fields.keys()
 
@@ -106,12 +110,12 @@ def test_the_file_has_a_json_schema() -> None:
     assert {"graphs", "env", "slipway"} <= schema["properties"].keys()
 
 
-def test_foreign_keys_are_accepted(project: Project) -> None:
+def test_unknown_sections_are_accepted(project: Project) -> None:
     read(project.config(ONE, python_version="3.12", auth={"path": "./auth.py:auth"}, invented=[1]))
 
 
 @pytest.mark.parametrize(
-    ("more", "path", "problem"),
+    ("sections", "path", "problem"),
     [
         ({"slipway": []}, "slipway:", "expected an object, found a list"),
         ({"slipway": {"graph": {}}}, "slipway.graph:", "unknown key; did you mean 'graphs'?"),
@@ -144,8 +148,10 @@ def test_foreign_keys_are_accepted(project: Project) -> None:
         ({"env": {"A": None}}, "env.A:", "expected a string, found null"),
     ],
 )
-def test_refusals_name_the_key(project: Project, more: dict[str, Any], path: str, problem: str) -> None:
-    file = project.config(ONE, **more)
+def test_invalid_values_are_rejected_with_their_key(
+    project: Project, sections: dict[str, Any], path: str, problem: str
+) -> None:
+    file = project.config(ONE, **sections)
     with pytest.raises(ConfigError) as caught:
         read(file)
     assert str(file) in str(caught.value)
@@ -164,7 +170,7 @@ def test_refusals_name_the_key(project: Project, more: dict[str, Any], path: str
         ({"path": "./one.py:graph", "description": 3}, "graphs.one.description:", "found a number"),
     ],
 )
-def test_refused_sources(project: Project, value: object, path: str, problem: str) -> None:
+def test_invalid_sources_of_graphs_are_rejected(project: Project, value: object, path: str, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(project.config({"one": value}))
     assert path in str(caught.value)
@@ -181,31 +187,31 @@ def test_refused_sources(project: Project, value: object, path: str, problem: st
         ('{"graphs": {"a": "./a.py:x", "a": "./b.py:x"}}', "a: given twice"),
     ],
 )
-def test_what_is_wrong_with_the_file(project: Project, text: str, problem: str) -> None:
+def test_the_problem_of_an_invalid_file_is_named(project: Project, text: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=r"langgraph\.json") as caught:
         read(project.write("langgraph.json", text))
     assert problem in str(caught.value)
 
 
-def test_not_utf8(project: Project) -> None:
+def test_a_file_that_is_not_utf8_is_rejected(project: Project) -> None:
     file = project.folder / "langgraph.json"
     file.write_bytes(b'{"graphs": {"\xff": 1}}')
     with pytest.raises(ConfigError, match="not UTF-8"):
         read(file)
 
 
-def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_has_the_next_steps(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no such file.*Create it with.*--config"):
         read(tmp_path / "langgraph.json")
 
 
-def test_search_paths(project: Project) -> None:
+def test_folders_of_dependencies_are_search_paths(project: Project) -> None:
     project.write("plain/x.py")
     project.write("packaged/shop/__init__.py", "")
     project.write("installed/pyproject.toml", "")
     project.write("installed/src/thing/__init__.py", "")
-    found = read(project.config(ONE, dependencies=["./plain", "./packaged/shop", "./installed", "langchain>=1"]))
-    folders = [str(path.relative_to(project.folder.resolve())) for path in found.search_paths]
+    config = read(project.config(ONE, dependencies=["./plain", "./packaged/shop", "./installed", "langchain>=1"]))
+    folders = [str(path.relative_to(project.folder.resolve())) for path in config.search_paths]
     assert folders == ["plain", "packaged", "installed/src", "installed", "."]
 
 
@@ -215,29 +221,29 @@ def test_an_absolute_folder_among_the_dependencies_is_searched(project: Project)
     assert read(project.config(ONE, dependencies=[str(elsewhere)])).search_paths[0] == elsewhere
 
 
-def test_env_as_an_object_and_as_a_file(project: Project) -> None:
+def test_env_is_an_object_or_the_path_of_a_file(project: Project) -> None:
     assert read(project.config(ONE, env={"A": "x", "B": 2})).env == {"A": "x", "B": "2"}
     project.write(".env", "# secret\nA='x y'\nexport B=2\n")
     assert read(project.config(ONE, env=".env")).env == {"A": "x y", "B": "2"}
 
 
-@pytest.mark.parametrize("given", ["many", "0", "-1", "1e3", "²"])
-def test_a_default_recursion_limit_that_is_none_is_named(project: Project, given: str) -> None:
-    file = project.config(ONE, env={"LANGGRAPH_DEFAULT_RECURSION_LIMIT": given})
+@pytest.mark.parametrize("limit", ["many", "0", "-1", "1e3", "²"])
+def test_an_invalid_default_recursion_limit_is_rejected(project: Project, limit: str) -> None:
+    file = project.config(ONE, env={"LANGGRAPH_DEFAULT_RECURSION_LIMIT": limit})
     with pytest.raises(ConfigError, match="LANGGRAPH_DEFAULT_RECURSION_LIMIT: must be a whole number, 1 or more"):
         read(file)
     read(file, {"LANGGRAPH_DEFAULT_RECURSION_LIMIT": "30"})
 
 
-def test_a_missing_env_file_is_no_error_and_logged_once(project: Project) -> None:
+def test_a_missing_env_file_is_logged_once(project: Project) -> None:
     file = project.config(ONE, env="./.env")
-    with capture_logs() as told:
+    with capture_logs() as logs:
         assert [read(file).env for _ in range(2)] == [{}, {}]
-    assert [line["event"] for line in told] == ["graphs.env_file_missing"]
+    assert [line["event"] for line in logs] == ["graphs.env_file_missing"]
 
 
 @pytest.mark.parametrize(
-    ("given", "packed", "json_"),
+    ("section", "msgpack_modules", "json_modules"),
     [
         ({}, [], []),
         ({"allowed_msgpack_modules": [["shop.models", "Order"]]}, [["shop.models", "Order"]], []),
@@ -246,12 +252,14 @@ def test_a_missing_env_file_is_no_error_and_logged_once(project: Project) -> Non
         ({"allowed_msgpack_modules": False, "allowed_json_modules": True}, False, True),
     ],
 )
-def test_classes_that_are_restored_from_stored_state(project: Project, given: Any, packed: Any, json_: Any) -> None:
-    serde = read(project.config(ONE, checkpointer={"serde": given})).checkpointer.serde
-    assert (serde.allowed_msgpack_modules, serde.allowed_json_modules) == (packed, json_)
+def test_the_allowlists_of_classes_are_read(
+    project: Project, section: Any, msgpack_modules: Any, json_modules: Any
+) -> None:
+    serde = read(project.config(ONE, checkpointer={"serde": section})).checkpointer.serde
+    assert (serde.allowed_msgpack_modules, serde.allowed_json_modules) == (msgpack_modules, json_modules)
 
 
-@pytest.mark.parametrize("given", ["shop", ["shop"], [[]], [["shop", 1]], 1])
-def test_what_names_no_classes_is_refused(project: Project, given: Any) -> None:
+@pytest.mark.parametrize("modules", ["shop", ["shop"], [[]], [["shop", 1]], 1])
+def test_an_invalid_allowlist_is_rejected(project: Project, modules: Any) -> None:
     with pytest.raises(ConfigError, match=r"checkpointer\.serde\.allowed_msgpack_modules"):
-        read(project.config(ONE, checkpointer={"serde": {"allowed_msgpack_modules": given}}))
+        read(project.config(ONE, checkpointer={"serde": {"allowed_msgpack_modules": modules}}))

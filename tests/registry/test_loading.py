@@ -1,3 +1,5 @@
+"""Importing the graphs that langgraph.json names."""
+
 from __future__ import annotations
 
 import asyncio
@@ -12,7 +14,7 @@ from slipway.graphs.registry import Registry
 from tests.registry.conftest import SIMPLE, Project
 
 
-async def shouted(registry: Registry, graph_id: str) -> str:
+async def run_graph(registry: Registry, graph_id: str) -> str:
     async with registry.open(graph_id, {}, "threads.create_run") as graph:
         return str((await graph.ainvoke({"text": "hello"}))["text"])
 
@@ -31,52 +33,52 @@ async def shouted(registry: Registry, graph_id: str) -> str:
         ("json.py", "./json.py:graph"),
     ],
 )
-async def test_sources(project: Project, file: str, source: str) -> None:
+async def test_a_source_is_a_file_or_a_module_with_an_attribute(project: Project, file: str, source: str) -> None:
     project.write(file)
     registry = await project.load({"a": source})
     assert registry.failures() == {}
-    assert await shouted(registry, "a") == "HELLO"
+    assert await run_graph(registry, "a") == "HELLO"
 
 
-async def test_an_attribute_of_an_attribute(project: Project) -> None:
+async def test_a_source_can_name_an_attribute_of_an_attribute(project: Project) -> None:
     project.write("one.py", SIMPLE + "\nclass Shop:\n    desk = graph\n")
-    assert await shouted(await project.load({"a": "./one.py:Shop.desk"}), "a") == "HELLO"
+    assert await run_graph(await project.load({"a": "./one.py:Shop.desk"}), "a") == "HELLO"
 
 
-async def test_files_of_one_name_do_not_collide(project: Project) -> None:
+async def test_files_with_the_same_name_do_not_collide(project: Project) -> None:
     project.write("a/agent.py", SIMPLE.replace("upper", "title"))
     project.write("b/agent.py", SIMPLE)
     registry = await project.load({"a": "./a/agent.py:graph", "b": "./b/agent.py:graph"}, dependencies=["./a", "./b"])
-    assert (await shouted(registry, "a"), await shouted(registry, "b")) == ("Hello", "HELLO")
+    assert (await run_graph(registry, "a"), await run_graph(registry, "b")) == ("Hello", "HELLO")
 
 
-async def test_projects_of_one_shape_in_one_process_do_not_collide(project: Project) -> None:
+async def test_projects_with_the_same_file_names_do_not_collide(project: Project) -> None:
     for name, method in (("first", "title"), ("second", "upper")):
         inner = Project(project.folder / name)
         inner.write("json.py", SIMPLE.replace("upper", method))
         inner.write("agent.py", SIMPLE.replace("upper", method))
         registry = await inner.load({"a": "./agent.py:graph", "j": "./json.py:graph"})
         expected = getattr("hello", method)()
-        assert [await shouted(registry, "a"), await shouted(registry, "j")] == [expected, expected]
+        assert [await run_graph(registry, "a"), await run_graph(registry, "j")] == [expected, expected]
 
 
 @pytest.mark.parametrize("parent", [".", "elsewhere"])
-async def test_relative_imports_in_a_package(project: Project, parent: str) -> None:
+async def test_relative_imports_work_in_a_package(project: Project, parent: str) -> None:
     project.write(f"{parent}/shop/__init__.py", "")
     project.write(f"{parent}/shop/core/__init__.py", "")
     project.write(f"{parent}/shop/core/base.py", SIMPLE)
     project.write(f"{parent}/shop/core/desk.py", "from .base import builder\nfrom .. import core\ngraph = builder\n")
     registry = await project.load({"a": f"./{parent}/shop/core/desk.py:graph"}, dependencies=["."])
     assert registry.failures() == {}
-    assert await shouted(registry, "a") == "HELLO"
+    assert await run_graph(registry, "a") == "HELLO"
 
 
-async def test_a_graph_in_the_init_of_a_package(project: Project) -> None:
+async def test_a_graph_can_be_in_the_init_of_a_package(project: Project) -> None:
     project.write("shop/__init__.py")
     project.write("far/desk/__init__.py")
     registry = await project.load({"a": "./shop/__init__.py:graph", "b": "./far/desk/__init__.py:graph"})
     assert registry.failures() == {}
-    assert (await shouted(registry, "a"), await shouted(registry, "b")) == ("HELLO", "HELLO")
+    assert (await run_graph(registry, "a"), await run_graph(registry, "b")) == ("HELLO", "HELLO")
 
 
 async def test_dependencies_are_importable(project: Project) -> None:
@@ -89,14 +91,14 @@ async def test_dependencies_are_importable(project: Project) -> None:
     assert registry.failures() == {}
 
 
-async def test_a_file_and_its_module_are_the_same(project: Project) -> None:
+async def test_a_file_is_imported_once_by_path_and_by_name(project: Project) -> None:
     project.write("pkg/one.py")
-    project.write("two.py", "from pkg.one import State as Theirs\nfrom pkg.one import graph\n")
+    project.write("two.py", "from pkg.one import State as Imported\nfrom pkg.one import graph\n")
     registry = await project.load({"a": "./pkg/one.py:graph", "b": "./two.py:graph"})
     assert [cls.__module__ for cls in registry.state_types()] == ["pkg.one"]
 
 
-async def test_env_is_set_before_importing_and_does_not_override(
+async def test_env_is_set_before_the_import_and_overrides_nothing(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REGISTRY_TEST_B", "already")
@@ -106,7 +108,7 @@ async def test_env_is_set_before_importing_and_does_not_override(
     assert os.environ["REGISTRY_TEST_B"] == "already"
 
 
-async def test_importing_stays_off_the_event_loop(project: Project) -> None:
+async def test_graphs_are_imported_in_another_thread(project: Project) -> None:
     text = "import threading\nTHREAD = threading.get_ident()\nimport asyncio\nasyncio.run(asyncio.sleep(0))\n" + SIMPLE
     project.write("slow_import.py", text)
     registry, _ = await asyncio.gather(project.load({"a": "./slow_import.py:graph"}), asyncio.sleep(0))
@@ -147,7 +149,9 @@ async def test_importing_stays_off_the_event_loop(project: Project) -> None:
         ("", "slipway.my_graph:graph", ["'slipway' belongs to Slipway", "./slipway/my_graph.py"]),
     ],
 )
-async def test_a_graph_that_does_not_load(project: Project, text: str, source: str, parts: list[str]) -> None:
+async def test_a_graph_that_fails_to_load_is_skipped_with_the_reason(
+    project: Project, text: str, source: str, parts: list[str]
+) -> None:
     project.write("bad.py", text)
     project.write("good.py")
     registry = await project.load({"bad": source, "good": "./good.py:graph"})
@@ -156,7 +160,7 @@ async def test_a_graph_that_does_not_load(project: Project, text: str, source: s
         assert part in reason
     assert "\n" not in reason
     assert registry.names() == ["good"]
-    assert await shouted(registry, "good") == "HELLO"
+    assert await run_graph(registry, "good") == "HELLO"
     with pytest.raises(GraphUnavailable) as by_spec:
         registry.spec("bad")
     with pytest.raises(GraphUnavailable) as by_open:
@@ -170,7 +174,7 @@ async def test_a_graph_that_does_not_load(project: Project, text: str, source: s
     )
 
 
-async def test_a_file_that_failed_is_not_taken_half_imported(project: Project) -> None:
+async def test_a_half_imported_file_is_not_used_by_a_second_graph(project: Project) -> None:
     project.write("half-done.py", SIMPLE + "\nraise RuntimeError('the rest is missing')\n")
     registry = await project.load({"a": "./half-done.py:graph", "b": "./half-done.py:graph"})
     assert {name: "the rest is missing" in reason for name, reason in registry.failures().items()} == {
@@ -179,11 +183,11 @@ async def test_a_file_that_failed_is_not_taken_half_imported(project: Project) -
     }
 
 
-async def test_an_unknown_graph(project: Project) -> None:
+async def test_an_unknown_graph_is_not_found(project: Project) -> None:
     project.write("one.py")
     registry = await project.load({"one": "./one.py:graph"})
-    for ask in (registry.spec, lambda name: registry.open(name, {}, "threads.read")):
+    for access in (registry.spec, lambda name: registry.open(name, {}, "threads.read")):
         with pytest.raises(NotFound, match="graph 'two' not found: it does not exist; existing: one"):
-            ask("two")
+            access("two")
     with pytest.raises(NotFound):
         await registry.manifest("two")

@@ -1,3 +1,5 @@
+"""Manifests: names, schemas, drawings, state types and fingerprints of graphs."""
+
 from __future__ import annotations
 
 import json
@@ -32,10 +34,10 @@ def choose(state: State) -> str:
     return "b"
 
 def nested(name, inner=None):
-    made = StateGraph(State).add_node("leaf", step).add_edge(START, "leaf")
+    builder = StateGraph(State).add_node("leaf", step).add_edge(START, "leaf")
     if inner is not None:
-        made.add_node("inner", inner).add_edge("leaf", "inner")
-    return made.compile(name=name)
+        builder.add_node("inner", inner).add_edge("leaf", "inner")
+    return builder.compile(name=name)
 
 graph = (
     StateGraph(State, context_schema=Context)
@@ -105,125 +107,128 @@ from dataclasses import dataclass
 from langgraph.func import entrypoint, task
 
 @dataclass
-class Found:
+class Result:
     text: str
 
 @dataclass
-class Asked:
+class Query:
     text: str
 
 @task
-def search(asked: Asked) -> list[Found]:
+def search(query: Query) -> list[Result]:
     return []
 
 @entrypoint()
-def flow(asked: Asked) -> str:
+def flow(query: Query) -> str:
     return ""
 """
 
 
 async def manifest(project: Project, text: str, attribute: str = "graph") -> Manifest:
+    """The manifest of the graph in a module with this text. Its public forms can be encoded as JSON."""
     project.write("described.py", text)
-    registry = await project.load({"it": {"path": f"./described.py:{attribute}", "description": "A graph"}})
+    registry = await project.load({"described": {"path": f"./described.py:{attribute}", "description": "A graph"}})
     assert registry.failures() == {}
-    found = await registry.manifest("it")
-    json.dumps([found.public_schemas(), found.public_graph(), found.public_subgraphs(recurse=True)])
-    return found
+    loaded = await registry.manifest("described")
+    json.dumps([loaded.public_schemas(), loaded.public_graph(), loaded.public_subgraphs(recurse=True)])
+    return loaded
 
 
-async def test_name_and_description(project: Project) -> None:
-    named = await manifest(project, NESTED)
-    assert (named.name, named.description, named.version) == ("Chief", "A graph", "1")
-    assert named.nodes == ("a", "b", "child")
+async def test_a_manifest_has_name_description_version_and_nodes(project: Project) -> None:
+    nested = await manifest(project, NESTED)
+    assert (nested.name, nested.description, nested.version) == ("Chief", "A graph", "1")
+    assert nested.nodes == ("a", "b", "child")
 
 
-async def test_a_graph_without_a_name_takes_its_id(project: Project) -> None:
-    found = await manifest(project, SIMPLE)
-    assert found.name == "it"
-    titles = {which: (getattr(found.schemas, which) or {})["title"] for which in ("input", "output", "state")}
-    read_as_it_is = sys.version_info >= (3, 12)  # pydantic takes the title of a `typing.TypedDict` from there on
-    taken = {"input": "State", "output": "State"} if read_as_it_is else {"input": "it_input", "output": "it_output"}
-    assert titles == {**taken, "state": "it_state"}
+async def test_a_graph_without_a_name_is_named_by_its_id(project: Project) -> None:
+    unnamed = await manifest(project, SIMPLE)
+    assert unnamed.name == "described"
+    titles = {name: (getattr(unnamed.schemas, name) or {})["title"] for name in ("input", "output", "state")}
+    has_class_title = sys.version_info >= (3, 12)  # from Python 3.12 on, pydantic uses the name of a `typing.TypedDict`
+    class_titles = {"input": "State", "output": "State"}
+    graph_titles = {"input": "described_input", "output": "described_output"}
+    expected = class_titles if has_class_title else graph_titles
+    assert titles == {**expected, "state": "described_state"}
 
 
-async def test_schemas_of_a_messages_state(project: Project) -> None:
+async def test_a_messages_state_has_schemas(project: Project) -> None:
     schemas = (await manifest(project, NESTED)).public_schemas()
     assert list(schemas) == [
         *("graph_id", "input_schema", "output_schema", "state_schema", "config_schema", "context_schema")
     ]
-    for which in ("input", "output", "state"):
-        assert set(schemas[f"{which}_schema"]["properties"]) == {"messages", "topic"}
+    for name in ("input", "output", "state"):
+        assert set(schemas[f"{name}_schema"]["properties"]) == {"messages", "topic"}
     assert set(schemas["context_schema"]["properties"]) == {"tone"}
     assert schemas["config_schema"] == schemas["context_schema"]
 
 
-async def test_schemas_of_a_model_state(project: Project) -> None:
+async def test_a_model_state_has_schemas(project: Project) -> None:
     schemas = (await manifest(project, MODELS)).schemas
     assert schemas.input is not None
     assert schemas.input["required"] == ["question"]
     assert (schemas.config, schemas.context) == ({}, None)
 
 
-async def test_a_type_without_a_schema_costs_one_field(project: Project) -> None:
+async def test_a_type_without_a_schema_affects_only_its_field(project: Project) -> None:
     schemas = (await manifest(project, MODELS, "untyped")).schemas
     assert schemas.input is not None
     assert set(schemas.input["properties"]) == {"hidden", "number"}
     assert schemas.input["properties"]["number"].get("type") == "integer"
 
 
-async def test_a_typed_dict_of_the_standard_library_as_context(project: Project) -> None:
+async def test_a_typed_dict_of_the_standard_library_can_be_the_context(project: Project) -> None:
     text = SIMPLE.replace("StateGraph(State)", "StateGraph(State, context_schema=State)")
     context = (await manifest(project, text)).schemas.context
     assert context is not None
     assert context["properties"]["text"]["type"] == "string"
 
 
-async def test_schemas_of_the_functional_api(project: Project) -> None:
-    found = await manifest(project, FLOW.replace("from __future__ import annotations\n", ""), "flow")
-    assert found.nodes == ("flow",)
-    assert found.schemas.input is not None
-    assert found.schemas.state == {"type": "string"}
+async def test_a_graph_of_the_functional_api_has_schemas(project: Project) -> None:
+    functional = await manifest(project, FLOW.replace("from __future__ import annotations\n", ""), "flow")
+    assert functional.nodes == ("flow",)
+    assert functional.schemas.input is not None
+    assert functional.schemas.state == {"type": "string"}
 
 
-async def test_subgraphs(project: Project) -> None:
-    found = await manifest(project, NESTED)
-    assert list(found.public_subgraphs()) == ["child"]
-    assert list(found.public_subgraphs(recurse=True)) == ["child", "child|inner"]
-    assert list(found.public_subgraphs("child", recurse=True)) == ["child"]
-    assert list(found.public_subgraphs("child|inner", recurse=True)) == ["child|inner"]
-    assert found.public_subgraphs("chil") == {}
-    assert set(found.public_subgraphs()["child"]) == {
+async def test_subgraphs_are_listed_by_namespace(project: Project) -> None:
+    nested = await manifest(project, NESTED)
+    assert list(nested.public_subgraphs()) == ["child"]
+    assert list(nested.public_subgraphs(recurse=True)) == ["child", "child|inner"]
+    assert list(nested.public_subgraphs("child", recurse=True)) == ["child"]
+    assert list(nested.public_subgraphs("child|inner", recurse=True)) == ["child|inner"]
+    assert nested.public_subgraphs("chil") == {}
+    assert set(nested.public_subgraphs()["child"]) == {
         *("input_schema", "output_schema", "state_schema", "config_schema", "context_schema")
     }
 
 
-async def test_drawings_open_so_many_levels(project: Project) -> None:
-    found = await manifest(project, NESTED)
+async def test_a_drawing_shows_as_many_levels_as_requested(project: Project) -> None:
+    nested = await manifest(project, NESTED)
 
     def ids(xray: bool | int) -> set[str]:
-        return {node["id"] for node in found.public_graph(xray)["nodes"]} - {"__start__", "__end__"}
+        return {node["id"] for node in nested.public_graph(xray)["nodes"]} - {"__start__", "__end__"}
 
     assert ids(False) == {"a", "b", "child"}
     assert ids(1) == {"a", "b", "child:leaf", "child:inner"}
     assert ids(2) == ids(9) == ids(True) == {"a", "b", "child:leaf", "child:inner:leaf"}
     assert {"source": "a", "target": "b", "data": "b", "conditional": True} in [
-        {"data": "b", **edge} for edge in found.public_graph()["edges"]
+        {"data": "b", **edge} for edge in nested.public_graph()["edges"]
     ]
 
 
-async def test_drawings_name_no_classes(project: Project) -> None:
+async def test_a_drawing_names_no_classes(project: Project) -> None:
     nodes = {node["id"]: node for node in (await manifest(project, NESTED)).public_graph()["nodes"]}
     assert nodes["child"] == {"id": "child", "type": "runnable", "data": {"name": "child"}}
 
 
-async def test_state_types(project: Project) -> None:
+async def test_state_types_include_all_classes_inside_the_state(project: Project) -> None:
     project.write("models.py", MODELS)
-    registry = await project.load({"it": "./models.py:graph"})
-    ours = {cls.__qualname__ for cls in registry.state_types() if cls.__module__ == "models"}
-    assert ours == {"Colour", "Point", "Note", "Shape", "Circle", "Extra", "State", "Private"}
+    registry = await project.load({"model": "./models.py:graph"})
+    names = {cls.__qualname__ for cls in registry.state_types() if cls.__module__ == "models"}
+    assert names == {"Colour", "Point", "Note", "Shape", "Circle", "Extra", "State", "Private"}
 
 
-async def test_state_types_of_subgraphs_and_of_what_tasks_return(project: Project) -> None:
+async def test_state_types_include_those_of_subgraphs_and_tasks(project: Project) -> None:
     project.write("flow.py", FLOW)
     project.write(
         "parent.py", "import models\n" + SIMPLE.replace("compile()", "add_node('sub', models.graph).compile()")
@@ -232,18 +237,18 @@ async def test_state_types_of_subgraphs_and_of_what_tasks_return(project: Projec
     registry = await project.load({"flow": "./flow.py:flow", "parent": "./parent.py:graph"})
     assert registry.failures() == {}
     names = {(cls.__module__, cls.__qualname__) for cls in registry.state_types()}
-    assert {("flow", "Found"), ("flow", "Asked"), ("models", "Circle"), ("parent", "State")} <= names
+    assert {("flow", "Result"), ("flow", "Query"), ("models", "Circle"), ("parent", "State")} <= names
 
 
-async def test_state_types_of_a_factory_are_known_once_it_is_open(project: Project) -> None:
-    project.write("made.py", MODELS + "\ndef make():\n    return graph\n")
-    registry = await project.load({"it": "./made.py:make"})
+async def test_state_types_of_a_factory_are_collected_when_it_is_opened(project: Project) -> None:
+    project.write("factory.py", MODELS + "\ndef make():\n    return graph\n")
+    registry = await project.load({"built": "./factory.py:make"})
     assert registry.state_types() == set()
-    async with registry.open("it", {}, "threads.read"):
+    async with registry.open("built", {}, "threads.read"):
         assert "Circle" in {cls.__qualname__ for cls in registry.state_types()}
 
 
-PRINT = """
+PRINT_FINGERPRINTS = """
 import asyncio, sys
 from slipway.graphs.registry import Registry
 
@@ -262,15 +267,19 @@ def test_the_fingerprint_is_the_same_in_every_process(project: Project) -> None:
     sources = {"a": "./nested.py:graph", "b": "./models.py:graph", "c": "./flow.py:flow"}
     config = project.config(sources)
     root = str(Path(__file__).parents[2])
-    seen = set()
+    outputs = set()
     for seed in ("0", "1", "4711"):
         environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": root}
-        done = subprocess.run(
-            [sys.executable, "-c", PRINT, str(config)], env=environment, capture_output=True, text=True, check=True
+        process = subprocess.run(
+            [sys.executable, "-c", PRINT_FINGERPRINTS, str(config)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
         )
-        seen.add(done.stdout)
-    assert len(seen) == 1
-    assert len(set(seen.pop().split())) == len(sources)
+        outputs.add(process.stdout)
+    assert len(outputs) == 1
+    assert len(set(outputs.pop().split())) == len(sources)
 
 
 @pytest.mark.parametrize(
@@ -288,12 +297,12 @@ def test_the_fingerprint_is_the_same_in_every_process(project: Project) -> None:
     ],
 )
 async def test_the_fingerprint_changes_with_nodes_edges_and_state(project: Project, old: str, new: str) -> None:
-    assert await changed(project, NESTED, old, new)
+    assert await fingerprint_changes(project, NESTED, old, new)
 
 
 async def test_the_fingerprint_changes_with_a_reducer(project: Project) -> None:
     text = "import operator\n" + NESTED.replace("topic: str", "topic: Annotated[str, operator.add]")
-    assert await changed(project, text, "operator.add", "operator.concat")
+    assert await fingerprint_changes(project, text, "operator.add", "operator.concat")
 
 
 @pytest.mark.parametrize(
@@ -309,9 +318,9 @@ async def test_the_fingerprint_changes_with_a_reducer(project: Project) -> None:
 async def test_the_fingerprint_changes_with_classes_inside_the_state(project: Project, old: str, new: str) -> None:
     text = MODELS.replace("list[Shape]", "list[Circle]")
     if "Remark" in new:
-        assert await changed(project, text, "Note", "Remark")
+        assert await fingerprint_changes(project, text, "Note", "Remark")
     else:
-        assert await changed(project, text, old, new)
+        assert await fingerprint_changes(project, text, old, new)
 
 
 @pytest.mark.parametrize(
@@ -324,12 +333,12 @@ async def test_the_fingerprint_changes_with_classes_inside_the_state(project: Pr
         ('= "a"', '= "b"'),
     ],
 )
-async def test_the_fingerprint_stays_when_nothing_stored_changes(project: Project, old: str, new: str) -> None:
-    assert not await changed(project, MODELS, old, new)
+async def test_the_fingerprint_does_not_change_with_code_or_defaults(project: Project, old: str, new: str) -> None:
+    assert not await fingerprint_changes(project, MODELS, old, new)
 
 
-async def changed(project: Project, text: str, old: str, new: str) -> bool:
-    """Whether replacing `old` by `new` in the module changes its graph's fingerprint."""
+async def fingerprint_changes(project: Project, text: str, old: str, new: str) -> bool:
+    """True if the module with `new` in place of `old` gives its graph another fingerprint."""
     assert old in text
     before = await manifest(project, text)
     sys.modules.pop("described")

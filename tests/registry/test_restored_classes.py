@@ -1,4 +1,4 @@
-"""What `checkpointer.serde` of langgraph.json changes: which classes stored objects are restored to."""
+"""The allowlists in `checkpointer.serde` of langgraph.json: of which classes stored objects are rebuilt."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Declared:
 GRAPH = "import models\n" + SIMPLE.replace("text: str", "text: str\n    declared: models.Declared")
 
 
-async def loaded(project: Project, **serde: Any) -> tuple[Registry, Serde]:
+async def load(project: Project, **serde: Any) -> tuple[Registry, Serde]:
     project.write("models.py", MODELS)
     project.write("unused.py", MODELS)
     project.write("one.py", GRAPH)
@@ -41,58 +41,60 @@ async def loaded(project: Project, **serde: Any) -> tuple[Registry, Serde]:
     return registry, serde_of(Settings(), section, registry)
 
 
-async def restored(project: Project, **serde: Any) -> list[str]:
-    """The names of those objects that come back as objects."""
-    _, one = await loaded(project, **serde)
+async def rebuilt(project: Project, **serde: Any) -> list[str]:
+    """The names of the objects that are rebuilt as objects."""
+    _, serializer = await load(project, **serde)
     models = sys.modules["models"]
-    values = {"Order": models.Order(1), "Declared": models.Declared(1), "here": Here(1)}
-    found = one.loads(one.dumps(values))
-    return [name for name, value in found.items() if value == values[name]]
+    values = {"Order": models.Order(1), "Declared": models.Declared(1), "local": Local(1)}
+    loaded = serializer.loads(serializer.dumps(values))
+    return [name for name, value in loaded.items() if value == values[name]]
 
 
 @dataclasses.dataclass
-class Here:
-    """Of a module that no graph imports."""
+class Local:
+    """A class of a module that no graph imports."""
 
     id: int
 
 
-async def test_by_default_it_is_what_graphs_use(project: Project) -> None:
-    assert await restored(project) == ["Order", "Declared"]
+async def test_by_default_the_classes_that_graphs_use_are_rebuilt(project: Project) -> None:
+    assert await rebuilt(project) == ["Order", "Declared"]
 
 
-async def test_a_list_is_added(project: Project) -> None:
-    assert await restored(project, allowed_msgpack_modules=[[__name__, "Here"]]) == ["Order", "Declared", "here"]
-    assert await restored(project, allowed_msgpack_modules=[[__name__]]) == ["Order", "Declared", "here"]
-    assert await restored(project, allowed_msgpack_modules=[[*__name__.split("."), "Here"]]) == [
-        *("Order", "Declared", "here")
+async def test_listed_classes_are_rebuilt_too(project: Project) -> None:
+    assert await rebuilt(project, allowed_msgpack_modules=[[__name__, "Local"]]) == ["Order", "Declared", "local"]
+    assert await rebuilt(project, allowed_msgpack_modules=[[__name__]]) == ["Order", "Declared", "local"]
+    assert await rebuilt(project, allowed_msgpack_modules=[[*__name__.split("."), "Local"]]) == [
+        *("Order", "Declared", "local")
     ]
 
 
-async def test_true_is_every_module_that_was_imported(project: Project) -> None:
-    assert await restored(project, allowed_msgpack_modules=True) == ["Order", "Declared", "here"]
+async def test_true_allows_every_imported_module(project: Project) -> None:
+    assert await rebuilt(project, allowed_msgpack_modules=True) == ["Order", "Declared", "local"]
 
 
-@pytest.mark.parametrize("none", [None, False])
-async def test_null_is_what_state_schemas_name(project: Project, none: Any) -> None:
-    assert await restored(project, allowed_msgpack_modules=none) == ["Declared"]
+@pytest.mark.parametrize("modules", [None, False])
+async def test_null_allows_only_classes_in_state_schemas(project: Project, modules: Any) -> None:
+    assert await rebuilt(project, allowed_msgpack_modules=modules) == ["Declared"]
 
 
-async def test_langgraphs_strict_mode_is_too(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_strict_mode_allows_only_classes_in_state_schemas(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(factory, "STRICT_MSGPACK_ENABLED", True)
-    assert await restored(project) == ["Declared"]
-    assert await restored(project, allowed_msgpack_modules=[["models", "Order"]]) == ["Order", "Declared"]
+    assert await rebuilt(project) == ["Declared"]
+    assert await rebuilt(project, allowed_msgpack_modules=[["models", "Order"]]) == ["Order", "Declared"]
 
 
-async def test_only_what_is_listed_is_imported_for_stored_data(project: Project) -> None:
+async def test_stored_data_imports_only_listed_modules(project: Project) -> None:
     order = dataclasses.make_dataclass("Order", ["id"])
     order.__module__ = "unused"
     stored = Serde().dumps(order(1))
     for serde in ({}, {"allowed_msgpack_modules": True}):
-        _, one = await loaded(project, **serde)
+        _, serializer = await load(project, **serde)
         with capture_logs() as logs:
-            assert one.loads(stored) == {"id": 1}
+            assert serializer.loads(stored) == {"id": 1}
         assert "unused" not in sys.modules
         assert "allowed_msgpack_modules" in logs[0]["why"]
-    _, one = await loaded(project, allowed_msgpack_modules=[["unused", "Order"]])
-    assert one.loads(stored).id == 1
+    _, serializer = await load(project, allowed_msgpack_modules=[["unused", "Order"]])
+    assert serializer.loads(stored).id == 1

@@ -1,1 +1,1 @@
-"""Public project templates, started as they are on Slipway with a fake chat model, and talked to."""
+"""Serves public project templates, unmodified, with Slipway and a fake chat model, and checks their results."""

@@ -1,8 +1,8 @@
-"""`python -m tests.templates FOLDER`: starts the templates in that folder on Slipway, and talks to each.
+"""`python -m tests.templates FOLDER`: serves each template in that folder with Slipway and checks it.
 
-FOLDER has a checkout of each template, under its repository's name; those that are missing are passed over, and none
-at all is an error. They are copied, never changed. Their dependencies are installed beside Slipway's in an
-environment of their own.
+FOLDER has a checkout of each template, in a folder with the name of its repository. Missing templates are skipped; a
+folder without any template is an error. The checkouts are copied and never changed. The dependencies of the templates
+and of Slipway are installed in one separate environment.
 """
 
 from __future__ import annotations
@@ -22,82 +22,87 @@ from typing import Final
 import httpx
 
 from tests.conftest import free_port
-from tests.templates.fake_models import serving
-from tests.templates.talks import TALKS, talk
+from tests.templates.checks import CHECKS, check
+from tests.templates.fake_models import fake_models
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent.parent
 START_WITHIN_S: Final = 60.0
 STAND_INS: Final = frozenset({"langchain-tavily"})
-"""Packages of providers that cannot be led to this machine; `stand_ins` has them."""
+"""Packages that cannot be configured to use a local server; `stand_ins` replaces them."""
 
 
 def main() -> int:
-    """Every template's talk; the exit code says whether all went well."""
+    """Checks all templates. The exit code is 1 if a check failed, 2 if the folder has no template."""
     options = _options()
-    templates = [options.folder / name for name in TALKS if (options.folder / name / "langgraph.json").exists()]
+    templates = [options.folder / name for name in CHECKS if (options.folder / name / "langgraph.json").exists()]
     if not templates:
-        print(f"none of {', '.join(TALKS)} is in {options.folder}", file=sys.stderr)
+        print(f"none of {', '.join(CHECKS)} is in {options.folder}", file=sys.stderr)
         return 2
     _install(options.environment, templates)
-    failed = [template.name for template in templates if not asyncio.run(_good(template, options.environment))]
+    failed = [template.name for template in templates if not asyncio.run(_passes(template, options.environment))]
     print(f"{len(templates) - len(failed)} passed, {len(failed)} failed")
     return 1 if failed else 0
 
 
 def _install(environment: Path, templates: list[Path]) -> None:
-    """Slipway and what the templates want, as one choice of versions."""
-    wanted = {
+    """Installs Slipway and the dependencies of the templates in one call of pip, so that their versions agree."""
+    requirements = {
         requirement
         for template in templates
         for requirement in tomllib.loads((template / "pyproject.toml").read_text())["project"]["dependencies"]
         if not requirement.startswith(tuple(STAND_INS))
     }
     stamp = environment / "installed.txt"
-    if stamp.exists() and stamp.read_text().splitlines() == sorted(wanted):
+    if stamp.exists() and stamp.read_text().splitlines() == sorted(requirements):
         return
-    print(f"installing Slipway and what the templates need into {environment} …", flush=True)
+    print(f"installing Slipway and the dependencies of the templates into {environment} …", flush=True)
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     pip = [str(environment / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-    subprocess.run([*pip, "--editable", str(ROOT), *sorted(wanted)], check=True)
-    stamp.write_text("\n".join(sorted(wanted)))
+    subprocess.run([*pip, "--editable", str(ROOT), *sorted(requirements)], check=True)
+    stamp.write_text("\n".join(sorted(requirements)))
 
 
-async def _good(template: Path, environment: Path) -> bool:
-    began = time.monotonic()
+async def _passes(template: Path, environment: Path) -> bool:
+    started = time.monotonic()
     work = Path(tempfile.mkdtemp(prefix="template-"))
     project = work / template.name
     shutil.copytree(template, project)
-    shutil.copy(project / ".env.example", project / ".env")  # as its README says
+    shutil.copy(project / ".env.example", project / ".env")  # as the README of the template says
     port, models = free_port(), free_port()
-    async with serving(models) as variables:
+    async with fake_models(models) as variables:
         with (work / "slipway.log").open("wb") as log:
             process = subprocess.Popen(
                 [environment / "bin" / "slipway", "dev", "--port", str(port), "--data-dir", work / "data"],
                 cwd=project,
-                env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **variables, "PYTHONPATH": _path(project)},
+                env={
+                    "PATH": os.environ["PATH"],
+                    "HOME": os.environ["HOME"],
+                    **variables,
+                    "PYTHONPATH": _python_path(project),
+                },
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
         try:
-            await _answers(f"http://127.0.0.1:{port}", process)
-            await talk(template.name, f"http://127.0.0.1:{port}")
+            await _wait_ready(f"http://127.0.0.1:{port}", process)
+            await check(template.name, f"http://127.0.0.1:{port}")
         except Exception as error:
             print(f"{template.name}: {type(error).__name__}: {error}\n{(work / 'slipway.log').read_text()[-6000:]}")
             return False
         finally:
             process.terminate()
             process.wait(40)
-    print(f"{template.name}: talked to in {time.monotonic() - began:.1f} s")
+    print(f"{template.name}: checked in {time.monotonic() - started:.1f} s")
     return True
 
 
-def _path(project: Path) -> str:
-    """What `pip install -e .` makes importable, and the stand-ins."""
+def _python_path(project: Path) -> str:
+    """The stand-ins, and the folder that `pip install -e .` would make importable."""
     return os.pathsep.join([str(HERE / "stand_ins"), str(project / "src")])
 
 
-async def _answers(url: str, process: subprocess.Popen[bytes]) -> None:
+async def _wait_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_WITHIN_S
     async with httpx.AsyncClient() as client:
         while process.poll() is None and time.monotonic() < deadline:
@@ -106,13 +111,15 @@ async def _answers(url: str, process: subprocess.Popen[bytes]) -> None:
                     return
             except httpx.TransportError:
                 await asyncio.sleep(0.1)
-    raise RuntimeError(f"Slipway does not answer (exit code {process.poll()})")
+    raise RuntimeError(f"Slipway is not ready (exit code {process.poll()})")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.templates", description=__doc__)
-    parser.add_argument("folder", type=Path, help="where the checkouts of the templates are")
-    parser.add_argument("--environment", type=Path, default=ROOT / ".templates", help="where packages are installed")
+    parser.add_argument("folder", type=Path, help="folder with the checkouts of the templates")
+    parser.add_argument(
+        "--environment", type=Path, default=ROOT / ".templates", help="folder in which packages are installed"
+    )
     return parser.parse_args()
 
 

@@ -1,7 +1,7 @@
-"""A server on loopback that speaks as much of the OpenAI and Anthropic APIs as chat models and embeddings need.
+"""A server on loopback with the parts of the OpenAI and Anthropic APIs that chat models and embeddings use.
 
-The model calls its first tool when a person's text begins with `search` or `remember`, tells what it remembers when
-it is asked `what do you know`, and repeats what it got otherwise.
+The model calls its first tool for a text that starts with `search` or `remember`, returns the memories of its system
+prompt for `what do you know`, and repeats all other texts.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ EMBEDDING_DIMS: Final = 1536
 
 
 @dataclass(frozen=True)
-class Turn:
-    """What the model says: words, or one call of a tool."""
+class ModelReply:
+    """A text, or one tool call."""
 
     text: str
     tool: str | None = None
@@ -36,24 +36,24 @@ class Turn:
 
     @property
     def words(self) -> list[str]:
-        """As they are streamed."""
+        """The parts in which the text is streamed."""
         return re.findall(r"\S+\s*", self.text)
 
 
-def turn_of(messages: list[dict[str, Any]], system: str, tools: list[str]) -> Turn:
-    """The model's next turn."""
+def reply_to(messages: list[dict[str, Any]], system: str, tools: list[str]) -> ModelReply:
+    """The reply of the model to these messages."""
     last = messages[-1]
-    said = _text(last.get("content"))
+    text = _text(last.get("content"))
     if _is_tool_result(last):
-        return Turn(f"The tool says {said}")
-    if tools and said.lower().startswith("search"):
-        return Turn("", tools[0], {"query": said})
-    if tools and said.lower().startswith("remember"):
-        return Turn("", tools[0], {"content": said, "context": "said in a test"})
-    if said.lower().startswith("what do you know"):
-        found = re.search(r"<memories>(.*?)</memories>", system, re.DOTALL)
-        return Turn(f"I know {found[1].strip()}" if found else "I know nothing")
-    return Turn(f"You said {said}")
+        return ModelReply(f"The tool says {text}")
+    if tools and text.lower().startswith("search"):
+        return ModelReply("", tools[0], {"query": text})
+    if tools and text.lower().startswith("remember"):
+        return ModelReply("", tools[0], {"content": text, "context": "said in a test"})
+    if text.lower().startswith("what do you know"):
+        memories = re.search(r"<memories>(.*?)</memories>", system, re.DOTALL)
+        return ModelReply(f"I know {memories[1].strip()}" if memories else "I know nothing")
+    return ModelReply(f"You said {text}")
 
 
 def _is_tool_result(message: dict[str, Any]) -> bool:
@@ -73,24 +73,24 @@ async def openai_chat(request: Request) -> Response:
     """`POST /v1/chat/completions`."""
     body = await request.json()
     system = " ".join(_text(message["content"]) for message in body["messages"] if message["role"] == "system")
-    turn = turn_of(body["messages"], system, [tool["function"]["name"] for tool in body.get("tools", [])])
+    reply = reply_to(body["messages"], system, [tool["function"]["name"] for tool in body.get("tools", [])])
     head = {"id": "chat-1", "created": 0, "model": body["model"]}
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-    reason = "tool_calls" if turn.tool else "stop"
+    reason = "tool_calls" if reply.tool else "stop"
     call = {
         "index": 0,
         "id": "call_1",
         "type": "function",
-        "function": {"name": turn.tool, "arguments": json.dumps(turn.arguments)},
+        "function": {"name": reply.tool, "arguments": json.dumps(reply.arguments)},
     }
     if not body.get("stream"):
-        message = {"role": "assistant", "content": turn.text, **({"tool_calls": [call]} if turn.tool else {})}
+        message = {"role": "assistant", "content": reply.text, **({"tool_calls": [call]} if reply.tool else {})}
         choice = {"index": 0, "message": message, "finish_reason": reason}
         return JSONResponse({**head, "object": "chat.completion", "choices": [choice], "usage": usage})
 
     def chunks() -> Iterator[str]:
         deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
-        deltas += [{"tool_calls": [call]}] if turn.tool else [{"content": word} for word in turn.words]
+        deltas += [{"tool_calls": [call]}] if reply.tool else [{"content": word} for word in reply.words]
         for delta in deltas:
             choice = {"index": 0, "delta": delta, "finish_reason": None}
             yield _line({**head, "object": "chat.completion.chunk", "choices": [choice]})
@@ -105,24 +105,24 @@ async def openai_chat(request: Request) -> Response:
 async def anthropic_messages(request: Request) -> Response:
     """`POST /v1/messages`."""
     body = await request.json()
-    turn = turn_of(body["messages"], _text(body.get("system")), [tool["name"] for tool in body.get("tools", [])])
+    reply = reply_to(body["messages"], _text(body.get("system")), [tool["name"] for tool in body.get("tools", [])])
     usage = {"input_tokens": 3, "output_tokens": 4}
     head = {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"]}
-    reason = "tool_use" if turn.tool else "end_turn"
-    use = {"type": "tool_use", "id": "toolu_1", "name": turn.tool, "input": turn.arguments}
+    reason = "tool_use" if reply.tool else "end_turn"
+    use = {"type": "tool_use", "id": "toolu_1", "name": reply.tool, "input": reply.arguments}
     if not body.get("stream"):
-        content = [use] if turn.tool else [{"type": "text", "text": turn.text}]
+        content = [use] if reply.tool else [{"type": "text", "text": reply.text}]
         return JSONResponse({**head, "content": content, "stop_reason": reason, "stop_sequence": None, "usage": usage})
 
     def events() -> Iterator[dict[str, Any]]:
         started = {**head, "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
         yield {"type": "message_start", "message": started}
-        if turn.tool:
+        if reply.tool:
             yield {"type": "content_block_start", "index": 0, "content_block": {**use, "input": {}}}
-            deltas = [{"type": "input_json_delta", "partial_json": json.dumps(turn.arguments)}]
+            deltas = [{"type": "input_json_delta", "partial_json": json.dumps(reply.arguments)}]
         else:
             yield {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
-            deltas = [{"type": "text_delta", "text": word} for word in turn.words]
+            deltas = [{"type": "text_delta", "text": word} for word in reply.words]
         for delta in deltas:
             yield {"type": "content_block_delta", "index": 0, "delta": delta}
         yield {"type": "content_block_stop", "index": 0}
@@ -140,18 +140,18 @@ def _line(data: dict[str, Any]) -> str:
 
 
 async def embeddings(request: Request) -> Response:
-    """`POST /v1/embeddings`: texts that share words are near one another."""
+    """`POST /v1/embeddings`: the more words two texts share, the more similar are their vectors."""
     body = await request.json()
-    given = body["input"]
-    texts = [given] if isinstance(given, str) or (given and isinstance(given[0], int)) else given
+    value = body["input"]
+    texts = [value] if isinstance(value, str) or (value and isinstance(value[0], int)) else value
     texts = [text if isinstance(text, str) else bytes(text).decode(errors="replace") for text in texts]
-    data = [{"object": "embedding", "index": place, "embedding": embedded(text)} for place, text in enumerate(texts)]
+    data = [{"object": "embedding", "index": index, "embedding": embed(text)} for index, text in enumerate(texts)]
     usage = {"prompt_tokens": 1, "total_tokens": 1}
     return JSONResponse({"object": "list", "data": data, "model": body["model"], "usage": usage})
 
 
-def embedded(text: str) -> list[float]:
-    """One dimension for each word."""
+def embed(text: str) -> list[float]:
+    """A vector of length 1 with one dimension for each word."""
     vector = [0.0] * EMBEDDING_DIMS
     for word in re.findall(r"\w+", text.lower()):
         vector[int(hashlib.sha256(word.encode()).hexdigest(), 16) % EMBEDDING_DIMS] += 1.0
@@ -169,12 +169,12 @@ APP: Final = Starlette(
 
 
 @contextlib.asynccontextmanager
-async def serving(port: int) -> AsyncIterator[dict[str, str]]:
-    """The environment that leads the providers' packages here, until the block is left."""
+async def fake_models(port: int) -> AsyncIterator[dict[str, str]]:
+    """Serves until the block ends. Yields the environment variables that point the providers' packages here."""
     server = uvicorn.Server(uvicorn.Config(APP, host="127.0.0.1", port=port, log_level="warning", lifespan="off"))
-    serve = asyncio.create_task(server.serve())
+    task = asyncio.create_task(server.serve())
     try:
-        await wait_until(lambda: server.started, beside=serve)
+        await wait_until(lambda: server.started, beside=task)
         yield {
             "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{port}",
             "ANTHROPIC_API_KEY": "none",
@@ -184,4 +184,4 @@ async def serving(port: int) -> AsyncIterator[dict[str, str]]:
         }
     finally:
         server.should_exit = True
-        await serve
+        await task

@@ -1,4 +1,4 @@
-"""Stands in for the search provider: the real one calls out. The graphs import it by the provider's name."""
+"""Replaces the package of the search provider, which sends requests to the internet."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 class TavilySearch:
-    """Finds one page, whatever is searched."""
+    """Returns the same page for each query."""
 
     def __init__(self, max_results: int = 5) -> None:
         self.max_results = max_results
 
-    async def ainvoke(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"query": given["query"], "max_results": self.max_results, "results": [{"title": "A page"}]}
+    async def ainvoke(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"query": arguments["query"], "max_results": self.max_results, "results": [{"title": "A page"}]}

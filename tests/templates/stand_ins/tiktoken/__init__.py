@@ -1,4 +1,4 @@
-"""Stands in for the tokenizer, which downloads its tables: a token is a byte."""
+"""Replaces the tokenizer, which downloads its tables. Each byte is a token."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import Any
 
 
 class Encoding:
-    """Bytes as tokens."""
-
     name = "bytes"
 
     def encode(self, text: str, **options: Any) -> list[int]:
